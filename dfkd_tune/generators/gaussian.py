@@ -1,0 +1,27 @@
+"""Prior rows as they are drawn: N(0, I) where nothing is known of the inputs."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..strategy import Stacked, strategy
+from .contest import Contest
+
+
+@strategy
+class Gaussian:
+    """No optimization; with alpha constant 0 it is the random sampling baseline of both papers."""
+
+    seeks: ClassVar[bool] = False
+    travels: ClassVar[bool] = False
+    needs_gradients: ClassVar[bool] = False
+
+    def start(self, features: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
+        return {}
+
+    @staticmethod
+    def draw(h: Stacked, state: dict[str, Tensor], contest: Contest) -> Tensor:
+        return contest.origin

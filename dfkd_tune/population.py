@@ -1,0 +1,343 @@
+"""The distillation loop, over K members at once; a solo run is K = 1.
+
+Floats may differ between members, everything else is structure: members whose students share depth and activation form a
+``Cohort`` and one batched pass (weights stacked ``(K, P)``, narrower students padded with zeros). Within it, members whose
+generators share a structure are drawn for together. Each member has its own clock and its own random stream, and losses
+are summed over members, so that a result does not depend on companions and a NaN stays in its own row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import torch
+from torch import Tensor
+
+from .generators import Contest
+from .losses import Mix
+from .optimizers import rate_at, update
+from .probes import Bank, Fidelity, measure
+from .problem import Problem
+from .recipe import Recipe
+from .seeds import derive
+from .strategy import Stacked, structure
+
+BLOCK = 100
+"""Steps whose prior rows a member draws from its stream at a time."""
+RUNGS = 20
+"""Evaluations on the pruning bank a run."""
+
+
+@dataclass
+class Member:
+    """One distillation under way.
+
+    Args:
+        key: what its owner calls it.
+        recipe: its choices.
+        seed: of its own random stream.
+    """
+
+    key: Hashable
+    recipe: Recipe
+    seed: int
+    clock: int = 0
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    failure: str | None = None
+    teacher_rows: int = 0
+    weights: list[Tensor] = field(default_factory=list, repr=False)
+    first: list[Tensor] = field(default_factory=list, repr=False)
+    second: list[Tensor] = field(default_factory=list, repr=False)
+    state: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    best: tuple[float, list[Tensor]] | None = field(default=None, repr=False)
+    rng: torch.Generator = field(default_factory=torch.Generator, repr=False)
+    block: Tensor | None = field(default=None, repr=False)
+
+    def begin(self, problem: Problem) -> None:
+        self.rng.manual_seed(derive(self.seed, "member"))
+        size = (problem.features, problem.outputs)
+        self.weights = [w.to(problem.device) for w in self.recipe.student.start(*size, self.rng, problem.dtype)]
+        self.first = [torch.zeros_like(w) for w in self.weights]
+        self.second = [torch.zeros_like(w) for w in self.weights]
+        state = self.recipe.generator.start(problem.features, self.rng, problem.dtype)
+        self.state = {name: value.to(problem.device) for name, value in state.items()}
+
+    @property
+    def next_rung(self) -> int:
+        """The clock of its next evaluation; the last one is the end."""
+        steps, rungs = self.recipe.steps, min(RUNGS, self.recipe.steps)
+        done = self.clock * rungs // steps
+        return next(rung for i in range(done, rungs + 1) if (rung := i * steps // rungs) > self.clock)
+
+    @property
+    def finished(self) -> bool:
+        return self.clock >= self.recipe.steps or self.failure is not None
+
+    def result(self) -> list[Tensor]:
+        """The weights it is judged by: those of its best rung on the pruning bank."""
+        return self.best[1] if self.best else self.weights
+
+
+class Population:
+    """Members in flight over one problem; admit, advance, release."""
+
+    def __init__(self, problem: Problem):
+        self.problem = problem
+        self._members: dict[Hashable, Member] = {}
+        self._cohorts: list[Cohort] | None = []
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    @property
+    def members(self) -> list[Member]:
+        return list(self._members.values())
+
+    def admit(self, member: Member) -> None:
+        """Take in a member, fresh or released before; the others go on as if alone."""
+        if not member.weights:
+            member.begin(self.problem)
+        self._unstack()
+        self._members[member.key] = member
+
+    def release(self, key: Hashable) -> Member:
+        """Let a member leave, its weights unstacked."""
+        self._unstack()
+        return self._members.pop(key)
+
+    def advance(self) -> list[Member]:
+        """Step everyone to the nearest rung; return the members evaluated there, curves and failures filled in."""
+        if self._cohorts is None:
+            self._cohorts = [Cohort(self.problem, group) for group in _by_structure(self.members)]
+        count = min(member.next_rung - member.clock for member in self.members)
+        due = [member for member in self.members if member.next_rung - member.clock == count]
+        for cohort in self._cohorts:
+            cohort.run(count)
+        for cohort in self._cohorts:
+            cohort.evaluate(due)
+        return due
+
+    def fidelity(self, member: Member, bank: Bank) -> Fidelity:
+        """Fidelity of one member's result on a bank."""
+        return fidelity(member.recipe, member.result(), bank)
+
+    def _unstack(self) -> None:
+        for cohort in self._cohorts or ():
+            cohort.unstack()
+        self._cohorts = None
+
+
+def fidelity(recipe: Recipe, weights: list[Tensor], bank: Bank) -> Fidelity:
+    """Fidelity of one student on a bank."""
+    stacked = [w.unsqueeze(0) for w in weights]
+    return measure(lambda z: recipe.student.answer(stacked, z), bank, 1)[0]
+
+
+def _by_structure(members: Iterable[Member]) -> list[list[Member]]:
+    def key(member: Member) -> str:
+        return repr((member.recipe.student.structure(), member.recipe.batch))
+
+    return [list(group) for _, group in groupby(sorted(members, key=key), key)]
+
+
+@dataclass
+class Group:
+    """Members ``part`` of a cohort whose generators share a structure, with their stacked hyper-parameters."""
+
+    part: slice
+    rows: int
+    kind: type
+    h: Stacked
+    state: dict[str, Tensor]
+    bounds: list[tuple[slice, type, Stacked]]
+    input_bounds: list[tuple[slice, type, Stacked]]
+
+
+class Cohort:
+    """Members of one student structure, stacked: weights, gradients and moments are ``(K, P)``."""
+
+    def __init__(self, problem: Problem, members: list[Member]):
+        self.problem = problem
+        self.members = sorted(members, key=_generator_order)
+        self.student = self.members[0].recipe.student
+        self.batch = self.members[0].recipe.batch
+        size = (problem.features, problem.outputs)
+        every = [member.recipe.student.shapes(*size) for member in self.members]
+        self.shapes = [tuple(map(max, zip(*shapes, strict=True))) for shapes in zip(*every, strict=True)]
+        self.flat, self.first, self.second = (
+            self._stack([getattr(member, name) for member in self.members]) for name in ("weights", "first", "second")
+        )
+        self.gradient = torch.empty_like(self.flat)
+        self.leaves = [view.detach().requires_grad_() for view in self._views(self.flat)]
+        self.groups = self._groups()
+        betas = self.flat.new_tensor([member.recipe.optimizer.betas() for member in self.members])
+        decay = self.flat.new_tensor([member.recipe.optimizer.weight_decay for member in self.members])
+        self.fixed = {"keep1": 1 - betas[:, :1], "keep2": 1 - betas[:, 1:], "decay": decay[:, None]}
+
+    def run(self, count: int) -> None:
+        """Advance every member by ``count`` student steps."""
+        while count:
+            ahead = min(count, *(BLOCK - member.clock % BLOCK for member in self.members))
+            rows = torch.stack([self._rows(member)[member.clock % BLOCK :][:ahead] for member in self.members], dim=1)
+            rows, mix, rate, root = rows.to(self.flat.device), *self._schedules(ahead)
+            for step in range(ahead):
+                self._step(rows[step], mix[step], rate[step], root[step])
+            count -= ahead
+
+    def evaluate(self, due: list[Member]) -> None:
+        """Measure members on the pruning bank, extend their curves and keep the best weights of each."""
+        here = [(k, member) for k, member in enumerate(self.members) if any(member is other for other in due)]
+        if not here:
+            return
+        found = measure(lambda z: self.student.answer(self.leaves, z), self.problem.banks["pruning"], len(self.members))
+        for k, member in here:
+            score = found[k].rmse
+            member.curve.append((member.clock, score))
+            if not math.isfinite(score):
+                member.failure = f"diverged: the RMSE is {score} at step {member.clock}"
+            elif member.best is None or found[k].nrmse < member.best[0]:
+                member.best = (found[k].nrmse, self._member_values(self.flat, k))
+
+    def unstack(self) -> None:
+        """Write everything that evolves back to the members."""
+        for k, member in enumerate(self.members):
+            member.weights = self._member_values(self.flat, k)
+            member.first = self._member_values(self.first, k)
+            member.second = self._member_values(self.second, k)
+        for group in self.groups:
+            for k, member in enumerate(self.members[group.part]):
+                member.state = {name: value[k].clone() for name, value in group.state.items()}
+
+    def _step(self, index: Tensor, mix: Tensor, rate: Tensor, root: Tensor) -> None:
+        z, values = self.problem.pool.rows(index)
+        self._synthesize(z, values, index)
+        answers = self.student.answer(self.leaves, z)
+        halves = (answers - values).square().mean(-1).view(len(self.members), 2, -1).mean(-1)
+        slopes = torch.autograd.grad((halves * mix).sum(), self.leaves)
+        torch.cat([slope.flatten(1) for slope in slopes], dim=1, out=self.gradient)
+        update(self.flat, self.gradient, self.first, self.second, {"rate": rate, "root": root} | self.fixed)
+        for member in self.members:
+            member.clock += 1
+
+    def _synthesize(self, z: Tensor, values: Tensor, index: Tensor) -> None:
+        """Replace the synthetic rows of a batch, in place, by what the generators draw; the teacher labels them in one pass."""
+        made: list[tuple[Tensor, Tensor]] = []
+        for group in self.groups:
+            here = (group.part, slice(group.rows))
+            contest = self._contest(group, z[here], values[here], index[here])
+            drawn = group.kind.draw(group.h, group.state, contest)
+            if drawn is not contest.origin:
+                made.append((here, drawn.detach()))
+                for member in self.members[group.part]:
+                    member.teacher_rows += group.rows
+        if not made:
+            return
+        width = z.shape[-1]
+        with torch.no_grad():
+            labels = self.problem.answer(torch.cat([drawn.reshape(-1, width) for _, drawn in made]))
+        for (here, drawn), label in zip(made, labels.split([d.shape[0] * d.shape[1] for _, d in made]), strict=True):
+            z[here] = drawn
+            values[here] = label.view(*drawn.shape[:2], -1)
+
+    def _contest(self, group: Group, origin: Tensor, values: Tensor, index: Tensor) -> Contest:
+        members, pool = self.members[group.part], self.problem.pool
+        slopes = None
+        if group.kind.travels and pool.slopes is not None:
+            slopes = pool.slopes.index_select(0, index.reshape(-1)).view(*index.shape, *pool.slopes.shape[1:])
+        return Contest(
+            origin=origin,
+            origin_values=values,
+            origin_slopes=slopes,
+            teacher=self.problem.answer,
+            student=lambda x: self.student.answer([leaf.detach()[group.part] for leaf in self.leaves], x),
+            bounds=group.bounds,
+            input_bounds=group.input_bounds,
+            project=self.problem.inputs.project,
+            clocks=[member.clock for member in members],
+            rngs=[member.rng for member in members],
+        )
+
+    def _groups(self) -> list[Group]:
+        groups: list[Group] = []
+        for (mix, _), part in _runs(self.members, _generator_key):
+            members = self.members[part]
+            generators = [member.recipe.generator for member in members]
+            if mix == Mix.PRIOR:
+                continue
+            names = members[0].state
+            groups.append(
+                Group(
+                    part=part,
+                    rows=self.batch if mix == Mix.SYNTHETIC else self.batch // 2,
+                    kind=type(generators[0]),
+                    h=Stacked(generators, self.flat),
+                    state={name: torch.stack([member.state[name] for member in members]) for name in names},
+                    bounds=self._slices(members, lambda member: member.recipe.bound),
+                    input_bounds=self._slices(members, lambda member: member.recipe.input_bound),
+                )
+            )
+        return groups
+
+    def _slices(self, members: list[Member], choice: Callable[[Member], object]) -> list[tuple[slice, type, Stacked]]:
+        runs = _runs(members, lambda member: structure(choice(member)))
+        return [(part, type(choice(members[part][0])), Stacked([choice(m) for m in members[part]], self.flat)) for _, part in runs]
+
+    def _rows(self, member: Member) -> Tensor:
+        if member.clock % BLOCK == 0:
+            shape = (BLOCK, self.batch)
+            member.block = torch.randint(len(self.problem.pool), shape, generator=member.rng)
+        return member.block
+
+    def _schedules(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights of the two halves of a batch ``(count, K, 2)``; step size and root correction ``(count, K, 1)``."""
+        mix, rate, root = [], [], []
+        for step in range(count):
+            for member in self.members:
+                recipe, now = member.recipe, member.clock + step
+                alpha = 0.5 if Mix.of(recipe.alpha) != Mix.BOTH else recipe.alpha.at(now, recipe.steps)
+                first, second = recipe.optimizer.corrections(now)
+                mix.append((alpha, 1.0 - alpha))
+                rate.append(rate_at(recipe.optimizer, now, recipe.steps) / first)
+                root.append(1.0 / math.sqrt(second))
+        members = len(self.members)
+        tensors = (self.flat.new_tensor(values) for values in (mix, rate, root))
+        mix, rate, root = (tensor.view(count, members, -1) for tensor in tensors)
+        return mix, rate, root
+
+    def _stack(self, every: list[list[Tensor]]) -> Tensor:
+        sample = every[0][0]
+        flat = torch.zeros(len(every), sum(map(math.prod, self.shapes)), dtype=sample.dtype, device=sample.device)
+        for view, values in zip(self._views(flat), zip(*every, strict=True), strict=True):
+            for k, value in enumerate(values):
+                view[k][tuple(slice(n) for n in value.shape)] = value
+        return flat
+
+    def _views(self, flat: Tensor) -> list[Tensor]:
+        parts = flat.split([math.prod(shape) for shape in self.shapes], dim=1)
+        return [part.view(len(flat), *shape) for part, shape in zip(parts, self.shapes, strict=True)]
+
+    def _member_values(self, flat: Tensor, k: int) -> list[Tensor]:
+        shapes = self.members[k].recipe.student.shapes(self.problem.features, self.problem.outputs)
+        views = self._views(flat)
+        return [view[k][tuple(slice(n) for n in shape)].clone() for view, shape in zip(views, shapes, strict=True)]
+
+
+def _generator_key(member: Member) -> tuple:
+    return Mix.of(member.recipe.alpha), structure(member.recipe.generator)
+
+
+def _generator_order(member: Member) -> str:
+    return repr((_generator_key(member), structure(member.recipe.bound), structure(member.recipe.input_bound)))
+
+
+def _runs(members: list[Member], key: Callable[[Member], object]) -> list[tuple[object, slice]]:
+    """Runs of neighbors with one key, as slices."""
+    runs, start = [], 0
+    for value, group in groupby(members, key):
+        stop = start + len(list(group))
+        runs.append((value, slice(start, stop)))
+        start = stop
+    return runs

@@ -1,0 +1,128 @@
+"""``Recipe``: one trial's choices, frozen, and its two other shapes: a tree for YAML, flat leaves for Optuna and MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from .bounds import BOUNDS, INPUT_BOUNDS, Steps, Unbounded
+from .errors import SpecError
+from .generators import GENERATORS
+from .losses import ALPHAS, Constant, Decreasing
+from .optimizers import OPTIMIZERS, RMSprop
+from .strategy import build, kind_of, name_of
+from .students import MLP, STUDENTS
+
+SECTIONS = {
+    "student": STUDENTS,
+    "generator": GENERATORS,
+    "bound": BOUNDS,
+    "input_bound": INPUT_BOUNDS,
+    "alpha": ALPHAS,
+    "optimizer": OPTIMIZERS,
+}
+"""Section of a recipe -> the registry its strategy comes from, in the order in which they are chosen."""
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True))
+class Recipe:
+    """How to distill one student.
+
+    Args:
+        student, generator, bound, input_bound, alpha, optimizer: strategies of the registries in ``SECTIONS``.
+        steps: student updates.
+        batch: rows an update, half synthetic and half prior unless alpha is the constant 0 or 1.
+    """
+
+    student: Any = Field(default_factory=MLP)
+    generator: Any = Field(default_factory=GENERATORS["direct"])
+    bound: Any = Field(default_factory=Unbounded)
+    input_bound: Any = Field(default_factory=Steps)
+    alpha: Any = Field(default_factory=Decreasing)
+    optimizer: Any = Field(default_factory=RMSprop)
+    steps: Annotated[int, Field(ge=1, le=10**9)] = 20_000
+    batch: Annotated[int, Field(ge=2, le=10**6, multiple_of=2)] = 100
+
+    def __post_init__(self):
+        for section, registry in SECTIONS.items():
+            if type(getattr(self, section)) not in registry.values():
+                raise ValueError(f"{section} must be one of {', '.join(registry)}")
+
+    def leaves(self) -> dict[str, Any]:
+        """Flat view: ``{"generator.kind": "direct", "generator.steps": 2, ...}``."""
+        flat: dict[str, Any] = {}
+        for section, registry in SECTIONS.items():
+            item = getattr(self, section)
+            flat[f"{section}.kind"] = name_of(registry, item)
+            flat |= {f"{section}.{field.name}": getattr(item, field.name) for field in fields(item)}
+        return flat | {"steps": self.steps, "batch": self.batch}
+
+    def tree(self) -> dict[str, Any]:
+        """The recipe as its YAML file has it."""
+        tree: dict[str, Any] = {}
+        for leaf, value in self.leaves().items():
+            section, _, field = leaf.rpartition(".")
+            if section:
+                tree.setdefault(section, {})[field] = value
+            else:
+                tree[leaf] = value
+        return tree
+
+    def with_student(self, **changes: Any) -> Recipe:
+        """The same recipe for another student."""
+        return replace(self, student=replace(self.student, **changes))
+
+
+def from_tree(tree: Mapping[str, Any], place: str = "recipe", base: Recipe | None = None) -> Recipe:
+    """A recipe from nested plain values; what is left out comes from ``base``.
+
+    Raises:
+        SpecError: naming section, field, rule and value.
+    """
+    base = base or Recipe()
+    if not isinstance(tree, Mapping):
+        raise SpecError(place, f"must be a mapping, got {tree!r}")
+    for key in tree:
+        if key not in SECTIONS and key not in ("steps", "batch"):
+            known = ", ".join((*SECTIONS, "steps", "batch"))
+            raise SpecError(f"{place}.{key}", "unknown key", remedy=f"known keys: {known}")
+    chosen: dict[str, Any] = {}
+    for section, registry in SECTIONS.items():
+        values = tree.get(section, {})
+        if not isinstance(values, Mapping):
+            raise SpecError(f"{place}.{section}", f"must be a mapping, got {values!r}")
+        item = getattr(base, section)
+        kind = kind_of(registry, values.get("kind", name_of(registry, item)), f"{place}.{section}.kind")
+        given = {key: value for key, value in values.items() if key != "kind"}
+        kept = {f.name: getattr(item, f.name) for f in fields(item)} if kind is type(item) else {}
+        chosen[section] = build(kind, kept | given, f"{place}.{section}")
+    plain = {key: tree.get(key, getattr(base, key)) for key in ("steps", "batch")}
+    return build(Recipe, chosen | plain, place)
+
+
+def from_leaves(leaves: Mapping[str, Any], place: str = "recipe", base: Recipe | None = None) -> Recipe:
+    """A recipe from flat leaves, as ``Recipe.leaves`` gives them."""
+    tree: dict[str, Any] = {}
+    for leaf, value in leaves.items():
+        section, _, field = leaf.rpartition(".")
+        if section:
+            tree.setdefault(section, {})[field] = value
+        else:
+            tree[leaf] = value
+    return from_tree(tree, place, base)
+
+
+RANDOM = Recipe(generator=GENERATORS["gaussian"](), alpha=Constant(0.0))
+"""Random sampling, the baseline of both papers: 100 prior rows a step."""
+
+ADVERSARIAL = Recipe(generator=GENERATORS["adversarial"]())
+"""Kang & Kang 2021 with decreasing alpha, as re-run in the 2023 paper."""
+
+PAPER = Recipe()
+"""Zhou & Chiam 2023: direct optimization, decreasing alpha, 2000 epochs of 10 steps."""
+
+PRESETS = {"random": RANDOM, "adversarial": ADVERSARIAL, "paper": PAPER}

@@ -1,0 +1,68 @@
+"""A strategy is its own config: a frozen dataclass, checked when it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any, get_type_hints
+
+import pydantic
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from .errors import SpecError
+
+strategy = dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
+"""Decorator: a frozen dataclass whose typed fields are checked on creation and are its YAML schema."""
+
+
+def build(kind: type, values: Mapping[str, Any], place: str) -> Any:
+    """Make a strategy of class ``kind`` from plain values.
+
+    Raises:
+        SpecError: naming the field below ``place``, the rule it breaks and the value given.
+    """
+    try:
+        return kind(**values)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        leaf = ".".join(str(part) for part in (place, *first["loc"]))
+        if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+            known = ", ".join(field.name for field in fields(kind)) or "none"
+            raise SpecError(leaf, "unknown key", remedy=f"known keys: {known}") from None
+        if first["type"] in ("missing", "missing_argument"):
+            raise SpecError(leaf, "required, but not given") from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise SpecError(leaf, f"{message[0].lower()}{message[1:]}, got {first['input']!r}") from None
+
+
+def kind_of(registry: Mapping[str, type], name: object, place: str) -> type:
+    """Look up a strategy class by its registry name.
+
+    Raises:
+        SpecError: listing the known names.
+    """
+    if not isinstance(name, str) or name not in registry:
+        raise SpecError(place, f"unknown kind {name!r}", remedy=f"known: {', '.join(registry)}")
+    return registry[name]
+
+
+def name_of(registry: Mapping[str, type], item: object) -> str:
+    """The registry name of a strategy instance."""
+    return next(name for name, kind in registry.items() if type(item) is kind)
+
+
+def structure(item: object) -> tuple:
+    """What must be equal for two strategies to share one batched pass: the class and every field that is no float."""
+    hints = get_type_hints(type(item))
+    return (type(item).__name__, *(getattr(item, f.name) for f in fields(item) if hints[f.name] is not float))
+
+
+class Stacked:
+    """Strategies of one structure, read as one: floats become ``(K, 1, 1)`` tensors, everything else stays itself."""
+
+    def __init__(self, items: Sequence[object], like):
+        hints = get_type_hints(type(items[0]))
+        for field in fields(items[0]):
+            values = [getattr(item, field.name) for item in items]
+            setattr(self, field.name, like.new_tensor(values)[:, None, None] if hints[field.name] is float else values[0])

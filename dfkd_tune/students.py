@@ -1,0 +1,115 @@
+"""Student architectures, and how they start.
+
+Notation: K members, N rows, D features, O outputs, H hidden units. Stacked parameters carry K first; weights are stored
+``(in, out)`` so that a layer is one ``baddbmm``. Every activation here maps 0 to 0, so hidden units that are padded with zero
+weights stay exactly zero under training, and students of different width share one batched pass.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .strategy import strategy
+
+ACTIVATIONS = {
+    "tanh": (torch.tanh, nn.Tanh),
+    "relu": (torch.relu, nn.ReLU),
+    "silu": (F.silu, nn.SiLU),
+    "gelu": (F.gelu, nn.GELU),
+    "elu": (F.elu, nn.ELU),
+}
+
+
+@strategy
+class MLP:
+    """A multilayer perceptron with hidden layers of one width.
+
+    Args:
+        width: hidden units a layer.
+        depth: hidden layers.
+        activation: between layers.
+    """
+
+    width: Annotated[int, Field(ge=1, le=100_000)] = 50
+    depth: Annotated[int, Field(ge=1, le=16)] = 1
+    activation: Literal["tanh", "relu", "silu", "gelu", "elu"] = "tanh"
+
+    def shapes(self, features: int, outputs: int) -> list[tuple[int, ...]]:
+        """Shapes of weight and bias of every layer, in order."""
+        sizes = (features, *[self.width] * self.depth, outputs)
+        return [shape for a, b in pairwise(sizes) for shape in ((a, b), (b,))]
+
+    def parameters(self, features: int, outputs: int) -> int:
+        """The number of trained values."""
+        return sum(math.prod(shape) for shape in self.shapes(features, outputs))
+
+    def structure(self) -> tuple:
+        """What must be equal for two students to share a batched pass; width is not part of it."""
+        return ("mlp", self.depth, self.activation)
+
+    def start(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> list[Tensor]:
+        """Weights drawn as ``nn.Linear`` draws them: uniform within ``1 / sqrt(fan_in)``."""
+        values = []
+        for weight, bias in _pairs(self.shapes(features, outputs)):
+            reach = 1.0 / math.sqrt(weight[0])
+            for shape in (weight, bias):
+                draw = torch.rand(shape, generator=rng, dtype=torch.float64)
+                values.append(((2 * draw - 1) * reach).to(dtype))
+        return values
+
+    def answer(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
+        """Answer stacked rows ``(K, N, D)`` with ``(K, N, O)``."""
+        function = ACTIVATIONS[self.activation][0]
+        layers = list(_pairs(weights))
+        for weight, bias in layers[:-1]:
+            x = function(torch.baddbmm(bias.unsqueeze(1), x, weight))
+        weight, bias = layers[-1]
+        return torch.baddbmm(bias.unsqueeze(1), x, weight)
+
+    def module(self, weights: Sequence[Tensor], center: Tensor, scale: Tensor, shift: Tensor, spread: Tensor) -> nn.Sequential:
+        """One student as a plain float32 network between the user's raw units, with all scaling folded into its weights.
+
+        Args:
+            weights: of one member, as ``start`` returns them.
+            center, scale: ``(D,)``, raw = center + scale * standardized.
+            shift, spread: ``(O,)``, raw = shift + spread * normalized.
+        """
+        layers = [(w.double(), b.double()) for w, b in _pairs(list(weights))]
+        weight, bias = layers[0]
+        layers[0] = (weight / scale[:, None], bias - (center / scale) @ weight)
+        weight, bias = layers[-1]
+        layers[-1] = (weight * spread, bias * spread + shift)
+        parts: list[nn.Module] = []
+        for i, (weight, bias) in enumerate(layers):
+            linear = nn.Linear(*weight.shape)
+            linear.load_state_dict({"weight": weight.T.float(), "bias": bias.float()})
+            parts += [linear] if i == len(layers) - 1 else [linear, ACTIVATIONS[self.activation][1]()]
+        return nn.Sequential(*parts).eval()
+
+    def layout(self, features: int, outputs: int) -> dict:
+        """The architecture as a teacher's architecture file has it, so that a student can be a teacher."""
+        return {"layers": [features, *[self.width] * self.depth, outputs], "activation": self.activation}
+
+    def widest(self, features: int, outputs: int, max_parameters: int) -> int:
+        """The largest width at this depth with at most ``max_parameters`` values; 0 when none fits."""
+        low, high = 0, 100_000
+        while low < high:
+            middle = (low + high + 1) // 2
+            fits = MLP(middle, self.depth).parameters(features, outputs) <= max_parameters
+            low, high = (middle, high) if fits else (low, middle - 1)
+        return low
+
+
+def _pairs(values: Sequence) -> list[tuple]:
+    return list(zip(values[::2], values[1::2], strict=True))
+
+
+STUDENTS = {"mlp": MLP}

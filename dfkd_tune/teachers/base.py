@@ -1,0 +1,64 @@
+"""What every teacher can do."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import TeacherError
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A frozen function from raw inputs ``(N, D)`` to outputs ``(N, O)``.
+
+    Args:
+        source: where it came from, for messages and records.
+        function: the forward pass; its output may be ``(N,)`` or ``(N, O)``.
+        dtype: of the inputs it takes.
+        sha256: of the file, or of the named code's weights.
+    """
+
+    source: str
+    function: Callable[[Tensor], Tensor]
+    dtype: torch.dtype
+    sha256: str
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Answer rows ``(N, D)`` with ``(N, O)`` in the dtype of ``x``; differentiable where the teacher is."""
+        y = self.function(x.to(self.dtype))
+        if not isinstance(y, Tensor):
+            raise TeacherError(self.source, f"must return one tensor, returned {type(y).__name__}")
+        return (y[:, None] if y.ndim == 1 else y).to(x.dtype)
+
+
+def freeze(module: nn.Module) -> nn.Module:
+    """Put a module in evaluation mode, on the CPU, with no parameter that asks for gradients."""
+    module = module.to("cpu")
+    module.eval()
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    return module
+
+
+def dtype_of(module: nn.Module) -> torch.dtype:
+    """The floating dtype of a module's tensors; float32 where it has none."""
+    tensors = (*module.parameters(), *module.buffers())
+    return next((t.dtype for t in tensors if t.is_floating_point()), torch.float32)
+
+
+def hash_bytes(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def hash_module(module: nn.Module) -> str:
+    """SHA-256 of a module's tensors, names included."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
