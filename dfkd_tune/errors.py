@@ -1,15 +1,15 @@
 """What a user can meet, as one tree.
 
-    DfkdError                 an expected failure: one line, exit status 1
-    ├── SpecError             a study, recipe or architecture file says something impossible
-    ├── FeaturesError         a features file says something impossible
-    ├── TeacherError          the teacher cannot be loaded, or cannot be distilled
-    ├── StorageError          the study's state cannot be read or written
-    │   └── StudyMismatch     a study of that name exists with another teacher, space or objective
-    ├── TrackingError         MLflow cannot be reached or written
-    ├── NotFound              no such study, trial, run or model
-    └── ExportError           a student cannot be written, or its copy does not answer like it
-    Interrupted               the user stopped a study that can be resumed: exit status 130
+DfkdError                 an expected failure: one line, exit status 1
+├── SpecError             a study, recipe or architecture file says something impossible
+├── FeaturesError         a features file says something impossible
+├── TeacherError          the teacher cannot be loaded, or cannot be distilled
+├── StorageError          the study's state cannot be read or written
+│   └── StudyMismatch     a study of that name exists with another teacher, space or objective
+├── TrackingError         MLflow cannot be reached or written
+├── NotFound              no such study, trial, run or model
+└── ExportError           a student cannot be written, or its copy does not answer like it
+Interrupted               the user stopped a study that can be resumed: exit status 130
 """
 
 

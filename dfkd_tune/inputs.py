@@ -156,7 +156,9 @@ class Inputs:
             return z
         z = z.clone()
         for i, (low, high) in self._ranges:
-            z[..., i].clamp_(float((low - self.center[i]) / self.scale[i]), float((high - self.center[i]) / self.scale[i]))
+            z[..., i].clamp_(
+                float((low - self.center[i]) / self.scale[i]), float((high - self.center[i]) / self.scale[i])
+            )
         for i, levels in self._levels:
             values = (z.new_tensor(sorted(levels)) - float(self.center[i])) / float(self.scale[i])
             middles = (values[1:] + values[:-1]) / 2

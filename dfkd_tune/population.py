@@ -283,7 +283,10 @@ class Cohort:
 
     def _slices(self, members: list[Member], choice: Callable[[Member], object]) -> list[tuple[slice, type, Stacked]]:
         runs = _runs(members, lambda member: structure(choice(member)))
-        return [(part, type(choice(members[part][0])), Stacked([choice(m) for m in members[part]], self.flat)) for _, part in runs]
+        return [
+            (part, type(choice(members[part][0])), Stacked([choice(m) for m in members[part]], self.flat))
+            for _, part in runs
+        ]
 
     def _rows(self, member: Member) -> Tensor:
         if member.clock % BLOCK == 0:

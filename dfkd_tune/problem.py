@@ -120,7 +120,9 @@ class Problem:
         z = z.detach().requires_grad_()
         with torch.enable_grad():
             u = self.answer(z)
-            slopes = [torch.autograd.grad(u[:, o].sum(), z, retain_graph=o + 1 < self.outputs)[0] for o in range(self.outputs)]
+            slopes = [
+                torch.autograd.grad(u[:, o].sum(), z, retain_graph=o + 1 < self.outputs)[0] for o in range(self.outputs)
+            ]
         return u.detach(), torch.stack(slopes, dim=1)
 
     def module(self, recipe_student, weights: Sequence[Tensor]):

@@ -65,4 +65,6 @@ class Stacked:
         hints = get_type_hints(type(items[0]))
         for field in fields(items[0]):
             values = [getattr(item, field.name) for item in items]
-            setattr(self, field.name, like.new_tensor(values)[:, None, None] if hints[field.name] is float else values[0])
+            setattr(
+                self, field.name, like.new_tensor(values)[:, None, None] if hints[field.name] is float else values[0]
+            )

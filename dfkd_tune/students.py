@@ -74,7 +74,9 @@ class MLP:
         weight, bias = layers[-1]
         return torch.baddbmm(bias.unsqueeze(1), x, weight)
 
-    def module(self, weights: Sequence[Tensor], center: Tensor, scale: Tensor, shift: Tensor, spread: Tensor) -> nn.Sequential:
+    def module(
+        self, weights: Sequence[Tensor], center: Tensor, scale: Tensor, shift: Tensor, spread: Tensor
+    ) -> nn.Sequential:
         """One student as a plain float32 network between the user's raw units, with all scaling folded into its weights.
 
         Args:

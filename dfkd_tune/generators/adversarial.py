@@ -62,12 +62,17 @@ class Adversarial:
             _train(h, state, contest, due)
         rows = contest.origin.shape[1]
         with torch.no_grad():
-            return contest.project(_network([state[name] for name in LAYERS], _noise(h, contest, range(len(contest.rngs)), rows)))
+            return contest.project(
+                _network([state[name] for name in LAYERS], _noise(h, contest, range(len(contest.rngs)), rows))
+            )
 
 
 def _noise(h: Stacked, contest: Contest, members, rows: int) -> Tensor:
     like = contest.origin
-    draws = [torch.randn(rows, h.noise, generator=contest.rngs[k], dtype=like.dtype, device=contest.rngs[k].device) for k in members]
+    draws = [
+        torch.randn(rows, h.noise, generator=contest.rngs[k], dtype=like.dtype, device=contest.rngs[k].device)
+        for k in members
+    ]
     return torch.stack(draws).to(like.device)
 
 
@@ -79,14 +84,18 @@ def _network(layers: list[Tensor], z: Tensor) -> Tensor:
 def _train(h: Stacked, state: dict[str, Tensor], contest: Contest, due: list[int]) -> None:
     """One generator step of the members in ``due``; the others are computed along and left as they are."""
     members = range(len(contest.rngs))
-    z = torch.zeros(len(contest.rngs), contest.origin.shape[1], h.noise, dtype=contest.origin.dtype, device=contest.origin.device)
+    z = torch.zeros(
+        len(contest.rngs), contest.origin.shape[1], h.noise, dtype=contest.origin.dtype, device=contest.origin.device
+    )
     z[due] = _noise(h, contest, due, z.shape[1])
     layers = [state[name].detach().requires_grad_() for name in LAYERS]
     with torch.enable_grad():
         x = _network(layers, z)
         answers = contest.student(x)
         objective = -contest.reward(contest.values(x) - answers)
-        objective = objective + h.beta.squeeze(-1) * x.square().sum(-1) + h.gamma.squeeze(-1) * answers.square().mean(-1)
+        objective = (
+            objective + h.beta.squeeze(-1) * x.square().sum(-1) + h.gamma.squeeze(-1) * answers.square().mean(-1)
+        )
         slopes = torch.autograd.grad(objective.mean(1).sum(), layers)
     moving = torch.zeros(len(members), 1, 1, dtype=z.dtype, device=z.device)
     moving[due] = 1.0

@@ -60,4 +60,6 @@ class Contest:
         if len(self.input_bounds) == 1:
             _, kind, h = self.input_bounds[0]
             return self.project(kind.contain(h, x, self.origin))
-        return self.project(torch.cat([kind.contain(h, x[part], self.origin[part]) for part, kind, h in self.input_bounds]))
+        return self.project(
+            torch.cat([kind.contain(h, x[part], self.origin[part]) for part, kind, h in self.input_bounds])
+        )

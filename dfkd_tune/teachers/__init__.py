@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..errors import TeacherError
 from .base import Teacher
+from .chain import quicken
 from .function import load_function
 from .probe import Probe, probe
 from .pt2 import load_pt2
@@ -41,7 +42,7 @@ def load_teacher(source: str | Path, architecture: Path | None = None, trust_pic
         TeacherError: in one line, whatever is wrong with the file.
     """
     if MODULE_PATH.fullmatch(str(source)):
-        return load_function(str(source))
+        return quicken(load_function(str(source)))
     path = Path(source)
     if path.is_dir():
         raise TeacherError(path, "is a directory, not a model file")
@@ -49,10 +50,12 @@ def load_teacher(source: str | Path, architecture: Path | None = None, trust_pic
         raise TeacherError(path, "no such file", remedy="give a model file or package.module:function")
     if path.suffix not in FORMATS:
         known = ", ".join(FORMATS)
-        raise TeacherError(path, f"unknown kind of model file {path.suffix!r}", remedy=f"known: {known}, package.module:function")
+        raise TeacherError(
+            path, f"unknown kind of model file {path.suffix!r}", remedy=f"known: {known}, package.module:function"
+        )
     if path.stat().st_size == 0:
         raise TeacherError(path, "the file is empty")
-    return FORMATS[path.suffix](path, architecture, trust_pickle)
+    return quicken(FORMATS[path.suffix](path, architecture, trust_pickle))
 
 
 __all__ = ["FORMATS", "Probe", "Teacher", "load_teacher", "probe"]

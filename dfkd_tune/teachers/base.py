@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,16 +22,27 @@ class Teacher:
         function: the forward pass; its output may be ``(N,)`` or ``(N, O)``.
         dtype: of the inputs it takes.
         sha256: of the file, or of the named code's weights.
+        chain: its layers, where it is a chain of linear layers that could be read.
+        fast: a forward pass with the same answers, where there is one.
     """
 
     source: str
     function: Callable[[Tensor], Tensor]
     dtype: torch.dtype
     sha256: str
+    chain: Any = None
+    fast: Callable[[Tensor], Tensor] | None = None
+
+    @property
+    def parameters(self) -> int | None:
+        """How many trained values it has; None where they cannot be counted."""
+        if not isinstance(self.function, nn.Module):
+            return None
+        return sum(p.numel() for p in self.function.parameters()) or None
 
     def __call__(self, x: Tensor) -> Tensor:
         """Answer rows ``(N, D)`` with ``(N, O)`` in the dtype of ``x``; differentiable where the teacher is."""
-        y = self.function(x.to(self.dtype))
+        y = (self.fast or self.function)(x.to(self.dtype))
         if not isinstance(y, Tensor):
             raise TeacherError(self.source, f"must return one tensor, returned {type(y).__name__}")
         return (y[:, None] if y.ndim == 1 else y).to(x.dtype)
@@ -49,6 +61,11 @@ def dtype_of(module: nn.Module) -> torch.dtype:
     """The floating dtype of a module's tensors; float32 where it has none."""
     tensors = (*module.parameters(), *module.buffers())
     return next((t.dtype for t in tensors if t.is_floating_point()), torch.float32)
+
+
+def one_line(error: BaseException) -> str:
+    """What an exception says, short enough for a message of one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def hash_bytes(data: bytes) -> str:

@@ -41,34 +41,55 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
     x = (z * inputs.scale + inputs.center).to(teacher.dtype)
     y = _answer(teacher, x[:2])
     if y.ndim != 2 or y.shape[0] != 2:
-        raise TeacherError(teacher.source, f"must answer (2, {len(inputs)}) with (2, outputs), answered {tuple(y.shape)}")
+        raise TeacherError(
+            teacher.source, f"must answer (2, {len(inputs)}) with (2, outputs), answered {tuple(y.shape)}"
+        )
     for rows in (1, 7, 512):
         try:
             shape = tuple(_answer(teacher, x[:rows]).shape)
         except TeacherError as error:
-            raise TeacherError(teacher.source, f"takes only a fixed batch size: {rows} rows failed ({error.rule})",
-                               remedy="export it with a dynamic batch dimension") from None
+            raise TeacherError(
+                teacher.source,
+                f"takes only a fixed batch size: {rows} rows failed ({error.rule})",
+                remedy="export it with a dynamic batch dimension",
+            ) from None
         if shape != (rows, y.shape[1]):
-            raise TeacherError(teacher.source, f"answered {rows} rows with shape {shape}, expected {(rows, y.shape[1])}")
+            raise TeacherError(
+                teacher.source, f"answered {rows} rows with shape {shape}, expected {(rows, y.shape[1])}"
+            )
     full = _answer(teacher, x)
     finite = torch.isfinite(full)
     if not finite.all():
         bad = int((~finite).any(1).sum())
-        raise TeacherError(teacher.source, f"must answer finite numbers, {bad} of 512 probe rows gave NaN or infinity",
-                           remedy="check the units and ranges in the features file")
+        raise TeacherError(
+            teacher.source,
+            f"must answer finite numbers, {bad} of 512 probe rows gave NaN or infinity",
+            remedy="check the units and ranges in the features file",
+        )
     if not torch.equal(full, _answer(teacher, x)):
-        raise TeacherError(teacher.source, "must be deterministic, the same rows got different answers",
-                           remedy="save it in evaluation mode (dropout off, batch norm frozen)")
+        raise TeacherError(
+            teacher.source,
+            "must be deterministic, the same rows got different answers",
+            remedy="save it in evaluation mode (dropout off, batch norm frozen)",
+        )
     if not torch.allclose(full[:7], _answer(teacher, x[:7]), rtol=1e-3, atol=1e-3 * float(full.std() + 1e-30)):
-        raise TeacherError(teacher.source, "must answer each row by itself, the answer depends on the other rows",
-                           remedy="save it in evaluation mode (batch norm frozen)")
+        raise TeacherError(
+            teacher.source,
+            "must answer each row by itself, the answer depends on the other rows",
+            remedy="save it in evaluation mode (batch norm frozen)",
+        )
     spread = full.std(0)
     if (spread <= 1e-12 * full.abs().mean(0)).any():
-        raise TeacherError(teacher.source, f"output {int(spread.argmin())} is constant over the declared inputs",
-                           remedy="check the units and ranges in the features file")
+        raise TeacherError(
+            teacher.source,
+            f"output {int(spread.argmin())} is constant over the declared inputs",
+            remedy="check the units and ranges in the features file",
+        )
     start = time.perf_counter()
     _answer(teacher, x)
-    return Probe(len(inputs), y.shape[1], _differentiable(teacher, x[:16]), 512 / max(time.perf_counter() - start, 1e-9))
+    return Probe(
+        len(inputs), y.shape[1], _differentiable(teacher, x[:16]), 512 / max(time.perf_counter() - start, 1e-9)
+    )
 
 
 def infer_width(teacher: Teacher) -> int:
@@ -96,8 +117,9 @@ def _answer(teacher: Teacher, x: Tensor) -> Tensor:
         raise
     except Exception as error:
         line = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise TeacherError(teacher.source, f"cannot answer {tuple(x.shape)} inputs: {line}",
-                           remedy="check the number of features") from None
+        raise TeacherError(
+            teacher.source, f"cannot answer {tuple(x.shape)} inputs: {line}", remedy="check the number of features"
+        ) from None
 
 
 def _differentiable(teacher: Teacher, x: Tensor) -> bool:

@@ -1,8 +1,9 @@
 """Teachers saved by ``torch.export.save``.
 
-``torch.export.load`` of 2.13 executes text from the archive (``guards_code``), evaluates its symbolic expressions, resolves
-operator names anywhere below ``torch`` and unpickles constants. Archives from strangers are therefore read in a
-copy without guards, after every name in them was held against what an exported network needs.
+``torch.export.load`` of 2.13 executes text from the archive (``guards_code``, and every name, as it writes Python from
+the graph), evaluates its symbolic expressions, resolves operator names anywhere below ``torch``, imports modules named in
+its tree specs and unpickles constants. Archives from strangers are therefore read in a copy without guards and metadata,
+after every word in them was held against what an exported network needs.
 """
 
 from __future__ import annotations
@@ -21,22 +22,31 @@ from typing import Any
 import torch
 
 from ..errors import TeacherError
-from .base import Teacher, dtype_of, hash_bytes
+from .base import Teacher, dtype_of, hash_bytes, one_line
 
 ENTRY = re.compile(
-    r"[^/]+/((models/\w+\.json)|(data/weights/(weight_\d+|\w+_config\.json))"
-    r"|(data/constants/(tensor_\d+|\w+_config\.json))|(data/sample_inputs/\w+\.pt)|archive_format|archive_version|byteorder"
-    r"|\.data/\w+|\.format_version|version|extra/[\w./-]*)"
+    r"[^/]+/((models/\w+\.json)|(data/weights/(weight_\d+|\w+_weights_config\.json))"
+    r"|(data/constants/(tensor_\d+|\w+_constants_config\.json))|(data/sample_inputs/\w+\.pt)|archive_format|archive_version"
+    r"|byteorder|\.data/\w+|\.format_version|version|extra/[\w./-]*)"
 )
 OPERATOR = re.compile(
-    r"torch\.ops\.(aten|prims|higher_order)\.\w+(\.\w+)?|_operator\.(getitem|add|sub|mul|floordiv|truediv|mod|neg|pow|eq|ne|lt|le|gt|ge)"
+    # These four of aten reach files or the terminal.
+    r"torch\.ops\.(aten\.(?!(from_file|save|_print|warn)\b)|prims\.)\w+(\.\w+)?"
+    r"|torch\.ops\.higher_order\.(cond|wrap_with_set_grad_enabled|wrap_with_autocast)"
+    r"|_operator\.(getitem|add|sub|mul|floordiv|truediv|mod|neg|pow|eq|ne|lt|le|gt|ge)"
     r"|torch\.sym_\w+|math\.(ceil|floor|sqrt)"
 )
-SYMBOLS = {"Symbol", "Integer", "Float", "Rational", "Add", "Mul", "Pow", "Mod", "PythonMod", "FloorDiv", "CeilDiv", "Max", "Min",
-           "Equality", "Unequality", "GreaterThan", "LessThan", "StrictGreaterThan", "StrictLessThan", "int_oo", "oo", "IntInfinity",
-           "NegativeIntInfinity", "true", "false"}
-EXPRESSION = (ast.Expression, ast.Call, ast.Name, ast.Load, ast.keyword, ast.Constant, ast.UnaryOp, ast.USub, ast.BinOp, ast.Add,
-              ast.Sub, ast.Mult, ast.Div, ast.Pow)
+WORD = re.compile(r"[\w.+-]*")
+"""Nothing made of these can call anything where the loader pastes it into Python."""
+PAYLOAD = re.compile(r"(weight|tensor)_\d+")
+CONTAINERS = {None, "builtins.tuple", "builtins.list", "builtins.dict"}
+SYMBOL = re.compile(
+    r"[su]\d+|Symbol|Integer|Float|Rational|Add|Mul|Mod|PythonMod|FloorDiv|CeilDiv|CleanDiv|Max|Min|Equality|Unequality"
+    r"|GreaterThan|LessThan|StrictGreaterThan|StrictLessThan|int_oo|oo|IntInfinity|NegativeIntInfinity|true|false"
+)
+# Without powers: a few characters of them take forever.
+ARITHMETIC = (ast.UnaryOp, ast.USub, ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod)
+EXPRESSION = (ast.Expression, ast.Call, ast.Name, ast.Load, ast.keyword, ast.Constant, *ARITHMETIC)
 
 
 def load_pt2(path: Path, architecture: Path | None, trust_pickle: bool) -> Teacher:
@@ -59,7 +69,7 @@ def load_pt2(path: Path, architecture: Path | None, trust_pickle: bool) -> Teach
     except TeacherError:
         raise
     except Exception as error:
-        raise TeacherError(path, f"not a .pt2 file, or cut short ({_first_line(error)})") from None
+        raise TeacherError(path, f"not a .pt2 file, or cut short ({one_line(error)})") from None
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     return Teacher(str(path), module, dtype_of(module), hash_bytes(data))
@@ -72,36 +82,61 @@ def _without_code(data: bytes, path: Path) -> bytes:
         raise TeacherError(path, "not a .pt2 file, or cut short") from None
     cleaned = io.BytesIO()
     with source, zipfile.ZipFile(cleaned, "w", zipfile.ZIP_STORED) as target:
-        for name in source.namelist():
-            if not ENTRY.fullmatch(name):
-                raise _foreign(path, f"archive entry {name!r}")
-            content = source.read(name)
-            if "/models/" in name:
+        for entry in source.infolist():
+            # torch.export never compresses; what does may unfold to any size.
+            if not ENTRY.fullmatch(entry.filename) or entry.compress_type != zipfile.ZIP_STORED:
+                raise _foreign(path, f"archive entry {entry.filename!r}")
+            folder = entry.filename.split("/")[1]
+            if folder == "extra":
+                continue
+            content = source.read(entry)
+            if entry.filename.endswith(".json"):
                 tree = json.loads(content)
                 _check(tree, path)
-                tree["guards_code"] = []
+                if folder == "models":
+                    tree["guards_code"] = []
                 content = json.dumps(tree).encode()
-            target.writestr(name, content)
+            target.writestr(entry.filename, content)
     return cleaned.getvalue()
 
 
-def _check(tree: Any, path: Path) -> None:
+def _check(tree: Any, path: Path, key: str = "") -> None:
+    """Hold every word of a JSON tree against its place, ``key``, and drop the metadata that names the author's code."""
     if isinstance(tree, dict):
-        target = tree.get("target")
-        if isinstance(target, str) and "inputs" in tree and not OPERATOR.fullmatch(target):
-            raise _foreign(path, f"operator {target!r}")
-        expression = tree.get("expr_str")
-        if isinstance(expression, str) and not _is_arithmetic(expression):
-            raise _foreign(path, f"expression {expression!r}")
-        for key, value in tree.items():
-            if key == "range_constraints" and isinstance(value, dict):
-                for symbol in value:
-                    if not _is_arithmetic(symbol):
-                        raise _foreign(path, f"expression {symbol!r}")
-            _check(value, path)
+        if "metadata" in tree:
+            tree["metadata"] = {}
+        for name, value in tree.items():
+            if not (_is_arithmetic(name) if key == "range_constraints" else WORD.fullmatch(name)):
+                raise _foreign(path, f"name {name!r}")
+            if name == "use_pickle" and value:
+                raise _foreign(path, "a pickled constant")
+            _check(value, path, name)
     elif isinstance(tree, list):
         for value in tree:
-            _check(value, path)
+            _check(value, path, key)
+    elif isinstance(tree, str) and not _fits(tree, key):
+        kind = {"target": "operator", "as_operator": "operator", "expr_str": "expression"}.get(key, key or "text")
+        raise _foreign(path, f"{kind} {tree!r}")
+
+
+def _fits(text: str, key: str) -> bool:
+    """Whether a text may stand under a key of the archive's JSON."""
+    if key in ("target", "as_operator"):
+        return bool(OPERATOR.fullmatch(text))
+    if key == "path_name":
+        return bool(PAYLOAD.fullmatch(text))
+    if key == "expr_str":
+        return _is_arithmetic(text)
+    if key in ("in_spec", "out_spec"):
+        return text == "" or _is_plain(json.loads(text)[1])
+    return key in ("as_string", "guards_code") or bool(WORD.fullmatch(text))
+
+
+def _is_plain(spec: Any) -> bool:
+    """Whether a tree spec is made of tuples, lists and dicts: other kinds import what their context names."""
+    keys = json.loads(spec["context"]) if isinstance(spec["context"], str) else spec["context"]
+    plain = keys is None or (isinstance(keys, list) and all(isinstance(k, str) and WORD.fullmatch(k) for k in keys))
+    return spec["type"] in CONTAINERS and plain and all(_is_plain(child) for child in spec["children_spec"])
 
 
 def _is_arithmetic(text: str) -> bool:
@@ -112,18 +147,18 @@ def _is_arithmetic(text: str) -> bool:
         return False
     return all(
         isinstance(node, EXPRESSION)
-        and (not isinstance(node, ast.Name) or node.id in SYMBOLS or bool(re.fullmatch(r"[su]\d+", node.id)))
-        and (not isinstance(node, ast.Constant) or not isinstance(node.value, str) or bool(re.fullmatch(r"[\w.]+", node.value)))
+        and (not isinstance(node, ast.Name) or bool(SYMBOL.fullmatch(node.id)))
+        and (not isinstance(node, ast.Constant) or not isinstance(node.value, str) or bool(WORD.fullmatch(node.value)))
         for node in nodes
     )
 
 
 def _foreign(path: Path, what: str) -> TeacherError:
-    return TeacherError(path, f"holds more than a network: {what}", remedy="export it again with torch.export, or give --trust-pickle if you trust its author")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return TeacherError(
+        path,
+        f"holds more than a network: {what[:200]}",
+        remedy="export it again with torch.export, or give --trust-pickle if you trust its author",
+    )
 
 
 @contextmanager
@@ -153,4 +188,3 @@ def _quiet():
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
+import io
 import re
 import warnings
 import zipfile
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .. import yamls
 from ..errors import SpecError, TeacherError
 from ..strategy import build, strategy
-from .base import Teacher, dtype_of, freeze, hash_bytes
+from .base import Teacher, dtype_of, freeze, hash_bytes, one_line
 
 ACTIVATIONS = {
     "tanh": nn.Tanh,
@@ -30,6 +30,10 @@ ACTIVATIONS = {
     "leaky_relu": nn.LeakyReLU,
     "identity": nn.Identity,
 }
+
+OUTREACH = re.compile(r"\b(save|from_file|classes)\b|getattr\([^)]*\\|(?<![\w.])ops\b(?!\.(aten|prims?|quantized)\.)")
+"""What TorchScript writes files with, or could: loading and asking a script run it."""
+REMEDY = "export it as .pt2, or give --trust-pickle if you trust its author"
 
 Width = Annotated[int, Field(ge=1)]
 
@@ -69,6 +73,7 @@ class Architecture:
         names = [self.activation] * hidden if isinstance(self.activation, str) else self.activation
         parts: list[nn.Module] = []
         free = sorted((k.removesuffix(".weight") for k in state if k.endswith(".weight")), key=_natural)
+        unused = dict(state)
         for i, (inputs, outputs) in enumerate(pairwise(self.layers)):
             fits = [k for k in free if tuple(state[f"{k}.weight"].shape) == (outputs, inputs)]
             if self.keys is not None:
@@ -76,8 +81,13 @@ class Architecture:
             if not fits:
                 found = ", ".join(f"{k} {tuple(state[f'{k}.weight'].shape)}" for k in free) or "no *.weight"
                 raise ValueError(f"layer {i} needs a weight of shape ({outputs}, {inputs}), left in the file: {found}")
+            if len({re.sub(r"\d+", "", k) for k in fits}) > 1:
+                raise ValueError(f"{', '.join(fits)} have the same shape: name the layers in order with keys")
             free.remove(fits[0])
             weight, bias = state[f"{fits[0]}.weight"], state.get(f"{fits[0]}.bias")
+            unused = {k: v for k, v in unused.items() if v is not weight and v is not bias}
+            if not weight.is_floating_point():
+                raise ValueError(f"{fits[0]}.weight must hold floating-point numbers, holds {weight.dtype}")
             if bias is not None and tuple(bias.shape) != (outputs,):
                 raise ValueError(f"{fits[0]}.bias must have shape ({outputs},), has {tuple(bias.shape)}")
             linear = nn.Linear(inputs, outputs, bias=bias is not None, dtype=weight.dtype)
@@ -85,8 +95,8 @@ class Architecture:
             parts.append(linear)
             if i < hidden:
                 parts.append(ACTIVATIONS[names[i]]())
-        if free:
-            raise ValueError(f"tensors that no layer uses: {', '.join(free)}")
+        if unused:
+            raise ValueError(f"tensors that no layer uses: {', '.join(unused)}")
         return nn.Sequential(*parts)
 
 
@@ -115,27 +125,20 @@ def load_safetensors(path: Path, architecture: Path | None, trust_pickle: bool) 
     try:
         state = load(data)
     except (SafetensorError, ValueError, KeyError) as error:
-        raise TeacherError(path, f"not a safetensors file, or cut short ({error})") from None
+        raise TeacherError(path, f"not a safetensors file, or cut short ({one_line(error)})") from None
     return _from_state(path, state, architecture, hash_bytes(data))
 
 
 def load_torch(path: Path, architecture: Path | None, trust_pickle: bool) -> Teacher:
     """A file of ``torch.save`` or ``torch.jit.save``; the contents decide, not the ending."""
     data = path.read_bytes()
-    if _is_torchscript(path):
-        return _torchscript(path, hash_bytes(data))
+    if zipfile.is_zipfile(io.BytesIO(data)) and any(_is_script(name) for name in _names(data)):
+        return _torchscript(path, data, trust_pickle)
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
-        if not trust_pickle:
-            reason = str(error).splitlines()[0] if "Weights only" in str(error) else "not a PyTorch file, or cut short"
-            reason = "holds pickled code" if "Weights only" in reason else reason
-            remedy = "export it as .pt2, or give --trust-pickle if you trust its author" if "pickled" in reason else None
-            raise TeacherError(path, reason, remedy=remedy) from None
-        try:
-            loaded = torch.load(path, map_location="cpu", weights_only=False)
-        except Exception as second:
-            raise TeacherError(path, f"cannot be unpickled: {type(second).__name__}: {second}") from None
+        loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:
+        # torch.load meets a foreign file with nearly every kind of exception.
+        loaded = _unpickle(path, data, trust_pickle, "Unsupported global" in str(error))
     if isinstance(loaded, nn.Module):
         module = freeze(loaded)
         return Teacher(str(path), module, dtype_of(module), hash_bytes(data))
@@ -143,6 +146,19 @@ def load_torch(path: Path, architecture: Path | None, trust_pickle: bool) -> Tea
     if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
         raise TeacherError(path, f"holds a {type(loaded).__name__}, not a state dict or a module")
     return _from_state(path, state, architecture, hash_bytes(data))
+
+
+def _unpickle(path: Path, data: bytes, trusted: bool, code: bool) -> Any:
+    if code and not trusted:
+        raise TeacherError(path, "holds pickled code", remedy=REMEDY)
+    if not trusted:
+        raise TeacherError(path, "not a PyTorch file, or cut short")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)
+    except Exception as error:
+        raise TeacherError(path, f"cannot be unpickled: {type(error).__name__}: {one_line(error)}") from None
 
 
 def _from_state(path: Path, state: dict[str, Tensor], architecture: Path | None, sha256: str) -> Teacher:
@@ -155,19 +171,39 @@ def _from_state(path: Path, state: dict[str, Tensor], architecture: Path | None,
     return Teacher(str(path), module, dtype_of(module), sha256)
 
 
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in name or name.endswith("constants.pkl") for name in archive.namelist())
+def _names(data: bytes) -> list[str]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return archive.namelist()
+    except zipfile.BadZipFile:
+        return []
 
 
-def _torchscript(path: Path, sha256: str) -> Teacher:
+def _is_script(name: str) -> bool:
+    return "/code/" in name or name.endswith("constants.pkl")
+
+
+def _torchscript(path: Path, data: bytes, trust_pickle: bool) -> Teacher:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            module = torch.jit.load(path, map_location="cpu")
-    except (RuntimeError, ValueError) as error:
-        raise TeacherError(path, f"TorchScript that cannot be loaded: {str(error).splitlines()[0]}") from None
+            module = torch.jit.load(io.BytesIO(data if trust_pickle else _harmless(path, data)), map_location="cpu")
+    except TeacherError:
+        raise
+    except Exception as error:
+        raise TeacherError(path, f"TorchScript that cannot be loaded: {one_line(error)}") from None
     module = freeze(module)
-    return Teacher(str(path), module, dtype_of(module), sha256)
+    return Teacher(str(path), module, dtype_of(module), hash_bytes(data))
+
+
+def _harmless(path: Path, data: bytes) -> bytes:
+    """A copy, entry by entry as checked: another reader might find other entries in the original."""
+    copy = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as target:
+        for name in source.namelist():
+            content = source.read(name)
+            found = OUTREACH.search(content.decode(errors="replace")) if name.endswith(".py") else None
+            if found:
+                raise TeacherError(path, f"TorchScript that reaches beyond a network: {found[0]!r}", remedy=REMEDY)
+            target.writestr(name, content)
+    return copy.getvalue()

@@ -1,0 +1,97 @@
+"""One distillation from start to end: a population of one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from .population import Member, Population, fidelity
+from .probes import Fidelity
+from .problem import Problem
+from .recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a distillation came to. Divergence is an outcome, not a crash.
+
+    Args:
+        recipe: of the student.
+        seed: of the member's random stream.
+        weights: of the rung that did best on the pruning bank.
+        selection: fidelity on the selection bank, None when it failed.
+        curve: ``(step, rmse)`` on the pruning bank.
+        parameters: of the student.
+        compression: the teacher's parameters over the student's, None when they cannot be counted.
+        seconds: of computing, its share of a population's.
+        teacher_rows: synthetic rows that the teacher labeled for it alone.
+        failure: why it has no result, or None.
+    """
+
+    recipe: Recipe
+    seed: int
+    weights: list[Tensor] = field(repr=False)
+    selection: Fidelity | None
+    curve: list[tuple[int, float]]
+    parameters: int
+    compression: float | None
+    seconds: float
+    teacher_rows: int
+    failure: str | None
+
+    def metrics(self) -> dict[str, float]:
+        """The summary that is logged and shown."""
+        values: dict[str, float] = {
+            "parameters": self.parameters,
+            "seconds": self.seconds,
+            "teacher_rows": self.teacher_rows,
+        }
+        if self.selection is not None:
+            values |= {"rmse": self.selection.rmse, "nrmse": self.selection.nrmse}
+            if len(self.selection.by_output) > 1:
+                values |= {f"output/{o}/rmse": value for o, value in enumerate(self.selection.by_output)}
+        if self.compression is not None:
+            values["compression"] = self.compression
+        return values
+
+
+def conclude(problem: Problem, member: Member, seconds: float) -> Outcome:
+    """Judge a member that has left its population."""
+    size = (problem.features, problem.outputs)
+    parameters = member.recipe.student.parameters(*size)
+    counted = problem.teacher.parameters
+    selection = None if member.failure else fidelity(member.recipe, member.result(), problem.banks["selection"])
+    return Outcome(
+        recipe=member.recipe,
+        seed=member.seed,
+        weights=member.result(),
+        selection=selection,
+        curve=member.curve,
+        parameters=parameters,
+        compression=counted / parameters if counted else None,
+        seconds=seconds,
+        teacher_rows=member.teacher_rows,
+        failure=member.failure,
+    )
+
+
+def distill(problem: Problem, recipe: Recipe, seed: int, progress: Callable[[Member], None] | None = None) -> Outcome:
+    """Distill one student.
+
+    Args:
+        problem: teacher, prior and banks.
+        recipe: how.
+        seed: of the member's random stream.
+        progress: called at every rung.
+    """
+    population, start = Population(problem), time.perf_counter()
+    member = Member("solo", recipe, seed)
+    population.admit(member)
+    while not member.finished:
+        population.advance()
+        if progress is not None:
+            progress(member)
+    return conclude(problem, population.release("solo"), time.perf_counter() - start)

@@ -1,0 +1,114 @@
+"""The plugin: distillation as an Optuna objective, for a study and an MLflow server of the user's own."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from .distillation import Outcome, conclude
+from .inputs import Inputs, read_features
+from .population import Member, Population
+from .problem import Problem
+from .recipe import PRESETS
+from .seeds import derive
+from .shipping import student_files
+from .space import make_space
+from .spec import Budget
+from .strategy import build
+from .teachers import Teacher, load_teacher, probe
+from .teachers.probe import infer_width
+from .tracking import Tracker
+
+
+class Distillation:
+    """An Optuna objective: each call distills one student and returns its RMSE to the teacher on the selection bank.
+
+    It reports to the trial at every rung and honors the study's pruner. With ``tracking_uri``, every trial is a run of
+    the experiment ``experiment``, with parameters, metrics, curve and the student itself.
+
+    Args:
+        teacher: a loaded teacher, a model file or ``package.module:function``.
+        features: features file; N(0, I) over standardized units when left out.
+        search: leaf -> choices or range, as in a study file; None for the default space.
+        max_parameters: of a student.
+        preset: where leaves that are not searched come from.
+        steps, batch: budget of a trial.
+        seed: of banks and students.
+        tracking_uri: of MLflow; None records nothing.
+        experiment: its name there.
+
+    Raises:
+        DfkdError: on creation, when teacher, features or search are unfit.
+    """
+
+    def __init__(
+        self,
+        teacher: Teacher | str | Path,
+        *,
+        features: str | Path | None = None,
+        search: Mapping[str, Any] | None = None,
+        max_parameters: int | None = None,
+        preset: str = "paper",
+        steps: int = 20_000,
+        batch: int = 100,
+        seed: int = 0,
+        tracking_uri: str | None = None,
+        experiment: str = "distillation",
+    ):
+        budget = build(Budget, {"steps": steps, "batch": batch}, "budget")
+        loaded = teacher if isinstance(teacher, Teacher) else load_teacher(teacher)
+        inputs = read_features(Path(features)) if features else Inputs.unknown(infer_width(loaded))
+        found = probe(loaded, inputs, seed)
+        recipe = replace(PRESETS[preset], steps=budget.steps, batch=budget.batch)
+        self.seed = seed
+        self.space = make_space(recipe, search, (found.features, found.outputs), max_parameters)
+        self.problem = Problem(loaded, inputs, found, seed=seed)
+        self._tracker = Tracker(tracking_uri, experiment) if tracking_uri else None
+
+    def __call__(self, trial: optuna.Trial) -> float:
+        """Distill with what the trial suggests.
+
+        Raises:
+            optuna.TrialPruned: when the pruner says so, or the student diverged.
+        """
+        recipe = self.space.suggest(trial)
+        member = Member(trial.number, recipe, derive(self.seed, "trial", trial.number))
+        population = Population(self.problem)
+        population.admit(member)
+        key = f"trial-{trial.number:04d}"
+        if self._tracker:
+            self._tracker.open_run(
+                key,
+                "trial",
+                recipe.leaves() | {"trial": trial.number, "seed": member.seed},
+                {"dfkd.tier": self.problem.inputs.tier},
+            )
+        rung, reason, start = 0, None, time.perf_counter()
+        while not member.finished and reason is None:
+            population.advance()
+            rung += 1
+            trial.report(math.nan if member.failure else member.curve[-1][1], rung)
+            if not member.finished and trial.should_prune():
+                reason = f"pruned at step {member.clock}"
+        outcome = conclude(self.problem, population.release(trial.number), time.perf_counter() - start)
+        reason = outcome.failure or reason
+        self._record(trial, key, outcome, reason)
+        if reason is not None:
+            raise optuna.TrialPruned(reason)
+        return outcome.selection.rmse
+
+    def _record(self, trial: optuna.Trial, key: str, outcome: Outcome, reason: str | None) -> None:
+        trial.set_user_attr("recipe", json.dumps(outcome.recipe.tree()))
+        if self._tracker is None:
+            return
+        files = {} if reason else student_files(self.problem, outcome, {"trial": trial.number})
+        tags = {"dfkd.state": "PRUNED" if reason else "COMPLETE"} | ({"dfkd.reason": reason} if reason else {})
+        self._tracker.close_run(key, "KILLED" if reason else "FINISHED", outcome.metrics(), tags, outcome.curve, files)
+        self._tracker.flush()

@@ -1,0 +1,222 @@
+"""From a study's trial to a registered model: found in MLflow, rebuilt, registered, reloaded and compared before it is announced."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from .errors import ExportError, NotFound, SpecError
+from .places import without_credentials
+from .shipping import read_student
+from .tracking import client, preflight
+
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,199}")
+ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A registered student.
+
+    Args:
+        uri: ``models:/NAME@ALIAS``.
+        version: of the model.
+        trial, run_id: where it came from.
+        rmse: of the trial on the selection bank.
+        worst: largest difference between the reloaded model and the student, in the teacher's units.
+    """
+
+    uri: str
+    version: int
+    trial: int
+    run_id: str
+    rmse: float
+    worst: float
+
+
+def find_run(uri: str, study: str, trial: int | None):
+    """The MLflow run of a trial that holds a student; of the best complete trial when ``trial`` is None.
+
+    Raises:
+        NotFound: no such study or trial, or nothing complete yet.
+    """
+    made = client(uri)
+    experiment = made.get_experiment_by_name(study)
+    if experiment is None:
+        known = ", ".join(e.name for e in made.search_experiments(max_results=50) if e.name != "Default") or "none"
+        raise NotFound(
+            f"study {study!r}", f"is unknown to MLflow at {without_credentials(uri)}", remedy=f"known: {known}"
+        )
+    parents = made.search_runs([experiment.experiment_id], "tags.`dfkd.kind` = 'study'", max_results=1)
+    objective = parents[0].data.tags.get("dfkd.objective", "rmse") if parents else "rmse"
+    wanted = "tags.`dfkd.kind` = 'trial' and attributes.status = 'FINISHED'"
+    if trial is not None:
+        wanted += f" and params.trial = '{int(trial)}'"
+    runs = made.search_runs([experiment.experiment_id], wanted, order_by=[f"metrics.{objective} ASC"], max_results=1)
+    if not runs:
+        raise NotFound(
+            f"study {study!r}",
+            "has no complete trial" if trial is None else f"has no complete trial {trial}",
+            remedy=f"dfkd-tune show {study}",
+        )
+    return runs[0]
+
+
+@contextmanager
+def fetch(uri: str, run_id: str) -> Iterator[Path]:
+    """The ``student/`` artifacts of a run, in a directory that goes away.
+
+    Raises:
+        NotFound: when the run has none.
+    """
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        try:
+            yield Path(client(uri).download_artifacts(run_id, "student", folder))
+        except Exception as error:
+            if type(error).__module__.startswith("mlflow") or isinstance(error, OSError):
+                raise NotFound(f"run {run_id}", f"holds no student: {str(error).splitlines()[0]}") from None
+            raise
+
+
+def load_trial(uri: str, study: str, trial: int | None) -> tuple[nn.Module, dict[str, Any], Any]:
+    """Student, ``result.json`` and MLflow run of a trial, the best one when ``trial`` is None."""
+    preflight(uri)
+    run = find_run(uri, study, trial)
+    with fetch(uri, run.info.run_id) as folder:
+        return *read_student(folder), run
+
+
+def register(uri: str, study: str, model: str, trial: int | None = None, alias: str = "champion") -> Registered:
+    """Register a trial's student as a version of ``model`` and point ``alias`` at it.
+
+    The reloaded model is compared with the student on 256 rows before the alias moves; a version that differs is removed.
+
+    Raises:
+        SpecError: a name that MLflow cannot take.
+        NotFound: no such study or trial.
+        ExportError: the reloaded model answers differently.
+    """
+    if not MODEL_NAME.fullmatch(model):
+        raise SpecError("--model", f"must be letters, digits, '_', '.', '-' or spaces, got {model!r}")
+    if not ALIAS.fullmatch(alias) or re.fullmatch(r"v\d+|latest", alias):
+        raise SpecError("--alias", f"must be a word such as champion, not a version, got {alias!r}")
+    student, result, run = load_trial(uri, study, trial)
+    made = client(uri)
+    x = _rows(len(result["features"]))
+    with _quiet(), _pointed_at(uri):
+        info = _log(run, student, x)
+        version = made.create_model_version(
+            _registered(made, model), info.model_uri, run.info.run_id, model_id=info.model_id
+        )
+        worst = _difference(f"models:/{model}/{version.version}", student, x)
+    with torch.no_grad():
+        scale = float(student(torch.from_numpy(x)).abs().max())
+    if not worst <= 1e-5 * (1 + scale):
+        made.delete_model_version(model, version.version)
+        raise ExportError(
+            f"models:/{model}/{version.version}", f"differed from the student by {worst:g}, so it was removed again"
+        )
+    number = int(run.data.params["trial"])
+    for key, value in {
+        "dfkd.study": study,
+        "dfkd.trial": number,
+        "dfkd.tier": result["tier"],
+        "dfkd.rmse": result["rmse"],
+    }.items():
+        made.set_model_version_tag(model, version.version, key, str(value))
+    made.set_registered_model_alias(model, alias, version.version)
+    return Registered(
+        f"models:/{model}@{alias}", int(version.version), number, run.info.run_id, float(result["rmse"]), worst
+    )
+
+
+def _rows(features: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((256, features)).astype(np.float32)
+
+
+def _registered(made, model: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        made.create_registered_model(model)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    return model
+
+
+def _log(run, student: nn.Module, x: np.ndarray):
+    """Log the student as a model of its run."""
+    import mlflow
+    from mlflow.models.signature import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    with torch.no_grad():
+        y = student(torch.from_numpy(x[:2])).numpy()
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, x.shape[1]))]),
+        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, y.shape[1]))]),
+    )
+    mlflow.set_experiment(experiment_id=run.info.experiment_id)
+    with mlflow.start_run(run_id=run.info.run_id):
+        return mlflow.pytorch.log_model(
+            student,
+            name="student",
+            signature=signature,
+            input_example=x[:2],
+            pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}", f"numpy=={np.__version__}"],
+        )
+
+
+def _difference(model_uri: str, student: nn.Module, x: np.ndarray) -> float:
+    import mlflow
+
+    answers = np.asarray(mlflow.pyfunc.load_model(model_uri).predict(x))
+    with torch.no_grad():
+        return float(np.abs(answers - student(torch.from_numpy(x)).numpy()).max())
+
+
+@contextmanager
+def _pointed_at(uri: str) -> Iterator[None]:
+    """MLflow logs and loads models through its fluent state alone: it points at ``uri`` meanwhile, and back after."""
+    import mlflow
+
+    tracking, models = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    experiment = os.environ.get("MLFLOW_EXPERIMENT_ID")
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(tracking)
+        mlflow.set_registry_uri(models)
+        if experiment is None:
+            os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    loggers = [logging.getLogger(name) for name in ("mlflow", "torch.export", "torch._export", "alembic")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,130 @@
+"""What a study looks like in a terminal: a bar where there is one, a line now and then where there is none."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from .study import Progress, StudyResult
+
+QUIET_SECONDS = 10.0
+
+
+@contextmanager
+def watch(console: Console, name: str) -> Iterator:
+    """A callback for ``run_study`` that shows progress until the block ends."""
+    if not console.is_terminal:
+        yield _lines(console, name)
+        return
+    bar = Bar(
+        TextColumn("[bold]{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[state]}"),
+        console=console,
+    )
+    with bar:
+        task = bar.add_task(name, total=1.0, state="starting")
+        yield lambda progress: bar.update(task, completed=progress.share, state=sentence(progress))
+
+
+def _lines(console: Console, name: str):
+    last = [-QUIET_SECONDS]
+
+    def show(progress: Progress) -> None:
+        over = progress.done + progress.pruned + progress.failed == progress.total
+        if over or time.monotonic() - last[0] >= QUIET_SECONDS:
+            last[0] = time.monotonic()
+            console.print(f"{name}: {sentence(progress)}", soft_wrap=True, highlight=False)
+
+    return show
+
+
+def sentence(progress: Progress) -> str:
+    """Trials done, running and pruned, the best RMSE and the time left, in one line."""
+    parts = [
+        f"{progress.done + progress.pruned + progress.failed}/{progress.total} trials",
+        f"{progress.running} running",
+        f"{progress.pruned} pruned",
+    ]
+    if progress.failed:
+        parts.append(f"{progress.failed} failed")
+    if progress.best:
+        parts.append(f"best {progress.best[0]:.4g} (trial {progress.best[1]})")
+    if progress.left is not None:
+        parts.append(f"{clock(progress.left)} left")
+    return ", ".join(parts)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as ``1:02:03`` or ``2:03``."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def leaders(trials: list[FrozenTrial], rows: int = 10) -> Table:
+    """The best complete trials as a table."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("trial", "rmse", "nrmse", "parameters"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("recipe", overflow="fold")
+    complete = sorted((t for t in trials if t.state == TrialState.COMPLETE), key=lambda t: t.value)
+    for trial in complete[:rows]:
+        a = trial.user_attrs
+        table.add_row(
+            str(trial.number),
+            f"{a['rmse']:.4g}",
+            f"{a['nrmse']:.4f}",
+            f"{a['parameters']:.0f}",
+            recipe_line(json.loads(a["recipe"])),
+        )
+    return table
+
+
+def recipe_line(tree: dict) -> str:
+    """A recipe in a line: what was chosen, and the one number that matters most of each choice."""
+    telling = {"student": "width", "bound": "threshold", "input_bound": "radius", "alpha": "value", "optimizer": "lr"}
+    words = []
+    for section, strategy in tree.items():
+        if not isinstance(strategy, dict) or strategy["kind"] in ("none", "steps"):
+            continue
+        number = strategy.get(telling.get(section, ""))
+        words.append(strategy["kind"] + (f" {number:.3g}" if number is not None else ""))
+    return ", ".join(words)
+
+
+def summary(
+    console: Console, result: StudyResult, trials: list[FrozenTrial], tier: str, ui: str, register: str
+) -> None:
+    """The end of a study: the leaders, the best against the preset, the next commands."""
+    console.print()
+    console.print(leaders(trials, 5))
+    console.print()
+    if result.best is None:
+        console.print("No trial completed.", highlight=False)
+        return
+    value, number = result.best
+    console.print(
+        f"Best: trial {number}, RMSE student-vs-teacher {value:.4g} on the selection bank"
+        + (f", {result.report:.4g} on the report bank" if result.report is not None else "")
+        + f" (tier {tier}).",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if result.baseline:
+        share = value / result.baseline
+        change = f"{100 * (1 - share):.0f} % less" if share < 1 else f"{100 * (share - 1):.0f} % more"
+        console.print(
+            f"The untuned preset at the same budget: {result.baseline:.4g}. The best study trial has {change}.",
+            highlight=False,
+            soft_wrap=True,
+        )
+    console.print(f"\nBrowse the runs:      {ui}\nRegister the best:    {register}", highlight=False, soft_wrap=True)

@@ -1,0 +1,119 @@
+"""A student as files: safetensors and architecture for every trial, ``.pt2`` for the ones that go out."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import nn
+
+from . import yamls
+from .distillation import Outcome
+from .errors import ExportError
+from .problem import Problem
+from .strategy import build
+from .teachers.weights import Architecture
+
+FORMATS = ("pt2", "safetensors")
+MACHINE_METADATA = ("stack_trace", "nn_module_stack", "torch_fn", "source_fn_stack", "from_node")
+
+
+def student_files(problem: Problem, outcome: Outcome, about: Mapping[str, Any]) -> dict[str, bytes]:
+    """The files of one student, between raw units, under ``student/``.
+
+    Args:
+        problem: it was distilled in.
+        outcome: of its distillation.
+        about: further facts for ``result.json``, such as study and trial.
+    """
+    module = problem.module(outcome.recipe.student, outcome.weights)
+    layout = outcome.recipe.student.layout(problem.features, problem.outputs)
+    result = {
+        **about,
+        "seed": outcome.seed,
+        "tier": problem.inputs.tier,
+        "teacher_sha256": problem.teacher.sha256,
+        "features": problem.inputs.names,
+        "outputs": problem.outputs,
+        **outcome.metrics(),
+    }
+    return {
+        "student/student.safetensors": save({k: v.contiguous() for k, v in module.state_dict().items()}),
+        "student/architecture.yaml": yamls.dump(layout).encode(),
+        "student/recipe.yaml": yamls.dump(outcome.recipe.tree()).encode(),
+        "student/result.json": json.dumps(result, indent=1).encode(),
+    }
+
+
+def read_student(directory: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """A student and its ``result.json`` from the files of ``student_files``.
+
+    Raises:
+        ExportError: when a file is missing or damaged.
+    """
+    try:
+        state = load((directory / "student.safetensors").read_bytes())
+        layout = yamls.read(directory / "architecture.yaml", ExportError)
+        result = json.loads((directory / "result.json").read_text())
+        module = build(Architecture, layout, str(directory / "architecture.yaml")).module(state)
+    except ExportError:
+        raise
+    except Exception as error:
+        raise ExportError(directory, f"holds no readable student: {str(error).splitlines()[0]}") from None
+    return module.eval(), result
+
+
+def to_pt2(module: nn.Module, features: int) -> bytes:
+    """A student as a ``.pt2`` archive with a free batch size, which ``torch.export.load`` reads without this package.
+
+    Nothing may train in this process meanwhile: ``torch.export`` of 2.13 disturbs models that do.
+    """
+    batch = {0: torch.export.Dim("batch", min=1)}
+    with torch.no_grad():
+        program = torch.export.export(module, (torch.zeros(2, features),), dynamic_shapes=(batch,))
+    for node in program.graph.nodes:  # they name the files of the machine it was made on
+        for key in MACHINE_METADATA:
+            node.meta.pop(key, None)
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer)
+    return buffer.getvalue()
+
+
+def export(module: nn.Module, features: int, kind: str, out: Path) -> None:
+    """Write a student as one file and make sure that it answers like the original.
+
+    Raises:
+        ExportError: when it cannot be written, or its copy differs.
+    """
+    data = (
+        to_pt2(module, features) if kind == "pt2" else save({k: v.contiguous() for k, v in module.state_dict().items()})
+    )
+    write(out, data)
+    if kind == "pt2":
+        x = torch.randn(16, features, generator=torch.Generator().manual_seed(0))
+        copy = torch.export.load(str(out)).module()
+        with torch.no_grad():
+            answers = module(x)
+            worst = float((copy(x) - answers).abs().max())
+        if not worst <= 1e-5 * (1 + float(answers.abs().max())):
+            raise ExportError(out, f"the written copy differs from the student by {worst:g}")
+
+
+def write(out: Path, data: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        ExportError: when the place takes no file.
+    """
+    partial = out.with_name(out.name + ".partial")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(data)
+        partial.replace(out)
+    except OSError as error:
+        raise ExportError(out, f"cannot be written: {error.strerror}", remedy="choose another place") from None

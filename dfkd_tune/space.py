@@ -1,0 +1,261 @@
+"""The searched leaves of a recipe, and how Optuna chooses them.
+
+A leaf is ``section.field`` or ``section.kind``. Kinds are chosen first, then only the fields of the chosen kinds: a bound is
+not searched for a generator that seeks nothing, an input bound not for one that does not travel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, Any, get_type_hints
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from pydantic import Field
+
+from .bounds import Steps, Unbounded
+from .errors import SpecError
+from .losses import Constant
+from .recipe import SECTIONS, Recipe
+from .strategy import build, kind_of, name_of, strategy
+
+DEFAULT: dict[str, Any] = {
+    "generator.kind": ["gaussian", "adversarial", "direct"],
+    "generator.steps": {"low": 1, "high": 4},
+    "generator.step_size": {"low": 0.02, "high": 0.3, "log": True},
+    "bound.kind": ["none", "clip", "target"],
+    "bound.threshold": {"low": 0.02, "high": 2.0, "log": True},
+    "input_bound.kind": ["steps", "linf"],
+    "input_bound.radius": {"low": 0.03, "high": 1.7, "log": True},
+    "alpha.kind": ["constant", "decreasing"],
+    "alpha.value": {"low": 0.1, "high": 0.9},
+    "student.width": {"low": 8, "high": 64},
+    "optimizer.kind": ["rmsprop", "adam"],
+    "optimizer.lr": {"low": 3e-4, "high": 1e-2, "log": True},
+    "optimizer.schedule": ["constant", "cosine"],
+}
+"""What a study searches when its file does not say."""
+
+
+LEAD = {"optimizer.schedule": "cosine"}
+"""What the first trial of each generator takes beyond the preset, where it is searched."""
+
+
+@strategy
+class Range:
+    """Numbers from ``low`` to ``high``, both included."""
+
+    low: Annotated[float, Field(strict=False)]
+    high: Annotated[float, Field(strict=False)]
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Space:
+    """A preset and the distributions of the leaves that are searched.
+
+    Args:
+        preset: where every leaf that is not searched comes from.
+        domains: leaf -> Optuna distribution.
+        max_parameters: no suggested student has more; None for no limit.
+        size: features and outputs of the teacher.
+    """
+
+    preset: Recipe
+    domains: Mapping[str, BaseDistribution]
+    max_parameters: int | None
+    size: tuple[int, int]
+
+    def suggest(self, trial: optuna.Trial) -> Recipe:
+        """Let a trial choose a recipe."""
+        chosen: dict[str, Any] = {}
+        for section, registry in SECTIONS.items():
+            chosen[section] = self._section(trial, section, registry, chosen)
+        return replace(self.preset, **chosen)
+
+    def leads(self) -> list[dict[str, Any]]:
+        """Parameters of the first trials: each kind of generator once, with what is known to work, as far as searched."""
+        kinds = self.domains.get("generator.kind")
+        leads = []
+        for kind in reversed(kinds.choices) if kinds else [name_of(SECTIONS["generator"], self.preset.generator)]:
+            lead = self.preset.leaves() | {"generator.kind": kind} | LEAD
+            if self.max_parameters is not None:
+                lead["student.width"] = self.preset.student.widest(*self.size, self.max_parameters)
+                lead[f"student.width@depth{self.preset.student.depth}"] = lead["student.width"]
+            elif "student.width" in self.domains:
+                lead["student.width"] = getattr(self.domains["student.width"], "high", self.preset.student.width)
+            leads.append({leaf: value for leaf, value in lead.items() if self._offers(leaf, value)})
+        return leads
+
+    def _offers(self, leaf: str, value: Any) -> bool:
+        domain = self.domains.get(leaf.partition("@")[0])
+        if domain is None:
+            return False
+        if isinstance(domain, CategoricalDistribution):
+            return value in domain.choices
+        return domain.low <= value <= domain.high
+
+    def describe(self) -> dict[str, Any]:
+        """The space as plain values: what a resumed study must agree with."""
+        leaves = {leaf: _plain(domain) for leaf, domain in self.domains.items()}
+        fixed = {k: v for k, v in self.preset.leaves().items() if k not in leaves}
+        return {"search": leaves, "preset": fixed, "max_parameters": self.max_parameters}
+
+    def _section(
+        self, trial: optuna.Trial, section: str, registry: Mapping[str, type], chosen: Mapping[str, Any]
+    ) -> Any:
+        generator = chosen.get("generator")
+        if generator is not None and not generator.seeks:
+            if section == "alpha" and "generator.kind" in self.domains:
+                return Constant(0.0)  # nothing is sought: all rows are prior rows
+            if section == "bound":
+                return Unbounded()
+        if section == "input_bound" and not generator.travels:
+            return Steps()
+        base = getattr(self.preset, section)
+        kind = type(base)
+        if f"{section}.kind" in self.domains:
+            kind = registry[_ask(trial, f"{section}.kind", self.domains[f"{section}.kind"])]
+        item = base if kind is type(base) else kind()
+        values = {}
+        for field in sorted(fields(kind), key=lambda field: field.name == "width"):  # the widest fit depends on depth
+            domain = self.domains.get(f"{section}.{field.name}")
+            if domain is None:
+                continue
+            name = f"{section}.{field.name}"
+            if field.name == "width" and self.max_parameters is not None:
+                name, domain = self._width(replace(item, **values), name, domain)
+            values[field.name] = _ask(trial, name, domain)
+        return replace(item, **values)
+
+    def _width(self, student: Any, name: str, domain: BaseDistribution) -> tuple[str, BaseDistribution]:
+        widest = student.widest(*self.size, self.max_parameters)
+        if widest < 1:
+            raise SpecError(
+                "student.max_parameters",
+                f"no {student.depth}-layer student fits {self.max_parameters} parameters",
+                remedy="allow more parameters or search less depth",
+            )
+        if isinstance(domain, CategoricalDistribution):
+            domain = CategoricalDistribution([w for w in domain.choices if w <= widest] or [widest])
+        else:
+            high = min(domain.high, widest)
+            domain = IntDistribution(min(domain.low, high), high, log=domain.log)
+        return (f"{name}@depth{student.depth}" if "student.depth" in self.domains else name), domain
+
+
+def make_space(
+    preset: Recipe,
+    search: Mapping[str, Any] | None,
+    size: tuple[int, int],
+    max_parameters: int | None,
+    place: str = "search",
+) -> Space:
+    """A space from a study's ``search`` key.
+
+    Raises:
+        SpecError: naming the leaf, the rule and the value.
+    """
+    if max_parameters is not None:
+        widest = preset.student.widest(*size, max_parameters)
+        if widest < 1:
+            raise SpecError(
+                "student.max_parameters",
+                f"no student fits {max_parameters} parameters",
+                remedy=f"{size[0]} features and {size[1]} outputs need at least {replace(preset.student, width=1).parameters(*size)}",
+            )
+        preset = preset.with_student(width=widest)
+    if search is None:
+        search = dict(DEFAULT)
+        if max_parameters is not None:
+            search["student.width"] = {"low": max(1, widest // 2), "high": widest}
+    domains = {leaf: _domain(leaf, value, f"{place}.{leaf}") for leaf, value in search.items()}
+    for leaf in domains:
+        _used(leaf, preset, domains, f"{place}.{leaf}")
+    return Space(preset, domains, max_parameters, size)
+
+
+def _ask(trial: optuna.Trial, name: str, domain: BaseDistribution) -> Any:
+    if isinstance(domain, CategoricalDistribution):
+        return trial.suggest_categorical(name, domain.choices)
+    suggest = trial.suggest_int if isinstance(domain, IntDistribution) else trial.suggest_float
+    return suggest(name, domain.low, domain.high, log=domain.log)
+
+
+def _domain(leaf: str, value: Any, place: str) -> BaseDistribution:
+    section, _, field = leaf.partition(".")
+    if section not in SECTIONS:
+        raise SpecError(
+            place,
+            f"unknown section {section!r}",
+            remedy=f"searchable: {', '.join(SECTIONS)}; budgets are the same for all trials",
+        )
+    registry = SECTIONS[section]
+    if field == "kind":
+        if not isinstance(value, list) or not value:
+            raise SpecError(place, f"must be a list of kinds, got {value!r}", remedy=f"known: {', '.join(registry)}")
+        for name in value:
+            kind_of(registry, name, place)
+        return CategoricalDistribution(value)
+    owners = [
+        kind for kind in registry.values() if field in get_type_hints(kind) and field in {f.name for f in fields(kind)}
+    ]
+    if not owners:
+        known = sorted({f.name for kind in registry.values() for f in fields(kind)})
+        raise SpecError(place, f"no {section} has a field {field!r}", remedy=f"known: kind, {', '.join(known)}")
+    whole = get_type_hints(owners[0])[field] is int
+    if isinstance(value, list):
+        if not value:
+            raise SpecError(place, "needs at least one choice, got []")
+        for choice in value:
+            _accepted(owners, field, choice, place)
+        if len({repr(choice) for choice in value}) != len(value):
+            raise SpecError(place, f"choices must differ, got {value!r}")
+        return CategoricalDistribution(value)
+    if not isinstance(value, Mapping):
+        raise SpecError(place, f"must be a list of choices or a mapping with low and high, got {value!r}")
+    span = build(Range, value, place)
+    if span.low > span.high:
+        raise SpecError(place, f"low must be <= high, got {span.low:g} > {span.high:g}")
+    if span.log and span.low <= 0:
+        raise SpecError(place, f"low must be > 0 when log is true, got {span.low}")
+    ends = (span.low, span.high)
+    if whole:
+        for end in ends:
+            if end != int(end):
+                raise SpecError(place, f"must be whole numbers, got {end}")
+        ends = (int(span.low), int(span.high))
+    for end in ends:
+        _accepted(owners, field, end, place)
+    return (IntDistribution if whole else FloatDistribution)(*ends, log=span.log)
+
+
+def _accepted(owners: list[type], field: str, value: Any, place: str) -> None:
+    for kind in owners:
+        try:
+            build(kind, {field: value}, "")
+        except SpecError as error:
+            raise SpecError(place, error.rule) from None
+
+
+def _used(leaf: str, preset: Recipe, domains: Mapping[str, BaseDistribution], place: str) -> None:
+    section, _, field = leaf.partition(".")
+    if field == "kind":
+        return
+    registry = SECTIONS[section]
+    kinds = (
+        domains[f"{section}.kind"].choices
+        if f"{section}.kind" in domains
+        else [name_of(registry, getattr(preset, section))]
+    )
+    if not any(field in {f.name for f in fields(registry[kind])} for kind in kinds):
+        raise SpecError(
+            place, f"no searched {section} has it ({', '.join(kinds)})", remedy=f"add its kind to search.{section}.kind"
+        )
+
+
+def _plain(domain: BaseDistribution) -> Any:
+    if isinstance(domain, CategoricalDistribution):
+        return list(domain.choices)
+    return {"low": domain.low, "high": domain.high, "log": domain.log}

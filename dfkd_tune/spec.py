@@ -1,0 +1,233 @@
+"""``StudySpec``: a study file, read strictly. Every key but ``teacher`` may be left out; an unknown key is an error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from . import yamls
+from .errors import SpecError
+from .recipe import PRESETS, SECTIONS, Recipe
+from .strategy import build, strategy
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+
+
+@strategy
+class About:
+    """``study:`` what it is called and how long it goes on.
+
+    Args:
+        name: of the study, its MLflow experiment and its parent run.
+        trials: in total, also after a resume.
+        seed: of everything.
+        objective: ``rmse`` in the teacher's units, or ``nrmse`` over its standard deviation, output by output.
+        population: trials that train at once.
+    """
+
+    name: str | None = None
+    trials: Annotated[int, Field(ge=1, le=10**6)] = 100
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    objective: Literal["rmse", "nrmse"] = "rmse"
+    population: Annotated[int, Field(ge=1, le=4096)] = 8
+
+    def __post_init__(self):
+        if self.name is not None and not NAME.fullmatch(self.name):
+            raise ValueError(
+                "name must be letters, digits, '_', '.', '-' and start with a letter or digit (100 at most)"
+            )
+
+
+@strategy
+class TeacherFile:
+    """``teacher:`` a path or ``package.module:function``, or a mapping.
+
+    Args:
+        path: of the model.
+        architecture: of files that hold weights alone.
+    """
+
+    path: Annotated[str, Field(min_length=1)]
+    architecture: str | None = None
+
+
+@strategy
+class Limit:
+    """``student:`` how large a student may be; at most one of the two.
+
+    Args:
+        max_parameters: trained values.
+        compression: the teacher's parameters over the student's, at least.
+    """
+
+    max_parameters: Annotated[int, Field(ge=1)] | None = None
+    compression: Annotated[float, Field(gt=1)] | None = None
+
+    def __post_init__(self):
+        if self.max_parameters is not None and self.compression is not None:
+            raise ValueError("max_parameters and compression exclude each other")
+
+    def parameters(self, teacher_parameters: int | None) -> int | None:
+        """The limit in parameters, None for none.
+
+        Raises:
+            SpecError: when a compression is asked of a teacher whose parameters cannot be counted.
+        """
+        if self.compression is None:
+            return self.max_parameters
+        if teacher_parameters is None:
+            raise SpecError(
+                "student.compression", "this teacher's parameters cannot be counted", remedy="give max_parameters"
+            )
+        return int(teacher_parameters / self.compression)
+
+
+@strategy
+class Budget:
+    """``budget:`` the same for every trial.
+
+    Args:
+        steps: student updates.
+        batch: rows an update.
+        pool: prior rows that the teacher answers once; chosen by its speed when left out.
+        bank: rows of each of the three banks.
+    """
+
+    steps: Annotated[int, Field(ge=1, le=10**9)] = 20_000
+    batch: Annotated[int, Field(ge=2, le=10**6, multiple_of=2)] = 100
+    pool: Annotated[int, Field(ge=100, le=10**8)] | None = None
+    bank: Annotated[int, Field(ge=100, le=10**8)] = 8_000
+
+
+@dataclass(frozen=True)
+class StudySpec:
+    """All that a study file says.
+
+    Args:
+        study, teacher, student, budget: see their classes.
+        features: path of the features file, or None.
+        preset: name of the recipe that unsearched leaves come from.
+        search: leaf -> choices or range, as written; None for the default space.
+        place: the file, for messages.
+    """
+
+    study: About
+    teacher: TeacherFile
+    features: str | None
+    student: Limit
+    budget: Budget
+    preset: str
+    search: Mapping[str, Any] | None
+    place: str
+
+    @property
+    def name(self) -> str:
+        return (
+            self.study.name
+            or NAME.sub(lambda m: m[0], re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(self.place).stem))
+            or "study"
+        )
+
+    def recipe(self) -> Recipe:
+        """The preset at this study's budget."""
+        return replace(PRESETS[self.preset], steps=self.budget.steps, batch=self.budget.batch)
+
+
+PARTS = {"study": About, "student": Limit, "budget": Budget}
+KEYS = ("study", "teacher", "features", "student", "budget", "preset", "search")
+
+
+def read_spec(path: Path) -> StudySpec:
+    """Read a study file; paths in it are relative to it.
+
+    Raises:
+        SpecError: naming place, rule, value and remedy.
+    """
+    path = Path(path)
+    spec = parse_spec(yamls.read(path, SpecError), str(path))
+    local = replace(
+        spec.teacher, path=_beside(path, spec.teacher.path), architecture=_beside(path, spec.teacher.architecture)
+    )
+    return replace(spec, teacher=local, features=_beside(path, spec.features))
+
+
+def parse_spec(tree: Any, place: str) -> StudySpec:
+    """A spec from the plain values of a study file.
+
+    Raises:
+        SpecError: naming place, rule, value and remedy.
+    """
+    if not isinstance(tree, Mapping):
+        raise SpecError(place, f"must be a mapping, got {tree!r}", remedy="teacher: model.pt2 is the shortest study")
+    for key in tree:
+        if key not in KEYS:
+            raise SpecError(f"{place}: {key}", "unknown key", remedy=f"known keys: {', '.join(KEYS)}")
+    if tree.get("teacher") is None:
+        raise SpecError(
+            f"{place}: teacher", "required, but not given", remedy="name a model file or package.module:function"
+        )
+    parts = {key: _part(kind, tree.get(key), f"{place}: {key}") for key, kind in PARTS.items()}
+    teacher = tree["teacher"]
+    if isinstance(teacher, str):
+        teacher = {"path": teacher}
+    preset = tree.get("preset", "paper")
+    if preset not in PRESETS:
+        raise SpecError(f"{place}: preset", f"unknown preset {preset!r}", remedy=f"known: {', '.join(PRESETS)}")
+    features = tree.get("features")
+    if features is not None and not isinstance(features, str):
+        raise SpecError(f"{place}: features", f"must be a path, got {features!r}")
+    search = tree.get("search")
+    if search is not None:
+        search = _flat(search, f"{place}: search")
+    return StudySpec(
+        teacher=_part(TeacherFile, teacher, f"{place}: teacher"),
+        features=features,
+        preset=preset,
+        search=search,
+        place=place,
+        **parts,
+    )
+
+
+def _part(kind: type, values: Any, place: str) -> Any:
+    if values is None:
+        values = {}
+    if not isinstance(values, Mapping):
+        raise SpecError(
+            place, f"must be a mapping, got {values!r}", remedy=f"keys: {', '.join(f.name for f in fields(kind))}"
+        )
+    return build(kind, _floats(kind, values), place)
+
+
+def _floats(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Whole floats such as 1e4 are whole numbers to their author."""
+    whole = {f.name for f in fields(kind) if "int" in str(f.type)}
+    return {k: int(v) if k in whole and isinstance(v, float) and v.is_integer() else v for k, v in values.items()}
+
+
+def _flat(search: Any, place: str) -> dict[str, Any]:
+    if not isinstance(search, Mapping):
+        raise SpecError(
+            place,
+            f"must be a mapping of leaves, got {search!r}",
+            remedy="optimizer.lr: {low: 1e-4, high: 1e-2, log: true}",
+        )
+    flat: dict[str, Any] = {}
+    for leaf, value in search.items():
+        if leaf in SECTIONS and isinstance(value, Mapping):
+            for field, inner in value.items():
+                flat[f"{leaf}.{field}"] = inner
+        else:
+            flat[str(leaf)] = value
+    return flat
+
+
+def _beside(file: Path, path: str | None) -> str | None:
+    if path is None or re.fullmatch(r"[\w.]+:\w+", path):
+        return path
+    return str(file.parent / path)

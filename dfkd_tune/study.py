@@ -1,0 +1,496 @@
+"""The whole chain: spec, space, ask, population, report, prune, tell, record."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from . import tracking
+from .distillation import Outcome, conclude
+from .errors import Interrupted, NotFound, StudyMismatch
+from .inputs import Inputs, read_features
+from .population import RUNGS, Member, Population, fidelity
+from .problem import Problem, affordable_rows
+from .recipe import Recipe, from_tree
+from .seeds import derive
+from .shipping import student_files
+from .space import Space, make_space
+from .spec import StudySpec
+from .storage import Heartbeat, claim, exclusive, give_back, make_slots, open_storage, requeue_dead
+from .teachers import Probe, Teacher, load_teacher, probe
+from .teachers.probe import infer_width
+
+BASELINE = "baseline"
+
+
+@dataclass
+class Progress:
+    """Where a study stands, for whoever shows it.
+
+    Args:
+        total, done, pruned, failed, running: trials; ``done`` are complete.
+        best: objective of the best complete trial, and its number.
+        baseline: objective of the untuned preset, None until it is known.
+        share: of all student steps of this session that are done, 0 to 1.
+        seconds: since this session started.
+    """
+
+    total: int
+    done: int = 0
+    pruned: int = 0
+    failed: int = 0
+    running: int = 0
+    best: tuple[float, int] | None = None
+    baseline: float | None = None
+    share: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def left(self) -> float | None:
+        """Seconds to go at the pace so far."""
+        return self.seconds * (1 - self.share) / self.share if self.share > 0.02 else None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A spec whose files were read and whose teacher answered its probe; nothing is written yet."""
+
+    spec: StudySpec
+    teacher: Teacher
+    inputs: Inputs
+    probe: Probe
+    space: Space
+
+    def problem(self, pool_rows: int) -> Problem:
+        """Draw pool and banks."""
+        return Problem(
+            self.teacher,
+            self.inputs,
+            self.probe,
+            seed=self.spec.study.seed,
+            pool_rows=pool_rows,
+            bank_rows=self.spec.budget.bank,
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """What a resumed study must agree with."""
+        return {
+            "teacher": self.teacher.sha256,
+            "features": self.inputs.fingerprint(),
+            "objective": self.spec.study.objective,
+            "seed": self.spec.study.seed,
+            "bank": self.spec.budget.bank,
+            "space": self.space.describe(),
+        }
+
+
+def prepare(spec: StudySpec, trust_pickle: bool = False) -> Prepared:
+    """Read what a spec names and probe the teacher.
+
+    Raises:
+        DfkdError: the first thing that is wrong, in one line.
+    """
+    architecture = Path(spec.teacher.architecture) if spec.teacher.architecture else None
+    teacher = load_teacher(spec.teacher.path, architecture, trust_pickle)
+    inputs = read_features(Path(spec.features)) if spec.features else Inputs.unknown(infer_width(teacher))
+    found = probe(teacher, inputs, spec.study.seed)
+    limit = spec.student.parameters(teacher.parameters)
+    space = make_space(spec.recipe(), spec.search, (found.features, found.outputs), limit, f"{spec.place}: search")
+    return Prepared(spec, teacher, inputs, found, space)
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What a study came to.
+
+    Args:
+        name: of the study.
+        best: objective and number of the best complete trial, None when there is none.
+        baseline: objective of the untuned preset.
+        report: RMSE of the best on the report bank, in the teacher's units.
+        tracking_uri, storage_url: where it is recorded.
+        progress: the final counts.
+    """
+
+    name: str
+    best: tuple[float, int] | None
+    baseline: float | None
+    report: float | None
+    tracking_uri: str
+    storage_url: str
+    progress: Progress
+
+
+def run_study(
+    prepared: Prepared,
+    storage_url: str,
+    tracking_uri: str,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> StudyResult:
+    """Run a study to its total of trials, or take up where an earlier session stopped.
+
+    Raises:
+        StudyMismatch: a study of that name has another teacher, space or objective.
+        StorageError, TrackingError: before any trial, or when records could not be written.
+        Interrupted: when ``should_stop`` said so; running trials went back to their slots.
+    """
+    return _Session(prepared, storage_url, tracking_uri, on_progress, should_stop).run()
+
+
+def open_study(storage, name: str, seed: int) -> optuna.Study:
+    """Create or load the Optuna study, its sampler seeded by the trials it already has, so that a resume draws anew."""
+    study = optuna.create_study(
+        storage=storage, study_name=name, direction="minimize", load_if_exists=True, pruner=pruner()
+    )
+    study.sampler = sampler(
+        derive(seed, "sampler", len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))))
+    )
+    return study
+
+
+def sampler(seed: int) -> optuna.samplers.BaseSampler:
+    """TPE over the joint space, conditional leaves included, aware of trials in flight."""
+    return optuna.samplers.TPESampler(
+        multivariate=True, group=True, constant_liar=True, n_startup_trials=10, seed=seed % 2**32
+    )
+
+
+def pruner() -> optuna.pruners.BasePruner:
+    """Drops the worst quarter at a rung, once ten trials are known; the eager pruners lost the winner."""
+    return optuna.pruners.PercentilePruner(
+        75.0, n_startup_trials=10, n_warmup_steps=RUNGS // 4, interval_steps=1, n_min_trials=5
+    )
+
+
+def smoothed(curve: list[tuple[int, float]]) -> float:
+    """What the pruner sees of a curve: the mean of its last three points."""
+    tail = [value for _, value in curve[-3:]]
+    return sum(tail) / len(tail)
+
+
+@dataclass
+class _Flight:
+    """A trial in flight."""
+
+    trial: optuna.Trial | None
+    member: Member
+    seconds: float = 0.0
+    rungs: int = 0
+
+
+@dataclass
+class _Session:
+    """One process working on a study."""
+
+    prepared: Prepared
+    storage_url: str
+    tracking_uri: str
+    on_progress: Callable[[Progress], None]
+    should_stop: Callable[[], bool]
+    flights: dict[str, _Flight] = field(default_factory=dict)
+    students: dict[int, Outcome] = field(default_factory=dict)
+
+    def run(self) -> StudyResult:
+        spec = self.prepared.spec
+        self.name, self.total = spec.name, spec.study.trials
+        tracking.preflight(self.tracking_uri)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.storage = open_storage(self.storage_url)
+        with _without_experimental_warnings(), exclusive(self.storage, self.storage_url):
+            self.study = open_study(self.storage, self.name, spec.study.seed)
+            self._agree()
+            requeue_dead(self.study, self.storage)
+            make_slots(self.study, self.storage, self.total, self.prepared.space.leads())
+        self.problem = self.prepared.problem(self.study.user_attrs["pool"])
+        self.tracker = tracking.Tracker(self.tracking_uri, self.name)
+        self.parent = self.tracker.open_study(self._study_params(), self._study_tags())
+        self.population = Population(self.problem)
+        self.progress = Progress(self.total, baseline=self.study.user_attrs.get("baseline"))
+        self.begun, self.finished_before, self.steps_done = time.perf_counter(), len(self._finished()), 0
+        with Heartbeat(self.storage) as self.heartbeat, _without_experimental_warnings():
+            try:
+                self._fly()
+            except BaseException:
+                self._abandon()
+                self._close("KILLED")
+                raise
+        if self.flights:
+            self._abandon()
+            self._close("KILLED")
+            raise Interrupted(self.name)
+        return self._conclude()
+
+    def _fly(self) -> None:
+        if self.progress.baseline is None:
+            self._admit(None, BASELINE, self.prepared.space.preset, derive(self.prepared.spec.study.seed, BASELINE))
+        self._show()
+        while True:
+            self._refill()
+            if not self.flights or self.should_stop():
+                return
+            start = time.perf_counter()
+            due = self.population.advance()
+            took = (time.perf_counter() - start) / len(self.flights)
+            for flight in self.flights.values():
+                flight.seconds += took
+            self._judge([self.flights[member.key] for member in due])
+            self._show()
+
+    def _refill(self) -> None:
+        while len(self.flights) < self.prepared.spec.study.population and not self.should_stop():
+            trial = claim(self.study, self.storage, self.total)
+            if trial is None:
+                return
+            recipe = self.prepared.space.suggest(trial)
+            self._admit(
+                trial, f"trial-{trial.number:04d}", recipe, derive(self.prepared.spec.study.seed, "trial", trial.number)
+            )
+            self.heartbeat.watch(trial)
+
+    def _admit(self, trial: optuna.Trial | None, key: str, recipe: Recipe, seed: int) -> None:
+        member = Member(key, recipe, seed)
+        self.population.admit(member)
+        self.flights[key] = _Flight(trial, member)
+        params = recipe.leaves() | {"seed": seed} | ({"trial": trial.number} if trial else {})
+        self.tracker.open_run(key, "trial" if trial else BASELINE, params, {"dfkd.tier": self.problem.inputs.tier})
+
+    def _judge(self, due: list[_Flight]) -> None:
+        """Report every member at a rung, then ask for each whether it goes on."""
+        for flight in due:
+            flight.rungs += 1
+            if flight.trial is not None:
+                flight.trial.report(math.nan if flight.member.failure else smoothed(flight.member.curve), flight.rungs)
+        for flight in due:
+            if flight.member.finished:
+                self._land(flight)
+            elif flight.trial is not None and flight.trial.should_prune():
+                self._land(flight, pruned=f"among the worst quarter at step {flight.member.clock}")
+
+    def _land(self, flight: _Flight, pruned: str | None = None) -> None:
+        """A member leaves: tell Optuna, record in MLflow."""
+        member = self.population.release(flight.member.key)
+        del self.flights[member.key]
+        outcome = conclude(self.problem, member, flight.seconds)
+        reason = outcome.failure or pruned
+        state = TrialState.PRUNED if reason else TrialState.COMPLETE
+        objective = None if reason else float(getattr(outcome.selection, self.prepared.spec.study.objective))
+        if flight.trial is None:
+            self.progress.baseline = objective if objective is not None else math.nan
+            self.study.set_user_attr("baseline", self.progress.baseline)
+        else:
+            self.heartbeat.forget(flight.trial)
+            attributes = {k: float(v) for k, v in outcome.metrics().items()} | {
+                "recipe": json.dumps(outcome.recipe.tree())
+            }
+            for name, value in (attributes | ({"reason": reason} if reason else {})).items():
+                flight.trial.set_user_attr(name, value)
+            self.study.tell(flight.trial, objective, state, skip_if_finished=True)
+            self.steps_done += member.clock
+        tags = {"dfkd.state": state.name} | ({"dfkd.reason": reason} if reason else {})
+        files = None
+        if not reason:
+            about = {"study": self.name, "trial": flight.trial.number if flight.trial else None, "run": member.key}
+            files = student_files(self.problem, outcome, about)
+            if flight.trial is not None:
+                self.students = {n: o for n, o in self.students.items() if n == self._best_number()} | {
+                    flight.trial.number: outcome
+                }
+        metrics = {k: v for k, v in outcome.metrics().items() if not (pruned and k in ("rmse", "nrmse"))}
+        self.tracker.close_run(member.key, "KILLED" if reason else "FINISHED", metrics, tags, outcome.curve, files)
+
+    def _abandon(self) -> None:
+        """Give the slots of everything in flight back, with true states on both sides."""
+        for key, flight in self.flights.items():
+            if flight.trial is not None:
+                give_back(self.storage, flight.trial)
+            self.tracker.close_run(key, "KILLED", {}, {"dfkd.state": "INTERRUPTED"}, flight.member.curve)
+
+    def _conclude(self) -> StudyResult:
+        best = self._best()
+        report = None
+        if best is not None and (outcome := self.students.get(best[1])) is not None:
+            report = fidelity(outcome.recipe, outcome.weights, self.problem.banks["report"]).rmse
+            self.study.set_user_attr("report", {"trial": best[1], "rmse": report})
+        elif best is not None:
+            report = self.study.user_attrs.get("report", {}).get("rmse")
+        self._close("FINISHED", report)
+        return StudyResult(
+            self.name, best, self.progress.baseline, report, self.tracking_uri, self.storage_url, self.progress
+        )
+
+    def _close(self, status: str, report: float | None = None) -> None:
+        self._count()
+        p = self.progress
+        metrics = {"trials": p.done + p.pruned + p.failed, "complete": p.done, "pruned": p.pruned, "failed": p.failed}
+        tags: dict[str, Any] = {}
+        if p.best is not None:
+            metrics[f"best_{self.prepared.spec.study.objective}"] = p.best[0]
+            metrics["best_trial"] = p.best[1]
+            tags["dfkd.best_trial"] = p.best[1]
+        if p.baseline is not None and math.isfinite(p.baseline):
+            metrics["baseline"] = p.baseline
+        if report is not None:
+            metrics["report_rmse"] = report
+        self.tracker.close_study(status, metrics, tags)
+
+    def _agree(self) -> None:
+        """Record the identity of a new study; refuse another one of the same name."""
+        mine = json.loads(json.dumps(self.prepared.identity()))
+        known = self.study.user_attrs.get("identity")
+        if known is None:
+            self.study.set_user_attr("identity", mine)
+            self.study.set_user_attr("pool", self.prepared.spec.budget.pool or affordable_rows(self.prepared.probe))
+            self.study.set_user_attr("teacher", Path(self.prepared.spec.teacher.path).name)
+            self.study.set_user_attr("tier", self.prepared.inputs.tier)
+        elif known != mine:
+            raise StudyMismatch(
+                f"study {self.name!r}",
+                f"exists with another {difference(known, mine)}",
+                remedy="give --name for a new study, or restore what changed",
+            )
+        if self.prepared.spec.budget.pool not in (None, self.study.user_attrs.get("pool")):
+            raise StudyMismatch(
+                f"study {self.name!r}",
+                f"exists with budget.pool {self.study.user_attrs.get('pool')}",
+                remedy="give --name for a new study",
+            )
+
+    def _finished(self) -> list[optuna.trial.FrozenTrial]:
+        states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+        return self.study.get_trials(deepcopy=False, states=states)
+
+    def _best(self) -> tuple[float, int] | None:
+        complete = [t for t in self._finished() if t.state == TrialState.COMPLETE]
+        return min(((t.value, t.number) for t in complete), default=None)
+
+    def _best_number(self) -> int | None:
+        best = self._best()
+        return best[1] if best else None
+
+    def _count(self) -> None:
+        trials = self._finished()
+        states = [trial.state for trial in trials]
+        self.progress.done = states.count(TrialState.COMPLETE)
+        self.progress.pruned = states.count(TrialState.PRUNED)
+        self.progress.failed = states.count(TrialState.FAIL)
+        self.progress.running = len(self.flights)
+        self.progress.best = min(((t.value, t.number) for t in trials if t.state == TrialState.COMPLETE), default=None)
+
+    def _show(self) -> None:
+        self._count()
+        steps = self.prepared.space.preset.steps
+        finished = self.progress.done + self.progress.pruned + self.progress.failed
+        landed = finished - self.finished_before
+        flying = sum(flight.member.clock for flight in self.flights.values() if flight.trial is not None)
+        done = self.steps_done + flying
+        mean = self.steps_done / landed if landed else steps
+        expected = (
+            done
+            + sum(max(mean - f.member.clock, 0) for f in self.flights.values())
+            + mean * (self.total - finished - len(self.flights))
+        )
+        self.progress.share = min(1.0, done / expected) if expected > 0 else 1.0
+        self.progress.seconds = time.perf_counter() - self.begun
+        self.on_progress(self.progress)
+
+    def _study_params(self) -> dict[str, Any]:
+        spec, found = self.prepared.spec, self.prepared.probe
+        return {
+            "teacher": Path(spec.teacher.path).name,
+            "features": found.features,
+            "outputs": found.outputs,
+            "objective": spec.study.objective,
+            "seed": spec.study.seed,
+            "steps": spec.budget.steps,
+            "batch": spec.budget.batch,
+            "pool": len(self.problem.pool),
+            "bank": spec.budget.bank,
+            "preset": spec.preset,
+            "max_parameters": self.prepared.space.max_parameters,
+        }
+
+    def _study_tags(self) -> dict[str, Any]:
+        import importlib.metadata
+
+        return {
+            "dfkd.tier": self.prepared.inputs.tier,
+            "dfkd.objective": self.prepared.spec.study.objective,
+            "dfkd.teacher_sha256": self.prepared.teacher.sha256,
+            "dfkd.features_sha256": self.prepared.inputs.fingerprint(),
+            "dfkd.versions": json.dumps(
+                {name: importlib.metadata.version(name) for name in ("dfkd-tune", "torch", "optuna", "mlflow")}
+            ),
+        }
+
+
+def difference(known: dict[str, Any], mine: dict[str, Any]) -> str:
+    """The leaves in which two identities differ, as ``leaf: recorded -> asked for``."""
+    a, b = _flatten(known), _flatten(mine)
+    changed = [
+        f"{leaf}: {_short(a.get(leaf))} -> {_short(b.get(leaf))}"
+        for leaf in sorted(a.keys() | b.keys())
+        if a.get(leaf) != b.get(leaf)
+    ]
+    return ", ".join(changed)
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict) and value.keys() - {"low", "high", "log"}:
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _short(value: Any) -> str:
+    text = "absent" if value is None else json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:12]}...{text[-4:]}"
+
+
+def load_study(storage_url: str, name: str) -> optuna.Study:
+    """An existing study, to look at.
+
+    Raises:
+        NotFound: when there is none of that name, the message naming those that exist.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = open_storage(storage_url)
+    try:
+        return optuna.load_study(study_name=name, storage=storage)
+    except KeyError:
+        known = ", ".join(optuna.get_all_study_names(storage)) or "none"
+        raise NotFound(f"study {name!r}", "does not exist here", remedy=f"known: {known}") from None
+
+
+def recipe_of(trial: optuna.trial.FrozenTrial) -> Recipe:
+    """The recipe of a finished trial."""
+    return from_tree(json.loads(trial.user_attrs["recipe"]), f"trial {trial.number}")
+
+
+def _without_experimental_warnings():
+    import warnings
+
+    context = warnings.catch_warnings()
+
+    class Quiet:
+        def __enter__(self):
+            context.__enter__()
+            warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+            warnings.filterwarnings("ignore", message="Heartbeat of storage")
+            warnings.filterwarnings("ignore", message="The reported value is ignored")
+
+        def __exit__(self, *exception):
+            return context.__exit__(*exception)
+
+    return Quiet()

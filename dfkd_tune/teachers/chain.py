@@ -1,0 +1,142 @@
+"""Teachers that turn out to be a chain of linear layers, read from their graph and answered faster.
+
+On a CPU ``tanh`` costs about six times as much as ``sigmoid``. With ``tanh(z) = 2 sigmoid(2 z) - 1`` its factors fold into
+the neighboring linear layers, which is exact to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .base import Teacher
+
+MODULES: dict[type, str] = {
+    nn.Tanh: "tanh",
+    nn.ReLU: "relu",
+    nn.Sigmoid: "sigmoid",
+    nn.SiLU: "silu",
+    nn.Identity: "identity",
+}
+OPERATORS = {"tanh.default": "tanh", "relu.default": "relu", "sigmoid.default": "sigmoid", "silu.default": "silu"}
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "sigmoid": torch.sigmoid,
+    "silu": F.silu,
+    "identity": lambda z: z,
+}
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Linear layers and the activations between them.
+
+    Args:
+        layers: ``(weight (out, in), bias (out,))`` in order.
+        activations: one name between each two layers.
+    """
+
+    layers: Sequence[tuple[Tensor, Tensor]]
+    activations: Sequence[str]
+
+    def function(self) -> Callable[[Tensor], Tensor]:
+        """The forward pass ``(N, D) -> (N, O)``, tanh folded into sigmoid."""
+        folded = [(weight.T.contiguous(), bias.clone()) for weight, bias in self.layers]
+        names = list(self.activations)
+        for i, name in enumerate(names):
+            if name == "tanh":
+                (w, b), (v, c) = folded[i], folded[i + 1]
+                folded[i] = (2 * w, 2 * b)
+                folded[i + 1] = (2 * v, c - v.sum(0))
+                names[i] = "sigmoid"
+        steps = [(w, b, FUNCTIONS[name]) for (w, b), name in zip(folded, names, strict=False)]
+        last_weight, last_bias = folded[-1]
+
+        def forward(x: Tensor) -> Tensor:
+            for weight, bias, activation in steps:
+                x = activation(torch.addmm(bias, x, weight))
+            return torch.addmm(last_bias, x, last_weight)
+
+        return forward
+
+
+def read_chain(module: nn.Module) -> Chain | None:
+    """The chain a module computes, or None when it is anything else."""
+    if isinstance(module, nn.Sequential):
+        return _from_sequential(module)
+    if isinstance(module, torch.fx.GraphModule):
+        return _from_graph(module)
+    return None
+
+
+def quicken(teacher: Teacher) -> Teacher:
+    """The same teacher, answering through its chain where it is one and the answers agree."""
+    if not isinstance(teacher.function, nn.Module):
+        return teacher
+    chain = read_chain(teacher.function)
+    if chain is None:
+        return teacher
+    x = torch.randn(
+        64, chain.layers[0][0].shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    ).to(teacher.dtype)
+    with torch.no_grad():
+        fast, plain = chain.function()(x), teacher.function(x)
+    close = plain.reshape(fast.shape) if plain.numel() == fast.numel() else None
+    if close is None or not torch.allclose(fast, close, rtol=1e-4, atol=1e-5 * float(plain.abs().max() + 1e-30)):
+        return teacher
+    return replace(teacher, chain=chain, fast=chain.function())
+
+
+def _from_sequential(module: nn.Sequential) -> Chain | None:
+    layers, names = [], []
+    for part in module:
+        if type(part) is nn.Linear:
+            if len(names) < len(layers):
+                names.append("identity")
+            bias = part.bias if part.bias is not None else part.weight.new_zeros(part.out_features)
+            layers.append((part.weight.detach(), bias.detach()))
+        elif type(part) in MODULES and len(names) == len(layers) - 1:
+            names.append(MODULES[type(part)])
+        elif type(part) is not nn.Dropout:
+            return None
+    return Chain(layers, names) if layers and len(names) == len(layers) - 1 else None
+
+
+def _from_graph(module: torch.fx.GraphModule) -> Chain | None:
+    state = dict(module.named_parameters()) | dict(module.named_buffers())
+    layers, names, current = [], [], None
+    for node in module.graph.nodes:
+        if node.op == "placeholder":
+            if current is not None:
+                return None
+            current = node
+        elif node.op == "call_function":
+            target = str(node.target).removeprefix("aten.")
+            if not node.args or node.args[0] is not current:
+                return None
+            if target == "linear.default":
+                tensors = [
+                    state.get(str(arg.target)) if isinstance(arg, torch.fx.Node) else None for arg in node.args[1:]
+                ]
+                if not tensors or tensors[0] is None or (len(tensors) > 1 and tensors[1] is None):
+                    return None
+                if len(names) < len(layers):
+                    names.append("identity")
+                bias = tensors[1] if len(tensors) > 1 else tensors[0].new_zeros(len(tensors[0]))
+                layers.append((tensors[0].detach(), bias.detach()))
+            elif target in OPERATORS and len(names) == len(layers) - 1:
+                names.append(OPERATORS[target])
+            else:
+                return None
+            current = node
+        elif node.op == "call_module":
+            if node.users:  # a guard has none
+                return None
+        elif node.op not in ("get_attr", "output"):
+            return None
+    return Chain(layers, names) if layers and len(names) == len(layers) - 1 else None
