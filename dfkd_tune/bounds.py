@@ -2,7 +2,8 @@
 
 Notation: ``gap = T(x) - S(x)`` in units of the teacher's standard deviation, shape ``(k, G, O)`` for k members,
 G synthetic rows, O outputs; ``x`` and its starting point ``origin``, shape ``(k, G, D)`` in standardized units.
-Every method takes the stacked hyper-parameters ``h`` (floats as ``(k, 1, 1)``) of members with one structure.
+Every method takes the stacked hyper-parameters ``h`` (floats as ``(k, 1, 1)``) of members with one structure. A difference
+bound gives the ``reward`` of a gap, which generators maximize, and its ``slope``, the derivative of the reward.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ class Unbounded:
     def reward(h: Stacked, gap: Tensor) -> Tensor:
         return gap.square()
 
+    @staticmethod
+    def slope(h: Stacked, gap: Tensor) -> Tensor:
+        return 2.0 * gap
+
 
 @strategy
 class Clip:
@@ -41,6 +46,10 @@ class Clip:
     def reward(h: Stacked, gap: Tensor) -> Tensor:
         return torch.minimum(gap.square(), h.threshold.square())
 
+    @staticmethod
+    def slope(h: Stacked, gap: Tensor) -> Tensor:
+        return 2.0 * gap * (gap.abs() < h.threshold)
+
 
 @strategy
 class Target:
@@ -55,6 +64,10 @@ class Target:
     @staticmethod
     def reward(h: Stacked, gap: Tensor) -> Tensor:
         return -(gap.abs() - h.threshold).square()
+
+    @staticmethod
+    def slope(h: Stacked, gap: Tensor) -> Tensor:
+        return 2.0 * (h.threshold * gap.sign() - gap)
 
 
 @strategy

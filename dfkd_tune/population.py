@@ -171,7 +171,7 @@ class Cohort:
             self._stack([getattr(member, name) for member in self.members]) for name in ("weights", "first", "second")
         )
         self.gradient = torch.empty_like(self.flat)
-        self.leaves = [view.detach().requires_grad_() for view in self._views(self.flat)]
+        self.leaves = self._views(self.flat)
         self.groups = self._groups()
         betas = self.flat.new_tensor([member.recipe.optimizer.betas() for member in self.members])
         decay = self.flat.new_tensor([member.recipe.optimizer.weight_decay for member in self.members])
@@ -214,9 +214,9 @@ class Cohort:
     def _step(self, index: Tensor, mix: Tensor, rate: Tensor, root: Tensor) -> None:
         z, values = self.problem.pool.rows(index)
         self._synthesize(z, values, index)
-        answers = self.student.answer(self.leaves, z)
-        halves = (answers - values).square().mean(-1).view(len(self.members), 2, -1).mean(-1)
-        slopes = torch.autograd.grad((halves * mix).sum(), self.leaves)
+        answers, tape = self.student.record(self.leaves, z)
+        slope = (answers - values).view(*mix.shape, -1) * (mix * (4.0 / answers[0].numel())).unsqueeze(-1)
+        slopes = self.student.weight_slopes(self.leaves, tape, slope.view(answers.shape))
         torch.cat([slope.flatten(1) for slope in slopes], dim=1, out=self.gradient)
         update(self.flat, self.gradient, self.first, self.second, {"rate": rate, "root": root} | self.fixed)
         for member in self.members:
@@ -236,8 +236,7 @@ class Cohort:
         if not made:
             return
         width = z.shape[-1]
-        with torch.no_grad():
-            labels = self.problem.answer(torch.cat([drawn.reshape(-1, width) for _, drawn in made]))
+        labels = self.problem.answer(torch.cat([drawn.reshape(-1, width) for _, drawn in made]))
         for (here, drawn), label in zip(made, labels.split([d.shape[0] * d.shape[1] for _, d in made]), strict=True):
             z[here] = drawn
             values[here] = label.view(*drawn.shape[:2], -1)
@@ -251,14 +250,19 @@ class Cohort:
             origin=origin,
             origin_values=values,
             origin_slopes=slopes,
-            teacher=self.problem.answer,
-            student=lambda x: self.student.answer([leaf.detach()[group.part] for leaf in self.leaves], x),
+            teacher=self.problem.record,
+            student=lambda x: self._record_student(group.part, x),
             bounds=group.bounds,
             input_bounds=group.input_bounds,
             project=self.problem.inputs.project,
             clocks=[member.clock for member in members],
             rngs=[member.rng for member in members],
         )
+
+    def _record_student(self, part: slice, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        weights = [leaf[part] for leaf in self.leaves]
+        answers, tape = self.student.record(weights, x)
+        return answers, lambda slope: self.student.input_slopes(weights, tape, slope)
 
     def _groups(self) -> list[Group]:
         groups: list[Group] = []

@@ -6,7 +6,7 @@ spread the teacher's own mean and standard deviation over the pruning bank. No r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -90,15 +90,27 @@ class Problem:
         self.pool = self._pool(pool_rows or affordable_rows(probe))
 
     def answer(self, z: Tensor) -> Tensor:
-        """The normalized teacher, ``(N, D) -> (N, O)``; differentiable where the teacher is."""
+        """The normalized teacher, ``(N, D) -> (N, O)``, without gradients."""
+        with torch.no_grad():
+            return (self.teacher(self._raw(z)).to(self.dtype) - self.shift) / self.spread
+
+    def record(self, z: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """The same answers, and their pullback ``(N, O) -> (N, D)``."""
+        y, pull = self.teacher.record(self._raw(z))
+
+        def back(slope: Tensor) -> Tensor:
+            x_slope = pull((slope / self.spread).to(y.dtype))
+            return (x_slope if self._plain else x_slope * self._scale).to(self.dtype)
+
+        return (y.to(self.dtype) - self.shift) / self.spread, back
+
+    def _raw(self, z: Tensor) -> Tensor:
         z = z.to(self.teacher.dtype)
-        x = z if self._plain else torch.addcmul(self._center, z, self._scale)
-        return (self.teacher(x).to(self.dtype) - self.shift) / self.spread
+        return z if self._plain else torch.addcmul(self._center, z, self._scale)
 
     def answer_in_chunks(self, z: Tensor) -> Tensor:
-        """The same without gradients, in bounded memory."""
-        with torch.no_grad():
-            return torch.cat([self.answer(part) for part in z.split(CHUNK)])
+        """The same, in bounded memory."""
+        return torch.cat([self.answer(part) for part in z.split(CHUNK)])
 
     def _bank(self, name: str, rows: int) -> Bank:
         z = self._draw(name, rows)
@@ -117,13 +129,9 @@ class Problem:
 
     def values_and_slopes(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Answers ``(N, O)`` and input gradients ``(N, O, D)`` of rows ``(N, D)``, from one forward pass."""
-        z = z.detach().requires_grad_()
-        with torch.enable_grad():
-            u = self.answer(z)
-            slopes = [
-                torch.autograd.grad(u[:, o].sum(), z, retain_graph=o + 1 < self.outputs)[0] for o in range(self.outputs)
-            ]
-        return u.detach(), torch.stack(slopes, dim=1)
+        u, pull = self.record(z)
+        ones = torch.eye(self.outputs, dtype=self.dtype, device=self.device)
+        return u, torch.stack([pull(one.expand(len(z), -1)) for one in ones], dim=1)
 
     def module(self, recipe_student, weights: Sequence[Tensor]):
         """One member's student as an ``nn.Module`` between raw units (see ``MLP.module``)."""

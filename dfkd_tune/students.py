@@ -15,17 +15,12 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from .activations import ACTIVATIONS
 from .strategy import strategy
 
-ACTIVATIONS = {
-    "tanh": (torch.tanh, nn.Tanh),
-    "relu": (torch.relu, nn.ReLU),
-    "silu": (F.silu, nn.SiLU),
-    "gelu": (F.gelu, nn.GELU),
-    "elu": (F.elu, nn.ELU),
-}
+Tape = list[tuple[Tensor, Tensor | None]]
+"""What a forward pass leaves for the slopes: each layer's input and the derivative of the activation that made it."""
 
 
 @strategy
@@ -66,13 +61,42 @@ class MLP:
         return values
 
     def answer(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
-        """Answer stacked rows ``(K, N, D)`` with ``(K, N, O)``."""
-        function = ACTIVATIONS[self.activation][0]
-        layers = list(_pairs(weights))
+        """Answer stacked rows ``(K, N, D)`` with ``(K, N, O)``; differentiable by autograd."""
+        function = ACTIVATIONS[self.activation].value
+        layers = _pairs(weights)
         for weight, bias in layers[:-1]:
             x = function(torch.baddbmm(bias.unsqueeze(1), x, weight))
         weight, bias = layers[-1]
         return torch.baddbmm(bias.unsqueeze(1), x, weight)
+
+    def record(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tape]:
+        """The same answers, with the tape that ``weight_slopes`` and ``input_slopes`` need."""
+        both = ACTIVATIONS[self.activation].both
+        layers = _pairs(weights)
+        tape: Tape = [(x, None)]
+        for weight, bias in layers[:-1]:
+            tape.append(both(torch.baddbmm(bias.unsqueeze(1), tape[-1][0], weight)))
+        weight, bias = layers[-1]
+        return torch.baddbmm(bias.unsqueeze(1), tape[-1][0], weight), tape
+
+    def weight_slopes(self, weights: Sequence[Tensor], tape: Tape, slope: Tensor) -> list[Tensor]:
+        """Gradients of ``sum(slope * answers)``, ``slope`` being ``(K, N, O)``, in the shapes of the weights."""
+        slopes: list[Tensor] = []
+        layers = _pairs(weights)
+        for i in range(len(layers) - 1, -1, -1):
+            h, derivative = tape[i]
+            slopes += [slope.sum(1), torch.bmm(h.transpose(1, 2), slope)]
+            if i:
+                slope = torch.bmm(slope, layers[i][0].transpose(1, 2)).mul_(derivative)
+        return slopes[::-1]
+
+    def input_slopes(self, weights: Sequence[Tensor], tape: Tape, slope: Tensor) -> Tensor:
+        """Gradient of ``sum(slope * answers)`` in the inputs, ``(K, N, D)``."""
+        for (weight, _), (_, derivative) in zip(reversed(_pairs(weights)), reversed(tape), strict=True):
+            slope = torch.bmm(slope, weight.transpose(1, 2))
+            if derivative is not None:
+                slope = slope.mul_(derivative)
+        return slope
 
     def module(
         self, weights: Sequence[Tensor], center: Tensor, scale: Tensor, shift: Tensor, spread: Tensor
@@ -93,7 +117,7 @@ class MLP:
         for i, (weight, bias) in enumerate(layers):
             linear = nn.Linear(*weight.shape)
             linear.load_state_dict({"weight": weight.T.float(), "bias": bias.float()})
-            parts += [linear] if i == len(layers) - 1 else [linear, ACTIVATIONS[self.activation][1]()]
+            parts += [linear] if i == len(layers) - 1 else [linear, ACTIVATIONS[self.activation].module()]
         return nn.Sequential(*parts).eval()
 
     def layout(self, features: int, outputs: int) -> dict:

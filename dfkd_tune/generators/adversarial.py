@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from ..activations import ACTIVATIONS
 from ..strategy import Stacked, strategy
 from .contest import Contest
 
@@ -78,7 +79,7 @@ def _noise(h: Stacked, contest: Contest, members, rows: int) -> Tensor:
 
 def _network(layers: list[Tensor], z: Tensor) -> Tensor:
     w1, b1, w2, b2 = layers
-    return torch.baddbmm(b2, torch.tanh(torch.baddbmm(b1, z, w1)), w2)
+    return torch.baddbmm(b2, ACTIVATIONS["tanh"].value(torch.baddbmm(b1, z, w1)), w2)
 
 
 def _train(h: Stacked, state: dict[str, Tensor], contest: Contest, due: list[int]) -> None:
@@ -88,19 +89,20 @@ def _train(h: Stacked, state: dict[str, Tensor], contest: Contest, due: list[int
         len(contest.rngs), contest.origin.shape[1], h.noise, dtype=contest.origin.dtype, device=contest.origin.device
     )
     z[due] = _noise(h, contest, due, z.shape[1])
-    layers = [state[name].detach().requires_grad_() for name in LAYERS]
-    with torch.enable_grad():
-        x = _network(layers, z)
-        answers = contest.student(x)
-        objective = -contest.reward(contest.values(x) - answers)
-        objective = (
-            objective + h.beta.squeeze(-1) * x.square().sum(-1) + h.gamma.squeeze(-1) * answers.square().mean(-1)
-        )
-        slopes = torch.autograd.grad(objective.mean(1).sum(), layers)
+    w1, b1, w2, b2 = (state[name] for name in LAYERS)
+    h1, derivative = ACTIVATIONS["tanh"].both(torch.baddbmm(b1, z, w1))
+    x = torch.baddbmm(b2, h1, w2)
+    slope = (2.0 * h.beta * x - contest.objective_slope(x, h.gamma)) / x.shape[1]
+    hidden = torch.bmm(slope, w2.transpose(1, 2)).mul_(derivative)
+    slopes = (
+        torch.bmm(z.transpose(1, 2), hidden),
+        hidden.sum(1, keepdim=True),
+        torch.bmm(h1.transpose(1, 2), slope),
+        slope.sum(1, keepdim=True),
+    )
     moving = torch.zeros(len(members), 1, 1, dtype=z.dtype, device=z.device)
     moving[due] = 1.0
-    for name, layer, slope in zip(LAYERS, layers, slopes, strict=True):
-        layer = layer.detach()
+    for name, layer, slope in zip(LAYERS, (w1, b1, w2, b2), slopes, strict=True):
         slope = slope + h.weight_decay * layer
         average = state[f"average_{name}"]
         fresh = SMOOTHING * average + (1 - SMOOTHING) * slope.square()

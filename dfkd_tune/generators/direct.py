@@ -42,17 +42,10 @@ class Direct:
 
     @staticmethod
     def draw(h: Stacked, state: dict[str, Tensor], contest: Contest) -> Tensor:
-        x = contest.origin
-        average = torch.zeros_like(x)
-        for step in range(h.steps):
-            x = x.detach().requires_grad_()
-            with torch.enable_grad():
-                values = contest.values(x) if step else contest.values_near_origin(x)
-                answers = contest.student(x)
-                objective = contest.reward(values - answers) - h.gamma.squeeze(-1) * answers.square().mean(-1)
-                (slope,) = torch.autograd.grad(objective.sum(), x)
-            x = x.detach()
-            slope = slope.neg_().addcmul_(h.decay, x)
-            average.mul_(SMOOTHING).addcmul_(slope, slope, value=1 - SMOOTHING)
-            x = contest.contain(x - h.step_size * slope / average.sqrt().add_(1e-8))
+        x, average = contest.origin, None
+        for _ in range(h.steps):
+            slope = contest.objective_slope(x, h.gamma).neg_().addcmul_(h.decay, x)
+            square = slope.square() * (1 - SMOOTHING)
+            average = square if average is None else average.mul_(SMOOTHING).add_(square)
+            x = contest.contain(x - h.step_size * slope.div_(average.sqrt().add_(1e-8)))
         return x

@@ -47,6 +47,16 @@ class Teacher:
             raise TeacherError(self.source, f"must return one tensor, returned {type(y).__name__}")
         return (y[:, None] if y.ndim == 1 else y).to(x.dtype)
 
+    def record(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """The same answers, and their pullback ``(N, O) -> (N, D)``; by autograd unless the layers are known."""
+        if self.fast is not None:
+            y, pull = self.fast.record(x.to(self.dtype))
+            return y.to(x.dtype), lambda slope: pull(slope.to(self.dtype)).to(x.dtype)
+        x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            y = self(x)
+        return y.detach(), lambda slope: torch.autograd.grad(y, x, slope, retain_graph=True)[0]
+
 
 def freeze(module: nn.Module) -> nn.Module:
     """Put a module in evaluation mode, on the CPU, with no parameter that asks for gradients."""
