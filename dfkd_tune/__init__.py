@@ -5,7 +5,7 @@ from importlib import import_module
 _HOMES = {
     "DfkdError": "errors",
     "Distillation": "objective",
-    "Feature": "inputs",
+    "Feature": "feature",
     "Inputs": "inputs",
     "Outcome": "distillation",
     "PRESETS": "recipe",
@@ -14,7 +14,7 @@ _HOMES = {
     "Teacher": "teachers",
     "distill": "distillation",
     "load_teacher": "teachers",
-    "read_features": "inputs",
+    "read_features": "features_file",
     "read_spec": "spec",
     "register": "registry",
     "run_study": "study",

@@ -143,16 +143,14 @@ def register(name, model, trial, alias, tracking_uri) -> None:
 @TRACKING
 def export(name, trial, kind, out, tracking_uri) -> None:
     """Write a trial's student as a file; it takes and gives the teacher's raw units."""
-    from . import places, registry, shipping, yamls
+    from . import places, registry, shipping
 
     student, result, run = registry.load_trial(places.tracking_url(tracking_uri), name, trial)
     shipping.export(student, len(result["features"]), kind, Path(out))
     if kind == "safetensors":
-        widths = [m for m in student if hasattr(m, "in_features")]
-        layout = {"layers": [widths[0].in_features, *(m.out_features for m in widths)]}
         with registry.fetch(places.tracking_url(tracking_uri), run.info.run_id) as folder:
-            layout = yamls.read(folder / "architecture.yaml", ExportError)
-        shipping.write(Path(out).with_suffix(".yaml"), yamls.dump(layout).encode())
+            if (layout := folder / "architecture.yaml").exists():
+                shipping.write(Path(out).with_suffix(".yaml"), layout.read_bytes())
     click.echo(f"wrote {out}: trial {run.data.params['trial']}, RMSE {result['rmse']:.4g}")
 
 
@@ -180,13 +178,13 @@ def distill(
     from .seeds import derive
     from .spec import parse_spec
 
-    folder = places.writable(Path(out))
     tree: dict[str, Any] = {"teacher": {"path": teacher} | ({"architecture": architecture} if architecture else {})}
     if features:
         tree["features"] = features
     recipe, member_seed, pool = _recipe(preset, recipe_file, run_id, tracking_uri, tree)
     tree["study"] = tree.get("study", {}) | ({"seed": seed} if seed is not None else {})
     prepared = studies.prepare(parse_spec(tree | {"search": {}}, "distill"), trust_pickle)
+    folder = places.writable(Path(out))
     problem = prepared.problem(pool or affordable_rows(prepared.probe))
     member_seed = derive(prepared.spec.study.seed, "baseline") if member_seed is None else member_seed
 
@@ -279,7 +277,7 @@ def _recipe(preset, recipe_file, run_id, tracking_uri, tree):
     import json
 
     from . import places, registry, tracking, yamls
-    from .errors import SpecError
+    from .errors import NotFound, SpecError
     from .recipe import PRESETS, from_tree
 
     if run_id is not None:
@@ -289,7 +287,10 @@ def _recipe(preset, recipe_file, run_id, tracking_uri, tree):
             result = json.loads((folder / "result.json").read_text())
             recipe = from_tree(yamls.read(folder / "recipe.yaml", SpecError), f"run {run_id}")
         made = tracking.client(uri)
-        parent = made.get_run(made.get_run(run_id).data.tags["mlflow.parentRunId"]).data.params
+        above = made.get_run(run_id).data.tags.get("mlflow.parentRunId")
+        parent = made.get_run(above).data.params if above else {}
+        if not parent.keys() >= {"seed", "bank", "pool"}:
+            raise NotFound(f"run {run_id}", "is no trial of a study", remedy="its recipe.yaml goes with --recipe")
         tree["study"] = {"seed": int(parent["seed"])}
         tree["budget"] = {"bank": int(parent["bank"])}
         return recipe, result["seed"], int(parent["pool"])

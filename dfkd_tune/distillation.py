@@ -27,7 +27,8 @@ class Outcome:
         parameters: of the student.
         compression: the teacher's parameters over the student's, None when they cannot be counted.
         seconds: of computing, its share of a population's.
-        teacher_rows: synthetic rows that the teacher labeled for it alone.
+        teacher_rows: rows that the teacher answered for it alone.
+        synthesis: what its generator reached at the last rung: quantiles of the gap, how often the bounds held it.
         failure: why it has no result, or None.
     """
 
@@ -40,6 +41,7 @@ class Outcome:
     compression: float | None
     seconds: float
     teacher_rows: int
+    synthesis: dict[str, float]
     failure: str | None
 
     def metrics(self) -> dict[str, float]:
@@ -55,7 +57,7 @@ class Outcome:
                 values |= {f"output/{o}/rmse": value for o, value in enumerate(self.selection.by_output)}
         if self.compression is not None:
             values["compression"] = self.compression
-        return values
+        return values | self.synthesis
 
 
 def conclude(problem: Problem, member: Member, seconds: float) -> Outcome:
@@ -74,6 +76,7 @@ def conclude(problem: Problem, member: Member, seconds: float) -> Outcome:
         compression=counted / parameters if counted else None,
         seconds=seconds,
         teacher_rows=member.teacher_rows,
+        synthesis=member.synthesis,
         failure=member.failure,
     )
 

@@ -13,7 +13,8 @@ from typing import Any
 import optuna
 
 from .distillation import Outcome, conclude
-from .inputs import Inputs, read_features
+from .features_file import read_features
+from .inputs import Inputs
 from .population import Member, Population
 from .problem import Problem
 from .recipe import PRESETS
@@ -38,7 +39,7 @@ class Distillation:
         features: features file; N(0, I) over standardized units when left out.
         search: leaf -> choices or range, as in a study file; None for the default space.
         max_parameters: of a student.
-        preset: where leaves that are not searched come from.
+        preset: where leaves that are not searched come from; ``paper`` when left out, ``random`` for a black box.
         steps, batch: budget of a trial.
         seed: of banks and students.
         tracking_uri: of MLflow; None records nothing.
@@ -55,7 +56,7 @@ class Distillation:
         features: str | Path | None = None,
         search: Mapping[str, Any] | None = None,
         max_parameters: int | None = None,
-        preset: str = "paper",
+        preset: str | None = None,
         steps: int = 20_000,
         batch: int = 100,
         seed: int = 0,
@@ -66,9 +67,13 @@ class Distillation:
         loaded = teacher if isinstance(teacher, Teacher) else load_teacher(teacher)
         inputs = read_features(Path(features)) if features else Inputs.unknown(infer_width(loaded))
         found = probe(loaded, inputs, seed)
-        recipe = replace(PRESETS[preset], steps=budget.steps, batch=budget.batch)
+        recipe = replace(
+            PRESETS[preset or ("paper" if found.differentiable else "random")], steps=budget.steps, batch=budget.batch
+        )
         self.seed = seed
-        self.space = make_space(recipe, search, (found.features, found.outputs), max_parameters)
+        self.space = make_space(
+            recipe, search, (found.features, found.outputs), max_parameters, differentiable=found.differentiable
+        )
         self.problem = Problem(loaded, inputs, found, seed=seed)
         self._tracker = Tracker(tracking_uri, experiment) if tracking_uri else None
 
@@ -77,6 +82,7 @@ class Distillation:
 
         Raises:
             optuna.TrialPruned: when the pruner says so, or the student diverged.
+            TrackingError: when MLflow refused the records.
         """
         recipe = self.space.suggest(trial)
         member = Member(trial.number, recipe, derive(self.seed, "trial", trial.number))
@@ -90,13 +96,20 @@ class Distillation:
                 recipe.leaves() | {"trial": trial.number, "seed": member.seed},
                 {"dfkd.tier": self.problem.inputs.tier},
             )
-        rung, reason, start = 0, None, time.perf_counter()
-        while not member.finished and reason is None:
-            population.advance()
-            rung += 1
-            trial.report(math.nan if member.failure else member.curve[-1][1], rung)
-            if not member.finished and trial.should_prune():
-                reason = f"pruned at step {member.clock}"
+        reason, start = None, time.perf_counter()
+        try:
+            while not member.finished and reason is None:
+                population.advance()
+                trial.report(math.nan if member.failure else member.curve[-1][1], len(member.curve))
+                if not member.finished and trial.should_prune():
+                    reason = f"pruned at step {member.clock}"
+        except BaseException as error:
+            if self._tracker:
+                stopped = isinstance(error, KeyboardInterrupt)
+                tags = {"dfkd.state": "INTERRUPTED" if stopped else "FAIL", "dfkd.reason": type(error).__name__}
+                self._tracker.close_run(key, "KILLED" if stopped else "FAILED", {}, tags, member.curve)
+                self._tracker.flush()
+            raise
         outcome = conclude(self.problem, population.release(trial.number), time.perf_counter() - start)
         reason = outcome.failure or reason
         self._record(trial, key, outcome, reason)
@@ -111,4 +124,4 @@ class Distillation:
         files = {} if reason else student_files(self.problem, outcome, {"trial": trial.number})
         tags = {"dfkd.state": "PRUNED" if reason else "COMPLETE"} | ({"dfkd.reason": reason} if reason else {})
         self._tracker.close_run(key, "KILLED" if reason else "FINISHED", outcome.metrics(), tags, outcome.curve, files)
-        self._tracker.flush()
+        self._tracker.settle()

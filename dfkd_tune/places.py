@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .errors import StorageError
 
-CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@")
+CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@|(?<=[?&]password=)[^&\s]*")
 
 
 def home() -> Path:

@@ -12,11 +12,12 @@ import math
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .generators import Contest
+from .generators import Contest, Sampled
 from .losses import Mix
 from .optimizers import rate_at, update
 from .probes import Bank, Fidelity, measure
@@ -27,6 +28,8 @@ from .strategy import Stacked, structure
 
 BLOCK = 100
 """Steps whose prior rows a member draws from its stream at a time."""
+MEMORY = 0.99
+"""Of the running RMSE on prior rows that adaptive thresholds are measured in."""
 RUNGS = 20
 """Evaluations on the pruning bank a run."""
 
@@ -39,15 +42,19 @@ class Member:
         key: what its owner calls it.
         recipe: its choices.
         seed: of its own random stream.
+        rungs: evaluations on the pruning bank over its run.
     """
 
     key: Hashable
     recipe: Recipe
     seed: int
+    rungs: int = RUNGS
     clock: int = 0
     curve: list[tuple[int, float]] = field(default_factory=list)
     failure: str | None = None
     teacher_rows: int = 0
+    level: float = 1.0
+    synthesis: dict[str, float] = field(default_factory=dict)
     weights: list[Tensor] = field(default_factory=list, repr=False)
     first: list[Tensor] = field(default_factory=list, repr=False)
     second: list[Tensor] = field(default_factory=list, repr=False)
@@ -55,6 +62,8 @@ class Member:
     best: tuple[float, list[Tensor]] | None = field(default=None, repr=False)
     rng: torch.Generator = field(default_factory=torch.Generator, repr=False)
     block: Tensor | None = field(default=None, repr=False)
+    engine: Any = field(default=None, repr=False)
+    sampled: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
 
     def begin(self, problem: Problem) -> None:
         self.rng.manual_seed(derive(self.seed, "member"))
@@ -62,13 +71,25 @@ class Member:
         self.weights = [w.to(problem.device) for w in self.recipe.student.start(*size, self.rng, problem.dtype)]
         self.first = [torch.zeros_like(w) for w in self.weights]
         self.second = [torch.zeros_like(w) for w in self.weights]
-        state = self.recipe.generator.start(problem.features, self.rng, problem.dtype)
+        state = self.recipe.generator.start(*size, self.rng, problem.dtype)
         self.state = {name: value.to(problem.device) for name, value in state.items()}
+        if isinstance(self.recipe.generator, Sampled):
+            self.engine = self.recipe.generator.engine(problem.features, derive(self.seed, "engine"))
+
+    def draw_block(self, problem: Problem) -> None:
+        """Choose the pool rows of the next ``BLOCK`` steps, and draw and label what a sampler makes of them."""
+        self.block = torch.randint(len(problem.pool), (BLOCK, self.recipe.batch), generator=self.rng)
+        rows = synthetic_rows(self.recipe)
+        if self.engine is not None and rows:
+            z = self.recipe.generator.block(problem.inputs, BLOCK, rows, self.engine).to(problem.device, problem.dtype)
+            values = problem.answer_in_chunks(z.view(-1, problem.features)).view(BLOCK, rows, -1)
+            self.teacher_rows += BLOCK * rows
+            self.sampled = (z, values)
 
     @property
     def next_rung(self) -> int:
         """The clock of its next evaluation; the last one is the end."""
-        steps, rungs = self.recipe.steps, min(RUNGS, self.recipe.steps)
+        steps, rungs = self.recipe.steps, min(self.rungs, self.recipe.steps)
         done = self.clock * rungs // steps
         return next(rung for i in range(done, rungs + 1) if (rung := i * steps // rungs) > self.clock)
 
@@ -79,6 +100,11 @@ class Member:
     def result(self) -> list[Tensor]:
         """The weights it is judged by: those of its best rung on the pruning bank."""
         return self.best[1] if self.best else self.weights
+
+
+def synthetic_rows(recipe: Recipe) -> int:
+    """Rows of a batch that come from the generator."""
+    return {Mix.PRIOR: 0, Mix.BOTH: recipe.batch // 2, Mix.SYNTHETIC: recipe.batch}[Mix.of(recipe.alpha)]
 
 
 class Population:
@@ -173,9 +199,12 @@ class Cohort:
         self.gradient = torch.empty_like(self.flat)
         self.leaves = self._views(self.flat)
         self.groups = self._groups()
+        self.adaptive = any(getattr(member.recipe.bound, "adaptive", False) for member in self.members)
         betas = self.flat.new_tensor([member.recipe.optimizer.betas() for member in self.members])
         decay = self.flat.new_tensor([member.recipe.optimizer.weight_decay for member in self.members])
         self.fixed = {"keep1": 1 - betas[:, :1], "keep2": 1 - betas[:, 1:], "decay": decay[:, None]}
+        self.level = self.flat.new_tensor([member.level for member in self.members]).square()
+        self.watched: list[tuple[Group, Contest, Tensor, Tensor]] = []
 
     def run(self, count: int) -> None:
         """Advance every member by ``count`` student steps."""
@@ -184,7 +213,7 @@ class Cohort:
             rows = torch.stack([self._rows(member)[member.clock % BLOCK :][:ahead] for member in self.members], dim=1)
             rows, mix, rate, root = rows.to(self.flat.device), *self._schedules(ahead)
             for step in range(ahead):
-                self._step(rows[step], mix[step], rate[step], root[step])
+                self._step(rows[step], mix[step], rate[step], root[step], watch=count == step + 1)
             count -= ahead
 
     def evaluate(self, due: list[Member]) -> None:
@@ -201,20 +230,44 @@ class Cohort:
             elif member.best is None or found[k].nrmse < member.best[0]:
                 member.best = (found[k].nrmse, self._member_values(self.flat, k))
 
+        for group, contest, drawn, gap in self.watched:
+            self._describe(group, contest, drawn, gap)
+
+    def _describe(self, group: Group, contest: Contest, drawn: Tensor, gap: Tensor) -> None:
+        """What the generator reached in the last batch: quantiles of ``|gap|`` and how often the bounds held it."""
+        of_gap, of_input = contest.active(drawn, gap)
+        quantiles = torch.quantile(gap.abs().flatten(1), gap.new_tensor([0.1, 0.5, 0.9]), dim=1)
+        for k, member in enumerate(self.members[group.part]):
+            low, middle, high = quantiles[:, k].tolist()
+            member.synthesis = {
+                "gap/q10": low,
+                "gap/q50": middle,
+                "gap/q90": high,
+                "active/bound": float(of_gap[k]),
+                "active/input_bound": float(of_input[k]),
+            }
+
     def unstack(self) -> None:
         """Write everything that evolves back to the members."""
         for k, member in enumerate(self.members):
             member.weights = self._member_values(self.flat, k)
             member.first = self._member_values(self.first, k)
             member.second = self._member_values(self.second, k)
+            member.level = float(self.level[k].sqrt())
         for group in self.groups:
             for k, member in enumerate(self.members[group.part]):
                 member.state = {name: value[k].clone() for name, value in group.state.items()}
 
-    def _step(self, index: Tensor, mix: Tensor, rate: Tensor, root: Tensor) -> None:
+    def _step(self, index: Tensor, mix: Tensor, rate: Tensor, root: Tensor, watch: bool) -> None:
         z, values = self.problem.pool.rows(index)
-        self._synthesize(z, values, index)
+        made = self._synthesize(z, values, index)
         answers, tape = self.student.record(self.leaves, z)
+        if self.adaptive:  # the last half of a batch is prior rows, unless all rows are synthetic
+            late = (answers - values)[:, self.batch // 2 :].square().mean((1, 2))
+            self.level.lerp_(late, 1 - MEMORY)
+        if watch:
+            gaps = values - answers
+            self.watched = [(g, c, drawn, gaps[g.part, : g.rows]) for g, c, drawn in made if g.kind.seeks]
         slope = (answers - values).view(*mix.shape, -1) * (mix * (4.0 / answers[0].numel())).unsqueeze(-1)
         slopes = self.student.weight_slopes(self.leaves, tape, slope.view(answers.shape))
         torch.cat([slope.flatten(1) for slope in slopes], dim=1, out=self.gradient)
@@ -222,24 +275,29 @@ class Cohort:
         for member in self.members:
             member.clock += 1
 
-    def _synthesize(self, z: Tensor, values: Tensor, index: Tensor) -> None:
+    def _synthesize(self, z: Tensor, values: Tensor, index: Tensor) -> list[tuple[Group, Contest, Tensor]]:
         """Replace the synthetic rows of a batch, in place, by what the generators draw; the teacher labels them in one pass."""
-        made: list[tuple[Tensor, Tensor]] = []
+        made: list[tuple[Group, Contest, Tensor]] = []
         for group in self.groups:
-            here = (group.part, slice(group.rows))
+            here, members = (group.part, slice(group.rows)), self.members[group.part]
+            if issubclass(group.kind, Sampled):
+                at = [member.clock % BLOCK for member in members]
+                z[here] = torch.stack([m.sampled[0][i] for m, i in zip(members, at, strict=True)])
+                values[here] = torch.stack([m.sampled[1][i] for m, i in zip(members, at, strict=True)])
+                continue
             contest = self._contest(group, z[here], values[here], index[here])
             drawn = group.kind.draw(group.h, group.state, contest)
             if drawn is not contest.origin:
-                made.append((here, drawn.detach()))
-                for member in self.members[group.part]:
-                    member.teacher_rows += group.rows
-        if not made:
-            return
-        width = z.shape[-1]
-        labels = self.problem.answer(torch.cat([drawn.reshape(-1, width) for _, drawn in made]))
-        for (here, drawn), label in zip(made, labels.split([d.shape[0] * d.shape[1] for _, d in made]), strict=True):
-            z[here] = drawn
-            values[here] = label.view(*drawn.shape[:2], -1)
+                made.append((group, contest, drawn))
+                for member, asked in zip(members, contest.asked, strict=True):
+                    member.teacher_rows += group.rows + asked
+        if made:
+            rows = [drawn.reshape(-1, z.shape[-1]) for _, _, drawn in made]
+            labels = self.problem.answer(torch.cat(rows)).split([len(part) for part in rows])
+            for (group, _, drawn), label in zip(made, labels, strict=True):
+                z[group.part, : group.rows] = drawn
+                values[group.part, : group.rows] = label.view(*drawn.shape[:2], -1)
+        return made
 
     def _contest(self, group: Group, origin: Tensor, values: Tensor, index: Tensor) -> Contest:
         members, pool = self.members[group.part], self.problem.pool
@@ -251,9 +309,15 @@ class Cohort:
             origin_values=values,
             origin_slopes=slopes,
             teacher=self.problem.record,
+            answer=self.problem.answer,
             student=lambda x: self._record_student(group.part, x),
+            one_student=lambda k, z: self._answer_one(group.part.start + k, z),
+            prior=lambda rows, k: pool.z[torch.randint(len(pool), (rows,), generator=members[k].rng)],
             bounds=group.bounds,
             input_bounds=group.input_bounds,
+            level=self.level[group.part].sqrt()[:, None, None],
+            geometry=self.problem.geometry,
+            units=(self.problem.shift, self.problem.spread),
             project=self.problem.inputs.project,
             clocks=[member.clock for member in members],
             rngs=[member.rng for member in members],
@@ -263,6 +327,9 @@ class Cohort:
         weights = [leaf[part] for leaf in self.leaves]
         answers, tape = self.student.record(weights, x)
         return answers, lambda slope: self.student.input_slopes(weights, tape, slope)
+
+    def _answer_one(self, k: int, z: Tensor) -> Tensor:
+        return self.student.answer([leaf[k : k + 1] for leaf in self.leaves], z.unsqueeze(0)).squeeze(0)
 
     def _groups(self) -> list[Group]:
         groups: list[Group] = []
@@ -275,7 +342,7 @@ class Cohort:
             groups.append(
                 Group(
                     part=part,
-                    rows=self.batch if mix == Mix.SYNTHETIC else self.batch // 2,
+                    rows=synthetic_rows(members[0].recipe),
                     kind=type(generators[0]),
                     h=Stacked(generators, self.flat),
                     state={name: torch.stack([member.state[name] for member in members]) for name in names},
@@ -294,8 +361,7 @@ class Cohort:
 
     def _rows(self, member: Member) -> Tensor:
         if member.clock % BLOCK == 0:
-            shape = (BLOCK, self.batch)
-            member.block = torch.randint(len(self.problem.pool), shape, generator=member.rng)
+            member.draw_block(self.problem)
         return member.block
 
     def _schedules(self, count: int) -> tuple[Tensor, Tensor, Tensor]:

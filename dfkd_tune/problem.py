@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .input_bounds import Geometry
 from .inputs import Inputs
 from .probes import Bank
 from .seeds import stream
@@ -88,6 +89,7 @@ class Problem:
         self.spread = raw["pruning"].values.double().std(0).to(dtype)
         self.banks = {n: Bank(b.z, (b.values - self.shift) / self.spread, self.spread) for n, b in raw.items()}
         self.pool = self._pool(pool_rows or affordable_rows(probe))
+        self.geometry = self._geometry()
 
     def answer(self, z: Tensor) -> Tensor:
         """The normalized teacher, ``(N, D) -> (N, O)``, without gradients."""
@@ -126,6 +128,12 @@ class Problem:
             return Pool(z, self.answer_in_chunks(z), None)
         values, slopes = zip(*(self.values_and_slopes(part) for part in z.split(CHUNK)), strict=True)
         return Pool(z, torch.cat(values), torch.cat(slopes))
+
+    def _geometry(self) -> Geometry:
+        low, high = (edge.to(self.device, self.dtype) for edge in (self.inputs.low, self.inputs.high))
+        covariance = torch.atleast_2d(torch.cov(self.pool.z.double().T))
+        ridge = 1e-6 * torch.eye(self.features, dtype=torch.float64, device=self.device)
+        return Geometry(low, high, torch.linalg.inv(covariance + ridge).to(self.dtype))
 
     def values_and_slopes(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Answers ``(N, O)`` and input gradients ``(N, O, D)`` of rows ``(N, D)``, from one forward pass."""

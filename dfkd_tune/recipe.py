@@ -9,9 +9,10 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from .bounds import BOUNDS, INPUT_BOUNDS, Steps, Unbounded
+from .bounds import BOUNDS, Unbounded
 from .errors import SpecError
 from .generators import GENERATORS
+from .input_bounds import INPUT_BOUNDS, Steps
 from .losses import ALPHAS, Constant, Decreasing
 from .optimizers import OPTIMIZERS, RMSprop
 from .strategy import build, kind_of, name_of

@@ -115,12 +115,13 @@ def register(uri: str, study: str, model: str, trial: int | None = None, alias: 
     student, result, run = load_trial(uri, study, trial)
     made = client(uri)
     x = _rows(len(result["features"]))
-    with _quiet(), _pointed_at(uri):
-        info = _log(run, student, x)
-        version = made.create_model_version(
-            _registered(made, model), info.model_uri, run.info.run_id, model_id=info.model_id
-        )
-        worst = _difference(f"models:/{model}/{version.version}", student, x)
+    with _quiet():
+        model_id = _log(made, run, student, x)
+        with _pointed_at(uri):
+            version = made.create_model_version(
+                _registered(made, model), f"models:/{model_id}", run.info.run_id, model_id=model_id
+            )
+        worst = _difference(made, uri, version, student, x)
     with torch.no_grad():
         scale = float(student(torch.from_numpy(x)).abs().max())
     if not worst <= 1e-5 * (1 + scale):
@@ -157,9 +158,11 @@ def _registered(made, model: str) -> str:
     return model
 
 
-def _log(run, student: nn.Module, x: np.ndarray):
-    """Log the student as a model of its run."""
+def _log(made, run, student: nn.Module, x: np.ndarray) -> str:
+    """Log the student as a model of its run, past MLflow's fluent state, which is the user's. Returns the model's id."""
     import mlflow
+    from mlflow.entities import LoggedModelOutput, Metric
+    from mlflow.models import Model
     from mlflow.models.signature import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
@@ -169,41 +172,50 @@ def _log(run, student: nn.Module, x: np.ndarray):
         inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, x.shape[1]))]),
         outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, y.shape[1]))]),
     )
-    mlflow.set_experiment(experiment_id=run.info.experiment_id)
-    with mlflow.start_run(run_id=run.info.run_id):
-        return mlflow.pytorch.log_model(
+    run_id = run.info.run_id
+    logged = made.create_logged_model(run.info.experiment_id, "student", run_id, params=run.data.params)
+    with tempfile.TemporaryDirectory() as folder:
+        mlflow.pytorch.save_model(
             student,
-            name="student",
+            f"{folder}/model",
+            mlflow_model=Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id),
             signature=signature,
             input_example=x[:2],
             pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}", f"numpy=={np.__version__}"],
         )
+        made.log_model_artifacts(logged.model_id, f"{folder}/model")
+    made.finalize_logged_model(logged.model_id, "READY")
+    made.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    summary = {key: value for key, value in run.data.metrics.items() if not key.startswith("curve/")}
+    made.log_batch(run_id, [Metric(k, v, run.info.end_time, 0, logged.model_id) for k, v in summary.items()])
+    return logged.model_id
 
 
-def _difference(model_uri: str, student: nn.Module, x: np.ndarray) -> float:
+def _difference(made, uri: str, version, student: nn.Module, x: np.ndarray) -> float:
+    """How far the stored files of a model version answer from the student, at most."""
     import mlflow
 
-    answers = np.asarray(mlflow.pyfunc.load_model(model_uri).predict(x))
+    stored = made.get_logged_model(version.source.removeprefix("models:/")).artifact_location
+    with tempfile.TemporaryDirectory() as folder:
+        copy = mlflow.artifacts.download_artifacts(artifact_uri=stored, dst_path=folder, tracking_uri=uri)
+        answers = np.asarray(mlflow.pyfunc.load_model(copy).predict(x))
     with torch.no_grad():
         return float(np.abs(answers - student(torch.from_numpy(x)).numpy()).max())
 
 
 @contextmanager
 def _pointed_at(uri: str) -> Iterator[None]:
-    """MLflow logs and loads models through its fluent state alone: it points at ``uri`` meanwhile, and back after."""
-    import mlflow
+    """An SQL registry looks the source of a version up in MLflow's global store, whatever its client was given."""
+    from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 
-    tracking, models = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
-    experiment = os.environ.get("MLFLOW_EXPERIMENT_ID")
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
+    before = os.environ.get("MLFLOW_TRACKING_URI")
     try:
-        yield
+        with _use_tracking_uri(uri):
+            yield
     finally:
-        mlflow.set_tracking_uri(tracking)
-        mlflow.set_registry_uri(models)
-        if experiment is None:
-            os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+        if before is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = before
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from .distillation import Outcome
 from .errors import ExportError
 from .problem import Problem
 from .strategy import build
+from .teachers import load_teacher
 from .teachers.weights import Architecture
 
 FORMATS = ("pt2", "safetensors")
@@ -42,9 +43,13 @@ def student_files(problem: Problem, outcome: Outcome, about: Mapping[str, Any]) 
         "outputs": problem.outputs,
         **outcome.metrics(),
     }
-    return {
+    described = (
+        {"student/student.pt2": to_pt2(module, problem.features)}
+        if layout is None
+        else {"student/architecture.yaml": yamls.dump(layout).encode()}
+    )
+    return described | {
         "student/student.safetensors": save({k: v.contiguous() for k, v in module.state_dict().items()}),
-        "student/architecture.yaml": yamls.dump(layout).encode(),
         "student/recipe.yaml": yamls.dump(outcome.recipe.tree()).encode(),
         "student/result.json": json.dumps(result, indent=1).encode(),
     }
@@ -57,6 +62,9 @@ def read_student(directory: Path) -> tuple[nn.Module, dict[str, Any]]:
         ExportError: when a file is missing or damaged.
     """
     try:
+        if not (directory / "architecture.yaml").exists():
+            result = json.loads((directory / "result.json").read_text())
+            return load_teacher(directory / "student.pt2").function, result
         state = load((directory / "student.safetensors").read_bytes())
         layout = yamls.read(directory / "architecture.yaml", ExportError)
         result = json.loads((directory / "result.json").read_text())

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Annotated, Any, get_type_hints
+from typing import Any, get_type_hints
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from pydantic import Field
 
-from .bounds import Steps, Unbounded
+from .bounds import Unbounded
 from .errors import SpecError
+from .generators import Gaussian
+from .input_bounds import Steps
 from .losses import Constant
 from .recipe import SECTIONS, Recipe
 from .strategy import build, kind_of, name_of, strategy
@@ -38,6 +39,9 @@ DEFAULT: dict[str, Any] = {
 """What a study searches when its file does not say."""
 
 
+BLACK_BOX = DEFAULT | {"generator.kind": ["gaussian", "zeroth_order"]}
+"""The same for a teacher without input gradients."""
+
 LEAD = {"optimizer.schedule": "cosine"}
 """What the first trial of each generator takes beyond the preset, where it is searched."""
 
@@ -46,8 +50,8 @@ LEAD = {"optimizer.schedule": "cosine"}
 class Range:
     """Numbers from ``low`` to ``high``, both included."""
 
-    low: Annotated[float, Field(strict=False)]
-    high: Annotated[float, Field(strict=False)]
+    low: float
+    high: float
     log: bool = False
 
 
@@ -81,8 +85,8 @@ class Space:
         for kind in reversed(kinds.choices) if kinds else [name_of(SECTIONS["generator"], self.preset.generator)]:
             lead = self.preset.leaves() | {"generator.kind": kind} | LEAD
             if self.max_parameters is not None:
-                lead["student.width"] = self.preset.student.widest(*self.size, self.max_parameters)
-                lead[f"student.width@depth{self.preset.student.depth}"] = lead["student.width"]
+                name = "@".join(("student.width", *self._variant(self.preset.student)))
+                lead[name] = self.preset.student.widest(*self.size, self.max_parameters)
             elif "student.width" in self.domains:
                 lead["student.width"] = getattr(self.domains["student.width"], "high", self.preset.student.width)
             leads.append({leaf: value for leaf, value in lead.items() if self._offers(leaf, value)})
@@ -106,11 +110,10 @@ class Space:
         self, trial: optuna.Trial, section: str, registry: Mapping[str, type], chosen: Mapping[str, Any]
     ) -> Any:
         generator = chosen.get("generator")
-        if generator is not None and not generator.seeks:
-            if section == "alpha" and "generator.kind" in self.domains:
-                return Constant(0.0)  # nothing is sought: all rows are prior rows
-            if section == "bound":
-                return Unbounded()
+        if section == "alpha" and isinstance(generator, Gaussian) and "generator.kind" in self.domains:
+            return Constant(0.0)  # its rows are prior rows anyway
+        if section == "bound" and not generator.seeks:
+            return Unbounded()
         if section == "input_bound" and not generator.travels:
             return Steps()
         base = getattr(self.preset, section)
@@ -127,22 +130,42 @@ class Space:
             if field.name == "width" and self.max_parameters is not None:
                 name, domain = self._width(replace(item, **values), name, domain)
             values[field.name] = _ask(trial, name, domain)
-        return replace(item, **values)
+        item = replace(item, **values)
+        if section == "student" and self.max_parameters is not None:
+            widest = self.widest(item)
+            if hasattr(item, "width"):  # which may not have been asked for
+                item = replace(item, width=min(item.width, widest))
+        return item
 
     def _width(self, student: Any, name: str, domain: BaseDistribution) -> tuple[str, BaseDistribution]:
-        widest = student.widest(*self.size, self.max_parameters)
-        if widest < 1:
-            raise SpecError(
-                "student.max_parameters",
-                f"no {student.depth}-layer student fits {self.max_parameters} parameters",
-                remedy="allow more parameters or search less depth",
-            )
+        widest = self.widest(student)
         if isinstance(domain, CategoricalDistribution):
             domain = CategoricalDistribution([w for w in domain.choices if w <= widest] or [widest])
         else:
             high = min(domain.high, widest)
             domain = IntDistribution(min(domain.low, high), high, log=domain.log)
-        return (f"{name}@depth{student.depth}" if "student.depth" in self.domains else name), domain
+        return "@".join((name, *self._variant(student))), domain
+
+    def _variant(self, student: Any) -> list[str]:
+        """What a range of widths depends on: Optuna wants one range a name."""
+        kind = [name_of(SECTIONS["student"], student)] if "student.kind" in self.domains else []
+        depth = [f"depth{student.depth}"] if "student.depth" in self.domains and hasattr(student, "depth") else []
+        return kind + depth
+
+    def widest(self, student: Any) -> int:
+        """The largest width that fits a student of this depth.
+
+        Raises:
+            SpecError: when none fits.
+        """
+        widest = student.widest(*self.size, self.max_parameters)
+        if widest < 1:
+            raise SpecError(
+                "student.max_parameters",
+                f"no {student} fits {self.max_parameters} parameters",
+                remedy="allow more parameters or search less depth",
+            )
+        return widest
 
 
 def make_space(
@@ -151,8 +174,17 @@ def make_space(
     size: tuple[int, int],
     max_parameters: int | None,
     place: str = "search",
+    differentiable: bool = True,
 ) -> Space:
     """A space from a study's ``search`` key.
+
+    Args:
+        preset: where unsearched leaves come from.
+        search: leaf -> choices or range; None for the default space.
+        size: features and outputs of the teacher.
+        max_parameters: of a student.
+        place: for messages.
+        differentiable: whether the teacher has input gradients.
 
     Raises:
         SpecError: naming the leaf, the rule and the value.
@@ -167,13 +199,36 @@ def make_space(
             )
         preset = preset.with_student(width=widest)
     if search is None:
-        search = dict(DEFAULT)
+        search = dict(DEFAULT if differentiable else BLACK_BOX)
         if max_parameters is not None:
             search["student.width"] = {"low": max(1, widest // 2), "high": widest}
     domains = {leaf: _domain(leaf, value, f"{place}.{leaf}") for leaf, value in search.items()}
     for leaf in domains:
         _used(leaf, preset, domains, f"{place}.{leaf}")
-    return Space(preset, domains, max_parameters, size)
+    space = Space(preset, domains, max_parameters, size)
+    if not differentiable:
+        _refuse_gradients(space, place)
+    if max_parameters is not None and (depths := domains.get("student.depth")) is not None:
+        space.widest(replace(preset.student, depth=max(getattr(depths, "choices", None) or [depths.high])))
+    return space
+
+
+def _refuse_gradients(space: Space, place: str) -> None:
+    """Hold a space against a teacher that only answers."""
+    registry = SECTIONS["generator"]
+    kinds = space.domains.get("generator.kind")
+    for name in kinds.choices if kinds else [name_of(registry, space.preset.generator)]:
+        if registry[name].needs_gradients:
+            raise SpecError(
+                f"{place}.generator.kind",
+                f"{name} needs the teacher's input gradients, and this teacher is a black box",
+                remedy=f"these need none: {', '.join(gradient_free())}",
+            )
+
+
+def gradient_free() -> list[str]:
+    """Generators that a black box can be distilled with."""
+    return [name for name, kind in SECTIONS["generator"].items() if not kind.needs_gradients]
 
 
 def _ask(trial: optuna.Trial, name: str, domain: BaseDistribution) -> Any:
@@ -197,7 +252,7 @@ def _domain(leaf: str, value: Any, place: str) -> BaseDistribution:
             raise SpecError(place, f"must be a list of kinds, got {value!r}", remedy=f"known: {', '.join(registry)}")
         for name in value:
             kind_of(registry, name, place)
-        return CategoricalDistribution(value)
+        return CategoricalDistribution(_distinct(value, place))
     owners = [
         kind for kind in registry.values() if field in get_type_hints(kind) and field in {f.name for f in fields(kind)}
     ]
@@ -208,11 +263,7 @@ def _domain(leaf: str, value: Any, place: str) -> BaseDistribution:
     if isinstance(value, list):
         if not value:
             raise SpecError(place, "needs at least one choice, got []")
-        for choice in value:
-            _accepted(owners, field, choice, place)
-        if len({repr(choice) for choice in value}) != len(value):
-            raise SpecError(place, f"choices must differ, got {value!r}")
-        return CategoricalDistribution(value)
+        return CategoricalDistribution(_distinct([_accepted(owners, field, choice, place) for choice in value], place))
     if not isinstance(value, Mapping):
         raise SpecError(place, f"must be a list of choices or a mapping with low and high, got {value!r}")
     span = build(Range, value, place)
@@ -231,12 +282,20 @@ def _domain(leaf: str, value: Any, place: str) -> BaseDistribution:
     return (IntDistribution if whole else FloatDistribution)(*ends, log=span.log)
 
 
-def _accepted(owners: list[type], field: str, value: Any, place: str) -> None:
+def _accepted(owners: list[type], field: str, value: Any, place: str) -> Any:
+    """A value as the strategies that have the field hold it."""
     for kind in owners:
         try:
-            build(kind, {field: value}, "")
+            held = getattr(build(kind, {field: value}, ""), field)
         except SpecError as error:
             raise SpecError(place, error.rule) from None
+    return held
+
+
+def _distinct(choices: list[Any], place: str) -> list[Any]:
+    if len(set(choices)) != len(choices):
+        raise SpecError(place, f"choices must differ, got {choices!r}")
+    return choices
 
 
 def _used(leaf: str, preset: Recipe, domains: Mapping[str, BaseDistribution], place: str) -> None:

@@ -12,8 +12,10 @@ from pydantic import Field
 
 from . import yamls
 from .errors import SpecError
+from .imports import MODULE_PATH, importable_from
 from .recipe import PRESETS, SECTIONS, Recipe
 from .strategy import build, strategy
+from .teachers import SCHEMES
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
@@ -111,7 +113,7 @@ class StudySpec:
     Args:
         study, teacher, student, budget: see their classes.
         features: path of the features file, or None.
-        preset: name of the recipe that unsearched leaves come from.
+        preset: name of the recipe that unsearched leaves come from; None lets the teacher decide.
         search: leaf -> choices or range, as written; None for the default space.
         place: the file, for messages.
     """
@@ -121,21 +123,21 @@ class StudySpec:
     features: str | None
     student: Limit
     budget: Budget
-    preset: str
+    preset: str | None
     search: Mapping[str, Any] | None
     place: str
 
     @property
     def name(self) -> str:
-        return (
-            self.study.name
-            or NAME.sub(lambda m: m[0], re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(self.place).stem))
-            or "study"
-        )
+        if self.study.name is not None:
+            return self.study.name
+        stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(self.place).stem)
+        return stem.lstrip("_.-")[:100] or "study"
 
-    def recipe(self) -> Recipe:
-        """The preset at this study's budget."""
-        return replace(PRESETS[self.preset], steps=self.budget.steps, batch=self.budget.batch)
+    def recipe(self, differentiable: bool = True) -> Recipe:
+        """The preset at this study's budget: ``paper`` when none is named, ``random`` for a black box."""
+        preset = self.preset or ("paper" if differentiable else "random")
+        return replace(PRESETS[preset], steps=self.budget.steps, batch=self.budget.batch)
 
 
 PARTS = {"study": About, "student": Limit, "budget": Budget}
@@ -143,13 +145,14 @@ KEYS = ("study", "teacher", "features", "student", "budget", "preset", "search")
 
 
 def read_spec(path: Path) -> StudySpec:
-    """Read a study file; paths in it are relative to it.
+    """Read a study file; paths in it are relative to it, and modules beside it can be named.
 
     Raises:
         SpecError: naming place, rule, value and remedy.
     """
     path = Path(path)
     spec = parse_spec(yamls.read(path, SpecError), str(path))
+    importable_from(path.parent)
     local = replace(
         spec.teacher, path=_beside(path, spec.teacher.path), architecture=_beside(path, spec.teacher.architecture)
     )
@@ -175,8 +178,8 @@ def parse_spec(tree: Any, place: str) -> StudySpec:
     teacher = tree["teacher"]
     if isinstance(teacher, str):
         teacher = {"path": teacher}
-    preset = tree.get("preset", "paper")
-    if preset not in PRESETS:
+    preset = tree.get("preset")
+    if preset is not None and (not isinstance(preset, str) or preset not in PRESETS):
         raise SpecError(f"{place}: preset", f"unknown preset {preset!r}", remedy=f"known: {', '.join(PRESETS)}")
     features = tree.get("features")
     if features is not None and not isinstance(features, str):
@@ -201,13 +204,7 @@ def _part(kind: type, values: Any, place: str) -> Any:
         raise SpecError(
             place, f"must be a mapping, got {values!r}", remedy=f"keys: {', '.join(f.name for f in fields(kind))}"
         )
-    return build(kind, _floats(kind, values), place)
-
-
-def _floats(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Whole floats such as 1e4 are whole numbers to their author."""
-    whole = {f.name for f in fields(kind) if "int" in str(f.type)}
-    return {k: int(v) if k in whole and isinstance(v, float) and v.is_integer() else v for k, v in values.items()}
+    return build(kind, values, place)
 
 
 def _flat(search: Any, place: str) -> dict[str, Any]:
@@ -218,16 +215,16 @@ def _flat(search: Any, place: str) -> dict[str, Any]:
             remedy="optimizer.lr: {low: 1e-4, high: 1e-2, log: true}",
         )
     flat: dict[str, Any] = {}
-    for leaf, value in search.items():
-        if leaf in SECTIONS and isinstance(value, Mapping):
-            for field, inner in value.items():
-                flat[f"{leaf}.{field}"] = inner
-        else:
-            flat[str(leaf)] = value
+    for key, value in search.items():
+        nested = key in SECTIONS and isinstance(value, Mapping)
+        for leaf, inner in ((f"{key}.{field}", v) for field, v in value.items()) if nested else ((str(key), value),):
+            if leaf in flat:
+                raise SpecError(f"{place}.{leaf}", "is given twice")
+            flat[leaf] = inner
     return flat
 
 
 def _beside(file: Path, path: str | None) -> str | None:
-    if path is None or re.fullmatch(r"[\w.]+:\w+", path):
+    if path is None or MODULE_PATH.fullmatch(path) or path.startswith(SCHEMES):
         return path
     return str(file.parent / path)

@@ -12,6 +12,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import optuna
@@ -45,6 +46,8 @@ def open_storage(url: str) -> RDBStorage:
     """
     shown, file = without_credentials(url), sqlite_file(url)
     options = {"connect_args": {"timeout": 60}} if file is not None else {"pool_pre_ping": True}
+    if url.startswith("postgresql://") and find_spec("psycopg2"):  # SQLAlchemy 2.1 would look for psycopg 3 alone
+        url = url.replace("://", "+psycopg2://", 1)
     try:
         with _making(file), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -128,9 +131,9 @@ def claim(study: optuna.Study, storage: RDBStorage, total: int) -> Trial | None:
         if waiting.number >= total:
             continue
         try:
+            storage.record_heartbeat(waiting._trial_id)  # first: a worker that dies next to the claim is found stale
             if storage.set_trial_state_values(waiting._trial_id, TrialState.RUNNING):
                 storage.set_trial_user_attr(waiting._trial_id, "worker", whoami())
-                storage.record_heartbeat(waiting._trial_id)
                 return Trial(study, waiting._trial_id)
         except UpdateFinishedTrialError:
             continue
@@ -149,9 +152,9 @@ def requeue_dead(study: optuna.Study, storage: RDBStorage) -> list[int]:
     for trial in _trials(study, storage, TrialState.RUNNING):
         if not (trial._trial_id in stale or _is_dead(trial.user_attrs.get("worker", ""))):
             continue
-        attempts = trial.user_attrs.get("attempts", 1)
+        attempts = trial.user_attrs.get("attempts", 0)
         if attempts >= ATTEMPTS:
-            storage.set_trial_user_attr(trial._trial_id, "reason", f"its worker died {attempts} times")
+            storage.set_trial_user_attr(trial._trial_id, "reason", f"its worker died {attempts + 1} times")
             storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
             continue
         storage.set_trial_user_attr(trial._trial_id, "attempts", attempts + 1)
@@ -172,7 +175,9 @@ def _is_dead(worker: str) -> bool:
         return False
     pid, started = int(rest), worker.rpartition("/")[2]
     try:
-        return f"{psutil.Process(pid).create_time():.2f}" != started
+        process = psutil.Process(pid)
+        # A killed process whose parent never asks for its end stays a zombie; the clock may be set meanwhile.
+        return process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - float(started)) > 2
     except psutil.NoSuchProcess:
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, get_type_hints
@@ -22,8 +23,11 @@ def build(kind: type, values: Mapping[str, Any], place: str) -> Any:
     Raises:
         SpecError: naming the field below ``place``, the rule it breaks and the value given.
     """
+    for key in values:
+        if not isinstance(key, str):
+            raise SpecError(place, f"a key must be a word, got {key!r}")
     try:
-        return kind(**values)
+        return kind(**_whole(kind, values))
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         leaf = ".".join(str(part) for part in (place, *first["loc"]))
@@ -33,7 +37,15 @@ def build(kind: type, values: Mapping[str, Any], place: str) -> Any:
         if first["type"] in ("missing", "missing_argument"):
             raise SpecError(leaf, "required, but not given") from None
         message = first["msg"].removeprefix("Value error, ")
-        raise SpecError(leaf, f"{message[0].lower()}{message[1:]}, got {first['input']!r}") from None
+        # A rule between fields names them itself; its input would be the whole mapping.
+        given = f", got {first['input']!r}" if first["loc"] else ""
+        raise SpecError(leaf, f"{message[0].lower()}{message[1:]}{given}") from None
+
+
+def _whole(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Whole floats such as 2e4 are whole numbers to their author."""
+    whole = {name for name, hint in get_type_hints(kind).items() if hint in (int, int | None)}
+    return {k: int(v) if k in whole and type(v) is float and v.is_integer() else v for k, v in values.items()}
 
 
 def kind_of(registry: Mapping[str, type], name: object, place: str) -> type:
@@ -68,3 +80,19 @@ class Stacked:
             setattr(
                 self, field.name, like.new_tensor(values)[:, None, None] if hints[field.name] is float else values[0]
             )
+
+    def at(self, level) -> Stacked:
+        """The same with ``threshold`` in units of ``level (K, 1, 1)``, where it is adaptive."""
+        if not getattr(self, "adaptive", False):
+            return self
+        other = copy.copy(self)
+        other.threshold = self.threshold * level
+        return other
+
+    def only(self, k: int) -> Stacked:
+        """The hyper-parameters of one member, still stacked."""
+        other = copy.copy(self)
+        for name, value in vars(self).items():
+            if hasattr(value, "new_tensor"):
+                setattr(other, name, value[k : k + 1])
+        return other

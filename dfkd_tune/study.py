@@ -16,7 +16,8 @@ from optuna.trial import TrialState
 from . import tracking
 from .distillation import Outcome, conclude
 from .errors import Interrupted, NotFound, StudyMismatch
-from .inputs import Inputs, read_features
+from .features_file import read_features
+from .inputs import Inputs
 from .population import RUNGS, Member, Population, fidelity
 from .problem import Problem, affordable_rows
 from .recipe import Recipe, from_tree
@@ -103,7 +104,8 @@ def prepare(spec: StudySpec, trust_pickle: bool = False) -> Prepared:
     inputs = read_features(Path(spec.features)) if spec.features else Inputs.unknown(infer_width(teacher))
     found = probe(teacher, inputs, spec.study.seed)
     limit = spec.student.parameters(teacher.parameters)
-    space = make_space(spec.recipe(), spec.search, (found.features, found.outputs), limit, f"{spec.place}: search")
+    recipe, size = spec.recipe(found.differentiable), (found.features, found.outputs)
+    space = make_space(recipe, spec.search, size, limit, f"{spec.place}: search", found.differentiable)
     return Prepared(spec, teacher, inputs, found, space)
 
 
@@ -223,7 +225,7 @@ class _Session:
                 self._abandon()
                 self._close("KILLED")
                 raise
-        if self.flights:
+        if self.flights or (self.should_stop() and self._waiting()):
             self._abandon()
             self._close("KILLED")
             raise Interrupted(self.name)
@@ -283,18 +285,13 @@ class _Session:
         reason = outcome.failure or pruned
         state = TrialState.PRUNED if reason else TrialState.COMPLETE
         objective = None if reason else float(getattr(outcome.selection, self.prepared.spec.study.objective))
-        if flight.trial is None:
-            self.progress.baseline = objective if objective is not None else math.nan
-            self.study.set_user_attr("baseline", self.progress.baseline)
-        else:
+        if flight.trial is not None:
             self.heartbeat.forget(flight.trial)
             attributes = {k: float(v) for k, v in outcome.metrics().items()} | {
                 "recipe": json.dumps(outcome.recipe.tree())
             }
             for name, value in (attributes | ({"reason": reason} if reason else {})).items():
                 flight.trial.set_user_attr(name, value)
-            self.study.tell(flight.trial, objective, state, skip_if_finished=True)
-            self.steps_done += member.clock
         tags = {"dfkd.state": state.name} | ({"dfkd.reason": reason} if reason else {})
         files = None
         if not reason:
@@ -306,6 +303,14 @@ class _Session:
                 }
         metrics = {k: v for k, v in outcome.metrics().items() if not (pruned and k in ("rmse", "nrmse"))}
         self.tracker.close_run(member.key, "KILLED" if reason else "FINISHED", metrics, tags, outcome.curve, files)
+        # Whenever this process dies, a trial that Optuna counts as done has its student in MLflow.
+        self.tracker.flush()
+        if flight.trial is not None:
+            self.study.tell(flight.trial, objective, state, skip_if_finished=True)
+            self.steps_done += member.clock
+        else:
+            self.progress.baseline = objective if objective is not None else math.nan
+            self.study.set_user_attr("baseline", self.progress.baseline)
 
     def _abandon(self) -> None:
         """Give the slots of everything in flight back, with true states on both sides."""
@@ -320,8 +325,8 @@ class _Session:
         if best is not None and (outcome := self.students.get(best[1])) is not None:
             report = fidelity(outcome.recipe, outcome.weights, self.problem.banks["report"]).rmse
             self.study.set_user_attr("report", {"trial": best[1], "rmse": report})
-        elif best is not None:
-            report = self.study.user_attrs.get("report", {}).get("rmse")
+        elif best is not None and (known := self.study.user_attrs.get("report", {})).get("trial") == best[1]:
+            report = known["rmse"]
         self._close("FINISHED", report)
         return StudyResult(
             self.name, best, self.progress.baseline, report, self.tracking_uri, self.storage_url, self.progress
@@ -363,6 +368,11 @@ class _Session:
                 f"exists with budget.pool {self.study.user_attrs.get('pool')}",
                 remedy="give --name for a new study",
             )
+
+    def _waiting(self) -> bool:
+        """Whether slots of the study wait for a worker."""
+        waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        return any(trial.number < self.total for trial in waiting)
 
     def _finished(self) -> list[optuna.trial.FrozenTrial]:
         states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -414,7 +424,7 @@ class _Session:
             "batch": spec.budget.batch,
             "pool": len(self.problem.pool),
             "bank": spec.budget.bank,
-            "preset": spec.preset,
+            "preset": spec.preset or "default",
             "max_parameters": self.prepared.space.max_parameters,
         }
 

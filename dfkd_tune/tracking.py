@@ -6,6 +6,7 @@ explicit run ids is used: MLflow's fluent state belongs to the user's process.
 
 from __future__ import annotations
 
+import http.client
 import logging
 import math
 import os
@@ -54,7 +55,7 @@ def preflight(uri: str) -> None:
         except urllib.error.HTTPError as error:
             if error.code not in (401, 403, 404):  # a gateway may hide /health; MLflow itself will tell the rest
                 raise TrackingError(shown, f"the MLflow server answered {error.code}", remedy="check its log") from None
-        except (urllib.error.URLError, OSError, ValueError) as error:
+        except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise TrackingError(
                 shown, f"no MLflow server answers ({reason})", remedy="start it, or give another --tracking-uri"
@@ -193,15 +194,24 @@ class Tracker:
         if parent is not None:
             self._queue.put(lambda: self._log(parent, metrics=metrics, tags=tags))
             self._queue.put(lambda: self._client.set_terminated(parent, status))
-        self.flush()
-        if self._failures:
-            raise TrackingError(
-                without_credentials(self.uri), f"{len(self._failures)} writes failed, the first: {self._failures[0]}"
-            )
+        self.settle()
 
     def flush(self) -> None:
         """Wait until everything so far is written."""
         self._queue.join()
+
+    def settle(self) -> None:
+        """Wait, and tell what was refused.
+
+        Raises:
+            TrackingError: when writes failed since it was last told.
+        """
+        self.flush()
+        failures, self._failures = self._failures, []
+        if failures:
+            raise TrackingError(
+                without_credentials(self.uri), f"{len(failures)} writes failed, the first: {failures[0]}"
+            )
 
     def _work(self) -> None:
         while (job := self._queue.get()) is not None:

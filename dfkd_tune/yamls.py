@@ -43,9 +43,14 @@ def parse(text: str, place: object, error: type[DfkdError]) -> Any:
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark
         where = f"{place}:{mark.line + 1}:{mark.column + 1}" if mark else place
-        raise error(where, f"not valid YAML: {problem.problem}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as problem:
-        raise error(place, f"not valid YAML: {str(problem).splitlines()[0]}") from None
+        raise error(where, f"not valid YAML: {_one_line(problem.problem)}") from None
+    except Exception as problem:
+        # Tags such as !!int and !!timestamp on a wrong value fail with whatever Python meets first.
+        raise error(place, f"not valid YAML: {_one_line(problem)}") from None
+
+
+def _one_line(problem: object) -> str:
+    return " ".join(str(problem).split()) or type(problem).__name__
 
 
 def read(path: Path, error: type[DfkdError]) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from ..input_bounds import Geometry
 from ..strategy import Stacked
 
 Pullback = Callable[[Tensor], Tensor]
@@ -23,50 +24,114 @@ class Contest:
         origin_values: ``(k, G, O)`` the teacher's answers there, known without asking.
         origin_slopes: ``(k, G, O, D)`` its input gradients there, or None.
         teacher: ``(n, D)`` to normalized answers ``(n, O)`` and their pullback ``(n, O) -> (n, D)``.
+        answer: ``(n, D)`` to normalized answers alone.
         student: ``(k, n, D)`` to normalized answers ``(k, n, O)`` and their pullback ``(k, n, O) -> (k, n, D)``.
+        one_student: the student of one member of the group, ``(index, (n, D)) -> (n, O)``.
+        prior: draws ``(n, D)`` further prior rows for one member, ``(n, index)``.
         bounds: ``(slice, strategy, stacked)`` of difference bounds along k; likewise ``input_bounds``.
-        project: back into the declared ranges and levels.
+        level: ``(k, 1, 1)`` each member's present RMSE on prior rows, normalized.
+        geometry: of the inputs.
+        units: ``(O,)`` mean and standard deviation of the teacher, in its units.
+        project: back into what is declared of the inputs.
         clocks: student steps done, a member.
         rngs: one random stream a member.
+        asked: teacher rows asked for so far, a member.
+        asking: members that rows are asked for; the rest are computed along.
     """
 
     origin: Tensor
     origin_values: Tensor
     origin_slopes: Tensor | None
     teacher: Callable[[Tensor], tuple[Tensor, Pullback]]
+    answer: Callable[[Tensor], Tensor]
     student: Callable[[Tensor], tuple[Tensor, Pullback]]
+    one_student: Callable[[int, Tensor], Tensor]
+    prior: Callable[[int, int], Tensor]
     bounds: Sequence[tuple[slice, type, Stacked]]
     input_bounds: Sequence[tuple[slice, type, Stacked]]
+    level: Tensor
+    geometry: Geometry
+    units: tuple[Tensor, Tensor]
     project: Callable[[Tensor], Tensor]
     clocks: Sequence[int]
     rngs: Sequence[torch.Generator]
+    asked: list[int] = field(default_factory=list)
+    asking: Sequence[int] = ()
+
+    def __post_init__(self):
+        self.asked, self.asking = [0] * len(self.clocks), range(len(self.clocks))
 
     def values(self, x: Tensor) -> tuple[Tensor, Pullback]:
         """The teacher's answers to ``(k, n, D)``, shape ``(k, n, O)``, and their pullback; at the origin both are known."""
         if x is self.origin and self.origin_slopes is not None:
             return self.origin_values, lambda slope: (slope.unsqueeze(2) @ self.origin_slopes).squeeze(2)
+        self._count(x.shape[1])
         values, pull = self.teacher(x.reshape(-1, x.shape[-1]))
         outputs = values.shape[-1]
         return values.view(*x.shape[:-1], outputs), lambda slope: pull(slope.reshape(-1, outputs)).view(x.shape)
 
-    def objective_slope(self, x: Tensor, gamma: Tensor) -> Tensor:
-        """Input gradient of ``mean over outputs [reward(T - S) - gamma S^2]``, row by row, ``(k, n, D)``."""
-        values, pull_teacher = self.values(x)
+    def ask(self, x: Tensor) -> Tensor:
+        """The teacher's answers to ``(k, n, D)`` alone."""
+        self._count(x.shape[1])
+        return self.answer(x.reshape(-1, x.shape[-1])).view(*x.shape[:-1], -1)
+
+    def ask_one(self, k: int, z: Tensor) -> Tensor:
+        """The teacher's answers to rows ``(n, D)`` on behalf of one member."""
+        self.asked[k] += len(z)
+        return self.answer(z)
+
+    def objective_slope(self, x: Tensor, gamma: Tensor, teacher: tuple[Tensor, Pullback] | None = None) -> Tensor:
+        """Input gradient of ``mean over outputs [reward(T - S) - gamma S^2]``, row by row, ``(k, n, D)``.
+
+        Args:
+            x: ``(k, n, D)``.
+            gamma: ``(k, 1, 1)``.
+            teacher: answers and pullback, where they are not to be had from ``values``.
+        """
+        values, pull_teacher = teacher or self.values(x)
         answers, pull_student = self.student(x)
-        slope = self._slope(values - answers) / values.shape[-1]
-        return pull_teacher(slope) - pull_student(slope + (2.0 / values.shape[-1]) * gamma * answers)
+        outputs = values.shape[-1]
+        slope = self._slope(values - answers) / outputs
+        return pull_teacher(slope) - pull_student(slope + (2.0 / outputs) * gamma * answers)
+
+    def reward_of(self, k: int, gap: Tensor) -> Tensor:
+        """What one member's difference bound makes of its gaps ``(n, O)``: the mean over outputs, ``(n,)``."""
+        part, kind, h = next(bound for bound in self.bounds if bound[0].start <= k < bound[0].stop)
+        one = h.at(self.level[part]).only(k - part.start)
+        return kind.reward(one, gap.unsqueeze(0)).squeeze(0).mean(-1)
+
+    def contain(self, x: Tensor) -> Tensor:
+        """Bring moved rows back within each member's input bound and into what is declared of the inputs."""
+        parts = [kind.contain(h, x[part], self.origin[part], self.geometry) for part, kind, h in self.input_bounds]
+        return self.project(parts[0] if len(parts) == 1 else torch.cat(parts))
+
+    def noise(self, rows: int, width: int, members: Sequence[int] | None = None) -> Tensor:
+        """Standard normal ``(k, rows, width)``, from the stream of each of ``members``; zero for the others."""
+        like = self.origin
+        drawn = torch.zeros(len(self.rngs), rows, width, dtype=like.dtype, device=like.device)
+        for k in range(len(self.rngs)) if members is None else members:
+            drawn[k] = torch.randn(rows, width, generator=self.rngs[k], dtype=like.dtype)
+        return drawn
+
+    def due(self, every: int, turns: int) -> Iterator[list[int]]:
+        """Members whose clock is a multiple of ``every``, ``turns`` times."""
+        members = [k for k, clock in enumerate(self.clocks) if clock % every == 0]
+        for _ in range(turns if members else 0):
+            self.asking = members
+            yield members
+        self.asking = range(len(self.clocks))
+
+    def active(self, x: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
+        """Fractions of rows ``(k,)`` on which the difference bound and the input bound are active."""
+        of_gap = [k.active(h.at(self.level[p]), gap[p]).any(-1).to(gap).mean(1) for p, k, h in self.bounds]
+        of_input = [k.active(h, x[p], self.origin[p], self.geometry).to(x).mean(1) for p, k, h in self.input_bounds]
+        return torch.cat(of_gap), torch.cat(of_input)
 
     def _slope(self, gap: Tensor) -> Tensor:
         """Derivative of what each member's difference bound makes of its gaps, in the shape of the gaps."""
-        if len(self.bounds) == 1:
-            _, kind, h = self.bounds[0]
-            return kind.slope(h, gap)
-        return torch.cat([kind.slope(h, gap[part]) for part, kind, h in self.bounds])
+        parts = [kind.slope(h.at(self.level[part]), gap[part]) for part, kind, h in self.bounds]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def contain(self, x: Tensor) -> Tensor:
-        """Bring moved rows back within each member's input bound and into the declared ranges and levels."""
-        if len(self.input_bounds) == 1:
-            _, kind, h = self.input_bounds[0]
-            return self.project(kind.contain(h, x, self.origin))
-        parts = [kind.contain(h, x[part], self.origin[part]) for part, kind, h in self.input_bounds]
-        return self.project(torch.cat(parts))
+    def _count(self, rows: int) -> None:
+        for k in self.asking:
+            self.asked[k] += rows

@@ -19,7 +19,7 @@ class Gaussian:
     travels: ClassVar[bool] = False
     needs_gradients: ClassVar[bool] = False
 
-    def start(self, features: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
+    def start(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
         return {}
 
     @staticmethod

@@ -1,17 +1,20 @@
 """Frozen teachers: one file a format, one way to load them all.
 
-A teacher maps raw inputs ``(N, D)`` to outputs ``(N, O)`` in its own units. Nothing here trains it, and loading never runs
-code from a file: the one exception is a module path, which the user names.
+A teacher maps raw inputs ``(N, D)`` to outputs ``(N, O)`` in its own units. Nothing here trains it, and loading never
+runs code from a file unless its author is trusted: the one exception is a module path, which the user names.
 """
 
 from __future__ import annotations
 
-import re
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import TeacherError
+from ..imports import MODULE_PATH
 from .base import Teacher
+from .black_box import load_joblib, load_onnx, load_skops
 from .chain import quicken
+from .from_mlflow import SCHEMES, load_mlflow
 from .function import load_function
 from .probe import Probe, probe
 from .pt2 import load_pt2
@@ -24,26 +27,38 @@ FORMATS = {
     ".pth": load_torch,
     ".ts": load_torch,
     ".bin": load_torch,
+    ".onnx": load_onnx,
+    ".skops": load_skops,
+    ".joblib": load_joblib,
+    ".pkl": load_joblib,
 }
 """File ending -> loader ``(path, architecture, trust_pickle) -> Teacher``."""
-
-MODULE_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
 def load_teacher(source: str | Path, architecture: Path | None = None, trust_pickle: bool = False) -> Teacher:
     """Load a teacher.
 
     Args:
-        source: a file of one of ``FORMATS``, or ``package.module:function``, which returns an ``nn.Module`` or a callable.
+        source: a file of one of ``FORMATS``; a model of MLflow, ``models:/name@alias`` or ``runs:/id/path``; or
+            ``package.module:function``, which returns a module or a callable.
         architecture: YAML of layers and activations, for files that hold weights alone.
-        trust_pickle: allow a pickled module, which can run any code.
+        trust_pickle: take the file's author at their word: a pickle can run any code.
 
     Raises:
         TeacherError: in one line, whatever is wrong with the file.
     """
     if MODULE_PATH.fullmatch(str(source)):
         return quicken(load_function(str(source)))
-    path = Path(source)
+    if str(source).startswith(SCHEMES):
+        found = load_mlflow(str(source), lambda path: _load_file(path, architecture, trust_pickle), trust_pickle)
+        return quicken(replace(found, source=str(source)))
+    try:
+        return quicken(_load_file(Path(source), architecture, trust_pickle))
+    except OSError as error:
+        raise TeacherError(source, f"cannot be read: {error.strerror}") from None
+
+
+def _load_file(path: Path, architecture: Path | None, trust_pickle: bool) -> Teacher:
     if path.is_dir():
         raise TeacherError(path, "is a directory, not a model file")
     if not path.exists():
@@ -51,11 +66,13 @@ def load_teacher(source: str | Path, architecture: Path | None = None, trust_pic
     if path.suffix not in FORMATS:
         known = ", ".join(FORMATS)
         raise TeacherError(
-            path, f"unknown kind of model file {path.suffix!r}", remedy=f"known: {known}, package.module:function"
+            path,
+            f"unknown kind of model file {path.suffix!r}",
+            remedy=f"known: {known}, models:/..., package.module:function",
         )
     if path.stat().st_size == 0:
         raise TeacherError(path, "the file is empty")
-    return quicken(FORMATS[path.suffix](path, architecture, trust_pickle))
+    return FORMATS[path.suffix](path, architecture, trust_pickle)
 
 
-__all__ = ["FORMATS", "Probe", "Teacher", "load_teacher", "probe"]
+__all__ = ["FORMATS", "SCHEMES", "Probe", "Teacher", "load_teacher", "probe"]

@@ -22,6 +22,7 @@ class Teacher:
         function: the forward pass; its output may be ``(N,)`` or ``(N, O)``.
         dtype: of the inputs it takes.
         sha256: of the file, or of the named code's weights.
+        width: features it takes, where the file says so.
         chain: its layers, where it is a chain of linear layers that could be read.
         fast: a forward pass with the same answers, where there is one.
     """
@@ -30,6 +31,7 @@ class Teacher:
     function: Callable[[Tensor], Tensor]
     dtype: torch.dtype
     sha256: str
+    width: int | None = None
     chain: Any = None
     fast: Callable[[Tensor], Tensor] | None = None
 
@@ -71,11 +73,6 @@ def dtype_of(module: nn.Module) -> torch.dtype:
     """The floating dtype of a module's tensors; float32 where it has none."""
     tensors = (*module.parameters(), *module.buffers())
     return next((t.dtype for t in tensors if t.is_floating_point()), torch.float32)
-
-
-def one_line(error: BaseException) -> str:
-    """What an exception says, short enough for a message of one line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def hash_bytes(data: bytes) -> str:

@@ -115,7 +115,7 @@ def quicken(teacher: Teacher) -> Teacher:
             fast, plain = chain.quick()(x), teacher.function(x)
     except Exception:
         return teacher  # whatever is wrong with it, the probe says so
-    if not isinstance(plain, Tensor):
+    if not isinstance(plain, Tensor) or not torch.isfinite(plain).all():
         return teacher
     close = plain.reshape(fast.shape) if plain.numel() == fast.numel() else None
     if close is None or not torch.allclose(fast, close, rtol=1e-4, atol=1e-5 * float(plain.abs().max() + 1e-30)):

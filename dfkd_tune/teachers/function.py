@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import nn
 
 from ..errors import TeacherError
-from .base import Teacher, dtype_of, freeze, hash_bytes, hash_module, one_line
+from ..imports import named, one_line
+from .base import Teacher, dtype_of, freeze, hash_bytes, hash_module
 
 
 def load_function(source: str) -> Teacher:
@@ -23,21 +21,7 @@ def load_function(source: str) -> Teacher:
     Raises:
         TeacherError: when the import, the name or the call fails.
     """
-    module_name, name = source.split(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise TeacherError(source, f"cannot be imported: {one_line(error)}") from None
-    except (Exception, SystemExit) as error:
-        raise TeacherError(source, f"its import raised {type(error).__name__}: {one_line(error)}") from error
-    if not hasattr(module, name):
-        raise TeacherError(source, f"module {module_name} has no {name}")
-    factory = getattr(module, name)
-    if not callable(factory):
-        raise TeacherError(source, f"{name} is a {type(factory).__name__}, not a function")
+    factory = named(source, TeacherError)
     try:
         model = factory()
     except (Exception, SystemExit) as error:
@@ -47,7 +31,7 @@ def load_function(source: str) -> Teacher:
         return Teacher(source, model, dtype_of(model), hash_module(model))
     if callable(model):
         return Teacher(source, model, torch.float32, hash_bytes(_code(factory, source).encode()))
-    raise TeacherError(source, f"{name}() must return an nn.Module or a callable, returned {type(model).__name__}")
+    raise TeacherError(source, f"the function must return an nn.Module or a callable, returned {type(model).__name__}")
 
 
 def _code(factory: Callable, source: str) -> str:

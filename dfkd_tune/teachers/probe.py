@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor
 
 from ..errors import TeacherError
+from ..imports import one_line
 from ..inputs import Inputs
 from .base import Teacher
 
@@ -78,35 +80,49 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
             "must answer each row by itself, the answer depends on the other rows",
             remedy="save it in evaluation mode (batch norm frozen)",
         )
-    spread = full.std(0)
-    if (spread <= 1e-12 * full.abs().mean(0)).any():
+    wide = full.double()
+    constant = wide.std(0) <= torch.finfo(full.dtype).eps * wide.abs().mean(0)
+    if constant.any():
         raise TeacherError(
             teacher.source,
-            f"output {int(spread.argmin())} is constant over the declared inputs",
+            f"output {int(constant.nonzero()[0])} is constant over the declared inputs",
             remedy="check the units and ranges in the features file",
         )
     start = time.perf_counter()
     _answer(teacher, x)
-    return Probe(
-        len(inputs), y.shape[1], _differentiable(teacher, x[:16]), 512 / max(time.perf_counter() - start, 1e-9)
-    )
+    seconds = max(time.perf_counter() - start, 1e-9)
+    return Probe(len(inputs), y.shape[1], _differentiable(teacher, x[:16]), 512 / seconds)
 
 
 def infer_width(teacher: Teacher) -> int:
     """The number of features of a teacher that came without a features file, found from its first weight or by trying.
 
     Raises:
-        TeacherError: when no width from 1 to 4096 is accepted.
+        TeacherError: when no width from 1 to 4096 is accepted, or, tried without a weight to go by, several are.
     """
+    if teacher.width is not None:
+        return teacher.width
     weights = getattr(teacher.function, "parameters", lambda: ())()
     guesses = [p.shape[1] for p in weights if p.ndim == 2]
-    for width in (*guesses, *range(1, 4097)):
-        try:
-            _answer(teacher, torch.zeros(2, width, dtype=teacher.dtype))
-        except TeacherError:
-            continue
-        return width
-    raise TeacherError(teacher.source, "its number of features cannot be found", remedy="give a features file")
+    for width in guesses:
+        if _accepts(teacher, width):
+            return width
+    widths = list(islice((width for width in range(1, 4097) if _accepts(teacher, width)), 2))
+    if len(widths) == 1 or (guesses and not widths):
+        return (widths or guesses)[0]  # where nothing is accepted the width is not to blame, and the probe says what is
+    found = f"both {widths[0]} and {widths[1]} are accepted" if widths else "no number up to 4096 is accepted"
+    raise TeacherError(
+        teacher.source, f"its number of features cannot be found: {found}", remedy="give a features file"
+    )
+
+
+def _accepts(teacher: Teacher, width: int) -> bool:
+    try:
+        with torch.no_grad():
+            teacher.function(torch.zeros(2, width, dtype=teacher.dtype))
+    except Exception:
+        return False
+    return True
 
 
 def _answer(teacher: Teacher, x: Tensor) -> Tensor:
@@ -116,9 +132,10 @@ def _answer(teacher: Teacher, x: Tensor) -> Tensor:
     except TeacherError:
         raise
     except Exception as error:
-        line = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise TeacherError(
-            teacher.source, f"cannot answer {tuple(x.shape)} inputs: {line}", remedy="check the number of features"
+            teacher.source,
+            f"cannot answer {tuple(x.shape)} inputs: {one_line(error)}",
+            remedy="check the number of features, and that any number of rows is taken",
         ) from None
 
 

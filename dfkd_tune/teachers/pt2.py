@@ -22,7 +22,8 @@ from typing import Any
 import torch
 
 from ..errors import TeacherError
-from .base import Teacher, dtype_of, hash_bytes, one_line
+from ..imports import one_line
+from .base import Teacher, dtype_of, hash_bytes
 
 ENTRY = re.compile(
     r"[^/]+/((models/\w+\.json)|(data/weights/(weight_\d+|\w+_weights_config\.json))"
@@ -69,6 +70,8 @@ def load_pt2(path: Path, architecture: Path | None, trust_pickle: bool) -> Teach
     except TeacherError:
         raise
     except Exception as error:
+        if "Weights only load failed" in str(error):
+            raise _foreign(path, "pickled code") from None
         raise TeacherError(path, f"not a .pt2 file, or cut short ({one_line(error)})") from None
     for parameter in module.parameters():
         parameter.requires_grad_(False)
@@ -80,6 +83,9 @@ def _without_code(data: bytes, path: Path) -> bytes:
         source = zipfile.ZipFile(io.BytesIO(data))
     except zipfile.BadZipFile:
         raise TeacherError(path, "not a .pt2 file, or cut short") from None
+    # The sample inputs are an archive too: cut behind them, a file seems to hold nothing else.
+    if min((entry.header_offset for entry in source.infolist()), default=1) != 0:
+        raise TeacherError(path, "not a .pt2 file, or cut short")
     cleaned = io.BytesIO()
     with source, zipfile.ZipFile(cleaned, "w", zipfile.ZIP_STORED) as target:
         for entry in source.infolist():

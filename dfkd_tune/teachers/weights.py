@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from .. import yamls
 from ..errors import SpecError, TeacherError
+from ..imports import one_line
 from ..strategy import build, strategy
-from .base import Teacher, dtype_of, freeze, hash_bytes, one_line
+from .base import Teacher, dtype_of, freeze, hash_bytes
 
 ACTIVATIONS = {
     "tanh": nn.Tanh,
@@ -132,10 +133,12 @@ def load_safetensors(path: Path, architecture: Path | None, trust_pickle: bool) 
 def load_torch(path: Path, architecture: Path | None, trust_pickle: bool) -> Teacher:
     """A file of ``torch.save`` or ``torch.jit.save``; the contents decide, not the ending."""
     data = path.read_bytes()
-    if zipfile.is_zipfile(io.BytesIO(data)) and any(_is_script(name) for name in _names(data)):
+    if any(_is_script(name) for name in _names(data)):
         return _torchscript(path, data, trust_pickle)
     try:
-        loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:
         # torch.load meets a foreign file with nearly every kind of exception.
         loaded = _unpickle(path, data, trust_pickle, "Unsupported global" in str(error))
@@ -172,11 +175,12 @@ def _from_state(path: Path, state: dict[str, Tensor], architecture: Path | None,
 
 
 def _names(data: bytes) -> list[str]:
+    """The entries of a zip archive; none for any other file."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return archive.namelist()
-    except zipfile.BadZipFile:
-        return []
+    except Exception:
+        return []  # zipfile meets a damaged directory with several kinds of exception
 
 
 def _is_script(name: str) -> bool:

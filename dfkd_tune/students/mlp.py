@@ -1,7 +1,7 @@
-"""Student architectures, and how they start.
+"""The multilayer perceptron, with hand-derived slopes.
 
 Notation: K members, N rows, D features, O outputs, H hidden units. Stacked parameters carry K first; weights are stored
-``(in, out)`` so that a layer is one ``baddbmm``. Every activation here maps 0 to 0, so hidden units that are padded with zero
+``(in, out)`` so that a layer is one ``baddbmm``. Every activation maps 0 to 0, so hidden units that are padded with zero
 weights stay exactly zero under training, and students of different width share one batched pass.
 """
 
@@ -16,8 +16,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from .activations import ACTIVATIONS
-from .strategy import strategy
+from ..activations import ACTIVATIONS
+from ..strategy import strategy
 
 Tape = list[tuple[Tensor, Tensor | None]]
 """What a forward pass leaves for the slopes: each layer's input and the derivative of the activation that made it."""
@@ -136,6 +136,3 @@ class MLP:
 
 def _pairs(values: Sequence) -> list[tuple]:
     return list(zip(values[::2], values[1::2], strict=True))
-
-
-STUDENTS = {"mlp": MLP}

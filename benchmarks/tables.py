@@ -1,0 +1,95 @@
+"""Real regression tables, for benchmarks alone: the shared ones, or OpenML's by scikit-learn's fetcher.
+
+Nothing in the package imports this: no row of it can choose anything outside a benchmark that says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dfkd_tune.teachers import load_teacher
+from dfkd_tune.teachers.base import Teacher, hash_module
+
+SHARED = ("compactiv", "cpusmall", "mv", "pole", "puma32h")
+OPENML = {"CTScan": "slice_localization", "bikesharing": "Bike_Sharing_Demand"}
+"""Tables of the paper that OpenML offers: name here -> name there."""
+TRAIN_ROWS = 5_000
+VALID_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Table:
+    """A standardized table.
+
+    Args:
+        x: ``(N, D)`` float32, each feature with mean 0 and standard deviation 1 over the whole table, as published.
+        y: ``(N,)`` likewise.
+    """
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+
+    def split(self, seed: int) -> dict[str, np.ndarray]:
+        """Row indices of train, valid and test, split as the paper splits by a seed."""
+        from sklearn.model_selection import train_test_split
+
+        rows = np.arange(len(self.x))
+        train, rest = train_test_split(rows, train_size=TRAIN_ROWS, random_state=seed)
+        valid, test = train_test_split(rest, train_size=VALID_SHARE, random_state=seed)
+        return {"train": train, "valid": valid, "test": test}
+
+
+def load(name: str, shared: Path, cache: Path | None = None) -> Table:
+    """A table by name, from the shared folder or through OpenML's cache.
+
+    Raises:
+        FileNotFoundError: neither has it.
+    """
+    file = Path(shared) / "data" / f"{name}.npz"
+    if file.exists():
+        arrays = np.load(file)
+        return Table(name, arrays["X"], arrays["y"])
+    if name not in OPENML:
+        raise FileNotFoundError(f"{file}: no such table, and OpenML has none of that name; known: {', '.join(OPENML)}")
+    return from_openml(name, cache)
+
+
+def from_openml(name: str, cache: Path | None) -> Table:
+    """Fetch a table from OpenML into ``cache``, or read it from there; rows with gaps and constant columns are dropped."""
+    from sklearn.datasets import fetch_openml
+
+    found = fetch_openml(
+        name=OPENML[name], version=1, as_frame=False, parser="liac-arff", data_home=cache and str(cache)
+    )
+    x, y = np.asarray(found.data, dtype=np.float64), np.asarray(found.target, dtype=np.float64)
+    whole = np.isfinite(x).all(1) & np.isfinite(y)
+    x, y = x[whole], y[whole]
+    x = x[:, x.std(0) > 0]
+    return Table(name, ((x - x.mean(0)) / x.std(0)).astype(np.float32), ((y - y.mean()) / y.std()).astype(np.float32))
+
+
+def shared_split(name: str, shared: Path) -> dict[str, np.ndarray]:
+    """The published split of seed 10, which belongs to the shared teacher."""
+    arrays = np.load(Path(shared) / "data" / f"{name}.npz")
+    return {key: arrays[key] for key in ("train", "valid", "test")}
+
+
+def shared_teacher(name: str, shared: Path, folder: Path) -> Teacher:
+    """The paper's own teacher of seed 10. ``folder`` takes the architecture file."""
+    features = np.load(Path(shared) / "data" / f"{name}.npz")["X"].shape[1]
+    architecture = Path(folder) / f"{name}.architecture.yaml"
+    architecture.write_text(f"layers: [{features}, 500, 1]\nactivation: tanh\n")
+    return load_teacher(Path(shared) / "teachers" / f"{name}.safetensors", architecture)
+
+
+def as_teacher(name: str, module: torch.nn.Module) -> Teacher:
+    """A network trained here, as a teacher."""
+    from dfkd_tune.teachers.chain import quicken
+
+    module.eval().requires_grad_(False)
+    return quicken(Teacher(name, module, torch.float32, hash_module(module)))

@@ -1,0 +1,107 @@
+"""One input of a teacher: what may be said of it, and the distribution that this declares."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from .strategy import strategy
+
+SQRT12 = math.sqrt(12.0)
+
+
+@strategy
+class Feature:
+    """One input of the teacher, and what is known of it, in raw units.
+
+    Args:
+        name: as the user calls it.
+        mean, std: given together.
+        range: ``[low, high]``, never left by a synthetic input.
+        levels: the only values that occur.
+        probabilities: of the levels; equal when left out.
+        integer: only whole numbers occur.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    mean: float | None = None
+    std: Annotated[float, Field(gt=0)] | None = None
+    range: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    levels: Annotated[list[float], Field(min_length=1)] | None = None
+    probabilities: list[Annotated[float, Field(ge=0)]] | None = None
+    integer: bool = False
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std are given together")
+        if self.range is not None and not self.range[0] < self.range[1]:
+            raise ValueError(f"range must have low < high, found {self.range}")
+        if self.range is not None and self.levels is not None:
+            raise ValueError("range and levels exclude each other")
+        if self.range is not None and self.mean is not None and not self.range[0] <= self.mean <= self.range[1]:
+            raise ValueError(f"mean {self.mean} lies outside range {self.range}")
+        if self.levels is not None and len(set(self.levels)) != len(self.levels):
+            raise ValueError("levels must differ from each other")
+        if self.probabilities is not None:
+            if self.levels is None or len(self.probabilities) != len(self.levels):
+                raise ValueError("probabilities need as many levels")
+            if abs(sum(self.probabilities) - 1.0) > 1e-3:
+                raise ValueError(f"probabilities must sum to 1, found {sum(self.probabilities):g}")
+        if not math.isfinite(self.scale):
+            raise ValueError("range and levels must not span more than a number can hold")
+        return self
+
+    @property
+    def known(self) -> bool:
+        return not (self.mean is None and self.range is None and self.levels is None)
+
+    @property
+    def weights(self) -> list[float]:
+        given = self.probabilities or [1.0] * len(self.levels)
+        return [p / sum(given) for p in given]
+
+    @property
+    def center(self) -> float:
+        if self.mean is not None:
+            return self.mean
+        if self.range is not None:
+            return sum(self.range) / 2
+        if self.levels is not None:
+            return sum(p * v for p, v in zip(self.weights, self.levels, strict=True))
+        return 0.0
+
+    @property
+    def scale(self) -> float:
+        if self.std is not None:
+            return self.std
+        if self.range is not None:
+            return (self.range[1] - self.range[0]) / SQRT12
+        if self.levels is not None:
+            spread = sum(
+                p * (v - self.center) * (v - self.center) for p, v in zip(self.weights, self.levels, strict=True)
+            )
+            return math.sqrt(spread) or 1.0
+        return 1.0
+
+    @property
+    def values(self) -> Tensor:
+        """The levels in rising order, in standardized units, float64."""
+        return (torch.tensor(sorted(self.levels), dtype=torch.float64) - self.center) / self.scale
+
+    def quantile(self, u: Tensor) -> Tensor:
+        """Inverse of the declared distribution function, from ``u`` in (0, 1) to standardized units, any shape."""
+        if self.levels is not None:
+            weights = [p for _, p in sorted(zip(self.levels, self.weights, strict=True))]
+            steps = torch.tensor(weights, dtype=torch.float64).cumsum(0)[:-1]
+            return self.values.to(u)[torch.bucketize(u, steps.to(u))]
+        if self.range is not None and self.mean is None:
+            return (u - 0.5) * SQRT12
+        if self.range is not None:  # a normal distribution cut to the range
+            low, high = (torch.special.ndtr(u.new_tensor((edge - self.center) / self.scale)) for edge in self.range)
+            return torch.special.ndtri(low + u * (high - low))
+        return torch.special.ndtri(u)

@@ -1,0 +1,123 @@
+"""``features.yaml``: the names of the features in order, and what is known of each.
+
+    features: [age, {name: load, mean: 3.1, std: 0.4}, {name: valve, levels: [0, 1]}, {name: count, range: [0, 9], integer: true}]
+    simplex: [ala, arg]          # optional: features that are shares of a whole
+
+A grid of pixels takes the place of the list: ``grid: {height: 8, width: 8, range: [0, 16], mean: [...], std: [...]}``, one
+mean and standard deviation a pixel, row by row.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from . import yamls
+from .errors import FeaturesError, SpecError
+from .feature import Feature
+from .inputs import Inputs
+from .strategy import build, strategy
+
+KEYS = ("features", "grid", "simplex")
+
+
+@strategy
+class Grid:
+    """Pixels, row by row.
+
+    Args:
+        height, width: of the image.
+        mean, std: of every pixel; a pixel with standard deviation 0 never changes.
+        range: of every pixel.
+    """
+
+    height: Annotated[int, Field(ge=1, le=4096)]
+    width: Annotated[int, Field(ge=1, le=4096)]
+    mean: list[float] | None = None
+    std: list[Annotated[float, Field(ge=0)]] | None = None
+    range: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std are given together")
+        pixels = self.height * self.width
+        if self.mean is not None and not len(self.mean) == len(self.std) == pixels:
+            raise ValueError(f"{pixels} pixels need as many means and stds, found {len(self.mean)} and {len(self.std)}")
+        return self
+
+    def features(self) -> list[dict[str, Any]]:
+        """Every pixel as an entry of ``features``."""
+        items = []
+        for i in range(self.height * self.width):
+            item: dict[str, Any] = {"name": f"pixel_{i // self.width}_{i % self.width}"}
+            if self.std is not None and self.std[i] == 0:
+                item["levels"] = [self.mean[i]]
+            else:
+                item |= {"range": self.range} if self.range is not None else {}
+                item |= {"mean": self.mean[i], "std": self.std[i]} if self.mean is not None else {}
+            items.append(item)
+        return items
+
+
+def read_features(path: Path) -> Inputs:
+    """Read a features file.
+
+    Raises:
+        FeaturesError: naming the feature and the rule it breaks.
+    """
+    tree = yamls.read(path, FeaturesError)
+    if not isinstance(tree, dict):
+        raise FeaturesError(path, "must hold features, with a list", remedy="features: [{name: age}, ...]")
+    for key in tree:
+        if key not in KEYS:
+            raise FeaturesError(f"{path}: {key}", "unknown key", remedy=f"known keys: {', '.join(KEYS)}")
+    if ("features" in tree) == ("grid" in tree):
+        raise FeaturesError(path, "must hold features or grid, one of the two", remedy="features: [{name: age}, ...]")
+    items = _build(Grid, tree["grid"], f"{path}: grid").features() if "grid" in tree else tree["features"]
+    if not isinstance(items, list) or not items:
+        raise FeaturesError(f"{path}: features", f"must be a list of at least one feature, got {items!r}")
+    shares = _simplex(tree.get("simplex"), f"{path}: simplex")
+    features = [_feature(item, f"{path}: features[{i}]", shares) for i, item in enumerate(items)]
+    names = [feature.name for feature in features]
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise FeaturesError(f"{path}: features[{i}].name", f"{name!r} is given twice")
+    for name in shares:
+        if name not in names:
+            raise FeaturesError(f"{path}: simplex", f"no feature is called {name!r}")
+    return Inputs(features, [names.index(name) for name in shares])
+
+
+def _simplex(names: Any, place: str) -> list[str]:
+    if names is None:
+        return []
+    if not isinstance(names, list) or len(names) < 2 or not all(isinstance(name, str) for name in names):
+        raise FeaturesError(place, f"must be a list of at least two names, got {names!r}")
+    if len(set(names)) != len(names):
+        raise FeaturesError(place, "names a feature twice")
+    return names
+
+
+def _feature(item: Any, place: str, shares: list[str]) -> Feature:
+    if isinstance(item, str):
+        item = {"name": item}
+    if not isinstance(item, dict):
+        raise FeaturesError(place, f"must be a name or a mapping, got {item!r}")
+    feature = _build(Feature, item, place)
+    if feature.name in shares and not feature.known:
+        n = len(shares)  # of the uniform distribution on the simplex
+        return Feature(name=feature.name, mean=1 / n, std=((n - 1) / (n * n * (n + 1))) ** 0.5)
+    return feature
+
+
+def _build(kind: type, item: Any, place: str) -> Any:
+    if not isinstance(item, dict):
+        raise FeaturesError(place, f"must be a mapping, got {item!r}")
+    item = {k: [float(v) if type(v) is int else v for v in x] if isinstance(x, list) else x for k, x in item.items()}
+    try:
+        return build(kind, item, place)
+    except SpecError as error:
+        raise FeaturesError(error.place, error.rule, remedy=error.remedy) from None

@@ -1,0 +1,119 @@
+"""Differential evolution of synthetic inputs, for teachers without gradients (Zhou & Chiam 2023, sections 3.3 and 5)."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Annotated, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from ..strategy import Stacked, strategy
+from .contest import Contest
+
+MEMBERS_AT_LEAST = 5
+"""scipy's differential evolution needs as many candidates."""
+
+
+@strategy
+class Evolution:
+    """scipy's differential evolution (Storn & Price 1997) started from prior rows; its last population is the synthetic data.
+
+    It minimizes ``-weight reward(gap) + pull (T - r)^2``. In the protein case of the paper weight is 0.05, pull is 1, and
+    every candidate has a target ``r`` of its own, uniform between ``low`` and ``high``, drawn anew each time.
+
+    Args:
+        generations: of evolution.
+        every: student steps between two evolutions; the rows in between are drawn from the last one.
+        rows: candidates, at least.
+        weight: of the bounded gap, in units of the teacher's standard deviation.
+        pull: towards the targets.
+        low, high: of the targets, in the teacher's units; two of its standard deviations around its mean when left out.
+        reach: of the box around the center where no range is declared, in standard deviations.
+        mutation, recombination: of scipy.
+    """
+
+    generations: Annotated[int, Field(ge=1, le=10_000)] = 5
+    every: Annotated[int, Field(ge=1)] = 10
+    rows: Annotated[int, Field(ge=MEMBERS_AT_LEAST, le=100_000)] = 100
+    weight: Annotated[float, Field(ge=0)] = 1.0
+    pull: Annotated[float, Field(ge=0)] = 0.0
+    low: float | None = None
+    high: float | None = None
+    reach: Annotated[float, Field(gt=0)] = 3.0
+    mutation: Annotated[float, Field(gt=0, lt=2)] = 0.7
+    recombination: Annotated[float, Field(ge=0, le=1)] = 0.7
+
+    seeks: ClassVar[bool] = True
+    travels: ClassVar[bool] = False
+    needs_gradients: ClassVar[bool] = False
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if (self.low is None) != (self.high is None) or (self.low is not None and not self.low < self.high):
+            raise ValueError(f"low and high are given together, low < high, found {self.low} and {self.high}")
+        if not self.weight + self.pull > 0:
+            raise ValueError("weight and pull must not both be 0")
+        return self
+
+    def start(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
+        return {"evolved": torch.zeros(self.rows, features, dtype=dtype)}
+
+    @staticmethod
+    def draw(h: Stacked, state: dict[str, Tensor], contest: Contest) -> Tensor:
+        for k, clock in enumerate(contest.clocks):
+            if clock % h.every == 0:
+                state["evolved"][k] = _evolve(h, contest, k)
+        wanted = contest.origin.shape[1]
+        picks = [torch.randint(h.rows, (wanted,), generator=rng) for rng in contest.rngs]
+        return torch.stack([state["evolved"][k][pick.to(state["evolved"].device)] for k, pick in enumerate(picks)])
+
+
+def _evolve(h: Stacked, contest: Contest, k: int) -> Tensor:
+    """One member's candidates after ``h.generations``, ``(rows, D)``."""
+    from scipy.optimize import differential_evolution
+
+    like, rng = contest.origin, contest.rngs[k]
+    reach = float(h.reach[k])
+    low = contest.geometry.low.clamp(min=-reach).double().cpu().numpy()
+    high = contest.geometry.high.clamp(max=reach).double().cpu().numpy()
+    high = np.maximum(high, low + 1e-6)
+    begin = contest.prior(h.rows, k).double().cpu().numpy().clip(low, high)
+    weight, pull = float(h.weight[k]), float(h.pull[k])
+    low_target, high_target = _targets(h, contest)
+    target = low_target + (high_target - low_target) * torch.rand(h.rows, 1, generator=rng, dtype=like.dtype).to(like)
+
+    def objective(columns: np.ndarray) -> np.ndarray:
+        z = contest.project(torch.from_numpy(np.ascontiguousarray(columns.T)).to(like))
+        values = contest.ask_one(k, z)
+        reward = contest.reward_of(k, values - contest.one_student(k, z))
+        goal = target if len(z) == len(target) else target[:1]
+        return (pull * (values - goal).square().mean(-1) - weight * reward).double().cpu().numpy()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = differential_evolution(
+            objective,
+            list(zip(low, high, strict=True)),
+            init=begin,
+            maxiter=h.generations,
+            strategy="rand1bin",
+            mutation=float(h.mutation[k]),
+            recombination=float(h.recombination[k]),
+            tol=0.0,
+            polish=False,
+            updating="deferred",
+            vectorized=True,
+            rng=int(torch.randint(2**31, (1,), generator=rng)),
+        )
+    return contest.project(torch.from_numpy(found.population).to(like))
+
+
+def _targets(h: Stacked, contest: Contest) -> tuple[Tensor, Tensor]:
+    """Edges of the targets, ``(O,)`` each, normalized."""
+    shift, spread = contest.units
+    if h.low is None:
+        return torch.full_like(shift, -2.0), torch.full_like(shift, 2.0)
+    return (h.low - shift) / spread, (h.high - shift) / spread

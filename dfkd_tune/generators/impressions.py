@@ -1,0 +1,62 @@
+"""Data impressions: a network that inverts the teacher at drawn targets (the baseline of Kang & Kang 2021)."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ..strategy import Stacked, strategy
+from .contest import Contest
+from .network import Network
+
+
+@strategy
+class Impressions:
+    """``(noise, y) -> hidden tanh -> D``, trained to minimize ``(T(G(noise, y)) - y)^2 + delta KL(rows || prior)``, ``y ~ N(0, 1)``.
+
+    ``y`` is in the teacher's standard deviations around its mean. The divergence is of normal distributions with the
+    batch's mean and variance, feature by feature, from the standardized prior: ``(mean^2 + var - 1 - log var) / 2``.
+    The published code draws the target but never gives it to its network; here the network inverts it.
+
+    Args:
+        noise, hidden, lr, weight_decay, every, turns, momentum: of the network, as in ``adversarial``.
+        delta: weight of the divergence.
+    """
+
+    noise: Annotated[int, Field(ge=1, le=10_000)] = 50
+    hidden: Annotated[int, Field(ge=1, le=100_000)] = 500
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-5
+    every: Annotated[int, Field(ge=1)] = 10
+    turns: Annotated[int, Field(ge=1)] = 1
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    delta: Annotated[float, Field(ge=0)] = 0.1
+
+    seeks: ClassVar[bool] = False
+    travels: ClassVar[bool] = False
+    needs_gradients: ClassVar[bool] = True
+
+    def start(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
+        return Network.start(self.noise + outputs, self.hidden, features, rng, dtype)
+
+    @staticmethod
+    def draw(h: Stacked, state: dict[str, Tensor], contest: Contest) -> Tensor:
+        rows, outputs = contest.origin_values.shape[1:]
+        for due in contest.due(h.every, h.turns):
+            z = contest.noise(rows, outputs + h.noise, due)
+            Network.train(h, state, z, due, lambda x, z=z: _slope(h, contest, x, z[..., :outputs]))
+        return contest.project(Network.answer(state, contest.noise(rows, outputs + h.noise)))
+
+
+def _slope(h: Stacked, contest: Contest, x: Tensor, y: Tensor) -> Tensor:
+    """Gradient in the network's output of the loss, a mean over rows, ``(k, G, D)``."""
+    rows = x.shape[1]
+    values, pull = contest.values(x)
+    fit = pull(2.0 * (values - y) / (rows * values.shape[-1]))
+    mean = x.mean(1, keepdim=True)
+    variance = x.var(1, keepdim=True, unbiased=False).clamp(min=1e-6)
+    divergence = (mean + (1.0 - 1.0 / variance) * (x - mean)) / rows
+    return fit + h.delta * divergence

@@ -1,0 +1,84 @@
+"""The generator network of both papers: ``noise -> hidden tanh -> D``, stacked over members, trained by RMSprop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ..activations import ACTIVATIONS
+from ..strategy import Stacked
+
+SMOOTHING = 0.99
+LAYERS = ("w1", "b1", "w2", "b2")
+EPS = 1e-8
+
+
+class Network:
+    """Functions of a stacked state: weights ``w1 (k, Z, H)``, ``b1 (k, 1, H)``, ``w2 (k, H, D)``, ``b2 (k, 1, D)``, and their
+    squared-gradient averages and velocities."""
+
+    @staticmethod
+    def start(noise: int, hidden: int, features: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
+        """One member's state, weights drawn as ``nn.Linear`` draws them."""
+
+        def uniform(*shape: int, fan_in: int) -> Tensor:
+            return ((2 * torch.rand(shape, generator=rng, dtype=torch.float64) - 1) / math.sqrt(fan_in)).to(dtype)
+
+        state = {
+            "w1": uniform(noise, hidden, fan_in=noise),
+            "b1": uniform(1, hidden, fan_in=noise),
+            "w2": uniform(hidden, features, fan_in=hidden),
+            "b2": uniform(1, features, fan_in=hidden),
+        }
+        zeros = {f"{kind}_{name}": torch.zeros_like(state[name]) for kind in ("average", "velocity") for name in LAYERS}
+        return state | zeros
+
+    @staticmethod
+    def answer(state: dict[str, Tensor], z: Tensor) -> Tensor:
+        """Noise ``(k, n, Z)`` to inputs ``(k, n, D)``."""
+        w1, b1, w2, b2 = (state[name] for name in LAYERS)
+        return torch.baddbmm(b2, ACTIVATIONS["tanh"].value(torch.baddbmm(b1, z, w1)), w2)
+
+    @staticmethod
+    def train(
+        h: Stacked, state: dict[str, Tensor], z: Tensor, due: Sequence[int], loss_slope: Callable[[Tensor], Tensor]
+    ) -> None:
+        """One RMSprop step of the members in ``due``; the others are computed along and left as they are.
+
+        Args:
+            h: with ``lr``, ``weight_decay`` and ``momentum``.
+            state: stacked, replaced in place.
+            z: ``(k, n, Z)``.
+            due: indices of members.
+            loss_slope: gradient of the loss in the network's answers, ``(k, n, D)``.
+        """
+        w1, b1, w2, b2 = (state[name] for name in LAYERS)
+        hidden, derivative = ACTIVATIONS["tanh"].both(torch.baddbmm(b1, z, w1))
+        slope = loss_slope(torch.baddbmm(b2, hidden, w2))
+        inner = torch.bmm(slope, w2.transpose(1, 2)).mul_(derivative)
+        slopes = (
+            torch.bmm(z.transpose(1, 2), inner),
+            inner.sum(1, keepdim=True),
+            torch.bmm(hidden.transpose(1, 2), slope),
+            slope.sum(1, keepdim=True),
+        )
+        everyone = len(due) == len(z)
+        moving = None if everyone else torch.zeros(len(z), 1, 1, dtype=torch.bool, device=z.device)
+        if moving is not None:
+            moving[list(due)] = True
+        for name, layer, gradient in zip(LAYERS, (w1, b1, w2, b2), slopes, strict=True):
+            gradient = gradient.addcmul_(h.weight_decay, layer)
+            average, velocity = state[f"average_{name}"], state[f"velocity_{name}"]
+            new_average = torch.lerp(average, gradient.square(), 1 - SMOOTHING)
+            step = gradient.div_(new_average.sqrt().add_(EPS))
+            new_velocity = h.momentum * velocity + step
+            new_layer = layer - h.lr * new_velocity
+            for key, old, new in (
+                (f"average_{name}", average, new_average),
+                (f"velocity_{name}", velocity, new_velocity),
+                (name, layer, new_layer),
+            ):
+                state[key] = new if everyone else torch.where(moving, new, old)

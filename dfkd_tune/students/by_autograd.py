@@ -1,0 +1,56 @@
+"""Derivatives of any student that can answer, by autograd."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class ByAutograd:
+    """What students without hand-derived slopes share. Subclasses give ``answer(weights, x)``."""
+
+    def answer(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
+        """Answer stacked rows ``(K, N, D)`` with ``(K, N, O)``; differentiable by autograd."""
+        raise TypeError(f"{type(self).__name__} cannot answer")
+
+    def record(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Any]:
+        """The answers, with the tape that ``weight_slopes`` and ``input_slopes`` need."""
+        weights = [weight.detach().requires_grad_() for weight in weights]
+        x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            answers = self.answer(weights, x)
+        return answers.detach(), (answers, weights, x)
+
+    def weight_slopes(self, weights: Sequence[Tensor], tape: Any, slope: Tensor) -> Sequence[Tensor]:
+        """Gradients of ``sum(slope * answers)``, ``slope`` being ``(K, N, O)``, in the shapes of the weights."""
+        return torch.autograd.grad(tape[0], tape[1], slope, retain_graph=True)
+
+    def input_slopes(self, weights: Sequence[Tensor], tape: Any, slope: Tensor) -> Tensor:
+        """Gradient of ``sum(slope * answers)`` in the inputs, ``(K, N, D)``."""
+        return torch.autograd.grad(tape[0], tape[2], slope, retain_graph=True)[0]
+
+    def layout(self, features: int, outputs: int) -> None:
+        """No architecture file describes it: its students are kept as ``.pt2``."""
+        return None
+
+
+class Raw(nn.Module):
+    """A network over standardized inputs and normalized outputs, as one between raw units.
+
+    Args:
+        inner: ``(N, D) -> (N, O)``.
+        center, scale: ``(D,)``, raw = center + scale * standardized.
+        shift, spread: ``(O,)``, raw = shift + spread * normalized.
+    """
+
+    def __init__(self, inner: nn.Module, center: Tensor, scale: Tensor, shift: Tensor, spread: Tensor):
+        super().__init__()
+        self.inner = inner
+        for name, value in {"center": center, "scale": scale, "shift": shift, "spread": spread}.items():
+            self.register_buffer(name, value.float())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shift + self.spread * self.inner((x - self.center) / self.scale)

@@ -1,0 +1,111 @@
+"""Any ``nn.Module`` as a student, by ``package.module:function``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from ..errors import SpecError
+from ..imports import MODULE_PATH, named
+from ..strategy import strategy
+from .by_autograd import ByAutograd, Raw
+
+
+@strategy
+class Module(ByAutograd):
+    """The network that ``function(features, outputs)`` returns, mapping standardized ``(N, D)`` to ``(N, O)``.
+
+    It must keep no running statistics (no batch normalization): members share one pass.
+
+    Args:
+        path: ``package.module:function``.
+    """
+
+    path: Annotated[str, Field(pattern=f"^{MODULE_PATH.pattern}$")] = "torch.nn:Linear"
+
+    def shapes(self, features: int, outputs: int) -> list[tuple[int, ...]]:
+        """Shapes of the network's parameters, in its order."""
+        return [tuple(p.shape) for p in template(self.path, features, outputs).parameters()]
+
+    def parameters(self, features: int, outputs: int) -> int:
+        """The number of trained values."""
+        return sum(math.prod(shape) for shape in self.shapes(features, outputs))
+
+    def structure(self) -> tuple:
+        """What must be equal for two students to share a batched pass."""
+        return ("module", self.path)
+
+    def start(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> list[Tensor]:
+        """Weights as the function draws them, from the member's stream."""
+        seed = int(torch.randint(2**62, (1,), generator=rng))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            fresh = make(self.path, features, outputs)
+        return [p.detach().to(dtype) for p in fresh.parameters()]
+
+    def answer(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
+        network = _known(self.path, x.shape[-1])
+        names = [name for name, _ in network.named_parameters()]
+
+        def one(values: tuple[Tensor, ...], rows: Tensor) -> Tensor:
+            answers = functional_call(network, dict(zip(names, values, strict=True)), (rows,))
+            return answers.unsqueeze(-1) if answers.ndim == 1 else answers
+
+        return vmap(one)(tuple(weights), x)
+
+    def module(
+        self, weights: Sequence[Tensor], center: Tensor, scale: Tensor, shift: Tensor, spread: Tensor
+    ) -> nn.Module:
+        """One student as a float32 network between the user's raw units."""
+        network = make(self.path, len(center), len(shift)).float()
+        with torch.no_grad():
+            for parameter, weight in zip(network.parameters(), weights, strict=True):
+                parameter.copy_(weight)
+                parameter.requires_grad_(False)
+        return Raw(network, center, scale, shift, spread).eval()
+
+    def widest(self, features: int, outputs: int, max_parameters: int) -> int:
+        """1 when the network fits, 0 when it does not: it has one size."""
+        return int(self.parameters(features, outputs) <= max_parameters)
+
+
+@cache
+def template(path: str, features: int, outputs: int) -> nn.Module:
+    """The network whose forward pass all members of a path share."""
+    network = make(path, features, outputs).eval()
+    _KNOWN[path, features] = network
+    return network
+
+
+_KNOWN: dict[tuple[str, int], nn.Module] = {}
+
+
+def _known(path: str, features: int) -> nn.Module:
+    return _KNOWN[path, features]
+
+
+def make(path: str, features: int, outputs: int) -> nn.Module:
+    """Call the named function.
+
+    Raises:
+        SpecError: when it cannot be imported or called, or returns anything but a network without running statistics.
+    """
+    function = named(path, SpecError)
+    try:
+        network = function(features, outputs)
+    except Exception as error:
+        raise SpecError(
+            path, f"the call with ({features}, {outputs}) raised {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise SpecError(path, f"must return an nn.Module, returned {type(network).__name__}")
+    if any(True for _ in network.buffers()):
+        raise SpecError(path, "must keep no buffers such as running statistics", remedy="use LayerNorm or GroupNorm")
+    return network

@@ -1,0 +1,72 @@
+"""The radial basis function network of the protein case (Zhou & Chiam 2023, section 5)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from ..strategy import strategy
+from .by_autograd import ByAutograd, Raw
+
+
+@strategy
+class RBF(ByAutograd):
+    """``sum_h v_h exp(-|x - c_h|^2 / (2 D s_h^2)) + b``: Gaussian bumps with trained centers and widths.
+
+    Args:
+        width: bumps.
+    """
+
+    width: Annotated[int, Field(ge=1, le=100_000)] = 100
+
+    def shapes(self, features: int, outputs: int) -> list[tuple[int, ...]]:
+        """Shapes of centers, logarithms of widths, output weights and bias."""
+        return [(self.width, features), (self.width,), (self.width, outputs), (outputs,)]
+
+    def parameters(self, features: int, outputs: int) -> int:
+        """The number of trained values."""
+        return sum(math.prod(shape) for shape in self.shapes(features, outputs))
+
+    def structure(self) -> tuple:
+        """What must be equal for two students to share a batched pass; a bump cannot be padded away, so width is part of it."""
+        return ("rbf", self.width)
+
+    def start(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> list[Tensor]:
+        """Centers drawn like standardized inputs, output weights as ``nn.Linear`` draws them."""
+        centers = torch.randn(self.width, features, generator=rng, dtype=torch.float64)
+        reach = 1.0 / math.sqrt(self.width)
+        out = (2 * torch.rand(self.width, outputs, generator=rng, dtype=torch.float64) - 1) * reach
+        zeros = torch.zeros(self.width, dtype=torch.float64), torch.zeros(outputs, dtype=torch.float64)
+        return [value.to(dtype) for value in (centers, zeros[0], out, zeros[1])]
+
+    def answer(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
+        centers, log_widths, out, bias = weights
+        square = x.square().sum(-1, keepdim=True) + centers.square().sum(-1).unsqueeze(1)
+        square = torch.baddbmm(square, x, centers.transpose(1, 2), alpha=-2.0).clamp(min=0)
+        bumps = torch.exp(-square * torch.exp(-2.0 * log_widths).unsqueeze(1) / (2.0 * x.shape[-1]))
+        return torch.baddbmm(bias.unsqueeze(1), bumps, out)
+
+    def module(
+        self, weights: Sequence[Tensor], center: Tensor, scale: Tensor, shift: Tensor, spread: Tensor
+    ) -> nn.Module:
+        """One student as a float32 network between the user's raw units."""
+        return Raw(_Bumps(self, weights), center, scale, shift, spread).eval()
+
+    def widest(self, features: int, outputs: int, max_parameters: int) -> int:
+        """The largest number of bumps with at most ``max_parameters`` values; 0 when none fits."""
+        return max(0, (max_parameters - outputs) // (features + 1 + outputs))
+
+
+class _Bumps(nn.Module):
+    def __init__(self, student: RBF, weights: Sequence[Tensor]):
+        super().__init__()
+        self.student = student
+        self.weights = nn.ParameterList([nn.Parameter(weight.float(), requires_grad=False) for weight in weights])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.student.answer([weight.unsqueeze(0) for weight in self.weights], x.unsqueeze(0)).squeeze(0)
