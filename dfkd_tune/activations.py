@@ -20,7 +20,7 @@ class Activation:
 
     Args:
         value: ``f(z)``, differentiable by autograd.
-        both: ``z -> (f(z), f'(z))``.
+        both: ``z -> (f(z), f'(z))``, both differentiable by autograd.
         module: the same as a layer.
     """
 
@@ -34,7 +34,7 @@ def _tanh(z: Tensor) -> Tensor:
 
 
 def _tanh_both(z: Tensor) -> tuple[Tensor, Tensor]:
-    h = torch.sigmoid(2.0 * z).mul_(2.0).sub_(1.0)
+    h = (torch.sigmoid(2.0 * z) - 0.5).mul_(2.0)
     return h, 1.0 - h * h
 
 

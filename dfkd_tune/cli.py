@@ -218,6 +218,7 @@ def ui(port, tracking_uri) -> None:
     if uri.startswith(("http://", "https://")):
         click.echo(f"these runs are at {places.without_credentials(uri)}")
         return
+    tracking.preflight(uri)
     tracking.client(uri)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -281,7 +282,7 @@ def _recipe(preset, recipe_file, run_id, tracking_uri, tree):
     from .recipe import PRESETS, from_tree
 
     if run_id is not None:
-        uri = places.tracking_url(tracking_uri)
+        uri = places.existing(places.tracking_url(tracking_uri), f"run {run_id}")
         tracking.preflight(uri)
         with registry.fetch(uri, run_id) as folder:
             result = json.loads((folder / "result.json").read_text())

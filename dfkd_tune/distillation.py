@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
-from .population import Member, Population, fidelity
+from .finish import Batch
+from .population import Cohort, Member, Population, fidelity
 from .probes import Fidelity
 from .problem import Problem
 from .recipe import Recipe
@@ -60,8 +62,11 @@ class Outcome:
         return values | self.synthesis
 
 
-def conclude(problem: Problem, member: Member, seconds: float) -> Outcome:
-    """Judge a member that has left its population."""
+def conclude(problem: Problem, member: Member, seconds: float, finish: bool = True) -> Outcome:
+    """Judge a member that has left its population, finished by its recipe unless ``finish`` is false."""
+    start = time.perf_counter()
+    if finish and member.failure is None:
+        polish(problem, member)
     size = (problem.features, problem.outputs)
     parameters = member.recipe.student.parameters(*size)
     counted = problem.teacher.parameters
@@ -74,11 +79,42 @@ def conclude(problem: Problem, member: Member, seconds: float) -> Outcome:
         curve=member.curve,
         parameters=parameters,
         compression=counted / parameters if counted else None,
-        seconds=seconds,
+        seconds=seconds + time.perf_counter() - start,
         teacher_rows=member.teacher_rows,
         synthesis=member.synthesis,
         failure=member.failure,
     )
+
+
+def polish(problem: Problem, member: Member) -> None:
+    """Finish a member by its recipe; its best weights change only where the pruning bank says that they are better."""
+    recipe = member.recipe
+    if not hasattr(recipe.finish, "polish"):
+        return
+
+    def draw(weights: Sequence[Tensor], easy: int, hard: int) -> Batch:
+        index = torch.randint(len(problem.pool), (easy,), generator=member.rng).to(problem.device)
+        if recipe.loss.slopes:
+            z, values, slopes = problem.known(index)
+        else:
+            z, values, slopes = problem.pool.z[index], problem.pool.values[index], None
+        if not hard:
+            return z, values, slopes
+        member.weights = list(weights)
+        far = Cohort(problem, [member]).draw(hard)
+        member.teacher_rows += hard
+        answers, far_slopes = problem.labels(far) if recipe.loss.slopes else (problem.answer_in_chunks(far), None)
+        joined = None if slopes is None else torch.cat([slopes, far_slopes])
+        return torch.cat([z, far]), torch.cat([values, answers]), joined
+
+    begun = member.result()
+    found = recipe.finish.polish(
+        recipe.student, begun, draw, getattr(recipe.loss, "weight", 0.0), recipe.steps * recipe.batch
+    )
+    reached = fidelity(recipe, found, problem.banks["pruning"])
+    member.curve.append((recipe.steps, reached.rmse))
+    if reached.nrmse < fidelity(recipe, begun, problem.banks["pruning"]).nrmse:
+        member.best = (reached.nrmse, found)
 
 
 def distill(problem: Problem, recipe: Recipe, seed: int, progress: Callable[[Member], None] | None = None) -> Outcome:

@@ -45,6 +45,8 @@ class Feature:
             raise ValueError("range and levels exclude each other")
         if self.range is not None and self.mean is not None and not self.range[0] <= self.mean <= self.range[1]:
             raise ValueError(f"mean {self.mean} lies outside range {self.range}")
+        if self.integer and self.range is not None and math.ceil(self.range[0]) > math.floor(self.range[1]):
+            raise ValueError(f"no whole number lies in range {self.range}")
         if self.levels is not None and len(set(self.levels)) != len(self.levels):
             raise ValueError("levels must differ from each other")
         if self.probabilities is not None:
@@ -98,7 +100,10 @@ class Feature:
         if self.levels is not None:
             weights = [p for _, p in sorted(zip(self.levels, self.weights, strict=True))]
             steps = torch.tensor(weights, dtype=torch.float64).cumsum(0)[:-1]
-            return self.values.to(u)[torch.bucketize(u, steps.to(u))]
+            return self.values.to(u)[torch.bucketize(u.contiguous(), steps.to(u))]
+        if self.range is not None and self.mean is None and self.integer:  # rounding makes each as likely
+            low, high = math.ceil(self.range[0]) - 0.5, math.floor(self.range[1]) + 0.5
+            return (low + u * (high - low) - self.center) / self.scale
         if self.range is not None and self.mean is None:
             return (u - 0.5) * SQRT12
         if self.range is not None:  # a normal distribution cut to the range

@@ -46,4 +46,4 @@ def named(path: str, error: type[DfkdError]) -> Callable:
 
 def one_line(problem: BaseException) -> str:
     """The first line of an exception's message, or its class where it has none."""
-    return (str(problem).splitlines() or [type(problem).__name__])[0][:200]
+    return (str(problem).strip().splitlines() or [type(problem).__name__])[0][:200]

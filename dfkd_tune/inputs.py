@@ -36,7 +36,7 @@ class Inputs:
         low, high = torch.full_like(self.center, -math.inf), torch.full_like(self.center, math.inf)
         for i, f in enumerate(features):
             if f.range is not None:
-                low[i], high[i] = f.range
+                low[i], high[i] = (math.ceil(f.range[0]), math.floor(f.range[1])) if f.integer else f.range
             if i in self.simplex:
                 low[i], high[i] = 0.0, 1.0
             if f.levels is not None:

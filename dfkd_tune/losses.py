@@ -65,4 +65,28 @@ class Mix:
         return cls.BOTH
 
 
+@strategy
+class Value:
+    """Match the teacher's answers alone, as both papers do."""
+
+    slopes: ClassVar[bool] = False
+
+
+@strategy
+class Sobolev:
+    """Match its input gradients too: add ``weight * sum_d (dT/dx_d - dS/dx_d)^2`` (Czarnecki et al. 2017).
+
+    Gradients are of normalized outputs in standardized inputs. Those of prior rows are known from the pool.
+
+    Args:
+        weight: of the gradients against the answers; 0 is ``value`` at a higher price.
+    """
+
+    weight: Annotated[float, Field(ge=0)] = 1.0
+
+    slopes: ClassVar[bool] = True
+
+
+LOSSES = {"value": Value, "sobolev": Sobolev}
+
 ALPHAS = {"constant": Constant, "decreasing": Decreasing, "increasing": Increasing}

@@ -17,7 +17,7 @@ from .features_file import read_features
 from .inputs import Inputs
 from .population import Member, Population
 from .problem import Problem
-from .recipe import PRESETS
+from .recipe import PRESETS, default
 from .seeds import derive
 from .shipping import student_files
 from .space import make_space
@@ -39,7 +39,7 @@ class Distillation:
         features: features file; N(0, I) over standardized units when left out.
         search: leaf -> choices or range, as in a study file; None for the default space.
         max_parameters: of a student.
-        preset: where leaves that are not searched come from; ``paper`` when left out, ``random`` for a black box.
+        preset: where leaves that are not searched come from; our best when left out.
         steps, batch: budget of a trial.
         seed: of banks and students.
         tracking_uri: of MLflow; None records nothing.
@@ -68,7 +68,7 @@ class Distillation:
         inputs = read_features(Path(features)) if features else Inputs.unknown(infer_width(loaded))
         found = probe(loaded, inputs, seed)
         recipe = replace(
-            PRESETS[preset or ("paper" if found.differentiable else "random")], steps=budget.steps, batch=budget.batch
+            (PRESETS[preset] if preset else default(found.differentiable)), steps=budget.steps, batch=budget.batch
         )
         self.seed = seed
         self.space = make_space(
@@ -110,7 +110,7 @@ class Distillation:
                 self._tracker.close_run(key, "KILLED" if stopped else "FAILED", {}, tags, member.curve)
                 self._tracker.flush()
             raise
-        outcome = conclude(self.problem, population.release(trial.number), time.perf_counter() - start)
+        outcome = conclude(self.problem, population.release(trial.number), time.perf_counter() - start, reason is None)
         reason = outcome.failure or reason
         self._record(trial, key, outcome, reason)
         if reason is not None:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
-from .errors import StorageError
+from .errors import NotFound, StorageError
 
 CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@|(?<=[?&]password=)[^&\s]*")
 
 
 def home() -> Path:
-    """``mlruns/`` of the working directory, made when missing.
-
-    Raises:
-        StorageError: when it cannot be made or written.
-    """
-    return writable(Path("mlruns").resolve())
+    """``mlruns/`` of the working directory; who writes there makes it."""
+    return Path("mlruns").resolve()
 
 
 def writable(directory: Path) -> Path:
@@ -50,18 +47,33 @@ def sqlite_file(url: str) -> Path | None:
 
 def optuna_url(given: str | None) -> str:
     """The URL of the study's state: as given, or ``mlruns/optuna.db``."""
-    return _absolute(given) if given else sqlite_url(home() / "optuna.db")
+    return absolute(given) if given else sqlite_url(home() / "optuna.db")
 
 
 def tracking_url(given: str | None) -> str:
     """The URL of MLflow: as given, or ``MLFLOW_TRACKING_URI``, or ``mlruns/mlflow.db``."""
     given = given or os.environ.get("MLFLOW_TRACKING_URI")
-    return _absolute(given) if given else sqlite_url(home() / "mlflow.db")
+    return absolute(given) if given else sqlite_url(home() / "mlflow.db")
 
 
-def _absolute(url: str) -> str:
+def absolute(url: str) -> str:
+    """A URL that means the same from any directory, and with any SQLAlchemy."""
+    if url.startswith("postgresql://") and find_spec("psycopg2"):  # SQLAlchemy 2.1 would look for psycopg 3 alone
+        return url.replace("://", "+psycopg2://", 1)
     file = sqlite_file(url)
     return sqlite_url(file.resolve()) if file is not None else url
+
+
+def existing(url: str, what: str) -> str:
+    """A URL to read from.
+
+    Raises:
+        NotFound: when it is a file that does not exist; looking makes none.
+    """
+    file = sqlite_file(url)
+    if file is not None and not file.exists():
+        raise NotFound(what, f"cannot be looked up: there is no {file}", remedy="go where it was run, or give its URL")
+    return url
 
 
 def without_credentials(text: str) -> str:

@@ -9,7 +9,7 @@ are summed over members, so that a result does not depend on companions and a Na
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -68,7 +68,8 @@ class Member:
     def begin(self, problem: Problem) -> None:
         self.rng.manual_seed(derive(self.seed, "member"))
         size = (problem.features, problem.outputs)
-        self.weights = [w.to(problem.device) for w in self.recipe.student.start(*size, self.rng, problem.dtype)]
+        begun = self.recipe.start.begin(self.recipe.student, problem, self.rng)
+        self.weights = [w.to(problem.device) for w in begun]
         self.first = [torch.zeros_like(w) for w in self.weights]
         self.second = [torch.zeros_like(w) for w in self.weights]
         state = self.recipe.generator.start(*size, self.rng, problem.dtype)
@@ -87,15 +88,20 @@ class Member:
             self.sampled = (z, values)
 
     @property
+    def steps(self) -> int:
+        """Student steps before the finish."""
+        return max(1, round(self.recipe.steps * self.recipe.finish.after))
+
+    @property
     def next_rung(self) -> int:
         """The clock of its next evaluation; the last one is the end."""
-        steps, rungs = self.recipe.steps, min(self.rungs, self.recipe.steps)
+        steps, rungs = self.steps, min(self.rungs, self.steps)
         done = self.clock * rungs // steps
         return next(rung for i in range(done, rungs + 1) if (rung := i * steps // rungs) > self.clock)
 
     @property
     def finished(self) -> bool:
-        return self.clock >= self.recipe.steps or self.failure is not None
+        return self.clock >= self.steps or self.failure is not None
 
     def result(self) -> list[Tensor]:
         """The weights it is judged by: those of its best rung on the pruning bank."""
@@ -164,7 +170,7 @@ def fidelity(recipe: Recipe, weights: list[Tensor], bank: Bank) -> Fidelity:
 
 def _by_structure(members: Iterable[Member]) -> list[list[Member]]:
     def key(member: Member) -> str:
-        return repr((member.recipe.student.structure(), member.recipe.batch))
+        return repr((member.recipe.student.structure(), member.recipe.loss.slopes, member.recipe.batch))
 
     return [list(group) for _, group in groupby(sorted(members, key=key), key)]
 
@@ -199,6 +205,8 @@ class Cohort:
         self.gradient = torch.empty_like(self.flat)
         self.leaves = self._views(self.flat)
         self.groups = self._groups()
+        weights = [getattr(member.recipe.loss, "weight", 0.0) for member in self.members]
+        self.sobolev = self.flat.new_tensor(weights)[:, None] if self.members[0].recipe.loss.slopes else None
         self.adaptive = any(getattr(member.recipe.bound, "adaptive", False) for member in self.members)
         betas = self.flat.new_tensor([member.recipe.optimizer.betas() for member in self.members])
         decay = self.flat.new_tensor([member.recipe.optimizer.weight_decay for member in self.members])
@@ -215,6 +223,19 @@ class Cohort:
             for step in range(ahead):
                 self._step(rows[step], mix[step], rate[step], root[step], watch=count == step + 1)
             count -= ahead
+
+    def draw(self, rows: int) -> Tensor:
+        """Synthetic rows ``(rows, D)`` of a single member as its generator makes them now; prior rows where it makes none."""
+        (member,), (group,) = self.members, self.groups or (None,)
+        index = torch.randint(len(self.problem.pool), (1, rows), generator=member.rng).to(self.flat.device)
+        z, values = self.problem.pool.rows(index)
+        if group is None:
+            return z[0]
+        if issubclass(group.kind, Sampled):
+            engine = member.engine
+            return member.recipe.generator.block(self.problem.inputs, 1, rows, engine)[0].to(z)
+        drawn = group.kind.draw(group.h, group.state, self._contest(group, z, values, index))
+        return drawn.detach()[0]
 
     def evaluate(self, due: list[Member]) -> None:
         """Measure members on the pruning bank, extend their curves and keep the best weights of each."""
@@ -260,22 +281,43 @@ class Cohort:
 
     def _step(self, index: Tensor, mix: Tensor, rate: Tensor, root: Tensor, watch: bool) -> None:
         z, values = self.problem.pool.rows(index)
-        made = self._synthesize(z, values, index)
-        answers, tape = self.student.record(self.leaves, z)
+        target = self._pool_slopes(index) if self.sobolev is not None else None
+        made = self._synthesize(z, values, index, target)
+        if target is None:
+            answers, tape = self.student.record(self.leaves, z)
+            slope = (answers - values).view(*mix.shape, -1) * (mix * (4.0 / answers[0].numel())).unsqueeze(-1)
+            slopes = self.student.weight_slopes(self.leaves, tape, slope.view(answers.shape))
+        else:
+            answers, slopes = self._match_slopes(z, values, target, mix)
         if self.adaptive:  # the last half of a batch is prior rows, unless all rows are synthetic
             late = (answers - values)[:, self.batch // 2 :].square().mean((1, 2))
             self.level.lerp_(late, 1 - MEMORY)
         if watch:
             gaps = values - answers
             self.watched = [(g, c, drawn, gaps[g.part, : g.rows]) for g, c, drawn in made if g.kind.seeks]
-        slope = (answers - values).view(*mix.shape, -1) * (mix * (4.0 / answers[0].numel())).unsqueeze(-1)
-        slopes = self.student.weight_slopes(self.leaves, tape, slope.view(answers.shape))
         torch.cat([slope.flatten(1) for slope in slopes], dim=1, out=self.gradient)
         update(self.flat, self.gradient, self.first, self.second, {"rate": rate, "root": root} | self.fixed)
         for member in self.members:
             member.clock += 1
 
-    def _synthesize(self, z: Tensor, values: Tensor, index: Tensor) -> list[tuple[Group, Contest, Tensor]]:
+    def _match_slopes(self, z: Tensor, values: Tensor, target: Tensor, mix: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+        """Answers, and gradients in the weights of the Sobolev loss; ``target`` is ``(K, N, O, D)``."""
+        leaves = [leaf.detach().requires_grad_() for leaf in self.leaves]
+        with torch.enable_grad():
+            answers, found = self.student.answer_and_slopes(leaves, z)
+            rows = (answers - values).square().mean(-1) + self.sobolev * (found - target).square().sum(-1).mean(-1)
+            loss = (rows.view(*mix.shape, -1).mean(-1) * mix).sum()
+            return answers.detach(), torch.autograd.grad(loss, leaves)
+
+    def _pool_slopes(self, index: Tensor) -> Tensor:
+        flat = index.reshape(-1)
+        pool = self.problem.pool
+        slopes = self.problem.labels(pool.z[flat])[1] if pool.slopes is None else pool.slopes.index_select(0, flat)
+        return slopes.view(*index.shape, *slopes.shape[1:])
+
+    def _synthesize(
+        self, z: Tensor, values: Tensor, index: Tensor, target: Tensor | None
+    ) -> list[tuple[Group, Contest, Tensor]]:
         """Replace the synthetic rows of a batch, in place, by what the generators draw; the teacher labels them in one pass."""
         made: list[tuple[Group, Contest, Tensor]] = []
         for group in self.groups:
@@ -284,6 +326,8 @@ class Cohort:
                 at = [member.clock % BLOCK for member in members]
                 z[here] = torch.stack([m.sampled[0][i] for m, i in zip(members, at, strict=True)])
                 values[here] = torch.stack([m.sampled[1][i] for m, i in zip(members, at, strict=True)])
+                if target is not None:
+                    target[here] = self.problem.labels(z[here].reshape(-1, z.shape[-1]))[1].view(target[here].shape)
                 continue
             contest = self._contest(group, z[here], values[here], index[here])
             drawn = group.kind.draw(group.h, group.state, contest)
@@ -293,11 +337,18 @@ class Cohort:
                     member.teacher_rows += group.rows + asked
         if made:
             rows = [drawn.reshape(-1, z.shape[-1]) for _, _, drawn in made]
-            labels = self.problem.answer(torch.cat(rows)).split([len(part) for part in rows])
-            for (group, _, drawn), label in zip(made, labels, strict=True):
-                z[group.part, : group.rows] = drawn
-                values[group.part, : group.rows] = label.view(*drawn.shape[:2], -1)
+            labels, slopes = self._label(torch.cat(rows), target is not None)
+            start = 0
+            for group, _, drawn in made:
+                here, stop = (group.part, slice(group.rows)), start + drawn.shape[0] * drawn.shape[1]
+                z[here], values[here] = drawn, labels[start:stop].view(*drawn.shape[:2], -1)
+                if target is not None:
+                    target[here] = slopes[start:stop].view(target[here].shape)
+                start = stop
         return made
+
+    def _label(self, rows: Tensor, slopes: bool) -> tuple[Tensor, Tensor | None]:
+        return self.problem.labels(rows) if slopes else (self.problem.answer(rows), None)
 
     def _contest(self, group: Group, origin: Tensor, values: Tensor, index: Tensor) -> Contest:
         members, pool = self.members[group.part], self.problem.pool
@@ -369,11 +420,11 @@ class Cohort:
         mix, rate, root = [], [], []
         for step in range(count):
             for member in self.members:
-                recipe, now = member.recipe, member.clock + step
-                alpha = 0.5 if Mix.of(recipe.alpha) != Mix.BOTH else recipe.alpha.at(now, recipe.steps)
+                recipe, now, steps = member.recipe, member.clock + step, member.steps
+                alpha = 0.5 if Mix.of(recipe.alpha) != Mix.BOTH else recipe.alpha.at(now, steps)
                 first, second = recipe.optimizer.corrections(now)
                 mix.append((alpha, 1.0 - alpha))
-                rate.append(rate_at(recipe.optimizer, now, recipe.steps) / first)
+                rate.append(rate_at(recipe.optimizer, now, steps) / first)
                 root.append(1.0 / math.sqrt(second))
         members = len(self.members)
         tensors = (self.flat.new_tensor(values) for values in (mix, rate, root))

@@ -24,6 +24,8 @@ POOL_SECONDS = 20.0
 """A slow teacher gets a smaller pool, so that a study starts within about this time."""
 SLOPE_BYTES = 256 * 2**20
 CHUNK = 8_192
+DELTA = 0.1
+"""Reach of the differences that stand for a black box's gradients, in standard deviations of a feature."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,23 @@ class Problem:
         u, pull = self.record(z)
         ones = torch.eye(self.outputs, dtype=self.dtype, device=self.device)
         return u, torch.stack([pull(one.expand(len(z), -1)) for one in ones], dim=1)
+
+    def known(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Pool rows of an index ``(N,)`` with answers and input gradients, computed where the pool holds none."""
+        z = self.pool.z[index]
+        if self.pool.slopes is not None:
+            return z, self.pool.values[index], self.pool.slopes[index]
+        return z, *self.labels(z)
+
+    def labels(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Answers and input gradients of rows; by central differences for a black box, ``2 D`` further rows each."""
+        if self.probe.differentiable:
+            parts = [self.values_and_slopes(part) for part in z.split(CHUNK)]
+            values, slopes = zip(*parts, strict=True)
+            return torch.cat(values), torch.cat(slopes)
+        steps = DELTA * torch.eye(self.features, dtype=self.dtype, device=self.device)
+        ahead = [self.answer_in_chunks(z + step) - self.answer_in_chunks(z - step) for step in steps]
+        return self.answer_in_chunks(z), torch.stack(ahead, dim=-1) / (2 * DELTA)
 
     def module(self, recipe_student, weights: Sequence[Tensor]):
         """One member's student as an ``nn.Module`` between raw units (see ``MLP.module``)."""

@@ -11,20 +11,25 @@ from pydantic.dataclasses import dataclass
 
 from .bounds import BOUNDS, Unbounded
 from .errors import SpecError
+from .finish import FINISHES, LBFGS, NoFinish
 from .generators import GENERATORS
 from .input_bounds import INPUT_BOUNDS, Steps
-from .losses import ALPHAS, Constant, Decreasing
+from .losses import ALPHAS, LOSSES, Constant, Decreasing, Sobolev, Value
 from .optimizers import OPTIMIZERS, RMSprop
+from .starts import STARTS, Neurons, Random
 from .strategy import build, kind_of, name_of
 from .students import MLP, STUDENTS
 
 SECTIONS = {
     "student": STUDENTS,
+    "start": STARTS,
     "generator": GENERATORS,
     "bound": BOUNDS,
     "input_bound": INPUT_BOUNDS,
     "alpha": ALPHAS,
+    "loss": LOSSES,
     "optimizer": OPTIMIZERS,
+    "finish": FINISHES,
 }
 """Section of a recipe -> the registry its strategy comes from, in the order in which they are chosen."""
 
@@ -34,17 +39,21 @@ class Recipe:
     """How to distill one student.
 
     Args:
-        student, generator, bound, input_bound, alpha, optimizer: strategies of the registries in ``SECTIONS``.
+        student, start, generator, bound, input_bound, alpha, loss, optimizer, finish: strategies of the registries in
+            ``SECTIONS``.
         steps: student updates.
         batch: rows an update, half synthetic and half prior unless alpha is the constant 0 or 1.
     """
 
     student: Any = Field(default_factory=MLP)
+    start: Any = Field(default_factory=Random)
     generator: Any = Field(default_factory=GENERATORS["direct"])
     bound: Any = Field(default_factory=Unbounded)
     input_bound: Any = Field(default_factory=Steps)
     alpha: Any = Field(default_factory=Decreasing)
+    loss: Any = Field(default_factory=Value)
     optimizer: Any = Field(default_factory=RMSprop)
+    finish: Any = Field(default_factory=NoFinish)
     steps: Annotated[int, Field(ge=1, le=10**9)] = 20_000
     batch: Annotated[int, Field(ge=2, le=10**6, multiple_of=2)] = 100
 
@@ -126,4 +135,28 @@ ADVERSARIAL = Recipe(generator=GENERATORS["adversarial"]())
 PAPER = Recipe()
 """Zhou & Chiam 2023: direct optimization, decreasing alpha, 2000 epochs of 10 steps."""
 
-PRESETS = {"random": RANDOM, "adversarial": ADVERSARIAL, "paper": PAPER}
+FAITHFUL = Recipe(
+    start=Neurons(), loss=Sobolev(), finish=LBFGS(), input_bound=INPUT_BOUNDS["linf"](radius=0.3), alpha=Constant(0.5)
+)
+"""Beyond the papers: the teacher's neurons as a start, its input gradients in the loss, a second-order finish."""
+
+BLACK_BOX = replace(FAITHFUL, loss=Value(), generator=GENERATORS["zeroth_order"]())
+"""The same for a teacher that only answers."""
+
+PRESETS = {
+    "random": RANDOM,
+    "adversarial": ADVERSARIAL,
+    "paper": PAPER,
+    "faithful": FAITHFUL,
+    "black_box": BLACK_BOX,
+}
+
+
+def baseline(differentiable: bool) -> Recipe:
+    """What a study is compared with: the untuned method of the paper, random sampling for a black box."""
+    return PAPER if differentiable else RANDOM
+
+
+def default(differentiable: bool) -> Recipe:
+    """Where the leaves that nobody names come from."""
+    return FAITHFUL if differentiable else BLACK_BOX

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from .errors import ExportError, NotFound, SpecError
-from .places import without_credentials
+from .places import absolute, existing, without_credentials
 from .shipping import read_student
 from .tracking import client, preflight
 
@@ -92,7 +92,7 @@ def fetch(uri: str, run_id: str) -> Iterator[Path]:
 
 def load_trial(uri: str, study: str, trial: int | None) -> tuple[nn.Module, dict[str, Any], Any]:
     """Student, ``result.json`` and MLflow run of a trial, the best one when ``trial`` is None."""
-    preflight(uri)
+    preflight(existing(uri, f"study {study!r}"))
     run = find_run(uri, study, trial)
     with fetch(uri, run.info.run_id) as folder:
         return *read_student(folder), run
@@ -112,6 +112,7 @@ def register(uri: str, study: str, model: str, trial: int | None = None, alias: 
         raise SpecError("--model", f"must be letters, digits, '_', '.', '-' or spaces, got {model!r}")
     if not ALIAS.fullmatch(alias) or re.fullmatch(r"v\d+|latest", alias):
         raise SpecError("--alias", f"must be a word such as champion, not a version, got {alias!r}")
+    uri = absolute(uri)
     student, result, run = load_trial(uri, study, trial)
     made = client(uri)
     x = _rows(len(result["features"]))

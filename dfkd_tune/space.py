@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from itertools import product
 from typing import Any, get_type_hints
 
 import optuna
@@ -29,20 +30,21 @@ DEFAULT: dict[str, Any] = {
     "bound.threshold": {"low": 0.02, "high": 2.0, "log": True},
     "input_bound.kind": ["steps", "linf"],
     "input_bound.radius": {"low": 0.03, "high": 1.7, "log": True},
-    "alpha.kind": ["constant", "decreasing"],
     "alpha.value": {"low": 0.1, "high": 0.9},
+    "loss.weight": {"low": 0.1, "high": 3.0, "log": True},
     "student.width": {"low": 8, "high": 64},
-    "optimizer.kind": ["rmsprop", "adam"],
     "optimizer.lr": {"low": 3e-4, "high": 1e-2, "log": True},
-    "optimizer.schedule": ["constant", "cosine"],
+    "finish.synthetic": {"low": 0.0, "high": 0.5},
 }
-"""What a study searches when its file does not say."""
-
+"""What a study searches when its file says nothing, around its preset: the leaves that the preset has."""
 
 BLACK_BOX = DEFAULT | {"generator.kind": ["gaussian", "zeroth_order"]}
 """The same for a teacher without input gradients."""
 
-LEAD = {"optimizer.schedule": "cosine"}
+SINGLE = ("alpha", "loss", "optimizer", "finish")
+"""Sections whose kind the default space leaves to the preset."""
+
+LEAD = {"input_bound.kind": "linf", "input_bound.radius": 0.3, "optimizer.schedule": "cosine", "alpha.value": 0.5}
 """What the first trial of each generator takes beyond the preset, where it is searched."""
 
 
@@ -200,6 +202,8 @@ def make_space(
         preset = preset.with_student(width=widest)
     if search is None:
         search = dict(DEFAULT if differentiable else BLACK_BOX)
+        held = preset.leaves()
+        search = {k: v for k, v in search.items() if k.partition(".")[0] not in SINGLE or k in held}
         if max_parameters is not None:
             search["student.width"] = {"low": max(1, widest // 2), "high": widest}
     domains = {leaf: _domain(leaf, value, f"{place}.{leaf}") for leaf, value in search.items()}
@@ -208,9 +212,20 @@ def make_space(
     space = Space(preset, domains, max_parameters, size)
     if not differentiable:
         _refuse_gradients(space, place)
-    if max_parameters is not None and (depths := domains.get("student.depth")) is not None:
-        space.widest(replace(preset.student, depth=max(getattr(depths, "choices", None) or [depths.high])))
+    if max_parameters is not None:
+        _refuse_giants(space)
     return space
+
+
+def _refuse_giants(space: Space) -> None:
+    """Hold every kind and depth of student that may be chosen against the limit, before any trial does."""
+    kinds = space.domains.get("student.kind")
+    base, registry = space.preset.student, SECTIONS["student"]
+    for kind in [registry[name] for name in kinds.choices] if kinds else [type(base)]:
+        names = [f.name for f in fields(kind) if f.name != "width" and f"student.{f.name}" in space.domains]
+        domains = [space.domains[f"student.{name}"] for name in names]
+        for values in product(*(getattr(d, "choices", None) or (d.low, d.high) for d in domains)):
+            space.widest(replace(base if kind is type(base) else kind(), **dict(zip(names, values, strict=True))))
 
 
 def _refuse_gradients(space: Space, place: str) -> None:

@@ -13,7 +13,7 @@ from pydantic import Field
 from . import yamls
 from .errors import SpecError
 from .imports import MODULE_PATH, importable_from
-from .recipe import PRESETS, SECTIONS, Recipe
+from .recipe import PRESETS, SECTIONS, Recipe, default
 from .strategy import build, strategy
 from .teachers import SCHEMES
 
@@ -135,9 +135,9 @@ class StudySpec:
         return stem.lstrip("_.-")[:100] or "study"
 
     def recipe(self, differentiable: bool = True) -> Recipe:
-        """The preset at this study's budget: ``paper`` when none is named, ``random`` for a black box."""
-        preset = self.preset or ("paper" if differentiable else "random")
-        return replace(PRESETS[preset], steps=self.budget.steps, batch=self.budget.batch)
+        """The preset at this study's budget, our best for the teacher when none is named."""
+        preset = PRESETS[self.preset] if self.preset else default(differentiable)
+        return replace(preset, steps=self.budget.steps, batch=self.budget.batch)
 
 
 PARTS = {"study": About, "student": Limit, "budget": Budget}

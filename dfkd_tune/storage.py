@@ -12,7 +12,6 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import Any
 
 import optuna
@@ -25,7 +24,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from sqlalchemy import event
 
 from .errors import StorageError
-from .places import sqlite_file, without_credentials, writable
+from .places import absolute, sqlite_file, without_credentials, writable
 
 HEARTBEAT = 60
 """Seconds between two signs of life of a running trial."""
@@ -46,12 +45,10 @@ def open_storage(url: str) -> RDBStorage:
     """
     shown, file = without_credentials(url), sqlite_file(url)
     options = {"connect_args": {"timeout": 60}} if file is not None else {"pool_pre_ping": True}
-    if url.startswith("postgresql://") and find_spec("psycopg2"):  # SQLAlchemy 2.1 would look for psycopg 3 alone
-        url = url.replace("://", "+psycopg2://", 1)
     try:
         with _making(file), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            storage = RDBStorage(url, engine_kwargs=options, heartbeat_interval=HEARTBEAT, grace_period=GRACE)
+            storage = RDBStorage(absolute(url), engine_kwargs=options, heartbeat_interval=HEARTBEAT, grace_period=GRACE)
     except ImportError as error:
         raise StorageError(
             shown, f"its database driver is missing ({error})", remedy="pip install 'dfkd-tune[postgresql]'"

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ from .distillation import Outcome, conclude
 from .errors import Interrupted, NotFound, StudyMismatch
 from .features_file import read_features
 from .inputs import Inputs
+from .places import existing
 from .population import RUNGS, Member, Population, fidelity
 from .problem import Problem, affordable_rows
-from .recipe import Recipe, from_tree
+from .recipe import Recipe, baseline, from_tree
 from .seeds import derive
 from .shipping import student_files
 from .space import Space, make_space
@@ -80,6 +81,14 @@ class Prepared:
             pool_rows=pool_rows,
             bank_rows=self.spec.budget.bank,
         )
+
+    def baseline(self) -> Recipe:
+        """The untuned method that the study is compared with, at its budget and the largest student it allows."""
+        budget = self.spec.budget
+        recipe = replace(baseline(self.probe.differentiable), steps=budget.steps, batch=budget.batch)
+        if self.space.max_parameters is None:
+            return recipe
+        return recipe.with_student(width=self.space.widest(recipe.student))
 
     def identity(self) -> dict[str, Any]:
         """What a resumed study must agree with."""
@@ -213,8 +222,9 @@ class _Session:
             requeue_dead(self.study, self.storage)
             make_slots(self.study, self.storage, self.total, self.prepared.space.leads())
         self.problem = self.prepared.problem(self.study.user_attrs["pool"])
-        self.tracker = tracking.Tracker(self.tracking_uri, self.name)
-        self.parent = self.tracker.open_study(self._study_params(), self._study_tags())
+        with exclusive(self.storage, self.storage_url):  # two sessions would make two parents
+            self.tracker = tracking.Tracker(self.tracking_uri, self.name)
+            self.parent = self.tracker.open_study(self._study_params(), self._study_tags())
         self.population = Population(self.problem)
         self.progress = Progress(self.total, baseline=self.study.user_attrs.get("baseline"))
         self.begun, self.finished_before, self.steps_done = time.perf_counter(), len(self._finished()), 0
@@ -233,7 +243,7 @@ class _Session:
 
     def _fly(self) -> None:
         if self.progress.baseline is None:
-            self._admit(None, BASELINE, self.prepared.space.preset, derive(self.prepared.spec.study.seed, BASELINE))
+            self._admit(None, BASELINE, self.prepared.baseline(), derive(self.prepared.spec.study.seed, BASELINE))
         self._show()
         while True:
             self._refill()
@@ -281,7 +291,7 @@ class _Session:
         """A member leaves: tell Optuna, record in MLflow."""
         member = self.population.release(flight.member.key)
         del self.flights[member.key]
-        outcome = conclude(self.problem, member, flight.seconds)
+        outcome = conclude(self.problem, member, flight.seconds, finish=pruned is None)
         reason = outcome.failure or pruned
         state = TrialState.PRUNED if reason else TrialState.COMPLETE
         objective = None if reason else float(getattr(outcome.selection, self.prepared.spec.study.objective))
@@ -475,7 +485,7 @@ def load_study(storage_url: str, name: str) -> optuna.Study:
         NotFound: when there is none of that name, the message naming those that exist.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = open_storage(storage_url)
+    storage = open_storage(existing(storage_url, f"study {name!r}"))
     try:
         return optuna.load_study(study_name=name, storage=storage)
     except KeyError:

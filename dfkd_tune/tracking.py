@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import queue
+import socket
 import sqlite3
 import threading
 import time
@@ -24,8 +25,9 @@ from typing import Any
 from filelock import FileLock
 
 from .errors import StorageError, TrackingError
-from .places import sqlite_file, without_credentials, writable
+from .places import absolute, sqlite_file, without_credentials, writable
 
+PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 PATIENCE = 3.0
 """Seconds a tracking server has to answer before the first trial."""
 
@@ -66,6 +68,20 @@ def preflight(uri: str) -> None:
             "MLflow no longer takes a directory of files",
             remedy="give sqlite:///path/mlflow.db or a server's address",
         )
+    elif (address := _address(uri)) is not None:
+        try:
+            socket.create_connection(address, timeout=PATIENCE).close()
+        except OSError as error:
+            raise TrackingError(
+                shown, f"no database answers ({error})", remedy="start it, or give another --tracking-uri"
+            ) from None
+
+
+def _address(uri: str) -> tuple[str, int] | None:
+    """Host and port of a database; None where the URL does not say."""
+    parts = urllib.parse.urlsplit(uri)
+    port = parts.port or PORTS.get(parts.scheme.partition("+")[0])
+    return (parts.hostname, port) if parts.hostname and port else None
 
 
 def client(uri: str):
@@ -83,18 +99,20 @@ def client(uri: str):
     file = sqlite_file(uri)
     try:
         if file is None:
-            return MlflowClient(uri)
+            return MlflowClient(absolute(uri))
         with FileLock(f"{file}.lock"):
             made = MlflowClient(uri)
             made.search_experiments(max_results=1)
             with sqlite3.connect(file) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")
             return made
-    except (MlflowException, sqlite3.Error, OSError) as error:
-        raise TrackingError(without_credentials(uri), f"cannot be opened: {_line(error)}") from None
+    except (MlflowException, sqlite3.Error, OSError, ImportError) as error:
+        reason = without_credentials(_line(error))
+        raise TrackingError(without_credentials(uri), f"cannot be opened: {reason}") from None
     except Exception as error:
         if type(error).__module__.startswith("sqlalchemy"):
-            raise TrackingError(without_credentials(uri), f"cannot be opened: {_line(error)}") from None
+            reason = without_credentials(_line(error))
+            raise TrackingError(without_credentials(uri), f"cannot be opened: {reason}") from None
         raise
 
 
@@ -108,8 +126,8 @@ class Tracker:
 
     def __init__(self, uri: str, experiment: str):
         preflight(uri)
-        self.uri, self.experiment = uri, experiment
-        self._client = client(uri)
+        self.uri, self.experiment = absolute(uri), experiment
+        self._client = client(self.uri)
         self.experiment_id = self._guard(self._find_experiment)
         self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue()
         self._failures: list[str] = []
@@ -223,6 +241,8 @@ class Tracker:
                 self._queue.task_done()
 
     def _find_experiment(self) -> str:
+        from mlflow.exceptions import MlflowException
+
         found = self._client.get_experiment_by_name(self.experiment)
         if found is not None:
             if found.lifecycle_stage == "deleted":
@@ -232,7 +252,12 @@ class Tracker:
         location = None
         if file is not None:
             location = writable(file.parent / "artifacts" / self.experiment).as_uri()
-        return self._client.create_experiment(self.experiment, artifact_location=location)
+        try:
+            return self._client.create_experiment(self.experiment, artifact_location=location)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            return self._client.get_experiment_by_name(self.experiment).experiment_id  # made by another process
 
     def _log(self, run_id: str, params=None, metrics=None, tags=None, curves=None) -> None:
         from mlflow.entities import Metric, Param, RunTag

@@ -24,12 +24,17 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Knows the same numbers, so that a word that looks like one is quoted."""
+
+
 # YAML 1.1, which PyYAML follows, reads 1e-3 as a word; its author meant a number (YAML 1.2).
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$|^[-+]?\.\d+([eE][-+]?\d+)?$"),
-    list("-+0123456789."),
-)
+for kind in (_Loader, _Dumper):
+    kind.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"^[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$|^[-+]?\.\d+([eE][-+]?\d+)?$"),
+        list("-+0123456789."),
+    )
 
 
 def parse(text: str, place: object, error: type[DfkdError]) -> Any:
@@ -72,4 +77,4 @@ def read(path: Path, error: type[DfkdError]) -> Any:
 
 def dump(value: Any) -> str:
     """Plain values as YAML, keys in the order given."""
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)

@@ -35,12 +35,13 @@ def train(table: dict[str, Tensor], seed: int) -> nn.Sequential:
     """Train on the rows ``train``; keep the weights of the epoch that was best on the rows ``valid``."""
     torch.manual_seed(seed)
     net = network()
-    best, best_valid, stale = deepcopy(net.state_dict()), float("inf"), 0
+    best, best_valid, stale, epochs = deepcopy(net.state_dict()), float("inf"), 0, 0
     optimizer = torch.optim.RMSprop(net.parameters(), lr=1e-3, weight_decay=1e-5)
     schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5)
     x, y = table["x"][table["train"]], table["y"][table["train"]]
     held_out = table["x"][table["valid"]], table["y"][table["valid"]]
-    for epoch in range(EPOCHS):
+    while epochs < EPOCHS and stale <= PATIENCE:
+        epochs += 1
         for rows in torch.randperm(len(x)).split(BATCH):
             optimizer.zero_grad()
             (net(x[rows])[:, 0] - y[rows]).square().mean().backward()
@@ -52,9 +53,7 @@ def train(table: dict[str, Tensor], seed: int) -> nn.Sequential:
             # As published: the schedule counts only epochs without improvement, and so does patience, over the whole run.
             schedule.step(valid**2)
             stale += 1
-        if stale > PATIENCE:
-            break
-    print(f"stopped after epoch {epoch + 1}; best validation RMSE {best_valid:.4f}")
+    print(f"stopped after epoch {epochs}; best validation RMSE {best_valid:.4f}")
     net.load_state_dict(best)
     return net.eval()
 

@@ -30,8 +30,8 @@ class Evolution:
         rows: candidates, at least.
         weight: of the bounded gap, in units of the teacher's standard deviation.
         pull: towards the targets.
-        low, high: of the targets, in the teacher's units; two of its standard deviations around its mean when left out.
-        reach: of the box around the center where no range is declared, in standard deviations.
+        low, high: of the targets, in the teacher's units; two of its standard deviations from its mean when left out.
+        reach: of the box around the center that ranges may narrow, in standard deviations.
         mutation, recombination: of scipy.
     """
 
@@ -52,8 +52,6 @@ class Evolution:
 
     @model_validator(mode="after")
     def _consistent(self):
-        if (self.low is None) != (self.high is None) or (self.low is not None and not self.low < self.high):
-            raise ValueError(f"low and high are given together, low < high, found {self.low} and {self.high}")
         if not self.weight + self.pull > 0:
             raise ValueError("weight and pull must not both be 0")
         return self
@@ -114,6 +112,6 @@ def _evolve(h: Stacked, contest: Contest, k: int) -> Tensor:
 def _targets(h: Stacked, contest: Contest) -> tuple[Tensor, Tensor]:
     """Edges of the targets, ``(O,)`` each, normalized."""
     shift, spread = contest.units
-    if h.low is None:
-        return torch.full_like(shift, -2.0), torch.full_like(shift, 2.0)
-    return (h.low - shift) / spread, (h.high - shift) / spread
+    low = torch.full_like(shift, -2.0) if h.low is None else (h.low - shift) / spread
+    high = torch.full_like(shift, 2.0) if h.high is None else (h.high - shift) / spread
+    return low, high

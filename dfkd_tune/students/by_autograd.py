@@ -16,6 +16,16 @@ class ByAutograd:
         """Answer stacked rows ``(K, N, D)`` with ``(K, N, O)``; differentiable by autograd."""
         raise TypeError(f"{type(self).__name__} cannot answer")
 
+    def answer_and_slopes(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+        """Answers and their input gradients ``(K, N, O, D)``, both differentiable by autograd in the weights."""
+        x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            answers = self.answer(weights, x)
+            slopes = [
+                torch.autograd.grad(answers[..., o].sum(), x, create_graph=True)[0] for o in range(answers.shape[-1])
+            ]
+        return answers, torch.stack(slopes, dim=2)
+
     def record(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Any]:
         """The answers, with the tape that ``weight_slopes`` and ``input_slopes`` need."""
         weights = [weight.detach().requires_grad_() for weight in weights]

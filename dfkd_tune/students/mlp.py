@@ -62,12 +62,31 @@ class MLP:
 
     def answer(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
         """Answer stacked rows ``(K, N, D)`` with ``(K, N, O)``; differentiable by autograd."""
+        weight, bias = weights[-2:]
+        return torch.baddbmm(bias.unsqueeze(1), self.hidden(weights, x), weight)
+
+    def hidden(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
+        """What the output layer sees of stacked rows ``(K, N, D)``: the last hidden layer, ``(K, N, H)``."""
         function = ACTIVATIONS[self.activation].value
-        layers = _pairs(weights)
-        for weight, bias in layers[:-1]:
+        for weight, bias in _pairs(weights)[:-1]:
             x = function(torch.baddbmm(bias.unsqueeze(1), x, weight))
+        return x
+
+    def answer_and_slopes(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+        """Answers and their input gradients ``(K, N, O, D)``, both differentiable by autograd in the weights."""
+        both = ACTIVATIONS[self.activation].both
+        layers, derivatives = _pairs(weights), []
+        for weight, bias in layers[:-1]:
+            x, derivative = both(torch.baddbmm(bias.unsqueeze(1), x, weight))
+            derivatives.append(derivative)
         weight, bias = layers[-1]
-        return torch.baddbmm(bias.unsqueeze(1), x, weight)
+        answers = torch.baddbmm(bias.unsqueeze(1), x, weight)
+        members, rows, outputs = answers.shape
+        slope = weight.transpose(1, 2).unsqueeze(1)
+        for (weight, _), derivative in zip(reversed(layers[:-1]), reversed(derivatives), strict=True):
+            slope = (slope * derivative.unsqueeze(2)).reshape(members, rows * outputs, -1)
+            slope = torch.bmm(slope, weight.transpose(1, 2)).view(members, rows, outputs, -1)
+        return answers, slope
 
     def record(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tape]:
         """The same answers, with the tape that ``weight_slopes`` and ``input_slopes`` need."""

@@ -1,0 +1,121 @@
+"""How a student is finished: not at all, or by a second-order method on a frozen bank of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from .strategy import strategy
+
+Batch = tuple[Tensor, Tensor, Tensor | None]
+"""Rows ``(N, D)``, the teacher's answers ``(N, O)`` and, where they are matched, its input gradients ``(N, O, D)``."""
+
+
+@strategy
+class NoFinish:
+    """The weights that the student's optimizer came to, as in both papers."""
+
+    after: ClassVar[float] = 1.0
+
+
+@strategy
+class LBFGS:
+    """L-BFGS with strong Wolfe line search (Nocedal & Wright 2006, ch. 7) on rows drawn anew each round.
+
+    Args:
+        after: share of the budget that the student's optimizer takes before. The rest, in rows whose gradient is taken
+            (steps times batch), says how many iterations there are, so that all finishes cost the same.
+        rows: of the bank of a round.
+        synthetic: share of them that the trial's generator draws against the student as it is then.
+        rounds: banks.
+        history: pairs that the curvature is estimated from.
+    """
+
+    after: Annotated[float, Field(gt=0, le=1)] = 0.05
+    rows: Annotated[int, Field(ge=10, le=10**7)] = 8_000
+    synthetic: Annotated[float, Field(ge=0, le=1)] = 0.25
+    rounds: Annotated[int, Field(ge=1, le=1_000)] = 2
+    history: Annotated[int, Field(ge=1, le=1_000)] = 50
+
+    def iterations(self, budget: int) -> int:
+        """Iterations over all rounds, of a budget of rows."""
+        return max(self.rounds, round((1 - self.after) * budget / self.rows))
+
+    def polish(
+        self,
+        student,
+        weights: Sequence[Tensor],
+        draw: Callable[[Sequence[Tensor], int, int], Batch],
+        weight: float,
+        budget: int,
+    ) -> list[Tensor]:
+        """Better weights of one member.
+
+        Args:
+            student: its architecture.
+            weights: as they are.
+            draw: ``(weights, prior rows, synthetic rows)`` to a bank.
+            weight: of the input gradients in the loss.
+            budget: rows of the whole trial.
+        """
+        each = self.iterations(budget) // self.rounds
+        values = [w.detach().clone() for w in weights]
+        hard = round(self.rows * self.synthetic)
+        for _ in range(self.rounds):
+            bank = draw(values, self.rows - hard, hard)
+            values = _minimize(student, values, bank, weight, each, self.history)
+        return values
+
+
+def loss_of(student, weights: Sequence[Tensor], bank: Batch, weight: float) -> Tensor:
+    """Mean square gap of stacked students on stacked rows, plus the weighted gap of input gradients, a sum over members.
+
+    Args:
+        student: the architecture.
+        weights: stacked ``(K, ...)``.
+        bank: stacked rows ``(K, N, D)``, answers ``(K, N, O)``, input gradients ``(K, N, O, D)`` or None.
+        weight: of the gradients.
+    """
+    z, values, slopes = bank
+    if slopes is None:
+        return (student.answer(weights, z) - values).square().mean((1, 2)).sum()
+    answers, found = student.answer_and_slopes(weights, z)
+    gap = (answers - values).square().mean((1, 2)) + weight * (found - slopes).square().sum(-1).mean((1, 2))
+    return gap.sum()
+
+
+def _minimize(
+    student, weights: Sequence[Tensor], bank: Batch, weight: float, iterations: int, history: int
+) -> list[Tensor]:
+    leaves = [w.detach().clone().unsqueeze(0).requires_grad_() for w in weights]
+    stacked = tuple(part if part is None else part.unsqueeze(0) for part in bank)
+    optimizer = torch.optim.LBFGS(
+        leaves,
+        max_iter=iterations,
+        max_eval=iterations * 3 // 2,
+        history_size=history,
+        tolerance_grad=1e-9,
+        tolerance_change=1e-12,
+        line_search_fn="strong_wolfe",
+    )
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = loss_of(student, leaves, stacked, weight)
+        loss.backward()
+        return loss
+
+    with torch.enable_grad():
+        before = closure().detach()
+        optimizer.step(closure)
+        after = closure().detach()
+    if not after <= before:  # a line search that lost its way keeps what there was
+        return list(weights)
+    return [leaf.detach().squeeze(0) for leaf in leaves]
+
+
+FINISHES = {"none": NoFinish, "lbfgs": LBFGS}

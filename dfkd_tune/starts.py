@@ -1,0 +1,74 @@
+"""How a student starts: from random weights, or from the teacher's own neurons."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .strategy import strategy
+
+if TYPE_CHECKING:
+    from .problem import Problem
+
+ROWS = 8_192
+"""Pool rows that the output layer is fitted to."""
+RIDGE = 1e-4
+
+
+@strategy
+class Random:
+    """Weights as the architecture draws them."""
+
+    def begin(self, student, problem: Problem, rng: torch.Generator) -> list[Tensor]:
+        return student.start(problem.features, problem.outputs, rng, problem.dtype)
+
+
+@strategy
+class Neurons:
+    """Cluster the teacher's first-layer neurons, take the centers as the student's first layer, fit its output layer.
+
+    Neurons ``[w, b]`` of an odd activation are first turned so that their output weight is positive, and each weighs
+    ``|v| std(activation)``, what it contributes. The output layer is a ridge regression on pool rows. Where the
+    teacher's layers cannot be read, or the student is no perceptron, only the output layer is fitted.
+    """
+
+    def begin(self, student, problem: Problem, rng: torch.Generator) -> list[Tensor]:
+        weights = student.start(problem.features, problem.outputs, rng, problem.dtype)
+        if not hasattr(student, "hidden"):
+            return weights
+        chain = problem.teacher.chain
+        if chain is not None and len(chain.layers) > 1 and len(chain.layers[0][0]) > student.width:
+            first = _centers(problem, chain, student.width, rng)
+            weights[0], weights[1] = (value.to(weights[0]) for value in first)
+        rows = min(ROWS, len(problem.pool))
+        z, goals = problem.pool.z[:rows].cpu(), problem.pool.values[:rows].cpu()
+        seen = student.hidden([w.unsqueeze(0) for w in weights], z.unsqueeze(0))[0].double()
+        seen = torch.cat([seen, torch.ones(rows, 1, dtype=seen.dtype)], dim=1)
+        gram = seen.T @ seen / rows + RIDGE * torch.eye(seen.shape[1], dtype=seen.dtype)
+        fitted = torch.linalg.solve(gram, seen.T @ goals.double() / rows)
+        weights[-2], weights[-1] = fitted[:-1].to(weights[-2]), fitted[-1].to(weights[-1])
+        return weights
+
+
+def _centers(problem: Problem, chain, width: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Clustered neurons over standardized inputs: weights ``(D, H)`` and biases ``(H,)``."""
+    from sklearn.cluster import KMeans
+
+    (raw, bias), (out, _) = ((w.double().cpu(), b.double().cpu()) for w, b in chain.layers[:2])
+    weight = raw * problem.inputs.scale
+    bias = bias + raw @ problem.inputs.center
+    rows = problem.pool.z[:ROWS].double().cpu()
+    activation = torch.tanh(rows @ weight.T + bias)
+    share = out.norm(dim=0) * activation.std(0)
+    neurons = torch.cat([weight, bias[:, None]], dim=1)
+    if chain.activations[0] == "tanh":
+        neurons = neurons * torch.where(out.sum(0) < 0, -1.0, 1.0)[:, None]
+    seed = int(torch.randint(2**31, (1,), generator=rng))
+    fit = KMeans(width, n_init=2, random_state=seed).fit(neurons.numpy(), sample_weight=share.numpy())
+    centers = torch.from_numpy(fit.cluster_centers_)
+    return centers[:, :-1].T.contiguous(), centers[:, -1].contiguous()
+
+
+STARTS = {"random": Random, "neurons": Neurons}

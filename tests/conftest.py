@@ -1,0 +1,305 @@
+"""Settings of every test: one thread, and nothing sent anywhere; and what tests of whole studies share."""
+
+import contextlib
+import importlib
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+for name, value in {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "OMP_NUM_THREADS": "1",
+}.items():
+    os.environ[name] = value
+
+torch.set_num_threads(1)
+
+TINY = {"steps": 40, "batch": 20, "pool": 500, "bank": 200}
+SEARCH = {
+    "generator.kind": ["gaussian", "adversarial", "direct"],
+    "generator.steps": {"low": 1, "high": 4},
+    "bound.kind": ["none", "clip", "target"],
+    "bound.threshold": {"low": 0.02, "high": 2.0, "log": True},
+    "alpha.kind": ["constant", "decreasing"],
+    "alpha.value": {"low": 0.1, "high": 0.9},
+    "student.width": {"low": 8, "high": 64},
+    "optimizer.kind": ["rmsprop", "adam"],
+    "optimizer.lr": {"low": 3e-4, "high": 1e-2, "log": True},
+}
+"""What a tiny study searches: conditional choices, and nothing that takes long."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where studies of a test live: a directory with its ``mlruns/``."""
+
+    home: Path
+
+    @property
+    def storage(self) -> str:
+        return f"sqlite:///{self.home}/mlruns/optuna.db"
+
+    @property
+    def tracking(self) -> str:
+        return f"sqlite:///{self.home}/mlruns/mlflow.db"
+
+    @property
+    def options(self) -> list[str]:
+        return ["--storage", self.storage, "--tracking-uri", self.tracking]
+
+    def trials(self, name: str) -> list:
+        from dfkd_tune.study import load_study
+
+        return load_study(self.storage, name).get_trials(deepcopy=False)
+
+    def runs(self, name: str, kind: str | None = None) -> list:
+        """The MLflow runs of a study, of one ``dfkd.kind``, in the order of their names."""
+        return runs_of(self.tracking, name, kind)
+
+
+def runs_of(uri: str, name: str, kind: str | None = None) -> list:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(name)
+    found = client.search_runs([experiment.experiment_id], f"tags.`dfkd.kind` = '{kind}'" if kind else "")
+    return sorted(found, key=lambda run: run.info.run_name)
+
+
+@pytest.fixture(scope="session")
+def small_teacher(tmp_path_factory) -> dict[str, str]:
+    """A 3-16-1 tanh network as a study file names it: weights and architecture."""
+    folder = tmp_path_factory.mktemp("teacher")
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Linear(16, 1))
+    save_file(network.state_dict(), folder / "teacher.safetensors")
+    (folder / "teacher.yaml").write_text("layers: [3, 16, 1]\n")
+    return {"path": str(folder / "teacher.safetensors"), "architecture": str(folder / "teacher.yaml")}
+
+
+@pytest.fixture(scope="session")
+def tree(small_teacher) -> Callable[..., dict]:
+    """Makes the plain values of a tiny study file: ``tree("pump", trials=4, search={...}, budget={"steps": 100})``."""
+
+    def make(name: str, *, budget: dict | None = None, **given) -> dict:
+        about = {k: given.pop(k) for k in ("trials", "seed", "objective", "population") if k in given}
+        study = {"name": name, "trials": 4, "population": 2} | about
+        made = {"study": study, "teacher": small_teacher, "budget": TINY | (budget or {}), "preset": "paper"}
+        return made | {"search": SEARCH} | given
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny(tree) -> Callable:
+    """Makes a tiny study ready to run, with the arguments of ``tree``."""
+    from dfkd_tune.spec import parse_spec
+    from dfkd_tune.study import prepare
+
+    return lambda name, **given: prepare(parse_spec(tree(name, **given), name))
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory) -> Store:
+    """One store for many tests, each with studies of its own name: MLflow takes seconds to make a fresh one."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "mlruns").mkdir()
+    return Store(home)
+
+
+@pytest.fixture(scope="session")
+def finished(store, tiny):
+    """A finished study of six trials, called ``finished``, for tests that only look at it."""
+    from dfkd_tune.study import run_study
+
+    return run_study(tiny("finished", trials=6, population=3), store.storage, store.tracking)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command left: its exit status and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def dfkd(monkeypatch, capfd, tmp_path) -> Callable[..., Ended]:
+    """Runs the command line in this process, through its real entry point, from an empty directory or ``cwd``."""
+    from dfkd_tune.cli import main
+
+    def run(*argv: object, cwd: Path | None = None) -> Ended:
+        monkeypatch.chdir(cwd or tmp_path)
+        monkeypatch.setattr(sys, "argv", ["dfkd-tune", *map(str, argv)])
+        capfd.readouterr()
+        status = 0
+        try:
+            main()
+        except SystemExit as end:
+            status = end.code or 0
+        return Ended(status, *capfd.readouterr())
+
+    return run
+
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(
+    [
+        "dfkd_tune.cli",
+        "dfkd_tune.registry",
+        "dfkd_tune.screen",
+        "mlflow.store.model_registry.sqlalchemy_store",
+        "mlflow.store.tracking.sqlalchemy_store",
+    ]
+)
+
+
+class Process:
+    """A process that calls a function; it starts with the imports done, which take most of the time of a short one."""
+
+    def __init__(self, function: Callable, *arguments, log: Path):
+        self._log = log
+        self.process = FORKS.Process(target=_in_process, args=(function, arguments, str(log)))
+        self.process.start()
+
+    @property
+    def said(self) -> str:
+        return self._log.read_text() if self._log.exists() else ""
+
+    def send(self, number: int) -> None:
+        os.kill(self.process.pid, number)
+
+    def alive(self) -> bool:
+        return self.process.is_alive()
+
+    def wait(self, patience: float = 240.0) -> int:
+        """Its exit status, negative when a signal ended it."""
+        self.process.join(patience)
+        assert not self.alive(), f"still running after {patience} s: {self.said}"
+        return self.process.exitcode
+
+
+def _in_process(function: Callable, arguments: tuple, log: str) -> None:
+    torch.set_num_threads(1)
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    function(*arguments)
+
+
+def command_line(cwd: Path, *argv: object) -> None:
+    """What the ``dfkd-tune`` script does, from a directory."""
+    from dfkd_tune.cli import main
+
+    os.chdir(cwd)
+    sys.argv = ["dfkd-tune", *map(str, argv)]
+    main()
+
+
+@pytest.fixture
+def start(tmp_path) -> Iterator[Callable[..., Process]]:
+    """Starts processes that call a function; those still running at the end are killed."""
+    started: list[Process] = []
+
+    def make(function: Callable, *arguments) -> Process:
+        started.append(Process(function, *arguments, log=tmp_path / f"process-{len(started)}.log"))
+        return started[-1]
+
+    yield make
+    for each in started:
+        if each.alive():
+            each.process.kill()
+        each.process.join()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def serving(command: list[str], url: str, cwd: Path, patience: float = 120.0) -> Iterator[subprocess.Popen]:
+    """A server process that answers at ``url``, ended with its children."""
+    log = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
+    # Like an activated environment: MLflow looks for uvicorn on the path.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    process = subprocess.Popen(
+        command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, cwd=cwd, env=environment
+    )
+    try:
+        until = time.monotonic() + patience
+        while True:
+            try:
+                with urllib.request.urlopen(url, timeout=5):
+                    break
+            except (urllib.error.URLError, OSError):
+                if process.poll() is not None or time.monotonic() > until:
+                    log.seek(0)
+                    said = log.read().decode(errors="replace")[-2000:]
+                    pytest.fail(f"{command[:4]} does not answer at {url}: {said}")
+                time.sleep(0.2)
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        log.close()
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory) -> Iterator[str]:
+    """The address of a real MLflow server with a store of its own."""
+    folder, port = tmp_path_factory.mktemp("server"), free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += [
+        "--backend-store-uri",
+        f"sqlite:///{folder}/mlflow.db",
+        "--artifacts-destination",
+        f"{folder}/artifacts",
+    ]
+    with serving(command, f"http://127.0.0.1:{port}/health", folder):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def postgresql() -> Iterator[str]:
+    """The URL of an empty PostgreSQL database, dropped afterwards."""
+    name = f"dfkd_{uuid.uuid4().hex[:12]}"
+    demanded = bool(os.environ.get("CI"))
+    psycopg2 = importlib.import_module("psycopg2") if demanded else pytest.importorskip("psycopg2")
+    try:
+        admin = psycopg2.connect(host="127.0.0.1", port=5432, user="postgres", dbname="postgres", connect_timeout=5)
+    except psycopg2.OperationalError as error:
+        if demanded:
+            raise
+        pytest.skip(f"no PostgreSQL: {str(error).splitlines()[0]}")
+    admin.autocommit = True
+    with admin.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+    try:
+        yield f"postgresql://postgres@127.0.0.1:5432/{name}"
+    finally:
+        with admin.cursor() as cursor:
+            cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        admin.close()

@@ -1,0 +1,412 @@
+"""What is recorded in MLflow, in a file and on a server; what is registered; and that the user's own state is left alone."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+import yaml
+from conftest import command_line, free_port, runs_of, serving
+from mlflow import MlflowClient
+
+from dfkd_tune import places, register
+from dfkd_tune.errors import NotFound, SpecError, TrackingError
+from dfkd_tune.registry import find_run
+from dfkd_tune.shipping import read_student
+from dfkd_tune.study import load_study, prepare, run_study
+
+ARTIFACTS = {"student.safetensors", "architecture.yaml", "recipe.yaml", "result.json"}
+PARAMS = {"generator.kind", "bound.kind", "input_bound.kind", "alpha.kind", "student.width", "optimizer.lr", "trial"}
+METRICS = {"rmse", "nrmse", "parameters", "compression", "seconds"}
+
+
+@pytest.fixture(scope="session")
+def on_server(mlflow_server, tmp_path_factory, tiny):
+    """The finished study again, recorded on a real MLflow server."""
+    folder = tmp_path_factory.mktemp("optuna")
+    return run_study(tiny("finished", trials=6, population=3), f"sqlite:///{folder}/optuna.db", mlflow_server)
+
+
+@pytest.fixture(params=["sqlite", "server"])
+def done(request):
+    return request.getfixturevalue("finished" if request.param == "sqlite" else "on_server")
+
+
+@pytest.fixture
+def student_of(tmp_path):
+    """Downloads the student of a run: the module and its ``result.json``."""
+
+    def fetch(uri: str, run):
+        folder = MlflowClient(uri).download_artifacts(run.info.run_id, "student", str(tmp_path))
+        return read_student(Path(folder))
+
+    return fetch
+
+
+def test_a_study_is_an_experiment_with_one_parent(done):
+    runs = runs_of(done.tracking_uri, "finished")
+    (parent,) = (run for run in runs if run.data.tags["dfkd.kind"] == "study")
+    assert parent.info.run_name == "finished"
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics["best_rmse"] == pytest.approx(done.best[0])
+    assert parent.data.metrics["best_trial"] == done.best[1]
+    assert parent.data.metrics["baseline"] == pytest.approx(done.baseline)
+    assert parent.data.metrics["report_rmse"] == pytest.approx(done.report)
+    assert parent.data.metrics["trials"] == 6
+    assert parent.data.metrics["complete"] + parent.data.metrics["pruned"] == 6
+    assert parent.data.params["seed"] == "0"
+    assert parent.data.tags["dfkd.tier"] == "T0"
+
+    children = [run for run in runs if run is not parent]
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    kinds = [(run.info.run_name, run.data.tags["dfkd.kind"]) for run in children]
+    assert kinds == [("baseline", "baseline"), *((f"trial-{n:04d}", "trial") for n in range(6))]
+    assert {run.data.tags["dfkd.study"] for run in runs} == {"finished"}
+    assert all(run.data.tags["mlflow.source.name"] for run in runs)
+
+
+def test_a_trial_is_a_run(done):
+    trials = load_study(done.storage_url, "finished").get_trials(deepcopy=False)
+    client = MlflowClient(done.tracking_uri)
+    for run in runs_of(done.tracking_uri, "finished", "trial"):
+        trial = trials[int(run.data.params["trial"])]
+        assert run.data.tags["dfkd.state"] == trial.state.name == "COMPLETE"
+        assert run.info.status == "FINISHED"
+        assert run.data.params.keys() >= PARAMS
+        for leaf, value in trial.params.items():
+            assert run.data.params[leaf.partition("@")[0]] == str(value)
+        assert run.data.metrics.keys() >= METRICS
+        assert run.data.metrics["rmse"] == pytest.approx(trial.value)
+        assert run.data.metrics["compression"] == pytest.approx(81 / run.data.metrics["parameters"])
+        (point,) = client.get_metric_history(run.info.run_id, "rmse")
+        assert point.step == 0
+        curve = client.get_metric_history(run.info.run_id, "curve/rmse")
+        steps = [point.step for point in curve]
+        assert 2 < len(steps) == len(set(steps)) <= 20
+        assert steps[-1] == 40
+        files = {Path(file.path).name for file in client.list_artifacts(run.info.run_id, "student")}
+        assert files == ARTIFACTS
+
+
+def test_the_recorded_rmse_is_that_of_the_recorded_student(done, student_of, tiny):
+    problem = tiny("finished").problem(500)
+    bank = problem.banks["selection"]
+    answers = bank.values * problem.spread + problem.shift
+    for run in runs_of(done.tracking_uri, "finished"):
+        if "rmse" not in run.data.metrics or run.data.tags["dfkd.kind"] == "study":
+            continue
+        student, result = student_of(done.tracking_uri, run)
+        with torch.no_grad():
+            rmse = float((student(bank.z) - answers).square().mean().sqrt())
+        assert run.data.metrics["rmse"] == pytest.approx(rmse, rel=1e-4)
+        assert result["rmse"] == run.data.metrics["rmse"]
+        assert result["parameters"] == sum(p.numel() for p in student.parameters()) == run.data.metrics["parameters"]
+        assert result["teacher_sha256"] == tiny("finished").teacher.sha256
+
+
+def test_artifacts_lie_inside_mlruns(finished, store):
+    for run in store.runs("finished"):
+        folder = Path(run.info.artifact_uri.removeprefix("file://"))
+        assert folder.is_relative_to(store.home / "mlruns" / "artifacts" / "finished")
+    assert sorted(path.name for path in store.home.iterdir()) == ["mlruns"]
+
+
+def test_a_pruned_trial_is_killed_without_a_result(tmp_path, store, tiny):
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    search = {"optimizer.lr": {"low": 0.009, "high": 0.011}}  # nothing to learn: any trial may be among the worst
+    done = run_study(tiny("pruned", trials=16, population=2, search=search), url, store.tracking)
+    assert done.progress.pruned
+    for run in store.runs("pruned", "trial"):
+        pruned = run.data.tags["dfkd.state"] == "PRUNED"
+        assert run.info.status == ("KILLED" if pruned else "FINISHED")
+        assert ("rmse" in run.data.metrics) == (not pruned)
+        assert ("dfkd.reason" in run.data.tags) == pruned
+    (parent,) = store.runs("pruned", "study")
+    assert parent.data.metrics["pruned"] == done.progress.pruned
+
+
+def test_fluent_state_belongs_to_the_user(store, finished, tmp_path, start, tiny):
+    """In a process of its own, where MLflow was never told anything, and then where it was told a lot."""
+    with sqlite3.connect(tmp_path / "own.db") as own, sqlite3.connect(store.home / "mlruns" / "mlflow.db") as made:
+        made.backup(own)
+    process = start(_beside_the_user, store.storage, store.tracking, tmp_path, tiny("beside", trials=1).spec)
+    assert process.wait() == 0, process.said
+
+
+def _beside_the_user(storage: str, uri: str, folder: Path, spec) -> None:
+    from mlflow.tracking import fluent
+    from mlflow.tracking._tracking_service import utils
+
+    def settings() -> dict[str, str]:
+        return {key: value for key, value in os.environ.items() if key.startswith("MLFLOW_")}
+
+    os.chdir(folder)
+    before = settings()
+    register(uri, "finished", "untouched")
+    assert mlflow.active_run() is None
+    assert utils._tracking_uri is None
+    assert fluent._active_experiment_id is None
+    assert settings() == before
+    assert not list(folder.glob("ml*"))
+
+    own = f"sqlite:///{folder}/own.db"
+    mlflow.set_tracking_uri(own)
+    experiment = mlflow.set_experiment("own").experiment_id
+    before = settings()
+    with mlflow.start_run() as mine:
+        run_study(prepare(spec), storage, uri)
+        assert register(uri, spec.name, "beside").version == 1
+        assert mlflow.active_run().info.run_id == mine.info.run_id
+        assert mlflow.get_tracking_uri() == own
+        assert settings() == before
+        mlflow.log_metric("mine", 1.0)
+    with mlflow.start_run() as another:
+        assert another.info.experiment_id == experiment
+    assert mlflow.active_run() is None
+    kept = MlflowClient(own)
+    assert kept.get_experiment_by_name(spec.name) is None
+    assert len(kept.search_runs([experiment])) == 2
+    assert kept.get_run(mine.info.run_id).data.metrics == {"mine": 1.0}
+    assert MlflowClient(uri).get_experiment_by_name("own") is None
+
+
+def test_the_tracking_uri_given_beats_the_environment(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert places.tracking_url(None) == f"sqlite:///{tmp_path}/mlruns/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://one.example:5000")
+    assert places.tracking_url(None) == "http://one.example:5000"
+    assert places.tracking_url("http://two.example:5000") == "http://two.example:5000"
+    assert places.tracking_url("sqlite:///here.db") == f"sqlite:///{tmp_path}/here.db"
+
+
+def test_the_command_line_honors_the_environment(tmp_path, store, tree, dfkd, monkeypatch, mlflow_server):
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("environment", trials=1, search={})))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+    assert dfkd("study", "study.yaml").status == 0
+    assert len(runs_of(mlflow_server, "environment", "trial")) == 1
+    assert dfkd("study", "study.yaml", "--storage", "sqlite:///other.db", *store.options[2:]).status == 0
+    assert len(store.runs("environment", "trial")) == 1
+    assert len(runs_of(mlflow_server, "environment", "trial")) == 1
+    assert not (tmp_path / "mlruns" / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://ann:s3cret@127.0.0.1:{port}",
+        "http://ann:s3cret@127.0.0.1:{port}/base",
+        "http://ann:s3c@ret@127.0.0.1:{port}",
+        "postgresql://ann:s3cret@127.0.0.1:{port}/mlflow",
+        "postgresql://127.0.0.1:{port}/mlflow?user=ann&password=s3cret",
+    ],
+)
+def test_credentials_are_never_shown(address, tiny, store):
+    uri = address.format(port=free_port())
+    with pytest.raises(TrackingError) as error:
+        run_study(tiny("secret"), store.storage, uri)
+    assert "127.0.0.1" in str(error.value)
+    assert "\n" not in str(error.value)
+    for secret in ("s3cret", "s3c", "ret@"):
+        assert secret not in str(error.value)
+
+
+def test_a_server_that_is_down_is_told_before_any_trial(tiny, tmp_path):
+    port = free_port()
+    with pytest.raises(TrackingError, match=f"127.0.0.1:{port}"):
+        run_study(tiny("down"), f"sqlite:///{tmp_path}/optuna.db", f"http://127.0.0.1:{port}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def _speak_something_else(port: int) -> None:
+    """A server that is not one of HTTP, as an SSH port is."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", port)) as server:
+        while True:
+            connection, _ = server.accept()
+            connection.sendall(b"SSH-2.0-Other\r\n")
+            connection.close()
+
+
+def test_a_server_of_another_kind_is_told_in_one_line(tiny, tmp_path, start):
+    import socket
+    import time
+
+    port = free_port()
+    process, folder = start(_speak_something_else, port), tmp_path / "nothing"
+    folder.mkdir()
+    while True:
+        assert process.alive(), process.said
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            break
+        except OSError:
+            time.sleep(0.05)
+    with pytest.raises(TrackingError, match=f"127.0.0.1:{port}"):
+        run_study(tiny("other"), f"sqlite:///{folder}/optuna.db", f"http://127.0.0.1:{port}")
+    assert list(folder.iterdir()) == []
+
+
+def test_files_that_are_no_store_are_told_in_one_line(tiny, tmp_path):
+    (tmp_path / "mlflow.db").write_bytes(b"not a database, " * 100)
+    with pytest.raises(TrackingError, match=r"mlflow\.db") as error:
+        run_study(tiny("garbage"), f"sqlite:///{tmp_path}/optuna.db", f"sqlite:///{tmp_path}/mlflow.db")
+    assert "\n" not in str(error.value)
+    with pytest.raises(TrackingError, match="no longer takes a directory"):
+        run_study(tiny("files"), f"sqlite:///{tmp_path}/optuna.db", str(tmp_path / "mlruns"))
+
+
+@pytest.fixture(scope="session")
+def champion(on_server):
+    """The best student of the study on the server, registered there twice."""
+    first = register(on_server.tracking_uri, "finished", "pump")
+    assert first.version == 1
+    other = next(n for n in range(6) if n != on_server.best[1])
+    second = register(on_server.tracking_uri, "finished", "pump", trial=other, alias="challenger")
+    return first, second
+
+
+def inputs() -> np.ndarray:
+    return np.random.default_rng(1).standard_normal((7, 3)).astype(np.float32)
+
+
+def test_an_alias_points_to_the_registered_student(on_server, champion, student_of):
+    uri, (first, second) = on_server.tracking_uri, champion
+    assert (first.uri, first.trial) == ("models:/pump@champion", on_server.best[1])
+    assert (second.uri, second.version) == ("models:/pump@challenger", 2)
+    client = MlflowClient(uri)
+    version = client.get_model_version_by_alias("pump", "champion")
+    assert int(version.version) == 1
+    assert version.tags["dfkd.study"] == "finished"
+    assert version.tags["dfkd.trial"] == str(first.trial)
+    assert float(version.tags["dfkd.rmse"]) == pytest.approx(on_server.best[0])
+    run = client.get_run(version.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["trial"] == str(first.trial)
+    assert [output.model_id for output in run.outputs.model_outputs] == [version.source.removeprefix("models:/")]
+
+    register(uri, "finished", "pump", trial=second.trial)
+    assert int(client.get_model_version_by_alias("pump", "champion").version) == 3
+    client.set_registered_model_alias("pump", "champion", "1")
+
+
+@pytest.fixture
+def pointed_at_server(on_server, monkeypatch):
+    """A process whose MLflow is the server, by its environment."""
+    from mlflow.tracking._tracking_service.utils import _use_tracking_uri
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", on_server.tracking_uri)
+    with _use_tracking_uri(on_server.tracking_uri):
+        yield on_server.tracking_uri
+
+
+def test_the_registered_model_answers_like_the_student(pointed_at_server, champion, student_of):
+    student, _ = student_of(pointed_at_server, MlflowClient().get_run(champion[0].run_id))
+    model = mlflow.pyfunc.load_model("models:/pump@champion")
+    x = inputs()
+    with torch.no_grad():
+        expected = student(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(model.predict(x), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(model.predict(x[:1]), expected[:1], rtol=1e-5, atol=1e-6)
+    assert model.metadata.signature.inputs.to_dict()[0]["tensor-spec"] == {"dtype": "float32", "shape": (-1, 3)}
+    with pytest.raises(mlflow.exceptions.MlflowException):
+        model.predict(x[:, :2])
+
+
+def test_the_registered_model_is_served(pointed_at_server, champion, student_of, tmp_path):
+    student, _ = student_of(pointed_at_server, MlflowClient().get_run(champion[0].run_id))
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/pump@champion"]
+    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    x = inputs()
+    with serving(command, f"http://127.0.0.1:{port}/ping", tmp_path):
+        body = json.dumps({"inputs": x.tolist()}).encode()
+        asked = urllib.request.Request(
+            f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            answers = json.load(answer)["predictions"]
+    with torch.no_grad():
+        np.testing.assert_allclose(answers, student(torch.from_numpy(x)).numpy(), rtol=1e-4, atol=1e-5)
+
+
+ALONE = """
+import sys
+
+class Gone:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("dfkd_tune", "mlflow", "optuna"):
+            raise ImportError(name + " is not installed here")
+
+sys.meta_path.insert(0, Gone())
+import json, torch
+student = torch.export.load(sys.argv[1]).module()
+x = torch.tensor(json.loads(sys.argv[2]))
+print(json.dumps([student(x[:1]).tolist(), student(x).tolist()]))
+try:
+    import dfkd_tune
+except ImportError:
+    sys.exit(7)
+"""
+
+
+def test_an_exported_student_needs_torch_alone(finished, store, student_of, dfkd, tmp_path):
+    assert dfkd("export", "finished", "--out", "student.pt2", "--tracking-uri", store.tracking).status == 0
+    student, _ = student_of(store.tracking, find_run(store.tracking, "finished", None))
+    x = inputs()
+    command = [sys.executable, "-I", "-c", ALONE, str(tmp_path / "student.pt2"), json.dumps(x.tolist())]
+    alone = subprocess.run(command, capture_output=True, text=True)
+    assert alone.returncode == 7, alone.stderr
+    one, seven = json.loads(alone.stdout)
+    with torch.no_grad():
+        expected = student(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(one, expected[:1], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(seven, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_what_cannot_be_registered_is_refused(finished, store):
+    before = {model.name for model in MlflowClient(store.tracking).search_registered_models()}
+    for wrong in ("", "a/b", "a:b", "-x"):
+        with pytest.raises(SpecError, match="--model"):
+            register(store.tracking, "finished", wrong)
+    for wrong in ("", "v1", "latest", "a b", "9"):
+        with pytest.raises(SpecError, match="--alias"):
+            register(store.tracking, "finished", "refused", alias=wrong)
+    with pytest.raises(NotFound, match=r"known: .*finished"):
+        register(store.tracking, "nowhere", "refused")
+    with pytest.raises(NotFound, match="no complete trial 99"):
+        register(store.tracking, "finished", "refused", trial=99)
+    assert {model.name for model in MlflowClient(store.tracking).search_registered_models()} == before
+
+
+def test_a_study_takes_up_the_run_it_was_given(store, tiny, monkeypatch):
+    """``mlflow run .`` makes the run and names it in the environment."""
+    client = MlflowClient(store.tracking)
+    experiment = client.create_experiment("adopted")
+    given = client.create_run(experiment).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", given)
+    run_study(tiny("adopted", trials=1, search={}), store.storage, store.tracking)
+    (parent,) = store.runs("adopted", "study")
+    assert parent.info.run_id == given
+    assert parent.info.status == "FINISHED"
+
+
+def test_runs_left_open_are_swept(tmp_path, store, tree, start, tiny):
+    """A session that was killed leaves runs RUNNING; the next one says what became of them."""
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("swept", trials=1, search={})))
+    client = MlflowClient(store.tracking)
+    command = ("study", "study.yaml", "--storage", store.storage, "--tracking-uri", store.tracking)
+    process = start(command_line, tmp_path, *command)
+    assert process.wait() == 0, process.said
+    (parent,) = store.runs("swept", "study")
+    left = client.create_run(parent.info.experiment_id, tags={"mlflow.parentRunId": parent.info.run_id})
+    run_study(tiny("swept", trials=2, search={}), store.storage, store.tracking)
+    assert client.get_run(left.info.run_id).info.status == "KILLED"

@@ -1,0 +1,432 @@
+"""The study's promises: exactly N trials, the same ones from the same seed, whatever stops it and however often."""
+
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import psutil
+import pytest
+import torch
+import yaml
+from conftest import Process, Store, command_line, runs_of
+from optuna.trial import Trial, TrialState
+from safetensors.torch import save_file
+from torch import nn
+
+from dfkd_tune import storage as storages
+from dfkd_tune.errors import Interrupted, StudyMismatch
+from dfkd_tune.study import Progress, load_study, run_study
+
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def facts(trials: list) -> list[tuple]:
+    """What must be the same of trials that are the same."""
+    return [(trial.number, trial.state, trial.value, trial.params) for trial in trials]
+
+
+def run(prepared, store: Store, **options):
+    return run_study(prepared, store.storage, store.tracking, **options)
+
+
+def stop_when(condition: Callable[[Progress], bool]) -> dict:
+    """Options of ``run_study`` that ask it to stop once its progress meets a condition."""
+    stopping = []
+
+    def watch(progress: Progress) -> None:
+        if condition(progress):
+            stopping.append(True)
+
+    return {"on_progress": watch, "should_stop": lambda: bool(stopping)}
+
+
+def assert_settled(store: Store, name: str, total: int) -> None:
+    """Exactly ``total`` finished trials with unique numbers, and true states in MLflow."""
+    trials = store.trials(name)
+    assert [trial.number for trial in trials] == list(range(total))
+    assert {trial.state for trial in trials} <= set(FINISHED)
+    runs = store.runs(name)
+    assert not [run.info.run_name for run in runs if run.info.status == "RUNNING"]
+    complete = {trial.number for trial in trials if trial.state == TrialState.COMPLETE}
+    recorded = [run for run in runs if run.data.tags["dfkd.kind"] == "trial" and run.info.status == "FINISHED"]
+    assert {int(run.data.params["trial"]) for run in recorded} == complete
+    (parent,) = (run for run in runs if run.data.tags["dfkd.kind"] == "study")
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics["trials"] == total
+
+
+def test_a_study_makes_exactly_its_trials(store, finished):
+    assert_settled(store, "finished", 6)
+    assert finished.progress.done + finished.progress.pruned == 6
+    best = min((t.value, t.number) for t in store.trials("finished") if t.state == TrialState.COMPLETE)
+    assert finished.best == best
+
+
+def test_a_resume_adds_only_the_difference(store, tiny):
+    first = run(tiny("growing", trials=3), store)
+    before = facts(store.trials("growing"))
+    grown = run(tiny("growing", trials=5), store)
+    assert_settled(store, "growing", 5)
+    after = facts(store.trials("growing"))
+    assert after[:3] == before
+    assert len(store.runs("growing", "trial")) == 5
+    assert grown.best <= first.best
+
+    for total in (5, 2):
+        again = run(tiny("growing", trials=total), store)
+        assert facts(store.trials("growing")) == after
+        assert again.best == grown.best
+        assert again.baseline == grown.baseline
+    assert len(store.runs("growing", "trial")) == 5
+    assert len(store.runs("growing", "baseline")) == 1
+
+
+def test_new_trials_of_a_resume_are_new(store, tiny):
+    search = {"optimizer.lr": {"low": 1e-4, "high": 1e-1, "log": True}}
+    run(tiny("fresh", trials=3, search=search), store)
+    run(tiny("fresh", trials=6, search=search), store)
+    rates = [trial.params["optimizer.lr"] for trial in store.trials("fresh")]
+    assert len(set(rates)) == 6
+
+
+def test_the_report_belongs_to_the_best_trial(store, tiny):
+    done = run(tiny("reported", trials=2), store)
+    assert done.report is not None
+    assert run(tiny("reported", trials=2), store).report == done.report
+    load_study(store.storage, "reported").set_user_attr("report", {"trial": 1 - done.best[1], "rmse": 123.0})
+    assert run(tiny("reported", trials=2), store).report is None
+
+
+def test_the_same_seed_gives_the_same_trials(tmp_path, store, tiny):
+    made = []
+    for place, seed in (("a", 3), ("b", 3), ("c", 4)):
+        (tmp_path / place).mkdir()
+        url = f"sqlite:///{tmp_path}/{place}/optuna.db"
+        run_study(tiny(f"twin-{place}", seed=seed, trials=5), url, store.tracking)
+        made.append(facts(load_study(url, f"twin-{place}").get_trials(deepcopy=False)))
+    assert made[0] == made[1]
+    assert [trial[2] for trial in made[0]] != [trial[2] for trial in made[2]]
+
+
+@pytest.fixture(scope="module")
+def original(store, tiny):
+    run(tiny("original", trials=2), store)
+    return store
+
+
+@pytest.fixture(scope="module")
+def other_files(tmp_path_factory, small_teacher) -> dict:
+    folder = tmp_path_factory.mktemp("other")
+    torch.manual_seed(1)
+    network = nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Linear(16, 1))
+    save_file(network.state_dict(), folder / "other.safetensors")
+    (folder / "features.yaml").write_text("features: [a, b, {name: c, range: [0.0, 1.0]}]\n")
+    return {
+        "teacher": small_teacher | {"path": str(folder / "other.safetensors")},
+        "features": str(folder / "features.yaml"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ("teacher", "teacher: "),
+        ("features", "features: "),
+        ({"search": {"optimizer.lr": [0.001, 0.01]}}, "space.search.optimizer.lr: "),
+        ({"preset": "random"}, "space.preset.generator.kind: "),
+        ({"student": {"max_parameters": 50}}, "space.max_parameters: absent -> 50"),
+        ({"objective": "nrmse"}, 'objective: "rmse" -> "nrmse"'),
+        ({"seed": 1}, "seed: 0 -> 1"),
+        ({"budget": {"bank": 300}}, "bank: 200 -> 300"),
+        ({"budget": {"steps": 41}}, "space.preset.steps: 40 -> 41"),
+        ({"budget": {"pool": 600}}, "budget.pool 500"),
+    ],
+    ids=str,
+)
+def test_a_resume_of_another_study_is_refused(original, other_files, tiny, changed, named):
+    if isinstance(changed, str):
+        changed = {changed: other_files[changed]}
+    if "preset" in changed:  # the default space searches the kind
+        changed = changed | {"search": {}}
+    before = facts(original.trials("original"))
+    with pytest.raises(StudyMismatch) as refusal:
+        run(tiny("original", **{"trials": 4} | changed), original)
+    assert named in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert facts(original.trials("original")) == before
+
+
+@pytest.mark.parametrize("moment", ["in flight", "between trials"])
+def test_a_stop_can_be_resumed(store, tiny, moment):
+    name = moment.replace(" ", "-")
+    calls = []
+
+    def met(progress: Progress) -> bool:
+        calls.append(progress)
+        landed = progress.done + progress.pruned
+        return landed >= 1 and progress.running == (0 if moment == "between trials" else 2)
+
+    with pytest.raises(Interrupted):
+        run(tiny(name, trials=6), store, **stop_when(met))
+    trials = store.trials(name)
+    assert [trial.number for trial in trials] == list(range(6))
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE, TrialState.WAITING}
+    begun = {trial.number: trial.params for trial in trials if trial.state == TrialState.WAITING and trial.params}
+    assert bool(begun) == (moment == "in flight")
+    runs = store.runs(name)
+    assert not [run for run in runs if run.info.status == "RUNNING"]
+    stopped = [run for run in runs if run.data.tags.get("dfkd.state") == "INTERRUPTED"]
+    assert {int(run.data.params["trial"]) for run in stopped} == set(begun)
+    assert {run.info.status for run in stopped} <= {"KILLED"}
+    (parent,) = store.runs(name, "study")
+    assert parent.info.status == "KILLED"
+
+    kept = facts([trial for trial in trials if trial.state == TrialState.COMPLETE])
+    run(tiny(name, trials=6), store)
+    assert_settled(store, name, 6)
+    again = store.trials(name)
+    assert facts([again[number] for number, *_ in kept]) == kept
+    for number, params in begun.items():
+        assert again[number].params == params
+
+
+def finished_in(file: Path) -> int:
+    """Finished trials of an SQLite study, read from outside."""
+    if not file.exists():
+        return 0
+    try:
+        with sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=60) as connection:
+            return connection.execute("SELECT count(*) FROM trials WHERE state IN ('COMPLETE', 'PRUNED')").fetchone()[0]
+    except sqlite3.OperationalError:  # its tables are being made
+        return 0
+
+
+@pytest.fixture
+def under_way(tmp_path, store, tree, start):
+    """Starts ``dfkd-tune study`` on a study of trials that take a while; returns it once some have finished."""
+
+    def begin(name: str) -> tuple[Process, Store, dict]:
+        given = {"trials": 7, "budget": {"steps": 1500, "pool": 2000}, "search": {"optimizer.lr": [0.001, 0.01, 0.02]}}
+        (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree(name, **given)))
+        place = PlacedStore(tmp_path, store.tracking)
+        (tmp_path / "mlruns").mkdir()
+        process = start(command_line, tmp_path, "study", "study.yaml", "--tracking-uri", store.tracking)
+        while finished_in(tmp_path / "mlruns" / "optuna.db") < 2:
+            assert process.alive(), process.said
+            time.sleep(0.02)
+        return process, place, given
+
+    return begin
+
+
+class PlacedStore(Store):
+    """A store whose MLflow is elsewhere."""
+
+    def __init__(self, home: Path, tracking: str):
+        super().__init__(home)
+        object.__setattr__(self, "elsewhere", tracking)
+
+    @property
+    def tracking(self) -> str:
+        return self.elsewhere
+
+
+def test_a_killed_study_loses_nothing(under_way, tiny):
+    process, store, given = under_way("killed")
+    process.send(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    trials = store.trials("killed")
+    running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+    assert running and all(trial.params for trial in running)
+    assert [run for run in store.runs("killed") if run.info.status == "RUNNING"]
+    # What Optuna counts as done has its student.
+    complete = {trial.number: trial for trial in trials if trial.state == TrialState.COMPLETE}
+    recorded = {
+        int(run.data.params["trial"]): run for run in store.runs("killed", "trial") if "rmse" in run.data.metrics
+    }
+    for number, trial in complete.items():
+        assert recorded[number].info.status == "FINISHED"
+        assert recorded[number].data.metrics["rmse"] == pytest.approx(trial.value)
+        assert (
+            Path(recorded[number].info.artifact_uri.removeprefix("file://")) / "student/student.safetensors"
+        ).exists()
+
+    run_study(tiny("killed", **given), store.storage, store.tracking)
+    assert_settled(store, "killed", 7)
+    again = store.trials("killed")
+    assert facts([again[number] for number in complete]) == facts(list(complete.values()))
+    for trial in running:
+        assert again[trial.number].params == trial.params
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_stops_a_study_resumably(under_way, tiny, number):
+    process, store, given = under_way(number.name)
+    process.send(number)
+    assert process.wait() == 130
+    assert "interrupted; run the same command again" in process.said
+    assert "Traceback" not in process.said
+    assert {trial.state for trial in store.trials(number.name)} <= {TrialState.WAITING, *FINISHED}
+    assert not [run for run in store.runs(number.name) if run.info.status == "RUNNING"]
+    run_study(tiny(number.name, **given), store.storage, store.tracking)
+    assert_settled(store, number.name, 7)
+
+
+def test_a_diverged_trial_is_an_outcome(store, tiny):
+    search = {"optimizer.lr": {"low": 1e12, "high": 1e14, "log": True}}
+    done = run(tiny("diverged", trials=3, search=search), store)
+    assert_settled(store, "diverged", 3)
+    assert done.best is None
+    assert done.progress.pruned == 3
+    for trial in store.trials("diverged"):
+        assert trial.state == TrialState.PRUNED
+        assert "diverged" in trial.user_attrs["reason"]
+    for recorded in store.runs("diverged", "trial"):
+        assert recorded.info.status == "KILLED"
+        assert recorded.data.tags["dfkd.state"] == "PRUNED"
+        assert "diverged" in recorded.data.tags["dfkd.reason"]
+        assert "rmse" not in recorded.data.metrics
+
+
+def test_sessions_share_a_fresh_store(tmp_path, tree, start):
+    """Three processes at once on a store that none of them finds made: two of one study, one of another."""
+    processes = []
+    for name in ("shared", "shared", "other"):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(tree(name, trials=6)))
+        processes.append(start(command_line, tmp_path, "study", f"{name}.yaml"))
+    statuses = [process.wait() for process in processes]
+    assert statuses == [0, 0, 0], [process.said for process in processes]
+    for name in ("shared", "other"):
+        assert_settled(Store(tmp_path), name, 6)
+
+
+def test_a_study_lives_in_postgresql(postgresql, store, tiny):
+    name = "in-postgresql"
+    with pytest.raises(Interrupted):
+        run_study(
+            tiny(name, trials=5), postgresql, store.tracking, **stop_when(lambda p: p.done >= 1 and p.running > 1)
+        )
+    done = run_study(tiny(name, trials=5), postgresql, store.tracking)
+    trials = load_study(postgresql, name).get_trials(deepcopy=False)
+    assert [trial.number for trial in trials] == list(range(5))
+    assert {trial.state for trial in trials} <= set(FINISHED)
+    assert done.best == min((t.value, t.number) for t in trials if t.state == TrialState.COMPLETE)
+    assert not [run for run in runs_of(store.tracking, name) if run.info.status == "RUNNING"]
+
+
+def claim_all(url: str, folder: Path) -> None:
+    """Claim slots until there are none, all processes from the same moment on."""
+    study = load_study(url, "slots")
+    (folder / f"ready-{os.getpid()}").touch()
+    while not (folder / "go").exists():
+        time.sleep(0.001)
+    while (trial := storages.claim(study, study._storage, 40)) is not None:
+        print(trial.number, flush=True)
+
+
+def slots(url: str, total: int):
+    storage = storages.open_storage(url)
+    study = optuna.create_study(study_name="slots", storage=storage)
+    with storages.exclusive(storage, url):
+        storages.make_slots(study, storage, total)
+    return study, storage
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_processes_claim_each_slot_once(tmp_path, request, start, kind):
+    url = f"sqlite:///{tmp_path}/optuna.db" if kind == "sqlite" else request.getfixturevalue("postgresql")
+    study, storage = slots(url, 40)
+    workers = [start(claim_all, url, tmp_path) for _ in range(4)]
+    while len(list(tmp_path.glob("ready-*"))) < 4:
+        assert all(worker.alive() for worker in workers), [worker.said for worker in workers]
+        time.sleep(0.01)
+    (tmp_path / "go").touch()
+    assert [worker.wait() for worker in workers] == [0] * 4
+    claimed = [int(number) for worker in workers for number in worker.said.split()]
+    assert sorted(claimed) == list(range(40))
+    assert {trial.state for trial in study.get_trials(deepcopy=False)} == {TrialState.RUNNING}
+    storage.engine.dispose()
+
+
+def test_slots_are_made_up_to_the_total(tmp_path):
+    study, storage = slots(f"sqlite:///{tmp_path}/optuna.db", 3)
+    storages.make_slots(study, storage, 5)
+    storages.make_slots(study, storage, 2)
+    assert [trial.number for trial in study.get_trials(deepcopy=False)] == list(range(5))
+    claimed = [storages.claim(study, storage, 4).number for _ in range(4)]
+    assert claimed == [0, 1, 2, 3]
+    assert storages.claim(study, storage, 4) is None
+
+
+DIE = """
+import os, signal, sys
+import optuna
+from dfkd_tune import storage as storages
+storage = storages.open_storage(sys.argv[1])
+study = optuna.load_study(study_name="slots", storage=storage)
+trial = storages.claim(study, storage, 1)
+trial.suggest_float("optimizer.lr", 1e-4, 1e-1, log=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_trial_whose_worker_died_keeps_its_parameters(tmp_path):
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    study, storage = slots(url, 1)
+    assert storages.requeue_dead(study, storage) == []
+    worker = subprocess.Popen([sys.executable, "-c", DIE, url], stderr=subprocess.DEVNULL)
+    while psutil.Process(worker.pid).status() != psutil.STATUS_ZOMBIE:  # nobody has asked for its end yet
+        time.sleep(0.01)
+    (dead,) = study.get_trials()
+    assert dead.state == TrialState.RUNNING
+    assert storages.requeue_dead(study, storage) == [0]
+    assert worker.wait() == -signal.SIGKILL
+    (waiting,) = study.get_trials()
+    assert waiting.state == TrialState.WAITING
+    assert waiting.params == dead.params
+    again = storages.claim(study, storage, 1)
+    assert again.suggest_float("optimizer.lr", 1e-4, 1e-1, log=True) == dead.params["optimizer.lr"]
+
+
+def test_a_living_worker_keeps_its_trial(tmp_path):
+    study, storage = slots(f"sqlite:///{tmp_path}/optuna.db", 1)
+    trial = storages.claim(study, storage, 1)
+    assert storages.requeue_dead(study, storage) == []
+    here = socket.gethostname()
+    # Of another machine nothing is known but the heartbeat.
+    storage.set_trial_user_attr(trial._trial_id, "worker", f"{here}-elsewhere/{os.getpid()}/0.00")
+    assert storages.requeue_dead(study, storage) == []
+    # The number of a dead process may belong to another one by now.
+    storage.set_trial_user_attr(trial._trial_id, "worker", f"{here}/{os.getpid()}/0.00")
+    assert storages.requeue_dead(study, storage) == [0]
+
+
+def test_a_worker_without_heartbeat_loses_its_trial(tmp_path):
+    study, storage = slots(f"sqlite:///{tmp_path}/optuna.db", 1)
+    trial = storages.claim(study, storage, 1)
+    storage.set_trial_user_attr(trial._trial_id, "worker", "elsewhere/1/0.00")
+    with sqlite3.connect(tmp_path / "optuna.db") as connection:
+        connection.execute("UPDATE trial_heartbeats SET heartbeat = datetime('now', '-170 seconds')")
+    assert storages.requeue_dead(study, storage) == []
+    with sqlite3.connect(tmp_path / "optuna.db") as connection:
+        connection.execute("UPDATE trial_heartbeats SET heartbeat = datetime('now', '-200 seconds')")
+    assert storages.requeue_dead(study, storage) == [0]
+
+
+def test_a_deadly_trial_fails_at_last(tmp_path):
+    study, storage = slots(f"sqlite:///{tmp_path}/optuna.db", 1)
+    for attempt in range(4):
+        trial: Trial = storages.claim(study, storage, 1)
+        storage.set_trial_user_attr(trial._trial_id, "worker", f"{socket.gethostname()}/{os.getpid()}/0.00")
+        assert storages.requeue_dead(study, storage) == ([0] if attempt < 3 else [])
+    (failed,) = study.get_trials()
+    assert failed.state == TrialState.FAIL
+    assert failed.user_attrs["reason"] == "its worker died 4 times"
+    assert storages.claim(study, storage, 1) is None
