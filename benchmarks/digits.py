@@ -26,8 +26,9 @@ from torch import Tensor
 
 from dfkd_tune.features_file import read_features
 from dfkd_tune.imports import importable_from
+from dfkd_tune.member import Member
 from dfkd_tune.places import home, sqlite_url
-from dfkd_tune.population import Member, Population
+from dfkd_tune.population import Population
 from dfkd_tune.problem import Problem
 from dfkd_tune.recipe import PRESETS
 from dfkd_tune.seeds import derive, stream
@@ -108,12 +109,21 @@ def main() -> None:
         while any(not member.finished for member in population.members):
             population.advance()
         seconds = (time.process_time() - start) / len(args.seeds)
-        made = watched.rows.chunk(len(args.seeds)) if len(watched.rows) > ROWS * COLUMNS else [watched.rows] * len(args.seeds)
+        made = (
+            watched.rows.chunk(len(args.seeds))
+            if len(watched.rows) > ROWS * COLUMNS
+            else [watched.rows] * len(args.seeds)
+        )
         for member, images in zip(population.members, made, strict=True):
             with torch.no_grad():
                 out = problem.module(recipe.student, member.result())(x)[:, 0]
             bank = population.fidelity(member, problem.banks["selection"]).rmse
-            found = {"rmse_teacher": rmse(out, answers), "rmse_labels": rmse(out, goal), "rmse": bank, "seconds": seconds}
+            found = {
+                "rmse_teacher": rmse(out, answers),
+                "rmse_labels": rmse(out, goal),
+                "rmse": bank,
+                "seconds": seconds,
+            }
             sheet.add_row(name, str(member.key), *(f"{value:.3f}" for value in found.values()))
             picture = contact_sheet(images)
             if tracker:

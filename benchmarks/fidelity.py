@@ -20,8 +20,9 @@ from rich.table import Table
 
 from dfkd_tune import registry, screen
 from dfkd_tune.places import sqlite_url
+from dfkd_tune.prepared import prepare
 from dfkd_tune.spec import parse_spec
-from dfkd_tune.study import prepare, run_study
+from dfkd_tune.study import run_study
 from dfkd_tune.tracking import client
 
 DATASETS = ("compactiv", "cpusmall", "mv", "pole", "puma32h")

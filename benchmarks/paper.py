@@ -27,8 +27,9 @@ from train import train_teachers
 
 from dfkd_tune.inputs import Inputs
 from dfkd_tune.losses import Constant
+from dfkd_tune.member import Member
 from dfkd_tune.places import home, sqlite_url
-from dfkd_tune.population import Member, Population
+from dfkd_tune.population import Population
 from dfkd_tune.probes import Bank
 from dfkd_tune.problem import Problem
 from dfkd_tune.recipe import ADVERSARIAL, PAPER, RANDOM, Recipe

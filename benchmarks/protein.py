@@ -25,7 +25,8 @@ from rich.table import Table
 from dfkd_tune.feature import Feature
 from dfkd_tune.generators import GENERATORS
 from dfkd_tune.inputs import Inputs
-from dfkd_tune.population import Member, Population
+from dfkd_tune.member import Member
+from dfkd_tune.population import Population
 from dfkd_tune.problem import Problem
 from dfkd_tune.recipe import PAPER, RANDOM, Recipe
 from dfkd_tune.seeds import derive
@@ -89,7 +90,15 @@ def main() -> None:
     teacher = Teacher("protein", from_numpy(svr.predict), torch.float64, "benchmark")
     x, goal, answers = table.x[test], table.y[test], svr.predict(table.x[test])
     sheet = Table(title=f"Test RMSE, {len(test)} rows of {args.table}; {args.steps} steps, seeds {args.seeds}")
-    for column in ("inputs known", "method", "against labels", "published", "against the teacher", "seconds", "published"):
+    for column in (
+        "inputs known",
+        "method",
+        "against labels",
+        "published",
+        "against the teacher",
+        "seconds",
+        "published",
+    ):
         sheet.add_column(column, justify="left" if column in ("inputs known", "method") else "right")
     sheet.add_row("", "teacher", f"{train_protein.rmse(answers, goal):.4f}", PUBLISHED["teacher"], "", "", "")
     found = []

@@ -45,9 +45,10 @@ def study(spec, n_trials, teacher, architecture, features, name, seed, storage, 
 
     from . import places, screen
     from . import study as studies
+    from .prepared import prepare
 
     changed = _spec(spec, n_trials, teacher, architecture, features, name, seed)
-    prepared = studies.prepare(changed, trust_pickle)
+    prepared = prepare(changed, trust_pickle)
     storage_url, uri = places.optuna_url(storage), places.tracking_url(tracking_uri)
     console = Console()
     with _signals() as stop, screen.watch(console, changed.name) as on_progress:
@@ -64,11 +65,11 @@ def check(spec, trust_pickle) -> None:
     """Read a study file, probe its teacher, and say what would be searched; writes nothing."""
     import json
 
-    from . import study as studies
+    from .prepared import prepare
     from .problem import affordable_rows
     from .spec import read_spec
 
-    prepared = studies.prepare(read_spec(Path(spec)), trust_pickle)
+    prepared = prepare(read_spec(Path(spec)), trust_pickle)
     found, spec_ = prepared.probe, prepared.spec
     lines = [
         f"study      {spec_.name}: {spec_.study.trials} trials of {spec_.budget.steps} steps, seed {spec_.study.seed}, objective {spec_.study.objective}",
@@ -172,8 +173,8 @@ def distill(
     if sum(choice is not None for choice in (preset, recipe_file, run_id)) > 1:
         raise click.UsageError("--preset, --recipe and --run exclude each other")
     from . import places, shipping
-    from . import study as studies
     from .distillation import distill as run_distillation
+    from .prepared import prepare
     from .problem import affordable_rows
     from .seeds import derive
     from .spec import parse_spec
@@ -183,7 +184,7 @@ def distill(
         tree["features"] = features
     recipe, member_seed, pool = _recipe(preset, recipe_file, run_id, tracking_uri, tree)
     tree["study"] = tree.get("study", {}) | ({"seed": seed} if seed is not None else {})
-    prepared = studies.prepare(parse_spec(tree | {"search": {}}, "distill"), trust_pickle)
+    prepared = prepare(parse_spec(tree | {"search": {}}, "distill"), trust_pickle)
     folder = places.writable(Path(out))
     problem = prepared.problem(pool or affordable_rows(prepared.probe))
     member_seed = derive(prepared.spec.study.seed, "baseline") if member_seed is None else member_seed
@@ -240,7 +241,8 @@ def ui(port, tracking_uri) -> None:
         "--port",
         str(port),
     ]
-    click.echo(f"http://127.0.0.1:{port}\n{' '.join(['mlflow', *command[3:]])}")
+    shown = places.without_credentials(" ".join(["mlflow", *command[3:]]))
+    click.echo(f"http://127.0.0.1:{port}\n{shown}")
     sys.stdout.flush()
     os.execv(sys.executable, command)
 

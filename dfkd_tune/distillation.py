@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from .cohort import Cohort
 from .finish import Batch
-from .population import Cohort, Member, Population, fidelity
+from .member import Member
+from .population import Population, fidelity
 from .probes import Fidelity
 from .problem import Problem
 from .recipe import Recipe
@@ -94,15 +96,17 @@ def polish(problem: Problem, member: Member) -> None:
 
     def draw(weights: Sequence[Tensor], easy: int, hard: int) -> Batch:
         index = torch.randint(len(problem.pool), (easy,), generator=member.rng).to(problem.device)
+        cost = problem.label_rows if recipe.loss.slopes else 1
         if recipe.loss.slopes:
             z, values, slopes = problem.known(index)
+            member.teacher_rows += 0 if problem.pool.slopes is not None else easy * cost
         else:
             z, values, slopes = problem.pool.z[index], problem.pool.values[index], None
         if not hard:
             return z, values, slopes
         member.weights = list(weights)
         far = Cohort(problem, [member]).draw(hard)
-        member.teacher_rows += hard
+        member.teacher_rows += hard * cost
         answers, far_slopes = problem.labels(far) if recipe.loss.slopes else (problem.answer_in_chunks(far), None)
         joined = None if slopes is None else torch.cat([slopes, far_slopes])
         return torch.cat([z, far]), torch.cat([values, answers]), joined

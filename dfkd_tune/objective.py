@@ -15,7 +15,8 @@ import optuna
 from .distillation import Outcome, conclude
 from .features_file import read_features
 from .inputs import Inputs
-from .population import Member, Population
+from .member import Member
+from .population import Population
 from .problem import Problem
 from .recipe import PRESETS, default
 from .seeds import derive

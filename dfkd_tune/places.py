@@ -37,6 +37,7 @@ def writable(directory: Path) -> Path:
 
 
 def sqlite_url(file: Path) -> str:
+    """The URL of an SQLite file."""
     return f"sqlite:///{file}"
 
 

@@ -150,6 +150,11 @@ class Problem:
             return z, self.pool.values[index], self.pool.slopes[index]
         return z, *self.labels(z)
 
+    @property
+    def label_rows(self) -> int:
+        """Teacher rows that the answers and input gradients of one row cost."""
+        return 1 if self.probe.differentiable else 1 + 2 * self.features
+
     def labels(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Answers and input gradients of rows; by central differences for a black box, ``2 D`` further rows each."""
         if self.probe.differentiable:

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +16,16 @@ from optuna.trial import TrialState
 from . import tracking
 from .distillation import Outcome, conclude
 from .errors import Interrupted, NotFound, StudyMismatch
-from .features_file import read_features
-from .inputs import Inputs
+from .member import Member
 from .places import existing
-from .population import RUNGS, Member, Population, fidelity
-from .problem import Problem, affordable_rows
-from .recipe import Recipe, baseline, from_tree
+from .population import Population, fidelity
+from .prepared import Prepared, difference
+from .problem import affordable_rows
+from .recipe import Recipe, from_tree
+from .searching import pruner, sampler, smoothed
 from .seeds import derive
 from .shipping import student_files
-from .space import Space, make_space
-from .spec import StudySpec
 from .storage import Heartbeat, claim, exclusive, give_back, make_slots, open_storage, requeue_dead
-from .teachers import Probe, Teacher, load_teacher, probe
-from .teachers.probe import infer_width
 
 BASELINE = "baseline"
 
@@ -59,63 +56,6 @@ class Progress:
     def left(self) -> float | None:
         """Seconds to go at the pace so far."""
         return self.seconds * (1 - self.share) / self.share if self.share > 0.02 else None
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A spec whose files were read and whose teacher answered its probe; nothing is written yet."""
-
-    spec: StudySpec
-    teacher: Teacher
-    inputs: Inputs
-    probe: Probe
-    space: Space
-
-    def problem(self, pool_rows: int) -> Problem:
-        """Draw pool and banks."""
-        return Problem(
-            self.teacher,
-            self.inputs,
-            self.probe,
-            seed=self.spec.study.seed,
-            pool_rows=pool_rows,
-            bank_rows=self.spec.budget.bank,
-        )
-
-    def baseline(self) -> Recipe:
-        """The untuned method that the study is compared with, at its budget and the largest student it allows."""
-        budget = self.spec.budget
-        recipe = replace(baseline(self.probe.differentiable), steps=budget.steps, batch=budget.batch)
-        if self.space.max_parameters is None:
-            return recipe
-        return recipe.with_student(width=self.space.widest(recipe.student))
-
-    def identity(self) -> dict[str, Any]:
-        """What a resumed study must agree with."""
-        return {
-            "teacher": self.teacher.sha256,
-            "features": self.inputs.fingerprint(),
-            "objective": self.spec.study.objective,
-            "seed": self.spec.study.seed,
-            "bank": self.spec.budget.bank,
-            "space": self.space.describe(),
-        }
-
-
-def prepare(spec: StudySpec, trust_pickle: bool = False) -> Prepared:
-    """Read what a spec names and probe the teacher.
-
-    Raises:
-        DfkdError: the first thing that is wrong, in one line.
-    """
-    architecture = Path(spec.teacher.architecture) if spec.teacher.architecture else None
-    teacher = load_teacher(spec.teacher.path, architecture, trust_pickle)
-    inputs = read_features(Path(spec.features)) if spec.features else Inputs.unknown(infer_width(teacher))
-    found = probe(teacher, inputs, spec.study.seed)
-    limit = spec.student.parameters(teacher.parameters)
-    recipe, size = spec.recipe(found.differentiable), (found.features, found.outputs)
-    space = make_space(recipe, spec.search, size, limit, f"{spec.place}: search", found.differentiable)
-    return Prepared(spec, teacher, inputs, found, space)
 
 
 @dataclass(frozen=True)
@@ -168,26 +108,6 @@ def open_study(storage, name: str, seed: int) -> optuna.Study:
     return study
 
 
-def sampler(seed: int) -> optuna.samplers.BaseSampler:
-    """TPE over the joint space, conditional leaves included, aware of trials in flight."""
-    return optuna.samplers.TPESampler(
-        multivariate=True, group=True, constant_liar=True, n_startup_trials=10, seed=seed % 2**32
-    )
-
-
-def pruner() -> optuna.pruners.BasePruner:
-    """Drops the worst quarter at a rung, once ten trials are known; the eager pruners lost the winner."""
-    return optuna.pruners.PercentilePruner(
-        75.0, n_startup_trials=10, n_warmup_steps=RUNGS // 4, interval_steps=1, n_min_trials=5
-    )
-
-
-def smoothed(curve: list[tuple[int, float]]) -> float:
-    """What the pruner sees of a curve: the mean of its last three points."""
-    tail = [value for _, value in curve[-3:]]
-    return sum(tail) / len(tail)
-
-
 @dataclass
 class _Flight:
     """A trial in flight."""
@@ -224,7 +144,7 @@ class _Session:
         self.problem = self.prepared.problem(self.study.user_attrs["pool"])
         with exclusive(self.storage, self.storage_url):  # two sessions would make two parents
             self.tracker = tracking.Tracker(self.tracking_uri, self.name)
-            self.parent = self.tracker.open_study(self._study_params(), self._study_tags())
+            self.parent = self.tracker.open_study(self.prepared.params(len(self.problem.pool)), self.prepared.tags())
         self.population = Population(self.problem)
         self.progress = Progress(self.total, baseline=self.study.user_attrs.get("baseline"))
         self.begun, self.finished_before, self.steps_done = time.perf_counter(), len(self._finished()), 0
@@ -421,61 +341,6 @@ class _Session:
         self.progress.share = min(1.0, done / expected) if expected > 0 else 1.0
         self.progress.seconds = time.perf_counter() - self.begun
         self.on_progress(self.progress)
-
-    def _study_params(self) -> dict[str, Any]:
-        spec, found = self.prepared.spec, self.prepared.probe
-        return {
-            "teacher": Path(spec.teacher.path).name,
-            "features": found.features,
-            "outputs": found.outputs,
-            "objective": spec.study.objective,
-            "seed": spec.study.seed,
-            "steps": spec.budget.steps,
-            "batch": spec.budget.batch,
-            "pool": len(self.problem.pool),
-            "bank": spec.budget.bank,
-            "preset": spec.preset or "default",
-            "max_parameters": self.prepared.space.max_parameters,
-        }
-
-    def _study_tags(self) -> dict[str, Any]:
-        import importlib.metadata
-
-        return {
-            "dfkd.tier": self.prepared.inputs.tier,
-            "dfkd.objective": self.prepared.spec.study.objective,
-            "dfkd.teacher_sha256": self.prepared.teacher.sha256,
-            "dfkd.features_sha256": self.prepared.inputs.fingerprint(),
-            "dfkd.versions": json.dumps(
-                {name: importlib.metadata.version(name) for name in ("dfkd-tune", "torch", "optuna", "mlflow")}
-            ),
-        }
-
-
-def difference(known: dict[str, Any], mine: dict[str, Any]) -> str:
-    """The leaves in which two identities differ, as ``leaf: recorded -> asked for``."""
-    a, b = _flatten(known), _flatten(mine)
-    changed = [
-        f"{leaf}: {_short(a.get(leaf))} -> {_short(b.get(leaf))}"
-        for leaf in sorted(a.keys() | b.keys())
-        if a.get(leaf) != b.get(leaf)
-    ]
-    return ", ".join(changed)
-
-
-def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict) and value.keys() - {"low", "high", "log"}:
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def _short(value: Any) -> str:
-    text = "absent" if value is None else json.dumps(value)
-    return text if len(text) <= 80 else f"{text[:12]}...{text[-4:]}"
 
 
 def load_study(storage_url: str, name: str) -> optuna.Study:

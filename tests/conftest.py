@@ -111,8 +111,8 @@ def tree(small_teacher) -> Callable[..., dict]:
 @pytest.fixture(scope="session")
 def tiny(tree) -> Callable:
     """Makes a tiny study ready to run, with the arguments of ``tree``."""
+    from dfkd_tune.prepared import prepare
     from dfkd_tune.spec import parse_spec
-    from dfkd_tune.study import prepare
 
     return lambda name, **given: prepare(parse_spec(tree(name, **given), name))
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from dfkd_tune import Feature, Inputs
-from dfkd_tune.population import BLOCK, Member, Population
+from dfkd_tune.member import BLOCK, Member
+from dfkd_tune.population import Population
 from dfkd_tune.problem import Problem
 from dfkd_tune.recipe import PAPER, Recipe, from_tree
 from dfkd_tune.students import MLP

@@ -15,7 +15,8 @@ from dfkd_tune.activations import ACTIVATIONS
 from dfkd_tune.distillation import conclude, distill
 from dfkd_tune.errors import SpecError
 from dfkd_tune.losses import EPOCH
-from dfkd_tune.population import Member, fidelity
+from dfkd_tune.member import Member
+from dfkd_tune.population import fidelity
 from dfkd_tune.recipe import RANDOM, SECTIONS, Recipe, from_leaves, from_tree
 from dfkd_tune.strategy import Stacked, structure
 

@@ -8,7 +8,7 @@ from problems import FEATURES, make_problem, network, run
 from torch import nn
 
 from benchmarks.plain import NOISE, generator_network, plain_distillation
-from dfkd_tune.population import BLOCK, Member
+from dfkd_tune.member import BLOCK, Member
 from dfkd_tune.recipe import PRESETS
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.chain import quicken

@@ -8,7 +8,8 @@ from problems import FEATURES, KNOWN, Counting, finish, make_problem, network, r
 
 from dfkd_tune.activations import ACTIVATIONS
 from dfkd_tune.distillation import conclude, distill
-from dfkd_tune.population import RUNGS, Member, Population, fidelity
+from dfkd_tune.member import RUNGS, Member
+from dfkd_tune.population import Population, fidelity
 from dfkd_tune.recipe import RANDOM, SECTIONS
 
 MIXED = [

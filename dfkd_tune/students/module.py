@@ -51,7 +51,7 @@ class Module(ByAutograd):
         return [p.detach().to(dtype) for p in fresh.parameters()]
 
     def answer(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
-        network = _known(self.path, x.shape[-1])
+        network = _KNOWN[self.path, tuple(tuple(weight.shape[1:]) for weight in weights)]
         names = [name for name, _ in network.named_parameters()]
 
         def one(values: tuple[Tensor, ...], rows: Tensor) -> Tensor:
@@ -64,7 +64,8 @@ class Module(ByAutograd):
         self, weights: Sequence[Tensor], center: Tensor, scale: Tensor, shift: Tensor, spread: Tensor
     ) -> nn.Module:
         """One student as a float32 network between the user's raw units."""
-        network = make(self.path, len(center), len(shift)).float()
+        with torch.random.fork_rng(devices=[]):
+            network = make(self.path, len(center), len(shift)).float()
         with torch.no_grad():
             for parameter, weight in zip(network.parameters(), weights, strict=True):
                 parameter.copy_(weight)
@@ -78,17 +79,15 @@ class Module(ByAutograd):
 
 @cache
 def template(path: str, features: int, outputs: int) -> nn.Module:
-    """The network whose forward pass all members of a path share."""
-    network = make(path, features, outputs).eval()
-    _KNOWN[path, features] = network
+    """The network whose forward pass all members of a path share; its own weights are never used."""
+    with torch.random.fork_rng(devices=[]):
+        network = make(path, features, outputs).eval()
+    _KNOWN[path, tuple(tuple(p.shape) for p in network.parameters())] = network
     return network
 
 
-_KNOWN: dict[tuple[str, int], nn.Module] = {}
-
-
-def _known(path: str, features: int) -> nn.Module:
-    return _KNOWN[path, features]
+_KNOWN: dict[tuple, nn.Module] = {}
+"""The same networks by path and parameter shapes, which is what a pass over stacked weights has at hand."""
 
 
 def make(path: str, features: int, outputs: int) -> nn.Module:

@@ -76,6 +76,7 @@ def dtype_of(module: nn.Module) -> torch.dtype:
 
 
 def hash_bytes(data: bytes) -> str:
+    """SHA-256 of a file's bytes."""
     return hashlib.sha256(data).hexdigest()
 
 

@@ -1,0 +1,327 @@
+"""Members of one student structure in one batched pass, and what their generators draw for them.
+
+Weights are stacked ``(K, P)``, narrower students padded with zeros; members whose generators share a structure are drawn for
+together. Losses are summed over members and every member draws from its own stream, so that a result does not depend on
+companions and a NaN stays in its own row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+from torch import Tensor
+
+from .generators import Contest, Sampled
+from .losses import Mix
+from .member import BLOCK, Member, synthetic_rows
+from .optimizers import rate_at, update
+from .probes import measure
+from .problem import Problem
+from .strategy import Stacked, structure
+
+MEMORY = 0.99
+"""Of the running RMSE on prior rows that adaptive thresholds are measured in."""
+
+
+@dataclass
+class Group:
+    """Members ``part`` of a cohort whose generators share a structure, with their stacked hyper-parameters."""
+
+    part: slice
+    rows: int
+    kind: type
+    h: Stacked
+    state: dict[str, Tensor]
+    bounds: list[tuple[slice, type, Stacked]]
+    input_bounds: list[tuple[slice, type, Stacked]]
+
+
+class Cohort:
+    """Members of one student structure, stacked: weights, gradients and moments are ``(K, P)``."""
+
+    def __init__(self, problem: Problem, members: list[Member]):
+        self.problem = problem
+        self.members = sorted(members, key=_generator_order)
+        self.student = self.members[0].recipe.student
+        self.batch = self.members[0].recipe.batch
+        size = (problem.features, problem.outputs)
+        every = [member.recipe.student.shapes(*size) for member in self.members]
+        self.shapes = [tuple(map(max, zip(*shapes, strict=True))) for shapes in zip(*every, strict=True)]
+        self.flat, self.first, self.second = (
+            self._stack([getattr(member, name) for member in self.members]) for name in ("weights", "first", "second")
+        )
+        self.gradient = torch.empty_like(self.flat)
+        self.leaves = self._views(self.flat)
+        self.groups = self._groups()
+        weights = [getattr(member.recipe.loss, "weight", 0.0) for member in self.members]
+        self.sobolev = self.flat.new_tensor(weights)[:, None] if self.members[0].recipe.loss.slopes else None
+        self.adaptive = any(getattr(member.recipe.bound, "adaptive", False) for member in self.members)
+        betas = self.flat.new_tensor([member.recipe.optimizer.betas() for member in self.members])
+        decay = self.flat.new_tensor([member.recipe.optimizer.weight_decay for member in self.members])
+        self.fixed = {"keep1": 1 - betas[:, :1], "keep2": 1 - betas[:, 1:], "decay": decay[:, None]}
+        self.level = self.flat.new_tensor([member.level for member in self.members]).square()
+        self.watched: list[tuple[Group, Contest, Tensor, Tensor]] = []
+
+    def run(self, count: int) -> None:
+        """Advance every member by ``count`` student steps."""
+        while count:
+            ahead = min(count, *(BLOCK - member.clock % BLOCK for member in self.members))
+            rows = torch.stack([self._rows(member)[member.clock % BLOCK :][:ahead] for member in self.members], dim=1)
+            rows, mix, rate, root = rows.to(self.flat.device), *self._schedules(ahead)
+            for step in range(ahead):
+                self._step(rows[step], mix[step], rate[step], root[step], watch=count == step + 1)
+            count -= ahead
+
+    def draw(self, rows: int) -> Tensor:
+        """Synthetic rows ``(rows, D)`` of a single member as its generator makes them now; prior rows where it makes none."""
+        (member,), (group,) = self.members, self.groups or (None,)
+        index = torch.randint(len(self.problem.pool), (1, rows), generator=member.rng).to(self.flat.device)
+        z, values = self.problem.pool.rows(index)
+        if group is None:
+            return z[0]
+        if issubclass(group.kind, Sampled):
+            engine = member.engine
+            return member.recipe.generator.block(self.problem.inputs, 1, rows, engine)[0].to(z)
+        contest = self._contest(group, z, values, index)
+        drawn = group.kind.draw(group.h, group.state, contest)
+        member.teacher_rows += contest.asked[0]
+        return drawn.detach()[0]
+
+    def evaluate(self, due: list[Member]) -> None:
+        """Measure members on the pruning bank, extend their curves and keep the best weights of each."""
+        here = [(k, member) for k, member in enumerate(self.members) if any(member is other for other in due)]
+        if not here:
+            return
+        found = measure(lambda z: self.student.answer(self.leaves, z), self.problem.banks["pruning"], len(self.members))
+        for k, member in here:
+            score = found[k].rmse
+            member.curve.append((member.clock, score))
+            if not math.isfinite(score):
+                member.failure = f"diverged: the RMSE is {score} at step {member.clock}"
+            elif member.best is None or found[k].nrmse < member.best[0]:
+                member.best = (found[k].nrmse, self._member_values(self.flat, k))
+
+        for group, contest, drawn, gap in self.watched:
+            self._describe(group, contest, drawn, gap)
+
+    def _describe(self, group: Group, contest: Contest, drawn: Tensor, gap: Tensor) -> None:
+        """What the generator reached in the last batch: quantiles of ``|gap|`` and how often the bounds held it."""
+        of_gap, of_input = contest.active(drawn, gap)
+        quantiles = torch.quantile(gap.abs().flatten(1), gap.new_tensor([0.1, 0.5, 0.9]), dim=1)
+        for k, member in enumerate(self.members[group.part]):
+            low, middle, high = quantiles[:, k].tolist()
+            member.synthesis = {
+                "gap/q10": low,
+                "gap/q50": middle,
+                "gap/q90": high,
+                "active/bound": float(of_gap[k]),
+                "active/input_bound": float(of_input[k]),
+            }
+
+    def unstack(self) -> None:
+        """Write everything that evolves back to the members."""
+        for k, member in enumerate(self.members):
+            member.weights = self._member_values(self.flat, k)
+            member.first = self._member_values(self.first, k)
+            member.second = self._member_values(self.second, k)
+            member.level = float(self.level[k].sqrt())
+        for group in self.groups:
+            for k, member in enumerate(self.members[group.part]):
+                member.state = {name: value[k].clone() for name, value in group.state.items()}
+
+    def _step(self, index: Tensor, mix: Tensor, rate: Tensor, root: Tensor, watch: bool) -> None:
+        z, values = self.problem.pool.rows(index)
+        target = self._pool_slopes(index) if self.sobolev is not None else None
+        made = self._synthesize(z, values, index, target)
+        if target is None:
+            answers, tape = self.student.record(self.leaves, z)
+            slope = (answers - values).view(*mix.shape, -1) * (mix * (4.0 / answers[0].numel())).unsqueeze(-1)
+            slopes = self.student.weight_slopes(self.leaves, tape, slope.view(answers.shape))
+        else:
+            answers, slopes = self._match_slopes(z, values, target, mix)
+        if self.adaptive:  # the last half of a batch is prior rows, unless all rows are synthetic
+            late = (answers - values)[:, self.batch // 2 :].square().mean((1, 2))
+            self.level.lerp_(late, 1 - MEMORY)
+        if watch:
+            gaps = values - answers
+            self.watched = [(g, c, drawn, gaps[g.part, : g.rows]) for g, c, drawn in made if g.kind.seeks]
+        torch.cat([slope.flatten(1) for slope in slopes], dim=1, out=self.gradient)
+        update(self.flat, self.gradient, self.first, self.second, {"rate": rate, "root": root} | self.fixed)
+        for member in self.members:
+            member.clock += 1
+
+    def _match_slopes(self, z: Tensor, values: Tensor, target: Tensor, mix: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+        """Answers, and gradients in the weights of the Sobolev loss; ``target`` is ``(K, N, O, D)``."""
+        leaves = [leaf.detach().requires_grad_() for leaf in self.leaves]
+        with torch.enable_grad():
+            answers, found = self.student.answer_and_slopes(leaves, z)
+            rows = (answers - values).square().mean(-1) + self.sobolev * (found - target).square().sum(-1).mean(-1)
+            loss = (rows.view(*mix.shape, -1).mean(-1) * mix).sum()
+            return answers.detach(), torch.autograd.grad(loss, leaves)
+
+    def _pool_slopes(self, index: Tensor) -> Tensor:
+        flat = index.reshape(-1)
+        pool = self.problem.pool
+        if pool.slopes is not None:
+            return pool.slopes.index_select(0, flat).view(*index.shape, *pool.slopes.shape[1:])
+        for member in self.members:
+            member.teacher_rows += index.shape[1] * self.problem.label_rows
+        slopes = self.problem.labels(pool.z[flat])[1]
+        return slopes.view(*index.shape, *slopes.shape[1:])
+
+    def _synthesize(
+        self, z: Tensor, values: Tensor, index: Tensor, target: Tensor | None
+    ) -> list[tuple[Group, Contest, Tensor]]:
+        """Replace the synthetic rows of a batch, in place, by what the generators draw; the teacher labels them in one pass."""
+        made: list[tuple[Group, Contest, Tensor]] = []
+        for group in self.groups:
+            here, members = (group.part, slice(group.rows)), self.members[group.part]
+            if issubclass(group.kind, Sampled):
+                at = [member.clock % BLOCK for member in members]
+                z[here] = torch.stack([m.sampled[0][i] for m, i in zip(members, at, strict=True)])
+                values[here] = torch.stack([m.sampled[1][i] for m, i in zip(members, at, strict=True)])
+                if target is not None:
+                    target[here] = self.problem.labels(z[here].reshape(-1, z.shape[-1]))[1].view(target[here].shape)
+                    for member in members:
+                        member.teacher_rows += group.rows * self.problem.label_rows
+                continue
+            contest = self._contest(group, z[here], values[here], index[here])
+            drawn = group.kind.draw(group.h, group.state, contest)
+            if drawn is not contest.origin:
+                made.append((group, contest, drawn))
+                for member, asked in zip(members, contest.asked, strict=True):
+                    member.teacher_rows += group.rows * (1 if target is None else self.problem.label_rows) + asked
+        if made:
+            rows = [drawn.reshape(-1, z.shape[-1]) for _, _, drawn in made]
+            labels, slopes = self._label(torch.cat(rows), target is not None)
+            start = 0
+            for group, _, drawn in made:
+                here, stop = (group.part, slice(group.rows)), start + drawn.shape[0] * drawn.shape[1]
+                z[here], values[here] = drawn, labels[start:stop].view(*drawn.shape[:2], -1)
+                if target is not None:
+                    target[here] = slopes[start:stop].view(target[here].shape)
+                start = stop
+        return made
+
+    def _label(self, rows: Tensor, slopes: bool) -> tuple[Tensor, Tensor | None]:
+        return self.problem.labels(rows) if slopes else (self.problem.answer(rows), None)
+
+    def _contest(self, group: Group, origin: Tensor, values: Tensor, index: Tensor) -> Contest:
+        members, pool = self.members[group.part], self.problem.pool
+        slopes = None
+        if group.kind.travels and pool.slopes is not None:
+            slopes = pool.slopes.index_select(0, index.reshape(-1)).view(*index.shape, *pool.slopes.shape[1:])
+        return Contest(
+            origin=origin,
+            origin_values=values,
+            origin_slopes=slopes,
+            teacher=self.problem.record,
+            answer=self.problem.answer,
+            student=lambda x: self._record_student(group.part, x),
+            one_student=lambda k, z: self._answer_one(group.part.start + k, z),
+            prior=lambda rows, k: pool.z[torch.randint(len(pool), (rows,), generator=members[k].rng)],
+            bounds=group.bounds,
+            input_bounds=group.input_bounds,
+            level=self.level[group.part].sqrt()[:, None, None],
+            geometry=self.problem.geometry,
+            units=(self.problem.shift, self.problem.spread),
+            project=self.problem.inputs.project,
+            clocks=[member.clock for member in members],
+            rngs=[member.rng for member in members],
+        )
+
+    def _record_student(self, part: slice, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        weights = [leaf[part] for leaf in self.leaves]
+        answers, tape = self.student.record(weights, x)
+        return answers, lambda slope: self.student.input_slopes(weights, tape, slope)
+
+    def _answer_one(self, k: int, z: Tensor) -> Tensor:
+        return self.student.answer([leaf[k : k + 1] for leaf in self.leaves], z.unsqueeze(0)).squeeze(0)
+
+    def _groups(self) -> list[Group]:
+        groups: list[Group] = []
+        for (mix, _), part in _runs(self.members, _generator_key):
+            members = self.members[part]
+            generators = [member.recipe.generator for member in members]
+            if mix == Mix.PRIOR:
+                continue
+            names = members[0].state
+            groups.append(
+                Group(
+                    part=part,
+                    rows=synthetic_rows(members[0].recipe),
+                    kind=type(generators[0]),
+                    h=Stacked(generators, self.flat),
+                    state={name: torch.stack([member.state[name] for member in members]) for name in names},
+                    bounds=self._slices(members, lambda member: member.recipe.bound),
+                    input_bounds=self._slices(members, lambda member: member.recipe.input_bound),
+                )
+            )
+        return groups
+
+    def _slices(self, members: list[Member], choice: Callable[[Member], object]) -> list[tuple[slice, type, Stacked]]:
+        runs = _runs(members, lambda member: structure(choice(member)))
+        return [
+            (part, type(choice(members[part][0])), Stacked([choice(m) for m in members[part]], self.flat))
+            for _, part in runs
+        ]
+
+    def _rows(self, member: Member) -> Tensor:
+        if member.clock % BLOCK == 0:
+            member.draw_block(self.problem)
+        return member.block
+
+    def _schedules(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights of the two halves of a batch ``(count, K, 2)``; step size and root correction ``(count, K, 1)``."""
+        mix, rate, root = [], [], []
+        for step in range(count):
+            for member in self.members:
+                recipe, now, steps = member.recipe, member.clock + step, member.steps
+                alpha = 0.5 if Mix.of(recipe.alpha) != Mix.BOTH else recipe.alpha.at(now, steps)
+                first, second = recipe.optimizer.corrections(now)
+                mix.append((alpha, 1.0 - alpha))
+                rate.append(rate_at(recipe.optimizer, now, steps) / first)
+                root.append(1.0 / math.sqrt(second))
+        members = len(self.members)
+        tensors = (self.flat.new_tensor(values) for values in (mix, rate, root))
+        mix, rate, root = (tensor.view(count, members, -1) for tensor in tensors)
+        return mix, rate, root
+
+    def _stack(self, every: list[list[Tensor]]) -> Tensor:
+        sample = every[0][0]
+        flat = torch.zeros(len(every), sum(map(math.prod, self.shapes)), dtype=sample.dtype, device=sample.device)
+        for view, values in zip(self._views(flat), zip(*every, strict=True), strict=True):
+            for k, value in enumerate(values):
+                view[k][tuple(slice(n) for n in value.shape)] = value
+        return flat
+
+    def _views(self, flat: Tensor) -> list[Tensor]:
+        parts = flat.split([math.prod(shape) for shape in self.shapes], dim=1)
+        return [part.view(len(flat), *shape) for part, shape in zip(parts, self.shapes, strict=True)]
+
+    def _member_values(self, flat: Tensor, k: int) -> list[Tensor]:
+        shapes = self.members[k].recipe.student.shapes(self.problem.features, self.problem.outputs)
+        views = self._views(flat)
+        return [view[k][tuple(slice(n) for n in shape)].clone() for view, shape in zip(views, shapes, strict=True)]
+
+
+def _generator_key(member: Member) -> tuple:
+    return Mix.of(member.recipe.alpha), structure(member.recipe.generator)
+
+
+def _generator_order(member: Member) -> str:
+    return repr((_generator_key(member), structure(member.recipe.bound), structure(member.recipe.input_bound)))
+
+
+def _runs(members: list[Member], key: Callable[[Member], object]) -> list[tuple[object, slice]]:
+    """Runs of neighbors with one key, as slices."""
+    runs, start = [], 0
+    for value, group in groupby(members, key):
+        stop = start + len(list(group))
+        runs.append((value, slice(start, stop)))
+        start = stop
+    return runs
