@@ -30,7 +30,7 @@ from dfkd_tune.member import Member
 from dfkd_tune.places import home, sqlite_url
 from dfkd_tune.population import Population
 from dfkd_tune.problem import Problem
-from dfkd_tune.recipe import PRESETS
+from dfkd_tune.recipe import ADVERSARIAL, PAPER, RANDOM
 from dfkd_tune.seeds import derive, stream
 from dfkd_tune.students import STUDENTS
 from dfkd_tune.teachers import load_teacher, probe
@@ -40,6 +40,7 @@ STUDIES = Path(__file__).resolve().parent.parent / "studies"
 importable_from(STUDIES)
 train_digits = importlib.import_module("train_digits")
 EXPERIMENT = "digits-generators"
+METHODS = {"random": RANDOM, "adversarial": ADVERSARIAL, "direct": PAPER}
 COLUMNS, ROWS, ZOOM, GAP = 10, 5, 6, 6
 
 
@@ -97,10 +98,11 @@ def main() -> None:
     for column in ("method", "seed", "against the teacher", "against labels", "on the selection bank", "seconds"):
         sheet.add_column(column, justify="left" if column == "method" else "right")
     sheet.add_row("teacher", "", "", f"{rmse(answers, goal):.3f}", "", "")
-    for name, preset in PRESETS.items():
+    for name, preset in METHODS.items():
         recipe = replace(preset, student=STUDENTS["module"](path="digits_student:cnn"), steps=args.steps)
         population, start = Population(problem), time.process_time()
-        watched.rows = inputs.draw(ROWS * COLUMNS, stream(0, "sheet")) * inputs.scale + inputs.center
+        # Random sampling asks nothing along the way: its images are prior rows.
+        watched.rows = prior = inputs.draw(ROWS * COLUMNS, stream(0, "sheet")) * inputs.scale + inputs.center
         for seed in args.seeds:
             population.admit(Member(seed, recipe, derive(seed, name)))
             if tracker:
@@ -109,11 +111,7 @@ def main() -> None:
         while any(not member.finished for member in population.members):
             population.advance()
         seconds = (time.process_time() - start) / len(args.seeds)
-        made = (
-            watched.rows.chunk(len(args.seeds))
-            if len(watched.rows) > ROWS * COLUMNS
-            else [watched.rows] * len(args.seeds)
-        )
+        made = [prior] * len(args.seeds) if watched.rows is prior else watched.rows.chunk(len(args.seeds))
         for member, images in zip(population.members, made, strict=True):
             with torch.no_grad():
                 out = problem.module(recipe.student, member.result())(x)[:, 0]

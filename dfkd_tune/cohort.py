@@ -189,7 +189,8 @@ class Cohort:
                     for member in members:
                         member.teacher_rows += group.rows * self.problem.label_rows
                 continue
-            contest = self._contest(group, z[here], values[here], index[here])
+            # copies: what is drawn replaces the rows it started from
+            contest = self._contest(group, z[here].clone(), values[here].clone(), index[here])
             drawn = group.kind.draw(group.h, group.state, contest)
             if drawn is not contest.origin:
                 made.append((group, contest, drawn))

@@ -81,9 +81,13 @@ def fetch(uri: str, run_id: str) -> Iterator[Path]:
     Raises:
         NotFound: when the run has none.
     """
+    import mlflow
+
     with tempfile.TemporaryDirectory() as folder, _quiet():
         try:
-            yield Path(client(uri).download_artifacts(run_id, "student", folder))
+            # By run and path, MLflow would look for a model of that name too, in its global store.
+            stored = f"{client(uri).get_run(run_id).info.artifact_uri}/student"
+            yield Path(mlflow.artifacts.download_artifacts(stored, dst_path=folder, tracking_uri=absolute(uri)))
         except Exception as error:
             if type(error).__module__.startswith("mlflow") or isinstance(error, OSError):
                 raise NotFound(f"run {run_id}", f"holds no student: {str(error).splitlines()[0]}") from None

@@ -147,7 +147,7 @@ class _Session:
             self.parent = self.tracker.open_study(self.prepared.params(len(self.problem.pool)), self.prepared.tags())
         self.population = Population(self.problem)
         self.progress = Progress(self.total, baseline=self.study.user_attrs.get("baseline"))
-        self.begun, self.finished_before, self.steps_done = time.perf_counter(), len(self._finished()), 0
+        self.begun, self.finished_before = time.perf_counter(), len(self._finished())
         with Heartbeat(self.storage) as self.heartbeat, _without_experimental_warnings():
             try:
                 self._fly()
@@ -202,8 +202,11 @@ class _Session:
             if flight.trial is not None:
                 flight.trial.report(math.nan if flight.member.failure else smoothed(flight.member.curve), flight.rungs)
         for flight in due:
+            if self.should_stop():  # who has not landed goes back to its slot
+                return
             if flight.member.finished:
                 self._land(flight)
+                self._show()
             elif flight.trial is not None and flight.trial.should_prune():
                 self._land(flight, pruned=f"among the worst quarter at step {flight.member.clock}")
 
@@ -237,7 +240,6 @@ class _Session:
         self.tracker.flush()
         if flight.trial is not None:
             self.study.tell(flight.trial, objective, state, skip_if_finished=True)
-            self.steps_done += member.clock
         else:
             self.progress.baseline = objective if objective is not None else math.nan
             self.study.set_user_attr("baseline", self.progress.baseline)
@@ -326,21 +328,14 @@ class _Session:
         self.progress.best = min(((t.value, t.number) for t in trials if t.state == TrialState.COMPLETE), default=None)
 
     def _show(self) -> None:
+        """Tell how far this session is; a trial in flight counts by its share of the budget, finish included."""
         self._count()
-        steps = self.prepared.space.preset.steps
-        finished = self.progress.done + self.progress.pruned + self.progress.failed
-        landed = finished - self.finished_before
-        flying = sum(flight.member.clock for flight in self.flights.values() if flight.trial is not None)
-        done = self.steps_done + flying
-        mean = self.steps_done / landed if landed else steps
-        expected = (
-            done
-            + sum(max(mean - f.member.clock, 0) for f in self.flights.values())
-            + mean * (self.total - finished - len(self.flights))
-        )
-        self.progress.share = min(1.0, done / expected) if expected > 0 else 1.0
-        self.progress.seconds = time.perf_counter() - self.begun
-        self.on_progress(self.progress)
+        p = self.progress
+        landed = p.done + p.pruned + p.failed - self.finished_before
+        flying = sum(f.member.clock / f.member.recipe.steps for f in self.flights.values() if f.trial is not None)
+        p.share = (landed + flying) / max(1, self.total - self.finished_before)
+        p.seconds = time.perf_counter() - self.begun
+        self.on_progress(p)
 
 
 def load_study(storage_url: str, name: str) -> optuna.Study:

@@ -243,7 +243,8 @@ def serving(command: list[str], url: str, cwd: Path, patience: float = 120.0) ->
     log = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
     # Like an activated environment: MLflow looks for uvicorn on the path.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = os.environ | {"PATH": path, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    lean = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_WORKERS": "1"}
+    environment = os.environ | lean | {"PATH": path}
     process = subprocess.Popen(
         command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, cwd=cwd, env=environment
     )
@@ -271,7 +272,7 @@ def serving(command: list[str], url: str, cwd: Path, patience: float = 120.0) ->
 def mlflow_server(tmp_path_factory) -> Iterator[str]:
     """The address of a real MLflow server with a store of its own."""
     folder, port = tmp_path_factory.mktemp("server"), free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
     command += [
         "--backend-store-uri",
         f"sqlite:///{folder}/mlflow.db",

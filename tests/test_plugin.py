@@ -5,7 +5,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from conftest import runs_of
+from conftest import SEARCH, runs_of
 from optuna.trial import TrialState
 
 ROOT = Path(__file__).parent.parent
@@ -25,29 +25,31 @@ class Broken(optuna.pruners.BasePruner):
         raise ZeroDivisionError
 
 
-@pytest.fixture(scope="module")
-def objective(small_teacher, store):
+@pytest.fixture
+def distillation(small_teacher):
+    """Makes tiny objectives."""
     from dfkd_tune import Distillation, load_teacher
 
     teacher = load_teacher(small_teacher["path"], Path(small_teacher["architecture"]))
-    return Distillation(teacher, steps=40, batch=20, tracking_uri=store.tracking, experiment="plugin")
+    tiny = {"preset": "paper", "search": SEARCH, "steps": 40, "batch": 20}
+    return lambda **given: Distillation(teacher, **tiny | given)
 
 
 def test_the_example_of_the_readme_runs(tmp_path, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     (block,) = (block for block in blocks if "Distillation" in block)
     assert len([line for line in block.splitlines() if line.strip()]) < 15
-    small, changes = re.subn(r"\b(steps|n_trials)=\d+", lambda m: f"{m[1]}={dict(steps=40, n_trials=3)[m[1]]}", block)
+    small, changes = re.subn(r"\b(steps|n_trials)=\d+", lambda m: f"{m[1]}={dict(steps=40, n_trials=2)[m[1]]}", block)
     assert changes == 2
     (tmp_path / "studies").symlink_to(ROOT / "studies")
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(compile(small, "README.md", "exec"), names)
     study = names["study"]
-    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 3
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 2
     experiment = re.search(r'experiment="(.*?)"', block)[1]
     recorded = runs_of(f"sqlite:///{tmp_path}/mlruns/mlflow.db", experiment)
-    assert [run.info.run_name for run in recorded] == ["trial-0000", "trial-0001", "trial-0002"]
+    assert [run.info.run_name for run in recorded] == ["trial-0000", "trial-0001"]
     for run, trial in zip(recorded, study.trials, strict=True):
         assert run.info.status == "FINISHED"
         assert run.data.metrics["rmse"] == pytest.approx(trial.value)
@@ -57,7 +59,8 @@ def test_the_example_of_the_readme_runs(tmp_path, monkeypatch):
         assert (folder / "student" / "student.safetensors").exists()
 
 
-def test_trials_are_runs(objective, store):
+def test_trials_are_runs(distillation, store):
+    objective = distillation(tracking_uri=store.tracking, experiment="plugin")
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     study.optimize(objective, n_trials=2)
     recorded = store.runs("plugin", "trial")
@@ -71,11 +74,8 @@ def test_trials_are_runs(objective, store):
         assert run.data.params["generator.kind"] == trial.params["generator.kind"]
 
 
-def test_the_pruner_of_the_user_decides(small_teacher, store):
-    from dfkd_tune import Distillation, load_teacher
-
-    teacher = load_teacher(small_teacher["path"], Path(small_teacher["architecture"]))
-    objective = Distillation(teacher, steps=40, batch=20, tracking_uri=store.tracking, experiment="pruning")
+def test_the_pruner_of_the_user_decides(distillation, store):
+    objective = distillation(tracking_uri=store.tracking, experiment="pruning")
     study = optuna.create_study(pruner=Always())
     study.optimize(objective, n_trials=2)
     assert [trial.state for trial in study.trials] == [TrialState.PRUNED] * 2
@@ -86,11 +86,8 @@ def test_the_pruner_of_the_user_decides(small_teacher, store):
         assert run.data.tags["dfkd.reason"] == "pruned at step 2"
 
 
-def test_a_crash_leaves_no_run_open(small_teacher, store):
-    from dfkd_tune import Distillation, load_teacher
-
-    teacher = load_teacher(small_teacher["path"], Path(small_teacher["architecture"]))
-    objective = Distillation(teacher, steps=40, batch=20, tracking_uri=store.tracking, experiment="crashing")
+def test_a_crash_leaves_no_run_open(distillation, store):
+    objective = distillation(tracking_uri=store.tracking, experiment="crashing")
     study = optuna.create_study(pruner=Broken())
     with pytest.raises(ZeroDivisionError):
         study.optimize(objective, n_trials=1)
@@ -99,24 +96,18 @@ def test_a_crash_leaves_no_run_open(small_teacher, store):
     assert run.data.tags["dfkd.state"] == "FAIL"
 
 
-def test_without_mlflow_nothing_is_recorded(small_teacher, tmp_path, monkeypatch):
-    from dfkd_tune import Distillation, load_teacher
-
+def test_without_mlflow_nothing_is_recorded(distillation, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    teacher = load_teacher(small_teacher["path"], Path(small_teacher["architecture"]))
     study = optuna.create_study()
-    study.optimize(Distillation(teacher, steps=40, batch=20, search={"optimizer.lr": [0.01]}), n_trials=1)
+    study.optimize(distillation(search={"optimizer.lr": [0.01]}), n_trials=1)
     assert study.best_params == {"optimizer.lr": 0.01}
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_seed_decides(small_teacher):
-    from dfkd_tune import Distillation, load_teacher
-
-    teacher = load_teacher(small_teacher["path"], Path(small_teacher["architecture"]))
+def test_the_seed_decides(distillation):
     values = []
     for seed in (0, 0, 1):
-        objective = Distillation(teacher, steps=40, batch=20, search={}, seed=seed)
+        objective = distillation(search={}, seed=seed)
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
         study.optimize(objective, n_trials=1)
         values.append(study.best_value)

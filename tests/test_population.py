@@ -219,3 +219,19 @@ def test_linear_teacher_is_recovered(activation, generator):
     (member,) = run(problem, member)
     after = fidelity(one, member.result(), problem.banks["selection"]).nrmse
     assert after < before / 10
+
+
+def test_what_the_bounds_held_is_told():
+    """Clipped at every step, most rows end on the edge of a small box around their start; within a huge one, none does."""
+    problem = make_problem()
+    held = {}
+    for radius in (0.05, 50.0):
+        sections = {
+            "input_bound": {"kind": "linf", "radius": radius},
+            "bound": {"kind": "clip", "threshold": radius / 25},
+        }
+        (member,) = run(problem, Member("solo", recipe(**sections), 1))
+        held[radius] = member.synthesis
+    assert held[0.05]["active/input_bound"] > 0.9 and held[50.0]["active/input_bound"] == 0.0
+    assert held[0.05]["active/bound"] > held[50.0]["active/bound"] == 0.0
+    assert 0 < held[50.0]["gap/q10"] <= held[50.0]["gap/q50"] <= held[50.0]["gap/q90"]

@@ -109,7 +109,7 @@ def test_the_same_seed_gives_the_same_trials(tmp_path, store, tiny):
     for place, seed in (("a", 3), ("b", 3), ("c", 4)):
         (tmp_path / place).mkdir()
         url = f"sqlite:///{tmp_path}/{place}/optuna.db"
-        run_study(tiny(f"twin-{place}", seed=seed, trials=5), url, store.tracking)
+        run_study(tiny(f"twin-{place}", seed=seed, trials=4), url, store.tracking)
         made.append(facts(load_study(url, f"twin-{place}").get_trials(deepcopy=False)))
     assert made[0] == made[1]
     assert [trial[2] for trial in made[0]] != [trial[2] for trial in made[2]]
@@ -213,7 +213,7 @@ def under_way(tmp_path, store, tree, start):
     """Starts ``dfkd-tune study`` on a study of trials that take a while; returns it once some have finished."""
 
     def begin(name: str) -> tuple[Process, Store, dict]:
-        given = {"trials": 7, "budget": {"steps": 1500, "pool": 2000}, "search": {"optimizer.lr": [0.001, 0.01, 0.02]}}
+        given = {"trials": 7, "budget": {"steps": 800, "pool": 2000}, "search": {"optimizer.lr": [0.001, 0.01, 0.02]}}
         (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree(name, **given)))
         place = PlacedStore(tmp_path, store.tracking)
         (tmp_path / "mlruns").mkdir()
@@ -327,7 +327,7 @@ def claim_all(url: str, folder: Path) -> None:
     (folder / f"ready-{os.getpid()}").touch()
     while not (folder / "go").exists():
         time.sleep(0.001)
-    while (trial := storages.claim(study, study._storage, 40)) is not None:
+    while (trial := storages.claim(study, study._storage, 30)) is not None:
         print(trial.number, flush=True)
 
 
@@ -342,7 +342,7 @@ def slots(url: str, total: int):
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_processes_claim_each_slot_once(tmp_path, request, start, kind):
     url = f"sqlite:///{tmp_path}/optuna.db" if kind == "sqlite" else request.getfixturevalue("postgresql")
-    study, storage = slots(url, 40)
+    study, storage = slots(url, 30)
     workers = [start(claim_all, url, tmp_path) for _ in range(4)]
     while len(list(tmp_path.glob("ready-*"))) < 4:
         assert all(worker.alive() for worker in workers), [worker.said for worker in workers]
@@ -350,7 +350,7 @@ def test_processes_claim_each_slot_once(tmp_path, request, start, kind):
     (tmp_path / "go").touch()
     assert [worker.wait() for worker in workers] == [0] * 4
     claimed = [int(number) for worker in workers for number in worker.said.split()]
-    assert sorted(claimed) == list(range(40))
+    assert sorted(claimed) == list(range(30))
     assert {trial.state for trial in study.get_trials(deepcopy=False)} == {TrialState.RUNNING}
     storage.engine.dispose()
 

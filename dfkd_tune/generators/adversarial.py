@@ -49,7 +49,11 @@ class Adversarial:
     @staticmethod
     def draw(h: Stacked, state: dict[str, Tensor], contest: Contest) -> Tensor:
         rows = contest.origin.shape[1]
+
+        def slope(x: Tensor) -> Tensor:
+            uphill = contest.inward(x, contest.objective_slope(contest.project(x), h.gamma))
+            return (2.0 * h.beta * x - uphill) / rows
+
         for due in contest.due(h.every, h.turns):
-            z = contest.noise(rows, h.noise, due)
-            Network.train(h, state, z, due, lambda x: (2.0 * h.beta * x - contest.objective_slope(x, h.gamma)) / rows)
+            Network.train(h, state, contest.noise(rows, h.noise, due), due, slope)
         return contest.project(Network.answer(state, contest.noise(rows, h.noise)))

@@ -105,6 +105,14 @@ class Contest:
         parts = [kind.contain(h, x[part], self.origin[part], self.geometry) for part, kind, h in self.input_bounds]
         return self.project(parts[0] if len(parts) == 1 else torch.cat(parts))
 
+    def inward(self, x: Tensor, uphill: Tensor) -> Tensor:
+        """``uphill``, a direction at ``x``, without what leads further out of the declared ranges where ``x`` has left them.
+
+        A network whose answers are projected would otherwise run away from every row that it can make.
+        """
+        low, high = self.geometry.low, self.geometry.high
+        return uphill.masked_fill(((x >= high) & (uphill > 0)) | ((x <= low) & (uphill < 0)), 0.0)
+
     def noise(self, rows: int, width: int, members: Sequence[int] | None = None) -> Tensor:
         """Standard normal ``(k, rows, width)``, from the stream of each of ``members``; zero for the others."""
         like = self.origin

@@ -54,8 +54,8 @@ class Impressions:
 def _slope(h: Stacked, contest: Contest, x: Tensor, y: Tensor) -> Tensor:
     """Gradient in the network's output of the loss, a mean over rows, ``(k, G, D)``."""
     rows = x.shape[1]
-    values, pull = contest.values(x)
-    fit = pull(2.0 * (values - y) / (rows * values.shape[-1]))
+    values, pull = contest.values(contest.project(x))
+    fit = -contest.inward(x, pull(2.0 * (y - values) / (rows * values.shape[-1])))
     mean = x.mean(1, keepdim=True)
     variance = x.var(1, keepdim=True, unbiased=False).clamp(min=1e-6)
     divergence = (mean + (1.0 - 1.0 / variance) * (x - mean)) / rows

@@ -1,0 +1,101 @@
+"""Seconds of a full trial on one thread: the plain loop, one member alone, K members, side by side.
+
+    python benchmarks/seconds.py --shared ../shared --steps 2000
+
+Each figure is the median over rounds, scaled to 20,000 student steps; preset ``paper``, student 50. The ratio is against
+the plain loop of the same round, since the machine's own speed drifts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import torch
+from plain import plain_distillation
+from tables import shared_teacher
+from torch import nn
+
+from dfkd_tune.inputs import Inputs
+from dfkd_tune.member import Member
+from dfkd_tune.population import Population
+from dfkd_tune.problem import Problem
+from dfkd_tune.recipe import PRESETS
+from dfkd_tune.teachers import probe
+
+FULL = 20_000
+PLAIN = {"random": "random", "adversarial": "adversarial", "paper": "direct"}
+
+
+def of_plain(problem: Problem, preset: str, steps: int) -> float:
+    """Seconds of the plain loop, scaled to a full trial."""
+    torch.manual_seed(0)
+    features = problem.features
+    student = nn.Sequential(nn.Linear(features, 50), nn.Tanh(), nn.Linear(50, problem.outputs))
+    options = {}
+    if preset == "adversarial":
+        options = {
+            "generator": nn.Sequential(nn.Linear(50, 500), nn.Tanh(), nn.Linear(500, features)),
+            "noise": lambda n: torch.randn(n, 50),
+        }
+    start = time.perf_counter()
+    plain_distillation(
+        problem.teacher.function, student, lambda n: torch.randn(n, features), PLAIN[preset], steps=steps, **options
+    )
+    return (time.perf_counter() - start) * FULL / steps
+
+
+def of_population(problem: Problem, preset: str, steps: int, members: int) -> float:
+    """Seconds a member of a population, scaled to a full trial."""
+    population = Population(problem)
+    for k in range(members):
+        population.admit(Member(k, replace(PRESETS[preset], steps=steps), k))
+    start = time.perf_counter()
+    while any(not member.finished for member in population.members):
+        population.advance()
+    return (time.perf_counter() - start) / members * FULL / steps
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--dataset", default="cpusmall")
+    parser.add_argument("--steps", type=int, default=2_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--members", type=int, nargs="+", default=[1, 4, 8, 16])
+    parser.add_argument("--presets", nargs="+", default=list(PLAIN))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        teacher = shared_teacher(args.dataset, args.shared, Path(folder))
+    inputs = Inputs.unknown(teacher.chain.layers[0][0].shape[1])
+    problem = Problem(teacher, inputs, probe(teacher, inputs))
+    found = []
+    for preset in args.presets:
+        rounds: dict[str, list[float]] = {}
+        for _ in range(args.rounds):
+            rounds.setdefault("plain", []).append(of_plain(problem, preset, args.steps))
+            for members in args.members:
+                rounds.setdefault(f"K = {members}", []).append(of_population(problem, preset, args.steps, members))
+        for name, seconds in rounds.items():
+            ratios = [plain / own for plain, own in zip(rounds["plain"], seconds, strict=True)]
+            found.append({"preset": preset, "loop": name, "seconds": median(seconds), "faster": median(ratios)})
+            print(
+                f"{preset:<12} {name:<7} {median(seconds):7.2f} s a full trial, {median(ratios):5.2f} times as fast as plain",
+                flush=True,
+            )
+    if args.json:
+        args.json.write_text(
+            json.dumps({"arguments": {k: str(v) for k, v in vars(args).items()}, "rows": found}, indent=1)
+        )
+
+
+if __name__ == "__main__":
+    main()
