@@ -110,7 +110,7 @@ class Track:
 
     def __init__(self, uri: str | None, protocol: str):
         self.dataset = ""
-        self._tracker = Tracker(uri, f"paper-{protocol}") if uri else None
+        self._tracker = Tracker(uri, f"paper-table-{protocol}") if uri else None
         if self._tracker:
             self._tracker.open_study({"protocol": protocol}, {})
 

@@ -31,7 +31,7 @@ DEFAULT: dict[str, Any] = {
     "input_bound.kind": ["steps", "linf"],
     "input_bound.radius": {"low": 0.03, "high": 1.7, "log": True},
     "alpha.value": {"low": 0.1, "high": 0.9},
-    "loss.weight": {"low": 0.1, "high": 3.0, "log": True},
+    "loss.weight": {"low": 0.5, "high": 3.0, "log": True},
     "student.width": {"low": 8, "high": 64},
     "optimizer.lr": {"low": 3e-4, "high": 1e-2, "log": True},
     "finish.synthetic": {"low": 0.0, "high": 0.5},

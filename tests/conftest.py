@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -60,6 +61,15 @@ class Store:
     @property
     def tracking(self) -> str:
         return f"sqlite:///{self.home}/mlruns/mlflow.db"
+
+    def hand_out(self, folder: Path) -> None:
+        """Give another directory an MLflow store without the seconds that a fresh one takes."""
+        (folder / "mlruns").mkdir()
+        with (
+            contextlib.closing(sqlite3.connect(self.home / "mlruns" / "mlflow.db")) as made,
+            contextlib.closing(sqlite3.connect(folder / "mlruns" / "mlflow.db")) as copy,
+        ):
+            made.backup(copy)
 
     @property
     def options(self) -> list[str]:
@@ -268,19 +278,30 @@ def serving(command: list[str], url: str, cwd: Path, patience: float = 120.0) ->
         log.close()
 
 
+@dataclass(frozen=True)
+class Server:
+    """A real MLflow server and its process."""
+
+    url: str
+    process: subprocess.Popen
+
+
 @pytest.fixture(scope="session")
-def mlflow_server(tmp_path_factory) -> Iterator[str]:
-    """The address of a real MLflow server with a store of its own."""
-    folder, port = tmp_path_factory.mktemp("server"), free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += [
-        "--backend-store-uri",
-        f"sqlite:///{folder}/mlflow.db",
-        "--artifacts-destination",
-        f"{folder}/artifacts",
-    ]
-    with serving(command, f"http://127.0.0.1:{port}/health", folder):
-        yield f"http://127.0.0.1:{port}"
+def mlflow_server(store, finished, tmp_path_factory) -> Iterator[Server]:
+    """The MLflow server that ``dfkd-tune ui`` starts on the shared store."""
+    port = free_port()
+    command = [sys.executable, "-m", "dfkd_tune", "ui", "--port", str(port), "--tracking-uri", store.tracking]
+    with serving(command, f"http://127.0.0.1:{port}/health", tmp_path_factory.mktemp("server")) as process:
+        yield Server(f"http://127.0.0.1:{port}", process)
+
+
+@pytest.fixture(scope="session")
+def served(mlflow_server, tmp_path_factory, tiny):
+    """A finished study of six trials, called ``served``, recorded through a server."""
+    from dfkd_tune.study import run_study
+
+    folder = tmp_path_factory.mktemp("optuna")
+    return run_study(tiny("served", trials=6, population=3), f"sqlite:///{folder}/optuna.db", mlflow_server.url)
 
 
 @pytest.fixture

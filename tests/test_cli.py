@@ -17,7 +17,7 @@ import psutil
 import pytest
 import torch
 import yaml
-from conftest import command_line, free_port, serving
+from conftest import command_line, free_port
 from optuna.trial import TrialState
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -184,30 +184,28 @@ def test_a_study_ends_with_its_table_and_the_next_commands(dfkd, tmp_path, store
     assert_refused(dfkd(*argv, "--seed", "8"), "study 'pump'", "seed: 7 -> 8", "--name")
 
 
-def test_a_study_without_urls_lives_in_mlruns(dfkd, tmp_path, small_teacher, monkeypatch):
+def test_a_study_without_urls_lives_in_mlruns(dfkd, tmp_path, store, small_teacher, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    tree = {"teacher": {k: os.path.relpath(v, tmp_path) for k, v in small_teacher.items()}, "search": {}}
-    tree |= {"study": {"trials": 1}, "budget": {"steps": 40, "batch": 20, "pool": 500, "bank": 200}}
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / "pump.yaml").write_text(yaml.safe_dump(tree))
+    store.hand_out(tmp_path)
     (tmp_path / "teacher").symlink_to(Path(small_teacher["path"]).parent)
+    (tmp_path / "sub").mkdir()
     # Paths in a study file are relative to it.
-    tree["teacher"] = {"path": "../teacher/teacher.safetensors", "architecture": "../teacher/teacher.yaml"}
-    (tmp_path / "sub" / "pump.yaml").write_text(yaml.safe_dump(tree))
-    ended = dfkd("study", "sub/pump.yaml")
+    teacher = {"path": "../teacher/teacher.safetensors", "architecture": "../teacher/teacher.yaml"}
+    (tmp_path / "sub" / "lone.yaml").write_text(yaml.safe_dump(GOOD | {"teacher": teacher, "search": {}}))
+    ended = dfkd("study", "sub/lone.yaml")
     assert ended.status == 0, ended.err
     assert {path.name for path in tmp_path.iterdir()} == {"sub", "teacher", "mlruns"}
     kept = {path.name for path in (tmp_path / "mlruns").iterdir() if not path.name.endswith((".lock", "-wal", "-shm"))}
     assert kept == {"mlflow.db", "optuna.db", "artifacts"}
-    assert "dfkd-tune register pump --model pump" in ended.out
+    assert "dfkd-tune register lone --model lone" in ended.out
 
-    shown = dfkd("show", "pump")
+    shown = dfkd("show", "lone")
     assert shown.status == 0
     assert "1 complete" in shown.out
-    registered = dfkd("register", "pump", "--model", "pump-model")
+    registered = dfkd("register", "lone", "--model", "lone-model")
     assert registered.status == 0, registered.err
-    assert registered.out.startswith("registered models:/pump-model@champion, version 1: trial 0")
-    assert "version 2" in dfkd("register", "pump", "--model", "pump-model", "--alias", "candidate").out
+    assert registered.out.startswith("registered models:/lone-model@champion, version 1: trial 0")
+    assert "version 2" in dfkd("register", "lone", "--model", "lone-model", "--alias", "candidate").out
     assert {path.name for path in tmp_path.iterdir()} == {"sub", "teacher", "mlruns"}
 
 
@@ -375,22 +373,18 @@ def test_several_outputs(dfkd, tmp_path, store):
     assert torch.export.load(tmp_path / "student.pt2").module()(torch.zeros(7, 3)).shape == (7, 2)
 
 
-def test_ui_serves_the_runs(store, finished, tmp_path):
-    port = free_port()
-    command = [sys.executable, "-m", "dfkd_tune", "ui", "--port", str(port), *store.options[2:]]
-    with serving(command, f"http://127.0.0.1:{port}/health", tmp_path) as server:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as page:
-            assert b"MLflow" in page.read()
-        body = json.dumps({"max_results": 100}).encode()
-        asked = urllib.request.Request(
-            f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/search", body, {"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(asked, timeout=30) as answer:
-            names = [experiment["name"] for experiment in json.load(answer)["experiments"]]
-        assert "finished" in names
-        family = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
-        sockets = [socket for process in family for socket in process.net_connections() if socket.laddr.port == port]
-        assert {socket.laddr.ip for socket in sockets if socket.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
+def test_ui_serves_the_runs(mlflow_server):
+    with urllib.request.urlopen(mlflow_server.url, timeout=30) as page:
+        assert b"MLflow" in page.read()
+    body = json.dumps({"max_results": 100}).encode()
+    address = f"{mlflow_server.url}/api/2.0/mlflow/experiments/search"
+    with urllib.request.urlopen(
+        urllib.request.Request(address, body, {"Content-Type": "application/json"}), timeout=30
+    ) as answer:
+        assert "finished" in [experiment["name"] for experiment in json.load(answer)["experiments"]]
+    main = psutil.Process(mlflow_server.process.pid)
+    sockets = [each for process in (main, *main.children(recursive=True)) for each in process.net_connections()]
+    assert {each.laddr.ip for each in sockets if each.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
 
 
 def test_a_busy_port_is_told(dfkd, store, finished):

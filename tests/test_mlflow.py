@@ -2,7 +2,6 @@
 
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 import urllib.request
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
+import optuna
 import pytest
 import torch
 import yaml
@@ -28,16 +28,9 @@ PARAMS = {"generator.kind", "bound.kind", "input_bound.kind", "alpha.kind", "stu
 METRICS = {"rmse", "nrmse", "parameters", "compression", "seconds"}
 
 
-@pytest.fixture(scope="session")
-def on_server(mlflow_server, tmp_path_factory, tiny):
-    """The finished study again, recorded on a real MLflow server."""
-    folder = tmp_path_factory.mktemp("optuna")
-    return run_study(tiny("finished", trials=6, population=3), f"sqlite:///{folder}/optuna.db", mlflow_server)
-
-
 @pytest.fixture(params=["sqlite", "server"])
 def done(request):
-    return request.getfixturevalue("finished" if request.param == "sqlite" else "on_server")
+    return request.getfixturevalue("finished" if request.param == "sqlite" else "served")
 
 
 @pytest.fixture
@@ -52,9 +45,9 @@ def student_of(tmp_path):
 
 
 def test_a_study_is_an_experiment_with_one_parent(done):
-    runs = runs_of(done.tracking_uri, "finished")
+    runs = runs_of(done.tracking_uri, done.name)
     (parent,) = (run for run in runs if run.data.tags["dfkd.kind"] == "study")
-    assert parent.info.run_name == "finished"
+    assert parent.info.run_name == done.name
     assert parent.info.status == "FINISHED"
     assert parent.data.metrics["best_rmse"] == pytest.approx(done.best[0])
     assert parent.data.metrics["best_trial"] == done.best[1]
@@ -69,14 +62,14 @@ def test_a_study_is_an_experiment_with_one_parent(done):
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
     kinds = [(run.info.run_name, run.data.tags["dfkd.kind"]) for run in children]
     assert kinds == [("baseline", "baseline"), *((f"trial-{n:04d}", "trial") for n in range(6))]
-    assert {run.data.tags["dfkd.study"] for run in runs} == {"finished"}
+    assert {run.data.tags["dfkd.study"] for run in runs} == {done.name}
     assert all(run.data.tags["mlflow.source.name"] for run in runs)
 
 
 def test_a_trial_is_a_run(done):
-    trials = load_study(done.storage_url, "finished").get_trials(deepcopy=False)
+    trials = load_study(done.storage_url, done.name).get_trials(deepcopy=False)
     client = MlflowClient(done.tracking_uri)
-    for run in runs_of(done.tracking_uri, "finished", "trial"):
+    for run in runs_of(done.tracking_uri, done.name, "trial"):
         trial = trials[int(run.data.params["trial"])]
         assert run.data.tags["dfkd.state"] == trial.state.name == "COMPLETE"
         assert run.info.status == "FINISHED"
@@ -97,10 +90,10 @@ def test_a_trial_is_a_run(done):
 
 
 def test_the_recorded_rmse_is_that_of_the_recorded_student(done, student_of, tiny):
-    problem = tiny("finished").problem(500)
+    problem = tiny(done.name).problem(500)
     bank = problem.banks["selection"]
     answers = bank.values * problem.spread + problem.shift
-    for run in runs_of(done.tracking_uri, "finished"):
+    for run in runs_of(done.tracking_uri, done.name):
         if "rmse" not in run.data.metrics or run.data.tags["dfkd.kind"] == "study":
             continue
         student, result = student_of(done.tracking_uri, run)
@@ -109,7 +102,7 @@ def test_the_recorded_rmse_is_that_of_the_recorded_student(done, student_of, tin
         assert run.data.metrics["rmse"] == pytest.approx(rmse, rel=1e-4)
         assert result["rmse"] == run.data.metrics["rmse"]
         assert result["parameters"] == sum(p.numel() for p in student.parameters()) == run.data.metrics["parameters"]
-        assert result["teacher_sha256"] == tiny("finished").teacher.sha256
+        assert result["teacher_sha256"] == tiny(done.name).teacher.sha256
 
 
 def test_artifacts_lie_inside_mlruns(finished, store):
@@ -135,8 +128,9 @@ def test_a_pruned_trial_is_killed_without_a_result(tmp_path, store, tiny):
 
 def test_fluent_state_belongs_to_the_user(store, finished, tmp_path, start, tiny):
     """In a process of its own, where MLflow was never told anything, and then where it was told a lot."""
-    with sqlite3.connect(tmp_path / "own.db") as own, sqlite3.connect(store.home / "mlruns" / "mlflow.db") as made:
-        made.backup(own)
+    store.hand_out(tmp_path)
+    (tmp_path / "mlruns" / "mlflow.db").rename(tmp_path / "own.db")
+    (tmp_path / "mlruns").rmdir()
     process = start(_beside_the_user, store.storage, store.tracking, tmp_path, tiny("beside", trials=1).spec)
     assert process.wait() == 0, process.said
 
@@ -149,15 +143,17 @@ def _beside_the_user(storage: str, uri: str, folder: Path, spec) -> None:
         return {key: value for key, value in os.environ.items() if key.startswith("MLFLOW_")}
 
     os.chdir(folder)
-    before = settings()
-    register(uri, "finished", "untouched")
-    assert mlflow.active_run() is None
-    assert utils._tracking_uri is None
-    assert fluent._active_experiment_id is None
-    assert settings() == before
-    assert not list(folder.glob("ml*"))
-
     own = f"sqlite:///{folder}/own.db"
+    for environment in ({}, {"MLFLOW_TRACKING_URI": own}):
+        os.environ.update(environment)
+        before = settings()
+        register(uri, "finished", "untouched")
+        assert mlflow.active_run() is None
+        assert utils._tracking_uri is None
+        assert fluent._active_experiment_id is None
+        assert settings() == before
+        assert not list(folder.glob("ml*"))
+
     mlflow.set_tracking_uri(own)
     experiment = mlflow.set_experiment("own").experiment_id
     before = settings()
@@ -190,12 +186,16 @@ def test_the_tracking_uri_given_beats_the_environment(tmp_path, monkeypatch):
 
 def test_the_command_line_honors_the_environment(tmp_path, store, tree, dfkd, monkeypatch, mlflow_server):
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("environment", trials=1, search={})))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+    (tmp_path / "other").mkdir()
+    store.hand_out(tmp_path / "other")
+    other = f"sqlite:///{tmp_path}/other/mlruns/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.url)
     assert dfkd("study", "study.yaml").status == 0
-    assert len(runs_of(mlflow_server, "environment", "trial")) == 1
-    assert dfkd("study", "study.yaml", "--storage", "sqlite:///other.db", *store.options[2:]).status == 0
-    assert len(store.runs("environment", "trial")) == 1
-    assert len(runs_of(mlflow_server, "environment", "trial")) == 1
+    (before,) = runs_of(mlflow_server.url, "environment", "trial")
+    assert dfkd("study", "study.yaml", "--storage", "sqlite:///other.db", "--tracking-uri", other).status == 0
+    assert len(runs_of(other, "environment", "trial")) == 1
+    (after,) = runs_of(mlflow_server.url, "environment", "trial")
+    assert after.info.run_id == before.info.run_id
     assert not (tmp_path / "mlruns" / "mlflow.db").exists()
 
 
@@ -217,6 +217,7 @@ def test_credentials_are_never_shown(address, tiny, store):
     assert "\n" not in str(error.value)
     for secret in ("s3cret", "s3c", "ret@"):
         assert secret not in str(error.value)
+    assert "secret" not in optuna.get_all_study_names(store.storage)  # told before anything is made
 
 
 def test_a_server_that_is_down_is_told_before_any_trial(tiny, tmp_path):
@@ -266,12 +267,12 @@ def test_files_that_are_no_store_are_told_in_one_line(tiny, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def champion(on_server):
+def champion(served):
     """The best student of the study on the server, registered there twice."""
-    first = register(on_server.tracking_uri, "finished", "pump")
+    first = register(served.tracking_uri, "served", "pump")
     assert first.version == 1
-    other = next(n for n in range(6) if n != on_server.best[1])
-    second = register(on_server.tracking_uri, "finished", "pump", trial=other, alias="challenger")
+    other = next(n for n in range(6) if n != served.best[1])
+    second = register(served.tracking_uri, "served", "pump", trial=other, alias="challenger")
     return first, second
 
 
@@ -279,34 +280,34 @@ def inputs() -> np.ndarray:
     return np.random.default_rng(1).standard_normal((7, 3)).astype(np.float32)
 
 
-def test_an_alias_points_to_the_registered_student(on_server, champion, student_of):
-    uri, (first, second) = on_server.tracking_uri, champion
-    assert (first.uri, first.trial) == ("models:/pump@champion", on_server.best[1])
+def test_an_alias_points_to_the_registered_student(served, champion, student_of):
+    uri, (first, second) = served.tracking_uri, champion
+    assert (first.uri, first.trial) == ("models:/pump@champion", served.best[1])
     assert (second.uri, second.version) == ("models:/pump@challenger", 2)
     client = MlflowClient(uri)
     version = client.get_model_version_by_alias("pump", "champion")
     assert int(version.version) == 1
-    assert version.tags["dfkd.study"] == "finished"
+    assert version.tags["dfkd.study"] == "served"
     assert version.tags["dfkd.trial"] == str(first.trial)
-    assert float(version.tags["dfkd.rmse"]) == pytest.approx(on_server.best[0])
+    assert float(version.tags["dfkd.rmse"]) == pytest.approx(served.best[0])
     run = client.get_run(version.run_id)
     assert run.info.status == "FINISHED"
     assert run.data.params["trial"] == str(first.trial)
     assert [output.model_id for output in run.outputs.model_outputs] == [version.source.removeprefix("models:/")]
 
-    register(uri, "finished", "pump", trial=second.trial)
+    register(uri, "served", "pump", trial=second.trial)
     assert int(client.get_model_version_by_alias("pump", "champion").version) == 3
     client.set_registered_model_alias("pump", "champion", "1")
 
 
 @pytest.fixture
-def pointed_at_server(on_server, monkeypatch):
+def pointed_at_server(served, monkeypatch):
     """A process whose MLflow is the server, by its environment."""
     from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", on_server.tracking_uri)
-    with _use_tracking_uri(on_server.tracking_uri):
-        yield on_server.tracking_uri
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", served.tracking_uri)
+    with _use_tracking_uri(served.tracking_uri):
+        yield served.tracking_uri
 
 
 def test_the_registered_model_answers_like_the_student(pointed_at_server, champion, student_of):

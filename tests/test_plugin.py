@@ -35,12 +35,13 @@ def distillation(small_teacher):
     return lambda **given: Distillation(teacher, **tiny | given)
 
 
-def test_the_example_of_the_readme_runs(tmp_path, monkeypatch):
+def test_the_example_of_the_readme_runs(tmp_path, monkeypatch, store, finished):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     (block,) = (block for block in blocks if "Distillation" in block)
     assert len([line for line in block.splitlines() if line.strip()]) < 15
     small, changes = re.subn(r"\b(steps|n_trials)=\d+", lambda m: f"{m[1]}={dict(steps=40, n_trials=2)[m[1]]}", block)
     assert changes == 2
+    store.hand_out(tmp_path)
     (tmp_path / "studies").symlink_to(ROOT / "studies")
     monkeypatch.chdir(tmp_path)
     names = {}

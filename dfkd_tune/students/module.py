@@ -44,6 +44,7 @@ class Module(ByAutograd):
 
     def start(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> list[Tensor]:
         """Weights as the function draws them, from the member's stream."""
+        template(self.path, features, outputs)  # what answers with these weights is known from here on
         seed = int(torch.randint(2**62, (1,), generator=rng))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
