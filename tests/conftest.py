@@ -27,6 +27,7 @@ for name, value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "OMP_NUM_THREADS": "1",
 }.items():
     os.environ[name] = value
@@ -271,6 +272,9 @@ def serving(command: list[str], url: str, cwd: Path, patience: float = 120.0) ->
                     pytest.fail(f"{command[:4]} does not answer at {url}: {said}")
                 time.sleep(0.2)
         yield process
+        ended = process.poll()
+        log.seek(0)
+        assert ended is None, f"ended by itself with {ended}: {log.read().decode(errors='replace')[-2000:]}"
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
