@@ -190,7 +190,7 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=7, help="thresholds from .02 to 2, log-spaced")
     parser.add_argument("--population", type=int, default=12)
     parser.add_argument("--radius", type=float, default=0.3, help="of linf")
-    parser.add_argument("--optimizer", choices=tuple(OPTIMIZERS), default="rmsprop")
+    parser.add_argument("--optimizer", choices=tuple(OPTIMIZERS), default="adam")
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--alpha", choices=tuple(ALPHAS), default="constant", help="constant is 0.5")
     parser.add_argument("--out", type=Path, default=Path("threshold.png"), help="figure: .png or .svg")
