@@ -64,6 +64,7 @@ class Problem:
         bank_rows: rows a bank.
         dtype: of the distillation.
         device: of the distillation.
+        normalize: by the teacher's mean and spread; otherwise the distillation works in its own units, as published.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Problem:
         bank_rows: int = BANK_ROWS,
         dtype: torch.dtype = torch.float32,
         device: str = "cpu",
+        normalize: bool = True,
     ):
         self.inputs, self.teacher, self.probe, self.seed = inputs, teacher, probe, seed
         self.dtype, self.device = dtype, torch.device(device)
@@ -87,8 +89,9 @@ class Problem:
         self.shift = torch.zeros(self.outputs, dtype=dtype, device=device)
         self.spread = torch.ones(self.outputs, dtype=dtype, device=device)
         raw = {name: self._bank(name, bank_rows) for name in ("pruning", "selection", "report")}
-        self.shift = raw["pruning"].values.double().mean(0).to(dtype)
-        self.spread = raw["pruning"].values.double().std(0).to(dtype)
+        if normalize:
+            self.shift = raw["pruning"].values.double().mean(0).to(dtype)
+            self.spread = raw["pruning"].values.double().std(0).to(dtype)
         self.banks = {n: Bank(b.z, (b.values - self.shift) / self.spread, self.spread) for n, b in raw.items()}
         self.pool = self._pool(pool_rows or affordable_rows(probe))
         self.geometry = self._geometry()

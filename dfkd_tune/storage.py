@@ -17,6 +17,7 @@ from typing import Any
 import optuna
 import psutil
 import sqlalchemy
+from alembic.util import CommandError
 from filelock import FileLock
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
@@ -53,6 +54,8 @@ def open_storage(url: str) -> RDBStorage:
         raise StorageError(
             shown, f"its database driver is missing ({error})", remedy="pip install 'dfkd-tune[postgresql]'"
         ) from None
+    except CommandError:
+        raise StorageError(shown, "is a database of another program", remedy="give Optuna its own") from None
     except (sqlalchemy.exc.SQLAlchemyError, RuntimeError, ValueError) as error:
         reason = without_credentials((str(error).splitlines() or ["unknown"])[0])
         raise StorageError(shown, f"cannot be opened: {reason}") from None

@@ -15,9 +15,9 @@ from optuna.trial import TrialState
 
 from . import tracking
 from .distillation import Outcome, conclude
-from .errors import Interrupted, NotFound, StudyMismatch
+from .errors import Interrupted, NotFound, StorageError, StudyMismatch
 from .member import Member
-from .places import existing
+from .places import absolute, existing, without_credentials
 from .population import Population, fidelity
 from .prepared import Prepared, difference
 from .problem import affordable_rows
@@ -133,6 +133,9 @@ class _Session:
     def run(self) -> StudyResult:
         spec = self.prepared.spec
         self.name, self.total = spec.name, spec.study.trials
+        if absolute(self.storage_url) == absolute(self.tracking_uri):
+            shown = without_credentials(self.storage_url)
+            raise StorageError(shown, "cannot be Optuna's and MLflow's database at once", remedy="give each its own")
         tracking.preflight(self.tracking_uri)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.storage = open_storage(self.storage_url)

@@ -110,7 +110,7 @@ def client(uri: str):
         reason = without_credentials(_line(error))
         raise TrackingError(without_credentials(uri), f"cannot be opened: {reason}") from None
     except Exception as error:
-        if type(error).__module__.startswith("sqlalchemy"):
+        if type(error).__module__.startswith(("sqlalchemy", "alembic")):
             reason = without_credentials(_line(error))
             raise TrackingError(without_credentials(uri), f"cannot be opened: {reason}") from None
         raise

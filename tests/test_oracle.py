@@ -8,8 +8,11 @@ from problems import FEATURES, make_problem, network, run
 from torch import nn
 
 from benchmarks.plain import NOISE, generator_network, plain_distillation
+from dfkd_tune.inputs import Inputs
 from dfkd_tune.member import BLOCK, Member
+from dfkd_tune.problem import Problem
 from dfkd_tune.recipe import PRESETS
+from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.chain import quicken
 
@@ -69,3 +72,15 @@ def test_preset_is_the_published_algorithm(preset, outputs, quick):
     for mine, theirs, before in zip(member.weights, expected, start, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-7, atol=1e-9)
         assert (mine - before).abs().max() > 1e-3  # it did learn
+
+
+def test_in_the_teachers_own_units():
+    """Without normalization a student learns raw answers, and regularizers weigh as they do in the published loop."""
+    teacher = Teacher("scaled", lambda x: 7.0 * network(1)(x) + 3.0, torch.float64, "sha")
+    inputs = Inputs.unknown(FEATURES)
+    raw = Problem(
+        teacher, inputs, probe(teacher, inputs), pool_rows=256, bank_rows=100, dtype=torch.float64, normalize=False
+    )
+    bank = raw.banks["selection"]
+    assert torch.equal(bank.values, teacher(bank.z)) and torch.equal(bank.spread, torch.ones(1, dtype=torch.float64))
+    assert torch.allclose(raw.pool.values, teacher(raw.pool.z))

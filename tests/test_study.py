@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from dfkd_tune import storage as storages
-from dfkd_tune.errors import Interrupted, StudyMismatch
+from dfkd_tune.errors import Interrupted, StorageError, StudyMismatch, TrackingError
 from dfkd_tune.study import Progress, load_study, run_study
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -277,6 +277,18 @@ def test_a_signal_stops_a_study_resumably(under_way, tiny, number):
     assert not [run for run in store.runs(number.name) if run.info.status == "RUNNING"]
     run_study(tiny(number.name, **given), store.storage, store.tracking)
     assert_settled(store, number.name, 6)
+
+
+def test_each_database_has_one_owner(tmp_path, store, tiny):
+    with pytest.raises(StorageError, match="at once"):
+        run_study(tiny("both"), f"sqlite:///{tmp_path}/one.db", f"sqlite:///{tmp_path}/one.db")
+    assert list(tmp_path.iterdir()) == []
+    store.hand_out(tmp_path)
+    slots(f"sqlite:///{tmp_path}/optuna.db", 1)
+    with pytest.raises(StorageError, match=r"mlflow\.db: "):
+        run_study(tiny("both"), f"sqlite:///{tmp_path}/mlruns/mlflow.db", store.tracking)
+    with pytest.raises(TrackingError, match=r"optuna\.db: cannot be opened"):
+        run_study(tiny("both"), f"sqlite:///{tmp_path}/other.db", f"sqlite:///{tmp_path}/optuna.db")
 
 
 def test_a_diverged_trial_is_an_outcome(store, tiny):
