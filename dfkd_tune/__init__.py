@@ -14,6 +14,7 @@ _HOMES = {
     "Teacher": "teachers",
     "distill": "distillation",
     "load_teacher": "teachers",
+    "prepare": "prepared",
     "read_features": "features_file",
     "read_spec": "spec",
     "register": "registry",
