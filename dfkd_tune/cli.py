@@ -87,6 +87,22 @@ def check(spec, trust_pickle) -> None:
 
 
 @cli.command()
+@click.argument("data", type=click.Path())
+@click.option("-o", "--out", required=True, type=click.Path(), help="Features file to write.")
+@click.option(
+    "--tier", type=click.Choice(["moments", "quantiles", "correlation"]), default="quantiles", show_default=True
+)
+@click.option("--target", "targets", multiple=True, help="Column to leave out; may be given several times.")
+@click.option("--at-least", type=click.IntRange(min=2), default=10, show_default=True, help="Rows behind every number.")
+@click.option("--format", "kind", type=click.Choice(["csv", "parquet"]), help="Of DATA; default by its name.")
+def describe(data, out, tier, targets, at_least, kind) -> None:
+    """Write what may be told of a table as a features file; runs where the data live, and no row leaves."""
+    from . import describe as describing
+
+    click.echo("\n".join(describing.describe_file(Path(data), Path(out), tier, targets, at_least, kind)))
+
+
+@cli.command()
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @STORAGE
@@ -229,18 +245,8 @@ def ui(port, tracking_uri) -> None:
             raise DfkdError(
                 f"port {port}", f"cannot be used: {error.strerror}", remedy="choose another with --port"
             ) from None
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "ui",
-        "--backend-store-uri",
-        uri,
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
+    where = ["--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "mlflow", "ui", *where]
     shown = places.without_credentials(" ".join(["mlflow", *command[3:]]))
     click.echo(f"http://127.0.0.1:{port}\n{shown}")
     sys.stdout.flush()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Annotated
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from .quantiles import Curve, curve
 from .strategy import strategy
 
 SQRT12 = math.sqrt(12.0)
@@ -25,6 +27,7 @@ class Feature:
         levels: the only values that occur.
         probabilities: of the levels; equal when left out.
         integer: only whole numbers occur.
+        quantiles: values by probability, two at least; equal neighbors are a value that occurs again and again.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -34,6 +37,7 @@ class Feature:
     levels: Annotated[list[float], Field(min_length=1)] | None = None
     probabilities: list[Annotated[float, Field(ge=0)]] | None = None
     integer: bool = False
+    quantiles: Annotated[dict[float, float], Field(min_length=2)] | None = None
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -54,13 +58,36 @@ class Feature:
                 raise ValueError("probabilities need as many levels")
             if abs(sum(self.probabilities) - 1.0) > 1e-3:
                 raise ValueError(f"probabilities must sum to 1, found {sum(self.probabilities):g}")
+        if self.quantiles is not None:
+            self._rising()
         if not math.isfinite(self.scale):
-            raise ValueError("range and levels must not span more than a number can hold")
+            raise ValueError("range, levels and quantiles must not span more than a number can hold")
         return self
 
     @property
     def known(self) -> bool:
-        return not (self.mean is None and self.range is None and self.levels is None)
+        return not (self.mean is None and self.range is None and self.levels is None and self.quantiles is None)
+
+    @property
+    def curve(self) -> Curve:
+        """The quantile function, in raw units, of a feature with declared quantiles."""
+        return curve(self.quantiles, self.range)
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """The least and the greatest value that may occur, in raw units; infinite where nothing bounds it.
+
+        Quantiles bound it too, even without a range: what lies beyond their curve has no probability, so an ascent that
+        went there would seek gaps that no row of the declared distribution can show.
+        """
+        if self.levels is not None:
+            return min(self.levels), max(self.levels)
+        if self.quantiles is not None:
+            low, high = self.curve.support
+            return (_whole(low, self.range), _whole(high, self.range)) if self.integer else (low, high)
+        if self.range is not None:
+            return (math.ceil(self.range[0]), math.floor(self.range[1])) if self.integer else tuple(self.range)
+        return -math.inf, math.inf
 
     @property
     def weights(self) -> list[float]:
@@ -71,6 +98,8 @@ class Feature:
     def center(self) -> float:
         if self.mean is not None:
             return self.mean
+        if self.quantiles is not None:
+            return self.curve.moments()[0]
         if self.range is not None:
             return sum(self.range) / 2
         if self.levels is not None:
@@ -81,6 +110,8 @@ class Feature:
     def scale(self) -> float:
         if self.std is not None:
             return self.std
+        if self.quantiles is not None:
+            return self.curve.moments()[1] or 1.0
         if self.range is not None:
             return (self.range[1] - self.range[0]) / SQRT12
         if self.levels is not None:
@@ -101,6 +132,8 @@ class Feature:
             weights = [p for _, p in sorted(zip(self.levels, self.weights, strict=True))]
             steps = torch.tensor(weights, dtype=torch.float64).cumsum(0)[:-1]
             return self.values.to(u)[torch.bucketize(u.contiguous(), steps.to(u))]
+        if self.quantiles is not None:
+            return ((self.curve.at(u) - self.center) / self.scale).to(u)
         if self.range is not None and self.mean is None and self.integer:  # rounding makes each as likely
             low, high = math.ceil(self.range[0]) - 0.5, math.floor(self.range[1]) + 0.5
             return (low + u * (high - low) - self.center) / self.scale
@@ -110,3 +143,24 @@ class Feature:
             low, high = (torch.special.ndtr(u.new_tensor((edge - self.center) / self.scale)) for edge in self.range)
             return torch.special.ndtri(low + u * (high - low))
         return torch.special.ndtri(u)
+
+    def _rising(self) -> None:
+        """Check the quantiles, which are given in rising order."""
+        if self.levels is not None:
+            raise ValueError("quantiles and levels exclude each other")
+        pairs = list(self.quantiles.items())
+        for p, value in pairs:
+            if not 0 < p < 1:
+                raise ValueError(f"quantiles need probabilities between 0 and 1, found {p:g}")
+            if self.range is not None and not self.range[0] <= value <= self.range[1]:
+                raise ValueError(f"quantile {p:g} lies outside range {self.range}: {value:g}")
+        for (p, value), (q, greater) in pairwise(pairs):
+            if not p < q:
+                raise ValueError(f"quantiles must be given by rising probabilities, found {q:g} after {p:g}")
+            if greater < value:
+                raise ValueError(f"quantiles must not fall, found {greater:g} at {q:g} after {value:g} at {p:g}")
+
+
+def _whole(edge: float, edges: list[float] | None) -> float:
+    """The whole number that an edge rounds to, within the range."""
+    return round(edge) if edges is None else min(max(round(edge), math.ceil(edges[0])), math.floor(edges[1]))

@@ -2,6 +2,12 @@
 
     features: [age, {name: load, mean: 3.1, std: 0.4}, {name: valve, levels: [0, 1]}, {name: count, range: [0, 9], integer: true}]
     simplex: [ala, arg]          # optional: features that are shares of a whole
+    rank_correlation:            # optional: Spearman's, lower triangle, one row a feature in their order
+      - [1]
+      - [0.31, 1]
+
+What is known of the shape of a feature goes in as quantiles, values by probability: ``{name: load, quantiles: {0.05: 1.1, 0.5: 3,
+0.95: 4.2}}``. ``dfkd-tune describe`` writes such a file where the data live.
 
 A grid of pixels takes the place of the list: ``grid: {height: 8, width: 8, range: [0, 16], mean: [...], std: [...]}``, one
 mean and standard deviation a pixel, row by row.
@@ -15,12 +21,13 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from . import yamls
+from .copula import triangle
 from .errors import FeaturesError, SpecError
 from .feature import Feature
 from .inputs import Inputs
 from .strategy import build, strategy
 
-KEYS = ("features", "grid", "simplex")
+KEYS = ("features", "grid", "simplex", "rank_correlation")
 
 
 @strategy
@@ -68,7 +75,15 @@ def read_features(path: Path) -> Inputs:
     Raises:
         FeaturesError: naming the feature and the rule it breaks.
     """
-    tree = yamls.read(path, FeaturesError)
+    return parse_features(yamls.read(path, FeaturesError), path)
+
+
+def parse_features(tree: Any, path: object) -> Inputs:
+    """Inputs from the tree of a features file.
+
+    Raises:
+        FeaturesError: naming the feature and the rule it breaks.
+    """
     if not isinstance(tree, dict):
         raise FeaturesError(path, "must hold features, with a list", remedy="features: [{name: age}, ...]")
     for key in tree:
@@ -88,7 +103,10 @@ def read_features(path: Path) -> Inputs:
     for name in shares:
         if name not in names:
             raise FeaturesError(f"{path}: simplex", f"no feature is called {name!r}")
-    return Inputs(features, [names.index(name) for name in shares])
+    ranks = tree.get("rank_correlation")
+    if ranks is not None:
+        ranks = triangle(ranks, len(features), f"{path}: rank_correlation")
+    return Inputs(features, [names.index(name) for name in shares], ranks)
 
 
 def _simplex(names: Any, place: str) -> list[str]:

@@ -3,19 +3,21 @@
 The distillation works in standardized units ``z = (x - center) / scale``, shape ``(N, D)``; the teacher and the exported
 student take the user's raw ``x``. Where nothing is said of a feature, raw and standardized units are the same.
 
-Tiers of knowledge: T0 nothing; T2 means, standard deviations, ranges or levels of features, or a simplex.
+Tiers of knowledge, after the highest kind that is declared: T0 nothing; T2 means, standard deviations, ranges or levels of any
+feature, or a simplex; T3 quantiles of any feature; T4 rank correlations. T1, the target's distribution alone, is not taken: a
+teacher tells it for any inputs.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from .copula import CELLS, factor
 from .feature import Feature
 
 
@@ -25,24 +27,32 @@ class Inputs:
     Args:
         features: what is declared of each.
         simplex: indices of features that are shares of a whole: none negative, summing to 1.
+        rank_correlation: Spearman's, the lower triangle with its diagonal, of the features before the simplex divides them.
     """
 
-    def __init__(self, features: Sequence[Feature], simplex: Sequence[int] = ()):
+    def __init__(
+        self,
+        features: Sequence[Feature],
+        simplex: Sequence[int] = (),
+        rank_correlation: Sequence[Sequence[float]] | None = None,
+    ):
         self.features, self.simplex = tuple(features), tuple(simplex)
+        self.rank_correlation = rank_correlation and tuple(tuple(map(float, row)) for row in rank_correlation)
         self.center = torch.tensor([f.center for f in features], dtype=torch.float64)
         self.scale = torch.tensor([f.scale for f in features], dtype=torch.float64)
         self._levels = [(i, f.values) for i, f in enumerate(features) if f.levels is not None]
         self._whole = [i for i, f in enumerate(features) if f.integer]
-        low, high = torch.full_like(self.center, -math.inf), torch.full_like(self.center, math.inf)
-        for i, f in enumerate(features):
-            if f.range is not None:
-                low[i], high[i] = (math.ceil(f.range[0]), math.floor(f.range[1])) if f.integer else f.range
-            if i in self.simplex:
-                low[i], high[i] = 0.0, 1.0
-            if f.levels is not None:
-                low[i], high[i] = min(f.levels), max(f.levels)
+        edges = [(0.0, 1.0) if i in self.simplex and f.levels is None else f.support for i, f in enumerate(features)]
+        low, high = torch.tensor(edges, dtype=torch.float64).T
         self.low, self.high = (low - self.center) / self.scale, (high - self.center) / self.scale
         self._free = not (self._levels or self._whole or self.simplex or bool((self.low.isfinite()).any()))
+        self._boxed = self.low.isfinite() & torch.tensor([f.quantiles is None for f in features])
+        self._factor = None
+        if self.rank_correlation is not None:
+            cells = (torch.arange(CELLS, dtype=torch.float64) + 0.5) / CELLS
+            self._factor = factor(
+                self.rank_correlation, Inputs(features).quantile(cells[:, None].expand(-1, len(self)))
+            )
         self._cast: dict[tuple, tuple[Tensor, ...]] = {}
 
     @classmethod
@@ -60,17 +70,29 @@ class Inputs:
     @property
     def tier(self) -> str:
         """The metadata tier that stands beside every result."""
+        if self.rank_correlation is not None:
+            return "T4"
+        if any(feature.quantiles is not None for feature in self.features):
+            return "T3"
         return "T2" if self.simplex or any(feature.known for feature in self.features) else "T0"
 
     def fingerprint(self) -> str:
         """SHA-256 of everything that is declared."""
-        declared = [{k: v for k, v in vars(f).items() if not k.startswith("_")} for f in self.features]
-        return hashlib.sha256(json.dumps([declared, self.simplex], sort_keys=True).encode()).hexdigest()
+        # Only what is declared of quantiles and correlations counts, so that a study outlives the day they could not be.
+        declared = [
+            {k: v for k, v in vars(f).items() if not k.startswith("_") and (k != "quantiles" or v is not None)}
+            for f in self.features
+        ]
+        parts = [declared, self.simplex, *([] if self.rank_correlation is None else [self.rank_correlation])]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def quantile(self, u: Tensor) -> Tensor:
         """Push points of the unit cube ``(N, D)`` through the prior, to standardized units of the same shape."""
         tiny = torch.finfo(torch.float32).eps / 2  # the least that float32 can take from 1
         u = u.clamp(tiny, 1 - tiny)
+        if self._factor is not None:
+            scores = torch.special.ndtri(u.double()) @ self._factor.T.to(u.device)
+            u = torch.special.ndtr(scores).clamp(tiny, 1 - tiny).to(u)
         return self.project(torch.stack([f.quantile(u[:, i]) for i, f in enumerate(self.features)], dim=1))
 
     def draw(self, rows: int, rng: torch.Generator) -> Tensor:
@@ -78,9 +100,13 @@ class Inputs:
         return self.quantile(torch.rand(rows, len(self), generator=rng, dtype=torch.float64))
 
     def spread(self, u: Tensor, reach: float) -> Tensor:
-        """Spread points of the unit cube ``(N, D)`` over the declared ranges, over ``+-reach`` where there is none."""
-        low = torch.where(self.low.isinf(), -reach, self.low).to(u)
-        high = torch.where(self.high.isinf(), reach, self.high).to(u)
+        """Spread points of the unit cube ``(N, D)`` over the declared ranges, over ``+-reach`` where there is none.
+
+        The ends of declared quantiles bound a tail, not a box: nearly all of a heavy tail's box is empty, so they are held
+        within the reach as well.
+        """
+        low = torch.where(self._boxed, self.low, self.low.clamp(min=-reach)).to(u)
+        high = torch.where(self._boxed, self.high, self.high.clamp(max=reach)).to(u)
         return self.project(low + u * (high - low))
 
     def project(self, z: Tensor) -> Tensor:

@@ -75,6 +75,7 @@ def read(path: Path, error: type[DfkdError]) -> Any:
     return parse(text, path, error)
 
 
-def dump(value: Any) -> str:
-    """Plain values as YAML, keys in the order given."""
-    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+def dump(value: Any, compact: bool = False) -> str:
+    """Plain values as YAML, keys in the order given; compact: innermost lists and mappings on a line."""
+    style = None if compact else False
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=style)

@@ -18,6 +18,7 @@ ROWS = [
     {"activations", "imports", "places", "quickstart", "seeds", "strategy", "yamls"},
     {
         "bounds",
+        "copula",
         "feature",
         "features_file",
         "finish",
@@ -26,15 +27,17 @@ ROWS = [
         "inputs",
         "losses",
         "optimizers",
+        "quantiles",
         "starts",
         "students",
+        "tables",
         "teachers",
     },
     {"recipe"},
     {"cohort", "distillation", "member", "population", "probes", "problem"},
     {"spec", "space"},
     {"shipping", "storage", "tracking"},
-    {"objective", "prepared", "registry", "screen", "searching", "study"},
+    {"describe", "objective", "prepared", "registry", "screen", "searching", "study"},
     {"__init__", "__main__", "cli"},
 ]
 """Each row imports only from rows above it, or from its own; a new module takes its place here."""

@@ -29,7 +29,10 @@ CLOSE = Feature(name="close", levels=[1e6, 1e6 + 0.5])
 NAMED = Feature(name="named", mean=10.0, std=4.0, levels=[5.0, 15.0])
 COUNTED = Feature(name="counted", range=[0.4, 5.6], integer=True)
 WHOLE = Feature(name="whole", mean=3.2, std=2.0, integer=True)
-ALL = (PLAIN, SCALED, RANGED, CUT, LOOSE, LEVELED, YEARS, SINGLE, CLOSE, NAMED, COUNTED, WHOLE)
+HEAVY = Feature(name="heavy", quantiles={0.05: -1.0, 0.5: 0.0, 0.95: 4.0, 0.99: 30.0})
+ATOMS = Feature(name="atoms", quantiles={0.1: 0.0, 0.6: 0.0, 0.7: 2.5, 0.8: 2.5, 0.9: 7.0}, range=[0.0, 8.0])
+NUMBERS = Feature(name="numbers", quantiles={0.2: 1.4, 0.5: 3.0, 0.9: 8.8}, integer=True)
+ALL = (PLAIN, SCALED, RANGED, CUT, LOOSE, LEVELED, YEARS, SINGLE, CLOSE, NAMED, COUNTED, WHOLE, HEAVY, ATOMS, NUMBERS)
 SHARES = Inputs([Feature(name=n, mean=1 / 3, std=0.23) for n in "abc"] + [SCALED], simplex=[0, 1, 2])
 
 

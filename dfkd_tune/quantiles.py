@@ -1,0 +1,89 @@
+"""The distribution of a feature of which some quantiles are declared.
+
+Notation: the normal score ``s = ndtri(u)`` of a probability ``u``. Values are piecewise linear in ``s`` between the declared
+quantiles, so that any two quantiles of a normal distribution declare all of it, and equal neighbors declare an atom.
+
+Nothing is known beyond the outermost quantiles. There the curve goes on linearly in ``s``, for a hundredth of the
+probability that is left, and then stays where it is: the distribution ends. Its slope is the lesser of two, that of the
+outermost piece and that over the outermost ``CHORD`` of scores: a heavy tail, or a narrow piece that is mostly noise, is not
+driven further out than the quantiles bear witness to, and a flat piece, which is an atom, stays flat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+BEYOND = 0.01
+"""Share of the probability beyond an outermost quantile that is left where the curve ends."""
+CHORD = 0.25
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A quantile function, linear in normal scores between its knots and constant beyond them.
+
+    Args:
+        scores: ``(M,)`` float64, strictly rising.
+        values: ``(M,)`` float64, never falling.
+    """
+
+    scores: Tensor
+    values: Tensor
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """The least and the greatest value."""
+        return float(self.values[0]), float(self.values[-1])
+
+    def at(self, u: Tensor) -> Tensor:
+        """Values at probabilities ``u`` in (0, 1), any shape, float64."""
+        s = torch.special.ndtri(u.double()).contiguous()
+        scores, values = self.scores.to(s), self.values.to(s)
+        right = torch.bucketize(s, scores).clamp(1, len(scores) - 1)
+        low, high = values[right - 1], values[right]
+        share = (s - scores[right - 1]) / (scores[right] - scores[right - 1])
+        return low + (high - low) * share.clamp(0, 1)
+
+    def moments(self) -> tuple[float, float]:
+        """Mean and standard deviation, from the moments of a normal distribution cut into the pieces."""
+        s, middle = self.scores, self.values[len(self.values) // 2]
+        v = self.values - middle  # a large mean would drown a small spread
+        below, density = torch.special.ndtr(s), torch.exp(-0.5 * s * s) / (2 * torch.pi) ** 0.5
+        mass, first = below.diff(), -density.diff()
+        second = mass - (s * density).diff()
+        slope = v.diff() / s.diff()
+        level = v[:-1] - slope * s[:-1]
+        mean = (level * mass + slope * first).sum()
+        square = (level**2 * mass + 2 * level * slope * first + slope**2 * second).sum()
+        ends = torch.stack([below[0], torch.special.ndtr(-s[-1])])
+        mean = mean + (ends * v[[0, -1]]).sum()
+        square = square + (ends * v[[0, -1]] ** 2).sum()
+        return float(mean + middle), float((square - mean**2).clamp(min=0).sqrt())
+
+
+def curve(quantiles: Mapping[float, float], edges: Sequence[float] | None = None) -> Curve:
+    """The quantile function through declared quantiles.
+
+    Args:
+        quantiles: at least two values by probability, as ``Feature`` checks them.
+        edges: low and high, never crossed by the extension.
+    """
+    p = torch.tensor(list(quantiles), dtype=torch.float64)
+    v = torch.tensor(list(quantiles.values()), dtype=torch.float64)
+    s = torch.special.ndtri(p)
+    first, last = torch.special.ndtri(BEYOND * p[:1]), -torch.special.ndtri(BEYOND * (1 - p[-1:]))
+    low = v[0] + _slope(s, v) * (first - s[0])
+    high = v[-1] + _slope(-s.flip(0), -v.flip(0)) * (last - s[-1])
+    if edges is not None:
+        low, high = low.clamp(min=edges[0]), high.clamp(max=edges[1])
+    return Curve(torch.cat([first, s, last]), torch.cat([low, v, high]))
+
+
+def _slope(s: Tensor, v: Tensor) -> Tensor:
+    """Of the extension below the first knot."""
+    far = min(int((s < s[0] + CHORD).sum()), len(s) - 1)
+    return torch.minimum((v[1] - v[0]) / (s[1] - s[0]), (v[far] - v[0]) / (s[far] - s[0]))

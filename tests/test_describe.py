@@ -1,0 +1,341 @@
+"""Laws of a description: it says what the table is like, and no row, extreme or rare value of it."""
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import ks_2samp, spearmanr
+
+from dfkd_tune.describe import describe, describe_file
+from dfkd_tune.errors import ExportError, FeaturesError
+from dfkd_tune.features_file import parse_features, read_features
+from dfkd_tune.tables import Table
+
+ROWS = 4_000
+K = 10
+
+
+def made(rows: int = ROWS, seed: int = 0) -> pd.DataFrame:
+    """A table with tails, atoms, levels and dependence."""
+    rng = np.random.default_rng(seed)
+    a, b, c = rng.normal(size=(3, rows))
+    rare = np.where(rng.random(rows) < 0.001, 7.0, (a + c > 0.5).astype(float))
+    rare[:3] = 7.0
+    return pd.DataFrame(
+        {
+            "heavy": np.exp(1.2 * a),
+            "mixed": np.where(a + b < 0.3, 0.0, np.where(c > 1.2, 5.0, np.abs(0.6 * b + a))),
+            "offset": 1e6 + 0.01 * b,
+            "count": np.floor(np.exp(0.5 * c + 3)),
+            "switch": rare,
+            "still": np.full(rows, 2.5),
+            "normal": 0.8 * a - 0.6 * c,
+            "answer": a,
+        }
+    )
+
+
+def table(frame: pd.DataFrame) -> Table:
+    return Table(tuple(frame.columns), frame.to_numpy(dtype=np.float64))
+
+
+def described(columns, tier="quantiles", at_least=K) -> list[dict]:
+    columns = np.asarray(columns, dtype=np.float64)
+    columns = columns[:, None] if columns.ndim == 1 else columns
+    return describe(Table(tuple(f"x{i}" for i in range(columns.shape[1])), columns), tier, at_least).features
+
+
+def kept(frame: pd.DataFrame, folder, name: str = "data.csv"):
+    path = folder / name
+    frame.to_csv(path, index=False) if name.endswith("csv") else frame.to_parquet(path)
+    return path
+
+
+# --- it says what the table is like -----------------------------------------------------------------------------------
+
+
+def test_what_is_drawn_from_a_description_is_like_the_table():
+    frame = made()
+    told = describe(table(frame), "correlation", K)
+    inputs = parse_features(told.tree(), "here")
+    z = inputs.draw(ROWS, torch.Generator().manual_seed(0))
+    x = (z * inputs.scale + inputs.center).numpy()
+    assert inputs.tier == "T4"
+    for i, name in enumerate(frame.columns):
+        column = frame[name].to_numpy()
+        assert ks_2samp(np.round(x[:, i], 6), np.round(column, 6)).statistic < 0.04, name
+        assert inputs.features[i].scale == pytest.approx(column.std() or 1.0, rel=0.25), name
+    live = [i for i, name in enumerate(frame.columns) if name != "still"]
+    real, found = spearmanr(frame.to_numpy()[:, live]).statistic, spearmanr(x[:, live]).statistic
+    assert np.abs(real - found).max() < 0.08
+
+
+def test_kinds_of_columns():
+    features = {item["name"]: item for item in described_frame(made())}
+    assert features["still"] == {"name": "still", "levels": [2.5]}
+    assert features["switch"]["levels"] == [0.0, 1.0]
+    assert sum(features["switch"]["probabilities"]) == pytest.approx(1.0, abs=1e-5)
+    assert features["count"]["integer"] is True
+    assert [name for name, item in features.items() if "integer" in item] == ["count"]
+    assert list(features["mixed"]["quantiles"].values()).count(0.0) == 2
+    assert list(features["mixed"]["quantiles"].values()).count(5.0) == 2
+
+
+def described_frame(frame, tier="quantiles", at_least=K) -> list[dict]:
+    return describe(table(frame), tier, at_least).features
+
+
+def test_tiers_tell_what_they_say():
+    told = {tier: describe(table(made()), tier, K) for tier in ("moments", "quantiles", "correlation")}
+    keys = {tier: set().union(*(item.keys() for item in found.features)) for tier, found in told.items()}
+    assert keys["moments"] == {"name", "mean", "std", "levels", "probabilities", "integer"}
+    assert keys["quantiles"] == keys["correlation"] == {"name", "quantiles", "levels", "probabilities", "integer"}
+    assert told["moments"].rank_correlation is None and told["quantiles"].rank_correlation is None
+    names = [parse_features(found.tree(), "here").tier for found in told.values()]
+    assert names == ["T2", "T3", "T4"]
+
+
+def test_correlations_are_spearmans_to_three_digits():
+    frame = made()
+    rows = describe(table(frame), "correlation", K).rank_correlation
+    with np.errstate(invalid="ignore"):
+        real = frame.corr(method="spearman").fillna(0.0).to_numpy()
+    assert [len(row) for row in rows] == list(range(1, len(rows) + 1))
+    for i, row in enumerate(rows):
+        assert row[i] == 1.0
+        assert row[:i] == pytest.approx(real[i, :i].tolist(), abs=5.1e-4)
+        assert row == [round(value, 3) for value in row]
+
+
+def test_a_small_spread_beside_a_large_value_keeps_its_digits():
+    quantiles = described(made()["offset"])[0]["quantiles"]
+    assert len(set(quantiles.values())) == len(quantiles)
+
+
+# --- it says nothing else ---------------------------------------------------------------------------------------------
+
+
+@st.composite
+def columns(draw) -> tuple[np.ndarray, int]:
+    """Columns with ties and tails, and how many rows are behind every number at least."""
+    at_least = draw(st.integers(2, 30))
+    rows = draw(st.integers(10 * at_least, 30 * at_least))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    x = np.exp(draw(st.floats(0.1, 3.0)) * rng.normal(size=rows))
+    tied = rng.random(rows) < draw(st.sampled_from([0.0, 0.3, 0.9]))
+    x[tied] = rng.choice(draw(st.lists(st.floats(-2, 5), min_size=1, max_size=5)), tied.sum())
+    return x, at_least
+
+
+@given(columns())
+@settings(max_examples=60, deadline=None)
+def test_every_quantile_has_enough_rows_on_both_sides(drawn):
+    x, at_least = drawn
+    (item,) = described(x, at_least=at_least)
+    if "levels" in item:
+        counts = [int((x == value).sum()) for value in item["levels"]]
+        assert min(counts) >= at_least
+        return
+    room = 1e-5 * np.abs(x).max()
+    for p, value in item["quantiles"].items():
+        assert (x <= value + room).sum() >= at_least and (x >= value - room).sum() >= at_least
+        assert min(p, 1 - p) * len(x) >= at_least - 0.01
+
+
+@given(columns(), st.floats(2, 1e9))
+@settings(max_examples=40, deadline=None)
+def test_the_extremes_may_be_anything(drawn, factor):
+    x, at_least = drawn
+    (before,) = described(x, at_least=at_least)
+    if "levels" in before:
+        return
+    y = np.sort(x)
+    y[-1], y[0] = abs(y[-1]) * factor + 1, -abs(y[0]) * factor - 1
+    (after,) = described(y, at_least=at_least)
+    atoms = [v for v in (x.max(), x.min()) if (x == v).sum() >= at_least]
+    assert atoms or before["quantiles"] == after["quantiles"]
+
+
+@pytest.mark.parametrize("at_least", [2, 10, 25])
+@pytest.mark.parametrize("row", [0, 1, 30, 150, 271, 299])
+def test_a_row_moves_one_quantile_by_its_share_at_most(row, at_least):
+    """So that neither a told number nor the difference of two is a row's."""
+    x = np.arange(300.0) + 0.25
+    y = x.copy()
+    y[row] += 0.5
+    before, after = (described(column, at_least=at_least)[0]["quantiles"] for column in (x, y))
+    assert before.keys() == after.keys()
+    moved = [abs(before[p] - after[p]) for p in before if before[p] != after[p]]
+    assert len(moved) <= 1
+    assert all(step <= 0.5 / at_least + 1e-3 for step in moved)
+
+
+def test_no_value_of_a_table_without_ties_is_told():
+    x = np.random.default_rng(0).normal(size=ROWS)
+    told = list(described(x)[0]["quantiles"].values())
+    assert min(told) > x.min() and max(told) < x.max()
+    assert np.abs(np.subtract.outer(told, x)).min() > 0
+
+
+@pytest.mark.parametrize("at_least", [2, 10, 40])
+def test_rare_levels_are_withheld(at_least):
+    counts = {0.0: 600, 1.0: 300, 2.0: 40, 3.0: 39, 4.0: 10, 5.0: 9, 6.0: 1, 7.0: 1}
+    x = np.repeat(list(counts), list(counts.values()))
+    found = describe(Table(("x",), x[:, None]), "quantiles", at_least)
+    (item,) = found.features
+    if "levels" not in item:
+        assert at_least == 40  # too many rows would have gone
+        return
+    often = [value for value, count in counts.items() if count >= at_least]
+    assert item["levels"] == often
+    assert item["probabilities"] == pytest.approx([counts[v] / sum(counts[o] for o in often) for v in often], abs=1e-5)
+    assert found.withheld == {"x": len(counts) - len(often)}
+    assert f"withheld: {len(counts) - len(often)} rare levels, of x" in found.lines()
+
+
+@pytest.mark.parametrize("stray", [1, 5, 9])
+def test_few_rows_beside_an_atom_are_not_told(stray):
+    rng = np.random.default_rng(0)
+    between, tail = rng.uniform(1.2, 1.8, stray), rng.uniform(3, 4, 400)
+    x = np.concatenate([np.full(300, 1.0), between, np.full(300, 2.0), tail, -rng.random(stray)])
+    quantiles = described(x)[0]["quantiles"]
+    assert {value for value in quantiles.values() if value < 3} == {1.0, 2.0}
+    parse_features({"features": [{"name": "x", "quantiles": quantiles}]}, "here")
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["data.csv", "data.parquet"])
+def test_a_file_is_written_and_reads_back(tmp_path, name):
+    frame = made()
+    data, out = kept(frame, tmp_path, name), tmp_path / "new" / "features.yaml"
+    said = describe_file(data, out, "correlation", ("answer",), K)
+    inputs = read_features(out)
+    assert inputs.names == [name for name in frame.columns if name != "answer"]
+    told = describe(table(frame.drop(columns="answer")), "correlation", K)
+    assert inputs.fingerprint() == parse_features(told.tree(), "here").fingerprint()
+    assert {path.name for path in out.parent.iterdir()} == {"features.yaml"}
+    assert said == [
+        f"{data}: 4,000 rows, 7 features, without answer",
+        *(f"  {line}" for line in told.lines()),
+        f"tier T4, every number of 10 rows or more; wrote {out}; no row leaves this machine",
+    ]
+
+
+def test_flags_and_whole_columns_are_numbers(tmp_path):
+    rows = np.arange(200)
+    frame = pd.DataFrame({"flag": rows % 3 == 0, "id": rows, "small": (rows % 7).astype(np.int8)})
+    frame["nullable"] = pd.array(rows / 7, dtype="Float64")
+    inputs_of = tmp_path / "f.yaml"
+    describe_file(kept(frame, tmp_path, "data.parquet"), inputs_of)
+    inputs = read_features(inputs_of)
+    assert inputs.features[0].levels == [0.0, 1.0]
+    assert inputs.features[1].integer and inputs.features[1].quantiles
+    assert inputs.features[2].levels == [float(i) for i in range(7)]
+    assert inputs.features[3].quantiles
+
+
+GOOD = pd.DataFrame({"a": np.arange(200) / 7, "b": np.arange(200) % 2})
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, ["no such file"]),
+        ("", ["cannot be read as csv", "No columns"]),
+        ("a,b\n", ["holds no table", "0 rows"]),
+        ("a,b\n1,2\n3,4\n", ["2 rows are too few", "100 are needed", "--at-least"]),
+        ("a,b\n" + "1,x\n" * 200, [": b", "must hold numbers"]),
+        ("a,b\n" + "1,2\n" * 199 + "1,\n", [": b", "1 of 200 values are missing", "drop or fill"]),
+        ("a,b\n" + "1,2\n" * 198 + "inf,2\n-inf,2\n", [": a", "2 of 200 values are infinite"]),
+        ("a,b\n" + "1,2,3\n" * 200, ["more cells than the 2 names"]),
+        ("a,b\n1,2\n" + "1,2,3\n" * 200, ["cannot be read as csv", "line 3"]),
+        ("1.5,2\n" + "1,2\n" * 200, ["its first line holds numbers", "names"]),
+        ("a,a\n" + "1,2\n" * 200, [": a", "two columns have this name"]),
+        (",a\n" + "1,2\n" * 200, ["column 1", "has no name", "index"]),
+        ("a,b\n" + "1,2\n" * 199 + "1,\xff\n", ["cannot be read as csv", "decode"]),
+        ("a;b\n" + "1;2\n" * 200, [": a;b", "must hold numbers"]),
+        ("a\n" + "1e308\n-1e308\n" * 200, ["levels"]),
+    ],
+)
+def test_tables_that_cannot_be_described(tmp_path, text, words):
+    path, out = tmp_path / "data.csv", tmp_path / "features.yaml"
+    if text is not None:
+        path.write_text(text, encoding="latin-1")
+    with pytest.raises(FeaturesError) as caught:
+        describe_file(path, out)
+    assert str(caught.value).startswith(str(path)) and len(str(caught.value).splitlines()) == 1
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+    assert not out.exists()
+
+
+def test_names_that_an_array_gets_are_names(tmp_path):
+    describe_file(kept(GOOD.set_axis(["0", "1"], axis=1), tmp_path), tmp_path / "f.yaml")
+    assert read_features(tmp_path / "f.yaml").names == ["0", "1"]
+
+
+def test_choices_that_cannot_be(tmp_path):
+    data = kept(GOOD, tmp_path)
+    other = data.rename(tmp_path / "data.txt")
+    with pytest.raises(FeaturesError, match="known: csv, parquet; give --format"):
+        describe_file(other, tmp_path / "f.yaml")
+    with pytest.raises(FeaturesError, match="cannot be read as parquet"):
+        describe_file(other, tmp_path / "f.yaml", kind="parquet")
+    with pytest.raises(FeaturesError, match=r"y: no such column; columns: a, b"):
+        describe_file(other, tmp_path / "f.yaml", targets=("y",), kind="csv")
+    with pytest.raises(FeaturesError, match="holds no table"):
+        describe_file(other, tmp_path / "f.yaml", targets=("a", "b"), kind="csv")
+    with pytest.raises(FeaturesError, match="is the table itself"):
+        describe_file(other, other, kind="csv")
+    with pytest.raises(ExportError, match="cannot be written"):
+        describe_file(other, other / "f.yaml", kind="csv")
+    assert {path.name for path in tmp_path.iterdir()} == {"data.txt"}
+
+
+def test_the_command(dfkd, tmp_path):
+    frame = made().drop(columns="still")
+    kept(frame, tmp_path)
+    ended = dfkd(
+        "describe", "data.csv", "-o", "f.yaml", "--tier", "correlation", "--target", "answer", "--target", "heavy"
+    )
+    assert ended.status == 0 and not ended.err
+    assert ended.out.splitlines()[0] == "data.csv: 4,000 rows, 5 features, without answer, heavy"
+    assert "withheld: 1 rare levels, of switch" in ended.out
+    assert ended.out.splitlines()[-1].endswith("wrote f.yaml; no row leaves this machine")
+    ended = dfkd("describe", "data.csv", "-o", "g.yaml", "--at-least", "500")
+    assert ended.status == 1 and len(ended.err.splitlines()) == 1 and "data.csv" in ended.err
+    assert dfkd("describe", "data.csv", "-o", "g.yaml", "--at-least", "1").status == 2
+    assert dfkd("describe", "data.csv").status == 2
+    assert not (tmp_path / "g.yaml").exists()
+
+
+def test_its_help_imports_nothing_heavy():
+    code = """
+import sys
+from dfkd_tune.cli import main
+sys.argv = ["dfkd-tune", "describe", "--help"]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
+heavy = {"torch", "optuna", "mlflow", "numpy", "pandas", "pyarrow", "scipy"} & sys.modules.keys()
+sys.exit(f"imported {heavy}" if heavy else 0)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    for option in ("--tier", "--target", "--at-least", "--format", "-o"):
+        assert option in ended.stdout
+
+
+def test_probabilities_are_the_rows_shares():
+    x = np.random.default_rng(1).normal(size=ROWS)
+    for p, value in described(x)[0]["quantiles"].items():
+        assert abs((x <= value).mean() - p) < K / ROWS
+        assert math.isfinite(value)
