@@ -3,6 +3,7 @@
 from importlib import import_module
 
 _HOMES = {
+    "Certificate": "certificate",
     "DfkdError": "errors",
     "Distillation": "objective",
     "Feature": "feature",
@@ -12,6 +13,7 @@ _HOMES = {
     "Problem": "problem",
     "Recipe": "recipe",
     "Teacher": "teachers",
+    "certify": "certificate",
     "distill": "distillation",
     "load_teacher": "teachers",
     "prepare": "prepared",

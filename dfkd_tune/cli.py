@@ -140,16 +140,26 @@ def show(name, as_json, storage) -> None:
 @click.option("--model", required=True, help="Name of the registered model.")
 @click.option("--trial", type=click.IntRange(min=0), help="Trial; default the best.")
 @click.option("--alias", default="champion", show_default=True, help="Alias that points to the new version.")
+@click.option("--teacher", help="Where the teacher is now, for a trial without a certificate.")
+@ARCHITECTURE
+@click.option("--features", type=click.Path(), help="Where the features file is now.")
 @TRACKING
-def register(name, model, trial, alias, tracking_uri) -> None:
-    """Register a study's best student in MLflow, reloaded and compared before it is announced."""
-    from . import places, registry
+@TRUST
+def register(name, model, trial, alias, teacher, architecture, features, tracking_uri, trust_pickle) -> None:
+    """Register a study's best student in MLflow with its certificate, reloaded and compared before it is announced."""
+    from . import issuing, places, registry
 
-    done = registry.register(places.tracking_url(tracking_uri), name, model, trial, alias)
+    sources = issuing.Sources(teacher, architecture, features, trust_pickle)
+    done = registry.register(places.tracking_url(tracking_uri), name, model, trial, alias, sources)
     click.echo(
         f"registered {done.uri}, version {done.version}: trial {done.trial}, RMSE {done.rmse:.4g}; "
         f"the reloaded model differs from the student by at most {done.worst:.2g}"
     )
+    if done.report_rmse is not None:
+        click.echo(
+            f"certificate runs:/{done.run_id}/certificate: RMSE {done.report_rmse:.4g} on the report bank, "
+            f"worst gap found {done.worst_gap:.4g}"
+        )
 
 
 @cli.command()

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from .features_file import read_features
+from .imports import MODULE_PATH
 from .inputs import Inputs
+from .places import without_credentials
 from .problem import Problem
 from .recipe import Recipe, baseline
 from .space import Space, make_space
 from .spec import StudySpec
-from .teachers import Probe, Teacher, load_teacher, probe
+from .teachers import SCHEMES, Probe, Teacher, load_teacher, probe
 from .teachers.probe import infer_width
 
 
@@ -76,8 +78,14 @@ class Prepared:
         }
 
     def tags(self) -> dict[str, Any]:
-        """What the parent run is tagged with."""
-        return {
+        """What the parent run is tagged with; with its parameters, enough to find teacher and inputs again."""
+        spec = self.spec
+        files = {
+            "dfkd.teacher": spec.teacher.path,
+            "dfkd.architecture": spec.teacher.architecture,
+            "dfkd.features": spec.features,
+        }
+        return {name: located(path) for name, path in files.items() if path is not None} | {
             "dfkd.tier": self.inputs.tier,
             "dfkd.objective": self.spec.study.objective,
             "dfkd.teacher_sha256": self.teacher.sha256,
@@ -102,6 +110,12 @@ def prepare(spec: StudySpec, trust_pickle: bool = False) -> Prepared:
     recipe, size = spec.recipe(found.differentiable), (found.features, found.outputs)
     space = make_space(recipe, spec.search, size, limit, f"{spec.place}: search", found.differentiable)
     return Prepared(spec, teacher, inputs, found, space)
+
+
+def located(path: str) -> str:
+    """A path that means the same from any directory, credentials left out; module paths and models of MLflow as they are."""
+    named = MODULE_PATH.fullmatch(path) or path.startswith(SCHEMES)
+    return without_credentials(path) if named else str(Path(path).resolve())
 
 
 def difference(known: dict[str, Any], mine: dict[str, Any]) -> str:

@@ -1,13 +1,16 @@
-"""From a study's trial to a registered model: found in MLflow, rebuilt, registered, reloaded and compared before it is announced."""
+"""From a study's trial to a registered model: found in MLflow, certified, registered, reloaded and compared before it is announced."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
+import shutil
 import tempfile
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +20,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from .errors import ExportError, NotFound, SpecError
+from . import issuing
+from .errors import ExportError, NotFound, SpecError, TrackingError
+from .issuing import Sources
 from .places import absolute, existing, without_credentials
+from .problem import Problem
 from .shipping import read_student
 from .tracking import client, preflight
 
+LOG = logging.getLogger(__name__)
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,199}")
 ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
 
@@ -36,6 +43,8 @@ class Registered:
         trial, run_id: where it came from.
         rmse: of the trial on the selection bank.
         worst: largest difference between the reloaded model and the student, in the teacher's units.
+        report_rmse, worst_gap: of its certificate, in the teacher's units; None for a run outside of any study, whose
+            banks are not on record.
     """
 
     uri: str
@@ -44,6 +53,8 @@ class Registered:
     run_id: str
     rmse: float
     worst: float
+    report_rmse: float | None = None
+    worst_gap: float | None = None
 
 
 def find_run(uri: str, study: str, trial: int | None):
@@ -59,8 +70,8 @@ def find_run(uri: str, study: str, trial: int | None):
         raise NotFound(
             f"study {study!r}", f"is unknown to MLflow at {without_credentials(uri)}", remedy=f"known: {known}"
         )
-    parents = made.search_runs([experiment.experiment_id], "tags.`dfkd.kind` = 'study'", max_results=1)
-    objective = parents[0].data.tags.get("dfkd.objective", "rmse") if parents else "rmse"
+    parent = _parent(made, experiment.experiment_id)
+    objective = parent.data.tags.get("dfkd.objective", "rmse") if parent else "rmse"
     wanted = "tags.`dfkd.kind` = 'trial' and attributes.status = 'FINISHED'"
     if trial is not None:
         wanted += f" and params.trial = '{int(trial)}'"
@@ -74,9 +85,15 @@ def find_run(uri: str, study: str, trial: int | None):
     return runs[0]
 
 
+def _parent(made, experiment_id: str):
+    """The parent run of an experiment; None where no study made it."""
+    parents = made.search_runs([experiment_id], "tags.`dfkd.kind` = 'study'", max_results=1)
+    return parents[0] if parents else None
+
+
 @contextmanager
-def fetch(uri: str, run_id: str) -> Iterator[Path]:
-    """The ``student/`` artifacts of a run, in a directory that goes away.
+def fetch(uri: str, run_id: str, part: str = "student") -> Iterator[Path]:
+    """The artifacts of a run under ``part``, in a directory that goes away.
 
     Raises:
         NotFound: when the run has none.
@@ -86,11 +103,11 @@ def fetch(uri: str, run_id: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder, _quiet():
         try:
             # By run and path, MLflow would look for a model of that name too, in its global store.
-            stored = f"{client(uri).get_run(run_id).info.artifact_uri}/student"
+            stored = f"{client(uri).get_run(run_id).info.artifact_uri}/{part}"
             yield Path(mlflow.artifacts.download_artifacts(stored, dst_path=folder, tracking_uri=absolute(uri)))
         except Exception as error:
             if type(error).__module__.startswith("mlflow") or isinstance(error, OSError):
-                raise NotFound(f"run {run_id}", f"holds no student: {str(error).splitlines()[0]}") from None
+                raise NotFound(f"run {run_id}", f"holds no {part}: {str(error).splitlines()[0]}") from None
             raise
 
 
@@ -102,14 +119,81 @@ def load_trial(uri: str, study: str, trial: int | None) -> tuple[nn.Module, dict
         return *read_student(folder), run
 
 
-def register(uri: str, study: str, model: str, trial: int | None = None, alias: str = "champion") -> Registered:
-    """Register a trial's student as a version of ``model`` and point ``alias`` at it.
+def certified(uri: str, study: str, run, problem: Callable[[], Problem]) -> dict[str, Any]:
+    """The certificate of a trial's run, made and kept there as artifacts and metrics where it has none yet.
 
-    The reloaded model is compared with the student on 256 rows before the alias moves; a version that differs is removed.
+    Args:
+        uri: of MLflow.
+        study: its name.
+        run: as ``find_run`` gives it.
+        problem: of the study, called only when the certificate is not there.
+
+    Raises:
+        NotFound: when the run holds no student.
+        ExportError: when the certificate cannot be made, or read.
+        TrackingError: when MLflow refused it.
+    """
+    from mlflow.entities import Metric
+    from mlflow.exceptions import MlflowException
+
+    made, run_id = client(uri), run.info.run_id
+    if any(Path(file.path).name == issuing.JSON for file in made.list_artifacts(run_id, issuing.FOLDER)):
+        with fetch(uri, run_id, issuing.FOLDER) as folder:
+            try:
+                return json.loads((folder / issuing.JSON).read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise ExportError(f"run {run_id}", f"its {issuing.JSON} is damaged: {error}") from None
+    with fetch(uri, run_id) as folder:
+        about = {"study": study, "trial": int(run.data.params["trial"]), "run_id": run_id}
+        certificate = issuing.issue(problem(), folder, about)
+    now = int(time.time() * 1000)
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            issuing.write(certificate, Path(name))
+            made.log_artifacts(run_id, name, issuing.FOLDER)
+        made.log_batch(run_id, [Metric(key, value, now, 0) for key, value in certificate.metrics().items()])
+    except MlflowException as error:
+        reason = without_credentials(str(error).splitlines()[0])
+        raise TrackingError(without_credentials(uri), f"refused a certificate: {reason}") from None
+    return certificate.as_dict()
+
+
+def certify_trial(uri: str, study: str, trial: int, problem: Problem) -> None:
+    """Certify a trial that has just ended; where that cannot be done it is logged, as the study itself is sound.
+
+    Raises:
+        TrackingError: when MLflow refused the certificate.
+    """
+    uri = absolute(uri)
+    try:
+        certified(uri, study, find_run(uri, study, trial), lambda: problem)
+    except (NotFound, ExportError) as error:
+        LOG.warning("trial %d has no certificate: %s", trial, error)
+
+
+def register(
+    uri: str,
+    study: str,
+    model: str,
+    trial: int | None = None,
+    alias: str = "champion",
+    sources: Sources | None = None,
+) -> Registered:
+    """Register a trial's student, with its certificate, as a version of ``model`` and point ``alias`` at it.
+
+    A trial that has no certificate gets one, which asks its teacher again. The reloaded model is compared with the
+    student on 256 rows before the alias moves; a version that differs is removed.
+
+    Args:
+        uri: of MLflow.
+        study, trial: which student; the best of the study when ``trial`` is None.
+        model, alias: what it will be called.
+        sources: where teacher and features lie, if not where the study found them.
 
     Raises:
         SpecError: a name that MLflow cannot take.
-        NotFound: no such study or trial.
+        NotFound: no such study or trial, or a file that the certificate needs is gone.
+        StudyMismatch: the teacher or the features are not those of the study.
         ExportError: the reloaded model answers differently.
     """
     if not MODEL_NAME.fullmatch(model):
@@ -119,9 +203,14 @@ def register(uri: str, study: str, model: str, trial: int | None = None, alias: 
     uri = absolute(uri)
     student, result, run = load_trial(uri, study, trial)
     made = client(uri)
+    certificate = None
+    if (parent := _parent(made, run.info.experiment_id)) is not None:
+        on_record = parent.data.params, parent.data.tags
+        certificate = certified(uri, study, run, lambda: issuing.recall(study, *on_record, sources or Sources()))
+        run = made.get_run(run.info.run_id)
     x = _rows(len(result["features"]))
     with _quiet():
-        model_id = _log(made, run, student, x)
+        model_id = _log(made, uri, run, student, x, certificate is not None)
         with _pointed_at(uri):
             version = made.create_model_version(
                 _registered(made, model), f"models:/{model_id}", run.info.run_id, model_id=model_id
@@ -135,16 +224,15 @@ def register(uri: str, study: str, model: str, trial: int | None = None, alias: 
             f"models:/{model}/{version.version}", f"differed from the student by {worst:g}, so it was removed again"
         )
     number = int(run.data.params["trial"])
-    for key, value in {
-        "dfkd.study": study,
-        "dfkd.trial": number,
-        "dfkd.tier": result["tier"],
-        "dfkd.rmse": result["rmse"],
-    }.items():
-        made.set_model_version_tag(model, version.version, key, str(value))
+    found = {}
+    if certificate is not None:
+        found = {"report_rmse": certificate["report"]["rmse"], "worst_gap": certificate["worst"]["gap"]}
+    tags = {"study": study, "trial": number, "tier": result["tier"], "rmse": result["rmse"]} | found
+    for key, value in tags.items():
+        made.set_model_version_tag(model, version.version, f"dfkd.{key}", str(value))
     made.set_registered_model_alias(model, alias, version.version)
     return Registered(
-        f"models:/{model}@{alias}", int(version.version), number, run.info.run_id, float(result["rmse"]), worst
+        f"models:/{model}@{alias}", int(version.version), number, run.info.run_id, float(result["rmse"]), worst, **found
     )
 
 
@@ -163,8 +251,9 @@ def _registered(made, model: str) -> str:
     return model
 
 
-def _log(made, run, student: nn.Module, x: np.ndarray) -> str:
-    """Log the student as a model of its run, past MLflow's fluent state, which is the user's. Returns the model's id."""
+def _log(made, uri: str, run, student: nn.Module, x: np.ndarray, certificate: bool) -> str:
+    """Log the student as a model of its run, past MLflow's fluent state, which is the user's; with the run's certificate
+    where it has one. Returns the model's id."""
     import mlflow
     from mlflow.entities import LoggedModelOutput, Metric
     from mlflow.models import Model
@@ -188,6 +277,9 @@ def _log(made, run, student: nn.Module, x: np.ndarray) -> str:
             input_example=x[:2],
             pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}", f"numpy=={np.__version__}"],
         )
+        if certificate:
+            with fetch(uri, run_id, issuing.FOLDER) as held:
+                shutil.copytree(held, f"{folder}/model/{issuing.FOLDER}")
         made.log_model_artifacts(logged.model_id, f"{folder}/model")
     made.finalize_logged_model(logged.model_id, "READY")
     made.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])

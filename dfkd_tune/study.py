@@ -13,7 +13,7 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from . import tracking
+from . import registry, tracking
 from .distillation import Outcome, conclude
 from .errors import Interrupted, NotFound, StorageError, StudyMismatch
 from .member import Member
@@ -262,6 +262,8 @@ class _Session:
             self.study.set_user_attr("report", {"trial": best[1], "rmse": report})
         elif best is not None and (known := self.study.user_attrs.get("report", {})).get("trial") == best[1]:
             report = known["rmse"]
+        if best is not None:
+            registry.certify_trial(self.tracking_uri, self.name, best[1], self.problem)
         self._close("FINISHED", report)
         return StudyResult(
             self.name, best, self.progress.baseline, report, self.tracking_uri, self.storage_url, self.progress

@@ -35,9 +35,10 @@ ROWS = [
     },
     {"recipe"},
     {"cohort", "distillation", "member", "population", "probes", "problem"},
+    {"attack", "certificate", "certificate_page", "declared", "regions"},
     {"spec", "space"},
     {"shipping", "storage", "tracking"},
-    {"describe", "objective", "prepared", "registry", "screen", "searching", "study"},
+    {"describe", "issuing", "objective", "prepared", "registry", "screen", "searching", "study"},
     {"__init__", "__main__", "cli"},
 ]
 """Each row imports only from rows above it, or from its own; a new module takes its place here."""

@@ -1,0 +1,123 @@
+"""Certificates of recorded students: from a run's files, and from what its study recorded of teacher and inputs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from . import yamls
+from .certificate import Certificate, certify
+from .certificate_page import page
+from .errors import ExportError, NotFound, StudyMismatch, TeacherError
+from .features_file import read_features
+from .imports import MODULE_PATH
+from .inputs import Inputs
+from .problem import Problem
+from .shipping import read_student
+from .teachers import SCHEMES, load_teacher, probe
+from .teachers.base import hash_bytes
+from .teachers.probe import infer_width
+
+FOLDER = "certificate"
+JSON, HTML = "certificate.json", "certificate.html"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where teacher and inputs lie now, where that differs from what a study recorded.
+
+    Args:
+        teacher, architecture, features: paths; None for those recorded.
+        trust_pickle: load a pickled teacher, which can run any code.
+    """
+
+    teacher: str | None = None
+    architecture: str | None = None
+    features: str | None = None
+    trust_pickle: bool = False
+
+
+def issue(problem: Problem, folder: Path, about: Mapping[str, Any]) -> Certificate:
+    """Certify the student whose files lie in a directory.
+
+    Args:
+        problem: of its study.
+        folder: as ``shipping.student_files`` fills it.
+        about: study, trial and run.
+
+    Raises:
+        ExportError: when the files are damaged, or an answer is not finite.
+    """
+    student, result = read_student(folder)
+    recipe = yamls.read(folder / "recipe.yaml", ExportError)
+    facts = {
+        **about,
+        "student_seed": result.get("seed"),
+        "file_sha256": hash_bytes((folder / "student.safetensors").read_bytes()),
+        "steps": recipe.get("steps"),
+        "batch": recipe.get("batch"),
+        "training_rows": int(result["teacher_rows"]) if "teacher_rows" in result else None,
+        "issued": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return certify(problem, student, facts)
+
+
+def write(certificate: Certificate, folder: Path) -> None:
+    """Write ``certificate.json`` and ``certificate.html`` into a directory."""
+    (folder / JSON).write_text(json.dumps(certificate.as_dict(), indent=1), encoding="utf-8")
+    (folder / HTML).write_text(page(certificate), encoding="utf-8")
+
+
+def recall(study: str, params: Mapping[str, str], tags: Mapping[str, str], sources: Sources) -> Problem:
+    """The problem of a study again, from its parent run; teacher and inputs must be those recorded.
+
+    Raises:
+        NotFound: a file is gone, or where it lies was not recorded.
+        StudyMismatch: a file is there, but is another one.
+        DfkdError: whatever is wrong with a file.
+    """
+    place = f"study {study!r}"
+    source = _found(place, "teacher", sources.teacher or tags.get("dfkd.teacher"))
+    drawn = sources.architecture or tags.get("dfkd.architecture")
+    architecture = Path(_found(place, "architecture", drawn)) if drawn else None
+    try:
+        teacher = load_teacher(source, architecture, sources.trust_pickle)
+    except TeacherError as error:
+        rule = f"{error.rule} (a certificate needs the teacher)"
+        raise TeacherError(error.place, rule, remedy=error.remedy or "give --teacher PATH") from None
+    _same(place, f"teacher {source}", teacher.sha256, tags.get("dfkd.teacher_sha256"), "--teacher PATH")
+    declared = sources.features or tags.get("dfkd.features")
+    inputs = (
+        read_features(Path(_found(place, "features", declared))) if declared else Inputs.unknown(infer_width(teacher))
+    )
+    what = f"features {declared}" if declared else "knowledge of the inputs"
+    _same(place, what, inputs.fingerprint(), tags.get("dfkd.features_sha256"), "--features PATH")
+    seed = int(params["seed"])
+    return Problem(
+        teacher,
+        inputs,
+        probe(teacher, inputs, seed),
+        seed=seed,
+        pool_rows=int(params["pool"]),
+        bank_rows=int(params["bank"]),
+    )
+
+
+def _found(place: str, what: str, path: str | None) -> str:
+    remedy = f"give --{what} PATH"
+    if path is None:
+        raise NotFound(place, f"does not say where its {what} is, which a certificate needs", remedy=remedy)
+    named = what == "teacher" and (MODULE_PATH.fullmatch(path) or path.startswith(SCHEMES))
+    if not named and not Path(path).exists():
+        raise NotFound(place, f"a certificate needs its {what}, but there is no {path}", remedy=remedy)
+    return path
+
+
+def _same(place: str, what: str, found: str, recorded: str | None, option: str) -> None:
+    if recorded is not None and found != recorded:
+        rule = f"{what} is not what it was made with: SHA-256 {found[:12]}..., recorded {recorded[:12]}..."
+        raise StudyMismatch(place, rule, remedy=f"give {option} of the original")
