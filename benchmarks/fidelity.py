@@ -1,8 +1,11 @@
-"""Fidelity on real test inputs: the preset `paper` and a study's best, for each shared teacher, beside the published figures.
+"""Fidelity on real test inputs: the preset `paper` and a study's student, for each shared teacher, beside the published figures.
 
-Real rows are read here after everything was chosen, and choose nothing.
+Real rows are read here after everything was chosen, and choose nothing. They also tell how well the choice was made: the
+rank correlation of the study's objective with the real fidelity over its trials, and the regret, which is the real RMSE of
+the promoted student over that of the study's best trial, minus one. ``--tier`` describes the inputs from the training rows,
+as ``dfkd-tune describe`` does; tiers are never mixed in one table.
 
-    python benchmarks/fidelity.py --shared ../shared --trials 30
+    python benchmarks/fidelity.py --shared ../shared --trials 60
 """
 
 from __future__ import annotations
@@ -17,13 +20,15 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
+from scipy.stats import spearmanr
 
-from dfkd_tune import registry, screen
+from dfkd_tune import registry, screen, yamls
+from dfkd_tune.describe import TIERS, describe
 from dfkd_tune.places import sqlite_url
 from dfkd_tune.prepared import prepare
 from dfkd_tune.spec import parse_spec
-from dfkd_tune.study import run_study
-from dfkd_tune.tracking import client
+from dfkd_tune.study import load_study, run_study
+from dfkd_tune.tables import Table as Rows
 
 DATASETS = ("compactiv", "cpusmall", "mv", "pole", "puma32h")
 
@@ -35,9 +40,26 @@ def real_rmse(student: torch.nn.Module, teacher, x: np.ndarray) -> float:
         return float((student(rows) - teacher(rows)).square().mean().sqrt())
 
 
+def declared(table: dict, tier: str, path: Path) -> dict[str, str]:
+    """The ``features`` key of a study whose inputs are known in a tier; nothing for none."""
+    if tier == "none":
+        return {}
+    rows = table["X"][table["train"]].astype(np.float64)
+    names = [f"x{i}" for i in range(rows.shape[1])]
+    path.write_text(yamls.dump(describe(Rows(names, rows), tier).tree()))
+    return {"features": str(path)}
+
+
+def student_of(uri: str, study: str, trial: int | None = None, name: str | None = None) -> torch.nn.Module:
+    """A student on record."""
+    run = registry.find_run(uri, study, trial, name)
+    with registry.fetch(uri, run.info.run_id) as files:
+        return registry.read_student(files)[0]
+
+
 def one(dataset: str, args: argparse.Namespace, folder: Path, seed: int) -> dict:
-    """A study on one teacher; returns the real-input RMSE of the preset and of the best trial."""
-    table = np.load(Path(args.shared) / "data" / f"{dataset}.npz")
+    """A study on one teacher; returns the real-input RMSE of the preset, of every trial and of the promoted student."""
+    table = dict(np.load(Path(args.shared) / "data" / f"{dataset}.npz"))
     x = table["X"][table["test"]]
     features = x.shape[1]
     architecture = folder / f"{dataset}.yaml"
@@ -51,29 +73,33 @@ def one(dataset: str, args: argparse.Namespace, folder: Path, seed: int) -> dict
             },
             "student": {"max_parameters": args.width * (features + 2) + 1},
             "budget": {"steps": args.steps},
-        },
+        }
+        | declared(table, args.tier, folder / f"{dataset}-features.yaml"),
         "fidelity",
     )
     prepared = prepare(spec)
     start = time.perf_counter()
-    uri = sqlite_url(folder / "mlflow.db")
+    uri, storage = sqlite_url(folder / "mlflow.db"), sqlite_url(folder / "optuna.db")
     with screen.watch(Console(stderr=True), spec.name) as on_progress:
-        result = run_study(prepared, sqlite_url(folder / "optuna.db"), uri, on_progress)
+        result = run_study(prepared, storage, uri, on_progress)
     seconds = time.perf_counter() - start
-    best, about, _ = registry.load_trial(uri, spec.name, None)
-    made = client(uri)
-    experiment = made.get_experiment_by_name(spec.name).experiment_id
-    baseline = made.search_runs([experiment], "tags.`dfkd.kind` = 'baseline'")[0]
-    with registry.fetch(uri, baseline.info.run_id) as files:
-        paper, _ = registry.read_student(files)
+    complete = [t for t in load_study(storage, spec.name).get_trials() if t.state.name == "COMPLETE"]
+    trials = [real_rmse(student_of(uri, spec.name, t.number), prepared.teacher, x) for t in complete]
+    best = real_rmse(student_of(uri, spec.name), prepared.teacher, x)
     return {
         "dataset": dataset,
         "seed": seed,
-        "paper": real_rmse(paper, prepared.teacher, x),
-        "best": real_rmse(best, prepared.teacher, x),
-        "selection": result.best[0],
-        "trial": about["trial"],
-        "parameters": about["parameters"],
+        "tier": prepared.inputs.tier,
+        "paper": real_rmse(student_of(uri, spec.name, name="baseline"), prepared.teacher, x),
+        "best": best,
+        "promoted": result.promoted.run,
+        "correlation": float(spearmanr([t.value for t in complete], trials)[0]),
+        "regret": best / min(trials) - 1,
+        "trials": [
+            {"trial": t.number, "objective": t.value, "real": real}
+            | {k: t.user_attrs[k] for k in ("rmse", "stress_rmse")}
+            for t, real in zip(complete, trials, strict=True)
+        ],
         "seconds": seconds,
     }
 
@@ -81,7 +107,8 @@ def one(dataset: str, args: argparse.Namespace, folder: Path, seed: int) -> dict
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", default="../shared", help="folder with data/, teachers/ and published.json")
-    parser.add_argument("--trials", type=int, default=30)
+    parser.add_argument("--trials", type=int, default=60)
+    parser.add_argument("--tier", choices=("none", *TIERS), default="none", help="what is known of the inputs")
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument(
         "--width", type=int, default=50, help="the student has the parameters of this width, one hidden layer"
@@ -93,29 +120,39 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     published = json.loads((Path(args.shared) / "published.json").read_text())["rmse_student_vs_teacher"]["table"]
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
-        rows = [one(dataset, args, Path(folder), seed) for dataset in args.datasets for seed in args.seeds]
-    if args.json:
-        args.json.write_text(json.dumps({"arguments": vars(args) | {"json": str(args.json)}, "rows": rows}, indent=1))
+        for dataset in args.datasets:
+            for seed in args.seeds:
+                rows.append(one(dataset, args, Path(folder), seed))
+                if args.json:
+                    about = vars(args) | {"json": str(args.json)}
+                    args.json.write_text(json.dumps({"arguments": about, "rows": rows}, indent=1))
     table = Table(
-        title=f"RMSE student-vs-teacher on real test inputs; width {args.width}, {args.trials} trials of {args.steps} steps, tier T0"
+        title=f"RMSE student-vs-teacher on real test inputs; width {args.width}, {args.trials} trials of {args.steps} steps, "
+        f"tier {rows[0]['tier']}, seeds {', '.join(map(str, args.seeds))}"
     )
     for column in (
         "dataset",
         "published random",
         "published direct",
         "preset paper",
-        "study's best",
-        "best / published direct",
+        "study's student",
+        "/ published direct",
+        "/ preset paper",
+        "rank correlation",
+        "regret",
         "seconds",
     ):
         table.add_column(column, justify="left" if column == "dataset" else "right")
     ratios = []
     for dataset in args.datasets:
         mine = [row for row in rows if row["dataset"] == dataset]
-        paper, best, took = (np.array([row[key] for row in mine]) for key in ("paper", "best", "seconds"))
+        paper, best, took, correlation, regret = (
+            np.array([row[key] for row in mine]) for key in ("paper", "best", "seconds", "correlation", "regret")
+        )
         anchor = published[dataset]
-        ratios.append(best.mean() / anchor["direct_decreasing"])
+        ratios.append((best.mean() / anchor["direct_decreasing"], best.mean() / paper.mean()))
         spread = f" ± {best.std():.4f}" if len(mine) > 1 else ""
         table.add_row(
             dataset,
@@ -123,11 +160,16 @@ def main() -> None:
             f"{anchor['direct_decreasing']:.4f}",
             f"{paper.mean():.4f}",
             f"{best.mean():.4f}{spread}",
-            f"{ratios[-1]:.2f}",
+            *(f"{ratio:.2f}" for ratio in ratios[-1]),
+            f"{correlation.mean():.2f}",
+            f"{regret.mean():.1%}",
             f"{took.mean():.0f}",
         )
-    Console(width=140).print(table)
-    print(f"geometric mean of best / published direct: {np.exp(np.log(ratios).mean()):.3f}")
+    Console(width=150).print(table)
+    to_published, to_paper = np.exp(np.log(ratios).mean(0))
+    print(f"geometric mean over published direct: {to_published:.3f}; over the preset paper: {to_paper:.3f}")
+    correlation, regret = np.mean([row["correlation"] for row in rows]), np.median([row["regret"] for row in rows])
+    print(f"mean rank correlation of the objective with real fidelity: {correlation:.3f}; median regret: {regret:.1%}")
 
 
 if __name__ == "__main__":

@@ -57,8 +57,8 @@ class Registered:
     worst_gap: float | None = None
 
 
-def find_run(uri: str, study: str, trial: int | None):
-    """The MLflow run of a trial that holds a student; of the best complete trial when ``trial`` is None.
+def find_run(uri: str, study: str, trial: int | None = None, name: str | None = None):
+    """The MLflow run that holds a student: of a trial, or called ``name``; else the promoted one, or the best trial so far.
 
     Raises:
         NotFound: no such study or trial, or nothing complete yet.
@@ -72,9 +72,13 @@ def find_run(uri: str, study: str, trial: int | None):
         )
     parent = _parent(made, experiment.experiment_id)
     objective = parent.data.tags.get("dfkd.objective", "rmse") if parent else "rmse"
-    wanted = "tags.`dfkd.kind` = 'trial' and attributes.status = 'FINISHED'"
-    if trial is not None:
-        wanted += f" and params.trial = '{int(trial)}'"
+    if trial is None and name is None and parent and parent.info.status == "FINISHED":
+        name = parent.data.tags.get("dfkd.promoted")
+    if name is not None:
+        wanted = f"attributes.run_name = '{name}' and attributes.status = 'FINISHED'"
+    else:
+        wanted = "tags.`dfkd.kind` = 'trial' and attributes.status = 'FINISHED'"
+        wanted += f" and params.trial = '{int(trial)}'" if trial is not None else ""
     runs = made.search_runs([experiment.experiment_id], wanted, order_by=[f"metrics.{objective} ASC"], max_results=1)
     if not runs:
         raise NotFound(
@@ -158,17 +162,18 @@ def certified(uri: str, study: str, run, problem: Callable[[], Problem]) -> dict
     return certificate.as_dict()
 
 
-def certify_trial(uri: str, study: str, trial: int, problem: Problem) -> None:
-    """Certify a trial that has just ended; where that cannot be done it is logged, as the study itself is sound.
+def certify_run(uri: str, study: str, name: str, problem: Problem) -> dict[str, Any] | None:
+    """Certify the run that a study ends with; where that cannot be done it is logged, as the study itself is sound.
 
     Raises:
         TrackingError: when MLflow refused the certificate.
     """
     uri = absolute(uri)
     try:
-        certified(uri, study, find_run(uri, study, trial), lambda: problem)
+        return certified(uri, study, find_run(uri, study, name=name), lambda: problem)
     except (NotFound, ExportError) as error:
-        LOG.warning("trial %d has no certificate: %s", trial, error)
+        LOG.warning("run %s has no certificate: %s", name, error)
+        return None
 
 
 def register(

@@ -36,13 +36,14 @@ def watch(console: Console, name: str) -> Iterator:
 
 
 def _lines(console: Console, name: str):
-    last = [-QUIET_SECONDS]
+    last, told = [-QUIET_SECONDS], [""]
 
     def show(progress: Progress) -> None:
         over = progress.done + progress.pruned + progress.failed == progress.total
-        if over or time.monotonic() - last[0] >= QUIET_SECONDS:
-            last[0] = time.monotonic()
-            console.print(f"{name}: {sentence(progress)}", soft_wrap=True, highlight=False)
+        line = f"{name}: {sentence(progress)}"
+        if line != told[0] and (over or time.monotonic() - last[0] >= QUIET_SECONDS):
+            last[0], told[0] = time.monotonic(), line
+            console.print(line, soft_wrap=True, highlight=False)
 
     return show
 
@@ -73,7 +74,7 @@ def clock(seconds: float) -> str:
 def leaders(trials: list[FrozenTrial], rows: int = 10) -> Table:
     """The best complete trials as a table."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("trial", "rmse", "nrmse", "parameters"):
+    for column in ("trial", "rmse", "stress", "parameters"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("recipe", overflow="fold")
     complete = sorted((t for t in trials if t.state == TrialState.COMPLETE), key=lambda t: t.value)
@@ -82,7 +83,7 @@ def leaders(trials: list[FrozenTrial], rows: int = 10) -> Table:
         table.add_row(
             str(trial.number),
             f"{a['rmse']:.4g}",
-            f"{a['nrmse']:.4f}",
+            f"{a['stress_rmse']:.4g}",
             f"{a['parameters']:.0f}",
             recipe_line(json.loads(a["recipe"])),
         )
@@ -108,22 +109,23 @@ def summary(
     console.print()
     console.print(leaders(trials, 5))
     console.print()
-    if result.best is None:
+    if result.promoted is None:
         console.print("No trial completed.", highlight=False)
         return
-    value, number = result.best
+    p = result.promoted
+    how = "as it was" if p.run.startswith("trial") else f"re-run as {p.run}"
     console.print(
-        f"Best: trial {number}, RMSE student-vs-teacher {value:.4g} on the selection bank"
+        f"Promoted: trial {p.trial}, {how}: RMSE student-vs-teacher {p.rmse:.4g} on the selection bank"
         + (f", {result.report:.4g} on the report bank" if result.report is not None else "")
         + f" (tier {tier}).",
         highlight=False,
         soft_wrap=True,
     )
     if result.baseline:
-        share = value / result.baseline
+        share = p.rmse / result.baseline
         change = f"{100 * (1 - share):.0f} % less" if share < 1 else f"{100 * (share - 1):.0f} % more"
         console.print(
-            f"The untuned preset at the same budget: {result.baseline:.4g}. The best study trial has {change}.",
+            f"The untuned preset at the same budget: {result.baseline:.4g}. The promoted student has {change}.",
             highlight=False,
             soft_wrap=True,
         )

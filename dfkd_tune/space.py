@@ -31,15 +31,18 @@ DEFAULT: dict[str, Any] = {
     "input_bound.kind": ["steps", "linf"],
     "input_bound.radius": {"low": 0.03, "high": 1.7, "log": True},
     "alpha.value": {"low": 0.1, "high": 0.9},
-    "loss.weight": {"low": 0.5, "high": 3.0, "log": True},
+    "loss.weight": {"low": 0.5, "high": 2.0, "log": True},
     "student.width": {"low": 8, "high": 64},
-    "optimizer.lr": {"low": 3e-4, "high": 1e-2, "log": True},
+    "optimizer.lr": {"low": 3e-4, "high": 3e-3, "log": True},
     "finish.synthetic": {"low": 0.0, "high": 0.5},
 }
 """What a study searches when its file says nothing, around its preset: the leaves that the preset has."""
 
 BLACK_BOX = DEFAULT | {"generator.kind": ["gaussian", "zeroth_order"]}
 """The same for a teacher without input gradients."""
+
+NARROW = 0.9
+"""Of the widest student that fits, the narrowest that the default space tries: fidelity grows with width."""
 
 SINGLE = ("alpha", "loss", "optimizer", "finish")
 """Sections whose kind the default space leaves to the preset."""
@@ -205,7 +208,7 @@ def make_space(
         held = preset.leaves()
         search = {k: v for k, v in search.items() if k.partition(".")[0] not in SINGLE or k in held}
         if max_parameters is not None:
-            search["student.width"] = {"low": max(1, widest // 2), "high": widest}
+            search["student.width"] = {"low": max(1, round(NARROW * widest)), "high": widest}
     domains = {leaf: _domain(leaf, value, f"{place}.{leaf}") for leaf, value in search.items()}
     for leaf in domains:
         _used(leaf, preset, domains, f"{place}.{leaf}")

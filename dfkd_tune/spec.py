@@ -28,15 +28,20 @@ class About:
         name: of the study, its MLflow experiment and its parent run.
         trials: in total, also after a resume.
         seed: of everything.
-        objective: ``rmse`` in the teacher's units, or ``nrmse`` over its standard deviation, output by output.
+        objective: ``robust``, the geometric mean of ``nrmse`` on the selection and the stress bank; ``rmse`` in the
+            teacher's units, or ``nrmse`` over its standard deviation, output by output, on the selection bank alone.
         population: trials that train at once.
+        leaders: best trials that are run again at the end.
+        reruns: of each of them, on fresh seeds; 0 promotes the best trial as it is.
     """
 
     name: str | None = None
     trials: Annotated[int, Field(ge=1, le=10**6)] = 100
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    objective: Literal["rmse", "nrmse"] = "rmse"
+    objective: Literal["robust", "rmse", "nrmse"] = "robust"
     population: Annotated[int, Field(ge=1, le=4096)] = 8
+    leaders: Annotated[int, Field(ge=1, le=100)] = 3
+    reruns: Annotated[int, Field(ge=0, le=100)] = 2
 
     def __post_init__(self):
         if self.name is not None and not NAME.fullmatch(self.name):

@@ -18,14 +18,16 @@ from .distillation import Outcome, conclude
 from .errors import Interrupted, NotFound, StorageError, StudyMismatch
 from .member import Member
 from .places import absolute, existing, without_credentials
-from .population import Population, fidelity
+from .population import Population
 from .prepared import Prepared, difference
 from .problem import affordable_rows
+from .promotion import RECORD, Promoted, Rerunner, choose, leaders, run_name
 from .recipe import Recipe, from_tree
 from .searching import pruner, sampler, smoothed
 from .seeds import derive
 from .shipping import student_files
 from .storage import Heartbeat, claim, exclusive, give_back, make_slots, open_storage, requeue_dead
+from .stress import add_stress
 
 BASELINE = "baseline"
 
@@ -65,14 +67,16 @@ class StudyResult:
     Args:
         name: of the study.
         best: objective and number of the best complete trial, None when there is none.
-        baseline: objective of the untuned preset.
-        report: RMSE of the best on the report bank, in the teacher's units.
+        promoted: the student that the study ends with, None when there is none.
+        baseline: RMSE of the untuned preset on the selection bank, in the teacher's units.
+        report: RMSE of the promoted student on the report bank, in the teacher's units.
         tracking_uri, storage_url: where it is recorded.
         progress: the final counts.
     """
 
     name: str
     best: tuple[float, int] | None
+    promoted: Promoted | None
     baseline: float | None
     report: float | None
     tracking_uri: str
@@ -128,7 +132,6 @@ class _Session:
     on_progress: Callable[[Progress], None]
     should_stop: Callable[[], bool]
     flights: dict[str, _Flight] = field(default_factory=dict)
-    students: dict[int, Outcome] = field(default_factory=dict)
 
     def run(self) -> StudyResult:
         spec = self.prepared.spec
@@ -145,6 +148,7 @@ class _Session:
             requeue_dead(self.study, self.storage)
             make_slots(self.study, self.storage, self.total, self.prepared.space.leads())
         self.problem = self.prepared.problem(self.study.user_attrs["pool"])
+        add_stress(self.problem, self.prepared.baseline())
         with exclusive(self.storage, self.storage_url):  # two sessions would make two parents
             self.tracker = tracking.Tracker(self.tracking_uri, self.name)
             self.parent = self.tracker.open_study(self.prepared.params(len(self.problem.pool)), self.prepared.tags())
@@ -154,6 +158,7 @@ class _Session:
         with Heartbeat(self.storage) as self.heartbeat, _without_experimental_warnings():
             try:
                 self._fly()
+                self._rerun()
             except BaseException:
                 self._abandon()
                 self._close("KILLED")
@@ -180,6 +185,23 @@ class _Session:
             self._judge([self.flights[member.key] for member in due])
             self._show()
 
+    def _rerun(self) -> None:
+        """Run the leaders again, once nobody works on the study's trials any more."""
+        about = self.prepared.spec.study
+        if self.flights or not about.reruns or self.should_stop():
+            return
+        with exclusive(self.storage, self.storage_url):
+            states = (TrialState.RUNNING, TrialState.WAITING)
+            if not any(t.number < self.total for t in self.study.get_trials(deepcopy=False, states=states)):
+                leading = {trial.number: recipe_of(trial) for trial in leaders(self.study, about.leaders)}
+                rerunner = Rerunner(
+                    self.study, self.problem, self.tracker, about.seed, self._objective, self.should_stop
+                )
+                rerunner.run(leading, about.reruns)
+
+    def _objective(self, outcome: Outcome) -> float:
+        return outcome.objective(self.prepared.spec.study.objective)
+
     def _refill(self) -> None:
         while len(self.flights) < self.prepared.spec.study.population and not self.should_stop():
             trial = claim(self.study, self.storage, self.total)
@@ -187,7 +209,7 @@ class _Session:
                 return
             recipe = self.prepared.space.suggest(trial)
             self._admit(
-                trial, f"trial-{trial.number:04d}", recipe, derive(self.prepared.spec.study.seed, "trial", trial.number)
+                trial, run_name(trial.number), recipe, derive(self.prepared.spec.study.seed, "trial", trial.number)
             )
             self.heartbeat.watch(trial)
 
@@ -220,7 +242,7 @@ class _Session:
         outcome = conclude(self.problem, member, flight.seconds, finish=pruned is None)
         reason = outcome.failure or pruned
         state = TrialState.PRUNED if reason else TrialState.COMPLETE
-        objective = None if reason else float(getattr(outcome.selection, self.prepared.spec.study.objective))
+        objective = None if reason else self._objective(outcome)
         if flight.trial is not None:
             self.heartbeat.forget(flight.trial)
             attributes = {k: float(v) for k, v in outcome.metrics().items()} | {
@@ -233,10 +255,6 @@ class _Session:
         if not reason:
             about = {"study": self.name, "trial": flight.trial.number if flight.trial else None, "run": member.key}
             files = student_files(self.problem, outcome, about)
-            if flight.trial is not None:
-                self.students = {n: o for n, o in self.students.items() if n == self._best_number()} | {
-                    flight.trial.number: outcome
-                }
         metrics = {k: v for k, v in outcome.metrics().items() if not (pruned and k in ("rmse", "nrmse"))}
         self.tracker.close_run(member.key, "KILLED" if reason else "FINISHED", metrics, tags, outcome.curve, files)
         # Whenever this process dies, a trial that Optuna counts as done has its student in MLflow.
@@ -246,6 +264,7 @@ class _Session:
         else:
             self.progress.baseline = objective if objective is not None else math.nan
             self.study.set_user_attr("baseline", self.progress.baseline)
+            self.study.set_user_attr("baseline_rmse", math.nan if reason else outcome.selection.rmse)
 
     def _abandon(self) -> None:
         """Give the slots of everything in flight back, with true states on both sides."""
@@ -255,21 +274,20 @@ class _Session:
             self.tracker.close_run(key, "KILLED", {}, {"dfkd.state": "INTERRUPTED"}, flight.member.curve)
 
     def _conclude(self) -> StudyResult:
-        best = self._best()
+        known = self.study.user_attrs
+        promoted = choose(leaders(self.study, self.prepared.spec.study.leaders), known.get(RECORD, {}))
         report = None
-        if best is not None and (outcome := self.students.get(best[1])) is not None:
-            report = fidelity(outcome.recipe, outcome.weights, self.problem.banks["report"]).rmse
-            self.study.set_user_attr("report", {"trial": best[1], "rmse": report})
-        elif best is not None and (known := self.study.user_attrs.get("report", {})).get("trial") == best[1]:
-            report = known["rmse"]
-        if best is not None:
-            registry.certify_trial(self.tracking_uri, self.name, best[1], self.problem)
-        self._close("FINISHED", report)
+        if promoted is not None:
+            self.tracker.settle()
+            certificate = registry.certify_run(self.tracking_uri, self.name, promoted.run, self.problem)
+            report = certificate["report"]["rmse"] if certificate else None
+        self._close("FINISHED", promoted, report)
+        baseline = known.get("baseline_rmse")
         return StudyResult(
-            self.name, best, self.progress.baseline, report, self.tracking_uri, self.storage_url, self.progress
+            self.name, self._best(), promoted, baseline, report, self.tracking_uri, self.storage_url, self.progress
         )
 
-    def _close(self, status: str, report: float | None = None) -> None:
+    def _close(self, status: str, promoted: Promoted | None = None, report: float | None = None) -> None:
         self._count()
         p = self.progress
         metrics = {"trials": p.done + p.pruned + p.failed, "complete": p.done, "pruned": p.pruned, "failed": p.failed}
@@ -278,6 +296,9 @@ class _Session:
             metrics[f"best_{self.prepared.spec.study.objective}"] = p.best[0]
             metrics["best_trial"] = p.best[1]
             tags["dfkd.best_trial"] = p.best[1]
+        if promoted is not None:
+            tags["dfkd.promoted"] = promoted.run
+            metrics["promoted_rmse"] = promoted.rmse
         if p.baseline is not None and math.isfinite(p.baseline):
             metrics["baseline"] = p.baseline
         if report is not None:
@@ -318,10 +339,6 @@ class _Session:
     def _best(self) -> tuple[float, int] | None:
         complete = [t for t in self._finished() if t.state == TrialState.COMPLETE]
         return min(((t.value, t.number) for t in complete), default=None)
-
-    def _best_number(self) -> int | None:
-        best = self._best()
-        return best[1] if best else None
 
     def _count(self) -> None:
         trials = self._finished()
