@@ -16,6 +16,7 @@ import json
 import tempfile
 import time
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,8 @@ from dfkd_tune.recipe import ADVERSARIAL, PAPER, RANDOM, Recipe
 from dfkd_tune.seeds import derive
 from dfkd_tune.teachers import Teacher, probe
 from dfkd_tune.tracking import Tracker
+
+PUBLISHED_SEEDS = 10
 
 
 def methods(steps: int) -> dict[str, Recipe]:
@@ -156,21 +159,34 @@ def compare(rows: list[dict], published: dict, seed10: bool) -> tuple[Sheet, int
     return sheet, inside, cells
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shared", type=Path, default=Path("../shared"))
-    parser.add_argument("--cache", type=Path, help="OpenML's cache, for tables that are not shared")
-    parser.add_argument("--datasets", nargs="+", default=list(SHARED))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--widths", type=int, nargs="+", default=[25, 50])
-    parser.add_argument("--steps", type=int, default=20_000)
-    parser.add_argument("--protocol", choices=("paper", "ours"), default="paper")
-    parser.add_argument("--checkpoints", type=int, default=400, help="validations a run; the published code has 2000")
-    parser.add_argument("--shared-teacher", action="store_true", help="the published teacher and split of seed 10")
-    parser.add_argument("--tracking-uri", help="MLflow; default mlruns/mlflow.db; 'none' for no records")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    args = parser.parse_args()
+def orders(rows: list[dict], published: dict) -> list[str]:
+    """Pairs of methods whose published means differ by more than twice their standard error, and where ours are the other
+    way round: a line each, and the count first."""
+    found, upheld = [], 0
+    for dataset, width in sorted({(r["dataset"], r["width"]) for r in rows}):
+        cells = published[str(width)][dataset]
+        mine: dict[str, dict[int, float]] = {}
+        for r in rows:
+            if (r["dataset"], r["width"]) == (dataset, width):
+                mine.setdefault(r["method"], {})[r["seed"]] = r["rmse_labels"]
+        for a, b in combinations(sorted(mine, key=lambda name: cells[name]["mean"]), 2):
+            gap = cells[b]["mean"] - cells[a]["mean"]
+            noise = 2 * ((cells[a]["std"] ** 2 + cells[b]["std"] ** 2) / PUBLISHED_SEEDS) ** 0.5
+            if gap <= noise:
+                continue
+            ours = np.array([mine[b][seed] - mine[a][seed] for seed in mine[a]])  # on the same teacher and split
+            error = ours.std(ddof=1) / len(ours) ** 0.5 if len(ours) > 1 else float("nan")
+            if ours.mean() > 0:
+                upheld += 1
+            else:
+                found.append(
+                    f"{dataset} {width}: {a} before {b} by {gap:.4f} published, {ours.mean():+.4f} ± {error:.4f} here"
+                )
+    return [f"{upheld} of {upheld + len(found)} published orders beyond the noise hold here", *found]
+
+
+def measure(args: argparse.Namespace) -> list[dict]:
+    """Run what is asked for; returns a row a student."""
     torch.set_num_threads(args.threads)
     uri = None if args.tracking_uri == "none" else args.tracking_uri or sqlite_url(home() / "mlflow.db")
     track, rows, console = Track(uri, args.protocol), [], Console(width=130)
@@ -196,6 +212,29 @@ def main() -> None:
             if args.json:
                 args.json.write_text(json.dumps(rows, indent=1))
     track.finish()
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--cache", type=Path, help="OpenML's cache, for tables that are not shared")
+    parser.add_argument("--datasets", nargs="+", default=list(SHARED))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--widths", type=int, nargs="+", default=[25, 50])
+    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--protocol", choices=("paper", "ours"), default="paper")
+    parser.add_argument("--checkpoints", type=int, default=400, help="validations a run; the published code has 2000")
+    parser.add_argument("--shared-teacher", action="store_true", help="the published teacher and split of seed 10")
+    parser.add_argument("--tracking-uri", help="MLflow; default mlruns/mlflow.db; 'none' for no records")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument(
+        "--read", type=Path, nargs="+", help="print what earlier runs wrote with --json, and run nothing"
+    )
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    args = parser.parse_args()
+    rows = [row for file in args.read for row in json.loads(file.read_text())] if args.read else measure(args)
+    console = Console(width=130)
     published = json.loads((args.shared / "published.json").read_text())["rmse_vs_labels"]["table"]
     known = [row for row in rows if row["dataset"] in published[str(row["width"])]]
     sheet, inside, cells = compare(known, published, args.shared_teacher)
@@ -204,6 +243,8 @@ def main() -> None:
         f"{inside} of {cells} cells within two published standard deviations (protocol {args.protocol})",
         highlight=False,
     )
+    if not args.shared_teacher:
+        console.print(*orders(known, published), sep="\n", highlight=False)
 
 
 if __name__ == "__main__":

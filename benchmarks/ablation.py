@@ -1,0 +1,141 @@
+"""What each idea of the preset ``faithful`` brings: one out at a time, further ones in, and the floor that capacity sets.
+
+    python benchmarks/ablation.py --shared ../shared --seeds 0 1
+
+RMSE student-vs-teacher on real test inputs over the published ``direct_decreasing``, student 50, tier T0, every variant at
+the same budget. The *floor* is the preset distilled on real training inputs: what a student of this shape can be. Real rows
+choose nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from tables import SHARED, load, shared_split, shared_teacher
+
+from dfkd_tune.bounds import Clip, Target
+from dfkd_tune.distillation import distill_all
+from dfkd_tune.finish import NoFinish
+from dfkd_tune.generators import GENERATORS
+from dfkd_tune.input_bounds import Linf, Steps
+from dfkd_tune.inputs import Inputs
+from dfkd_tune.losses import Constant, Sobolev, Value
+from dfkd_tune.member import Member
+from dfkd_tune.optimizers import RMSprop
+from dfkd_tune.problem import Problem
+from dfkd_tune.recipe import FAITHFUL, PAPER, Recipe
+from dfkd_tune.seeds import derive
+from dfkd_tune.starts import Random
+from dfkd_tune.teachers import probe
+
+FLOOR = "floor: the same on real inputs"
+F = FAITHFUL
+VALUE = replace(F, loss=Value())
+VARIANTS: dict[str, Recipe] = {
+    "paper": PAPER,
+    "faithful": F,
+    "without Sobolev loss": VALUE,
+    "without neuron start": replace(F, start=Random()),
+    "without L-BFGS finish": replace(F, finish=NoFinish(), optimizer=RMSprop(schedule="cosine")),
+    "without synthetic rows": replace(
+        F, generator=GENERATORS["gaussian"](), alpha=Constant(0.0), finish=replace(F.finish, synthetic=0.0)
+    ),
+    "without input bound": replace(F, input_bound=Steps()),
+    "radius 0.1": replace(F, input_bound=Linf(radius=0.1)),
+    "radius 1": replace(F, input_bound=Linf(radius=1.0)),
+    "bound clip 0.1": replace(F, bound=Clip(threshold=0.1)),
+    "bound target 0.1": replace(F, bound=Target(threshold=0.1)),
+    "value loss, no synthetic rows": replace(
+        VALUE, generator=GENERATORS["gaussian"](), alpha=Constant(0.0), finish=replace(F.finish, synthetic=0.0)
+    ),
+    "value loss, bound clip 0.1": replace(VALUE, bound=Clip(threshold=0.1)),
+    "value loss, radius 1": replace(VALUE, input_bound=Linf(radius=1.0)),
+    "Sobolev weight 0.3": replace(F, loss=Sobolev(weight=0.3)),
+    "Sobolev weight 3": replace(F, loss=Sobolev(weight=3.0)),
+    "two layers": F.with_student(depth=2),
+    FLOOR: F,
+}
+
+
+class RealInputs(Inputs):
+    """Rows of a table in place of a prior: for the floor alone."""
+
+    def __init__(self, rows: np.ndarray):
+        super().__init__(Inputs.unknown(rows.shape[1]).features)
+        self.rows = torch.from_numpy(rows).double()
+
+    def draw(self, rows: int, rng: torch.Generator) -> torch.Tensor:
+        return self.rows[torch.randint(len(self.rows), (rows,), generator=rng)]
+
+
+def sized(recipe: Recipe, problem: Problem, width: int) -> Recipe:
+    """The recipe for the widest student with the parameters of one hidden layer of ``width``."""
+    size = (problem.features, problem.outputs)
+    return recipe.with_student(width=recipe.student.widest(*size, width * (sum(size) + 1) + size[1]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--datasets", nargs="+", default=list(SHARED))
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), metavar="VARIANT")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--width", type=int, default=50)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    published = json.loads((args.shared / "published.json").read_text())["rmse_student_vs_teacher"]["table"]
+    rows = []
+    for dataset in args.datasets:
+        table, split = load(dataset, args.shared, None), shared_split(dataset, args.shared)
+        test = torch.from_numpy(table.x[split["test"]])
+        with tempfile.TemporaryDirectory() as folder:
+            teacher = shared_teacher(dataset, args.shared, Path(folder))
+        problems = {}
+        for real in {name == FLOOR for name in args.variants}:
+            inputs = RealInputs(table.x[split["train"]]) if real else Inputs.unknown(test.shape[1])
+            problems[real] = Problem(teacher, inputs, probe(teacher, Inputs.unknown(test.shape[1])))
+        with torch.no_grad():
+            answers = teacher(test)
+        for name in args.variants:
+            problem = problems[name == FLOOR]
+            recipe = replace(sized(VARIANTS[name], problem, args.width), steps=args.steps)
+            start = time.perf_counter()
+            outcomes = distill_all(problem, [Member(s, recipe, derive(s, "ablation")) for s in args.seeds])
+            seconds = (time.perf_counter() - start) / len(args.seeds)
+            for seed, outcome in zip(args.seeds, outcomes, strict=True):
+                student = problem.module(recipe.student, outcome.weights)
+                with torch.no_grad():
+                    rmse = float((student(test) - answers).square().mean().sqrt())
+                ratio = rmse / published[dataset]["direct_decreasing"]
+                rows.append({"dataset": dataset, "variant": name, "seed": seed, "ratio": ratio, "seconds": seconds})
+        if args.json:
+            args.json.write_text(json.dumps(rows, indent=1))
+    sheet = Table(
+        title=f"real RMSE over published direct, {args.steps} steps, student {args.width}, {len(args.seeds)} seeds"
+    )
+    for column in ("variant", *args.datasets, "geometric mean", "seconds"):
+        sheet.add_column(column, justify="left" if column == "variant" else "right")
+    for name in args.variants:
+        mine = [row for row in rows if row["variant"] == name]
+        each = [np.array([row["ratio"] for row in mine if row["dataset"] == dataset]) for dataset in args.datasets]
+        mean = np.exp(np.mean([np.log(ratios.mean()) for ratios in each]))
+        seconds = np.mean([row["seconds"] for row in mine])
+        cells = [f"{ratios.mean():.2f} ± {ratios.std():.2f}" for ratios in each]
+        sheet.add_row(name, *cells, f"{mean:.3f}", f"{seconds:.1f}")
+    Console(width=150).print(sheet)
+
+
+if __name__ == "__main__":
+    main()
