@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
 
 from dfkd_tune.teachers import load_teacher
 from dfkd_tune.teachers.base import Teacher, hash_module
@@ -81,10 +82,12 @@ def shared_split(name: str, shared: Path) -> dict[str, np.ndarray]:
 
 def shared_teacher(name: str, shared: Path, folder: Path) -> Teacher:
     """The paper's own teacher of seed 10. ``folder`` takes the architecture file."""
-    features = np.load(Path(shared) / "data" / f"{name}.npz")["X"].shape[1]
+    file = Path(shared) / "teachers" / f"{name}.safetensors"
+    with safe_open(file, "pt") as weights:
+        hidden, features = weights.get_slice("hidden.weight").get_shape()
     architecture = Path(folder) / f"{name}.architecture.yaml"
-    architecture.write_text(f"layers: [{features}, 500, 1]\nactivation: tanh\n")
-    return load_teacher(Path(shared) / "teachers" / f"{name}.safetensors", architecture)
+    architecture.write_text(f"layers: [{features}, {hidden}, 1]\nactivation: tanh\n")
+    return load_teacher(file, architecture)
 
 
 def as_teacher(name: str, module: torch.nn.Module) -> Teacher:

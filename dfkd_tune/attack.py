@@ -71,17 +71,17 @@ def attack(problem: Problem, student: Answer, unit: Tensor, gaps: Tensor) -> Fou
     return Found(aim.where[best], origin[best], starts, aim.rows, aim.unanswered, "gradient" if slopes else "random")
 
 
-def hold(inputs: Inputs, z: Tensor, origin: Tensor) -> Tensor:
+def hold(inputs: Inputs, z: Tensor, origin: Tensor, radius: float = RADIUS) -> Tensor:
     """Bring points into the ball around their prior rows and into what is declared, both at once, all ``(n, D)``."""
-    held = inputs.project(_near(origin, z))
-    far = (held - origin).abs() > RADIUS
+    held = inputs.project(_near(origin, z, radius))
+    far = (held - origin).abs() > radius
     apart = [i for i, f in enumerate(inputs.features) if f.levels is not None or f.integer]
     held[:, apart] = torch.where(far[:, apart], origin[:, apart], held[:, apart])
     if inputs.simplex:  # convex: on the way back to the prior row its shares still sum to 1
         part = list(inputs.simplex)
         move = held[:, part] - origin[:, part]
-        held[:, part] = origin[:, part] + move * (RADIUS / move.abs().amax(1, keepdim=True).clamp(min=RADIUS))
-    far = ((held - origin).abs() > RADIUS * (1 + 1e-4)).any(1, keepdim=True)
+        held[:, part] = origin[:, part] + move * (radius / move.abs().amax(1, keepdim=True).clamp(min=radius))
+    far = ((held - origin).abs() > radius * (1 + 1e-4)).any(1, keepdim=True)
     return torch.where(far, origin, held)
 
 
@@ -145,8 +145,8 @@ def _search(aim: _Aim, origin: Tensor, z: Tensor, rng: torch.Generator) -> None:
         z, gap = torch.where((reached > gap)[:, None], tried, z), torch.maximum(reached, gap)
 
 
-def _near(origin: Tensor, z: Tensor) -> Tensor:
-    return origin + (z - origin).clamp(-RADIUS, RADIUS)
+def _near(origin: Tensor, z: Tensor, radius: float = RADIUS) -> Tensor:
+    return origin + (z - origin).clamp(-radius, radius)
 
 
 def _has_slopes(student: Answer, z: Tensor) -> bool:

@@ -100,6 +100,12 @@ def conclude(problem: Problem, member: Member, seconds: float, finish: bool = Tr
             if name in problem.banks
         }
     )
+    failure = member.failure
+    for name, found in judged.items():
+        if not math.isfinite(found.nrmse):
+            failure = f"diverged: the RMSE is {found.rmse} on the {name} bank"
+    if failure:
+        judged = {}
     return Outcome(
         recipe=member.recipe,
         seed=member.seed,
@@ -112,7 +118,7 @@ def conclude(problem: Problem, member: Member, seconds: float, finish: bool = Tr
         seconds=seconds + time.perf_counter() - start,
         teacher_rows=member.teacher_rows,
         synthesis=member.synthesis,
-        failure=member.failure,
+        failure=failure,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,6 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from .distillation import Outcome, distill_all
-from .errors import Interrupted
 from .member import Member
 from .problem import Problem
 from .recipe import Recipe
@@ -18,7 +18,7 @@ from .shipping import student_files
 from .tracking import Tracker
 
 RECORD = "reruns"
-"""Study attribute: trial -> run name -> ``[objective, rmse]``."""
+"""Study attribute: trial -> run name -> ``[objective, rmse]``, or None for a re-run that diverged."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Promoted:
         trial: whose recipe did best over seeds.
         run: name of the MLflow run that holds the student: the trial's own, or a re-run of it.
         objective, rmse: of that student, the latter on the selection bank in the teacher's units.
-        mean: objective of the recipe over its seeds.
+        mean: objective of the recipe over its seeds, infinite when one of them diverged.
     """
 
     trial: int
@@ -50,18 +50,22 @@ def leaders(study: optuna.Study, count: int) -> list[FrozenTrial]:
     return sorted(complete, key=lambda trial: (trial.value, trial.number))[:count]
 
 
-def choose(leading: Sequence[FrozenTrial], reruns: Mapping[str, Mapping[str, Sequence[float]]]) -> Promoted | None:
+def choose(
+    leading: Sequence[FrozenTrial], reruns: Mapping[str, Mapping[str, Sequence[float] | None]]
+) -> Promoted | None:
     """The recipe with the best mean objective, and the best of its students; None without a complete trial.
 
     Args:
-        leading: the leaders.
-        reruns: trial -> run name -> ``[objective, rmse]``.
+        leading: the leaders, best first.
+        reruns: as ``RECORD`` holds them.
     """
     found = []
     for trial in leading:
         own = {run_name(trial.number): (trial.value, trial.user_attrs["rmse"])}
-        students = own | {name: tuple(score) for name, score in reruns.get(str(trial.number), {}).items()}
+        again = reruns.get(str(trial.number), {})
+        students = own | {name: score for name, score in again.items() if score is not None}
         mean = sum(objective for objective, _ in students.values()) / len(students)
+        mean = math.inf if None in again.values() else mean
         run, (objective, rmse) = min(students.items(), key=lambda item: item[1][0])
         found.append(Promoted(trial.number, run, objective, rmse, mean))
     return min(found, key=lambda promoted: promoted.mean, default=None)
@@ -75,7 +79,7 @@ class Rerunner:
         study, problem, tracker: of the study.
         seed: of the study.
         objective: outcome -> what the study minimizes.
-        should_stop: whether the user wants to stop.
+        heed: called at every rung; raises ``Interrupted`` when the user wants to stop.
     """
 
     study: optuna.Study
@@ -83,48 +87,57 @@ class Rerunner:
     tracker: Tracker
     seed: int
     objective: Callable[[Outcome], float]
-    should_stop: Callable[[], bool]
+    heed: Callable[..., None]
 
-    def run(self, recipes: Mapping[int, Recipe], times: int) -> None:
+    def run(self, recipes: Mapping[int, Recipe], times: int, population: int) -> None:
         """Make sure that each recipe has ``times`` re-runs on record.
+
+        Args:
+            recipes: by trial.
+            times: re-runs of each.
+            population: re-runs that train at once.
 
         Raises:
             Interrupted: when the user said so; what was not finished leaves no trace but a KILLED run.
         """
         known = self.study.user_attrs.get(RECORD, {})
-        wanted = {
-            run_name(trial, again): (trial, recipe)
+        wanted = [
+            (trial, name, recipe)
             for trial, recipe in recipes.items()
-            for again in range(1, times + 1)
-            if run_name(trial, again) not in known.get(str(trial), {})
-        }
-        if not wanted:
-            return
-        members = [Member(name, recipe, derive(self.seed, name)) for name, (_, recipe) in wanted.items()]
-        for member in members:
-            params = member.recipe.leaves() | {"seed": member.seed, "trial": wanted[member.key][0]}
-            self.tracker.open_run(member.key, "rerun", params, {"dfkd.tier": self.problem.inputs.tier})
+            for name in (run_name(trial, again) for again in range(1, times + 1))
+            if name not in known.get(str(trial), {})
+        ]
+        for first in range(0, len(wanted), population):
+            self.heed()
+            self._run(wanted[first : first + population])
+
+    def _run(self, wanted: Sequence[tuple[int, str, Recipe]]) -> None:
+        members = {name: Member(name, recipe, derive(self.seed, name)) for _, name, recipe in wanted}
+        for trial, name, recipe in wanted:
+            params = recipe.leaves() | {"seed": members[name].seed, "trial": trial}
+            self.tracker.open_run(name, "rerun", params, {"dfkd.tier": self.problem.inputs.tier})
         try:
-            outcomes = distill_all(self.problem, members, self._look_up)
+            outcomes = distill_all(self.problem, list(members.values()), self.heed)
+            for (trial, name, _), outcome in zip(wanted, outcomes, strict=True):
+                about = {"study": self.study.study_name, "trial": trial, "run": name}
+                files = None if outcome.failure else student_files(self.problem, outcome, about)
+                del members[name]
+                self._record(trial, name, outcome, files)
         except BaseException:
-            for member in members:
-                self.tracker.close_run(member.key, "KILLED", {}, {"dfkd.state": "INTERRUPTED"}, member.curve)
+            for name, member in members.items():
+                self.tracker.close_run(name, "KILLED", {}, {"dfkd.state": "INTERRUPTED"}, member.curve)
             raise
-        for member, outcome in zip(members, outcomes, strict=True):
-            self._record(wanted[member.key][0], member.key, outcome)
 
-    def _look_up(self, member: Member) -> None:
-        if self.should_stop():
-            raise Interrupted(self.study.study_name)
-
-    def _record(self, trial: int, name: str, outcome: Outcome) -> None:
+    def _record(self, trial: int, name: str, outcome: Outcome, files: Mapping[str, bytes] | None) -> None:
+        score = None
         if outcome.failure:
             tags = {"dfkd.state": "PRUNED", "dfkd.reason": outcome.failure}
             self.tracker.close_run(name, "KILLED", outcome.metrics(), tags, outcome.curve)
-            return
-        files = student_files(self.problem, outcome, {"study": self.study.study_name, "trial": trial, "run": name})
-        self.tracker.close_run(name, "FINISHED", outcome.metrics(), {"dfkd.state": "COMPLETE"}, outcome.curve, files)
+        else:
+            score = [self.objective(outcome), outcome.selection.rmse]
+            tags = {"dfkd.state": "COMPLETE"}
+            self.tracker.close_run(name, "FINISHED", outcome.metrics(), tags, outcome.curve, files)
         self.tracker.flush()  # what Optuna knows of has its student in MLflow
         known = dict(self.study.user_attrs.get(RECORD, {}))
-        known[str(trial)] = known.get(str(trial), {}) | {name: [self.objective(outcome), outcome.selection.rmse]}
+        known[str(trial)] = known.get(str(trial), {}) | {name: score}
         self.study.set_user_attr(RECORD, known)

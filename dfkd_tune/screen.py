@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,7 +50,7 @@ def _lines(console: Console, name: str):
 
 
 def sentence(progress: Progress) -> str:
-    """Trials done, running and pruned, the best RMSE and the time left, in one line."""
+    """Trials done, running and pruned, the best objective and the time left, in one line."""
     parts = [
         f"{progress.done + progress.pruned + progress.failed}/{progress.total} trials",
         f"{progress.running} running",
@@ -83,7 +84,7 @@ def leaders(trials: list[FrozenTrial], rows: int = 10) -> Table:
         table.add_row(
             str(trial.number),
             f"{a['rmse']:.4g}",
-            f"{a['stress_rmse']:.4g}",
+            f"{a['stress_rmse']:.4g}" if "stress_rmse" in a else "-",
             f"{a['parameters']:.0f}",
             recipe_line(json.loads(a["recipe"])),
         )
@@ -121,7 +122,7 @@ def summary(
         highlight=False,
         soft_wrap=True,
     )
-    if result.baseline:
+    if result.baseline and math.isfinite(result.baseline):
         share = p.rmse / result.baseline
         change = f"{100 * (1 - share):.0f} % less" if share < 1 else f"{100 * (share - 1):.0f} % more"
         console.print(

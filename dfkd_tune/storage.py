@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +19,7 @@ import optuna
 import psutil
 import sqlalchemy
 from alembic.util import CommandError
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
@@ -31,6 +32,10 @@ HEARTBEAT = 60
 """Seconds between two signs of life of a running trial."""
 GRACE = 180
 """Seconds without one after which its worker counts as dead."""
+LOCK = 7216348
+"""Advisory lock of PostgreSQL that is ours."""
+PAUSE = 0.5
+"""Seconds between two looks at a lock that is taken."""
 ATTEMPTS = 3
 """How often a trial is taken up again before it fails for good."""
 
@@ -98,11 +103,45 @@ def exclusive(storage: RDBStorage, url: str) -> Iterator[None]:
             yield
     elif storage.engine.dialect.name == "postgresql":
         with storage.engine.connect() as connection:
-            connection.exec_driver_sql("SELECT pg_advisory_lock(7216348)")
+            connection.exec_driver_sql(f"SELECT pg_advisory_lock({LOCK})")
             try:
                 yield
             finally:
-                connection.exec_driver_sql("SELECT pg_advisory_unlock(7216348)")
+                connection.exec_driver_sql(f"SELECT pg_advisory_unlock({LOCK})")
+    else:
+        yield
+
+
+@contextmanager
+def alone(storage: RDBStorage, url: str, study: optuna.Study, heed: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock of one study, for minutes if need be: nobody else who looks at the store waits for it.
+
+    Args:
+        storage, url: of the study.
+        study: whose lock it is.
+        heed: called while another process holds it; may raise.
+    """
+    file, number = sqlite_file(url), int(study._study_id)
+    if file is not None:
+        lock = FileLock(f"{file}.{number}.lock")
+        while not lock.is_locked:
+            try:
+                lock.acquire(timeout=PAUSE)
+            except Timeout:
+                heed()
+        try:
+            yield
+        finally:
+            lock.release()
+    elif storage.engine.dialect.name == "postgresql":
+        with storage.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            while not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({LOCK}, {number})").scalar():
+                heed()
+                time.sleep(PAUSE)
+            try:
+                yield
+            finally:
+                connection.exec_driver_sql(f"SELECT pg_advisory_unlock({LOCK}, {number})")
     else:
         yield
 

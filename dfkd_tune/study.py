@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from .recipe import Recipe, from_tree
 from .searching import pruner, sampler, smoothed
 from .seeds import derive
 from .shipping import student_files
-from .storage import Heartbeat, claim, exclusive, give_back, make_slots, open_storage, requeue_dead
+from .storage import Heartbeat, alone, claim, exclusive, give_back, make_slots, open_storage, requeue_dead
 from .stress import add_stress
 
 BASELINE = "baseline"
@@ -148,7 +150,7 @@ class _Session:
             requeue_dead(self.study, self.storage)
             make_slots(self.study, self.storage, self.total, self.prepared.space.leads())
         self.problem = self.prepared.problem(self.study.user_attrs["pool"])
-        add_stress(self.problem, self.prepared.baseline())
+        add_stress(self.problem, self.prepared.baseline(), self._heed)
         with exclusive(self.storage, self.storage_url):  # two sessions would make two parents
             self.tracker = tracking.Tracker(self.tracking_uri, self.name)
             self.parent = self.tracker.open_study(self.prepared.params(len(self.problem.pool)), self.prepared.tags())
@@ -163,7 +165,7 @@ class _Session:
                 self._abandon()
                 self._close("KILLED")
                 raise
-        if self.flights or (self.should_stop() and self._waiting()):
+        if self.flights or (self.should_stop() and self._left(TrialState.WAITING)):
             self._abandon()
             self._close("KILLED")
             raise Interrupted(self.name)
@@ -188,16 +190,17 @@ class _Session:
     def _rerun(self) -> None:
         """Run the leaders again, once nobody works on the study's trials any more."""
         about = self.prepared.spec.study
-        if self.flights or not about.reruns or self.should_stop():
-            return
-        with exclusive(self.storage, self.storage_url):
-            states = (TrialState.RUNNING, TrialState.WAITING)
-            if not any(t.number < self.total for t in self.study.get_trials(deepcopy=False, states=states)):
+        if about.reruns and not self._left(TrialState.RUNNING, TrialState.WAITING):
+            with alone(self.storage, self.storage_url, self.study, self._heed):
                 leading = {trial.number: recipe_of(trial) for trial in leaders(self.study, about.leaders)}
-                rerunner = Rerunner(
-                    self.study, self.problem, self.tracker, about.seed, self._objective, self.should_stop
+                Rerunner(self.study, self.problem, self.tracker, about.seed, self._objective, self._heed).run(
+                    leading, about.reruns, about.population
                 )
-                rerunner.run(leading, about.reruns)
+
+    def _heed(self, member: Member | None = None) -> None:
+        """Stop where the user said so."""
+        if self.should_stop():
+            raise Interrupted(self.name)
 
     def _objective(self, outcome: Outcome) -> float:
         return outcome.objective(self.prepared.spec.study.objective)
@@ -255,7 +258,8 @@ class _Session:
         if not reason:
             about = {"study": self.name, "trial": flight.trial.number if flight.trial else None, "run": member.key}
             files = student_files(self.problem, outcome, about)
-        metrics = {k: v for k, v in outcome.metrics().items() if not (pruned and k in ("rmse", "nrmse"))}
+        shown = replace(outcome, selection=None, stress=None) if pruned else outcome  # nobody takes it for a result
+        metrics = shown.metrics()
         self.tracker.close_run(member.key, "KILLED" if reason else "FINISHED", metrics, tags, outcome.curve, files)
         # Whenever this process dies, a trial that Optuna counts as done has its student in MLflow.
         self.tracker.flush()
@@ -263,8 +267,8 @@ class _Session:
             self.study.tell(flight.trial, objective, state, skip_if_finished=True)
         else:
             self.progress.baseline = objective if objective is not None else math.nan
-            self.study.set_user_attr("baseline", self.progress.baseline)
             self.study.set_user_attr("baseline_rmse", math.nan if reason else outcome.selection.rmse)
+            self.study.set_user_attr("baseline", self.progress.baseline)  # last: it says that both are known
 
     def _abandon(self) -> None:
         """Give the slots of everything in flight back, with true states on both sides."""
@@ -275,7 +279,8 @@ class _Session:
 
     def _conclude(self) -> StudyResult:
         known = self.study.user_attrs
-        promoted = choose(leaders(self.study, self.prepared.spec.study.leaders), known.get(RECORD, {}))
+        about = self.prepared.spec.study
+        promoted = choose(leaders(self.study, about.leaders), known.get(RECORD, {}) if about.reruns else {})
         report = None
         if promoted is not None:
             self.tracker.settle()
@@ -299,8 +304,8 @@ class _Session:
         if promoted is not None:
             tags["dfkd.promoted"] = promoted.run
             metrics["promoted_rmse"] = promoted.rmse
-        if p.baseline is not None and math.isfinite(p.baseline):
-            metrics["baseline"] = p.baseline
+        known = self.study.user_attrs
+        metrics |= {k: known[k] for k in ("baseline", "baseline_rmse") if k in known and math.isfinite(known[k])}
         if report is not None:
             metrics["report_rmse"] = report
         self.tracker.close_study(status, metrics, tags)
@@ -327,10 +332,9 @@ class _Session:
                 remedy="give --name for a new study",
             )
 
-    def _waiting(self) -> bool:
-        """Whether slots of the study wait for a worker."""
-        waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        return any(trial.number < self.total for trial in waiting)
+    def _left(self, *states: TrialState) -> bool:
+        """Whether trials of the study are in one of these states."""
+        return any(trial.number < self.total for trial in self.study.get_trials(deepcopy=False, states=states))
 
     def _finished(self) -> list[optuna.trial.FrozenTrial]:
         states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -380,19 +384,10 @@ def recipe_of(trial: optuna.trial.FrozenTrial) -> Recipe:
     return from_tree(json.loads(trial.user_attrs["recipe"]), f"trial {trial.number}")
 
 
-def _without_experimental_warnings():
-    import warnings
-
-    context = warnings.catch_warnings()
-
-    class Quiet:
-        def __enter__(self):
-            context.__enter__()
-            warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-            warnings.filterwarnings("ignore", message="Heartbeat of storage")
-            warnings.filterwarnings("ignore", message="The reported value is ignored")
-
-        def __exit__(self, *exception):
-            return context.__exit__(*exception)
-
-    return Quiet()
+@contextmanager
+def _without_experimental_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+        warnings.filterwarnings("ignore", message="Heartbeat of storage")
+        warnings.filterwarnings("ignore", message="The reported value is ignored")
+        yield

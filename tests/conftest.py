@@ -34,6 +34,7 @@ for name, value in {
 
 torch.set_num_threads(1)
 
+STUDY = ("trials", "seed", "objective", "population", "leaders", "reruns")
 TINY = {"steps": 40, "batch": 20, "pool": 500, "bank": 200}
 SEARCH = {
     "generator.kind": ["gaussian", "adversarial", "direct"],
@@ -111,8 +112,8 @@ def tree(small_teacher) -> Callable[..., dict]:
     """Makes the plain values of a tiny study file: ``tree("pump", trials=4, search={...}, budget={"steps": 100})``."""
 
     def make(name: str, *, budget: dict | None = None, **given) -> dict:
-        about = {k: given.pop(k) for k in ("trials", "seed", "objective", "population") if k in given}
-        study = {"name": name, "trials": 4, "population": 2} | about
+        about = {k: given.pop(k) for k in [*given] if k in STUDY}
+        study = {"name": name, "trials": 4, "population": 2, "leaders": 2, "reruns": 1} | about
         made = {"study": study, "teacher": small_teacher, "budget": TINY | (budget or {}), "preset": "paper"}
         return made | {"search": SEARCH} | given
 

@@ -21,6 +21,7 @@ from dfkd_tune.errors import ExportError, NotFound, StudyMismatch, TeacherError
 from dfkd_tune.issuing import Sources
 from dfkd_tune.prepared import prepare
 from dfkd_tune.problem import Problem
+from dfkd_tune.promotion import run_name
 from dfkd_tune.seeds import stream
 from dfkd_tune.shipping import student_files
 from dfkd_tune.spec import parse_spec
@@ -269,10 +270,10 @@ def done(store, tiny):
     return run_study(tiny("certified", trials=3), store.storage, store.tracking)
 
 
-def certificate_of(store, name, trial) -> tuple[dict | None, object]:
-    """What a trial's run holds, and the run."""
+def certificate_of(store, study, name) -> tuple[dict | None, object]:
+    """What the run called ``name`` holds, and the run."""
     client = MlflowClient(store.tracking)
-    (run,) = (run for run in store.runs(name, "trial") if run.data.params["trial"] == str(trial))
+    (run,) = (run for run in store.runs(study) if run.info.run_name == name)
     files = {Path(file.path).name for file in client.list_artifacts(run.info.run_id, "certificate")}
     if not files:
         return None, run
@@ -282,14 +283,16 @@ def certificate_of(store, name, trial) -> tuple[dict | None, object]:
     return json.loads((folder / "certificate.json").read_text()), run
 
 
-def test_a_study_ends_with_a_certificate_of_its_best(done, store):
-    for trial in range(3):
-        held, run = certificate_of(store, "certified", trial)
-        assert (held is not None) == ("worst_gap" in run.data.metrics) == (trial == done.best[1])
-    held, run = certificate_of(store, "certified", done.best[1])
+def test_a_study_ends_with_a_certificate_of_its_student(done, store):
+    names = [run.info.run_name for kind in ("trial", "rerun", "baseline") for run in store.runs("certified", kind)]
+    assert len(names) == 3 + 2 + 1
+    for name in names:
+        held, run = certificate_of(store, "certified", name)
+        assert (held is not None) == ("worst_gap" in run.data.metrics) == (name == done.promoted.run)
+    held, run = certificate_of(store, "certified", done.promoted.run)
     assert finite(held)
     assert held["student"]["study"] == "certified"
-    assert held["student"]["trial"] == done.best[1]
+    assert held["student"]["trial"] == done.promoted.trial
     assert held["student"]["run_id"] == run.info.run_id
     assert held["student"]["parameters"] == run.data.metrics["parameters"]
     assert held["teacher"]["name"] == "teacher.safetensors"
@@ -309,14 +312,14 @@ def test_a_study_ends_with_a_certificate_of_its_best(done, store):
     assert run.info.status == "FINISHED"
 
 
-def test_the_best_is_registered_with_its_certificate(done, store, monkeypatch):
+def test_the_promoted_student_is_registered_with_its_certificate(done, store, monkeypatch):
     def never(*given, **known):
         raise AssertionError("the teacher is not needed")
 
     with monkeypatch.context() as patch:
         patch.setattr("dfkd_tune.issuing.load_teacher", never)
         registered = register(store.tracking, "certified", "sound")
-    held, _ = certificate_of(store, "certified", done.best[1])
+    held, _ = certificate_of(store, "certified", done.promoted.run)
     assert (registered.report_rmse, registered.worst_gap) == (held["report"]["rmse"], held["worst"]["gap"])
     client = MlflowClient(store.tracking)
     version = client.get_model_version_by_alias("sound", "champion")
@@ -332,8 +335,8 @@ def test_the_best_is_registered_with_its_certificate(done, store, monkeypatch):
 
 @pytest.fixture
 def other(done):
-    """A trial that is not the best."""
-    return next(n for n in range(3) if n != done.best[1])
+    """A trial whose recipe is not promoted."""
+    return next(n for n in range(3) if n != done.promoted.trial)
 
 
 def test_what_a_certificate_needs_is_told_in_one_line(done, store, other, small_teacher, tmp_path, tiny):
@@ -352,18 +355,18 @@ def test_what_a_certificate_needs_is_told_in_one_line(done, store, other, small_
         with pytest.raises(kind, match=said) as error:
             register(store.tracking, "certified", "refused", other, sources=sources)
         assert "\n" not in str(error.value)
-    assert certificate_of(store, "certified", other)[0] is None
+    assert certificate_of(store, "certified", run_name(other))[0] is None
     assert not [m for m in MlflowClient(store.tracking).search_registered_models() if m.name == "refused"]
 
 
 def test_another_trial_is_certified_when_it_is_registered(done, store, other, dfkd, tmp_path, monkeypatch, tiny):
     ended = dfkd("register", "certified", "--model", "late", "--trial", other, "--tracking-uri", store.tracking)
     assert ended.status == 0, ended.err
-    held, run = certificate_of(store, "certified", other)
+    held, run = certificate_of(store, "certified", run_name(other))
     assert f"certificate runs:/{run.info.run_id}/certificate: RMSE {held['report']['rmse']:.4g}" in ended.out
 
-    # The banks and the attack are those of the study: what it made for the best, it makes again.
-    best, _ = certificate_of(store, "certified", done.best[1])
+    # The banks and the attack are those of the study: what it made for its student, it makes again.
+    best, _ = certificate_of(store, "certified", done.promoted.run)
     (parent,) = store.runs("certified", "study")
     with registry.fetch(store.tracking, best["student"]["run_id"]) as folder:
         problem = issuing.recall("certified", parent.data.params, parent.data.tags, Sources())
@@ -386,8 +389,8 @@ def test_a_pickled_teacher_needs_trust_again(store, tiny, tmp_path):
         "preset": "random",
         "search": {},
     }
-    run_study(prepare(parse_spec(tree, "pickled"), trust_pickle=True), store.storage, store.tracking)
-    held, run = certificate_of(store, "pickled", 0)
+    ended = run_study(prepare(parse_spec(tree, "pickled"), trust_pickle=True), store.storage, store.tracking)
+    held, run = certificate_of(store, "pickled", ended.promoted.run)
     assert held["worst"]["method"] == "random" and not held["teacher"]["differentiable"]
     folder = Path(run.info.artifact_uri.removeprefix("file://")) / "certificate"
     for file in folder.iterdir():
@@ -415,7 +418,7 @@ def test_a_run_outside_of_any_study_is_registered_without_one(store, small_teach
     optuna.create_study().optimize(objective, n_trials=1)
     registered = register(store.tracking, "own", "own")
     assert registered.report_rmse is None and registered.worst_gap is None
-    assert certificate_of(store, "own", 0)[0] is None
+    assert certificate_of(store, "own", run_name(0))[0] is None
 
 
 @pytest.mark.parametrize(

@@ -21,11 +21,12 @@ from dfkd_tune.errors import NotFound, SpecError, TrackingError
 from dfkd_tune.prepared import prepare
 from dfkd_tune.registry import find_run
 from dfkd_tune.shipping import read_student
+from dfkd_tune.stress import add_stress
 from dfkd_tune.study import load_study, run_study
 
 ARTIFACTS = {"student.safetensors", "architecture.yaml", "recipe.yaml", "result.json"}
 PARAMS = {"generator.kind", "bound.kind", "input_bound.kind", "alpha.kind", "student.width", "optimizer.lr", "trial"}
-METRICS = {"rmse", "nrmse", "parameters", "compression", "seconds"}
+METRICS = {"rmse", "nrmse", "stress_rmse", "stress_nrmse", "robust", "parameters", "compression", "seconds"}
 
 
 @pytest.fixture(params=["sqlite", "server"])
@@ -49,9 +50,14 @@ def test_a_study_is_an_experiment_with_one_parent(done):
     (parent,) = (run for run in runs if run.data.tags["dfkd.kind"] == "study")
     assert parent.info.run_name == done.name
     assert parent.info.status == "FINISHED"
-    assert parent.data.metrics["best_rmse"] == pytest.approx(done.best[0])
+    assert parent.data.metrics["best_robust"] == pytest.approx(done.best[0])
     assert parent.data.metrics["best_trial"] == done.best[1]
-    assert parent.data.metrics["baseline"] == pytest.approx(done.baseline)
+    assert parent.data.metrics["baseline_rmse"] == pytest.approx(done.baseline)
+    (preset,) = (run for run in runs if run.data.tags["dfkd.kind"] == "baseline")
+    assert parent.data.metrics["baseline"] == pytest.approx(preset.data.metrics["robust"])
+    assert parent.data.metrics["baseline_rmse"] == pytest.approx(preset.data.metrics["rmse"])
+    assert parent.data.tags["dfkd.promoted"] == done.promoted.run
+    assert parent.data.metrics["promoted_rmse"] == pytest.approx(done.promoted.rmse)
     assert parent.data.metrics["report_rmse"] == pytest.approx(done.report)
     assert parent.data.metrics["trials"] == 6
     assert parent.data.metrics["complete"] + parent.data.metrics["pruned"] == 6
@@ -61,7 +67,10 @@ def test_a_study_is_an_experiment_with_one_parent(done):
     children = [run for run in runs if run is not parent]
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
     kinds = [(run.info.run_name, run.data.tags["dfkd.kind"]) for run in children]
-    assert kinds == [("baseline", "baseline"), *((f"trial-{n:04d}", "trial") for n in range(6))]
+    trials = load_study(done.storage_url, done.name).get_trials(deepcopy=False)
+    leading = sorted(sorted(trials, key=lambda trial: trial.value)[:2], key=lambda trial: trial.number)
+    again = [(f"rerun-{trial.number:04d}-1", "rerun") for trial in leading]
+    assert kinds == [("baseline", "baseline"), *again, *((f"trial-{n:04d}", "trial") for n in range(6))]
     assert {run.data.tags["dfkd.study"] for run in runs} == {done.name}
     assert all(run.data.tags["mlflow.source.name"] for run in runs)
 
@@ -77,7 +86,7 @@ def test_a_trial_is_a_run(done):
         for leaf, value in trial.params.items():
             assert run.data.params[leaf.partition("@")[0]] == str(value)
         assert run.data.metrics.keys() >= METRICS
-        assert run.data.metrics["rmse"] == pytest.approx(trial.value)
+        assert run.data.metrics["robust"] == pytest.approx(trial.value)
         assert run.data.metrics["compression"] == pytest.approx(81 / run.data.metrics["parameters"])
         (point,) = client.get_metric_history(run.info.run_id, "rmse")
         assert point.step == 0
@@ -90,16 +99,21 @@ def test_a_trial_is_a_run(done):
 
 
 def test_the_recorded_rmse_is_that_of_the_recorded_student(done, student_of, tiny):
-    problem = tiny(done.name).problem(500)
-    bank = problem.banks["selection"]
-    answers = bank.values * problem.spread + problem.shift
+    prepared = tiny(done.name)
+    problem = prepared.problem(500)
+    add_stress(problem, prepared.baseline())
+
+    def rmse_of(student, name):
+        bank = problem.banks[name]
+        with torch.no_grad():
+            return float((student(bank.z) - bank.values * problem.spread - problem.shift).square().mean().sqrt())
+
     for run in runs_of(done.tracking_uri, done.name):
         if "rmse" not in run.data.metrics or run.data.tags["dfkd.kind"] == "study":
             continue
         student, result = student_of(done.tracking_uri, run)
-        with torch.no_grad():
-            rmse = float((student(bank.z) - answers).square().mean().sqrt())
-        assert run.data.metrics["rmse"] == pytest.approx(rmse, rel=1e-4)
+        assert run.data.metrics["rmse"] == pytest.approx(rmse_of(student, "selection"), rel=1e-4)
+        assert run.data.metrics["stress_rmse"] == pytest.approx(rmse_of(student, "stress"), rel=1e-4)
         assert result["rmse"] == run.data.metrics["rmse"]
         assert result["parameters"] == sum(p.numel() for p in student.parameters()) == run.data.metrics["parameters"]
         assert result["teacher_sha256"] == tiny(done.name).teacher.sha256
@@ -120,7 +134,8 @@ def test_a_pruned_trial_is_killed_without_a_result(tmp_path, store, tiny):
     for run in store.runs("pruned", "trial"):
         pruned = run.data.tags["dfkd.state"] == "PRUNED"
         assert run.info.status == ("KILLED" if pruned else "FINISHED")
-        assert ("rmse" in run.data.metrics) == (not pruned)
+        for name in ("rmse", "stress_rmse", "robust"):
+            assert (name in run.data.metrics) == (not pruned)
         assert ("dfkd.reason" in run.data.tags) == pruned
     (parent,) = store.runs("pruned", "study")
     assert parent.data.metrics["pruned"] == done.progress.pruned
@@ -268,10 +283,10 @@ def test_files_that_are_no_store_are_told_in_one_line(tiny, tmp_path):
 
 @pytest.fixture(scope="session")
 def champion(served):
-    """The best student of the study on the server, registered there twice."""
+    """The promoted student of the study on the server, registered there, and another trial's."""
     first = register(served.tracking_uri, "served", "pump")
     assert first.version == 1
-    other = next(n for n in range(6) if n != served.best[1])
+    other = next(n for n in range(6) if n != served.promoted.trial)
     second = register(served.tracking_uri, "served", "pump", trial=other, alias="challenger")
     return first, second
 
@@ -282,15 +297,16 @@ def inputs() -> np.ndarray:
 
 def test_an_alias_points_to_the_registered_student(served, champion, student_of):
     uri, (first, second) = served.tracking_uri, champion
-    assert (first.uri, first.trial) == ("models:/pump@champion", served.best[1])
+    assert (first.uri, first.trial) == ("models:/pump@champion", served.promoted.trial)
     assert (second.uri, second.version) == ("models:/pump@challenger", 2)
     client = MlflowClient(uri)
     version = client.get_model_version_by_alias("pump", "champion")
     assert int(version.version) == 1
     assert version.tags["dfkd.study"] == "served"
     assert version.tags["dfkd.trial"] == str(first.trial)
-    assert float(version.tags["dfkd.rmse"]) == pytest.approx(served.best[0])
+    assert float(version.tags["dfkd.rmse"]) == pytest.approx(served.promoted.rmse)
     run = client.get_run(version.run_id)
+    assert run.info.run_name == served.promoted.run
     assert run.info.status == "FINISHED"
     assert run.data.params["trial"] == str(first.trial)
     assert [output.model_id for output in run.outputs.model_outputs] == [version.source.removeprefix("models:/")]

@@ -7,10 +7,10 @@ import torch
 from problems import FEATURES, KNOWN, Counting, finish, make_problem, network, recipe, run, variants
 
 from dfkd_tune.activations import ACTIVATIONS
-from dfkd_tune.distillation import conclude, distill
+from dfkd_tune.distillation import conclude, distill, distill_all
 from dfkd_tune.member import RUNGS, Member
 from dfkd_tune.population import Population, fidelity
-from dfkd_tune.recipe import RANDOM, SECTIONS
+from dfkd_tune.recipe import FAITHFUL, RANDOM, SECTIONS
 
 MIXED = [
     *(recipe(generator=kind) for kind in SECTIONS["generator"] for _ in range(2)),  # an early and a late member each
@@ -92,6 +92,26 @@ def test_companions_may_come_leave_and_return(setting):
             assert 0 < member.clock < member.recipe.steps
         else:
             assert_same(member, alone[member.key])
+
+
+def test_students_distilled_at_once_are_those_distilled_alone(setting):
+    """Finished by their recipes and judged, in the order in which they were given."""
+    problem, _ = setting
+    given = [recipe(FAITHFUL), *MIXED[::6], recipe(optimizer={"lr": 1e200}), recipe(FAITHFUL, steps=70)]
+    rungs = []
+    together = distill_all(problem, members(given), rungs.append)
+    assert {member.key for member in rungs} == {*range(len(given))}
+    assert {outcome.failure is None for outcome in together} == {True, False}
+    for member, outcome in zip(members(given), together, strict=True):
+        alone = distill(problem, member.recipe, member.seed)
+        assert (outcome.recipe, outcome.seed, outcome.failure) == (alone.recipe, alone.seed, alone.failure)
+        assert outcome.teacher_rows == alone.teacher_rows
+        assert [at for at, _ in outcome.curve] == [at for at, _ in alone.curve]
+        if alone.failure is None:
+            assert outcome.selection.rmse == pytest.approx(alone.selection.rmse, rel=1e-6)
+            assert outcome.seconds > 0
+            for mine, theirs in zip(outcome.weights, alone.weights, strict=True):
+                torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-7)
 
 
 def test_width_is_padded_without_a_trace(problem):

@@ -1,5 +1,6 @@
 """The study's promises: exactly N trials, the same ones from the same seed, whatever stops it and however often."""
 
+import json
 import os
 import signal
 import socket
@@ -96,12 +97,30 @@ def test_new_trials_of_a_resume_are_new(store, tiny):
     assert len(set(rates)) == 6
 
 
-def test_the_report_belongs_to_the_best_trial(store, tiny):
+def certificate_of(store: Store, name: str, kind: str) -> dict[str, dict]:
+    """Certificates by the names of the runs that hold one."""
+    places = {
+        run.info.run_name: Path(run.info.artifact_uri.removeprefix("file://")) / "certificate" / "certificate.json"
+        for run in store.runs(name, kind)
+    }
+    return {run: json.loads(file.read_text()) for run, file in places.items() if file.exists()}
+
+
+def test_the_report_belongs_to_the_promoted_student(store, tiny):
     done = run(tiny("reported", trials=2), store)
-    assert done.report is not None
+    held = certificate_of(store, "reported", "trial") | certificate_of(store, "reported", "rerun")
+    assert held.keys() == {done.promoted.run}  # the report bank is opened for one student
+    assert done.report == held[done.promoted.run]["report"]["rmse"]
     assert run(tiny("reported", trials=2), store).report == done.report
-    load_study(store.storage, "reported").set_user_attr("report", {"trial": 1 - done.best[1], "rmse": 123.0})
-    assert run(tiny("reported", trials=2), store).report is None
+
+    # Where another student is promoted, the report is that student's.
+    other = str(1 - done.promoted.trial)
+    study, name = load_study(store.storage, "reported"), f"rerun-{int(other):04d}-1"
+    study.set_user_attr("reruns", study.user_attrs["reruns"] | {other: {name: [-1000.0, 0.0]}})
+    again = run(tiny("reported", trials=2), store)
+    assert again.promoted.run == name
+    held = certificate_of(store, "reported", "rerun")
+    assert again.report == held[name]["report"]["rmse"] != done.report
 
 
 def test_the_same_seed_gives_the_same_trials(tmp_path, store, tiny):
@@ -142,7 +161,7 @@ def other_files(tmp_path_factory, small_teacher) -> dict:
         ({"search": {"optimizer.lr": [0.001, 0.01]}}, "space.search.optimizer.lr: "),
         ({"preset": "random"}, "space.preset.generator.kind: "),
         ({"student": {"max_parameters": 50}}, "space.max_parameters: absent -> 50"),
-        ({"objective": "nrmse"}, 'objective: "rmse" -> "nrmse"'),
+        ({"objective": "nrmse"}, 'objective: "robust" -> "nrmse"'),
         ({"seed": 1}, "seed: 0 -> 1"),
         ({"budget": {"bank": 300}}, "bank: 200 -> 300"),
         ({"budget": {"steps": 41}}, "space.preset.steps: 40 -> 41"),
@@ -253,7 +272,7 @@ def test_a_killed_study_loses_nothing(under_way, tiny):
     }
     for number, trial in complete.items():
         assert recorded[number].info.status == "FINISHED"
-        assert recorded[number].data.metrics["rmse"] == pytest.approx(trial.value)
+        assert recorded[number].data.metrics["robust"] == pytest.approx(trial.value)
         assert (
             Path(recorded[number].info.artifact_uri.removeprefix("file://")) / "student/student.safetensors"
         ).exists()
@@ -317,6 +336,8 @@ def test_sessions_share_a_fresh_store(tmp_path, tree, start):
     assert statuses == [0, 0, 0], [process.said for process in processes]
     for name in ("shared", "other"):
         assert_settled(Store(tmp_path), name, 5)
+        reruns = [run.info.run_name for run in Store(tmp_path).runs(name, "rerun")]
+        assert len(reruns) == len(set(reruns)) >= 2
 
 
 def test_a_study_lives_in_postgresql(postgresql, store, tiny):

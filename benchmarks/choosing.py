@@ -1,0 +1,191 @@
+"""Which rule chooses best without data: banks of prior rows and of outlying rows, moved or not, gradients, and their mixtures.
+
+Students of the default space are distilled from each shared teacher and scored by every rule; ``prior`` is the selection
+bank, ``prior, spiked 0.15 ^ 0.5`` the objective ``robust``, whose stress bank is ``spiked 0.15``. Real test inputs are read
+after everything was made, and tell of each rule its rank correlation with the real RMSE over the students of a teacher, and
+its expected regret: the real RMSE of the student it prefers over that of the best, minus one, over random subsets.
+
+    python benchmarks/choosing.py --shared ../shared --students 28
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import optuna
+import torch
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import spearmanr
+from tables import SHARED, shared_split, shared_teacher
+from torch import Tensor, nn
+
+from dfkd_tune.distillation import Outcome, distill_all
+from dfkd_tune.inputs import Inputs
+from dfkd_tune.member import Member
+from dfkd_tune.population import fidelity
+from dfkd_tune.probes import Bank
+from dfkd_tune.problem import Problem
+from dfkd_tune.recipe import Recipe, baseline, default
+from dfkd_tune.seeds import derive, stream
+from dfkd_tune.space import Space, make_space
+from dfkd_tune.stress import reference_students, stress_bank
+from dfkd_tune.teachers import probe
+
+HIDDEN = 50
+"""The students have the parameters of so many hidden units."""
+POPULATION = 8
+RADII = (0.15, 0.34)
+WEIGHTS = (0.3, 0.5, 0.7)
+FREEDOM = 4
+"""Of the Student t rows, which are as wide as prior rows but heavy-tailed."""
+SUBSETS, SHARE = 200, 2 / 3
+
+
+def recipes(space: Space, count: int, seed: int) -> list[Recipe]:
+    """Recipes that random search would try, the leads of the space first."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        for lead in space.leads():
+            study.enqueue_trial(lead)
+        return [space.suggest(study.ask()) for _ in range(count)]
+
+
+def distilled(problem: Problem, given: list[Recipe]) -> list[Outcome]:
+    """The students that did not diverge."""
+    members = [Member(k, recipe, derive(problem.seed, "trial", k)) for k, recipe in enumerate(given)]
+    groups = [members[first : first + POPULATION] for first in range(0, len(members), POPULATION)]
+    return [outcome for group in groups for outcome in distill_all(problem, group) if outcome.failure is None]
+
+
+def heavy_rows(problem: Problem) -> Bank:
+    """Rows whose features each follow a Student t of the prior's width."""
+    rng = stream(problem.seed, "heavy")
+    z = problem.inputs.draw(len(problem.banks["selection"].z), rng)
+    chi2 = torch.randn(FREEDOM, *z.shape, generator=rng, dtype=z.dtype).square().sum(0)
+    z = (z * ((FREEDOM - 2) / chi2).sqrt()).to(problem.dtype)
+    return Bank(z, problem.answer_in_chunks(z), problem.spread)
+
+
+def banks(problem: Problem, like: Recipe) -> dict[str, Bank]:
+    """Candidate banks by name; those of a radius are moved against the reference students."""
+    panel = reference_students(problem, like)
+    found = {
+        "prior": problem.banks["selection"],
+        "heavy": heavy_rows(problem),
+        "spiked": stress_bank(problem, [], spiked=True),
+    }
+    moved = {
+        f"{name} {radius}": stress_bank(problem, panel, radius, spiked)
+        for name, spiked in (("prior", False), ("spiked", True))
+        for radius in RADII
+    }
+    return found | moved
+
+
+def gradient_gap(problem: Problem, outcome: Outcome) -> float:
+    """Root mean square gap of the normalized input gradients on the selection bank."""
+    weights = [w.unsqueeze(0) for w in outcome.weights]
+    z = problem.banks["selection"].z
+    _, slopes = problem.labels(z)
+    z = z.detach().requires_grad_()
+    answers = outcome.recipe.student.answer(weights, z.unsqueeze(0))[0]
+    mine = [torch.autograd.grad(answers[:, o].sum(), z, retain_graph=True)[0] for o in range(problem.outputs)]
+    return float((torch.stack(mine, dim=1) - slopes).square().sum((1, 2)).mean().sqrt())
+
+
+def scores(problem: Problem, outcome: Outcome, probes: dict[str, Bank]) -> dict[str, float]:
+    """What each rule says of a student; less is better."""
+    found = {name: fidelity(outcome.recipe, outcome.weights, bank).nrmse for name, bank in probes.items()}
+    prior = found["prior"]
+    for name in [name for name in found if name != "prior"]:
+        found |= {f"prior, {name} ^ {weight}": prior ** (1 - weight) * found[name] ** weight for weight in WEIGHTS}
+    return found | {"gradients": gradient_gap(problem, outcome)}
+
+
+def one(dataset: str, args: argparse.Namespace, folder: Path) -> tuple[Problem, list[Outcome], list[dict[str, float]]]:
+    """The students of a teacher and their scores, without a real row."""
+    teacher = shared_teacher(dataset, args.shared, folder)
+    inputs = Inputs.unknown(teacher.chain.layers[0][0].shape[1])
+    problem = Problem(teacher, inputs, probe(teacher, inputs), seed=args.seed)
+    limit = HIDDEN * (problem.features + 2) + 1
+    preset = replace(default(problem.probe.differentiable), steps=args.steps)
+    space = make_space(preset, None, (problem.features, problem.outputs), limit)
+    students = distilled(problem, recipes(space, args.students, args.seed))
+    like = replace(baseline(problem.probe.differentiable), steps=args.steps)
+    probes = banks(problem, like.with_student(width=space.widest(like.student)))
+    return problem, students, [scores(problem, student, probes) for student in students]
+
+
+def real_rmse(problem: Problem, outcome: Outcome, x: Tensor) -> float:
+    """RMSE student-vs-teacher on real rows ``(N, D)``, in the teacher's units."""
+    module: nn.Module = problem.module(outcome.recipe.student, outcome.weights)
+    with torch.no_grad():
+        return float((module(x) - problem.teacher(x)).square().mean().sqrt())
+
+
+def judge(score: np.ndarray, real: np.ndarray) -> tuple[float, float]:
+    """Rank correlation of a score ``(N,)`` with the real RMSE, and its expected regret over random subsets."""
+    rng, size = np.random.default_rng(0), max(2, round(SHARE * len(real)))
+    subsets = [rng.choice(len(real), size, replace=False) for _ in range(SUBSETS)]
+    regret = [real[subset][score[subset].argmin()] / real[subset].min() - 1 for subset in subsets]
+    return float(spearmanr(score, real)[0]), float(np.mean(regret))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shared", type=Path, default=Path("../shared"), help="folder with data/ and teachers/")
+    parser.add_argument("--students", type=int, default=28, help="recipes sampled for each teacher")
+    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--datasets", nargs="+", choices=SHARED, default=list(SHARED))
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        made = {dataset: one(dataset, args, Path(folder)) for dataset in args.datasets}
+    rows = {}
+    for dataset, (problem, students, found) in made.items():
+        arrays = np.load(args.shared / "data" / f"{dataset}.npz")
+        x = torch.from_numpy(arrays["X"][shared_split(dataset, args.shared)["test"]])
+        rows[dataset] = [
+            {"recipe": student.recipe.tree(), "real": real_rmse(problem, student, x), "scores": score}
+            for student, score in zip(students, found, strict=True)
+        ]
+    verdicts = {
+        rule: {
+            dataset: judge(*(np.array([row["scores"][rule] for row in each]), np.array([row["real"] for row in each])))
+            for dataset, each in rows.items()
+        }
+        for rule in next(iter(rows.values()))[0]["scores"]
+    }
+    if args.json:
+        about = {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()}
+        args.json.write_text(json.dumps({"arguments": about, "rules": verdicts, "students": rows}, indent=1))
+    show(verdicts, f"{args.students} students of {args.steps} steps a teacher, seed {args.seed}")
+
+
+def show(verdicts: dict[str, dict[str, tuple[float, float]]], title: str) -> None:
+    """Rank correlation and expected regret, rules of the least mean regret first."""
+    datasets = list(next(iter(verdicts.values())))
+    table = Table(title=f"rank correlation with the real RMSE, and expected regret; {title}")
+    for column in ("rule", "mean", *datasets):
+        table.add_column(column, justify="left" if column == "rule" else "right")
+    means = {rule: np.mean([each[dataset] for dataset in datasets], axis=0) for rule, each in verdicts.items()}
+    for rule in sorted(means, key=lambda rule: means[rule][1]):
+        pairs = [means[rule], *(verdicts[rule][dataset] for dataset in datasets)]
+        table.add_row(rule, *(f"{correlation:.3f} {regret:.1%}" for correlation, regret in pairs))
+    Console(width=150).print(table)
+
+
+if __name__ == "__main__":
+    main()

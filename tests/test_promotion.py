@@ -1,0 +1,330 @@
+"""Leaders are run again before one is promoted: who is chosen, what is recorded, and that it happens once whatever stops it."""
+
+import math
+import random
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+import yaml
+from conftest import Process, command_line
+from mlflow import MlflowClient
+from optuna.trial import FrozenTrial, create_trial
+from safetensors.torch import load_file
+
+from dfkd_tune import promotion, register
+from dfkd_tune import storage as storages
+from dfkd_tune.distillation import distill_all
+from dfkd_tune.errors import Interrupted, NotFound
+from dfkd_tune.promotion import RECORD, choose, leaders, run_name
+from dfkd_tune.registry import find_run
+from dfkd_tune.seeds import derive
+from dfkd_tune.study import load_study, run_study
+
+
+def trial_of(number: int, value: float) -> FrozenTrial:
+    """A complete trial whose student has ten times its objective as RMSE."""
+    made = create_trial(value=value, user_attrs={"rmse": 10 * value})
+    made.number = number
+    return made
+
+
+def again(number: int, *values: float | None) -> dict:
+    """The re-runs of a trial as they are on record."""
+    return {str(number): {run_name(number, k + 1): v and [v, 10 * v] for k, v in enumerate(values)}}
+
+
+def test_a_lucky_trial_is_not_promoted():
+    found = choose([trial_of(7, 0.1), trial_of(3, 0.2)], again(7, 0.5, 0.6) | again(3, 0.15, 0.25))
+    assert (found.trial, found.run) == (3, "rerun-0003-1")
+    assert (found.objective, found.rmse) == (0.15, 1.5)
+    assert found.mean == pytest.approx(0.2)
+
+
+def test_the_best_student_of_the_best_recipe_is_promoted():
+    dice = random.Random(0)
+    for _ in range(100):
+        leading = [trial_of(number, dice.random()) for number in dice.sample(range(50), 4)]
+        scores = {t.number: [dice.random() for _ in range(dice.randint(0, 3))] for t in leading}
+        reruns = {key: value for number, each in scores.items() for key, value in again(number, *each).items()}
+        found = choose(leading, reruns)
+        students = {t.number: [t.value, *scores[t.number]] for t in leading}
+        means = {number: sum(each) / len(each) for number, each in students.items()}
+        assert found.trial == min(means, key=means.get)
+        assert found.mean == pytest.approx(means[found.trial])
+        assert found.objective == min(students[found.trial])
+        assert found.run == run_name(found.trial, students[found.trial].index(found.objective))
+
+
+def test_without_reruns_the_best_trial_is_promoted():
+    assert choose([], {}) is None
+    found = choose([trial_of(2, 0.1), trial_of(0, 0.3)], {})
+    assert (found.trial, found.run, found.objective, found.mean) == (2, "trial-0002", 0.1, 0.1)
+
+
+def test_a_recipe_that_diverges_is_the_last_choice():
+    leading = [trial_of(2, 0.1), trial_of(0, 0.3), trial_of(1, 0.4)]
+    found = choose(leading, again(2, 0.1, None) | again(0, 0.3) | again(1, 0.4))
+    assert found.trial == 0
+    found = choose(leading, again(2, 0.05, None) | again(0, None) | again(1, None))
+    assert (found.trial, found.run, found.mean) == (2, "rerun-0002-1", math.inf)
+
+
+ABOUT = {"trials": 3, "leaders": 2, "reruns": 2}
+
+
+def run(prepared, store, **options):
+    return run_study(prepared, store.storage, store.tracking, **options)
+
+
+def best_of(store, name: str, count: int) -> list[int]:
+    """The numbers of the best trials, best first."""
+    complete = [t for t in store.trials(name) if t.state.name == "COMPLETE"]
+    return [t.number for t in sorted(complete, key=lambda t: t.value)[:count]]
+
+
+def names_of(store, name: str, status: str = "FINISHED") -> list[str]:
+    """Names of the re-runs on record in MLflow."""
+    return [run.info.run_name for run in store.runs(name, "rerun") if run.info.status == status]
+
+
+def wanted(store, name: str, count: int = 2, times: int = 2) -> list[str]:
+    return sorted(run_name(n, again) for n in best_of(store, name, count) for again in range(1, times + 1))
+
+
+def assert_settled(store, name: str, count: int = 2, times: int = 2) -> None:
+    """Every re-run of the leaders is recorded once, on both sides, and nothing is left running."""
+    expected = wanted(store, name, count, times)
+    assert set(names_of(store, name)) >= set(expected)
+    assert len(names_of(store, name)) == len(set(names_of(store, name)))
+    record = load_study(store.storage, name).user_attrs[RECORD]
+    assert sorted(run for runs in record.values() for run in runs) == names_of(store, name)
+    assert not [run for run in store.runs(name) if run.info.status == "RUNNING"]
+    (parent,) = store.runs(name, "study")
+    assert parent.info.status == "FINISHED"
+
+
+@pytest.fixture(scope="module")
+def promoted(store, tiny):
+    return run(tiny("promoted", **ABOUT), store)
+
+
+def student(run) -> dict:
+    return load_file(Path(run.info.artifact_uri.removeprefix("file://")) / "student" / "student.safetensors")
+
+
+def test_a_rerun_is_a_run(store, promoted):
+    assert_settled(store, "promoted")
+    assert names_of(store, "promoted") == wanted(store, "promoted")
+    (parent,) = store.runs("promoted", "study")
+    trials = {int(run.data.params["trial"]): run for run in store.runs("promoted", "trial")}
+    record = load_study(store.storage, "promoted").user_attrs[RECORD]
+    for run in store.runs("promoted", "rerun"):
+        name, number = run.info.run_name, run.data.params["trial"]
+        own = trials[int(number)]
+        assert name.startswith(f"rerun-{int(number):04d}-")
+        assert run.data.params == own.data.params | {"seed": str(derive(0, name))}
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert run.data.tags["dfkd.state"] == "COMPLETE"
+        assert run.data.metrics.keys() >= {"robust", "rmse", "stress_rmse", "parameters", "curve/rmse"}
+        assert [run.data.metrics["robust"], run.data.metrics["rmse"]] == pytest.approx(record[number][name])
+        weights, others = student(run), student(own)
+        assert weights.keys() == others.keys()
+        assert not all((weights[key] == others[key]).all() for key in weights)
+
+
+def test_the_promoted_student_is_that_of_the_best_recipe(store, promoted):
+    leading = best_of(store, "promoted", 2)
+    runs = [run for kind in ("trial", "rerun") for run in store.runs("promoted", kind)]
+    scores = {n: [r.data.metrics["robust"] for r in runs if r.data.params["trial"] == str(n)] for n in leading}
+    assert all(len(each) == 3 for each in scores.values())
+    means = {number: sum(each) / 3 for number, each in scores.items()}
+    assert promoted.promoted.trial == min(means, key=means.get)
+    assert promoted.promoted.mean == pytest.approx(min(means.values()))
+    assert promoted.promoted.objective == pytest.approx(min(scores[promoted.promoted.trial]))
+    (parent,) = store.runs("promoted", "study")
+    assert parent.data.tags["dfkd.promoted"] == promoted.promoted.run
+    assert parent.data.metrics["promoted_rmse"] == pytest.approx(promoted.promoted.rmse)
+
+
+def test_the_promoted_student_is_registered(store, promoted):
+    held = find_run(store.tracking, "promoted")
+    assert held.info.run_name == promoted.promoted.run
+    found = register(store.tracking, "promoted", "promoted")
+    assert (found.run_id, found.trial) == (held.info.run_id, promoted.promoted.trial)
+    assert found.rmse == pytest.approx(promoted.promoted.rmse)
+    assert found.report_rmse == promoted.report
+    version = MlflowClient(store.tracking).get_model_version_by_alias("promoted", "champion")
+    assert version.run_id == held.info.run_id
+
+
+def test_a_trial_is_registered_as_it_was(store, promoted):
+    number = promoted.promoted.trial
+    found = register(store.tracking, "promoted", "promoted-trial", trial=number)
+    run = MlflowClient(store.tracking).get_run(found.run_id)
+    assert (run.info.run_name, run.data.tags["dfkd.kind"]) == (run_name(number), "trial")
+    assert find_run(store.tracking, "promoted", name=run_name(best_of(store, "promoted", 1)[0], 1)).info.run_id
+    with pytest.raises(NotFound):
+        find_run(store.tracking, "promoted", name="rerun-0099-1")
+
+
+def test_a_resume_runs_nothing_again(store, tiny):
+    first = run(tiny("repeated", **ABOUT), store)
+    before = {run.info.run_id for run in store.runs("repeated")}
+    again = run(tiny("repeated", **ABOUT), store)
+    assert {run.info.run_id for run in store.runs("repeated")} == before
+    assert (again.promoted, again.report, again.baseline) == (first.promoted, first.report, first.baseline)
+    without = run(tiny("repeated", **ABOUT | {"reruns": 0}), store)
+    assert (without.promoted.objective, without.promoted.trial) == first.best
+
+
+def test_an_extended_study_runs_only_new_leaders_again(store, tiny):
+    run(tiny("extended", trials=2, leaders=1, reruns=1), store)
+    before = {run.info.run_name: run.info.run_id for run in store.runs("extended", "rerun")}
+    assert sorted(before) == wanted(store, "extended", 1, 1)
+    run(tiny("extended", trials=5, leaders=2, reruns=1), store)
+    after = {run.info.run_name: run.info.run_id for run in store.runs("extended", "rerun")}
+    assert after.items() >= before.items()
+    assert sorted(after) == sorted({*before, *wanted(store, "extended", 2, 1)})
+    assert_settled(store, "extended", 2, 1)
+    # More re-runs of the same leaders add the difference.
+    run(tiny("extended", trials=5, leaders=1, reruns=2), store)
+    assert set(names_of(store, "extended")) == {*after, run_name(best_of(store, "extended", 1)[0], 2)}
+
+
+def stop_after(calls: int) -> dict:
+    """Options of ``run_study`` that ask it to stop some looks after the last trial has landed."""
+    looks = []
+
+    def watch(progress) -> None:
+        if progress.done + progress.pruned == progress.total and not looks:
+            looks.append(calls)
+
+    def stop() -> bool:
+        if looks:
+            looks[0] -= 1
+        return bool(looks) and looks[0] < 0
+
+    return {"on_progress": watch, "should_stop": stop}
+
+
+@pytest.mark.parametrize("calls", [0, 15, 60], ids=["before", "early", "late"])
+def test_an_interrupted_promotion_is_taken_up(store, tiny, calls):
+    name = f"interrupted-{calls}"
+    with pytest.raises(Interrupted):
+        run(tiny(name, **ABOUT), store, **stop_after(calls))
+    assert not [run for run in store.runs(name) if run.info.status == "RUNNING"]
+    (parent,) = store.runs(name, "study")
+    assert parent.info.status == "KILLED"
+    assert {t.state.name for t in store.trials(name)} == {"COMPLETE"}
+    killed = [run for run in store.runs(name, "rerun") if run.info.status == "KILLED"]
+    assert {run.data.tags["dfkd.state"] for run in killed} <= {"INTERRUPTED"}
+    kept = {run.info.run_name: run.info.run_id for run in store.runs(name, "rerun") if run.info.status == "FINISHED"}
+    assert (len(killed), len(kept)) == {0: (0, 0), 15: (2, 0), 60: (2, 2)}[calls]
+    # Meanwhile the best trial so far is the study's student.
+    assert find_run(store.tracking, name).info.run_name == run_name(best_of(store, name, 1)[0])
+
+    run(tiny(name, **ABOUT), store)
+    assert_settled(store, name)
+    assert names_of(store, name) == wanted(store, name)
+    after = {run.info.run_name: run.info.run_id for run in store.runs(name, "rerun") if run.info.status == "FINISHED"}
+    assert after.items() >= kept.items()
+
+
+def test_two_sessions_run_leaders_once(store, tree, tiny, start, tmp_path):
+    """The second session finds all trials done while the first one is at its re-runs; nobody else waits for either."""
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("together", **ABOUT)))
+    second: list[Process] = []
+
+    def join() -> bool:
+        if names_of(store, "together", "RUNNING") and not second:
+            second.append(start(command_line, tmp_path, "study", "study.yaml", *store.options))
+            until = time.monotonic() + 120
+            while "3/3 trials" not in second[0].said:
+                assert second[0].alive() and time.monotonic() < until, second[0].said
+                time.sleep(0.05)
+            assert len(load_study(store.storage, "together").trials) == 3
+            time.sleep(3 * storages.PAUSE)
+            assert second[0].alive()
+        return False
+
+    run(tiny("watched", trials=1, reruns=0), store)  # an experiment to ask for, before there is one
+    trials = []
+    options = {"on_progress": lambda progress: trials.append(progress.done + progress.pruned)}
+    first = run(tiny("together", **ABOUT), store, should_stop=lambda: trials[-1:] == [3] and join(), **options)
+    assert second[0].wait() == 0, second[0].said
+    assert_settled(store, "together")
+    assert sorted(run.info.run_name for run in store.runs("together", "rerun")) == wanted(store, "together")
+    assert f"Promoted: trial {first.promoted.trial}" in second[0].said
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_study_has_a_lock_of_its_own(tmp_path, request, kind):
+    url = f"sqlite:///{tmp_path}/optuna.db" if kind == "sqlite" else request.getfixturevalue("postgresql")
+    storage, other = storages.open_storage(url), storages.open_storage(url)
+    one, two = (optuna.create_study(study_name=name, storage=storage) for name in ("one", "two"))
+    looks = []
+
+    def heed() -> None:
+        looks.append(True)
+        if len(looks) == 2:
+            raise Interrupted("one")
+
+    with storages.alone(storage, url, one, heed):
+        with storages.alone(other, url, two, heed), storages.exclusive(other, url):
+            assert not looks
+        with pytest.raises(Interrupted), storages.alone(other, url, one, heed):
+            raise AssertionError("two hold it")
+    with storages.alone(other, url, one, heed):
+        assert len(looks) == 2
+    for each in (storage, other):
+        each.engine.dispose()
+
+
+def test_a_rerun_that_diverges_is_harmless(store, tiny, monkeypatch):
+    """It counts against its recipe, and is not tried again."""
+    study = "harmless"
+    lost = []
+
+    def some_diverge(problem, members, progress):
+        if not lost:
+            lost.append(run_name(best_of(store, study, 1)[0], 1))
+        for member in members:
+            if member.key in lost:
+                member.recipe = replace(member.recipe, optimizer=replace(member.recipe.optimizer, lr=1e30))
+        return distill_all(problem, members, progress)
+
+    monkeypatch.setattr(promotion, "distill_all", some_diverge)
+    done = run(tiny(study, **ABOUT), store)
+    first, second = best_of(store, study, 2)
+    assert done.promoted.trial == second and math.isfinite(done.promoted.mean)
+    (killed,) = (run for run in store.runs(study, "rerun") if run.info.status == "KILLED")
+    assert killed.info.run_name == lost[0] == run_name(first, 1)
+    assert killed.data.tags["dfkd.state"] == "PRUNED" and "diverged" in killed.data.tags["dfkd.reason"]
+    assert load_study(store.storage, study).user_attrs[RECORD][str(first)][lost[0]] is None
+    before = len(store.runs(study))
+    again = run(tiny(study, **ABOUT), store)
+    assert again.promoted == done.promoted and len(store.runs(study)) == before
+
+
+def test_a_study_without_a_complete_trial_promotes_none(store, tiny):
+    done = run(tiny("hopeless", search={"optimizer.lr": [1e30]}, **ABOUT | {"trials": 2}), store)
+    assert done.promoted is None and done.report is None
+    assert store.runs("hopeless", "rerun") == []
+    with pytest.raises(NotFound):
+        register(store.tracking, "hopeless", "hopeless")
+
+
+def test_leaders_are_the_best_complete_trials(store, promoted):
+    study = load_study(store.storage, "promoted")
+    assert [t.number for t in leaders(study, 3)] == best_of(store, "promoted", 3)
+    assert len(leaders(study, 99)) == 3
+
+
+def test_zero_reruns_promote_the_best_trial(store, tiny):
+    done = run(tiny("as-it-was", trials=3, reruns=0), store)
+    assert (done.promoted.objective, done.promoted.trial) == done.best
+    assert done.promoted.run == run_name(done.best[1])
+    assert store.runs("as-it-was", "rerun") == []
