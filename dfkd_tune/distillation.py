@@ -55,8 +55,8 @@ class Outcome:
     def robust(self) -> float:
         """Geometric mean of the normalized RMSE on the selection and the stress bank: what a study minimizes by default.
 
-        Of the rules tried on 140 students of five teachers it lost least against the best real fidelity, at equal rank
-        correlation (``benchmarks/choosing.py``).
+        Over 140 students of five teachers (``benchmarks/choosing.py``) choosing by it cost 3.7 % of real fidelity on
+        average, by the prior alone 7.5 %, by the stress bank alone 5.9 %; rank correlations .91, .92 and .88.
         """
         return math.sqrt(self.selection.nrmse * self.stress.nrmse)
 

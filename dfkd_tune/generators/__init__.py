@@ -16,6 +16,7 @@ from .evolution import Evolution
 from .gaussian import Gaussian
 from .impressions import Impressions
 from .sampled import Halton, LatinHypercube, Sampled, Sobol, Uniform
+from .student_t import StudentT
 from .zeroth_order import ZerothOrder
 
 GENERATORS = {
@@ -24,6 +25,7 @@ GENERATORS = {
     "latin_hypercube": LatinHypercube,
     "sobol": Sobol,
     "halton": Halton,
+    "student_t": StudentT,
     "impressions": Impressions,
     "adversarial": Adversarial,
     "direct": Direct,
