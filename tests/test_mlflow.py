@@ -184,7 +184,8 @@ def _beside_the_user(storage: str, uri: str, folder: Path, spec) -> None:
     assert mlflow.active_run() is None
     kept = MlflowClient(own)
     assert kept.get_experiment_by_name(spec.name) is None
-    assert len(kept.search_runs([experiment])) == 2
+    found = {run.info.run_name: run.info.run_id for run in kept.search_runs([experiment])}
+    assert set(found.values()) == {mine.info.run_id, another.info.run_id}, found
     assert kept.get_run(mine.info.run_id).data.metrics == {"mine": 1.0}
     assert MlflowClient(uri).get_experiment_by_name("own") is None
 
