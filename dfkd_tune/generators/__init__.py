@@ -14,9 +14,9 @@ from .contest import Contest
 from .direct import Direct
 from .evolution import Evolution
 from .gaussian import Gaussian
+from .heavy_tailed import HeavyTailed
 from .impressions import Impressions
 from .sampled import Halton, LatinHypercube, Sampled, Sobol, Uniform
-from .student_t import StudentT
 from .zeroth_order import ZerothOrder
 
 GENERATORS = {
@@ -25,7 +25,7 @@ GENERATORS = {
     "latin_hypercube": LatinHypercube,
     "sobol": Sobol,
     "halton": Halton,
-    "student_t": StudentT,
+    "heavy_tailed": HeavyTailed,
     "impressions": Impressions,
     "adversarial": Adversarial,
     "direct": Direct,

@@ -24,8 +24,6 @@ class Sampled:
     seeks: ClassVar[bool] = False
     travels: ClassVar[bool] = False
     needs_gradients: ClassVar[bool] = False
-    over: str
-    reach: float
 
     def engine(self, features: int, seed: int) -> Any:
         """A ``scipy.stats.qmc`` engine of its own random stream."""

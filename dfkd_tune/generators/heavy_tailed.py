@@ -1,0 +1,36 @@
+"""Prior rows with heavier tails: nobody said that the tails of the real inputs are normal, and they seldom are."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ..inputs import Inputs
+from ..strategy import strategy
+from .sampled import Sampled
+
+
+@strategy
+class HeavyTailed(Sampled):
+    """Prior rows, each row and each of its coordinates of undeclared range scaled by a lognormal factor of mean square 1.
+
+    Most rows come near the center and a few have features far out, as wide on average as the prior.
+
+    Args:
+        spread: standard deviation of the logarithm of a factor; 0 draws from the prior.
+    """
+
+    spread: Annotated[float, Field(ge=0, le=3)] = 0.8
+
+    def engine(self, features: int, seed: int) -> torch.Generator:
+        return torch.Generator().manual_seed(seed)
+
+    def block(self, inputs: Inputs, steps: int, rows: int, engine: torch.Generator) -> Tensor:
+        z = inputs.draw(steps * rows, engine)
+        logs = sum(torch.randn(len(z), width, generator=engine, dtype=z.dtype) for width in (1, len(inputs)))
+        unknown = inputs.low.isinf() & inputs.high.isinf()
+        stretched = torch.where(unknown, z * torch.exp(self.spread * logs - 2 * self.spread**2), z)
+        return inputs.project(stretched).view(steps, rows, len(inputs))
