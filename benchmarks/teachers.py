@@ -1,0 +1,131 @@
+"""The default study on teachers of other kinds: its student against its own baseline, on real test inputs.
+
+    python benchmarks/teachers.py --shared ../shared --cache ~/.cache/dfkd-teachers --trials 20
+
+Every study is a default one: nothing known of the inputs (tier T0), one hidden layer with at most the parameters of 50 units,
+the default space and objective. Its baseline is the preset ``paper``, or ``random`` for a black box. RMSE is student-vs-teacher
+over rows and outputs, in the teacher's units; real test rows are read after everything was chosen, and choose nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from fidelity import real_rmse, student_of
+from kinds import KINDS, kept
+from rich.console import Console
+from rich.table import Table
+
+from dfkd_tune import screen
+from dfkd_tune.places import sqlite_url
+from dfkd_tune.prepared import prepare
+from dfkd_tune.spec import parse_spec
+from dfkd_tune.study import load_study, recipe_of, run_study
+
+WIDTH = 50
+"""Hidden units whose parameters limit the student."""
+
+
+def one(kind: str, dataset: str, args: argparse.Namespace, folder: Path) -> dict:
+    """A study on one teacher; returns the RMSE of its baseline and of its student."""
+    file = kept(kind, dataset, args.shared, args.cache, args.seed)
+    arrays = np.load(args.shared / "data" / f"{dataset}.npz")
+    x = arrays["X"][arrays["test"]]
+    features, outputs = x.shape[1], 3 if kind == "three outputs" else 1
+    name = f"{file.stem}-{args.seed}"
+    spec = parse_spec(
+        {
+            "study": {"name": name, "trials": args.trials, "seed": args.seed},
+            "teacher": str(file),
+            "student": {"max_parameters": WIDTH * (features + outputs + 1) + outputs},
+            "budget": {"steps": args.steps},
+        },
+        "teachers",
+    )
+    prepared = prepare(spec, trust_pickle=True)  # of this benchmark's own making; skops does not know boosted trees
+    uri, storage = sqlite_url(folder / f"{name}-mlflow.db"), sqlite_url(folder / f"{name}-optuna.db")
+    start = time.perf_counter()
+    with screen.watch(Console(stderr=True), name) as on_progress:
+        result = run_study(prepared, storage, uri, on_progress)
+    seconds = time.perf_counter() - start
+    trials = {t.number: t for t in load_study(storage, name).get_trials() if t.state.name == "COMPLETE"}
+    real = {n: real_rmse(student_of(uri, name, n), prepared.teacher, x) for n in trials}
+    baseline = real_rmse(student_of(uri, name, name="baseline"), prepared.teacher, x)
+    best = real_rmse(student_of(uri, name), prepared.teacher, x)
+    return {
+        "kind": kind,
+        "dataset": dataset,
+        "differentiable": prepared.probe.differentiable,
+        "baseline": baseline,
+        "default": best,
+        "ratio": best / baseline,
+        "best_trial_in_hindsight": min(real.values()),
+        "promoted": result.promoted.run,
+        "recipe": recipe_of(trials[result.promoted.trial]).leaves(),
+        "trials": [
+            {"trial": n, "objective": t.value, "rmse": t.user_attrs["rmse"], "real": real[n]}
+            | {"generator": recipe_of(t).leaves()["generator.kind"]}
+            for n, t in trials.items()
+        ],
+        "seconds": seconds,
+    }
+
+
+def show(rows: list[dict], args: argparse.Namespace) -> None:
+    """The table, the geometric mean of the ratios and the worst."""
+    table = Table(
+        title=f"RMSE student-vs-teacher on real test inputs: {args.trials} trials of {args.steps} steps, "
+        f"seed {args.seed}, tier T0, width {WIDTH}"
+    )
+    for column in ("teacher", "table", "baseline", "default study", "ratio", "best trial in hindsight", "seconds"):
+        table.add_column(column, justify="left" if column in ("teacher", "table") else "right")
+    for row in rows:
+        table.add_row(
+            row["kind"] + ("" if row["differentiable"] else " (black box)"),
+            row["dataset"],
+            *(f"{row[key]:.4f}" for key in ("baseline", "default")),
+            f"{row['ratio']:.2f}",
+            f"{row['best_trial_in_hindsight']:.4f}",
+            f"{row['seconds']:.0f}",
+        )
+    Console(width=150).print(table)
+    ratios = np.array([row["ratio"] for row in rows])
+    worst = rows[int(ratios.argmax())]
+    print(f"geometric mean: {np.exp(np.log(ratios).mean()):.3f}; ", end="")
+    print(f"worst: {ratios.max():.3f} ({worst['kind']}, {worst['dataset']})")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shared", type=Path, default=Path("../shared"), help="folder with data/")
+    parser.add_argument("--cache", type=Path, required=True, help="folder that keeps the trained teachers")
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--datasets", nargs="+", default=["compactiv", "pole"])
+    parser.add_argument("--seed", type=int, default=0, help="of the teachers and the studies")
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    warnings.filterwarnings("ignore", category=UserWarning)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in args.kinds:
+            for dataset in args.datasets:
+                rows.append(one(kind, dataset, args, Path(folder)))
+                show(rows, args)
+                if args.json:
+                    about = {key: str(value) for key, value in vars(args).items()}
+                    args.json.write_text(json.dumps({"arguments": about, "rows": rows}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
