@@ -170,7 +170,7 @@ def _beside_the_user(storage: str, uri: str, folder: Path, spec) -> None:
         assert not list(folder.glob("ml*"))
 
     mlflow.set_tracking_uri(own)
-    experiment = mlflow.set_experiment("own").experiment_id
+    experiment = mlflow.set_experiment("of-the-user").experiment_id
     before = settings()
     with mlflow.start_run() as mine:
         run_study(prepare(spec), storage, uri)
@@ -187,7 +187,7 @@ def _beside_the_user(storage: str, uri: str, folder: Path, spec) -> None:
     found = {run.info.run_name: run.info.run_id for run in kept.search_runs([experiment])}
     assert set(found.values()) == {mine.info.run_id, another.info.run_id}, found
     assert kept.get_run(mine.info.run_id).data.metrics == {"mine": 1.0}
-    assert MlflowClient(uri).get_experiment_by_name("own") is None
+    assert MlflowClient(uri).get_experiment_by_name("of-the-user") is None
 
 
 def test_the_tracking_uri_given_beats_the_environment(tmp_path, monkeypatch):
