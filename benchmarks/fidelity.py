@@ -26,8 +26,9 @@ from dfkd_tune import registry, screen, yamls
 from dfkd_tune.describe import TIERS, describe
 from dfkd_tune.places import sqlite_url
 from dfkd_tune.prepared import prepare
+from dfkd_tune.recorded import load_study
 from dfkd_tune.spec import parse_spec
-from dfkd_tune.study import load_study, run_study
+from dfkd_tune.study import run_study
 from dfkd_tune.tables import Table as Rows
 
 DATASETS = ("compactiv", "cpusmall", "mv", "pole", "puma32h")

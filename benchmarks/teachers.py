@@ -26,8 +26,9 @@ from rich.table import Table
 from dfkd_tune import screen
 from dfkd_tune.places import sqlite_url
 from dfkd_tune.prepared import prepare
+from dfkd_tune.recorded import load_study, recipe_of
 from dfkd_tune.spec import parse_spec
-from dfkd_tune.study import load_study, recipe_of, run_study
+from dfkd_tune.study import run_study
 
 WIDTH = 50
 """Hidden units whose parameters limit the student."""

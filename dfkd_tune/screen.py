@@ -14,7 +14,7 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from .study import Progress, StudyResult
+from .progress import Progress, StudyResult
 
 QUIET_SECONDS = 10.0
 

@@ -1,10 +1,27 @@
-"""How Optuna searches: the sampler, the pruner, and what the pruner sees."""
+"""How Optuna searches: the study, its sampler and pruner, and what the pruner sees."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import optuna
+from optuna.trial import TrialState
 
 from .member import RUNGS
+from .seeds import derive
+
+
+def open_study(storage, name: str, seed: int) -> optuna.Study:
+    """Create or load the Optuna study, its sampler seeded by the trials it already has, so that a resume draws anew."""
+    study = optuna.create_study(
+        storage=storage, study_name=name, direction="minimize", load_if_exists=True, pruner=pruner()
+    )
+    study.sampler = sampler(
+        derive(seed, "sampler", len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))))
+    )
+    return study
 
 
 def sampler(seed: int) -> optuna.samplers.BaseSampler:
@@ -25,3 +42,13 @@ def smoothed(curve: list[tuple[int, float]]) -> float:
     """What the pruner sees of a curve: the mean of its last three points."""
     tail = [value for _, value in curve[-3:]]
     return sum(tail) / len(tail)
+
+
+@contextmanager
+def without_experimental_warnings() -> Iterator[None]:
+    """Silence Optuna on its experimental parts, a heartbeat outside ``optimize``, and a step reported twice."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+        warnings.filterwarnings("ignore", message="Heartbeat of storage")
+        warnings.filterwarnings("ignore", message="The reported value is ignored")
+        yield

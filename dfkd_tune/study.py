@@ -5,85 +5,32 @@ from __future__ import annotations
 import json
 import math
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.trial import TrialState
 
 from . import registry, tracking
+from .agreement import agree
 from .distillation import Outcome, conclude
-from .errors import Interrupted, NotFound, StorageError, StudyMismatch
+from .errors import Interrupted, StorageError
 from .member import Member
-from .places import absolute, existing, without_credentials
+from .places import absolute, without_credentials
 from .population import Population
-from .prepared import Prepared, difference
-from .problem import affordable_rows
+from .prepared import Prepared
+from .progress import Progress, StudyResult
 from .promotion import RECORD, Promoted, Rerunner, choose, leaders, run_name
-from .recipe import Recipe, from_tree
-from .searching import pruner, sampler, smoothed
+from .recipe import Recipe
+from .recorded import recipe_of
+from .searching import open_study, smoothed, without_experimental_warnings
 from .seeds import derive
 from .shipping import student_files
 from .storage import Heartbeat, alone, claim, exclusive, give_back, make_slots, open_storage, requeue_dead
 from .stress import add_stress
 
 BASELINE = "baseline"
-
-
-@dataclass
-class Progress:
-    """Where a study stands, for whoever shows it.
-
-    Args:
-        total, done, pruned, failed, running: trials; ``done`` are complete.
-        best: objective of the best complete trial, and its number.
-        baseline: objective of the untuned preset, None until it is known.
-        share: of all student steps of this session that are done, 0 to 1.
-        seconds: since this session started.
-    """
-
-    total: int
-    done: int = 0
-    pruned: int = 0
-    failed: int = 0
-    running: int = 0
-    best: tuple[float, int] | None = None
-    baseline: float | None = None
-    share: float = 0.0
-    seconds: float = 0.0
-
-    @property
-    def left(self) -> float | None:
-        """Seconds to go at the pace so far."""
-        return self.seconds * (1 - self.share) / self.share if self.share > 0.02 else None
-
-
-@dataclass(frozen=True)
-class StudyResult:
-    """What a study came to.
-
-    Args:
-        name: of the study.
-        best: objective and number of the best complete trial, None when there is none.
-        promoted: the student that the study ends with, None when there is none.
-        baseline: RMSE of the untuned preset on the selection bank, in the teacher's units.
-        report: RMSE of the promoted student on the report bank, in the teacher's units.
-        tracking_uri, storage_url: where it is recorded.
-        progress: the final counts.
-    """
-
-    name: str
-    best: tuple[float, int] | None
-    promoted: Promoted | None
-    baseline: float | None
-    report: float | None
-    tracking_uri: str
-    storage_url: str
-    progress: Progress
 
 
 def run_study(
@@ -101,17 +48,6 @@ def run_study(
         Interrupted: when ``should_stop`` said so; running trials went back to their slots.
     """
     return _Session(prepared, storage_url, tracking_uri, on_progress, should_stop).run()
-
-
-def open_study(storage, name: str, seed: int) -> optuna.Study:
-    """Create or load the Optuna study, its sampler seeded by the trials it already has, so that a resume draws anew."""
-    study = optuna.create_study(
-        storage=storage, study_name=name, direction="minimize", load_if_exists=True, pruner=pruner()
-    )
-    study.sampler = sampler(
-        derive(seed, "sampler", len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))))
-    )
-    return study
 
 
 @dataclass
@@ -144,9 +80,9 @@ class _Session:
         tracking.preflight(self.tracking_uri)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.storage = open_storage(self.storage_url)
-        with _without_experimental_warnings(), exclusive(self.storage, self.storage_url):
+        with without_experimental_warnings(), exclusive(self.storage, self.storage_url):
             self.study = open_study(self.storage, self.name, spec.study.seed)
-            self._agree()
+            agree(self.study, self.prepared)
             requeue_dead(self.study, self.storage)
             make_slots(self.study, self.storage, self.total, self.prepared.space.leads())
         self.problem = self.prepared.problem(self.study.user_attrs["pool"])
@@ -157,7 +93,7 @@ class _Session:
         self.population = Population(self.problem)
         self.progress = Progress(self.total, baseline=self.study.user_attrs.get("baseline"))
         self.begun, self.finished_before = time.perf_counter(), len(self._finished())
-        with Heartbeat(self.storage) as self.heartbeat, _without_experimental_warnings():
+        with Heartbeat(self.storage) as self.heartbeat, without_experimental_warnings():
             try:
                 self._fly()
                 self._rerun()
@@ -310,28 +246,6 @@ class _Session:
             metrics["report_rmse"] = report
         self.tracker.close_study(status, metrics, tags)
 
-    def _agree(self) -> None:
-        """Record the identity of a new study; refuse another one of the same name."""
-        mine = json.loads(json.dumps(self.prepared.identity()))
-        known = self.study.user_attrs.get("identity")
-        if known is None:
-            self.study.set_user_attr("identity", mine)
-            self.study.set_user_attr("pool", self.prepared.spec.budget.pool or affordable_rows(self.prepared.probe))
-            self.study.set_user_attr("teacher", Path(self.prepared.spec.teacher.path).name)
-            self.study.set_user_attr("tier", self.prepared.inputs.tier)
-        elif known != mine:
-            raise StudyMismatch(
-                f"study {self.name!r}",
-                f"exists with another {difference(known, mine)}",
-                remedy="give --name for a new study, or restore what changed",
-            )
-        if self.prepared.spec.budget.pool not in (None, self.study.user_attrs.get("pool")):
-            raise StudyMismatch(
-                f"study {self.name!r}",
-                f"exists with budget.pool {self.study.user_attrs.get('pool')}",
-                remedy="give --name for a new study",
-            )
-
     def _left(self, *states: TrialState) -> bool:
         """Whether trials of the study are in one of these states."""
         return any(trial.number < self.total for trial in self.study.get_trials(deepcopy=False, states=states))
@@ -362,32 +276,3 @@ class _Session:
         p.share = (landed + flying) / max(1, self.total - self.finished_before)
         p.seconds = time.perf_counter() - self.begun
         self.on_progress(p)
-
-
-def load_study(storage_url: str, name: str) -> optuna.Study:
-    """An existing study, to look at.
-
-    Raises:
-        NotFound: when there is none of that name, the message naming those that exist.
-    """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = open_storage(existing(storage_url, f"study {name!r}"))
-    try:
-        return optuna.load_study(study_name=name, storage=storage)
-    except KeyError:
-        known = ", ".join(optuna.get_all_study_names(storage)) or "none"
-        raise NotFound(f"study {name!r}", "does not exist here", remedy=f"known: {known}") from None
-
-
-def recipe_of(trial: optuna.trial.FrozenTrial) -> Recipe:
-    """The recipe of a finished trial."""
-    return from_tree(json.loads(trial.user_attrs["recipe"]), f"trial {trial.number}")
-
-
-@contextmanager
-def _without_experimental_warnings() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-        warnings.filterwarnings("ignore", message="Heartbeat of storage")
-        warnings.filterwarnings("ignore", message="The reported value is ignored")
-        yield

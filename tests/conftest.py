@@ -78,7 +78,7 @@ class Store:
         return ["--storage", self.storage, "--tracking-uri", self.tracking]
 
     def trials(self, name: str) -> list:
-        from dfkd_tune.study import load_study
+        from dfkd_tune.recorded import load_study
 
         return load_study(self.storage, name).get_trials(deepcopy=False)
 
@@ -179,6 +179,7 @@ FORKS.set_forkserver_preload(
         "dfkd_tune.cli",
         "dfkd_tune.registry",
         "dfkd_tune.screen",
+        "dfkd_tune.study",
         "mlflow.store.model_registry.sqlalchemy_store",
         "mlflow.store.tracking.sqlalchemy_store",
     ]

@@ -19,10 +19,11 @@ from mlflow import MlflowClient
 from dfkd_tune import places, register
 from dfkd_tune.errors import NotFound, SpecError, TrackingError
 from dfkd_tune.prepared import prepare
+from dfkd_tune.recorded import load_study
 from dfkd_tune.registry import find_run
 from dfkd_tune.shipping import read_student
 from dfkd_tune.stress import add_stress
-from dfkd_tune.study import load_study, run_study
+from dfkd_tune.study import run_study
 
 ARTIFACTS = {"student.safetensors", "architecture.yaml", "recipe.yaml", "result.json"}
 PARAMS = {"generator.kind", "bound.kind", "input_bound.kind", "alpha.kind", "student.width", "optimizer.lr", "trial"}

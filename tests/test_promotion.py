@@ -19,9 +19,10 @@ from dfkd_tune import storage as storages
 from dfkd_tune.distillation import distill_all
 from dfkd_tune.errors import Interrupted, NotFound
 from dfkd_tune.promotion import RECORD, choose, leaders, run_name
+from dfkd_tune.recorded import load_study
 from dfkd_tune.registry import find_run
 from dfkd_tune.seeds import derive
-from dfkd_tune.study import load_study, run_study
+from dfkd_tune.study import run_study
 
 
 def trial_of(number: int, value: float) -> FrozenTrial:

@@ -23,7 +23,9 @@ from torch import nn
 
 from dfkd_tune import storage as storages
 from dfkd_tune.errors import Interrupted, StorageError, StudyMismatch, TrackingError
-from dfkd_tune.study import Progress, load_study, run_study
+from dfkd_tune.progress import Progress
+from dfkd_tune.recorded import load_study
+from dfkd_tune.study import run_study
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 

@@ -1,0 +1,14 @@
+"""Thin commands, one file each. Everything heavy is imported inside a command, so that help answers at once."""
+
+from . import check, describe, distill, export, register, show, study, ui
+
+COMMANDS = (
+    study.study,
+    check.check,
+    describe.describe,
+    show.show,
+    register.register,
+    export.export,
+    distill.distill,
+    ui.ui,
+)

@@ -1,0 +1,34 @@
+"""``register``: a student into MLflow's registry."""
+
+from __future__ import annotations
+
+import click
+
+from .options import ARCHITECTURE, TRACKING, TRUST
+
+
+@click.command()
+@click.argument("name")
+@click.option("--model", required=True, help="Name of the registered model.")
+@click.option("--trial", type=click.IntRange(min=0), help="Trial; default the best.")
+@click.option("--alias", default="champion", show_default=True, help="Alias that points to the new version.")
+@click.option("--teacher", help="Where the teacher is now, for a trial without a certificate.")
+@ARCHITECTURE
+@click.option("--features", type=click.Path(), help="Where the features file is now.")
+@TRACKING
+@TRUST
+def register(name, model, trial, alias, teacher, architecture, features, tracking_uri, trust_pickle) -> None:
+    """Register a study's best student in MLflow with its certificate, reloaded and compared before it is announced."""
+    from .. import issuing, places, registry
+
+    sources = issuing.Sources(teacher, architecture, features, trust_pickle)
+    done = registry.register(places.tracking_url(tracking_uri), name, model, trial, alias, sources)
+    click.echo(
+        f"registered {done.uri}, version {done.version}: trial {done.trial}, RMSE {done.rmse:.4g}; "
+        f"the reloaded model differs from the student by at most {done.worst:.2g}"
+    )
+    if done.report_rmse is not None:
+        click.echo(
+            f"certificate runs:/{done.run_id}/certificate: RMSE {done.report_rmse:.4g} on the report bank, "
+            f"worst gap found {done.worst_gap:.4g}"
+        )

@@ -1,0 +1,26 @@
+"""A study that is asked to stop: what the running command does on ^C and SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+
+import click
+
+
+class Signals:
+    """Turns the first ^C or SIGTERM into a request to stop; the second ^C stops at once."""
+
+    def __enter__(self) -> list:
+        self.stop: list = []
+        self.before = {s: signal.signal(s, self._hear) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self.stop
+
+    def __exit__(self, *exception) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _hear(self, number, frame) -> None:
+        if self.stop and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.stop.append(number)
+        click.echo("\nstopping: the running trials go back to their slots ...", err=True)

@@ -1,0 +1,77 @@
+"""``study``: search how to distill a teacher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .options import ARCHITECTURE, STORAGE, TRACKING, TRUST
+from .signals import Signals
+
+
+@click.command()
+@click.argument("spec", required=False, type=click.Path())
+@click.option("--n-trials", type=click.IntRange(min=1), help="Trials of the study in total, also after a resume.")
+@click.option("--teacher", help="Model file or package.module:function, instead of the study's.")
+@ARCHITECTURE
+@click.option("--features", type=click.Path(), help="Features file, instead of the study's.")
+@click.option("--name", help="Name of the study.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of everything.")
+@STORAGE
+@TRACKING
+@TRUST
+def study(spec, n_trials, teacher, architecture, features, name, seed, storage, tracking_uri, trust_pickle) -> None:
+    """Search how to distill a teacher. Without SPEC, the shipped quickstart."""
+    from rich.console import Console
+
+    from .. import places, screen
+    from ..prepared import prepare
+    from ..recorded import load_study
+    from ..study import run_study
+
+    changed = _spec(spec, n_trials, teacher, architecture, features, name, seed)
+    prepared = prepare(changed, trust_pickle)
+    storage_url, uri = places.optuna_url(storage), places.tracking_url(tracking_uri)
+    console = Console()
+    with Signals() as stop, screen.watch(console, changed.name) as on_progress:
+        result = run_study(prepared, storage_url, uri, on_progress, lambda: bool(stop))
+    trials = load_study(storage_url, result.name).get_trials(deepcopy=False)
+    ui, register = _next(result.name, tracking_uri)
+    screen.summary(console, result, trials, prepared.inputs.tier, ui, register)
+
+
+def _spec(spec, n_trials, teacher, architecture, features, name, seed):
+    """The study file with the command line's changes."""
+    from dataclasses import replace
+
+    from ..errors import SpecError
+    from ..quickstart import quickstart
+    from ..spec import NAME, TeacherFile, parse_spec, read_spec
+
+    if spec is None and teacher is not None:
+        read = parse_spec({"teacher": teacher}, f"{Path(teacher.replace(':', '.')).stem}.yaml")
+    else:
+        read = read_spec(Path(spec) if spec else quickstart())
+    if name is not None and not NAME.fullmatch(name):
+        raise SpecError("--name", f"must be letters, digits, '_', '.', '-' (100 at most), got {name!r}")
+    given = {"trials": n_trials, "name": name, "seed": seed}
+    read = replace(read, study=replace(read.study, **{k: v for k, v in given.items() if v is not None}))
+    if teacher is not None or architecture is not None:
+        read = replace(
+            read,
+            teacher=TeacherFile(
+                teacher or read.teacher.path, architecture or (None if teacher else read.teacher.architecture)
+            ),
+        )
+        if teacher is not None and features is None:
+            read = replace(read, features=None)
+    return read if features is None else replace(read, features=features)
+
+
+def _next(name: str, tracking_uri: str | None) -> tuple[str, str]:
+    """The exact commands that follow a study."""
+    from ..places import without_credentials
+
+    extra = f" --tracking-uri {without_credentials(tracking_uri)}" if tracking_uri else ""
+    return f"dfkd-tune ui{extra}", f"dfkd-tune register {name} --model {name}{extra}"

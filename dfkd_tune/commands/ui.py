@@ -1,0 +1,42 @@
+"""``ui``: the runs in a browser."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from ..errors import DfkdError
+from .options import TRACKING
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
+@TRACKING
+def ui(port, tracking_uri) -> None:
+    """Open the MLflow UI on this machine's loopback address."""
+    import socket
+
+    from .. import places, tracking
+
+    uri = places.tracking_url(tracking_uri)
+    if uri.startswith(("http://", "https://")):
+        click.echo(f"these runs are at {places.without_credentials(uri)}")
+        return
+    tracking.preflight(uri)
+    tracking.client(uri)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise DfkdError(
+                f"port {port}", f"cannot be used: {error.strerror}", remedy="choose another with --port"
+            ) from None
+    where = ["--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "mlflow", "ui", *where]
+    shown = places.without_credentials(" ".join(["mlflow", *command[3:]]))
+    click.echo(f"http://127.0.0.1:{port}\n{shown}")
+    sys.stdout.flush()
+    os.execv(sys.executable, command)
