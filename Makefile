@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 TRIALS ?= 20
+WORKERS ?= 2
 
 .PHONY: study test lint clean
 
@@ -9,7 +10,7 @@ study: $(VENV)/.study  ## install, then tune the shipped quickstart
 	@echo "(the commands are in $(VENV)/bin)"
 
 test: $(VENV)/.test  ## install what tests need, and run them all
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 lint: $(VENV)/.test
 	$(VENV)/bin/ruff check .

@@ -1,9 +1,20 @@
 """Settings of every test: one thread, and nothing sent anywhere; and what tests of whole studies share."""
 
+import os
+
+# Before torch, numpy and scikit-learn are imported, as each starts its threads then.
+for name, value in {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "OMP_NUM_THREADS": "1",
+}.items():
+    os.environ[name] = value
+
 import contextlib
 import importlib
 import multiprocessing
-import os
 import signal
 import socket
 import sqlite3
@@ -22,15 +33,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
-
-for name, value in {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "OMP_NUM_THREADS": "1",
-}.items():
-    os.environ[name] = value
 
 torch.set_num_threads(1)
 

@@ -234,7 +234,7 @@ def under_way(tmp_path, store, tree, start):
     """Starts ``dfkd-tune study`` on a study of trials that take a while; returns it once some have finished."""
 
     def begin(name: str) -> tuple[Process, Store, dict]:
-        given = {"trials": 6, "budget": {"steps": 800, "pool": 2000}, "search": {"optimizer.lr": [0.001, 0.01, 0.02]}}
+        given = {"trials": 5, "budget": {"steps": 800, "pool": 2000}, "search": {"optimizer.lr": [0.001, 0.01, 0.02]}}
         (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree(name, **given)))
         place = PlacedStore(tmp_path, store.tracking)
         (tmp_path / "mlruns").mkdir()
@@ -280,7 +280,7 @@ def test_a_killed_study_loses_nothing(under_way, tiny):
         ).exists()
 
     run_study(tiny("killed", **given), store.storage, store.tracking)
-    assert_settled(store, "killed", 6)
+    assert_settled(store, "killed", 5)
     again = store.trials("killed")
     assert facts([again[number] for number in complete]) == facts(list(complete.values()))
     for trial in running:
@@ -297,7 +297,7 @@ def test_a_signal_stops_a_study_resumably(under_way, tiny, number):
     assert {trial.state for trial in store.trials(number.name)} <= {TrialState.WAITING, *FINISHED}
     assert not [run for run in store.runs(number.name) if run.info.status == "RUNNING"]
     run_study(tiny(number.name, **given), store.storage, store.tracking)
-    assert_settled(store, number.name, 6)
+    assert_settled(store, number.name, 5)
 
 
 def test_each_database_has_one_owner(tmp_path, store, tiny):
@@ -332,12 +332,12 @@ def test_sessions_share_a_fresh_store(tmp_path, tree, start):
     """Three processes at once on a store that none of them finds made: two of one study, one of another."""
     processes = []
     for name in ("shared", "shared", "other"):
-        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(tree(name, trials=5)))
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(tree(name, trials=3)))
         processes.append(start(command_line, tmp_path, "study", f"{name}.yaml"))
     statuses = [process.wait() for process in processes]
     assert statuses == [0, 0, 0], [process.said for process in processes]
     for name in ("shared", "other"):
-        assert_settled(Store(tmp_path), name, 5)
+        assert_settled(Store(tmp_path), name, 3)
         reruns = [run.info.run_name for run in Store(tmp_path).runs(name, "rerun")]
         assert len(reruns) == len(set(reruns)) >= 2
 
