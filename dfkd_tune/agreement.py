@@ -1,15 +1,22 @@
-"""Whether a study on record is the study that is asked for."""
+"""Whether a study on record is the study that is asked for, and what it records for workers that join it."""
 
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import optuna
 
-from .errors import StudyMismatch
-from .prepared import Prepared, difference
+from .errors import StorageError, StudyMismatch
+from .places import sqlite_file, without_credentials
+from .prepared import Prepared, difference, located
 from .problem import affordable_rows
+from .slots import Slots, host_of
+from .spec import as_tree
+
+SPEC, HOST, TRACKING = "spec", "host", "tracking"
+"""Study attributes: the study file's plain values, the machine where it was last started, its MLflow without credentials."""
 
 
 def agree(study: optuna.Study, prepared: Prepared) -> None:
@@ -32,4 +39,34 @@ def agree(study: optuna.Study, prepared: Prepared) -> None:
             f"study {prepared.spec.name!r}",
             f"exists with budget.pool {study.user_attrs.get('pool')}",
             remedy="give --name for a new study",
+        )
+
+
+def record(study: optuna.Study, prepared: Prepared, tracking_uri: str) -> None:
+    """Record what a worker needs to join: the study file with paths that mean the same anywhere, never a credential."""
+    tree = as_tree(prepared.spec)
+    tree["teacher"] = {key: located(path) for key, path in tree["teacher"].items()}
+    if "features" in tree:
+        tree["features"] = located(tree["features"])
+    for name, value in {
+        SPEC: tree,
+        HOST: socket.gethostname(),
+        TRACKING: without_credentials(tracking_uri),
+    }.items():
+        if study.user_attrs.get(name) != value:
+            study.set_user_attr(name, value)
+
+
+def one_machine(slots: Slots, storage_url: str) -> None:
+    """Refuse an SQLite file that a worker of another machine works on.
+
+    Raises:
+        StorageError: naming that machine.
+    """
+    elsewhere = {host_of(owner) for owner in slots.owners()} - {socket.gethostname(), ""}
+    if sqlite_file(storage_url) is not None and elsewhere:
+        raise StorageError(
+            without_credentials(storage_url),
+            f"is used by a worker on {min(elsewhere)}, and SQLite cannot be shared between machines",
+            remedy="stop that worker (a dead one counts as gone after 3 minutes), or keep the study in PostgreSQL",
         )

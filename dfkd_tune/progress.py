@@ -15,7 +15,8 @@ class Progress:
         total, done, pruned, failed, running: trials; ``done`` are complete.
         best: objective of the best complete trial, and its number.
         baseline: objective of the untuned preset, None until it is known.
-        share: of all student steps of this session that are done, 0 to 1.
+        reruns: re-runs of leaders on record, and all of them; None while trials are left.
+        share: of all student steps of this session that are done, re-runs included, 0 to 1.
         seconds: since this session started.
     """
 
@@ -26,6 +27,7 @@ class Progress:
     running: int = 0
     best: tuple[float, int] | None = None
     baseline: float | None = None
+    reruns: tuple[int, int] | None = None
     share: float = 0.0
     seconds: float = 0.0
 

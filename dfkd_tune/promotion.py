@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import optuna
@@ -71,6 +71,18 @@ def choose(
     return min(found, key=lambda promoted: promoted.mean, default=None)
 
 
+def wanted(trials: Iterable[int], times: int, reruns: Mapping[str, Mapping[str, object]]) -> list[tuple[int, str]]:
+    """Trials and the names of their re-runs that are not on record.
+
+    Args:
+        trials: numbers.
+        times: re-runs of each.
+        reruns: as ``RECORD`` holds them.
+    """
+    names = [(trial, run_name(trial, again)) for trial in trials for again in range(1, times + 1)]
+    return [(trial, name) for trial, name in names if name not in reruns.get(str(trial), {})]
+
+
 @dataclass(frozen=True)
 class Rerunner:
     """Runs leaders again, and records them beside the trials.
@@ -100,25 +112,19 @@ class Rerunner:
         Raises:
             Interrupted: when the user said so; what was not finished leaves no trace but a KILLED run.
         """
-        known = self.study.user_attrs.get(RECORD, {})
-        wanted = [
-            (trial, name, recipe)
-            for trial, recipe in recipes.items()
-            for name in (run_name(trial, again) for again in range(1, times + 1))
-            if name not in known.get(str(trial), {})
-        ]
-        for first in range(0, len(wanted), population):
+        missing = wanted(recipes, times, self.study.user_attrs.get(RECORD, {}))
+        for first in range(0, len(missing), population):
             self.heed()
-            self._run(wanted[first : first + population])
+            self._run([(trial, name, recipes[trial]) for trial, name in missing[first : first + population]])
 
-    def _run(self, wanted: Sequence[tuple[int, str, Recipe]]) -> None:
-        members = {name: Member(name, recipe, derive(self.seed, name)) for _, name, recipe in wanted}
-        for trial, name, recipe in wanted:
+    def _run(self, missing: Sequence[tuple[int, str, Recipe]]) -> None:
+        members = {name: Member(name, recipe, derive(self.seed, name)) for _, name, recipe in missing}
+        for trial, name, recipe in missing:
             params = recipe.leaves() | {"seed": members[name].seed, "trial": trial}
-            self.tracker.open_run(name, "rerun", params, {"dfkd.tier": self.problem.inputs.tier})
+            self.tracker.open_run(name, "rerun", params, {"dfkd.tier": self.problem.inputs.tier}, again=True)
         try:
             outcomes = distill_all(self.problem, list(members.values()), self.heed)
-            for (trial, name, _), outcome in zip(wanted, outcomes, strict=True):
+            for (trial, name, _), outcome in zip(missing, outcomes, strict=True):
                 about = {"study": self.study.study_name, "trial": trial, "run": name}
                 files = None if outcome.failure else student_files(self.problem, outcome, about)
                 del members[name]

@@ -60,6 +60,8 @@ def sentence(progress: Progress) -> str:
         parts.append(f"{progress.failed} failed")
     if progress.best:
         parts.append(f"best {progress.best[0]:.4g} (trial {progress.best[1]})")
+    if progress.reruns is not None:
+        parts.append("re-running leaders {}/{}".format(*progress.reruns))
     if progress.left is not None:
         parts.append(f"{clock(progress.left)} left")
     return ", ".join(parts)

@@ -12,15 +12,23 @@ from optuna.trial import TrialState
 from .member import RUNGS
 from .seeds import derive
 
+SESSIONS = "sessions"
+"""Study attribute: how many sessions ever worked on it."""
+
 
 def open_study(storage, name: str, seed: int) -> optuna.Study:
-    """Create or load the Optuna study, its sampler seeded by the trials it already has, so that a resume draws anew."""
+    """Create or load the Optuna study; one caller at a time.
+
+    Its sampler is seeded by the trials it has and the sessions there were, so that neither a resume nor a second worker draws again
+    what was drawn.
+    """
     study = optuna.create_study(
         storage=storage, study_name=name, direction="minimize", load_if_exists=True, pruner=pruner()
     )
-    study.sampler = sampler(
-        derive(seed, "sampler", len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))))
-    )
+    sessions = study.user_attrs.get(SESSIONS, 0)
+    study.set_user_attr(SESSIONS, sessions + 1)
+    known = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
+    study.sampler = sampler(derive(seed, "sampler", known, *([sessions] if sessions else [])))
     return study
 
 

@@ -202,6 +202,23 @@ def parse_spec(tree: Any, place: str) -> StudySpec:
     )
 
 
+def as_tree(spec: StudySpec) -> dict[str, Any]:
+    """The plain values of a spec, as ``parse_spec`` reads them; what was left out stays out."""
+    parts = {
+        "study": _given(spec.study) | {"name": spec.name},
+        "teacher": _given(spec.teacher),
+        "student": _given(spec.student),
+        "budget": _given(spec.budget),
+    }
+    rest = {"features": spec.features, "preset": spec.preset, "search": spec.search}
+    return parts | {key: value for key, value in rest.items() if value is not None}
+
+
+def _given(part: Any) -> dict[str, Any]:
+    values = {field.name: getattr(part, field.name) for field in fields(part)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def _part(kind: type, values: Any, place: str) -> Any:
     if values is None:
         values = {}

@@ -1,46 +1,143 @@
-"""Optuna's storages made safe, and the slots that make ``--n-trials`` exact.
-
-A study owns N slots: trials created WAITING, numbered 0 to N-1. A worker claims one by moving it to RUNNING, which the
-database grants to one worker alone; a slot whose worker died or was stopped goes back to WAITING with its parameters.
-"""
+"""Optuna's storages made safe: SQLite that takes several processes, a database that may go away, and locks of a study."""
 
 from __future__ import annotations
 
-import os
-import socket
-import threading
+import logging
+import random
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import wraps
+from typing import Any, TypeVar
 
 import optuna
-import psutil
 import sqlalchemy
 from alembic.util import CommandError
 from filelock import FileLock, Timeout
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+from optuna.storages._rdb.storage import _create_scoped_session
 from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
 from .errors import StorageError
 from .places import absolute, sqlite_file, without_credentials, writable
+
+LOG = logging.getLogger(__name__)
+T = TypeVar("T")
 
 HEARTBEAT = 60
 """Seconds between two signs of life of a running trial."""
 GRACE = 180
 """Seconds without one after which its worker counts as dead."""
 LOCK = 7216348
-"""Advisory lock of PostgreSQL that is ours."""
+"""Advisory lock of PostgreSQL that is ours; the locks of a study's purposes follow it."""
+PURPOSES = ("rerun", "baseline")
+"""What is done once in a study, by one process at a time."""
 PAUSE = 0.5
 """Seconds between two looks at a lock that is taken."""
-ATTEMPTS = 3
-"""How often a trial is taken up again before it fails for good."""
+PATIENCE = 3600.0
+"""Seconds that a call waits for a database that went away."""
+LONGEST_PAUSE = 5.0
+"""Seconds between two tries, after the first ones."""
 
 
-def open_storage(url: str) -> RDBStorage:
+class PatientStorage(RDBStorage):
+    """Optuna's database, whose calls wait with backoff while it is away and are then made again."""
+
+    last_away = -float("inf")
+    """When a call last found the database away, on the monotonic clock."""
+
+    def transact(self, work: Callable[[Any], T], patient: bool = True) -> T:
+        """Do work within one transaction.
+
+        Args:
+            work: session -> result; it may run again, so a second run must find what the first one did.
+            patient: wait for a database that is away.
+        """
+
+        def once() -> T:
+            with _create_scoped_session(self.scoped_session) as session:
+                return work(session)
+
+        return self.patiently(once) if patient else once()
+
+    def patiently(self, call: Callable[[], T]) -> T:
+        """Make a call, again where the database went away.
+
+        Raises:
+            StorageError: when it stays away for an hour, or cannot be written for another reason.
+        """
+        shown, pause, until = without_credentials(self.url), 0.1, None
+        while True:
+            try:
+                done = call()
+            except (StorageInternalError, SQLAlchemyError) as error:
+                cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+                if not isinstance(cause, DBAPIError) or not (_is_trouble(cause)):
+                    raise
+                reason = without_credentials(str(cause.orig).strip().splitlines()[0])
+                if not _is_away(cause, self.engine.dialect.name):
+                    raise StorageError(shown, f"cannot be used: {reason}", remedy="mend it, and run again") from None
+                self.last_away = now = time.monotonic()
+                if until is None:
+                    until = now + PATIENCE
+                    LOG.warning("%s does not answer (%s); waiting for it", shown, reason)
+                if now > until:
+                    raise StorageError(shown, f"has not answered for {PATIENCE / 60:.0f} minutes: {reason}") from None
+                time.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(2 * pause, LONGEST_PAUSE)
+            else:
+                if until is not None:
+                    LOG.warning("%s answers again", shown)
+                return done
+
+
+def _is_trouble(error: DBAPIError) -> bool:
+    """Whether it is the database's state that was wrong, not what was asked of it."""
+    return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+
+
+def _is_away(error: DBAPIError, dialect: str) -> bool:
+    """Whether a database may come back by itself; a full disk does not."""
+    if dialect == "sqlite":
+        return "locked" in str(error.orig) or "busy" in str(error.orig)
+    return getattr(error.orig, "pgcode", None) != "53100"  # disk_full
+
+
+def _patient(call: Callable) -> Callable:
+    @wraps(call)
+    def waiting(self: PatientStorage, *arguments, **named):
+        return self.patiently(lambda: call(self, *arguments, **named))
+
+    return waiting
+
+
+for _name in (  # made twice, each of these leaves what it leaves when made once
+    "create_new_study",
+    "set_study_user_attr",
+    "set_study_system_attr",
+    "get_study_id_from_name",
+    "get_study_name_from_id",
+    "get_study_directions",
+    "get_study_user_attrs",
+    "get_study_system_attrs",
+    "get_all_studies",
+    "_set_trial_param",
+    "get_trial_id_from_study_id_trial_number",
+    "get_trial",
+    "set_trial_intermediate_value",
+    "set_trial_user_attr",
+    "set_trial_system_attr",
+    "_get_trials",
+    "_get_best_trial_id",
+    "_get_stale_trial_ids",
+):
+    setattr(PatientStorage, _name, _patient(getattr(RDBStorage, _name)))
+
+
+def open_storage(url: str) -> PatientStorage:
     """Open the study's state, made when missing.
 
     SQLite gets write-ahead logging, a 60 s busy timeout and immediate transactions: as shipped it hands one waiting trial to
@@ -54,14 +151,16 @@ def open_storage(url: str) -> RDBStorage:
     try:
         with _making(file), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            storage = RDBStorage(absolute(url), engine_kwargs=options, heartbeat_interval=HEARTBEAT, grace_period=GRACE)
+            storage = PatientStorage(
+                absolute(url), engine_kwargs=options, heartbeat_interval=HEARTBEAT, grace_period=GRACE
+            )
     except ImportError as error:
         raise StorageError(
             shown, f"its database driver is missing ({error})", remedy="pip install 'dfkd-tune[postgresql]'"
         ) from None
     except CommandError:
         raise StorageError(shown, "is a database of another program", remedy="give Optuna its own") from None
-    except (sqlalchemy.exc.SQLAlchemyError, RuntimeError, ValueError) as error:
+    except (SQLAlchemyError, RuntimeError, ValueError) as error:
         reason = without_credentials((str(error).splitlines() or ["unknown"])[0])
         raise StorageError(shown, f"cannot be opened: {reason}") from None
     if file is not None:
@@ -96,7 +195,7 @@ def _making(file) -> Iterator[None]:
 
 @contextmanager
 def exclusive(storage: RDBStorage, url: str) -> Iterator[None]:
-    """Hold the study store's one lock: while slots are made, nobody else makes any."""
+    """Hold the study store's one lock: while a study is set up, nobody else sets one up."""
     file = sqlite_file(url)
     if file is not None:
         with FileLock(f"{file}.lock"):
@@ -112,140 +211,65 @@ def exclusive(storage: RDBStorage, url: str) -> Iterator[None]:
         yield
 
 
+class StudyLock:
+    """A lock of one study for one purpose; a process that dies leaves it.
+
+    Args:
+        storage, url: of the study.
+        study: whose lock it is.
+        purpose: one of ``PURPOSES``; each has a lock of its own.
+    """
+
+    def __init__(self, storage: PatientStorage, url: str, study: optuna.Study, purpose: str = PURPOSES[0]):
+        file, number = sqlite_file(url), int(study._study_id)
+        self._storage, self._numbers = storage, f"{LOCK + PURPOSES.index(purpose)}, {number}"
+        part = "" if purpose == PURPOSES[0] else f".{purpose}"
+        self._file = FileLock(f"{file}.{number}{part}.lock") if file is not None else None
+        self._connection: sqlalchemy.Connection | None = None
+
+    def acquire(self) -> bool:
+        """Take it, where nobody holds it."""
+        if self._file is not None:
+            try:
+                self._file.acquire(timeout=0)
+            except Timeout:
+                return False
+            return True
+        return self._storage.engine.dialect.name != "postgresql" or self._storage.patiently(self._acquire)
+
+    def _acquire(self) -> bool:
+        connection = self._storage.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        if connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({self._numbers})").scalar():
+            self._connection = connection
+            return True
+        connection.close()
+        return False
+
+    def release(self) -> None:
+        """Leave it; what a restart of the database took away is left already."""
+        if self._file is not None:
+            self._file.release()
+        elif self._connection is not None:
+            with suppress(SQLAlchemyError):
+                self._connection.exec_driver_sql(f"SELECT pg_advisory_unlock({self._numbers})")
+                self._connection.close()
+            self._connection = None
+
+
 @contextmanager
-def alone(storage: RDBStorage, url: str, study: optuna.Study, heed: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock of one study, for minutes if need be: nobody else who looks at the store waits for it.
+def alone(storage: PatientStorage, url: str, study: optuna.Study, heed: Callable[[], None]) -> Iterator[None]:
+    """Hold a study's lock for its re-runs, for minutes if need be: nobody else who looks at the store waits for it.
 
     Args:
         storage, url: of the study.
         study: whose lock it is.
         heed: called while another process holds it; may raise.
     """
-    file, number = sqlite_file(url), int(study._study_id)
-    if file is not None:
-        lock = FileLock(f"{file}.{number}.lock")
-        while not lock.is_locked:
-            try:
-                lock.acquire(timeout=PAUSE)
-            except Timeout:
-                heed()
-        try:
-            yield
-        finally:
-            lock.release()
-    elif storage.engine.dialect.name == "postgresql":
-        with storage.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            while not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({LOCK}, {number})").scalar():
-                heed()
-                time.sleep(PAUSE)
-            try:
-                yield
-            finally:
-                connection.exec_driver_sql(f"SELECT pg_advisory_unlock({LOCK}, {number})")
-    else:
-        yield
-
-
-def _trials(study: optuna.Study, storage: RDBStorage, *states: TrialState) -> list[FrozenTrial]:
-    return storage.get_all_trials(study._study_id, deepcopy=False, states=states)
-
-
-def make_slots(study: optuna.Study, storage: RDBStorage, total: int, leads: Sequence[dict[str, Any]] = ()) -> None:
-    """Add waiting trials until the study has ``total``; call it under ``exclusive``.
-
-    Args:
-        study, storage: of the slots.
-        total: trials of the study.
-        leads: parameters of the first trials, which the sampler does not choose.
-    """
-    for number in range(storage.get_n_trials(study._study_id), total):
-        fixed = {"fixed_params": leads[number]} if number < len(leads) else {}
-        slot = create_trial(state=TrialState.WAITING, system_attrs=fixed)
-        storage.create_new_trial(study._study_id, template_trial=slot)
-
-
-def claim(study: optuna.Study, storage: RDBStorage, total: int) -> Trial | None:
-    """Take the next free slot below ``total``; None when there is none."""
-    for waiting in _trials(study, storage, TrialState.WAITING):
-        if waiting.number >= total:
-            continue
-        try:
-            storage.record_heartbeat(waiting._trial_id)  # first: a worker that dies next to the claim is found stale
-            if storage.set_trial_state_values(waiting._trial_id, TrialState.RUNNING):
-                storage.set_trial_user_attr(waiting._trial_id, "worker", whoami())
-                return Trial(study, waiting._trial_id)
-        except UpdateFinishedTrialError:
-            continue
-    return None
-
-
-def give_back(storage: RDBStorage, trial: Trial | FrozenTrial) -> None:
-    """Return a running trial's slot, its parameters kept, for this study to take up again."""
-    storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
-
-
-def requeue_dead(study: optuna.Study, storage: RDBStorage) -> list[int]:
-    """Give back the slots of workers that died; after ``ATTEMPTS`` the trial fails with the reason. Returns trial numbers."""
-    stale = set(storage._get_stale_trial_ids(study._study_id))
-    requeued = []
-    for trial in _trials(study, storage, TrialState.RUNNING):
-        if not (trial._trial_id in stale or _is_dead(trial.user_attrs.get("worker", ""))):
-            continue
-        attempts = trial.user_attrs.get("attempts", 0)
-        if attempts >= ATTEMPTS:
-            storage.set_trial_user_attr(trial._trial_id, "reason", f"its worker died {attempts + 1} times")
-            storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-            continue
-        storage.set_trial_user_attr(trial._trial_id, "attempts", attempts + 1)
-        give_back(storage, trial)
-        requeued.append(trial.number)
-    return requeued
-
-
-def whoami() -> str:
-    """This process, told apart from a later one with its number: ``host/pid/start``."""
-    return f"{socket.gethostname()}/{os.getpid()}/{psutil.Process().create_time():.2f}"
-
-
-def _is_dead(worker: str) -> bool:
-    """Whether a worker of this host is gone; of another host nothing is known."""
-    host, _, rest = worker.rpartition("/")[0].rpartition("/") if worker.count("/") >= 2 else ("", "", "")
-    if host != socket.gethostname():
-        return False
-    pid, started = int(rest), worker.rpartition("/")[2]
+    lock = StudyLock(storage, url, study)
+    while not lock.acquire():
+        heed()
+        time.sleep(PAUSE)
     try:
-        process = psutil.Process(pid)
-        # A killed process whose parent never asks for its end stays a zombie; the clock may be set meanwhile.
-        return process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - float(started)) > 2
-    except psutil.NoSuchProcess:
-        return True
-
-
-class Heartbeat:
-    """Signs of life of this worker's running trials, from a thread, as Optuna gives them only inside ``optimize``."""
-
-    def __init__(self, storage: RDBStorage):
-        self._storage, self._stop, self._ids = storage, threading.Event(), set()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-
-    def __enter__(self) -> Heartbeat:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exception) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def watch(self, trial: Trial) -> None:
-        self._ids.add(trial._trial_id)
-
-    def forget(self, trial: Trial) -> None:
-        self._ids.discard(trial._trial_id)
-
-    def _beat(self) -> None:
-        while not self._stop.wait(HEARTBEAT):
-            for trial_id in tuple(self._ids):
-                try:
-                    self._storage.record_heartbeat(trial_id)
-                except Exception as error:  # the next beat may reach the database again
-                    optuna.logging.get_logger("dfkd_tune").warning("heartbeat not recorded: %s", type(error).__name__)
+        yield
+    finally:
+        lock.release()

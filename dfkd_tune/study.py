@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -13,24 +14,31 @@ import optuna
 from optuna.trial import TrialState
 
 from . import registry, tracking
-from .agreement import agree
+from .agreement import agree, one_machine, record
 from .distillation import Outcome, conclude
-from .errors import Interrupted, StorageError
+from .errors import DfkdError, Interrupted, StorageError
 from .member import Member
 from .places import absolute, without_credentials
 from .population import Population
 from .prepared import Prepared
 from .progress import Progress, StudyResult
-from .promotion import RECORD, Promoted, Rerunner, choose, leaders, run_name
+from .promotion import RECORD, Promoted, Rerunner, choose, leaders, run_name, wanted
 from .recipe import Recipe
 from .recorded import recipe_of
 from .searching import open_study, smoothed, without_experimental_warnings
 from .seeds import derive
 from .shipping import student_files
-from .storage import Heartbeat, alone, claim, exclusive, give_back, make_slots, open_storage, requeue_dead
+from .slots import Heartbeat, Slots
+from .storage import PURPOSES, StudyLock, alone, exclusive, open_storage
 from .stress import add_stress
 
+LOG = logging.getLogger(__name__)
+
 BASELINE = "baseline"
+WATCH = 10.0
+"""Seconds between two looks for workers that died."""
+IDLE = 1.0
+"""Seconds between two looks of a worker that has nothing to do but to stand in for another."""
 
 
 def run_study(
@@ -39,15 +47,23 @@ def run_study(
     tracking_uri: str,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
+    joining: bool = False,
 ) -> StudyResult:
-    """Run a study to its total of trials, or take up where an earlier session stopped.
+    """Run a study to its total of trials, or take up where an earlier session stopped; any number of callers work together.
+
+    Args:
+        prepared: what to run.
+        storage_url, tracking_uri: of Optuna's database and of MLflow.
+        on_progress: told at every rung.
+        should_stop: asked at every rung.
+        joining: the study is what an earlier caller recorded; this one records nothing of it.
 
     Raises:
         StudyMismatch: a study of that name has another teacher, space or objective.
         StorageError, TrackingError: before any trial, or when records could not be written.
         Interrupted: when ``should_stop`` said so; running trials went back to their slots.
     """
-    return _Session(prepared, storage_url, tracking_uri, on_progress, should_stop).run()
+    return _Session(prepared, storage_url, tracking_uri, on_progress, should_stop, joining).run()
 
 
 @dataclass
@@ -69,7 +85,9 @@ class _Session:
     tracking_uri: str
     on_progress: Callable[[Progress], None]
     should_stop: Callable[[], bool]
+    joining: bool
     flights: dict[str, _Flight] = field(default_factory=dict)
+    watched: float = 0.0
 
     def run(self) -> StudyResult:
         spec = self.prepared.spec
@@ -83,84 +101,141 @@ class _Session:
         with without_experimental_warnings(), exclusive(self.storage, self.storage_url):
             self.study = open_study(self.storage, self.name, spec.study.seed)
             agree(self.study, self.prepared)
-            requeue_dead(self.study, self.storage)
-            make_slots(self.study, self.storage, self.total, self.prepared.space.leads())
+            self.slots = Slots(self.study, self.storage, self.prepared.space.leads())
+            one_machine(self.slots, self.storage_url)
+            if not self.joining:
+                record(self.study, self.prepared, self.tracking_uri)
+            self.slots.make(self.total)
+        self.baseline_lock = StudyLock(self.storage, self.storage_url, self.study, BASELINE)
         self.problem = self.prepared.problem(self.study.user_attrs["pool"])
         add_stress(self.problem, self.prepared.baseline(), self._heed)
         with exclusive(self.storage, self.storage_url):  # two sessions would make two parents
             self.tracker = tracking.Tracker(self.tracking_uri, self.name)
             self.parent = self.tracker.open_study(self.prepared.params(len(self.problem.pool)), self.prepared.tags())
+        self._watch()
+        self._tidy()
         self.population = Population(self.problem)
-        self.progress = Progress(self.total, baseline=self.study.user_attrs.get("baseline"))
+        self.progress = Progress(self.total, baseline=self.study.user_attrs.get(BASELINE))
         self.begun, self.finished_before = time.perf_counter(), len(self._finished())
-        with Heartbeat(self.storage) as self.heartbeat, without_experimental_warnings():
+        with Heartbeat(self.slots) as self.heartbeat, without_experimental_warnings():
             try:
                 self._fly()
-                self._rerun()
+                with alone(self.storage, self.storage_url, self.study, self._heed):
+                    self._rerun()
+                    self.tracker.sweep()  # nobody works on a run any more
+                    return self._conclude()
             except BaseException:
                 self._abandon()
-                self._close("KILLED")
                 raise
-        if self.flights or (self.should_stop() and self._left(TrialState.WAITING)):
-            self._abandon()
-            self._close("KILLED")
-            raise Interrupted(self.name)
-        return self._conclude()
 
     def _fly(self) -> None:
-        if self.progress.baseline is None:
-            self._admit(None, BASELINE, self.prepared.baseline(), derive(self.prepared.spec.study.seed, BASELINE))
-        self._show()
+        """Work until every trial has ended, of this worker or of another, and the baseline is known."""
         while True:
+            self._heed()
             self._refill()
-            if not self.flights or self.should_stop():
-                return
-            start = time.perf_counter()
-            due = self.population.advance()
-            took = (time.perf_counter() - start) / len(self.flights)
-            for flight in self.flights.values():
-                flight.seconds += took
-            self._judge([self.flights[member.key] for member in due])
             self._show()
+            if self.flights:
+                self._step()
+                self._watch(WATCH)
+            elif self.slots.unfinished(self.total) or self.study.user_attrs.get(BASELINE) is None:
+                time.sleep(IDLE)  # others hold the rest, and may die
+                self._watch(IDLE)
+            else:
+                return
+
+    def _step(self) -> None:
+        start = time.perf_counter()
+        due = self.population.advance()
+        took = (time.perf_counter() - start) / len(self.flights)
+        for flight in self.flights.values():
+            flight.seconds += took
+        self._judge([self.flights[member.key] for member in due])
+
+    def _watch(self, every: float = 0.0) -> None:
+        """Take the slots of workers that died, at most once in so many seconds, with true states on both sides."""
+        if time.monotonic() - self.watched < every:
+            return
+        for taken in self.slots.requeue_dead():
+            LOG.info("trial %d: its worker died, %s", taken.number, taken.failed or "another takes it up")
+            if taken.failed:  # the run of any other is ended by who takes the trial up
+                tags = {"dfkd.state": "FAIL", "dfkd.reason": taken.failed}
+                self.tracker.end_left(run_name(taken.number), "FAILED", tags)
+        self.watched = time.monotonic()
+
+    def _tidy(self) -> bool:
+        """End the runs that dead workers left RUNNING, where nobody works on one; whether that is so."""
+        locks = [StudyLock(self.storage, self.storage_url, self.study, purpose) for purpose in PURPOSES]
+        held = [lock for lock in locks if lock.acquire()]
+        last = held == locks and not self.slots.owners()
+        if last:
+            self.tracker.sweep()
+            self.tracker.flush()
+        for lock in held:
+            lock.release()
+        return last
 
     def _rerun(self) -> None:
-        """Run the leaders again, once nobody works on the study's trials any more."""
+        """Run the leaders again."""
         about = self.prepared.spec.study
-        if about.reruns and not self._left(TrialState.RUNNING, TrialState.WAITING):
-            with alone(self.storage, self.storage_url, self.study, self._heed):
-                leading = {trial.number: recipe_of(trial) for trial in leaders(self.study, about.leaders)}
-                Rerunner(self.study, self.problem, self.tracker, about.seed, self._objective, self._heed).run(
-                    leading, about.reruns, about.population
-                )
+        if about.reruns:
+            leading = {trial.number: recipe_of(trial) for trial in leaders(self.study, about.leaders)}
+            self._show()
+            Rerunner(self.study, self.problem, self.tracker, about.seed, self._objective, self._heed_and_show).run(
+                leading, about.reruns, about.population
+            )
 
     def _heed(self, member: Member | None = None) -> None:
         """Stop where the user said so."""
         if self.should_stop():
             raise Interrupted(self.name)
 
+    def _heed_and_show(self, member: Member | None = None) -> None:
+        self._show()
+        self._heed()
+
     def _objective(self, outcome: Outcome) -> float:
         return outcome.objective(self.prepared.spec.study.objective)
 
     def _refill(self) -> None:
+        self._take_up_baseline()
         while len(self.flights) < self.prepared.spec.study.population and not self.should_stop():
-            trial = claim(self.study, self.storage, self.total)
-            if trial is None:
+            claimed = self.slots.claim(self.total)
+            if claimed is None:
                 return
-            recipe = self.prepared.space.suggest(trial)
-            self._admit(
-                trial, run_name(trial.number), recipe, derive(self.prepared.spec.study.seed, "trial", trial.number)
-            )
+            trial = claimed.trial
             self.heartbeat.watch(trial)
+            recipe = self.prepared.space.suggest(trial)
+            seed = derive(self.prepared.spec.study.seed, "trial", trial.number)
+            self._admit(trial, run_name(trial.number), recipe, seed, claimed.again)
 
-    def _admit(self, trial: optuna.Trial | None, key: str, recipe: Recipe, seed: int) -> None:
+    def _take_up_baseline(self) -> None:
+        """Run the untuned preset, unless somebody did or does."""
+        if self.progress.baseline is not None or BASELINE in self.flights:
+            return
+        known = self.study.user_attrs.get(BASELINE)
+        if known is None and self.baseline_lock.acquire():
+            known = self.study.user_attrs.get(BASELINE)
+            if known is None:
+                seed = derive(self.prepared.spec.study.seed, BASELINE)
+                return self._admit(None, BASELINE, self.prepared.baseline(), seed, again=True)
+            self.baseline_lock.release()
+        self.progress.baseline = known
+
+    def _admit(self, trial: optuna.Trial | None, key: str, recipe: Recipe, seed: int, again: bool) -> None:
         member = Member(key, recipe, seed)
         self.population.admit(member)
         self.flights[key] = _Flight(trial, member)
         params = recipe.leaves() | {"seed": seed} | ({"trial": trial.number} if trial else {})
-        self.tracker.open_run(key, "trial" if trial else BASELINE, params, {"dfkd.tier": self.problem.inputs.tier})
+        tags = {"dfkd.tier": self.problem.inputs.tier}
+        self.tracker.open_run(key, "trial" if trial else BASELINE, params, tags, again)
 
     def _judge(self, due: list[_Flight]) -> None:
         """Report every member at a rung, then ask for each whether it goes on."""
+        lost = self.slots.lost([flight.trial for flight in due if flight.trial is not None])
+        for flight in due:
+            if flight.trial is not None and flight.trial.number in lost:
+                self._lose(flight)
+        due = [flight for flight in due if flight.member.key in self.flights]
         for flight in due:
             flight.rungs += 1
             if flight.trial is not None:
@@ -175,20 +250,15 @@ class _Session:
                 self._land(flight, pruned=f"among the worst quarter at step {flight.member.clock}")
 
     def _land(self, flight: _Flight, pruned: str | None = None) -> None:
-        """A member leaves: tell Optuna, record in MLflow."""
+        """A member leaves: record in MLflow, tell Optuna."""
+        if flight.trial is not None and self.slots.lost([flight.trial]):
+            return self._lose(flight)
         member = self.population.release(flight.member.key)
         del self.flights[member.key]
         outcome = conclude(self.problem, member, flight.seconds, finish=pruned is None)
         reason = outcome.failure or pruned
         state = TrialState.PRUNED if reason else TrialState.COMPLETE
         objective = None if reason else self._objective(outcome)
-        if flight.trial is not None:
-            self.heartbeat.forget(flight.trial)
-            attributes = {k: float(v) for k, v in outcome.metrics().items()} | {
-                "recipe": json.dumps(outcome.recipe.tree())
-            }
-            for name, value in (attributes | ({"reason": reason} if reason else {})).items():
-                flight.trial.set_user_attr(name, value)
         tags = {"dfkd.state": state.name} | ({"dfkd.reason": reason} if reason else {})
         files = None
         if not reason:
@@ -199,19 +269,39 @@ class _Session:
         self.tracker.close_run(member.key, "KILLED" if reason else "FINISHED", metrics, tags, outcome.curve, files)
         # Whenever this process dies, a trial that Optuna counts as done has its student in MLflow.
         self.tracker.flush()
-        if flight.trial is not None:
-            self.study.tell(flight.trial, objective, state, skip_if_finished=True)
-        else:
+        if flight.trial is None:
             self.progress.baseline = objective if objective is not None else math.nan
             self.study.set_user_attr("baseline_rmse", math.nan if reason else outcome.selection.rmse)
-            self.study.set_user_attr("baseline", self.progress.baseline)  # last: it says that both are known
+            self.study.set_user_attr(BASELINE, self.progress.baseline)  # last: it says that both are known
+            self.baseline_lock.release()
+            return
+        attributes = {k: float(v) for k, v in outcome.metrics().items()} | {"recipe": json.dumps(outcome.recipe.tree())}
+        attributes |= {"reason": reason} if reason else {}
+        if not self.slots.land(flight.trial, state, objective, attributes):
+            LOG.warning("trial %d was taken by another worker while its student was recorded", flight.trial.number)
+        self.heartbeat.forget(flight.trial)
+
+    def _lose(self, flight: _Flight) -> None:
+        """Let go of a trial that another worker took, as this one gave no sign of life."""
+        self.population.release(flight.member.key)
+        del self.flights[flight.member.key]
+        self.heartbeat.forget(flight.trial)
+        self.tracker.close_run(flight.member.key, "KILLED", {}, {"dfkd.state": "INTERRUPTED"}, flight.member.curve)
 
     def _abandon(self) -> None:
         """Give the slots of everything in flight back, with true states on both sides."""
-        for key, flight in self.flights.items():
-            if flight.trial is not None:
-                give_back(self.storage, flight.trial)
-            self.tracker.close_run(key, "KILLED", {}, {"dfkd.state": "INTERRUPTED"}, flight.member.curve)
+        try:
+            for key, flight in self.flights.items():
+                self.tracker.close_run(key, "KILLED", {}, {"dfkd.state": "INTERRUPTED"}, flight.member.curve)
+                if flight.trial is not None:
+                    self.slots.give_back(flight.trial)
+                else:
+                    self.baseline_lock.release()
+            self.flights.clear()
+            if self._tidy():
+                self._close("KILLED")
+        except DfkdError as error:  # what stopped the study is told, not what it brought about
+            LOG.warning("the study could not be closed: %s", error)
 
     def _conclude(self) -> StudyResult:
         known = self.study.user_attrs
@@ -246,10 +336,6 @@ class _Session:
             metrics["report_rmse"] = report
         self.tracker.close_study(status, metrics, tags)
 
-    def _left(self, *states: TrialState) -> bool:
-        """Whether trials of the study are in one of these states."""
-        return any(trial.number < self.total for trial in self.study.get_trials(deepcopy=False, states=states))
-
     def _finished(self) -> list[optuna.trial.FrozenTrial]:
         states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
         return self.study.get_trials(deepcopy=False, states=states)
@@ -270,9 +356,17 @@ class _Session:
     def _show(self) -> None:
         """Tell how far this session is; a trial in flight counts by its share of the budget, finish included."""
         self._count()
-        p = self.progress
-        landed = p.done + p.pruned + p.failed - self.finished_before
+        p, about = self.progress, self.prepared.spec.study
+        landed = p.done + p.pruned + p.failed
         flying = sum(f.member.clock / f.member.recipe.steps for f in self.flights.values() if f.trial is not None)
-        p.share = (landed + flying) / max(1, self.total - self.finished_before)
+        extra = min(about.leaders, self.total) * about.reruns
+        p.reruns, rerun = None, 0
+        if landed >= self.total and extra:
+            leading = [trial.number for trial in leaders(self.study, about.leaders)]
+            extra = len(leading) * about.reruns
+            rerun = extra - len(wanted(leading, about.reruns, self.study.user_attrs.get(RECORD, {})))
+            p.reruns = (rerun, extra)
+        before = self.finished_before
+        p.share = (landed - before + flying + rerun) / max(1, self.total - before + extra)
         p.seconds = time.perf_counter() - self.begun
         self.on_progress(p)

@@ -138,7 +138,7 @@ class Tracker:
         self._thread.start()
 
     def open_study(self, params: Mapping[str, Any], tags: Mapping[str, Any]) -> str:
-        """Start the parent run, or take up the one an earlier session left; runs left RUNNING become KILLED. Returns its id."""
+        """Start the parent run, or take up the one an earlier session left. Returns its id."""
         return self._guard(lambda: self._open_study(params, tags))
 
     def _open_study(self, params: Mapping[str, Any], tags: Mapping[str, Any]) -> str:
@@ -147,11 +147,6 @@ class Tracker:
         if runs:
             self._parent = runs[0].info.run_id
             self._client.update_run(self._parent, status="RUNNING")
-            for run in self._client.search_runs(
-                [self.experiment_id], "attributes.status = 'RUNNING'", max_results=1000
-            ):
-                if run.info.run_id != self._parent:
-                    self._client.set_terminated(run.info.run_id, "KILLED")
         else:
             if adopted is None:
                 run = self._client.create_run(self.experiment_id, run_name=self.experiment, tags=self._context)
@@ -161,11 +156,57 @@ class Tracker:
         self._log(self._parent, tags=tags)
         return self._parent
 
-    def open_run(self, key: str, kind: str, params: Mapping[str, Any], tags: Mapping[str, Any] | None = None) -> None:
-        """Start a child run called ``key``, tagged ``dfkd.kind=kind``."""
+    def sweep(self) -> None:
+        """End as KILLED every child run that is RUNNING; for whoever knows that nobody works on one."""
+
+        def end() -> None:
+            while left := self._client.search_runs([self.experiment_id], "attributes.status = 'RUNNING'"):
+                others = [run.info.run_id for run in left if run.info.run_id != self._parent]
+                for run_id in others:
+                    self._client.set_terminated(run_id, "KILLED")
+                if not others:
+                    return
+
+        self._queue.put(end)
+
+    def end_left(self, key: str, status: str, tags: Mapping[str, Any]) -> None:
+        """End the latest run called ``key``, whose worker died."""
+
+        def end() -> None:
+            run = self._latest(key)
+            if run is not None:
+                self._log(run.info.run_id, tags=tags)
+                self._client.set_terminated(run.info.run_id, status)
+
+        self._queue.put(end)
+
+    def _latest(self, key: str):
+        found = self._client.search_runs(
+            [self.experiment_id],
+            f"attributes.run_name = '{key}'",
+            max_results=1,
+            order_by=["attributes.start_time DESC"],
+        )
+        return found[0] if found else None
+
+    def open_run(
+        self,
+        key: str,
+        kind: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, Any] | None = None,
+        again: bool = False,
+    ) -> None:
+        """Start a child run called ``key``, tagged ``dfkd.kind=kind``; ``again`` ends and links the run of that name before it."""
 
         def start() -> None:
             nested = {"mlflow.parentRunId": self._parent} if self._parent else {}
+            before = self._latest(key) if again else None
+            if before is not None:
+                nested["dfkd.requeued_from"] = before.info.run_id
+                if before.info.status != "KILLED":  # FINISHED, where its worker died before the study knew of it
+                    self._log(before.info.run_id, tags={"dfkd.state": "INTERRUPTED"})
+                    self._client.set_terminated(before.info.run_id, "KILLED")
             labels = self._context | nested | {"dfkd.kind": kind, "dfkd.study": self.experiment} | dict(tags or {})
             run = self._client.create_run(self.experiment_id, run_name=key, tags={k: str(v) for k, v in labels.items()})
             self._runs[key] = run.info.run_id

@@ -37,7 +37,7 @@ ROWS = [
     {"cohort", "distillation", "member", "population", "probes", "problem"},
     {"attack", "certificate", "certificate_page", "declared", "regions", "stress"},
     {"spec", "space"},
-    {"shipping", "storage", "tracking"},
+    {"shipping", "slots", "storage", "tracking"},
     {
         "agreement",
         "describe",
@@ -59,7 +59,18 @@ ROWS = [
 OWNERS = {
     "click": {"cli", "commands"},
     "mlflow": {"tracking", "registry", "teachers/from_mlflow"},
-    "optuna": {"space", "storage", "searching", "agreement", "recorded", "study", "objective", "promotion", "screen"},
+    "optuna": {
+        "agreement",
+        "objective",
+        "promotion",
+        "recorded",
+        "screen",
+        "searching",
+        "slots",
+        "space",
+        "storage",
+        "study",
+    },
     "yaml": {"yamls"},
 }
 """Modules, or folders, that alone import a dependency."""
