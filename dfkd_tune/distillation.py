@@ -147,7 +147,12 @@ def polish(problem: Problem, member: Member) -> None:
 
     begun = member.result()
     found = recipe.finish.polish(
-        recipe.student, begun, draw, getattr(recipe.loss, "weight", 0.0), recipe.steps * recipe.batch
+        recipe.student,
+        begun,
+        draw,
+        getattr(recipe.loss, "weight", 0.0),
+        recipe.steps * recipe.batch,
+        recipe.start.share(recipe.student),
     )
     reached = fidelity(recipe, found, problem.banks["pruning"])
     member.curve.append((recipe.steps, reached.rmse))

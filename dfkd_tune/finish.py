@@ -41,9 +41,9 @@ class LBFGS:
     rounds: Annotated[int, Field(ge=1, le=1_000)] = 2
     history: Annotated[int, Field(ge=1, le=1_000)] = 50
 
-    def iterations(self, budget: int) -> int:
-        """Iterations over all rounds, of a budget of rows."""
-        return max(self.rounds, round((1 - self.after) * budget / self.rows))
+    def iterations(self, budget: int, begun: float) -> int:
+        """Iterations over all rounds, of a budget of rows of which the start took the share ``begun``."""
+        return max(self.rounds, round(max(0.0, 1 - self.after - begun) * budget / self.rows))
 
     def polish(
         self,
@@ -52,6 +52,7 @@ class LBFGS:
         draw: Callable[[Sequence[Tensor], int, int], Batch],
         weight: float,
         budget: int,
+        begun: float = 0.0,
     ) -> list[Tensor]:
         """Better weights of one member.
 
@@ -61,13 +62,14 @@ class LBFGS:
             draw: ``(weights, prior rows, synthetic rows)`` to a bank.
             weight: of the input gradients in the loss.
             budget: rows of the whole trial.
+            begun: share of them that the start took.
         """
-        each = self.iterations(budget) // self.rounds
+        each = self.iterations(budget, begun) // self.rounds
         values = [w.detach().clone() for w in weights]
         hard = round(self.rows * self.synthetic)
         for _ in range(self.rounds):
             bank = draw(values, self.rows - hard, hard)
-            values = _minimize(student, values, bank, weight, each, self.history)
+            values = minimize(student, values, bank, weight, each, self.history)
         return values
 
 
@@ -88,9 +90,16 @@ def loss_of(student, weights: Sequence[Tensor], bank: Batch, weight: float) -> T
     return gap.sum()
 
 
-def _minimize(
+def minimize(
     student, weights: Sequence[Tensor], bank: Batch, weight: float, iterations: int, history: int
 ) -> list[Tensor]:
+    """Weights of one member that fit a bank at least as well.
+
+    Args:
+        student, weights, bank, weight: as ``loss_of`` takes them, not stacked.
+        iterations: of L-BFGS at most.
+        history: pairs that the curvature is estimated from.
+    """
     leaves = [w.detach().clone().unsqueeze(0).requires_grad_() for w in weights]
     stacked = tuple(part if part is None else part.unsqueeze(0) for part in bank)
     optimizer = torch.optim.LBFGS(

@@ -55,7 +55,7 @@ class Member:
     def begin(self, problem: Problem) -> None:
         self.rng.manual_seed(derive(self.seed, "member"))
         size = (problem.features, problem.outputs)
-        begun = self.recipe.start.begin(self.recipe.student, problem, self.rng)
+        begun = self.recipe.start.begin(self.recipe, problem, self.rng)
         self.weights = [w.to(problem.device) for w in begun]
         self.first = [torch.zeros_like(w) for w in self.weights]
         self.second = [torch.zeros_like(w) for w in self.weights]
@@ -76,8 +76,11 @@ class Member:
 
     @property
     def steps(self) -> int:
-        """Student steps before the finish."""
-        return max(1, round(self.recipe.steps * self.recipe.finish.after))
+        """Student steps between the start and the finish."""
+        return max(
+            1,
+            round(self.recipe.steps * min(self.recipe.finish.after, 1 - self.recipe.start.share(self.recipe.student))),
+        )
 
     @property
     def next_rung(self) -> int:

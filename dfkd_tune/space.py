@@ -23,7 +23,9 @@ from .recipe import SECTIONS, Recipe
 from .strategy import build, kind_of, name_of, strategy
 
 DEFAULT: dict[str, Any] = {
-    "generator.kind": ["gaussian", "adversarial", "direct"],
+    "start.surplus": [0.0, 0.2, 0.5],
+    "generator.kind": ["gaussian", "heavy_tailed", "adversarial", "direct"],
+    "generator.spread": {"low": 0.3, "high": 1.0},
     "generator.steps": {"low": 1, "high": 4},
     "generator.step_size": {"low": 0.02, "high": 0.3, "log": True},
     "bound.kind": ["none", "clip", "target"],
@@ -38,16 +40,22 @@ DEFAULT: dict[str, Any] = {
 }
 """What a study searches when its file says nothing, around its preset: the leaves that the preset has."""
 
-BLACK_BOX = DEFAULT | {"generator.kind": ["gaussian", "zeroth_order"]}
+BLACK_BOX = DEFAULT | {"generator.kind": ["gaussian", "heavy_tailed", "zeroth_order"]}
 """The same for a teacher without input gradients."""
 
 NARROW = 0.9
 """Of the widest student that fits, the narrowest that the default space tries: fidelity grows with width."""
 
-SINGLE = ("alpha", "loss", "optimizer", "finish")
+SINGLE = ("start", "alpha", "loss", "optimizer", "finish")
 """Sections whose kind the default space leaves to the preset."""
 
-LEAD = {"input_bound.kind": "linf", "input_bound.radius": 0.3, "optimizer.schedule": "cosine", "alpha.value": 0.5}
+LEAD = {
+    "generator.spread": 0.5,
+    "input_bound.kind": "linf",
+    "input_bound.radius": 0.3,
+    "optimizer.schedule": "cosine",
+    "alpha.value": 0.5,
+}
 """What the first trial of each generator takes beyond the preset, where it is searched."""
 
 

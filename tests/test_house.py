@@ -27,6 +27,7 @@ ROWS = [
         "inputs",
         "losses",
         "optimizers",
+        "pruning",
         "quantiles",
         "starts",
         "students",
