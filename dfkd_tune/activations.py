@@ -21,11 +21,13 @@ class Activation:
     Args:
         value: ``f(z)``, differentiable by autograd.
         both: ``z -> (f(z), f'(z))``, both differentiable by autograd.
+        curve: ``(z, f, f') -> f''``.
         module: the same as a layer.
     """
 
     value: Callable[[Tensor], Tensor]
     both: Callable[[Tensor], tuple[Tensor, Tensor]]
+    curve: Callable[[Tensor, Tensor, Tensor], Tensor]
     module: type[nn.Module]
 
 
@@ -35,7 +37,11 @@ def _tanh(z: Tensor) -> Tensor:
 
 def _tanh_both(z: Tensor) -> tuple[Tensor, Tensor]:
     h = (torch.sigmoid(2.0 * z) - 0.5).mul_(2.0)
-    return h, 1.0 - h * h
+    return h, torch.addcmul(h.new_ones(()), h, h, value=-1.0)
+
+
+def _tanh_curve(z: Tensor, h: Tensor, d: Tensor) -> Tensor:
+    return (h * d).mul_(-2.0)
 
 
 def _relu_both(z: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,9 +54,18 @@ def _silu_both(z: Tensor) -> tuple[Tensor, Tensor]:
     return h, s + h * (1.0 - s)
 
 
+def _silu_curve(z: Tensor, h: Tensor, d: Tensor) -> Tensor:
+    s = torch.sigmoid(z)
+    return s * (1.0 - s) * (2.0 + z * (1.0 - 2.0 * s))
+
+
 def _gelu_both(z: Tensor) -> tuple[Tensor, Tensor]:
     below = torch.special.ndtr(z)
     return z * below, below + z * torch.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
+
+
+def _gelu_curve(z: Tensor, h: Tensor, d: Tensor) -> Tensor:
+    return (2.0 - z * z) * torch.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
 
 
 def _elu_both(z: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,10 +73,14 @@ def _elu_both(z: Tensor) -> tuple[Tensor, Tensor]:
     return h, torch.where(z > 0, 1.0, h + 1.0)
 
 
+def _elu_curve(z: Tensor, h: Tensor, d: Tensor) -> Tensor:
+    return torch.where(z > 0, 0.0, h + 1.0)
+
+
 ACTIVATIONS = {
-    "tanh": Activation(_tanh, _tanh_both, nn.Tanh),
-    "relu": Activation(torch.relu, _relu_both, nn.ReLU),
-    "silu": Activation(F.silu, _silu_both, nn.SiLU),
-    "gelu": Activation(F.gelu, _gelu_both, nn.GELU),
-    "elu": Activation(F.elu, _elu_both, nn.ELU),
+    "tanh": Activation(_tanh, _tanh_both, _tanh_curve, nn.Tanh),
+    "relu": Activation(torch.relu, _relu_both, lambda z, h, d: torch.zeros_like(z), nn.ReLU),
+    "silu": Activation(F.silu, _silu_both, _silu_curve, nn.SiLU),
+    "gelu": Activation(F.gelu, _gelu_both, _gelu_curve, nn.GELU),
+    "elu": Activation(F.elu, _elu_both, _elu_curve, nn.ELU),
 }

@@ -8,7 +8,7 @@ companions and a NaN stays in its own row.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -22,6 +22,7 @@ from .optimizers import rate_at, update
 from .probes import measure
 from .problem import Problem
 from .strategy import Stacked, structure
+from .students.matching import match
 
 MEMORY = 0.99
 """Of the running RMSE on prior rows that adaptive thresholds are measured in."""
@@ -58,7 +59,7 @@ class Cohort:
         self.leaves = self._views(self.flat)
         self.groups = self._groups()
         weights = [getattr(member.recipe.loss, "weight", 0.0) for member in self.members]
-        self.sobolev = self.flat.new_tensor(weights)[:, None] if self.members[0].recipe.loss.slopes else None
+        self.sobolev = self.flat.new_tensor(weights)[:, None, None] if self.members[0].recipe.loss.slopes else None
         self.adaptive = any(getattr(member.recipe.bound, "adaptive", False) for member in self.members)
         betas = self.flat.new_tensor([member.recipe.optimizer.betas() for member in self.members])
         decay = self.flat.new_tensor([member.recipe.optimizer.weight_decay for member in self.members])
@@ -137,12 +138,8 @@ class Cohort:
         z, values = self.problem.pool.rows(index)
         target = self._pool_slopes(index) if self.sobolev is not None else None
         made = self._synthesize(z, values, index, target)
-        if target is None:
-            answers, tape = self.student.record(self.leaves, z)
-            slope = (answers - values).view(*mix.shape, -1) * (mix * (4.0 / answers[0].numel())).unsqueeze(-1)
-            slopes = self.student.weight_slopes(self.leaves, tape, slope.view(answers.shape))
-        else:
-            answers, slopes = self._match_slopes(z, values, target, mix)
+        share = mix.repeat_interleave(self.batch // 2, dim=1).unsqueeze(-1) * (2 / self.batch)
+        answers, _, slopes = match(self.student, self.leaves, z, values, target, share, self.sobolev)
         if self.adaptive:  # the last half of a batch is prior rows, unless all rows are synthetic
             late = (answers - values)[:, self.batch // 2 :].square().mean((1, 2))
             self.level.lerp_(late, 1 - MEMORY)
@@ -153,15 +150,6 @@ class Cohort:
         update(self.flat, self.gradient, self.first, self.second, {"rate": rate, "root": root} | self.fixed)
         for member in self.members:
             member.clock += 1
-
-    def _match_slopes(self, z: Tensor, values: Tensor, target: Tensor, mix: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
-        """Answers, and gradients in the weights of the Sobolev loss; ``target`` is ``(K, N, O, D)``."""
-        leaves = [leaf.detach().requires_grad_() for leaf in self.leaves]
-        with torch.enable_grad():
-            answers, found = self.student.answer_and_slopes(leaves, z)
-            rows = (answers - values).square().mean(-1) + self.sobolev * (found - target).square().sum(-1).mean(-1)
-            loss = (rows.view(*mix.shape, -1).mean(-1) * mix).sum()
-            return answers.detach(), torch.autograd.grad(loss, leaves)
 
     def _pool_slopes(self, index: Tensor) -> Tensor:
         flat = index.reshape(-1)

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from .strategy import strategy
+from .students.matching import match
 
 Batch = tuple[Tensor, Tensor, Tensor | None]
 """Rows ``(N, D)``, the teacher's answers ``(N, O)`` and, where they are matched, its input gradients ``(N, O, D)``."""
@@ -73,35 +74,22 @@ class LBFGS:
         return values
 
 
-def loss_of(student, weights: Sequence[Tensor], bank: Batch, weight: float) -> Tensor:
-    """Mean square gap of stacked students on stacked rows, plus the weighted gap of input gradients, a sum over members.
-
-    Args:
-        student: the architecture.
-        weights: stacked ``(K, ...)``.
-        bank: stacked rows ``(K, N, D)``, answers ``(K, N, O)``, input gradients ``(K, N, O, D)`` or None.
-        weight: of the gradients.
-    """
-    z, values, slopes = bank
-    if slopes is None:
-        return (student.answer(weights, z) - values).square().mean((1, 2)).sum()
-    answers, found = student.answer_and_slopes(weights, z)
-    gap = (answers - values).square().mean((1, 2)) + weight * (found - slopes).square().sum(-1).mean((1, 2))
-    return gap.sum()
-
-
 def minimize(
     student, weights: Sequence[Tensor], bank: Batch, weight: float, iterations: int, history: int
 ) -> list[Tensor]:
     """Weights of one member that fit a bank at least as well.
 
     Args:
-        student, weights, bank, weight: as ``loss_of`` takes them, not stacked.
+        student: the architecture.
+        weights: of the member.
+        bank: rows, answers, and input gradients or None.
+        weight: of the input gradients in the loss.
         iterations: of L-BFGS at most.
         history: pairs that the curvature is estimated from.
     """
     leaves = [w.detach().clone().unsqueeze(0).requires_grad_() for w in weights]
-    stacked = tuple(part if part is None else part.unsqueeze(0) for part in bank)
+    z, values, slopes = (part if part is None else part.unsqueeze(0) for part in bank)
+    share, weighed = z.new_full((1, 1, 1), 1 / len(z[0])), z.new_full((1, 1, 1), weight)
     optimizer = torch.optim.LBFGS(
         leaves,
         max_iter=iterations,
@@ -113,15 +101,14 @@ def minimize(
     )
 
     def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = loss_of(student, leaves, stacked, weight)
-        loss.backward()
-        return loss
+        _, loss, gradients = match(student, [leaf.detach() for leaf in leaves], z, values, slopes, share, weighed)
+        for leaf, gradient in zip(leaves, gradients, strict=True):
+            leaf.grad = gradient
+        return loss.sum()
 
-    with torch.enable_grad():
-        before = closure().detach()
-        optimizer.step(closure)
-        after = closure().detach()
+    before = closure()
+    optimizer.step(closure)
+    after = closure()
     if not after <= before:  # a line search that lost its way keeps what there was
         return list(weights)
     return [leaf.detach().squeeze(0) for leaf in leaves]

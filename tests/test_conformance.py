@@ -19,6 +19,7 @@ from dfkd_tune.member import Member
 from dfkd_tune.population import fidelity
 from dfkd_tune.recipe import RANDOM, SECTIONS, Recipe, from_leaves, from_tree
 from dfkd_tune.strategy import Stacked, structure
+from dfkd_tune.students.matching import match
 
 STUDENTS, GENERATORS, BOUNDS = SECTIONS["student"], SECTIONS["generator"], SECTIONS["bound"]
 INPUT_BOUNDS, ALPHAS, OPTIMIZERS = SECTIONS["input_bound"], SECTIONS["alpha"], SECTIONS["optimizer"]
@@ -305,6 +306,26 @@ class TestStudents:
             for mine, theirs in zip(*(torch.autograd.grad(loss, weights) for loss in losses), strict=True):
                 torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-11)
 
+    @pytest.mark.parametrize("matched", [False, True], ids=["answers", "slopes"])
+    def test_the_loss_has_the_right_gradient(self, kind, matched):
+        """``match`` against autograd through the loss as the paper writes it, each row and member with a weight of its own."""
+        rng = torch.Generator().manual_seed(8)
+        for student, weights, x in self.made(kind):
+            answers, found = student.answer_and_slopes(weights, x.detach())
+            values, slopes = (torch.randn(part.shape, generator=rng, dtype=part.dtype) for part in (answers, found))
+            share = torch.rand(*x.shape[:2], 1, generator=rng, dtype=x.dtype)
+            weight = torch.tensor([0.0, 0.7, 2.0], dtype=x.dtype).view(-1, 1, 1)
+            rows = (answers - values).square().mean(-1, True)
+            if matched:
+                rows = rows + weight * (found - slopes).square().sum(-1).mean(-1, True)
+            expected = (rows * share).sum((1, 2))
+            plain = [w.detach() for w in weights]
+            mine = match(student, plain, x.detach(), values, slopes if matched else None, share, weight)
+            torch.testing.assert_close(mine[0], answers.detach(), rtol=1e-12, atol=1e-12)
+            torch.testing.assert_close(mine[1], expected.detach(), rtol=1e-10, atol=1e-12)
+            for ours, theirs in zip(mine[2], torch.autograd.grad(expected.sum(), weights), strict=True):
+                torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
+
     def test_members_answer_for_themselves(self, kind):
         for student, weights, x in self.made(kind):
             alone = [student.answer([w[k : k + 1] for w in weights], x[k : k + 1]) for k in range(3)]
@@ -339,6 +360,8 @@ def test_activation_keeps_zero_and_knows_its_derivative(name):
     assert activation.value(torch.zeros(1)) == 0 and activation.both(torch.zeros(1))[0] == 0
     value, derivative = activation.both(z.clone())
     expected = activation.module()(z.requires_grad_())
-    (slope,) = torch.autograd.grad(expected.sum(), z)
-    for mine, theirs in ((value, expected), (activation.value(z), expected), (derivative, slope)):
+    (slope,) = torch.autograd.grad(expected.sum(), z, create_graph=True)
+    (bend,) = torch.autograd.grad(slope.sum(), z) if slope.requires_grad else (torch.zeros_like(z),)
+    curve = activation.curve(z.detach(), value, derivative)
+    for mine, theirs in ((value, expected), (activation.value(z), expected), (derivative, slope), (curve, bend)):
         torch.testing.assert_close(mine.detach(), theirs.detach(), rtol=1e-9, atol=1e-12)
