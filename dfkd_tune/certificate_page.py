@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
+from . import pages
 from .certificate import Certificate
 
-TEMPLATE = Path(__file__).with_name("certificate.html.jinja")
 LISTED = 24
 """Features of the worst input that are shown at once, those that moved most first; the others are folded away."""
 
 
 def page(certificate: Certificate) -> str:
     """The certificate as HTML; whatever a name holds is escaped."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": _number, "percent": _percent, "whole": lambda value: f"{value:,}"}
     c = certificate.as_dict()
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        c=c, name=_name(c["student"]), bars=_bars(c), moved=_moved(certificate), listed=LISTED
-    )
-
-
-def _number(value: float | None) -> str:
-    return "not known" if value is None else f"{value:.4g}"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.3g} %"
+    values = {"c": c, "name": _name(c["student"]), "bars": bars(c), "moved": _moved(certificate), "listed": LISTED}
+    return pages.render("certificate.html.jinja", **values)
 
 
 def _name(student: dict[str, Any]) -> str:
@@ -39,8 +25,8 @@ def _name(student: dict[str, Any]) -> str:
     return f"{study}, trial {trial}" if trial is not None else str(study)
 
 
-def _bars(c: dict[str, Any]) -> list[tuple[str, float, int]]:
-    """Label, relative gap and length in percent of the longest."""
+def bars(c: dict[str, Any]) -> list[tuple[str, float, int]]:
+    """How large the gaps of a certificate are: label, relative gap and length in percent of the longest."""
     gaps = c["report"]["relative_gaps"]
     rows = [
         ("half of the rows within", gaps["p50"]),

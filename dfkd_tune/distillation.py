@@ -5,18 +5,24 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from .cohort import Cohort
 from .finish import Batch
+from .latency import latency
+from .losses import Mix
 from .member import Member
 from .population import Population, fidelity
 from .probes import Fidelity
 from .problem import Problem
 from .recipe import Recipe
+from .seeds import derive
+
+SHOWN_ROWS = 256
+"""Synthetic rows that are kept of a distillation, to look at."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,8 @@ class Outcome:
         teacher_rows: rows that the teacher answered for it alone.
         synthesis: what its generator reached at the last rung: quantiles of the gap, how often the bounds held it.
         failure: why it has no result, or None.
+        latency: microseconds in which the student answers one row; None where it has no result.
+        synthetic: ``(SHOWN_ROWS, D)`` standardized, what its generator makes against the student; None where it makes none.
     """
 
     recipe: Recipe
@@ -50,6 +58,8 @@ class Outcome:
     teacher_rows: int
     synthesis: dict[str, float]
     failure: str | None
+    latency: float | None = None
+    synthetic: Tensor | None = field(default=None, repr=False)
 
     @property
     def robust(self) -> float:
@@ -80,6 +90,8 @@ class Outcome:
             values["robust"] = self.robust
         if self.compression is not None:
             values["compression"] = self.compression
+        if self.latency is not None:
+            values["latency_us"] = self.latency
         return values | self.synthesis
 
 
@@ -104,8 +116,10 @@ def conclude(problem: Problem, member: Member, seconds: float, finish: bool = Tr
     for name, found in judged.items():
         if not math.isfinite(found.nrmse):
             failure = f"diverged: the RMSE is {found.rmse} on the {name} bank"
+    took = seconds + time.perf_counter() - start
     if failure:
         judged = {}
+    whole = finish and failure is None
     return Outcome(
         recipe=member.recipe,
         seed=member.seed,
@@ -115,11 +129,23 @@ def conclude(problem: Problem, member: Member, seconds: float, finish: bool = Tr
         curve=member.curve,
         parameters=parameters,
         compression=counted / parameters if counted else None,
-        seconds=seconds + time.perf_counter() - start,
+        seconds=took,
         teacher_rows=member.teacher_rows,
         synthesis=member.synthesis,
         failure=failure,
+        latency=latency(problem.module(member.recipe.student, member.result()), problem.features) if whole else None,
+        synthetic=_synthetic(problem, member) if whole else None,
     )
+
+
+def _synthetic(problem: Problem, member: Member) -> Tensor | None:
+    """What a member's generator makes against its final student; the teacher rows that it asks for are not the student's."""
+    if Mix.of(member.recipe.alpha) == Mix.PRIOR:
+        return None
+    final = replace(member, weights=member.result())
+    if member.engine is not None:
+        final.engine = member.recipe.generator.engine(problem.features, derive(member.seed, "shown"))
+    return Cohort(problem, [final]).draw(SHOWN_ROWS).cpu()
 
 
 def polish(problem: Problem, member: Member) -> None:

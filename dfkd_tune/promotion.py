@@ -15,6 +15,7 @@ from .problem import Problem
 from .recipe import Recipe
 from .seeds import derive
 from .shipping import student_files
+from .synthetic import synthetic_file
 from .tracking import Tracker
 
 RECORD = "reruns"
@@ -126,7 +127,9 @@ class Rerunner:
             outcomes = distill_all(self.problem, list(members.values()), self.heed)
             for (trial, name, _), outcome in zip(missing, outcomes, strict=True):
                 about = {"study": self.study.study_name, "trial": trial, "run": name}
-                files = None if outcome.failure else student_files(self.problem, outcome, about)
+                files = None
+                if not outcome.failure:
+                    files = student_files(self.problem, outcome, about) | synthetic_file(self.problem, outcome)
                 del members[name]
                 self._record(trial, name, outcome, files)
         except BaseException:

@@ -89,6 +89,13 @@ def find_run(uri: str, study: str, trial: int | None = None, name: str | None = 
     return runs[0]
 
 
+def parent_run(uri: str, study: str):
+    """The parent run of a study; None where it has none."""
+    made = client(uri)
+    experiment = made.get_experiment_by_name(study)
+    return _parent(made, experiment.experiment_id) if experiment else None
+
+
 def _parent(made, experiment_id: str):
     """The parent run of an experiment; None where no study made it."""
     parents = made.search_runs([experiment_id], "tags.`dfkd.kind` = 'study'", max_results=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from .progress import Progress, StudyResult
+from .sentences import recipe_line
 
 QUIET_SECONDS = 10.0
 
@@ -88,21 +88,9 @@ def leaders(trials: list[FrozenTrial], rows: int = 10) -> Table:
             f"{a['rmse']:.4g}",
             f"{a['stress_rmse']:.4g}" if "stress_rmse" in a else "-",
             f"{a['parameters']:.0f}",
-            recipe_line(json.loads(a["recipe"])),
+            recipe_line(trial),
         )
     return table
-
-
-def recipe_line(tree: dict) -> str:
-    """A recipe in a line: what was chosen, and the one number that matters most of each choice."""
-    telling = {"student": "width", "bound": "threshold", "input_bound": "radius", "alpha": "value", "optimizer": "lr"}
-    words = []
-    for section, strategy in tree.items():
-        if not isinstance(strategy, dict) or strategy["kind"] in ("none", "steps"):
-            continue
-        number = strategy.get(telling.get(section, ""))
-        words.append(strategy["kind"] + (f" {number:.3g}" if number is not None else ""))
-    return ", ".join(words)
 
 
 def summary(

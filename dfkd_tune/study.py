@@ -13,7 +13,7 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from . import registry, tracking
+from . import registry, story, tracking
 from .agreement import agree, one_machine, record
 from .distillation import Outcome, conclude
 from .errors import DfkdError, Interrupted, StorageError
@@ -31,6 +31,7 @@ from .shipping import student_files
 from .slots import Heartbeat, Slots
 from .storage import PURPOSES, StudyLock, alone, exclusive, open_storage
 from .stress import add_stress
+from .synthetic import synthetic_file
 
 LOG = logging.getLogger(__name__)
 
@@ -263,7 +264,7 @@ class _Session:
         files = None
         if not reason:
             about = {"study": self.name, "trial": flight.trial.number if flight.trial else None, "run": member.key}
-            files = student_files(self.problem, outcome, about)
+            files = student_files(self.problem, outcome, about) | synthetic_file(self.problem, outcome)
         shown = replace(outcome, selection=None, stress=None) if pruned else outcome  # nobody takes it for a result
         metrics = shown.metrics()
         self.tracker.close_run(member.key, "KILLED" if reason else "FINISHED", metrics, tags, outcome.curve, files)
@@ -312,6 +313,7 @@ class _Session:
             self.tracker.settle()
             certificate = registry.certify_run(self.tracking_uri, self.name, promoted.run, self.problem)
             report = certificate["report"]["rmse"] if certificate else None
+        story.tell(self.tracking_uri, self.study, self.parent, self.problem, promoted)
         self._close("FINISHED", promoted, report)
         baseline = known.get("baseline_rmse")
         return StudyResult(

@@ -1,12 +1,13 @@
 """Thin commands, one file each. Everything heavy is imported inside a command, so that help answers at once."""
 
-from . import check, describe, distill, export, register, show, study, ui
+from . import check, describe, distill, export, register, report, show, study, ui
 
 COMMANDS = (
     study.study,
     check.check,
     describe.describe,
     show.show,
+    report.report,
     register.register,
     export.export,
     distill.distill,
