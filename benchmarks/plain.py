@@ -29,6 +29,9 @@ def plain_distillation(
     rows: int = 50,
     generator: nn.Module | None = None,
     noise: Callable[[int], Tensor] | None = None,
+    rate: float = 1e-3,
+    every: int = 0,
+    rung: Callable[[int], None] = lambda step: None,
 ) -> nn.Module:
     """Train a student in place by the published algorithm, and return it.
 
@@ -41,8 +44,10 @@ def plain_distillation(
         rows: ``m``; ``random`` takes ``2 m`` prior rows a step instead.
         generator: of ``adversarial``, such as ``generator_network`` makes.
         noise: ``n -> (n, NOISE)``, its input.
+        rate: of the student's optimizer.
+        every: steps between two calls of ``rung`` with the steps done; 0 for none.
     """
-    optimizer = RMSprop(student.parameters(), lr=1e-3, weight_decay=DECAY)
+    optimizer = RMSprop(student.parameters(), lr=rate, weight_decay=DECAY)
     if kind == "adversarial":
         learner = RMSprop(generator.parameters(), lr=1e-3, weight_decay=DECAY)
     for step in range(steps):
@@ -64,6 +69,8 @@ def plain_distillation(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        if every and (step + 1) % every == 0:
+            rung(step + 1)
     return student
 
 

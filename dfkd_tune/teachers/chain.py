@@ -74,6 +74,11 @@ class QuickChain:
         return torch.addmm(bias, x, weight), lambda slope: self._pull(slope, derivatives)
 
     def _pull(self, slope: Tensor, derivatives: list[Tensor]) -> Tensor:
+        if (
+            slope.shape[1] == 1 and len(derivatives) == 1
+        ):  # one product, and nothing as large as the hidden layer besides
+            (first, _), (last, _) = self.layers
+            return (derivatives[0] @ (last * first.T)).mul_(slope)
         for (weight, _), derivative in zip(reversed(self.layers[1:]), reversed(derivatives), strict=True):
             slope = (slope * weight.T if slope.shape[1] == 1 else slope @ weight.T).mul_(derivative)
         return slope @ self.layers[0][0].T
@@ -81,7 +86,7 @@ class QuickChain:
 
 def _sigmoid_both(z: Tensor) -> tuple[Tensor, Tensor]:
     h = torch.sigmoid(z)
-    return h, h - h * h
+    return h, torch.addcmul(h, h, h, value=-1.0)
 
 
 FUNCTIONS = {name: (activation.value, activation.both) for name, activation in ACTIVATIONS.items()} | {
@@ -133,9 +138,24 @@ def _from_sequential(module: nn.Sequential) -> Chain | None:
             layers.append((part.weight.detach(), bias.detach()))
         elif type(part) in MODULES and len(names) == len(layers) - 1:
             names.append(MODULES[type(part)])
+        elif type(part) is nn.BatchNorm1d and _frozen(part) and len(names) == len(layers) - 1:
+            state = (part.weight, part.bias, part.running_mean, part.running_var)
+            layers[-1] = _normalized(layers[-1], *state, part.eps)
         elif type(part) is not nn.Dropout:
             return None
     return Chain(layers, names) if layers and len(names) == len(layers) - 1 else None
+
+
+def _frozen(norm: nn.BatchNorm1d) -> bool:
+    """Whether it normalizes by what it saw in training rather than by the batch."""
+    return norm.running_mean is not None and not norm.training
+
+
+def _normalized(layer, weight, bias, mean, variance, eps: float) -> tuple[Tensor, Tensor]:
+    """A linear layer ``(out, in)`` with the batch normalization that follows it, as it is in evaluation, folded in."""
+    scale = (variance + eps).rsqrt() * (1.0 if weight is None else weight)
+    shift = 0.0 if bias is None else bias
+    return (layer[0] * scale[:, None]).detach(), ((layer[1] - mean) * scale + shift).detach()
 
 
 def _from_graph(module: torch.fx.GraphModule) -> Chain | None:
@@ -160,6 +180,11 @@ def _from_graph(module: torch.fx.GraphModule) -> Chain | None:
                     names.append("identity")
                 bias = tensors[1] if len(tensors) > 1 else tensors[0].new_zeros(len(tensors[0]))
                 layers.append((tensors[0].detach(), bias.detach()))
+            elif target == "batch_norm.default" and node.args[5] is False and len(names) == len(layers) - 1:
+                tensors = [None if arg is None else state.get(str(arg.target)) for arg in node.args[1:5]]
+                if tensors[2] is None or tensors[3] is None:
+                    return None
+                layers[-1] = _normalized(layers[-1], *tensors, node.args[7])
             elif target in OPERATORS and len(names) == len(layers) - 1:
                 names.append(OPERATORS[target])
             else:

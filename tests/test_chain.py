@@ -1,0 +1,66 @@
+"""A teacher that is a chain of layers answers, and pulls slopes back, as its module does."""
+
+import pytest
+import torch
+from torch import nn
+
+from dfkd_tune.teachers.chain import read_chain
+
+ROWS = torch.randn(20, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def normalized(width, affine=True):
+    """Batch normalization that has seen rows of another mean and spread than its own."""
+    norm = nn.BatchNorm1d(width, affine=affine).double()
+    norm(3 * torch.randn(200, width, generator=torch.Generator().manual_seed(2), dtype=torch.float64) + 1)
+    if affine:
+        nn.init.uniform_(norm.weight, 0.5, 2.0)
+        nn.init.normal_(norm.bias)
+    return norm
+
+
+MODULES = {
+    "one layer": lambda: nn.Sequential(nn.Linear(4, 1)),
+    "tanh": lambda: nn.Sequential(nn.Linear(4, 9), nn.Tanh(), nn.Linear(9, 1)),
+    "three outputs": lambda: nn.Sequential(nn.Linear(4, 9), nn.SiLU(), nn.Linear(9, 3)),
+    "deep": lambda: nn.Sequential(nn.Linear(4, 9), nn.Tanh(), nn.Linear(9, 7), nn.Sigmoid(), nn.Linear(7, 1)),
+    "batch norm": lambda: nn.Sequential(
+        nn.Linear(4, 9),
+        normalized(9),
+        nn.ReLU(),
+        nn.Linear(9, 9),
+        normalized(9, affine=False),
+        nn.Tanh(),
+        nn.Linear(9, 2),
+    ),
+}
+
+
+@pytest.mark.parametrize("exported", [False, True], ids=["module", "pt2"])
+@pytest.mark.parametrize("name", MODULES)
+def test_answers_and_pullbacks_are_those_of_the_module(name, exported, tmp_path):
+    torch.manual_seed(0)
+    module = MODULES[name]().double().eval().requires_grad_(False)
+    read = module
+    if exported:
+        shapes = ({0: torch.export.Dim("batch", min=1, max=1_000)},)
+        torch.export.save(torch.export.export(module, (ROWS[:2],), dynamic_shapes=shapes), tmp_path / "net.pt2")
+        read = torch.export.load(tmp_path / "net.pt2").module()
+    quick = read_chain(read).quick()
+    x = ROWS.clone().requires_grad_()
+    expected = module(x)
+    slope = torch.cos(expected.detach())
+    (pulled,) = torch.autograd.grad((slope * expected).sum(), x)
+    answers, pull = quick.record(ROWS)
+    for mine, theirs in ((quick(ROWS), expected), (answers, expected), (pull(slope), pulled)):
+        torch.testing.assert_close(mine, theirs.detach(), rtol=1e-9, atol=1e-11)
+
+
+def test_batch_normalization_by_the_batch_is_no_chain():
+    module = nn.Sequential(nn.Linear(4, 9), nn.BatchNorm1d(9, track_running_stats=False), nn.Tanh(), nn.Linear(9, 1))
+    assert read_chain(module.eval()) is None
+
+
+def test_a_normalization_that_is_still_training_is_no_chain():
+    module = nn.Sequential(nn.Linear(4, 9), nn.BatchNorm1d(9), nn.Tanh(), nn.Linear(9, 1))
+    assert read_chain(module.train()) is None and read_chain(module.eval()) is not None
