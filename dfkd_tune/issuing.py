@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from . import yamls
 from .certificate import Certificate, certify
 from .certificate_page import page
@@ -18,6 +20,7 @@ from .imports import MODULE_PATH
 from .inputs import Inputs
 from .problem import Problem
 from .shipping import read_student
+from .shipping import write as save
 from .teachers import SCHEMES, load_teacher, probe
 from .teachers.base import hash_bytes
 from .teachers.probe import infer_width
@@ -70,6 +73,19 @@ def write(certificate: Certificate, folder: Path) -> None:
     """Write ``certificate.json`` and ``certificate.html`` into a directory."""
     (folder / JSON).write_text(json.dumps(certificate.as_dict(), indent=1), encoding="utf-8")
     (folder / HTML).write_text(page(certificate), encoding="utf-8")
+
+
+def beside(file: Path, problem: Problem, student: nn.Module, about: Mapping[str, Any]) -> Certificate:
+    """Certify a student that was written to a file, as ``FILE.certificate.json`` and ``FILE.certificate.html`` beside it.
+
+    Raises:
+        ExportError: when an answer is not finite, or nothing can be written there.
+    """
+    facts = {"file_sha256": hash_bytes(file.read_bytes()), "issued": datetime.now(UTC).isoformat(timespec="seconds")}
+    certificate = certify(problem, student, {**about, **facts})
+    save(file.with_name(f"{file.name}.certificate.json"), json.dumps(certificate.as_dict(), indent=1).encode())
+    save(file.with_name(f"{file.name}.certificate.html"), page(certificate).encode())
+    return certificate
 
 
 def recall(study: str, params: Mapping[str, str], tags: Mapping[str, str], sources: Sources) -> Problem:

@@ -20,8 +20,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import issuing
+from . import issuing, signature
 from .errors import ExportError, NotFound, SpecError, TrackingError
+from .exporting import Units
 from .issuing import Sources
 from .places import absolute, existing, without_credentials
 from .problem import Problem
@@ -183,6 +184,19 @@ def certify_run(uri: str, study: str, name: str, problem: Problem) -> dict[str, 
         return None
 
 
+def problem_of(uri: str, study: str, run, sources: Sources) -> Problem:
+    """The problem of a trial's study again.
+
+    Raises:
+        NotFound: the run belongs to no study, or a file of it is gone.
+        StudyMismatch: a file is there, but is another one.
+    """
+    parent = _parent(client(uri), run.info.experiment_id)
+    if parent is None:
+        raise NotFound(f"run {run.info.run_id}", "is no trial of a study, so its teacher is not on record")
+    return issuing.recall(study, parent.data.params, parent.data.tags, sources)
+
+
 def register(
     uri: str,
     study: str,
@@ -220,14 +234,15 @@ def register(
         on_record = parent.data.params, parent.data.tags
         certificate = certified(uri, study, run, lambda: issuing.recall(study, *on_record, sources or Sources()))
         run = made.get_run(run.info.run_id)
-    x = _rows(len(result["features"]))
+    units = Units.of(result)
+    x = units.rows(256).numpy()
     with _quiet():
-        model_id = _log(made, uri, run, student, x, certificate is not None)
+        model_id = _log(made, uri, run, student, result, certificate is not None)
         with _pointed_at(uri):
             version = made.create_model_version(
                 _registered(made, model), f"models:/{model_id}", run.info.run_id, model_id=model_id
             )
-        worst = _difference(made, uri, version, student, x)
+        worst = _difference(made, uri, version, student, x, units.names)
     with torch.no_grad():
         scale = float(student(torch.from_numpy(x)).abs().max())
     if not worst <= 1e-5 * (1 + scale):
@@ -248,10 +263,6 @@ def register(
     )
 
 
-def _rows(features: int) -> np.ndarray:
-    return np.random.default_rng(0).standard_normal((256, features)).astype(np.float32)
-
-
 def _registered(made, model: str) -> str:
     from mlflow.exceptions import MlflowException
 
@@ -263,21 +274,14 @@ def _registered(made, model: str) -> str:
     return model
 
 
-def _log(made, uri: str, run, student: nn.Module, x: np.ndarray, certificate: bool) -> str:
+def _log(made, uri: str, run, student: nn.Module, result: dict[str, Any], certificate: bool) -> str:
     """Log the student as a model of its run, past MLflow's fluent state, which is the user's; with the run's certificate
     where it has one. Returns the model's id."""
     import mlflow
     from mlflow.entities import LoggedModelOutput, Metric
     from mlflow.models import Model
-    from mlflow.models.signature import ModelSignature
-    from mlflow.types import Schema, TensorSpec
 
-    with torch.no_grad():
-        y = student(torch.from_numpy(x[:2])).numpy()
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, x.shape[1]))]),
-        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, y.shape[1]))]),
-    )
+    names, rows = result["features"], signature.example(result)
     run_id = run.info.run_id
     logged = made.create_logged_model(run.info.experiment_id, "student", run_id, params=run.data.params)
     with tempfile.TemporaryDirectory() as folder:
@@ -285,10 +289,12 @@ def _log(made, uri: str, run, student: nn.Module, x: np.ndarray, certificate: bo
             student,
             f"{folder}/model",
             mlflow_model=Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id),
-            signature=signature,
-            input_example=x[:2],
-            pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}", f"numpy=={np.__version__}"],
+            signature=signature.tensors(len(names), result["outputs"]),
+            input_example=rows,
+            pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],
         )
+        if signature.named(names):
+            signature.by_name(Path(folder, "model"), names, rows)
         if certificate:
             with fetch(uri, run_id, issuing.FOLDER) as held:
                 shutil.copytree(held, f"{folder}/model/{issuing.FOLDER}")
@@ -300,14 +306,16 @@ def _log(made, uri: str, run, student: nn.Module, x: np.ndarray, certificate: bo
     return logged.model_id
 
 
-def _difference(made, uri: str, version, student: nn.Module, x: np.ndarray) -> float:
+def _difference(made, uri: str, version, student: nn.Module, x: np.ndarray, names: list[str]) -> float:
     """How far the stored files of a model version answer from the student, at most."""
     import mlflow
+    import pandas as pd
 
     stored = made.get_logged_model(version.source.removeprefix("models:/")).artifact_location
     with tempfile.TemporaryDirectory() as folder:
         copy = mlflow.artifacts.download_artifacts(artifact_uri=stored, dst_path=folder, tracking_uri=uri)
-        answers = np.asarray(mlflow.pyfunc.load_model(copy).predict(x))
+        asked = pd.DataFrame(x.astype(np.float64), columns=names) if signature.named(names) else x
+        answers = np.asarray(mlflow.pyfunc.load_model(copy).predict(asked))
     with torch.no_grad():
         return float(np.abs(answers - student(torch.from_numpy(x)).numpy()).max())
 

@@ -31,7 +31,7 @@ COMMANDS = {
     "check": [],
     "show": ["--json", "--storage"],
     "register": ["--model", "--trial", "--alias", "--tracking-uri"],
-    "export": ["--trial", "--format", "--out", "--tracking-uri"],
+    "export": ["--trial", "--format", "--out", "--precision", "--within", "--tracking-uri"],
     "ui": ["--port", "--tracking-uri"],
 }
 

@@ -38,7 +38,7 @@ ROWS = [
     {"cohort", "distillation", "latency", "member", "population", "probes", "problem"},
     {"attack", "certificate", "certificate_page", "declared", "regions", "stress"},
     {"spec", "space"},
-    {"drawing", "shipping", "slots", "storage", "student_figures", "synthetic", "tracking"},
+    {"drawing", "exporting", "precision", "shipping", "slots", "storage", "student_figures", "synthetic", "tracking"},
     {
         "agreement",
         "describe",
@@ -56,6 +56,7 @@ ROWS = [
         "registry",
         "screen",
         "searching",
+        "signature",
         "study",
     },
     {"commands"},
@@ -65,7 +66,7 @@ ROWS = [
 OWNERS = {
     "click": {"cli", "commands"},
     "matplotlib": {"drawing", "figures", "student_figures", "story"},
-    "mlflow": {"tracking", "registry", "story", "teachers/from_mlflow"},
+    "mlflow": {"tracking", "registry", "signature", "story", "teachers/from_mlflow"},
     "optuna": {
         "agreement",
         "figures",

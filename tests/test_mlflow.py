@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
 
 import mlflow
@@ -13,8 +12,9 @@ import optuna
 import pytest
 import torch
 import yaml
-from conftest import command_line, free_port, runs_of, serving
+from conftest import command_line, free_port, runs_of
 from mlflow import MlflowClient
+from mlflow.pyfunc import scoring_server
 
 from dfkd_tune import places, register
 from dfkd_tune.errors import NotFound, SpecError, TrackingError
@@ -341,21 +341,17 @@ def test_the_registered_model_answers_like_the_student(pointed_at_server, champi
         model.predict(x[:, :2])
 
 
-def test_the_registered_model_is_served(pointed_at_server, champion, student_of, tmp_path):
+def test_the_registered_model_answers_rows_without_names(pointed_at_server, champion, student_of):
+    """By the handler of ``mlflow models serve``; tests/test_shipping.py has the whole server."""
     student, _ = student_of(pointed_at_server, MlflowClient().get_run(champion[0].run_id))
-    port = free_port()
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/pump@champion"]
-    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    x = inputs()
-    with serving(command, f"http://127.0.0.1:{port}/ping", tmp_path):
-        body = json.dumps({"inputs": x.tolist()}).encode()
-        asked = urllib.request.Request(
-            f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(asked, timeout=60) as answer:
-            answers = json.load(answer)["predictions"]
-    with torch.no_grad():
-        np.testing.assert_allclose(answers, student(torch.from_numpy(x)).numpy(), rtol=1e-4, atol=1e-5)
+    model, x = mlflow.pyfunc.load_model("models:/pump@champion"), inputs()
+    for key in ("inputs", "instances"):
+        body = json.dumps({key: x.tolist()})
+        answer = scoring_server.invocations(body, "application/json", model, model.metadata.get_input_schema())
+        assert answer.status == 200
+        with torch.no_grad():
+            answers = json.loads(answer.response)["predictions"]
+            np.testing.assert_allclose(answers, student(torch.from_numpy(x)).numpy(), rtol=1e-4, atol=1e-5)
 
 
 ALONE = """

@@ -28,7 +28,7 @@ def distill(
     """Distill one student: student.pt2, student.safetensors, architecture.yaml, recipe.yaml, result.json."""
     if sum(choice is not None for choice in (preset, recipe_file, run_id)) > 1:
         raise click.UsageError("--preset, --recipe and --run exclude each other")
-    from .. import places, shipping
+    from .. import exporting, places, shipping
     from ..distillation import distill as run_distillation
     from ..prepared import prepare
     from ..problem import affordable_rows
@@ -54,8 +54,8 @@ def distill(
     files = shipping.student_files(problem, outcome, {"teacher": Path(teacher).name})
     for name, data in files.items():
         shipping.write(folder / Path(name).name, data)
-    module, _ = shipping.read_student(folder)
-    shipping.export(module, problem.features, "pt2", folder / "student.pt2")
+    module, result = shipping.read_student(folder)
+    exporting.export(module, exporting.Units.of(result), "pt2", folder / "student.pt2")
     click.echo(
         f"wrote {folder}: RMSE {outcome.selection.rmse:.4g} on the selection bank, {outcome.parameters:,} parameters, "
         f"tier {problem.inputs.tier}, {outcome.seconds:.1f} s"

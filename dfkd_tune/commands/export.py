@@ -6,23 +6,54 @@ from pathlib import Path
 
 import click
 
-from .options import TRACKING
+from .options import ARCHITECTURE, SHARE, TRACKING, TRUST
 
 
 @click.command()
 @click.argument("name")
 @click.option("--trial", type=click.IntRange(min=0), help="Trial; default the best.")
-@click.option("--format", "kind", type=click.Choice(["pt2", "safetensors"]), default="pt2", show_default=True)
+@click.option("--format", "kind", type=click.Choice(["pt2", "onnx", "safetensors"]), default="pt2", show_default=True)
 @click.option("--out", required=True, type=click.Path(), help="File to write.")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bf16", "int8"]),
+    default="float32",
+    show_default=True,
+    help="Of the weights; the file gets a certificate of its own beside it.",
+)
+@click.option(
+    "--within", type=SHARE, default="5%", show_default=True, help="By how much RMSE may grow for --precision."
+)
+@click.option("--teacher", help="Where the teacher is now, for --precision.")
+@ARCHITECTURE
+@click.option("--features", type=click.Path(), help="Where the features file is now, for --precision.")
 @TRACKING
-def export(name, trial, kind, out, tracking_uri) -> None:
+@TRUST
+def export(
+    name, trial, kind, out, precision, within, teacher, architecture, features, tracking_uri, trust_pickle
+) -> None:
     """Write a trial's student as a file; it takes and gives the teacher's raw units."""
-    from .. import places, registry, shipping
+    if precision != "float32" and kind == "safetensors":
+        raise click.UsageError(f"--precision {precision} is for pt2 and onnx")
+    from .. import exporting, issuing, places, registry, shipping
 
-    student, result, run = registry.load_trial(places.tracking_url(tracking_uri), name, trial)
-    shipping.export(student, len(result["features"]), kind, Path(out))
+    file, uri = Path(out), places.tracking_url(tracking_uri)
+    student, result, run = registry.load_trial(uri, name, trial)
+    units, rmse, number = exporting.Units.of(result), result["rmse"], run.data.params["trial"]
+    if precision != "float32":
+        from ..precision import pack
+
+        problem = registry.problem_of(uri, name, run, issuing.Sources(teacher, architecture, features, trust_pickle))
+        student, before, rmse = pack(problem, student, units, precision, within)
+        click.echo(f"{precision}: RMSE {rmse:.4g} on the selection bank, {before:.4g} in float32")
+    worst = exporting.export(student, units, kind, file)
+    if precision != "float32":
+        about = {"study": name, "trial": int(number), "run_id": run.info.run_id, "precision": precision}
+        issuing.beside(file, problem, student, about)
     if kind == "safetensors":
-        with registry.fetch(places.tracking_url(tracking_uri), run.info.run_id) as folder:
+        with registry.fetch(uri, run.info.run_id) as folder:
             if (layout := folder / "architecture.yaml").exists():
-                shipping.write(Path(out).with_suffix(".yaml"), layout.read_bytes())
-    click.echo(f"wrote {out}: trial {run.data.params['trial']}, RMSE {result['rmse']:.4g}")
+                shipping.write(file.with_suffix(".yaml"), layout.read_bytes())
+    click.echo(
+        f"wrote {out}: trial {number}, RMSE {rmse:.4g}; its answers differ from the student's by at most {worst:.2g}"
+    )

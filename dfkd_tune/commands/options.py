@@ -4,6 +4,26 @@ from __future__ import annotations
 
 import click
 
+
+class Share(click.ParamType):
+    """A share, such as ``5%`` or ``0.05``."""
+
+    name = "share"
+
+    def convert(self, value, param, ctx) -> float:
+        """The share as a number; a usage error where there is none at or above 0."""
+        text = str(value).strip()
+        try:
+            share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            self.fail(f"{value!r} is no share such as 5%", param, ctx)
+        if not 0 <= share < float("inf"):
+            self.fail(f"{value!r} is not at least 0%", param, ctx)
+        return share
+
+
+SHARE = Share()
+
 STORAGE = click.option("--storage", metavar="URL", help="Optuna's database; default mlruns/optuna.db.")
 TRACKING = click.option(
     "--tracking-uri", metavar="URL", help="MLflow; default MLFLOW_TRACKING_URI, then mlruns/mlflow.db."

@@ -1,0 +1,155 @@
+"""One student as one file that loads without this package, held against the student before it is announced."""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from .errors import ExportError
+from .shipping import to_pt2, write
+
+FORMATS = ("pt2", "onnx", "safetensors")
+ROWS = 64
+TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Units:
+    """What a student's file must know of its inputs.
+
+    Args:
+        names: of the features, in order.
+        center, scale: of each, raw = center + scale * standardized.
+    """
+
+    names: list[str]
+    center: list[float]
+    scale: list[float]
+
+    @classmethod
+    def of(cls, result: dict[str, Any]) -> Units:
+        """From a student's ``result.json``."""
+        names = result["features"]
+        return cls(names, result.get("center") or [0.0] * len(names), result.get("scale") or [1.0] * len(names))
+
+    def rows(self, count: int = ROWS) -> Tensor:
+        """Raw rows ``(count, D)`` to compare answers on: normal, with the declared center and scale."""
+        z = torch.randn(count, len(self.names), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        return (torch.tensor(self.center) + z * torch.tensor(self.scale)).float()
+
+
+def export(module: nn.Module, units: Units, kind: str, out: Path) -> float:
+    """Write a student as one file, with the names of its features, and make sure that it answers like the student.
+
+    Args:
+        module: between raw units, in evaluation mode.
+        units: of its inputs.
+        kind: one of ``FORMATS``.
+        out: the file.
+
+    Returns:
+        the largest difference between the file's answers and the student's, in the teacher's units.
+
+    Raises:
+        ExportError: when it cannot be written, or its copy differs.
+    """
+    names = json.dumps(units.names)
+    if kind == "onnx":
+        data = to_onnx(module, len(units.names), {"features": names})
+    elif kind == "pt2":
+        data = to_pt2(module, len(units.names), {"features.json": names})
+    else:
+        data = save({k: v.contiguous() for k, v in module.state_dict().items()}, metadata={"features": names})
+    answer = READERS[kind](data, module)
+    worst = 0.0
+    for x in (units.rows(), units.rows(1)):
+        with torch.no_grad():
+            expected = module(x)
+            differs = float((answer(x) - expected).abs().max())
+        if not differs <= TOLERANCE * (1 + float(expected.abs().max())):
+            raise ExportError(out, f"the copy to be written differs from the student by {differs:g}")
+        worst = max(worst, differs)
+    write(out, data)
+    return worst
+
+
+def to_onnx(module: nn.Module, features: int, about: dict[str, str]) -> bytes:
+    """A student as ONNX: ``inputs`` ``(batch, D)`` to ``outputs`` ``(batch, O)``, float32, any batch; ``about`` is its metadata.
+
+    Raises:
+        ExportError: without the ``onnx`` extra, or when a layer has no counterpart in ONNX.
+    """
+    onnx, _ = _libraries()
+    buffer, free = io.BytesIO(), {0: "batch"}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # The exporter by tracing: the newer one needs onnxscript, and disturbs models in training.
+            torch.onnx.export(
+                _Still(module),
+                (torch.zeros(2, features),),
+                buffer,
+                dynamo=False,
+                input_names=["inputs"],
+                output_names=["outputs"],
+                dynamic_axes={"inputs": free, "outputs": free},
+                do_constant_folding=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        reason = str(error).splitlines()[0]
+        raise ExportError("--format onnx", f"this student cannot be written as ONNX: {reason}", remedy="pt2") from None
+    model = onnx.load_from_string(buffer.getvalue())
+    onnx.helper.set_model_props(model, about)
+    return model.SerializeToString()
+
+
+class _Still(nn.Module):
+    """A network that stays in evaluation mode: one read from ``.pt2`` cannot be told so again."""
+
+    def __init__(self, inner: nn.Module):
+        super().__init__()
+        self.inner = inner
+        self.training = False
+
+    def train(self, mode: bool = True) -> _Still:
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x)
+
+
+def _libraries():
+    try:
+        import onnx
+        import onnxruntime
+    except ImportError as error:
+        raise ExportError(
+            "--format onnx", f"needs the package {error.name}", remedy="pip install 'dfkd-tune[onnx]'"
+        ) from None
+    return onnx, onnxruntime
+
+
+def _read_onnx(data: bytes, module: nn.Module) -> Callable[[Tensor], Tensor]:
+    session = _libraries()[1].InferenceSession(data, providers=["CPUExecutionProvider"])
+    return lambda x: torch.from_numpy(session.run(None, {"inputs": x.numpy()})[0])
+
+
+def _read_pt2(data: bytes, module: nn.Module) -> Callable[[Tensor], Tensor]:
+    return torch.export.load(io.BytesIO(data)).module()
+
+
+def _read_safetensors(data: bytes, module: nn.Module) -> Callable[[Tensor], Tensor]:
+    return lambda x: torch.func.functional_call(module, load(data), (x,))
+
+
+READERS = {"onnx": _read_onnx, "pt2": _read_pt2, "safetensors": _read_safetensors}
+"""Each format's reader, as somebody without this package has it."""
