@@ -34,7 +34,7 @@ from dfkd_tune.optimizers import RMSprop
 from dfkd_tune.problem import Problem
 from dfkd_tune.recipe import FAITHFUL, PAPER, Recipe
 from dfkd_tune.seeds import derive
-from dfkd_tune.starts import Random
+from dfkd_tune.starts import Neurons, Random
 from dfkd_tune.teachers import probe
 
 FLOOR = "floor: the same on real inputs"
@@ -58,9 +58,15 @@ VARIANTS: dict[str, Recipe] = {
         VALUE, generator=GENERATORS["gaussian"](), alpha=Constant(0.0), finish=replace(F.finish, synthetic=0.0)
     ),
     "value loss, bound clip 0.1": replace(VALUE, bound=Clip(threshold=0.1)),
+    "value loss, bound target 0.1": replace(VALUE, bound=Target(threshold=0.1)),
     "value loss, radius 1": replace(VALUE, input_bound=Linf(radius=1.0)),
     "Sobolev weight 0.3": replace(F, loss=Sobolev(weight=0.3)),
     "Sobolev weight 3": replace(F, loss=Sobolev(weight=3.0)),
+    "a fifth more neurons, pruned": replace(F, start=Neurons(surplus=0.2)),
+    "half more neurons, pruned": replace(F, start=Neurons(surplus=0.5)),
+    "heavy-tailed rows": replace(
+        F, generator=GENERATORS["heavy_tailed"](spread=0.5), finish=replace(F.finish, synthetic=0.4)
+    ),
     "two layers": F.with_student(depth=2),
     FLOOR: F,
 }
