@@ -23,7 +23,7 @@ from .recipe import SECTIONS, Recipe
 from .strategy import build, kind_of, name_of, strategy
 
 DEFAULT: dict[str, Any] = {
-    "start.surplus": [0.0, 0.2, 0.5],
+    "start.surplus": [0.0, 0.2],
     "generator.kind": ["gaussian", "heavy_tailed", "adversarial", "direct"],
     "generator.spread": {"low": 0.3, "high": 1.0},
     "generator.steps": {"low": 1, "high": 4},
