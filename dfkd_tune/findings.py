@@ -192,6 +192,13 @@ def front(trials: Sequence[FrozenTrial], cost: str = "parameters") -> list[Froze
     return found
 
 
+def smallest_within(trials: Sequence[FrozenTrial], share: float) -> FrozenTrial | None:
+    """The smallest complete trial whose objective is at most ``share`` above the best."""
+    done = completed(trials)
+    near = [trial for trial in done if trial.values[0] <= done[0].values[0] * (1 + share)]
+    return min(near, key=lambda trial: (trial.user_attrs["parameters"], trial.values[0]), default=None)
+
+
 def importances(study: optuna.Study) -> dict[str, float]:
     """How much each searched leaf has to do with a trial's being among the best, summing to 1; empty with too few trials."""
     trials = completed(study.get_trials(deepcopy=False))

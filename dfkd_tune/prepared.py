@@ -58,7 +58,7 @@ class Prepared:
             "seed": self.spec.study.seed,
             "bank": self.spec.budget.bank,
             "space": self.space.describe(),
-        }
+        } | ({"pareto": self.spec.study.pareto} if self.spec.study.pareto else {})
 
     def params(self, pool_rows: int) -> dict[str, Any]:
         """What the parent run is logged with."""
@@ -108,7 +108,8 @@ def prepare(spec: StudySpec, trust_pickle: bool = False) -> Prepared:
     found = probe(teacher, inputs, spec.study.seed)
     limit = spec.student.parameters(teacher.parameters)
     recipe, size = spec.recipe(found.differentiable), (found.features, found.outputs)
-    space = make_space(recipe, spec.search, size, limit, f"{spec.place}: search", found.differentiable)
+    small = spec.study.pareto is not None
+    space = make_space(recipe, spec.search, size, limit, f"{spec.place}: search", found.differentiable, small)
     return Prepared(spec, teacher, inputs, found, space)
 
 

@@ -48,7 +48,7 @@ def run_name(trial: int, again: int = 0) -> str:
 def leaders(study: optuna.Study, count: int) -> list[FrozenTrial]:
     """The best complete trials, best first."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return sorted(complete, key=lambda trial: (trial.value, trial.number))[:count]
+    return sorted(complete, key=lambda trial: (trial.values[0], trial.number))[:count]
 
 
 def choose(
@@ -62,7 +62,7 @@ def choose(
     """
     found = []
     for trial in leading:
-        own = {run_name(trial.number): (trial.value, trial.user_attrs["rmse"])}
+        own = {run_name(trial.number): (trial.values[0], trial.user_attrs["rmse"])}
         again = reruns.get(str(trial.number), {})
         students = own | {name: score for name, score in again.items() if score is not None}
         mean = sum(objective for objective, _ in students.values()) / len(students)

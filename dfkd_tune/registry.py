@@ -58,8 +58,10 @@ class Registered:
     worst_gap: float | None = None
 
 
-def find_run(uri: str, study: str, trial: int | None = None, name: str | None = None):
+def find_run(uri: str, study: str, trial: int | None = None, name: str | None = None, within: float | None = None):
     """The MLflow run that holds a student: of a trial, or called ``name``; else the promoted one, or the best trial so far.
+
+    With ``within``, the smallest student whose objective is at most that share above the best one's.
 
     Raises:
         NotFound: no such study or trial, or nothing complete yet.
@@ -73,6 +75,8 @@ def find_run(uri: str, study: str, trial: int | None = None, name: str | None = 
         )
     parent = _parent(made, experiment.experiment_id)
     objective = parent.data.tags.get("dfkd.objective", "rmse") if parent else "rmse"
+    if within is not None:
+        return _smallest(made, experiment.experiment_id, study, objective, within)
     if trial is None and name is None and parent and parent.info.status == "FINISHED":
         name = parent.data.tags.get("dfkd.promoted")
     if name is not None:
@@ -88,6 +92,18 @@ def find_run(uri: str, study: str, trial: int | None = None, name: str | None = 
             remedy=f"dfkd-tune show {study}",
         )
     return runs[0]
+
+
+def _smallest(made, experiment_id: str, study: str, objective: str, within: float):
+    """The smallest of the students, re-runs included, that are nearly as good as the best of them."""
+    students = "attributes.status = 'FINISHED' and tags.`dfkd.kind` != 'baseline'"
+    by = [f"metrics.{objective} ASC"]
+    best = made.search_runs([experiment_id], f"{students} and metrics.{objective} > 0", order_by=by, max_results=1)
+    if not best:
+        raise NotFound(f"study {study!r}", "has no complete trial", remedy=f"dfkd-tune show {study}")
+    limit = best[0].data.metrics[objective] * (1 + within)
+    near = f"{students} and metrics.{objective} <= {limit!r}"
+    return made.search_runs([experiment_id], near, order_by=["metrics.parameters ASC", *by], max_results=1)[0]
 
 
 def parent_run(uri: str, study: str):
@@ -123,10 +139,12 @@ def fetch(uri: str, run_id: str, part: str = "student") -> Iterator[Path]:
             raise
 
 
-def load_trial(uri: str, study: str, trial: int | None) -> tuple[nn.Module, dict[str, Any], Any]:
-    """Student, ``result.json`` and MLflow run of a trial, the best one when ``trial`` is None."""
+def load_trial(
+    uri: str, study: str, trial: int | None, within: float | None = None
+) -> tuple[nn.Module, dict[str, Any], Any]:
+    """Student, ``result.json`` and MLflow run, chosen as ``find_run`` does."""
     preflight(existing(uri, f"study {study!r}"))
-    run = find_run(uri, study, trial)
+    run = find_run(uri, study, trial, within=within)
     with fetch(uri, run.info.run_id) as folder:
         return *read_student(folder), run
 
@@ -204,6 +222,7 @@ def register(
     trial: int | None = None,
     alias: str = "champion",
     sources: Sources | None = None,
+    within: float | None = None,
 ) -> Registered:
     """Register a trial's student, with its certificate, as a version of ``model`` and point ``alias`` at it.
 
@@ -215,6 +234,7 @@ def register(
         study, trial: which student; the best of the study when ``trial`` is None.
         model, alias: what it will be called.
         sources: where teacher and features lie, if not where the study found them.
+        within: with no ``trial``, the smallest student whose objective is at most this share above the best one's.
 
     Raises:
         SpecError: a name that MLflow cannot take.
@@ -227,7 +247,7 @@ def register(
     if not ALIAS.fullmatch(alias) or re.fullmatch(r"v\d+|latest", alias):
         raise SpecError("--alias", f"must be a word such as champion, not a version, got {alias!r}")
     uri = absolute(uri)
-    student, result, run = load_trial(uri, study, trial)
+    student, result, run = load_trial(uri, study, trial, within)
     made = client(uri)
     certificate = None
     if (parent := _parent(made, run.info.experiment_id)) is not None:

@@ -80,7 +80,7 @@ def leaders(trials: list[FrozenTrial], rows: int = 10) -> Table:
     for column in ("trial", "rmse", "stress", "parameters"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("recipe", overflow="fold")
-    complete = sorted((t for t in trials if t.state == TrialState.COMPLETE), key=lambda t: t.value)
+    complete = sorted((t for t in trials if t.state == TrialState.COMPLETE), key=lambda t: t.values[0])
     for trial in complete[:rows]:
         a = trial.user_attrs
         table.add_row(

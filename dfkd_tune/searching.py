@@ -16,14 +16,18 @@ SESSIONS = "sessions"
 """Study attribute: how many sessions ever worked on it."""
 
 
-def open_study(storage, name: str, seed: int) -> optuna.Study:
-    """Create or load the Optuna study; one caller at a time.
+def open_study(storage, name: str, seed: int, objectives: int = 1) -> optuna.Study:
+    """Create or load the Optuna study; one caller at a time. With several objectives nothing is pruned.
 
     Its sampler is seeded by the trials it has and the sessions there were, so that neither a resume nor a second worker draws again
     what was drawn.
     """
     study = optuna.create_study(
-        storage=storage, study_name=name, direction="minimize", load_if_exists=True, pruner=pruner()
+        storage=storage,
+        study_name=name,
+        directions=["minimize"] * objectives,
+        load_if_exists=True,
+        pruner=pruner() if objectives == 1 else optuna.pruners.NopPruner(),
     )
     sessions = study.user_attrs.get(SESSIONS, 0)
     study.set_user_attr(SESSIONS, sessions + 1)

@@ -6,7 +6,7 @@ import json
 
 from optuna.trial import FrozenTrial
 
-from .findings import ENOUGH, RESAMPLES, Comparison, Findings
+from .findings import ENOUGH, RESAMPLES, Comparison, Findings, smallest_within
 
 VERBS = {"sure": "won", "likely": "probably won"}
 
@@ -71,6 +71,20 @@ def size(found: Findings) -> str:
     return f"Twice the parameters: {often} of the objective ({interval}), {span}."
 
 
+def smaller(found: Findings) -> str:
+    """The smallest trials that are nearly as good as the best."""
+    best, told = found.best, []
+    for share in (0.05, 0.2):
+        trial = smallest_within(found.trials, share)
+        if trial.user_attrs["parameters"] < best.user_attrs["parameters"]:
+            told.append(
+                f"within {percent(share)} of the best: trial {trial.number}, {trial.user_attrs['parameters']:,.0f} parameters"
+            )
+    if not told:
+        return f"No smaller student is within {percent(0.2)} of the best trial's {found.objective}."
+    return f"{'; '.join(told)}; the best, trial {best.number}, has {best.user_attrs['parameters']:,.0f}.".capitalize()
+
+
 def noise(found: Findings) -> str:
     """How much of a difference seeds alone make."""
     if found.noise is None:
@@ -80,8 +94,9 @@ def noise(found: Findings) -> str:
 
 def questions(found: Findings) -> list[tuple[str, str]]:
     """What a reader asks, and the answer: each choice that was searched, then size, then noise."""
+    small = [("What would a smaller student cost?", smaller(found))] if found.best else []
     asked = [(f"Which {_plain(each.leaf)}?", winner(each)) for each in found.comparisons]
-    return [*asked, ("What does size buy?", size(found)), ("How much is chance?", noise(found))]
+    return [*asked, ("What does size buy?", size(found)), *small, ("How much is chance?", noise(found))]
 
 
 def recipe_line(trial: FrozenTrial) -> str:

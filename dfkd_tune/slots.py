@@ -105,13 +105,13 @@ class Slots:
 
         return self.storage.transact(look) if trials else set()
 
-    def land(self, trial: Trial, state: TrialState, value: float | None, attributes: Mapping[str, Any]) -> bool:
+    def land(self, trial: Trial, state: TrialState, values: Sequence[float], attributes: Mapping[str, Any]) -> bool:
         """End a trial; whether it was still this worker's.
 
         Args:
             trial: that ends.
             state: COMPLETE, PRUNED or FAIL.
-            value: its objective; a pruned trial gets its last finite report, as ``Study.tell`` does.
+            values: its objectives, none unless it is complete; a pruned trial gets its last finite report, as ``Study.tell`` does.
             attributes: user attributes to add.
         """
 
@@ -123,9 +123,8 @@ class Slots:
                 return row.state == state  # an earlier run of this transaction ended it
             for name, given in attributes.items():
                 self._set(session, row.trial_id, name, given)
-            final = _last_report(row) if state == TrialState.PRUNED else value
-            if final is not None:
-                self.storage._set_trial_value_without_commit(session, row, 0, float(final))
+            for i, final in enumerate(_last_report(row) if state == TrialState.PRUNED else values):
+                self.storage._set_trial_value_without_commit(session, row, i, float(final))
             row.state, row.datetime_complete = state, datetime.now()
             return True
 
@@ -252,7 +251,7 @@ class Slots:
         self.storage._set_trial_attr_without_commit(session, ATTRIBUTES, trial_id, key, value)
 
 
-def _last_report(row) -> float | None:
+def _last_report(row) -> list[float]:
     reports = {
         r.step: models.TrialIntermediateValueModel.stored_repr_to_intermediate_value(
             r.intermediate_value, r.intermediate_value_type
@@ -260,7 +259,7 @@ def _last_report(row) -> float | None:
         for r in row.intermediate_values
     }
     last = reports[max(reports)] if reports else math.nan
-    return None if math.isnan(last) else last
+    return [] if math.isnan(last) else [last]
 
 
 def whoami() -> str:

@@ -46,6 +46,9 @@ BLACK_BOX = DEFAULT | {"generator.kind": ["gaussian", "heavy_tailed", "zeroth_or
 NARROW = 0.9
 """Of the widest student that fits, the narrowest that the default space tries: fidelity grows with width."""
 
+SMALL = 0.05
+"""The same where size is weighed against fidelity."""
+
 SINGLE = ("start", "alpha", "loss", "optimizer", "finish")
 """Sections whose kind the default space leaves to the preset."""
 
@@ -188,6 +191,7 @@ def make_space(
     max_parameters: int | None,
     place: str = "search",
     differentiable: bool = True,
+    small: bool = False,
 ) -> Space:
     """A space from a study's ``search`` key.
 
@@ -198,6 +202,7 @@ def make_space(
         max_parameters: of a student.
         place: for messages.
         differentiable: whether the teacher has input gradients.
+        small: whether the default space tries small students too.
 
     Raises:
         SpecError: naming the leaf, the rule and the value.
@@ -216,7 +221,11 @@ def make_space(
         held = preset.leaves()
         search = {k: v for k, v in search.items() if k.partition(".")[0] not in SINGLE or k in held}
         if max_parameters is not None:
-            search["student.width"] = {"low": max(1, round(NARROW * widest)), "high": widest}
+            low = max(1, round((SMALL if small else NARROW) * widest))
+            search["student.width"] = {"low": low, "high": widest, "log": small}
+        elif small and "student.width" in search:
+            high = search["student.width"]["high"]
+            search["student.width"] = {"low": max(1, round(SMALL * high)), "high": high, "log": True}
     domains = {leaf: _domain(leaf, value, f"{place}.{leaf}") for leaf, value in search.items()}
     for leaf in domains:
         _used(leaf, preset, domains, f"{place}.{leaf}")

@@ -33,6 +33,7 @@ class About:
         population: trials that train at once.
         leaders: best trials that are run again at the end.
         reruns: of each of them, on fresh seeds; 0 promotes the best trial as it is.
+        pareto: ``parameters`` or ``latency`` of one row on this machine, minimized beside the objective; nothing is pruned.
     """
 
     name: str | None = None
@@ -42,6 +43,7 @@ class About:
     population: Annotated[int, Field(ge=1, le=4096)] = 8
     leaders: Annotated[int, Field(ge=1, le=100)] = 3
     reruns: Annotated[int, Field(ge=0, le=100)] = 2
+    pareto: Literal["parameters", "latency"] | None = None
 
     def __post_init__(self):
         if self.name is not None and not NAME.fullmatch(self.name):

@@ -100,7 +100,7 @@ class _Session:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.storage = open_storage(self.storage_url)
         with without_experimental_warnings(), exclusive(self.storage, self.storage_url):
-            self.study = open_study(self.storage, self.name, spec.study.seed)
+            self.study = open_study(self.storage, self.name, spec.study.seed, 2 if spec.study.pareto else 1)
             agree(self.study, self.prepared)
             self.slots = Slots(self.study, self.storage, self.prepared.space.leads())
             one_machine(self.slots, self.storage_url)
@@ -237,9 +237,10 @@ class _Session:
             if flight.trial is not None and flight.trial.number in lost:
                 self._lose(flight)
         due = [flight for flight in due if flight.member.key in self.flights]
+        pruning = self.prepared.spec.study.pareto is None  # Optuna prunes by one objective alone
         for flight in due:
             flight.rungs += 1
-            if flight.trial is not None:
+            if flight.trial is not None and pruning:
                 flight.trial.report(math.nan if flight.member.failure else smoothed(flight.member.curve), flight.rungs)
         for flight in due:
             if self.should_stop():  # who has not landed goes back to its slot
@@ -247,7 +248,7 @@ class _Session:
             if flight.member.finished:
                 self._land(flight)
                 self._show()
-            elif flight.trial is not None and flight.trial.should_prune():
+            elif flight.trial is not None and pruning and flight.trial.should_prune():
                 self._land(flight, pruned=f"among the worst quarter at step {flight.member.clock}")
 
     def _land(self, flight: _Flight, pruned: str | None = None) -> None:
@@ -278,7 +279,9 @@ class _Session:
             return
         attributes = {k: float(v) for k, v in outcome.metrics().items()} | {"recipe": json.dumps(outcome.recipe.tree())}
         attributes |= {"reason": reason} if reason else {}
-        if not self.slots.land(flight.trial, state, objective, attributes):
+        cost = {"parameters": outcome.parameters, "latency": outcome.latency}.get(self.prepared.spec.study.pareto)
+        values = () if objective is None else (objective,) if cost is None else (objective, float(cost))
+        if not self.slots.land(flight.trial, state, values, attributes):
             LOG.warning("trial %d was taken by another worker while its student was recorded", flight.trial.number)
         self.heartbeat.forget(flight.trial)
 
@@ -344,7 +347,7 @@ class _Session:
 
     def _best(self) -> tuple[float, int] | None:
         complete = [t for t in self._finished() if t.state == TrialState.COMPLETE]
-        return min(((t.value, t.number) for t in complete), default=None)
+        return min(((t.values[0], t.number) for t in complete), default=None)
 
     def _count(self) -> None:
         trials = self._finished()
@@ -353,7 +356,9 @@ class _Session:
         self.progress.pruned = states.count(TrialState.PRUNED)
         self.progress.failed = states.count(TrialState.FAIL)
         self.progress.running = len(self.flights)
-        self.progress.best = min(((t.value, t.number) for t in trials if t.state == TrialState.COMPLETE), default=None)
+        self.progress.best = min(
+            ((t.values[0], t.number) for t in trials if t.state == TrialState.COMPLETE), default=None
+        )
 
     def _show(self) -> None:
         """Tell how far this session is; a trial in flight counts by its share of the budget, finish included."""

@@ -488,10 +488,10 @@ def test_a_trial_belongs_to_one_worker(tmp_path):
     assert (taken.trial.number, taken.again) == (0, True)
     assert slow.lost([trial]) == {0} and quick.lost([taken.trial]) == set()
     slow.give_back(trial)
-    assert not slow.land(trial, TrialState.COMPLETE, 1.0, {"rmse": 1.0})
+    assert not slow.land(trial, TrialState.COMPLETE, [1.0], {"rmse": 1.0})
     assert quick.lost([taken.trial]) == set()
-    assert quick.land(taken.trial, TrialState.COMPLETE, 2.0, {"rmse": 2.0})
-    assert quick.land(taken.trial, TrialState.COMPLETE, 2.0, {"rmse": 2.0})  # told twice, where the answer was lost
+    assert quick.land(taken.trial, TrialState.COMPLETE, [2.0], {"rmse": 2.0})
+    assert quick.land(taken.trial, TrialState.COMPLETE, [2.0], {"rmse": 2.0})  # told twice, where the answer was lost
     assert slow.lost([trial]) == {0}
     done = slow.study.get_trials()[0]
     assert (done.state, done.value, done.user_attrs["rmse"]) == (TrialState.COMPLETE, 2.0, 2.0)
@@ -504,7 +504,7 @@ def test_a_pruned_trial_has_its_last_report(tmp_path):
         trial = mine.claim(2).trial
         for step, report in enumerate(reports):
             trial.report(report, step)
-        assert mine.land(trial, TrialState.PRUNED, None, {})
+        assert mine.land(trial, TrialState.PRUNED, [], {})
         assert mine.study.get_trials()[trial.number].value == value
 
 

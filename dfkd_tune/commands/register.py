@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import click
 
-from .options import ARCHITECTURE, TRACKING, TRUST
+from .options import ARCHITECTURE, SHARE, TRACKING, TRUST
 
 
 @click.command()
 @click.argument("name")
 @click.option("--model", required=True, help="Name of the registered model.")
 @click.option("--trial", type=click.IntRange(min=0), help="Trial; default the best.")
+@click.option(
+    "--smallest-within",
+    "within",
+    metavar="SHARE",
+    type=SHARE,
+    help="The smallest student within, say, 5% of the best.",
+)
 @click.option("--alias", default="champion", show_default=True, help="Alias that points to the new version.")
 @click.option("--teacher", help="Where the teacher is now, for a trial without a certificate.")
 @ARCHITECTURE
 @click.option("--features", type=click.Path(), help="Where the features file is now.")
 @TRACKING
 @TRUST
-def register(name, model, trial, alias, teacher, architecture, features, tracking_uri, trust_pickle) -> None:
+def register(name, model, trial, within, alias, teacher, architecture, features, tracking_uri, trust_pickle) -> None:
     """Register a study's best student in MLflow with its certificate, reloaded and compared before it is announced."""
+    if trial is not None and within is not None:
+        raise click.UsageError("--trial and --smallest-within exclude each other")
     from .. import issuing, places, registry
 
     sources = issuing.Sources(teacher, architecture, features, trust_pickle)
-    done = registry.register(places.tracking_url(tracking_uri), name, model, trial, alias, sources)
+    done = registry.register(places.tracking_url(tracking_uri), name, model, trial, alias, sources, within)
     click.echo(
         f"registered {done.uri}, version {done.version}: trial {done.trial}, RMSE {done.rmse:.4g}; "
         f"the reloaded model differs from the student by at most {done.worst:.2g}"

@@ -17,11 +17,20 @@ from .signals import Signals
 @ARCHITECTURE
 @click.option("--features", type=click.Path(), help="Features file, instead of the study's.")
 @click.option("--name", help="Name of the study.")
+@click.option(
+    "--pareto",
+    is_flag=False,
+    flag_value="parameters",
+    type=click.Choice(["parameters", "latency"]),
+    help="Weigh fidelity against size or latency; alone it means parameters.",
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of everything.")
 @STORAGE
 @TRACKING
 @TRUST
-def study(spec, n_trials, teacher, architecture, features, name, seed, storage, tracking_uri, trust_pickle) -> None:
+def study(
+    spec, n_trials, teacher, architecture, features, name, pareto, seed, storage, tracking_uri, trust_pickle
+) -> None:
     """Search how to distill a teacher. Without SPEC, the shipped quickstart."""
     from rich.console import Console
 
@@ -30,7 +39,7 @@ def study(spec, n_trials, teacher, architecture, features, name, seed, storage, 
     from ..recorded import load_study
     from ..study import run_study
 
-    changed = _spec(spec, n_trials, teacher, architecture, features, name, seed)
+    changed = _spec(spec, n_trials, teacher, architecture, features, name, pareto, seed)
     prepared = prepare(changed, trust_pickle)
     storage_url, uri = places.optuna_url(storage), places.tracking_url(tracking_uri)
     console = Console()
@@ -41,7 +50,7 @@ def study(spec, n_trials, teacher, architecture, features, name, seed, storage, 
     screen.summary(console, result, trials, prepared.inputs.tier, ui, register)
 
 
-def _spec(spec, n_trials, teacher, architecture, features, name, seed):
+def _spec(spec, n_trials, teacher, architecture, features, name, pareto, seed):
     """The study file with the command line's changes."""
     from dataclasses import replace
 
@@ -55,7 +64,7 @@ def _spec(spec, n_trials, teacher, architecture, features, name, seed):
         read = read_spec(Path(spec) if spec else quickstart())
     if name is not None and not NAME.fullmatch(name):
         raise SpecError("--name", f"must be letters, digits, '_', '.', '-' (100 at most), got {name!r}")
-    given = {"trials": n_trials, "name": name, "seed": seed}
+    given = {"trials": n_trials, "name": name, "pareto": pareto, "seed": seed}
     read = replace(read, study=replace(read.study, **{k: v for k, v in given.items() if v is not None}))
     if teacher is not None or architecture is not None:
         read = replace(
