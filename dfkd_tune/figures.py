@@ -31,7 +31,7 @@ def figures(found: Findings) -> dict[str, Figure]:
             drawn[leaf.partition(".")[0]] = choices(found, leaf)
     if sum("bound.threshold" in trial.params for trial in done) > 1:
         drawn["threshold"] = threshold(found)
-    for cost, least in LEAST.items():
+    for cost, least in (LEAST | ({found.costs: 1.0} if found.costs else {})).items():
         sizes = [trial.user_attrs["parameters"] for trial in done if cost in trial.user_attrs]
         if sizes and max(sizes) > least * min(sizes):
             drawn[f"pareto_{cost.partition('_')[0]}"] = pareto(found, cost)

@@ -7,6 +7,7 @@ import statistics
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -215,18 +216,19 @@ class Findings:
     """All that is found of a study.
 
     Args:
-        name, teacher, tier, objective: of the study.
+        study: on record.
+        teacher, tier, objective: of it.
         trials: all of them.
         counts: state in lower case -> trials.
         noise: as ``seed_noise`` gives it.
         comparisons: of the choices that were searched, generators and bounds first.
         size: what a larger student buys, None where that cannot be told.
-        importances: leaf -> share.
         baseline, baseline_rmse: objective and RMSE of the untuned preset; None where unknown.
         promoted: the student that the study ended with: ``trial``, ``run``, ``objective``, ``rmse``, ``mean``; None before.
+        weighed: ``parameters`` or ``latency``, where the study weighs fidelity against it.
     """
 
-    name: str
+    study: optuna.Study
     teacher: str
     tier: str
     objective: str
@@ -235,10 +237,25 @@ class Findings:
     noise: float | None
     comparisons: tuple[Comparison, ...]
     size: Size | None
-    importances: dict[str, float]
     baseline: float | None
     baseline_rmse: float | None
     promoted: dict[str, Any] | None
+    weighed: str | None
+
+    @property
+    def name(self) -> str:
+        """Of the study."""
+        return self.study.study_name
+
+    @property
+    def costs(self) -> str | None:
+        """What the study weighs against its objective: an attribute of its trials; None where nothing."""
+        return {"parameters": "parameters", "latency": "latency_us"}.get(self.weighed)
+
+    @cached_property
+    def importances(self) -> dict[str, float]:
+        """As ``importances`` finds them, which takes seconds the first time."""
+        return importances(self.study)
 
     @property
     def best(self) -> FrozenTrial | None:
@@ -269,7 +286,7 @@ def find(study: optuna.Study) -> Findings:
     words = {k for t in trials for k, d in t.distributions.items() if hasattr(d, "choices") and k.endswith(".kind")}
     leaves = [*(leaf for leaf in FIRST if leaf in words), *sorted(words - {*FIRST})]
     return Findings(
-        name=study.study_name,
+        study=study,
         teacher=known.get("teacher", "the teacher"),
         tier=known.get("tier", "T0"),
         objective=known.get("identity", {}).get("objective", "rmse"),
@@ -278,10 +295,10 @@ def find(study: optuna.Study) -> Findings:
         noise=noise,
         comparisons=tuple(found for leaf in leaves if (found := compare(trials, leaf, noise))),
         size=size_effect(trials),
-        importances=importances(study),
         baseline=_finite(known.get("baseline")),
         baseline_rmse=_finite(known.get("baseline_rmse")),
         promoted=known.get("promoted"),
+        weighed=known.get("identity", {}).get("pareto"),
     )
 
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from .findings import SPAN, completed
 from .progress import Progress, StudyResult
 from .sentences import recipe_line
 
 QUIET_SECONDS = 10.0
+COLUMNS = {"stress_rmse": "stress", "latency_us": "µs a row"}
 
 
 @contextmanager
@@ -74,23 +76,22 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
-def leaders(trials: list[FrozenTrial], rows: int = 10) -> Table:
-    """The best complete trials as a table."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("trial", "rmse", "stress", "parameters"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("recipe", overflow="fold")
-    complete = sorted((t for t in trials if t.state == TrialState.COMPLETE), key=lambda t: t.values[0])
-    for trial in complete[:rows]:
-        a = trial.user_attrs
-        table.add_row(
-            str(trial.number),
-            f"{a['rmse']:.4g}",
-            f"{a['stress_rmse']:.4g}" if "stress_rmse" in a else "-",
-            f"{a['parameters']:.0f}",
-            recipe_line(trial),
-        )
-    return table
+def table(trials: Sequence[FrozenTrial]) -> Table:
+    """Complete trials as a table, in their order."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    columns = {"rmse": "{:.4g}", "stress_rmse": "{:.4g}", "parameters": "{:.0f}", "latency_us": "{:.0f}"}
+    sizes = [trial.user_attrs["parameters"] for trial in trials]
+    if sizes and max(sizes) < SPAN * min(sizes):
+        del columns["latency_us"]  # what differs is chance
+    shown = {name: form for name, form in columns.items() if any(name in trial.user_attrs for trial in trials)}
+    for column in ("trial", *(COLUMNS.get(name, name) for name in shown)):
+        made.add_column(column, justify="right", no_wrap=True)
+    made.add_column("recipe", overflow="fold")
+    for trial in trials:
+        known = trial.user_attrs
+        cells = [form.format(known[name]) if name in known else "-" for name, form in shown.items()]
+        made.add_row(str(trial.number), *cells, recipe_line(trial))
+    return made
 
 
 def summary(
@@ -98,7 +99,7 @@ def summary(
 ) -> None:
     """The end of a study: the leaders, the best against the preset, the next commands."""
     console.print()
-    console.print(leaders(trials, 5))
+    console.print(table(completed(trials)[:5]))
     console.print()
     if result.promoted is None:
         console.print("No trial completed.", highlight=False)

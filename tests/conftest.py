@@ -36,7 +36,7 @@ from torch import nn
 
 torch.set_num_threads(1)
 
-STUDY = ("trials", "seed", "objective", "population", "leaders", "reruns")
+STUDY = ("trials", "seed", "objective", "population", "leaders", "reruns", "pareto")
 TINY = {"steps": 40, "batch": 20, "pool": 500, "bank": 200}
 SEARCH = {
     "generator.kind": ["gaussian", "adversarial", "direct"],

@@ -74,7 +74,7 @@ def test_show_lists_the_front(weighed, dfkd, store):
     from dfkd_tune.findings import front
 
     shown = dfkd("show", "weighed", *store.options[:2]).out
-    part = shown[shown.index("Neither smaller nor better") :]
+    part = shown[shown.index("The front: no trial has less parameters") :].split("\n\n")[0]
     numbers = [int(number) for number in re.findall(r"^ +(\d+) +[\d.e+-]+ ", part, re.MULTILINE)]
     assert numbers == [trial.number for trial in front(store.trials("weighed"))]
     plain = json.loads(dfkd("show", "weighed", "--json", *store.options[:2]).out)
@@ -99,5 +99,9 @@ def test_register_takes_the_smallest(weighed, dfkd, store):
     assert ended.status == 0, ended.err
     smallest = min(store.trials("weighed"), key=lambda trial: (trial.values[1], trial.values[0]))
     assert f"trial {smallest.number}," in ended.out
-    for wrong in (["--smallest-within", "little"], ["--smallest-within", "-5%"], ["--smallest-within", "5%", "--trial", 1]):
+    for wrong in (
+        ["--smallest-within", "little"],
+        ["--smallest-within", "-5%"],
+        ["--smallest-within", "5%", "--trial", 1],
+    ):
         assert dfkd("register", "weighed", *wrong, *options).status == 2

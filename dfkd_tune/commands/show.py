@@ -12,14 +12,16 @@ from .options import STORAGE
 @click.command()
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.option("--rows", type=click.IntRange(min=1), default=10, show_default=True, help="Trials to list.")
 @STORAGE
-def show(name, as_json, storage) -> None:
-    """The trials of a study, best first."""
+def show(name, as_json, rows, storage) -> None:
+    """What a study found, and its trials, best first."""
     import json
 
     from rich.console import Console
 
-    from .. import places, screen
+    from .. import places, screen, sentences
+    from ..findings import completed, find, front
     from ..recorded import load_study
 
     found = load_study(places.optuna_url(storage), name)
@@ -31,15 +33,25 @@ def show(name, as_json, storage) -> None:
             )
         )
         return
-    counts: dict[str, int] = {}
-    for trial in trials:
-        counts[trial.state.name.lower()] = counts.get(trial.state.name.lower(), 0) + 1
+    told = find(found)
     console = Console()
-    head = f"{name}: teacher {found.user_attrs.get('teacher')}, tier {found.user_attrs.get('tier')}, "
-    console.print(head + ", ".join(f"{n} {state}" for state, n in counts.items()), highlight=False, soft_wrap=True)
-    if found.user_attrs.get("baseline") is not None:
-        console.print(f"untuned preset: {found.user_attrs['baseline']:.4g}", highlight=False)
-    console.print(screen.leaders(trials))
+
+    def say(text: str, **style) -> None:
+        console.print(text, highlight=False, soft_wrap=True, markup=False, **style)
+
+    say(sentences.headline(told), style="bold")
+    say(f"teacher {told.teacher}, tier {told.tier}, objective {told.objective}; {sentences.standing(told)}")
+    if told.baseline is not None:
+        say(f"untuned preset: {told.baseline:.4g}")
+    console.print()
+    if told.costs is not None:
+        say(f"The front: no trial has less {told.weighed} and a smaller {told.objective}")
+        console.print(screen.table(front(trials, told.costs)))
+        console.print()
+    console.print(screen.table(completed(trials)[:rows]))
+    console.print()
+    for question, answer in sentences.questions(told) if told.best else []:
+        console.print(f"[bold]{question}[/] {answer}", highlight=False)
 
 
 def _plain(trial) -> dict[str, Any]:
@@ -47,6 +59,7 @@ def _plain(trial) -> dict[str, Any]:
         "number": trial.number,
         "state": trial.state.name,
         "value": trial.values[0] if trial.values else None,
+        "values": trial.values,
         "params": trial.params,
         "attributes": {k: v for k, v in trial.user_attrs.items() if k != "worker"},
     }
