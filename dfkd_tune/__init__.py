@@ -12,6 +12,7 @@ _HOMES = {
     "PRESETS": "recipe",
     "Problem": "problem",
     "Recipe": "recipe",
+    "RegisterBest": "callbacks",
     "Teacher": "teachers",
     "certify": "certificate",
     "distill": "distillation",

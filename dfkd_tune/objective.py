@@ -12,6 +12,7 @@ from typing import Any
 
 import optuna
 
+from .context import within
 from .distillation import Outcome, conclude
 from .features_file import read_features
 from .inputs import Inputs
@@ -78,6 +79,11 @@ class Distillation:
         self.problem = Problem(loaded, inputs, found, seed=seed)
         self._tracker = Tracker(tracking_uri, experiment) if tracking_uri else None
 
+    @property
+    def recorded(self) -> tuple[str, str] | None:
+        """Where MLflow is and the name of the experiment; None where nothing is recorded."""
+        return (self._tracker.uri, self._tracker.experiment) if self._tracker else None
+
     def __call__(self, trial: optuna.Trial) -> float:
         """Distill with what the trial suggests.
 
@@ -85,6 +91,10 @@ class Distillation:
             optuna.TrialPruned: when the pruner says so, or the student diverged.
             TrackingError: when MLflow refused the records.
         """
+        with within(study=trial.study.study_name, trial=trial.number):
+            return self._distill(trial)
+
+    def _distill(self, trial: optuna.Trial) -> float:
         recipe = self.space.suggest(trial)
         member = Member(trial.number, recipe, derive(self.seed, "trial", trial.number))
         population = Population(self.problem)

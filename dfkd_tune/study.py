@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 
 from . import registry, story, tracking
 from .agreement import agree, one_machine, record
+from .context import within
 from .distillation import Outcome, conclude
 from .errors import DfkdError, Interrupted, StorageError
 from .member import Member
@@ -64,7 +65,8 @@ def run_study(
         StorageError, TrackingError: before any trial, or when records could not be written.
         Interrupted: when ``should_stop`` said so; running trials went back to their slots.
     """
-    return _Session(prepared, storage_url, tracking_uri, on_progress, should_stop, joining).run()
+    with within(study=prepared.spec.name):
+        return _Session(prepared, storage_url, tracking_uri, on_progress, should_stop, joining).run()
 
 
 @dataclass

@@ -9,7 +9,6 @@ from __future__ import annotations
 import http.client
 import logging
 import math
-import os
 import queue
 import socket
 import sqlite3
@@ -25,6 +24,7 @@ from typing import Any
 from filelock import FileLock
 
 from .errors import StorageError, TrackingError
+from .given_run import given_run
 from .places import absolute, sqlite_file, without_credentials, writable
 
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
@@ -143,11 +143,11 @@ class Tracker:
 
     def _open_study(self, params: Mapping[str, Any], tags: Mapping[str, Any]) -> str:
         runs = self._client.search_runs([self.experiment_id], "tags.`dfkd.kind` = 'study'", max_results=1)
-        adopted = os.environ.get("MLFLOW_RUN_ID")
         if runs:
             self._parent = runs[0].info.run_id
             self._client.update_run(self._parent, status="RUNNING")
         else:
+            adopted = given_run(self._client, self.experiment_id, self.experiment)
             if adopted is None:
                 run = self._client.create_run(self.experiment_id, run_name=self.experiment, tags=self._context)
                 adopted = run.info.run_id

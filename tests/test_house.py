@@ -15,7 +15,18 @@ import dfkd_tune
 PACKAGE = Path(dfkd_tune.__file__).parent
 ROWS = [
     {"errors"},
-    {"activations", "imports", "places", "quickstart", "seeds", "pages", "strategy", "yamls"},
+    {
+        "activations",
+        "context",
+        "context_provider",
+        "imports",
+        "places",
+        "quickstart",
+        "seeds",
+        "pages",
+        "strategy",
+        "yamls",
+    },
     {
         "bounds",
         "copula",
@@ -38,9 +49,21 @@ ROWS = [
     {"cohort", "distillation", "latency", "member", "population", "probes", "problem"},
     {"attack", "certificate", "certificate_page", "declared", "regions", "stress"},
     {"spec", "space"},
-    {"drawing", "exporting", "precision", "shipping", "slots", "storage", "student_figures", "synthetic", "tracking"},
+    {
+        "drawing",
+        "exporting",
+        "given_run",
+        "precision",
+        "shipping",
+        "slots",
+        "storage",
+        "student_figures",
+        "synthetic",
+        "tracking",
+    },
     {
         "agreement",
+        "callbacks",
         "describe",
         "figures",
         "findings",
@@ -66,9 +89,10 @@ ROWS = [
 OWNERS = {
     "click": {"cli", "commands"},
     "matplotlib": {"drawing", "figures", "student_figures", "story"},
-    "mlflow": {"tracking", "registry", "signature", "story", "teachers/from_mlflow"},
+    "mlflow": {"context_provider", "tracking", "registry", "signature", "story", "teachers/from_mlflow"},
     "optuna": {
         "agreement",
+        "callbacks",
         "figures",
         "findings",
         "objective",
