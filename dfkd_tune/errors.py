@@ -7,6 +7,7 @@ DfkdError                 an expected failure: one line, exit status 1
 ├── StorageError          the study's state cannot be read or written
 │   └── StudyMismatch     a study of that name exists with another teacher, space or objective
 ├── TrackingError         MLflow cannot be reached or written
+├── WorkersError          the workers of a study die one after the other
 ├── NotFound              no such study, trial, run or model
 └── ExportError           a student cannot be written, or its copy does not answer like it
 Interrupted               the user stopped a study that can be resumed: exit status 130
@@ -50,6 +51,10 @@ class StudyMismatch(StorageError):
 
 class TrackingError(DfkdError):
     """MLflow cannot be reached or written."""
+
+
+class WorkersError(DfkdError):
+    """The workers of a study die one after the other."""
 
 
 class NotFound(DfkdError):

@@ -42,7 +42,8 @@ def _lines(console: Console, name: str):
     last, told = [-QUIET_SECONDS], [""]
 
     def show(progress: Progress) -> None:
-        over = progress.done + progress.pruned + progress.failed == progress.total
+        ended = progress.done + progress.pruned + progress.failed == progress.total
+        over = ended and (progress.reruns is None or progress.reruns[0] == progress.reruns[1])
         line = f"{name}: {sentence(progress)}"
         if line != told[0] and (over or time.monotonic() - last[0] >= QUIET_SECONDS):
             last[0], told[0] = time.monotonic(), line

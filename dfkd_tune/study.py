@@ -22,8 +22,8 @@ from .member import Member
 from .places import absolute, without_credentials
 from .population import Population
 from .prepared import Prepared
-from .progress import Progress, StudyResult
-from .promotion import RECORD, Promoted, Rerunner, choose, leaders, run_name, wanted
+from .progress import Progress, StudyResult, standing
+from .promotion import RECORD, Promoted, Rerunner, choose, leaders, run_name
 from .recipe import Recipe
 from .recorded import recipe_of
 from .searching import open_study, smoothed, without_experimental_warnings
@@ -39,6 +39,8 @@ LOG = logging.getLogger(__name__)
 BASELINE = "baseline"
 WATCH = 10.0
 """Seconds between two looks for workers that died."""
+LOOK = 1.0
+"""Seconds between two looks at what other workers did."""
 IDLE = 1.0
 """Seconds between two looks of a worker that has nothing to do but to stand in for another."""
 
@@ -69,6 +71,27 @@ def run_study(
         return _Session(prepared, storage_url, tracking_uri, on_progress, should_stop, joining).run()
 
 
+def open_slots(
+    prepared: Prepared, storage_url: str, tracking_uri: str, joining: bool = False
+) -> tuple[optuna.Study, Slots]:
+    """A study and its slots, made where there are none; arguments and errors are those of ``run_study``."""
+    if absolute(storage_url) == absolute(tracking_uri):
+        shown = without_credentials(storage_url)
+        raise StorageError(shown, "cannot be Optuna's and MLflow's database at once", remedy="give each its own")
+    tracking.preflight(tracking_uri)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    about, storage = prepared.spec.study, open_storage(storage_url)
+    with without_experimental_warnings(), exclusive(storage, storage_url):
+        study = open_study(storage, prepared.spec.name, about.seed, 2 if about.pareto else 1)
+        agree(study, prepared)
+        slots = Slots(study, storage, prepared.space.leads())
+        one_machine(slots, storage_url)
+        if not joining:
+            record(study, prepared, tracking_uri)
+        slots.make(about.trials)
+    return study, slots
+
+
 @dataclass
 class _Flight:
     """A trial in flight."""
@@ -91,24 +114,14 @@ class _Session:
     joining: bool
     flights: dict[str, _Flight] = field(default_factory=dict)
     watched: float = 0.0
+    looked: float = 0.0
+    changed: bool = True
 
     def run(self) -> StudyResult:
         spec = self.prepared.spec
         self.name, self.total = spec.name, spec.study.trials
-        if absolute(self.storage_url) == absolute(self.tracking_uri):
-            shown = without_credentials(self.storage_url)
-            raise StorageError(shown, "cannot be Optuna's and MLflow's database at once", remedy="give each its own")
-        tracking.preflight(self.tracking_uri)
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.storage = open_storage(self.storage_url)
-        with without_experimental_warnings(), exclusive(self.storage, self.storage_url):
-            self.study = open_study(self.storage, self.name, spec.study.seed, 2 if spec.study.pareto else 1)
-            agree(self.study, self.prepared)
-            self.slots = Slots(self.study, self.storage, self.prepared.space.leads())
-            one_machine(self.slots, self.storage_url)
-            if not self.joining:
-                record(self.study, self.prepared, self.tracking_uri)
-            self.slots.make(self.total)
+        self.study, self.slots = open_slots(self.prepared, self.storage_url, self.tracking_uri, self.joining)
+        self.storage = self.slots.storage
         self.baseline_lock = StudyLock(self.storage, self.storage_url, self.study, BASELINE)
         self.problem = self.prepared.problem(self.study.user_attrs["pool"])
         add_stress(self.problem, self.prepared.baseline(), self._heed)
@@ -118,8 +131,8 @@ class _Session:
         self._watch()
         self._tidy()
         self.population = Population(self.problem)
-        self.progress = Progress(self.total, baseline=self.study.user_attrs.get(BASELINE))
-        self.begun, self.finished_before = time.perf_counter(), len(self._finished())
+        self.begun, self.finished_before = time.perf_counter(), self.total - self.slots.unfinished(self.total)
+        self._look()
         with Heartbeat(self.slots) as self.heartbeat, without_experimental_warnings():
             try:
                 self._fly()
@@ -186,6 +199,8 @@ class _Session:
             Rerunner(self.study, self.problem, self.tracker, about.seed, self._objective, self._heed_and_show).run(
                 leading, about.reruns, about.population
             )
+            self.changed = True
+            self._show()
 
     def _heed(self, member: Member | None = None) -> None:
         """Stop where the user said so."""
@@ -215,19 +230,16 @@ class _Session:
         """Run the untuned preset, unless somebody did or does."""
         if self.progress.baseline is not None or BASELINE in self.flights:
             return
-        known = self.study.user_attrs.get(BASELINE)
-        if known is None and self.baseline_lock.acquire():
-            known = self.study.user_attrs.get(BASELINE)
-            if known is None:
+        if self.baseline_lock.acquire():
+            if self.study.user_attrs.get(BASELINE) is None:
                 seed = derive(self.prepared.spec.study.seed, BASELINE)
                 return self._admit(None, BASELINE, self.prepared.baseline(), seed, again=True)
             self.baseline_lock.release()
-        self.progress.baseline = known
 
     def _admit(self, trial: optuna.Trial | None, key: str, recipe: Recipe, seed: int, again: bool) -> None:
         member = Member(key, recipe, seed)
         self.population.admit(member)
-        self.flights[key] = _Flight(trial, member)
+        self.flights[key], self.changed = _Flight(trial, member), True
         params = recipe.leaves() | {"seed": seed} | ({"trial": trial.number} if trial else {})
         tags = {"dfkd.tier": self.problem.inputs.tier}
         self.tracker.open_run(key, "trial" if trial else BASELINE, params, tags, again)
@@ -259,6 +271,7 @@ class _Session:
             return self._lose(flight)
         member = self.population.release(flight.member.key)
         del self.flights[member.key]
+        self.changed = True
         outcome = conclude(self.problem, member, flight.seconds, finish=pruned is None)
         reason = outcome.failure or pruned
         state = TrialState.PRUNED if reason else TrialState.COMPLETE
@@ -274,9 +287,8 @@ class _Session:
         # Whenever this process dies, a trial that Optuna counts as done has its student in MLflow.
         self.tracker.flush()
         if flight.trial is None:
-            self.progress.baseline = objective if objective is not None else math.nan
             self.study.set_user_attr("baseline_rmse", math.nan if reason else outcome.selection.rmse)
-            self.study.set_user_attr(BASELINE, self.progress.baseline)  # last: it says that both are known
+            self.study.set_user_attr(BASELINE, math.nan if reason else objective)  # last: it says that both are known
             self.baseline_lock.release()
             return
         attributes = {k: float(v) for k, v in outcome.metrics().items()} | {"recipe": json.dumps(outcome.recipe.tree())}
@@ -322,11 +334,18 @@ class _Session:
         self._close("FINISHED", promoted, report)
         baseline = known.get("baseline_rmse")
         return StudyResult(
-            self.name, self._best(), promoted, baseline, report, self.tracking_uri, self.storage_url, self.progress
+            self.name,
+            self.progress.best,
+            promoted,
+            baseline,
+            report,
+            self.tracking_uri,
+            self.storage_url,
+            self.progress,
         )
 
     def _close(self, status: str, promoted: Promoted | None = None, report: float | None = None) -> None:
-        self._count()
+        self._look()
         p = self.progress
         metrics = {"trials": p.done + p.pruned + p.failed, "complete": p.done, "pruned": p.pruned, "failed": p.failed}
         tags: dict[str, Any] = {}
@@ -343,39 +362,17 @@ class _Session:
             metrics["report_rmse"] = report
         self.tracker.close_study(status, metrics, tags)
 
-    def _finished(self) -> list[optuna.trial.FrozenTrial]:
-        states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-        return self.study.get_trials(deepcopy=False, states=states)
-
-    def _best(self) -> tuple[float, int] | None:
-        complete = [t for t in self._finished() if t.state == TrialState.COMPLETE]
-        return min(((t.values[0], t.number) for t in complete), default=None)
-
-    def _count(self) -> None:
-        trials = self._finished()
-        states = [trial.state for trial in trials]
-        self.progress.done = states.count(TrialState.COMPLETE)
-        self.progress.pruned = states.count(TrialState.PRUNED)
-        self.progress.failed = states.count(TrialState.FAIL)
-        self.progress.running = len(self.flights)
-        self.progress.best = min(
-            ((t.values[0], t.number) for t in trials if t.state == TrialState.COMPLETE), default=None
-        )
-
     def _show(self) -> None:
         """Tell how far this session is; a trial in flight counts by its share of the budget, finish included."""
-        self._count()
-        p, about = self.progress, self.prepared.spec.study
-        landed = p.done + p.pruned + p.failed
-        flying = sum(f.member.clock / f.member.recipe.steps for f in self.flights.values() if f.trial is not None)
-        extra = min(about.leaders, self.total) * about.reruns
-        p.reruns, rerun = None, 0
-        if landed >= self.total and extra:
-            leading = [trial.number for trial in leaders(self.study, about.leaders)]
-            extra = len(leading) * about.reruns
-            rerun = extra - len(wanted(leading, about.reruns, self.study.user_attrs.get(RECORD, {})))
-            p.reruns = (rerun, extra)
-        before = self.finished_before
-        p.share = (landed - before + flying + rerun) / max(1, self.total - before + extra)
-        p.seconds = time.perf_counter() - self.begun
-        self.on_progress(p)
+        if self.changed or time.monotonic() - self.looked >= LOOK:
+            self._look()
+        flights = [flight.member for flight in self.flights.values() if flight.trial is not None]
+        flying = sum(member.clock / member.recipe.steps for member in flights)
+        p = self.progress
+        now = replace(p, share=min(1.0, p.share + flying * p.worth), seconds=time.perf_counter() - self.begun)
+        self.on_progress(now)
+
+    def _look(self) -> None:
+        seconds = time.perf_counter() - self.begun
+        self.progress = standing(self.study, self.prepared.spec.study, self.finished_before, seconds)
+        self.changed, self.looked = False, time.monotonic()

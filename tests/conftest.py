@@ -182,8 +182,11 @@ FORKS.set_forkserver_preload(
         "dfkd_tune.registry",
         "dfkd_tune.screen",
         "dfkd_tune.study",
+        "dfkd_tune.workers",
         "mlflow.store.model_registry.sqlalchemy_store",
         "mlflow.store.tracking.sqlalchemy_store",
+        "mlflow.artifacts",
+        "torch._dynamo",
     ]
 )
 

@@ -1,9 +1,10 @@
 """Thin commands, one file each. Everything heavy is imported inside a command, so that help answers at once."""
 
-from . import check, describe, distill, export, register, report, show, study, ui
+from . import check, describe, distill, export, register, report, show, study, ui, worker
 
 COMMANDS = (
     study.study,
+    worker.worker,
     check.check,
     describe.describe,
     show.show,

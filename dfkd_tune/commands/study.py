@@ -25,11 +25,25 @@ from .signals import Signals
     help="Weigh fidelity against size or latency; alone it means parameters.",
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of everything.")
+@click.option("--workers", type=click.IntRange(min=1, max=1024), help="Processes that work on it; default 1.")
+@click.option("--cluster", metavar="ADDRESS", help="Dask scheduler that places the workers, or 'local'.")
 @STORAGE
 @TRACKING
 @TRUST
 def study(
-    spec, n_trials, teacher, architecture, features, name, pareto, seed, storage, tracking_uri, trust_pickle
+    spec,
+    n_trials,
+    teacher,
+    architecture,
+    features,
+    name,
+    pareto,
+    seed,
+    workers,
+    cluster,
+    storage,
+    tracking_uri,
+    trust_pickle,
 ) -> None:
     """Search how to distill a teacher. Without SPEC, the shipped quickstart."""
     from rich.console import Console
@@ -37,17 +51,34 @@ def study(
     from .. import places, screen
     from ..prepared import prepare
     from ..recorded import load_study
-    from ..study import run_study
 
     changed = _spec(spec, n_trials, teacher, architecture, features, name, pareto, seed)
     prepared = prepare(changed, trust_pickle)
     storage_url, uri = places.optuna_url(storage), places.tracking_url(tracking_uri)
     console = Console()
     with Signals() as stop, screen.watch(console, changed.name) as on_progress:
-        result = run_study(prepared, storage_url, uri, on_progress, lambda: bool(stop))
+        run = _way(workers, cluster, trust_pickle)
+        result = run(prepared, storage_url, uri, on_progress=on_progress, should_stop=lambda: bool(stop))
     trials = load_study(storage_url, result.name).get_trials(deepcopy=False)
     ui, register = _next(result.name, tracking_uri)
     screen.summary(console, result, trials, prepared.inputs.tier, ui, register)
+
+
+def _way(workers, cluster, trust_pickle):
+    """What runs the study: this process, several of them, or a cluster."""
+    from functools import partial
+
+    if cluster is not None:
+        from ..cluster import run_on_cluster
+
+        return partial(run_on_cluster, address=cluster, count=workers, trust_pickle=trust_pickle)
+    if workers is not None and workers > 1:
+        from ..workers import run_workers
+
+        return partial(run_workers, count=workers, trust_pickle=trust_pickle)
+    from ..study import run_study
+
+    return run_study
 
 
 def _spec(spec, n_trials, teacher, architecture, features, name, pareto, seed):

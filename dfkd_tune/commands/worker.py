@@ -1,0 +1,31 @@
+"""``worker``: join a study from another machine, or from another terminal."""
+
+from __future__ import annotations
+
+import click
+
+from .options import ARCHITECTURE, TRACKING, TRUST
+from .signals import Signals
+
+
+@click.command()
+@click.argument("name")
+@click.option("--storage", metavar="URL", required=True, help="Optuna's database, where the study is.")
+@TRACKING
+@click.option("--teacher", help="Where the study's teacher lies on this machine.")
+@ARCHITECTURE
+@click.option("--features", type=click.Path(), help="Where the study's features file lies on this machine.")
+@TRUST
+def worker(name, storage, tracking_uri, teacher, architecture, features, trust_pickle) -> None:
+    """Join the study NAME: one more worker on its trials, until they are done."""
+    from rich.console import Console
+
+    from .. import places, screen
+    from ..issuing import Sources
+    from ..workers import join
+
+    sources, console = Sources(teacher, architecture, features, trust_pickle), Console()
+    with Signals() as stop, screen.watch(console, name) as on_progress:
+        result = join(name, places.optuna_url(storage), tracking_uri, sources, on_progress, lambda: bool(stop))
+    p = result.progress
+    console.print(f"{name}: all {p.total} trials are done", highlight=False, soft_wrap=True)

@@ -1,0 +1,55 @@
+"""Workers are killed at random moments, and the study still makes exactly its trials."""
+
+import multiprocessing
+import random
+
+import pytest
+from aftermath import assert_whole
+from conftest import FORKS
+
+from dfkd_tune import workers
+from dfkd_tune.progress import Progress
+
+TINY = {"population": 2, "leaders": 2, "reruns": 1}
+
+
+class Killer:
+    """Kills a random worker each time so many more trials have ended."""
+
+    def __init__(self, kills: int, total: int, seed: int):
+        dice = random.Random(seed)
+        self.moments, self.dice, self.killed = sorted(dice.uniform(0.05, 0.9) * total for _ in range(kills)), dice, 0
+
+    def __call__(self, progress: Progress) -> None:
+        ended = progress.done + progress.pruned + progress.failed
+        alive = [each for each in multiprocessing.active_children() if each.name.startswith("worker of")]
+        if self.moments and ended >= self.moments[0] and alive and progress.running:
+            self.moments.pop(0)
+            self.dice.choice(alive).kill()
+            self.killed += 1
+
+
+def kill_workers(monkeypatch, prepared, storage: str, tracking: str, count: int, kills: int, seed: int) -> dict:
+    monkeypatch.setattr(workers, "CONTEXT", FORKS)  # starts with the imports done
+    monkeypatch.setattr(workers, "LOOK", 0.05)
+    killer = Killer(kills, prepared.spec.study.trials, seed)
+    done = workers.run_workers(prepared, storage, tracking, count, on_progress=killer)
+    assert done.best is not None and done.promoted is not None
+    counts = assert_whole(storage, tracking, prepared.spec.name, prepared.spec.study.trials)
+    return counts | {"kills": killer.killed}
+
+
+def test_three_kills(monkeypatch, store, tiny):
+    counts = kill_workers(monkeypatch, tiny("kills", trials=12, **TINY), store.storage, store.tracking, 3, 3, seed=0)
+    assert counts["kills"] == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_sixty_kills(monkeypatch, request, store, tiny, kind):
+    storage = store.storage if kind == "sqlite" else request.getfixturevalue("postgresql")
+    prepared = tiny(f"sixty-kills-{kind}", trials=500, **TINY)
+    counts = kill_workers(monkeypatch, prepared, storage, store.tracking, 4, 60, seed=1)
+    print(kind, counts)
+    assert counts["kills"] == 60
+    assert counts["requeued"] > 10

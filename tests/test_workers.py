@@ -1,0 +1,243 @@
+"""Workers that join a study: what they find on their machine, what they refuse, and a database that goes away."""
+
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from conftest import FORKS, runs_of
+from optuna.trial import TrialState
+from safetensors.torch import save_file
+from sqlalchemy import text
+from torch import nn
+
+from dfkd_tune import storage as storages
+from dfkd_tune import workers
+from dfkd_tune.agreement import HOST, TRACKING
+from dfkd_tune.cluster import run_on_cluster
+from dfkd_tune.errors import Interrupted, NotFound, StorageError, StudyMismatch, TrackingError, WorkersError
+from dfkd_tune.issuing import Sources
+from dfkd_tune.recorded import load_study
+from dfkd_tune.study import open_slots, run_study
+
+
+@pytest.fixture(scope="module")
+def begun(store, tiny):
+    """A study of five trials that was stopped after its first ones; returns its name."""
+    stop = []
+
+    def watch(progress) -> None:
+        if progress.done + progress.pruned and progress.running == 2:
+            stop.append(True)
+
+    with pytest.raises(Interrupted):
+        run_study(tiny("begun", trials=5), store.storage, store.tracking, watch, lambda: bool(stop))
+    return "begun"
+
+
+def test_a_worker_finishes_what_is_left(store, begun, dfkd, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    ended = dfkd("worker", begun, "--storage", store.storage)
+    assert ended.status == 0, ended.err
+    assert "all 5 trials are done" in ended.out
+    trials = store.trials(begun)
+    assert [trial.number for trial in trials] == list(range(5))
+    assert {trial.state for trial in trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
+    runs = store.runs(begun)  # where the study was recorded, as nothing else was said
+    assert not [run for run in runs if run.info.status == "RUNNING"]
+    stopped = {run.info.run_id: run for run in runs if run.data.tags.get("dfkd.state") == "INTERRUPTED"}
+    links = [run.data.tags["dfkd.requeued_from"] for run in runs if "dfkd.requeued_from" in run.data.tags]
+    assert stopped and set(links) == stopped.keys()
+    assert all(run.info.status == "KILLED" for run in stopped.values())
+    again = dfkd("worker", begun, "--storage", store.storage)
+    assert again.status == 0
+    assert [run.info.run_id for run in store.runs(begun)] == [run.info.run_id for run in runs]
+
+
+def test_a_worker_needs_a_study(store, finished, dfkd):
+    ended = dfkd("worker", "nowhere", "--storage", store.storage)
+    assert (ended.status, ended.out) == (1, "")
+    assert "study 'nowhere': does not exist here; known: " in ended.err
+
+
+@pytest.fixture
+def moved(tmp_path, store, tree, tiny, small_teacher):
+    """A study whose teacher is no longer where it was; returns the copies by option."""
+    for path in small_teacher.values():
+        shutil.copy(path, tmp_path / f"copy-{Path(path).name}")
+    there = tmp_path / "there"
+    there.mkdir()
+    given = {}
+    for name, path in small_teacher.items():
+        given[name] = str(shutil.copy(path, there))
+    (there / "features.yaml").write_text("features: [a, b, c]\n")
+    prepared = tiny("moved", teacher=given, features=str(there / "features.yaml"))
+    open_slots(prepared, store.storage, store.tracking)
+    shutil.copy(there / "features.yaml", tmp_path / "copy-features.yaml")
+    return there, {
+        "teacher": str(tmp_path / "copy-teacher.safetensors"),
+        "architecture": str(tmp_path / "copy-teacher.yaml"),
+        "features": str(tmp_path / "copy-features.yaml"),
+    }
+
+
+def test_a_worker_says_what_is_missing_and_where_it_may_be(store, moved):
+    there, copies = moved
+    workers.recall("moved", store.storage, Sources())
+    shutil.rmtree(there)
+    given: dict[str, str] = {}
+    for option, copy in copies.items():
+        with pytest.raises(NotFound) as refusal:
+            workers.recall("moved", store.storage, Sources(**given))
+        assert f"its {option} {there}" in str(refusal.value)
+        assert f"is not on {socket.gethostname()}; give --{option} PATH" in str(refusal.value)
+        given[option] = copy
+    prepared, _ = workers.recall("moved", store.storage, Sources(**given))
+    assert prepared.spec.study.trials == 4
+
+
+@pytest.mark.usefixtures("moved")
+def test_a_worker_refuses_another_teacher(tmp_path, store):
+    torch.manual_seed(1)
+    network = nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Linear(16, 1))
+    save_file(network.state_dict(), tmp_path / "other.safetensors")
+    with pytest.raises(StudyMismatch, match=r"teacher .*other\.safetensors on .* is another one: SHA-256"):
+        workers.recall("moved", store.storage, Sources(teacher=str(tmp_path / "other.safetensors")))
+    (tmp_path / "features.yaml").write_text("features: [a, b, {name: c, range: [0.0, 1.0]}]\n")
+    with pytest.raises(StudyMismatch, match=r"features .*features\.yaml on .* is another one"):
+        workers.recall("moved", store.storage, Sources(features=str(tmp_path / "features.yaml")))
+
+
+def test_sqlite_stays_on_its_machine(store, tiny):
+    study, slots = open_slots(tiny("machine"), store.storage, store.tracking)
+    study.set_user_attr(HOST, "elsewhere")
+    with pytest.raises(StorageError, match="a study of elsewhere, and SQLite cannot be shared between machines; keep"):
+        workers.join("machine", store.storage)
+    study.set_user_attr(HOST, socket.gethostname())
+    trial = slots.claim(4).trial
+    slots.storage.set_trial_user_attr(trial._trial_id, "worker", "elsewhere/1/0.00/abc")
+    for run in (workers.join, lambda name, *where: run_study(tiny(name), *where)):
+        with pytest.raises(StorageError, match="used by a worker on elsewhere"):
+            run("machine", store.storage, store.tracking)
+    slots.storage.engine.dispose()
+
+
+def test_an_mlflow_file_of_another_machine_is_out_of_reach(postgresql, store, tiny, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    open_slots(tiny("reach"), postgresql, store.tracking)
+    load_study(postgresql, "reach").set_user_attr(HOST, "elsewhere")
+    with pytest.raises(TrackingError, match="is a file on elsewhere, out of reach"):
+        workers.join("reach", postgresql)
+
+
+def test_credentials_are_nowhere(postgresql, tiny, monkeypatch):
+    url = postgresql.replace("postgres@", "postgres:hunter2@")
+    monkeypatch.setattr("dfkd_tune.tracking.preflight", lambda uri: None)  # nobody listens there
+    study, slots = open_slots(tiny("secret"), url, "http://me:hunter2@127.0.0.1:9/?password=hunter2")
+    assert study.user_attrs[TRACKING] == "http://127.0.0.1:9/?password="
+    with slots.storage.engine.connect() as connection:
+        tables = [
+            name for (name,) in connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
+        ]
+        assert len(tables) > 10
+        for table in tables:
+            assert "hunter2" not in str(connection.execute(text(f"SELECT * FROM {table}")).all())
+    slots.storage.engine.dispose()
+    work = workers.Work("secret", url, "http://me:hunter2@127.0.0.1:9", Sources())
+    assert "hunter2" not in f"{work} {work!r}"
+
+
+def test_a_connection_that_breaks_is_made_again(postgresql):
+    storage = storages.open_storage(postgresql)
+    calls = []
+
+    def work(session) -> int:
+        calls.append(session.execute(text("SELECT pg_backend_pid()")).scalar())
+        if len(calls) < 3:  # as when the server is restarted
+            session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        return len(calls)
+
+    assert storage.transact(work) == 3
+    assert len(set(calls)) == 3
+    assert storage.last_away > 0
+    storage.engine.dispose()
+
+
+def test_a_full_disk_is_told_at_once(tmp_path):
+    storage = storages.open_storage(f"sqlite:///{tmp_path}/optuna.db")
+
+    def fill(session) -> None:
+        session.execute(text("PRAGMA max_page_count = 60"))
+        for _ in range(200):
+            session.execute(text("INSERT INTO studies (study_name) VALUES (hex(randomblob(200)))"))
+
+    with pytest.raises(StorageError, match=r"optuna\.db: cannot be used: database or disk is full"):
+        storage.transact(fill)
+    storage.engine.dispose()
+
+
+def test_progress_is_not_over_before_the_reruns_are(store, tiny):
+    seen = []
+    run_study(tiny("ahead", trials=3), store.storage, store.tracking, lambda p: seen.append((p.share, p.reruns)))
+    assert all(share < 1 for share, reruns in seen if reruns is None or reruns[0] < reruns[1])
+    assert seen[-1] == (1.0, (2, 2))
+
+
+def test_workers_that_die_are_not_started_for_ever(store, tiny, monkeypatch):
+    monkeypatch.setattr(workers, "CONTEXT", FORKS)
+    monkeypatch.setattr(workers, "LOOK", 0.01)
+    monkeypatch.setattr(workers, "DEATHS", 1)
+
+    def kill(progress) -> None:
+        for each in workers.multiprocessing.active_children():
+            each.kill()
+
+    with pytest.raises(WorkersError, match=r"study 'doomed': 2 workers died in a row, the last with exit status -9"):
+        workers.run_workers(tiny("doomed"), store.storage, store.tracking, 1, on_progress=kill)
+    assert {trial.state for trial in store.trials("doomed")} == {TrialState.WAITING}
+
+
+def test_a_failure_of_a_worker_is_told():
+    """What one process finds wrong is told in a line, as if there were no other."""
+    error = StorageError("here", "is full")
+    with pytest.raises(StorageError, match="here: is full"):
+        workers.conclusion("any", [Interrupted("any"), error])
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        workers.conclusion("any", ["Traceback ... ZeroDivisionError"])
+    with pytest.raises(Interrupted):
+        workers.conclusion("any", [Interrupted("any")])
+
+
+def test_a_cluster_that_is_not_there_is_told(store, tiny, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("dfkd_tune.cluster.PATIENCE", "1s")
+    with pytest.raises(WorkersError, match=r"tcp://127\.0\.0\.1:9: no Dask scheduler answers .*; start it"):
+        run_on_cluster(tiny("placed"), store.storage, store.tracking, "tcp://127.0.0.1:9")
+
+
+@pytest.mark.slow
+def test_dask_places_workers(tmp_path, postgresql, tree, dfkd, store):
+    pytest.importorskip("distributed")
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("on-dask", trials=8)))
+    url = postgresql.replace("postgres@", "postgres:hunter2@")
+    options = ["--cluster", "local", "--workers", "2", "--storage", url, "--tracking-uri", store.tracking]
+    ended = dfkd("study", "study.yaml", *options)
+    assert ended.status == 0, ended.err
+    assert "hunter2" not in ended.out + ended.err
+    trials = load_study(postgresql, "on-dask").get_trials(deepcopy=False)
+    assert [trial.number for trial in trials] == list(range(8))
+    assert {trial.state for trial in trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
+    assert len({trial.user_attrs["worker"].split("/")[1] for trial in trials}) == 2
+    assert not [run for run in runs_of(store.tracking, "on-dask") if run.info.status == "RUNNING"]
+
+
+@pytest.mark.slow
+def test_the_command_line_starts_workers(tmp_path, tree, dfkd, store):
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("two-hands", trials=10)))
+    ended = dfkd("study", "study.yaml", "--workers", "2", *store.options)
+    assert ended.status == 0, ended.err
+    trials = store.trials("two-hands")
+    assert [trial.number for trial in trials] == list(range(10))
+    assert len({trial.user_attrs["worker"].split("/")[1] for trial in trials}) == 2
