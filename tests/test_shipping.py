@@ -2,9 +2,6 @@
 
 import hashlib
 import json
-import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import mlflow
@@ -16,8 +13,8 @@ import pytest
 import torch
 import yaml
 from click.testing import CliRunner
-from conftest import free_port, serving
 from mlflow import MlflowClient
+from mlflow.pyfunc import scoring_server
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
@@ -238,39 +235,31 @@ def test_a_model_needs_torch_alone_and_shows_inputs_that_nobody_had(named):
         assert abs(load - 1000) < 1000 and valve in (0, 1) and abs(count - 0.02) < 0.05
 
 
-def ask(url: str, body: object) -> tuple[int, object]:
-    sent = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    try:
-        with urllib.request.urlopen(sent, timeout=60) as answer:
-            return answer.status, json.load(answer)["predictions"]
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+def test_requests_name_columns(named, student):
+    """By the handler of ``mlflow models serve``; tests/test_docs.py has the whole server."""
+    model, x = mlflow.pyfunc.load_model(named), rows(3).double().round(decimals=3)
+    columns = model.metadata.get_input_schema()
 
+    def ask(body: object):
+        return scoring_server.invocations(json.dumps(body), "application/json", model, columns)
 
-def test_named_columns_are_served(named, student, tmp_path):
-    port = free_port()
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(named), "--env-manager", "local"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    url, x = f"http://127.0.0.1:{port}/invocations", rows(3).double().round(decimals=3)
     with torch.no_grad():
         expected = student(x.float()).flatten().tolist()
     records = [dict(zip(NAMES, row, strict=True)) for row in x.tolist()]
-    bodies = [
+    for body in (
         {"dataframe_split": {"columns": NAMES, "data": x.tolist()}},
         {"dataframe_split": {"columns": NAMES[::-1], "data": x.flip(1).tolist()}},
         {"dataframe_records": records},
         {"instances": records},
-        {"inputs": {name: column for name, column in zip(NAMES, x.T.tolist(), strict=True)}},
-    ]
-    with serving(command, f"http://127.0.0.1:{port}/ping", tmp_path):
-        for body in bodies:
-            status, told = ask(url, body)
-            assert status == 200, told
-            np.testing.assert_allclose([answer["0"] for answer in told], expected, rtol=1e-5)
-        assert ask(url, {"dataframe_split": {"columns": NAMES, "data": [[1, 0, 2]]}})[0] == 200  # whole numbers too
-        status, told = ask(url, {"instances": [{"load": 1.0, "count": 2.0}]})
-        assert status == 400 and "valve" in told
-        assert ask(url, {"instances": x.tolist()})[0] == 400  # which column is which was not said
+        {"inputs": dict(zip(NAMES, x.T.tolist(), strict=True))},
+    ):
+        answers = json.loads(ask(body).response)["predictions"]
+        np.testing.assert_allclose([answer["0"] for answer in answers], expected, rtol=1e-5)
+    assert ask({"dataframe_split": {"columns": NAMES, "data": [[1, 0, 2]]}}).status == 200  # whole numbers too
+    with pytest.raises(mlflow.exceptions.MlflowException, match="valve"):
+        ask({"instances": [{"load": 1.0, "count": 2.0}]})
+    with pytest.raises(mlflow.exceptions.MlflowException, match="load"):
+        ask({"instances": x.tolist()})  # which column is which was not said
 
 
 def test_a_container_can_be_made(named, tmp_path):

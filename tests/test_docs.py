@@ -1,0 +1,260 @@
+"""Documentation is executed: every file, command and snippet of docs/ in the order of the page, and every script of examples/."""
+
+import csv
+import random
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import pytest
+import torch
+import yaml
+from conftest import free_port, serving
+from mlflow.tracking._tracking_service.utils import _use_tracking_uri
+
+from dfkd_tune.bounds import BOUNDS
+from dfkd_tune.features_file import read_features
+from dfkd_tune.finish import FINISHES
+from dfkd_tune.generators import GENERATORS
+from dfkd_tune.input_bounds import INPUT_BOUNDS
+from dfkd_tune.losses import ALPHAS, LOSSES
+from dfkd_tune.optimizers import OPTIMIZERS
+from dfkd_tune.recipe import PRESETS
+from dfkd_tune.spec import read_spec
+from dfkd_tune.starts import STARTS
+from dfkd_tune.students import STUDENTS
+
+ROOT = Path(__file__).parent.parent
+SMALL = {"trials": 2, "steps": 30, "n_trials": 2, "reruns": 0}
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of documentation, its studies made small."""
+
+    name: str
+
+    @property
+    def text(self) -> str:
+        return (ROOT / "docs" / self.name).read_text(encoding="utf-8")
+
+    def blocks(self, kind: str) -> list[str]:
+        return [text for name, text in BLOCK.findall(self.text) if name == kind]
+
+    def commands(self) -> list[list[str]]:
+        """Of all ``sh`` blocks, in order, as words."""
+        lines = "".join(self.blocks("sh")).replace("\\\n", " ").splitlines()
+        return [shlex.split(line) for line in lines if line]
+
+    def write_files(self, folder: Path) -> list[str]:
+        """The YAML blocks under the names that they begin with."""
+        names = []
+        for text in self.blocks("yaml"):
+            name = re.match(r"# (\S+\.yaml)\n", text)[1]
+            if "study:" in text:
+                tree = yaml.safe_load(text)
+                tree["study"] |= {"trials": SMALL["trials"], "reruns": 0, "leaders": 1}
+                text = yaml.safe_dump(
+                    tree | {"budget": tree["budget"] | {"steps": SMALL["steps"], "pool": 500, "bank": 200}}
+                )
+            (folder / name).write_text(small(text))
+            names.append(name)
+        return names
+
+
+def small(text: str) -> str:
+    """The same snippet with fewer steps and trials."""
+    return re.sub(r"\b(steps|n_trials)(=|: )\d{2,}", lambda m: f"{m[1]}{m[2]}{SMALL[m[1]]}", text)
+
+
+def run_snippet(text: str, place: str) -> dict:
+    names: dict = {}
+    exec(compile(small(text), place, "exec"), names)
+    return names
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory, store, finished) -> Path:
+    """The directory in which a reader of the tutorial sits: its files, and a store."""
+    folder = tmp_path_factory.mktemp("workshop")
+    store.hand_out(folder)
+    tutorial = Page("tutorial.md")
+    tutorial.write_files(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        run_snippet(tutorial.blocks("python")[0], "tutorial.md")
+    return folder
+
+
+@pytest.fixture
+def reader(workshop, dfkd, monkeypatch) -> Path:
+    """A reader at work there, whose MLflow is found by its default."""
+    monkeypatch.chdir(workshop)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with _use_tracking_uri(f"sqlite:///{workshop}/mlruns/mlflow.db"):
+        yield workshop
+
+
+def follow(page: Page, dfkd, folder: Path) -> list[list[str]]:
+    """Run the commands of a page that are ours; returns the others."""
+    others = []
+    for words in page.commands():
+        if words[0] != "dfkd-tune":
+            others.append(words)
+            continue
+        ended = dfkd(*words[1:], cwd=folder)
+        assert ended.status == 0, (words, ended.err)
+    return others
+
+
+def test_the_tutorial(reader, dfkd, monkeypatch):
+    page = Page("tutorial.md")
+    export, serve, *ask, dockerfile = follow(page, dfkd, reader)
+    made = {
+        "pump-report.html",
+        "student.pt2",
+        "student.onnx",
+        "student.safetensors",
+        "student.yaml",
+        "student-bf16.onnx",
+    }
+    assert made <= {path.name for path in reader.iterdir()}
+    assert "student-bf16.onnx.certificate.json" in {path.name for path in reader.iterdir()}
+    answers = run_snippet(page.blocks("python")[1], "tutorial.md")["student"]
+    expected = answers(torch.tensor([[1050.0, 1.0, 0.02]])).item()
+
+    assert export[0] == "export"
+    monkeypatch.setenv(*export[1].split("=", 1))
+    port = free_port()
+    assert serve[:3] == ["mlflow", "models", "serve"] and serve[-1] == "5001"
+    command = [sys.executable, "-m", *serve[:-1], str(port), "--workers", "1"]
+    with serving(command, f"http://127.0.0.1:{port}/ping", reader):
+        told = [
+            subprocess.run([w.replace("5001", str(port)) for w in words], capture_output=True).stdout for words in ask
+        ]
+    assert len(told) == 2
+    for answer in told:
+        assert float(yaml.safe_load(answer)["predictions"][0]["0"]) == pytest.approx(expected, rel=1e-5)
+
+    from click.testing import CliRunner
+    from mlflow.models.cli import commands
+
+    assert dockerfile[:2] == ["mlflow", "models"]
+    ended = CliRunner().invoke(commands, dockerfile[2:])
+    assert ended.exit_code == 0, ended.output
+    assert (reader / "container" / "Dockerfile").exists()
+
+
+def test_features_files_are_read(tmp_path, dfkd):
+    page = Page("features.md")
+    tiers = {name: read_features(tmp_path / name).tier for name in page.write_files(tmp_path)}
+    assert tiers == {"features.yaml": "T3", "related.yaml": "T4", "shares.yaml": "T2", "pixels.yaml": "T2"}
+    dice = random.Random(0)
+    with (tmp_path / "data.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["a", "b", "y"])
+        table.writerows([dice.gauss(0, 1), dice.gauss(5, 2), 0.0] for _ in range(200))
+    assert follow(page, dfkd, tmp_path) == []
+    told = read_features(tmp_path / "told.yaml")
+    assert (told.names, told.tier) == (["a", "b"], "T4")
+
+
+def test_strategies(reader, dfkd):
+    page = Page("strategies.md")
+    assert page.write_files(reader) == ["recipe.yaml"]
+    assert follow(page, dfkd, reader) == []
+    assert (reader / "student" / "student.pt2").exists()
+
+
+@pytest.mark.parametrize(
+    "registry",
+    [GENERATORS, BOUNDS, INPUT_BOUNDS, ALPHAS, LOSSES, STARTS, OPTIMIZERS, FINISHES, STUDENTS, PRESETS],
+)
+def test_every_strategy_is_explained(registry):
+    text = Page("strategies.md").text
+    for name in registry:
+        assert f"`{name}`" in text, name
+
+
+def test_migrating(reader, dfkd, store):
+    page = Page("migrating.md")
+    assert page.write_files(reader) == ["moved.yaml"]
+    assert read_spec(reader / "moved.yaml").search
+    own, *rest = page.blocks("python")
+    made = run_snippet(own, "migrating.md")["study"]
+    assert len(made.trials) == 2
+    assert follow(page, dfkd, reader) == []
+    for text in rest:
+        assert len(run_snippet(text, "migrating.md")["study"].trials) == 2
+
+
+def test_promises_name_what_there_is(reader, dfkd):
+    assert Page("promises.md").commands() == [["dfkd-tune", "register", "pump", "--model", "pump"]]  # the tutorial's
+
+
+def test_pages_lead_to_pages():
+    for page in (ROOT / "docs").glob("*.md"):
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert target.startswith("http") or (page.parent / target).exists(), (page.name, target)
+
+
+@pytest.fixture
+def example(reader, monkeypatch):
+    """Runs a script of examples/ made small, as a user does; returns its names."""
+
+    def run(name: str, *argv: str) -> dict:
+        text = small((ROOT / "examples" / name).read_text())
+        budget = "budget: {steps: 30, pool: 500, bank: 200}"
+        text = text.replace("trials: 20, seed: 0}", "trials: 2, reruns: 0}").replace("budget: {steps: 30}", budget)
+        script = reader / name
+        script.write_text(text)
+        monkeypatch.setattr(sys, "argv", [name, *argv])
+        return runpy.run_path(str(script))
+
+    if not (reader / "studies").exists():
+        (reader / "studies").symlink_to(ROOT / "studies")
+    return run
+
+
+def test_example_own_teacher(example, tmp_path_factory, store, monkeypatch):
+    folder = tmp_path_factory.mktemp("own")
+    store.hand_out(folder)
+    monkeypatch.chdir(folder)
+    names = example("own_teacher.py")
+    assert names["made"].uri == "models:/own-teacher@champion"
+    assert names["made"].trial in (0, 1)
+    assert names["made"].worst_gap > 0
+
+
+def test_example_own_study(example):
+    study = example("own_study.py")["study"]
+    assert len(study.trials) == 2
+    version = mlflow.MlflowClient().get_model_version_by_alias("own-study", "champion")
+    assert version.tags["dfkd.trial"] == str(study.best_trial.number)
+
+
+def test_example_read_results(example, reader, store, finished, monkeypatch, tmp_path):
+    store.hand_out(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    names = example("read_results.py", "finished")
+    assert list(names["trials"]["metrics.rmse"]) == sorted(names["trials"]["metrics.rmse"])
+    assert (tmp_path / "best" / "student" / "student.safetensors").exists()
+
+
+def test_example_load_student(finished, store, dfkd, tmp_path):
+    assert dfkd("export", "finished", "--out", "student.pt2", *store.options[2:]).status == 0
+    script = ROOT / "examples" / "load_student.py"
+    ended = subprocess.run([sys.executable, "-I", script, "student.pt2"], capture_output=True, text=True, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("['x0', 'x1', 'x2']")
+
+
+def test_every_example_has_a_test():
+    tested = {name.removeprefix("test_example_") for name in globals() if name.startswith("test_example_")}
+    assert {path.stem for path in (ROOT / "examples").glob("*.py")} == tested
