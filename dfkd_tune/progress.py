@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import accumulate
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from .promotion import RECORD, Promoted, leaders, wanted
+from .member import RUNGS
+from .promotion import RECORD, Promoted, leaders, run_name, wanted
 from .spec import About
+
+
+@dataclass(frozen=True)
+class Flying:
+    """A student in training: its run's name, steps or rungs done and to do, last RMSE on the pruning bank."""
+
+    key: str
+    step: int
+    steps: int
+    rmse: float | None
+    unit: str = "step"
+
+
+@dataclass(frozen=True)
+class Landed:
+    """A trial that has ended: its state, its objective where it is complete, why where it is not."""
+
+    trial: int
+    state: str
+    objective: float | None
+    reason: str | None
 
 
 @dataclass
@@ -23,6 +48,9 @@ class Progress:
         share: of all student steps of this session that are done, re-runs included, 0 to 1.
         worth: what one trial adds to ``share``.
         seconds: since this session started.
+        flying: students in training.
+        landed: trials that have ended, by number, in the order in which they did.
+        before: how many of them had ended when this session started.
     """
 
     total: int
@@ -36,6 +64,26 @@ class Progress:
     share: float = 0.0
     worth: float = 0.0
     seconds: float = 0.0
+    flying: list[Flying] = field(default_factory=list)
+    landed: dict[int, Landed] = field(default_factory=dict)
+    before: int = 0
+
+    @property
+    def ended(self) -> int:
+        """Trials that are over."""
+        return self.done + self.pruned + self.failed
+
+    @property
+    def pace(self) -> float | None:
+        """Trials a minute in this session; None before the first."""
+        fresh = self.ended - self.before
+        return 60 * fresh / self.seconds if fresh > 0 and self.seconds > 0 else None
+
+    @property
+    def bests(self) -> list[float]:
+        """The best objective so far after each complete trial, in their order."""
+        values = [each.objective for each in self.landed.values() if each.objective is not None]
+        return list(accumulate(filter(math.isfinite, values), min))
 
     @property
     def left(self) -> float | None:
@@ -62,6 +110,9 @@ def standing(study: optuna.Study, about: About, before: int, seconds: float) -> 
         states.count(TrialState.RUNNING),
         min(((t.values[0], t.number) for t in trials if t.state == TrialState.COMPLETE), default=None),
         seconds=seconds,
+        flying=[_flying(trial) for trial in trials if trial.state == TrialState.RUNNING],
+        landed={trial.number: _landed(trial) for trial in _by_end(trials)},
+        before=before,
     )
     known = study.user_attrs
     p.baseline = known.get("baseline")
@@ -75,6 +126,22 @@ def standing(study: optuna.Study, about: About, before: int, seconds: float) -> 
     p.worth = 1 / max(1, about.trials - before + extra)
     p.share = min(1.0, (ended - before + again) * p.worth)
     return p
+
+
+def _flying(trial: FrozenTrial) -> Flying:
+    """A trial that is trained anywhere, by the rungs that it reported."""
+    rung = trial.last_step or 0
+    return Flying(run_name(trial.number), rung, RUNGS, trial.intermediate_values.get(rung), "rung")
+
+
+def _landed(trial: FrozenTrial) -> Landed:
+    objective = trial.values[0] if trial.state == TrialState.COMPLETE else None
+    return Landed(trial.number, trial.state.name, objective, trial.user_attrs.get("reason"))
+
+
+def _by_end(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    ended = [trial for trial in trials if trial.state.is_finished()]
+    return sorted(ended, key=lambda trial: (trial.datetime_complete or datetime.min, trial.number))
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from .member import Member
 from .places import absolute, without_credentials
 from .population import Population
 from .prepared import Prepared
-from .progress import Progress, StudyResult, standing
+from .progress import Flying, Progress, StudyResult, standing
 from .promotion import RECORD, Promoted, Rerunner, choose, leaders, run_name
 from .recipe import Recipe
 from .recorded import recipe_of
@@ -376,6 +376,8 @@ class _Session:
         flying = sum(member.clock / member.recipe.steps for member in flights)
         p = self.progress
         now = replace(p, share=min(1.0, p.share + flying * p.worth), seconds=time.perf_counter() - self.begun)
+        training = [flight.member for flight in self.flights.values()]
+        now.flying = [Flying(m.key, m.clock, m.recipe.steps, m.curve[-1][1] if m.curve else None) for m in training]
         self.on_progress(now)
 
     def _look(self) -> None:

@@ -30,6 +30,7 @@ COMMANDS = {
     "distill": ["--teacher", "--preset", "--recipe", "--run", "--features", "--seed", "--out"],
     "check": [],
     "show": ["--json", "--storage"],
+    "report": ["--out", "--storage", "--tracking-uri"],
     "register": ["--model", "--trial", "--alias", "--tracking-uri"],
     "export": ["--trial", "--format", "--out", "--precision", "--within", "--tracking-uri"],
     "ui": ["--port", "--tracking-uri"],
@@ -455,7 +456,7 @@ def test_a_number_without_a_point_is_a_number(dfkd, tmp_path, small_teacher):
     (tmp_path / "spec.yaml").write_text(f"{text}search: {{optimizer.lr: {{low: 1e-4, high: 1e-2, log: true}}}}\n")
     ended = dfkd("check", "spec.yaml")
     assert ended.status == 0, ended.err
-    assert '"low": 0.0001, "high": 0.01' in ended.out
+    assert "0.0001 to 0.01, logarithmic" in ended.out
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Thin commands, one file each. Everything heavy is imported inside a command, so that help answers at once."""
 
-from . import check, describe, distill, export, register, report, show, study, ui, worker
+from . import check, completion, describe, distill, export, register, report, show, study, ui, worker
 
 COMMANDS = (
     study.study,
@@ -13,4 +13,5 @@ COMMANDS = (
     export.export,
     distill.distill,
     ui.ui,
+    completion.completion,
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,27 +13,66 @@ from .options import TRUST
 
 @click.command()
 @click.argument("spec", type=click.Path())
+@click.option("--estimate/--no-estimate", "timed", default=True, help="Run a small part, to tell time and memory.")
 @TRUST
-def check(spec, trust_pickle) -> None:
+def check(spec, timed, trust_pickle) -> None:
     """Read a study file, probe its teacher, and say what would be searched; writes nothing."""
-    import json
+    from rich.console import Console
+    from rich.tree import Tree
 
+    from ..declared import TIERS
+    from ..estimate import estimate
+    from ..live import clock
     from ..prepared import prepare
     from ..problem import affordable_rows
     from ..spec import read_spec
 
     prepared = prepare(read_spec(Path(spec)), trust_pickle)
-    found, spec_ = prepared.probe, prepared.spec
-    lines = [
-        f"study      {spec_.name}: {spec_.study.trials} trials of {spec_.budget.steps} steps, seed {spec_.study.seed}, objective {spec_.study.objective}",
-        f"teacher    {prepared.teacher.source}: {found.features} features, {found.outputs} outputs, "
+    found, asked, space = prepared.probe, prepared.spec, prepared.space
+    about, budget, tier = asked.study, asked.budget, prepared.inputs.tier
+    weighed = f" against {about.pareto}" if about.pareto else ""
+    limit = f"at most {space.max_parameters:,} parameters" if space.max_parameters else "no limit"
+    facts = {
+        "study": f"{asked.name}: {about.trials} trials of {budget.steps} steps, seed {about.seed}, objective {about.objective}{weighed}",
+        "teacher": f"{prepared.teacher.source}: {found.features} features, {found.outputs} outputs, "
         f"{'differentiable' if found.differentiable else 'black box'}, {found.rows_per_second:,.0f} rows/s"
         + (f", {prepared.teacher.parameters:,} parameters" if prepared.teacher.parameters else ""),
-        f"inputs     tier {prepared.inputs.tier}, pool of {spec_.budget.pool or affordable_rows(found):,} prior rows, banks of {spec_.budget.bank:,}",
-        f"student    {'at most ' + format(prepared.space.max_parameters, ',') + ' parameters' if prepared.space.max_parameters else 'no limit'}",
-        "search",
-    ]
-    lines += [f"  {leaf:<22} {json.dumps(value)}" for leaf, value in prepared.space.describe()["search"].items()] or [
-        "  nothing: the preset as it is"
-    ]
-    click.echo("\n".join(lines))
+        "inputs": f"tier {tier}: {TIERS.get(tier, 'as declared')}",
+        "rows": f"pool of {budget.pool or affordable_rows(found):,} prior rows, banks of {budget.bank:,}",
+        "student": limit,
+    }
+    console = Console()
+
+    def say(name: str, words: str) -> None:
+        console.print(f"[bold]{name:<9}[/] ", end="")
+        console.print(words, highlight=False, soft_wrap=True, markup=False)
+
+    for name, words in facts.items():
+        say(name, words)
+    if timed:
+        taken = estimate(prepared)
+        every = f"{taken.trial:.2g} s a trial, re-runs included; pruning makes it less"
+        say("time", f"about {clock(taken.seconds)} of training on this machine, {every}")
+        say("memory", f"about {taken.bytes / 2**20:,.0f} MiB")
+    described = space.describe()
+    tree = Tree("[bold]search[/]" if described["search"] else "[bold]search[/]: nothing, the preset as it is")
+    for section, leaves in _sections(described["search"]).items():
+        branch = tree.add(section)
+        for field, value in leaves.items():
+            branch.add(f"{field:<10} {_words(value)}")
+    console.print(tree, highlight=False, soft_wrap=True)
+
+
+def _sections(search: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    parts: dict[str, dict[str, Any]] = {}
+    for leaf, value in search.items():
+        section, _, field = leaf.partition(".")
+        parts.setdefault(section, {})[field] = value
+    return parts
+
+
+def _words(value: Any) -> str:
+    """A domain as a person reads it."""
+    if isinstance(value, list):
+        return ", ".join(str(each) if isinstance(each, str) else json.dumps(each) for each in value)
+    return f"{value['low']:g} to {value['high']:g}{', logarithmic' if value['log'] else ''}"

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from .options import ARCHITECTURE, SHARE, TRACKING, TRUST
+from .options import ARCHITECTURE, NAME, SHARE, TRACKING, TRUST
 
 
 @click.command()
-@click.argument("name")
+@NAME
 @click.option("--trial", type=click.IntRange(min=0), help="Trial; default the best.")
 @click.option("--format", "kind", type=click.Choice(["pt2", "onnx", "safetensors"]), default="pt2", show_default=True)
 @click.option("--out", required=True, type=click.Path(), help="File to write.")

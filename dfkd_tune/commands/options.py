@@ -24,6 +24,26 @@ class Share(click.ParamType):
 
 SHARE = Share()
 
+
+def studies(ctx, param, incomplete: str) -> list[str]:
+    """Names of studies that a shell offers; of an SQLite file alone, read as it is: importing Optuna would take a second."""
+    import sqlite3
+    from contextlib import closing
+
+    from ..places import optuna_url, sqlite_file
+
+    file = sqlite_file(optuna_url(ctx.params.get("storage")))
+    if file is None or not file.exists():
+        return []
+    try:
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+            names = [name for (name,) in connection.execute("SELECT study_name FROM studies ORDER BY study_id DESC")]
+    except sqlite3.Error:
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+NAME = click.argument("name", shell_complete=studies)
 STORAGE = click.option("--storage", metavar="URL", help="Optuna's database; default mlruns/optuna.db.")
 TRACKING = click.option(
     "--tracking-uri", metavar="URL", help="MLflow; default MLFLOW_TRACKING_URI, then mlruns/mlflow.db."

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from .options import ARCHITECTURE, SHARE, TRACKING, TRUST
+from .options import ARCHITECTURE, NAME, SHARE, TRACKING, TRUST
 
 
 @click.command()
-@click.argument("name")
+@NAME
 @click.option("--model", required=True, help="Name of the registered model.")
 @click.option("--trial", type=click.IntRange(min=0), help="Trial; default the best.")
 @click.option(

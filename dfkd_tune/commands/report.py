@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from .options import STORAGE, TRACKING
+from .options import NAME, STORAGE, TRACKING
 
 
 @click.command()
-@click.argument("name")
+@NAME
 @click.option("--out", type=click.Path(), help="File to write; default NAME-report.html.")
 @STORAGE
 @TRACKING

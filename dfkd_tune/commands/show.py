@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from .options import STORAGE
+from .options import NAME, STORAGE
 
 
 @click.command()
-@click.argument("name")
+@NAME
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @click.option("--rows", type=click.IntRange(min=1), default=10, show_default=True, help="Trials to list.")
 @STORAGE

@@ -24,6 +24,8 @@ from .signals import Signals
     type=click.Choice(["parameters", "latency"]),
     help="Weigh fidelity against size or latency; alone it means parameters.",
 )
+@click.option("--quiet", is_flag=True, help="Nothing but what it came to, in a line.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON line for every event.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of everything.")
 @click.option("--workers", type=click.IntRange(min=1, max=1024), help="Processes that work on it; default 1.")
 @click.option("--cluster", metavar="ADDRESS", help="Dask scheduler that places the workers, or 'local'.")
@@ -38,6 +40,8 @@ def study(
     features,
     name,
     pareto,
+    quiet,
+    as_json,
     seed,
     workers,
     cluster,
@@ -46,19 +50,26 @@ def study(
     trust_pickle,
 ) -> None:
     """Search how to distill a teacher. Without SPEC, the shipped quickstart."""
+    if quiet and as_json:
+        raise click.UsageError("--quiet and --json exclude each other")
     from rich.console import Console
 
-    from .. import places, screen
+    from .. import live, places, screen
     from ..prepared import prepare
     from ..recorded import load_study
 
+    mode = "json" if as_json else "quiet" if quiet else "live"
     changed = _spec(spec, n_trials, teacher, architecture, features, name, pareto, seed)
     prepared = prepare(changed, trust_pickle)
     storage_url, uri = places.optuna_url(storage), places.tracking_url(tracking_uri)
     console = Console()
-    with Signals() as stop, screen.watch(console, changed.name) as on_progress:
+    with Signals() as stop, live.watch(console, changed.name, mode) as on_progress:
         run = _way(workers, cluster, trust_pickle)
         result = run(prepared, storage_url, uri, on_progress=on_progress, should_stop=lambda: bool(stop))
+    if as_json:
+        return live.ended(console, result)
+    if quiet:
+        return screen.promoted(console, result, prepared.inputs.tier)
     trials = load_study(storage_url, result.name).get_trials(deepcopy=False)
     ui, register = _next(result.name, tracking_uri)
     screen.summary(console, result, trials, prepared.inputs.tier, ui, register)

@@ -20,12 +20,12 @@ def worker(name, storage, tracking_uri, teacher, architecture, features, trust_p
     """Join the study NAME: one more worker on its trials, until they are done."""
     from rich.console import Console
 
-    from .. import places, screen
+    from .. import live, places
     from ..issuing import Sources
     from ..workers import join
 
     sources, console = Sources(teacher, architecture, features, trust_pickle), Console()
-    with Signals() as stop, screen.watch(console, name) as on_progress:
+    with Signals() as stop, live.watch(console, name) as on_progress:
         result = join(name, places.optuna_url(storage), tracking_uri, sources, on_progress, lambda: bool(stop))
     p = result.progress
     console.print(f"{name}: all {p.total} trials are done", highlight=False, soft_wrap=True)

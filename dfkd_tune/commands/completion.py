@@ -1,0 +1,16 @@
+"""``completion``: what a shell needs to complete commands, options and names of studies."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(context, shell) -> None:
+    """Print a shell's completion script, as for: eval "$(dfkd-tune completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    made = get_completion_class(shell)
+    click.echo(made(context.find_root().command, {}, "dfkd-tune", "_DFKD_TUNE_COMPLETE").source())

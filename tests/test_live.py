@@ -1,0 +1,138 @@
+"""A study as it is told while it runs: redrawn in a terminal, in lines or JSON where there is none; what completes its name."""
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from dfkd_tune.estimate import estimate
+from dfkd_tune.live import BARS, sparkline, view, watch
+from dfkd_tune.progress import Flying, Landed, Progress
+
+
+def progress(**changes) -> Progress:
+    landed = {0: Landed(0, "COMPLETE", 0.5, None), 1: Landed(1, "PRUNED", None, "among the worst quarter at step 300")}
+    landed[2] = Landed(2, "COMPLETE", 0.25, None)
+    flying = [Flying("trial-0003", 300, 6000, 0.125), Flying("trial-0004", 0, 6000, None)]
+    known = {"done": 2, "pruned": 1, "running": 2, "best": (0.25, 2), "baseline": 1.5, "share": 0.5, "seconds": 60.0}
+    return Progress(6, **known | {"flying": flying, "landed": landed, "before": 1} | changes)
+
+
+def shown(made: Progress, **console) -> str:
+    out = Console(file=io.StringIO(), width=120, **console)
+    out.print(view("pump", made))
+    return out.file.getvalue()
+
+
+def test_the_view_shows_who_flies_and_who_was_given_up():
+    text = shown(progress())
+    for needed in (
+        "pump",
+        "3/6 trials",
+        "best 0.25 (trial 2)",
+        "1:00 left",
+        "2.0 trials a minute",
+        "untuned preset 1.5",
+    ):
+        assert needed in text
+    assert re.search(r"trial-0003 .* step 300 of 6,000 +RMSE 0.125", text)
+    assert "trial 1 given up: among the worst quarter at step 300" in text
+    assert f"{BARS[-1]}{BARS[0]}" in text
+    many = [Flying(f"trial-{n:04d}", 1, 10, None) for n in range(30)]
+    assert "and 22 more" in shown(progress(flying=many))
+    assert shown(Progress(6))  # before anything has happened
+
+
+@given(st.lists(st.floats(1e-30, 1e30), min_size=1, max_size=50))
+def test_a_sparkline_rises_with_its_values(values):
+    line = sparkline(values, width=20)
+    assert len(line) == min(20, len(values))
+    last = values[-20:]
+    for i, low in enumerate(last):
+        for j, high in enumerate(last):
+            assert (low <= high) <= (BARS.index(line[i]) <= BARS.index(line[j]))
+
+
+def test_a_terminal_is_redrawn_and_a_pipe_is_not():
+    pipe, terminal = io.StringIO(), io.StringIO()
+    for file, is_terminal in ((pipe, False), (terminal, True)):
+        with watch(Console(file=file, force_terminal=is_terminal, width=100), "pump") as tell:
+            tell(progress())
+            tell(progress(done=5, running=0, flying=[]))
+    assert pipe.getvalue().count("\n") == 2 and "\x1b" not in pipe.getvalue()
+    assert "\x1b[" in terminal.getvalue() and "trial 1 given up" in terminal.getvalue()
+
+
+def events(out: str) -> list[dict]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_json_is_a_line_for_every_event(dfkd, tmp_path, store, tree):
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("piped", trials=3)))
+    ended = dfkd("study", "study.yaml", "--json", *store.options)
+    assert ended.status == 0, ended.err
+    told = events(ended.out)
+    assert told[0] == {"event": "start", "study": "piped", "trials": 3, "ended": 0}
+    landed = [each for each in told if each["event"] == "trial"]
+    assert {each["trial"]: each["objective"] for each in landed} == {t.number: t.value for t in store.trials("piped")}
+    assert landed[-1]["ended"] == 3
+    assert {each["total"] for each in told if each["event"] == "reruns"} == {2}
+    (end,) = (each for each in told if each["event"] == "end")
+    assert end is not None and told[-1] == end
+    (parent,) = store.runs("piped", "study")
+    assert end["promoted"]["run"] == parent.data.tags["dfkd.promoted"]
+    assert end["report_rmse"] == pytest.approx(parent.data.metrics["report_rmse"])
+
+    again = events(dfkd("study", "study.yaml", "--json", *store.options).out)
+    assert again[0]["ended"] == 3 and not [each for each in again if each["event"] == "trial"]
+
+    quiet = dfkd("study", "study.yaml", "--quiet", *store.options)
+    assert quiet.out.startswith("Promoted: trial") and quiet.out.count("\n") == 1
+    assert dfkd("study", "study.yaml", "--quiet", "--json", *store.options).status == 2
+
+
+def test_check_draws_the_space_and_tells_what_it_takes(dfkd, tmp_path, tree):
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("checked", trials=7)))
+    ended = dfkd("check", "study.yaml")
+    assert ended.status == 0, ended.err
+    assert re.search(r"^time +about \d+:\d\d of training", ended.out, re.MULTILINE)
+    assert re.search(r"^memory +about \d+ MiB", ended.out, re.MULTILINE)
+    assert re.search(r"bound\n.*├── kind +none, clip, target\n.*└── threshold +0.02 to 2, logarithmic", ended.out)
+    assert "\x1b" not in ended.out
+    assert {path.name for path in tmp_path.iterdir()} == {"study.yaml"}
+    assert "time" not in dfkd("check", "study.yaml", "--no-estimate").out
+    (tmp_path / "nothing.yaml").write_text(yaml.safe_dump(tree("nothing", search={})))
+    assert "search: nothing, the preset as it is" in dfkd("check", "nothing.yaml", "--no-estimate").out
+
+
+def test_an_estimate_grows_with_the_study(tiny):
+    few, many = (estimate(tiny("few", trials=trials, reruns=0)) for trials in (2, 200))
+    assert few.seconds == pytest.approx(3 * few.trial) and many.seconds == pytest.approx(201 * many.trial)
+    assert 0 < few.trial < 60 and few.bytes > 2**20
+
+
+def completed(*words: str, storage: str | None = None) -> list[str]:
+    """What bash is offered for the last word."""
+    given = ["--storage", storage] if storage else []
+    line = ["dfkd-tune", words[0], *given, *words[1:]]
+    asked = {"_DFKD_TUNE_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(line), "COMP_CWORD": str(len(line) - 1)}
+    code = "import sys; sys.argv[0] = 'dfkd-tune'; from dfkd_tune.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | asked)
+    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
+
+
+def test_a_shell_completes_commands_and_studies(dfkd, store, finished):
+    for shell in ("zsh", "fish"):
+        ended = dfkd("completion", shell)
+        assert ended.status == 0 and "_DFKD_TUNE_COMPLETE" in ended.out
+    assert completed("rep") == ["report"]
+    assert completed("show", "finish", storage=store.storage) == ["finished"]
+    assert completed("show", "finish", storage="sqlite:///nowhere.db") == []
