@@ -135,4 +135,5 @@ class Distillation:
         files = {} if reason else student_files(self.problem, outcome, {"trial": trial.number})
         tags = {"dfkd.state": "PRUNED" if reason else "COMPLETE"} | ({"dfkd.reason": reason} if reason else {})
         self._tracker.close_run(key, "KILLED" if reason else "FINISHED", outcome.metrics(), tags, outcome.curve, files)
-        self._tracker.settle()
+        self._tracker.flush()
+        self._tracker.tell()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from importlib.util import find_spec
@@ -9,7 +10,10 @@ from pathlib import Path
 
 from .errors import NotFound, StorageError
 
-CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@|(?<=[?&]password=)[^&\s]*")
+SECRETS = r"[\w.-]*(?:password|passwd|pwd|token|secret|signature|credentials?|api[_-]?key|access[_-]?key)|sig"
+CREDENTIALS = re.compile(rf"(?<=://)[^/\s]*@|(?<=[?&;])(?P<key>{SECRETS})=[^&;#\s'\"]*", re.IGNORECASE)
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+"""Of a study: also a folder's, whatever the system."""
 
 
 def home() -> Path:
@@ -79,4 +83,15 @@ def existing(url: str, what: str) -> str:
 
 def without_credentials(text: str) -> str:
     """A URL or message as it may be shown."""
-    return CREDENTIALS.sub("", text)
+    return CREDENTIALS.sub(lambda found: f"{found['key']}=" if found["key"] else "", text)
+
+
+def folder_name(name: str) -> str:
+    """A folder for what is called so, which lies where it is put, whatever the name."""
+    return name if NAME.fullmatch(name) else f"x-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+
+def spool_folder(url: str, name: str) -> Path:
+    """Where the records of a study lie until they are shipped: beside its SQLite file, or in ``mlruns/``."""
+    file = sqlite_file(absolute(url))
+    return (file.parent if file is not None else home()) / "spool" / folder_name(name)

@@ -146,7 +146,6 @@ class Rerunner:
             score = [self.objective(outcome), outcome.selection.rmse]
             tags = {"dfkd.state": "COMPLETE"}
             self.tracker.close_run(name, "FINISHED", outcome.metrics(), tags, outcome.curve, files)
-        self.tracker.flush()  # what Optuna knows of has its student in MLflow
         known = dict(self.study.user_attrs.get(RECORD, {}))
         known[str(trial)] = known.get(str(trial), {}) | {name: score}
         self.study.set_user_attr(RECORD, known)

@@ -26,8 +26,9 @@ from .exporting import Units
 from .issuing import Sources
 from .places import absolute, existing, without_credentials
 from .problem import Problem
+from .runs import impatient
 from .shipping import read_student
-from .tracking import client, preflight
+from .stores import client, guarded, preflight
 
 LOG = logging.getLogger(__name__)
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,199}")
@@ -149,6 +150,12 @@ def load_trial(
         return *read_student(folder), run
 
 
+def is_certified(uri: str, run) -> bool:
+    """Whether a run holds its student's certificate."""
+    held = client(uri).list_artifacts(run.info.run_id, issuing.FOLDER)
+    return any(Path(file.path).name == issuing.JSON for file in held)
+
+
 def certified(uri: str, study: str, run, problem: Callable[[], Problem]) -> dict[str, Any]:
     """The certificate of a trial's run, made and kept there as artifacts and metrics where it has none yet.
 
@@ -167,7 +174,7 @@ def certified(uri: str, study: str, run, problem: Callable[[], Problem]) -> dict
     from mlflow.exceptions import MlflowException
 
     made, run_id = client(uri), run.info.run_id
-    if any(Path(file.path).name == issuing.JSON for file in made.list_artifacts(run_id, issuing.FOLDER)):
+    if is_certified(uri, run):
         with fetch(uri, run_id, issuing.FOLDER) as folder:
             try:
                 return json.loads((folder / issuing.JSON).read_text(encoding="utf-8"))
@@ -192,11 +199,12 @@ def certify_run(uri: str, study: str, name: str, problem: Problem) -> dict[str, 
     """Certify the run that a study ends with; where that cannot be done it is logged, as the study itself is sound.
 
     Raises:
-        TrackingError: when MLflow refused the certificate.
+        TrackingError: when MLflow refused the certificate, or is away.
     """
     uri = absolute(uri)
     try:
-        return certified(uri, study, find_run(uri, study, name=name), lambda: problem)
+        with impatient(uri), guarded(uri):
+            return certified(uri, study, find_run(uri, study, name=name), lambda: problem)
     except (NotFound, ExportError) as error:
         LOG.warning("run %s has no certificate: %s", name, error)
         return None

@@ -19,8 +19,8 @@ from .issuing import JSON
 from .places import existing
 from .recorded import load_study
 from .registry import fetch, find_run, parent_run
+from .stores import client, preflight
 from .story import FIGURES, again
-from .tracking import client, preflight
 
 LISTED = 15
 """Trials of the table."""

@@ -13,11 +13,10 @@ from pydantic import Field
 from . import yamls
 from .errors import SpecError
 from .imports import MODULE_PATH, importable_from
+from .places import NAME
 from .recipe import PRESETS, SECTIONS, Recipe, default
 from .strategy import build, strategy
 from .teachers import SCHEMES
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
 @strategy

@@ -23,47 +23,56 @@ from .findings import Findings, find
 from .problem import Problem
 from .promotion import Promoted
 from .registry import fetch, find_run
+from .runs import impatient
 from .shipping import read_student
+from .stores import client
 from .synthetic import FOLDER, read_synthetic
-from .tracking import client
 
 LOG = logging.getLogger(__name__)
 FIGURES = "figures"
 PROMOTED = "promoted"
 """Study attribute: the student that the study ended with, as plain values."""
+NOTE = "mlflow.note.content"
 
 
-def tell(uri: str, study: optuna.Study, parent: str, problem: Problem, promoted: Promoted | None) -> None:
+def tell(uri: str, study: optuna.Study, parent: str | None, problem: Problem, promoted: Promoted | None) -> None:
     """Write the story of a study that has ended; where MLflow takes no part of it that is logged, as the study is sound.
 
     Args:
         uri: of MLflow.
         study: its trials.
-        parent: id of its parent run.
+        parent: id of its parent run; None where MLflow is away.
         problem: of the study.
         promoted: the student that it ends with.
     """
     from mlflow.exceptions import MlflowException
 
     study.set_user_attr(PROMOTED, promoted and asdict(promoted))
-    found, made = find(study), client(uri)
+    if parent is None:
+        return
     try:
-        _keep(made, parent, figures(found))
-        run = find_run(uri, study.study_name, name=promoted.run) if promoted else None
-        if run is not None:
-            curve = made.get_metric_history(run.info.run_id, "curve/rmse")
-            with fetch(uri, run.info.run_id) as folder:
-                student, _ = read_student(folder)
-            points = [(point.step, point.value) for point in curve]
-            _keep(made, run.info.run_id, portraits(problem, student, points, _rows(uri, run.info.run_id, problem)))
-        for run_id in (parent, *([run.info.run_id] if run else [])):
-            _declare(made, run_id, problem)
-        record = made.get_run(parent)
-        made.set_tag(parent, "mlflow.note.content", note(found, record.data.params, record.data.tags, run))
-        for key, value in _of_experiment(found).items():
-            made.set_experiment_tag(record.info.experiment_id, key, value)
+        with impatient(uri):
+            _tell(uri, study, parent, problem, promoted)
     except (MlflowException, DfkdError) as error:
         LOG.warning("study %s is not told in full: %s", study.study_name, str(error).splitlines()[0])
+
+
+def _tell(uri: str, study: optuna.Study, parent: str, problem: Problem, promoted: Promoted | None) -> None:
+    found, made = find(study), client(uri)
+    _keep(made, parent, figures(found))
+    run = find_run(uri, study.study_name, name=promoted.run) if promoted else None
+    if run is not None:
+        curve = made.get_metric_history(run.info.run_id, "curve/rmse")
+        with fetch(uri, run.info.run_id) as folder:
+            student, _ = read_student(folder)
+        points = [(point.step, point.value) for point in curve]
+        _keep(made, run.info.run_id, portraits(problem, student, points, _rows(uri, run.info.run_id, problem)))
+    for run_id in (parent, *([run.info.run_id] if run else [])):
+        _declare(made, run_id, problem)
+    record = made.get_run(parent)
+    made.set_tag(parent, NOTE, note(found, record.data.params, record.data.tags, run))
+    for key, value in _of_experiment(found).items():
+        made.set_experiment_tag(record.info.experiment_id, key, value)
 
 
 def portraits(
@@ -154,7 +163,7 @@ def _limit(found: Findings) -> str:
 def _of_experiment(found: Findings) -> dict[str, str]:
     """What the page of the experiment shows; the primary metric is the one that its first chart is of."""
     return {
-        "mlflow.note.content": f"{sentences.headline(found)} The note of the run `{found.name}` tells the rest.",
+        NOTE: f"{sentences.headline(found)} The note of the run `{found.name}` tells the rest.",
         "mlflow.experimentKind": "custom_model_development",
         "mlflow.experiment.primaryMetric.name": found.objective,
         "mlflow.experiment.primaryMetric.greaterIsBetter": "False",

@@ -17,7 +17,7 @@ from . import registry, story, tracking
 from .agreement import agree, one_machine, record
 from .context import within
 from .distillation import Outcome, conclude
-from .errors import DfkdError, Interrupted, StorageError
+from .errors import DfkdError, Interrupted, StorageError, TrackingError
 from .member import Member
 from .places import absolute, without_credentials
 from .population import Population
@@ -80,7 +80,8 @@ def open_slots(
     if absolute(storage_url) == absolute(tracking_uri):
         shown = without_credentials(storage_url)
         raise StorageError(shown, "cannot be Optuna's and MLflow's database at once", remedy="give each its own")
-    tracking.preflight(tracking_uri)
+    if not joining:
+        tracking.ready(tracking_uri, storage_url, prepared.spec.name)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     about, storage = prepared.spec.study, open_storage(storage_url)
     with without_experimental_warnings(), exclusive(storage, storage_url):
@@ -128,8 +129,8 @@ class _Session:
         self.problem = self.prepared.problem(self.study.user_attrs["pool"])
         add_stress(self.problem, self.prepared.baseline(), self._heed)
         with exclusive(self.storage, self.storage_url):  # two sessions would make two parents
-            self.tracker = tracking.Tracker(self.tracking_uri, self.name)
-            self.parent = self.tracker.open_study(self.prepared.params(len(self.problem.pool)), self.prepared.tags())
+            self.tracker = tracking.Tracker(self.tracking_uri, self.name, self.storage_url, known=self.joining)
+            self.tracker.open_study(self.prepared.params(len(self.problem.pool)), self.prepared.tags())
         self._watch()
         self._tidy()
         self.population = Population(self.problem)
@@ -268,7 +269,7 @@ class _Session:
                 self._land(flight, pruned=f"among the worst quarter at step {flight.member.clock}")
 
     def _land(self, flight: _Flight, pruned: str | None = None) -> None:
-        """A member leaves: record in MLflow, tell Optuna."""
+        """A member leaves: record it, tell Optuna."""
         if flight.trial is not None and self.slots.lost([flight.trial]):
             return self._lose(flight)
         member = self.population.release(flight.member.key)
@@ -285,15 +286,16 @@ class _Session:
             files = student_files(self.problem, outcome, about) | synthetic_file(self.problem, outcome)
         shown = replace(outcome, selection=None, stress=None) if pruned else outcome  # nobody takes it for a result
         metrics = shown.metrics()
-        self.tracker.close_run(member.key, "KILLED" if reason else "FINISHED", metrics, tags, outcome.curve, files)
-        # Whenever this process dies, a trial that Optuna counts as done has its student in MLflow.
-        self.tracker.flush()
+        # Whenever this process dies, a trial that Optuna counts as done has its student on disk, to be shipped.
+        status = "KILLED" if reason else "FINISHED"
+        spooled = self.tracker.close_run(member.key, status, metrics, tags, outcome.curve, files)
         if flight.trial is None:
             self.study.set_user_attr("baseline_rmse", math.nan if reason else outcome.selection.rmse)
             self.study.set_user_attr(BASELINE, math.nan if reason else objective)  # last: it says that both are known
             self.baseline_lock.release()
             return
-        attributes = {k: float(v) for k, v in outcome.metrics().items()} | {"recipe": json.dumps(outcome.recipe.tree())}
+        attributes: dict[str, Any] = {k: float(v) for k, v in outcome.metrics().items()}
+        attributes |= {"recipe": json.dumps(outcome.recipe.tree()), "record": spooled}
         attributes |= {"reason": reason} if reason else {}
         cost = {"parameters": outcome.parameters, "latency": outcome.latency}.get(self.prepared.spec.study.pareto)
         values = () if objective is None else (objective,) if cost is None else (objective, float(cost))
@@ -320,6 +322,8 @@ class _Session:
             self.flights.clear()
             if self._tidy():
                 self._close("KILLED")
+            else:
+                self.tracker.close()
         except DfkdError as error:  # what stopped the study is told, not what it brought about
             LOG.warning("the study could not be closed: %s", error)
 
@@ -331,11 +335,10 @@ class _Session:
         if self.joining and told.get("trials") == self.total:  # another worker told all of it
             report = told["report"]
         else:
-            if promoted is not None:
-                self.tracker.settle()
-                certificate = registry.certify_run(self.tracking_uri, self.name, promoted.run, self.problem)
-                report = certificate["report"]["rmse"] if certificate else None
-            story.tell(self.tracking_uri, self.study, self.parent, self.problem, promoted)
+            whole = self.tracker.settle()  # where MLflow is away, ``sync`` makes up for the rest
+            report = self._certify(promoted) if whole and promoted is not None else None
+            parent = self.tracker.parent if whole else None
+            story.tell(self.tracking_uri, self.study, parent, self.problem, promoted)
             self.study.set_user_attr(TOLD, {"trials": self.total, "report": report})
         self._close("FINISHED", promoted, report)
         baseline = known.get("baseline_rmse")
@@ -349,6 +352,15 @@ class _Session:
             self.storage_url,
             self.progress,
         )
+
+    def _certify(self, promoted: Promoted) -> float | None:
+        """The promoted student's RMSE on the report bank; None where MLflow takes no certificate."""
+        try:
+            certificate = registry.certify_run(self.tracking_uri, self.name, promoted.run, self.problem)
+        except TrackingError as error:
+            LOG.warning("run %s has no certificate yet: %s", promoted.run, error)
+            return None
+        return certificate["report"]["rmse"] if certificate else None
 
     def _close(self, status: str, promoted: Promoted | None = None, report: float | None = None) -> None:
         self._look()

@@ -23,9 +23,11 @@ from torch import nn
 
 from dfkd_tune import storage as storages
 from dfkd_tune.errors import Interrupted, StorageError, StudyMismatch, TrackingError
+from dfkd_tune.places import spool_folder
 from dfkd_tune.progress import Progress
 from dfkd_tune.recorded import load_study
 from dfkd_tune.slots import AHEAD, Slots, Taken
+from dfkd_tune.spool import Spool
 from dfkd_tune.study import run_study
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -268,22 +270,25 @@ def test_a_killed_study_loses_nothing(under_way, tiny):
     running = [trial for trial in trials if trial.state == TrialState.RUNNING]
     assert running and all(trial.params for trial in running)
     assert [run for run in store.runs("killed") if run.info.status == "RUNNING"]
-    # What Optuna counts as done has its student.
+    # What Optuna counts as done has its student on disk, and at last in MLflow.
     complete = {trial.number: trial for trial in trials if trial.state == TrialState.COMPLETE}
-    recorded = {
-        int(run.data.params["trial"]): run for run in store.runs("killed", "trial") if "rmse" in run.data.metrics
-    }
-    for number, trial in complete.items():
-        assert recorded[number].info.status == "FINISHED"
-        assert recorded[number].data.metrics["robust"] == pytest.approx(trial.value)
-        assert (
-            Path(recorded[number].info.artifact_uri.removeprefix("file://")) / "student/student.safetensors"
-        ).exists()
+    spool = Spool(spool_folder(store.storage, "killed"), store.storage)
+    closed = {r.run: r for session in spool.sessions() for _, r in session.records() if r.what == "close"}
+    for trial in complete.values():
+        record = closed[trial.user_attrs["record"]]
+        assert record.metrics["robust"] == trial.value
+        assert spool.content(record.files["student/student.safetensors"])
 
     run_study(tiny("killed", **given), store.storage, store.tracking)
     assert_settled(store, "killed", 5)
     again = store.trials("killed")
     assert facts([again[number] for number in complete]) == facts(list(complete.values()))
+    for recorded in store.runs("killed", "trial"):
+        number = int(recorded.data.params["trial"])
+        if recorded.info.status == "FINISHED":
+            assert recorded.data.metrics["robust"] == pytest.approx(again[number].value)
+            folder = Path(recorded.info.artifact_uri.removeprefix("file://"))
+            assert (folder / "student/student.safetensors").exists()
     for trial in running:
         assert again[trial.number].params == trial.params
 

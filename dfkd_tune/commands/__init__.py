@@ -1,6 +1,6 @@
 """Thin commands, one file each. Everything heavy is imported inside a command, so that help answers at once."""
 
-from . import check, completion, describe, distill, export, register, report, show, study, ui, worker
+from . import check, completion, describe, distill, export, register, report, show, study, sync, ui, worker
 
 COMMANDS = (
     study.study,
@@ -12,6 +12,7 @@ COMMANDS = (
     register.register,
     export.export,
     distill.distill,
+    sync.sync,
     ui.ui,
     completion.completion,
 )

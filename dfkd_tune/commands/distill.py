@@ -66,17 +66,17 @@ def _recipe(preset, recipe_file, run_id, tracking_uri, tree):
     """Recipe, member seed and pool size of a single distillation; ``tree`` gets the study's seed and bank on a replay."""
     import json
 
-    from .. import places, registry, tracking, yamls
+    from .. import places, registry, stores, yamls
     from ..errors import NotFound, SpecError
     from ..recipe import PRESETS, from_tree
 
     if run_id is not None:
         uri = places.existing(places.tracking_url(tracking_uri), f"run {run_id}")
-        tracking.preflight(uri)
+        stores.preflight(uri)
         with registry.fetch(uri, run_id) as folder:
             result = json.loads((folder / "result.json").read_text())
             recipe = from_tree(yamls.read(folder / "recipe.yaml", SpecError), f"run {run_id}")
-        made = tracking.client(uri)
+        made = stores.client(uri)
         above = made.get_run(run_id).data.tags.get("mlflow.parentRunId")
         parent = made.get_run(above).data.params if above else {}
         if not parent.keys() >= {"seed", "bank", "pool"}:

@@ -18,14 +18,14 @@ def ui(port, tracking_uri) -> None:
     """Open the MLflow UI on this machine's loopback address."""
     import socket
 
-    from .. import places, tracking
+    from .. import places, stores
 
     uri = places.tracking_url(tracking_uri)
     if uri.startswith(("http://", "https://")):
         click.echo(f"these runs are at {places.without_credentials(uri)}")
         return
-    tracking.preflight(uri)
-    tracking.client(uri)
+    stores.preflight(uri)
+    stores.client(uri)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,0 +1,38 @@
+"""``sync``: the MLflow side of a study, completed."""
+
+from __future__ import annotations
+
+import click
+
+from .options import ARCHITECTURE, STORAGE, TRACKING, TRUST
+
+
+@click.command()
+@click.argument("name")
+@click.option("--teacher", help="Where the teacher is now, for a certificate that is missing.")
+@ARCHITECTURE
+@click.option("--features", type=click.Path(), help="Where the features file is now.")
+@STORAGE
+@TRACKING
+@TRUST
+def sync(name, teacher, architecture, features, storage, tracking_uri, trust_pickle) -> None:
+    """Complete MLflow's records of a study, or make them again, from the spool and the study's storage."""
+    from .. import places
+    from ..issuing import Sources
+    from ..sync import sync as run_sync
+
+    sources = Sources(teacher, architecture, features, trust_pickle)
+    done = run_sync(places.optuna_url(storage), places.tracking_url(tracking_uri), name, sources)
+    counts = {
+        "batches written": done.written,
+        "runs made from the storage alone": done.rebuilt,
+        "runs ended as KILLED": done.ended,
+        "sessions still running": done.busy,
+        "certificates made": int(done.certified),
+        "stories told": int(done.told),
+        "records refused": len(done.refused),
+    }
+    told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing was missing"
+    click.echo(f"{name}: {done.runs:,} runs in MLflow; {told}")
+    for reason in done.refused[:5]:
+        click.echo(f"refused: {reason}", err=True)

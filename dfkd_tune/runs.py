@@ -1,0 +1,322 @@
+"""Records as MLflow runs: each can be applied any number of times, with the result of one.
+
+A run is known by its record's id, the tag ``dfkd.record``, so that a create whose answer was lost is found again.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .given_run import given_run
+from .places import folder_name, sqlite_file, without_credentials, writable
+from .spool import Record
+from .stores import client, guarded, line
+
+ID, SESSION = "dfkd.record", "dfkd.session"
+TAKEN = "dfkd.taken_over"
+"""Tag of a run whose trial another worker took up: what its own worker says of its end comes too late."""
+HOPELESS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")
+"""What MLflow says of a record that it will not take, however often it is asked."""
+ENDED = ("FINISHED", "KILLED", "FAILED")
+TIMEOUT = 10
+"""Seconds that a server has to answer one request."""
+PAGE = 1000
+
+
+class Refused(Exception):
+    """MLflow will not have a record."""
+
+
+class Runs:
+    """The runs of one experiment.
+
+    Args:
+        uri: of MLflow.
+        experiment: its name.
+    """
+
+    def __init__(self, uri: str, experiment: str):
+        self.uri, self.experiment = uri, experiment
+        self._client: Any = None
+        self._experiment_id: str | None = None
+        self.parent_id: str | None = None
+        self._ids: dict[str, str] = {}
+        self._asked: set[str] = set()
+        self._doubtful: set[str] = set()
+        self._all: dict[str, list[Any]] | None = None
+        self.writes = 0
+        """Batches written so far."""
+
+    def connect(self) -> None:
+        """Open the store and find or make the experiment.
+
+        Raises:
+            TrackingError: when that cannot be done.
+        """
+        with impatient(self.uri):
+            self._connect()
+
+    def _connect(self) -> None:
+        if self._experiment_id is None:
+            self._client = self._client or client(self.uri)
+            with guarded(self.uri):
+                self._experiment_id = self._find_experiment()
+
+    def apply(self, record: Record, content: Callable[[str], bytes], own: bool) -> None:
+        """Make a record true.
+
+        Args:
+            record: what.
+            content: SHA-256 -> file.
+            own: whether this process recorded it, so that a run asked for the first time cannot exist yet.
+
+        Raises:
+            Refused: when MLflow will never take it.
+            Exception: any other, when MLflow cannot be reached or written now.
+        """
+        from mlflow.exceptions import MlflowException
+
+        with impatient(self.uri):
+            self._connect()
+            try:
+                getattr(self, f"_{record.what}")(record, content, own)
+            except MlflowException as error:
+                if error.error_code in HOPELESS:
+                    raise Refused(without_credentials(line(error))) from None
+                raise
+
+    def survey(self) -> list[Any]:
+        """All runs on record, which are then not asked for one by one."""
+        with impatient(self.uri):
+            self._connect()
+            found = self._search("")
+            self._all = {}
+            for run in found:
+                self._all.setdefault(run.data.tags.get(ID, ""), []).append(run)
+            return found
+
+    def end_run(self, run_id: str, status: str, at: int) -> None:
+        """Say what became of a run whose process is gone."""
+        self.writes += 1
+        with impatient(self.uri):
+            self._client.set_terminated(run_id, status, at)
+
+    def add(self, run_id: str, metrics: Mapping[str, float], at: int) -> None:
+        """Add metrics to a run."""
+        with impatient(self.uri):
+            self._log(run_id, at, metrics)
+
+    def parent(self):
+        """The study's own run, None before it was made."""
+        with impatient(self.uri):
+            self._connect()
+            found = self._client.search_runs([self._experiment_id], "tags.`dfkd.kind` = 'study'", max_results=1)
+        if found:
+            self.parent_id = found[0].info.run_id
+        return found[0] if found else None
+
+    def _study(self, record: Record, content, own: bool) -> None:
+        found = self.parent()
+        if found is None:
+            given = given_run(self._client, self._experiment_id, self.experiment) if own else None
+            if given is None:
+                run = self._client.create_run(
+                    self._experiment_id, record.at, dict(record.tags), run_name=self.experiment
+                )
+                given = run.info.run_id
+            self._log(given, record.at, params=record.params, tags=record.tags)
+            self.parent_id = given
+            return
+        # Where the answer to the create was lost, they are not there yet.
+        missing = {key: value for key, value in record.params.items() if key not in found.data.params}
+        if own:
+            self._client.update_run(self.parent_id, status="RUNNING")
+        if own or missing:
+            tags = {key: value for key, value in record.tags.items() if key.startswith("dfkd.")}
+            self._log(self.parent_id, record.at, params=missing, tags=tags)
+
+    def _end(self, record: Record, content, own: bool) -> None:
+        found = self.parent()
+        if found is None or (found.info.end_time or 0) > record.at:  # a later session said more
+            return
+        if found.info.end_time != record.at or not _holds(found, record):
+            self._log(self.parent_id, record.at, metrics=record.metrics, tags=record.tags)
+            self._client.set_terminated(self.parent_id, record.status, record.at)
+
+    def _open(self, record: Record, content, own: bool) -> None:
+        if record.run in self._ids:
+            return
+        if again := record.run in self._asked:
+            self._doubtful.add(record.run)  # the first may still be on its way
+        found = self._found(record.run) if again or not own else None
+        if found is not None and (found.info.status in ENDED or found.data.params.keys() >= record.params.keys()):
+            self._ids[record.run] = found.info.run_id
+            return
+        if found is None:
+            self._asked.add(record.run)
+            tags = {**record.tags, ID: record.run}
+            if self.parent_id is not None or self.parent() is not None:
+                tags["mlflow.parentRunId"] = self.parent_id
+            if record.again and (before := self._latest(record)) is not None:
+                tags["dfkd.requeued_from"] = before.info.run_id
+                self._take_over(before, record, "KILLED", {"dfkd.state": "INTERRUPTED"})
+            found = self._client.create_run(self._experiment_id, record.at, tags, record.name)
+            if self._all is not None:
+                self._all[record.run] = [found]
+        self._log(found.info.run_id, record.at, params=record.params)
+        self._ids[record.run] = found.info.run_id
+
+    def _close(self, record: Record, content, own: bool) -> None:
+        run_id, taken = self._ids.get(record.run), False
+        if run_id is None or not own or record.run in self._doubtful:
+            found = self._found(record.run)
+            if found is None:
+                raise Refused(f"run {record.name} is not in MLflow")
+            run_id = found.info.run_id
+            if _holds(found, record) and self._files(run_id, record) >= set(record.files):
+                self._ids.pop(record.run, None)
+                return
+            taken = TAKEN in found.data.tags
+        self._log(
+            run_id,
+            record.at,
+            record.metrics,
+            tags={} if taken else record.tags,
+            curves={"curve/rmse": record.curve},
+        )
+        if record.files:
+            self._write_files(run_id, {path: content(digest) for path, digest in record.files.items()})
+        if not taken:
+            self._client.set_terminated(run_id, record.status, record.at)
+        self._ids.pop(record.run, None)
+
+    def _left(self, record: Record, content, own: bool) -> None:
+        """The run of a worker that died, or went on with a trial that was no longer its own."""
+        found = self._latest(record)
+        if found is not None and not (found.info.status == record.status and TAKEN in found.data.tags):
+            self._take_over(found, record, record.status, record.tags)
+
+    def _sweep(self, record: Record, content, own: bool) -> None:
+        """Nobody worked on a run at that moment."""
+        for run in self._search(f"attributes.status = 'RUNNING' and attributes.start_time <= {record.at}"):
+            if run.data.tags.get("dfkd.kind") != "study":
+                self._client.set_terminated(run.info.run_id, "KILLED", record.at)
+
+    def _take_over(self, run, record: Record, status: str, tags: Mapping[str, str]) -> None:
+        self._log(run.info.run_id, record.at, tags={**tags, TAKEN: "true"})
+        if run.info.status != status:
+            self._client.set_terminated(run.info.run_id, status, record.at)
+
+    def _latest(self, record: Record):
+        """The last run of that name before a record."""
+        found = self._client.search_runs(
+            [self._experiment_id],
+            f"attributes.run_name = '{record.name}' and attributes.start_time <= {record.at}",
+            max_results=1,
+            order_by=["attributes.start_time DESC"],
+        )
+        return found[0] if found else None
+
+    def _found(self, record: str):
+        """The run of an id; a second one, of a create that was answered too late, is deleted."""
+        runs = self._search(f"tags.`{ID}` = '{record}'") if self._all is None else self._all.get(record, [])
+        runs = sorted(runs, key=lambda run: (-len(run.data.params), run.info.start_time, run.info.run_id))
+        for extra in runs[1:]:
+            self._client.delete_run(extra.info.run_id)
+        return runs[0] if runs else None
+
+    def _search(self, wanted: str) -> list[Any]:
+        found, token = [], None
+        while True:
+            page = self._client.search_runs([self._experiment_id], wanted, max_results=PAGE, page_token=token)
+            found += page
+            token = page.token
+            if not token:
+                return found
+
+    def _files(self, run_id: str, record: Record) -> set[str]:
+        folders = {path.rpartition("/")[0] for path in record.files}
+        return {file.path for folder in folders for file in self._client.list_artifacts(run_id, folder or None)}
+
+    def _find_experiment(self) -> str:
+        from mlflow.exceptions import MlflowException
+
+        found = self._client.get_experiment_by_name(self.experiment)
+        if found is not None:
+            if found.lifecycle_stage == "deleted":
+                self._client.restore_experiment(found.experiment_id)
+            return found.experiment_id
+        file = sqlite_file(self.uri)
+        location = None
+        if file is not None:
+            location = writable(file.parent / "artifacts" / folder_name(self.experiment)).as_uri()
+        try:
+            return self._client.create_experiment(self.experiment, artifact_location=location)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            return self._client.get_experiment_by_name(self.experiment).experiment_id  # made by another process
+
+    def _log(self, run_id: str, at: int, metrics=None, params=None, tags=None, curves=None) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        self.writes += 1
+        points = [Metric(k, float(v), at, 0) for k, v in (metrics or {}).items()]
+        points += [Metric(k, v, at, s) for k, curve in (curves or {}).items() for s, v in curve if math.isfinite(v)]
+        self._client.log_batch(
+            run_id,
+            metrics=points,
+            params=[Param(k, v) for k, v in (params or {}).items()],
+            tags=[RunTag(k, v) for k, v in (tags or {}).items()],
+        )
+
+    def _write_files(self, run_id: str, files: Mapping[str, bytes]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in files.items():
+                file = Path(folder) / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
+            self._client.log_artifacts(run_id, folder)
+
+
+def _holds(run, record: Record) -> bool:
+    """Whether a run says all that a record does."""
+    said = run.info.status == record.status and run.data.tags.items() >= record.tags.items()
+    return (said or TAKEN in run.data.tags) and run.data.metrics.keys() >= record.metrics.keys()
+
+
+_LOCK, _DEPTH, _BEFORE = threading.Lock(), [0], {}
+
+
+@contextmanager
+def impatient(uri: str) -> Iterator[None]:
+    """MLflow asks a server once, for seconds: repeating is the shipper's, which first looks whether a create was lost.
+
+    MLflow takes these settings from the environment alone; the user's are there again afterwards.
+    """
+    if not uri.startswith(("http://", "https://")):
+        yield
+        return
+    with _LOCK:
+        if not _DEPTH[0]:
+            timeout = os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", str(TIMEOUT))
+            given = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": timeout}
+            given["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+            _BEFORE.update({name: os.environ.get(name) for name in given})
+            os.environ.update(given)
+        _DEPTH[0] += 1
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _DEPTH[0] -= 1
+            if not _DEPTH[0]:
+                for name, value in _BEFORE.items():
+                    os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)

@@ -1,0 +1,236 @@
+"""What a study records, on disk before it is shipped: one file a record, written whole and synced.
+
+::
+
+    spool/STUDY/objects/SHA256        a file of a student, by its content
+    spool/STUDY/SESSION/about.json    whose session it is
+    spool/STUDY/SESSION/lock          held while its process lives
+    spool/STUDY/SESSION/00000001.json a record that waits to be shipped
+    spool/STUDY/SESSION/shipped/      those that were
+    spool/STUDY/SESSION/refused/      those that MLflow will not have
+
+Nothing is taken away: from the spool, the MLflow side of a study can be made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import socket
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from .errors import ExportError, StorageError
+from .files import refused, write
+from .places import without_credentials, writable
+
+SHIPPED, REFUSED = "shipped", "refused"
+SHA256 = re.compile(r"[0-9a-f]{64}")
+FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
+"""A path inside a run's artifacts."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One thing to tell MLflow; telling it twice is telling it once.
+
+    Args:
+        what: ``study`` or ``end`` of a session's study, ``open`` or ``close`` of a run; ``left``, a run that another
+            process opened and nobody closes; ``sweep``, that nobody works on a run.
+        run: id of the run it is about, a tag on it; empty for the study's own.
+        name: of the run.
+        at: milliseconds since 1970.
+        status: FINISHED, KILLED or FAILED, where something ends.
+        params, tags, metrics: of the run.
+        curve: ``(step, rmse)`` points.
+        files: artifact path -> SHA-256.
+        again: whether the run takes the place of the last one of its name.
+    """
+
+    what: str
+    run: str = ""
+    name: str = ""
+    at: int = 0
+    status: str | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    curve: Sequence[tuple[int, float]] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    again: bool = False
+
+
+def now() -> int:
+    """Milliseconds since 1970, as MLflow counts."""
+    return time.time_ns() // 1_000_000
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, str]:
+    """Values as MLflow stores them, credentials left out."""
+    return {key: without_credentials(str(value)) for key, value in values.items()}
+
+
+class Spool:
+    """The records of one study.
+
+    Args:
+        folder: of the study.
+        storage: URL of its state; records of another study of that name are left alone.
+    """
+
+    def __init__(self, folder: Path, storage: str):
+        self.folder, self.storage = folder, without_credentials(storage)
+
+    def begin(self) -> Session:
+        """A session for this process, which holds its lock.
+
+        Raises:
+            StorageError: when the place takes no files.
+        """
+        name = f"{now():013d}-{re.sub(r'[^A-Za-z0-9]+', '-', socket.gethostname())[:40]}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        folder = writable(self.folder / name)
+        session = Session(self, folder)
+        session.hold()
+        write(folder / "about.json", json.dumps({"storage": self.storage}).encode(), StorageError)
+        return session
+
+    def sessions(self) -> list[Session]:
+        """All sessions on record, oldest first."""
+        found = []
+        for about in sorted(self.folder.glob("*/about.json")):
+            try:
+                if json.loads(about.read_text(encoding="utf-8"))["storage"] == self.storage:
+                    found.append(Session(self, about.parent))
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+        return found
+
+    def known(self) -> bool:
+        """Whether MLflow has taken records of this study before."""
+        return any(any((session.folder / SHIPPED).glob("*.json")) for session in self.sessions())
+
+    def keep(self, data: bytes) -> str:
+        """Store content; returns its SHA-256.
+
+        Raises:
+            StorageError: when the place takes no files.
+        """
+        digest = hashlib.sha256(data).hexdigest()
+        file = self.folder / "objects" / digest
+        if not file.exists():
+            write(file, data, StorageError)
+        return digest
+
+    def content(self, digest: str) -> bytes:
+        """What was stored.
+
+        Raises:
+            ExportError: when it is gone or altered.
+        """
+        file = self.folder / "objects" / digest
+        if not SHA256.fullmatch(digest):
+            raise ExportError(self.folder, f"a record names no content: {digest[:80]!r}")
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise ExportError(file, f"cannot be read: {error.strerror}") from None
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise ExportError(file, "is truncated or altered: its SHA-256 is not its name")
+        return data
+
+
+class Session:
+    """The records of one process, in the order in which they were made."""
+
+    def __init__(self, spool: Spool, folder: Path):
+        self.spool, self.folder = spool, folder
+        self._lock = FileLock(folder / "lock")
+        self._last = 0
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    def hold(self) -> bool:
+        """Take the session's lock; False when its process lives."""
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        except OSError as error:
+            raise refused(self.folder, error, StorageError) from None
+        self._last = max((int(file.stem) for file in self._files()), default=0)
+        return True
+
+    def release(self) -> None:
+        """Let another process take the session up."""
+        self._lock.release()
+
+    def append(self, record: Record, files: Mapping[str, bytes] | None = None) -> Path:
+        """Record something: when this returns, it survives whatever becomes of this process.
+
+        Args:
+            record: without its files.
+            files: artifact path -> content.
+
+        Raises:
+            StorageError: when it cannot be written.
+        """
+        for path in files or {}:
+            if not FILE.fullmatch(path):
+                raise StorageError(path, "is no path inside a run's artifacts")
+        kept = {path: self.spool.keep(data) for path, data in (files or {}).items()}
+        self._last += 1
+        file = self.folder / f"{self._last:08d}.json"
+        write(file, json.dumps(asdict(record) | {"files": kept}).encode(), StorageError)
+        return file
+
+    def waiting(self) -> list[Path]:
+        """Records to be shipped, in order."""
+        return sorted(self.folder.glob("[0-9]*.json"))
+
+    def records(self) -> Iterator[tuple[Path, Record]]:
+        """All records, in order, shipped or not."""
+        for file in sorted(self._files(), key=lambda file: file.name):
+            yield file, read(file)
+
+    def unclosed(self) -> list[Record]:
+        """Runs that were opened and never closed."""
+        opened: dict[str, Record] = {}
+        for _, record in self.records():
+            if record.what == "open":
+                opened[record.run] = record
+            elif record.what == "close":
+                opened.pop(record.run, None)
+        return list(opened.values())
+
+    def settle(self, file: Path, outcome: str = SHIPPED) -> None:
+        """Say what became of a record."""
+        if file.parent.name == outcome:
+            return
+        place = self.folder / outcome
+        place.mkdir(exist_ok=True)
+        os.replace(file, place / file.name)
+
+    def _files(self) -> list[Path]:
+        return [file for part in ("", SHIPPED, REFUSED) for file in (self.folder / part).glob("[0-9]*.json")]
+
+
+def read(file: Path) -> Record:
+    """A record from its file.
+
+    Raises:
+        StorageError: when it is damaged.
+    """
+    try:
+        return Record(**json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise StorageError(file, f"is no record: {error}") from None

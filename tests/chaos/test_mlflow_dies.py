@@ -1,0 +1,270 @@
+"""A real MLflow server that is killed, comes back, loses answers or never comes back: nothing a study recorded is lost."""
+
+import contextlib
+import http.client
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from conftest import free_port, runs_of
+from mlflow import MlflowClient
+from mlflow.entities import ViewType
+from optuna.trial import TrialState
+
+from dfkd_tune import register
+from dfkd_tune.errors import NotFound, TrackingError
+from dfkd_tune.recorded import load_study
+from dfkd_tune.study import run_study
+from dfkd_tune.sync import sync
+
+STUDENT = {"student.safetensors", "architecture.yaml", "recipe.yaml", "result.json"}
+
+
+class Mortal:
+    """A real ``mlflow server`` on one port and one backend, that can be killed and started again."""
+
+    def __init__(self, folder: Path, backend: str):
+        self.port, self.folder, self.backend = free_port(), folder, backend
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen | None = None
+        self.deaths = 0
+
+    def start(self, wait: bool = True) -> None:
+        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self.backend]
+        command += ["--artifacts-destination", str(self.folder / "artifacts"), "--port", str(self.port)]
+        lean = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_WORKERS": "1"}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, start_new_session=True, env=os.environ | lean | {"PATH": path}
+            )
+        if wait:
+            self.answer()
+
+    def answer(self, patience: float = 120.0) -> None:
+        """Wait until it does."""
+        until = time.monotonic() + patience
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.url}/health", timeout=5):
+                    return
+            except OSError:
+                log = (self.folder / "server.log").read_text(errors="replace")[-2000:]
+                assert self.process.poll() is None and time.monotonic() < until, log
+                time.sleep(0.1)
+
+    def kill(self) -> None:
+        """As a power cut would."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process, self.deaths = None, self.deaths + 1
+
+
+@pytest.fixture
+def mortal(store, tmp_path) -> Iterator[Mortal]:
+    store.hand_out(tmp_path)
+    server = Mortal(tmp_path, f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    yield server
+    server.kill()
+
+
+@contextlib.contextmanager
+def losing_answers(to: str, when) -> Iterator[str]:
+    """A proxy to a server; a request for which ``when(path)`` holds is done, but its answer never arrives."""
+    target = to.removeprefix("http://")
+
+    class Proxy(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            upstream = http.client.HTTPConnection(target, timeout=60)
+            try:
+                upstream.request(self.command, self.path, body, {k: v for k, v in self.headers.items() if k != "Host"})
+                answer = upstream.getresponse()
+                data = answer.read()
+            except OSError:
+                self.close_connection = True
+                return
+            finally:
+                upstream.close()
+            if when(self.path):
+                self.close_connection = True
+                return
+            self.send_response(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in ("transfer-encoding", "content-length", "connection", "date", "server"):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(data)))
+            self.send_header("Connection", "close")
+            self.end_headers()
+            self.wfile.write(data)
+            self.close_connection = True
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do
+
+        def log_message(self, *arguments) -> None:
+            pass
+
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    proxy.daemon_threads = True
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{proxy.server_address[1]}"
+    proxy.shutdown()
+    proxy.server_close()
+
+
+def assert_recorded(uri: str, storage: str, name: str, total: int) -> None:
+    """Every trial has one run that says what became of it, with its student; nothing is left RUNNING."""
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(name).experiment_id
+    runs = list(client.search_runs([experiment], "", ViewType.ACTIVE_ONLY, max_results=5000))
+    assert not [run.info.run_name for run in runs if run.info.status == "RUNNING"]
+    ids = Counter(run.data.tags.get("dfkd.record") for run in runs if run.data.tags["dfkd.kind"] != "study")
+    assert set(ids.values()) == {1}, ids
+    (parent,) = (run for run in runs if run.data.tags["dfkd.kind"] == "study")
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics["trials"] == total
+    by_id = {run.data.tags.get("dfkd.record"): run for run in runs}
+    trials = load_study(storage, name).get_trials(deepcopy=False)
+    assert [trial.number for trial in trials] == list(range(total))
+    for trial in trials:
+        run = by_id[trial.user_attrs["record"]]
+        assert run.data.params["trial"] == str(trial.number)
+        assert run.data.tags["dfkd.state"] == trial.state.name
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert run.info.status == ("FINISHED" if trial.state == TrialState.COMPLETE else "KILLED")
+        if trial.state == TrialState.COMPLETE:
+            assert run.data.metrics["robust"] == pytest.approx(trial.value)
+            files = {Path(file.path).name for file in client.list_artifacts(run.info.run_id, "student")}
+            assert files >= STUDENT
+            assert client.get_metric_history(run.info.run_id, "curve/rmse")
+    promoted = client.search_runs([experiment], f"attributes.run_name = '{parent.data.tags['dfkd.promoted']}'")[0]
+    assert client.list_artifacts(promoted.info.run_id, "certificate")
+    assert parent.data.metrics["report_rmse"] > 0
+
+
+def dump(database: Path) -> list[str]:
+    """All that is in an SQLite file."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        return list(connection.iterdump())
+
+
+def landed(progress) -> int:
+    return progress.done + progress.pruned + progress.failed
+
+
+def test_a_server_that_is_killed_and_loses_answers_gets_everything(mortal, tiny, tmp_path):
+    storage, lost = f"sqlite:///{tmp_path}/optuna.db", []
+
+    def lose(path: str) -> bool:
+        if path.endswith("runs/create") and len(lost) < 3:
+            lost.append(path)
+            return len(lost) != 2
+        return False
+
+    def watch(progress) -> None:
+        if landed(progress) == 3 and not mortal.deaths:
+            mortal.kill()
+        elif landed(progress) == 6 and mortal.process is None:
+            mortal.start(wait=False)
+
+    mortal.start()
+    with losing_answers(mortal.url, lose) as url:
+        done = run_study(tiny("mortal", trials=10), storage, url, watch)
+    assert mortal.deaths == 1 and len(lost) == 3
+    assert done.progress.done + done.progress.pruned == 10
+    mortal.answer()
+    sync(storage, mortal.url, "mortal")
+    assert_recorded(mortal.url, storage, "mortal", 10)
+    before = dump(tmp_path / "mlruns" / "mlflow.db")
+    again = sync(storage, mortal.url, "mortal")
+    assert (again.written, again.ended, again.rebuilt, again.refused) == (0, 0, 0, ())
+    assert dump(tmp_path / "mlruns" / "mlflow.db") == before
+
+
+def test_a_study_ends_without_its_server(mlflow_server, store, tiny, tmp_path, caplog, dfkd):
+    """The server is gone in mid-study for good: the study ends by itself, and one command completes the records elsewhere."""
+    storage = f"sqlite:///{tmp_path}/mlruns/optuna.db"
+    with contextlib.ExitStack() as line:
+        gone = line.enter_context(losing_answers(mlflow_server.url, lambda path: False))
+        done = run_study(
+            tiny("widow", trials=5), storage, gone, lambda progress: line.close() if landed(progress) == 2 else None
+        )
+    assert done.progress.done + done.progress.pruned == 5
+    assert done.promoted is not None and done.report is None
+    (told,) = (record.getMessage() for record in caplog.records if "dfkd-tune sync" in record.getMessage())
+    assert "\n" not in told and told.endswith(f"dfkd-tune sync widow --storage {storage} --tracking-uri {gone}")
+    refused = dfkd("sync", "widow", "--tracking-uri", gone)
+    assert refused.status == 1 and len(refused.err.splitlines()) == 1
+    # To go on, a study that MLflow knows does not need it; a new one does.
+    assert run_study(tiny("widow", trials=6), storage, gone).progress.done == 6
+    with pytest.raises(TrackingError):
+        run_study(tiny("new", trials=1), storage, gone)
+
+    completed = dfkd("sync", "widow", "--tracking-uri", mlflow_server.url)
+    assert completed.status == 0, completed.err
+    assert "1 certificates made" in completed.out
+    assert_recorded(mlflow_server.url, storage, "widow", 6)
+    before = dump(store.home / "mlruns" / "mlflow.db")
+    assert "nothing was missing" in dfkd("sync", "widow", "--tracking-uri", mlflow_server.url).out
+    assert dump(store.home / "mlruns" / "mlflow.db") == before
+    assert register(mlflow_server.url, "widow", "widow").report_rmse > 0
+
+
+def test_an_mlflow_that_was_lost_is_made_again(store, tiny, tmp_path):
+    """First from the spool and the storage, then from the storage alone: that knows no students."""
+    storage, lost = f"sqlite:///{tmp_path}/optuna.db", f"sqlite:///{tmp_path}/lost/mlruns/mlflow.db"
+    for place in ("lost", "new", "bare"):
+        (tmp_path / place).mkdir()
+        store.hand_out(tmp_path / place)
+    done = run_study(tiny("lost", trials=4), storage, lost)
+    new = f"sqlite:///{tmp_path}/new/mlruns/mlflow.db"
+    sync(storage, new, "lost")
+    assert_recorded(new, storage, "lost", 4)
+    assert told(new) == told(lost)
+
+    shutil.rmtree(tmp_path / "spool")
+    bare = f"sqlite:///{tmp_path}/bare/mlruns/mlflow.db"
+    assert sync(storage, bare, "lost").rebuilt == 4
+    trials = {run.data.params["trial"]: run for run in runs_of(bare, "lost", "trial")}
+    for run in runs_of(lost, "lost", "trial"):
+        made = trials[run.data.params["trial"]]
+        assert (made.info.status, made.data.params) == (run.info.status, run.data.params)
+        assert made.data.metrics.items() <= run.data.metrics.items()
+        assert made.data.metrics["robust"] == run.data.metrics["robust"]
+    (parent,) = runs_of(bare, "lost", "study")
+    assert parent.info.status == "FINISHED"
+    assert sync(storage, bare, "lost").written == 0
+    with pytest.raises(NotFound, match="holds no student"):
+        register(bare, "lost", "lost", trial=done.promoted.trial)
+
+
+def told(uri: str) -> list:
+    """What an MLflow says of the runs of a study, but where it has them."""
+    where = ("mlflow.parentRunId",)
+    return [
+        (
+            run.info.run_name,
+            run.info.status,
+            run.info.start_time,
+            run.info.end_time,
+            run.data.params,
+            run.data.metrics,
+            {key: value for key, value in run.data.tags.items() if key not in where},
+        )
+        for run in runs_of(uri, "lost")
+    ]
