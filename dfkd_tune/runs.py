@@ -180,7 +180,7 @@ class Runs:
             if found is None:
                 raise Refused(f"run {record.name} is not in MLflow")
             run_id = found.info.run_id
-            if _holds(found, record) and self._files(run_id, record) >= set(record.files):
+            if _holds(found, record) and self._complete(run_id, record, content):
                 self._ids.pop(record.run, None)
                 return
             taken = TAKEN in found.data.tags
@@ -241,9 +241,18 @@ class Runs:
             if not token:
                 return found
 
-    def _files(self, run_id: str, record: Record) -> set[str]:
+    def _complete(self, run_id: str, record: Record, content: Callable[[str], bytes]) -> bool:
+        """Whether a run's artifacts are there, whole by their sizes."""
+        home = self._home(run_id)
         folders = {path.rpartition("/")[0] for path in record.files}
-        return {file.path for folder in folders for file in self._client.list_artifacts(run_id, folder or None)}
+        sizes = {file.path: file.file_size for folder in folders for file in home.list_artifacts(folder or None)}
+        return all(sizes.get(path) == len(content(digest)) for path, digest in record.files.items())
+
+    def _home(self, run_id: str):
+        """Where a run's artifacts are; a client would ask the server that any other client of this process knew it from."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        return get_artifact_repository(self._client.get_run(run_id).info.artifact_uri, tracking_uri=self.uri)
 
     def _find_experiment(self) -> str:
         from mlflow.exceptions import MlflowException
@@ -283,7 +292,7 @@ class Runs:
                 file = Path(folder) / name
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(content)
-            self._client.log_artifacts(run_id, folder)
+            self._home(run_id).log_artifacts(folder)
 
 
 def _holds(run, record: Record) -> bool:
