@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -9,6 +10,9 @@ import click
 
 from .commands import COMMANDS
 from .errors import DfkdError, Interrupted
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says of a disk, a quota or a limit that is reached, wherever it meets it."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,6 +45,12 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         os._exit(0)
+    except OSError as error:
+        if error.errno not in FULL:
+            sys.exit(_bug())
+        place = f"{error.filename}: " if error.filename else ""
+        click.echo(f"dfkd-tune: {place}{error.strerror}; free some space, then run the same command again", err=True)
+        sys.exit(1)
     except Exception:
         sys.exit(_bug())
 

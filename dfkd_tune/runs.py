@@ -16,12 +16,14 @@ from typing import Any
 
 from .given_run import given_run
 from .places import folder_name, sqlite_file, without_credentials, writable
-from .spool import Record
+from .spool import Record, digest
 from .stores import client, guarded, line
 
 ID, SESSION = "dfkd.record", "dfkd.session"
 TAKEN = "dfkd.taken_over"
 """Tag of a run whose trial another worker took up: what its own worker says of its end comes too late."""
+HASHES = "dfkd.student_sha256"
+"""Tag of a run with a student: SHA-256 of the file of its files' hashes."""
 HOPELESS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")
 """What MLflow says of a record that it will not take, however often it is asked."""
 ENDED = ("FINISHED", "KILLED", "FAILED")
@@ -192,7 +194,7 @@ class Runs:
             curves={"curve/rmse": record.curve},
         )
         if record.files:
-            self._write_files(run_id, {path: content(digest) for path, digest in record.files.items()})
+            self._write_files(run_id, {path: content(sha) for path, sha in record.files.items()})
         if not taken:
             self._client.set_terminated(run_id, record.status, record.at)
         self._ids.pop(record.run, None)
@@ -242,11 +244,14 @@ class Runs:
                 return found
 
     def _complete(self, run_id: str, record: Record, content: Callable[[str], bytes]) -> bool:
-        """Whether a run's artifacts are there, whole by their sizes."""
+        """Whether a run's artifacts are there and whole: by their content on this machine, by their sizes elsewhere."""
         home = self._home(run_id)
+        if (root := getattr(home, "artifact_dir", None)) is not None:
+            files = {path: Path(root) / path for path in record.files}
+            return all(files[path].is_file() and digest(files[path]) == sha for path, sha in record.files.items())
         folders = {path.rpartition("/")[0] for path in record.files}
         sizes = {file.path: file.file_size for folder in folders for file in home.list_artifacts(folder or None)}
-        return all(sizes.get(path) == len(content(digest)) for path, digest in record.files.items())
+        return all(sizes.get(path) == len(content(sha)) for path, sha in record.files.items())
 
     def _home(self, run_id: str):
         """Where a run's artifacts are; a client would ask the server that any other client of this process knew it from."""

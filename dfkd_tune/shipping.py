@@ -12,15 +12,18 @@ import torch
 from safetensors.torch import load, save
 from torch import nn
 
-from . import yamls
+from . import files, yamls
 from .distillation import Outcome
 from .errors import ExportError
 from .problem import Problem
 from .seeds import stream
 from .strategy import build
 from .teachers import load_teacher
+from .teachers.base import hash_bytes
 from .teachers.weights import Architecture
 
+HASHES = "sha256.json"
+"""File of the SHA-256 of all others."""
 MACHINE_METADATA = ("stack_trace", "nn_module_stack", "torch_fn", "source_fn_stack", "from_node")
 
 
@@ -51,11 +54,43 @@ def student_files(problem: Problem, outcome: Outcome, about: Mapping[str, Any]) 
         if layout is None
         else {"student/architecture.yaml": yamls.dump(layout).encode()}
     )
-    return described | {
+    made = described | {
         "student/student.safetensors": save({k: v.contiguous() for k, v in module.state_dict().items()}),
         "student/recipe.yaml": yamls.dump(outcome.recipe.tree()).encode(),
         "student/result.json": json.dumps(result, indent=1).encode(),
     }
+    return made | {f"student/{HASHES}": hashes({Path(name).name: data for name, data in made.items()})}
+
+
+def hashes(contents: Mapping[str, bytes]) -> bytes:
+    """The SHA-256 of every file, as ``read_student`` checks them."""
+    return json.dumps({name: hash_bytes(data) for name, data in contents.items()}, indent=1).encode()
+
+
+def verify(directory: Path, recorded: str | None = None) -> None:
+    """Make sure that a student's files are those that were written; a student without hashes is taken as it is.
+
+    Args:
+        directory: of the student.
+        recorded: SHA-256 of its hashes, where its run tells one.
+
+    Raises:
+        ExportError: naming the file that is missing, truncated or altered.
+    """
+    told, remedy = directory / HASHES, "dfkd-tune sync STUDY writes a run's files again"
+    try:
+        data = told.read_bytes() if told.exists() else None
+        if recorded is not None and (data is None or hash_bytes(data) != recorded):
+            raise ExportError(told.name, "is missing or altered: it is not what its run recorded", remedy=remedy)
+        for name, digest in json.loads(data).items() if data is not None else ():
+            file = directory / Path(name).name
+            if not file.exists():
+                raise ExportError(file.name, "is missing from the student's files", remedy=remedy)
+            if (found := hash_bytes(file.read_bytes())) != digest:
+                rule = f"is truncated or altered: SHA-256 {found[:12]}..., recorded {digest[:12]}..."
+                raise ExportError(file.name, rule, remedy=remedy)
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise ExportError(told, f"cannot be read: {str(error).splitlines()[0]}") from None
 
 
 def _example(problem: Problem) -> list[list[float]]:
@@ -64,12 +99,17 @@ def _example(problem: Problem) -> list[list[float]]:
     return (z * problem.inputs.scale + problem.inputs.center).tolist()
 
 
-def read_student(directory: Path) -> tuple[nn.Module, dict[str, Any]]:
+def read_student(directory: Path, recorded: str | None = None) -> tuple[nn.Module, dict[str, Any]]:
     """A student and its ``result.json`` from the files of ``student_files``.
 
+    Args:
+        directory: of the files.
+        recorded: SHA-256 of their hashes, where their run tells one.
+
     Raises:
-        ExportError: when a file is missing or damaged.
+        ExportError: when a file is missing, truncated or altered.
     """
+    verify(directory, recorded)
     try:
         if not (directory / "architecture.yaml").exists():
             result = json.loads((directory / "result.json").read_text())
@@ -109,10 +149,4 @@ def write(out: Path, data: bytes) -> None:
     Raises:
         ExportError: when the place takes no file.
     """
-    partial = out.with_name(out.name + ".partial")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        partial.replace(out)
-    except OSError as error:
-        raise ExportError(out, f"cannot be written: {error.strerror}", remedy="choose another place") from None
+    files.write(out, data, ExportError)

@@ -78,6 +78,12 @@ def plain(values: Mapping[str, Any]) -> dict[str, str]:
     return {key: without_credentials(str(value)) for key, value in values.items()}
 
 
+def digest(file: Path) -> str:
+    """SHA-256 of a file."""
+    with file.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
+
+
 class Spool:
     """The records of one study.
 
@@ -123,26 +129,26 @@ class Spool:
         Raises:
             StorageError: when the place takes no files.
         """
-        digest = hashlib.sha256(data).hexdigest()
-        file = self.folder / "objects" / digest
+        sha = hashlib.sha256(data).hexdigest()
+        file = self.folder / "objects" / sha
         if not file.exists():
             write(file, data, StorageError)
-        return digest
+        return sha
 
-    def content(self, digest: str) -> bytes:
+    def content(self, sha: str) -> bytes:
         """What was stored.
 
         Raises:
             ExportError: when it is gone or altered.
         """
-        file = self.folder / "objects" / digest
-        if not SHA256.fullmatch(digest):
-            raise ExportError(self.folder, f"a record names no content: {digest[:80]!r}")
+        file = self.folder / "objects" / sha
+        if not SHA256.fullmatch(sha):
+            raise ExportError(self.folder, f"a record names no content: {sha[:80]!r}")
         try:
             data = file.read_bytes()
         except OSError as error:
             raise ExportError(file, f"cannot be read: {error.strerror}") from None
-        if hashlib.sha256(data).hexdigest() != digest:
+        if hashlib.sha256(data).hexdigest() != sha:
             raise ExportError(file, "is truncated or altered: its SHA-256 is not its name")
         return data
 

@@ -6,6 +6,7 @@ explicit run ids is used: MLflow's fluent state belongs to the user's process.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 import uuid
@@ -14,12 +15,13 @@ from typing import Any
 
 from .errors import TrackingError
 from .places import absolute, optuna_url, spool_folder, tracking_url, without_credentials
-from .runs import SESSION, Runs
+from .runs import HASHES, SESSION, Runs
 from .shipper import Shipper
 from .spool import Record, Session, Spool, now, plain
 from .stores import preflight
 
 LOG = logging.getLogger(__name__)
+STUDENT = "student/sha256.json"
 PATIENCE = 10.0
 """Seconds that a study waits at its end for an MLflow that takes nothing."""
 
@@ -136,6 +138,8 @@ class Tracker:
             StorageError: when it cannot be written.
         """
         values = {name: float(value) for name, value in metrics.items()}
+        if files and STUDENT in files:
+            tags = {**tags, HASHES: hashlib.sha256(files[STUDENT]).hexdigest()}
         points = [(int(step), float(value)) for step, value in curve]
         about = {"name": key, "at": now(), "status": status, "metrics": values, "tags": plain(tags), "curve": points}
         self._put(Record("close", self._open[key], **about), files)

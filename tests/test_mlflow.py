@@ -25,7 +25,7 @@ from dfkd_tune.shipping import read_student
 from dfkd_tune.stress import add_stress
 from dfkd_tune.study import run_study
 
-ARTIFACTS = {"student.safetensors", "architecture.yaml", "recipe.yaml", "result.json"}
+ARTIFACTS = {"student.safetensors", "architecture.yaml", "recipe.yaml", "result.json", "sha256.json"}
 PARAMS = {"generator.kind", "bound.kind", "input_bound.kind", "alpha.kind", "student.width", "optimizer.lr", "trial"}
 METRICS = {"rmse", "nrmse", "stress_rmse", "stress_nrmse", "robust", "parameters", "compression", "seconds"}
 

@@ -56,6 +56,8 @@ def distill(
         shipping.write(folder / Path(name).name, data)
     module, result = shipping.read_student(folder)
     exporting.export(module, exporting.Units.of(result), "pt2", folder / "student.pt2")
+    written = {Path(name).name for name in files} - {shipping.HASHES} | {"student.pt2"}
+    shipping.write(folder / shipping.HASHES, shipping.hashes({n: (folder / n).read_bytes() for n in sorted(written)}))
     click.echo(
         f"wrote {folder}: RMSE {outcome.selection.rmse:.4g} on the selection bank, {outcome.parameters:,} parameters, "
         f"tier {problem.inputs.tier}, {outcome.seconds:.1f} s"

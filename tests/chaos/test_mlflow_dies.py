@@ -28,7 +28,7 @@ from dfkd_tune.recorded import load_study
 from dfkd_tune.study import run_study
 from dfkd_tune.sync import sync
 
-STUDENT = {"student.safetensors", "architecture.yaml", "recipe.yaml", "result.json"}
+STUDENT = {"student.safetensors", "architecture.yaml", "recipe.yaml", "result.json", "sha256.json"}
 
 
 class Mortal:
@@ -258,8 +258,7 @@ def test_an_mlflow_that_was_lost_is_made_again(store, tiny, tmp_path):
 
 
 def told(uri: str) -> list:
-    """What an MLflow says of the runs of a study, but where it has them."""
-    where = ("mlflow.parentRunId",)
+    """What an MLflow says of the runs of a study, but the ids that it gave them."""
     return [
         (
             run.info.run_name,
@@ -268,7 +267,7 @@ def told(uri: str) -> list:
             run.info.end_time,
             run.data.params,
             run.data.metrics,
-            {key: value for key, value in run.data.tags.items() if key not in where},
+            {key: value for key, value in run.data.tags.items() if key.startswith("dfkd.")},
         )
         for run in runs_of(uri, "lost")
     ]
