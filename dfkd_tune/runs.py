@@ -26,7 +26,6 @@ HASHES = "dfkd.student_sha256"
 """Tag of a run with a student: SHA-256 of the file of its files' hashes."""
 HOPELESS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")
 """What MLflow says of a record that it will not take, however often it is asked."""
-ENDED = ("FINISHED", "KILLED", "FAILED")
 TIMEOUT = 10
 """Seconds that a server has to answer one request."""
 PAGE = 1000
@@ -53,6 +52,7 @@ class Runs:
         self._asked: set[str] = set()
         self._doubtful: set[str] = set()
         self._all: dict[str, list[Any]] | None = None
+        self._starts: dict[str, int] = {}
         self.writes = 0
         """Batches written so far."""
 
@@ -99,9 +99,11 @@ class Runs:
         with impatient(self.uri):
             self._connect()
             found = self._search("")
-            self._all = {}
+            self._all, self._starts = {}, {}
             for run in found:
                 self._all.setdefault(run.data.tags.get(ID, ""), []).append(run)
+                name = run.info.run_name
+                self._starts[name] = max(run.info.start_time, self._starts.get(name, 0))
             return found
 
     def end_run(self, run_id: str, status: str, at: int) -> None:
@@ -158,7 +160,7 @@ class Runs:
         if again := record.run in self._asked:
             self._doubtful.add(record.run)  # the first may still be on its way
         found = self._found(record.run) if again or not own else None
-        if found is not None and (found.info.status in ENDED or found.data.params.keys() >= record.params.keys()):
+        if found is not None and found.data.params.keys() >= record.params.keys():
             self._ids[record.run] = found.info.run_id
             return
         if found is None:
@@ -172,31 +174,29 @@ class Runs:
             found = self._client.create_run(self._experiment_id, record.at, tags, record.name)
             if self._all is not None:
                 self._all[record.run] = [found]
+                self._starts[record.name] = max(record.at, self._starts.get(record.name, 0))
         self._log(found.info.run_id, record.at, params=record.params)
         self._ids[record.run] = found.info.run_id
 
     def _close(self, record: Record, content, own: bool) -> None:
-        run_id, taken = self._ids.get(record.run), False
+        run_id = self._ids.get(record.run)
         if run_id is None or not own or record.run in self._doubtful:
-            found = self._found(record.run)
-            if found is None:
-                raise Refused(f"run {record.name} is not in MLflow")
-            run_id = found.info.run_id
-            if _holds(found, record) and self._complete(run_id, record, content):
-                self._ids.pop(record.run, None)
-                return
-            taken = TAKEN in found.data.tags
-        self._log(
-            run_id,
-            record.at,
-            record.metrics,
-            tags={} if taken else record.tags,
-            curves={"curve/rmse": record.curve},
-        )
-        if record.files:
-            self._write_files(run_id, {path: content(sha) for path, sha in record.files.items()})
-        if not taken:
-            self._client.set_terminated(run_id, record.status, record.at)
+            run = self._found(record.run)
+        else:
+            run = self._client.get_run(run_id)
+        if run is None:
+            raise Refused(f"run {record.name} is not in MLflow")
+        home, taken = self._home(run), TAKEN in run.data.tags
+        if not own and not taken and self._followed(run):  # it was shipped too late to be found by who took over
+            taken = True
+            self._take_over(run, record, "KILLED", {"dfkd.state": "INTERRUPTED"})
+        if own or not (_holds(run, record) and _complete(home, record, content)):
+            tags = {} if taken else record.tags
+            self._log(run.info.run_id, record.at, record.metrics, tags=tags, curves={"curve/rmse": record.curve})
+            if record.files:
+                _write_files(home, {path: content(sha) for path, sha in record.files.items()})
+            if not taken:
+                self._client.set_terminated(run.info.run_id, record.status, record.at)
         self._ids.pop(record.run, None)
 
     def _left(self, record: Record, content, own: bool) -> None:
@@ -243,21 +243,19 @@ class Runs:
             if not token:
                 return found
 
-    def _complete(self, run_id: str, record: Record, content: Callable[[str], bytes]) -> bool:
-        """Whether a run's artifacts are there and whole: by their content on this machine, by their sizes elsewhere."""
-        home = self._home(run_id)
-        if (root := getattr(home, "artifact_dir", None)) is not None:
-            files = {path: Path(root) / path for path in record.files}
-            return all(files[path].is_file() and digest(files[path]) == sha for path, sha in record.files.items())
-        folders = {path.rpartition("/")[0] for path in record.files}
-        sizes = {file.path: file.file_size for folder in folders for file in home.list_artifacts(folder or None)}
-        return all(sizes.get(path) == len(content(sha)) for path, sha in record.files.items())
+    def _followed(self, run) -> bool:
+        """Whether a later run took the place of this one."""
+        name, start = run.info.run_name, run.info.start_time
+        if self._all is not None:
+            return self._starts.get(name, 0) > start
+        later = f"attributes.run_name = '{name}' and attributes.start_time > {start}"
+        return bool(self._client.search_runs([self._experiment_id], later, max_results=1))
 
-    def _home(self, run_id: str):
+    def _home(self, run):
         """Where a run's artifacts are; a client would ask the server that any other client of this process knew it from."""
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-        return get_artifact_repository(self._client.get_run(run_id).info.artifact_uri, tracking_uri=self.uri)
+        return get_artifact_repository(run.info.artifact_uri, tracking_uri=self.uri)
 
     def _find_experiment(self) -> str:
         from mlflow.exceptions import MlflowException
@@ -291,13 +289,24 @@ class Runs:
             tags=[RunTag(k, v) for k, v in (tags or {}).items()],
         )
 
-    def _write_files(self, run_id: str, files: Mapping[str, bytes]) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            for name, content in files.items():
-                file = Path(folder) / name
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(content)
-            self._home(run_id).log_artifacts(folder)
+
+def _write_files(home, files: Mapping[str, bytes]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            file = Path(folder) / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        home.log_artifacts(folder)
+
+
+def _complete(home, record: Record, content: Callable[[str], bytes]) -> bool:
+    """Whether a run's artifacts are there and whole: by their content on this machine, by their sizes elsewhere."""
+    if (root := getattr(home, "artifact_dir", None)) is not None:
+        files = {path: Path(root) / path for path in record.files}
+        return all(files[path].is_file() and digest(files[path]) == sha for path, sha in record.files.items())
+    folders = {path.rpartition("/")[0] for path in record.files}
+    sizes = {file.path: file.file_size for folder in folders for file in home.list_artifacts(folder or None)}
+    return all(sizes.get(path) == len(content(sha)) for path, sha in record.files.items())
 
 
 def _holds(run, record: Record) -> bool:
