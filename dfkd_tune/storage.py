@@ -19,7 +19,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb.storage import _create_scoped_session
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
 
 from .errors import StorageError
 from .places import absolute, sqlite_file, without_credentials, writable
@@ -75,9 +75,9 @@ class PatientStorage(RDBStorage):
                 done = call()
             except (StorageInternalError, SQLAlchemyError) as error:
                 cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-                if not isinstance(cause, DBAPIError) or not (_is_trouble(cause)):
+                if not _is_trouble(cause):
                     raise
-                reason = without_credentials(str(cause.orig).strip().splitlines()[0])
+                reason = without_credentials((str(getattr(cause, "orig", cause)).strip().splitlines() or ["?"])[0])
                 if not _is_away(cause, self.engine.dialect.name):
                     raise StorageError(shown, f"cannot be used: {reason}", remedy="mend it, and run again") from None
                 self.last_away = now = time.monotonic()
@@ -94,16 +94,21 @@ class PatientStorage(RDBStorage):
                 return done
 
 
-def _is_trouble(error: DBAPIError) -> bool:
+def _is_trouble(error: BaseException | None) -> bool:
     """Whether it is the database's state that was wrong, not what was asked of it."""
-    return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+    if isinstance(error, PendingRollbackError):  # Optuna asks once more in a transaction that broke
+        return True
+    return isinstance(error, DBAPIError) and (
+        error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+    )
 
 
-def _is_away(error: DBAPIError, dialect: str) -> bool:
+def _is_away(error: SQLAlchemyError, dialect: str) -> bool:
     """Whether a database may come back by itself; a full disk does not."""
+    original = getattr(error, "orig", None)
     if dialect == "sqlite":
-        return "locked" in str(error.orig) or "busy" in str(error.orig)
-    return getattr(error.orig, "pgcode", None) != "53100"  # disk_full
+        return "locked" in str(original) or "busy" in str(original)
+    return getattr(original, "pgcode", None) != "53100"  # disk_full
 
 
 def _patient(call: Callable) -> Callable:
@@ -147,7 +152,8 @@ def open_storage(url: str) -> PatientStorage:
         StorageError: when the database cannot be reached, or is no database.
     """
     shown, file = without_credentials(url), sqlite_file(url)
-    options = {"connect_args": {"timeout": 60}} if file is not None else {"pool_pre_ping": True}
+    # One connection is kept, and others are closed after use: a server takes a hundred, and there may be many workers.
+    options = {"connect_args": {"timeout": 60}} if file is not None else {"pool_pre_ping": True, "pool_size": 1}
     try:
         with _making(file), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
