@@ -266,8 +266,17 @@ def test_many_features_are_folded_away():
 
 
 @pytest.fixture(scope="module")
-def done(store, tiny):
-    return run_study(tiny("certified", trials=3), store.storage, store.tracking)
+def ended(store, tiny):
+    """A study, and which of its runs had a certificate when it ended: later tests may add some."""
+    done = run_study(tiny("certified", trials=3), store.storage, store.tracking)
+    names = [run.info.run_name for kind in ("trial", "rerun", "baseline") for run in store.runs("certified", kind)]
+    found = {name: certificate_of(store, "certified", name) for name in names}
+    return done, {name: (held is not None, "worst_gap" in run.data.metrics) for name, (held, run) in found.items()}
+
+
+@pytest.fixture(scope="module")
+def done(ended):
+    return ended[0]
 
 
 def certificate_of(store, study, name) -> tuple[dict | None, object]:
@@ -283,12 +292,11 @@ def certificate_of(store, study, name) -> tuple[dict | None, object]:
     return json.loads((folder / "certificate.json").read_text()), run
 
 
-def test_a_study_ends_with_a_certificate_of_its_student(done, store):
-    names = [run.info.run_name for kind in ("trial", "rerun", "baseline") for run in store.runs("certified", kind)]
-    assert len(names) == 3 + 2 + 1
-    for name in names:
-        held, run = certificate_of(store, "certified", name)
-        assert (held is not None) == ("worst_gap" in run.data.metrics) == (name == done.promoted.run)
+def test_a_study_ends_with_a_certificate_of_its_student(ended, store):
+    done, certified = ended
+    assert len(certified) == 3 + 2 + 1
+    for name, both in certified.items():
+        assert both == (name == done.promoted.run,) * 2
     held, run = certificate_of(store, "certified", done.promoted.run)
     assert finite(held)
     assert held["student"]["study"] == "certified"
@@ -334,9 +342,15 @@ def test_the_promoted_student_is_registered_with_its_certificate(done, store, mo
 
 
 @pytest.fixture
-def other(done):
-    """A trial whose recipe is not promoted."""
-    return next(n for n in range(3) if n != done.promoted.trial)
+def others(done):
+    """The two trials whose recipe is not promoted."""
+    return [n for n in range(3) if n != done.promoted.trial]
+
+
+@pytest.fixture
+def other(others):
+    """The one that never gets a certificate."""
+    return others[0]
 
 
 def test_what_a_certificate_needs_is_told_in_one_line(done, store, other, small_teacher, tmp_path, tiny):
@@ -359,10 +373,11 @@ def test_what_a_certificate_needs_is_told_in_one_line(done, store, other, small_
     assert not [m for m in MlflowClient(store.tracking).search_registered_models() if m.name == "refused"]
 
 
-def test_another_trial_is_certified_when_it_is_registered(done, store, other, dfkd, tmp_path, monkeypatch, tiny):
-    ended = dfkd("register", "certified", "--model", "late", "--trial", other, "--tracking-uri", store.tracking)
+def test_another_trial_is_certified_when_it_is_registered(done, store, others, dfkd, tmp_path, monkeypatch, tiny):
+    late = others[1]
+    ended = dfkd("register", "certified", "--model", "late", "--trial", late, "--tracking-uri", store.tracking)
     assert ended.status == 0, ended.err
-    held, run = certificate_of(store, "certified", run_name(other))
+    held, run = certificate_of(store, "certified", run_name(late))
     assert f"certificate runs:/{run.info.run_id}/certificate: RMSE {held['report']['rmse']:.4g}" in ended.out
 
     # The banks and the attack are those of the study: what it made for its student, it makes again.

@@ -199,7 +199,7 @@ def test_a_study_without_urls_lives_in_mlruns(dfkd, tmp_path, store, small_teach
     assert ended.status == 0, ended.err
     assert {path.name for path in tmp_path.iterdir()} == {"sub", "teacher", "mlruns"}
     kept = {path.name for path in (tmp_path / "mlruns").iterdir() if not path.name.endswith((".lock", "-wal", "-shm"))}
-    assert kept == {"mlflow.db", "optuna.db", "artifacts"}
+    assert kept == {"mlflow.db", "optuna.db", "artifacts", "spool"}
     assert "dfkd-tune register lone --model lone" in ended.out
 
     shown = dfkd("show", "lone")
@@ -262,7 +262,7 @@ def test_distill_writes_one_student(dfkd, tmp_path, small_teacher):
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     one = dfkd("distill", *given, "--recipe", "recipe.yaml", "--out", "one")
     assert one.status == 0, one.err
-    made = {"student.pt2", "student.safetensors", "architecture.yaml", "recipe.yaml", "result.json"}
+    made = {"student.pt2", "student.safetensors", "architecture.yaml", "recipe.yaml", "result.json", "sha256.json"}
     assert files_of(tmp_path / "one") == made
     result = json.loads((tmp_path / "one" / "result.json").read_text())
     assert f"RMSE {result['rmse']:.4g}" in one.out

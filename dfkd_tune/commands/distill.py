@@ -25,7 +25,7 @@ from .options import ARCHITECTURE, TRACKING, TRUST
 def distill(
     teacher, architecture, preset, recipe_file, run_id, features, seed, out, tracking_uri, trust_pickle
 ) -> None:
-    """Distill one student: student.pt2, student.safetensors, architecture.yaml, recipe.yaml, result.json."""
+    """Distill one student: student.pt2, student.safetensors, architecture.yaml, recipe.yaml, result.json, sha256.json."""
     if sum(choice is not None for choice in (preset, recipe_file, run_id)) > 1:
         raise click.UsageError("--preset, --recipe and --run exclude each other")
     from .. import exporting, places, shipping
