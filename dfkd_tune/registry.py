@@ -285,10 +285,22 @@ def register(
     tags = {"study": study, "trial": number, "tier": result["tier"], "rmse": result["rmse"]} | found
     for key, value in tags.items():
         made.set_model_version_tag(model, version.version, f"dfkd.{key}", str(value))
+    made.update_model_version(model, version.version, _description(study, run, result, found))
     made.set_registered_model_alias(model, alias, version.version)
     return Registered(
         f"models:/{model}@{alias}", int(version.version), number, run.info.run_id, float(result["rmse"]), worst, **found
     )
+
+
+def _description(study: str, run, result: dict[str, Any], found: dict[str, float]) -> str:
+    """What the page of a model version says, in Markdown."""
+    where = f"[{run.info.run_name}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
+    words = f"Student of study **{study}**, run {where}: {result['parameters']:,} parameters, "
+    words += f"RMSE to the teacher {result['rmse']:.4g} on the selection bank"
+    if not found:
+        return f"{words}. Inputs known at tier {result['tier']}."
+    words += f", {found['report_rmse']:.4g} on the report bank; worst gap found {found['worst_gap']:.4g}. "
+    return words + f"Inputs known at tier {result['tier']}; `certificate/certificate.html` says what that can promise."
 
 
 def _registered(made, model: str) -> str:

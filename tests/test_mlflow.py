@@ -307,6 +307,8 @@ def test_an_alias_points_to_the_registered_student(served, champion, student_of)
     assert version.tags["dfkd.study"] == "served"
     assert version.tags["dfkd.trial"] == str(first.trial)
     assert float(version.tags["dfkd.rmse"]) == pytest.approx(served.promoted.rmse)
+    assert f"{served.promoted.rmse:.4g} on the selection bank" in version.description
+    assert f"{served.report:.4g} on the report bank" in version.description
     run = client.get_run(version.run_id)
     assert run.info.run_name == served.promoted.run
     assert run.info.status == "FINISHED"
