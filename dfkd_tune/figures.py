@@ -120,7 +120,9 @@ def pareto(found: Findings, cost: str) -> Figure:
     axes.scatter(x, y, s=26, color=BAR, zorder=3)
     for place, trial in enumerate(best):
         if place in {0, len(best) - 1} or len(best) <= 6:
-            axes.annotate(f"{trial.number}", (x[place], y[place]), (4, 4), textcoords="offset points", fontsize=8)
+            axes.annotate(
+                f"{trial.number}", (x[place], y[place]), (4, 4), textcoords="offset points", fontsize=8, color=INK
+            )
     axes.set_yscale("log")
     if max(t.user_attrs[cost] for t in priced) > 4 * min(t.user_attrs[cost] for t in priced):
         axes.set_xscale("log")
@@ -215,4 +217,6 @@ def _met(found: Findings, leaf: str, other: str = "bound") -> list[str]:
 
 
 def _legend(figure: Figure) -> None:
-    figure.legend(loc="outside upper left", ncols=3, frameon=False, handletextpad=0.4, columnspacing=1.2)
+    figure.legend(
+        loc="outside upper left", ncols=3, frameon=False, labelcolor=INK, handletextpad=0.4, columnspacing=1.2
+    )

@@ -68,6 +68,8 @@ def size(found: Findings) -> str:
         return (
             f"Not sure: twice the parameters go with {often} of the objective, {span}, but the interval is {interval}."
         )
+    near, far = sorted((abs(known.low), abs(known.high)))
+    interval = f"{100 * near:.0f} to {100 * far:.0f} % at 95 % confidence"
     return f"Twice the parameters: {often} of the objective ({interval}), {span}."
 
 
@@ -112,7 +114,7 @@ def recipe_line(trial: FrozenTrial) -> str:
 
 
 def _named(leaf: str, choice: str) -> str:
-    return f"no {_plain(leaf)}" if choice == "none" else choice
+    return f"none (no {_plain(leaf)})" if choice == "none" else choice
 
 
 def _plain(leaf: str) -> str:

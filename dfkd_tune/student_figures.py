@@ -28,7 +28,7 @@ def parity(teacher: Tensor, student: Tensor) -> Figure:
     axes.plot([low, high], [low, high], color=INK, lw=0.8)
     label(axes, "teacher", "student", grid="both")
     if outputs > 1:
-        figure.legend(loc="outside upper left", ncols=4, frameon=False)
+        figure.legend(loc="outside upper left", ncols=4, frameon=False, labelcolor=INK)
     return figure
 
 
@@ -96,7 +96,7 @@ def synthetic(declared: Tensor, made: Tensor, names: Sequence[str]) -> Figure:
         place.tick_params(labelleft=False, left=False, labelsize=7.5)
     for place in axes[plots:]:
         place.set_visible(False)
-    figure.legend(loc="outside upper left", ncols=2, frameon=False, markerscale=2.5)
+    figure.legend(loc="outside upper left", ncols=2, frameon=False, labelcolor=INK, markerscale=2.5)
     return figure
 
 

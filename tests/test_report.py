@@ -20,6 +20,7 @@ from optuna.trial import TrialState, create_trial
 from problems import make_problem, recipe
 
 from dfkd_tune.distillation import distill
+from dfkd_tune.drawing import svg
 from dfkd_tune.figures import figures
 from dfkd_tune.findings import compare, find, front, seed_noise, size_effect
 from dfkd_tune.prepared import prepare
@@ -320,3 +321,14 @@ def test_a_study_that_comes_to_nothing_is_told_too(tree, store, tmp_path):
     (parent,) = store.runs("hopeless", "study")
     assert parent.data.tags["mlflow.note.content"].startswith("**No trial of hopeless is complete: 2 pruned.**")
     assert "No trial of hopeless is complete" in report(done.storage_url, store.tracking, "hopeless")
+
+
+def test_figures_leave_their_neutral_colors_to_the_page():
+    """So that they can be read on a dark one: no text keeps a color of its own."""
+    study = optuna.create_study(study_name="dark")
+    for each in of(direct=[0.5, 0.4, 0.7, 0.45], gaussian=[0.6, 0.8, 0.9]):
+        each.user_attrs["parameters"] = 1000 * each.values[0]
+        study.add_trial(each)
+    for name, figure in figures(find(study)).items():
+        for style in re.findall(r'<text[^>]*style="([^"]*)"', svg(figure, name)):
+            assert "fill: var(--" in style, (name, style)
