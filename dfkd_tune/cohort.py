@@ -72,9 +72,9 @@ class Cohort:
         while count:
             ahead = min(count, *(BLOCK - member.clock % BLOCK for member in self.members))
             rows = torch.stack([self._rows(member)[member.clock % BLOCK :][:ahead] for member in self.members], dim=1)
-            rows, mix, rate, root = rows.to(self.flat.device), *self._schedules(ahead)
+            rows, share, rate, root = rows.to(self.flat.device), *self._schedules(ahead)
             for step in range(ahead):
-                self._step(rows[step], mix[step], rate[step], root[step], watch=count == step + 1)
+                self._step(rows[step], share[step], rate[step], root[step], watch=count == step + 1)
             count -= ahead
 
     def draw(self, rows: int) -> Tensor:
@@ -134,12 +134,12 @@ class Cohort:
             for k, member in enumerate(self.members[group.part]):
                 member.state = {name: value[k].clone() for name, value in group.state.items()}
 
-    def _step(self, index: Tensor, mix: Tensor, rate: Tensor, root: Tensor, watch: bool) -> None:
+    def _step(self, index: Tensor, share: Tensor, rate: Tensor, root: Tensor, watch: bool) -> None:
         z, values = self.problem.pool.rows(index)
         target = self._pool_slopes(index) if self.sobolev is not None else None
         made = self._synthesize(z, values, index, target)
-        share = mix.repeat_interleave(self.batch // 2, dim=1).unsqueeze(-1) * (2 / self.batch)
-        answers, _, slopes = match(self.student, self.leaves, z, values, target, share, self.sobolev)
+        share = share.unsqueeze(-1).expand(-1, -1, self.batch // 2).reshape(len(share), -1, 1)
+        answers, slopes, _ = match(self.student, self.leaves, z, values, target, share, self.sobolev)
         if self.adaptive:  # the last half of a batch is prior rows, unless all rows are synthetic
             late = (answers - values)[:, self.batch // 2 :].square().mean((1, 2))
             self.level.lerp_(late, 1 - MEMORY)
@@ -265,7 +265,7 @@ class Cohort:
         return member.block
 
     def _schedules(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Weights of the two halves of a batch ``(count, K, 2)``; step size and root correction ``(count, K, 1)``."""
+        """Share in the loss of a row of either half ``(count, K, 2)``; step size and root correction ``(count, K, 1)``."""
         mix, rate, root = [], [], []
         for step in range(count):
             for member in self.members:
@@ -278,7 +278,7 @@ class Cohort:
         members = len(self.members)
         tensors = (self.flat.new_tensor(values) for values in (mix, rate, root))
         mix, rate, root = (tensor.view(count, members, -1) for tensor in tensors)
-        return mix, rate, root
+        return mix * (2 / self.batch), rate, root
 
     def _stack(self, every: list[list[Tensor]]) -> Tensor:
         sample = every[0][0]

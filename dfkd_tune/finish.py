@@ -101,10 +101,10 @@ def minimize(
     )
 
     def closure() -> Tensor:
-        _, loss, gradients = match(student, [leaf.detach() for leaf in leaves], z, values, slopes, share, weighed)
-        for leaf, gradient in zip(leaves, gradients, strict=True):
+        found = match(student, [leaf.detach() for leaf in leaves], z, values, slopes, share, weighed)
+        for leaf, gradient in zip(leaves, found.slopes, strict=True):
             leaf.grad = gradient
-        return loss.sum()
+        return found.loss().sum()
 
     before = closure()
     optimizer.step(closure)

@@ -321,9 +321,9 @@ class TestStudents:
             expected = (rows * share).sum((1, 2))
             plain = [w.detach() for w in weights]
             mine = match(student, plain, x.detach(), values, slopes if matched else None, share, weight)
-            torch.testing.assert_close(mine[0], answers.detach(), rtol=1e-12, atol=1e-12)
-            torch.testing.assert_close(mine[1], expected.detach(), rtol=1e-10, atol=1e-12)
-            for ours, theirs in zip(mine[2], torch.autograd.grad(expected.sum(), weights), strict=True):
+            torch.testing.assert_close(mine.answers, answers.detach(), rtol=1e-12, atol=1e-12)
+            torch.testing.assert_close(mine.loss(), expected.detach(), rtol=1e-10, atol=1e-12)
+            for ours, theirs in zip(mine.slopes, torch.autograd.grad(expected.sum(), weights), strict=True):
                 torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
 
     def test_members_answer_for_themselves(self, kind):

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .matching import Matched, match_by_autograd
+
 
 class ByAutograd:
     """What students without hand-derived slopes share. Subclasses give ``answer(weights, x)``."""
@@ -41,6 +43,10 @@ class ByAutograd:
     def input_slopes(self, weights: Sequence[Tensor], tape: Any, slope: Tensor) -> Tensor:
         """Gradient of ``sum(slope * answers)`` in the inputs, ``(K, N, D)``."""
         return torch.autograd.grad(tape[0], tape[2], slope, retain_graph=True)[0]
+
+    def match(self, weights: Sequence[Tensor], x, values, slopes, share, weight) -> Matched:
+        """The Sobolev loss with its gradient, as ``matching.match`` takes and gives it."""
+        return match_by_autograd(self, weights, x, values, slopes, share, weight)
 
     def layout(self, features: int, outputs: int) -> None:
         """No architecture file describes it: its students are kept as ``.pt2``."""

@@ -6,15 +6,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..activations import ACTIVATIONS
+from ..activations import Activation
 
-Matched = tuple[Tensor, Tensor, Sequence[Tensor]]
-"""Answers ``(K, N, O)``, losses ``(K,)`` and the gradients of the losses in the shapes of the weights."""
+
+class Matched(NamedTuple):
+    """What became of a loss.
+
+    Args:
+        answers: ``(K, N, O)``.
+        slopes: of the losses, in the shapes of the weights.
+        loss: gives the losses ``(K,)``; who only descends does not ask.
+    """
+
+    answers: Tensor
+    slopes: Sequence[Tensor]
+    loss: Callable[[], Tensor]
 
 
 def match(
@@ -30,48 +42,44 @@ def match(
         share: of each row in the loss, broadcastable to ``(K, N, 1)``.
         weight: of the gradients, broadcastable to ``(K, 1, 1)``.
     """
-    if slopes is None:
-        return _answers_alone(student, weights, x, values, share)
-    if getattr(student, "depth", 0) == 1:
-        return _one_layer(student, weights, x, values, slopes, share, weight)
-    return _by_autograd(student, weights, x, values, slopes, share, weight)
-
-
-def _answers_alone(student, weights, x, values, share) -> Matched:
+    if slopes is not None:
+        return student.match(weights, x, values, slopes, share, weight)
     answers, tape = student.record(weights, x)
     gap = answers - values
     pull = gap * (share * (2 / gap.shape[-1]))
-    return answers, _half(pull, gap), student.weight_slopes(weights, tape, pull)
+    return Matched(answers, student.weight_slopes(weights, tape, pull), lambda: _half(pull, gap))
 
 
-def _one_layer(student, weights, x, values, slopes, share, weight) -> Matched:
+def match_one_layer(
+    activation: Activation, weights: Sequence[Tensor], x: Tensor, values: Tensor, slopes: Tensor, share, weight
+) -> Matched:
     """By hand: a hidden layer's input gradients are a linear layer of its derivatives, with weights ``first * out``."""
-    function = ACTIVATIONS[student.activation]
     first, bias, out, shift = weights
     z = torch.baddbmm(bias.unsqueeze(1), x, first)
-    seen, derivative = function.both(z)
+    seen, derivative = activation.both(z)
     turned = first.transpose(1, 2).unsqueeze(2)  # (K, H, 1, D)
     product = (out.unsqueeze(3) * turned).flatten(2)  # (K, H, O D)
     answers = torch.baddbmm(shift.unsqueeze(1), seen, out)
     gap, slope_gap = answers - values, torch.baddbmm(slopes.flatten(2), derivative, product, beta=-1)
     scale = share * (2 / gap.shape[-1])
     pull, slope_pull = gap * scale, slope_gap * (scale * weight)
-    loss = _half(pull, gap) + _half(slope_pull, slope_gap)
     by_product = torch.bmm(derivative.transpose(1, 2), slope_pull).view(*out.shape, -1)  # (K, H, O, D)
     to_out = torch.bmm(seen.transpose(1, 2), pull).add_((by_product * turned).sum(3))
     to_first = (by_product * out.unsqueeze(3)).sum(2).transpose(1, 2)
-    back = torch.bmm(slope_pull, product.transpose(1, 2)).mul_(function.curve(z, seen, derivative))
+    back = torch.bmm(slope_pull, product.transpose(1, 2)).mul_(activation.curve(z, seen, derivative))
     back.add_(torch.bmm(pull, out.transpose(1, 2)).mul_(derivative))
-    return answers, loss, [torch.baddbmm(to_first, x.transpose(1, 2), back), back.sum(1), to_out, pull.sum(1)]
+    found = [torch.baddbmm(to_first, x.transpose(1, 2), back), back.sum(1), to_out, pull.sum(1)]
+    return Matched(answers, found, lambda: _half(pull, gap) + _half(slope_pull, slope_gap))
 
 
-def _by_autograd(student, weights, x, values, slopes, share, weight) -> Matched:
+def match_by_autograd(student, weights, x, values, slopes, share, weight) -> Matched:
+    """Through the student's own ``answer_and_slopes``."""
     leaves = [leaf.detach().requires_grad_() for leaf in weights]
     with torch.enable_grad():
         answers, found = student.answer_and_slopes(leaves, x)
         rows = (answers - values).square().mean(-1, True) + weight * (found - slopes).square().sum(-1).mean(-1, True)
         loss = (rows * share).sum((1, 2))
-        return answers.detach(), loss.detach(), torch.autograd.grad(loss.sum(), leaves)
+        return Matched(answers.detach(), torch.autograd.grad(loss.sum(), leaves), loss.detach)
 
 
 def _half(pull: Tensor, gap: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..activations import ACTIVATIONS
 from ..strategy import strategy
+from .matching import Matched, match_by_autograd, match_one_layer
 
 Tape = list[tuple[Tensor, Tensor | None]]
 """What a forward pass leaves for the slopes: each layer's input and the derivative of the activation that made it."""
@@ -116,6 +117,12 @@ class MLP:
             if derivative is not None:
                 slope = slope.mul_(derivative)
         return slope
+
+    def match(self, weights: Sequence[Tensor], x, values, slopes, share, weight) -> Matched:
+        """The Sobolev loss with its gradient, as ``matching.match`` takes and gives it."""
+        if self.depth == 1:
+            return match_one_layer(ACTIVATIONS[self.activation], weights, x, values, slopes, share, weight)
+        return match_by_autograd(self, weights, x, values, slopes, share, weight)
 
     def module(
         self, weights: Sequence[Tensor], center: Tensor, scale: Tensor, shift: Tensor, spread: Tensor
