@@ -276,7 +276,7 @@ def _worst(problem: Problem, answer: Answer, unit: Tensor, gaps: Tensor) -> Wors
     relative = (ours - theirs).abs() / unit
     output = int(relative.argmax())
     scale, shift = problem.spread.double(), problem.shift.double()
-    raw = (ends.cpu().double() * problem.inputs.scale + problem.inputs.center).tolist()
+    raw = problem.inputs.raw(ends).tolist()
     names, moved = problem.inputs.names, (found.z - found.origin).tolist()
     return WorstGap(
         gap=float(((ours - theirs).abs() * scale)[output]),

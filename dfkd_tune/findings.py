@@ -14,7 +14,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from .promotion import RECORD, run_name
+from .promotion import PROMOTED, RECORD, run_name
 
 RESAMPLES = 2_000
 SURE, LIKELY = 0.95, 0.8
@@ -297,7 +297,7 @@ def find(study: optuna.Study) -> Findings:
         size=size_effect(trials),
         baseline=_finite(known.get("baseline")),
         baseline_rmse=_finite(known.get("baseline_rmse")),
-        promoted=known.get("promoted"),
+        promoted=known.get(PROMOTED),
         weighed=known.get("identity", {}).get("pareto"),
     )
 

@@ -129,6 +129,14 @@ class Inputs:
             z[..., i] = values[torch.bucketize(z[..., i].contiguous(), middles)]
         return z
 
+    def raw(self, z: Tensor) -> Tensor:
+        """Standardized rows ``(..., D)`` in raw units, float64 on the CPU."""
+        return z.cpu().double() * self.scale + self.center
+
+    def standardized(self, x: Tensor) -> Tensor:
+        """Raw rows ``(..., D)`` in standard units, float64 on the CPU."""
+        return (x.cpu().double() - self.center) / self.scale
+
     def _tensors(self, like: Tensor) -> tuple[Tensor, ...]:
         key = (like.dtype, like.device)
         if key not in self._cast:

@@ -69,11 +69,8 @@ class Packed(nn.Module):
 
 def selection_rmse(problem: Problem, student: nn.Module) -> float:
     """RMSE between a student and the teacher on the selection bank, in the teacher's units."""
-    bank = problem.banks["selection"]
-    x = (bank.z.double().cpu() * problem.inputs.scale + problem.inputs.center).float()
-    with torch.no_grad():
-        gap = student(x).double() - (bank.values * problem.spread + problem.shift).double().cpu()
-    return float(gap.square().mean().sqrt())
+    teacher, answers = problem.on_bank("selection", student)
+    return float((answers - teacher).square().mean().sqrt())
 
 
 def pack(

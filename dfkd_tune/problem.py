@@ -168,6 +168,13 @@ class Problem:
         ahead = [self.answer_in_chunks(z + step) - self.answer_in_chunks(z - step) for step in steps]
         return self.answer_in_chunks(z), torch.stack(ahead, dim=-1) / (2 * DELTA)
 
+    def on_bank(self, name: str, student: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        """The teacher's answers to a bank and those of a student between raw units: ``(N, O)`` each, float64, in its units."""
+        bank = self.banks[name]
+        with torch.no_grad():
+            answers = student(self.inputs.raw(bank.z).float()).double()
+        return (bank.values.double() * self.spread.double() + self.shift.double()).cpu(), answers
+
     def module(self, recipe_student, weights: Sequence[Tensor]):
         """One member's student as an ``nn.Module`` between raw units (see ``MLP.module``)."""
         host = [tensor.cpu().double() for tensor in (self.inputs.center, self.inputs.scale, self.shift, self.spread)]

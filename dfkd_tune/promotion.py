@@ -18,6 +18,8 @@ from .shipping import student_files
 from .synthetic import synthetic_file
 from .tracking import Tracker
 
+PROMOTED = "promoted"
+"""Study attribute: the student that the study ended with, a ``Promoted`` as plain values."""
 RECORD = "reruns"
 """Study attribute: trial -> run name -> ``[objective, rmse]``, or None for a re-run that diverged."""
 

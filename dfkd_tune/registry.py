@@ -196,17 +196,13 @@ def certified(uri: str, study: str, run, problem: Callable[[], Problem]) -> dict
 
 
 def certify_run(uri: str, study: str, name: str, problem: Problem) -> dict[str, Any] | None:
-    """Certify the run that a study ends with; where that cannot be done it is logged, as the study itself is sound.
-
-    Raises:
-        TrackingError: when MLflow refused the certificate, or is away.
-    """
+    """Certify the run that a study ends with; where that cannot be done it is logged, as the study itself is sound."""
     uri = absolute(uri)
     try:
         with impatient(uri), guarded(uri):
             return certified(uri, study, find_run(uri, study, name=name), lambda: problem)
-    except (NotFound, ExportError) as error:
-        LOG.warning("run %s has no certificate: %s", name, error)
+    except (NotFound, ExportError, TrackingError) as error:
+        LOG.warning("run %s has no certificate yet: %s", name, error)
         return None
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .errors import ExportError
 from .given_run import given_run
 from .places import folder_name, sqlite_file, without_credentials, writable
 from .spool import Record, digest
@@ -80,7 +81,7 @@ class Runs:
             own: whether this process recorded it, so that a run asked for the first time cannot exist yet.
 
         Raises:
-            Refused: when MLflow will never take it.
+            Refused: when MLflow will never take it, or its files are damaged.
             Exception: any other, when MLflow cannot be reached or written now.
         """
         from mlflow.exceptions import MlflowException
@@ -89,6 +90,8 @@ class Runs:
             self._connect()
             try:
                 getattr(self, f"_{record.what}")(record, content, own)
+            except ExportError as error:
+                raise Refused(str(error)) from None
             except MlflowException as error:
                 if error.error_code in HOPELESS:
                     raise Refused(without_credentials(line(error))) from None

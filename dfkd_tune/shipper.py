@@ -11,7 +11,7 @@ from pathlib import Path
 from .errors import TrackingError
 from .places import without_credentials
 from .runs import Refused, Runs
-from .spool import REFUSED, Session, read
+from .spool import REFUSED, Damaged, Session, read
 from .stores import line, preflight
 
 LOG = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class Shipper:
                     preflight(self._runs.uri)
                 self._runs.apply(read(file), session.spool.content, session is self._own)
                 session.settle(file)
-            except Refused as error:
+            except (Refused, Damaged) as error:
                 self.refused.append(str(error))
                 session.settle(file, REFUSED)
             except Exception as error:

@@ -95,8 +95,7 @@ def verify(directory: Path, recorded: str | None = None) -> None:
 
 def _example(problem: Problem) -> list[list[float]]:
     """Two rows of the declared prior in raw units: what an input may look like, without a real one."""
-    z = problem.inputs.draw(2, stream(problem.seed, "example"))
-    return (z * problem.inputs.scale + problem.inputs.center).tolist()
+    return problem.inputs.raw(problem.inputs.draw(2, stream(problem.seed, "example"))).tolist()
 
 
 def read_student(directory: Path, recorded: str | None = None) -> tuple[nn.Module, dict[str, Any]]:

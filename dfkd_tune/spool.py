@@ -22,6 +22,7 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from .files import refused, write
 from .places import without_credentials, writable
 
 SHIPPED, REFUSED = "shipped", "refused"
+WHATS = ("study", "end", "open", "close", "left", "sweep")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 """A path inside a run's artifacts."""
@@ -43,7 +45,7 @@ class Record:
     """One thing to tell MLflow; telling it twice is telling it once.
 
     Args:
-        what: ``study`` or ``end`` of a session's study, ``open`` or ``close`` of a run; ``left``, a run that another
+        what: one of ``WHATS``: ``study`` or ``end`` of a session's study, ``open`` or ``close`` of a run; ``left``, a run that another
             process opened and nobody closes; ``sweep``, that nobody works on a run.
         run: id of the run it is about, a tag on it; empty for the study's own.
         name: of the run.
@@ -82,6 +84,10 @@ def digest(file: Path) -> str:
     """SHA-256 of a file."""
     with file.open("rb") as data:
         return hashlib.file_digest(data, "sha256").hexdigest()
+
+
+class Damaged(StorageError):
+    """A record that cannot be read, however often it is tried."""
 
 
 class Spool:
@@ -173,7 +179,7 @@ class Session:
             return False
         except OSError as error:
             raise refused(self.folder, error, StorageError) from None
-        self._last = max((int(file.stem) for file in self._files()), default=0)
+        self._last = max((int(file.stem) for file in self.files()), default=0)
         return True
 
     def release(self) -> None:
@@ -203,15 +209,21 @@ class Session:
         """Records to be shipped, in order."""
         return sorted(self.folder.glob("[0-9]*.json"))
 
-    def records(self) -> Iterator[tuple[Path, Record]]:
+    def files(self) -> list[Path]:
         """All records, in order, shipped or not."""
-        for file in sorted(self._files(), key=lambda file: file.name):
-            yield file, read(file)
+        found = [file for part in ("", SHIPPED, REFUSED) for file in (self.folder / part).glob("[0-9]*.json")]
+        return sorted(found, key=lambda file: file.name)
+
+    def records(self) -> Iterator[Record]:
+        """Those that can be read."""
+        for file in self.files():
+            with suppress(Damaged):
+                yield read(file)
 
     def unclosed(self) -> list[Record]:
         """Runs that were opened and never closed."""
         opened: dict[str, Record] = {}
-        for _, record in self.records():
+        for record in self.records():
             if record.what == "open":
                 opened[record.run] = record
             elif record.what == "close":
@@ -226,17 +238,17 @@ class Session:
         place.mkdir(exist_ok=True)
         os.replace(file, place / file.name)
 
-    def _files(self) -> list[Path]:
-        return [file for part in ("", SHIPPED, REFUSED) for file in (self.folder / part).glob("[0-9]*.json")]
-
 
 def read(file: Path) -> Record:
     """A record from its file.
 
     Raises:
-        StorageError: when it is damaged.
+        Damaged: when it is none.
     """
     try:
-        return Record(**json.loads(file.read_text(encoding="utf-8")))
+        record = Record(**json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise StorageError(file, f"is no record: {error}") from None
+        raise Damaged(file, f"is no record: {error}") from None
+    if record.what not in WHATS:
+        raise Damaged(file, f"is no record: it is about {record.what!r}")
+    return record

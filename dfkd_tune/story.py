@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
@@ -22,7 +21,7 @@ from .errors import DfkdError, NotFound
 from .figures import figures
 from .findings import Findings, find
 from .problem import Problem
-from .promotion import Promoted
+from .promotion import PROMOTED, Promoted
 from .registry import fetch, find_run
 from .runs import impatient
 from .shipping import read_student
@@ -36,8 +35,6 @@ LEADERS = "dfkd-leaders"
 LEAVES = ("generator.kind", "bound.kind", "bound.threshold", "student.width", "optimizer.lr")
 VIEW = {"startTime": "ALL", "lifecycleFilter": "Active", "modelVersionFilter": "All Runs", "datasetsFilter": []}
 """What every saved view says that hides nothing; MLflow 3.17 keeps them as tags of the experiment."""
-PROMOTED = "promoted"
-"""Study attribute: the student that the study ended with, as plain values."""
 NOTE = "mlflow.note.content"
 
 
@@ -92,10 +89,7 @@ def portraits(
         curve: ``(step, rmse)``.
         made: its synthetic rows, ``(N, D)`` standardized; None where its recipe makes none.
     """
-    bank, inputs = problem.banks["report"], problem.inputs
-    with torch.no_grad():
-        answers = student((bank.z.cpu().double() * inputs.scale + inputs.center).float()).double()
-        teacher = (bank.values.double() * problem.spread.double() + problem.shift.double()).cpu()
+    teacher, answers = problem.on_bank("report", student)
     drawn = {
         "parity": student_figures.parity(teacher, answers),
         "residuals": student_figures.residuals(teacher, answers),
@@ -103,7 +97,8 @@ def portraits(
     if sum(value > 0 for _, value in curve) > 1:
         drawn["training"] = student_figures.training(curve)
     if made is not None:
-        drawn["synthetic"] = student_figures.synthetic(bank.z.cpu().float(), made, inputs.names)
+        declared = problem.banks["report"].z.cpu().float()
+        drawn["synthetic"] = student_figures.synthetic(declared, made, problem.inputs.names)
     return drawn
 
 

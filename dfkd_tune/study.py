@@ -13,11 +13,11 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from . import registry, story, tracking
+from . import registry, tracking
 from .agreement import agree, one_machine, record
 from .context import within
 from .distillation import Outcome, conclude
-from .errors import DfkdError, Interrupted, StorageError, TrackingError
+from .errors import DfkdError, Interrupted, StorageError
 from .member import Member
 from .places import absolute, without_credentials
 from .population import Population
@@ -335,8 +335,12 @@ class _Session:
         if self.joining and told.get("trials") == self.total:  # another worker told all of it
             report = told["report"]
         else:
+            from . import story  # with its figures it takes a second to import, which no worker should wait for
+
             whole = self.tracker.settle()  # where MLflow is away, ``sync`` makes up for the rest
-            report = self._certify(promoted) if whole and promoted is not None else None
+            if whole and promoted is not None:
+                certificate = registry.certify_run(self.tracking_uri, self.name, promoted.run, self.problem)
+                report = certificate["report"]["rmse"] if certificate else None
             parent = self.tracker.parent if whole else None
             story.tell(self.tracking_uri, self.study, parent, self.problem, promoted)
             self.study.set_user_attr(TOLD, {"trials": self.total, "report": report})
@@ -352,15 +356,6 @@ class _Session:
             self.storage_url,
             self.progress,
         )
-
-    def _certify(self, promoted: Promoted) -> float | None:
-        """The promoted student's RMSE on the report bank; None where MLflow takes no certificate."""
-        try:
-            certificate = registry.certify_run(self.tracking_uri, self.name, promoted.run, self.problem)
-        except TrackingError as error:
-            LOG.warning("run %s has no certificate yet: %s", promoted.run, error)
-            return None
-        return certificate["report"]["rmse"] if certificate else None
 
     def _close(self, status: str, promoted: Promoted | None = None, report: float | None = None) -> None:
         self._look()

@@ -16,11 +16,11 @@ from . import issuing, registry, story
 from .errors import DfkdError, ExportError, NotFound
 from .issuing import Sources
 from .places import absolute, spool_folder
-from .promotion import Promoted, run_name
+from .promotion import PROMOTED, Promoted, run_name
 from .recorded import load_study, recipe_of
 from .runs import ID, SESSION, Refused, Runs
 from .seeds import derive
-from .spool import REFUSED, SHIPPED, Record, Session, Spool, plain
+from .spool import REFUSED, SHIPPED, Damaged, Record, Session, Spool, plain, read
 from .stores import guarded, preflight
 from .tracking import interrupted
 
@@ -95,13 +95,13 @@ def _ship(runs: Runs, held: list[Session]) -> Iterator[str]:
     for session in held:
         for run in session.unclosed():
             session.append(interrupted(run))
-        for file, record in session.records():
-            if record.what == "sweep" and file.parent.name == SHIPPED:
-                continue
+        for file in session.files():
             try:
-                runs.apply(record, session.spool.content, own=False)
-                session.settle(file)
-            except (Refused, ExportError) as error:
+                record = read(file)
+                if record.what != "sweep" or file.parent.name != SHIPPED:
+                    runs.apply(record, session.spool.content, own=False)
+                    session.settle(file)
+            except (Refused, Damaged) as error:
                 session.settle(file, REFUSED)
                 yield str(error)
 
@@ -169,7 +169,7 @@ def _end(runs: Runs, study, held: list[Session], sessions: list[Session]) -> int
     busy = {session.name for session in sessions} - gone
     trials = study.get_trials(deepcopy=False) if study is not None else []
     at_work = {str(trial.number) for trial in trials if trial.state == TrialState.RUNNING}
-    latest = max((record.at for session in held for _, record in session.records()), default=0)
+    latest = max((record.at for session in held for record in session.records()), default=0)
     ended = 0
     for run in runs.survey():
         session, status = run.data.tags.get(SESSION), "KILLED"
@@ -201,7 +201,7 @@ def _tell(runs: Runs, study, uri: str, name: str, sources: Sources) -> tuple[boo
         certificate = registry.certified(uri, name, run, problem)
         if "report_rmse" not in parent.data.metrics:
             runs.add(parent.info.run_id, {"report_rmse": certificate["report"]["rmse"]}, parent.info.end_time)
-        chosen = study.user_attrs.get(story.PROMOTED) if study is not None else None
+        chosen = study.user_attrs.get(PROMOTED) if study is not None else None
         if told := chosen is not None and story.NOTE not in parent.data.tags:
             story.tell(uri, study, parent.info.run_id, problem(), Promoted(**chosen))
     except DfkdError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -19,12 +18,9 @@ def synthetic_file(problem: Problem, outcome: Outcome) -> dict[str, bytes]:
     """``synthetic/rows.safetensors`` with ``x``, ``(N, D)`` in raw units; nothing where the recipe makes no rows."""
     if outcome.synthetic is None:
         return {}
-    inputs = problem.inputs
-    x = outcome.synthetic.double() * inputs.scale + inputs.center
-    return {f"{FOLDER}/{FILE}": save({"x": x.float().contiguous()})}
+    return {f"{FOLDER}/{FILE}": save({"x": problem.inputs.raw(outcome.synthetic).float().contiguous()})}
 
 
 def read_synthetic(problem: Problem, folder: Path) -> Tensor:
     """The rows of such a file again, ``(N, D)`` standardized."""
-    x = load((folder / FILE).read_bytes())["x"]
-    return ((x.double() - problem.inputs.center) / problem.inputs.scale).to(torch.float32)
+    return problem.inputs.standardized(load((folder / FILE).read_bytes())["x"]).float()

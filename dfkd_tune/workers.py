@@ -242,14 +242,13 @@ def run_workers(
 
 def conclusion(name: str, words: list[Any]) -> StudyResult:
     """What workers came to: a result where one has it, else their failure."""
-    for kind in (StudyResult, DfkdError, str):
-        for word in words:
-            if isinstance(word, StudyResult) and kind is StudyResult:
-                return word
-            if isinstance(word, DfkdError) and kind is DfkdError:
-                raise word
-            if isinstance(word, str) and kind is str:
-                raise RuntimeError(f"in a worker:\n{word}")
+    results, failures, traces = ([word for word in words if isinstance(word, k)] for k in (StudyResult, DfkdError, str))
+    if results:
+        return results[0]
+    if failures:
+        raise failures[0]
+    if traces:
+        raise RuntimeError(f"in a worker:\n{traces[0]}")
     raise Interrupted(name)
 
 

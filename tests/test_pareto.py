@@ -64,10 +64,10 @@ def test_a_study_keeps_its_objectives(weighed, store, tree):
 
 def test_the_command_line_asks_for_it(dfkd, store, tree, tmp_path):
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("asked", trials=2, reruns=0)))
-    ended = dfkd("study", "study.yaml", "--pareto", *store.options)
+    ended = dfkd("study", "--pareto", "study.yaml", *store.options)
     assert ended.status == 0, ended.err
     assert all(len(trial.values) == 2 for trial in store.trials("asked"))
-    assert dfkd("study", "study.yaml", "--pareto", "weight", *store.options).status == 2
+    assert dfkd("study", "study.yaml", "--pareto=weight", *store.options).status == 2
 
 
 def test_show_lists_the_front(weighed, dfkd, store):

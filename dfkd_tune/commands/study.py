@@ -17,13 +17,8 @@ from .signals import Signals
 @ARCHITECTURE
 @click.option("--features", type=click.Path(), help="Features file, instead of the study's.")
 @click.option("--name", help="Name of the study.")
-@click.option(
-    "--pareto",
-    is_flag=False,
-    flag_value="parameters",
-    type=click.Choice(["parameters", "latency"]),
-    help="Weigh fidelity against size or latency; alone it means parameters.",
-)
+@click.option("--pareto", "pareto", flag_value="parameters", help="Weigh fidelity against parameters.")
+@click.option("--pareto-latency", "pareto", flag_value="latency", help="Weigh fidelity against measured latency.")
 @click.option("--quiet", is_flag=True, help="Nothing but what it came to, in a line.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON line for every event.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of everything.")

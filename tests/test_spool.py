@@ -1,0 +1,76 @@
+"""Records on disk: what is damaged is set aside and told, and holds up nothing else."""
+
+import json
+
+import pytest
+
+from dfkd_tune.errors import StorageError
+from dfkd_tune.spool import REFUSED, SHIPPED, Damaged, Record, Spool, read
+from dfkd_tune.sync import sync
+from dfkd_tune.tracking import Tracker
+
+STUDY = "spooled"
+DAMAGES = {
+    "cut short": '{"what": "op',
+    "of another shape": "[]",
+    "with a field of its own": '{"what": "open", "code": 1}',
+    "about something else": '{"what": "apply"}',
+}
+
+
+@pytest.fixture
+def spool(tmp_path):
+    return Spool(tmp_path / "spool" / STUDY, f"sqlite:///{tmp_path}/optuna.db")
+
+
+@pytest.mark.parametrize("text", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_record_is_told_by_its_file(spool, text):
+    file = spool.begin().folder / "00000001.json"
+    file.write_text(text)
+    with pytest.raises(Damaged, match=r"00000001\.json: is no record"):
+        read(file)
+
+
+def test_records_come_back_as_they_were(spool):
+    session = spool.begin()
+    made = Record("close", "a" * 32, "trial-0000", 5, "FINISHED", {"p": "1"}, {"t": "2"}, {"rmse": 0.5})
+    file = session.append(made, {"student/a.bin": b"abc"})
+    found = read(file)
+    assert spool.content(found.files["student/a.bin"]) == b"abc"
+    assert {**vars(found), "files": {}, "curve": ()} == {**vars(made), "files": {}, "curve": ()}
+    (spool.folder / "objects" / found.files["student/a.bin"]).write_bytes(b"abd")
+    with pytest.raises(Exception, match="truncated or altered"):
+        spool.content(found.files["student/a.bin"])
+
+
+def test_files_stay_inside_a_runs_artifacts(spool):
+    session = spool.begin()
+    for path in ("../a", "/a", "student/../../a", "", "student//a"):
+        with pytest.raises(StorageError, match="no path inside"):
+            session.append(Record("close"), {path: b""})
+
+
+@pytest.mark.parametrize("by", ["the next session", "sync"])
+def test_a_damaged_record_holds_up_nothing_else(store, by, tmp_path):
+    storage, name = f"sqlite:///{tmp_path}/optuna.db", f"{STUDY}-{by[-4:]}"
+    gone = Tracker(store.tracking, name, storage)
+    gone.open_study({"seed": 0}, {})
+    gone.open_run("trial-0000", "trial", {"trial": 0})
+    assert gone.settle()
+    folder = gone._session.folder
+    gone._shipper.stop()
+    lost = json.loads((folder / SHIPPED / "00000002.json").read_text()) | {"what": "close", "status": "FINISHED"}
+    (folder / "00000003.json").write_text('{"what": "op')
+    (folder / "00000004.json").write_text(json.dumps(lost | {"metrics": {"rmse": 0.25}}))
+    gone._session.release()
+    if by == "sync":
+        (refused,) = sync(storage, store.tracking, name).refused
+    else:
+        after = Tracker(store.tracking, name, storage)
+        assert not after.settle()
+        (refused,) = after._shipper.refused
+        after.close()
+    assert "00000003.json" in refused
+    assert (folder / REFUSED / "00000003.json").exists() and (folder / SHIPPED / "00000004.json").exists()
+    (run,) = store.runs(name, "trial")
+    assert run.info.status == "FINISHED" and run.data.metrics["rmse"] == 0.25
