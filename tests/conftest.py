@@ -27,15 +27,18 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from teacher_files import ROWS, network, save_architecture, save_pt2
 from torch import nn
 
 torch.set_num_threads(1)
 
+STUDIES = Path(__file__).parent.parent / "studies"
 STUDY = ("trials", "seed", "objective", "population", "leaders", "reruns", "pareto")
 TINY = {"steps": 40, "batch": 20, "pool": 500, "bank": 200}
 SEARCH = {
@@ -336,3 +339,47 @@ def postgresql() -> Iterator[str]:
         with admin.cursor() as cursor:
             cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
         admin.close()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> dict[str, Path]:
+    """One network in every format that a file can have."""
+    folder = tmp_path_factory.mktemp("formats")
+    net = network()
+    names = ("net.pt2", "net.safetensors", "state.pt", "checkpoint.pth", "script.pt", "trace.ts", "module.bin")
+    files = {name: folder / name for name in names}
+    save_pt2(net, files["net.pt2"])
+    save_file(net.state_dict(), files["net.safetensors"])
+    torch.save(net.state_dict(), files["state.pt"])
+    torch.save({"state_dict": net.state_dict(), "epoch": 3}, files["checkpoint.pth"])
+    torch.jit.script(net).save(files["script.pt"])
+    torch.jit.trace(net, ROWS).save(files["trace.ts"])
+    torch.save(net, files["module.bin"])
+    save_architecture(folder)
+    return files
+
+
+@pytest.fixture
+def code(tmp_path, monkeypatch):
+    """A function that makes Python text importable and returns ``module:teacher``."""
+    numbers, made = count(), []
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(text: str) -> str:
+        name = f"teacher_{tmp_path.name}_{next(numbers)}"
+        (tmp_path / f"{name}.py").write_text("import torch\nfrom torch import nn\n" + text)
+        importlib.invalidate_caches()
+        made.append(name)
+        return f"{name}:teacher"
+
+    yield write
+    for name in made:
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def marker(tmp_path):
+    """A file that only code hidden in a teacher makes; it must never appear."""
+    path = tmp_path / "marker"
+    yield path
+    assert not path.exists()

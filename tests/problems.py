@@ -28,6 +28,16 @@ KNOWN = Inputs(
 )
 
 
+def rng(seed=0) -> torch.Generator:
+    """A stream of its own."""
+    return torch.Generator().manual_seed(seed)
+
+
+def raw(inputs: Inputs, z: Tensor) -> Tensor:
+    """Rows in the user's units, float64."""
+    return z.double() * inputs.scale + inputs.center
+
+
 def variants(kind: type) -> Iterator[object]:
     """The default of a strategy, and one more for every other value of a field that is a choice among words or a switch."""
     for name, hint in {"": None, **get_type_hints(kind)}.items():

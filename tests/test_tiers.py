@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from problems import raw, rng
 from scipy.stats import spearmanr
 
 from dfkd_tune.copula import factor
@@ -53,14 +54,6 @@ def declared(draw) -> Feature:
         quantiles={p / 1000: v for p, v in zip(grid, values, strict=True)},
         range=edges or None,
     )
-
-
-def rng(seed=0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def raw(inputs: Inputs, z: torch.Tensor) -> torch.Tensor:
-    return z.double() * inputs.scale + inputs.center
 
 
 def quantiles_of(feature: Feature, u) -> torch.Tensor:

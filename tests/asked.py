@@ -1,0 +1,36 @@
+"""What tests of the command line share: a small study, what a folder holds, one line of refusal."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import nn
+
+
+def files_of(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def assert_refused(ended, *named: str) -> None:
+    """One line on stderr, the exit status of an expected failure."""
+    assert ended.status == 1, ended
+    assert ended.err.startswith("dfkd-tune: ")
+    assert len(ended.err.splitlines()) == 1, ended.err
+    assert "Traceback" not in ended.err
+    for part in named:
+        assert part in ended.err
+
+
+GOOD = {"study": {"trials": 1}, "budget": {"steps": 40, "batch": 20, "pool": 500, "bank": 200}}
+
+
+def network(*widths: int, seed: int = 0) -> nn.Sequential:
+    torch.manual_seed(seed)
+    parts = [part for a, b in pairwise(widths) for part in (nn.Linear(a, b), nn.Tanh())]
+    return nn.Sequential(*parts[:-1]).eval()
+
+
+def save_pt2(module: nn.Module, file: Path, rows: object) -> None:
+    features = module[0].in_features
+    program = torch.export.export(module, (torch.zeros(4, features),), dynamic_shapes=rows and ({0: rows},))
+    torch.export.save(program, file)

@@ -1,0 +1,230 @@
+"""What a declaration of inputs must not say, and the files that hold one."""
+
+import math
+from contextlib import contextmanager
+
+import pytest
+from problems import raw, rng
+
+from dfkd_tune import yamls
+from dfkd_tune.errors import FeaturesError, SpecError
+from dfkd_tune.feature import Feature
+from dfkd_tune.features_file import read_features
+from dfkd_tune.strategy import build
+
+
+@contextmanager
+def fails(place, *words, kind=FeaturesError):
+    """Expect one line of exactly this kind that names the place and says the words."""
+    with pytest.raises(kind) as caught:
+        yield
+    message = str(caught.value)
+    assert type(caught.value) is kind
+    assert len(message.splitlines()) == 1
+    for word in (str(place), *words):
+        assert word in message
+
+
+def write(tmp_path, text: str):
+    path = tmp_path / "features.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({}, ["x.name", "required"]),
+        ({"name": ""}, ["x.name", "at least 1 character"]),
+        ({"name": 3}, ["x.name", "valid string", "got 3"]),
+        ({"mean": 1.0}, ["mean and std are given together"]),
+        ({"std": 1.0}, ["mean and std are given together"]),
+        ({"mean": 1.0, "std": 0.0}, ["x.std", "greater than 0", "got 0.0"]),
+        ({"mean": 1.0, "std": -2.0}, ["x.std", "greater than 0", "got -2.0"]),
+        ({"mean": "1", "std": 1.0}, ["x.mean", "valid number", "got '1'"]),
+        ({"mean": True, "std": 1.0}, ["x.mean", "valid number", "got True"]),
+        ({"mean": math.nan, "std": 1.0}, ["x.mean", "finite", "got nan"]),
+        ({"mean": 0.0, "std": math.inf}, ["x.std", "finite", "got inf"]),
+        ({"range": [1.0]}, ["x.range", "at least 2", "got [1.0]"]),
+        ({"range": [1.0, 2.0, 3.0]}, ["x.range", "at most 2", "got [1.0, 2.0, 3.0]"]),
+        ({"range": 3.0}, ["x.range", "valid list", "got 3.0"]),
+        ({"range": [2.0, 1.0]}, ["low < high", "[2.0, 1.0]"]),
+        ({"range": [1.0, 1.0]}, ["low < high", "[1.0, 1.0]"]),
+        ({"range": [0.0, math.inf]}, ["x.range.1", "finite", "got inf"]),
+        ({"range": [-1e308, 1e308]}, ["span more than a number can hold"]),
+        ({"range": [0.0, 1.0], "levels": [0.0]}, ["range and levels exclude each other"]),
+        ({"range": [0.0, 1.0], "mean": 2.0, "std": 1.0}, ["mean 2.0 lies outside range [0.0, 1.0]"]),
+        ({"range": [0.2, 0.8], "integer": True}, ["no whole number", "[0.2, 0.8]"]),
+        ({"integer": 1}, ["x.integer", "boolean", "got 1"]),
+        ({"levels": []}, ["x.levels", "at least 1", "got []"]),
+        ({"levels": [1.0, 2.0, 1.0]}, ["levels must differ"]),
+        ({"levels": ["a"]}, ["x.levels.0", "valid number", "got 'a'"]),
+        ({"levels": [0.0, 1e200]}, ["span more than a number can hold"]),
+        ({"probabilities": [1.0]}, ["probabilities need as many levels"]),
+        ({"levels": [1.0, 2.0], "probabilities": [1.0]}, ["probabilities need as many levels"]),
+        ({"levels": [1.0, 2.0], "probabilities": [0.5, 0.6]}, ["must sum to 1", "1.1"]),
+        ({"levels": [1.0, 2.0], "probabilities": [-0.5, 1.5]}, ["x.probabilities.0", "greater than or equal", "-0.5"]),
+        ({"median": 1.0}, ["x.median", "unknown key", "known keys: name, mean, std, range, levels"]),
+        ({7: 1.0}, ["a key must be a word", "got 7"]),
+    ],
+)
+def test_declarations_that_say_something_impossible(values, words):
+    values = values if not values or "name" in values else {"name": "x"} | values
+    with fails("x", *words, kind=SpecError):
+        build(Feature, values, "x")
+
+
+def test_a_rule_between_fields_names_them_and_nothing_else():
+    with pytest.raises(SpecError) as caught:
+        build(Feature, {"name": "x", "mean": 1.0}, "place")
+    assert str(caught.value) == "place: mean and std are given together"
+
+
+def test_probabilities_may_be_rounded():
+    feature = Feature(name="x", levels=[1.0, 2.0, 3.0], probabilities=[0.333, 0.333, 0.333])
+    assert feature.weights == pytest.approx([1 / 3] * 3)
+
+
+def test_a_declaration_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        Feature(name="plain").mean = 3.0
+
+
+def test_a_features_file_says_what_it_says(tmp_path):
+    text = """
+features:
+  - age
+  - {name: load, mean: 3, std: 1e-3}
+  - {name: valve, levels: [0, 1, 4], probabilities: [1, 0, 0]}
+  - {name: température, range: [-5, 1E+2]}
+  - {name: count, range: [0, 9], integer: true}
+simplex: [age, load]
+"""
+    inputs = read_features(write(tmp_path, text))
+    assert inputs.features == (
+        Feature(name="age", mean=0.5, std=math.sqrt(1 / 12)),
+        Feature(name="load", mean=3.0, std=0.001),
+        Feature(name="valve", levels=[0.0, 1.0, 4.0], probabilities=[1.0, 0.0, 0.0]),
+        Feature(name="température", range=[-5.0, 100.0]),
+        Feature(name="count", range=[0.0, 9.0], integer=True),
+    )
+    assert inputs.names == ["age", "load", "valve", "température", "count"]
+    assert inputs.simplex == (0, 1)
+
+
+def test_whole_and_decimal_numbers_declare_the_same(tmp_path):
+    whole = read_features(write(tmp_path, "features: [{name: x, mean: 1, std: 2, range: [0, 3]}]"))
+    decimal = read_features(write(tmp_path, "features: [{name: x, mean: 1.0, std: 2.0, range: [0.0, 3.0]}]"))
+    assert whole.fingerprint() == decimal.fingerprint()
+
+
+def test_a_grid_declares_its_pixels(tmp_path):
+    text = "grid: {height: 2, width: 3, range: [0, 16], mean: [1, 2, 3, 4, 5, 0], std: [1, 1, 1, 1, 1, 0]}"
+    inputs = read_features(write(tmp_path, text))
+    assert inputs.names == ["pixel_0_0", "pixel_0_1", "pixel_0_2", "pixel_1_0", "pixel_1_1", "pixel_1_2"]
+    assert inputs.features[4] == Feature(name="pixel_1_1", mean=5.0, std=1.0, range=[0.0, 16.0])
+    assert float(raw(inputs, inputs.draw(100, rng()))[:, 5].abs().max()) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("features: [{name: a, mean: 1}]", ["features[0]", "mean and std are given together"]),
+        ("features: [a, {name: b, range: [3, 1]}]", ["features[1]", "low < high", "[3.0, 1.0]"]),
+        ("features: [a, {name: b, std: .5, mean: x}]", ["features[1].mean", "valid number", "got 'x'"]),
+        ("features: [{name: a, shape: normal}]", ["features[0].shape", "unknown key", "known keys: name, mean"]),
+        ("features: [{mean: 1, std: 1}]", ["features[0].name", "required"]),
+        ("features: [a, b, a]", ["features[2].name", "'a' is given twice"]),
+        ("features: [a, {name: a}]", ["features[1].name", "'a' is given twice"]),
+        ("features: [a, [b]]", ["features[1]", "a name or a mapping", "['b']"]),
+        ("features: [a, no]", ["features[1]", "a name or a mapping", "False"]),
+        ("features: [a, {1: 2}]", ["features[1]", "a key must be a word", "1"]),
+        ("features: []", ["features", "at least one feature"]),
+        ("features: a", ["features", "list", "'a'"]),
+        ("features: [a]\nfeature: [b]", ["feature:", "unknown key", "features"]),
+        ("names: [a]", ["names", "unknown key", "features"]),
+        ("- a\n- b", ["features, with a list"]),
+        ("", ["features, with a list"]),
+        ("simplex: [a, b]", ["features or grid"]),
+        ("features: [a]\ngrid: {height: 1, width: 1}", ["features or grid"]),
+        ("features: [a, b]\nsimplex: [a]", ["simplex", "at least two names"]),
+        ("features: [a, b]\nsimplex: [a, a]", ["simplex", "twice"]),
+        ("features: [a, b]\nsimplex: [a, c]", ["simplex", "'c'"]),
+        ("grid: {height: 2, width: 2, mean: [1, 2], std: [1, 1]}", ["grid", "4 pixels", "2 and 2"]),
+        ("grid: {height: 0, width: 2}", ["grid.height", "greater than or equal to 1", "got 0"]),
+        ("grid: [1, 2]", ["grid", "mapping", "[1, 2]"]),
+        ("grid: {height: 1, width: 1, mean: [1]}", ["grid", "mean and std are given together"]),
+    ],
+)
+def test_features_files_that_say_something_impossible(tmp_path, text, words):
+    path = write(tmp_path, text)
+    with fails(path, *words):
+        read_features(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "words"),
+    [
+        ("features: [a, b", ":1:16", ["not valid YAML"]),
+        ("features:\n\t- a", ":2:1", ["not valid YAML"]),
+        ("features: [a]\nfeatures: [b]", ":2:1", ["not valid YAML", "'features' is given twice"]),
+        ("features:\n  - {name: a, std: 1, std: 2}", ":2:23", ["'std' is given twice"]),
+        ("? [a]\n: b", ":1:3", ["a key must be a plain word"]),
+        ("features: !!python/object/apply:os.getcwd []", ":1:11", ["not valid YAML", "constructor"]),
+        ("features: *nowhere", ":1:11", ["not valid YAML", "nowhere"]),
+        ("features: !a%0Ab [c]", ":1:11", ["not valid YAML", "constructor"]),
+        ("features: !!timestamp soon", "", ["not valid YAML"]),
+        ("features: !!int", "", ["not valid YAML"]),
+        ("features: 2020-99-99", "", ["not valid YAML", "month"]),
+        ("features: \x01", "", ["not valid YAML"]),
+        ("[" * 3000, "", ["not valid YAML"]),
+    ],
+)
+def test_files_that_are_not_yaml(tmp_path, text, place, words):
+    path = write(tmp_path, text)
+    with fails(f"{path}{place}", *words):
+        read_features(path)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with fails(tmp_path / "none.yaml", "no such file"):
+        read_features(tmp_path / "none.yaml")
+    with fails(tmp_path, "cannot be read", "directory"):
+        read_features(tmp_path)
+    path = tmp_path / "features.yaml"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n")
+    with fails(path, "not a text file"):
+        read_features(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 0.001),
+        ("1E3", 1000.0),
+        ("-2e+5", -200000.0),
+        ("+1.5e2", 150.0),
+        ("1_000e3", 1e6),
+        (".5", 0.5),
+        ("-.5", -0.5),
+        ("+.5e1", 5.0),
+        ("1.e-3", 0.001),
+        ("0.25", 0.25),
+        ("3", 3),
+    ],
+)
+def test_numbers_are_numbers(text, value):
+    (found,) = yamls.parse(f"[{text}]", "here", FeaturesError)
+    assert type(found) is type(value) and found == value
+
+
+@pytest.mark.parametrize("text", ["e3", "1e", "1e-3x", "1e3.5", "1-e3", "-", ".", "'1e-3'"])
+def test_words_stay_words(text):
+    (found,) = yamls.parse(f"[{text}]", "here", FeaturesError)
+    assert isinstance(found, str)
+
+
+def test_what_is_dumped_reads_back():
+    tree = {"b": [1, 2.5, 1e-3, True, None], "a": {"name": "température", "value": "1e-3", "no": "no"}}
+    assert yamls.parse(yamls.dump(tree), "here", FeaturesError) == tree
+    assert list(yamls.parse(yamls.dump(tree), "here", FeaturesError)) == ["b", "a"]

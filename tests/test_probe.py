@@ -1,0 +1,145 @@
+"""The probe: what it finds out about a teacher, and what it refuses before anything is distilled."""
+
+import numpy as np
+import pytest
+import torch
+from teacher_files import FEATURES, ROWS, THREE, fails, network, save_pt2
+from torch import nn
+
+from dfkd_tune.inputs import Inputs
+from dfkd_tune.teachers import Teacher, load_teacher, probe
+from dfkd_tune.teachers.probe import infer_width
+
+
+def call(function) -> Teacher:
+    return Teacher("here", function, torch.float32, "")
+
+
+def test_probe_reports_what_it_found():
+    found = probe(call(lambda x: torch.stack([x.sum(1), x.prod(1)], dim=1)), THREE)
+    assert (found.features, found.outputs, found.differentiable) == (FEATURES, 2, True)
+    assert found.rows_per_second > 0
+
+
+def test_speed_is_that_of_the_forward_pass():
+    class Slow(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.sum(1)
+
+        @staticmethod
+        def backward(ctx, slope):
+            import time
+
+            time.sleep(0.2)
+            return slope[:, None].expand(-1, FEATURES)
+
+    assert probe(call(Slow.apply), THREE).rows_per_second > 512 / 0.1
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: torch.from_numpy(np.sin(x.detach().numpy()).sum(1)),
+        lambda x: x.detach().sum(1),
+        lambda x: x.round().sum(1),
+        lambda x: x.abs().sqrt().sum(1).nan_to_num() + 0 * (x * 0).sqrt().sum(1),
+    ],
+    ids=["numpy", "detached", "steps", "infinite slope"],
+)
+def test_teachers_without_usable_gradients_are_black_boxes(function):
+    assert probe(call(function), THREE).differentiable is False
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda x: (x.sum(1), x.sum(1)), ["one tensor", "tuple"]),
+        (lambda x: x.sum(1).tolist(), ["one tensor", "list"]),
+        (lambda x: x.sum(), ["(2, outputs)", "()"]),
+        (lambda x: x.sum(0), ["(2, outputs)", "(3, 1)"]),
+        (lambda x: x[:, :, None], ["(2, outputs)", "(2, 3, 1)"]),
+        (lambda x: x[:3].sum(1), ["7 rows", "(3, 1)", "(7, 1)"]),
+        (lambda x: x.reshape(2, FEATURES).sum(1), ["fixed batch size", "1 rows failed", "dynamic batch"]),
+        (lambda x: x @ torch.ones(4, 1), ["(2, 3)", "number of features"]),
+        (lambda x: x.log().sum(1), ["finite", "of 512"]),
+        (lambda x: x.sum(1) / 0, ["finite", "512 of 512"]),
+        (lambda x: x.sum(1) + torch.randn(len(x)), ["deterministic", "evaluation mode"]),
+        (lambda x: x.sum(1) - x.sum(1).mean(), ["each row by itself", "batch norm"]),
+        (lambda x: torch.full((len(x), 1), 0.1), ["output 0", "constant"]),
+        (lambda x: torch.stack([x[:, 0] * 1e-6, 0 * x[:, 0] + 123.456], dim=1), ["output 1", "constant"]),
+        (lambda x: torch.zeros(len(x)), ["output 0", "constant"]),
+    ],
+)
+def test_probe_refuses_what_cannot_be_distilled(function, words):
+    with fails("here", *words):
+        probe(call(function), THREE)
+
+
+def test_answers_in_a_row_of_their_own_become_one_output():
+    teacher = call(lambda x: x.sum(1))
+    assert teacher(ROWS).shape == (len(ROWS), 1)
+    assert probe(teacher, THREE).outputs == 1
+
+
+def test_small_outputs_are_not_taken_for_constant_ones():
+    assert probe(call(lambda x: torch.stack([x[:, 0] * 1e-9, x[:, 1] * 1e9], dim=1)), THREE).outputs == 2
+
+
+def test_dropout_is_off_in_a_module_and_found_in_a_callable(code):
+    text = "net = nn.Sequential(nn.Linear(3, 50), nn.Dropout(0.5), nn.Linear(50, 1)).train()\n"
+    assert probe(load_teacher(code(text + "def teacher(): return net\n")), THREE).outputs == 1
+    teacher = load_teacher(code(text + "def teacher(): return lambda x: net(x)\n"))
+    with fails(teacher.source, "deterministic"):
+        probe(teacher, THREE)
+
+
+@pytest.mark.parametrize("rows", [2, 8])
+def test_a_pt2_for_one_batch_size_is_told_apart(tmp_path, rows):
+    teacher = load_teacher(save_pt2(network(), tmp_path / "net.pt2", rows=rows))
+    assert infer_width(teacher) == FEATURES
+    with fails(tmp_path / "net.pt2", "rows", f"equal to {rows}"):
+        probe(teacher, THREE)
+
+
+def test_several_outputs_of_a_file(tmp_path):
+    class Pair(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = network()
+
+        def forward(self, x):
+            return self.net(x), x
+
+    teacher = load_teacher(save_pt2(Pair(), tmp_path / "pair.pt2"))
+    assert infer_width(teacher) == FEATURES
+    with fails(tmp_path / "pair.pt2", "one tensor", "tuple"):
+        probe(teacher, THREE)
+
+
+def test_nan_weights(tmp_path):
+    net = network()
+    nn.init.constant_(net[2].weight, float("nan"))
+    path = save_pt2(net, tmp_path / "net.pt2")
+    with fails(path, "finite", "512 of 512"):
+        probe(load_teacher(path), THREE)
+
+
+def test_more_features_declared_than_the_teacher_takes(files):
+    with fails(files["net.pt2"], "(2, 4)", "number of features"):
+        probe(load_teacher(files["net.pt2"]), Inputs.unknown(4))
+
+
+def test_width_without_a_weight_to_go_by():
+    weight = torch.ones(5, 1)
+    assert infer_width(call(lambda x: x @ weight)) == 5
+    with fails("here", "number of features", "features file", "1 and 2"):
+        infer_width(call(lambda x: x.sum(1)))
+    with fails("here", "number of features", "features file", "1 and 5"):
+        infer_width(call(lambda x: (x * weight[:, 0]).sum(1)))
+
+    def never(x):
+        raise RuntimeError
+
+    with fails("here", "number of features", "4096"):
+        infer_width(call(never))
