@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import spearmanr
 
-from dfkd_tune import registry, screen, yamls
+from dfkd_tune import live, registry, yamls
 from dfkd_tune.describe import TIERS, describe
 from dfkd_tune.places import sqlite_url
 from dfkd_tune.prepared import prepare
@@ -81,7 +81,7 @@ def one(dataset: str, args: argparse.Namespace, folder: Path, seed: int) -> dict
     prepared = prepare(spec)
     start = time.perf_counter()
     uri, storage = sqlite_url(folder / "mlflow.db"), sqlite_url(folder / "optuna.db")
-    with screen.watch(Console(stderr=True), spec.name) as on_progress:
+    with live.watch(Console(stderr=True), spec.name) as on_progress:
         result = run_study(prepared, storage, uri, on_progress)
     seconds = time.perf_counter() - start
     complete = [t for t in load_study(storage, spec.name).get_trials() if t.state.name == "COMPLETE"]

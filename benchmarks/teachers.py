@@ -23,7 +23,7 @@ from kinds import KINDS, kept
 from rich.console import Console
 from rich.table import Table
 
-from dfkd_tune import screen
+from dfkd_tune import live
 from dfkd_tune.places import sqlite_url
 from dfkd_tune.prepared import prepare
 from dfkd_tune.recorded import load_study, recipe_of
@@ -53,7 +53,7 @@ def one(kind: str, dataset: str, args: argparse.Namespace, folder: Path) -> dict
     prepared = prepare(spec, trust_pickle=True)  # of this benchmark's own making; skops does not know boosted trees
     uri, storage = sqlite_url(folder / f"{name}-mlflow.db"), sqlite_url(folder / f"{name}-optuna.db")
     start = time.perf_counter()
-    with screen.watch(Console(stderr=True), name) as on_progress:
+    with live.watch(Console(stderr=True), name) as on_progress:
         result = run_study(prepared, storage, uri, on_progress)
     seconds = time.perf_counter() - start
     trials = {t.number: t for t in load_study(storage, name).get_trials() if t.state.name == "COMPLETE"}

@@ -23,8 +23,8 @@ from .recipe import SECTIONS, Recipe
 from .strategy import build, kind_of, name_of, strategy
 
 DEFAULT: dict[str, Any] = {
-    "start.surplus": [0.0, 0.2],
-    "generator.kind": ["gaussian", "heavy_tailed", "adversarial", "direct"],
+    "start.surplus": [0.0, 0.2, 0.5],
+    "generator.kind": ["gaussian", "heavy_tailed", "skewed", "adversarial", "direct"],
     "generator.spread": {"low": 0.3, "high": 1.0},
     "generator.steps": {"low": 1, "high": 4},
     "generator.step_size": {"low": 0.02, "high": 0.3, "log": True},
@@ -36,14 +36,14 @@ DEFAULT: dict[str, Any] = {
     "loss.weight": {"low": 0.5, "high": 2.0, "log": True},
     "student.width": {"low": 8, "high": 64},
     "optimizer.lr": {"low": 3e-4, "high": 3e-3, "log": True},
-    "finish.synthetic": {"low": 0.0, "high": 0.5},
+    "finish.synthetic": {"low": 0.0, "high": 0.6},
 }
 """What a study searches when its file says nothing, around its preset: the leaves that the preset has."""
 
-BLACK_BOX = DEFAULT | {"generator.kind": ["gaussian", "heavy_tailed", "zeroth_order"]}
+BLACK_BOX = DEFAULT | {"generator.kind": ["gaussian", "heavy_tailed", "skewed", "zeroth_order"]}
 """The same for a teacher without input gradients."""
 
-NARROW = 0.9
+NARROW = 0.96
 """Of the widest student that fits, the narrowest that the default space tries: fidelity grows with width."""
 
 SMALL = 0.05
@@ -53,7 +53,7 @@ SINGLE = ("start", "alpha", "loss", "optimizer", "finish")
 """Sections whose kind the default space leaves to the preset."""
 
 LEAD = {
-    "generator.spread": 0.5,
+    "generator.spread": 0.6,
     "input_bound.kind": "linf",
     "input_bound.radius": 0.3,
     "optimizer.schedule": "cosine",

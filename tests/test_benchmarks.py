@@ -170,3 +170,13 @@ def test_threshold_benchmark_draws_its_figure(benchmark, tmp_path):
     labels = {(row["bound"], row["threshold"], row["reach"]) for row in rows}
     assert {("clip", 0.02, "linf"), ("cap", 2.0, "steps"), ("none", None, "steps")} < labels
     assert "<svg" in (tmp_path / "figure.svg").read_text()[:2000]
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the paper's teachers and tables are not shipped")
+def test_fidelity_benchmark_measures_a_study_on_real_inputs(benchmark, tmp_path):
+    given = ("--datasets", "cpusmall", "--trials", 3, "--steps", 40, "--tier", "correlation")
+    (row,) = benchmark("fidelity", "--shared", SHARED, *given, "--json", tmp_path / "found.json")["rows"]
+    assert row["tier"] == "T4"
+    real = [trial["real"] for trial in row["trials"]]
+    assert len(real) == 3 and min(real) > 0
+    assert row["best"] / min(real) - 1 == pytest.approx(row["regret"])

@@ -7,6 +7,7 @@ import torch
 from problems import raw, rng
 
 from dfkd_tune.feature import Feature
+from dfkd_tune.generators.skewed import Skewed
 from dfkd_tune.inputs import Inputs
 
 ROWS = 40_000
@@ -299,3 +300,24 @@ def test_the_fingerprint_follows_every_declaration():
     prints = [inputs.fingerprint() for inputs in made]
     assert len(set(prints)) == len(prints)
     assert prints == [Inputs(inputs.features, inputs.simplex).fingerprint() for inputs in made]
+
+
+# --- samplers of another shape ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spread", [0.3, 0.7])
+def test_skewed_rows_are_as_wide_as_the_prior_with_their_tail_on_the_right(spread):
+    generator, inputs = Skewed(spread=spread), Inputs([PLAIN, SCALED, RANGED])
+    z = generator.block(inputs, 1, 4 * ROWS, generator.engine(3, 1))[0]
+    prior = inputs.draw(4 * ROWS, generator.engine(3, 1))
+    assert torch.equal(z[:, 2], prior[:, 2])  # its tails are declared
+    for column in z[:, :2].T:
+        assert column.mean() == pytest.approx(0, abs=0.02) and column.std() == pytest.approx(1, abs=0.05)
+        skewness = (math.exp(spread**2) + 2) * math.sqrt(math.expm1(spread**2))
+        assert column.pow(3).mean() == pytest.approx(skewness, rel=0.3)
+
+
+def test_skewed_rows_come_near_the_prior_as_their_spread_vanishes():
+    generator, inputs = Skewed(spread=1e-6), Inputs([PLAIN])
+    prior = inputs.draw(1000, generator.engine(1, 1))
+    torch.testing.assert_close(generator.block(inputs, 1, 1000, generator.engine(1, 1))[0], prior, atol=1e-4, rtol=0)

@@ -17,6 +17,7 @@ from .gaussian import Gaussian
 from .heavy_tailed import HeavyTailed
 from .impressions import Impressions
 from .sampled import Halton, LatinHypercube, Sampled, Sobol, Uniform
+from .skewed import Skewed
 from .zeroth_order import ZerothOrder
 
 GENERATORS = {
@@ -26,6 +27,7 @@ GENERATORS = {
     "sobol": Sobol,
     "halton": Halton,
     "heavy_tailed": HeavyTailed,
+    "skewed": Skewed,
     "impressions": Impressions,
     "adversarial": Adversarial,
     "direct": Direct,
