@@ -40,6 +40,7 @@ from dfkd_tune.teachers import probe
 FLOOR = "floor: the same on real inputs"
 F = FAITHFUL
 VALUE = replace(F, loss=Value())
+SKEWED = replace(F, generator=GENERATORS["skewed"](), finish=replace(F.finish, synthetic=0.5))
 VARIANTS: dict[str, Recipe] = {
     "paper": PAPER,
     "faithful": F,
@@ -67,6 +68,8 @@ VARIANTS: dict[str, Recipe] = {
     "heavy-tailed rows": replace(
         F, generator=GENERATORS["heavy_tailed"](spread=0.5), finish=replace(F.finish, synthetic=0.4)
     ),
+    "skewed rows": SKEWED,
+    "skewed rows, half more neurons, pruned": replace(SKEWED, start=Neurons(surplus=0.5)),
     "two layers": F.with_student(depth=2),
     FLOOR: F,
 }

@@ -1,11 +1,12 @@
 """Which rule chooses best without data: banks of prior rows and of outlying rows, moved or not, gradients, and their mixtures.
 
-Students of the default space are distilled from each shared teacher and scored by every rule; ``prior`` is the selection
-bank, ``prior, spiked 0.15 ^ 0.5`` the objective ``robust``, whose stress bank is ``spiked 0.15``. Real test inputs are read
-after everything was made, and tell of each rule its rank correlation with the real RMSE over the students of a teacher, and
-its expected regret: the real RMSE of the student it prefers over that of the best, minus one, over random subsets.
+Students of the default space, or of a wide one whose methods differ, are distilled from each shared teacher and scored by
+every rule; ``prior`` is the selection bank, ``prior, spiked 0.15 ^ 0.5`` the objective ``robust``, whose stress bank is
+``spiked 0.15``. Real test inputs are read after everything was made, and tell of each rule its rank correlation with the real
+RMSE over the students of a teacher, and its expected regret: the real RMSE of the student it prefers over that of the best,
+minus one, over random subsets. The rule ``ceiling`` cheats: it reads as many real training rows as a bank has.
 
-    python benchmarks/choosing.py --shared ../shared --students 28
+    python benchmarks/choosing.py --shared ../shared --students 30 --space wide
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import tempfile
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
@@ -23,10 +25,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import spearmanr
-from tables import SHARED, shared_split, shared_teacher
+from tables import SHARED, load, shared_split, shared_teacher
 from torch import Tensor, nn
 
 from dfkd_tune.distillation import Outcome, distill_all
+from dfkd_tune.generators import GENERATORS
 from dfkd_tune.inputs import Inputs
 from dfkd_tune.member import Member
 from dfkd_tune.population import fidelity
@@ -34,7 +37,7 @@ from dfkd_tune.probes import Bank
 from dfkd_tune.problem import Problem
 from dfkd_tune.recipe import Recipe, baseline, default
 from dfkd_tune.seeds import derive, stream
-from dfkd_tune.space import Space, make_space
+from dfkd_tune.space import DEFAULT, Space, make_space
 from dfkd_tune.stress import reference_students, stress_bank
 from dfkd_tune.teachers import probe
 
@@ -46,6 +49,13 @@ WEIGHTS = (0.3, 0.5, 0.7)
 FREEDOM = 4
 """Of the Student t rows, which are as wide as prior rows but heavy-tailed."""
 SUBSETS, SHARE = 200, 2 / 3
+
+
+def wide(widest: int) -> dict[str, Any]:
+    """A space whose students differ by method: those of the papers, ours, and what lies between."""
+    kinds = {"start": ["random", "neurons"], "loss": ["value", "sobolev"], "finish": ["none", "lbfgs"]}
+    width = {"student.width": {"low": max(1, widest // 2), "high": widest}}
+    return DEFAULT | {f"{section}.kind": choices for section, choices in kinds.items()} | width
 
 
 def recipes(space: Space, count: int, seed: int) -> list[Recipe]:
@@ -66,13 +76,33 @@ def distilled(problem: Problem, given: list[Recipe]) -> list[Outcome]:
     return [outcome for group in groups for outcome in distill_all(problem, group) if outcome.failure is None]
 
 
-def heavy_rows(problem: Problem) -> Bank:
+def heavy(problem: Problem) -> Tensor:
     """Rows whose features each follow a Student t of the prior's width."""
     rng = stream(problem.seed, "heavy")
     z = problem.inputs.draw(len(problem.banks["selection"].z), rng)
     chi2 = torch.randn(FREEDOM, *z.shape, generator=rng, dtype=z.dtype).square().sum(0)
-    z = (z * ((FREEDOM - 2) / chi2).sqrt()).to(problem.dtype)
+    return z * ((FREEDOM - 2) / chi2).sqrt()
+
+
+def rows_of(problem: Problem, z: Tensor) -> Bank:
+    """A bank of given rows."""
+    z = z.to(problem.dtype)
     return Bank(z, problem.answer_in_chunks(z), problem.spread)
+
+
+def correlated(problem: Problem) -> Tensor:
+    """Normal rows with two strong common factors, whose loadings are drawn anew for every fortieth row."""
+    rng, rows = stream(problem.seed, "correlated"), len(problem.banks["selection"].z)
+    loadings = torch.randn(rows // 40 + 1, 2, problem.features, generator=rng).repeat_interleave(40, 0)[:rows]
+    common = torch.randn(rows, 2, 1, generator=rng)
+    return 0.57 * (loadings * common).sum(1) + 0.6 * torch.randn(rows, problem.features, generator=rng)
+
+
+def skewed(problem: Problem) -> Tensor:
+    """Rows of the generator ``skewed``."""
+    generator = GENERATORS["skewed"]()
+    engine = generator.engine(problem.features, derive(problem.seed, "skewed"))
+    return generator.block(problem.inputs, 1, len(problem.banks["selection"].z), engine)[0]
 
 
 def banks(problem: Problem, like: Recipe) -> dict[str, Bank]:
@@ -80,7 +110,10 @@ def banks(problem: Problem, like: Recipe) -> dict[str, Bank]:
     panel = reference_students(problem, like)
     found = {
         "prior": problem.banks["selection"],
-        "heavy": heavy_rows(problem),
+        "heavy": rows_of(problem, heavy(problem)),
+        "skewed": rows_of(problem, skewed(problem)),
+        "correlated": rows_of(problem, correlated(problem)),
+        "wider 1.5": rows_of(problem, 1.5 * problem.banks["selection"].z),
         "spiked": stress_bank(problem, [], spiked=True),
     }
     moved = {
@@ -112,17 +145,24 @@ def scores(problem: Problem, outcome: Outcome, probes: dict[str, Bank]) -> dict[
 
 
 def one(dataset: str, args: argparse.Namespace, folder: Path) -> tuple[Problem, list[Outcome], list[dict[str, float]]]:
-    """The students of a teacher and their scores, without a real row."""
+    """The students of a teacher and their scores, no rule but the ceiling reading a real row."""
     teacher = shared_teacher(dataset, args.shared, folder)
     inputs = Inputs.unknown(teacher.chain.layers[0][0].shape[1])
     problem = Problem(teacher, inputs, probe(teacher, inputs), seed=args.seed)
     limit = HIDDEN * (problem.features + 2) + 1
     preset = replace(default(problem.probe.differentiable), steps=args.steps)
-    space = make_space(preset, None, (problem.features, problem.outputs), limit)
+    size = (problem.features, problem.outputs)
+    search = wide(preset.student.widest(*size, limit)) if args.space == "wide" else None
+    space = make_space(preset, search, size, limit)
     students = distilled(problem, recipes(space, args.students, args.seed))
     like = replace(baseline(problem.probe.differentiable), steps=args.steps)
     probes = banks(problem, like.with_student(width=space.widest(like.student)))
-    return problem, students, [scores(problem, student, probes) for student in students]
+    found = [scores(problem, student, probes) for student in students]
+    train = shared_split(dataset, args.shared)["train"]
+    seen = rows_of(problem, torch.from_numpy(load(dataset, args.shared).x[train][: len(probes["prior"].z)]))
+    for student, score in zip(students, found, strict=True):
+        score["ceiling"] = fidelity(student.recipe, student.weights, seen).nrmse
+    return problem, students, found
 
 
 def real_rmse(problem: Problem, outcome: Outcome, x: Tensor) -> float:
@@ -143,7 +183,8 @@ def judge(score: np.ndarray, real: np.ndarray) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path("../shared"), help="folder with data/ and teachers/")
-    parser.add_argument("--students", type=int, default=28, help="recipes sampled for each teacher")
+    parser.add_argument("--students", type=int, default=30, help="recipes sampled for each teacher")
+    parser.add_argument("--space", choices=("default", "wide"), default="default")
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--datasets", nargs="+", choices=SHARED, default=list(SHARED))
@@ -171,7 +212,7 @@ def main() -> None:
     if args.json:
         about = {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()}
         args.json.write_text(json.dumps({"arguments": about, "rules": verdicts, "students": rows}, indent=1))
-    show(verdicts, f"{args.students} students of {args.steps} steps a teacher, seed {args.seed}")
+    show(verdicts, f"{args.students} students of the {args.space} space, {args.steps} steps, seed {args.seed}")
 
 
 def show(verdicts: dict[str, dict[str, tuple[float, float]]], title: str) -> None:
