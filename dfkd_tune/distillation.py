@@ -23,6 +23,8 @@ from .seeds import derive
 
 SHOWN_ROWS = 256
 """Synthetic rows that are kept of a distillation, to look at."""
+STRESS = 0.25
+"""Weight of the stress bank in the objective ``robust``."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,13 @@ class Outcome:
 
     @property
     def robust(self) -> float:
-        """Geometric mean of the normalized RMSE on the selection and the stress bank: what a study minimizes by default.
+        """Weighted geometric mean of the normalized RMSE on selection and stress bank: what a study minimizes by default.
 
-        Over 140 students of five teachers (``benchmarks/choosing.py``) choosing by it cost 3.7 % of real fidelity on
-        average, by the prior alone 7.5 %, by the stress bank alone 5.9 %; rank correlations .91, .92 and .88.
+        The weight was fitted to 440 students of five teachers (``benchmarks/choosing.py``, two seeds of the default space):
+        their mean rank correlation with the real RMSE is .64 by it, .55 by equal weights, .64 by the prior and .35 by the stress
+        bank alone, and the real RMSE of whom it prefers .66, .65, .70 and .71 of the published.
         """
-        return math.sqrt(self.selection.nrmse * self.stress.nrmse)
+        return self.selection.nrmse ** (1 - STRESS) * self.stress.nrmse**STRESS
 
     def objective(self, name: str) -> float:
         """What a study minimizes: ``robust``, or ``rmse`` or ``nrmse`` on the selection bank."""

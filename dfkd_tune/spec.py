@@ -27,7 +27,7 @@ class About:
         name: of the study, its MLflow experiment and its parent run.
         trials: in total, also after a resume.
         seed: of everything.
-        objective: ``robust``, the geometric mean of ``nrmse`` on the selection and the stress bank; ``rmse`` in the
+        objective: ``robust``, the weighted geometric mean of ``nrmse`` on the selection and the stress bank; ``rmse`` in the
             teacher's units, or ``nrmse`` over its standard deviation, output by output, on the selection bank alone.
         population: trials that train at once.
         leaders: best trials that are run again at the end.
