@@ -69,6 +69,7 @@ def png(figure: Figure, dpi: int = 110) -> bytes:
     """The figure as PNG."""
     held = io.BytesIO()
     with matplotlib.rc_context(STYLE):
+        figure.set_dpi(dpi)  # letters are not as wide at another
         _lay_out(figure)
         figure.savefig(held, format="png", dpi=dpi, metadata={"Software": None})
     return held.getvalue()

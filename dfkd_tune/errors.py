@@ -13,13 +13,20 @@ DfkdError                 an expected failure: one line, exit status 1
 Interrupted               the user stopped a study that can be resumed: exit status 130
 """
 
+from typing import ClassVar
+
 
 class DfkdError(Exception):
-    """An expected failure, told in one line: place, rule, value, remedy."""
+    """An expected failure, told in one line: place, rule, value, remedy.
+
+    ``NEXT`` is the remedy of a kind of failure where whoever raises it knows no better one.
+    """
+
+    NEXT: ClassVar[str] = "dfkd-tune --help lists the commands"
 
     def __init__(self, place: object, rule: str, *, remedy: str | None = None):
-        self.place, self.rule, self.remedy = str(place), rule, remedy
-        super().__init__(f"{self.place}: {rule}" + (f"; {remedy}" if remedy else ""))
+        self.place, self.rule, self.remedy = str(place), rule, remedy or self.NEXT
+        super().__init__(f"{self.place}: {rule}; {self.remedy}")
 
     def __reduce__(self):
         return _rebuild, (type(self), self.place, self.rule, self.remedy)
@@ -32,17 +39,25 @@ def _rebuild(kind: type, place: str, rule: str, remedy: str | None) -> DfkdError
 class SpecError(DfkdError):
     """A study, recipe or architecture file says something impossible."""
 
+    NEXT = "change it there; dfkd-tune check reads a study file without starting it"
+
 
 class FeaturesError(DfkdError):
     """A features file says something impossible."""
+
+    NEXT = "change it there; dfkd-tune check reads a features file with its study"
 
 
 class TeacherError(DfkdError):
     """The teacher cannot be loaded, or cannot be distilled."""
 
+    NEXT = "export or copy it again; dfkd-tune check loads and asks it"
+
 
 class StorageError(DfkdError):
     """The study's state cannot be read or written."""
+
+    NEXT = "see that it is there and can be written, then run the same command again"
 
 
 class StudyMismatch(StorageError):
@@ -52,17 +67,25 @@ class StudyMismatch(StorageError):
 class TrackingError(DfkdError):
     """MLflow cannot be reached or written."""
 
+    NEXT = "see that MLflow is there and can be written, then run the same command again"
+
 
 class WorkersError(DfkdError):
     """The workers of a study die one after the other."""
+
+    NEXT = "run the same command again: it goes on where it stopped"
 
 
 class NotFound(DfkdError):
     """No such study, trial, run or model."""
 
+    NEXT = "dfkd-tune ui shows what is on record"
+
 
 class ExportError(DfkdError):
     """A student cannot be written, or its copy does not answer like it."""
+
+    NEXT = "dfkd-tune sync STUDY makes a study's files whole; then run the same command again"
 
 
 class Interrupted(Exception):

@@ -76,7 +76,9 @@ def export(module: nn.Module, units: Units, kind: str, out: Path) -> float:
             expected = module(x)
             differs = float((answer(x) - expected).abs().max())
         if not differs <= TOLERANCE * (1 + float(expected.abs().max())):
-            raise ExportError(out, f"the copy to be written differs from the student by {differs:g}")
+            raise ExportError(
+                out, f"the copy to be written differs from the student by {differs:g}", remedy="try another --format"
+            )
         worst = max(worst, differs)
     write(out, data)
     return worst

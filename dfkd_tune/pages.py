@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup, escape
 
 TEMPLATES = Path(__file__).parent
 
@@ -19,7 +22,12 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "percent": percent, "whole": lambda value: f"{value:,}"}
+    environment.filters |= {
+        "number": number,
+        "percent": percent,
+        "code": code,
+        "whole": lambda value: f"{value:,}",
+    }
     return environment.get_template(template).render(values)
 
 
@@ -31,3 +39,8 @@ def number(value: float | None) -> str:
 def percent(share: float) -> str:
     """A share in percent, three digits."""
     return f"{100 * share:.3g} %"
+
+
+def code(text: str) -> Markup:
+    """A sentence whose words between backticks are code; all else is escaped."""
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text)))

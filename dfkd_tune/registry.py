@@ -215,7 +215,11 @@ def problem_of(uri: str, study: str, run, sources: Sources) -> Problem:
     """
     parent = _parent(client(uri), run.info.experiment_id)
     if parent is None:
-        raise NotFound(f"run {run.info.run_id}", "is no trial of a study, so its teacher is not on record")
+        raise NotFound(
+            f"run {run.info.run_id}",
+            "is no trial of a study, so its teacher is not on record",
+            remedy="name a trial of a study",
+        )
     return issuing.recall(study, parent.data.params, parent.data.tags, sources)
 
 
@@ -247,9 +251,13 @@ def register(
         ExportError: the reloaded model answers differently.
     """
     if not MODEL_NAME.fullmatch(model):
-        raise SpecError("--model", f"must be letters, digits, '_', '.', '-' or spaces, got {model!r}")
+        raise SpecError(
+            "--model", f"must be letters, digits, '_', '.', '-' or spaces, got {model!r}", remedy="give another"
+        )
     if not ALIAS.fullmatch(alias) or re.fullmatch(r"v\d+|latest", alias):
-        raise SpecError("--alias", f"must be a word such as champion, not a version, got {alias!r}")
+        raise SpecError(
+            "--alias", f"must be a word such as champion, not a version, got {alias!r}", remedy="give another"
+        )
     uri = absolute(uri)
     student, result, run = load_trial(uri, study, trial, within)
     made = client(uri)
@@ -272,7 +280,9 @@ def register(
     if not worst <= 1e-5 * (1 + scale):
         made.delete_model_version(model, version.version)
         raise ExportError(
-            f"models:/{model}/{version.version}", f"differed from the student by {worst:g}, so it was removed again"
+            f"models:/{model}/{version.version}",
+            f"differed from the student by {worst:g}, so it was removed again",
+            remedy="register another trial with --trial",
         )
     number = int(run.data.params["trial"])
     found = {}

@@ -18,7 +18,7 @@ from .issuing import FOLDER as CERTIFICATE
 from .issuing import JSON
 from .places import existing
 from .recorded import load_study
-from .registry import fetch, find_run, parent_run
+from .registry import fetch, find_run, is_certified, parent_run
 from .stores import client, preflight
 from .story import FIGURES, again
 
@@ -46,8 +46,10 @@ SHOWN = {
     "residuals": "What is left, over the teacher's answer.",
     "training": "The gap along training.",
     "synthetic": "Synthetic inputs among the declared ones: a projection, and the features that differ most.",
+    "leaders": "The leading trials beside each other on the selection bank, standardized: answers, and what is left.",
 }
-"""Figure of the student -> what it shows."""
+"""Figure of a student, or of several -> what it shows."""
+WIDE = ("parallel", "synthetic", "leaders")
 
 
 @dataclass(frozen=True)
@@ -90,25 +92,32 @@ def recorded(uri: str, found: Findings) -> Recorded:
         preflight(existing(uri, f"study {found.name!r}"))
         parent = parent_run(uri, found.name)
         known = {"params": parent.data.params, "tags": parent.data.tags} if parent else {}
+        pictures = _pictures(uri, parent.info.run_id) if parent else {}
         run = find_run(uri, found.name, name=found.run) if found.run else None
     except NotFound:
         return Recorded()
     if run is None:
-        return Recorded(**known)
-    parts = {file.path for file in client(uri).list_artifacts(run.info.run_id)}
-    certificate, pictures = None, {}
-    if CERTIFICATE in parts:
+        return Recorded(pictures=pictures, **known)
+    certificate = None
+    if is_certified(uri, run):
         with fetch(uri, run.info.run_id, CERTIFICATE) as folder:
             certificate = json.loads((folder / JSON).read_text(encoding="utf-8"))
-    if FIGURES in parts:
-        with fetch(uri, run.info.run_id, FIGURES) as folder:
-            pictures = {file.stem: file.read_bytes() for file in sorted(Path(folder).glob("*.png"))}
-    return Recorded(run, certificate, pictures, **known)
+    return Recorded(run, certificate, pictures | _pictures(uri, run.info.run_id), **known)
+
+
+def _pictures(uri: str, run_id: str) -> dict[str, bytes]:
+    """A run's figures, by name."""
+    if FIGURES not in {file.path for file in client(uri).list_artifacts(run_id)}:
+        return {}
+    with fetch(uri, run_id, FIGURES) as folder:
+        return {file.stem: file.read_bytes() for file in sorted(Path(folder).glob("*.png"))}
 
 
 def page(found: Findings, held: Recorded) -> str:
     """The page of what was found and what is recorded."""
     student, certificate = found.student, held.certificate
+    listed = completed(found.trials)[:LISTED]
+    recipes, alike = sentences.recipe_lines(listed)
     return pages.render(
         "report.html.jinja",
         found=found,
@@ -121,11 +130,13 @@ def page(found: Findings, held: Recorded) -> str:
         bars=bars(certificate) if certificate else [],
         figures=[(*TOLD[key], svg(figure, key), key) for key, figure in figures(found).items()],
         pictures=[(words, _inline(held.pictures[key]), key) for key, words in SHOWN.items() if key in held.pictures],
+        wide=WIDE,
         student=student,
         recipe=yamls.dump(json.loads(student.user_attrs["recipe"])) if student else "",
-        trials=completed(found.trials)[:LISTED],
+        trials=list(zip(listed, recipes, strict=True)),
+        alike=alike,
         front=[trial.number for trial in front(found.trials)],
-        line=sentences.recipe_line,
+        line=sentences.recipe_line(student) if student else "",
         again=again(held.tags, held.run.info.run_id) if held.run else None,
         versions=json.loads(held.tags.get("dfkd.versions", "{}")),
     )

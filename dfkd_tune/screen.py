@@ -11,35 +11,50 @@ from rich.table import Table
 
 from .findings import SPAN, completed
 from .progress import StudyResult
-from .sentences import recipe_line
+from .sentences import recipe_lines
 
 COLUMNS = {"stress_rmse": "stress", "latency_us": "µs a row"}
 
 
-def table(trials: Sequence[FrozenTrial]) -> Table:
-    """Complete trials as a table, in their order."""
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    columns = {"rmse": "{:.4g}", "stress_rmse": "{:.4g}", "parameters": "{:.0f}", "latency_us": "{:.0f}"}
+def table(trials: Sequence[FrozenTrial], objective: str) -> Table:
+    """Complete trials as a table, in their order: the objective first, and below it what their recipes share.
+
+    Args:
+        trials: complete.
+        objective: name of what the study minimizes.
+    """
+    recipes, alike = recipe_lines(trials)
+    made = Table(
+        box=None, pad_edge=False, header_style="bold", caption=alike and f"all: {alike}", caption_justify="left"
+    )
+    columns = {"rmse": "{:.4g}", "stress_rmse": "{:.4g}", "parameters": "{:.0f}", "latency_us": "{:.1f}"}
     sizes = [trial.user_attrs["parameters"] for trial in trials]
     if sizes and max(sizes) < SPAN * min(sizes):
         del columns["latency_us"]  # what differs is chance
     shown = {name: form for name, form in columns.items() if any(name in trial.user_attrs for trial in trials)}
-    for column in ("trial", *(COLUMNS.get(name, name) for name in shown)):
+    shown.pop(objective, None)
+    for column in ("trial", objective, *(COLUMNS.get(name, name) for name in shown)):
         made.add_column(column, justify="right", no_wrap=True)
     made.add_column("recipe", overflow="fold")
-    for trial in trials:
+    for trial, recipe in zip(trials, recipes, strict=True):
         known = trial.user_attrs
         cells = [form.format(known[name]) if name in known else "-" for name, form in shown.items()]
-        made.add_row(str(trial.number), *cells, recipe_line(trial))
+        made.add_row(str(trial.number), f"{trial.values[0]:.4g}", *cells, recipe)
     return made
 
 
 def summary(
-    console: Console, result: StudyResult, trials: list[FrozenTrial], tier: str, ui: str, register: str
+    console: Console,
+    result: StudyResult,
+    trials: list[FrozenTrial],
+    tier: str,
+    objective: str,
+    ui: str,
+    register: str,
 ) -> None:
     """The end of a study: the leaders, the best against the preset, the next commands."""
     console.print()
-    console.print(table(completed(trials)[:5]))
+    console.print(table(completed(trials)[:5], objective))
     console.print()
     if not promoted(console, result, tier):
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial
 
@@ -59,7 +60,7 @@ def size(found: Findings) -> str:
     if known is None:
         return (
             "Not told: the students of this study hardly differ in size, or are too few. "
-            "A study with --pareto searches small ones too."
+            "A study with `--pareto` searches small ones too."
         )
     often = f"{percent(abs(known.change))} {'less' if known.change < 0 else 'more'}"
     span = f"between {known.smallest:,} and {known.largest:,} parameters"
@@ -80,10 +81,10 @@ def smaller(found: Findings) -> str:
         trial = smallest_within(found.trials, share)
         if trial.user_attrs["parameters"] < best.user_attrs["parameters"]:
             told.append(
-                f"within {percent(share)} of the best: trial {trial.number}, {trial.user_attrs['parameters']:,.0f} parameters"
+                f"within {100 * share:.0f} % of the best: trial {trial.number}, {trial.user_attrs['parameters']:,.0f} parameters"
             )
     if not told:
-        return f"No smaller student is within {percent(0.2)} of the best trial's {found.objective}."
+        return f"No smaller student is within 20 % of the best trial's {found.objective}."
     return f"{'; '.join(told)}; the best, trial {best.number}, has {best.user_attrs['parameters']:,.0f}.".capitalize()
 
 
@@ -103,14 +104,28 @@ def questions(found: Findings) -> list[tuple[str, str]]:
 
 def recipe_line(trial: FrozenTrial) -> str:
     """The recipe of a trial in a line: what was chosen, and the one number that matters most of each choice."""
+    return ", ".join(_words(trial))
+
+
+def recipe_lines(trials: Sequence[FrozenTrial]) -> tuple[list[str], str]:
+    """The recipes of several trials, a line each without what all of them share, and what they share."""
+    told = [_words(trial) for trial in trials]
+    alike = [word for word in told[0] if all(word in words for words in told)] if len(told) > 1 else []
+    return [", ".join(word for word in words if word not in alike) for words in told], ", ".join(alike)
+
+
+def _words(trial: FrozenTrial) -> list[str]:
     telling = {"student": "width", "bound": "threshold", "input_bound": "radius", "alpha": "value", "optimizer": "lr"}
     words = []
     for section, strategy in json.loads(trial.user_attrs["recipe"]).items():
         if not isinstance(strategy, dict) or strategy["kind"] in ("none", "steps"):
             continue
+        kind = strategy["kind"]
+        if section == "alpha":
+            kind = "alpha" if kind == "constant" else f"{kind} alpha"
         number = strategy.get(telling.get(section, ""))
-        words.append(strategy["kind"] + (f" {number:.3g}" if number is not None else ""))
-    return ", ".join(words)
+        words.append(kind + (f" {number:.3g}" if number is not None else ""))
+    return words
 
 
 def _named(leaf: str, choice: str) -> str:

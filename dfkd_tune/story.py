@@ -19,9 +19,9 @@ from . import sentences, student_figures
 from .drawing import png
 from .errors import DfkdError, NotFound
 from .figures import figures
-from .findings import Findings, find
+from .findings import Findings, completed, find
 from .problem import Problem
-from .promotion import PROMOTED, Promoted
+from .promotion import PROMOTED, Promoted, run_name
 from .registry import fetch, find_run
 from .runs import impatient
 from .shipping import read_student
@@ -30,6 +30,8 @@ from .synthetic import FOLDER, read_synthetic
 
 LOG = logging.getLogger(__name__)
 FIGURES = "figures"
+LEADING = 3
+"""Trials whose students are shown beside each other."""
 LEADERS = "dfkd-leaders"
 """Key of the saved view of an experiment's trials."""
 LEAVES = ("generator.kind", "bound.kind", "bound.threshold", "student.width", "optimizer.lr")
@@ -62,7 +64,7 @@ def tell(uri: str, study: optuna.Study, parent: str | None, problem: Problem, pr
 
 def _tell(uri: str, study: optuna.Study, parent: str, problem: Problem, promoted: Promoted | None) -> None:
     found, made = find(study), client(uri)
-    _keep(made, parent, figures(found))
+    _keep(made, parent, figures(found) | _leading(uri, found, problem))
     run = find_run(uri, study.study_name, name=promoted.run) if promoted else None
     if run is not None:
         curve = made.get_metric_history(run.info.run_id, "curve/rmse")
@@ -76,6 +78,16 @@ def _tell(uri: str, study: optuna.Study, parent: str, problem: Problem, promoted
     made.set_tag(parent, NOTE, note(found, record.data.params, record.data.tags, run))
     for key, value in _of_experiment(found, record.info.experiment_id).items():
         made.set_experiment_tag(record.info.experiment_id, key, value)
+
+
+def _leading(uri: str, found: Findings, problem: Problem) -> dict[str, Figure]:
+    """The leading trials' students beside each other, on the bank that chose among them."""
+    shown = {}
+    for trial in completed(found.trials)[:LEADING]:
+        run = find_run(uri, found.name, name=run_name(trial.number))
+        with fetch(uri, run.info.run_id) as folder:
+            shown[f"trial {trial.number}"] = problem.on_bank("selection", read_student(folder)[0])
+    return {"leaders": student_figures.leaders(shown)} if shown else {}
 
 
 def portraits(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from matplotlib.figure import Figure
@@ -13,8 +13,8 @@ from .drawing import BAR, INK, PALETTE, SOFT, WORST, canvas, label, plain_ticks
 
 MARGINALS = 11
 """Features whose marginals are shown at most, those that the synthetic inputs changed most."""
-DOTS = 2_000
-"""Rows that a figure shows at most."""
+DOTS, FEWER = 2_000, 800
+"""Rows that a figure of one student shows at most, and one of several."""
 
 
 def parity(teacher: Tensor, student: Tensor) -> Figure:
@@ -48,13 +48,40 @@ def residuals(teacher: Tensor, student: Tensor) -> Figure:
     return figure
 
 
+def leaders(students: Mapping[str, tuple[Tensor, Tensor]]) -> Figure:
+    """Several students beside each other: answers over the teacher's above, what is left below, all on one scale.
+
+    Args:
+        students: name -> the teacher's answers and the student's, ``(N, O)`` each.
+    """
+    figure, axes = canvas(width=2.9 * len(students) + 0.4, height=4.6, rows=2, columns=len(students))
+    above, below = axes[: len(students)], axes[len(students) :]
+    for top, left, (name, (teacher, student)) in zip(above, below, students.items(), strict=True):
+        spread = teacher.std(0).clamp(min=1e-12)
+        at, gap = (teacher - teacher.mean(0)) / spread, (student - teacher) / spread
+        for o in range(min(teacher.shape[1], len(PALETTE))):
+            dots = {"s": 4, "alpha": 0.35, "lw": 0, "color": PALETTE[o]}
+            top.scatter(at[:FEWER, o], (at + gap)[:FEWER, o], **dots)
+            left.scatter(at[:FEWER, o], gap[:FEWER, o], **dots)
+        top.axline((0, 0), slope=1, color=INK, lw=0.8)
+        left.axhline(0, color=INK, lw=0.8)
+        top.set_title(f"{name}: {float(gap.square().mean().sqrt()):.3g} std. dev.")
+        label(top, "", "student" if top is above[0] else "", grid="both")
+        label(left, "teacher, standardized", "student − teacher" if left is below[0] else "", grid="both")
+        top.sharey(above[0])
+        left.sharey(below[0])
+    return figure
+
+
 def training(curve: Sequence[tuple[int, float]], unit: str = "RMSE on the pruning bank") -> Figure:
     """The gap along training: ``(step, rmse)`` points."""
     figure, (axes,) = canvas()
     steps, gaps = zip(*((s, v) for s, v in curve if math.isfinite(v) and v > 0), strict=True)
     axes.plot(steps, gaps, color=BAR, marker="o", ms=3)
+    axes.set_xscale("log" if 0 < 10 * steps[0] < steps[-1] else "linear")  # a finish takes most of a budget in one go
     axes.set_yscale("log")
     plain_ticks(axes.yaxis)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     label(axes, "student steps, the last after its finish", unit)
     return figure
 

@@ -47,20 +47,23 @@ def read_table(path: Path, kind: str | None = None, without: Sequence[str] = ())
             path, f"not known as a table by its name; known: {', '.join(FORMATS)}", remedy="give --format"
         )
     if not path.exists():
-        raise FeaturesError(path, "no such file")
+        raise FeaturesError(path, "no such file", remedy="give a table that is there")
     try:
         frame = _csv(path) if kind == "csv" else _parquet(path)
     except FeaturesError:
         raise
     except (OSError, ValueError, ImportError) as error:
         reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
-        raise FeaturesError(path, f"cannot be read as {kind}: {reason}") from None
+        raise FeaturesError(
+            path, f"cannot be read as {kind}: {reason}", remedy="export it again, or give --format"
+        ) from None
     for name in without:
         if name not in frame.columns:
             raise FeaturesError(f"{path}: {name}", "no such column", remedy=f"columns: {', '.join(frame.columns)}")
     frame = frame.drop(columns=list(without))
     if frame.empty:
-        raise FeaturesError(path, f"holds no table: {len(frame)} rows of {len(frame.columns)} columns")
+        held = f"{len(frame)} rows of {len(frame.columns)} columns"
+        raise FeaturesError(path, f"holds no table: {held}", remedy="leave fewer columns out, or give another")
     columns = [_numbers(frame[name], f"{path}: {name}") for name in frame.columns]
     return Table(tuple(frame.columns), np.stack(columns, axis=1))
 
@@ -75,7 +78,9 @@ def _csv(path: Path):
         raise FeaturesError(path, "its first line holds numbers", remedy="write the columns' names there")
     frame = pandas.read_csv(path, low_memory=False)
     if not isinstance(frame.index, pandas.RangeIndex):
-        raise FeaturesError(path, f"rows have more cells than the {len(names)} names of the first line")
+        raise FeaturesError(
+            path, f"rows have more cells than the {len(names)} names of the first line", remedy="name every column"
+        )
     return frame.set_axis(names, axis=1)
 
 
@@ -93,7 +98,7 @@ def _check_names(names: list[str], path: Path) -> None:
         if not name.strip():
             raise FeaturesError(f"{path}: column {i + 1}", "has no name", remedy="write the table without its index")
         if name in names[:i]:
-            raise FeaturesError(f"{path}: {name}", "two columns have this name")
+            raise FeaturesError(f"{path}: {name}", "two columns have this name", remedy="rename one")
 
 
 def _is_number(name: str) -> bool:

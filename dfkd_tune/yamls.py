@@ -67,7 +67,7 @@ def read(path: Path, error: type[DfkdError]) -> Any:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise error(path, "no such file") from None
+        raise error(path, "no such file", remedy="give a file that is there") from None
     except UnicodeDecodeError:
         raise error(path, "not a text file, so not YAML") from None
     except OSError as problem:

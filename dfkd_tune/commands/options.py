@@ -19,6 +19,8 @@ class Share(click.ParamType):
             self.fail(f"{value!r} is no share such as 5%", param, ctx)
         if not 0 <= share < float("inf"):
             self.fail(f"{value!r} is not at least 0%", param, ctx)
+        if share >= 1 and not text.endswith("%"):
+            self.fail(f"{value!r} would be {100 * share:.0f}%; write {value}% or {share / 100:g}", param, ctx)
         return share
 
 

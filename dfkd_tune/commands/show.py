@@ -42,13 +42,16 @@ def show(name, as_json, rows, storage) -> None:
     say(sentences.headline(told), style="bold")
     say(f"teacher {told.teacher}, tier {told.tier}, objective {told.objective}; {sentences.standing(told)}")
     if told.baseline is not None:
-        say(f"untuned preset: {told.baseline:.4g}")
+        rmse = "" if told.baseline_rmse is None else f", RMSE {told.baseline_rmse:.4g}"
+        say(f"untuned preset: {told.objective} {told.baseline:.4g}{rmse}")
+    if told.promoted is not None:
+        say(f"promoted: trial {told.promoted['trial']}, the student of run {told.run}")
     console.print()
     if told.costs is not None:
         say(f"The front: no trial has less {told.weighed} and a smaller {told.objective}")
-        console.print(screen.table(front(trials, told.costs)))
+        console.print(screen.table(front(trials, told.costs), told.objective))
         console.print()
-    console.print(screen.table(completed(trials)[:rows]))
+    console.print(screen.table(completed(trials)[:rows], told.objective))
     console.print()
     for question, answer in sentences.questions(told) if told.best else []:
         console.print(f"[bold]{question}[/] {answer}", highlight=False)

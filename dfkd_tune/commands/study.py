@@ -67,7 +67,7 @@ def study(
         return screen.promoted(console, result, prepared.inputs.tier)
     trials = load_study(storage_url, result.name).get_trials(deepcopy=False)
     ui, register = _next(result.name, tracking_uri)
-    screen.summary(console, result, trials, prepared.inputs.tier, ui, register)
+    screen.summary(console, result, trials, prepared.inputs.tier, changed.study.objective, ui, register)
 
 
 def _way(workers, cluster, trust_pickle):
@@ -100,7 +100,9 @@ def _spec(spec, n_trials, teacher, architecture, features, name, pareto, seed):
     else:
         read = read_spec(Path(spec) if spec else quickstart())
     if name is not None and not NAME.fullmatch(name):
-        raise SpecError("--name", f"must be letters, digits, '_', '.', '-' (100 at most), got {name!r}")
+        raise SpecError(
+            "--name", f"must be letters, digits, '_', '.', '-' (100 at most), got {name!r}", remedy="give another"
+        )
     given = {"trials": n_trials, "name": name, "pareto": pareto, "seed": seed}
     read = replace(read, study=replace(read.study, **{k: v for k, v in given.items() if v is not None}))
     if teacher is not None or architecture is not None:

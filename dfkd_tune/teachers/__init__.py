@@ -60,7 +60,7 @@ def load_teacher(source: str | Path, architecture: Path | None = None, trust_pic
 
 def _load_file(path: Path, architecture: Path | None, trust_pickle: bool) -> Teacher:
     if path.is_dir():
-        raise TeacherError(path, "is a directory, not a model file")
+        raise TeacherError(path, "is a directory, not a model file", remedy="name the file in it")
     if not path.exists():
         raise TeacherError(path, "no such file", remedy="give a model file or package.module:function")
     if path.suffix not in FORMATS:
