@@ -151,10 +151,10 @@ class Certificate:
     def metrics(self) -> dict[str, float]:
         """What MLflow shows of it."""
         return {
-            "report_rmse": self.report.rmse,
-            "report_nrmse": self.report.relative_rmse,
-            "worst_gap": self.worst.gap,
-            "worst_relative_gap": self.worst.relative_gap,
+            "certificate/rmse": self.report.rmse,
+            "certificate/nrmse": self.report.relative_rmse,
+            "certificate/worst_gap": self.worst.gap,
+            "certificate/worst_relative_gap": self.worst.relative_gap,
         }
 
 

@@ -78,18 +78,18 @@ class Outcome:
         return self.robust if name == "robust" else float(getattr(self.selection, name))
 
     def metrics(self) -> dict[str, float]:
-        """The summary that is logged and shown."""
+        """The summary that is logged and shown: what matters by a plain name, the rest grouped as ``group/name``."""
         values: dict[str, float] = {
             "parameters": self.parameters,
             "seconds": self.seconds,
-            "teacher_rows": self.teacher_rows,
+            "teacher/rows": self.teacher_rows,
         }
         if self.selection is not None:
             values |= {"rmse": self.selection.rmse, "nrmse": self.selection.nrmse}
             if len(self.selection.by_output) > 1:
-                values |= {f"output/{o}/rmse": value for o, value in enumerate(self.selection.by_output)}
+                values |= {f"output/rmse_{o}": value for o, value in enumerate(self.selection.by_output)}
         if self.stress is not None:
-            values |= {"stress_rmse": self.stress.rmse, "stress_nrmse": self.stress.nrmse}
+            values |= {"stress_rmse": self.stress.rmse, "stress/nrmse": self.stress.nrmse}
             values["robust"] = self.robust
         if self.compression is not None:
             values["compression"] = self.compression

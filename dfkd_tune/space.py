@@ -122,16 +122,38 @@ class Space:
         fixed = {k: v for k, v in self.preset.leaves().items() if k not in leaves}
         return {"search": leaves, "preset": fixed, "max_parameters": self.max_parameters}
 
-    def _section(
-        self, trial: optuna.Trial, section: str, registry: Mapping[str, type], chosen: Mapping[str, Any]
-    ) -> Any:
-        generator = chosen.get("generator")
+    def owners(self, leaf: str) -> list[str]:
+        """The kinds on offer in a leaf's section that have it; empty where all of them do."""
+        section, _, field = leaf.partition(".")
+        kinds = self._kinds(section)
+        having = [kind for kind in kinds if field in {f.name for f in fields(SECTIONS[section][kind])}]
+        return [] if field == "kind" or having == kinds else having
+
+    def generators(self, section: str) -> list[str]:
+        """The generators on offer that a section is searched for; empty where it is for all of them."""
+        kinds = self._kinds("generator")
+        asking = [kind for kind in kinds if self._held(section, SECTIONS["generator"][kind]()) is None]
+        return [] if asking == kinds else asking
+
+    def _kinds(self, section: str) -> list[str]:
+        domain = self.domains.get(f"{section}.kind")
+        return list(domain.choices) if domain else [name_of(SECTIONS[section], getattr(self.preset, section))]
+
+    def _held(self, section: str, generator: Any) -> Any:
+        """What a section is where the generator leaves nothing to choose; None where a trial is asked."""
         if section == "alpha" and isinstance(generator, Gaussian) and "generator.kind" in self.domains:
             return Constant(0.0)  # its rows are prior rows anyway
         if section == "bound" and not generator.seeks:
             return Unbounded()
         if section == "input_bound" and not generator.travels:
             return Steps()
+        return None
+
+    def _section(
+        self, trial: optuna.Trial, section: str, registry: Mapping[str, type], chosen: Mapping[str, Any]
+    ) -> Any:
+        if (held := self._held(section, chosen.get("generator"))) is not None:
+            return held
         base = getattr(self.preset, section)
         kind = type(base)
         if f"{section}.kind" in self.domains:
@@ -251,8 +273,7 @@ def _refuse_giants(space: Space) -> None:
 def _refuse_gradients(space: Space, place: str) -> None:
     """Hold a space against a teacher that only answers."""
     registry = SECTIONS["generator"]
-    kinds = space.domains.get("generator.kind")
-    for name in kinds.choices if kinds else [name_of(registry, space.preset.generator)]:
+    for name in space._kinds("generator"):
         if registry[name].needs_gradients:
             raise SpecError(
                 f"{place}.generator.kind",

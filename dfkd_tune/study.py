@@ -360,19 +360,20 @@ class _Session:
     def _close(self, status: str, promoted: Promoted | None = None, report: float | None = None) -> None:
         self._look()
         p = self.progress
-        metrics = {"trials": p.done + p.pruned + p.failed, "complete": p.done, "pruned": p.pruned, "failed": p.failed}
+        metrics: dict[str, float] = {"trials": p.done + p.pruned + p.failed, "complete": p.done}
+        metrics |= {"pruned": p.pruned, "failed": p.failed}
         tags: dict[str, Any] = {}
         if p.best is not None:
-            metrics[f"best_{self.prepared.spec.study.objective}"] = p.best[0]
-            metrics["best_trial"] = p.best[1]
+            metrics |= {"best": p.best[0], "best_trial": p.best[1]}
             tags["dfkd.best_trial"] = p.best[1]
         if promoted is not None:
             tags["dfkd.promoted"] = promoted.run
             metrics["promoted_rmse"] = promoted.rmse
         known = self.study.user_attrs
         metrics |= {k: known[k] for k in ("baseline", "baseline_rmse") if k in known and math.isfinite(known[k])}
+        metrics = {f"study/{name}": value for name, value in metrics.items()}
         if report is not None:
-            metrics["report_rmse"] = report
+            metrics["certificate/rmse"] = report
         self.tracker.close_study(status, metrics, tags)
 
     def _show(self) -> None:

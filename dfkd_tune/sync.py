@@ -26,7 +26,7 @@ from .tracking import interrupted
 
 LOG = logging.getLogger(__name__)
 STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED", TrialState.FAIL: "FAILED"}
-RESULTS = ("rmse", "nrmse", "stress_rmse", "stress_nrmse", "robust")
+RESULTS = ("rmse", "nrmse", "stress_rmse", "stress/nrmse", "robust")
 """Metrics that only a complete trial has."""
 
 
@@ -199,8 +199,8 @@ def _tell(runs: Runs, study, uri: str, name: str, sources: Sources) -> tuple[boo
         run = registry.find_run(uri, name, name=promoted)
         certified = not registry.is_certified(uri, run)
         certificate = registry.certified(uri, name, run, problem)
-        if "report_rmse" not in parent.data.metrics:
-            runs.add(parent.info.run_id, {"report_rmse": certificate["report"]["rmse"]}, parent.info.end_time)
+        if "certificate/rmse" not in parent.data.metrics:
+            runs.add(parent.info.run_id, {"certificate/rmse": certificate["report"]["rmse"]}, parent.info.end_time)
         chosen = study.user_attrs.get(PROMOTED) if study is not None else None
         if told := chosen is not None and story.NOTE not in parent.data.tags:
             story.tell(uri, study, parent.info.run_id, problem(), Promoted(**chosen))

@@ -154,7 +154,7 @@ def test_several_outputs(dfkd, tmp_path, store):
     for run, trial in zip(store.runs("two", "trial"), store.trials("two"), strict=True):
         metrics = run.data.metrics
         assert metrics["nrmse"] == pytest.approx(trial.value)
-        by_output = np.array([metrics["output/0/rmse"], metrics["output/1/rmse"]])
+        by_output = np.array([metrics["output/rmse_0"], metrics["output/rmse_1"]])
         assert by_output[1] > 10 * by_output[0]
         assert metrics["rmse"] == pytest.approx(np.sqrt((by_output**2).mean()), rel=1e-4)
     assert dfkd("export", "two", "--out", "student.pt2", *store.options[2:]).status == 0

@@ -28,7 +28,9 @@ def ended(store, tiny):
     done = run_study(tiny("certified", trials=3), store.storage, store.tracking)
     names = [run.info.run_name for kind in ("trial", "rerun", "baseline") for run in store.runs("certified", kind)]
     found = {name: certificate_of(store, "certified", name) for name in names}
-    return done, {name: (held is not None, "worst_gap" in run.data.metrics) for name, (held, run) in found.items()}
+    return done, {
+        name: (held is not None, "certificate/worst_gap" in run.data.metrics) for name, (held, run) in found.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -66,14 +68,14 @@ def test_a_study_ends_with_a_certificate_of_its_student(ended, store):
     assert held["budget"] == {
         "steps": 40,
         "batch": 20,
-        "training_rows": run.data.metrics["teacher_rows"],
+        "training_rows": run.data.metrics["teacher/rows"],
         "pool_rows": 500,
         "report_rows": 200,
         "attack_rows": held["worst"]["teacher_rows"],
     }
     assert held["report"]["rmse"] == pytest.approx(done.report, rel=1e-4)
-    assert run.data.metrics["report_rmse"] == held["report"]["rmse"]
-    assert run.data.metrics["worst_gap"] == held["worst"]["gap"]
+    assert run.data.metrics["certificate/rmse"] == held["report"]["rmse"]
+    assert run.data.metrics["certificate/worst_gap"] == held["worst"]["gap"]
     assert run.info.status == "FINISHED"
 
 

@@ -89,7 +89,7 @@ def test_json_is_a_line_for_every_event(dfkd, tmp_path, store, tree):
     assert end is not None and told[-1] == end
     (parent,) = store.runs("piped", "study")
     assert end["promoted"]["run"] == parent.data.tags["dfkd.promoted"]
-    assert end["report_rmse"] == pytest.approx(parent.data.metrics["report_rmse"])
+    assert end["report_rmse"] == pytest.approx(parent.data.metrics["certificate/rmse"])
 
     again = events(dfkd("study", "study.yaml", "--json", *store.options).out)
     assert again[0]["ended"] == 3 and not [each for each in again if each["event"] == "trial"]

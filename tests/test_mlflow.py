@@ -27,7 +27,7 @@ from dfkd_tune.study import run_study
 
 ARTIFACTS = {"student.safetensors", "architecture.yaml", "recipe.yaml", "result.json", "sha256.json"}
 PARAMS = {"generator.kind", "bound.kind", "input_bound.kind", "alpha.kind", "student.width", "optimizer.lr", "trial"}
-METRICS = {"rmse", "nrmse", "stress_rmse", "stress_nrmse", "robust", "parameters", "compression", "seconds"}
+METRICS = {"rmse", "nrmse", "stress_rmse", "stress/nrmse", "robust", "parameters", "compression", "seconds"}
 
 
 @pytest.fixture(params=["sqlite", "server"])
@@ -51,17 +51,17 @@ def test_a_study_is_an_experiment_with_one_parent(done):
     (parent,) = (run for run in runs if run.data.tags["dfkd.kind"] == "study")
     assert parent.info.run_name == done.name
     assert parent.info.status == "FINISHED"
-    assert parent.data.metrics["best_robust"] == pytest.approx(done.best[0])
-    assert parent.data.metrics["best_trial"] == done.best[1]
-    assert parent.data.metrics["baseline_rmse"] == pytest.approx(done.baseline)
+    assert parent.data.metrics["study/best"] == pytest.approx(done.best[0])
+    assert parent.data.metrics["study/best_trial"] == done.best[1]
+    assert parent.data.metrics["study/baseline_rmse"] == pytest.approx(done.baseline)
     (preset,) = (run for run in runs if run.data.tags["dfkd.kind"] == "baseline")
-    assert parent.data.metrics["baseline"] == pytest.approx(preset.data.metrics["robust"])
-    assert parent.data.metrics["baseline_rmse"] == pytest.approx(preset.data.metrics["rmse"])
+    assert parent.data.metrics["study/baseline"] == pytest.approx(preset.data.metrics["robust"])
+    assert parent.data.metrics["study/baseline_rmse"] == pytest.approx(preset.data.metrics["rmse"])
     assert parent.data.tags["dfkd.promoted"] == done.promoted.run
-    assert parent.data.metrics["promoted_rmse"] == pytest.approx(done.promoted.rmse)
-    assert parent.data.metrics["report_rmse"] == pytest.approx(done.report)
-    assert parent.data.metrics["trials"] == 6
-    assert parent.data.metrics["complete"] + parent.data.metrics["pruned"] == 6
+    assert parent.data.metrics["study/promoted_rmse"] == pytest.approx(done.promoted.rmse)
+    assert parent.data.metrics["certificate/rmse"] == pytest.approx(done.report)
+    assert parent.data.metrics["study/trials"] == 6
+    assert parent.data.metrics["study/complete"] + parent.data.metrics["study/pruned"] == 6
     assert parent.data.params["seed"] == "0"
     assert parent.data.tags["dfkd.tier"] == "T0"
 
@@ -139,7 +139,7 @@ def test_a_pruned_trial_is_killed_without_a_result(tmp_path, store, tiny):
             assert (name in run.data.metrics) == (not pruned)
         assert ("dfkd.reason" in run.data.tags) == pruned
     (parent,) = store.runs("pruned", "study")
-    assert parent.data.metrics["pruned"] == done.progress.pruned
+    assert parent.data.metrics["study/pruned"] == done.progress.pruned
 
 
 def test_fluent_state_belongs_to_the_user(store, finished, tmp_path, start, tiny):

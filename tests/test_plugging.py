@@ -39,7 +39,7 @@ def test_mlflow_run(store, tree, tmp_path):
     assert parent.info.status == "FINISHED"
     assert parent.data.tags["mlflow.project.entryPoint"] == "main"
     assert parent.data.params["n_trials"] == "1"
-    assert parent.data.metrics["trials"] == 1
+    assert parent.data.metrics["study/trials"] == 1
     (trial,) = store.runs("projected", "trial")
     assert trial.data.tags["mlflow.parentRunId"] == parent.info.run_id
 

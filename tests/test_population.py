@@ -202,7 +202,7 @@ def test_fidelity_of_several_outputs():
     assert outcome.selection.rmse == pytest.approx(float(gap.square().mean().sqrt()), rel=1e-5)
     assert outcome.selection.nrmse == pytest.approx(float((gap / problem.spread).square().mean().sqrt()), rel=1e-5)
     assert outcome.selection.by_output == pytest.approx(gap.square().mean(0).sqrt().tolist(), rel=1e-5)
-    assert {"output/0/rmse", "output/1/rmse", "output/2/rmse"} <= outcome.metrics().keys()
+    assert {"output/rmse_0", "output/rmse_1", "output/rmse_2"} <= outcome.metrics().keys()
 
 
 def test_teacher_rows_are_those_it_answered():

@@ -147,7 +147,7 @@ def test_the_promoted_student_is_that_of_the_best_recipe(store, promoted):
     assert promoted.promoted.objective == pytest.approx(min(scores[promoted.promoted.trial]))
     (parent,) = store.runs("promoted", "study")
     assert parent.data.tags["dfkd.promoted"] == promoted.promoted.run
-    assert parent.data.metrics["promoted_rmse"] == pytest.approx(promoted.promoted.rmse)
+    assert parent.data.metrics["study/promoted_rmse"] == pytest.approx(promoted.promoted.rmse)
 
 
 def test_the_promoted_student_is_registered(store, promoted):

@@ -161,7 +161,7 @@ def test_several_outputs():
     assert outcome.robust == pytest.approx(outcome.selection.nrmse**0.75 * outcome.stress.nrmse**0.25)
     assert outcome.objective("robust") == outcome.robust
     assert outcome.objective("nrmse") == outcome.selection.nrmse
-    assert outcome.metrics().keys() >= {"stress_rmse", "stress_nrmse", "robust"}
+    assert outcome.metrics().keys() >= {"stress_rmse", "stress/nrmse", "robust"}
 
 
 @pytest.mark.parametrize("lost", [1, len(PANEL[True])])

@@ -58,7 +58,7 @@ def assert_settled(store: Store, name: str, total: int) -> None:
     assert {int(run.data.params["trial"]) for run in recorded} == complete
     (parent,) = (run for run in runs if run.data.tags["dfkd.kind"] == "study")
     assert parent.info.status == "FINISHED"
-    assert parent.data.metrics["trials"] == total
+    assert parent.data.metrics["study/trials"] == total
 
 
 def test_a_study_makes_exactly_its_trials(store, finished):

@@ -34,7 +34,7 @@ def check(spec, timed, trust_pickle) -> None:
     limit = f"at most {space.max_parameters:,} parameters" if space.max_parameters else "no limit"
     facts = {
         "study": f"{asked.name}: {about.trials} trials of {budget.steps} steps, seed {about.seed}, objective {about.objective}{weighed}",
-        "teacher": f"{prepared.teacher.source}: {found.features} features, {found.outputs} outputs, "
+        "teacher": f"{prepared.teacher.source}: {found.features} features, {found.outputs} output{'s' if found.outputs > 1 else ''}, "
         f"{'differentiable' if found.differentiable else 'black box'}, {found.rows_per_second:,.0f} rows/s"
         + (f", {prepared.teacher.parameters:,} parameters" if prepared.teacher.parameters else ""),
         "inputs": f"tier {tier}: {TIERS.get(tier, 'as declared')}",
@@ -57,14 +57,22 @@ def check(spec, timed, trust_pickle) -> None:
     described = space.describe()
     tree = Tree("[bold]search[/]" if described["search"] else "[bold]search[/]: nothing, the preset as it is")
     for section, leaves in _sections(described["search"]).items():
-        branch = tree.add(section)
+        branch = tree.add(section + _only(space.generators(section)))
         for field, value in leaves.items():
-            branch.add(f"{field:<10} {_words(value)}")
+            branch.add(f"{field:<10} {_words(value)}{_only(space.owners(f'{section}.{field}'))}")
     console.print(tree, highlight=False, soft_wrap=True)
 
 
+def _only(kinds: list[str]) -> str:
+    """Kinds that a part of the tree is for, where it is not for all."""
+    return f" [dim]({', '.join(kinds)})[/]" if kinds else ""
+
+
 def _sections(search: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    parts: dict[str, dict[str, Any]] = {}
+    """Section -> field -> domain, the choice that others hang on first."""
+    parts: dict[str, dict[str, Any]] = (
+        {"generator": {}} if any(leaf.startswith("generator.") for leaf in search) else {}
+    )
     for leaf, value in search.items():
         section, _, field = leaf.partition(".")
         parts.setdefault(section, {})[field] = value

@@ -31,7 +31,8 @@ def register(name, model, trial, within, alias, teacher, architecture, features,
     from .. import issuing, places, registry
 
     sources = issuing.Sources(teacher, architecture, features, trust_pickle)
-    done = registry.register(places.tracking_url(tracking_uri), name, model, trial, alias, sources, within)
+    uri = places.tracking_url(tracking_uri)
+    done = registry.register(uri, name, model, trial, alias, sources, within)
     click.echo(
         f"registered {done.uri}, version {done.version}: trial {done.trial}, RMSE {done.rmse:.4g}; "
         f"the reloaded model differs from the student by at most {done.worst:.2g}"
@@ -41,3 +42,5 @@ def register(name, model, trial, within, alias, teacher, architecture, features,
             f"certificate runs:/{done.run_id}/certificate: RMSE {done.report_rmse:.4g} on the report bank, "
             f"worst gap found {done.worst_gap:.4g}"
         )
+    where = f"MLFLOW_TRACKING_URI={places.without_credentials(uri)}"
+    click.echo(f"Serve it: {where} mlflow models serve -m '{done.uri}' --env-manager local --port 5001")

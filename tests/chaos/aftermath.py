@@ -42,7 +42,7 @@ def assert_whole(storage: str, tracking: str, name: str, total: int) -> dict[str
     assert all(run.data.tags["dfkd.requeued_from"] in ids for run in linked)
     (parent,) = (run for run in runs if run.data.tags["dfkd.kind"] == "study")
     assert parent.info.status == "FINISHED"
-    assert parent.data.metrics["trials"] == total
+    assert parent.data.metrics["study/trials"] == total
     finished = [r for r in runs if r.data.tags["dfkd.kind"] == "baseline" and r.info.status == "FINISHED"]
     assert len(finished) == 1
     return {

@@ -137,7 +137,7 @@ def assert_recorded(uri: str, storage: str, name: str, total: int) -> None:
     assert set(ids.values()) == {1}, ids
     (parent,) = (run for run in runs if run.data.tags["dfkd.kind"] == "study")
     assert parent.info.status == "FINISHED"
-    assert parent.data.metrics["trials"] == total
+    assert parent.data.metrics["study/trials"] == total
     by_id = {run.data.tags.get("dfkd.record"): run for run in runs}
     trials = load_study(storage, name).get_trials(deepcopy=False)
     assert [trial.number for trial in trials] == list(range(total))
@@ -154,7 +154,7 @@ def assert_recorded(uri: str, storage: str, name: str, total: int) -> None:
             assert client.get_metric_history(run.info.run_id, "curve/rmse")
     promoted = client.search_runs([experiment], f"attributes.run_name = '{parent.data.tags['dfkd.promoted']}'")[0]
     assert client.list_artifacts(promoted.info.run_id, "certificate")
-    assert parent.data.metrics["report_rmse"] > 0
+    assert parent.data.metrics["certificate/rmse"] > 0
 
 
 def dump(database: Path) -> list[str]:
