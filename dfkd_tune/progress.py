@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import accumulate
@@ -47,6 +48,7 @@ class Progress:
         reruns: re-runs of leaders on record, and all of them; None while trials are left.
         share: of all student steps of this session that are done, re-runs included, 0 to 1.
         worth: what one trial adds to ``share``.
+        typical: seconds of computing that a complete trial took; None before the first.
         seconds: since this session started.
         flying: students in training.
         landed: trials that have ended, by number, in the order in which they did.
@@ -63,6 +65,7 @@ class Progress:
     reruns: tuple[int, int] | None = None
     share: float = 0.0
     worth: float = 0.0
+    typical: float | None = None
     seconds: float = 0.0
     flying: list[Flying] = field(default_factory=list)
     landed: dict[int, Landed] = field(default_factory=dict)
@@ -87,8 +90,9 @@ class Progress:
 
     @property
     def left(self) -> float | None:
-        """Seconds to go at the pace so far."""
-        return self.seconds * (1 - self.share) / self.share if self.share > 0.02 else None
+        """Seconds to go at the pace so far; None before a trial is complete, as a finish may take far less than its share."""
+        told = self.typical is not None and self.share > 0.02
+        return self.seconds * (1 - self.share) / self.share if told else None
 
 
 def standing(study: optuna.Study, about: About, before: int, seconds: float) -> Progress:
@@ -114,6 +118,8 @@ def standing(study: optuna.Study, about: About, before: int, seconds: float) -> 
         landed={trial.number: _landed(trial) for trial in _by_end(trials)},
         before=before,
     )
+    took = [trial.user_attrs["seconds"] for trial in trials if trial.state == TrialState.COMPLETE]
+    p.typical = statistics.mean(took) if took else None
     known = study.user_attrs
     p.baseline = known.get("baseline")
     ended, again = sum(trial.state.is_finished() for trial in trials[: about.trials]), 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from optuna.trial import FrozenTrial
 from rich.console import Console
@@ -49,8 +49,7 @@ def summary(
     trials: list[FrozenTrial],
     tier: str,
     objective: str,
-    ui: str,
-    register: str,
+    commands: Mapping[str, str],
 ) -> None:
     """The end of a study: the leaders, the best against the preset, the next commands."""
     console.print()
@@ -67,7 +66,9 @@ def summary(
             highlight=False,
             soft_wrap=True,
         )
-    console.print(f"\nBrowse the runs:      {ui}\nRegister the best:    {register}", highlight=False, soft_wrap=True)
+    console.print()
+    for what, command in commands.items():
+        console.print(f"{what + ':':<20}  {command}", highlight=False, soft_wrap=True, markup=False)
 
 
 def promoted(console: Console, result: StudyResult, tier: str) -> bool:

@@ -377,12 +377,13 @@ class _Session:
         self.tracker.close_study(status, metrics, tags)
 
     def _show(self) -> None:
-        """Tell how far this session is; a trial in flight counts by its share of the budget, finish included."""
+        """Tell how far this session is; a trial in flight counts by its seconds, before one is complete by its steps."""
         if self.changed or time.monotonic() - self.looked >= LOOK:
             self._look()
-        flights = [flight.member for flight in self.flights.values() if flight.trial is not None]
-        flying = sum(member.clock / member.recipe.steps for member in flights)
         p = self.progress
+        flights = [flight for flight in self.flights.values() if flight.trial is not None]
+        shares = (f.seconds / p.typical if p.typical else f.member.clock / f.member.recipe.steps for f in flights)
+        flying = sum(min(1.0, share) for share in shares)
         now = replace(p, share=min(1.0, p.share + flying * p.worth), seconds=time.perf_counter() - self.begun)
         training = [flight.member for flight in self.flights.values()]
         now.flying = [Flying(m.key, m.clock, m.recipe.steps, m.curve[-1][1] if m.curve else None) for m in training]

@@ -97,7 +97,7 @@ def test_a_study_ends_with_its_table_and_the_next_commands(dfkd, tmp_path, store
     argv = ["study", "study.yaml", "--name", "pump", "--n-trials", "2", "--seed", "7", *store.options]
     ended = dfkd(*argv)
     assert ended.status == 0, ended.err
-    assert re.search(r"trial +rmse +stress +parameters +recipe", ended.out)
+    assert re.search(r"trial +robust +rmse +stress +parameters +recipe", ended.out)
     assert "Promoted: trial" in ended.out
     assert "The untuned preset at the same budget" in ended.out
     assert f"dfkd-tune ui --tracking-uri {store.tracking}" in ended.out
@@ -132,6 +132,7 @@ def test_a_study_without_urls_lives_in_mlruns(dfkd, tmp_path, store, small_teach
     registered = dfkd("register", "lone", "--model", "lone-model")
     assert registered.status == 0, registered.err
     assert registered.out.startswith("registered models:/lone-model@champion, version 1: trial 0")
+    assert "mlflow models serve -m 'models:/lone-model@champion'" in registered.out
     assert "version 2" in dfkd("register", "lone", "--model", "lone-model", "--alias", "candidate").out
     assert {path.name for path in tmp_path.iterdir()} == {"sub", "teacher", "mlruns"}
 
@@ -140,12 +141,13 @@ def test_show(dfkd, store, finished):
     shown = dfkd("show", "finished", *store.options[:2])
     assert shown.status == 0
     assert "6 complete" in shown.out
-    assert "untuned preset" in shown.out
-    rows = re.findall(r"^ +(\d+) +([\d.e+-]+) ", shown.out, re.MULTILINE)
+    assert "untuned preset: robust " in shown.out
+    assert f"promoted: trial {finished.promoted.trial}, the student of run {finished.promoted.run}" in shown.out
+    rows = re.findall(r"^ +(\d+) +([\d.e+-]+) +[\d.e+-]+ ", shown.out, re.MULTILINE)
     assert len(rows) == 6
     trials = sorted(store.trials("finished"), key=lambda trial: trial.value)
     assert [int(number) for number, _ in rows] == [trial.number for trial in trials]
-    assert [float(value) for _, value in rows] == pytest.approx([t.user_attrs["rmse"] for t in trials], rel=1e-3)
+    assert [float(value) for _, value in rows] == pytest.approx([t.value for t in trials], rel=1e-3)
     assert int(rows[0][0]) == finished.best[1]
 
     plain = json.loads(dfkd("show", "finished", "--json", *store.options[:2]).out)

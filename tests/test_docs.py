@@ -14,10 +14,12 @@ import mlflow
 import pytest
 import torch
 import yaml
+from click import ClickException, MissingParameter
 from conftest import free_port, serving
 from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 
 from dfkd_tune.bounds import BOUNDS
+from dfkd_tune.cli import cli
 from dfkd_tune.features_file import read_features
 from dfkd_tune.finish import FINISHES
 from dfkd_tune.generators import GENERATORS
@@ -198,8 +200,57 @@ def test_promises_name_what_there_is(reader, dfkd):
     assert Page("promises.md").commands() == [["dfkd-tune", "register", "pump", "--model", "pump"]]  # the tutorial's
 
 
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_every_command_that_is_told_can_be_said():
+    """Click refuses options that do not exist and values that they do not take; what a sentence leaves out may be missing."""
+    told = 0
+    for page in PAGES:
+        text = re.sub(r"\n(?=--)", " ", page.read_text(encoding="utf-8"))
+        for name, rest in re.findall(rf"dfkd-tune ({'|'.join(cli.commands)}) ([^`#|;&\n'\")]*)", text):
+            words = shlex.split(re.sub(r"\bN\b", "20", rest))
+            try:
+                cli.commands[name].make_context(name, words)
+            except MissingParameter:
+                assert not words or words[0].startswith("--"), (page.name, name, words)
+            except ClickException as error:
+                pytest.fail(f"{page.name}: dfkd-tune {name} {rest}: {error.format_message()}")
+            told += 1
+    assert told > 30
+
+
+def test_scaling_out(reader, dfkd):
+    """As on one machine, whose two terminals share a folder."""
+    lines = [
+        line.split("#")[0] for line in Page("scaling-out.md").text.splitlines() if line.startswith("    dfkd-tune")
+    ]
+    first, second = (shlex.split(line)[1:] for line in lines if "postgresql" in line and "--cluster" not in line)
+    assert (first[0], second[0]) == ("study", "worker")
+    for words in (first, second):
+        for option, here in (
+            ("--storage", f"sqlite:///{reader}/scaled.db"),
+            ("--tracking-uri", f"sqlite:///{reader}/mlruns/mlflow.db"),
+        ):
+            words[words.index(option) + 1] = here
+    assert dfkd(*first, cwd=reader).status == 0
+    ended = dfkd(*second, cwd=reader)
+    assert (ended.status, ended.out.splitlines()[-1]) == (0, "pump: all 2 trials are done")
+
+
+def test_what_is_written_by_hand_is_there():
+    """Modules in the first column of the table."""
+    rows = [
+        line.split("|")[1] for line in Page("by-hand.md").text.splitlines() if line.startswith("| ") and "(" in line
+    ]
+    named = [name for row in rows for name in re.findall(r"`([\w/]+)`", row)]
+    assert len(named) > 15
+    for name in named:
+        assert (ROOT / "dfkd_tune" / f"{name}.py").exists(), name
+
+
 def test_pages_lead_to_pages():
-    for page in (ROOT / "docs").glob("*.md"):
+    for page in PAGES:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             assert target.startswith("http") or (page.parent / target).exists(), (page.name, target)
 

@@ -22,7 +22,16 @@ def progress(**changes) -> Progress:
     landed = {0: Landed(0, "COMPLETE", 0.5, None), 1: Landed(1, "PRUNED", None, "among the worst quarter at step 300")}
     landed[2] = Landed(2, "COMPLETE", 0.25, None)
     flying = [Flying("trial-0003", 300, 6000, 0.125), Flying("trial-0004", 0, 6000, None)]
-    known = {"done": 2, "pruned": 1, "running": 2, "best": (0.25, 2), "baseline": 1.5, "share": 0.5, "seconds": 60.0}
+    known = {
+        "done": 2,
+        "pruned": 1,
+        "running": 2,
+        "best": (0.25, 2),
+        "baseline": 1.5,
+        "share": 0.5,
+        "typical": 9.0,
+        "seconds": 60.0,
+    }
     return Progress(6, **known | {"flying": flying, "landed": landed, "before": 1} | changes)
 
 
@@ -49,6 +58,7 @@ def test_the_view_shows_who_flies_and_who_was_given_up():
     many = [Flying(f"trial-{n:04d}", 1, 10, None) for n in range(30)]
     assert "and 22 more" in shown(progress(flying=many))
     assert shown(Progress(6))  # before anything has happened
+    assert "left" not in shown(progress(typical=None))  # before a trial tells what one takes
 
 
 @given(st.lists(st.floats(1e-30, 1e30), min_size=1, max_size=50))
@@ -105,7 +115,9 @@ def test_check_draws_the_space_and_tells_what_it_takes(dfkd, tmp_path, tree):
     assert ended.status == 0, ended.err
     assert re.search(r"^time +about \d+:\d\d of training", ended.out, re.MULTILINE)
     assert re.search(r"^memory +about \d+ MiB", ended.out, re.MULTILINE)
-    assert re.search(r"bound\n.*├── kind +none, clip, target\n.*└── threshold +0.02 to 2, logarithmic", ended.out)
+    drawn = re.sub(r"[│├└─ ]+", " ", ended.out)
+    assert "\n bound (direct)\n kind none, clip, target\n threshold 0.02 to 2, logarithmic (clip, target)\n" in drawn
+    assert drawn.index(" generator\n kind ") < drawn.index(" bound (direct)")
     assert "\x1b" not in ended.out
     assert {path.name for path in tmp_path.iterdir()} == {"study.yaml"}
     assert "time" not in dfkd("check", "study.yaml", "--no-estimate").out

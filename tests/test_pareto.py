@@ -102,6 +102,7 @@ def test_register_takes_the_smallest(weighed, dfkd, store):
     for wrong in (
         ["--smallest-within", "little"],
         ["--smallest-within", "-5%"],
+        ["--smallest-within", "5"],
         ["--smallest-within", "5%", "--trial", 1],
     ):
         assert dfkd("register", "weighed", *wrong, *options).status == 2

@@ -20,14 +20,14 @@ from optuna.trial import TrialState, create_trial
 from problems import make_problem, recipe
 
 from dfkd_tune.distillation import distill
-from dfkd_tune.drawing import svg
+from dfkd_tune.drawing import png, svg
 from dfkd_tune.figures import figures
 from dfkd_tune.findings import compare, find, front, seed_noise, size_effect
 from dfkd_tune.prepared import prepare
 from dfkd_tune.recipe import ADVERSARIAL, PAPER, RANDOM, from_tree
 from dfkd_tune.recorded import load_study
 from dfkd_tune.report import report
-from dfkd_tune.sentences import headline, winner
+from dfkd_tune.sentences import headline, recipe_line, recipe_lines, winner
 from dfkd_tune.spec import parse_spec
 from dfkd_tune.study import run_study
 from dfkd_tune.synthetic import read_synthetic, synthetic_file
@@ -252,7 +252,7 @@ def test_the_parent_run_tells_the_story(done):
     ):
         assert needed in note
     kept = {Path(file.path).stem for file in client.list_artifacts(parent.info.run_id, "figures")}
-    assert kept == {*figures(find(load_study(done.storage_url, done.name)))}
+    assert kept == {"leaders", *figures(find(load_study(done.storage_url, done.name)))}
     experiment = client.get_experiment(parent.info.experiment_id)
     assert experiment.tags["mlflow.note.content"].startswith("A student of")
     assert experiment.tags["mlflow.experiment.primaryMetric.name"] in parent_metrics(done)
@@ -321,6 +321,29 @@ def test_a_study_that_comes_to_nothing_is_told_too(tree, store, tmp_path):
     (parent,) = store.runs("hopeless", "study")
     assert parent.data.tags["mlflow.note.content"].startswith("**No trial of hopeless is complete: 2 pruned.**")
     assert "No trial of hopeless is complete" in report(done.storage_url, store.tracking, "hopeless")
+
+
+def test_no_label_of_a_picture_is_cut_off(done):
+    """At the resolution of the file, where letters are as wide as they are drawn."""
+    for name, figure in figures(find(load_study(done.storage_url, done.name))).items():
+        png(figure)
+        width = figure.get_window_extent().width
+        for axes in figure.axes:
+            for word in (*axes.get_xticklabels(), *axes.get_yticklabels(), axes.yaxis.label):
+                box = word.get_window_extent()
+                assert not word.get_text() or (box.x0 > -1 and box.x1 < width + 1), (name, word.get_text())
+
+
+def test_what_all_recipes_share_is_said_once():
+    trials = of(direct=[1.0, 2.0], gaussian=[3.0])
+    for made, preset in zip(trials, (PAPER, PAPER, ADVERSARIAL), strict=True):
+        made.user_attrs["recipe"] = json.dumps(preset.tree())
+    lines, alike = recipe_lines(trials)
+    assert len(lines) == 3 and alike
+    for line, each in zip(lines, trials, strict=True):
+        assert set(recipe_line(each).split(", ")) == {*filter(None, line.split(", ")), *alike.split(", ")}
+    assert lines[0] == lines[1] != lines[2]
+    assert recipe_lines(trials[:1])[1] == ""
 
 
 def test_figures_leave_their_neutral_colors_to_the_page():

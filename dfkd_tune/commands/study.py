@@ -66,8 +66,8 @@ def study(
     if quiet:
         return screen.promoted(console, result, prepared.inputs.tier)
     trials = load_study(storage_url, result.name).get_trials(deepcopy=False)
-    ui, register = _next(result.name, tracking_uri)
-    screen.summary(console, result, trials, prepared.inputs.tier, changed.study.objective, ui, register)
+    told = _next(result.name, storage, tracking_uri)
+    screen.summary(console, result, trials, prepared.inputs.tier, changed.study.objective, told)
 
 
 def _way(workers, cluster, trust_pickle):
@@ -117,9 +117,14 @@ def _spec(spec, n_trials, teacher, architecture, features, name, pareto, seed):
     return read if features is None else replace(read, features=features)
 
 
-def _next(name: str, tracking_uri: str | None) -> tuple[str, str]:
-    """The exact commands that follow a study."""
+def _next(name: str, storage: str | None, tracking_uri: str | None) -> dict[str, str]:
+    """The exact commands that follow a study, by what they do."""
     from ..places import without_credentials
 
-    extra = f" --tracking-uri {without_credentials(tracking_uri)}" if tracking_uri else ""
-    return f"dfkd-tune ui{extra}", f"dfkd-tune register {name} --model {name}{extra}"
+    there = f" --tracking-uri {without_credentials(tracking_uri)}" if tracking_uri else ""
+    both = (f" --storage {without_credentials(storage)}" if storage else "") + there
+    return {
+        "Read what it found": f"dfkd-tune report {name}{both}",
+        "Browse the runs": f"dfkd-tune ui{there}",
+        "Register the best": f"dfkd-tune register {name} --model {name}{there}",
+    }
