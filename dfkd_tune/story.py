@@ -126,7 +126,7 @@ def note(found: Findings, params: Mapping[str, str], tags: Mapping[str, str], ru
     lines = [
         f"**{sentences.headline(found)}**",
         "",
-        f"Data-free distillation of `{found.teacher}`: {params.get('features')} features, {params.get('outputs')} outputs, "
+        f"Data-free distillation of `{found.teacher}`: {params.get('features')} features, {params.get('outputs')} output{'s' * (params.get('outputs') != '1')}, "
         f"inputs known at tier {found.tier}; {sentences.standing(found)} trials of {params.get('steps')} steps; "
         f"objective `{found.objective}`; seed {params.get('seed')}. No real row was read.",
         "",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import click
 from .options import TRUST
 
 
-@click.command()
+@click.command(short_help="What a study would search, and what it takes.")
 @click.argument("spec", type=click.Path())
 @click.option("--estimate/--no-estimate", "timed", default=True, help="Run a small part, to tell time and memory.")
 @TRUST
@@ -82,5 +81,5 @@ def _sections(search: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def _words(value: Any) -> str:
     """A domain as a person reads it."""
     if isinstance(value, list):
-        return ", ".join(str(each) if isinstance(each, str) else json.dumps(each) for each in value)
+        return ", ".join(f"{each:g}" if isinstance(each, float) else str(each) for each in value)
     return f"{value['low']:g} to {value['high']:g}{', logarithmic' if value['log'] else ''}"

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 
-@click.command()
+@click.command(short_help="A table's features file; no row leaves.")
 @click.argument("data", type=click.Path())
 @click.option("-o", "--out", required=True, type=click.Path(), help="Features file to write.")
 @click.option(

@@ -11,7 +11,7 @@ from ..errors import ExportError
 from .options import ARCHITECTURE, TRACKING, TRUST
 
 
-@click.command()
+@click.command(short_help="One student without a study.")
 @click.option("--teacher", required=True, help="Model file or package.module:function.")
 @ARCHITECTURE
 @click.option("--preset", help="Named recipe; default paper.")

@@ -9,7 +9,7 @@ import click
 from .options import ARCHITECTURE, NAME, SHARE, TRACKING, TRUST
 
 
-@click.command()
+@click.command(short_help="A student as a file, in raw units.")
 @NAME
 @click.option("--trial", type=click.IntRange(min=0), help="Trial; default the best.")
 @click.option("--format", "kind", type=click.Choice(["pt2", "onnx", "safetensors"]), default="pt2", show_default=True)

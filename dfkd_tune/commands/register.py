@@ -7,7 +7,7 @@ import click
 from .options import ARCHITECTURE, NAME, SHARE, TRACKING, TRUST
 
 
-@click.command()
+@click.command(short_help="The best student into MLflow's registry.")
 @NAME
 @click.option("--model", required=True, help="Name of the registered model.")
 @click.option("--trial", type=click.IntRange(min=0), help="Trial; default the best.")

@@ -9,7 +9,7 @@ import click
 from .options import NAME, STORAGE, TRACKING
 
 
-@click.command()
+@click.command(short_help="A study as one HTML page, the answer first.")
 @NAME
 @click.option("--out", type=click.Path(), help="File to write; default NAME-report.html.")
 @STORAGE

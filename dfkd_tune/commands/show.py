@@ -9,7 +9,7 @@ import click
 from .options import NAME, STORAGE
 
 
-@click.command()
+@click.command(short_help="What a study found; its trials, best first.")
 @NAME
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @click.option("--rows", type=click.IntRange(min=1), default=10, show_default=True, help="Trials to list.")

@@ -10,7 +10,7 @@ from .options import ARCHITECTURE, STORAGE, TRACKING, TRUST
 from .signals import Signals
 
 
-@click.command()
+@click.command(short_help="Search how to distill a teacher.")
 @click.argument("spec", required=False, type=click.Path())
 @click.option("--n-trials", type=click.IntRange(min=1), help="Trials of the study in total, also after a resume.")
 @click.option("--teacher", help="Model file or package.module:function, instead of the study's.")

@@ -7,7 +7,7 @@ import click
 from .options import ARCHITECTURE, STORAGE, TRACKING, TRUST
 
 
-@click.command()
+@click.command(short_help="MLflow's side of a study, made whole.")
 @click.argument("name")
 @click.option("--teacher", help="Where the teacher is now, for a certificate that is missing.")
 @ARCHITECTURE

@@ -11,7 +11,7 @@ from ..errors import DfkdError
 from .options import TRACKING
 
 
-@click.command()
+@click.command(short_help="The runs in a browser, on this machine.")
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
 @TRACKING
 def ui(port, tracking_uri) -> None:

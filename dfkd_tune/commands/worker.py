@@ -8,7 +8,7 @@ from .options import ARCHITECTURE, TRACKING, TRUST
 from .signals import Signals
 
 
-@click.command()
+@click.command(short_help="One more worker on a study.")
 @click.argument("name")
 @click.option("--storage", metavar="URL", required=True, help="Optuna's database, where the study is.")
 @TRACKING
