@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -81,5 +82,6 @@ def _sections(search: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def _words(value: Any) -> str:
     """A domain as a person reads it."""
     if isinstance(value, list):
-        return ", ".join(f"{each:g}" if isinstance(each, float) else str(each) for each in value)
+        words = (each if isinstance(each, str) else json.dumps(each) for each in value)
+        return ", ".join(word.removesuffix(".0") for word in words)
     return f"{value['low']:g} to {value['high']:g}{', logarithmic' if value['log'] else ''}"
