@@ -174,7 +174,7 @@ def test_the_report_stands_alone_and_begins_with_the_answer(dfkd, store, finishe
     drawn = figures(find(load_study(store.storage, "finished")))
     assert page.tags.count("svg") == len(drawn) > 4
     assert len(page.ids) == len(set(page.ids))
-    assert page.tags.count("img") == 4  # of the student
+    assert page.tags.count("img") == 5  # of the student, and of the leaders
 
     (run,) = (run for run in store.runs("finished") if run.info.run_name == finished.promoted.run)
     body = page.text[page.text.index("Study finished: data") :]
