@@ -153,6 +153,14 @@ def test_the_tutorial(reader, dfkd, monkeypatch):
     assert (reader / "container" / "Dockerfile").exists()
 
 
+def test_the_way_to_an_answer_is_counted():
+    from benchmarks.served import TYPED
+
+    keys = sum(len(line.replace("ADDRESS", "")) + 1 for line in TYPED)
+    assert len(TYPED) == 8 and f"eight lines and {keys} keystrokes" in Page("tutorial.md").text
+    assert {words[0] for words in map(str.split, TYPED)} >= {"git", "make", "dfkd-tune", "mlflow", "curl"}
+
+
 def test_features_files_are_read(tmp_path, dfkd):
     page = Page("features.md")
     tiers = {name: read_features(tmp_path / name).tier for name in page.write_files(tmp_path)}

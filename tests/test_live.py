@@ -116,7 +116,10 @@ def test_check_draws_the_space_and_tells_what_it_takes(dfkd, tmp_path, tree):
     assert re.search(r"^time +about \d+:\d\d of training", ended.out, re.MULTILINE)
     assert re.search(r"^memory +about \d+ MiB", ended.out, re.MULTILINE)
     drawn = re.sub(r"[│├└─ ]+", " ", ended.out)
-    assert "\n bound (adversarial, direct)\n kind none, clip, target\n threshold 0.02 to 2, logarithmic (clip, target)\n" in drawn
+    assert (
+        "\n bound (adversarial, direct)\n kind none, clip, target\n threshold 0.02 to 2, logarithmic (clip, target)\n"
+        in drawn
+    )
     assert drawn.index(" generator\n kind ") < drawn.index(" bound (adversarial, direct)")
     assert "\x1b" not in ended.out
     assert {path.name for path in tmp_path.iterdir()} == {"study.yaml"}
