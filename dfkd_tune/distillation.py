@@ -82,7 +82,7 @@ class Outcome:
         values: dict[str, float] = {
             "parameters": self.parameters,
             "seconds": self.seconds,
-            "teacher/rows": self.teacher_rows,
+            "teacher_rows": self.teacher_rows,
         }
         if self.selection is not None:
             values |= {"rmse": self.selection.rmse, "nrmse": self.selection.nrmse}

@@ -63,7 +63,7 @@ def issue(problem: Problem, folder: Path, about: Mapping[str, Any]) -> Certifica
         "file_sha256": hash_bytes((folder / "student.safetensors").read_bytes()),
         "steps": recipe.get("steps"),
         "batch": recipe.get("batch"),
-        "training_rows": int(result["teacher/rows"]) if "teacher/rows" in result else None,
+        "training_rows": int(result["teacher_rows"]) if "teacher_rows" in result else None,
         "issued": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     return certify(problem, student, facts)

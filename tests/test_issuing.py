@@ -68,7 +68,7 @@ def test_a_study_ends_with_a_certificate_of_its_student(ended, store):
     assert held["budget"] == {
         "steps": 40,
         "batch": 20,
-        "training_rows": run.data.metrics["teacher/rows"],
+        "training_rows": run.data.metrics["teacher_rows"],
         "pool_rows": 500,
         "report_rows": 200,
         "attack_rows": held["worst"]["teacher_rows"],
