@@ -11,7 +11,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from .member import RUNGS
-from .promotion import RECORD, Promoted, leaders, run_name, wanted
+from .promotion import BASELINE, RECORD, Promoted, leaders, run_name, wanted
 from .spec import About
 
 
@@ -115,11 +115,11 @@ def standing(study: optuna.Study, about: About, before: int, seconds: float) -> 
         before=before,
     )
     known = study.user_attrs
-    p.baseline = known.get("baseline")
+    p.baseline = known.get(BASELINE)
     ended, again = sum(trial.state.is_finished() for trial in trials[: about.trials]), 0
     extra = min(about.leaders, about.trials) * about.reruns
     if ended >= about.trials and extra:
-        leading = [trial.number for trial in leaders(study, about.leaders)]
+        leading = leaders(study, about.leaders)
         extra = len(leading) * about.reruns
         again = extra - len(wanted(leading, about.reruns, known.get(RECORD, {})))
         p.reruns = (again, extra)
