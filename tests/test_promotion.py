@@ -83,8 +83,9 @@ def run(prepared, store, **options):
 def best_of(store, name: str, count: int) -> list[int | None]:
     """The numbers of the best trials, best first, and None for the baseline."""
     scores = {t.number: t.value for t in store.trials(name) if t.state.name == "COMPLETE"}
-    untuned = {None: run.data.metrics["robust"] for run in store.runs(name, "baseline")}
-    return sorted(scores | untuned, key=(scores | untuned).get)[:count]
+    (untuned,) = store.runs(name, "baseline")
+    scores |= {None: untuned.data.metrics["robust"]}
+    return sorted(scores, key=scores.get)[:count]
 
 
 def names_of(store, name: str, status: str = "FINISHED") -> list[str]:

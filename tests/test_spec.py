@@ -222,7 +222,6 @@ class TestStudyFile:
     def test_least_of_all(self):
         spec, space = parse("teacher: t.pt2")
         assert spec.recipe() in PRESETS.values() and {*space.domains} <= {*DEFAULT}
-        assert not spec.recipe(differentiable=False).generator.needs_gradients
         assert (spec.study.trials, spec.study.seed, spec.budget.steps, spec.name) == (100, 0, 20_000, "s")
 
     def test_parts_left_empty_are_left_out(self):
