@@ -143,7 +143,9 @@ FAITHFUL = Recipe(
 ROUGH = replace(FAITHFUL, loss=Sobolev(weight=0.3), optimizer=Adam(lr=3e-3, schedule="cosine"), finish=NoFinish())
 """For teachers that bend sharply: fresh rows to the end, at a falling step size, and a lesser weight of the slopes."""
 
-BLACK_BOX = replace(ROUGH, loss=Value(), generator=GENERATORS["heavy_tailed"](spread=0.5))
+BLACK_BOX = replace(
+    ROUGH, loss=Value(), generator=GENERATORS["heavy_tailed"](spread=0.5), input_bound=INPUT_BOUNDS["steps"]()
+)
 """The same for a teacher that only answers, with rows further out."""
 
 PRESETS = {
