@@ -1,8 +1,9 @@
 """What the kind of a teacher decides: what a study is compared with, where unnamed leaves come from, what is searched.
 
-A teacher with one hidden layer of smooth units has neurons to start from and slopes worth matching closely. Any other network bends
-sharply somewhere, or may: a second-order finish on a frozen bank learns such a bank by heart, so that many fresh rows at a
-falling step size do better as often as not. A black box has no slopes to match.
+A teacher with one hidden layer of smooth units has neurons to start from and slopes worth matching closely. The first layer of any
+other says little of what it answers, and a student that starts from it goes astray far from the prior, where one that grew
+from small weights stays tame; a second-order finish on a frozen bank learns a bank of sharp bends by heart, and fresh rows at a
+falling step size do better. A black box has no slopes to match.
 """
 
 from __future__ import annotations

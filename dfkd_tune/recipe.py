@@ -140,8 +140,10 @@ FAITHFUL = Recipe(
 )
 """Beyond the papers: the teacher's neurons as a start, its input gradients in the loss, a second-order finish."""
 
-ROUGH = replace(FAITHFUL, loss=Sobolev(weight=0.3), optimizer=Adam(lr=3e-3, schedule="cosine"), finish=NoFinish())
-"""For teachers that bend sharply: fresh rows to the end, at a falling step size, and a lesser weight of the slopes."""
+ROUGH = replace(
+    FAITHFUL, start=Random(), loss=Sobolev(weight=0.3), optimizer=Adam(lr=3e-3, schedule="cosine"), finish=NoFinish()
+)
+"""For teachers of several layers or sharp bends: small weights at first, fresh rows to the end at a falling step size."""
 
 BLACK_BOX = replace(
     ROUGH, loss=Value(), generator=GENERATORS["heavy_tailed"](spread=0.5), input_bound=INPUT_BOUNDS["steps"]()
