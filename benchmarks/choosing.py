@@ -35,7 +35,7 @@ from dfkd_tune.member import Member
 from dfkd_tune.population import fidelity
 from dfkd_tune.probes import Bank
 from dfkd_tune.problem import Problem
-from dfkd_tune.recipe import Recipe, baseline, default
+from dfkd_tune.recipe import FAITHFUL, PAPER, Recipe
 from dfkd_tune.seeds import derive, stream
 from dfkd_tune.space import DEFAULT, Space, make_space
 from dfkd_tune.stress import reference_students, stress_bank
@@ -150,12 +150,12 @@ def one(dataset: str, args: argparse.Namespace, folder: Path) -> tuple[Problem, 
     inputs = Inputs.unknown(teacher.chain.layers[0][0].shape[1])
     problem = Problem(teacher, inputs, probe(teacher, inputs), seed=args.seed)
     limit = HIDDEN * (problem.features + 2) + 1
-    preset = replace(default(problem.probe.differentiable), steps=args.steps)
+    preset = replace(FAITHFUL, steps=args.steps)
     size = (problem.features, problem.outputs)
     search = wide(preset.student.widest(*size, limit)) if args.space == "wide" else None
     space = make_space(preset, search, size, limit)
     students = distilled(problem, recipes(space, args.students, args.seed))
-    like = replace(baseline(problem.probe.differentiable), steps=args.steps)
+    like = replace(PAPER, steps=args.steps)
     probes = banks(problem, like.with_student(width=space.widest(like.student)))
     found = [scores(problem, student, probes) for student in students]
     train = shared_split(dataset, args.shared)["train"]

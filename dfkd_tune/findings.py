@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from .promotion import PROMOTED, RECORD, run_name
+from .promotion import BASELINE, PROMOTED, RECORD, UNTUNED, run_name
 
 RESAMPLES = 2_000
 SURE, LIKELY = 0.95, 0.8
@@ -224,7 +224,8 @@ class Findings:
         comparisons: of the choices that were searched, generators and bounds first.
         size: what a larger student buys, None where that cannot be told.
         baseline, baseline_rmse: objective and RMSE of the untuned preset; None where unknown.
-        promoted: the student that the study ended with: ``trial``, ``run``, ``objective``, ``rmse``, ``mean``; None before.
+        promoted: the student that the study ended with: ``trial`` (None for the baseline), ``run``, ``objective``, ``rmse``,
+            ``mean``; None before.
         weighed: ``parameters`` or ``latency``, where the study weighs fidelity against it.
     """
 
@@ -264,8 +265,17 @@ class Findings:
 
     @property
     def student(self) -> FrozenTrial | None:
-        """The trial whose recipe the promoted student has; before the end, the best."""
-        return self.trials[self.promoted["trial"]] if self.promoted else self.best
+        """The trial whose recipe the promoted student has, or the baseline as if it were one; before the end, the best."""
+        if self.promoted is None:
+            return self.best
+        if self.untuned:
+            return create_trial(value=self.baseline, user_attrs=self.study.user_attrs[UNTUNED])
+        return self.trials[self.promoted["trial"]]
+
+    @property
+    def untuned(self) -> bool:
+        """Whether the study ended with the recipe of its baseline, as no trial did better."""
+        return self.promoted is not None and self.promoted["trial"] is None
 
     @property
     def run(self) -> str | None:
@@ -295,8 +305,8 @@ def find(study: optuna.Study) -> Findings:
         noise=noise,
         comparisons=tuple(found for leaf in leaves if (found := compare(trials, leaf, noise))),
         size=size_effect(trials),
-        baseline=_finite(known.get("baseline")),
-        baseline_rmse=_finite(known.get("baseline_rmse")),
+        baseline=_finite(known.get(BASELINE)),
+        baseline_rmse=_finite(known.get(UNTUNED, {}).get("rmse")),
         promoted=known.get(PROMOTED),
         weighed=known.get("identity", {}).get("pareto"),
     )

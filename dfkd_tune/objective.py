@@ -16,10 +16,11 @@ from .context import within
 from .distillation import Outcome, conclude
 from .features_file import read_features
 from .inputs import Inputs
+from .kinds import kind_of
 from .member import Member
 from .population import Population
 from .problem import Problem
-from .recipe import PRESETS, default
+from .recipe import PRESETS
 from .seeds import derive
 from .shipping import student_files
 from .space import make_space
@@ -69,12 +70,16 @@ class Distillation:
         loaded = teacher if isinstance(teacher, Teacher) else load_teacher(teacher)
         inputs = read_features(Path(features)) if features else Inputs.unknown(infer_width(loaded))
         found = probe(loaded, inputs, seed)
-        recipe = replace(
-            (PRESETS[preset] if preset else default(found.differentiable)), steps=budget.steps, batch=budget.batch
-        )
+        kind = kind_of(found)
+        recipe = replace(PRESETS[preset] if preset else kind.preset, steps=budget.steps, batch=budget.batch)
         self.seed = seed
         self.space = make_space(
-            recipe, search, (found.features, found.outputs), max_parameters, differentiable=found.differentiable
+            recipe,
+            search,
+            (found.features, found.outputs),
+            max_parameters,
+            differentiable=found.differentiable,
+            default=kind.search,
         )
         self.problem = Problem(loaded, inputs, found, seed=seed)
         self._tracker = Tracker(tracking_uri, experiment) if tracking_uri else None

@@ -11,9 +11,10 @@ from typing import Any
 from .features_file import read_features
 from .imports import MODULE_PATH
 from .inputs import Inputs
+from .kinds import kind_of
 from .places import without_credentials
 from .problem import Problem
-from .recipe import Recipe, baseline
+from .recipe import Recipe
 from .space import Space, make_space
 from .spec import StudySpec
 from .teachers import SCHEMES, Probe, Teacher, load_teacher, probe
@@ -44,7 +45,7 @@ class Prepared:
     def baseline(self) -> Recipe:
         """The untuned method that the study is compared with, at its budget and the largest student it allows."""
         budget = self.spec.budget
-        recipe = replace(baseline(self.probe.differentiable), steps=budget.steps, batch=budget.batch)
+        recipe = replace(kind_of(self.probe).baseline, steps=budget.steps, batch=budget.batch)
         if self.space.max_parameters is None:
             return recipe
         return recipe.with_student(width=self.space.widest(recipe.student))
@@ -107,9 +108,10 @@ def prepare(spec: StudySpec, trust_pickle: bool = False) -> Prepared:
     inputs = read_features(Path(spec.features)) if spec.features else Inputs.unknown(infer_width(teacher))
     found = probe(teacher, inputs, spec.study.seed)
     limit = spec.student.parameters(teacher.parameters)
-    recipe, size = spec.recipe(found.differentiable), (found.features, found.outputs)
-    small = spec.study.pareto is not None
-    space = make_space(recipe, spec.search, size, limit, f"{spec.place}: search", found.differentiable, small)
+    kind, size = kind_of(found), (found.features, found.outputs)
+    small, place = spec.study.pareto is not None, f"{spec.place}: search"
+    recipe = spec.recipe(kind.preset)
+    space = make_space(recipe, spec.search, size, limit, place, found.differentiable, small, kind.search)
     return Prepared(spec, teacher, inputs, found, space)
 
 

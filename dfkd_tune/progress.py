@@ -12,7 +12,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from .member import RUNGS
-from .promotion import RECORD, Promoted, leaders, run_name, wanted
+from .promotion import BASELINE, RECORD, Promoted, leaders, run_name, wanted
 from .spec import About
 
 
@@ -121,11 +121,11 @@ def standing(study: optuna.Study, about: About, before: int, seconds: float) -> 
     took = [trial.user_attrs["seconds"] for trial in trials if trial.state == TrialState.COMPLETE]
     p.typical = statistics.mean(took) if took else None
     known = study.user_attrs
-    p.baseline = known.get("baseline")
+    p.baseline = known.get(BASELINE)
     ended, again = sum(trial.state.is_finished() for trial in trials[: about.trials]), 0
     extra = min(about.leaders, about.trials) * about.reruns
     if ended >= about.trials and extra:
-        leading = [trial.number for trial in leaders(study, about.leaders)]
+        leading = leaders(study, about.leaders)
         extra = len(leading) * about.reruns
         again = extra - len(wanted(leading, about.reruns, known.get(RECORD, {})))
         p.reruns = (again, extra)

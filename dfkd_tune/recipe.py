@@ -15,7 +15,7 @@ from .finish import FINISHES, LBFGS, NoFinish
 from .generators import GENERATORS
 from .input_bounds import INPUT_BOUNDS, Steps
 from .losses import ALPHAS, LOSSES, Constant, Decreasing, Sobolev, Value
-from .optimizers import OPTIMIZERS, RMSprop
+from .optimizers import OPTIMIZERS, Adam, RMSprop
 from .starts import STARTS, Neurons, Random
 from .strategy import build, kind_of, name_of
 from .students import MLP, STUDENTS
@@ -140,23 +140,21 @@ FAITHFUL = Recipe(
 )
 """Beyond the papers: the teacher's neurons as a start, its input gradients in the loss, a second-order finish."""
 
-BLACK_BOX = replace(FAITHFUL, loss=Value(), generator=GENERATORS["zeroth_order"]())
-"""The same for a teacher that only answers."""
+ROUGH = replace(
+    FAITHFUL, start=Random(), loss=Sobolev(weight=0.3), optimizer=Adam(lr=3e-3, schedule="cosine"), finish=NoFinish()
+)
+"""For teachers of several layers or sharp bends: small weights at first, fresh rows to the end at a falling step size."""
+
+BLACK_BOX = replace(
+    ROUGH, loss=Value(), generator=GENERATORS["heavy_tailed"](spread=0.5), input_bound=INPUT_BOUNDS["steps"]()
+)
+"""The same for a teacher that only answers, with rows further out."""
 
 PRESETS = {
     "random": RANDOM,
     "adversarial": ADVERSARIAL,
     "paper": PAPER,
     "faithful": FAITHFUL,
+    "rough": ROUGH,
     "black_box": BLACK_BOX,
 }
-
-
-def baseline(differentiable: bool) -> Recipe:
-    """What a study is compared with: the untuned method of the paper, random sampling for a black box."""
-    return PAPER if differentiable else RANDOM
-
-
-def default(differentiable: bool) -> Recipe:
-    """Where the leaves that nobody names come from."""
-    return FAITHFUL if differentiable else BLACK_BOX

@@ -42,7 +42,7 @@ class Registered:
     Args:
         uri: ``models:/NAME@ALIAS``.
         version: of the model.
-        trial, run_id: where it came from.
+        trial, run_id: where it came from; no trial for the untuned baseline.
         rmse: of the trial on the selection bank.
         worst: largest difference between the reloaded model and the student, in the teacher's units.
         report_rmse, worst_gap: of its certificate, in the teacher's units; None for a run outside of any study, whose
@@ -51,7 +51,7 @@ class Registered:
 
     uri: str
     version: int
-    trial: int
+    trial: int | None
     run_id: str
     rmse: float
     worst: float
@@ -97,7 +97,7 @@ def find_run(uri: str, study: str, trial: int | None = None, name: str | None = 
 
 def _smallest(made, experiment_id: str, study: str, objective: str, within: float):
     """The smallest of the students, re-runs included, that are nearly as good as the best of them."""
-    students = "attributes.status = 'FINISHED' and tags.`dfkd.kind` != 'baseline'"
+    students = "attributes.status = 'FINISHED' and tags.`dfkd.kind` != 'study'"
     by = [f"metrics.{objective} ASC"]
     best = made.search_runs([experiment_id], f"{students} and metrics.{objective} > 0", order_by=by, max_results=1)
     if not best:
@@ -118,6 +118,11 @@ def _parent(made, experiment_id: str):
     """The parent run of an experiment; None where no study made it."""
     parents = made.search_runs([experiment_id], "tags.`dfkd.kind` = 'study'", max_results=1)
     return parents[0] if parents else None
+
+
+def trial_of(run) -> int | None:
+    """The trial whose recipe a run has; None for the untuned baseline."""
+    return int(run.data.params["trial"]) if "trial" in run.data.params else None
 
 
 @contextmanager
@@ -181,7 +186,7 @@ def certified(uri: str, study: str, run, problem: Callable[[], Problem]) -> dict
             except ValueError as error:
                 raise ExportError(f"run {run_id}", f"its {issuing.JSON} is damaged: {error}") from None
     with fetch(uri, run_id) as folder:
-        about = {"study": study, "trial": int(run.data.params["trial"]), "run_id": run_id}
+        about = {"study": study, "trial": trial_of(run), "run_id": run_id}
         certificate = issuing.issue(problem(), folder, about)
     now = int(time.time() * 1000)
     try:
@@ -284,11 +289,12 @@ def register(
             f"differed from the student by {worst:g}, so it was removed again",
             remedy="register another trial with --trial",
         )
-    number = int(run.data.params["trial"])
+    number = trial_of(run)
     found = {}
     if certificate is not None:
         found = {"report_rmse": certificate["report"]["rmse"], "worst_gap": certificate["worst"]["gap"]}
-    tags = {"study": study, "trial": number, "tier": result["tier"], "rmse": result["rmse"]} | found
+    about = {"study": study} | ({} if number is None else {"trial": number})
+    tags = {**about, "tier": result["tier"], "rmse": result["rmse"]} | found
     for key, value in tags.items():
         made.set_model_version_tag(model, version.version, f"dfkd.{key}", str(value))
     made.update_model_version(model, version.version, _description(study, run, result, found))

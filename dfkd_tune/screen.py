@@ -58,7 +58,7 @@ def summary(
     if not promoted(console, result, tier):
         return
     p = result.promoted
-    if result.baseline and math.isfinite(result.baseline):
+    if p.trial is not None and result.baseline and math.isfinite(result.baseline):
         share = p.rmse / result.baseline
         change = f"{100 * (1 - share):.0f} % less" if share < 1 else f"{100 * (share - 1):.0f} % more"
         console.print(
@@ -77,9 +77,10 @@ def promoted(console: Console, result: StudyResult, tier: str) -> bool:
         console.print("No trial completed.", highlight=False)
         return False
     p = result.promoted
-    how = "as it was" if p.run.startswith("trial") else f"re-run as {p.run}"
+    how = f"re-run as {p.run}" if p.run.startswith("rerun") else "as it was"
+    recipe = "the untuned preset, as no trial did better" if p.trial is None else f"trial {p.trial}"
     console.print(
-        f"Promoted: trial {p.trial}, {how}: RMSE student-vs-teacher {p.rmse:.4g} on the selection bank"
+        f"Promoted: {recipe}, {how}: RMSE student-vs-teacher {p.rmse:.4g} on the selection bank"
         + (f", {result.report:.4g} on the report bank" if result.report is not None else "")
         + f" (tier {tier}).",
         highlight=False,

@@ -24,7 +24,9 @@ def headline(found: Findings) -> str:
         return f"No trial of {found.name} is complete: {standing(found)}."
     rmse = found.promoted["rmse"] if found.promoted else student.user_attrs["rmse"]
     words = f"A student of {student.user_attrs['parameters']:,.0f} parameters answers like {found.teacher} with an RMSE of {rmse:.4g}"
-    if found.baseline_rmse:
+    if found.untuned:
+        words += ": it is of the untuned preset, as no trial did better"
+    elif found.baseline_rmse:
         share = rmse / found.baseline_rmse
         words += f", {percent(abs(1 - share))} {'less' if share < 1 else 'more'} than the untuned preset"
     return words + "."

@@ -40,9 +40,6 @@ DEFAULT: dict[str, Any] = {
 }
 """What a study searches when its file says nothing, around its preset: the leaves that the preset has."""
 
-BLACK_BOX = DEFAULT | {"generator.kind": ["gaussian", "heavy_tailed", "skewed", "zeroth_order"]}
-"""The same for a teacher without input gradients."""
-
 NARROW = 0.96
 """Of the widest student that fits, the narrowest that the default space tries: fidelity grows with width."""
 
@@ -95,7 +92,10 @@ class Space:
         return replace(self.preset, **chosen)
 
     def leads(self) -> list[dict[str, Any]]:
-        """Parameters of the first trials: each kind of generator once, with what is known to work, as far as searched."""
+        """Parameters of the first trials: each kind of generator once, with what is known to work, as far as searched.
+
+        The first of them comes again with every other finish.
+        """
         kinds = self.domains.get("generator.kind")
         leads = []
         for kind in reversed(kinds.choices) if kinds else [name_of(SECTIONS["generator"], self.preset.generator)]:
@@ -106,7 +106,8 @@ class Space:
             elif "student.width" in self.domains:
                 lead["student.width"] = getattr(self.domains["student.width"], "high", self.preset.student.width)
             leads.append({leaf: value for leaf, value in lead.items() if self._offers(leaf, value)})
-        return leads
+        finishes = getattr(self.domains.get("finish.kind"), "choices", ())
+        return leads + [leads[0] | {"finish.kind": kind} for kind in finishes if kind != leads[0].get("finish.kind")]
 
     def _offers(self, leaf: str, value: Any) -> bool:
         domain = self.domains.get(leaf.partition("@")[0])
@@ -214,6 +215,7 @@ def make_space(
     place: str = "search",
     differentiable: bool = True,
     small: bool = False,
+    default: Mapping[str, Any] = DEFAULT,
 ) -> Space:
     """A space from a study's ``search`` key.
 
@@ -225,6 +227,7 @@ def make_space(
         place: for messages.
         differentiable: whether the teacher has input gradients.
         small: whether the default space tries small students too.
+        default: the default space.
 
     Raises:
         SpecError: naming the leaf, the rule and the value.
@@ -239,9 +242,9 @@ def make_space(
             )
         preset = preset.with_student(width=widest)
     if search is None:
-        search = dict(DEFAULT if differentiable else BLACK_BOX)
         held = preset.leaves()
-        search = {k: v for k, v in search.items() if k.partition(".")[0] not in SINGLE or k in held}
+        free = {leaf.partition(".")[0] for leaf in default if leaf.endswith(".kind")} | (SECTIONS.keys() - {*SINGLE})
+        search = {k: v for k, v in default.items() if k.partition(".")[0] in free or k in held}
         if max_parameters is not None:
             low = max(1, round((SMALL if small else NARROW) * widest))
             search["student.width"] = {"low": low, "high": widest, "log": small}

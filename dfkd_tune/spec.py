@@ -14,7 +14,7 @@ from . import yamls
 from .errors import SpecError
 from .imports import MODULE_PATH, importable_from
 from .places import NAME
-from .recipe import PRESETS, SECTIONS, Recipe, default
+from .recipe import FAITHFUL, PRESETS, SECTIONS, Recipe
 from .strategy import build, strategy
 from .teachers import SCHEMES
 
@@ -140,9 +140,9 @@ class StudySpec:
         stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(self.place).stem)
         return stem.lstrip("_.-")[:100] or "study"
 
-    def recipe(self, differentiable: bool = True) -> Recipe:
-        """The preset at this study's budget, our best for the teacher when none is named."""
-        preset = PRESETS[self.preset] if self.preset else default(differentiable)
+    def recipe(self, default: Recipe = FAITHFUL) -> Recipe:
+        """The preset at this study's budget, ``default`` where none is named."""
+        preset = PRESETS[self.preset] if self.preset else default
         return replace(preset, steps=self.budget.steps, batch=self.budget.batch)
 
 

@@ -136,9 +136,10 @@ def note(found: Findings, params: Mapping[str, str], tags: Mapping[str, str], ru
     ]
     if run is not None:
         where = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+        recipe = "the untuned preset" if found.untuned else f"trial {found.promoted['trial']}"
         lines += [
             "### The student",
-            f"Run [{run.info.run_name}]({where}) of trial {found.promoted['trial']}: the recipe with the best mean over its seeds. "
+            f"Run [{run.info.run_name}]({where}) of {recipe}: the recipe with the best mean over its seeds. "
             "Its `certificate/certificate.html` says what was measured, and what that cannot promise.",
             "",
             "### Register it",

@@ -23,7 +23,7 @@ from .places import absolute, without_credentials
 from .population import Population
 from .prepared import Prepared
 from .progress import Flying, Progress, StudyResult, standing
-from .promotion import RECORD, Promoted, Rerunner, choose, leaders, run_name
+from .promotion import BASELINE, RECORD, UNTUNED, Leader, Promoted, Rerunner, choose, leaders, run_name
 from .recipe import Recipe
 from .recorded import recipe_of
 from .searching import open_study, smoothed, without_experimental_warnings
@@ -36,7 +36,6 @@ from .synthetic import synthetic_file
 
 LOG = logging.getLogger(__name__)
 
-BASELINE = "baseline"
 TOLD = "told"
 """Study attribute: the trials after which its story was told, and the promoted student's RMSE on the report bank."""
 WATCH = 10.0
@@ -197,13 +196,16 @@ class _Session:
         """Run the leaders again."""
         about = self.prepared.spec.study
         if about.reruns:
-            leading = {trial.number: recipe_of(trial) for trial in leaders(self.study, about.leaders)}
+            leading = {leader: self._recipe(leader) for leader in leaders(self.study, about.leaders)}
             self._show()
             Rerunner(self.study, self.problem, self.tracker, about.seed, self._objective, self._heed_and_show).run(
                 leading, about.reruns, about.population
             )
             self.changed = True
             self._show()
+
+    def _recipe(self, leader: Leader) -> Recipe:
+        return self.prepared.baseline() if leader.trial is None else recipe_of(self.study.trials[leader.trial])
 
     def _heed(self, member: Member | None = None) -> None:
         """Stop where the user said so."""
@@ -289,14 +291,14 @@ class _Session:
         # Whenever this process dies, a trial that Optuna counts as done has its student on disk, to be shipped.
         status = "KILLED" if reason else "FINISHED"
         spooled = self.tracker.close_run(member.key, status, metrics, tags, outcome.curve, files)
-        if flight.trial is None:
-            self.study.set_user_attr("baseline_rmse", math.nan if reason else outcome.selection.rmse)
-            self.study.set_user_attr(BASELINE, math.nan if reason else objective)  # last: it says that both are known
-            self.baseline_lock.release()
-            return
         attributes: dict[str, Any] = {k: float(v) for k, v in outcome.metrics().items()}
         attributes |= {"recipe": json.dumps(outcome.recipe.tree()), "record": spooled}
         attributes |= {"reason": reason} if reason else {}
+        if flight.trial is None:
+            self.study.set_user_attr(UNTUNED, attributes)
+            self.study.set_user_attr(BASELINE, math.nan if reason else objective)  # last: it says that both are known
+            self.baseline_lock.release()
+            return
         cost = {"parameters": outcome.parameters, "latency": outcome.latency}.get(self.prepared.spec.study.pareto)
         values = () if objective is None else (objective,) if cost is None else (objective, float(cost))
         if not self.slots.land(flight.trial, state, values, attributes):
@@ -345,7 +347,7 @@ class _Session:
             story.tell(self.tracking_uri, self.study, parent, self.problem, promoted)
             self.study.set_user_attr(TOLD, {"trials": self.total, "report": report})
         self._close("FINISHED", promoted, report)
-        baseline = known.get("baseline_rmse")
+        baseline = known[UNTUNED].get("rmse")
         return StudyResult(
             self.name,
             self.progress.best,
@@ -370,7 +372,8 @@ class _Session:
             tags["dfkd.promoted"] = promoted.run
             metrics["promoted_rmse"] = promoted.rmse
         known = self.study.user_attrs
-        metrics |= {k: known[k] for k in ("baseline", "baseline_rmse") if k in known and math.isfinite(known[k])}
+        if math.isfinite(known.get(BASELINE, math.nan)):
+            metrics |= {"baseline": known[BASELINE], "baseline_rmse": known[UNTUNED]["rmse"]}
         metrics = {f"study/{name}": value for name, value in metrics.items()}
         if report is not None:
             metrics["certificate/rmse"] = report

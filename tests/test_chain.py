@@ -56,6 +56,65 @@ def test_answers_and_pullbacks_are_those_of_the_module(name, exported, tmp_path)
         torch.testing.assert_close(mine, theirs.detach(), rtol=1e-9, atol=1e-11)
 
 
+class Joined(nn.Module):
+    """Some networks, and what is made of their answers."""
+
+    def __init__(self, join, *members):
+        super().__init__()
+        self.join, self.members = join, nn.ModuleList(members)
+
+    def forward(self, x):
+        return self.join([member(x) for member in self.members])
+
+
+def small(activation=nn.Tanh, width=5):
+    return nn.Sequential(nn.Linear(4, width), activation(), nn.Linear(width, 2))
+
+
+def exported(module):
+    shapes = ({0: torch.export.Dim("batch", min=1, max=1_000)},)
+    return torch.export.export(module.double().eval(), (ROWS[:2],), dynamic_shapes=shapes).module()
+
+
+@pytest.mark.parametrize(
+    "join",
+    [
+        lambda each: torch.stack(each).mean(0),
+        lambda each: torch.stack(each).sum(0),
+        lambda each: (each[0] + each[1] + each[2]) / 3,
+        lambda each: 0.5 * each[0] + each[1] * 2 + each[2],
+    ],
+    ids=["mean", "sum", "average", "weighted"],
+)
+def test_joined_networks_of_one_hidden_layer_are_one_chain(join):
+    torch.manual_seed(0)
+    module = Joined(join, small(), small(width=7), small(width=3)).double()
+    chain = read_chain(exported(module))
+    assert len(chain.layers[0][0]) == 15 and [*chain.activations] == ["tanh"]
+    torch.testing.assert_close(chain.quick()(ROWS), module(ROWS), rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    "join",
+    [
+        lambda each: torch.stack(each).amax(0),
+        lambda each: torch.stack(each, dim=1).mean(1),
+        lambda each: torch.stack(each).mean(-1),
+        lambda each: torch.tanh(each[0]) + each[1],
+        lambda each: each[0] * each[1],
+    ],
+    ids=["max", "other dimension", "over outputs", "bent", "product"],
+)
+def test_what_is_no_sum_of_networks_is_no_chain(join):
+    assert read_chain(exported(Joined(join, small(), small()))) is None
+
+
+def test_networks_of_unlike_units_are_no_chain():
+    assert read_chain(exported(Joined(sum, small(nn.ReLU), small(nn.Tanh)))) is None
+    deep = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 2))
+    assert read_chain(exported(Joined(lambda each: torch.stack(each).mean(0), deep, deep))) is None
+
+
 def test_batch_normalization_by_the_batch_is_no_chain():
     module = nn.Sequential(nn.Linear(4, 9), nn.BatchNorm1d(9, track_running_stats=False), nn.Tanh(), nn.Linear(9, 1))
     assert read_chain(module.eval()) is None

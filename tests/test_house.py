@@ -49,7 +49,7 @@ ROWS = [
     {"recipe"},
     {"cohort", "distillation", "latency", "member", "population", "probes", "problem"},
     {"attack", "certificate", "certificate_page", "declared", "regions", "stress"},
-    {"spec", "space"},
+    {"spec", "space", "kinds"},
     {
         "drawing",
         "exporting",

@@ -11,30 +11,30 @@ import pytest
 import yaml
 from conftest import Process, command_line
 from mlflow import MlflowClient
-from optuna.trial import FrozenTrial, create_trial
 from safetensors.torch import load_file
 
-from dfkd_tune import promotion, register
+from dfkd_tune import promotion, register, sentences
 from dfkd_tune import storage as storages
 from dfkd_tune.distillation import distill_all
 from dfkd_tune.errors import Interrupted, NotFound
-from dfkd_tune.promotion import RECORD, choose, leaders, run_name
+from dfkd_tune.findings import find
+from dfkd_tune.promotion import RECORD, Leader, choose, leaders, run_name
 from dfkd_tune.recorded import load_study
 from dfkd_tune.registry import find_run
+from dfkd_tune.report import report
 from dfkd_tune.seeds import derive
 from dfkd_tune.study import run_study
 
 
-def trial_of(number: int, value: float) -> FrozenTrial:
-    """A complete trial whose student has ten times its objective as RMSE."""
-    made = create_trial(value=value, user_attrs={"rmse": 10 * value})
-    made.number = number
-    return made
+def trial_of(number: int | None, value: float) -> Leader:
+    """A trial, or the baseline, whose student has ten times its objective as RMSE."""
+    return Leader(number, value, 10 * value)
 
 
-def again(number: int, *values: float | None) -> dict:
-    """The re-runs of a trial as they are on record."""
-    return {str(number): {run_name(number, k + 1): v and [v, 10 * v] for k, v in enumerate(values)}}
+def again(number: int | None, *values: float | None) -> dict:
+    """The re-runs of a trial, or of the baseline, as they are on record."""
+    key = "baseline" if number is None else str(number)
+    return {key: {run_name(number, k + 1): v and [v, 10 * v] for k, v in enumerate(values)}}
 
 
 def test_a_lucky_trial_is_not_promoted():
@@ -47,11 +47,11 @@ def test_a_lucky_trial_is_not_promoted():
 def test_the_best_student_of_the_best_recipe_is_promoted():
     dice = random.Random(0)
     for _ in range(100):
-        leading = [trial_of(number, dice.random()) for number in dice.sample(range(50), 4)]
-        scores = {t.number: [dice.random() for _ in range(dice.randint(0, 3))] for t in leading}
+        leading = [trial_of(number, dice.random()) for number in dice.sample([None, *range(6)], 4)]
+        scores = {t.trial: [dice.random() for _ in range(dice.randint(0, 3))] for t in leading}
         reruns = {key: value for number, each in scores.items() for key, value in again(number, *each).items()}
         found = choose(leading, reruns)
-        students = {t.number: [t.value, *scores[t.number]] for t in leading}
+        students = {t.trial: [t.objective, *scores[t.trial]] for t in leading}
         means = {number: sum(each) / len(each) for number, each in students.items()}
         assert found.trial == min(means, key=means.get)
         assert found.mean == pytest.approx(means[found.trial])
@@ -80,10 +80,12 @@ def run(prepared, store, **options):
     return run_study(prepared, store.storage, store.tracking, **options)
 
 
-def best_of(store, name: str, count: int) -> list[int]:
-    """The numbers of the best trials, best first."""
-    complete = [t for t in store.trials(name) if t.state.name == "COMPLETE"]
-    return [t.number for t in sorted(complete, key=lambda t: t.value)[:count]]
+def best_of(store, name: str, count: int) -> list[int | None]:
+    """The numbers of the best trials, best first, and None for the baseline."""
+    scores = {t.number: t.value for t in store.trials(name) if t.state.name == "COMPLETE"}
+    (untuned,) = store.runs(name, "baseline")
+    scores |= {None: untuned.data.metrics["robust"]}
+    return sorted(scores, key=scores.get)[:count]
 
 
 def names_of(store, name: str, status: str = "FINISHED") -> list[str]:
@@ -318,10 +320,10 @@ def test_a_study_without_a_complete_trial_promotes_none(store, tiny):
         register(store.tracking, "hopeless", "hopeless")
 
 
-def test_leaders_are_the_best_complete_trials(store, promoted):
+def test_leaders_are_the_best_complete_trials_and_the_baseline(store, promoted):
     study = load_study(store.storage, "promoted")
-    assert [t.number for t in leaders(study, 3)] == best_of(store, "promoted", 3)
-    assert len(leaders(study, 99)) == 3
+    assert [leader.trial for leader in leaders(study, 3)] == best_of(store, "promoted", 3)
+    assert len(leaders(study, 99)) == 4
 
 
 def test_zero_reruns_promote_the_best_trial(store, tiny):
@@ -329,3 +331,40 @@ def test_zero_reruns_promote_the_best_trial(store, tiny):
     assert (done.promoted.objective, done.promoted.trial) == done.best
     assert done.promoted.run == run_name(done.best[1])
     assert store.runs("as-it-was", "rerun") == []
+
+
+UNTUNED = {"search": {"optimizer.lr": [1e-9]}, "trials": 2, "leaders": 2, "reruns": 1}
+"""A study whose trials learn nothing, beside a baseline that does."""
+
+
+def test_a_baseline_that_no_trial_beats_is_promoted(store, tiny, dfkd):
+    done = run(tiny("unbeaten", **UNTUNED), store)
+    assert done.promoted.trial is None and done.promoted.rmse <= done.baseline
+    assert names_of(store, "unbeaten") == wanted(store, "unbeaten", 2, 1)
+    assert "rerun-baseline-1" in names_of(store, "unbeaten")
+    (again,) = (run for run in store.runs("unbeaten", "rerun") if run.info.run_name == "rerun-baseline-1")
+    (first,) = store.runs("unbeaten", "baseline")
+    assert again.data.params == first.data.params | {"seed": str(derive(0, "rerun-baseline-1"))}
+    found = register(store.tracking, "unbeaten", "unbeaten")
+    assert (found.trial, found.report_rmse) == (None, done.report)
+    assert find_run(store.tracking, "unbeaten").info.run_name == done.promoted.run
+    held = len(store.runs("unbeaten"))
+    assert run(tiny("unbeaten", **UNTUNED), store).promoted == done.promoted
+    assert len(store.runs("unbeaten")) == held
+    told = find(load_study(store.storage, "unbeaten"))
+    assert told.untuned and sentences.headline(told).endswith("it is of the untuned preset, as no trial did better.")
+    (parent,) = store.runs("unbeaten", "study")
+    assert "of the untuned preset: the recipe" in parent.data.tags["mlflow.note.content"]
+    assert "The untuned preset; <code>" in report(store.storage, store.tracking, "unbeaten")
+    for command in (["register", "unbeaten", "--model", "unbeaten"], ["export", "unbeaten", "--out", "unbeaten.pt2"]):
+        said = dfkd(*command, "--tracking-uri", store.tracking)
+        assert said.status == 0 and "the untuned preset, RMSE" in said.out, said.err
+    assert "it is of the untuned preset" in dfkd("show", "unbeaten", "--storage", store.storage).out
+
+
+def test_a_baseline_that_is_beaten_is_not_run_again(store, tiny):
+    done = run(
+        tiny("beaten", search={"finish.kind": ["lbfgs"]}, preset="faithful", trials=2, leaders=2, reruns=1), store
+    )
+    assert done.promoted.trial is not None and done.promoted.rmse < done.baseline
+    assert not [name for name in names_of(store, "beaten") if "baseline" in name]

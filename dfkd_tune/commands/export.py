@@ -39,7 +39,7 @@ def export(
 
     file, uri = Path(out), places.tracking_url(tracking_uri)
     student, result, run = registry.load_trial(uri, name, trial)
-    units, rmse, number = exporting.Units.of(result), result["rmse"], run.data.params["trial"]
+    units, rmse, number = exporting.Units.of(result), result["rmse"], registry.trial_of(run)
     if precision != "float32":
         from ..precision import pack
 
@@ -48,12 +48,11 @@ def export(
         click.echo(f"{precision}: RMSE {rmse:.4g} on the selection bank, {before:.4g} in float32")
     worst = exporting.export(student, units, kind, file)
     if precision != "float32":
-        about = {"study": name, "trial": int(number), "run_id": run.info.run_id, "precision": precision}
+        about = {"study": name, "trial": number, "run_id": run.info.run_id, "precision": precision}
         issuing.beside(file, problem, student, about)
     if kind == "safetensors":
         with registry.fetch(uri, run.info.run_id) as folder:
             if (layout := folder / "architecture.yaml").exists():
                 shipping.write(file.with_suffix(".yaml"), layout.read_bytes())
-    click.echo(
-        f"wrote {out}: trial {number}, RMSE {rmse:.4g}; its answers differ from the student's by at most {worst:.2g}"
-    )
+    recipe = "the untuned preset" if number is None else f"trial {number}"
+    click.echo(f"wrote {out}: {recipe}, RMSE {rmse:.4g}; its answers differ from the student's by at most {worst:.2g}")

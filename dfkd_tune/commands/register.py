@@ -33,8 +33,9 @@ def register(name, model, trial, within, alias, teacher, architecture, features,
     sources = issuing.Sources(teacher, architecture, features, trust_pickle)
     uri = places.tracking_url(tracking_uri)
     done = registry.register(uri, name, model, trial, alias, sources, within)
+    recipe = "the untuned preset" if done.trial is None else f"trial {done.trial}"
     click.echo(
-        f"registered {done.uri}, version {done.version}: trial {done.trial}, RMSE {done.rmse:.4g}; "
+        f"registered {done.uri}, version {done.version}: {recipe}, RMSE {done.rmse:.4g}; "
         f"the reloaded model differs from the student by at most {done.worst:.2g}"
     )
     if done.report_rmse is not None:

@@ -6,11 +6,13 @@ the neighboring linear layers, which is exact to rounding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from ..activations import ACTIVATIONS
 from .base import Teacher
@@ -36,6 +38,11 @@ class Chain:
 
     layers: Sequence[tuple[Tensor, Tensor]]
     activations: Sequence[str]
+
+    @property
+    def ended(self) -> bool:
+        """Whether its last layer has no activation yet."""
+        return len(self.layers) == len(self.activations) + 1
 
     def quick(self) -> QuickChain:
         """The same function with every tanh folded into a sigmoid."""
@@ -159,40 +166,69 @@ def _normalized(layer, weight, bias, mean, variance, eps: float) -> tuple[Tensor
 
 
 def _from_graph(module: torch.fx.GraphModule) -> Chain | None:
+    """The chain that a graph computes from its only input; networks of one hidden layer that it averages or adds up are one."""
     state = dict(module.named_parameters()) | dict(module.named_buffers())
-    layers, names, current = [], [], None
+    reached: dict[torch.fx.Node, Any] = {}
     for node in module.graph.nodes:
         if node.op == "placeholder":
-            if current is not None:
+            if reached:
                 return None
-            current = node
+            reached[node] = Chain((), ())
         elif node.op == "call_function":
-            target = str(node.target).removeprefix("aten.")
-            if not node.args or node.args[0] is not current:
+            if (found := _follow(node, reached, state)) is None:
                 return None
-            if target == "linear.default":
-                tensors = [
-                    state.get(str(arg.target)) if isinstance(arg, torch.fx.Node) else None for arg in node.args[1:]
-                ]
-                if not tensors or tensors[0] is None or (len(tensors) > 1 and tensors[1] is None):
-                    return None
-                if len(names) < len(layers):
-                    names.append("identity")
-                bias = tensors[1] if len(tensors) > 1 else tensors[0].new_zeros(len(tensors[0]))
-                layers.append((tensors[0].detach(), bias.detach()))
-            elif target == "batch_norm.default" and node.args[5] is False and len(names) == len(layers) - 1:
-                tensors = [None if arg is None else state.get(str(arg.target)) for arg in node.args[1:5]]
-                if tensors[2] is None or tensors[3] is None:
-                    return None
-                layers[-1] = _normalized(layers[-1], *tensors, node.args[7])
-            elif target in OPERATORS and len(names) == len(layers) - 1:
-                names.append(OPERATORS[target])
-            else:
-                return None
-            current = node
+            reached[node] = found
         elif node.op == "call_module":
             if node.users:  # a guard has none
                 return None
-        elif node.op not in ("get_attr", "output"):
+        elif node.op == "output":
+            answers = tree_leaves(node.args)
+            chain = reached.get(answers[0]) if len(answers) == 1 else None
+            return chain if isinstance(chain, Chain) and chain.ended else None
+        elif node.op != "get_attr":
             return None
-    return Chain(layers, names) if layers and len(names) == len(layers) - 1 else None
+    return None
+
+
+def _follow(node: torch.fx.Node, reached: Mapping[torch.fx.Node, Any], state: Mapping[str, Tensor]) -> Any:
+    """What a node makes of what its arguments are: a chain so far, or chains side by side; None where it is neither."""
+    target, args = str(node.target).removeprefix("aten."), node.args
+    if target == "stack.default":
+        parts = [reached.get(part) for part in args[0]]
+        return parts if args[1:] in ((), (0,)) and all(isinstance(part, Chain) for part in parts) else None
+    here = reached.get(args[0]) if args and isinstance(args[0], torch.fx.Node) else None
+    if isinstance(here, list):
+        share = {"mean.dim": 1 / len(here), "sum.dim_IntList": 1.0}.get(target)
+        return _added(here, share) if share is not None and args[1:] == ([0],) else None
+    if not isinstance(here, Chain):
+        return None
+    if target == "add.Tensor" and len(args) == 2 and not node.kwargs:
+        return _added([here, reached.get(args[1])], 1.0)
+    if target in ("mul.Tensor", "div.Tensor") and isinstance(args[1], int | float):
+        return _added([here], args[1] if target == "mul.Tensor" else 1 / args[1]) if here.ended else None
+    tensors = [state.get(str(arg.target)) if isinstance(arg, torch.fx.Node) else None for arg in args[1:5]]
+    if target == "linear.default":
+        if not tensors or any(tensor is None for tensor in tensors):
+            return None
+        names = (*here.activations, "identity") if here.ended else here.activations
+        bias = tensors[1] if len(tensors) > 1 else tensors[0].new_zeros(len(tensors[0]))
+        return Chain((*here.layers, (tensors[0].detach(), bias.detach())), names)
+    if target == "batch_norm.default" and args[5] is False and here.ended:
+        if tensors[2] is None or tensors[3] is None:
+            return None
+        return replace(here, layers=(*here.layers[:-1], _normalized(here.layers[-1], *tensors, args[7])))
+    if target in OPERATORS and here.ended:
+        return replace(here, activations=(*here.activations, OPERATORS[target]))
+    return None
+
+
+def _added(parts: Sequence[Any], share: float) -> Chain | None:
+    """``share`` times the sum of chains of one hidden layer with the same activation, as one chain with all their neurons."""
+    if not all(isinstance(part, Chain) and part.ended and len(part.layers) == 2 for part in parts):
+        return None
+    if len({part.activations[0] for part in parts}) > 1:
+        return None
+    (hidden, last) = zip(*(part.layers for part in parts), strict=True)
+    first = tuple(torch.cat(tensors) for tensors in zip(*hidden, strict=True))
+    out = share * torch.cat([weight for weight, _ in last], dim=1)
+    return Chain((first, (out, share * sum(bias for _, bias in last))), parts[0].activations)

@@ -14,6 +14,9 @@ from ..imports import one_line
 from ..inputs import Inputs
 from .base import Teacher
 
+SMOOTH = ("tanh", "sigmoid", "silu")
+"""Activations with continuous derivatives."""
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -24,12 +27,14 @@ class Probe:
         outputs: output width O.
         differentiable: whether input gradients flow and are finite.
         rows_per_second: forward passes on a batch of 512.
+        shallow: whether its layers could be read, and are one hidden layer of smooth units.
     """
 
     features: int
     outputs: int
     differentiable: bool
     rows_per_second: float
+    shallow: bool = False
 
 
 def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
@@ -91,7 +96,8 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
     start = time.perf_counter()
     _answer(teacher, x)
     seconds = max(time.perf_counter() - start, 1e-9)
-    return Probe(len(inputs), y.shape[1], _differentiable(teacher, x[:16]), 512 / seconds)
+    shallow = teacher.chain is not None and [*teacher.chain.activations] in [[name] for name in SMOOTH]
+    return Probe(len(inputs), y.shape[1], _differentiable(teacher, x[:16]), 512 / seconds, shallow)
 
 
 def infer_width(teacher: Teacher) -> int:

@@ -1,0 +1,61 @@
+"""What the kind of a teacher decides: what a study is compared with, where unnamed leaves come from, what is searched.
+
+A teacher with one hidden layer of smooth units has neurons to start from and slopes worth matching closely. The first layer of any
+other says little of what it answers, and a student that starts from it goes astray far from the prior, where one that grew
+from small weights stays tame; a second-order finish on a frozen bank learns a bank of sharp bends by heart, and fresh rows at a
+falling step size do better. A black box has no slopes to match.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .recipe import BLACK_BOX, FAITHFUL, PAPER, RANDOM, ROUGH, Recipe
+from .space import DEFAULT
+from .teachers import Probe
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a kind of teacher gets where nobody says otherwise.
+
+    Args:
+        baseline: the untuned method that its studies are compared with.
+        preset: where leaves that are not searched come from.
+        search: leaf -> choices or range.
+    """
+
+    baseline: Recipe
+    preset: Recipe
+    search: Mapping[str, Any]
+
+
+DEEP = {leaf: domain for leaf, domain in DEFAULT.items() if leaf != "start.surplus"} | {
+    "finish.kind": ["none", "lbfgs"],
+    "loss.weight": {"low": 0.05, "high": 1.0, "log": True},
+    "optimizer.lr": {"low": 1e-3, "high": 1e-2, "log": True},
+}
+"""Around a preset that trains on fresh rows to the end."""
+
+ANSWERS = {
+    "generator.kind": ["gaussian", "skewed", "heavy_tailed"],
+    **{leaf: DEEP[leaf] for leaf in ("generator.spread", "alpha.value", "finish.kind", "finish.synthetic")},
+    **{leaf: DEEP[leaf] for leaf in ("student.width", "optimizer.lr")},
+}
+"""The same for a black box. Rows that seek a gap cost it ten times the answers, and did no better on trees and a Gaussian process."""
+
+KINDS = {
+    "shallow": Kind(PAPER, FAITHFUL, DEFAULT),
+    "deep": Kind(PAPER, ROUGH, DEEP),
+    "black box": Kind(RANDOM, BLACK_BOX, ANSWERS),
+}
+"""``shallow``: one hidden layer of smooth units; ``deep``: any other teacher with input gradients."""
+
+
+def kind_of(found: Probe) -> Kind:
+    """The kind of a teacher, from what its probe found."""
+    if not found.differentiable:
+        return KINDS["black box"]
+    return KINDS["shallow" if found.shallow else "deep"]

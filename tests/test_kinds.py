@@ -1,0 +1,53 @@
+"""What the kind of a teacher decides is found by its probe, and holds together."""
+
+import pytest
+import torch
+from teacher_files import THREE
+from torch import nn
+
+from dfkd_tune.generators import GENERATORS
+from dfkd_tune.kinds import KINDS, kind_of
+from dfkd_tune.recipe import PRESETS, RANDOM
+from dfkd_tune.space import make_space
+from dfkd_tune.teachers import Teacher, probe
+from dfkd_tune.teachers.base import freeze
+from dfkd_tune.teachers.black_box import from_numpy
+from dfkd_tune.teachers.chain import quicken
+
+
+def of(*layers: nn.Module) -> Teacher:
+    torch.manual_seed(0)
+    return quicken(Teacher("here", freeze(nn.Sequential(*layers)), torch.float32, ""))
+
+
+TEACHERS = {
+    "tanh": (lambda: of(nn.Linear(3, 9), nn.Tanh(), nn.Linear(9, 1)), "shallow"),
+    "silu": (lambda: of(nn.Linear(3, 9), nn.SiLU(), nn.Linear(9, 2)), "shallow"),
+    "relu": (lambda: of(nn.Linear(3, 9), nn.ReLU(), nn.Linear(9, 1)), "deep"),
+    "two layers": (lambda: of(nn.Linear(3, 9), nn.Tanh(), nn.Linear(9, 9), nn.Tanh(), nn.Linear(9, 1)), "deep"),
+    "function": (lambda: Teacher("here", lambda x: x.sin().sum(1), torch.float32, ""), "deep"),
+    "estimator": (lambda: Teacher("here", from_numpy(lambda x: x.sum(1)), torch.float32, ""), "black box"),
+}
+
+
+@pytest.mark.parametrize("name", TEACHERS)
+def test_a_probe_tells_the_kind(name):
+    make, expected = TEACHERS[name]
+    assert kind_of(probe(make(), THREE)) is KINDS[expected]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_kind_searches_all_that_it_says_around_its_preset(name):
+    kind = KINDS[name]
+    answers_only = name == "black box"
+    space = make_space(kind.preset, None, (3, 1), 100, differentiable=not answers_only, default=kind.search)
+    assert space.domains.keys() == kind.search.keys()
+    assert {kind.preset, kind.baseline} <= {*PRESETS.values()}
+    assert (kind.baseline is RANDOM) == answers_only
+    leads = space.leads()
+    generators = space.domains["generator.kind"].choices
+    assert answers_only == (not any(GENERATORS[each].needs_gradients for each in generators))
+    assert [lead["generator.kind"] for lead in leads[: len(generators)]] == [*reversed(generators)]
+    finishes = getattr(space.domains.get("finish.kind"), "choices", ())
+    assert {lead.get("finish.kind") for lead in leads} >= {*finishes}
+    assert len(leads) == len(generators) + max(0, len(finishes) - 1)
