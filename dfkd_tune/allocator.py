@@ -13,7 +13,7 @@ from functools import cache
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """Parameters of ``mallopt``, as ``malloc.h`` numbers them."""
-KEPT = 128 * 2**20
+KEPT = 64 * 2**20
 """Bytes that are kept at most when nothing uses them."""
 LARGEST = 32 * 2**20
 """Bytes of the largest block that is kept; glibc allows no more."""
