@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import math
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -73,8 +76,15 @@ def asking(recorded: int) -> float:
         return time.process_time() - start
 
 
-def _line(sizes: tuple[int, ...], measured) -> callable:
-    return lambda rounds: {size: median(measured(size) for _ in range(rounds)) for size in sizes}
+def _line(sizes: tuple[int, ...], measured: Callable[[int], float]) -> Callable[[int], dict[int, float]]:
+    def line(rounds: int) -> dict[int, float]:
+        found = {}
+        for size in sizes:
+            found[size] = median(measured(size) for _ in range(rounds))
+            print(f"{size:>6} {found[size]:8.2f} s", flush=True)
+        return found
+
+    return line
 
 
 GROWTHS = {
@@ -98,3 +108,20 @@ def picture(found: dict[str, dict[int, float]], file: Path) -> None:
         axes.set_ylabel("seconds")
         axes.legend(frameon=False, fontsize=8)
     figure.savefig(file, dpi=110)
+
+
+def main() -> None:
+    """Draw what ``speed.py --parts growth`` wrote, in one run or several."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("files", type=Path, nargs="+")
+    parser.add_argument("--figure", type=Path, required=True)
+    args = parser.parse_args()
+    found = {}
+    for file in args.files:
+        for name, line in json.loads(file.read_text())["growth"].items():
+            found[name] = {int(size): seconds for size, seconds in line.items()}
+    picture(found, args.figure)
+
+
+if __name__ == "__main__":
+    main()

@@ -19,14 +19,14 @@ LOOK = 0.2
 
 
 def timed(command: list[str], folder: Path) -> dict:
-    """Seconds and peak resident bytes, children included, of a command that must succeed."""
+    """Seconds and peak bytes of memory, children included, of a command that must succeed; pages that they share count once."""
     start = time.perf_counter()
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     peak, over = [0], threading.Event()
 
     def look() -> None:
         while not over.wait(LOOK):
-            peak[0] = max(peak[0], _resident(process.pid))
+            peak[0] = max(peak[0], _held(process.pid))
 
     watcher = threading.Thread(target=look, daemon=True)
     watcher.start()
@@ -37,12 +37,13 @@ def timed(command: list[str], folder: Path) -> dict:
     return {"seconds": time.perf_counter() - start, "peak_bytes": peak[0]}
 
 
-def _resident(pid: int) -> int:
+def _held(pid: int) -> int:
     total = 0
     try:
         top = psutil.Process(pid)
         for process in (top, *top.children(recursive=True)):
-            total += process.memory_info().rss
+            held = process.memory_full_info()
+            total += getattr(held, "pss", held.uss)
     except psutil.NoSuchProcess:
         pass
     return total

@@ -29,7 +29,7 @@ from torch import nn
 from dfkd_tune.distillation import distill_all
 from dfkd_tune.generators import GENERATORS
 from dfkd_tune.inputs import Inputs
-from dfkd_tune.member import Member
+from dfkd_tune.member import RUNGS, Member
 from dfkd_tune.problem import Problem
 from dfkd_tune.recipe import PAPER, PRESETS
 from dfkd_tune.teachers import probe
@@ -59,8 +59,10 @@ def of_plain(problem: Problem, preset: str, steps: int) -> float:
 def of_population(problem: Problem, method: str, steps: int, members: int) -> float:
     """Seconds a member of a population, its finish included, scaled to a full trial."""
     recipe = PRESETS[method] if method in PRESETS else replace(PAPER, generator=GENERATORS[method]())
+    rungs = max(1, RUNGS * steps // FULL)  # as many steps between two evaluations as a full trial has
+    every = [Member(k, replace(recipe, steps=steps), k, rungs=rungs) for k in range(members)]
     start = time.process_time()
-    distill_all(problem, [Member(k, replace(recipe, steps=steps), k) for k in range(members)])
+    distill_all(problem, every)
     return (time.process_time() - start) / members * FULL / steps
 
 
@@ -123,7 +125,7 @@ def study(problem: Problem, args: argparse.Namespace) -> dict:
 
 def growth(problem: Problem, args: argparse.Namespace) -> dict:
     """Seconds against one size at a time, and how they grow."""
-    found = {name: measured(args.rounds) for name, measured in GROWTHS.items()}
+    found = {name: GROWTHS[name](args.rounds) for name in args.growths}
     if args.figure:
         picture(found, args.figure)
     return {name: {str(size): seconds for size, seconds in line.items()} for name, line in found.items()}
@@ -150,6 +152,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=200, help="of a study")
     parser.add_argument("--study-steps", type=int, default=20_000, help="of a trial in a study")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--growths", nargs="+", choices=GROWTHS, default=list(GROWTHS), help="sizes that grow")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--figure", type=Path, help="draw the growth here")
     parser.add_argument("--json", type=Path)

@@ -1,6 +1,6 @@
 """Activations with their derivatives, each with f(0) = 0, so that zero-padded hidden units stay silent.
 
-``tanh`` is computed as ``2 sigmoid(2 z) - 1``: exact to rounding, and several times cheaper on a CPU.
+``tanh`` is computed as ``1 - 2 sigmoid(-2 z)``: exact to rounding, and several times cheaper on a CPU.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ class Activation:
 
 
 def _tanh(z: Tensor) -> Tensor:
-    return 2.0 * torch.sigmoid(2.0 * z) - 1.0
+    return torch.sub(z.new_ones(()), torch.sigmoid(-2.0 * z), alpha=2.0)
 
 
 def _tanh_both(z: Tensor) -> tuple[Tensor, Tensor]:
-    h = (torch.sigmoid(2.0 * z) - 0.5).mul_(2.0)
-    return h, torch.addcmul(h.new_ones(()), h, h, value=-1.0)
+    one = z.new_ones(())
+    h = torch.sub(one, torch.sigmoid(-2.0 * z), alpha=2.0)
+    return h, torch.addcmul(one, h, h, value=-1.0)
 
 
 def _tanh_curve(z: Tensor, h: Tensor, d: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ class Group:
     """Members ``part`` of a cohort whose generators share a structure, with their stacked hyper-parameters."""
 
     part: slice
+    weights: list[Tensor]
     rows: int
     kind: type
     h: Stacked
@@ -73,6 +74,7 @@ class Cohort:
             ahead = min(count, *(BLOCK - member.clock % BLOCK for member in self.members))
             rows = torch.stack([self._rows(member)[member.clock % BLOCK :][:ahead] for member in self.members], dim=1)
             rows, share, rate, root = rows.to(self.flat.device), *self._schedules(ahead)
+            share = share.repeat_interleave(self.batch // 2, dim=2).unsqueeze(-1)  # of every row
             for step in range(ahead):
                 self._step(rows[step], share[step], rate[step], root[step], watch=count == step + 1)
             count -= ahead
@@ -138,7 +140,6 @@ class Cohort:
         z, values = self.problem.pool.rows(index)
         target = self._pool_slopes(index) if self.sobolev is not None else None
         made = self._synthesize(z, values, index, target)
-        share = share.unsqueeze(-1).expand(-1, -1, self.batch // 2).reshape(len(share), -1, 1)
         answers, slopes, _ = match(self.student, self.leaves, z, values, target, share, self.sobolev)
         if self.adaptive:  # the last half of a batch is prior rows, unless all rows are synthetic
             late = (answers - values)[:, self.batch // 2 :].square().mean((1, 2))
@@ -210,7 +211,7 @@ class Cohort:
             origin_slopes=slopes,
             teacher=self.problem.record,
             answer=self.problem.answer,
-            student=lambda x: self._record_student(group.part, x),
+            student=lambda x: self._record_student(group.weights, x),
             one_student=lambda k, z: self._answer_one(group.part.start + k, z),
             prior=lambda rows, k: pool.z[torch.randint(len(pool), (rows,), generator=members[k].rng)],
             bounds=group.bounds,
@@ -223,8 +224,7 @@ class Cohort:
             rngs=[member.rng for member in members],
         )
 
-    def _record_student(self, part: slice, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        weights = [leaf[part] for leaf in self.leaves]
+    def _record_student(self, weights: list[Tensor], x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         answers, tape = self.student.record(weights, x)
         return answers, lambda slope: self.student.input_slopes(weights, tape, slope)
 
@@ -242,6 +242,7 @@ class Cohort:
             groups.append(
                 Group(
                     part=part,
+                    weights=[leaf[part] for leaf in self.leaves],
                     rows=synthetic_rows(members[0].recipe),
                     kind=type(generators[0]),
                     h=Stacked(generators, self.flat),

@@ -11,6 +11,7 @@ from itertools import groupby
 
 from torch import Tensor
 
+from .allocator import keep_freed_memory
 from .cohort import Cohort
 from .member import Member
 from .probes import Bank, Fidelity, measure
@@ -22,6 +23,7 @@ class Population:
     """Members in flight over one problem; admit, advance, release."""
 
     def __init__(self, problem: Problem):
+        keep_freed_memory()
         self.problem = problem
         self._members: dict[Hashable, Member] = {}
         self._cohorts: list[Cohort] | None = []

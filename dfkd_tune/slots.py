@@ -32,7 +32,7 @@ LOG = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 """How often a trial is taken up again before it fails for good."""
-AHEAD = 64
+AHEAD = 16
 """Slots made at once: every look at a study reads those that wait, so that there should be few."""
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 TRIALS, ATTRIBUTES, HEARTBEATS = models.TrialModel, models.TrialUserAttributeModel, models.TrialHeartbeatModel
@@ -128,6 +128,7 @@ class Slots:
             row.state, row.datetime_complete = state, datetime.now()
             return True
 
+        self.storage.stir()
         return self.storage.transact(write)
 
     def give_back(self, trial: Trial) -> None:

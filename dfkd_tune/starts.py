@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
+from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -92,10 +94,17 @@ def _fitted(student, problem: Problem, rng: torch.Generator) -> list[Tensor]:
     return weights
 
 
-def _centers(problem: Problem, chain, width: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Clustered neurons over standardized inputs: weights ``(D, H)`` and biases ``(H,)``."""
-    from sklearn.cluster import KMeans
+_NEURONS: WeakKeyDictionary[Problem, tuple[np.ndarray, np.ndarray]] = WeakKeyDictionary()
 
+
+def _neurons(problem: Problem, chain) -> tuple[np.ndarray, np.ndarray]:
+    """The teacher's neurons ``(N, D + 1)`` over standardized inputs and what each contributes ``(N,)``: once a problem."""
+    if problem not in _NEURONS:
+        _NEURONS[problem] = tuple(part.numpy() for part in _read_neurons(problem, chain))
+    return _NEURONS[problem]
+
+
+def _read_neurons(problem: Problem, chain) -> tuple[Tensor, Tensor]:
     (raw, bias), (out, _) = ((w.double().cpu(), b.double().cpu()) for w, b in chain.layers[:2])
     weight = raw * problem.inputs.scale
     bias = bias + raw @ problem.inputs.center
@@ -105,8 +114,16 @@ def _centers(problem: Problem, chain, width: int, rng: torch.Generator) -> tuple
     neurons = torch.cat([weight, bias[:, None]], dim=1)
     if chain.activations[0] == "tanh":
         neurons = neurons * torch.where(out.sum(0) < 0, -1.0, 1.0)[:, None]
+    return neurons, share
+
+
+def _centers(problem: Problem, chain, width: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Clustered neurons over standardized inputs: weights ``(D, H)`` and biases ``(H,)``."""
+    from sklearn.cluster import KMeans
+
+    neurons, share = _neurons(problem, chain)
     seed = int(torch.randint(2**31, (1,), generator=rng))
-    fit = KMeans(width, n_init=2, random_state=seed).fit(neurons.numpy(), sample_weight=share.numpy())
+    fit = KMeans(width, n_init=2, random_state=seed).fit(neurons, sample_weight=share)
     centers = torch.from_numpy(fit.cluster_centers_)
     return centers[:, :-1].T.contiguous(), centers[:, -1].contiguous()
 

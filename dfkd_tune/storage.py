@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb.storage import _create_scoped_session
+from optuna.trial import FrozenTrial
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
 
@@ -48,6 +49,30 @@ class PatientStorage(RDBStorage):
 
     last_away = -float("inf")
     """When a call last found the database away, on the monotonic clock."""
+
+    _still, _seen = False, False
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Within, trials are read once, and again after ``stir``: a read takes time for every trial that has not ended."""
+        self._still, self._seen = True, False
+        try:
+            yield
+        finally:
+            self._still = False
+
+    def stir(self) -> None:
+        """Have trials read again, as this process changed one."""
+        self._seen = False
+
+    def _get_trials(self, study_id, states, included_trial_ids, trial_id_greater_than) -> list[FrozenTrial]:
+        of_cache = bool(included_trial_ids) or trial_id_greater_than > -1
+        if self._still and self._seen and of_cache:
+            return []  # nothing new since Optuna's cache last asked
+        known = (states, included_trial_ids, trial_id_greater_than)
+        found = self.patiently(lambda: super(PatientStorage, self)._get_trials(study_id, *known))
+        self._seen = True
+        return found
 
     def transact(self, work: Callable[[Any], T], patient: bool = True) -> T:
         """Do work within one transaction.
@@ -135,7 +160,6 @@ for _name in (  # made twice, each of these leaves what it leaves when made once
     "set_trial_intermediate_value",
     "set_trial_user_attr",
     "set_trial_system_attr",
-    "_get_trials",
     "_get_best_trial_id",
     "_get_stale_trial_ids",
 ):

@@ -261,14 +261,15 @@ class _Session:
             flight.rungs += 1
             if flight.trial is not None and pruning:
                 flight.trial.report(math.nan if flight.member.failure else smoothed(flight.member.curve), flight.rungs)
-        for flight in due:
-            if self.should_stop():  # who has not landed goes back to its slot
-                return
-            if flight.member.finished:
-                self._land(flight)
-                self._show()
-            elif flight.trial is not None and pruning and flight.trial.should_prune():
-                self._land(flight, pruned=f"among the worst quarter at step {flight.member.clock}")
+        with self.storage.still():
+            for flight in due:
+                if self.should_stop():  # who has not landed goes back to its slot
+                    return
+                if flight.member.finished:
+                    self._land(flight)
+                    self._show()
+                elif flight.trial is not None and pruning and flight.trial.should_prune():
+                    self._land(flight, pruned=f"among the worst quarter at step {flight.member.clock}")
 
     def _land(self, flight: _Flight, pruned: str | None = None) -> None:
         """A member leaves: record it, tell Optuna."""

@@ -17,6 +17,7 @@ ROWS = [
     {"errors"},
     {
         "activations",
+        "allocator",
         "context",
         "context_provider",
         "files",

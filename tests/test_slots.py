@@ -64,6 +64,29 @@ def test_slots_are_made_up_to_the_total(tmp_path):
     assert mine.unfinished(5) == 5
 
 
+def test_trials_are_read_once_while_they_are_still(tmp_path):
+    """What another worker does meanwhile is seen afterwards; what this one does, at once."""
+    mine, url = slots(f"sqlite:///{tmp_path}/optuna.db", 3), f"sqlite:///{tmp_path}/optuna.db"
+    first, second = mine.claim(3), mine.claim(3)
+    study = load_study(url, "slots")
+    others = Slots(study, study._storage._backend)
+
+    def states():
+        return [trial.state.name[0] for trial in mine.study.get_trials(deepcopy=False)]
+
+    with mine.storage.still():
+        assert states() == ["R", "R", "W"]
+        third = others.claim(3)
+        assert states() == ["R", "R", "W"]
+        mine.land(first.trial, TrialState.COMPLETE, [1.0], {})
+        assert states() == ["C", "R", "R"]
+        others.land(third.trial, TrialState.COMPLETE, [2.0], {})
+        assert states() == ["C", "R", "R"]
+        assert len(mine.storage.get_all_trials(mine.study._study_id)) == 3  # whoever keeps none gets all
+    assert states() == ["C", "R", "C"]
+    assert mine.land(second.trial, TrialState.COMPLETE, [3.0], {}) and states() == ["C", "C", "C"]
+
+
 def test_few_slots_wait(tmp_path):
     """Every look at a study reads those that wait."""
     mine = slots(f"sqlite:///{tmp_path}/optuna.db", 1000)

@@ -64,7 +64,7 @@ class Contest:
     def values(self, x: Tensor) -> tuple[Tensor, Pullback]:
         """The teacher's answers to ``(k, n, D)``, shape ``(k, n, O)``, and their pullback; at the origin both are known."""
         if x is self.origin and self.origin_slopes is not None:
-            return self.origin_values, lambda slope: (slope.unsqueeze(2) @ self.origin_slopes).squeeze(2)
+            return self.origin_values, lambda slope: torch.linalg.vecdot(slope.unsqueeze(3), self.origin_slopes, dim=2)
         self._count(x.shape[1])
         values, pull = self.teacher(x.reshape(-1, x.shape[-1]))
         outputs = values.shape[-1]
