@@ -167,7 +167,7 @@ def calibrate(prepared: Prepared, folder: Path | None = None, keep: bool = True)
     if file is not None:
         with suppress(OSError, ValueError, KeyError, TypeError):
             kept = json.loads(file.read_text())
-            return Calibration({int(k): float(rate) for k, rate in kept["rates"].items()}, float(kept["trial"]))
+            return Calibration({int(k): float(rate) for k, rate in dict(kept["rates"]).items()}, float(kept["trial"]))
     with _one_thread():
         found = _measure(prepared)
     if file is not None and keep:

@@ -11,10 +11,11 @@ from typing import Any
 
 from . import machine
 from .answers import Answers
-from .errors import MachineError
+from .errors import MachineError, SpecError
 from .features_file import read_features
 from .imports import MODULE_PATH
 from .inputs import Inputs
+from .losses import LOSSES
 from .member import Member
 from .places import without_credentials
 from .problem import BANKS, POOL_LEAST, WORTH, Pool, Problem
@@ -114,6 +115,7 @@ class Prepared:
 
     def identity(self) -> dict[str, Any]:
         """What a resumed study must agree with."""
+        optional = {"pareto": self.spec.study.pareto, "teacher_rows": self.spec.budget.teacher_rows}
         return {
             "teacher": self.teacher.sha256,
             "features": self.inputs.fingerprint(),
@@ -121,7 +123,7 @@ class Prepared:
             "seed": self.spec.study.seed,
             "bank": self.spec.budget.bank,
             "space": self.space.describe(),
-        } | ({"pareto": self.spec.study.pareto} if self.spec.study.pareto else {})
+        } | {name: value for name, value in optional.items() if value}
 
     def params(self, pool: Pool) -> dict[str, Any]:
         """What the parent run is logged with."""
@@ -139,6 +141,7 @@ class Prepared:
             "population": self.population,
             "device": self.device,
             "bank": spec.budget.bank,
+            "teacher_rows": spec.budget.teacher_rows,
             "preset": spec.preset or "default",
             "max_parameters": self.space.max_parameters,
         }
@@ -183,7 +186,21 @@ def prepare(spec: StudySpec, trust_pickle: bool = False, device: str = "cpu") ->
     small = spec.study.pareto is not None
     space = make_space(recipe, spec.search, size, limit, f"{spec.place}: search", found.differentiable, small)
     bare = Prepared(spec, teacher, inputs, found, space, NOTHING, where)
-    return replace(bare, sizes=sized(bare))
+    prepared = replace(bare, sizes=sized(bare))
+    if spec.budget.teacher_rows is not None and not prepared.sizes.slopes and matches_slopes(space):
+        raise SpecError(
+            f"{spec.place}: budget.teacher_rows",
+            "cannot be kept with loss.kind sobolev, which asks this teacher again for every row of every step",
+            remedy="take loss.kind value",
+        )
+    return prepared
+
+
+def matches_slopes(space: Space) -> bool:
+    """Whether a trial may match the teacher's input gradients."""
+    kinds = space.domains.get("loss.kind")
+    offered = [LOSSES[name] for name in kinds.choices] if kinds else [space.preset.loss]
+    return any(loss.slopes for loss in offered)
 
 
 def sized(prepared: Prepared, processes: int = 1) -> Sizes:

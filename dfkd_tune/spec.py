@@ -107,12 +107,14 @@ class Budget:
         batch: rows an update.
         pool: prior rows that the teacher answers once; chosen by its speed when left out.
         bank: rows of each of the three banks.
+        teacher_rows: that the teacher may be asked for each trial, beside pool and banks; left out, as many as its steps take.
     """
 
     steps: Annotated[int, Field(ge=1, le=10**9)] = 20_000
     batch: Annotated[int, Field(ge=2, le=10**6, multiple_of=2)] = 100
     pool: Annotated[int, Field(ge=100, le=10**8)] | None = None
     bank: Annotated[int, Field(ge=100, le=10**8)] = 8_000
+    teacher_rows: Annotated[int, Field(ge=1, le=10**12)] | None = None
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,8 @@ class StudySpec:
     def recipe(self, differentiable: bool = True) -> Recipe:
         """The preset at this study's budget, our best for the teacher when none is named."""
         preset = PRESETS[self.preset] if self.preset else default(differentiable)
-        return replace(preset, steps=self.budget.steps, batch=self.budget.batch)
+        budget = self.budget
+        return replace(preset, steps=budget.steps, batch=budget.batch, teacher_rows=budget.teacher_rows)
 
 
 PARTS = {"study": About, "student": Limit, "budget": Budget}
