@@ -19,7 +19,7 @@ from pathlib import Path
 
 from dfkd_tune.recorded import load_study
 
-TEACHER = '''
+TEACHER = """
 import os
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ def answer(x):
 
 def teacher():
     return answer
-'''
+"""
 
 
 def asked(folder: Path) -> int:

@@ -21,6 +21,7 @@ ROWS = [
         "context_provider",
         "files",
         "imports",
+        "machine",
         "places",
         "quickstart",
         "seeds",
@@ -47,7 +48,7 @@ ROWS = [
         "teachers",
     },
     {"recipe"},
-    {"cohort", "distillation", "latency", "member", "population", "probes", "problem"},
+    {"answers", "cohort", "distillation", "latency", "member", "population", "probes", "problem", "sizing"},
     {"attack", "certificate", "certificate_page", "declared", "regions", "stress"},
     {"spec", "space"},
     {
@@ -68,6 +69,7 @@ ROWS = [
     },
     {
         "agreement",
+        "calibration",
         "callbacks",
         "describe",
         "estimate",
