@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from .recipe import Recipe
 from .spec import POPULATION
 from .starts import Random
 
+Clock = Callable[[], float]
 MEMBERS = {"cpu": (1, 2, 4, 8, 16, 32), "cuda": (1, 8, 32, 64, 128, 256)}
 """Populations that are tried, by device."""
 SECONDS = 1.5
@@ -113,8 +114,8 @@ def muster(
     if workers is None:
         workers = _workers(prepared.crewed(population), found, left, population)
     rate = found.rates.get(population)
-    speed = f"{rate:,.0f} student steps/s" if rate else "not timed, as the teacher is what takes the time"
-    return Crew(population, workers, f"{speed}; {found.trial:.2g} s a trial; {machine.cores()} cores")
+    speed = f"{rate:,.0f} student steps/s on a thread" if rate else "not timed, as the teacher is what takes the time"
+    return Crew(population, workers, f"{speed}; {machine.cores()} cores")
 
 
 def _words(given: int | None, recorded: int | None, seeded: bool) -> str:
@@ -191,7 +192,7 @@ def small_problem(prepared: Prepared) -> Problem:
 
 
 def _measure(prepared: Prepared) -> Calibration:
-    problem, recipe = small_problem(prepared), prepared.space.preset
+    problem, recipe, clock = small_problem(prepared), prepared.space.preset, _clock(prepared)
     start = time.perf_counter()
     taken: dict[int, float] = {}
     for members in MEMBERS[prepared.device]:
@@ -199,11 +200,17 @@ def _measure(prepared: Prepared) -> Calibration:
             break
         if taken and 2 * STEPS * max(taken.values()) > SECONDS:
             break
-        taken[members] = _step(problem, recipe, members)
+        taken[members] = _step(problem, recipe, members, clock)
     rates = {members: members / seconds for members, seconds in taken.items()}
     if 4 * PART * recipe.steps * taken[1] > 2 * SECONDS:  # a step alone says enough
         return Calibration(rates, taken[1] * recipe.steps)
-    return Calibration(rates, trial_seconds(problem, recipe))
+    return Calibration(rates, trial_seconds(problem, recipe, clock))
+
+
+def _clock(prepared: Prepared) -> Clock:
+    """The processor's where all is computed here, as other programs may be running; else a teacher may wait for something."""
+    here = prepared.device == "cpu" and prepared.probe.differentiable
+    return time.process_time if here else time.perf_counter
 
 
 def _affordable(prepared: Prepared, members: int) -> bool:
@@ -212,7 +219,7 @@ def _affordable(prepared: Prepared, members: int) -> bool:
     return members == 1 or taken <= machine.memory_of(prepared.device)
 
 
-def _step(problem: Problem, recipe: Recipe, members: int) -> float:
+def _step(problem: Problem, recipe: Recipe, members: int, clock: Clock) -> float:
     """Seconds of a step of so many members."""
     plain = replace(recipe, start=Random())
     crew = [Member(k, plain, k) for k in range(members)]
@@ -220,27 +227,27 @@ def _step(problem: Problem, recipe: Recipe, members: int) -> float:
         member.begin(problem)
     cohort, best = Cohort(problem, crew), float("inf")
     for _ in range(ROUNDS):
-        start = time.perf_counter()
+        start = clock()
         cohort.run(STEPS)
         _wait(problem)
-        best = min(best, (time.perf_counter() - start) / STEPS)
+        best = min(best, (clock() - start) / STEPS)
         if best * STEPS > SECONDS / ROUNDS:
             break
     return best
 
 
-def trial_seconds(problem: Problem, recipe: Recipe) -> float:
+def trial_seconds(problem: Problem, recipe: Recipe, clock: Clock = time.perf_counter) -> float:
     """Seconds of a trial alone, from two short ones."""
     part = min(recipe.steps, max(LEAST, round(PART * recipe.steps)))
-    few, more = _seconds(problem, recipe, part), _seconds(problem, recipe, 3 * part)
+    few, more = _seconds(problem, recipe, part, clock), _seconds(problem, recipe, 3 * part, clock)
     return few + max(0.0, more - few) * (recipe.steps - part) / (2 * part)
 
 
-def _seconds(problem: Problem, recipe: Recipe, steps: int) -> float:
-    start = time.perf_counter()
+def _seconds(problem: Problem, recipe: Recipe, steps: int, clock: Clock) -> float:
+    start = clock()
     distill(problem, replace(recipe, steps=steps), problem.seed)
     _wait(problem)
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def _wait(problem: Problem) -> None:
