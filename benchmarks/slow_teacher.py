@@ -3,7 +3,7 @@
     python benchmarks/slow_teacher.py --trials 20 --steps 2000 --budgets 0 4000
 
 Each study runs twice over, as a user's would who stops and goes on: the second session adds a trial. Rows are counted where
-the teacher is called. The pool is what a teacher of 1 ms a row gets.
+the teacher is called. It sleeps a millisecond a row while it is probed, so that it is taken for what it plays, and not after that.
 """
 
 from __future__ import annotations
@@ -25,10 +25,16 @@ import numpy as np
 import torch
 
 rng = np.random.default_rng(0)
+PROBED = 2_500
+asked = 0
 FIRST, LAST = rng.standard_normal((12, 64)) / 12**0.5, rng.standard_normal(64) / 8
 
 
 def answer(x):
+    global asked
+    asked += len(x)
+    if asked < PROBED:
+        time.sleep(len(x) / 1_000)
     with open(os.environ["ASKED"], "a") as log:
         log.write(f"{len(x)}\\n")
     return torch.from_numpy(np.tanh(x.detach().numpy() @ FIRST) @ LAST).float()
@@ -37,6 +43,9 @@ def answer(x):
 def teacher():
     return answer
 """
+
+POOL = 16_384
+"""What a teacher of a millisecond a row gets."""
 
 
 def asked(folder: Path) -> int:
@@ -56,7 +65,7 @@ def study(budget: int, args: argparse.Namespace) -> dict:
             "study": {"name": "slow", "trials": args.trials, "seed": args.seed},
             "teacher": "slow:teacher",
             "features": "features.yaml",
-            "budget": {"steps": args.steps, "pool": 16_384} | limit,
+            "budget": {"steps": args.steps, "pool": POOL} | limit,
         }
         (folder / "study.yaml").write_text(json.dumps(spec))  # JSON is YAML
         command = [sys.executable, "-m", "dfkd_tune", "study", "study.yaml", "--quiet", "--workers", str(args.workers)]

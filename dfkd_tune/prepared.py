@@ -18,7 +18,7 @@ from .inputs import Inputs
 from .losses import LOSSES
 from .member import Member
 from .places import without_credentials
-from .problem import BANKS, POOL_LEAST, WORTH, Pool, Problem
+from .problem import BANKS, POOL_LEAST, Pool, Problem
 from .recipe import Recipe, baseline
 from .sizing import Need, Sizes, fit, need
 from .space import Space, make_space
@@ -29,6 +29,8 @@ from .teachers.probe import infer_width
 
 LIBRARIES = 400 * 2**20
 """Bytes that a further process takes before it holds a row."""
+WORTH = 1.0
+"""Seconds of asking from which a teacher's answers are kept for others."""
 NOTHING = Sizes(0, False, 0, 0)
 
 

@@ -7,7 +7,6 @@ spread the teacher's own mean and standard deviation over the pruning bank. No r
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -32,8 +31,6 @@ POOL_SECONDS = 20.0
 SLOPE_BYTES = 256 * 2**20
 """Input gradients of a pool beyond which they are asked for again where they are needed."""
 CHUNK = 8_192
-WORTH = 1.0
-"""Seconds of asking from which answers are kept for others."""
 KNOWN = 8
 """Rows that are asked again before kept answers are believed: code may have changed behind an unchanged name."""
 DELTA = 0.1
@@ -112,9 +109,8 @@ class Problem:
         keeps = probe.differentiable and (size <= SLOPE_BYTES if slopes is None else slopes)
         with answers.alone(heed) if answers is not None else nullcontext():
             if answers is None or not self._recall(answers):
-                start = time.monotonic()
                 self._ask(rows, bank_rows, keeps, normalize)
-                if answers is not None and time.monotonic() - start > WORTH:
+                if answers is not None:
                     answers.save(self._frozen(), self.asked)
         self.frozen_rows = self.asked
         self.geometry = self._geometry()

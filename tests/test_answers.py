@@ -8,7 +8,6 @@ import torch
 from problems import FEATURES, Counting, network
 from safetensors.torch import load_file
 
-from dfkd_tune import problem as problems
 from dfkd_tune.answers import Answers
 from dfkd_tune.errors import Interrupted
 from dfkd_tune.inputs import Inputs
@@ -20,12 +19,6 @@ from dfkd_tune.teachers import Teacher, probe
 
 POOL, BANK = 300, 200
 LIKE = replace(PAPER, steps=40, batch=20)
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch):
-    """Every teacher is slow enough for its answers to be kept."""
-    monkeypatch.setattr(problems, "WORTH", -1.0)
 
 
 def made(folder, function, *about, heed=lambda: None) -> Problem:
