@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import platform
-import resource
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -43,9 +42,12 @@ def cores() -> int:
 def memory() -> int:
     """Bytes that this process may still take: what the system, its control group and its own limit leave."""
     left = [psutil.virtual_memory().available, *_left_of_groups()]
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if limit != resource.RLIM_INFINITY:
-        left.append(limit - psutil.Process().memory_info().vms)
+    with suppress(ImportError):  # a system without such limits
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit != resource.RLIM_INFINITY:
+            left.append(limit - psutil.Process().memory_info().vms)
     return max(0, min(left))
 
 
