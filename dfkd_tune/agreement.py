@@ -11,12 +11,13 @@ import optuna
 from .errors import StorageError, StudyMismatch
 from .places import sqlite_file, without_credentials
 from .prepared import Prepared, difference, located
-from .problem import affordable_rows
 from .slots import Slots, host_of
 from .spec import as_tree
 
 SPEC, HOST, TRACKING = "spec", "host", "tracking"
 """Study attributes: the study file's plain values, the machine where it was last started, its MLflow without credentials."""
+POPULATION, WORKERS = "population", "workers"
+"""Study attributes: trials that train at once, which a resume keeps unless its study file says otherwise; processes at its last start."""
 
 
 def agree(study: optuna.Study, prepared: Prepared) -> None:
@@ -25,7 +26,8 @@ def agree(study: optuna.Study, prepared: Prepared) -> None:
     known = study.user_attrs.get("identity")
     if known is None:
         study.set_user_attr("identity", mine)
-        study.set_user_attr("pool", prepared.spec.budget.pool or affordable_rows(prepared.probe))
+        study.set_user_attr("pool", prepared.sizes.pool)
+        study.set_user_attr("slopes", prepared.sizes.slopes)
         study.set_user_attr("teacher", Path(prepared.spec.teacher.path).name)
         study.set_user_attr("tier", prepared.inputs.tier)
     elif known != mine:
@@ -40,9 +42,14 @@ def agree(study: optuna.Study, prepared: Prepared) -> None:
             f"exists with budget.pool {study.user_attrs.get('pool')}",
             remedy="give --name for a new study",
         )
+    if study.user_attrs.get(POPULATION) is None or prepared.spec.study.population not in (
+        None,
+        study.user_attrs[POPULATION],
+    ):
+        study.set_user_attr(POPULATION, prepared.population)
 
 
-def record(study: optuna.Study, prepared: Prepared, tracking_uri: str) -> None:
+def record(study: optuna.Study, prepared: Prepared, tracking_uri: str, workers: int) -> None:
     """Record what a worker needs to join: the study file with paths that mean the same anywhere, never a credential."""
     tree = as_tree(prepared.spec)
     tree["teacher"] = {key: located(path) for key, path in tree["teacher"].items()}
@@ -52,6 +59,7 @@ def record(study: optuna.Study, prepared: Prepared, tracking_uri: str) -> None:
         SPEC: tree,
         HOST: socket.gethostname(),
         TRACKING: without_credentials(tracking_uri),
+        WORKERS: workers,
     }.items():
         if study.user_attrs.get(name) != value:
             study.set_user_attr(name, value)

@@ -50,10 +50,12 @@ def run_on_cluster(
     """
     from .issuing import Sources
 
-    study, slots = open_slots(prepared, storage_url, tracking_uri)
+    study, slots = open_slots(prepared, storage_url, tracking_uri, workers=count or 1)
     about, begun = prepared.spec.study, time.perf_counter()
     before = about.trials - slots.unfinished(about.trials)
-    work = Work(prepared.spec.name, storage_url, tracking_uri, Sources(trust_pickle=trust_pickle))
+    work = Work(
+        prepared.spec.name, storage_url, tracking_uri, Sources(trust_pickle=trust_pickle), device=prepared.device
+    )
     with _client(address, count) as client:
         from distributed import Event
 

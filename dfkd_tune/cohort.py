@@ -178,6 +178,11 @@ class Cohort:
                     for member in members:
                         member.teacher_rows += group.rows * self.problem.label_rows
                 continue
+            if members[0].rests:  # then it is a group of its own
+                answered = members[0].replay(group.rows)
+                for part, known in zip((z, values, target), answered, strict=False):
+                    part[here] = known.unsqueeze(0)
+                continue
             # copies: what is drawn replaces the rows it started from
             contest = self._contest(group, z[here].clone(), values[here].clone(), index[here])
             drawn = group.kind.draw(group.h, group.state, contest)
@@ -194,6 +199,10 @@ class Cohort:
                 z[here], values[here] = drawn, labels[start:stop].view(*drawn.shape[:2], -1)
                 if target is not None:
                     target[here] = slopes[start:stop].view(target[here].shape)
+                member = self.members[group.part][0]
+                if member.recipe.teacher_rows is not None:
+                    known = (drawn[0], labels[start:stop]) + (() if target is None else (slopes[start:stop],))
+                    member.remember(*(part.clone() for part in known))
                 start = stop
         return made
 
@@ -233,7 +242,7 @@ class Cohort:
 
     def _groups(self) -> list[Group]:
         groups: list[Group] = []
-        for (mix, _), part in _runs(self.members, _generator_key):
+        for (mix, *_), part in _runs(self.members, _generator_key):
             members = self.members[part]
             generators = [member.recipe.generator for member in members]
             if mix == Mix.PRIOR:
@@ -300,7 +309,8 @@ class Cohort:
 
 
 def _generator_key(member: Member) -> tuple:
-    return Mix.of(member.recipe.alpha), structure(member.recipe.generator)
+    alone = None if member.recipe.teacher_rows is None else repr(member.key)  # its pace is its own
+    return Mix.of(member.recipe.alpha), structure(member.recipe.generator), alone
 
 
 def _generator_order(member: Member) -> str:

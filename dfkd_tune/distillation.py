@@ -158,8 +158,10 @@ def polish(problem: Problem, member: Member) -> None:
         return
 
     def draw(weights: Sequence[Tensor], easy: int, hard: int) -> Batch:
-        index = torch.randint(len(problem.pool), (easy,), generator=member.rng).to(problem.device)
         cost = problem.label_rows if recipe.loss.slopes else 1
+        payable = member.affordable(hard, cost)
+        easy, hard = easy + hard - payable, payable  # prior rows are answered already
+        index = torch.randint(len(problem.pool), (easy,), generator=member.rng).to(problem.device)
         if recipe.loss.slopes:
             z, values, slopes = problem.known(index)
             member.teacher_rows += 0 if problem.pool.slopes is not None else easy * cost

@@ -8,6 +8,7 @@ DfkdError                 an expected failure: one line, exit status 1
 │   └── StudyMismatch     a study of that name exists with another teacher, space or objective
 ├── TrackingError         MLflow cannot be reached or written
 ├── WorkersError          the workers of a study die one after the other
+├── MachineError          this machine has no room for it, or not the device that was asked for
 ├── NotFound              no such study, trial, run or model
 └── ExportError           a student cannot be written, or its copy does not answer like it
 Interrupted               the user stopped a study that can be resumed: exit status 130
@@ -74,6 +75,10 @@ class WorkersError(DfkdError):
     """The workers of a study die one after the other."""
 
     NEXT = "run the same command again: it goes on where it stopped"
+
+
+class MachineError(DfkdError):
+    """This machine has no room for a study, or not the device that was asked for."""
 
 
 class NotFound(DfkdError):

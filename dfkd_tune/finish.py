@@ -103,7 +103,7 @@ def minimize(
     def closure() -> Tensor:
         found = match(student, [leaf.detach() for leaf in leaves], z, values, slopes, share, weighed)
         for leaf, gradient in zip(leaves, found.slopes, strict=True):
-            leaf.grad = gradient.contiguous()
+            leaf.grad = gradient.contiguous()  # torch flattens it by a view
         return found.loss().sum()
 
     before = closure()

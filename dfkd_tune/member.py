@@ -15,6 +15,8 @@ from .problem import Problem
 from .recipe import Recipe
 from .seeds import derive
 
+REPLAYED = 4_000
+"""Synthetic rows, the last that the teacher answered, that a member on a budget of them goes back to."""
 BLOCK = 100
 """Steps whose prior rows a member draws from its stream at a time."""
 RUNGS = 20
@@ -51,6 +53,8 @@ class Member:
     block: Tensor | None = field(default=None, repr=False)
     engine: Any = field(default=None, repr=False)
     sampled: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
+    drawn: int = 0
+    answered: tuple[Tensor, ...] = field(default=(), repr=False)
 
     def begin(self, problem: Problem) -> None:
         self.rng.manual_seed(derive(self.seed, "member"))
@@ -69,10 +73,53 @@ class Member:
         self.block = torch.randint(len(problem.pool), (BLOCK, self.recipe.batch), generator=self.rng)
         rows = synthetic_rows(self.recipe)
         if self.engine is not None and rows:
+            fresh = min(BLOCK, self.allowance(self.clock + BLOCK) // rows)
+            if fresh < BLOCK and self.recipe.teacher_rows is not None:
+                return self._draw_some(problem, max(fresh, int(self.clock == 0)), rows)
             z = self.recipe.generator.block(problem.inputs, BLOCK, rows, self.engine).to(problem.device, problem.dtype)
             values = problem.answer_in_chunks(z.view(-1, problem.features)).view(BLOCK, rows, -1)
             self.teacher_rows += BLOCK * rows
             self.sampled = (z, values)
+
+    def _draw_some(self, problem: Problem, steps: int, rows: int) -> None:
+        """Rows of a block from those that were answered, a few steps' worth of new ones among them."""
+        if steps:
+            drawn = self.recipe.generator.block(problem.inputs, steps, rows, self.engine)
+            z = drawn.to(problem.device, problem.dtype).view(-1, problem.features)
+            self.remember(z, problem.answer_in_chunks(z))
+            self.teacher_rows += len(z)
+        z, values = self.replay(BLOCK * rows)
+        self.sampled = (z.view(BLOCK, rows, -1), values.view(BLOCK, rows, -1))
+
+    def allowance(self, clock: int) -> int:
+        """Teacher rows that it may still ask for until then, at an even pace; a finish that draws rows is left half of all."""
+        if self.recipe.teacher_rows is None:
+            return 10**12
+        share = 0.5 if getattr(self.recipe.finish, "synthetic", 0.0) else 1.0
+        return max(0, int(share * self.recipe.teacher_rows * min(1.0, clock / self.steps)) - self.teacher_rows)
+
+    @property
+    def rests(self) -> bool:
+        """Whether it has spent its teacher rows for now, and has some to go back to."""
+        return bool(self.answered) and self.allowance(self.clock + 1) == 0
+
+    def remember(self, *rows: Tensor) -> None:
+        """Keep what the teacher answered: rows ``(n, D)``, answers ``(n, O)`` and, where they are matched, gradients."""
+        self.drawn += len(rows[0])
+        before = self.answered or tuple(part[:0] for part in rows)
+        self.answered = tuple(torch.cat(both)[-REPLAYED:] for both in zip(before, rows, strict=True))
+
+    def replay(self, count: int) -> tuple[Tensor, ...]:
+        """So many rows of those that were answered, by its own stream, as ``remember`` took them."""
+        index = torch.randint(len(self.answered[0]), (count,), generator=self.rng).to(self.answered[0].device)
+        return tuple(part[index] for part in self.answered)
+
+    def affordable(self, wanted: int, price: int) -> int:
+        """Synthetic rows of so many that half of what is left of its budget pays, each costing at least ``price`` teacher rows."""
+        if self.recipe.teacher_rows is None:
+            return wanted
+        left = max(0, self.recipe.teacher_rows - self.teacher_rows) // 2
+        return min(wanted, int(left / max(price, self.teacher_rows / max(1, self.drawn) + price)))
 
     @property
     def steps(self) -> int:

@@ -95,3 +95,9 @@ def spool_folder(url: str, name: str) -> Path:
     """Where the records of a study lie until they are shipped: beside its SQLite file, or in ``mlruns/``."""
     file = sqlite_file(absolute(url))
     return (file.parent if file is not None else home()) / "spool" / folder_name(name)
+
+
+def shared_folder(url: str, what: str) -> Path:
+    """Where processes of this machine leave each other what a study may lose: beside its SQLite file, or in ``mlruns/``."""
+    file = sqlite_file(absolute(url))
+    return (file.parent if file is not None else home()) / what

@@ -4,43 +4,109 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from . import machine
+from .answers import Answers
+from .errors import MachineError, SpecError
 from .features_file import read_features
 from .imports import MODULE_PATH
 from .inputs import Inputs
 from .kinds import kind_of
+from .losses import LOSSES
+from .member import Member
 from .places import without_credentials
-from .problem import Problem
+from .problem import BANKS, POOL_LEAST, Pool, Problem
 from .recipe import Recipe
+from .sizing import Need, Sizes, fit, need
 from .space import Space, make_space
-from .spec import StudySpec
+from .spec import POPULATION, StudySpec
+from .stress import add_stress
 from .teachers import SCHEMES, Probe, Teacher, load_teacher, probe
 from .teachers.probe import infer_width
+
+LIBRARIES = 400 * 2**20
+"""Bytes that a further process takes before it holds a row."""
+WORTH = 1.0
+"""Seconds of asking from which a teacher's answers are kept for others."""
+NOTHING = Sizes(0, False, 0, 0)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A spec whose files were read and whose teacher answered its probe; nothing is written yet."""
+    """A spec whose files were read and whose teacher answered its probe; nothing is written yet.
+
+    Args:
+        spec, teacher, inputs, probe, space: what was read and found.
+        sizes: of pool and memory, for one process on this machine.
+        device: where the distillation is computed.
+    """
 
     spec: StudySpec
     teacher: Teacher
     inputs: Inputs
     probe: Probe
     space: Space
+    sizes: Sizes
+    device: str = "cpu"
 
-    def problem(self, pool_rows: int) -> Problem:
-        """Draw pool and banks."""
+    @property
+    def population(self) -> int:
+        """Trials that train at once."""
+        return self.spec.study.population or min(POPULATION, self.spec.study.trials)
+
+    def crewed(self, population: int) -> Prepared:
+        """The same study with so many trials that train at once."""
+        return replace(self, spec=replace(self.spec, study=replace(self.spec.study, population=population)))
+
+    def problem(
+        self,
+        pool_rows: int | None = None,
+        slopes: bool | None = None,
+        shared: Path | None = None,
+        heed: Callable[[], None] = lambda: None,
+    ) -> Problem:
+        """Draw pool and banks, and let the teacher answer them.
+
+        Args:
+            pool_rows, slopes: of the pool, as on record; as sized for this machine when left out.
+            shared: folder where a slow teacher's answers are shared; None asks it for all of them.
+            heed: called while another process asks it; may raise.
+        """
+        rows = pool_rows or self.sizes.pool
+        keeps = self.sizes.slopes if slopes is None else slopes
         return Problem(
             self.teacher,
             self.inputs,
             self.probe,
             seed=self.spec.study.seed,
-            pool_rows=pool_rows,
+            pool_rows=rows,
+            slopes=keeps,
             bank_rows=self.spec.budget.bank,
+            device=self.device,
+            answers=self._answers(shared, "rows", rows, keeps) if self._slow(rows) else None,
+            heed=heed,
         )
+
+    def stressed(self, problem: Problem, heed: Callable[[Member | None], None], shared: Path | None = None) -> Problem:
+        """The same with its stress bank; ``heed`` is called along the way and may raise."""
+        like = self.baseline()
+        answers = self._answers(shared, "stress", len(problem.pool), problem.pool.slopes is not None, like)
+        add_stress(problem, like, heed, answers, lambda: heed(None))
+        return problem
+
+    def _answers(self, shared: Path | None, *words: object) -> Answers | None:
+        if shared is None:
+            return None
+        about = (self.teacher.sha256, self.inputs.fingerprint(), self.spec.study.seed, self.spec.budget.bank)
+        return Answers(shared, *about, *words)
+
+    def _slow(self, rows: int) -> bool:
+        """Whether the teacher takes long enough for pool and banks that others should wait for its answers."""
+        return (rows + len(BANKS) * self.spec.budget.bank) / self.probe.rows_per_second > WORTH
 
     def baseline(self) -> Recipe:
         """The untuned method that the study is compared with, at its budget and the largest student it allows."""
@@ -52,6 +118,7 @@ class Prepared:
 
     def identity(self) -> dict[str, Any]:
         """What a resumed study must agree with."""
+        optional = {"pareto": self.spec.study.pareto, "teacher_rows": self.spec.budget.teacher_rows}
         return {
             "teacher": self.teacher.sha256,
             "features": self.inputs.fingerprint(),
@@ -59,9 +126,9 @@ class Prepared:
             "seed": self.spec.study.seed,
             "bank": self.spec.budget.bank,
             "space": self.space.describe(),
-        } | ({"pareto": self.spec.study.pareto} if self.spec.study.pareto else {})
+        } | {name: value for name, value in optional.items() if value}
 
-    def params(self, pool_rows: int) -> dict[str, Any]:
+    def params(self, pool: Pool) -> dict[str, Any]:
         """What the parent run is logged with."""
         spec, found = self.spec, self.probe
         return {
@@ -72,8 +139,12 @@ class Prepared:
             "seed": spec.study.seed,
             "steps": spec.budget.steps,
             "batch": spec.budget.batch,
-            "pool": pool_rows,
+            "pool": len(pool),
+            "pool_gradients": pool.slopes is not None,
+            "population": self.population,
+            "device": self.device,
             "bank": spec.budget.bank,
+            "teacher_rows": spec.budget.teacher_rows,
             "preset": spec.preset or "default",
             "max_parameters": self.space.max_parameters,
         }
@@ -97,12 +168,18 @@ class Prepared:
         }
 
 
-def prepare(spec: StudySpec, trust_pickle: bool = False) -> Prepared:
-    """Read what a spec names and probe the teacher.
+def prepare(spec: StudySpec, trust_pickle: bool = False, device: str = "cpu") -> Prepared:
+    """Read what a spec names, probe the teacher and see that there is room for its rows.
+
+    Args:
+        spec: a study file's.
+        trust_pickle: load pickled models, which can run any code.
+        device: ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
         DfkdError: the first thing that is wrong, in one line.
     """
+    where = machine.device(device)
     architecture = Path(spec.teacher.architecture) if spec.teacher.architecture else None
     teacher = load_teacher(spec.teacher.path, architecture, trust_pickle)
     inputs = read_features(Path(spec.features)) if spec.features else Inputs.unknown(infer_width(teacher))
@@ -112,7 +189,55 @@ def prepare(spec: StudySpec, trust_pickle: bool = False) -> Prepared:
     small, place = spec.study.pareto is not None, f"{spec.place}: search"
     recipe = spec.recipe(kind.preset)
     space = make_space(recipe, spec.search, size, limit, place, found.differentiable, small, kind.search)
-    return Prepared(spec, teacher, inputs, found, space)
+    bare = Prepared(spec, teacher, inputs, found, space, NOTHING, where)
+    prepared = replace(bare, sizes=sized(bare))
+    if spec.budget.teacher_rows is not None and not prepared.sizes.slopes and matches_slopes(space):
+        raise SpecError(
+            f"{spec.place}: budget.teacher_rows",
+            "cannot be kept with loss.kind sobolev, which asks this teacher again for every row of every step",
+            remedy="take loss.kind value",
+        )
+    return prepared
+
+
+def matches_slopes(space: Space) -> bool:
+    """Whether a trial may match the teacher's input gradients."""
+    kinds = space.domains.get("loss.kind")
+    offered = [LOSSES[name] for name in kinds.choices] if kinds else [space.preset.loss]
+    return any(loss.slopes for loss in offered)
+
+
+def sized(prepared: Prepared, processes: int = 1) -> Sizes:
+    """Rows of a study that fit on this machine where so many processes share it.
+
+    Raises:
+        MachineError: when not even the smallest do.
+    """
+    room = machine.memory_of(prepared.device) // processes - (processes > 1) * LIBRARIES
+    needed, asked = needs(prepared), prepared.spec.budget.pool
+    found = fit(needed, prepared.probe, prepared.population, room, asked)
+    if found is not None:
+        return found
+    smaller = fit(needed, prepared.probe, 1, room)
+    least = needed.bytes(asked or POOL_LEAST, False, prepared.population)
+    raise MachineError(
+        prepared.spec.place,
+        f"needs about {least / 2**20:,.0f} MiB a process for its rows, {max(0, room) / 2**20:,.0f} MiB are left",
+        remedy=f"budget.pool: {smaller.pool} and study.population: 1 would fit" if smaller else "lower budget.bank",
+    )
+
+
+def shared(prepared: Prepared, processes: int) -> Prepared:
+    """The same study with its rows sized for so many processes; errors are those of ``sized``."""
+    return prepared if processes == 1 else replace(prepared, sizes=sized(prepared, processes))
+
+
+def needs(prepared: Prepared) -> Need:
+    """What a process of a study takes in memory, at the widest student that it may try."""
+    recipe, domain = prepared.space.preset, prepared.space.domains.get("student.width")
+    if domain is not None and prepared.space.max_parameters is None and hasattr(recipe.student, "width"):
+        recipe = recipe.with_student(width=max(getattr(domain, "choices", None) or (domain.high,)))
+    return need(prepared.teacher, prepared.inputs, prepared.probe, recipe, prepared.spec.budget.bank)
 
 
 def located(path: str) -> str:

@@ -6,24 +6,33 @@ spread the teacher's own mean and standard deviation over the pruning bank. No r
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from .answers import Answers
 from .input_bounds import Geometry
 from .inputs import Inputs
 from .probes import Bank
 from .seeds import stream
 from .teachers import Probe, Teacher
 
+LOG = logging.getLogger(__name__)
+BANKS = ("pruning", "selection", "report")
 POOL_ROWS = 65_536
+POOL_LEAST = 1_024
 BANK_ROWS = 8_000
 POOL_SECONDS = 20.0
 """A slow teacher gets a smaller pool, so that a study starts within about this time."""
 SLOPE_BYTES = 256 * 2**20
+"""Input gradients of a pool beyond which they are asked for again where they are needed."""
 CHUNK = 8_192
+KNOWN = 8
+"""Rows that are asked again before kept answers are believed: code may have changed behind an unchanged name."""
 DELTA = 0.1
 """Reach of the differences that stand for a black box's gradients, in standard deviations of a feature."""
 
@@ -61,10 +70,13 @@ class Problem:
         probe: what the teacher turned out to be.
         seed: of pool and banks; every purpose has its own stream.
         pool_rows: prior rows to train from; None lets the teacher's speed decide.
+        slopes: whether the pool keeps the teacher's input gradients; None decides by their size.
         bank_rows: rows a bank.
         dtype: of the distillation.
         device: of the distillation.
         normalize: by the teacher's mean and spread; otherwise the distillation works in its own units, as published.
+        answers: where what the teacher says of these rows is shared with other processes.
+        heed: called while another process asks it; may raise.
     """
 
     def __init__(
@@ -75,34 +87,84 @@ class Problem:
         *,
         seed: int = 0,
         pool_rows: int | None = None,
+        slopes: bool | None = None,
         bank_rows: int = BANK_ROWS,
         dtype: torch.dtype = torch.float32,
         device: str = "cpu",
         normalize: bool = True,
+        answers: Answers | None = None,
+        heed: Callable[[], None] = lambda: None,
     ):
-        self.inputs, self.teacher, self.probe, self.seed = inputs, teacher, probe, seed
+        self.inputs, self.probe, self.seed = inputs, probe, seed
         self.dtype, self.device = dtype, torch.device(device)
+        self.teacher = teacher.on(self.device, inputs.raw(inputs.draw(2, stream(seed, "device"))))
         self.features, self.outputs = probe.features, probe.outputs
-        self._center = inputs.center.to(device, teacher.dtype)
-        self._scale = inputs.scale.to(device, teacher.dtype)
+        self.asked = 0
+        self._center = inputs.center.to(self.device, teacher.dtype)
+        self._scale = inputs.scale.to(self.device, teacher.dtype)
         self._plain = not bool((inputs.center != 0).any() or (inputs.scale != 1).any())
-        self.shift = torch.zeros(self.outputs, dtype=dtype, device=device)
-        self.spread = torch.ones(self.outputs, dtype=dtype, device=device)
-        raw = {name: self._bank(name, bank_rows) for name in ("pruning", "selection", "report")}
-        if normalize:
-            self.shift = raw["pruning"].values.double().mean(0).to(dtype)
-            self.spread = raw["pruning"].values.double().std(0).to(dtype)
-        self.banks = {n: Bank(b.z, (b.values - self.shift) / self.spread, self.spread) for n, b in raw.items()}
-        self.pool = self._pool(pool_rows or affordable_rows(probe))
+        self._neutral()
+        rows = pool_rows or affordable_rows(probe)
+        size = rows * self.features * self.outputs * dtype.itemsize
+        keeps = probe.differentiable and (size <= SLOPE_BYTES if slopes is None else slopes)
+        with answers.alone(heed) if answers is not None else nullcontext():
+            if answers is None or not self._recall(answers):
+                self._ask(rows, bank_rows, keeps, normalize)
+                if answers is not None:
+                    answers.save(self._frozen(), self.asked)
+        self.frozen_rows = self.asked
         self.geometry = self._geometry()
+
+    def _neutral(self) -> None:
+        self.shift = torch.zeros(self.outputs, dtype=self.dtype, device=self.device)
+        self.spread = torch.ones(self.outputs, dtype=self.dtype, device=self.device)
+
+    def _ask(self, rows: int, bank_rows: int, slopes: bool, normalize: bool) -> None:
+        """Draw banks and pool and let the teacher answer them."""
+        raw = {name: self._bank(name, bank_rows) for name in BANKS}
+        if normalize:
+            self.shift = raw["pruning"].values.double().mean(0).to(self.dtype)
+            self.spread = raw["pruning"].values.double().std(0).to(self.dtype)
+        self.banks = {n: Bank(b.z, (b.values - self.shift) / self.spread, self.spread) for n, b in raw.items()}
+        self.pool = self._pool(rows, slopes)
+
+    def _frozen(self) -> dict[str, Tensor]:
+        """All that the teacher was asked for, as ``_recall`` takes it."""
+        tensors = {"shift": self.shift, "spread": self.spread, "pool.z": self.pool.z, "pool.values": self.pool.values}
+        for name, bank in self.banks.items():
+            tensors |= {f"{name}.z": bank.z, f"{name}.values": bank.values}
+        return tensors | ({} if self.pool.slopes is None else {"pool.slopes": self.pool.slopes})
+
+    def _recall(self, answers: Answers) -> bool:
+        """Take what another process was told; whether there is such a thing, and the teacher still says it."""
+        kept = answers.load()
+        if kept is None:
+            return False
+        tensors = {name: tensor.to(self.device) for name, tensor in kept[0].items()}
+        self.shift, self.spread = tensors["shift"], tensors["spread"]
+        self.banks = {n: Bank(tensors[f"{n}.z"], tensors[f"{n}.values"], self.spread) for n in BANKS}
+        self.pool = Pool(tensors["pool.z"], tensors["pool.values"], tensors.get("pool.slopes"))
+        bank = self.banks["pruning"]
+        same = self.still_says(bank.z[:KNOWN], bank.values[:KNOWN])
+        self.asked = kept[1] if same else 0  # what this process asked to be sure is not the study's
+        if not same:
+            LOG.warning("%s answers otherwise than it did: it is asked for everything again", self.teacher.source)
+            self._neutral()
+        return same
+
+    def still_says(self, z: Tensor, values: Tensor) -> bool:
+        """Whether the teacher's answers to rows are what they were, ``(N, O)`` normalized, to rounding."""
+        return torch.allclose(self.answer(z), values, rtol=1e-3, atol=1e-3)
 
     def answer(self, z: Tensor) -> Tensor:
         """The normalized teacher, ``(N, D) -> (N, O)``, without gradients."""
+        self.asked += len(z)
         with torch.no_grad():
             return (self.teacher(self._raw(z)).to(self.dtype) - self.shift) / self.spread
 
     def record(self, z: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """The same answers, and their pullback ``(N, O) -> (N, D)``."""
+        self.asked += len(z)
         y, pull = self.teacher.record(self._raw(z))
 
         def back(slope: Tensor) -> Tensor:
@@ -126,13 +188,12 @@ class Problem:
     def _draw(self, purpose: str, rows: int) -> Tensor:
         return self.inputs.draw(rows, stream(self.seed, purpose)).to(self.device, self.dtype)
 
-    def _pool(self, rows: int) -> Pool:
+    def _pool(self, rows: int, slopes: bool) -> Pool:
         z = self._draw("pool", rows)
-        size = rows * self.features * self.outputs * z.element_size()
-        if not self.probe.differentiable or size > SLOPE_BYTES:
+        if not slopes:
             return Pool(z, self.answer_in_chunks(z), None)
-        values, slopes = zip(*(self.values_and_slopes(part) for part in z.split(CHUNK)), strict=True)
-        return Pool(z, torch.cat(values), torch.cat(slopes))
+        values, gradients = zip(*(self.values_and_slopes(part) for part in z.split(CHUNK)), strict=True)
+        return Pool(z, torch.cat(values), torch.cat(gradients))
 
     def _geometry(self) -> Geometry:
         low, high = (edge.to(self.device, self.dtype) for edge in (self.inputs.low, self.inputs.high))
@@ -185,4 +246,4 @@ def affordable_rows(probe: Probe) -> int:
     """Pool rows that the teacher answers, gradients included, in about ``POOL_SECONDS``."""
     passes = 3 * probe.outputs if probe.differentiable else 1
     rows = int(POOL_SECONDS * probe.rows_per_second / passes)
-    return max(1_024, min(POOL_ROWS, 1 << max(rows, 1).bit_length() - 1))
+    return max(POOL_LEAST, min(POOL_ROWS, 1 << max(rows, 1).bit_length() - 1))

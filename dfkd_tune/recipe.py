@@ -33,6 +33,9 @@ SECTIONS = {
 }
 """Section of a recipe -> the registry its strategy comes from, in the order in which they are chosen."""
 
+PLAIN = ("steps", "batch", "teacher_rows")
+"""What a recipe says beside its strategies."""
+
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True))
 class Recipe:
@@ -43,6 +46,8 @@ class Recipe:
             ``SECTIONS``.
         steps: student updates.
         batch: rows an update, half synthetic and half prior unless alpha is the constant 0 or 1.
+        teacher_rows: that the teacher may be asked for it alone, beside what a study shares; once they are spent at the pace
+            of its steps, synthetic rows that it answered before take the place of new ones. None for no limit.
     """
 
     student: Any = Field(default_factory=MLP)
@@ -56,6 +61,7 @@ class Recipe:
     finish: Any = Field(default_factory=NoFinish)
     steps: Annotated[int, Field(ge=1, le=10**9)] = 20_000
     batch: Annotated[int, Field(ge=2, le=10**6, multiple_of=2)] = 100
+    teacher_rows: Annotated[int, Field(ge=1, le=10**12)] | None = None
 
     def __post_init__(self):
         for section, registry in SECTIONS.items():
@@ -69,7 +75,8 @@ class Recipe:
             item = getattr(self, section)
             flat[f"{section}.kind"] = name_of(registry, item)
             flat |= {f"{section}.{field.name}": getattr(item, field.name) for field in fields(item)}
-        return flat | {"steps": self.steps, "batch": self.batch}
+        limit = {} if self.teacher_rows is None else {"teacher_rows": self.teacher_rows}
+        return flat | {"steps": self.steps, "batch": self.batch} | limit
 
     def tree(self) -> dict[str, Any]:
         """The recipe as its YAML file has it."""
@@ -97,8 +104,8 @@ def from_tree(tree: Mapping[str, Any], place: str = "recipe", base: Recipe | Non
     if not isinstance(tree, Mapping):
         raise SpecError(place, f"must be a mapping, got {tree!r}")
     for key in tree:
-        if key not in SECTIONS and key not in ("steps", "batch"):
-            known = ", ".join((*SECTIONS, "steps", "batch"))
+        if key not in SECTIONS and key not in PLAIN:
+            known = ", ".join((*SECTIONS, *PLAIN))
             raise SpecError(f"{place}.{key}", "unknown key", remedy=f"known keys: {known}")
     chosen: dict[str, Any] = {}
     for section, registry in SECTIONS.items():
@@ -110,7 +117,7 @@ def from_tree(tree: Mapping[str, Any], place: str = "recipe", base: Recipe | Non
         given = {key: value for key, value in values.items() if key != "kind"}
         kept = {f.name: getattr(item, f.name) for f in fields(item)} if kind is type(item) else {}
         chosen[section] = build(kind, kept | given, f"{place}.{section}")
-    plain = {key: tree.get(key, getattr(base, key)) for key in ("steps", "batch")}
+    plain = {key: tree.get(key, getattr(base, key)) for key in PLAIN}
     return build(Recipe, chosen | plain, place)
 
 

@@ -6,8 +6,9 @@ import json
 
 import optuna
 
-from .errors import NotFound
-from .places import existing
+from .agreement import POPULATION
+from .errors import DfkdError, NotFound
+from .places import existing, sqlite_file
 from .recipe import Recipe, from_tree
 from .storage import open_storage
 
@@ -25,6 +26,19 @@ def load_study(storage_url: str, name: str) -> optuna.Study:
     except KeyError:
         known = ", ".join(optuna.get_all_study_names(storage)) or "none"
         raise NotFound(f"study {name!r}", "does not exist here", remedy=f"known: {known}") from None
+
+
+def standing_of(storage_url: str, name: str, trials: int) -> tuple[int | None, int]:
+    """The population that a study was recorded with, None where it is new, and how many of so many trials have not ended."""
+    file = sqlite_file(storage_url)
+    if file is not None and not file.exists():
+        return None, trials
+    try:
+        study = load_study(storage_url, name)
+    except DfkdError:  # whoever opens it for good says what is wrong
+        return None, trials
+    ended = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
+    return study.user_attrs.get(POPULATION), max(0, trials - ended)
 
 
 def recipe_of(trial: optuna.trial.FrozenTrial) -> Recipe:

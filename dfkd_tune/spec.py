@@ -18,6 +18,9 @@ from .recipe import FAITHFUL, PRESETS, SECTIONS, Recipe
 from .strategy import build, strategy
 from .teachers import SCHEMES
 
+POPULATION = 8
+"""Trials that train at once where neither the study file nor a calibration says it."""
+
 
 @strategy
 class About:
@@ -29,7 +32,7 @@ class About:
         seed: of everything.
         objective: ``robust``, the weighted geometric mean of ``nrmse`` on the selection and the stress bank; ``rmse`` in the
             teacher's units, or ``nrmse`` over its standard deviation, output by output, on the selection bank alone.
-        population: trials that train at once.
+        population: trials that train at once; left out, ``POPULATION`` where a seed is given, else what suits the machine.
         leaders: best trials that are run again at the end.
         reruns: of each of them, on fresh seeds; 0 promotes the best trial as it is.
         pareto: ``parameters`` or ``latency`` of one row on this machine, minimized beside the objective; nothing is pruned.
@@ -39,7 +42,7 @@ class About:
     trials: Annotated[int, Field(ge=1, le=10**6)] = 100
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     objective: Literal["robust", "rmse", "nrmse"] = "robust"
-    population: Annotated[int, Field(ge=1, le=4096)] = 8
+    population: Annotated[int, Field(ge=1, le=4096)] | None = None
     leaders: Annotated[int, Field(ge=1, le=100)] = 3
     reruns: Annotated[int, Field(ge=0, le=100)] = 2
     pareto: Literal["parameters", "latency"] | None = None
@@ -104,12 +107,14 @@ class Budget:
         batch: rows an update.
         pool: prior rows that the teacher answers once; chosen by its speed when left out.
         bank: rows of each of the three banks.
+        teacher_rows: that the teacher may be asked for each trial, beside pool and banks; left out, as many as its steps take.
     """
 
     steps: Annotated[int, Field(ge=1, le=10**9)] = 20_000
     batch: Annotated[int, Field(ge=2, le=10**6, multiple_of=2)] = 100
     pool: Annotated[int, Field(ge=100, le=10**8)] | None = None
     bank: Annotated[int, Field(ge=100, le=10**8)] = 8_000
+    teacher_rows: Annotated[int, Field(ge=1, le=10**12)] | None = None
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,7 @@ class StudySpec:
         preset: name of the recipe that unsearched leaves come from; None lets the teacher decide.
         search: leaf -> choices or range, as written; None for the default space.
         place: the file, for messages.
+        seeded: whether the seed was given: the same trials are then wanted on any machine.
     """
 
     study: About
@@ -132,6 +138,7 @@ class StudySpec:
     preset: str | None
     search: Mapping[str, Any] | None
     place: str
+    seeded: bool = False
 
     @property
     def name(self) -> str:
@@ -142,8 +149,8 @@ class StudySpec:
 
     def recipe(self, default: Recipe = FAITHFUL) -> Recipe:
         """The preset at this study's budget, ``default`` where none is named."""
-        preset = PRESETS[self.preset] if self.preset else default
-        return replace(preset, steps=self.budget.steps, batch=self.budget.batch)
+        preset, budget = PRESETS[self.preset] if self.preset else default, self.budget
+        return replace(preset, steps=budget.steps, batch=budget.batch, teacher_rows=budget.teacher_rows)
 
 
 PARTS = {"study": About, "student": Limit, "budget": Budget}
@@ -199,6 +206,7 @@ def parse_spec(tree: Any, place: str) -> StudySpec:
         preset=preset,
         search=search,
         place=place,
+        seeded="seed" in (tree.get("study") or {}),
         **parts,
     )
 

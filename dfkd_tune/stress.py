@@ -10,16 +10,18 @@ reward weak ones.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from .answers import Answers
 from .attack import hold
 from .distillation import Outcome, distill_all
 from .member import Member
 from .probes import Bank
-from .problem import Problem
+from .problem import KNOWN, Problem
 from .recipe import PRESETS, Recipe
 from .seeds import derive, stream
 
@@ -39,15 +41,37 @@ PANEL = {True: ("random", "adversarial", "paper", "faithful"), False: ("random",
 Answer = Callable[[Tensor], Tensor]
 
 
-def add_stress(problem: Problem, like: Recipe, progress: Callable[[Member], None] | None = None) -> None:
+def add_stress(
+    problem: Problem,
+    like: Recipe,
+    progress: Callable[[Member], None] | None = None,
+    answers: Answers | None = None,
+    heed: Callable[[], None] = lambda: None,
+) -> None:
     """Freeze the bank ``stress`` of a problem.
 
     Args:
         problem: with its pool and banks.
         like: the student, steps and batch that reference students are measured by.
         progress: called at every rung of a reference student; may raise.
+        answers: where the bank is shared with other processes.
+        heed: called while another process makes it; may raise.
     """
-    problem.banks["stress"] = stress_bank(problem, reference_students(problem, like, progress))
+    asked = problem.asked
+    with answers.alone(heed) if answers is not None else nullcontext():
+        kept = answers.load() if answers is not None else None
+        if kept is not None:
+            z, values = (kept[0][name].to(problem.device) for name in ("z", "values"))
+            if problem.still_says(z[:KNOWN], values[:KNOWN]):
+                problem.banks["stress"] = Bank(z, values, problem.spread)
+                problem.frozen_rows += kept[1]
+                return
+        bank = stress_bank(problem, reference_students(problem, like, progress))
+        rows = problem.asked - asked
+        if answers is not None:
+            answers.save({"z": bank.z, "values": bank.values}, rows)
+    problem.banks["stress"] = bank
+    problem.frozen_rows += rows
 
 
 def reference_students(

@@ -14,12 +14,12 @@ import optuna
 from optuna.trial import TrialState
 
 from . import registry, tracking
-from .agreement import agree, one_machine, record
+from .agreement import POPULATION, WORKERS, agree, one_machine, record
 from .context import within
 from .distillation import Outcome, conclude
 from .errors import DfkdError, Interrupted, StorageError
 from .member import Member
-from .places import absolute, without_credentials
+from .places import absolute, shared_folder, without_credentials
 from .population import Population
 from .prepared import Prepared
 from .progress import Flying, Progress, StudyResult, standing
@@ -31,7 +31,6 @@ from .seeds import derive
 from .shipping import student_files
 from .slots import Heartbeat, Slots
 from .storage import PURPOSES, StudyLock, alone, exclusive, open_storage
-from .stress import add_stress
 from .synthetic import synthetic_file
 
 LOG = logging.getLogger(__name__)
@@ -73,9 +72,9 @@ def run_study(
 
 
 def open_slots(
-    prepared: Prepared, storage_url: str, tracking_uri: str, joining: bool = False
+    prepared: Prepared, storage_url: str, tracking_uri: str, joining: bool = False, workers: int = 1
 ) -> tuple[optuna.Study, Slots]:
-    """A study and its slots, made where there are none; arguments and errors are those of ``run_study``."""
+    """A study and its slots, made where there are none, for so many workers; else arguments and errors are those of ``run_study``."""
     if absolute(storage_url) == absolute(tracking_uri):
         shown = without_credentials(storage_url)
         raise StorageError(shown, "cannot be Optuna's and MLflow's database at once", remedy="give each its own")
@@ -89,7 +88,7 @@ def open_slots(
         slots = Slots(study, storage, prepared.space.leads())
         one_machine(slots, storage_url)
         if not joining:
-            record(study, prepared, tracking_uri)
+            record(study, prepared, tracking_uri, workers)
         slots.make(about.trials)
     return study, slots
 
@@ -125,11 +124,14 @@ class _Session:
         self.study, self.slots = open_slots(self.prepared, self.storage_url, self.tracking_uri, self.joining)
         self.storage = self.slots.storage
         self.baseline_lock = StudyLock(self.storage, self.storage_url, self.study, BASELINE)
-        self.problem = self.prepared.problem(self.study.user_attrs["pool"])
-        add_stress(self.problem, self.prepared.baseline(), self._heed)
+        known, shared = self.study.user_attrs, shared_folder(self.storage_url, "answers")
+        self.prepared = self.prepared.crewed(known[POPULATION])
+        problem = self.prepared.problem(known["pool"], known.get("slopes"), shared, self._heed)
+        self.problem = self.prepared.stressed(problem, self._heed, shared)
         with exclusive(self.storage, self.storage_url):  # two sessions would make two parents
             self.tracker = tracking.Tracker(self.tracking_uri, self.name, self.storage_url, known=self.joining)
-            self.tracker.open_study(self.prepared.params(len(self.problem.pool)), self.prepared.tags())
+            tags = self.prepared.tags() | {"dfkd.workers": known.get(WORKERS, 1)}
+            self.tracker.open_study(self.prepared.params(self.problem.pool), tags)
         self._watch()
         self._tidy()
         self.population = Population(self.problem)
@@ -199,7 +201,7 @@ class _Session:
             leading = {leader: self._recipe(leader) for leader in leaders(self.study, about.leaders)}
             self._show()
             Rerunner(self.study, self.problem, self.tracker, about.seed, self._objective, self._heed_and_show).run(
-                leading, about.reruns, about.population
+                leading, about.reruns, self.prepared.population
             )
             self.changed = True
             self._show()
@@ -221,7 +223,7 @@ class _Session:
 
     def _refill(self) -> None:
         self._take_up_baseline()
-        while len(self.flights) < self.prepared.spec.study.population and not self.should_stop():
+        while len(self.flights) < self.prepared.population and not self.should_stop():
             claimed = self.slots.claim(self.total)
             if claimed is None:
                 return
@@ -365,6 +367,8 @@ class _Session:
         p = self.progress
         metrics: dict[str, float] = {"trials": p.done + p.pruned + p.failed, "complete": p.done}
         metrics |= {"pruned": p.pruned, "failed": p.failed}
+        alone = [trial.user_attrs.get("teacher_rows", 0) for trial in self.study.get_trials(deepcopy=False)]
+        metrics |= {"shared_teacher_rows": self.problem.frozen_rows, "trial_teacher_rows": sum(alone)}
         tags: dict[str, Any] = {}
         if p.best is not None:
             metrics |= {"best": p.best[0], "best_trial": p.best[1]}

@@ -49,6 +49,7 @@ class Work:
         storage_url, tracking_uri: where it is recorded.
         sources: where teacher and features lie.
         threads: that it computes with; None for all.
+        device: where it computes.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Work:
     tracking_uri: str
     sources: Sources
     threads: int | None = None
+    device: str = "cpu"
 
     def __repr__(self) -> str:
         return f"Work({self.name!r})"
@@ -66,7 +68,8 @@ class Work:
             import torch
 
             torch.set_num_threads(self.threads)
-        return join(self.name, self.storage_url, self.tracking_uri, self.sources, should_stop=should_stop)
+        where = (self.storage_url, self.tracking_uri, self.sources)
+        return join(self.name, *where, should_stop=should_stop, device=self.device)
 
 
 def join(
@@ -76,6 +79,7 @@ def join(
     sources: Sources | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
+    device: str = "cpu",
 ) -> StudyResult:
     """Work on a study that is on record, until its trials are done.
 
@@ -85,6 +89,7 @@ def join(
         tracking_uri: of MLflow; None for ``MLFLOW_TRACKING_URI``, then what the study recorded.
         sources: where teacher and features lie on this machine, if not where the study found them.
         on_progress, should_stop: as ``run_study`` takes them.
+        device: as ``prepare`` takes it.
 
     Raises:
         NotFound: no such study, or a file of it is not on this machine.
@@ -92,7 +97,7 @@ def join(
         StorageError: an SQLite file that another machine works on.
         Interrupted: when ``should_stop`` said so.
     """
-    prepared, recorded = recall(name, storage_url, sources or Sources())
+    prepared, recorded = recall(name, storage_url, sources or Sources(), device)
     given = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
     if given is None and sqlite_file(recorded[TRACKING]) is not None and recorded[HOST] != socket.gethostname():
         raise TrackingError(
@@ -104,7 +109,7 @@ def join(
     return run_study(prepared, storage_url, uri, on_progress, should_stop, joining=True)
 
 
-def recall(name: str, storage_url: str, sources: Sources) -> tuple[Prepared, dict[str, Any]]:
+def recall(name: str, storage_url: str, sources: Sources, device: str = "cpu") -> tuple[Prepared, dict[str, Any]]:
     """A recorded study made ready on this machine, and what it recorded; errors are those of ``join``."""
     known, here, place = load_study(storage_url, name).user_attrs, socket.gethostname(), f"study {name!r}"
     if SPEC not in known:
@@ -130,7 +135,7 @@ def recall(name: str, storage_url: str, sources: Sources) -> tuple[Prepared, dic
             raise NotFound(
                 place, f"its {option} {path} is not on {here}", remedy=f"give --{option} PATH of a copy that is"
             )
-    prepared = prepare(parse_spec(tree, place), sources.trust_pickle)
+    prepared = prepare(parse_spec(tree, place), sources.trust_pickle, device)
     for option, found in (("teacher", prepared.teacher.sha256), ("features", prepared.inputs.fingerprint())):
         wanted = known["identity"][option]
         if found != wanted:
@@ -201,9 +206,9 @@ def run_workers(
     """
     import torch
 
-    study, slots = open_slots(prepared, storage_url, tracking_uri)
-    threads = max(1, torch.get_num_threads() // count)
-    work = Work(prepared.spec.name, storage_url, tracking_uri, _sources(prepared, trust_pickle), threads)
+    study, slots = open_slots(prepared, storage_url, tracking_uri, workers=count)
+    threads, sources = max(1, torch.get_num_threads() // count), _sources(prepared, trust_pickle)
+    work = Work(prepared.spec.name, storage_url, tracking_uri, sources, threads, prepared.device)
     about, begun = prepared.spec.study, time.perf_counter()
     before = last = about.trials - slots.unfinished(about.trials)
     workers = [_Worker(work) for _ in range(count)]

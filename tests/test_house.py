@@ -22,6 +22,7 @@ ROWS = [
         "context_provider",
         "files",
         "imports",
+        "machine",
         "places",
         "quickstart",
         "seeds",
@@ -48,7 +49,7 @@ ROWS = [
         "teachers",
     },
     {"recipe"},
-    {"cohort", "distillation", "latency", "member", "population", "probes", "problem"},
+    {"answers", "cohort", "distillation", "latency", "member", "population", "probes", "problem", "sizing"},
     {"attack", "certificate", "certificate_page", "declared", "regions", "stress"},
     {"spec", "space", "kinds"},
     {
@@ -69,6 +70,7 @@ ROWS = [
     },
     {
         "agreement",
+        "calibration",
         "callbacks",
         "describe",
         "estimate",

@@ -8,28 +8,31 @@ from typing import Any
 
 import click
 
-from .options import TRUST
+from .options import DEVICE, TRUST
 
 
 @click.command(short_help="What a study would search, and what it takes.")
 @click.argument("spec", type=click.Path())
 @click.option("--estimate/--no-estimate", "timed", default=True, help="Run a small part, to tell time and memory.")
+@DEVICE
 @TRUST
-def check(spec, timed, trust_pickle) -> None:
+def check(spec, timed, device, trust_pickle) -> None:
     """Read a study file, probe its teacher, and say what would be searched; writes nothing."""
     from rich.console import Console
     from rich.tree import Tree
 
+    from .. import machine, places
+    from ..calibration import muster
     from ..declared import TIERS
     from ..estimate import estimate
     from ..live import clock
     from ..prepared import prepare
-    from ..problem import affordable_rows
     from ..spec import read_spec
 
-    prepared = prepare(read_spec(Path(spec)), trust_pickle)
+    prepared = prepare(read_spec(Path(spec)), trust_pickle, device)
     found, asked, space = prepared.probe, prepared.spec, prepared.space
     about, budget, tier = asked.study, asked.budget, prepared.inputs.tier
+    sizes = prepared.sizes
     weighed = f" against {about.pareto}" if about.pareto else ""
     limit = f"at most {space.max_parameters:,} parameters" if space.max_parameters else "no limit"
     facts = {
@@ -38,8 +41,10 @@ def check(spec, timed, trust_pickle) -> None:
         f"{'differentiable' if found.differentiable else 'black box'}, {found.rows_per_second:,.0f} rows/s"
         + (f", {prepared.teacher.parameters:,} parameters" if prepared.teacher.parameters else ""),
         "inputs": f"tier {tier}: {TIERS.get(tier, 'as declared')}",
-        "rows": f"pool of {budget.pool or affordable_rows(found):,} prior rows, banks of {budget.bank:,}",
+        "rows": f"{sizes.shrunk or f'pool of {sizes.pool:,} prior rows'}, banks of {budget.bank:,}; "
+        f"about {sizes.bytes / 2**20:,.0f} MiB a process, {machine.memory_of(prepared.device) / 2**20:,.0f} MiB may be taken",
         "student": limit,
+        "device": prepared.device,
     }
     console = Console()
 
@@ -52,6 +57,11 @@ def check(spec, timed, trust_pickle) -> None:
     if timed:
         taken = estimate(prepared)
         every = f"{taken.trial:.2g} s a trial, re-runs included; pruning makes it less"
+        folder = places.shared_folder(places.optuna_url(None), "calibration")
+        crew = muster(prepared, folder=folder, keep=False)
+        say(
+            "crew", f"{_count(crew.workers, 'process', 'es')} of {_count(crew.population, 'trial')} at once: {crew.why}"
+        )
         say("time", f"about {clock(taken.seconds)} of training on this machine, {every}")
         say("memory", f"about {taken.bytes / 2**20:,.0f} MiB")
     described = space.describe()
@@ -66,6 +76,10 @@ def check(spec, timed, trust_pickle) -> None:
 def _only(kinds: list[str]) -> str:
     """Kinds that a part of the tree is for, where it is not for all."""
     return f" [dim]({', '.join(kinds)})[/]" if kinds else ""
+
+
+def _count(number: int, word: str, plural: str = "s") -> str:
+    return f"{number} {word}{plural if number > 1 else ''}"
 
 
 def _sections(search: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..errors import ExportError
-from .options import ARCHITECTURE, TRACKING, TRUST
+from .options import ARCHITECTURE, DEVICE, TRACKING, TRUST
 
 
 @click.command(short_help="One student without a study.")
@@ -20,10 +20,11 @@ from .options import ARCHITECTURE, TRACKING, TRUST
 @click.option("--features", type=click.Path(), help="Features file.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of everything; default 0.")
 @click.option("--out", required=True, type=click.Path(), help="Directory for the student's files.")
+@DEVICE
 @TRACKING
 @TRUST
 def distill(
-    teacher, architecture, preset, recipe_file, run_id, features, seed, out, tracking_uri, trust_pickle
+    teacher, architecture, preset, recipe_file, run_id, features, seed, out, device, tracking_uri, trust_pickle
 ) -> None:
     """Distill one student: student.pt2, student.safetensors, architecture.yaml, recipe.yaml, result.json, sha256.json."""
     if sum(choice is not None for choice in (preset, recipe_file, run_id)) > 1:
@@ -31,7 +32,6 @@ def distill(
     from .. import exporting, places, shipping
     from ..distillation import distill as run_distillation
     from ..prepared import prepare
-    from ..problem import affordable_rows
     from ..seeds import derive
     from ..spec import parse_spec
 
@@ -40,9 +40,9 @@ def distill(
         tree["features"] = features
     recipe, member_seed, pool = _recipe(preset, recipe_file, run_id, tracking_uri, tree)
     tree["study"] = tree.get("study", {}) | ({"seed": seed} if seed is not None else {})
-    prepared = prepare(parse_spec(tree | {"search": {}}, "distill"), trust_pickle)
+    prepared = prepare(parse_spec(tree | {"search": {}}, "distill"), trust_pickle, device)
     folder = places.writable(Path(out))
-    problem = prepared.problem(pool or affordable_rows(prepared.probe))
+    problem = prepared.problem(pool)
     member_seed = derive(prepared.spec.study.seed, "baseline") if member_seed is None else member_seed
 
     def rung(member) -> None:

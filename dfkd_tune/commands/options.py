@@ -54,3 +54,10 @@ TRUST = click.option("--trust-pickle", is_flag=True, help="Load pickled models, 
 ARCHITECTURE = click.option(
     "--architecture", type=click.Path(), help="YAML of layers and activation, for weights alone."
 )
+DEVICE = click.option(
+    "--device",
+    type=click.Choice(("auto", "cpu", "cuda")),
+    default="auto",
+    show_default=True,
+    help="Where it is computed; auto takes a GPU where there is one.",
+)

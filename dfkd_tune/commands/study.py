@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import ARCHITECTURE, STORAGE, TRACKING, TRUST
+from .options import ARCHITECTURE, DEVICE, STORAGE, TRACKING, TRUST
 from .signals import Signals
 
 
@@ -22,8 +22,13 @@ from .signals import Signals
 @click.option("--quiet", is_flag=True, help="Nothing but what it came to, in a line.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON line for every event.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of everything.")
-@click.option("--workers", type=click.IntRange(min=1, max=1024), help="Processes that work on it; default 1.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1, max=1024),
+    help="Processes that work on it; left out, what pays on this machine, one where a seed is given.",
+)
 @click.option("--cluster", metavar="ADDRESS", help="Dask scheduler that places the workers, or 'local'.")
+@DEVICE
 @STORAGE
 @TRACKING
 @TRUST
@@ -40,6 +45,7 @@ def study(
     seed,
     workers,
     cluster,
+    device,
     storage,
     tracking_uri,
     trust_pickle,
@@ -55,10 +61,11 @@ def study(
 
     mode = "json" if as_json else "quiet" if quiet else "live"
     changed = _spec(spec, n_trials, teacher, architecture, features, name, pareto, seed)
-    prepared = prepare(changed, trust_pickle)
+    prepared = prepare(changed, trust_pickle, device)
     storage_url, uri = places.optuna_url(storage), places.tracking_url(tracking_uri)
     console = Console()
     with Signals() as stop, live.watch(console, changed.name, mode) as on_progress:
+        prepared, workers = _crewed(prepared, workers, storage_url) if cluster is None else (prepared, workers)
         run = _way(workers, cluster, trust_pickle)
         result = run(prepared, storage_url, uri, on_progress=on_progress, should_stop=lambda: bool(stop))
     if as_json:
@@ -68,6 +75,21 @@ def study(
     trials = load_study(storage_url, result.name).get_trials(deepcopy=False)
     told = _next(result.name, storage, tracking_uri)
     screen.summary(console, result, trials, prepared.inputs.tier, changed.study.objective, told)
+
+
+def _crewed(prepared, workers, storage_url):
+    """The study with a population and a number of processes that suit this machine."""
+    from ..calibration import muster
+    from ..places import shared_folder
+    from ..prepared import shared
+    from ..recorded import standing_of
+
+    about = prepared.spec.study
+    if about.population is not None and workers is not None:
+        return prepared, workers
+    recorded, left = standing_of(storage_url, prepared.spec.name, about.trials)
+    crew = muster(prepared, workers, recorded, left, shared_folder(storage_url, "calibration"))
+    return shared(prepared.crewed(crew.population), crew.workers), crew.workers
 
 
 def _way(workers, cluster, trust_pickle):
@@ -105,6 +127,7 @@ def _spec(spec, n_trials, teacher, architecture, features, name, pareto, seed):
         )
     given = {"trials": n_trials, "name": name, "pareto": pareto, "seed": seed}
     read = replace(read, study=replace(read.study, **{k: v for k, v in given.items() if v is not None}))
+    read = replace(read, seeded=read.seeded or seed is not None)
     if teacher is not None or architecture is not None:
         read = replace(
             read,

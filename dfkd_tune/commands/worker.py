@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .options import ARCHITECTURE, TRACKING, TRUST
+from .options import ARCHITECTURE, DEVICE, TRACKING, TRUST
 from .signals import Signals
 
 
@@ -15,8 +15,9 @@ from .signals import Signals
 @click.option("--teacher", help="Where the study's teacher lies on this machine.")
 @ARCHITECTURE
 @click.option("--features", type=click.Path(), help="Where the study's features file lies on this machine.")
+@DEVICE
 @TRUST
-def worker(name, storage, tracking_uri, teacher, architecture, features, trust_pickle) -> None:
+def worker(name, storage, tracking_uri, teacher, architecture, features, device, trust_pickle) -> None:
     """Join the study NAME: one more worker on its trials, until they are done."""
     from rich.console import Console
 
@@ -26,6 +27,7 @@ def worker(name, storage, tracking_uri, teacher, architecture, features, trust_p
 
     sources, console = Sources(teacher, architecture, features, trust_pickle), Console()
     with Signals() as stop, live.watch(console, name) as on_progress:
-        result = join(name, places.optuna_url(storage), tracking_uri, sources, on_progress, lambda: bool(stop))
+        where = (places.optuna_url(storage), tracking_uri, sources)
+        result = join(name, *where, on_progress, lambda: bool(stop), device)
     p = result.progress
     console.print(f"{name}: all {p.total} trials are done", highlight=False, soft_wrap=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -58,6 +59,31 @@ class Teacher:
         with torch.enable_grad():
             y = self(x)
         return y.detach(), lambda slope: torch.autograd.grad(y, x, slope, retain_graph=True)[0]
+
+    def on(self, device: torch.device, x: Tensor) -> Teacher:
+        """The same teacher, taking and giving tensors of a device.
+
+        Where its weights cannot follow, it answers on the host, and its rows and answers travel.
+
+        Args:
+            device: of the distillation.
+            x: raw rows to try it with, ``(N, D)`` on the host.
+        """
+        if device.type == "cpu":
+            return self
+        if self.fast is not None:
+            return replace(self, fast=self.fast.on(device))
+        if isinstance(self.function, nn.Module):
+            moved = replace(self, function=deepcopy(self.function).to(device))
+            try:
+                with torch.no_grad():
+                    moved(x.to(device, self.dtype))
+            except RuntimeError:  # a graph may make constants where it was exported
+                pass
+            else:
+                return moved
+        function = self.function
+        return replace(self, function=lambda x: function(x.cpu()).to(x.device))
 
 
 def freeze(module: nn.Module) -> nn.Module:

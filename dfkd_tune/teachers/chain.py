@@ -64,6 +64,10 @@ class QuickChain:
     layers: tuple[tuple[Tensor, Tensor], ...]
     activations: tuple[str, ...]
 
+    def on(self, device: torch.device) -> QuickChain:
+        """The same layers on a device."""
+        return replace(self, layers=tuple((weight.to(device), bias.to(device)) for weight, bias in self.layers))
+
     def __call__(self, x: Tensor) -> Tensor:
         """``(N, D) -> (N, O)``, differentiable by autograd."""
         for (weight, bias), name in zip(self.layers, self.activations, strict=False):

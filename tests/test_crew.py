@@ -1,0 +1,131 @@
+"""How many trials train at once, and in how many processes: measured where nobody said, the same wherever a seed was given."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from dfkd_tune import calibration, machine
+from dfkd_tune.agreement import POPULATION
+from dfkd_tune.calibration import Calibration, calibrate, muster
+from dfkd_tune.recorded import load_study, standing_of
+from dfkd_tune.study import run_study
+
+LONG = {"steps": 20_000, "batch": 100}
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """A machine of four cores on which a trial takes ten seconds, and what was measured of it, population by population."""
+    rates: dict[int, float] = {1: 100.0, 8: 500.0}
+    calls = []
+    monkeypatch.setattr(machine, "cores", lambda: 4)
+    monkeypatch.setattr(calibration, "_measure", lambda prepared: calls.append(prepared) or Calibration(rates, 10.0))
+    rates_of = {"rates": rates, "calls": calls}
+    return rates_of
+
+
+@pytest.fixture
+def open_ended(tiny):
+    """Makes a study that says nothing of its population, nor of its seed."""
+
+    def make(name: str = "open", trials: int = 200, **about):
+        prepared = tiny(name, trials=trials, budget=LONG, population=None, **about)
+        return prepared
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "rates,trials,population",
+    [
+        ({1: 100, 8: 500, 16: 550, 32: 560}, 400, 8),  # within the noise
+        ({1: 100, 8: 500, 16: 900, 32: 1_000}, 400, 32),
+        ({1: 100, 8: 500, 16: 900, 32: 1_000}, 200, 16),  # a sampler learns from one generation to the next
+        ({1: 100, 8: 500, 16: 900, 32: 1_000}, 20, 8),
+        ({1: 100, 4: 900, 8: 500}, 20, 4),
+        ({1: 100, 2: 120, 4: 130}, 4, 4),
+        ({1: 1.0}, 200, 8),  # the teacher takes the time
+    ],
+)
+def test_the_fastest_population_that_still_learns(measured, open_ended, rates, trials, population):
+    measured["rates"].clear()
+    measured["rates"].update(rates)
+    assert muster(open_ended(trials=trials)).population == population
+
+
+def test_processes_must_be_worth_their_start(measured, open_ended):
+    assert muster(open_ended(trials=200)).workers == 4
+    assert muster(open_ended(trials=200), left=1).workers == 1  # all but over
+    assert muster(open_ended(trials=200), workers=3).workers == 3
+
+
+def test_processes_must_have_room(measured, open_ended, monkeypatch):
+    prepared = open_ended()
+    monkeypatch.setattr(machine, "memory", lambda: 2**30)
+    assert muster(prepared).workers == 2
+
+
+def test_a_given_seed_is_the_same_study_on_any_machine(measured, open_ended):
+    crew = muster(replace(open_ended(), spec=replace(open_ended().spec, seeded=True)))
+    assert (crew.population, crew.workers) == (8, 1)
+    assert not measured["calls"]
+    assert "seed" in crew.why
+
+
+def test_a_resume_keeps_its_population(measured, open_ended):
+    crew = muster(open_ended(), recorded=5)
+    assert crew.population == 5
+
+
+def test_what_is_said_is_not_measured(measured, tiny, open_ended):
+    assert muster(tiny("said", trials=200, population=3, budget=LONG), workers=2).population == 3
+    short = tiny("short", trials=4, population=None)
+    assert (muster(short).population, muster(short).workers) == (4, 1)
+    assert not measured["calls"]
+
+
+def test_a_calibration_is_kept_and_asked_of_the_same_structure_alone(measured, open_ended, tmp_path):
+    first = calibrate(open_ended(), tmp_path)
+    assert calibrate(open_ended(), tmp_path) == first
+    assert len(measured["calls"]) == 1
+    calibrate(open_ended(student={"max_parameters": 100}), tmp_path)
+    assert len(measured["calls"]) == 2
+    for file in tmp_path.glob("*.json"):
+        file.write_text(json.dumps({"rates": "?"}))
+    assert calibrate(open_ended(), tmp_path) == first
+    assert len(measured["calls"]) == 3
+    assert calibrate(open_ended(), tmp_path / "other", keep=False) == first
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_real_calibration_times_the_loop(tiny):
+    found = calibrate(tiny("timed", population=None, budget={"steps": 60}))
+    assert 1 in found.rates and all(rate > 0 for rate in found.rates.values())
+    assert found.trial > 0
+
+
+def test_population_and_progress_are_found_on_record(store, tiny):
+    assert standing_of(store.storage, "crewed", 3) == (None, 3)
+    run_study(tiny("crewed", trials=2, population=None), store.storage, store.tracking)
+    assert standing_of(store.storage, "crewed", 3) == (2, 1)
+    run_study(tiny("crewed", trials=3, population=None), store.storage, store.tracking)
+    assert load_study(store.storage, "crewed").user_attrs[POPULATION] == 2
+
+
+def test_the_command_line_takes_what_suits_the_machine(tree, dfkd, tmp_path, monkeypatch):
+    import yaml
+
+    asked = []
+
+    def mustered(prepared, workers, recorded, left, folder):
+        asked.append((workers, recorded, left))
+        return calibration.Crew(3, 1, "")
+
+    monkeypatch.setattr(calibration, "muster", mustered)
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("crew", trials=3, population=None)))
+    ended = dfkd("study", "study.yaml", "--quiet")
+    assert ended.status == 0, ended.err
+    assert len(ended.out.strip().splitlines()) == 1
+    assert dfkd("study", "study.yaml", "--n-trials", "4", "--quiet").status == 0
+    assert asked == [(None, None, 3), (None, 3, 1)]
