@@ -15,6 +15,7 @@ from typing import Any
 
 from .errors import TrackingError
 from .places import absolute, optuna_url, spool_folder, tracking_url, without_credentials
+from .provenance import provenance
 from .runs import HASHES, SESSION, Runs
 from .shipper import Shipper
 from .spool import Record, Session, Spool, now, plain
@@ -224,7 +225,7 @@ def interrupted(run: Record) -> Record:
 
 
 def _context_tags() -> dict[str, str]:
-    """The user, source and git tags that MLflow's fluent runs get."""
+    """The user, source and git tags that MLflow's fluent runs get, and what the run is made with."""
     from mlflow.tracking.context import registry
 
-    return dict(registry.resolve_tags())
+    return dict(registry.resolve_tags()) | provenance()

@@ -22,6 +22,7 @@ ROWS = [
         "files",
         "imports",
         "places",
+        "provenance",
         "quickstart",
         "seeds",
         "pages",
@@ -84,6 +85,7 @@ ROWS = [
         "promotion",
         "recorded",
         "registry",
+        "replay",
         "screen",
         "searching",
         "signature",
@@ -103,6 +105,7 @@ OWNERS = {
     "mlflow": {
         "context_provider",
         "registry",
+        "replay",
         "runs",
         "signature",
         "stores",

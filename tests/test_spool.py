@@ -15,6 +15,14 @@ DAMAGES = {
     "of another shape": "[]",
     "with a field of its own": '{"what": "open", "code": 1}',
     "about something else": '{"what": "apply"}',
+    "with files outside": '{"what": "close", "files": {"student/../../x": "%s"}}' % ("0" * 64),
+    "with a file of any place": '{"what": "close", "files": {"/etc/passwd": "%s"}}' % ("0" * 64),
+    "with files that are none": '{"what": "close", "files": ["student/a"]}',
+    "with a name that asks": """{"what": "open", "name": "x' or attributes.status = 'FINISHED"}""",
+    "with a time that is none": '{"what": "close", "at": "yesterday"}',
+    "with a metric that is none": '{"what": "close", "metrics": {"rmse": {}}}',
+    "with a curve that is none": '{"what": "close", "curve": [[1]]}',
+    "not text": "\x00\xff",
 }
 
 
