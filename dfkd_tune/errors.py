@@ -18,11 +18,16 @@ class DfkdError(Exception):
     """An expected failure, told in one line: place, rule, value, remedy."""
 
     def __init__(self, place: object, rule: str, *, remedy: str | None = None):
-        self.place, self.rule, self.remedy = str(place), rule, remedy
+        self.place, self.rule, self.remedy = _one_line(str(place)), _one_line(rule), remedy and _one_line(remedy)
         super().__init__(f"{self.place}: {rule}" + (f"; {remedy}" if remedy else ""))
 
     def __reduce__(self):
         return _rebuild, (type(self), self.place, self.rule, self.remedy)
+
+
+def _one_line(text: str) -> str:
+    """A file may hold what would break a line, move a cursor or be no character at all."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _rebuild(kind: type, place: str, rule: str, remedy: str | None) -> DfkdError:
