@@ -35,7 +35,7 @@ def test_thirty_moments(start, store, tree, tmp_path):
         name, done = f"moments-{len(counts)}", False
         while not done and sum(met.values()) < MOMENTS:
             sessions = begin(name)
-            time.sleep(dice.uniform(0.0, span))
+            time.sleep(dice.uniform(0.05, 1.0) * span)
             number = dice.choice(SIGNALS)
             alive = [session for session in sessions if session.alive()]
             for session in alive:
