@@ -18,7 +18,7 @@ WORKERS = 16
 def _make(spec, storage: str, tracking: str) -> None:
     """What a worker does before its first trial, but for the rows that it draws."""
     prepared = prepare(spec)
-    study, slots = open_slots(prepared, storage, tracking)
+    _, slots = open_slots(prepared, storage, tracking)
     with exclusive(slots.storage, storage):
         tracker = Tracker(tracking, spec.name, storage, known=False)
         tracker.open_study(prepared.params(500), prepared.tags())
