@@ -130,7 +130,8 @@ class _Session:
         self.problem = self.prepared.problem(self.study.user_attrs["pool"])
         add_stress(self.problem, self.prepared.baseline(), self._heed)
         with exclusive(self.storage, self.storage_url):  # two sessions would make two parents
-            self.tracker = tracking.Tracker(self.tracking_uri, self.name, self.storage_url, known=self.joining)
+            # ``open_slots`` made sure of MLflow; what goes down since is waited for.
+            self.tracker = tracking.Tracker(self.tracking_uri, self.name, self.storage_url, known=True)
             self.tracker.open_study(self.prepared.params(len(self.problem.pool)), self.prepared.tags())
         self._watch()
         self._tidy()
