@@ -10,6 +10,7 @@ import click
 
 from .commands import COMMANDS
 from .errors import DfkdError, Interrupted
+from .places import without_credentials
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says of a disk, a quota or a limit that is reached, wherever it meets it."""
@@ -32,10 +33,11 @@ def main() -> None:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
+        error.message = without_credentials(error.message)
         error.show()
         sys.exit(2)
     except DfkdError as error:
-        click.echo(f"dfkd-tune: {error}", err=True)
+        click.echo(f"dfkd-tune: {without_credentials(str(error))}", err=True)
         sys.exit(1)
     except Interrupted as stop:
         click.echo(f"interrupted; run the same command again to go on with {stop}", err=True)
@@ -60,7 +62,7 @@ def _bug() -> int:
     import tempfile
     import traceback
 
-    text = traceback.format_exc()
+    text = without_credentials(traceback.format_exc())
     with tempfile.NamedTemporaryFile("w", prefix="dfkd-tune-", suffix=".log", delete=False) as file:
         file.write(text)
     click.echo(f"dfkd-tune: a bug: {text.strip().splitlines()[-1]}; the traceback is in {file.name}", err=True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
-from .errors import DfkdError, Interrupted, WorkersError
-from .places import without_credentials
+from .errors import DfkdError, Interrupted, StorageError, TrackingError, WorkersError
+from .issuing import Sources
+from .places import sqlite_file, without_credentials
 from .prepared import Prepared
 from .progress import Progress, StudyResult, standing
 from .study import open_slots
@@ -45,23 +48,22 @@ def run_on_cluster(
 
     Raises:
         WorkersError: Dask is missing, or its scheduler cannot be reached or gives workers up.
+        StorageError: the study is an SQLite file, and the cluster has other machines.
         DfkdError: as ``run_study``, here or in a worker.
         Interrupted: when ``should_stop`` said so.
     """
-    from .issuing import Sources
-
-    study, slots = open_slots(prepared, storage_url, tracking_uri, workers=count or 1)
-    about, begun = prepared.spec.study, time.perf_counter()
-    before = about.trials - slots.unfinished(about.trials)
-    work = Work(
-        prepared.spec.name, storage_url, tracking_uri, Sources(trust_pickle=trust_pickle), device=prepared.device
-    )
+    sources = Sources(trust_pickle=trust_pickle)
+    work = Work(prepared.spec.name, storage_url, tracking_uri, sources, device=prepared.device)
     with _client(address, count) as client:
         from distributed import Event
 
         places = sorted(client.scheduler_info(n_workers=-1)["workers"])
         if not places:
             raise WorkersError(without_credentials(address), "this cluster has no workers", remedy="start some")
+        _within_reach(client, storage_url, tracking_uri)
+        study, slots = open_slots(prepared, storage_url, tracking_uri, workers=count or len(places))
+        about, begun = prepared.spec.study, time.perf_counter()
+        before = about.trials - slots.unfinished(about.trials)
         flag = f"dfkd-stop-{uuid.uuid4().hex}"
         stop = Event(flag, client=client)
         futures = [
@@ -86,6 +88,22 @@ def run_on_cluster(
                 told = True
                 stop.set()
         return conclusion(prepared.spec.name, [_word(future, address) for future in futures])
+
+
+def _within_reach(client: Any, storage_url: str, tracking_uri: str) -> None:
+    """Refuse files of this machine as a study's state or records where workers are on others."""
+    elsewhere = set(client.run(_machine).values()) - {socket.gethostname()}
+    for url, error, remedy in (
+        (storage_url, StorageError, "keep the study in PostgreSQL"),
+        (tracking_uri, TrackingError, "give --tracking-uri of a server that all reach"),
+    ):
+        if elsewhere and sqlite_file(url) is not None:
+            rule = f"cannot be shared with the cluster's workers on {min(elsewhere)}: SQLite is for one machine"
+            raise error(without_credentials(url), rule, remedy=remedy)
+
+
+def _machine() -> str:
+    return socket.gethostname()
 
 
 def _word(future: Any, address: str) -> Any:
@@ -121,7 +139,7 @@ def _client(address: str, count: int | None) -> Iterator[Any]:
 
 def _on_cluster(work: Work, flag: str) -> StudyResult | DfkdError | Interrupted:
     """What one worker of the cluster does; expected failures are results, so that Dask does not try them again."""
-    from distributed import Event
+    from distributed import Event, get_worker
 
     stopping, over = threading.Event(), threading.Event()
 
@@ -135,7 +153,7 @@ def _on_cluster(work: Work, flag: str) -> StudyResult | DfkdError | Interrupted:
 
     threading.Thread(target=listen, name="stop", daemon=True).start()
     try:
-        return work.do(stopping.is_set)
+        return replace(work, threads=get_worker().state.nthreads).do(stopping.is_set)
     except (DfkdError, Interrupted) as error:
         return error
     finally:

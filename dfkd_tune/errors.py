@@ -26,11 +26,16 @@ class DfkdError(Exception):
     NEXT: ClassVar[str] = "dfkd-tune --help lists the commands"
 
     def __init__(self, place: object, rule: str, *, remedy: str | None = None):
-        self.place, self.rule, self.remedy = str(place), rule, remedy or self.NEXT
-        super().__init__(f"{self.place}: {rule}; {self.remedy}")
+        self.place, self.rule, self.remedy = map(_one_line, (str(place), rule, remedy or self.NEXT))
+        super().__init__(f"{self.place}: {self.rule}; {self.remedy}")
 
     def __reduce__(self):
         return _rebuild, (type(self), self.place, self.rule, self.remedy)
+
+
+def _one_line(text: str) -> str:
+    """A file may hold what would break a line, move a cursor or be no character at all."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _rebuild(kind: type, place: str, rule: str, remedy: str | None) -> DfkdError:

@@ -88,8 +88,22 @@ def beside(file: Path, problem: Problem, student: nn.Module, about: Mapping[str,
     return certificate
 
 
-def recall(study: str, params: Mapping[str, str], tags: Mapping[str, str], sources: Sources) -> Problem:
+def recall(
+    study: str,
+    params: Mapping[str, str],
+    tags: Mapping[str, str],
+    sources: Sources,
+    purpose: str = "a certificate",
+    device: str = "cpu",
+) -> Problem:
     """The problem of a study again, from its parent run; teacher and inputs must be those recorded.
+
+    Args:
+        study: its name.
+        params, tags: of its parent run.
+        sources: where teacher and features lie, if not where the study found them.
+        purpose: what needs it, as an error says.
+        device: where it is computed.
 
     Raises:
         NotFound: a file is gone, or where it lies was not recorded.
@@ -97,18 +111,20 @@ def recall(study: str, params: Mapping[str, str], tags: Mapping[str, str], sourc
         DfkdError: whatever is wrong with a file.
     """
     place = f"study {study!r}"
-    source = _found(place, "teacher", sources.teacher or tags.get("dfkd.teacher"))
+    source = _found(place, purpose, "teacher", sources.teacher or tags.get("dfkd.teacher"))
     drawn = sources.architecture or tags.get("dfkd.architecture")
-    architecture = Path(_found(place, "architecture", drawn)) if drawn else None
+    architecture = Path(_found(place, purpose, "architecture", drawn)) if drawn else None
     try:
         teacher = load_teacher(source, architecture, sources.trust_pickle)
     except TeacherError as error:
-        rule = f"{error.rule} (a certificate needs the teacher)"
+        rule = f"{error.rule} ({purpose} needs the teacher)"
         raise TeacherError(error.place, rule, remedy=error.remedy or "give --teacher PATH") from None
     _same(place, f"teacher {source}", teacher.sha256, tags.get("dfkd.teacher_sha256"), "--teacher PATH")
     declared = sources.features or tags.get("dfkd.features")
     inputs = (
-        read_features(Path(_found(place, "features", declared))) if declared else Inputs.unknown(infer_width(teacher))
+        read_features(Path(_found(place, purpose, "features", declared)))
+        if declared
+        else Inputs.unknown(infer_width(teacher))
     )
     what = f"features {declared}" if declared else "knowledge of the inputs"
     _same(place, what, inputs.fingerprint(), tags.get("dfkd.features_sha256"), "--features PATH")
@@ -119,17 +135,19 @@ def recall(study: str, params: Mapping[str, str], tags: Mapping[str, str], sourc
         probe(teacher, inputs, seed),
         seed=seed,
         pool_rows=int(params["pool"]),
+        slopes=params.get("pool_gradients") != "False",
         bank_rows=int(params["bank"]),
+        device=device,
     )
 
 
-def _found(place: str, what: str, path: str | None) -> str:
+def _found(place: str, purpose: str, what: str, path: str | None) -> str:
     remedy = f"give --{what} PATH"
     if path is None:
-        raise NotFound(place, f"does not say where its {what} is, which a certificate needs", remedy=remedy)
+        raise NotFound(place, f"does not say where its {what} is, which {purpose} needs", remedy=remedy)
     named = what == "teacher" and (MODULE_PATH.fullmatch(path) or path.startswith(SCHEMES))
     if not named and not Path(path).exists():
-        raise NotFound(place, f"a certificate needs its {what}, but there is no {path}", remedy=remedy)
+        raise NotFound(place, f"{purpose} needs its {what}, but there is no {path}", remedy=remedy)
     return path
 
 

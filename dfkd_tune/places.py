@@ -10,8 +10,17 @@ from pathlib import Path
 
 from .errors import NotFound, StorageError
 
-SECRETS = r"[\w.-]*(?:password|passwd|pwd|token|secret|signature|credentials?|api[_-]?key|access[_-]?key)|sig"
-CREDENTIALS = re.compile(rf"(?<=://)[^/\s]*@|(?<=[?&;])(?P<key>{SECRETS})=[^&;#\s'\"]*", re.IGNORECASE)
+DATABASES = r"(?:postgres|mysql|mariadb|mssql|oracle)[\w+.-]*://"
+WORDS = (
+    r"pass(?:word|wd|phrase|code)?|pwd|token|secret|signature|credentials?|auth|api[_-]?key|access[_-]?key(?:[_-]?id)?"
+)
+CREDENTIALS = re.compile(
+    rf"(?P<database>{DATABASES})[^\s'\"]*@"  # a password there may hold a slash
+    r"|(?<=://)[^/\s:@]*:(?!\d*(?:[/?#]|$))[^\s'\"]*@"  # and anywhere, where a port would be a number
+    r"|(?<=://)[^/\s]*@"
+    rf"|(?P<key>(?<![\w.-])[\w.-]*(?:{WORDS})|(?<=[?&;])(?:sig|key))=(?:'[^']*'|\"[^\"]*\"|[^&;#\s'\"]*)",
+    re.IGNORECASE,
+)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 """Of a study: also a folder's, whatever the system."""
 
@@ -83,7 +92,7 @@ def existing(url: str, what: str) -> str:
 
 def without_credentials(text: str) -> str:
     """A URL or message as it may be shown."""
-    return CREDENTIALS.sub(lambda found: f"{found['key']}=" if found["key"] else "", text)
+    return CREDENTIALS.sub(lambda found: found["database"] or (f"{found['key']}=" if found["key"] else ""), text)
 
 
 def folder_name(name: str) -> str:

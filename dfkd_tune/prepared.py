@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -162,9 +161,6 @@ class Prepared:
             "dfkd.objective": self.spec.study.objective,
             "dfkd.teacher_sha256": self.teacher.sha256,
             "dfkd.features_sha256": self.inputs.fingerprint(),
-            "dfkd.versions": json.dumps(
-                {name: importlib.metadata.version(name) for name in ("dfkd-tune", "torch", "optuna", "mlflow")}
-            ),
         }
 
 

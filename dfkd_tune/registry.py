@@ -32,6 +32,7 @@ from .stores import client, guarded, preflight
 
 LOG = logging.getLogger(__name__)
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,199}")
+RUN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
 
 
@@ -79,7 +80,8 @@ def find_run(uri: str, study: str, trial: int | None = None, name: str | None = 
     if within is not None:
         return _smallest(made, experiment.experiment_id, study, objective, within)
     if trial is None and name is None and parent and parent.info.status == "FINISHED":
-        name = parent.data.tags.get("dfkd.promoted")
+        promoted = parent.data.tags.get("dfkd.promoted", "")
+        name = promoted if RUN_NAME.fullmatch(promoted) else None
     if name is not None:
         wanted = f"attributes.run_name = '{name}' and attributes.status = 'FINISHED'"
     else:
@@ -150,7 +152,8 @@ def load_trial(
 ) -> tuple[nn.Module, dict[str, Any], Any]:
     """Student, ``result.json`` and MLflow run, chosen as ``find_run`` does."""
     preflight(existing(uri, f"study {study!r}"))
-    run = find_run(uri, study, trial, within=within)
+    with guarded(uri):
+        run = find_run(uri, study, trial, within=within)
     with fetch(uri, run.info.run_id) as folder:
         return *read_student(folder, run.data.tags.get(HASHES)), run
 

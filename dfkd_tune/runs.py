@@ -23,6 +23,8 @@ from .stores import client, guarded, line
 ID, SESSION = "dfkd.record", "dfkd.session"
 TAKEN = "dfkd.taken_over"
 """Tag of a run whose trial another worker took up: what its own worker says of its end comes too late."""
+LINK = "dfkd.requeued_from"
+"""Tag of a run that goes on with a trial: the run before it."""
 HASHES = "dfkd.student_sha256"
 """Tag of a run with a student: SHA-256 of the file of its files' hashes."""
 HOPELESS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")
@@ -172,7 +174,7 @@ class Runs:
             if self.parent_id is not None or self.parent() is not None:
                 tags["mlflow.parentRunId"] = self.parent_id
             if record.again and (before := self._latest(record)) is not None:
-                tags["dfkd.requeued_from"] = before.info.run_id
+                tags[LINK] = before.info.run_id
                 self._take_over(before, record, "KILLED", {"dfkd.state": "INTERRUPTED"})
             found = self._client.create_run(self._experiment_id, record.at, tags, record.name)
             if self._all is not None:
@@ -190,9 +192,12 @@ class Runs:
         if run is None:
             raise Refused(f"run {record.name} is not in MLflow")
         home, taken = self._home(run), TAKEN in run.data.tags
-        if not own and not taken and self._followed(run):  # it was shipped too late to be found by who took over
+        follower = self._follower(run) if not own and not taken else None
+        if follower is not None:  # it was shipped too late to be found by who took over
             taken = True
             self._take_over(run, record, "KILLED", {"dfkd.state": "INTERRUPTED"})
+            if LINK not in follower.data.tags:
+                self._log(follower.info.run_id, record.at, tags={LINK: run.info.run_id})
         if own or not (_holds(run, record) and _complete(home, record, content)):
             tags = {} if taken else record.tags
             self._log(run.info.run_id, record.at, record.metrics, tags=tags, curves={"curve/rmse": record.curve})
@@ -246,13 +251,15 @@ class Runs:
             if not token:
                 return found
 
-    def _followed(self, run) -> bool:
-        """Whether a later run took the place of this one."""
+    def _follower(self, run):
+        """The run that took the place of this one, None where none did."""
         name, start = run.info.run_name, run.info.start_time
-        if self._all is not None:
-            return self._starts.get(name, 0) > start
+        if self._all is not None and self._starts.get(name, 0) <= start:
+            return None
         later = f"attributes.run_name = '{name}' and attributes.start_time > {start}"
-        return bool(self._client.search_runs([self._experiment_id], later, max_results=1))
+        by = ["attributes.start_time ASC"]
+        found = self._client.search_runs([self._experiment_id], later, max_results=1, order_by=by)
+        return found[0] if found else None
 
     def _home(self, run):
         """Where a run's artifacts are; a client would ask the server that any other client of this process knew it from."""

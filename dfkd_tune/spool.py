@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from .errors import ExportError, StorageError
 from .files import refused, write
@@ -38,6 +39,10 @@ WHATS = ("study", "end", "open", "close", "left", "sweep")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 """A path inside a run's artifacts."""
+RUN = re.compile(r"[^'`\\\x00-\x1f]{0,250}")
+"""A run's name, which MLflow is asked for by a quoted filter."""
+NUMBERED = re.compile(r"\d+\.json")
+"""A record's file."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,8 @@ class Record:
         again: whether the run takes the place of the last one of its name.
     """
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     what: str
     run: str = ""
     name: str = ""
@@ -68,6 +75,9 @@ class Record:
     curve: Sequence[tuple[int, float]] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     again: bool = False
+
+
+RECORD = TypeAdapter(Record)
 
 
 def now() -> int:
@@ -207,12 +217,12 @@ class Session:
 
     def waiting(self) -> list[Path]:
         """Records to be shipped, in order."""
-        return sorted(self.folder.glob("[0-9]*.json"))
+        return sorted(file for file in self.folder.glob("*.json") if NUMBERED.fullmatch(file.name))
 
     def files(self) -> list[Path]:
         """All records, in order, shipped or not."""
-        found = [file for part in ("", SHIPPED, REFUSED) for file in (self.folder / part).glob("[0-9]*.json")]
-        return sorted(found, key=lambda file: file.name)
+        found = [file for part in ("", SHIPPED, REFUSED) for file in (self.folder / part).glob("*.json")]
+        return sorted((file for file in found if NUMBERED.fullmatch(file.name)), key=lambda file: file.name)
 
     def records(self) -> Iterator[Record]:
         """Those that can be read."""
@@ -243,12 +253,21 @@ def read(file: Path) -> Record:
     """A record from its file.
 
     Raises:
-        Damaged: when it is none.
+        Damaged: when it is none, or would put a file outside of a run's artifacts.
     """
     try:
-        record = Record(**json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise Damaged(file, f"is no record: {error}") from None
+        record = RECORD.validate_json(file.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise Damaged(file, f"is no record: {where + ': ' if where else ''}{first['msg']}") from None
+    except OSError as error:
+        raise Damaged(file, f"is no record: {error.strerror}") from None
     if record.what not in WHATS:
         raise Damaged(file, f"is no record: it is about {record.what!r}")
+    for path in record.files:
+        if not FILE.fullmatch(path):
+            raise Damaged(file, f"is no record: {path[:80]!r} is no path inside a run's artifacts")
+    if not RUN.fullmatch(record.name):
+        raise Damaged(file, f"is no record: no run is called {record.name[:80]!r}")
     return record

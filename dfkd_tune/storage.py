@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import wraps
+from pathlib import Path
 from typing import Any, TypeVar
 
 import optuna
@@ -34,6 +35,8 @@ GRACE = 180
 """Seconds without one after which its worker counts as dead."""
 LOCK = 7216348
 """Advisory lock of PostgreSQL that is ours; the locks of a study's purposes follow it."""
+MAKING = LOCK - 1
+"""Advisory lock under which tables are made."""
 PURPOSES = ("rerun", "baseline")
 """What is done once in a study, by one process at a time."""
 PAUSE = 0.5
@@ -179,7 +182,7 @@ def open_storage(url: str) -> PatientStorage:
     # One connection is kept, and others are closed after use: a server takes a hundred, and there may be many workers.
     options = {"connect_args": {"timeout": 60}} if file is not None else {"pool_pre_ping": True, "pool_size": 1}
     try:
-        with _making(file), warnings.catch_warnings():
+        with _making(absolute(url), file), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             storage = PatientStorage(
                 absolute(url), engine_kwargs=options, heartbeat_interval=HEARTBEAT, grace_period=GRACE
@@ -213,13 +216,18 @@ def _begin_immediate(connection) -> None:
 
 
 @contextmanager
-def _making(file) -> Iterator[None]:
-    """One process at a time makes a fresh SQLite file."""
-    if file is None:
-        yield
-        return
-    writable(file.parent)
-    with FileLock(f"{file}.lock"):
+def _making(url: str, file: Path | None) -> Iterator[None]:
+    """One process at a time makes the tables of a fresh store."""
+    if file is not None:
+        writable(file.parent)
+        with FileLock(f"{file}.lock"):
+            yield
+    elif url.startswith("postgresql"):
+        engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"SELECT pg_advisory_lock({MAKING})")
+            yield  # closing the connection leaves the lock
+    else:
         yield
 
 

@@ -10,7 +10,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from filelock import FileLock
 
@@ -47,7 +47,9 @@ def preflight(uri: str) -> None:
         except urllib.error.HTTPError as error:
             if error.code not in (401, 403, 404):  # a gateway may hide /health; MLflow itself will tell the rest
                 raise TrackingError(shown, f"the MLflow server answered {error.code}", remedy="check its log") from None
-        except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
+        except (http.client.InvalidURL, ValueError):  # what is wrong may be a part of a password
+            raise TrackingError(shown, "is no address", remedy="write http://host:port") from None
+        except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
             reason = getattr(error, "reason", error)
             raise TrackingError(
                 shown, f"no MLflow server answers ({reason})", remedy="start it, or give another --tracking-uri"
@@ -68,10 +70,12 @@ def preflight(uri: str) -> None:
 
 
 def _address(uri: str) -> tuple[str, int] | None:
-    """Host and port of a database; None where the URL does not say."""
+    """Host and port of a database; None where the URL does not say, or not as the web does."""
     parts = urllib.parse.urlsplit(uri)
-    port = parts.port or PORTS.get(parts.scheme.partition("+")[0])
-    return (parts.hostname, port) if parts.hostname and port else None
+    with suppress(ValueError):
+        port = parts.port or PORTS.get(parts.scheme.partition("+")[0])
+        return (parts.hostname, port) if parts.hostname and port else None
+    return None
 
 
 def client(uri: str):

@@ -36,7 +36,7 @@ from .synthetic import synthetic_file
 LOG = logging.getLogger(__name__)
 
 TOLD = "told"
-"""Study attribute: the trials after which its story was told, and the promoted student's RMSE on the report bank."""
+"""Study attribute: the trials after which its story was told, when, and the promoted student's RMSE on the report bank."""
 WATCH = 10.0
 """Seconds between two looks for workers that died."""
 LOOK = 1.0
@@ -122,6 +122,7 @@ class _Session:
         spec = self.prepared.spec
         self.name, self.total = spec.name, spec.study.trials
         self.study, self.slots = open_slots(self.prepared, self.storage_url, self.tracking_uri, self.joining)
+        self.told_before = None if self.joining else self.study.user_attrs.get(TOLD)
         self.storage = self.slots.storage
         self.baseline_lock = StudyLock(self.storage, self.storage_url, self.study, BASELINE)
         known, shared = self.study.user_attrs, shared_folder(self.storage_url, "answers")
@@ -129,7 +130,8 @@ class _Session:
         problem = self.prepared.problem(known["pool"], known.get("slopes"), shared, self._heed)
         self.problem = self.prepared.stressed(problem, self._heed, shared)
         with exclusive(self.storage, self.storage_url):  # two sessions would make two parents
-            self.tracker = tracking.Tracker(self.tracking_uri, self.name, self.storage_url, known=self.joining)
+            # ``open_slots`` made sure of MLflow; what goes down since is waited for.
+            self.tracker = tracking.Tracker(self.tracking_uri, self.name, self.storage_url, known=True)
             tags = self.prepared.tags() | {"dfkd.workers": known.get(WORKERS, 1)}
             self.tracker.open_study(self.prepared.params(self.problem.pool), tags)
         self._watch()
@@ -337,7 +339,7 @@ class _Session:
         about = self.prepared.spec.study
         promoted = choose(leaders(self.study, about.leaders), known.get(RECORD, {}) if about.reruns else {})
         told, report = known.get(TOLD, {}), None
-        if self.joining and told.get("trials") == self.total:  # another worker told all of it
+        if told.get("trials") == self.total and told != self.told_before:  # another session told all of it
             report = told["report"]
         else:
             from . import story  # with its figures it takes a second to import, which no worker should wait for
@@ -348,7 +350,7 @@ class _Session:
                 report = certificate["report"]["rmse"] if certificate else None
             parent = self.tracker.parent if whole else None
             story.tell(self.tracking_uri, self.study, parent, self.problem, promoted)
-            self.study.set_user_attr(TOLD, {"trials": self.total, "report": report})
+            self.study.set_user_attr(TOLD, {"trials": self.total, "at": time.time(), "report": report})
         self._close("FINISHED", promoted, report)
         baseline = known[UNTUNED].get("rmse")
         return StudyResult(

@@ -15,6 +15,7 @@ from typing import Any
 
 from .errors import TrackingError
 from .places import absolute, optuna_url, spool_folder, tracking_url, without_credentials
+from .provenance import provenance
 from .runs import HASHES, SESSION, Runs
 from .shipper import Shipper
 from .spool import Record, Session, Spool, now, plain
@@ -46,7 +47,7 @@ class Tracker:
         uri: of MLflow.
         experiment: its name, which is the study's.
         storage: URL of the study's state, beside which records wait; beside MLflow's file where there is none.
-        known: that others recorded the study there before, so that it may be away now.
+        known: that it answered others, or a moment ago, so that it may be away now.
 
     Raises:
         TrackingError: when MLflow cannot be reached or written, and never was for this study.
@@ -58,12 +59,11 @@ class Tracker:
         self.storage = storage or self.uri
         self._spool = Spool(spool_folder(self.storage, experiment), self.storage)
         self._runs = Runs(self.uri, experiment)
-        known = known or self._spool.known()
         try:
             preflight(self.uri)
             self._runs.connect()
         except TrackingError as error:
-            if not known:
+            if not self._spool.known() and not (known and _is_away(self.uri)):
                 raise
             LOG.warning("%s; the study goes on, records wait in %s", error, self._spool.folder)
         self._context = _context_tags()
@@ -218,13 +218,22 @@ class Tracker:
         self._shipper.put(self._session, self._session.append(record, files))
 
 
+def _is_away(uri: str) -> bool:
+    """Whether nobody answers there, rather than somebody else."""
+    try:
+        preflight(uri)
+    except TrackingError:
+        return True
+    return False
+
+
 def interrupted(run: Record) -> Record:
     """The end of a run whose process is gone."""
     return Record("close", run.run, run.name, now(), "KILLED", tags={"dfkd.state": "INTERRUPTED"})
 
 
 def _context_tags() -> dict[str, str]:
-    """The user, source and git tags that MLflow's fluent runs get."""
+    """The user, source and git tags that MLflow's fluent runs get, and what the run is made with."""
     from mlflow.tracking.context import registry
 
-    return dict(registry.resolve_tags())
+    return dict(registry.resolve_tags()) | provenance()

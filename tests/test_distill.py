@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from asked import assert_refused, files_of, network, save_pt2
+from asked import files_of, network, save_pt2
 from safetensors.torch import load_file, save_file
 
 from dfkd_tune.registry import find_run
@@ -76,24 +76,6 @@ def test_distill_takes_a_preset(dfkd, tmp_path, small_teacher):
     assert json.loads((tmp_path / "made" / "result.json").read_text())["nrmse"] < 0.1
 
 
-def test_distill_replays_a_run(dfkd, tmp_path, store, finished, small_teacher):
-    given = ["--teacher", small_teacher["path"], "--architecture", small_teacher["architecture"], *store.options[2:]]
-    for run in [
-        *store.runs("finished", "trial")[:2],
-        *(store.runs("finished", kind)[0] for kind in ("rerun", "baseline")),
-    ]:
-        ended = dfkd("distill", *given, "--run", run.info.run_id, "--out", "replayed")
-        assert ended.status == 0, ended.err
-        recorded = Path(run.info.artifact_uri.removeprefix("file://")) / "student"
-        before, after = (load_file(folder / "student.safetensors") for folder in (recorded, tmp_path / "replayed"))
-        assert before.keys() == after.keys()
-        for key in before:
-            assert torch.allclose(before[key], after[key], atol=1e-5)
-        assert json.loads((tmp_path / "replayed" / "result.json").read_text())["rmse"] == pytest.approx(
-            run.data.metrics["rmse"], rel=1e-3
-        )
-
-
 def test_raw_units(dfkd, tmp_path, store):
     """With means and deviations declared, teacher and student both take and give the user's own units."""
     torch.manual_seed(5)
@@ -159,20 +141,3 @@ def test_several_outputs(dfkd, tmp_path, store):
         assert metrics["rmse"] == pytest.approx(np.sqrt((by_output**2).mean()), rel=1e-4)
     assert dfkd("export", "two", "--out", "student.pt2", *store.options[2:]).status == 0
     assert torch.export.load(tmp_path / "student.pt2").module()(torch.zeros(7, 3)).shape == (7, 2)
-
-
-def test_a_run_of_nobodys_study_cannot_be_replayed(dfkd, tmp_path, store, small_teacher):
-    import optuna
-
-    from dfkd_tune import Distillation, load_teacher
-
-    teacher = load_teacher(small_teacher["path"], Path(small_teacher["architecture"]))
-    objective = Distillation(
-        teacher, steps=40, batch=20, search={}, tracking_uri=store.tracking, experiment="replay-plugin"
-    )
-    optuna.create_study().optimize(objective, n_trials=1)
-    (run,) = store.runs("replay-plugin")
-    given = ["--teacher", small_teacher["path"], "--architecture", small_teacher["architecture"]]
-    argv = ["distill", *given, "--run", run.info.run_id, "--out", "x"]
-    assert_refused(dfkd(*argv, *store.options[2:]), run.info.run_id, "no trial of a study")
-    assert files_of(tmp_path) == set()

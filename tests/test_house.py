@@ -24,6 +24,7 @@ ROWS = [
         "imports",
         "machine",
         "places",
+        "provenance",
         "quickstart",
         "seeds",
         "pages",
@@ -87,6 +88,7 @@ ROWS = [
         "promotion",
         "recorded",
         "registry",
+        "replay",
         "screen",
         "searching",
         "signature",
@@ -106,6 +108,7 @@ OWNERS = {
     "mlflow": {
         "context_provider",
         "registry",
+        "replay",
         "runs",
         "signature",
         "stores",

@@ -143,3 +143,7 @@ def test_width_without_a_weight_to_go_by():
 
     with fails("here", "number of features", "4096"):
         infer_width(call(never))
+
+
+def test_answers_may_be_larger_than_their_squares_can_be():
+    assert probe(call(lambda x: 1e37 * x.sum(1)), THREE).differentiable

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from dfkd_tune.errors import StorageError
+from dfkd_tune.runs import LINK
 from dfkd_tune.spool import REFUSED, SHIPPED, Damaged, Record, Spool, read
 from dfkd_tune.sync import sync
 from dfkd_tune.tracking import Tracker
@@ -15,6 +16,14 @@ DAMAGES = {
     "of another shape": "[]",
     "with a field of its own": '{"what": "open", "code": 1}',
     "about something else": '{"what": "apply"}',
+    "with files outside": '{"what": "close", "files": {"student/../../x": "%s"}}' % ("0" * 64),
+    "with a file of any place": '{"what": "close", "files": {"/etc/passwd": "%s"}}' % ("0" * 64),
+    "with files that are none": '{"what": "close", "files": ["student/a"]}',
+    "with a name that asks": """{"what": "open", "name": "x' or attributes.status = 'FINISHED"}""",
+    "with a time that is none": '{"what": "close", "at": "yesterday"}',
+    "with a metric that is none": '{"what": "close", "metrics": {"rmse": {}}}',
+    "with a curve that is none": '{"what": "close", "curve": [[1]]}',
+    "not text": "\x00\xff",
 }
 
 
@@ -74,3 +83,34 @@ def test_a_damaged_record_holds_up_nothing_else(store, by, tmp_path):
     assert (folder / REFUSED / "00000003.json").exists() and (folder / SHIPPED / "00000004.json").exists()
     (run,) = store.runs(name, "trial")
     assert run.info.status == "FINISHED" and run.data.metrics["rmse"] == 0.25
+
+
+@pytest.mark.parametrize("by", ["the next session", "sync"])
+def test_a_run_that_is_shipped_late_is_linked_too(store, by, tmp_path):
+    """A worker died before MLflow knew of its run; the one that went on with the trial could not see it."""
+    storage, name = f"sqlite:///{tmp_path}/optuna.db", f"late-{by[-4:]}"
+    gone = Tracker(store.tracking, name, storage)
+    gone.open_study({"seed": 0}, {})
+    assert gone.settle()
+    gone._shipper.stop()
+    gone.open_run("trial-0000", "trial", {"trial": 0})
+    # Its lock is still held while another goes on.
+    after = Tracker(store.tracking, name, storage)
+    after.open_run("trial-0000", "trial", {"trial": 0}, again=True)
+    after.close_run("trial-0000", "FINISHED", {"rmse": 0.5}, {"dfkd.state": "COMPLETE"})
+    assert after.flush()
+    (run,) = store.runs(name, "trial")
+    assert LINK not in run.data.tags
+    gone._session.release()
+    if by == "sync":
+        after.close()
+        assert not sync(storage, store.tracking, name).refused
+    else:
+        assert after.settle()
+        after.close()
+    first, second = sorted(store.runs(name, "trial"), key=lambda run: run.info.start_time)
+    assert second.data.tags[LINK] == first.info.run_id and LINK not in first.data.tags
+    assert (first.info.status, first.data.tags["dfkd.state"]) == ("KILLED", "INTERRUPTED")
+    assert (second.info.status, second.data.metrics["rmse"]) == ("FINISHED", 0.5)
+    sync(storage, store.tracking, name)  # the study's own run was left open
+    assert sync(storage, store.tracking, name).written == 0

@@ -353,3 +353,23 @@ def test_a_study_lives_in_postgresql(postgresql, store, tiny):
     assert {trial.state for trial in trials} <= set(FINISHED)
     assert done.best == min((t.value, t.number) for t in trials if t.state == TrialState.COMPLETE)
     assert not [run for run in runs_of(store.tracking, name) if run.info.status == "RUNNING"]
+
+
+def test_sessions_that_end_together_tell_the_story_once(store, tiny):
+    """The second session does all the work while the first one still prepares; who runs the command again has it told again."""
+    others = []
+
+    def told() -> dict:
+        return load_study(store.storage, "twice").user_attrs["told"]
+
+    def work() -> bool:
+        if not others:
+            others.append(None)  # it is asked this question too
+            others[0] = run(tiny("twice", trials=2, reruns=0), store), told()
+        return False
+
+    done = run(tiny("twice", trials=2, reruns=0), store, should_stop=work)
+    (other, story), seen = others[0], told()
+    assert seen == story and done.report == other.report > 0
+    run(tiny("twice", trials=2, reruns=0), store)
+    assert told()["at"] > story["at"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import FORKS, runs_of
+from conftest import FORKS
 from optuna.trial import TrialState
 from safetensors.torch import save_file
 from sqlalchemy import text
@@ -18,7 +18,6 @@ from torch import nn
 from dfkd_tune import storage as storages
 from dfkd_tune import workers
 from dfkd_tune.agreement import HOST, TRACKING
-from dfkd_tune.cluster import run_on_cluster
 from dfkd_tune.errors import Interrupted, NotFound, StorageError, StudyMismatch, TrackingError, WorkersError
 from dfkd_tune.issuing import Sources
 from dfkd_tune.recorded import load_study
@@ -212,29 +211,6 @@ def test_a_failure_of_a_worker_is_told():
         workers.conclusion("any", ["Traceback ... ZeroDivisionError"])
     with pytest.raises(Interrupted):
         workers.conclusion("any", [Interrupted("any")])
-
-
-def test_a_cluster_that_is_not_there_is_told(store, tiny, monkeypatch):
-    pytest.importorskip("distributed")
-    monkeypatch.setattr("dfkd_tune.cluster.PATIENCE", "1s")
-    with pytest.raises(WorkersError, match=r"tcp://127\.0\.0\.1:9: no Dask scheduler answers .*; start it"):
-        run_on_cluster(tiny("placed"), store.storage, store.tracking, "tcp://127.0.0.1:9")
-
-
-@pytest.mark.slow
-def test_dask_places_workers(tmp_path, postgresql, tree, dfkd, store):
-    pytest.importorskip("distributed")
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("on-dask", trials=8)))
-    url = postgresql.replace("postgres@", "postgres:hunter2@")
-    options = ["--cluster", "local", "--workers", "2", "--storage", url, "--tracking-uri", store.tracking]
-    ended = dfkd("study", "study.yaml", *options)
-    assert ended.status == 0, ended.err
-    assert "hunter2" not in ended.out + ended.err
-    trials = load_study(postgresql, "on-dask").get_trials(deepcopy=False)
-    assert [trial.number for trial in trials] == list(range(8))
-    assert {trial.state for trial in trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
-    assert len({trial.user_attrs["worker"].split("/")[1] for trial in trials}) == 2
-    assert not [run for run in runs_of(store.tracking, "on-dask") if run.info.status == "RUNNING"]
 
 
 @pytest.mark.slow

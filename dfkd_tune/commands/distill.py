@@ -1,4 +1,4 @@
-"""``distill``: one student without a study."""
+"""``distill``: one student without a study, or a student of one again."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .options import ARCHITECTURE, DEVICE, TRACKING, TRUST
 
 
 @click.command(short_help="One student without a study.")
-@click.option("--teacher", required=True, help="Model file or package.module:function.")
+@click.option("--teacher", help="Model file or package.module:function; with --run, where it is now.")
 @ARCHITECTURE
 @click.option("--preset", help="Named recipe; default paper.")
 @click.option("--recipe", "recipe_file", type=click.Path(), help="Recipe file.")
-@click.option("--run", "run_id", help="MLflow run whose recipe and seed are replayed.")
-@click.option("--features", type=click.Path(), help="Features file.")
+@click.option("--run", "run_id", help="MLflow run of a study that is distilled again.")
+@click.option("--features", type=click.Path(), help="Features file; with --run, where it is now.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of everything; default 0.")
 @click.option("--out", required=True, type=click.Path(), help="Directory for the student's files.")
 @DEVICE
@@ -29,21 +29,25 @@ def distill(
     """Distill one student: student.pt2, student.safetensors, architecture.yaml, recipe.yaml, result.json, sha256.json."""
     if sum(choice is not None for choice in (preset, recipe_file, run_id)) > 1:
         raise click.UsageError("--preset, --recipe and --run exclude each other")
+    if run_id is not None and seed is not None:
+        raise click.UsageError("--seed and --run exclude each other: a run has its own")
+    if run_id is None and teacher is None:
+        raise click.UsageError("--teacher is missing")
     from .. import exporting, places, shipping
     from ..distillation import distill as run_distillation
-    from ..prepared import prepare
-    from ..seeds import derive
-    from ..spec import parse_spec
 
-    tree: dict[str, Any] = {"teacher": {"path": teacher} | ({"architecture": architecture} if architecture else {})}
-    if features:
-        tree["features"] = features
-    recipe, member_seed, pool = _recipe(preset, recipe_file, run_id, tracking_uri, tree)
-    tree["study"] = tree.get("study", {}) | ({"seed": seed} if seed is not None else {})
-    prepared = prepare(parse_spec(tree | {"search": {}}, "distill"), trust_pickle, device)
+    again = None
+    if run_id is not None:
+        from .. import replay
+        from ..issuing import Sources
+
+        sources = Sources(teacher, architecture, features, trust_pickle)
+        again = replay.recall(places.tracking_url(tracking_uri), run_id, sources, device)
+        problem, recipe, member_seed = again.problem, again.recipe, again.seed
+    else:
+        given = (teacher, architecture, features, preset, recipe_file, seed, trust_pickle, device)
+        problem, recipe, member_seed = _problem(*given)
     folder = places.writable(Path(out))
-    problem = prepared.problem(pool)
-    member_seed = derive(prepared.spec.study.seed, "baseline") if member_seed is None else member_seed
 
     def rung(member) -> None:
         click.echo(f"step {member.clock}/{recipe.steps}: RMSE {member.curve[-1][1]:.4g} on the pruning bank")
@@ -51,7 +55,10 @@ def distill(
     outcome = run_distillation(problem, recipe, member_seed, rung)
     if outcome.failure:
         raise ExportError(folder, f"no student: {outcome.failure}", remedy="lower optimizer.lr")
-    files = shipping.student_files(problem, outcome, {"teacher": Path(teacher).name})
+    about: dict[str, Any] = {"teacher": Path(problem.teacher.source).name}
+    if again is not None:
+        about["replay"] = again.compare(outcome)
+    files = shipping.student_files(problem, outcome, about)
     for name, data in files.items():
         shipping.write(folder / Path(name).name, data)
     module, result = shipping.read_student(folder)
@@ -62,32 +69,37 @@ def distill(
         f"wrote {folder}: RMSE {outcome.selection.rmse:.4g} on the selection bank, {outcome.parameters:,} parameters, "
         f"tier {problem.inputs.tier}, {outcome.seconds:.1f} s"
     )
+    if again is not None:
+        click.echo(_said(about["replay"]))
 
 
-def _recipe(preset, recipe_file, run_id, tracking_uri, tree):
-    """Recipe, member seed and pool size of a single distillation; ``tree`` gets the study's seed and bank on a replay."""
-    import json
-
-    from .. import places, registry, stores, yamls
-    from ..errors import NotFound, SpecError
+def _problem(teacher, architecture, features, preset, recipe_file, seed, trust_pickle, device):
+    """Problem, recipe and member seed of a single distillation."""
+    from .. import yamls
+    from ..errors import SpecError
+    from ..prepared import prepare
     from ..recipe import PRESETS, from_tree
+    from ..seeds import derive
+    from ..spec import parse_spec
 
-    if run_id is not None:
-        uri = places.existing(places.tracking_url(tracking_uri), f"run {run_id}")
-        stores.preflight(uri)
-        with registry.fetch(uri, run_id) as folder:
-            result = json.loads((folder / "result.json").read_text())
-            recipe = from_tree(yamls.read(folder / "recipe.yaml", SpecError), f"run {run_id}")
-        made = stores.client(uri)
-        above = made.get_run(run_id).data.tags.get("mlflow.parentRunId")
-        parent = made.get_run(above).data.params if above else {}
-        if not parent.keys() >= {"seed", "bank", "pool"}:
-            raise NotFound(f"run {run_id}", "is no trial of a study", remedy="its recipe.yaml goes with --recipe")
-        tree["study"] = {"seed": int(parent["seed"])}
-        tree["budget"] = {"bank": int(parent["bank"])}
-        return recipe, result["seed"], int(parent["pool"])
-    if recipe_file is not None:
-        return from_tree(yamls.read(Path(recipe_file), SpecError), recipe_file), None, None
-    if (preset or "paper") not in PRESETS:
+    if recipe_file is None and (preset or "paper") not in PRESETS:
         raise SpecError("--preset", f"unknown preset {preset!r}", remedy=f"known: {', '.join(PRESETS)}")
-    return PRESETS[preset or "paper"], None, None
+    tree: dict[str, Any] = {"teacher": {"path": teacher} | ({"architecture": architecture} if architecture else {})}
+    tree |= {"features": features} if features else {}
+    tree |= {"study": {"seed": seed}} if seed is not None else {}
+    recipe = (
+        from_tree(yamls.read(Path(recipe_file), SpecError), recipe_file) if recipe_file else PRESETS[preset or "paper"]
+    )
+    prepared = prepare(parse_spec(tree | {"search": {}}, "distill"), trust_pickle, device)
+    return prepared.problem(), recipe, derive(prepared.spec.study.seed, "baseline")
+
+
+def _said(compared: dict[str, Any]) -> str:
+    """How a replay compares, in a line."""
+    if "differs" not in compared:
+        return f"run {compared['run']} recorded nothing to compare with"
+    within = "within" if compared["differs"] <= compared["tolerance"] else "NOT within"
+    return (
+        f"run {compared['run']} recorded {compared['recorded_rmse']:.4g}: differs by {compared['differs']:.2g} of it, "
+        f"{within} the tolerance of {compared['tolerance']:g}"
+    )

@@ -34,9 +34,9 @@ def ui(port, tracking_uri) -> None:
             raise DfkdError(
                 f"port {port}", f"cannot be used: {error.strerror}", remedy="choose another with --port"
             ) from None
-    where = ["--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port)]
-    command = [sys.executable, "-m", "mlflow", "ui", *where]
-    shown = places.without_credentials(" ".join(["mlflow", *command[3:]]))
+    command = ["mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
+    shown = places.without_credentials(" ".join([*command, "--backend-store-uri", uri]))
     click.echo(f"http://127.0.0.1:{port}\n{shown}")
     sys.stdout.flush()
-    os.execv(sys.executable, command)
+    # Everybody on a machine may read the arguments of its processes, but not their environment.
+    os.execve(sys.executable, [sys.executable, "-m", *command], os.environ | {"MLFLOW_BACKEND_STORE_URI": uri})

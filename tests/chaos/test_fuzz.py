@@ -78,12 +78,15 @@ def places(tree: object, path: tuple = ()) -> list[tuple]:
 
 @st.composite
 def changed(draw, valid: dict) -> object:
-    """A valid tree with nodes replaced, taken away or put elsewhere; now and then nothing of it is left."""
+    """A valid tree with nodes replaced, taken away or put elsewhere; now and then nothing of it is left.
+
+    What is drawn is copied: a later change must not reach the choices themselves.
+    """
     tree = copy.deepcopy(valid)
     for _ in range(draw(st.integers(1, 4))):
         where = draw(st.sampled_from(places(tree)))
         if not where:
-            return draw(TREES)
+            return copy.deepcopy(draw(TREES))
         parent = tree
         for key in where[:-1]:
             parent = parent[key]
@@ -91,11 +94,11 @@ def changed(draw, valid: dict) -> object:
         if how == "remove":
             del parent[where[-1]]
         elif how == "add" and isinstance(parent, dict):
-            parent[draw(KEYS)] = draw(TREES)
+            parent[draw(KEYS)] = copy.deepcopy(draw(TREES))
         elif how == "double" and isinstance(parent, list):
             parent.append(copy.deepcopy(parent[where[-1]]))
         else:
-            parent[where[-1]] = draw(TREES if how == "replace" else LEAVES)
+            parent[where[-1]] = copy.deepcopy(draw(TREES if how == "replace" else LEAVES))
     return tree
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import os
+import random
 import shutil
 import signal
 import sqlite3
@@ -28,6 +29,8 @@ from dfkd_tune.recorded import load_study
 from dfkd_tune.study import run_study
 from dfkd_tune.sync import sync
 
+DEATHS, TRIALS = 20, 120
+"""Of the long test, in which a death follows the one before as soon as the server answers again."""
 STUDENT = {"student.safetensors", "architecture.yaml", "recipe.yaml", "result.json", "sha256.json"}
 
 
@@ -194,6 +197,77 @@ def test_a_server_that_is_killed_and_loses_answers_gets_everything(mortal, tiny,
     again = sync(storage, mortal.url, "mortal")
     assert (again.written, again.ended, again.rebuilt, again.refused) == (0, 0, 0, ())
     assert dump(tmp_path / "mlruns" / "mlflow.db") == before
+
+
+def test_a_server_that_keeps_everybody_waiting_holds_up_nothing(monkeypatch, mlflow_server, tiny, tmp_path):
+    """From the first trial on no request is answered; only when all trials and re-runs have ended is that mended."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "600")
+    storage, answering = f"sqlite:///{tmp_path}/optuna.db", threading.Event()
+    answering.set()
+    waiting: list[str] = []
+    seen: list[int] = []
+
+    def keep_waiting(path: str) -> bool:
+        if not answering.is_set():
+            waiting.append(path)
+            answering.wait(600)
+        return False
+
+    def watch(progress) -> None:
+        if landed(progress) == 1 and not seen and not waiting:
+            answering.clear()
+        if progress.reruns == (2, 2) and not seen:
+            seen.append(len(waiting))
+            answering.set()
+
+    with losing_answers(mlflow_server.url, keep_waiting) as url:
+        run_study(tiny("kept-waiting", trials=4), storage, url, watch)
+    assert seen == [1], "the shipper asks one thing at a time, and nobody else asked for anything"
+    assert_recorded(mlflow_server.url, storage, "kept-waiting", 4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("backend", "deaths"), [("sqlite", 0), ("sqlite", DEATHS), ("postgresql", DEATHS)], ids=lambda value: str(value)
+)
+def test_a_server_that_dies_again_and_again(request, store, tiny, tmp_path, backend, deaths):
+    """Without deaths it tells the time that the same study takes, to be compared on an idle machine."""
+    if backend == "sqlite":
+        store.hand_out(tmp_path)
+        url = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
+    else:
+        url = request.getfixturevalue("postgresql").replace("://", "+psycopg2://")
+    server, storage, over = Mortal(tmp_path, url), f"sqlite:///{tmp_path}/optuna.db", threading.Event()
+    dice, trained = random.Random(3), []
+
+    def haunt() -> None:
+        while server.deaths < deaths and not over.wait(dice.uniform(0.2, 2.0)):
+            server.kill()
+            server.start()
+
+    def watch(progress) -> None:
+        if progress.reruns == (4, 4) and not trained:
+            trained.append(time.monotonic() - begun)
+
+    try:
+        server.start()
+        ghost = threading.Thread(target=haunt)
+        begun, used = time.monotonic(), time.process_time()
+        ghost.start()
+        about = {"trials": TRIALS, "budget": {"steps": 3000, "batch": 100}, "population": 4, "reruns": 2}
+        run_study(tiny("haunted", **about), storage, server.url, watch)
+        took, used = time.monotonic() - begun, time.process_time() - used
+        over.set()
+        ghost.join()
+        assert server.deaths == deaths, "the study was over before"
+        done = sync(storage, server.url, "haunted")
+        assert_recorded(server.url, storage, "haunted", TRIALS)
+        about = {"trained": trained[0], "took": took, "process": used, "deaths": server.deaths, "synced": done.written}
+        print(backend, about)
+    finally:
+        over.set()
+        ghost.join()
+        server.kill()
 
 
 def test_a_study_ends_without_its_server(mlflow_server, store, tiny, tmp_path, caplog, start):
