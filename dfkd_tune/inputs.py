@@ -68,6 +68,11 @@ class Inputs:
         return [feature.name for feature in self.features]
 
     @property
+    def open_ended(self) -> Tensor:
+        """Which features ``(D,)`` may have values however far out: neither range nor levels nor quantiles are declared."""
+        return self.low.isinf() & self.high.isinf()
+
+    @property
     def tier(self) -> str:
         """The metadata tier that stands beside every result."""
         if self.rank_correlation is not None:

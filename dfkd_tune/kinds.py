@@ -12,9 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .inputs import Inputs
 from .recipe import BLACK_BOX, FAITHFUL, PAPER, RANDOM, ROUGH, Recipe
 from .space import DEFAULT
 from .teachers import Probe
+
+TAILS = ("heavy_tailed", "skewed")
+"""Generators that draw prior rows where every feature's range or quantiles are declared."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,15 @@ class Kind:
     baseline: Recipe
     preset: Recipe
     search: Mapping[str, Any]
+
+    def searched(self, inputs: Inputs) -> dict[str, Any]:
+        """The default space for what is declared: generators that differ by their tails only where a tail is open."""
+        if inputs.open_ended.any():
+            return dict(self.search)
+        kept = [name for name in self.search["generator.kind"] if name not in TAILS]
+        return {leaf: domain for leaf, domain in self.search.items() if leaf != "generator.spread"} | {
+            "generator.kind": kept
+        }
 
 
 DEEP = {leaf: domain for leaf, domain in DEFAULT.items() if leaf != "start.surplus"} | {

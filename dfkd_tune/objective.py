@@ -79,7 +79,7 @@ class Distillation:
             (found.features, found.outputs),
             max_parameters,
             differentiable=found.differentiable,
-            default=kind.search,
+            default=kind.searched(inputs),
         )
         self.problem = Problem(loaded, inputs, found, seed=seed)
         self._tracker = Tracker(tracking_uri, experiment) if tracking_uri else None

@@ -184,7 +184,7 @@ def prepare(spec: StudySpec, trust_pickle: bool = False, device: str = "cpu") ->
     kind, size = kind_of(found), (found.features, found.outputs)
     small, place = spec.study.pareto is not None, f"{spec.place}: search"
     recipe = spec.recipe(kind.preset)
-    space = make_space(recipe, spec.search, size, limit, place, found.differentiable, small, kind.search)
+    space = make_space(recipe, spec.search, size, limit, place, found.differentiable, small, kind.searched(inputs))
     bare = Prepared(spec, teacher, inputs, found, space, NOTHING, where)
     prepared = replace(bare, sizes=sized(bare))
     if spec.budget.teacher_rows is not None and not prepared.sizes.slopes and matches_slopes(space):

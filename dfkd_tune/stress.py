@@ -117,12 +117,12 @@ def stress_bank(problem: Problem, panel: Sequence[Outcome], radius: float = RADI
 
 def _spiked(problem: Problem, z: Tensor, rng: torch.Generator) -> Tensor:
     """Prior rows whose features of undeclared tails are drawn to the center, but for one of them, which is far out."""
-    unknown = problem.inputs.low.isinf() & problem.inputs.high.isinf()
-    open_ended = unknown.nonzero().flatten()
-    if not len(open_ended):
+    unknown = problem.inputs.open_ended
+    features = unknown.nonzero().flatten()
+    if not len(features):
         return z
     near_center = torch.where(unknown, CENTER * z, z)
-    feature = open_ended[torch.randint(len(open_ended), (len(z),), generator=rng)]
+    feature = features[torch.randint(len(features), (len(z),), generator=rng)]
     near, far = OUT
     out = near + (far - near) * torch.rand(len(z), generator=rng, dtype=z.dtype)
     sign = 2 * torch.randint(2, (len(z),), generator=rng).to(z) - 1

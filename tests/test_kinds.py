@@ -5,8 +5,10 @@ import torch
 from teacher_files import THREE
 from torch import nn
 
+from dfkd_tune.feature import Feature
 from dfkd_tune.generators import GENERATORS
-from dfkd_tune.kinds import KINDS, kind_of
+from dfkd_tune.inputs import Inputs
+from dfkd_tune.kinds import KINDS, TAILS, kind_of
 from dfkd_tune.recipe import PRESETS, RANDOM
 from dfkd_tune.space import make_space
 from dfkd_tune.teachers import Teacher, probe
@@ -51,3 +53,15 @@ def test_a_kind_searches_all_that_it_says_around_its_preset(name):
     finishes = getattr(space.domains.get("finish.kind"), "choices", ())
     assert {lead.get("finish.kind") for lead in leads} >= {*finishes}
     assert len(leads) == len(generators) + max(0, len(finishes) - 1)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_tails_are_searched_only_where_they_are_open(name):
+    kind = KINDS[name]
+    known = Feature(name="known", quantiles={0.05: 0.0, 0.5: 1.0, 0.95: 5.0})
+    assert kind.searched(Inputs([known, Feature(name="open")])) == kind.search
+    closed = kind.searched(Inputs([known, Feature(name="ranged", range=[0.0, 1.0])]))
+    assert "generator.spread" not in closed
+    assert not {*TAILS} & {*closed["generator.kind"]} and "gaussian" in closed["generator.kind"]
+    space = make_space(kind.preset, None, (2, 1), 100, differentiable=name != "black box", default=closed)
+    assert space.domains.keys() == closed.keys() and space.leads()

@@ -31,6 +31,5 @@ class HeavyTailed(Sampled):
     def block(self, inputs: Inputs, steps: int, rows: int, engine: torch.Generator) -> Tensor:
         z = inputs.draw(steps * rows, engine)
         logs = sum(torch.randn(len(z), width, generator=engine, dtype=z.dtype) for width in (1, len(inputs)))
-        unknown = inputs.low.isinf() & inputs.high.isinf()
-        stretched = torch.where(unknown, z * torch.exp(self.spread * logs - 2 * self.spread**2), z)
+        stretched = torch.where(inputs.open_ended, z * torch.exp(self.spread * logs - 2 * self.spread**2), z)
         return inputs.project(stretched).view(steps, rows, len(inputs))

@@ -35,6 +35,5 @@ class Skewed(Sampled):
         variance = self.spread**2
         mean = math.exp(variance / 2)
         std = mean * math.sqrt(math.expm1(variance))
-        unknown = inputs.low.isinf() & inputs.high.isinf()
-        turned = torch.where(unknown, (torch.exp(self.spread * z) - mean) / std, z)
+        turned = torch.where(inputs.open_ended, (torch.exp(self.spread * z) - mean) / std, z)
         return inputs.project(turned).view(steps, rows, len(inputs))
