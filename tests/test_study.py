@@ -18,6 +18,7 @@ from torch import nn
 from dfkd_tune.errors import Interrupted, StorageError, StudyMismatch, TrackingError
 from dfkd_tune.places import spool_folder
 from dfkd_tune.progress import Progress
+from dfkd_tune.promotion import leaders, run_name
 from dfkd_tune.recorded import load_study
 from dfkd_tune.spool import Spool
 from dfkd_tune.storage import open_storage
@@ -106,15 +107,17 @@ def certificate_of(store: Store, name: str, kind: str) -> dict[str, dict]:
 
 def test_the_report_belongs_to_the_promoted_student(store, tiny):
     done = run(tiny("reported", trials=2), store)
-    held = certificate_of(store, "reported", "trial") | certificate_of(store, "reported", "rerun")
+    kinds = ("trial", "rerun", "baseline")
+    held = {name: found for kind in kinds for name, found in certificate_of(store, "reported", kind).items()}
     assert held.keys() == {done.promoted.run}  # the report bank is opened for one student
     assert done.report == held[done.promoted.run]["report"]["rmse"]
     assert run(tiny("reported", trials=2), store).report == done.report
 
     # Where another student is promoted, the report is that student's.
-    other = str(1 - done.promoted.trial)
-    study, name = load_study(store.storage, "reported"), f"rerun-{int(other):04d}-1"
-    study.set_user_attr("reruns", study.user_attrs["reruns"] | {other: {name: [-1000.0, 0.0]}})
+    study = load_study(store.storage, "reported")
+    (other,) = (leader for leader in leaders(study, 2) if leader.trial != done.promoted.trial)
+    name = run_name(other.trial, 1)
+    study.set_user_attr("reruns", study.user_attrs["reruns"] | {other.key: {name: [-1000.0, 0.0]}})
     again = run(tiny("reported", trials=2), store)
     assert again.promoted.run == name
     held = certificate_of(store, "reported", "rerun")
