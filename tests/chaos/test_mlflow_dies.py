@@ -249,11 +249,11 @@ def test_a_server_that_dies_again_and_again(request, store, tiny, tmp_path, back
         if progress.reruns == (4, 4) and not trained:
             trained.append(time.monotonic() - begun)
 
+    ghost = threading.Thread(target=haunt)
     try:
         server.start()
-        ghost = threading.Thread(target=haunt)
-        begun, used = time.monotonic(), time.process_time()
         ghost.start()
+        begun, used = time.monotonic(), time.process_time()
         about = {"trials": TRIALS, "budget": {"steps": 3000, "batch": 100}, "population": 4, "reruns": 2}
         run_study(tiny("haunted", **about), storage, server.url, watch)
         took, used = time.monotonic() - begun, time.process_time() - used
@@ -262,11 +262,11 @@ def test_a_server_that_dies_again_and_again(request, store, tiny, tmp_path, back
         assert server.deaths == deaths, "the study was over before"
         done = sync(storage, server.url, "haunted")
         assert_recorded(server.url, storage, "haunted", TRIALS)
-        about = {"trained": trained[0], "took": took, "process": used, "deaths": server.deaths, "synced": done.written}
-        print(backend, about)
+        print(backend, {"trained": trained[0], "took": took, "process": used, "deaths": deaths, "synced": done.written})
     finally:
         over.set()
-        ghost.join()
+        if ghost.ident is not None:
+            ghost.join()
         server.kill()
 
 
