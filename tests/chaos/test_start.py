@@ -21,7 +21,7 @@ def _make(spec, storage: str, tracking: str) -> None:
     _, slots = open_slots(prepared, storage, tracking)
     with exclusive(slots.storage, storage):
         tracker = Tracker(tracking, spec.name, storage, known=False)
-        tracker.open_study(prepared.params(500), prepared.tags())
+        tracker.open_study({"seed": spec.study.seed}, prepared.tags())
     print("claimed", slots.claim(spec.study.trials).trial.number)
     tracker.close()
 
