@@ -12,7 +12,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from .member import RUNGS
-from .promotion import BASELINE, RECORD, Promoted, leaders, run_name, wanted
+from .promotion import BASELINE, RECORD, UNTUNED, Promoted, leaders, run_name, wanted
 from .spec import About
 
 
@@ -132,6 +132,23 @@ def standing(study: optuna.Study, about: About, before: int, seconds: float) -> 
     p.worth = 1 / max(1, about.trials - before + extra)
     p.share = min(1.0, (ended - before + again) * p.worth)
     return p
+
+
+def totals(study: optuna.Study, now: Progress) -> dict[str, float]:
+    """What a study came to, as the figures of its own run; ``trial_teacher_rows`` are those asked for single trials."""
+    found: dict[str, float] = {
+        "trials": now.done + now.pruned + now.failed,
+        "complete": now.done,
+        "pruned": now.pruned,
+        "failed": now.failed,
+        "trial_teacher_rows": sum(t.user_attrs.get("teacher_rows", 0) for t in study.get_trials(deepcopy=False)),
+    }
+    if now.best is not None:
+        found |= {"best": now.best[0], "best_trial": now.best[1]}
+    known = study.user_attrs
+    if math.isfinite(known.get(BASELINE, math.nan)):
+        found |= {"baseline": known[BASELINE], "baseline_rmse": known[UNTUNED]["rmse"]}
+    return found
 
 
 def _flying(trial: FrozenTrial) -> Flying:

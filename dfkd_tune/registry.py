@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import shutil
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +26,7 @@ from .places import absolute, existing, without_credentials
 from .problem import Problem
 from .runs import HASHES, impatient
 from .shipping import read_student
-from .stores import client, guarded, preflight
+from .stores import client, guarded, pointed_at, preflight, quiet
 
 LOG = logging.getLogger(__name__)
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,199}")
@@ -136,7 +134,7 @@ def fetch(uri: str, run_id: str, part: str = "student") -> Iterator[Path]:
     """
     import mlflow
 
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet():
         try:
             # By run and path, MLflow would look for a model of that name too, in its global store.
             stored = f"{client(uri).get_run(run_id).info.artifact_uri}/{part}"
@@ -276,9 +274,9 @@ def register(
         run = made.get_run(run.info.run_id)
     units = Units.of(result)
     x = units.rows(256).numpy()
-    with _quiet():
+    with quiet():
         model_id = _log(made, uri, run, student, result, certificate is not None)
-        with _pointed_at(uri):
+        with pointed_at(uri):
             version = made.create_model_version(
                 _registered(made, model), f"models:/{model_id}", run.info.run_id, model_id=model_id
             )
@@ -373,34 +371,3 @@ def _difference(made, uri: str, version, student: nn.Module, x: np.ndarray, name
         answers = np.asarray(mlflow.pyfunc.load_model(copy).predict(asked))
     with torch.no_grad():
         return float(np.abs(answers - student(torch.from_numpy(x)).numpy()).max())
-
-
-@contextmanager
-def _pointed_at(uri: str) -> Iterator[None]:
-    """An SQL registry looks the source of a version up in MLflow's global store, whatever its client was given."""
-    from mlflow.tracking._tracking_service.utils import _use_tracking_uri
-
-    before = os.environ.get("MLFLOW_TRACKING_URI")
-    try:
-        with _use_tracking_uri(uri):
-            yield
-    finally:
-        os.environ.pop("MLFLOW_TRACKING_URI", None)
-        if before is not None:
-            os.environ["MLFLOW_TRACKING_URI"] = before
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    loggers = [logging.getLogger(name) for name in ("mlflow", "torch.export", "torch._export", "alembic")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

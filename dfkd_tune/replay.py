@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import issuing
+from . import issuing, machine
 from .distillation import Outcome
 from .errors import NotFound
 from .issuing import Sources
@@ -86,7 +86,9 @@ def recall(uri: str, run_id: str, sources: Sources, device: str = "cpu") -> Repl
     leaves = {leaf: _plain(text) for leaf, text in run.data.params.items() if leaf not in ("trial", "seed")}
     return Replay(
         run_id,
-        issuing.recall(parent.info.run_name, parent.data.params, parent.data.tags, sources, "a replay", device),
+        issuing.recall(
+            parent.info.run_name, parent.data.params, parent.data.tags, sources, "a replay", machine.device(device)
+        ),
         from_leaves(leaves, place),
         int(run.data.params["seed"]),
         {point.step: point.value for point in points},

@@ -22,7 +22,7 @@ from .member import Member
 from .places import absolute, shared_folder, without_credentials
 from .population import Population
 from .prepared import Prepared
-from .progress import Flying, Progress, StudyResult, standing
+from .progress import Flying, Progress, StudyResult, standing, totals
 from .promotion import BASELINE, RECORD, UNTUNED, Leader, Promoted, Rerunner, choose, leaders, run_name
 from .recipe import Recipe
 from .recorded import recipe_of
@@ -366,21 +366,13 @@ class _Session:
 
     def _close(self, status: str, promoted: Promoted | None = None, report: float | None = None) -> None:
         self._look()
-        p = self.progress
-        metrics: dict[str, float] = {"trials": p.done + p.pruned + p.failed, "complete": p.done}
-        metrics |= {"pruned": p.pruned, "failed": p.failed}
-        alone = [trial.user_attrs.get("teacher_rows", 0) for trial in self.study.get_trials(deepcopy=False)]
-        metrics |= {"shared_teacher_rows": self.problem.frozen_rows, "trial_teacher_rows": sum(alone)}
+        metrics = {"shared_teacher_rows": self.problem.frozen_rows} | totals(self.study, self.progress)
         tags: dict[str, Any] = {}
-        if p.best is not None:
-            metrics |= {"best": p.best[0], "best_trial": p.best[1]}
-            tags["dfkd.best_trial"] = p.best[1]
+        if self.progress.best is not None:
+            tags["dfkd.best_trial"] = self.progress.best[1]
         if promoted is not None:
             tags["dfkd.promoted"] = promoted.run
             metrics["promoted_rmse"] = promoted.rmse
-        known = self.study.user_attrs
-        if math.isfinite(known.get(BASELINE, math.nan)):
-            metrics |= {"baseline": known[BASELINE], "baseline_rmse": known[UNTUNED]["rmse"]}
         metrics = {f"study/{name}": value for name, value in metrics.items()}
         if report is not None:
             metrics["certificate/rmse"] = report

@@ -121,8 +121,8 @@ def test_the_parent_run_counts_shared_rows_once(store, tiny):
     (parent,) = store.runs(name, "study")
     counted = parent.data.metrics
     trials = store.trials(name)
-    assert counted["trial_teacher_rows"] == sum(trial.user_attrs["teacher_rows"] for trial in trials) > 0
-    assert counted["shared_teacher_rows"] > 500 + 4 * 200  # pool, banks, and what the reference students took
+    assert counted["study/trial_teacher_rows"] == sum(trial.user_attrs["teacher_rows"] for trial in trials) > 0
+    assert counted["study/shared_teacher_rows"] > 500 + 4 * 200  # pool, banks, and what the reference students took
     assert parent.data.params["device"] == "cpu"
     assert parent.data.params["population"] == "2"
     assert parent.data.tags["dfkd.workers"] == "1"

@@ -64,7 +64,7 @@ def test_the_script_is_installed():
     assert re.search(r"\d+\.\d+", ended.stdout)
     ended = subprocess.run([script, "check", "nowhere.yaml"], capture_output=True, text=True)
     assert ended.returncode == 1
-    assert ended.stderr == "dfkd-tune: nowhere.yaml: no such file\n"
+    assert ended.stderr == "dfkd-tune: nowhere.yaml: no such file; give a file that is there\n"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_study_without_urls_lives_in_mlruns(dfkd, tmp_path, store, small_teach
     assert ended.status == 0, ended.err
     assert {path.name for path in tmp_path.iterdir()} == {"sub", "teacher", "mlruns"}
     kept = {path.name for path in (tmp_path / "mlruns").iterdir() if not path.name.endswith((".lock", "-wal", "-shm"))}
-    assert kept == {"mlflow.db", "optuna.db", "artifacts", "spool"}
+    assert kept == {"mlflow.db", "optuna.db", "artifacts", "spool", "answers"}
     assert "dfkd-tune register lone --model lone" in ended.out
 
     shown = dfkd("show", "lone")

@@ -287,7 +287,7 @@ def test_example_own_teacher(example, tmp_path_factory, store, monkeypatch):
     monkeypatch.chdir(folder)
     names = example("own_teacher.py")
     assert names["made"].uri == "models:/own-teacher@champion"
-    assert names["made"].trial in (0, 1)
+    assert names["made"].trial in (None, 0, 1)
     assert names["made"].worst_gap > 0
 
 

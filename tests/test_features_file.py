@@ -77,7 +77,7 @@ def test_declarations_that_say_something_impossible(values, words):
 def test_a_rule_between_fields_names_them_and_nothing_else():
     with pytest.raises(SpecError) as caught:
         build(Feature, {"name": "x", "mean": 1.0}, "place")
-    assert str(caught.value) == "place: mean and std are given together"
+    assert (caught.value.place, caught.value.rule) == ("place", "mean and std are given together")
 
 
 def test_probabilities_may_be_rounded():

@@ -45,7 +45,7 @@ def test_the_default_space_tries_small_students(tree):
 
     plain, wide = widths(), widths(pareto="parameters")
     assert (plain.high, wide.high) == (199, 199)
-    assert (plain.low, wide.low) == (179, 10) and wide.log
+    assert (plain.low, wide.low) == (191, 10) and wide.log
 
 
 def test_latency_is_weighed_too(tree, store, tmp_path):
@@ -86,7 +86,7 @@ def test_show_lists_the_front(weighed, dfkd, store):
 def test_the_smallest_student_within_a_share_of_the_best(study, within, store: Store, request):
     request.getfixturevalue(study)
     chosen = find_run(store.tracking, study, within=within)
-    students = [*store.runs(study, "trial"), *store.runs(study, "rerun")]
+    students = [run for kind in ("trial", "rerun", "baseline") for run in store.runs(study, kind)]
     best = min(run.data.metrics["robust"] for run in students)
     near = [run for run in students if run.data.metrics["robust"] <= best * (1 + within)]
     assert chosen.data.metrics["robust"] <= best * (1 + within)

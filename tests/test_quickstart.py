@@ -76,7 +76,7 @@ def test_the_quickstart_is_sound(dfkd, tmp_path):
     ended = dfkd("check", quickstart())
     assert ended.status == 0, ended.err
     assert "quickstart: 20 trials" in ended.out
-    assert "21 features, 1 outputs, differentiable" in ended.out
+    assert "21 features, 1 output, differentiable" in ended.out
     assert "at most 1,151 parameters" in ended.out
     assert files_of(tmp_path) == set()
 

@@ -21,7 +21,7 @@ def eventful(store, tiny):
     stop = []
 
     def watch(progress) -> None:
-        if progress.done and progress.running == 2:
+        if progress.done and progress.running:
             stop.append(True)
 
     prepared = tiny("eventful", trials=6)

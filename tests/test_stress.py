@@ -144,7 +144,7 @@ def test_a_black_box_is_only_asked():
     teacher = Counting(black_box())
     problem = make_problem(teacher)
     panel = reference_students(problem, LIKE)
-    assert [type(one.recipe.generator).__name__ for one in panel] == ["Gaussian", "ZerothOrder"]
+    assert [type(one.recipe.generator).__name__ for one in panel] == ["Gaussian", "HeavyTailed"]
     before = teacher.rows
     moved = stress_bank(problem, panel).z
     assert teacher.rows - before == 9 * len(moved)  # eight tries, and the answers
@@ -217,7 +217,7 @@ def test_a_resume_has_the_same_bank_at_little_cost(store, tiny, monkeypatch):
         seconds.append(time.perf_counter() - start)
         banks.append(problem.banks["stress"])
 
-    monkeypatch.setattr("dfkd_tune.study.add_stress", watched)
+    monkeypatch.setattr("dfkd_tune.prepared.add_stress", watched)
     start = time.perf_counter()
     for trials in (2, 2, 3):
         run_study(tiny("stressed", trials=trials), store.storage, store.tracking)

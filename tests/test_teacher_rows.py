@@ -18,9 +18,8 @@ FREE = [name for name, kind in GENERATORS.items() if not kind.needs_gradients]
 
 
 def asks(name, base=BLACK_BOX, rows: int | None = ROWS, **sections):
-    made = recipe(base, generator=name, **sections)
-    finish = made.finish if "finish" in sections else replace(made.finish, rows=200, after=0.5)
-    return replace(made, steps=400, finish=finish, teacher_rows=rows)
+    finish = {"finish": {"kind": "lbfgs", "rows": 200, "after": 0.5}}
+    return replace(recipe(base, generator=name, **finish | sections), steps=400, teacher_rows=rows)
 
 
 @pytest.mark.parametrize("name", FREE)
