@@ -44,7 +44,7 @@ class Shell:
     def run(self, line: str) -> tuple[float, str]:
         """Seconds and output of a line that must succeed."""
         start, said = time.perf_counter(), []
-        print(f"{line}; echo; echo over $?", file=self.process.stdin, flush=True)
+        print(f"{line}\nended=$?; echo; echo over $ended", file=self.process.stdin, flush=True)
         for told in self.process.stdout:
             if told.startswith("over "):
                 break
@@ -56,8 +56,7 @@ class Shell:
 
     def close(self) -> None:
         """End what still runs in it."""
-        print("kill $(jobs -p); wait; exit", file=self.process.stdin, flush=True)
-        self.process.wait(timeout=60)
+        self.process.communicate("kill $(jobs -p); wait; exit\n", timeout=60)
 
 
 def answering(url: str, patience: float = 180.0) -> float:
