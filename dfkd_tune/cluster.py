@@ -139,15 +139,15 @@ def _client(address: str, count: int | None) -> Iterator[Any]:
 
 def _on_cluster(work: Work, flag: str) -> StudyResult | DfkdError | Interrupted:
     """What one worker of the cluster does; expected failures are results, so that Dask does not try them again."""
-    from distributed import Event, get_worker
+    from distributed import Event, get_client, get_worker
 
-    stopping, over = threading.Event(), threading.Event()
+    # Only the thread of a task knows its client.
+    stop, stopping, over = Event(flag, client=get_client()), threading.Event(), threading.Event()
 
     def listen() -> None:
-        stop = Event(flag)
-        while not over.is_set():
+        while not over.wait(LOOK):
             with suppress(Exception):  # a scheduler that is lost stops nobody
-                if stop.wait(timeout=LOOK):
+                if stop.is_set():
                     stopping.set()
                     return
 

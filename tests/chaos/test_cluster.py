@@ -8,20 +8,28 @@ from collections.abc import Iterator
 import pytest
 import yaml
 from aftermath import assert_whole
+from optuna.trial import TrialState
 
 from dfkd_tune.cluster import run_on_cluster
-from dfkd_tune.errors import StorageError, TrackingError, WorkersError
+from dfkd_tune.errors import Interrupted, StorageError, TrackingError, WorkersError
 from dfkd_tune.recorded import load_study
 
 distributed = pytest.importorskip("distributed")
 dask = pytest.importorskip("dask")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def quickly() -> Iterator[None]:
     """Workers start with the imports done."""
     with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
         yield
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[distributed.LocalCluster]:
+    """A real scheduler with one process."""
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as made:
+        yield made
 
 
 def workers_of(storage: str, name: str) -> set[str]:
@@ -41,6 +49,17 @@ def test_the_command_line_runs_a_study_on_dask(tmp_path, postgresql, tree, dfkd,
     assert len(workers_of(postgresql, "on-dask")) == 2
 
 
+def test_a_study_on_dask_stops_when_told_and_goes_on(tiny, store, cluster):
+    prepared, done = tiny("dask-stop", trials=6, budget={"steps": 2_000}), []
+    where = (prepared, store.storage, store.tracking, cluster.scheduler_address)
+    with pytest.raises(Interrupted):
+        run_on_cluster(*where, on_progress=lambda p: done.append(p.done), should_stop=lambda: bool(done))
+    left = [trial.state for trial in store.trials("dask-stop") if not trial.state.is_finished()]
+    assert left and set(left) == {TrialState.WAITING}
+    run_on_cluster(*where)
+    assert_whole(store.storage, store.tracking, "dask-stop", 6)
+
+
 @pytest.mark.slow
 def test_a_worker_of_dask_is_killed(tiny, store):
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
@@ -58,16 +77,15 @@ def test_a_worker_of_dask_is_killed(tiny, store):
     assert counts["requeued"] and not counts["failed"]
 
 
-def test_files_of_one_machine_are_refused_to_a_cluster_of_others(tiny, store, monkeypatch):
+def test_files_of_one_machine_are_refused_to_a_cluster_of_others(tiny, store, cluster, monkeypatch):
     """Only what this process takes for its own machine's name differs; the cluster is real."""
-    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
-        here = socket.gethostname()
-        monkeypatch.setattr("dfkd_tune.cluster.socket.gethostname", lambda: "elsewhere")
-        where = (cluster.scheduler_address,)
-        with pytest.raises(StorageError, match=rf"optuna\.db: cannot be shared with the cluster's workers on {here}: "):
-            run_on_cluster(tiny("apart"), store.storage, "http://127.0.0.1:9", *where)
-        with pytest.raises(TrackingError, match=rf"mlflow\.db: cannot be shared with the cluster's workers on {here}"):
-            run_on_cluster(tiny("apart"), "postgresql://127.0.0.1:9/x", store.tracking, *where)
+    here = socket.gethostname()
+    monkeypatch.setattr("dfkd_tune.cluster.socket.gethostname", lambda: "elsewhere")
+    where = (cluster.scheduler_address,)
+    with pytest.raises(StorageError, match=rf"optuna\.db: cannot be shared with the cluster's workers on {here}: "):
+        run_on_cluster(tiny("apart"), store.storage, "http://127.0.0.1:9", *where)
+    with pytest.raises(TrackingError, match=rf"mlflow\.db: cannot be shared with the cluster's workers on {here}"):
+        run_on_cluster(tiny("apart"), "postgresql://127.0.0.1:9/x", store.tracking, *where)
 
 
 def test_a_cluster_that_is_not_there_is_told(store, tiny, monkeypatch):
