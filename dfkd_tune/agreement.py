@@ -16,7 +16,7 @@ from .spec import as_tree
 
 SPEC, HOST, TRACKING = "spec", "host", "tracking"
 """Study attributes: the study file's plain values, the machine where it was last started, its MLflow without credentials."""
-POPULATION, WORKERS = "population", "workers"
+TOGETHER, WORKERS = "population", "workers"
 """Study attributes: trials that train at once, which a resume keeps unless its study file says otherwise; processes at its last start."""
 
 
@@ -42,11 +42,11 @@ def agree(study: optuna.Study, prepared: Prepared) -> None:
             f"exists with budget.pool {study.user_attrs.get('pool')}",
             remedy="give --name for a new study",
         )
-    if study.user_attrs.get(POPULATION) is None or prepared.spec.study.population not in (
+    if study.user_attrs.get(TOGETHER) is None or prepared.spec.study.population not in (
         None,
-        study.user_attrs[POPULATION],
+        study.user_attrs[TOGETHER],
     ):
-        study.set_user_attr(POPULATION, prepared.population)
+        study.set_user_attr(TOGETHER, prepared.population)
 
 
 def record(study: optuna.Study, prepared: Prepared, tracking_uri: str, workers: int) -> None:

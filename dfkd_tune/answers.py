@@ -10,7 +10,7 @@ import hashlib
 import importlib.metadata
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -60,24 +60,17 @@ class Answers:
         """Hold the file, so that one process asks and the others wait for what it was told.
 
         Args:
-            heed: called while another process holds it; may raise.
+            heed: called before every look at whether another process still holds it; may raise.
         """
+        lock = FileLock(self.file.with_suffix(".lock"))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.file.with_suffix(".lock"))
-            lock.acquire(timeout=0)
-        except Timeout:
-            while True:
+            while not lock.is_locked:
                 heed()
-                try:
+                with suppress(Timeout):
                     lock.acquire(timeout=LOOK)
-                    break
-                except Timeout:
-                    continue
         except OSError as error:
             LOG.warning("answers of the teacher are not shared: %s: %s", self.folder, error.strerror)
-            yield
-            return
         try:
             yield
         finally:

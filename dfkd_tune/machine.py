@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import os
 import platform
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import joblib
 import psutil
 import torch
 
@@ -35,8 +34,7 @@ def device(asked: str = "auto") -> str:
 
 def cores() -> int:
     """Cores that this process may use: those it is bound to, and no more than its control group pays for."""
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min([bound, *(math.ceil(quota) for quota in _quotas())]))
+    return joblib.cpu_count()
 
 
 def memory() -> int:
@@ -67,15 +65,6 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _quotas() -> Iterator[float]:
-    """Cores that a control group pays for, version 2 and version 1."""
-    if (found := _read("cpu.max")) is not None and (quota := found.split())[0] != "max":
-        yield int(quota[0]) / int(quota[1])
-    quota, period = _read("cpu/cpu.cfs_quota_us"), _read("cpu/cpu.cfs_period_us")
-    if quota is not None and period is not None and int(quota) > 0:
-        yield int(quota) / int(period)
 
 
 def _left_of_groups() -> Iterator[int]:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -213,6 +214,22 @@ class Problem:
         if self.pool.slopes is not None:
             return z, self.pool.values[index], self.pool.slopes[index]
         return z, *self.labels(z)
+
+    @cached_property
+    def neurons(self) -> tuple[Tensor, Tensor]:
+        """The teacher's first-layer neurons ``[w, b]``, ``(N, D + 1)`` over standardized inputs, and what each contributes, ``(N,)``.
+
+        Float64, on the host; where its layers can be read. Neurons of an odd activation are turned so that their output weight is
+        positive, and each contributes ``|v| std(activation)`` over pool rows.
+        """
+        chain = self.teacher.chain
+        (raw, bias), (out, _) = ((w.double().cpu(), b.double().cpu()) for w, b in chain.layers[:2])
+        weight, bias = raw * self.inputs.scale, bias + raw @ self.inputs.center
+        activation = torch.tanh(self.pool.z[:CHUNK].double().cpu() @ weight.T + bias)
+        neurons = torch.cat([weight, bias[:, None]], dim=1)
+        if chain.activations[0] == "tanh":
+            neurons = neurons * torch.where(out.sum(0) < 0, -1.0, 1.0)[:, None]
+        return neurons, out.norm(dim=0) * activation.std(0)
 
     @property
     def label_rows(self) -> int:

@@ -68,6 +68,11 @@ class Promoted:
     mean: float
 
 
+def recipe_name(trial: int | None) -> str:
+    """Whose recipe a student has, in words."""
+    return "the untuned preset" if trial is None else f"trial {trial}"
+
+
 def run_name(trial: int | None, again: int = 0) -> str:
     """The MLflow run of a trial, or of the baseline, or of its ``again``-th re-run."""
     if trial is None:

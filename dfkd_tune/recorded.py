@@ -6,7 +6,7 @@ import json
 
 import optuna
 
-from .agreement import POPULATION
+from .agreement import TOGETHER
 from .errors import DfkdError, NotFound
 from .places import existing, sqlite_file
 from .recipe import Recipe, from_tree
@@ -38,7 +38,7 @@ def standing_of(storage_url: str, name: str, trials: int) -> tuple[int | None, i
     except DfkdError:  # whoever opens it for good says what is wrong
         return None, trials
     ended = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
-    return study.user_attrs.get(POPULATION), max(0, trials - ended)
+    return study.user_attrs.get(TOGETHER), max(0, trials - ended)
 
 
 def recipe_of(trial: optuna.trial.FrozenTrial) -> Recipe:

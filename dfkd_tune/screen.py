@@ -11,6 +11,7 @@ from rich.table import Table
 
 from .findings import SPAN, completed
 from .progress import StudyResult
+from .promotion import recipe_name
 from .sentences import recipe_lines
 
 COLUMNS = {"stress_rmse": "stress", "latency_us": "µs a row"}
@@ -78,7 +79,7 @@ def promoted(console: Console, result: StudyResult, tier: str) -> bool:
         return False
     p = result.promoted
     how = f"re-run as {p.run}" if p.run.startswith("rerun") else "as it was"
-    recipe = "the untuned preset, as no trial did better" if p.trial is None else f"trial {p.trial}"
+    recipe = recipe_name(p.trial) + (", as no trial did better" if p.trial is None else "")
     console.print(
         f"Promoted: {recipe}, {how}: RMSE student-vs-teacher {p.rmse:.4g} on the selection bank"
         + (f", {result.report:.4g} on the report bank" if result.report is not None else "")

@@ -14,7 +14,7 @@ from . import yamls
 from .errors import SpecError
 from .imports import MODULE_PATH, importable_from
 from .places import NAME
-from .recipe import FAITHFUL, PRESETS, SECTIONS, Recipe
+from .recipe import PRESETS, SECTIONS, Recipe
 from .strategy import build, strategy
 from .teachers import SCHEMES
 
@@ -147,7 +147,7 @@ class StudySpec:
         stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(self.place).stem)
         return stem.lstrip("_.-")[:100] or "study"
 
-    def recipe(self, default: Recipe = FAITHFUL) -> Recipe:
+    def recipe(self, default: Recipe) -> Recipe:
         """The preset at this study's budget, ``default`` where none is named."""
         preset, budget = PRESETS[self.preset] if self.preset else default, self.budget
         return replace(preset, steps=budget.steps, batch=budget.batch, teacher_rows=budget.teacher_rows)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
-from weakref import WeakKeyDictionary
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -82,7 +80,7 @@ def _fitted(student, problem: Problem, rng: torch.Generator) -> list[Tensor]:
         return weights
     chain = problem.teacher.chain
     if chain is not None and len(chain.layers) > 1 and len(chain.layers[0][0]) > student.width:
-        first = _centers(problem, chain, student.width, rng)
+        first = _centers(problem, student.width, rng)
         weights[0], weights[1] = (value.to(weights[0]) for value in first)
     rows = min(ROWS, len(problem.pool))
     z, goals = problem.pool.z[:rows].cpu(), problem.pool.values[:rows].cpu()
@@ -94,34 +92,11 @@ def _fitted(student, problem: Problem, rng: torch.Generator) -> list[Tensor]:
     return weights
 
 
-_NEURONS: WeakKeyDictionary[Problem, tuple[np.ndarray, np.ndarray]] = WeakKeyDictionary()
-
-
-def _neurons(problem: Problem, chain) -> tuple[np.ndarray, np.ndarray]:
-    """The teacher's neurons ``(N, D + 1)`` over standardized inputs and what each contributes ``(N,)``: once a problem."""
-    if problem not in _NEURONS:
-        _NEURONS[problem] = tuple(part.numpy() for part in _read_neurons(problem, chain))
-    return _NEURONS[problem]
-
-
-def _read_neurons(problem: Problem, chain) -> tuple[Tensor, Tensor]:
-    (raw, bias), (out, _) = ((w.double().cpu(), b.double().cpu()) for w, b in chain.layers[:2])
-    weight = raw * problem.inputs.scale
-    bias = bias + raw @ problem.inputs.center
-    rows = problem.pool.z[:ROWS].double().cpu()
-    activation = torch.tanh(rows @ weight.T + bias)
-    share = out.norm(dim=0) * activation.std(0)
-    neurons = torch.cat([weight, bias[:, None]], dim=1)
-    if chain.activations[0] == "tanh":
-        neurons = neurons * torch.where(out.sum(0) < 0, -1.0, 1.0)[:, None]
-    return neurons, share
-
-
-def _centers(problem: Problem, chain, width: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+def _centers(problem: Problem, width: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """Clustered neurons over standardized inputs: weights ``(D, H)`` and biases ``(H,)``."""
     from sklearn.cluster import KMeans
 
-    neurons, share = _neurons(problem, chain)
+    neurons, share = (part.numpy() for part in problem.neurons)
     seed = int(torch.randint(2**31, (1,), generator=rng))
     fit = KMeans(width, n_init=2, random_state=seed).fit(neurons, sample_weight=share)
     centers = torch.from_numpy(fit.cluster_centers_)

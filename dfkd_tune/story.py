@@ -21,7 +21,7 @@ from .errors import DfkdError, NotFound
 from .figures import figures
 from .findings import Findings, completed, find
 from .problem import Problem
-from .promotion import PROMOTED, Promoted, run_name
+from .promotion import PROMOTED, Promoted, recipe_name, run_name
 from .registry import fetch, find_run
 from .runs import impatient
 from .shipping import read_student
@@ -136,7 +136,7 @@ def note(found: Findings, params: Mapping[str, str], tags: Mapping[str, str], ru
     ]
     if run is not None:
         where = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
-        recipe = "the untuned preset" if found.untuned else f"trial {found.promoted['trial']}"
+        recipe = recipe_name(found.promoted["trial"])
         lines += [
             "### The student",
             f"Run [{run.info.run_name}]({where}) of {recipe}: the recipe with the best mean over its seeds. "

@@ -14,7 +14,7 @@ import optuna
 from optuna.trial import TrialState
 
 from . import registry, tracking
-from .agreement import POPULATION, WORKERS, agree, one_machine, record
+from .agreement import TOGETHER, WORKERS, agree, one_machine, record
 from .context import within
 from .distillation import Outcome, conclude
 from .errors import DfkdError, Interrupted, StorageError
@@ -126,7 +126,7 @@ class _Session:
         self.storage = self.slots.storage
         self.baseline_lock = StudyLock(self.storage, self.storage_url, self.study, BASELINE)
         known, shared = self.study.user_attrs, shared_folder(self.storage_url, "answers")
-        self.prepared = self.prepared.crewed(known[POPULATION])
+        self.prepared = self.prepared.crewed(known[TOGETHER])
         problem = self.prepared.problem(known["pool"], known.get("slopes"), shared, self._heed)
         self.problem = self.prepared.stressed(problem, self._heed, shared)
         with exclusive(self.storage, self.storage_url):  # two sessions would make two parents

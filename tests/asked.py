@@ -1,14 +1,28 @@
-"""What tests of the command line share: a small study, what a folder holds, one line of refusal."""
+"""What tests of refusals share: a small study, what a folder holds, one line that says what is wrong."""
 
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
 
 def files_of(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+@contextmanager
+def fails(place, *words, kind):
+    """Expect one line of exactly this kind that names the place and says the words."""
+    with pytest.raises(kind) as caught:
+        yield
+    message = str(caught.value)
+    assert type(caught.value) is kind
+    assert len(message.splitlines()) == 1
+    for word in (str(place), *words):
+        assert word in message
 
 
 def assert_refused(ended, *named: str) -> None:

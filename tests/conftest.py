@@ -383,3 +383,18 @@ def marker(tmp_path):
     path = tmp_path / "marker"
     yield path
     assert not path.exists()
+
+
+@pytest.fixture
+def student_of(tmp_path):
+    """Downloads the student of a run: the module and its ``result.json``."""
+
+    from mlflow import MlflowClient
+
+    from dfkd_tune.shipping import read_student
+
+    def fetch(uri: str, run):
+        folder = MlflowClient(uri).download_artifacts(run.info.run_id, "student", str(tmp_path))
+        return read_student(Path(folder))
+
+    return fetch

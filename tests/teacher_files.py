@@ -1,10 +1,10 @@
 """A small network as teacher files of every format, and what their tests share."""
 
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-import pytest
 import torch
+from asked import fails as told
 from torch import nn
 
 from dfkd_tune.errors import TeacherError
@@ -15,24 +15,13 @@ NETWORKS = (".bin", ".pt", ".pt2", ".pth", ".safetensors", ".ts")
 
 
 FEATURES, HIDDEN, OUTPUTS = 3, 8, 2
+fails = partial(told, kind=TeacherError)
 
 
 THREE = Inputs.unknown(FEATURES)
 
 
 ROWS = torch.randn(16, FEATURES, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-
-
-@contextmanager
-def fails(place, *words, kind=TeacherError):
-    """Expect one line of exactly this kind that names the place and says the words."""
-    with pytest.raises(kind) as caught:
-        yield
-    message = str(caught.value)
-    assert type(caught.value) is kind
-    assert len(message.splitlines()) == 1
-    for word in (str(place), *words):
-        assert word in message
 
 
 def network(dtype=torch.float64) -> nn.Sequential:

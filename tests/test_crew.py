@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from dfkd_tune import calibration, machine
-from dfkd_tune.agreement import POPULATION
+from dfkd_tune.agreement import TOGETHER
 from dfkd_tune.calibration import Calibration, calibrate, muster
 from dfkd_tune.recorded import load_study, standing_of
 from dfkd_tune.study import run_study
@@ -110,7 +110,7 @@ def test_population_and_progress_are_found_on_record(store, tiny):
     run_study(tiny("crewed", trials=2, population=None), store.storage, store.tracking)
     assert standing_of(store.storage, "crewed", 3) == (2, 1)
     run_study(tiny("crewed", trials=3, population=None), store.storage, store.tracking)
-    assert load_study(store.storage, "crewed").user_attrs[POPULATION] == 2
+    assert load_study(store.storage, "crewed").user_attrs[TOGETHER] == 2
 
 
 def test_the_command_line_takes_what_suits_the_machine(tree, dfkd, tmp_path, monkeypatch):

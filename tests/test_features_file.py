@@ -1,9 +1,10 @@
 """What a declaration of inputs must not say, and the files that hold one."""
 
 import math
-from contextlib import contextmanager
+from functools import partial
 
 import pytest
+from asked import fails as told
 from problems import raw, rng
 
 from dfkd_tune import yamls
@@ -12,17 +13,7 @@ from dfkd_tune.feature import Feature
 from dfkd_tune.features_file import read_features
 from dfkd_tune.strategy import build
 
-
-@contextmanager
-def fails(place, *words, kind=FeaturesError):
-    """Expect one line of exactly this kind that names the place and says the words."""
-    with pytest.raises(kind) as caught:
-        yield
-    message = str(caught.value)
-    assert type(caught.value) is kind
-    assert len(message.splitlines()) == 1
-    for word in (str(place), *words):
-        assert word in message
+fails = partial(told, kind=FeaturesError)
 
 
 def write(tmp_path, text: str):

@@ -1,16 +1,11 @@
 """Names and paths that would lead elsewhere: in options, in what an MLflow server answers, in a spool of somebody else's."""
 
-import contextlib
 import json
-import threading
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import yaml
 from asked import assert_refused, files_of
+from proxies import between
 
 from dfkd_tune.places import spool_folder
 from dfkd_tune.spool import REFUSED, Record, Spool
@@ -35,38 +30,6 @@ def test_names_that_lead_elsewhere_are_refused(dfkd, tmp_path, store, finished, 
     assert not [file for file in tmp_path.parent.iterdir() if file.name == "x"]
 
 
-@contextlib.contextmanager
-def lying(to: str, turn) -> Iterator[str]:
-    """A server whose answers are those of another one, turned."""
-
-    class Liar(BaseHTTPRequestHandler):
-        def do(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0))) or None
-            asked = urllib.request.Request(f"{to}{self.path}", body, dict(self.headers), method=self.command)
-            try:
-                with urllib.request.urlopen(asked, timeout=60) as answer:
-                    status, data = answer.status, turn(self.path, answer.read())
-            except urllib.error.HTTPError as error:
-                status, data = error.code, error.read()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        do_GET = do_POST = do_PUT = do
-
-        def log_message(self, *arguments) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Liar)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-
-
 LIES = {
     "a file outside": (b'"result.json"', b'"../../../escaped"'),
     "a file of any place": (b'"result.json"', b'"/tmp/escaped"'),
@@ -84,7 +47,7 @@ def export(dfkd, url: str, said: bytes, lie: bytes):
         told.append(said in data)
         return data.replace(said, lie)
 
-    with lying(url, turn) as liar:
+    with between(url, turn) as liar:
         ended = dfkd("export", "served", "--out", "x.pt2", "--tracking-uri", liar)
     assert any(told), "nothing was turned"
     return ended

@@ -143,13 +143,3 @@ def test_a_control_group_limits_memory(group):
     assert machine.memory() == 30 * MIB
     (group / "memory.stat").write_text(f"anon 1\ninactive_file {20 * MIB}\n")
     assert machine.memory() == 50 * MIB
-
-
-def test_a_control_group_limits_cores(group):
-    mine = machine.cores()
-    (group / "cpu.max").write_text("max 100000\n")
-    assert machine.cores() == mine
-    (group / "cpu.max").write_text("50000 100000\n")
-    assert machine.cores() == 1
-    (group / "cpu.max").write_text(f"{mine * 100_000 + 1} 100000\n")
-    assert machine.cores() == mine

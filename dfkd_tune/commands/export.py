@@ -36,6 +36,7 @@ def export(
     if precision != "float32" and kind == "safetensors":
         raise click.UsageError(f"--precision {precision} is for pt2 and onnx")
     from .. import exporting, issuing, places, registry, shipping
+    from ..promotion import recipe_name
 
     file, uri = Path(out), places.tracking_url(tracking_uri)
     student, result, run = registry.load_trial(uri, name, trial)
@@ -54,5 +55,6 @@ def export(
         with registry.fetch(uri, run.info.run_id) as folder:
             if (layout := folder / "architecture.yaml").exists():
                 shipping.write(file.with_suffix(".yaml"), layout.read_bytes())
-    recipe = "the untuned preset" if number is None else f"trial {number}"
-    click.echo(f"wrote {out}: {recipe}, RMSE {rmse:.4g}; its answers differ from the student's by at most {worst:.2g}")
+    click.echo(
+        f"wrote {out}: {recipe_name(number)}, RMSE {rmse:.4g}; its answers differ from the student's by at most {worst:.2g}"
+    )

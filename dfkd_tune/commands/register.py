@@ -29,13 +29,13 @@ def register(name, model, trial, within, alias, teacher, architecture, features,
     if trial is not None and within is not None:
         raise click.UsageError("--trial and --smallest-within exclude each other")
     from .. import issuing, places, registry
+    from ..promotion import recipe_name
 
     sources = issuing.Sources(teacher, architecture, features, trust_pickle)
     uri = places.tracking_url(tracking_uri)
     done = registry.register(uri, name, model, trial, alias, sources, within)
-    recipe = "the untuned preset" if done.trial is None else f"trial {done.trial}"
     click.echo(
-        f"registered {done.uri}, version {done.version}: {recipe}, RMSE {done.rmse:.4g}; "
+        f"registered {done.uri}, version {done.version}: {recipe_name(done.trial)}, RMSE {done.rmse:.4g}; "
         f"the reloaded model differs from the student by at most {done.worst:.2g}"
     )
     if done.report_rmse is not None:

@@ -22,6 +22,7 @@ def show(name, as_json, rows, storage) -> None:
 
     from .. import places, screen, sentences
     from ..findings import completed, find, front
+    from ..promotion import recipe_name
     from ..recorded import load_study
 
     found = load_study(places.optuna_url(storage), name)
@@ -45,7 +46,7 @@ def show(name, as_json, rows, storage) -> None:
         rmse = "" if told.baseline_rmse is None else f", RMSE {told.baseline_rmse:.4g}"
         say(f"untuned preset: {told.objective} {told.baseline:.4g}{rmse}")
     if told.promoted is not None:
-        say(f"promoted: trial {told.promoted['trial']}, the student of run {told.run}")
+        say(f"promoted: {recipe_name(told.promoted['trial'])}, the student of run {told.run}")
     console.print()
     if told.costs is not None:
         say(f"The front: no trial has less {told.weighed} and a smaller {told.objective}")

@@ -20,7 +20,7 @@ from torch import nn
 from dfkd_tune import yamls
 from dfkd_tune.errors import DfkdError, FeaturesError, SpecError
 from dfkd_tune.features_file import parse_features
-from dfkd_tune.recipe import PRESETS, from_tree
+from dfkd_tune.recipe import FAITHFUL, PRESETS, from_tree
 from dfkd_tune.space import make_space
 from dfkd_tune.spec import parse_spec
 from dfkd_tune.strategy import build
@@ -120,7 +120,7 @@ def read_spec(tree: object) -> None:
     spec = parse_spec(tree, "study.yaml")
     assert spec.name
     spec.student.parameters(10_000)
-    make_space(spec.recipe(), spec.search, (3, 1), spec.student.parameters(10_000))
+    make_space(spec.recipe(FAITHFUL), spec.search, (3, 1), spec.student.parameters(10_000))
 
 
 def read_features(tree: object) -> None:

@@ -1,7 +1,6 @@
 """A real MLflow server that is killed, comes back, loses answers or never comes back: nothing a study recorded is lost."""
 
 import contextlib
-import http.client
 import os
 import random
 import shutil
@@ -14,7 +13,6 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -22,6 +20,7 @@ from conftest import command_line, free_port, runs_of
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from optuna.trial import TrialState
+from proxies import between
 
 from dfkd_tune import register
 from dfkd_tune.errors import NotFound, TrackingError
@@ -84,52 +83,6 @@ def mortal(store, tmp_path) -> Iterator[Mortal]:
     server.kill()
 
 
-@contextlib.contextmanager
-def losing_answers(to: str, when) -> Iterator[str]:
-    """A proxy to a server; a request for which ``when(path)`` holds is done, but its answer never arrives."""
-    target = to.removeprefix("http://")
-
-    class Proxy(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            upstream = http.client.HTTPConnection(target, timeout=60)
-            try:
-                upstream.request(self.command, self.path, body, {k: v for k, v in self.headers.items() if k != "Host"})
-                answer = upstream.getresponse()
-                data = answer.read()
-            except OSError:
-                self.close_connection = True
-                return
-            finally:
-                upstream.close()
-            if when(self.path):
-                self.close_connection = True
-                return
-            self.send_response(answer.status)
-            for name, value in answer.getheaders():
-                if name.lower() not in ("transfer-encoding", "content-length", "connection", "date", "server"):
-                    self.send_header(name, value)
-            self.send_header("Content-Length", str(len(data)))
-            self.send_header("Connection", "close")
-            self.end_headers()
-            self.wfile.write(data)
-            self.close_connection = True
-
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do
-
-        def log_message(self, *arguments) -> None:
-            pass
-
-    proxy = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
-    proxy.daemon_threads = True
-    threading.Thread(target=proxy.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{proxy.server_address[1]}"
-    proxy.shutdown()
-    proxy.server_close()
-
-
 def assert_recorded(uri: str, storage: str, name: str, total: int) -> None:
     """Every trial has one run that says what became of it, with its student; nothing is left RUNNING."""
     client = MlflowClient(uri)
@@ -173,11 +126,11 @@ def landed(progress) -> int:
 def test_a_server_that_is_killed_and_loses_answers_gets_everything(mortal, tiny, tmp_path):
     storage, lost = f"sqlite:///{tmp_path}/optuna.db", []
 
-    def lose(path: str) -> bool:
+    def lose(path: str, data: bytes) -> bytes | None:
         if path.endswith("runs/create") and len(lost) < 3:
             lost.append(path)
-            return len(lost) != 2
-        return False
+            return data if len(lost) == 2 else None
+        return data
 
     def watch(progress) -> None:
         if landed(progress) == 3 and not mortal.deaths:
@@ -186,7 +139,7 @@ def test_a_server_that_is_killed_and_loses_answers_gets_everything(mortal, tiny,
             mortal.start(wait=False)
 
     mortal.start()
-    with losing_answers(mortal.url, lose) as url:
+    with between(mortal.url, lose) as url:
         done = run_study(tiny("mortal", trials=8), storage, url, watch)
     assert mortal.deaths == 1 and len(lost) == 3
     assert done.progress.done + done.progress.pruned == 8
@@ -207,11 +160,11 @@ def test_a_server_that_keeps_everybody_waiting_holds_up_nothing(monkeypatch, mlf
     waiting: list[str] = []
     seen: list[int] = []
 
-    def keep_waiting(path: str) -> bool:
+    def keep_waiting(path: str, data: bytes) -> bytes:
         if not answering.is_set():
             waiting.append(path)
             answering.wait(600)
-        return False
+        return data
 
     def watch(progress) -> None:
         if landed(progress) == 1 and not seen and not waiting:
@@ -220,7 +173,7 @@ def test_a_server_that_keeps_everybody_waiting_holds_up_nothing(monkeypatch, mlf
             seen.append(len(waiting))
             answering.set()
 
-    with losing_answers(mlflow_server.url, keep_waiting) as url:
+    with between(mlflow_server.url, keep_waiting) as url:
         run_study(tiny("kept-waiting", trials=4), storage, url, watch)
     assert seen == [1], "the shipper asks one thing at a time, and nobody else asked for anything"
     assert_recorded(mlflow_server.url, storage, "kept-waiting", 4)
@@ -274,7 +227,7 @@ def test_a_study_ends_without_its_server(mlflow_server, store, tiny, tmp_path, c
     """The server is gone in mid-study for good: the study ends by itself, and one command completes the records elsewhere."""
     storage = f"sqlite:///{tmp_path}/mlruns/optuna.db"
     with contextlib.ExitStack() as line:
-        gone = line.enter_context(losing_answers(mlflow_server.url, lambda path: False))
+        gone = line.enter_context(between(mlflow_server.url))
         done = run_study(
             tiny("widow", trials=3), storage, gone, lambda progress: line.close() if landed(progress) == 1 else None
         )
