@@ -220,7 +220,7 @@ class Problem:
         """The teacher's first-layer neurons ``[w, b]``, ``(N, D + 1)`` over standardized inputs, and what each contributes, ``(N,)``.
 
         Float64, on the host; where its layers can be read. Neurons of an odd activation are turned so that their output weight is
-        positive, and each contributes ``|v| std(activation)`` over pool rows.
+        positive, and each counts as if it were tanh, ``|v| std(tanh)`` over pool rows.
         """
         chain = self.teacher.chain
         (raw, bias), (out, _) = ((w.double().cpu(), b.double().cpu()) for w, b in chain.layers[:2])
