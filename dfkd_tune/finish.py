@@ -37,9 +37,9 @@ class LBFGS:
     """
 
     after: Annotated[float, Field(gt=0, le=1)] = 0.05
-    rows: Annotated[int, Field(ge=10, le=10**7)] = 8_000
+    rows: Annotated[int, Field(ge=10, le=10**7)] = 4_000
     synthetic: Annotated[float, Field(ge=0, le=1)] = 0.25
-    rounds: Annotated[int, Field(ge=1, le=1_000)] = 2
+    rounds: Annotated[int, Field(ge=1, le=1_000)] = 1
     history: Annotated[int, Field(ge=1, le=1_000)] = 50
 
     def iterations(self, budget: int, begun: float) -> int:

@@ -143,7 +143,11 @@ PAPER = Recipe()
 """Zhou & Chiam 2023: direct optimization, decreasing alpha, 2000 epochs of 10 steps."""
 
 FAITHFUL = Recipe(
-    start=Neurons(), loss=Sobolev(), finish=LBFGS(), input_bound=INPUT_BOUNDS["linf"](radius=0.3), alpha=Constant(0.5)
+    start=Neurons(surplus=0.2),
+    loss=Sobolev(weight=1.5),
+    finish=LBFGS(),
+    input_bound=INPUT_BOUNDS["linf"](radius=0.3),
+    alpha=Constant(0.5),
 )
 """Beyond the papers: the teacher's neurons as a start, its input gradients in the loss, a second-order finish."""
 

@@ -23,7 +23,7 @@ from .recipe import SECTIONS, Recipe
 from .strategy import build, kind_of, name_of, strategy
 
 DEFAULT: dict[str, Any] = {
-    "start.surplus": [0.0, 0.2, 0.5],
+    "start.surplus": [0.1, 0.2, 0.5],
     "generator.kind": ["gaussian", "heavy_tailed", "skewed", "adversarial", "direct"],
     "generator.spread": {"low": 0.3, "high": 1.0},
     "generator.steps": {"low": 1, "high": 4},
@@ -33,9 +33,10 @@ DEFAULT: dict[str, Any] = {
     "input_bound.kind": ["steps", "linf"],
     "input_bound.radius": {"low": 0.03, "high": 1.7, "log": True},
     "alpha.value": {"low": 0.1, "high": 0.9},
-    "loss.weight": {"low": 0.5, "high": 2.0, "log": True},
+    "loss.weight": {"low": 0.5, "high": 4.0, "log": True},
     "student.width": {"low": 8, "high": 64},
     "optimizer.lr": {"low": 3e-4, "high": 3e-3, "log": True},
+    "finish.rows": [2_000, 4_000, 8_000],
     "finish.synthetic": {"low": 0.0, "high": 0.6},
 }
 """What a study searches when its file says nothing, around its preset: the leaves that the preset has."""
