@@ -99,6 +99,7 @@ def one(dataset: str, args: argparse.Namespace, folder: Path, seed: int) -> dict
         "trials": [
             {"trial": t.number, "objective": t.value, "real": real}
             | {k: t.user_attrs[k] for k in ("rmse", "stress_rmse")}
+            | {"params": t.params}
             for t, real in zip(complete, trials, strict=True)
         ],
         "seconds": seconds,

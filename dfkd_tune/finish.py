@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from inspect import unwrap
 from typing import Annotated, ClassVar
 
 import torch
@@ -36,7 +37,7 @@ class LBFGS:
         history: pairs that the curvature is estimated from.
     """
 
-    after: Annotated[float, Field(gt=0, le=1)] = 0.05
+    after: Annotated[float, Field(gt=0, le=1)] = 0.02
     rows: Annotated[int, Field(ge=10, le=10**7)] = 4_000
     synthetic: Annotated[float, Field(ge=0, le=1)] = 0.25
     rounds: Annotated[int, Field(ge=1, le=1_000)] = 1
@@ -74,6 +75,12 @@ class LBFGS:
         return values
 
 
+class _LBFGS(torch.optim.LBFGS):
+    """Without the import of torch's compiler, a second and 70 MB a process, that every optimizer asks for as it is made."""
+
+    add_param_group = unwrap(torch.optim.LBFGS.add_param_group)
+
+
 def minimize(
     student, weights: Sequence[Tensor], bank: Batch, weight: float, iterations: int, history: int
 ) -> list[Tensor]:
@@ -90,7 +97,7 @@ def minimize(
     leaves = [w.detach().clone().unsqueeze(0).requires_grad_() for w in weights]
     z, values, slopes = (part if part is None else part.unsqueeze(0) for part in bank)
     share, weighed = z.new_full((1, 1, 1), 1 / len(z[0])), z.new_full((1, 1, 1), weight)
-    optimizer = torch.optim.LBFGS(
+    optimizer = _LBFGS(
         leaves,
         max_iter=iterations,
         max_eval=iterations * 3 // 2,

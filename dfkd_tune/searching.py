@@ -14,6 +14,8 @@ from .seeds import derive
 
 SESSIONS = "sessions"
 """Study attribute: how many sessions ever worked on it."""
+WARMUP = RUNGS // 4
+"""Rungs before nothing is pruned."""
 
 
 def open_study(storage, name: str, seed: int, objectives: int = 1) -> optuna.Study:
@@ -46,7 +48,7 @@ def sampler(seed: int) -> optuna.samplers.BaseSampler:
 def pruner() -> optuna.pruners.BasePruner:
     """Drops the worst quarter at a rung, once ten trials are known; the eager pruners lost the winner."""
     return optuna.pruners.PercentilePruner(
-        75.0, n_startup_trials=10, n_warmup_steps=RUNGS // 4, interval_steps=1, n_min_trials=5
+        75.0, n_startup_trials=10, n_warmup_steps=WARMUP, interval_steps=1, n_min_trials=5
     )
 
 

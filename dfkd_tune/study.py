@@ -26,7 +26,7 @@ from .progress import Flying, Progress, StudyResult, standing, totals
 from .promotion import BASELINE, RECORD, UNTUNED, Leader, Promoted, Rerunner, choose, leaders, run_name
 from .recipe import Recipe
 from .recorded import recipe_of
-from .searching import open_study, smoothed, without_experimental_warnings
+from .searching import WARMUP, open_study, smoothed, without_experimental_warnings
 from .seeds import derive
 from .shipping import student_files
 from .slots import Heartbeat, Slots
@@ -231,7 +231,8 @@ class _Session:
                 return
             trial = claimed.trial
             self.heartbeat.watch(trial)
-            recipe = self.prepared.space.suggest(trial)
+            with self.storage.still():  # the sampler would read them for every group of parameters
+                recipe = self.prepared.space.suggest(trial)
             seed = derive(self.prepared.spec.study.seed, "trial", trial.number)
             self._admit(trial, run_name(trial.number), recipe, seed, claimed.again)
 
@@ -272,7 +273,7 @@ class _Session:
                 if flight.member.finished:
                     self._land(flight)
                     self._show()
-                elif flight.trial is not None and pruning and flight.trial.should_prune():
+                elif flight.trial is not None and pruning and flight.rungs >= WARMUP and flight.trial.should_prune():
                     self._land(flight, pruned=f"among the worst quarter at step {flight.member.clock}")
 
     def _land(self, flight: _Flight, pruned: str | None = None) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import os
 import signal
 import socket
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -30,8 +32,12 @@ from .teachers import SCHEMES
 
 LOG = logging.getLogger(__name__)
 
-CONTEXT = multiprocessing.get_context("spawn")
-"""How a worker process starts: a copy of one that computes would not work."""
+CONTEXT = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+"""How a worker process starts: a copy of one that computes would not work. Copies of one that has only imported share its memory."""
+IMPORTS = ("dfkd_tune.study", "mlflow", "mlflow.store.tracking.sqlalchemy_store", "scipy.stats", "sklearn.cluster")
+"""What every worker needs."""
+FORMATS = ("torch._dynamo", "torch._inductor", "torch.export", "onnxruntime", "skops.io")
+"""What some teachers need: workers do where this process did."""
 LOOK = 0.5
 """Seconds between two looks at the workers."""
 DEATHS = 3
@@ -170,6 +176,7 @@ class _Worker:
 
 
 def _in_process(work: Work, mouth: Connection) -> None:
+    gc.freeze()  # collecting what was imported before would copy the memory that it lies in
     stop: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):  # a ^C reaches every process of a terminal
         signal.signal(number, lambda number, frame: stop.append(number))
@@ -209,6 +216,7 @@ def run_workers(
     study, slots = open_slots(prepared, storage_url, tracking_uri, workers=count)
     threads, sources = max(1, torch.get_num_threads() // count), _sources(prepared, trust_pickle)
     work = Work(prepared.spec.name, storage_url, tracking_uri, sources, threads, prepared.device)
+    CONTEXT.set_forkserver_preload([*IMPORTS, *(name for name in FORMATS if name in sys.modules)])
     about, begun = prepared.spec.study, time.perf_counter()
     before = last = about.trials - slots.unfinished(about.trials)
     workers = [_Worker(work) for _ in range(count)]

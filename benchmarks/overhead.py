@@ -1,0 +1,97 @@
+"""What Optuna and MLflow take of a study's processor time, beside the trials' own: every call of theirs, timed in its thread."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import patch
+
+import optuna
+
+from dfkd_tune.places import sqlite_url
+from dfkd_tune.prepared import prepare
+from dfkd_tune.quickstart import quickstart
+from dfkd_tune.runs import Runs
+from dfkd_tune.slots import Slots
+from dfkd_tune.space import Space
+from dfkd_tune.spec import read_spec
+from dfkd_tune.spool import Session
+from dfkd_tune.study import run_study
+
+PARTS = {
+    "optuna": [
+        (Slots, "claim"),
+        (Slots, "land"),
+        (Slots, "lost"),
+        (Slots, "beat"),
+        (Space, "suggest"),
+        (optuna.Trial, "report"),
+        (optuna.Trial, "should_prune"),
+    ],
+    "records on disk": [(Session, "append"), (Session, "settle")],
+    "mlflow": [(Runs, "apply")],
+}
+"""Whose time -> calls, none of which calls another of the same part."""
+
+
+class Meter:
+    """Processor seconds by part, and those of them on the thread that trains."""
+
+    def __init__(self):
+        self.all, self.training = Counter(), Counter()
+        self._lock, self._trainer = threading.Lock(), threading.get_ident()
+
+    def timed(self, part: str, call: Callable) -> Callable:
+        def wrapper(*args, **kwargs):
+            start = time.thread_time()
+            try:
+                return call(*args, **kwargs)
+            finally:
+                took = time.thread_time() - start
+                with self._lock:
+                    self.all[part] += took
+                    if threading.get_ident() == self._trainer:
+                        self.training[part] += took
+
+        return wrapper
+
+
+def overhead(trials: int) -> dict:
+    """The quickstart in one process: milliseconds a trial of each part, over what the trial computes."""
+    spec = read_spec(quickstart())
+    spec = replace(spec, study=replace(spec.study, trials=trials), seeded=True)
+    meter = Meter()
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        prepared = prepare(spec)
+        for part, calls in PARTS.items():
+            for owner, name in calls:
+                stack.enter_context(patch.object(owner, name, meter.timed(part, getattr(owner, name))))
+        begun = os.times()
+        storage, uri = (sqlite_url(Path(folder) / f"{name}.db") for name in ("optuna", "mlflow"))
+        result = run_study(prepared, storage, uri)
+        ended = os.times()
+    whole = ended.user + ended.system - begun.user - begun.system
+    ended_trials = result.progress.done + result.progress.pruned
+    own = (whole - sum(meter.all.values())) / ended_trials
+    found = {
+        part: {
+            "milliseconds": 1e3 * meter.all[part] / ended_trials,
+            "on_the_training_thread": 1e3 * meter.training[part] / ended_trials,
+            "share": meter.all[part] / ended_trials / own,
+        }
+        for part in PARTS
+    }
+    for part, each in found.items():
+        print(
+            f"{part:<16} {each['milliseconds']:6.1f} ms a trial ({each['on_the_training_thread']:.1f} on the thread that trains), "
+            f"{each['share']:.1%} of its own {1e3 * own:.0f} ms",
+            flush=True,
+        )
+    return {"trials": ended_trials, "own_milliseconds": 1e3 * own, "parts": found}
