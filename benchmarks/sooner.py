@@ -29,7 +29,7 @@ from dfkd_tune.problem import Problem
 from dfkd_tune.recipe import FAITHFUL, PAPER
 from dfkd_tune.teachers import probe
 
-BUDGETS = (100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 20_000)
+BUDGETS = (100, 200, 400, 800, 1_200, 1_600, 2_400, 3_200, 4_800, 6_400, 12_800, 20_000)
 
 
 def of_paper(problem: Problem, real: Callable, goal: float, seed: int) -> tuple[float, bool]:

@@ -232,6 +232,7 @@ class _Session:
             trial = claimed.trial
             self.heartbeat.watch(trial)
             with self.storage.still():  # the sampler would read them for every group of parameters
+                self.study.get_trials(deepcopy=False)  # a trial of one choice alone is written to without being read
                 recipe = self.prepared.space.suggest(trial)
             seed = derive(self.prepared.spec.study.seed, "trial", trial.number)
             self._admit(trial, run_name(trial.number), recipe, seed, claimed.again)
