@@ -82,6 +82,7 @@ class Slots:
             found = self.storage.transact(lambda session: self._take(session, total))
             if found is not None:
                 self.study._thread_local.cached_all_trials = None  # as ``Study.ask`` does
+                self.study.get_trials(deepcopy=False)  # Optuna's cache takes no parameter of a trial that it never read
                 return Claimed(Trial(self.study, found[0]), found[1])
             if not self.make(total):
                 return None

@@ -226,14 +226,13 @@ class _Session:
     def _refill(self) -> None:
         self._take_up_baseline()
         while len(self.flights) < self.prepared.population and not self.should_stop():
-            claimed = self.slots.claim(self.total)
-            if claimed is None:
-                return
-            trial = claimed.trial
-            self.heartbeat.watch(trial)
-            with self.storage.still():  # the sampler would read them for every group of parameters
-                self.study.get_trials(deepcopy=False)  # a trial of one choice alone is written to without being read
+            with self.storage.still():  # the sampler would read trials for every group of parameters
+                claimed = self.slots.claim(self.total)
+                if claimed is None:
+                    return
+                trial = claimed.trial
                 recipe = self.prepared.space.suggest(trial)
+            self.heartbeat.watch(trial)
             seed = derive(self.prepared.spec.study.seed, "trial", trial.number)
             self._admit(trial, run_name(trial.number), recipe, seed, claimed.again)
 

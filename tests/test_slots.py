@@ -96,6 +96,14 @@ def test_few_slots_wait(tmp_path):
     assert len(mine.study.trials) == 2 * AHEAD
 
 
+def test_a_trial_may_start_with_a_parameter_that_has_one_value(tmp_path):
+    """For which Optuna asks no sampler, and reads nothing."""
+    mine = slots(f"sqlite:///{tmp_path}/optuna.db", 1000)
+    mine.study.get_trials()
+    widths = [mine.claim(1000).trial.suggest_int("student.width", 50, 50) for _ in range(AHEAD + 1)]
+    assert widths == [50] * (AHEAD + 1)
+
+
 DIE = """
 import os, signal, sys
 import optuna
