@@ -20,7 +20,7 @@ REPLAYED = 4_000
 BLOCK = 100
 """Steps whose prior rows a member draws from its stream at a time."""
 RUNGS = 20
-"""Evaluations on the pruning bank a run."""
+"""Evaluations on the pruning bank over the budget of a run."""
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Member:
         key: what its owner calls it.
         recipe: its choices.
         seed: of its own random stream.
-        rungs: evaluations on the pruning bank over its run.
+        rungs: evaluations on the pruning bank over its budget.
     """
 
     key: Hashable
@@ -131,14 +131,32 @@ class Member:
 
     @property
     def next_rung(self) -> int:
-        """The clock of its next evaluation; the last one is the end."""
-        steps, rungs = self.steps, min(self.rungs, self.steps)
-        done = self.clock * rungs // steps
-        return next(rung for i in range(done, rungs + 1) if (rung := i * steps // rungs) > self.clock)
+        """The clock of its next evaluation: at even shares of the whole budget, start and finish included, and where its steps end."""
+        budget, begun = self.recipe.steps, self._begun
+        rungs = min(self.rungs, budget)
+        done = (begun + self.clock) * rungs // budget
+        clocks = (i * budget // rungs - begun for i in range(done, rungs + 1))
+        return min(next((clock for clock in clocks if clock > self.clock), self.steps), self.steps)
+
+    @property
+    def rung(self) -> int:
+        """How many even shares of its budget it has spent, one at least: what others are compared with it at."""
+        budget, rungs = self.recipe.steps, min(self.rungs, self.recipe.steps)
+        return min(max(1, (self._begun + self.clock) * rungs // budget), rungs)
+
+    @property
+    def _begun(self) -> int:
+        """Steps that its start was worth."""
+        return round(self.recipe.start.share(self.recipe.student) * self.recipe.steps)
 
     @property
     def finished(self) -> bool:
         return self.clock >= self.steps or self.failure is not None
+
+    @property
+    def spent(self) -> bool:
+        """Whether it takes no more of its budget: it failed, or there is no finish to come."""
+        return self.failure is not None or (self.finished and not hasattr(self.recipe.finish, "polish"))
 
     def result(self) -> list[Tensor]:
         """The weights it is judged by: those of its best rung on the pruning bank."""

@@ -116,8 +116,8 @@ class Distillation:
         try:
             while not member.finished and reason is None:
                 population.advance()
-                trial.report(math.nan if member.failure else member.curve[-1][1], len(member.curve))
-                if not member.finished and trial.should_prune():
+                trial.report(math.nan if member.failure else member.curve[-1][1], member.rung)
+                if not member.spent and trial.should_prune():
                     reason = f"pruned at step {member.clock}"
         except BaseException as error:
             if self._tracker:

@@ -100,7 +100,6 @@ class _Flight:
     trial: optuna.Trial | None
     member: Member
     seconds: float = 0.0
-    rungs: int = 0
 
 
 @dataclass
@@ -263,18 +262,20 @@ class _Session:
         due = [flight for flight in due if flight.member.key in self.flights]
         pruning = self.prepared.spec.study.pareto is None  # Optuna prunes by one objective alone
         for flight in due:
-            flight.rungs += 1
             if flight.trial is not None and pruning:
-                flight.trial.report(math.nan if flight.member.failure else smoothed(flight.member.curve), flight.rungs)
+                flight.trial.report(
+                    math.nan if flight.member.failure else smoothed(flight.member.curve), flight.member.rung
+                )
         with self.storage.still():
             for flight in due:
                 if self.should_stop():  # who has not landed goes back to its slot
                     return
-                if flight.member.finished:
+                member, late = flight.member, pruning and flight.member.rung >= WARMUP
+                if late and flight.trial is not None and not member.spent and flight.trial.should_prune():
+                    self._land(flight, pruned=f"among the worst quarter at step {member.clock}")
+                elif member.finished:
                     self._land(flight)
                     self._show()
-                elif flight.trial is not None and pruning and flight.rungs >= WARMUP and flight.trial.should_prune():
-                    self._land(flight, pruned=f"among the worst quarter at step {flight.member.clock}")
 
     def _land(self, flight: _Flight, pruned: str | None = None) -> None:
         """A member leaves: record it, tell Optuna."""

@@ -1,6 +1,7 @@
 """The population rule: a member of a population is the same recipe alone."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from dfkd_tune.distillation import conclude, distill, distill_all
 from dfkd_tune.member import RUNGS, Member
 from dfkd_tune.population import Population, fidelity
 from dfkd_tune.recipe import FAITHFUL, RANDOM, SECTIONS
+from dfkd_tune.starts import Neurons
 
 MIXED = [
     *(recipe(generator=kind) for kind in SECTIONS["generator"] for _ in range(2)),  # an early and a late member each
@@ -181,6 +183,20 @@ def test_result_is_the_rung_of_the_lowest_nrmse(outputs):
     assert all(map(torch.equal, member.result(), rungs[best][1]))
     if outputs > 1:
         assert best != min(range(len(rungs)), key=lambda i: rungs[i][0].rmse), "nor when both scores agree"
+
+
+def test_rungs_are_shares_of_the_budget_whoever_spends_it(problem):
+    """A start and a finish that train take theirs: trials are compared where they spent as much."""
+    plain = recipe(RANDOM, steps=200)
+    finished = replace(plain, finish=replace(FAITHFUL.finish, after=0.25))
+    recipes = {"plain": plain, "finished": finished, "both": replace(finished, start=Neurons(surplus=0.5))}
+    members = {name: Member(name, one, 0) for name, one in recipes.items()}
+    rungs: dict[str, list[tuple[int, int]]] = {name: [] for name in members}
+    distill_all(problem, list(members.values()), lambda member: rungs[member.key].append((member.clock, member.rung)))
+    assert rungs["plain"] == [(10 * rung, rung) for rung in range(1, 21)]
+    assert rungs["finished"] == rungs["plain"][:5]
+    assert rungs["both"] == [(10 * i, 6 + i) for i in range(1, 6)]
+    assert [member.spent for member in members.values()] == [True, False, False]
 
 
 @pytest.mark.parametrize("steps", [1, 7, 19, 20, 21, 130])
