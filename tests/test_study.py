@@ -314,6 +314,22 @@ def test_each_database_has_one_owner(tmp_path, store, tiny):
         run_study(tiny("both"), f"sqlite:///{tmp_path}/other.db", f"sqlite:///{tmp_path}/optuna.db")
 
 
+def test_a_trial_is_pruned_before_its_finish(store, tiny):
+    """Whose steps are a small part of its budget: it is looked at where they end, among those that spent as much."""
+    about = {
+        "trials": 24,
+        "preset": "faithful",
+        "search": {"start.surplus": [0.2], "optimizer.lr": {"low": 1e-4, "high": 1.0}},
+    }
+    done = run(tiny("short-steps", **about), store)
+    assert_settled(store, "short-steps", 24)
+    pruned = [trial for trial in store.trials("short-steps") if trial.state == TrialState.PRUNED]
+    assert len(pruned) == done.progress.pruned > 0
+    for trial in store.trials("short-steps"):
+        assert list(trial.intermediate_values) == [6]
+    assert all("among the worst quarter at step" in trial.user_attrs["reason"] for trial in pruned)
+
+
 def test_a_diverged_trial_is_an_outcome(store, tiny):
     search = {"optimizer.lr": {"low": 1e12, "high": 1e14, "log": True}}
     done = run(tiny("diverged", trials=3, search=search), store)
