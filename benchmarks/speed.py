@@ -1,6 +1,6 @@
-"""Speed, side by side in one run: a trial, its distance from the floor, a study against a hand-written one, growth, memory.
+"""Speed, side by side in one run: a trial, its distance from the floor, a study against a hand-written one, growth, memory, overhead.
 
-    python benchmarks/speed.py --shared ../shared --parts trial floor study growth quickstart --json speed.json
+    python benchmarks/speed.py --shared ../shared --parts trial floor study growth quickstart overhead --json speed.json
 
 Ratios are medians over rounds of ratios within a round, since the machine's own speed drifts. A full trial is 20,000 student
 steps of batch 100, student 50; fewer are run and scaled. Trials, floor and growth are told in processor seconds of one thread,
@@ -21,6 +21,7 @@ import torch
 from floor import floor_of
 from growth import GROWTHS, picture
 from handwritten import handwritten_study
+from overhead import overhead
 from plain import plain_distillation
 from quick import own_study, quickstart
 from tables import shared_teacher
@@ -137,6 +138,7 @@ PARTS = {
     "study": study,
     "growth": growth,
     "quickstart": lambda problem, args: quickstart(200, args.workers),
+    "overhead": lambda problem, args: overhead(40),
 }
 
 
