@@ -122,8 +122,7 @@ class Slots:
                 return False
             if row.state != TrialState.RUNNING:
                 return row.state == state  # an earlier run of this transaction ended it
-            for name, given in attributes.items():
-                self._set(session, row.trial_id, name, given)
+            self._set_all(session, row.trial_id, attributes)
             for i, final in enumerate(_last_report(row) if state == TrialState.PRUNED else values):
                 self.storage._set_trial_value_without_commit(session, row, i, float(final))
             row.state, row.datetime_complete = state, datetime.now()
@@ -248,6 +247,14 @@ class Slots:
         found = session.query(ATTRIBUTES.value_json).filter(ATTRIBUTES.trial_id == trial_id, ATTRIBUTES.key == key)
         row = found.one_or_none()
         return json.loads(row[0]) if row is not None else None
+
+    def _set_all(self, session, trial_id: int, values: Mapping[str, Any]) -> None:
+        """Two statements, however many there are."""
+        known = (ATTRIBUTES.trial_id == trial_id) & ATTRIBUTES.key.in_(list(values))
+        session.query(ATTRIBUTES).filter(known).delete(synchronize_session=False)
+        rows = [{"trial_id": trial_id, "key": key, "value_json": json.dumps(value)} for key, value in values.items()]
+        if rows:
+            session.execute(sqlalchemy.insert(ATTRIBUTES), rows)
 
     def _set(self, session, trial_id: int, key: str, value: Any) -> None:
         self.storage._set_trial_attr_without_commit(session, ATTRIBUTES, trial_id, key, value)
