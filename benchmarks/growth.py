@@ -98,6 +98,7 @@ GROWTHS = {
 def picture(found: dict[str, dict[int, float]], file: Path) -> None:
     """Seconds over size, doubly logarithmic, beside a linear growth from the first point."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     figure = Figure(figsize=(11, 2.9), layout="constrained")
     for axes, (name, line) in zip(figure.subplots(1, len(found)), found.items(), strict=True):
@@ -105,6 +106,8 @@ def picture(found: dict[str, dict[int, float]], file: Path) -> None:
         axes.loglog(sizes, seconds, "o-", label="measured")
         axes.loglog(sizes, [seconds[0] * size / sizes[0] for size in sizes], "--", color="0.6", label="linear")
         axes.set_xlabel(name)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_minor_formatter(NullFormatter())
         axes.set_ylabel("seconds")
         axes.legend(frameon=False, fontsize=8)
     figure.savefig(file, dpi=110)

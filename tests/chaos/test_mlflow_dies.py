@@ -191,14 +191,16 @@ def test_a_server_that_dies_again_and_again(request, store, tiny, tmp_path, back
     else:
         url = request.getfixturevalue("postgresql").replace("://", "+psycopg2://")
     server, storage, over = Mortal(tmp_path, url), f"sqlite:///{tmp_path}/optuna.db", threading.Event()
-    dice, trained = random.Random(3), []
+    dice, trained, under_way = random.Random(3), [], threading.Event()
 
     def haunt() -> None:
+        under_way.wait()  # a study that has not begun refuses a server that is down
         while server.deaths < deaths and not over.wait(dice.uniform(0.2, 2.0)):
             server.kill()
             server.start()
 
     def watch(progress) -> None:
+        under_way.set()
         if progress.reruns == (4, 4) and not trained:
             trained.append(time.monotonic() - begun)
 
@@ -218,6 +220,7 @@ def test_a_server_that_dies_again_and_again(request, store, tiny, tmp_path, back
         print(backend, {"trained": trained[0], "took": took, "process": used, "deaths": deaths, "synced": done.written})
     finally:
         over.set()
+        under_way.set()
         if ghost.ident is not None:
             ghost.join()
         server.kill()
