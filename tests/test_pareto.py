@@ -45,7 +45,7 @@ def test_the_default_space_tries_small_students(tree):
 
     plain, wide = widths(), widths(pareto="parameters")
     assert (plain.high, wide.high) == (199, 199)
-    assert (plain.low, wide.low) == (191, 10) and wide.log
+    assert (plain.low, wide.low) == (197, 10) and wide.log
 
 
 def test_latency_is_weighed_too(tree, store, tmp_path):

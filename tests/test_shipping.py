@@ -175,12 +175,12 @@ def test_less_precision_has_a_certificate_of_its_own(raw, student, dfkd, store, 
     assert (
         certificate["student"]["file_sha256"] == hashlib.sha256((tmp_path / f"small.{kind}").read_bytes()).hexdigest()
     )
-    answer, x = answers_of(tmp_path / f"small.{kind}")[0], rows(4000)
+    answer, x = answers_of(tmp_path / f"small.{kind}")[0], rows(20_000)
     x[:, 1] = (x[:, 1] > 0.5).float()
     with torch.no_grad():
         real = float((answer(x) - raw(x)).square().mean().sqrt())
         assert not torch.equal(answer(x), student(x))
-    assert certificate["report"]["rmse"] == pytest.approx(real, rel=0.1)
+    assert certificate["report"]["rmse"] == pytest.approx(real, rel=0.2)  # of other rows, a few of which make much of it
 
 
 def test_what_loses_too_much_is_refused_in_one_line(raw, dfkd, store, tmp_path):
