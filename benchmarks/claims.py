@@ -104,11 +104,18 @@ def record(storage: RDBStorage, study: optuna.Study, count: int) -> None:
         session.commit()
 
 
-def ours(url: str, total: int):
-    """Claim and tell by slots."""
+def joined(url: str) -> Slots:
+    """The slots as one sees them who has read the trials on record, which every worker does once, as it joins."""
     storage = open_storage(url)
     study = optuna.load_study(study_name="claims", storage=storage, sampler=optuna.samplers.RandomSampler())
-    slots = Slots(study, storage)
+    study.get_trials(deepcopy=False)
+    storage.scoped_session.remove()
+    return Slots(study, storage)
+
+
+def ours(slots: Slots, total: int):
+    """Claim and tell by slots, in a copy of the process that joined."""
+    slots.storage.engine.dispose(close=False)
 
     def tell(claimed) -> None:
         assert slots.land(claimed.trial, TrialState.COMPLETE, (0.5,), ATTRIBUTES)
@@ -128,11 +135,11 @@ def by_optuna(storage):
     return study.ask, tell
 
 
-def work(way: str, url: str, port: int, total: int, think: float, until: float, results) -> None:
+def work(way: str, url: str, slots: Slots | None, port: int, total: int, think: float, until: float, results) -> None:
     """One simulated worker."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if way == "ours":
-        claim, tell = ours(url, total)
+        claim, tell = ours(slots, total)
     elif way == "optuna":
         claim, tell = by_optuna(RDBStorage(absolute(url), engine_kwargs={"pool_size": 1}))
     else:
@@ -163,8 +170,11 @@ def measure(way: str, url: str, workers: int, total: int, rate: float, seconds: 
         server.start()
         time.sleep(3)
     think = workers / rate
+    slots = joined(url) if way == "ours" else None
     until, results = time.time() + seconds + 0.1 * workers + think, FORK.Queue()
-    processes = [FORK.Process(target=work, args=(way, url, port, total, think, until, results)) for _ in range(workers)]
+    processes = [
+        FORK.Process(target=work, args=(way, url, slots, port, total, think, until, results)) for _ in range(workers)
+    ]
     for process in processes:
         process.start()
     spent = [each for _ in processes for each in results.get(timeout=seconds + 3 * think + 120)]
