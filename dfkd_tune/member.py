@@ -140,9 +140,9 @@ class Member:
 
     @property
     def rung(self) -> int:
-        """How many even shares of its budget it has spent, one at least: what others are compared with it at."""
+        """The share of its budget that it is in, counted from one: what others are compared with it at, and never twice the same."""
         budget, rungs = self.recipe.steps, min(self.rungs, self.recipe.steps)
-        return min(max(1, (self._begun + self.clock) * rungs // budget), rungs)
+        return min(max(1, -(-(self._begun + self.clock) * rungs // budget)), rungs)
 
     @property
     def _begun(self) -> int:

@@ -199,6 +199,17 @@ def test_rungs_are_shares_of_the_budget_whoever_spends_it(problem):
     assert [member.spent for member in members.values()] == [True, False, False]
 
 
+@pytest.mark.parametrize("steps", [1, 7, 20, 21, 113, 390])
+@pytest.mark.parametrize("after", [1.0, 0.37, 0.02])
+def test_no_two_looks_are_at_one_rung(steps, after):
+    member = Member("a", recipe(RANDOM, steps=steps, finish={"kind": "lbfgs", "after": after}), 0)
+    seen = []
+    while not member.finished:
+        member.clock = member.next_rung
+        seen.append(member.rung)
+    assert seen == sorted(set(seen)) and seen[-1] <= min(RUNGS, steps)
+
+
 @pytest.mark.parametrize("steps", [1, 7, 19, 20, 21, 130])
 def test_rungs_end_with_the_run(problem, steps):
     clocks = [at for at, _ in run(problem, Member("a", recipe(RANDOM, steps=steps), 0))[0].curve]

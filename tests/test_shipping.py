@@ -180,7 +180,8 @@ def test_less_precision_has_a_certificate_of_its_own(raw, student, dfkd, store, 
     with torch.no_grad():
         real = float((answer(x) - raw(x)).square().mean().sqrt())
         assert not torch.equal(answer(x), student(x))
-    assert certificate["report"]["rmse"] == pytest.approx(real, rel=0.2)  # of other rows, a few of which make much of it
+    # Of other rows, a few of which make much of it.
+    assert certificate["report"]["rmse"] == pytest.approx(real, rel=0.2)
 
 
 def test_what_loses_too_much_is_refused_in_one_line(raw, dfkd, store, tmp_path):

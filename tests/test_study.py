@@ -326,7 +326,7 @@ def test_a_trial_is_pruned_before_its_finish(store, tiny):
     pruned = [trial for trial in store.trials("short-steps") if trial.state == TrialState.PRUNED]
     assert len(pruned) == done.progress.pruned > 0
     for trial in store.trials("short-steps"):
-        assert list(trial.intermediate_values) == [6]
+        assert list(trial.intermediate_values) == [7]
     assert all("among the worst quarter at step" in trial.user_attrs["reason"] for trial in pruned)
 
 
