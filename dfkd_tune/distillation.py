@@ -67,7 +67,7 @@ class Outcome:
     def robust(self) -> float:
         """Weighted geometric mean of the normalized RMSE on selection and stress bank: what a study minimizes by default.
 
-        The weight was fitted to 440 students of five teachers (``benchmarks/choosing.py``, two seeds of the default space):
+        The weight was fitted to 440 students of five teachers (``benchmarks/choosing.py``, two seeds of a space whose recipes are all good):
         their mean rank correlation with the real RMSE is .64 by it, .55 by equal weights, .64 by the prior and .35 by the stress
         bank alone, and the real RMSE of whom it prefers .66, .65, .70 and .71 of the published.
         """

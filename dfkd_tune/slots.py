@@ -122,7 +122,7 @@ class Slots:
                 return False
             if row.state != TrialState.RUNNING:
                 return row.state == state  # an earlier run of this transaction ended it
-            self._set_all(session, row.trial_id, attributes)
+            self._set(session, row.trial_id, attributes)
             for i, final in enumerate(_last_report(row) if state == TrialState.PRUNED else values):
                 self.storage._set_trial_value_without_commit(session, row, i, float(final))
             row.state, row.datetime_complete = state, datetime.now()
@@ -191,7 +191,7 @@ class Slots:
             return None
         again = bool(self._owner(session, row.trial_id))
         row.state, row.datetime_start = TrialState.RUNNING, datetime.now()
-        self._set(session, row.trial_id, "worker", self.owner)
+        self._set(session, row.trial_id, {"worker": self.owner})
         beat = HEARTBEATS.where_trial_id(row.trial_id, session)
         if beat is None:
             session.add(HEARTBEATS(trial_id=row.trial_id))
@@ -233,10 +233,10 @@ class Slots:
         attempts = int(self._get(session, trial_id, "attempts") or 0)
         if attempts >= ATTEMPTS:
             reason = f"its worker died {attempts + 1} times"
-            self._set(session, trial_id, "reason", reason)
+            self._set(session, trial_id, {"reason": reason})
             row.state, row.datetime_complete = TrialState.FAIL, datetime.now()
             return Taken(row.number, reason)
-        self._set(session, trial_id, "attempts", attempts + 1)
+        self._set(session, trial_id, {"attempts": attempts + 1})
         row.state = TrialState.WAITING
         return Taken(row.number)
 
@@ -248,16 +248,13 @@ class Slots:
         row = found.one_or_none()
         return json.loads(row[0]) if row is not None else None
 
-    def _set_all(self, session, trial_id: int, values: Mapping[str, Any]) -> None:
-        """Two statements, however many there are."""
+    def _set(self, session, trial_id: int, values: Mapping[str, Any]) -> None:
+        """Set user attributes of a trial, in two statements however many there are."""
         known = (ATTRIBUTES.trial_id == trial_id) & ATTRIBUTES.key.in_(list(values))
         session.query(ATTRIBUTES).filter(known).delete(synchronize_session=False)
         rows = [{"trial_id": trial_id, "key": key, "value_json": json.dumps(value)} for key, value in values.items()]
         if rows:
             session.execute(sqlalchemy.insert(ATTRIBUTES), rows)
-
-    def _set(self, session, trial_id: int, key: str, value: Any) -> None:
-        self.storage._set_trial_attr_without_commit(session, ATTRIBUTES, trial_id, key, value)
 
 
 def _last_report(row) -> list[float]:

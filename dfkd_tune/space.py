@@ -42,7 +42,7 @@ DEFAULT: dict[str, Any] = {
 """What a study searches when its file says nothing, around its preset: the leaves that the preset has."""
 
 NARROW = 0.99
-"""Of the widest student that fits, the narrowest that the default space tries: a width of 48 in place of 50 costs a tenth."""
+"""Of the widest student that fits, the narrowest that the default space tries: a width of 48 in place of 50 cost a tenth on one teacher."""
 
 SMALL = 0.05
 """The same where size is weighed against fidelity."""

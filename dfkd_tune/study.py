@@ -230,8 +230,8 @@ class _Session:
                 if claimed is None:
                     return
                 trial = claimed.trial
+                self.heartbeat.watch(trial)
                 recipe = self.prepared.space.suggest(trial)
-            self.heartbeat.watch(trial)
             seed = derive(self.prepared.spec.study.seed, "trial", trial.number)
             self._admit(trial, run_name(trial.number), recipe, seed, claimed.again)
 

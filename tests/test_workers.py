@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import FORKS
 from optuna.trial import TrialState
 from safetensors.torch import save_file
 from sqlalchemy import text
@@ -189,7 +188,6 @@ def test_progress_is_not_over_before_the_reruns_are(store, tiny):
 
 
 def test_workers_that_die_are_not_started_for_ever(store, tiny, monkeypatch):
-    monkeypatch.setattr(workers, "CONTEXT", FORKS)
     monkeypatch.setattr(workers, "LOOK", 0.01)
     monkeypatch.setattr(workers, "DEATHS", 1)
 

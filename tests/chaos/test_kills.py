@@ -6,7 +6,6 @@ import time
 
 import pytest
 from aftermath import assert_whole
-from conftest import FORKS
 
 from dfkd_tune import workers
 from dfkd_tune.progress import Progress
@@ -33,7 +32,6 @@ class Killer:
 
 
 def kill_workers(monkeypatch, prepared, storage: str, tracking: str, count: int, kills: int, seed: int) -> dict:
-    monkeypatch.setattr(workers, "CONTEXT", FORKS)  # starts with the imports done
     monkeypatch.setattr(workers, "LOOK", 0.05)
     killer = Killer(kills, prepared.spec.study.trials, seed)
     done = workers.run_workers(prepared, storage, tracking, count, on_progress=killer)

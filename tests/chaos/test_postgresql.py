@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from aftermath import assert_whole
-from conftest import FORKS, free_port
+from conftest import free_port
 
 from dfkd_tune import workers
 from dfkd_tune.progress import Progress
@@ -69,7 +69,6 @@ def cluster() -> Iterator[Cluster]:
 
 def test_a_restart_in_mid_study(monkeypatch, cluster, store, tiny, capfd):
     """Three restarts: an orderly one, one like a crash, and one with seconds of silence between."""
-    monkeypatch.setattr(workers, "CONTEXT", FORKS)
     restarts = [(6, "fast", 0.0), (14, "immediate", 0.0), (22, "fast", 15.0)]
     pids: list[set[int]] = []
 
