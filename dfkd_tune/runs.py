@@ -25,6 +25,10 @@ TAKEN = "dfkd.taken_over"
 """Tag of a run whose trial another worker took up: what its own worker says of its end comes too late."""
 LINK = "dfkd.requeued_from"
 """Tag of a run that goes on with a trial: the run before it."""
+STATE = "dfkd.state"
+"""Tag of a run that has ended: how its trial did."""
+STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
+"""MLflow's status of a run by the state of its trial."""
 HASHES = "dfkd.student_sha256"
 """Tag of a run with a student: SHA-256 of the file of its files' hashes."""
 HOPELESS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")
@@ -112,10 +116,13 @@ class Runs:
             return found
 
     def end_run(self, run_id: str, status: str, at: int) -> None:
-        """Say what became of a run whose process is gone."""
+        """Say what became of a run whose process is gone, unless its own end arrives meanwhile: a run's tags come before its status."""
         self.writes += 1
         with impatient(self.uri):
             self._client.set_terminated(run_id, status, at)
+            said = self._client.get_run(run_id).data.tags.get(STATE)
+            if (known := STATUS.get(said, status)) != status:
+                self._client.set_terminated(run_id, known, at)
 
     def add(self, run_id: str, metrics: Mapping[str, float], at: int) -> None:
         """Add metrics to a run."""
@@ -175,7 +182,7 @@ class Runs:
                 tags["mlflow.parentRunId"] = self.parent_id
             if record.again and (before := self._latest(record)) is not None:
                 tags[LINK] = before.info.run_id
-                self._take_over(before, record, "KILLED", {"dfkd.state": "INTERRUPTED"})
+                self._take_over(before, record, "KILLED", {STATE: "INTERRUPTED"})
             found = self._client.create_run(self._experiment_id, record.at, tags, record.name)
             if self._all is not None:
                 self._all[record.run] = [found]
@@ -195,7 +202,7 @@ class Runs:
         follower = self._follower(run) if not own and not taken else None
         if follower is not None:  # it was shipped too late to be found by who took over
             taken = True
-            self._take_over(run, record, "KILLED", {"dfkd.state": "INTERRUPTED"})
+            self._take_over(run, record, "KILLED", {STATE: "INTERRUPTED"})
             if LINK not in follower.data.tags:
                 self._log(follower.info.run_id, record.at, tags={LINK: run.info.run_id})
         if own or not (_holds(run, record) and _complete(home, record, content)):
@@ -217,7 +224,7 @@ class Runs:
         """Nobody worked on a run at that moment."""
         for run in self._search(f"attributes.status = 'RUNNING' and attributes.start_time <= {record.at}"):
             if run.data.tags.get("dfkd.kind") != "study":
-                self._client.set_terminated(run.info.run_id, "KILLED", record.at)
+                self.end_run(run.info.run_id, "KILLED", record.at)
 
     def _take_over(self, run, record: Record, status: str, tags: Mapping[str, str]) -> None:
         self._log(run.info.run_id, record.at, tags={**tags, TAKEN: "true"})

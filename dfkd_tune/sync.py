@@ -18,14 +18,13 @@ from .issuing import Sources
 from .places import absolute, spool_folder
 from .promotion import PROMOTED, Promoted, run_name
 from .recorded import load_study, recipe_of
-from .runs import ID, SESSION, Refused, Runs
+from .runs import ID, SESSION, STATE, STATUS, Refused, Runs
 from .seeds import derive
 from .spool import REFUSED, SHIPPED, Damaged, Record, Session, Spool, plain, read
 from .stores import guarded, preflight
 from .tracking import interrupted
 
 LOG = logging.getLogger(__name__)
-STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED", TrialState.FAIL: "FAILED"}
 RESULTS = ("rmse", "nrmse", "stress_rmse", "stress/nrmse", "robust")
 """Metrics that only a complete trial has."""
 
@@ -113,7 +112,7 @@ def _rebuild(runs: Runs, study) -> int:
     numbers = {run.data.params.get("trial") for run in found if run.data.tags.get("dfkd.kind") == "trial"}
     missing = [
         trial
-        for trial in study.get_trials(deepcopy=False, states=tuple(STATUS))
+        for trial in study.get_trials(deepcopy=False, states=tuple(TrialState[name] for name in STATUS))
         if (trial.user_attrs["record"] not in ids if "record" in trial.user_attrs else str(trial.number) not in numbers)
     ]
     if missing or runs.parent() is None:
@@ -156,10 +155,10 @@ def _records(study, trial: FrozenTrial) -> tuple[Record, Record]:
     tier = {"dfkd.tier": study.user_attrs["tier"]} if "tier" in study.user_attrs else {}
     begun = round((trial.datetime_start or trial.datetime_complete).timestamp() * 1000)
     ended = round(trial.datetime_complete.timestamp() * 1000)
-    tags = plain({"dfkd.state": trial.state.name} | reason)
+    tags = plain({STATE: trial.state.name} | reason)
     return (
         Record("open", record, name, begun, params=plain(params), tags=plain(about | tier)),
-        Record("close", record, name, ended, STATUS[trial.state], tags=tags, metrics=metrics),
+        Record("close", record, name, ended, STATUS[trial.state.name], tags=tags, metrics=metrics),
     )
 
 

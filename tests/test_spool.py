@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from mlflow import MlflowClient
 
 from dfkd_tune.errors import StorageError
 from dfkd_tune.runs import LINK
@@ -114,3 +115,32 @@ def test_a_run_that_is_shipped_late_is_linked_too(store, by, tmp_path):
     assert (second.info.status, second.data.metrics["rmse"]) == ("FINISHED", 0.5)
     sync(storage, store.tracking, name)  # the study's own run was left open
     assert sync(storage, store.tracking, name).written == 0
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_run_that_ends_while_another_worker_sweeps_keeps_its_end(store, when, tmp_path, monkeypatch):
+    """Its own worker is told of it just before, or just after, the sweep ends what it found RUNNING."""
+    storage, name = f"sqlite:///{tmp_path}/optuna.db", f"swept-{when}"
+    worker, sweeper = (Tracker(store.tracking, name, storage) for _ in range(2))
+    worker.open_study({"seed": 0}, {})
+    worker.open_run("trial-0000", "trial", {"trial": 0})
+    assert worker.flush()
+    end = MlflowClient.set_terminated
+
+    def swept(client, run_id, status, at):
+        monkeypatch.setattr(MlflowClient, "set_terminated", end)
+        if when == "after":
+            end(client, run_id, status, at)
+        worker.close_run("trial-0000", "FINISHED", {"rmse": 0.5}, {"dfkd.state": "COMPLETE"})
+        assert worker.flush()
+        if when == "before":
+            end(client, run_id, status, at)
+
+    monkeypatch.setattr(MlflowClient, "set_terminated", swept)
+    sweeper.sweep()
+    assert sweeper.flush()
+    assert not sweeper.unshipped() and not worker.unshipped()
+    (run,) = store.runs(name, "trial")
+    assert (run.info.status, run.data.tags["dfkd.state"], run.data.metrics["rmse"]) == ("FINISHED", "COMPLETE", 0.5)
+    for tracker in (worker, sweeper):
+        tracker.close()
