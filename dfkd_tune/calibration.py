@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from . import machine
+from .allocator import give_back_freed_memory
 from .cohort import Cohort
 from .distillation import distill
 from .errors import DfkdError, MachineError, StorageError
@@ -171,6 +172,7 @@ def calibrate(prepared: Prepared, folder: Path | None = None, keep: bool = True)
             return Calibration({int(k): float(rate) for k, rate in dict(kept["rates"]).items()}, float(kept["trial"]))
     with _one_thread():
         found = _measure(prepared)
+    give_back_freed_memory()  # this process may do no more than watch others
     if file is not None and keep:
         with suppress(DfkdError):  # a folder that takes no file costs the next study a second
             write(file, json.dumps(asdict(found)).encode(), StorageError)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-CHUNK = 65_536
+CHUNK = 16_384
+"""Rows, over all members, that are measured at once."""
 
 
 @dataclass(frozen=True)

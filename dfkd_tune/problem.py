@@ -31,7 +31,10 @@ POOL_SECONDS = 20.0
 """A slow teacher gets a smaller pool, so that a study starts within about this time."""
 SLOPE_BYTES = 256 * 2**20
 """Input gradients of a pool beyond which they are asked for again where they are needed."""
-CHUNK = 8_192
+CHUNK = 2_048
+"""Rows that the teacher answers at once: its layers then fit in a processor's cache, and what a process keeps for them is small."""
+NEURON_ROWS = 8_192
+"""Pool rows that the teacher's neurons are weighed by."""
 KNOWN = 8
 """Rows that are asked again before kept answers are believed: code may have changed behind an unchanged name."""
 DELTA = 0.1
@@ -225,11 +228,14 @@ class Problem:
         chain = self.teacher.chain
         (raw, bias), (out, _) = ((w.double().cpu(), b.double().cpu()) for w, b in chain.layers[:2])
         weight, bias = raw * self.inputs.scale, bias + raw @ self.inputs.center
-        activation = torch.tanh(self.pool.z[:CHUNK].double().cpu() @ weight.T + bias)
+        parts = self.pool.z[:NEURON_ROWS].double().cpu().split(CHUNK)
+        moments = [(a.sum(0), a.square().sum(0)) for a in (torch.tanh(part @ weight.T + bias) for part in parts)]
+        mean, square = (sum(each) / min(NEURON_ROWS, len(self.pool)) for each in zip(*moments, strict=True))
+        spread = (square - mean.square()).clamp(min=0).sqrt()
         neurons = torch.cat([weight, bias[:, None]], dim=1)
         if chain.activations[0] == "tanh":
             neurons = neurons * torch.where(out.sum(0) < 0, -1.0, 1.0)[:, None]
-        return neurons, out.norm(dim=0) * activation.std(0)
+        return neurons, out.norm(dim=0) * spread
 
     @property
     def label_rows(self) -> int:

@@ -248,7 +248,8 @@ def make_space(
         search = {k: v for k, v in default.items() if k.partition(".")[0] in free or k in held}
         if max_parameters is not None:
             low = max(1, round((SMALL if small else NARROW) * widest))
-            search["student.width"] = {"low": low, "high": widest, "log": small}
+            span = {"student.width": {"low": low, "high": widest, "log": small}} if low < widest else {}
+            search = {leaf: value for leaf, value in search.items() if leaf != "student.width"} | span
         elif small and "student.width" in search:
             high = search["student.width"]["high"]
             search["student.width"] = {"low": max(1, round(SMALL * high)), "high": high, "log": True}

@@ -34,10 +34,18 @@ LOG = logging.getLogger(__name__)
 
 CONTEXT = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
 """How a worker process starts: a copy of one that computes would not work. Copies of one that has only imported share its memory."""
-IMPORTS = ("dfkd_tune.study", "mlflow", "mlflow.store.tracking.sqlalchemy_store", "scipy.stats", "sklearn.cluster")
+IMPORTS = (
+    "dfkd_tune.study",
+    "mlflow",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "sqlalchemy.dialects.sqlite",
+    "git",
+    "scipy.stats",
+    "sklearn.cluster",
+)
 """What every worker needs."""
-FORMATS = ("torch._dynamo", "torch._inductor", "torch.export", "onnxruntime", "skops.io")
-"""What some teachers need: workers do where this process did."""
+FORMATS = ("torch", "networkx", "sympy", "onnxruntime", "skops")
+"""Packages of which some teachers need more: workers do where this process did."""
 LOOK = 0.5
 """Seconds between two looks at the workers."""
 DEATHS = 3
@@ -216,7 +224,7 @@ def run_workers(
     study, slots = open_slots(prepared, storage_url, tracking_uri, workers=count)
     threads, sources = max(1, torch.get_num_threads() // count), _sources(prepared, trust_pickle)
     work = Work(prepared.spec.name, storage_url, tracking_uri, sources, threads, prepared.device)
-    CONTEXT.set_forkserver_preload([*IMPORTS, *(name for name in FORMATS if name in sys.modules)])
+    CONTEXT.set_forkserver_preload([*IMPORTS, *(name for name in sys.modules if name.partition(".")[0] in FORMATS)])
     about, begun = prepared.spec.study, time.perf_counter()
     before = last = about.trials - slots.unfinished(about.trials)
     workers = [_Worker(work) for _ in range(count)]
