@@ -114,7 +114,7 @@ def banks(problem: Problem, like: Recipe) -> dict[str, Bank]:
         "skewed": rows_of(problem, skewed(problem)),
         "correlated": rows_of(problem, correlated(problem)),
         "wider 1.5": rows_of(problem, 1.5 * problem.banks["selection"].z),
-        "spiked": stress_bank(problem, [], spiked=True),
+        "spiked": stress_bank(problem, []),
     }
     moved = {
         f"{name} {radius}": stress_bank(problem, panel, radius, spiked)

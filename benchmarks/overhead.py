@@ -23,6 +23,7 @@ from dfkd_tune.slots import Slots
 from dfkd_tune.space import Space
 from dfkd_tune.spec import read_spec
 from dfkd_tune.spool import Session
+from dfkd_tune.storage import PatientStorage
 from dfkd_tune.study import run_study
 
 PARTS = {
@@ -32,6 +33,7 @@ PARTS = {
         (Slots, "lost"),
         (Slots, "beat"),
         (Space, "suggest"),
+        (PatientStorage, "_write_params"),
         (optuna.Trial, "report"),
         (optuna.Trial, "should_prune"),
     ],

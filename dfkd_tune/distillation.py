@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .cohort import Cohort
 from .finish import Batch
+from .kinds import kind_of
 from .latency import latency
 from .losses import Mix
 from .member import Member
@@ -23,8 +24,6 @@ from .seeds import derive
 
 SHOWN_ROWS = 256
 """Synthetic rows that are kept of a distillation, to look at."""
-STRESS = 0.25
-"""Weight of the stress bank in the objective ``robust``."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,7 @@ class Outcome:
         weights: of the rung that did best on the pruning bank.
         selection: fidelity on the selection bank, None when it failed.
         stress: fidelity on the stress bank, None where there is none.
+        weight: of the stress bank in the objective ``robust``, by the kind of the teacher.
         curve: ``(step, rmse)`` on the pruning bank.
         parameters: of the student.
         compression: the teacher's parameters over the student's, None when they cannot be counted.
@@ -53,6 +53,7 @@ class Outcome:
     weights: list[Tensor] = field(repr=False)
     selection: Fidelity | None
     stress: Fidelity | None
+    weight: float
     curve: list[tuple[int, float]]
     parameters: int
     compression: float | None
@@ -65,13 +66,8 @@ class Outcome:
 
     @property
     def robust(self) -> float:
-        """Weighted geometric mean of the normalized RMSE on selection and stress bank: what a study minimizes by default.
-
-        The weight was fitted to 440 students of five teachers (``benchmarks/choosing.py``, two seeds of a space whose recipes are all good):
-        their mean rank correlation with the real RMSE is .64 by it, .55 by equal weights, .64 by the prior and .35 by the stress
-        bank alone, and the real RMSE of whom it prefers .66, .65, .70 and .71 of the published.
-        """
-        return self.selection.nrmse ** (1 - STRESS) * self.stress.nrmse**STRESS
+        """Weighted geometric mean of the normalized RMSE on selection and stress bank: what a study minimizes by default."""
+        return self.selection.nrmse ** (1 - self.weight) * self.stress.nrmse**self.weight
 
     def objective(self, name: str) -> float:
         """What a study minimizes: ``robust``, or ``rmse`` or ``nrmse`` on the selection bank."""
@@ -129,6 +125,7 @@ def conclude(problem: Problem, member: Member, seconds: float, finish: bool = Tr
         weights=member.result(),
         selection=judged.get("selection"),
         stress=judged.get("stress"),
+        weight=kind_of(problem.probe).weight,
         curve=member.curve,
         parameters=parameters,
         compression=counted / parameters if counted else None,

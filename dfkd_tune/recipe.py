@@ -152,13 +152,21 @@ FAITHFUL = Recipe(
 """Beyond the papers: the teacher's neurons as a start, its input gradients in the loss, a second-order finish."""
 
 ROUGH = replace(
-    FAITHFUL, start=Random(), loss=Sobolev(weight=0.3), optimizer=Adam(lr=3e-3, schedule="cosine"), finish=NoFinish()
+    FAITHFUL,
+    generator=GENERATORS["skewed"](spread=1.0, shared=0.3),
+    input_bound=INPUT_BOUNDS["steps"](),
+    start=Random(),
+    loss=Sobolev(weight=0.3),
+    optimizer=Adam(lr=3e-3, schedule="cosine"),
+    finish=NoFinish(),
 )
-"""For teachers of several layers or sharp bends: small weights at first, fresh rows to the end at a falling step size."""
+"""For teachers of several layers or sharp bends: small weights at first, fresh rows to the end at a falling step size.
 
-BLACK_BOX = replace(
-    ROUGH, loss=Value(), generator=GENERATORS["heavy_tailed"](spread=0.5), input_bound=INPUT_BOUNDS["steps"]()
-)
+Such a teacher says little of sense where no data were, and a small student cannot follow it everywhere: rows that resemble measured ones
+tell it where to.
+"""
+
+BLACK_BOX = replace(ROUGH, loss=Value(), generator=GENERATORS["heavy_tailed"](spread=0.5))
 """The same for a teacher that only answers, with rows further out."""
 
 PRESETS = {

@@ -97,10 +97,11 @@ class Space:
 
         The first of them comes again with every other finish.
         """
-        kinds = self.domains.get("generator.kind")
+        kinds, own = self.domains.get("generator.kind"), name_of(SECTIONS["generator"], self.preset.generator)
         leads = []
-        for kind in reversed(kinds.choices) if kinds else [name_of(SECTIONS["generator"], self.preset.generator)]:
-            lead = self.preset.leaves() | {"generator.kind": kind} | LEAD
+        for kind in reversed(kinds.choices) if kinds else [own]:
+            beyond = {k: v for k, v in LEAD.items() if kind != own or not k.startswith("generator.")}
+            lead = self.preset.leaves() | {"generator.kind": kind} | beyond
             if self.max_parameters is not None:
                 name = "@".join(("student.width", *self._variant(self.preset.student)))
                 lead[name] = self.preset.student.widest(*self.size, self.max_parameters)

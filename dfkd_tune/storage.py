@@ -16,8 +16,10 @@ import optuna
 import sqlalchemy
 from alembic.util import CommandError
 from filelock import FileLock, Timeout
+from optuna.distributions import check_distribution_compatibility, distribution_to_json
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial
 from sqlalchemy import event
@@ -28,6 +30,7 @@ from .places import absolute, sqlite_file, without_credentials, writable
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
+PARAMS = models.TrialParamModel
 
 HEARTBEAT = 60
 """Seconds between two signs of life of a running trial."""
@@ -53,20 +56,48 @@ class PatientStorage(RDBStorage):
     last_away = -float("inf")
     """When a call last found the database away, on the monotonic clock."""
 
-    _still, _seen = False, False
+    _still, _seen, _params = False, False, ()
 
     @contextmanager
     def still(self) -> Iterator[None]:
-        """Within, trials are read once, and again after ``stir``: a read takes time for every trial that has not ended."""
-        self._still, self._seen = True, False
+        """Within, trials are read once, and again after ``stir``; parameters that are set are written together, at its end.
+
+        A read takes time for every trial that has not ended, and each parameter would be a transaction.
+        """
+        self._still, self._seen, self._params = True, False, []
         try:
             yield
+            if self._params:
+                self.transact(self._write_params)
         finally:
             self._still = False
 
     def stir(self) -> None:
         """Have trials read again, as this process changed one."""
         self._seen = False
+
+    def _set_trial_param(self, trial_id, param_name, param_value_internal, distribution, previous_distribution) -> None:
+        known = (trial_id, param_name, param_value_internal, distribution, previous_distribution)
+        if not self._still:
+            return self.patiently(lambda: super(PatientStorage, self)._set_trial_param(*known))
+        if previous_distribution is not None:
+            check_distribution_compatibility(previous_distribution, distribution)
+        self._params.append((trial_id, param_name, param_value_internal, distribution_to_json(distribution)))
+
+    def _write_params(self, session: Any) -> None:
+        for trial in {trial for trial, *_ in self._params}:
+            row = models.TrialModel.find_or_raise_by_id(trial, session)
+            self.check_trial_is_updatable(trial, row.state)
+        written = {
+            (trial, name)
+            for trial, name in session.query(PARAMS.trial_id, PARAMS.param_name).filter(
+                PARAMS.trial_id.in_({trial for trial, *_ in self._params})
+            )
+        }
+        columns = ("trial_id", "param_name", "param_value", "distribution_json")
+        rows = [dict(zip(columns, each, strict=True)) for each in self._params if each[:2] not in written]
+        if rows:
+            session.execute(sqlalchemy.insert(PARAMS), rows)
 
     def _get_trials(self, study_id, states, included_trial_ids, trial_id_greater_than) -> list[FrozenTrial]:
         of_cache = bool(included_trial_ids) or trial_id_greater_than > -1
@@ -157,7 +188,6 @@ for _name in (  # made twice, each of these leaves what it leaves when made once
     "get_study_user_attrs",
     "get_study_system_attrs",
     "get_all_studies",
-    "_set_trial_param",
     "get_trial_id_from_study_id_trial_number",
     "get_trial",
     "set_trial_intermediate_value",

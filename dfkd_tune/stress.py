@@ -2,7 +2,8 @@
 
 Real inputs have heavier tails than a normal prior, and a student's real error is mostly made by the few rows that have a
 feature far out: half of it by one row in a hundred on two of five real tables. Where nobody declared the tails of a
-feature, the bank is therefore of rows near the center with one such feature far out; where all are declared, of prior rows.
+feature, the bank is therefore of rows near the center with one such feature far out, or of rows skewed to the right where
+the kind of the teacher says so; where all are declared, of prior rows.
 The bank is frozen before any trial, against a panel that no trial belongs to: an adversary of a trial's own making would
 reward weak ones.
 """
@@ -19,6 +20,7 @@ from torch import Tensor
 from .answers import Answers
 from .attack import hold
 from .distillation import Outcome, distill_all
+from .kinds import kind_of
 from .member import Member
 from .probes import Bank
 from .problem import KNOWN, Problem
@@ -90,19 +92,23 @@ def reference_students(
     return [outcome for outcome in distill_all(problem, members, progress) if outcome.failure is None]
 
 
-def stress_bank(problem: Problem, panel: Sequence[Outcome], radius: float = RADIUS, spiked: bool = True) -> Bank:
+def stress_bank(problem: Problem, panel: Sequence[Outcome], radius: float = RADIUS, outlying: bool = True) -> Bank:
     """As many rows as the selection bank has, each moved against one student of the panel.
 
     Args:
         problem: its seed decides all that is random.
         panel: reference students; without any, no row is moved.
         radius: how far a coordinate may travel, in standard deviations of the feature.
-        spiked: whether a feature of unknown tails is moved far out first.
+        outlying: whether features of unknown tails are moved far out first.
     """
     rng = stream(problem.seed, "stress")
     drawn = problem.inputs.draw(len(problem.banks["selection"].z), rng)
-    prior = drawn.to(problem.device, problem.dtype)
-    origin = _spiked(problem, drawn, rng).to(prior) if spiked else prior
+    prior, skewed = drawn.to(problem.device, problem.dtype), kind_of(problem.probe).stress
+    if skewed is None:
+        far = _spiked(problem, drawn, rng)
+    else:  # the same rows, turned
+        far = skewed.block(problem.inputs, 1, len(drawn), stream(problem.seed, "stress"))[0]
+    origin = far.to(prior) if outlying else prior
     move = _ascend if problem.probe.differentiable else _try
     parts = origin.tensor_split(len(panel)) if panel else []
     moved = [move(problem, _answer(student), part, radius, rng) for student, part in zip(panel, parts, strict=True)]

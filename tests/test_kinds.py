@@ -8,7 +8,7 @@ from torch import nn
 from dfkd_tune.feature import Feature
 from dfkd_tune.generators import GENERATORS
 from dfkd_tune.inputs import Inputs
-from dfkd_tune.kinds import KINDS, TAILS, kind_of
+from dfkd_tune.kinds import KINDS, TAILORED, TAILS, kind_of
 from dfkd_tune.recipe import PRESETS, RANDOM
 from dfkd_tune.space import make_space
 from dfkd_tune.teachers import Teacher, probe
@@ -42,7 +42,7 @@ def test_a_probe_tells_the_kind(name):
 def test_a_kind_searches_all_that_it_says_around_its_preset(name):
     kind = KINDS[name]
     answers_only = name == "black box"
-    space = make_space(kind.preset, None, (3, 1), 100, differentiable=not answers_only, default=kind.search)
+    space = make_space(kind.preset, None, (3, 1), 1000, differentiable=not answers_only, default=kind.search)
     assert space.domains.keys() == kind.search.keys()
     assert {kind.preset, kind.baseline} <= {*PRESETS.values()}
     assert (kind.baseline is RANDOM) == answers_only
@@ -61,7 +61,7 @@ def test_tails_are_searched_only_where_they_are_open(name):
     known = Feature(name="known", quantiles={0.05: 0.0, 0.5: 1.0, 0.95: 5.0})
     assert kind.searched(Inputs([known, Feature(name="open")])) == kind.search
     closed = kind.searched(Inputs([known, Feature(name="ranged", range=[0.0, 1.0])]))
-    assert "generator.spread" not in closed
+    assert not {*TAILORED} & closed.keys()
     assert not {*TAILS} & {*closed["generator.kind"]} and "gaussian" in closed["generator.kind"]
-    space = make_space(kind.preset, None, (2, 1), 100, differentiable=name != "black box", default=closed)
+    space = make_space(kind.preset, None, (2, 1), 1000, differentiable=name != "black box", default=closed)
     assert space.domains.keys() == closed.keys() and space.leads()

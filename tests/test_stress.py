@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -52,12 +53,12 @@ def panel(problem):
 
 
 def origin_of(problem):
-    """The spiked prior rows that the bank was moved from, standardized."""
+    """The outlying prior rows that the bank was moved from, standardized."""
     return stress_bank(problem, []).z
 
 
 def prior_of(problem):
-    return stress_bank(problem, [], spiked=False).z
+    return stress_bank(problem, [], outlying=False).z
 
 
 def mean_gap(problem, panel, z):
@@ -98,10 +99,24 @@ def test_the_panel_is_no_trial(problem, panel):
         assert (outcome.recipe.steps, outcome.recipe.batch) == (SHARE * LIKE.steps, LIKE.batch)
 
 
-def test_one_feature_of_unknown_tails_is_far_out():
+def partly_declared(shallow: bool) -> Problem:
+    """Of a teacher whose first and last feature have unknown tails."""
     teacher = Teacher("tiny", network(), torch.float64, "sha")
-    sizes = {"pool_rows": 100, "bank_rows": 2_000, "dtype": torch.float64}
-    wide = Problem(teacher, QUANTILES, probe(teacher, QUANTILES), **sizes)
+    sizes = {"pool_rows": 100, "bank_rows": 4_000, "dtype": torch.float64}
+    return Problem(teacher, QUANTILES, replace(probe(teacher, QUANTILES), shallow=shallow), **sizes)
+
+
+def test_a_deep_teacher_gets_rows_skewed_where_tails_are_unknown():
+    problem = partly_declared(shallow=False)
+    prior, origin = prior_of(problem), origin_of(problem)
+    torch.testing.assert_close(origin[:, 1:3], prior[:, 1:3])
+    for column in origin[:, [0, 3]].T:
+        assert float(column.median()) < -0.1 and float(column.pow(3).mean()) > 2
+        assert float(column.std()) == pytest.approx(1, abs=0.3)
+
+
+def test_one_feature_of_unknown_tails_is_far_out():
+    wide = partly_declared(shallow=True)
     prior, origin = prior_of(wide), origin_of(wide)
     near = torch.isclose(origin, CENTER * prior)
     assert bool((near[:, 0] | near[:, 3]).all())
@@ -133,10 +148,10 @@ def test_rows_stay_near_and_within_what_is_declared(inputs, differentiable):
 
 
 @pytest.mark.parametrize("radius", [RADIUS, 0.34])
-@pytest.mark.parametrize("spiked", [True, False])
-def test_the_panel_does_worse_where_rows_were_moved(problem, panel, radius, spiked):
-    still = stress_bank(problem, [], spiked=spiked).z
-    moved = stress_bank(problem, panel, radius, spiked).z
+@pytest.mark.parametrize("outlying", [True, False])
+def test_the_panel_does_worse_where_rows_were_moved(problem, panel, radius, outlying):
+    still = stress_bank(problem, [], outlying=outlying).z
+    moved = stress_bank(problem, panel, radius, outlying).z
     assert mean_gap(problem, panel, moved) > 1.1 * mean_gap(problem, panel, still)
 
 
@@ -158,7 +173,7 @@ def test_several_outputs():
     assert bank.values.shape == (len(bank.z), 3)
     outcome = distill(problem, LIKE, seed=1)
     assert len(outcome.stress.by_output) == 3
-    assert outcome.robust == pytest.approx(outcome.selection.nrmse**0.75 * outcome.stress.nrmse**0.25)
+    assert outcome.robust == pytest.approx(outcome.selection.nrmse**0.25 * outcome.stress.nrmse**0.75)
     assert outcome.objective("robust") == outcome.robust
     assert outcome.objective("nrmse") == outcome.selection.nrmse
     assert outcome.metrics().keys() >= {"stress_rmse", "stress/nrmse", "robust"}

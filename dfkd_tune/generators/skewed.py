@@ -13,6 +13,9 @@ from ..inputs import Inputs
 from ..strategy import strategy
 from .sampled import Sampled
 
+TOGETHER = 50
+"""Rows whose coordinates follow a factor in the same directions."""
+
 
 @strategy
 class Skewed(Sampled):
@@ -21,19 +24,33 @@ class Skewed(Sampled):
     ``(exp(spread z) - m) / s`` for a standard normal ``z``, where ``m`` and ``s`` are mean and standard deviation of the exponential
     (Johnson 1949, system S_L): the median lies below the mean and the far tail above it.
 
+    Real inputs also move together, in ways that nobody declared: a share of their variance may come from one factor that all of
+    them follow, each up or down, as ``TOGETHER`` rows draw it.
+
     Args:
         spread: standard deviation of the logarithm; the smaller, the nearer to the prior.
+        shared: of the variance of ``z``, what comes from the factor: two coordinates correlate by as much, either way.
     """
 
     spread: Annotated[float, Field(gt=0, le=3)] = 0.7
+    shared: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     def engine(self, features: int, seed: int) -> torch.Generator:
         return torch.Generator().manual_seed(seed)
 
     def block(self, inputs: Inputs, steps: int, rows: int, engine: torch.Generator) -> Tensor:
         z = inputs.draw(steps * rows, engine)
+        if self.shared:
+            followed = _factor(*z.shape, engine).to(z)
+            z = torch.where(inputs.open_ended, (1 - self.shared) ** 0.5 * z + self.shared**0.5 * followed, z)
         variance = self.spread**2
         mean = math.exp(variance / 2)
         std = mean * math.sqrt(math.expm1(variance))
         turned = torch.where(inputs.open_ended, (torch.exp(self.spread * z) - mean) / std, z)
         return inputs.project(turned).view(steps, rows, len(inputs))
+
+
+def _factor(rows: int, features: int, engine: torch.Generator) -> Tensor:
+    """A standard normal a row, in every coordinate up or down as its ``TOGETHER`` rows have it: ``(rows, D)``."""
+    signs = 2.0 * torch.randint(2, (-(-rows // TOGETHER), features), generator=engine) - 1.0
+    return torch.randn(rows, 1, generator=engine) * signs.repeat_interleave(TOGETHER, dim=0)[:rows]

@@ -16,7 +16,7 @@ def assert_whole(storage: str, tracking: str, name: str, total: int) -> dict[str
     """
     trials = load_study(storage, name).get_trials(deepcopy=False)
     assert [trial.number for trial in trials] == list(range(total))
-    assert all(trial.state.is_finished() for trial in trials)
+    assert all(trial.state.is_finished() for trial in trials), [(t.number, t.state, t.user_attrs) for t in trials]
     failed = [trial for trial in trials if trial.state == TrialState.FAIL]
     assert all(trial.user_attrs["reason"] == "its worker died 4 times" for trial in failed)
 

@@ -41,7 +41,8 @@ def kill_workers(monkeypatch, prepared, storage: str, tracking: str, count: int,
 
 
 def test_two_kills(monkeypatch, store, tiny):
-    counts = kill_workers(monkeypatch, tiny("kills", trials=8, **TINY), store.storage, store.tracking, 2, 2, seed=0)
+    prepared = tiny("kills", trials=8, budget={"steps": 600}, **TINY)  # long enough that none is over between two looks
+    counts = kill_workers(monkeypatch, prepared, store.storage, store.tracking, 2, 2, seed=0)
     assert counts["kills"] == 2
 
 
