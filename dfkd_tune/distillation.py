@@ -12,10 +12,10 @@ from torch import Tensor
 
 from .cohort import Cohort
 from .finish import Batch
-from .kinds import kind_of
 from .latency import latency
 from .losses import Mix
 from .member import Member
+from .outlying import OUTLYING
 from .population import Population, fidelity
 from .probes import Fidelity
 from .problem import Problem
@@ -125,7 +125,7 @@ def conclude(problem: Problem, member: Member, seconds: float, finish: bool = Tr
         weights=member.result(),
         selection=judged.get("selection"),
         stress=judged.get("stress"),
-        weight=kind_of(problem.probe).weight,
+        weight=OUTLYING[problem.probe.kind].weight,
         curve=member.curve,
         parameters=parameters,
         compression=counted / parameters if counted else None,

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .generators.skewed import Skewed
 from .inputs import Inputs
 from .recipe import BLACK_BOX, FAITHFUL, PAPER, RANDOM, ROUGH, Recipe
 from .space import DEFAULT
@@ -30,15 +29,11 @@ class Kind:
         baseline: the untuned method that its studies are compared with.
         preset: where leaves that are not searched come from.
         search: leaf -> choices or range.
-        stress: what draws the rows of the stress bank; None for rows near the center with one feature far out.
-        weight: of that bank in the objective ``robust``.
     """
 
     baseline: Recipe
     preset: Recipe
     search: Mapping[str, Any]
-    stress: Skewed | None = None
-    weight: float = 0.25
 
     def searched(self, inputs: Inputs) -> dict[str, Any]:
         """The default space for what is declared: generators that differ by their tails only where a tail is open."""
@@ -60,28 +55,20 @@ DEEP = {leaf: domain for leaf, domain in DEFAULT.items() if leaf != "start.surpl
 """Around a preset that trains on fresh rows to the end."""
 
 ANSWERS = {
-    "generator.kind": ["gaussian", "skewed", "heavy_tailed"],
-    **{leaf: DEEP[leaf] for leaf in ("generator.spread", "alpha.value", "finish.kind", "finish.synthetic")},
+    "generator.kind": ["gaussian", "heavy_tailed", "skewed"],
+    **{leaf: DEEP[leaf] for leaf in (*TAILORED, "alpha.value", "finish.kind", "finish.synthetic")},
     **{leaf: DEEP[leaf] for leaf in ("student.width", "optimizer.lr")},
 }
 """The same for a black box. Rows that seek a gap cost it ten times the answers, and did no better on trees and a Gaussian process."""
 
 KINDS = {
     "shallow": Kind(PAPER, FAITHFUL, DEFAULT),
-    "deep": Kind(PAPER, ROUGH, DEEP, Skewed(spread=1.0, shared=0.6), 0.75),
+    "deep": Kind(PAPER, ROUGH, DEEP),
     "black box": Kind(RANDOM, BLACK_BOX, ANSWERS),
 }
-"""``shallow``: one hidden layer of smooth units; ``deep``: any other teacher with input gradients.
-
-The weights were fitted to students of recipes that are all good. Shallow, 440 students of five teachers: the mean rank correlation of
-``robust`` with the real RMSE is .64 by this weight, .55 by .5, .64 by the prior and .35 by the stress bank alone. Deep, 77 students of a ReLU
-network and one of three outputs, each on two tables: .65 by rows that follow a factor and are skewed, .07 by the prior alone, .31 by a feature far
-out at that weight.
-"""
+"""By what its probe calls a teacher."""
 
 
 def kind_of(found: Probe) -> Kind:
-    """The kind of a teacher, from what its probe found."""
-    if not found.differentiable:
-        return KINDS["black box"]
-    return KINDS["shallow" if found.shallow else "deep"]
+    """What a teacher of that kind gets."""
+    return KINDS[found.kind]

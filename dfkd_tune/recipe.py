@@ -166,8 +166,8 @@ Such a teacher says little of sense where no data were, and a small student cann
 tell it where to.
 """
 
-BLACK_BOX = replace(ROUGH, loss=Value(), generator=GENERATORS["heavy_tailed"](spread=0.5))
-"""The same for a teacher that only answers, with rows further out."""
+BLACK_BOX = replace(ROUGH, loss=Value())
+"""The same for a teacher that only answers."""
 
 PRESETS = {
     "random": RANDOM,

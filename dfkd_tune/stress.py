@@ -2,8 +2,8 @@
 
 Real inputs have heavier tails than a normal prior, and a student's real error is mostly made by the few rows that have a
 feature far out: half of it by one row in a hundred on two of five real tables. Where nobody declared the tails of a
-feature, the bank is therefore of rows near the center with one such feature far out, or of rows skewed to the right where
-the kind of the teacher says so; where all are declared, of prior rows.
+feature, the bank is therefore of rows near the center with one such feature far out, or of skewed rows that move together, by the
+kind of the teacher (``outlying``); where all are declared, of prior rows.
 The bank is frozen before any trial, against a panel that no trial belongs to: an adversary of a trial's own making would
 reward weak ones.
 """
@@ -20,8 +20,8 @@ from torch import Tensor
 from .answers import Answers
 from .attack import hold
 from .distillation import Outcome, distill_all
-from .kinds import kind_of
 from .member import Member
+from .outlying import OUTLYING
 from .probes import Bank
 from .problem import KNOWN, Problem
 from .recipe import PRESETS, Recipe
@@ -103,7 +103,7 @@ def stress_bank(problem: Problem, panel: Sequence[Outcome], radius: float = RADI
     """
     rng = stream(problem.seed, "stress")
     drawn = problem.inputs.draw(len(problem.banks["selection"].z), rng)
-    prior, skewed = drawn.to(problem.device, problem.dtype), kind_of(problem.probe).stress
+    prior, skewed = drawn.to(problem.device, problem.dtype), OUTLYING[problem.probe.kind].rows
     if skewed is None:
         far = _spiked(problem, drawn, rng)
     else:  # the same rows, turned

@@ -50,7 +50,7 @@ ROWS = [
         "teachers",
     },
     {"recipe"},
-    {"answers", "cohort", "distillation", "latency", "member", "population", "probes", "problem", "sizing"},
+    {"answers", "cohort", "distillation", "latency", "member", "outlying", "population", "probes", "problem", "sizing"},
     {"attack", "certificate", "certificate_page", "declared", "regions", "stress"},
     {"spec", "space", "kinds"},
     {

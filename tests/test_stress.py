@@ -159,7 +159,7 @@ def test_a_black_box_is_only_asked():
     teacher = Counting(black_box())
     problem = make_problem(teacher)
     panel = reference_students(problem, LIKE)
-    assert [type(one.recipe.generator).__name__ for one in panel] == ["Gaussian", "HeavyTailed"]
+    assert [type(one.recipe.generator).__name__ for one in panel] == ["Gaussian", "Skewed"]
     before = teacher.rows
     moved = stress_bank(problem, panel).z
     assert teacher.rows - before == 9 * len(moved)  # eight tries, and the answers

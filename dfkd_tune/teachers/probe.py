@@ -36,6 +36,13 @@ class Probe:
     rows_per_second: float
     shallow: bool = False
 
+    @property
+    def kind(self) -> str:
+        """``shallow``; ``deep``, any other teacher with input gradients; ``black box``."""
+        if not self.differentiable:
+            return "black box"
+        return "shallow" if self.shallow else "deep"
+
 
 def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
     """Check width, output shape, finiteness, determinism and free batch size; measure differentiability and speed.

@@ -1,0 +1,30 @@
+"""What stands for real rows where nobody declared the tails of a feature, by the kind of a teacher, and how much it counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .generators.skewed import Skewed
+
+
+@dataclass(frozen=True)
+class Outlying:
+    """Rows of the stress bank, before they are moved.
+
+    Args:
+        rows: what draws them; None for rows near the center with one feature far out.
+        weight: of that bank in the objective ``robust``.
+    """
+
+    rows: Skewed | None = None
+    weight: float = 0.25
+
+
+SKEWED = Outlying(Skewed(spread=1.0, shared=0.3), 0.75)
+OUTLYING = {"shallow": Outlying(), "deep": SKEWED, "black box": SKEWED}
+"""Fitted to students of recipes that are all good, by the rank correlation of ``robust`` with the RMSE on real rows.
+
+Shallow, 440 students of five teachers: .64 by this weight, .55 by .5, .64 by the prior and .35 by the stress bank alone. Others, mean of 16
+students each of a ReLU network, one with three outputs, boosted trees and a Gaussian process, each on two tables: .61 by skewed rows that weigh
+three quarters, .11 by the prior alone, .26 as for the shallow.
+"""
