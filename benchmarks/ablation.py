@@ -66,6 +66,9 @@ VARIANTS: dict[str, Recipe] = {
         F, generator=GENERATORS["heavy_tailed"](spread=0.5), finish=replace(F.finish, synthetic=0.4)
     ),
     "skewed rows": replace(F, generator=GENERATORS["skewed"](), finish=replace(F.finish, synthetic=0.5)),
+    "skewed rows, Sobolev weight 0.3": replace(
+        F, loss=Sobolev(weight=0.3), generator=GENERATORS["skewed"](), finish=replace(F.finish, synthetic=0.5)
+    ),
     "two layers": F.with_student(depth=2),
     **{name: replace(F, **changes) for name, changes in SOUGHT.items()},
     **{f"value loss, {name}": replace(VALUE, **changes) for name, changes in SOUGHT.items()},

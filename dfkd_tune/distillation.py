@@ -36,7 +36,7 @@ class Outcome:
         weights: of the rung that did best on the pruning bank.
         selection: fidelity on the selection bank, None when it failed.
         stress: fidelity on the stress bank, None where there is none.
-        weight: of the stress bank in the objective ``robust``, by the kind of the teacher.
+        stress_weight: of the stress bank in the objective ``robust``, by the kind of the teacher.
         curve: ``(step, rmse)`` on the pruning bank.
         parameters: of the student.
         compression: the teacher's parameters over the student's, None when they cannot be counted.
@@ -53,7 +53,7 @@ class Outcome:
     weights: list[Tensor] = field(repr=False)
     selection: Fidelity | None
     stress: Fidelity | None
-    weight: float
+    stress_weight: float
     curve: list[tuple[int, float]]
     parameters: int
     compression: float | None
@@ -67,7 +67,7 @@ class Outcome:
     @property
     def robust(self) -> float:
         """Weighted geometric mean of the normalized RMSE on selection and stress bank: what a study minimizes by default."""
-        return self.selection.nrmse ** (1 - self.weight) * self.stress.nrmse**self.weight
+        return self.selection.nrmse ** (1 - self.stress_weight) * self.stress.nrmse**self.stress_weight
 
     def objective(self, name: str) -> float:
         """What a study minimizes: ``robust``, or ``rmse`` or ``nrmse`` on the selection bank."""
@@ -125,7 +125,7 @@ def conclude(problem: Problem, member: Member, seconds: float, finish: bool = Tr
         weights=member.result(),
         selection=judged.get("selection"),
         stress=judged.get("stress"),
-        weight=OUTLYING[problem.probe.kind].weight,
+        stress_weight=OUTLYING[problem.probe.kind].weight,
         curve=member.curve,
         parameters=parameters,
         compression=counted / parameters if counted else None,

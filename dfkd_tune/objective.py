@@ -16,11 +16,12 @@ from .context import within
 from .distillation import Outcome, conclude
 from .features_file import read_features
 from .inputs import Inputs
-from .kinds import kind_of
+from .kinds import KINDS
 from .member import Member
 from .population import Population
 from .problem import Problem
 from .recipe import PRESETS
+from .runs import STATE
 from .seeds import derive
 from .shipping import student_files
 from .space import make_space
@@ -70,7 +71,7 @@ class Distillation:
         loaded = teacher if isinstance(teacher, Teacher) else load_teacher(teacher)
         inputs = read_features(Path(features)) if features else Inputs.unknown(infer_width(loaded))
         found = probe(loaded, inputs, seed)
-        kind = kind_of(found)
+        kind = KINDS[found.kind]
         recipe = replace(PRESETS[preset] if preset else kind.preset, steps=budget.steps, batch=budget.batch)
         self.seed = seed
         self.space = make_space(
@@ -122,7 +123,7 @@ class Distillation:
         except BaseException as error:
             if self._tracker:
                 stopped = isinstance(error, KeyboardInterrupt)
-                tags = {"dfkd.state": "INTERRUPTED" if stopped else "FAIL", "dfkd.reason": type(error).__name__}
+                tags = {STATE: "INTERRUPTED" if stopped else "FAIL", "dfkd.reason": type(error).__name__}
                 self._tracker.close_run(key, "KILLED" if stopped else "FAILED", {}, tags, member.curve)
                 self._tracker.flush()
             raise
@@ -138,7 +139,7 @@ class Distillation:
         if self._tracker is None:
             return
         files = {} if reason else student_files(self.problem, outcome, {"trial": trial.number})
-        tags = {"dfkd.state": "PRUNED" if reason else "COMPLETE"} | ({"dfkd.reason": reason} if reason else {})
+        tags = {STATE: "PRUNED" if reason else "COMPLETE"} | ({"dfkd.reason": reason} if reason else {})
         self._tracker.close_run(key, "KILLED" if reason else "FINISHED", outcome.metrics(), tags, outcome.curve, files)
         self._tracker.flush()
         self._tracker.tell()

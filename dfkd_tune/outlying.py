@@ -26,5 +26,5 @@ OUTLYING = {"shallow": Outlying(), "deep": SKEWED, "black box": SKEWED}
 
 Shallow, 440 students of five teachers: .64 by this weight, .55 by .5, .64 by the prior and .35 by the stress bank alone. Others, mean of 16
 students each of a ReLU network, one with three outputs, boosted trees and a Gaussian process, each on two tables: .61 by skewed rows that weigh
-three quarters, .11 by the prior alone, .26 as for the shallow.
+three quarters, .11 by the prior alone.
 """

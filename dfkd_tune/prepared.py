@@ -14,7 +14,7 @@ from .errors import MachineError, SpecError
 from .features_file import read_features
 from .imports import MODULE_PATH
 from .inputs import Inputs
-from .kinds import kind_of
+from .kinds import KINDS
 from .losses import LOSSES
 from .member import Member
 from .places import without_credentials
@@ -110,7 +110,7 @@ class Prepared:
     def baseline(self) -> Recipe:
         """The untuned method that the study is compared with, at its budget and the largest student it allows."""
         budget = self.spec.budget
-        recipe = replace(kind_of(self.probe).baseline, steps=budget.steps, batch=budget.batch)
+        recipe = replace(KINDS[self.probe.kind].baseline, steps=budget.steps, batch=budget.batch)
         if self.space.max_parameters is None:
             return recipe
         return recipe.with_student(width=self.space.widest(recipe.student))
@@ -181,7 +181,7 @@ def prepare(spec: StudySpec, trust_pickle: bool = False, device: str = "cpu") ->
     inputs = read_features(Path(spec.features)) if spec.features else Inputs.unknown(infer_width(teacher))
     found = probe(teacher, inputs, spec.study.seed)
     limit = spec.student.parameters(teacher.parameters)
-    kind, size = kind_of(found), (found.features, found.outputs)
+    kind, size = KINDS[found.kind], (found.features, found.outputs)
     small, place = spec.study.pareto is not None, f"{spec.place}: search"
     recipe = spec.recipe(kind.preset)
     space = make_space(recipe, spec.search, size, limit, place, found.differentiable, small, kind.searched(inputs))

@@ -16,6 +16,7 @@ from .distillation import Outcome, distill_all
 from .member import Member
 from .problem import Problem
 from .recipe import Recipe
+from .runs import STATE
 from .seeds import derive
 from .shipping import student_files
 from .synthetic import synthetic_file
@@ -174,17 +175,17 @@ class Rerunner:
                 self._record(leader.key, name, outcome, files)
         except BaseException:
             for name, member in members.items():
-                self.tracker.close_run(name, "KILLED", {}, {"dfkd.state": "INTERRUPTED"}, member.curve)
+                self.tracker.close_run(name, "KILLED", {}, {STATE: "INTERRUPTED"}, member.curve)
             raise
 
     def _record(self, key: str, name: str, outcome: Outcome, files: Mapping[str, bytes] | None) -> None:
         score = None
         if outcome.failure:
-            tags = {"dfkd.state": "PRUNED", "dfkd.reason": outcome.failure}
+            tags = {STATE: "PRUNED", "dfkd.reason": outcome.failure}
             self.tracker.close_run(name, "KILLED", outcome.metrics(), tags, outcome.curve)
         else:
             score = [self.objective(outcome), outcome.selection.rmse]
-            tags = {"dfkd.state": "COMPLETE"}
+            tags = {STATE: "COMPLETE"}
             self.tracker.close_run(name, "FINISHED", outcome.metrics(), tags, outcome.curve, files)
         known = dict(self.study.user_attrs.get(RECORD, {}))
         known[key] = known.get(key, {}) | {name: score}

@@ -103,12 +103,8 @@ def stress_bank(problem: Problem, panel: Sequence[Outcome], radius: float = RADI
     """
     rng = stream(problem.seed, "stress")
     drawn = problem.inputs.draw(len(problem.banks["selection"].z), rng)
-    prior, skewed = drawn.to(problem.device, problem.dtype), OUTLYING[problem.probe.kind].rows
-    if skewed is None:
-        far = _spiked(problem, drawn, rng)
-    else:  # the same rows, turned
-        far = skewed.block(problem.inputs, 1, len(drawn), stream(problem.seed, "stress"))[0]
-    origin = far.to(prior) if outlying else prior
+    prior = drawn.to(problem.device, problem.dtype)
+    origin = _outlying(problem, drawn, rng).to(prior) if outlying else prior
     move = _ascend if problem.probe.differentiable else _try
     parts = origin.tensor_split(len(panel)) if panel else []
     moved = [move(problem, _answer(student), part, radius, rng) for student, part in zip(panel, parts, strict=True)]
@@ -119,6 +115,12 @@ def stress_bank(problem: Problem, panel: Sequence[Outcome], radius: float = RADI
         z = torch.where(beyond[:, None], prior, z)
         values[beyond] = problem.answer_in_chunks(z[beyond])
     return Bank(z, values, problem.spread)
+
+
+def _outlying(problem: Problem, z: Tensor, rng: torch.Generator) -> Tensor:
+    """Prior rows as the kind of the teacher has them where tails are unknown."""
+    skewed = OUTLYING[problem.probe.kind].rows
+    return _spiked(problem, z, rng) if skewed is None else skewed.turn(problem.inputs, z, rng)
 
 
 def _spiked(problem: Problem, z: Tensor, rng: torch.Generator) -> Tensor:

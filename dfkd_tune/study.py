@@ -26,6 +26,7 @@ from .progress import Flying, Progress, StudyResult, standing, totals
 from .promotion import BASELINE, RECORD, UNTUNED, Leader, Promoted, Rerunner, choose, leaders, run_name
 from .recipe import Recipe
 from .recorded import recipe_of
+from .runs import STATE
 from .searching import WARMUP, open_study, smoothed, without_experimental_warnings
 from .seeds import derive
 from .shipping import student_files
@@ -179,7 +180,7 @@ class _Session:
         for taken in self.slots.requeue_dead():
             LOG.info("trial %d: its worker died, %s", taken.number, taken.failed or "another takes it up")
             if taken.failed:  # the run of any other is ended by who takes the trial up
-                tags = {"dfkd.state": "FAIL", "dfkd.reason": taken.failed}
+                tags = {STATE: "FAIL", "dfkd.reason": taken.failed}
                 self.tracker.end_left(run_name(taken.number), "FAILED", tags)
         self.watched = time.monotonic()
 
@@ -288,7 +289,7 @@ class _Session:
         reason = outcome.failure or pruned
         state = TrialState.PRUNED if reason else TrialState.COMPLETE
         objective = None if reason else self._objective(outcome)
-        tags = {"dfkd.state": state.name} | ({"dfkd.reason": reason} if reason else {})
+        tags = {STATE: state.name} | ({"dfkd.reason": reason} if reason else {})
         files = None
         if not reason:
             about = {"study": self.name, "trial": flight.trial.number if flight.trial else None, "run": member.key}
@@ -317,13 +318,13 @@ class _Session:
         self.population.release(flight.member.key)
         del self.flights[flight.member.key]
         self.heartbeat.forget(flight.trial)
-        self.tracker.close_run(flight.member.key, "KILLED", {}, {"dfkd.state": "INTERRUPTED"}, flight.member.curve)
+        self.tracker.close_run(flight.member.key, "KILLED", {}, {STATE: "INTERRUPTED"}, flight.member.curve)
 
     def _abandon(self) -> None:
         """Give the slots of everything in flight back, with true states on both sides."""
         try:
             for key, flight in self.flights.items():
-                self.tracker.close_run(key, "KILLED", {}, {"dfkd.state": "INTERRUPTED"}, flight.member.curve)
+                self.tracker.close_run(key, "KILLED", {}, {STATE: "INTERRUPTED"}, flight.member.curve)
                 if flight.trial is not None:
                     self.slots.give_back(flight.trial)
                 else:

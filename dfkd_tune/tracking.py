@@ -16,7 +16,7 @@ from typing import Any
 from .errors import TrackingError
 from .places import absolute, optuna_url, spool_folder, tracking_url, without_credentials
 from .provenance import provenance
-from .runs import HASHES, SESSION, Runs
+from .runs import HASHES, SESSION, STATE, Runs
 from .shipper import Shipper
 from .spool import Record, Session, Spool, now, plain
 from .stores import preflight
@@ -229,7 +229,7 @@ def _is_away(uri: str) -> bool:
 
 def interrupted(run: Record) -> Record:
     """The end of a run whose process is gone."""
-    return Record("close", run.run, run.name, now(), "KILLED", tags={"dfkd.state": "INTERRUPTED"})
+    return Record("close", run.run, run.name, now(), "KILLED", tags={STATE: "INTERRUPTED"})
 
 
 def _context_tags() -> dict[str, str]:

@@ -33,3 +33,25 @@ def faults(*arguments, **settings):
 def test_freed_memory_is_taken_again():
     assert faults("kept") < 1_000
     assert faults("kept", MALLOC_MMAP_THRESHOLD_="131072") > 50_000  # a user's own settings stay
+
+
+RESIDENT = """
+import psutil
+from dfkd_tune.allocator import give_back_freed_memory, keep_freed_memory
+
+keep_freed_memory()
+many = [bytearray(100_000) for _ in range(2_000)]  # 200 MB
+kept = many[::50]
+del many
+before = psutil.Process().memory_info().rss
+give_back_freed_memory()
+print(before - psutil.Process().memory_info().rss)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="another allocator")
+def test_freed_memory_is_given_back_when_asked():
+    """Also what lies between blocks that are still used."""
+    done = subprocess.run([sys.executable, "-c", RESIDENT], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 50e6

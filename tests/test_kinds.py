@@ -8,7 +8,7 @@ from torch import nn
 from dfkd_tune.feature import Feature
 from dfkd_tune.generators import GENERATORS
 from dfkd_tune.inputs import Inputs
-from dfkd_tune.kinds import KINDS, TAILORED, TAILS, kind_of
+from dfkd_tune.kinds import KINDS, TAILORED, TAILS
 from dfkd_tune.recipe import PRESETS, RANDOM
 from dfkd_tune.space import make_space
 from dfkd_tune.teachers import Teacher, probe
@@ -35,7 +35,7 @@ TEACHERS = {
 @pytest.mark.parametrize("name", TEACHERS)
 def test_a_probe_tells_the_kind(name):
     make, expected = TEACHERS[name]
-    assert kind_of(probe(make(), THREE)) is KINDS[expected]
+    assert probe(make(), THREE).kind == expected
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -39,7 +39,10 @@ class Skewed(Sampled):
         return torch.Generator().manual_seed(seed)
 
     def block(self, inputs: Inputs, steps: int, rows: int, engine: torch.Generator) -> Tensor:
-        z = inputs.draw(steps * rows, engine)
+        return self.turn(inputs, inputs.draw(steps * rows, engine), engine).view(steps, rows, len(inputs))
+
+    def turn(self, inputs: Inputs, z: Tensor, engine: torch.Generator) -> Tensor:
+        """Prior rows ``(N, D)``, standardized, as this generator has them."""
         if self.shared:
             followed = _factor(*z.shape, engine).to(z)
             z = torch.where(inputs.open_ended, (1 - self.shared) ** 0.5 * z + self.shared**0.5 * followed, z)
@@ -47,7 +50,7 @@ class Skewed(Sampled):
         mean = math.exp(variance / 2)
         std = mean * math.sqrt(math.expm1(variance))
         turned = torch.where(inputs.open_ended, (torch.exp(self.spread * z) - mean) / std, z)
-        return inputs.project(turned).view(steps, rows, len(inputs))
+        return inputs.project(turned)
 
 
 def _factor(rows: int, features: int, engine: torch.Generator) -> Tensor:
