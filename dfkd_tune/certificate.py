@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .attack import RADIUS, Answer, attack
-from .declared import TIERS, in_words
+from .declared import in_words, meaning
 from .distillation import Outcome
 from .errors import ExportError
 from .problem import Problem
@@ -207,7 +207,7 @@ def certify(problem: Problem, student: nn.Module | Outcome, about: Mapping[str, 
         },
         inputs={
             "tier": problem.inputs.tier,
-            "meaning": TIERS.get(problem.inputs.tier, "what is declared of the inputs is listed below"),
+            "meaning": meaning(problem.inputs),
             "features": problem.inputs.names,
             "declared": in_words(problem.inputs),
         },

@@ -17,6 +17,18 @@ TIERS = {
 """Tier -> what it means."""
 LISTED = 12
 """Values that are spelled out, at most."""
+RECOLLECTED = (
+    "nothing is declared of the inputs; how they go together and how each is skewed is what the teacher's batch normalization tells of the "
+    "inputs that it was trained on"
+)
+
+
+def meaning(inputs: Inputs) -> str:
+    """What is known of inputs, in one sentence."""
+    if inputs.recollected is not None and inputs.tier == "T0":
+        return RECOLLECTED
+    words = TIERS.get(inputs.tier, "what is declared of the inputs is listed below")
+    return words if inputs.recollected is None else f"{words} but what the teacher's batch normalization tells"
 
 
 def in_words(inputs: Inputs) -> list[dict[str, Any]]:
@@ -30,6 +42,13 @@ def in_words(inputs: Inputs) -> list[dict[str, Any]]:
         said.append({"features": names, "declared": "shares of a whole: none negative, together 1"})
     if inputs.rank_correlation is not None:
         said.append({"features": inputs.names, "declared": _correlations(inputs)})
+    if inputs.recollected is not None:
+        said.append(
+            {
+                "features": inputs.names,
+                "declared": "shape and dependence, as the teacher's batch normalization recollects them",
+            }
+        )
     return said
 
 

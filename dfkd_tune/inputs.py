@@ -19,6 +19,7 @@ from torch import Tensor
 
 from .copula import CELLS, factor
 from .feature import Feature
+from .sinh_arcsinh import SinhArcsinh
 
 
 class Inputs:
@@ -28,6 +29,7 @@ class Inputs:
         features: what is declared of each.
         simplex: indices of features that are shares of a whole: none negative, summing to 1.
         rank_correlation: Spearman's, the lower triangle with its diagonal, of the features before the simplex divides them.
+        recollected: how standardized features are skewed and go together as the teacher has it, where nobody declared it.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Inputs:
         features: Sequence[Feature],
         simplex: Sequence[int] = (),
         rank_correlation: Sequence[Sequence[float]] | None = None,
+        recollected: SinhArcsinh | None = None,
     ):
         self.features, self.simplex = tuple(features), tuple(simplex)
         self.rank_correlation = rank_correlation and tuple(tuple(map(float, row)) for row in rank_correlation)
@@ -53,6 +56,7 @@ class Inputs:
             self._factor = factor(
                 self.rank_correlation, Inputs(features).quantile(cells[:, None].expand(-1, len(self)))
             )
+        self.recollected = recollected
         self._cast: dict[tuple, tuple[Tensor, ...]] = {}
 
     @classmethod
@@ -73,6 +77,11 @@ class Inputs:
         return self.low.isinf() & self.high.isinf()
 
     @property
+    def shapeless(self) -> Tensor:
+        """Which features ``(D,)`` are open-ended and of a shape that nothing tells, not even the teacher."""
+        return self.open_ended & (self.recollected is None)
+
+    @property
     def tier(self) -> str:
         """The metadata tier that stands beside every result."""
         if self.rank_correlation is not None:
@@ -89,12 +98,16 @@ class Inputs:
             for f in self.features
         ]
         parts = [declared, self.simplex, *([] if self.rank_correlation is None else [self.rank_correlation])]
+        parts += [] if self.recollected is None else ["recollected"]  # the teacher's own hash says what
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def quantile(self, u: Tensor) -> Tensor:
         """Push points of the unit cube ``(N, D)`` through the prior, to standardized units of the same shape."""
         tiny = torch.finfo(torch.float32).eps / 2  # the least that float32 can take from 1
         u = u.clamp(tiny, 1 - tiny)
+        if self.recollected is not None:
+            scores = torch.special.ndtri(u.double())
+            return self.project(self.recollected.on(u.device).push(scores).to(u))
         if self._factor is not None:
             scores = torch.special.ndtri(u.double()) @ self._factor.T.to(u.device)
             u = torch.special.ndtr(scores).clamp(tiny, 1 - tiny).to(u)

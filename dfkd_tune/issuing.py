@@ -15,15 +15,13 @@ from . import yamls
 from .certificate import Certificate, certify
 from .certificate_page import page
 from .errors import ExportError, NotFound, StudyMismatch, TeacherError
-from .features_file import read_features
 from .imports import MODULE_PATH
-from .inputs import Inputs
 from .problem import Problem
+from .recollection import inputs_of
 from .shipping import read_student
 from .shipping import write as save
 from .teachers import SCHEMES, load_teacher, probe
 from .teachers.base import hash_bytes
-from .teachers.probe import infer_width
 
 FOLDER = "certificate"
 JSON, HTML = "certificate.json", "certificate.html"
@@ -121,11 +119,7 @@ def recall(
         raise TeacherError(error.place, rule, remedy=error.remedy or "give --teacher PATH") from None
     _same(place, f"teacher {source}", teacher.sha256, tags.get("dfkd.teacher_sha256"), "--teacher PATH")
     declared = sources.features or tags.get("dfkd.features")
-    inputs = (
-        read_features(Path(_found(place, purpose, "features", declared)))
-        if declared
-        else Inputs.unknown(infer_width(teacher))
-    )
+    inputs = inputs_of(teacher, Path(_found(place, purpose, "features", declared)) if declared else None)
     what = f"features {declared}" if declared else "knowledge of the inputs"
     _same(place, what, inputs.fingerprint(), tags.get("dfkd.features_sha256"), "--features PATH")
     seed = int(params["seed"])

@@ -16,9 +16,6 @@ from .inputs import Inputs
 from .recipe import BLACK_BOX, FAITHFUL, PAPER, RANDOM, ROUGH, Recipe
 from .space import DEFAULT
 
-TAILS, TAILORED = ("heavy_tailed", "skewed"), ("generator.spread", "generator.shared")
-"""Generators that draw prior rows where every feature's range or quantiles are declared, and the leaves that only they have."""
-
 
 @dataclass(frozen=True)
 class Kind:
@@ -35,12 +32,12 @@ class Kind:
     search: Mapping[str, Any]
 
     def searched(self, inputs: Inputs) -> dict[str, Any]:
-        """The default space for what is declared: generators that differ by their tails only where a tail is open."""
-        if inputs.open_ended.any():
-            return dict(self.search)
-        kept = [name for name in self.search["generator.kind"] if name not in TAILS]
-        leaves = {leaf: domain for leaf, domain in self.search.items() if leaf not in TAILORED}
-        return leaves | {"generator.kind": kept}
+        """The default space for what is known: a generator of rows with other tails or another shape only where these are open."""
+        idle = {} if inputs.open_ended.any() else {"heavy_tailed": ("generator.spread",)}
+        idle |= {} if inputs.shapeless.any() else {"skewed": ("generator.shared",)}
+        gone = {leaf for leaves in idle.values() for leaf in leaves}
+        kept = [name for name in self.search["generator.kind"] if name not in idle]
+        return {leaf: domain for leaf, domain in self.search.items() if leaf not in gone} | {"generator.kind": kept}
 
 
 DEEP = {leaf: domain for leaf, domain in DEFAULT.items() if leaf != "start.surplus"} | {
@@ -55,7 +52,10 @@ DEEP = {leaf: domain for leaf, domain in DEFAULT.items() if leaf != "start.surpl
 
 ANSWERS = {
     "generator.kind": ["gaussian", "heavy_tailed", "skewed"],
-    **{leaf: DEEP[leaf] for leaf in (*TAILORED, "alpha.value", "finish.kind", "finish.synthetic")},
+    **{
+        leaf: DEEP[leaf]
+        for leaf in ("generator.spread", "generator.shared", "alpha.value", "finish.kind", "finish.synthetic")
+    },
     **{leaf: DEEP[leaf] for leaf in ("student.width", "optimizer.lr")},
 }
 """The same for a black box. Rows that seek a gap cost it ten times the answers, and did no better on trees and a Gaussian process."""

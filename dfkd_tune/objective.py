@@ -14,13 +14,12 @@ import optuna
 
 from .context import within
 from .distillation import Outcome, conclude
-from .features_file import read_features
-from .inputs import Inputs
 from .kinds import KINDS
 from .member import Member
 from .population import Population
 from .problem import Problem
 from .recipe import PRESETS
+from .recollection import inputs_of
 from .runs import STATE
 from .seeds import derive
 from .shipping import student_files
@@ -28,7 +27,6 @@ from .space import make_space
 from .spec import Budget
 from .strategy import build
 from .teachers import Teacher, load_teacher, probe
-from .teachers.probe import infer_width
 from .tracking import Tracker
 
 
@@ -69,7 +67,7 @@ class Distillation:
     ):
         budget = build(Budget, {"steps": steps, "batch": batch}, "budget")
         loaded = teacher if isinstance(teacher, Teacher) else load_teacher(teacher)
-        inputs = read_features(Path(features)) if features else Inputs.unknown(infer_width(loaded))
+        inputs = inputs_of(loaded, Path(features) if features else None)
         found = probe(loaded, inputs, seed)
         kind = KINDS[found.kind]
         recipe = replace(PRESETS[preset] if preset else kind.preset, steps=budget.steps, batch=budget.batch)

@@ -11,7 +11,6 @@ from typing import Any
 from . import machine
 from .answers import Answers
 from .errors import MachineError, SpecError
-from .features_file import read_features
 from .imports import MODULE_PATH
 from .inputs import Inputs
 from .kinds import KINDS
@@ -20,12 +19,12 @@ from .member import Member
 from .places import without_credentials
 from .problem import BANKS, POOL_LEAST, Pool, Problem
 from .recipe import Recipe
+from .recollection import inputs_of
 from .sizing import Need, Sizes, fit, need
 from .space import Space, make_space
 from .spec import POPULATION, StudySpec
 from .stress import add_stress
 from .teachers import SCHEMES, Probe, Teacher, load_teacher, probe
-from .teachers.probe import infer_width
 
 LIBRARIES = 400 * 2**20
 """Bytes that a further process takes before it holds a row."""
@@ -178,7 +177,7 @@ def prepare(spec: StudySpec, trust_pickle: bool = False, device: str = "cpu") ->
     where = machine.device(device)
     architecture = Path(spec.teacher.architecture) if spec.teacher.architecture else None
     teacher = load_teacher(spec.teacher.path, architecture, trust_pickle)
-    inputs = read_features(Path(spec.features)) if spec.features else Inputs.unknown(infer_width(teacher))
+    inputs = inputs_of(teacher, Path(spec.features) if spec.features else None)
     found = probe(teacher, inputs, spec.study.seed)
     limit = spec.student.parameters(teacher.parameters)
     kind, size = KINDS[found.kind], (found.features, found.outputs)

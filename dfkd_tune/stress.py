@@ -124,8 +124,8 @@ def _outlying(problem: Problem, z: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _spiked(problem: Problem, z: Tensor, rng: torch.Generator) -> Tensor:
-    """Prior rows whose features of undeclared tails are drawn to the center, but for one of them, which is far out."""
-    unknown = problem.inputs.open_ended
+    """Prior rows whose features of unknown shape are drawn to the center, but for one of them, which is far out."""
+    unknown = problem.inputs.shapeless
     features = unknown.nonzero().flatten()
     if not len(features):
         return z

@@ -44,6 +44,8 @@ ROWS = [
         "optimizers",
         "pruning",
         "quantiles",
+        "recollection",
+        "sinh_arcsinh",
         "starts",
         "students",
         "tables",

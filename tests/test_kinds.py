@@ -8,7 +8,7 @@ from torch import nn
 from dfkd_tune.feature import Feature
 from dfkd_tune.generators import GENERATORS
 from dfkd_tune.inputs import Inputs
-from dfkd_tune.kinds import KINDS, TAILORED, TAILS
+from dfkd_tune.kinds import KINDS
 from dfkd_tune.recipe import PRESETS, RANDOM
 from dfkd_tune.space import make_space
 from dfkd_tune.teachers import Teacher, probe
@@ -61,7 +61,7 @@ def test_tails_are_searched_only_where_they_are_open(name):
     known = Feature(name="known", quantiles={0.05: 0.0, 0.5: 1.0, 0.95: 5.0})
     assert kind.searched(Inputs([known, Feature(name="open")])) == kind.search
     closed = kind.searched(Inputs([known, Feature(name="ranged", range=[0.0, 1.0])]))
-    assert not {*TAILORED} & closed.keys()
-    assert not {*TAILS} & {*closed["generator.kind"]} and "gaussian" in closed["generator.kind"]
+    assert not {"generator.spread", "generator.shared"} & closed.keys()
+    assert not {"heavy_tailed", "skewed"} & {*closed["generator.kind"]} and "gaussian" in closed["generator.kind"]
     space = make_space(kind.preset, None, (2, 1), 1000, differentiable=name != "black box", default=closed)
     assert space.domains.keys() == closed.keys() and space.leads()

@@ -23,7 +23,7 @@ def check(spec, timed, device, trust_pickle) -> None:
 
     from .. import machine, places
     from ..calibration import muster
-    from ..declared import TIERS
+    from ..declared import meaning
     from ..estimate import estimate
     from ..live import clock
     from ..prepared import prepare
@@ -40,7 +40,7 @@ def check(spec, timed, device, trust_pickle) -> None:
         "teacher": f"{prepared.teacher.source}: {found.features} features, {found.outputs} output{'s' if found.outputs > 1 else ''}, "
         f"{'differentiable' if found.differentiable else 'black box'}, {found.rows_per_second:,.0f} rows/s"
         + (f", {prepared.teacher.parameters:,} parameters" if prepared.teacher.parameters else ""),
-        "inputs": f"tier {tier}: {TIERS.get(tier, 'as declared')}",
+        "inputs": f"tier {tier}: {meaning(prepared.inputs)}",
         "rows": f"{sizes.shrunk or f'pool of {sizes.pool:,} prior rows'}, banks of {budget.bank:,}; "
         f"about {sizes.bytes / 2**20:,.0f} MiB a process, {machine.memory_of(prepared.device) / 2**20:,.0f} MiB may be taken",
         "student": limit,

@@ -19,7 +19,7 @@ TOGETHER = 50
 
 @strategy
 class Skewed(Sampled):
-    """Prior rows whose coordinates of undeclared range are turned lognormal, with mean 0 and variance 1.
+    """Prior rows whose coordinates of unknown shape are turned lognormal, with mean 0 and variance 1.
 
     ``(exp(spread z) - m) / s`` for a standard normal ``z``, where ``m`` and ``s`` are mean and standard deviation of the exponential
     (Johnson 1949, system S_L): the median lies below the mean and the far tail above it.
@@ -45,11 +45,11 @@ class Skewed(Sampled):
         """Prior rows ``(N, D)``, standardized, as this generator has them."""
         if self.shared:
             followed = _factor(*z.shape, engine).to(z)
-            z = torch.where(inputs.open_ended, (1 - self.shared) ** 0.5 * z + self.shared**0.5 * followed, z)
+            z = torch.where(inputs.shapeless, (1 - self.shared) ** 0.5 * z + self.shared**0.5 * followed, z)
         variance = self.spread**2
         mean = math.exp(variance / 2)
         std = mean * math.sqrt(math.expm1(variance))
-        turned = torch.where(inputs.open_ended, (torch.exp(self.spread * z) - mean) / std, z)
+        turned = torch.where(inputs.shapeless, (torch.exp(self.spread * z) - mean) / std, z)
         return inputs.project(turned)
 
 

@@ -1,0 +1,204 @@
+"""What the batch normalization of a teacher recollects of its inputs is found again, and believed only where it can be."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from asked import GOOD
+from problems import make_problem
+from torch import nn
+
+from dfkd_tune.declared import in_words, meaning
+from dfkd_tune.inputs import Inputs
+from dfkd_tune.kinds import KINDS
+from dfkd_tune.recollection import inputs_of, recollect
+from dfkd_tune.sinh_arcsinh import SinhArcsinh
+from dfkd_tune.teachers import Teacher, load_teacher
+from dfkd_tune.teachers.base import freeze
+
+WIDTH = 4
+
+
+def rows(seed: int, number: int = 4_000) -> torch.Tensor:
+    """Standardized rows of which the first two go together, the third runs against the second, and the last is skewed to the right."""
+    rng = torch.Generator().manual_seed(seed)
+    s = torch.randn(number, WIDTH, generator=rng)
+    y = torch.stack([s[:, 0], 0.9 * s[:, 0] + 0.44 * s[:, 1], -0.7 * s[:, 0] + 0.71 * s[:, 2], s[:, 3]], dim=1)
+    y[:, 3] = torch.exp(y[:, 3])
+    return (y - y.mean(0)) / y.std(0)
+
+
+class Nested(nn.Module):
+    """A network that no chain is: its answer goes around a layer."""
+
+    def __init__(self, layers):
+        super().__init__()
+        self.first, self.second, self.last = layers[:3], layers[3:6], layers[6]
+
+    def forward(self, x):
+        h = self.first(x)
+        return self.last(h + self.second(h))
+
+
+def network(seen: torch.Tensor | None = None, shift: float = 0.0, scale: float = 1.0) -> nn.Sequential:
+    """Two normalized layers whose running moments are those of the rows it has seen, in their raw units."""
+    torch.manual_seed(0)
+    norm = lambda: nn.BatchNorm1d(24, momentum=None)  # noqa: E731
+    layers = (nn.Linear(WIDTH, 24), norm(), nn.Tanh(), nn.Linear(24, 24), norm(), nn.ReLU(), nn.Linear(24, 1))
+    made = nn.Sequential(*layers)
+    if seen is not None:
+        made.train()(seen * scale + shift)
+    return freeze(made)
+
+
+def exported(folder: Path) -> Path:
+    """The network as a file."""
+    shapes = ({0: torch.export.Dim("batch", min=1)},)
+    program = torch.export.export(network(rows(1)), (torch.zeros(2, WIDTH),), dynamic_shapes=shapes)
+    torch.export.save(program, folder / "net.pt2")
+    return folder / "net.pt2"
+
+
+def teacher(module: nn.Module) -> Teacher:
+    return Teacher("here", module, torch.float32, "sha")
+
+
+def correlations(inputs: Inputs) -> torch.Tensor:
+    return torch.corrcoef(inputs.draw(20_000, torch.Generator().manual_seed(5)).T)
+
+
+def skewness(z: torch.Tensor) -> torch.Tensor:
+    return ((z - z.mean(0)) / z.std(0)).pow(3).mean(0)
+
+
+@pytest.fixture(scope="module")
+def known() -> Inputs:
+    return inputs_of(teacher(network(rows(1))), None)
+
+
+def test_what_goes_together_and_what_is_skewed_is_found_again(known):
+    z = known.draw(20_000, torch.Generator().manual_seed(5))
+    assert torch.allclose(torch.corrcoef(z.T), torch.corrcoef(rows(2).T).double(), atol=0.12)
+    assert skewness(z)[3] > 1.5
+    assert skewness(z)[:3].abs().max() < 0.5
+    assert z.mean(0).abs().max() < 0.05
+    assert (z.std(0) - 1).abs().max() < 0.1
+
+
+def test_it_is_the_same_every_time(known):
+    again = inputs_of(teacher(network(rows(1))), None)
+    rng = [torch.Generator().manual_seed(1) for _ in range(2)]
+    assert torch.equal(known.draw(50, rng[0]), again.draw(50, rng[1]))
+    assert known.fingerprint() == again.fingerprint() != Inputs.unknown(WIDTH).fingerprint()
+
+
+def test_declared_units_are_kept(tmp_path):
+    file = tmp_path / "features.yaml"
+    file.write_text("features: [" + ", ".join(f"{{name: f{i}, mean: 50, std: 8}}" for i in range(WIDTH)) + "]")
+    raw = inputs_of(teacher(network(rows(1), 50.0, 8.0)), file)
+    assert raw.tier == "T2"
+    assert "but what the teacher's batch normalization tells" in meaning(raw)
+    assert torch.allclose(correlations(raw), torch.corrcoef(rows(2).T).double(), atol=0.12)
+    assert raw.raw(raw.draw(5_000, torch.Generator().manual_seed(0))).mean() == pytest.approx(50, abs=1)
+
+
+def test_every_form_of_a_network_is_heard(tmp_path, known):
+    assert torch.allclose(
+        correlations(inputs_of(load_teacher(exported(tmp_path)), None)), correlations(known), atol=0.02
+    )
+    nested = Nested(network())
+    nested.train()(rows(1))
+    assert torch.allclose(correlations(inputs_of(teacher(freeze(nested)), None)), correlations(known), atol=0.15)
+
+
+UNKNOWN = {
+    "nothing normalizes": lambda: nn.Sequential(nn.Linear(WIDTH, 8), nn.Tanh(), nn.Linear(8, 1)),
+    "never trained": network,
+    "by the batch": lambda: nn.Sequential(
+        nn.Linear(WIDTH, 8), nn.BatchNorm1d(8, track_running_stats=False), nn.ReLU(), nn.Linear(8, 1)
+    ),
+    "another width": lambda: network(rows(1))[3:],
+    "no gradient": lambda: nn.Sequential(Rounded(), *network(rows(1))),
+}
+
+
+class Rounded(nn.Module):
+    def forward(self, x):
+        return x.detach()
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_is_not_recollected_is_not_made_up(name):
+    assert recollect(teacher(freeze(UNKNOWN[name]())), Inputs.unknown(WIDTH)) is None
+
+
+def test_a_function_recollects_nothing():
+    assert recollect(teacher(lambda x: x.sum(1)), Inputs.unknown(WIDTH)) is None
+
+
+DECLARED = {
+    "a range": "features: [a, b, c, {name: d, range: [-3, 3]}]",
+    "quantiles": "features: [a, b, c, {name: d, quantiles: {0.1: -1, 0.9: 1}}]",
+    "correlations": "features: [a, b, c, d]\nrank_correlation: [[1], [0, 1], [0, 0, 1], [0, 0, 0, 1]]",
+    "a simplex": "features: [a, b, c, d]\nsimplex: [a, b]",
+}
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_what_is_declared_comes_first(name, tmp_path):
+    file = tmp_path / "features.yaml"
+    file.write_text(DECLARED[name])
+    assert inputs_of(teacher(network(rows(1))), file).recollected is None
+
+
+def test_rows_of_another_shape_are_not_searched_where_the_shape_is_recollected(known):
+    for kind in KINDS.values():
+        offered = kind.searched(known)
+        assert "skewed" not in offered["generator.kind"]
+        assert "generator.shared" not in offered
+        assert "generator.spread" in offered or "heavy_tailed" not in offered["generator.kind"]
+
+
+def test_where_inputs_are_known_from_is_said(known):
+    assert known.tier == "T0"
+    assert "batch normalization" in meaning(known)
+    assert "batch normalization" in in_words(known)[-1]["declared"]
+    assert meaning(Inputs.unknown(3)) != meaning(known)
+
+
+def test_a_study_and_its_certificates_know_the_same_inputs(dfkd, tmp_path):
+    spec = {**GOOD, "study": {"name": "pump", "trials": 2}, "teacher": str(exported(tmp_path)), "preset": "faithful"}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(spec | {"search": {}}))
+    checked = dfkd("check", "study.yaml", "--no-estimate")
+    assert checked.status == 0, checked.err
+    assert "tier T0: nothing is declared of the inputs; how they go together" in " ".join(checked.out.split())
+    assert dfkd("study", "study.yaml").status == 0
+    registered = dfkd("register", "pump", "--model", "pump", "--trial", 0)
+    assert registered.status == 0, registered.err
+
+
+def test_a_problem_draws_what_is_recollected(known):
+    problem = make_problem(inputs=known)
+    drawn = torch.corrcoef(problem.banks["report"].z.T.double())
+    assert drawn[0, 1] == pytest.approx(float(correlations(known)[0, 1]), abs=0.1)
+    assert not problem.inputs.shapeless.any()
+    assert problem.inputs.open_ended.all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_member_of_the_family_is_standardized(seed):
+    rng = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(3, 3, generator=rng, dtype=torch.float64)
+    skew, tails = 0.5 * torch.randn(2, 3, generator=rng, dtype=torch.float64)
+    family = SinhArcsinh(mixing / mixing.norm(dim=1, keepdim=True), skew, 0.5 * tails)
+    z = family.push(torch.randn(200_000, 3, generator=rng, dtype=torch.float64))
+    assert z.mean(0).abs().max() < 0.02
+    assert (z.std(0) - 1).abs().max() < 0.05
+    assert torch.equal(skewness(z).sign()[skew.abs() > 0.2], skew.sign()[skew.abs() > 0.2])
+
+
+def test_the_normal_distribution_is_one_of_them():
+    normal = SinhArcsinh(torch.eye(3, dtype=torch.float64), torch.zeros(3).double(), torch.zeros(3).double())
+    scores = torch.randn(50, 3, dtype=torch.float64)
+    assert torch.allclose(normal.push(scores), scores)
