@@ -68,17 +68,17 @@ class MLP:
 
     def hidden(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
         """What the output layer sees of stacked rows ``(K, N, D)``: the last hidden layer, ``(K, N, H)``."""
-        function = ACTIVATIONS[self.activation].value
+        activation = ACTIVATIONS[self.activation]
         for weight, bias in _pairs(weights)[:-1]:
-            x = function(torch.baddbmm(bias.unsqueeze(1), x, weight))
+            x = activation.value(activation.sums(x, weight, bias))
         return x
 
     def answer_and_slopes(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
         """Answers and their input gradients ``(K, N, O, D)``, both differentiable by autograd in the weights."""
-        both = ACTIVATIONS[self.activation].both
+        activation = ACTIVATIONS[self.activation]
         layers, derivatives = _pairs(weights), []
         for weight, bias in layers[:-1]:
-            x, derivative = both(torch.baddbmm(bias.unsqueeze(1), x, weight))
+            x, derivative = activation.both(activation.sums(x, weight, bias))
             derivatives.append(derivative)
         weight, bias = layers[-1]
         answers = torch.baddbmm(bias.unsqueeze(1), x, weight)
@@ -91,11 +91,11 @@ class MLP:
 
     def record(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tape]:
         """The same answers, with the tape that ``weight_slopes`` and ``input_slopes`` need."""
-        both = ACTIVATIONS[self.activation].both
+        activation = ACTIVATIONS[self.activation]
         layers = _pairs(weights)
         tape: Tape = [(x, None)]
         for weight, bias in layers[:-1]:
-            tape.append(both(torch.baddbmm(bias.unsqueeze(1), tape[-1][0], weight)))
+            tape.append(activation.both(activation.sums(tape[-1][0], weight, bias)))
         weight, bias = layers[-1]
         return torch.baddbmm(bias.unsqueeze(1), tape[-1][0], weight), tape
 
