@@ -94,7 +94,16 @@ def show(rows: list[dict], args: argparse.Namespace) -> None:
         title=f"RMSE student-vs-teacher on real test inputs: {args.trials} trials of {args.steps} steps, "
         f"seed {args.seed}, tier T0, width {WIDTH}"
     )
-    for column in ("teacher", "table", "baseline", "study's own baseline", "default study", "ratio", "best trial in hindsight", "seconds"):
+    for column in (
+        "teacher",
+        "table",
+        "baseline",
+        "study's own baseline",
+        "default study",
+        "ratio",
+        "best trial in hindsight",
+        "seconds",
+    ):
         table.add_column(column, justify="left" if column in ("teacher", "table") else "right")
     for row in rows:
         table.add_row(

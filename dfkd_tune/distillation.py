@@ -15,7 +15,7 @@ from .finish import Batch
 from .latency import latency
 from .losses import Mix
 from .member import Member
-from .outlying import OUTLYING
+from .outlying import outlying
 from .population import Population, fidelity
 from .probes import Fidelity
 from .problem import Problem
@@ -125,7 +125,7 @@ def conclude(problem: Problem, member: Member, seconds: float, finish: bool = Tr
         weights=member.result(),
         selection=judged.get("selection"),
         stress=judged.get("stress"),
-        stress_weight=OUTLYING[problem.probe.kind].weight,
+        stress_weight=outlying(problem.probe, problem.inputs).weight,
         curve=member.curve,
         parameters=parameters,
         compression=counted / parameters if counted else None,

@@ -21,7 +21,7 @@ from .answers import Answers
 from .attack import hold
 from .distillation import Outcome, distill_all
 from .member import Member
-from .outlying import OUTLYING
+from .outlying import outlying
 from .probes import Bank
 from .problem import KNOWN, Problem
 from .recipe import PRESETS, Recipe
@@ -92,19 +92,19 @@ def reference_students(
     return [outcome for outcome in distill_all(problem, members, progress) if outcome.failure is None]
 
 
-def stress_bank(problem: Problem, panel: Sequence[Outcome], radius: float = RADIUS, outlying: bool = True) -> Bank:
+def stress_bank(problem: Problem, panel: Sequence[Outcome], radius: float = RADIUS, far: bool = True) -> Bank:
     """As many rows as the selection bank has, each moved against one student of the panel.
 
     Args:
         problem: its seed decides all that is random.
         panel: reference students; without any, no row is moved.
         radius: how far a coordinate may travel, in standard deviations of the feature.
-        outlying: whether features of unknown tails are moved far out first.
+        far: whether features of unknown tails are moved far out first.
     """
     rng = stream(problem.seed, "stress")
     drawn = problem.inputs.draw(len(problem.banks["selection"].z), rng)
     prior = drawn.to(problem.device, problem.dtype)
-    origin = _outlying(problem, drawn, rng).to(prior) if outlying else prior
+    origin = _outlying(problem, drawn, rng).to(prior) if far else prior
     move = _ascend if problem.probe.differentiable else _try
     parts = origin.tensor_split(len(panel)) if panel else []
     moved = [move(problem, _answer(student), part, radius, rng) for student, part in zip(panel, parts, strict=True)]
@@ -118,9 +118,9 @@ def stress_bank(problem: Problem, panel: Sequence[Outcome], radius: float = RADI
 
 
 def _outlying(problem: Problem, z: Tensor, rng: torch.Generator) -> Tensor:
-    """Prior rows as the kind of the teacher has them where tails are unknown."""
-    skewed = OUTLYING[problem.probe.kind].rows
-    return _spiked(problem, z, rng) if skewed is None else skewed.turn(problem.inputs, z, rng)
+    """Prior rows as the teacher has them where tails are unknown."""
+    rows = outlying(problem.probe, problem.inputs).rows
+    return _spiked(problem, z, rng) if rows is None else rows.turn(problem.inputs, z, rng)
 
 
 def _spiked(problem: Problem, z: Tensor, rng: torch.Generator) -> Tensor:

@@ -29,7 +29,10 @@ class HeavyTailed(Sampled):
         return torch.Generator().manual_seed(seed)
 
     def block(self, inputs: Inputs, steps: int, rows: int, engine: torch.Generator) -> Tensor:
-        z = inputs.draw(steps * rows, engine)
+        return self.turn(inputs, inputs.draw(steps * rows, engine), engine).view(steps, rows, len(inputs))
+
+    def turn(self, inputs: Inputs, z: Tensor, engine: torch.Generator) -> Tensor:
+        """Prior rows ``(N, D)``, standardized, as this generator has them."""
         logs = sum(torch.randn(len(z), width, generator=engine, dtype=z.dtype) for width in (1, len(inputs)))
         stretched = torch.where(inputs.open_ended, z * torch.exp(self.spread * logs - 2 * self.spread**2), z)
-        return inputs.project(stretched).view(steps, rows, len(inputs))
+        return inputs.project(stretched)
