@@ -12,8 +12,10 @@ from torch import nn
 from dfkd_tune.declared import in_words, meaning
 from dfkd_tune.inputs import Inputs
 from dfkd_tune.kinds import KINDS
+from dfkd_tune.outlying import STRETCHED, outlying
 from dfkd_tune.recollection import inputs_of, recollect
 from dfkd_tune.sinh_arcsinh import SinhArcsinh
+from dfkd_tune.stress import stress_bank
 from dfkd_tune.teachers import Teacher, load_teacher
 from dfkd_tune.teachers.base import freeze
 
@@ -202,3 +204,14 @@ def test_the_normal_distribution_is_one_of_them():
     normal = SinhArcsinh(torch.eye(3, dtype=torch.float64), torch.zeros(3).double(), torch.zeros(3).double())
     scores = torch.randn(50, 3, dtype=torch.float64)
     assert torch.allclose(normal.push(scores), scores)
+
+
+def test_students_are_chosen_by_rows_stretched_further(known):
+    problem = make_problem(inputs=known)
+    still = stress_bank(problem, [], far=False).z
+    stretched = stress_bank(problem, []).z
+    assert outlying(problem.probe, known) is STRETCHED
+    assert problem.answer(stretched).isfinite().all()
+    ratio = stretched / still  # one factor a row and one a feature, none of which turns a row around
+    assert (ratio > 0).all()
+    assert ratio.log().std() == pytest.approx(0.5 * 2**0.5, rel=0.1)
