@@ -21,6 +21,7 @@ from dfkd_tune.recorded import load_study
 
 TEACHER = """
 import os
+import time
 import numpy as np
 import torch
 
