@@ -27,8 +27,7 @@ def prune(student, weights: Sequence[Tensor], z: Tensor, slopes: float, width: i
         width: neurons to keep.
     """
     first, bias, out, shift = (w.double() for w in weights)
-    activation = ACTIVATIONS[student.activation]
-    values, derivatives = activation.both(activation.gain * (z.double() @ first + bias))
+    values, derivatives = ACTIVATIONS[student.activation].both(z.double() @ first + bias)
     gram = _gram(values, derivatives, first, slopes)
     solution = torch.cat([out, shift[None]])
     inverse = torch.linalg.inv(gram)

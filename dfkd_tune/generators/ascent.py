@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from ..strategy import Stacked
@@ -25,18 +24,18 @@ def ascend(h: Stacked, contest: Contest, uphill: Callable[[Tensor], Tensor]) -> 
     Args:
         h: with ``steps``, ``step_size``, ``decay`` and ``ascent``.
         contest: of the group.
-        uphill: gradient of the objective at ``x``, ``(k, G, D)``, which is overwritten.
+        uphill: gradient of the objective at ``x``, ``(k, G, D)``.
     """
     x, average = contest.origin, None
     for _ in range(h.steps):
-        slope = uphill(x).addcmul_(h.decay, x, value=-1.0)
+        slope = uphill(x).neg().addcmul_(h.decay, x)
         if h.ascent == "rmsprop":
-            average = torch.zeros_like(slope) if average is None else average.mul_(SMOOTHING)
-            average.addcmul_(slope, slope, value=1 - SMOOTHING)
+            square = slope.square() * (1 - SMOOTHING)
+            average = square if average is None else average.mul_(SMOOTHING).add_(square)
             move = slope.div_(average.sqrt().add_(EPS))
         elif h.ascent == "sign":
             move = slope.sign_().mul_(COLD)
         else:
             move = slope.div_(slope.square().mean(-1, keepdim=True).sqrt_().add_(EPS)).mul_(COLD)
-        x = contest.contain(torch.addcmul(x, h.step_size, move))
+        x = contest.contain(x - h.step_size * move)
     return x

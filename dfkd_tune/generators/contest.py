@@ -64,7 +64,7 @@ class Contest:
     def values(self, x: Tensor) -> tuple[Tensor, Pullback]:
         """The teacher's answers to ``(k, n, D)``, shape ``(k, n, O)``, and their pullback; at the origin both are known."""
         if x is self.origin and self.origin_slopes is not None:
-            return self.origin_values, self._pull_at_origin
+            return self.origin_values, lambda slope: torch.linalg.vecdot(slope.unsqueeze(3), self.origin_slopes, dim=2)
         self._count(x.shape[1])
         values, pull = self.teacher(x.reshape(-1, x.shape[-1]))
         outputs = values.shape[-1]
@@ -91,15 +91,8 @@ class Contest:
         values, pull_teacher = teacher or self.values(x)
         answers, pull_student = self.student(x)
         outputs = values.shape[-1]
-        slope = self._slope(values - answers)
-        if outputs > 1:
-            slope = slope / outputs
-        return pull_teacher(slope) - pull_student(torch.addcmul(slope, gamma, answers, value=2.0 / outputs))
-
-    def _pull_at_origin(self, slope: Tensor) -> Tensor:
-        if slope.shape[-1] == 1:
-            return slope * self.origin_slopes.squeeze(2)
-        return torch.linalg.vecdot(slope.unsqueeze(3), self.origin_slopes, dim=2)
+        slope = self._slope(values - answers) / outputs
+        return pull_teacher(slope) - pull_student(slope + (2.0 / outputs) * gamma * answers)
 
     def reward_of(self, k: int, gap: Tensor) -> Tensor:
         """What one member's difference bound makes of its gaps ``(n, O)``: the mean over outputs, ``(n,)``."""

@@ -12,7 +12,6 @@ from ..activations import ACTIVATIONS
 from ..strategy import Stacked
 
 SMOOTHING = 0.99
-TANH = ACTIVATIONS["tanh"]
 LAYERS = ("w1", "b1", "w2", "b2")
 EPS = 1e-8
 
@@ -41,7 +40,7 @@ class Network:
     def answer(state: dict[str, Tensor], z: Tensor) -> Tensor:
         """Noise ``(k, n, Z)`` to inputs ``(k, n, D)``."""
         w1, b1, w2, b2 = (state[name] for name in LAYERS)
-        return torch.baddbmm(b2, TANH.value(TANH.sums(z, w1, b1.squeeze(1))), w2)
+        return torch.baddbmm(b2, ACTIVATIONS["tanh"].value(torch.baddbmm(b1, z, w1)), w2)
 
     @staticmethod
     def train(
@@ -57,7 +56,7 @@ class Network:
             loss_slope: gradient of the loss in the network's answers, ``(k, n, D)``.
         """
         w1, b1, w2, b2 = (state[name] for name in LAYERS)
-        hidden, derivative = TANH.both(TANH.sums(z, w1, b1.squeeze(1)))
+        hidden, derivative = ACTIVATIONS["tanh"].both(torch.baddbmm(b1, z, w1))
         slope = loss_slope(torch.baddbmm(b2, hidden, w2))
         inner = torch.bmm(slope, w2.transpose(1, 2)).mul_(derivative)
         slopes = (

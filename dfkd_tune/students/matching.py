@@ -55,7 +55,7 @@ def match_one_layer(
 ) -> Matched:
     """By hand: a hidden layer's input gradients are a linear layer of its derivatives, with weights ``first * out``."""
     first, bias, out, shift = weights
-    z = activation.sums(x, first, bias)
+    z = torch.baddbmm(bias.unsqueeze(1), x, first)
     seen, derivative = activation.both(z)
     turned = first.transpose(1, 2).unsqueeze(2)  # (K, H, 1, D)
     product = (out.unsqueeze(3) * turned).flatten(2)  # (K, H, O D)

@@ -68,17 +68,17 @@ class MLP:
 
     def hidden(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
         """What the output layer sees of stacked rows ``(K, N, D)``: the last hidden layer, ``(K, N, H)``."""
-        activation = ACTIVATIONS[self.activation]
+        function = ACTIVATIONS[self.activation].value
         for weight, bias in _pairs(weights)[:-1]:
-            x = activation.value(activation.sums(x, weight, bias))
+            x = function(torch.baddbmm(bias.unsqueeze(1), x, weight))
         return x
 
     def answer_and_slopes(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
         """Answers and their input gradients ``(K, N, O, D)``, both differentiable by autograd in the weights."""
-        activation = ACTIVATIONS[self.activation]
+        both = ACTIVATIONS[self.activation].both
         layers, derivatives = _pairs(weights), []
         for weight, bias in layers[:-1]:
-            x, derivative = activation.both(activation.sums(x, weight, bias))
+            x, derivative = both(torch.baddbmm(bias.unsqueeze(1), x, weight))
             derivatives.append(derivative)
         weight, bias = layers[-1]
         answers = torch.baddbmm(bias.unsqueeze(1), x, weight)
@@ -91,11 +91,11 @@ class MLP:
 
     def record(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tape]:
         """The same answers, with the tape that ``weight_slopes`` and ``input_slopes`` need."""
-        activation = ACTIVATIONS[self.activation]
+        both = ACTIVATIONS[self.activation].both
         layers = _pairs(weights)
         tape: Tape = [(x, None)]
         for weight, bias in layers[:-1]:
-            tape.append(activation.both(activation.sums(tape[-1][0], weight, bias)))
+            tape.append(both(torch.baddbmm(bias.unsqueeze(1), tape[-1][0], weight)))
         weight, bias = layers[-1]
         return torch.baddbmm(bias.unsqueeze(1), tape[-1][0], weight), tape
 

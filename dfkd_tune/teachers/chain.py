@@ -100,7 +100,7 @@ def _sigmoid_both(z: Tensor) -> tuple[Tensor, Tensor]:
     return h, torch.addcmul(h, h, h, value=-1.0)
 
 
-FUNCTIONS = {name: (each.value, each.both) for name, each in ACTIVATIONS.items() if each.gain == 1} | {
+FUNCTIONS = {name: (activation.value, activation.both) for name, activation in ACTIVATIONS.items()} | {
     "sigmoid": (torch.sigmoid, _sigmoid_both),
     "identity": (lambda z: z, lambda z: (z, torch.ones_like(z))),
 }
