@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -170,7 +170,7 @@ def calibrate(prepared: Prepared, folder: Path | None = None, keep: bool = True)
         with suppress(OSError, ValueError, KeyError, TypeError):
             kept = json.loads(file.read_text())
             return Calibration({int(k): float(rate) for k, rate in dict(kept["rates"]).items()}, float(kept["trial"]))
-    with _one_thread():
+    with machine.one_thread():
         found = _measure(prepared)
     give_back_freed_memory()  # this process may do no more than watch others
     if file is not None and keep:
@@ -255,13 +255,3 @@ def _seconds(problem: Problem, recipe: Recipe, steps: int, clock: Clock) -> floa
 def _wait(problem: Problem) -> None:
     if problem.device.type == "cuda":
         torch.cuda.synchronize()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

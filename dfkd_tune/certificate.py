@@ -300,7 +300,7 @@ def _statement(problem: Problem, report: Report, worst: WorstGap) -> dict[str, l
     low, high = report.interval
     tier = problem.inputs.tier
     holds = [
-        f"Over inputs drawn from what is declared of them, the RMSE between student and teacher is {report.rmse:.4g} "
+        f"Over inputs drawn from what is known of them, the RMSE between student and teacher is {report.rmse:.4g} "
         f"({low:.4g} to {high:.4g} at 95 % confidence), measured on {report.rows:,} rows that neither training nor "
         "pruning nor selection saw.",
         f"At 95 % confidence, at most {100 * report.beyond_largest:.2g} % of such inputs have a larger gap than the "
@@ -309,8 +309,8 @@ def _statement(problem: Problem, report: Report, worst: WorstGap) -> dict[str, l
         f"found a gap of {worst.gap:.4g} at the input shown.",
     ]
     not_held = [
-        f"Real inputs: none were used, and nothing is known of them beyond tier {tier}. Where they differ from what is "
-        "declared, so may the fidelity; only real inputs can tell.",
+        f"Real inputs: none were used, and nothing is known of them beyond what is said here, tier {tier}. Where they differ from "
+        "that, so may the fidelity; only real inputs can tell.",
         "The worst case: the attack gives a lower bound; larger gaps may exist where it did not look, and beyond the "
         "declared inputs.",
         "The teacher itself: the student is compared with the teacher, not with the truth.",

@@ -36,7 +36,7 @@ class Outcome:
         weights: of the rung that did best on the pruning bank.
         selection: fidelity on the selection bank, None when it failed.
         stress: fidelity on the stress bank, None where there is none.
-        stress_weight: of the stress bank in the objective ``robust``, by the kind of the teacher.
+        stress_weight: of the stress bank in the objective ``robust``, by what is known of the teacher (``outlying``).
         curve: ``(step, rmse)`` on the pruning bank.
         parameters: of the student.
         compression: the teacher's parameters over the student's, None when they cannot be counted.

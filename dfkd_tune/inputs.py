@@ -1,4 +1,4 @@
-"""The inputs of a teacher: the prior drawn from what is declared of them, and the set that synthetic inputs must stay in.
+"""The inputs of a teacher: the prior drawn from what is declared of them or its teacher recollects, and the set that synthetic inputs must stay in.
 
 The distillation works in standardized units ``z = (x - center) / scale``, shape ``(N, D)``; the teacher and the exported
 student take the user's raw ``x``. Where nothing is said of a feature, raw and standardized units are the same.

@@ -33,10 +33,9 @@ class Kind:
 
     def searched(self, inputs: Inputs) -> dict[str, Any]:
         """The default space for what is known: a generator of rows with other tails or another shape only where these are open."""
-        idle = {} if inputs.open_ended.any() else {"heavy_tailed": ("generator.spread",)}
-        idle |= {} if inputs.shapeless.any() else {"skewed": ("generator.shared",)}
-        gone = {leaf for leaves in idle.values() for leaf in leaves}
-        kept = [name for name in self.search["generator.kind"] if name not in idle]
+        gone = set() if inputs.open_ended.any() else {"heavy_tailed", "generator.spread"}
+        gone |= set() if inputs.shapeless.any() else {"skewed", "generator.shared"}
+        kept = [name for name in self.search["generator.kind"] if name not in gone]
         return {leaf: domain for leaf, domain in self.search.items() if leaf not in gone} | {"generator.kind": kept}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import joblib
@@ -84,3 +84,14 @@ def _read(name: str) -> str | None:
     with suppress(OSError):
         return (CGROUP / name).read_text().strip()
     return None
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread, and on as many as before afterwards."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

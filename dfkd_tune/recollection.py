@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from . import machine
 from .features_file import read_features
 from .inputs import Inputs
 from .sinh_arcsinh import SinhArcsinh
@@ -40,8 +41,6 @@ LARGEST = 2_000_000
 """Parameters of a teacher beyond which it takes too long."""
 SCORES = 4.5
 """How far out a normal score goes, in standard deviations, while the family is fitted."""
-
-
 MOMENTS = ("running_mean", "running_var")
 TENSORS = ("weight", "bias")
 ARGUMENTS = {
@@ -113,8 +112,8 @@ def recollect(teacher: Teacher, inputs: Inputs) -> SinhArcsinh | None:
         return None
     points = torch.quasirandom.SobolEngine(width, scramble=True, seed=0).draw(ROWS, dtype=torch.float64)
     scores = torch.special.ndtri(points).clamp(-SCORES, SCORES)
-    try:
-        heard = _listen(teacher, inputs, scores.clone().requires_grad_())
+    try:  # two rows tell whether it normalizes at all
+        heard = _listen(teacher, inputs, scores[:2]) and _listen(teacher, inputs, scores.clone().requires_grad_())
     except Exception:
         return None  # whatever is wrong with it, the probe says so
     return _fit(teacher, inputs, scores) if heard and all(each.mean.requires_grad for each in heard) else None
@@ -156,7 +155,10 @@ def _fit(teacher: Teacher, inputs: Inputs, scores: Tensor) -> SinhArcsinh | None
         loss.backward()
         return loss
 
-    search.step(evaluate)
+    with (
+        machine.one_thread()
+    ):  # sums in another order would end in another distribution, and banks differ between processes
+        search.step(evaluate)
     with torch.no_grad():
         found, left = family(), mismatch().sqrt()
     believed = bool(left < MISMATCH)  # what is no number is not

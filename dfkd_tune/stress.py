@@ -2,8 +2,8 @@
 
 Real inputs have heavier tails than a normal prior, and a student's real error is mostly made by the few rows that have a
 feature far out: half of it by one row in a hundred on two of five real tables. Where nobody declared the tails of a
-feature, the bank is therefore of rows near the center with one such feature far out, or of skewed rows that move together, by the
-kind of the teacher (``outlying``); where all are declared, of prior rows.
+feature, the bank is therefore of rows near the center with one such feature far out, of skewed rows that move together, or of prior rows
+that are stretched, by what is known of the teacher (``outlying``); where all are declared, of prior rows.
 The bank is frozen before any trial, against a panel that no trial belongs to: an adversary of a trial's own making would
 reward weak ones.
 """
