@@ -99,6 +99,8 @@ def inputs_of(teacher: Teacher, features: Path | None) -> Inputs:
     return Inputs(inputs.features, recollected=recollect(teacher, inputs))
 
 
+# Sums in another order end in another distribution, and banks would differ between processes.
+@machine.one_thread()
 def recollect(teacher: Teacher, inputs: Inputs) -> SinhArcsinh | None:
     """The distribution of standardized inputs that a teacher's batch normalization tells of; None where it has none.
 
@@ -155,10 +157,7 @@ def _fit(teacher: Teacher, inputs: Inputs, scores: Tensor) -> SinhArcsinh | None
         loss.backward()
         return loss
 
-    with (
-        machine.one_thread()
-    ):  # sums in another order would end in another distribution, and banks differ between processes
-        search.step(evaluate)
+    search.step(evaluate)
     with torch.no_grad():
         found, left = family(), mismatch().sqrt()
     believed = bool(left < MISMATCH)  # what is no number is not

@@ -89,13 +89,16 @@ def test_what_goes_together_and_what_is_skewed_is_found_again(known):
 
 
 def test_it_is_the_same_on_any_number_of_threads():
-    told = teacher(network(rows(1)))
-    known, threads = inputs_of(told, None), torch.get_num_threads()
-    torch.set_num_threads(1 if threads > 1 else 2)
+    told, threads, seen = teacher(network(rows(1))), torch.get_num_threads(), set()
+    told.function.register_forward_hook(lambda *_: seen.add(torch.get_num_threads()))
+    known = inputs_of(told, None)
+    torch.set_num_threads(threads + 1)
     try:
         again = inputs_of(told, None)
+        assert torch.get_num_threads() == threads + 1
     finally:
         torch.set_num_threads(threads)
+    assert seen == {1}
     rng = [torch.Generator().manual_seed(1) for _ in range(2)]
     assert torch.equal(known.draw(50, rng[0]), again.draw(50, rng[1]))
     assert known.fingerprint() == again.fingerprint() != Inputs.unknown(WIDTH).fingerprint()
