@@ -150,6 +150,14 @@ def finished(store, tiny):
     return run_study(tiny("finished", trials=6, population=3), store.storage, store.tracking)
 
 
+@pytest.fixture(scope="module")
+def undrawn() -> Iterator[None]:
+    """For tests of what is recorded, lost and made again: their figures are empty files, as drawing is a third of a tiny study."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dfkd_tune.story.png", lambda figure: b"")
+        yield
+
+
 @dataclass(frozen=True)
 class Ended:
     """What a command left: its exit status and what it printed."""

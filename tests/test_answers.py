@@ -17,6 +17,8 @@ from dfkd_tune.stress import add_stress
 from dfkd_tune.study import run_study
 from dfkd_tune.teachers import Teacher, probe
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 POOL, BANK = 300, 200
 LIKE = replace(PAPER, steps=40, batch=20)
 

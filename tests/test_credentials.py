@@ -14,6 +14,8 @@ from conftest import command_line, free_port
 
 from dfkd_tune.places import absolute, without_credentials
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SECRET = "hunter2"
 ADDRESSES = {
     "user": "http://ann:hunter2@127.0.0.1:{port}",

@@ -11,6 +11,8 @@ from dfkd_tune.calibration import Calibration, calibrate, muster
 from dfkd_tune.recorded import load_study, standing_of
 from dfkd_tune.study import run_study
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 LONG = {"steps": 20_000, "batch": 100}
 
 

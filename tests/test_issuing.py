@@ -21,6 +21,8 @@ from dfkd_tune.shipping import student_files
 from dfkd_tune.spec import parse_spec
 from dfkd_tune.study import run_study
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="module")
 def ended(store, tiny):

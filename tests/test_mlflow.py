@@ -18,6 +18,8 @@ from dfkd_tune.recorded import load_study
 from dfkd_tune.stress import add_stress
 from dfkd_tune.study import run_study
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 ARTIFACTS = {"student.safetensors", "architecture.yaml", "recipe.yaml", "result.json", "sha256.json"}
 PARAMS = {"generator.kind", "bound.kind", "input_bound.kind", "alpha.kind", "student.width", "optimizer.lr", "trial"}
 METRICS = {"rmse", "nrmse", "stress_rmse", "stress/nrmse", "robust", "parameters", "compression", "seconds"}

@@ -17,6 +17,8 @@ from dfkd_tune.registry import find_run
 from dfkd_tune.spec import parse_spec
 from dfkd_tune.study import run_study
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="module")
 def weighed(store, tree):

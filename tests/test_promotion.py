@@ -25,6 +25,8 @@ from dfkd_tune.report import report
 from dfkd_tune.seeds import derive
 from dfkd_tune.study import run_study
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def trial_of(number: int | None, value: float) -> Leader:
     """A trial, or the baseline, whose student has ten times its objective as RMSE."""

@@ -19,6 +19,8 @@ from dfkd_tune.stress import stress_bank
 from dfkd_tune.teachers import Teacher, load_teacher
 from dfkd_tune.teachers.base import freeze
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 WIDTH = 4
 
 

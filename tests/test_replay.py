@@ -14,6 +14,8 @@ from dfkd_tune.errors import Interrupted
 from dfkd_tune.replay import TOLERANCE
 from dfkd_tune.study import run_study
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="module")
 def eventful(store, tiny):

@@ -29,6 +29,8 @@ from dfkd_tune.spec import parse_spec
 from dfkd_tune.students.rbf import RBF
 from dfkd_tune.study import run_study
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 NAMES = ["load", "valve", "count"]
 MEAN, STD = torch.tensor([1000.0, 0.5, 0.02]), torch.tensor([200.0, 0.5, 0.01])
 UNITS = Units(NAMES, MEAN.tolist(), STD.tolist())

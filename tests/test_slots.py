@@ -18,6 +18,8 @@ from dfkd_tune import storage as storages
 from dfkd_tune.recorded import load_study
 from dfkd_tune.slots import AHEAD, Slots, Taken
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def claim_all(url: str, folder: Path) -> None:
     """Claim slots until there are none, all processes from the same moment on."""

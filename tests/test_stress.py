@@ -21,6 +21,8 @@ from dfkd_tune.stress import CENTER, OUT, PANEL, RADIUS, SHARE, add_stress, refe
 from dfkd_tune.study import run_study
 from dfkd_tune.teachers import Teacher, probe
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 LIKE = recipe(steps=400)
 SHARES = Inputs([Feature(name=f"share {i}", mean=0.25, std=0.19) for i in range(3)] + [Feature(name="free")], range(3))
 CLOSE = Inputs(

@@ -24,6 +24,8 @@ from dfkd_tune.spool import Spool
 from dfkd_tune.storage import open_storage
 from dfkd_tune.study import run_study
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 

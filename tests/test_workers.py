@@ -22,6 +22,8 @@ from dfkd_tune.issuing import Sources
 from dfkd_tune.recorded import load_study
 from dfkd_tune.study import open_slots, run_study
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="module")
 def begun(store, tiny):

@@ -17,6 +17,8 @@ from dfkd_tune.recorded import load_study
 distributed = pytest.importorskip("distributed")
 dask = pytest.importorskip("dask")
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="module", autouse=True)
 def quickly() -> Iterator[None]:

@@ -19,6 +19,8 @@ from dfkd_tune.spool import Spool, digest
 from dfkd_tune.study import run_study
 from dfkd_tune.sync import sync
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="module")
 def whole(store, tiny):

@@ -10,6 +10,8 @@ from aftermath import assert_whole
 from dfkd_tune import workers
 from dfkd_tune.progress import Progress
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 TINY = {"population": 2, "leaders": 2, "reruns": 1}
 KILLS, TRIALS, WORKERS = 60, 500, 4
 """Of the long test."""

@@ -28,6 +28,8 @@ from dfkd_tune.recorded import load_study
 from dfkd_tune.study import run_study
 from dfkd_tune.sync import sync
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 DEATHS, TRIALS = 20, 120
 """Of the long test, in which a death follows the one before as soon as the server answers again."""
 STUDENT = {"student.safetensors", "architecture.yaml", "recipe.yaml", "result.json", "sha256.json"}

@@ -12,6 +12,8 @@ from dfkd_tune.storage import exclusive
 from dfkd_tune.study import open_slots
 from dfkd_tune.tracking import Tracker
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 WORKERS = 16
 
 
