@@ -71,23 +71,22 @@ class QuickChain:
     def __call__(self, x: Tensor) -> Tensor:
         """``(N, D) -> (N, O)``, differentiable by autograd."""
         for (weight, bias), name in zip(self.layers, self.activations, strict=False):
-            x = FUNCTIONS[name][0](torch.addmm(bias, x, weight))
-        weight, bias = self.layers[-1]
-        return torch.addmm(bias, x, weight)
+            x = VALUES[name](_linear(x, weight, bias))
+        return _linear(x, *self.layers[-1])
 
     def record(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """The same answers, and their pullback ``(N, O) -> (N, D)``."""
-        derivatives = []
-        for (weight, bias), name in zip(self.layers, self.activations, strict=False):
-            x, derivative = FUNCTIONS[name][1](torch.addmm(bias, x, weight))
-            derivatives.append(derivative)
-        weight, bias = self.layers[-1]
-        return torch.addmm(bias, x, weight), lambda slope: self._pull(slope, derivatives)
+        """The same answers, and their pullback ``(N, O) -> (N, D)``; neither is differentiable by autograd."""
+        derivatives: list[Tensor] = []
+        z = _linear(x, *self.layers[0])
+        for name, (weight, bias) in zip(self.activations, self.layers[1:], strict=True):
+            h, derive = TAPED[name](z)
+            z = _linear(h, weight, bias)
+            derivatives.append(derive())
+        return z, lambda slope: self._pull(slope, derivatives)
 
     def _pull(self, slope: Tensor, derivatives: list[Tensor]) -> Tensor:
-        if (
-            slope.shape[1] == 1 and len(derivatives) == 1
-        ):  # one product, and nothing as large as the hidden layer besides
+        if slope.shape[1] == 1 and len(derivatives) == 1:
+            # One product, and nothing as large as the hidden layer besides.
             (first, _), (last, _) = self.layers
             return (derivatives[0] @ (last * first.T)).mul_(slope)
         for (weight, _), derivative in zip(reversed(self.layers[1:]), reversed(derivatives), strict=True):
@@ -95,15 +94,35 @@ class QuickChain:
         return slope @ self.layers[0][0].T
 
 
-def _sigmoid_both(z: Tensor) -> tuple[Tensor, Tensor]:
-    h = torch.sigmoid(z)
-    return h, torch.addcmul(h, h, h, value=-1.0)
+def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A product that the bias is added to where it lies: ``addmm`` would write the bias to every row before it."""
+    return torch.mm(x, weight).add_(bias)
 
 
-FUNCTIONS = {name: (activation.value, activation.both) for name, activation in ACTIVATIONS.items()} | {
-    "sigmoid": (torch.sigmoid, _sigmoid_both),
-    "identity": (lambda z: z, lambda z: (z, torch.ones_like(z))),
+def _tape_sigmoid(z: Tensor) -> tuple[Tensor, Callable[[], Tensor]]:
+    h = z.sigmoid_()
+    return h, lambda: h.addcmul_(h, h, value=-1.0)
+
+
+def _tape_silu(z: Tensor) -> tuple[Tensor, Callable[[], Tensor]]:
+    h, derivative = ACTIVATIONS["silu"].both(z)
+    return h, lambda: derivative
+
+
+VALUES: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": torch.sigmoid_,
+    "relu": torch.relu_,
+    "silu": nn.functional.silu,
+    "identity": lambda z: z,
 }
+"""Activations; they overwrite the layer where they can, as a core's own cache does not hold a hidden layer of all rows twice."""
+TAPED: dict[str, Callable[[Tensor], tuple[Tensor, Callable[[], Tensor]]]] = {
+    "sigmoid": _tape_sigmoid,
+    "relu": lambda z: (z.relu_(), lambda: z.gt_(0.0)),
+    "silu": _tape_silu,
+    "identity": lambda z: (z, lambda: torch.ones_like(z)),
+}
+"""The same, each with a call that gives the derivative and may overwrite the value: for when the next layer has read it."""
 
 
 def read_chain(module: nn.Module) -> Chain | None:
