@@ -83,7 +83,7 @@ def study(budget: int, args: argparse.Namespace) -> dict:
         "budget": budget,
         "first session": rows[0],
         "second session": rows[1],
-        "trials": sum(t.user_attrs["teacher_rows"] for t in trials),
+        "trials": int(sum(t.user_attrs["teacher_rows"] for t in trials)),
         "best nrmse": min(complete),
         "seconds": time.perf_counter() - start,
     }
