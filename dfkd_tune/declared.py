@@ -17,22 +17,23 @@ TIERS = {
 """Tier -> what it means."""
 LISTED = 12
 """Values that are spelled out, at most."""
-RECOLLECTED = (
-    "nothing is declared of the inputs; how they go together and how each is skewed is what the teacher's batch normalization tells of the "
-    "inputs that it was trained on"
-)
+RECOLLECTED = "how each feature is distributed and how they go together was found from {source}"
 
 
 def meaning(inputs: Inputs) -> str:
     """What is known of inputs, in one sentence."""
-    if inputs.recollected is not None and inputs.tier == "T0":
-        return RECOLLECTED
     words = TIERS.get(inputs.tier, "what is declared of the inputs is listed below")
-    return words if inputs.recollected is None else f"{words} but what the teacher's batch normalization tells"
+    if inputs.recollected is None:
+        return words
+    declared = "nothing is declared of the inputs" if inputs.tier == "T0" else words
+    return f"{declared}; {RECOLLECTED.format(source=inputs.recollected.source)}"
 
 
 def in_words(inputs: Inputs) -> list[dict[str, Any]]:
     """Groups of features of which the same is declared: ``{"features": [names], "declared": words}``, in order."""
+    if inputs.recollected is not None:
+        found = RECOLLECTED.format(source=inputs.recollected.source)
+        return [*in_words(inputs.recollected.declared), {"features": inputs.names, "declared": found}]
     groups: dict[str, list[str]] = {}
     for feature in inputs.features:
         groups.setdefault(of_feature(feature), []).append(feature.name)
@@ -42,13 +43,6 @@ def in_words(inputs: Inputs) -> list[dict[str, Any]]:
         said.append({"features": names, "declared": "shares of a whole: none negative, together 1"})
     if inputs.rank_correlation is not None:
         said.append({"features": inputs.names, "declared": _correlations(inputs)})
-    if inputs.recollected is not None:
-        said.append(
-            {
-                "features": inputs.names,
-                "declared": "shape and dependence, as the teacher's batch normalization recollects them",
-            }
-        )
     return said
 
 

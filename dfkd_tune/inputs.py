@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -22,6 +23,21 @@ from .feature import Feature
 from .sinh_arcsinh import SinhArcsinh
 
 
+@dataclass(frozen=True)
+class Recollected:
+    """What stands in where nobody declared the shape of a feature.
+
+    Args:
+        source: of the teacher that tells it, in words.
+        declared: the inputs without it.
+        shape: of standardized features; None where quantiles and rank correlations say it.
+    """
+
+    source: str
+    declared: Inputs
+    shape: SinhArcsinh | None = None
+
+
 class Inputs:
     """The features of a teacher in order.
 
@@ -29,7 +45,7 @@ class Inputs:
         features: what is declared of each.
         simplex: indices of features that are shares of a whole: none negative, summing to 1.
         rank_correlation: Spearman's, the lower triangle with its diagonal, of the features before the simplex divides them.
-        recollected: how standardized features are skewed and go together as the teacher has it, where nobody declared it.
+        recollected: what of this nobody declared, but the teacher tells.
     """
 
     def __init__(
@@ -37,7 +53,7 @@ class Inputs:
         features: Sequence[Feature],
         simplex: Sequence[int] = (),
         rank_correlation: Sequence[Sequence[float]] | None = None,
-        recollected: SinhArcsinh | None = None,
+        recollected: Recollected | None = None,
     ):
         self.features, self.simplex = tuple(features), tuple(simplex)
         self.rank_correlation = rank_correlation and tuple(tuple(map(float, row)) for row in rank_correlation)
@@ -83,7 +99,9 @@ class Inputs:
 
     @property
     def tier(self) -> str:
-        """The metadata tier that stands beside every result."""
+        """The metadata tier that stands beside every result, of what is declared."""
+        if self.recollected is not None:
+            return self.recollected.declared.tier
         if self.rank_correlation is not None:
             return "T4"
         if any(feature.quantiles is not None for feature in self.features):
@@ -92,22 +110,25 @@ class Inputs:
 
     def fingerprint(self) -> str:
         """SHA-256 of everything that is declared."""
+        return hashlib.sha256(json.dumps(self._declared(), sort_keys=True).encode()).hexdigest()
+
+    def _declared(self) -> list:
+        if self.recollected is not None:
+            return [*self.recollected.declared._declared(), "recollected"]  # the teacher's own hash says what
         # Only what is declared of quantiles and correlations counts, so that a study outlives the day they could not be.
         declared = [
             {k: v for k, v in vars(f).items() if not k.startswith("_") and (k != "quantiles" or v is not None)}
             for f in self.features
         ]
-        parts = [declared, self.simplex, *([] if self.rank_correlation is None else [self.rank_correlation])]
-        parts += [] if self.recollected is None else ["recollected"]  # the teacher's own hash says what
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return [declared, self.simplex, *([] if self.rank_correlation is None else [self.rank_correlation])]
 
     def quantile(self, u: Tensor) -> Tensor:
         """Push points of the unit cube ``(N, D)`` through the prior, to standardized units of the same shape."""
         tiny = torch.finfo(torch.float32).eps / 2  # the least that float32 can take from 1
         u = u.clamp(tiny, 1 - tiny)
-        if self.recollected is not None:
+        if self.recollected is not None and self.recollected.shape is not None:
             scores = torch.special.ndtri(u.double())
-            return self.project(self.recollected.on(u.device).push(scores).to(u))
+            return self.project(self.recollected.shape.on(u.device).push(scores).to(u))
         if self._factor is not None:
             scores = torch.special.ndtri(u.double()) @ self._factor.T.to(u.device)
             u = torch.special.ndtr(scores).clamp(tiny, 1 - tiny).to(u)

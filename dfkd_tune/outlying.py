@@ -36,5 +36,7 @@ Recollected, 16 students of a ReLU network on each of two tables: .75 and .97, b
 
 
 def outlying(found: Probe, inputs: Inputs) -> Outlying:
-    """What stands for the real rows of a teacher."""
-    return BY_KIND[found.kind] if inputs.recollected is None else STRETCHED
+    """What stands for the real rows of a teacher: prior rows as they are where it tells of the tails of single features."""
+    if inputs.recollected is None:
+        return BY_KIND[found.kind]
+    return Outlying() if inputs.recollected.shape is None else STRETCHED

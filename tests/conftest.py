@@ -142,12 +142,20 @@ def store(tmp_path_factory) -> Store:
     return Store(home)
 
 
+def run_drawn(prepared, storage: str, tracking: str):
+    """A whole study with its figures, whichever test is the first to ask for it."""
+    from dfkd_tune.drawing import png
+    from dfkd_tune.study import run_study
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dfkd_tune.story.png", png)
+        return run_study(prepared, storage, tracking)
+
+
 @pytest.fixture(scope="session")
 def finished(store, tiny):
     """A finished study of six trials, called ``finished``, for tests that only look at it."""
-    from dfkd_tune.study import run_study
-
-    return run_study(tiny("finished", trials=6, population=3), store.storage, store.tracking)
+    return run_drawn(tiny("finished", trials=6, population=3), store.storage, store.tracking)
 
 
 @pytest.fixture(scope="module")
@@ -320,10 +328,8 @@ def mlflow_server(store, finished, tmp_path_factory) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def served(mlflow_server, tmp_path_factory, tiny):
     """A finished study of six trials, called ``served``, recorded through a server."""
-    from dfkd_tune.study import run_study
-
     folder = tmp_path_factory.mktemp("optuna")
-    return run_study(tiny("served", trials=6, population=3), f"sqlite:///{folder}/optuna.db", mlflow_server.url)
+    return run_drawn(tiny("served", trials=6, population=3), f"sqlite:///{folder}/optuna.db", mlflow_server.url)
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from dfkd_tune.declared import in_words, meaning
 from dfkd_tune.inputs import Inputs
 from dfkd_tune.kinds import KINDS
 from dfkd_tune.outlying import STRETCHED, outlying
-from dfkd_tune.recollection import inputs_of, recollect
+from dfkd_tune.recollection import inputs_of
+from dfkd_tune.recollection.normalization import recollect
 from dfkd_tune.sinh_arcsinh import SinhArcsinh
 from dfkd_tune.stress import stress_bank
 from dfkd_tune.teachers import Teacher, load_teacher
@@ -101,6 +102,7 @@ def test_it_is_the_same_on_any_number_of_threads():
     finally:
         torch.set_num_threads(threads)
     assert seen == {1}
+    first, second = (each.recollected.shape for each in (first, second))
     assert torch.equal(first.mixing, second.mixing) and torch.equal(first.skew, second.skew)
 
 
@@ -114,7 +116,7 @@ def test_declared_units_are_kept(tmp_path):
     file.write_text("features: [" + ", ".join(f"{{name: f{i}, mean: 50, std: 8}}" for i in range(WIDTH)) + "]")
     raw = inputs_of(teacher(network(rows(1), 50.0, 8.0)), file)
     assert raw.tier == "T2"
-    assert "but what the teacher's batch normalization tells" in meaning(raw)
+    assert "go together was found from the teacher's batch normalization" in meaning(raw)
     assert torch.allclose(correlations(raw), torch.corrcoef(rows(2).T).double(), atol=0.12)
     assert raw.raw(raw.draw(5_000, torch.Generator().manual_seed(0))).mean() == pytest.approx(50, abs=1)
 
@@ -188,7 +190,9 @@ def test_a_study_and_its_certificates_know_the_same_inputs(dfkd, tmp_path):
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(spec | {"search": {}}))
     checked = dfkd("check", "study.yaml", "--no-estimate")
     assert checked.status == 0, checked.err
-    assert "tier T0: nothing is declared of the inputs; how they go together" in " ".join(checked.out.split())
+    assert "tier T0: nothing is declared of the inputs; how each feature is distributed" in " ".join(
+        checked.out.split()
+    )
     assert dfkd("study", "study.yaml").status == 0
     registered = dfkd("register", "pump", "--model", "pump", "--trial", 0)
     assert registered.status == 0, registered.err

@@ -26,6 +26,7 @@ class Teacher:
         width: features it takes, where the file says so.
         chain: its layers, where it is a chain of linear layers that could be read.
         fast: a forward pass with the same answers, where there is one.
+        estimator: the fitted scikit-learn estimator that answers, where one does.
     """
 
     source: str
@@ -35,6 +36,7 @@ class Teacher:
     width: int | None = None
     chain: Any = None
     fast: Callable[[Tensor], Tensor] | None = None
+    estimator: Any = None
 
     @property
     def parameters(self) -> int | None:

@@ -116,7 +116,7 @@ def _estimator(path: Path, estimator: Any, data: bytes) -> Teacher:
             warnings.simplefilter("ignore", UserWarning)  # fitted with feature names, asked without
             return estimator.predict(x)
 
-    return Teacher(str(path), from_numpy(predict), torch.float64, hash_bytes(data), width=width)
+    return Teacher(str(path), from_numpy(predict), torch.float64, hash_bytes(data), width=width, estimator=estimator)
 
 
 def _missing(path: Path, package: str, extra: str) -> TeacherError:

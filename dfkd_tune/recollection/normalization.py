@@ -14,20 +14,18 @@ of normal scores off the diagonal.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from . import machine
-from .features_file import read_features
-from .inputs import Inputs
-from .sinh_arcsinh import SinhArcsinh
-from .teachers import Teacher
-from .teachers.probe import infer_width
+from .. import machine
+from ..inputs import Inputs, Recollected
+from ..sinh_arcsinh import SinhArcsinh
+from ..teachers import Teacher
 
+SOURCE = "the teacher's batch normalization"
 ROWS = 2_048
 """Points of a Sobol sequence over which moments are taken."""
 EVALUATIONS = 80
@@ -86,23 +84,10 @@ class Listener(TorchFunctionMode):
             self.heard.append(Heard(reached[1], reached[0], mean, variance.sqrt()))
 
 
-def inputs_of(teacher: Teacher, features: Path | None) -> Inputs:
-    """What is known of a teacher's inputs: what a features file declares, and what the teacher recollects where no shape is declared.
-
-    Raises:
-        FeaturesError: naming the feature and the rule that it breaks.
-        TeacherError: when there is no file and the teacher's width cannot be found.
-    """
-    inputs = read_features(features) if features else Inputs.unknown(infer_width(teacher))
-    if not inputs.open_ended.all() or inputs.rank_correlation is not None:
-        return inputs
-    return Inputs(inputs.features, recollected=recollect(teacher, inputs))
-
-
 # Sums in another order end in another distribution, and banks would differ between processes.
 @machine.one_thread()
-def recollect(teacher: Teacher, inputs: Inputs) -> SinhArcsinh | None:
-    """The distribution of standardized inputs that a teacher's batch normalization tells of; None where it has none.
+def recollect(teacher: Teacher, inputs: Inputs) -> Inputs | None:
+    """Inputs of the shape that a teacher's batch normalization tells of; None where it has none.
 
     Args:
         teacher: in raw units.
@@ -118,7 +103,10 @@ def recollect(teacher: Teacher, inputs: Inputs) -> SinhArcsinh | None:
         heard = _listen(teacher, inputs, scores[:2]) and _listen(teacher, inputs, scores.clone().requires_grad_())
     except Exception:
         return None  # whatever is wrong with it, the probe says so
-    return _fit(teacher, inputs, scores) if heard and all(each.mean.requires_grad for each in heard) else None
+    if not heard or not all(each.mean.requires_grad for each in heard):
+        return None
+    shape = _fit(teacher, inputs, scores)
+    return None if shape is None else Inputs(inputs.features, recollected=Recollected(SOURCE, inputs, shape))
 
 
 def _listen(teacher: Teacher, inputs: Inputs, z: Tensor) -> list[Heard]:

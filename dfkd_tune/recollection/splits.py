@@ -1,0 +1,142 @@
+"""The splits of a scikit-learn estimator of trees: where each cuts a feature, and how many training rows went either way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+TREES = 200
+"""Of an ensemble that are read at most, evenly spread over it."""
+SHARE = 1 / 500
+"""Of the training rows that a split must have seen: smaller ones say little, and there are many of them."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A binary tree as arrays over its nodes; a row goes left where its feature is at most the threshold.
+
+    Args:
+        feature: -1 at a leaf.
+        threshold, left, right: of an inner node; children by their index.
+        rows: of the training table that came to the node, weighted as the tree weighs them.
+    """
+
+    feature: np.ndarray
+    threshold: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    rows: np.ndarray
+
+
+@dataclass(frozen=True)
+class Split:
+    """One cut of one feature.
+
+    Args:
+        feature, threshold: what is cut.
+        below, above: training rows that went either way.
+        parent: index of the split above, before this one in the list; -1 at a root.
+        went_below: which way rows went there to come here.
+        low, high: between which of its own feature's thresholds the rows lie that come here.
+        depth: splits above.
+    """
+
+    feature: int
+    threshold: float
+    below: float
+    above: float
+    parent: int
+    went_below: bool
+    low: float
+    high: float
+    depth: int
+
+    @property
+    def rows(self) -> float:
+        return self.below + self.above
+
+
+def splits_of(estimator: Any) -> list[Split]:
+    """All splits of an estimator that saw enough rows, parents before children; none of an estimator that is no ensemble of trees."""
+    trees = list(_trees(estimator))
+    if len(trees) > TREES:
+        trees = [trees[round(i)] for i in np.linspace(0, len(trees) - 1, TREES)]
+    return [] if not trees else _read(trees)
+
+
+def _read(trees: list[Tree]) -> list[Split]:
+    found: list[Split] = []
+    for tree in trees:
+        least = SHARE * tree.rows[0]
+        waiting: list[tuple[int, int, bool, int, dict[int, tuple[float, float]]]] = [(0, -1, False, 0, {})]
+        while waiting:
+            node, parent, went_below, depth, between = waiting.pop()
+            if (feature := int(tree.feature[node])) < 0 or tree.rows[node] < least:
+                continue
+            threshold, left, right = float(tree.threshold[node]), int(tree.left[node]), int(tree.right[node])
+            if not np.isfinite(threshold):  # it parts rows that lack the feature from those that have it
+                continue
+            low, high = between.get(feature, (-np.inf, np.inf))
+            below, above = float(tree.rows[left]), float(tree.rows[right])
+            here = len(found)
+            found.append(Split(feature, threshold, below, above, parent, went_below, low, high, depth))
+            waiting.append((left, here, True, depth + 1, between | {feature: (low, threshold)}))
+            waiting.append((right, here, False, depth + 1, between | {feature: (threshold, high)}))
+    return found
+
+
+def _trees(estimator: Any) -> Iterator[Tree]:
+    """The trees inside an estimator, in the units of its inputs."""
+    from sklearn.compose import TransformedTargetRegressor
+    from sklearn.ensemble import BaseEnsemble, HistGradientBoostingRegressor, StackingRegressor, VotingRegressor
+    from sklearn.multioutput import MultiOutputRegressor
+    from sklearn.pipeline import Pipeline
+    from sklearn.tree import DecisionTreeRegressor
+
+    if isinstance(estimator, DecisionTreeRegressor):
+        yield _of_tree(estimator.tree_)
+    elif isinstance(estimator, HistGradientBoostingRegressor):
+        for predictor in (each for stage in estimator._predictors for each in stage):
+            if not predictor.nodes["is_categorical"].any():
+                yield _of_histogram(predictor.nodes)
+    elif isinstance(estimator, BaseEnsemble | StackingRegressor | VotingRegressor | MultiOutputRegressor):
+        chosen = getattr(estimator, "estimators_features_", None)  # a bag may show each of its members other features
+        if chosen is None or all(np.array_equal(each, np.arange(estimator.n_features_in_)) for each in chosen):
+            for member in np.ravel(np.asarray(estimator.estimators_, dtype=object)):
+                yield from _trees(member)
+    elif isinstance(estimator, TransformedTargetRegressor):
+        yield from _trees(estimator.regressor_)
+    elif isinstance(estimator, Pipeline):
+        yield from _of_pipeline(estimator)
+
+
+def _of_tree(tree: Any) -> Tree:
+    inner = tree.children_left >= 0
+    feature = np.where(inner, tree.feature, -1)
+    return Tree(feature, tree.threshold, tree.children_left, tree.children_right, tree.weighted_n_node_samples)
+
+
+def _of_histogram(nodes: np.ndarray) -> Tree:
+    feature = np.where(nodes["is_leaf"].astype(bool), -1, nodes["feature_idx"].astype(np.int64))
+    return Tree(feature, nodes["num_threshold"], nodes["left"], nodes["right"], nodes["count"].astype(np.float64))
+
+
+def _of_pipeline(pipeline: Any) -> Iterator[Tree]:
+    """Behind scalers that treat every feature by itself, thresholds are brought back into raw units."""
+    from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+
+    *before, (_, last) = pipeline.steps
+    scalers = [step for _, step in before if step is not None and step != "passthrough"]
+    if not all(isinstance(scaler, MaxAbsScaler | MinMaxScaler | RobustScaler | StandardScaler) for scaler in scalers):
+        return
+    for tree in _trees(last):
+        points = np.zeros((len(tree.feature), pipeline.n_features_in_))
+        inner = tree.feature >= 0
+        points[inner, tree.feature[inner]] = tree.threshold[inner]
+        for scaler in reversed(scalers):
+            points = scaler.inverse_transform(points)
+        raw = np.where(inner, points[np.arange(len(points)), np.maximum(tree.feature, 0)], 0.0)
+        yield Tree(tree.feature, raw, tree.left, tree.right, tree.rows)
