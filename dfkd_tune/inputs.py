@@ -95,7 +95,7 @@ class Inputs:
     @property
     def shapeless(self) -> Tensor:
         """Which features ``(D,)`` are open-ended and of a shape that nothing tells, not even the teacher."""
-        return self.open_ended & (self.recollected is None)
+        return self.open_ended & (self.recollected is None or self.recollected.shape is None)
 
     @property
     def tier(self) -> str:

@@ -37,6 +37,6 @@ Recollected, 16 students of a ReLU network on each of two tables: .75 and .97, b
 
 def outlying(found: Probe, inputs: Inputs) -> Outlying:
     """What stands for the real rows of a teacher: prior rows as they are where it tells of the tails of single features."""
-    if inputs.recollected is None:
+    if inputs.recollected is None or inputs.shapeless.any():
         return BY_KIND[found.kind]
     return Outlying() if inputs.recollected.shape is None else STRETCHED

@@ -1,7 +1,8 @@
 """What a teacher tells of the inputs that it was trained on, beyond what is declared of them.
 
 A teacher that normalizes carries moments of its hidden units (``normalization``), one of trees how many rows went either way at every split
-(``trees``): aggregates over all of its training rows, and no row. They stand in where nobody declared the shape of a feature.
+(``trees``), a pipeline what its scaler measured (``scalers``): aggregates over all of its training rows, and no row. They stand in where
+nobody declared the shape of a feature.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from ..features_file import read_features
 from ..inputs import Inputs
 from ..teachers import Teacher
 from ..teachers.probe import infer_width
-from . import normalization, trees
+from . import normalization, scalers, trees
 
-SOURCES = (normalization.recollect, trees.recollect)
+SOURCES = (normalization.recollect, trees.recollect, scalers.recollect)
 
 
 def inputs_of(teacher: Teacher, features: Path | None) -> Inputs:

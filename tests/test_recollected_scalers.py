@@ -1,0 +1,84 @@
+"""A pipeline that begins with a scaler tells the units of its inputs, and more where the scaler knows more."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, QuantileTransformer, RobustScaler, StandardScaler
+from skops.io import dump
+
+from dfkd_tune.declared import in_words, meaning
+from dfkd_tune.inputs import Inputs
+from dfkd_tune.outlying import BY_KIND, outlying
+from dfkd_tune.recollection import inputs_of
+from dfkd_tune.teachers import load_teacher, probe
+
+RNG = np.random.default_rng(0)
+X = np.stack([RNG.normal(300, 40, 5_000), RNG.lognormal(0, 1, 5_000), RNG.uniform(-0.01, 0.03, 5_000)], axis=1)
+SCALERS = {
+    "standard": StandardScaler,
+    "range": MinMaxScaler,
+    "robust": RobustScaler,
+    "robust, unit variance": lambda: RobustScaler(unit_variance=True, quantile_range=(10, 90)),
+    "quantiles": lambda: QuantileTransformer(n_quantiles=200),
+}
+WITHOUT = {"no scaler": lambda: PCA(3), "no center": lambda: RobustScaler(with_centering=False)}
+
+
+def teacher(folder, *steps):
+    dump(make_pipeline(*steps, LinearRegression()).fit(X, X @ [0.1, 1.0, 9.0]), folder / "teacher.skops")
+    return load_teacher(folder / "teacher.skops")
+
+
+def drawn(inputs: Inputs) -> np.ndarray:
+    return inputs.raw(inputs.draw(20_000, torch.Generator().manual_seed(0))).numpy()
+
+
+@pytest.mark.parametrize("name", SCALERS)
+def test_units_are_told(name, tmp_path):
+    told = inputs_of(teacher(tmp_path, SCALERS[name]()), None)
+    assert told.tier == "T0"
+    z = drawn(told)
+    assert z[:, 0].mean() == pytest.approx(300, abs=80)
+    assert 20 < z[:, 0].std() < 100
+    assert np.abs(z[:, 2]).max() < 0.15
+
+
+def test_a_quantile_transformer_tells_the_whole_distribution(tmp_path):
+    told = inputs_of(teacher(tmp_path, QuantileTransformer(n_quantiles=200)), None)
+    z = drawn(told)
+    for p in (0.05, 0.5, 0.95):
+        assert np.quantile(z, p, axis=0) == pytest.approx(np.quantile(X, p, axis=0), rel=0.1)
+    assert not told.shapeless.any()
+
+
+def test_moments_leave_the_shape_open(tmp_path):
+    answers = teacher(tmp_path, StandardScaler())
+    told = inputs_of(answers, None)
+    assert told.shapeless.all()
+    found = probe(answers, told)
+    assert outlying(found, told) is BY_KIND[found.kind]
+    assert meaning(told).endswith("from the scaler that the teacher begins with")
+    assert in_words(told)[0]["declared"] == "nothing"
+
+
+def test_a_step_that_does_nothing_is_passed_over(tmp_path):
+    told = inputs_of(teacher(tmp_path, "passthrough", StandardScaler()), None)
+    assert told.center.numpy() == pytest.approx(X.mean(0))
+    assert told.scale.numpy() == pytest.approx(X.std(0))
+
+
+def test_what_is_declared_stays(tmp_path):
+    file = tmp_path / "features.yaml"
+    file.write_text("features: [a, {name: b, mean: 7, std: 2}, c]")
+    told = inputs_of(teacher(tmp_path, StandardScaler()), file)
+    assert (float(told.center[1]), float(told.scale[1])) == (7, 2)
+    assert float(told.center[0]) == pytest.approx(X[:, 0].mean())
+    assert told.tier == "T2"
+
+
+@pytest.mark.parametrize("name", WITHOUT)
+def test_what_is_not_told_is_not_made_up(name, tmp_path):
+    assert inputs_of(teacher(tmp_path, WITHOUT[name]()), None).recollected is None
