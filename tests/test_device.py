@@ -30,19 +30,18 @@ def problem_on(device: str, teacher: Teacher, inputs: Inputs) -> Problem:
 
 def both(teacher: Teacher, inputs: Inputs, wanted) -> tuple:
     """What a distillation comes to on the host and on the second device."""
-    ends = []
-    for device in ("cpu", DEVICE.type):
-        with SecondDevice() as second:
-            ends.append(distill(problem_on(device, teacher, inputs), wanted, 1))
-        assert bool(second.operations) == (device != "cpu")
-    return tuple(ends)
+    host = distill(problem_on("cpu", teacher, inputs), wanted, 1)
+    with SecondDevice() as second:
+        far = distill(problem_on(DEVICE.type, teacher, inputs), wanted, 1)
+    assert second.operations
+    return host, far
 
 
 @pytest.mark.parametrize("section,name", CHOICES, ids=map("-".join, CHOICES))
 def test_every_strategy_stays_on_its_device(section, name):
     base = FAITHFUL if section in ("start", "loss", "finish") else PAPER
     teacher = quicken(Teacher("tiny", network(2), torch.float64, "sha"))
-    host, far = both(teacher, KNOWN, recipe(base, **{section: name}))
+    host, far = both(teacher, KNOWN, dataclasses.replace(recipe(base, **{section: name}), steps=10))
     assert far.failure == host.failure
     if host.failure is None:
         assert far.selection.rmse == pytest.approx(host.selection.rmse, rel=1e-9)
