@@ -27,8 +27,9 @@ from dfkd_tune.inputs import Inputs
 from dfkd_tune.kinds import KINDS
 from dfkd_tune.outlying import outlying
 from dfkd_tune.recollection import inputs_of
+from dfkd_tune.recollection.margins import margin, quantiles
 from dfkd_tune.recollection.splits import splits_of
-from dfkd_tune.recollection.trees import margin, quantiles, recollect
+from dfkd_tune.recollection.trees import recollect
 from dfkd_tune.teachers import load_teacher, probe
 
 UNITS = np.array([1.0, 40.0, 0.01, 1.0, 1.0]), np.array([0.0, 300.0, 0.0, 5.0, -1.0])
