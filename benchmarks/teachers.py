@@ -1,4 +1,4 @@
-"""The default study on teachers of other kinds: its student against its own baseline, on real test inputs.
+"""The default study on teachers of other kinds: its student against the published method, on real test inputs.
 
     python benchmarks/teachers.py --shared ../shared --cache ~/.cache/dfkd-teachers --trials 20
 

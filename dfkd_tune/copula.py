@@ -21,6 +21,8 @@ from torch import Tensor
 
 from .errors import FeaturesError
 
+WIDEST = 256
+"""Features beyond which correlations are too many to be found."""
 CELLS = 4_096
 TERMS = 64
 HALVINGS = 30

@@ -17,7 +17,6 @@ TIERS = {
 """Tier -> what it means."""
 LISTED = 12
 """Values that are spelled out, at most."""
-RECOLLECTED = "how each feature is distributed and how they go together was found from {source}"
 
 
 def meaning(inputs: Inputs) -> str:
@@ -26,14 +25,14 @@ def meaning(inputs: Inputs) -> str:
     if inputs.recollected is None:
         return words
     declared = "nothing is declared of the inputs" if inputs.tier == "T0" else words
-    return f"{declared}; {RECOLLECTED.format(source=inputs.recollected.source)}"
+    return f"{declared}; {inputs.recollected.told}"
 
 
 def in_words(inputs: Inputs) -> list[dict[str, Any]]:
-    """Groups of features of which the same is declared: ``{"features": [names], "declared": words}``, in order."""
+    """Groups of features of which the same is declared, ``{"features": [names], "declared": words}``, and last what the teacher tells."""
     if inputs.recollected is not None:
-        found = RECOLLECTED.format(source=inputs.recollected.source)
-        return [*in_words(inputs.recollected.declared), {"features": inputs.names, "declared": found}]
+        told = {"features": inputs.names, "declared": inputs.recollected.told}
+        return [*in_words(inputs.recollected.declared), told]
     groups: dict[str, list[str]] = {}
     for feature in inputs.features:
         groups.setdefault(of_feature(feature), []).append(feature.name)

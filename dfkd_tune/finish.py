@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from inspect import unwrap
 from typing import Annotated, ClassVar
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
+from .second_order import Search
 from .strategy import strategy
 from .students.matching import match
 
@@ -75,12 +74,6 @@ class LBFGS:
         return values
 
 
-class _LBFGS(torch.optim.LBFGS):
-    """Without the import of torch's compiler, a second and 70 MB a process, that every optimizer asks for as it is made."""
-
-    add_param_group = unwrap(torch.optim.LBFGS.add_param_group)
-
-
 def minimize(
     student, weights: Sequence[Tensor], bank: Batch, weight: float, iterations: int, history: int
 ) -> list[Tensor]:
@@ -97,7 +90,7 @@ def minimize(
     leaves = [w.detach().clone().unsqueeze(0).requires_grad_() for w in weights]
     z, values, slopes = (part if part is None else part.unsqueeze(0) for part in bank)
     share, weighed = z.new_full((1, 1, 1), 1 / len(z[0])), z.new_full((1, 1, 1), weight)
-    optimizer = _LBFGS(
+    optimizer = Search(
         leaves,
         max_iter=iterations,
         max_eval=iterations * 3 // 2,

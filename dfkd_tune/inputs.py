@@ -28,12 +28,12 @@ class Recollected:
     """What stands in where nobody declared the shape of a feature.
 
     Args:
-        source: of the teacher that tells it, in words.
+        told: what the teacher tells and by what, in words.
         declared: the inputs without it.
         shape: of standardized features; None where quantiles and rank correlations say it.
     """
 
-    source: str
+    told: str
     declared: Inputs
     shape: SinhArcsinh | None = None
 

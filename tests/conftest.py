@@ -14,16 +14,9 @@ for name, value in {
 
 import contextlib
 import importlib
-import multiprocessing
-import signal
-import socket
 import sqlite3
 import subprocess
 import sys
-import tempfile
-import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -32,6 +25,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import Process, free_port, serving
 from safetensors.torch import save_file
 from teacher_files import ROWS, network, save_architecture, save_pt2
 from torch import nn
@@ -194,64 +188,6 @@ def dfkd(monkeypatch, capfd, tmp_path) -> Callable[..., Ended]:
     return run
 
 
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(
-    [
-        "dfkd_tune.cli",
-        "dfkd_tune.registry",
-        "dfkd_tune.screen",
-        "dfkd_tune.study",
-        "dfkd_tune.workers",
-        "mlflow.store.model_registry.sqlalchemy_store",
-        "mlflow.store.tracking.sqlalchemy_store",
-        "mlflow.artifacts",
-        "torch._dynamo",
-    ]
-)
-
-
-class Process:
-    """A process that calls a function; it starts with the imports done, which take most of the time of a short one."""
-
-    def __init__(self, function: Callable, *arguments, log: Path):
-        self._log = log
-        self.process = FORKS.Process(target=_in_process, args=(function, arguments, str(log)))
-        self.process.start()
-
-    @property
-    def said(self) -> str:
-        return self._log.read_text() if self._log.exists() else ""
-
-    def send(self, number: int) -> None:
-        os.kill(self.process.pid, number)
-
-    def alive(self) -> bool:
-        return self.process.is_alive()
-
-    def wait(self, patience: float = 240.0) -> int:
-        """Its exit status, negative when a signal ended it."""
-        self.process.join(patience)
-        assert not self.alive(), f"still running after {patience} s: {self.said}"
-        return self.process.exitcode
-
-
-def _in_process(function: Callable, arguments: tuple, log: str) -> None:
-    torch.set_num_threads(1)
-    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
-    function(*arguments)
-
-
-def command_line(cwd: Path, *argv: object) -> None:
-    """What the ``dfkd-tune`` script does, from a directory."""
-    from dfkd_tune.cli import main
-
-    os.chdir(cwd)
-    sys.argv = ["dfkd-tune", *map(str, argv)]
-    main()
-
-
 @pytest.fixture
 def start(tmp_path) -> Iterator[Callable[..., Process]]:
     """Starts processes that call a function; those still running at the end are killed."""
@@ -266,46 +202,6 @@ def start(tmp_path) -> Iterator[Callable[..., Process]]:
         if each.alive():
             each.process.kill()
         each.process.join()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextlib.contextmanager
-def serving(command: list[str], url: str, cwd: Path, patience: float = 120.0) -> Iterator[subprocess.Popen]:
-    """A server process that answers at ``url``, ended with its children."""
-    log = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
-    # Like an activated environment: MLflow looks for uvicorn on the path.
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    lean = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_WORKERS": "1"}
-    environment = os.environ | lean | {"PATH": path}
-    process = subprocess.Popen(
-        command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, cwd=cwd, env=environment
-    )
-    try:
-        until = time.monotonic() + patience
-        while True:
-            try:
-                with urllib.request.urlopen(url, timeout=5):
-                    break
-            except (urllib.error.URLError, OSError):
-                if process.poll() is not None or time.monotonic() > until:
-                    log.seek(0)
-                    said = log.read().decode(errors="replace")[-2000:]
-                    pytest.fail(f"{command[:4]} does not answer at {url}: {said}")
-                time.sleep(0.2)
-        yield process
-        ended = process.poll()
-        log.seek(0)
-        assert ended is None, f"ended by itself with {ended}: {log.read().decode(errors='replace')[-2000:]}"
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        log.close()
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import psutil
 import pytest
 import yaml
 from asked import GOOD, assert_refused, files_of
-from conftest import command_line
 from optuna.trial import TrialState
+from processes import command_line
 
 COMMANDS = {
     "study": ["--n-trials", "--teacher", "--features", "--name", "--seed", "--storage", "--tracking-uri"],

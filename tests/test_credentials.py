@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 import yaml
 from asked import files_of
-from conftest import command_line, free_port
+from processes import command_line, free_port
 
 from dfkd_tune.places import absolute, without_credentials
 

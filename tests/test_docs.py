@@ -15,8 +15,8 @@ import pytest
 import torch
 import yaml
 from click import ClickException, MissingParameter
-from conftest import free_port, serving
 from mlflow.tracking._tracking_service.utils import _use_tracking_uri
+from processes import free_port, serving
 
 from dfkd_tune.bounds import BOUNDS
 from dfkd_tune.cli import cli

@@ -26,6 +26,7 @@ ROWS = [
         "places",
         "provenance",
         "quickstart",
+        "second_order",
         "seeds",
         "pages",
         "strategy",

@@ -8,8 +8,9 @@ import optuna
 import pytest
 import torch
 import yaml
-from conftest import command_line, free_port, runs_of
+from conftest import runs_of
 from mlflow import MlflowClient
+from processes import command_line, free_port
 
 from dfkd_tune import places, register
 from dfkd_tune.errors import TrackingError

@@ -12,8 +12,9 @@ import mlflow
 import optuna
 import pytest
 import yaml
-from conftest import SEARCH, free_port, serving
+from conftest import SEARCH
 from mlflow import MlflowClient
+from processes import free_port, serving
 
 from dfkd_tune import Distillation, RegisterBest, load_teacher
 from dfkd_tune.context import within

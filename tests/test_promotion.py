@@ -9,8 +9,8 @@ from pathlib import Path
 import optuna
 import pytest
 import yaml
-from conftest import Process, command_line
 from mlflow import MlflowClient
+from processes import Process, command_line
 from safetensors.torch import load_file
 
 from dfkd_tune import promotion, register, sentences

@@ -60,7 +60,7 @@ def test_moments_leave_the_shape_open(tmp_path):
     assert told.shapeless.all()
     found = probe(answers, told)
     assert outlying(found, told) is BY_KIND[found.kind]
-    assert meaning(told).endswith("from the scaler that the teacher begins with")
+    assert meaning(told).endswith("what else it says of each by itself")
     assert in_words(told)[0]["declared"] == "nothing"
 
 

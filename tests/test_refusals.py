@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 from asked import GOOD, assert_refused, files_of, network, save_pt2
-from conftest import free_port
+from processes import free_port
 from safetensors.torch import save_file
 
 from dfkd_tune import errors

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import Process, Store, command_line, runs_of
+from conftest import Store, runs_of
 from optuna.trial import TrialState
+from processes import Process, command_line
 from safetensors.torch import save_file
 from torch import nn
 

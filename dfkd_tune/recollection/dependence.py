@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..second_order import descend
 from .margins import Margin
 from .splits import Split
 
@@ -59,25 +60,13 @@ def rank_correlations(splits: Sequence[Split], margins: Mapping[int, Margin], wi
     points = torch.quasirandom.SobolEngine(width, scramble=True, seed=0).draw(ROWS, dtype=torch.float64)
     scores = torch.special.ndtri(points.clamp(1e-5, 1 - 1e-5)).float()
     mixing = torch.eye(width).requires_grad_()
-    search = torch.optim.LBFGS(
-        [mixing],
-        max_iter=EVALUATIONS,
-        max_eval=EVALUATIONS,
-        history_size=50,
-        line_search_fn="strong_wolfe",
-        tolerance_grad=0,
-        tolerance_change=0,
-    )
 
-    def evaluate() -> Tensor:
-        search.zero_grad()
+    def loss() -> Tensor:
         mixed = mixing / mixing.norm(dim=1, keepdim=True)
         together = ((mixed @ mixed.T).square().sum() - width) / 2
-        loss = _surprise(levels, mixed @ scores.T) + RIDGE * together / width
-        loss.backward()
-        return loss.detach()
+        return _surprise(levels, mixed @ scores.T) + RIDGE * together / width
 
-    search.step(evaluate)
+    descend([mixing], loss, EVALUATIONS)
     with torch.no_grad():
         mixed = (mixing / mixing.norm(dim=1, keepdim=True)).double()
         latent = mixed @ mixed.T / (1 + SOFTNESS**2)

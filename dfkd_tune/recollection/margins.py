@@ -44,7 +44,7 @@ class Margin:
 
 
 def margin(splits: Sequence[Split]) -> Margin:
-    """The likeliest distribution function of the one feature that all these splits cut."""
+    """The likeliest distribution function of the one feature that all these splits cut, in its raw units (see above)."""
     thresholds = np.unique([split.threshold for split in splits])
     edges = np.concatenate([[-np.inf], thresholds, [np.inf]])
     low, cut, high = (
@@ -72,7 +72,7 @@ def margin(splits: Sequence[Split]) -> Margin:
 
 
 def quantiles(margin: Margin, scale: float) -> dict[float, float]:
-    """A feature's quantiles by rising probability, far tails included.
+    """A feature's quantiles in raw units by rising probability, far tails included.
 
     Args:
         margin: of the feature.

@@ -21,11 +21,13 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from .. import machine
+from ..copula import WIDEST
 from ..inputs import Inputs, Recollected
+from ..second_order import descend
 from ..sinh_arcsinh import SinhArcsinh
 from ..teachers import Teacher
 
-SOURCE = "the teacher's batch normalization"
+TOLD = "how each feature is distributed and how they go together was found from the teacher's batch normalization"
 ROWS = 2_048
 """Points of a Sobol sequence over which moments are taken."""
 EVALUATIONS = 80
@@ -33,8 +35,6 @@ EVALUATIONS = 80
 RIDGE = 1e-4
 MISMATCH = 0.1
 """Root mean square of the terms above from which such moments are no inputs': a network that was never trained has them."""
-WIDEST = 256
-"""Features beyond which their correlations are too many."""
 LARGEST = 2_000_000
 """Parameters of a teacher beyond which it takes too long."""
 SCORES = 4.5
@@ -106,7 +106,7 @@ def recollect(teacher: Teacher, inputs: Inputs) -> Inputs | None:
     if not heard or not all(each.mean.requires_grad for each in heard):
         return None
     shape = _fit(teacher, inputs, scores)
-    return None if shape is None else Inputs(inputs.features, recollected=Recollected(SOURCE, inputs, shape))
+    return None if shape is None else Inputs(inputs.features, recollected=Recollected(TOLD, inputs, shape))
 
 
 def _listen(teacher: Teacher, inputs: Inputs, z: Tensor) -> list[Heard]:
@@ -120,15 +120,6 @@ def _fit(teacher: Teacher, inputs: Inputs, scores: Tensor) -> SinhArcsinh | None
     width = len(inputs)
     mixing = torch.eye(width, dtype=torch.float64).requires_grad_()
     skew, tails = (torch.zeros(width, dtype=torch.float64).requires_grad_() for _ in range(2))
-    search = torch.optim.LBFGS(
-        [mixing, skew, tails],
-        max_iter=EVALUATIONS,
-        max_eval=EVALUATIONS,
-        history_size=50,
-        line_search_fn="strong_wolfe",
-        tolerance_grad=0,
-        tolerance_change=0,
-    )
 
     def family() -> SinhArcsinh:
         return SinhArcsinh(mixing / mixing.norm(dim=1, keepdim=True), skew, tails)
@@ -137,15 +128,12 @@ def _fit(teacher: Teacher, inputs: Inputs, scores: Tensor) -> SinhArcsinh | None
         heard = _listen(teacher, inputs, family().push(scores))
         return torch.cat([each.terms() for each in heard]).square().mean()
 
-    def evaluate() -> Tensor:
-        search.zero_grad()
+    def loss() -> Tensor:
         mixed = family().mixing
         together = ((mixed @ mixed.T).square().sum() - width) / 2
-        loss = mismatch() + RIDGE * (skew.square().sum() + tails.square().sum() + together) / width
-        loss.backward()
-        return loss
+        return mismatch() + RIDGE * (skew.square().sum() + tails.square().sum() + together) / width
 
-    search.step(evaluate)
+    descend([mixing, skew, tails], loss, EVALUATIONS)
     with torch.no_grad():
         found, left = family(), mismatch().sqrt()
     believed = bool(left < MISMATCH)  # what is no number is not

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
 
 from ..inputs import Inputs, Recollected
 from ..teachers import Teacher
 
-SOURCE = "the scaler that the teacher begins with"
+TOLD = (
+    "units of features were found from the scaler that the teacher begins with, and what else it says of each by itself"
+)
 KNOTS = 99
 """Quantiles that are taken over at most."""
 
 
 def recollect(teacher: Teacher, inputs: Inputs) -> Inputs | None:
-    """Inputs with what a teacher's scaler tells of features of which nothing is declared; None where it begins with none."""
+    """Inputs with what a teacher's scaler tells of features of which nothing is declared; None where it begins with none.
+
+    Args:
+        teacher: in raw units.
+        inputs: as declared.
+    """
+    if teacher.estimator is None:
+        return None
     from sklearn.pipeline import Pipeline
 
     if not isinstance(teacher.estimator, Pipeline):
@@ -31,7 +40,7 @@ def recollect(teacher: Teacher, inputs: Inputs) -> Inputs | None:
         feature if feature.known else replace(feature, **about)
         for feature, about in zip(inputs.features, told, strict=True)
     ]
-    return Inputs(features, inputs.simplex, recollected=Recollected(SOURCE, inputs))
+    return Inputs(features, inputs.simplex, recollected=Recollected(TOLD, inputs))
 
 
 def _tellers() -> dict[type, Callable[[Any], list[dict[str, Any]] | None]]:
@@ -56,7 +65,7 @@ def _deviations(scaler: Any) -> Any:
     """Standard deviations of normal distributions with the ranges between quantiles that a ``RobustScaler`` divides by."""
     if scaler.scale_ is None or scaler.unit_variance:
         return scaler.scale_
-    low, high = (ndtri(percent / 100) for percent in scaler.quantile_range)
+    low, high = (NormalDist().inv_cdf(percent / 100) for percent in scaler.quantile_range)
     return scaler.scale_ / (high - low)
 
 

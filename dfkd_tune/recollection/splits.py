@@ -56,6 +56,7 @@ class Split:
 
     @property
     def rows(self) -> float:
+        """Training rows that came here."""
         return self.below + self.above
 
 

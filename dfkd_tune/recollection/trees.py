@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .. import machine
+from ..copula import WIDEST
 from ..inputs import Inputs, Recollected
 from ..teachers import Teacher
 from .dependence import rank_correlations
 from .margins import margin, quantiles
 from .splits import Split, splits_of
 
-SOURCE = "what the teacher's trees counted at their splits"
-WIDEST = 256
-"""Features beyond which their correlations are too many."""
+TOLD = "how each feature is distributed and how they go together was found from what the teacher's trees counted at their splits"
 
 
 @machine.one_thread()
@@ -36,4 +35,4 @@ def recollect(teacher: Teacher, inputs: Inputs) -> Inputs | None:
         for d, feature in enumerate(inputs.features)
     ]
     ranks = rank_correlations(splits, margins, len(inputs)) if 1 < len(inputs) <= WIDEST else None
-    return Inputs(features, inputs.simplex, ranks, recollected=Recollected(SOURCE, inputs))
+    return Inputs(features, inputs.simplex, ranks, recollected=Recollected(TOLD, inputs))

@@ -16,10 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import command_line, free_port, runs_of
+from conftest import runs_of
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from optuna.trial import TrialState
+from processes import command_line, free_port
 from proxies import between
 
 from dfkd_tune import register

@@ -7,8 +7,8 @@ import time
 import pytest
 import yaml
 from aftermath import assert_whole
-from conftest import command_line
 from optuna.trial import TrialState
+from processes import command_line
 
 from dfkd_tune.errors import NotFound
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from aftermath import assert_whole
-from conftest import free_port
+from processes import free_port
 
 from dfkd_tune import workers
 from dfkd_tune.progress import Progress

@@ -5,7 +5,8 @@ import re
 import pytest
 import yaml
 from aftermath import assert_whole
-from conftest import Store, command_line
+from conftest import Store
+from processes import command_line
 
 from dfkd_tune.prepared import prepare
 from dfkd_tune.storage import exclusive
