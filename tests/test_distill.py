@@ -76,6 +76,17 @@ def test_distill_takes_a_preset(dfkd, tmp_path, small_teacher):
     assert json.loads((tmp_path / "made" / "result.json").read_text())["nrmse"] < 0.1
 
 
+def test_a_black_box_is_refused_recipes_that_need_gradients(dfkd, code, tmp_path):
+    teacher = code("def teacher():\n    return lambda x: torch.from_numpy(x.detach().numpy().sum(1))\n")
+    (tmp_path / "two.yaml").write_text("features: [a, b]\n")
+    (tmp_path / "short.yaml").write_text("steps: 20\nbatch: 20\n")
+    given = ["--teacher", teacher, "--features", "two.yaml"]
+    for chosen, place in ((["--preset", "paper"], "--preset paper"), (["--recipe", "short.yaml"], "short.yaml")):
+        ended = dfkd("distill", *given, *chosen, "--out", "made")
+        assert ended.status == 1
+        assert ended.err.startswith(f"dfkd-tune: {place}.generator.kind: direct needs the teacher's input gradients")
+
+
 def test_raw_units(dfkd, tmp_path, store):
     """With means and deviations declared, teacher and student both take and give the user's own units."""
     torch.manual_seed(5)

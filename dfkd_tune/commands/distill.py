@@ -14,7 +14,7 @@ from .options import ARCHITECTURE, DEVICE, TRACKING, TRUST
 @click.command(short_help="One student without a study.")
 @click.option("--teacher", help="Model file or package.module:function; with --run, where it is now.")
 @ARCHITECTURE
-@click.option("--preset", help="Named recipe; default paper.")
+@click.option("--preset", help="Named recipe; default paper, random for a black box.")
 @click.option("--recipe", "recipe_file", type=click.Path(), help="Recipe file.")
 @click.option("--run", "run_id", help="MLflow run of a study that is distilled again.")
 @click.option("--features", type=click.Path(), help="Features file; with --run, where it is now.")
@@ -77,20 +77,26 @@ def _problem(teacher, architecture, features, preset, recipe_file, seed, trust_p
     """Problem, recipe and member seed of a single distillation."""
     from .. import yamls
     from ..errors import SpecError
+    from ..kinds import KINDS
     from ..prepared import prepare
     from ..recipe import PRESETS, from_tree
     from ..seeds import derive
+    from ..space import make_space
     from ..spec import parse_spec
 
-    if recipe_file is None and (preset or "paper") not in PRESETS:
+    if preset is not None and preset not in PRESETS:
         raise SpecError("--preset", f"unknown preset {preset!r}", remedy=f"known: {', '.join(PRESETS)}")
     tree: dict[str, Any] = {"teacher": {"path": teacher} | ({"architecture": architecture} if architecture else {})}
     tree |= {"features": features} if features else {}
     tree |= {"study": {"seed": seed}} if seed is not None else {}
-    recipe = (
-        from_tree(yamls.read(Path(recipe_file), SpecError), recipe_file) if recipe_file else PRESETS[preset or "paper"]
-    )
+    recipe = from_tree(yamls.read(Path(recipe_file), SpecError), recipe_file) if recipe_file else PRESETS.get(preset)
     prepared = prepare(parse_spec(tree | {"search": {}}, "distill"), trust_pickle, device)
+    found = prepared.probe
+    recipe = recipe or KINDS[found.kind].baseline
+    place = recipe_file or f"--preset {preset}"
+    make_space(
+        recipe, {}, (found.features, found.outputs), None, place, found.differentiable
+    )  # as a study's is refused
     return prepared.problem(), recipe, derive(prepared.spec.study.seed, "baseline")
 
 
