@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -16,28 +17,36 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Activation:
-    """An elementwise function.
+    """An elementwise function of ``factor * z``, as the layer below can multiply by a factor for nothing.
 
     Args:
-        value: ``f(z)``, differentiable by autograd.
-        both: ``z -> (f(z), f'(z))``, both differentiable by autograd.
-        curve: ``(z, f, f') -> f''``.
+        value: ``factor * z -> f(z)``, differentiable by autograd; may overwrite its argument.
+        both: ``factor * z -> (f(z), f'(z))``, both differentiable by autograd; likewise.
+        curve: ``(factor * z, f, f') -> f''``, where ``both`` left the first as it was.
         module: the same as a layer.
+        factor: of the argument.
     """
 
     value: Callable[[Tensor], Tensor]
     both: Callable[[Tensor], tuple[Tensor, Tensor]]
     curve: Callable[[Tensor, Tensor, Tensor], Tensor]
     module: type[nn.Module]
+    factor: float = 1.0
+
+
+@cache
+def _one(dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.ones((), dtype=dtype, device=device)
 
 
 def _tanh(z: Tensor) -> Tensor:
-    return torch.sub(z.new_ones(()), torch.sigmoid(-2.0 * z), alpha=2.0)
+    return torch.sub(_one(z.dtype, z.device), z.sigmoid_(), alpha=2.0)
 
 
 def _tanh_both(z: Tensor) -> tuple[Tensor, Tensor]:
-    one = z.new_ones(())
-    h = torch.sub(one, torch.sigmoid(-2.0 * z), alpha=2.0)
+    one = _one(z.dtype, z.device)
+    h = torch.sub(one, z.sigmoid_(), alpha=2.0)
     return h, torch.addcmul(one, h, h, value=-1.0)
 
 
@@ -79,7 +88,7 @@ def _elu_curve(z: Tensor, h: Tensor, d: Tensor) -> Tensor:
 
 
 ACTIVATIONS = {
-    "tanh": Activation(_tanh, _tanh_both, _tanh_curve, nn.Tanh),
+    "tanh": Activation(_tanh, _tanh_both, _tanh_curve, nn.Tanh, factor=-2.0),
     "relu": Activation(torch.relu, _relu_both, lambda z, h, d: torch.zeros_like(z), nn.ReLU),
     "silu": Activation(F.silu, _silu_both, _silu_curve, nn.SiLU),
     "gelu": Activation(F.gelu, _gelu_both, _gelu_curve, nn.GELU),

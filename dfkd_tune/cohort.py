@@ -18,7 +18,7 @@ from torch import Tensor
 from .generators import Contest, Sampled
 from .losses import Mix
 from .member import BLOCK, Member, synthetic_rows
-from .optimizers import rate_at, update
+from .optimizers import EPS, rate_at, update
 from .probes import measure
 from .problem import Problem
 from .strategy import Stacked, structure
@@ -40,6 +40,7 @@ class Group:
     state: dict[str, Tensor]
     bounds: list[tuple[slice, type, Stacked]]
     input_bounds: list[tuple[slice, type, Stacked]]
+    contest: Contest | None = None
 
 
 class Cohort:
@@ -59,8 +60,18 @@ class Cohort:
         self.gradient = torch.empty_like(self.flat)
         self.leaves = self._views(self.flat)
         self.groups = self._groups()
+        for group in self.groups:
+            group.contest = self._setting(group)
         weights = [getattr(member.recipe.loss, "weight", 0.0) for member in self.members]
         self.sobolev = self.flat.new_tensor(weights)[:, None, None] if self.members[0].recipe.loss.slopes else None
+        self.by_hand = (
+            problem.device.type == "cpu"
+            and problem.teacher.fast is not None
+            and self.student.by_hand(self.sobolev is not None)
+            and all(
+                member.recipe.teacher_rows is None for member in self.members
+            )  # rows that are kept meet autograd later
+        )
         self.adaptive = any(getattr(member.recipe.bound, "adaptive", False) for member in self.members)
         betas = self.flat.new_tensor([member.recipe.optimizer.betas() for member in self.members])
         decay = self.flat.new_tensor([member.recipe.optimizer.weight_decay for member in self.members])
@@ -70,13 +81,18 @@ class Cohort:
 
     def run(self, count: int) -> None:
         """Advance every member by ``count`` student steps."""
+        with torch.inference_mode(self.by_hand):  # spares every operation what autograd would keep of it
+            self._run(count)
+
+    def _run(self, count: int) -> None:
         while count:
             ahead = min(count, *(BLOCK - member.clock % BLOCK for member in self.members))
             rows = torch.stack([self._rows(member)[member.clock % BLOCK :][:ahead] for member in self.members], dim=1)
-            rows, share, rate, root = rows.to(self.flat.device), *self._schedules(ahead)
+            share, root, eps = self._schedules(ahead)
             share = share.repeat_interleave(self.batch // 2, dim=2).unsqueeze(-1)  # of every row
-            for step in range(ahead):
-                self._step(rows[step], share[step], rate[step], root[step], watch=count == step + 1)
+            planned = zip(*(part.unbind() for part in (rows.to(self.flat.device), share, root, eps)), strict=True)
+            for step, plan in enumerate(planned):
+                self._step(*plan, watch=count == step + 1)
             count -= ahead
 
     def draw(self, rows: int) -> Tensor:
@@ -136,7 +152,7 @@ class Cohort:
             for k, member in enumerate(self.members[group.part]):
                 member.state = {name: value[k].clone() for name, value in group.state.items()}
 
-    def _step(self, index: Tensor, share: Tensor, rate: Tensor, root: Tensor, watch: bool) -> None:
+    def _step(self, index: Tensor, share: Tensor, root: Tensor, eps: Tensor, watch: bool) -> None:
         z, values = self.problem.pool.rows(index)
         target = self._pool_slopes(index) if self.sobolev is not None else None
         made = self._synthesize(z, values, index, target)
@@ -148,7 +164,7 @@ class Cohort:
             gaps = values - answers
             self.watched = [(g, c, drawn, gaps[g.part, : g.rows]) for g, c, drawn in made if g.kind.seeks]
         torch.cat([slope.flatten(1) for slope in slopes], dim=1, out=self.gradient)
-        update(self.flat, self.gradient, self.first, self.second, {"rate": rate, "root": root} | self.fixed)
+        update(self.flat, self.gradient, self.first, self.second, {"root": root, "eps": eps} | self.fixed)
         for member in self.members:
             member.clock += 1
 
@@ -192,7 +208,7 @@ class Cohort:
                     member.teacher_rows += group.rows * (1 if target is None else self.problem.label_rows) + asked
         if made:
             rows = [drawn.reshape(-1, z.shape[-1]) for _, _, drawn in made]
-            labels, slopes = self._label(torch.cat(rows), target is not None)
+            labels, slopes = self._label(rows[0] if len(rows) == 1 else torch.cat(rows), target is not None)
             start = 0
             for group, _, drawn in made:
                 here, stop = (group.part, slice(group.rows)), start + drawn.shape[0] * drawn.shape[1]
@@ -210,14 +226,17 @@ class Cohort:
         return self.problem.labels(rows) if slopes else (self.problem.answer(rows), None)
 
     def _contest(self, group: Group, origin: Tensor, values: Tensor, index: Tensor) -> Contest:
-        members, pool = self.members[group.part], self.problem.pool
-        slopes = None
+        pool, slopes = self.problem.pool, None
         if group.kind.travels and pool.slopes is not None:
             slopes = pool.slopes.index_select(0, index.reshape(-1)).view(*index.shape, *pool.slopes.shape[1:])
+        level = self.level[group.part].sqrt()[:, None, None] if self.adaptive else None
+        clocks = [member.clock for member in self.members[group.part]]
+        return group.contest.begin(origin, values, slopes, level, clocks)
+
+    def _setting(self, group: Group) -> Contest:
+        """What a generator sees of a group that is the same at every step."""
+        members, pool = self.members[group.part], self.problem.pool
         return Contest(
-            origin=origin,
-            origin_values=values,
-            origin_slopes=slopes,
             teacher=self.problem.record,
             answer=self.problem.answer,
             student=lambda x: self._record_student(group.weights, x),
@@ -225,11 +244,9 @@ class Cohort:
             prior=lambda rows, k: pool.z[torch.randint(len(pool), (rows,), generator=members[k].rng)],
             bounds=group.bounds,
             input_bounds=group.input_bounds,
-            level=self.level[group.part].sqrt()[:, None, None],
             geometry=self.problem.geometry,
             units=(self.problem.shift, self.problem.spread),
             project=self.problem.inputs.project,
-            clocks=[member.clock for member in members],
             rngs=[member.rng for member in members],
         )
 
@@ -275,20 +292,21 @@ class Cohort:
         return member.block
 
     def _schedules(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Share in the loss of a row of either half ``(count, K, 2)``; step size and root correction ``(count, K, 1)``."""
-        mix, rate, root = [], [], []
+        """Share in the loss of a row of either half ``(count, K, 2)``; ``root`` and ``eps`` of the update ``(count, K, 1)``."""
+        mix, root, eps = [], [], []
         for step in range(count):
             for member in self.members:
                 recipe, now, steps = member.recipe, member.clock + step, member.steps
                 alpha = 0.5 if Mix.of(recipe.alpha) != Mix.BOTH else recipe.alpha.at(now, steps)
                 first, second = recipe.optimizer.corrections(now)
                 mix.append((alpha, 1.0 - alpha))
-                rate.append(rate_at(recipe.optimizer, now, steps) / first)
-                root.append(1.0 / math.sqrt(second))
+                rate = rate_at(recipe.optimizer, now, steps) / first
+                root.append(1.0 / (math.sqrt(second) * rate))
+                eps.append(EPS / rate)
         members = len(self.members)
-        tensors = (self.flat.new_tensor(values) for values in (mix, rate, root))
-        mix, rate, root = (tensor.view(count, members, -1) for tensor in tensors)
-        return mix * (2 / self.batch), rate, root
+        tensors = (self.flat.new_tensor(values) for values in (mix, root, eps))
+        mix, root, eps = (tensor.view(count, members, -1) for tensor in tensors)
+        return mix * (2 / self.batch), root, eps
 
     def _stack(self, every: list[list[Tensor]]) -> Tensor:
         sample = every[0][0]

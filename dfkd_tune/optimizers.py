@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -79,12 +80,13 @@ def update(w: Tensor, g: Tensor, m: Tensor, v: Tensor, c: dict[str, Tensor]) -> 
 
     Args:
         w, g, m, v: weights, gradients, first and second moments, each ``(K, P)``; ``g`` is overwritten.
-        c: ``(K, 1)`` coefficients ``rate = lr / c1``, ``b1``, ``b2``, ``root = 1 / sqrt(c2)`` and ``decay``.
+        c: ``(K, 1)`` coefficients: ``keep1 = 1 - b1``, ``keep2 = 1 - b2``, ``decay``, and with ``rate = lr / c1`` the step's
+            denominator ``root * sqrt(v) + eps``, where ``root = 1 / (sqrt(c2) rate)`` and ``eps = EPS / rate``.
     """
     g.addcmul_(c["decay"], w)
     m.lerp_(g, c["keep1"])
     v.lerp_(g.square_(), c["keep2"])
-    w.addcdiv_(m * c["rate"], (v.sqrt() * c["root"]).add_(EPS), value=-1.0)
+    w.addcdiv_(m, torch.addcmul(c["eps"], c["root"], v.sqrt()), value=-1.0)
 
 
 OPTIMIZERS = {"rmsprop": RMSprop, "adam": Adam}

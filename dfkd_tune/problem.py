@@ -18,6 +18,7 @@ from torch import Tensor
 from .answers import Answers
 from .input_bounds import Geometry
 from .inputs import Inputs
+from .normalized import normalized
 from .probes import Bank
 from .seeds import stream
 from .teachers import Probe, Teacher
@@ -104,9 +105,6 @@ class Problem:
         self.teacher = teacher.on(self.device, inputs.raw(inputs.draw(2, stream(seed, "device"))))
         self.features, self.outputs = probe.features, probe.outputs
         self.asked = 0
-        self._center = inputs.center.to(self.device, teacher.dtype)
-        self._scale = inputs.scale.to(self.device, teacher.dtype)
-        self._plain = not bool((inputs.center != 0).any() or (inputs.scale != 1).any())
         self._neutral()
         rows = pool_rows or affordable_rows(probe)
         size = rows * self.features * self.outputs * dtype.itemsize
@@ -120,15 +118,19 @@ class Problem:
         self.geometry = self._geometry()
 
     def _neutral(self) -> None:
-        self.shift = torch.zeros(self.outputs, dtype=self.dtype, device=self.device)
-        self.spread = torch.ones(self.outputs, dtype=self.dtype, device=self.device)
+        none = torch.zeros(self.outputs, dtype=self.dtype, device=self.device)
+        self._normalize(none, none + 1)
+
+    def _normalize(self, shift: Tensor, spread: Tensor) -> None:
+        self.shift, self.spread = shift, spread
+        self._normalized = normalized(self.teacher, self.inputs, shift, spread)
 
     def _ask(self, rows: int, bank_rows: int, slopes: bool, normalize: bool) -> None:
         """Draw banks and pool and let the teacher answer them."""
         raw = {name: self._bank(name, bank_rows) for name in BANKS}
         if normalize:
-            self.shift = raw["pruning"].values.double().mean(0).to(self.dtype)
-            self.spread = raw["pruning"].values.double().std(0).to(self.dtype)
+            values = raw["pruning"].values.double()
+            self._normalize(values.mean(0).to(self.dtype), values.std(0).to(self.dtype))
         self.banks = {n: Bank(b.z, (b.values - self.shift) / self.spread, self.spread) for n, b in raw.items()}
         self.pool = self._pool(rows, slopes)
 
@@ -145,7 +147,7 @@ class Problem:
         if kept is None:
             return False
         tensors = {name: tensor.to(self.device) for name, tensor in kept[0].items()}
-        self.shift, self.spread = tensors["shift"], tensors["spread"]
+        self._normalize(tensors["shift"], tensors["spread"])
         self.banks = {n: Bank(tensors[f"{n}.z"], tensors[f"{n}.values"], self.spread) for n in BANKS}
         self.pool = Pool(tensors["pool.z"], tensors["pool.values"], tensors.get("pool.slopes"))
         bank = self.banks["pruning"]
@@ -163,23 +165,12 @@ class Problem:
     def answer(self, z: Tensor) -> Tensor:
         """The normalized teacher, ``(N, D) -> (N, O)``, without gradients."""
         self.asked += len(z)
-        with torch.no_grad():
-            return (self.teacher(self._raw(z)).to(self.dtype) - self.shift) / self.spread
+        return self._normalized.answer(z)
 
     def record(self, z: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """The same answers, and their pullback ``(N, O) -> (N, D)``."""
         self.asked += len(z)
-        y, pull = self.teacher.record(self._raw(z))
-
-        def back(slope: Tensor) -> Tensor:
-            x_slope = pull((slope / self.spread).to(y.dtype))
-            return (x_slope if self._plain else x_slope * self._scale).to(self.dtype)
-
-        return (y.to(self.dtype) - self.shift) / self.spread, back
-
-    def _raw(self, z: Tensor) -> Tensor:
-        z = z.to(self.teacher.dtype)
-        return z if self._plain else torch.addcmul(self._center, z, self._scale)
+        return self._normalized.record(z)
 
     def answer_in_chunks(self, z: Tensor) -> Tensor:
         """The same, in bounded memory."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .activations import ACTIVATIONS
+from .products import layer
 
 RIDGE = 1e-6
 
@@ -27,7 +28,8 @@ def prune(student, weights: Sequence[Tensor], z: Tensor, slopes: float, width: i
         width: neurons to keep.
     """
     first, bias, out, shift = (w.double() for w in weights)
-    values, derivatives = ACTIVATIONS[student.activation].both(z.double() @ first + bias)
+    activation = ACTIVATIONS[student.activation]
+    values, derivatives = activation.both(layer(bias, z.double(), first, activation.factor))
     gram = _gram(values, derivatives, first, slopes)
     solution = torch.cat([out, shift[None]])
     inverse = torch.linalg.inv(gram)

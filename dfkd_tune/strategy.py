@@ -81,12 +81,12 @@ class Stacked:
                 self, field.name, like.new_tensor(values)[:, None, None] if hints[field.name] is float else values[0]
             )
 
-    def at(self, level) -> Stacked:
-        """The same with ``threshold`` in units of ``level (K, 1, 1)``, where it is adaptive."""
+    def at(self, level, part: slice = slice(None)) -> Stacked:
+        """The same with ``threshold`` in units of ``level (K, 1, 1)[part]``, where it is adaptive."""
         if not getattr(self, "adaptive", False):
             return self
         other = copy.copy(self)
-        other.threshold = self.threshold * level
+        other.threshold = self.threshold * level[part]
         return other
 
     def only(self, k: int) -> Stacked:

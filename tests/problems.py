@@ -16,6 +16,7 @@ from dfkd_tune.problem import Problem
 from dfkd_tune.recipe import PAPER, Recipe, from_tree
 from dfkd_tune.students import MLP
 from dfkd_tune.teachers import Teacher, probe
+from dfkd_tune.teachers.chain import quicken
 
 FEATURES = 4
 KNOWN = Inputs(
@@ -70,11 +71,17 @@ def network(outputs: int = 1, features: int = FEATURES, hidden: int = 8) -> nn.S
 
 
 def make_problem(
-    function: Callable[[Tensor], Tensor] | None = None, outputs: int = 1, inputs: Inputs | None = None
+    function: Callable[[Tensor], Tensor] | None = None,
+    outputs: int = 1,
+    inputs: Inputs | None = None,
+    quick: bool = False,
 ) -> Problem:
-    """Teacher, 512 prior rows and banks of 200."""
+    """Teacher, as it is or by its chain, 512 prior rows and banks of 200."""
     inputs = inputs or Inputs.unknown(FEATURES)
     teacher = Teacher("tiny", function or network(outputs, len(inputs)), torch.float64, "sha")
+    if quick:
+        teacher = quicken(teacher)
+        assert teacher.fast is not None
     return Problem(teacher, inputs, probe(teacher, inputs), pool_rows=512, bank_rows=200, dtype=torch.float64)
 
 

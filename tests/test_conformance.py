@@ -358,10 +358,16 @@ def test_activation_keeps_zero_and_knows_its_derivative(name):
     z = torch.linspace(-9, 9, 101, dtype=torch.float64) + 1e-3
     activation = ACTIVATIONS[name]
     assert activation.value(torch.zeros(1)) == 0 and activation.both(torch.zeros(1))[0] == 0
-    value, derivative = activation.both(z.clone())
+    scaled = activation.factor * z
+    value, derivative = activation.both(scaled.clone())
     expected = activation.module()(z.requires_grad_())
     (slope,) = torch.autograd.grad(expected.sum(), z, create_graph=True)
     (bend,) = torch.autograd.grad(slope.sum(), z) if slope.requires_grad else (torch.zeros_like(z),)
-    curve = activation.curve(z.detach(), value, derivative)
-    for mine, theirs in ((value, expected), (activation.value(z), expected), (derivative, slope), (curve, bend)):
+    curve = activation.curve(scaled, value, derivative)
+    for mine, theirs in (
+        (value, expected),
+        (activation.value(scaled.clone()), expected),
+        (derivative, slope),
+        (curve, bend),
+    ):
         torch.testing.assert_close(mine.detach(), theirs.detach(), rtol=1e-9, atol=1e-12)

@@ -14,7 +14,6 @@ from dfkd_tune.problem import Problem
 from dfkd_tune.recipe import PRESETS
 from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.base import Teacher
-from dfkd_tune.teachers.chain import quicken
 
 STEPS, ROWS = 60, 50
 KINDS = {"random": "random", "adversarial": "adversarial", "paper": "direct"}
@@ -52,10 +51,7 @@ def published(problem, member, kind):
 
 
 def prepared(preset, outputs=1, quick=False):
-    problem = make_problem(outputs=outputs)
-    if quick:
-        problem.teacher = quicken(Teacher("tiny", network(outputs), torch.float64, "sha"))
-        assert problem.teacher.fast is not None
+    problem = make_problem(outputs=outputs, quick=quick)
     member = Member("solo", replace(PRESETS[preset], steps=STEPS), seed=3)
     member.begin(problem)
     return problem, member

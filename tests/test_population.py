@@ -52,10 +52,14 @@ def assert_same(member, alone):
     assert torch.equal(member.rng.get_state(), alone.rng.get_state())
 
 
-@pytest.fixture(scope="module", params=["outputs", "inputs"])
+@pytest.fixture(scope="module", params=["outputs", "inputs", "chain"])
 def setting(request):
     """A problem, and every mixed recipe run alone in it."""
-    problem = make_problem(outputs=2) if request.param == "outputs" else make_problem(inputs=KNOWN)
+    problem = {
+        "outputs": lambda: make_problem(outputs=2),
+        "inputs": lambda: make_problem(inputs=KNOWN),
+        "chain": lambda: make_problem(inputs=KNOWN, quick=True),
+    }[request.param]()
     return problem, [run(problem, member)[0] for member in members()]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from ..strategy import Stacked
@@ -26,16 +27,16 @@ def ascend(h: Stacked, contest: Contest, uphill: Callable[[Tensor], Tensor]) -> 
         contest: of the group.
         uphill: gradient of the objective at ``x``, ``(k, G, D)``.
     """
-    x, average = contest.origin, None
+    x, squares = contest.origin, None
+    stride = COLD * h.step_size
     for _ in range(h.steps):
-        slope = uphill(x).neg().addcmul_(h.decay, x)
-        if h.ascent == "rmsprop":
-            square = slope.square() * (1 - SMOOTHING)
-            average = square if average is None else average.mul_(SMOOTHING).add_(square)
-            move = slope.div_(average.sqrt().add_(EPS))
+        slope = uphill(x).addcmul_(h.decay, x, value=-1.0)
+        if h.ascent == "rmsprop":  # COLD = (1 - SMOOTHING) ** -0.5 is in the stride, and so in EPS
+            squares = slope.square() if squares is None else squares.mul_(SMOOTHING).addcmul_(slope, slope)
+            move = slope.div_(squares.sqrt().add_(COLD * EPS))
         elif h.ascent == "sign":
-            move = slope.sign_().mul_(COLD)
+            move = slope.sign_()
         else:
-            move = slope.div_(slope.square().mean(-1, keepdim=True).sqrt_().add_(EPS)).mul_(COLD)
-        x = contest.contain(x - h.step_size * move)
+            move = slope.div_(slope.square().mean(-1, keepdim=True).sqrt_().add_(EPS))
+        x = contest.contain(torch.addcmul(x, stride, move))
     return x

@@ -20,28 +20,25 @@ class Contest:
     """One group of k members whose generators share a structure, at one student step.
 
     Args:
-        origin: ``(k, G, D)`` fresh prior rows.
-        origin_values: ``(k, G, O)`` the teacher's answers there, known without asking.
-        origin_slopes: ``(k, G, O, D)`` its input gradients there, or None.
         teacher: ``(n, D)`` to normalized answers ``(n, O)`` and their pullback ``(n, O) -> (n, D)``.
         answer: ``(n, D)`` to normalized answers alone.
         student: ``(k, n, D)`` to normalized answers ``(k, n, O)`` and their pullback ``(k, n, O) -> (k, n, D)``.
         one_student: the student of one member of the group, ``(index, (n, D)) -> (n, O)``.
         prior: draws ``(n, D)`` further prior rows for one member, ``(n, index)``.
         bounds: ``(slice, strategy, stacked)`` of difference bounds along k; likewise ``input_bounds``.
-        level: ``(k, 1, 1)`` each member's present RMSE on prior rows, normalized.
         geometry: of the inputs.
         units: ``(O,)`` mean and standard deviation of the teacher, in its units.
         project: back into what is declared of the inputs.
-        clocks: student steps done, a member.
         rngs: one random stream a member.
+        origin: ``(k, G, D)`` fresh prior rows; this and what follows are of one step.
+        origin_values: ``(k, G, O)`` the teacher's answers there, known without asking.
+        origin_slopes: ``(k, G, O, D)`` its input gradients there, or None.
+        level: ``(k, 1, 1)`` each member's present RMSE on prior rows, normalized; None where no bound is adaptive.
+        clocks: student steps done, a member.
         asked: teacher rows asked for so far, a member.
         asking: members that rows are asked for; the rest are computed along.
     """
 
-    origin: Tensor
-    origin_values: Tensor
-    origin_slopes: Tensor | None
     teacher: Callable[[Tensor], tuple[Tensor, Pullback]]
     answer: Callable[[Tensor], Tensor]
     student: Callable[[Tensor], tuple[Tensor, Pullback]]
@@ -49,22 +46,31 @@ class Contest:
     prior: Callable[[int, int], Tensor]
     bounds: Sequence[tuple[slice, type, Stacked]]
     input_bounds: Sequence[tuple[slice, type, Stacked]]
-    level: Tensor
     geometry: Geometry
     units: tuple[Tensor, Tensor]
     project: Callable[[Tensor], Tensor]
-    clocks: Sequence[int]
     rngs: Sequence[torch.Generator]
-    asked: list[int] = field(default_factory=list)
-    asking: Sequence[int] = ()
+    origin: Tensor = field(init=False)
+    origin_values: Tensor = field(init=False)
+    origin_slopes: Tensor | None = field(init=False)
+    level: Tensor | None = field(init=False)
+    clocks: Sequence[int] = field(init=False)
+    asked: list[int] = field(init=False)
+    asking: Sequence[int] = field(init=False)
 
-    def __post_init__(self):
-        self.asked, self.asking = [0] * len(self.clocks), range(len(self.clocks))
+    def begin(
+        self, origin: Tensor, values: Tensor, slopes: Tensor | None, level: Tensor | None, clocks: Sequence[int]
+    ) -> Contest:
+        """The same contest at another step."""
+        self.origin, self.origin_values, self.origin_slopes = origin, values, slopes
+        self.level, self.clocks = level, clocks
+        self.asked, self.asking = [0] * len(clocks), range(len(clocks))
+        return self
 
     def values(self, x: Tensor) -> tuple[Tensor, Pullback]:
         """The teacher's answers to ``(k, n, D)``, shape ``(k, n, O)``, and their pullback; at the origin both are known."""
         if x is self.origin and self.origin_slopes is not None:
-            return self.origin_values, lambda slope: torch.linalg.vecdot(slope.unsqueeze(3), self.origin_slopes, dim=2)
+            return self.origin_values, self._pull_origin
         self._count(x.shape[1])
         values, pull = self.teacher(x.reshape(-1, x.shape[-1]))
         outputs = values.shape[-1]
@@ -91,19 +97,29 @@ class Contest:
         values, pull_teacher = teacher or self.values(x)
         answers, pull_student = self.student(x)
         outputs = values.shape[-1]
-        slope = self._slope(values - answers) / outputs
-        return pull_teacher(slope) - pull_student(slope + (2.0 / outputs) * gamma * answers)
+        slope = self._slope(values - answers)
+        if outputs > 1:
+            slope = slope / outputs
+        return pull_teacher(slope) - pull_student(torch.addcmul(slope, gamma, answers, value=2.0 / outputs))
+
+    def _pull_origin(self, slope: Tensor) -> Tensor:
+        if slope.shape[-1] == 1:
+            return slope * self.origin_slopes.squeeze(2)
+        return torch.linalg.vecdot(slope.unsqueeze(3), self.origin_slopes, dim=2)
 
     def reward_of(self, k: int, gap: Tensor) -> Tensor:
         """What one member's difference bound makes of its gaps ``(n, O)``: the mean over outputs, ``(n,)``."""
         part, kind, h = next(bound for bound in self.bounds if bound[0].start <= k < bound[0].stop)
-        one = h.at(self.level[part]).only(k - part.start)
+        one = h.at(self.level, part).only(k - part.start)
         return kind.reward(one, gap.unsqueeze(0)).squeeze(0).mean(-1)
 
     def contain(self, x: Tensor) -> Tensor:
         """Bring moved rows back within each member's input bound and into what is declared of the inputs."""
+        if len(self.input_bounds) == 1:
+            _, kind, h = self.input_bounds[0]
+            return self.project(kind.contain(h, x, self.origin, self.geometry))
         parts = [kind.contain(h, x[part], self.origin[part], self.geometry) for part, kind, h in self.input_bounds]
-        return self.project(parts[0] if len(parts) == 1 else torch.cat(parts))
+        return self.project(torch.cat(parts))
 
     def inward(self, x: Tensor, uphill: Tensor) -> Tensor:
         """``uphill``, a direction at ``x``, without what leads further out of the declared ranges where ``x`` has left them.
@@ -131,14 +147,16 @@ class Contest:
 
     def active(self, x: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
         """Fractions of rows ``(k,)`` on which the difference bound and the input bound are active."""
-        of_gap = [k.active(h.at(self.level[p]), gap[p]).any(-1).to(gap).mean(1) for p, k, h in self.bounds]
+        of_gap = [k.active(h.at(self.level, p), gap[p]).any(-1).to(gap).mean(1) for p, k, h in self.bounds]
         of_input = [k.active(h, x[p], self.origin[p], self.geometry).to(x).mean(1) for p, k, h in self.input_bounds]
         return torch.cat(of_gap), torch.cat(of_input)
 
     def _slope(self, gap: Tensor) -> Tensor:
         """Derivative of what each member's difference bound makes of its gaps, in the shape of the gaps."""
-        parts = [kind.slope(h.at(self.level[part]), gap[part]) for part, kind, h in self.bounds]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        if len(self.bounds) == 1:
+            _, kind, h = self.bounds[0]
+            return kind.slope(h.at(self.level), gap)
+        return torch.cat([kind.slope(h.at(self.level, part), gap[part]) for part, kind, h in self.bounds])
 
     def _count(self, rows: int) -> None:
         for k in self.asking:

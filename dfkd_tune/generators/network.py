@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from ..activations import ACTIVATIONS
+from ..products import layer
 from ..strategy import Stacked
 
+TANH = ACTIVATIONS["tanh"]
 SMOOTHING = 0.99
 LAYERS = ("w1", "b1", "w2", "b2")
 EPS = 1e-8
@@ -40,7 +42,7 @@ class Network:
     def answer(state: dict[str, Tensor], z: Tensor) -> Tensor:
         """Noise ``(k, n, Z)`` to inputs ``(k, n, D)``."""
         w1, b1, w2, b2 = (state[name] for name in LAYERS)
-        return torch.baddbmm(b2, ACTIVATIONS["tanh"].value(torch.baddbmm(b1, z, w1)), w2)
+        return layer(b2[:, 0], TANH.value(layer(b1[:, 0], z, w1, TANH.factor)), w2)
 
     @staticmethod
     def train(
@@ -56,8 +58,8 @@ class Network:
             loss_slope: gradient of the loss in the network's answers, ``(k, n, D)``.
         """
         w1, b1, w2, b2 = (state[name] for name in LAYERS)
-        hidden, derivative = ACTIVATIONS["tanh"].both(torch.baddbmm(b1, z, w1))
-        slope = loss_slope(torch.baddbmm(b2, hidden, w2))
+        hidden, derivative = TANH.both(layer(b1[:, 0], z, w1, TANH.factor))
+        slope = loss_slope(layer(b2[:, 0], hidden, w2))
         inner = torch.bmm(slope, w2.transpose(1, 2)).mul_(derivative)
         slopes = (
             torch.bmm(z.transpose(1, 2), inner),
@@ -69,16 +71,16 @@ class Network:
         moving = None if everyone else torch.zeros(len(z), 1, 1, dtype=torch.bool, device=z.device)
         if moving is not None:
             moving[list(due)] = True
-        for name, layer, gradient in zip(LAYERS, (w1, b1, w2, b2), slopes, strict=True):
-            gradient = gradient.addcmul_(h.weight_decay, layer)
+        for name, old_layer, gradient in zip(LAYERS, (w1, b1, w2, b2), slopes, strict=True):
+            gradient = gradient.addcmul_(h.weight_decay, old_layer)
             average, velocity = state[f"average_{name}"], state[f"velocity_{name}"]
             new_average = torch.lerp(average, gradient.square(), 1 - SMOOTHING)
             step = gradient.div_(new_average.sqrt().add_(EPS))
             new_velocity = h.momentum * velocity + step
-            new_layer = layer - h.lr * new_velocity
+            new_layer = old_layer - h.lr * new_velocity
             for key, old, new in (
                 (f"average_{name}", average, new_average),
                 (f"velocity_{name}", velocity, new_velocity),
-                (name, layer, new_layer),
+                (name, old_layer, new_layer),
             ):
                 state[key] = new if everyone else torch.where(moving, new, old)

@@ -44,6 +44,10 @@ class ByAutograd:
         """Gradient of ``sum(slope * answers)`` in the inputs, ``(K, N, D)``."""
         return torch.autograd.grad(tape[0], tape[2], slope, retain_graph=True)[0]
 
+    def by_hand(self, slopes: bool) -> bool:
+        """Whether no derivative of a step needs autograd, where input gradients are matched or not."""
+        return False
+
     def match(self, weights: Sequence[Tensor], x, values, slopes, share, weight) -> Matched:
         """The Sobolev loss with its gradient, as ``matching.match`` takes and gives it."""
         return match_by_autograd(self, weights, x, values, slopes, share, weight)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..activations import Activation
+from ..products import layer, narrow, spread
 
 
 class Matched(NamedTuple):
@@ -55,19 +56,19 @@ def match_one_layer(
 ) -> Matched:
     """By hand: a hidden layer's input gradients are a linear layer of its derivatives, with weights ``first * out``."""
     first, bias, out, shift = weights
-    z = torch.baddbmm(bias.unsqueeze(1), x, first)
+    z = layer(bias, x, first, activation.factor)
     seen, derivative = activation.both(z)
     turned = first.transpose(1, 2).unsqueeze(2)  # (K, H, 1, D)
     product = (out.unsqueeze(3) * turned).flatten(2)  # (K, H, O D)
-    answers = torch.baddbmm(shift.unsqueeze(1), seen, out)
+    answers = layer(shift, seen, out)
     gap, slope_gap = answers - values, torch.baddbmm(slopes.flatten(2), derivative, product, beta=-1)
     scale = share * (2 / gap.shape[-1])
     pull, slope_pull = gap * scale, slope_gap * (scale * weight)
     by_product = torch.bmm(derivative.transpose(1, 2), slope_pull).view(*out.shape, -1)  # (K, H, O, D)
-    to_out = torch.bmm(seen.transpose(1, 2), pull).add_((by_product * turned).sum(3))
+    to_out = narrow(seen.mT, pull).add_((by_product * turned).sum(3))
     to_first = (by_product * out.unsqueeze(3)).sum(2).transpose(1, 2)
     back = torch.bmm(slope_pull, product.transpose(1, 2)).mul_(activation.curve(z, seen, derivative))
-    back.add_(torch.bmm(pull, out.transpose(1, 2)).mul_(derivative))
+    back.add_(spread(pull, out).mul_(derivative))
     found = [torch.baddbmm(to_first, x.transpose(1, 2), back), back.sum(1), to_out, pull.sum(1)]
     return Matched(answers, found, lambda: _half(pull, gap) + _half(slope_pull, slope_gap))
 

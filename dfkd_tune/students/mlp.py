@@ -1,7 +1,7 @@
 """The multilayer perceptron, with hand-derived slopes.
 
 Notation: K members, N rows, D features, O outputs, H hidden units. Stacked parameters carry K first; weights are stored
-``(in, out)`` so that a layer is one ``baddbmm``. Every activation maps 0 to 0, so hidden units that are padded with zero
+``(in, out)`` so that a layer is one product. Every activation maps 0 to 0, so hidden units that are padded with zero
 weights stay exactly zero under training, and students of different width share one batched pass.
 """
 
@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..activations import ACTIVATIONS
+from ..products import layer, narrow, spread
 from ..strategy import strategy
 from .matching import Matched, match_by_autograd, match_one_layer
 
@@ -64,24 +65,24 @@ class MLP:
     def answer(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
         """Answer stacked rows ``(K, N, D)`` with ``(K, N, O)``; differentiable by autograd."""
         weight, bias = weights[-2:]
-        return torch.baddbmm(bias.unsqueeze(1), self.hidden(weights, x), weight)
+        return layer(bias, self.hidden(weights, x), weight)
 
     def hidden(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
         """What the output layer sees of stacked rows ``(K, N, D)``: the last hidden layer, ``(K, N, H)``."""
-        function = ACTIVATIONS[self.activation].value
+        activation = ACTIVATIONS[self.activation]
         for weight, bias in _pairs(weights)[:-1]:
-            x = function(torch.baddbmm(bias.unsqueeze(1), x, weight))
+            x = activation.value(layer(bias, x, weight, activation.factor))
         return x
 
     def answer_and_slopes(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
         """Answers and their input gradients ``(K, N, O, D)``, both differentiable by autograd in the weights."""
-        both = ACTIVATIONS[self.activation].both
+        activation = ACTIVATIONS[self.activation]
         layers, derivatives = _pairs(weights), []
         for weight, bias in layers[:-1]:
-            x, derivative = both(torch.baddbmm(bias.unsqueeze(1), x, weight))
+            x, derivative = activation.both(layer(bias, x, weight, activation.factor))
             derivatives.append(derivative)
         weight, bias = layers[-1]
-        answers = torch.baddbmm(bias.unsqueeze(1), x, weight)
+        answers = layer(bias, x, weight)
         members, rows, outputs = answers.shape
         slope = weight.transpose(1, 2).unsqueeze(1)
         for (weight, _), derivative in zip(reversed(layers[:-1]), reversed(derivatives), strict=True):
@@ -91,13 +92,13 @@ class MLP:
 
     def record(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tape]:
         """The same answers, with the tape that ``weight_slopes`` and ``input_slopes`` need."""
-        both = ACTIVATIONS[self.activation].both
+        activation = ACTIVATIONS[self.activation]
         layers = _pairs(weights)
         tape: Tape = [(x, None)]
         for weight, bias in layers[:-1]:
-            tape.append(both(torch.baddbmm(bias.unsqueeze(1), tape[-1][0], weight)))
+            tape.append(activation.both(layer(bias, tape[-1][0], weight, activation.factor)))
         weight, bias = layers[-1]
-        return torch.baddbmm(bias.unsqueeze(1), tape[-1][0], weight), tape
+        return layer(bias, tape[-1][0], weight), tape
 
     def weight_slopes(self, weights: Sequence[Tensor], tape: Tape, slope: Tensor) -> list[Tensor]:
         """Gradients of ``sum(slope * answers)``, ``slope`` being ``(K, N, O)``, in the shapes of the weights."""
@@ -105,18 +106,22 @@ class MLP:
         layers = _pairs(weights)
         for i in range(len(layers) - 1, -1, -1):
             h, derivative = tape[i]
-            slopes += [slope.sum(1), torch.bmm(h.transpose(1, 2), slope)]
+            slopes += [slope.sum(1), narrow(h.mT, slope)]
             if i:
-                slope = torch.bmm(slope, layers[i][0].transpose(1, 2)).mul_(derivative)
+                slope = spread(slope, layers[i][0]).mul_(derivative)
         return slopes[::-1]
 
     def input_slopes(self, weights: Sequence[Tensor], tape: Tape, slope: Tensor) -> Tensor:
         """Gradient of ``sum(slope * answers)`` in the inputs, ``(K, N, D)``."""
         for (weight, _), (_, derivative) in zip(reversed(_pairs(weights)), reversed(tape), strict=True):
-            slope = torch.bmm(slope, weight.transpose(1, 2))
+            slope = spread(slope, weight)
             if derivative is not None:
                 slope = slope.mul_(derivative)
         return slope
+
+    def by_hand(self, slopes: bool) -> bool:
+        """Whether no derivative of a step needs autograd, where input gradients are matched or not."""
+        return self.depth == 1 or not slopes
 
     def match(self, weights: Sequence[Tensor], x, values, slopes, share, weight) -> Matched:
         """The Sobolev loss with its gradient, as ``matching.match`` takes and gives it."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from ..activations import ACTIVATIONS
+from ..products import layer, narrow, spread
 from .base import Teacher
 
 MODULES: dict[type, str] = {
@@ -68,19 +69,32 @@ class QuickChain:
         """The same layers on a device."""
         return replace(self, layers=tuple((weight.to(device), bias.to(device)) for weight, bias in self.layers))
 
+    def between(self, center: Tensor, scale: Tensor, shift: Tensor, spread: Tensor) -> QuickChain:
+        """``z -> (self(center + scale z) - shift) / spread``, as a chain."""
+        layers = [(weight.double(), bias.double()) for weight, bias in self.layers]
+        weight, bias = layers[0]
+        layers[0] = scale.double()[:, None] * weight, bias + center.double() @ weight
+        weight, bias = layers[-1]
+        layers[-1] = weight / spread.double(), (bias - shift.double()) / spread.double()
+        like = self.layers[0][0].dtype
+        return replace(self, layers=tuple((weight.to(like), bias.to(like)) for weight, bias in layers))
+
     def __call__(self, x: Tensor) -> Tensor:
         """``(N, D) -> (N, O)``, differentiable by autograd."""
-        for (weight, bias), name in zip(self.layers, self.activations, strict=False):
-            x = VALUES[name](_linear(x, weight, bias))
-        return _linear(x, *self.layers[-1])
+        weight, bias = self.layers[0]
+        z = layer(bias, x, weight)
+        for (weight, bias), name in zip(self.layers[1:], self.activations, strict=True):
+            z = layer(bias, VALUES[name](z), weight)
+        return z
 
     def record(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """The same answers, and their pullback ``(N, O) -> (N, D)``; neither is differentiable by autograd."""
         derivatives: list[Tensor] = []
-        z = _linear(x, *self.layers[0])
+        weight, bias = self.layers[0]
+        z = layer(bias, x, weight)
         for name, (weight, bias) in zip(self.activations, self.layers[1:], strict=True):
             h, derive = TAPED[name](z)
-            z = _linear(h, weight, bias)
+            z = layer(bias, h, weight)
             derivatives.append(derive())
         return z, lambda slope: self._pull(slope, derivatives)
 
@@ -88,15 +102,10 @@ class QuickChain:
         if slope.shape[1] == 1 and len(derivatives) == 1:
             # One product, and nothing as large as the hidden layer besides.
             (first, _), (last, _) = self.layers
-            return (derivatives[0] @ (last * first.T)).mul_(slope)
+            return narrow(derivatives[0], last * first.T).mul_(slope)
         for (weight, _), derivative in zip(reversed(self.layers[1:]), reversed(derivatives), strict=True):
-            slope = (slope * weight.T if slope.shape[1] == 1 else slope @ weight.T).mul_(derivative)
-        return slope @ self.layers[0][0].T
-
-
-def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """A product that the bias is added to where it lies: ``addmm`` would write the bias to every row before it."""
-    return torch.mm(x, weight).add_(bias)
+            slope = spread(slope, weight).mul_(derivative)
+        return narrow(slope, self.layers[0][0].T)
 
 
 def _tape_sigmoid(z: Tensor) -> tuple[Tensor, Callable[[], Tensor]]:
