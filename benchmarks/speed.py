@@ -138,7 +138,7 @@ PARTS = {
     "study": study,
     "growth": growth,
     "quickstart": lambda problem, args: quickstart(200, args.workers),
-    "overhead": lambda problem, args: overhead(40),
+    "overhead": lambda problem, args: overhead(200),
 }
 
 

@@ -78,13 +78,14 @@ class Runs:
             with guarded(self.uri):
                 self._experiment_id = self._find_experiment()
 
-    def apply(self, record: Record, content: Callable[[str], bytes], own: bool) -> None:
+    def apply(self, record: Record, content: Callable[[str], bytes], own: bool, end: Record | None = None) -> None:
         """Make a record true.
 
         Args:
             record: what.
             content: SHA-256 -> file.
             own: whether this process recorded it, so that a run asked for the first time cannot exist yet.
+            end: of the run that an own record starts, where it is known by then.
 
         Raises:
             Refused: when MLflow will never take it, or its files are damaged.
@@ -95,7 +96,10 @@ class Runs:
         with impatient(self.uri):
             self._connect()
             try:
-                getattr(self, f"_{record.what}")(record, content, own)
+                if end is None:
+                    getattr(self, f"_{record.what}")(record, content, own)
+                else:
+                    self._whole(record, end, content)
             except ExportError as error:
                 raise Refused(str(error)) from None
             except MlflowException as error:
@@ -176,19 +180,36 @@ class Runs:
             self._ids[record.run] = found.info.run_id
             return
         if found is None:
-            self._asked.add(record.run)
-            tags = {**record.tags, ID: record.run}
-            if self.parent_id is not None or self.parent() is not None:
-                tags["mlflow.parentRunId"] = self.parent_id
-            if record.again and (before := self._latest(record)) is not None:
-                tags[LINK] = before.info.run_id
-                self._take_over(before, record, "KILLED", {STATE: "INTERRUPTED"})
-            found = self._client.create_run(self._experiment_id, record.at, tags, record.name)
-            if self._all is not None:
-                self._all[record.run] = [found]
-                self._starts[record.name] = max(record.at, self._starts.get(record.name, 0))
+            found = self._create(record)
         self._log(found.info.run_id, record.at, params=record.params)
         self._ids[record.run] = found.info.run_id
+
+    def _whole(self, record: Record, end: Record, content: Callable[[str], bytes]) -> None:
+        """A run that nobody has heard of, from start to end."""
+        run = self._create(record, end.tags)
+        self._fill(run, end, content, record.params, tags={})
+        self._client.set_terminated(run.info.run_id, end.status, end.at)
+
+    def _create(self, record: Record, more: Mapping[str, str] | None = None):
+        self._asked.add(record.run)
+        tags = {**record.tags, **(more or {}), ID: record.run}
+        if self.parent_id is not None or self.parent() is not None:
+            tags["mlflow.parentRunId"] = self.parent_id
+        if record.again and (before := self._latest(record)) is not None:
+            tags[LINK] = before.info.run_id
+            self._take_over(before, record, "KILLED", {STATE: "INTERRUPTED"})
+        run = self._client.create_run(self._experiment_id, record.at, tags, record.name)
+        if self._all is not None:
+            self._all[record.run] = [run]
+            self._starts[record.name] = max(record.at, self._starts.get(record.name, 0))
+        return run
+
+    def _fill(self, run, record: Record, content: Callable[[str], bytes], params=None, tags=None) -> None:
+        """Write what a run came to; its status comes last."""
+        tags = record.tags if tags is None else tags
+        self._log(run.info.run_id, record.at, record.metrics, params, tags, {"curve/rmse": record.curve})
+        if record.files:
+            _write_files(self._home(run), {path: content(sha) for path, sha in record.files.items()})
 
     def _close(self, record: Record, content, own: bool) -> None:
         run_id = self._ids.get(record.run)
@@ -198,18 +219,15 @@ class Runs:
             run = self._client.get_run(run_id)
         if run is None:
             raise Refused(f"run {record.name} is not in MLflow")
-        home, taken = self._home(run), TAKEN in run.data.tags
+        taken = TAKEN in run.data.tags
         follower = self._follower(run) if not own and not taken else None
         if follower is not None:  # it was shipped too late to be found by who took over
             taken = True
             self._take_over(run, record, "KILLED", {STATE: "INTERRUPTED"})
             if LINK not in follower.data.tags:
                 self._log(follower.info.run_id, record.at, tags={LINK: run.info.run_id})
-        if own or not (_holds(run, record) and _complete(home, record, content)):
-            tags = {} if taken else record.tags
-            self._log(run.info.run_id, record.at, record.metrics, tags=tags, curves={"curve/rmse": record.curve})
-            if record.files:
-                _write_files(home, {path: content(sha) for path, sha in record.files.items()})
+        if own or not (_holds(run, record) and _complete(self._home(run), record, content)):
+            self._fill(run, record, content, tags={} if taken else record.tags)
             if not taken:
                 self._client.set_terminated(run.info.run_id, record.status, record.at)
         self._ids.pop(record.run, None)

@@ -7,16 +7,26 @@ import threading
 import time
 from collections import deque
 from pathlib import Path
+from typing import NamedTuple
 
 from .errors import TrackingError
 from .places import without_credentials
 from .runs import Refused, Runs
-from .spool import REFUSED, Damaged, Session, read
+from .spool import REFUSED, Damaged, Record, Session, read
 from .stores import line, preflight
 
 LOG = logging.getLogger(__name__)
 FIRST, LONGEST = 0.5, 30.0
 """Seconds before a record is tried again: doubled from the first to the longest."""
+LAG = 5.0
+"""Seconds that the start of a run waits for its end, as most pruned trials are short and two thirds of the writing is spared."""
+
+
+class _Waiting(NamedTuple):
+    session: Session
+    file: Path
+    record: Record | None
+    since: float
 
 
 class Shipper:
@@ -29,9 +39,9 @@ class Shipper:
 
     def __init__(self, runs: Runs, own: Session):
         self._runs, self._own = runs, own
-        self._queue: deque[tuple[Session, Path]] = deque()
+        self._queue: deque[_Waiting] = deque()
         self._change = threading.Condition()
-        self._stopped = False
+        self._stopped, self._flushing = False, 0
         self._hurry = threading.Event()
         self.shipped = 0
         self.refused: list[str] = []
@@ -40,10 +50,10 @@ class Shipper:
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
 
-    def put(self, session: Session, file: Path) -> None:
-        """Ship a record after all those before it."""
+    def put(self, session: Session, file: Path, record: Record | None = None) -> None:
+        """Ship a record after all those before it; one that is given may be told together with the end of its run."""
         with self._change:
-            self._queue.append((session, file))
+            self._queue.append(_Waiting(session, file, record, time.monotonic()))
             self._change.notify_all()
 
     @property
@@ -62,6 +72,8 @@ class Shipper:
         """
         with self._change:
             since, shipped = time.monotonic(), self.shipped
+            self._flushing += 1
+            self._change.notify_all()
             while self._queue and not self._stopped:
                 if self.shipped != shipped:
                     since, shipped = time.monotonic(), self.shipped
@@ -70,6 +82,7 @@ class Shipper:
                         break
                     self._hurry.set()
                 self._change.wait(0.2)
+            self._flushing -= 1
             return not self._queue
 
     def stop(self) -> None:
@@ -83,20 +96,53 @@ class Shipper:
     def _work(self) -> None:
         while True:
             with self._change:
-                while not self._queue and not self._stopped:
-                    self._change.wait()
+                while not self._stopped and (wait := self._due()) != 0:
+                    self._change.wait(wait)
                 if self._stopped:
                     return
-                session, file = self._queue[0]
-            if not self._ship(session, file):
+                first = self._queue[0]
+                end = self._end_of(first)
+            together = end is not None and self._ship_both(first, end)
+            if not together and not self._ship(first):
                 return
             with self._change:
                 self._queue.popleft()
-                self.shipped += 1
+                if together:
+                    self._queue.remove(end)
+                self.shipped += 1 + together
                 self._change.notify_all()
 
-    def _ship(self, session: Session, file: Path) -> bool:
+    def _due(self) -> float | None:
+        """Seconds until the first record is shipped; None while there is none."""
+        if not self._queue:
+            return None
+        first = self._queue[0]
+        if first.record is None or first.record.what != "open" or self._flushing or self._end_of(first) is not None:
+            return 0
+        return max(0.0, first.since + LAG - time.monotonic())
+
+    def _end_of(self, first: _Waiting) -> _Waiting | None:
+        """The end of a run whose start comes first, where it waits too."""
+        if first.record is None or first.record.what != "open":
+            return None
+        ends = (each for each in self._queue if each.record is not None and each.record.what == "close")
+        return next((each for each in ends if each.record.run == first.record.run), None)
+
+    def _ship_both(self, start: _Waiting, end: _Waiting) -> bool:
+        """Tell MLflow a whole run at once; False where it did not take all of it, and must be asked what it has."""
+        if self.trouble is not None:
+            return False
+        try:
+            self._runs.apply(read(start.file), start.session.spool.content, True, read(end.file))
+        except Exception:
+            return False
+        for each in (start, end):
+            each.session.settle(each.file)
+        return True
+
+    def _ship(self, waiting: _Waiting) -> bool:
         """Apply one record, however long MLflow is away; False when stopped."""
+        session, file, *_ = waiting
         pause = FIRST
         while not self._stopped:
             try:

@@ -215,7 +215,8 @@ class Tracker:
         return " ".join(words)
 
     def _put(self, record: Record, files: Mapping[str, bytes] | None = None) -> None:
-        self._shipper.put(self._session, self._session.append(record, files))
+        file = self._session.append(record, files)
+        self._shipper.put(self._session, file, record)
 
 
 def _is_away(uri: str) -> bool:
