@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from devices import devices
 from floor import floor_of
 from growth import GROWTHS, picture
 from handwritten import handwritten_study
@@ -139,6 +140,9 @@ PARTS = {
     "growth": growth,
     "quickstart": lambda problem, args: quickstart(200, args.workers),
     "overhead": lambda problem, args: overhead(200),
+    "device": lambda problem, args: devices(
+        problem.teacher, problem.inputs, args.device, args.members, args.steps, args.workers
+    ),
 }
 
 
@@ -146,7 +150,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--dataset", default="cpusmall")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=[part for part in PARTS if part != "device"])
     parser.add_argument("--steps", type=int, default=2_000, help="of a trial that is measured alone")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--members", type=int, nargs="+", default=[1, 4, 8, 16])
@@ -156,6 +160,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--growths", nargs="+", choices=GROWTHS, default=list(GROWTHS), help="sizes that grow")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cuda", help="of the part of that name")
     parser.add_argument("--figure", type=Path, help="draw the growth here")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
