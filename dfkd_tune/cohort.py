@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -293,20 +294,17 @@ class Cohort:
 
     def _schedules(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
         """Share in the loss of a row of either half ``(count, K, 2)``; ``root`` and ``eps`` of the update ``(count, K, 1)``."""
-        mix, root, eps = [], [], []
-        for step in range(count):
-            for member in self.members:
-                recipe, now, steps = member.recipe, member.clock + step, member.steps
-                alpha = 0.5 if Mix.of(recipe.alpha) != Mix.BOTH else recipe.alpha.at(now, steps)
-                first, second = recipe.optimizer.corrections(now)
-                mix.append((alpha, 1.0 - alpha))
-                rate = rate_at(recipe.optimizer, now, steps) / first
-                root.append(1.0 / (math.sqrt(second) * rate))
-                eps.append(EPS / rate)
-        members = len(self.members)
-        tensors = (self.flat.new_tensor(values) for values in (mix, root, eps))
-        mix, root, eps = (tensor.view(count, members, -1) for tensor in tensors)
-        return mix * (2 / self.batch), root, eps
+        mix, root, eps = np.empty((3, len(self.members), count))
+        for k, member in enumerate(self.members):
+            recipe, now, steps = member.recipe, member.clock + np.arange(count), member.steps
+            first, second = recipe.optimizer.corrections(now)
+            rate = rate_at(recipe.optimizer, now, steps) / first
+            mix[k] = 0.5 if Mix.of(recipe.alpha) != Mix.BOTH else recipe.alpha.at(now, steps)
+            root[k], eps[k] = 1.0 / (np.sqrt(second) * rate), EPS / rate
+        shares = np.stack([mix, 1.0 - mix], axis=-1) * (2 / self.batch)
+        return tuple(
+            self.flat.new_tensor(part) for part in (shares.swapaxes(0, 1), root.T[..., None], eps.T[..., None])
+        )
 
     def _stack(self, every: list[list[Tensor]]) -> Tensor:
         sample = every[0][0]

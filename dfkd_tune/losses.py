@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from .optimizers import Steps
 from .strategy import strategy
 
 EPOCH = 10
@@ -22,7 +23,7 @@ class Constant:
 
     value: Annotated[float, Field(ge=0, le=1)] = 0.5
 
-    def at(self, step: int, steps: int) -> float:
+    def at(self, step: Steps, steps: int) -> Steps:
         return self.value
 
 
@@ -30,7 +31,7 @@ class Constant:
 class Decreasing:
     """``1 - (e + 1) / E``: from hard synthetic rows to prior rows, the better schedule of the paper."""
 
-    def at(self, step: int, steps: int) -> float:
+    def at(self, step: Steps, steps: int) -> Steps:
         return 1.0 - _progress(step, steps)
 
 
@@ -38,11 +39,11 @@ class Decreasing:
 class Increasing:
     """``(e + 1) / E``: from prior rows to hard synthetic rows."""
 
-    def at(self, step: int, steps: int) -> float:
+    def at(self, step: Steps, steps: int) -> Steps:
         return _progress(step, steps)
 
 
-def _progress(step: int, steps: int) -> float:
+def _progress(step: Steps, steps: int) -> Steps:
     epochs = -(-steps // EPOCH)
     return (step // EPOCH + 1) / epochs
 

@@ -6,9 +6,9 @@ gradient plus ``weight_decay * w`` (coupled, as in torch.optim). RMSprop is ``b1
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -19,6 +19,8 @@ Rate = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Schedule = Literal["constant", "cosine"]
 EPS = 1e-8
+Steps = int | float | np.ndarray
+"""One step, or an array of them, as is what follows from it."""
 
 
 @strategy
@@ -40,7 +42,7 @@ class RMSprop:
     def betas(self) -> tuple[float, float]:
         return 0.0, self.smoothing
 
-    def corrections(self, step: int) -> tuple[float, float]:
+    def corrections(self, step: Steps) -> tuple[Steps, Steps]:
         return 1.0, 1.0
 
 
@@ -64,14 +66,14 @@ class Adam:
     def betas(self) -> tuple[float, float]:
         return self.beta1, self.beta2
 
-    def corrections(self, step: int) -> tuple[float, float]:
+    def corrections(self, step: Steps) -> tuple[Steps, Steps]:
         return 1.0 - self.beta1 ** (step + 1), 1.0 - self.beta2 ** (step + 1)
 
 
-def rate_at(optimizer: RMSprop | Adam, step: int, steps: int) -> float:
-    """Step size at a step of a run; the cosine schedule ends at zero (Loshchilov & Hutter 2017, without restarts)."""
+def rate_at(optimizer: RMSprop | Adam, step: Steps, steps: int) -> Steps:
+    """Step size at steps of a run; the cosine schedule ends at zero (Loshchilov & Hutter 2017, without restarts)."""
     if optimizer.schedule == "cosine":
-        return 0.5 * optimizer.lr * (1.0 + math.cos(math.pi * step / steps))
+        return 0.5 * optimizer.lr * (1.0 + np.cos(np.pi * step / steps))
     return optimizer.lr
 
 

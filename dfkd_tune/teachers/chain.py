@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -98,11 +99,16 @@ class QuickChain:
             derivatives.append(derive())
         return z, lambda slope: self._pull(slope, derivatives)
 
+    @cached_property
+    def _product(self) -> Tensor:
+        """What each neuron of a single hidden layer adds to the slopes of a single output, ``(hidden, in)``."""
+        (first, _), (last, _) = self.layers
+        return (first * last.T).T
+
     def _pull(self, slope: Tensor, derivatives: list[Tensor]) -> Tensor:
         if slope.shape[1] == 1 and len(derivatives) == 1:
             # One product, and nothing as large as the hidden layer besides.
-            (first, _), (last, _) = self.layers
-            return narrow(derivatives[0], last * first.T).mul_(slope)
+            return narrow(derivatives[0], self._product).mul_(slope)
         for (weight, _), derivative in zip(reversed(self.layers[1:]), reversed(derivatives), strict=True):
             slope = spread(slope, weight).mul_(derivative)
         return narrow(slope, self.layers[0][0].T)
