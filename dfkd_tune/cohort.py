@@ -34,14 +34,11 @@ class Group:
     """Members ``part`` of a cohort whose generators share a structure, with their stacked hyper-parameters."""
 
     part: slice
-    weights: list[Tensor]
     rows: int
     kind: type
     h: Stacked
     state: dict[str, Tensor]
-    bounds: list[tuple[slice, type, Stacked]]
-    input_bounds: list[tuple[slice, type, Stacked]]
-    contest: Contest | None = None
+    contest: Contest
 
 
 class Cohort:
@@ -61,18 +58,11 @@ class Cohort:
         self.gradient = torch.empty_like(self.flat)
         self.leaves = self._views(self.flat)
         self.groups = self._groups()
-        for group in self.groups:
-            group.contest = self._setting(group)
         weights = [getattr(member.recipe.loss, "weight", 0.0) for member in self.members]
         self.sobolev = self.flat.new_tensor(weights)[:, None, None] if self.members[0].recipe.loss.slopes else None
-        self.by_hand = (
-            problem.device.type == "cpu"
-            and problem.teacher.fast is not None
-            and self.student.by_hand(self.sobolev is not None)
-            and all(
-                member.recipe.teacher_rows is None for member in self.members
-            )  # rows that are kept meet autograd later
-        )
+        kept = any(member.recipe.teacher_rows is not None for member in self.members)  # and may meet autograd later
+        derived = problem.teacher.fast is not None and self.student.by_hand(self.sobolev is not None)
+        self.by_hand = problem.device.type == "cpu" and derived and not kept
         self.adaptive = any(getattr(member.recipe.bound, "adaptive", False) for member in self.members)
         betas = self.flat.new_tensor([member.recipe.optimizer.betas() for member in self.members])
         decay = self.flat.new_tensor([member.recipe.optimizer.weight_decay for member in self.members])
@@ -234,17 +224,17 @@ class Cohort:
         clocks = [member.clock for member in self.members[group.part]]
         return group.contest.begin(origin, values, slopes, level, clocks)
 
-    def _setting(self, group: Group) -> Contest:
+    def _setting(self, part: slice, weights: list[Tensor]) -> Contest:
         """What a generator sees of a group that is the same at every step."""
-        members, pool = self.members[group.part], self.problem.pool
+        members, pool = self.members[part], self.problem.pool
         return Contest(
             teacher=self.problem.record,
             answer=self.problem.answer,
-            student=lambda x: self._record_student(group.weights, x),
-            one_student=lambda k, z: self._answer_one(group.part.start + k, z),
+            student=lambda x: self._record_student(weights, x),
+            one_student=lambda k, z: self._answer_one(part.start + k, z),
             prior=lambda rows, k: pool.z[torch.randint(len(pool), (rows,), generator=members[k].rng)],
-            bounds=group.bounds,
-            input_bounds=group.input_bounds,
+            bounds=self._slices(members, lambda member: member.recipe.bound),
+            input_bounds=self._slices(members, lambda member: member.recipe.input_bound),
             geometry=self.problem.geometry,
             units=(self.problem.shift, self.problem.spread),
             project=self.problem.inputs.project,
@@ -265,17 +255,15 @@ class Cohort:
             generators = [member.recipe.generator for member in members]
             if mix == Mix.PRIOR:
                 continue
-            names = members[0].state
+            names, weights = members[0].state, [leaf[part] for leaf in self.leaves]
             groups.append(
                 Group(
                     part=part,
-                    weights=[leaf[part] for leaf in self.leaves],
                     rows=synthetic_rows(members[0].recipe),
                     kind=type(generators[0]),
                     h=Stacked(generators, self.flat),
                     state={name: torch.stack([member.state[name] for member in members]) for name in names},
-                    bounds=self._slices(members, lambda member: member.recipe.bound),
-                    input_bounds=self._slices(members, lambda member: member.recipe.input_bound),
+                    contest=self._setting(part, weights),
                 )
             )
         return groups

@@ -19,7 +19,7 @@ LOG = logging.getLogger(__name__)
 FIRST, LONGEST = 0.5, 30.0
 """Seconds before a record is tried again: doubled from the first to the longest."""
 LAG = 5.0
-"""Seconds that the start of a run waits for its end, as most pruned trials are short and two thirds of the writing is spared."""
+"""Seconds that the start of a run waits for its end: together they are three requests, apart five, and most trials are pruned soon."""
 
 
 class _Waiting(NamedTuple):
@@ -71,19 +71,24 @@ class Shipper:
             Whether everything is shipped.
         """
         with self._change:
-            since, shipped = time.monotonic(), self.shipped
             self._flushing += 1
             self._change.notify_all()
-            while self._queue and not self._stopped:
-                if self.shipped != shipped:
-                    since, shipped = time.monotonic(), self.shipped
-                if self.trouble is not None:
-                    if time.monotonic() - since >= patience:
-                        break
-                    self._hurry.set()
-                self._change.wait(0.2)
-            self._flushing -= 1
+            try:
+                self._wait(patience)
+            finally:
+                self._flushing -= 1
             return not self._queue
+
+    def _wait(self, patience: float) -> None:
+        since, shipped = time.monotonic(), self.shipped
+        while self._queue and not self._stopped:
+            if self.shipped != shipped:
+                since, shipped = time.monotonic(), self.shipped
+            if self.trouble is not None:
+                if time.monotonic() - since >= patience:
+                    return
+                self._hurry.set()
+            self._change.wait(0.2)
 
     def stop(self) -> None:
         """End the thread; what it does at the moment is done or not, the spool knows which."""
