@@ -62,17 +62,17 @@ class Cohort:
         self.sobolev = self.flat.new_tensor(weights)[:, None, None] if self.members[0].recipe.loss.slopes else None
         kept = any(member.recipe.teacher_rows is not None for member in self.members)  # and may meet autograd later
         derived = problem.teacher.fast is not None and self.student.by_hand(self.sobolev is not None)
-        self.by_hand = problem.device.type == "cpu" and derived and not kept
+        self.inferring = derived and not kept and problem.device.type == "cpu"  # where it was tried
         self.adaptive = any(getattr(member.recipe.bound, "adaptive", False) for member in self.members)
         betas = self.flat.new_tensor([member.recipe.optimizer.betas() for member in self.members])
         decay = self.flat.new_tensor([member.recipe.optimizer.weight_decay for member in self.members])
         self.fixed = {"keep1": 1 - betas[:, :1], "keep2": 1 - betas[:, 1:], "decay": decay[:, None]}
         self.level = self.flat.new_tensor([member.level for member in self.members]).square()
-        self.watched: list[tuple[Group, Contest, Tensor, Tensor]] = []
+        self.watched: list[tuple[Group, Tensor, Tensor]] = []
 
     def run(self, count: int) -> None:
         """Advance every member by ``count`` student steps."""
-        with torch.inference_mode(self.by_hand):  # spares every operation what autograd would keep of it
+        with torch.inference_mode(self.inferring):  # spares every operation what autograd would keep of it
             self._run(count)
 
     def _run(self, count: int) -> None:
@@ -115,12 +115,12 @@ class Cohort:
             elif member.best is None or found[k].nrmse < member.best[0]:
                 member.best = (found[k].nrmse, self._member_values(self.flat, k))
 
-        for group, contest, drawn, gap in self.watched:
-            self._describe(group, contest, drawn, gap)
+        for group, drawn, gap in self.watched:
+            self._describe(group, drawn, gap)
 
-    def _describe(self, group: Group, contest: Contest, drawn: Tensor, gap: Tensor) -> None:
+    def _describe(self, group: Group, drawn: Tensor, gap: Tensor) -> None:
         """What the generator reached in the last batch: quantiles of ``|gap|`` and how often the bounds held it."""
-        of_gap, of_input = contest.active(drawn, gap)
+        of_gap, of_input = group.contest.active(drawn, gap)
         quantiles = torch.quantile(gap.abs().flatten(1), gap.new_tensor([0.1, 0.5, 0.9]), dim=1)
         for k, member in enumerate(self.members[group.part]):
             low, middle, high = quantiles[:, k].tolist()
@@ -153,7 +153,7 @@ class Cohort:
             self.level.lerp_(late, 1 - MEMORY)
         if watch:
             gaps = values - answers
-            self.watched = [(g, c, drawn, gaps[g.part, : g.rows]) for g, c, drawn in made if g.kind.seeks]
+            self.watched = [(g, drawn, gaps[g.part, : g.rows]) for g, drawn in made if g.kind.seeks]
         torch.cat([slope.flatten(1) for slope in slopes], dim=1, out=self.gradient)
         update(self.flat, self.gradient, self.first, self.second, {"root": root, "eps": eps} | self.fixed)
         for member in self.members:
@@ -171,9 +171,9 @@ class Cohort:
 
     def _synthesize(
         self, z: Tensor, values: Tensor, index: Tensor, target: Tensor | None
-    ) -> list[tuple[Group, Contest, Tensor]]:
+    ) -> list[tuple[Group, Tensor]]:
         """Replace the synthetic rows of a batch, in place, by what the generators draw; the teacher labels them in one pass."""
-        made: list[tuple[Group, Contest, Tensor]] = []
+        made: list[tuple[Group, Tensor]] = []
         for group in self.groups:
             here, members = (group.part, slice(group.rows)), self.members[group.part]
             if issubclass(group.kind, Sampled):
@@ -194,14 +194,14 @@ class Cohort:
             contest = self._contest(group, z[here].clone(), values[here].clone(), index[here])
             drawn = group.kind.draw(group.h, group.state, contest)
             if drawn is not contest.origin:
-                made.append((group, contest, drawn))
+                made.append((group, drawn))
                 for member, asked in zip(members, contest.asked, strict=True):
                     member.teacher_rows += group.rows * (1 if target is None else self.problem.label_rows) + asked
         if made:
-            rows = [drawn.reshape(-1, z.shape[-1]) for _, _, drawn in made]
+            rows = [drawn.reshape(-1, z.shape[-1]) for _, drawn in made]
             labels, slopes = self._label(rows[0] if len(rows) == 1 else torch.cat(rows), target is not None)
             start = 0
-            for group, _, drawn in made:
+            for group, drawn in made:
                 here, stop = (group.part, slice(group.rows)), start + drawn.shape[0] * drawn.shape[1]
                 z[here], values[here] = drawn, labels[start:stop].view(*drawn.shape[:2], -1)
                 if target is not None:
@@ -224,9 +224,9 @@ class Cohort:
         clocks = [member.clock for member in self.members[group.part]]
         return group.contest.begin(origin, values, slopes, level, clocks)
 
-    def _setting(self, part: slice, weights: list[Tensor]) -> Contest:
+    def _setting(self, part: slice) -> Contest:
         """What a generator sees of a group that is the same at every step."""
-        members, pool = self.members[part], self.problem.pool
+        members, pool, weights = self.members[part], self.problem.pool, [leaf[part] for leaf in self.leaves]
         return Contest(
             teacher=self.problem.record,
             answer=self.problem.answer,
@@ -255,7 +255,7 @@ class Cohort:
             generators = [member.recipe.generator for member in members]
             if mix == Mix.PRIOR:
                 continue
-            names, weights = members[0].state, [leaf[part] for leaf in self.leaves]
+            names = members[0].state
             groups.append(
                 Group(
                     part=part,
@@ -263,7 +263,7 @@ class Cohort:
                     kind=type(generators[0]),
                     h=Stacked(generators, self.flat),
                     state={name: torch.stack([member.state[name] for member in members]) for name in names},
-                    contest=self._setting(part, weights),
+                    contest=self._setting(part),
                 )
             )
         return groups

@@ -10,8 +10,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from .optimizers import Steps
-from .strategy import strategy
+from .strategy import Numbers, strategy
 
 EPOCH = 10
 """Student steps in an epoch (``n_s`` in the papers)."""
@@ -23,7 +22,7 @@ class Constant:
 
     value: Annotated[float, Field(ge=0, le=1)] = 0.5
 
-    def at(self, step: Steps, steps: int) -> Steps:
+    def at(self, step: Numbers, steps: int) -> Numbers:
         return self.value
 
 
@@ -31,7 +30,7 @@ class Constant:
 class Decreasing:
     """``1 - (e + 1) / E``: from hard synthetic rows to prior rows, the better schedule of the paper."""
 
-    def at(self, step: Steps, steps: int) -> Steps:
+    def at(self, step: Numbers, steps: int) -> Numbers:
         return 1.0 - _progress(step, steps)
 
 
@@ -39,11 +38,11 @@ class Decreasing:
 class Increasing:
     """``(e + 1) / E``: from prior rows to hard synthetic rows."""
 
-    def at(self, step: Steps, steps: int) -> Steps:
+    def at(self, step: Numbers, steps: int) -> Numbers:
         return _progress(step, steps)
 
 
-def _progress(step: Steps, steps: int) -> Steps:
+def _progress(step: Numbers, steps: int) -> Numbers:
     epochs = -(-steps // EPOCH)
     return (step // EPOCH + 1) / epochs
 

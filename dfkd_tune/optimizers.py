@@ -13,14 +13,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from .strategy import strategy
+from .strategy import Numbers, strategy
 
 Rate = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Schedule = Literal["constant", "cosine"]
 EPS = 1e-8
-Steps = int | float | np.ndarray
-"""One step, or an array of them, as is what follows from it."""
 
 
 @strategy
@@ -42,7 +40,7 @@ class RMSprop:
     def betas(self) -> tuple[float, float]:
         return 0.0, self.smoothing
 
-    def corrections(self, step: Steps) -> tuple[Steps, Steps]:
+    def corrections(self, step: Numbers) -> tuple[Numbers, Numbers]:
         return 1.0, 1.0
 
 
@@ -66,11 +64,11 @@ class Adam:
     def betas(self) -> tuple[float, float]:
         return self.beta1, self.beta2
 
-    def corrections(self, step: Steps) -> tuple[Steps, Steps]:
+    def corrections(self, step: Numbers) -> tuple[Numbers, Numbers]:
         return 1.0 - self.beta1 ** (step + 1), 1.0 - self.beta2 ** (step + 1)
 
 
-def rate_at(optimizer: RMSprop | Adam, step: Steps, steps: int) -> Steps:
+def rate_at(optimizer: RMSprop | Adam, step: Numbers, steps: int) -> Numbers:
     """Step size at steps of a run; the cosine schedule ends at zero (Loshchilov & Hutter 2017, without restarts)."""
     if optimizer.schedule == "cosine":
         return 0.5 * optimizer.lr * (1.0 + np.cos(np.pi * step / steps))

@@ -25,7 +25,7 @@ def layer(bias: Tensor, a: Tensor, b: Tensor, factor: float = 1.0) -> Tensor:
     return product(bias.unsqueeze(-1), b.mT, a.mT, beta=factor, alpha=factor).mT.contiguous()
 
 
-def spread(slope: Tensor, weight: Tensor) -> Tensor:
+def wide(slope: Tensor, weight: Tensor) -> Tensor:
     """``slope (..., n, c) @ weight (..., h, c).mT``; quick for a single column."""
     if slope.shape[-1] == 1:
         return slope * weight.mT

@@ -1,4 +1,4 @@
-"""Ships records from the spool in order, from one thread; an outage makes it wait, never the study."""
+"""Ships records from the spool in order, a short run's end with its start, from one thread; an outage makes it wait, never the study."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ LAG = 5.0
 
 
 class _Waiting(NamedTuple):
+    """A record to be shipped, and the run that it starts or ends."""
+
     session: Session
     file: Path
-    record: Record | None
     since: float
+    starts: str | None
+    ends: str | None
 
 
 class Shipper:
@@ -53,7 +56,10 @@ class Shipper:
     def put(self, session: Session, file: Path, record: Record | None = None) -> None:
         """Ship a record after all those before it; one that is given may be told together with the end of its run."""
         with self._change:
-            self._queue.append(_Waiting(session, file, record, time.monotonic()))
+            starts, ends = (
+                record.run if record is not None and record.what == what else None for what in ("open", "close")
+            )
+            self._queue.append(_Waiting(session, file, time.monotonic(), starts, ends))
             self._change.notify_all()
 
     @property
@@ -122,16 +128,15 @@ class Shipper:
         if not self._queue:
             return None
         first = self._queue[0]
-        if first.record is None or first.record.what != "open" or self._flushing or self._end_of(first) is not None:
+        if first.starts is None or self._flushing or self._end_of(first) is not None:
             return 0
         return max(0.0, first.since + LAG - time.monotonic())
 
     def _end_of(self, first: _Waiting) -> _Waiting | None:
         """The end of a run whose start comes first, where it waits too."""
-        if first.record is None or first.record.what != "open":
+        if first.starts is None:
             return None
-        ends = (each for each in self._queue if each.record is not None and each.record.what == "close")
-        return next((each for each in ends if each.record.run == first.record.run), None)
+        return next((each for each in self._queue if each.ends == first.starts), None)
 
     def _ship_both(self, start: _Waiting, end: _Waiting) -> bool:
         """Tell MLflow a whole run at once; False where it did not take all of it, and must be asked what it has."""

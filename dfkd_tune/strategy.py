@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, get_type_hints
 
+import numpy as np
 import pydantic
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
@@ -15,6 +16,9 @@ from .errors import SpecError
 
 strategy = dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
 """Decorator: a frozen dataclass whose typed fields are checked on creation and are its YAML schema."""
+
+Numbers = int | float | np.ndarray
+"""One number, or an array of them; what a strategy makes of it has the same shape."""
 
 
 def build(kind: type, values: Mapping[str, Any], place: str) -> Any:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..activations import Activation
-from ..products import layer, narrow, spread
+from ..products import layer, narrow, wide
 
 
 class Matched(NamedTuple):
@@ -68,7 +68,7 @@ def match_one_layer(
     to_out = narrow(seen.mT, pull).add_((by_product * turned).sum(3))
     to_first = (by_product * out.unsqueeze(3)).sum(2).transpose(1, 2)
     back = torch.bmm(slope_pull, product.transpose(1, 2)).mul_(activation.curve(z, seen, derivative))
-    back.add_(spread(pull, out).mul_(derivative))
+    back.add_(wide(pull, out).mul_(derivative))
     found = [torch.baddbmm(to_first, x.transpose(1, 2), back), back.sum(1), to_out, pull.sum(1)]
     return Matched(answers, found, lambda: _half(pull, gap) + _half(slope_pull, slope_gap))
 

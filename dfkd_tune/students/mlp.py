@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..activations import ACTIVATIONS
-from ..products import layer, narrow, spread
+from ..products import layer, narrow, wide
 from ..strategy import strategy
 from .matching import Matched, match_by_autograd, match_one_layer
 
@@ -108,13 +108,13 @@ class MLP:
             h, derivative = tape[i]
             slopes += [slope.sum(1), narrow(h.mT, slope)]
             if i:
-                slope = spread(slope, layers[i][0]).mul_(derivative)
+                slope = wide(slope, layers[i][0]).mul_(derivative)
         return slopes[::-1]
 
     def input_slopes(self, weights: Sequence[Tensor], tape: Tape, slope: Tensor) -> Tensor:
         """Gradient of ``sum(slope * answers)`` in the inputs, ``(K, N, D)``."""
         for (weight, _), (_, derivative) in zip(reversed(_pairs(weights)), reversed(tape), strict=True):
-            slope = spread(slope, weight)
+            slope = wide(slope, weight)
             if derivative is not None:
                 slope = slope.mul_(derivative)
         return slope

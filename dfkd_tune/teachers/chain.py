@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from ..activations import ACTIVATIONS
-from ..products import layer, narrow, spread
+from ..products import layer, narrow, wide
 from .base import Teacher
 
 MODULES: dict[type, str] = {
@@ -110,7 +110,7 @@ class QuickChain:
             # One product, and nothing as large as the hidden layer besides.
             return narrow(derivatives[0], self._product).mul_(slope)
         for (weight, _), derivative in zip(reversed(self.layers[1:]), reversed(derivatives), strict=True):
-            slope = spread(slope, weight).mul_(derivative)
+            slope = wide(slope, weight).mul_(derivative)
         return narrow(slope, self.layers[0][0].T)
 
 
