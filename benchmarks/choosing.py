@@ -137,7 +137,7 @@ def gradient_gap(problem: Problem, outcome: Outcome) -> float:
 
 def scores(problem: Problem, outcome: Outcome, probes: dict[str, Bank]) -> dict[str, float]:
     """What each rule says of a student; less is better."""
-    found = {name: fidelity(outcome.recipe, outcome.weights, bank).nrmse for name, bank in probes.items()}
+    found = {name: fidelity(problem, outcome.recipe, outcome.weights, bank).nrmse for name, bank in probes.items()}
     prior = found["prior"]
     for name in [name for name in found if name != "prior"]:
         found |= {f"prior, {name} ^ {weight}": prior ** (1 - weight) * found[name] ** weight for weight in WEIGHTS}
@@ -161,7 +161,7 @@ def one(dataset: str, args: argparse.Namespace, folder: Path) -> tuple[Problem, 
     train = shared_split(dataset, args.shared)["train"]
     seen = rows_of(problem, torch.from_numpy(load(dataset, args.shared).x[train][: len(probes["prior"].z)]))
     for student, score in zip(students, found, strict=True):
-        score["ceiling"] = fidelity(student.recipe, student.weights, seen).nrmse
+        score["ceiling"] = fidelity(problem, student.recipe, student.weights, seen).nrmse
     return problem, students, found
 
 

@@ -77,6 +77,7 @@ def hold(inputs: Inputs, z: Tensor, origin: Tensor, radius: float = RADIUS) -> T
     far = (held - origin).abs() > radius
     apart = [i for i, f in enumerate(inputs.features) if f.levels is not None or f.integer]
     held[:, apart] = torch.where(far[:, apart], origin[:, apart], held[:, apart])
+    held[:, inputs.nominal] = origin[:, inputs.nominal]  # a level is not near another
     if inputs.simplex:  # convex: on the way back to the prior row its shares still sum to 1
         part = list(inputs.simplex)
         move = held[:, part] - origin[:, part]

@@ -181,7 +181,7 @@ def calibrate(prepared: Prepared, folder: Path | None = None, keep: bool = True)
 
 def _key(prepared: Prepared) -> str:
     """What a calibration depends on: machine, teacher and the structure of a trial."""
-    recipe, size = prepared.space.preset, (prepared.probe.features, prepared.probe.outputs)
+    recipe, size = prepared.space.preset, prepared.size
     words = (machine.name(), prepared.device, prepared.teacher.sha256, size, repr(recipe))
     return hashlib.sha256(repr(words).encode()).hexdigest()[:32]
 

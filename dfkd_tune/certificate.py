@@ -1,12 +1,14 @@
 """A certificate of fidelity: what was measured of one student, how, and what that can and cannot promise.
 
-The report bank is opened here, and nowhere before: neither training nor pruning nor selection saw it. Figures are in the
-teacher's units, or *relative*: every output divided by the teacher's standard deviation on the report bank.
+The report bank is opened here, and nowhere before: neither training nor pruning nor selection saw it. Every figure is of the exported
+student, reloaded, against the teacher as its file loads, both fed raw rows as declared. Figures are in the teacher's units, or
+*relative*: every output divided by the teacher's standard deviation on the report bank.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import json
 import math
 from collections.abc import Mapping
@@ -20,9 +22,10 @@ from .attack import RADIUS, Answer, attack
 from .declared import in_words, meaning
 from .distillation import Outcome
 from .errors import ExportError
+from .judge import Student, outputs_of
 from .problem import Problem
 from .regions import Region, regions
-from .teachers.base import dtype_of
+from .shipping import to_pt2
 
 CONFIDENCE = 0.95
 
@@ -103,8 +106,8 @@ class WorstGap:
     output: int
     teacher: tuple[float, ...]
     student: tuple[float, ...]
-    input: dict[str, float]
-    origin: dict[str, float]
+    input: dict[str, float | str | None]
+    origin: dict[str, float | str | None]
     moved: dict[str, float]
     distance: float
     radius: float
@@ -158,12 +161,15 @@ class Certificate:
         }
 
 
-def certify(problem: Problem, student: nn.Module | Outcome, about: Mapping[str, Any] | None = None) -> Certificate:
+def certify(
+    problem: Problem, student: nn.Module | Student | Outcome, about: Mapping[str, Any] | None = None
+) -> Certificate:
     """Measure one student on the report bank, attack it, and say where it is worst. The same twice gives the same.
 
     Args:
         problem: teacher, inputs, seed and banks.
-        student: a network between raw units, ``(N, D) -> (N, O)``, in evaluation mode; or what a distillation came to.
+        student: a network between raw units, ``(N, D) -> (N, O)``, in evaluation mode; one as it was exported and reloaded; or what
+            a distillation came to, which is exported for this.
         about: further facts: ``steps``, ``batch``, ``training_rows`` (asked of the teacher for this student alone),
             ``issued``; all others, such as ``study``, ``trial``, ``run_id``, stand beside the student.
 
@@ -175,10 +181,12 @@ def certify(problem: Problem, student: nn.Module | Outcome, about: Mapping[str, 
         recipe = student.recipe
         known = {"steps": recipe.steps, "batch": recipe.batch, "training_rows": student.teacher_rows}
         facts = known | {"student_seed": student.seed} | facts
-        student = problem.module(recipe.student, student.weights)
-    bank, answer = problem.banks["report"], _normalized(problem, student)
-    with torch.no_grad():
-        gaps = torch.cat([answer(z) for z in bank.z.split(8_192)]).double() - bank.values
+        student = _exported(problem, student)
+    elif isinstance(student, nn.Module):
+        student = Student.of(student)
+    bank = problem.banks["report"]
+    theirs, ours = problem.held("report", student)
+    gaps = ours - theirs
     if not bool(gaps.isfinite().all()):
         bad = int((~gaps.isfinite()).any(1).sum())
         raise ExportError(
@@ -186,14 +194,12 @@ def certify(problem: Problem, student: nn.Module | Outcome, about: Mapping[str, 
             f"student or teacher has no finite answer to {bad} of {len(gaps)} report rows",
             remedy="check the units and ranges in the features file",
         )
-    unit = bank.values.double().std(0)
+    unit = theirs.std(0)
     unit = torch.where(unit > 0, unit, 1.0)
-    scale = problem.spread.double()
-    report = _report(gaps * scale, unit * scale)
-    worst = _worst(problem, answer, unit, (gaps / unit).abs().amax(1))
+    report = _report(gaps, unit)
+    worst = _worst(problem, student, unit, (gaps / unit).abs().amax(1).to(problem.device))
     taken = ("steps", "batch", "training_rows", "issued")
-    own = sum(p.numel() for p in student.parameters())
-    teacher = problem.teacher
+    own, teacher = student.parameters, problem.teacher
     return Certificate(
         student={k: v for k, v in facts.items() if k not in taken}
         | {"parameters": own, "compression": teacher.parameters / own if teacher.parameters and own else None},
@@ -220,21 +226,28 @@ def certify(problem: Problem, student: nn.Module | Outcome, about: Mapping[str, 
         },
         report=report,
         worst=worst,
-        regions=regions(problem.inputs, bank.z, gaps * scale, unit * scale),
+        regions=regions(problem.inputs, bank.z, gaps, unit),
         statement=_statement(problem, report, worst),
         versions={name: importlib.metadata.version(name) for name in ("dfkd-tune", "torch", "scikit-learn")},
         issued=facts.get("issued"),
     )
 
 
-def _normalized(problem: Problem, student: nn.Module) -> Answer:
-    """A student between raw units as one between standardized inputs and normalized outputs, fed exactly as the teacher is."""
-    dtype, wide = dtype_of(student), problem.teacher.dtype
-    center, scale = (tensor.to(problem.device, wide) for tensor in (problem.inputs.center, problem.inputs.scale))
+def _exported(problem: Problem, outcome: Outcome) -> Student:
+    """What a distillation came to, exported and reloaded."""
+    dtype = problem.encoder.encoding.torch_dtype
+    module = problem.module(outcome.recipe.student, outcome.weights)
+    copy = torch.export.load(io.BytesIO(to_pt2(module, problem.inputs.raw(problem.sample.z[:2], dtype)))).module()
+    return Student(copy, dtype, outcome.parameters)
+
+
+def _normalized(problem: Problem, student: Student) -> Answer:
+    """An exported student as one between standardized inputs and normalized outputs, on the device of the distillation."""
 
     def answer(z: Tensor) -> Tensor:
-        y = student(torch.addcmul(center, z.to(wide), scale).to(dtype))
-        return ((y[:, None] if y.ndim == 1 else y).to(problem.dtype) - problem.shift) / problem.spread
+        y = student.answer(problem.inputs.raw(z.cpu(), student.dtype)).to(z.device)
+        y = y[:, None] if y.ndim == 1 else y
+        return ((y - problem.shift) / problem.spread).to(problem.dtype)
 
     return answer
 
@@ -268,24 +281,24 @@ def _quantiles(gaps: Tensor) -> Gaps:
     return Gaps(*(float(value) for value in at))
 
 
-def _worst(problem: Problem, answer: Answer, unit: Tensor, gaps: Tensor) -> WorstGap:
-    found = attack(problem, answer, unit.to(problem.dtype), gaps)
+def _worst(problem: Problem, student: Student, unit: Tensor, gaps: Tensor) -> WorstGap:
+    """The worst gap found; ``unit (O,)`` is each output's spread in the teacher's units, ``gaps (N,)`` are relative."""
+    scale = (unit / problem.spread.double().cpu()).to(problem.device, problem.dtype)
+    found = attack(problem, _normalized(problem, student), scale, gaps)
     ends = torch.stack([found.z, found.origin])
-    with torch.no_grad():
-        theirs, ours = problem.answer(ends)[0].double(), answer(ends)[0].double()
+    theirs, ours = problem.file_outputs(ends)[0], outputs_of(student, problem.inputs, ends)[0]
     relative = (ours - theirs).abs() / unit
     output = int(relative.argmax())
-    scale, shift = problem.spread.double(), problem.shift.double()
-    raw = problem.inputs.raw(ends).tolist()
+    raw = problem.inputs.raw(ends.cpu()).tolist()
     names, moved = problem.inputs.names, (found.z - found.origin).tolist()
     return WorstGap(
-        gap=float(((ours - theirs).abs() * scale)[output]),
+        gap=float((ours - theirs).abs()[output]),
         relative_gap=float(relative[output]),
         output=output,
-        teacher=tuple((theirs * scale + shift).tolist()),
-        student=tuple((ours * scale + shift).tolist()),
-        input=dict(zip(names, raw[0], strict=True)),
-        origin=dict(zip(names, raw[1], strict=True)),
+        teacher=tuple(theirs.tolist()),
+        student=tuple(ours.tolist()),
+        input=_named(problem, raw[0]),
+        origin=_named(problem, raw[1]),
         moved=dict(zip(names, moved, strict=True)),
         distance=max(map(abs, moved)),
         radius=RADIUS,
@@ -294,6 +307,15 @@ def _worst(problem: Problem, answer: Answer, unit: Tensor, gaps: Tensor) -> Wors
         teacher_rows=found.rows + len(ends),
         unanswered=found.unanswered,
     )
+
+
+def _named(problem: Problem, row: list[float]) -> dict[str, float | str | None]:
+    """Values of a raw row by feature name: words where levels are words, None where a value is missing."""
+    named: dict[str, float | str | None] = {}
+    for feature, value in zip(problem.inputs.features, row, strict=True):
+        number = None if math.isnan(value) else value
+        named[feature.name] = feature.labels[int(value)] if feature.labels and number is not None else number
+    return named
 
 
 def _statement(problem: Problem, report: Report, worst: WorstGap) -> dict[str, list[str]]:

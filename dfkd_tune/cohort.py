@@ -49,7 +49,7 @@ class Cohort:
         self.members = sorted(members, key=_generator_order)
         self.student = self.members[0].recipe.student
         self.batch = self.members[0].recipe.batch
-        size = (problem.features, problem.outputs)
+        self.encoder, size = problem.encoder, (problem.encoded, problem.outputs)
         every = [member.recipe.student.shapes(*size) for member in self.members]
         self.shapes = [tuple(map(max, zip(*shapes, strict=True))) for shapes in zip(*every, strict=True)]
         self.flat, self.first, self.second = (
@@ -60,6 +60,8 @@ class Cohort:
         self.groups = self._groups()
         weights = [getattr(member.recipe.loss, "weight", 0.0) for member in self.members]
         self.sobolev = self.flat.new_tensor(weights)[:, None, None] if self.members[0].recipe.loss.slopes else None
+        if self.sobolev is not None and problem.matched is not None:
+            self.sobolev = self.sobolev * problem.matched.repeat(problem.outputs)
         kept = any(member.recipe.teacher_rows is not None for member in self.members)  # and may meet autograd later
         derived = problem.teacher.fast is not None and self.student.by_hand(self.sobolev is not None)
         self.inferring = derived and not kept and problem.device.type == "cpu"  # where it was tried
@@ -106,7 +108,8 @@ class Cohort:
         here = [(k, member) for k, member in enumerate(self.members) if any(member is other for other in due)]
         if not here:
             return
-        found = measure(lambda z: self.student.answer(self.leaves, z), self.problem.banks["pruning"], len(self.members))
+        rows, bank = self.encoder.rows, self.problem.banks["pruning"]
+        found = measure(lambda z: self.student.answer(self.leaves, rows(z)), bank, len(self.members))
         for k, member in here:
             score = found[k].rmse
             member.curve.append((member.clock, score))
@@ -147,7 +150,8 @@ class Cohort:
         z, values = self.problem.pool.rows(index)
         target = self._pool_slopes(index) if self.sobolev is not None else None
         made = self._synthesize(z, values, index, target)
-        answers, slopes, _ = match(self.student, self.leaves, z, values, target, share, self.sobolev)
+        e, target = self.encoder.rows(z), self.encoder.slopes(target)
+        answers, slopes, _ = match(self.student, self.leaves, e, values, target, share, self.sobolev)
         if self.adaptive:  # the last half of a batch is prior rows, unless all rows are synthetic
             late = (answers - values)[:, self.batch // 2 :].square().mean((1, 2))
             self.level.lerp_(late, 1 - MEMORY)
@@ -238,15 +242,16 @@ class Cohort:
             geometry=self.problem.geometry,
             units=(self.problem.shift, self.problem.spread),
             project=self.problem.inputs.project,
+            nominal=self.problem.inputs.nominal,
             rngs=[member.rng for member in members],
         )
 
     def _record_student(self, weights: list[Tensor], x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        answers, tape = self.student.record(weights, x)
-        return answers, lambda slope: self.student.input_slopes(weights, tape, slope)
+        answers, tape = self.student.record(weights, self.encoder.rows(x))
+        return answers, lambda slope: self.encoder.back(self.student.input_slopes(weights, tape, slope))
 
     def _answer_one(self, k: int, z: Tensor) -> Tensor:
-        return self.student.answer([leaf[k : k + 1] for leaf in self.leaves], z.unsqueeze(0)).squeeze(0)
+        return self.student.answer([leaf[k : k + 1] for leaf in self.leaves], self.encoder.rows(z[None])).squeeze(0)
 
     def _groups(self) -> list[Group]:
         groups: list[Group] = []
@@ -307,7 +312,7 @@ class Cohort:
         return [part.view(len(flat), *shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
     def _member_values(self, flat: Tensor, k: int) -> list[Tensor]:
-        shapes = self.members[k].recipe.student.shapes(self.problem.features, self.problem.outputs)
+        shapes = self.members[k].recipe.student.shapes(self.problem.encoded, self.problem.outputs)
         views = self._views(flat)
         return [view[k][tuple(slice(n) for n in shape)].clone() for view, shape in zip(views, shapes, strict=True)]
 

@@ -53,7 +53,8 @@ def of_feature(feature: Feature) -> str:
     if feature.range is not None:
         said.append(f"between {feature.range[0]:g} and {feature.range[1]:g}")
     if feature.levels is not None:
-        said.append(f"one of {_listed(feature.levels)}")
+        levels = ["a missing value" if level is None else level for level in feature.levels]
+        said.append(f"one of {_listed(levels)}" + (", in no order" if feature.one_hot else ""))
     if feature.probabilities is not None:
         said.append(f"with probabilities {_listed(feature.probabilities)}")
     if feature.quantiles is not None:

@@ -8,10 +8,11 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .cohort import Cohort
 from .finish import Batch
+from .judge import Student, outputs_of
 from .latency import latency
 from .losses import Mix
 from .member import Member
@@ -45,6 +46,7 @@ class Outcome:
         synthesis: what its generator reached at the last rung: quantiles of the gap, how often the bounds held it.
         failure: why it has no result, or None.
         latency: microseconds in which the student answers one row; None where it has no result.
+        gaps: how far teacher and student as they are shipped are from both in training: ``exactness/teacher``, ``exactness/student``.
         synthetic: ``(SHOWN_ROWS, D)`` standardized, what its generator makes against the student; None where it makes none.
     """
 
@@ -63,6 +65,7 @@ class Outcome:
     failure: str | None
     latency: float | None = None
     synthetic: Tensor | None = field(default=None, repr=False)
+    gaps: dict[str, float] = field(default_factory=dict)
 
     @property
     def robust(self) -> float:
@@ -91,7 +94,7 @@ class Outcome:
             values["compression"] = self.compression
         if self.latency is not None:
             values["latency_us"] = self.latency
-        return values | self.synthesis
+        return values | self.synthesis | self.gaps
 
 
 def conclude(problem: Problem, member: Member, seconds: float, finish: bool = True) -> Outcome:
@@ -99,14 +102,13 @@ def conclude(problem: Problem, member: Member, seconds: float, finish: bool = Tr
     start = time.perf_counter()
     if finish and member.failure is None:
         polish(problem, member)
-    size = (problem.features, problem.outputs)
-    parameters = member.recipe.student.parameters(*size)
+    parameters = member.recipe.student.parameters(problem.encoded, problem.outputs)
     counted = problem.teacher.parameters
     judged = (
         {}
         if member.failure
         else {
-            name: fidelity(member.recipe, member.result(), problem.banks[name])
+            name: fidelity(problem, member.recipe, member.result(), problem.banks[name])
             for name in ("selection", "stress")
             if name in problem.banks
         }
@@ -119,6 +121,8 @@ def conclude(problem: Problem, member: Member, seconds: float, finish: bool = Tr
     if failure:
         judged = {}
     whole = finish and failure is None
+    module = problem.module(member.recipe.student, member.result()) if whole else None
+    row = problem.inputs.raw(problem.sample.z[:1], problem.encoder.encoding.torch_dtype)
     return Outcome(
         recipe=member.recipe,
         seed=member.seed,
@@ -133,9 +137,22 @@ def conclude(problem: Problem, member: Member, seconds: float, finish: bool = Tr
         teacher_rows=member.teacher_rows,
         synthesis=member.synthesis,
         failure=failure,
-        latency=latency(problem.module(member.recipe.student, member.result()), problem.features) if whole else None,
+        latency=latency(module, row) if whole else None,
         synthetic=_synthetic(problem, member) if whole else None,
+        gaps=_gaps(problem, member, module) if whole else {},
     )
+
+
+def _gaps(problem: Problem, member: Member, module: nn.Module) -> dict[str, float]:
+    """How far what is shipped is from what was trained, on a sample of rows asked both ways, in standard deviations of the teacher."""
+    sample = problem.sample
+    shipped = outputs_of(Student.of(module, problem.encoder.encoding.torch_dtype), problem.inputs, sample.z)
+    weights = [w.unsqueeze(0) for w in member.result()]
+    z = sample.z.to(problem.device)
+    with torch.no_grad():
+        trained = member.recipe.student.answer(weights, problem.encoder.rows(z[None]))[0].double()
+    apart = (shipped.to(z.device) - problem.shift.double()) / problem.spread.double() - trained
+    return {"exactness/teacher": sample.teacher_gap, "exactness/student": float(apart.abs().max())}
 
 
 def _synthetic(problem: Problem, member: Member) -> Tensor | None:
@@ -165,13 +182,13 @@ def polish(problem: Problem, member: Member) -> None:
         else:
             z, values, slopes = problem.pool.z[index], problem.pool.values[index], None
         if not hard:
-            return z, values, slopes
+            return problem.encoder.rows(z), values, problem.encoder.slopes(slopes)
         member.weights = list(weights)
         far = Cohort(problem, [member]).draw(hard)
         member.teacher_rows += hard * cost
         answers, far_slopes = problem.labels(far) if recipe.loss.slopes else (problem.answer_in_chunks(far), None)
         joined = None if slopes is None else torch.cat([slopes, far_slopes])
-        return torch.cat([z, far]), torch.cat([values, answers]), joined
+        return problem.encoder.rows(torch.cat([z, far])), torch.cat([values, answers]), problem.encoder.slopes(joined)
 
     begun = member.result()
     found = recipe.finish.polish(
@@ -181,10 +198,11 @@ def polish(problem: Problem, member: Member) -> None:
         getattr(recipe.loss, "weight", 0.0),
         recipe.steps * recipe.batch,
         recipe.start.share(recipe.student),
+        problem.matched,
     )
-    reached = fidelity(recipe, found, problem.banks["pruning"])
+    reached = fidelity(problem, recipe, found, problem.banks["pruning"])
     member.curve.append((recipe.steps, reached.rmse))
-    if reached.nrmse < fidelity(recipe, begun, problem.banks["pruning"]).nrmse:
+    if reached.nrmse < fidelity(problem, recipe, begun, problem.banks["pruning"]).nrmse:
         member.best = (reached.nrmse, found)
 
 

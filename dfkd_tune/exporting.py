@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,11 +15,12 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from .encoding import MISSING, Encoding
 from .errors import ExportError
+from .judge import Student
 from .shipping import to_pt2, write
 
 FORMATS = ("pt2", "onnx", "safetensors")
-ROWS = 64
 TOLERANCE = 1e-5
 
 
@@ -28,26 +30,37 @@ class Units:
 
     Args:
         names: of the features, in order.
-        center, scale: of each, raw = center + scale * standardized.
+        encoding: of raw rows.
+        rows: raw rows ``(N, D)`` as declared, in the dtype of its input, to compare answers on.
     """
 
     names: list[str]
-    center: list[float]
-    scale: list[float]
+    encoding: Encoding
+    rows: Tensor
 
     @classmethod
     def of(cls, result: dict[str, Any]) -> Units:
         """From a student's ``result.json``."""
         names = result["features"]
-        return cls(names, result.get("center") or [0.0] * len(names), result.get("scale") or [1.0] * len(names))
+        levels = {names.index(name): _numbers(known) for name, known in result["levels"].items()}
+        encoding = Encoding(result["center"], result["scale"], result["dtype"], levels)
+        rows = [[math.nan if value is None else value for value in row] for row in result["example"]]
+        return cls(names, encoding, torch.tensor(rows, dtype=encoding.torch_dtype))
 
-    def rows(self, count: int = ROWS) -> Tensor:
-        """Raw rows ``(count, D)`` to compare answers on: normal, with the declared center and scale."""
-        z = torch.randn(count, len(self.names), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        return (torch.tensor(self.center) + z * torch.tensor(self.scale)).float()
+    def student(self, answer: Callable[[Tensor], Tensor], parameters: int) -> Student:
+        """An exported student that takes such rows."""
+        return Student(answer, self.encoding.torch_dtype, parameters)
 
 
-def export(module: nn.Module, units: Units, kind: str, out: Path) -> float:
+def _numbers(levels: list[float | str | None]) -> list[float | str]:
+    """Levels as the student's input holds them: words by their codes, a missing value last."""
+    words = any(isinstance(level, str) for level in levels)
+    return [MISSING if level is None else float(code) if words else level for code, level in enumerate(levels)]
+
+
+def export(
+    module: nn.Module, units: Units, kind: str, out: Path, judge: Callable[[Student], float] | None = None
+) -> tuple[float, float | None]:
     """Write a student as one file, with the names of its features, and make sure that it answers like the student.
 
     Args:
@@ -55,23 +68,24 @@ def export(module: nn.Module, units: Units, kind: str, out: Path) -> float:
         units: of its inputs.
         kind: one of ``FORMATS``.
         out: the file.
+        judge: measures the student as the file has it; may raise, and nothing is written then.
 
     Returns:
-        the largest difference between the file's answers and the student's, in the teacher's units.
+        the largest difference between the file's answers and the student's, in the teacher's units, and what ``judge`` measured.
 
     Raises:
         ExportError: when it cannot be written, or its copy differs.
     """
     names = json.dumps(units.names)
     if kind == "onnx":
-        data = to_onnx(module, len(units.names), {"features": names})
+        data = to_onnx(module, units.rows[:2], {"features": names})
     elif kind == "pt2":
-        data = to_pt2(module, len(units.names), {"features.json": names})
+        data = to_pt2(module, units.rows[:2], {"features.json": names})
     else:
         data = save({k: v.contiguous() for k, v in module.state_dict().items()}, metadata={"features": names})
     answer = READERS[kind](data, module)
     worst = 0.0
-    for x in (units.rows(), units.rows(1)):
+    for x in (units.rows, units.rows[:1]):
         with torch.no_grad():
             expected = module(x)
             differs = float((answer(x) - expected).abs().max())
@@ -80,12 +94,18 @@ def export(module: nn.Module, units: Units, kind: str, out: Path) -> float:
                 out, f"the copy to be written differs from the student by {differs:g}", remedy="try another --format"
             )
         worst = max(worst, differs)
+    measured = judge(units.student(answer, sum(p.numel() for p in module.parameters()))) if judge is not None else None
     write(out, data)
-    return worst
+    return worst, measured
 
 
-def to_onnx(module: nn.Module, features: int, about: dict[str, str]) -> bytes:
-    """A student as ONNX: ``inputs`` ``(batch, D)`` to ``outputs`` ``(batch, O)``, float32, any batch; ``about`` is its metadata.
+def to_onnx(module: nn.Module, rows: Tensor, about: dict[str, str]) -> bytes:
+    """A student as ONNX: ``inputs`` ``(batch, D)`` to ``outputs`` ``(batch, O)``, any batch.
+
+    Args:
+        module: between raw units.
+        rows: two raw rows ``(2, D)`` in the dtype of its input.
+        about: metadata of the file.
 
     Raises:
         ExportError: without the ``onnx`` extra, or when a layer has no counterpart in ONNX.
@@ -98,7 +118,7 @@ def to_onnx(module: nn.Module, features: int, about: dict[str, str]) -> bytes:
             # The exporter by tracing: the newer one needs onnxscript, and disturbs models in training.
             torch.onnx.export(
                 _Still(module),
-                (torch.zeros(2, features),),
+                (rows,),
                 buffer,
                 dynamo=False,
                 input_names=["inputs"],

@@ -24,8 +24,11 @@ class Feature:
         name: as the user calls it.
         mean, std: given together.
         range: ``[low, high]``, never left by a synthetic input.
-        levels: the only values that occur.
+        levels: the only values that occur: numbers, or words, which the teacher's rows hold as codes 0, 1, ... in the order given;
+            null stands for a missing value.
         probabilities: of the levels; equal when left out.
+        nominal: whether the order of the levels means nothing, so that students take them one-hot. Words and missing values are
+            always nominal; of numbers the teacher's own outputs decide where this is left out.
         integer: only whole numbers occur.
         quantiles: values by probability, two at least; equal neighbors are a value that occurs again and again.
     """
@@ -34,8 +37,9 @@ class Feature:
     mean: float | None = None
     std: Annotated[float, Field(gt=0)] | None = None
     range: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
-    levels: Annotated[list[float], Field(min_length=1)] | None = None
+    levels: Annotated[list[float | str | None], Field(min_length=1)] | None = None
     probabilities: list[Annotated[float, Field(ge=0)]] | None = None
+    nominal: bool | None = None
     integer: bool = False
     quantiles: Annotated[dict[float, float], Field(min_length=2)] | None = None
 
@@ -51,8 +55,10 @@ class Feature:
             raise ValueError(f"mean {self.mean} lies outside range {self.range}")
         if self.integer and self.range is not None and math.ceil(self.range[0]) > math.floor(self.range[1]):
             raise ValueError(f"no whole number lies in range {self.range}")
-        if self.levels is not None and len(set(self.levels)) != len(self.levels):
-            raise ValueError("levels must differ from each other")
+        if self.levels is not None:
+            self._distinct()
+        elif self.nominal is not None:
+            raise ValueError("nominal needs levels")
         if self.probabilities is not None:
             if self.levels is None or len(self.probabilities) != len(self.levels):
                 raise ValueError("probabilities need as many levels")
@@ -81,7 +87,7 @@ class Feature:
         went there would seek gaps that no row of the declared distribution can show.
         """
         if self.levels is not None:
-            return min(self.levels), max(self.levels)
+            return self.codes[0], self.codes[-1]
         if self.quantiles is not None:
             low, high = self.curve.support
             return (_whole(low, self.range), _whole(high, self.range)) if self.integer else (low, high)
@@ -90,47 +96,78 @@ class Feature:
         return -math.inf, math.inf
 
     @property
+    def one_hot(self) -> bool:
+        """Whether students take its levels one-hot."""
+        return self.levels is not None and (bool(self.nominal) or any(type(v) is not float for v in self.levels))
+
+    @property
+    def labels(self) -> list[str | None] | None:
+        """The words that the codes 0, 1, ... of the teacher's rows stand for; None where levels are numbers."""
+        if self.levels is None or not any(isinstance(v, str) for v in self.levels):
+            return None
+        return [v for v, _ in self._ordered]
+
+    @property
+    def table(self) -> list[float]:
+        """Raw values of the levels by rising code; a missing value, NaN, is last."""
+        values = [v for v, _ in self._ordered]
+        if self.labels is not None:
+            values = [None if v is None else float(code) for code, v in enumerate(values)]
+        return [math.nan if v is None else v for v in values]
+
+    @property
+    def codes(self) -> list[float]:
+        """Where the levels lie before they are standardized: at their values, at 0, 1, ... where their order means nothing."""
+        return [float(code) for code in range(len(self.levels))] if self.one_hot else self.table
+
+    @property
     def weights(self) -> list[float]:
-        given = self.probabilities or [1.0] * len(self.levels)
+        """Probabilities of the levels by rising code."""
+        given = [p for _, p in self._ordered]
         return [p / sum(given) for p in given]
 
     @property
+    def _ordered(self) -> list[tuple[float | str | None, float]]:
+        """Levels and their weights: numbers rise, words stay as given, a missing value is last."""
+        pairs = list(zip(self.levels, self.probabilities or [1.0] * len(self.levels), strict=True))
+        if any(isinstance(v, str) for v, _ in pairs):
+            return sorted(pairs, key=lambda pair: pair[0] is None)
+        return sorted(pairs, key=lambda pair: (pair[0] is None, pair[0] or 0.0))
+
+    @property
     def center(self) -> float:
-        if self.mean is not None:
+        if self.mean is not None and not self.one_hot:
             return self.mean
         if self.quantiles is not None:
             return self.curve.moments()[0]
         if self.range is not None:
             return sum(self.range) / 2
         if self.levels is not None:
-            return sum(p * v for p, v in zip(self.weights, self.levels, strict=True))
+            return sum(p * v for p, v in zip(self.weights, self.codes, strict=True))
         return 0.0
 
     @property
     def scale(self) -> float:
-        if self.std is not None:
+        if self.std is not None and not self.one_hot:
             return self.std
         if self.quantiles is not None:
             return self.curve.moments()[1] or 1.0
         if self.range is not None:
             return (self.range[1] - self.range[0]) / SQRT12
         if self.levels is not None:
-            spread = sum(
-                p * (v - self.center) * (v - self.center) for p, v in zip(self.weights, self.levels, strict=True)
-            )
+            spread = sum(p * (v - self.center) ** 2 for p, v in zip(self.weights, self.codes, strict=True))
             return math.sqrt(spread) or 1.0
         return 1.0
 
     @property
     def values(self) -> Tensor:
-        """The levels in rising order, in standardized units, float64."""
-        return (torch.tensor(sorted(self.levels), dtype=torch.float64) - self.center) / self.scale
+        """The levels by rising code, in standardized units, float64."""
+        return (torch.tensor(self.codes, dtype=torch.float64) - self.center) / self.scale
 
     def quantile(self, u: Tensor) -> Tensor:
         """Inverse of the declared distribution function, from ``u`` in (0, 1) to standardized units, any shape."""
         if self.levels is not None:
-            weights = [p for _, p in sorted(zip(self.levels, self.weights, strict=True))]
-            steps = torch.tensor(weights, dtype=torch.float64).cumsum(0)[:-1]
+            steps = torch.tensor(self.weights, dtype=torch.float64).cumsum(0)[:-1]
             return self.values.to(u)[torch.bucketize(u.contiguous(), steps.to(u))]
         if self.quantiles is not None:
             return ((self.curve.at(u) - self.center) / self.scale).to(u)
@@ -143,6 +180,18 @@ class Feature:
             low, high = (torch.special.ndtr(u.new_tensor((edge - self.center) / self.scale)) for edge in self.range)
             return torch.special.ndtri(low + u * (high - low))
         return torch.special.ndtri(u)
+
+    def _distinct(self) -> None:
+        """Check the levels."""
+        if len(set(self.levels)) != len(self.levels):
+            raise ValueError("levels must differ from each other")
+        kinds = {type(v) for v in self.levels} - {type(None)}
+        if len(kinds) > 1:
+            raise ValueError("levels must be all numbers or all words; quote the numbers where they are words")
+        if self.nominal is False and (None in self.levels or str in kinds):
+            raise ValueError("words and missing values have no order: leave nominal out")
+        if self.integer and any(type(v) is not float or v != round(v) for v in self.levels):
+            raise ValueError("levels must be whole numbers where integer is true")
 
     def _rising(self) -> None:
         """Check the quantiles, which are given in rising order."""

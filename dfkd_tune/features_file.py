@@ -1,6 +1,7 @@
 """``features.yaml``: the names of the features in order, and what is known of each.
 
-    features: [age, {name: load, mean: 3.1, std: 0.4}, {name: valve, levels: [0, 1]}, {name: count, range: [0, 9], integer: true}]
+    features: [age, {name: load, mean: 3.1, std: 0.4}, {name: valve, levels: [0, 1]}, {name: count, range: [0, 9], integer: true},
+               {name: color, levels: [red, blue]}, {name: grade, levels: [1, 2, 3], nominal: true}]
     simplex: [ala, arg]          # optional: features that are shares of a whole
     rank_correlation:            # optional: Spearman's, lower triangle, one row a feature in their order
       - [1]
@@ -103,6 +104,7 @@ def parse_features(tree: Any, path: object) -> Inputs:
     for name in shares:
         if name not in names:
             raise FeaturesError(f"{path}: simplex", f"no feature is called {name!r}")
+    _room({feature.name: feature for feature in features}, shares, f"{path}: simplex")
     ranks = tree.get("rank_correlation")
     if ranks is not None:
         ranks = triangle(ranks, len(features), f"{path}: rank_correlation")
@@ -117,6 +119,23 @@ def _simplex(names: Any, place: str) -> list[str]:
     if len(set(names)) != len(names):
         raise FeaturesError(place, "names a feature twice")
     return names
+
+
+def _room(known: dict[str, Feature], shares: list[str], place: str) -> None:
+    """See that the shares of a whole can sum to 1."""
+    least = most = 0.0
+    for name in shares:
+        feature = known[name]
+        if feature.integer or (feature.levels is not None and (len(feature.levels) > 1 or feature.one_hot)):
+            rule = f"{name!r} is a share of a whole, which has neither levels nor whole numbers"
+            raise FeaturesError(place, rule, remedy="declare its range, or leave it out of the simplex")
+        low, high = feature.range or (feature.levels and feature.support) or (0.0, 1.0)
+        if low < 0 or high > 1:
+            raise FeaturesError(place, f"a share lies between 0 and 1, {name!r} between {low:g} and {high:g}")
+        least, most = least + low, most + high
+    if shares and not least <= 1 <= most:
+        rule = f"no shares within these ranges sum to 1: the least sum to {least:g}, the greatest to {most:g}"
+        raise FeaturesError(place, rule)
 
 
 def _feature(item: Any, place: str, shares: list[str]) -> Feature:

@@ -13,7 +13,7 @@ from .strategy import strategy
 from .students.matching import match
 
 Batch = tuple[Tensor, Tensor, Tensor | None]
-"""Rows ``(N, D)``, the teacher's answers ``(N, O)`` and, where they are matched, its input gradients ``(N, O, D)``."""
+"""Encoded rows ``(N, E)``, the teacher's answers ``(N, O)`` and, where they are matched, its input gradients ``(N, O, E)``."""
 
 
 @strategy
@@ -54,6 +54,7 @@ class LBFGS:
         weight: float,
         budget: int,
         begun: float = 0.0,
+        matched: Tensor | None = None,
     ) -> list[Tensor]:
         """Better weights of one member.
 
@@ -64,18 +65,25 @@ class LBFGS:
             weight: of the input gradients in the loss.
             budget: rows of the whole trial.
             begun: share of them that the start took.
+            matched: as ``minimize`` takes it.
         """
         each = self.iterations(budget, begun) // self.rounds
         values = [w.detach().clone() for w in weights]
         hard = round(self.rows * self.synthetic)
         for _ in range(self.rounds):
             bank = draw(values, self.rows - hard, hard)
-            values = minimize(student, values, bank, weight, each, self.history)
+            values = minimize(student, values, bank, weight, each, self.history, matched)
         return values
 
 
 def minimize(
-    student, weights: Sequence[Tensor], bank: Batch, weight: float, iterations: int, history: int
+    student,
+    weights: Sequence[Tensor],
+    bank: Batch,
+    weight: float,
+    iterations: int,
+    history: int,
+    matched: Tensor | None = None,
 ) -> list[Tensor]:
     """Weights of one member that fit a bank at least as well.
 
@@ -86,10 +94,13 @@ def minimize(
         weight: of the input gradients in the loss.
         iterations: of L-BFGS at most.
         history: pairs that the curvature is estimated from.
+        matched: which columns ``(E,)`` have gradients that count, as 1 and 0; None where all have.
     """
     leaves = [w.detach().clone().unsqueeze(0).requires_grad_() for w in weights]
     z, values, slopes = (part if part is None else part.unsqueeze(0) for part in bank)
     share, weighed = z.new_full((1, 1, 1), 1 / len(z[0])), z.new_full((1, 1, 1), weight)
+    if matched is not None:
+        weighed = weighed * matched.repeat(values.shape[-1])
     optimizer = Search(
         leaves,
         max_iter=iterations,

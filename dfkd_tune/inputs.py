@@ -13,12 +13,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from .copula import CELLS, factor
+from .exact import Exact, exact, shares
 from .feature import Feature
 from .sinh_arcsinh import SinhArcsinh
 
@@ -46,6 +47,7 @@ class Inputs:
         simplex: indices of features that are shares of a whole: none negative, summing to 1.
         rank_correlation: Spearman's, the lower triangle with its diagonal, of the features before the simplex divides them.
         recollected: what of this nobody declared, but the teacher tells.
+        detected: indices of features that are nominal because the teacher's outputs show no order, not because it is declared.
     """
 
     def __init__(
@@ -54,17 +56,16 @@ class Inputs:
         simplex: Sequence[int] = (),
         rank_correlation: Sequence[Sequence[float]] | None = None,
         recollected: Recollected | None = None,
+        detected: Sequence[int] = (),
     ):
         self.features, self.simplex = tuple(features), tuple(simplex)
         self.rank_correlation = rank_correlation and tuple(tuple(map(float, row)) for row in rank_correlation)
         self.center = torch.tensor([f.center for f in features], dtype=torch.float64)
         self.scale = torch.tensor([f.scale for f in features], dtype=torch.float64)
-        self._levels = [(i, f.values) for i, f in enumerate(features) if f.levels is not None]
-        self._whole = [i for i, f in enumerate(features) if f.integer]
-        edges = [(0.0, 1.0) if i in self.simplex and f.levels is None else f.support for i, f in enumerate(features)]
-        low, high = torch.tensor(edges, dtype=torch.float64).T
-        self.low, self.high = (low - self.center) / self.scale, (high - self.center) / self.scale
-        self._free = not (self._levels or self._whole or self.simplex or bool((self.low.isfinite()).any()))
+        self._edges = torch.tensor([self._support(i) for i in range(len(self.features))], dtype=torch.float64)
+        self.low, self.high = ((edge - self.center) / self.scale for edge in self._edges.T)
+        discrete = any(f.levels is not None or f.integer for f in features)
+        self._free = not (discrete or self.simplex or bool((self.low.isfinite()).any()))
         self._boxed = self.low.isfinite() & torch.tensor([f.quantiles is None for f in features])
         self._factor = None
         if self.rank_correlation is not None:
@@ -72,8 +73,9 @@ class Inputs:
             self._factor = factor(
                 self.rank_correlation, Inputs(features).quantile(cells[:, None].expand(-1, len(self)))
             )
-        self.recollected = recollected
+        self.recollected, self.detected = recollected, tuple(detected)
         self._cast: dict[tuple, tuple[Tensor, ...]] = {}
+        self._exact: dict[tuple, Exact] = {}
 
     @classmethod
     def unknown(cls, width: int) -> Inputs:
@@ -115,10 +117,16 @@ class Inputs:
     def _declared(self) -> list:
         if self.recollected is not None:
             return [*self.recollected.declared._declared(), "recollected"]  # the teacher's own hash says what
-        # Only what is declared of quantiles and correlations counts, so that a study outlives the day they could not be.
+        # Only what is declared of these counts, so that a study outlives the day they could not be.
         declared = [
-            {k: v for k, v in vars(f).items() if not k.startswith("_") and (k != "quantiles" or v is not None)}
-            for f in self.features
+            {
+                k: v
+                for k, v in vars(f).items()
+                if not k.startswith("_")
+                and (k not in ("quantiles", "nominal") or v is not None)
+                and (k != "nominal" or i not in self.detected)
+            }
+            for i, f in enumerate(self.features)
         ]
         return [declared, self.simplex, *([] if self.rank_correlation is None else [self.rank_correlation])]
 
@@ -153,31 +161,108 @@ class Inputs:
         if self._free:
             return z
         low, high, center, scale = self._tensors(z)
+        known = self.known(torch.float64, z.device)
         z = torch.clamp(z, low, high)
-        if self._whole:
-            raw = (z[..., self._whole] * scale[self._whole] + center[self._whole]).round()
-            z[..., self._whole] = (raw - center[self._whole]) / scale[self._whole]
-        if self.simplex:
-            part = list(self.simplex)
-            raw = z[..., part] * scale[part] + center[part]
-            total = raw.sum(-1, keepdim=True)
-            raw = torch.where(total > 0, raw / total.clamp(min=1e-12), 1.0 / len(part))
+        part = known.whole
+        if part:
+            raw = (z[..., part] * scale[part] + center[part]).round()
             z[..., part] = (raw - center[part]) / scale[part]
-        for i, levels in self._levels:
-            values, middles = levels.to(z), ((levels[1:] + levels[:-1]) / 2).to(z)
-            z[..., i] = values[torch.bucketize(z[..., i].contiguous(), middles)]
+        part = known.simplex
+        if part:
+            raw = z[..., part].double() * known.scale[part] + known.center[part]
+            found = shares(raw, *(edge[part] for edge in known.bounds[2:]))
+            z[..., part] = ((found - known.center[part]) / known.scale[part]).to(z)
+        for each in known.leveled:
+            z[..., each.column] = each.codes.to(z)[each.index(z[..., each.column].double())]
         return z
 
-    def raw(self, z: Tensor) -> Tensor:
-        """Standardized rows ``(..., D)`` in raw units, float64 on the CPU."""
-        return z.cpu().double() * self.scale + self.center
+    def raw(self, z: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
+        """Standardized rows ``(..., D)`` as raw rows of a dtype that are exactly what is declared, on the same device.
+
+        Differentiable: the gradient is that of ``center + scale * z``.
+        """
+        if z.requires_grad and torch.is_grad_enabled():
+            return _Raw.apply(z, self.known(dtype, z.device))
+        return self.known(dtype, z.device).rows(z)
 
     def standardized(self, x: Tensor) -> Tensor:
-        """Raw rows ``(..., D)`` in standard units, float64 on the CPU."""
-        return (x.cpu().double() - self.center) / self.scale
+        """Raw rows ``(..., D)`` in standard units, float64 on the CPU; a level as its code."""
+        x = x.cpu().double()
+        z = (x - self.center) / self.scale
+        for each in self.known(torch.float64, x.device).leveled:
+            raw = x[..., each.column, None]
+            apart = torch.where(raw.isnan() & each.table.isnan(), 0.0, (raw - each.table).abs()).nan_to_num(torch.inf)
+            z[..., each.column] = each.codes[apart.argmin(-1)]
+        return z
+
+    @property
+    def nominal(self) -> list[int]:
+        """Indices of features whose levels have no order."""
+        return [i for i, f in enumerate(self.features) if f.one_hot]
+
+    @property
+    def encoded(self) -> int:
+        """Columns that a student takes: one a feature, but one a level where the levels have no order."""
+        return len(self) + sum(len(self.features[i].levels) - 1 for i in self.nominal)
+
+    def around(self, z: Tensor, i: int, delta: float) -> tuple[Tensor, Tensor]:
+        """Rows ``(N, D)`` as declared that differ in feature ``i`` alone: ``delta``, or a level or whole number, above and below.
+
+        Args:
+            z: standardized rows, as declared.
+            i: a feature outside of the simplex whose levels have an order.
+            delta: in standard deviations.
+        """
+        ahead, behind = z.clone(), z.clone()
+        for moved, sign in ((ahead, 1), (behind, -1)):
+            moved[:, i] = self._beside(z[:, i], i, sign, delta)
+        return ahead, behind
+
+    def _beside(self, column: Tensor, i: int, sign: int, delta: float) -> Tensor:
+        feature, known = self.features[i], self.known(torch.float64, column.device)
+        if feature.levels is not None:
+            level = next(each for each in known.leveled if each.column == i)
+            at = (level.index(column.double()) + sign).clamp(0, len(level.codes) - 1)
+            return level.codes[at].to(column)
+        low, high = float(self.low[i]), float(self.high[i])
+        step = max(1.0, round(delta * feature.scale)) / feature.scale if feature.integer else delta
+        return torch.clamp(column + sign * step, low, high)
+
+    def unordered(self, columns: Sequence[int]) -> Inputs:
+        """The same inputs where the levels of these features have no order."""
+        if not columns:
+            return self
+        features = [replace(f, nominal=True) if i in columns else f for i, f in enumerate(self.features)]
+        return Inputs(features, self.simplex, self.rank_correlation, self.recollected, columns)
+
+    def _support(self, i: int) -> tuple[float, float]:
+        feature = self.features[i]
+        if i not in self.simplex or feature.levels is not None:
+            return feature.support
+        return tuple(feature.range) if feature.range is not None else (0.0, 1.0)
+
+    def known(self, dtype: torch.dtype, device: torch.device) -> Exact:
+        """What raw rows may be in a dtype on a device."""
+        key = (dtype, device)
+        if key not in self._exact:
+            self._exact[key] = exact(self.features, self.simplex, self._edges, dtype, device)
+        return self._exact[key]
 
     def _tensors(self, like: Tensor) -> tuple[Tensor, ...]:
         key = (like.dtype, like.device)
         if key not in self._cast:
             self._cast[key] = tuple(t.to(like) for t in (self.low, self.high, self.center, self.scale))
         return self._cast[key]
+
+
+class _Raw(torch.autograd.Function):
+    """``Exact.rows``, whose gradient passes where values are rounded to what is declared."""
+
+    @staticmethod
+    def forward(ctx, z: Tensor, known: Exact) -> Tensor:
+        ctx.scale, ctx.dtype = known.scale, z.dtype
+        return known.rows(z)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):
+        return (gradient * ctx.scale).to(ctx.dtype), None

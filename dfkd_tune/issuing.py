@@ -9,18 +9,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
 
 from . import yamls
 from .certificate import Certificate, certify
 from .certificate_page import page
 from .errors import ExportError, NotFound, StudyMismatch, TeacherError
 from .imports import MODULE_PATH
+from .inputs import Inputs
+from .judge import Judge, Student, agree
 from .problem import Problem
 from .recollection import inputs_of
 from .shipping import read_student
 from .shipping import write as save
-from .teachers import SCHEMES, load_teacher, probe
+from .teachers import SCHEMES, Teacher, load_teacher, probe
 from .teachers.base import hash_bytes
 
 FOLDER = "certificate"
@@ -53,11 +55,17 @@ def issue(problem: Problem, folder: Path, about: Mapping[str, Any]) -> Certifica
     Raises:
         ExportError: when the files are damaged, or an answer is not finite.
     """
-    student, result = read_student(folder)
+    module, result = read_student(folder)
+    student = Student(module, getattr(torch, result["dtype"]), int(result["parameters"]))
+    theirs, ours = problem.held("selection", student)
+    exported = float((ours - theirs).square().mean().sqrt())
+    agree(folder.name, exported, result["rmse"], float(theirs.std(0).square().mean().sqrt()))
     recipe = yamls.read(folder / "recipe.yaml", ExportError)
     facts = {
         **about,
         "student_seed": result.get("seed"),
+        "trained_rmse": result["rmse"],
+        "exported_rmse": exported,
         "file_sha256": hash_bytes((folder / "student.safetensors").read_bytes()),
         "steps": recipe.get("steps"),
         "batch": recipe.get("batch"),
@@ -73,8 +81,8 @@ def write(certificate: Certificate, folder: Path) -> None:
     (folder / HTML).write_text(page(certificate), encoding="utf-8")
 
 
-def beside(file: Path, problem: Problem, student: nn.Module, about: Mapping[str, Any]) -> Certificate:
-    """Certify a student that was written to a file, as ``FILE.certificate.json`` and ``FILE.certificate.html`` beside it.
+def beside(file: Path, problem: Problem, student: Student, about: Mapping[str, Any]) -> Certificate:
+    """Certify a student as a file has it, as ``FILE.certificate.json`` and ``FILE.certificate.html`` beside it.
 
     Raises:
         ExportError: when an answer is not finite, or nothing can be written there.
@@ -108,6 +116,29 @@ def recall(
         StudyMismatch: a file is there, but is another one.
         DfkdError: whatever is wrong with a file.
     """
+    teacher, inputs = _sources(study, tags, sources, purpose)
+    seed = int(params["seed"])
+    return Problem(
+        teacher,
+        inputs,
+        probe(teacher, inputs, seed),
+        seed=seed,
+        pool_rows=int(params["pool"]),
+        slopes=params.get("pool_gradients") != "False",
+        bank_rows=int(params["bank"]),
+        device=device,
+    )
+
+
+def recall_judge(
+    study: str, params: Mapping[str, str], tags: Mapping[str, str], sources: Sources, purpose: str
+) -> Judge:
+    """The teacher of a study and the rows of its banks again; arguments and errors are those of ``recall``."""
+    teacher, inputs = _sources(study, tags, sources, purpose)
+    return Judge(teacher, inputs, int(params["seed"]), int(params["bank"]))
+
+
+def _sources(study: str, tags: Mapping[str, str], sources: Sources, purpose: str) -> tuple[Teacher, Inputs]:
     place = f"study {study!r}"
     source = _found(place, purpose, "teacher", sources.teacher or tags.get("dfkd.teacher"))
     drawn = sources.architecture or tags.get("dfkd.architecture")
@@ -122,17 +153,7 @@ def recall(
     inputs = inputs_of(teacher, Path(_found(place, purpose, "features", declared)) if declared else None)
     what = f"features {declared}" if declared else "knowledge of the inputs"
     _same(place, what, inputs.fingerprint(), tags.get("dfkd.features_sha256"), "--features PATH")
-    seed = int(params["seed"])
-    return Problem(
-        teacher,
-        inputs,
-        probe(teacher, inputs, seed),
-        seed=seed,
-        pool_rows=int(params["pool"]),
-        slopes=params.get("pool_gradients") != "False",
-        bank_rows=int(params["bank"]),
-        device=device,
-    )
+    return teacher, inputs
 
 
 def _found(place: str, purpose: str, what: str, path: str | None) -> str:

@@ -11,14 +11,13 @@ from torch import nn
 BURSTS, CALLS = 5, 40
 
 
-def latency(module: nn.Module, features: int) -> float:
+def latency(module: nn.Module, row: torch.Tensor) -> float:
     """Microseconds that a call with one row takes in plain PyTorch: the median of ``CALLS`` calls, in the best of ``BURSTS``.
 
     Args:
-        module: between raw units, ``(1, features) -> (1, O)``.
-        features: of a row.
+        module: between raw units.
+        row: ``(1, D)`` raw.
     """
-    row = torch.zeros(1, features)
     with torch.inference_mode():
         return 1e6 * min(statistics.median(_seconds(module, row) for _ in range(CALLS)) for _ in range(BURSTS))
 

@@ -58,12 +58,11 @@ class Member:
 
     def begin(self, problem: Problem) -> None:
         self.rng.manual_seed(derive(self.seed, "member"))
-        size = (problem.features, problem.outputs)
         begun = self.recipe.start.begin(self.recipe, problem, self.rng)
         self.weights = [w.to(problem.device) for w in begun]
         self.first = [torch.zeros_like(w) for w in self.weights]
         self.second = [torch.zeros_like(w) for w in self.weights]
-        state = self.recipe.generator.start(*size, self.rng, problem.dtype)
+        state = self.recipe.generator.start(problem.features, problem.outputs, self.rng, problem.dtype)
         self.state = {name: value.to(problem.device) for name, value in state.items()}
         if isinstance(self.recipe.generator, Sampled):
             self.engine = self.recipe.generator.engine(problem.features, derive(self.seed, "engine"))

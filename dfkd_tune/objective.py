@@ -75,7 +75,7 @@ class Distillation:
         self.space = make_space(
             recipe,
             search,
-            (found.features, found.outputs),
+            (inputs.encoded, found.outputs),
             max_parameters,
             differentiable=found.differentiable,
             default=kind.searched(inputs),

@@ -61,7 +61,7 @@ class Population:
 
     def fidelity(self, member: Member, bank: Bank) -> Fidelity:
         """Fidelity of one member's result on a bank."""
-        return fidelity(member.recipe, member.result(), bank)
+        return fidelity(self.problem, member.recipe, member.result(), bank)
 
     def _unstack(self) -> None:
         for cohort in self._cohorts or ():
@@ -69,10 +69,10 @@ class Population:
         self._cohorts = None
 
 
-def fidelity(recipe: Recipe, weights: list[Tensor], bank: Bank) -> Fidelity:
+def fidelity(problem: Problem, recipe: Recipe, weights: list[Tensor], bank: Bank) -> Fidelity:
     """Fidelity of one student on a bank."""
     stacked = [w.unsqueeze(0) for w in weights]
-    return measure(lambda z: recipe.student.answer(stacked, z), bank, 1)[0]
+    return measure(lambda z: recipe.student.answer(stacked, problem.encoder.rows(z)), bank, 1)[0]
 
 
 def _by_structure(members: Iterable[Member]) -> list[list[Member]]:

@@ -6,12 +6,15 @@ into large errors. Biases stay in float32.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
+from .encoding import Encode
 from .errors import ExportError
 from .exporting import Units
-from .problem import Problem
+from .judge import Student
 
 PRECISIONS = ("float32", "bf16", "int8")
 
@@ -49,14 +52,16 @@ class Packed(nn.Module):
         linear = [layer for layer in chain if isinstance(layer, nn.Linear)] if isinstance(chain, nn.Sequential) else []
         if not linear:
             raise ExportError(f"--precision {precision}", "takes students of kind mlp alone", remedy="leave it out")
-        center, scale = (torch.tensor(values, dtype=torch.float64) for values in (units.center, units.scale))
-        self.register_buffer("center", center.float())
-        self.register_buffer("scale", scale.float())
+        given = (torch.tensor(v, dtype=torch.float64) for v in (units.encoding.center, units.encoding.scale))
+        center, scale = given
+        self.encode, folded = units.encoding.module(), units.encoding.folds
         parts = []
         for layer in chain:
+            if isinstance(layer, Encode):
+                continue
             if isinstance(layer, nn.Linear):
                 weight, bias = layer.weight.detach().double(), layer.bias.detach().double()
-                if layer is linear[0]:  # y = W x + b = (W s) z + (b + W c)
+                if folded and layer is linear[0]:  # y = W x + b = (W s) z + (b + W c)
                     weight, bias = weight * scale, bias + weight @ center
                 layer = _Packed(weight, bias, precision)
             parts.append(layer)
@@ -64,25 +69,27 @@ class Packed(nn.Module):
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layers((x - self.center) / self.scale)
-
-
-def selection_rmse(problem: Problem, student: nn.Module) -> float:
-    """RMSE between a student and the teacher on the selection bank, in the teacher's units."""
-    teacher, answers = problem.on_bank("selection", student)
-    return float((answers - teacher).square().mean().sqrt())
+        return self.layers(self.encode(x))
 
 
 def pack(
-    problem: Problem, student: nn.Module, units: Units, precision: str, within: float
+    judge: Callable[[Student], float], student: nn.Module, units: Units, precision: str, within: float
 ) -> tuple[Packed, float, float]:
-    """A student in less room, with its RMSE on the selection bank before and after.
+    """A student in less room, with its RMSE before and after.
+
+    Args:
+        judge: measures the RMSE of a student.
+        student: between raw units.
+        units: of its inputs.
+        precision: ``bf16`` or ``int8``.
+        within: share by which the RMSE may grow.
 
     Raises:
         ExportError: when the RMSE grows by more than the share ``within``, or the student is no chain of linear layers.
     """
     packed = Packed(student, units, precision)
-    before, after = selection_rmse(problem, student), selection_rmse(problem, packed)
+    parameters = sum(p.numel() for p in student.parameters())
+    before, after = (judge(units.student(module, parameters)) for module in (student, packed))
     if not after <= (1 + within) * before:
         raise ExportError(
             f"--precision {precision}",

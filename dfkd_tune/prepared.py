@@ -106,6 +106,11 @@ class Prepared:
         """Whether the teacher takes long enough for pool and banks that others should wait for its answers."""
         return (rows + len(BANKS) * self.spec.budget.bank) / self.probe.rows_per_second > WORTH
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Columns that a student takes, and outputs that it gives."""
+        return self.inputs.encoded, self.probe.outputs
+
     def baseline(self) -> Recipe:
         """The untuned method that the study is compared with, at its budget and the largest student it allows."""
         budget = self.spec.budget
@@ -180,7 +185,7 @@ def prepare(spec: StudySpec, trust_pickle: bool = False, device: str = "cpu") ->
     inputs = inputs_of(teacher, Path(spec.features) if spec.features else None)
     found = probe(teacher, inputs, spec.study.seed)
     limit = spec.student.parameters(teacher.parameters)
-    kind, size = KINDS[found.kind], (found.features, found.outputs)
+    kind, size = KINDS[found.kind], (inputs.encoded, found.outputs)
     small, place = spec.study.pareto is not None, f"{spec.place}: search"
     recipe = spec.recipe(kind.preset)
     space = make_space(recipe, spec.search, size, limit, place, found.differentiable, small, kind.searched(inputs))

@@ -9,16 +9,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .answers import Answers
+from .encoding import encoder
 from .input_bounds import Geometry
 from .inputs import Inputs
+from .judge import Judge, Student, outputs, outputs_of
 from .normalized import normalized
+from .ordering import matched
 from .probes import Bank
 from .seeds import stream
 from .teachers import Probe, Teacher
@@ -38,6 +41,10 @@ NEURON_ROWS = 8_192
 """Pool rows that the teacher's neurons are weighed by."""
 KNOWN = 8
 """Rows that are asked again before kept answers are believed: code may have changed behind an unchanged name."""
+SAMPLE = 64
+"""Rows of the selection bank that are asked both ways."""
+SHORT_CUT = 1e-3
+"""Difference, in standard deviations, from which on a teacher's layers are not asked in place of the teacher."""
 DELTA = 0.1
 """Reach of the differences that stand for a black box's gradients, in standard deviations of a feature."""
 
@@ -64,6 +71,21 @@ class Pool:
         flat = index.reshape(-1)
         shape = tuple(index.shape)
         return self.z.index_select(0, flat).view(*shape, -1), self.values.index_select(0, flat).view(*shape, -1)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows on which what is shipped is held against what was trained.
+
+    Args:
+        z: ``(N, D)`` standardized, on the host.
+        targets: ``(N, O)`` outputs of the teacher as its file loads, float64, in its units.
+        teacher_gap: the largest difference from those in training, in standard deviations of the teacher.
+    """
+
+    z: Tensor
+    targets: Tensor
+    teacher_gap: float
 
 
 class Problem:
@@ -104,11 +126,13 @@ class Problem:
         self.dtype, self.device = dtype, torch.device(device)
         self.teacher = teacher.on(self.device, inputs.raw(inputs.draw(2, stream(seed, "device"))))
         self.features, self.outputs = probe.features, probe.outputs
+        self.encoder = encoder(inputs)
         self.asked = 0
         self._neutral()
         rows = pool_rows or affordable_rows(probe)
         size = rows * self.features * self.outputs * dtype.itemsize
         keeps = probe.differentiable and (size <= SLOPE_BYTES if slopes is None else slopes)
+        self._file = replace(teacher, fast=None)
         with answers.alone(heed) if answers is not None else nullcontext():
             if answers is None or not self._recall(answers):
                 self._ask(rows, bank_rows, keeps, normalize)
@@ -116,9 +140,15 @@ class Problem:
                     answers.save(self._frozen(), self.asked)
         self.frozen_rows = self.asked
         self.geometry = self._geometry()
+        self.matched = matched(self)
+
+    @property
+    def encoded(self) -> int:
+        """Columns that a student's first layer takes, E."""
+        return self.encoder.encoding.width
 
     def _neutral(self) -> None:
-        none = torch.zeros(self.outputs, dtype=self.dtype, device=self.device)
+        none = torch.zeros(self.outputs, dtype=torch.float64, device=self.device)
         self._normalize(none, none + 1)
 
     def _normalize(self, shift: Tensor, spread: Tensor) -> None:
@@ -127,11 +157,25 @@ class Problem:
 
     def _ask(self, rows: int, bank_rows: int, slopes: bool, normalize: bool) -> None:
         """Draw banks and pool and let the teacher answer them."""
-        raw = {name: self._bank(name, bank_rows) for name in BANKS}
+        z = {name: self._draw(name, bank_rows) for name in BANKS}
+        values = {name: self.answer_in_chunks(z[name]) for name in BANKS}  # in the teacher's units, as yet
+        shift, spread = self.shift, self.spread
         if normalize:
-            values = raw["pruning"].values.double()
-            self._normalize(values.mean(0).to(self.dtype), values.std(0).to(self.dtype))
-        self.banks = {n: Bank(b.z, (b.values - self.shift) / self.spread, self.spread) for n, b in raw.items()}
+            shift, spread = values["pruning"].mean(0), values["pruning"].std(0)
+        self._normalize(shift.to(self.dtype), spread.to(self.dtype))
+        self.banks = {
+            n: Bank(z[n], ((values[n] - self.shift) / self.spread).to(self.dtype), self.spread) for n in BANKS
+        }
+        if self.teacher.fast is not None and not self.sample.teacher_gap <= SHORT_CUT:
+            LOG.warning(
+                "%s is asked as it is: its layers, read from it, differ by %.2g standard deviations",
+                self.teacher.source,
+                self.sample.teacher_gap,
+            )
+            self.teacher = self._file.on(self.device, self.inputs.raw(self.sample.z))
+            del self.sample
+            self._neutral()
+            return self._ask(rows, bank_rows, slopes, normalize)
         self.pool = self._pool(rows, slopes)
 
     def _frozen(self) -> dict[str, Tensor]:
@@ -157,6 +201,19 @@ class Problem:
             LOG.warning("%s answers otherwise than it did: it is asked for everything again", self.teacher.source)
             self._neutral()
         return same
+
+    @cached_property
+    def sample(self) -> Sample:
+        """Rows of the selection bank that the teacher answered both ways: as its file loads, and as it is asked in training."""
+        bank = self.banks["selection"]
+        z, values = bank.z[:SAMPLE], bank.values[:SAMPLE].double()
+        units = self.shift.double(), self.spread.double()
+        if self.teacher.fast is None:  # both ways are one
+            return Sample(z.cpu(), (units[0] + units[1] * values).cpu(), 0.0)
+        self.asked += len(z)
+        targets = outputs(self._file, self.inputs, z)
+        gap = ((targets.to(z.device) - units[0]) / units[1] - values).abs().max()
+        return Sample(z.cpu(), targets, float(gap))
 
     def still_says(self, z: Tensor, values: Tensor) -> bool:
         """Whether the teacher's answers to rows are what they were, ``(N, O)`` normalized, to rounding."""
@@ -211,15 +268,15 @@ class Problem:
 
     @cached_property
     def neurons(self) -> tuple[Tensor, Tensor]:
-        """The teacher's first-layer neurons ``[w, b]``, ``(N, D + 1)`` over standardized inputs, and what each contributes, ``(N,)``.
+        """The teacher's first-layer neurons ``[w, b]``, ``(N, E + 1)`` over encoded rows, and what each contributes, ``(N,)``.
 
         Float64, on the host; where its layers can be read. Neurons of an odd activation are turned so that their output weight is
         positive, and each counts as if it were tanh, ``|v| std(tanh)`` over pool rows.
         """
         chain = self.teacher.chain
         (raw, bias), (out, _) = ((w.double().cpu(), b.double().cpu()) for w, b in chain.layers[:2])
-        weight, bias = raw * self.inputs.scale, bias + raw @ self.inputs.center
-        parts = self.pool.z[:NEURON_ROWS].double().cpu().split(CHUNK)
+        weight, bias = self.encoder.first_layer(raw, bias)
+        parts = self.encoder.rows(self.pool.z[:NEURON_ROWS].double().cpu()).split(CHUNK)
         moments = [(a.sum(0), a.square().sum(0)) for a in (torch.tanh(part @ weight.T + bias) for part in parts)]
         mean, square = (sum(each) / min(NEURON_ROWS, len(self.pool)) for each in zip(*moments, strict=True))
         spread = (square - mean.square()).clamp(min=0).sqrt()
@@ -231,29 +288,54 @@ class Problem:
     @property
     def label_rows(self) -> int:
         """Teacher rows that the answers and input gradients of one row cost."""
-        return 1 if self.probe.differentiable else 1 + 2 * self.features
+        return 1 if self.probe.differentiable else 1 + 2 * len(self._movable)
+
+    @cached_property
+    def _movable(self) -> list[int]:
+        """Features that can be moved alone, up and down."""
+        return [i for i in range(self.features) if i not in (*self.inputs.nominal, *self.inputs.simplex)]
 
     def labels(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Answers and input gradients of rows; by central differences for a black box, ``2 D`` further rows each."""
+        """Answers and input gradients of rows; by differences for a black box, two further rows a feature that can be moved alone."""
         if self.probe.differentiable:
             parts = [self.values_and_slopes(part) for part in z.split(CHUNK)]
             values, slopes = zip(*parts, strict=True)
             return torch.cat(values), torch.cat(slopes)
-        steps = DELTA * torch.eye(self.features, dtype=self.dtype, device=self.device)
-        ahead = [self.answer_in_chunks(z + step) - self.answer_in_chunks(z - step) for step in steps]
-        return self.answer_in_chunks(z), torch.stack(ahead, dim=-1) / (2 * DELTA)
+        found = z.new_zeros(len(z), self.outputs, self.features)
+        for i in self._movable:
+            ahead, behind = self.inputs.around(z, i, DELTA)
+            change = self.answer_in_chunks(ahead) - self.answer_in_chunks(behind)
+            apart = (ahead - behind)[:, i, None]
+            found[:, :, i] = torch.where(apart > 0, change / apart, 0.0)
+        return self.answer_in_chunks(z), found
 
-    def on_bank(self, name: str, student: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-        """The teacher's answers to a bank and those of a student between raw units: ``(N, O)`` each, float64, in its units."""
+    @property
+    def judge(self) -> Judge:
+        """What exported students are held against."""
+        return Judge(self._file, self.inputs, self.seed, len(self.banks["selection"].z))
+
+    def on_bank(self, name: str, student: nn.Module) -> tuple[Tensor, Tensor]:
+        """Outputs of the teacher in training and of a student between raw units on a bank, to look at: as ``held`` gives them."""
         bank = self.banks[name]
-        with torch.no_grad():
-            answers = student(self.inputs.raw(bank.z).float()).double()
-        return (bank.values.double() * self.spread.double() + self.shift.double()).cpu(), answers
+        known = Student.of(student, self.encoder.encoding.torch_dtype)
+        theirs = bank.values.double() * self.spread.double() + self.shift.double()
+        return theirs.cpu(), outputs_of(known, self.inputs, bank.z)
+
+    def held(self, name: str, student: Student) -> tuple[Tensor, Tensor]:
+        """Outputs of the teacher, as its file loads, and of an exported student on a bank: ``(N, O)`` each, float64, in its units."""
+        z = self.banks[name].z
+        self.asked += len(z)
+        return outputs(self._file, self.inputs, z), outputs_of(student, self.inputs, z)
+
+    def file_outputs(self, z: Tensor) -> Tensor:
+        """The teacher's outputs at standardized rows ``(N, D)`` as its file loads: ``(N, O)``, float64, in its units."""
+        self.asked += len(z)
+        return outputs(self._file, self.inputs, z)
 
     def module(self, recipe_student, weights: Sequence[Tensor]):
         """One member's student as an ``nn.Module`` between raw units (see ``MLP.module``)."""
-        host = [tensor.cpu().double() for tensor in (self.inputs.center, self.inputs.scale, self.shift, self.spread)]
-        return recipe_student.module([w.cpu() for w in weights], *host)
+        units = (tensor.cpu().double() for tensor in (self.shift, self.spread))
+        return recipe_student.module([w.cpu() for w in weights], self.encoder.encoding, *units)
 
 
 def affordable_rows(probe: Probe) -> int:

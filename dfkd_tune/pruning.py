@@ -17,7 +17,9 @@ from .products import layer
 RIDGE = 1e-6
 
 
-def prune(student, weights: Sequence[Tensor], z: Tensor, slopes: float, width: int) -> list[Tensor]:
+def prune(
+    student, weights: Sequence[Tensor], z: Tensor, slopes: float, width: int, matched: Tensor | None = None
+) -> list[Tensor]:
     """The weights of one hidden layer of ``width`` neurons out of more.
 
     Args:
@@ -26,11 +28,12 @@ def prune(student, weights: Sequence[Tensor], z: Tensor, slopes: float, width: i
         z: rows ``(N, D)`` that the loss is measured on.
         slopes: weight of the input gradients in the loss.
         width: neurons to keep.
+        matched: which columns ``(D,)`` have gradients that count, as 1 and 0; None where all have.
     """
     first, bias, out, shift = (w.double() for w in weights)
     activation = ACTIVATIONS[student.activation]
     values, derivatives = activation.both(layer(bias, z.double(), first, activation.factor))
-    gram = _gram(values, derivatives, first, slopes)
+    gram = _gram(values, derivatives, first if matched is None else first * matched.to(first)[:, None], slopes)
     solution = torch.cat([out, shift[None]])
     inverse = torch.linalg.inv(gram)
     alive = torch.ones(len(gram), dtype=torch.bool, device=gram.device)

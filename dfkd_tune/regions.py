@@ -18,13 +18,17 @@ SMALLEST = 0.05
 
 @dataclass(frozen=True)
 class Condition:
-    """``above < feature <= upto``, in raw units; None where there is no such edge."""
+    """``above < feature <= upto``, in raw units, None where there is no such edge; or one of levels that have no order."""
 
     feature: str
     above: float | None
     upto: float | None
+    levels: tuple[float | str | None, ...] | None = None
 
     def __str__(self) -> str:
+        if self.levels is not None:
+            words = ["missing" if v is None else v if isinstance(v, str) else f"{v:.15g}" for v in self.levels]
+            return f"{self.feature} is {' or '.join(words)}"
         if self.above is None:
             return f"{self.feature} <= {self.upto:.15g}"
         if self.upto is None:
@@ -89,7 +93,7 @@ def regions(inputs: Inputs, z: Tensor, gaps: Tensor, spread: Tensor) -> tuple[Re
         found.append(
             Region(
                 conditions=tuple(
-                    Condition(inputs.names[i], *(edge if math.isfinite(edge) else None for edge in edges[i]))
+                    _condition(inputs, i, *(edge if math.isfinite(edge) else None for edge in edges[i]))
                     for i in sorted(edges)
                 ),
                 rows=int(inside.sum()),
@@ -100,6 +104,16 @@ def regions(inputs: Inputs, z: Tensor, gaps: Tensor, spread: Tensor) -> tuple[Re
             )
         )
     return tuple(sorted(found, key=lambda region: -region.relative_rmse))
+
+
+def _condition(inputs: Inputs, i: int, above: float | None, upto: float | None) -> Condition:
+    """A condition on feature ``i``; edges between levels without an order are of their codes."""
+    feature = inputs.features[i]
+    if not feature.one_hot:
+        return Condition(feature.name, above, upto)
+    held = [c for c in range(len(feature.levels)) if (above is None or c > above) and (upto is None or c <= upto)]
+    known = feature.labels or [None if math.isnan(value) else value for value in feature.table]
+    return Condition(feature.name, None, None, tuple(known[c] for c in held))
 
 
 Edges = dict[int, tuple[float, float]]

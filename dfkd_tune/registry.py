@@ -22,6 +22,7 @@ from . import issuing, signature
 from .errors import ExportError, NotFound, SpecError, TrackingError
 from .exporting import Units
 from .issuing import Sources
+from .judge import Judge
 from .places import absolute, existing, without_credentials
 from .problem import Problem
 from .runs import HASHES, impatient
@@ -212,6 +213,12 @@ def certify_run(uri: str, study: str, name: str, problem: Problem) -> dict[str, 
         return None
 
 
+def judge_of(uri: str, study: str, run, sources: Sources) -> Judge:
+    """The teacher of a trial's study and the rows of its banks again; errors are those of ``problem_of``."""
+    parent = _study_of(uri, run)
+    return issuing.recall_judge(study, parent.data.params, parent.data.tags, sources, "an export")
+
+
 def problem_of(uri: str, study: str, run, sources: Sources) -> Problem:
     """The problem of a trial's study again.
 
@@ -219,6 +226,12 @@ def problem_of(uri: str, study: str, run, sources: Sources) -> Problem:
         NotFound: the run belongs to no study, or a file of it is gone.
         StudyMismatch: a file is there, but is another one.
     """
+    parent = _study_of(uri, run)
+    return issuing.recall(study, parent.data.params, parent.data.tags, sources)
+
+
+def _study_of(uri: str, run):
+    """The parent run of a trial's study."""
     parent = _parent(client(uri), run.info.experiment_id)
     if parent is None:
         raise NotFound(
@@ -226,7 +239,7 @@ def problem_of(uri: str, study: str, run, sources: Sources) -> Problem:
             "is no trial of a study, so its teacher is not on record",
             remedy="name a trial of a study",
         )
-    return issuing.recall(study, parent.data.params, parent.data.tags, sources)
+    return parent
 
 
 def register(
@@ -241,7 +254,7 @@ def register(
     """Register a trial's student, with its certificate, as a version of ``model`` and point ``alias`` at it.
 
     A trial that has no certificate gets one, which asks its teacher again. The reloaded model is compared with the
-    student on 256 rows before the alias moves; a version that differs is removed.
+    student on rows as declared before the alias moves; a version that differs is removed.
 
     Args:
         uri: of MLflow.
@@ -273,7 +286,7 @@ def register(
         certificate = certified(uri, study, run, lambda: issuing.recall(study, *on_record, sources or Sources()))
         run = made.get_run(run.info.run_id)
     units = Units.of(result)
-    x = units.rows(256).numpy()
+    x = units.rows.numpy()
     with quiet():
         model_id = _log(made, uri, run, student, result, certificate is not None)
         with pointed_at(uri):

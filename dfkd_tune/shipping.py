@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load, save
-from torch import nn
+from torch import Tensor, nn
 
 from . import files, yamls
 from .distillation import Outcome
 from .errors import ExportError
+from .inputs import Inputs
 from .problem import Problem
 from .seeds import stream
-from .strategy import build
 from .teachers import load_teacher
 from .teachers.base import hash_bytes
-from .teachers.weights import Architecture
+from .teachers.weights import architecture_of
 
+EXAMPLES, EXAMPLE_VALUES = 64, 4_096
+"""Rows of the declared prior that are kept beside a student, and values in all, at most."""
 HASHES = "sha256.json"
 """File of the SHA-256 of all others."""
 MACHINE_METADATA = ("stack_trace", "nn_module_stack", "torch_fn", "source_fn_stack", "from_node")
@@ -36,21 +39,24 @@ def student_files(problem: Problem, outcome: Outcome, about: Mapping[str, Any]) 
         about: further facts for ``result.json``, such as study and trial.
     """
     module = problem.module(outcome.recipe.student, outcome.weights)
-    layout = outcome.recipe.student.layout(problem.features, problem.outputs)
+    encoding = problem.encoder.encoding
+    layout = outcome.recipe.student.layout(encoding, problem.outputs)
     result = {
         **about,
         "seed": outcome.seed,
         "tier": problem.inputs.tier,
         "teacher_sha256": problem.teacher.sha256,
         "features": problem.inputs.names,
-        "center": problem.inputs.center.tolist(),
-        "scale": problem.inputs.scale.tolist(),
+        "center": encoding.center,
+        "scale": encoding.scale,
+        "dtype": encoding.dtype,
+        "levels": levels(problem.inputs),
         "example": _example(problem),
         "outputs": problem.outputs,
         **outcome.metrics(),
     }
     described = (
-        {"student/student.pt2": to_pt2(module, problem.features)}
+        {"student/student.pt2": to_pt2(module, problem.inputs.raw(problem.sample.z[:2], encoding.torch_dtype))}
         if layout is None
         else {"student/architecture.yaml": yamls.dump(layout).encode()}
     )
@@ -93,9 +99,21 @@ def verify(directory: Path, recorded: str | None = None) -> None:
         raise ExportError(told, f"cannot be read: {str(error).splitlines()[0]}") from None
 
 
-def _example(problem: Problem) -> list[list[float]]:
-    """Two rows of the declared prior in raw units: what an input may look like, without a real one."""
-    return problem.inputs.raw(problem.inputs.draw(2, stream(problem.seed, "example"))).tolist()
+def _example(problem: Problem) -> list[list[float | None]]:
+    """Rows of the declared prior in raw units: what an input may look like, without a real one; null where a value is missing."""
+    count = max(2, min(EXAMPLES, EXAMPLE_VALUES // problem.features))
+    rows = problem.inputs.raw(problem.inputs.draw(count, stream(problem.seed, "example"))).tolist()
+    return [[None if math.isnan(value) else value for value in row] for row in rows]
+
+
+def levels(inputs: Inputs) -> dict[str, list[float | str | None]]:
+    """Levels without an order by feature: as the teacher's rows hold them, or the words that its codes stand for; null is a missing value."""
+    found = {}
+    for i in inputs.nominal:
+        feature = inputs.features[i]
+        numbers = [None if math.isnan(value) else value for value in feature.table]
+        found[feature.name] = feature.labels or numbers
+    return found
 
 
 def read_student(directory: Path, recorded: str | None = None) -> tuple[nn.Module, dict[str, Any]]:
@@ -116,7 +134,7 @@ def read_student(directory: Path, recorded: str | None = None) -> tuple[nn.Modul
         state = load((directory / "student.safetensors").read_bytes())
         layout = yamls.read(directory / "architecture.yaml", ExportError)
         result = json.loads((directory / "result.json").read_text())
-        module = build(Architecture, layout, str(directory / "architecture.yaml")).module(state)
+        module = architecture_of(layout, str(directory / "architecture.yaml")).module(state)
     except ExportError:
         raise
     except Exception as error:
@@ -124,16 +142,19 @@ def read_student(directory: Path, recorded: str | None = None) -> tuple[nn.Modul
     return module.eval(), result
 
 
-def to_pt2(module: nn.Module, features: int, extra: Mapping[str, str] | None = None) -> bytes:
+def to_pt2(module: nn.Module, rows: Tensor, extra: Mapping[str, str] | None = None) -> bytes:
     """A student as a ``.pt2`` archive with a free batch size, which ``torch.export.load`` reads without this package.
 
-    ``extra`` are further text files by name, which ``torch.export.load`` gives for its ``extra_files``.
+    Args:
+        module: between raw units.
+        rows: two raw rows ``(2, D)`` in the dtype of its input.
+        extra: further text files by name, which ``torch.export.load`` gives for its ``extra_files``.
 
     Nothing may train in this process meanwhile: ``torch.export`` of 2.13 disturbs models that do.
     """
     batch = {0: torch.export.Dim("batch", min=1)}
     with torch.no_grad():
-        program = torch.export.export(module, (torch.zeros(2, features),), dynamic_shapes=(batch,))
+        program = torch.export.export(module, (rows,), dynamic_shapes=(batch,))
     for node in program.graph.nodes:  # they name the files of the machine it was made on
         for key in MACHINE_METADATA:
             node.meta.pop(key, None)

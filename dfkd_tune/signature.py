@@ -11,9 +11,8 @@ from .exporting import Units
 
 
 def example(result: dict[str, Any]) -> np.ndarray:
-    """Two raw rows of the declared prior, float32: none is a real one."""
-    rows = result.get("example") or Units.of(result).rows(2).tolist()
-    return np.asarray(rows, dtype=np.float32)
+    """Two raw rows of the declared prior, as the student takes them: none is a real one."""
+    return Units.of(result).rows[:2].numpy()
 
 
 def named(names: list[str]) -> bool:

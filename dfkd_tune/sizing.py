@@ -92,8 +92,8 @@ def need(teacher: Teacher, inputs: Inputs, found: Probe, recipe: Recipe, bank: i
         recipe: with the widest student that the study may try.
         bank: rows of a bank.
     """
-    size = (found.features, found.outputs)
-    weights, wide = recipe.student.parameters(*size), getattr(recipe.student, "width", 100)
+    size, encoded = (found.features, found.outputs), (inputs.encoded, found.outputs)
+    weights, wide = recipe.student.parameters(*encoded), getattr(recipe.student, "width", 100)
     depth = getattr(recipe.student, "depth", 1)
     slopes = found.features * found.outputs if recipe.loss.slopes else 0
     row = NUMBER * (found.features + slopes + 4 * depth * wide * (1 + (slopes > 0)))
@@ -112,7 +112,7 @@ def need(teacher: Teacher, inputs: Inputs, found: Probe, recipe: Recipe, bank: i
 def teacher_row(teacher: Teacher, inputs: Inputs) -> int:
     """Bytes that a row leaves in a teacher's layers, twice for the way back; what computes outside of torch is not seen."""
     rows = 16
-    x = inputs.raw(inputs.draw(rows, torch.Generator().manual_seed(0))).to(teacher.dtype)
+    x = inputs.raw(inputs.draw(rows, torch.Generator().manual_seed(0)), teacher.dtype)
     with torch.no_grad(), _Weighing() as scale:
         teacher(x)
     return 2 * scale.bytes // rows

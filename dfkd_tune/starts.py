@@ -34,7 +34,7 @@ class Random:
         return 0.0
 
     def begin(self, recipe: Recipe, problem: Problem, rng: torch.Generator) -> list[Tensor]:
-        return recipe.student.start(problem.features, problem.outputs, rng, problem.dtype)
+        return recipe.student.start(problem.encoded, problem.outputs, rng, problem.dtype)
 
 
 @strategy
@@ -63,19 +63,19 @@ class Neurons:
         wide = replace(student, width=max(student.width + 1, round(student.width * (1 + self.surplus))))
         index = torch.randint(len(problem.pool), (ROWS,), generator=rng).to(problem.device)
         pool, weight = problem.pool, getattr(recipe.loss, "weight", 0.0)
-        slopes = pool.slopes[index] if weight and pool.slopes is not None else None
+        slopes = problem.encoder.slopes(pool.slopes[index]) if weight and pool.slopes is not None else None
         weight = weight if slopes is not None else 0.0
         # A row costs a wide student more than the student it becomes.
         budget = SHARE * recipe.steps * recipe.batch * student.width / wide.width
         weights = [w.to(problem.device) for w in _fitted(wide, problem, rng)]
-        bank = (pool.z[index], pool.values[index], slopes)
-        weights = minimize(wide, weights, bank, weight, max(1, round(budget / ROWS)), HISTORY)
-        return prune(student, weights, bank[0], weight, student.width)
+        bank = (problem.encoder.rows(pool.z[index]), pool.values[index], slopes)
+        weights = minimize(wide, weights, bank, weight, max(1, round(budget / ROWS)), HISTORY, problem.matched)
+        return prune(student, weights, bank[0], weight, student.width, problem.matched)
 
 
 def _fitted(student, problem: Problem, rng: torch.Generator) -> list[Tensor]:
     """The teacher's neurons as the first layer, where they can be read, and an output layer fitted by ridge regression."""
-    weights = student.start(problem.features, problem.outputs, rng, problem.dtype)
+    weights = student.start(problem.encoded, problem.outputs, rng, problem.dtype)
     if not hasattr(student, "hidden"):
         return weights
     chain = problem.teacher.chain
@@ -83,7 +83,7 @@ def _fitted(student, problem: Problem, rng: torch.Generator) -> list[Tensor]:
         first = _centers(problem, student.width, rng)
         weights[0], weights[1] = (value.to(weights[0]) for value in first)
     rows = min(ROWS, len(problem.pool))
-    z, goals = problem.pool.z[:rows].cpu(), problem.pool.values[:rows].cpu()
+    z, goals = problem.encoder.rows(problem.pool.z[:rows].cpu()), problem.pool.values[:rows].cpu()
     seen = student.hidden([w.unsqueeze(0) for w in weights], z.unsqueeze(0))[0].double()
     seen = torch.cat([seen, torch.ones(rows, 1, dtype=seen.dtype)], dim=1)
     gram = seen.T @ seen / rows + RIDGE * torch.eye(seen.shape[1], dtype=seen.dtype)
@@ -93,7 +93,7 @@ def _fitted(student, problem: Problem, rng: torch.Generator) -> list[Tensor]:
 
 
 def _centers(problem: Problem, width: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Clustered neurons over standardized inputs: weights ``(D, H)`` and biases ``(H,)``."""
+    """Clustered neurons over encoded rows: weights ``(E, H)`` and biases ``(H,)``."""
     from sklearn.cluster import KMeans
 
     neurons, share = (part.numpy() for part in problem.neurons)

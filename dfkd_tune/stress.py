@@ -107,7 +107,9 @@ def stress_bank(problem: Problem, panel: Sequence[Outcome], radius: float = RADI
     origin = _outlying(problem, drawn, rng).to(prior) if far else prior
     move = _ascend if problem.probe.differentiable else _try
     parts = origin.tensor_split(len(panel)) if panel else []
-    moved = [move(problem, _answer(student), part, radius, rng) for student, part in zip(panel, parts, strict=True)]
+    moved = [
+        move(problem, _answer(problem, student), part, radius, rng) for student, part in zip(panel, parts, strict=True)
+    ]
     z = torch.cat(moved) if moved else origin
     values = problem.answer_in_chunks(z)
     beyond = ~values.isfinite().all(1)
@@ -137,9 +139,9 @@ def _spiked(problem: Problem, z: Tensor, rng: torch.Generator) -> Tensor:
     return problem.inputs.project(near_center.scatter(1, feature[:, None], (sign * out)[:, None]))
 
 
-def _answer(outcome: Outcome) -> Answer:
+def _answer(problem: Problem, outcome: Outcome) -> Answer:
     weights = [w.unsqueeze(0) for w in outcome.weights]
-    return lambda z: outcome.recipe.student.answer(weights, z.unsqueeze(0))[0]
+    return lambda z: outcome.recipe.student.answer(weights, problem.encoder.rows(z[None]))[0]
 
 
 def _ascend(problem: Problem, student: Answer, origin: Tensor, radius: float, rng: torch.Generator) -> Tensor:

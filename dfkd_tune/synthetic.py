@@ -18,7 +18,11 @@ def synthetic_file(problem: Problem, outcome: Outcome) -> dict[str, bytes]:
     """``synthetic/rows.safetensors`` with ``x``, ``(N, D)`` in raw units; nothing where the recipe makes no rows."""
     if outcome.synthetic is None:
         return {}
-    return {f"{FOLDER}/{FILE}": save({"x": problem.inputs.raw(outcome.synthetic).float().contiguous()})}
+    return {
+        f"{FOLDER}/{FILE}": save(
+            {"x": problem.inputs.raw(outcome.synthetic, problem.encoder.encoding.torch_dtype).contiguous()}
+        )
+    }
 
 
 def read_synthetic(problem: Problem, folder: Path) -> Tensor:

@@ -112,7 +112,7 @@ def main() -> None:
     net = train(digits, split, options.seed)
     print(f"test RMSE {rmse(net, digits.x[split['test']], digits.y[split['test']]):.4f} (labels: {digits.y.std():.4f})")
     path = options.out / "digits_teacher.pt2"
-    path.write_bytes(to_pt2(net, SIDE * SIDE))
+    path.write_bytes(to_pt2(net, torch.zeros(2, SIDE * SIDE)))
     print(f"{path}: {path.stat().st_size} bytes")
     comment = "# Inputs of the digits teacher: 8 x 8 pixels, row by row, with the mean and deviation of each.\n"
     text = yaml.safe_dump(describe(digits.x[split["train"]]), sort_keys=False, default_flow_style=None, width=100)

@@ -13,6 +13,7 @@ from problems import FEATURES, KNOWN, batches, draws, make_problem, network, rec
 from dfkd_tune import Inputs, yamls
 from dfkd_tune.activations import ACTIVATIONS
 from dfkd_tune.distillation import conclude, distill
+from dfkd_tune.encoding import Encoding
 from dfkd_tune.errors import SpecError
 from dfkd_tune.losses import EPOCH
 from dfkd_tune.member import Member
@@ -95,9 +96,9 @@ def brief(item):
 @pytest.mark.parametrize("kind", SECTIONS["finish"])
 def test_finish_makes_nothing_worse(kind, problem):
     (member,) = run(problem, Member("a", recipe(finish=brief(SECTIONS["finish"][kind]())), 0))
-    before = fidelity(member.recipe, member.result(), problem.banks["pruning"]).nrmse
+    before = fidelity(problem, member.recipe, member.result(), problem.banks["pruning"]).nrmse
     conclude(problem, member, 0.0)
-    after = fidelity(member.recipe, member.result(), problem.banks["pruning"]).nrmse
+    after = fidelity(problem, member.recipe, member.result(), problem.banks["pruning"]).nrmse
     assert after == before if kind == "none" else after < before
 
 
@@ -334,8 +335,9 @@ class TestStudents:
     def test_ships_as_a_module_between_raw_units(self, kind):
         units = ([1.0, -2.0, 0.0, 9.0], [2.0, 0.5, 1.0, 3.0], [7.0, -1.0], [0.1, 40.0])
         center, scale, shift, spread = (torch.tensor(unit, dtype=torch.float64) for unit in units)
+        encoding = Encoding(*units[:2])
         for student, weights, x in self.made(kind):
-            module = student.module([w[0].detach() for w in weights], center, scale, shift, spread)
+            module = student.module([w[0].detach() for w in weights], encoding, shift, spread)
             assert sum(p.numel() for p in module.parameters()) == student.parameters(*self.SIZE)
             expected = shift + spread * student.answer(weights, x)[0]
             answers = module((center + scale * x[0]).float())

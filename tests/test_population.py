@@ -180,7 +180,7 @@ def test_result_is_the_rung_of_the_lowest_nrmse(outputs):
         population.admit(member)
         population.advance()
         population.release("a")
-        rungs.append((fidelity(member.recipe, member.weights, problem.banks["pruning"]), member.weights))
+        rungs.append((fidelity(problem, member.recipe, member.weights, problem.banks["pruning"]), member.weights))
     assert [found.rmse for found, _ in rungs] == pytest.approx([value for _, value in member.curve], rel=1e-12)
     best = min(range(len(rungs)), key=lambda i: rungs[i][0].nrmse)
     assert best < len(rungs) - 1, "the case tells nothing when the last rung is the best"
@@ -266,9 +266,9 @@ def test_linear_teacher_is_recovered(activation, generator):
     one = recipe(generator=generator, optimizer=optimizer, student=student, steps=400, batch=64)
     member = Member("a", one, 0)
     member.begin(problem)
-    before = fidelity(one, member.weights, problem.banks["selection"]).nrmse
+    before = fidelity(problem, one, member.weights, problem.banks["selection"]).nrmse
     (member,) = run(problem, member)
-    after = fidelity(one, member.result(), problem.banks["selection"]).nrmse
+    after = fidelity(problem, one, member.result(), problem.banks["selection"]).nrmse
     assert after < before / 10
 
 

@@ -74,7 +74,7 @@ def test_a_surplus_starts_nearer_to_the_teacher_and_is_paid_from_the_budget(dept
         member = Member("a", one, 0)
         member.begin(problem)
         assert [tuple(w.shape) for w in member.weights] == [tuple(s) for s in one.student.shapes(4, 1)]
-        errors.append(fidelity(one, member.weights, problem.banks["selection"]).nrmse)
+        errors.append(fidelity(problem, one, member.weights, problem.banks["selection"]).nrmse)
         steps.append(member.steps)
     if depth == 1:
         assert errors[1] < 0.8 * errors[0] and steps == [4_000, 2_800]

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from dfkd_tune import register
+from dfkd_tune.encoding import Encoding
 from dfkd_tune.errors import ExportError
 from dfkd_tune.exporting import Units, export
 from dfkd_tune.precision import Packed
@@ -33,7 +34,11 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 
 NAMES = ["load", "valve", "count"]
 MEAN, STD = torch.tensor([1000.0, 0.5, 0.02]), torch.tensor([200.0, 0.5, 0.01])
-UNITS = Units(NAMES, MEAN.tolist(), STD.tolist())
+UNITS = Units(
+    NAMES,
+    Encoding(MEAN.tolist(), STD.tolist()),
+    MEAN + STD * torch.randn(64, 3, generator=torch.Generator().manual_seed(0)),
+)
 
 
 @pytest.fixture(scope="module")
@@ -104,9 +109,9 @@ def test_weights_name_their_features(student, tmp_path):
 
 
 def rbf() -> nn.Module:
-    made, one, zero = RBF(width=4), torch.ones(3).double(), torch.zeros(3).double()
+    made, plain = RBF(width=4), Encoding([0.0] * 3, [1.0] * 3)
     weights = made.start(3, 2, torch.Generator().manual_seed(0), torch.float32)
-    return made.module(weights, zero, one, torch.zeros(2).double(), torch.ones(2).double())
+    return made.module(weights, plain, torch.zeros(2).double(), torch.ones(2).double())
 
 
 def test_onnx_of_students_of_other_kinds(tmp_path):
@@ -133,6 +138,10 @@ def test_a_copy_that_differs_is_not_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def units(center: list[float], scale: list[float]) -> Units:
+    return Units(NAMES, Encoding(center, scale), torch.tensor([center]))
+
+
 # --- precision --------------------------------------------------------------------------------------------------------
 
 
@@ -157,10 +166,10 @@ def test_inputs_far_from_zero_are_as_good_as_standardized_ones(precision):
     with torch.no_grad():
         far[0].weight.copy_(plain[0].weight / torch.tensor(scale))
         far[0].bias.copy_(plain[0].bias - far[0].weight @ torch.tensor(center).double())
-    near = Packed(plain, Units(NAMES, [0.0] * 3, [1.0] * 3), precision)
+    near = Packed(plain, units([0.0] * 3, [1.0] * 3), precision)
     z = torch.randint(-4, 5, (50, 3)).float()  # so that raw values are exact
     with torch.no_grad():
-        moved = Packed(far, Units(NAMES, center, scale), precision)(torch.tensor(center) + z * torch.tensor(scale))
+        moved = Packed(far, units(center, scale), precision)(torch.tensor(center) + z * torch.tensor(scale))
         torch.testing.assert_close(moved, near(z), rtol=0.02, atol=1e-3)
 
 

@@ -68,7 +68,7 @@ def mean_gap(problem, panel, z):
     values, total = problem.answer_in_chunks(z), 0.0
     for student, part, known in zip(panel, z.tensor_split(len(panel)), values.tensor_split(len(panel)), strict=True):
         bank = Bank(part, known, problem.spread)
-        total += fidelity(student.recipe, student.weights, bank).nrmse ** 2 * len(part)
+        total += fidelity(problem, student.recipe, student.weights, bank).nrmse ** 2 * len(part)
     return math.sqrt(total / len(z))
 
 

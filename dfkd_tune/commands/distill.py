@@ -33,7 +33,7 @@ def distill(
         raise click.UsageError("--seed and --run exclude each other: a run has its own")
     if run_id is None and teacher is None:
         raise click.UsageError("--teacher is missing")
-    from .. import exporting, places, shipping
+    from .. import exporting, judge, places, shipping
     from ..distillation import distill as run_distillation
 
     again = None
@@ -62,11 +62,18 @@ def distill(
     for name, data in files.items():
         shipping.write(folder / Path(name).name, data)
     module, result = shipping.read_student(folder)
-    exporting.export(module, exporting.Units.of(result), "pt2", folder / "student.pt2")
+    units, spread = exporting.Units.of(result), float(problem.spread.double().square().mean().sqrt())
+
+    def measure(exported):
+        found = problem.judge.rmse(exported)
+        judge.agree(folder, found, outcome.selection.rmse, spread)
+        return found
+
+    _, rmse = exporting.export(module, units, "pt2", folder / "student.pt2", measure)
     written = {Path(name).name for name in files} - {shipping.HASHES} | {"student.pt2"}
     shipping.write(folder / shipping.HASHES, shipping.hashes({n: (folder / n).read_bytes() for n in sorted(written)}))
     click.echo(
-        f"wrote {folder}: RMSE {outcome.selection.rmse:.4g} on the selection bank, {outcome.parameters:,} parameters, "
+        f"wrote {folder}: RMSE {rmse:.4g} of student.pt2 as it was reloaded, {outcome.parameters:,} parameters, "
         f"tier {problem.inputs.tier}, {outcome.seconds:.1f} s"
     )
     if again is not None:
@@ -94,9 +101,7 @@ def _problem(teacher, architecture, features, preset, recipe_file, seed, trust_p
     found = prepared.probe
     recipe = recipe or KINDS[found.kind].baseline
     place = recipe_file or f"--preset {preset}"
-    make_space(
-        recipe, {}, (found.features, found.outputs), None, place, found.differentiable
-    )  # as a study's is refused
+    make_space(recipe, {}, prepared.size, None, place, found.differentiable)  # as a study's is refused
     return prepared.problem(), recipe, derive(prepared.spec.study.seed, "baseline")
 
 

@@ -24,9 +24,9 @@ from .options import ARCHITECTURE, NAME, SHARE, TRACKING, TRUST
 @click.option(
     "--within", type=SHARE, default="5%", show_default=True, help="By how much RMSE may grow for --precision."
 )
-@click.option("--teacher", help="Where the teacher is now, for --precision.")
+@click.option("--teacher", help="Where the teacher is now.")
 @ARCHITECTURE
-@click.option("--features", type=click.Path(), help="Where the features file is now, for --precision.")
+@click.option("--features", type=click.Path(), help="Where the features file is now.")
 @TRACKING
 @TRUST
 def export(
@@ -35,26 +35,47 @@ def export(
     """Write a trial's student as a file; it takes and gives the teacher's raw units."""
     if precision != "float32" and kind == "safetensors":
         raise click.UsageError(f"--precision {precision} is for pt2 and onnx")
-    from .. import exporting, issuing, places, registry, shipping
+    from .. import exporting, issuing, judge, places, registry, shipping
+    from ..errors import NotFound, StudyMismatch, TeacherError
     from ..promotion import recipe_name
 
     file, uri = Path(out), places.tracking_url(tracking_uri)
     student, result, run = registry.load_trial(uri, name, trial)
-    units, rmse, number = exporting.Units.of(result), result["rmse"], registry.trial_of(run)
+    units, number = exporting.Units.of(result), registry.trial_of(run)
+    sources, recorded = issuing.Sources(teacher, architecture, features, trust_pickle), result["rmse"]
+    measure, unknown = None, None
     if precision != "float32":
         from ..precision import pack
 
-        problem = registry.problem_of(uri, name, run, issuing.Sources(teacher, architecture, features, trust_pickle))
-        student, before, rmse = pack(problem, student, units, precision, within)
-        click.echo(f"{precision}: RMSE {rmse:.4g} on the selection bank, {before:.4g} in float32")
-    worst = exporting.export(student, units, kind, file)
+        problem = registry.problem_of(uri, name, run, sources)
+        measure = problem.judge.rmse
+        student, before, after = pack(measure, student, units, precision, within)
+        click.echo(f"{precision}: RMSE {after:.4g} on the selection bank, {before:.4g} in float32")
+    else:
+        try:
+            held = registry.judge_of(uri, name, run, sources)
+        except (NotFound, TeacherError, StudyMismatch) as error:
+            unknown = error
+        else:
+
+            def measure(exported):
+                theirs, ours = held.held(exported)
+                found = float((ours - theirs).square().mean().sqrt())
+                judge.agree(file, found, recorded, float(theirs.std(0).square().mean().sqrt()))
+                return found
+
+    worst, rmse = exporting.export(student, units, kind, file, measure)
     if precision != "float32":
         about = {"study": name, "trial": number, "run_id": run.info.run_id, "precision": precision}
-        issuing.beside(file, problem, student, about)
+        copy = exporting.READERS[kind](file.read_bytes(), student)
+        issuing.beside(file, problem, units.student(copy, int(result["parameters"])), about)
     if kind == "safetensors":
         with registry.fetch(uri, run.info.run_id) as folder:
             if (layout := folder / "architecture.yaml").exists():
                 shipping.write(file.with_suffix(".yaml"), layout.read_bytes())
+    measured = f"RMSE {recorded:.4g} in training" if rmse is None else f"RMSE {rmse:.4g} of the file as it was reloaded"
     click.echo(
-        f"wrote {out}: {recipe_name(number)}, RMSE {rmse:.4g}; its answers differ from the student's by at most {worst:.2g}"
+        f"wrote {out}: {recipe_name(number)}, {measured}; its answers differ from the student's by at most {worst:.2g}"
     )
+    if unknown is not None:
+        click.echo(f"the file was not held against the teacher: {unknown}", err=True)

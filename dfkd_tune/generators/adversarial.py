@@ -51,9 +51,9 @@ class Adversarial:
         rows = contest.origin.shape[1]
 
         def slope(x: Tensor) -> Tensor:
-            uphill = contest.inward(x, contest.objective_slope(contest.project(x), h.gamma))
+            uphill = contest.inward(x, contest.objective_slope(contest.feasible(x), h.gamma))
             return (2.0 * h.beta * x - uphill) / rows
 
         for due in contest.due(h.every, h.turns):
             Network.train(h, state, contest.noise(rows, h.noise, due), due, slope)
-        return contest.project(Network.answer(state, contest.noise(rows, h.noise)))
+        return contest.feasible(Network.answer(state, contest.noise(rows, h.noise)))

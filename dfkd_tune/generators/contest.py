@@ -29,6 +29,7 @@ class Contest:
         geometry: of the inputs.
         units: ``(O,)`` mean and standard deviation of the teacher, in its units.
         project: back into what is declared of the inputs.
+        nominal: features whose levels have no order; those of a moved row stay as they were drawn.
         rngs: one random stream a member.
         origin: ``(k, G, D)`` fresh prior rows; this and what follows are of one step.
         origin_values: ``(k, G, O)`` the teacher's answers there, known without asking.
@@ -49,6 +50,7 @@ class Contest:
     geometry: Geometry
     units: tuple[Tensor, Tensor]
     project: Callable[[Tensor], Tensor]
+    nominal: Sequence[int]
     rngs: Sequence[torch.Generator]
     origin: Tensor = field(init=False)
     origin_values: Tensor = field(init=False)
@@ -117,9 +119,16 @@ class Contest:
         """Bring moved rows back within each member's input bound and into what is declared of the inputs."""
         if len(self.input_bounds) == 1:
             _, kind, h = self.input_bounds[0]
-            return self.project(kind.contain(h, x, self.origin, self.geometry))
+            return self.feasible(kind.contain(h, x, self.origin, self.geometry))
         parts = [kind.contain(h, x[part], self.origin[part], self.geometry) for part, kind, h in self.input_bounds]
-        return self.project(torch.cat(parts))
+        return self.feasible(torch.cat(parts))
+
+    def feasible(self, x: Tensor) -> Tensor:
+        """Rows ``(k, G, D)`` brought into what is declared, with the nominal features of the prior rows in their place."""
+        x = self.project(x)
+        if self.nominal:
+            x[..., self.nominal] = self.origin[..., self.nominal]
+        return x
 
     def inward(self, x: Tensor, uphill: Tensor) -> Tensor:
         """``uphill``, a direction at ``x``, without what leads further out of the declared ranges where ``x`` has left them.

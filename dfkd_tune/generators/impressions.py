@@ -48,13 +48,13 @@ class Impressions:
         for due in contest.due(h.every, h.turns):
             z = contest.noise(rows, outputs + h.noise, due)
             Network.train(h, state, z, due, lambda x, z=z: _slope(h, contest, x, z[..., :outputs]))
-        return contest.project(Network.answer(state, contest.noise(rows, outputs + h.noise)))
+        return contest.feasible(Network.answer(state, contest.noise(rows, outputs + h.noise)))
 
 
 def _slope(h: Stacked, contest: Contest, x: Tensor, y: Tensor) -> Tensor:
     """Gradient in the network's output of the loss, a mean over rows, ``(k, G, D)``."""
     rows = x.shape[1]
-    values, pull = contest.values(contest.project(x))
+    values, pull = contest.values(contest.feasible(x))
     fit = -contest.inward(x, pull(2.0 * (y - values) / (rows * values.shape[-1])))
     mean = x.mean(1, keepdim=True)
     variance = x.var(1, keepdim=True, unbiased=False).clamp(min=1e-6)

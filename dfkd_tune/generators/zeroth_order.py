@@ -51,11 +51,13 @@ def _uphill(h: Stacked, contest: Contest, x: Tensor) -> Tensor:
     values = contest.origin_values if x is contest.origin else contest.ask(x)
     directions = contest.noise(h.directions * rows, features).view(k, h.directions, rows, features)
     directions = directions / directions.norm(dim=-1, keepdim=True)
-    near = x.unsqueeze(1) + h.delta.unsqueeze(1) * directions
+    near = contest.project(x.unsqueeze(1) + h.delta.unsqueeze(1) * directions)
+    moved = near - x.unsqueeze(1)  # less or more than asked for where inputs are declared
+    square = moved.square().sum(-1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
     change = contest.ask(near.view(k, -1, features)).view(k, h.directions, rows, -1) - values.unsqueeze(1)
 
     def pull(slope: Tensor) -> Tensor:
         along = (change * slope.unsqueeze(1)).sum(-1, keepdim=True)
-        return features * (along * directions).mean(1) / h.delta
+        return features * (along * moved / square).mean(1)
 
     return contest.objective_slope(x, h.gamma, (values, pull))

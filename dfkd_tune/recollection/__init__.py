@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..encoding import require_resolution
 from ..features_file import read_features
 from ..inputs import Inputs
+from ..ordering import with_order
 from ..teachers import Teacher
 from ..teachers.probe import infer_width
 from . import normalization, scalers, trees
@@ -22,10 +24,11 @@ def inputs_of(teacher: Teacher, features: Path | None) -> Inputs:
     """What is known of a teacher's inputs: what a features file declares, and what the teacher recollects where no shape is declared.
 
     Raises:
-        FeaturesError: naming the feature and the rule that it breaks.
+        FeaturesError: naming the feature and the rule that it breaks, or that the teacher's dtype cannot tell its values apart.
         TeacherError: when there is no file and the teacher's width cannot be found.
     """
-    inputs = read_features(features) if features else Inputs.unknown(infer_width(teacher))
+    inputs = with_order(teacher, read_features(features) if features else Inputs.unknown(infer_width(teacher)))
+    require_resolution(teacher, inputs)
     if not inputs.open_ended.all() or inputs.rank_correlation is not None:
         return inputs
     found = (recollect(teacher, inputs) for recollect in SOURCES)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..encoding import Encoding
 from .matching import Matched, match_by_autograd
 
 
@@ -52,25 +53,25 @@ class ByAutograd:
         """The Sobolev loss with its gradient, as ``matching.match`` takes and gives it."""
         return match_by_autograd(self, weights, x, values, slopes, share, weight)
 
-    def layout(self, features: int, outputs: int) -> None:
+    def layout(self, encoding: Encoding, outputs: int) -> None:
         """No architecture file describes it: its students are kept as ``.pt2``."""
         return None
 
 
 class Raw(nn.Module):
-    """A network over standardized inputs and normalized outputs, as one between raw units.
+    """A network over encoded rows and normalized outputs, as one between raw units.
 
     Args:
-        inner: ``(N, D) -> (N, O)``.
-        center, scale: ``(D,)``, raw = center + scale * standardized.
+        inner: ``(N, E) -> (N, O)``.
+        encoding: of raw rows.
         shift, spread: ``(O,)``, raw = shift + spread * normalized.
     """
 
-    def __init__(self, inner: nn.Module, center: Tensor, scale: Tensor, shift: Tensor, spread: Tensor):
+    def __init__(self, inner: nn.Module, encoding: Encoding, shift: Tensor, spread: Tensor):
         super().__init__()
-        self.inner = inner
-        for name, value in {"center": center, "scale": scale, "shift": shift, "spread": spread}.items():
+        self.encode, self.inner = encoding.module(), inner
+        for name, value in {"shift": shift, "spread": spread}.items():
             self.register_buffer(name, value.float())
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.shift + self.spread * self.inner((x - self.center) / self.scale)
+        return self.shift + self.spread * self.inner(self.encode(x))

@@ -1,7 +1,7 @@
 """The loss that students are trained by, with its gradient: answers, and input gradients where they are matched.
 
 ``loss = sum_n share_n mean_o [ (S - T)^2 + weight |dS/dx - dT/dx|^2 ]``, the Sobolev loss of Czarnecki et al. 2017. Notation as in
-``mlp``: K members, N rows, D features, O outputs, H hidden units.
+``mlp``: K members, N rows, D encoded columns, O outputs, H hidden units.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def match(
         x, values: rows ``(K, N, D)`` and the teacher's answers ``(K, N, O)``.
         slopes: the teacher's input gradients ``(K, N, O, D)``, or None to match answers alone.
         share: of each row in the loss, broadcastable to ``(K, N, 1)``.
-        weight: of the gradients, broadcastable to ``(K, 1, 1)``.
+        weight: of the gradients, ``(K, 1, 1)``, or ``(K, 1, O D)`` where it differs by column.
     """
     if slopes is not None:
         return student.match(weights, x, values, slopes, share, weight)
@@ -78,7 +78,8 @@ def match_by_autograd(student, weights, x, values, slopes, share, weight) -> Mat
     leaves = [leaf.detach().requires_grad_() for leaf in weights]
     with torch.enable_grad():
         answers, found = student.answer_and_slopes(leaves, x)
-        rows = (answers - values).square().mean(-1, True) + weight * (found - slopes).square().sum(-1).mean(-1, True)
+        apart = (weight * (found - slopes).square().flatten(2)).sum(-1, True) / values.shape[-1]
+        rows = (answers - values).square().mean(-1, True) + apart
         loss = (rows * share).sum((1, 2))
         return Matched(answers.detach(), torch.autograd.grad(loss.sum(), leaves), loss.detach)
 

@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..activations import ACTIVATIONS
+from ..encoding import Encoding
 from ..products import layer, narrow, wide
 from ..strategy import strategy
 from .matching import Matched, match_by_autograd, match_one_layer
@@ -129,31 +130,34 @@ class MLP:
             return match_one_layer(ACTIVATIONS[self.activation], weights, x, values, slopes, share, weight)
         return match_by_autograd(self, weights, x, values, slopes, share, weight)
 
-    def module(
-        self, weights: Sequence[Tensor], center: Tensor, scale: Tensor, shift: Tensor, spread: Tensor
-    ) -> nn.Sequential:
-        """One student as a plain float32 network between the user's raw units, with all scaling folded into its weights.
+    def module(self, weights: Sequence[Tensor], encoding: Encoding, shift: Tensor, spread: Tensor) -> nn.Sequential:
+        """One student as a plain float32 network between the user's raw units.
+
+        Scaling is folded into its weights, but where raw rows are encoded: there that is its first step.
 
         Args:
             weights: of one member, as ``start`` returns them.
-            center, scale: ``(D,)``, raw = center + scale * standardized.
+            encoding: of raw rows.
             shift, spread: ``(O,)``, raw = shift + spread * normalized.
         """
         layers = [(w.double(), b.double()) for w, b in _pairs(list(weights))]
-        weight, bias = layers[0]
-        layers[0] = (weight / scale[:, None], bias - (center / scale) @ weight)
+        if encoding.folds:
+            weight, bias = layers[0]
+            center, scale = (torch.tensor(part, dtype=torch.float64) for part in (encoding.center, encoding.scale))
+            layers[0] = (weight / scale[:, None], bias - (center / scale) @ weight)
         weight, bias = layers[-1]
         layers[-1] = (weight * spread, bias * spread + shift)
-        parts: list[nn.Module] = []
+        parts: list[nn.Module] = [] if encoding.folds else [encoding.module()]
         for i, (weight, bias) in enumerate(layers):
             linear = nn.Linear(*weight.shape)
             linear.load_state_dict({"weight": weight.T.float(), "bias": bias.float()})
             parts += [linear] if i == len(layers) - 1 else [linear, ACTIVATIONS[self.activation].module()]
         return nn.Sequential(*parts).eval()
 
-    def layout(self, features: int, outputs: int) -> dict:
+    def layout(self, encoding: Encoding, outputs: int) -> dict:
         """The architecture as a teacher's architecture file has it, so that a student can be a teacher."""
-        return {"layers": [features, *[self.width] * self.depth, outputs], "activation": self.activation}
+        layers = {"layers": [encoding.width, *[self.width] * self.depth, outputs], "activation": self.activation}
+        return layers if encoding.folds else layers | {"encoding": encoding.tree()}
 
     def widest(self, features: int, outputs: int, max_parameters: int) -> int:
         """The largest width at this depth with at most ``max_parameters`` values; 0 when none fits."""

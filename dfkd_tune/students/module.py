@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from ..encoding import Encoding
 from ..errors import SpecError
 from ..imports import MODULE_PATH, named
 from ..strategy import strategy
@@ -20,7 +21,7 @@ from .by_autograd import ByAutograd, Raw
 
 @strategy
 class Module(ByAutograd):
-    """The network that ``function(features, outputs)`` returns, mapping standardized ``(N, D)`` to ``(N, O)``.
+    """The network that ``function(features, outputs)`` returns, mapping encoded rows ``(N, E)`` to ``(N, O)``: standardized features, levels without an order one-hot.
 
     It must keep no running statistics (no batch normalization): members share one pass.
 
@@ -61,17 +62,15 @@ class Module(ByAutograd):
 
         return vmap(one)(tuple(weights), x)
 
-    def module(
-        self, weights: Sequence[Tensor], center: Tensor, scale: Tensor, shift: Tensor, spread: Tensor
-    ) -> nn.Module:
+    def module(self, weights: Sequence[Tensor], encoding: Encoding, shift: Tensor, spread: Tensor) -> nn.Module:
         """One student as a float32 network between the user's raw units."""
         with torch.random.fork_rng(devices=[]):
-            network = make(self.path, len(center), len(shift)).float()
+            network = make(self.path, encoding.width, len(shift)).float()
         with torch.no_grad():
             for parameter, weight in zip(network.parameters(), weights, strict=True):
                 parameter.copy_(weight)
                 parameter.requires_grad_(False)
-        return Raw(network, center, scale, shift, spread).eval()
+        return Raw(network, encoding, shift, spread).eval()
 
     def widest(self, features: int, outputs: int, max_parameters: int) -> int:
         """1 when the network fits, 0 when it does not: it has one size."""

@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ..encoding import Encoding
 from ..strategy import strategy
 from .by_autograd import ByAutograd, Raw
 
@@ -51,11 +52,9 @@ class RBF(ByAutograd):
         bumps = torch.exp(-square * torch.exp(-2.0 * log_widths).unsqueeze(1) / (2.0 * x.shape[-1]))
         return torch.baddbmm(bias.unsqueeze(1), bumps, out)
 
-    def module(
-        self, weights: Sequence[Tensor], center: Tensor, scale: Tensor, shift: Tensor, spread: Tensor
-    ) -> nn.Module:
+    def module(self, weights: Sequence[Tensor], encoding: Encoding, shift: Tensor, spread: Tensor) -> nn.Module:
         """One student as a float32 network between the user's raw units."""
-        return Raw(_Bumps(self, weights), center, scale, shift, spread).eval()
+        return Raw(_Bumps(self, weights), encoding, shift, spread).eval()
 
     def widest(self, features: int, outputs: int, max_parameters: int) -> int:
         """The largest number of bumps with at most ``max_parameters`` values; 0 when none fits."""

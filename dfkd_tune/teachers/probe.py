@@ -52,7 +52,7 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
     """
     rng = torch.Generator().manual_seed(seed)
     z = inputs.draw(512, rng)
-    x = inputs.raw(z).to(teacher.dtype)
+    x = inputs.raw(z, teacher.dtype)
     y = _answer(teacher, x[:2])
     if y.ndim != 2 or y.shape[0] != 2:
         raise TeacherError(

@@ -15,6 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from .. import yamls
+from ..encoding import Encoding
 from ..errors import SpecError, TeacherError
 from ..imports import one_line
 from ..strategy import build, strategy
@@ -47,11 +48,13 @@ class Architecture:
         layers: inputs, hidden widths, outputs.
         activation: after every hidden layer, or one name a hidden layer.
         keys: prefix of each layer's ``.weight`` and ``.bias``; found by shape and natural order when left out.
+        encoding: of raw rows, where the first layer does not take them as they are.
     """
 
     layers: Annotated[list[Width], Field(min_length=2)]
     activation: str | list[str] = "tanh"
     keys: list[str] | None = None
+    encoding: Encoding | None = None
 
     def __post_init__(self):
         hidden = len(self.layers) - 2
@@ -61,6 +64,10 @@ class Architecture:
                 raise ValueError(f"unknown activation {name!r}, known: {', '.join(ACTIVATIONS)}")
         if len(names) != hidden:
             raise ValueError(f"{hidden} hidden layers need {hidden} activations, found {len(names)}")
+        if self.encoding is not None and self.encoding.width != self.layers[0]:
+            raise ValueError(
+                f"the encoding makes {self.encoding.width} columns, the first layer takes {self.layers[0]}"
+            )
         if self.keys is not None and len(self.keys) != hidden + 1:
             raise ValueError(f"{hidden + 1} layers need {hidden + 1} keys, found {len(self.keys)}")
 
@@ -72,7 +79,7 @@ class Architecture:
         """
         hidden = len(self.layers) - 2
         names = [self.activation] * hidden if isinstance(self.activation, str) else self.activation
-        parts: list[nn.Module] = []
+        parts: list[nn.Module] = [] if self.encoding is None else [self.encoding.module()]
         free = sorted((k.removesuffix(".weight") for k in state if k.endswith(".weight")), key=_natural)
         unused = dict(state)
         for i, (inputs, outputs) in enumerate(pairwise(self.layers)):
@@ -114,7 +121,21 @@ def read_architecture(path: Path) -> Architecture:
     tree = yamls.read(path, SpecError)
     if not isinstance(tree, dict):
         raise SpecError(path, "must be a mapping", remedy="layers: [12, 500, 1] and activation: tanh")
-    return build(Architecture, tree, str(path))
+    return architecture_of(tree, str(path))
+
+
+def architecture_of(tree: dict, place: str) -> Architecture:
+    """An architecture from the tree of its file.
+
+    Raises:
+        SpecError: naming the key and the rule.
+    """
+    encoding = tree.get("encoding")
+    if encoding is not None:
+        if not isinstance(encoding, dict):
+            raise SpecError(f"{place}: encoding", "must be a mapping")
+        tree = tree | {"encoding": build(Encoding, encoding, f"{place}: encoding")}
+    return build(Architecture, tree, place)
 
 
 def load_safetensors(path: Path, architecture: Path | None, trust_pickle: bool) -> Teacher:
