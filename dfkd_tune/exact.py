@@ -14,7 +14,6 @@ from torch import Tensor
 
 from .feature import Feature
 
-HALVINGS = 60
 LEAST_SHARE = 1e-9
 """What a share counts as at least where ranges make it grow."""
 
@@ -115,21 +114,20 @@ def shares(raw: Tensor, low: Tensor, high: Tensor) -> Tensor:
         raw: any numbers, float64.
         low, high: ``(S,)`` ranges that leave room for a sum of 1.
     """
-    raw = raw.clamp(min=0)
+    raw = raw.clamp(0, 1e150)
     total = raw.sum(-1, keepdim=True)
     plain = torch.where(total > 0, raw / total.clamp(min=1e-300), 1.0 / raw.shape[-1])
     if bool(((low <= 0) & (high >= 1)).all()):
         return plain
+    # The sum of all shares is linear in their common factor between the factors at which one meets its range.
     base = plain.clamp(min=LEAST_SHARE)
-    least, most = torch.zeros_like(total), torch.full_like(total, float(high.max()) / LEAST_SHARE)
-    for _ in range(HALVINGS):  # in the logarithm, as the factor may be of any size
-        middle = torch.sqrt(least.clamp(min=1e-12) * most)
-        over = torch.clamp(base * middle, low, high).sum(-1, keepdim=True) > 1
-        least, most = torch.where(over, least, middle), torch.where(over, middle, most)
-    found = torch.clamp(base * (least + most) / 2, low, high)
-    inside = (found > low) & (found < high)
-    rest = (1 - found.sum(-1, keepdim=True)) / inside.sum(-1, keepdim=True).clamp(min=1)
-    return torch.clamp(torch.where(inside, found + rest, found), low, high)
+    factors = torch.cat([low / base, high / base], dim=-1).sort(-1).values
+    sums = torch.clamp(base[..., None, :] * factors[..., None], low, high).sum(-1)
+    right = torch.searchsorted(sums, torch.ones_like(total)).clamp(1, factors.shape[-1] - 1)
+    least, most = factors.gather(-1, right - 1), factors.gather(-1, right)
+    below, above = sums.gather(-1, right - 1), sums.gather(-1, right)
+    share = ((1 - below) / (above - below)).nan_to_num(0.0).clamp(0, 1)
+    return torch.clamp(base * (least + share * (most - least)), low, high)
 
 
 def _leveled(column: int, feature: Feature, dtype: torch.dtype, device: torch.device) -> Leveled:

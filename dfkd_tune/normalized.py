@@ -46,7 +46,10 @@ class Normalized:
         )
 
     def _raw(self, z: Tensor) -> Tensor:
-        return z.to(self.teacher.dtype) if self.units is None else self.inputs.raw(z, self.teacher.dtype)
+        if self.units is None:
+            return z.to(self.teacher.dtype)
+        # A student that diverged has rows that are no numbers, which no declaration holds and many teachers do not take.
+        return self.inputs.raw(z.nan_to_num(0.0, 0.0, 0.0), self.teacher.dtype)
 
 
 def normalized(teacher: Teacher, inputs: Inputs, shift: Tensor, spread: Tensor) -> Normalized:
