@@ -28,6 +28,8 @@ FINEST = 3e-5
 """Rounding of a float32 input, in standard deviations of its feature, up to which a student takes float32."""
 COARSEST = 0.05
 """Rounding of a teacher's input from which on the teacher itself cannot be asked for what is declared."""
+SPACED = 2
+"""Steps of a dtype that levels are apart at least, so that what lies between two can be told too."""
 REACH = 6.0
 """How far out an unbounded feature is expected, in standard deviations."""
 MISSING = "missing"
@@ -206,8 +208,10 @@ def rounding(inputs: Inputs, i: int, dtype: torch.dtype) -> float:
     feature, info = inputs.features[i], torch.finfo(dtype)
     if feature.levels is not None:
         table = torch.tensor([v for v in feature.table if not math.isnan(v)], dtype=torch.float64)
-        kept = table.to(dtype)
-        if not bool(kept.isfinite().all()) or len(kept.unique()) < len(table):
+        if not len(table):
+            return 0.0
+        apart = SPACED * info.eps * torch.maximum(table[1:].abs(), table[:-1].abs())
+        if not bool(table.to(dtype).isfinite().all()) or bool((table.diff() < apart).any()):
             return math.inf
         return 0.0 if feature.one_hot else float(table.abs().max()) * info.eps / 2 / feature.scale
     low, high = feature.support
@@ -229,7 +233,7 @@ def require_resolution(teacher: Teacher, inputs: Inputs) -> None:
         if coarse > COARSEST:
             name = str(teacher.dtype).removeprefix("torch.")
             what = (
-                "tells its levels not apart"
+                "does not tell its values apart"
                 if math.isinf(coarse)
                 else f"rounds it by {coarse:.2g} of its standard deviation"
             )

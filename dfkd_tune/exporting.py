@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import math
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,8 @@ from .shipping import to_pt2, write
 
 FORMATS = ("pt2", "onnx", "safetensors")
 TOLERANCE = 1e-5
+CHECK = "check_input_constraints"
+"""In the name of what ``torch.export`` 2.13 checks the inputs of a network with."""
 
 
 @dataclass(frozen=True)
@@ -135,11 +139,16 @@ def to_onnx(module: nn.Module, rows: Tensor, about: dict[str, str]) -> bytes:
 
 
 class _Still(nn.Module):
-    """A network that stays in evaluation mode: one read from ``.pt2`` cannot be told so again."""
+    """A network that stays in evaluation mode: one read from ``.pt2`` cannot be told so again.
+
+    Such a one checks its inputs before every call, which cannot be traced.
+    """
 
     def __init__(self, inner: nn.Module):
         super().__init__()
-        self.inner = inner
+        self.inner = copy.copy(inner)
+        kept = {k: hook for k, hook in inner._forward_pre_hooks.items() if CHECK not in getattr(hook, "__name__", "")}
+        self.inner._forward_pre_hooks = OrderedDict(kept)
         self.training = False
 
     def train(self, mode: bool = True) -> _Still:

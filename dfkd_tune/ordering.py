@@ -20,6 +20,8 @@ ROWS = 16
 """Prior rows at which every level is tried."""
 WORDS_OF_ORDER = 3
 """Levels below which an order says nothing that a line through them does not."""
+CROWDED = 4 * torch.finfo(torch.float32).eps
+"""Distance of two levels, as a share of how far all reach, that standardized rows in float32 just hold."""
 SEED = 0
 NEIGHBORS = 64
 """Pool rows whose levels are moved by one."""
@@ -40,9 +42,15 @@ def with_order(teacher: Teacher, inputs: Inputs) -> Inputs:
         if f.levels is not None and f.nominal is None and not f.one_hot and len(f.levels) >= WORDS_OF_ORDER
     ]
     try:
-        return inputs.unordered([i for i in open_question if not _ordered(teacher, inputs, i)])
+        return inputs.unordered([i for i in open_question if _crowded(inputs, i) or not _ordered(teacher, inputs, i)])
     except Exception:
         return inputs  # whatever is wrong with the teacher, the probe says so
+
+
+def _crowded(inputs: Inputs, i: int) -> bool:
+    """Whether some levels lie so near each other, beside the others, that standardized rows do not tell them apart."""
+    codes = inputs.features[i].values
+    return bool((codes.diff() < CROWDED * codes.abs().max()).any())
 
 
 def _ordered(teacher: Teacher, inputs: Inputs, i: int) -> bool:

@@ -243,6 +243,14 @@ def test_levels_keep_their_order_where_outputs_follow_it():
     assert found.nominal == [1] and found.fingerprint() == inputs.fingerprint()
 
 
+def test_levels_that_crowd_beside_others_are_all_asked():
+    inputs = parse_features({"features": ["a", {"name": "b", "levels": [0, 1e-9, 1e9]}]}, "file")
+    teacher = Teacher("t", lambda x: x.sum(1), torch.float64, "sha")
+    rows = with_order(teacher, inputs)
+    z = rows.draw(100, torch.Generator().manual_seed(0)).float()
+    assert set(rows.raw(z)[:, 1].tolist()) == {0.0, 1e-9, 1e9}
+
+
 def test_the_codes_of_a_nominal_feature_mean_nothing():
     """The same categories under other codes: the same student, to the last bit."""
     values = {3.0: 5.0, 40.0: -2.0, 500.0: 9.0}
