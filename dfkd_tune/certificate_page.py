@@ -39,8 +39,17 @@ def bars(c: dict[str, Any]) -> list[tuple[str, float, int]]:
     return [(label, value, round(100 * value / longest)) for label, value in rows]
 
 
-def _moved(certificate: Certificate) -> list[tuple[str, float, float]]:
+def _moved(certificate: Certificate) -> list[tuple[str, str, str]]:
     """Feature, value in the prior row and value at the worst input, those that moved most first."""
     worst = certificate.worst
     names = sorted(worst.input, key=lambda name: -abs(worst.moved[name]))
-    return [(name, worst.origin[name], worst.input[name]) for name in names]
+    return [(name, _shown(worst.origin[name]), _shown(worst.input[name])) for name in names]
+
+
+def _shown(value: float | str | None) -> str:
+    """A raw value as it can be asked again; a large one, which may be a time, to its last digit."""
+    if value is None:
+        return "missing"
+    if isinstance(value, str):
+        return value
+    return f"{value:.15g}" if abs(value) >= 1e8 else f"{value:.9g}"

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dfkd_tune import Inputs, certify
 from dfkd_tune.certificate import Certificate
+from dfkd_tune.certificate_page import page
 from dfkd_tune.distillation import distill
 from dfkd_tune.exact import shares
 from dfkd_tune.features_file import parse_features
@@ -175,6 +176,8 @@ def test_a_mixed_features_file(dtype, smooth):
     # What the certificate shows is a row that can be asked again.
     assert found.worst.input["color"] in ("red", "blue", "green")
     assert found.worst.input["gear"] in (1, 2, 3, 7)
+    text = page(found)
+    assert "one of red, blue, green, in no order" in text and "one of 0, 1, a missing value, in no order" in text
 
 
 def test_offenders_are_seen():
