@@ -13,7 +13,7 @@ import torch
 
 from ..errors import TeacherError
 from ..imports import one_line
-from . import archives, parts
+from . import archives, parts, torchscript
 from .base import Teacher, freeze, hash_bytes
 from .black_box import from_estimator, from_numpy
 from .dtypes import asked_dtype
@@ -26,6 +26,8 @@ FILE = "MLmodel"
 """What describes a model in its folder."""
 DATA = {"pytorch": "model_data", "onnx": "data", "sklearn": "pickled_model"}
 """Flavor -> the key that names its file or folder; those whose files are read without MLflow."""
+PICKLED = (".pth", ".pkl", ".pickle")
+"""Files that MLflow's own loaders unpickle."""
 LIKELY = (".pt2", ".onnx", ".skops", ".safetensors")
 """What is looked for in a folder that describes no model, best first."""
 ABOUT = (
@@ -111,7 +113,7 @@ def load_model(source: object, folder: Path, load_file: Callable[[Path], Teacher
                 )
             place = _below(folder, named)
             file = _network(place) if place.is_dir() else place
-            if file.suffix not in (".pth", ".pkl", ".pickle"):
+            if file.suffix not in PICKLED or (not trust_pickle and torchscript.is_script(archives.read(file))):
                 return replace(load_file(file), source=str(source), sha256=sha256)
             if not trust_pickle:
                 raise TeacherError(
@@ -197,7 +199,11 @@ def _pickled(source: object, flavor: str, folder: Path, model: Model, sha256: st
         return Teacher(str(source), module, _signed(model) or asked_dtype(source, module), sha256)
     if flavor == "sklearn":
         return from_estimator(source, loaded, sha256)
-    return Teacher(str(source), from_numpy(_framed(loaded, model)), _signed(model) or torch.float64, sha256)
+    inputs = model.signature.inputs if model.signature is not None else None
+    width = len(inputs.inputs) if inputs is not None and not inputs.is_tensor_spec() else None
+    return Teacher(
+        str(source), from_numpy(_framed(loaded, model)), _signed(model) or torch.float64, sha256, width=width
+    )
 
 
 def _signed(model: Model) -> torch.dtype | None:
