@@ -134,7 +134,7 @@ def load_safetensors(path: Path, architecture: Path | None, trust_pickle: bool) 
             path, "is one of several files of a model", remedy=f"give {index.name}, which lists them all"
         )
     data = archives.read(path)
-    return _from_state(path, _read_safetensors(path, data), architecture, hash_bytes(data))
+    return from_loaded(path, _read_safetensors(path, data), architecture, hash_bytes(data))
 
 
 def load_torch(path: Path, architecture: Path | None, trust_pickle: bool) -> Teacher:
