@@ -359,3 +359,17 @@ def test_an_array_that_is_not_as_long_as_its_header_says_is_refused(tmp_path, sh
     rewrite(data, path, name, lambda _: header.getvalue() + bytes(80))
     with fails(path, "says that it holds", str(shape)[:6]):
         load_teacher(path)
+
+
+def test_parts_that_refer_to_larger_ones_are_refused(tmp_path):
+    """Ten references in each of forty lists would be walked 10**40 times."""
+    path = tmp_path / "model.skops"
+    kind = {"__class__": "list", "__module__": "builtins", "__loader__": "ListNode"}
+    part = kind | {"content": [], "__id__": 1}
+    for number in range(2, 40):
+        again = [kind | {"content": [], "__id__": number - 1}] * 9
+        part = kind | {"content": [part, *again], "__id__": number}
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("schema.json", json.dumps(part | {"protocol": 2}))
+    with fails(path, "refers to a larger one"):
+        load_teacher(path)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
 from pathlib import Path
 
 from ..errors import TeacherError
@@ -28,6 +31,7 @@ def load_skops(path: Path, architecture: Path | None, trust_pickle: bool) -> Tea
     data = archives.read(path)
     try:
         copy = archives.unfolded(path, data)
+        _written_out(path, copy)
         named = get_untrusted_types(data=copy)
         unknown = [name for name in named if name not in HARMLESS]
         if unknown and not trust_pickle:
@@ -43,6 +47,29 @@ def load_skops(path: Path, architecture: Path | None, trust_pickle: bool) -> Tea
     except Exception as error:
         raise TeacherError(path, f"not a skops file, or cut short ({one_line(error)})") from None
     return from_estimator(path, estimator, hash_bytes(data))
+
+
+def _written_out(path: Path, archive: bytes) -> None:
+    """Refuse parts that stand for larger ones: skops writes a shared part out wherever it is, and walks it each time it meets its id."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as file:
+        schema = json.loads(file.read("schema.json"))
+    sizes: dict[object, int] = {}
+
+    def measure(node: object) -> int:
+        if isinstance(node, list):
+            return sum(map(measure, node))
+        if not isinstance(node, dict):
+            return 0
+        size = 1 + sum(map(measure, node.values()))
+        if "__id__" in node and sizes.setdefault(node["__id__"], size) != size:
+            raise TeacherError(
+                path,
+                "is not what skops writes: a part refers to a larger one",
+                remedy="save it again with skops.io.dump",
+            )
+        return size
+
+    measure(schema)
 
 
 def _look(path: Path, estimator: object) -> None:
