@@ -85,6 +85,8 @@ def _beside(path: Path, model: onnx.ModelProto) -> dict[str, bytes]:
             continue
         place = {entry.key: entry.value for entry in tensor.external_data}
         name = place.get("location", "")
+        if isinstance(name, bytes):  # what is no text in a damaged file
+            name = name.decode(errors="replace")
         try:
             offset, size = int(place.get("offset") or 0), _size(tensor)
             length = int(place.get("length") or size)
@@ -182,6 +184,7 @@ def _session(path: Path, model: onnx.ModelProto, data: bytes, beside: dict[str, 
             providers=["CPUExecutionProvider"],
             # It computes what does not depend on the rows when it loads, in memory that no limit is set for.
             disabled_optimizers=["ConstantFolding"],
+            enable_fallback=0,  # it would print, and try the same again
         )
     except Exception as error:
         raise _refused(path, model, str(error), one_line(error)) from None
