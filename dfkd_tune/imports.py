@@ -11,6 +11,16 @@ from pathlib import Path
 from .errors import DfkdError
 
 MODULE_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+LONGEST = 200
+"""Characters that a wrapped message may add to a line."""
+MOST = 100_000
+"""Characters at the end of a message that are looked at."""
+ASIDE = re.compile(
+    r"^(File \"|Traceback |frame #|#\d+ |at 0x|Exception raised from |\(?Triggered internally|Serialized )"
+    r"|^(Please |See |For more |For further |Check the documentation|Check out |Hint: |Note: |Run with )|https?://\S+[.)]?$"
+    r"|^[~^\s.]*(<--- HERE)?$|<--- HERE$"
+)
+"""Lines of a message that give no reason."""
 
 
 def importable_from(folder: Path) -> None:
@@ -45,5 +55,28 @@ def named(path: str, error: type[DfkdError]) -> Callable:
 
 
 def one_line(problem: BaseException) -> str:
-    """The first line of an exception's message, or its class where it has none."""
-    return (str(problem).strip().splitlines() or [type(problem).__name__])[0][:200]
+    """The reason that an exception gives, printable and at most ``LONGEST`` characters; its class where it gives none.
+
+    A short message is given whole. Of a long one the last sentences count: libraries tell first where they were, and why they
+    stopped at the end; frames, carets and pointers to documentation say neither.
+    """
+    lines = [" ".join(line.split()) for line in str(problem)[-MOST:].splitlines()]
+    told = [line for line in lines if re.search(r"\w", line) and not ASIDE.search(line)] or [
+        line for line in lines if line
+    ]
+    whole = " ".join(told)
+    if len(whole) > LONGEST:
+        whole = _last(re.split(r"(?<=[.!?;])\s+", told[-1] if len(told[-1]) > LONGEST // 8 else " ".join(told[-2:])))
+    return (
+        "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in whole) or type(problem).__name__
+    )
+
+
+def _last(sentences: list[str]) -> str:
+    """As many of the last sentences as fit; of a single one that does not, its end."""
+    kept = sentences[-1]
+    for sentence in reversed(sentences[:-1]):
+        if len(sentence) + len(kept) >= LONGEST:
+            break
+        kept = f"{sentence} {kept}"
+    return kept if len(kept) <= LONGEST else f"... {kept[-LONGEST + 4 :]}"

@@ -6,31 +6,36 @@ runs code from a file unless its author is trusted: the one exception is a modul
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from ..errors import TeacherError
-from ..imports import MODULE_PATH
+from ..imports import MODULE_PATH, one_line
 from .base import Teacher
-from .black_box import load_joblib, load_onnx, load_skops
 from .chain import quicken
-from .from_mlflow import SCHEMES, load_mlflow
+from .columns import asked_by_name, categories, feature_names
+from .from_mlflow import FILE, SCHEMES, load_mlflow, load_model
 from .function import load_function
+from .onnx_file import load_onnx
+from .pickles import load_pickle
 from .probe import Probe, probe
 from .pt2 import load_pt2
-from .weights import load_safetensors, load_torch
+from .skops_file import load_skops
+from .weights import index_in, load_safetensors, load_shards, load_torch
 
 FORMATS = {
     ".pt2": load_pt2,
     ".safetensors": load_safetensors,
+    ".json": load_shards,
     ".pt": load_torch,
     ".pth": load_torch,
+    ".ckpt": load_torch,
     ".ts": load_torch,
     ".bin": load_torch,
     ".onnx": load_onnx,
     ".skops": load_skops,
-    ".joblib": load_joblib,
-    ".pkl": load_joblib,
+    ".joblib": load_pickle,
+    ".pkl": load_pickle,
+    ".pickle": load_pickle,
 }
 """File ending -> loader ``(path, architecture, trust_pickle) -> Teacher``."""
 
@@ -39,8 +44,9 @@ def load_teacher(source: str | Path, architecture: Path | None = None, trust_pic
     """Load a teacher.
 
     Args:
-        source: a file of one of ``FORMATS``; a model of MLflow, ``models:/name@alias`` or ``runs:/id/path``; or
-            ``package.module:function``, which returns a module or a callable.
+        source: a file of one of ``FORMATS``, with what it names beside it; a folder with an ``MLmodel`` or a list of shards; a
+            model of MLflow, ``models:/name@alias`` or ``runs:/id/path``; or ``package.module:function``, which returns a module
+            or a callable.
         architecture: YAML of layers and activations, for files that hold weights alone.
         trust_pickle: take the file's author at their word: a pickle can run any code.
 
@@ -50,16 +56,21 @@ def load_teacher(source: str | Path, architecture: Path | None = None, trust_pic
     if MODULE_PATH.fullmatch(str(source)):
         return quicken(load_function(str(source)))
     if str(source).startswith(SCHEMES):
-        found = load_mlflow(str(source), lambda path: _load_file(path, architecture, trust_pickle), trust_pickle)
-        return quicken(replace(found, source=str(source)))
+        return quicken(
+            load_mlflow(str(source), lambda path: _load_file(path, architecture, trust_pickle), trust_pickle)
+        )
     try:
         return quicken(_load_file(Path(source), architecture, trust_pickle))
     except OSError as error:
-        raise TeacherError(source, f"cannot be read: {error.strerror}") from None
+        raise TeacherError(source, f"cannot be read: {error.strerror or one_line(error)}") from None
 
 
 def _load_file(path: Path, architecture: Path | None, trust_pickle: bool) -> Teacher:
     if path.is_dir():
+        if (path / FILE).is_file():
+            return load_model(path, path, lambda file: _load_file(file, architecture, trust_pickle), trust_pickle)
+        if index := index_in(path):
+            return load_shards(index, architecture, trust_pickle)
         raise TeacherError(path, "is a directory, not a model file", remedy="name the file in it")
     if not path.exists():
         raise TeacherError(path, "no such file", remedy="give a model file or package.module:function")
@@ -75,4 +86,14 @@ def _load_file(path: Path, architecture: Path | None, trust_pickle: bool) -> Tea
     return FORMATS[path.suffix](path, architecture, trust_pickle)
 
 
-__all__ = ["FORMATS", "SCHEMES", "Probe", "Teacher", "load_teacher", "probe"]
+__all__ = [
+    "FORMATS",
+    "SCHEMES",
+    "Probe",
+    "Teacher",
+    "asked_by_name",
+    "categories",
+    "feature_names",
+    "load_teacher",
+    "probe",
+]

@@ -10,7 +10,8 @@ from torch import nn
 
 from ..errors import TeacherError
 from ..imports import named, one_line
-from .base import Teacher, dtype_of, freeze, hash_bytes, hash_module
+from .base import Teacher, freeze, hash_bytes, hash_module
+from .dtypes import asked_dtype
 
 
 def load_function(source: str) -> Teacher:
@@ -28,7 +29,7 @@ def load_function(source: str) -> Teacher:
         raise TeacherError(source, f"the call raised {type(error).__name__}: {one_line(error)}") from error
     if isinstance(model, nn.Module):
         model = freeze(model)
-        return Teacher(source, model, dtype_of(model), hash_module(model))
+        return Teacher(source, model, asked_dtype(source, model), hash_module(model))
     if callable(model):
         return Teacher(source, model, torch.float32, hash_bytes(_code(factory, source).encode()))
     raise TeacherError(source, f"the function must return an nn.Module or a callable, returned {type(model).__name__}")

@@ -23,7 +23,9 @@ import torch
 
 from ..errors import TeacherError
 from ..imports import one_line
-from .base import Teacher, dtype_of, hash_bytes
+from . import archives
+from .base import Teacher, hash_bytes
+from .dtypes import asked_dtype, declared
 
 ENTRY = re.compile(
     r"[^/]+/((models/\w+\.json)|(data/weights/(weight_\d+|\w+_weights_config\.json))"
@@ -56,7 +58,7 @@ def load_pt2(path: Path, architecture: Path | None, trust_pickle: bool) -> Teach
     Raises:
         TeacherError: when it is cut short, of another kind, or holds anything beyond a network.
     """
-    data = path.read_bytes()
+    data = archives.read(path)
     try:
         archive = data if trust_pickle else _without_code(data, path)
         with warnings.catch_warnings(), _weights_only(not trust_pickle), _quiet():
@@ -66,6 +68,7 @@ def load_pt2(path: Path, architecture: Path | None, trust_pickle: bool) -> Teach
                 from torch.export.passes import move_to_device_pass
 
                 program = move_to_device_pass(program, "cpu")
+            taken = _taken(program)
             module = program.module(check_guards=False)
     except TeacherError:
         raise
@@ -75,7 +78,16 @@ def load_pt2(path: Path, architecture: Path | None, trust_pickle: bool) -> Teach
         raise TeacherError(path, f"not a .pt2 file, or cut short ({one_line(error)})") from None
     for parameter in module.parameters():
         parameter.requires_grad_(False)
-    return Teacher(str(path), module, dtype_of(module), hash_bytes(data))
+    dtype = asked_dtype(path, module) if taken is None else declared(path, taken.dtype)
+    known = taken is not None and taken.ndim == 2 and isinstance(taken.shape[1], int)
+    return Teacher(str(path), module, dtype, hash_bytes(data), width=taken.shape[1] if known else None)
+
+
+def _taken(program: torch.export.ExportedProgram) -> torch.Tensor | None:
+    """The only input as it was exported, a tensor without storage; None where there are several."""
+    names = set(program.graph_signature.user_inputs)
+    found = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
+    return found[0] if len(found) == 1 and isinstance(found[0], torch.Tensor) else None
 
 
 def _without_code(data: bytes, path: Path) -> bytes:

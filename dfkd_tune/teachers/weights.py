@@ -1,11 +1,12 @@
-"""Teachers saved as weights (safetensors, state dict) or as TorchScript."""
+"""Teachers saved as weights alone (safetensors, state dict), in one file or several, and the architecture they belong to."""
 
 from __future__ import annotations
 
+import functools
 import io
+import json
 import re
 import warnings
-import zipfile
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +20,10 @@ from ..encoding import Encoding
 from ..errors import SpecError, TeacherError
 from ..imports import one_line
 from ..strategy import build, strategy
-from .base import Teacher, dtype_of, freeze, hash_bytes
+from . import archives, parts, torchscript
+from .base import Teacher, freeze, hash_bytes
+from .dtypes import asked_dtype
+from .state import weights_in
 
 ACTIVATIONS = {
     "tanh": nn.Tanh,
@@ -33,9 +37,10 @@ ACTIVATIONS = {
     "identity": nn.Identity,
 }
 
-OUTREACH = re.compile(r"\b(save|from_file|classes)\b|getattr\([^)]*\\|(?<![\w.])ops\b(?!\.(aten|prims?|quantized)\.)")
-"""What TorchScript writes files with, or could: loading and asking a script run it."""
 REMEDY = "export it as .pt2, or give --trust-pickle if you trust its author"
+WHOLE = "give an architecture that fits, or the whole network as .pt2: torch.export.save(torch.export.export(model, (x,)), FILE)"
+INDEX = ".index.json"
+"""How the list of a model's shards ends."""
 
 Width = Annotated[int, Field(ge=1)]
 
@@ -80,12 +85,17 @@ class Architecture:
         hidden = len(self.layers) - 2
         names = [self.activation] * hidden if isinstance(self.activation, str) else self.activation
         parts: list[nn.Module] = [] if self.encoding is None else [self.encoding.module()]
+        kinds = [
+            tensor.dtype for key, tensor in state.items() if key.endswith(".weight") and tensor.is_floating_point()
+        ]
+        # Weights of half precision are answered in single: the same numbers, in a dtype that rows have.
+        dtype = functools.reduce(torch.promote_types, kinds, torch.float32)
         free = sorted((k.removesuffix(".weight") for k in state if k.endswith(".weight")), key=_natural)
         unused = dict(state)
         for i, (inputs, outputs) in enumerate(pairwise(self.layers)):
             fits = [k for k in free if tuple(state[f"{k}.weight"].shape) == (outputs, inputs)]
             if self.keys is not None:
-                fits = [k for k in fits if k == self.keys[i]]
+                fits = [k for k in fits if self.keys[i] in (k, f"module.{k}", f"_orig_mod.{k}")]
             if not fits:
                 found = ", ".join(f"{k} {tuple(state[f'{k}.weight'].shape)}" for k in free) or "no *.weight"
                 raise ValueError(f"layer {i} needs a weight of shape ({outputs}, {inputs}), left in the file: {found}")
@@ -98,7 +108,7 @@ class Architecture:
                 raise ValueError(f"{fits[0]}.weight must hold floating-point numbers, holds {weight.dtype}")
             if bias is not None and tuple(bias.shape) != (outputs,):
                 raise ValueError(f"{fits[0]}.bias must have shape ({outputs},), has {tuple(bias.shape)}")
-            linear = nn.Linear(inputs, outputs, bias=bias is not None, dtype=weight.dtype)
+            linear = nn.Linear(inputs, outputs, bias=bias is not None, dtype=dtype)
             linear.load_state_dict({"weight": weight} | ({} if bias is None else {"bias": bias}))
             parts.append(linear)
             if i < hidden:
@@ -140,41 +150,125 @@ def architecture_of(tree: dict, place: str) -> Architecture:
 
 def load_safetensors(path: Path, architecture: Path | None, trust_pickle: bool) -> Teacher:
     """A ``.safetensors`` file of weights; no code can hide in it."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    data = path.read_bytes()
-    try:
-        state = load(data)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise TeacherError(path, f"not a safetensors file, or cut short ({one_line(error)})") from None
-    return _from_state(path, state, architecture, hash_bytes(data))
+    if index := _index_of(path):
+        raise TeacherError(
+            path, "is one of several files of a model", remedy=f"give {index.name}, which lists them all"
+        )
+    data = archives.read(path)
+    return from_loaded(path, _read_safetensors(path, data), architecture, hash_bytes(data))
 
 
 def load_torch(path: Path, architecture: Path | None, trust_pickle: bool) -> Teacher:
     """A file of ``torch.save`` or ``torch.jit.save``; the contents decide, not the ending."""
-    data = path.read_bytes()
-    if any(_is_script(name) for name in _names(data)):
-        return _torchscript(path, data, trust_pickle)
+    if index := _index_of(path):
+        raise TeacherError(
+            path, "is one of several files of a model", remedy=f"give {index.name}, which lists them all"
+        )
+    data = archives.read(path)
+    if torchscript.is_script(data):
+        return torchscript.load(path, data, trust_pickle)
+    return from_loaded(path, _read_torch(path, data, trust_pickle), architecture, hash_bytes(data))
+
+
+def load_shards(path: Path, architecture: Path | None, trust_pickle: bool) -> Teacher:
+    """The list of a model's shards, ``model.safetensors.index.json``, and every file that it names.
+
+    Raises:
+        TeacherError: it lists nothing, or a file that is missing, damaged or elsewhere.
+    """
+    data = archives.read(path)
+    try:
+        names = json.loads(data)["weight_map"]
+        listed = {name: str(file) for name, file in names.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        rule = "must hold a weight_map of tensors and their files, as model.safetensors.index.json does"
+        raise TeacherError(path, rule, remedy="give that file, or the model file itself") from None
+    shards = parts.read_parts(path, dict.fromkeys(listed.values(), 1))
+    state: dict[str, Tensor] = {}
+    for name, content in shards.items():
+        file = path.parent / name
+        if file.suffix == ".safetensors":
+            held = _read_safetensors(file, content)
+        else:
+            held = weights_in(_read_torch(file, content, trust_pickle)) or {}
+        state |= {key: tensor for key, tensor in held.items() if listed.get(key) == name}
+    if lost := sorted(set(listed) - set(state)):
+        raise TeacherError(
+            path, f"lists {lost[0][:100]!r} in {listed[lost[0]]}, which does not hold it", remedy=parts.WHOLE
+        )
+    return _from_state(path, weights_in(state) or {}, architecture, parts.hash_files(data, shards))
+
+
+def from_loaded(path: Path, loaded: Any, architecture: Path | None, sha256: str) -> Teacher:
+    """A teacher from what ``torch.load`` gave: a module, or weights wherever a checkpoint keeps them.
+
+    Raises:
+        TeacherError: it is neither, or the weights do not fit their architecture.
+    """
+    module = loaded
+    if isinstance(loaded, dict):
+        module = next((value for value in loaded.values() if isinstance(value, nn.Module)), None)
+    if isinstance(module, nn.Module):
+        module = freeze(module)
+        return Teacher(str(path), module, asked_dtype(path, module), sha256)
+    state = weights_in(loaded)
+    if state is None:
+        keys = f" with {', '.join(map(str, [*loaded][:8]))}"[:200] if isinstance(loaded, dict) and loaded else ""
+        raise TeacherError(
+            path,
+            f"holds a {type(loaded).__name__}{keys}, not a state dict or a module",
+            remedy="save the weights, torch.save(model.state_dict(), FILE), or the whole network as .pt2",
+        )
+    return _from_state(path, state, architecture, sha256)
+
+
+def index_in(folder: Path) -> Path | None:
+    """The list of shards in a folder, where there is one and no other."""
+    found = sorted(folder.glob(f"*{INDEX}"))
+    return found[0] if len(found) == 1 else None
+
+
+def _index_of(path: Path) -> Path | None:
+    """The list that names a file as one of a model's shards."""
+    if not re.search(r"-\d+-of-\d+$", path.stem):
+        return None
+    for index in sorted(path.parent.glob(f"*{INDEX}")):
+        try:
+            if path.name in json.loads(archives.read(index))["weight_map"].values():
+                return index
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            continue
+    return None
+
+
+def _read_safetensors(path: Path, data: bytes) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        return load(data)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise TeacherError(path, f"not a safetensors file, or cut short ({one_line(error)})") from None
+
+
+def _read_torch(path: Path, data: bytes, trusted: bool) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:
         # torch.load meets a foreign file with nearly every kind of exception.
-        loaded = _unpickle(path, data, trust_pickle, "Unsupported global" in str(error))
-    if isinstance(loaded, nn.Module):
-        module = freeze(loaded)
-        return Teacher(str(path), module, dtype_of(module), hash_bytes(data))
-    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
-    if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
-        raise TeacherError(path, f"holds a {type(loaded).__name__}, not a state dict or a module")
-    return _from_state(path, state, architecture, hash_bytes(data))
+        found = re.search(r"Unsupported (?:global|class|operand)\S*(?: GLOBAL)? ?([\w.]*)", str(error))
+        return _unpickle(path, data, trusted, found[1] if found and "Unsupported global" in found[0] else None)
 
 
-def _unpickle(path: Path, data: bytes, trusted: bool, code: bool) -> Any:
-    if code and not trusted:
-        raise TeacherError(path, "holds pickled code", remedy=REMEDY)
+def _unpickle(path: Path, data: bytes, trusted: bool, code: str | None) -> Any:
+    if code is not None and not trusted:
+        raise TeacherError(
+            path,
+            f"holds pickled code{f', {code}' if code else ''}",
+            remedy="save the weights alone, torch.save(model.state_dict(), FILE), " + REMEDY,
+        )
     if not trusted:
         raise TeacherError(path, "not a PyTorch file, or cut short")
     try:
@@ -182,53 +276,22 @@ def _unpickle(path: Path, data: bytes, trusted: bool, code: bool) -> Any:
             warnings.simplefilter("ignore")
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)
     except Exception as error:
-        raise TeacherError(path, f"cannot be unpickled: {type(error).__name__}: {one_line(error)}") from None
+        raise TeacherError(
+            path,
+            f"cannot be unpickled: {type(error).__name__}: {one_line(error)}",
+            remedy="put the modules that it was saved with where Python finds them, or export it as .pt2",
+        ) from None
 
 
 def _from_state(path: Path, state: dict[str, Tensor], architecture: Path | None, sha256: str) -> Teacher:
     if architecture is None:
-        raise TeacherError(path, "holds weights alone", remedy="give --architecture FILE with layers and activation")
+        raise TeacherError(
+            path,
+            "holds weights alone",
+            remedy="give --architecture FILE with layers and activation, or the whole network as .pt2",
+        )
     try:
         module = freeze(read_architecture(architecture).module(state))
     except ValueError as error:
-        raise TeacherError(path, f"does not fit {architecture}: {error}") from None
-    return Teacher(str(path), module, dtype_of(module), sha256)
-
-
-def _names(data: bytes) -> list[str]:
-    """The entries of a zip archive; none for any other file."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return archive.namelist()
-    except Exception:
-        return []  # zipfile meets a damaged directory with several kinds of exception
-
-
-def _is_script(name: str) -> bool:
-    return "/code/" in name or name.endswith("constants.pkl")
-
-
-def _torchscript(path: Path, data: bytes, trust_pickle: bool) -> Teacher:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            module = torch.jit.load(io.BytesIO(data if trust_pickle else _harmless(path, data)), map_location="cpu")
-    except TeacherError:
-        raise
-    except Exception as error:
-        raise TeacherError(path, f"TorchScript that cannot be loaded: {one_line(error)}") from None
-    module = freeze(module)
-    return Teacher(str(path), module, dtype_of(module), hash_bytes(data))
-
-
-def _harmless(path: Path, data: bytes) -> bytes:
-    """A copy, entry by entry as checked: another reader might find other entries in the original."""
-    copy = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as target:
-        for name in source.namelist():
-            content = source.read(name)
-            found = OUTREACH.search(content.decode(errors="replace")) if name.endswith(".py") else None
-            if found:
-                raise TeacherError(path, f"TorchScript that reaches beyond a network: {found[0]!r}", remedy=REMEDY)
-            target.writestr(name, content)
-    return copy.getvalue()
+        raise TeacherError(path, f"does not fit {architecture}: {error}", remedy=WHOLE) from None
+    return Teacher(str(path), module, module[0].weight.dtype, sha256)

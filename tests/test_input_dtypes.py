@@ -1,0 +1,70 @@
+"""A teacher's dtype is that of its inputs, whatever its weights are kept in."""
+
+import pytest
+import torch
+from teacher_files import FEATURES, fails
+from torch import nn
+
+from dfkd_tune.teachers import load_teacher
+
+
+class Converts(nn.Module):
+    """Takes rows of one dtype and computes in another, that of its weights."""
+
+    def __init__(self, inner: torch.dtype):
+        super().__init__()
+        self.net = nn.Linear(FEATURES, 1).to(inner)
+
+    def forward(self, x):
+        return self.net(x.to(self.net.weight.dtype)).to(x.dtype)
+
+
+class Looks(nn.Module):
+    """Its first weight is single, the rows that it multiplies are double."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.net = nn.Embedding(4, 1), nn.Linear(FEATURES, 1).double()
+
+    def forward(self, x):
+        return self.net(x) + self.table(x[:, 0].long())
+
+
+def save(module, path, dtype):
+    x = torch.zeros(2, FEATURES, dtype=dtype)
+    rows = ({0: torch.export.Dim("rows", min=1)},)
+    torch.export.save(torch.export.export(module.eval(), (x,), dynamic_shapes=rows), path)
+    return path
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("inner", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_pt2_is_asked_in_the_dtype_that_it_was_exported_with(tmp_path, dtype, inner):
+    teacher = load_teacher(save(Converts(inner), tmp_path / "net.pt2", dtype))
+    assert (teacher.dtype, teacher.width) == (dtype, FEATURES)
+    assert teacher(torch.zeros(3, FEATURES)).shape == (3, 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64, torch.bool])
+def test_inputs_that_no_row_has_are_refused(tmp_path, dtype):
+    path = save(Converts(torch.float32), tmp_path / "net.pt2", dtype)
+    with fails(path, str(dtype).removeprefix("torch."), "float32 or float64", "converts it itself"):
+        load_teacher(path)
+
+
+def test_torchscript_is_asked_in_the_dtype_that_it_answers(tmp_path):
+    path = tmp_path / "net.pt"
+    torch.jit.script(Looks()).save(path)
+    assert load_teacher(path).dtype == torch.float64
+    torch.jit.script(nn.Linear(FEATURES, 1)).save(path)
+    assert load_teacher(path).dtype == torch.float32
+    torch.jit.script(nn.Linear(FEATURES, 1).bfloat16()).save(path)
+    with fails(path, "takes bfloat16"):
+        load_teacher(path)
+
+
+def test_a_module_that_is_named_is_asked_in_the_dtype_that_it_answers(code):
+    looks = "class Looks(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.table, self.net = nn.Embedding(4, 1), nn.Linear(3, 1).double()\n    def forward(self, x): return self.net(x) + self.table(x[:, 0].long())\n"
+    assert load_teacher(code(looks + "def teacher(): return Looks()\n")).dtype == torch.float64
+    held = "class Held(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.register_buffer('mean', torch.zeros(3).double())\n    def forward(self, x): return (x - self.mean).sum(1)\n"
+    assert load_teacher(code(held + "def teacher(): return Held()\n")).dtype == torch.float32
