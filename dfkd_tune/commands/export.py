@@ -37,14 +37,19 @@ def export(
         raise click.UsageError(f"--precision {precision} is for pt2 and onnx")
     from .. import exporting, issuing, places, registry, shipping
     from ..promotion import recipe_name
+    from ..stores import reaching
 
     file, uri = Path(out), places.tracking_url(tracking_uri)
-    student, result, run = registry.load_trial(uri, name, trial)
+    with reaching(uri):
+        student, result, run = registry.load_trial(uri, name, trial)
     units, rmse, number = exporting.Units.of(result), result["rmse"], registry.trial_of(run)
     if precision != "float32":
         from ..precision import pack
 
-        problem = registry.problem_of(uri, name, run, issuing.Sources(teacher, architecture, features, trust_pickle))
+        with reaching(uri):
+            problem = registry.problem_of(
+                uri, name, run, issuing.Sources(teacher, architecture, features, trust_pickle)
+            )
         student, before, rmse = pack(problem, student, units, precision, within)
         click.echo(f"{precision}: RMSE {rmse:.4g} on the selection bank, {before:.4g} in float32")
     worst = exporting.export(student, units, kind, file)
@@ -52,7 +57,7 @@ def export(
         about = {"study": name, "trial": number, "run_id": run.info.run_id, "precision": precision}
         issuing.beside(file, problem, student, about)
     if kind == "safetensors":
-        with registry.fetch(uri, run.info.run_id) as folder:
+        with reaching(uri), registry.fetch(uri, run.info.run_id) as folder:
             if (layout := folder / "architecture.yaml").exists():
                 shipping.write(file.with_suffix(".yaml"), layout.read_bytes())
     click.echo(
