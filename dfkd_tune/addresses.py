@@ -136,8 +136,8 @@ def refused_tracking(text: str) -> Refusal | None:
         return Refusal("is Unity Catalog, a registry of models that keeps no runs", f"write {STORE}")
     if (scheme == "file" and "memory" not in text) or (not scheme and not Path(text).suffix and ":" not in text):
         return Refusal("is a directory of files, which MLflow no longer takes", f"write {STORE}")
-    if url is None and scheme and scheme in {each.name for each in entry_points(group="mlflow.tracking_store")}:
-        return None
+    if scheme and scheme in {each.name for each in entry_points(group="mlflow.tracking_store")}:
+        return None  # a plugin's
     if url is None:
         return _no_url(text, STORE, "mlflow.db")
     if url.get_backend_name() not in MLFLOW:
@@ -154,7 +154,7 @@ def _no_url(text: str, known: str, file: str) -> Refusal:
         return Refusal("is no URL", f"write {write(URL.create('sqlite', database=path))}")
     if ":memory:" in path:
         return Refusal("is in memory, and lost when the command ends", f"write sqlite:///{file}")
-    return Refusal("is no URL of a database, and files of other kinds are not taken", f"write {known}")
+    return Refusal("is no URL of a database, and other kinds of stores are not taken", f"write {known}")
 
 
 def _unfit(url: URL, file: str) -> Refusal | None:
