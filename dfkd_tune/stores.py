@@ -197,8 +197,11 @@ def refuse_foreign(made, experiment) -> None:
 
 
 def line(error: BaseException) -> str:
-    """The first line of what an error says."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]
+    """What an error says, in a line: the cause of a request that failed, else its first line."""
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    request, failed, _ = first.partition(" failed with exception ")
+    cause = first.rpartition("(Caused by ")[2].rstrip(")")
+    return (f"{request} failed: {cause}" if failed else first)[:300]
 
 
 @contextmanager
