@@ -20,6 +20,7 @@ from torch import Tensor
 
 from .errors import StorageError
 from .files import write
+from .waits import telling
 
 LOG = logging.getLogger(__name__)
 LOOK = 0.5
@@ -65,10 +66,11 @@ class Answers:
         lock = FileLock(self.file.with_suffix(".lock"))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            while not lock.is_locked:
-                heed()
-                with suppress(Timeout):
-                    lock.acquire(timeout=LOOK)
+            with telling(LOG, "waiting until another process has asked the teacher, as long as it lives"):
+                while not lock.is_locked:
+                    heed()
+                    with suppress(Timeout):
+                        lock.acquire(timeout=LOOK)
         except OSError as error:
             LOG.warning("answers of the teacher are not shared: %s: %s", self.folder, error.strerror)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 import time
@@ -17,8 +18,10 @@ from .places import sqlite_file, without_credentials
 from .prepared import Prepared
 from .progress import Progress, StudyResult, standing
 from .study import open_slots
+from .waits import telling
 from .workers import Work, conclusion
 
+LOG = logging.getLogger(__name__)
 LOOK = 1.0
 """Seconds between two looks at the cluster, and of a worker at whether it should stop."""
 PATIENCE = "30s"
@@ -127,7 +130,8 @@ def _client(address: str, count: int | None) -> Iterator[Any]:
             yield client
         return
     try:
-        client = Client(address, timeout=PATIENCE)
+        with telling(LOG, "waiting for the Dask scheduler at %s, %s at most", without_credentials(address), PATIENCE):
+            client = Client(address, timeout=PATIENCE)
     except (OSError, ValueError, TimeoutError) as error:
         reason = without_credentials((str(error).splitlines() or [type(error).__name__])[0])
         raise WorkersError(

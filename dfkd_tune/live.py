@@ -92,6 +92,8 @@ def sentence(progress: Progress) -> str:
         parts.append("re-running leaders {}/{}".format(*progress.reruns))
     if progress.left is not None:
         parts.append(f"{clock(progress.left)} left")
+    if progress.waiting is not None:
+        parts.append(f"waiting for {progress.waiting}")
     return ", ".join(parts)
 
 
@@ -106,10 +108,11 @@ def _lines(console: Console, name: str) -> Tell:
     last, told = [-LINE_SECONDS], [""]
 
     def show(progress: Progress) -> None:
-        line = f"{name}: {sentence(progress)}"
+        line, waits = f"{name}: {sentence(progress)}", progress.waiting
         again = progress.reruns
         over = progress.ended == progress.total and (again is None or again[0] == again[1])
-        if line != told[0] and (over or time.monotonic() - last[0] >= LINE_SECONDS):
+        news = over or (waits is not None and waits not in told[0])
+        if line != told[0] and (news or time.monotonic() - last[0] >= LINE_SECONDS):
             last[0], told[0] = time.monotonic(), line
             console.print(line, soft_wrap=True, highlight=False)
 
@@ -133,7 +136,9 @@ def _events(console: Console, name: str) -> Tell:
                 )
         if progress.reruns is not None and progress.reruns != told.get("reruns"):
             event(console, "reruns", done=progress.reruns[0], total=progress.reruns[1])
-        told.update(begun=True, reruns=progress.reruns)
+        if progress.waiting != told.get("waiting") and progress.waiting is not None:
+            event(console, "waiting", waiting_for=progress.waiting)
+        told.update(begun=True, reruns=progress.reruns, waiting=progress.waiting)
 
     return show
 

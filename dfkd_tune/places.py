@@ -5,22 +5,23 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from importlib.util import find_spec
 from pathlib import Path
 
-from .errors import NotFound, StorageError
+from .addresses import MLFLOW, OPTUNA, arguments, file_of, moved, parse, refused_storage, refused_tracking, write
+from .errors import NotFound, StorageError, TrackingError
 
-DATABASES = r"(?:postgres|mysql|mariadb|mssql|oracle)[\w+.-]*://"
+ADDRESS = r"(?:postgres|mysql|mariadb|mssql|oracle)[\w+.-]*://"
 WORDS = (
     r"pass(?:word|wd|phrase|code)?|pwd|token|secret|signature|credentials?|auth|api[_-]?key|access[_-]?key(?:[_-]?id)?"
 )
 CREDENTIALS = re.compile(
-    rf"(?P<database>{DATABASES})[^\s'\"]*@"  # a password there may hold a slash
+    rf"(?P<database>{ADDRESS})[^\s'\"]*@"  # a password there may hold a slash
     r"|(?<=://)[^/\s:@]*:(?!\d*(?:[/?#]|$))[^\s'\"]*@"  # and anywhere, where a port would be a number
     r"|(?<=://)[^/\s]*@"
     rf"|(?P<key>(?<![\w.-])[\w.-]*(?:{WORDS})|(?<=[?&;])(?:sig|key))=(?:'[^']*'|\"[^\"]*\"|[^&;#\s'\"]*)",
     re.IGNORECASE,
 )
+DATABASES = {*OPTUNA, *MLFLOW}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 """Of a study: also a folder's, whatever the system."""
 
@@ -51,31 +52,73 @@ def writable(directory: Path) -> Path:
 
 def sqlite_url(file: Path) -> str:
     """The URL of an SQLite file."""
-    return f"sqlite:///{file}"
+    from sqlalchemy.engine import URL
+
+    return write(URL.create("sqlite", database=str(file)))
 
 
 def sqlite_file(url: str) -> Path | None:
     """The file of an SQLite URL, None for any other URL."""
-    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+    file = file_of(parse(url))
+    return None if file is None else file.resolve()
 
 
 def optuna_url(given: str | None) -> str:
-    """The URL of the study's state: as given, or ``mlruns/optuna.db``."""
-    return absolute(given) if given else sqlite_url(home() / "optuna.db")
+    """The URL of the study's state: as given, or ``mlruns/optuna.db``.
+
+    Raises:
+        StorageError: for an address where none can be kept, saying what to write.
+    """
+    if not given:
+        return sqlite_url(home() / "optuna.db")
+    if (refusal := refused_storage(given)) is not None:
+        raise StorageError(without_credentials(given), refusal.rule, remedy=without_credentials(refusal.remedy))
+    return absolute(given)
 
 
 def tracking_url(given: str | None) -> str:
-    """The URL of MLflow: as given, or ``MLFLOW_TRACKING_URI``, or ``mlruns/mlflow.db``."""
-    given = given or os.environ.get("MLFLOW_TRACKING_URI")
-    return absolute(given) if given else sqlite_url(home() / "mlflow.db")
+    """The URL of MLflow: as given, or ``MLFLOW_TRACKING_URI``, or ``mlruns/mlflow.db``.
+
+    Raises:
+        TrackingError: for an address where MLflow cannot be told, saying what to write.
+    """
+    said = given or os.environ.get("MLFLOW_TRACKING_URI")
+    if not said:
+        return sqlite_url(home() / "mlflow.db")
+    if (refusal := refused_tracking(said)) is not None:
+        place = "" if given else "MLFLOW_TRACKING_URI="
+        raise TrackingError(
+            f"{place}{without_credentials(said)}", refusal.rule, remedy=without_credentials(refusal.remedy)
+        )
+    return absolute(said)
 
 
 def absolute(url: str) -> str:
-    """A URL that means the same from any directory, and with any SQLAlchemy."""
-    if url.startswith("postgresql://") and find_spec("psycopg2"):  # SQLAlchemy 2.1 would look for psycopg 3 alone
-        return url.replace("://", "+psycopg2://", 1)
+    """A URL that means the same from any directory."""
+    read = parse(url)
+    if read is None or read.get_backend_name() not in DATABASES:
+        return url
+    file = file_of(read)
+    return write(read if file is None else moved(read, file.resolve()))
+
+
+def store_of(url: str) -> str:
+    """What tells a store from others, however its address is written: its file, or its address without credentials."""
     file = sqlite_file(url)
-    return sqlite_url(file.resolve()) if file is not None else url
+    return without_credentials(absolute(url)) if file is None else sqlite_url(file)
+
+
+def for_reading_alone(url: str) -> bool:
+    """Whether an SQLite database may be read but not written: its address says so, or its place does.
+
+    SQLite makes files beside a database, so that its folder counts too.
+    """
+    read, file = parse(url), sqlite_file(url)
+    if file is None or not file.exists():
+        return False
+    if {"ro"} & {*arguments(read, "mode")} or {"1"} & {*arguments(read, "immutable")}:
+        return True
+    return not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
 
 
 def existing(url: str, what: str) -> str:
@@ -102,11 +145,11 @@ def folder_name(name: str) -> str:
 
 def spool_folder(url: str, name: str) -> Path:
     """Where the records of a study lie until they are shipped: beside its SQLite file, or in ``mlruns/``."""
-    file = sqlite_file(absolute(url))
+    file = sqlite_file(url)
     return (file.parent if file is not None else home()) / "spool" / folder_name(name)
 
 
 def shared_folder(url: str, what: str) -> Path:
     """Where processes of this machine leave each other what a study may lose: beside its SQLite file, or in ``mlruns/``."""
-    file = sqlite_file(absolute(url))
+    file = sqlite_file(url)
     return (file.parent if file is not None else home()) / what

@@ -246,15 +246,42 @@ def located(path: str) -> str:
     return without_credentials(path) if named else str(Path(path).resolve())
 
 
-def difference(known: dict[str, Any], mine: dict[str, Any]) -> str:
-    """The leaves in which two identities differ, as ``leaf: recorded -> asked for``."""
-    a, b = _flatten(known), _flatten(mine)
-    changed = [
-        f"{leaf}: {_short(a.get(leaf))} -> {_short(b.get(leaf))}"
-        for leaf in sorted(a.keys() | b.keys())
-        if a.get(leaf) != b.get(leaf)
-    ]
+FREE = {"study.name", "study.trials", "study.population", "study.leaders", "study.reruns", "budget.pool"}
+"""Leaves of a study file that a resume may change, or that are looked at by themselves."""
+
+
+def difference(
+    known: dict[str, Any],
+    mine: dict[str, Any],
+    before: dict[str, Any] | None = None,
+    now: dict[str, Any] | None = None,
+) -> str:
+    """What was changed between two studies of a name, as ``leaf: recorded -> asked for``, and not what follows from it.
+
+    Args:
+        known, mine: identities, recorded and asked for.
+        before, now: the study files that they came from, as plain values; None where that was not recorded.
+    """
+    was, asked = _flatten(before or {}), _flatten(now or {})
+    paths = {"teacher": ("teacher.path", "teacher.architecture"), "features": ("features",)}
+    changed = []
+    for what, leaves in paths.items():
+        others = [leaf for leaf in leaves if was.get(leaf) != asked.get(leaf)]
+        if known.get(what) == mine.get(what) or (what == "features" and changed and not others):
+            continue  # what a teacher tells of its inputs follows from it
+        changed += [_change(leaf, was, asked) for leaf in others if before] or [_change(what, known, mine)]
+    if before:
+        skipped = FREE.union(*paths.values())
+        leaves = sorted(leaf for leaf in was.keys() | asked.keys() if leaf not in skipped)
+        changed += [_change(leaf, was, asked) for leaf in leaves if was.get(leaf) != asked.get(leaf)]
+    if not changed:  # the files say the same, so that something else decided
+        a, b = _flatten(known), _flatten(mine)
+        changed = [_change(leaf, a, b) for leaf in sorted(a.keys() | b.keys()) if a.get(leaf) != b.get(leaf)]
     return ", ".join(changed)
+
+
+def _change(leaf: str, before: dict[str, Any], now: dict[str, Any]) -> str:
+    return f"{leaf}: {_short(before.get(leaf))} -> {_short(now.get(leaf))}"
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

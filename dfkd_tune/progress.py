@@ -53,6 +53,7 @@ class Progress:
         flying: students in training.
         landed: trials that have ended, by number, in the order in which they did.
         before: how many of them had ended when this session started.
+        waiting: what a session without work waits for; None where it works.
     """
 
     total: int
@@ -70,6 +71,7 @@ class Progress:
     flying: list[Flying] = field(default_factory=list)
     landed: dict[int, Landed] = field(default_factory=dict)
     before: int = 0
+    waiting: str | None = None
 
     @property
     def ended(self) -> int:

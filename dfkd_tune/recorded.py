@@ -6,26 +6,33 @@ import json
 
 import optuna
 
-from .agreement import TOGETHER
-from .errors import DfkdError, NotFound
-from .places import existing, sqlite_file
+from .agreement import TOGETHER, refuse_foreign
+from .errors import DfkdError, NotFound, StorageError
+from .places import existing, optuna_url, sqlite_file
 from .recipe import Recipe, from_tree
-from .storage import open_storage
+from .sqlite_files import check, readable
+from .storage import DAMAGED, open_storage
 
 
 def load_study(storage_url: str, name: str) -> optuna.Study:
-    """An existing study, to look at.
+    """An existing study, to look at; where nothing can be written, of a copy of its database.
 
     Raises:
         NotFound: when there is none of that name, the message naming those that exist.
+        StudyMismatch: another program made it.
+        StorageError: its database cannot be read.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = open_storage(existing(storage_url, f"study {name!r}"))
+    url = existing(optuna_url(storage_url), f"study {name!r}")
+    check(url, StorageError, DAMAGED)
+    storage = open_storage(readable(url))
     try:
-        return optuna.load_study(study_name=name, storage=storage)
+        study = optuna.load_study(study_name=name, storage=storage)
     except KeyError:
         known = ", ".join(optuna.get_all_study_names(storage)) or "none"
         raise NotFound(f"study {name!r}", "does not exist here", remedy=f"known: {known}") from None
+    refuse_foreign(study, url, reading=True)
+    return study
 
 
 def standing_of(storage_url: str, name: str, trials: int) -> tuple[int | None, int]:

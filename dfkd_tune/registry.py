@@ -25,13 +25,15 @@ from .issuing import Sources
 from .judge import Judge
 from .places import absolute, existing, without_credentials
 from .problem import Problem
-from .runs import HASHES, impatient
+from .runs import HASHES
 from .shipping import read_student
-from .stores import client, guarded, pointed_at, preflight, quiet
+from .stores import client, guarded, impatient, pointed_at, preflight, quiet, refuse_foreign
 
 LOG = logging.getLogger(__name__)
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,199}")
 RUN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+PREFIX = "dfkd."
+"""Of the tags of a version."""
 ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
 
 
@@ -74,7 +76,15 @@ def find_run(uri: str, study: str, trial: int | None = None, name: str | None = 
         raise NotFound(
             f"study {study!r}", f"is unknown to MLflow at {without_credentials(uri)}", remedy=f"known: {known}"
         )
+    if experiment.lifecycle_stage == "deleted":
+        raise NotFound(
+            f"study {study!r}",
+            f"was deleted in MLflow at {without_credentials(uri)}",
+            remedy=f"dfkd-tune sync {study} restores it; give it the --storage and --tracking-uri of the study",
+        )
     parent = _parent(made, experiment.experiment_id)
+    if parent is None:
+        refuse_foreign(made, experiment)
     objective = parent.data.tags.get("dfkd.objective", "rmse") if parent else "rmse"
     if within is not None:
         return _smallest(made, experiment.experiment_id, study, objective, within)
@@ -150,7 +160,7 @@ def load_trial(
     uri: str, study: str, trial: int | None, within: float | None = None
 ) -> tuple[nn.Module, dict[str, Any], Any]:
     """Student, ``result.json`` and MLflow run, chosen as ``find_run`` does."""
-    preflight(existing(uri, f"study {study!r}"))
+    preflight(existing(uri, f"study {study!r}"), write=False)
     with guarded(uri):
         run = find_run(uri, study, trial, within=within)
     with fetch(uri, run.info.run_id) as folder:
@@ -278,6 +288,7 @@ def register(
             "--alias", f"must be a word such as champion, not a version, got {alias!r}", remedy="give another"
         )
     uri = absolute(uri)
+    preflight(existing(uri, f"study {study!r}"))
     student, result, run = load_trial(uri, study, trial, within)
     made = client(uri)
     certificate = None
@@ -288,15 +299,20 @@ def register(
     units = Units.of(result)
     x = units.rows.numpy()
     with quiet():
-        model_id = _log(made, uri, run, student, result, certificate is not None)
-        with pointed_at(uri):
-            version = made.create_model_version(
-                _registered(made, model), f"models:/{model_id}", run.info.run_id, model_id=model_id
-            )
+        known = version = existing_version(made, model, run.info.run_id)
+        if version is None:
+            model_id = _log(made, uri, run, student, result, certificate is not None)
+            with pointed_at(uri):
+                version = made.create_model_version(
+                    _registered(made, model), f"models:/{model_id}", run.info.run_id, model_id=model_id
+                )
         worst = _difference(made, uri, version, student, x, units.names)
     with torch.no_grad():
         scale = float(student(torch.from_numpy(x)).abs().max())
     if not worst <= 1e-5 * (1 + scale):
+        if known is not None:
+            place, rule = f"models:/{model}/{version.version}", f"differs from the student by {worst:g}"
+            raise ExportError(place, rule, remedy="delete that version in MLflow, then register again")
         made.delete_model_version(model, version.version)
         raise ExportError(
             f"models:/{model}/{version.version}",
@@ -310,12 +326,19 @@ def register(
     about = {"study": study} | ({} if number is None else {"trial": number})
     tags = {**about, "tier": result["tier"], "rmse": result["rmse"]} | found
     for key, value in tags.items():
-        made.set_model_version_tag(model, version.version, f"dfkd.{key}", str(value))
+        made.set_model_version_tag(model, version.version, f"{PREFIX}{key}", str(value))
     made.update_model_version(model, version.version, _description(study, run, result, found))
     made.set_registered_model_alias(model, alias, version.version)
     return Registered(
         f"models:/{model}@{alias}", int(version.version), number, run.info.run_id, float(result["rmse"]), worst, **found
     )
+
+
+def existing_version(made, model: str, run_id: str):
+    """The latest version of a model that is the student of a run; None where there is none."""
+    found = made.search_model_versions(f"name = '{model}' and run_id = '{run_id}'")
+    ready = [version for version in found if version.status == "READY" and f"{PREFIX}rmse" in version.tags]
+    return max(ready, key=lambda version: int(version.version), default=None)
 
 
 def _description(study: str, run, result: dict[str, Any], found: dict[str, float]) -> str:

@@ -14,8 +14,7 @@ from .issuing import Sources
 from .places import existing
 from .problem import Problem
 from .recipe import Recipe, from_leaves
-from .runs import impatient
-from .stores import client, guarded, preflight
+from .stores import client, guarded, impatient, preflight
 
 TOLERANCE = 0.02
 """By which share the RMSE of a replayed student may differ: companions and machines sum in another order."""
@@ -74,14 +73,15 @@ def recall(uri: str, run_id: str, sources: Sources, device: str = "cpu") -> Repl
         TrackingError: MLflow cannot be reached.
     """
     place = f"run {run_id}"
-    preflight(existing(uri, place))
+    preflight(existing(uri, place), write=False)
     made = client(uri)
     with impatient(uri), guarded(uri):
         run = _get(made, run_id)
         above = run.data.tags.get("mlflow.parentRunId")
         parent = _get(made, above) if above else None
         points = made.get_metric_history(run_id, "curve/rmse")
-    if parent is None or not parent.data.params.keys() >= NEEDED or "seed" not in run.data.params:
+    ours = parent is not None and parent.data.tags.get("dfkd.kind") == "study"
+    if not ours or not parent.data.params.keys() >= NEEDED or "seed" not in run.data.params:
         raise NotFound(place, "is no trial of a study", remedy="a recipe.yaml goes with --recipe")
     leaves = {leaf: _plain(text) for leaf, text in run.data.params.items() if leaf not in ("trial", "seed")}
     return Replay(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from .registry import fetch, find_run, is_certified, parent_run
 from .stores import client, preflight
 from .story import FIGURES, again
 
+LOG = logging.getLogger(__name__)
 LISTED = 15
 """Trials of the table."""
 TOLD = {
@@ -89,12 +91,13 @@ def report(storage_url: str, uri: str, name: str) -> str:
 def recorded(uri: str, found: Findings) -> Recorded:
     """What MLflow knows of a study and its student."""
     try:
-        preflight(existing(uri, f"study {found.name!r}"))
+        preflight(existing(uri, f"study {found.name!r}"), write=False)
         parent = parent_run(uri, found.name)
         known = {"params": parent.data.params, "tags": parent.data.tags} if parent else {}
         pictures = _pictures(uri, parent.info.run_id) if parent else {}
         run = find_run(uri, found.name, name=found.run) if found.run else None
-    except NotFound:
+    except NotFound as error:
+        LOG.warning("the report goes without what MLflow holds: %s", error)
         return Recorded()
     if run is None:
         return Recorded(pictures=pictures, **known)

@@ -5,12 +5,10 @@ A run is known by its record's id, the tag ``dfkd.record``, so that a create who
 
 from __future__ import annotations
 
+import logging
 import math
-import os
 import tempfile
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,9 @@ from .errors import ExportError
 from .given_run import given_run
 from .places import folder_name, sqlite_file, without_credentials, writable
 from .spool import Record, digest
-from .stores import client, guarded, line
+from .stores import client, guarded, impatient, line, refuse_foreign
 
+LOG = logging.getLogger(__name__)
 ID, SESSION = "dfkd.record", "dfkd.session"
 TAKEN = "dfkd.taken_over"
 """Tag of a run whose trial another worker took up: what its own worker says of its end comes too late."""
@@ -33,8 +32,6 @@ HASHES = "dfkd.student_sha256"
 """Tag of a run with a student: SHA-256 of the file of its files' hashes."""
 HOPELESS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")
 """What MLflow says of a record that it will not take, however often it is asked."""
-TIMEOUT = 10
-"""Seconds that a server has to answer one request."""
 PAGE = 1000
 
 
@@ -62,15 +59,29 @@ class Runs:
         self._starts: dict[str, int] = {}
         self.writes = 0
         """Batches written so far."""
+        self.restored = False
+        """Whether the experiment had been deleted."""
 
     def connect(self) -> None:
         """Open the store and find or make the experiment.
 
         Raises:
-            TrackingError: when that cannot be done.
+            TrackingError: when that cannot be done, or another program made the experiment.
         """
         with impatient(self.uri):
             self._connect()
+
+    def refuse_foreign(self) -> None:
+        """Refuse an experiment that another program made; nothing is made or restored.
+
+        Raises:
+            TrackingError: when it is such a one, or MLflow cannot be read.
+        """
+        with impatient(self.uri), guarded(self.uri):
+            self._client = self._client or client(self.uri)
+            found = self._client.get_experiment_by_name(self.experiment)
+            if found is not None:
+                refuse_foreign(self._client, found)
 
     def _connect(self) -> None:
         if self._experiment_id is None:
@@ -297,8 +308,11 @@ class Runs:
 
         found = self._client.get_experiment_by_name(self.experiment)
         if found is not None:
+            refuse_foreign(self._client, found)
             if found.lifecycle_stage == "deleted":
                 self._client.restore_experiment(found.experiment_id)
+                self.restored = True
+                LOG.warning("experiment %r was deleted in MLflow; it is restored", self.experiment)
             return found.experiment_id
         file = sqlite_file(self.uri)
         location = None
@@ -348,33 +362,3 @@ def _holds(run, record: Record) -> bool:
     """Whether a run says all that a record does."""
     said = run.info.status == record.status and run.data.tags.items() >= record.tags.items()
     return (said or TAKEN in run.data.tags) and run.data.metrics.keys() >= record.metrics.keys()
-
-
-_LOCK, _DEPTH, _BEFORE = threading.Lock(), [0], {}
-
-
-@contextmanager
-def impatient(uri: str) -> Iterator[None]:
-    """MLflow asks a server once, for seconds: repeating is the shipper's, which first looks whether a create was lost.
-
-    MLflow takes these settings from the environment alone; the user's are there again afterwards.
-    """
-    if not uri.startswith(("http://", "https://")):
-        yield
-        return
-    with _LOCK:
-        if not _DEPTH[0]:
-            timeout = os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", str(TIMEOUT))
-            given = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": timeout}
-            given["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
-            _BEFORE.update({name: os.environ.get(name) for name in given})
-            os.environ.update(given)
-        _DEPTH[0] += 1
-    try:
-        yield
-    finally:
-        with _LOCK:
-            _DEPTH[0] -= 1
-            if not _DEPTH[0]:
-                for name, value in _BEFORE.items():
-                    os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)

@@ -9,11 +9,10 @@ from contextlib import contextmanager
 import optuna
 from optuna.trial import TrialState
 
+from .agreement import SESSIONS, refuse_foreign
 from .member import RUNGS
 from .seeds import derive
 
-SESSIONS = "sessions"
-"""Study attribute: how many sessions ever worked on it."""
 WARMUP = RUNGS // 4
 """Rungs before nothing is pruned."""
 
@@ -23,14 +22,21 @@ def open_study(storage, name: str, seed: int, objectives: int = 1) -> optuna.Stu
 
     Its sampler is seeded by the trials it has and the sessions there were, so that neither a resume nor a second worker draws again
     what was drawn.
+
+    Raises:
+        StudyMismatch: another program made a study of that name.
     """
-    study = optuna.create_study(
-        storage=storage,
-        study_name=name,
-        directions=["minimize"] * objectives,
-        load_if_exists=True,
-        pruner=pruner() if objectives == 1 else optuna.pruners.NopPruner(),
-    )
+    about = {
+        "storage": storage,
+        "study_name": name,
+        "pruner": pruner() if objectives == 1 else optuna.pruners.NopPruner(),
+    }
+    try:
+        study = optuna.load_study(**about)
+    except KeyError:
+        study = optuna.create_study(**about, directions=["minimize"] * objectives, load_if_exists=True)
+    else:
+        refuse_foreign(study, storage.url)
     sessions = study.user_attrs.get(SESSIONS, 0)
     study.set_user_attr(SESSIONS, sessions + 1)
     known = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))

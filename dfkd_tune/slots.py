@@ -168,6 +168,14 @@ class Slots:
         )
         return total - ended
 
+    def held(self, total: int) -> str:
+        """What a worker without a slot waits for, in words."""
+        left, machines = self.unfinished(total), sorted({host_of(owner) for owner in self.owners()})
+        if not left:
+            return "the untuned preset, which another worker runs"
+        where = f" on {', '.join(machines)}" if machines else ""
+        return f"{left} trials of other workers{where}, or {GRACE / 60:.0f} minutes after the last sign of life of a dead one"
+
     def beat(self, trials: Collection[int]) -> None:
         """Give a sign of life of trials, by their ids; raises at once where the database is away."""
         now = {HEARTBEATS.heartbeat: sqlalchemy.func.now()}

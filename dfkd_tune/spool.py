@@ -32,7 +32,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from .errors import ExportError, StorageError
 from .files import refused, write
-from .places import without_credentials, writable
+from .places import store_of, without_credentials, writable
 
 SHIPPED, REFUSED = "shipped", "refused"
 WHATS = ("study", "end", "open", "close", "left", "sweep")
@@ -109,7 +109,7 @@ class Spool:
     """
 
     def __init__(self, folder: Path, storage: str):
-        self.folder, self.storage = folder, without_credentials(storage)
+        self.folder, self.storage = folder, store_of(storage)
 
     def begin(self) -> Session:
         """A session for this process, which holds its lock.

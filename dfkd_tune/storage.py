@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 import time
@@ -23,10 +24,13 @@ from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial
 from sqlalchemy import event
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
 
+from . import sqlite_files
 from .errors import StorageError
-from .places import absolute, sqlite_file, without_credentials, writable
+from .places import for_reading_alone, optuna_url, sqlite_file, without_credentials, writable
+from .waits import telling
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -48,6 +52,11 @@ PATIENCE = 3600.0
 """Seconds that a call waits for a database that went away."""
 LONGEST_PAUSE = 5.0
 """Seconds between two tries, after the first ones."""
+BUSY = 60.0
+"""Seconds that SQLite waits for another process, where the URL names no ``timeout``."""
+WAITING = "waiting until another process has set its study up in %s, as long as it lives"
+DAMAGED = "put a copy of it back, or start anew with another --storage and --name; what MLflow holds stays"
+"""What to do about a study's database that is broken."""
 
 
 class PatientStorage(RDBStorage):
@@ -132,17 +141,27 @@ class PatientStorage(RDBStorage):
         while True:
             try:
                 done = call()
+            except (json.JSONDecodeError, UnicodeDecodeError) as error:  # what Optuna wrote can be read
+                raise StorageError(shown, f"is damaged: {error}", remedy=DAMAGED) from None
+            except LookupError as error:
+                if type(error) is not LookupError:  # SQLAlchemy's own, of a word that is no state of a trial
+                    raise
+                raise StorageError(shown, f"is damaged: {error}", remedy=DAMAGED) from None
             except (StorageInternalError, SQLAlchemyError) as error:
                 cause = error.__cause__ if isinstance(error, StorageInternalError) else error
                 if not _is_trouble(cause):
                     raise
                 reason = without_credentials((str(getattr(cause, "orig", cause)).strip().splitlines() or ["?"])[0])
+                if _is_damage(cause):
+                    raise StorageError(shown, f"is damaged: {reason}", remedy=DAMAGED) from None
                 if not _is_away(cause, self.engine.dialect.name):
                     raise StorageError(shown, f"cannot be used: {reason}", remedy="mend it, and run again") from None
                 self.last_away = now = time.monotonic()
                 if until is None:
                     until = now + PATIENCE
-                    LOG.warning("%s does not answer (%s); waiting for it", shown, reason)
+                    LOG.warning(
+                        "%s does not answer (%s); waiting for it, %.0f minutes at most", shown, reason, PATIENCE / 60
+                    )
                 if now > until:
                     raise StorageError(shown, f"has not answered for {PATIENCE / 60:.0f} minutes: {reason}") from None
                 time.sleep(pause * random.uniform(0.5, 1.0))
@@ -158,8 +177,14 @@ def _is_trouble(error: BaseException | None) -> bool:
     if isinstance(error, PendingRollbackError):  # Optuna asks once more in a transaction that broke
         return True
     return isinstance(error, DBAPIError) and (
-        error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+        error.connection_invalidated or isinstance(error, OperationalError | InterfaceError) or _is_damage(error)
     )
+
+
+def _is_damage(error: BaseException | None) -> bool:
+    """Whether an SQLite file is broken."""
+    said = str(getattr(error, "orig", ""))
+    return any(words in said for words in ("malformed", "not a database", "Could not decode to UTF-8"))
 
 
 def _is_away(error: SQLAlchemyError, dialect: str) -> bool:
@@ -206,37 +231,42 @@ def open_storage(url: str) -> PatientStorage:
     several processes.
 
     Raises:
-        StorageError: when the database cannot be reached, or is no database.
+        StorageError: when it cannot be kept there, the database cannot be reached, is damaged, or is no database.
     """
+    url = optuna_url(url)
     shown, file = without_credentials(url), sqlite_file(url)
     # One connection is kept, and others are closed after use: a server takes a hundred, and there may be many workers.
-    options = {"connect_args": {"timeout": 60}} if file is not None else {"pool_pre_ping": True, "pool_size": 1}
+    options: dict[str, Any] = {"pool_pre_ping": True, "pool_size": 1}
+    if file is not None:
+        sqlite_files.check(url, StorageError, DAMAGED)
+        if for_reading_alone(url):
+            raise StorageError(file, "cannot be written", remedy="run it as who may, or give another --storage")
+        options = {"connect_args": {"timeout": _busy(url)}}
     try:
-        with _making(absolute(url), file), warnings.catch_warnings():
+        with _making(url, file), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            storage = PatientStorage(
-                absolute(url), engine_kwargs=options, heartbeat_interval=HEARTBEAT, grace_period=GRACE
-            )
-    except ImportError as error:
-        raise StorageError(
-            shown, f"its database driver is missing ({error})", remedy="pip install 'dfkd-tune[postgresql]'"
-        ) from None
+            storage = PatientStorage(url, engine_kwargs=options, heartbeat_interval=HEARTBEAT, grace_period=GRACE)
     except CommandError:
         raise StorageError(shown, "is a database of another program", remedy="give Optuna its own") from None
-    except (SQLAlchemyError, RuntimeError, ValueError) as error:
+    except (ImportError, SQLAlchemyError, RuntimeError, ValueError) as error:
         reason = without_credentials((str(error).splitlines() or ["unknown"])[0])
         raise StorageError(shown, f"cannot be opened: {reason}") from None
     if file is not None:
-        event.listen(storage.engine, "connect", _configure)
+        event.listen(storage.engine, "connect", lambda connection, record: _configure(connection, _busy(url)))
         event.listen(storage.engine, "begin", _begin_immediate)
         storage.engine.dispose()
     return storage
 
 
-def _configure(connection, record) -> None:
+def _busy(url: str) -> float:
+    """Seconds that SQLite waits for another process."""
+    return float(make_url(url).query.get("timeout", BUSY))
+
+
+def _configure(connection, busy: float) -> None:
     connection.isolation_level = None  # leaves BEGIN to us
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=60000"):
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={1000 * busy:.0f}"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
@@ -250,15 +280,33 @@ def _making(url: str, file: Path | None) -> Iterator[None]:
     """One process at a time makes the tables of a fresh store."""
     if file is not None:
         writable(file.parent)
-        with FileLock(f"{file}.lock"):
+        with _locked(file):
             yield
-    elif url.startswith("postgresql"):
+    elif make_url(url).get_backend_name() == "postgresql":
         engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
         with engine.connect() as connection:
-            connection.exec_driver_sql(f"SELECT pg_advisory_lock({MAKING})")
+            _advisory(connection, MAKING, url)
             yield  # closing the connection leaves the lock
     else:
         yield
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    """Hold the lock beside an SQLite file."""
+    lock = FileLock(f"{file}.lock")
+    with telling(LOG, WAITING, file):
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _advisory(connection: sqlalchemy.Connection, number: int, url: str) -> None:
+    """Take an advisory lock of PostgreSQL, which a dead process leaves."""
+    with telling(LOG, WAITING, without_credentials(url)):
+        connection.exec_driver_sql(f"SELECT pg_advisory_lock({number})")
 
 
 @contextmanager
@@ -266,11 +314,11 @@ def exclusive(storage: RDBStorage, url: str) -> Iterator[None]:
     """Hold the study store's one lock: while a study is set up, nobody else sets one up."""
     file = sqlite_file(url)
     if file is not None:
-        with FileLock(f"{file}.lock"):
+        with _locked(file):
             yield
     elif storage.engine.dialect.name == "postgresql":
         with storage.engine.connect() as connection:
-            connection.exec_driver_sql(f"SELECT pg_advisory_lock({LOCK})")
+            _advisory(connection, LOCK, url)
             try:
                 yield
             finally:

@@ -23,9 +23,8 @@ from .findings import Findings, completed, find
 from .problem import Problem
 from .promotion import PROMOTED, Promoted, recipe_name, run_name
 from .registry import fetch, find_run
-from .runs import impatient
 from .shipping import read_student
-from .stores import client
+from .stores import client, impatient
 from .synthetic import FOLDER, read_synthetic
 
 LOG = logging.getLogger(__name__)

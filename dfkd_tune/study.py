@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import optuna
@@ -19,7 +20,7 @@ from .context import within
 from .distillation import Outcome, conclude
 from .errors import DfkdError, Interrupted, StorageError
 from .member import Member
-from .places import absolute, shared_folder, without_credentials
+from .places import shared_folder, store_of, without_credentials
 from .population import Population
 from .prepared import Prepared
 from .progress import Flying, Progress, StudyResult, standing, totals
@@ -76,7 +77,7 @@ def open_slots(
     prepared: Prepared, storage_url: str, tracking_uri: str, joining: bool = False, workers: int = 1
 ) -> tuple[optuna.Study, Slots]:
     """A study and its slots, made where there are none, for so many workers; else arguments and errors are those of ``run_study``."""
-    if absolute(storage_url) == absolute(tracking_uri):
+    if store_of(storage_url) == store_of(tracking_uri):
         shown = without_credentials(storage_url)
         raise StorageError(shown, "cannot be Optuna's and MLflow's database at once", remedy="give each its own")
     if not joining:
@@ -142,7 +143,9 @@ class _Session:
         with Heartbeat(self.slots) as self.heartbeat, without_experimental_warnings():
             try:
                 self._fly()
-                with alone(self.storage, self.storage_url, self.study, self._heed):
+                with alone(
+                    self.storage, self.storage_url, self.study, partial(self._wait, "the re-runs of another worker")
+                ):
                     self._rerun()
                     self.tracker.sweep()  # nobody works on a run any more
                     return self._conclude()
@@ -155,15 +158,16 @@ class _Session:
         while True:
             self._heed()
             self._refill()
-            self._show()
             if self.flights:
+                self._show()
                 self._step()
                 self._watch(WATCH)
             elif self.slots.unfinished(self.total) or self.study.user_attrs.get(BASELINE) is None:
+                self._wait(self.slots.held(self.total))
                 time.sleep(IDLE)  # others hold the rest, and may die
                 self._watch(IDLE)
             else:
-                return
+                return self._show()
 
     def _step(self) -> None:
         start = time.perf_counter()
@@ -217,7 +221,10 @@ class _Session:
             raise Interrupted(self.name)
 
     def _heed_and_show(self, member: Member | None = None) -> None:
-        self._show()
+        self._wait(None)
+
+    def _wait(self, what: str | None) -> None:
+        self._show(what)
         self._heed()
 
     def _objective(self, outcome: Outcome) -> float:
@@ -356,16 +363,8 @@ class _Session:
             self.study.set_user_attr(TOLD, {"trials": self.total, "at": time.time(), "report": report})
         self._close("FINISHED", promoted, report)
         baseline = known[UNTUNED].get("rmse")
-        return StudyResult(
-            self.name,
-            self.progress.best,
-            promoted,
-            baseline,
-            report,
-            self.tracking_uri,
-            self.storage_url,
-            self.progress,
-        )
+        where = (self.tracking_uri, self.storage_url)
+        return StudyResult(self.name, self.progress.best, promoted, baseline, report, *where, self.progress)
 
     def _close(self, status: str, promoted: Promoted | None = None, report: float | None = None) -> None:
         self._look()
@@ -381,15 +380,16 @@ class _Session:
             metrics["certificate/rmse"] = report
         self.tracker.close_study(status, metrics, tags)
 
-    def _show(self) -> None:
-        """Tell how far this session is; a trial in flight counts by its seconds, before one is complete by its steps."""
+    def _show(self, waiting: str | None = None) -> None:
+        """Tell how far this session is, and what it waits for; a trial in flight counts by its seconds, or its steps."""
         if self.changed or time.monotonic() - self.looked >= LOOK:
             self._look()
         p = self.progress
         flights = [flight for flight in self.flights.values() if flight.trial is not None]
         shares = (f.seconds / p.typical if p.typical else f.member.clock / f.member.recipe.steps for f in flights)
         flying = sum(min(1.0, share) for share in shares)
-        now = replace(p, share=min(1.0, p.share + flying * p.worth), seconds=time.perf_counter() - self.begun)
+        seconds = time.perf_counter() - self.begun
+        now = replace(p, share=min(1.0, p.share + flying * p.worth), seconds=seconds, waiting=waiting)
         training = [flight.member for flight in self.flights.values()]
         now.flying = [Flying(m.key, m.clock, m.recipe.steps, m.curve[-1][1] if m.curve else None) for m in training]
         self.on_progress(now)

@@ -40,6 +40,7 @@ class Synced:
         ended: runs that nobody works on any more, now KILLED.
         refused: records that MLflow will not have, or whose files are damaged, with the reasons.
         busy: sessions that still run, and ship their records themselves.
+        restored: whether the experiment had been deleted, and is there again.
         certified, told: whether certificate and story were made up for.
     """
 
@@ -49,6 +50,7 @@ class Synced:
     ended: int = 0
     refused: tuple[str, ...] = ()
     busy: int = 0
+    restored: bool = False
     certified: bool = False
     told: bool = False
 
@@ -79,6 +81,7 @@ def sync(storage_url: str, tracking_uri: str, name: str, sources: Sources | None
     with _held(sessions) as held, guarded(uri):
         done.busy = len(sessions) - len(held)
         runs.survey()
+        done.restored = runs.restored
         done.refused = tuple(_ship(runs, held))
         if study is not None:
             done.rebuilt = _rebuild(runs, study)

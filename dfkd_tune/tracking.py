@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shlex
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .errors import TrackingError
-from .places import absolute, optuna_url, spool_folder, tracking_url, without_credentials
+from .places import absolute, optuna_url, spool_folder, store_of, tracking_url, without_credentials
 from .provenance import provenance
 from .runs import HASHES, SESSION, STATE, Runs
 from .shipper import Shipper
 from .spool import Record, Session, Spool, now, plain
 from .stores import preflight
+from .waits import telling
 
 LOG = logging.getLogger(__name__)
 STUDENT = "student/sha256.json"
@@ -31,13 +33,17 @@ def ready(uri: str, storage: str, study: str) -> None:
     """Make sure that a new study will be recorded; one that MLflow knows goes on without it.
 
     Raises:
-        TrackingError: within a few seconds, naming the address without credentials.
+        TrackingError: within a few seconds, naming the address without credentials; another program made its experiment.
     """
+    known = Spool(spool_folder(storage, study), storage).known()
     try:
         preflight(uri)
     except TrackingError:
-        if not Spool(spool_folder(storage, study), storage).known():
+        if not known:
             raise
+    else:
+        if not known:
+            Runs(absolute(uri), study).refuse_foreign()
 
 
 class Tracker:
@@ -55,7 +61,7 @@ class Tracker:
     """
 
     def __init__(self, uri: str, experiment: str, storage: str | None = None, known: bool = False):
-        self.uri, self.experiment = absolute(uri), experiment
+        self.uri, self.experiment = tracking_url(uri), experiment
         self.storage = storage or self.uri
         self._spool = Spool(spool_folder(self.storage, experiment), self.storage)
         self._runs = Runs(self.uri, experiment)
@@ -161,7 +167,8 @@ class Tracker:
 
     def close(self) -> None:
         """End this session."""
-        self._shipper.flush(self._patience)
+        with telling(LOG, "waiting until MLflow has all records, %.0f s after the last that it took", self._patience):
+            self._shipper.flush(self._patience)
         self._shipper.stop()
         if (left := self.unshipped()) is not None:
             LOG.warning("%s", left)
@@ -175,11 +182,12 @@ class Tracker:
     def settle(self) -> bool:
         """Wait until MLflow has all that was recorded on this machine, with the patience of a study's end. Returns whether."""
         self._take_up_left()
-        whole = self._shipper.flush(self._patience)
-        until = time.monotonic() + self._patience
-        while whole and any(session.waiting() for session in self._spool.sessions()):
-            whole = time.monotonic() < until
-            time.sleep(0.1)
+        with telling(LOG, "waiting until MLflow has all records, %.0f s after the last that it took", self._patience):
+            whole = self._shipper.flush(self._patience)
+            until = time.monotonic() + self._patience
+            while whole and any(session.waiting() for session in self._spool.sessions()):
+                whole = time.monotonic() < until
+                time.sleep(0.1)
         if not whole:
             self._patience = 0.0  # once is enough
         return whole and not self._shipper.refused
@@ -207,12 +215,12 @@ class Tracker:
         return f"not in MLflow yet: {', '.join(what)}; complete it with: {self._command()}"
 
     def _command(self) -> str:
-        words = ["dfkd-tune sync", self.experiment]
-        if absolute(self.storage) != optuna_url(None):
+        words = ["dfkd-tune", "sync", self.experiment]
+        if store_of(self.storage) != store_of(optuna_url(None)):
             words += ["--storage", without_credentials(self.storage)]
-        if self.uri != tracking_url(None):
+        if store_of(self.uri) != store_of(tracking_url(None)):
             words += ["--tracking-uri", without_credentials(self.uri)]
-        return " ".join(words)
+        return shlex.join(words)
 
     def _put(self, record: Record, files: Mapping[str, bytes] | None = None) -> None:
         file = self._session.append(record, files)

@@ -29,6 +29,7 @@ from .recorded import load_study
 from .spec import parse_spec
 from .study import open_slots, run_study
 from .teachers import SCHEMES
+from .waits import telling
 
 LOG = logging.getLogger(__name__)
 
@@ -282,8 +283,9 @@ def _end(workers: list[_Worker]) -> None:
     for each in workers:
         each.process.terminate()
     until = time.monotonic() + FAREWELL
-    for each in workers:
-        each.process.join(max(0.0, until - time.monotonic()))
-        if not each.ended():
-            each.process.kill()
-            each.process.join()
+    with telling(LOG, "waiting until %d workers have given their trials back, %.0f s at most", len(workers), FAREWELL):
+        for each in workers:
+            each.process.join(max(0.0, until - time.monotonic()))
+            if not each.ended():
+                each.process.kill()
+                each.process.join()

@@ -65,7 +65,7 @@ class Store:
 
     def hand_out(self, folder: Path) -> None:
         """Give another directory an MLflow store without the seconds that a fresh one takes."""
-        (folder / "mlruns").mkdir()
+        (folder / "mlruns").mkdir(parents=True)
         with (
             contextlib.closing(sqlite3.connect(self.home / "mlruns" / "mlflow.db")) as made,
             contextlib.closing(sqlite3.connect(folder / "mlruns" / "mlflow.db")) as copy,

@@ -1,6 +1,7 @@
 """Processes of tests: calls with the imports done, the command line as its script runs it, servers that answer."""
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -73,6 +74,18 @@ def command_line(cwd: Path, *argv: object) -> None:
     os.chdir(cwd)
     sys.argv = ["dfkd-tune", *map(str, argv)]
     main()
+
+
+def who_may_not_write(cwd: Path, *argv: object) -> None:
+    """The same, by a process that permissions bind even where it is root's: it gives up the capabilities to pass them by."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header, data = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()  # version 3, this process
+    if libc.capget(header, data):
+        raise OSError(ctypes.get_errno(), "capget")
+    data[:3] = [word & ~0b1111 for word in data[:3]]  # of chown, and of reading and writing what others own
+    if libc.capset(header, data):
+        raise OSError(ctypes.get_errno(), "capset")
+    command_line(cwd, *argv)
 
 
 def free_port() -> int:

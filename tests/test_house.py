@@ -17,6 +17,7 @@ ROWS = [
     {"errors"},
     {
         "activations",
+        "addresses",
         "allocator",
         "context",
         "context_provider",
@@ -30,7 +31,9 @@ ROWS = [
         "second_order",
         "seeds",
         "pages",
+        "sqlite_files",
         "strategy",
+        "waits",
         "yamls",
     },
     {

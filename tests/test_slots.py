@@ -15,7 +15,6 @@ import pytest
 from optuna.trial import Trial, TrialState
 
 from dfkd_tune import storage as storages
-from dfkd_tune.recorded import load_study
 from dfkd_tune.slots import AHEAD, Slots, Taken
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -23,11 +22,12 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 
 def claim_all(url: str, folder: Path) -> None:
     """Claim slots until there are none, all processes from the same moment on."""
-    study = load_study(url, "slots")
+    storage = storages.open_storage(url)
+    study = optuna.load_study(study_name="slots", storage=storage)
     (folder / f"ready-{os.getpid()}").touch()
     while not (folder / "go").exists():
         time.sleep(0.001)
-    mine = Slots(study, study._storage._backend)
+    mine = Slots(study, storage)
     while (claimed := mine.claim(30)) is not None:
         print(claimed.trial.number, flush=True)
 
@@ -70,8 +70,8 @@ def test_trials_are_read_once_while_they_are_still(tmp_path):
     """What another worker does meanwhile is seen afterwards; what this one does, at once."""
     mine, url = slots(f"sqlite:///{tmp_path}/optuna.db", 3), f"sqlite:///{tmp_path}/optuna.db"
     first, second = mine.claim(3), mine.claim(3)
-    study = load_study(url, "slots")
-    others = Slots(study, study._storage._backend)
+    storage = storages.open_storage(url)
+    others = Slots(optuna.load_study(study_name="slots", storage=storage), storage)
 
     def states():
         return [trial.state.name[0] for trial in mine.study.get_trials(deepcopy=False)]

@@ -136,7 +136,7 @@ def test_an_mlflow_file_of_another_machine_is_out_of_reach(postgresql, store, ti
 
 def test_credentials_are_nowhere(postgresql, tiny, monkeypatch):
     url = postgresql.replace("postgres@", "postgres:hunter2@")
-    monkeypatch.setattr("dfkd_tune.tracking.preflight", lambda uri: None)  # nobody listens there
+    monkeypatch.setattr("dfkd_tune.tracking.ready", lambda *where: None)  # nobody listens there
     study, slots = open_slots(tiny("secret"), url, "http://me:hunter2@127.0.0.1:9/?password=hunter2")
     assert study.user_attrs[TRACKING] == "http://127.0.0.1:9/?password="
     with slots.storage.engine.connect() as connection:

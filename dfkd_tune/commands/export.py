@@ -38,22 +38,26 @@ def export(
     from .. import exporting, issuing, judge, places, registry, shipping
     from ..errors import NotFound, StudyMismatch, TeacherError
     from ..promotion import recipe_name
+    from ..stores import reaching
 
     file, uri = Path(out), places.tracking_url(tracking_uri)
-    student, result, run = registry.load_trial(uri, name, trial)
+    with reaching(uri):
+        student, result, run = registry.load_trial(uri, name, trial)
     units, number = exporting.Units.of(result), registry.trial_of(run)
     sources, recorded = issuing.Sources(teacher, architecture, features, trust_pickle), result["rmse"]
     measure, unknown = None, None
     if precision != "float32":
         from ..precision import pack
 
-        problem = registry.problem_of(uri, name, run, sources)
+        with reaching(uri):
+            problem = registry.problem_of(uri, name, run, sources)
         measure = problem.judge.rmse
         student, before, after = pack(measure, student, units, precision, within)
         click.echo(f"{precision}: RMSE {after:.4g} on the selection bank, {before:.4g} in float32")
     else:
         try:
-            held = registry.judge_of(uri, name, run, sources)
+            with reaching(uri):
+                held = registry.judge_of(uri, name, run, sources)
         except (NotFound, TeacherError, StudyMismatch) as error:
             unknown = error
         else:
@@ -70,7 +74,7 @@ def export(
         copy = exporting.READERS[kind](file.read_bytes(), student)
         issuing.beside(file, problem, units.student(copy, int(result["parameters"])), about)
     if kind == "safetensors":
-        with registry.fetch(uri, run.info.run_id) as folder:
+        with reaching(uri), registry.fetch(uri, run.info.run_id) as folder:
             if (layout := folder / "architecture.yaml").exists():
                 shipping.write(file.with_suffix(".yaml"), layout.read_bytes())
     measured = f"RMSE {recorded:.4g} in training" if rmse is None else f"RMSE {rmse:.4g} of the file as it was reloaded"

@@ -32,15 +32,16 @@ def studies(ctx, param, incomplete: str) -> list[str]:
     import sqlite3
     from contextlib import closing
 
+    from ..errors import StorageError
     from ..places import optuna_url, sqlite_file
 
-    file = sqlite_file(optuna_url(ctx.params.get("storage")))
-    if file is None or not file.exists():
-        return []
     try:
-        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+        file = sqlite_file(optuna_url(ctx.params.get("storage")))
+        if file is None or not file.exists():
+            return []
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
             names = [name for (name,) in connection.execute("SELECT study_name FROM studies ORDER BY study_id DESC")]
-    except sqlite3.Error:
+    except (sqlite3.Error, StorageError):
         return []
     return [name for name in names if name.startswith(incomplete)]
 

@@ -28,12 +28,16 @@ def register(name, model, trial, within, alias, teacher, architecture, features,
     """Register a study's best student in MLflow with its certificate, reloaded and compared before it is announced."""
     if trial is not None and within is not None:
         raise click.UsageError("--trial and --smallest-within exclude each other")
+    from shlex import quote
+
     from .. import issuing, places, registry
     from ..promotion import recipe_name
+    from ..stores import reaching
 
     sources = issuing.Sources(teacher, architecture, features, trust_pickle)
     uri = places.tracking_url(tracking_uri)
-    done = registry.register(uri, name, model, trial, alias, sources, within)
+    with reaching(uri):
+        done = registry.register(uri, name, model, trial, alias, sources, within)
     click.echo(
         f"registered {done.uri}, version {done.version}: {recipe_name(done.trial)}, RMSE {done.rmse:.4g}; "
         f"the reloaded model differs from the student by at most {done.worst:.2g}"
@@ -43,5 +47,5 @@ def register(name, model, trial, within, alias, teacher, architecture, features,
             f"certificate runs:/{done.run_id}/certificate: RMSE {done.report_rmse:.4g} on the report bank, "
             f"worst gap found {done.worst_gap:.4g}"
         )
-    where = f"MLFLOW_TRACKING_URI={places.without_credentials(uri)}"
+    where = f"MLFLOW_TRACKING_URI={quote(places.without_credentials(uri))}"
     click.echo(f"Serve it: {where} mlflow models serve -m '{done.uri}' --env-manager local --port 5001")

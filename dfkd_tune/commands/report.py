@@ -18,8 +18,11 @@ def report(name, out, storage, tracking_uri) -> None:
     """Write what a study found as one self-contained HTML page, the answer first."""
     from .. import places, shipping
     from ..report import report as study_report
+    from ..stores import reaching
 
-    page = study_report(places.optuna_url(storage), places.tracking_url(tracking_uri), name)
+    storage_url, uri = places.optuna_url(storage), places.tracking_url(tracking_uri)
+    with reaching(uri):
+        page = study_report(storage_url, uri, name)
     file = Path(out or f"{name}-report.html")
     shipping.write(file, page.encode())
     click.echo(f"wrote {file}")

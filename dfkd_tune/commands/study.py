@@ -60,9 +60,9 @@ def study(
     from ..recorded import load_study
 
     mode = "json" if as_json else "quiet" if quiet else "live"
+    storage_url, uri = places.optuna_url(storage), places.tracking_url(tracking_uri)
     changed = _spec(spec, n_trials, teacher, architecture, features, name, pareto, seed)
     prepared = prepare(changed, trust_pickle, device)
-    storage_url, uri = places.optuna_url(storage), places.tracking_url(tracking_uri)
     console = Console()
     with Signals() as stop, live.watch(console, changed.name, mode) as on_progress:
         prepared, workers = _crewed(prepared, workers, storage_url) if cluster is None else (prepared, workers)
@@ -142,10 +142,12 @@ def _spec(spec, n_trials, teacher, architecture, features, name, pareto, seed):
 
 def _next(name: str, storage: str | None, tracking_uri: str | None) -> dict[str, str]:
     """The exact commands that follow a study, by what they do."""
+    from shlex import quote
+
     from ..places import without_credentials
 
-    there = f" --tracking-uri {without_credentials(tracking_uri)}" if tracking_uri else ""
-    both = (f" --storage {without_credentials(storage)}" if storage else "") + there
+    there = f" --tracking-uri {quote(without_credentials(tracking_uri))}" if tracking_uri else ""
+    both = (f" --storage {quote(without_credentials(storage))}" if storage else "") + there
     return {
         "Read what it found": f"dfkd-tune report {name}{both}",
         "Browse the runs": f"dfkd-tune ui{there}",

@@ -19,10 +19,13 @@ def sync(name, teacher, architecture, features, storage, tracking_uri, trust_pic
     """Complete MLflow's records of a study, or make them again, from the spool and the study's storage."""
     from .. import places
     from ..issuing import Sources
+    from ..stores import reaching
     from ..sync import sync as run_sync
 
     sources = Sources(teacher, architecture, features, trust_pickle)
-    done = run_sync(places.optuna_url(storage), places.tracking_url(tracking_uri), name, sources)
+    storage_url, uri = places.optuna_url(storage), places.tracking_url(tracking_uri)
+    with reaching(uri):
+        done = run_sync(storage_url, uri, name, sources)
     counts = {
         "batches written": done.written,
         "runs made from the storage alone": done.rebuilt,
@@ -32,7 +35,9 @@ def sync(name, teacher, architecture, features, storage, tracking_uri, trust_pic
         "stories told": int(done.told),
         "records refused": len(done.refused),
     }
-    told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing was missing"
+    said = ["the experiment restored, which had been deleted"] if done.restored else []
+    said += [f"{count:,} {what}" for what, count in counts.items() if count]
+    told = ", ".join(said) or "nothing was missing"
     click.echo(f"{name}: {done.runs:,} runs in MLflow; {told}")
     for reason in done.refused[:5]:
         click.echo(f"refused: {reason}", err=True)

@@ -16,6 +16,7 @@ from .options import TRACKING
 @TRACKING
 def ui(port, tracking_uri) -> None:
     """Open the MLflow UI on this machine's loopback address."""
+    import shlex
     import socket
 
     from .. import places, stores
@@ -35,7 +36,7 @@ def ui(port, tracking_uri) -> None:
                 f"port {port}", f"cannot be used: {error.strerror}", remedy="choose another with --port"
             ) from None
     command = ["mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
-    shown = places.without_credentials(" ".join([*command, "--backend-store-uri", uri]))
+    shown = places.without_credentials(shlex.join([*command, "--backend-store-uri", uri]))
     click.echo(f"http://127.0.0.1:{port}\n{shown}")
     sys.stdout.flush()
     # Everybody on a machine may read the arguments of its processes, but not their environment.
