@@ -26,6 +26,7 @@ ROWS = [
         "places",
         "products",
         "provenance",
+        "quoting",
         "quickstart",
         "second_order",
         "seeds",
