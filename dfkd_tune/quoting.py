@@ -6,6 +6,8 @@ import reprlib
 
 NAME = 80
 """Characters of a name that a message tells."""
+VALUE = 200
+"""Characters of a value that a message tells."""
 DIGITS = 300
 """Bits of a whole number that is written out."""
 
@@ -13,7 +15,7 @@ DIGITS = 300
 class _Short(reprlib.Repr):
     def __init__(self):
         super().__init__()
-        self.maxlevel = 3
+        self.maxlevel = 2
         self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = self.maxdict = 6
         self.maxstring = self.maxother = NAME
 
@@ -27,7 +29,8 @@ _SHORT = _Short()
 
 def quoted(value: object) -> str:
     """A value as Python writes it, of a long one the beginning."""
-    return _SHORT.repr(value)
+    text = _SHORT.repr(value)
+    return text if len(text) <= VALUE else f"{text[:VALUE]}..."
 
 
 def named(name: object) -> str:

@@ -23,6 +23,7 @@ ROWS = [
         "files",
         "imports",
         "machine",
+        "markdown",
         "places",
         "products",
         "provenance",
