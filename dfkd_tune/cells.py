@@ -41,7 +41,7 @@ THOUSANDS = {
 """Decimal sign -> a number that parts thousands by the other sign."""
 ANY_NUMBER = r"^[-+]?[.,]?[0-9](['’_ \x{A0}\x{2009}\x{202F}]?[0-9.,]+)*" + _EXPONENT
 """Digits and whatever people part them by."""
-DATE = r"^([0-9]{4}[-/.][0-9]{1,2}([-/.][0-9]{1,2})?|[0-9]{1,2}[-/.][0-9]{1,2}[-/.]([0-9]{2}|[0-9]{4}))([T ].*)?$"
+DATE = r"^([0-9]{4}[-/][0-9]{1,2}([-/][0-9]{1,2})?|[0-9]{4}\.[0-9]{1,2}\.[0-9]{1,2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.]([0-9]{2}|[0-9]{4}))([T ].*)?$"
 TIME = r"^[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?( ?[aApP][mM])?$"
 LONG_WHOLE = r"^[-+]?0*[1-9][0-9]{15,}$"
 LONG = r"^[-+]?[0.,]*[1-9]([.,]?[0-9]){17,}"
@@ -88,6 +88,12 @@ class Cells:
         """How many are not missing."""
         return len(self.text) - self.text.null_count
 
+    def holds(self, sign: str) -> bool:
+        """Whether a cell has a sign in it."""
+        import pyarrow.compute as pc
+
+        return bool(pc.any(pc.match_substring(self.text, sign)).as_py())
+
     def alike(self, *patterns: str) -> int:
         """How many cells match one of the patterns."""
         import pyarrow.compute as pc
@@ -105,9 +111,10 @@ def decimal_of(table: Sequence[Cells], separator: str) -> str:
     seen: dict[str, str] = {}
     doubt = ""
     for cells in table:
-        if not cells.held or cells.alike(ANY_NUMBER, INFINITE) < cells.held or cells.alike(DATE) == cells.held:
+        signs = [sign for sign in NUMBER if sign not in seen and cells.holds(sign)]
+        if not signs or cells.alike(ANY_NUMBER, INFINITE) < cells.held:
             continue
-        for sign in NUMBER:
+        for sign in signs:
             written = cells.alike(NUMBER[sign]) - cells.alike(r"^[-+]?[0-9]+" + _EXPONENT)
             either = cells.alike(GROUPED[sign])
             if written > either or cells.alike(THOUSANDS[sign]):
@@ -151,13 +158,13 @@ def column_of(cells: Cells, decimal: str, at_least: int) -> Column:
 
     if not cells.held:
         return Column(np.full(len(cells.text), np.nan))
+    numbers = cells.alike(NUMBER[decimal], INFINITE)
+    if numbers == cells.held:
+        return Column(_numbers(cells, decimal))
     if cells.alike(*(f"(?i)^{flag}$" for flag in FLAGS)) == cells.held:
         return Column(_flags(cells.text))
     if cells.alike(DATE, TIME) == cells.held:
         raise FeaturesError(cells.place, "holds dates or times, which are no numbers", remedy=DATES_REMEDY)
-    numbers = cells.alike(NUMBER[decimal], INFINITE)
-    if numbers == cells.held:
-        return Column(_numbers(cells, decimal))
     written = cells.alike(ANY_NUMBER, INFINITE)
     if written == cells.held:
         raise FeaturesError(
@@ -212,8 +219,9 @@ def _numbers(cells: Cells, decimal: str) -> np.ndarray:
     import pyarrow.compute as pc
 
     text = cells.text if decimal == "." else pc.replace_substring(cells.text, decimal, ".")
+    wide = text.filter(pc.greater_equal(pc.utf8_length(text), 16))
     for pattern in (LONG_WHOLE, LONG):
-        long = pc.unique(pc.drop_null(text).filter(pc.match_substring_regex(pc.drop_null(text), pattern)))
+        long = pc.unique(wide.filter(pc.match_substring_regex(wide, pattern)))
         exact([Decimal(number) for number in long.to_pylist()], cells.place)
     values = pc.cast(text, pa.float64())
     return np.asarray(pc.fill_null(values, np.nan), dtype=np.float64)

@@ -29,6 +29,10 @@ LOOSE = 0.5
 """Share of the lines that have a separator equally often, from which on the others are told as ragged."""
 FOLD = 8
 """Bytes that a byte of text takes on its way to a column, at most."""
+RATIO = 100
+"""Times its size that a packed table unfolds to, at most; tables come nowhere near."""
+SMALL = 1 << 26
+"""Bytes that any packed table may unfold to."""
 BLOCK = 1 << 24
 _NUMBER = re.compile(r"[-+]?[0-9.,'’_ \u00a0]*[0-9][0-9.,'’_ \u00a0]*([eE][-+]?[0-9]+)?")
 _DECIMAL_COMMA = re.compile(r"[-+]?[0-9]*,[0-9]*([eE][-+]?[0-9]+)?")
@@ -125,12 +129,15 @@ def _unpacked(path: Path, room: int) -> bytes:
         kind = "parquet" if head[:4] == b"PAR1" else "feather"
         raise FeaturesError(path, f"is no table of text but {kind}", remedy=f"give --format {kind}")
     unpack = next((opener for magic, opener in packings.items() if head.startswith(magic)), None)
-    limit = room // FOLD
+    most = room // FOLD
+    limit = most if unpack is None else min(most, max(SMALL, RATIO * path.stat().st_size))
     try:
         with (unpack or (lambda file: file.open("rb")))(path) as stream:
             blob = stream.read(limit + 1)
     except (EOFError, zlib.error, lzma.LZMAError, BadZipFile, RuntimeError, NotImplementedError) as error:
         raise FeaturesError(path, f"cannot be unpacked: {error}", remedy="pack it again, or give it unpacked") from None
+    if limit < most and len(blob) > limit:
+        raise FeaturesError(path, f"unfolds to more than {RATIO} times its size", remedy="give it unpacked")
     if len(blob) > limit:
         raise FeaturesError(
             path,
@@ -266,7 +273,7 @@ def _is_clean(lines: Sequence[str], separator: str, others: Sequence[str]) -> bo
 
 def _records(body: str, separator: str, path: Path) -> str:
     """Lines as Arrow reads them: quotes right behind the separator, and one between two columns."""
-    if separator != " " and not re.search(rf'(^|{re.escape(separator)}) +"', body, re.MULTILINE):
+    if separator != " " and not (' "' in body and re.search(rf'(^|{re.escape(separator)}) +"', body, re.MULTILINE)):
         return body
     lines = (line.strip(" ") for line in _lines(body)) if separator == " " else _lines(body)
     made = io.StringIO()

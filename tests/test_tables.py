@@ -141,6 +141,11 @@ def test_files_that_are_no_text(tmp_path, data, words):
     refused(given(tmp_path, data), *words)
 
 
+def test_a_packed_table_that_unfolds_without_end_is_refused(tmp_path):
+    packed = gzip.compress(b"a,b\n" + b"1,2\n" * 2**25)
+    refused(given(tmp_path, packed, "data.csv.gz"), "times its size", "unpacked")
+
+
 def test_quoted_cells_may_hold_separators_and_lines(tmp_path):
     text = 'kind,"load, kg"\n' + '"a, ""b""\nc",1\nd,2\n' * 50
     table = told(given(tmp_path, text))
@@ -275,6 +280,8 @@ def test_no_file(tmp_path):
         ("2020-01-01 12:30:00", ["dates"]),
         ("2020-01-01T12:30:00Z", ["dates"]),
         ("31.12.2020", ["dates"]),
+        ("2020.12.31", ["dates"]),
+        ("2020-12", ["dates"]),
         ("12/31/20", ["dates"]),
         ("12:30", ["times"]),
         ("inf", ["infinite"]),
@@ -293,6 +300,11 @@ def test_numbers_that_float64_makes_one(tmp_path):
     refused(given(tmp_path, "a\n" + "1700000000.123456781\n1700000000.123456782\n" * 100), "more digits")
     same = told(given(tmp_path, "a\n" + "0.1000000000000000055511151231257827\n9007199254740994\n" * 100))
     assert same.columns[:2, 0].tolist() == [0.1, 9007199254740994.0]
+
+
+@pytest.mark.parametrize("cell", ["1117.27", "2020.5", "2020", "0012", "1e3", "-.5", "5."])
+def test_numbers_that_look_like_something_else(tmp_path, cell):
+    assert told(given(tmp_path, "a,b\n" + f"{cell},1.25\n" * 100)).columns[0, 0] == float(cell)
 
 
 def test_flags_are_numbers(tmp_path):
