@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from .errors import FeaturesError
+from .quoting import quoted
 
 WIDEST = 256
 """Features beyond which correlations are too many to be found."""
@@ -40,17 +41,17 @@ def triangle(rows: Any, width: int, place: str) -> tuple[tuple[float, ...], ...]
         FeaturesError: naming the entry and the rule it breaks.
     """
     if not isinstance(rows, list) or len(rows) != width:
-        found = f"{len(rows)} rows" if isinstance(rows, list) else repr(rows)
+        found = f"{len(rows)} rows" if isinstance(rows, list) else quoted(rows)
         raise FeaturesError(place, f"must be a list of {width} rows, one a feature, got {found}")
     for i, row in enumerate(rows):
         if not isinstance(row, list) or len(row) != i + 1:
-            found = f"{len(row)}" if isinstance(row, list) else repr(row)
+            found = f"{len(row)}" if isinstance(row, list) else quoted(row)
             raise FeaturesError(f"{place}[{i}]", f"must hold {i + 1} numbers, up to the diagonal, got {found}")
         for j, value in enumerate(row):
             if type(value) not in (int, float) or not -1 <= value <= 1:
-                raise FeaturesError(f"{place}[{i}][{j}]", f"must be a number from -1 to 1, got {value!r}")
+                raise FeaturesError(f"{place}[{i}][{j}]", f"must be a number from -1 to 1, got {quoted(value)}")
         if row[i] != 1:
-            raise FeaturesError(f"{place}[{i}][{i}]", f"a feature's correlation with itself is 1, got {row[i]!r}")
+            raise FeaturesError(f"{place}[{i}][{i}]", f"a feature's correlation with itself is 1, got {quoted(row[i])}")
     least = float(torch.linalg.eigvalsh(_full(rows))[0])
     if least < -SLACK:
         raise FeaturesError(

@@ -7,7 +7,7 @@ Every number told is of at least ``at_least`` rows (K):
 - a value that fills 2 % of the rows or more is told as it is, with where it begins and ends; fewer than K rows beside it
   count as its own;
 - a column of few distinct values becomes *levels*, told as they are, with probabilities; those seen fewer than K times are
-  withheld;
+  withheld. Words are told as levels or not at all, and a missing value may be one more level, ``null``;
 - *moments* and *rank correlations* are of all rows.
 
 This is aggregation, not differential privacy: who knows all rows but one may learn about that one.
@@ -25,7 +25,7 @@ import numpy as np
 from . import shipping, yamls
 from .errors import FeaturesError
 from .features_file import parse_features
-from .tables import Table, read_table
+from .tables import FOUND, Reading, Table, read_table
 
 TIERS = ("moments", "quantiles", "correlation")
 ROWS = 10
@@ -39,6 +39,7 @@ ATOM = 0.02
 GRID = 48
 FINEST = 2_000
 """Blocks that a table is cut into at most; those of a large one hold more than ``at_least`` rows."""
+TABLE = "the table"
 JUMP = 1e-5
 """Probability between the values on both sides of a jump."""
 
@@ -94,25 +95,27 @@ def describe(table: Table, tier: str = "quantiles", at_least: int = 10) -> Descr
     """What may be told of a table.
 
     Args:
-        table: of features, in the teacher's order.
+        table: of features, in the teacher's order; a missing value is a level.
         tier: of ``TIERS``; levels are told in each.
         at_least: rows that every told number is of.
 
     Raises:
-        FeaturesError: when there are too few rows.
+        FeaturesError: when there are too few rows, or a column of words or with missing values has no levels.
     """
     rows = len(table.columns)
     if rows < ROWS * at_least:
         rule = f"{rows:,} rows are too few, {ROWS * at_least:,} are needed when every number is of {at_least} rows"
-        raise FeaturesError("the table", rule, remedy="describe more rows, or lower --at-least")
+        raise FeaturesError(TABLE, rule, remedy="describe more rows, or lower --at-least")
     told = Description(rows)
     for name, column in zip(table.names, table.columns.T, strict=True):
-        x = np.sort(column) + 0.0  # -0 becomes 0
+        x = np.sort(column[~np.isnan(column)]) + 0.0  # -0 becomes 0
         item: dict[str, Any] = {"name": name}
-        levels, withheld = _levels(x, at_least)
+        levels, withheld = _levels(x, rows - len(x), at_least, table.words.get(name))
         if levels:
             item |= levels
             told.withheld |= {name: withheld} if withheld else {}
+        elif name in table.words or len(x) < rows:
+            raise _no_levels(name, table.words.get(name), x, rows, at_least)
         elif tier == "moments":
             spread = float(x.std())
             item |= {"mean": _rounded(float(x.mean()), spread), "std": _rounded(spread, spread)}
@@ -129,15 +132,15 @@ def describe_file(
     out: Path,
     tier: str = "quantiles",
     targets: tuple[str, ...] = (),
-    at_least: int = 10,
-    kind: str | None = None,
+    reading: Reading = FOUND,
 ) -> list[str]:
     """Describe a table in a features file, and return what to say about it, line by line.
 
     Args:
-        data, kind, targets: of ``read_table``; targets are left out.
+        data, reading: of ``read_table``.
         out: the features file.
-        tier, at_least: of ``describe``.
+        tier: of ``describe``.
+        targets: columns to leave out.
 
     Raises:
         FeaturesError: when the table cannot be read or described; nothing is written then.
@@ -145,31 +148,53 @@ def describe_file(
     """
     if out.exists() and out.resolve() == data.resolve():
         raise FeaturesError(out, "is the table itself", remedy="write the features file elsewhere")
-    table = read_table(data, kind, targets)
+    table, at_least = read_table(data, reading, targets), reading.at_least
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # what no number can hold is refused below
             told = describe(table, tier, at_least)
     except FeaturesError as error:
-        raise FeaturesError(data, error.rule, remedy=error.remedy) from None
+        place = data if error.place == TABLE else f"{data}: {error.place}"
+        raise FeaturesError(place, error.rule, remedy=error.remedy) from None
     inputs = parse_features(told.tree(), data)
     head = f"# {told.rows} rows described ({tier}), every number of {at_least} rows or more\n"
     shipping.write(out, (head + yamls.dump(told.tree(), compact=True)).encode())
     return [
         f"{data}: {told.rows:,} rows, {len(inputs)} features" + (f", without {', '.join(targets)}" if targets else ""),
-        *(f"  {line}" for line in told.lines()),
+        *(f"  {line}" for line in [*table.notes, *told.lines()]),
         f"tier {inputs.tier}, every number of {at_least} rows or more; wrote {out}; no row leaves this machine",
     ]
 
 
-def _levels(x: np.ndarray, at_least: int) -> tuple[dict[str, Any], int]:
+def _levels(x: np.ndarray, missing: int, at_least: int, words: tuple[str, ...] | None) -> tuple[dict[str, Any], int]:
     """Levels of a sorted column and how many are withheld; nothing where it is no column of levels."""
     values, counts = np.unique(x, return_counts=True)
+    rows = len(x) + missing
+    told: list[Any] = values.tolist() if words is None else [words[int(value)] for value in values]
+    if missing:
+        told, counts = [*told, None], np.append(counts, missing)
     often = counts >= at_least
-    if len(values) > LEVELS or counts[often].sum() < COVERED * len(x):
+    if len(values) > LEVELS or counts[often].sum() < COVERED * rows:
         return {}, 0
-    values, shares = values[often], np.round(counts[often] / counts[often].sum(), 6)
-    levels = {"levels": values.tolist()} | ({"probabilities": shares.tolist()} if len(values) > 1 else {})
+    told, shares = [told[i] for i in np.flatnonzero(often)], np.round(counts[often] / counts[often].sum(), 6)
+    levels = {"levels": told} | ({"probabilities": shares.tolist()} if len(told) > 1 else {})
     return levels, int((~often).sum())
+
+
+def _no_levels(name: str, words: tuple[str, ...] | None, x: np.ndarray, rows: int, at_least: int) -> FeaturesError:
+    """Why a column that can only have levels has none."""
+    counts = np.unique(x, return_counts=True)[1]
+    few = f"{len(counts):,} different values" if len(counts) > LEVELS else "rare values"
+    rule = (
+        f"{few}, and levels are {LEVELS} at most that {at_least} rows share, together {100 * COVERED:g} % of the rows"
+    )
+    if words is not None:
+        remedy = "write the words as the numbers that the teacher takes, or leave the column out with --target"
+        return FeaturesError(name, f"holds words: {rule}", remedy=remedy)
+    return FeaturesError(
+        name,
+        f"{rows - len(x):,} of {rows:,} values are missing beside numbers that are no levels ({rule})",
+        remedy="--missing drop leaves those rows out; or fill them as for the teacher, or leave the column out with --target",
+    )
 
 
 def _quantiles(x: np.ndarray, at_least: int) -> dict[float, float]:
@@ -232,10 +257,10 @@ def _rounded(value: float, spread: float) -> float:
 
 
 def _rank_correlation(columns: np.ndarray) -> list[list[float]]:
-    """Spearman's, of average ranks; 0 with a column that never changes."""
+    """Spearman's, of average ranks, a missing value being the last; 0 with a column that never changes."""
     from scipy.stats import rankdata
 
-    ranks = rankdata(columns, axis=0)
+    ranks = rankdata(np.where(np.isnan(columns), np.inf, columns), axis=0)
     ranks -= ranks.mean(axis=0)
     spread = np.sqrt((ranks**2).mean(axis=0))
     ranks /= np.where(spread > 0, spread, 1.0)

@@ -26,8 +26,13 @@ from .copula import triangle
 from .errors import FeaturesError, SpecError
 from .feature import Feature
 from .inputs import Inputs
+from .quoting import named, quoted
 from .strategy import build, strategy
 
+MOST = 16 * 2**20
+"""Bytes of a features file."""
+WIDEST = 100_000
+"""Features, at most."""
 KEYS = ("features", "grid", "simplex", "rank_correlation")
 
 
@@ -52,6 +57,8 @@ class Grid:
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std are given together")
         pixels = self.height * self.width
+        if pixels > WIDEST:
+            raise ValueError(f"{pixels:,} pixels are more than the {WIDEST:,} features that there may be")
         if self.mean is not None and not len(self.mean) == len(self.std) == pixels:
             raise ValueError(f"{pixels} pixels need as many means and stds, found {len(self.mean)} and {len(self.std)}")
         return self
@@ -76,7 +83,7 @@ def read_features(path: Path) -> Inputs:
     Raises:
         FeaturesError: naming the feature and the rule it breaks.
     """
-    return parse_features(yamls.read(path, FeaturesError), path)
+    return parse_features(yamls.read(path, FeaturesError, MOST), path)
 
 
 def parse_features(tree: Any, path: object) -> Inputs:
@@ -89,21 +96,25 @@ def parse_features(tree: Any, path: object) -> Inputs:
         raise FeaturesError(path, "must hold features, with a list", remedy="features: [{name: age}, ...]")
     for key in tree:
         if key not in KEYS:
-            raise FeaturesError(f"{path}: {key}", "unknown key", remedy=f"known keys: {', '.join(KEYS)}")
+            raise FeaturesError(f"{path}: {named(key)}", "unknown key", remedy=f"known keys: {', '.join(KEYS)}")
     if ("features" in tree) == ("grid" in tree):
         raise FeaturesError(path, "must hold features or grid, one of the two", remedy="features: [{name: age}, ...]")
     items = _build(Grid, tree["grid"], f"{path}: grid").features() if "grid" in tree else tree["features"]
     if not isinstance(items, list) or not items:
-        raise FeaturesError(f"{path}: features", f"must be a list of at least one feature, got {items!r}")
+        raise FeaturesError(f"{path}: features", f"must be a list of at least one feature, got {quoted(items)}")
+    if len(items) > WIDEST:
+        raise FeaturesError(f"{path}: features", f"holds {len(items):,} features, {WIDEST:,} at most")
     shares = _simplex(tree.get("simplex"), f"{path}: simplex")
     features = [_feature(item, f"{path}: features[{i}]", shares) for i, item in enumerate(items)]
     names = [feature.name for feature in features]
+    seen: set[str] = set()
     for i, name in enumerate(names):
-        if name in names[:i]:
-            raise FeaturesError(f"{path}: features[{i}].name", f"{name!r} is given twice")
+        if name in seen:
+            raise FeaturesError(f"{path}: features[{i}].name", f"{quoted(name)} is given twice")
+        seen.add(name)
     for name in shares:
-        if name not in names:
-            raise FeaturesError(f"{path}: simplex", f"no feature is called {name!r}")
+        if name not in seen:
+            raise FeaturesError(f"{path}: simplex", f"no feature is called {quoted(name)}")
     _room({feature.name: feature for feature in features}, shares, f"{path}: simplex")
     ranks = tree.get("rank_correlation")
     if ranks is not None:
@@ -115,7 +126,7 @@ def _simplex(names: Any, place: str) -> list[str]:
     if names is None:
         return []
     if not isinstance(names, list) or len(names) < 2 or not all(isinstance(name, str) for name in names):
-        raise FeaturesError(place, f"must be a list of at least two names, got {names!r}")
+        raise FeaturesError(place, f"must be a list of at least two names, got {quoted(names)}")
     if len(set(names)) != len(names):
         raise FeaturesError(place, "names a feature twice")
     return names
@@ -127,11 +138,11 @@ def _room(known: dict[str, Feature], shares: list[str], place: str) -> None:
     for name in shares:
         feature = known[name]
         if feature.integer or (feature.levels is not None and (len(feature.levels) > 1 or feature.one_hot)):
-            rule = f"{name!r} is a share of a whole, which has neither levels nor whole numbers"
+            rule = f"{quoted(name)} is a share of a whole, which has neither levels nor whole numbers"
             raise FeaturesError(place, rule, remedy="declare its range, or leave it out of the simplex")
         low, high = feature.range or (feature.levels and feature.support) or (0.0, 1.0)
         if low < 0 or high > 1:
-            raise FeaturesError(place, f"a share lies between 0 and 1, {name!r} between {low:g} and {high:g}")
+            raise FeaturesError(place, f"a share lies between 0 and 1, {quoted(name)} between {low:g} and {high:g}")
         least, most = least + low, most + high
     if shares and not least <= 1 <= most:
         rule = f"no shares within these ranges sum to 1: the least sum to {least:g}, the greatest to {most:g}"
@@ -142,7 +153,7 @@ def _feature(item: Any, place: str, shares: list[str]) -> Feature:
     if isinstance(item, str):
         item = {"name": item}
     if not isinstance(item, dict):
-        raise FeaturesError(place, f"must be a name or a mapping, got {item!r}")
+        raise FeaturesError(place, f"must be a name or a mapping, got {quoted(item)}")
     feature = _build(Feature, item, place)
     if feature.name in shares and not feature.known:
         n = len(shares)  # of the uniform distribution on the simplex
@@ -152,7 +163,7 @@ def _feature(item: Any, place: str, shares: list[str]) -> Feature:
 
 def _build(kind: type, item: Any, place: str) -> Any:
     if not isinstance(item, dict):
-        raise FeaturesError(place, f"must be a mapping, got {item!r}")
+        raise FeaturesError(place, f"must be a mapping, got {quoted(item)}")
     item = {k: [float(v) if type(v) is int else v for v in x] if isinstance(x, list) else x for k, x in item.items()}
     try:
         return build(kind, item, place)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -295,5 +296,5 @@ def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _short(value: Any) -> str:
-    text = "absent" if value is None else json.dumps(value)
+    text = "absent" if value is None else "".join(islice(json.JSONEncoder().iterencode(value), 81))
     return text if len(text) <= 80 else f"{text[:12]}...{text[-4:]}"

@@ -16,6 +16,7 @@ from .generators import GENERATORS
 from .input_bounds import INPUT_BOUNDS, Steps
 from .losses import ALPHAS, LOSSES, Constant, Decreasing, Sobolev, Value
 from .optimizers import OPTIMIZERS, Adam, RMSprop
+from .quoting import named, quoted
 from .starts import STARTS, Neurons, Random
 from .strategy import build, kind_of, name_of
 from .students import MLP, STUDENTS
@@ -102,16 +103,16 @@ def from_tree(tree: Mapping[str, Any], place: str = "recipe", base: Recipe | Non
     """
     base = base or Recipe()
     if not isinstance(tree, Mapping):
-        raise SpecError(place, f"must be a mapping, got {tree!r}")
+        raise SpecError(place, f"must be a mapping, got {quoted(tree)}")
     for key in tree:
         if key not in SECTIONS and key not in PLAIN:
             known = ", ".join((*SECTIONS, *PLAIN))
-            raise SpecError(f"{place}.{key}", "unknown key", remedy=f"known keys: {known}")
+            raise SpecError(f"{place}.{named(key)}", "unknown key", remedy=f"known keys: {known}")
     chosen: dict[str, Any] = {}
     for section, registry in SECTIONS.items():
         values = tree.get(section, {})
         if not isinstance(values, Mapping):
-            raise SpecError(f"{place}.{section}", f"must be a mapping, got {values!r}")
+            raise SpecError(f"{place}.{section}", f"must be a mapping, got {quoted(values)}")
         item = getattr(base, section)
         kind = kind_of(registry, values.get("kind", name_of(registry, item)), f"{place}.{section}.kind")
         given = {key: value for key, value in values.items() if key != "kind"}

@@ -23,6 +23,7 @@ from .errors import ExportError, NotFound, SpecError, TrackingError
 from .exporting import Units
 from .issuing import Sources
 from .judge import Judge
+from .markdown import escaped
 from .places import absolute, existing, without_credentials
 from .problem import Problem
 from .runs import HASHES
@@ -343,13 +344,16 @@ def existing_version(made, model: str, run_id: str):
 
 def _description(study: str, run, result: dict[str, Any], found: dict[str, float]) -> str:
     """What the page of a model version says, in Markdown."""
-    where = f"[{run.info.run_name}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
-    words = f"Student of study **{study}**, run {where}: {result['parameters']:,} parameters, "
+    where = f"[{escaped(run.info.run_name)}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
+    words = f"Student of study **{escaped(study)}**, run {where}: {result['parameters']:,} parameters, "
     words += f"RMSE to the teacher {result['rmse']:.4g} on the selection bank"
     if not found:
-        return f"{words}. Inputs known at tier {result['tier']}."
+        return f"{words}. Inputs known at tier {escaped(result['tier'])}."
     words += f", {found['report_rmse']:.4g} on the report bank; worst gap found {found['worst_gap']:.4g}. "
-    return words + f"Inputs known at tier {result['tier']}; `certificate/certificate.html` says what that can promise."
+    return (
+        words
+        + f"Inputs known at tier {escaped(result['tier'])}; `certificate/certificate.html` says what that can promise."
+    )
 
 
 def _registered(made, model: str) -> str:

@@ -19,6 +19,7 @@ from .errors import SpecError
 from .generators import Gaussian
 from .input_bounds import Steps
 from .losses import Constant
+from .quoting import named, quoted
 from .recipe import SECTIONS, Recipe
 from .strategy import build, kind_of, name_of, strategy
 
@@ -46,6 +47,9 @@ NARROW = 0.99
 
 SMALL = 0.05
 """The same where size is weighed against fidelity."""
+
+CHOICES = 1_000
+"""Of a leaf, at most."""
 
 SINGLE = ("start", "alpha", "loss", "optimizer", "finish")
 """Sections whose kind the default space leaves to the preset."""
@@ -254,7 +258,7 @@ def make_space(
         elif small and "student.width" in search:
             high = search["student.width"]["high"]
             search["student.width"] = {"low": max(1, round(SMALL * high)), "high": high, "log": True}
-    domains = {leaf: _domain(leaf, value, f"{place}.{leaf}") for leaf, value in search.items()}
+    domains = {leaf: _domain(leaf, value, f"{place}.{named(leaf)}") for leaf, value in search.items()}
     for leaf in domains:
         _used(leaf, preset, domains, f"{place}.{leaf}")
     space = Space(preset, domains, max_parameters, size)
@@ -305,13 +309,15 @@ def _domain(leaf: str, value: Any, place: str) -> BaseDistribution:
     if section not in SECTIONS:
         raise SpecError(
             place,
-            f"unknown section {section!r}",
+            f"unknown section {quoted(section)}",
             remedy=f"searchable: {', '.join(SECTIONS)}; budgets are the same for all trials",
         )
     registry = SECTIONS[section]
     if field == "kind":
         if not isinstance(value, list) or not value:
-            raise SpecError(place, f"must be a list of kinds, got {value!r}", remedy=f"known: {', '.join(registry)}")
+            raise SpecError(
+                place, f"must be a list of kinds, got {quoted(value)}", remedy=f"known: {', '.join(registry)}"
+            )
         for name in value:
             kind_of(registry, name, place)
         return CategoricalDistribution(_distinct(value, place))
@@ -320,14 +326,14 @@ def _domain(leaf: str, value: Any, place: str) -> BaseDistribution:
     ]
     if not owners:
         known = sorted({f.name for kind in registry.values() for f in fields(kind)})
-        raise SpecError(place, f"no {section} has a field {field!r}", remedy=f"known: kind, {', '.join(known)}")
+        raise SpecError(place, f"no {section} has a field {quoted(field)}", remedy=f"known: kind, {', '.join(known)}")
     whole = get_type_hints(owners[0])[field] is int
     if isinstance(value, list):
         if not value:
             raise SpecError(place, "needs at least one choice, got []")
         return CategoricalDistribution(_distinct([_accepted(owners, field, choice, place) for choice in value], place))
     if not isinstance(value, Mapping):
-        raise SpecError(place, f"must be a list of choices or a mapping with low and high, got {value!r}")
+        raise SpecError(place, f"must be a list of choices or a mapping with low and high, got {quoted(value)}")
     span = build(Range, value, place)
     if span.low > span.high:
         raise SpecError(place, f"low must be <= high, got {span.low:g} > {span.high:g}")
@@ -355,8 +361,10 @@ def _accepted(owners: list[type], field: str, value: Any, place: str) -> Any:
 
 
 def _distinct(choices: list[Any], place: str) -> list[Any]:
+    if len(choices) > CHOICES:
+        raise SpecError(place, f"holds {len(choices):,} choices, {CHOICES:,} at most", remedy="give a range")
     if len(set(choices)) != len(choices):
-        raise SpecError(place, f"choices must differ, got {choices!r}")
+        raise SpecError(place, f"choices must differ, got {quoted(choices)}")
     return choices
 
 

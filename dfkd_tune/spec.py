@@ -14,6 +14,7 @@ from . import yamls
 from .errors import SpecError
 from .imports import MODULE_PATH, importable_from
 from .places import NAME
+from .quoting import named, quoted
 from .recipe import PRESETS, SECTIONS, Recipe
 from .strategy import build, strategy
 from .teachers import SCHEMES
@@ -179,10 +180,12 @@ def parse_spec(tree: Any, place: str) -> StudySpec:
         SpecError: naming place, rule, value and remedy.
     """
     if not isinstance(tree, Mapping):
-        raise SpecError(place, f"must be a mapping, got {tree!r}", remedy="teacher: model.pt2 is the shortest study")
+        raise SpecError(
+            place, f"must be a mapping, got {quoted(tree)}", remedy="teacher: model.pt2 is the shortest study"
+        )
     for key in tree:
         if key not in KEYS:
-            raise SpecError(f"{place}: {key}", "unknown key", remedy=f"known keys: {', '.join(KEYS)}")
+            raise SpecError(f"{place}: {named(key)}", "unknown key", remedy=f"known keys: {', '.join(KEYS)}")
     if tree.get("teacher") is None:
         raise SpecError(
             f"{place}: teacher", "required, but not given", remedy="name a model file or package.module:function"
@@ -193,10 +196,10 @@ def parse_spec(tree: Any, place: str) -> StudySpec:
         teacher = {"path": teacher}
     preset = tree.get("preset")
     if preset is not None and (not isinstance(preset, str) or preset not in PRESETS):
-        raise SpecError(f"{place}: preset", f"unknown preset {preset!r}", remedy=f"known: {', '.join(PRESETS)}")
+        raise SpecError(f"{place}: preset", f"unknown preset {quoted(preset)}", remedy=f"known: {', '.join(PRESETS)}")
     features = tree.get("features")
     if features is not None and not isinstance(features, str):
-        raise SpecError(f"{place}: features", f"must be a path, got {features!r}")
+        raise SpecError(f"{place}: features", f"must be a path, got {quoted(features)}")
     search = tree.get("search")
     if search is not None:
         search = _flat(search, f"{place}: search")
@@ -233,7 +236,7 @@ def _part(kind: type, values: Any, place: str) -> Any:
         values = {}
     if not isinstance(values, Mapping):
         raise SpecError(
-            place, f"must be a mapping, got {values!r}", remedy=f"keys: {', '.join(f.name for f in fields(kind))}"
+            place, f"must be a mapping, got {quoted(values)}", remedy=f"keys: {', '.join(f.name for f in fields(kind))}"
         )
     return build(kind, values, place)
 
@@ -242,7 +245,7 @@ def _flat(search: Any, place: str) -> dict[str, Any]:
     if not isinstance(search, Mapping):
         raise SpecError(
             place,
-            f"must be a mapping of leaves, got {search!r}",
+            f"must be a mapping of leaves, got {quoted(search)}",
             remedy="optimizer.lr: {low: 1e-4, high: 1e-2, log: true}",
         )
     flat: dict[str, Any] = {}
@@ -250,7 +253,7 @@ def _flat(search: Any, place: str) -> dict[str, Any]:
         nested = key in SECTIONS and isinstance(value, Mapping)
         for leaf, inner in ((f"{key}.{field}", v) for field, v in value.items()) if nested else ((str(key), value),):
             if leaf in flat:
-                raise SpecError(f"{place}.{leaf}", "is given twice")
+                raise SpecError(f"{place}.{named(leaf)}", "is given twice")
             flat[leaf] = inner
     return flat
 

@@ -20,6 +20,7 @@ from .drawing import png
 from .errors import DfkdError, NotFound
 from .figures import figures
 from .findings import Findings, completed, find
+from .markdown import argument, escaped
 from .problem import Problem
 from .promotion import PROMOTED, Promoted, recipe_name, run_name
 from .registry import fetch, find_run
@@ -123,11 +124,11 @@ def note(found: Findings, params: Mapping[str, str], tags: Mapping[str, str], ru
     """
     name = found.name
     lines = [
-        f"**{sentences.headline(found)}**",
+        f"**{escaped(sentences.headline(found))}**",
         "",
-        f"Data-free distillation of `{found.teacher}`: {params.get('features')} features, {params.get('outputs')} output{'s' * (params.get('outputs') != '1')}, "
-        f"inputs known at tier {found.tier}; {sentences.standing(found)} trials of {params.get('steps')} steps; "
-        f"objective `{found.objective}`; seed {params.get('seed')}. No real row was read.",
+        f"Data-free distillation of {escaped(found.teacher)}: {escaped(params.get('features'))} features, {escaped(params.get('outputs'))} output{'s' * (params.get('outputs') != '1')}, "
+        f"inputs known at tier {found.tier}; {sentences.standing(found)} trials of {escaped(params.get('steps'))} steps; "
+        f"objective `{found.objective}`; seed {escaped(params.get('seed'))}. No real row was read.",
         "",
         "### What was found",
         *(f"- **{question}** {answer}" for question, answer in sentences.questions(found)),
@@ -138,7 +139,7 @@ def note(found: Findings, params: Mapping[str, str], tags: Mapping[str, str], ru
         recipe = recipe_name(found.promoted["trial"])
         lines += [
             "### The student",
-            f"Run [{run.info.run_name}]({where}) of {recipe}: the recipe with the best mean over its seeds. "
+            f"Run [{escaped(run.info.run_name)}]({where}) of {recipe}: the recipe with the best mean over its seeds. "
             "Its `certificate/certificate.html` says what was measured, and what that cannot promise.",
             "",
             "### Register it",
@@ -157,7 +158,7 @@ def note(found: Findings, params: Mapping[str, str], tags: Mapping[str, str], ru
         f"Every run of this study in any experiment: `tags.dfkd.study = '{name}'`.",
         "",
         f"The whole report as a page: `dfkd-tune report {name}`. "
-        f"Made with {', '.join(f'{package} {version}' for package, version in versions.items())}.",
+        f"Made with {', '.join(escaped(f'{package} {version}') for package, version in versions.items())}.",
     ]
     return "\n".join(lines)
 
@@ -165,7 +166,7 @@ def note(found: Findings, params: Mapping[str, str], tags: Mapping[str, str], ru
 def again(tags: Mapping[str, str], run_id: str) -> str:
     """The command that makes a run's student again."""
     options = {"--teacher": "dfkd.teacher", "--architecture": "dfkd.architecture", "--features": "dfkd.features"}
-    given = [f"{option} {tags[tag]}" for option, tag in options.items() if tag in tags]
+    given = [f"{option} {argument(tags[tag])}" for option, tag in options.items() if tag in tags]
     return " ".join(["dfkd-tune distill", *given, f"--run {run_id} --out student/"])
 
 
@@ -176,7 +177,7 @@ def _limit(found: Findings) -> str:
 def _of_experiment(found: Findings, experiment_id: str) -> dict[str, str]:
     """What the page of the experiment shows; the primary metric is the one that its first chart is of."""
     return {
-        NOTE: f"{sentences.headline(found)} The note of the run `{found.name}` tells the rest. "
+        NOTE: f"{escaped(sentences.headline(found))} The note of the run `{found.name}` tells the rest. "
         f"[The trials, best first](#/experiments/{experiment_id}/runs?viewStateShareKey={LEADERS}).",
         f"mlflow.sharedViewState.{LEADERS}": _leaders(found),
         "mlflow.experimentKind": "custom_model_development",

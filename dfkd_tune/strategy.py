@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import cache
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -13,9 +14,13 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from .errors import SpecError
+from .quoting import named, quoted
 
 strategy = dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
 """Decorator: a frozen dataclass whose typed fields are checked on creation and are its YAML schema."""
+
+LONGEST = 500
+"""Characters of a rule: one between fields may quote them."""
 
 Numbers = int | float | np.ndarray
 """One number, or an array of them; what a strategy makes of it has the same shape."""
@@ -29,27 +34,32 @@ def build(kind: type, values: Mapping[str, Any], place: str) -> Any:
     """
     for key in values:
         if not isinstance(key, str):
-            raise SpecError(place, f"a key must be a word, got {key!r}")
+            raise SpecError(place, f"a key must be a word, got {quoted(key)}")
     try:
         return kind(**_whole(kind, values))
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        leaf = ".".join(str(part) for part in (place, *first["loc"]))
+        leaf = ".".join((place, *(named(part) for part in first["loc"])))
         if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
             known = ", ".join(field.name for field in fields(kind)) or "none"
             raise SpecError(leaf, "unknown key", remedy=f"known keys: {known}") from None
         if first["type"] in ("missing", "missing_argument"):
             raise SpecError(leaf, "required, but not given") from None
-        message = first["msg"].removeprefix("Value error, ")
+        message = first["msg"].removeprefix("Value error, ")[:LONGEST]
         # A rule between fields names them itself; its input would be the whole mapping.
-        given = f", got {first['input']!r}" if first["loc"] else ""
+        given = f", got {quoted(first['input'])}" if first["loc"] else ""
         raise SpecError(leaf, f"{message[0].lower()}{message[1:]}{given}") from None
 
 
 def _whole(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """Whole floats such as 2e4 are whole numbers to their author."""
-    whole = {name for name, hint in get_type_hints(kind).items() if hint in (int, int | None)}
+    whole = _whole_fields(kind)
     return {k: int(v) if k in whole and type(v) is float and v.is_integer() else v for k, v in values.items()}
+
+
+@cache
+def _whole_fields(kind: type) -> frozenset[str]:
+    return frozenset(name for name, hint in get_type_hints(kind).items() if hint in (int, int | None))
 
 
 def kind_of(registry: Mapping[str, type], name: object, place: str) -> type:
@@ -59,7 +69,7 @@ def kind_of(registry: Mapping[str, type], name: object, place: str) -> type:
         SpecError: listing the known names.
     """
     if not isinstance(name, str) or name not in registry:
-        raise SpecError(place, f"unknown kind {name!r}", remedy=f"known: {', '.join(registry)}")
+        raise SpecError(place, f"unknown kind {quoted(name)}", remedy=f"known: {', '.join(registry)}")
     return registry[name]
 
 

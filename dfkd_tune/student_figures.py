@@ -118,7 +118,7 @@ def synthetic(declared: Tensor, made: Tensor, names: Sequence[str]) -> Figure:
         for rows, color in ((declared, SOFT), (made, WORST)):
             style = {"histtype": "stepfilled", "color": color, "alpha": 0.5, "density": True}
             place.hist(rows[:, i].numpy(), bins=30, range=ends, **style)
-        place.set_title(names[i][:22])
+        place.set_title(names[i][:22], parse_math=False)  # a name may hold a $
     for place in axes:
         place.tick_params(labelleft=False, left=False, labelsize=7.5)
     for place in axes[plots:]:

@@ -7,8 +7,17 @@ import yaml
 from asked import assert_refused, files_of
 from proxies import between
 
+from dfkd_tune import yamls
+from dfkd_tune.errors import FeaturesError, SpecError
+from dfkd_tune.feature import Feature
+from dfkd_tune.features_file import parse_features, read_features
 from dfkd_tune.places import spool_folder
+from dfkd_tune.quoting import named, quoted
+from dfkd_tune.recipe import Recipe
+from dfkd_tune.space import make_space
+from dfkd_tune.spec import parse_spec
 from dfkd_tune.spool import REFUSED, Record, Spool
+from dfkd_tune.strategy import build
 from dfkd_tune.sync import sync
 
 UP = ["../x", "..", "a/b", "/etc/x", "a\\b", ".x", "a\nb", "%2e%2e", ""]
@@ -84,3 +93,108 @@ def test_a_spool_that_lies_is_set_aside(store, tmp_path):
     assert len(done.refused) == 2
     assert [file.name for file in (session.folder / REFUSED).iterdir()] == ["00000003.json", "00000004.json"]
     assert not list(tmp_path.rglob("up")) and not list((store.home / "mlruns").rglob("up"))
+
+
+# --- YAML that unfolds ------------------------------------------------------------------------------------------------
+
+
+def bomb(levels: int = 24) -> str:
+    """A few hundred bytes that stand for nine values to the power of ``levels``."""
+    lists = [f"&a{i} [{', '.join([f'*a{i - 1}'] * 9) if i else 'x'}]" for i in range(levels)]
+    return f"[{', '.join(lists)}]"
+
+
+@pytest.mark.parametrize("key", ["simplex", "features", "grid", "rank_correlation", "other"])
+def test_aliases_that_unfold_are_refused(tmp_path, key):
+    path = tmp_path / "features.yaml"
+    path.write_text(f"features: [a, b]\n{key}: {bomb()}\n" if key != "features" else f"features: {bomb()}\n")
+    with pytest.raises(FeaturesError, match="stand for more than 1,000,000 values"):
+        read_features(path)
+
+
+@pytest.mark.parametrize("key", ["search", "teacher", "study", "preset", "features"])
+def test_aliases_that_unfold_are_refused_in_a_study(dfkd, tmp_path, key):
+    (tmp_path / "s.yaml").write_text(f"{key}: {bomb()}\n")
+    assert_refused(dfkd("check", "s.yaml"), "s.yaml:1:", "stand for more than")
+
+
+@pytest.mark.parametrize("levels", [5, 6])
+def test_a_value_that_unfolds_a_little_is_quoted_in_a_line(tmp_path, levels):
+    text = bomb(levels)
+    for tree in (
+        f"features: [a, {{name: b, levels: {text}}}]",
+        f"features: [{text}]",
+        f"features: [a, b]\nsimplex: {text}",
+        f"grid: {text}",
+    ):
+        path = tmp_path / "features.yaml"
+        path.write_text(tree)
+        with pytest.raises(FeaturesError) as caught:
+            read_features(path)
+        assert len(str(caught.value)) < 1_000
+    for search in (
+        text,
+        f"{{optimizer.lr: {text}}}",
+        f"{{generator.kind: {text}}}",
+        f"{{student.width: {{low: {text}}}}}",
+        f"{{bound: {text}}}",
+    ):
+        with pytest.raises(SpecError) as caught:
+            spec = parse_spec(yamls.parse(f"teacher: x\nsearch: {search}", "here", SpecError), "here")
+            make_space(Recipe(), spec.search, (3, 1), None)
+        assert len(str(caught.value)) < 1_000
+
+
+LONG = {
+    "a word": "a" * 10**6,
+    "a list": list(range(10**5)),
+    "a mapping": {f"k{i}": i for i in range(10**5)},
+    "a number": 1 << 5000,
+    "depth": [[[[[1]]]]],
+}
+
+
+@pytest.mark.parametrize("value", LONG.values(), ids=LONG)
+def test_what_is_quoted_is_short(value):
+    assert len(quoted(value)) < 500 and len(named(value)) < 100
+    with pytest.raises(SpecError) as caught:
+        build(Feature, {"name": "a", "range": value}, "x")
+    assert len(str(caught.value)) < 1_000
+
+
+def test_an_alias_within_itself_is_refused(tmp_path):
+    path = tmp_path / "features.yaml"
+    path.write_text("features: &a [b, *a]\n")
+    with pytest.raises(FeaturesError, match="lies within what it stands for"):
+        read_features(path)
+
+
+def test_aliases_and_merges_that_people_write_are_read():
+    text = "base: &b {lr: 1e-3, w: 2}\nother: {<<: *b, w: 3}\nboth: {<<: [{w: 5}, *b]}\nlist: [*b, *b]"
+    tree = yamls.parse(text, "here", SpecError)
+    assert tree["other"] == {"lr": 1e-3, "w": 3} and tree["both"] == {"w": 5, "lr": 1e-3}
+    assert tree["list"] == [tree["base"]] * 2
+
+
+def test_files_that_are_too_large_or_too_deep_are_refused(dfkd, tmp_path):
+    path = tmp_path / "features.yaml"
+    with path.open("wb") as file:
+        file.truncate(190 * 2**20)
+    with pytest.raises(FeaturesError, match="is larger than 16 MiB"):
+        read_features(path)
+    path.rename(tmp_path / "study.yaml")
+    assert_refused(dfkd("check", "study.yaml"), "study.yaml", "is larger than 1 MiB")
+    for text in ("[" * 51 + "]" * 51, "a: " + "{a: " * 50 + "1" + "}" * 50):
+        with pytest.raises(FeaturesError, match="more than 50 lists and mappings"):
+            yamls.parse(text, "here", FeaturesError)
+    with pytest.raises(FeaturesError, match="more digits"):
+        yamls.parse("a: 0x1" + "0" * 400, "here", FeaturesError)
+
+
+def test_more_features_than_there_may_be_are_refused():
+    with pytest.raises(FeaturesError, match="100,001 features, 100,000 at most"):
+        parse_features({"features": ["a"] * 100_001}, "here")
+    with pytest.raises(FeaturesError, match="16,777,216 pixels are more than"):
+        parse_features({"grid": {"height": 4096, "width": 4096}}, "here")
+    with pytest.raises(SpecError, match="2,000 choices, 1,000 at most"):
+        make_space(Recipe(), {"optimizer.lr": [1e-3 + i * 1e-9 for i in range(2_000)]}, (3, 1), None)
