@@ -60,7 +60,7 @@ def test_teachers_without_usable_gradients_are_black_boxes(function):
         (lambda x: x.sum(0), ["(2, outputs)", "(3, 1)"]),
         (lambda x: x[:, :, None], ["(2, outputs)", "(2, 3, 1)"]),
         (lambda x: x[:3].sum(1), ["7 rows", "(3, 1)", "(7, 1)"]),
-        (lambda x: x.reshape(2, FEATURES).sum(1), ["fixed batch size", "1 rows failed", "dynamic batch"]),
+        (lambda x: x.reshape(2, FEATURES).sum(1), ["fixed batch size", "1 row failed", "dynamic batch"]),
         (lambda x: x @ torch.ones(4, 1), ["(2, 3)", "number of features"]),
         (lambda x: x.log().sum(1), ["finite", "of 512"]),
         (lambda x: x.sum(1) / 0, ["finite", "512 of 512"]),

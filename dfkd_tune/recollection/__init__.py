@@ -26,6 +26,7 @@ def inputs_of(teacher: Teacher, features: Path | None) -> Inputs:
         TeacherError: when there is no file and the teacher's width cannot be found.
     """
     inputs = read_features(features) if features else Inputs.unknown(infer_width(teacher))
+    teacher.guard.names = inputs.names
     if not inputs.open_ended.all() or inputs.rank_correlation is not None:
         return inputs
     found = (recollect(teacher, inputs) for recollect in SOURCES)

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from ..confined import setting_up
 from ..errors import TeacherError
-from ..imports import named, one_line
+from ..imports import named, raised
 from .base import Teacher, dtype_of, freeze, hash_bytes, hash_module
 
 
@@ -23,9 +24,12 @@ def load_function(source: str) -> Teacher:
     """
     factory = named(source, TeacherError)
     try:
-        model = factory()
-    except (Exception, SystemExit) as error:
-        raise TeacherError(source, f"the call raised {type(error).__name__}: {one_line(error)}") from error
+        with setting_up():
+            model = factory()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise TeacherError(source, f"the call {raised(error)}") from error
     if isinstance(model, nn.Module):
         model = freeze(model)
         return Teacher(source, model, dtype_of(model), hash_module(model))
