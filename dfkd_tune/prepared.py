@@ -25,6 +25,7 @@ from .space import Space, make_space
 from .spec import POPULATION, StudySpec
 from .stress import add_stress
 from .teachers import SCHEMES, Probe, Teacher, load_teacher, probe
+from .teachers.guarded import CALLS
 
 LIBRARIES = 400 * 2**20
 """Bytes that a further process takes before it holds a row."""
@@ -76,6 +77,7 @@ class Prepared:
         """
         rows = pool_rows or self.sizes.pool
         keeps = self.sizes.slopes if slopes is None else slopes
+        CALLS.expect(rows + len(BANKS) * self.spec.budget.bank, self.probe.rows_per_second)
         return Problem(
             self.teacher,
             self.inputs,
@@ -143,6 +145,8 @@ class Prepared:
             "device": self.device,
             "bank": spec.budget.bank,
             "teacher_rows": spec.budget.teacher_rows,
+            "teacher_noise": found.noise,
+            "teacher_resolution": found.resolution,
             "preset": spec.preset or "default",
             "max_parameters": self.space.max_parameters,
         }

@@ -46,21 +46,35 @@ class Calls:
     Args:
         since: when the call in flight began, by ``time.monotonic``; None between calls.
         rows: of that call.
-        answered, seconds: rows and time of the calls before it.
-        expected: rows that are asked in a row, where that is known.
-        began: when the first of these calls did.
+        count, answered, seconds: calls before it, their rows and their time.
+        expected: rows that are asked before anything else is done; None where that is not known.
+        rate: rows that it answers in a second, as it was probed.
+        calls: that are made, where their number is known rather than that of the rows.
     """
 
     since: float | None = None
     rows: int = 0
+    count: int = 0
     answered: int = 0
     seconds: float = 0.0
     expected: int | None = None
-    began: float = 0.0
+    rate: float | None = None
+    calls: int | None = None
 
-    def expect(self, rows: int) -> None:
-        """Begin to count anew, to so many rows."""
-        self.answered, self.seconds, self.expected, self.began = 0, 0.0, rows, time.monotonic()
+    def begin(self, rows: int) -> None:
+        """A call for so many rows begins."""
+        self.rows, self.since = rows, time.monotonic()
+
+    def end(self) -> float:
+        """It has ended; its seconds."""
+        took, self.since = time.monotonic() - (self.since or time.monotonic()), None
+        self.count, self.answered, self.seconds = self.count + 1, self.answered + self.rows, self.seconds + took
+        return took
+
+    def expect(self, rows: int | None, rate: float | None = None, calls: int | None = None) -> None:
+        """Begin to count anew, to so many rows or calls."""
+        self.count, self.answered, self.seconds = 0, 0, 0.0
+        self.expected, self.rate, self.calls = rows, rate, calls
 
 
 CALLS = Calls()
@@ -113,6 +127,7 @@ class Guard:
         Raises:
             TeacherError: what it did instead of returning, looked into no further.
         """
+        CALLS.begin(len(arguments[0]))
         try:
             with Confined():
                 return function(*arguments)
@@ -121,6 +136,8 @@ class Guard:
         except BaseException as error:
             shapes = ", ".join(str(tuple(each.shape)) for each in arguments)
             raise TeacherError(source, f"cannot answer {shapes} inputs: it {raised(error)}", remedy=ANY) from error
+        finally:
+            CALLS.end()
 
     def row(self, x: Tensor) -> str:
         """A row ``(D,)`` in words."""
@@ -130,15 +147,12 @@ class Guard:
         return ", ".join(parts) + (", ..." if len(values) > SHOWN else "")
 
     def _once(self, source: str, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        CALLS.rows, CALLS.since = len(x), time.monotonic()
+        CALLS.begin(len(x))
         try:
             with Confined():
                 y = function(x)
         finally:
-            took = time.monotonic() - CALLS.since
-            CALLS.since, self.slow = None, took > PATIENCE
-            CALLS.seconds += took
-        CALLS.answered += len(x)
+            self.slow = CALLS.end() > PATIENCE
         return self._checked(source, y, x)
 
     def _checked(self, source: str, y: object, x: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from ..errors import TeacherError
 from ..imports import raised
 from ..inputs import Inputs
 from .base import Teacher
-from .guarded import ANY
+from .guarded import ANY, CALLS
 
 ROWS = 512
 MORE = 2
@@ -47,9 +47,10 @@ class Probe:
         outputs: output width O.
         differentiable: whether input gradients flow and are finite.
         rows_per_second: forward passes on a batch of 512.
+        call: seconds that a call takes for a few rows.
         shallow: whether its layers could be read, and are one hidden layer of smooth units.
         noise: root mean square difference of two answers to a row, in the teacher's standard deviations; 0 where they are equal.
-        resolution: step that the answers are rounded to, in their units, of the output that it is the coarsest for; None
+        resolution: step that the answers are rounded to, in their units, of the output where it is the coarsest; None
             where none shows.
     """
 
@@ -58,6 +59,7 @@ class Probe:
     differentiable: bool
     rows_per_second: float
     shallow: bool = False
+    call: float = 0.0
     noise: float = 0.0
     resolution: float | None = None
 
@@ -71,11 +73,13 @@ class Probe:
     @property
     def limits(self) -> str:
         """What keeps a student from the teacher however well it is distilled, in words; empty where nothing does."""
-        rounded = (
-            f"answers are rounded to {self.resolution:.3g}: students are about {self.resolution / ROUNDED:.2g} away"
-        )
-        noisy = f"two answers to a row differ by {self.noise:.1g} of its standard deviation"
-        return "; ".join([rounded] * (self.resolution is not None) + [noisy] * (self.noise > 0))
+        words = []
+        if self.resolution is not None:
+            away = f"students are about {self.resolution / ROUNDED:.2g} away"
+            words.append(f"answers in steps of {self.resolution:.3g}: {away}")
+        if self.noise:
+            words.append(f"two answers to a row differ by {self.noise:.1g} of its standard deviation")
+        return "; ".join(words)
 
 
 def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
@@ -85,14 +89,14 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
         TeacherError: on the first property that distillation cannot do without, with a row that shows it.
     """
     teacher.guard.names = inputs.names
+    CALLS.expect(None, calls=7)
     x = inputs.raw(inputs.draw(ROWS, torch.Generator().manual_seed(seed))).to(teacher.dtype)
     for rows in (2, 1):
         _answer(teacher, x[:rows])
-    few, full = _answer(teacher, x[:7]), _answer(teacher, x)
+    few, call = _timed(teacher, x[:7])
+    full = _answer(teacher, x)
     _finite(teacher, x, full)
-    start = time.perf_counter()
-    again = _answer(teacher, x)
-    seconds = max(time.perf_counter() - start, 1e-9)
+    again, seconds = _timed(teacher, x)
     wide = full.double()  # the square of a finite answer may be none
     noise = _noise(teacher, x, wide, again.double())
     std = wide.std(0)
@@ -114,7 +118,15 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
         )
     shallow = teacher.chain is not None and [*teacher.chain.activations] in [[name] for name in SMOOTH]
     step = _resolution(teacher, full)
-    return Probe(len(inputs), full.shape[1], _differentiable(teacher, x[:16]), ROWS / seconds, shallow, noise, step)
+    differentiable = _differentiable(teacher, x[:16])
+    CALLS.expect(None)
+    return Probe(len(inputs), full.shape[1], differentiable, ROWS / seconds, shallow, call, noise, step)
+
+
+def _timed(teacher: Teacher, x: Tensor) -> tuple[Tensor, float]:
+    start = time.perf_counter()
+    y = _answer(teacher, x)
+    return y, max(time.perf_counter() - start, 1e-9)
 
 
 def _finite(teacher: Teacher, x: Tensor, y: Tensor) -> None:
