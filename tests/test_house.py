@@ -18,6 +18,7 @@ ROWS = [
     {
         "activations",
         "allocator",
+        "confined",
         "context",
         "context_provider",
         "files",

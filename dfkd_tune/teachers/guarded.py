@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import torch
@@ -36,6 +35,7 @@ OURS = (KeyboardInterrupt, DfkdError, Interrupted)
 VALUES = "declare the values that it takes, as ranges or levels in the features file"
 SIZE = "export it with a dynamic batch dimension"
 ANY = "check the number of features, and that any number of rows is taken"
+AGAIN = "it answered others before: see what it depends on, then run the same command again"
 ENDS = "a teacher must return its answers and end nothing"
 
 
@@ -226,15 +226,20 @@ class Guard:
                 f"takes only a fixed batch size: {_rows(len(x))} failed where {_rows(size)} did not (it {what})",
                 remedy=SIZE,
             )
+        remedy = ENDS if not isinstance(problem, Exception) else AGAIN if self.outputs else ANY
         if row is not None:
             return TeacherError(source, f"{what}, asked {_rows(len(x))}, for {self.row(row)}", remedy=VALUES)
-        return TeacherError(source, f"{first}: it {what}", remedy=ANY if isinstance(problem, Exception) else ENDS)
+        return TeacherError(source, f"{first}: it {what}", remedy=remedy)
 
     def _answers(self, source: str, function: Callable, x: Tensor) -> bool:
-        with suppress(Exception, SystemExit), torch.no_grad():
-            self._once(source, function, x)
-            return True
-        return False
+        try:
+            with torch.no_grad():
+                self._once(source, function, x)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            return False
+        return True
 
 
 def passing(problem: BaseException) -> bool:

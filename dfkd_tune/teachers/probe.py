@@ -76,7 +76,7 @@ class Probe:
         words = []
         if self.resolution is not None:
             away = f"students are about {self.resolution / ROUNDED:.2g} away"
-            words.append(f"answers in steps of {self.resolution:.3g}: {away}")
+            words.append(f"answers in steps of {self.resolution:.4g}: {away}")
         if self.noise:
             words.append(f"two answers to a row differ by {self.noise:.1g} of its standard deviation")
         return "; ".join(words)
@@ -96,6 +96,7 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
     few, call = _timed(teacher, x[:7])
     full = _answer(teacher, x)
     _finite(teacher, x, full)
+    _held(teacher, full)
     again, seconds = _timed(teacher, x)
     wide = full.double()  # the square of a finite answer may be none
     noise = _noise(teacher, x, wide, again.double())
@@ -140,6 +141,19 @@ def _finite(teacher: Teacher, x: Tensor, y: Tensor) -> None:
         )
 
 
+def _held(teacher: Teacher, y: Tensor) -> None:
+    """Refuse answers that a student, which answers in float32, cannot give."""
+    single, wide = torch.finfo(torch.float32), y.double()
+    most, apart = wide.abs().amax(0), wide.amax(0) - wide.amin(0)
+    unfit = ((most > single.max / 2) | ((apart > 0) & (apart < single.tiny))).nonzero().flatten().tolist()
+    if unfit:
+        raise TeacherError(
+            teacher.source,
+            f"output {unfit[0]} lies within {apart[unfit[0]]:.3g} and reaches {most[unfit[0]]:.3g}, which float32 cannot hold",
+            remedy="scale its answers, by their standard deviation for example",
+        )
+
+
 def _noise(teacher: Teacher, x: Tensor, first: Tensor, second: Tensor) -> float:
     """How far apart answers ``(N, O)`` to the same rows are, in standard deviations of the answers.
 
@@ -177,19 +191,11 @@ def _resolution(teacher: Teacher, y: Tensor) -> float | None:
     """The step of the coarsest output: of decimals, of a shorter number, or of the float32 that students answer in.
 
     Raises:
-        TeacherError: where a float32 cannot tell the answers apart, or hold them.
+        TeacherError: where a float32 cannot tell the answers apart.
     """
     wide = y.double()
     std, largest = wide.std(0), wide.abs().amax(0)
-    single = torch.finfo(torch.float32)
-    floats = largest * single.eps
-    for output, (deviation, most) in enumerate(zip(std.tolist(), largest.tolist(), strict=True)):
-        if not (most < single.max / 2 and deviation > single.tiny):
-            raise TeacherError(
-                teacher.source,
-                f"output {output} reaches {most:.3g} with a standard deviation of {deviation:.3g}, which float32 cannot hold",
-                remedy="scale its answers, by their standard deviation for example",
-            )
+    floats = largest * torch.finfo(torch.float32).eps
     steps = torch.stack([_decimal(wide[:, i]) for i in range(len(std))])
     for short in (torch.float16, torch.bfloat16):
         held = (y.to(short).to(y.dtype) == y).all(0)
