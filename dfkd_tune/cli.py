@@ -9,7 +9,10 @@ import sys
 import click
 
 from .commands import COMMANDS
-from .errors import DfkdError, Interrupted
+from .commands.waiting import told
+from .confined import own_output
+from .errors import DfkdError, Interrupted, shown
+from .imports import raised
 from .places import without_credentials
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -29,7 +32,8 @@ for command in COMMANDS:
 def main() -> None:
     """Run the command line: 0 done, 1 expected failure in one line, 2 usage, 3 a bug, 130 interrupted."""
     try:
-        cli(standalone_mode=False)
+        with own_output(), told():
+            cli(standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
@@ -53,6 +57,10 @@ def main() -> None:
         place = f"{error.filename}: " if error.filename else ""
         click.echo(f"dfkd-tune: {place}{error.strerror}; free some space, then run the same command again", err=True)
         sys.exit(1)
+    except SystemExit as error:
+        # Nothing of ours ends like that: a user's code does, where nothing guards it.
+        click.echo(f"dfkd-tune: a user's code {raised(error)}; a function must return, and end nothing", err=True)
+        sys.exit(1)
     except Exception:
         sys.exit(_bug())
 
@@ -65,5 +73,6 @@ def _bug() -> int:
     text = without_credentials(traceback.format_exc())
     with tempfile.NamedTemporaryFile("w", prefix="dfkd-tune-", suffix=".log", delete=False) as file:
         file.write(text)
-    click.echo(f"dfkd-tune: a bug: {text.strip().splitlines()[-1]}; the traceback is in {file.name}", err=True)
+    last = shown(text.strip().splitlines()[-1][:300])
+    click.echo(f"dfkd-tune: a bug: {last}; the traceback is in {file.name}", err=True)
     return 3

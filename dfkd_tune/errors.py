@@ -16,6 +16,9 @@ Interrupted               the user stopped a study that can be resumed: exit sta
 
 from typing import ClassVar
 
+LONGEST = 1_000
+"""Characters of a message's part, beyond which its middle is left out."""
+
 
 class DfkdError(Exception):
     """An expected failure, told in one line: place, rule, value, remedy.
@@ -26,15 +29,20 @@ class DfkdError(Exception):
     NEXT: ClassVar[str] = "dfkd-tune --help lists the commands"
 
     def __init__(self, place: object, rule: str, *, remedy: str | None = None):
-        self.place, self.rule, self.remedy = map(_one_line, (str(place), rule, remedy or self.NEXT))
+        self.place, self.rule, self.remedy = map(shown, (str(place), rule, remedy or self.NEXT))
         super().__init__(f"{self.place}: {self.rule}; {self.remedy}")
 
     def __reduce__(self):
         return _rebuild, (type(self), self.place, self.rule, self.remedy)
 
 
-def _one_line(text: str) -> str:
-    """A file may hold what would break a line, move a cursor or be no character at all."""
+def shown(text: str) -> str:
+    """A text as a part of a line, its middle left out where it is long.
+
+    A file may hold what would break a line, move a cursor or be no character at all.
+    """
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from .confined import setting_up
 from .errors import DfkdError
 
 MODULE_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
@@ -41,17 +42,26 @@ def named(path: str, error: type[DfkdError]) -> Callable:
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        module = importlib.import_module(module_name)
+        with setting_up():
+            module = importlib.import_module(module_name)
+    except KeyboardInterrupt:
+        raise
     except ImportError as problem:
         raise error(path, f"cannot be imported: {one_line(problem)}") from None
-    except (Exception, SystemExit) as problem:
-        raise error(path, f"its import raised {type(problem).__name__}: {one_line(problem)}") from problem
+    except BaseException as problem:
+        raise error(path, f"its import {raised(problem)}") from problem
     if not hasattr(module, name):
         raise error(path, f"module {module_name} has no {name}")
     found = getattr(module, name)
     if not callable(found):
         raise error(path, f"{name} is a {type(found).__name__}, not a function")
     return found
+
+
+def raised(problem: BaseException) -> str:
+    """What a user's code did instead of answering, in words that follow its name."""
+    words = one_line(problem)
+    return f"raised {type(problem).__name__}" + (f": {words}" if str(problem).strip() else "")
 
 
 def one_line(problem: BaseException) -> str:

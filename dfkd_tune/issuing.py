@@ -19,7 +19,7 @@ from .imports import MODULE_PATH
 from .inputs import Inputs
 from .judge import Judge, Student, agree
 from .problem import Problem
-from .recollection import inputs_of
+from .recollection import with_inputs
 from .shipping import read_student
 from .shipping import write as save
 from .teachers import SCHEMES, Teacher, load_teacher, probe
@@ -150,7 +150,8 @@ def _sources(study: str, tags: Mapping[str, str], sources: Sources, purpose: str
         raise TeacherError(error.place, rule, remedy=error.remedy or "give --teacher PATH") from None
     _same(place, f"teacher {source}", teacher.sha256, tags.get("dfkd.teacher_sha256"), "--teacher PATH")
     declared = sources.features or tags.get("dfkd.features")
-    inputs = inputs_of(teacher, Path(_found(place, purpose, "features", declared)) if declared else None)
+    file = Path(_found(place, purpose, "features", declared)) if declared else None
+    teacher, inputs = with_inputs(teacher, file)
     what = f"features {declared}" if declared else "knowledge of the inputs"
     _same(place, what, inputs.fingerprint(), tags.get("dfkd.features_sha256"), "--features PATH")
     return teacher, inputs

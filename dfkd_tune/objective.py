@@ -14,12 +14,13 @@ import optuna
 
 from .context import within
 from .distillation import Outcome, conclude
+from .errors import DfkdError
 from .kinds import KINDS
 from .member import Member
 from .population import Population
 from .problem import Problem
 from .recipe import PRESETS
-from .recollection import inputs_of
+from .recollection import with_inputs
 from .runs import STATE
 from .seeds import derive
 from .shipping import student_files
@@ -38,6 +39,8 @@ class Distillation:
 
     Args:
         teacher: a loaded teacher, a model file or ``package.module:function``.
+        architecture: YAML of layers and activations, for a model file that holds weights alone.
+        trust_pickle: take the model file's author at their word: a pickle can run any code.
         features: features file; N(0, I) over standardized units when left out.
         search: leaf -> choices or range, as in a study file; None for the default space.
         max_parameters: of a student.
@@ -55,6 +58,8 @@ class Distillation:
         self,
         teacher: Teacher | str | Path,
         *,
+        architecture: str | Path | None = None,
+        trust_pickle: bool = False,
         features: str | Path | None = None,
         search: Mapping[str, Any] | None = None,
         max_parameters: int | None = None,
@@ -66,8 +71,8 @@ class Distillation:
         experiment: str = "distillation",
     ):
         budget = build(Budget, {"steps": steps, "batch": batch}, "budget")
-        loaded = teacher if isinstance(teacher, Teacher) else load_teacher(teacher)
-        inputs = inputs_of(loaded, Path(features) if features else None)
+        loaded = teacher if isinstance(teacher, Teacher) else _load(teacher, architecture, trust_pickle)
+        loaded, inputs = with_inputs(loaded, Path(features) if features else None)
         found = probe(loaded, inputs, seed)
         kind = KINDS[found.kind]
         recipe = replace(PRESETS[preset] if preset else kind.preset, steps=budget.steps, batch=budget.batch)
@@ -93,6 +98,7 @@ class Distillation:
 
         Raises:
             optuna.TrialPruned: when the pruner says so, or the student diverged.
+            TeacherError: when the teacher fails; its run ends as FAILED.
             TrackingError: when MLflow refused the records.
         """
         with within(study=trial.study.study_name, trial=trial.number):
@@ -118,14 +124,16 @@ class Distillation:
                 trial.report(math.nan if member.failure else member.curve[-1][1], member.rung)
                 if not member.spent and trial.should_prune():
                     reason = f"pruned at step {member.clock}"
+            seconds = time.perf_counter() - start
+            outcome = conclude(self.problem, population.release(trial.number), seconds, reason is None)
         except BaseException as error:
             if self._tracker:
-                stopped = isinstance(error, KeyboardInterrupt)
-                tags = {STATE: "INTERRUPTED" if stopped else "FAIL", "dfkd.reason": type(error).__name__}
+                stopped, told = isinstance(error, KeyboardInterrupt), isinstance(error, DfkdError)
+                why = str(error) if told else type(error).__name__
+                tags = {STATE: "INTERRUPTED" if stopped else "FAIL", "dfkd.reason": why}
                 self._tracker.close_run(key, "KILLED" if stopped else "FAILED", {}, tags, member.curve)
                 self._tracker.flush()
             raise
-        outcome = conclude(self.problem, population.release(trial.number), time.perf_counter() - start, reason is None)
         reason = outcome.failure or reason
         self._record(trial, key, outcome, reason)
         if reason is not None:
@@ -141,3 +149,21 @@ class Distillation:
         self._tracker.close_run(key, "KILLED" if reason else "FINISHED", outcome.metrics(), tags, outcome.curve, files)
         self._tracker.flush()
         self._tracker.tell()
+
+
+ARGUMENTS = {
+    "--trust-pickle": "trust_pickle=True",
+    "--architecture FILE": "architecture=FILE",
+}
+"""Options of the command line that a remedy may name, and what they are here."""
+
+
+def _load(teacher: str | Path, architecture: str | Path | None, trust_pickle: bool) -> Teacher:
+    """``load_teacher``, whose remedies are told in Python."""
+    try:
+        return load_teacher(teacher, Path(architecture) if architecture else None, trust_pickle)
+    except DfkdError as error:
+        remedy = error.remedy
+        for option, argument in ARGUMENTS.items():
+            remedy = remedy.replace(option, argument)
+        raise type(error)(error.place, error.rule, remedy=remedy) from None

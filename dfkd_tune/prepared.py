@@ -20,12 +20,13 @@ from .member import Member
 from .places import without_credentials
 from .problem import BANKS, POOL_LEAST, Pool, Problem
 from .recipe import Recipe
-from .recollection import inputs_of
+from .recollection import with_inputs
 from .sizing import Need, Sizes, fit, need
 from .space import Space, make_space
 from .spec import POPULATION, StudySpec
 from .stress import add_stress
 from .teachers import SCHEMES, Probe, Teacher, load_teacher, probe
+from .teachers.guarded import CALLS
 
 LIBRARIES = 400 * 2**20
 """Bytes that a further process takes before it holds a row."""
@@ -77,6 +78,7 @@ class Prepared:
         """
         rows = pool_rows or self.sizes.pool
         keeps = self.sizes.slopes if slopes is None else slopes
+        CALLS.expect(rows + len(BANKS) * self.spec.budget.bank, self.probe.rows_per_second)
         return Problem(
             self.teacher,
             self.inputs,
@@ -149,6 +151,8 @@ class Prepared:
             "device": self.device,
             "bank": spec.budget.bank,
             "teacher_rows": spec.budget.teacher_rows,
+            "teacher_noise": found.noise,
+            "teacher_resolution": found.resolution,
             "preset": spec.preset or "default",
             "max_parameters": self.space.max_parameters,
         }
@@ -183,7 +187,7 @@ def prepare(spec: StudySpec, trust_pickle: bool = False, device: str = "cpu") ->
     where = machine.device(device)
     architecture = Path(spec.teacher.architecture) if spec.teacher.architecture else None
     teacher = load_teacher(spec.teacher.path, architecture, trust_pickle)
-    inputs = inputs_of(teacher, Path(spec.features) if spec.features else None)
+    teacher, inputs = with_inputs(teacher, Path(spec.features) if spec.features else None)
     found = probe(teacher, inputs, spec.study.seed)
     limit = spec.student.parameters(teacher.parameters)
     kind, size = KINDS[found.kind], (inputs.encoded, found.outputs)

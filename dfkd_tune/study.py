@@ -128,6 +128,7 @@ class _Session:
         self.baseline_lock = StudyLock(self.storage, self.storage_url, self.study, BASELINE)
         known, shared = self.study.user_attrs, shared_folder(self.storage_url, "answers")
         self.prepared = self.prepared.crewed(known[TOGETHER])
+        self.prepared.teacher.guard.heed = self._heed  # a slow teacher is asked for minutes before the first rung
         problem = self.prepared.problem(known["pool"], known.get("slopes"), shared, self._heed)
         self.problem = self.prepared.stressed(problem, self._heed, shared)
         with exclusive(self.storage, self.storage_url):  # two sessions would make two parents
@@ -290,8 +291,6 @@ class _Session:
         if flight.trial is not None and self.slots.lost([flight.trial]):
             return self._lose(flight)
         member = self.population.release(flight.member.key)
-        del self.flights[member.key]
-        self.changed = True
         outcome = conclude(self.problem, member, flight.seconds, finish=pruned is None)
         reason = outcome.failure or pruned
         state = TrialState.PRUNED if reason else TrialState.COMPLETE
@@ -303,8 +302,9 @@ class _Session:
             files = student_files(self.problem, outcome, about) | synthetic_file(self.problem, outcome)
         shown = replace(outcome, selection=None, stress=None) if pruned else outcome  # nobody takes it for a result
         metrics = shown.metrics()
+        del self.flights[member.key]  # until here it goes back to its slot where the teacher fails
+        self.changed, status = True, "KILLED" if reason else "FINISHED"
         # Whenever this process dies, a trial that Optuna counts as done has its student on disk, to be shipped.
-        status = "KILLED" if reason else "FINISHED"
         spooled = self.tracker.close_run(member.key, status, metrics, tags, outcome.curve, files)
         attributes: dict[str, Any] = {k: float(v) for k, v in outcome.metrics().items()}
         attributes |= {"recipe": json.dumps(outcome.recipe.tree()), "record": spooled}

@@ -247,6 +247,8 @@ def run_workers(
                 word = each.word()
                 if word is not None:
                     words.append(word)
+                    if isinstance(word, DfkdError) and workers:
+                        LOG.warning("a worker stopped, the others go on: %s", word)
                 elif not told:
                     deaths += 1
                     LOG.warning("a worker died (exit status %s); another takes its place", each.process.exitcode)

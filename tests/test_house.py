@@ -19,6 +19,7 @@ ROWS = [
         "activations",
         "addresses",
         "allocator",
+        "confined",
         "context",
         "context_provider",
         "files",

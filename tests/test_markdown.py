@@ -80,7 +80,9 @@ def test_hostile_names_end_to_end(tree, store, tmp_path, small_teacher):
     shutil.copy(small_teacher["path"], teacher)
     features = tmp_path / "<b>$features^.yaml"
     features.write_text(yaml.safe_dump({"features": [f"$x^{HOSTILE}", "[a](b)", "**c**"]}))
-    spec = parse_spec(tree("hostile", trials=2, teacher=small_teacher | {"path": str(teacher)}, features=str(features)), "here")
+    spec = parse_spec(
+        tree("hostile", trials=2, teacher=small_teacher | {"path": str(teacher)}, features=str(features)), "here"
+    )
     done = run_study(prepare(spec), f"sqlite:///{tmp_path}/optuna.db", store.tracking)
     made = MlflowClient(store.tracking)
     registered = register(store.tracking, "hostile", "hostile")

@@ -1,6 +1,7 @@
 """Library use: the distillation as an objective in a study and an MLflow store of the user's own."""
 
 import re
+import sys
 from pathlib import Path
 
 import optuna
@@ -113,3 +114,62 @@ def test_the_seed_decides(distillation):
         study.optimize(objective, n_trials=1)
         values.append(study.best_value)
     assert values[0] == values[1] != values[2]
+
+
+def test_a_teacher_that_fails_leaves_no_run_open(store, code, tmp_path):
+    """In a trial, and where its student is judged."""
+    from dfkd_tune import Distillation
+    from dfkd_tune.errors import TeacherError
+
+    source = code(
+        "ASKED = [0, 10**9]\n"
+        "def teacher():\n"
+        "    def answer(x):\n"
+        "        ASKED[0] += 1\n"
+        "        if ASKED[0] > ASKED[1]: raise SystemExit(0)\n"
+        "        return x.sin().sum(1)\n"
+        "    return answer\n"
+    )
+    features = tmp_path / "features.yaml"
+    features.write_text("features: [{name: a, mean: 0, std: 1}]\n")
+    given = {"features": features, "preset": "random", "search": {}, "steps": 40, "batch": 20}
+    objective = Distillation(source, **given, tracking_uri=store.tracking, experiment="failing")
+    asked = sys.modules[source.partition(":")[0]].ASKED
+    begun = asked[0]
+    optuna.create_study().optimize(objective, n_trials=1)
+    for left in (1, asked[0] - begun - 1):
+        asked[1] = asked[0] + left
+        study = optuna.create_study()
+        with pytest.raises(TeacherError, match="SystemExit: 0"):
+            study.optimize(objective, n_trials=1)
+        assert study.trials[0].state == TrialState.FAIL
+    runs = store.runs("failing")
+    assert sorted(run.info.status for run in runs) == ["FAILED", "FAILED", "FINISHED"]
+    assert all("SystemExit" in run.data.tags["dfkd.reason"] for run in runs if run.info.status == "FAILED")
+
+
+def test_a_pickle_is_loaded_where_its_author_is_trusted(tmp_path):
+    import joblib
+    import numpy as np
+    from sklearn.linear_model import LinearRegression
+
+    from dfkd_tune import Distillation
+    from dfkd_tune.errors import TeacherError
+
+    x = np.random.default_rng(0).normal(size=(50, 2))
+    joblib.dump(LinearRegression().fit(x, x.sum(1)), tmp_path / "net.joblib")
+    with pytest.raises(TeacherError, match="trust_pickle=True") as caught:
+        Distillation(tmp_path / "net.joblib")
+    assert "--" not in str(caught.value)
+    objective = Distillation(tmp_path / "net.joblib", trust_pickle=True, steps=40, batch=20, search={})
+    assert objective.problem.features == 2
+
+
+def test_weights_alone_are_loaded_with_their_architecture(small_teacher):
+    from dfkd_tune import Distillation
+    from dfkd_tune.errors import TeacherError
+
+    with pytest.raises(TeacherError, match="give architecture=FILE"):
+        Distillation(small_teacher["path"])
+    objective = Distillation(small_teacher["path"], architecture=small_teacher["architecture"], steps=40, batch=20)
+    assert objective.problem.features == 3

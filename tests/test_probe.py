@@ -1,13 +1,17 @@
 """The probe: what it finds out about a teacher, and what it refuses before anything is distilled."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from teacher_files import FEATURES, ROWS, THREE, fails, network, save_pt2
 from torch import nn
 
+from dfkd_tune.errors import TeacherError
 from dfkd_tune.inputs import Inputs
 from dfkd_tune.teachers import Teacher, load_teacher, probe
+from dfkd_tune.teachers.black_box import from_numpy
 from dfkd_tune.teachers.probe import infer_width
 
 
@@ -60,7 +64,7 @@ def test_teachers_without_usable_gradients_are_black_boxes(function):
         (lambda x: x.sum(0), ["(2, outputs)", "(3, 1)"]),
         (lambda x: x[:, :, None], ["(2, outputs)", "(2, 3, 1)"]),
         (lambda x: x[:3].sum(1), ["7 rows", "(3, 1)", "(7, 1)"]),
-        (lambda x: x.reshape(2, FEATURES).sum(1), ["fixed batch size", "1 rows failed", "dynamic batch"]),
+        (lambda x: x.reshape(2, FEATURES).sum(1), ["fixed batch size", "1 row failed", "dynamic batch"]),
         (lambda x: x @ torch.ones(4, 1), ["(2, 3)", "number of features"]),
         (lambda x: x.log().sum(1), ["finite", "of 512"]),
         (lambda x: x.sum(1) / 0, ["finite", "512 of 512"]),
@@ -147,3 +151,128 @@ def test_width_without_a_weight_to_go_by():
 
 def test_answers_may_be_larger_than_their_squares_can_be():
     assert probe(call(lambda x: 1e37 * x.sum(1)), THREE).differentiable
+
+
+def noisy(share: float, offset: float = 0.0):
+    rng = torch.Generator().manual_seed(0)
+
+    def function(x):
+        y = x.sin().sum(1) + offset
+        return y * (1 + share * torch.randn(len(x), generator=rng))
+
+    return call(function)
+
+
+def test_answers_that_vary_a_little_are_tolerated_and_stated():
+    found = probe(noisy(1e-6), THREE)
+    assert 1e-7 < found.noise < 1e-5 and "differ by" in found.limits
+    assert probe(call(lambda x: x.sin().sum(1)), THREE).noise == 0
+
+
+@pytest.mark.parametrize("share", [1e-2, 0.3])
+def test_answers_that_vary_are_refused_with_a_row_and_both_answers(share):
+    with fails("here", "deterministic", "x0=", "x2=", " got ", " and ", "average repeated answers"):
+        probe(noisy(share), THREE)
+
+
+def test_one_row_that_varies_is_enough():
+    answers = iter(range(100))
+
+    def function(x):
+        y = x.sin().sum(1)
+        y[5:6] += 0.5 * next(answers)
+        return y
+
+    with fails("here", "deterministic"):
+        probe(call(function), THREE)
+
+
+def test_the_advice_fits_what_varies():
+    class Dropping(nn.Module):
+        def forward(self, x):
+            return nn.functional.dropout(x, 0.5, True).sum(1)
+
+    with fails("here", "dropout off"):
+        probe(call(Dropping()), THREE)
+    estimator = from_numpy(lambda x: x.sum(1) + np.random.default_rng().normal(size=len(x)))
+    with fails("here", "average repeated answers") as _:
+        probe(replace(call(estimator), estimator=object()), THREE)
+    with pytest.raises(TeacherError) as caught:
+        probe(replace(call(estimator), estimator=object()), THREE)
+    assert "dropout" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("function", "step"),
+    [
+        (lambda x: (x.sin().sum(1) * 100).round() / 100, 0.01),
+        (lambda x: (1e3 * x.sum(1)).round(), 1.0),
+        (lambda x: (1e4 * x.sum(1) / 1000).round() * 1000, 1000.0),
+        (lambda x: (x.sin().sum(1) * 100).round(decimals=1) / 100, 0.001),
+    ],
+)
+def test_rounded_answers_are_told_apart(function, step):
+    found = probe(call(function), THREE)
+    assert found.resolution == pytest.approx(step)
+    assert not found.differentiable
+    assert f"steps of {step:g}" in found.limits
+
+
+@pytest.mark.parametrize("short", [torch.float16, torch.bfloat16])
+def test_answers_of_a_short_number_are_told(short):
+    found = probe(call(lambda x: (10 + x.sin().sum(1)).to(short)), THREE)
+    assert found.resolution == pytest.approx(10 * torch.finfo(short).eps, rel=0.1)
+
+
+def test_other_answers_have_no_steps():
+    assert probe(call(lambda x: x.sin().sum(1)), THREE).resolution is None
+    assert probe(call(lambda x: 100 + x.sin().sum(1)), THREE).limits == ""
+
+
+def test_the_float32_of_a_student_limits_it_far_from_zero():
+    """A float64 teacher is exact there."""
+    far = lambda offset: Teacher("here", lambda x: x.sin().sum(1) + offset, torch.float64, "")  # noqa: E731
+    assert probe(far(1e4), THREE).resolution == pytest.approx(1e4 * 2**-23, rel=1e-2)
+    with fails("here", "output 0 reaches 1e+09", "float32", "subtract its mean, 1e+09"):
+        probe(far(1e9), THREE)
+
+
+@pytest.mark.parametrize("scale", [1e300, 1e-300, 1e38])
+def test_answers_that_float32_cannot_hold_are_refused(scale):
+    teacher = Teacher("here", lambda x: x.sin().sum(1) * scale, torch.float64, "")
+    with fails("here", "float32 cannot hold", "scale"):
+        probe(teacher, THREE)
+
+
+def test_rows_that_are_changed_in_place():
+    with fails("here", "changes the rows"):
+        probe(call(lambda x: x.mul_(2).sum(1)), THREE)
+    with fails("here", "changes the rows"):
+        probe(call(lambda x: torch.from_numpy(np.sin(x.numpy(), out=x.numpy()).sum(1))), THREE)
+
+
+def test_memory_that_is_handed_out_again_is_no_proof_of_determinism():
+    memory = torch.zeros(512)
+
+    def function(x):
+        out = memory[: len(x)]
+        return out.copy_(x.sum(1) + torch.randn(len(x)))
+
+    with fails("here", "deterministic"):
+        probe(call(function), THREE)
+
+
+def test_an_answer_that_is_no_number_shows_its_row():
+    with fails("here", "finite", "of 512", "x0=2."):
+        probe(call(lambda x: torch.where(x[:, 0] > 2.2, torch.nan, x.sum(1))), THREE)
+
+
+def test_few_rows_are_asked():
+    rows = []
+
+    def function(x):
+        rows.append(len(x))
+        return x.sin().sum(1)
+
+    probe(call(function), THREE)
+    assert sum(rows) <= 1_100 and len(rows) <= 7

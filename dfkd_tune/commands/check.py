@@ -10,10 +10,20 @@ import click
 
 from .options import DEVICE, TRUST
 
+STEPS = 300
+"""Of training that an estimate does, about."""
+LONG, LONGEST = 10.0, 60.0
+"""Seconds of asking from which it is told beforehand, and left to who asks for it."""
+
 
 @click.command(short_help="What a study would search, and what it takes.")
 @click.argument("spec", type=click.Path())
-@click.option("--estimate/--no-estimate", "timed", default=True, help="Run a small part, to tell time and memory.")
+@click.option(
+    "--estimate/--no-estimate",
+    "timed",
+    default=None,
+    help="Run a small part, to tell time and memory; left out, unless the teacher is slow.",
+)
 @DEVICE
 @TRUST
 def check(spec, timed, device, trust_pickle) -> None:
@@ -22,7 +32,7 @@ def check(spec, timed, device, trust_pickle) -> None:
     from rich.tree import Tree
 
     from .. import machine, places
-    from ..calibration import muster
+    from ..calibration import ROWS, muster
     from ..declared import meaning
     from ..estimate import estimate
     from ..live import clock
@@ -38,10 +48,11 @@ def check(spec, timed, device, trust_pickle) -> None:
     facts = {
         "study": f"{asked.name}: {about.trials} trials of {budget.steps} steps, seed {about.seed}, objective {about.objective}{weighed}",
         "teacher": f"{prepared.teacher.source}: {found.features} features, {found.outputs} output{'s' if found.outputs > 1 else ''}, "
-        f"{'differentiable' if found.differentiable else 'black box'}, {found.rows_per_second:,.0f} rows/s"
-        + (f", {prepared.teacher.parameters:,} parameters" if prepared.teacher.parameters else ""),
+        f"{'differentiable' if found.differentiable else 'black box'}, {_rate(found.rows_per_second)} rows/s"
+        + (f", {prepared.teacher.parameters:,} parameters" if prepared.teacher.parameters else "")
+        + (f"; {found.limits}" if found.limits else ""),
         "inputs": f"tier {tier}: {meaning(prepared.inputs)}",
-        "rows": f"{sizes.shrunk or f'pool of {sizes.pool:,} prior rows'}, banks of {budget.bank:,}; "
+        "rows": f"{sizes.shrunk or f'pool of {sizes.pool:,} prior rows'}, banks of {budget.bank:,}{_wait(prepared)}; "
         f"about {sizes.bytes / 2**20:,.0f} MiB a process, {machine.memory_of(prepared.device) / 2**20:,.0f} MiB may be taken",
         "student": limit,
         "device": prepared.device,
@@ -54,7 +65,12 @@ def check(spec, timed, device, trust_pickle) -> None:
 
     for name, words in facts.items():
         say(name, words)
-    if timed:
+    asks = 4 * ROWS / found.rows_per_second + STEPS * found.call
+    if timed is None and asks > LONGEST:
+        say("time", f"not estimated, as its teacher alone takes about {clock(asks)}; --estimate does it")
+    elif timed is not False:
+        if asks > LONG:
+            click.echo(f"the estimate asks this teacher for about {clock(asks)}", err=True)
         taken = estimate(prepared)
         every = f"{taken.trial:.2g} s a trial, re-runs included; pruning makes it less"
         folder = places.shared_folder(places.optuna_url(None), "calibration")
@@ -71,6 +87,19 @@ def check(spec, timed, device, trust_pickle) -> None:
         for field, value in leaves.items():
             branch.add(f"{field:<10} {_words(value)}{_only(space.owners(f'{section}.{field}'))}")
     console.print(tree, highlight=False, soft_wrap=True)
+
+
+def _wait(prepared) -> str:
+    """How long the teacher takes for the rows that are asked before the first trial, where that is long."""
+    from ..live import clock
+    from ..problem import BANKS
+
+    seconds = (prepared.sizes.pool + len(BANKS) * prepared.spec.budget.bank) / prepared.probe.rows_per_second
+    return f", which its teacher answers in about {clock(seconds)}" if seconds > LONG else ""
+
+
+def _rate(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
 
 
 def _only(kinds: list[str]) -> str:

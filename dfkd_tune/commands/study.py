@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -63,7 +64,7 @@ def study(
     storage_url, uri = places.optuna_url(storage), places.tracking_url(tracking_uri)
     changed = _spec(spec, n_trials, teacher, architecture, features, name, pareto, seed)
     prepared = prepare(changed, trust_pickle, device)
-    console = Console()
+    console = Console(file=sys.stdout)  # whatever stands there while a teacher is asked
     with Signals() as stop, live.watch(console, changed.name, mode) as on_progress:
         prepared, workers = _crewed(prepared, workers, storage_url) if cluster is None else (prepared, workers)
         run = _way(workers, cluster, trust_pickle)

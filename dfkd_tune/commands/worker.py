@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from .options import ARCHITECTURE, DEVICE, TRACKING, TRUST
@@ -25,7 +27,7 @@ def worker(name, storage, tracking_uri, teacher, architecture, features, device,
     from ..issuing import Sources
     from ..workers import join
 
-    sources, console = Sources(teacher, architecture, features, trust_pickle), Console()
+    sources, console = Sources(teacher, architecture, features, trust_pickle), Console(file=sys.stdout)
     with Signals() as stop, live.watch(console, name) as on_progress:
         where = (places.optuna_url(storage), tracking_uri, sources)
         result = join(name, *where, on_progress, lambda: bool(stop), device)

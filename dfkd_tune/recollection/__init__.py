@@ -9,27 +9,52 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from ..encoding import require_resolution
+from ..feature import Feature
 from ..features_file import read_features
-from ..inputs import Inputs
+from ..inputs import Inputs, Recollected
 from ..ordering import with_order
-from ..teachers import Teacher
+from ..teachers import Teacher, asked_by_name, feature_names, levels_of, settled
 from ..teachers.probe import infer_width
 from . import normalization, scalers, trees
 
+ENCODED = "levels of features were found from the encoder that the teacher begins with"
 SOURCES = (normalization.recollect, trees.recollect, scalers.recollect)
 
 
-def inputs_of(teacher: Teacher, features: Path | None) -> Inputs:
-    """What is known of a teacher's inputs: what a features file declares, and what the teacher recollects where no shape is declared.
+def with_inputs(teacher: Teacher, features: Path | None) -> tuple[Teacher, Inputs]:
+    """A teacher ready to be asked rows of its inputs, and what is known of them.
+
+    That is what a features file declares and, where no shape is declared, what the teacher recollects. The teacher is asked by
+    column name where it was fitted so, in a dtype that it answers in.
 
     Raises:
         FeaturesError: naming the feature and the rule that it breaks, or that the teacher's dtype cannot tell its values apart.
-        TeacherError: when there is no file and the teacher's width cannot be found.
+        TeacherError: when the features are not the teacher's, or there is no file and its width cannot be found.
     """
-    inputs = with_order(teacher, read_features(features) if features else Inputs.unknown(infer_width(teacher)))
+    inputs = read_features(features) if features else _own(teacher)
+    teacher = asked_by_name(teacher, inputs.names, {i: f.labels for i, f in enumerate(inputs.features) if f.labels})
+    teacher.guard.names = inputs.names
+    teacher = settled(teacher, inputs.raw(inputs.draw(2, torch.Generator().manual_seed(0))))
     require_resolution(teacher, inputs)
+    inputs = with_order(teacher, inputs)
     if not inputs.open_ended.all() or inputs.rank_correlation is not None:
-        return inputs
+        return teacher, inputs
     found = (recollect(teacher, inputs) for recollect in SOURCES)
-    return next((each for each in found if each is not None), inputs)
+    return teacher, next((each for each in found if each is not None), inputs)
+
+
+def _own(teacher: Teacher) -> Inputs:
+    """What a teacher says of its inputs where there is no features file: how many there are, their names and levels."""
+    names = feature_names(teacher)
+    bare = Inputs([Feature(name=name) for name in names]) if names else Inputs.unknown(infer_width(teacher))
+    levels = levels_of(teacher)
+    known = {
+        i: levels[key] for i, name in enumerate(bare.names) for key in ((name if names else str(i)),) if key in levels
+    }
+    if not known:
+        return bare
+    features = [Feature(name=f.name, levels=known[i]) if i in known else f for i, f in enumerate(bare.features)]
+    return Inputs(features, recollected=Recollected(ENCODED, bare))

@@ -112,7 +112,7 @@ def recollect(teacher: Teacher, inputs: Inputs) -> Inputs | None:
 def _listen(teacher: Teacher, inputs: Inputs, z: Tensor) -> list[Heard]:
     """What reaches each batch normalization where standardized rows ``(N, D)`` are answered."""
     with Listener() as listener, torch.enable_grad():
-        teacher.function(inputs.raw(z, teacher.dtype))
+        teacher.guard.once(teacher.source, teacher.function, inputs.raw(z, teacher.dtype))
     return listener.heard
 
 

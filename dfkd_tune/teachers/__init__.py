@@ -12,7 +12,8 @@ from ..errors import TeacherError
 from ..imports import MODULE_PATH, one_line
 from .base import Teacher
 from .chain import quicken
-from .columns import asked_by_name, categories, feature_names
+from .columns import asked_by_name, feature_names, levels_of
+from .dtypes import settled
 from .from_mlflow import FILE, SCHEMES, load_mlflow, load_model
 from .function import load_function
 from .onnx_file import load_onnx
@@ -92,8 +93,9 @@ __all__ = [
     "Probe",
     "Teacher",
     "asked_by_name",
-    "categories",
     "feature_names",
+    "levels_of",
     "load_teacher",
     "probe",
+    "settled",
 ]

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..confined import Confined
 from ..errors import TeacherError
+from ..imports import raised
+from .guarded import OURS, Guard
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Teacher:
         chain: its layers, where it is a chain of linear layers that could be read.
         fast: a forward pass with the same answers, where there is one.
         estimator: the fitted scikit-learn estimator that answers, where one does.
+        guard: what stands between its code and this process; copies of a teacher share it.
     """
 
     source: str
@@ -37,6 +41,7 @@ class Teacher:
     chain: Any = None
     fast: Callable[[Tensor], Tensor] | None = None
     estimator: Any = None
+    guard: Guard = field(default_factory=Guard, compare=False, repr=False)
 
     @property
     def parameters(self) -> int | None:
@@ -46,21 +51,36 @@ class Teacher:
         return sum(p.numel() for p in self.function.parameters()) or None
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Answer rows ``(N, D)`` with ``(N, O)`` in the dtype of ``x``; differentiable where the teacher is."""
-        y = (self.fast or self.function)(x.to(self.dtype))
-        if not isinstance(y, Tensor):
-            raise TeacherError(self.source, f"must return one tensor, returned {type(y).__name__}")
-        return (y[:, None] if y.ndim == 1 else y).to(x.dtype)
+        """Answer rows ``(N, D)`` with ``(N, O)`` in the dtype of ``x``; differentiable where the teacher is.
+
+        Raises:
+            TeacherError: when its code fails, in whichever way, with a row that shows it.
+        """
+        rows = x.to(self.dtype)
+        y = self.fast(rows) if self.fast is not None else self.guard.ask(self.source, self.function, rows)
+        return y.to(x.dtype)
 
     def record(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """The same answers, and their pullback ``(N, O) -> (N, D)``; by autograd unless the layers are known."""
+        """The same answers, and their pullback ``(N, O) -> (N, D)``; by autograd unless the layers are known; errors are those of a call."""
         if self.fast is not None:
             y, pull = self.fast.record(x.to(self.dtype))
             return y.to(x.dtype), lambda slope: pull(slope.to(self.dtype)).to(x.dtype)
         x = x.detach().requires_grad_()
         with torch.enable_grad():
             y = self(x)
-        return y.detach(), lambda slope: torch.autograd.grad(y, x, slope, retain_graph=True)[0]
+        return y.detach(), lambda slope: self._pull(x, y, slope)
+
+    def _pull(self, x: Tensor, y: Tensor, slope: Tensor) -> Tensor:
+        try:
+            with Confined():
+                return torch.autograd.grad(y, x, slope, retain_graph=True)[0]
+        except OURS:
+            raise
+        except BaseException as error:
+            rule = f"gave no input gradients for {tuple(x.shape)} inputs, as it did before: it {raised(error)}"
+            raise TeacherError(
+                self.source, rule, remedy="detach its answers, which makes it a black box, or mend it"
+            ) from error
 
     def on(self, device: torch.device, x: Tensor) -> Teacher:
         """The same teacher, taking and giving tensors of a device.
@@ -79,8 +99,8 @@ class Teacher:
             moved = replace(self, function=deepcopy(self.function).to(device))
             try:
                 with torch.no_grad():
-                    moved(x.to(device, self.dtype))
-            except RuntimeError:  # a graph may make constants where it was exported
+                    self.guard.once(self.source, moved.function, x.to(device, self.dtype))
+            except TeacherError:  # a graph may make constants where it was exported
                 pass
             else:
                 return moved

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -28,6 +29,17 @@ def categories(teacher: Teacher) -> dict[str, list[Any]]:
     """The levels that its encoders learned of columns, strings or numbers, by column name; of bare rows by ``"0"``, ``"1"``, ..."""
     names = feature_names(teacher)
     return dict(_encoded(teacher.estimator, names or [str(i) for i in range(teacher.width or 0)]))
+
+
+def levels_of(teacher: Teacher) -> dict[str, list[float | str]]:
+    """The levels that its encoders learned, as a features file has them: numbers that can be ordered, or strings."""
+    found = {}
+    for name, levels in categories(teacher).items():
+        if all(isinstance(level, str) for level in levels):
+            found[name] = levels
+        elif all(isinstance(level, bool | int | float) and math.isfinite(level) for level in levels):
+            found[name] = [float(level) for level in levels]
+    return found
 
 
 def asked_by_name(teacher: Teacher, names: Sequence[str], labels: Mapping[int, Sequence[str | None]]) -> Teacher:
@@ -90,6 +102,10 @@ def _same(teacher: Teacher, own: Sequence[str], names: Sequence[str]) -> None:
 
 
 def _strings(source: str, name: str, codes: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Levels of the codes of a column; a missing value, NaN, is the level None."""
+    missing = [code for code, level in enumerate(levels) if level is None]
+    if missing:
+        codes = np.where(np.isnan(codes), missing[0], codes)
     whole = np.rint(codes)
     known = (np.abs(codes - whole) <= NEAR) & (whole >= 0) & (whole < len(levels))
     if not known.all():

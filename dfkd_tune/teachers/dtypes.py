@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import TeacherError
+from .base import Teacher
 
 TAKEN = (torch.float32, torch.float64)
 """Dtypes that rows have."""
 
 
-def asked_dtype(source: object, module: nn.Module) -> torch.dtype:
-    """The dtype of a module that declares none: of its first floating-point parameter, where a row of it is answered.
+def likely_dtype(module: nn.Module) -> torch.dtype:
+    """The dtype of a module that declares none, as its first floating-point parameter has it; ``settled`` asks."""
+    held = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    return held if held in TAKEN else torch.float32
 
-    A module may convert its rows, and keep its weights in a dtype of their own: which one it takes is found by asking.
+
+def settled(teacher: Teacher, x: Tensor) -> Teacher:
+    """The same teacher, asked in a dtype that it answers in; a module that declares none may keep its weights in another.
+
+    Args:
+        teacher: in raw units.
+        x: a few raw rows ``(N, D)`` as declared, float64.
 
     Raises:
         TeacherError: it takes rows of half precision alone.
     """
-    held = [p.dtype for p in module.parameters() if p.is_floating_point()][:1]
-    usual = [*(dtype for dtype in held if dtype in TAKEN), *TAKEN]
-    tensors = [*module.parameters(), *module.buffers()]
-    widths = list(dict.fromkeys(int(t.shape[1]) for t in tensors if t.ndim == 2 and t.shape[1] > 0))[:4]
-    for dtype in dict.fromkeys(usual):
-        if any(_answers(module, width, dtype) for width in widths):
-            return dtype
+    module = teacher.function
+    if not isinstance(module, nn.Module) or isinstance(module, torch.fx.GraphModule) or teacher.fast is not None:
+        return teacher
+    for dtype in dict.fromkeys((teacher.dtype, *TAKEN)):
+        if _answers(teacher, x.to(dtype)):
+            return replace(teacher, dtype=dtype)
+    held = {p.dtype for p in module.parameters() if p.is_floating_point()} - set(TAKEN)
     for dtype in held:
-        if dtype not in TAKEN and any(_answers(module, width, dtype) for width in widths):
-            refuse(source, dtype)
-    return usual[0]
+        if _answers(teacher, x.to(dtype)):
+            refuse(teacher.source, dtype)
+    return teacher
 
 
 def declared(source: object, dtype: torch.dtype) -> torch.dtype:
@@ -56,10 +67,10 @@ def refuse(source: object, dtype: torch.dtype) -> None:
     )
 
 
-def _answers(module: nn.Module, width: int, dtype: torch.dtype) -> bool:
+def _answers(teacher: Teacher, x: Tensor) -> bool:
     try:
         with torch.no_grad():
-            module(torch.zeros(2, width, dtype=dtype))
-    except Exception:
+            teacher.guard.once(teacher.source, teacher.function, x)
+    except TeacherError:
         return False
     return True

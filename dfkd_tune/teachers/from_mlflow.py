@@ -16,7 +16,7 @@ from ..imports import one_line
 from . import archives, parts, torchscript
 from .base import Teacher, freeze, hash_bytes
 from .black_box import from_estimator, from_numpy
-from .dtypes import asked_dtype
+from .dtypes import likely_dtype
 
 if TYPE_CHECKING:
     from mlflow.models import Model
@@ -196,7 +196,7 @@ def _pickled(source: object, flavor: str, folder: Path, model: Model, sha256: st
         ) from None
     if isinstance(loaded, torch.nn.Module):
         module = freeze(loaded)
-        return Teacher(str(source), module, _signed(model) or asked_dtype(source, module), sha256)
+        return Teacher(str(source), module, _signed(model) or likely_dtype(module), sha256)
     if flavor == "sklearn":
         return from_estimator(source, loaded, sha256)
     inputs = model.signature.inputs if model.signature is not None else None

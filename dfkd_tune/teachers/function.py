@@ -8,10 +8,11 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from ..confined import setting_up
 from ..errors import TeacherError
-from ..imports import named, one_line
+from ..imports import named, raised
 from .base import Teacher, freeze, hash_bytes, hash_module
-from .dtypes import asked_dtype
+from .dtypes import likely_dtype
 
 
 def load_function(source: str) -> Teacher:
@@ -24,12 +25,15 @@ def load_function(source: str) -> Teacher:
     """
     factory = named(source, TeacherError)
     try:
-        model = factory()
-    except (Exception, SystemExit) as error:
-        raise TeacherError(source, f"the call raised {type(error).__name__}: {one_line(error)}") from error
+        with setting_up():
+            model = factory()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise TeacherError(source, f"the call {raised(error)}") from error
     if isinstance(model, nn.Module):
         model = freeze(model)
-        return Teacher(source, model, asked_dtype(source, model), hash_module(model))
+        return Teacher(source, model, likely_dtype(model), hash_module(model))
     if callable(model):
         return Teacher(source, model, torch.float32, hash_bytes(_code(factory, source).encode()))
     raise TeacherError(source, f"the function must return an nn.Module or a callable, returned {type(model).__name__}")

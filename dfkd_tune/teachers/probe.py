@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 import time
 from dataclasses import dataclass
 from itertools import islice
@@ -10,10 +12,28 @@ import torch
 from torch import Tensor
 
 from ..errors import TeacherError
-from ..imports import one_line
+from ..imports import raised
 from ..inputs import Inputs
 from .base import Teacher
+from .guarded import ANY, CALLS
 
+ROWS = 512
+MORE = 2
+"""Further answers to rows whose first two differ."""
+NOISE = 1e-4
+"""Of the teacher's standard deviation: what two answers to a row may differ by, as a root mean square."""
+FARTHEST = 1e-3
+"""The same of any one row."""
+NOTED = 1e-4
+"""Of the teacher's standard deviation: a step of its answers from which it is told."""
+BLURRED = 1e-2
+"""The same of a student's own answers, from which the teacher is refused."""
+OFF = 0.01
+"""Share of a step that rounded answers may be off it."""
+ROUNDED = math.sqrt(12)
+"""Root mean square of what rounding leaves: a step over this."""
+SECONDS = 20.0
+"""That the search for the number of features may take."""
 SMOOTH = ("tanh", "sigmoid", "silu")
 """Activations with continuous derivatives."""
 
@@ -27,7 +47,11 @@ class Probe:
         outputs: output width O.
         differentiable: whether input gradients flow and are finite.
         rows_per_second: forward passes on a batch of 512.
+        call: seconds that a call takes for a few rows.
         shallow: whether its layers could be read, and are one hidden layer of smooth units.
+        noise: root mean square difference of two answers to a row, in the teacher's standard deviations; 0 where they are equal.
+        resolution: step that the answers are rounded to, in their units, of the output where it is the coarsest; None
+            where none shows.
     """
 
     features: int
@@ -35,6 +59,9 @@ class Probe:
     differentiable: bool
     rows_per_second: float
     shallow: bool = False
+    call: float = 0.0
+    noise: float = 0.0
+    resolution: float | None = None
 
     @property
     def kind(self) -> str:
@@ -43,68 +70,163 @@ class Probe:
             return "black box"
         return "shallow" if self.shallow else "deep"
 
+    @property
+    def limits(self) -> str:
+        """What keeps a student from the teacher however well it is distilled, in words; empty where nothing does."""
+        words = []
+        if self.resolution is not None:
+            away = f"students are about {self.resolution / ROUNDED:.2g} away"
+            words.append(f"answers in steps of {self.resolution:.4g}: {away}")
+        if self.noise:
+            words.append(f"two answers to a row differ by {self.noise:.1g} of its standard deviation")
+        return "; ".join(words)
+
 
 def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
-    """Check width, output shape, finiteness, determinism and free batch size; measure differentiability and speed.
+    """Check width, output shape, finiteness, determinism and free batch size; measure differentiability, noise and speed.
 
     Raises:
-        TeacherError: on the first property that distillation cannot do without.
+        TeacherError: on the first property that distillation cannot do without, with a row that shows it.
     """
-    rng = torch.Generator().manual_seed(seed)
-    z = inputs.draw(512, rng)
-    x = inputs.raw(z, teacher.dtype)
-    y = _answer(teacher, x[:2])
-    if y.ndim != 2 or y.shape[0] != 2:
-        raise TeacherError(
-            teacher.source, f"must answer (2, {len(inputs)}) with (2, outputs), answered {tuple(y.shape)}"
-        )
-    for rows in (1, 7, 512):
-        try:
-            shape = tuple(_answer(teacher, x[:rows]).shape)
-        except TeacherError as error:
-            raise TeacherError(
-                teacher.source,
-                f"takes only a fixed batch size: {rows} rows failed ({error.rule})",
-                remedy="export it with a dynamic batch dimension",
-            ) from None
-        if shape != (rows, y.shape[1]):
-            raise TeacherError(
-                teacher.source, f"answered {rows} rows with shape {shape}, expected {(rows, y.shape[1])}"
-            )
+    teacher.guard.names = inputs.names
+    CALLS.expect(None, calls=7)
+    x = inputs.raw(inputs.draw(ROWS, torch.Generator().manual_seed(seed)), teacher.dtype)
+    for rows in (2, 1):
+        _answer(teacher, x[:rows])
+    few, call = _timed(teacher, x[:7])
     full = _answer(teacher, x)
-    finite = torch.isfinite(full)
-    if not finite.all():
-        bad = int((~finite).any(1).sum())
-        raise TeacherError(
-            teacher.source,
-            f"must answer finite numbers, {bad} of 512 probe rows gave NaN or infinity",
-            remedy="check the units and ranges in the features file",
-        )
-    if not torch.equal(full, _answer(teacher, x)):
-        raise TeacherError(
-            teacher.source,
-            "must be deterministic, the same rows got different answers",
-            remedy="save it in evaluation mode (dropout off, batch norm frozen)",
-        )
+    _finite(teacher, x, full)
+    _held(teacher, full)
+    again, seconds = _timed(teacher, x)
     wide = full.double()  # the square of a finite answer may be none
-    if not torch.allclose(full[:7], _answer(teacher, x[:7]), rtol=1e-3, atol=1e-3 * float(wide.std() + 1e-30)):
+    noise = _noise(teacher, x, wide, again.double())
+    std = wide.std(0)
+    if not torch.allclose(full[:7], few, rtol=1e-3, atol=1e-3 * float(wide.std() + 1e-30)):
+        row = int((full[:7] - few).abs().max(1).values.argmax())
         raise TeacherError(
             teacher.source,
-            "must answer each row by itself, the answer depends on the other rows",
+            f"must answer each row by itself, the answer depends on the other rows: {teacher.guard.row(x[row])} got "
+            f"{_several(few[row])} among 7 rows and {_several(full[row])} among {ROWS}",
             remedy="save it in evaluation mode (batch norm frozen)",
         )
-    constant = wide.std(0) <= torch.finfo(full.dtype).eps * wide.abs().mean(0)
+    constant = std <= torch.finfo(full.dtype).eps * wide.abs().mean(0)
     if constant.any():
+        output = int(constant.nonzero()[0])
         raise TeacherError(
             teacher.source,
-            f"output {int(constant.nonzero()[0])} is constant over the declared inputs",
+            f"output {output} is constant over the declared inputs, {full[0, output]:.6g}",
             remedy="check the units and ranges in the features file",
         )
-    start = time.perf_counter()
-    _answer(teacher, x)
-    seconds = max(time.perf_counter() - start, 1e-9)
     shallow = teacher.chain is not None and [*teacher.chain.activations] in [[name] for name in SMOOTH]
-    return Probe(len(inputs), y.shape[1], _differentiable(teacher, x[:16]), 512 / seconds, shallow)
+    step = _resolution(teacher, full)
+    differentiable = _differentiable(teacher, x[:16])
+    CALLS.expect(None)
+    return Probe(len(inputs), full.shape[1], differentiable, ROWS / seconds, shallow, call, noise, step)
+
+
+def _timed(teacher: Teacher, x: Tensor) -> tuple[Tensor, float]:
+    start = time.perf_counter()
+    y = _answer(teacher, x)
+    return y, max(time.perf_counter() - start, 1e-9)
+
+
+def _finite(teacher: Teacher, x: Tensor, y: Tensor) -> None:
+    bad = (~torch.isfinite(y)).any(1).nonzero().flatten()
+    if len(bad):
+        raise TeacherError(
+            teacher.source,
+            f"must answer finite numbers, {len(bad)} of {len(x)} probe rows gave NaN or infinity, one is "
+            f"{teacher.guard.row(x[bad[0]])}",
+            remedy="check the units and ranges in the features file",
+        )
+
+
+def _held(teacher: Teacher, y: Tensor) -> None:
+    """Refuse answers that a student, which answers in float32, cannot give."""
+    single, wide = torch.finfo(torch.float32), y.double()
+    most, apart = wide.abs().amax(0), wide.amax(0) - wide.amin(0)
+    unfit = ((most > single.max / 2) | ((apart > 0) & (apart < single.tiny))).nonzero().flatten().tolist()
+    if unfit:
+        raise TeacherError(
+            teacher.source,
+            f"output {unfit[0]} lies within {apart[unfit[0]]:.3g} and reaches {most[unfit[0]]:.3g}, which float32 cannot hold",
+            remedy="scale its answers, by their standard deviation for example",
+        )
+
+
+def _noise(teacher: Teacher, x: Tensor, first: Tensor, second: Tensor) -> float:
+    """How far apart answers ``(N, O)`` to the same rows are, in standard deviations of the answers.
+
+    Raises:
+        TeacherError: where that is beyond ``NOISE``.
+    """
+    if torch.equal(first, second):
+        return 0.0
+    answers = torch.stack([first, second, *(_answer(teacher, x).double() for _ in range(MORE))])
+    apart = (answers.amax(0) - answers.amin(0)) / first.std(0).clamp(min=torch.finfo(torch.float64).tiny)
+    noise = float((answers[1:] - answers[:1]).div(first.std(0)).square().mean((0, 1)).max().sqrt())
+    if noise <= NOISE and bool((apart <= FARTHEST).all()):
+        return noise
+    row, output = divmod(int(apart.nan_to_num(torch.inf).argmax()), apart.shape[1])
+    low, high = float(answers[:, row, output].min()), float(answers[:, row, output].max())
+    raise TeacherError(
+        teacher.source,
+        f"must be deterministic, the same row got different answers: {teacher.guard.row(x[row])} got {low:.8g} and {high:.8g}, "
+        f"{float(apart[row, output]):.2g} of its standard deviation apart ({NOISE:g} is tolerated)",
+        remedy=_settled(teacher),
+    )
+
+
+def _settled(teacher: Teacher) -> str:
+    """What makes such a teacher answer the same."""
+    average = "average repeated answers or fix its seed"
+    if isinstance(teacher.function, torch.nn.Module):
+        return "save it in evaluation mode (dropout off, batch norm frozen)"
+    if teacher.estimator is not None or not inspect.isfunction(teacher.function):
+        return average
+    return f"{average}; a network inside must be in evaluation mode (dropout off)"
+
+
+def _resolution(teacher: Teacher, y: Tensor) -> float | None:
+    """The step of the coarsest output: of decimals, of a shorter number, or of the float32 that students answer in.
+
+    Raises:
+        TeacherError: where a float32 cannot tell the answers apart.
+    """
+    wide = y.double()
+    std, largest = wide.std(0), wide.abs().amax(0)
+    floats = largest * torch.finfo(torch.float32).eps
+    steps = torch.stack([_decimal(wide[:, i]) for i in range(len(std))])
+    for short in (torch.float16, torch.bfloat16):
+        held = (y.to(short).to(y.dtype) == y).all(0)
+        steps = torch.where(held, torch.maximum(steps, torch.finfo(short).eps * wide.abs().mean(0)), steps)
+    # What a student can answer is coarser than what the teacher does where the answers lie far from zero.
+    share = torch.maximum(steps, floats) / std
+    coarse = (floats / std > BLURRED).nonzero().flatten().tolist()
+    if coarse:
+        output = coarse[0]
+        raise TeacherError(
+            teacher.source,
+            f"output {output} reaches {largest[output]:.6g} with a standard deviation of {std[output]:.3g}: a student answers "
+            f"in float32, whose steps are {floats[output]:.2g} there",
+            remedy=f"subtract its mean, {wide[:, output].mean():.6g}, from the answers",
+        )
+    worst = int(share.argmax())
+    return float(share[worst] * std[worst]) if share[worst] > NOTED else None
+
+
+def _decimal(y: Tensor) -> Tensor:
+    """The largest power of ten that all answers ``(N,)`` are multiples of; 0 where none of a size that matters is."""
+    std, error = float(y.std()), float(y.abs().max()) * torch.finfo(torch.float32).eps
+    if not math.isfinite(std) or std <= 0:
+        return y.new_zeros(())
+    for exponent in range(math.ceil(math.log10(4 * std)), math.floor(math.log10(NOTED * std)), -1):
+        step = 10.0**exponent
+        if error / step > OFF:
+            break
+        if bool(((y / step - (y / step).round()).abs() <= OFF).all()):
+            return y.new_tensor(step)
+    return y.new_zeros(())
 
 
 def infer_width(teacher: Teacher) -> int:
@@ -120,7 +242,8 @@ def infer_width(teacher: Teacher) -> int:
     for width in guesses:
         if _accepts(teacher, width):
             return width
-    widths = list(islice((width for width in range(1, 4097) if _accepts(teacher, width)), 2))
+    until = time.monotonic() + SECONDS
+    widths = list(islice((width for width in range(1, 4097) if _accepts(teacher, width, until)), 2))
     if len(widths) == 1 or (guesses and not widths):
         return (widths or guesses)[0]  # where nothing is accepted the width is not to blame, and the probe says what is
     found = f"both {widths[0]} and {widths[1]} are accepted" if widths else "no number up to 4096 is accepted"
@@ -129,33 +252,45 @@ def infer_width(teacher: Teacher) -> int:
     )
 
 
-def _accepts(teacher: Teacher, width: int) -> bool:
+def _accepts(teacher: Teacher, width: int, until: float = math.inf) -> bool:
+    if time.monotonic() > until:
+        raise TeacherError(
+            teacher.source,
+            f"its number of features cannot be found: {width - 1} numbers took more than {SECONDS:g} s to try",
+            remedy="give a features file",
+        )
     try:
         with torch.no_grad():
-            teacher.function(torch.zeros(2, width, dtype=teacher.dtype))
-    except Exception:
+            teacher.guard.once(teacher.source, teacher.function, torch.zeros(2, width, dtype=teacher.dtype))
+    except TeacherError:
         return False
     return True
 
 
 def _answer(teacher: Teacher, x: Tensor) -> Tensor:
+    rows = x.clone()
     try:
         with torch.no_grad():
-            return teacher(x)
-    except TeacherError:
-        raise
-    except Exception as error:
+            y = teacher(rows)
+    except RuntimeError as error:  # layers that were read from it have no guard
         raise TeacherError(
-            teacher.source,
-            f"cannot answer {tuple(x.shape)} inputs: {one_line(error)}",
-            remedy="check the number of features, and that any number of rows is taken",
+            teacher.source, f"cannot answer {tuple(x.shape)} inputs: it {raised(error)}", remedy=ANY
         ) from None
+    if not torch.equal(rows, x):
+        raise TeacherError(
+            teacher.source, "changes the rows that it is asked", remedy="let it copy them before it changes them"
+        )
+    return y.clone()  # a teacher may hand out the same memory again
+
+
+def _several(y: Tensor) -> str:
+    return ", ".join(f"{value:.6g}" for value in y[:3].tolist()) + (", ..." if len(y) > 3 else "")
 
 
 def _differentiable(teacher: Teacher, x: Tensor) -> bool:
-    x = x.clone().requires_grad_()
     try:
-        gradient = torch.autograd.grad(teacher(x).sum(), x)[0]
-    except Exception:
+        y, pull = teacher.record(x)
+        gradient = pull(torch.ones_like(y))
+    except TeacherError:
         return False
     return bool(torch.isfinite(gradient).all()) and bool((gradient != 0).any())

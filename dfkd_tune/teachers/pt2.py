@@ -25,7 +25,7 @@ from ..errors import TeacherError
 from ..imports import one_line
 from . import archives
 from .base import Teacher, hash_bytes
-from .dtypes import asked_dtype, declared
+from .dtypes import declared, likely_dtype
 
 ENTRY = re.compile(
     r"[^/]+/((models/\w+\.json)|(data/weights/(weight_\d+|\w+_weights_config\.json))"
@@ -78,7 +78,7 @@ def load_pt2(path: Path, architecture: Path | None, trust_pickle: bool) -> Teach
         raise TeacherError(path, f"not a .pt2 file, or cut short ({one_line(error)})") from None
     for parameter in module.parameters():
         parameter.requires_grad_(False)
-    dtype = asked_dtype(path, module) if taken is None else declared(path, taken.dtype)
+    dtype = likely_dtype(module) if taken is None else declared(path, taken.dtype)
     known = taken is not None and taken.ndim == 2 and isinstance(taken.shape[1], int)
     return Teacher(str(path), module, dtype, hash_bytes(data), width=taken.shape[1] if known else None)
 

@@ -14,7 +14,7 @@ from ..errors import TeacherError
 from ..imports import one_line
 from . import archives
 from .base import Teacher, freeze, hash_bytes
-from .dtypes import asked_dtype
+from .dtypes import likely_dtype
 
 OUTREACH = re.compile(r"\b(save|from_file|classes)\b|getattr\([^)]*\\|(?<![\w.])ops\b(?!\.(aten|prims?|quantized)\.)")
 """What TorchScript writes files with, or could: loading and asking a script run it."""
@@ -45,7 +45,7 @@ def load(path: Path, data: bytes, trust_pickle: bool) -> Teacher:
             remedy=f"copy it again, save it with torch {torch.__version__.partition('+')[0]}, or export it as .pt2",
         ) from None
     module = freeze(module)
-    return Teacher(str(path), module, asked_dtype(path, module), hash_bytes(data))
+    return Teacher(str(path), module, likely_dtype(module), hash_bytes(data))
 
 
 def _names(data: bytes) -> list[str]:

@@ -22,7 +22,7 @@ from ..imports import one_line
 from ..strategy import build, strategy
 from . import archives, parts, torchscript
 from .base import Teacher, freeze, hash_bytes
-from .dtypes import asked_dtype
+from .dtypes import likely_dtype
 from .state import weights_in
 
 ACTIVATIONS = {
@@ -210,7 +210,7 @@ def from_loaded(path: Path, loaded: Any, architecture: Path | None, sha256: str)
         module = next((value for value in loaded.values() if isinstance(value, nn.Module)), None)
     if isinstance(module, nn.Module):
         module = freeze(module)
-        return Teacher(str(path), module, asked_dtype(path, module), sha256)
+        return Teacher(str(path), module, likely_dtype(module), sha256)
     state = weights_in(loaded)
     if state is None:
         keys = f" with {', '.join(map(str, [*loaded][:8]))}"[:200] if isinstance(loaded, dict) and loaded else ""

@@ -1,0 +1,91 @@
+"""What a command says while it waits for a slow teacher, on standard error."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+import click
+
+FIRST = 2.5
+"""Seconds of waiting after which it is told."""
+LONGEST = 60.0
+"""Seconds between two lines at most; each wait is twice the one before."""
+LOOK = 0.5
+"""Seconds between two looks."""
+SLOW = 0.25
+"""Seconds a call from which a teacher is worth a word."""
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """A block in which a line says what is waited for, where the teacher takes its time."""
+    over = threading.Event()
+    thread = threading.Thread(target=_watch, args=(over,), name="waiting", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _watch(over: threading.Event) -> None:
+    pause, due, begun, ended = FIRST, 0.0, None, 0.0
+    while not over.wait(LOOK):
+        calls = _calls()
+        now = time.monotonic()
+        if calls is None or (calls.since is None and now - ended > FIRST):
+            begun, pause = None, FIRST
+        if calls is None or calls.since is None:
+            continue
+        ended = now
+        if begun is None:
+            begun, due = calls.since, calls.since + FIRST
+        if now >= due and _slow(calls, now):
+            click.echo(line(calls, now), err=True)
+            pause = min(2 * pause, LONGEST)
+            due = now + pause
+
+
+def _calls():
+    """What the teacher is asked; None before there is any."""
+    module: ModuleType | None = sys.modules.get("dfkd_tune.teachers.guarded")
+    return getattr(module, "CALLS", None)  # None while it is being imported
+
+
+def _slow(calls, now: float) -> bool:
+    running = now - (calls.since or now)
+    return running > FIRST or (calls.count and calls.seconds / calls.count > SLOW)
+
+
+def line(calls, now: float) -> str:
+    """What is waited for, and how long it may take.
+
+    Args:
+        calls: of the teacher, ``teachers.guarded.CALLS``.
+        now: by ``time.monotonic``.
+    """
+    words = f"waiting for the teacher: {_count(calls.rows)} asked {_time(now - (calls.since or now))} ago"
+    each = f"{calls.seconds / calls.count:.2g} s each so far" if calls.count else ""
+    if calls.calls is not None and calls.count < calls.calls:
+        return words + "".join(f", {part}" for part in (f"call {calls.count + 1} of {calls.calls}", each) if part)
+    if calls.expected is None or calls.answered >= calls.expected:
+        return words + (f"; {calls.count:,} calls before it, {each}" if calls.count else "")
+    rate = calls.answered / max(calls.seconds, 1e-9) if calls.answered else calls.rate
+    words += f"; {calls.answered:,} of {calls.expected:,} rows answered"
+    return words + (f", about {_time((calls.expected - calls.answered) / rate)} left" if rate else "")
+
+
+def _count(rows: int) -> str:
+    return f"{rows:,} row{'s' if rows != 1 else ''}"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
