@@ -131,7 +131,7 @@ def test_a_teacher_that_fails_leaves_no_run_open(store, code, tmp_path):
     )
     features = tmp_path / "features.yaml"
     features.write_text("features: [{name: a, mean: 0, std: 1}]\n")
-    given = {"features": features, "preset": "random", "search": {}, "steps": 40, "batch": 20}
+    given = {"features": features, "preset": "paper", "search": {}, "steps": 40, "batch": 20}
     objective = Distillation(source, **given, tracking_uri=store.tracking, experiment="failing")
     asked = sys.modules[source.partition(":")[0]].ASKED
     optuna.create_study().optimize(objective, n_trials=1)
