@@ -90,7 +90,7 @@ def bad_teachers(tmp_path_factory) -> Path:
         ("foreign.pt2", "not a .pt2 file"),
         ("folder.pt2", "directory"),
         ("nan.pt2", "NaN"),
-        ("fixed.pt2", "any number of rows"),
+        ("fixed.pt2", "fixed batch size"),
         ("weights.safetensors", "--architecture"),
     ],
 )
