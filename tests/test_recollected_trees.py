@@ -26,7 +26,7 @@ from dfkd_tune.declared import in_words, meaning
 from dfkd_tune.inputs import Inputs
 from dfkd_tune.kinds import KINDS
 from dfkd_tune.outlying import outlying
-from dfkd_tune.recollection import inputs_of
+from dfkd_tune.recollection import with_inputs
 from dfkd_tune.recollection.margins import margin, quantiles
 from dfkd_tune.recollection.splits import splits_of
 from dfkd_tune.recollection.trees import recollect
@@ -98,7 +98,7 @@ def boosted(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def known(boosted) -> Inputs:
-    return inputs_of(boosted, None)
+    return with_inputs(boosted, None)[1]
 
 
 def drawn(inputs: Inputs, rows: int = 20_000) -> np.ndarray:
@@ -137,7 +137,7 @@ def test_a_bagged_tree_counts_as_often_as_it_saw_a_row(name):
 @pytest.mark.parametrize("name", WITHOUT)
 def test_what_is_not_told_is_not_made_up(name, tmp_path):
     assert splits_of(fitted(WITHOUT[name])) == []
-    assert inputs_of(teacher(fitted(WITHOUT[name]), tmp_path), None).recollected is None
+    assert with_inputs(teacher(fitted(WITHOUT[name]), tmp_path), None)[1].recollected is None
 
 
 def test_features_are_distributed_as_they_were(known):
