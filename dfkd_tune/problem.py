@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from .answers import Answers
 from .encoding import encoder
+from .errors import TeacherError
 from .input_bounds import Geometry
 from .inputs import Inputs
 from .judge import Judge, Student, outputs, outputs_of
@@ -158,7 +159,9 @@ class Problem:
     def _ask(self, rows: int, bank_rows: int, slopes: bool, normalize: bool) -> None:
         """Draw banks and pool and let the teacher answer them."""
         z = {name: self._draw(name, bank_rows) for name in BANKS}
-        values = {name: self.answer_in_chunks(z[name]) for name in BANKS}  # in the teacher's units, as yet
+        values = {
+            name: self._finite(z[name], self.answer_in_chunks(z[name])) for name in BANKS
+        }  # in its own units, as yet
         shift, spread = self.shift, self.spread
         if normalize:
             shift, spread = values["pruning"].mean(0), values["pruning"].std(0)
@@ -233,19 +236,31 @@ class Problem:
         """The same, in bounded memory."""
         return torch.cat([self.answer(part) for part in z.split(CHUNK)])
 
-    def _bank(self, name: str, rows: int) -> Bank:
-        z = self._draw(name, rows)
-        return Bank(z, self.answer_in_chunks(z), self.spread)
-
     def _draw(self, purpose: str, rows: int) -> Tensor:
         return self.inputs.draw(rows, stream(self.seed, purpose)).to(self.device, self.dtype)
 
     def _pool(self, rows: int, slopes: bool) -> Pool:
         z = self._draw("pool", rows)
         if not slopes:
-            return Pool(z, self.answer_in_chunks(z), None)
+            return Pool(z, self._finite(z, self.answer_in_chunks(z)), None)
         values, gradients = zip(*(self.values_and_slopes(part) for part in z.split(CHUNK)), strict=True)
-        return Pool(z, torch.cat(values), torch.cat(gradients))
+        return Pool(z, self._finite(z, torch.cat(values)), torch.cat(gradients).nan_to_num(0.0, 0.0, 0.0))
+
+    def _finite(self, z: Tensor, values: Tensor) -> Tensor:
+        """The teacher's outputs to prior rows, which must all be numbers.
+
+        Raises:
+            TeacherError: with a row that has none.
+        """
+        bad = (~values.isfinite()).any(1).nonzero().flatten()
+        if len(bad):
+            row = self.teacher.guard.row(self.inputs.raw(z[bad[0]].cpu()))
+            raise TeacherError(
+                self.teacher.source,
+                f"must answer finite numbers, {len(bad):,} of {len(z):,} prior rows gave NaN or infinity, one is {row}",
+                remedy="check the units and ranges in the features file",
+            )
+        return values
 
     def _geometry(self) -> Geometry:
         low, high = (edge.to(self.device, self.dtype) for edge in (self.inputs.low, self.inputs.high))

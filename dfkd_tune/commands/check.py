@@ -34,9 +34,10 @@ def check(spec, timed, device, trust_pickle) -> None:
     from .. import machine, places
     from ..calibration import ROWS, muster
     from ..declared import meaning
-    from ..estimate import estimate
+    from ..estimate import estimate, first_recipes
     from ..live import clock
     from ..prepared import prepare
+    from ..queries import queries
     from ..spec import read_spec
 
     prepared = prepare(read_spec(Path(spec)), trust_pickle, device)
@@ -51,7 +52,7 @@ def check(spec, timed, device, trust_pickle) -> None:
         f"{'differentiable' if found.differentiable else 'black box'}, {_rate(found.rows_per_second)} rows/s"
         + (f", {prepared.teacher.parameters:,} parameters" if prepared.teacher.parameters else "")
         + (f"; {found.limits}" if found.limits else ""),
-        "inputs": f"tier {tier}: {meaning(prepared.inputs)}",
+        "inputs": f"tier {tier}: {meaning(prepared.inputs)}{_encoded(prepared.inputs)}",
         "rows": f"{sizes.shrunk or f'pool of {sizes.pool:,} prior rows'}, banks of {budget.bank:,}{_wait(prepared)}; "
         f"about {sizes.bytes / 2**20:,.0f} MiB a process, {machine.memory_of(prepared.device) / 2**20:,.0f} MiB may be taken",
         "student": limit,
@@ -63,6 +64,11 @@ def check(spec, timed, device, trust_pickle) -> None:
         console.print(f"[bold]{name:<9}[/] ", end="")
         console.print(words, highlight=False, soft_wrap=True, markup=False)
 
+    asked_for = queries(prepared, first_recipes(prepared))
+    facts["queries"] = (
+        f"about {asked_for.total:,} teacher rows in all: {asked_for.shared:,} before the first trial (budget.pool, budget.bank), "
+        f"{asked_for.trial:,} a trial (budget.teacher_rows limits them) in {asked_for.runs:,} runs, {asked_for.certificate:,} for the certificate"
+    )
     for name, words in facts.items():
         say(name, words)
     asks = 4 * ROWS / found.rows_per_second + STEPS * found.call
@@ -87,6 +93,18 @@ def check(spec, timed, device, trust_pickle) -> None:
         for field, value in leaves.items():
             branch.add(f"{field:<10} {_words(value)}{_only(space.owners(f'{section}.{field}'))}")
     console.print(tree, highlight=False, soft_wrap=True)
+
+
+def _encoded(inputs) -> str:
+    """How students take their rows, where that is not as they are."""
+    from ..encoding import encoder
+
+    encoding, names = encoder(inputs).encoding, [inputs.names[i] for i in inputs.nominal]
+    shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    words = [f"students take {shown} one-hot, as the order of the levels says nothing"] if names else []
+    if encoding.dtype == "float64":
+        words.append("students take float64, as float32 would round what is declared")
+    return "".join(f"; {each}" for each in words)
 
 
 def _wait(prepared) -> str:
