@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import click
@@ -40,7 +41,7 @@ def export(
 
     file, uri = Path(out), places.tracking_url(tracking_uri)
     student, result, run = registry.load_trial(uri, name, trial)
-    units, rmse, number = exporting.Units.of(result), result["rmse"], registry.trial_of(run)
+    whole, units, rmse, number = student, exporting.Units.of(result), result["rmse"], registry.trial_of(run)
     if precision != "float32":
         from ..precision import pack
 
@@ -51,6 +52,15 @@ def export(
     if precision != "float32":
         about = {"study": name, "trial": number, "run_id": run.info.run_id, "precision": precision}
         issuing.beside(file, problem, student, about)
+        with tempfile.TemporaryDirectory() as folder:
+            exporting.export(whole, units, kind, Path(folder, file.name))
+            usual = Path(folder, file.name).stat().st_size
+        if (size := file.stat().st_size) >= usual:
+            click.echo(
+                f"dfkd-tune: warning: {out}: {precision} takes {size:,} bytes, float32 takes {usual:,} for a student this "
+                "small; leave --precision out",
+                err=True,
+            )
     if kind == "safetensors":
         with registry.fetch(uri, run.info.run_id) as folder:
             if (layout := folder / "architecture.yaml").exists():
