@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import issuing, signature
+from . import issuing, serving
 from .errors import ExportError, NotFound, SpecError, TrackingError
 from .exporting import Units
 from .issuing import Sources
@@ -36,6 +36,7 @@ RUN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 PREFIX = "dfkd."
 """Of the tags of a version."""
 ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
+NOTE = "mlflow.note.content"
 
 
 @dataclass(frozen=True)
@@ -307,7 +308,7 @@ def register(
                 version = made.create_model_version(
                     _registered(made, model), f"models:/{model_id}", run.info.run_id, model_id=model_id
                 )
-        worst = _difference(made, uri, version, student, x, units.names)
+        worst = _difference(made, uri, version, student, x, result)
     with torch.no_grad():
         scale = float(student(torch.from_numpy(x)).abs().max())
     if not worst <= 1e-5 * (1 + scale):
@@ -370,24 +371,16 @@ def _registered(made, model: str) -> str:
 def _log(made, uri: str, run, student: nn.Module, result: dict[str, Any], certificate: bool) -> str:
     """Log the student as a model of its run, past MLflow's fluent state, which is the user's; with the run's certificate
     where it has one. Returns the model's id."""
-    import mlflow
     from mlflow.entities import LoggedModelOutput, Metric
     from mlflow.models import Model
 
-    names, rows = result["features"], signature.example(result)
     run_id = run.info.run_id
-    logged = made.create_logged_model(run.info.experiment_id, "student", run_id, params=run.data.params)
+    logged = made.create_logged_model(
+        run.info.experiment_id, "student", run_id, tags={NOTE: serving.note(result)}, params=run.data.params
+    )
     with tempfile.TemporaryDirectory() as folder:
-        mlflow.pytorch.save_model(
-            student,
-            f"{folder}/model",
-            mlflow_model=Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id),
-            signature=signature.tensors(len(names), result["outputs"]),
-            input_example=rows,
-            pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],
-        )
-        if signature.named(names):
-            signature.by_name(Path(folder, "model"), names, rows)
+        model = Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id)
+        serving.save(Path(folder, "model"), student, result, model)
         if certificate:
             with fetch(uri, run_id, issuing.FOLDER) as held:
                 shutil.copytree(held, f"{folder}/model/{issuing.FOLDER}")
@@ -399,15 +392,13 @@ def _log(made, uri: str, run, student: nn.Module, result: dict[str, Any], certif
     return logged.model_id
 
 
-def _difference(made, uri: str, version, student: nn.Module, x: np.ndarray, names: list[str]) -> float:
-    """How far the stored files of a model version answer from the student, at most."""
+def _difference(made, uri: str, version, student: nn.Module, x: np.ndarray, result: dict[str, Any]) -> float:
+    """How far the stored files of a model version answer a user's table from the student, at most."""
     import mlflow
-    import pandas as pd
 
     stored = made.get_logged_model(version.source.removeprefix("models:/")).artifact_location
     with tempfile.TemporaryDirectory() as folder:
         copy = mlflow.artifacts.download_artifacts(artifact_uri=stored, dst_path=folder, tracking_uri=uri)
-        asked = pd.DataFrame(x.astype(np.float64), columns=names) if signature.named(names) else x
-        answers = np.asarray(mlflow.pyfunc.load_model(copy).predict(asked))
+        answers = np.asarray(mlflow.pyfunc.load_model(copy).predict(serving.table(result, x)))
     with torch.no_grad():
         return float(np.abs(answers - student(torch.from_numpy(x)).numpy()).max())

@@ -71,8 +71,12 @@ def test_the_registered_model_answers_like_the_student(pointed_at_server, champi
         expected = student(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(model.predict(x), expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(model.predict(x[:1]), expected[:1], rtol=1e-5, atol=1e-6)
-    assert model.metadata.signature.inputs.to_dict()[0]["tensor-spec"] == {"dtype": "float32", "shape": (-1, 3)}
-    with pytest.raises(mlflow.exceptions.MlflowException):
+    np.testing.assert_allclose(model.predict(x.astype(np.float64)), expected, rtol=1e-5, atol=1e-6)
+    network = mlflow.pytorch.load_model("models:/pump@champion")
+    np.testing.assert_allclose(network(torch.from_numpy(x)).detach(), expected, rtol=1e-5, atol=1e-6)
+    assert model.metadata.signature.outputs.to_dict()[0]["tensor-spec"] == {"dtype": "float32", "shape": (-1, 1)}
+    assert "| x0 | double |" in mlflow.get_logged_model(model.model_id).tags["mlflow.note.content"]
+    with pytest.raises(mlflow.exceptions.MlflowException, match="2 columns, the model takes 3"):
         model.predict(x[:, :2])
 
 

@@ -42,9 +42,32 @@ UNITS = Units(
 
 
 @pytest.fixture(scope="module")
-def raw(store, tmp_path_factory):
-    """A finished study of a teacher in raw units, called ``raw-units``: its teacher and where its files lie."""
-    folder = tmp_path_factory.mktemp("raw")
+def raw_folder(tmp_path_factory) -> Path:
+    """Where the files of a teacher in raw units lie."""
+    return tmp_path_factory.mktemp("raw")
+
+
+@pytest.fixture(scope="module")
+def study_tree(raw, raw_folder):
+    """A function that gives a study of the teacher in raw units by name, as a tree."""
+    return lambda name: tree_of(raw_folder, name)
+
+
+def tree_of(folder: Path, name: str) -> dict:
+    return {
+        "study": {"name": name, "trials": 1, "reruns": 0},
+        "teacher": {"path": str(folder / "teacher.safetensors"), "architecture": str(folder / "teacher.yaml")},
+        "features": str(folder / "features.yaml"),
+        "budget": {"steps": 200, "batch": 50, "pool": 1000, "bank": 2000},
+        "preset": "faithful",
+        "search": {},
+    }
+
+
+@pytest.fixture(scope="module")
+def raw(store, raw_folder):
+    """A finished study of a teacher in raw units, called ``raw-units``: its teacher."""
+    folder = raw_folder
     torch.manual_seed(5)
     teacher = nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Linear(16, 1))
     with torch.no_grad():
@@ -58,15 +81,7 @@ def raw(store, tmp_path_factory):
     for feature, mean, std in zip(known, MEAN.tolist(), STD.tolist(), strict=True):
         feature |= {} if "levels" in feature else {"mean": mean, "std": std}
     (folder / "features.yaml").write_text(yaml.safe_dump({"features": known}))
-    tree = {
-        "study": {"name": "raw-units", "trials": 1, "reruns": 0},
-        "teacher": {"path": str(folder / "teacher.safetensors"), "architecture": str(folder / "teacher.yaml")},
-        "features": str(folder / "features.yaml"),
-        "budget": {"steps": 200, "batch": 50, "pool": 1000, "bank": 2000},
-        "preset": "faithful",
-        "search": {},
-    }
-    run_study(prepare(parse_spec(tree, "raw-units")), store.storage, store.tracking)
+    run_study(prepare(parse_spec(tree_of(folder, "raw-units"), "raw-units")), store.storage, store.tracking)
     return teacher.eval()
 
 
@@ -195,6 +210,22 @@ def test_less_precision_has_a_certificate_of_its_own(raw, student, dfkd, store, 
     assert certificate["report"]["rmse"] == pytest.approx(real, rel=0.2)
 
 
+@pytest.mark.parametrize("most, larger", [(30, True), (4000, False)])
+def test_less_precision_that_takes_more_room_is_told(study_tree, dfkd, store, tmp_path, most, larger):
+    name = f"at-most-{most}"
+    tree = study_tree(name) | {"student": {"max_parameters": most}}
+    run_study(prepare(parse_spec(tree, name)), store.storage, store.tracking)
+    argv = ["export", name, "--format", "onnx", *store.options[2:]]
+    ended = dfkd(*argv, "--precision", "int8", "--within", "100000%", "--out", "small.onnx")
+    assert ended.status == 0, ended.err
+    assert dfkd(*argv, "--out", "whole.onnx").status == 0
+    size, whole = ((tmp_path / file).stat().st_size for file in ("small.onnx", "whole.onnx"))
+    assert (size >= whole) == larger
+    told = [line for line in ended.err.splitlines() if "warning" in line]
+    assert len(told) == larger
+    assert all(f"small.onnx: int8 takes {size:,} bytes, float32 takes {whole:,}" in line for line in told)
+
+
 def test_what_loses_too_much_is_refused_in_one_line(raw, dfkd, store, tmp_path):
     argv = ["export", "raw-units", "--precision", "int8", "--out", "small.pt2", *store.options[2:]]
     ended = dfkd(*argv)
@@ -224,14 +255,12 @@ def named(raw, store, tmp_path_factory) -> Path:
 
 def test_columns_have_the_names_of_the_features(named, student):
     model = mlflow.pyfunc.load_model(named)
-    assert [(column.name, column.type.name) for column in model.metadata.signature.inputs] == [
-        (name, "double") for name in NAMES
-    ]
+    assert model.metadata.metadata["features"] == NAMES
     x = rows()
     frame = pd.DataFrame(x.numpy(), columns=NAMES)
     with torch.no_grad():
         expected = student(x).numpy()
-    for given in (frame, frame[NAMES[::-1]], frame.astype(float), frame.assign(other=1.0)):
+    for given in (frame, frame[NAMES[::-1]], frame.astype(float), frame.assign(other="a")):
         np.testing.assert_allclose(np.asarray(model.predict(given)), expected, rtol=1e-5)
     with pytest.raises(mlflow.exceptions.MlflowException, match="valve"):
         model.predict(frame.drop(columns="valve"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import click
@@ -43,7 +44,7 @@ def export(
     file, uri = Path(out), places.tracking_url(tracking_uri)
     with reaching(uri):
         student, result, run = registry.load_trial(uri, name, trial)
-    units, number = exporting.Units.of(result), registry.trial_of(run)
+    whole, units, number = student, exporting.Units.of(result), registry.trial_of(run)
     sources, recorded = issuing.Sources(teacher, architecture, features, trust_pickle), result["rmse"]
     measure, unknown = None, None
     if precision != "float32":
@@ -73,6 +74,15 @@ def export(
         about = {"study": name, "trial": number, "run_id": run.info.run_id, "precision": precision}
         copy = exporting.READERS[kind](file.read_bytes(), student)
         issuing.beside(file, problem, units.student(copy, int(result["parameters"])), about)
+        with tempfile.TemporaryDirectory() as folder:
+            exporting.export(whole, units, kind, Path(folder, file.name))
+            usual = Path(folder, file.name).stat().st_size
+        if (size := file.stat().st_size) >= usual:
+            click.echo(
+                f"dfkd-tune: warning: {out}: {precision} takes {size:,} bytes, float32 takes {usual:,} for a student this "
+                "small; leave --precision out",
+                err=True,
+            )
     if kind == "safetensors":
         with reaching(uri), registry.fetch(uri, run.info.run_id) as folder:
             if (layout := folder / "architecture.yaml").exists():

@@ -1,0 +1,252 @@
+"""The student of a registered model, asked with its users' own tables.
+
+A copy of this file lies in the model, beside ``MLmodel`` and ``data/model.pt2``. It needs MLflow, pandas and torch, and opens no
+pickle. Columns are checked here: a schema of doubles would make MLflow refuse whole numbers, and its CSV reader takes no other.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, set_model
+from mlflow.pyfunc import PythonModel
+
+SHOWN = 12
+"""Names and levels that a message lists at most."""
+NEAR = 2.0**-23
+"""How far a number may be from its level, as a share of the largest: what float32 makes of it."""
+
+
+class Student(PythonModel):
+    """A student between raw units that takes tables: columns by name where its features are named, else by place too."""
+
+    def load_context(self, context) -> None:
+        """Read the network and what is known of its columns."""
+        folder = Path(__file__).parent
+        about = Model.load(str(folder)).metadata
+        self.names: list[str] = about["features"]
+        self.levels: dict[str, list] = about["levels"]
+        self.named: bool = about["named"]
+        self.optional = np.array([any(map(is_missing, self.levels.get(name, []))) for name in self.names])
+        self.outputs: int = about["outputs"]
+        self.dtype = getattr(torch, about["dtype"])
+        self.module = torch.export.load(folder / "data" / "model.pt2").module()
+
+    def predict(self, context, model_input: pd.DataFrame, params: dict[str, Any] | None = None):
+        """Answers ``(N, O)`` in the teacher's units: a frame with the index of the rows where features are named, else an array.
+
+        Raises:
+            MlflowException: a column is missing, or holds what the student was not made for.
+        """
+        frame = as_frame(model_input)
+        x = torch.from_numpy(self.rows(frame)).to(self.dtype)
+        self._refuse(x.isinf().numpy(), f"infinite in {str(self.dtype).removeprefix('torch.')}", "give finite numbers")
+        with torch.no_grad():
+            answers = self.module(x).numpy() if len(x) else np.empty((0, self.outputs))
+        return pd.DataFrame(answers, index=frame.index) if self.named else answers
+
+    def rows(self, frame: pd.DataFrame) -> np.ndarray:
+        """Raw values ``(N, D)`` of a table, float64: strings as the codes of their levels, what is missing as NaN."""
+        values, kinds = np.full((len(frame), len(self.names)), np.nan), list(frame.dtypes)
+        places = dict(enumerate(self._places(list(frame.columns))))
+        # One step for the columns that most tables have alone: by column, a row of fifty takes three times as long.
+        plain = [i for i, place in places.items() if place is not None and self._is_plain(i, kinds[place])]
+        values[:, plain] = frame.iloc[:, [places[i] for i in plain]].to_numpy(dtype=np.float64)
+        for i in places.keys() - plain:
+            if places[i] is not None:
+                name = self.names[i]
+                values[:, i] = column_of(name, frame.iloc[:, places[i]], self.levels.get(name, []))
+        absent = np.isnan(values) & ~self.optional
+        self._refuse(absent, "missing", "give numbers: the student knows no missing values there")
+        return values
+
+    def _is_plain(self, feature: int, kind: Any) -> bool:
+        return isinstance(kind, np.dtype) and kind.kind in "biuf" and not self.levels.get(self.names[feature])
+
+    def _places(self, labels: list) -> list[int | None]:
+        """Where each feature's column stands; None for one that may be missing, and is."""
+        exact, loose, known = {}, {}, frozenset(self.names)
+        for place, label in enumerate(labels):
+            if label in known:
+                exact.setdefault(label, []).append(place)
+            else:  # a number where the name is its digits, or spaces around it
+                loose.setdefault(str(label).strip(), []).append(place)
+        found = [exact.get(name) or loose.get(name.strip(), []) for name in self.names]
+        if not self.named and not any(found):
+            return self._by_place(labels)
+        for name, places in zip(self.names, found, strict=True):
+            if len(places) > 1:
+                raise refusal(f"column {name!r}", "is there more than once", "send it once")
+        gone = [n for n, places, free in zip(self.names, found, self.optional, strict=True) if not places and not free]
+        if gone:
+            raise refusal(
+                f"column{'s' * (len(gone) > 1)} {listed(gone)}",
+                f"missing; got {listed(labels)}",
+                f"send a table with {listed(self.names)}",
+            )
+        return [places[0] if places else None for places in found]
+
+    def _by_place(self, labels: list) -> list[int]:
+        width = len(self.names)
+        if len(labels) != width:
+            raise refusal("rows", f"have {len(labels)} columns, the model takes {width}", f"send {listed(self.names)}")
+        plain = [str(i) for i in range(width)]
+        if all(isinstance(label, str) and is_number(label) for label in labels) and labels != plain:
+            raise refusal(
+                "header", f"holds numbers, {listed(labels)}, as if it were a row", "send a line of names first"
+            )
+        return list(range(width))
+
+    def _refuse(self, wrong: np.ndarray, what: str, remedy: str) -> None:
+        """Refuse rows ``(N, D)`` where a value is wrong, by the names of their columns."""
+        if not wrong.any():
+            return
+        names = [name for name, any_wrong in zip(self.names, wrong.any(0), strict=True) if any_wrong]
+        count, row = int(wrong.sum()), int(wrong.any(1).argmax())
+        place = f"column{'s' * (len(names) > 1)} {listed(names)}"
+        raise refusal(place, f"{count} value{'s' * (count > 1)} {what}, first in row {row}", remedy)
+
+
+def as_frame(given: Any) -> pd.DataFrame:
+    """One frame of what MLflow hands over, or of a table that becomes a frame; columns of arrays and lists are numbered.
+
+    Raises:
+        MlflowException: when it is no table.
+    """
+    if hasattr(given, "to_pandas"):
+        given = given.to_pandas()
+    if hasattr(given, "toarray"):
+        given = given.toarray()
+    if isinstance(given, pd.DataFrame):
+        return given
+    try:
+        if isinstance(given, dict):
+            listing = {name: plain(value) for name, value in given.items()}
+            return pd.DataFrame(
+                {n: v if np.iterable(v) and not isinstance(v, str) else [v] for n, v in listing.items()}
+            )
+        if isinstance(given, list) and any(isinstance(row, dict) for row in given):
+            return pd.DataFrame([{name: plain(value) for name, value in row.items()} for row in given])
+        return pd.DataFrame(given if isinstance(given, list | pd.Series) else np.asarray(given))
+    except (AttributeError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise refusal("input", f"is no table: {reason}", "send rows of equal length, or a data frame") from None
+
+
+def plain(value: Any) -> Any:
+    """A value as it is, out of the array without dimensions that MLflow makes of it."""
+    return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+
+
+def column_of(name: str, column: pd.Series, levels: list) -> np.ndarray:
+    """Raw values ``(N,)`` of one column, float64, NaN where they are missing.
+
+    Args:
+        name: of its feature.
+        column: as the user has it.
+        levels: declared of it: numbers, strings, None for a missing value; empty where none are.
+
+    Raises:
+        MlflowException: when a value is no number, or no level.
+    """
+    known = [level for level in levels if not is_missing(level)]
+    if any(isinstance(level, str) for level in known):
+        return codes(name, column, levels)
+    values = numbers(name, column)
+    return snapped(name, values, np.sort(np.array(known, dtype=np.float64))) if known else values
+
+
+def numbers(name: str, column: pd.Series) -> np.ndarray:
+    """A column of any kind of number as float64 ``(N,)``; ``bool`` counts as 0 and 1."""
+    kind = column.dtype
+    if pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_complex_dtype(kind):
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.fromiter((number(name, value) for value in column), np.float64, len(column))
+
+
+def number(name: str, value: Any) -> float:
+    """One value as a number; NaN where it is missing."""
+    value = plain(value)
+    if isinstance(value, Real | Decimal | np.bool_):
+        try:
+            return float(value)
+        except OverflowError:
+            return float("inf")
+    if is_missing(value):
+        return float("nan")
+    what = "text" if isinstance(value, str) else f"values of type {type(value).__name__}"
+    raise refusal(f"column {name!r}", f"holds {what}, {str(value)[:40]!r}", "give numbers")
+
+
+def snapped(name: str, values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Values ``(N,)`` on the declared levels (sorted) that float32 would not tell them from."""
+    right = np.searchsorted(known, values).clip(1, len(known) - 1) if len(known) > 1 else np.zeros(len(values), int)
+    left = (right - 1).clip(0)
+    nearest = np.where(np.abs(values - known[left]) <= np.abs(values - known[right]), known[left], known[right])
+    wrong = np.abs(values - nearest) > NEAR * np.abs(known).max()
+    if wrong.any():
+        raise unknown(name, values[wrong][0].item(), known.tolist())
+    return np.where(np.isnan(values), np.nan, nearest)
+
+
+def codes(name: str, column: pd.Series, levels: list) -> np.ndarray:
+    """The place ``(N,)`` in ``levels`` of each value; NaN where it is missing."""
+    try:
+        places, values = pd.factorize(column.astype(object).map(plain))
+    except TypeError:
+        raise refusal(f"column {name!r}", "holds values that are no levels", f"known: {listed(levels)}") from None
+    return np.array([*(float(place_of(name, value, levels)) for value in values), np.nan])[places]
+
+
+def place_of(name: str, value: Any, levels: list) -> int:
+    """Where a value stands among levels; a number that a CSV reader made of a level's text is that level."""
+    text = isinstance(value, str)
+    same = [i for i, level in enumerate(levels) if text and level == value]
+    if not same and isinstance(value, bool | np.bool_):
+        same = [i for i, level in enumerate(levels) if str(level).lower() == str(value).lower()]
+    if not same:
+        others = [(i, level) for i, level in enumerate(levels) if not (text and isinstance(level, str))]
+        same = [i for i, level in others if is_number(level) and is_number(value) and float(level) == float(value)]
+    if len(same) != 1:
+        raise unknown(name, value, levels)
+    return same[0]
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value stands for none: ``None``, NaN, ``pd.NA``, ``pd.NaT``."""
+    return bool(pd.api.types.is_scalar(value) and pd.isna(value))
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value, or its text, is a number."""
+    try:
+        return not np.isnan(float(value))
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def listed(items: Any) -> str:
+    """Items with commas between, the first ones of many."""
+    items = list(items)
+    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+    return ", ".join(repr(item)[:60] for item in items[:SHOWN]) + more
+
+
+def unknown(name: str, value: Any, levels: list) -> MlflowException:
+    """The error of a value that is no level."""
+    return refusal(f"column {name!r}", f"holds {str(value)[:40]!r}, which is no level", f"known: {listed(levels)}")
+
+
+def refusal(place: str, rule: str, remedy: str) -> MlflowException:
+    """The error of a table that cannot be answered, in one line; HTTP status 400."""
+    return MlflowException.invalid_parameter_value(f"{place}: {rule}; {remedy}")
+
+
+set_model(Student())
