@@ -12,7 +12,6 @@ from skops.io import dump
 from dfkd_tune.declared import in_words, meaning
 from dfkd_tune.inputs import Inputs
 from dfkd_tune.outlying import BY_KIND, outlying
-from dfkd_tune.recollection import inputs_of
 from dfkd_tune.teachers import load_teacher, probe
 
 RNG = np.random.default_rng(0)
@@ -38,7 +37,7 @@ def drawn(inputs: Inputs) -> np.ndarray:
 
 @pytest.mark.parametrize("name", SCALERS)
 def test_units_are_told(name, tmp_path):
-    told = inputs_of(teacher(tmp_path, SCALERS[name]()), None)
+    told = with_inputs(teacher(tmp_path, SCALERS[name]()), None)[1]
     assert told.tier == "T0"
     z = drawn(told)
     assert z[:, 0].mean() == pytest.approx(300, abs=80)
@@ -47,7 +46,7 @@ def test_units_are_told(name, tmp_path):
 
 
 def test_a_quantile_transformer_tells_the_whole_distribution(tmp_path):
-    told = inputs_of(teacher(tmp_path, QuantileTransformer(n_quantiles=200)), None)
+    told = with_inputs(teacher(tmp_path, QuantileTransformer(n_quantiles=200)), None)[1]
     z = drawn(told)
     for p in (0.05, 0.5, 0.95):
         assert np.quantile(z, p, axis=0) == pytest.approx(np.quantile(X, p, axis=0), rel=0.1)
@@ -56,7 +55,7 @@ def test_a_quantile_transformer_tells_the_whole_distribution(tmp_path):
 
 def test_moments_leave_the_shape_open(tmp_path):
     answers = teacher(tmp_path, StandardScaler())
-    told = inputs_of(answers, None)
+    told = with_inputs(answers, None)[1]
     assert told.shapeless.all()
     found = probe(answers, told)
     assert outlying(found, told) is BY_KIND[found.kind]
@@ -65,7 +64,7 @@ def test_moments_leave_the_shape_open(tmp_path):
 
 
 def test_a_step_that_does_nothing_is_passed_over(tmp_path):
-    told = inputs_of(teacher(tmp_path, "passthrough", StandardScaler()), None)
+    told = with_inputs(teacher(tmp_path, "passthrough", StandardScaler()), None)[1]
     assert told.center.numpy() == pytest.approx(X.mean(0))
     assert told.scale.numpy() == pytest.approx(X.std(0))
 
@@ -73,7 +72,7 @@ def test_a_step_that_does_nothing_is_passed_over(tmp_path):
 def test_what_is_declared_stays(tmp_path):
     file = tmp_path / "features.yaml"
     file.write_text("features: [a, {name: b, mean: 7, std: 2}, c]")
-    told = inputs_of(teacher(tmp_path, StandardScaler()), file)
+    told = with_inputs(teacher(tmp_path, StandardScaler()), file)[1]
     assert (float(told.center[1]), float(told.scale[1])) == (7, 2)
     assert float(told.center[0]) == pytest.approx(X[:, 0].mean())
     assert told.tier == "T2"
@@ -81,4 +80,4 @@ def test_what_is_declared_stays(tmp_path):
 
 @pytest.mark.parametrize("name", WITHOUT)
 def test_what_is_not_told_is_not_made_up(name, tmp_path):
-    assert inputs_of(teacher(tmp_path, WITHOUT[name]()), None).recollected is None
+    assert with_inputs(teacher(tmp_path, WITHOUT[name]()), None)[1].recollected is None

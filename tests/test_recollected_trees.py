@@ -149,7 +149,7 @@ def test_features_are_distributed_as_they_were(known):
 
 
 def test_features_go_together_as_they_did(known, tmp_path):
-    forest = inputs_of(teacher(fitted(BAGGED["forest"]), tmp_path), None)
+    forest = with_inputs(teacher(fitted(BAGGED["forest"]), tmp_path), None)[1]
     real = spearmanr(X[:, :4]).statistic
     for inputs in (known, forest):
         found = spearmanr(drawn(inputs)[:, :4]).statistic
@@ -169,9 +169,9 @@ def test_a_heavy_tail_reaches_far_and_a_light_one_does_not(known):
 def test_what_is_declared_comes_first_and_units_are_kept(boosted, tmp_path, known):
     file = tmp_path / "features.yaml"
     file.write_text("features: [a, b, c, {name: d, range: [4, 6]}, e]")
-    assert inputs_of(boosted, file).recollected is None
+    assert with_inputs(boosted, file)[1].recollected is None
     file.write_text("features: [a, {name: b, mean: 300, std: 40}, c, d, e]")
-    raw = inputs_of(boosted, file)
+    raw = with_inputs(boosted, file)[1]
     assert raw.tier == "T2"
     assert (raw.center[1], raw.scale[1]) == (300, 40)
     assert raw.names == ["a", "b", "c", "d", "e"]
@@ -181,7 +181,7 @@ def test_what_is_declared_comes_first_and_units_are_kept(boosted, tmp_path, know
 def test_it_is_told_apart_from_what_is_declared(known, boosted):
     unknown = Inputs.unknown(5)
     assert known.tier == "T0"
-    assert known.fingerprint() == inputs_of(boosted, None).fingerprint() != unknown.fingerprint()
+    assert known.fingerprint() == with_inputs(boosted, None)[1].fingerprint() != unknown.fingerprint()
     assert meaning(known).startswith("nothing is declared of the inputs; how each feature is distributed")
     said = in_words(known)
     assert said[:-1] == in_words(unknown)
@@ -214,7 +214,7 @@ def test_features_without_a_split_and_splits_without_a_threshold_say_nothing(tmp
     gaps[::3, 1] = np.nan
     gaps[:, 3] = 0.0
     made = HistGradientBoostingRegressor(max_iter=30, random_state=0).fit(gaps, np.isnan(gaps[:, 1]) + Y)
-    told = inputs_of(teacher(made, tmp_path), None)
+    told = with_inputs(teacher(made, tmp_path), None)[1]
     assert told.features[3].quantiles is None
     assert np.isfinite(drawn(told)).all()
     assert told.features[0].quantiles

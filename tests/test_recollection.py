@@ -13,7 +13,6 @@ from dfkd_tune.declared import in_words, meaning
 from dfkd_tune.inputs import Inputs
 from dfkd_tune.kinds import KINDS
 from dfkd_tune.outlying import STRETCHED, outlying
-from dfkd_tune.recollection import inputs_of
 from dfkd_tune.recollection.normalization import recollect
 from dfkd_tune.sinh_arcsinh import SinhArcsinh
 from dfkd_tune.stress import stress_bank
@@ -79,7 +78,7 @@ def skewness(z: torch.Tensor) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def known() -> Inputs:
-    return inputs_of(teacher(network(rows(1))), None)
+    return with_inputs(teacher(network(rows(1))), None)[1]
 
 
 def test_what_goes_together_and_what_is_skewed_is_found_again(known):
@@ -107,14 +106,14 @@ def test_it_is_the_same_on_any_number_of_threads():
 
 
 def test_what_is_recollected_is_known_by_its_fingerprint(known):
-    again = inputs_of(teacher(network(rows(1))), None)
+    again = with_inputs(teacher(network(rows(1))), None)[1]
     assert known.fingerprint() == again.fingerprint() != Inputs.unknown(WIDTH).fingerprint()
 
 
 def test_declared_units_are_kept(tmp_path):
     file = tmp_path / "features.yaml"
     file.write_text("features: [" + ", ".join(f"{{name: f{i}, mean: 50, std: 8}}" for i in range(WIDTH)) + "]")
-    raw = inputs_of(teacher(network(rows(1), 50.0, 8.0)), file)
+    raw = with_inputs(teacher(network(rows(1), 50.0, 8.0)), file)[1]
     assert raw.tier == "T2"
     assert "go together was found from the teacher's batch normalization" in meaning(raw)
     assert torch.allclose(correlations(raw), torch.corrcoef(rows(2).T).double(), atol=0.12)
@@ -123,11 +122,11 @@ def test_declared_units_are_kept(tmp_path):
 
 def test_every_form_of_a_network_is_heard(tmp_path, known):
     assert torch.allclose(
-        correlations(inputs_of(load_teacher(exported(tmp_path)), None)), correlations(known), atol=0.02
+        correlations(with_inputs(load_teacher(exported(tmp_path)), None)[1]), correlations(known), atol=0.02
     )
     nested = Nested(network())
     nested.train()(rows(1))
-    assert torch.allclose(correlations(inputs_of(teacher(freeze(nested)), None)), correlations(known), atol=0.15)
+    assert torch.allclose(correlations(with_inputs(teacher(freeze(nested)), None)[1]), correlations(known), atol=0.15)
 
 
 UNKNOWN = {
@@ -167,7 +166,7 @@ DECLARED = {
 def test_what_is_declared_comes_first(name, tmp_path):
     file = tmp_path / "features.yaml"
     file.write_text(DECLARED[name])
-    assert inputs_of(teacher(network(rows(1))), file).recollected is None
+    assert with_inputs(teacher(network(rows(1))), file)[1].recollected is None
 
 
 def test_rows_of_another_shape_are_not_searched_where_the_shape_is_recollected(known):
