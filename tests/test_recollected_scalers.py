@@ -12,6 +12,7 @@ from skops.io import dump
 from dfkd_tune.declared import in_words, meaning
 from dfkd_tune.inputs import Inputs
 from dfkd_tune.outlying import BY_KIND, outlying
+from dfkd_tune.recollection import with_inputs
 from dfkd_tune.teachers import load_teacher, probe
 
 RNG = np.random.default_rng(0)

@@ -13,6 +13,7 @@ from dfkd_tune.declared import in_words, meaning
 from dfkd_tune.inputs import Inputs
 from dfkd_tune.kinds import KINDS
 from dfkd_tune.outlying import STRETCHED, outlying
+from dfkd_tune.recollection import with_inputs
 from dfkd_tune.recollection.normalization import recollect
 from dfkd_tune.sinh_arcsinh import SinhArcsinh
 from dfkd_tune.stress import stress_bank
