@@ -22,11 +22,12 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import spearmanr
 
-from dfkd_tune import live, registry, yamls
+from dfkd_tune import live, run_lookup, yamls
 from dfkd_tune.describe import TIERS, describe
 from dfkd_tune.places import sqlite_url
 from dfkd_tune.prepared import prepare
 from dfkd_tune.recorded import load_study
+from dfkd_tune.shipping import read_student
 from dfkd_tune.spec import parse_spec
 from dfkd_tune.study import run_study
 from dfkd_tune.tables import Table as Rows
@@ -53,9 +54,9 @@ def declared(table: dict, tier: str, path: Path) -> dict[str, str]:
 
 def student_of(uri: str, study: str, trial: int | None = None, name: str | None = None) -> torch.nn.Module:
     """A student on record."""
-    run = registry.find_run(uri, study, trial, name)
-    with registry.fetch(uri, run.info.run_id) as files:
-        return registry.read_student(files)[0]
+    run = run_lookup.find_run(uri, study, trial, name)
+    with run_lookup.fetch(uri, run.info.run_id) as files:
+        return read_student(files)[0]
 
 
 def one(dataset: str, args: argparse.Namespace, folder: Path, seed: int) -> dict:

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .archive import to_pt2
 from .attack import RADIUS, Answer, attack
 from .declared import in_words, meaning
 from .distillation import Outcome
@@ -25,7 +26,6 @@ from .errors import ExportError
 from .judge import Student, outputs_of
 from .problem import Problem
 from .regions import Region, regions
-from .shipping import to_pt2
 
 CONFIDENCE = 0.95
 

@@ -17,10 +17,11 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from .archive import to_pt2
 from .encoding import MISSING, Encoding
 from .errors import ExportError
 from .judge import Student
-from .shipping import to_pt2, write
+from .shipping import write
 
 FORMATS = ("pt2", "onnx", "safetensors")
 TOLERANCE = 1e-5

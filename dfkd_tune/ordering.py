@@ -1,20 +1,14 @@
-"""What a teacher makes of levels and whole numbers: whether their order means anything, and whether its gradient tells their steps.
+"""What a teacher makes of levels: whether their order means anything.
 
-A teacher that looks a category up has no gradient there, and the order of the codes is an accident of whoever chose them.
+To a teacher that looks a category up, the order of the codes is an accident of whoever chose them.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
-from torch import Tensor
 
 from .inputs import Inputs
 from .teachers import Teacher
-
-if TYPE_CHECKING:
-    from .problem import Problem
 
 ROWS = 16
 """Prior rows at which every level is tried."""
@@ -23,10 +17,6 @@ WORDS_OF_ORDER = 3
 CROWDED = 4 * torch.finfo(torch.float32).eps
 """Distance of two levels, as a share of how far all reach, that standardized rows in float32 just hold."""
 SEED = 0
-NEIGHBORS = 64
-"""Pool rows whose levels are moved by one."""
-EXPLAINED = 0.75
-"""Share of what a step changes that the gradient must explain to be matched."""
 
 
 def with_order(teacher: Teacher, inputs: Inputs) -> Inputs:
@@ -71,32 +61,3 @@ def _ordered(teacher: Teacher, inputs: Inputs, i: int) -> bool:
     chance, line = 2.0, 12 / (len(codes) * (len(codes) + 1))
     total = float((variance / unit).sum())
     return total < 1e-12 or float((steps / unit).sum()) / total < (chance + line) / 2
-
-
-def matched(problem: Problem) -> Tensor | None:
-    """Which encoded columns ``(E,)`` have input gradients that students should match, as 1 and 0; None where all do.
-
-    Columns of levels without an order have none; of other levels and whole numbers the gradient counts where it tells what a
-    step to the next changes; of a black box the shares of a whole cannot be moved one by one.
-    """
-    inputs, encoder = problem.inputs, problem.encoder
-    kept = torch.ones(problem.features, dtype=problem.dtype, device=problem.device)
-    if not problem.probe.differentiable:
-        kept[list(inputs.simplex)] = 0.0
-    elif problem.teacher.chain is None:  # a chain of linear layers bends, but does not jump
-        for i, feature in enumerate(inputs.features):
-            if (feature.levels is not None or feature.integer) and i not in (*inputs.nominal, *inputs.simplex):
-                kept[i] = float(_told(problem, i))
-    mask = encoder.slopes(kept)
-    return None if bool((mask == 1).all()) else mask
-
-
-def _told(problem: Problem, i: int) -> bool:
-    """Whether the gradient at two neighbors, by the trapezoidal rule, tells what the teacher's outputs change between them."""
-    z = problem.pool.z[:NEIGHBORS]
-    ahead, behind = problem.inputs.around(z, i, 0.0)
-    (high, up), (low, down) = (problem.values_and_slopes(rows) for rows in (ahead, behind))
-    change = (high - low).double()
-    told = 0.5 * (up + down)[:, :, i].double() * (ahead - behind)[:, i, None].double()
-    size = torch.maximum(change.square().sum(), told.square().sum())
-    return not float((change - told).square().sum()) > (1 - EXPLAINED) * float(size)

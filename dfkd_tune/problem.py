@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from .answers import Answers
 from .encoding import encoder
 from .errors import TeacherError
+from .gradient_mask import matched
 from .input_bounds import Geometry
 from .inputs import Inputs
 from .judge import Judge, Student, outputs, outputs_of
 from .normalized import normalized
-from .ordering import matched
 from .probes import Bank
 from .seeds import stream
 from .teachers import Probe, Teacher

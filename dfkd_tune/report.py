@@ -19,7 +19,8 @@ from .issuing import FOLDER as CERTIFICATE
 from .issuing import JSON
 from .places import existing
 from .recorded import load_study
-from .registry import fetch, find_run, is_certified, parent_run
+from .registry import is_certified
+from .run_lookup import fetch, find_run, parent_run
 from .stores import client, preflight
 from .story import FIGURES, again
 

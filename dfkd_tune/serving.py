@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from .archive import MACHINE_METADATA
 from .markdown import escaped
-from .shipping import MACHINE_METADATA
 
 if TYPE_CHECKING:
     import pandas as pd

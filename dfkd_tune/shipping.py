@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load, save
-from torch import Tensor, nn
+from torch import nn
 
 from . import files, yamls
+from .archive import to_pt2
 from .distillation import Outcome
 from .errors import ExportError
 from .inputs import Inputs
@@ -27,7 +26,6 @@ EXAMPLES, EXAMPLE_VALUES = 64, 4_096
 """Rows of the declared prior that are kept beside a student, and values in all, at most."""
 HASHES = "sha256.json"
 """File of the SHA-256 of all others."""
-MACHINE_METADATA = ("stack_trace", "nn_module_stack", "torch_fn", "source_fn_stack", "from_node")
 
 
 def student_files(problem: Problem, outcome: Outcome, about: Mapping[str, Any]) -> dict[str, bytes]:
@@ -140,27 +138,6 @@ def read_student(directory: Path, recorded: str | None = None) -> tuple[nn.Modul
     except Exception as error:
         raise ExportError(directory, f"holds no readable student: {str(error).splitlines()[0]}") from None
     return module.eval(), result
-
-
-def to_pt2(module: nn.Module, rows: Tensor, extra: Mapping[str, str] | None = None) -> bytes:
-    """A student as a ``.pt2`` archive with a free batch size, which ``torch.export.load`` reads without this package.
-
-    Args:
-        module: between raw units.
-        rows: two raw rows ``(2, D)`` in the dtype of its input.
-        extra: further text files by name, which ``torch.export.load`` gives for its ``extra_files``.
-
-    Nothing may train in this process meanwhile: ``torch.export`` of 2.13 disturbs models that do.
-    """
-    batch = {0: torch.export.Dim("batch", min=1)}
-    with torch.no_grad():
-        program = torch.export.export(module, (rows,), dynamic_shapes=(batch,))
-    for node in program.graph.nodes:  # they name the files of the machine it was made on
-        for key in MACHINE_METADATA:
-            node.meta.pop(key, None)
-    buffer = io.BytesIO()
-    torch.export.save(program, buffer, extra_files=dict(extra or {}))
-    return buffer.getvalue()
 
 
 def write(out: Path, data: bytes) -> None:

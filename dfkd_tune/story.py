@@ -23,7 +23,7 @@ from .findings import Findings, completed, find
 from .markdown import argument, escaped
 from .problem import Problem
 from .promotion import PROMOTED, Promoted, recipe_name, run_name
-from .registry import fetch, find_run
+from .run_lookup import fetch, find_run
 from .shipping import read_student
 from .stores import client, impatient
 from .synthetic import FOLDER, read_synthetic

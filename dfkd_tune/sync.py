@@ -12,7 +12,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from . import issuing, registry, story
+from . import issuing, registry, run_lookup, story
 from .errors import DfkdError, ExportError, NotFound
 from .issuing import Sources
 from .places import absolute, spool_folder
@@ -198,7 +198,7 @@ def _tell(runs: Runs, study, uri: str, name: str, sources: Sources) -> tuple[boo
     problem = cache(lambda: issuing.recall(name, parent.data.params, parent.data.tags, sources))
     certified = told = False
     try:
-        run = registry.find_run(uri, name, name=promoted)
+        run = run_lookup.find_run(uri, name, name=promoted)
         certified = not registry.is_certified(uri, run)
         certificate = registry.certified(uri, name, run, problem)
         if "certificate/rmse" not in parent.data.metrics:

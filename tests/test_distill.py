@@ -10,7 +10,7 @@ import yaml
 from asked import files_of, network, save_pt2
 from safetensors.torch import load_file, save_file
 
-from dfkd_tune.registry import find_run
+from dfkd_tune.run_lookup import find_run
 
 
 def test_an_exported_student_is_a_teacher(dfkd, tmp_path, store, finished):

@@ -11,7 +11,7 @@ from pages_seen import Seen, finite
 from problems import make_problem, recipe
 from torch import nn
 
-from dfkd_tune import Distillation, certify, issuing, load_teacher, register, registry
+from dfkd_tune import Distillation, certify, issuing, load_teacher, register, run_lookup
 from dfkd_tune.distillation import distill
 from dfkd_tune.errors import NotFound, StudyMismatch, TeacherError
 from dfkd_tune.issuing import Sources
@@ -144,7 +144,7 @@ def test_another_trial_is_certified_when_it_is_registered(done, store, others, d
     # The banks and the attack are those of the study: what it made for its student, it makes again.
     best, _ = certificate_of(store, "certified", done.promoted.run)
     (parent,) = store.runs("certified", "study")
-    with registry.fetch(store.tracking, best["student"]["run_id"]) as folder:
+    with run_lookup.fetch(store.tracking, best["student"]["run_id"]) as folder:
         problem = issuing.recall("certified", parent.data.params, parent.data.tags, Sources())
         again = issuing.issue(problem, folder, {k: best["student"][k] for k in ("study", "trial", "run_id")})
     made = again.as_dict()

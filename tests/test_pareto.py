@@ -13,7 +13,7 @@ from dfkd_tune import places
 from dfkd_tune.errors import StudyMismatch
 from dfkd_tune.prepared import prepare
 from dfkd_tune.recorded import load_study
-from dfkd_tune.registry import find_run
+from dfkd_tune.run_lookup import find_run
 from dfkd_tune.spec import parse_spec
 from dfkd_tune.study import run_study
 

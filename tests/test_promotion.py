@@ -20,8 +20,8 @@ from dfkd_tune.errors import Interrupted, NotFound
 from dfkd_tune.findings import find
 from dfkd_tune.promotion import RECORD, Leader, choose, leaders, run_name
 from dfkd_tune.recorded import load_study
-from dfkd_tune.registry import find_run
 from dfkd_tune.report import report
+from dfkd_tune.run_lookup import find_run
 from dfkd_tune.seeds import derive
 from dfkd_tune.study import run_study
 

@@ -25,7 +25,7 @@ from dfkd_tune.errors import ExportError
 from dfkd_tune.exporting import Units, export
 from dfkd_tune.precision import Packed
 from dfkd_tune.prepared import prepare
-from dfkd_tune.registry import load_trial
+from dfkd_tune.run_lookup import load_trial
 from dfkd_tune.spec import parse_spec
 from dfkd_tune.students.rbf import RBF
 from dfkd_tune.study import run_study

@@ -36,15 +36,15 @@ def export(
     """Write a trial's student as a file; it takes and gives the teacher's raw units."""
     if precision != "float32" and kind == "safetensors":
         raise click.UsageError(f"--precision {precision} is for pt2 and onnx")
-    from .. import exporting, issuing, judge, places, registry, shipping
+    from .. import exporting, issuing, judge, places, registry, run_lookup, shipping
     from ..errors import NotFound, StudyMismatch, TeacherError
     from ..promotion import recipe_name
     from ..stores import reaching
 
     file, uri = Path(out), places.tracking_url(tracking_uri)
     with reaching(uri):
-        student, result, run = registry.load_trial(uri, name, trial)
-    whole, units, number = student, exporting.Units.of(result), registry.trial_of(run)
+        student, result, run = run_lookup.load_trial(uri, name, trial)
+    whole, units, number = student, exporting.Units.of(result), run_lookup.trial_of(run)
     sources, recorded = issuing.Sources(teacher, architecture, features, trust_pickle), result["rmse"]
     measure, unknown = None, None
     if precision != "float32":
@@ -84,7 +84,7 @@ def export(
                 err=True,
             )
     if kind == "safetensors":
-        with reaching(uri), registry.fetch(uri, run.info.run_id) as folder:
+        with reaching(uri), run_lookup.fetch(uri, run.info.run_id) as folder:
             if (layout := folder / "architecture.yaml").exists():
                 shipping.write(file.with_suffix(".yaml"), layout.read_bytes())
     measured = f"RMSE {recorded:.4g} in training" if rmse is None else f"RMSE {rmse:.4g} of the file as it was reloaded"
