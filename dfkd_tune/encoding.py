@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from .errors import FeaturesError
 from .inputs import Inputs
+from .quoting import named
 from .strategy import strategy
 
 if TYPE_CHECKING:
@@ -56,9 +57,11 @@ class Encoding:
             raise ValueError(f"center and scale need as many numbers, found {len(self.center)} and {len(self.scale)}")
         for i, levels in self.levels.items():
             if not 0 <= i < len(self.center):
-                raise ValueError(f"levels are of a feature {i}, there are {len(self.center)}")
+                raise ValueError(f"levels are of a feature {named(i)}, there are {len(self.center)}")
             if MISSING in levels[:-1]:
                 raise ValueError(f"levels of feature {i} must have {MISSING} last")
+            if any(a >= b for a, b in pairwise(v for v in levels if v != MISSING)):
+                raise ValueError(f"levels of feature {i} must rise")
         return self
 
     @property

@@ -14,6 +14,8 @@ from .quantiles import Curve, curve
 from .strategy import strategy
 
 SQRT12 = math.sqrt(12.0)
+MOST = 1e150
+"""Of numbers whose squares can be held; its inverse is the least of them."""
 
 
 @strategy
@@ -66,8 +68,10 @@ class Feature:
                 raise ValueError(f"probabilities must sum to 1, found {sum(self.probabilities):g}")
         if self.quantiles is not None:
             self._rising()
-        if not math.isfinite(self.scale):
+        if not (self.scale < MOST and abs(self.center) < MOST):
             raise ValueError("range, levels and quantiles must not span more than a number can hold")
+        if not self.scale > 1 / MOST:
+            raise ValueError("range, levels and quantiles must span more than the least that a number can hold")
         return self
 
     @property
@@ -124,7 +128,8 @@ class Feature:
     def weights(self) -> list[float]:
         """Probabilities of the levels by rising code."""
         given = [p for _, p in self._ordered]
-        return [p / sum(given) for p in given]
+        total = sum(given)
+        return [p / total for p in given]
 
     @property
     def _ordered(self) -> list[tuple[float | str | None, float]]:
@@ -155,8 +160,9 @@ class Feature:
         if self.range is not None:
             return (self.range[1] - self.range[0]) / SQRT12
         if self.levels is not None:
-            spread = sum(p * (v - self.center) ** 2 for p, v in zip(self.weights, self.codes, strict=True))
-            return math.sqrt(spread) or 1.0
+            center = self.center
+            parts = (math.sqrt(p) * (v - center) for p, v in zip(self.weights, self.codes, strict=True))
+            return math.hypot(*parts) or 1.0  # of squares that no number holds too
         return 1.0
 
     @property

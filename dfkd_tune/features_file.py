@@ -141,8 +141,10 @@ def _room(known: dict[str, Feature], shares: list[str], place: str) -> None:
             rule = f"{quoted(name)} is a share of a whole, which has neither levels nor whole numbers"
             raise FeaturesError(place, rule, remedy="declare its range, or leave it out of the simplex")
         low, high = feature.range or (feature.levels and feature.support) or (0.0, 1.0)
-        if low < 0 or high > 1:
-            raise FeaturesError(place, f"a share lies between 0 and 1, {quoted(name)} between {low:g} and {high:g}")
+        told = [low, high, *([] if feature.mean is None else [feature.mean]), *(feature.quantiles or {}).values()]
+        if min(told) < 0 or max(told) > 1:
+            rule = f"a share lies between 0 and 1, {quoted(name)} is said to be {min(told):g} or {max(told):g}"
+            raise FeaturesError(place, rule, remedy="declare shares of 1, not percent, or leave it out of the simplex")
         least, most = least + low, most + high
     if shares and not least <= 1 <= most:
         rule = f"no shares within these ranges sum to 1: the least sum to {least:g}, the greatest to {most:g}"
@@ -165,7 +167,14 @@ def _build(kind: type, item: Any, place: str) -> Any:
     if not isinstance(item, dict):
         raise FeaturesError(place, f"must be a mapping, got {quoted(item)}")
     item = {k: [float(v) if type(v) is int else v for v in x] if isinstance(x, list) else x for k, x in item.items()}
+    levels = item.get("levels") if kind is Feature else None
+    for i, level in enumerate(levels if isinstance(levels, list) else []):
+        if not (level is None or isinstance(level, float | str)):
+            rule = f"must be a number, a word or null, got {quoted(level)}"
+            remedy = "quote what YAML takes for something else: 'yes', 'no', 'on', '2020-01-31'"
+            raise FeaturesError(f"{place}.levels.{i}", rule, remedy=remedy)
     try:
         return build(kind, item, place)
     except SpecError as error:
-        raise FeaturesError(error.place, error.rule, remedy=error.remedy) from None
+        remedy = None if error.remedy == SpecError.NEXT else error.remedy
+        raise FeaturesError(error.place, error.rule, remedy=remedy) from None

@@ -61,7 +61,15 @@ def named(path: str, error: type[DfkdError]) -> Callable:
 def raised(problem: BaseException) -> str:
     """What a user's code did instead of answering, in words that follow its name."""
     words = one_line(problem)
-    return f"raised {type(problem).__name__}" + (f": {words}" if str(problem).strip() else "")
+    return f"raised {type(problem).__name__}" + (f": {words}" if message(problem).strip() else "")
+
+
+def message(problem: BaseException) -> str:
+    """What an exception says; nothing where its own words raise another."""
+    try:
+        return str(problem)
+    except Exception:
+        return ""
 
 
 def one_line(problem: BaseException) -> str:
@@ -70,7 +78,7 @@ def one_line(problem: BaseException) -> str:
     A short message is given whole. Of a long one the last sentences count: libraries tell first where they were, and why they
     stopped at the end; frames, carets and pointers to documentation say neither.
     """
-    lines = [" ".join(line.split()) for line in str(problem)[-MOST:].splitlines()]
+    lines = [" ".join(line.split()) for line in message(problem)[-MOST:].splitlines()]
     told = [line for line in lines if re.search(r"\w", line) and not ASIDE.search(line)] or [
         line for line in lines if line
     ]

@@ -49,8 +49,10 @@ def write(tmp_path, text: str):
         ({"integer": 1}, ["x.integer", "boolean", "got 1"]),
         ({"levels": []}, ["x.levels", "at least 1", "got []"]),
         ({"levels": [1.0, 2.0, 1.0]}, ["levels must differ"]),
-        ({"levels": ["a"]}, ["x.levels.0", "valid number", "got 'a'"]),
         ({"levels": [0.0, 1e200]}, ["span more than a number can hold"]),
+        ({"levels": [1.0, 1e300]}, ["span more than a number can hold"]),
+        ({"range": [0.0, 5e-324]}, ["span more than the least that a number can hold"]),
+        ({"mean": 0.0, "std": 1e-320}, ["span more than the least that a number can hold"]),
         ({"probabilities": [1.0]}, ["probabilities need as many levels"]),
         ({"levels": [1.0, 2.0], "probabilities": [1.0]}, ["probabilities need as many levels"]),
         ({"levels": [1.0, 2.0], "probabilities": [0.5, 0.6]}, ["must sum to 1", "1.1"]),
@@ -71,6 +73,12 @@ def test_a_rule_between_fields_names_them_and_nothing_else():
     assert (caught.value.place, caught.value.rule) == ("place", "mean and std are given together")
 
 
+def test_a_feature_of_many_levels_is_read_at_once():
+    feature = Feature(name="x", levels=[float(i) for i in range(30_000)])
+    assert feature.scale == pytest.approx(30_000 / math.sqrt(12))
+    assert sum(feature.weights) == pytest.approx(1)
+
+
 def test_probabilities_may_be_rounded():
     feature = Feature(name="x", levels=[1.0, 2.0, 3.0], probabilities=[0.333, 0.333, 0.333])
     assert feature.weights == pytest.approx([1 / 3] * 3)
@@ -85,7 +93,7 @@ def test_a_features_file_says_what_it_says(tmp_path):
     text = """
 features:
   - age
-  - {name: load, mean: 3, std: 1e-3}
+  - {name: load, mean: 0.3, std: 1e-3}
   - {name: valve, levels: [0, 1, 4], probabilities: [1, 0, 0]}
   - {name: température, range: [-5, 1E+2]}
   - {name: count, range: [0, 9], integer: true}
@@ -94,7 +102,7 @@ simplex: [age, load]
     inputs = read_features(write(tmp_path, text))
     assert inputs.features == (
         Feature(name="age", mean=0.5, std=math.sqrt(1 / 12)),
-        Feature(name="load", mean=3.0, std=0.001),
+        Feature(name="load", mean=0.3, std=0.001),
         Feature(name="valve", levels=[0.0, 1.0, 4.0], probabilities=[1.0, 0.0, 0.0]),
         Feature(name="température", range=[-5.0, 100.0]),
         Feature(name="count", range=[0.0, 9.0], integer=True),
@@ -131,6 +139,15 @@ def test_a_grid_declares_its_pixels(tmp_path):
         ("features: [a, no]", ["features[1]", "a name or a mapping", "False"]),
         ("features: [a, {1: 2}]", ["features[1]", "a key must be a word", "1"]),
         ("features: []", ["features", "at least one feature"]),
+        ("features: [{name: a, levels: [yes, no]}]", ["features[0].levels.0", "a word or null, got True", "quote"]),
+        ("features: [{name: a, levels: [1, 2020-01-31]}]", ["levels.1", "a word or null", "date", "quote"]),
+        ("features: [{name: a, levels: [1, [2]]}]", ["levels.1", "a word or null, got [2]"]),
+        ("features: [{name: a, std: -1, mean: 0}]", ["features[0].std", "reads a features file"]),
+        (
+            "features: [{name: a, mean: 40, std: 9}, b]\nsimplex: [a, b]",
+            ["simplex", "'a' is said to be 0 or 40", "percent"],
+        ),
+        ("features: [{name: a, quantiles: {0.1: 20, 0.9: 90}}, b]\nsimplex: [a, b]", ["simplex", "0 or 90", "percent"]),
         ("features: a", ["features", "list", "'a'"]),
         ("features: [a]\nfeature: [b]", ["feature:", "unknown key", "features"]),
         ("names: [a]", ["names", "unknown key", "features"]),

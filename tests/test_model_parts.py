@@ -52,6 +52,33 @@ def copied(exported, tmp_path) -> Path:
     return Path(shutil.copytree(exported[0].parent, tmp_path / "model")) / "wide.onnx"
 
 
+def test_a_model_that_is_a_link_lies_where_the_link_leads_to(exported, tmp_path):
+    one, other = exported
+    link = tmp_path / "wide.onnx"
+    link.symlink_to(one)
+    assert load_teacher(link).sha256 == load_teacher(one).sha256
+    shutil.copy(other.with_name("wide.onnx.data"), tmp_path)  # beside the link lies another model's
+    torch.testing.assert_close(answers(load_teacher(link)).float(), wide(0)(ROWS.float()), rtol=1e-5, atol=1e-6)
+
+
+def test_a_cache_keeps_a_model_and_its_parts_as_links_into_one_folder(exported, tmp_path):
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "1"
+    blobs.mkdir()
+    snapshot.mkdir(parents=True)
+    for i, name in enumerate(("wide.onnx", "wide.onnx.data")):
+        shutil.copy(exported[0].with_name(name), blobs / f"{i}abc")
+        (snapshot / name).symlink_to(f"../../blobs/{i}abc")
+    torch.testing.assert_close(
+        answers(load_teacher(snapshot / "wide.onnx")).float(), wide(0)(ROWS.float()), rtol=1e-5, atol=1e-6
+    )
+    outside = tmp_path / "outside"
+    shutil.copy(blobs / "1abc", outside)
+    (snapshot / "wide.onnx.data").unlink()
+    (snapshot / "wide.onnx.data").symlink_to(outside)
+    with fails("wide.onnx.data", "is a link out of the folder"):
+        load_teacher(snapshot / "wide.onnx")
+
+
 def test_onnx_is_loaded_with_the_weights_beside_it_wherever_it_is_asked_from(exported, monkeypatch):
     one, other = exported
     monkeypatch.chdir(other.parent)  # which holds a file of the same name, with other weights

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dfkd_tune.imports import LONGEST, one_line
+from dfkd_tune.imports import LONGEST, one_line, raised
 
 ORT = (
     "[ONNXRuntimeError] : 1 : FAIL : /onnxruntime_src/onnxruntime/core/graph/model.cc:256 onnxruntime::Model::Model(onnx::ModelProto&&, "
@@ -36,3 +36,12 @@ def test_the_reason_is_told_in_one_short_printable_line(message, said):
     told = one_line(ValueError(message))
     assert said in told and len(told) <= LONGEST + 40
     assert told.isprintable() and "https" not in told and "<--- HERE" not in told
+
+
+def test_an_exception_whose_own_words_fail_is_told_by_its_class():
+    class Mute(Exception):
+        def __str__(self):
+            raise ValueError("no words")
+
+    assert one_line(Mute()) == "Mute"
+    assert raised(Mute()) == "raised Mute"

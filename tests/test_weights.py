@@ -109,3 +109,26 @@ def test_a_layer_without_bias_and_an_activation_for_each_layer(tmp_path):
     architecture = save_architecture(tmp_path, "layers: [3, 4, 5, 1]\nactivation: [silu, sigmoid]")
     with torch.no_grad():
         torch.testing.assert_close(answers(load_teacher(path, architecture)), net(ROWS))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_student_with_levels_is_a_teacher(tmp_path, dtype):
+    net = network(torch.float32)
+    save_file(net.state_dict(), tmp_path / "student.safetensors")
+    encoding = f"encoding: {{center: [1, 0], scale: [2, 1], dtype: {dtype}, levels: {{1: [4, 7]}}}}"
+    path = save_architecture(tmp_path, f"layers: [{FEATURES}, 8, 2]\n{encoding}\n")
+    teacher = load_teacher(tmp_path / "student.safetensors", path)
+    assert (teacher.width, teacher.dtype) == (2, getattr(torch, dtype))
+    rows = torch.tensor([[3.0, 4.0], [1.0, 7.0]], dtype=teacher.dtype)
+    encoded = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    with torch.no_grad():
+        torch.testing.assert_close(teacher(rows).float(), net(encoded))
+
+
+@pytest.mark.parametrize("levels", ["[7, 4]", "[4, 4]"])
+def test_levels_of_an_encoding_rise(tmp_path, levels):
+    path = save_architecture(
+        tmp_path, f"layers: [3, 8, 2]\nencoding: {{center: [0, 0], scale: [1, 1], levels: {{1: {levels}}}}}\n"
+    )
+    with pytest.raises(SpecError, match="levels of feature 1 must rise"):
+        read_architecture(path)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..confined import Confined
 from ..errors import DfkdError, Interrupted, TeacherError
-from ..imports import raised
+from ..imports import message, raised
 
 LOG = logging.getLogger(__name__)
 PASSING = (OSError, TimeoutError, ConnectionError)
@@ -185,7 +185,7 @@ class Guard:
     def _again(self, source: str, function: Callable, x: Tensor, problem: BaseException) -> Tensor | BaseException:
         """Its answer where a repeated call gives one; the last failure where none does."""
         for pause in PAUSES if isinstance(problem, Exception) else ():
-            kind, words = type(problem), str(problem)
+            kind, words = type(problem), message(problem)
             say = LOG.warning if pause and kind not in self.passed else LOG.info
             say("the teacher %s %s; it is asked again in %g s", source, raised(problem), pause)
             time.sleep(pause)
@@ -194,7 +194,7 @@ class Guard:
             except OURS:
                 raise
             except BaseException as error:
-                same = type(error) is kind and str(error) == words
+                same = type(error) is kind and message(error) == words
                 problem = error
                 if not isinstance(error, Exception) or (same and not passing(error) and kind not in self.passed):
                     break

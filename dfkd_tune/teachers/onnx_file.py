@@ -15,6 +15,7 @@ import torch
 
 from ..errors import TeacherError
 from ..imports import one_line
+from ..quoting import named, quoted
 from . import archives, parts
 from .base import Teacher, hash_bytes
 from .black_box import from_numpy, missing
@@ -93,7 +94,8 @@ def _beside(path: Path, model: onnx.ModelProto) -> dict[str, bytes]:
         except (ValueError, KeyError):
             offset = length = size = -1
         if offset < 0 or length != size:
-            held = f"{tensor.name!r} does not fit the {place.get('length')} bytes of {name!r} that it names"
+            told = named(place.get("length"))
+            held = f"{quoted(tensor.name)} does not fit the {told} bytes of {quoted(name)} that it names"
             raise TeacherError(path, held, remedy=AGAIN)
         needed[name] = max(needed.get(name, 0), offset + size)
     for tensor in _constants(model):
@@ -162,7 +164,7 @@ def _modest(path: Path, model: onnx.ModelProto, size: int) -> None:
             held = archives.readable(size)
             raise TeacherError(
                 path,
-                f"{value.name!r} in its graph takes {archives.readable(row)} for a single row, its files have {held}",
+                f"{quoted(value.name)} in its graph takes {archives.readable(row)} for a single row, its files have {held}",
                 remedy="check what was exported: no network needs that",
             )
 

@@ -36,6 +36,9 @@ def read_parts(path: Path, needed: Mapping[str, int]) -> dict[str, bytes]:
 def part_of(path: Path, name: str) -> Path:
     """The file of a name that a model gives, below the model's own folder and nowhere else.
 
+    A model that is a link lies where the link leads to: its parts are looked for there first. Caches keep them beside the link, as
+    links into the folder of the model's own file.
+
     Raises:
         TeacherError: the name leads out of the folder, by itself or by a link, or there is no such file.
     """
@@ -49,12 +52,13 @@ def part_of(path: Path, name: str) -> Path:
         or PureWindowsPath(name).drive
     ):
         raise TeacherError(path, f"names {name[:100]!r}, which does not lie in its folder", remedy=WHOLE)
-    file = path.parent / name
+    beside, home = path.parent, path.resolve().parent
+    file = beside / name if home == beside.resolve() or not (home / name).exists() else home / name
     try:
         real = file.resolve(strict=True)
     except (OSError, RuntimeError):
         raise TeacherError(file, f"missing: {path.name} keeps weights in it", remedy=WHOLE) from None
-    if not real.is_relative_to(path.parent.resolve()):
+    if not any(real.is_relative_to(folder) for folder in (beside.resolve(), home)):
         raise TeacherError(file, f"is a link out of the folder of {path.name}", remedy=WHOLE)
     if not real.is_file():
         raise TeacherError(file, f"is no file: {path.name} keeps weights in it", remedy=WHOLE)

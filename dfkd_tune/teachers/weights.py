@@ -90,6 +90,8 @@ class Architecture:
         ]
         # Weights of half precision are answered in single: the same numbers, in a dtype that rows have.
         dtype = functools.reduce(torch.promote_types, kinds, torch.float32)
+        if self.encoding is not None:
+            dtype = torch.float32  # which encoded rows are
         free = sorted((k.removesuffix(".weight") for k in state if k.endswith(".weight")), key=_natural)
         unused = dict(state)
         for i, (inputs, outputs) in enumerate(pairwise(self.layers)):
@@ -291,7 +293,11 @@ def _from_state(path: Path, state: dict[str, Tensor], architecture: Path | None,
             remedy="give --architecture FILE with layers and activation, or the whole network as .pt2",
         )
     try:
-        module = freeze(read_architecture(architecture).module(state))
+        described = read_architecture(architecture)
+        module = freeze(described.module(state))
     except ValueError as error:
         raise TeacherError(path, f"does not fit {architecture}: {error}", remedy=WHOLE) from None
+    encoding = described.encoding
+    if encoding is not None:
+        return Teacher(str(path), module, encoding.torch_dtype, sha256, width=len(encoding.center))
     return Teacher(str(path), module, module[0].weight.dtype, sha256)
