@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Annotated
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from .quantiles import Curve, curve
@@ -42,6 +42,13 @@ class Feature:
     nominal: bool | None = None
     integer: bool = False
     quantiles: Annotated[dict[float, float], Field(min_length=2)] | None = None
+
+    @field_validator("levels", mode="before")
+    @classmethod
+    def _words(cls, levels):
+        if isinstance(levels, list) and any(isinstance(level, bool) for level in levels):
+            raise ValueError("levels are numbers or words; quote yes, no, on, off, true and false where they are words")
+        return levels
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -155,7 +162,8 @@ class Feature:
         if self.range is not None:
             return (self.range[1] - self.range[0]) / SQRT12
         if self.levels is not None:
-            spread = sum(p * (v - self.center) ** 2 for p, v in zip(self.weights, self.codes, strict=True))
+            away = [v - self.center for v in self.codes]
+            spread = sum(p * (d * d) for p, d in zip(self.weights, away, strict=True))  # d**2 would raise OverflowError
             return math.sqrt(spread) or 1.0
         return 1.0
 
