@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Annotated
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from .quantiles import Curve, curve
@@ -44,6 +44,13 @@ class Feature:
     nominal: bool | None = None
     integer: bool = False
     quantiles: Annotated[dict[float, float], Field(min_length=2)] | None = None
+
+    @field_validator("levels", mode="before")
+    @classmethod
+    def _words(cls, levels):
+        if isinstance(levels, list) and any(isinstance(level, bool) for level in levels):
+            raise ValueError("levels are numbers or words; quote yes, no, on, off, true and false where they are words")
+        return levels
 
     @model_validator(mode="after")
     def _consistent(self):

@@ -201,6 +201,11 @@ class Inputs:
         return [i for i, f in enumerate(self.features) if f.one_hot]
 
     @property
+    def optional(self) -> list[int]:
+        """Indices of features whose values may be missing."""
+        return [i for i, f in enumerate(self.features) if f.levels is not None and None in f.levels]
+
+    @property
     def encoded(self) -> int:
         """Columns that a student takes: one a feature, but one a level where the levels have no order."""
         return len(self) + sum(len(self.features[i].levels) - 1 for i in self.nominal)

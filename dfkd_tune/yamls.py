@@ -23,6 +23,8 @@ UNFOLDED = 1_000_000
 """Values that the aliases of a file stand for, at most."""
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]*)\.[0-9]+([eE][-+]?[0-9]+)?")
+_OTHER = re.compile(r"[-+]?0[0-7_]+|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
+"""What YAML 1.1 takes for an octal number, or one of base 60, and nobody else does."""
 _TAGS = (None, "!", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map")
 _MERGE = "<<"
 
@@ -117,6 +119,8 @@ class _Tree:
             )
             node = yaml.ScalarNode(tag, text, event.start_mark, event.end_mark)
             value = text if tag == "tag:yaml.org,2002:merge" else self.loader.construct_object(node)
+        if plain and isinstance(value, int | float) and _OTHER.fullmatch(text):
+            raise _wrong(f"{quoted(text)}: leave leading zeros and colons out of a number, or quote the word", event)
         if isinstance(value, int) and value.bit_length() > 1023:
             raise _wrong("a whole number has more digits than a number can hold", event)
         if plain:

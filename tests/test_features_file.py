@@ -49,6 +49,8 @@ def write(tmp_path, text: str):
         ({"integer": 1}, ["x.integer", "boolean", "got 1"]),
         ({"levels": []}, ["x.levels", "at least 1", "got []"]),
         ({"levels": [1.0, 2.0, 1.0]}, ["levels must differ"]),
+        ({"levels": ["a", 1.0]}, ["all numbers or all words"]),
+        ({"levels": [True, "b"]}, ["x.levels", "quote"]),
         ({"levels": [0.0, 1e200]}, ["span more than a number can hold"]),
         ({"levels": [1.0, 1e300]}, ["span more than a number can hold"]),
         ({"range": [0.0, 5e-324]}, ["span more than the least that a number can hold"]),
@@ -232,7 +234,27 @@ def test_words_stay_words(text):
     assert isinstance(found, str)
 
 
+@pytest.mark.parametrize("text", ["010", "-0777", "12:30", "1:30.5"])
+def test_octal_numbers_and_those_of_base_60_are_refused(text):
+    """Their author means a postal code, or a time."""
+    with fails("here:1:2", text, "quote"):
+        yamls.parse(f"[{text}]", "here", FeaturesError)
+    assert yamls.parse(f"['{text}']", "here", FeaturesError) == [text]
+
+
+def test_words_that_yaml_takes_for_truth_values_must_be_quoted(tmp_path):
+    path = tmp_path / "features.yaml"
+    path.write_text("features: [{name: country, levels: [DE, NO, FR]}]")
+    with fails(path, "levels", "quote", "no"):
+        read_features(path)
+    path.write_text("features: [{name: country, levels: [DE, 'NO', FR]}]")
+    assert read_features(path).features[0].labels == ["DE", "NO", "FR"]
+
+
 def test_what_is_dumped_reads_back():
-    tree = {"b": [1, 2.5, 1e-3, True, None], "a": {"name": "température", "value": "1e-3", "no": "no"}}
+    tree = {
+        "b": [1, 2.5, 1e-3, True, None],
+        "a": {"name": "température", "value": "1e-3", "no": "no", "zip": ["010", "1:30"]},
+    }
     assert yamls.parse(yamls.dump(tree), "here", FeaturesError) == tree
     assert list(yamls.parse(yamls.dump(tree), "here", FeaturesError)) == ["b", "a"]

@@ -13,6 +13,7 @@ from teacher_files import FEATURES, ROWS, THREE, fails
 from dfkd_tune.commands.waiting import FIRST, line, told
 from dfkd_tune.confined import Confined
 from dfkd_tune.errors import Interrupted, TeacherError
+from dfkd_tune.feature import Feature
 from dfkd_tune.inputs import Inputs
 from dfkd_tune.teachers import Teacher, load_teacher, probe
 from dfkd_tune.teachers.guarded import CALLS, Calls
@@ -142,6 +143,30 @@ def test_rows_that_are_no_numbers_are_no_failure_of_the_teacher():
     y, pull = teacher.record(x)
     assert pull(torch.ones_like(y))[[0, 1, 3]].isfinite().all()
     assert teacher(torch.full_like(x, torch.nan)).isnan().all()
+
+
+GAPS = Inputs([Feature("fuse", levels=[0.0, 1.0, None]), Feature("x", mean=0.0, std=1.0)])
+
+
+def test_declared_missing_values_are_asked():
+    """NaN is equal to no NaN: the rows are not taken for changed ones."""
+    found = probe(call(lambda x: x.nan_to_num(-3.0).sin().sum(1)), GAPS)
+    assert (found.features, found.noise) == (2, 0.0)
+
+
+def test_declared_missing_values_are_asked_again_where_a_call_failed():
+    asked = Failing(ConnectionError("away"), calls=lambda n: n == 20)
+    teacher = call(lambda x: asked(x.nan_to_num(-3.0)))
+    probe(teacher, GAPS)
+    x = GAPS.raw(GAPS.draw(50, torch.Generator().manual_seed(0)), torch.float32)
+    assert x.isnan().any()
+    asked.asked = 19
+    assert torch.equal(teacher(x), x.nan_to_num(-3.0).sin().sum(1, keepdim=True))
+
+
+def test_a_teacher_that_takes_no_missing_values_is_refused_with_its_words():
+    with fails("here", "Input contains NaN", "fuse=nan"):
+        probe(call(Failing(ValueError("Input contains NaN"), rows=lambda x: bool(x.isnan().any()))), GAPS)
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,7 @@ class Guard:
 
     Args:
         names: of its features, for messages.
+        optional: columns whose values may be missing, which are NaN.
         outputs: columns of its answers.
         passed: kinds of failures that were over when it was asked again.
         slow: whether its last call took longer than ``PATIENCE``.
@@ -94,6 +95,7 @@ class Guard:
     """
 
     names: Sequence[str] | None = None
+    optional: Sequence[int] = ()
     outputs: int | None = None
     passed: set[type] = field(default_factory=set)
     slow: bool = False
@@ -113,7 +115,7 @@ class Guard:
             raise
         except BaseException as error:
             problem = error
-        finite = torch.isfinite(x).all(dim=1)
+        finite = self._sound(x)
         if not finite.all() and (finite.any() or self.outputs):
             return self._spare(source, function, x, finite)  # a student that diverges has such rows
         again = self._again(source, function, x, problem)
@@ -145,6 +147,13 @@ class Guard:
         names = self.names if self.names is not None and len(self.names) == len(values) else None
         parts = [f"{names[i] if names else f'x{i}'}={value:.6g}" for i, value in enumerate(values[:SHOWN])]
         return ", ".join(parts) + (", ..." if len(values) > SHOWN else "")
+
+    def _sound(self, x: Tensor) -> Tensor:
+        """Which rows ``(N,)`` of ``(N, D)`` hold numbers alone, beside values that may be missing."""
+        sound = torch.isfinite(x)
+        columns = [*self.optional]
+        sound[:, columns] |= x[:, columns].isnan()
+        return sound.all(dim=1)
 
     def _once(self, source: str, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         CALLS.begin(len(x))

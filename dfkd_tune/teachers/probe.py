@@ -88,7 +88,7 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
     Raises:
         TeacherError: on the first property that distillation cannot do without, with a row that shows it.
     """
-    teacher.guard.names = inputs.names
+    teacher.guard.names, teacher.guard.optional = inputs.names, inputs.optional
     CALLS.expect(None, calls=7)
     x = inputs.raw(inputs.draw(ROWS, torch.Generator().manual_seed(seed)), teacher.dtype)
     for rows in (2, 1):
@@ -276,7 +276,7 @@ def _answer(teacher: Teacher, x: Tensor) -> Tensor:
         raise TeacherError(
             teacher.source, f"cannot answer {tuple(x.shape)} inputs: it {raised(error)}", remedy=ANY
         ) from None
-    if not torch.equal(rows, x):
+    if not torch.allclose(rows, x, rtol=0, atol=0, equal_nan=True):  # a missing value is NaN
         raise TeacherError(
             teacher.source, "changes the rows that it is asked", remedy="let it copy them before it changes them"
         )
