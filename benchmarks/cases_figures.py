@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from cases_lab import Lab, Outcome, agree
+from cases_lab import RECIPE, Lab, Outcome, agree
 
 TRUTH = Path(__file__).parent / "cases_truth.py"
 TEACHERS = {
@@ -77,7 +77,7 @@ def figures(lab: Lab, teacher: str) -> list[Figure]:
     features = placed(lab, teacher)
     lab.spec(teacher, features, trials=2, preset="random", search={})
     lab.write("study.yaml", (lab.here / "study.yaml").read_text().replace("bank: 500", "bank: 20000"))
-    lab.write("recipe.yaml", yaml.safe_dump({"student": {"kind": "mlp"}, "steps": 300, "batch": 50}))
+    lab.write("recipe.yaml", yaml.safe_dump(RECIPE))
     given = ("--teacher", teacher, "--features", features, "--recipe", "recipe.yaml")
     commands = {
         "distill": ("distill", *given, "--out", "out"),

@@ -20,6 +20,14 @@ ROOT = Path(__file__).parent.parent
 PATIENCE = 240.0
 """Seconds that a command may take."""
 TINY = {"steps": 300, "batch": 50, "pool": 1000, "bank": 500}
+RECIPE = {
+    "student": {"kind": "mlp", "width": 20},
+    "generator": {"kind": "gaussian"},
+    **{part: {"kind": kind} for part, kind in {"start": "random", "loss": "value", "finish": "none"}.items()},
+    "steps": 300,
+    "batch": 50,
+}
+"""Short, and for teachers of every kind."""
 THREE = [{"name": name, "mean": 0, "std": 1} for name in "abc"]
 TEACHER = """import torch
 from torch import nn

@@ -11,9 +11,7 @@ import zipfile
 from contextlib import closing
 
 import yaml
-from cases_lab import TEACHER, Ended, Lab, Outcome, told
-
-RECIPE = {"student": {"kind": "mlp", "width": 20}, "steps": 200, "batch": 50}
+from cases_lab import RECIPE, TEACHER, Ended, Lab, Outcome, told
 
 
 def elsewhere(lab: Lab) -> Outcome:
