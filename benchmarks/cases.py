@@ -150,6 +150,7 @@ HEADS = (("case", "expected", "now", "as expected"), ("teacher", "by", "reported
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=Path("../shared"), help="folder of the shared cases")
+    parser.add_argument("--written", type=Path, help="folder that make.py wrote before, which takes a while")
     parser.add_argument("--only", default="", metavar="PATTERN", help="cases whose name holds it")
     parser.add_argument("--out", type=Path, help="file for the tables, written after every case")
     asked = parser.parse_args()
@@ -163,7 +164,9 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory(prefix="cases-") as folder:
         cases = Path(folder)
-        if reason := cases_not_written(asked.shared, cases):
+        if asked.written:
+            cases = asked.written.resolve()
+        elif reason := cases_not_written(asked.shared, cases):
             print(f"skipped: {reason}")
             return
         for case in CASES:

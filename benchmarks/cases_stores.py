@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import yaml
-from cases_lab import TEACHER, Ended, Lab, Outcome, told
+from cases_lab import Ended, Lab, Outcome, told
 
 
 def foreign(lab: Lab) -> Outcome:
@@ -41,7 +41,7 @@ def with_timeout(lab: Lab) -> Outcome:
     return told(ended, ended.status == shown.status == 0 and (lab.here / "o.db").exists())
 
 
-def address(lab: Lab, *words: str, storage: str | None = None, tracking: str | None = None) -> Outcome:
+def address(lab: Lab, words: tuple[str, ...], storage: str | None = None, tracking: str | None = None) -> Outcome:
     """An address that cannot be used is refused before anything is written, with what to write."""
     ended = small_study(
         lab, *(("--storage", storage) if storage else ()), **({"MLFLOW_TRACKING_URI": tracking} if tracking else {})
@@ -65,7 +65,7 @@ def frames(lab: Lab) -> Outcome:
     return Outcome(f"exit {ended.status}: answers that differ from those to doubles by {ended.last}", good)
 
 
-def described(lab: Lab, file: str, *options: str, words: tuple[str, ...] = ()) -> Outcome:
+def described(lab: Lab, file: str, options: tuple[str, ...], words: tuple[str, ...]) -> Outcome:
     """``describe`` of a table is read as it was written, or refused by words that name the option."""
     ended = lab.ask(
         "describe",
@@ -120,9 +120,11 @@ def escaped(lab: Lab) -> Outcome:
     lab.write(
         "features.yaml", yaml.safe_dump({"features": [{"name": n, "mean": 0, "std": 1} for n in (BAD, "b", "c")]})
     )
-    lab.write(f"{BAD}.py", TEACHER)
-    lab.spec(f"{BAD}:make")
+    lab.python(f"import torch, teacher\ntorch.jit.trace(teacher.make(), torch.ones(2, 3)).save({BAD + '.pt'!r})")
+    lab.spec(f"{BAD}.pt")
     ended, reported = lab.ask("study", "study.yaml", "--quiet"), lab.ask("report", "pump")
+    if ended.status or reported.status:
+        return told(ended if ended.status else reported, False)
     notes = lab.python(
         "import mlflow\nclient = mlflow.MlflowClient()\n"
         "for each in client.search_experiments():\n"
@@ -133,8 +135,8 @@ def escaped(lab: Lab) -> Outcome:
     )
     pages = [*lab.here.rglob("*.html"), *lab.here.rglob("*.md")]
     raw = [page.name for page in pages if "<img src=x" in page.read_text()] + ["a note"] * ("<img src=x" in notes.out)
-    good = ended.status == reported.status == 0 and not raw and "img src" in notes.out and len(pages) > 1
-    return Outcome(f"exit {ended.status}, {len(pages)} pages and the notes: raw in {', '.join(raw) or 'none'}", good)
+    good = not raw and "img src" in notes.out and len(pages) > 1
+    return Outcome(f"exit 0, {len(pages)} pages and the notes: raw in {', '.join(raw) or 'none'}", good)
 
 
 def damaged(lab: Lab) -> Outcome:
