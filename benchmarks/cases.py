@@ -175,8 +175,10 @@ def main() -> None:
                 say((case.name, case.expected, outcome.now, WORDS[outcome.good]), rows)
         for teacher in TEACHERS:
             if re.search(asked.only, f"figures {teacher}"):
-                for figure in in_a_folder(partial(figures, teacher=teacher), cases):
-                    say(figure.cells, found)
+                measured = in_a_folder(partial(figures, teacher=teacher), cases)
+                broken = [(teacher, measured.now, "", "", "no")] if isinstance(measured, Outcome) else None
+                for row in broken or [figure.cells for figure in measured]:
+                    say(row, found)
 
 
 if __name__ == "__main__":
