@@ -76,7 +76,8 @@ CASES = (
             ("missing values", "missing.csv", (), ("load", "--missing")),
             ("missing values, --missing drop", "missing.csv", ("--missing", "drop"), ()),
             ("gz", "packed.csv.gz", (), ()),
-            ("numeric names", "numeric_names.csv", (), ()),
+            ("numeric names", "numeric_names.csv", (), ("numbers", "--header")),
+            ("numeric names, --header", "numeric_names.csv", ("--header",), ()),
             ("DECIMAL", "decimal.parquet", (), ()),
         )
     ),
