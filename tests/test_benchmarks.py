@@ -11,10 +11,15 @@ import sys
 import mlflow
 import numpy as np
 import pytest
+import torch
+import yaml
 from conftest import STUDIES
 from PIL import Image
+from safetensors.torch import save_file
 
 from benchmarks.tables import OPENML, from_openml
+from dfkd_tune.encoding import Encoding
+from dfkd_tune.students.mlp import MLP
 
 ARFF = """% Served as OpenML serves it.
 @RELATION Bike_Sharing_Demand
@@ -180,3 +185,54 @@ def test_fidelity_benchmark_measures_a_study_on_real_inputs(benchmark, tmp_path)
     real = [trial["real"] for trial in row["trials"]]
     assert len(real) == 3 and min(real) > 0
     assert row["best"] / min(real) - 1 == pytest.approx(row["regret"])
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the cases are not shipped")
+def test_every_shared_case_is_run():
+    rows = [row.split(" | ")[0].removeprefix("| ") for row in (SHARED / "cases" / "README.md").read_text().splitlines()]
+    rows = [row for row in rows[rows.index("|---|---|---|") + 1 :] if row]
+    cases = runpy_globals("cases")["CASES"]
+    assert len(rows) > 20
+    assert [row for row in rows if not any(row.startswith(case.row) for case in cases)] == []
+    assert [case.row for case in cases if not any(row.startswith(case.row) for row in rows)] == []
+    assert len({case.name for case in cases}) == len(cases)
+
+
+def test_cases_are_skipped_in_a_line_where_they_are_absent(benchmark, tmp_path, capsys):
+    benchmark("cases", "--shared", tmp_path)
+    said = capsys.readouterr().out
+    assert said.startswith("skipped: ") and len(said.splitlines()) == 1
+
+
+def test_a_case_says_whether_a_command_refused_in_one_line():
+    ended = runpy_globals("cases_lab")["Ended"]
+    line = "dfkd-tune: x.yaml: is wrong; change it\n"
+    assert ended(1, 1.0, "", line).refused("x.yaml", "change")
+    for other in (
+        ended(1, 1.0, "", line + "more\n"),
+        ended(1, 1.0, "", line * 2),
+        ended(3, 1.0, "", line),
+        ended(None, 1.0, "", line),
+        ended(1, 1.0, "", "Traceback: x.yaml change\n"),
+    ):
+        assert not other.refused("x.yaml", "change")
+    assert not ended(1, 1.0, "", line).refused("y.yaml")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("levels", [{}, {1: [0.0, 1.0, 2.0]}])
+def test_a_benchmark_reads_a_student_by_its_architecture_file(tmp_path, dtype, levels):
+    """By torch alone, with the same answers."""
+    encoding = Encoding([10.0, 1.0], [3.0, 2.0], dtype, levels)
+    student, rng = MLP(width=5), torch.Generator().manual_seed(0)
+    weights = student.start(encoding.width, 1, rng, torch.float32)
+    module = student.module(weights, encoding, torch.ones(1), torch.ones(1))
+    save_file(module.state_dict(), tmp_path / "student.safetensors")
+    tree = {"layers": [encoding.width, 5, 1], "activation": "tanh"} | (
+        {} if encoding.folds else {"encoding": encoding.tree()}
+    )
+    (tmp_path / "architecture.yaml").write_text(yaml.safe_dump(tree))
+    x = np.stack([np.arange(6.0), np.arange(6) % 3], 1)
+    answers = runpy_globals("cases_truth")["asked"](str(tmp_path / "student.safetensors"), x)
+    with torch.no_grad():
+        assert answers == pytest.approx(module(torch.from_numpy(x).to(encoding.torch_dtype)).numpy()[:, 0], abs=1e-6)
