@@ -289,7 +289,7 @@ def _worst(problem: Problem, student: Student, unit: Tensor, gaps: Tensor) -> Wo
     theirs, ours = problem.file_outputs(ends)[0], outputs_of(student, problem.inputs, ends)[0]
     relative = (ours - theirs).abs() / unit
     output = int(relative.argmax())
-    raw = problem.inputs.raw(ends.cpu()).tolist()
+    raw = problem.inputs.raw(ends.cpu(), problem.teacher.dtype).tolist()  # as the teacher was asked
     names, moved = problem.inputs.names, (found.z - found.origin).tolist()
     return WorstGap(
         gap=float((ours - theirs).abs()[output]),

@@ -241,5 +241,5 @@ def require_resolution(teacher: Teacher, inputs: Inputs) -> None:
                 else f"rounds it by {coarse:.2g} of its standard deviation"
             )
             rule = f"the teacher takes {name}, which {what}"
-            remedy = "export the teacher with float64 inputs, or move the feature's origin in teacher and features file alike"
+            remedy = "export the teacher with float64 inputs (a function says so by an attribute dtype), or move the feature's origin in teacher and features file alike"
             raise FeaturesError(f"feature {feature.name!r}", rule, remedy=remedy)

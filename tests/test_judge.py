@@ -25,7 +25,7 @@ from dfkd_tune.problem import Problem
 from dfkd_tune.recipe import PRESETS
 from dfkd_tune.shipping import HASHES, hashes, read_student, student_files
 from dfkd_tune.students.rbf import RBF
-from dfkd_tune.teachers import Teacher, probe
+from dfkd_tune.teachers import Teacher, load_teacher, probe
 
 FAR = parse_features(
     {
@@ -158,7 +158,7 @@ def test_layers_that_answer_otherwise_are_not_asked(caplog):
         ({"levels": [20_230_101, 20_230_102], "nominal": True}, "float64"),
         ({"levels": [1e6, 2e6, 3e6], "nominal": True}, "float32"),
         ({"levels": ["a", "b"]}, "float32"),
-        ({"mean": 1e300, "std": 1e299}, "float64"),
+        ({"mean": 1e100, "std": 1e99}, "float64"),
         ({"mean": 0.0, "std": 1e-44}, "float64"),
         ({"quantiles": {0.1: 1e9, 0.9: 1e9 + 5}}, "float64"),
     ],
@@ -218,3 +218,13 @@ def test_encoded_students_are_read_by_torch_alone(tmp_path):
     torch.testing.assert_close(again(x), module(x))
     assert len({float(v) for v in module(x)}) == 3
     assert isinstance(module, nn.Module) and KNOWN.nominal == []
+
+
+def test_a_function_says_that_it_takes_float64(code):
+    text = "def answer(x):\n    assert x.dtype == {0}\n    return x.sum(1)\n\n\ndef teacher():\n    {1}\n    return answer\n"
+    double = load_teacher(code(text.format("torch.float64", "answer.dtype = torch.float64")))
+    single = load_teacher(code(text.format("torch.float32", "pass")))
+    assert (double.dtype, single.dtype) == (torch.float64, torch.float32)
+    require_resolution(double, FAR)
+    for teacher in (double, single):
+        assert teacher(torch.ones(2, 3)).shape == (2, 1)

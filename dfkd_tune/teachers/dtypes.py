@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -18,6 +19,12 @@ def likely_dtype(module: nn.Module) -> torch.dtype:
     """The dtype of a module that declares none, as its first floating-point parameter has it; ``settled`` asks."""
     held = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
     return held if held in TAKEN else torch.float32
+
+
+def taken_by(function: Callable) -> torch.dtype:
+    """The dtype of rows that a function takes: its attribute ``dtype``, or float32."""
+    given = getattr(function, "dtype", torch.float32)
+    return given if given in TAKEN else torch.float32
 
 
 def settled(teacher: Teacher, x: Tensor) -> Teacher:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 
-import torch
 from torch import nn
 
 from ..confined import setting_up
 from ..errors import TeacherError
 from ..imports import named, raised
 from .base import Teacher, freeze, hash_bytes, hash_module
-from .dtypes import likely_dtype
+from .dtypes import likely_dtype, taken_by
 
 
 def load_function(source: str) -> Teacher:
@@ -35,7 +34,7 @@ def load_function(source: str) -> Teacher:
         model = freeze(model)
         return Teacher(source, model, likely_dtype(model), hash_module(model))
     if callable(model):
-        return Teacher(source, model, torch.float32, hash_bytes(_code(factory, source).encode()))
+        return Teacher(source, model, taken_by(model), hash_bytes(_code(factory, source).encode()))
     raise TeacherError(source, f"the function must return an nn.Module or a callable, returned {type(model).__name__}")
 
 
