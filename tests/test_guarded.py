@@ -319,3 +319,16 @@ def test_names_of_features_are_those_of_messages():
     teacher = call(Failing(ValueError("no"), rows=lambda x: bool((x[:, 1] > 2).any())))
     with fails("here", "x1=2."):
         probe(teacher, Inputs.unknown(3))
+
+
+def test_a_teacher_that_closes_standard_output_closes_nothing(capsys):
+    def answer(x):
+        print("heard")
+        sys.stdout.close()
+        return x.sin().sum(1)
+
+    with torch.no_grad():
+        call(answer)(ROWS.float())
+    print("result")
+    print("words", file=sys.stderr)
+    assert capsys.readouterr() == ("result\n", "heard\nwords\n")
