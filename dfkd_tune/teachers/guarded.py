@@ -166,7 +166,11 @@ class Guard:
 
     def _checked(self, source: str, y: object, x: Tensor) -> Tensor:
         if not isinstance(y, Tensor):
-            raise TeacherError(source, f"must return one tensor, returned {type(y).__name__}")
+            raise TeacherError(
+                source,
+                f"must return one tensor, returned {type(y).__name__}",
+                remedy="of an array, torch.from_numpy makes one",
+            )
         if y.is_complex() or y.is_quantized or y.layout is not torch.strided:
             raise TeacherError(source, f"must return a dense tensor of real numbers, returned {y.dtype}, {y.layout}")
         y = y[:, None] if y.ndim == 1 else y
