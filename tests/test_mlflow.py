@@ -264,7 +264,7 @@ def test_files_that_are_no_store_are_told_in_one_line(tiny, tmp_path):
     with pytest.raises(TrackingError, match=r"mlflow\.db") as error:
         run_study(tiny("garbage"), f"sqlite:///{tmp_path}/optuna.db", f"sqlite:///{tmp_path}/mlflow.db")
     assert "\n" not in str(error.value)
-    with pytest.raises(TrackingError, match="no longer takes a directory"):
+    with pytest.raises(TrackingError, match="a directory of files, which MLflow no longer takes"):
         run_study(tiny("files"), f"sqlite:///{tmp_path}/optuna.db", str(tmp_path / "mlruns"))
 
 

@@ -19,6 +19,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 from problems import make_problem, recipe
 
+from dfkd_tune.agreement import IDENTITY
 from dfkd_tune.distillation import distill
 from dfkd_tune.drawing import png, svg
 from dfkd_tune.figures import figures
@@ -193,6 +194,8 @@ def test_the_report_stands_alone_and_begins_with_the_answer(dfkd, store, finishe
 def test_a_report_of_a_study_under_way_says_so(store, tiny, tmp_path):
     url = f"sqlite:///{tmp_path}/optuna.db"
     study = optuna.create_study(storage=url, study_name="<under way>")
+    study.set_user_attr("identity", dict.fromkeys(IDENTITY, "known"))
+    study.set_user_attr("pool", 500)
     assert "No trial of &lt;under way&gt; is complete" in report(url, store.tracking, "<under way>")
     for each in of(direct=[0.5, 0.4, 0.7], gaussian=[0.6, 0.8, 0.9]):
         study.add_trial(each)
