@@ -43,7 +43,8 @@ def trial(value, kind="direct", state=TrialState.COMPLETE, **attributes):
         distributions={LEAF: CategoricalDistribution(["direct", "gaussian"])},
         values=None if state != TrialState.COMPLETE else [value],
         state=state,
-        user_attrs={"rmse": value, "parameters": 100.0, "recipe": json.dumps(PAPER.tree())} | attributes,
+        user_attrs={"rmse": value, "parameters": 100.0, "seconds": 1.0, "recipe": json.dumps(PAPER.tree())}
+        | attributes,
     )
     return made
 
