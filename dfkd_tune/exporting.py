@@ -64,8 +64,8 @@ def _numbers(levels: list[float | str | None]) -> list[float | str]:
 
 
 def export(
-    module: nn.Module, units: Units, kind: str, out: Path, judge: Callable[[Student], float] | None = None
-) -> tuple[float, float | None]:
+    module: nn.Module, units: Units, kind: str, out: Path, judge: Callable[[Student], Any] | None = None
+) -> tuple[float, Any]:
     """Write a student as one file, with the names of its features, and make sure that it answers like the student.
 
     Args:

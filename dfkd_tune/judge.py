@@ -5,6 +5,8 @@ Nothing here takes the short cuts of training: rows are raw, each side gets them
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -19,6 +21,8 @@ from .teachers import Teacher
 from .teachers.base import dtype_of
 
 CHUNK = 2_048
+FRESH, SECONDS = 65_536, 5.0
+"""Rows that a figure is measured on where a file is written: the tail of the gaps blurs it on fewer."""
 ROUNDING = 0.01
 """Share by which the RMSE of an exported student may differ from what its training recorded."""
 LEAST = 2e-5
@@ -83,6 +87,20 @@ def input_dtype(module: nn.Module) -> torch.dtype:
             if isinstance(value, Tensor) and value.is_floating_point():
                 return value.dtype
     return dtype_of(module)
+
+
+def fresh_rmse(judge: Judge, student: Student) -> tuple[float, int]:
+    """RMSE in the teacher's units on prior rows that neither trained nor chose anything, and how many they were.
+
+    As many as ``FRESH``; fewer, but those of a bank at least, of a teacher that takes longer than ``SECONDS`` for them.
+    """
+    rng, total, count = stream(judge.seed, "shipped"), 0.0, 0
+    until = time.monotonic() + SECONDS
+    while count < judge.rows or (count < FRESH and time.monotonic() < until):
+        z = judge.inputs.draw(CHUNK, rng).float()
+        gap = outputs_of(student, judge.inputs, z) - outputs(judge.teacher, judge.inputs, z)
+        total, count = total + float(gap.square().mean(1).sum()), count + len(z)
+    return math.sqrt(total / count), count
 
 
 def outputs(teacher: Teacher, inputs: Inputs, z: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from dfkd_tune.errors import ExportError, FeaturesError
 from dfkd_tune.exporting import READERS, Units, export
 from dfkd_tune.features_file import parse_features
 from dfkd_tune.issuing import issue
-from dfkd_tune.judge import Judge, Student, agree, input_dtype
+from dfkd_tune.judge import Judge, Student, agree, fresh_rmse, input_dtype
 from dfkd_tune.ordering import with_order
 from dfkd_tune.problem import Problem
 from dfkd_tune.recipe import PRESETS
@@ -228,3 +228,14 @@ def test_a_function_says_that_it_takes_float64(code):
     require_resolution(double, FAR)
     for teacher in (double, single):
         assert teacher(torch.ones(2, 3)).shape == (2, 1)
+
+
+def test_what_is_printed_of_a_file_is_measured_on_rows_that_chose_nothing(outcomes):
+    problem, made = outcomes
+    student = Student.of(problem.module(made["mlp"].recipe.student, made["mlp"].weights))
+    rmse, rows = fresh_rmse(problem.judge, student)
+    assert rows >= 2_048 and rmse == pytest.approx(made["mlp"].selection.rmse, rel=0.2)
+    x = FAR.raw(FAR.draw(20_000, torch.Generator().manual_seed(3)))
+    with torch.no_grad():
+        gap = student.answer(x).double()[:, 0] - far(x)
+    assert rmse == pytest.approx(float(gap.square().mean().sqrt()), rel=0.05)

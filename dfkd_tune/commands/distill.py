@@ -67,13 +67,13 @@ def distill(
     def measure(exported):
         found = problem.judge.rmse(exported)
         judge.agree(folder, found, outcome.selection.rmse, spread)
-        return found
+        return judge.fresh_rmse(problem.judge, exported)
 
-    _, rmse = exporting.export(module, units, "pt2", folder / "student.pt2", measure)
+    _, (rmse, rows) = exporting.export(module, units, "pt2", folder / "student.pt2", measure)
     written = {Path(name).name for name in files} - {shipping.HASHES} | {"student.pt2"}
     shipping.write(folder / shipping.HASHES, shipping.hashes({n: (folder / n).read_bytes() for n in sorted(written)}))
     click.echo(
-        f"wrote {folder}: RMSE {rmse:.4g} of student.pt2 as it was reloaded, {outcome.parameters:,} parameters, "
+        f"wrote {folder}: RMSE {rmse:.4g} of student.pt2 as it was reloaded, on {rows:,} fresh rows, {outcome.parameters:,} parameters, "
         f"tier {problem.inputs.tier}, {outcome.seconds:.1f} s"
     )
     if again is not None:

@@ -52,8 +52,11 @@ def export(
 
         with reaching(uri):
             problem = registry.problem_of(uri, name, run, sources)
-        measure = problem.judge.rmse
-        student, before, after = pack(measure, student, units, precision, within)
+
+        def measure(exported):
+            return judge.fresh_rmse(problem.judge, exported)
+
+        student, before, after = pack(problem.judge.rmse, student, units, precision, within)
         click.echo(f"{precision}: RMSE {after:.4g} on the selection bank, {before:.4g} in float32")
     else:
         try:
@@ -67,9 +70,9 @@ def export(
                 theirs, ours = held.held(exported)
                 found = float((ours - theirs).square().mean().sqrt())
                 judge.agree(file, found, recorded, float(theirs.std(0).square().mean().sqrt()))
-                return found
+                return judge.fresh_rmse(held, exported)
 
-    worst, rmse = exporting.export(student, units, kind, file, measure)
+    worst, found = exporting.export(student, units, kind, file, measure)
     if precision != "float32":
         about = {"study": name, "trial": number, "run_id": run.info.run_id, "precision": precision}
         copy = exporting.READERS[kind](file.read_bytes(), student)
@@ -87,7 +90,9 @@ def export(
         with reaching(uri), run_lookup.fetch(uri, run.info.run_id) as folder:
             if (layout := folder / "architecture.yaml").exists():
                 shipping.write(file.with_suffix(".yaml"), layout.read_bytes())
-    measured = f"RMSE {recorded:.4g} in training" if rmse is None else f"RMSE {rmse:.4g} of the file as it was reloaded"
+    measured = f"RMSE {recorded:.4g} in training"
+    if found is not None:
+        measured = f"RMSE {found[0]:.4g} of the file as it was reloaded, on {found[1]:,} fresh rows"
     click.echo(
         f"wrote {out}: {recipe_name(number)}, {measured}; its answers differ from the student's by at most {worst:.2g}"
     )
