@@ -208,7 +208,7 @@ def resolved(inputs: Inputs, dtype: torch.dtype, finest: float) -> list[bool]:
 
 def rounding(inputs: Inputs, i: int, dtype: torch.dtype) -> float:
     """By how many of its standard deviations a dtype may round values of feature ``i``; infinite where levels fall together."""
-    feature, info = inputs.features[i], torch.finfo(dtype)
+    feature, scale, info = inputs.features[i], float(inputs.scale[i]), torch.finfo(dtype)
     if feature.levels is not None:
         table = torch.tensor([v for v in feature.table if not math.isnan(v)], dtype=torch.float64)
         if not len(table):
@@ -216,13 +216,13 @@ def rounding(inputs: Inputs, i: int, dtype: torch.dtype) -> float:
         apart = SPACED * info.eps * torch.maximum(table[1:].abs(), table[:-1].abs())
         if not bool(table.to(dtype).isfinite().all()) or bool((table.diff() < apart).any()):
             return math.inf
-        return 0.0 if feature.one_hot else float(table.abs().max()) * info.eps / 2 / feature.scale
+        return 0.0 if feature.one_hot else float(table.abs().max()) * info.eps / 2 / scale
     low, high = feature.support
     far = [abs(edge) for edge in (low, high) if math.isfinite(edge)]
-    largest = max(far) if len(far) == 2 else max([*far, abs(feature.center) + REACH * feature.scale])
-    if largest > info.max or feature.scale < info.tiny / info.eps:
+    largest = max(far) if len(far) == 2 else max([*far, abs(feature.center) + REACH * scale])
+    if largest > info.max or scale < info.tiny / info.eps:
         return math.inf
-    return largest * info.eps / 2 / feature.scale
+    return largest * info.eps / 2 / scale
 
 
 def require_resolution(teacher: Teacher, inputs: Inputs) -> None:

@@ -80,18 +80,23 @@ class Exact:
 
 
 def exact(
-    features: Sequence[Feature], simplex: Sequence[int], edges: Tensor, dtype: torch.dtype, device: torch.device
+    features: Sequence[Feature],
+    simplex: Sequence[int],
+    units: tuple[Tensor, Tensor],
+    edges: Tensor,
+    dtype: torch.dtype,
+    device: torch.device,
 ) -> Exact:
     """What raw rows of these features may be in a dtype on a device.
 
     Args:
         features: in order.
         simplex: columns that are shares of a whole.
+        units: centers and scales ``(D,)``, float64.
         edges: ``(D, 2)`` raw, float64, infinite where nothing bounds a feature.
         dtype, device: of the rows.
     """
-    center = torch.tensor([f.center for f in features], dtype=torch.float64)
-    scale = torch.tensor([f.scale for f in features], dtype=torch.float64)
+    center, scale = units
     low, high = edges[:, 0], edges[:, 1]
     free = torch.tensor([f.levels is None for f in features])
     bounds = tuple(part.to(device) for part in (center, scale, low, high))

@@ -16,6 +16,8 @@ from .strategy import strategy
 SQRT12 = math.sqrt(12.0)
 MOST = 1e150
 """Of numbers whose squares can be held; its inverse is the least of them."""
+WHOLE = 2.0**53
+"""Up to which float64 holds every whole number."""
 
 
 @strategy
@@ -62,6 +64,13 @@ class Feature:
             raise ValueError("range and levels exclude each other")
         if self.range is not None and self.mean is not None and not self.range[0] <= self.mean <= self.range[1]:
             raise ValueError(f"mean {self.mean} lies outside range {self.range}")
+        if (
+            self.integer
+            and max(map(abs, [*(self.range or ()), *(self.quantiles or {}).values(), self.mean or 0.0])) > WHOLE
+        ):
+            raise ValueError(
+                "integer is for numbers up to 2 ** 53: beyond it, float64 does not hold every whole number"
+            )
         if self.integer and self.range is not None and math.ceil(self.range[0]) > math.floor(self.range[1]):
             raise ValueError(f"no whole number lies in range {self.range}")
         if self.levels is not None:

@@ -105,7 +105,7 @@ def parse_features(tree: Any, path: object) -> Inputs:
     if len(items) > WIDEST:
         raise FeaturesError(f"{path}: features", f"holds {len(items):,} features, {WIDEST:,} at most")
     shares = _simplex(tree.get("simplex"), f"{path}: simplex")
-    features = [_feature(item, f"{path}: features[{i}]", shares) for i, item in enumerate(items)]
+    features = [_feature(item, f"{path}: features[{i}]") for i, item in enumerate(items)]
     names = [feature.name for feature in features]
     seen: set[str] = set()
     for i, name in enumerate(names):
@@ -151,16 +151,12 @@ def _room(known: dict[str, Feature], shares: list[str], place: str) -> None:
         raise FeaturesError(place, rule)
 
 
-def _feature(item: Any, place: str, shares: list[str]) -> Feature:
+def _feature(item: Any, place: str) -> Feature:
     if isinstance(item, str):
         item = {"name": item}
     if not isinstance(item, dict):
         raise FeaturesError(place, f"must be a name or a mapping, got {quoted(item)}")
-    feature = _build(Feature, item, place)
-    if feature.name in shares and not feature.known:
-        n = len(shares)  # of the uniform distribution on the simplex
-        return Feature(name=feature.name, mean=1 / n, std=((n - 1) / (n * n * (n + 1))) ** 0.5)
-    return feature
+    return _build(Feature, item, place)
 
 
 def _build(kind: type, item: Any, place: str) -> Any:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -60,8 +61,7 @@ class Inputs:
     ):
         self.features, self.simplex = tuple(features), tuple(simplex)
         self.rank_correlation = rank_correlation and tuple(tuple(map(float, row)) for row in rank_correlation)
-        self.center = torch.tensor([f.center for f in features], dtype=torch.float64)
-        self.scale = torch.tensor([f.scale for f in features], dtype=torch.float64)
+        self.center, self.scale = torch.tensor([self._units(i) for i in range(len(features))], dtype=torch.float64).T
         self._edges = torch.tensor([self._support(i) for i in range(len(self.features))], dtype=torch.float64)
         self.low, self.high = ((edge - self.center) / self.scale for edge in self._edges.T)
         discrete = any(f.levels is not None or f.integer for f in features)
@@ -246,11 +246,18 @@ class Inputs:
             return feature.support
         return tuple(feature.range) if feature.range is not None else (0.0, 1.0)
 
+    def _units(self, i: int) -> tuple[float, float]:
+        """Center and scale of a feature, in raw units."""
+        feature, n = self.features[i], len(self.simplex)
+        if i in self.simplex and not feature.known:  # of the uniform distribution on the simplex
+            return 1 / n, math.sqrt((n - 1) / (n * n * (n + 1)))
+        return feature.center, feature.scale
+
     def known(self, dtype: torch.dtype, device: torch.device) -> Exact:
         """What raw rows may be in a dtype on a device."""
         key = (dtype, device)
         if key not in self._exact:
-            self._exact[key] = exact(self.features, self.simplex, self._edges, dtype, device)
+            self._exact[key] = exact(self.features, self.simplex, (self.center, self.scale), self._edges, dtype, device)
         return self._exact[key]
 
     def _tensors(self, like: Tensor) -> tuple[Tensor, ...]:

@@ -224,6 +224,15 @@ for _name in (  # made twice, each of these leaves what it leaves when made once
     setattr(PatientStorage, _name, _patient(getattr(RDBStorage, _name)))
 
 
+def require_whole(url: str) -> None:
+    """See that a study's SQLite file, if it is there, is one.
+
+    Raises:
+        StorageError: it is a directory, another file, or damaged.
+    """
+    sqlite_files.check(url, StorageError, DAMAGED)
+
+
 def open_storage(url: str) -> PatientStorage:
     """Open the study's state, made when missing.
 
@@ -238,7 +247,7 @@ def open_storage(url: str) -> PatientStorage:
     # One connection is kept, and others are closed after use: a server takes a hundred, and there may be many workers.
     options: dict[str, Any] = {"pool_pre_ping": True, "pool_size": 1}
     if file is not None:
-        sqlite_files.check(url, StorageError, DAMAGED)
+        require_whole(url)
         if for_reading_alone(url):
             raise StorageError(file, "cannot be written", remedy="run it as who may, or give another --storage")
         options = {"connect_args": {"timeout": _busy(url)}}

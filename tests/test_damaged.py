@@ -62,6 +62,13 @@ def test_a_damaged_study_is_told(dfkd, tmp_path, store, tree, whole, damage):
         assert_refused(ended, str(file), "is damaged: ", "put a copy of it back, or start anew", "another --storage")
 
 
+def test_a_damaged_study_is_told_before_its_teacher_is_asked(dfkd, tmp_path, store, tree):
+    (tmp_path / "junk.db").write_bytes(DAMAGES["another file"](b""))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("fresh") | {"teacher": {"path": "missing.pt2"}}))
+    ended = dfkd("study", "study.yaml", "--storage", f"sqlite:///{tmp_path}/junk.db", *store.options[2:])
+    assert_refused(ended, "junk.db", "is damaged: ")
+
+
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_mlflow_is_told(dfkd, tmp_path, store, tree, whole, damage):
     file = tmp_path / "mlflow.db"

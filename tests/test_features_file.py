@@ -8,9 +8,10 @@ from asked import fails as told
 from problems import raw, rng
 
 from dfkd_tune import yamls
+from dfkd_tune.declared import in_words
 from dfkd_tune.errors import FeaturesError, SpecError
 from dfkd_tune.feature import Feature
-from dfkd_tune.features_file import read_features
+from dfkd_tune.features_file import parse_features, read_features
 from dfkd_tune.strategy import build
 
 fails = partial(told, kind=FeaturesError)
@@ -103,7 +104,7 @@ simplex: [age, load]
 """
     inputs = read_features(write(tmp_path, text))
     assert inputs.features == (
-        Feature(name="age", mean=0.5, std=math.sqrt(1 / 12)),
+        Feature(name="age"),
         Feature(name="load", mean=0.3, std=0.001),
         Feature(name="valve", levels=[0.0, 1.0, 4.0], probabilities=[1.0, 0.0, 0.0]),
         Feature(name="température", range=[-5.0, 100.0]),
@@ -258,3 +259,18 @@ def test_what_is_dumped_reads_back():
     }
     assert yamls.parse(yamls.dump(tree), "here", FeaturesError) == tree
     assert list(yamls.parse(yamls.dump(tree), "here", FeaturesError)) == ["b", "a"]
+
+
+def test_shares_of_which_nothing_is_said_are_not_told_as_declared():
+    inputs = parse_features(
+        {"features": ["a", "b", {"name": "c", "mean": 0.2, "std": 0.1}], "simplex": ["a", "b", "c"]}, "x"
+    )
+    said = {name: each["declared"] for each in in_words(inputs)[:2] for name in each["features"]}
+    assert said == {"a": "nothing", "b": "nothing", "c": "mean 0.2, standard deviation 0.1"}
+    assert inputs.center.tolist() == pytest.approx([1 / 3, 1 / 3, 0.2])  # in the units of the uniform distribution
+
+
+@pytest.mark.parametrize("said", [{"range": [0, 2**60]}, {"mean": 1e16, "std": 3}, {"quantiles": {0.1: 0, 0.9: 1e17}}])
+def test_whole_numbers_that_float64_does_not_hold_are_refused(said):
+    with fails("features[0]", "2 ** 53"):
+        parse_features({"features": [{"name": "serial", "integer": True, **said}]}, "x")

@@ -373,3 +373,19 @@ def test_parts_that_refer_to_larger_ones_are_refused(tmp_path):
         archive.writestr("schema.json", json.dumps(part | {"protocol": 2}))
     with fails(path, "refers to a larger one"):
         load_teacher(path)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        linear_model.LogisticRegression(),
+        make_pipeline(StandardScaler(), linear_model.LogisticRegression()),
+        ensemble.RandomForestClassifier(3),
+        model_selection.GridSearchCV(linear_model.LogisticRegression(), {"C": [1.0, 2.0]}),
+    ],
+    ids=["linear", "pipeline", "forest", "search"],
+)
+def test_a_classifier_is_refused(tmp_path, estimator):
+    skops.io.dump(estimator.fit(X, Y > Y.mean()), tmp_path / "classes.skops")
+    with fails("classes.skops", "answers classes, not numbers", "predict_proba"):
+        load_teacher(tmp_path / "classes.skops")

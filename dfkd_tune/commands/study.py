@@ -59,9 +59,11 @@ def study(
     from .. import live, places, screen
     from ..prepared import prepare
     from ..recorded import load_study
+    from ..storage import require_whole
 
     mode = "json" if as_json else "quiet" if quiet else "live"
     storage_url, uri = places.optuna_url(storage), places.tracking_url(tracking_uri)
+    require_whole(storage_url)  # before the teacher is asked anything
     changed = _spec(spec, n_trials, teacher, architecture, features, name, pareto, seed)
     prepared = prepare(changed, trust_pickle, device)
     console = Console(file=sys.stdout)  # whatever stands there while a teacher is asked

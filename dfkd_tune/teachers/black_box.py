@@ -28,11 +28,18 @@ def from_estimator(source: object, estimator: Any, sha256: str) -> Teacher:
     """A fitted scikit-learn estimator, or whatever predicts like one.
 
     Raises:
-        TeacherError: it has no ``predict``.
+        TeacherError: it has no ``predict``, or predicts classes.
     """
+    from sklearn.base import is_classifier
+
     if not callable(getattr(estimator, "predict", None)):
         raise TeacherError(
             source, f"holds a {type(estimator).__name__}, which has no predict", remedy="save a fitted regressor"
+        )
+    if is_classifier(estimator):
+        rule = f"holds a {type(estimator).__name__}, which answers classes, not numbers"
+        raise TeacherError(
+            source, rule, remedy="make a Python function of its predict_proba the teacher: --teacher MODULE:FUNCTION"
         )
     width = getattr(estimator, "n_features_in_", None)
 
