@@ -22,20 +22,20 @@ from rich.console import Console
 from rich.table import Table
 from tables import SHARED, load, shared_split, shared_teacher
 
-from dfkd_tune.bounds import Clip, Target
-from dfkd_tune.distillation import distill_all
-from dfkd_tune.finish import NoFinish
-from dfkd_tune.generators import GENERATORS
-from dfkd_tune.input_bounds import Linf, Steps
-from dfkd_tune.inputs import Inputs
-from dfkd_tune.losses import Constant, Sobolev, Value
-from dfkd_tune.member import Member
-from dfkd_tune.optimizers import RMSprop
-from dfkd_tune.problem import Problem
-from dfkd_tune.recipe import FAITHFUL, PAPER, Recipe
-from dfkd_tune.seeds import derive
-from dfkd_tune.starts import Neurons, Random
+from dfkd_tune.generators.kinds import GENERATORS
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.recipes.gap_bounds import Clip, Target
+from dfkd_tune.recipes.initializers import Neurons, Random
+from dfkd_tune.recipes.input_bounds import Linf, Steps
+from dfkd_tune.recipes.losses import Constant, Sobolev, Value
+from dfkd_tune.recipes.optimizers import RMSprop
+from dfkd_tune.recipes.recipe import FAITHFUL, PAPER, Recipe
+from dfkd_tune.recipes.refiners import NoFinish
 from dfkd_tune.teachers import probe
+from dfkd_tune.training.distill import distill_all
+from dfkd_tune.training.member import Member
+from dfkd_tune.training.problem import Problem
+from dfkd_tune.utils.seeding import derive
 
 FLOOR = "floor: the same on real inputs"
 F = FAITHFUL

@@ -28,18 +28,18 @@ from scipy.stats import spearmanr
 from tables import SHARED, load, shared_split, shared_teacher
 from torch import Tensor, nn
 
-from dfkd_tune.distillation import Outcome, distill_all
-from dfkd_tune.generators import GENERATORS
-from dfkd_tune.inputs import Inputs
-from dfkd_tune.member import Member
-from dfkd_tune.population import fidelity
-from dfkd_tune.probes import Bank
-from dfkd_tune.problem import Problem
-from dfkd_tune.recipe import FAITHFUL, PAPER, Recipe
-from dfkd_tune.seeds import derive, stream
-from dfkd_tune.space import DEFAULT, Space, make_space
-from dfkd_tune.stress import reference_students, stress_bank
+from dfkd_tune.evaluation.stress_bank import reference_students, stress_bank
+from dfkd_tune.generators.kinds import GENERATORS
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.recipes.recipe import FAITHFUL, PAPER, Recipe
+from dfkd_tune.search.search_space import DEFAULT, Space, make_space
 from dfkd_tune.teachers import probe
+from dfkd_tune.training.banks import Bank
+from dfkd_tune.training.distill import Outcome, distill_all
+from dfkd_tune.training.member import Member
+from dfkd_tune.training.population import fidelity
+from dfkd_tune.training.problem import Problem
+from dfkd_tune.utils.seeding import derive, stream
 
 HIDDEN = 50
 """The students have the parameters of so many hidden units."""

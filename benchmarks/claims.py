@@ -29,10 +29,10 @@ from optuna.storages import GrpcStorageProxy, RDBStorage, run_grpc_proxy_server
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
 
-from dfkd_tune.places import absolute
-from dfkd_tune.searching import sampler
-from dfkd_tune.slots import Slots
-from dfkd_tune.storage import open_storage
+from dfkd_tune.locations.paths import absolute
+from dfkd_tune.search.sampling import sampler
+from dfkd_tune.search.storage import open_storage
+from dfkd_tune.search.trial_queue import Slots
 
 FORK = multiprocessing.get_context("fork")
 NAMES = [f"leaf.{i}" for i in range(9)]

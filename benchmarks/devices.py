@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import torch
 
-from dfkd_tune.inputs import Inputs
-from dfkd_tune.member import Member
-from dfkd_tune.population import Population
-from dfkd_tune.problem import Problem
-from dfkd_tune.recipe import PAPER
-from dfkd_tune.teachers import Teacher, probe
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.recipes.recipe import PAPER
+from dfkd_tune.teachers import probe
+from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.training.member import Member
+from dfkd_tune.training.population import Population
+from dfkd_tune.training.problem import Problem
 
 FULL = 20_000
 HOST = (8, 16)

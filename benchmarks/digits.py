@@ -24,17 +24,18 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from dfkd_tune.features_file import read_features
-from dfkd_tune.imports import importable_from
-from dfkd_tune.member import Member
-from dfkd_tune.places import home, sqlite_url
-from dfkd_tune.population import Population
-from dfkd_tune.problem import Problem
-from dfkd_tune.recipe import ADVERSARIAL, PAPER, RANDOM
-from dfkd_tune.seeds import derive, stream
-from dfkd_tune.students import STUDENTS
-from dfkd_tune.teachers import load_teacher, probe
-from dfkd_tune.tracking import Tracker
+from dfkd_tune.inputs.features_file import read_features
+from dfkd_tune.locations.paths import home, sqlite_url
+from dfkd_tune.recipes.recipe import ADVERSARIAL, PAPER, RANDOM
+from dfkd_tune.students.kinds import STUDENTS
+from dfkd_tune.teachers import probe
+from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.tracking.tracker import Tracker
+from dfkd_tune.training.member import Member
+from dfkd_tune.training.population import Population
+from dfkd_tune.training.problem import Problem
+from dfkd_tune.utils.object_reference import importable_from
+from dfkd_tune.utils.seeding import derive, stream
 
 STUDIES = Path(__file__).resolve().parent.parent / "studies"
 importable_from(STUDIES)

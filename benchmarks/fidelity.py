@@ -22,15 +22,17 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import spearmanr
 
-from dfkd_tune import live, run_lookup, yamls
-from dfkd_tune.describe import TIERS, describe
-from dfkd_tune.places import sqlite_url
-from dfkd_tune.prepared import prepare
-from dfkd_tune.recorded import load_study
-from dfkd_tune.shipping import read_student
-from dfkd_tune.spec import parse_spec
-from dfkd_tune.study import run_study
-from dfkd_tune.tables import Table as Rows
+from dfkd_tune.export.student_files import read_student
+from dfkd_tune.locations.paths import sqlite_url
+from dfkd_tune.reporting import terminal_progress
+from dfkd_tune.search.loaded import load_study
+from dfkd_tune.search.study_file import parse_spec
+from dfkd_tune.study.prepare import prepare
+from dfkd_tune.study.session import run_study
+from dfkd_tune.tables.describe import TIERS, describe
+from dfkd_tune.tables.read import Table as Rows
+from dfkd_tune.tracking import run_lookup
+from dfkd_tune.utils import yaml_io
 
 DATASETS = ("compactiv", "cpusmall", "mv", "pole", "puma32h")
 
@@ -48,7 +50,7 @@ def declared(table: dict, tier: str, path: Path) -> dict[str, str]:
         return {}
     rows = table["X"][table["train"]].astype(np.float64)
     names = [f"x{i}" for i in range(rows.shape[1])]
-    path.write_text(yamls.dump(describe(Rows(names, rows), tier).tree()))
+    path.write_text(yaml_io.dump(describe(Rows(names, rows), tier).tree()))
     return {"features": str(path)}
 
 
@@ -82,7 +84,7 @@ def one(dataset: str, args: argparse.Namespace, folder: Path, seed: int) -> dict
     prepared = prepare(spec)
     start = time.perf_counter()
     uri, storage = sqlite_url(folder / "mlflow.db"), sqlite_url(folder / "optuna.db")
-    with live.watch(Console(stderr=True), spec.name) as on_progress:
+    with terminal_progress.watch(Console(stderr=True), spec.name) as on_progress:
         result = run_study(prepared, storage, uri, on_progress)
     seconds = time.perf_counter() - start
     complete = [t for t in load_study(storage, spec.name).get_trials() if t.state.name == "COMPLETE"]

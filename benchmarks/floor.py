@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 
 import torch
 
-from dfkd_tune.problem import Problem
-from dfkd_tune.recipe import Recipe
+from dfkd_tune.recipes.recipe import Recipe
+from dfkd_tune.training.problem import Problem
 
 REPEATS = 30
 

@@ -16,15 +16,16 @@ import optuna
 import torch
 from torch import nn
 
-from dfkd_tune.distillation import distill_all
-from dfkd_tune.inputs import Inputs
-from dfkd_tune.member import Member
-from dfkd_tune.problem import Problem
-from dfkd_tune.recipe import PAPER
-from dfkd_tune.searching import pruner, sampler
-from dfkd_tune.storage import open_storage
-from dfkd_tune.teachers import Teacher, probe
-from dfkd_tune.teachers.chain import quicken
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.recipes.recipe import PAPER
+from dfkd_tune.search.sampling import pruner, sampler
+from dfkd_tune.search.storage import open_storage
+from dfkd_tune.teachers import probe
+from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.teachers.linear_chain import quicken
+from dfkd_tune.training.distill import distill_all
+from dfkd_tune.training.member import Member
+from dfkd_tune.training.problem import Problem
 
 STEPS, POOL = 200, 8_192
 FEATURES, WIDTH, MEMBERS = 12, 500, 8

@@ -14,7 +14,7 @@ import torch
 from plain import plain_distillation
 from torch import nn
 
-from dfkd_tune.problem import Problem
+from dfkd_tune.training.problem import Problem
 
 RUNGS = 20
 

@@ -15,16 +15,16 @@ from unittest.mock import patch
 
 import optuna
 
-from dfkd_tune.places import sqlite_url
-from dfkd_tune.prepared import prepare
-from dfkd_tune.quickstart import quickstart
-from dfkd_tune.runs import Runs
-from dfkd_tune.slots import Slots
-from dfkd_tune.space import Space
-from dfkd_tune.spec import read_spec
-from dfkd_tune.spool import Session
-from dfkd_tune.storage import PatientStorage
-from dfkd_tune.study import run_study
+from dfkd_tune.cli.quickstart import quickstart
+from dfkd_tune.locations.paths import sqlite_url
+from dfkd_tune.search.search_space import Space
+from dfkd_tune.search.storage import PatientStorage
+from dfkd_tune.search.study_file import read_spec
+from dfkd_tune.search.trial_queue import Slots
+from dfkd_tune.study.prepare import prepare
+from dfkd_tune.study.session import run_study
+from dfkd_tune.tracking.outbox import Session
+from dfkd_tune.tracking.runs import Runs
 
 PARTS = {
     "optuna": [

@@ -26,17 +26,18 @@ from rich.table import Table as Sheet
 from tables import SHARED, as_teacher, load, shared_split, shared_teacher
 from train import train_teachers
 
-from dfkd_tune.inputs import Inputs
-from dfkd_tune.losses import Constant
-from dfkd_tune.member import Member
-from dfkd_tune.places import home, sqlite_url
-from dfkd_tune.population import Population
-from dfkd_tune.probes import Bank
-from dfkd_tune.problem import Problem
-from dfkd_tune.recipe import ADVERSARIAL, PAPER, RANDOM, Recipe
-from dfkd_tune.seeds import derive
-from dfkd_tune.teachers import Teacher, probe
-from dfkd_tune.tracking import Tracker
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.locations.paths import home, sqlite_url
+from dfkd_tune.recipes.losses import Constant
+from dfkd_tune.recipes.recipe import ADVERSARIAL, PAPER, RANDOM, Recipe
+from dfkd_tune.teachers import probe
+from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.tracking.tracker import Tracker
+from dfkd_tune.training.banks import Bank
+from dfkd_tune.training.member import Member
+from dfkd_tune.training.population import Population
+from dfkd_tune.training.problem import Problem
+from dfkd_tune.utils.seeding import derive
 
 PUBLISHED_SEEDS = 10
 

@@ -22,17 +22,18 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from dfkd_tune.feature import Feature
-from dfkd_tune.generators import GENERATORS
-from dfkd_tune.inputs import Inputs
-from dfkd_tune.member import Member
-from dfkd_tune.population import Population
-from dfkd_tune.problem import Problem
-from dfkd_tune.recipe import PAPER, RANDOM, Recipe
-from dfkd_tune.seeds import derive
-from dfkd_tune.students import STUDENTS
-from dfkd_tune.teachers import Teacher, probe
+from dfkd_tune.generators.kinds import GENERATORS
+from dfkd_tune.inputs.feature import Feature
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.recipes.recipe import PAPER, RANDOM, Recipe
+from dfkd_tune.students.kinds import STUDENTS
+from dfkd_tune.teachers import probe
+from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.black_box import from_numpy
+from dfkd_tune.training.member import Member
+from dfkd_tune.training.population import Population
+from dfkd_tune.training.problem import Problem
+from dfkd_tune.utils.seeding import derive
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "studies"))
 train_protein = importlib.import_module("train_protein")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from dfkd_tune.recorded import load_study
+from dfkd_tune.search.loaded import load_study
 
 LOOK = 0.2
 

@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from dfkd_tune.recorded import load_study
+from dfkd_tune.search.loaded import load_study
 
 TEACHER = """
 import os

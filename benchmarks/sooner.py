@@ -21,13 +21,13 @@ from statistics import median
 import torch
 from tables import SHARED, load, shared_split, shared_teacher
 
-from dfkd_tune.distillation import distill
-from dfkd_tune.inputs import Inputs
-from dfkd_tune.member import Member
-from dfkd_tune.population import Population
-from dfkd_tune.problem import Problem
-from dfkd_tune.recipe import FAITHFUL, PAPER
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.recipes.recipe import FAITHFUL, PAPER
 from dfkd_tune.teachers import probe
+from dfkd_tune.training.distill import distill
+from dfkd_tune.training.member import Member
+from dfkd_tune.training.population import Population
+from dfkd_tune.training.problem import Problem
 
 BUDGETS = (100, 200, 400, 800, 1_200, 1_600, 2_400, 3_200, 4_800, 6_400, 12_800, 20_000)
 

@@ -28,13 +28,13 @@ from quick import own_study, quickstart
 from tables import shared_teacher
 from torch import nn
 
-from dfkd_tune.distillation import distill_all
-from dfkd_tune.generators import GENERATORS
-from dfkd_tune.inputs import Inputs
-from dfkd_tune.member import RUNGS, Member
-from dfkd_tune.problem import Problem
-from dfkd_tune.recipe import PAPER, PRESETS
+from dfkd_tune.generators.kinds import GENERATORS
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.recipes.recipe import PAPER, PRESETS
 from dfkd_tune.teachers import probe
+from dfkd_tune.training.distill import distill_all
+from dfkd_tune.training.member import RUNGS, Member
+from dfkd_tune.training.problem import Problem
 
 FULL = 20_000
 PLAIN = {"random": "random", "adversarial": "adversarial", "paper": "direct"}

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from safetensors import safe_open
 
-from dfkd_tune.teachers import load_teacher
 from dfkd_tune.teachers.base import Teacher, hash_module
+from dfkd_tune.teachers.loader import load_teacher
 
 SHARED = ("compactiv", "cpusmall", "mv", "pole", "puma32h")
 OPENML = {"CTScan": "slice_localization", "bikesharing": "Bike_Sharing_Demand"}
@@ -92,7 +92,7 @@ def shared_teacher(name: str, shared: Path, folder: Path) -> Teacher:
 
 def as_teacher(name: str, module: torch.nn.Module) -> Teacher:
     """A network trained here, as a teacher."""
-    from dfkd_tune.teachers.chain import quicken
+    from dfkd_tune.teachers.linear_chain import quicken
 
     module.eval().requires_grad_(False)
     return quicken(Teacher(name, module, torch.float32, hash_module(module)))

@@ -24,17 +24,17 @@ from kinds import KINDS, kept
 from rich.console import Console
 from rich.table import Table
 
-from dfkd_tune import live
-from dfkd_tune.distillation import distill_all
-from dfkd_tune.inputs import Inputs
-from dfkd_tune.member import Member
-from dfkd_tune.places import sqlite_url
-from dfkd_tune.prepared import prepare
-from dfkd_tune.problem import Problem
-from dfkd_tune.recorded import load_study, recipe_of
-from dfkd_tune.seeds import derive
-from dfkd_tune.spec import parse_spec
-from dfkd_tune.study import run_study
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.locations.paths import sqlite_url
+from dfkd_tune.reporting import terminal_progress
+from dfkd_tune.search.loaded import load_study, recipe_of
+from dfkd_tune.search.study_file import parse_spec
+from dfkd_tune.study.prepare import prepare
+from dfkd_tune.study.session import run_study
+from dfkd_tune.training.distill import distill_all
+from dfkd_tune.training.member import Member
+from dfkd_tune.training.problem import Problem
+from dfkd_tune.utils.seeding import derive
 
 BASELINES = 3
 """Runs of the baseline, whose RMSE differs by a fifth from seed to seed; their mean is what a study is held against."""
@@ -61,7 +61,7 @@ def one(kind: str, dataset: str, args: argparse.Namespace, folder: Path) -> dict
     prepared = prepare(spec, trust_pickle=True)  # of this benchmark's own making; skops does not know boosted trees
     uri, storage = sqlite_url(folder / f"{name}-mlflow.db"), sqlite_url(folder / f"{name}-optuna.db")
     start = time.perf_counter()
-    with live.watch(Console(stderr=True), name) as on_progress:
+    with terminal_progress.watch(Console(stderr=True), name) as on_progress:
         result = run_study(prepared, storage, uri, on_progress)
     seconds = time.perf_counter() - start
     trials = {t.number: t for t in load_study(storage, name).get_trials() if t.state.name == "COMPLETE"}

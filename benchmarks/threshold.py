@@ -23,16 +23,17 @@ from rich.console import Console
 from rich.table import Table
 from tables import SHARED, load, shared_split, shared_teacher
 
-from dfkd_tune.bounds import BOUNDS
-from dfkd_tune.input_bounds import INPUT_BOUNDS
-from dfkd_tune.inputs import Inputs
-from dfkd_tune.losses import ALPHAS
-from dfkd_tune.optimizers import OPTIMIZERS
-from dfkd_tune.population import Member, Population
-from dfkd_tune.problem import Problem
-from dfkd_tune.recipe import PAPER, RANDOM, Recipe
-from dfkd_tune.seeds import derive
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.recipes.gap_bounds import BOUNDS
+from dfkd_tune.recipes.input_bounds import INPUT_BOUNDS
+from dfkd_tune.recipes.losses import ALPHAS
+from dfkd_tune.recipes.optimizers import OPTIMIZERS
+from dfkd_tune.recipes.recipe import PAPER, RANDOM, Recipe
 from dfkd_tune.teachers import probe
+from dfkd_tune.training.member import Member
+from dfkd_tune.training.population import Population
+from dfkd_tune.training.problem import Problem
+from dfkd_tune.utils.seeding import derive
 
 BOUNDED = ("clip", "target", "cap")
 LOW, HIGH = 0.02, 2.0

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from dfkd_tune.optimizers import update
-from dfkd_tune.students import MLP
+from dfkd_tune.recipes.optimizers import update
+from dfkd_tune.students.mlp import MLP
 
 WIDTH, RATE, DECAY, BATCH, EPOCHS = 500, 1e-3, 1e-5, 16, 500
 PLATEAU, PATIENCE = 10, 50

@@ -1,3 +1,3 @@
-from .cli import main
+from dfkd_tune.cli.main import main
 
 main()

@@ -77,7 +77,7 @@ class Store:
         return ["--storage", self.storage, "--tracking-uri", self.tracking]
 
     def trials(self, name: str) -> list:
-        from dfkd_tune.recorded import load_study
+        from dfkd_tune.search.loaded import load_study
 
         return load_study(self.storage, name).get_trials(deepcopy=False)
 
@@ -122,8 +122,8 @@ def tree(small_teacher) -> Callable[..., dict]:
 @pytest.fixture(scope="session")
 def tiny(tree) -> Callable:
     """Makes a tiny study ready to run, with the arguments of ``tree``."""
-    from dfkd_tune.prepared import prepare
-    from dfkd_tune.spec import parse_spec
+    from dfkd_tune.search.study_file import parse_spec
+    from dfkd_tune.study.prepare import prepare
 
     return lambda name, **given: prepare(parse_spec(tree(name, **given), name))
 
@@ -138,11 +138,11 @@ def store(tmp_path_factory) -> Store:
 
 def run_drawn(prepared, storage: str, tracking: str):
     """A whole study with its figures, whichever test is the first to ask for it."""
-    from dfkd_tune.drawing import png
-    from dfkd_tune.study import run_study
+    from dfkd_tune.reporting.plot_style import png
+    from dfkd_tune.study.session import run_study
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dfkd_tune.story.png", png)
+        patch.setattr("dfkd_tune.reporting.mlflow_summary.png", png)
         return run_study(prepared, storage, tracking)
 
 
@@ -156,7 +156,7 @@ def finished(store, tiny):
 def undrawn() -> Iterator[None]:
     """For tests of what is recorded, lost and made again: their figures are empty files, as drawing is a third of a tiny study."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dfkd_tune.story.png", lambda figure: b"")
+        patch.setattr("dfkd_tune.reporting.mlflow_summary.png", lambda figure: b"")
         yield
 
 
@@ -172,7 +172,7 @@ class Ended:
 @pytest.fixture
 def dfkd(monkeypatch, capfd, tmp_path) -> Callable[..., Ended]:
     """Runs the command line in this process, through its real entry point, from an empty directory or ``cwd``."""
-    from dfkd_tune.cli import main
+    from dfkd_tune.cli.main import main
 
     def run(*argv: object, cwd: Path | None = None) -> Ended:
         monkeypatch.chdir(cwd or tmp_path)
@@ -301,7 +301,7 @@ def student_of(tmp_path):
 
     from mlflow import MlflowClient
 
-    from dfkd_tune.shipping import read_student
+    from dfkd_tune.export.student_files import read_student
 
     def fetch(uri: str, run):
         folder = MlflowClient(uri).download_artifacts(run.info.run_id, "student", str(tmp_path))

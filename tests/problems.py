@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from dfkd_tune import Feature, Inputs
-from dfkd_tune.member import BLOCK, Member
-from dfkd_tune.population import Population
-from dfkd_tune.problem import Problem
-from dfkd_tune.recipe import PAPER, Recipe, from_tree
-from dfkd_tune.students import MLP
-from dfkd_tune.teachers import Teacher, probe
-from dfkd_tune.teachers.chain import quicken
+from dfkd_tune.recipes.recipe import PAPER, Recipe, from_tree
+from dfkd_tune.students.mlp import MLP
+from dfkd_tune.teachers import probe
+from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.teachers.linear_chain import quicken
+from dfkd_tune.training.member import BLOCK, Member
+from dfkd_tune.training.population import Population
+from dfkd_tune.training.problem import Problem
 
 FEATURES = 4
 KNOWN = Inputs(

@@ -21,11 +21,11 @@ import torch
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
     [
-        "dfkd_tune.cli",
-        "dfkd_tune.registry",
-        "dfkd_tune.screen",
-        "dfkd_tune.study",
-        "dfkd_tune.workers",
+        "dfkd_tune.cli.main",
+        "dfkd_tune.registry.register",
+        "dfkd_tune.reporting.terminal_summary",
+        "dfkd_tune.study.session",
+        "dfkd_tune.study.workers",
         "mlflow.store.model_registry.sqlalchemy_store",
         "mlflow.store.tracking.sqlalchemy_store",
         "mlflow.artifacts",
@@ -69,7 +69,7 @@ def _in_process(function: Callable, arguments: tuple, log: str) -> None:
 
 def command_line(cwd: Path, *argv: object) -> None:
     """What the ``dfkd-tune`` script does, from a directory."""
-    from dfkd_tune.cli import main
+    from dfkd_tune.cli.main import main
 
     os.chdir(cwd)
     sys.argv = ["dfkd-tune", *map(str, argv)]

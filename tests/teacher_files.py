@@ -8,8 +8,8 @@ from asked import fails as told
 from torch import nn
 
 from dfkd_tune.errors import TeacherError
-from dfkd_tune.inputs import Inputs
-from dfkd_tune.teachers import Teacher
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.teachers.base import Teacher
 
 NETWORKS = (".bin", ".pt", ".pt2", ".pth", ".safetensors", ".ts")
 

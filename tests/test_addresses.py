@@ -9,7 +9,15 @@ from asked import assert_refused, files_of
 from processes import free_port
 
 from dfkd_tune.errors import StorageError, TrackingError
-from dfkd_tune.places import absolute, optuna_url, spool_folder, sqlite_file, sqlite_url, store_of, tracking_url
+from dfkd_tune.locations.paths import (
+    absolute,
+    optuna_url,
+    spool_folder,
+    sqlite_file,
+    sqlite_url,
+    store_of,
+    tracking_url,
+)
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

@@ -9,7 +9,7 @@ import pytest
 COUNT = """
 import resource, sys
 import torch
-from dfkd_tune.allocator import keep_freed_memory
+from dfkd_tune.utils.allocator import keep_freed_memory
 
 if sys.argv[1:] == ["kept"]:
     keep_freed_memory()
@@ -37,7 +37,7 @@ def test_freed_memory_is_taken_again():
 
 RESIDENT = """
 import psutil
-from dfkd_tune.allocator import give_back_freed_memory, keep_freed_memory
+from dfkd_tune.utils.allocator import give_back_freed_memory, keep_freed_memory
 
 keep_freed_memory()
 many = [bytearray(100_000) for _ in range(2_000)]  # 200 MB

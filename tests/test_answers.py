@@ -8,14 +8,15 @@ import torch
 from problems import FEATURES, Counting, network
 from safetensors.torch import load_file
 
-from dfkd_tune.answers import Answers
 from dfkd_tune.errors import Interrupted
-from dfkd_tune.inputs import Inputs
-from dfkd_tune.problem import KNOWN, Problem
-from dfkd_tune.recipe import PAPER
-from dfkd_tune.stress import add_stress
-from dfkd_tune.study import run_study
-from dfkd_tune.teachers import Teacher, probe
+from dfkd_tune.evaluation.stress_bank import add_stress
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.recipes.recipe import PAPER
+from dfkd_tune.study.session import run_study
+from dfkd_tune.teachers import probe
+from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.teachers.output_cache import Answers
+from dfkd_tune.training.problem import KNOWN, Problem
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from benchmarks.tables import OPENML, from_openml
-from dfkd_tune.encoding import Encoding
+from dfkd_tune.inputs.encoding import Encoding
 from dfkd_tune.students.mlp import MLP
 
 ARFF = """% Served as OpenML serves it.

@@ -12,8 +12,9 @@ from sklearn.svm import SVR
 from torch import nn
 
 from dfkd_tune.errors import TeacherError
-from dfkd_tune.inputs import Inputs
-from dfkd_tune.teachers import load_teacher, probe
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.teachers import probe
+from dfkd_tune.teachers.loader import load_teacher
 
 X = np.random.default_rng(0).standard_normal((40, 3))
 

@@ -12,20 +12,24 @@ import torch
 from conftest import STUDIES
 from problems import batches, run
 
-from dfkd_tune import Feature, yamls
+from dfkd_tune import Feature
 from dfkd_tune.errors import SpecError
-from dfkd_tune.generators import GENERATORS
+from dfkd_tune.generators.kinds import GENERATORS
 from dfkd_tune.generators.network import Network
-from dfkd_tune.inputs import Inputs
-from dfkd_tune.population import Member, fidelity
-from dfkd_tune.prepared import prepare
-from dfkd_tune.problem import Problem
-from dfkd_tune.recipe import PAPER, from_leaves
-from dfkd_tune.space import gradient_free
-from dfkd_tune.spec import parse_spec, read_spec
-from dfkd_tune.teachers import Teacher, load_teacher, probe
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.recipes.recipe import PAPER, from_leaves
+from dfkd_tune.search.search_space import gradient_free
+from dfkd_tune.search.study_file import parse_spec, read_spec
+from dfkd_tune.study.prepare import prepare
+from dfkd_tune.teachers import probe
+from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.training.member import Member
+from dfkd_tune.training.population import fidelity
+from dfkd_tune.training.problem import Problem
+from dfkd_tune.utils import yaml_io
 
-TREES = {file.stem: yamls.read(file, SpecError) for file in sorted(STUDIES.glob("*.yaml"))}
+TREES = {file.stem: yaml_io.read(file, SpecError) for file in sorted(STUDIES.glob("*.yaml"))}
 NAMES = [name for name, tree in TREES.items() if "teacher" in tree]
 KINDS = [(n, kind) for n in NAMES for kind in TREES[n].get("search", {}).get("generator.kind", ["direct"])]
 

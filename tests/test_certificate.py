@@ -9,14 +9,15 @@ from problems import FEATURES, KNOWN, Counting, make_problem, network, recipe
 from torch import nn
 
 from dfkd_tune import Feature, Inputs, certify
-from dfkd_tune.attack import RADIUS, hold
-from dfkd_tune.certificate_page import page
-from dfkd_tune.declared import in_words
-from dfkd_tune.distillation import distill
 from dfkd_tune.errors import ExportError
-from dfkd_tune.problem import Problem
-from dfkd_tune.seeds import stream
-from dfkd_tune.teachers import Teacher, probe
+from dfkd_tune.evaluation.attack import RADIUS, hold
+from dfkd_tune.evaluation.certificate_page import page
+from dfkd_tune.inputs.summary import in_words
+from dfkd_tune.teachers import probe
+from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.training.distill import distill
+from dfkd_tune.training.problem import Problem
+from dfkd_tune.utils.seeding import stream
 
 PLACE = torch.tensor([0.9, -0.4, 0.2, 0.5], dtype=torch.float64)
 SHARES = Inputs([Feature(name=f"share {i}", mean=0.25, std=0.19) for i in range(4)], simplex=range(4))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from dfkd_tune.teachers.chain import read_chain
+from dfkd_tune.teachers.linear_chain import read_chain
 
 ROWS = torch.randn(20, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 

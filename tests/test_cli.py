@@ -40,7 +40,7 @@ def test_every_command_explains_itself(dfkd):
 
 LIGHT = """
 import sys
-from dfkd_tune.cli import main
+from dfkd_tune.cli.main import main
 for argv in (["--help"], ["study", "--help"], ["register", "--help"]):
     sys.argv = ["dfkd-tune", *argv]
     try:

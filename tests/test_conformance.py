@@ -10,17 +10,18 @@ import pytest
 import torch
 from problems import FEATURES, KNOWN, batches, draws, make_problem, network, recipe, run, variants
 
-from dfkd_tune import Inputs, yamls
-from dfkd_tune.activations import ACTIVATIONS
-from dfkd_tune.distillation import conclude, distill
-from dfkd_tune.encoding import Encoding
+from dfkd_tune import Inputs
 from dfkd_tune.errors import SpecError
-from dfkd_tune.losses import EPOCH
-from dfkd_tune.member import Member
-from dfkd_tune.population import fidelity
-from dfkd_tune.recipe import RANDOM, SECTIONS, Recipe, from_leaves, from_tree
-from dfkd_tune.strategy import Stacked, structure
-from dfkd_tune.students.matching import match
+from dfkd_tune.inputs.encoding import Encoding
+from dfkd_tune.ops.activations import ACTIVATIONS
+from dfkd_tune.recipes.losses import EPOCH
+from dfkd_tune.recipes.recipe import RANDOM, SECTIONS, Recipe, from_leaves, from_tree
+from dfkd_tune.students.sobolev import match
+from dfkd_tune.training.distill import conclude, distill
+from dfkd_tune.training.member import Member
+from dfkd_tune.training.population import fidelity
+from dfkd_tune.utils import yaml_io
+from dfkd_tune.utils.strategy import Stacked, structure
 
 STUDENTS, GENERATORS, BOUNDS = SECTIONS["student"], SECTIONS["generator"], SECTIONS["bound"]
 INPUT_BOUNDS, ALPHAS, OPTIMIZERS = SECTIONS["input_bound"], SECTIONS["alpha"], SECTIONS["optimizer"]
@@ -44,7 +45,7 @@ class TestEveryKind:
     def test_round_trips(self, section, kind):
         for item in variants(SECTIONS[section][kind]):
             one = Recipe(**{section: item})
-            tree = yamls.parse(yamls.dump(one.tree()), "here", SpecError)
+            tree = yaml_io.parse(yaml_io.dump(one.tree()), "here", SpecError)
             assert from_tree(tree) == one == from_leaves(one.leaves())
             assert one.leaves()[f"{section}.kind"] == kind
 

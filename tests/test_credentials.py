@@ -12,7 +12,7 @@ import yaml
 from asked import files_of
 from processes import command_line, free_port
 
-from dfkd_tune.places import absolute, without_credentials
+from dfkd_tune.locations.paths import absolute, without_credentials
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -75,7 +75,7 @@ def test_usage_and_bugs_are_told_without_them(dfkd, monkeypatch):
     def fault(*arguments):
         raise RuntimeError(f"cannot get {wrong}")
 
-    monkeypatch.setattr("dfkd_tune.recorded.load_study", fault)
+    monkeypatch.setattr("dfkd_tune.search.loaded.load_study", fault)
     ended = dfkd("show", "finished")
     assert ended.status == 3 and SECRET not in ended.out + ended.err
     log = Path(ended.err.strip().rpartition("the traceback is in ")[2])
@@ -87,7 +87,7 @@ def test_the_arguments_of_a_server_can_be_seen_by_anybody(dfkd, monkeypatch):
     started = []
     monkeypatch.setattr(os, "execve", lambda *given: started.append(given))
     for look in ("preflight", "client"):  # nobody listens there
-        monkeypatch.setattr(f"dfkd_tune.stores.{look}", lambda uri: None)
+        monkeypatch.setattr(f"dfkd_tune.tracking.connection.{look}", lambda uri: None)
     uri = "postgresql://ann:hunter2@127.0.0.1:9/mlflow"
     ended = dfkd("ui", "--port", free_port(), "--tracking-uri", uri)
     ((_, argv, environment),) = started

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from dfkd_tune import calibration, machine
-from dfkd_tune.agreement import TOGETHER
-from dfkd_tune.calibration import Calibration, calibrate, muster
-from dfkd_tune.recorded import load_study, standing_of
-from dfkd_tune.study import run_study
+from dfkd_tune.search.loaded import load_study, standing_of
+from dfkd_tune.study import calibration
+from dfkd_tune.study.calibration import Calibration, calibrate, muster
+from dfkd_tune.study.identity import TOGETHER
+from dfkd_tune.study.session import run_study
+from dfkd_tune.utils import hardware
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -21,7 +22,7 @@ def measured(monkeypatch):
     """A machine of four cores on which a trial takes ten seconds, and what was measured of it, population by population."""
     rates: dict[int, float] = {1: 100.0, 8: 500.0}
     calls = []
-    monkeypatch.setattr(machine, "cores", lambda: 4)
+    monkeypatch.setattr(hardware, "cores", lambda: 4)
     monkeypatch.setattr(calibration, "_measure", lambda prepared: calls.append(prepared) or Calibration(rates, 10.0))
     rates_of = {"rates": rates, "calls": calls}
     return rates_of
@@ -64,7 +65,7 @@ def test_processes_must_be_worth_their_start(measured, open_ended):
 
 def test_processes_must_have_room(measured, open_ended, monkeypatch):
     prepared = open_ended()
-    monkeypatch.setattr(machine, "memory", lambda: 2**30)
+    monkeypatch.setattr(hardware, "memory", lambda: 2**30)
     assert muster(prepared).workers == 2
 
 

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp, spearmanr
 
-from dfkd_tune.describe import describe, describe_file
 from dfkd_tune.errors import ExportError, FeaturesError
-from dfkd_tune.features_file import parse_features, read_features
-from dfkd_tune.tables import Reading, Table
+from dfkd_tune.inputs.features_file import parse_features, read_features
+from dfkd_tune.tables.describe import describe, describe_file
+from dfkd_tune.tables.read import Reading, Table
 
 ROWS = 4_000
 K = 10
@@ -319,7 +319,7 @@ def test_the_command(dfkd, tmp_path):
 def test_its_help_imports_nothing_heavy():
     code = """
 import sys
-from dfkd_tune.cli import main
+from dfkd_tune.cli.main import main
 sys.argv = ["dfkd-tune", "describe", "--help"]
 try:
     main()

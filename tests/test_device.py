@@ -8,17 +8,18 @@ from problems import FEATURES, KNOWN, network, recipe
 from second_device import DEVICE, Mixed, SecondDevice
 from torch import nn
 
-from dfkd_tune import machine
-from dfkd_tune.attack import attack
-from dfkd_tune.distillation import distill
 from dfkd_tune.errors import MachineError
-from dfkd_tune.inputs import Inputs
-from dfkd_tune.problem import Problem
-from dfkd_tune.recipe import FAITHFUL, PAPER, SECTIONS
-from dfkd_tune.stress import add_stress
-from dfkd_tune.teachers import Teacher, probe
+from dfkd_tune.evaluation.attack import attack
+from dfkd_tune.evaluation.stress_bank import add_stress
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.recipes.recipe import FAITHFUL, PAPER, SECTIONS
+from dfkd_tune.teachers import probe
+from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.black_box import from_numpy
-from dfkd_tune.teachers.chain import quicken
+from dfkd_tune.teachers.linear_chain import quicken
+from dfkd_tune.training.distill import distill
+from dfkd_tune.training.problem import Problem
+from dfkd_tune.utils import hardware
 
 CHOICES = [(section, name) for section, registry in SECTIONS.items() for name in registry]
 
@@ -99,8 +100,8 @@ def test_the_second_device_refuses_the_host():
 
 def test_a_gpu_that_is_not_there(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert machine.device("auto") == machine.device("cpu") == "cpu"
+    assert hardware.device("auto") == hardware.device("cpu") == "cpu"
     with pytest.raises(MachineError, match=r"^--device cuda: .*; give --device auto"):
-        machine.device("cuda")
+        hardware.device("cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert machine.device("auto") == machine.device("cuda") == "cuda"
+    assert hardware.device("auto") == hardware.device("cuda") == "cuda"

@@ -11,7 +11,7 @@ import yaml
 from asked import files_of, network, save_pt2
 from safetensors.torch import load_file, save_file
 
-from dfkd_tune.run_lookup import find_run
+from dfkd_tune.tracking.run_lookup import find_run
 
 
 def measured(words: str, text: str) -> float:

@@ -18,18 +18,18 @@ from click import ClickException, MissingParameter
 from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 from processes import free_port, serving
 
-from dfkd_tune.bounds import BOUNDS
-from dfkd_tune.cli import cli
-from dfkd_tune.features_file import read_features
-from dfkd_tune.finish import FINISHES
-from dfkd_tune.generators import GENERATORS
-from dfkd_tune.input_bounds import INPUT_BOUNDS
-from dfkd_tune.losses import ALPHAS, LOSSES
-from dfkd_tune.optimizers import OPTIMIZERS
-from dfkd_tune.recipe import PRESETS
-from dfkd_tune.spec import read_spec
-from dfkd_tune.starts import STARTS
-from dfkd_tune.students import STUDENTS
+from dfkd_tune.cli.main import cli
+from dfkd_tune.generators.kinds import GENERATORS
+from dfkd_tune.inputs.features_file import read_features
+from dfkd_tune.recipes.gap_bounds import BOUNDS
+from dfkd_tune.recipes.initializers import STARTS
+from dfkd_tune.recipes.input_bounds import INPUT_BOUNDS
+from dfkd_tune.recipes.losses import ALPHAS, LOSSES
+from dfkd_tune.recipes.optimizers import OPTIMIZERS
+from dfkd_tune.recipes.recipe import PRESETS
+from dfkd_tune.recipes.refiners import FINISHES
+from dfkd_tune.search.study_file import read_spec
+from dfkd_tune.students.kinds import STUDENTS
 
 ROOT = Path(__file__).parent.parent
 SMALL = {"trials": 2, "steps": 30, "n_trials": 2, "reruns": 0}

@@ -14,16 +14,17 @@ from problems import recipe
 from torch import Tensor
 
 from dfkd_tune import Inputs, certify
-from dfkd_tune.certificate import Certificate
-from dfkd_tune.certificate_page import page
-from dfkd_tune.distillation import distill
-from dfkd_tune.exact import shares
-from dfkd_tune.features_file import parse_features
-from dfkd_tune.ordering import with_order
-from dfkd_tune.problem import Problem
-from dfkd_tune.recipe import PRESETS, SECTIONS
-from dfkd_tune.stress import add_stress
-from dfkd_tune.teachers import Teacher, probe
+from dfkd_tune.evaluation.certificate import Certificate
+from dfkd_tune.evaluation.certificate_page import page
+from dfkd_tune.evaluation.stress_bank import add_stress
+from dfkd_tune.inputs.exact_rows import shares
+from dfkd_tune.inputs.features_file import parse_features
+from dfkd_tune.prior_inference.level_order import with_order
+from dfkd_tune.recipes.recipe import PRESETS, SECTIONS
+from dfkd_tune.teachers import probe
+from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.training.distill import distill
+from dfkd_tune.training.problem import Problem
 
 MIXED = parse_features(
     {

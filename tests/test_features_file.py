@@ -7,12 +7,12 @@ import pytest
 from asked import fails as told
 from problems import raw, rng
 
-from dfkd_tune import yamls
-from dfkd_tune.declared import in_words
 from dfkd_tune.errors import FeaturesError, SpecError
-from dfkd_tune.feature import Feature
-from dfkd_tune.features_file import parse_features, read_features
-from dfkd_tune.strategy import build
+from dfkd_tune.inputs.feature import Feature
+from dfkd_tune.inputs.features_file import parse_features, read_features
+from dfkd_tune.inputs.summary import in_words
+from dfkd_tune.utils import yaml_io
+from dfkd_tune.utils.strategy import build
 
 fails = partial(told, kind=FeaturesError)
 
@@ -225,13 +225,13 @@ def test_files_that_cannot_be_read(tmp_path):
     ],
 )
 def test_numbers_are_numbers(text, value):
-    (found,) = yamls.parse(f"[{text}]", "here", FeaturesError)
+    (found,) = yaml_io.parse(f"[{text}]", "here", FeaturesError)
     assert type(found) is type(value) and found == value
 
 
 @pytest.mark.parametrize("text", ["e3", "1e", "1e-3x", "1e3.5", "1-e3", "-", ".", "'1e-3'"])
 def test_words_stay_words(text):
-    (found,) = yamls.parse(f"[{text}]", "here", FeaturesError)
+    (found,) = yaml_io.parse(f"[{text}]", "here", FeaturesError)
     assert isinstance(found, str)
 
 
@@ -239,8 +239,8 @@ def test_words_stay_words(text):
 def test_octal_numbers_and_those_of_base_60_are_refused(text):
     """Their author means a postal code, or a time."""
     with fails("here:1:2", text, "quote"):
-        yamls.parse(f"[{text}]", "here", FeaturesError)
-    assert yamls.parse(f"['{text}']", "here", FeaturesError) == [text]
+        yaml_io.parse(f"[{text}]", "here", FeaturesError)
+    assert yaml_io.parse(f"['{text}']", "here", FeaturesError) == [text]
 
 
 def test_words_that_yaml_takes_for_truth_values_must_be_quoted(tmp_path):
@@ -257,8 +257,8 @@ def test_what_is_dumped_reads_back():
         "b": [1, 2.5, 1e-3, True, None],
         "a": {"name": "température", "value": "1e-3", "no": "no", "zip": ["010", "1:30"]},
     }
-    assert yamls.parse(yamls.dump(tree), "here", FeaturesError) == tree
-    assert list(yamls.parse(yamls.dump(tree), "here", FeaturesError)) == ["b", "a"]
+    assert yaml_io.parse(yaml_io.dump(tree), "here", FeaturesError) == tree
+    assert list(yaml_io.parse(yaml_io.dump(tree), "here", FeaturesError)) == ["b", "a"]
 
 
 def test_shares_of_which_nothing_is_said_are_not_told_as_declared():

@@ -6,7 +6,7 @@ import torch
 from teacher_files import NETWORKS, fails
 
 from dfkd_tune.errors import TeacherError
-from dfkd_tune.teachers import FORMATS, load_teacher
+from dfkd_tune.teachers.loader import FORMATS, load_teacher
 
 
 @pytest.mark.parametrize("suffix", sorted(FORMATS))

@@ -9,7 +9,7 @@ import yaml
 from asked import assert_refused
 from mlflow import MlflowClient
 
-from dfkd_tune.agreement import IDENTITY
+from dfkd_tune.study.identity import IDENTITY
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -76,8 +76,8 @@ def test_a_study_of_another_program_is_refused(dfkd, tmp_path, store, tree, fini
 
 def test_a_study_that_was_begun_is_set_up_by_the_next(dfkd, tmp_path, store, tree):
     """Who dies while a study is made leaves one without identity."""
-    from dfkd_tune.searching import open_study
-    from dfkd_tune.storage import open_storage
+    from dfkd_tune.search.sampling import open_study
+    from dfkd_tune.search.storage import open_storage
 
     storage = open_storage(store.storage)
     open_study(storage, "cut-short", 0).set_user_attr("pool", 7)

@@ -10,14 +10,16 @@ import pytest
 import torch
 from teacher_files import FEATURES, ROWS, THREE, fails
 
-from dfkd_tune.commands.waiting import FIRST, line, told
-from dfkd_tune.confined import Confined
+from dfkd_tune.cli.waiting import FIRST, line, told
 from dfkd_tune.errors import Interrupted, TeacherError
-from dfkd_tune.feature import Feature
-from dfkd_tune.inputs import Inputs
-from dfkd_tune.teachers import Teacher, load_teacher, probe
+from dfkd_tune.inputs.feature import Feature
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.teachers import probe
+from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.guarded import CALLS, Calls
+from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.probe import infer_width
+from dfkd_tune.utils.user_code import Confined
 
 
 def call(function) -> Teacher:

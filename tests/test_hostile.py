@@ -7,18 +7,18 @@ import yaml
 from asked import assert_refused, files_of
 from proxies import between
 
-from dfkd_tune import yamls
 from dfkd_tune.errors import FeaturesError, SpecError
-from dfkd_tune.feature import Feature
-from dfkd_tune.features_file import parse_features, read_features
-from dfkd_tune.places import spool_folder
-from dfkd_tune.quoting import named, quoted
-from dfkd_tune.recipe import Recipe
-from dfkd_tune.space import make_space
-from dfkd_tune.spec import parse_spec
-from dfkd_tune.spool import REFUSED, Record, Spool
-from dfkd_tune.strategy import build
-from dfkd_tune.sync import sync
+from dfkd_tune.inputs.feature import Feature
+from dfkd_tune.inputs.features_file import parse_features, read_features
+from dfkd_tune.locations.paths import spool_folder
+from dfkd_tune.recipes.recipe import Recipe
+from dfkd_tune.search.search_space import make_space
+from dfkd_tune.search.study_file import parse_spec
+from dfkd_tune.study.sync import sync
+from dfkd_tune.tracking.outbox import REFUSED, Record, Spool
+from dfkd_tune.utils import yaml_io
+from dfkd_tune.utils.quoting import named, quoted
+from dfkd_tune.utils.strategy import build
 
 UP = ["../x", "..", "a/b", "/etc/x", "a\\b", ".x", "a\nb", "%2e%2e", ""]
 
@@ -140,7 +140,7 @@ def test_a_value_that_unfolds_a_little_is_quoted_in_a_line(tmp_path, levels):
         f"{{bound: {text}}}",
     ):
         with pytest.raises(SpecError) as caught:
-            spec = parse_spec(yamls.parse(f"teacher: x\nsearch: {search}", "here", SpecError), "here")
+            spec = parse_spec(yaml_io.parse(f"teacher: x\nsearch: {search}", "here", SpecError), "here")
             make_space(Recipe(), spec.search, (3, 1), None)
         assert len(str(caught.value)) < 1_000
 
@@ -171,7 +171,7 @@ def test_an_alias_within_itself_is_refused(tmp_path):
 
 def test_aliases_and_merges_that_people_write_are_read():
     text = "base: &b {lr: 1e-3, w: 2}\nother: {<<: *b, w: 3}\nboth: {<<: [{w: 5}, *b]}\nlist: [*b, *b]"
-    tree = yamls.parse(text, "here", SpecError)
+    tree = yaml_io.parse(text, "here", SpecError)
     assert tree["other"] == {"lr": 1e-3, "w": 3} and tree["both"] == {"w": 5, "lr": 1e-3}
     assert tree["list"] == [tree["base"]] * 2
 
@@ -186,9 +186,9 @@ def test_files_that_are_too_large_or_too_deep_are_refused(dfkd, tmp_path):
     assert_refused(dfkd("check", "study.yaml"), "study.yaml", "is larger than 1 MiB")
     for text in ("[" * 51 + "]" * 51, "a: " + "{a: " * 50 + "1" + "}" * 50):
         with pytest.raises(FeaturesError, match="more than 50 lists and mappings"):
-            yamls.parse(text, "here", FeaturesError)
+            yaml_io.parse(text, "here", FeaturesError)
     with pytest.raises(FeaturesError, match="more digits"):
-        yamls.parse("a: 0x1" + "0" * 400, "here", FeaturesError)
+        yaml_io.parse("a: 0x1" + "0" * 400, "here", FeaturesError)
 
 
 def test_more_features_than_there_may_be_are_refused():

@@ -5,7 +5,8 @@ import torch
 from teacher_files import FEATURES, fails
 from torch import nn
 
-from dfkd_tune.teachers import load_teacher, settled
+from dfkd_tune.teachers.formats.dtypes import settled
+from dfkd_tune.teachers.loader import load_teacher
 
 
 class Converts(nn.Module):

@@ -6,9 +6,9 @@ import pytest
 import torch
 from problems import raw, rng
 
-from dfkd_tune.feature import Feature
 from dfkd_tune.generators.skewed import TOGETHER, Skewed
-from dfkd_tune.inputs import Inputs
+from dfkd_tune.inputs.feature import Feature
+from dfkd_tune.inputs.prior import Inputs
 
 ROWS = 40_000
 MANY = 5.0

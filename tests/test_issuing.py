@@ -11,15 +11,17 @@ from pages_seen import Seen, finite
 from problems import make_problem, recipe
 from torch import nn
 
-from dfkd_tune import Distillation, certify, issuing, load_teacher, register, run_lookup
-from dfkd_tune.distillation import distill
+from dfkd_tune import Distillation, certify, load_teacher, register
 from dfkd_tune.errors import NotFound, StudyMismatch, TeacherError
-from dfkd_tune.issuing import Sources
-from dfkd_tune.prepared import prepare
-from dfkd_tune.promotion import run_name
-from dfkd_tune.shipping import student_files
-from dfkd_tune.spec import parse_spec
-from dfkd_tune.study import run_study
+from dfkd_tune.export.student_files import student_files
+from dfkd_tune.registry import certificates
+from dfkd_tune.registry.certificates import Sources
+from dfkd_tune.search.study_file import parse_spec
+from dfkd_tune.study.prepare import prepare
+from dfkd_tune.study.reruns import run_name
+from dfkd_tune.study.session import run_study
+from dfkd_tune.tracking import run_lookup
+from dfkd_tune.training.distill import distill
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -86,7 +88,7 @@ def test_the_promoted_student_is_registered_with_its_certificate(done, store, mo
         raise AssertionError("the teacher is not needed")
 
     with monkeypatch.context() as patch:
-        patch.setattr("dfkd_tune.issuing.load_teacher", never)
+        patch.setattr("dfkd_tune.registry.certificates.load_teacher", never)
         registered = register(store.tracking, "certified", "sound")
     held, _ = certificate_of(store, "certified", done.promoted.run)
     assert (registered.report_rmse, registered.worst_gap) == (held["report"]["rmse"], held["worst"]["gap"])
@@ -145,8 +147,8 @@ def test_another_trial_is_certified_when_it_is_registered(done, store, others, d
     best, _ = certificate_of(store, "certified", done.promoted.run)
     (parent,) = store.runs("certified", "study")
     with run_lookup.fetch(store.tracking, best["student"]["run_id"]) as folder:
-        problem = issuing.recall("certified", parent.data.params, parent.data.tags, Sources())
-        again = issuing.issue(problem, folder, {k: best["student"][k] for k in ("study", "trial", "run_id")})
+        problem = certificates.recall("certified", parent.data.params, parent.data.tags, Sources())
+        again = certificates.issue(problem, folder, {k: best["student"][k] for k in ("study", "trial", "run_id")})
     made = again.as_dict()
     assert made.pop("issued") and best.pop("issued")
     assert made == best
@@ -196,7 +198,7 @@ def test_students_of_every_kind_are_certified_from_their_files(kind, tmp_path):
     outcome = distill(problem, recipe(student=kind, start="random"), seed=1)
     for name, data in student_files(problem, outcome, {}).items():
         (tmp_path / Path(name).name).write_bytes(data)
-    found = issuing.issue(problem, tmp_path, {"study": "kinds", "trial": 0})
+    found = certificates.issue(problem, tmp_path, {"study": "kinds", "trial": 0})
     direct = certify(problem, outcome)
     assert found.report.rmse == pytest.approx(direct.report.rmse, rel=1e-5)
     assert found.student["parameters"] == outcome.parameters

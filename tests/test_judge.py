@@ -13,19 +13,21 @@ from problems import KNOWN, make_problem, network, recipe
 from torch import Tensor, nn
 
 from dfkd_tune import Inputs, certify
-from dfkd_tune.distillation import Outcome, distill
-from dfkd_tune.encoding import COARSEST, Encoding, encoder, require_resolution, rounding
 from dfkd_tune.errors import ExportError, FeaturesError
-from dfkd_tune.exporting import READERS, Units, export
-from dfkd_tune.features_file import parse_features
-from dfkd_tune.issuing import issue
-from dfkd_tune.judge import Judge, Student, agree, fresh_rmse, input_dtype
-from dfkd_tune.ordering import with_order
-from dfkd_tune.problem import Problem
-from dfkd_tune.recipe import PRESETS
-from dfkd_tune.shipping import HASHES, hashes, read_student, student_files
+from dfkd_tune.export.export import READERS, Units, export
+from dfkd_tune.export.student_files import HASHES, hashes, read_student, student_files
+from dfkd_tune.inputs.encoding import COARSEST, Encoding, encoder, require_resolution, rounding
+from dfkd_tune.inputs.features_file import parse_features
+from dfkd_tune.prior_inference.level_order import with_order
+from dfkd_tune.recipes.recipe import PRESETS
+from dfkd_tune.registry.certificates import issue
 from dfkd_tune.students.rbf import RBF
-from dfkd_tune.teachers import Teacher, load_teacher, probe
+from dfkd_tune.teachers import probe
+from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.training.distill import Outcome, distill
+from dfkd_tune.training.problem import Problem
+from dfkd_tune.training.raw_evaluation import Judge, Student, agree, fresh_rmse, input_dtype
 
 FAR = parse_features(
     {

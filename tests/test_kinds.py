@@ -5,16 +5,16 @@ import torch
 from teacher_files import THREE
 from torch import nn
 
-from dfkd_tune.feature import Feature
-from dfkd_tune.generators import GENERATORS
-from dfkd_tune.inputs import Inputs
-from dfkd_tune.kinds import KINDS
-from dfkd_tune.recipe import PRESETS, RANDOM
-from dfkd_tune.space import make_space
-from dfkd_tune.teachers import Teacher, probe
-from dfkd_tune.teachers.base import freeze
+from dfkd_tune.generators.kinds import GENERATORS
+from dfkd_tune.inputs.feature import Feature
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.recipes.recipe import PRESETS, RANDOM
+from dfkd_tune.search.defaults import KINDS
+from dfkd_tune.search.search_space import make_space
+from dfkd_tune.teachers import probe
+from dfkd_tune.teachers.base import Teacher, freeze
 from dfkd_tune.teachers.black_box import from_numpy
-from dfkd_tune.teachers.chain import quicken
+from dfkd_tune.teachers.linear_chain import quicken
 
 
 def of(*layers: nn.Module) -> Teacher:

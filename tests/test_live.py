@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from dfkd_tune.estimate import estimate
-from dfkd_tune.live import BARS, sparkline, view, watch
-from dfkd_tune.progress import Flying, Landed, Progress
+from dfkd_tune.reporting.terminal_progress import BARS, sparkline, view, watch
+from dfkd_tune.search.progress import Flying, Landed, Progress
+from dfkd_tune.study.estimate import estimate
 
 
 def progress(**changes) -> Progress:
@@ -139,7 +139,7 @@ def completed(*words: str, storage: str | None = None) -> list[str]:
     given = ["--storage", storage] if storage else []
     line = ["dfkd-tune", words[0], *given, *words[1:]]
     asked = {"_DFKD_TUNE_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(line), "COMP_CWORD": str(len(line) - 1)}
-    code = "import sys; sys.argv[0] = 'dfkd-tune'; from dfkd_tune.cli import main; main()"
+    code = "import sys; sys.argv[0] = 'dfkd-tune'; from dfkd_tune.cli.main import main; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | asked)
     return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
 

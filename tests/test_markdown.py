@@ -14,11 +14,11 @@ from markdown_it import MarkdownIt
 from mlflow import MlflowClient
 
 from dfkd_tune import register
-from dfkd_tune.markdown import argument, escaped
-from dfkd_tune.prepared import prepare
-from dfkd_tune.report import report
-from dfkd_tune.spec import parse_spec
-from dfkd_tune.study import run_study
+from dfkd_tune.reporting.html_report import report
+from dfkd_tune.search.study_file import parse_spec
+from dfkd_tune.study.prepare import prepare
+from dfkd_tune.study.session import run_study
+from dfkd_tune.utils.markdown import argument, escaped
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 SIGNS = "\\`*_{}[]()#+-.!|~$<>&\"'@:/ abw1\n"

@@ -10,13 +10,14 @@ import yaml
 from problems import FEATURES, network
 from torch import nn
 
-from dfkd_tune import machine
 from dfkd_tune.errors import MachineError
-from dfkd_tune.inputs import Inputs
-from dfkd_tune.prepared import needs, sized
-from dfkd_tune.recipe import FAITHFUL
-from dfkd_tune.sizing import fit, need
-from dfkd_tune.teachers import Teacher, probe
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.recipes.recipe import FAITHFUL
+from dfkd_tune.study.prepare import needs, sized
+from dfkd_tune.teachers import probe
+from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.training.memory import fit, need
+from dfkd_tune.utils import hardware
 
 MIB = 2**20
 
@@ -86,16 +87,16 @@ def test_a_wide_teacher_is_weighed_by_its_layers():
 def test_a_study_without_room_is_refused_in_one_line(tiny, monkeypatch):
     prepared = tiny("crowded", budget={"pool": None})
     least = needs(prepared).bytes(1_024, False, prepared.population)
-    monkeypatch.setattr(machine, "memory", lambda: 2 * least)
+    monkeypatch.setattr(hardware, "memory", lambda: 2 * least)
     assert sized(prepared).pool >= 1_024
-    monkeypatch.setattr(machine, "memory", lambda: least // 2)
+    monkeypatch.setattr(hardware, "memory", lambda: least // 2)
     with pytest.raises(MachineError, match=r"^crowded: needs about \d+ MiB a process for its rows, \d+ MiB are left; "):
         tiny("crowded", budget={"pool": None})
 
 
 def test_processes_share_what_is_left(tiny, monkeypatch):
     prepared = tiny("shared", budget={"pool": None})
-    monkeypatch.setattr(machine, "memory", lambda: 16 * 2**30)
+    monkeypatch.setattr(hardware, "memory", lambda: 16 * 2**30)
     assert sized(prepared, 2).pool == prepared.sizes.wanted
     with pytest.raises(MachineError):
         sized(prepared, 60)  # each brings its libraries
@@ -103,11 +104,11 @@ def test_processes_share_what_is_left(tiny, monkeypatch):
 
 def test_check_names_the_pool_that_memory_allows(tree, dfkd, tmp_path, monkeypatch):
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("small", budget={"pool": None, "bank": 8_000})))
-    monkeypatch.setattr(machine, "memory", lambda: 6 * MIB)
+    monkeypatch.setattr(hardware, "memory", lambda: 6 * MIB)
     ended = dfkd("check", "study.yaml", "--no-estimate")
     assert ended.status == 0, ended.err
     assert "rows instead of 65,536, as memory is short" in ended.out
-    monkeypatch.setattr(machine, "memory", lambda: MIB)
+    monkeypatch.setattr(hardware, "memory", lambda: MIB)
     ended = dfkd("check", "study.yaml", "--no-estimate")
     assert ended.status == 1
     assert "needs about" in ended.err
@@ -129,7 +130,7 @@ def test_the_limit_of_a_process_counts():
 @pytest.fixture
 def group(tmp_path, monkeypatch):
     """The folder of a control group's files, empty."""
-    monkeypatch.setattr(machine, "CGROUP", tmp_path)
+    monkeypatch.setattr(hardware, "CGROUP", tmp_path)
     return tmp_path
 
 
@@ -137,9 +138,9 @@ def test_a_control_group_limits_memory(group):
     free = psutil.virtual_memory().available
     (group / "memory.max").write_text("max\n")
     (group / "memory.current").write_text("5\n")
-    assert machine.memory() > free / 2
+    assert hardware.memory() > free / 2
     (group / "memory.max").write_text(f"{100 * MIB}\n")
     (group / "memory.current").write_text(f"{70 * MIB}\n")
-    assert machine.memory() == 30 * MIB
+    assert hardware.memory() == 30 * MIB
     (group / "memory.stat").write_text(f"anon 1\ninactive_file {20 * MIB}\n")
-    assert machine.memory() == 50 * MIB
+    assert hardware.memory() == 50 * MIB

@@ -12,12 +12,13 @@ from conftest import runs_of
 from mlflow import MlflowClient
 from processes import command_line, free_port
 
-from dfkd_tune import places, register
+from dfkd_tune import register
 from dfkd_tune.errors import TrackingError
-from dfkd_tune.prepared import prepare
-from dfkd_tune.recorded import load_study
-from dfkd_tune.stress import add_stress
-from dfkd_tune.study import run_study
+from dfkd_tune.evaluation.stress_bank import add_stress
+from dfkd_tune.locations import paths
+from dfkd_tune.search.loaded import load_study
+from dfkd_tune.study.prepare import prepare
+from dfkd_tune.study.session import run_study
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -179,11 +180,11 @@ def _beside_the_user(storage: str, uri: str, folder: Path, spec) -> None:
 def test_the_tracking_uri_given_beats_the_environment(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert places.tracking_url(None) == f"sqlite:///{tmp_path}/mlruns/mlflow.db"
+    assert paths.tracking_url(None) == f"sqlite:///{tmp_path}/mlruns/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://one.example:5000")
-    assert places.tracking_url(None) == "http://one.example:5000"
-    assert places.tracking_url("http://two.example:5000") == "http://two.example:5000"
-    assert places.tracking_url("sqlite:///here.db") == f"sqlite:///{tmp_path}/here.db"
+    assert paths.tracking_url(None) == "http://one.example:5000"
+    assert paths.tracking_url("http://two.example:5000") == "http://two.example:5000"
+    assert paths.tracking_url("sqlite:///here.db") == f"sqlite:///{tmp_path}/here.db"
 
 
 def test_the_command_line_honors_the_environment(tmp_path, store, tree, dfkd, monkeypatch, mlflow_server):

@@ -15,7 +15,7 @@ from sklearn.ensemble import RandomForestRegressor
 from teacher_files import FEATURES, ROWS, answers, fails, network, save_architecture
 from torch import nn
 
-from dfkd_tune.teachers import load_teacher
+from dfkd_tune.teachers.loader import load_teacher
 
 
 def wide(seed: int) -> nn.Sequential:

@@ -12,8 +12,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from teacher_files import fails
 
-from dfkd_tune.teachers import asked_by_name, feature_names, load_teacher
-from dfkd_tune.teachers.columns import categories
+from dfkd_tune.teachers.data_frames import asked_by_name, categories, feature_names
+from dfkd_tune.teachers.loader import load_teacher
 
 RNG = np.random.default_rng(0)
 FRAME = pd.DataFrame(

@@ -8,12 +8,12 @@ from problems import FEATURES, make_problem, network, run
 from torch import nn
 
 from benchmarks.plain import NOISE, generator_network, plain_distillation
-from dfkd_tune.inputs import Inputs
-from dfkd_tune.member import BLOCK, Member
-from dfkd_tune.problem import Problem
-from dfkd_tune.recipe import PRESETS
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.recipes.recipe import PRESETS
 from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.training.member import BLOCK, Member
+from dfkd_tune.training.problem import Problem
 
 STEPS, ROWS = 60, 50
 KINDS = {"random": "random", "adversarial": "adversarial", "paper": "direct"}

@@ -9,13 +9,13 @@ import yaml
 from conftest import Store
 from optuna.trial import TrialState
 
-from dfkd_tune import places
 from dfkd_tune.errors import StudyMismatch
-from dfkd_tune.prepared import prepare
-from dfkd_tune.recorded import load_study
-from dfkd_tune.run_lookup import find_run
-from dfkd_tune.spec import parse_spec
-from dfkd_tune.study import run_study
+from dfkd_tune.locations import paths
+from dfkd_tune.search.loaded import load_study
+from dfkd_tune.search.study_file import parse_spec
+from dfkd_tune.study.prepare import prepare
+from dfkd_tune.study.session import run_study
+from dfkd_tune.tracking.run_lookup import find_run
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -73,7 +73,7 @@ def test_the_command_line_asks_for_it(dfkd, store, tree, tmp_path):
 
 
 def test_show_lists_the_front(weighed, dfkd, store):
-    from dfkd_tune.findings import front
+    from dfkd_tune.reporting.findings import front
 
     shown = dfkd("show", "weighed", *store.options[:2]).out
     part = shown[shown.index("The front: no trial has less parameters") :].split("\n\n")[0]
@@ -96,7 +96,7 @@ def test_the_smallest_student_within_a_share_of_the_best(study, within, store: S
 
 
 def test_register_takes_the_smallest(weighed, dfkd, store):
-    options = ["--model", "small", "--tracking-uri", places.absolute(store.tracking)]
+    options = ["--model", "small", "--tracking-uri", paths.absolute(store.tracking)]
     ended = dfkd("register", "weighed", "--smallest-within", "10000%", *options)
     assert ended.status == 0, ended.err
     smallest = min(store.trials("weighed"), key=lambda trial: (trial.values[1], trial.values[0]))

@@ -17,11 +17,11 @@ from mlflow import MlflowClient
 from processes import free_port, serving
 
 from dfkd_tune import Distillation, RegisterBest, load_teacher
-from dfkd_tune.context import within
-from dfkd_tune.context_provider import StudyContext
 from dfkd_tune.errors import SpecError
-from dfkd_tune.given_run import given_run
-from dfkd_tune.study import run_study
+from dfkd_tune.integrations.mlflow_context import StudyContext
+from dfkd_tune.study.session import run_study
+from dfkd_tune.tracking.context import within
+from dfkd_tune.tracking.project_run import given_run
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent

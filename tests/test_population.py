@@ -7,12 +7,12 @@ import pytest
 import torch
 from problems import FEATURES, KNOWN, Counting, finish, make_problem, network, recipe, run, variants
 
-from dfkd_tune.activations import ACTIVATIONS
-from dfkd_tune.distillation import conclude, distill, distill_all
-from dfkd_tune.member import RUNGS, Member
-from dfkd_tune.population import Population, fidelity
-from dfkd_tune.recipe import FAITHFUL, RANDOM, SECTIONS
-from dfkd_tune.starts import Neurons
+from dfkd_tune.ops.activations import ACTIVATIONS
+from dfkd_tune.recipes.initializers import Neurons
+from dfkd_tune.recipes.recipe import FAITHFUL, RANDOM, SECTIONS
+from dfkd_tune.training.distill import conclude, distill, distill_all
+from dfkd_tune.training.member import RUNGS, Member
+from dfkd_tune.training.population import Population, fidelity
 
 MIXED = [
     *(recipe(generator=kind) for kind in SECTIONS["generator"] for _ in range(2)),  # an early and a late member each

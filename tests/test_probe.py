@@ -9,9 +9,11 @@ from teacher_files import FEATURES, ROWS, THREE, fails, network, save_pt2
 from torch import nn
 
 from dfkd_tune.errors import TeacherError
-from dfkd_tune.inputs import Inputs
-from dfkd_tune.teachers import Teacher, load_teacher, probe
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.teachers import probe
+from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.black_box import from_numpy
+from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.probe import infer_width
 
 

@@ -13,17 +13,19 @@ from mlflow import MlflowClient
 from processes import Process, command_line
 from safetensors.torch import load_file
 
-from dfkd_tune import promotion, register, sentences
-from dfkd_tune import storage as storages
-from dfkd_tune.distillation import distill_all
+from dfkd_tune import register
 from dfkd_tune.errors import Interrupted, NotFound
-from dfkd_tune.findings import find
-from dfkd_tune.promotion import RECORD, Leader, choose, leaders, run_name
-from dfkd_tune.recorded import load_study
-from dfkd_tune.report import report
-from dfkd_tune.run_lookup import find_run
-from dfkd_tune.seeds import derive
-from dfkd_tune.study import run_study
+from dfkd_tune.reporting import summary_text
+from dfkd_tune.reporting.findings import find
+from dfkd_tune.reporting.html_report import report
+from dfkd_tune.search import storage as storages
+from dfkd_tune.search.loaded import load_study
+from dfkd_tune.study import reruns
+from dfkd_tune.study.reruns import RECORD, Leader, choose, leaders, run_name
+from dfkd_tune.study.session import run_study
+from dfkd_tune.tracking.run_lookup import find_run
+from dfkd_tune.training.distill import distill_all
+from dfkd_tune.utils.seeding import derive
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -301,7 +303,7 @@ def test_a_rerun_that_diverges_is_harmless(store, tiny, monkeypatch):
                 member.recipe = replace(member.recipe, optimizer=replace(member.recipe.optimizer, lr=1e30))
         return distill_all(problem, members, progress)
 
-    monkeypatch.setattr(promotion, "distill_all", some_diverge)
+    monkeypatch.setattr(reruns, "distill_all", some_diverge)
     done = run(tiny(study, **ABOUT), store)
     first, second = best_of(store, study, 2)
     assert done.promoted.trial == second and math.isfinite(done.promoted.mean)
@@ -354,7 +356,7 @@ def test_a_baseline_that_no_trial_beats_is_promoted(store, tiny, dfkd):
     assert run(tiny("unbeaten", **UNTUNED), store).promoted == done.promoted
     assert len(store.runs("unbeaten")) == held
     told = find(load_study(store.storage, "unbeaten"))
-    assert told.untuned and sentences.headline(told).endswith("it is of the untuned preset, as no trial did better.")
+    assert told.untuned and summary_text.headline(told).endswith("it is of the untuned preset, as no trial did better.")
     (parent,) = store.runs("unbeaten", "study")
     assert "of the untuned preset: the recipe" in parent.data.tags["mlflow.note.content"]
     assert "The untuned preset; <code>" in report(store.storage, store.tracking, "unbeaten")

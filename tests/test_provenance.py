@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from dfkd_tune.provenance import PACKAGES, git_state, provenance
+from dfkd_tune.utils.provenance import PACKAGES, git_state, provenance
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ import yaml
 from asked import files_of
 from conftest import STUDIES
 
-from dfkd_tune.features_file import read_features
-from dfkd_tune.teachers import load_teacher, probe
+from dfkd_tune.inputs.features_file import read_features
+from dfkd_tune.teachers import probe
+from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.probe import infer_width
 
 COMPACTIV = Path(__file__).parent.parent.parent / "shared" / "data" / "compactiv.npz"
@@ -71,7 +72,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_the_quickstart_is_sound(dfkd, tmp_path):
-    from dfkd_tune.quickstart import quickstart
+    from dfkd_tune.cli.quickstart import quickstart
 
     ended = dfkd("check", quickstart())
     assert ended.status == 0, ended.err
@@ -96,7 +97,7 @@ def test_the_wheel_holds_the_quickstart(tmp_path):
     tops = sorted({name.partition("/")[0] for name in names})
     assert tops[0] == "dfkd_tune" and tops[1].endswith(".dist-info") and len(tops) == 2
     (tmp_path / "elsewhere").mkdir()
-    ask = "from dfkd_tune.quickstart import quickstart as q; from dfkd_tune.spec import read_spec; s = read_spec(q());"
+    ask = "from dfkd_tune.cli.quickstart import quickstart as q; from dfkd_tune.search.study_file import read_spec; s = read_spec(q());"
     ask += "print(q(), s.teacher.path, s.features, sep='\\n')"
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "installed")}
     asked = subprocess.run(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dfkd_tune.imports import LONGEST, one_line, raised
+from dfkd_tune.utils.object_reference import LONGEST, one_line, raised
 
 ORT = (
     "[ONNXRuntimeError] : 1 : FAIL : /onnxruntime_src/onnxruntime/core/graph/model.cc:256 onnxruntime::Model::Model(onnx::ModelProto&&, "

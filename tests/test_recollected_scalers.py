@@ -9,11 +9,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, QuantileTransformer, RobustScaler, StandardScaler
 from skops.io import dump
 
-from dfkd_tune.declared import in_words, meaning
-from dfkd_tune.inputs import Inputs
-from dfkd_tune.outlying import BY_KIND, outlying
-from dfkd_tune.recollection import with_inputs
-from dfkd_tune.teachers import load_teacher, probe
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.inputs.summary import in_words, meaning
+from dfkd_tune.prior_inference.resolve import with_inputs
+from dfkd_tune.teachers import probe
+from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.training.stress_rows import BY_KIND, outlying
 
 RNG = np.random.default_rng(0)
 X = np.stack([RNG.normal(300, 40, 5_000), RNG.lognormal(0, 1, 5_000), RNG.uniform(-0.01, 0.03, 5_000)], axis=1)

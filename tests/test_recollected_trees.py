@@ -22,15 +22,16 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 from skops.io import dump
 
-from dfkd_tune.declared import in_words, meaning
-from dfkd_tune.inputs import Inputs
-from dfkd_tune.kinds import KINDS
-from dfkd_tune.outlying import outlying
-from dfkd_tune.recollection import with_inputs
-from dfkd_tune.recollection.margins import margin, quantiles
-from dfkd_tune.recollection.splits import splits_of
-from dfkd_tune.recollection.trees import recollect
-from dfkd_tune.teachers import load_teacher, probe
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.inputs.summary import in_words, meaning
+from dfkd_tune.prior_inference.marginals import margin, quantiles
+from dfkd_tune.prior_inference.resolve import with_inputs
+from dfkd_tune.prior_inference.tree_splits import splits_of
+from dfkd_tune.prior_inference.trees import recollect
+from dfkd_tune.search.defaults import KINDS
+from dfkd_tune.teachers import probe
+from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.training.stress_rows import outlying
 
 UNITS = np.array([1.0, 40.0, 0.01, 1.0, 1.0]), np.array([0.0, 300.0, 0.0, 5.0, -1.0])
 """Scale and shift of each feature."""
@@ -221,7 +222,7 @@ def test_features_without_a_split_and_splits_without_a_threshold_say_nothing(tmp
 
 
 def test_of_many_features_only_the_margins_are_told(monkeypatch, boosted):
-    monkeypatch.setattr("dfkd_tune.recollection.trees.WIDEST", 4)
+    monkeypatch.setattr("dfkd_tune.prior_inference.trees.WIDEST", 4)
     told = recollect(boosted, Inputs.unknown(5))
     assert told.rank_correlation is None
     assert all(feature.quantiles for feature in told.features)

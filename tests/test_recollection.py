@@ -9,16 +9,16 @@ from asked import GOOD
 from problems import make_problem
 from torch import nn
 
-from dfkd_tune.declared import in_words, meaning
-from dfkd_tune.inputs import Inputs
-from dfkd_tune.kinds import KINDS
-from dfkd_tune.outlying import STRETCHED, outlying
-from dfkd_tune.recollection import with_inputs
-from dfkd_tune.recollection.normalization import recollect
-from dfkd_tune.sinh_arcsinh import SinhArcsinh
-from dfkd_tune.stress import stress_bank
-from dfkd_tune.teachers import Teacher, load_teacher
-from dfkd_tune.teachers.base import freeze
+from dfkd_tune.evaluation.stress_bank import stress_bank
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.inputs.sinh_arcsinh import SinhArcsinh
+from dfkd_tune.inputs.summary import in_words, meaning
+from dfkd_tune.prior_inference.batch_norm import recollect
+from dfkd_tune.prior_inference.resolve import with_inputs
+from dfkd_tune.search.defaults import KINDS
+from dfkd_tune.teachers.base import Teacher, freeze
+from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.training.stress_rows import STRETCHED, outlying
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

@@ -174,7 +174,7 @@ def test_a_server_that_is_down_is_told_before_any_trial(dfkd, tmp_path, tree):
 )
 def test_wrong_names_are_told(dfkd, tmp_path, store, finished, bad_teachers, monkeypatch, argv, named):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    from dfkd_tune.quickstart import quickstart
+    from dfkd_tune.cli.quickstart import quickstart
 
     places = {"{spec}": [str(quickstart())], "{teacher}": [str(bad_teachers / "good.pt2")]}
     places |= {"{storage}": store.options[:2], "{uri}": store.options[2:]}

@@ -13,7 +13,7 @@ from mlflow.pyfunc import scoring_server
 
 from dfkd_tune import register
 from dfkd_tune.errors import NotFound, SpecError
-from dfkd_tune.run_lookup import find_run
+from dfkd_tune.tracking.run_lookup import find_run
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from dfkd_tune.errors import Interrupted
-from dfkd_tune.replay import TOLERANCE
-from dfkd_tune.study import run_study
+from dfkd_tune.study.replay import TOLERANCE
+from dfkd_tune.study.session import run_study
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -31,7 +31,7 @@ def eventful(store, tiny):
         run_study(prepared, store.storage, store.tracking, watch, lambda: bool(stop))
     with pytest.MonkeyPatch.context() as patched:
         eager = optuna.pruners.PercentilePruner(30.0, n_startup_trials=1, n_warmup_steps=10)
-        patched.setattr("dfkd_tune.searching.pruner", lambda: eager)
+        patched.setattr("dfkd_tune.search.sampling.pruner", lambda: eager)
         run_study(prepared, store.storage, store.tracking)
     trials = store.runs("eventful", "trial")
     return {

@@ -19,19 +19,19 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 from problems import make_problem, recipe
 
-from dfkd_tune.agreement import IDENTITY
-from dfkd_tune.distillation import distill
-from dfkd_tune.drawing import png, svg
-from dfkd_tune.figures import figures
-from dfkd_tune.findings import compare, find, front, seed_noise, size_effect
-from dfkd_tune.prepared import prepare
-from dfkd_tune.recipe import ADVERSARIAL, PAPER, RANDOM, from_tree
-from dfkd_tune.recorded import load_study
-from dfkd_tune.report import report
-from dfkd_tune.sentences import headline, recipe_line, recipe_lines, winner
-from dfkd_tune.spec import parse_spec
-from dfkd_tune.study import run_study
-from dfkd_tune.synthetic import read_synthetic, synthetic_file
+from dfkd_tune.export.synthetic_rows import read_synthetic, synthetic_file
+from dfkd_tune.recipes.recipe import ADVERSARIAL, PAPER, RANDOM, from_tree
+from dfkd_tune.reporting.findings import compare, find, front, seed_noise, size_effect
+from dfkd_tune.reporting.html_report import report
+from dfkd_tune.reporting.plot_style import png, svg
+from dfkd_tune.reporting.study_figures import figures
+from dfkd_tune.reporting.summary_text import headline, recipe_line, recipe_lines, winner
+from dfkd_tune.search.loaded import load_study
+from dfkd_tune.search.study_file import parse_spec
+from dfkd_tune.study.identity import IDENTITY
+from dfkd_tune.study.prepare import prepare
+from dfkd_tune.study.session import run_study
+from dfkd_tune.training.distill import distill
 
 LEAF = "generator.kind"
 

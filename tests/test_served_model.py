@@ -21,7 +21,7 @@ from mlflow.pyfunc import scoring_server
 from processes import free_port, serving
 from torch import nn
 
-from dfkd_tune import serving as files
+from dfkd_tune.registry import model_files as files
 
 NAMES = ["load", "valve", "count"]
 ROWS = np.array([[1050.0, 1.0, 3.0], [900.0, 0.0, 7.0], [1210.0, 1.0, 0.0]])

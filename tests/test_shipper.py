@@ -5,8 +5,8 @@ import time
 import pytest
 from mlflow import MlflowClient
 
-from dfkd_tune import shipper
-from dfkd_tune.tracking import Tracker
+from dfkd_tune.tracking import uploader
+from dfkd_tune.tracking.tracker import Tracker
 
 CALLS = ("create_run", "log_batch", "set_terminated")
 PARAMS, METRICS, TAGS = {"trial": 0}, {"rmse": 0.5}, {"dfkd.state": "COMPLETE"}
@@ -72,7 +72,7 @@ def test_a_request_that_fails_leaves_one_whole_run(name, when, tracker, store, m
 
 
 def test_a_long_run_is_seen_while_it_goes_on(tracker, store, monkeypatch):
-    monkeypatch.setattr(shipper, "LAG", 1.5)
+    monkeypatch.setattr(uploader, "LAG", 1.5)
     tracker.open_run("trial-0000", "trial", PARAMS)
     assert not store.runs(tracker.experiment, "trial")
     until = time.monotonic() + 30

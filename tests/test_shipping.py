@@ -20,15 +20,15 @@ from safetensors.torch import save_file
 from torch import nn
 
 from dfkd_tune import register
-from dfkd_tune.encoding import Encoding
 from dfkd_tune.errors import ExportError
-from dfkd_tune.exporting import Units, export
-from dfkd_tune.precision import Packed
-from dfkd_tune.prepared import prepare
-from dfkd_tune.run_lookup import load_trial
-from dfkd_tune.spec import parse_spec
+from dfkd_tune.export.export import Units, export
+from dfkd_tune.export.quantization import Packed
+from dfkd_tune.inputs.encoding import Encoding
+from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.students.rbf import RBF
-from dfkd_tune.study import run_study
+from dfkd_tune.study.prepare import prepare
+from dfkd_tune.study.session import run_study
+from dfkd_tune.tracking.run_lookup import load_trial
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

@@ -14,8 +14,8 @@ import psutil
 import pytest
 from optuna.trial import Trial, TrialState
 
-from dfkd_tune import storage as storages
-from dfkd_tune.slots import AHEAD, Slots, Taken
+from dfkd_tune.search import storage as storages
+from dfkd_tune.search.trial_queue import AHEAD, Slots, Taken
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -110,7 +110,7 @@ DIE = """
 import os, signal, sys
 import optuna
 from dfkd_tune import storage as storages
-from dfkd_tune.slots import Slots
+from dfkd_tune.search.trial_queue import Slots
 storage = storages.open_storage(sys.argv[1])
 study = optuna.load_study(study_name="slots", storage=storage)
 trial = Slots(study, storage).claim(1).trial

@@ -5,12 +5,12 @@ import warnings
 import optuna
 import pytest
 
-from dfkd_tune import yamls
 from dfkd_tune.errors import SpecError
-from dfkd_tune.losses import Constant
-from dfkd_tune.recipe import PRESETS, SECTIONS, Recipe
-from dfkd_tune.space import DEFAULT, make_space
-from dfkd_tune.spec import Limit
+from dfkd_tune.recipes.losses import Constant
+from dfkd_tune.recipes.recipe import PRESETS, SECTIONS, Recipe
+from dfkd_tune.search.search_space import DEFAULT, make_space
+from dfkd_tune.search.study_file import Limit
+from dfkd_tune.utils import yaml_io
 
 SIZE = (4, 2)
 LOG = {"low": 1e-4, "high": 1e-2, "log": True}
@@ -166,5 +166,5 @@ class TestSpace:
             for search in (None, {}, {"optimizer.lr": LOG}, {"optimizer.lr": LOG | {"high": 0.1}})
             for limit in (None, 100, 1000)
         ]
-        assert len({yamls.dump(space.describe()) for space in spaces}) == len(spaces)
+        assert len({yaml_io.dump(space.describe()) for space in spaces}) == len(spaces)
         assert spaces[0].describe() == make_space(PRESETS["random"], None, SIZE, None).describe()

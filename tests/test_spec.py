@@ -7,11 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dfkd_tune import yamls
 from dfkd_tune.errors import SpecError
-from dfkd_tune.recipe import FAITHFUL, PRESETS, SECTIONS, Recipe, from_tree
-from dfkd_tune.space import DEFAULT, make_space
-from dfkd_tune.spec import KEYS, NAME, PARTS, parse_spec, read_spec
+from dfkd_tune.locations.paths import NAME
+from dfkd_tune.recipes.recipe import FAITHFUL, PRESETS, SECTIONS, Recipe, from_tree
+from dfkd_tune.search.search_space import DEFAULT, make_space
+from dfkd_tune.search.study_file import KEYS, PARTS, parse_spec, read_spec
+from dfkd_tune.utils import yaml_io
 
 STUDIES = Path(__file__).parents[1] / "studies"
 SIZE = (4, 2)
@@ -20,7 +21,7 @@ LOG = {"low": 1e-4, "high": 1e-2, "log": True}
 
 def parse(text):
     """A study file from text, its space included."""
-    spec = parse_spec(yamls.parse(text, "s.yaml", SpecError), "s.yaml")
+    spec = parse_spec(yaml_io.parse(text, "s.yaml", SpecError), "s.yaml")
     return spec, make_space(spec.recipe(FAITHFUL), spec.search, SIZE, spec.student.parameters(10_000), "s.yaml: search")
 
 
@@ -212,7 +213,7 @@ class TestStudyFile:
             8,
             20,
         )
-        assert from_tree(yamls.parse("steps: 2e4", "r", SpecError)).steps == 20_000
+        assert from_tree(yaml_io.parse("steps: 2e4", "r", SpecError)).steps == 20_000
 
     def test_nested_search_is_the_same_as_flat(self):
         flat, nested = "{optimizer.lr: [0.1, 0.2]}", "{optimizer: {lr: [0.1, 0.2]}}"
@@ -258,7 +259,7 @@ class TestStudyFile:
                 parse_spec({"teacher": "t.pt2", key: {"colour": 1}}, "s.yaml")
 
     def test_shipped_studies_parse(self):
-        files = [file for file in STUDIES.glob("*.yaml") if "teacher" in yamls.read(file, SpecError)]
+        files = [file for file in STUDIES.glob("*.yaml") if "teacher" in yaml_io.read(file, SpecError)]
         assert files
         for file in files:
             spec = read_spec(file)

@@ -6,10 +6,10 @@ import pytest
 from mlflow import MlflowClient
 
 from dfkd_tune.errors import StorageError
-from dfkd_tune.runs import LINK
-from dfkd_tune.spool import REFUSED, SHIPPED, Damaged, Record, Spool, read
-from dfkd_tune.sync import sync
-from dfkd_tune.tracking import Tracker
+from dfkd_tune.study.sync import sync
+from dfkd_tune.tracking.outbox import REFUSED, SHIPPED, Damaged, Record, Spool, read
+from dfkd_tune.tracking.runs import LINK
+from dfkd_tune.tracking.tracker import Tracker
 
 STUDY = "spooled"
 DAMAGES = {

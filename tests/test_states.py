@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 from torch.optim.swa_utils import AveragedModel
 
-from dfkd_tune.teachers import load_teacher
+from dfkd_tune.teachers.loader import load_teacher
 
 NET = network()
 STATE = NET.state_dict()

@@ -9,17 +9,27 @@ import torch
 from problems import FEATURES, KNOWN, Counting, make_problem, network, recipe
 
 from dfkd_tune import Feature, Inputs
-from dfkd_tune.distillation import distill
 from dfkd_tune.errors import Interrupted
-from dfkd_tune.optimizers import RMSprop
-from dfkd_tune.population import fidelity
-from dfkd_tune.probes import Bank
-from dfkd_tune.problem import Problem
-from dfkd_tune.recipe import PRESETS
-from dfkd_tune.seeds import derive
-from dfkd_tune.stress import CENTER, OUT, PANEL, RADIUS, SHARE, add_stress, reference_students, stress_bank
-from dfkd_tune.study import run_study
-from dfkd_tune.teachers import Teacher, probe
+from dfkd_tune.evaluation.stress_bank import (
+    CENTER,
+    OUT,
+    PANEL,
+    RADIUS,
+    SHARE,
+    add_stress,
+    reference_students,
+    stress_bank,
+)
+from dfkd_tune.recipes.optimizers import RMSprop
+from dfkd_tune.recipes.recipe import PRESETS
+from dfkd_tune.study.session import run_study
+from dfkd_tune.teachers import probe
+from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.training.banks import Bank
+from dfkd_tune.training.distill import distill
+from dfkd_tune.training.population import fidelity
+from dfkd_tune.training.problem import Problem
+from dfkd_tune.utils.seeding import derive
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -184,7 +194,7 @@ def test_several_outputs():
 @pytest.mark.parametrize("lost", [1, len(PANEL[True])])
 def test_reference_students_that_diverge_are_left_out(problem, monkeypatch, lost):
     wild = {name: recipe(PRESETS[name], optimizer=RMSprop(lr=1e200)) for name in PANEL[True][:lost]}
-    monkeypatch.setattr("dfkd_tune.stress.PRESETS", PRESETS | wild)
+    monkeypatch.setattr("dfkd_tune.evaluation.stress_bank.PRESETS", PRESETS | wild)
     panel = reference_students(problem, LIKE)
     assert len(panel) == len(PANEL[True]) - lost
     bank = stress_bank(problem, panel)
@@ -234,7 +244,7 @@ def test_a_resume_has_the_same_bank_at_little_cost(store, tiny, monkeypatch):
         seconds.append(time.perf_counter() - start)
         banks.append(problem.banks["stress"])
 
-    monkeypatch.setattr("dfkd_tune.prepared.add_stress", watched)
+    monkeypatch.setattr("dfkd_tune.study.prepare.add_stress", watched)
     start = time.perf_counter()
     for trials in (2, 2, 3):
         run_study(tiny("stressed", trials=trials), store.storage, store.tracking)

@@ -17,13 +17,13 @@ from safetensors.torch import save_file
 from torch import nn
 
 from dfkd_tune.errors import Interrupted, StorageError, StudyMismatch, TrackingError
-from dfkd_tune.places import spool_folder
-from dfkd_tune.progress import Progress
-from dfkd_tune.promotion import leaders, run_name
-from dfkd_tune.recorded import load_study
-from dfkd_tune.spool import Spool
-from dfkd_tune.storage import open_storage
-from dfkd_tune.study import run_study
+from dfkd_tune.locations.paths import spool_folder
+from dfkd_tune.search.loaded import load_study
+from dfkd_tune.search.progress import Progress
+from dfkd_tune.search.storage import open_storage
+from dfkd_tune.study.reruns import leaders, run_name
+from dfkd_tune.study.session import run_study
+from dfkd_tune.tracking.outbox import Spool
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

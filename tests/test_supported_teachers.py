@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from sklearn.linear_model import Ridge
 from torch import nn
 
-from dfkd_tune.teachers import load_teacher
+from dfkd_tune.teachers.loader import load_teacher
 
 README = Path(__file__).parent.parent / "README.md"
 X = np.random.default_rng(0).normal(size=(40, 3))

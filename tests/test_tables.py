@@ -13,11 +13,12 @@ import pyarrow as pa
 import pytest
 from pyarrow import feather, parquet
 
-from dfkd_tune import yamls
-from dfkd_tune.describe import describe, describe_file
 from dfkd_tune.errors import FeaturesError
-from dfkd_tune.features_file import read_features
-from dfkd_tune.tables import Layout, Reading, Table, read_table
+from dfkd_tune.inputs.features_file import read_features
+from dfkd_tune.tables.delimited import Layout
+from dfkd_tune.tables.describe import describe, describe_file
+from dfkd_tune.tables.read import Reading, Table, read_table
+from dfkd_tune.utils import yaml_io
 
 ROWS = 200
 RNG = np.random.default_rng(0)
@@ -326,9 +327,9 @@ def test_few_words_are_levels(tmp_path):
     }
     found = describe(told(path), "correlation", 10)
     assert found.withheld == {"kind": 1} and found.rank_correlation[1][0] != 0
-    written = yamls.dump(found.tree(), compact=True)
+    written = yaml_io.dump(found.tree(), compact=True)
     assert "rare" not in written
-    assert yamls.parse(written, "here", FeaturesError) == found.tree()
+    assert yaml_io.parse(written, "here", FeaturesError) == found.tree()
 
 
 @pytest.mark.parametrize(
@@ -377,7 +378,7 @@ def test_a_missing_value_is_a_level(tmp_path):
     b, c = describe(table, "correlation", 10).features
     assert b["levels"] == ["blue", "red", None] and b["probabilities"] == pytest.approx([25 / 101, 50 / 101, 26 / 101], abs=1e-5)  # fmt: skip
     assert c["levels"] == [0.0, 1.0, None]
-    written = yamls.dump(describe(table, "quantiles", 10).tree(), compact=True)
+    written = yaml_io.dump(describe(table, "quantiles", 10).tree(), compact=True)
     assert "[blue, red, null]" in written and "[0.0, 1.0, null]" in written
 
 

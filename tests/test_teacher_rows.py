@@ -6,12 +6,12 @@ import pytest
 import torch
 from problems import Counting, make_problem, network, recipe, run
 
-from dfkd_tune.distillation import distill
 from dfkd_tune.errors import SpecError
-from dfkd_tune.generators import GENERATORS
-from dfkd_tune.member import BLOCK, Member
-from dfkd_tune.population import Population
-from dfkd_tune.recipe import BLACK_BOX, FAITHFUL, from_tree
+from dfkd_tune.generators.kinds import GENERATORS
+from dfkd_tune.recipes.recipe import BLACK_BOX, FAITHFUL, from_tree
+from dfkd_tune.training.distill import distill
+from dfkd_tune.training.member import BLOCK, Member
+from dfkd_tune.training.population import Population
 
 ROWS = 600
 FREE = [name for name, kind in GENERATORS.items() if not kind.needs_gradients]

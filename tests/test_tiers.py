@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from problems import raw, rng
 from scipy.stats import spearmanr
 
-from dfkd_tune.copula import factor
 from dfkd_tune.errors import FeaturesError, SpecError
-from dfkd_tune.feature import Feature
-from dfkd_tune.features_file import parse_features, read_features
-from dfkd_tune.generators.sampled import Halton, LatinHypercube, Sobol, Uniform
-from dfkd_tune.inputs import Inputs
-from dfkd_tune.strategy import build
+from dfkd_tune.generators.low_discrepancy import Halton, LatinHypercube, Sobol, Uniform
+from dfkd_tune.inputs.copula import factor
+from dfkd_tune.inputs.feature import Feature
+from dfkd_tune.inputs.features_file import parse_features, read_features
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.utils.strategy import build
 
 ROWS = 40_000
 MANY = 5.0

@@ -10,12 +10,12 @@ import pytest
 from asked import assert_refused
 from filelock import FileLock
 
-from dfkd_tune import waits
 from dfkd_tune.errors import Interrupted
-from dfkd_tune.live import sentence
-from dfkd_tune.slots import Slots
-from dfkd_tune.storage import exclusive, open_storage
-from dfkd_tune.study import open_slots, run_study
+from dfkd_tune.reporting.terminal_progress import sentence
+from dfkd_tune.search.storage import exclusive, open_storage
+from dfkd_tune.search.trial_queue import Slots
+from dfkd_tune.study.session import open_slots, run_study
+from dfkd_tune.utils import waits
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

@@ -7,8 +7,8 @@ from teacher_files import FEATURES, ROWS, answers, fails, network, save_architec
 from torch import nn
 
 from dfkd_tune.errors import SpecError
-from dfkd_tune.teachers import load_teacher
-from dfkd_tune.teachers.weights import read_architecture
+from dfkd_tune.teachers.formats.state_dict import read_architecture
+from dfkd_tune.teachers.loader import load_teacher
 
 
 @pytest.mark.parametrize("name", ["net.safetensors", "state.pt", "checkpoint.pth"])

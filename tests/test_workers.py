@@ -14,13 +14,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from torch import nn
 
-from dfkd_tune import storage as storages
-from dfkd_tune import workers
-from dfkd_tune.agreement import HOST, TRACKING
 from dfkd_tune.errors import Interrupted, NotFound, StorageError, StudyMismatch, TrackingError, WorkersError
-from dfkd_tune.issuing import Sources
-from dfkd_tune.recorded import load_study
-from dfkd_tune.study import open_slots, run_study
+from dfkd_tune.registry.certificates import Sources
+from dfkd_tune.search import storage as storages
+from dfkd_tune.search.loaded import load_study
+from dfkd_tune.study import workers
+from dfkd_tune.study.identity import HOST, TRACKING
+from dfkd_tune.study.session import open_slots, run_study
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -136,7 +136,7 @@ def test_an_mlflow_file_of_another_machine_is_out_of_reach(postgresql, store, ti
 
 def test_credentials_are_nowhere(postgresql, tiny, monkeypatch):
     url = postgresql.replace("postgres@", "postgres:hunter2@")
-    monkeypatch.setattr("dfkd_tune.tracking.ready", lambda *where: None)  # nobody listens there
+    monkeypatch.setattr("dfkd_tune.tracking.tracker.ready", lambda *where: None)  # nobody listens there
     study, slots = open_slots(tiny("secret"), url, "http://me:hunter2@127.0.0.1:9/?password=hunter2")
     assert study.user_attrs[TRACKING] == "http://127.0.0.1:9/?password="
     with slots.storage.engine.connect() as connection:

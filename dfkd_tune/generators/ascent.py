@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..strategy import Stacked
-from .contest import Contest
+from dfkd_tune.generators.context import Contest
+from dfkd_tune.utils.strategy import Stacked
 
 Ascent = Literal["rmsprop", "sign", "normalized"]
 SMOOTHING = 0.99

@@ -10,8 +10,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from ..strategy import Stacked, strategy
-from .contest import Contest
+from dfkd_tune.generators.context import Contest
+from dfkd_tune.utils.strategy import Stacked, strategy
 
 MEMBERS_AT_LEAST = 5
 """scipy's differential evolution needs as many candidates."""

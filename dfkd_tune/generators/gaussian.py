@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..strategy import Stacked, strategy
-from .contest import Contest
+from dfkd_tune.generators.context import Contest
+from dfkd_tune.utils.strategy import Stacked, strategy
 
 
 @strategy

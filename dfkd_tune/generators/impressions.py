@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..strategy import Stacked, strategy
-from .contest import Contest
-from .network import Network
+from dfkd_tune.generators.context import Contest
+from dfkd_tune.generators.network import Network
+from dfkd_tune.utils.strategy import Stacked, strategy
 
 
 @strategy

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ..activations import ACTIVATIONS
-from ..products import layer
-from ..strategy import Stacked
+from dfkd_tune.ops.activations import ACTIVATIONS
+from dfkd_tune.ops.matmul import layer
+from dfkd_tune.utils.strategy import Stacked
 
 TANH = ACTIVATIONS["tanh"]
 SMOOTHING = 0.99

@@ -9,9 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..inputs import Inputs
-from ..strategy import strategy
-from .sampled import Sampled
+from dfkd_tune.generators.low_discrepancy import Sampled
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.utils.strategy import strategy
 
 TOGETHER = 50
 """Rows whose coordinates follow a factor in the same directions."""

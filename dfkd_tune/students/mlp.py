@@ -16,11 +16,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..activations import ACTIVATIONS
-from ..encoding import Encoding
-from ..products import layer, narrow, wide
-from ..strategy import strategy
-from .matching import Matched, match_by_autograd, match_one_layer
+from dfkd_tune.inputs.encoding import Encoding
+from dfkd_tune.ops.activations import ACTIVATIONS
+from dfkd_tune.ops.matmul import layer, narrow, wide
+from dfkd_tune.students.sobolev import Matched, match_by_autograd, match_one_layer
+from dfkd_tune.utils.strategy import strategy
 
 Tape = list[tuple[Tensor, Tensor | None]]
 """What a forward pass leaves for the slopes: each layer's input and the derivative of the activation that made it."""

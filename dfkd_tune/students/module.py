@@ -12,11 +12,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from ..encoding import Encoding
-from ..errors import SpecError
-from ..imports import MODULE_PATH, named
-from ..strategy import strategy
-from .by_autograd import ByAutograd, Raw
+from dfkd_tune.errors import SpecError
+from dfkd_tune.inputs.encoding import Encoding
+from dfkd_tune.students.autograd import ByAutograd, Raw
+from dfkd_tune.utils.object_reference import MODULE_PATH, named
+from dfkd_tune.utils.strategy import strategy
 
 
 @strategy

@@ -10,9 +10,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..encoding import Encoding
-from ..strategy import strategy
-from .by_autograd import ByAutograd, Raw
+from dfkd_tune.inputs.encoding import Encoding
+from dfkd_tune.students.autograd import ByAutograd, Raw
+from dfkd_tune.utils.strategy import strategy
 
 
 @strategy

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..confined import Confined
-from ..errors import TeacherError
-from ..imports import raised
-from .guarded import OURS, Guard
+from dfkd_tune.errors import TeacherError
+from dfkd_tune.teachers.guarded import OURS, Guard
+from dfkd_tune.utils.object_reference import raised
+from dfkd_tune.utils.user_code import Confined
 
 
 @dataclass(frozen=True)

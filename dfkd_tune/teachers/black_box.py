@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import TeacherError
-from .base import Teacher
+from dfkd_tune.errors import TeacherError
+from dfkd_tune.teachers.base import Teacher
 
 
 def from_numpy(function: Callable[[np.ndarray], Any]) -> Callable[[Tensor], Tensor]:

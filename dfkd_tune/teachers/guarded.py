@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ..confined import Confined
-from ..errors import DfkdError, Interrupted, TeacherError
-from ..imports import message, raised
+from dfkd_tune.errors import DfkdError, Interrupted, TeacherError
+from dfkd_tune.utils.object_reference import message, raised
+from dfkd_tune.utils.user_code import Confined
 
 LOG = logging.getLogger(__name__)
 PASSING = (OSError, TimeoutError, ConnectionError)

@@ -11,11 +11,11 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from ..errors import TeacherError
-from ..imports import raised
-from ..inputs import Inputs
-from .base import Teacher
-from .guarded import ANY, CALLS
+from dfkd_tune.errors import TeacherError
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.teachers.guarded import ANY, CALLS
+from dfkd_tune.utils.object_reference import raised
 
 ROWS = 512
 MORE = 2

@@ -5,7 +5,7 @@ from pathlib import Path
 from conftest import runs_of
 from optuna.trial import TrialState
 
-from dfkd_tune.recorded import load_study
+from dfkd_tune.search.loaded import load_study
 
 
 def assert_whole(storage: str, tracking: str, name: str, total: int) -> dict[str, int]:

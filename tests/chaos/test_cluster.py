@@ -10,9 +10,9 @@ import yaml
 from aftermath import assert_whole
 from optuna.trial import TrialState
 
-from dfkd_tune.cluster import run_on_cluster
 from dfkd_tune.errors import Interrupted, StorageError, TrackingError, WorkersError
-from dfkd_tune.recorded import load_study
+from dfkd_tune.search.loaded import load_study
+from dfkd_tune.study.dask_cluster import run_on_cluster
 
 distributed = pytest.importorskip("distributed")
 dask = pytest.importorskip("dask")
@@ -82,7 +82,7 @@ def test_a_worker_of_dask_is_killed(tiny, store):
 def test_files_of_one_machine_are_refused_to_a_cluster_of_others(tiny, store, cluster, monkeypatch):
     """Only what this process takes for its own machine's name differs; the cluster is real."""
     here = socket.gethostname()
-    monkeypatch.setattr("dfkd_tune.cluster.socket.gethostname", lambda: "elsewhere")
+    monkeypatch.setattr("dfkd_tune.study.dask_cluster.socket.gethostname", lambda: "elsewhere")
     where = (cluster.scheduler_address,)
     with pytest.raises(StorageError, match=rf"optuna\.db: cannot be shared with the cluster's workers on {here}: "):
         run_on_cluster(tiny("apart"), store.storage, "http://127.0.0.1:9", *where)
@@ -91,6 +91,6 @@ def test_files_of_one_machine_are_refused_to_a_cluster_of_others(tiny, store, cl
 
 
 def test_a_cluster_that_is_not_there_is_told(store, tiny, monkeypatch):
-    monkeypatch.setattr("dfkd_tune.cluster.PATIENCE", "1s")
+    monkeypatch.setattr("dfkd_tune.study.dask_cluster.PATIENCE", "1s")
     with pytest.raises(WorkersError, match=r"tcp://127\.0\.0\.1:9: no Dask scheduler answers .*; start it"):
         run_on_cluster(tiny("placed"), store.storage, store.tracking, "tcp://127.0.0.1:9")

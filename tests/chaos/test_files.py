@@ -11,13 +11,13 @@ from conftest import runs_of
 
 from dfkd_tune import register
 from dfkd_tune.errors import DfkdError, ExportError, StorageError
-from dfkd_tune.files import write
-from dfkd_tune.places import spool_folder
-from dfkd_tune.prepared import prepare
-from dfkd_tune.recorded import load_study
-from dfkd_tune.spool import Spool, digest
-from dfkd_tune.study import run_study
-from dfkd_tune.sync import sync
+from dfkd_tune.locations.files import write
+from dfkd_tune.locations.paths import spool_folder
+from dfkd_tune.search.loaded import load_study
+from dfkd_tune.study.prepare import prepare
+from dfkd_tune.study.session import run_study
+from dfkd_tune.study.sync import sync
+from dfkd_tune.tracking.outbox import Spool, digest
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

@@ -17,16 +17,17 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
-from dfkd_tune import yamls
 from dfkd_tune.errors import DfkdError, FeaturesError, SpecError
-from dfkd_tune.features_file import parse_features
-from dfkd_tune.recipe import FAITHFUL, PRESETS, from_tree
-from dfkd_tune.space import make_space
-from dfkd_tune.spec import parse_spec
-from dfkd_tune.strategy import build
-from dfkd_tune.teachers import load_teacher, probe
+from dfkd_tune.inputs.features_file import parse_features
+from dfkd_tune.recipes.recipe import FAITHFUL, PRESETS, from_tree
+from dfkd_tune.search.search_space import make_space
+from dfkd_tune.search.study_file import parse_spec
+from dfkd_tune.teachers import probe
+from dfkd_tune.teachers.formats.state_dict import Architecture
+from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.probe import infer_width
-from dfkd_tune.teachers.weights import Architecture
+from dfkd_tune.utils import yaml_io
+from dfkd_tune.utils.strategy import build
 
 ROOT = Path(__file__).parent.parent.parent
 PATIENCE = 20
@@ -195,7 +196,7 @@ def test_odd_texts(kind, count):
         count,
         count if count > 100 else None,
         texts(valid),
-        lambda text: in_time(lambda: read(yamls.parse(text, "file.yaml", error))),
+        lambda text: in_time(lambda: read(yaml_io.parse(text, "file.yaml", error))),
     )
 
 
@@ -263,7 +264,7 @@ def damaged(data: bytes, dice: random.Random) -> bytes:
 
 def use(path: Path, architecture: Path | None) -> None:
     """What a study does with a teacher before it starts."""
-    from dfkd_tune.inputs import Inputs
+    from dfkd_tune.inputs.prior import Inputs
 
     teacher = load_teacher(path, architecture)
     probe(teacher, Inputs.unknown(infer_width(teacher)))

@@ -7,8 +7,8 @@ import time
 import pytest
 from aftermath import assert_whole
 
-from dfkd_tune import workers
-from dfkd_tune.progress import Progress
+from dfkd_tune.search.progress import Progress
+from dfkd_tune.study import workers
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

@@ -25,9 +25,9 @@ from proxies import between
 
 from dfkd_tune import register
 from dfkd_tune.errors import NotFound, TrackingError
-from dfkd_tune.recorded import load_study
-from dfkd_tune.study import run_study
-from dfkd_tune.sync import sync
+from dfkd_tune.search.loaded import load_study
+from dfkd_tune.study.session import run_study
+from dfkd_tune.study.sync import sync
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

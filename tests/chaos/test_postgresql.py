@@ -15,8 +15,8 @@ import pytest
 from aftermath import assert_whole
 from processes import free_port
 
-from dfkd_tune import workers
-from dfkd_tune.progress import Progress
+from dfkd_tune.search.progress import Progress
+from dfkd_tune.study import workers
 
 pytestmark = pytest.mark.slow
 

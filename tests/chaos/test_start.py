@@ -8,10 +8,10 @@ from aftermath import assert_whole
 from conftest import Store
 from processes import command_line
 
-from dfkd_tune.prepared import prepare
-from dfkd_tune.storage import exclusive
-from dfkd_tune.study import open_slots
-from dfkd_tune.tracking import Tracker
+from dfkd_tune.search.storage import exclusive
+from dfkd_tune.study.prepare import prepare
+from dfkd_tune.study.session import open_slots
+from dfkd_tune.tracking.tracker import Tracker
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

@@ -1,0 +1,31 @@
+"""Thin commands, one file each. Everything heavy is imported inside a command, so that help answers at once."""
+
+from dfkd_tune.cli.commands import (
+    check,
+    completion,
+    describe,
+    distill,
+    export,
+    register,
+    report,
+    show,
+    study,
+    sync,
+    ui,
+    worker,
+)
+
+COMMANDS = (
+    study.study,
+    worker.worker,
+    check.check,
+    describe.describe,
+    show.show,
+    report.report,
+    register.register,
+    export.export,
+    distill.distill,
+    sync.sync,
+    ui.ui,
+    completion.completion,
+)

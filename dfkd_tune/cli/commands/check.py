@@ -1,0 +1,149 @@
+"""``check``: what a study would search, without starting it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dfkd_tune.cli.options import DEVICE, TRUST
+
+STEPS = 300
+"""Of training that an estimate does, about."""
+LONG, LONGEST = 10.0, 60.0
+"""Seconds of asking from which it is told beforehand, and left to who asks for it."""
+
+
+@click.command(short_help="What a study would search, and what it takes.")
+@click.argument("spec", type=click.Path())
+@click.option(
+    "--estimate/--no-estimate",
+    "timed",
+    default=None,
+    help="Run a small part, to tell time and memory; left out, unless the teacher is slow.",
+)
+@DEVICE
+@TRUST
+def check(spec, timed, device, trust_pickle) -> None:
+    """Read a study file, probe its teacher, and say what would be searched; writes nothing."""
+    from rich.console import Console
+    from rich.tree import Tree
+
+    from dfkd_tune.inputs.summary import meaning
+    from dfkd_tune.locations import paths
+    from dfkd_tune.reporting.terminal_progress import clock
+    from dfkd_tune.search.study_file import read_spec
+    from dfkd_tune.study.calibration import ROWS, muster
+    from dfkd_tune.study.estimate import estimate, first_recipes
+    from dfkd_tune.study.prepare import prepare
+    from dfkd_tune.study.queries import queries
+    from dfkd_tune.utils import hardware
+
+    prepared = prepare(read_spec(Path(spec)), trust_pickle, device)
+    found, asked, space = prepared.probe, prepared.spec, prepared.space
+    about, budget, tier = asked.study, asked.budget, prepared.inputs.tier
+    sizes = prepared.sizes
+    weighed = f" against {about.pareto}" if about.pareto else ""
+    limit = f"at most {space.max_parameters:,} parameters" if space.max_parameters else "no limit"
+    facts = {
+        "study": f"{asked.name}: {about.trials} trials of {budget.steps} steps, seed {about.seed}, objective {about.objective}{weighed}",
+        "teacher": f"{prepared.teacher.source}: {found.features} features, {found.outputs} output{'s' if found.outputs > 1 else ''}, "
+        f"{'differentiable' if found.differentiable else 'black box'}, {_rate(found.rows_per_second)} rows/s"
+        + (f", {prepared.teacher.parameters:,} parameters" if prepared.teacher.parameters else "")
+        + (f"; {found.limits}" if found.limits else ""),
+        "inputs": f"tier {tier}: {meaning(prepared.inputs)}{_encoded(prepared.inputs)}",
+        "rows": f"{sizes.shrunk or f'pool of {sizes.pool:,} prior rows'}, banks of {budget.bank:,}{_wait(prepared)}; "
+        f"about {sizes.bytes / 2**20:,.0f} MiB a process, {hardware.memory_of(prepared.device) / 2**20:,.0f} MiB may be taken",
+        "student": limit,
+        "device": prepared.device,
+    }
+    console = Console()
+
+    def say(name: str, words: str) -> None:
+        console.print(f"[bold]{name:<9}[/] ", end="")
+        console.print(words, highlight=False, soft_wrap=True, markup=False)
+
+    asked_for = queries(prepared, first_recipes(prepared))
+    facts["queries"] = (
+        f"about {asked_for.total:,} teacher rows in all: {asked_for.shared:,} before the first trial (budget.pool, budget.bank), "
+        f"{asked_for.trial:,} a trial (budget.teacher_rows limits them) in {asked_for.runs:,} runs, {asked_for.certificate:,} for the certificate"
+    )
+    for name, words in facts.items():
+        say(name, words)
+    asks = 4 * ROWS / found.rows_per_second + STEPS * found.call
+    if timed is None and asks > LONGEST:
+        say("time", f"not estimated, as its teacher alone takes about {clock(asks)}; --estimate does it")
+    elif timed is not False:
+        if asks > LONG:
+            click.echo(f"the estimate asks this teacher for about {clock(asks)}", err=True)
+        taken = estimate(prepared)
+        every = f"{taken.trial:.2g} s a trial, re-runs included; pruning makes it less"
+        folder = paths.shared_folder(paths.optuna_url(None), "calibration")
+        crew = muster(prepared, folder=folder, keep=False)
+        say(
+            "crew", f"{_count(crew.workers, 'process', 'es')} of {_count(crew.population, 'trial')} at once: {crew.why}"
+        )
+        say("time", f"about {clock(taken.seconds)} of training on this machine, {every}")
+        say("memory", f"about {taken.bytes / 2**20:,.0f} MiB")
+    described = space.describe()
+    tree = Tree("[bold]search[/]" if described["search"] else "[bold]search[/]: nothing, the preset as it is")
+    for section, leaves in _sections(described["search"]).items():
+        branch = tree.add(section + _only(space.generators(section)))
+        for field, value in leaves.items():
+            branch.add(f"{field:<10} {_words(value)}{_only(space.owners(f'{section}.{field}'))}")
+    console.print(tree, highlight=False, soft_wrap=True)
+
+
+def _encoded(inputs) -> str:
+    """How students take their rows, where that is not as they are."""
+    from dfkd_tune.inputs.encoding import encoder
+
+    encoding, names = encoder(inputs).encoding, [inputs.names[i] for i in inputs.nominal]
+    shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    words = [f"students take {shown} one-hot, as the order of the levels says nothing"] if names else []
+    if encoding.dtype == "float64":
+        words.append("students take float64, as float32 would round what is declared")
+    return "".join(f"; {each}" for each in words)
+
+
+def _wait(prepared) -> str:
+    """How long the teacher takes for the rows that are asked before the first trial, where that is long."""
+    from dfkd_tune.reporting.terminal_progress import clock
+    from dfkd_tune.training.problem import BANKS
+
+    seconds = (prepared.sizes.pool + len(BANKS) * prepared.spec.budget.bank) / prepared.probe.rows_per_second
+    return f", which its teacher answers in about {clock(seconds)}" if seconds > LONG else ""
+
+
+def _rate(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
+
+
+def _only(kinds: list[str]) -> str:
+    """Kinds that a part of the tree is for, where it is not for all."""
+    return f" [dim]({', '.join(kinds)})[/]" if kinds else ""
+
+
+def _count(number: int, word: str, plural: str = "s") -> str:
+    return f"{number} {word}{plural if number > 1 else ''}"
+
+
+def _sections(search: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Section -> field -> domain, the choice that others hang on first."""
+    parts: dict[str, dict[str, Any]] = (
+        {"generator": {}} if any(leaf.startswith("generator.") for leaf in search) else {}
+    )
+    for leaf, value in search.items():
+        section, _, field = leaf.partition(".")
+        parts.setdefault(section, {})[field] = value
+    return parts
+
+
+def _words(value: Any) -> str:
+    """A domain as a person reads it."""
+    if isinstance(value, list):
+        words = (each if isinstance(each, str) else json.dumps(each) for each in value)
+        return ", ".join(word.removesuffix(".0") for word in words)
+    return f"{value['low']:g} to {value['high']:g}{', logarithmic' if value['log'] else ''}"

@@ -1,0 +1,120 @@
+"""``distill``: one student without a study, or a student of one again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, TRACKING, TRUST
+from dfkd_tune.errors import ExportError
+
+
+@click.command(short_help="One student without a study.")
+@click.option("--teacher", help="Model file or package.module:function; with --run, where it is now.")
+@ARCHITECTURE
+@click.option("--preset", help="Named recipe; default paper, random for a black box.")
+@click.option("--recipe", "recipe_file", type=click.Path(), help="Recipe file.")
+@click.option("--run", "run_id", help="MLflow run of a study that is distilled again.")
+@click.option("--features", type=click.Path(), help="Features file; with --run, where it is now.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of everything; default 0.")
+@click.option("--out", required=True, type=click.Path(), help="Directory for the student's files.")
+@DEVICE
+@TRACKING
+@TRUST
+def distill(
+    teacher, architecture, preset, recipe_file, run_id, features, seed, out, device, tracking_uri, trust_pickle
+) -> None:
+    """Distill one student: student.pt2, student.safetensors, architecture.yaml, recipe.yaml, result.json, sha256.json."""
+    if sum(choice is not None for choice in (preset, recipe_file, run_id)) > 1:
+        raise click.UsageError("--preset, --recipe and --run exclude each other")
+    if run_id is not None and seed is not None:
+        raise click.UsageError("--seed and --run exclude each other: a run has its own")
+    if run_id is None and teacher is None:
+        raise click.UsageError("--teacher is missing")
+    from dfkd_tune.export import export, student_files
+    from dfkd_tune.locations import paths
+    from dfkd_tune.training import raw_evaluation
+    from dfkd_tune.training.distill import distill as run_distillation
+
+    again = None
+    if run_id is not None:
+        from dfkd_tune.registry.certificates import Sources
+        from dfkd_tune.study import replay
+
+        sources = Sources(teacher, architecture, features, trust_pickle)
+        again = replay.recall(paths.tracking_url(tracking_uri), run_id, sources, device)
+        problem, recipe, member_seed = again.problem, again.recipe, again.seed
+    else:
+        given = (teacher, architecture, features, preset, recipe_file, seed, trust_pickle, device)
+        problem, recipe, member_seed = _problem(*given)
+    folder = paths.writable(Path(out))
+
+    def rung(member) -> None:
+        click.echo(f"step {member.clock}/{recipe.steps}: RMSE {member.curve[-1][1]:.4g} on the pruning bank")
+
+    outcome = run_distillation(problem, recipe, member_seed, rung)
+    if outcome.failure:
+        raise ExportError(folder, f"no student: {outcome.failure}", remedy="lower optimizer.lr")
+    about: dict[str, Any] = {"teacher": Path(problem.teacher.source).name}
+    if again is not None:
+        about["replay"] = again.compare(outcome)
+    files = student_files.student_files(problem, outcome, about)
+    for name, data in files.items():
+        student_files.write(folder / Path(name).name, data)
+    module, result = student_files.read_student(folder)
+    units, spread = export.Units.of(result), float(problem.spread.double().square().mean().sqrt())
+
+    def measure(exported):
+        found = problem.judge.rmse(exported)
+        raw_evaluation.agree(folder, found, outcome.selection.rmse, spread)
+        return raw_evaluation.fresh_rmse(problem.judge, exported)
+
+    _, (rmse, rows) = export.export(module, units, "pt2", folder / "student.pt2", measure)
+    written = {Path(name).name for name in files} - {student_files.HASHES} | {"student.pt2"}
+    student_files.write(
+        folder / student_files.HASHES, student_files.hashes({n: (folder / n).read_bytes() for n in sorted(written)})
+    )
+    click.echo(
+        f"wrote {folder}: RMSE {rmse:.4g} of student.pt2 as it was reloaded, on {rows:,} fresh rows, {outcome.parameters:,} parameters, "
+        f"tier {problem.inputs.tier}, {outcome.seconds:.1f} s"
+    )
+    if again is not None:
+        click.echo(_said(about["replay"]))
+
+
+def _problem(teacher, architecture, features, preset, recipe_file, seed, trust_pickle, device):
+    """Problem, recipe and member seed of a single distillation."""
+    from dfkd_tune.errors import SpecError
+    from dfkd_tune.recipes.recipe import PRESETS, from_tree
+    from dfkd_tune.search.defaults import KINDS
+    from dfkd_tune.search.search_space import make_space
+    from dfkd_tune.search.study_file import parse_spec
+    from dfkd_tune.study.prepare import prepare
+    from dfkd_tune.utils import yaml_io
+    from dfkd_tune.utils.seeding import derive
+
+    if preset is not None and preset not in PRESETS:
+        raise SpecError("--preset", f"unknown preset {preset!r}", remedy=f"known: {', '.join(PRESETS)}")
+    tree: dict[str, Any] = {"teacher": {"path": teacher} | ({"architecture": architecture} if architecture else {})}
+    tree |= {"features": features} if features else {}
+    tree |= {"study": {"seed": seed}} if seed is not None else {}
+    recipe = from_tree(yaml_io.read(Path(recipe_file), SpecError), recipe_file) if recipe_file else PRESETS.get(preset)
+    prepared = prepare(parse_spec(tree | {"search": {}}, "distill"), trust_pickle, device)
+    found = prepared.probe
+    recipe = recipe or KINDS[found.kind].baseline
+    place = recipe_file or f"--preset {preset}"
+    make_space(recipe, {}, prepared.size, None, place, found.differentiable)  # as a study's is refused
+    return prepared.problem(), recipe, derive(prepared.spec.study.seed, "baseline")
+
+
+def _said(compared: dict[str, Any]) -> str:
+    """How a replay compares, in a line."""
+    if "differs" not in compared:
+        return f"run {compared['run']} recorded nothing to compare with"
+    within = "within" if compared["differs"] <= compared["tolerance"] else "NOT within"
+    return (
+        f"run {compared['run']} recorded {compared['recorded_rmse']:.4g}: differs by {compared['differs']:.2g} of it, "
+        f"{within} the tolerance of {compared['tolerance']:g}"
+    )

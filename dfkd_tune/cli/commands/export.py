@@ -1,0 +1,104 @@
+"""``export``: a student as a file."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import click
+
+from dfkd_tune.cli.options import ARCHITECTURE, NAME, SHARE, TRACKING, TRUST
+
+
+@click.command(short_help="A student as a file, in raw units.")
+@NAME
+@click.option("--trial", type=click.IntRange(min=0), help="Trial; default the best.")
+@click.option("--format", "kind", type=click.Choice(["pt2", "onnx", "safetensors"]), default="pt2", show_default=True)
+@click.option("--out", required=True, type=click.Path(), help="File to write.")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bf16", "int8"]),
+    default="float32",
+    show_default=True,
+    help="Of the weights; the file gets a certificate of its own beside it.",
+)
+@click.option(
+    "--within", type=SHARE, default="5%", show_default=True, help="By how much RMSE may grow for --precision."
+)
+@click.option("--teacher", help="Where the teacher is now.")
+@ARCHITECTURE
+@click.option("--features", type=click.Path(), help="Where the features file is now.")
+@TRACKING
+@TRUST
+def export(
+    name, trial, kind, out, precision, within, teacher, architecture, features, tracking_uri, trust_pickle
+) -> None:
+    """Write a trial's student as a file; it takes and gives the teacher's raw units."""
+    if precision != "float32" and kind == "safetensors":
+        raise click.UsageError(f"--precision {precision} is for pt2 and onnx")
+    from dfkd_tune.errors import NotFound, StudyMismatch, TeacherError
+    from dfkd_tune.export import export, student_files
+    from dfkd_tune.locations import paths
+    from dfkd_tune.registry import certificates, register
+    from dfkd_tune.study.reruns import recipe_name
+    from dfkd_tune.tracking import run_lookup
+    from dfkd_tune.tracking.connection import reaching
+    from dfkd_tune.training import raw_evaluation
+
+    file, uri = Path(out), paths.tracking_url(tracking_uri)
+    with reaching(uri):
+        student, result, run = run_lookup.load_trial(uri, name, trial)
+    whole, units, number = student, export.Units.of(result), run_lookup.trial_of(run)
+    sources, recorded = certificates.Sources(teacher, architecture, features, trust_pickle), result["rmse"]
+    measure, unknown = None, None
+    if precision != "float32":
+        from dfkd_tune.export.quantization import pack
+
+        with reaching(uri):
+            problem = register.problem_of(uri, name, run, sources)
+
+        def measure(exported):
+            return raw_evaluation.fresh_rmse(problem.judge, exported)
+
+        student, before, after = pack(problem.judge.rmse, student, units, precision, within)
+        click.echo(f"{precision}: RMSE {after:.4g} on the selection bank, {before:.4g} in float32")
+    else:
+        try:
+            with reaching(uri):
+                held = register.judge_of(uri, name, run, sources)
+        except (NotFound, TeacherError, StudyMismatch) as error:
+            unknown = error
+        else:
+
+            def measure(exported):
+                theirs, ours = held.held(exported)
+                found = float((ours - theirs).square().mean().sqrt())
+                raw_evaluation.agree(file, found, recorded, float(theirs.std(0).square().mean().sqrt()))
+                return raw_evaluation.fresh_rmse(held, exported)
+
+    worst, found = export.export(student, units, kind, file, measure)
+    if precision != "float32":
+        about = {"study": name, "trial": number, "run_id": run.info.run_id, "precision": precision}
+        copy = export.READERS[kind](file.read_bytes(), student)
+        certificates.beside(file, problem, units.student(copy, int(result["parameters"])), about)
+        with tempfile.TemporaryDirectory() as folder:
+            export.export(whole, units, kind, Path(folder, file.name))
+            usual = Path(folder, file.name).stat().st_size
+        if (size := file.stat().st_size) >= usual:
+            click.echo(
+                f"dfkd-tune: warning: {out}: {precision} takes {size:,} bytes, float32 takes {usual:,} for a student this "
+                "small; leave --precision out",
+                err=True,
+            )
+    if kind == "safetensors":
+        with reaching(uri), run_lookup.fetch(uri, run.info.run_id) as folder:
+            if (layout := folder / "architecture.yaml").exists():
+                student_files.write(file.with_suffix(".yaml"), layout.read_bytes())
+    measured = f"RMSE {recorded:.4g} in training"
+    if found is not None:
+        measured = f"RMSE {found[0]:.4g} of the file as it was reloaded, on {found[1]:,} fresh rows"
+    click.echo(
+        f"wrote {out}: {recipe_name(number)}, {measured}; its answers differ from the student's by at most {worst:.2g}"
+    )
+    if unknown is not None:
+        click.echo(f"the file was not held against the teacher: {unknown}", err=True)

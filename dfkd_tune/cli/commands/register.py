@@ -1,0 +1,52 @@
+"""``register``: a student into MLflow's registry."""
+
+from __future__ import annotations
+
+import click
+
+from dfkd_tune.cli.options import ARCHITECTURE, NAME, SHARE, TRACKING, TRUST
+
+
+@click.command(short_help="The best student into MLflow's registry.")
+@NAME
+@click.option("--model", required=True, help="Name of the registered model.")
+@click.option("--trial", type=click.IntRange(min=0), help="Trial; default the best.")
+@click.option(
+    "--smallest-within",
+    "within",
+    metavar="SHARE",
+    type=SHARE,
+    help="The smallest student within, say, 5% of the best.",
+)
+@click.option("--alias", default="champion", show_default=True, help="Alias that points to the new version.")
+@click.option("--teacher", help="Where the teacher is now, for a trial without a certificate.")
+@ARCHITECTURE
+@click.option("--features", type=click.Path(), help="Where the features file is now.")
+@TRACKING
+@TRUST
+def register(name, model, trial, within, alias, teacher, architecture, features, tracking_uri, trust_pickle) -> None:
+    """Register a study's best student in MLflow with its certificate, reloaded and compared before it is announced."""
+    if trial is not None and within is not None:
+        raise click.UsageError("--trial and --smallest-within exclude each other")
+    from shlex import quote
+
+    from dfkd_tune.locations import paths
+    from dfkd_tune.registry import certificates, register
+    from dfkd_tune.study.reruns import recipe_name
+    from dfkd_tune.tracking.connection import reaching
+
+    sources = certificates.Sources(teacher, architecture, features, trust_pickle)
+    uri = paths.tracking_url(tracking_uri)
+    with reaching(uri):
+        done = register.register(uri, name, model, trial, alias, sources, within)
+    click.echo(
+        f"registered {done.uri}, version {done.version}: {recipe_name(done.trial)}, RMSE {done.rmse:.4g}; "
+        f"the reloaded model differs from the student by at most {done.worst:.2g}"
+    )
+    if done.report_rmse is not None:
+        click.echo(
+            f"certificate runs:/{done.run_id}/certificate: RMSE {done.report_rmse:.4g} on the report bank, "
+            f"worst gap found {done.worst_gap:.4g}"
+        )
+    where = f"MLFLOW_TRACKING_URI={quote(paths.without_credentials(uri))}"
+    click.echo(f"Serve it: {where} mlflow models serve -m '{done.uri}' --env-manager local --port 5001")

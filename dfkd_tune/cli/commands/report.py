@@ -1,0 +1,29 @@
+"""``report``: a study as one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dfkd_tune.cli.options import NAME, STORAGE, TRACKING
+
+
+@click.command(short_help="A study as one HTML page, the answer first.")
+@NAME
+@click.option("--out", type=click.Path(), help="File to write; default NAME-report.html.")
+@STORAGE
+@TRACKING
+def report(name, out, storage, tracking_uri) -> None:
+    """Write what a study found as one self-contained HTML page, the answer first."""
+    from dfkd_tune.export import student_files
+    from dfkd_tune.locations import paths
+    from dfkd_tune.reporting.html_report import report as study_report
+    from dfkd_tune.tracking.connection import reaching
+
+    storage_url, uri = paths.optuna_url(storage), paths.tracking_url(tracking_uri)
+    with reaching(uri):
+        page = study_report(storage_url, uri, name)
+    file = Path(out or f"{name}-report.html")
+    student_files.write(file, page.encode())
+    click.echo(f"wrote {file}")

@@ -1,0 +1,70 @@
+"""``show``: the trials of a study."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from dfkd_tune.cli.options import NAME, STORAGE
+
+
+@click.command(short_help="What a study found; its trials, best first.")
+@NAME
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.option("--rows", type=click.IntRange(min=1), default=10, show_default=True, help="Trials to list.")
+@STORAGE
+def show(name, as_json, rows, storage) -> None:
+    """What a study found, and its trials, best first."""
+    import json
+
+    from rich.console import Console
+
+    from dfkd_tune.locations import paths
+    from dfkd_tune.reporting import summary_text, terminal_summary
+    from dfkd_tune.reporting.findings import completed, find, front
+    from dfkd_tune.search.loaded import load_study
+    from dfkd_tune.study.reruns import recipe_name
+
+    found = load_study(paths.optuna_url(storage), name)
+    trials = found.get_trials(deepcopy=False)
+    if as_json:
+        click.echo(
+            json.dumps(
+                {"study": name, "attributes": found.user_attrs, "trials": [_plain(trial) for trial in trials]}, indent=1
+            )
+        )
+        return
+    told = find(found)
+    console = Console()
+
+    def say(text: str, **style) -> None:
+        console.print(text, highlight=False, soft_wrap=True, markup=False, **style)
+
+    say(summary_text.headline(told), style="bold")
+    say(f"teacher {told.teacher}, tier {told.tier}, objective {told.objective}; {summary_text.standing(told)}")
+    if told.baseline is not None:
+        rmse = "" if told.baseline_rmse is None else f", RMSE {told.baseline_rmse:.4g}"
+        say(f"untuned preset: {told.objective} {told.baseline:.4g}{rmse}")
+    if told.promoted is not None:
+        say(f"promoted: {recipe_name(told.promoted['trial'])}, the student of run {told.run}")
+    console.print()
+    if told.costs is not None:
+        say(f"The front: no trial has less {told.weighed} and a smaller {told.objective}")
+        console.print(terminal_summary.table(front(trials, told.costs), told.objective))
+        console.print()
+    console.print(terminal_summary.table(completed(trials)[:rows], told.objective))
+    console.print()
+    for question, answer in summary_text.questions(told) if told.best else []:
+        console.print(f"[bold]{question}[/] {answer}", highlight=False)
+
+
+def _plain(trial) -> dict[str, Any]:
+    return {
+        "number": trial.number,
+        "state": trial.state.name,
+        "value": trial.values[0] if trial.values else None,
+        "values": trial.values,
+        "params": trial.params,
+        "attributes": {k: v for k, v in trial.user_attrs.items() if k != "worker"},
+    }

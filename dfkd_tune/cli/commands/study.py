@@ -1,0 +1,160 @@
+"""``study``: search how to distill a teacher."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, STORAGE, TRACKING, TRUST
+from dfkd_tune.cli.signals import Signals
+
+
+@click.command(short_help="Search how to distill a teacher.")
+@click.argument("spec", required=False, type=click.Path())
+@click.option("--n-trials", type=click.IntRange(min=1), help="Trials of the study in total, also after a resume.")
+@click.option("--teacher", help="Model file or package.module:function, instead of the study's.")
+@ARCHITECTURE
+@click.option("--features", type=click.Path(), help="Features file, instead of the study's.")
+@click.option("--name", help="Name of the study.")
+@click.option("--pareto", "pareto", flag_value="parameters", help="Weigh fidelity against parameters.")
+@click.option("--pareto-latency", "pareto", flag_value="latency", help="Weigh fidelity against measured latency.")
+@click.option("--quiet", is_flag=True, help="Nothing but what it came to, in a line.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON line for every event.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of everything.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1, max=1024),
+    help="Processes that work on it; left out, what pays on this machine, one where a seed is given.",
+)
+@click.option("--cluster", metavar="ADDRESS", help="Dask scheduler that places the workers, or 'local'.")
+@DEVICE
+@STORAGE
+@TRACKING
+@TRUST
+def study(
+    spec,
+    n_trials,
+    teacher,
+    architecture,
+    features,
+    name,
+    pareto,
+    quiet,
+    as_json,
+    seed,
+    workers,
+    cluster,
+    device,
+    storage,
+    tracking_uri,
+    trust_pickle,
+) -> None:
+    """Search how to distill a teacher. Without SPEC, the shipped quickstart."""
+    if quiet and as_json:
+        raise click.UsageError("--quiet and --json exclude each other")
+    from rich.console import Console
+
+    from dfkd_tune.locations import paths
+    from dfkd_tune.reporting import terminal_progress, terminal_summary
+    from dfkd_tune.search.loaded import load_study
+    from dfkd_tune.search.storage import require_whole
+    from dfkd_tune.study.prepare import prepare
+
+    mode = "json" if as_json else "quiet" if quiet else "live"
+    storage_url, uri = paths.optuna_url(storage), paths.tracking_url(tracking_uri)
+    require_whole(storage_url)  # before the teacher is asked anything
+    changed = _spec(spec, n_trials, teacher, architecture, features, name, pareto, seed)
+    prepared = prepare(changed, trust_pickle, device)
+    console = Console(file=sys.stdout)  # whatever stands there while a teacher is asked
+    with Signals() as stop, terminal_progress.watch(console, changed.name, mode) as on_progress:
+        prepared, workers = _crewed(prepared, workers, storage_url) if cluster is None else (prepared, workers)
+        run = _way(workers, cluster, trust_pickle)
+        result = run(prepared, storage_url, uri, on_progress=on_progress, should_stop=lambda: bool(stop))
+    if as_json:
+        return terminal_progress.ended(console, result)
+    if quiet:
+        return terminal_summary.promoted(console, result, prepared.inputs.tier)
+    trials = load_study(storage_url, result.name).get_trials(deepcopy=False)
+    told = _next(result.name, storage, tracking_uri)
+    terminal_summary.summary(console, result, trials, prepared.inputs.tier, changed.study.objective, told)
+
+
+def _crewed(prepared, workers, storage_url):
+    """The study with a population and a number of processes that suit this machine."""
+    from dfkd_tune.locations.paths import shared_folder
+    from dfkd_tune.search.loaded import standing_of
+    from dfkd_tune.study.calibration import muster
+    from dfkd_tune.study.prepare import shared
+
+    about = prepared.spec.study
+    if about.population is not None and workers is not None:
+        return prepared, workers
+    recorded, left = standing_of(storage_url, prepared.spec.name, about.trials)
+    crew = muster(prepared, workers, recorded, left, shared_folder(storage_url, "calibration"))
+    return shared(prepared.crewed(crew.population), crew.workers), crew.workers
+
+
+def _way(workers, cluster, trust_pickle):
+    """What runs the study: this process, several of them, or a cluster."""
+    from functools import partial
+
+    if cluster is not None:
+        from dfkd_tune.study.dask_cluster import run_on_cluster
+
+        return partial(run_on_cluster, address=cluster, count=workers, trust_pickle=trust_pickle)
+    if workers is not None and workers > 1:
+        from dfkd_tune.study.workers import run_workers
+
+        return partial(run_workers, count=workers, trust_pickle=trust_pickle)
+    from dfkd_tune.study.session import run_study
+
+    return run_study
+
+
+def _spec(spec, n_trials, teacher, architecture, features, name, pareto, seed):
+    """The study file with the command line's changes."""
+    from dataclasses import replace
+
+    from dfkd_tune.cli.quickstart import quickstart
+    from dfkd_tune.errors import SpecError
+    from dfkd_tune.locations.paths import NAME
+    from dfkd_tune.search.study_file import TeacherFile, parse_spec, read_spec
+
+    if spec is None and teacher is not None:
+        read = parse_spec({"teacher": teacher}, f"{Path(teacher.replace(':', '.')).stem}.yaml")
+    else:
+        read = read_spec(Path(spec) if spec else quickstart())
+    if name is not None and not NAME.fullmatch(name):
+        raise SpecError(
+            "--name", f"must be letters, digits, '_', '.', '-' (100 at most), got {name!r}", remedy="give another"
+        )
+    given = {"trials": n_trials, "name": name, "pareto": pareto, "seed": seed}
+    read = replace(read, study=replace(read.study, **{k: v for k, v in given.items() if v is not None}))
+    read = replace(read, seeded=read.seeded or seed is not None)
+    if teacher is not None or architecture is not None:
+        read = replace(
+            read,
+            teacher=TeacherFile(
+                teacher or read.teacher.path, architecture or (None if teacher else read.teacher.architecture)
+            ),
+        )
+        if teacher is not None and features is None:
+            read = replace(read, features=None)
+    return read if features is None else replace(read, features=features)
+
+
+def _next(name: str, storage: str | None, tracking_uri: str | None) -> dict[str, str]:
+    """The exact commands that follow a study, by what they do."""
+    from shlex import quote
+
+    from dfkd_tune.locations.paths import without_credentials
+
+    there = f" --tracking-uri {quote(without_credentials(tracking_uri))}" if tracking_uri else ""
+    both = (f" --storage {quote(without_credentials(storage))}" if storage else "") + there
+    return {
+        "Read what it found": f"dfkd-tune report {name}{both}",
+        "Browse the runs": f"dfkd-tune ui{there}",
+        "Register the best": f"dfkd-tune register {name} --model {name}{there}",
+    }

@@ -1,0 +1,36 @@
+"""``worker``: join a study from another machine, or from another terminal."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, TRACKING, TRUST
+from dfkd_tune.cli.signals import Signals
+
+
+@click.command(short_help="One more worker on a study.")
+@click.argument("name")
+@click.option("--storage", metavar="URL", required=True, help="Optuna's database, where the study is.")
+@TRACKING
+@click.option("--teacher", help="Where the study's teacher lies on this machine.")
+@ARCHITECTURE
+@click.option("--features", type=click.Path(), help="Where the study's features file lies on this machine.")
+@DEVICE
+@TRUST
+def worker(name, storage, tracking_uri, teacher, architecture, features, device, trust_pickle) -> None:
+    """Join the study NAME: one more worker on its trials, until they are done."""
+    from rich.console import Console
+
+    from dfkd_tune.locations import paths
+    from dfkd_tune.registry.certificates import Sources
+    from dfkd_tune.reporting import terminal_progress
+    from dfkd_tune.study.workers import join
+
+    sources, console = Sources(teacher, architecture, features, trust_pickle), Console(file=sys.stdout)
+    with Signals() as stop, terminal_progress.watch(console, name) as on_progress:
+        where = (paths.optuna_url(storage), tracking_uri, sources)
+        result = join(name, *where, on_progress, lambda: bool(stop), device)
+    p = result.progress
+    console.print(f"{name}: all {p.total} trials are done", highlight=False, soft_wrap=True)

@@ -1,0 +1,78 @@
+"""The command line: the group of commands and the one error boundary."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+import click
+
+from dfkd_tune.cli.commands import COMMANDS
+from dfkd_tune.cli.waiting import told
+from dfkd_tune.errors import DfkdError, Interrupted, shown
+from dfkd_tune.locations.paths import without_credentials
+from dfkd_tune.utils.object_reference import raised
+from dfkd_tune.utils.user_code import own_output
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says of a disk, a quota or a limit that is reached, wherever it meets it."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="dfkd-tune")
+def cli() -> None:
+    """Compress a regression network whose training data are gone."""
+
+
+for command in COMMANDS:
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line: 0 done, 1 expected failure in one line, 2 usage, 3 a bug, 130 interrupted."""
+    try:
+        with own_output(), told():
+            cli(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.message = without_credentials(error.message)
+        error.show()
+        sys.exit(2)
+    except DfkdError as error:
+        click.echo(f"dfkd-tune: {without_credentials(str(error))}", err=True)
+        sys.exit(1)
+    except Interrupted as stop:
+        click.echo(f"interrupted; run the same command again to go on with {stop}", err=True)
+        sys.exit(130)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        os._exit(0)
+    except OSError as error:
+        if error.errno not in FULL:
+            sys.exit(_bug())
+        place = f"{error.filename}: " if error.filename else ""
+        click.echo(f"dfkd-tune: {place}{error.strerror}; free some space, then run the same command again", err=True)
+        sys.exit(1)
+    except SystemExit as error:
+        # Nothing of ours ends like that: a user's code does, where nothing guards it.
+        click.echo(f"dfkd-tune: a user's code {raised(error)}; a function must return, and end nothing", err=True)
+        sys.exit(1)
+    except Exception:
+        sys.exit(_bug())
+
+
+def _bug() -> int:
+    """Write the traceback where the user can send it from."""
+    import tempfile
+    import traceback
+
+    text = without_credentials(traceback.format_exc())
+    with tempfile.NamedTemporaryFile("w", prefix="dfkd-tune-", suffix=".log", delete=False) as file:
+        file.write(text)
+    last = shown(text.strip().splitlines()[-1][:300])
+    click.echo(f"dfkd-tune: a bug: {last}; the traceback is in {file.name}", err=True)
+    return 3

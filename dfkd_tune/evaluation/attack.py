@@ -1,0 +1,159 @@
+"""The largest gap between student and teacher that a fixed number of teacher rows finds.
+
+Notation: n rows under attack, ``origin (n, D)`` the prior rows they start from, ``z (n, D)`` where they are, standardized.
+A gap is the worst over outputs of ``|student - teacher|`` in units of each output's spread. What is found is a lower
+bound of the worst case, never an upper one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.training.problem import Problem
+from dfkd_tune.utils.seeding import stream
+
+RADIUS = 0.5
+"""How far an attack leaves its prior row: in any feature, in standard deviations."""
+STARTS, STEPS, RESTARTS = 512, 50, 2
+"""At most 51,200 teacher rows; a slow teacher, whose pool is smaller too, is asked for no more rows than its pool has."""
+
+Answer = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an attack came to.
+
+    Args:
+        z: ``(D,)`` where the largest gap is, standardized.
+        origin: ``(D,)`` the prior row that it was reached from.
+        starts, rows: prior rows attacked, and rows asked of the teacher.
+        unanswered: rows whose gap is no finite number; none of them is ``z``.
+        method: ``gradient`` or ``random``.
+    """
+
+    z: Tensor
+    origin: Tensor
+    starts: int
+    rows: int
+    unanswered: int
+    method: str
+
+
+def attack(problem: Problem, student: Answer, unit: Tensor, gaps: Tensor) -> Found:
+    """Attack the report bank: its worst rows and random others, each twice, once from itself and once from a point near it.
+
+    Args:
+        problem: its seed decides all that is random.
+        student: normalized, ``(n, D) -> (n, O)``.
+        unit: ``(O,)`` spread of each output, normalized.
+        gaps: ``(N,)`` of the report bank, to start where it is worst.
+    """
+    rng = stream(problem.seed, "attack")
+    z = problem.banks["report"].z
+    starts = min(STARTS, len(z), max(8, len(problem.pool) // (STEPS * RESTARTS)))
+    worst = max(starts // 8, min(8, starts // 2))
+    order = gaps.argsort(descending=True, stable=True)
+    others = worst + torch.randperm(len(z) - worst, generator=rng)[: starts - worst].to(order.device)
+    origin = z[torch.cat([order[:worst], order[others]])]
+    slopes = problem.probe.differentiable and _has_slopes(student, origin[:2])
+    aim = _Aim(problem, student, unit)
+    climb = _ascend if slopes else _search
+    for restart in range(RESTARTS):
+        shift = 2 * torch.rand(origin.shape, generator=rng, dtype=torch.float64) - 1
+        climb(aim, origin, origin + RADIUS * shift.to(origin) * bool(restart), rng)
+    best = int(aim.best.argmax())
+    return Found(aim.where[best], origin[best], starts, aim.rows, aim.unanswered, "gradient" if slopes else "random")
+
+
+def hold(inputs: Inputs, z: Tensor, origin: Tensor, radius: float = RADIUS) -> Tensor:
+    """Bring points into the ball around their prior rows and into what is declared, both at once, all ``(n, D)``."""
+    held = inputs.project(_near(origin, z, radius))
+    far = (held - origin).abs() > radius
+    apart = [i for i, f in enumerate(inputs.features) if f.levels is not None or f.integer]
+    held[:, apart] = torch.where(far[:, apart], origin[:, apart], held[:, apart])
+    held[:, inputs.nominal] = origin[:, inputs.nominal]  # a level is not near another
+    if inputs.simplex:  # convex: on the way back to the prior row its shares still sum to 1
+        part = list(inputs.simplex)
+        move = held[:, part] - origin[:, part]
+        held[:, part] = origin[:, part] + move * (radius / move.abs().amax(1, keepdim=True).clamp(min=radius))
+    far = ((held - origin).abs() > radius * (1 + 1e-4)).any(1, keepdim=True)
+    return torch.where(far, origin, held)
+
+
+class _Aim:
+    """Gaps of points, the largest met on the way from each prior row, and what that took."""
+
+    def __init__(self, problem: Problem, student: Answer, unit: Tensor):
+        self.problem, self.student, self.unit = problem, student, unit
+        self.where: Tensor | None = None
+        self.best: Tensor | None = None
+        self.rows = self.unanswered = 0
+
+    def gap(self, z: Tensor) -> Tensor:
+        """``(n,)``; without slopes."""
+        with torch.no_grad():
+            return self._keep(z, ((self.student(z) - self.problem.answer(z)) / self.unit).abs().amax(1))
+
+    def slope(self, z: Tensor) -> Tensor:
+        """Where the gap grows, ``(n, D)``."""
+        values, pull = self.problem.record(z)
+        z = z.detach().requires_grad_()
+        with torch.enable_grad():
+            answers = self.student(z)
+        difference = (answers.detach() - values) / self.unit
+        size, at = difference.abs().max(1, keepdim=True)
+        seed = torch.zeros_like(difference).scatter(1, at, difference.gather(1, at).sign()) / self.unit
+        slope = torch.autograd.grad(answers, z, seed)[0] - pull(seed)
+        self._keep(z.detach(), size[:, 0])
+        return slope.nan_to_num(0.0, 0.0, 0.0)
+
+    def _keep(self, z: Tensor, gap: Tensor) -> Tensor:
+        finite = gap.isfinite()
+        self.rows += len(z)
+        self.unanswered += int((~finite).sum())
+        gap = torch.where(finite, gap, -1.0)
+        if self.best is None:
+            self.where, self.best = z.clone(), gap
+        better = gap > self.best
+        self.where = torch.where(better[:, None], z, self.where)
+        self.best = torch.where(better, gap, self.best)
+        return gap
+
+
+def _ascend(aim: _Aim, origin: Tensor, z: Tensor, rng: torch.Generator) -> None:
+    """Sign-gradient ascent (Madry et al. 2018) with steps that shrink; levels are crossed by a point that moves freely."""
+    for step in range(STEPS):
+        slope = aim.slope(hold(aim.problem.inputs, z, origin))
+        z = _near(origin, z + 0.2 * RADIUS * (1 - step / STEPS) * slope.sign())
+
+
+def _search(aim: _Aim, origin: Tensor, z: Tensor, rng: torch.Generator) -> None:
+    """Random steps that shrink, in some features or many, each taken where the gap grows."""
+    z = hold(aim.problem.inputs, z, origin)
+    gap = aim.gap(z)
+    for step in range(1, STEPS):
+        noise = torch.randn(z.shape, generator=rng, dtype=torch.float64)
+        moved = torch.rand(z.shape, generator=rng) < torch.rand(len(z), 1, generator=rng)
+        tried = z + RADIUS * (1 - step / STEPS) * (noise * moved).to(z)
+        tried = hold(aim.problem.inputs, tried, origin)
+        reached = aim.gap(tried)
+        z, gap = torch.where((reached > gap)[:, None], tried, z), torch.maximum(reached, gap)
+
+
+def _near(origin: Tensor, z: Tensor, radius: float = RADIUS) -> Tensor:
+    return origin + (z - origin).clamp(-radius, radius)
+
+
+def _has_slopes(student: Answer, z: Tensor) -> bool:
+    z = z.clone().requires_grad_()
+    try:
+        with torch.enable_grad():
+            return bool(torch.autograd.grad(student(z).sum(), z)[0].isfinite().all())
+    except RuntimeError:
+        return False

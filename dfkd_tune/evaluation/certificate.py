@@ -1,0 +1,345 @@
+"""A certificate of fidelity: what was measured of one student, how, and what that can and cannot promise.
+
+The report bank is opened here, and nowhere before: neither training nor pruning nor selection saw it. Every figure is of the exported
+student, reloaded, against the teacher as its file loads, both fed raw rows as declared. Figures are in the teacher's units, or
+*relative*: every output divided by the teacher's standard deviation on the report bank.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dfkd_tune.errors import ExportError
+from dfkd_tune.evaluation.attack import RADIUS, Answer, attack
+from dfkd_tune.evaluation.regions import Region, regions
+from dfkd_tune.inputs.summary import in_words, meaning
+from dfkd_tune.students.pt2_archive import to_pt2
+from dfkd_tune.training.distill import Outcome
+from dfkd_tune.training.problem import Problem
+from dfkd_tune.training.raw_evaluation import Student, outputs_of
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """Quantiles of ``|student - teacher|`` over rows, and the largest."""
+
+    p50: float
+    p95: float
+    p99: float
+    largest: float
+
+
+@dataclass(frozen=True)
+class OutputReport:
+    """One output on the report bank, in its units but for what is relative.
+
+    Args:
+        output: its index.
+        spread: the teacher's standard deviation.
+        rmse, relative_rmse: root mean square gap, and the same over ``spread``.
+        r2: 1 less the mean square gap over the teacher's variance.
+        gaps: their quantiles.
+    """
+
+    output: int
+    spread: float
+    rmse: float
+    relative_rmse: float
+    r2: float
+    gaps: Gaps
+
+
+@dataclass(frozen=True)
+class Report:
+    """All outputs on the report bank.
+
+    Args:
+        rows: of the bank.
+        rmse: over rows and outputs, in the teacher's units.
+        interval: of ``rmse`` at 95 % confidence, by the normal approximation of the mean square.
+        relative_rmse, r2: over rows and outputs.
+        relative_gaps: quantiles of a row's worst output.
+        beyond_largest: share of prior inputs with a larger gap than the largest, at most, at 95 % confidence.
+        by_output: each output alone.
+    """
+
+    rows: int
+    rmse: float
+    interval: tuple[float, float]
+    relative_rmse: float
+    r2: float
+    relative_gaps: Gaps
+    beyond_largest: float
+    by_output: tuple[OutputReport, ...]
+
+
+@dataclass(frozen=True)
+class WorstGap:
+    """The largest gap that the attack found.
+
+    Args:
+        gap, relative_gap: at the output where it is worst, in that output's units and over its spread.
+        output: its index.
+        teacher, student: what each answers there, all outputs.
+        input, origin: raw values by feature name; ``origin`` is the prior row that the attack started from.
+        moved: from ``origin`` to ``input``, in standard deviations, by feature name.
+        distance: the largest of these, without sign.
+        radius: the distance allowed.
+        method: ``gradient`` or ``random``.
+        starts, teacher_rows: prior rows attacked, and rows asked of the teacher.
+        unanswered: rows whose gap was no finite number.
+    """
+
+    gap: float
+    relative_gap: float
+    output: int
+    teacher: tuple[float, ...]
+    student: tuple[float, ...]
+    input: dict[str, float | str | None]
+    origin: dict[str, float | str | None]
+    moved: dict[str, float]
+    distance: float
+    radius: float
+    method: str
+    starts: int
+    teacher_rows: int
+    unanswered: int
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Everything that is certified of one student.
+
+    Args:
+        student: study, trial, run, recipe and hashes as far as they are known; its parameters and compression.
+        teacher: name, SHA-256, width and outputs.
+        inputs: tier, what it means, what is declared of each feature.
+        seed: of banks and attack.
+        budget: steps and rows.
+        report, worst, regions: what was measured; the worst region first.
+        statement: ``holds`` and ``does_not_hold``, in sentences.
+        versions: of what computed it.
+        issued: when, where it is known.
+    """
+
+    student: dict[str, Any]
+    teacher: dict[str, Any]
+    inputs: dict[str, Any]
+    seed: int
+    budget: dict[str, Any]
+    report: Report
+    worst: WorstGap
+    regions: tuple[Region, ...]
+    statement: dict[str, list[str]]
+    versions: dict[str, str]
+    issued: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as ``certificate.json`` holds them; every region with its conditions in words too."""
+        plain = asdict(self) | {"format": 1}
+        plain["regions"] = [{"where": str(region)} | asdict(region) for region in self.regions]
+        return json.loads(json.dumps(plain, allow_nan=False))
+
+    def metrics(self) -> dict[str, float]:
+        """What MLflow shows of it."""
+        return {
+            "certificate/rmse": self.report.rmse,
+            "certificate/nrmse": self.report.relative_rmse,
+            "certificate/worst_gap": self.worst.gap,
+            "certificate/worst_relative_gap": self.worst.relative_gap,
+        }
+
+
+def certify(
+    problem: Problem, student: nn.Module | Student | Outcome, about: Mapping[str, Any] | None = None
+) -> Certificate:
+    """Measure one student on the report bank, attack it, and say where it is worst. The same twice gives the same.
+
+    Args:
+        problem: teacher, inputs, seed and banks.
+        student: a network between raw units, ``(N, D) -> (N, O)``, in evaluation mode; one as it was exported and reloaded; or what
+            a distillation came to, which is exported for this.
+        about: further facts: ``steps``, ``batch``, ``training_rows`` (asked of the teacher for this student alone),
+            ``issued``; all others, such as ``study``, ``trial``, ``run_id``, stand beside the student.
+
+    Raises:
+        ExportError: when teacher or student has no finite answer on the report bank.
+    """
+    facts = dict(about or {})
+    if isinstance(student, Outcome):
+        recipe = student.recipe
+        known = {"steps": recipe.steps, "batch": recipe.batch, "training_rows": student.teacher_rows}
+        facts = known | {"student_seed": student.seed} | facts
+        student = _exported(problem, student)
+    elif isinstance(student, nn.Module):
+        student = Student.of(student)
+    bank = problem.banks["report"]
+    theirs, ours = problem.held("report", student)
+    gaps = ours - theirs
+    if not bool(gaps.isfinite().all()):
+        bad = int((~gaps.isfinite()).any(1).sum())
+        raise ExportError(
+            "certificate",
+            f"student or teacher has no finite answer to {bad} of {len(gaps)} report rows",
+            remedy="check the units and ranges in the features file",
+        )
+    unit = theirs.std(0)
+    unit = torch.where(unit > 0, unit, 1.0)
+    report = _report(gaps, unit)
+    worst = _worst(problem, student, unit, (gaps / unit).abs().amax(1).to(problem.device))
+    taken = ("steps", "batch", "training_rows", "issued")
+    own, teacher = student.parameters, problem.teacher
+    return Certificate(
+        student={k: v for k, v in facts.items() if k not in taken}
+        | {"parameters": own, "compression": teacher.parameters / own if teacher.parameters and own else None},
+        teacher={
+            "name": teacher.source.rsplit("/", 1)[-1] if ":" not in teacher.source else teacher.source,
+            "sha256": teacher.sha256,
+            "parameters": teacher.parameters,
+            "features": problem.features,
+            "outputs": problem.outputs,
+            "differentiable": problem.probe.differentiable,
+        },
+        inputs={
+            "tier": problem.inputs.tier,
+            "meaning": meaning(problem.inputs),
+            "features": problem.inputs.names,
+            "declared": in_words(problem.inputs),
+        },
+        seed=problem.seed,
+        budget={
+            **{name: facts.get(name) for name in taken[:3]},
+            "pool_rows": len(problem.pool),
+            "report_rows": len(bank.z),
+            "attack_rows": worst.teacher_rows,
+        },
+        report=report,
+        worst=worst,
+        regions=regions(problem.inputs, bank.z, gaps, unit),
+        statement=_statement(problem, report, worst),
+        versions={name: importlib.metadata.version(name) for name in ("dfkd-tune", "torch", "scikit-learn")},
+        issued=facts.get("issued"),
+    )
+
+
+def _exported(problem: Problem, outcome: Outcome) -> Student:
+    """What a distillation came to, exported and reloaded."""
+    dtype = problem.encoder.encoding.torch_dtype
+    module = problem.module(outcome.recipe.student, outcome.weights)
+    copy = torch.export.load(io.BytesIO(to_pt2(module, problem.inputs.raw(problem.sample.z[:2], dtype)))).module()
+    return Student(copy, dtype, outcome.parameters)
+
+
+def _normalized(problem: Problem, student: Student) -> Answer:
+    """An exported student as one between standardized inputs and normalized outputs, on the device of the distillation."""
+
+    def answer(z: Tensor) -> Tensor:
+        y = student.answer(problem.inputs.raw(z.cpu(), student.dtype)).to(z.device)
+        y = y[:, None] if y.ndim == 1 else y
+        return ((y - problem.shift) / problem.spread).to(problem.dtype)
+
+    return answer
+
+
+def _report(gaps: Tensor, spread: Tensor) -> Report:
+    """Gaps ``(N, O)`` and spread ``(O,)`` in the teacher's units."""
+    rows, square = len(gaps), gaps.square()
+    per_row = square.mean(1)
+    mean, error = float(per_row.mean()), 1.96 * float(per_row.std()) / math.sqrt(rows)
+    relative = float((gaps / spread).square().mean())
+    outputs = []
+    for o, size in enumerate(square.mean(0).sqrt().tolist()):
+        unit = float(spread[o])
+        outputs.append(OutputReport(o, unit, size, size / unit, 1 - (size / unit) ** 2, _quantiles(gaps[:, o].abs())))
+    return Report(
+        rows=rows,
+        rmse=math.sqrt(mean),
+        interval=(math.sqrt(max(0.0, mean - error)), math.sqrt(mean + error)),
+        relative_rmse=math.sqrt(relative),
+        r2=1 - relative,
+        relative_gaps=_quantiles((gaps / spread).abs().amax(1)),
+        # N independent rows all miss a share s of the prior with probability (1 - s)^N.
+        beyond_largest=1 - (1 - CONFIDENCE) ** (1 / rows),
+        by_output=tuple(outputs),
+    )
+
+
+def _quantiles(gaps: Tensor) -> Gaps:
+    ordered = gaps.sort().values
+    at = [ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)] for share in (0.5, 0.95, 0.99, 1.0)]
+    return Gaps(*(float(value) for value in at))
+
+
+def _worst(problem: Problem, student: Student, unit: Tensor, gaps: Tensor) -> WorstGap:
+    """The worst gap found; ``unit (O,)`` is each output's spread in the teacher's units, ``gaps (N,)`` are relative."""
+    scale = (unit / problem.spread.double().cpu()).to(problem.device, problem.dtype)
+    found = attack(problem, _normalized(problem, student), scale, gaps)
+    ends = torch.stack([found.z, found.origin])
+    theirs, ours = problem.file_outputs(ends)[0], outputs_of(student, problem.inputs, ends)[0]
+    relative = (ours - theirs).abs() / unit
+    output = int(relative.argmax())
+    raw = problem.inputs.raw(ends.cpu(), problem.teacher.dtype).tolist()  # as the teacher was asked
+    names, moved = problem.inputs.names, (found.z - found.origin).tolist()
+    return WorstGap(
+        gap=float((ours - theirs).abs()[output]),
+        relative_gap=float(relative[output]),
+        output=output,
+        teacher=tuple(theirs.tolist()),
+        student=tuple(ours.tolist()),
+        input=_named(problem, raw[0]),
+        origin=_named(problem, raw[1]),
+        moved=dict(zip(names, moved, strict=True)),
+        distance=max(map(abs, moved)),
+        radius=RADIUS,
+        method=found.method,
+        starts=found.starts,
+        teacher_rows=found.rows + len(ends),
+        unanswered=found.unanswered,
+    )
+
+
+def _named(problem: Problem, row: list[float]) -> dict[str, float | str | None]:
+    """Values of a raw row by feature name: words where levels are words, None where a value is missing."""
+    named: dict[str, float | str | None] = {}
+    for feature, value in zip(problem.inputs.features, row, strict=True):
+        number = None if math.isnan(value) else value
+        named[feature.name] = feature.labels[int(value)] if feature.labels and number is not None else number
+    return named
+
+
+def _statement(problem: Problem, report: Report, worst: WorstGap) -> dict[str, list[str]]:
+    low, high = report.interval
+    tier = problem.inputs.tier
+    holds = [
+        f"Over inputs drawn from what is known of them, the RMSE between student and teacher is {report.rmse:.4g} "
+        f"({low:.4g} to {high:.4g} at 95 % confidence), measured on {report.rows:,} rows that neither training nor "
+        "pruning nor selection saw.",
+        f"At 95 % confidence, at most {100 * report.beyond_largest:.2g} % of such inputs have a larger gap than the "
+        f"largest measured, {report.relative_gaps.largest:.4g} standard deviations of the teacher.",
+        f"An attack of {worst.teacher_rows:,} teacher rows, within {worst.radius:g} standard deviations of prior rows, "
+        f"found a gap of {worst.gap:.4g} at the input shown.",
+    ]
+    not_held = [
+        f"Real inputs: none were used, and nothing is known of them beyond what is said here, tier {tier}. Where they differ from "
+        "that, so may the fidelity; only real inputs can tell.",
+        "The worst case: the attack gives a lower bound; larger gaps may exist where it did not look, and beyond the "
+        "declared inputs.",
+        "The teacher itself: the student is compared with the teacher, not with the truth.",
+        "A choice between students by their certificates: whoever makes one has used up the report bank.",
+    ]
+    if worst.unanswered:
+        not_held.append(
+            f"Inputs without a finite answer: the attack met {worst.unanswered:,} of them, and their gaps do not count."
+        )
+    return {"holds": holds, "does_not_hold": not_held}

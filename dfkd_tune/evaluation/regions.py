@@ -1,0 +1,140 @@
+"""Where a student is worst: regions of the input space, told as conditions on features in raw units."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dfkd_tune.inputs.prior import Inputs
+
+LEAVES = 6
+SMALLEST = 0.05
+"""Share of the rows that a region holds at least, where it was found."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """``above < feature <= upto``, in raw units, None where there is no such edge; or one of levels that have no order."""
+
+    feature: str
+    above: float | None
+    upto: float | None
+    levels: tuple[float | str | None, ...] | None = None
+
+    def __str__(self) -> str:
+        if self.levels is not None:
+            words = ["missing" if v is None else v if isinstance(v, str) else f"{v:.15g}" for v in self.levels]
+            return f"{self.feature} is {' or '.join(words)}"
+        if self.above is None:
+            return f"{self.feature} <= {self.upto:.15g}"
+        if self.upto is None:
+            return f"{self.feature} > {self.above:.15g}"
+        return f"{self.above:.15g} < {self.feature} <= {self.upto:.15g}"
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of the input space and the student's gaps there.
+
+    Args:
+        conditions: all of which hold; none where the region is everything.
+        rows, share: of the rows it was measured on.
+        rmse: in the teacher's units.
+        relative_rmse: over the teacher's standard deviations.
+        ratio: ``relative_rmse`` over that of all measured rows.
+    """
+
+    conditions: tuple[Condition, ...]
+    rows: int
+    share: float
+    rmse: float
+    relative_rmse: float
+    ratio: float
+
+    def __str__(self) -> str:
+        return " and ".join(map(str, self.conditions)) or "everywhere"
+
+
+def regions(inputs: Inputs, z: Tensor, gaps: Tensor, spread: Tensor) -> tuple[Region, ...]:
+    """Split the input space by the size of the gap, the worst region first.
+
+    A tree is grown on every other row, and the figures are measured on the rows between, which it has not seen.
+
+    Args:
+        inputs: names and units of the features.
+        z: ``(N, D)`` standardized.
+        gaps: ``(N, O)`` student less teacher, in the teacher's units.
+        spread: ``(O,)`` of the teacher's outputs, in its units.
+    """
+    from sklearn.tree import DecisionTreeRegressor
+
+    z, gaps, spread = z.cpu().double(), gaps.cpu().double(), spread.cpu().double()
+    relative = (gaps / spread).square().mean(1)
+    smallest = max(1, math.ceil(SMALLEST * len(z[::2])))
+    tree = DecisionTreeRegressor(max_leaf_nodes=LEAVES, min_samples_leaf=smallest, random_state=0)
+    # The gap, not its square, which a few rows would dominate.
+    tree.fit(z[::2].numpy(), relative[::2].sqrt().numpy())
+
+    raw = z[1::2] * inputs.scale + inputs.center
+    gaps, relative = gaps[1::2], relative[1::2]
+    everywhere = math.sqrt(float(relative.mean()))
+    found = []
+    for edges in _leaves(tree.tree_, inputs):
+        inside = torch.ones(len(raw), dtype=torch.bool)
+        for i, (above, upto) in edges.items():
+            inside &= (raw[:, i] > above) & (raw[:, i] <= upto)
+        if not inside.any():
+            continue
+        size = math.sqrt(float(relative[inside].mean()))
+        found.append(
+            Region(
+                conditions=tuple(
+                    _condition(inputs, i, *(edge if math.isfinite(edge) else None for edge in edges[i]))
+                    for i in sorted(edges)
+                ),
+                rows=int(inside.sum()),
+                share=float(inside.double().mean()),
+                rmse=math.sqrt(float(gaps[inside].square().mean())),
+                relative_rmse=size,
+                ratio=size / everywhere if everywhere else 1.0,
+            )
+        )
+    return tuple(sorted(found, key=lambda region: -region.relative_rmse))
+
+
+def _condition(inputs: Inputs, i: int, above: float | None, upto: float | None) -> Condition:
+    """A condition on feature ``i``; edges between levels without an order are of their codes."""
+    feature = inputs.features[i]
+    if not feature.one_hot:
+        return Condition(feature.name, above, upto)
+    held = [c for c in range(len(feature.levels)) if (above is None or c > above) and (upto is None or c <= upto)]
+    known = feature.labels or [None if math.isnan(value) else value for value in feature.table]
+    return Condition(feature.name, None, None, tuple(known[c] for c in held))
+
+
+Edges = dict[int, tuple[float, float]]
+
+
+def _leaves(tree: Any, inputs: Inputs, node: int = 0, edges: Edges | None = None) -> list[Edges]:
+    """The leaves of a tree below a node, each as feature -> (above, up to) in raw units."""
+    edges = edges or {}
+    if tree.children_left[node] < 0:
+        return [edges]
+    i = int(tree.feature[node])
+    center, scale = float(inputs.center[i]), float(inputs.scale[i])
+    edge = _short(center + scale * float(tree.threshold[node]), scale)
+    above, upto = edges.get(i, (-math.inf, math.inf))
+    left = edges | {i: (above, min(upto, edge))}
+    right = edges | {i: (max(above, edge), upto)}
+    return _leaves(tree, inputs, int(tree.children_left[node]), left) + _leaves(
+        tree, inputs, int(tree.children_right[node]), right
+    )
+
+
+def _short(edge: float, scale: float) -> float:
+    """An edge as a person would write it, to about a hundredth of the feature's scale; what is measured is what is told."""
+    return round(edge, 2 - math.floor(math.log10(scale)))

@@ -1,0 +1,174 @@
+"""The stress bank: outlying rows moved a little, to where reference students of several methods answer worst.
+
+Real inputs have heavier tails than a normal prior, and a student's real error is mostly made by the few rows that have a
+feature far out: half of it by one row in a hundred on two of five real tables. Where nobody declared the tails of a
+feature, the bank is therefore of rows near the center with one such feature far out, of skewed rows that move together, or of prior rows
+that are stretched, by what is known of the teacher (``outlying``); where all are declared, of prior rows.
+The bank is frozen before any trial, against a panel that no trial belongs to: an adversary of a trial's own making would
+reward weak ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from dfkd_tune.evaluation.attack import hold
+from dfkd_tune.recipes.recipe import PRESETS, Recipe
+from dfkd_tune.teachers.output_cache import Answers
+from dfkd_tune.training.banks import Bank
+from dfkd_tune.training.distill import Outcome, distill_all
+from dfkd_tune.training.member import Member
+from dfkd_tune.training.problem import KNOWN, Problem
+from dfkd_tune.training.stress_rows import outlying
+from dfkd_tune.utils.seeding import derive, stream
+
+RADIUS = 0.15
+"""How far a coordinate may travel, in standard deviations of the feature."""
+CENTER = 0.6
+"""What prior rows are multiplied by before one of their features is moved out."""
+OUT = (3.0, 10.0)
+"""How far out, in standard deviations of the feature."""
+MOVES = 8
+"""Steps of sign ascent, or tries of a black box, a row."""
+SHARE = 0.1
+"""Of a trial's student steps that a reference student gets."""
+PANEL = {True: ("random", "adversarial", "paper", "faithful"), False: ("random", "black_box")}
+"""Presets of the reference students, by whether the teacher has input gradients."""
+
+Answer = Callable[[Tensor], Tensor]
+
+
+def add_stress(
+    problem: Problem,
+    like: Recipe,
+    progress: Callable[[Member], None] | None = None,
+    answers: Answers | None = None,
+    heed: Callable[[], None] = lambda: None,
+) -> None:
+    """Freeze the bank ``stress`` of a problem.
+
+    Args:
+        problem: with its pool and banks.
+        like: the student, steps and batch that reference students are measured by.
+        progress: called at every rung of a reference student; may raise.
+        answers: where the bank is shared with other processes.
+        heed: called while another process makes it; may raise.
+    """
+    asked = problem.asked
+    with answers.alone(heed) if answers is not None else nullcontext():
+        kept = answers.load() if answers is not None else None
+        if kept is not None:
+            z, values = (kept[0][name].to(problem.device) for name in ("z", "values"))
+            if problem.still_says(z[:KNOWN], values[:KNOWN]):
+                problem.banks["stress"] = Bank(z, values, problem.spread)
+                problem.frozen_rows += kept[1]
+                return
+        bank = stress_bank(problem, reference_students(problem, like, progress))
+        rows = problem.asked - asked
+        if answers is not None:
+            answers.save({"z": bank.z, "values": bank.values}, rows)
+    problem.banks["stress"] = bank
+    problem.frozen_rows += rows
+
+
+def reference_students(
+    problem: Problem, like: Recipe, progress: Callable[[Member], None] | None = None
+) -> list[Outcome]:
+    """The panel: a student of each method, as far as it did not diverge; arguments as ``add_stress`` takes them."""
+    steps = max(1, round(like.steps * SHARE))
+    members = [
+        Member(
+            name,
+            replace(PRESETS[name], student=like.student, steps=steps, batch=like.batch),
+            derive(problem.seed, "panel", name),
+        )
+        for name in PANEL[problem.probe.differentiable]
+    ]
+    return [outcome for outcome in distill_all(problem, members, progress) if outcome.failure is None]
+
+
+def stress_bank(problem: Problem, panel: Sequence[Outcome], radius: float = RADIUS, far: bool = True) -> Bank:
+    """As many rows as the selection bank has, each moved against one student of the panel.
+
+    Args:
+        problem: its seed decides all that is random.
+        panel: reference students; without any, no row is moved.
+        radius: how far a coordinate may travel, in standard deviations of the feature.
+        far: whether features of unknown tails are moved far out first.
+    """
+    rng = stream(problem.seed, "stress")
+    drawn = problem.inputs.draw(len(problem.banks["selection"].z), rng)
+    prior = drawn.to(problem.device, problem.dtype)
+    origin = _outlying(problem, drawn, rng).to(prior) if far else prior
+    move = _ascend if problem.probe.differentiable else _try
+    parts = origin.tensor_split(len(panel)) if panel else []
+    moved = [
+        move(problem, _answer(problem, student), part, radius, rng) for student, part in zip(panel, parts, strict=True)
+    ]
+    z = torch.cat(moved) if moved else origin
+    values = problem.answer_in_chunks(z)
+    beyond = ~values.isfinite().all(1)
+    if beyond.any():  # a teacher may overflow far out: there the row stays as it was drawn
+        z = torch.where(beyond[:, None], prior, z)
+        values[beyond] = problem.answer_in_chunks(z[beyond])
+    return Bank(z, values, problem.spread)
+
+
+def _outlying(problem: Problem, z: Tensor, rng: torch.Generator) -> Tensor:
+    """Prior rows as the teacher has them where tails are unknown."""
+    rows = outlying(problem.probe, problem.inputs).rows
+    return _spiked(problem, z, rng) if rows is None else rows.turn(problem.inputs, z, rng)
+
+
+def _spiked(problem: Problem, z: Tensor, rng: torch.Generator) -> Tensor:
+    """Prior rows whose features of unknown shape are drawn to the center, but for one of them, which is far out."""
+    unknown = problem.inputs.shapeless
+    features = unknown.nonzero().flatten()
+    if not len(features):
+        return z
+    near_center = torch.where(unknown, CENTER * z, z)
+    feature = features[torch.randint(len(features), (len(z),), generator=rng)]
+    near, far = OUT
+    out = near + (far - near) * torch.rand(len(z), generator=rng, dtype=z.dtype)
+    sign = 2 * torch.randint(2, (len(z),), generator=rng).to(z) - 1
+    return problem.inputs.project(near_center.scatter(1, feature[:, None], (sign * out)[:, None]))
+
+
+def _answer(problem: Problem, outcome: Outcome) -> Answer:
+    weights = [w.unsqueeze(0) for w in outcome.weights]
+    return lambda z: outcome.recipe.student.answer(weights, problem.encoder.rows(z[None]))[0]
+
+
+def _ascend(problem: Problem, student: Answer, origin: Tensor, radius: float, rng: torch.Generator) -> Tensor:
+    """Sign ascent on the squared gap from a random start beside the origin, where its gradient may vanish."""
+    beside = (2 * torch.rand(origin.shape, generator=rng, dtype=torch.float64) - 1).to(origin) * radius / MOVES
+    z = hold(problem.inputs, origin + beside, origin, radius)
+    for _ in range(MOVES):
+        values, pull = problem.record(z)
+        z = z.detach().requires_grad_()
+        with torch.enable_grad():
+            answers = student(z)
+            gap = (values - answers).detach()
+            back = torch.autograd.grad(answers, z, gap)[0]
+        slope = (pull(gap) - back).nan_to_num(0.0)
+        z = hold(problem.inputs, z.detach() + (2 * radius / MOVES) * slope.sign(), origin, radius)
+    return z
+
+
+def _try(problem: Problem, student: Answer, origin: Tensor, radius: float, rng: torch.Generator) -> Tensor:
+    """The worst of a few random corners of the box around each row."""
+    best, most = origin, None
+    for _ in range(MOVES):
+        corner = (torch.rand(origin.shape, generator=rng, dtype=torch.float64) < 0.5).to(origin)
+        z = hold(problem.inputs, origin + radius * (2 * corner - 1), origin, radius)
+        with torch.no_grad():
+            gap = (problem.answer_in_chunks(z) - student(z)).square().sum(-1)
+        worse = gap > most if most is not None else torch.ones_like(gap, dtype=torch.bool)
+        best = torch.where(worse.unsqueeze(-1), z, best)
+        most = gap if most is None else torch.maximum(gap, most)
+    return best

@@ -1,0 +1,1 @@
+"""A student as files that load without this package."""

@@ -1,0 +1,99 @@
+"""A student whose weights take less room: int8 with one step an output unit, or bfloat16; computed in float32.
+
+Inputs are standardized first, in float32: where scaling is folded into weights, raw units far from zero would turn their rounding
+into large errors. Biases stay in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from dfkd_tune.errors import ExportError
+from dfkd_tune.export.export import Units
+from dfkd_tune.inputs.encoding import Encode
+from dfkd_tune.training.raw_evaluation import Student
+
+PRECISIONS = ("float32", "bf16", "int8")
+
+
+class _Packed(nn.Module):
+    """A linear layer that keeps its weight ``(out, in)`` packed."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, precision: str):
+        super().__init__()
+        self.bias = None if bias is None else nn.Parameter(bias.float(), requires_grad=False)
+        step = weight.abs().amax(1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny) / 127
+        whole = precision == "int8"
+        self.register_buffer("weight", (weight / step).round().to(torch.int8) if whole else weight.bfloat16())
+        self.register_buffer("step", step.float() if whole else None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight.float()
+        return nn.functional.linear(x, weight if self.step is None else weight * self.step, self.bias)
+
+
+class Packed(nn.Module):
+    """A student between raw units with packed weights.
+
+    Args:
+        chain: of linear layers and activations, with scaling folded into the first.
+        units: of its inputs.
+        precision: ``bf16`` or ``int8``.
+
+    Raises:
+        ExportError: when the student is no such chain.
+    """
+
+    def __init__(self, chain: nn.Module, units: Units, precision: str):
+        super().__init__()
+        linear = [layer for layer in chain if isinstance(layer, nn.Linear)] if isinstance(chain, nn.Sequential) else []
+        if not linear:
+            raise ExportError(f"--precision {precision}", "takes students of kind mlp alone", remedy="leave it out")
+        given = (torch.tensor(v, dtype=torch.float64) for v in (units.encoding.center, units.encoding.scale))
+        center, scale = given
+        self.encode, folded = units.encoding.module(), units.encoding.folds
+        parts = []
+        for layer in chain:
+            if isinstance(layer, Encode):
+                continue
+            if isinstance(layer, nn.Linear):
+                weight, bias = layer.weight.detach().double(), layer.bias.detach().double()
+                if folded and layer is linear[0]:  # y = W x + b = (W s) z + (b + W c)
+                    weight, bias = weight * scale, bias + weight @ center
+                layer = _Packed(weight, bias, precision)
+            parts.append(layer)
+        self.layers = nn.Sequential(*parts)
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(self.encode(x))
+
+
+def pack(
+    judge: Callable[[Student], float], student: nn.Module, units: Units, precision: str, within: float
+) -> tuple[Packed, float, float]:
+    """A student in less room, with its RMSE before and after.
+
+    Args:
+        judge: measures the RMSE of a student.
+        student: between raw units.
+        units: of its inputs.
+        precision: ``bf16`` or ``int8``.
+        within: share by which the RMSE may grow.
+
+    Raises:
+        ExportError: when the RMSE grows by more than the share ``within``, or the student is no chain of linear layers.
+    """
+    packed = Packed(student, units, precision)
+    parameters = sum(p.numel() for p in student.parameters())
+    before, after = (judge(units.student(module, parameters)) for module in (student, packed))
+    if not after <= (1 + within) * before:
+        raise ExportError(
+            f"--precision {precision}",
+            f"RMSE to the teacher grows from {before:.4g} to {after:.4g}, by more than {100 * within:g} %",
+            remedy="choose another precision, or allow more with --within",
+        )
+    return packed, before, after

@@ -1,0 +1,150 @@
+"""A student as files: safetensors and architecture for every trial, ``.pt2`` for the ones that go out."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load, save
+from torch import nn
+
+from dfkd_tune.errors import ExportError
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.locations import files
+from dfkd_tune.students.pt2_archive import to_pt2
+from dfkd_tune.teachers.base import hash_bytes
+from dfkd_tune.teachers.formats.state_dict import architecture_of
+from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.training.distill import Outcome
+from dfkd_tune.training.problem import Problem
+from dfkd_tune.utils import yaml_io
+from dfkd_tune.utils.seeding import stream
+
+EXAMPLES, EXAMPLE_VALUES = 64, 4_096
+"""Rows of the declared prior that are kept beside a student, and values in all, at most."""
+HASHES = "sha256.json"
+"""File of the SHA-256 of all others."""
+
+
+def student_files(problem: Problem, outcome: Outcome, about: Mapping[str, Any]) -> dict[str, bytes]:
+    """The files of one student, between raw units, under ``student/``.
+
+    Args:
+        problem: it was distilled in.
+        outcome: of its distillation.
+        about: further facts for ``result.json``, such as study and trial.
+    """
+    module = problem.module(outcome.recipe.student, outcome.weights)
+    encoding = problem.encoder.encoding
+    layout = outcome.recipe.student.layout(encoding, problem.outputs)
+    result = {
+        **about,
+        "seed": outcome.seed,
+        "tier": problem.inputs.tier,
+        "teacher_sha256": problem.teacher.sha256,
+        "features": problem.inputs.names,
+        "center": encoding.center,
+        "scale": encoding.scale,
+        "dtype": encoding.dtype,
+        "levels": levels(problem.inputs),
+        "example": _example(problem),
+        "outputs": problem.outputs,
+        **outcome.metrics(),
+    }
+    described = (
+        {"student/student.pt2": to_pt2(module, problem.inputs.raw(problem.sample.z[:2], encoding.torch_dtype))}
+        if layout is None
+        else {"student/architecture.yaml": yaml_io.dump(layout).encode()}
+    )
+    made = described | {
+        "student/student.safetensors": save({k: v.contiguous() for k, v in module.state_dict().items()}),
+        "student/recipe.yaml": yaml_io.dump(outcome.recipe.tree()).encode(),
+        "student/result.json": json.dumps(result, indent=1).encode(),
+    }
+    return made | {f"student/{HASHES}": hashes({Path(name).name: data for name, data in made.items()})}
+
+
+def hashes(contents: Mapping[str, bytes]) -> bytes:
+    """The SHA-256 of every file, as ``read_student`` checks them."""
+    return json.dumps({name: hash_bytes(data) for name, data in contents.items()}, indent=1).encode()
+
+
+def verify(directory: Path, recorded: str | None = None) -> None:
+    """Make sure that a student's files are those that were written; a student without hashes is taken as it is.
+
+    Args:
+        directory: of the student.
+        recorded: SHA-256 of its hashes, where its run tells one.
+
+    Raises:
+        ExportError: naming the file that is missing, truncated or altered.
+    """
+    told, remedy = directory / HASHES, "dfkd-tune sync STUDY writes a run's files again"
+    try:
+        data = told.read_bytes() if told.exists() else None
+        if recorded is not None and (data is None or hash_bytes(data) != recorded):
+            raise ExportError(told.name, "is missing or altered: it is not what its run recorded", remedy=remedy)
+        for name, digest in json.loads(data).items() if data is not None else ():
+            file = directory / Path(name).name
+            if not file.exists():
+                raise ExportError(file.name, "is missing from the student's files", remedy=remedy)
+            if (found := hash_bytes(file.read_bytes())) != digest:
+                rule = f"is truncated or altered: SHA-256 {found[:12]}..., recorded {digest[:12]}..."
+                raise ExportError(file.name, rule, remedy=remedy)
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise ExportError(told, f"cannot be read: {str(error).splitlines()[0]}") from None
+
+
+def _example(problem: Problem) -> list[list[float | None]]:
+    """Rows of the declared prior in raw units: what an input may look like, without a real one; null where a value is missing."""
+    count = max(2, min(EXAMPLES, EXAMPLE_VALUES // problem.features))
+    rows = problem.inputs.raw(problem.inputs.draw(count, stream(problem.seed, "example"))).tolist()
+    return [[None if math.isnan(value) else value for value in row] for row in rows]
+
+
+def levels(inputs: Inputs) -> dict[str, list[float | str | None]]:
+    """Levels without an order by feature: as the teacher's rows hold them, or the words that its codes stand for; null is a missing value."""
+    found = {}
+    for i in inputs.nominal:
+        feature = inputs.features[i]
+        numbers = [None if math.isnan(value) else value for value in feature.table]
+        found[feature.name] = feature.labels or numbers
+    return found
+
+
+def read_student(directory: Path, recorded: str | None = None) -> tuple[nn.Module, dict[str, Any]]:
+    """A student and its ``result.json`` from the files of ``student_files``.
+
+    Args:
+        directory: of the files.
+        recorded: SHA-256 of their hashes, where their run tells one.
+
+    Raises:
+        ExportError: when a file is missing, truncated or altered.
+    """
+    verify(directory, recorded)
+    try:
+        if not (directory / "architecture.yaml").exists():
+            result = json.loads((directory / "result.json").read_text())
+            return load_teacher(directory / "student.pt2").function, result
+        state = load((directory / "student.safetensors").read_bytes())
+        layout = yaml_io.read(directory / "architecture.yaml", ExportError)
+        result = json.loads((directory / "result.json").read_text())
+        module = architecture_of(layout, str(directory / "architecture.yaml")).module(state)
+    except ExportError:
+        raise
+    except Exception as error:
+        raise ExportError(directory, f"holds no readable student: {str(error).splitlines()[0]}") from None
+    return module.eval(), result
+
+
+def write(out: Path, data: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        ExportError: when the place takes no file.
+    """
+    files.write(out, data, ExportError)

@@ -1,0 +1,125 @@
+"""Generators that draw without looking at the student: uniform and quasi-random points (Zhou & Chiam 2023, section 4).
+
+They are drawn and labeled in blocks, ahead of the steps that use them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.utils.strategy import strategy
+
+Reach = Annotated[float, Field(gt=0)]
+Over = Literal["prior", "box"]
+
+
+class Sampled:
+    """What samplers share: points of the unit cube, pushed through the prior or spread over a box."""
+
+    seeks: ClassVar[bool] = False
+    travels: ClassVar[bool] = False
+    needs_gradients: ClassVar[bool] = False
+
+    def engine(self, features: int, seed: int) -> Any:
+        """A ``scipy.stats.qmc`` engine of its own random stream."""
+        raise TypeError(f"{type(self).__name__} has no engine")
+
+    def start(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
+        return {}
+
+    def block(self, inputs: Inputs, steps: int, rows: int, engine: Any) -> Tensor:
+        """Points ``(steps, rows, D)`` in standardized units, float64."""
+        import numpy as np
+
+        u = torch.from_numpy(np.concatenate([engine.random(rows) for _ in range(steps)]))
+        z = inputs.quantile(u) if self.over == "prior" else inputs.spread(u, self.reach)
+        return inputs.project(z).view(steps, rows, len(inputs))
+
+
+@strategy
+class Uniform(Sampled):
+    """Uniform over the declared ranges; over ``center +- reach * std`` where no range is declared.
+
+    Args:
+        reach: in standard deviations of the feature.
+    """
+
+    reach: Reach = 3.0
+
+    over: ClassVar[str] = "box"
+
+    def engine(self, features: int, seed: int) -> Any:
+        import numpy as np
+
+        rng = np.random.default_rng(seed)
+        return _Plain(rng, features)
+
+
+class _Plain:
+    def __init__(self, rng, features: int):
+        self._rng, self._features = rng, features
+
+    def random(self, rows: int):
+        return self._rng.random((rows, self._features))
+
+
+@strategy
+class LatinHypercube(Sampled):
+    """A fresh Latin hypercube of every batch (McKay, Beckman & Conover 1979).
+
+    Args:
+        over: through the input prior, or over the box of ``uniform``.
+        reach: of the box.
+    """
+
+    over: Over = "prior"
+    reach: Reach = 3.0
+
+    def engine(self, features: int, seed: int) -> Any:
+        from scipy.stats import qmc
+
+        return qmc.LatinHypercube(features, rng=seed)
+
+
+@strategy
+class Sobol(Sampled):
+    """A scrambled Sobol sequence, continued from batch to batch (Owen 1998).
+
+    Args:
+        over: through the input prior, or over the box of ``uniform``.
+        reach: of the box.
+    """
+
+    over: Over = "prior"
+    reach: Reach = 3.0
+
+    def engine(self, features: int, seed: int) -> Any:
+        import warnings
+
+        from scipy.stats import qmc
+
+        warnings.filterwarnings("ignore", message="The balance properties of Sobol", category=UserWarning)
+        return qmc.Sobol(features, rng=seed, bits=62)
+
+
+@strategy
+class Halton(Sampled):
+    """A scrambled Halton sequence, continued from batch to batch (Owen 2017).
+
+    Args:
+        over: through the input prior, or over the box of ``uniform``.
+        reach: of the box.
+    """
+
+    over: Over = "prior"
+    reach: Reach = 3.0
+
+    def engine(self, features: int, seed: int) -> Any:
+        from scipy.stats import qmc
+
+        return qmc.Halton(features, rng=seed)

@@ -1,0 +1,245 @@
+"""What a student's first layer takes of a row: ordered features standardized, levels without an order one-hot.
+
+Notation: raw rows ``x (N, D)``, standardized rows ``z (N, D)``, encoded rows ``e (N, E)``: the ordered features in their order, then
+a column for each level of every nominal feature. Where no feature is nominal, ``e`` is ``z``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from dfkd_tune.errors import FeaturesError
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.utils.quoting import named
+from dfkd_tune.utils.strategy import strategy
+
+if TYPE_CHECKING:
+    from dfkd_tune.teachers.base import Teacher
+
+FINEST = 3e-5
+"""Rounding of a float32 input, in standard deviations of its feature, up to which a student takes float32."""
+COARSEST = 0.05
+"""Rounding of a teacher's input from which on the teacher itself cannot be asked for what is declared."""
+SPACED = 2
+"""Steps of a dtype that levels are apart at least, so that what lies between two can be told too."""
+REACH = 6.0
+"""How far out an unbounded feature is expected, in standard deviations."""
+MISSING = "missing"
+
+
+@strategy
+class Encoding:
+    """How raw rows become what a student's first layer takes.
+
+    Args:
+        center, scale: of every feature; raw = center + scale * standardized.
+        dtype: of raw rows; float64 where float32 would round a feature, in its standard deviations, by more than ``FINEST``.
+        levels: raw values of each nominal feature by its index, rising; ``missing``, last, stands for a missing value.
+    """
+
+    center: list[float]
+    scale: list[Annotated[float, Field(gt=0)]]
+    dtype: Literal["float32", "float64"] = "float32"
+    levels: dict[int, Annotated[list[float | Literal["missing"]], Field(min_length=1)]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if len(self.center) != len(self.scale):
+            raise ValueError(f"center and scale need as many numbers, found {len(self.center)} and {len(self.scale)}")
+        for i, levels in self.levels.items():
+            if not 0 <= i < len(self.center):
+                raise ValueError(f"levels are of a feature {named(i)}, there are {len(self.center)}")
+            if MISSING in levels[:-1]:
+                raise ValueError(f"levels of feature {i} must have {MISSING} last")
+            if any(a >= b for a, b in pairwise(v for v in levels if v != MISSING)):
+                raise ValueError(f"levels of feature {i} must rise")
+        return self
+
+    @property
+    def width(self) -> int:
+        """Columns of an encoded row, E."""
+        return len(self.ordered) + sum(map(len, self.levels.values()))
+
+    @property
+    def ordered(self) -> list[int]:
+        """Indices of the features that are no levels without an order."""
+        return [i for i in range(len(self.center)) if i not in self.levels]
+
+    @property
+    def folds(self) -> bool:
+        """Whether a first linear layer can take raw rows themselves, in float32."""
+        return not self.levels and self.dtype == "float32"
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """Of raw rows."""
+        return getattr(torch, self.dtype)
+
+    def tree(self) -> dict:
+        """As an architecture file has it."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def module(self) -> nn.Module:
+        """Raw rows ``(N, D)`` to encoded rows ``(N, E)``, float32."""
+        return Encode(self)
+
+
+class Encode(nn.Module):
+    """The first step of a student that takes raw rows as they are; it has no weights."""
+
+    def __init__(self, encoding: Encoding):
+        super().__init__()
+        self.encoding, self.features = encoding, len(encoding.center)
+        ordered, dtype = encoding.ordered, encoding.torch_dtype
+
+        def keep(name: str, values: Sequence, dtype: torch.dtype) -> None:
+            self.register_buffer(name, torch.tensor(values, dtype=dtype), persistent=False)
+
+        keep("ordered", ordered, torch.int64)
+        keep("center", [encoding.center[i] for i in ordered], dtype)
+        keep("scale", [encoding.scale[i] for i in ordered], dtype)
+        flat = [(i, *cell) for i, levels in encoding.levels.items() for cell in _cells(levels)]
+        keep("column", [i for i, *_ in flat], torch.int64)
+        keep("above", [low for _, low, _, _ in flat], dtype)
+        keep("upto", [high for _, _, high, _ in flat], dtype)
+        keep("missing", [missing for *_, missing in flat], torch.bool)
+        self.any_missing = any(missing for *_, missing in flat)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.encoding.levels:
+            return ((x - self.center) / self.scale).float()
+        e = ((x.index_select(1, self.ordered) - self.center) / self.scale).float()
+        level = x.index_select(1, self.column)
+        hot = (level > self.above) & (level <= self.upto)
+        if self.any_missing:
+            hot = hot | (level.isnan() & self.missing)
+        return torch.cat([e, hot.float()], dim=1)
+
+
+def _cells(levels: Sequence[float | str]) -> list[tuple[float, float, bool]]:
+    """Of each level, ``(above, up to, whether it is a missing value)``: which raw values are nearest to it."""
+    numbers = [v for v in levels if v != MISSING]
+    middles = [(a + b) / 2 for a, b in pairwise(numbers)]
+    cells = [(low, high, False) for low, high in zip([-math.inf, *middles], [*middles, math.inf], strict=True)]
+    cells = cells if numbers else []
+    return cells + [(math.inf, -math.inf, True)] * (MISSING in levels)
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """The encoding of standardized rows in training.
+
+    Args:
+        inputs: of the features.
+        encoding: of raw rows.
+    """
+
+    inputs: Inputs
+    encoding: Encoding
+
+    @cached_property
+    def _edges(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Column, and the standardized values above which and up to which each level is nearest."""
+        columns, above, upto = [], [], []
+        for i in self.encoding.levels:
+            codes = self.inputs.features[i].values
+            middles, end = (codes[1:] + codes[:-1]) / 2, codes.new_tensor([torch.inf])
+            columns += [i] * len(codes)
+            above.append(torch.cat([-end, middles]))
+            upto.append(torch.cat([middles, end]))
+        return torch.tensor(columns), torch.cat(above), torch.cat(upto)
+
+    def rows(self, z: Tensor) -> Tensor:
+        """Standardized rows ``(..., D)`` to encoded rows ``(..., E)``; differentiable in the ordered features."""
+        if not self.encoding.levels:
+            return z
+        columns, above, upto = (part.to(z.device) for part in self._edges)
+        level = z[..., columns]
+        hot = (level > above.to(z)) & (level <= upto.to(z))
+        return torch.cat([z[..., self.encoding.ordered], hot.to(z)], dim=-1)
+
+    def slopes(self, slopes: Tensor | None) -> Tensor | None:
+        """Gradients ``(..., D)`` in standardized rows as gradients ``(..., E)`` in encoded rows, 0 at levels without an order."""
+        if slopes is None or not self.encoding.levels:
+            return slopes
+        rest = slopes.new_zeros(*slopes.shape[:-1], self.encoding.width - len(self.encoding.ordered))
+        return torch.cat([slopes[..., self.encoding.ordered], rest], dim=-1)
+
+    def back(self, slopes: Tensor) -> Tensor:
+        """Gradients ``(..., E)`` in encoded rows as gradients ``(..., D)`` in standardized rows, 0 at levels without an order."""
+        if not self.encoding.levels:
+            return slopes
+        found = slopes.new_zeros(*slopes.shape[:-1], len(self.inputs))
+        found[..., self.encoding.ordered] = slopes[..., : len(self.encoding.ordered)]
+        return found
+
+    def first_layer(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """A linear layer over raw rows, ``(H, D)`` and ``(H,)``, as ``(H, E)`` and ``(H,)`` over encoded rows; float64."""
+        ordered, inputs = self.encoding.ordered, self.inputs
+        parts = [weight[:, ordered] * inputs.scale[ordered]]
+        for i in self.encoding.levels:
+            table = torch.tensor(inputs.features[i].table, dtype=torch.float64).nan_to_num(0.0)
+            parts.append(weight[:, i, None] * table)
+        return torch.cat(parts, dim=1), bias + weight[:, ordered] @ inputs.center[ordered]
+
+
+def encoder(inputs: Inputs) -> Encoder:
+    """How students of these inputs take their rows."""
+    levels = {
+        i: [MISSING if math.isnan(value) else value for value in inputs.features[i].table] for i in inputs.nominal
+    }
+    dtype = "float32" if all(resolved(inputs, torch.float32, FINEST)) else "float64"
+    return Encoder(inputs, Encoding(inputs.center.tolist(), inputs.scale.tolist(), dtype, levels))
+
+
+def resolved(inputs: Inputs, dtype: torch.dtype, finest: float) -> list[bool]:
+    """Whether a dtype tells the values of each feature apart: rounded by at most ``finest`` standard deviations, levels distinct."""
+    return [rounding(inputs, i, dtype) <= finest for i in range(len(inputs))]
+
+
+def rounding(inputs: Inputs, i: int, dtype: torch.dtype) -> float:
+    """By how many of its standard deviations a dtype may round values of feature ``i``; infinite where levels fall together."""
+    feature, scale, info = inputs.features[i], float(inputs.scale[i]), torch.finfo(dtype)
+    if feature.levels is not None:
+        table = torch.tensor([v for v in feature.table if not math.isnan(v)], dtype=torch.float64)
+        if not len(table):
+            return 0.0
+        apart = SPACED * info.eps * torch.maximum(table[1:].abs(), table[:-1].abs())
+        if not bool(table.to(dtype).isfinite().all()) or bool((table.diff() < apart).any()):
+            return math.inf
+        return 0.0 if feature.one_hot else float(table.abs().max()) * info.eps / 2 / scale
+    low, high = feature.support
+    far = [abs(edge) for edge in (low, high) if math.isfinite(edge)]
+    largest = max(far) if len(far) == 2 else max([*far, abs(feature.center) + REACH * scale])
+    if largest > info.max or scale < info.tiny / info.eps:
+        return math.inf
+    return largest * info.eps / 2 / scale
+
+
+def require_resolution(teacher: Teacher, inputs: Inputs) -> None:
+    """See that the dtype of a teacher's inputs tells the values of every feature apart.
+
+    Raises:
+        FeaturesError: naming the feature, how coarse the dtype is there, and what to do.
+    """
+    for i, feature in enumerate(inputs.features):
+        coarse = rounding(inputs, i, teacher.dtype)
+        if coarse > COARSEST:
+            name = str(teacher.dtype).removeprefix("torch.")
+            what = (
+                "does not tell its values apart"
+                if math.isinf(coarse)
+                else f"rounds it by {coarse:.2g} of its standard deviation"
+            )
+            rule = f"the teacher takes {name}, which {what}"
+            remedy = "export the teacher with float64 inputs (a function says so by an attribute dtype), or move the feature's origin in teacher and features file alike"
+            raise FeaturesError(f"feature {feature.name!r}", rule, remedy=remedy)

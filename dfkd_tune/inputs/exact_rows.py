@@ -1,0 +1,149 @@
+"""Raw rows that are exactly what is declared, in the units and the dtype that a teacher or a student takes.
+
+Standardized rows are rounded, and so is ``center + scale * z``: a level comes out as 0.99999994. Rows are therefore brought onto
+levels, whole numbers, ranges and the simplex after the units, in the dtype that is asked, and never before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dfkd_tune.inputs.feature import Feature
+
+LEAST_SHARE = 1e-9
+"""What a share counts as at least where ranges make it grow."""
+
+
+@dataclass(frozen=True)
+class Leveled:
+    """A feature of levels.
+
+    Args:
+        column: its index.
+        codes: ``(L,)`` standardized, rising.
+        middles: ``(L - 1,)`` between them.
+        table: ``(L,)`` raw values; a missing value is NaN.
+    """
+
+    column: int
+    codes: Tensor
+    middles: Tensor
+    table: Tensor
+
+    def index(self, z: Tensor) -> Tensor:
+        """Which level each standardized value is nearest to, in the shape of ``z``."""
+        return torch.bucketize(z.contiguous(), self.middles)
+
+
+@dataclass(frozen=True)
+class Exact:
+    """What raw rows may be, in one dtype on one device.
+
+    Args:
+        center, scale: ``(D,)``, raw = center + scale * standardized.
+        low, high: ``(D,)`` the least and the greatest number of this dtype that the ranges hold.
+        whole: columns of whole numbers.
+        leveled: columns of levels.
+        simplex: columns that are shares of a whole.
+        bounds: ``center, scale, low, high`` in float64.
+    """
+
+    center: Tensor
+    scale: Tensor
+    low: Tensor
+    high: Tensor
+    whole: list[int]
+    leveled: list[Leveled]
+    simplex: list[int]
+    bounds: tuple[Tensor, Tensor, Tensor, Tensor]
+
+    def rows(self, z: Tensor) -> Tensor:
+        """The raw rows ``(..., D)`` that standardized rows stand for."""
+        center, scale, low, high = self.bounds
+        x = torch.addcmul(self.center, z.to(self.center.dtype), self.scale)
+        part = self.whole
+        if part:
+            whole = (center[part] + z[..., part].double() * scale[part]).round()
+            x[..., part] = torch.clamp(whole, low[part], high[part]).to(x.dtype)
+        part = self.simplex
+        if part:
+            raw = center[part] + z[..., part].double() * scale[part]
+            x[..., part] = shares(raw, low[part], high[part]).to(x.dtype)
+        x = torch.clamp(x, self.low, self.high)
+        for each in self.leveled:
+            x[..., each.column] = each.table[each.index(z[..., each.column])]
+        return x
+
+
+def exact(
+    features: Sequence[Feature],
+    simplex: Sequence[int],
+    units: tuple[Tensor, Tensor],
+    edges: Tensor,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Exact:
+    """What raw rows of these features may be in a dtype on a device.
+
+    Args:
+        features: in order.
+        simplex: columns that are shares of a whole.
+        units: centers and scales ``(D,)``, float64.
+        edges: ``(D, 2)`` raw, float64, infinite where nothing bounds a feature.
+        dtype, device: of the rows.
+    """
+    center, scale = units
+    low, high = edges[:, 0], edges[:, 1]
+    free = torch.tensor([f.levels is None for f in features])
+    bounds = tuple(part.to(device) for part in (center, scale, low, high))
+    return Exact(
+        center.to(device, dtype),
+        scale.to(device, dtype),
+        torch.where(free, _inward(low, dtype, up=True), -torch.inf).to(device, dtype),
+        torch.where(free, _inward(high, dtype, up=False), torch.inf).to(device, dtype),
+        [i for i, f in enumerate(features) if f.integer and f.levels is None],
+        [_leveled(i, f, dtype, device) for i, f in enumerate(features) if f.levels is not None],
+        list(simplex),
+        bounds,
+    )
+
+
+def shares(raw: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Shares of a whole ``(..., S)``: in proportion to ``raw``, none negative, each within its range, together 1.
+
+    Args:
+        raw: any numbers, float64.
+        low, high: ``(S,)`` ranges that leave room for a sum of 1.
+    """
+    raw = raw.clamp(0, 1e150)
+    total = raw.sum(-1, keepdim=True)
+    plain = torch.where(total > 0, raw / total.clamp(min=1e-300), 1.0 / raw.shape[-1])
+    if bool(((low <= 0) & (high >= 1)).all()):
+        return plain
+    # The sum of all shares is linear in their common factor between the factors at which one meets its range.
+    base = plain.clamp(min=LEAST_SHARE)
+    factors = torch.cat([low / base, high / base], dim=-1).sort(-1).values
+    sums = torch.clamp(base[..., None, :] * factors[..., None], low, high).sum(-1)
+    right = torch.searchsorted(sums, torch.ones_like(total)).clamp(1, factors.shape[-1] - 1)
+    least, most = factors.gather(-1, right - 1), factors.gather(-1, right)
+    below, above = sums.gather(-1, right - 1), sums.gather(-1, right)
+    share = ((1 - below) / (above - below)).nan_to_num(0.0).clamp(0, 1)
+    return torch.clamp(base * (least + share * (most - least)), low, high)
+
+
+def _leveled(column: int, feature: Feature, dtype: torch.dtype, device: torch.device) -> Leveled:
+    codes = feature.values.to(device)
+    table = torch.tensor(feature.table, dtype=torch.float64).to(device, dtype)
+    return Leveled(column, codes, (codes[1:] + codes[:-1]) / 2, table)
+
+
+def _inward(edges: Tensor, dtype: torch.dtype, up: bool) -> Tensor:
+    """Edges as the nearest numbers of a dtype that do not lie beyond them, float64; the nearest at all where none is between."""
+    rounded = edges.to(dtype)
+    towards = torch.full_like(rounded, torch.inf if up else -torch.inf)
+    beyond = rounded.double() < edges if up else rounded.double() > edges
+    return torch.where(beyond & edges.isfinite(), torch.nextafter(rounded, towards), rounded).double()

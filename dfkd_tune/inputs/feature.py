@@ -1,0 +1,237 @@
+"""One input of a teacher: what may be said of it, and the distribution that this declares."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Annotated
+
+import torch
+from pydantic import Field, field_validator, model_validator
+from torch import Tensor
+
+from dfkd_tune.inputs.quantile_function import Curve, curve
+from dfkd_tune.utils.strategy import strategy
+
+SQRT12 = math.sqrt(12.0)
+MOST = 1e150
+"""Of numbers whose squares can be held; its inverse is the least of them."""
+WHOLE = 2.0**53
+"""Up to which float64 holds every whole number."""
+
+
+@strategy
+class Feature:
+    """One input of the teacher, and what is known of it, in raw units.
+
+    Args:
+        name: as the user calls it.
+        mean, std: given together.
+        range: ``[low, high]``, never left by a synthetic input.
+        levels: the only values that occur: numbers, or words, which the teacher's rows hold as codes 0, 1, ... in the order given;
+            null stands for a missing value.
+        probabilities: of the levels; equal when left out.
+        nominal: whether the order of the levels means nothing, so that students take them one-hot. Words and missing values are
+            always nominal; of numbers the teacher's own outputs decide where this is left out.
+        integer: only whole numbers occur.
+        quantiles: values by probability, two at least; equal neighbors are a value that occurs again and again.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    mean: float | None = None
+    std: Annotated[float, Field(gt=0)] | None = None
+    range: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    levels: Annotated[list[float | str | None], Field(min_length=1)] | None = None
+    probabilities: list[Annotated[float, Field(ge=0)]] | None = None
+    nominal: bool | None = None
+    integer: bool = False
+    quantiles: Annotated[dict[float, float], Field(min_length=2)] | None = None
+
+    @field_validator("levels", mode="before")
+    @classmethod
+    def _words(cls, levels):
+        if isinstance(levels, list) and any(isinstance(level, bool) for level in levels):
+            raise ValueError("levels are numbers or words; quote yes, no, on, off, true and false where they are words")
+        return levels
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std are given together")
+        if self.range is not None and not self.range[0] < self.range[1]:
+            raise ValueError(f"range must have low < high, found {self.range}")
+        if self.range is not None and self.levels is not None:
+            raise ValueError("range and levels exclude each other")
+        if self.range is not None and self.mean is not None and not self.range[0] <= self.mean <= self.range[1]:
+            raise ValueError(f"mean {self.mean} lies outside range {self.range}")
+        if (
+            self.integer
+            and max(map(abs, [*(self.range or ()), *(self.quantiles or {}).values(), self.mean or 0.0])) > WHOLE
+        ):
+            raise ValueError(
+                "integer is for numbers up to 2 ** 53: beyond it, float64 does not hold every whole number"
+            )
+        if self.integer and self.range is not None and math.ceil(self.range[0]) > math.floor(self.range[1]):
+            raise ValueError(f"no whole number lies in range {self.range}")
+        if self.levels is not None:
+            self._distinct()
+        elif self.nominal is not None:
+            raise ValueError("nominal needs levels")
+        if self.probabilities is not None:
+            if self.levels is None or len(self.probabilities) != len(self.levels):
+                raise ValueError("probabilities need as many levels")
+            if abs(sum(self.probabilities) - 1.0) > 1e-3:
+                raise ValueError(f"probabilities must sum to 1, found {sum(self.probabilities):g}")
+        if self.quantiles is not None:
+            self._rising()
+        if not (self.scale < MOST and abs(self.center) < MOST):
+            raise ValueError("range, levels and quantiles must not span more than a number can hold")
+        if not self.scale > 1 / MOST:
+            raise ValueError("range, levels and quantiles must span more than the least that a number can hold")
+        return self
+
+    @property
+    def known(self) -> bool:
+        return not (self.mean is None and self.range is None and self.levels is None and self.quantiles is None)
+
+    @property
+    def curve(self) -> Curve:
+        """The quantile function, in raw units, of a feature with declared quantiles."""
+        return curve(self.quantiles, self.range)
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """The least and the greatest value that may occur, in raw units; infinite where nothing bounds it.
+
+        Quantiles bound it too, even without a range: what lies beyond their curve has no probability, so an ascent that
+        went there would seek gaps that no row of the declared distribution can show.
+        """
+        if self.levels is not None:
+            return self.codes[0], self.codes[-1]
+        if self.quantiles is not None:
+            low, high = self.curve.support
+            return (_whole(low, self.range), _whole(high, self.range)) if self.integer else (low, high)
+        if self.range is not None:
+            return (math.ceil(self.range[0]), math.floor(self.range[1])) if self.integer else tuple(self.range)
+        return -math.inf, math.inf
+
+    @property
+    def one_hot(self) -> bool:
+        """Whether students take its levels one-hot."""
+        return self.levels is not None and (bool(self.nominal) or any(type(v) is not float for v in self.levels))
+
+    @property
+    def labels(self) -> list[str | None] | None:
+        """The words that the codes 0, 1, ... of the teacher's rows stand for; None where levels are numbers."""
+        if self.levels is None or not any(isinstance(v, str) for v in self.levels):
+            return None
+        return [v for v, _ in self._ordered]
+
+    @property
+    def table(self) -> list[float]:
+        """Raw values of the levels by rising code; a missing value, NaN, is last."""
+        values = [v for v, _ in self._ordered]
+        if self.labels is not None:
+            values = [None if v is None else float(code) for code, v in enumerate(values)]
+        return [math.nan if v is None else v for v in values]
+
+    @property
+    def codes(self) -> list[float]:
+        """Where the levels lie before they are standardized: at their values, at 0, 1, ... where their order means nothing."""
+        return [float(code) for code in range(len(self.levels))] if self.one_hot else self.table
+
+    @property
+    def weights(self) -> list[float]:
+        """Probabilities of the levels by rising code."""
+        given = [p for _, p in self._ordered]
+        total = sum(given)
+        return [p / total for p in given]
+
+    @property
+    def _ordered(self) -> list[tuple[float | str | None, float]]:
+        """Levels and their weights: numbers rise, words stay as given, a missing value is last."""
+        pairs = list(zip(self.levels, self.probabilities or [1.0] * len(self.levels), strict=True))
+        if any(isinstance(v, str) for v, _ in pairs):
+            return sorted(pairs, key=lambda pair: pair[0] is None)
+        return sorted(pairs, key=lambda pair: (pair[0] is None, pair[0] or 0.0))
+
+    @property
+    def center(self) -> float:
+        if self.mean is not None and not self.one_hot:
+            return self.mean
+        if self.quantiles is not None:
+            return self.curve.moments()[0]
+        if self.range is not None:
+            return sum(self.range) / 2
+        if self.levels is not None:
+            return sum(p * v for p, v in zip(self.weights, self.codes, strict=True))
+        return 0.0
+
+    @property
+    def scale(self) -> float:
+        if self.std is not None and not self.one_hot:
+            return self.std
+        if self.quantiles is not None:
+            return self.curve.moments()[1] or 1.0
+        if self.range is not None:
+            return (self.range[1] - self.range[0]) / SQRT12
+        if self.levels is not None:
+            center = self.center
+            parts = (math.sqrt(p) * (v - center) for p, v in zip(self.weights, self.codes, strict=True))
+            return math.hypot(*parts) or 1.0  # of squares that no number holds too
+        return 1.0
+
+    @property
+    def values(self) -> Tensor:
+        """The levels by rising code, in standardized units, float64."""
+        return (torch.tensor(self.codes, dtype=torch.float64) - self.center) / self.scale
+
+    def quantile(self, u: Tensor) -> Tensor:
+        """Inverse of the declared distribution function, from ``u`` in (0, 1) to standardized units, any shape."""
+        if self.levels is not None:
+            steps = torch.tensor(self.weights, dtype=torch.float64).cumsum(0)[:-1]
+            return self.values.to(u)[torch.bucketize(u.contiguous(), steps.to(u))]
+        if self.quantiles is not None:
+            return ((self.curve.at(u) - self.center) / self.scale).to(u)
+        if self.range is not None and self.mean is None and self.integer:  # rounding makes each as likely
+            low, high = math.ceil(self.range[0]) - 0.5, math.floor(self.range[1]) + 0.5
+            return (low + u * (high - low) - self.center) / self.scale
+        if self.range is not None and self.mean is None:
+            return (u - 0.5) * SQRT12
+        if self.range is not None:  # a normal distribution cut to the range
+            low, high = (torch.special.ndtr(u.new_tensor((edge - self.center) / self.scale)) for edge in self.range)
+            return torch.special.ndtri(low + u * (high - low))
+        return torch.special.ndtri(u)
+
+    def _distinct(self) -> None:
+        """Check the levels."""
+        if len(set(self.levels)) != len(self.levels):
+            raise ValueError("levels must differ from each other")
+        kinds = {type(v) for v in self.levels} - {type(None)}
+        if len(kinds) > 1:
+            raise ValueError("levels must be all numbers or all words; quote the numbers where they are words")
+        if self.nominal is False and (None in self.levels or str in kinds):
+            raise ValueError("words and missing values have no order: leave nominal out")
+        if self.integer and any(type(v) is not float or v != round(v) for v in self.levels):
+            raise ValueError("levels must be whole numbers where integer is true")
+
+    def _rising(self) -> None:
+        """Check the quantiles, which are given in rising order."""
+        if self.levels is not None:
+            raise ValueError("quantiles and levels exclude each other")
+        pairs = list(self.quantiles.items())
+        for p, value in pairs:
+            if not 0 < p < 1:
+                raise ValueError(f"quantiles need probabilities between 0 and 1, found {p:g}")
+            if self.range is not None and not self.range[0] <= value <= self.range[1]:
+                raise ValueError(f"quantile {p:g} lies outside range {self.range}: {value:g}")
+        for (p, value), (q, greater) in pairwise(pairs):
+            if not p < q:
+                raise ValueError(f"quantiles must be given by rising probabilities, found {q:g} after {p:g}")
+            if greater < value:
+                raise ValueError(f"quantiles must not fall, found {greater:g} at {q:g} after {value:g} at {p:g}")
+
+
+def _whole(edge: float, edges: list[float] | None) -> float:
+    """The whole number that an edge rounds to, within the range."""
+    return round(edge) if edges is None else min(max(round(edge), math.ceil(edges[0])), math.floor(edges[1]))

@@ -1,0 +1,176 @@
+"""``features.yaml``: the names of the features in order, and what is known of each.
+
+    features: [age, {name: load, mean: 3.1, std: 0.4}, {name: valve, levels: [0, 1]}, {name: count, range: [0, 9], integer: true},
+               {name: color, levels: [red, blue]}, {name: grade, levels: [1, 2, 3], nominal: true}]
+    simplex: [ala, arg]          # optional: features that are shares of a whole
+    rank_correlation:            # optional: Spearman's, lower triangle, one row a feature in their order
+      - [1]
+      - [0.31, 1]
+
+What is known of the shape of a feature goes in as quantiles, values by probability: ``{name: load, quantiles: {0.05: 1.1, 0.5: 3,
+0.95: 4.2}}``. ``dfkd-tune describe`` writes such a file where the data live.
+
+A grid of pixels takes the place of the list: ``grid: {height: 8, width: 8, range: [0, 16], mean: [...], std: [...]}``, one
+mean and standard deviation a pixel, row by row.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from dfkd_tune.errors import FeaturesError, SpecError
+from dfkd_tune.inputs.copula import triangle
+from dfkd_tune.inputs.feature import Feature
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.utils import yaml_io
+from dfkd_tune.utils.quoting import named, quoted
+from dfkd_tune.utils.strategy import build, strategy
+
+MOST = 16 * 2**20
+"""Bytes of a features file."""
+WIDEST = 100_000
+"""Features, at most."""
+KEYS = ("features", "grid", "simplex", "rank_correlation")
+
+
+@strategy
+class Grid:
+    """Pixels, row by row.
+
+    Args:
+        height, width: of the image.
+        mean, std: of every pixel; a pixel with standard deviation 0 never changes.
+        range: of every pixel.
+    """
+
+    height: Annotated[int, Field(ge=1, le=4096)]
+    width: Annotated[int, Field(ge=1, le=4096)]
+    mean: list[float] | None = None
+    std: list[Annotated[float, Field(ge=0)]] | None = None
+    range: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std are given together")
+        pixels = self.height * self.width
+        if pixels > WIDEST:
+            raise ValueError(f"{pixels:,} pixels are more than the {WIDEST:,} features that there may be")
+        if self.mean is not None and not len(self.mean) == len(self.std) == pixels:
+            raise ValueError(f"{pixels} pixels need as many means and stds, found {len(self.mean)} and {len(self.std)}")
+        return self
+
+    def features(self) -> list[dict[str, Any]]:
+        """Every pixel as an entry of ``features``."""
+        items = []
+        for i in range(self.height * self.width):
+            item: dict[str, Any] = {"name": f"pixel_{i // self.width}_{i % self.width}"}
+            if self.std is not None and self.std[i] == 0:
+                item["levels"] = [self.mean[i]]
+            else:
+                item |= {"range": self.range} if self.range is not None else {}
+                item |= {"mean": self.mean[i], "std": self.std[i]} if self.mean is not None else {}
+            items.append(item)
+        return items
+
+
+def read_features(path: Path) -> Inputs:
+    """Read a features file.
+
+    Raises:
+        FeaturesError: naming the feature and the rule it breaks.
+    """
+    return parse_features(yaml_io.read(path, FeaturesError, MOST), path)
+
+
+def parse_features(tree: Any, path: object) -> Inputs:
+    """Inputs from the tree of a features file.
+
+    Raises:
+        FeaturesError: naming the feature and the rule it breaks.
+    """
+    if not isinstance(tree, dict):
+        raise FeaturesError(path, "must hold features, with a list", remedy="features: [{name: age}, ...]")
+    for key in tree:
+        if key not in KEYS:
+            raise FeaturesError(f"{path}: {named(key)}", "unknown key", remedy=f"known keys: {', '.join(KEYS)}")
+    if ("features" in tree) == ("grid" in tree):
+        raise FeaturesError(path, "must hold features or grid, one of the two", remedy="features: [{name: age}, ...]")
+    items = _build(Grid, tree["grid"], f"{path}: grid").features() if "grid" in tree else tree["features"]
+    if not isinstance(items, list) or not items:
+        raise FeaturesError(f"{path}: features", f"must be a list of at least one feature, got {quoted(items)}")
+    if len(items) > WIDEST:
+        raise FeaturesError(f"{path}: features", f"holds {len(items):,} features, {WIDEST:,} at most")
+    shares = _simplex(tree.get("simplex"), f"{path}: simplex")
+    features = [_feature(item, f"{path}: features[{i}]") for i, item in enumerate(items)]
+    names = [feature.name for feature in features]
+    seen: set[str] = set()
+    for i, name in enumerate(names):
+        if name in seen:
+            raise FeaturesError(f"{path}: features[{i}].name", f"{quoted(name)} is given twice")
+        seen.add(name)
+    for name in shares:
+        if name not in seen:
+            raise FeaturesError(f"{path}: simplex", f"no feature is called {quoted(name)}")
+    _room({feature.name: feature for feature in features}, shares, f"{path}: simplex")
+    ranks = tree.get("rank_correlation")
+    if ranks is not None:
+        ranks = triangle(ranks, len(features), f"{path}: rank_correlation")
+    return Inputs(features, [names.index(name) for name in shares], ranks)
+
+
+def _simplex(names: Any, place: str) -> list[str]:
+    if names is None:
+        return []
+    if not isinstance(names, list) or len(names) < 2 or not all(isinstance(name, str) for name in names):
+        raise FeaturesError(place, f"must be a list of at least two names, got {quoted(names)}")
+    if len(set(names)) != len(names):
+        raise FeaturesError(place, "names a feature twice")
+    return names
+
+
+def _room(known: dict[str, Feature], shares: list[str], place: str) -> None:
+    """See that the shares of a whole can sum to 1."""
+    least = most = 0.0
+    for name in shares:
+        feature = known[name]
+        if feature.integer or (feature.levels is not None and (len(feature.levels) > 1 or feature.one_hot)):
+            rule = f"{quoted(name)} is a share of a whole, which has neither levels nor whole numbers"
+            raise FeaturesError(place, rule, remedy="declare its range, or leave it out of the simplex")
+        low, high = feature.range or (feature.levels and feature.support) or (0.0, 1.0)
+        told = [low, high, *([] if feature.mean is None else [feature.mean]), *(feature.quantiles or {}).values()]
+        if min(told) < 0 or max(told) > 1:
+            rule = f"a share lies between 0 and 1, {quoted(name)} is said to be {min(told):g} or {max(told):g}"
+            raise FeaturesError(place, rule, remedy="declare shares of 1, not percent, or leave it out of the simplex")
+        least, most = least + low, most + high
+    if shares and not least <= 1 <= most:
+        rule = f"no shares within these ranges sum to 1: the least sum to {least:g}, the greatest to {most:g}"
+        raise FeaturesError(place, rule)
+
+
+def _feature(item: Any, place: str) -> Feature:
+    if isinstance(item, str):
+        item = {"name": item}
+    if not isinstance(item, dict):
+        raise FeaturesError(place, f"must be a name or a mapping, got {quoted(item)}")
+    return _build(Feature, item, place)
+
+
+def _build(kind: type, item: Any, place: str) -> Any:
+    if not isinstance(item, dict):
+        raise FeaturesError(place, f"must be a mapping, got {quoted(item)}")
+    item = {k: [float(v) if type(v) is int else v for v in x] if isinstance(x, list) else x for k, x in item.items()}
+    levels = item.get("levels") if kind is Feature else None
+    for i, level in enumerate(levels if isinstance(levels, list) else []):
+        if not (level is None or isinstance(level, float | str)):
+            rule = f"must be a number, a word or null, got {quoted(level)}"
+            remedy = "quote what YAML takes for something else: 'yes', 'no', 'on', '2020-01-31'"
+            raise FeaturesError(f"{place}.levels.{i}", rule, remedy=remedy)
+    try:
+        return build(kind, item, place)
+    except SpecError as error:
+        remedy = None if error.remedy == SpecError.NEXT else error.remedy
+        raise FeaturesError(error.place, error.rule, remedy=remedy) from None

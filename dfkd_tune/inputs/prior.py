@@ -1,0 +1,280 @@
+"""The inputs of a teacher: the prior drawn from what is declared of them or its teacher recollects, and the set that synthetic inputs must stay in.
+
+The distillation works in standardized units ``z = (x - center) / scale``, shape ``(N, D)``; the teacher and the exported
+student take the user's raw ``x``. Where nothing is said of a feature, raw and standardized units are the same.
+
+Tiers of knowledge, after the highest kind that is declared: T0 nothing; T2 means, standard deviations, ranges or levels of any
+feature, or a simplex; T3 quantiles of any feature; T4 rank correlations. T1, the target's distribution alone, is not taken: a
+teacher tells it for any inputs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from dfkd_tune.inputs.copula import CELLS, factor
+from dfkd_tune.inputs.exact_rows import Exact, exact, shares
+from dfkd_tune.inputs.feature import Feature
+from dfkd_tune.inputs.sinh_arcsinh import SinhArcsinh
+
+
+@dataclass(frozen=True)
+class Recollected:
+    """What stands in where nobody declared the shape of a feature.
+
+    Args:
+        told: what the teacher tells and by what, in words.
+        declared: the inputs without it.
+        shape: of standardized features; None where quantiles and rank correlations say it.
+    """
+
+    told: str
+    declared: Inputs
+    shape: SinhArcsinh | None = None
+
+
+class Inputs:
+    """The features of a teacher in order.
+
+    Args:
+        features: what is declared of each.
+        simplex: indices of features that are shares of a whole: none negative, summing to 1.
+        rank_correlation: Spearman's, the lower triangle with its diagonal, of the features before the simplex divides them.
+        recollected: what of this nobody declared, but the teacher tells.
+        detected: indices of features that are nominal because the teacher's outputs show no order, not because it is declared.
+    """
+
+    def __init__(
+        self,
+        features: Sequence[Feature],
+        simplex: Sequence[int] = (),
+        rank_correlation: Sequence[Sequence[float]] | None = None,
+        recollected: Recollected | None = None,
+        detected: Sequence[int] = (),
+    ):
+        self.features, self.simplex = tuple(features), tuple(simplex)
+        self.rank_correlation = rank_correlation and tuple(tuple(map(float, row)) for row in rank_correlation)
+        self.center, self.scale = torch.tensor([self._units(i) for i in range(len(features))], dtype=torch.float64).T
+        self._edges = torch.tensor([self._support(i) for i in range(len(self.features))], dtype=torch.float64)
+        self.low, self.high = ((edge - self.center) / self.scale for edge in self._edges.T)
+        discrete = any(f.levels is not None or f.integer for f in features)
+        self._free = not (discrete or self.simplex or bool((self.low.isfinite()).any()))
+        self._boxed = self.low.isfinite() & torch.tensor([f.quantiles is None for f in features])
+        self._factor = None
+        if self.rank_correlation is not None:
+            cells = (torch.arange(CELLS, dtype=torch.float64) + 0.5) / CELLS
+            self._factor = factor(
+                self.rank_correlation, Inputs(features).quantile(cells[:, None].expand(-1, len(self)))
+            )
+        self.recollected, self.detected = recollected, tuple(detected)
+        self._cast: dict[tuple, tuple[Tensor, ...]] = {}
+        self._exact: dict[tuple, Exact] = {}
+
+    @classmethod
+    def unknown(cls, width: int) -> Inputs:
+        """``width`` features of which nothing is known: N(0, I) over standardized units."""
+        return cls([Feature(name=f"x{i}") for i in range(width)])
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @property
+    def names(self) -> list[str]:
+        return [feature.name for feature in self.features]
+
+    @property
+    def open_ended(self) -> Tensor:
+        """Which features ``(D,)`` may have values however far out: neither range nor levels nor quantiles are declared."""
+        return self.low.isinf() & self.high.isinf()
+
+    @property
+    def shapeless(self) -> Tensor:
+        """Which features ``(D,)`` are open-ended and of a shape that nothing tells, not even the teacher."""
+        return self.open_ended & (self.recollected is None or self.recollected.shape is None)
+
+    @property
+    def tier(self) -> str:
+        """The metadata tier that stands beside every result, of what is declared."""
+        if self.recollected is not None:
+            return self.recollected.declared.tier
+        if self.rank_correlation is not None:
+            return "T4"
+        if any(feature.quantiles is not None for feature in self.features):
+            return "T3"
+        return "T2" if self.simplex or any(feature.known for feature in self.features) else "T0"
+
+    def fingerprint(self) -> str:
+        """SHA-256 of everything that is declared."""
+        return hashlib.sha256(json.dumps(self._declared(), sort_keys=True).encode()).hexdigest()
+
+    def _declared(self) -> list:
+        if self.recollected is not None:
+            return [*self.recollected.declared._declared(), "recollected"]  # the teacher's own hash says what
+        # Only what is declared of these counts, so that a study outlives the day they could not be.
+        declared = [
+            {
+                k: v
+                for k, v in vars(f).items()
+                if not k.startswith("_")
+                and (k not in ("quantiles", "nominal") or v is not None)
+                and (k != "nominal" or i not in self.detected)
+            }
+            for i, f in enumerate(self.features)
+        ]
+        return [declared, self.simplex, *([] if self.rank_correlation is None else [self.rank_correlation])]
+
+    def quantile(self, u: Tensor) -> Tensor:
+        """Push points of the unit cube ``(N, D)`` through the prior, to standardized units of the same shape."""
+        tiny = torch.finfo(torch.float32).eps / 2  # the least that float32 can take from 1
+        u = u.clamp(tiny, 1 - tiny)
+        if self.recollected is not None and self.recollected.shape is not None:
+            scores = torch.special.ndtri(u.double())
+            return self.project(self.recollected.shape.on(u.device).push(scores).to(u))
+        if self._factor is not None:
+            scores = torch.special.ndtri(u.double()) @ self._factor.T.to(u.device)
+            u = torch.special.ndtr(scores).clamp(tiny, 1 - tiny).to(u)
+        return self.project(torch.stack([f.quantile(u[:, i]) for i, f in enumerate(self.features)], dim=1))
+
+    def draw(self, rows: int, rng: torch.Generator) -> Tensor:
+        """Draw ``(rows, D)`` float64 points of the declared prior, in standardized units."""
+        return self.quantile(torch.rand(rows, len(self), generator=rng, dtype=torch.float64))
+
+    def spread(self, u: Tensor, reach: float) -> Tensor:
+        """Spread points of the unit cube ``(N, D)`` over the declared ranges, over ``+-reach`` where there is none.
+
+        The ends of declared quantiles bound a tail, not a box: nearly all of a heavy tail's box is empty, so they are held
+        within the reach as well.
+        """
+        low = torch.where(self._boxed, self.low, self.low.clamp(min=-reach)).to(u)
+        high = torch.where(self._boxed, self.high, self.high.clamp(max=reach)).to(u)
+        return self.project(low + u * (high - low))
+
+    def project(self, z: Tensor) -> Tensor:
+        """Bring standardized points ``(..., D)`` back into ranges and simplex, onto levels and whole numbers."""
+        if self._free:
+            return z
+        low, high, center, scale = self._tensors(z)
+        known = self.known(torch.float64, z.device)
+        z = torch.clamp(z, low, high)
+        part = known.whole
+        if part:
+            raw = (z[..., part] * scale[part] + center[part]).round()
+            z[..., part] = (raw - center[part]) / scale[part]
+        part = known.simplex
+        if part:
+            raw = z[..., part].double() * known.scale[part] + known.center[part]
+            found = shares(raw, *(edge[part] for edge in known.bounds[2:]))
+            z[..., part] = ((found - known.center[part]) / known.scale[part]).to(z)
+        for each in known.leveled:
+            z[..., each.column] = each.codes.to(z)[each.index(z[..., each.column].double())]
+        return z
+
+    def raw(self, z: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
+        """Standardized rows ``(..., D)`` as raw rows of a dtype that are exactly what is declared, on the same device.
+
+        Differentiable: the gradient is that of ``center + scale * z``.
+        """
+        if z.requires_grad and torch.is_grad_enabled():
+            return _Raw.apply(z, self.known(dtype, z.device))
+        return self.known(dtype, z.device).rows(z)
+
+    def standardized(self, x: Tensor) -> Tensor:
+        """Raw rows ``(..., D)`` in standard units, float64 on the CPU; a level as its code."""
+        x = x.cpu().double()
+        z = (x - self.center) / self.scale
+        for each in self.known(torch.float64, x.device).leveled:
+            raw = x[..., each.column, None]
+            apart = torch.where(raw.isnan() & each.table.isnan(), 0.0, (raw - each.table).abs()).nan_to_num(torch.inf)
+            z[..., each.column] = each.codes[apart.argmin(-1)]
+        return z
+
+    @property
+    def nominal(self) -> list[int]:
+        """Indices of features whose levels have no order."""
+        return [i for i, f in enumerate(self.features) if f.one_hot]
+
+    @property
+    def optional(self) -> list[int]:
+        """Indices of features whose values may be missing."""
+        return [i for i, f in enumerate(self.features) if f.levels is not None and None in f.levels]
+
+    @property
+    def encoded(self) -> int:
+        """Columns that a student takes: one a feature, but one a level where the levels have no order."""
+        return len(self) + sum(len(self.features[i].levels) - 1 for i in self.nominal)
+
+    def around(self, z: Tensor, i: int, delta: float) -> tuple[Tensor, Tensor]:
+        """Rows ``(N, D)`` as declared that differ in feature ``i`` alone: ``delta``, or a level or whole number, above and below.
+
+        Args:
+            z: standardized rows, as declared.
+            i: a feature outside of the simplex whose levels have an order.
+            delta: in standard deviations.
+        """
+        ahead, behind = z.clone(), z.clone()
+        for moved, sign in ((ahead, 1), (behind, -1)):
+            moved[:, i] = self._beside(z[:, i], i, sign, delta)
+        return ahead, behind
+
+    def _beside(self, column: Tensor, i: int, sign: int, delta: float) -> Tensor:
+        feature, known = self.features[i], self.known(torch.float64, column.device)
+        if feature.levels is not None:
+            level = next(each for each in known.leveled if each.column == i)
+            at = (level.index(column.double()) + sign).clamp(0, len(level.codes) - 1)
+            return level.codes[at].to(column)
+        low, high = float(self.low[i]), float(self.high[i])
+        step = max(1.0, round(delta * feature.scale)) / feature.scale if feature.integer else delta
+        return torch.clamp(column + sign * step, low, high)
+
+    def unordered(self, columns: Sequence[int]) -> Inputs:
+        """The same inputs where the levels of these features have no order."""
+        if not columns:
+            return self
+        features = [replace(f, nominal=True) if i in columns else f for i, f in enumerate(self.features)]
+        return Inputs(features, self.simplex, self.rank_correlation, self.recollected, columns)
+
+    def _support(self, i: int) -> tuple[float, float]:
+        feature = self.features[i]
+        if i not in self.simplex or feature.levels is not None:
+            return feature.support
+        return tuple(feature.range) if feature.range is not None else (0.0, 1.0)
+
+    def _units(self, i: int) -> tuple[float, float]:
+        """Center and scale of a feature, in raw units."""
+        feature, n = self.features[i], len(self.simplex)
+        if i in self.simplex and not feature.known:  # of the uniform distribution on the simplex
+            return 1 / n, math.sqrt((n - 1) / (n * n * (n + 1)))
+        return feature.center, feature.scale
+
+    def known(self, dtype: torch.dtype, device: torch.device) -> Exact:
+        """What raw rows may be in a dtype on a device."""
+        key = (dtype, device)
+        if key not in self._exact:
+            self._exact[key] = exact(self.features, self.simplex, (self.center, self.scale), self._edges, dtype, device)
+        return self._exact[key]
+
+    def _tensors(self, like: Tensor) -> tuple[Tensor, ...]:
+        key = (like.dtype, like.device)
+        if key not in self._cast:
+            self._cast[key] = tuple(t.to(like) for t in (self.low, self.high, self.center, self.scale))
+        return self._cast[key]
+
+
+class _Raw(torch.autograd.Function):
+    """``Exact.rows``, whose gradient passes where values are rounded to what is declared."""
+
+    @staticmethod
+    def forward(ctx, z: Tensor, known: Exact) -> Tensor:
+        ctx.scale, ctx.dtype = known.scale, z.dtype
+        return known.rows(z)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):
+        return (gradient * ctx.scale).to(ctx.dtype), None

@@ -1,0 +1,78 @@
+"""What is declared of the inputs, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dfkd_tune.inputs.feature import Feature
+from dfkd_tune.inputs.prior import Inputs
+
+TIERS = {
+    "T0": "nothing is known of the inputs; every feature is taken to be standard normal and independent of the others",
+    "T2": "means, standard deviations, ranges or levels of features are known, but nothing of how features go together",
+    "T3": "quantiles of features are known, but nothing of how features go together",
+    "T4": "single features are known, and their rank correlations with each other",
+}
+"""Tier -> what it means."""
+LISTED = 12
+"""Values that are spelled out, at most."""
+
+
+def meaning(inputs: Inputs) -> str:
+    """What is known of inputs, in one sentence."""
+    words = TIERS.get(inputs.tier, "what is declared of the inputs is listed below")
+    if inputs.recollected is None:
+        return words
+    declared = "nothing is declared of the inputs" if inputs.tier == "T0" else words
+    return f"{declared}; {inputs.recollected.told}"
+
+
+def in_words(inputs: Inputs) -> list[dict[str, Any]]:
+    """Groups of features of which the same is declared, ``{"features": [names], "declared": words}``, and last what the teacher tells."""
+    if inputs.recollected is not None:
+        told = {"features": inputs.names, "declared": inputs.recollected.told}
+        return [*in_words(inputs.recollected.declared), told]
+    groups: dict[str, list[str]] = {}
+    for feature in inputs.features:
+        groups.setdefault(of_feature(feature), []).append(feature.name)
+    said = [{"features": names, "declared": words} for words, names in groups.items()]
+    if inputs.simplex:
+        names = [inputs.names[i] for i in inputs.simplex]
+        said.append({"features": names, "declared": "shares of a whole: none negative, together 1"})
+    if inputs.rank_correlation is not None:
+        said.append({"features": inputs.names, "declared": _correlations(inputs)})
+    return said
+
+
+def of_feature(feature: Feature) -> str:
+    """What is declared of one feature, in raw units."""
+    said = []
+    if feature.mean is not None:
+        said.append(f"mean {feature.mean:g}, standard deviation {feature.std:g}")
+    if feature.range is not None:
+        said.append(f"between {feature.range[0]:g} and {feature.range[1]:g}")
+    if feature.levels is not None:
+        levels = ["a missing value" if level is None else level for level in feature.levels]
+        said.append(f"one of {_listed(levels)}" + (", in no order" if feature.one_hot else ""))
+    if feature.probabilities is not None:
+        said.append(f"with probabilities {_listed(feature.probabilities)}")
+    if feature.quantiles is not None:
+        said.append("quantiles " + _listed([f"{100 * p:g} %: {value:g}" for p, value in feature.quantiles.items()]))
+    if feature.integer:
+        said.append("whole numbers")
+    return ", ".join(said) or "nothing"
+
+
+def _correlations(inputs: Inputs) -> str:
+    """The strongest of them; the features file holds them all."""
+    pairs = [(r, i, j) for i, row in enumerate(inputs.rank_correlation) for j, r in enumerate(row[:i])]
+    strongest = sorted(pairs, key=lambda pair: -abs(pair[0]))[:LISTED]
+    named = [f"{inputs.names[j]} and {inputs.names[i]} {r:.2f}" for r, i, j in strongest]
+    return "rank correlations of all pairs, the strongest " + ", ".join(named)
+
+
+def _listed(values: Sequence[Any]) -> str:
+    words = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+    rest = len(words) - LISTED
+    return ", ".join(words) if rest <= 0 else f"{', '.join(words[:LISTED])} and {rest} more"

@@ -1,0 +1,1 @@
+"""Tensor kernels: activations with their derivatives, products with few columns, L-BFGS."""

@@ -1,0 +1,79 @@
+"""What the scaler before an estimator recollects of its inputs: their means and deviations, ranges or quantiles, in raw units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from dfkd_tune.inputs.prior import Inputs, Recollected
+from dfkd_tune.teachers.base import Teacher
+
+TOLD = (
+    "units of features were found from the scaler that the teacher begins with, and what else it says of each by itself"
+)
+KNOTS = 99
+"""Quantiles that are taken over at most."""
+
+
+def recollect(teacher: Teacher, inputs: Inputs) -> Inputs | None:
+    """Inputs with what a teacher's scaler tells of features of which nothing is declared; None where it begins with none.
+
+    Args:
+        teacher: in raw units.
+        inputs: as declared.
+    """
+    if teacher.estimator is None:
+        return None
+    from sklearn.pipeline import Pipeline
+
+    if not isinstance(teacher.estimator, Pipeline):
+        return None
+    scaler = next((step for _, step in teacher.estimator.steps if step not in (None, "passthrough")), None)
+    told = next((tell(scaler) for kind, tell in _tellers().items() if type(scaler) is kind), None)
+    if told is None:
+        return None
+    features = [
+        feature if feature.known else replace(feature, **about)
+        for feature, about in zip(inputs.features, told, strict=True)
+    ]
+    return Inputs(features, inputs.simplex, recollected=Recollected(TOLD, inputs))
+
+
+def _tellers() -> dict[type, Callable[[Any], list[dict[str, Any]] | None]]:
+    """Scaler -> what it says of every feature, as the fields of a ``Feature``."""
+    from sklearn.preprocessing import MinMaxScaler, QuantileTransformer, RobustScaler, StandardScaler
+
+    return {
+        StandardScaler: lambda s: _moments(s.mean_, s.scale_),
+        MinMaxScaler: lambda s: [_range(*edges) for edges in zip(s.data_min_, s.data_max_, strict=True)],
+        RobustScaler: lambda s: _moments(s.center_, _deviations(s)),
+        QuantileTransformer: lambda s: [_quantiles(s.references_, column) for column in s.quantiles_.T],
+    }
+
+
+def _moments(centers: Any, scales: Any) -> list[dict[str, Any]] | None:
+    if centers is None or scales is None:  # one that only shifts, or only scales
+        return None
+    return [{"mean": float(center), "std": float(scale)} for center, scale in zip(centers, scales, strict=True)]
+
+
+def _deviations(scaler: Any) -> Any:
+    """Standard deviations of normal distributions with the ranges between quantiles that a ``RobustScaler`` divides by."""
+    if scaler.scale_ is None or scaler.unit_variance:
+        return scaler.scale_
+    low, high = (NormalDist().inv_cdf(percent / 100) for percent in scaler.quantile_range)
+    return scaler.scale_ / (high - low)
+
+
+def _range(low: float, high: float) -> dict[str, Any]:
+    return {"range": [float(low), float(high)]} if low < high else {}
+
+
+def _quantiles(references: np.ndarray, values: np.ndarray) -> dict[str, Any]:
+    p = np.linspace(0, 1, min(KNOTS, len(references)) + 2)[1:-1]
+    quantiles = dict(zip(map(float, p), map(float, np.interp(p, references, values)), strict=True))
+    return {"quantiles": quantiles} if len(quantiles) > 1 else {}

@@ -1,0 +1,38 @@
+"""What an ensemble of trees recollects of the inputs that it was trained on: at every split, how many training rows lay on either side."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dfkd_tune.inputs.copula import WIDEST
+from dfkd_tune.inputs.prior import Inputs, Recollected
+from dfkd_tune.prior_inference.marginals import margin, quantiles
+from dfkd_tune.prior_inference.rank_correlation import rank_correlations
+from dfkd_tune.prior_inference.tree_splits import Split, splits_of
+from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.utils import hardware
+
+TOLD = "how each feature is distributed and how they go together was found from what the teacher's trees counted at their splits"
+
+
+@hardware.one_thread()
+def recollect(teacher: Teacher, inputs: Inputs) -> Inputs | None:
+    """Inputs with the quantiles and rank correlations that a teacher's trees tell of; None where it is made of none.
+
+    Args:
+        teacher: in raw units.
+        inputs: as declared, without quantiles and ranges.
+    """
+    splits = splits_of(teacher.estimator) if teacher.estimator is not None else []
+    if not splits:
+        return None
+    of_feature: dict[int, list[Split]] = {}
+    for split in splits:
+        of_feature.setdefault(split.feature, []).append(split)
+    margins = {d: margin(here) for d, here in of_feature.items()}
+    features = [
+        replace(feature, quantiles=quantiles(margins[d], feature.std or 1.0)) if d in margins else feature
+        for d, feature in enumerate(inputs.features)
+    ]
+    ranks = rank_correlations(splits, margins, len(inputs)) if 1 < len(inputs) <= WIDEST else None
+    return Inputs(features, inputs.simplex, ranks, recollected=Recollected(TOLD, inputs))

@@ -1,0 +1,179 @@
+"""Difference bounds: which gap between teacher and student is worth seeking.
+
+Notation: ``gap = T(x) - S(x)`` in units of the teacher's standard deviation, shape ``(k, G, O)`` for k members, G synthetic
+rows, O outputs. Every method takes the stacked hyper-parameters ``h`` (floats as ``(k, 1, 1)``) of members with one
+structure. A bound gives the ``reward`` of a gap, which generators maximize, its ``slope``, the derivative of the reward, and
+where it is ``active``. Only ``target`` and ``cap`` limit the gap that is reached; the others stop seeking.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from dfkd_tune.utils.strategy import Stacked, strategy
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+@strategy
+class Unbounded:
+    """Seek the largest gap: maximize ``gap^2`` (Zhou & Chiam 2023, eq. 7)."""
+
+    @staticmethod
+    def reward(h: Stacked, gap: Tensor) -> Tensor:
+        return gap.square()
+
+    @staticmethod
+    def slope(h: Stacked, gap: Tensor) -> Tensor:
+        return 2.0 * gap
+
+    @staticmethod
+    def active(h: Stacked, gap: Tensor) -> Tensor:
+        return torch.zeros_like(gap, dtype=torch.bool)
+
+
+class Threshold:
+    """What bounds with a threshold share: they are active on gaps beyond it."""
+
+    @staticmethod
+    def active(h: Stacked, gap: Tensor) -> Tensor:
+        return gap.abs() >= h.threshold
+
+
+@strategy
+class Clip(Threshold):
+    """Stop seeking beyond the threshold: maximize ``min(gap^2, threshold^2)``.
+
+    Args:
+        threshold: in units of the teacher's standard deviation; when ``adaptive``, in units of the member's own
+            RMSE on prior rows, as it is now.
+        adaptive: see ``threshold``.
+    """
+
+    threshold: Positive = 0.5
+    adaptive: bool = False
+
+    @staticmethod
+    def reward(h: Stacked, gap: Tensor) -> Tensor:
+        return torch.minimum(gap.square(), h.threshold.square())
+
+    @staticmethod
+    def slope(h: Stacked, gap: Tensor) -> Tensor:
+        return 2.0 * gap * (gap.abs() < h.threshold)
+
+
+@strategy
+class Target(Threshold):
+    """Seek a gap of one size: minimize ``(|gap| - threshold)^2``.
+
+    Args:
+        threshold, adaptive: as in ``clip``.
+    """
+
+    threshold: Positive = 0.5
+    adaptive: bool = False
+
+    @staticmethod
+    def reward(h: Stacked, gap: Tensor) -> Tensor:
+        return -(gap.abs() - h.threshold).square()
+
+    @staticmethod
+    def slope(h: Stacked, gap: Tensor) -> Tensor:
+        return 2.0 * (h.threshold * gap.sign() - gap)
+
+
+@strategy
+class Hinge(Threshold):
+    """Seek until the threshold, harder the further below it: minimize ``max(0, threshold - |gap|)^2``.
+
+    Args:
+        threshold, adaptive: as in ``clip``.
+    """
+
+    threshold: Positive = 0.5
+    adaptive: bool = False
+
+    @staticmethod
+    def reward(h: Stacked, gap: Tensor) -> Tensor:
+        return -(h.threshold - gap.abs()).clamp(min=0).square()
+
+    @staticmethod
+    def slope(h: Stacked, gap: Tensor) -> Tensor:
+        return 2.0 * (h.threshold - gap.abs()).clamp(min=0) * gap.sign()
+
+
+@strategy
+class Saturate(Threshold):
+    """Lose interest smoothly: maximize ``threshold^2 tanh(gap^2 / threshold^2)``.
+
+    Args:
+        threshold, adaptive: as in ``clip``.
+    """
+
+    threshold: Positive = 0.5
+    adaptive: bool = False
+
+    @staticmethod
+    def reward(h: Stacked, gap: Tensor) -> Tensor:
+        return h.threshold.square() * torch.tanh(gap.square() / h.threshold.square())
+
+    @staticmethod
+    def slope(h: Stacked, gap: Tensor) -> Tensor:
+        return 2.0 * gap * (1.0 - torch.tanh(gap.square() / h.threshold.square()).square())
+
+
+@strategy
+class Log(Threshold):
+    """Lose interest slowly: maximize ``threshold^2 log(1 + gap^2 / threshold^2)``.
+
+    Args:
+        threshold, adaptive: as in ``clip``.
+    """
+
+    threshold: Positive = 0.5
+    adaptive: bool = False
+
+    @staticmethod
+    def reward(h: Stacked, gap: Tensor) -> Tensor:
+        return h.threshold.square() * torch.log1p(gap.square() / h.threshold.square())
+
+    @staticmethod
+    def slope(h: Stacked, gap: Tensor) -> Tensor:
+        return 2.0 * gap / (1.0 + gap.square() / h.threshold.square())
+
+
+@strategy
+class Cap(Threshold):
+    """Seek, but pay for what exceeds the threshold: maximize ``gap^2 - weight max(0, |gap| - threshold)^2``.
+
+    Args:
+        threshold, adaptive: as in ``clip``.
+        weight: above 1, so that the largest reward lies at a finite gap.
+    """
+
+    threshold: Positive = 0.5
+    adaptive: bool = False
+    weight: Annotated[float, Field(gt=1)] = 4.0
+
+    @staticmethod
+    def reward(h: Stacked, gap: Tensor) -> Tensor:
+        return gap.square() - h.weight * (gap.abs() - h.threshold).clamp(min=0).square()
+
+    @staticmethod
+    def slope(h: Stacked, gap: Tensor) -> Tensor:
+        return 2.0 * (gap - h.weight * (gap.abs() - h.threshold).clamp(min=0) * gap.sign())
+
+
+BOUNDS = {
+    "none": Unbounded,
+    "clip": Clip,
+    "target": Target,
+    "hinge": Hinge,
+    "saturate": Saturate,
+    "log": Log,
+    "cap": Cap,
+}

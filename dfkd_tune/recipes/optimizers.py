@@ -1,0 +1,92 @@
+"""Optimizers of the student, all written as one update whose coefficients are floats, so that they share a pass.
+
+``m = b1 m + (1 - b1) g``, ``v = b2 v + (1 - b2) g^2``, ``w -= lr (m / c1) / (sqrt(v / c2) + eps)`` with ``g`` the
+gradient plus ``weight_decay * w`` (coupled, as in torch.optim). RMSprop is ``b1 = 0, c1 = c2 = 1``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from dfkd_tune.utils.strategy import Numbers, strategy
+
+Rate = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Schedule = Literal["constant", "cosine"]
+EPS = 1e-8
+
+
+@strategy
+class RMSprop:
+    """``torch.optim.RMSprop``, the optimizer of both papers.
+
+    Args:
+        lr: step size.
+        weight_decay: coupled L2 penalty.
+        schedule: of the step size over the run.
+        smoothing: decay of the squared-gradient average.
+    """
+
+    lr: Rate = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-5
+    schedule: Schedule = "constant"
+    smoothing: Fraction = 0.99
+
+    def betas(self) -> tuple[float, float]:
+        return 0.0, self.smoothing
+
+    def corrections(self, step: Numbers) -> tuple[Numbers, Numbers]:
+        return 1.0, 1.0
+
+
+@strategy
+class Adam:
+    """``torch.optim.Adam`` (Kingma & Ba 2015).
+
+    Args:
+        lr: step size.
+        weight_decay: coupled L2 penalty.
+        schedule: of the step size over the run.
+        beta1, beta2: decay of the gradient and squared-gradient averages.
+    """
+
+    lr: Rate = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    schedule: Schedule = "constant"
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.999
+
+    def betas(self) -> tuple[float, float]:
+        return self.beta1, self.beta2
+
+    def corrections(self, step: Numbers) -> tuple[Numbers, Numbers]:
+        return 1.0 - self.beta1 ** (step + 1), 1.0 - self.beta2 ** (step + 1)
+
+
+def rate_at(optimizer: RMSprop | Adam, step: Numbers, steps: int) -> Numbers:
+    """Step size at steps of a run; the cosine schedule ends at zero (Loshchilov & Hutter 2017, without restarts)."""
+    if optimizer.schedule == "cosine":
+        return 0.5 * optimizer.lr * (1.0 + np.cos(np.pi * step / steps))
+    return optimizer.lr
+
+
+def update(w: Tensor, g: Tensor, m: Tensor, v: Tensor, c: dict[str, Tensor]) -> None:
+    """Move weights ``(K, P)`` in place along gradients of the same shape.
+
+    Args:
+        w, g, m, v: weights, gradients, first and second moments, each ``(K, P)``; ``g`` is overwritten.
+        c: ``(K, 1)`` coefficients: ``keep1 = 1 - b1``, ``keep2 = 1 - b2``, ``decay``, and with ``rate = lr / c1`` the step's
+            denominator ``root * sqrt(v) + eps``, where ``root = 1 / (sqrt(c2) rate)`` and ``eps = EPS / rate``.
+    """
+    g.addcmul_(c["decay"], w)
+    m.lerp_(g, c["keep1"])
+    v.lerp_(g.square_(), c["keep2"])
+    w.addcdiv_(m, torch.addcmul(c["eps"], c["root"], v.sqrt()), value=-1.0)
+
+
+OPTIMIZERS = {"rmsprop": RMSprop, "adam": Adam}

@@ -1,0 +1,181 @@
+"""``Recipe``: one trial's choices, frozen, and its two other shapes: a tree for YAML, flat leaves for Optuna and MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from dfkd_tune.errors import SpecError
+from dfkd_tune.generators.kinds import GENERATORS
+from dfkd_tune.recipes.gap_bounds import BOUNDS, Unbounded
+from dfkd_tune.recipes.initializers import STARTS, Neurons, Random
+from dfkd_tune.recipes.input_bounds import INPUT_BOUNDS, Steps
+from dfkd_tune.recipes.losses import ALPHAS, LOSSES, Constant, Decreasing, Sobolev, Value
+from dfkd_tune.recipes.optimizers import OPTIMIZERS, Adam, RMSprop
+from dfkd_tune.recipes.refiners import FINISHES, LBFGS, NoFinish
+from dfkd_tune.students.kinds import STUDENTS
+from dfkd_tune.students.mlp import MLP
+from dfkd_tune.utils.quoting import named, quoted
+from dfkd_tune.utils.strategy import build, kind_of, name_of
+
+SECTIONS = {
+    "student": STUDENTS,
+    "start": STARTS,
+    "generator": GENERATORS,
+    "bound": BOUNDS,
+    "input_bound": INPUT_BOUNDS,
+    "alpha": ALPHAS,
+    "loss": LOSSES,
+    "optimizer": OPTIMIZERS,
+    "finish": FINISHES,
+}
+"""Section of a recipe -> the registry its strategy comes from, in the order in which they are chosen."""
+
+PLAIN = ("steps", "batch", "teacher_rows")
+"""What a recipe says beside its strategies."""
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True))
+class Recipe:
+    """How to distill one student.
+
+    Args:
+        student, start, generator, bound, input_bound, alpha, loss, optimizer, finish: strategies of the registries in
+            ``SECTIONS``.
+        steps: student updates.
+        batch: rows an update, half synthetic and half prior unless alpha is the constant 0 or 1.
+        teacher_rows: that the teacher may be asked for it alone, beside what a study shares; once they are spent at the pace
+            of its steps, synthetic rows that it answered before take the place of new ones. None for no limit.
+    """
+
+    student: Any = Field(default_factory=MLP)
+    start: Any = Field(default_factory=Random)
+    generator: Any = Field(default_factory=GENERATORS["direct"])
+    bound: Any = Field(default_factory=Unbounded)
+    input_bound: Any = Field(default_factory=Steps)
+    alpha: Any = Field(default_factory=Decreasing)
+    loss: Any = Field(default_factory=Value)
+    optimizer: Any = Field(default_factory=RMSprop)
+    finish: Any = Field(default_factory=NoFinish)
+    steps: Annotated[int, Field(ge=1, le=10**9)] = 20_000
+    batch: Annotated[int, Field(ge=2, le=10**6, multiple_of=2)] = 100
+    teacher_rows: Annotated[int, Field(ge=1, le=10**12)] | None = None
+
+    def __post_init__(self):
+        for section, registry in SECTIONS.items():
+            if type(getattr(self, section)) not in registry.values():
+                raise ValueError(f"{section} must be one of {', '.join(registry)}")
+
+    def leaves(self) -> dict[str, Any]:
+        """Flat view: ``{"generator.kind": "direct", "generator.steps": 2, ...}``."""
+        flat: dict[str, Any] = {}
+        for section, registry in SECTIONS.items():
+            item = getattr(self, section)
+            flat[f"{section}.kind"] = name_of(registry, item)
+            flat |= {f"{section}.{field.name}": getattr(item, field.name) for field in fields(item)}
+        limit = {} if self.teacher_rows is None else {"teacher_rows": self.teacher_rows}
+        return flat | {"steps": self.steps, "batch": self.batch} | limit
+
+    def tree(self) -> dict[str, Any]:
+        """The recipe as its YAML file has it."""
+        tree: dict[str, Any] = {}
+        for leaf, value in self.leaves().items():
+            section, _, field = leaf.rpartition(".")
+            if section:
+                tree.setdefault(section, {})[field] = value
+            else:
+                tree[leaf] = value
+        return tree
+
+    def with_student(self, **changes: Any) -> Recipe:
+        """The same recipe for another student."""
+        return replace(self, student=replace(self.student, **changes))
+
+
+def from_tree(tree: Mapping[str, Any], place: str = "recipe", base: Recipe | None = None) -> Recipe:
+    """A recipe from nested plain values; what is left out comes from ``base``.
+
+    Raises:
+        SpecError: naming section, field, rule and value.
+    """
+    base = base or Recipe()
+    if not isinstance(tree, Mapping):
+        raise SpecError(place, f"must be a mapping, got {quoted(tree)}")
+    for key in tree:
+        if key not in SECTIONS and key not in PLAIN:
+            known = ", ".join((*SECTIONS, *PLAIN))
+            raise SpecError(f"{place}.{named(key)}", "unknown key", remedy=f"known keys: {known}")
+    chosen: dict[str, Any] = {}
+    for section, registry in SECTIONS.items():
+        values = tree.get(section, {})
+        if not isinstance(values, Mapping):
+            raise SpecError(f"{place}.{section}", f"must be a mapping, got {quoted(values)}")
+        item = getattr(base, section)
+        kind = kind_of(registry, values.get("kind", name_of(registry, item)), f"{place}.{section}.kind")
+        given = {key: value for key, value in values.items() if key != "kind"}
+        kept = {f.name: getattr(item, f.name) for f in fields(item)} if kind is type(item) else {}
+        chosen[section] = build(kind, kept | given, f"{place}.{section}")
+    plain = {key: tree.get(key, getattr(base, key)) for key in PLAIN}
+    return build(Recipe, chosen | plain, place)
+
+
+def from_leaves(leaves: Mapping[str, Any], place: str = "recipe", base: Recipe | None = None) -> Recipe:
+    """A recipe from flat leaves, as ``Recipe.leaves`` gives them."""
+    tree: dict[str, Any] = {}
+    for leaf, value in leaves.items():
+        section, _, field = leaf.rpartition(".")
+        if section:
+            tree.setdefault(section, {})[field] = value
+        else:
+            tree[leaf] = value
+    return from_tree(tree, place, base)
+
+
+RANDOM = Recipe(generator=GENERATORS["gaussian"](), alpha=Constant(0.0))
+"""Random sampling, the baseline of both papers: 100 prior rows a step."""
+
+ADVERSARIAL = Recipe(generator=GENERATORS["adversarial"]())
+"""Kang & Kang 2021 with decreasing alpha, as re-run in the 2023 paper."""
+
+PAPER = Recipe()
+"""Zhou & Chiam 2023: direct optimization, decreasing alpha, 2000 epochs of 10 steps."""
+
+FAITHFUL = Recipe(
+    start=Neurons(surplus=0.2),
+    loss=Sobolev(weight=1.5),
+    finish=LBFGS(),
+    input_bound=INPUT_BOUNDS["linf"](radius=0.3),
+    alpha=Constant(0.5),
+)
+"""Beyond the papers: the teacher's neurons as a start, its input gradients in the loss, a second-order finish."""
+
+ROUGH = replace(
+    FAITHFUL,
+    generator=GENERATORS["skewed"](spread=1.0, shared=0.3),
+    input_bound=INPUT_BOUNDS["steps"](),
+    start=Random(),
+    loss=Sobolev(weight=0.3),
+    optimizer=Adam(lr=3e-3, schedule="cosine"),
+    finish=NoFinish(),
+)
+"""For teachers of several layers or sharp bends: small weights at first, fresh rows to the end at a falling step size.
+
+Such a teacher says little of sense where no data were, and a small student cannot follow it everywhere: rows that resemble measured ones
+tell it where to.
+"""
+
+BLACK_BOX = replace(ROUGH, loss=Value())
+"""The same for a teacher that only answers."""
+
+PRESETS = {
+    "random": RANDOM,
+    "adversarial": ADVERSARIAL,
+    "paper": PAPER,
+    "faithful": FAITHFUL,
+    "rough": ROUGH,
+    "black_box": BLACK_BOX,
+}

@@ -1,0 +1,175 @@
+"""Certificates of recorded students: from a run's files, and from what its study recorded of teacher and inputs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dfkd_tune.errors import ExportError, NotFound, StudyMismatch, TeacherError
+from dfkd_tune.evaluation.certificate import Certificate, certify
+from dfkd_tune.evaluation.certificate_page import page
+from dfkd_tune.export.student_files import read_student
+from dfkd_tune.export.student_files import write as save
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.prior_inference.resolve import with_inputs
+from dfkd_tune.teachers import probe
+from dfkd_tune.teachers.base import Teacher, hash_bytes
+from dfkd_tune.teachers.formats.mlflow_model import SCHEMES
+from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.training.problem import Problem
+from dfkd_tune.training.raw_evaluation import Judge, Student, agree
+from dfkd_tune.utils import yaml_io
+from dfkd_tune.utils.object_reference import MODULE_PATH
+
+FOLDER = "certificate"
+JSON, HTML = "certificate.json", "certificate.html"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where teacher and inputs lie now, where that differs from what a study recorded.
+
+    Args:
+        teacher, architecture, features: paths; None for those recorded.
+        trust_pickle: load a pickled teacher, which can run any code.
+    """
+
+    teacher: str | None = None
+    architecture: str | None = None
+    features: str | None = None
+    trust_pickle: bool = False
+
+
+def issue(problem: Problem, folder: Path, about: Mapping[str, Any]) -> Certificate:
+    """Certify the student whose files lie in a directory.
+
+    Args:
+        problem: of its study.
+        folder: as ``shipping.student_files`` fills it.
+        about: study, trial and run.
+
+    Raises:
+        ExportError: when the files are damaged, or an answer is not finite.
+    """
+    module, result = read_student(folder)
+    student = Student(module, getattr(torch, result["dtype"]), int(result["parameters"]))
+    theirs, ours = problem.held("selection", student)
+    exported = float((ours - theirs).square().mean().sqrt())
+    agree(folder.name, exported, result["rmse"], float(theirs.std(0).square().mean().sqrt()))
+    recipe = yaml_io.read(folder / "recipe.yaml", ExportError)
+    facts = {
+        **about,
+        "student_seed": result.get("seed"),
+        "trained_rmse": result["rmse"],
+        "exported_rmse": exported,
+        "file_sha256": hash_bytes((folder / "student.safetensors").read_bytes()),
+        "steps": recipe.get("steps"),
+        "batch": recipe.get("batch"),
+        "training_rows": int(result["teacher_rows"]) if "teacher_rows" in result else None,
+        "issued": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return certify(problem, student, facts)
+
+
+def write(certificate: Certificate, folder: Path) -> None:
+    """Write ``certificate.json`` and ``certificate.html`` into a directory."""
+    (folder / JSON).write_text(json.dumps(certificate.as_dict(), indent=1), encoding="utf-8")
+    (folder / HTML).write_text(page(certificate), encoding="utf-8")
+
+
+def beside(file: Path, problem: Problem, student: Student, about: Mapping[str, Any]) -> Certificate:
+    """Certify a student as a file has it, as ``FILE.certificate.json`` and ``FILE.certificate.html`` beside it.
+
+    Raises:
+        ExportError: when an answer is not finite, or nothing can be written there.
+    """
+    facts = {"file_sha256": hash_bytes(file.read_bytes()), "issued": datetime.now(UTC).isoformat(timespec="seconds")}
+    certificate = certify(problem, student, {**about, **facts})
+    save(file.with_name(f"{file.name}.certificate.json"), json.dumps(certificate.as_dict(), indent=1).encode())
+    save(file.with_name(f"{file.name}.certificate.html"), page(certificate).encode())
+    return certificate
+
+
+def recall(
+    study: str,
+    params: Mapping[str, str],
+    tags: Mapping[str, str],
+    sources: Sources,
+    purpose: str = "a certificate",
+    device: str = "cpu",
+) -> Problem:
+    """The problem of a study again, from its parent run; teacher and inputs must be those recorded.
+
+    Args:
+        study: its name.
+        params, tags: of its parent run.
+        sources: where teacher and features lie, if not where the study found them.
+        purpose: what needs it, as an error says.
+        device: where it is computed.
+
+    Raises:
+        NotFound: a file is gone, or where it lies was not recorded.
+        StudyMismatch: a file is there, but is another one.
+        DfkdError: whatever is wrong with a file.
+    """
+    teacher, inputs = _sources(study, tags, sources, purpose)
+    seed = int(params["seed"])
+    return Problem(
+        teacher,
+        inputs,
+        probe(teacher, inputs, seed),
+        seed=seed,
+        pool_rows=int(params["pool"]),
+        slopes=params.get("pool_gradients") != "False",
+        bank_rows=int(params["bank"]),
+        device=device,
+    )
+
+
+def recall_judge(
+    study: str, params: Mapping[str, str], tags: Mapping[str, str], sources: Sources, purpose: str
+) -> Judge:
+    """The teacher of a study and the rows of its banks again; arguments and errors are those of ``recall``."""
+    teacher, inputs = _sources(study, tags, sources, purpose)
+    return Judge(teacher, inputs, int(params["seed"]), int(params["bank"]))
+
+
+def _sources(study: str, tags: Mapping[str, str], sources: Sources, purpose: str) -> tuple[Teacher, Inputs]:
+    place = f"study {study!r}"
+    source = _found(place, purpose, "teacher", sources.teacher or tags.get("dfkd.teacher"))
+    drawn = sources.architecture or tags.get("dfkd.architecture")
+    architecture = Path(_found(place, purpose, "architecture", drawn)) if drawn else None
+    try:
+        teacher = load_teacher(source, architecture, sources.trust_pickle)
+    except TeacherError as error:
+        rule = f"{error.rule} ({purpose} needs the teacher)"
+        raise TeacherError(error.place, rule, remedy=error.remedy or "give --teacher PATH") from None
+    _same(place, f"teacher {source}", teacher.sha256, tags.get("dfkd.teacher_sha256"), "--teacher PATH")
+    declared = sources.features or tags.get("dfkd.features")
+    file = Path(_found(place, purpose, "features", declared)) if declared else None
+    teacher, inputs = with_inputs(teacher, file)
+    what = f"features {declared}" if declared else "knowledge of the inputs"
+    _same(place, what, inputs.fingerprint(), tags.get("dfkd.features_sha256"), "--features PATH")
+    return teacher, inputs
+
+
+def _found(place: str, purpose: str, what: str, path: str | None) -> str:
+    remedy = f"give --{what} PATH"
+    if path is None:
+        raise NotFound(place, f"does not say where its {what} is, which {purpose} needs", remedy=remedy)
+    named = what == "teacher" and (MODULE_PATH.fullmatch(path) or path.startswith(SCHEMES))
+    if not named and not Path(path).exists():
+        raise NotFound(place, f"{purpose} needs its {what}, but there is no {path}", remedy=remedy)
+    return path
+
+
+def _same(place: str, what: str, found: str, recorded: str | None, option: str) -> None:
+    if recorded is not None and found != recorded:
+        rule = f"{what} is not what it was made with: SHA-256 {found[:12]}..., recorded {recorded[:12]}..."
+        raise StudyMismatch(place, rule, remedy=f"give {option} of the original")

@@ -1,0 +1,295 @@
+"""From a study's trial to a registered model: found in MLflow, certified, registered, reloaded and compared before it is announced."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from dfkd_tune.errors import ExportError, NotFound, SpecError, TrackingError
+from dfkd_tune.export.export import Units
+from dfkd_tune.locations.paths import absolute, existing, without_credentials
+from dfkd_tune.registry import certificates, model_files
+from dfkd_tune.registry.certificates import Sources
+from dfkd_tune.tracking.connection import client, guarded, impatient, pointed_at, preflight, quiet
+from dfkd_tune.tracking.run_lookup import fetch, find_run, load_trial, parent_of, trial_of
+from dfkd_tune.training.problem import Problem
+from dfkd_tune.training.raw_evaluation import Judge
+from dfkd_tune.utils.markdown import escaped
+
+LOG = logging.getLogger(__name__)
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,199}")
+PREFIX = "dfkd."
+"""Of the tags of a version."""
+ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
+NOTE = "mlflow.note.content"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A registered student.
+
+    Args:
+        uri: ``models:/NAME@ALIAS``.
+        version: of the model.
+        trial, run_id: where it came from; no trial for the untuned baseline.
+        rmse: of the trial on the selection bank.
+        worst: largest difference between the reloaded model and the student, in the teacher's units.
+        report_rmse, worst_gap: of its certificate, in the teacher's units; None for a run outside of any study, whose
+            banks are not on record.
+    """
+
+    uri: str
+    version: int
+    trial: int | None
+    run_id: str
+    rmse: float
+    worst: float
+    report_rmse: float | None = None
+    worst_gap: float | None = None
+
+
+def is_certified(uri: str, run) -> bool:
+    """Whether a run holds its student's certificate."""
+    held = client(uri).list_artifacts(run.info.run_id, certificates.FOLDER)
+    return any(Path(file.path).name == certificates.JSON for file in held)
+
+
+def certified(uri: str, study: str, run, problem: Callable[[], Problem]) -> dict[str, Any]:
+    """The certificate of a trial's run, made and kept there as artifacts and metrics where it has none yet.
+
+    Args:
+        uri: of MLflow.
+        study: its name.
+        run: as ``find_run`` gives it.
+        problem: of the study, called only when the certificate is not there.
+
+    Raises:
+        NotFound: when the run holds no student.
+        ExportError: when the certificate cannot be made, or read.
+        TrackingError: when MLflow refused it.
+    """
+    from mlflow.entities import Metric
+    from mlflow.exceptions import MlflowException
+
+    made, run_id = client(uri), run.info.run_id
+    if is_certified(uri, run):
+        with fetch(uri, run_id, certificates.FOLDER) as folder:
+            try:
+                return json.loads((folder / certificates.JSON).read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise ExportError(f"run {run_id}", f"its {certificates.JSON} is damaged: {error}") from None
+    with fetch(uri, run_id) as folder:
+        about = {"study": study, "trial": trial_of(run), "run_id": run_id}
+        certificate = certificates.issue(problem(), folder, about)
+    now = int(time.time() * 1000)
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            certificates.write(certificate, Path(name))
+            made.log_artifacts(run_id, name, certificates.FOLDER)
+        made.log_batch(run_id, [Metric(key, value, now, 0) for key, value in certificate.metrics().items()])
+    except MlflowException as error:
+        reason = without_credentials(str(error).splitlines()[0])
+        raise TrackingError(without_credentials(uri), f"refused a certificate: {reason}") from None
+    return certificate.as_dict()
+
+
+def certify_run(uri: str, study: str, name: str, problem: Problem) -> dict[str, Any] | None:
+    """Certify the run that a study ends with; where that cannot be done it is logged, as the study itself is sound."""
+    uri = absolute(uri)
+    try:
+        with impatient(uri), guarded(uri):
+            return certified(uri, study, find_run(uri, study, name=name), lambda: problem)
+    except (NotFound, ExportError, TrackingError) as error:
+        LOG.warning("run %s has no certificate yet: %s", name, error)
+        return None
+
+
+def judge_of(uri: str, study: str, run, sources: Sources) -> Judge:
+    """The teacher of a trial's study and the rows of its banks again; errors are those of ``problem_of``."""
+    parent = _study_of(uri, run)
+    return certificates.recall_judge(study, parent.data.params, parent.data.tags, sources, "an export")
+
+
+def problem_of(uri: str, study: str, run, sources: Sources) -> Problem:
+    """The problem of a trial's study again.
+
+    Raises:
+        NotFound: the run belongs to no study, or a file of it is gone.
+        StudyMismatch: a file is there, but is another one.
+    """
+    parent = _study_of(uri, run)
+    return certificates.recall(study, parent.data.params, parent.data.tags, sources)
+
+
+def _study_of(uri: str, run):
+    """The parent run of a trial's study."""
+    parent = parent_of(client(uri), run.info.experiment_id)
+    if parent is None:
+        raise NotFound(
+            f"run {run.info.run_id}",
+            "is no trial of a study, so its teacher is not on record",
+            remedy="name a trial of a study",
+        )
+    return parent
+
+
+def register(
+    uri: str,
+    study: str,
+    model: str,
+    trial: int | None = None,
+    alias: str = "champion",
+    sources: Sources | None = None,
+    within: float | None = None,
+) -> Registered:
+    """Register a trial's student, with its certificate, as a version of ``model`` and point ``alias`` at it.
+
+    A trial that has no certificate gets one, which asks its teacher again. The reloaded model is compared with the
+    student on rows as declared before the alias moves; a version that differs is removed.
+
+    Args:
+        uri: of MLflow.
+        study, trial: which student; the best of the study when ``trial`` is None.
+        model, alias: what it will be called.
+        sources: where teacher and features lie, if not where the study found them.
+        within: with no ``trial``, the smallest student whose objective is at most this share above the best one's.
+
+    Raises:
+        SpecError: a name that MLflow cannot take.
+        NotFound: no such study or trial, or a file that the certificate needs is gone.
+        StudyMismatch: the teacher or the features are not those of the study.
+        ExportError: the reloaded model answers differently.
+    """
+    if not MODEL_NAME.fullmatch(model):
+        raise SpecError(
+            "--model", f"must be letters, digits, '_', '.', '-' or spaces, got {model!r}", remedy="give another"
+        )
+    if not ALIAS.fullmatch(alias) or re.fullmatch(r"v\d+|latest", alias):
+        raise SpecError(
+            "--alias", f"must be a word such as champion, not a version, got {alias!r}", remedy="give another"
+        )
+    uri = absolute(uri)
+    preflight(existing(uri, f"study {study!r}"))
+    student, result, run = load_trial(uri, study, trial, within)
+    made = client(uri)
+    certificate = None
+    if (parent := parent_of(made, run.info.experiment_id)) is not None:
+        on_record = parent.data.params, parent.data.tags
+        certificate = certified(uri, study, run, lambda: certificates.recall(study, *on_record, sources or Sources()))
+        run = made.get_run(run.info.run_id)
+    units = Units.of(result)
+    x = units.rows.numpy()
+    with quiet():
+        known = version = existing_version(made, model, run.info.run_id)
+        if version is None:
+            model_id = _log(made, uri, run, student, result, certificate is not None)
+            with pointed_at(uri):
+                version = made.create_model_version(
+                    _registered(made, model), f"models:/{model_id}", run.info.run_id, model_id=model_id
+                )
+        worst = _difference(made, uri, version, student, x, result)
+    with torch.no_grad():
+        scale = float(student(torch.from_numpy(x)).abs().max())
+    if not worst <= 1e-5 * (1 + scale):
+        if known is not None:
+            place, rule = f"models:/{model}/{version.version}", f"differs from the student by {worst:g}"
+            raise ExportError(place, rule, remedy="delete that version in MLflow, then register again")
+        made.delete_model_version(model, version.version)
+        raise ExportError(
+            f"models:/{model}/{version.version}",
+            f"differed from the student by {worst:g}, so it was removed again",
+            remedy="register another trial with --trial",
+        )
+    number = trial_of(run)
+    found = {}
+    if certificate is not None:
+        found = {"report_rmse": certificate["report"]["rmse"], "worst_gap": certificate["worst"]["gap"]}
+    about = {"study": study} | ({} if number is None else {"trial": number})
+    tags = {**about, "tier": result["tier"], "rmse": result["rmse"]} | found
+    for key, value in tags.items():
+        made.set_model_version_tag(model, version.version, f"{PREFIX}{key}", str(value))
+    made.update_model_version(model, version.version, _description(study, run, result, found))
+    made.set_registered_model_alias(model, alias, version.version)
+    return Registered(
+        f"models:/{model}@{alias}", int(version.version), number, run.info.run_id, float(result["rmse"]), worst, **found
+    )
+
+
+def existing_version(made, model: str, run_id: str):
+    """The latest version of a model that is the student of a run; None where there is none."""
+    found = made.search_model_versions(f"name = '{model}' and run_id = '{run_id}'")
+    ready = [version for version in found if version.status == "READY" and f"{PREFIX}rmse" in version.tags]
+    return max(ready, key=lambda version: int(version.version), default=None)
+
+
+def _description(study: str, run, result: dict[str, Any], found: dict[str, float]) -> str:
+    """What the page of a model version says, in Markdown."""
+    where = f"[{escaped(run.info.run_name)}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
+    words = f"Student of study **{escaped(study)}**, run {where}: {result['parameters']:,} parameters, "
+    words += f"RMSE to the teacher {result['rmse']:.4g} on the selection bank"
+    if not found:
+        return f"{words}. Inputs known at tier {escaped(result['tier'])}."
+    words += f", {found['report_rmse']:.4g} on the report bank; worst gap found {found['worst_gap']:.4g}. "
+    return (
+        words
+        + f"Inputs known at tier {escaped(result['tier'])}; `certificate/certificate.html` says what that can promise."
+    )
+
+
+def _registered(made, model: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        made.create_registered_model(model)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    return model
+
+
+def _log(made, uri: str, run, student: nn.Module, result: dict[str, Any], certificate: bool) -> str:
+    """Log the student as a model of its run, past MLflow's fluent state, which is the user's; with the run's certificate
+    where it has one. Returns the model's id."""
+    from mlflow.entities import LoggedModelOutput, Metric
+    from mlflow.models import Model
+
+    run_id = run.info.run_id
+    logged = made.create_logged_model(
+        run.info.experiment_id, "student", run_id, tags={NOTE: model_files.note(result)}, params=run.data.params
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        model = Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id)
+        model_files.save(Path(folder, "model"), student, result, model)
+        if certificate:
+            with fetch(uri, run_id, certificates.FOLDER) as held:
+                shutil.copytree(held, f"{folder}/model/{certificates.FOLDER}")
+        made.log_model_artifacts(logged.model_id, f"{folder}/model")
+    made.finalize_logged_model(logged.model_id, "READY")
+    made.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    summary = {key: value for key, value in run.data.metrics.items() if not key.startswith("curve/")}
+    made.log_batch(run_id, [Metric(k, v, run.info.end_time, 0, logged.model_id) for k, v in summary.items()])
+    return logged.model_id
+
+
+def _difference(made, uri: str, version, student: nn.Module, x: np.ndarray, result: dict[str, Any]) -> float:
+    """How far the stored files of a model version answer a user's table from the student, at most."""
+    import mlflow
+
+    stored = made.get_logged_model(version.source.removeprefix("models:/")).artifact_location
+    with tempfile.TemporaryDirectory() as folder:
+        copy = mlflow.artifacts.download_artifacts(artifact_uri=stored, dst_path=folder, tracking_uri=uri)
+        answers = np.asarray(mlflow.pyfunc.load_model(copy).predict(model_files.table(result, x)))
+    with torch.no_grad():
+        return float(np.abs(answers - student(torch.from_numpy(x)).numpy()).max())

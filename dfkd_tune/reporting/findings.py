@@ -1,0 +1,316 @@
+"""What the trials of a study say, in numbers: which choice won and how surely, what size buys, which trials no other beats."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from dfkd_tune.study.reruns import BASELINE, PROMOTED, RECORD, UNTUNED, run_name
+
+RESAMPLES = 2_000
+SURE, LIKELY = 0.95, 0.8
+"""Shares of the resamples from which a winner is called sure, and likely."""
+ENOUGH = 3
+"""Complete trials that a choice needs before anything is said of it."""
+SPAN = 1.5
+"""Largest over smallest student from which the effect of size is told."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One choice among several.
+
+    Args:
+        choice: its name.
+        trials, pruned: complete trials of it, and those that were given up.
+        best, median: objective of its complete trials.
+        chance: share of the resamples in which its best trial is the best of all.
+    """
+
+    choice: str
+    trials: int
+    pruned: int
+    best: float
+    median: float
+    chance: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The choices of one leaf, the one with the best trial first.
+
+    Args:
+        leaf: such as ``generator.kind``.
+        sides: at least two.
+        noise: standard deviation of the log objective between seeds of one recipe; None where nothing was run again.
+    """
+
+    leaf: str
+    sides: tuple[Side, ...]
+    noise: float | None
+
+    @property
+    def lead(self) -> float:
+        """Share by which the best trial of the winner is below that of the next."""
+        return 1 - self.sides[0].best / self.sides[1].best
+
+    @property
+    def verdict(self) -> str:
+        """``sure``, ``likely`` or ``not sure``."""
+        first, second = self.sides[:2]
+        if self.noise is None or min(first.trials, second.trials) < ENOUGH or first.chance < LIKELY:
+            return "not sure"
+        return "sure" if first.chance >= SURE else "likely"
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a student twice as large buys.
+
+    Args:
+        change: of the objective, as a share: -0.1 is a tenth less.
+        low, high: its interval at 95 % confidence, by resampling the trials.
+        smallest, largest: parameters of the students seen.
+    """
+
+    change: float
+    low: float
+    high: float
+    smallest: int
+    largest: int
+
+    @property
+    def sure(self) -> bool:
+        """Whether the interval is on one side of zero."""
+        return self.low > 0 or self.high < 0
+
+
+def completed(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The complete trials, best first."""
+    done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    return sorted(done, key=lambda trial: (trial.values[0], trial.number))
+
+
+def seed_noise(trials: Sequence[FrozenTrial], reruns: Mapping[str, Mapping[str, Any]]) -> float | None:
+    """Standard deviation of the log objective between seeds of one recipe, pooled over the recipes that were run again.
+
+    The trials themselves count too; as they were chosen for being good, that errs on the side of more noise.
+    """
+    squares, freedom = 0.0, 0
+    for trial in completed(trials):
+        scores = [score[0] for score in reruns.get(str(trial.number), {}).values() if score is not None]
+        logs = [math.log(value) for value in (trial.values[0], *scores) if value > 0]
+        if len(logs) > 1:
+            squares += statistics.variance(logs) * (len(logs) - 1)
+            freedom += len(logs) - 1
+    return math.sqrt(squares / freedom) if freedom else None
+
+
+def compare(trials: Sequence[FrozenTrial], leaf: str, noise: float | None) -> Comparison | None:
+    """Hold the choices of a leaf against each other, by their best trials; None where there are not two.
+
+    Complete trials are drawn again with replacement within each choice, and each objective moved by the noise between
+    seeds: what wins nearly always does not hang on one lucky trial.
+
+    Args:
+        trials: of the study; those that were not asked for the leaf do not count.
+        leaf: a choice among words.
+        noise: as ``seed_noise`` gives it.
+    """
+    values: dict[str, list[float]] = {}
+    for trial in completed(trials):
+        if leaf in trial.params and trial.values[0] > 0:
+            values.setdefault(str(trial.params[leaf]), []).append(trial.values[0])
+    if len(values) < 2:
+        return None
+    pruned = [str(t.params[leaf]) for t in trials if t.state == TrialState.PRUNED and leaf in t.params]
+    rng = np.random.default_rng(0)
+    lows = []
+    for seen in values.values():
+        drawn = rng.choice(np.log(seen), (RESAMPLES, len(seen)))
+        lows.append((drawn + (noise or 0.0) * rng.standard_normal(drawn.shape)).min(1))
+    wins = np.bincount(np.argmin(lows, axis=0), minlength=len(values)) / RESAMPLES
+    sides = [
+        Side(choice, len(seen), pruned.count(choice), min(seen), statistics.median(seen), float(chance))
+        for (choice, seen), chance in zip(values.items(), wins, strict=True)
+    ]
+    return Comparison(leaf, tuple(sorted(sides, key=lambda side: side.best)), noise)
+
+
+def size_effect(trials: Sequence[FrozenTrial]) -> Size | None:
+    """What a doubling of the parameters does to the objective, among trials of one generator; None where sizes hardly differ."""
+    rows = [
+        (trial.params.get("generator.kind"), math.log2(trial.user_attrs["parameters"]), math.log(trial.values[0]))
+        for trial in completed(trials)
+        if trial.values[0] > 0
+    ]
+    if len(rows) < 2 * ENOUGH or max(r[1] for r in rows) - min(r[1] for r in rows) < math.log2(SPAN):
+        return None
+    kinds = sorted({str(row[0]) for row in rows})
+    table = np.array([(kinds.index(str(kind)), size, value) for kind, size, value in rows])
+    rng = np.random.default_rng(0)
+    slopes = [_slope(table[rng.integers(len(table), size=len(table))]) for _ in range(RESAMPLES)]
+    slopes = [slope for slope in slopes if slope is not None]
+    middle = _slope(table)
+    if middle is None or not slopes:
+        return None
+    change, low, high = (math.exp(slope) - 1 for slope in (middle, *np.quantile(slopes, (0.025, 0.975))))
+    sizes = [int(trial.user_attrs["parameters"]) for trial in completed(trials)]
+    return Size(change, low, high, min(sizes), max(sizes))
+
+
+def _slope(table: np.ndarray) -> float | None:
+    """Slope of the last column over the middle one, both centered within the groups of the first."""
+    inside = table[:, 1:].copy()
+    for group in np.unique(table[:, 0]):
+        inside[table[:, 0] == group] -= inside[table[:, 0] == group].mean(0)
+    spread = float(inside[:, 0] @ inside[:, 0])
+    return float(inside[:, 0] @ inside[:, 1]) / spread if spread > 1e-9 else None
+
+
+def front(trials: Sequence[FrozenTrial], cost: str = "parameters") -> list[FrozenTrial]:
+    """The complete trials than which none is both cheaper and better, cheapest first.
+
+    Args:
+        trials: of the study.
+        cost: attribute of a trial, ``parameters`` or ``latency_us``; trials without it do not count.
+    """
+    best, found = math.inf, []
+    priced = [trial for trial in completed(trials) if cost in trial.user_attrs]
+    for trial in sorted(priced, key=lambda trial: (trial.user_attrs[cost], trial.values[0])):
+        if trial.values[0] < best:
+            best = trial.values[0]
+            found.append(trial)
+    return found
+
+
+def smallest_within(trials: Sequence[FrozenTrial], share: float) -> FrozenTrial | None:
+    """The smallest complete trial whose objective is at most ``share`` above the best."""
+    done = completed(trials)
+    near = [trial for trial in done if trial.values[0] <= done[0].values[0] * (1 + share)]
+    return min(near, key=lambda trial: (trial.user_attrs["parameters"], trial.values[0]), default=None)
+
+
+def importances(study: optuna.Study) -> dict[str, float]:
+    """How much each searched leaf has to do with a trial's being among the best, summing to 1; empty with too few trials."""
+    trials = completed(study.get_trials(deepcopy=False))
+    if len(trials) < 2 * ENOUGH or trials[0].values[0] == trials[-1].values[0]:
+        return {}
+    with warnings.catch_warnings():  # that less is better is what we mean
+        warnings.simplefilter("ignore", UserWarning)
+        found = optuna.importance.get_param_importances(study, target=lambda trial: trial.values[0])
+    return {leaf: float(share) for leaf, share in found.items() if math.isfinite(share)}
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that is found of a study.
+
+    Args:
+        study: on record.
+        teacher, tier, objective: of it.
+        trials: all of them.
+        counts: state in lower case -> trials.
+        noise: as ``seed_noise`` gives it.
+        comparisons: of the choices that were searched, generators and bounds first.
+        size: what a larger student buys, None where that cannot be told.
+        baseline, baseline_rmse: objective and RMSE of the untuned preset; None where unknown.
+        promoted: the student that the study ended with: ``trial`` (None for the baseline), ``run``, ``objective``, ``rmse``,
+            ``mean``; None before.
+        weighed: ``parameters`` or ``latency``, where the study weighs fidelity against it.
+    """
+
+    study: optuna.Study
+    teacher: str
+    tier: str
+    objective: str
+    trials: list[FrozenTrial]
+    counts: dict[str, int]
+    noise: float | None
+    comparisons: tuple[Comparison, ...]
+    size: Size | None
+    baseline: float | None
+    baseline_rmse: float | None
+    promoted: dict[str, Any] | None
+    weighed: str | None
+
+    @property
+    def name(self) -> str:
+        """Of the study."""
+        return self.study.study_name
+
+    @property
+    def costs(self) -> str | None:
+        """What the study weighs against its objective: an attribute of its trials; None where nothing."""
+        return {"parameters": "parameters", "latency": "latency_us"}.get(self.weighed)
+
+    @cached_property
+    def importances(self) -> dict[str, float]:
+        """As ``importances`` finds them, which takes seconds the first time."""
+        return importances(self.study)
+
+    @property
+    def best(self) -> FrozenTrial | None:
+        """The best complete trial."""
+        return next(iter(completed(self.trials)), None)
+
+    @property
+    def student(self) -> FrozenTrial | None:
+        """The trial whose recipe the promoted student has, or the baseline as if it were one; before the end, the best."""
+        if self.promoted is None:
+            return self.best
+        if self.untuned:
+            return create_trial(value=self.baseline, user_attrs=self.study.user_attrs[UNTUNED])
+        return self.trials[self.promoted["trial"]]
+
+    @property
+    def untuned(self) -> bool:
+        """Whether the study ended with the recipe of its baseline, as no trial did better."""
+        return self.promoted is not None and self.promoted["trial"] is None
+
+    @property
+    def run(self) -> str | None:
+        """Name of the MLflow run that holds that student."""
+        return self.promoted["run"] if self.promoted else self.best and run_name(self.best.number)
+
+
+FIRST = ("generator.kind", "bound.kind", "input_bound.kind")
+
+
+def find(study: optuna.Study) -> Findings:
+    """Everything that the trials on record say."""
+    known, trials = study.user_attrs, study.get_trials(deepcopy=False)
+    noise = seed_noise(trials, known.get(RECORD, {}))
+    counts: dict[str, int] = {}
+    for trial in trials:
+        counts[trial.state.name.lower()] = counts.get(trial.state.name.lower(), 0) + 1
+    words = {k for t in trials for k, d in t.distributions.items() if hasattr(d, "choices") and k.endswith(".kind")}
+    leaves = [*(leaf for leaf in FIRST if leaf in words), *sorted(words - {*FIRST})]
+    return Findings(
+        study=study,
+        teacher=known.get("teacher", "the teacher"),
+        tier=known.get("tier", "T0"),
+        objective=known.get("identity", {}).get("objective", "rmse"),
+        trials=trials,
+        counts=counts,
+        noise=noise,
+        comparisons=tuple(found for leaf in leaves if (found := compare(trials, leaf, noise))),
+        size=size_effect(trials),
+        baseline=_finite(known.get(BASELINE)),
+        baseline_rmse=_finite(known.get(UNTUNED, {}).get("rmse")),
+        promoted=known.get(PROMOTED),
+        weighed=known.get("identity", {}).get("pareto"),
+    )
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,151 @@
+"""The report of a study: one self-contained page, its answer first."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dfkd_tune.errors import NotFound
+from dfkd_tune.evaluation.certificate_page import bars
+from dfkd_tune.locations.paths import existing
+from dfkd_tune.registry.certificates import FOLDER as CERTIFICATE
+from dfkd_tune.registry.certificates import JSON
+from dfkd_tune.registry.register import is_certified
+from dfkd_tune.reporting import summary_text
+from dfkd_tune.reporting.findings import Findings, completed, find, front
+from dfkd_tune.reporting.mlflow_summary import FIGURES, again
+from dfkd_tune.reporting.plot_style import svg
+from dfkd_tune.reporting.study_figures import figures
+from dfkd_tune.search.loaded import load_study
+from dfkd_tune.tracking.connection import client, preflight
+from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_run
+from dfkd_tune.utils import html, yaml_io
+
+LOG = logging.getLogger(__name__)
+LISTED = 15
+"""Trials of the table."""
+TOLD = {
+    "history": ("How the search went", "Every trial in its order, and the best so far."),
+    "generator": ("By generator", "Every trial by its generator, the one with the best trial first."),
+    "bound": ("By difference bound", "Every trial by the bound of what gap its generator seeks."),
+    "threshold": (
+        "By threshold of the bound",
+        "Below a tenth a bound seeks nothing; far above all gaps it does not bind.",
+    ),
+    "pareto_parameters": ("Against size", "The line: students than which none is both smaller and better, by trial."),
+    "pareto_latency": ("Against latency", "One row at a time in plain PyTorch, on the machine of the study."),
+    "importance": (
+        "What mattered",
+        "How much each choice has to do with being among the best trials. A hint, with few trials.",
+    ),
+    "parallel": ("All choices at once", "A line is a trial, the best in red; a gap where it had no such choice."),
+}
+"""Figure of the trials -> its title and what it shows."""
+SHOWN = {
+    "parity": "Student over teacher, on the report bank.",
+    "residuals": "What is left, over the teacher's answer.",
+    "training": "The gap along training.",
+    "synthetic": "Synthetic inputs among the declared ones: a projection, and the features that differ most.",
+    "leaders": "The leading trials beside each other on the selection bank, standardized: answers, and what is left.",
+}
+"""Figure of a student, or of several -> what it shows."""
+WIDE = ("parallel", "synthetic", "leaders")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What MLflow holds of the student of a study; empty where it holds nothing.
+
+    Args:
+        run: the MLflow run.
+        certificate: as ``certificate.json`` has it.
+        pictures: figure -> PNG.
+        params, tags: of the parent run.
+    """
+
+    run: Any = None
+    certificate: dict[str, Any] | None = None
+    pictures: dict[str, bytes] = field(default_factory=dict)
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+def report(storage_url: str, uri: str, name: str) -> str:
+    """The report of a study on record, as HTML.
+
+    Args:
+        storage_url: of its trials.
+        uri: of MLflow, which holds its student and certificate.
+        name: of the study.
+
+    Raises:
+        NotFound: no such study.
+        StorageError, TrackingError: a store that does not answer.
+    """
+    found = find(load_study(storage_url, name))
+    return page(found, recorded(uri, found))
+
+
+def recorded(uri: str, found: Findings) -> Recorded:
+    """What MLflow knows of a study and its student."""
+    try:
+        preflight(existing(uri, f"study {found.name!r}"), write=False)
+        parent = parent_run(uri, found.name)
+        known = {"params": parent.data.params, "tags": parent.data.tags} if parent else {}
+        pictures = _pictures(uri, parent.info.run_id) if parent else {}
+        run = find_run(uri, found.name, name=found.run) if found.run else None
+    except NotFound as error:
+        LOG.warning("the report goes without what MLflow holds: %s", error)
+        return Recorded()
+    if run is None:
+        return Recorded(pictures=pictures, **known)
+    certificate = None
+    if is_certified(uri, run):
+        with fetch(uri, run.info.run_id, CERTIFICATE) as folder:
+            certificate = json.loads((folder / JSON).read_text(encoding="utf-8"))
+    return Recorded(run, certificate, pictures | _pictures(uri, run.info.run_id), **known)
+
+
+def _pictures(uri: str, run_id: str) -> dict[str, bytes]:
+    """A run's figures, by name."""
+    if FIGURES not in {file.path for file in client(uri).list_artifacts(run_id)}:
+        return {}
+    with fetch(uri, run_id, FIGURES) as folder:
+        return {file.stem: file.read_bytes() for file in sorted(Path(folder).glob("*.png"))}
+
+
+def page(found: Findings, held: Recorded) -> str:
+    """The page of what was found and what is recorded."""
+    student, certificate = found.student, held.certificate
+    listed = completed(found.trials)[:LISTED]
+    recipes, alike = summary_text.recipe_lines(listed)
+    return html.render(
+        "report.html.jinja",
+        found=found,
+        held=held,
+        c=certificate,
+        headline=summary_text.headline(found),
+        standing=summary_text.standing(found),
+        ended=found.promoted is not None,
+        questions=summary_text.questions(found) if student else [],
+        bars=bars(certificate) if certificate else [],
+        figures=[(*TOLD[key], svg(figure, key), key) for key, figure in figures(found).items()],
+        pictures=[(words, _inline(held.pictures[key]), key) for key, words in SHOWN.items() if key in held.pictures],
+        wide=WIDE,
+        student=student,
+        recipe=yaml_io.dump(json.loads(student.user_attrs["recipe"])) if student else "",
+        trials=list(zip(listed, recipes, strict=True)),
+        alike=alike,
+        front=[trial.number for trial in front(found.trials)],
+        line=summary_text.recipe_line(student) if student else "",
+        again=again(held.tags, held.run.info.run_id) if held.run else None,
+        versions=json.loads(held.tags.get("dfkd.versions", "{}")),
+    )
+
+
+def _inline(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"

@@ -1,0 +1,232 @@
+"""A finished study told in MLflow: a note and figures on the parent run, figures of the student on its own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import optuna
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from dfkd_tune.errors import DfkdError, NotFound
+from dfkd_tune.export.student_files import read_student
+from dfkd_tune.export.synthetic_rows import FOLDER, read_synthetic
+from dfkd_tune.reporting import student_figures, summary_text
+from dfkd_tune.reporting.findings import Findings, completed, find
+from dfkd_tune.reporting.plot_style import png
+from dfkd_tune.reporting.study_figures import figures
+from dfkd_tune.study.reruns import PROMOTED, Promoted, recipe_name, run_name
+from dfkd_tune.tracking.connection import client, impatient
+from dfkd_tune.tracking.run_lookup import fetch, find_run
+from dfkd_tune.training.problem import Problem
+from dfkd_tune.utils.markdown import argument, escaped
+
+LOG = logging.getLogger(__name__)
+FIGURES = "figures"
+LEADING = 3
+"""Trials whose students are shown beside each other."""
+LEADERS = "dfkd-leaders"
+"""Key of the saved view of an experiment's trials."""
+LEAVES = ("generator.kind", "bound.kind", "bound.threshold", "student.width", "optimizer.lr")
+VIEW = {"startTime": "ALL", "lifecycleFilter": "Active", "modelVersionFilter": "All Runs", "datasetsFilter": []}
+"""What every saved view says that hides nothing; MLflow 3.17 keeps them as tags of the experiment."""
+NOTE = "mlflow.note.content"
+
+
+def tell(uri: str, study: optuna.Study, parent: str | None, problem: Problem, promoted: Promoted | None) -> None:
+    """Write the story of a study that has ended; where MLflow takes no part of it that is logged, as the study is sound.
+
+    Args:
+        uri: of MLflow.
+        study: its trials.
+        parent: id of its parent run; None where MLflow is away.
+        problem: of the study.
+        promoted: the student that it ends with.
+    """
+    from mlflow.exceptions import MlflowException
+
+    study.set_user_attr(PROMOTED, promoted and asdict(promoted))
+    if parent is None:
+        return
+    try:
+        with impatient(uri):
+            _tell(uri, study, parent, problem, promoted)
+    except (MlflowException, DfkdError) as error:
+        LOG.warning("study %s is not told in full: %s", study.study_name, str(error).splitlines()[0])
+
+
+def _tell(uri: str, study: optuna.Study, parent: str, problem: Problem, promoted: Promoted | None) -> None:
+    found, made = find(study), client(uri)
+    _keep(made, parent, figures(found) | _leading(uri, found, problem))
+    run = find_run(uri, study.study_name, name=promoted.run) if promoted else None
+    if run is not None:
+        curve = made.get_metric_history(run.info.run_id, "curve/rmse")
+        with fetch(uri, run.info.run_id) as folder:
+            student, _ = read_student(folder)
+        points = [(point.step, point.value) for point in curve]
+        _keep(made, run.info.run_id, portraits(problem, student, points, _rows(uri, run.info.run_id, problem)))
+    for run_id in (parent, *([run.info.run_id] if run else [])):
+        _declare(made, run_id, problem)
+    record = made.get_run(parent)
+    made.set_tag(parent, NOTE, note(found, record.data.params, record.data.tags, run))
+    for key, value in _of_experiment(found, record.info.experiment_id).items():
+        made.set_experiment_tag(record.info.experiment_id, key, value)
+
+
+def _leading(uri: str, found: Findings, problem: Problem) -> dict[str, Figure]:
+    """The leading trials' students beside each other, on the bank that chose among them."""
+    shown = {}
+    for trial in completed(found.trials)[:LEADING]:
+        run = find_run(uri, found.name, name=run_name(trial.number))
+        with fetch(uri, run.info.run_id) as folder:
+            shown[f"trial {trial.number}"] = problem.on_bank("selection", read_student(folder)[0])
+    return {"leaders": student_figures.leaders(shown)} if shown else {}
+
+
+def portraits(
+    problem: Problem, student: nn.Module, curve: Sequence[tuple[int, float]], made: Tensor | None
+) -> dict[str, Figure]:
+    """Figures of a student.
+
+    Args:
+        problem: of its study.
+        student: between raw units.
+        curve: ``(step, rmse)``.
+        made: its synthetic rows, ``(N, D)`` standardized; None where its recipe makes none.
+    """
+    teacher, answers = problem.on_bank("report", student)
+    drawn = {
+        "parity": student_figures.parity(teacher, answers),
+        "residuals": student_figures.residuals(teacher, answers),
+    }
+    if sum(value > 0 for _, value in curve) > 1:
+        drawn["training"] = student_figures.training(curve)
+    if made is not None:
+        declared = problem.banks["report"].z.cpu().float()
+        drawn["synthetic"] = student_figures.synthetic(declared, made, problem.inputs.names)
+    return drawn
+
+
+def note(found: Findings, params: Mapping[str, str], tags: Mapping[str, str], run: Any = None) -> str:
+    """The note of a parent run, in Markdown.
+
+    Args:
+        found: of the study.
+        params, tags: of the parent run.
+        run: that holds the promoted student, None when there is none.
+    """
+    name = found.name
+    lines = [
+        f"**{escaped(summary_text.headline(found))}**",
+        "",
+        f"Data-free distillation of {escaped(found.teacher)}: {escaped(params.get('features'))} features, {escaped(params.get('outputs'))} output{'s' * (params.get('outputs') != '1')}, "
+        f"inputs known at tier {found.tier}; {summary_text.standing(found)} trials of {escaped(params.get('steps'))} steps; "
+        f"objective `{found.objective}`; seed {escaped(params.get('seed'))}. No real row was read.",
+        "",
+        "### What was found",
+        *(f"- **{question}** {answer}" for question, answer in summary_text.questions(found)),
+        "",
+    ]
+    if run is not None:
+        where = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+        recipe = recipe_name(found.promoted["trial"])
+        lines += [
+            "### The student",
+            f"Run [{escaped(run.info.run_name)}]({where}) of {recipe}: the recipe with the best mean over its seeds. "
+            "Its `certificate/certificate.html` says what was measured, and what that cannot promise.",
+            "",
+            "### Register it",
+            f"    dfkd-tune register {name} --model {name}",
+            "",
+            "### Make it again",
+            f"    {again(tags, run.info.run_id)}",
+            "",
+        ]
+    versions = json.loads(tags.get("dfkd.versions", "{}"))
+    lines += [
+        "### Find the runs",
+        "In the search field of the experiment: `tags.dfkd.kind = 'trial'` for all trials, "
+        "`tags.dfkd.state = 'PRUNED'` for those that were given up, "
+        f"`metrics.{found.objective} < {_limit(found)}` for good ones. "
+        f"Every run of this study in any experiment: `tags.dfkd.study = '{name}'`.",
+        "",
+        f"The whole report as a page: `dfkd-tune report {name}`. "
+        f"Made with {', '.join(escaped(f'{package} {version}') for package, version in versions.items())}.",
+    ]
+    return "\n".join(lines)
+
+
+def again(tags: Mapping[str, str], run_id: str) -> str:
+    """The command that makes a run's student again."""
+    options = {"--teacher": "dfkd.teacher", "--architecture": "dfkd.architecture", "--features": "dfkd.features"}
+    given = [f"{option} {argument(tags[tag])}" for option, tag in options.items() if tag in tags]
+    return " ".join(["dfkd-tune distill", *given, f"--run {run_id} --out student/"])
+
+
+def _limit(found: Findings) -> str:
+    return f"{1.1 * found.best.values[0]:.3g}" if found.best else "1"
+
+
+def _of_experiment(found: Findings, experiment_id: str) -> dict[str, str]:
+    """What the page of the experiment shows; the primary metric is the one that its first chart is of."""
+    return {
+        NOTE: f"{escaped(summary_text.headline(found))} The note of the run `{found.name}` tells the rest. "
+        f"[The trials, best first](#/experiments/{experiment_id}/runs?viewStateShareKey={LEADERS}).",
+        f"mlflow.sharedViewState.{LEADERS}": _leaders(found),
+        "mlflow.experimentKind": "custom_model_development",
+        "mlflow.experiment.primaryMetric.name": found.objective,
+        "mlflow.experiment.primaryMetric.greaterIsBetter": "False",
+    }
+
+
+def _rows(uri: str, run_id: str, problem: Problem) -> Tensor | None:
+    try:
+        with fetch(uri, run_id, FOLDER) as folder:
+            return read_synthetic(problem, folder)
+    except NotFound:
+        return None
+
+
+def _leaders(found: Findings) -> str:
+    """A saved view of the experiment's page: the trials alone, best first, with the columns that matter."""
+    metrics, params = (found.objective, "rmse", "parameters", "latency_us"), LEAVES
+    state = {
+        "searchFilter": "tags.`dfkd.kind` = 'trial'",
+        "orderByKey": f"metrics.`{found.objective}`",
+        "orderByAsc": True,
+        "selectedColumns": [*(f"metrics.`{name}`" for name in metrics), *(f"params.`{name}`" for name in params)],
+    }
+    now = round(1000 * time.time())
+    return json.dumps({"name": "leaders", "createdAt": now, "updatedAt": now, "state": json.dumps(VIEW | state)})
+
+
+def _keep(made: Any, run_id: str, drawn: Mapping[str, Figure]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for name, figure in drawn.items():
+            (Path(folder) / f"{name}.png").write_bytes(png(figure))
+        if drawn:
+            made.log_artifacts(run_id, folder, FIGURES)
+
+
+def _declare(made: Any, run_id: str, problem: Problem) -> None:
+    """Record what is declared of the inputs as the run's dataset: no rows, as there are none."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    inputs = problem.inputs
+    schema = {"mlflow_colspec": [{"type": "float", "name": name, "required": True} for name in inputs.names]}
+    dataset = Dataset(
+        name=f"declared inputs, tier {inputs.tier}",
+        digest=inputs.fingerprint()[:12],
+        source_type="code",
+        source=json.dumps({"tags": {"declared": "features file, its SHA-256 is the run's dfkd.features_sha256"}}),
+        schema=json.dumps(schema),
+        profile=json.dumps({"num_rows": len(problem.pool), "num_elements": problem.pool.z.numel()}),
+    )
+    made.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "prior")])])

@@ -1,0 +1,133 @@
+"""Figures of one student: how it answers, where its synthetic inputs lie, how it got there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from dfkd_tune.reporting.plot_style import BAR, INK, PALETTE, SOFT, WORST, canvas, label, plain_ticks
+
+MARGINALS = 11
+"""Features whose marginals are shown at most, those that the synthetic inputs changed most."""
+DOTS, FEWER = 2_000, 800
+"""Rows that a figure of one student shows at most, and one of several."""
+
+
+def parity(teacher: Tensor, student: Tensor) -> Figure:
+    """The student's answers over the teacher's, ``(N, O)`` each, and the diagonal that a perfect student lies on."""
+    outputs = teacher.shape[1]
+    figure, (axes,) = canvas(width=3.9, height=3.6)
+    for o in range(min(outputs, len(PALETTE))):
+        one = {"s": 5, "alpha": 0.35, "lw": 0, "color": PALETTE[o], "label": f"output {o}"}
+        axes.scatter(teacher[:DOTS, o], student[:DOTS, o], **one)
+    low, high = float(teacher.min()), float(teacher.max())
+    axes.plot([low, high], [low, high], color=INK, lw=0.8)
+    label(axes, "teacher", "student", grid="both")
+    if outputs > 1:
+        figure.legend(loc="outside upper left", ncols=4, frameon=False, labelcolor=INK)
+    return figure
+
+
+def residuals(teacher: Tensor, student: Tensor) -> Figure:
+    """Student less teacher over the teacher's answer, in standard deviations of each output, and how they are spread."""
+    spread = teacher.std(0).clamp(min=1e-12)
+    gap, at = (student - teacher) / spread, (teacher - teacher.mean(0)) / spread
+    figure, (axes, side) = canvas(columns=2)
+    for o in range(min(teacher.shape[1], len(PALETTE))):
+        axes.scatter(at[:DOTS, o], gap[:DOTS, o], s=5, alpha=0.35, lw=0, color=PALETTE[o])
+    axes.axhline(0, color=INK, lw=0.8)
+    label(axes, "teacher, standardized", "student − teacher, std. dev.", grid="both")
+    side.hist(gap.flatten().numpy(), bins=60, color=BAR, orientation="horizontal")
+    side.sharey(axes)
+    side.tick_params(labelleft=False)
+    label(side, "rows", "", grid="both")
+    return figure
+
+
+def leaders(students: Mapping[str, tuple[Tensor, Tensor]]) -> Figure:
+    """Several students beside each other: answers over the teacher's above, what is left below, all on one scale.
+
+    Args:
+        students: name -> the teacher's answers and the student's, ``(N, O)`` each.
+    """
+    figure, axes = canvas(width=2.9 * len(students) + 0.4, height=4.6, rows=2, columns=len(students))
+    above, below = axes[: len(students)], axes[len(students) :]
+    for top, left, (name, (teacher, student)) in zip(above, below, students.items(), strict=True):
+        spread = teacher.std(0).clamp(min=1e-12)
+        at, gap = (teacher - teacher.mean(0)) / spread, (student - teacher) / spread
+        for o in range(min(teacher.shape[1], len(PALETTE))):
+            dots = {"s": 4, "alpha": 0.35, "lw": 0, "color": PALETTE[o]}
+            top.scatter(at[:FEWER, o], (at + gap)[:FEWER, o], **dots)
+            left.scatter(at[:FEWER, o], gap[:FEWER, o], **dots)
+        top.axline((0, 0), slope=1, color=INK, lw=0.8)
+        left.axhline(0, color=INK, lw=0.8)
+        top.set_title(f"{name}: {float(gap.square().mean().sqrt()):.3g} std. dev.")
+        label(top, "", "student" if top is above[0] else "", grid="both")
+        label(left, "teacher, standardized", "student − teacher" if left is below[0] else "", grid="both")
+        top.sharey(above[0])
+        left.sharey(below[0])
+    return figure
+
+
+def training(curve: Sequence[tuple[int, float]], unit: str = "RMSE on the pruning bank") -> Figure:
+    """The gap along training: ``(step, rmse)`` points."""
+    figure, (axes,) = canvas()
+    steps, gaps = zip(*((s, v) for s, v in curve if math.isfinite(v) and v > 0), strict=True)
+    axes.plot(steps, gaps, color=BAR, marker="o", ms=3)
+    axes.set_xscale("log" if 0 < 10 * steps[0] < steps[-1] else "linear")  # a finish takes most of a budget in one go
+    axes.set_yscale("log")
+    plain_ticks(axes.yaxis)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    label(axes, "student steps, the last after its finish", unit)
+    return figure
+
+
+def synthetic(declared: Tensor, made: Tensor, names: Sequence[str]) -> Figure:
+    """Where synthetic inputs lie among the declared ones: a projection of both, and marginals of the features that differ most.
+
+    Args:
+        declared: ``(N, D)`` prior rows, standardized.
+        made: ``(M, D)`` synthetic rows, standardized.
+        names: of the features.
+    """
+    order = _moved(declared, made).argsort(descending=True)[:MARGINALS].tolist()
+    plots = 1 + len(order)
+    columns = min(4, plots)
+    figure, axes = canvas(
+        width=2.3 * columns,
+        height=2.0 * math.ceil(plots / columns) + 0.3,
+        rows=math.ceil(plots / columns),
+        columns=columns,
+    )
+    middle = declared.mean(0)
+    # Of both together: what the synthetic rows add shows where it is large.
+    _, _, right = torch.linalg.svd(torch.cat([declared - middle, made - middle]), full_matrices=False)
+    plane = right[:2].T
+    for rows, color, word in ((declared, SOFT, "declared"), (made, WORST, "synthetic")):
+        flat = (rows - middle) @ plane
+        second = flat[:, 1] if flat.shape[1] > 1 else torch.zeros(len(flat))
+        axes[0].scatter(flat[:DOTS, 0], second[:DOTS], s=5, alpha=0.4, lw=0, color=color, label=word)
+    axes[0].set_title("projection (PCA)")
+    for place, i in zip(axes[1:], order, strict=False):
+        both = torch.cat([declared[:, i], made[:, i]])
+        ends = (float(both.min()), float(both.max()) + 1e-9)
+        for rows, color in ((declared, SOFT), (made, WORST)):
+            style = {"histtype": "stepfilled", "color": color, "alpha": 0.5, "density": True}
+            place.hist(rows[:, i].numpy(), bins=30, range=ends, **style)
+        place.set_title(names[i][:22], parse_math=False)  # a name may hold a $
+    for place in axes:
+        place.tick_params(labelleft=False, left=False, labelsize=7.5)
+    for place in axes[plots:]:
+        place.set_visible(False)
+    figure.legend(loc="outside upper left", ncols=2, frameon=False, labelcolor=INK, markerscale=2.5)
+    return figure
+
+
+def _moved(declared: Tensor, made: Tensor) -> Tensor:
+    """Distance between the marginals of each feature, ``(D,)``: the mean gap between their quantiles."""
+    levels = torch.linspace(0.02, 0.98, 25, dtype=declared.dtype)
+    return (declared.quantile(levels, dim=0) - made.quantile(levels, dim=0)).abs().mean(0)

@@ -1,0 +1,157 @@
+"""A running study, told as it goes: a view that redraws itself, a line now and then, or a JSON line for every event."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from dfkd_tune.search.progress import Progress, StudyResult
+
+LINE_SECONDS = 10.0
+FLYING, GONE = 8, 3
+"""Members in flight and prunings that the view shows at most."""
+BARS = "▁▂▃▄▅▆▇█"
+Tell = Callable[[Progress], None]
+
+
+@contextmanager
+def watch(console: Console, name: str, mode: str = "live") -> Iterator[Tell]:
+    """A callback for ``run_study`` that tells of its progress until the block ends.
+
+    Args:
+        console: where to; without a terminal ``live`` is a line every ``LINE_SECONDS``, in no color.
+        name: of the study.
+        mode: ``live``, ``json`` or ``quiet``.
+    """
+    if mode == "quiet":
+        yield lambda progress: None
+    elif mode == "json":
+        yield _events(console, name)
+    elif not console.is_terminal:
+        yield _lines(console, name)
+    else:
+        with Live(Text(f"{name}: starting"), console=console, refresh_per_second=4) as live:
+            yield lambda progress: live.update(view(name, progress))
+
+
+def view(name: str, progress: Progress) -> Group:
+    """What the terminal shows of a study under way."""
+    p = progress
+    head = Table.grid(padding=(0, 1))
+    head.add_row(Text(name, style="bold"), ProgressBar(total=1.0, completed=p.share, width=24), sentence(p))
+    parts: list = [head]
+    if p.best is not None:
+        pace = f"{p.pace:.1f} trials a minute" if p.pace else ""
+        untuned = f"untuned preset {p.baseline:.4g}" if p.baseline else ""
+        words = "  ".join(filter(None, (f"best {p.best[0]:.4g}", untuned, pace)))
+        parts.append(Text.assemble(sparkline(p.bests), "  ", (words, "dim")))
+    if p.flying:
+        members = Table.grid(padding=(0, 2))
+        for flight in p.flying[:FLYING]:
+            now = f"RMSE {flight.rmse:.4g}" if flight.rmse is not None else ""
+            bar = ProgressBar(total=flight.steps, completed=flight.step, width=12)
+            members.add_row(flight.key, bar, f"{flight.unit} {flight.step:,} of {flight.steps:,}", now)
+        if len(p.flying) > FLYING:
+            members.add_row(f"and {len(p.flying) - FLYING} more")
+        parts.append(members)
+    gone = [each for each in p.landed.values() if each.reason]
+    parts += [Text(f"trial {each.trial} given up: {each.reason}", style="dim") for each in gone[-GONE:]]
+    return Group(*parts)
+
+
+def sparkline(values: Sequence[float], width: int = 32) -> str:
+    """Values as a line of bars on a logarithmic scale, the last ``width`` of them."""
+    known = [math.log(value) for value in values[-width:] if value > 0]
+    if not known:
+        return ""
+    low, span = min(known), (max(known) - min(known)) or 1.0
+    return "".join(BARS[round((value - low) / span * (len(BARS) - 1))] for value in known)
+
+
+def sentence(progress: Progress) -> str:
+    """Trials done, running and pruned, the best objective and the time left, in one line."""
+    parts = [
+        f"{progress.ended}/{progress.total} trials",
+        f"{progress.running} running",
+        f"{progress.pruned} pruned",
+    ]
+    if progress.failed:
+        parts.append(f"{progress.failed} failed")
+    if progress.best:
+        parts.append(f"best {progress.best[0]:.4g} (trial {progress.best[1]})")
+    if progress.reruns is not None:
+        parts.append("re-running leaders {}/{}".format(*progress.reruns))
+    if progress.left is not None:
+        parts.append(f"{clock(progress.left)} left")
+    if progress.waiting is not None:
+        parts.append(f"waiting for {progress.waiting}")
+    return ", ".join(parts)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as ``1:02:03`` or ``2:03``."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def _lines(console: Console, name: str) -> Tell:
+    last, told = [-LINE_SECONDS], [""]
+
+    def show(progress: Progress) -> None:
+        line, waits = f"{name}: {sentence(progress)}", progress.waiting
+        again = progress.reruns
+        over = progress.ended == progress.total and (again is None or again[0] == again[1])
+        news = over or (waits is not None and waits not in told[0])
+        if line != told[0] and (news or time.monotonic() - last[0] >= LINE_SECONDS):
+            last[0], told[0] = time.monotonic(), line
+            console.print(line, soft_wrap=True, highlight=False)
+
+    return show
+
+
+def _events(console: Console, name: str) -> Tell:
+    known: set[int] = set()
+    told: dict[str, object] = {}
+
+    def show(progress: Progress) -> None:
+        if not told:
+            known.update(progress.landed)
+            event(console, "start", study=name, trials=progress.total, ended=progress.ended)
+        for number, landed in list(progress.landed.items()):
+            if number not in known:
+                known.add(number)
+                best = {"best": progress.best[0], "best_trial": progress.best[1]} if progress.best else {}
+                event(
+                    console, "trial", **vars(landed), ended=progress.ended, **best, seconds=round(progress.seconds, 3)
+                )
+        if progress.reruns is not None and progress.reruns != told.get("reruns"):
+            event(console, "reruns", done=progress.reruns[0], total=progress.reruns[1])
+        if progress.waiting != told.get("waiting") and progress.waiting is not None:
+            event(console, "waiting", waiting_for=progress.waiting)
+        told.update(begun=True, reruns=progress.reruns, waiting=progress.waiting)
+
+    return show
+
+
+def ended(console: Console, result: StudyResult) -> None:
+    """The last JSON line of a study: what it came to."""
+    promoted = vars(result.promoted) if result.promoted else None
+    known = {"baseline_rmse": result.baseline, "report_rmse": result.report}
+    event(console, "end", study=result.name, trials=result.progress.total, promoted=promoted, **known)
+
+
+def event(console: Console, kind: str, **values: object) -> None:
+    """One JSON line."""
+    plain = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+    console.file.write(json.dumps({"event": kind} | plain) + "\n")
+    console.file.flush()

@@ -1,0 +1,90 @@
+"""What a study came to, in a terminal: its trials as a table, the promoted student, the next commands."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from optuna.trial import FrozenTrial
+from rich.console import Console
+from rich.table import Table
+
+from dfkd_tune.reporting.findings import SPAN, completed
+from dfkd_tune.reporting.summary_text import recipe_lines
+from dfkd_tune.search.progress import StudyResult
+from dfkd_tune.study.reruns import recipe_name
+
+COLUMNS = {"stress_rmse": "stress", "latency_us": "µs a row"}
+
+
+def table(trials: Sequence[FrozenTrial], objective: str) -> Table:
+    """Complete trials as a table, in their order: the objective first, and below it what their recipes share.
+
+    Args:
+        trials: complete.
+        objective: name of what the study minimizes.
+    """
+    recipes, alike = recipe_lines(trials)
+    made = Table(
+        box=None, pad_edge=False, header_style="bold", caption=alike and f"all: {alike}", caption_justify="left"
+    )
+    columns = {"rmse": "{:.4g}", "stress_rmse": "{:.4g}", "parameters": "{:.0f}", "latency_us": "{:.1f}"}
+    sizes = [trial.user_attrs["parameters"] for trial in trials]
+    if sizes and max(sizes) < SPAN * min(sizes):
+        del columns["latency_us"]  # what differs is chance
+    shown = {name: form for name, form in columns.items() if any(name in trial.user_attrs for trial in trials)}
+    shown.pop(objective, None)
+    for column in ("trial", objective, *(COLUMNS.get(name, name) for name in shown)):
+        made.add_column(column, justify="right", no_wrap=True)
+    made.add_column("recipe", overflow="fold")
+    for trial, recipe in zip(trials, recipes, strict=True):
+        known = trial.user_attrs
+        cells = [form.format(known[name]) if name in known else "-" for name, form in shown.items()]
+        made.add_row(str(trial.number), f"{trial.values[0]:.4g}", *cells, recipe)
+    return made
+
+
+def summary(
+    console: Console,
+    result: StudyResult,
+    trials: list[FrozenTrial],
+    tier: str,
+    objective: str,
+    commands: Mapping[str, str],
+) -> None:
+    """The end of a study: the leaders, the best against the preset, the next commands."""
+    console.print()
+    console.print(table(completed(trials)[:5], objective))
+    console.print()
+    if not promoted(console, result, tier):
+        return
+    p = result.promoted
+    if p.trial is not None and result.baseline and math.isfinite(result.baseline):
+        share = p.rmse / result.baseline
+        change = f"{100 * (1 - share):.0f} % less" if share < 1 else f"{100 * (share - 1):.0f} % more"
+        console.print(
+            f"The untuned preset at the same budget: {result.baseline:.4g}. The promoted student has {change}.",
+            highlight=False,
+            soft_wrap=True,
+        )
+    console.print()
+    for what, command in commands.items():
+        console.print(f"{what + ':':<20}  {command}", highlight=False, soft_wrap=True, markup=False)
+
+
+def promoted(console: Console, result: StudyResult, tier: str) -> bool:
+    """The student that a study ends with, in a line; whether there is one."""
+    if result.promoted is None:
+        console.print("No trial completed.", highlight=False)
+        return False
+    p = result.promoted
+    how = f"re-run as {p.run}" if p.run.startswith("rerun") else "as it was"
+    recipe = recipe_name(p.trial) + (", as no trial did better" if p.trial is None else "")
+    console.print(
+        f"Promoted: {recipe}, {how}: RMSE student-vs-teacher {p.rmse:.4g} on the selection bank"
+        + (f", {result.report:.4g} on the report bank" if result.report is not None else "")
+        + f" (tier {tier}).",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return True

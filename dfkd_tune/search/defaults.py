@@ -1,0 +1,68 @@
+"""What the kind of a teacher decides: what a study is compared with, where unnamed leaves come from, what is searched.
+
+A teacher with one hidden layer of smooth units has neurons to start from and slopes worth matching closely. The first layer of any
+other says little of what it answers, and a student that starts from it goes astray far from the prior, where one that grew
+from small weights stays tame; a second-order finish on a frozen bank learns a bank of sharp bends by heart, and fresh rows at a
+falling step size do better. A black box has no slopes to match.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.recipes.recipe import BLACK_BOX, FAITHFUL, PAPER, RANDOM, ROUGH, Recipe
+from dfkd_tune.search.search_space import DEFAULT
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a kind of teacher gets where nobody says otherwise.
+
+    Args:
+        baseline: the untuned method that its studies are compared with.
+        preset: where leaves that are not searched come from.
+        search: leaf -> choices or range.
+    """
+
+    baseline: Recipe
+    preset: Recipe
+    search: Mapping[str, Any]
+
+    def searched(self, inputs: Inputs) -> dict[str, Any]:
+        """The default space for what is known: a generator of rows with other tails or another shape only where these are open."""
+        gone = set() if inputs.open_ended.any() else {"heavy_tailed", "generator.spread"}
+        gone |= set() if inputs.shapeless.any() else {"skewed", "generator.shared"}
+        kept = [name for name in self.search["generator.kind"] if name not in gone]
+        return {leaf: domain for leaf, domain in self.search.items() if leaf not in gone} | {"generator.kind": kept}
+
+
+DEEP = {leaf: domain for leaf, domain in DEFAULT.items() if leaf != "start.surplus"} | {
+    "generator.kind": ["gaussian", "direct", "heavy_tailed", "skewed"],
+    "generator.spread": {"low": 0.3, "high": 1.3},
+    "generator.shared": {"low": 0.0, "high": 0.8},
+    "finish.kind": ["none", "lbfgs"],
+    "loss.weight": {"low": 0.05, "high": 1.0, "log": True},
+    "optimizer.lr": {"low": 1e-3, "high": 1e-2, "log": True},
+}
+"""Around a preset that trains on fresh rows to the end; without ``adversarial``, some of whose students ended ten times as far off."""
+
+ANSWERS = {
+    "generator.kind": ["gaussian", "heavy_tailed", "skewed"],
+    **{
+        leaf: DEEP[leaf]
+        for leaf in ("generator.spread", "generator.shared", "alpha.value", "student.width", "optimizer.lr")
+    },
+}
+"""The same for a black box. Rows that seek a gap cost it ten times the answers, and did no better on trees and a Gaussian process. Without
+slopes to hold it, a second-order finish follows every step of a tree by steeper units, nearer on every bank and further off on real rows.
+"""
+
+KINDS = {
+    "shallow": Kind(PAPER, FAITHFUL, DEFAULT),
+    "deep": Kind(PAPER, ROUGH, DEEP),
+    "black box": Kind(RANDOM, BLACK_BOX, ANSWERS),
+}
+"""By ``Probe.kind``."""

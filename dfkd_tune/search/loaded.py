@@ -1,0 +1,53 @@
+"""Studies on record, to look at."""
+
+from __future__ import annotations
+
+import json
+
+import optuna
+
+from dfkd_tune.errors import DfkdError, NotFound, StorageError
+from dfkd_tune.locations.paths import existing, optuna_url, sqlite_file
+from dfkd_tune.locations.sqlite_files import check, readable
+from dfkd_tune.recipes.recipe import Recipe, from_tree
+from dfkd_tune.search.storage import DAMAGED, open_storage
+from dfkd_tune.study.identity import TOGETHER, refuse_foreign
+
+
+def load_study(storage_url: str, name: str) -> optuna.Study:
+    """An existing study, to look at; where nothing can be written, of a copy of its database.
+
+    Raises:
+        NotFound: when there is none of that name, the message naming those that exist.
+        StudyMismatch: another program made it.
+        StorageError: its database cannot be read.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    url = existing(optuna_url(storage_url), f"study {name!r}")
+    check(url, StorageError, DAMAGED)
+    storage = open_storage(readable(url))
+    try:
+        study = optuna.load_study(study_name=name, storage=storage)
+    except KeyError:
+        known = ", ".join(optuna.get_all_study_names(storage)) or "none"
+        raise NotFound(f"study {name!r}", "does not exist here", remedy=f"known: {known}") from None
+    refuse_foreign(study, url, reading=True)
+    return study
+
+
+def standing_of(storage_url: str, name: str, trials: int) -> tuple[int | None, int]:
+    """The population that a study was recorded with, None where it is new, and how many of so many trials have not ended."""
+    file = sqlite_file(storage_url)
+    if file is not None and not file.exists():
+        return None, trials
+    try:
+        study = load_study(storage_url, name)
+    except DfkdError:  # whoever opens it for good says what is wrong
+        return None, trials
+    ended = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
+    return study.user_attrs.get(TOGETHER), max(0, trials - ended)
+
+
+def recipe_of(trial: optuna.trial.FrozenTrial) -> Recipe:
+    """The recipe of a finished trial."""
+    return from_tree(json.loads(trial.user_attrs["recipe"]), f"trial {trial.number}")

@@ -1,0 +1,74 @@
+"""How Optuna searches: the study, its sampler and pruner, and what the pruner sees."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import optuna
+from optuna.trial import TrialState
+
+from dfkd_tune.study.identity import SESSIONS, refuse_foreign
+from dfkd_tune.training.member import RUNGS
+from dfkd_tune.utils.seeding import derive
+
+WARMUP = RUNGS // 4
+"""Rungs before nothing is pruned."""
+
+
+def open_study(storage, name: str, seed: int, objectives: int = 1) -> optuna.Study:
+    """Create or load the Optuna study; one caller at a time. With several objectives nothing is pruned.
+
+    Its sampler is seeded by the trials it has and the sessions there were, so that neither a resume nor a second worker draws again
+    what was drawn.
+
+    Raises:
+        StudyMismatch: another program made a study of that name.
+    """
+    about = {
+        "storage": storage,
+        "study_name": name,
+        "pruner": pruner() if objectives == 1 else optuna.pruners.NopPruner(),
+    }
+    try:
+        study = optuna.load_study(**about)
+    except KeyError:
+        study = optuna.create_study(**about, directions=["minimize"] * objectives, load_if_exists=True)
+    else:
+        refuse_foreign(study, storage.url)
+    sessions = study.user_attrs.get(SESSIONS, 0)
+    study.set_user_attr(SESSIONS, sessions + 1)
+    known = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
+    study.sampler = sampler(derive(seed, "sampler", known, *([sessions] if sessions else [])))
+    return study
+
+
+def sampler(seed: int) -> optuna.samplers.BaseSampler:
+    """TPE over the joint space, conditional leaves included, aware of trials in flight."""
+    return optuna.samplers.TPESampler(
+        multivariate=True, group=True, constant_liar=True, n_startup_trials=10, seed=seed % 2**32
+    )
+
+
+def pruner() -> optuna.pruners.BasePruner:
+    """Drops the worst quarter at a rung, once ten trials are known; the eager pruners lost the winner."""
+    return optuna.pruners.PercentilePruner(
+        75.0, n_startup_trials=10, n_warmup_steps=WARMUP, interval_steps=1, n_min_trials=5
+    )
+
+
+def smoothed(curve: list[tuple[int, float]]) -> float:
+    """What the pruner sees of a curve: the mean of its last three points."""
+    tail = [value for _, value in curve[-3:]]
+    return sum(tail) / len(tail)
+
+
+@contextmanager
+def without_experimental_warnings() -> Iterator[None]:
+    """Silence Optuna on its experimental parts, a heartbeat outside ``optimize``, and a step reported twice."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+        warnings.filterwarnings("ignore", message="Heartbeat of storage")
+        warnings.filterwarnings("ignore", message="The reported value is ignored")
+        yield

@@ -1,0 +1,400 @@
+"""Optuna's storages made safe: SQLite that takes several processes, a database that may go away, and locks of a study."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import optuna
+import sqlalchemy
+from alembic.util import CommandError
+from filelock import FileLock, Timeout
+from optuna.distributions import check_distribution_compatibility, distribution_to_json
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
+from optuna.storages._rdb.storage import _create_scoped_session
+from optuna.trial import FrozenTrial
+from sqlalchemy import event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
+
+from dfkd_tune.errors import StorageError
+from dfkd_tune.locations import sqlite_files
+from dfkd_tune.locations.paths import for_reading_alone, optuna_url, sqlite_file, without_credentials, writable
+from dfkd_tune.utils.waits import telling
+
+LOG = logging.getLogger(__name__)
+T = TypeVar("T")
+PARAMS = models.TrialParamModel
+
+HEARTBEAT = 60
+"""Seconds between two signs of life of a running trial."""
+GRACE = 180
+"""Seconds without one after which its worker counts as dead."""
+LOCK = 7216348
+"""Advisory lock of PostgreSQL that is ours; the locks of a study's purposes follow it."""
+MAKING = LOCK - 1
+"""Advisory lock under which tables are made."""
+PURPOSES = ("rerun", "baseline")
+"""What is done once in a study, by one process at a time."""
+PAUSE = 0.5
+"""Seconds between two looks at a lock that is taken."""
+PATIENCE = 3600.0
+"""Seconds that a call waits for a database that went away."""
+LONGEST_PAUSE = 5.0
+"""Seconds between two tries, after the first ones."""
+BUSY = 60.0
+"""Seconds that SQLite waits for another process, where the URL names no ``timeout``."""
+WAITING = "waiting until another process has set its study up in %s, as long as it lives"
+DAMAGED = "put a copy of it back, or start anew with another --storage and --name; what MLflow holds stays"
+"""What to do about a study's database that is broken."""
+
+
+class PatientStorage(RDBStorage):
+    """Optuna's database, whose calls wait with backoff while it is away and are then made again."""
+
+    last_away = -float("inf")
+    """When a call last found the database away, on the monotonic clock."""
+
+    _still, _seen, _params = False, False, ()
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Within, trials are read once, and again after ``stir``; parameters that are set are written together, at its end.
+
+        A read takes time for every trial that has not ended, and each parameter would be a transaction.
+        """
+        self._still, self._seen, self._params = True, False, []
+        try:
+            yield
+            if self._params:
+                self.transact(self._write_params)
+        finally:
+            self._still = False
+
+    def stir(self) -> None:
+        """Have trials read again, as this process changed one."""
+        self._seen = False
+
+    def _set_trial_param(self, trial_id, param_name, param_value_internal, distribution, previous_distribution) -> None:
+        known = (trial_id, param_name, param_value_internal, distribution, previous_distribution)
+        if not self._still:
+            return self.patiently(lambda: super(PatientStorage, self)._set_trial_param(*known))
+        if previous_distribution is not None:
+            check_distribution_compatibility(previous_distribution, distribution)
+        self._params.append((trial_id, param_name, param_value_internal, distribution_to_json(distribution)))
+
+    def _write_params(self, session: Any) -> None:
+        for trial in {trial for trial, *_ in self._params}:
+            row = models.TrialModel.find_or_raise_by_id(trial, session)
+            self.check_trial_is_updatable(trial, row.state)
+        written = {
+            (trial, name)
+            for trial, name in session.query(PARAMS.trial_id, PARAMS.param_name).filter(
+                PARAMS.trial_id.in_({trial for trial, *_ in self._params})
+            )
+        }
+        columns = ("trial_id", "param_name", "param_value", "distribution_json")
+        rows = [dict(zip(columns, each, strict=True)) for each in self._params if each[:2] not in written]
+        if rows:
+            session.execute(sqlalchemy.insert(PARAMS), rows)
+
+    def _get_trials(self, study_id, states, included_trial_ids, trial_id_greater_than) -> list[FrozenTrial]:
+        of_cache = bool(included_trial_ids) or trial_id_greater_than > -1
+        if self._still and self._seen and of_cache:
+            return []  # nothing new since Optuna's cache last asked
+        known = (states, included_trial_ids, trial_id_greater_than)
+        found = self.patiently(lambda: super(PatientStorage, self)._get_trials(study_id, *known))
+        self._seen = True
+        return found
+
+    def transact(self, work: Callable[[Any], T], patient: bool = True) -> T:
+        """Do work within one transaction.
+
+        Args:
+            work: session -> result; it may run again, so a second run must find what the first one did.
+            patient: wait for a database that is away.
+        """
+
+        def once() -> T:
+            with _create_scoped_session(self.scoped_session) as session:
+                return work(session)
+
+        return self.patiently(once) if patient else once()
+
+    def patiently(self, call: Callable[[], T]) -> T:
+        """Make a call, again where the database went away.
+
+        Raises:
+            StorageError: when it stays away for an hour, or cannot be written for another reason.
+        """
+        shown, pause, until = without_credentials(self.url), 0.1, None
+        while True:
+            try:
+                done = call()
+            except (json.JSONDecodeError, UnicodeDecodeError) as error:  # what Optuna wrote can be read
+                raise StorageError(shown, f"is damaged: {error}", remedy=DAMAGED) from None
+            except LookupError as error:
+                if type(error) is not LookupError:  # SQLAlchemy's own, of a word that is no state of a trial
+                    raise
+                raise StorageError(shown, f"is damaged: {error}", remedy=DAMAGED) from None
+            except (StorageInternalError, SQLAlchemyError) as error:
+                cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+                if not _is_trouble(cause):
+                    raise
+                reason = without_credentials((str(getattr(cause, "orig", cause)).strip().splitlines() or ["?"])[0])
+                if _is_damage(cause):
+                    raise StorageError(shown, f"is damaged: {reason}", remedy=DAMAGED) from None
+                if not _is_away(cause, self.engine.dialect.name):
+                    raise StorageError(shown, f"cannot be used: {reason}", remedy="mend it, and run again") from None
+                self.last_away = now = time.monotonic()
+                if until is None:
+                    until = now + PATIENCE
+                    LOG.warning(
+                        "%s does not answer (%s); waiting for it, %.0f minutes at most", shown, reason, PATIENCE / 60
+                    )
+                if now > until:
+                    raise StorageError(shown, f"has not answered for {PATIENCE / 60:.0f} minutes: {reason}") from None
+                time.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(2 * pause, LONGEST_PAUSE)
+            else:
+                if until is not None:
+                    LOG.warning("%s answers again", shown)
+                return done
+
+
+def _is_trouble(error: BaseException | None) -> bool:
+    """Whether it is the database's state that was wrong, not what was asked of it."""
+    if isinstance(error, PendingRollbackError):  # Optuna asks once more in a transaction that broke
+        return True
+    return isinstance(error, DBAPIError) and (
+        error.connection_invalidated or isinstance(error, OperationalError | InterfaceError) or _is_damage(error)
+    )
+
+
+def _is_damage(error: BaseException | None) -> bool:
+    """Whether an SQLite file is broken."""
+    said = str(getattr(error, "orig", ""))
+    return any(words in said for words in ("malformed", "not a database", "Could not decode to UTF-8"))
+
+
+def _is_away(error: SQLAlchemyError, dialect: str) -> bool:
+    """Whether a database may come back by itself; a full disk does not."""
+    original = getattr(error, "orig", None)
+    if dialect == "sqlite":
+        return "locked" in str(original) or "busy" in str(original)
+    return getattr(original, "pgcode", None) != "53100"  # disk_full
+
+
+def _patient(call: Callable) -> Callable:
+    @wraps(call)
+    def waiting(self: PatientStorage, *arguments, **named):
+        return self.patiently(lambda: call(self, *arguments, **named))
+
+    return waiting
+
+
+for _name in (  # made twice, each of these leaves what it leaves when made once
+    "create_new_study",
+    "set_study_user_attr",
+    "set_study_system_attr",
+    "get_study_id_from_name",
+    "get_study_name_from_id",
+    "get_study_directions",
+    "get_study_user_attrs",
+    "get_study_system_attrs",
+    "get_all_studies",
+    "get_trial_id_from_study_id_trial_number",
+    "get_trial",
+    "set_trial_intermediate_value",
+    "set_trial_user_attr",
+    "set_trial_system_attr",
+    "_get_best_trial_id",
+    "_get_stale_trial_ids",
+):
+    setattr(PatientStorage, _name, _patient(getattr(RDBStorage, _name)))
+
+
+def require_whole(url: str) -> None:
+    """See that a study's SQLite file, if it is there, is one.
+
+    Raises:
+        StorageError: it is a directory, another file, or damaged.
+    """
+    sqlite_files.check(url, StorageError, DAMAGED)
+
+
+def open_storage(url: str) -> PatientStorage:
+    """Open the study's state, made when missing.
+
+    SQLite gets write-ahead logging, a 60 s busy timeout and immediate transactions: as shipped it hands one waiting trial to
+    several processes.
+
+    Raises:
+        StorageError: when it cannot be kept there, the database cannot be reached, is damaged, or is no database.
+    """
+    url = optuna_url(url)
+    shown, file = without_credentials(url), sqlite_file(url)
+    # One connection is kept, and others are closed after use: a server takes a hundred, and there may be many workers.
+    options: dict[str, Any] = {"pool_pre_ping": True, "pool_size": 1}
+    if file is not None:
+        require_whole(url)
+        if for_reading_alone(url):
+            raise StorageError(file, "cannot be written", remedy="run it as who may, or give another --storage")
+        options = {"connect_args": {"timeout": _busy(url)}}
+    try:
+        with _making(url, file), warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            storage = PatientStorage(url, engine_kwargs=options, heartbeat_interval=HEARTBEAT, grace_period=GRACE)
+    except CommandError:
+        raise StorageError(shown, "is a database of another program", remedy="give Optuna its own") from None
+    except (ImportError, SQLAlchemyError, RuntimeError, ValueError) as error:
+        reason = without_credentials((str(error).splitlines() or ["unknown"])[0])
+        raise StorageError(shown, f"cannot be opened: {reason}") from None
+    if file is not None:
+        event.listen(storage.engine, "connect", lambda connection, record: _configure(connection, _busy(url)))
+        event.listen(storage.engine, "begin", _begin_immediate)
+        storage.engine.dispose()
+    return storage
+
+
+def _busy(url: str) -> float:
+    """Seconds that SQLite waits for another process."""
+    return float(make_url(url).query.get("timeout", BUSY))
+
+
+def _configure(connection, busy: float) -> None:
+    connection.isolation_level = None  # leaves BEGIN to us
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={1000 * busy:.0f}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_immediate(connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def _making(url: str, file: Path | None) -> Iterator[None]:
+    """One process at a time makes the tables of a fresh store."""
+    if file is not None:
+        writable(file.parent)
+        with _locked(file):
+            yield
+    elif make_url(url).get_backend_name() == "postgresql":
+        engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+        with engine.connect() as connection:
+            _advisory(connection, MAKING, url)
+            yield  # closing the connection leaves the lock
+    else:
+        yield
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    """Hold the lock beside an SQLite file."""
+    lock = FileLock(f"{file}.lock")
+    with telling(LOG, WAITING, file):
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _advisory(connection: sqlalchemy.Connection, number: int, url: str) -> None:
+    """Take an advisory lock of PostgreSQL, which a dead process leaves."""
+    with telling(LOG, WAITING, without_credentials(url)):
+        connection.exec_driver_sql(f"SELECT pg_advisory_lock({number})")
+
+
+@contextmanager
+def exclusive(storage: RDBStorage, url: str) -> Iterator[None]:
+    """Hold the study store's one lock: while a study is set up, nobody else sets one up."""
+    file = sqlite_file(url)
+    if file is not None:
+        with _locked(file):
+            yield
+    elif storage.engine.dialect.name == "postgresql":
+        with storage.engine.connect() as connection:
+            _advisory(connection, LOCK, url)
+            try:
+                yield
+            finally:
+                connection.exec_driver_sql(f"SELECT pg_advisory_unlock({LOCK})")
+    else:
+        yield
+
+
+class StudyLock:
+    """A lock of one study for one purpose; a process that dies leaves it.
+
+    Args:
+        storage, url: of the study.
+        study: whose lock it is.
+        purpose: one of ``PURPOSES``; each has a lock of its own.
+    """
+
+    def __init__(self, storage: PatientStorage, url: str, study: optuna.Study, purpose: str = PURPOSES[0]):
+        file, number = sqlite_file(url), int(study._study_id)
+        self._storage, self._numbers = storage, f"{LOCK + PURPOSES.index(purpose)}, {number}"
+        part = "" if purpose == PURPOSES[0] else f".{purpose}"
+        self._file = FileLock(f"{file}.{number}{part}.lock") if file is not None else None
+        self._connection: sqlalchemy.Connection | None = None
+
+    def acquire(self) -> bool:
+        """Take it, where nobody holds it."""
+        if self._file is not None:
+            try:
+                self._file.acquire(timeout=0)
+            except Timeout:
+                return False
+            return True
+        return self._storage.engine.dialect.name != "postgresql" or self._storage.patiently(self._acquire)
+
+    def _acquire(self) -> bool:
+        connection = self._storage.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        if connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({self._numbers})").scalar():
+            self._connection = connection
+            return True
+        connection.close()
+        return False
+
+    def release(self) -> None:
+        """Leave it; what a restart of the database took away is left already."""
+        if self._file is not None:
+            self._file.release()
+        elif self._connection is not None:
+            with suppress(SQLAlchemyError):
+                self._connection.exec_driver_sql(f"SELECT pg_advisory_unlock({self._numbers})")
+                self._connection.close()
+            self._connection = None
+
+
+@contextmanager
+def alone(storage: PatientStorage, url: str, study: optuna.Study, heed: Callable[[], None]) -> Iterator[None]:
+    """Hold a study's lock for its re-runs, for minutes if need be: nobody else who looks at the store waits for it.
+
+    Args:
+        storage, url: of the study.
+        study: whose lock it is.
+        heed: called while another process holds it; may raise.
+    """
+    lock = StudyLock(storage, url, study)
+    while not lock.acquire():
+        heed()
+        time.sleep(PAUSE)
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,264 @@
+"""``StudySpec``: a study file, read strictly. Every key but ``teacher`` may be left out; an unknown key is an error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from dfkd_tune.errors import SpecError
+from dfkd_tune.locations.paths import NAME
+from dfkd_tune.recipes.recipe import PRESETS, SECTIONS, Recipe
+from dfkd_tune.teachers.formats.mlflow_model import SCHEMES
+from dfkd_tune.utils import yaml_io
+from dfkd_tune.utils.object_reference import MODULE_PATH, importable_from
+from dfkd_tune.utils.quoting import named, quoted
+from dfkd_tune.utils.strategy import build, strategy
+
+POPULATION = 8
+"""Trials that train at once where neither the study file nor a calibration says it."""
+
+
+@strategy
+class About:
+    """``study:`` what it is called and how long it goes on.
+
+    Args:
+        name: of the study, its MLflow experiment and its parent run.
+        trials: in total, also after a resume.
+        seed: of everything.
+        objective: ``robust``, the weighted geometric mean of ``nrmse`` on the selection and the stress bank; ``rmse`` in the
+            teacher's units, or ``nrmse`` over its standard deviation, output by output, on the selection bank alone.
+        population: trials that train at once; left out, ``POPULATION`` where a seed is given, else what suits the machine.
+        leaders: best trials that are run again at the end.
+        reruns: of each of them, on fresh seeds; 0 promotes the best trial as it is.
+        pareto: ``parameters`` or ``latency`` of one row on this machine, minimized beside the objective; nothing is pruned.
+    """
+
+    name: str | None = None
+    trials: Annotated[int, Field(ge=1, le=10**6)] = 100
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    objective: Literal["robust", "rmse", "nrmse"] = "robust"
+    population: Annotated[int, Field(ge=1, le=4096)] | None = None
+    leaders: Annotated[int, Field(ge=1, le=100)] = 3
+    reruns: Annotated[int, Field(ge=0, le=100)] = 2
+    pareto: Literal["parameters", "latency"] | None = None
+
+    def __post_init__(self):
+        if self.name is not None and not NAME.fullmatch(self.name):
+            raise ValueError(
+                "name must be letters, digits, '_', '.', '-' and start with a letter or digit (100 at most)"
+            )
+
+
+@strategy
+class TeacherFile:
+    """``teacher:`` a path or ``package.module:function``, or a mapping.
+
+    Args:
+        path: of the model.
+        architecture: of files that hold weights alone.
+    """
+
+    path: Annotated[str, Field(min_length=1)]
+    architecture: str | None = None
+
+
+@strategy
+class Limit:
+    """``student:`` how large a student may be; at most one of the two.
+
+    Args:
+        max_parameters: trained values.
+        compression: the teacher's parameters over the student's, at least.
+    """
+
+    max_parameters: Annotated[int, Field(ge=1)] | None = None
+    compression: Annotated[float, Field(gt=1)] | None = None
+
+    def __post_init__(self):
+        if self.max_parameters is not None and self.compression is not None:
+            raise ValueError("max_parameters and compression exclude each other")
+
+    def parameters(self, teacher_parameters: int | None) -> int | None:
+        """The limit in parameters, None for none.
+
+        Raises:
+            SpecError: when a compression is asked of a teacher whose parameters cannot be counted.
+        """
+        if self.compression is None:
+            return self.max_parameters
+        if teacher_parameters is None:
+            raise SpecError(
+                "student.compression", "this teacher's parameters cannot be counted", remedy="give max_parameters"
+            )
+        return int(teacher_parameters / self.compression)
+
+
+@strategy
+class Budget:
+    """``budget:`` the same for every trial.
+
+    Args:
+        steps: student updates.
+        batch: rows an update.
+        pool: prior rows that the teacher answers once; chosen by its speed when left out.
+        bank: rows of each of the three banks.
+        teacher_rows: that the teacher may be asked for each trial, beside pool and banks; left out, as many as its steps take.
+    """
+
+    steps: Annotated[int, Field(ge=1, le=10**9)] = 20_000
+    batch: Annotated[int, Field(ge=2, le=10**6, multiple_of=2)] = 100
+    pool: Annotated[int, Field(ge=100, le=10**8)] | None = None
+    bank: Annotated[int, Field(ge=100, le=10**8)] = 8_000
+    teacher_rows: Annotated[int, Field(ge=1, le=10**12)] | None = None
+
+
+@dataclass(frozen=True)
+class StudySpec:
+    """All that a study file says.
+
+    Args:
+        study, teacher, student, budget: see their classes.
+        features: path of the features file, or None.
+        preset: name of the recipe that unsearched leaves come from; None lets the teacher decide.
+        search: leaf -> choices or range, as written; None for the default space.
+        place: the file, for messages.
+        seeded: whether the seed was given: the same trials are then wanted on any machine.
+    """
+
+    study: About
+    teacher: TeacherFile
+    features: str | None
+    student: Limit
+    budget: Budget
+    preset: str | None
+    search: Mapping[str, Any] | None
+    place: str
+    seeded: bool = False
+
+    @property
+    def name(self) -> str:
+        if self.study.name is not None:
+            return self.study.name
+        stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(self.place).stem)
+        return stem.lstrip("_.-")[:100] or "study"
+
+    def recipe(self, default: Recipe) -> Recipe:
+        """The preset at this study's budget, ``default`` where none is named."""
+        preset, budget = PRESETS[self.preset] if self.preset else default, self.budget
+        return replace(preset, steps=budget.steps, batch=budget.batch, teacher_rows=budget.teacher_rows)
+
+
+PARTS = {"study": About, "student": Limit, "budget": Budget}
+KEYS = ("study", "teacher", "features", "student", "budget", "preset", "search")
+
+
+def read_spec(path: Path) -> StudySpec:
+    """Read a study file; paths in it are relative to it, and modules beside it can be named.
+
+    Raises:
+        SpecError: naming place, rule, value and remedy.
+    """
+    path = Path(path)
+    spec = parse_spec(yaml_io.read(path, SpecError), str(path))
+    importable_from(path.parent)
+    local = replace(
+        spec.teacher, path=_beside(path, spec.teacher.path), architecture=_beside(path, spec.teacher.architecture)
+    )
+    return replace(spec, teacher=local, features=_beside(path, spec.features))
+
+
+def parse_spec(tree: Any, place: str) -> StudySpec:
+    """A spec from the plain values of a study file.
+
+    Raises:
+        SpecError: naming place, rule, value and remedy.
+    """
+    if not isinstance(tree, Mapping):
+        raise SpecError(
+            place, f"must be a mapping, got {quoted(tree)}", remedy="teacher: model.pt2 is the shortest study"
+        )
+    for key in tree:
+        if key not in KEYS:
+            raise SpecError(f"{place}: {named(key)}", "unknown key", remedy=f"known keys: {', '.join(KEYS)}")
+    if tree.get("teacher") is None:
+        raise SpecError(
+            f"{place}: teacher", "required, but not given", remedy="name a model file or package.module:function"
+        )
+    parts = {key: _part(kind, tree.get(key), f"{place}: {key}") for key, kind in PARTS.items()}
+    teacher = tree["teacher"]
+    if isinstance(teacher, str):
+        teacher = {"path": teacher}
+    preset = tree.get("preset")
+    if preset is not None and (not isinstance(preset, str) or preset not in PRESETS):
+        raise SpecError(f"{place}: preset", f"unknown preset {quoted(preset)}", remedy=f"known: {', '.join(PRESETS)}")
+    features = tree.get("features")
+    if features is not None and not isinstance(features, str):
+        raise SpecError(f"{place}: features", f"must be a path, got {quoted(features)}")
+    search = tree.get("search")
+    if search is not None:
+        search = _flat(search, f"{place}: search")
+    return StudySpec(
+        teacher=_part(TeacherFile, teacher, f"{place}: teacher"),
+        features=features,
+        preset=preset,
+        search=search,
+        place=place,
+        seeded="seed" in (tree.get("study") or {}),
+        **parts,
+    )
+
+
+def as_tree(spec: StudySpec) -> dict[str, Any]:
+    """The plain values of a spec, as ``parse_spec`` reads them; what was left out stays out."""
+    parts = {
+        "study": _given(spec.study) | {"name": spec.name},
+        "teacher": _given(spec.teacher),
+        "student": _given(spec.student),
+        "budget": _given(spec.budget),
+    }
+    rest = {"features": spec.features, "preset": spec.preset, "search": spec.search}
+    return parts | {key: value for key, value in rest.items() if value is not None}
+
+
+def _given(part: Any) -> dict[str, Any]:
+    values = {field.name: getattr(part, field.name) for field in fields(part)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _part(kind: type, values: Any, place: str) -> Any:
+    if values is None:
+        values = {}
+    if not isinstance(values, Mapping):
+        raise SpecError(
+            place, f"must be a mapping, got {quoted(values)}", remedy=f"keys: {', '.join(f.name for f in fields(kind))}"
+        )
+    return build(kind, values, place)
+
+
+def _flat(search: Any, place: str) -> dict[str, Any]:
+    if not isinstance(search, Mapping):
+        raise SpecError(
+            place,
+            f"must be a mapping of leaves, got {quoted(search)}",
+            remedy="optimizer.lr: {low: 1e-4, high: 1e-2, log: true}",
+        )
+    flat: dict[str, Any] = {}
+    for key, value in search.items():
+        nested = key in SECTIONS and isinstance(value, Mapping)
+        for leaf, inner in ((f"{key}.{field}", v) for field, v in value.items()) if nested else ((str(key), value),):
+            if leaf in flat:
+                raise SpecError(f"{place}.{named(leaf)}", "is given twice")
+            flat[leaf] = inner
+    return flat
+
+
+def _beside(file: Path, path: str | None) -> str | None:
+    if path is None or MODULE_PATH.fullmatch(path) or path.startswith(SCHEMES):
+        return path
+    return str(file.parent / path)

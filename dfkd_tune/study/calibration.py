@@ -1,0 +1,257 @@
+"""How many trials train at once, and in how many processes: from a second of the study's own steps on this machine, kept.
+
+Results do not depend on either, but which trials the sampler chooses does. A study whose seed was given is therefore not
+calibrated: it is the same study on any machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+from dfkd_tune.errors import DfkdError, MachineError, StorageError
+from dfkd_tune.locations.files import write
+from dfkd_tune.recipes.initializers import Random
+from dfkd_tune.recipes.recipe import Recipe
+from dfkd_tune.search.study_file import POPULATION
+from dfkd_tune.study.prepare import Prepared, needs, sized
+from dfkd_tune.training.cohort import Cohort
+from dfkd_tune.training.distill import distill
+from dfkd_tune.training.member import Member
+from dfkd_tune.training.problem import Problem
+from dfkd_tune.utils import hardware
+from dfkd_tune.utils.allocator import give_back_freed_memory
+
+Clock = Callable[[], float]
+MEMBERS = {"cpu": (1, 2, 4, 8, 16, 32), "cuda": (1, 8, 32, 64, 128, 256)}
+"""Populations that are tried, by device."""
+SECONDS = 1.5
+"""That a calibration takes at most, one slow step aside."""
+STEPS, ROUNDS = 4, 3
+ROWS = 1_024
+"""Of the pool and the banks that are calibrated on."""
+PART, LEAST = 0.05, 50
+"""Share of a trial's steps that is run, and steps at least; then three times as many, which tells a start from a step."""
+BETTER = 1.25
+"""How much faster a population must be than ``POPULATION`` to be taken in its place: timings are noisy."""
+GENERATIONS = 8
+"""Populations that a study should go through at least, for its sampler to learn from one to the next."""
+STARTUP = 6.0
+"""Seconds of a core in which a worker process starts, imports and opens the study."""
+GAIN = 0.8
+"""Of the time in one process, what more of them must come down to."""
+SHORT = 10.0
+"""Seconds of a study below which nothing is calibrated."""
+ARITHMETIC = 2e-6
+"""Seconds that a row of a student step takes at least, roughly: enough to see that a study is short."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was measured, on one thread.
+
+    Args:
+        rates: population -> student steps a second, all members together.
+        trial: seconds of a trial alone.
+    """
+
+    rates: dict[int, float]
+    trial: float
+
+
+@dataclass(frozen=True)
+class Crew:
+    """How a study is run on this machine.
+
+    Args:
+        population: trials that train at once in a process.
+        workers: processes.
+        why: in words.
+    """
+
+    population: int
+    workers: int
+    why: str
+
+
+def muster(
+    prepared: Prepared,
+    workers: int | None = None,
+    recorded: int | None = None,
+    left: int | None = None,
+    folder: Path | None = None,
+    keep: bool = True,
+) -> Crew:
+    """Choose population and processes.
+
+    Args:
+        prepared: the study.
+        workers: processes that were asked for; None leaves it to the machine.
+        recorded: population of the study where it is on record, which a resume keeps.
+        left: trials that have not ended; None for all.
+        folder: where calibrations lie.
+        keep: whether one that is made is kept there.
+    """
+    about = prepared.spec.study
+    left = about.trials if left is None else left
+    fixed = about.population or recorded
+    if fixed is None and prepared.spec.seeded:
+        fixed = prepared.population
+    if workers is None and (prepared.spec.seeded or prepared.device != "cpu" or hardware.cores() == 1):
+        workers = 1
+    if fixed is not None and workers is not None:
+        return Crew(fixed, workers, _words(about.population, recorded, prepared.spec.seeded))
+    if _short(prepared, left):
+        return Crew(fixed or prepared.population, workers or 1, "a study this short gains nothing from more")
+    found = calibrate(prepared, folder, keep)
+    population = fixed or _population(found.rates, about.trials)
+    if workers is None:
+        workers = _workers(prepared.crewed(population), found, left, population)
+    rate = found.rates.get(population)
+    speed = f"{rate:,.0f} student steps/s on a thread" if rate else "not timed, as the teacher is what takes the time"
+    return Crew(population, workers, f"{speed}; {hardware.cores()} cores")
+
+
+def _words(given: int | None, recorded: int | None, seeded: bool) -> str:
+    if given is not None:
+        return "as the study file says"
+    if recorded is not None:
+        return "as on record"
+    return "the same on any machine, as the seed is given; more workers are faster, and choose other trials each time"
+
+
+def _short(prepared: Prepared, left: int) -> bool:
+    budget = prepared.spec.budget
+    row = ARITHMETIC + 1 / prepared.probe.rows_per_second
+    return left * budget.steps * budget.batch * row < SHORT
+
+
+def _population(rates: dict[int, float], trials: int) -> int:
+    """The fastest population that leaves the sampler something to learn from; ``POPULATION`` unless another is clearly faster."""
+    usual = min(POPULATION, trials)
+    offered = {k: rate for k, rate in rates.items() if k <= max(usual, trials // GENERATIONS)}
+    if usual not in offered:
+        return usual
+    best = max(offered, key=offered.get)
+    return best if offered[best] > BETTER * offered[usual] else usual
+
+
+def _workers(prepared: Prepared, found: Calibration, left: int, population: int) -> int:
+    """Processes that are worth their start, and have room."""
+    rates = found.rates
+    shared = rates[1] / (rates[population] / population) if {1, population} <= rates.keys() else 1.0
+    alone = left * found.trial * min(1.0, shared)
+    best, least = 1, GAIN * alone
+    for count in range(2, hardware.cores() + 1):
+        took = alone / count + STARTUP
+        if took < least and _fits(prepared, count):
+            best, least = count, took
+    return best
+
+
+def _fits(prepared: Prepared, count: int) -> bool:
+    try:
+        return sized(prepared, count).pool == prepared.sizes.pool
+    except MachineError:
+        return False
+
+
+def calibrate(prepared: Prepared, folder: Path | None = None, keep: bool = True) -> Calibration:
+    """Time a few steps at several populations, or recall what was timed before; arguments as ``muster`` takes them."""
+    file = None if folder is None else folder / f"{_key(prepared)}.json"
+    if file is not None:
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            kept = json.loads(file.read_text())
+            return Calibration({int(k): float(rate) for k, rate in dict(kept["rates"]).items()}, float(kept["trial"]))
+    with hardware.one_thread():
+        found = _measure(prepared)
+    give_back_freed_memory()  # this process may do no more than watch others
+    if file is not None and keep:
+        with suppress(DfkdError):  # a folder that takes no file costs the next study a second
+            write(file, json.dumps(asdict(found)).encode(), StorageError)
+    return found
+
+
+def _key(prepared: Prepared) -> str:
+    """What a calibration depends on: machine, teacher and the structure of a trial."""
+    recipe, size = prepared.space.preset, prepared.size
+    words = (hardware.name(), prepared.device, prepared.teacher.sha256, size, repr(recipe))
+    return hashlib.sha256(repr(words).encode()).hexdigest()[:32]
+
+
+def small_problem(prepared: Prepared) -> Problem:
+    """The problem of a study with a small pool and small banks."""
+    spec = prepared.spec
+    small = replace(spec, budget=replace(spec.budget, bank=min(spec.budget.bank, ROWS)))
+    return replace(prepared, spec=small).problem(min(ROWS, prepared.sizes.pool))
+
+
+def _measure(prepared: Prepared) -> Calibration:
+    problem, recipe, clock = small_problem(prepared), prepared.space.preset, _clock(prepared)
+    start = time.perf_counter()
+    taken: dict[int, float] = {}
+    for members in MEMBERS[prepared.device]:
+        if not _affordable(prepared, members) or time.perf_counter() - start > SECONDS:
+            break
+        if taken and 2 * STEPS * max(taken.values()) > SECONDS:
+            break
+        taken[members] = _step(problem, recipe, members, clock)
+    rates = {members: members / seconds for members, seconds in taken.items()}
+    if 4 * PART * recipe.steps * taken[1] > 2 * SECONDS:  # a step alone says enough
+        return Calibration(rates, taken[1] * recipe.steps)
+    return Calibration(rates, trial_seconds(problem, recipe, clock))
+
+
+def _clock(prepared: Prepared) -> Clock:
+    """The processor's where all is computed here, as other programs may be running; else a teacher may wait for something."""
+    here = prepared.device == "cpu" and prepared.probe.differentiable
+    return time.process_time if here else time.perf_counter
+
+
+def _affordable(prepared: Prepared, members: int) -> bool:
+    sizes = prepared.sizes
+    taken = needs(prepared).bytes(sizes.pool, sizes.slopes, members)
+    return members == 1 or taken <= hardware.memory_of(prepared.device)
+
+
+def _step(problem: Problem, recipe: Recipe, members: int, clock: Clock) -> float:
+    """Seconds of a step of so many members."""
+    plain = replace(recipe, start=Random())
+    crew = [Member(k, plain, k) for k in range(members)]
+    for member in crew:
+        member.begin(problem)
+    cohort, best = Cohort(problem, crew), float("inf")
+    for _ in range(ROUNDS):
+        start = clock()
+        cohort.run(STEPS)
+        _wait(problem)
+        best = min(best, (clock() - start) / STEPS)
+        if best * STEPS > SECONDS / ROUNDS:
+            break
+    return best
+
+
+def trial_seconds(problem: Problem, recipe: Recipe, clock: Clock = time.perf_counter) -> float:
+    """Seconds of a trial alone, from two short ones."""
+    part = min(recipe.steps, max(LEAST, round(PART * recipe.steps)))
+    few, more = _seconds(problem, recipe, part, clock), _seconds(problem, recipe, 3 * part, clock)
+    return few + max(0.0, more - few) * (recipe.steps - part) / (2 * part)
+
+
+def _seconds(problem: Problem, recipe: Recipe, steps: int, clock: Clock) -> float:
+    start = clock()
+    distill(problem, replace(recipe, steps=steps), problem.seed)
+    _wait(problem)
+    return clock() - start
+
+
+def _wait(problem: Problem) -> None:
+    if problem.device.type == "cuda":
+        torch.cuda.synchronize()

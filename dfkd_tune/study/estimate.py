@@ -1,0 +1,50 @@
+"""What a study will take, from a small part of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import optuna
+import psutil
+
+from dfkd_tune.recipes.recipe import Recipe
+from dfkd_tune.search.sampling import without_experimental_warnings
+from dfkd_tune.study.calibration import small_problem, trial_seconds
+from dfkd_tune.study.prepare import Prepared
+from dfkd_tune.training.distill import distill
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """About what a study takes on this machine.
+
+    Args:
+        trial: seconds of a trial alone, the mean over the first trials of the study.
+        seconds: of training in the whole study, re-runs included, in one process.
+        bytes: of memory, this process and the study's rows together.
+    """
+
+    trial: float
+    seconds: float
+    bytes: int
+
+
+def estimate(prepared: Prepared) -> Estimate:
+    """Run a small part of the first trial of every generator; takes a few seconds and writes nothing."""
+    about, problem, recipes = prepared.spec.study, small_problem(prepared), first_recipes(prepared)
+    distill(problem, replace(recipes[0], steps=10), problem.seed)  # imports and first calls are paid once
+    trial = sum(trial_seconds(problem, recipe) for recipe in recipes) / len(recipes)
+    runs = about.trials + min(about.leaders, about.trials) * about.reruns + 1
+    return Estimate(trial, trial * runs, psutil.Process().memory_info().rss + prepared.sizes.bytes)
+
+
+def first_recipes(prepared: Prepared) -> list[Recipe]:
+    """What the first trial of every generator would be."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(prepared.spec.study.seed % 2**32))
+    recipes = []
+    with without_experimental_warnings():
+        for lead in prepared.space.leads():
+            study.enqueue_trial(lead)
+            recipes.append(prepared.space.suggest(study.ask()))
+    return recipes

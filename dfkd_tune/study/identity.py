@@ -1,0 +1,125 @@
+"""Whether a study on record is the study that is asked for, and what it records for workers that join it."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from dfkd_tune.errors import NotFound, StorageError, StudyMismatch
+from dfkd_tune.locations.paths import sqlite_file, without_credentials
+from dfkd_tune.search.study_file import as_tree
+from dfkd_tune.search.trial_queue import Slots, host_of
+from dfkd_tune.study.prepare import Prepared, difference, located
+
+SPEC, HOST, TRACKING = "spec", "host", "tracking"
+"""Study attributes: the study file's plain values, the machine where it was last started, its MLflow without credentials."""
+TOGETHER, WORKERS = "population", "workers"
+"""Study attributes: trials that train at once, which a resume keeps unless its study file says otherwise; processes at its last start."""
+
+SESSIONS = "sessions"
+"""Study attribute: how many sessions ever worked on it."""
+IDENTITY = {"teacher", "features", "objective", "seed", "bank", "space"}
+"""What the identity of every study says."""
+FIGURES = {"rmse": int | float, "parameters": int | float, "seconds": int | float, "recipe": str}
+"""What every complete trial says."""
+
+
+def refuse_foreign(study: optuna.Study, storage_url: str, reading: bool = False) -> None:
+    """Refuse a study that another program made; nothing is written into it.
+
+    Args:
+        study: on record.
+        storage_url: where.
+        reading: it is only looked at, and must have been set up.
+
+    Raises:
+        StudyMismatch: another program made it, or a part of it.
+        NotFound: it is only looked at, and whoever began it did not set it up.
+    """
+    place, shown = f"study {study.study_name!r}", without_credentials(storage_url)
+    elsewhere = "take another name, or another --storage"
+    known, trials = study.user_attrs, study.get_trials(deepcopy=False)
+    if "identity" not in known and SESSIONS in known and not trials:
+        if reading:
+            raise NotFound(place, "was begun, but never set up", remedy="run dfkd-tune study again")
+        return
+    identity = known.get("identity")
+    if not (isinstance(identity, dict) and identity.keys() >= IDENTITY and isinstance(known.get("pool"), int)):
+        raise StudyMismatch(place, f"in {shown} was not made by dfkd-tune", remedy=elsewhere)
+    for trial in trials:
+        told = trial.user_attrs
+        if trial.state == TrialState.COMPLETE and not all(isinstance(told.get(k), t) for k, t in FIGURES.items()):
+            rule = f"in {shown} holds trial {trial.number}, which dfkd-tune did not make"
+            raise StudyMismatch(place, rule, remedy=elsewhere)
+
+
+def agree(study: optuna.Study, prepared: Prepared) -> None:
+    """Record the identity of a new study; refuse another one of the same name."""
+    mine = json.loads(json.dumps(prepared.identity()))
+    known = study.user_attrs.get("identity")
+    if known is None:
+        study.set_user_attr("pool", prepared.sizes.pool)
+        study.set_user_attr("slopes", prepared.sizes.slopes)
+        study.set_user_attr("teacher", Path(prepared.spec.teacher.path).name)
+        study.set_user_attr("tier", prepared.inputs.tier)
+        study.set_user_attr("identity", mine)  # last: it says that all of them are there
+    elif known != mine:
+        before = study.user_attrs.get(SPEC)
+        raise StudyMismatch(
+            f"study {prepared.spec.name!r}",
+            f"exists with another {difference(known, mine, before, _tree(prepared))}",
+            remedy="give --name for a new study, or restore what changed",
+        )
+    if prepared.spec.budget.pool not in (None, study.user_attrs.get("pool")):
+        raise StudyMismatch(
+            f"study {prepared.spec.name!r}",
+            f"exists with budget.pool {study.user_attrs.get('pool')}",
+            remedy="give --name for a new study",
+        )
+    if study.user_attrs.get(TOGETHER) is None or prepared.spec.study.population not in (
+        None,
+        study.user_attrs[TOGETHER],
+    ):
+        study.set_user_attr(TOGETHER, prepared.population)
+
+
+def record(study: optuna.Study, prepared: Prepared, tracking_uri: str, workers: int) -> None:
+    """Record what a worker needs to join: the study file with paths that mean the same anywhere, never a credential."""
+    tree = _tree(prepared)
+    for name, value in {
+        SPEC: tree,
+        HOST: socket.gethostname(),
+        TRACKING: without_credentials(tracking_uri),
+        WORKERS: workers,
+    }.items():
+        if study.user_attrs.get(name) != value:
+            study.set_user_attr(name, value)
+
+
+def _tree(prepared: Prepared) -> dict[str, Any]:
+    """The study file as plain values that mean the same anywhere."""
+    tree = as_tree(prepared.spec)
+    tree["teacher"] = {key: located(path) for key, path in tree["teacher"].items()}
+    if "features" in tree:
+        tree["features"] = located(tree["features"])
+    return json.loads(json.dumps(tree))
+
+
+def one_machine(slots: Slots, storage_url: str) -> None:
+    """Refuse an SQLite file that a worker of another machine works on.
+
+    Raises:
+        StorageError: naming that machine.
+    """
+    elsewhere = {host_of(owner) for owner in slots.owners()} - {socket.gethostname(), ""}
+    if sqlite_file(storage_url) is not None and elsewhere:
+        raise StorageError(
+            without_credentials(storage_url),
+            f"is used by a worker on {min(elsewhere)}, and SQLite cannot be shared between machines",
+            remedy="stop that worker (a dead one counts as gone after 3 minutes), or keep the study in PostgreSQL",
+        )

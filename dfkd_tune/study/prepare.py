@@ -1,0 +1,308 @@
+"""A study before it starts: files read, teacher probed, space made, and what a resume must agree with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from dfkd_tune.errors import MachineError, SpecError
+from dfkd_tune.evaluation.stress_bank import add_stress
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.locations.paths import without_credentials
+from dfkd_tune.prior_inference.resolve import with_inputs
+from dfkd_tune.recipes.losses import LOSSES
+from dfkd_tune.recipes.recipe import Recipe
+from dfkd_tune.search.defaults import KINDS
+from dfkd_tune.search.search_space import Space, make_space
+from dfkd_tune.search.study_file import POPULATION, StudySpec
+from dfkd_tune.teachers import probe
+from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.teachers.formats.mlflow_model import SCHEMES
+from dfkd_tune.teachers.guarded import CALLS
+from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.teachers.output_cache import Answers
+from dfkd_tune.teachers.probe import Probe
+from dfkd_tune.training.member import Member
+from dfkd_tune.training.memory import Need, Sizes, fit, need
+from dfkd_tune.training.problem import BANKS, POOL_LEAST, Pool, Problem
+from dfkd_tune.utils import hardware
+from dfkd_tune.utils.object_reference import MODULE_PATH
+
+LIBRARIES = 400 * 2**20
+"""Bytes that a further process takes before it holds a row."""
+WORTH = 1.0
+"""Seconds of asking from which a teacher's answers are kept for others."""
+NOTHING = Sizes(0, False, 0, 0)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A spec whose files were read and whose teacher answered its probe; nothing is written yet.
+
+    Args:
+        spec, teacher, inputs, probe, space: what was read and found.
+        sizes: of pool and memory, for one process on this machine.
+        device: where the distillation is computed.
+    """
+
+    spec: StudySpec
+    teacher: Teacher
+    inputs: Inputs
+    probe: Probe
+    space: Space
+    sizes: Sizes
+    device: str = "cpu"
+
+    @property
+    def population(self) -> int:
+        """Trials that train at once."""
+        return self.spec.study.population or min(POPULATION, self.spec.study.trials)
+
+    def crewed(self, population: int) -> Prepared:
+        """The same study with so many trials that train at once."""
+        return replace(self, spec=replace(self.spec, study=replace(self.spec.study, population=population)))
+
+    def problem(
+        self,
+        pool_rows: int | None = None,
+        slopes: bool | None = None,
+        shared: Path | None = None,
+        heed: Callable[[], None] = lambda: None,
+    ) -> Problem:
+        """Draw pool and banks, and let the teacher answer them.
+
+        Args:
+            pool_rows, slopes: of the pool, as on record; as sized for this machine when left out.
+            shared: folder where a slow teacher's answers are shared; None asks it for all of them.
+            heed: called while another process asks it; may raise.
+        """
+        rows = pool_rows or self.sizes.pool
+        keeps = self.sizes.slopes if slopes is None else slopes
+        CALLS.expect(rows + len(BANKS) * self.spec.budget.bank, self.probe.rows_per_second)
+        return Problem(
+            self.teacher,
+            self.inputs,
+            self.probe,
+            seed=self.spec.study.seed,
+            pool_rows=rows,
+            slopes=keeps,
+            bank_rows=self.spec.budget.bank,
+            device=self.device,
+            answers=self._answers(shared, "rows", rows, keeps) if self._slow(rows) else None,
+            heed=heed,
+        )
+
+    def stressed(self, problem: Problem, heed: Callable[[Member | None], None], shared: Path | None = None) -> Problem:
+        """The same with its stress bank; ``heed`` is called along the way and may raise."""
+        like = self.baseline()
+        answers = self._answers(shared, "stress", len(problem.pool), problem.pool.slopes is not None, like)
+        add_stress(problem, like, heed, answers, lambda: heed(None))
+        return problem
+
+    def _answers(self, shared: Path | None, *words: object) -> Answers | None:
+        if shared is None:
+            return None
+        about = (self.teacher.sha256, self.inputs.fingerprint(), self.spec.study.seed, self.spec.budget.bank)
+        return Answers(shared, *about, *words)
+
+    def _slow(self, rows: int) -> bool:
+        """Whether the teacher takes long enough for pool and banks that others should wait for its answers."""
+        return (rows + len(BANKS) * self.spec.budget.bank) / self.probe.rows_per_second > WORTH
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Columns that a student takes, and outputs that it gives."""
+        return self.inputs.encoded, self.probe.outputs
+
+    def baseline(self) -> Recipe:
+        """The untuned method that the study is compared with, at its budget and the largest student it allows."""
+        budget = self.spec.budget
+        recipe = replace(KINDS[self.probe.kind].baseline, steps=budget.steps, batch=budget.batch)
+        if self.space.max_parameters is None:
+            return recipe
+        return recipe.with_student(width=self.space.widest(recipe.student))
+
+    def identity(self) -> dict[str, Any]:
+        """What a resumed study must agree with."""
+        optional = {"pareto": self.spec.study.pareto, "teacher_rows": self.spec.budget.teacher_rows}
+        return {
+            "teacher": self.teacher.sha256,
+            "features": self.inputs.fingerprint(),
+            "objective": self.spec.study.objective,
+            "seed": self.spec.study.seed,
+            "bank": self.spec.budget.bank,
+            "space": self.space.describe(),
+        } | {name: value for name, value in optional.items() if value}
+
+    def params(self, pool: Pool) -> dict[str, Any]:
+        """What the parent run is logged with."""
+        spec, found = self.spec, self.probe
+        return {
+            "teacher": Path(spec.teacher.path).name,
+            "features": found.features,
+            "outputs": found.outputs,
+            "objective": spec.study.objective,
+            "seed": spec.study.seed,
+            "steps": spec.budget.steps,
+            "batch": spec.budget.batch,
+            "pool": len(pool),
+            "pool_gradients": pool.slopes is not None,
+            "population": self.population,
+            "device": self.device,
+            "bank": spec.budget.bank,
+            "teacher_rows": spec.budget.teacher_rows,
+            "teacher_noise": found.noise,
+            "teacher_resolution": found.resolution,
+            "preset": spec.preset or "default",
+            "max_parameters": self.space.max_parameters,
+        }
+
+    def tags(self) -> dict[str, Any]:
+        """What the parent run is tagged with; with its parameters, enough to find teacher and inputs again."""
+        spec = self.spec
+        files = {
+            "dfkd.teacher": spec.teacher.path,
+            "dfkd.architecture": spec.teacher.architecture,
+            "dfkd.features": spec.features,
+        }
+        return {name: located(path) for name, path in files.items() if path is not None} | {
+            "dfkd.tier": self.inputs.tier,
+            "dfkd.objective": self.spec.study.objective,
+            "dfkd.teacher_sha256": self.teacher.sha256,
+            "dfkd.features_sha256": self.inputs.fingerprint(),
+        }
+
+
+def prepare(spec: StudySpec, trust_pickle: bool = False, device: str = "cpu") -> Prepared:
+    """Read what a spec names, probe the teacher and see that there is room for its rows.
+
+    Args:
+        spec: a study file's.
+        trust_pickle: load pickled models, which can run any code.
+        device: ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        DfkdError: the first thing that is wrong, in one line.
+    """
+    where = hardware.device(device)
+    architecture = Path(spec.teacher.architecture) if spec.teacher.architecture else None
+    teacher = load_teacher(spec.teacher.path, architecture, trust_pickle)
+    teacher, inputs = with_inputs(teacher, Path(spec.features) if spec.features else None)
+    found = probe(teacher, inputs, spec.study.seed)
+    limit = spec.student.parameters(teacher.parameters)
+    kind, size = KINDS[found.kind], (inputs.encoded, found.outputs)
+    small, place = spec.study.pareto is not None, f"{spec.place}: search"
+    recipe = spec.recipe(kind.preset)
+    space = make_space(recipe, spec.search, size, limit, place, found.differentiable, small, kind.searched(inputs))
+    bare = Prepared(spec, teacher, inputs, found, space, NOTHING, where)
+    prepared = replace(bare, sizes=sized(bare))
+    if spec.budget.teacher_rows is not None and not prepared.sizes.slopes and matches_slopes(space):
+        raise SpecError(
+            f"{spec.place}: budget.teacher_rows",
+            "cannot be kept with loss.kind sobolev, which asks this teacher again for every row of every step",
+            remedy="take loss.kind value",
+        )
+    return prepared
+
+
+def matches_slopes(space: Space) -> bool:
+    """Whether a trial may match the teacher's input gradients."""
+    kinds = space.domains.get("loss.kind")
+    offered = [LOSSES[name] for name in kinds.choices] if kinds else [space.preset.loss]
+    return any(loss.slopes for loss in offered)
+
+
+def sized(prepared: Prepared, processes: int = 1) -> Sizes:
+    """Rows of a study that fit on this machine where so many processes share it.
+
+    Raises:
+        MachineError: when not even the smallest do.
+    """
+    room = hardware.memory_of(prepared.device) // processes - (processes > 1) * LIBRARIES
+    needed, asked = needs(prepared), prepared.spec.budget.pool
+    found = fit(needed, prepared.probe, prepared.population, room, asked)
+    if found is not None:
+        return found
+    smaller = fit(needed, prepared.probe, 1, room)
+    least = needed.bytes(asked or POOL_LEAST, False, prepared.population)
+    raise MachineError(
+        prepared.spec.place,
+        f"needs about {least / 2**20:,.0f} MiB a process for its rows, {max(0, room) / 2**20:,.0f} MiB are left",
+        remedy=f"budget.pool: {smaller.pool} and study.population: 1 would fit" if smaller else "lower budget.bank",
+    )
+
+
+def shared(prepared: Prepared, processes: int) -> Prepared:
+    """The same study with its rows sized for so many processes; errors are those of ``sized``."""
+    return prepared if processes == 1 else replace(prepared, sizes=sized(prepared, processes))
+
+
+def needs(prepared: Prepared) -> Need:
+    """What a process of a study takes in memory, at the widest student that it may try."""
+    recipe, domain = prepared.space.preset, prepared.space.domains.get("student.width")
+    if domain is not None and prepared.space.max_parameters is None and hasattr(recipe.student, "width"):
+        recipe = recipe.with_student(width=max(getattr(domain, "choices", None) or (domain.high,)))
+    return need(prepared.teacher, prepared.inputs, prepared.probe, recipe, prepared.spec.budget.bank)
+
+
+def located(path: str) -> str:
+    """A path that means the same from any directory, credentials left out; module paths and models of MLflow as they are."""
+    named = MODULE_PATH.fullmatch(path) or path.startswith(SCHEMES)
+    return without_credentials(path) if named else str(Path(path).resolve())
+
+
+FREE = {"study.name", "study.trials", "study.population", "study.leaders", "study.reruns", "budget.pool"}
+"""Leaves of a study file that a resume may change, or that are looked at by themselves."""
+
+
+def difference(
+    known: dict[str, Any],
+    mine: dict[str, Any],
+    before: dict[str, Any] | None = None,
+    now: dict[str, Any] | None = None,
+) -> str:
+    """What was changed between two studies of a name, as ``leaf: recorded -> asked for``, and not what follows from it.
+
+    Args:
+        known, mine: identities, recorded and asked for.
+        before, now: the study files that they came from, as plain values; None where that was not recorded.
+    """
+    was, asked = _flatten(before or {}), _flatten(now or {})
+    paths = {"teacher": ("teacher.path", "teacher.architecture"), "features": ("features",)}
+    changed = []
+    for what, leaves in paths.items():
+        others = [leaf for leaf in leaves if was.get(leaf) != asked.get(leaf)]
+        if known.get(what) == mine.get(what) or (what == "features" and changed and not others):
+            continue  # what a teacher tells of its inputs follows from it
+        changed += [_change(leaf, was, asked) for leaf in others if before] or [_change(what, known, mine)]
+    if before:
+        skipped = FREE.union(*paths.values())
+        leaves = sorted(leaf for leaf in was.keys() | asked.keys() if leaf not in skipped)
+        changed += [_change(leaf, was, asked) for leaf in leaves if was.get(leaf) != asked.get(leaf)]
+    if not changed:  # the files say the same, so that something else decided
+        a, b = _flatten(known), _flatten(mine)
+        changed = [_change(leaf, a, b) for leaf in sorted(a.keys() | b.keys()) if a.get(leaf) != b.get(leaf)]
+    return ", ".join(changed)
+
+
+def _change(leaf: str, before: dict[str, Any], now: dict[str, Any]) -> str:
+    return f"{leaf}: {_short(before.get(leaf))} -> {_short(now.get(leaf))}"
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict) and value.keys() - {"low", "high", "log"}:
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _short(value: Any) -> str:
+    text = "absent" if value is None else "".join(islice(json.JSONEncoder().iterencode(value), 81))
+    return text if len(text) <= 80 else f"{text[:12]}...{text[-4:]}"

@@ -1,0 +1,116 @@
+"""A recorded run distilled again: its recipe, seed and banks, and how far the new student is from what was recorded."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dfkd_tune.errors import NotFound
+from dfkd_tune.locations.paths import existing
+from dfkd_tune.recipes.recipe import Recipe, from_leaves
+from dfkd_tune.registry import certificates
+from dfkd_tune.registry.certificates import Sources
+from dfkd_tune.tracking.connection import client, guarded, impatient, preflight
+from dfkd_tune.training.distill import Outcome
+from dfkd_tune.training.problem import Problem
+from dfkd_tune.utils import hardware
+
+TOLERANCE = 0.02
+"""By which share the RMSE of a replayed student may differ: companions and machines sum in another order."""
+NEEDED = {"seed", "bank", "pool"}
+"""Parameters of a study's own run without which its banks cannot be drawn again."""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What is needed to distill a run again.
+
+    Args:
+        run_id: of MLflow.
+        problem: of its study.
+        recipe, seed: of its member.
+        curve: step -> RMSE on the pruning bank, as recorded.
+        rmse: on the selection bank; None where the run ended before its student did.
+    """
+
+    run_id: str
+    problem: Problem
+    recipe: Recipe
+    seed: int
+    curve: Mapping[int, float]
+    rmse: float | None
+
+    def compare(self, outcome: Outcome) -> dict[str, Any]:
+        """How far a student is from the recorded one, as plain values.
+
+        A run that was pruned or stopped has no student; there the last point of its curve is compared.
+        """
+        mine = dict(outcome.curve)
+        if self.rmse is not None:
+            recorded, found = self.rmse, outcome.selection.rmse
+        elif common := self.curve.keys() & mine.keys():
+            recorded, found = self.curve[max(common)], mine[max(common)]
+        else:
+            return {"run": self.run_id, "tolerance": TOLERANCE}
+        differs = abs(found - recorded) / recorded
+        return {"run": self.run_id, "recorded_rmse": recorded, "differs": differs, "tolerance": TOLERANCE}
+
+
+def recall(uri: str, run_id: str, sources: Sources, device: str = "cpu") -> Replay:
+    """A run of a study made ready to be distilled again, whatever became of it.
+
+    Args:
+        uri: of MLflow.
+        run_id: of a trial, a re-run or the baseline.
+        sources: where teacher and features lie, if not where the study found them.
+        device: where it is computed.
+
+    Raises:
+        NotFound: no such run, or none of a study.
+        StudyMismatch: the teacher or the features are not those of the study.
+        SpecError: its parameters are no recipe.
+        TrackingError: MLflow cannot be reached.
+    """
+    place = f"run {run_id}"
+    preflight(existing(uri, place), write=False)
+    made = client(uri)
+    with impatient(uri), guarded(uri):
+        run = _get(made, run_id)
+        above = run.data.tags.get("mlflow.parentRunId")
+        parent = _get(made, above) if above else None
+        points = made.get_metric_history(run_id, "curve/rmse")
+    ours = parent is not None and parent.data.tags.get("dfkd.kind") == "study"
+    if not ours or not parent.data.params.keys() >= NEEDED or "seed" not in run.data.params:
+        raise NotFound(place, "is no trial of a study", remedy="a recipe.yaml goes with --recipe")
+    leaves = {leaf: _plain(text) for leaf, text in run.data.params.items() if leaf not in ("trial", "seed")}
+    return Replay(
+        run_id,
+        certificates.recall(
+            parent.info.run_name, parent.data.params, parent.data.tags, sources, "a replay", hardware.device(device)
+        ),
+        from_leaves(leaves, place),
+        int(run.data.params["seed"]),
+        {point.step: point.value for point in points},
+        run.data.metrics.get("rmse") if run.info.status == "FINISHED" else None,
+    )
+
+
+def _get(made, run_id: str):
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return made.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        raise NotFound(f"run {run_id}", "is unknown to this MLflow", remedy="give its --tracking-uri") from None
+
+
+def _plain(text: str) -> Any:
+    """A recorded parameter as the value that it was: MLflow keeps text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return text

@@ -1,0 +1,403 @@
+"""The whole chain: spec, space, ask, population, report, prune, tell, record."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from dfkd_tune.errors import DfkdError, Interrupted, StorageError
+from dfkd_tune.export.student_files import student_files
+from dfkd_tune.export.synthetic_rows import synthetic_file
+from dfkd_tune.locations.paths import shared_folder, store_of, without_credentials
+from dfkd_tune.recipes.recipe import Recipe
+from dfkd_tune.registry import register
+from dfkd_tune.search.loaded import recipe_of
+from dfkd_tune.search.progress import Flying, Progress, StudyResult, standing, totals
+from dfkd_tune.search.sampling import WARMUP, open_study, smoothed, without_experimental_warnings
+from dfkd_tune.search.storage import PURPOSES, StudyLock, alone, exclusive, open_storage
+from dfkd_tune.search.trial_queue import Heartbeat, Slots
+from dfkd_tune.study.identity import TOGETHER, WORKERS, agree, one_machine, record
+from dfkd_tune.study.prepare import Prepared
+from dfkd_tune.study.reruns import BASELINE, RECORD, UNTUNED, Leader, Promoted, Rerunner, choose, leaders, run_name
+from dfkd_tune.tracking import tracker
+from dfkd_tune.tracking.context import within
+from dfkd_tune.tracking.runs import STATE
+from dfkd_tune.training.distill import Outcome, conclude
+from dfkd_tune.training.member import Member
+from dfkd_tune.training.population import Population
+from dfkd_tune.utils.seeding import derive
+
+LOG = logging.getLogger(__name__)
+
+TOLD = "told"
+"""Study attribute: the trials after which its story was told, when, and the promoted student's RMSE on the report bank."""
+WATCH = 10.0
+"""Seconds between two looks for workers that died."""
+LOOK = 1.0
+"""Seconds between two looks at what other workers did."""
+IDLE = 1.0
+"""Seconds between two looks of a worker that has nothing to do but to stand in for another."""
+
+
+def run_study(
+    prepared: Prepared,
+    storage_url: str,
+    tracking_uri: str,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    joining: bool = False,
+) -> StudyResult:
+    """Run a study to its total of trials, or take up where an earlier session stopped; any number of callers work together.
+
+    Args:
+        prepared: what to run.
+        storage_url, tracking_uri: of Optuna's database and of MLflow.
+        on_progress: told at every rung.
+        should_stop: asked at every rung.
+        joining: the study is what an earlier caller recorded; this one records nothing of it.
+
+    Raises:
+        StudyMismatch: a study of that name has another teacher, space or objective.
+        StorageError, TrackingError: before any trial, or when records could not be written.
+        Interrupted: when ``should_stop`` said so; running trials went back to their slots.
+    """
+    with within(study=prepared.spec.name):
+        return _Session(prepared, storage_url, tracking_uri, on_progress, should_stop, joining).run()
+
+
+def open_slots(
+    prepared: Prepared, storage_url: str, tracking_uri: str, joining: bool = False, workers: int = 1
+) -> tuple[optuna.Study, Slots]:
+    """A study and its slots, made where there are none, for so many workers; else arguments and errors are those of ``run_study``."""
+    if store_of(storage_url) == store_of(tracking_uri):
+        shown = without_credentials(storage_url)
+        raise StorageError(shown, "cannot be Optuna's and MLflow's database at once", remedy="give each its own")
+    if not joining:
+        tracker.ready(tracking_uri, storage_url, prepared.spec.name)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    about, storage = prepared.spec.study, open_storage(storage_url)
+    with without_experimental_warnings(), exclusive(storage, storage_url):
+        study = open_study(storage, prepared.spec.name, about.seed, 2 if about.pareto else 1)
+        agree(study, prepared)
+        slots = Slots(study, storage, prepared.space.leads())
+        one_machine(slots, storage_url)
+        if not joining:
+            record(study, prepared, tracking_uri, workers)
+        slots.make(about.trials)
+    return study, slots
+
+
+@dataclass
+class _Flight:
+    """A trial in flight."""
+
+    trial: optuna.Trial | None
+    member: Member
+    seconds: float = 0.0
+
+
+@dataclass
+class _Session:
+    """One process working on a study."""
+
+    prepared: Prepared
+    storage_url: str
+    tracking_uri: str
+    on_progress: Callable[[Progress], None]
+    should_stop: Callable[[], bool]
+    joining: bool
+    flights: dict[str, _Flight] = field(default_factory=dict)
+    watched: float = 0.0
+    looked: float = 0.0
+    changed: bool = True
+
+    def run(self) -> StudyResult:
+        spec = self.prepared.spec
+        self.name, self.total = spec.name, spec.study.trials
+        self.study, self.slots = open_slots(self.prepared, self.storage_url, self.tracking_uri, self.joining)
+        self.told_before = None if self.joining else self.study.user_attrs.get(TOLD)
+        self.storage = self.slots.storage
+        self.baseline_lock = StudyLock(self.storage, self.storage_url, self.study, BASELINE)
+        known, shared = self.study.user_attrs, shared_folder(self.storage_url, "answers")
+        self.prepared = self.prepared.crewed(known[TOGETHER])
+        self.prepared.teacher.guard.heed = self._heed  # a slow teacher is asked for minutes before the first rung
+        problem = self.prepared.problem(known["pool"], known.get("slopes"), shared, self._heed)
+        self.problem = self.prepared.stressed(problem, self._heed, shared)
+        with exclusive(self.storage, self.storage_url):  # two sessions would make two parents
+            # ``open_slots`` made sure of MLflow; what goes down since is waited for.
+            self.tracker = tracker.Tracker(self.tracking_uri, self.name, self.storage_url, known=True)
+            tags = self.prepared.tags() | {"dfkd.workers": known.get(WORKERS, 1)}
+            self.tracker.open_study(self.prepared.params(self.problem.pool), tags)
+        self._watch()
+        self._tidy()
+        self.population = Population(self.problem)
+        self.begun, self.finished_before = time.perf_counter(), self.total - self.slots.unfinished(self.total)
+        self._look()
+        with Heartbeat(self.slots) as self.heartbeat, without_experimental_warnings():
+            try:
+                self._fly()
+                with alone(
+                    self.storage, self.storage_url, self.study, partial(self._wait, "the re-runs of another worker")
+                ):
+                    self._rerun()
+                    self.tracker.sweep()  # nobody works on a run any more
+                    return self._conclude()
+            except BaseException:
+                self._abandon()
+                raise
+
+    def _fly(self) -> None:
+        """Work until every trial has ended, of this worker or of another, and the baseline is known."""
+        while True:
+            self._heed()
+            self._refill()
+            if self.flights:
+                self._show()
+                self._step()
+                self._watch(WATCH)
+            elif self.slots.unfinished(self.total) or self.study.user_attrs.get(BASELINE) is None:
+                self._wait(self.slots.held(self.total))
+                time.sleep(IDLE)  # others hold the rest, and may die
+                self._watch(IDLE)
+            else:
+                return self._show()
+
+    def _step(self) -> None:
+        start = time.perf_counter()
+        due = self.population.advance()
+        took = (time.perf_counter() - start) / len(self.flights)
+        for flight in self.flights.values():
+            flight.seconds += took
+        self._judge([self.flights[member.key] for member in due])
+
+    def _watch(self, every: float = 0.0) -> None:
+        """Take the slots of workers that died, at most once in so many seconds, with true states on both sides."""
+        if time.monotonic() - self.watched < every:
+            return
+        for taken in self.slots.requeue_dead():
+            LOG.info("trial %d: its worker died, %s", taken.number, taken.failed or "another takes it up")
+            if taken.failed:  # the run of any other is ended by who takes the trial up
+                tags = {STATE: "FAIL", "dfkd.reason": taken.failed}
+                self.tracker.end_left(run_name(taken.number), "FAILED", tags)
+        self.watched = time.monotonic()
+
+    def _tidy(self) -> bool:
+        """End the runs that dead workers left RUNNING, where nobody works on one; whether that is so."""
+        locks = [StudyLock(self.storage, self.storage_url, self.study, purpose) for purpose in PURPOSES]
+        held = [lock for lock in locks if lock.acquire()]
+        last = held == locks and not self.slots.owners()
+        if last:
+            self.tracker.sweep()
+            self.tracker.flush()
+        for lock in held:
+            lock.release()
+        return last
+
+    def _rerun(self) -> None:
+        """Run the leaders again."""
+        about = self.prepared.spec.study
+        if about.reruns:
+            leading = {leader: self._recipe(leader) for leader in leaders(self.study, about.leaders)}
+            self._show()
+            Rerunner(self.study, self.problem, self.tracker, about.seed, self._objective, self._heed_and_show).run(
+                leading, about.reruns, self.prepared.population
+            )
+            self.changed = True
+            self._show()
+
+    def _recipe(self, leader: Leader) -> Recipe:
+        return self.prepared.baseline() if leader.trial is None else recipe_of(self.study.trials[leader.trial])
+
+    def _heed(self, member: Member | None = None) -> None:
+        """Stop where the user said so."""
+        if self.should_stop():
+            raise Interrupted(self.name)
+
+    def _heed_and_show(self, member: Member | None = None) -> None:
+        self._wait(None)
+
+    def _wait(self, what: str | None) -> None:
+        self._show(what)
+        self._heed()
+
+    def _objective(self, outcome: Outcome) -> float:
+        return outcome.objective(self.prepared.spec.study.objective)
+
+    def _refill(self) -> None:
+        self._take_up_baseline()
+        while len(self.flights) < self.prepared.population and not self.should_stop():
+            with self.storage.still():  # the sampler would read trials for every group of parameters
+                claimed = self.slots.claim(self.total)
+                if claimed is None:
+                    return
+                trial = claimed.trial
+                self.heartbeat.watch(trial)
+                recipe = self.prepared.space.suggest(trial)
+            seed = derive(self.prepared.spec.study.seed, "trial", trial.number)
+            self._admit(trial, run_name(trial.number), recipe, seed, claimed.again)
+
+    def _take_up_baseline(self) -> None:
+        """Run the untuned preset, unless somebody did or does."""
+        if self.progress.baseline is not None or BASELINE in self.flights:
+            return
+        if self.baseline_lock.acquire():
+            if self.study.user_attrs.get(BASELINE) is None:
+                seed = derive(self.prepared.spec.study.seed, BASELINE)
+                return self._admit(None, BASELINE, self.prepared.baseline(), seed, again=True)
+            self.baseline_lock.release()
+
+    def _admit(self, trial: optuna.Trial | None, key: str, recipe: Recipe, seed: int, again: bool) -> None:
+        member = Member(key, recipe, seed)
+        self.population.admit(member)
+        self.flights[key], self.changed = _Flight(trial, member), True
+        params = recipe.leaves() | {"seed": seed} | ({"trial": trial.number} if trial else {})
+        tags = {"dfkd.tier": self.problem.inputs.tier}
+        self.tracker.open_run(key, "trial" if trial else BASELINE, params, tags, again)
+
+    def _judge(self, due: list[_Flight]) -> None:
+        """Report every member at a rung, then ask for each whether it goes on."""
+        lost = self.slots.lost([flight.trial for flight in due if flight.trial is not None])
+        for flight in due:
+            if flight.trial is not None and flight.trial.number in lost:
+                self._lose(flight)
+        due = [flight for flight in due if flight.member.key in self.flights]
+        pruning = self.prepared.spec.study.pareto is None  # Optuna prunes by one objective alone
+        for flight in due:
+            if flight.trial is not None and pruning:
+                flight.trial.report(
+                    math.nan if flight.member.failure else smoothed(flight.member.curve), flight.member.rung
+                )
+        with self.storage.still():
+            for flight in due:
+                if self.should_stop():  # who has not landed goes back to its slot
+                    return
+                member, late = flight.member, pruning and flight.member.rung >= WARMUP
+                if late and flight.trial is not None and not member.spent and flight.trial.should_prune():
+                    self._land(flight, pruned=f"among the worst quarter at step {member.clock}")
+                elif member.finished:
+                    self._land(flight)
+                    self._show()
+
+    def _land(self, flight: _Flight, pruned: str | None = None) -> None:
+        """A member leaves: record it, tell Optuna."""
+        if flight.trial is not None and self.slots.lost([flight.trial]):
+            return self._lose(flight)
+        member = self.population.release(flight.member.key)
+        outcome = conclude(self.problem, member, flight.seconds, finish=pruned is None)
+        reason = outcome.failure or pruned
+        state = TrialState.PRUNED if reason else TrialState.COMPLETE
+        objective = None if reason else self._objective(outcome)
+        tags = {STATE: state.name} | ({"dfkd.reason": reason} if reason else {})
+        files = None
+        if not reason:
+            about = {"study": self.name, "trial": flight.trial.number if flight.trial else None, "run": member.key}
+            files = student_files(self.problem, outcome, about) | synthetic_file(self.problem, outcome)
+        shown = replace(outcome, selection=None, stress=None) if pruned else outcome  # nobody takes it for a result
+        metrics = shown.metrics()
+        del self.flights[member.key]  # until here it goes back to its slot where the teacher fails
+        self.changed, status = True, "KILLED" if reason else "FINISHED"
+        # Whenever this process dies, a trial that Optuna counts as done has its student on disk, to be shipped.
+        spooled = self.tracker.close_run(member.key, status, metrics, tags, outcome.curve, files)
+        attributes: dict[str, Any] = {k: float(v) for k, v in outcome.metrics().items()}
+        attributes |= {"recipe": json.dumps(outcome.recipe.tree()), "record": spooled}
+        attributes |= {"reason": reason} if reason else {}
+        if flight.trial is None:
+            self.study.set_user_attr(UNTUNED, attributes)
+            self.study.set_user_attr(BASELINE, math.nan if reason else objective)  # last: it says that both are known
+            self.baseline_lock.release()
+            return
+        cost = {"parameters": outcome.parameters, "latency": outcome.latency}.get(self.prepared.spec.study.pareto)
+        values = () if objective is None else (objective,) if cost is None else (objective, float(cost))
+        if not self.slots.land(flight.trial, state, values, attributes):
+            LOG.warning("trial %d was taken by another worker while its student was recorded", flight.trial.number)
+        self.heartbeat.forget(flight.trial)
+
+    def _lose(self, flight: _Flight) -> None:
+        """Let go of a trial that another worker took, as this one gave no sign of life."""
+        self.population.release(flight.member.key)
+        del self.flights[flight.member.key]
+        self.heartbeat.forget(flight.trial)
+        self.tracker.close_run(flight.member.key, "KILLED", {}, {STATE: "INTERRUPTED"}, flight.member.curve)
+
+    def _abandon(self) -> None:
+        """Give the slots of everything in flight back, with true states on both sides."""
+        try:
+            for key, flight in self.flights.items():
+                self.tracker.close_run(key, "KILLED", {}, {STATE: "INTERRUPTED"}, flight.member.curve)
+                if flight.trial is not None:
+                    self.slots.give_back(flight.trial)
+                else:
+                    self.baseline_lock.release()
+            self.flights.clear()
+            if self._tidy():
+                self._close("KILLED")
+            else:
+                self.tracker.close()
+        except DfkdError as error:  # what stopped the study is told, not what it brought about
+            LOG.warning("the study could not be closed: %s", error)
+
+    def _conclude(self) -> StudyResult:
+        known = self.study.user_attrs
+        about = self.prepared.spec.study
+        promoted = choose(leaders(self.study, about.leaders), known.get(RECORD, {}) if about.reruns else {})
+        told, report = known.get(TOLD, {}), None
+        if told.get("trials") == self.total and told != self.told_before:  # another session told all of it
+            report = told["report"]
+        else:
+            from dfkd_tune.reporting import (
+                mlflow_summary,  # with its figures it takes a second to import, which no worker should wait for
+            )
+
+            whole = self.tracker.settle()  # where MLflow is away, ``sync`` makes up for the rest
+            if whole and promoted is not None:
+                certificate = register.certify_run(self.tracking_uri, self.name, promoted.run, self.problem)
+                report = certificate["report"]["rmse"] if certificate else None
+            parent = self.tracker.parent if whole else None
+            mlflow_summary.tell(self.tracking_uri, self.study, parent, self.problem, promoted)
+            self.study.set_user_attr(TOLD, {"trials": self.total, "at": time.time(), "report": report})
+        self._close("FINISHED", promoted, report)
+        baseline = known[UNTUNED].get("rmse")
+        where = (self.tracking_uri, self.storage_url)
+        return StudyResult(self.name, self.progress.best, promoted, baseline, report, *where, self.progress)
+
+    def _close(self, status: str, promoted: Promoted | None = None, report: float | None = None) -> None:
+        self._look()
+        metrics = {"shared_teacher_rows": self.problem.frozen_rows} | totals(self.study, self.progress)
+        tags: dict[str, Any] = {}
+        if self.progress.best is not None:
+            tags["dfkd.best_trial"] = self.progress.best[1]
+        if promoted is not None:
+            tags["dfkd.promoted"] = promoted.run
+            metrics["promoted_rmse"] = promoted.rmse
+        metrics = {f"study/{name}": value for name, value in metrics.items()}
+        if report is not None:
+            metrics["certificate/rmse"] = report
+        self.tracker.close_study(status, metrics, tags)
+
+    def _show(self, waiting: str | None = None) -> None:
+        """Tell how far this session is, and what it waits for; a trial in flight counts by its seconds, or its steps."""
+        if self.changed or time.monotonic() - self.looked >= LOOK:
+            self._look()
+        p = self.progress
+        flights = [flight for flight in self.flights.values() if flight.trial is not None]
+        shares = (f.seconds / p.typical if p.typical else f.member.clock / f.member.recipe.steps for f in flights)
+        flying = sum(min(1.0, share) for share in shares)
+        seconds = time.perf_counter() - self.begun
+        now = replace(p, share=min(1.0, p.share + flying * p.worth), seconds=seconds, waiting=waiting)
+        training = [flight.member for flight in self.flights.values()]
+        now.flying = [Flying(m.key, m.clock, m.recipe.steps, m.curve[-1][1] if m.curve else None) for m in training]
+        self.on_progress(now)
+
+    def _look(self) -> None:
+        seconds = time.perf_counter() - self.begun
+        self.progress = standing(self.study, self.prepared.spec.study, self.finished_before, seconds)
+        self.changed, self.looked = False, time.monotonic()

@@ -1,0 +1,228 @@
+"""The MLflow side of a study completed, or made again, from its spool and its storage; a second time changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from dfkd_tune.errors import DfkdError, ExportError, NotFound
+from dfkd_tune.locations.paths import absolute, spool_folder
+from dfkd_tune.registry import certificates, register
+from dfkd_tune.registry.certificates import Sources
+from dfkd_tune.reporting import mlflow_summary
+from dfkd_tune.search.loaded import load_study, recipe_of
+from dfkd_tune.study.reruns import PROMOTED, Promoted, run_name
+from dfkd_tune.tracking import run_lookup
+from dfkd_tune.tracking.connection import guarded, preflight
+from dfkd_tune.tracking.outbox import REFUSED, SHIPPED, Damaged, Record, Session, Spool, plain, read
+from dfkd_tune.tracking.runs import ID, SESSION, STATE, STATUS, Refused, Runs
+from dfkd_tune.tracking.tracker import interrupted
+from dfkd_tune.utils.seeding import derive
+
+LOG = logging.getLogger(__name__)
+RESULTS = ("rmse", "nrmse", "stress_rmse", "stress/nrmse", "robust")
+"""Metrics that only a complete trial has."""
+
+
+@dataclass
+class Synced:
+    """What a study's MLflow side took.
+
+    Args:
+        runs: on record now, the study's own included.
+        written: batches that were missing.
+        rebuilt: runs made from the storage alone, without student and curve.
+        ended: runs that nobody works on any more, now KILLED.
+        refused: records that MLflow will not have, or whose files are damaged, with the reasons.
+        busy: sessions that still run, and ship their records themselves.
+        restored: whether the experiment had been deleted, and is there again.
+        certified, told: whether certificate and story were made up for.
+    """
+
+    runs: int = 0
+    written: int = 0
+    rebuilt: int = 0
+    ended: int = 0
+    refused: tuple[str, ...] = ()
+    busy: int = 0
+    restored: bool = False
+    certified: bool = False
+    told: bool = False
+
+
+def sync(storage_url: str, tracking_uri: str, name: str, sources: Sources | None = None) -> Synced:
+    """Complete the MLflow side of a study, or make it again.
+
+    Args:
+        storage_url, tracking_uri: of the study.
+        name: of the study.
+        sources: where teacher and features lie, for a certificate that is missing.
+
+    Raises:
+        NotFound: when neither spool nor storage know the study.
+        TrackingError: when MLflow cannot be reached or written; what was shipped stays.
+    """
+    uri = absolute(tracking_uri)
+    spool = Spool(spool_folder(storage_url, name), storage_url)
+    sessions = spool.sessions()
+    try:
+        study = load_study(storage_url, name)
+    except NotFound:
+        if not sessions:
+            raise
+        study = None
+    preflight(uri)
+    done, runs = Synced(), Runs(uri, name)
+    with _held(sessions) as held, guarded(uri):
+        done.busy = len(sessions) - len(held)
+        runs.survey()
+        done.restored = runs.restored
+        done.refused = tuple(_ship(runs, held))
+        if study is not None:
+            done.rebuilt = _rebuild(runs, study)
+        done.ended = _end(runs, study, held, sessions)
+        done.written = runs.writes
+        done.certified, done.told = _tell(runs, study, uri, name, sources or Sources())
+        done.runs = len(runs.survey())
+    return done
+
+
+def _ship(runs: Runs, held: list[Session]) -> Iterator[str]:
+    """Make every record true, in order, and close what was left open. Yields why a record was refused."""
+    for session in held:
+        for run in session.unclosed():
+            session.append(interrupted(run))
+        for file in session.files():
+            try:
+                record = read(file)
+                if record.what != "sweep" or file.parent.name != SHIPPED:
+                    runs.apply(record, session.spool.content, own=False)
+                    session.settle(file)
+            except (Refused, Damaged) as error:
+                session.settle(file, REFUSED)
+                yield str(error)
+
+
+def _rebuild(runs: Runs, study) -> int:
+    """Make the runs of finished trials that no spool here knows of."""
+    found = runs.survey()
+    ids = {run.data.tags.get(ID) for run in found}
+    numbers = {run.data.params.get("trial") for run in found if run.data.tags.get("dfkd.kind") == "trial"}
+    missing = [
+        trial
+        for trial in study.get_trials(deepcopy=False, states=tuple(TrialState[name] for name in STATUS))
+        if (trial.user_attrs["record"] not in ids if "record" in trial.user_attrs else str(trial.number) not in numbers)
+    ]
+    if missing or runs.parent() is None:
+        runs.apply(_study(study), _nothing, own=False)
+    for trial in missing:
+        for record in _records(study, trial):
+            runs.apply(record, _nothing, own=False)
+    return len(missing)
+
+
+def _study(study) -> Record:
+    known = study.user_attrs.get("identity", {})
+    facts = {key: known[key] for key in ("objective", "seed", "bank") if key in known}
+    facts |= {key: study.user_attrs[key] for key in ("teacher", "pool") if key in study.user_attrs}
+    tags = {"dfkd.kind": "study", "dfkd.study": study.study_name, "dfkd.objective": facts.get("objective", "rmse")}
+    shas = {f"dfkd.{key}_sha256": known[key] for key in ("teacher", "features") if key in known}
+    begun = min(
+        (trial.datetime_start for trial in study.get_trials(deepcopy=False) if trial.datetime_start), default=None
+    )
+    at = round(begun.timestamp() * 1000) if begun else 0
+    tier = {"dfkd.tier": study.user_attrs["tier"]} if "tier" in study.user_attrs else {}
+    return Record("study", name=study.study_name, at=at, params=plain(facts), tags=plain(tags | shas | tier))
+
+
+def _records(study, trial: FrozenTrial) -> tuple[Record, Record]:
+    """What the storage knows of a trial, as the records that its worker would have made."""
+    known, attributes = study.user_attrs.get("identity", {}), dict(trial.user_attrs)
+    fallback = hashlib.sha256(f"{study.study_name}/{trial.number}".encode()).hexdigest()[:32]
+    record, name = attributes.get("record", fallback), run_name(trial.number)
+    params: dict[str, Any] = {"trial": trial.number}
+    if "recipe" in attributes:
+        params |= recipe_of(trial).leaves()
+    if "seed" in known:
+        params["seed"] = derive(known["seed"], "trial", trial.number)
+    metrics = {k: float(v) for k, v in attributes.items() if isinstance(v, int | float) and k != "attempts"}
+    if trial.state != TrialState.COMPLETE:
+        metrics = {k: v for k, v in metrics.items() if k not in RESULTS}
+    reason = {"dfkd.reason": attributes["reason"]} if "reason" in attributes else {}
+    about = {"dfkd.kind": "trial", "dfkd.study": study.study_name, "dfkd.rebuilt": "from the study's storage"}
+    tier = {"dfkd.tier": study.user_attrs["tier"]} if "tier" in study.user_attrs else {}
+    begun = round((trial.datetime_start or trial.datetime_complete).timestamp() * 1000)
+    ended = round(trial.datetime_complete.timestamp() * 1000)
+    tags = plain({STATE: trial.state.name} | reason)
+    return (
+        Record("open", record, name, begun, params=plain(params), tags=plain(about | tier)),
+        Record("close", record, name, ended, STATUS[trial.state.name], tags=tags, metrics=metrics),
+    )
+
+
+def _end(runs: Runs, study, held: list[Session], sessions: list[Session]) -> int:
+    """End the runs that nobody works on. Returns how many."""
+    gone = {session.name for session in held}
+    busy = {session.name for session in sessions} - gone
+    trials = study.get_trials(deepcopy=False) if study is not None else []
+    at_work = {str(trial.number) for trial in trials if trial.state == TrialState.RUNNING}
+    latest = max((record.at for session in held for record in session.records()), default=0)
+    ended = 0
+    for run in runs.survey():
+        session, status = run.data.tags.get(SESSION), "KILLED"
+        if run.info.status != "RUNNING" or session in busy:
+            continue
+        if run.data.tags.get("dfkd.kind") == "study":
+            if busy or at_work:
+                continue
+            if not held and trials and all(trial.state.is_finished() for trial in trials):
+                status = "FINISHED"
+        elif session not in gone and run.data.params.get("trial") in at_work:
+            continue
+        runs.end_run(run.info.run_id, status, max(latest, run.info.start_time))
+        ended += 1
+    return ended
+
+
+def _tell(runs: Runs, study, uri: str, name: str, sources: Sources) -> tuple[bool, bool]:
+    """Make up for certificate and story of a study that has ended; what cannot be made is logged. Returns which were made."""
+    parent = runs.parent()
+    promoted = parent.data.tags.get("dfkd.promoted") if parent is not None else None
+    if promoted is None or parent.info.status != "FINISHED":
+        return False, False
+    problem = cache(lambda: certificates.recall(name, parent.data.params, parent.data.tags, sources))
+    certified = told = False
+    try:
+        run = run_lookup.find_run(uri, name, name=promoted)
+        certified = not register.is_certified(uri, run)
+        certificate = register.certified(uri, name, run, problem)
+        if "certificate/rmse" not in parent.data.metrics:
+            runs.add(parent.info.run_id, {"certificate/rmse": certificate["report"]["rmse"]}, parent.info.end_time)
+        chosen = study.user_attrs.get(PROMOTED) if study is not None else None
+        if told := chosen is not None and mlflow_summary.NOTE not in parent.data.tags:
+            mlflow_summary.tell(uri, study, parent.info.run_id, problem(), Promoted(**chosen))
+    except DfkdError as error:
+        LOG.warning("study %s is not told in full: %s", name, error)
+    return certified, told
+
+
+def _nothing(digest: str) -> bytes:
+    raise ExportError(digest, "is in no spool")
+
+
+@contextmanager
+def _held(sessions: list[Session]) -> Iterator[list[Session]]:
+    """The sessions whose process is gone, held meanwhile."""
+    held = [session for session in sessions if session.hold()]
+    try:
+        yield held
+    finally:
+        for session in held:
+            session.release()

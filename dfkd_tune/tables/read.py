@@ -1,0 +1,173 @@
+"""A table of numbers and words from a file of text, Parquet or Feather, read where it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dfkd_tune.errors import FeaturesError
+from dfkd_tune.tables.cells import Column, column_of, decimal_of
+from dfkd_tune.tables.columnar import column_from, index_of, read_arrow
+from dfkd_tune.tables.delimited import Layout, read_text
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SUFFIXES = {
+    **dict.fromkeys((".csv", ".tsv", ".tab"), "csv"),
+    **dict.fromkeys((".parquet", ".pq"), "parquet"),
+    **dict.fromkeys((".feather", ".arrow"), "feather"),
+}
+"""Ending of a file's name -> format."""
+FORMATS = ("csv", "parquet", "feather")
+PACKED = (".gz", ".bz2", ".xz", ".zip", ".zst")
+POLICIES = ("refuse", "drop", "level")
+UNNAMED = "__index_level_"
+"""How pandas calls a level of an index without a name."""
+LISTED = 8
+"""Columns that a message names at most."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a table is read; None is found.
+
+    Args:
+        kind: of ``FORMATS``; None goes by the file's name.
+        layout: of a table of text.
+        missing: of ``POLICIES``, what becomes of rows in which a value is missing.
+        at_least: rows that share whatever a message tells of the table.
+    """
+
+    kind: str | None = None
+    layout: Layout = field(default_factory=Layout)
+    missing: str = "refuse"
+    at_least: int = 10
+
+
+FOUND = Reading()
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of numbers and words.
+
+    Args:
+        names: of the columns, all different.
+        columns: ``(N, D)`` float64; NaN where a value is missing, of a column of words the places of its words.
+        words: of the columns that hold words, by name, in rising order.
+        notes: what was found, in words.
+    """
+
+    names: tuple[str, ...]
+    columns: np.ndarray
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def read_table(path: Path, reading: Reading = FOUND, without: Sequence[str] = ()) -> Table:
+    """Read a table. No error tells a value of it that fewer than ``at_least`` rows share.
+
+    Args:
+        path: of the file.
+        reading: how it is read.
+        without: columns to leave out.
+
+    Raises:
+        FeaturesError: when it cannot be read or in several ways, its columns have no proper names, or one holds anything
+            but finite numbers and words.
+    """
+    kind = reading.kind or _kind(path)
+    if path.is_dir():
+        raise FeaturesError(path, "is a folder", remedy="give one file; of a table in parts, one part")
+    if not path.is_file():
+        raise FeaturesError(path, "no such file", remedy="give a table that is there")
+    from dfkd_tune.utils import hardware
+
+    room = hardware.memory_of("cpu")
+    try:
+        read = _text if kind == "csv" else _arrow
+        names, columns, notes = read(path, kind, reading, room, without)
+    except OSError as error:
+        raise FeaturesError(path, f"cannot be read: {error.strerror or error}", remedy="see that it can be") from None
+    if not columns or not len(columns[0].values):
+        held = f"{len(columns[0].values) if columns else 0} rows of {len(columns)} columns"
+        raise FeaturesError(path, f"holds no table: {held}", remedy="leave fewer columns out, or give another")
+    return _whole(path, names, columns, notes, reading.missing)
+
+
+def _kind(path: Path) -> str:
+    name = path.with_suffix("") if path.suffix.lower() in PACKED else path
+    kind = SUFFIXES.get(name.suffix.lower())
+    if kind is None:
+        known = f"{', '.join(SUFFIXES)}, of text also packed as {', '.join(PACKED)}"
+        raise FeaturesError(path, f"not known as a table by its name; known: {known}", remedy="give --format")
+    return kind
+
+
+def _text(path: Path, kind: str, reading: Reading, room: int, without: Sequence[str]):
+    text = read_text(path, reading.layout, room)
+    kept = _kept(text.names, path, without)
+    decimal = reading.layout.decimal or decimal_of(text.cells, text.separator)
+    columns = [column_of(text.cells[i], decimal, reading.at_least) for i in kept]
+    found = text.found + ([] if decimal == "." else [f"--decimal {decimal}"])
+    return [text.names[i] for i in kept], columns, [f"read with {' '.join(found)}"] if found else []
+
+
+def _arrow(path: Path, kind: str, reading: Reading, room: int, without: Sequence[str]):
+    table = read_arrow(path, kind, room)
+    names = [name.strip() for name in table.column_names]
+    kept = _kept(names, path, without)
+    index = [name for name in index_of(table) if name in (names[i] for i in kept)]
+    for name in index:
+        if name.startswith(UNNAMED):
+            raise FeaturesError(
+                path, "has an index without a name", remedy=f"leave it out with --target {name}, or name it as a column"
+            )
+    columns = [column_from(table.column(i), f"{path}: {names[i]}", reading.at_least) for i in kept]
+    notes = [f"the index {name} is a column; --target {name} leaves it out" for name in index]
+    return [names[i] for i in kept], columns, notes
+
+
+def _kept(names: Sequence[str], path: Path, without: Sequence[str]) -> list[int]:
+    """Places of the columns that are described."""
+    for i, name in enumerate(names):
+        if not name:
+            raise FeaturesError(f"{path}: column {i + 1}", "has no name", remedy="write the table without its index")
+        if name in names[:i]:
+            raise FeaturesError(f"{path}: {name}", "two columns have this name", remedy="rename one")
+    for name in without:
+        if name not in names:
+            raise FeaturesError(f"{path}: {name}", "no such column", remedy=f"columns: {', '.join(names)}")
+    return [i for i, name in enumerate(names) if name not in without]
+
+
+def _whole(path: Path, names: list[str], columns: list[Column], notes: list[str], missing: str) -> Table:
+    """A table without infinite values, and without missing ones unless they may stay."""
+    import numpy as np
+
+    values = np.stack([column.values for column in columns], axis=1)
+    rows = len(values)
+    for name, column in zip(names, values.T, strict=True):
+        if infinite := int(np.isinf(column).sum()):
+            raise FeaturesError(f"{path}: {name}", f"{infinite:,} of {rows:,} values are infinite", remedy="drop those rows")  # fmt: skip
+    gaps = np.isnan(values)
+    counts = {name: int(count) for name, count in zip(names, gaps.sum(axis=0), strict=True) if count}
+    if empty := [name for name, count in counts.items() if count == rows]:
+        raise FeaturesError(f"{path}: {empty[0]}", "holds no value", remedy=f"leave it out with --target {empty[0]}")
+    if counts and missing == "refuse":
+        told = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:LISTED])
+        more = f" and {len(counts) - LISTED} more columns" if len(counts) > LISTED else ""
+        raise FeaturesError(
+            path,
+            f"of {rows:,} rows values are missing: {told}{more}",
+            remedy="--missing drop leaves those rows out, --missing level makes them a level of columns of few values; or fill them as for the teacher",
+        )
+    if counts and missing == "drop":
+        whole = ~gaps.any(axis=1)
+        values = values[whole]
+        notes = [*notes, f"{rows - len(values):,} of {rows:,} rows left out, in which a value is missing"]
+    words = {name: column.words for name, column in zip(names, columns, strict=True) if column.words is not None}
+    return Table(tuple(names), values, words, tuple(notes))

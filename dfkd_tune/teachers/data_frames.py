@@ -1,0 +1,155 @@
+"""Estimators that were fitted on a data frame, asked with one: their columns by name, in their order, with their levels as strings."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dfkd_tune.errors import TeacherError
+from dfkd_tune.teachers.base import Teacher
+
+NEAR = 1e-3
+"""How far a row may be off the code of a level: what float32 makes of a whole number is nearer."""
+
+
+def feature_names(teacher: Teacher) -> list[str] | None:
+    """The columns that a teacher was fitted on, in its own order; None where it was fitted on bare rows or does not say."""
+    names = getattr(teacher.estimator, "feature_names_in_", None)
+    return None if names is None else [str(name) for name in names]
+
+
+def categories(teacher: Teacher) -> dict[str, list[Any]]:
+    """The levels that its encoders learned of columns, strings or numbers, by column name; of bare rows by ``"0"``, ``"1"``, ..."""
+    names = feature_names(teacher)
+    return dict(_encoded(teacher.estimator, names or [str(i) for i in range(teacher.width or 0)]))
+
+
+def levels_of(teacher: Teacher) -> dict[str, list[float | str]]:
+    """The levels that its encoders learned, as a features file has them: numbers that can be ordered, or strings."""
+    found = {}
+    for name, levels in categories(teacher).items():
+        if all(isinstance(level, str) for level in levels):
+            found[name] = levels
+        elif all(isinstance(level, bool | int | float) and math.isfinite(level) for level in levels):
+            found[name] = [float(level) for level in levels]
+    return found
+
+
+def asked_by_name(teacher: Teacher, names: Sequence[str], labels: Mapping[int, Sequence[str | None]]) -> Teacher:
+    """The same teacher, asked with a data frame where it was fitted on one; any other teacher as it is.
+
+    Args:
+        teacher: of a scikit-learn estimator.
+        names: of the columns of the rows ``(N, D)`` that it will be asked.
+        labels: column -> its levels; there the rows hold codes ``0 .. k-1``, and the estimator gets the strings. None is a
+            missing value.
+
+    Raises:
+        TeacherError: the names are not those that it was fitted on, or it was fitted on bare rows and there are strings.
+    """
+    own = feature_names(teacher)
+    if own is None:
+        if labels:
+            raise TeacherError(
+                teacher.source,
+                f"takes numbers alone, {names[min(labels)]} has levels that are strings",
+                remedy="give numbers as levels in the features file",
+            )
+        return teacher
+    _same(teacher, own, names)
+    estimator, source, order = teacher.estimator, teacher.source, [own.index(name) for name in names]
+    levels = {column: np.array([*found], dtype=object) for column, found in labels.items()}
+
+    def answer(x: Tensor) -> Tensor:
+        import pandas as pd
+
+        rows = x.detach().cpu().numpy()
+        columns: list[Any] = [None] * len(own)
+        for i, place in enumerate(order):
+            columns[place] = _strings(source, names[i], rows[:, i], levels[i]) if i in levels else rows[:, i]
+        # As one frame: inserting column by column would copy it each time.
+        frame = pd.DataFrame(dict(enumerate(columns)))
+        frame.columns = estimator.feature_names_in_
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.from_numpy(np.array(estimator.predict(frame), copy=True)).to(x.device)
+
+    return replace(teacher, function=answer)
+
+
+def _same(teacher: Teacher, own: Sequence[str], names: Sequence[str]) -> None:
+    """Hold the names of a features file against those of an estimator."""
+    lacking = [name for name in own if name not in set(names)]
+    unknown = [name for name in names if name not in set(own)]
+    twice = len(set(names)) < len(names)
+    if not (lacking or unknown or twice):
+        return
+    said = [f"lacks {', '.join(lacking[:5])}"] if lacking else []
+    said += [f"has {', '.join(unknown[:5])}, which it does not know"] if unknown else []
+    said += ["names a feature twice"] if twice else []
+    raise TeacherError(
+        teacher.source,
+        f"was fitted on the columns {', '.join(own[:20])}{', ...' if len(own) > 20 else ''}; the features file {' and '.join(said)}",
+        remedy="name the features as its columns are named",
+    )
+
+
+def _strings(source: str, name: str, codes: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Levels of the codes of a column; a missing value, NaN, is the level None."""
+    missing = [code for code, level in enumerate(levels) if level is None]
+    if missing:
+        codes = np.where(np.isnan(codes), missing[0], codes)
+    whole = np.rint(codes)
+    known = (np.abs(codes - whole) <= NEAR) & (whole >= 0) & (whole < len(levels))
+    if not known.all():
+        found = codes[~known][0]
+        raise TeacherError(
+            source,
+            f"was asked {found:g} for {name}, which has the levels 0 to {len(levels) - 1}",
+            remedy="give rows of levels",
+        )
+    return levels[whole.astype(np.int64)]
+
+
+def _encoded(estimator: Any, names: Sequence[str]) -> Iterator[tuple[str, list[Any]]]:
+    """The columns that an estimator encodes, with their levels: an encoder first in a pipeline, or inside of its columns."""
+    if hasattr(estimator, "steps"):
+        steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
+        yield from _encoded(steps[0], names) if steps else ()
+    elif hasattr(estimator, "transformers_"):
+        for _, inner, chosen in estimator.transformers_:
+            found = _chosen(chosen, names)
+            if found and not isinstance(inner, str):
+                yield from _encoded(inner, found)
+    elif hasattr(estimator, "best_estimator_"):
+        yield from _encoded(estimator.best_estimator_, names)
+    elif hasattr(estimator, "regressor_"):
+        yield from _encoded(estimator.regressor_, names)
+    elif isinstance(found := getattr(estimator, "categories_", None), list) and len(found) == len(names):
+        yield from ((name, levels.tolist()) for name, levels in zip(names, found, strict=True))
+
+
+def _chosen(columns: Any, names: Sequence[str]) -> list[str]:
+    """The names of the columns that a transformer was given: by name, number, mask or slice."""
+    if isinstance(columns, str | int | np.integer):
+        columns = [columns]
+    if isinstance(columns, slice) and not isinstance(columns.start or columns.stop or "", str):
+        return list(names)[columns]
+    try:
+        found = np.asarray(columns)
+    except ValueError:
+        return []
+    if found.dtype == bool and len(found) == len(names):
+        return [name for name, taken in zip(names, found, strict=True) if taken]
+    if found.ndim != 1:
+        return []
+    return [
+        str(one) if isinstance(one, str) else names[int(one)] for one in found.tolist() if isinstance(one, str | int)
+    ]

@@ -1,0 +1,74 @@
+"""Models of several files: read from the folder they lie in, every one of them in the hash."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from dfkd_tune.errors import TeacherError
+from dfkd_tune.teachers.safety import archives
+
+WHOLE = "copy all files of the model into one folder"
+
+
+def read_parts(path: Path, needed: Mapping[str, int]) -> dict[str, bytes]:
+    """The files that a model names beside it, in the order of their names.
+
+    Args:
+        path: of the file that names them.
+        needed: name relative to its folder -> bytes it must at least hold.
+
+    Raises:
+        TeacherError: one is missing, too short, or does not lie in the model's folder.
+    """
+    files = {name: part_of(path, name) for name in sorted(needed)}
+    sizes = {name: file.stat().st_size for name, file in files.items()}
+    for name, size in sizes.items():
+        if size < needed[name]:
+            raise TeacherError(
+                files[name], f"cut short: {path.name} needs {needed[name]} bytes of it, it has {size}", remedy=WHOLE
+            )
+    archives.fits(path, path.stat().st_size + sum(sizes.values()), "its files have")
+    return {name: file.read_bytes() for name, file in files.items()}
+
+
+def part_of(path: Path, name: str) -> Path:
+    """The file of a name that a model gives, below the model's own folder and nowhere else.
+
+    A model that is a link lies where the link leads to: its parts are looked for there first. Caches keep them beside the link, as
+    links into the folder of the model's own file.
+
+    Raises:
+        TeacherError: the name leads out of the folder, by itself or by a link, or there is no such file.
+    """
+    steps = PurePosixPath(name)
+    if (
+        not name
+        or "\\" in name
+        or "\0" in name
+        or steps.is_absolute()
+        or ".." in steps.parts
+        or PureWindowsPath(name).drive
+    ):
+        raise TeacherError(path, f"names {name[:100]!r}, which does not lie in its folder", remedy=WHOLE)
+    beside, home = path.parent, path.resolve().parent
+    file = beside / name if home == beside.resolve() or not (home / name).exists() else home / name
+    try:
+        real = file.resolve(strict=True)
+    except (OSError, RuntimeError):
+        raise TeacherError(file, f"missing: {path.name} keeps weights in it", remedy=WHOLE) from None
+    if not any(real.is_relative_to(folder) for folder in (beside.resolve(), home)):
+        raise TeacherError(file, f"is a link out of the folder of {path.name}", remedy=WHOLE)
+    if not real.is_file():
+        raise TeacherError(file, f"is no file: {path.name} keeps weights in it", remedy=WHOLE)
+    return real
+
+
+def hash_files(head: bytes, parts: Mapping[str, bytes]) -> str:
+    """SHA-256 of a model's own bytes, then of each part's name, length and bytes, in the order of their names."""
+    digest = hashlib.sha256(head)
+    for name, data in sorted(parts.items()):
+        digest.update(b"\0" + name.encode(errors="surrogateescape") + b"\0" + str(len(data)).encode() + b"\0")
+        digest.update(data)
+    return digest.hexdigest()

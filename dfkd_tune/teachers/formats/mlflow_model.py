@@ -1,0 +1,228 @@
+"""Teachers from MLflow: ``models:/name@alias``, ``models:/name/3``, ``runs:/id/path``, and the folder of a model with its ``MLmodel``."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from dfkd_tune.errors import TeacherError
+from dfkd_tune.teachers.base import Teacher, freeze, hash_bytes
+from dfkd_tune.teachers.black_box import from_estimator, from_numpy
+from dfkd_tune.teachers.formats import file_parts, torchscript
+from dfkd_tune.teachers.formats.dtypes import likely_dtype
+from dfkd_tune.teachers.safety import archives
+from dfkd_tune.utils.object_reference import one_line
+
+if TYPE_CHECKING:
+    from mlflow.models import Model
+
+SCHEMES = ("models:/", "runs:/")
+FILE = "MLmodel"
+"""What describes a model in its folder."""
+DATA = {"pytorch": "model_data", "onnx": "data", "sklearn": "pickled_model"}
+"""Flavor -> the key that names its file or folder; those whose files are read without MLflow."""
+PICKLED = (".pth", ".pkl", ".pickle")
+"""Files that MLflow's own loaders unpickle."""
+LIKELY = (".pt2", ".onnx", ".skops", ".safetensors")
+"""What is looked for in a folder that describes no model, best first."""
+ABOUT = (
+    FILE,
+    "conda.yaml",
+    "python_env.yaml",
+    "requirements.txt",
+    "registered_model_meta",
+    "input_example*",
+    "serving_input*",
+)
+"""Files of a model that say how it is run and where it came from, not what it answers."""
+LOG = "log it with serialization_format='pt2' or 'skops', or as onnx, or --trust-pickle if you trust its author"
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "float": torch.float32, "double": torch.float64}
+
+
+def load_mlflow(source: str, load_file: Callable[[Path], Teacher], trust_pickle: bool) -> Teacher:
+    """Download a model and load the network inside it.
+
+    Args:
+        source: its URI.
+        load_file: loads one model file.
+        trust_pickle: also load flavors that are pickles.
+
+    Raises:
+        TeacherError: when it cannot be had, or only a pickle is in it.
+    """
+    import mlflow
+
+    folder = tempfile.TemporaryDirectory()
+    try:
+        local = Path(mlflow.artifacts.download_artifacts(source, dst_path=folder.name))
+    except Exception as error:
+        raise TeacherError(
+            source,
+            f"cannot be had from MLflow: {one_line(error)}",
+            remedy="check its name, version or alias, and --tracking-uri or MLFLOW_TRACKING_URI",
+        ) from None
+    if local.is_file():
+        teacher = load_file(local)
+    elif (local / FILE).is_file():
+        teacher = load_model(source, local, load_file, trust_pickle)
+    else:
+        teacher = load_file(_likely(source, local))
+    function = teacher.function
+    if not isinstance(function, torch.nn.Module):
+        # A model may open its files again when it is asked: they are there as long as it is.
+        teacher = replace(teacher, function=_Kept(function, folder))
+    return replace(teacher, source=source)
+
+
+class _Kept:
+    """A function with the folder that it came from, which goes when it does."""
+
+    def __init__(self, function: Callable, folder: tempfile.TemporaryDirectory):
+        self.function, self.folder = function, folder
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(x)
+
+
+def load_model(source: object, folder: Path, load_file: Callable[[Path], Teacher], trust_pickle: bool) -> Teacher:
+    """The network of a folder with an ``MLmodel``, which says which of its files that is.
+
+    Raises:
+        TeacherError: a part of it is missing or leads elsewhere, or only a pickle is in it.
+    """
+    from mlflow.models import Model
+
+    try:
+        model = Model.load(str(folder))
+    except Exception as error:
+        raise TeacherError(
+            folder / FILE, f"cannot be read: {one_line(error)}", remedy="log or copy the model again"
+        ) from None
+    sha256 = _hash(folder)
+    for flavor, key in DATA.items():
+        if flavor in model.flavors:
+            named = model.flavors[flavor].get(key)
+            if not isinstance(named, str):
+                raise TeacherError(
+                    folder / FILE, f"its flavor {flavor} names no file under {key}", remedy="log the model again"
+                )
+            place = _below(folder, named)
+            file = _network(place) if place.is_dir() else place
+            if file.suffix not in PICKLED or (not trust_pickle and torchscript.is_script(archives.read(file))):
+                return replace(load_file(file), source=str(source), sha256=sha256)
+            if not trust_pickle:
+                raise TeacherError(
+                    source, f"holds only a pickled model, {file.name}, of the flavor {flavor}", remedy=LOG
+                )
+            return _pickled(source, flavor, folder, model, sha256)
+    if not trust_pickle:
+        flavors = ", ".join(model.flavors) or "none"
+        raise TeacherError(
+            source, f"holds only a pickled model, or runs code of its own (flavors: {flavors})", remedy=LOG
+        )
+    return _pickled(source, "pyfunc", folder, model, sha256)
+
+
+def _likely(source: str, folder: Path) -> Path:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    found = [path for suffix in LIKELY for path in files if path.suffix == suffix]
+    if not found:
+        raise TeacherError(source, "holds no MLmodel, and no file of a model", remedy="name the model's folder or file")
+    if sum(path.suffix == found[0].suffix for path in found) > 1:
+        names = ", ".join(str(path.relative_to(folder)) for path in found[:4])
+        raise TeacherError(source, f"holds several models: {names}", remedy="name one of them, runs:/ID/PATH")
+    return found[0]
+
+
+def _network(folder: Path) -> Path:
+    """The file of a model in a flavor's folder: the one that MLflow calls so, or the only one."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    named = [path for path in files if path.stem == "model"]
+    likely = [path for path in files if path.suffix in LIKELY]
+    found = named or likely or files
+    if not found:
+        raise TeacherError(folder, "holds no file", remedy="log or copy the model again")
+    return min(found, key=lambda path: path.suffix not in LIKELY)
+
+
+def _below(folder: Path, name: str) -> Path:
+    """A file or folder that an ``MLmodel`` names, below its own folder."""
+    place = (folder / name).resolve()
+    if not place.is_relative_to(folder.resolve()):
+        raise TeacherError(
+            folder / FILE, f"names {name[:100]!r}, which does not lie in its folder", remedy=file_parts.WHOLE
+        )
+    if not place.exists():
+        raise TeacherError(folder / name, "missing: MLmodel names it", remedy=file_parts.WHOLE)
+    return place
+
+
+def _hash(folder: Path) -> str:
+    """SHA-256 of what a model answers by: of its only file, or of all of them with their names."""
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(_answering(folder))}
+    archives.fits(folder, sum(path.stat().st_size for path in files.values()), "its files have")
+    if len(files) == 1:
+        return hash_bytes(next(iter(files.values())).read_bytes())
+    return file_parts.hash_files(b"", {name: path.read_bytes() for name, path in files.items()})
+
+
+def _answering(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        top = Path(path.relative_to(folder).parts[0])
+        if path.is_file() and not any(top.match(pattern) for pattern in ABOUT):
+            if not path.resolve().is_relative_to(folder.resolve()):
+                raise TeacherError(path, "is a link out of the model's folder", remedy=file_parts.WHOLE)
+            yield path
+
+
+def _pickled(source: object, flavor: str, folder: Path, model: Model, sha256: str) -> Teacher:
+    """A trusted pickle, through MLflow's own loader of its flavor."""
+    import mlflow
+
+    loaders: dict[str, Callable[[str], Any]] = {
+        "pytorch": lambda path: mlflow.pytorch.load_model(path, map_location="cpu"),
+        "sklearn": lambda path: mlflow.sklearn.load_model(path),
+    }
+    try:
+        loaded = loaders.get(flavor, mlflow.pyfunc.load_model)(str(folder))
+    except Exception as error:
+        raise TeacherError(
+            source,
+            f"cannot be loaded: {one_line(error)}",
+            remedy="install what it was logged with: requirements.txt in it",
+        ) from None
+    if isinstance(loaded, torch.nn.Module):
+        module = freeze(loaded)
+        return Teacher(str(source), module, _signed(model) or likely_dtype(module), sha256)
+    if flavor == "sklearn":
+        return from_estimator(source, loaded, sha256)
+    inputs = model.signature.inputs if model.signature is not None else None
+    width = len(inputs.inputs) if inputs is not None and not inputs.is_tensor_spec() else None
+    return Teacher(
+        str(source), from_numpy(_framed(loaded, model)), _signed(model) or torch.float64, sha256, width=width
+    )
+
+
+def _signed(model: Model) -> torch.dtype | None:
+    """The dtype that a signature gives its inputs, where it is one that rows have."""
+    inputs = model.signature.inputs if model.signature is not None else None
+    names = {str(getattr(kind, "name", kind)) for kind in inputs.input_types()} if inputs is not None else set()
+    return DTYPES.get(next(iter(names))) if len(names) == 1 else None
+
+
+def _framed(loaded: Any, model: Model) -> Callable[[np.ndarray], Any]:
+    """What asks a model with a frame of the columns and types that its signature names; with bare rows where it names none."""
+    inputs = model.signature.inputs if model.signature is not None else None
+    if inputs is None or inputs.is_tensor_spec() or not inputs.has_input_names():
+        return loaded.predict
+    import pandas as pd
+
+    kinds = dict(zip(inputs.input_names(), inputs.numpy_types(), strict=True))
+    numbers = {name: kind for name, kind in kinds.items() if np.issubdtype(kind, np.number) or kind == np.bool_}
+    return lambda x: loaded.predict(pd.DataFrame(x, columns=[*kinds]).astype(numbers))

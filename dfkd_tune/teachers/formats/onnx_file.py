@@ -1,0 +1,225 @@
+"""Teachers saved as ONNX, with the files beside them that hold their weights."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from dfkd_tune.errors import TeacherError
+from dfkd_tune.teachers.base import Teacher, hash_bytes
+from dfkd_tune.teachers.black_box import from_numpy, missing
+from dfkd_tune.teachers.formats import file_parts
+from dfkd_tune.teachers.safety import archives
+from dfkd_tune.utils.object_reference import one_line
+from dfkd_tune.utils.quoting import named, quoted
+
+if TYPE_CHECKING:
+    import onnx
+
+DTYPES = {"tensor(float)": torch.float32, "tensor(double)": torch.float64}
+LARGE = 256 * 2**20
+"""Bytes that any graph may make of a single row."""
+GROWTH = 8
+"""How many times the bytes of its files a graph may make of a single row, beyond ``LARGE``."""
+AGAIN = "export it again: torch.onnx.export(model, (x,), FILE, dynamic_shapes=({0: torch.export.Dim('rows')},))"
+
+
+def load_onnx(path: Path, architecture: Path | None, trust_pickle: bool) -> Teacher:
+    """An ``.onnx`` network with one input ``(N, D)`` and one output, through onnxruntime on the CPU.
+
+    Weights in files beside it are read from there, and are part of its hash; onnxruntime itself opens no file.
+
+    Raises:
+        TeacherError: when it or one of its files cannot be read, it makes more than fits, or has another signature.
+    """
+    for package in ("onnx", "onnxruntime"):
+        if find_spec(package) is None:
+            raise missing(path, package, "onnx")
+    import onnx
+
+    data = archives.read(path)
+    try:
+        model = onnx.load_model_from_string(data)
+    except Exception as error:
+        raise TeacherError(path, f"not an ONNX network, or cut short ({one_line(error)})", remedy=AGAIN) from None
+    if not model.graph.node:
+        raise TeacherError(path, "not an ONNX network, or cut short (it computes nothing)", remedy=AGAIN)
+    beside = _beside(path, model)
+    _modest(path, model, len(data) + sum(map(len, beside.values())))
+    session = _session(path, model, data, beside)
+    if len(session.get_inputs()) != 1 or len(session.get_outputs()) != 1:
+        counts = len(session.get_inputs()), len(session.get_outputs())
+        raise TeacherError(
+            path,
+            f"must have one input and one output, has {counts[0]} and {counts[1]}",
+            remedy="export a module that takes one tensor (N, D) and returns one",
+        )
+    entry = session.get_inputs()[0]
+    if entry.type not in DTYPES:
+        raise TeacherError(
+            path,
+            f"takes {entry.type}, a teacher is asked in float32 or float64",
+            remedy="export a module that takes floats and converts them itself",
+        )
+    function = from_numpy(_asked(session, entry.name))
+    width = entry.shape[1] if len(entry.shape) == 2 and isinstance(entry.shape[1], int) else None
+    sha256 = file_parts.hash_files(data, beside) if beside else hash_bytes(data)
+    return Teacher(str(path), function, DTYPES[entry.type], sha256, width=width)
+
+
+def _asked(session: Any, name: str) -> Callable[[np.ndarray], Any]:
+    return lambda x: session.run(None, {name: x})[0]
+
+
+def _beside(path: Path, model: onnx.ModelProto) -> dict[str, bytes]:
+    """The files beside a model that hold its weights, by the names that it gives them; each is measured against what it must hold."""
+    needed: dict[str, int] = {}
+    for tensor in _weights(model):
+        if tensor.data_location != tensor.EXTERNAL:
+            continue
+        place = {entry.key: entry.value for entry in tensor.external_data}
+        name = place.get("location", "")
+        if isinstance(name, bytes):  # what is no text in a damaged file
+            name = name.decode(errors="replace")
+        try:
+            offset, size = int(place.get("offset") or 0), _size(tensor)
+            length = int(place.get("length") or size)
+        except (ValueError, KeyError):
+            offset = length = size = -1
+        if offset < 0 or length != size:
+            told = named(place.get("length"))
+            held = f"{quoted(tensor.name)} does not fit the {told} bytes of {quoted(name)} that it names"
+            raise TeacherError(path, held, remedy=AGAIN)
+        needed[name] = max(needed.get(name, 0), offset + size)
+    for tensor in _constants(model):
+        if tensor.data_location == tensor.EXTERNAL:
+            raise TeacherError(path, "a constant of its graph lies in another file", remedy=AGAIN)
+    return file_parts.read_parts(path, needed)
+
+
+def _size(tensor: onnx.TensorProto) -> int:
+    """Bytes that a tensor's shape and type come to."""
+    from onnx import TensorProto, helper
+
+    if any(n < 0 for n in tensor.dims):
+        raise ValueError
+    count = math.prod(tensor.dims)
+    if tensor.data_type in (TensorProto.INT4, TensorProto.UINT4, TensorProto.FLOAT4E2M1):
+        return (count + 1) // 2
+    return count * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+
+
+def _graphs(graph: onnx.GraphProto) -> list[onnx.GraphProto]:
+    """A graph and those inside of its nodes."""
+    found, left = [], [graph]
+    while left:
+        found.append(left.pop())
+        for attribute in (a for node in found[-1].node for a in node.attribute):
+            left += [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
+    return found
+
+
+def _weights(model: onnx.ModelProto) -> list[onnx.TensorProto]:
+    return [tensor for graph in _graphs(model.graph) for tensor in graph.initializer]
+
+
+def _constants(model: onnx.ModelProto) -> list[onnx.TensorProto]:
+    """Tensors that are no weights: of nodes, of functions, and the halves of sparse ones."""
+    graphs = _graphs(model.graph)
+    sparse = [one for graph in graphs for one in graph.sparse_initializer]
+    nodes = [node for graph in graphs for node in graph.node] + [node for f in model.functions for node in f.node]
+    attributes = [attribute for node in nodes for attribute in node.attribute]
+    sparse += [one for each in attributes for one in (*each.sparse_tensors, each.sparse_tensor)]
+    found = [tensor for one in sparse for tensor in (one.values, one.indices)]
+    return found + [tensor for each in attributes for tensor in (*each.tensors, each.t)]
+
+
+def _modest(path: Path, model: onnx.ModelProto, size: int) -> None:
+    """Refuse a graph that makes gigabytes out of nothing, before anything of it is computed; its weights are taken out for that."""
+    import onnx
+
+    for tensor in _weights(model):
+        if math.prod(tensor.dims) > 1024 or tensor.data_location == tensor.EXTERNAL:
+            for field in ("raw_data", "float_data", "double_data", "int32_data", "int64_data", "uint64_data"):
+                tensor.ClearField(field)  # its shape is enough
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except Exception:
+        return  # onnxruntime says what is wrong with it, and its memory has a limit
+    for value in (value for graph in _graphs(inferred.graph) for value in graph.value_info):
+        kind = value.type.tensor_type
+        try:
+            item = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).itemsize
+        except KeyError:
+            continue
+        row = item * math.prod(n.dim_value if n.HasField("dim_value") else 1 for n in kind.shape.dim)
+        if row > max(LARGE, GROWTH * size):
+            held = archives.readable(size)
+            raise TeacherError(
+                path,
+                f"{quoted(value.name)} in its graph takes {archives.readable(row)} for a single row, its files have {held}",
+                remedy="check what was exported: no network needs that",
+            )
+
+
+def _session(path: Path, model: onnx.ModelProto, data: bytes, beside: dict[str, bytes]) -> Any:
+    import onnxruntime
+
+    _limit_memory()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    if beside:
+        names, contents = [*beside], [*beside.values()]
+        options.add_external_initializers_from_files_in_memory(names, contents, [len(each) for each in contents])
+    try:
+        return onnxruntime.InferenceSession(
+            data,
+            options,
+            providers=["CPUExecutionProvider"],
+            # It computes what does not depend on the rows when it loads, in memory that no limit is set for.
+            disabled_optimizers=["ConstantFolding"],
+            enable_fallback=0,  # it would print, and try the same again
+        )
+    except Exception as error:
+        raise _refused(path, model, str(error), one_line(error)) from None
+
+
+@cache
+def _limit_memory() -> None:
+    """Let all sessions of this process together take no more than a share of what the machine had left."""
+    import onnxruntime
+
+    kind = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+    place = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, onnxruntime.OrtMemType.DEFAULT)
+    onnxruntime.create_and_register_allocator(place, onnxruntime.OrtArenaCfg(archives.room(), -1, -1, -1))
+
+
+def _refused(path: Path, model: onnx.ModelProto, text: str, reason: str) -> TeacherError:
+    """Why onnxruntime takes no network, in words that say what to do."""
+    import onnxruntime
+
+    here = f"onnxruntime {onnxruntime.__version__}"
+    update = "or a newer onnxruntime: pip install -U onnxruntime"
+    if found := re.search(r"max supported IR version: (\d+)", text):
+        return TeacherError(
+            path,
+            f"its IR version is {model.ir_version}, {here} takes up to {found[1]}",
+            remedy=f"save it again with model.ir_version = {found[1]}, {update}",
+        )
+    if found := re.search(r"Opset (\d+) is under development.*domain (\S+) is till opset (\d+)", text, re.DOTALL):
+        domain = "opset" if found[2] == "ai.onnx" else f"opset of {found[2]}"
+        return TeacherError(
+            path,
+            f"its {domain} is {found[1]}, {here} takes up to {found[3]}",
+            remedy=f"export it again with opset_version={found[3]}, {update}",
+        )
+    return TeacherError(path, f"an ONNX network that {here} does not take: {reason}", remedy=f"{AGAIN}; {update}")

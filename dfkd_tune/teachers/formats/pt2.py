@@ -1,0 +1,208 @@
+"""Teachers saved by ``torch.export.save``.
+
+``torch.export.load`` of 2.13 executes text from the archive (``guards_code``, and every name, as it writes Python from
+the graph), evaluates its symbolic expressions, resolves operator names anywhere below ``torch``, imports modules named in
+its tree specs and unpickles constants. Archives from strangers are therefore read in a copy without guards and metadata,
+after every word in them was held against what an exported network needs.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import os
+import re
+import warnings
+import zipfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dfkd_tune.errors import TeacherError
+from dfkd_tune.teachers.base import Teacher, hash_bytes
+from dfkd_tune.teachers.formats.dtypes import declared, likely_dtype
+from dfkd_tune.teachers.safety import archives
+from dfkd_tune.utils.object_reference import one_line
+
+ENTRY = re.compile(
+    r"[^/]+/((models/\w+\.json)|(data/weights/(weight_\d+|\w+_weights_config\.json))"
+    r"|(data/constants/(tensor_\d+|\w+_constants_config\.json))|(data/sample_inputs/\w+\.pt)|archive_format|archive_version"
+    r"|byteorder|\.data/\w+|\.format_version|version|extra/[\w./-]*)"
+)
+OPERATOR = re.compile(
+    # These four of aten reach files or the terminal.
+    r"torch\.ops\.(aten\.(?!(from_file|save|_print|warn)\b)|prims\.)\w+(\.\w+)?"
+    r"|torch\.ops\.higher_order\.(cond|wrap_with_set_grad_enabled|wrap_with_autocast)"
+    r"|_operator\.(getitem|add|sub|mul|floordiv|truediv|mod|neg|pow|eq|ne|lt|le|gt|ge)"
+    r"|torch\.sym_\w+|math\.(ceil|floor|sqrt)"
+)
+WORD = re.compile(r"[\w.+-]*")
+"""Nothing made of these can call anything where the loader pastes it into Python."""
+PAYLOAD = re.compile(r"(weight|tensor)_\d+")
+CONTAINERS = {None, "builtins.tuple", "builtins.list", "builtins.dict"}
+SYMBOL = re.compile(
+    r"[su]\d+|Symbol|Integer|Float|Rational|Add|Mul|Mod|PythonMod|FloorDiv|CeilDiv|CleanDiv|Max|Min|Equality|Unequality"
+    r"|GreaterThan|LessThan|StrictGreaterThan|StrictLessThan|int_oo|oo|IntInfinity|NegativeIntInfinity|true|false"
+)
+# Without powers: a few characters of them take forever.
+ARITHMETIC = (ast.UnaryOp, ast.USub, ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod)
+EXPRESSION = (ast.Expression, ast.Call, ast.Name, ast.Load, ast.keyword, ast.Constant, *ARITHMETIC)
+
+
+def load_pt2(path: Path, architecture: Path | None, trust_pickle: bool) -> Teacher:
+    """A ``.pt2`` file, on the CPU whatever device it was saved from.
+
+    Raises:
+        TeacherError: when it is cut short, of another kind, or holds anything beyond a network.
+    """
+    data = archives.read(path)
+    try:
+        archive = data if trust_pickle else _without_code(data, path)
+        with warnings.catch_warnings(), _weights_only(not trust_pickle), _quiet():
+            warnings.simplefilter("ignore")
+            program = torch.export.load(io.BytesIO(archive))
+            if any(t.device.type != "cpu" for t in program.state_dict.values()):
+                from torch.export.passes import move_to_device_pass
+
+                program = move_to_device_pass(program, "cpu")
+            taken = _taken(program)
+            module = program.module(check_guards=False)
+    except TeacherError:
+        raise
+    except Exception as error:
+        if "Weights only load failed" in str(error):
+            raise _foreign(path, "pickled code") from None
+        raise TeacherError(path, f"not a .pt2 file, or cut short ({one_line(error)})") from None
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    dtype = likely_dtype(module) if taken is None else declared(path, taken.dtype)
+    known = taken is not None and taken.ndim == 2 and isinstance(taken.shape[1], int)
+    return Teacher(str(path), module, dtype, hash_bytes(data), width=taken.shape[1] if known else None)
+
+
+def _taken(program: torch.export.ExportedProgram) -> torch.Tensor | None:
+    """The only input as it was exported, a tensor without storage; None where there are several."""
+    names = set(program.graph_signature.user_inputs)
+    found = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
+    return found[0] if len(found) == 1 and isinstance(found[0], torch.Tensor) else None
+
+
+def _without_code(data: bytes, path: Path) -> bytes:
+    try:
+        source = zipfile.ZipFile(io.BytesIO(data))
+    except zipfile.BadZipFile:
+        raise TeacherError(path, "not a .pt2 file, or cut short") from None
+    # The sample inputs are an archive too: cut behind them, a file seems to hold nothing else.
+    if min((entry.header_offset for entry in source.infolist()), default=1) != 0:
+        raise TeacherError(path, "not a .pt2 file, or cut short")
+    cleaned = io.BytesIO()
+    with source, zipfile.ZipFile(cleaned, "w", zipfile.ZIP_STORED) as target:
+        for entry in source.infolist():
+            # torch.export never compresses; what does may unfold to any size.
+            if not ENTRY.fullmatch(entry.filename) or entry.compress_type != zipfile.ZIP_STORED:
+                raise _foreign(path, f"archive entry {entry.filename!r}")
+            folder = entry.filename.split("/")[1]
+            if folder == "extra":
+                continue
+            content = source.read(entry)
+            if entry.filename.endswith(".json"):
+                tree = json.loads(content)
+                _check(tree, path)
+                if folder == "models":
+                    tree["guards_code"] = []
+                content = json.dumps(tree).encode()
+            target.writestr(entry.filename, content)
+    return cleaned.getvalue()
+
+
+def _check(tree: Any, path: Path, key: str = "") -> None:
+    """Hold every word of a JSON tree against its place, ``key``, and drop the metadata that names the author's code."""
+    if isinstance(tree, dict):
+        if "metadata" in tree:
+            tree["metadata"] = {}
+        for name, value in tree.items():
+            if not (_is_arithmetic(name) if key == "range_constraints" else WORD.fullmatch(name)):
+                raise _foreign(path, f"name {name!r}")
+            if name == "use_pickle" and value:
+                raise _foreign(path, "a pickled constant")
+            _check(value, path, name)
+    elif isinstance(tree, list):
+        for value in tree:
+            _check(value, path, key)
+    elif isinstance(tree, str) and not _fits(tree, key):
+        kind = {"target": "operator", "as_operator": "operator", "expr_str": "expression"}.get(key, key or "text")
+        raise _foreign(path, f"{kind} {tree!r}")
+
+
+def _fits(text: str, key: str) -> bool:
+    """Whether a text may stand under a key of the archive's JSON."""
+    if key in ("target", "as_operator"):
+        return bool(OPERATOR.fullmatch(text))
+    if key == "path_name":
+        return bool(PAYLOAD.fullmatch(text))
+    if key == "expr_str":
+        return _is_arithmetic(text)
+    if key in ("in_spec", "out_spec"):
+        return text == "" or _is_plain(json.loads(text)[1])
+    return key in ("as_string", "guards_code") or bool(WORD.fullmatch(text))
+
+
+def _is_plain(spec: Any) -> bool:
+    """Whether a tree spec is made of tuples, lists and dicts: other kinds import what their context names."""
+    keys = json.loads(spec["context"]) if isinstance(spec["context"], str) else spec["context"]
+    plain = keys is None or (isinstance(keys, list) and all(isinstance(k, str) and WORD.fullmatch(k) for k in keys))
+    return spec["type"] in CONTAINERS and plain and all(_is_plain(child) for child in spec["children_spec"])
+
+
+def _is_arithmetic(text: str) -> bool:
+    """Whether a shape expression is only arithmetic over symbols: sympy evaluates it as Python."""
+    try:
+        nodes = list(ast.walk(ast.parse(text, mode="eval")))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return all(
+        isinstance(node, EXPRESSION)
+        and (not isinstance(node, ast.Name) or bool(SYMBOL.fullmatch(node.id)))
+        and (not isinstance(node, ast.Constant) or not isinstance(node.value, str) or bool(WORD.fullmatch(node.value)))
+        for node in nodes
+    )
+
+
+def _foreign(path: Path, what: str) -> TeacherError:
+    return TeacherError(
+        path,
+        f"holds more than a network: {what[:200]}",
+        remedy="export it again with torch.export, or give --trust-pickle if you trust its author",
+    )
+
+
+@contextmanager
+def _weights_only(on: bool):
+    """Make every ``torch.load`` inside refuse pickled code, also those that ask for it."""
+    name, before = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", os.environ.get("TORCH_FORCE_WEIGHTS_ONLY_LOAD")
+    if on:
+        os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if on:
+            os.environ.pop(name) if before is None else os.environ.__setitem__(name, before)
+
+
+@contextmanager
+def _quiet():
+    """Silence torch.export's own log lines: the error that follows says it in one."""
+    import logging
+
+    loggers = [logging.getLogger(name) for name in ("torch.export", "torch._export", "torch.export.pt2_archive")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

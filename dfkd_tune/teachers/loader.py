@@ -1,0 +1,101 @@
+"""Frozen teachers: one file a format, one way to load them all.
+
+A teacher maps raw inputs ``(N, D)`` to outputs ``(N, O)`` in its own units. Nothing here trains it, and loading never
+runs code from a file unless its author is trusted: the one exception is a module path, which the user names.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dfkd_tune.errors import TeacherError
+from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.teachers.data_frames import asked_by_name, feature_names, levels_of
+from dfkd_tune.teachers.formats.dtypes import settled
+from dfkd_tune.teachers.formats.mlflow_model import FILE, SCHEMES, load_mlflow, load_model
+from dfkd_tune.teachers.formats.onnx_file import load_onnx
+from dfkd_tune.teachers.formats.pickles import load_pickle
+from dfkd_tune.teachers.formats.pt2 import load_pt2
+from dfkd_tune.teachers.formats.python_function import load_function
+from dfkd_tune.teachers.formats.skops_file import load_skops
+from dfkd_tune.teachers.formats.state_dict import index_in, load_safetensors, load_shards, load_torch
+from dfkd_tune.teachers.linear_chain import quicken
+from dfkd_tune.teachers.probe import Probe, probe
+from dfkd_tune.utils.object_reference import MODULE_PATH, one_line
+
+FORMATS = {
+    ".pt2": load_pt2,
+    ".safetensors": load_safetensors,
+    ".json": load_shards,
+    ".pt": load_torch,
+    ".pth": load_torch,
+    ".ckpt": load_torch,
+    ".ts": load_torch,
+    ".bin": load_torch,
+    ".onnx": load_onnx,
+    ".skops": load_skops,
+    ".joblib": load_pickle,
+    ".pkl": load_pickle,
+    ".pickle": load_pickle,
+}
+"""File ending -> loader ``(path, architecture, trust_pickle) -> Teacher``."""
+
+
+def load_teacher(source: str | Path, architecture: Path | None = None, trust_pickle: bool = False) -> Teacher:
+    """Load a teacher.
+
+    Args:
+        source: a file of one of ``FORMATS``, with what it names beside it; a folder with an ``MLmodel`` or a list of shards; a
+            model of MLflow, ``models:/name@alias`` or ``runs:/id/path``; or ``package.module:function``, which returns a module
+            or a callable.
+        architecture: YAML of layers and activations, for files that hold weights alone.
+        trust_pickle: take the file's author at their word: a pickle can run any code.
+
+    Raises:
+        TeacherError: in one line, whatever is wrong with the file.
+    """
+    if MODULE_PATH.fullmatch(str(source)):
+        return quicken(load_function(str(source)))
+    if str(source).startswith(SCHEMES):
+        return quicken(
+            load_mlflow(str(source), lambda path: _load_file(path, architecture, trust_pickle), trust_pickle)
+        )
+    try:
+        return quicken(_load_file(Path(source), architecture, trust_pickle))
+    except OSError as error:
+        raise TeacherError(source, f"cannot be read: {error.strerror or one_line(error)}") from None
+
+
+def _load_file(path: Path, architecture: Path | None, trust_pickle: bool) -> Teacher:
+    if path.is_dir():
+        if (path / FILE).is_file():
+            return load_model(path, path, lambda file: _load_file(file, architecture, trust_pickle), trust_pickle)
+        if index := index_in(path):
+            return load_shards(index, architecture, trust_pickle)
+        raise TeacherError(path, "is a directory, not a model file", remedy="name the file in it")
+    if not path.exists():
+        raise TeacherError(path, "no such file", remedy="give a model file or package.module:function")
+    if path.suffix not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise TeacherError(
+            path,
+            f"unknown kind of model file {path.suffix!r}",
+            remedy=f"known: {known}, models:/..., package.module:function",
+        )
+    if path.stat().st_size == 0:
+        raise TeacherError(path, "the file is empty")
+    return FORMATS[path.suffix](path, architecture, trust_pickle)
+
+
+__all__ = [
+    "FORMATS",
+    "SCHEMES",
+    "Probe",
+    "Teacher",
+    "asked_by_name",
+    "feature_names",
+    "levels_of",
+    "load_teacher",
+    "probe",
+    "settled",
+]

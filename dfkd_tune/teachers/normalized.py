@@ -1,0 +1,67 @@
+"""The teacher between standardized inputs and normalized outputs, as a distillation asks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.teachers.base import Teacher
+
+
+@dataclass(frozen=True)
+class Normalized:
+    """``u = (T(x) - shift) / spread`` at the raw rows ``x`` that standardized rows stand for, by ``normalized``.
+
+    Args:
+        teacher: in raw units, or with all of that folded into its layers.
+        dtype: of rows and answers.
+        inputs: whose rows they are.
+        units: ``shift, spread (O,)``; None where they are folded.
+    """
+
+    teacher: Teacher
+    dtype: torch.dtype
+    inputs: Inputs
+    units: tuple[Tensor, Tensor] | None
+
+    def answer(self, z: Tensor) -> Tensor:
+        """Rows ``(N, D)`` to answers ``(N, O)``, without gradients."""
+        with torch.no_grad():
+            y = self.teacher(self._raw(z))
+        return (y if self.units is None else (y - self.units[0]) / self.units[1]).to(self.dtype)
+
+    def record(self, z: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """The same answers, and their pullback ``(N, O) -> (N, D)``."""
+        y, pull = self.teacher.record(self._raw(z))
+        if self.units is None:
+            return y.to(self.dtype), lambda slope: pull(slope.to(y.dtype)).to(self.dtype)
+        shift, spread = self.units
+        scale = self.inputs.known(y.dtype, z.device).scale
+        return ((y - shift) / spread).to(self.dtype), lambda slope: (pull((slope / spread).to(y.dtype)) * scale).to(
+            self.dtype
+        )
+
+    def _raw(self, z: Tensor) -> Tensor:
+        if self.units is None:
+            return z.to(self.teacher.dtype)
+        # A student that diverged has rows that are no numbers, which no declaration holds and many teachers do not take.
+        return self.inputs.raw(z.nan_to_num(0.0, 0.0, 0.0), self.teacher.dtype)
+
+
+def normalized(teacher: Teacher, inputs: Inputs, shift: Tensor, spread: Tensor) -> Normalized:
+    """A teacher in the units of a distillation.
+
+    Args:
+        teacher: in raw units, on the device of the distillation.
+        inputs: whose rows they are.
+        shift, spread: ``(O,)`` of every output, in the dtype and on the device of the distillation.
+    """
+    if teacher.fast is None:
+        return Normalized(teacher, shift.dtype, inputs, (shift, spread))
+    center, scale = (part.to(shift.device, teacher.dtype) for part in (inputs.center, inputs.scale))
+    folded = teacher.fast.between(center, scale, shift, spread)
+    return Normalized(replace(teacher, fast=folded), shift.dtype, inputs, None)

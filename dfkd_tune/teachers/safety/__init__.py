@@ -1,0 +1,1 @@
+"""What a stranger's file is checked for before anything of it is used."""

@@ -1,0 +1,284 @@
+"""MLflow's stores: whether one can be reached, and a client of it."""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import os
+import sqlite3
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+import warnings
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+from dfkd_tune.errors import StorageError, TrackingError
+from dfkd_tune.locations import sqlite_files
+from dfkd_tune.locations.addresses import SERVERS
+from dfkd_tune.locations.paths import (
+    absolute,
+    for_reading_alone,
+    sqlite_file,
+    tracking_url,
+    without_credentials,
+    writable,
+)
+from dfkd_tune.utils.waits import telling
+
+LOG = logging.getLogger(__name__)
+PATIENCE = 3.0
+"""Seconds a tracking server, or a database, has to answer before the first trial."""
+TIMEOUT = 10
+"""Seconds that a server has to answer one request."""
+TIMEOUTS = {"postgresql": "connect_timeout", "mysql": "connect_timeout", "mssql": "timeout"}
+"""Of a database: the argument of its drivers that limits the seconds of a connect."""
+DAMAGED = (
+    "put a copy of it back, or move it away: dfkd-tune sync NAME makes the runs of a study again, not registered models"
+)
+"""What to do about MLflow's database that is broken."""
+
+
+def preflight(uri: str, write: bool = True) -> None:
+    """Make sure that MLflow can be reached, before any trial.
+
+    Args:
+        uri: of MLflow.
+        write: whether it is to be written.
+
+    Raises:
+        TrackingError: within a few seconds, naming the address without credentials.
+    """
+    uri = tracking_url(uri)
+    shown, file = without_credentials(uri), sqlite_file(uri)
+    scheme = urllib.parse.urlsplit(uri).scheme
+    if file is not None:
+        sqlite_files.check(uri, TrackingError, DAMAGED)
+        if not write:
+            return
+        try:
+            writable(file.parent)
+        except StorageError as error:
+            raise TrackingError(error.place, error.rule, remedy=error.remedy) from None
+        if for_reading_alone(uri):
+            raise TrackingError(file, "cannot be written", remedy="run it as who may, or give another --tracking-uri")
+    elif scheme in SERVERS:
+        _ask(uri, shown)
+    elif scheme.partition("+")[0] in TIMEOUTS:
+        _connect(uri, shown)
+
+
+def _ask(uri: str, shown: str) -> None:
+    """Ask a server how it is."""
+    try:
+        request = urllib.request.Request(uri.rstrip("/") + "/health")
+        host = urllib.parse.urlsplit(uri)
+        if "@" in host.netloc:
+            request.full_url = host._replace(netloc=host.netloc.rpartition("@")[2]).geturl().rstrip("/") + "/health"
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            answer.read(64)
+    except urllib.error.HTTPError as error:
+        if error.code not in (401, 403, 404):  # a gateway may hide /health; MLflow itself will tell the rest
+            raise TrackingError(
+                shown, f"the MLflow server answered {error.code}", remedy="wait until it has started, or check its log"
+            ) from None
+    except (http.client.InvalidURL, ValueError):  # what is wrong may be a part of a password
+        raise TrackingError(shown, "is no address", remedy="write http://host:port") from None
+    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
+        reason = getattr(error, "reason", error)
+        raise TrackingError(
+            shown,
+            f"no MLflow server answers ({reason})",
+            remedy="start it, or wait until it has started, or give another --tracking-uri",
+        ) from None
+
+
+def _connect(uri: str, shown: str) -> None:
+    """Connect to a database: MLflow would try for minutes."""
+    import sqlalchemy
+    from sqlalchemy.exc import SQLAlchemyError
+
+    url = sqlalchemy.make_url(uri)
+    limit = TIMEOUTS[url.get_backend_name()]
+    options = {} if limit in url.query else {"connect_args": {limit: round(PATIENCE)}}
+    try:
+        sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, **options).connect().close()
+    except SQLAlchemyError as error:
+        reason = without_credentials(line(getattr(error, "orig", error)))
+        raise TrackingError(
+            shown, f"no database answers ({reason})", remedy="start it, or give another --tracking-uri"
+        ) from None
+
+
+def client(uri: str):
+    """An ``MlflowClient`` of a store that is ready for use; a fresh SQLite store is made by one process at a time.
+
+    Where an SQLite store may only be read, it is a copy of it.
+
+    Raises:
+        TrackingError: when the store cannot be opened.
+    """
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # what it logs of an error, it raises too
+
+    uri = absolute(uri)
+    shown = without_credentials(uri)
+    if sqlite_file(uri) is not None:
+        uri = sqlite_files.readable(uri)
+    file = sqlite_file(uri)
+    try:
+        if file is None:
+            return MlflowClient(uri)
+        lock = FileLock(f"{file}.lock")
+        with telling(LOG, "waiting until another process has opened %s, as long as it lives", file):
+            lock.acquire()
+        try:
+            if not file.exists():
+                _make(uri, file)
+            made = MlflowClient(uri)
+            made.search_experiments(max_results=1)
+            with closing(sqlite3.connect(file)) as connection:
+                connection.execute("PRAGMA journal_mode=WAL")
+            return made
+        finally:
+            lock.release()
+    except (MlflowException, sqlite3.Error, OSError, ImportError) as error:
+        raise TrackingError(shown, f"cannot be opened: {without_credentials(line(error))}") from None
+    except Exception as error:
+        if type(error).__module__.startswith(("sqlalchemy", "alembic")):
+            raise TrackingError(shown, f"cannot be opened: {without_credentials(line(error))}") from None
+        raise
+
+
+def _make(uri: str, file: Path) -> None:
+    """Make a fresh SQLite store, artifacts that nobody placed beside it: by itself MLflow takes the working directory, unquoted."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    SqlAlchemyStore(uri, (file.parent / "artifacts").as_uri())
+
+
+@contextmanager
+def guarded(uri: str) -> Iterator[None]:
+    """What MLflow will not do, in one line.
+
+    Raises:
+        TrackingError: instead of MLflow's own.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        raise TrackingError(without_credentials(uri), without_credentials(line(error))) from None
+
+
+def refuse_foreign(made, experiment) -> None:
+    """Refuse an experiment whose runs another program made; one without runs is as good as new.
+
+    Args:
+        made: an ``MlflowClient``.
+        experiment: of a study's name.
+
+    Raises:
+        TrackingError: naming it.
+    """
+    from mlflow.entities import ViewType
+
+    def some(wanted: str) -> list:
+        return made.search_runs([experiment.experiment_id], wanted, ViewType.ALL, max_results=2)
+
+    given = os.environ.get("MLFLOW_RUN_ID")  # ``mlflow run`` made it for this process
+    if not some("tags.`dfkd.kind` != ''") and [run for run in some("") if run.info.run_id != given]:
+        raise TrackingError(
+            f"study {experiment.name!r}",
+            "is an experiment in MLflow whose runs dfkd-tune did not make",
+            remedy="take another name, or another --tracking-uri",
+        )
+
+
+def line(error: BaseException) -> str:
+    """What an error says, in a line: the cause of a request that failed, else its first line."""
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    request, failed, _ = first.partition(" failed with exception ")
+    cause = first.rpartition("(Caused by ")[2].rstrip(")")
+    return (f"{request} failed: {cause}" if failed else first)[:300]
+
+
+@contextmanager
+def pointed_at(uri: str) -> Iterator[None]:
+    """An SQL registry looks the source of a version up in MLflow's global store, whatever its client was given."""
+    from mlflow.tracking._tracking_service.utils import _use_tracking_uri
+
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    try:
+        with _use_tracking_uri(uri):
+            yield
+    finally:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+        if before is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = before
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what MLflow and torch.export say while a model is written or read."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    loggers = [logging.getLogger(name) for name in ("mlflow", "torch.export", "torch._export", "alembic")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+_LOCK, _DEPTH, _BEFORE = threading.Lock(), [0], {}
+
+
+@contextmanager
+def impatient(uri: str) -> Iterator[None]:
+    """MLflow asks a server once, for seconds: repeating is the shipper's, which first looks whether a create was lost.
+
+    MLflow takes these settings from the environment alone; the user's are there again afterwards.
+    """
+    if urllib.parse.urlsplit(uri).scheme not in SERVERS:
+        yield
+        return
+    with _LOCK:
+        if not _DEPTH[0]:
+            timeout = os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", str(TIMEOUT))
+            given = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": timeout}
+            given["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+            _BEFORE.update({name: os.environ.get(name) for name in given})
+            os.environ.update(given)
+        _DEPTH[0] += 1
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _DEPTH[0] -= 1
+            if not _DEPTH[0]:
+                for name, value in _BEFORE.items():
+                    os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
+
+
+@contextmanager
+def reaching(uri: str) -> Iterator[None]:
+    """MLflow asked with the patience of ``TIMEOUT``, and what it will not do told in one line.
+
+    Raises:
+        TrackingError: instead of MLflow's own.
+    """
+    with impatient(uri), guarded(uri):
+        yield

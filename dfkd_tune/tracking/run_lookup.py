@@ -1,0 +1,126 @@
+"""Which MLflow run holds which student, and its files."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from dfkd_tune.errors import NotFound
+from dfkd_tune.export.student_files import read_student
+from dfkd_tune.locations.paths import absolute, existing, without_credentials
+from dfkd_tune.tracking.connection import client, guarded, preflight, quiet, refuse_foreign
+from dfkd_tune.tracking.runs import HASHES
+
+RUN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+def find_run(uri: str, study: str, trial: int | None = None, name: str | None = None, within: float | None = None):
+    """The MLflow run that holds a student: of a trial, or called ``name``; else the promoted one, or the best trial so far.
+
+    With ``within``, the smallest student whose objective is at most that share above the best one's.
+
+    Raises:
+        NotFound: no such study or trial, or nothing complete yet.
+    """
+    made = client(uri)
+    experiment = made.get_experiment_by_name(study)
+    if experiment is None:
+        known = ", ".join(e.name for e in made.search_experiments(max_results=50) if e.name != "Default") or "none"
+        raise NotFound(
+            f"study {study!r}", f"is unknown to MLflow at {without_credentials(uri)}", remedy=f"known: {known}"
+        )
+    if experiment.lifecycle_stage == "deleted":
+        raise NotFound(
+            f"study {study!r}",
+            f"was deleted in MLflow at {without_credentials(uri)}",
+            remedy=f"dfkd-tune sync {study} restores it; give it the --storage and --tracking-uri of the study",
+        )
+    parent = parent_of(made, experiment.experiment_id)
+    if parent is None:
+        refuse_foreign(made, experiment)
+    objective = parent.data.tags.get("dfkd.objective", "rmse") if parent else "rmse"
+    if within is not None:
+        return _smallest(made, experiment.experiment_id, study, objective, within)
+    if trial is None and name is None and parent and parent.info.status == "FINISHED":
+        promoted = parent.data.tags.get("dfkd.promoted", "")
+        name = promoted if RUN_NAME.fullmatch(promoted) else None
+    if name is not None:
+        wanted = f"attributes.run_name = '{name}' and attributes.status = 'FINISHED'"
+    else:
+        wanted = "tags.`dfkd.kind` = 'trial' and attributes.status = 'FINISHED'"
+        wanted += f" and params.trial = '{int(trial)}'" if trial is not None else ""
+    runs = made.search_runs([experiment.experiment_id], wanted, order_by=[f"metrics.{objective} ASC"], max_results=1)
+    if not runs:
+        raise NotFound(
+            f"study {study!r}",
+            "has no complete trial" if trial is None else f"has no complete trial {trial}",
+            remedy=f"dfkd-tune show {study}",
+        )
+    return runs[0]
+
+
+def _smallest(made, experiment_id: str, study: str, objective: str, within: float):
+    """The smallest of the students, re-runs included, that are nearly as good as the best of them."""
+    students = "attributes.status = 'FINISHED' and tags.`dfkd.kind` != 'study'"
+    by = [f"metrics.{objective} ASC"]
+    best = made.search_runs([experiment_id], f"{students} and metrics.{objective} > 0", order_by=by, max_results=1)
+    if not best:
+        raise NotFound(f"study {study!r}", "has no complete trial", remedy=f"dfkd-tune show {study}")
+    limit = best[0].data.metrics[objective] * (1 + within)
+    near = f"{students} and metrics.{objective} <= {limit!r}"
+    return made.search_runs([experiment_id], near, order_by=["metrics.parameters ASC", *by], max_results=1)[0]
+
+
+def parent_run(uri: str, study: str):
+    """The parent run of a study; None where it has none."""
+    made = client(uri)
+    experiment = made.get_experiment_by_name(study)
+    return parent_of(made, experiment.experiment_id) if experiment else None
+
+
+def parent_of(made, experiment_id: str):
+    """The parent run of an experiment; None where no study made it."""
+    parents = made.search_runs([experiment_id], "tags.`dfkd.kind` = 'study'", max_results=1)
+    return parents[0] if parents else None
+
+
+def trial_of(run) -> int | None:
+    """The trial whose recipe a run has; None for the untuned baseline."""
+    return int(run.data.params["trial"]) if "trial" in run.data.params else None
+
+
+@contextmanager
+def fetch(uri: str, run_id: str, part: str = "student") -> Iterator[Path]:
+    """The artifacts of a run under ``part``, in a directory that goes away.
+
+    Raises:
+        NotFound: when the run has none.
+    """
+    import mlflow
+
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        try:
+            # By run and path, MLflow would look for a model of that name too, in its global store.
+            stored = f"{client(uri).get_run(run_id).info.artifact_uri}/{part}"
+            yield Path(mlflow.artifacts.download_artifacts(stored, dst_path=folder, tracking_uri=absolute(uri)))
+        except Exception as error:
+            if type(error).__module__.startswith("mlflow") or isinstance(error, OSError):
+                raise NotFound(f"run {run_id}", f"holds no {part}: {str(error).splitlines()[0]}") from None
+            raise
+
+
+def load_trial(
+    uri: str, study: str, trial: int | None, within: float | None = None
+) -> tuple[nn.Module, dict[str, Any], Any]:
+    """Student, ``result.json`` and MLflow run, chosen as ``find_run`` does."""
+    preflight(existing(uri, f"study {study!r}"), write=False)
+    with guarded(uri):
+        run = find_run(uri, study, trial, within=within)
+    with fetch(uri, run.info.run_id) as folder:
+        return *read_student(folder, run.data.tags.get(HASHES)), run

@@ -1,0 +1,364 @@
+"""Records as MLflow runs: each can be applied any number of times, with the result of one.
+
+A run is known by its record's id, the tag ``dfkd.record``, so that a create whose answer was lost is found again.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dfkd_tune.errors import ExportError
+from dfkd_tune.locations.paths import folder_name, sqlite_file, without_credentials, writable
+from dfkd_tune.tracking.connection import client, guarded, impatient, line, refuse_foreign
+from dfkd_tune.tracking.outbox import Record, digest
+from dfkd_tune.tracking.project_run import given_run
+
+LOG = logging.getLogger(__name__)
+ID, SESSION = "dfkd.record", "dfkd.session"
+TAKEN = "dfkd.taken_over"
+"""Tag of a run whose trial another worker took up: what its own worker says of its end comes too late."""
+LINK = "dfkd.requeued_from"
+"""Tag of a run that goes on with a trial: the run before it."""
+STATE = "dfkd.state"
+"""Tag of a run that has ended: how its trial did."""
+STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
+"""MLflow's status of a run by the state of its trial."""
+HASHES = "dfkd.student_sha256"
+"""Tag of a run with a student: SHA-256 of the file of its files' hashes."""
+HOPELESS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")
+"""What MLflow says of a record that it will not take, however often it is asked."""
+PAGE = 1000
+
+
+class Refused(Exception):
+    """MLflow will not have a record."""
+
+
+class Runs:
+    """The runs of one experiment.
+
+    Args:
+        uri: of MLflow.
+        experiment: its name.
+    """
+
+    def __init__(self, uri: str, experiment: str):
+        self.uri, self.experiment = uri, experiment
+        self._client: Any = None
+        self._experiment_id: str | None = None
+        self.parent_id: str | None = None
+        self._ids: dict[str, str] = {}
+        self._asked: set[str] = set()
+        self._doubtful: set[str] = set()
+        self._all: dict[str, list[Any]] | None = None
+        self._starts: dict[str, int] = {}
+        self.writes = 0
+        """Batches written so far."""
+        self.restored = False
+        """Whether the experiment had been deleted."""
+
+    def connect(self) -> None:
+        """Open the store and find or make the experiment.
+
+        Raises:
+            TrackingError: when that cannot be done, or another program made the experiment.
+        """
+        with impatient(self.uri):
+            self._connect()
+
+    def refuse_foreign(self) -> None:
+        """Refuse an experiment that another program made; nothing is made or restored.
+
+        Raises:
+            TrackingError: when it is such a one, or MLflow cannot be read.
+        """
+        with impatient(self.uri), guarded(self.uri):
+            self._client = self._client or client(self.uri)
+            found = self._client.get_experiment_by_name(self.experiment)
+            if found is not None:
+                refuse_foreign(self._client, found)
+
+    def _connect(self) -> None:
+        if self._experiment_id is None:
+            self._client = self._client or client(self.uri)
+            with guarded(self.uri):
+                self._experiment_id = self._find_experiment()
+
+    def apply(self, record: Record, content: Callable[[str], bytes], own: bool, end: Record | None = None) -> None:
+        """Make a record true.
+
+        Args:
+            record: what.
+            content: SHA-256 -> file.
+            own: whether this process recorded it, so that a run asked for the first time cannot exist yet.
+            end: of the run that an own record starts, where it is known by then.
+
+        Raises:
+            Refused: when MLflow will never take it, or its files are damaged.
+            Exception: any other, when MLflow cannot be reached or written now.
+        """
+        from mlflow.exceptions import MlflowException
+
+        with impatient(self.uri):
+            self._connect()
+            try:
+                if end is None:
+                    getattr(self, f"_{record.what}")(record, content, own)
+                else:
+                    self._whole(record, end, content)
+            except ExportError as error:
+                raise Refused(str(error)) from None
+            except MlflowException as error:
+                if error.error_code in HOPELESS:
+                    raise Refused(without_credentials(line(error))) from None
+                raise
+
+    def survey(self) -> list[Any]:
+        """All runs on record, which are then not asked for one by one."""
+        with impatient(self.uri):
+            self._connect()
+            found = self._search("")
+            self._all, self._starts = {}, {}
+            for run in found:
+                self._all.setdefault(run.data.tags.get(ID, ""), []).append(run)
+                name = run.info.run_name
+                self._starts[name] = max(run.info.start_time, self._starts.get(name, 0))
+            return found
+
+    def end_run(self, run_id: str, status: str, at: int) -> None:
+        """Say what became of a run whose process is gone, unless its own end arrives meanwhile: a run's tags come before its status."""
+        self.writes += 1
+        with impatient(self.uri):
+            self._client.set_terminated(run_id, status, at)
+            said = self._client.get_run(run_id).data.tags.get(STATE)
+            if (known := STATUS.get(said, status)) != status:
+                self._client.set_terminated(run_id, known, at)
+
+    def add(self, run_id: str, metrics: Mapping[str, float], at: int) -> None:
+        """Add metrics to a run."""
+        with impatient(self.uri):
+            self._log(run_id, at, metrics)
+
+    def parent(self):
+        """The study's own run, None before it was made."""
+        with impatient(self.uri):
+            self._connect()
+            found = self._client.search_runs([self._experiment_id], "tags.`dfkd.kind` = 'study'", max_results=1)
+        if found:
+            self.parent_id = found[0].info.run_id
+        return found[0] if found else None
+
+    def _study(self, record: Record, content, own: bool) -> None:
+        found = self.parent()
+        if found is None:
+            given = given_run(self._client, self._experiment_id, self.experiment) if own else None
+            if given is None:
+                run = self._client.create_run(
+                    self._experiment_id, record.at, dict(record.tags), run_name=self.experiment
+                )
+                given = run.info.run_id
+            self._log(given, record.at, params=record.params, tags=record.tags)
+            self.parent_id = given
+            return
+        # Where the answer to the create was lost, they are not there yet.
+        missing = {key: value for key, value in record.params.items() if key not in found.data.params}
+        if own:
+            self._client.update_run(self.parent_id, status="RUNNING")
+        if own or missing:
+            tags = {key: value for key, value in record.tags.items() if key.startswith("dfkd.")}
+            self._log(self.parent_id, record.at, params=missing, tags=tags)
+
+    def _end(self, record: Record, content, own: bool) -> None:
+        found = self.parent()
+        if found is None or (found.info.end_time or 0) > record.at:  # a later session said more
+            return
+        if found.info.end_time != record.at or not _holds(found, record):
+            self._log(self.parent_id, record.at, metrics=record.metrics, tags=record.tags)
+            self._client.set_terminated(self.parent_id, record.status, record.at)
+
+    def _open(self, record: Record, content, own: bool) -> None:
+        if record.run in self._ids:
+            return
+        if again := record.run in self._asked:
+            self._doubtful.add(record.run)  # the first may still be on its way
+        found = self._found(record.run) if again or not own else None
+        if found is not None and found.data.params.keys() >= record.params.keys():
+            self._ids[record.run] = found.info.run_id
+            return
+        if found is None:
+            found = self._create(record)
+        self._log(found.info.run_id, record.at, params=record.params)
+        self._ids[record.run] = found.info.run_id
+
+    def _whole(self, record: Record, end: Record, content: Callable[[str], bytes]) -> None:
+        """A run that nobody has heard of, from start to end."""
+        run = self._create(record, end.tags)
+        self._fill(run, end, content, record.params, tags={})
+        self._client.set_terminated(run.info.run_id, end.status, end.at)
+
+    def _create(self, record: Record, more: Mapping[str, str] | None = None):
+        self._asked.add(record.run)
+        tags = {**record.tags, **(more or {}), ID: record.run}
+        if self.parent_id is not None or self.parent() is not None:
+            tags["mlflow.parentRunId"] = self.parent_id
+        if record.again and (before := self._latest(record)) is not None:
+            tags[LINK] = before.info.run_id
+            self._take_over(before, record, "KILLED", {STATE: "INTERRUPTED"})
+        run = self._client.create_run(self._experiment_id, record.at, tags, record.name)
+        if self._all is not None:
+            self._all[record.run] = [run]
+            self._starts[record.name] = max(record.at, self._starts.get(record.name, 0))
+        return run
+
+    def _fill(self, run, record: Record, content: Callable[[str], bytes], params=None, tags=None) -> None:
+        """Write what a run came to; its status comes last."""
+        tags = record.tags if tags is None else tags
+        self._log(run.info.run_id, record.at, record.metrics, params, tags, {"curve/rmse": record.curve})
+        if record.files:
+            _write_files(self._home(run), {path: content(sha) for path, sha in record.files.items()})
+
+    def _close(self, record: Record, content, own: bool) -> None:
+        run_id = self._ids.get(record.run)
+        if run_id is None or not own or record.run in self._doubtful:
+            run = self._found(record.run)
+        else:
+            run = self._client.get_run(run_id)
+        if run is None:
+            raise Refused(f"run {record.name} is not in MLflow")
+        taken = TAKEN in run.data.tags
+        follower = self._follower(run) if not own and not taken else None
+        if follower is not None:  # it was shipped too late to be found by who took over
+            taken = True
+            self._take_over(run, record, "KILLED", {STATE: "INTERRUPTED"})
+            if LINK not in follower.data.tags:
+                self._log(follower.info.run_id, record.at, tags={LINK: run.info.run_id})
+        if own or not (_holds(run, record) and _complete(self._home(run), record, content)):
+            self._fill(run, record, content, tags={} if taken else record.tags)
+            if not taken:
+                self._client.set_terminated(run.info.run_id, record.status, record.at)
+        self._ids.pop(record.run, None)
+
+    def _left(self, record: Record, content, own: bool) -> None:
+        """The run of a worker that died, or went on with a trial that was no longer its own."""
+        found = self._latest(record)
+        if found is not None and not (found.info.status == record.status and TAKEN in found.data.tags):
+            self._take_over(found, record, record.status, record.tags)
+
+    def _sweep(self, record: Record, content, own: bool) -> None:
+        """Nobody worked on a run at that moment."""
+        for run in self._search(f"attributes.status = 'RUNNING' and attributes.start_time <= {record.at}"):
+            if run.data.tags.get("dfkd.kind") != "study":
+                self.end_run(run.info.run_id, "KILLED", record.at)
+
+    def _take_over(self, run, record: Record, status: str, tags: Mapping[str, str]) -> None:
+        self._log(run.info.run_id, record.at, tags={**tags, TAKEN: "true"})
+        if run.info.status != status:
+            self._client.set_terminated(run.info.run_id, status, record.at)
+
+    def _latest(self, record: Record):
+        """The last run of that name before a record."""
+        found = self._client.search_runs(
+            [self._experiment_id],
+            f"attributes.run_name = '{record.name}' and attributes.start_time <= {record.at}",
+            max_results=1,
+            order_by=["attributes.start_time DESC"],
+        )
+        return found[0] if found else None
+
+    def _found(self, record: str):
+        """The run of an id; a second one, of a create that was answered too late, is deleted."""
+        runs = self._search(f"tags.`{ID}` = '{record}'") if self._all is None else self._all.get(record, [])
+        runs = sorted(runs, key=lambda run: (-len(run.data.params), run.info.start_time, run.info.run_id))
+        for extra in runs[1:]:
+            self._client.delete_run(extra.info.run_id)
+        return runs[0] if runs else None
+
+    def _search(self, wanted: str) -> list[Any]:
+        found, token = [], None
+        while True:
+            page = self._client.search_runs([self._experiment_id], wanted, max_results=PAGE, page_token=token)
+            found += page
+            token = page.token
+            if not token:
+                return found
+
+    def _follower(self, run):
+        """The run that took the place of this one, None where none did."""
+        name, start = run.info.run_name, run.info.start_time
+        if self._all is not None and self._starts.get(name, 0) <= start:
+            return None
+        later = f"attributes.run_name = '{name}' and attributes.start_time > {start}"
+        by = ["attributes.start_time ASC"]
+        found = self._client.search_runs([self._experiment_id], later, max_results=1, order_by=by)
+        return found[0] if found else None
+
+    def _home(self, run):
+        """Where a run's artifacts are; a client would ask the server that any other client of this process knew it from."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        return get_artifact_repository(run.info.artifact_uri, tracking_uri=self.uri)
+
+    def _find_experiment(self) -> str:
+        from mlflow.exceptions import MlflowException
+
+        found = self._client.get_experiment_by_name(self.experiment)
+        if found is not None:
+            refuse_foreign(self._client, found)
+            if found.lifecycle_stage == "deleted":
+                self._client.restore_experiment(found.experiment_id)
+                self.restored = True
+                LOG.warning("experiment %r was deleted in MLflow; it is restored", self.experiment)
+            return found.experiment_id
+        file = sqlite_file(self.uri)
+        location = None
+        if file is not None:
+            location = writable(file.parent / "artifacts" / folder_name(self.experiment)).as_uri()
+        try:
+            return self._client.create_experiment(self.experiment, artifact_location=location)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            return self._client.get_experiment_by_name(self.experiment).experiment_id  # made by another process
+
+    def _log(self, run_id: str, at: int, metrics=None, params=None, tags=None, curves=None) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        self.writes += 1
+        points = [Metric(k, float(v), at, 0) for k, v in (metrics or {}).items()]
+        points += [Metric(k, v, at, s) for k, curve in (curves or {}).items() for s, v in curve if math.isfinite(v)]
+        self._client.log_batch(
+            run_id,
+            metrics=points,
+            params=[Param(k, v) for k, v in (params or {}).items()],
+            tags=[RunTag(k, v) for k, v in (tags or {}).items()],
+        )
+
+
+def _write_files(home, files: Mapping[str, bytes]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            file = Path(folder) / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        home.log_artifacts(folder)
+
+
+def _complete(home, record: Record, content: Callable[[str], bytes]) -> bool:
+    """Whether a run's artifacts are there and whole: by their content on this machine, by their sizes elsewhere."""
+    if (root := getattr(home, "artifact_dir", None)) is not None:
+        files = {path: Path(root) / path for path in record.files}
+        return all(files[path].is_file() and digest(files[path]) == sha for path, sha in record.files.items())
+    folders = {path.rpartition("/")[0] for path in record.files}
+    sizes = {file.path: file.file_size for folder in folders for file in home.list_artifacts(folder or None)}
+    return all(sizes.get(path) == len(content(sha)) for path, sha in record.files.items())
+
+
+def _holds(run, record: Record) -> bool:
+    """Whether a run says all that a record does."""
+    said = run.info.status == record.status and run.data.tags.items() >= record.tags.items()
+    return (said or TAKEN in run.data.tags) and run.data.metrics.keys() >= record.metrics.keys()

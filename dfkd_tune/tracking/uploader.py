@@ -1,0 +1,190 @@
+"""Ships records from the spool in order, a short run's end with its start, from one thread; an outage makes it wait, never the study."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from typing import NamedTuple
+
+from dfkd_tune.errors import TrackingError
+from dfkd_tune.locations.paths import without_credentials
+from dfkd_tune.tracking.connection import line, preflight
+from dfkd_tune.tracking.outbox import REFUSED, Damaged, Record, Session, read
+from dfkd_tune.tracking.runs import Refused, Runs
+
+LOG = logging.getLogger(__name__)
+FIRST, LONGEST = 0.5, 30.0
+"""Seconds before a record is tried again: doubled from the first to the longest."""
+LAG = 5.0
+"""Seconds that the start of a run waits for its end: together they are three requests, apart five, and most trials are pruned soon."""
+
+
+class _Waiting(NamedTuple):
+    """A record to be shipped, and the run that it starts or ends."""
+
+    session: Session
+    file: Path
+    since: float
+    starts: str | None
+    ends: str | None
+
+
+class Shipper:
+    """One thread that applies records one after another.
+
+    Args:
+        runs: the MLflow side.
+        own: the session of this process; others are taken up from dead ones.
+    """
+
+    def __init__(self, runs: Runs, own: Session):
+        self._runs, self._own = runs, own
+        self._queue: deque[_Waiting] = deque()
+        self._change = threading.Condition()
+        self._stopped, self._flushing = False, 0
+        self._hurry = threading.Event()
+        self.shipped = 0
+        self.refused: list[str] = []
+        self.trouble: str | None = None
+        """Why nothing is shipped at the moment."""
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+        self._thread.start()
+
+    def put(self, session: Session, file: Path, record: Record | None = None) -> None:
+        """Ship a record after all those before it; one that is given may be told together with the end of its run."""
+        with self._change:
+            starts, ends = (
+                record.run if record is not None and record.what == what else None for what in ("open", "close")
+            )
+            self._queue.append(_Waiting(session, file, time.monotonic(), starts, ends))
+            self._change.notify_all()
+
+    @property
+    def left(self) -> int:
+        """Records not shipped yet."""
+        return len(self._queue)
+
+    def flush(self, patience: float = 0.0) -> bool:
+        """Wait until everything so far is shipped, or MLflow does not take it.
+
+        Args:
+            patience: seconds that it may take nothing.
+
+        Returns:
+            Whether everything is shipped.
+        """
+        with self._change:
+            self._flushing += 1
+            self._change.notify_all()
+            try:
+                self._wait(patience)
+            finally:
+                self._flushing -= 1
+            return not self._queue
+
+    def _wait(self, patience: float) -> None:
+        since, shipped = time.monotonic(), self.shipped
+        while self._queue and not self._stopped:
+            if self.shipped != shipped:
+                since, shipped = time.monotonic(), self.shipped
+            if self.trouble is not None:
+                if time.monotonic() - since >= patience:
+                    return
+                self._hurry.set()
+            self._change.wait(0.2)
+
+    def stop(self) -> None:
+        """End the thread; what it does at the moment is done or not, the spool knows which."""
+        with self._change:
+            self._stopped = True
+            self._change.notify_all()
+        self._hurry.set()
+        self._thread.join(0.5)
+
+    def _work(self) -> None:
+        while True:
+            with self._change:
+                while not self._stopped and (wait := self._due()) != 0:
+                    self._change.wait(wait)
+                if self._stopped:
+                    return
+                first = self._queue[0]
+                end = self._end_of(first)
+            together = end is not None and self._ship_both(first, end)
+            if not together and not self._ship(first):
+                return
+            with self._change:
+                self._queue.popleft()
+                if together:
+                    self._queue.remove(end)
+                self.shipped += 1 + together
+                self._change.notify_all()
+
+    def _due(self) -> float | None:
+        """Seconds until the first record is shipped; None while there is none."""
+        if not self._queue:
+            return None
+        first = self._queue[0]
+        if first.starts is None or self._flushing or self._end_of(first) is not None:
+            return 0
+        return max(0.0, first.since + LAG - time.monotonic())
+
+    def _end_of(self, first: _Waiting) -> _Waiting | None:
+        """The end of a run whose start comes first, where it waits too."""
+        if first.starts is None:
+            return None
+        return next((each for each in self._queue if each.ends == first.starts), None)
+
+    def _ship_both(self, start: _Waiting, end: _Waiting) -> bool:
+        """Tell MLflow a whole run at once; False where it did not take all of it, and must be asked what it has."""
+        if self.trouble is not None:
+            return False
+        try:
+            self._runs.apply(read(start.file), start.session.spool.content, True, read(end.file))
+        except Exception:
+            return False
+        for each in (start, end):
+            each.session.settle(each.file)
+        return True
+
+    def _ship(self, waiting: _Waiting) -> bool:
+        """Apply one record, however long MLflow is away; False when stopped."""
+        session, file, *_ = waiting
+        pause = FIRST
+        while not self._stopped:
+            try:
+                if self.trouble is not None:
+                    preflight(self._runs.uri)
+                self._runs.apply(read(file), session.spool.content, session is self._own)
+                session.settle(file)
+            except (Refused, Damaged) as error:
+                self.refused.append(str(error))
+                session.settle(file, REFUSED)
+            except Exception as error:
+                self._tell(error)
+                self._hurry.wait(pause)
+                self._hurry.clear()
+                pause = min(2 * pause, LONGEST)
+                continue
+            if self.trouble is not None:
+                LOG.warning("MLflow answers again")
+            self.trouble = None
+            return True
+        return False
+
+    def _tell(self, error: Exception) -> None:
+        place = without_credentials(self._runs.uri)
+        reason = str(error) if isinstance(error, TrackingError) else f"{place}: {without_credentials(line(error))}"
+        if not isinstance(error, TrackingError):
+            try:
+                preflight(self._runs.uri)
+            except TrackingError as plainer:
+                reason = str(plainer)
+        with self._change:
+            before, self.trouble = self.trouble, reason
+            self._change.notify_all()
+        if before is None:
+            LOG.warning("%s; the study goes on, records wait in %s", reason, self._own.spool.folder)

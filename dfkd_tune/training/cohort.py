@@ -1,0 +1,337 @@
+"""Members of one student structure in one batched pass, and what their generators draw for them.
+
+Weights are stacked ``(K, P)``, narrower students padded with zeros; members whose generators share a structure are drawn for
+together. Losses are summed over members and every member draws from its own stream, so that a result does not depend on
+companions and a NaN stays in its own row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dfkd_tune.generators.context import Contest
+from dfkd_tune.generators.low_discrepancy import Sampled
+from dfkd_tune.recipes.losses import Mix
+from dfkd_tune.recipes.optimizers import EPS, rate_at, update
+from dfkd_tune.students.sobolev import match
+from dfkd_tune.training.banks import measure
+from dfkd_tune.training.member import BLOCK, Member, synthetic_rows
+from dfkd_tune.training.problem import Problem
+from dfkd_tune.utils.strategy import Stacked, structure
+
+MEMORY = 0.99
+"""Of the running RMSE on prior rows that adaptive thresholds are measured in."""
+
+
+@dataclass
+class Group:
+    """Members ``part`` of a cohort whose generators share a structure, with their stacked hyper-parameters."""
+
+    part: slice
+    rows: int
+    kind: type
+    h: Stacked
+    state: dict[str, Tensor]
+    contest: Contest
+
+
+class Cohort:
+    """Members of one student structure, stacked: weights, gradients and moments are ``(K, P)``."""
+
+    def __init__(self, problem: Problem, members: list[Member]):
+        self.problem = problem
+        self.members = sorted(members, key=_generator_order)
+        self.student = self.members[0].recipe.student
+        self.batch = self.members[0].recipe.batch
+        self.encoder, size = problem.encoder, (problem.encoded, problem.outputs)
+        every = [member.recipe.student.shapes(*size) for member in self.members]
+        self.shapes = [tuple(map(max, zip(*shapes, strict=True))) for shapes in zip(*every, strict=True)]
+        self.flat, self.first, self.second = (
+            self._stack([getattr(member, name) for member in self.members]) for name in ("weights", "first", "second")
+        )
+        self.gradient = torch.empty_like(self.flat)
+        self.leaves = self._views(self.flat)
+        self.groups = self._groups()
+        weights = [getattr(member.recipe.loss, "weight", 0.0) for member in self.members]
+        self.sobolev = self.flat.new_tensor(weights)[:, None, None] if self.members[0].recipe.loss.slopes else None
+        if self.sobolev is not None and problem.matched is not None:
+            self.sobolev = self.sobolev * problem.matched.repeat(problem.outputs)
+        kept = any(member.recipe.teacher_rows is not None for member in self.members)  # and may meet autograd later
+        derived = problem.teacher.fast is not None and self.student.by_hand(self.sobolev is not None)
+        self.inferring = derived and not kept and problem.device.type == "cpu"  # where it was tried
+        self.adaptive = any(getattr(member.recipe.bound, "adaptive", False) for member in self.members)
+        betas = self.flat.new_tensor([member.recipe.optimizer.betas() for member in self.members])
+        decay = self.flat.new_tensor([member.recipe.optimizer.weight_decay for member in self.members])
+        self.fixed = {"keep1": 1 - betas[:, :1], "keep2": 1 - betas[:, 1:], "decay": decay[:, None]}
+        self.level = self.flat.new_tensor([member.level for member in self.members]).square()
+        self.watched: list[tuple[Group, Tensor, Tensor]] = []
+
+    def run(self, count: int) -> None:
+        """Advance every member by ``count`` student steps."""
+        with torch.inference_mode(self.inferring):  # spares every operation what autograd would keep of it
+            self._run(count)
+
+    def _run(self, count: int) -> None:
+        while count:
+            ahead = min(count, *(BLOCK - member.clock % BLOCK for member in self.members))
+            rows = torch.stack([self._rows(member)[member.clock % BLOCK :][:ahead] for member in self.members], dim=1)
+            share, root, eps = self._schedules(ahead)
+            share = share.repeat_interleave(self.batch // 2, dim=2).unsqueeze(-1)  # of every row
+            planned = zip(*(part.unbind() for part in (rows.to(self.flat.device), share, root, eps)), strict=True)
+            for step, plan in enumerate(planned):
+                self._step(*plan, watch=count == step + 1)
+            count -= ahead
+
+    def draw(self, rows: int) -> Tensor:
+        """Synthetic rows ``(rows, D)`` of a single member as its generator makes them now; prior rows where it makes none."""
+        (member,), (group,) = self.members, self.groups or (None,)
+        index = torch.randint(len(self.problem.pool), (1, rows), generator=member.rng).to(self.flat.device)
+        z, values = self.problem.pool.rows(index)
+        if group is None:
+            return z[0]
+        if issubclass(group.kind, Sampled):
+            engine = member.engine
+            return member.recipe.generator.block(self.problem.inputs, 1, rows, engine)[0].to(z)
+        contest = self._contest(group, z, values, index)
+        drawn = group.kind.draw(group.h, group.state, contest)
+        member.teacher_rows += contest.asked[0]
+        return drawn.detach()[0]
+
+    def evaluate(self, due: list[Member]) -> None:
+        """Measure members on the pruning bank, extend their curves and keep the best weights of each."""
+        here = [(k, member) for k, member in enumerate(self.members) if any(member is other for other in due)]
+        if not here:
+            return
+        rows, bank = self.encoder.rows, self.problem.banks["pruning"]
+        found = measure(lambda z: self.student.answer(self.leaves, rows(z)), bank, len(self.members))
+        for k, member in here:
+            score = found[k].rmse
+            member.curve.append((member.clock, score))
+            if not math.isfinite(score):
+                member.failure = f"diverged: the RMSE is {score} at step {member.clock}"
+            elif member.best is None or found[k].nrmse < member.best[0]:
+                member.best = (found[k].nrmse, self._member_values(self.flat, k))
+
+        for group, drawn, gap in self.watched:
+            self._describe(group, drawn, gap)
+
+    def _describe(self, group: Group, drawn: Tensor, gap: Tensor) -> None:
+        """What the generator reached in the last batch: quantiles of ``|gap|`` and how often the bounds held it."""
+        of_gap, of_input = group.contest.active(drawn, gap)
+        quantiles = torch.quantile(gap.abs().flatten(1), gap.new_tensor([0.1, 0.5, 0.9]), dim=1)
+        for k, member in enumerate(self.members[group.part]):
+            low, middle, high = quantiles[:, k].tolist()
+            member.synthesis = {
+                "gap/q10": low,
+                "gap/q50": middle,
+                "gap/q90": high,
+                "active/bound": float(of_gap[k]),
+                "active/input_bound": float(of_input[k]),
+            }
+
+    def unstack(self) -> None:
+        """Write everything that evolves back to the members."""
+        for k, member in enumerate(self.members):
+            member.weights = self._member_values(self.flat, k)
+            member.first = self._member_values(self.first, k)
+            member.second = self._member_values(self.second, k)
+            member.level = float(self.level[k].sqrt())
+        for group in self.groups:
+            for k, member in enumerate(self.members[group.part]):
+                member.state = {name: value[k].clone() for name, value in group.state.items()}
+
+    def _step(self, index: Tensor, share: Tensor, root: Tensor, eps: Tensor, watch: bool) -> None:
+        z, values = self.problem.pool.rows(index)
+        target = self._pool_slopes(index) if self.sobolev is not None else None
+        made = self._synthesize(z, values, index, target)
+        e, target = self.encoder.rows(z), self.encoder.slopes(target)
+        answers, slopes, _ = match(self.student, self.leaves, e, values, target, share, self.sobolev)
+        if self.adaptive:  # the last half of a batch is prior rows, unless all rows are synthetic
+            late = (answers - values)[:, self.batch // 2 :].square().mean((1, 2))
+            self.level.lerp_(late, 1 - MEMORY)
+        if watch:
+            gaps = values - answers
+            self.watched = [(g, drawn, gaps[g.part, : g.rows]) for g, drawn in made if g.kind.seeks]
+        torch.cat([slope.flatten(1) for slope in slopes], dim=1, out=self.gradient)
+        update(self.flat, self.gradient, self.first, self.second, {"root": root, "eps": eps} | self.fixed)
+        for member in self.members:
+            member.clock += 1
+
+    def _pool_slopes(self, index: Tensor) -> Tensor:
+        flat = index.reshape(-1)
+        pool = self.problem.pool
+        if pool.slopes is not None:
+            return pool.slopes.index_select(0, flat).view(*index.shape, *pool.slopes.shape[1:])
+        for member in self.members:
+            member.teacher_rows += index.shape[1] * self.problem.label_rows
+        slopes = self.problem.labels(pool.z[flat])[1]
+        return slopes.view(*index.shape, *slopes.shape[1:])
+
+    def _synthesize(
+        self, z: Tensor, values: Tensor, index: Tensor, target: Tensor | None
+    ) -> list[tuple[Group, Tensor]]:
+        """Replace the synthetic rows of a batch, in place, by what the generators draw; the teacher labels them in one pass."""
+        made: list[tuple[Group, Tensor]] = []
+        for group in self.groups:
+            here, members = (group.part, slice(group.rows)), self.members[group.part]
+            if issubclass(group.kind, Sampled):
+                at = [member.clock % BLOCK for member in members]
+                z[here] = torch.stack([m.sampled[0][i] for m, i in zip(members, at, strict=True)])
+                values[here] = torch.stack([m.sampled[1][i] for m, i in zip(members, at, strict=True)])
+                if target is not None:
+                    target[here] = self.problem.labels(z[here].reshape(-1, z.shape[-1]))[1].view(target[here].shape)
+                    for member in members:
+                        member.teacher_rows += group.rows * self.problem.label_rows
+                continue
+            if members[0].rests:  # then it is a group of its own
+                answered = members[0].replay(group.rows)
+                for part, known in zip((z, values, target), answered, strict=False):
+                    part[here] = known.unsqueeze(0)
+                continue
+            # copies: what is drawn replaces the rows it started from
+            contest = self._contest(group, z[here].clone(), values[here].clone(), index[here])
+            drawn = group.kind.draw(group.h, group.state, contest)
+            if drawn is not contest.origin:
+                made.append((group, drawn))
+                for member, asked in zip(members, contest.asked, strict=True):
+                    member.teacher_rows += group.rows * (1 if target is None else self.problem.label_rows) + asked
+        if made:
+            rows = [drawn.reshape(-1, z.shape[-1]) for _, drawn in made]
+            labels, slopes = self._label(rows[0] if len(rows) == 1 else torch.cat(rows), target is not None)
+            start = 0
+            for group, drawn in made:
+                here, stop = (group.part, slice(group.rows)), start + drawn.shape[0] * drawn.shape[1]
+                z[here], values[here] = drawn, labels[start:stop].view(*drawn.shape[:2], -1)
+                if target is not None:
+                    target[here] = slopes[start:stop].view(target[here].shape)
+                member = self.members[group.part][0]
+                if member.recipe.teacher_rows is not None:
+                    known = (drawn[0], labels[start:stop]) + (() if target is None else (slopes[start:stop],))
+                    member.remember(*(part.clone() for part in known))
+                start = stop
+        return made
+
+    def _label(self, rows: Tensor, slopes: bool) -> tuple[Tensor, Tensor | None]:
+        return self.problem.labels(rows) if slopes else (self.problem.answer(rows), None)
+
+    def _contest(self, group: Group, origin: Tensor, values: Tensor, index: Tensor) -> Contest:
+        pool, slopes = self.problem.pool, None
+        if group.kind.travels and pool.slopes is not None:
+            slopes = pool.slopes.index_select(0, index.reshape(-1)).view(*index.shape, *pool.slopes.shape[1:])
+        level = self.level[group.part].sqrt()[:, None, None] if self.adaptive else None
+        clocks = [member.clock for member in self.members[group.part]]
+        return group.contest.begin(origin, values, slopes, level, clocks)
+
+    def _setting(self, part: slice) -> Contest:
+        """What a generator sees of a group that is the same at every step."""
+        members, pool, weights = self.members[part], self.problem.pool, [leaf[part] for leaf in self.leaves]
+        return Contest(
+            teacher=self.problem.record,
+            answer=self.problem.answer,
+            student=lambda x: self._record_student(weights, x),
+            one_student=lambda k, z: self._answer_one(part.start + k, z),
+            prior=lambda rows, k: pool.z[torch.randint(len(pool), (rows,), generator=members[k].rng)],
+            bounds=self._slices(members, lambda member: member.recipe.bound),
+            input_bounds=self._slices(members, lambda member: member.recipe.input_bound),
+            geometry=self.problem.geometry,
+            units=(self.problem.shift, self.problem.spread),
+            project=self.problem.inputs.project,
+            nominal=self.problem.inputs.nominal,
+            rngs=[member.rng for member in members],
+        )
+
+    def _record_student(self, weights: list[Tensor], x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        answers, tape = self.student.record(weights, self.encoder.rows(x))
+        return answers, lambda slope: self.encoder.back(self.student.input_slopes(weights, tape, slope))
+
+    def _answer_one(self, k: int, z: Tensor) -> Tensor:
+        return self.student.answer([leaf[k : k + 1] for leaf in self.leaves], self.encoder.rows(z[None])).squeeze(0)
+
+    def _groups(self) -> list[Group]:
+        groups: list[Group] = []
+        for (mix, *_), part in _runs(self.members, _generator_key):
+            members = self.members[part]
+            generators = [member.recipe.generator for member in members]
+            if mix == Mix.PRIOR:
+                continue
+            names = members[0].state
+            groups.append(
+                Group(
+                    part=part,
+                    rows=synthetic_rows(members[0].recipe),
+                    kind=type(generators[0]),
+                    h=Stacked(generators, self.flat),
+                    state={name: torch.stack([member.state[name] for member in members]) for name in names},
+                    contest=self._setting(part),
+                )
+            )
+        return groups
+
+    def _slices(self, members: list[Member], choice: Callable[[Member], object]) -> list[tuple[slice, type, Stacked]]:
+        runs = _runs(members, lambda member: structure(choice(member)))
+        return [
+            (part, type(choice(members[part][0])), Stacked([choice(m) for m in members[part]], self.flat))
+            for _, part in runs
+        ]
+
+    def _rows(self, member: Member) -> Tensor:
+        if member.clock % BLOCK == 0:
+            member.draw_block(self.problem)
+        return member.block
+
+    def _schedules(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Share in the loss of a row of either half ``(count, K, 2)``; ``root`` and ``eps`` of the update ``(count, K, 1)``."""
+        mix, root, eps = np.empty((3, len(self.members), count))
+        for k, member in enumerate(self.members):
+            recipe, now, steps = member.recipe, member.clock + np.arange(count), member.steps
+            first, second = recipe.optimizer.corrections(now)
+            rate = rate_at(recipe.optimizer, now, steps) / first
+            mix[k] = 0.5 if Mix.of(recipe.alpha) != Mix.BOTH else recipe.alpha.at(now, steps)
+            root[k], eps[k] = 1.0 / (np.sqrt(second) * rate), EPS / rate
+        shares = np.stack([mix, 1.0 - mix], axis=-1) * (2 / self.batch)
+        return tuple(
+            self.flat.new_tensor(part) for part in (shares.swapaxes(0, 1), root.T[..., None], eps.T[..., None])
+        )
+
+    def _stack(self, every: list[list[Tensor]]) -> Tensor:
+        sample = every[0][0]
+        flat = torch.zeros(len(every), sum(map(math.prod, self.shapes)), dtype=sample.dtype, device=sample.device)
+        for view, values in zip(self._views(flat), zip(*every, strict=True), strict=True):
+            for k, value in enumerate(values):
+                view[k][tuple(slice(n) for n in value.shape)] = value
+        return flat
+
+    def _views(self, flat: Tensor) -> list[Tensor]:
+        parts = flat.split([math.prod(shape) for shape in self.shapes], dim=1)
+        return [part.view(len(flat), *shape) for part, shape in zip(parts, self.shapes, strict=True)]
+
+    def _member_values(self, flat: Tensor, k: int) -> list[Tensor]:
+        shapes = self.members[k].recipe.student.shapes(self.problem.encoded, self.problem.outputs)
+        views = self._views(flat)
+        return [view[k][tuple(slice(n) for n in shape)].clone() for view, shape in zip(views, shapes, strict=True)]
+
+
+def _generator_key(member: Member) -> tuple:
+    alone = None if member.recipe.teacher_rows is None else repr(member.key)  # its pace is its own
+    return Mix.of(member.recipe.alpha), structure(member.recipe.generator), alone
+
+
+def _generator_order(member: Member) -> str:
+    return repr((_generator_key(member), structure(member.recipe.bound), structure(member.recipe.input_bound)))
+
+
+def _runs(members: list[Member], key: Callable[[Member], object]) -> list[tuple[object, slice]]:
+    """Runs of neighbors with one key, as slices."""
+    runs, start = [], 0
+    for value, group in groupby(members, key):
+        stop = start + len(list(group))
+        runs.append((value, slice(start, stop)))
+        start = stop
+    return runs

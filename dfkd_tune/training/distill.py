@@ -1,0 +1,246 @@
+"""Distillations from start to end: a population, and what each of its members came to."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from dfkd_tune.recipes.losses import Mix
+from dfkd_tune.recipes.recipe import Recipe
+from dfkd_tune.recipes.refiners import Batch
+from dfkd_tune.students.latency import latency
+from dfkd_tune.training.banks import Fidelity
+from dfkd_tune.training.cohort import Cohort
+from dfkd_tune.training.member import Member
+from dfkd_tune.training.population import Population, fidelity
+from dfkd_tune.training.problem import Problem
+from dfkd_tune.training.raw_evaluation import Student, outputs_of
+from dfkd_tune.training.stress_rows import outlying
+from dfkd_tune.utils.seeding import derive
+
+SHOWN_ROWS = 256
+"""Synthetic rows that are kept of a distillation, to look at."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a distillation came to. Divergence is an outcome, not a crash.
+
+    Args:
+        recipe: of the student.
+        seed: of the member's random stream.
+        weights: of the rung that did best on the pruning bank.
+        selection: fidelity on the selection bank, None when it failed.
+        stress: fidelity on the stress bank, None where there is none.
+        stress_weight: of the stress bank in the objective ``robust``, by what is known of the teacher (``outlying``).
+        curve: ``(step, rmse)`` on the pruning bank.
+        parameters: of the student.
+        compression: the teacher's parameters over the student's, None when they cannot be counted.
+        seconds: of computing, its share of a population's.
+        teacher_rows: rows that the teacher answered for it alone.
+        synthesis: what its generator reached at the last rung: quantiles of the gap, how often the bounds held it.
+        failure: why it has no result, or None.
+        latency: microseconds in which the student answers one row; None where it has no result.
+        gaps: how far teacher and student as they are shipped are from both in training: ``exactness/teacher``, ``exactness/student``.
+        synthetic: ``(SHOWN_ROWS, D)`` standardized, what its generator makes against the student; None where it makes none.
+    """
+
+    recipe: Recipe
+    seed: int
+    weights: list[Tensor] = field(repr=False)
+    selection: Fidelity | None
+    stress: Fidelity | None
+    stress_weight: float
+    curve: list[tuple[int, float]]
+    parameters: int
+    compression: float | None
+    seconds: float
+    teacher_rows: int
+    synthesis: dict[str, float]
+    failure: str | None
+    latency: float | None = None
+    synthetic: Tensor | None = field(default=None, repr=False)
+    gaps: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def robust(self) -> float:
+        """Weighted geometric mean of the normalized RMSE on selection and stress bank: what a study minimizes by default."""
+        return self.selection.nrmse ** (1 - self.stress_weight) * self.stress.nrmse**self.stress_weight
+
+    def objective(self, name: str) -> float:
+        """What a study minimizes: ``robust``, or ``rmse`` or ``nrmse`` on the selection bank."""
+        return self.robust if name == "robust" else float(getattr(self.selection, name))
+
+    def metrics(self) -> dict[str, float]:
+        """The summary that is logged and shown: what matters by a plain name, the rest grouped as ``group/name``."""
+        values: dict[str, float] = {
+            "parameters": self.parameters,
+            "seconds": self.seconds,
+            "teacher_rows": self.teacher_rows,
+        }
+        if self.selection is not None:
+            values |= {"rmse": self.selection.rmse, "nrmse": self.selection.nrmse}
+            if len(self.selection.by_output) > 1:
+                values |= {f"output/rmse_{o}": value for o, value in enumerate(self.selection.by_output)}
+        if self.stress is not None:
+            values |= {"stress_rmse": self.stress.rmse, "stress/nrmse": self.stress.nrmse}
+            values["robust"] = self.robust
+        if self.compression is not None:
+            values["compression"] = self.compression
+        if self.latency is not None:
+            values["latency_us"] = self.latency
+        return values | self.synthesis | self.gaps
+
+
+def conclude(problem: Problem, member: Member, seconds: float, finish: bool = True) -> Outcome:
+    """Judge a member that has left its population, finished by its recipe unless ``finish`` is false."""
+    start = time.perf_counter()
+    if finish and member.failure is None:
+        polish(problem, member)
+    parameters = member.recipe.student.parameters(problem.encoded, problem.outputs)
+    counted = problem.teacher.parameters
+    judged = (
+        {}
+        if member.failure
+        else {
+            name: fidelity(problem, member.recipe, member.result(), problem.banks[name])
+            for name in ("selection", "stress")
+            if name in problem.banks
+        }
+    )
+    failure = member.failure
+    for name, found in judged.items():
+        if not math.isfinite(found.nrmse):
+            failure = f"diverged: the RMSE is {found.rmse} on the {name} bank"
+    took = seconds + time.perf_counter() - start
+    if failure:
+        judged = {}
+    whole = finish and failure is None
+    module = problem.module(member.recipe.student, member.result()) if whole else None
+    row = problem.inputs.raw(problem.sample.z[:1], problem.encoder.encoding.torch_dtype)
+    return Outcome(
+        recipe=member.recipe,
+        seed=member.seed,
+        weights=member.result(),
+        selection=judged.get("selection"),
+        stress=judged.get("stress"),
+        stress_weight=outlying(problem.probe, problem.inputs).weight,
+        curve=member.curve,
+        parameters=parameters,
+        compression=counted / parameters if counted else None,
+        seconds=took,
+        teacher_rows=member.teacher_rows,
+        synthesis=member.synthesis,
+        failure=failure,
+        latency=latency(module, row) if whole else None,
+        synthetic=_synthetic(problem, member) if whole else None,
+        gaps=_gaps(problem, member, module) if whole else {},
+    )
+
+
+def _gaps(problem: Problem, member: Member, module: nn.Module) -> dict[str, float]:
+    """How far what is shipped is from what was trained, on a sample of rows asked both ways, in standard deviations of the teacher."""
+    sample = problem.sample
+    shipped = outputs_of(Student.of(module, problem.encoder.encoding.torch_dtype), problem.inputs, sample.z)
+    weights = [w.unsqueeze(0) for w in member.result()]
+    z = sample.z.to(problem.device)
+    with torch.no_grad():
+        trained = member.recipe.student.answer(weights, problem.encoder.rows(z[None]))[0].double()
+    apart = (shipped.to(z.device) - problem.shift.double()) / problem.spread.double() - trained
+    return {"exactness/teacher": sample.teacher_gap, "exactness/student": float(apart.abs().max())}
+
+
+def _synthetic(problem: Problem, member: Member) -> Tensor | None:
+    """What a member's generator makes against its final student; the teacher rows that it asks for are not the student's."""
+    if Mix.of(member.recipe.alpha) == Mix.PRIOR:
+        return None
+    final = replace(member, weights=member.result())
+    if member.engine is not None:
+        final.engine = member.recipe.generator.engine(problem.features, derive(member.seed, "shown"))
+    return Cohort(problem, [final]).draw(SHOWN_ROWS).cpu()
+
+
+def polish(problem: Problem, member: Member) -> None:
+    """Finish a member by its recipe; its best weights change only where the pruning bank says that they are better."""
+    recipe = member.recipe
+    if not hasattr(recipe.finish, "polish"):
+        return
+
+    def draw(weights: Sequence[Tensor], easy: int, hard: int) -> Batch:
+        cost = problem.label_rows if recipe.loss.slopes else 1
+        payable = member.affordable(hard, cost)
+        easy, hard = easy + hard - payable, payable  # prior rows are answered already
+        index = torch.randint(len(problem.pool), (easy,), generator=member.rng).to(problem.device)
+        if recipe.loss.slopes:
+            z, values, slopes = problem.known(index)
+            member.teacher_rows += 0 if problem.pool.slopes is not None else easy * cost
+        else:
+            z, values, slopes = problem.pool.z[index], problem.pool.values[index], None
+        if not hard:
+            return problem.encoder.rows(z), values, problem.encoder.slopes(slopes)
+        member.weights = list(weights)
+        far = Cohort(problem, [member]).draw(hard)
+        member.teacher_rows += hard * cost
+        answers, far_slopes = problem.labels(far) if recipe.loss.slopes else (problem.answer_in_chunks(far), None)
+        joined = None if slopes is None else torch.cat([slopes, far_slopes])
+        return problem.encoder.rows(torch.cat([z, far])), torch.cat([values, answers]), problem.encoder.slopes(joined)
+
+    begun = member.result()
+    found = recipe.finish.polish(
+        recipe.student,
+        begun,
+        draw,
+        getattr(recipe.loss, "weight", 0.0),
+        recipe.steps * recipe.batch,
+        recipe.start.share(recipe.student),
+        problem.matched,
+    )
+    reached = fidelity(problem, recipe, found, problem.banks["pruning"])
+    member.curve.append((recipe.steps, reached.rmse))
+    if reached.nrmse < fidelity(problem, recipe, begun, problem.banks["pruning"]).nrmse:
+        member.best = (reached.nrmse, found)
+
+
+def distill(problem: Problem, recipe: Recipe, seed: int, progress: Callable[[Member], None] | None = None) -> Outcome:
+    """Distill one student.
+
+    Args:
+        problem: teacher, prior and banks.
+        recipe: how.
+        seed: of the member's random stream.
+        progress: called at every rung.
+    """
+    return distill_all(problem, [Member("solo", recipe, seed)], progress)[0]
+
+
+def distill_all(
+    problem: Problem, members: Sequence[Member], progress: Callable[[Member], None] | None = None
+) -> list[Outcome]:
+    """Distill several students at once, each as if alone.
+
+    Args:
+        problem: teacher, prior and banks.
+        members: with keys of their own.
+        progress: called at every rung.
+    """
+    population, seconds = Population(problem), dict.fromkeys((member.key for member in members), 0.0)
+    outcomes: dict[Hashable, Outcome] = {}
+    for member in members:
+        population.admit(member)
+    while len(population):
+        start = time.perf_counter()
+        due = population.advance()
+        took = (time.perf_counter() - start) / len(population)
+        for member in population.members:
+            seconds[member.key] += took
+        for member in due:
+            if progress is not None:
+                progress(member)
+            if member.finished:
+                outcomes[member.key] = conclude(problem, population.release(member.key), seconds[member.key])
+    return [outcomes[member.key] for member in members]

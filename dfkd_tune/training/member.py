@@ -1,0 +1,167 @@
+"""One distillation under way: its clock, its random stream and everything that evolves."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dfkd_tune.generators.low_discrepancy import Sampled
+from dfkd_tune.recipes.losses import Mix
+from dfkd_tune.recipes.recipe import Recipe
+from dfkd_tune.training.problem import Problem
+from dfkd_tune.utils.seeding import derive
+
+REPLAYED = 4_000
+"""Synthetic rows, the last that the teacher answered, that a member on a budget of them goes back to."""
+BLOCK = 100
+"""Steps whose prior rows a member draws from its stream at a time."""
+RUNGS = 20
+"""Evaluations on the pruning bank over the budget of a run."""
+
+
+@dataclass
+class Member:
+    """One distillation under way.
+
+    Args:
+        key: what its owner calls it.
+        recipe: its choices.
+        seed: of its own random stream.
+        rungs: evaluations on the pruning bank over its budget.
+    """
+
+    key: Hashable
+    recipe: Recipe
+    seed: int
+    rungs: int = RUNGS
+    clock: int = 0
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    failure: str | None = None
+    teacher_rows: int = 0
+    level: float = 1.0
+    synthesis: dict[str, float] = field(default_factory=dict)
+    weights: list[Tensor] = field(default_factory=list, repr=False)
+    first: list[Tensor] = field(default_factory=list, repr=False)
+    second: list[Tensor] = field(default_factory=list, repr=False)
+    state: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    best: tuple[float, list[Tensor]] | None = field(default=None, repr=False)
+    rng: torch.Generator = field(default_factory=torch.Generator, repr=False)
+    block: Tensor | None = field(default=None, repr=False)
+    engine: Any = field(default=None, repr=False)
+    sampled: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
+    drawn: int = 0
+    answered: tuple[Tensor, ...] = field(default=(), repr=False)
+
+    def begin(self, problem: Problem) -> None:
+        self.rng.manual_seed(derive(self.seed, "member"))
+        begun = self.recipe.start.begin(self.recipe, problem, self.rng)
+        self.weights = [w.to(problem.device) for w in begun]
+        self.first = [torch.zeros_like(w) for w in self.weights]
+        self.second = [torch.zeros_like(w) for w in self.weights]
+        state = self.recipe.generator.start(problem.features, problem.outputs, self.rng, problem.dtype)
+        self.state = {name: value.to(problem.device) for name, value in state.items()}
+        if isinstance(self.recipe.generator, Sampled):
+            self.engine = self.recipe.generator.engine(problem.features, derive(self.seed, "engine"))
+
+    def draw_block(self, problem: Problem) -> None:
+        """Choose the pool rows of the next ``BLOCK`` steps, and draw and label what a sampler makes of them."""
+        self.block = torch.randint(len(problem.pool), (BLOCK, self.recipe.batch), generator=self.rng)
+        rows = synthetic_rows(self.recipe)
+        if self.engine is not None and rows:
+            fresh = min(BLOCK, self.allowance(self.clock + BLOCK) // rows)
+            if fresh < BLOCK and self.recipe.teacher_rows is not None:
+                return self._draw_some(problem, max(fresh, int(self.clock == 0)), rows)
+            z = self.recipe.generator.block(problem.inputs, BLOCK, rows, self.engine).to(problem.device, problem.dtype)
+            values = problem.answer_in_chunks(z.view(-1, problem.features)).view(BLOCK, rows, -1)
+            self.teacher_rows += BLOCK * rows
+            self.sampled = (z, values)
+
+    def _draw_some(self, problem: Problem, steps: int, rows: int) -> None:
+        """Rows of a block from those that were answered, a few steps' worth of new ones among them."""
+        if steps:
+            drawn = self.recipe.generator.block(problem.inputs, steps, rows, self.engine)
+            z = drawn.to(problem.device, problem.dtype).view(-1, problem.features)
+            self.remember(z, problem.answer_in_chunks(z))
+            self.teacher_rows += len(z)
+        z, values = self.replay(BLOCK * rows)
+        self.sampled = (z.view(BLOCK, rows, -1), values.view(BLOCK, rows, -1))
+
+    def allowance(self, clock: int) -> int:
+        """Teacher rows that it may still ask for until then, at an even pace; a finish that draws rows is left half of all."""
+        if self.recipe.teacher_rows is None:
+            return 10**12
+        share = 0.5 if getattr(self.recipe.finish, "synthetic", 0.0) else 1.0
+        return max(0, int(share * self.recipe.teacher_rows * min(1.0, clock / self.steps)) - self.teacher_rows)
+
+    @property
+    def rests(self) -> bool:
+        """Whether it has spent its teacher rows for now, and has some to go back to."""
+        return bool(self.answered) and self.allowance(self.clock + 1) == 0
+
+    def remember(self, *rows: Tensor) -> None:
+        """Keep what the teacher answered: rows ``(n, D)``, answers ``(n, O)`` and, where they are matched, gradients."""
+        self.drawn += len(rows[0])
+        before = self.answered or tuple(part[:0] for part in rows)
+        self.answered = tuple(torch.cat(both)[-REPLAYED:] for both in zip(before, rows, strict=True))
+
+    def replay(self, count: int) -> tuple[Tensor, ...]:
+        """So many rows of those that were answered, by its own stream, as ``remember`` took them."""
+        index = torch.randint(len(self.answered[0]), (count,), generator=self.rng).to(self.answered[0].device)
+        return tuple(part[index] for part in self.answered)
+
+    def affordable(self, wanted: int, price: int) -> int:
+        """Synthetic rows of so many that half of what is left of its budget pays, each costing at least ``price`` teacher rows."""
+        if self.recipe.teacher_rows is None:
+            return wanted
+        left = max(0, self.recipe.teacher_rows - self.teacher_rows) // 2
+        return min(wanted, int(left / max(price, self.teacher_rows / max(1, self.drawn) + price)))
+
+    @property
+    def steps(self) -> int:
+        """Student steps between the start and the finish."""
+        return max(
+            1,
+            round(self.recipe.steps * min(self.recipe.finish.after, 1 - self.recipe.start.share(self.recipe.student))),
+        )
+
+    @property
+    def next_rung(self) -> int:
+        """The clock of its next evaluation: at even shares of the whole budget, start and finish included, and where its steps end."""
+        budget, begun = self.recipe.steps, self._begun
+        rungs = min(self.rungs, budget)
+        done = (begun + self.clock) * rungs // budget
+        clocks = (i * budget // rungs - begun for i in range(done, rungs + 1))
+        return min(next((clock for clock in clocks if clock > self.clock), self.steps), self.steps)
+
+    @property
+    def rung(self) -> int:
+        """The share of its budget that it is in, counted from one: what others are compared with it at, and never twice the same."""
+        budget, rungs = self.recipe.steps, min(self.rungs, self.recipe.steps)
+        return min(max(1, -(-(self._begun + self.clock) * rungs // budget)), rungs)
+
+    @property
+    def _begun(self) -> int:
+        """Steps that its start was worth."""
+        return round(self.recipe.start.share(self.recipe.student) * self.recipe.steps)
+
+    @property
+    def finished(self) -> bool:
+        return self.clock >= self.steps or self.failure is not None
+
+    @property
+    def spent(self) -> bool:
+        """Whether it takes no more of its budget: it failed, or there is no finish to come."""
+        return self.failure is not None or (self.finished and not hasattr(self.recipe.finish, "polish"))
+
+    def result(self) -> list[Tensor]:
+        """The weights it is judged by: those of its best rung on the pruning bank."""
+        return self.best[1] if self.best else self.weights
+
+
+def synthetic_rows(recipe: Recipe) -> int:
+    """Rows of a batch that come from the generator."""
+    return {Mix.PRIOR: 0, Mix.BOTH: recipe.batch // 2, Mix.SYNTHETIC: recipe.batch}[Mix.of(recipe.alpha)]

@@ -1,0 +1,82 @@
+"""The distillation loop, over K members at once; a solo run is K = 1.
+
+Floats may differ between members, everything else is structure: members whose students share depth and activation form a
+``Cohort`` and one batched pass. Each member has its own clock, and leaves or joins without a trace in the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from itertools import groupby
+
+from torch import Tensor
+
+from dfkd_tune.recipes.recipe import Recipe
+from dfkd_tune.training.banks import Bank, Fidelity, measure
+from dfkd_tune.training.cohort import Cohort
+from dfkd_tune.training.member import Member
+from dfkd_tune.training.problem import Problem
+from dfkd_tune.utils.allocator import keep_freed_memory
+
+
+class Population:
+    """Members in flight over one problem; admit, advance, release."""
+
+    def __init__(self, problem: Problem):
+        keep_freed_memory()
+        self.problem = problem
+        self._members: dict[Hashable, Member] = {}
+        self._cohorts: list[Cohort] | None = []
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    @property
+    def members(self) -> list[Member]:
+        return list(self._members.values())
+
+    def admit(self, member: Member) -> None:
+        """Take in a member, fresh or released before; the others go on as if alone."""
+        if not member.weights:
+            member.begin(self.problem)
+        self._unstack()
+        self._members[member.key] = member
+
+    def release(self, key: Hashable) -> Member:
+        """Let a member leave, its weights unstacked."""
+        self._unstack()
+        return self._members.pop(key)
+
+    def advance(self) -> list[Member]:
+        """Step everyone to the nearest rung; return the members evaluated there, curves and failures filled in."""
+        if self._cohorts is None:
+            self._cohorts = [Cohort(self.problem, group) for group in _by_structure(self.members)]
+        count = min(member.next_rung - member.clock for member in self.members)
+        due = [member for member in self.members if member.next_rung - member.clock == count]
+        for cohort in self._cohorts:
+            cohort.run(count)
+        for cohort in self._cohorts:
+            cohort.evaluate(due)
+        return due
+
+    def fidelity(self, member: Member, bank: Bank) -> Fidelity:
+        """Fidelity of one member's result on a bank."""
+        return fidelity(self.problem, member.recipe, member.result(), bank)
+
+    def _unstack(self) -> None:
+        for cohort in self._cohorts or ():
+            cohort.unstack()
+        self._cohorts = None
+
+
+def fidelity(problem: Problem, recipe: Recipe, weights: list[Tensor], bank: Bank) -> Fidelity:
+    """Fidelity of one student on a bank."""
+    stacked = [w.unsqueeze(0) for w in weights]
+    return measure(lambda z: recipe.student.answer(stacked, problem.encoder.rows(z)), bank, 1)[0]
+
+
+def _by_structure(members: Iterable[Member]) -> list[list[Member]]:
+    def key(member: Member) -> str:
+        return repr((member.recipe.student.structure(), member.recipe.loss.slopes, member.recipe.batch))
+
+    return [list(group) for _, group in groupby(sorted(members, key=key), key)]

@@ -1,0 +1,97 @@
+"""What this machine has left for a study: cores, memory, and a GPU."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import joblib
+import psutil
+import torch
+
+from dfkd_tune.errors import MachineError
+
+CGROUP = Path("/sys/fs/cgroup")
+DEVICES = ("auto", "cpu", "cuda")
+SHARE = 0.8
+"""Of the memory that is left, what a study plans with."""
+
+
+def device(asked: str = "auto") -> str:
+    """Where a distillation is computed: as asked, ``auto`` being a GPU where there is one.
+
+    Raises:
+        MachineError: ``cuda`` was asked for, and there is none.
+    """
+    if asked == "cuda" and not torch.cuda.is_available():
+        built = torch.version.cuda is not None
+        found = "this machine shows no CUDA GPU" if built else f"torch {torch.__version__} was built without CUDA"
+        raise MachineError("--device cuda", found, remedy="give --device auto, which takes the CPU where there is none")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if asked == "auto" else asked
+
+
+def cores() -> int:
+    """Cores that this process may use: those it is bound to, and no more than its control group pays for."""
+    return joblib.cpu_count()
+
+
+def memory() -> int:
+    """Bytes that this process may still take: what the system, its control group and its own limit leave."""
+    left = [psutil.virtual_memory().available, *_left_of_groups()]
+    with suppress(ImportError):  # a system without such limits
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit != resource.RLIM_INFINITY:
+            left.append(limit - psutil.Process().memory_info().vms)
+    return max(0, min(left))
+
+
+def memory_of(device: str) -> int:
+    """Bytes that a study may plan with where its rows lie."""
+    return int(SHARE * (torch.cuda.mem_get_info()[0] if device == "cuda" else memory()))
+
+
+def name() -> str:
+    """What timings of this machine go by: processor, cores, and the torch that computes."""
+    return f"{_processor()}, {cores()} cores, torch {torch.__version__}"
+
+
+def _processor() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _left_of_groups() -> Iterator[int]:
+    """Bytes that a control group leaves; what it holds of files would be given up first."""
+    for limit, used, stat, files in (
+        ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
+    ):
+        most, now, about = _read(limit), _read(used), _read(stat)
+        if most is None or now is None or most == "max":
+            continue
+        lines = dict(line.split() for line in (about or "").splitlines())
+        yield int(most) - int(now) + int(lines.get(files, 0))
+
+
+def _read(name: str) -> str | None:
+    with suppress(OSError):
+        return (CGROUP / name).read_text().strip()
+    return None
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread, and on as many as before afterwards."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,100 @@
+"""``package.module:function``: the only code of a user that ever runs, because it was named."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from dfkd_tune.errors import DfkdError
+from dfkd_tune.utils.user_code import setting_up
+
+MODULE_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+LONGEST = 200
+"""Characters that a wrapped message may add to a line."""
+MOST = 100_000
+"""Characters at the end of a message that are looked at."""
+ASIDE = re.compile(
+    r"^(File \"|Traceback |frame #|#\d+ |at 0x|Exception raised from |\(?Triggered internally|Serialized )"
+    r"|^(Please |See |For more |For further |Check the documentation|Check out |Hint: |Note: |Run with )|https?://\S+[.)]?$"
+    r"|^[~^\s.]*(<--- HERE)?$|<--- HERE$"
+)
+"""Lines of a message that give no reason."""
+
+
+def importable_from(folder: Path) -> None:
+    """Let module paths of a study file name modules beside it."""
+    place = str(folder.resolve())
+    if place not in sys.path:
+        sys.path.append(place)
+
+
+def named(path: str, error: type[DfkdError]) -> Callable:
+    """Import a function; the working directory is importable, as it is for ``python -m``.
+
+    Raises:
+        error: when the import or the name fails, or the name is no function.
+    """
+    module_name, name = path.split(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        with setting_up():
+            module = importlib.import_module(module_name)
+    except KeyboardInterrupt:
+        raise
+    except ImportError as problem:
+        raise error(path, f"cannot be imported: {one_line(problem)}") from None
+    except BaseException as problem:
+        raise error(path, f"its import {raised(problem)}") from problem
+    if not hasattr(module, name):
+        raise error(path, f"module {module_name} has no {name}")
+    found = getattr(module, name)
+    if not callable(found):
+        raise error(path, f"{name} is a {type(found).__name__}, not a function")
+    return found
+
+
+def raised(problem: BaseException) -> str:
+    """What a user's code did instead of answering, in words that follow its name."""
+    words = one_line(problem)
+    return f"raised {type(problem).__name__}" + (f": {words}" if message(problem).strip() else "")
+
+
+def message(problem: BaseException) -> str:
+    """What an exception says; nothing where its own words raise another."""
+    try:
+        return str(problem)
+    except Exception:
+        return ""
+
+
+def one_line(problem: BaseException) -> str:
+    """The reason that an exception gives, printable and at most ``LONGEST`` characters; its class where it gives none.
+
+    A short message is given whole. Of a long one the last sentences count: libraries tell first where they were, and why they
+    stopped at the end; frames, carets and pointers to documentation say neither.
+    """
+    lines = [" ".join(line.split()) for line in message(problem)[-MOST:].splitlines()]
+    told = [line for line in lines if re.search(r"\w", line) and not ASIDE.search(line)] or [
+        line for line in lines if line
+    ]
+    whole = " ".join(told)
+    if len(whole) > LONGEST:
+        whole = _last(re.split(r"(?<=[.!?;])\s+", told[-1] if len(told[-1]) > LONGEST // 8 else " ".join(told[-2:])))
+    return (
+        "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in whole) or type(problem).__name__
+    )
+
+
+def _last(sentences: list[str]) -> str:
+    """As many of the last sentences as fit; of a single one that does not, its end."""
+    kept = sentences[-1]
+    for sentence in reversed(sentences[:-1]):
+        if len(sentence) + len(kept) >= LONGEST:
+            break
+        kept = f"{sentence} {kept}"
+    return kept if len(kept) <= LONGEST else f"... {kept[-LONGEST + 4 :]}"

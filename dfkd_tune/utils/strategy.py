@@ -1,0 +1,112 @@
+"""A strategy is its own config: a frozen dataclass, checked when it is made."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from functools import cache
+from typing import Any, get_type_hints
+
+import numpy as np
+import pydantic
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from dfkd_tune.errors import SpecError
+from dfkd_tune.utils.quoting import named, quoted
+
+strategy = dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
+"""Decorator: a frozen dataclass whose typed fields are checked on creation and are its YAML schema."""
+
+LONGEST = 500
+"""Characters of a rule: one between fields may quote them."""
+
+Numbers = int | float | np.ndarray
+"""One number, or an array of them; what a strategy makes of it has the same shape."""
+
+
+def build(kind: type, values: Mapping[str, Any], place: str) -> Any:
+    """Make a strategy of class ``kind`` from plain values.
+
+    Raises:
+        SpecError: naming the field below ``place``, the rule it breaks and the value given.
+    """
+    for key in values:
+        if not isinstance(key, str):
+            raise SpecError(place, f"a key must be a word, got {quoted(key)}")
+    try:
+        return kind(**_whole(kind, values))
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        leaf = ".".join((place, *(named(part) for part in first["loc"])))
+        if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+            known = ", ".join(field.name for field in fields(kind)) or "none"
+            raise SpecError(leaf, "unknown key", remedy=f"known keys: {known}") from None
+        if first["type"] in ("missing", "missing_argument"):
+            raise SpecError(leaf, "required, but not given") from None
+        message = first["msg"].removeprefix("Value error, ")[:LONGEST]
+        # A rule between fields names them itself; its input would be the whole mapping.
+        given = f", got {quoted(first['input'])}" if first["loc"] else ""
+        raise SpecError(leaf, f"{message[0].lower()}{message[1:]}{given}") from None
+
+
+def _whole(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Whole floats such as 2e4 are whole numbers to their author."""
+    whole = _whole_fields(kind)
+    return {k: int(v) if k in whole and type(v) is float and v.is_integer() else v for k, v in values.items()}
+
+
+@cache
+def _whole_fields(kind: type) -> frozenset[str]:
+    return frozenset(name for name, hint in get_type_hints(kind).items() if hint in (int, int | None))
+
+
+def kind_of(registry: Mapping[str, type], name: object, place: str) -> type:
+    """Look up a strategy class by its registry name.
+
+    Raises:
+        SpecError: listing the known names.
+    """
+    if not isinstance(name, str) or name not in registry:
+        raise SpecError(place, f"unknown kind {quoted(name)}", remedy=f"known: {', '.join(registry)}")
+    return registry[name]
+
+
+def name_of(registry: Mapping[str, type], item: object) -> str:
+    """The registry name of a strategy instance."""
+    return next(name for name, kind in registry.items() if type(item) is kind)
+
+
+def structure(item: object) -> tuple:
+    """What must be equal for two strategies to share one batched pass: the class and every field that is no float."""
+    hints = get_type_hints(type(item))
+    return (type(item).__name__, *(getattr(item, f.name) for f in fields(item) if hints[f.name] is not float))
+
+
+class Stacked:
+    """Strategies of one structure, read as one: floats become ``(K, 1, 1)`` tensors, everything else stays itself."""
+
+    def __init__(self, items: Sequence[object], like):
+        hints = get_type_hints(type(items[0]))
+        for field in fields(items[0]):
+            values = [getattr(item, field.name) for item in items]
+            setattr(
+                self, field.name, like.new_tensor(values)[:, None, None] if hints[field.name] is float else values[0]
+            )
+
+    def at(self, level, part: slice = slice(None)) -> Stacked:
+        """The same with ``threshold`` in units of ``level (K, 1, 1)[part]``, where it is adaptive."""
+        if not getattr(self, "adaptive", False):
+            return self
+        other = copy.copy(self)
+        other.threshold = self.threshold * level[part]
+        return other
+
+    def only(self, k: int) -> Stacked:
+        """The hyper-parameters of one member, still stacked."""
+        other = copy.copy(self)
+        for name, value in vars(self).items():
+            if hasattr(value, "new_tensor"):
+                setattr(other, name, value[k : k + 1])
+        return other
