@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from dfkd_tune.search.attributes import TOGETHER
 from dfkd_tune.search.loaded import load_study, standing_of
 from dfkd_tune.study import calibration
 from dfkd_tune.study.calibration import Calibration, calibrate, muster
-from dfkd_tune.study.identity import TOGETHER
 from dfkd_tune.study.session import run_study
 from dfkd_tune.utils import hardware
 

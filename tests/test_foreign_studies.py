@@ -9,7 +9,7 @@ import yaml
 from asked import assert_refused
 from mlflow import MlflowClient
 
-from dfkd_tune.study.identity import IDENTITY
+from dfkd_tune.search.foreign import IDENTITY
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

@@ -16,9 +16,9 @@ from dfkd_tune.errors import NotFound, StudyMismatch, TeacherError
 from dfkd_tune.export.student_files import student_files
 from dfkd_tune.registry import certificates
 from dfkd_tune.registry.certificates import Sources
+from dfkd_tune.search.ranking import run_name
 from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.prepare import prepare
-from dfkd_tune.study.reruns import run_name
 from dfkd_tune.study.session import run_study
 from dfkd_tune.tracking import run_lookup
 from dfkd_tune.training.distill import distill

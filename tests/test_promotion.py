@@ -19,9 +19,10 @@ from dfkd_tune.reporting import summary_text
 from dfkd_tune.reporting.findings import find
 from dfkd_tune.reporting.html_report import report
 from dfkd_tune.search import storage as storages
+from dfkd_tune.search.attributes import RECORD
 from dfkd_tune.search.loaded import load_study
+from dfkd_tune.search.ranking import Leader, choose, leaders, run_name
 from dfkd_tune.study import reruns
-from dfkd_tune.study.reruns import RECORD, Leader, choose, leaders, run_name
 from dfkd_tune.study.session import run_study
 from dfkd_tune.tracking.run_lookup import find_run
 from dfkd_tune.training.distill import distill_all

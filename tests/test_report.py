@@ -26,9 +26,9 @@ from dfkd_tune.reporting.html_report import report
 from dfkd_tune.reporting.plot_style import png, svg
 from dfkd_tune.reporting.study_figures import figures
 from dfkd_tune.reporting.summary_text import headline, recipe_line, recipe_lines, winner
+from dfkd_tune.search.foreign import IDENTITY
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.study_file import parse_spec
-from dfkd_tune.study.identity import IDENTITY
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
 from dfkd_tune.training.distill import distill

@@ -20,8 +20,8 @@ from dfkd_tune.errors import Interrupted, StorageError, StudyMismatch, TrackingE
 from dfkd_tune.locations.paths import spool_folder
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.progress import Progress
+from dfkd_tune.search.ranking import leaders, run_name
 from dfkd_tune.search.storage import open_storage
-from dfkd_tune.study.reruns import leaders, run_name
 from dfkd_tune.study.session import run_study
 from dfkd_tune.tracking.outbox import Spool
 

@@ -17,9 +17,9 @@ from torch import nn
 from dfkd_tune.errors import Interrupted, NotFound, StorageError, StudyMismatch, TrackingError, WorkersError
 from dfkd_tune.registry.certificates import Sources
 from dfkd_tune.search import storage as storages
+from dfkd_tune.search.attributes import HOST, TRACKING
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.study import workers
-from dfkd_tune.study.identity import HOST, TRACKING
 from dfkd_tune.study.session import open_slots, run_study
 
 pytestmark = pytest.mark.usefixtures("undrawn")

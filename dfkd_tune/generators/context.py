@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from dfkd_tune.recipes.input_bounds import Geometry
+from dfkd_tune.inputs.geometry import Geometry
 from dfkd_tune.utils.strategy import Stacked
 
 Pullback = Callable[[Tensor], Tensor]

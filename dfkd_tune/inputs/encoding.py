@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -21,9 +21,6 @@ from dfkd_tune.errors import FeaturesError
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.utils.quoting import named
 from dfkd_tune.utils.strategy import strategy
-
-if TYPE_CHECKING:
-    from dfkd_tune.teachers.base import Teacher
 
 FINEST = 3e-5
 """Rounding of a float32 input, in standard deviations of its feature, up to which a student takes float32."""
@@ -225,16 +222,16 @@ def rounding(inputs: Inputs, i: int, dtype: torch.dtype) -> float:
     return largest * info.eps / 2 / scale
 
 
-def require_resolution(teacher: Teacher, inputs: Inputs) -> None:
+def require_resolution(dtype: torch.dtype, inputs: Inputs) -> None:
     """See that the dtype of a teacher's inputs tells the values of every feature apart.
 
     Raises:
         FeaturesError: naming the feature, how coarse the dtype is there, and what to do.
     """
     for i, feature in enumerate(inputs.features):
-        coarse = rounding(inputs, i, teacher.dtype)
+        coarse = rounding(inputs, i, dtype)
         if coarse > COARSEST:
-            name = str(teacher.dtype).removeprefix("torch.")
+            name = str(dtype).removeprefix("torch.")
             what = (
                 "does not tell its values apart"
                 if math.isinf(coarse)

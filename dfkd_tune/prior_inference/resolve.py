@@ -40,7 +40,7 @@ def with_inputs(teacher: Teacher, features: Path | None) -> tuple[Teacher, Input
     teacher = asked_by_name(teacher, inputs.names, {i: f.labels for i, f in enumerate(inputs.features) if f.labels})
     teacher.guard.names = inputs.names
     teacher = settled(teacher, inputs.raw(inputs.draw(2, torch.Generator().manual_seed(0))))
-    require_resolution(teacher, inputs)
+    require_resolution(teacher.dtype, inputs)
     inputs = with_order(teacher, inputs)
     if not inputs.open_ended.all() or inputs.rank_correlation is not None:
         return teacher, inputs

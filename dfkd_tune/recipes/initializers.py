@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from dfkd_tune.inputs.encoding import Encoder
 from dfkd_tune.recipes.refiners import minimize
 from dfkd_tune.students.neuron_pruning import prune
 from dfkd_tune.utils.strategy import strategy
-
-if TYPE_CHECKING:
-    from dfkd_tune.recipes.recipe import Recipe
-    from dfkd_tune.training.problem import Problem
 
 ROWS = 8_192
 """Pool rows that the output layer is fitted to."""
@@ -23,6 +21,38 @@ RIDGE = 1e-4
 SHARE = 0.3
 """Of the budget that training a wider student takes before it is pruned."""
 HISTORY = 50
+
+
+@dataclass(frozen=True)
+class InitContext:
+    """What an initializer may know of the distillation that it begins.
+
+    Args:
+        student: the architecture.
+        encoder: of raw standardized rows into what a student takes.
+        z, values, slopes: the pool ``(P, D)``, the teacher's outputs ``(P, O)`` and its input gradients ``(P, O, D)`` or None.
+        outputs: of the teacher.
+        dtype, device: of the weights.
+        neurons: in the first layer of the teacher; 0 where its layers cannot be read.
+        first_layer: makes them, ``[w, b]`` ``(N, E + 1)`` over encoded rows, with what each contributes, ``(N,)``.
+        gradient_weight: of the input gradients in the loss.
+        matched: which columns ``(E,)`` have gradients that count; None where all have.
+        row_budget: rows that the whole trial trains on.
+    """
+
+    student: Any
+    encoder: Encoder
+    z: Tensor
+    values: Tensor
+    slopes: Tensor | None
+    outputs: int
+    dtype: torch.dtype
+    device: torch.device
+    neurons: int
+    first_layer: Callable[[], tuple[Tensor, Tensor]]
+    gradient_weight: float
+    matched: Tensor | None
+    row_budget: int
 
 
 @strategy
@@ -33,8 +63,9 @@ class Random:
         """Of the budget that the start takes."""
         return 0.0
 
-    def begin(self, recipe: Recipe, problem: Problem, rng: torch.Generator) -> list[Tensor]:
-        return recipe.student.start(problem.encoded, problem.outputs, rng, problem.dtype)
+    def begin(self, context: InitContext, rng: torch.Generator) -> list[Tensor]:
+        """One member's weights."""
+        return context.student.start(context.encoder.width, context.outputs, rng, context.dtype)
 
 
 @strategy
@@ -56,34 +87,34 @@ class Neurons:
         """Of the budget that the start takes."""
         return SHARE if self.surplus and getattr(student, "depth", 0) == 1 else 0.0
 
-    def begin(self, recipe: Recipe, problem: Problem, rng: torch.Generator) -> list[Tensor]:
-        student = recipe.student
+    def begin(self, context: InitContext, rng: torch.Generator) -> list[Tensor]:
+        """One member's weights."""
+        student, encoder = context.student, context.encoder
         if not self.share(student):
-            return _fitted(student, problem, rng)
+            return _fitted(student, context, rng)
         wide = replace(student, width=max(student.width + 1, round(student.width * (1 + self.surplus))))
-        index = torch.randint(len(problem.pool), (ROWS,), generator=rng).to(problem.device)
-        pool, weight = problem.pool, getattr(recipe.loss, "weight", 0.0)
-        slopes = problem.encoder.slopes(pool.slopes[index]) if weight and pool.slopes is not None else None
+        index = torch.randint(len(context.z), (ROWS,), generator=rng).to(context.device)
+        weight = context.gradient_weight
+        slopes = encoder.slopes(context.slopes[index]) if weight and context.slopes is not None else None
         weight = weight if slopes is not None else 0.0
         # A row costs a wide student more than the student it becomes.
-        budget = SHARE * recipe.steps * recipe.batch * student.width / wide.width
-        weights = [w.to(problem.device) for w in _fitted(wide, problem, rng)]
-        bank = (problem.encoder.rows(pool.z[index]), pool.values[index], slopes)
-        weights = minimize(wide, weights, bank, weight, max(1, round(budget / ROWS)), HISTORY, problem.matched)
-        return prune(student, weights, bank[0], weight, student.width, problem.matched)
+        budget = SHARE * context.row_budget * student.width / wide.width
+        weights = [w.to(context.device) for w in _fitted(wide, context, rng)]
+        bank = (encoder.rows(context.z[index]), context.values[index], slopes)
+        weights = minimize(wide, weights, bank, weight, max(1, round(budget / ROWS)), HISTORY, context.matched)
+        return prune(student, weights, bank[0], weight, student.width, context.matched)
 
 
-def _fitted(student, problem: Problem, rng: torch.Generator) -> list[Tensor]:
+def _fitted(student: Any, context: InitContext, rng: torch.Generator) -> list[Tensor]:
     """The teacher's neurons as the first layer, where they can be read, and an output layer fitted by ridge regression."""
-    weights = student.start(problem.encoded, problem.outputs, rng, problem.dtype)
+    weights = student.start(context.encoder.width, context.outputs, rng, context.dtype)
     if not hasattr(student, "hidden"):
         return weights
-    chain = problem.teacher.chain
-    if chain is not None and len(chain.layers) > 1 and len(chain.layers[0][0]) > student.width:
-        first = _centers(problem, student.width, rng)
+    if context.neurons > student.width:
+        first = _centers(context, student.width, rng)
         weights[0], weights[1] = (value.to(weights[0]) for value in first)
-    rows = min(ROWS, len(problem.pool))
-    z, goals = problem.encoder.rows(problem.pool.z[:rows].cpu()), problem.pool.values[:rows].cpu()
+    rows = min(ROWS, len(context.z))
+    z, goals = context.encoder.rows(context.z[:rows].cpu()), context.values[:rows].cpu()
     seen = student.hidden([w.unsqueeze(0) for w in weights], z.unsqueeze(0))[0].double()
     seen = torch.cat([seen, torch.ones(rows, 1, dtype=seen.dtype)], dim=1)
     gram = seen.T @ seen / rows + RIDGE * torch.eye(seen.shape[1], dtype=seen.dtype)
@@ -92,11 +123,11 @@ def _fitted(student, problem: Problem, rng: torch.Generator) -> list[Tensor]:
     return weights
 
 
-def _centers(problem: Problem, width: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+def _centers(context: InitContext, width: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """Clustered neurons over encoded rows: weights ``(E, H)`` and biases ``(H,)``."""
     from sklearn.cluster import KMeans
 
-    neurons, share = (part.numpy() for part in problem.neurons)
+    neurons, share = (part.numpy() for part in context.first_layer())
     seed = int(torch.randint(2**31, (1,), generator=rng))
     fit = KMeans(width, n_init=2, random_state=seed).fit(neurons, sample_weight=share)
     centers = torch.from_numpy(fit.cluster_centers_)

@@ -7,32 +7,18 @@ Notation: ``x`` and its starting point ``origin``, ``(k, G, D)`` in standardized
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from dfkd_tune.inputs.geometry import Geometry
 from dfkd_tune.utils.strategy import Stacked, strategy
 
 Positive = Annotated[float, Field(gt=0)]
 TOUCH = 1e-4
 """Relative distance from an edge at which a row counts as held by it."""
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """What is declared of where inputs may lie, in standardized units.
-
-    Args:
-        low, high: ``(D,)`` edges of the declared ranges, infinite where none is declared.
-        precision: ``(D, D)`` inverse covariance of the prior.
-    """
-
-    low: Tensor
-    high: Tensor
-    precision: Tensor
 
 
 @strategy

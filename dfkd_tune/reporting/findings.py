@@ -14,7 +14,8 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from dfkd_tune.study.reruns import BASELINE, PROMOTED, RECORD, UNTUNED, run_name
+from dfkd_tune.search.attributes import BASELINE, PROMOTED, RECORD, UNTUNED
+from dfkd_tune.search.ranking import run_name
 
 RESAMPLES = 2_000
 SURE, LIKELY = 0.95, 0.8

@@ -22,7 +22,8 @@ from dfkd_tune.reporting import student_figures, summary_text
 from dfkd_tune.reporting.findings import Findings, completed, find
 from dfkd_tune.reporting.plot_style import png
 from dfkd_tune.reporting.study_figures import figures
-from dfkd_tune.study.reruns import PROMOTED, Promoted, recipe_name, run_name
+from dfkd_tune.search.attributes import PROMOTED
+from dfkd_tune.search.ranking import Promoted, recipe_name, run_name
 from dfkd_tune.tracking.connection import client, impatient
 from dfkd_tune.tracking.run_lookup import fetch, find_run
 from dfkd_tune.training.problem import Problem

@@ -12,7 +12,7 @@ from rich.table import Table
 from dfkd_tune.reporting.findings import SPAN, completed
 from dfkd_tune.reporting.summary_text import recipe_lines
 from dfkd_tune.search.progress import StudyResult
-from dfkd_tune.study.reruns import recipe_name
+from dfkd_tune.search.ranking import recipe_name
 
 COLUMNS = {"stress_rmse": "stress", "latency_us": "µs a row"}
 

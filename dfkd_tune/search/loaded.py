@@ -10,8 +10,9 @@ from dfkd_tune.errors import DfkdError, NotFound, StorageError
 from dfkd_tune.locations.paths import existing, optuna_url, sqlite_file
 from dfkd_tune.locations.sqlite_files import check, readable
 from dfkd_tune.recipes.recipe import Recipe, from_tree
+from dfkd_tune.search.attributes import TOGETHER
+from dfkd_tune.search.foreign import refuse_foreign
 from dfkd_tune.search.storage import DAMAGED, open_storage
-from dfkd_tune.study.identity import TOGETHER, refuse_foreign
 
 
 def load_study(storage_url: str, name: str) -> optuna.Study:

@@ -11,8 +11,9 @@ from itertools import accumulate
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from dfkd_tune.search.attributes import BASELINE, RECORD, UNTUNED
+from dfkd_tune.search.ranking import Promoted, leaders, run_name, wanted
 from dfkd_tune.search.study_file import About
-from dfkd_tune.study.reruns import BASELINE, RECORD, UNTUNED, Promoted, leaders, run_name, wanted
 from dfkd_tune.training.member import RUNGS
 
 

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 import optuna
 from optuna.trial import TrialState
 
-from dfkd_tune.study.identity import SESSIONS, refuse_foreign
+from dfkd_tune.search.attributes import SESSIONS
+from dfkd_tune.search.foreign import refuse_foreign
 from dfkd_tune.training.member import RUNGS
 from dfkd_tune.utils.seeding import derive
 

@@ -5,123 +5,22 @@ The untuned baseline is one of them where it is among the best: a search that do
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import optuna
-from optuna.trial import TrialState
 
 from dfkd_tune.export.student_files import student_files
 from dfkd_tune.export.synthetic_rows import synthetic_file
 from dfkd_tune.recipes.recipe import Recipe
+from dfkd_tune.search.attributes import RECORD
+from dfkd_tune.search.ranking import Leader, wanted
 from dfkd_tune.tracking.runs import STATE
 from dfkd_tune.tracking.tracker import Tracker
 from dfkd_tune.training.distill import Outcome, distill_all
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils.seeding import derive
-
-PROMOTED = "promoted"
-"""Study attribute: the student that the study ended with, a ``Promoted`` as plain values."""
-RECORD = "reruns"
-"""Study attribute: trial or ``baseline`` -> run name -> ``[objective, rmse]``, or None for a re-run that diverged."""
-BASELINE = "baseline"
-"""The run of the untuned preset, and its key on record; as a study attribute, its objective."""
-UNTUNED = "untuned"
-"""Study attribute: what a trial has as attributes, of the baseline."""
-
-
-@dataclass(frozen=True)
-class Leader:
-    """A recipe that may be promoted, by its first student.
-
-    Args:
-        trial: whose recipe it is; None for the baseline.
-        objective, rmse: of that student, the latter on the selection bank in the teacher's units.
-    """
-
-    trial: int | None
-    objective: float
-    rmse: float
-
-    @property
-    def key(self) -> str:
-        """What its re-runs are on record under."""
-        return BASELINE if self.trial is None else str(self.trial)
-
-
-@dataclass(frozen=True)
-class Promoted:
-    """The student that a study ends with.
-
-    Args:
-        trial: whose recipe did best over seeds; None for the baseline's.
-        run: name of the MLflow run that holds the student: the first one of its recipe, or a re-run of it.
-        objective, rmse: of that student, the latter on the selection bank in the teacher's units.
-        mean: objective of the recipe over its seeds, infinite when one of them diverged.
-    """
-
-    trial: int | None
-    run: str
-    objective: float
-    rmse: float
-    mean: float
-
-
-def recipe_name(trial: int | None) -> str:
-    """Whose recipe a student has, in words."""
-    return "the untuned preset" if trial is None else f"trial {trial}"
-
-
-def run_name(trial: int | None, again: int = 0) -> str:
-    """The MLflow run of a trial, or of the baseline, or of its ``again``-th re-run."""
-    if trial is None:
-        return f"rerun-{BASELINE}-{again}" if again else BASELINE
-    return f"rerun-{trial:04d}-{again}" if again else f"trial-{trial:04d}"
-
-
-def leaders(study: optuna.Study, count: int) -> list[Leader]:
-    """The best recipes, best first: complete trials, and the baseline where it is as good; none without a complete trial."""
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    found = [Leader(trial.number, trial.values[0], trial.user_attrs["rmse"]) for trial in complete]
-    untuned = study.user_attrs.get(BASELINE, math.nan)
-    if found and math.isfinite(untuned):
-        found.append(Leader(None, untuned, study.user_attrs[UNTUNED]["rmse"]))
-    return sorted(found, key=lambda one: (one.objective, one.trial is None, one.trial))[:count]
-
-
-def choose(leading: Sequence[Leader], reruns: Mapping[str, Mapping[str, Sequence[float] | None]]) -> Promoted | None:
-    """The recipe with the best mean objective, and the best of its students; None without leaders.
-
-    Args:
-        leading: best first.
-        reruns: as ``RECORD`` holds them.
-    """
-    found = []
-    for leader in leading:
-        own = {run_name(leader.trial): (leader.objective, leader.rmse)}
-        again = reruns.get(leader.key, {})
-        students = own | {name: score for name, score in again.items() if score is not None}
-        mean = sum(objective for objective, _ in students.values()) / len(students)
-        mean = math.inf if None in again.values() else mean
-        run, (objective, rmse) = min(students.items(), key=lambda item: item[1][0])
-        found.append(Promoted(leader.trial, run, objective, rmse, mean))
-    return min(found, key=lambda promoted: promoted.mean, default=None)
-
-
-def wanted(
-    leading: Iterable[Leader], times: int, reruns: Mapping[str, Mapping[str, object]]
-) -> list[tuple[Leader, str]]:
-    """Leaders and the names of their re-runs that are not on record.
-
-    Args:
-        leading: recipes.
-        times: re-runs of each.
-        reruns: as ``RECORD`` holds them.
-    """
-    names = [(leader, run_name(leader.trial, again)) for leader in leading for again in range(1, times + 1)]
-    return [(leader, name) for leader, name in names if name not in reruns.get(leader.key, {})]
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from dfkd_tune.locations.paths import absolute, spool_folder
 from dfkd_tune.registry import certificates, register
 from dfkd_tune.registry.certificates import Sources
 from dfkd_tune.reporting import mlflow_summary
+from dfkd_tune.search.attributes import PROMOTED
 from dfkd_tune.search.loaded import load_study, recipe_of
-from dfkd_tune.study.reruns import PROMOTED, Promoted, run_name
+from dfkd_tune.search.ranking import Promoted, run_name
 from dfkd_tune.tracking import run_lookup
 from dfkd_tune.tracking.connection import guarded, preflight
 from dfkd_tune.tracking.outbox import REFUSED, SHIPPED, Damaged, Record, Session, Spool, plain, read

@@ -21,10 +21,10 @@ from typing import Any
 from dfkd_tune.errors import DfkdError, Interrupted, NotFound, StorageError, StudyMismatch, TrackingError, WorkersError
 from dfkd_tune.locations.paths import sqlite_file, tracking_url, without_credentials
 from dfkd_tune.registry.certificates import Sources
+from dfkd_tune.search.attributes import HOST, SPEC, TRACKING
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.progress import Progress, StudyResult, standing
 from dfkd_tune.search.study_file import parse_spec
-from dfkd_tune.study.identity import HOST, SPEC, TRACKING
 from dfkd_tune.study.prepare import Prepared, prepare
 from dfkd_tune.study.session import open_slots, run_study
 from dfkd_tune.teachers.formats.mlflow_model import SCHEMES

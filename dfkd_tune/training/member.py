@@ -58,7 +58,7 @@ class Member:
 
     def begin(self, problem: Problem) -> None:
         self.rng.manual_seed(derive(self.seed, "member"))
-        begun = self.recipe.start.begin(self.recipe, problem, self.rng)
+        begun = self.recipe.start.begin(problem.init_context(self.recipe), self.rng)
         self.weights = [w.to(problem.device) for w in begun]
         self.first = [torch.zeros_like(w) for w in self.weights]
         self.second = [torch.zeros_like(w) for w in self.weights]

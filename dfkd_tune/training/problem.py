@@ -17,8 +17,10 @@ from torch import Tensor, nn
 
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.inputs.encoding import encoder
+from dfkd_tune.inputs.geometry import Geometry
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.recipes.input_bounds import Geometry
+from dfkd_tune.recipes.initializers import InitContext
+from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.normalized import normalized
 from dfkd_tune.teachers.output_cache import Answers
@@ -281,6 +283,26 @@ class Problem:
         if self.pool.slopes is not None:
             return z, self.pool.values[index], self.pool.slopes[index]
         return z, *self.labels(z)
+
+    def init_context(self, recipe: Recipe) -> InitContext:
+        """What the initializer of a recipe may know."""
+        chain = self.teacher.chain
+        readable = chain is not None and len(chain.layers) > 1
+        return InitContext(
+            student=recipe.student,
+            encoder=self.encoder,
+            z=self.pool.z,
+            values=self.pool.values,
+            slopes=self.pool.slopes,
+            outputs=self.outputs,
+            dtype=self.dtype,
+            device=self.device,
+            neurons=len(chain.layers[0][0]) if readable else 0,
+            first_layer=lambda: self.neurons,
+            gradient_weight=getattr(recipe.loss, "weight", 0.0),
+            matched=self.matched,
+            row_budget=recipe.steps * recipe.batch,
+        )
 
     @cached_property
     def neurons(self) -> tuple[Tensor, Tensor]:

@@ -40,7 +40,7 @@ def export(
     from dfkd_tune.export import export, student_files
     from dfkd_tune.locations import paths
     from dfkd_tune.registry import certificates, register
-    from dfkd_tune.study.reruns import recipe_name
+    from dfkd_tune.search.ranking import recipe_name
     from dfkd_tune.tracking import run_lookup
     from dfkd_tune.tracking.connection import reaching
     from dfkd_tune.training import raw_evaluation

@@ -32,7 +32,7 @@ def register(name, model, trial, within, alias, teacher, architecture, features,
 
     from dfkd_tune.locations import paths
     from dfkd_tune.registry import certificates, register
-    from dfkd_tune.study.reruns import recipe_name
+    from dfkd_tune.search.ranking import recipe_name
     from dfkd_tune.tracking.connection import reaching
 
     sources = certificates.Sources(teacher, architecture, features, trust_pickle)

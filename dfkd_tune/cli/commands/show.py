@@ -24,7 +24,7 @@ def show(name, as_json, rows, storage) -> None:
     from dfkd_tune.reporting import summary_text, terminal_summary
     from dfkd_tune.reporting.findings import completed, find, front
     from dfkd_tune.search.loaded import load_study
-    from dfkd_tune.study.reruns import recipe_name
+    from dfkd_tune.search.ranking import recipe_name
 
     found = load_study(paths.optuna_url(storage), name)
     trials = found.get_trials(deepcopy=False)
