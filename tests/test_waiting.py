@@ -12,7 +12,8 @@ from filelock import FileLock
 
 from dfkd_tune.errors import Interrupted
 from dfkd_tune.reporting.terminal_progress import sentence
-from dfkd_tune.search.storage import exclusive, open_storage
+from dfkd_tune.search.locks import exclusive
+from dfkd_tune.search.storage import open_storage
 from dfkd_tune.search.trial_queue import Slots
 from dfkd_tune.study.session import open_slots, run_study
 from dfkd_tune.utils import waits

@@ -8,15 +8,13 @@ import random
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import wraps
-from pathlib import Path
 from typing import Any, TypeVar
 
 import optuna
 import sqlalchemy
 from alembic.util import CommandError
-from filelock import FileLock, Timeout
 from optuna.distributions import check_distribution_compatibility, distribution_to_json
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
@@ -29,8 +27,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, Pending
 
 from dfkd_tune.errors import StorageError
 from dfkd_tune.locations import sqlite_files
-from dfkd_tune.locations.paths import for_reading_alone, optuna_url, sqlite_file, without_credentials, writable
-from dfkd_tune.utils.waits import telling
+from dfkd_tune.locations.paths import for_reading_alone, optuna_url, sqlite_file, without_credentials
+from dfkd_tune.search.locks import making
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -40,21 +38,12 @@ HEARTBEAT = 60
 """Seconds between two signs of life of a running trial."""
 GRACE = 180
 """Seconds without one after which its worker counts as dead."""
-LOCK = 7216348
-"""Advisory lock of PostgreSQL that is ours; the locks of a study's purposes follow it."""
-MAKING = LOCK - 1
-"""Advisory lock under which tables are made."""
-PURPOSES = ("rerun", "baseline")
-"""What is done once in a study, by one process at a time."""
-PAUSE = 0.5
-"""Seconds between two looks at a lock that is taken."""
 PATIENCE = 3600.0
 """Seconds that a call waits for a database that went away."""
 LONGEST_PAUSE = 5.0
 """Seconds between two tries, after the first ones."""
 BUSY = 60.0
 """Seconds that SQLite waits for another process, where the URL names no ``timeout``."""
-WAITING = "waiting until another process has set its study up in %s, as long as it lives"
 DAMAGED = "put a copy of it back, or start anew with another --storage and --name; what MLflow holds stays"
 """What to do about a study's database that is broken."""
 
@@ -252,7 +241,7 @@ def open_storage(url: str) -> PatientStorage:
             raise StorageError(file, "cannot be written", remedy="run it as who may, or give another --storage")
         options = {"connect_args": {"timeout": _busy(url)}}
     try:
-        with _making(url, file), warnings.catch_warnings():
+        with making(url, file), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             storage = PatientStorage(url, engine_kwargs=options, heartbeat_interval=HEARTBEAT, grace_period=GRACE)
     except CommandError:
@@ -282,119 +271,3 @@ def _configure(connection, busy: float) -> None:
 
 def _begin_immediate(connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-@contextmanager
-def _making(url: str, file: Path | None) -> Iterator[None]:
-    """One process at a time makes the tables of a fresh store."""
-    if file is not None:
-        writable(file.parent)
-        with _locked(file):
-            yield
-    elif make_url(url).get_backend_name() == "postgresql":
-        engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
-        with engine.connect() as connection:
-            _advisory(connection, MAKING, url)
-            yield  # closing the connection leaves the lock
-    else:
-        yield
-
-
-@contextmanager
-def _locked(file: Path) -> Iterator[None]:
-    """Hold the lock beside an SQLite file."""
-    lock = FileLock(f"{file}.lock")
-    with telling(LOG, WAITING, file):
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _advisory(connection: sqlalchemy.Connection, number: int, url: str) -> None:
-    """Take an advisory lock of PostgreSQL, which a dead process leaves."""
-    with telling(LOG, WAITING, without_credentials(url)):
-        connection.exec_driver_sql(f"SELECT pg_advisory_lock({number})")
-
-
-@contextmanager
-def exclusive(storage: RDBStorage, url: str) -> Iterator[None]:
-    """Hold the study store's one lock: while a study is set up, nobody else sets one up."""
-    file = sqlite_file(url)
-    if file is not None:
-        with _locked(file):
-            yield
-    elif storage.engine.dialect.name == "postgresql":
-        with storage.engine.connect() as connection:
-            _advisory(connection, LOCK, url)
-            try:
-                yield
-            finally:
-                connection.exec_driver_sql(f"SELECT pg_advisory_unlock({LOCK})")
-    else:
-        yield
-
-
-class StudyLock:
-    """A lock of one study for one purpose; a process that dies leaves it.
-
-    Args:
-        storage, url: of the study.
-        study: whose lock it is.
-        purpose: one of ``PURPOSES``; each has a lock of its own.
-    """
-
-    def __init__(self, storage: PatientStorage, url: str, study: optuna.Study, purpose: str = PURPOSES[0]):
-        file, number = sqlite_file(url), int(study._study_id)
-        self._storage, self._numbers = storage, f"{LOCK + PURPOSES.index(purpose)}, {number}"
-        part = "" if purpose == PURPOSES[0] else f".{purpose}"
-        self._file = FileLock(f"{file}.{number}{part}.lock") if file is not None else None
-        self._connection: sqlalchemy.Connection | None = None
-
-    def acquire(self) -> bool:
-        """Take it, where nobody holds it."""
-        if self._file is not None:
-            try:
-                self._file.acquire(timeout=0)
-            except Timeout:
-                return False
-            return True
-        return self._storage.engine.dialect.name != "postgresql" or self._storage.patiently(self._acquire)
-
-    def _acquire(self) -> bool:
-        connection = self._storage.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        if connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({self._numbers})").scalar():
-            self._connection = connection
-            return True
-        connection.close()
-        return False
-
-    def release(self) -> None:
-        """Leave it; what a restart of the database took away is left already."""
-        if self._file is not None:
-            self._file.release()
-        elif self._connection is not None:
-            with suppress(SQLAlchemyError):
-                self._connection.exec_driver_sql(f"SELECT pg_advisory_unlock({self._numbers})")
-                self._connection.close()
-            self._connection = None
-
-
-@contextmanager
-def alone(storage: PatientStorage, url: str, study: optuna.Study, heed: Callable[[], None]) -> Iterator[None]:
-    """Hold a study's lock for its re-runs, for minutes if need be: nobody else who looks at the store waits for it.
-
-    Args:
-        storage, url: of the study.
-        study: whose lock it is.
-        heed: called while another process holds it; may raise.
-    """
-    lock = StudyLock(storage, url, study)
-    while not lock.acquire():
-        heed()
-        time.sleep(PAUSE)
-    try:
-        yield
-    finally:
-        lock.release()

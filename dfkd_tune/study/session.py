@@ -22,10 +22,11 @@ from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.registry import register
 from dfkd_tune.search.attributes import BASELINE, RECORD, TOGETHER, UNTUNED, WORKERS
 from dfkd_tune.search.loaded import recipe_of
+from dfkd_tune.search.locks import PURPOSES, StudyLock, alone, exclusive
 from dfkd_tune.search.progress import Flying, Progress, StudyResult, standing, totals
 from dfkd_tune.search.ranking import Leader, Promoted, choose, leaders, run_name
 from dfkd_tune.search.sampling import WARMUP, open_study, smoothed, without_experimental_warnings
-from dfkd_tune.search.storage import PURPOSES, StudyLock, alone, exclusive, open_storage
+from dfkd_tune.search.storage import open_storage
 from dfkd_tune.search.trial_queue import Heartbeat, Slots
 from dfkd_tune.study.identity import agree, one_machine, record
 from dfkd_tune.study.prepare import Prepared

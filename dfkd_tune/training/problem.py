@@ -26,7 +26,7 @@ from dfkd_tune.teachers.normalized import normalized
 from dfkd_tune.teachers.output_cache import Answers
 from dfkd_tune.teachers.probe import Probe
 from dfkd_tune.training.banks import Bank
-from dfkd_tune.training.gradient_mask import matched
+from dfkd_tune.training.gradient_mask import gradient_mask
 from dfkd_tune.training.raw_evaluation import Judge, Student, outputs, outputs_of
 from dfkd_tune.utils.seeding import stream
 
@@ -144,7 +144,8 @@ class Problem:
                     answers.save(self._frozen(), self.asked)
         self.frozen_rows = self.asked
         self.geometry = self._geometry()
-        self.matched = matched(self)
+        gradient = self.values_and_slopes if probe.differentiable else None
+        self.matched = gradient_mask(self.encoder, self.pool.z, gradient, smooth=self.teacher.chain is not None)
 
     @property
     def encoded(self) -> int:

@@ -1,0 +1,159 @@
+"""Locks of a study: a file beside its SQLite database, or an advisory lock of PostgreSQL; a process that dies leaves its own."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import optuna
+import sqlalchemy
+from filelock import FileLock, Timeout
+from optuna.storages import RDBStorage
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from dfkd_tune.locations.paths import sqlite_file, without_credentials, writable
+from dfkd_tune.utils.waits import telling
+
+LOG = logging.getLogger(__name__)
+T = TypeVar("T")
+
+LOCK = 7216348
+"""Advisory lock of PostgreSQL that is ours; the locks of a study's purposes follow it."""
+MAKING = LOCK - 1
+"""Advisory lock under which tables are made."""
+PURPOSES = ("rerun", "baseline")
+"""What is done once in a study, by one process at a time."""
+PAUSE = 0.5
+"""Seconds between two looks at a lock that is taken."""
+WAITING = "waiting until another process has set its study up in %s, as long as it lives"
+
+
+class PatientDatabase(Protocol):
+    """A storage that waits for a database that went away."""
+
+    engine: sqlalchemy.Engine
+
+    def patiently(self, call: Callable[[], T]) -> T:
+        """The result of a call that is tried until the database is back."""
+        ...
+
+
+@contextmanager
+def making(url: str, file: Path | None) -> Iterator[None]:
+    """One process at a time makes the tables of a fresh store."""
+    if file is not None:
+        writable(file.parent)
+        with _locked(file):
+            yield
+    elif make_url(url).get_backend_name() == "postgresql":
+        engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+        with engine.connect() as connection:
+            _advisory(connection, MAKING, url)
+            yield  # closing the connection leaves the lock
+    else:
+        yield
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    """Hold the lock beside an SQLite file."""
+    lock = FileLock(f"{file}.lock")
+    with telling(LOG, WAITING, file):
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _advisory(connection: sqlalchemy.Connection, number: int, url: str) -> None:
+    """Take an advisory lock of PostgreSQL, which a dead process leaves."""
+    with telling(LOG, WAITING, without_credentials(url)):
+        connection.exec_driver_sql(f"SELECT pg_advisory_lock({number})")
+
+
+@contextmanager
+def exclusive(storage: RDBStorage, url: str) -> Iterator[None]:
+    """Hold the study store's one lock: while a study is set up, nobody else sets one up."""
+    file = sqlite_file(url)
+    if file is not None:
+        with _locked(file):
+            yield
+    elif storage.engine.dialect.name == "postgresql":
+        with storage.engine.connect() as connection:
+            _advisory(connection, LOCK, url)
+            try:
+                yield
+            finally:
+                connection.exec_driver_sql(f"SELECT pg_advisory_unlock({LOCK})")
+    else:
+        yield
+
+
+class StudyLock:
+    """A lock of one study for one purpose; a process that dies leaves it.
+
+    Args:
+        storage, url: of the study.
+        study: whose lock it is.
+        purpose: one of ``PURPOSES``; each has a lock of its own.
+    """
+
+    def __init__(self, storage: PatientDatabase, url: str, study: optuna.Study, purpose: str = PURPOSES[0]):
+        file, number = sqlite_file(url), int(study._study_id)
+        self._storage, self._numbers = storage, f"{LOCK + PURPOSES.index(purpose)}, {number}"
+        part = "" if purpose == PURPOSES[0] else f".{purpose}"
+        self._file = FileLock(f"{file}.{number}{part}.lock") if file is not None else None
+        self._connection: sqlalchemy.Connection | None = None
+
+    def acquire(self) -> bool:
+        """Take it, where nobody holds it."""
+        if self._file is not None:
+            try:
+                self._file.acquire(timeout=0)
+            except Timeout:
+                return False
+            return True
+        return self._storage.engine.dialect.name != "postgresql" or self._storage.patiently(self._acquire)
+
+    def _acquire(self) -> bool:
+        connection = self._storage.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        if connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({self._numbers})").scalar():
+            self._connection = connection
+            return True
+        connection.close()
+        return False
+
+    def release(self) -> None:
+        """Leave it; what a restart of the database took away is left already."""
+        if self._file is not None:
+            self._file.release()
+        elif self._connection is not None:
+            with suppress(SQLAlchemyError):
+                self._connection.exec_driver_sql(f"SELECT pg_advisory_unlock({self._numbers})")
+                self._connection.close()
+            self._connection = None
+
+
+@contextmanager
+def alone(storage: PatientDatabase, url: str, study: optuna.Study, heed: Callable[[], None]) -> Iterator[None]:
+    """Hold a study's lock for its re-runs, for minutes if need be: nobody else who looks at the store waits for it.
+
+    Args:
+        storage, url: of the study.
+        study: whose lock it is.
+        heed: called while another process holds it; may raise.
+    """
+    lock = StudyLock(storage, url, study)
+    while not lock.acquire():
+        heed()
+        time.sleep(PAUSE)
+    try:
+        yield
+    finally:
+        lock.release()
