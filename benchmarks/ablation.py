@@ -30,7 +30,7 @@ from dfkd_tune.recipes.input_bounds import Linf, Steps
 from dfkd_tune.recipes.losses import Constant, Sobolev, Value
 from dfkd_tune.recipes.optimizers import RMSprop
 from dfkd_tune.recipes.recipe import FAITHFUL, PAPER, Recipe
-from dfkd_tune.recipes.refiners import NoFinish
+from dfkd_tune.recipes.refiners import NoRefiner
 from dfkd_tune.teachers import probe
 from dfkd_tune.training.distill import distill_all
 from dfkd_tune.training.member import Member
@@ -57,7 +57,7 @@ VARIANTS: dict[str, Recipe] = {
     "without Sobolev loss": VALUE,
     "without neuron start": replace(F, start=Random()),
     "without surplus": replace(F, start=Neurons()),
-    "without L-BFGS finish": replace(F, finish=NoFinish(), optimizer=RMSprop(schedule="cosine")),
+    "without L-BFGS finish": replace(F, finish=NoRefiner(), optimizer=RMSprop(schedule="cosine")),
     "Sobolev weight 0.3": replace(F, loss=Sobolev(weight=0.3)),
     "Sobolev weight 4": replace(F, loss=Sobolev(weight=4.0)),
     "half more neurons, pruned": replace(F, start=Neurons(surplus=0.5)),

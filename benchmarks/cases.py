@@ -48,12 +48,12 @@ CASES = (
     *(
         Case(
             "`--storage postgres://...`",
-            "refused with what to write",
+            "taken, or refused with what to write",
             partial(stores.address, words=words, **given),
             part,
         )
         for part, words, given in (
-            ("postgres://", ("postgresql://",), {"storage": "postgres://nobody@127.0.0.1:9/none"}),
+            ("postgres://, taken", ("postgresql+psycopg2://127.0.0.1:9", "cannot be opened"), {"storage": "postgres://nobody@127.0.0.1:9/none"}),
             ("optuna.db", ("sqlite:///optuna.db",), {"storage": "optuna.db"}),
             ("journal.log", ("sqlite:///",), {"storage": "journal.log"}),
             ("databricks", ("databricks",), {"tracking": "databricks"}),

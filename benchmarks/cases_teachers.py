@@ -275,7 +275,7 @@ def late_worker(lab: Lab) -> Outcome:
     until = time.monotonic() + 120
     while time.monotonic() < until and not _trials(lab):
         time.sleep(0.5)
-    ended = lab.ask("worker", "pump", limit=60, NAP="0.05")
+    ended = lab.ask("worker", "pump", "--storage", "sqlite:///mlruns/optuna.db", limit=60, NAP="0.05")
     lab.stop(first)
     said = (ended.out + ended.err).splitlines()
     line = next((line.strip() for line in said if "waiting" in line), f"not a word of waiting: {ended.last}")

@@ -64,7 +64,7 @@ def recipes(space: Space, count: int, seed: int) -> list[Recipe]:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        for lead in space.leads():
+        for lead in space.initial_points():
             study.enqueue_trial(lead)
         return [space.suggest(study.ask()) for _ in range(count)]
 
@@ -128,11 +128,11 @@ def gradient_gap(problem: Problem, outcome: Outcome) -> float:
     """Root mean square gap of the normalized input gradients on the selection bank."""
     weights = [w.unsqueeze(0) for w in outcome.weights]
     z = problem.banks["selection"].z
-    _, slopes = problem.labels(z)
+    _, gradients = problem.labels(z)
     z = z.detach().requires_grad_()
     answers = outcome.recipe.student.answer(weights, z.unsqueeze(0))[0]
     mine = [torch.autograd.grad(answers[:, o].sum(), z, retain_graph=True)[0] for o in range(problem.outputs)]
-    return float((torch.stack(mine, dim=1) - slopes).square().sum((1, 2)).mean().sqrt())
+    return float((torch.stack(mine, dim=1) - gradients).square().sum((1, 2)).mean().sqrt())
 
 
 def scores(problem: Problem, outcome: Outcome, probes: dict[str, Bank]) -> dict[str, float]:

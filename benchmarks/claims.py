@@ -32,7 +32,7 @@ from optuna.trial import TrialState
 from dfkd_tune.locations.paths import absolute
 from dfkd_tune.search.sampling import sampler
 from dfkd_tune.search.storage import open_storage
-from dfkd_tune.search.trial_queue import Slots
+from dfkd_tune.search.trial_queue import TrialQueue
 
 FORK = multiprocessing.get_context("fork")
 NAMES = [f"leaf.{i}" for i in range(9)]
@@ -104,23 +104,23 @@ def record(storage: RDBStorage, study: optuna.Study, count: int) -> None:
         session.commit()
 
 
-def joined(url: str) -> Slots:
+def joined(url: str) -> TrialQueue:
     """The slots as one sees them who has read the trials on record, which every worker does once, as it joins."""
     storage = open_storage(url)
     study = optuna.load_study(study_name="claims", storage=storage, sampler=optuna.samplers.RandomSampler())
     study.get_trials(deepcopy=False)
     storage.scoped_session.remove()
-    return Slots(study, storage)
+    return TrialQueue(study, storage)
 
 
-def ours(slots: Slots, total: int):
+def ours(queue: TrialQueue, total: int):
     """Claim and tell by slots, in a copy of the process that joined."""
-    slots.storage.engine.dispose(close=False)
+    queue.storage.engine.dispose(close=False)
 
     def tell(claimed) -> None:
-        assert slots.land(claimed.trial, TrialState.COMPLETE, (0.5,), ATTRIBUTES)
+        assert queue.complete(claimed.trial, TrialState.COMPLETE, (0.5,), ATTRIBUTES)
 
-    return (lambda: slots.claim(total)), tell
+    return (lambda: queue.claim(total)), tell
 
 
 def by_optuna(storage):
@@ -135,11 +135,13 @@ def by_optuna(storage):
     return study.ask, tell
 
 
-def work(way: str, url: str, slots: Slots | None, port: int, total: int, think: float, until: float, results) -> None:
+def work(
+    way: str, url: str, queue: TrialQueue | None, port: int, total: int, think: float, until: float, results
+) -> None:
     """One simulated worker."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if way == "ours":
-        claim, tell = ours(slots, total)
+        claim, tell = ours(queue, total)
     elif way == "optuna":
         claim, tell = by_optuna(RDBStorage(absolute(url), engine_kwargs={"pool_size": 1}))
     else:
@@ -170,10 +172,10 @@ def measure(way: str, url: str, workers: int, total: int, rate: float, seconds: 
         server.start()
         time.sleep(3)
     think = workers / rate
-    slots = joined(url) if way == "ours" else None
+    queue = joined(url) if way == "ours" else None
     until, results = time.time() + seconds + 0.1 * workers + think, FORK.Queue()
     processes = [
-        FORK.Process(target=work, args=(way, url, slots, port, total, think, until, results)) for _ in range(workers)
+        FORK.Process(target=work, args=(way, url, queue, port, total, think, until, results)) for _ in range(workers)
     ]
     for process in processes:
         process.start()

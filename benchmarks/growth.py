@@ -22,7 +22,7 @@ from dfkd_tune.search.sampling import pruner, sampler
 from dfkd_tune.search.storage import open_storage
 from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.base import Teacher
-from dfkd_tune.teachers.linear_chain import quicken
+from dfkd_tune.teachers.linear_chain import with_fused_forward
 from dfkd_tune.training.distill import distill_all
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.problem import Problem
@@ -39,7 +39,7 @@ def problem_of(features: int, width: int) -> Problem:
     module = nn.Sequential(nn.Linear(features, width), nn.Tanh(), nn.Linear(width, 1)).requires_grad_(False)
     for parameter in module.parameters():
         parameter.copy_(torch.randn(parameter.shape, generator=rng) / math.sqrt(parameter.shape[-1]))
-    teacher = quicken(Teacher("random", module, torch.float32, sha256=""))
+    teacher = with_fused_forward(Teacher("random", module, torch.float32, sha256=""))
     inputs = Inputs.unknown(features)
     return Problem(teacher, inputs, probe(teacher, inputs), pool_rows=POOL)
 

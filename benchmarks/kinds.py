@@ -112,7 +112,7 @@ def estimator(kind: str, x: np.ndarray, y: np.ndarray, rows: dict[str, np.ndarra
 
 NETWORKS = ("relu 3x256 batch norm", "average of five tanh", "tanh 1x2000", "three outputs")
 ESTIMATORS = ("boosted trees", "gaussian process")
-KINDS = NETWORKS + ESTIMATORS
+TEACHER_DEFAULTS = NETWORKS + ESTIMATORS
 
 
 def kept(kind: str, dataset: str, shared: Path, cache: Path, seed: int) -> Path:

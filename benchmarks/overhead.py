@@ -20,7 +20,7 @@ from dfkd_tune.locations.paths import sqlite_url
 from dfkd_tune.search.search_space import Space
 from dfkd_tune.search.storage import PatientStorage
 from dfkd_tune.search.study_file import read_spec
-from dfkd_tune.search.trial_queue import Slots
+from dfkd_tune.search.trial_queue import TrialQueue
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
 from dfkd_tune.tracking.outbox import Session
@@ -28,10 +28,10 @@ from dfkd_tune.tracking.runs import Runs
 
 PARTS = {
     "optuna": [
-        (Slots, "claim"),
-        (Slots, "land"),
-        (Slots, "lost"),
-        (Slots, "beat"),
+        (TrialQueue, "claim"),
+        (TrialQueue, "land"),
+        (TrialQueue, "lost"),
+        (TrialQueue, "beat"),
         (Space, "suggest"),
         (PatientStorage, "_write_params"),
         (optuna.Trial, "report"),

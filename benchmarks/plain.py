@@ -79,7 +79,7 @@ def ascend(teacher: Callable, student: nn.Module, x: Tensor) -> Tensor:
     x = x.clone().requires_grad_()
     optimizer = RMSprop([x], lr=0.1, weight_decay=BETA)
     for _ in range(2):
-        (x.grad,) = torch.autograd.grad(_contest(teacher, student, x), x)
+        (x.grad,) = torch.autograd.grad(_context(teacher, student, x), x)
         optimizer.step()
     return x.detach()
 
@@ -91,13 +91,13 @@ def generator_network(features: int) -> nn.Sequential:
 
 def _train_generator(teacher, student, generator, learner, z: Tensor) -> None:
     x = generator(z)
-    loss = _contest(teacher, student, x) + BETA * x.square().sum()  # the published sum runs over the batch as well
+    loss = _context(teacher, student, x) + BETA * x.square().sum()  # the published sum runs over the batch as well
     learner.zero_grad()
     loss.backward(inputs=list(generator.parameters()))
     learner.step()
 
 
-def _contest(teacher: Callable, student: nn.Module, x: Tensor) -> Tensor:
+def _context(teacher: Callable, student: nn.Module, x: Tensor) -> Tensor:
     """What synthetic rows minimize: ``mean[-(T - S)^2 + gamma S^2]``."""
     answers = student(x)
     return (-(teacher(x) - answers).square() + GAMMA * answers.square()).mean()

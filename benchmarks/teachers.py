@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from fidelity import real_rmse, student_of
-from kinds import KINDS, kept
+from kinds import TEACHER_DEFAULTS, kept
 from rich.console import Console
 from rich.table import Table
 
@@ -80,7 +80,7 @@ def one(kind: str, dataset: str, args: argparse.Namespace, folder: Path) -> dict
         "baseline": baseline,
         "baselines": baselines,
         "own_baseline": real_rmse(student_of(uri, name, name="baseline"), prepared.teacher, x),
-        "recollected": prepared.inputs.recollected is not None,
+        "recollected": prepared.inputs.inferred is not None,
         "default": best,
         "ratio": best / baseline,
         "best_trial_in_hindsight": min(real.values()),
@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True, help="folder that keeps the trained teachers")
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--steps", type=int, default=20_000)
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--kinds", nargs="+", choices=TEACHER_DEFAULTS, default=list(TEACHER_DEFAULTS))
     parser.add_argument("--datasets", nargs="+", default=["compactiv", "pole"])
     parser.add_argument("--seed", type=int, default=0, help="of the teachers and the studies")
     parser.add_argument("--json", type=Path, help="also write the figures here")

@@ -24,7 +24,7 @@ from rich.table import Table
 from tables import SHARED, load, shared_split, shared_teacher
 
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.recipes.gap_bounds import BOUNDS
+from dfkd_tune.recipes.gap_bounds import GAP_BOUNDS
 from dfkd_tune.recipes.input_bounds import INPUT_BOUNDS
 from dfkd_tune.recipes.losses import ALPHAS
 from dfkd_tune.recipes.optimizers import OPTIMIZERS
@@ -66,7 +66,7 @@ def recipe(cell: Cell, args: argparse.Namespace) -> Recipe:
     base = replace(RANDOM if cell.reach is None else PAPER, optimizer=optimizer, steps=args.steps)
     if cell.reach is None:
         return base
-    bound = BOUNDS[cell.bound](**({"threshold": cell.threshold} if cell.threshold else {}))
+    bound = GAP_BOUNDS[cell.bound](**({"threshold": cell.threshold} if cell.threshold else {}))
     reach = INPUT_BOUNDS[cell.reach](**({"radius": args.radius} if cell.reach == "linf" else {}))
     return replace(base, bound=bound, input_bound=reach, alpha=ALPHAS[args.alpha]())
 

@@ -25,7 +25,7 @@ def train_teachers(
     """
     network, size, count = MLP(WIDTH), (x.shape[1], 1), len(splits)
     rngs = [torch.Generator().manual_seed(seed) for seed in seeds]
-    start = [network.start(*size, rng, torch.float32) for rng in rngs]
+    start = [network.init_params(*size, rng, torch.float32) for rng in rngs]
     shapes = network.shapes(*size)
     flat = torch.stack([torch.cat([w.flatten() for w in one]) for one in start])
     first, second, gradient = torch.zeros_like(flat), torch.zeros_like(flat), torch.empty_like(flat)
@@ -52,8 +52,8 @@ def train_teachers(
             rows = torch.stack([d["train"][0][p] for d, p in zip(data, picks, strict=True)])
             goals = torch.stack([d["train"][1][p] for d, p in zip(data, picks, strict=True)])
             answers, tape = network.record(leaves, rows)
-            slopes = network.weight_slopes(leaves, tape, (answers - goals) * (2.0 / rows.shape[1]))
-            torch.cat([slope.flatten(1) for slope in slopes], dim=1, out=gradient)
+            gradients = network.weight_gradients(leaves, tape, (answers - goals) * (2.0 / rows.shape[1]))
+            torch.cat([gradient.flatten(1) for gradient in gradients], dim=1, out=gradient)
             update(flat, gradient, first, second, fixed)
         losses = _valid(network, leaves, data)
         for k, loss in enumerate(losses):

@@ -14,7 +14,7 @@ from dfkd_tune.recipes.recipe import PAPER, Recipe, from_tree
 from dfkd_tune.students.mlp import MLP
 from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.base import Teacher
-from dfkd_tune.teachers.linear_chain import quicken
+from dfkd_tune.teachers.linear_chain import with_fused_forward
 from dfkd_tune.training.member import BLOCK, Member
 from dfkd_tune.training.population import Population
 from dfkd_tune.training.problem import Problem
@@ -81,7 +81,7 @@ def make_problem(
     inputs = inputs or Inputs.unknown(FEATURES)
     teacher = Teacher("tiny", function or network(outputs, len(inputs)), torch.float64, "sha")
     if quick:
-        teacher = quicken(teacher)
+        teacher = with_fused_forward(teacher)
         assert teacher.fast is not None
     return Problem(teacher, inputs, probe(teacher, inputs), pool_rows=512, bank_rows=200, dtype=torch.float64)
 

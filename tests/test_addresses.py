@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 
 ODD = "My%20Project a?b=c#d &é'\"+%2F"
 """A folder's name with all that means something in an address, in a shell or in SQL."""
-TAKEN = {
+SUPERSEDED = {
     "sqlite:///o.db": "o.db",
     "sqlite:///./sub/../o.db": "o.db",
     "sqlite:///o.db?timeout=60": "o.db",
@@ -78,7 +78,7 @@ STORES = {
 }
 
 
-@pytest.mark.parametrize(("url", "file"), TAKEN.items(), ids=TAKEN)
+@pytest.mark.parametrize(("url", "file"), SUPERSEDED.items(), ids=SUPERSEDED)
 @pytest.mark.parametrize("folder", ["plain", ODD.replace("/", "")], ids=["plain", "odd"])
 def test_a_file_is_the_same_from_any_directory(tmp_path, monkeypatch, url, file, folder):
     (tmp_path / folder).mkdir()

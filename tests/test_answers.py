@@ -24,11 +24,11 @@ POOL, BANK = 300, 200
 LIKE = replace(PAPER, steps=40, batch=20)
 
 
-def made(folder, function, *about, heed=lambda: None) -> Problem:
+def made(folder, function, *about, check_cancelled=lambda: None) -> Problem:
     teacher, inputs = Teacher("tiny", function, torch.float64, "sha"), Inputs.unknown(FEATURES)
     found = replace(probe(teacher, inputs), differentiable=False)
     sizes = {"pool_rows": POOL, "bank_rows": BANK, "dtype": torch.float64}
-    return Problem(teacher, inputs, found, **sizes, answers=Answers(folder, *about), heed=heed)
+    return Problem(teacher, inputs, found, **sizes, answers=Answers(folder, *about), check_cancelled=check_cancelled)
 
 
 def same(one: Problem, other: Problem) -> bool:
@@ -109,7 +109,7 @@ def test_while_one_asks_the_others_wait_and_may_be_stopped(tmp_path):
         raise Interrupted("study")
 
     with pytest.raises(Interrupted):
-        made(tmp_path, network(), heed=stop)
+        made(tmp_path, network(), check_cancelled=stop)
     go_on.set()
     worker.join()
     teacher = Counting(network())

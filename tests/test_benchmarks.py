@@ -225,7 +225,7 @@ def test_a_benchmark_reads_a_student_by_its_architecture_file(tmp_path, dtype, l
     """By torch alone, with the same answers."""
     encoding = Encoding([10.0, 1.0], [3.0, 2.0], dtype, levels)
     student, rng = MLP(width=5), torch.Generator().manual_seed(0)
-    weights = student.start(encoding.width, 1, rng, torch.float32)
+    weights = student.init_params(encoding.width, 1, rng, torch.float32)
     module = student.module(weights, encoding, torch.ones(1), torch.ones(1))
     save_file(module.state_dict(), tmp_path / "student.safetensors")
     tree = {"layers": [encoding.width, 5, 1], "activation": "tanh"} | (

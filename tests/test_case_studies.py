@@ -31,7 +31,7 @@ from dfkd_tune.utils import yaml_io
 
 TREES = {file.stem: yaml_io.read(file, SpecError) for file in sorted(STUDIES.glob("*.yaml"))}
 NAMES = [name for name, tree in TREES.items() if "teacher" in tree]
-KINDS = [(n, kind) for n in NAMES for kind in TREES[n].get("search", {}).get("generator.kind", ["direct"])]
+TEACHER_DEFAULTS = [(n, kind) for n in NAMES for kind in TREES[n].get("search", {}).get("generator.kind", ["direct"])]
 
 
 @cache
@@ -72,7 +72,7 @@ def synthetic(monkeypatch, name, recipe):
 
 def far(kind):
     """Steps long enough to leave whatever can be left."""
-    return {"step_size": 5.0} if GENERATORS[kind].travels else {}
+    return {"step_size": 5.0} if GENERATORS[kind].starts_from_prior else {}
 
 
 # --- the shipped studies ----------------------------------------------------------------------------------------------
@@ -96,14 +96,14 @@ def test_study_suggests_what_its_file_names(name):
             assert set(values) <= found
 
 
-@pytest.mark.parametrize("name, kind", KINDS)
+@pytest.mark.parametrize("name, kind", TEACHER_DEFAULTS)
 def test_a_short_run_learns(name, kind):
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
     study.enqueue_trial({"generator.kind": kind})
     recipe = replace(prepared(name).space.suggest(study.ask()), steps=80)
     assert recipe.leaves()["generator.kind"] == kind
     size, bank = (problem(name).features, problem(name).outputs), problem(name).banks["report"]
-    untrained = recipe.student.start(*size, torch.Generator().manual_seed(0), torch.float64)
+    untrained = recipe.student.init_params(*size, torch.Generator().manual_seed(0), torch.float64)
     (member,) = run(problem(name), Member("a", recipe, 0))
     assert member.failure is None
     before, after = (fidelity(problem(name), recipe, w, bank).nrmse for w in (untrained, member.result()))

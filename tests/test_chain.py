@@ -1,4 +1,4 @@
-"""A teacher that is a chain of layers answers, and pulls slopes back, as its module does."""
+"""A teacher that is a chain of layers answers, and pulls gradients back, as its module does."""
 
 import pytest
 import torch
@@ -49,10 +49,10 @@ def test_answers_and_pullbacks_are_those_of_the_module(name, exported, tmp_path)
     quick = read_chain(read).quick()
     x = ROWS.clone().requires_grad_()
     expected = module(x)
-    slope = torch.cos(expected.detach())
-    (pulled,) = torch.autograd.grad((slope * expected).sum(), x)
+    gradient = torch.cos(expected.detach())
+    (pulled,) = torch.autograd.grad((gradient * expected).sum(), x)
     answers, pull = quick.record(ROWS)
-    for mine, theirs in ((quick(ROWS), expected), (answers, expected), (pull(slope), pulled)):
+    for mine, theirs in ((quick(ROWS), expected), (answers, expected), (pull(gradient), pulled)):
         torch.testing.assert_close(mine, theirs.detach(), rtol=1e-9, atol=1e-11)
 
 

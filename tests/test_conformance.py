@@ -16,16 +16,18 @@ from dfkd_tune.inputs.encoding import Encoding
 from dfkd_tune.ops.activations import ACTIVATIONS
 from dfkd_tune.recipes.losses import EPOCH
 from dfkd_tune.recipes.recipe import RANDOM, SECTIONS, Recipe, from_leaves, from_tree
-from dfkd_tune.students.sobolev import match
+from dfkd_tune.students.sobolev import loss_and_gradients
 from dfkd_tune.training.distill import conclude, distill
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import fidelity
 from dfkd_tune.utils import yaml_io
 from dfkd_tune.utils.strategy import Stacked, structure
 
-STUDENTS, GENERATORS, BOUNDS = SECTIONS["student"], SECTIONS["generator"], SECTIONS["bound"]
+STUDENTS, GENERATORS, GAP_BOUNDS = SECTIONS["student"], SECTIONS["generator"], SECTIONS["bound"]
 INPUT_BOUNDS, ALPHAS, OPTIMIZERS = SECTIONS["input_bound"], SECTIONS["alpha"], SECTIONS["optimizer"]
-KINDS = [pytest.param(section, kind, id=f"{section}-{kind}") for section, kinds in SECTIONS.items() for kind in kinds]
+TEACHER_DEFAULTS = [
+    pytest.param(section, kind, id=f"{section}-{kind}") for section, kinds in SECTIONS.items() for kind in kinds
+]
 LIKE = torch.zeros(1, dtype=torch.float64)
 
 
@@ -34,7 +36,7 @@ def problem():
     return make_problem()
 
 
-@pytest.mark.parametrize("section, kind", KINDS)
+@pytest.mark.parametrize("section, kind", TEACHER_DEFAULTS)
 class TestEveryKind:
     def test_is_a_frozen_dataclass_with_defaults(self, section, kind):
         item = SECTIONS[section][kind]()
@@ -119,7 +121,7 @@ class TestGenerators:
     def test_rows_are_finite_and_within_what_is_declared(self, kind, monkeypatch):
         problem = make_problem(inputs=KNOWN)
         one = recipe(generator=kind, steps=20, batch=40)
-        if GENERATORS[kind].travels:
+        if GENERATORS[kind].starts_from_prior:
             one = recipe(one, generator={"step_size": 5.0})
         synthetic = trained_on(monkeypatch, problem, one)[0] * KNOWN.scale + KNOWN.center
         assert torch.isfinite(synthetic).all()
@@ -134,7 +136,7 @@ class TestGenerators:
         one = recipe(generator=kind, optimizer={"lr": 1e-12, "weight_decay": 0.0}, steps=100, batch=40)
         _, _, gap, prior_gap, _ = trained_on(monkeypatch, problem, one)
         reached = gap[-25:].square().mean() / prior_gap.square().mean()
-        assert (reached > 2) if GENERATORS[kind].seeks else (0.5 < reached < 2)
+        assert (reached > 2) if GENERATORS[kind].uses_gap else (0.5 < reached < 2)
 
 
 @pytest.mark.parametrize("kind", [name for name, kind in GENERATORS.items() if not kind.needs_gradients])
@@ -146,7 +148,7 @@ def test_teacher_without_gradients_will_do(kind):
     assert member.failure is None and member.curve[-1][1] < member.curve[0][1]
 
 
-@pytest.mark.parametrize("kind", [name for name, kind in GENERATORS.items() if kind.travels])
+@pytest.mark.parametrize("kind", [name for name, kind in GENERATORS.items() if kind.starts_from_prior])
 def test_traveling_starts_at_the_drawn_rows(kind, monkeypatch):
     one = recipe(generator={"kind": kind, "step_size": 1e-9, "decay": 0.0})
     synthetic, _, _, _, origin = trained_on(monkeypatch, make_problem(), one)
@@ -154,33 +156,33 @@ def test_traveling_starts_at_the_drawn_rows(kind, monkeypatch):
     assert not torch.equal(synthetic, origin)
 
 
-@pytest.mark.parametrize("kind", BOUNDS)
+@pytest.mark.parametrize("kind", GAP_BOUNDS)
 class TestBounds:
     GRID = torch.linspace(-3, 3, 241, dtype=torch.float64) + 1e-3  # beside the kinks
 
     def test_reward_is_what_the_docstring_says(self, kind):
-        goal, formula = re.search(r"(maximize|minimize) ``([^`]+)``", BOUNDS[kind].__doc__).groups()
+        goal, formula = re.search(r"(maximize|minimize) ``([^`]+)``", GAP_BOUNDS[kind].__doc__).groups()
         formula = re.sub(r"(?<=[\w)]) (?=[a-z])", " * ", formula.replace("|gap|", "abs(gap)")).replace("^", "**")
         known = {"min": min, "max": max, "abs": abs, "log": math.log, "tanh": math.tanh}
-        own = {field.name: getattr(BOUNDS[kind](), field.name) for field in dataclasses.fields(BOUNDS[kind])}
+        own = {field.name: getattr(GAP_BOUNDS[kind](), field.name) for field in dataclasses.fields(GAP_BOUNDS[kind])}
         expected = [eval(formula, known | own, {"gap": gap}) for gap in self.GRID.tolist()]
-        reward = BOUNDS[kind].reward(Stacked([BOUNDS[kind]()], LIKE), self.GRID.view(1, -1, 1)).flatten()
+        reward = GAP_BOUNDS[kind].reward(Stacked([GAP_BOUNDS[kind]()], LIKE), self.GRID.view(1, -1, 1)).flatten()
         assert reward.tolist() == pytest.approx([x if goal == "maximize" else -x for x in expected], abs=1e-12)
 
-    def test_slope_is_the_derivative_of_the_reward(self, kind):
+    def test_gradient_is_the_derivative_of_the_reward(self, kind):
         gap = self.GRID.view(1, -1, 1).requires_grad_()
-        h = Stacked([BOUNDS[kind]()], LIKE)
-        (expected,) = torch.autograd.grad(BOUNDS[kind].reward(h, gap).sum(), gap)
-        torch.testing.assert_close(BOUNDS[kind].slope(h, gap.detach()), expected, rtol=1e-12, atol=1e-12)
+        h = Stacked([GAP_BOUNDS[kind]()], LIKE)
+        (expected,) = torch.autograd.grad(GAP_BOUNDS[kind].reward(h, gap).sum(), gap)
+        torch.testing.assert_close(GAP_BOUNDS[kind].gradient(h, gap.detach()), expected, rtol=1e-12, atol=1e-12)
 
     def test_sign_of_the_gap_does_not_matter(self, kind):
-        gap, h = self.GRID.view(1, -1, 1), Stacked([BOUNDS[kind]()], LIKE)
-        assert torch.equal(BOUNDS[kind].reward(h, gap), BOUNDS[kind].reward(h, -gap))
-        assert torch.equal(BOUNDS[kind].slope(h, gap), -BOUNDS[kind].slope(h, -gap))
+        gap, h = self.GRID.view(1, -1, 1), Stacked([GAP_BOUNDS[kind]()], LIKE)
+        assert torch.equal(GAP_BOUNDS[kind].reward(h, gap), GAP_BOUNDS[kind].reward(h, -gap))
+        assert torch.equal(GAP_BOUNDS[kind].gradient(h, gap), -GAP_BOUNDS[kind].gradient(h, -gap))
 
     def test_small_gaps_are_worth_enlarging(self, kind):
         gap = torch.linspace(0.01, 0.4, 20, dtype=torch.float64).view(1, -1, 1)
-        assert (BOUNDS[kind].slope(Stacked([BOUNDS[kind]()], LIKE), gap) > 0).all()
+        assert (GAP_BOUNDS[kind].gradient(Stacked([GAP_BOUNDS[kind]()], LIKE), gap) > 0).all()
 
 
 def travel_of(kind, x, origin, item, problem):
@@ -276,35 +278,35 @@ class TestStudents:
         """Students, weights of three members stacked, and rows."""
         rng = torch.Generator().manual_seed(0)
         for student in sizes_of(kind):
-            every = [student.start(*self.SIZE, rng, torch.float64) for _ in range(3)]
+            every = [student.init_params(*self.SIZE, rng, torch.float64) for _ in range(3)]
             assert [tuple(w.shape) for w in every[0]] == student.shapes(*self.SIZE)
             assert sum(w.numel() for w in every[0]) == student.parameters(*self.SIZE)
             weights = [torch.stack(layer).requires_grad_() for layer in zip(*every, strict=True)]
             yield student, weights, torch.randn(3, 7, FEATURES, generator=rng, dtype=torch.float64)
 
-    def test_slopes_are_those_of_autograd(self, kind):
+    def test_gradients_are_those_of_autograd(self, kind):
         for student, weights, x in self.made(kind):
             x.requires_grad_()
             answers = student.answer(weights, x)
-            slope = torch.cos(answers).detach()
-            expected = torch.autograd.grad((slope * answers).sum(), [*weights, x])
+            gradient = torch.cos(answers).detach()
+            expected = torch.autograd.grad((gradient * answers).sum(), [*weights, x])
             plain = [w.detach() for w in weights]
             recorded, tape = student.record(plain, x.detach())
             torch.testing.assert_close(recorded, answers.detach(), rtol=1e-12, atol=1e-12)
-            found = [*student.weight_slopes(plain, tape, slope), student.input_slopes(plain, tape, slope)]
+            found = [*student.weight_gradients(plain, tape, gradient), student.input_gradients(plain, tape, gradient)]
             for mine, theirs in zip(found, expected, strict=True):
                 torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-12)
 
-    def test_input_slopes_can_be_trained_on(self, kind):
-        """``answer_and_slopes`` has the input gradients, and both have the right gradients in the weights."""
+    def test_input_gradients_can_be_trained_on(self, kind):
+        """``outputs_and_gradients`` has the input gradients, and both have the right gradients in the weights."""
         for student, weights, x in self.made(kind):
             x.requires_grad_()
             expected = student.answer(weights, x)
             rows = [torch.autograd.grad(expected[..., o].sum(), x, create_graph=True)[0] for o in range(2)]
-            answers, slopes = student.answer_and_slopes(weights, x.detach())
+            answers, gradients = student.answer_and_gradients(weights, x.detach())
             torch.testing.assert_close(answers, expected, rtol=1e-12, atol=1e-12)
-            torch.testing.assert_close(slopes, torch.stack(rows, dim=2), rtol=1e-10, atol=1e-12)
-            losses = (answers.sin().sum() + slopes.cos().sum(), expected.sin().sum() + torch.stack(rows).cos().sum())
+            torch.testing.assert_close(gradients, torch.stack(rows, dim=2), rtol=1e-10, atol=1e-12)
+            losses = (answers.sin().sum() + gradients.cos().sum(), expected.sin().sum() + torch.stack(rows).cos().sum())
             for mine, theirs in zip(*(torch.autograd.grad(loss, weights) for loss in losses), strict=True):
                 torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-11)
 
@@ -313,19 +315,19 @@ class TestStudents:
         """``match`` against autograd through the loss as the paper writes it, each row and member with a weight of its own."""
         rng = torch.Generator().manual_seed(8)
         for student, weights, x in self.made(kind):
-            answers, found = student.answer_and_slopes(weights, x.detach())
-            values, slopes = (torch.randn(part.shape, generator=rng, dtype=part.dtype) for part in (answers, found))
+            answers, found = student.answer_and_gradients(weights, x.detach())
+            values, gradients = (torch.randn(part.shape, generator=rng, dtype=part.dtype) for part in (answers, found))
             share = torch.rand(*x.shape[:2], 1, generator=rng, dtype=x.dtype)
             weight = torch.tensor([0.0, 0.7, 2.0], dtype=x.dtype).view(-1, 1, 1)
             rows = (answers - values).square().mean(-1, True)
             if matched:
-                rows = rows + weight * (found - slopes).square().sum(-1).mean(-1, True)
+                rows = rows + weight * (found - gradients).square().sum(-1).mean(-1, True)
             expected = (rows * share).sum((1, 2))
             plain = [w.detach() for w in weights]
-            mine = match(student, plain, x.detach(), values, slopes if matched else None, share, weight)
+            mine = loss_and_gradients(student, plain, x.detach(), values, gradients if matched else None, share, weight)
             torch.testing.assert_close(mine.answers, answers.detach(), rtol=1e-12, atol=1e-12)
             torch.testing.assert_close(mine.loss(), expected.detach(), rtol=1e-10, atol=1e-12)
-            for ours, theirs in zip(mine.slopes, torch.autograd.grad(expected.sum(), weights), strict=True):
+            for ours, theirs in zip(mine.gradients, torch.autograd.grad(expected.sum(), weights), strict=True):
                 torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
 
     def test_members_answer_for_themselves(self, kind):
@@ -364,13 +366,13 @@ def test_activation_keeps_zero_and_knows_its_derivative(name):
     scaled = activation.factor * z
     value, derivative = activation.both(scaled.clone())
     expected = activation.module()(z.requires_grad_())
-    (slope,) = torch.autograd.grad(expected.sum(), z, create_graph=True)
-    (bend,) = torch.autograd.grad(slope.sum(), z) if slope.requires_grad else (torch.zeros_like(z),)
+    (gradient,) = torch.autograd.grad(expected.sum(), z, create_graph=True)
+    (bend,) = torch.autograd.grad(gradient.sum(), z) if gradient.requires_grad else (torch.zeros_like(z),)
     curve = activation.curve(scaled, value, derivative)
     for mine, theirs in (
         (value, expected),
         (activation.value(scaled.clone()), expected),
-        (derivative, slope),
+        (derivative, gradient),
         (curve, bend),
     ):
         torch.testing.assert_close(mine.detach(), theirs.detach(), rtol=1e-9, atol=1e-12)

@@ -8,7 +8,7 @@ import pytest
 from dfkd_tune.search.attributes import TOGETHER
 from dfkd_tune.search.loaded import load_study, standing_of
 from dfkd_tune.study import calibration
-from dfkd_tune.study.calibration import Calibration, calibrate, muster
+from dfkd_tune.study.calibration import Calibration, calibrate, choose_parallelism
 from dfkd_tune.study.session import run_study
 from dfkd_tune.utils import hardware
 
@@ -54,37 +54,37 @@ def open_ended(tiny):
 def test_the_fastest_population_that_still_learns(measured, open_ended, rates, trials, population):
     measured["rates"].clear()
     measured["rates"].update(rates)
-    assert muster(open_ended(trials=trials)).population == population
+    assert choose_parallelism(open_ended(trials=trials)).population == population
 
 
 def test_processes_must_be_worth_their_start(measured, open_ended):
-    assert muster(open_ended(trials=200)).workers == 4
-    assert muster(open_ended(trials=200), left=1).workers == 1  # all but over
-    assert muster(open_ended(trials=200), workers=3).workers == 3
+    assert choose_parallelism(open_ended(trials=200)).workers == 4
+    assert choose_parallelism(open_ended(trials=200), left=1).workers == 1  # all but over
+    assert choose_parallelism(open_ended(trials=200), workers=3).workers == 3
 
 
 def test_processes_must_have_room(measured, open_ended, monkeypatch):
     prepared = open_ended()
     monkeypatch.setattr(hardware, "memory", lambda: 2**30)
-    assert muster(prepared).workers == 2
+    assert choose_parallelism(prepared).workers == 2
 
 
 def test_a_given_seed_is_the_same_study_on_any_machine(measured, open_ended):
-    crew = muster(replace(open_ended(), spec=replace(open_ended().spec, seeded=True)))
-    assert (crew.population, crew.workers) == (8, 1)
+    plan = choose_parallelism(replace(open_ended(), spec=replace(open_ended().spec, seeded=True)))
+    assert (plan.population, plan.workers) == (8, 1)
     assert not measured["calls"]
-    assert "seed" in crew.why
+    assert "seed" in plan.why
 
 
 def test_a_resume_keeps_its_population(measured, open_ended):
-    crew = muster(open_ended(), recorded=5)
-    assert crew.population == 5
+    plan = choose_parallelism(open_ended(), recorded=5)
+    assert plan.population == 5
 
 
 def test_what_is_said_is_not_measured(measured, tiny, open_ended):
-    assert muster(tiny("said", trials=200, population=3, budget=LONG), workers=2).population == 3
+    assert choose_parallelism(tiny("said", trials=200, population=3, budget=LONG), workers=2).population == 3
     short = tiny("short", trials=4, population=None)
-    assert (muster(short).population, muster(short).workers) == (4, 1)
+    assert (choose_parallelism(short).population, choose_parallelism(short).workers) == (4, 1)
     assert not measured["calls"]
 
 
@@ -123,9 +123,9 @@ def test_the_command_line_takes_what_suits_the_machine(tree, dfkd, tmp_path, mon
 
     def mustered(prepared, workers, recorded, left, folder):
         asked.append((workers, recorded, left))
-        return calibration.Crew(3, 1, "")
+        return calibration.ParallelPlan(3, 1, "")
 
-    monkeypatch.setattr(calibration, "muster", mustered)
+    monkeypatch.setattr(calibration, "choose_parallelism", mustered)
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("crew", trials=3, population=None)))
     ended = dfkd("study", "study.yaml", "--quiet")
     assert ended.status == 0, ended.err

@@ -16,7 +16,7 @@ from dfkd_tune.recipes.recipe import FAITHFUL, PAPER, SECTIONS
 from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.black_box import from_numpy
-from dfkd_tune.teachers.linear_chain import quicken
+from dfkd_tune.teachers.linear_chain import with_fused_forward
 from dfkd_tune.training.distill import distill
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils import hardware
@@ -41,7 +41,7 @@ def both(teacher: Teacher, inputs: Inputs, wanted) -> tuple:
 @pytest.mark.parametrize("section,name", CHOICES, ids=map("-".join, CHOICES))
 def test_every_strategy_stays_on_its_device(section, name):
     base = FAITHFUL if section in ("start", "loss", "finish") else PAPER
-    teacher = quicken(Teacher("tiny", network(2), torch.float64, "sha"))
+    teacher = with_fused_forward(Teacher("tiny", network(2), torch.float64, "sha"))
     host, far = both(teacher, KNOWN, dataclasses.replace(recipe(base, **{section: name}), steps=10))
     assert far.failure == host.failure
     if host.failure is None:
@@ -75,7 +75,7 @@ def test_every_kind_of_teacher_answers_on_the_device(function):
 
 
 def test_stress_bank_and_attack_stay_on_their_device():
-    teacher, banks, found = quicken(Teacher("tiny", network(2), torch.float64, "sha")), [], []
+    teacher, banks, found = with_fused_forward(Teacher("tiny", network(2), torch.float64, "sha")), [], []
     for device in ("cpu", DEVICE.type):
         with SecondDevice():
             problem = problem_on(device, teacher, KNOWN)

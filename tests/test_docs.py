@@ -21,13 +21,13 @@ from processes import free_port, serving
 from dfkd_tune.cli.main import cli
 from dfkd_tune.generators.kinds import GENERATORS
 from dfkd_tune.inputs.features_file import read_features
-from dfkd_tune.recipes.gap_bounds import BOUNDS
-from dfkd_tune.recipes.initializers import STARTS
+from dfkd_tune.recipes.gap_bounds import GAP_BOUNDS
+from dfkd_tune.recipes.initializers import INITIALIZERS
 from dfkd_tune.recipes.input_bounds import INPUT_BOUNDS
 from dfkd_tune.recipes.losses import ALPHAS, LOSSES
 from dfkd_tune.recipes.optimizers import OPTIMIZERS
 from dfkd_tune.recipes.recipe import PRESETS
-from dfkd_tune.recipes.refiners import FINISHES
+from dfkd_tune.recipes.refiners import REFINERS
 from dfkd_tune.search.study_file import read_spec
 from dfkd_tune.students.kinds import STUDENTS
 
@@ -184,7 +184,7 @@ def test_strategies(reader, dfkd):
 
 @pytest.mark.parametrize(
     "registry",
-    [GENERATORS, BOUNDS, INPUT_BOUNDS, ALPHAS, LOSSES, STARTS, OPTIMIZERS, FINISHES, STUDENTS, PRESETS],
+    [GENERATORS, GAP_BOUNDS, INPUT_BOUNDS, ALPHAS, LOSSES, INITIALIZERS, OPTIMIZERS, REFINERS, STUDENTS, PRESETS],
 )
 def test_every_strategy_is_explained(registry):
     text = Page("strategies.md").text

@@ -78,7 +78,7 @@ def test_a_failure_in_the_gradient_is_the_teachers():
             return x.sum(1)
 
         @staticmethod
-        def backward(ctx, slope):
+        def backward(ctx, gradient):
             raise SystemExit(0)
 
     y, pull = call(Sum.apply).record(ROWS)
@@ -282,7 +282,7 @@ def test_a_slow_teacher_lets_a_person_stop_between_its_calls():
     def stop():
         raise Interrupted("study")
 
-    teacher.guard.heed, teacher.guard.slow = stop, True
+    teacher.guard.check_cancelled, teacher.guard.slow = stop, True
     with pytest.raises(Interrupted):
         teacher(ROWS)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from dfkd_tune import Inputs, certify
 from dfkd_tune.errors import ExportError, FeaturesError
-from dfkd_tune.export.export import READERS, Units, export
+from dfkd_tune.export.export import READERS, InputSchema, export
 from dfkd_tune.export.student_files import HASHES, hashes, read_student, student_files
 from dfkd_tune.inputs.encoding import COARSEST, Encoding, encoder, require_resolution, rounding
 from dfkd_tune.inputs.features_file import parse_features
@@ -27,7 +27,7 @@ from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.training.distill import Outcome, distill
 from dfkd_tune.training.problem import Problem
-from dfkd_tune.training.raw_evaluation import Judge, Student, agree, fresh_rmse, input_dtype
+from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, agree, fresh_rmse, input_dtype
 
 FAR = parse_features(
     {
@@ -78,7 +78,7 @@ def test_a_student_ships_what_it_learned(outcomes, kind, tmp_path):
     assert outcome.gaps["exactness/student"] < 1e-4 and outcome.gaps["exactness/teacher"] == 0
     write(problem, outcome, tmp_path)
     module, result = read_student(tmp_path)
-    units = Units.of(result)
+    units = InputSchema.of(result)
     assert (result["dtype"], result["levels"]) == ("float64", {"gear": [1.0, 2.0, 3.0]})
     assert units.encoding == problem.encoder.encoding
     assert units.rows.dtype == torch.float64 == input_dtype(module)
@@ -95,7 +95,7 @@ def test_a_student_ships_what_it_learned(outcomes, kind, tmp_path):
 def test_a_certificate_is_of_exact_rows(outcomes):
     problem, made = outcomes
     found = certify(problem, made["mlp"])
-    student = Student.of(problem.module(made["mlp"].recipe.student, made["mlp"].weights))
+    student = ExportedStudent.of(problem.module(made["mlp"].recipe.student, made["mlp"].weights))
     assert student.dtype == torch.float64
     x = problem.inputs.raw(problem.banks["report"].z)
     with torch.no_grad():
@@ -132,8 +132,8 @@ def test_the_judge_takes_no_short_cut():
     problem = make_problem(network(), quick=True)
     assert problem.teacher.fast is not None and problem.sample.teacher_gap < 1e-9
     wrong = replace(problem.teacher, fast=network(hidden=3).double())
-    student = Student.of(network())
-    assert Judge(wrong, problem.inputs, 0, 50).rmse(student) < 1e-6
+    student = ExportedStudent.of(network())
+    assert RawEvaluator(wrong, problem.inputs, 0, 50).rmse(student) < 1e-6
 
 
 def test_layers_that_answer_otherwise_are_not_asked(caplog):
@@ -198,10 +198,10 @@ def test_raw_and_standardized_rows_are_encoded_alike():
     torch.testing.assert_close(made.encoding.module()(inputs.raw(z, torch.float32)).double(), e, rtol=1e-6, atol=1e-6)
     assert bool((e[:, 2:5].sum(1) == 1).all()) and bool((e[:, 5:].sum(1) == 1).all())
     # Gradients go to the ordered features and come back from them.
-    slopes = torch.randn(100, 2, 4, dtype=torch.float64)
-    there = made.slopes(slopes)
+    gradients = torch.randn(100, 2, 4, dtype=torch.float64)
+    there = made.gradients(gradients)
     assert there.shape == (100, 2, 8) and not there[..., 2:].any()
-    torch.testing.assert_close(made.back(there)[..., [0, 3]], slopes[..., [0, 3]])
+    torch.testing.assert_close(made.back(there)[..., [0, 3]], gradients[..., [0, 3]])
     # A layer over raw rows is one over encoded rows.
     weight, bias = torch.randn(6, 4, dtype=torch.float64), torch.randn(6, dtype=torch.float64)
     encoded, shift = made.first_layer(weight, bias)
@@ -212,10 +212,10 @@ def test_raw_and_standardized_rows_are_encoded_alike():
 def test_encoded_students_are_read_by_torch_alone(tmp_path):
     encoding = Encoding([0.0, 1.0], [1.0, 2.0], "float64", {1: [1.0, 2.0, "missing"]})
     made = RBF(width=3)
-    weights = made.start(encoding.width, 1, torch.Generator().manual_seed(0), torch.float32)
+    weights = made.init_params(encoding.width, 1, torch.Generator().manual_seed(0), torch.float32)
     module = made.module(weights, encoding, torch.zeros(1).double(), torch.ones(1).double())
     x = torch.tensor([[0.3, 1.0], [0.3, 2.0], [0.3, float("nan")]], dtype=torch.float64)
-    export(module, Units(["a", "b"], encoding, x), "pt2", tmp_path / "s.pt2")
+    export(module, InputSchema(["a", "b"], encoding, x), "pt2", tmp_path / "s.pt2")
     again = torch.export.load(io.BytesIO((tmp_path / "s.pt2").read_bytes())).module()
     torch.testing.assert_close(again(x), module(x))
     assert len({float(v) for v in module(x)}) == 3
@@ -234,7 +234,7 @@ def test_a_function_says_that_it_takes_float64(code):
 
 def test_what_is_printed_of_a_file_is_measured_on_rows_that_chose_nothing(outcomes):
     problem, made = outcomes
-    student = Student.of(problem.module(made["mlp"].recipe.student, made["mlp"].weights))
+    student = ExportedStudent.of(problem.module(made["mlp"].recipe.student, made["mlp"].weights))
     rmse, rows = fresh_rmse(problem.judge, student)
     assert rows >= 2_048 and rmse == pytest.approx(made["mlp"].selection.rmse, rel=0.2)
     x = FAR.raw(FAR.draw(20_000, torch.Generator().manual_seed(3)))

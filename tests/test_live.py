@@ -14,14 +14,17 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from dfkd_tune.reporting.terminal_progress import BARS, sparkline, view, watch
-from dfkd_tune.search.progress import Flying, Landed, Progress
+from dfkd_tune.search.progress import FinishedTrial, Progress, RunningTrial
 from dfkd_tune.study.estimate import estimate
 
 
 def progress(**changes) -> Progress:
-    landed = {0: Landed(0, "COMPLETE", 0.5, None), 1: Landed(1, "PRUNED", None, "among the worst quarter at step 300")}
-    landed[2] = Landed(2, "COMPLETE", 0.25, None)
-    flying = [Flying("trial-0003", 300, 6000, 0.125), Flying("trial-0004", 0, 6000, None)]
+    landed = {
+        0: FinishedTrial(0, "COMPLETE", 0.5, None),
+        1: FinishedTrial(1, "PRUNED", None, "among the worst quarter at step 300"),
+    }
+    landed[2] = FinishedTrial(2, "COMPLETE", 0.25, None)
+    flying = [RunningTrial("trial-0003", 300, 6000, 0.125), RunningTrial("trial-0004", 0, 6000, None)]
     known = {
         "done": 2,
         "pruned": 1,
@@ -55,7 +58,7 @@ def test_the_view_shows_who_flies_and_who_was_given_up():
     assert re.search(r"trial-0003 .* step 300 of 6,000 +RMSE 0.125", text)
     assert "trial 1 given up: among the worst quarter at step 300" in text
     assert f"{BARS[-1]}{BARS[0]}" in text
-    many = [Flying(f"trial-{n:04d}", 1, 10, None) for n in range(30)]
+    many = [RunningTrial(f"trial-{n:04d}", 1, 10, None) for n in range(30)]
     assert "and 22 more" in shown(progress(flying=many))
     assert shown(Progress(6))  # before anything has happened
     assert "left" not in shown(progress(typical=None))  # before a trial tells what one takes

@@ -33,22 +33,22 @@ def needed(features: int = FEATURES, outputs: int = 1, bank: int = 8_000):
 def test_a_pool_shrinks_with_the_room_and_never_grows():
     about, found = needed()
     whole = fit(about, found, 8, 2**40)
-    assert (whole.pool, whole.slopes, whole.shrunk) == (65_536, True, None)
+    assert (whole.pool, whole.gradients, whole.shrunk) == (65_536, True, None)
     room, last = whole.bytes, whole
     while (sizes := fit(about, found, 8, room - 1)) is not None:
         assert sizes.bytes < room
-        assert (sizes.slopes, sizes.pool) < (last.slopes, last.pool) or not sizes.slopes
+        assert (sizes.gradients, sizes.pool) < (last.gradients, last.pool) or not sizes.gradients
         assert sizes.pool <= whole.pool
         room, last = sizes.bytes, sizes
-    assert (last.pool, last.slopes) == (1_024, False)
+    assert (last.pool, last.gradients) == (1_024, False)
     assert "pool of 1,024 rows instead of 65,536" in last.shrunk
 
 
 def test_gradients_are_given_up_only_after_most_rows_were():
     about, found = needed(features=40, outputs=10)
     sparse = about.bytes(8_192, True, 8)
-    assert fit(about, found, 8, sparse).slopes
-    assert not fit(about, found, 8, sparse - 1).slopes
+    assert fit(about, found, 8, sparse).gradients
+    assert not fit(about, found, 8, sparse - 1).gradients
 
 
 def test_what_is_asked_for_does_not_shrink():

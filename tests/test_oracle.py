@@ -16,7 +16,7 @@ from dfkd_tune.training.member import BLOCK, Member
 from dfkd_tune.training.problem import Problem
 
 STEPS, ROWS = 60, 50
-KINDS = {"random": "random", "adversarial": "adversarial", "paper": "direct"}
+TEACHER_DEFAULTS = {"random": "random", "adversarial": "adversarial", "paper": "direct"}
 
 
 def linear(weight, bias):
@@ -59,11 +59,11 @@ def prepared(preset, outputs=1, quick=False):
 
 @pytest.mark.parametrize("quick", [False, True], ids=["autograd", "chain"])
 @pytest.mark.parametrize("outputs", [1, 2])
-@pytest.mark.parametrize("preset", KINDS)
+@pytest.mark.parametrize("preset", TEACHER_DEFAULTS)
 def test_preset_is_the_published_algorithm(preset, outputs, quick):
     problem, member = prepared(preset, outputs, quick)
     start = member.weights
-    expected = published(problem, member, KINDS[preset])
+    expected = published(problem, member, TEACHER_DEFAULTS[preset])
     run(problem, member)
     for mine, theirs, before in zip(member.weights, expected, start, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-7, atol=1e-9)

@@ -138,13 +138,13 @@ def test_divergence_stays_in_its_own_row(generator):
     problem = make_problem(inputs=KNOWN)
     calm, wild = (recipe(generator=generator, steps=20, optimizer={"lr": lr}) for lr in (1e-3, 1e200))
     crews = [members([calm, middle, calm]) for middle in (calm, wild)]
-    for crew in crews:
+    for plan in crews:
         population = Population(problem)
-        for member in crew:
+        for member in plan:
             population.admit(member)
-        while crew[0].clock < calm.steps:
+        while plan[0].clock < calm.steps:
             population.advance()
-        for member in crew:
+        for member in plan:
             population.release(member.key)
     for mine, theirs in zip(*crews, strict=True):
         if theirs.key != 1:

@@ -34,11 +34,11 @@ def test_speed_is_that_of_the_forward_pass():
             return x.sum(1)
 
         @staticmethod
-        def backward(ctx, slope):
+        def backward(ctx, gradient):
             import time
 
             time.sleep(0.2)
-            return slope[:, None].expand(-1, FEATURES)
+            return gradient[:, None].expand(-1, FEATURES)
 
     assert probe(call(Slow.apply), THREE).rows_per_second > 512 / 0.1
 

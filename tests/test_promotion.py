@@ -21,7 +21,7 @@ from dfkd_tune.reporting.html_report import report
 from dfkd_tune.search import storage as storages
 from dfkd_tune.search.attributes import RECORD
 from dfkd_tune.search.loaded import load_study
-from dfkd_tune.search.ranking import Leader, choose, leaders, run_name
+from dfkd_tune.search.ranking import Candidate, choose, run_name, top_candidates
 from dfkd_tune.study import reruns
 from dfkd_tune.study.session import run_study
 from dfkd_tune.tracking.run_lookup import find_run
@@ -31,9 +31,9 @@ from dfkd_tune.utils.seeding import derive
 pytestmark = pytest.mark.usefixtures("undrawn")
 
 
-def trial_of(number: int | None, value: float) -> Leader:
+def trial_of(number: int | None, value: float) -> Candidate:
     """A trial, or the baseline, whose student has ten times its objective as RMSE."""
-    return Leader(number, value, 10 * value)
+    return Candidate(number, value, 10 * value)
 
 
 def again(number: int | None, *values: float | None) -> dict:
@@ -189,16 +189,16 @@ def test_a_resume_runs_nothing_again(store, tiny):
 
 
 def test_an_extended_study_runs_only_new_leaders_again(store, tiny):
-    run(tiny("extended", trials=2, leaders=1, reruns=1), store)
+    run(tiny("extended", trials=2, top_candidates=1, reruns=1), store)
     before = {run.info.run_name: run.info.run_id for run in store.runs("extended", "rerun")}
     assert sorted(before) == wanted(store, "extended", 1, 1)
-    run(tiny("extended", trials=5, leaders=2, reruns=1), store)
+    run(tiny("extended", trials=5, top_candidates=2, reruns=1), store)
     after = {run.info.run_name: run.info.run_id for run in store.runs("extended", "rerun")}
     assert after.items() >= before.items()
     assert sorted(after) == sorted({*before, *wanted(store, "extended", 2, 1)})
     assert_settled(store, "extended", 2, 1)
     # More re-runs of the same leaders add the difference.
-    run(tiny("extended", trials=5, leaders=1, reruns=2), store)
+    run(tiny("extended", trials=5, top_candidates=1, reruns=2), store)
     assert set(names_of(store, "extended")) == {*after, run_name(best_of(store, "extended", 1)[0], 2)}
 
 
@@ -275,17 +275,17 @@ def test_a_study_has_a_lock_of_its_own(tmp_path, request, kind):
     one, two = (optuna.create_study(study_name=name, storage=storage) for name in ("one", "two"))
     looks = []
 
-    def heed() -> None:
+    def check_cancelled() -> None:
         looks.append(True)
         if len(looks) == 2:
             raise Interrupted("one")
 
-    with storages.alone(storage, url, one, heed):
-        with storages.alone(other, url, two, heed), storages.exclusive(other, url):
+    with storages.alone(storage, url, one, check_cancelled):
+        with storages.alone(other, url, two, check_cancelled), storages.exclusive(other, url):
             assert not looks
-        with pytest.raises(Interrupted), storages.alone(other, url, one, heed):
+        with pytest.raises(Interrupted), storages.alone(other, url, one, check_cancelled):
             raise AssertionError("two hold it")
-    with storages.alone(other, url, one, heed):
+    with storages.alone(other, url, one, check_cancelled):
         assert len(looks) == 2
     for each in (storage, other):
         each.engine.dispose()
@@ -327,8 +327,8 @@ def test_a_study_without_a_complete_trial_promotes_none(store, tiny):
 
 def test_leaders_are_the_best_complete_trials_and_the_baseline(store, promoted):
     study = load_study(store.storage, "promoted")
-    assert [leader.trial for leader in leaders(study, 3)] == best_of(store, "promoted", 3)
-    assert len(leaders(study, 99)) == 4
+    assert [leader.trial for leader in top_candidates(study, 3)] == best_of(store, "promoted", 3)
+    assert len(top_candidates(study, 99)) == 4
 
 
 def test_zero_reruns_promote_the_best_trial(store, tiny):
@@ -369,7 +369,8 @@ def test_a_baseline_that_no_trial_beats_is_promoted(store, tiny, dfkd):
 
 def test_a_baseline_that_is_beaten_is_not_run_again(store, tiny):
     done = run(
-        tiny("beaten", search={"finish.kind": ["lbfgs"]}, preset="faithful", trials=2, leaders=2, reruns=1), store
+        tiny("beaten", search={"finish.kind": ["lbfgs"]}, preset="faithful", trials=2, top_candidates=2, reruns=1),
+        store,
     )
     assert done.promoted.trial is not None and done.promoted.rmse < done.baseline
     assert not [name for name in names_of(store, "beaten") if "baseline" in name]

@@ -29,13 +29,13 @@ def answers(student, weights, z):
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("slopes", [0.0, 1.0])
-def test_neurons_that_others_can_stand_for_cost_nothing(activation, slopes):
+@pytest.mark.parametrize("gradients", [0.0, 1.0])
+def test_neurons_that_others_can_stand_for_cost_nothing(activation, gradients):
     """Three neurons are copies of others: without them, the output layer fitted anew answers the same."""
     student, weights = wide(activation)
     weights[0][:, 6:], weights[1][6:] = weights[0][:, :3], weights[1][:3]
     z = rows()
-    kept = prune(student, weights, z, slopes, WIDE - 3)
+    kept = prune(student, weights, z, gradients, WIDE - 3)
     assert kept[0].shape == (3, WIDE - 3)
     torch.testing.assert_close(answers(student, kept, z), answers(student, weights, z), atol=1e-3, rtol=1e-3)
 

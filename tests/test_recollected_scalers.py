@@ -14,7 +14,7 @@ from dfkd_tune.inputs.summary import in_words, meaning
 from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.loader import load_teacher
-from dfkd_tune.training.stress_rows import BY_KIND, outlying
+from dfkd_tune.training.stress_rows import BY_KIND, stress_policy
 
 RNG = np.random.default_rng(0)
 X = np.stack([RNG.normal(300, 40, 5_000), RNG.lognormal(0, 1, 5_000), RNG.uniform(-0.01, 0.03, 5_000)], axis=1)
@@ -60,7 +60,7 @@ def test_moments_leave_the_shape_open(tmp_path):
     told = with_inputs(answers, None)[1]
     assert told.shapeless.all()
     found = probe(answers, told)
-    assert outlying(found, told) is BY_KIND[found.kind]
+    assert stress_policy(found, told) is BY_KIND[found.kind]
     assert meaning(told).endswith("what else it says of each by itself")
     assert in_words(told)[0]["declared"] == "nothing"
 
@@ -82,4 +82,4 @@ def test_what_is_declared_stays(tmp_path):
 
 @pytest.mark.parametrize("name", WITHOUT)
 def test_what_is_not_told_is_not_made_up(name, tmp_path):
-    assert with_inputs(teacher(tmp_path, WITHOUT[name]()), None)[1].recollected is None
+    assert with_inputs(teacher(tmp_path, WITHOUT[name]()), None)[1].inferred is None

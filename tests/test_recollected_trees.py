@@ -27,11 +27,11 @@ from dfkd_tune.inputs.summary import in_words, meaning
 from dfkd_tune.prior_inference.marginals import margin, quantiles
 from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.prior_inference.tree_splits import splits_of
-from dfkd_tune.prior_inference.trees import recollect
-from dfkd_tune.search.defaults import KINDS
+from dfkd_tune.prior_inference.trees import infer
+from dfkd_tune.search.defaults import TEACHER_DEFAULTS
 from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.loader import load_teacher
-from dfkd_tune.training.stress_rows import outlying
+from dfkd_tune.training.stress_rows import stress_policy
 
 UNITS = np.array([1.0, 40.0, 0.01, 1.0, 1.0]), np.array([0.0, 300.0, 0.0, 5.0, -1.0])
 """Scale and shift of each feature."""
@@ -138,7 +138,7 @@ def test_a_bagged_tree_counts_as_often_as_it_saw_a_row(name):
 @pytest.mark.parametrize("name", WITHOUT)
 def test_what_is_not_told_is_not_made_up(name, tmp_path):
     assert splits_of(fitted(WITHOUT[name])) == []
-    assert with_inputs(teacher(fitted(WITHOUT[name]), tmp_path), None)[1].recollected is None
+    assert with_inputs(teacher(fitted(WITHOUT[name]), tmp_path), None)[1].inferred is None
 
 
 def test_features_are_distributed_as_they_were(known):
@@ -170,7 +170,7 @@ def test_a_heavy_tail_reaches_far_and_a_light_one_does_not(known):
 def test_what_is_declared_comes_first_and_units_are_kept(boosted, tmp_path, known):
     file = tmp_path / "features.yaml"
     file.write_text("features: [a, b, c, {name: d, range: [4, 6]}, e]")
-    assert with_inputs(boosted, file)[1].recollected is None
+    assert with_inputs(boosted, file)[1].inferred is None
     file.write_text("features: [a, {name: b, mean: 300, std: 40}, c, d, e]")
     raw = with_inputs(boosted, file)[1]
     assert raw.tier == "T2"
@@ -190,8 +190,8 @@ def test_it_is_told_apart_from_what_is_declared(known, boosted):
 
 
 def test_nothing_stands_for_tails_that_are_told(known, boosted):
-    assert outlying(probe(boosted, known), known).rows is None
-    assert KINDS["black box"].searched(known)["generator.kind"] == ["gaussian"]
+    assert stress_policy(probe(boosted, known), known).rows is None
+    assert TEACHER_DEFAULTS["black box"].searched(known)["generator.kind"] == ["gaussian"]
 
 
 def test_one_stump_is_enough():
@@ -223,17 +223,17 @@ def test_features_without_a_split_and_splits_without_a_threshold_say_nothing(tmp
 
 def test_of_many_features_only_the_margins_are_told(monkeypatch, boosted):
     monkeypatch.setattr("dfkd_tune.prior_inference.trees.WIDEST", 4)
-    told = recollect(boosted, Inputs.unknown(5))
+    told = infer(boosted, Inputs.unknown(5))
     assert told.rank_correlation is None
     assert all(feature.quantiles for feature in told.features)
 
 
 def test_it_is_the_same_on_any_number_of_threads(boosted):
     threads = torch.get_num_threads()
-    first = recollect(boosted, Inputs.unknown(5))
+    first = infer(boosted, Inputs.unknown(5))
     torch.set_num_threads(threads + 1)
     try:
-        assert recollect(boosted, Inputs.unknown(5)).rank_correlation == first.rank_correlation
+        assert infer(boosted, Inputs.unknown(5)).rank_correlation == first.rank_correlation
     finally:
         torch.set_num_threads(threads)
 

@@ -13,12 +13,12 @@ from dfkd_tune.evaluation.stress_bank import stress_bank
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.inputs.sinh_arcsinh import SinhArcsinh
 from dfkd_tune.inputs.summary import in_words, meaning
-from dfkd_tune.prior_inference.batch_norm import recollect
+from dfkd_tune.prior_inference.batch_norm import infer
 from dfkd_tune.prior_inference.resolve import with_inputs
-from dfkd_tune.search.defaults import KINDS
+from dfkd_tune.search.defaults import TEACHER_DEFAULTS
 from dfkd_tune.teachers.base import Teacher, freeze
 from dfkd_tune.teachers.loader import load_teacher
-from dfkd_tune.training.stress_rows import STRETCHED, outlying
+from dfkd_tune.training.stress_rows import STRETCHED, stress_policy
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -94,15 +94,15 @@ def test_what_goes_together_and_what_is_skewed_is_found_again(known):
 def test_it_is_the_same_on_any_number_of_threads():
     told, unknown, threads, seen = teacher(network(rows(1))), Inputs.unknown(WIDTH), torch.get_num_threads(), set()
     told.function.register_forward_hook(lambda *_: seen.add(torch.get_num_threads()))
-    first = recollect(told, unknown)
+    first = infer(told, unknown)
     torch.set_num_threads(threads + 1)
     try:
-        second = recollect(told, unknown)
+        second = infer(told, unknown)
         assert torch.get_num_threads() == threads + 1
     finally:
         torch.set_num_threads(threads)
     assert seen == {1}
-    first, second = (each.recollected.shape for each in (first, second))
+    first, second = (each.inferred.shape for each in (first, second))
     assert torch.equal(first.mixing, second.mixing) and torch.equal(first.skew, second.skew)
 
 
@@ -148,11 +148,11 @@ class Rounded(nn.Module):
 
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_what_is_not_recollected_is_not_made_up(name):
-    assert recollect(teacher(freeze(UNKNOWN[name]())), Inputs.unknown(WIDTH)) is None
+    assert infer(teacher(freeze(UNKNOWN[name]())), Inputs.unknown(WIDTH)) is None
 
 
 def test_a_function_recollects_nothing():
-    assert recollect(teacher(lambda x: x.sum(1)), Inputs.unknown(WIDTH)) is None
+    assert infer(teacher(lambda x: x.sum(1)), Inputs.unknown(WIDTH)) is None
 
 
 DECLARED = {
@@ -167,11 +167,11 @@ DECLARED = {
 def test_what_is_declared_comes_first(name, tmp_path):
     file = tmp_path / "features.yaml"
     file.write_text(DECLARED[name])
-    assert with_inputs(teacher(network(rows(1))), file)[1].recollected is None
+    assert with_inputs(teacher(network(rows(1))), file)[1].inferred is None
 
 
 def test_rows_of_another_shape_are_not_searched_where_the_shape_is_recollected(known):
-    for kind in KINDS.values():
+    for kind in TEACHER_DEFAULTS.values():
         offered = kind.searched(known)
         assert "skewed" not in offered["generator.kind"]
         assert "generator.shared" not in offered
@@ -228,7 +228,7 @@ def test_students_are_chosen_by_rows_stretched_further(known):
     problem = make_problem(inputs=known)
     still = stress_bank(problem, [], far=False).z
     stretched = stress_bank(problem, []).z
-    assert outlying(problem.probe, known) is STRETCHED
+    assert stress_policy(problem.probe, known) is STRETCHED
     assert problem.answer(stretched).isfinite().all()
     ratio = stretched / still  # one factor a row and one a feature, none of which turns a row around
     assert (ratio > 0).all()

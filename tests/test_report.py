@@ -63,7 +63,7 @@ def test_a_choice_whose_trials_all_are_better_won_for_sure():
     found = compare(of(direct=[1.0, 1.1, 1.2], gaussian=[2.0, 2.1, 2.3, 2.2]), LEAF, noise=0.01)
     assert [side.choice for side in found.sides] == ["direct", "gaussian"]
     assert found.verdict == "sure" and found.sides[0].chance == 1.0
-    assert found.lead == pytest.approx(0.5)
+    assert found.margin == pytest.approx(0.5)
     assert "direct won: its best trial is 50 % below the best of gaussian" in winner(found)
 
 

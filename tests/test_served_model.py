@@ -90,7 +90,7 @@ def refuses(model, given, *words: str) -> None:
 # --- numbers ----------------------------------------------------------------------------------------------------------
 
 
-KINDS = {
+TEACHER_DEFAULTS = {
     "float64": "float64",
     "float32": "float32",
     "int64": "int64",
@@ -108,7 +108,7 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("kind", TEACHER_DEFAULTS.values(), ids=TEACHER_DEFAULTS)
 def test_columns_of_any_kind_of_number(named, kind):
     frame = pd.DataFrame(ROWS.astype(int), columns=NAMES, index=[7, 5, 9]).astype(kind)
     answers = named.predict(frame)

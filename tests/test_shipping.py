@@ -21,8 +21,8 @@ from torch import nn
 
 from dfkd_tune import register
 from dfkd_tune.errors import ExportError
-from dfkd_tune.export.export import Units, export
-from dfkd_tune.export.quantization import Packed
+from dfkd_tune.export.export import InputSchema, export
+from dfkd_tune.export.quantization import WeightQuantized
 from dfkd_tune.inputs.encoding import Encoding
 from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.students.rbf import RBF
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 
 NAMES = ["load", "valve", "count"]
 MEAN, STD = torch.tensor([1000.0, 0.5, 0.02]), torch.tensor([200.0, 0.5, 0.01])
-UNITS = Units(
+UNITS = InputSchema(
     NAMES,
     Encoding(MEAN.tolist(), STD.tolist()),
     MEAN + STD * torch.randn(64, 3, generator=torch.Generator().manual_seed(0)),
@@ -125,7 +125,7 @@ def test_weights_name_their_features(student, tmp_path):
 
 def rbf() -> nn.Module:
     made, plain = RBF(width=4), Encoding([0.0] * 3, [1.0] * 3)
-    weights = made.start(3, 2, torch.Generator().manual_seed(0), torch.float32)
+    weights = made.init_params(3, 2, torch.Generator().manual_seed(0), torch.float32)
     return made.module(weights, plain, torch.zeros(2).double(), torch.ones(2).double())
 
 
@@ -153,8 +153,8 @@ def test_a_copy_that_differs_is_not_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def units(center: list[float], scale: list[float]) -> Units:
-    return Units(NAMES, Encoding(center, scale), torch.tensor([center]))
+def units(center: list[float], scale: list[float]) -> InputSchema:
+    return InputSchema(NAMES, Encoding(center, scale), torch.tensor([center]))
 
 
 # --- precision --------------------------------------------------------------------------------------------------------
@@ -162,7 +162,7 @@ def units(center: list[float], scale: list[float]) -> Units:
 
 @pytest.mark.parametrize("precision, levels", [("int8", 127), ("bf16", 128)])
 def test_weights_are_rounded_by_half_a_step_at_most(student, precision, levels):
-    packed = Packed(student, UNITS, precision)
+    packed = WeightQuantized(student, UNITS, precision)
     assert packed.layers[0].weight.dtype == {"int8": torch.int8, "bf16": torch.bfloat16}[precision]
     exact = student[0].weight.detach() * STD
     kept = packed.layers[0].weight.float() * (1.0 if precision == "bf16" else packed.layers[0].step)
@@ -181,10 +181,10 @@ def test_inputs_far_from_zero_are_as_good_as_standardized_ones(precision):
     with torch.no_grad():
         far[0].weight.copy_(plain[0].weight / torch.tensor(scale))
         far[0].bias.copy_(plain[0].bias - far[0].weight @ torch.tensor(center).double())
-    near = Packed(plain, units([0.0] * 3, [1.0] * 3), precision)
+    near = WeightQuantized(plain, units([0.0] * 3, [1.0] * 3), precision)
     z = torch.randint(-4, 5, (50, 3)).float()  # so that raw values are exact
     with torch.no_grad():
-        moved = Packed(far, units(center, scale), precision)(torch.tensor(center) + z * torch.tensor(scale))
+        moved = WeightQuantized(far, units(center, scale), precision)(torch.tensor(center) + z * torch.tensor(scale))
         torch.testing.assert_close(moved, near(z), rtol=0.02, atol=1e-3)
 
 
@@ -236,7 +236,7 @@ def test_what_loses_too_much_is_refused_in_one_line(raw, dfkd, store, tmp_path):
     for wrong in ("-1%", "some", "nan"):
         assert dfkd(*argv, "--within", wrong).status == 2
     with pytest.raises(ExportError, match="kind mlp alone"):
-        Packed(rbf(), UNITS, "int8")
+        WeightQuantized(rbf(), UNITS, "int8")
     assert list(tmp_path.iterdir()) == []
 
 

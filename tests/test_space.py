@@ -9,7 +9,7 @@ from dfkd_tune.errors import SpecError
 from dfkd_tune.recipes.losses import Constant
 from dfkd_tune.recipes.recipe import PRESETS, SECTIONS, Recipe
 from dfkd_tune.search.search_space import DEFAULT, make_space
-from dfkd_tune.search.study_file import Limit
+from dfkd_tune.search.study_file import StudentSection
 from dfkd_tune.utils import yaml_io
 
 SIZE = (4, 2)
@@ -41,7 +41,7 @@ def quiet():
 
 class TestLimit:
     def test_compression_is_of_the_teacher(self):
-        limit = Limit(compression=10)
+        limit = StudentSection(compression=10)
         assert limit.parameters(1151) == 115
         with pytest.raises(SpecError, match=r"^student\.compression: this teacher's parameters cannot be counted; "):
             limit.parameters(None)
@@ -95,8 +95,8 @@ class TestSpace:
         for recipe, params in suggested(make_space(Recipe(), WIDE, SIZE, None), 300):
             kinds.add(type(recipe.generator))
             sections = {leaf.partition(".")[0] for leaf in params}
-            assert ("bound" in sections) == recipe.generator.seeks
-            assert ("input_bound" in sections) == recipe.generator.travels
+            assert ("bound" in sections) == recipe.generator.uses_gap
+            assert ("input_bound" in sections) == recipe.generator.starts_from_prior
             if params["generator.kind"] == "gaussian":
                 assert recipe.alpha == Constant(0.0) and "alpha" not in sections
         assert kinds == {*SECTIONS["generator"].values()}
@@ -143,13 +143,13 @@ class TestSpace:
     def test_leads_try_every_generator_once_and_are_followed(self, preset, search, limit):
         space = make_space(PRESETS[preset], search, SIZE, limit)
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-        for lead in space.leads():
+        for lead in space.initial_points():
             study.enqueue_trial(lead)
         kinds = []
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # Optuna warns where it cannot follow
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            for lead in space.leads():
+            for lead in space.initial_points():
                 trial = study.ask()
                 recipe = space.suggest(trial)
                 assert trial.params == trial.params | {k: v for k, v in lead.items() if k in trial.params}

@@ -137,7 +137,7 @@ def test_a_run_that_ends_while_another_worker_sweeps_keeps_its_end(store, when, 
             end(client, run_id, status, at)
 
     monkeypatch.setattr(MlflowClient, "set_terminated", swept)
-    sweeper.sweep()
+    sweeper.close_all_running()
     assert sweeper.flush()
     assert not sweeper.unshipped() and not worker.unshipped()
     (run,) = store.runs(name, "trial")

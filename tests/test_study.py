@@ -20,7 +20,7 @@ from dfkd_tune.errors import Interrupted, StorageError, StudyMismatch, TrackingE
 from dfkd_tune.locations.paths import spool_folder
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.progress import Progress
-from dfkd_tune.search.ranking import leaders, run_name
+from dfkd_tune.search.ranking import run_name, top_candidates
 from dfkd_tune.search.storage import open_storage
 from dfkd_tune.study.session import run_study
 from dfkd_tune.tracking.outbox import Spool
@@ -118,7 +118,7 @@ def test_the_report_belongs_to_the_promoted_student(store, tiny):
 
     # Where another student is promoted, the report is that student's.
     study = load_study(store.storage, "reported")
-    (other,) = (leader for leader in leaders(study, 2) if leader.trial != done.promoted.trial)
+    (other,) = (leader for leader in top_candidates(study, 2) if leader.trial != done.promoted.trial)
     name = run_name(other.trial, 1)
     study.set_user_attr("reruns", study.user_attrs["reruns"] | {other.key: {name: [-1000.0, 0.0]}})
     again = run(tiny("reported", trials=2), store)

@@ -120,7 +120,7 @@ def pickled(folder: Path) -> Path:
     return folder / "model.joblib"
 
 
-KINDS: dict[str, Callable[[Path], Path | str]] = {
+TEACHER_DEFAULTS: dict[str, Callable[[Path], Path | str]] = {
     "`.pt2`": pt2,
     "`.safetensors`": weights,
     "state dicts": state_dict,
@@ -148,18 +148,18 @@ def row() -> str:
 def test_every_kind_of_the_readme_is_here():
     """Each file ending, address and name that the row lists has a maker, and the other way round."""
     told = {word for word in re.findall(r"`[^`]*`", row()) if not word.startswith("`--")}
-    assert told == {word for kind in KINDS for word in re.findall(r"`[^`]*`", kind)}
-    assert all(kind in row() for kind in KINDS)
+    assert told == {word for kind in TEACHER_DEFAULTS for word in re.findall(r"`[^`]*`", kind)}
+    assert all(kind in row() for kind in TEACHER_DEFAULTS)
     trusted = row().partition("with `--trust-pickle`")[2]
-    assert {kind for kind in KINDS if kind in trusted} == PICKLES
+    assert {kind for kind in TEACHER_DEFAULTS if kind in trusted} == PICKLES
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TEACHER_DEFAULTS)
 def test_a_supported_teacher_loads_and_answers(kind, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
-    source = KINDS[kind](tmp_path)
+    source = TEACHER_DEFAULTS[kind](tmp_path)
     architecture = tmp_path / "architecture.yaml"
     architecture.write_text(LAYERS)
     elsewhere = tmp_path / "elsewhere"

@@ -14,7 +14,7 @@ from dfkd_tune.errors import Interrupted
 from dfkd_tune.reporting.terminal_progress import sentence
 from dfkd_tune.search.locks import exclusive
 from dfkd_tune.search.storage import open_storage
-from dfkd_tune.search.trial_queue import Slots
+from dfkd_tune.search.trial_queue import TrialQueue
 from dfkd_tune.study.session import open_slots, run_study
 from dfkd_tune.utils import waits
 
@@ -66,8 +66,8 @@ def test_a_server_that_is_starting_is_asked_once(dfkd, store, finished, argv):
 
 def test_a_worker_says_what_it_waits_for(store, tiny):
     prepared, seen = tiny("claimed", trials=2), []
-    study, slots = open_slots(prepared, store.storage, store.tracking)
-    others = Slots(study, slots.storage)
+    study, queue = open_slots(prepared, store.storage, store.tracking)
+    others = TrialQueue(study, queue.storage)
     assert others.claim(2) and others.claim(2)
     with pytest.raises(Interrupted):
         run_study(
@@ -79,7 +79,7 @@ def test_a_worker_says_what_it_waits_for(store, tiny):
     assert seen[-1].waiting == words
     assert f"waiting for {words}" in sentence(seen[-1])
     assert seen[0].waiting is None  # it has the untuned preset to run
-    slots.storage.engine.dispose()
+    queue.storage.engine.dispose()
 
 
 def test_a_lock_that_is_held_is_told(tmp_path, monkeypatch, caplog):

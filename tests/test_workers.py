@@ -113,17 +113,17 @@ def test_a_worker_refuses_another_teacher(tmp_path, store):
 
 
 def test_sqlite_stays_on_its_machine(store, tiny):
-    study, slots = open_slots(tiny("machine"), store.storage, store.tracking)
+    study, queue = open_slots(tiny("machine"), store.storage, store.tracking)
     study.set_user_attr(HOST, "elsewhere")
     with pytest.raises(StorageError, match="a study of elsewhere, and SQLite cannot be shared between machines; keep"):
         workers.join("machine", store.storage)
     study.set_user_attr(HOST, socket.gethostname())
-    trial = slots.claim(4).trial
-    slots.storage.set_trial_user_attr(trial._trial_id, "worker", "elsewhere/1/0.00/abc")
+    trial = queue.claim(4).trial
+    queue.storage.set_trial_user_attr(trial._trial_id, "worker", "elsewhere/1/0.00/abc")
     for run in (workers.join, lambda name, *where: run_study(tiny(name), *where)):
         with pytest.raises(StorageError, match="used by a worker on elsewhere"):
             run("machine", store.storage, store.tracking)
-    slots.storage.engine.dispose()
+    queue.storage.engine.dispose()
 
 
 def test_an_mlflow_file_of_another_machine_is_out_of_reach(postgresql, store, tiny, monkeypatch):
@@ -137,16 +137,16 @@ def test_an_mlflow_file_of_another_machine_is_out_of_reach(postgresql, store, ti
 def test_credentials_are_nowhere(postgresql, tiny, monkeypatch):
     url = postgresql.replace("postgres@", "postgres:hunter2@")
     monkeypatch.setattr("dfkd_tune.tracking.tracker.ready", lambda *where: None)  # nobody listens there
-    study, slots = open_slots(tiny("secret"), url, "http://me:hunter2@127.0.0.1:9/?password=hunter2")
+    study, queue = open_slots(tiny("secret"), url, "http://me:hunter2@127.0.0.1:9/?password=hunter2")
     assert study.user_attrs[TRACKING] == "http://127.0.0.1:9/?password="
-    with slots.storage.engine.connect() as connection:
+    with queue.storage.engine.connect() as connection:
         tables = [
             name for (name,) in connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
         ]
         assert len(tables) > 10
         for table in tables:
             assert "hunter2" not in str(connection.execute(text(f"SELECT * FROM {table}")).all())
-    slots.storage.engine.dispose()
+    queue.storage.engine.dispose()
     work = workers.Work("secret", url, "http://me:hunter2@127.0.0.1:9", Sources())
     assert "hunter2" not in f"{work} {work!r}"
 

@@ -19,7 +19,7 @@ from dfkd_tune.utils.seeding import stream
 
 RADIUS = 0.5
 """How far an attack leaves its prior row: in any feature, in standard deviations."""
-STARTS, STEPS, RESTARTS = 512, 50, 2
+INITIALIZERS, STEPS, RESTARTS = 512, 50, 2
 """At most 51,200 teacher rows; a slow teacher, whose pool is smaller too, is asked for no more rows than its pool has."""
 
 Answer = Callable[[Tensor], Tensor]
@@ -56,19 +56,19 @@ def attack(problem: Problem, student: Answer, unit: Tensor, gaps: Tensor) -> Fou
     """
     rng = stream(problem.seed, "attack")
     z = problem.banks["report"].z
-    starts = min(STARTS, len(z), max(8, len(problem.pool) // (STEPS * RESTARTS)))
+    starts = min(INITIALIZERS, len(z), max(8, len(problem.pool) // (STEPS * RESTARTS)))
     worst = max(starts // 8, min(8, starts // 2))
     order = gaps.argsort(descending=True, stable=True)
     others = worst + torch.randperm(len(z) - worst, generator=rng)[: starts - worst].to(order.device)
     origin = z[torch.cat([order[:worst], order[others]])]
-    slopes = problem.probe.differentiable and _has_slopes(student, origin[:2])
+    gradients = problem.probe.differentiable and _has_gradients(student, origin[:2])
     aim = _Aim(problem, student, unit)
-    climb = _ascend if slopes else _search
+    climb = _ascend if gradients else _search
     for restart in range(RESTARTS):
         shift = 2 * torch.rand(origin.shape, generator=rng, dtype=torch.float64) - 1
         climb(aim, origin, origin + RADIUS * shift.to(origin) * bool(restart), rng)
     best = int(aim.best.argmax())
-    return Found(aim.where[best], origin[best], starts, aim.rows, aim.unanswered, "gradient" if slopes else "random")
+    return Found(aim.where[best], origin[best], starts, aim.rows, aim.unanswered, "gradient" if gradients else "random")
 
 
 def hold(inputs: Inputs, z: Tensor, origin: Tensor, radius: float = RADIUS) -> Tensor:
@@ -96,11 +96,11 @@ class _Aim:
         self.rows = self.unanswered = 0
 
     def gap(self, z: Tensor) -> Tensor:
-        """``(n,)``; without slopes."""
+        """``(n,)``; without gradients."""
         with torch.no_grad():
             return self._keep(z, ((self.student(z) - self.problem.answer(z)) / self.unit).abs().amax(1))
 
-    def slope(self, z: Tensor) -> Tensor:
+    def gradient(self, z: Tensor) -> Tensor:
         """Where the gap grows, ``(n, D)``."""
         values, pull = self.problem.record(z)
         z = z.detach().requires_grad_()
@@ -109,9 +109,9 @@ class _Aim:
         difference = (answers.detach() - values) / self.unit
         size, at = difference.abs().max(1, keepdim=True)
         seed = torch.zeros_like(difference).scatter(1, at, difference.gather(1, at).sign()) / self.unit
-        slope = torch.autograd.grad(answers, z, seed)[0] - pull(seed)
+        gradient = torch.autograd.grad(answers, z, seed)[0] - pull(seed)
         self._keep(z.detach(), size[:, 0])
-        return slope.nan_to_num(0.0, 0.0, 0.0)
+        return gradient.nan_to_num(0.0, 0.0, 0.0)
 
     def _keep(self, z: Tensor, gap: Tensor) -> Tensor:
         finite = gap.isfinite()
@@ -129,8 +129,8 @@ class _Aim:
 def _ascend(aim: _Aim, origin: Tensor, z: Tensor, rng: torch.Generator) -> None:
     """Sign-gradient ascent (Madry et al. 2018) with steps that shrink; levels are crossed by a point that moves freely."""
     for step in range(STEPS):
-        slope = aim.slope(hold(aim.problem.inputs, z, origin))
-        z = _near(origin, z + 0.2 * RADIUS * (1 - step / STEPS) * slope.sign())
+        gradient = aim.gradient(hold(aim.problem.inputs, z, origin))
+        z = _near(origin, z + 0.2 * RADIUS * (1 - step / STEPS) * gradient.sign())
 
 
 def _search(aim: _Aim, origin: Tensor, z: Tensor, rng: torch.Generator) -> None:
@@ -150,7 +150,7 @@ def _near(origin: Tensor, z: Tensor, radius: float = RADIUS) -> Tensor:
     return origin + (z - origin).clamp(-radius, radius)
 
 
-def _has_slopes(student: Answer, z: Tensor) -> bool:
+def _has_gradients(student: Answer, z: Tensor) -> bool:
     z = z.clone().requires_grad_()
     try:
         with torch.enable_grad():

@@ -25,7 +25,7 @@ from dfkd_tune.inputs.summary import in_words, meaning
 from dfkd_tune.students.pt2_archive import to_pt2
 from dfkd_tune.training.distill import Outcome
 from dfkd_tune.training.problem import Problem
-from dfkd_tune.training.raw_evaluation import Student, outputs_of
+from dfkd_tune.training.raw_evaluation import ExportedStudent, outputs_of
 
 CONFIDENCE = 0.95
 
@@ -162,7 +162,7 @@ class Certificate:
 
 
 def certify(
-    problem: Problem, student: nn.Module | Student | Outcome, about: Mapping[str, Any] | None = None
+    problem: Problem, student: nn.Module | ExportedStudent | Outcome, about: Mapping[str, Any] | None = None
 ) -> Certificate:
     """Measure one student on the report bank, attack it, and say where it is worst. The same twice gives the same.
 
@@ -183,7 +183,7 @@ def certify(
         facts = known | {"student_seed": student.seed} | facts
         student = _exported(problem, student)
     elif isinstance(student, nn.Module):
-        student = Student.of(student)
+        student = ExportedStudent.of(student)
     bank = problem.banks["report"]
     theirs, ours = problem.held("report", student)
     gaps = ours - theirs
@@ -233,15 +233,15 @@ def certify(
     )
 
 
-def _exported(problem: Problem, outcome: Outcome) -> Student:
+def _exported(problem: Problem, outcome: Outcome) -> ExportedStudent:
     """What a distillation came to, exported and reloaded."""
     dtype = problem.encoder.encoding.torch_dtype
     module = problem.module(outcome.recipe.student, outcome.weights)
     copy = torch.export.load(io.BytesIO(to_pt2(module, problem.inputs.raw(problem.sample.z[:2], dtype)))).module()
-    return Student(copy, dtype, outcome.parameters)
+    return ExportedStudent(copy, dtype, outcome.parameters)
 
 
-def _normalized(problem: Problem, student: Student) -> Answer:
+def _normalized(problem: Problem, student: ExportedStudent) -> Answer:
     """An exported student as one between standardized inputs and normalized outputs, on the device of the distillation."""
 
     def answer(z: Tensor) -> Tensor:
@@ -281,7 +281,7 @@ def _quantiles(gaps: Tensor) -> Gaps:
     return Gaps(*(float(value) for value in at))
 
 
-def _worst(problem: Problem, student: Student, unit: Tensor, gaps: Tensor) -> WorstGap:
+def _worst(problem: Problem, student: ExportedStudent, unit: Tensor, gaps: Tensor) -> WorstGap:
     """The worst gap found; ``unit (O,)`` is each output's spread in the teacher's units, ``gaps (N,)`` are relative."""
     scale = (unit / problem.spread.double().cpu()).to(problem.device, problem.dtype)
     found = attack(problem, _normalized(problem, student), scale, gaps)

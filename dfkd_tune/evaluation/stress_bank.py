@@ -24,7 +24,7 @@ from dfkd_tune.training.banks import Bank
 from dfkd_tune.training.distill import Outcome, distill_all
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.problem import KNOWN, Problem
-from dfkd_tune.training.stress_rows import outlying
+from dfkd_tune.training.stress_rows import stress_policy
 from dfkd_tune.utils.seeding import derive, stream
 
 RADIUS = 0.15
@@ -48,7 +48,7 @@ def add_stress(
     like: Recipe,
     progress: Callable[[Member], None] | None = None,
     answers: Answers | None = None,
-    heed: Callable[[], None] = lambda: None,
+    check_cancelled: Callable[[], None] = lambda: None,
 ) -> None:
     """Freeze the bank ``stress`` of a problem.
 
@@ -57,10 +57,10 @@ def add_stress(
         like: the student, steps and batch that reference students are measured by.
         progress: called at every rung of a reference student; may raise.
         answers: where the bank is shared with other processes.
-        heed: called while another process makes it; may raise.
+        check_cancelled: called while another process makes it; may raise.
     """
     asked = problem.asked
-    with answers.alone(heed) if answers is not None else nullcontext():
+    with answers.locked(check_cancelled) if answers is not None else nullcontext():
         kept = answers.load() if answers is not None else None
         if kept is not None:
             z, values = (kept[0][name].to(problem.device) for name in ("z", "values"))
@@ -121,7 +121,7 @@ def stress_bank(problem: Problem, panel: Sequence[Outcome], radius: float = RADI
 
 def _outlying(problem: Problem, z: Tensor, rng: torch.Generator) -> Tensor:
     """Prior rows as the teacher has them where tails are unknown."""
-    rows = outlying(problem.probe, problem.inputs).rows
+    rows = stress_policy(problem.probe, problem.inputs).rows
     return _spiked(problem, z, rng) if rows is None else rows.turn(problem.inputs, z, rng)
 
 
@@ -155,8 +155,8 @@ def _ascend(problem: Problem, student: Answer, origin: Tensor, radius: float, rn
             answers = student(z)
             gap = (values - answers).detach()
             back = torch.autograd.grad(answers, z, gap)[0]
-        slope = (pull(gap) - back).nan_to_num(0.0)
-        z = hold(problem.inputs, z.detach() + (2 * radius / MOVES) * slope.sign(), origin, radius)
+        gradient = (pull(gap) - back).nan_to_num(0.0)
+        z = hold(problem.inputs, z.detach() + (2 * radius / MOVES) * gradient.sign(), origin, radius)
     return z
 
 

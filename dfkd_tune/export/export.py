@@ -21,7 +21,7 @@ from dfkd_tune.errors import ExportError
 from dfkd_tune.export.student_files import write
 from dfkd_tune.inputs.encoding import MISSING, Encoding
 from dfkd_tune.students.pt2_archive import to_pt2
-from dfkd_tune.training.raw_evaluation import Student
+from dfkd_tune.training.raw_evaluation import ExportedStudent
 
 FORMATS = ("pt2", "onnx", "safetensors")
 TOLERANCE = 1e-5
@@ -30,7 +30,7 @@ CHECK = "check_input_constraints"
 
 
 @dataclass(frozen=True)
-class Units:
+class InputSchema:
     """What a student's file must know of its inputs.
 
     Args:
@@ -44,7 +44,7 @@ class Units:
     rows: Tensor
 
     @classmethod
-    def of(cls, result: dict[str, Any]) -> Units:
+    def of(cls, result: dict[str, Any]) -> InputSchema:
         """From a student's ``result.json``."""
         names = result["features"]
         levels = {names.index(name): _numbers(known) for name, known in result["levels"].items()}
@@ -52,9 +52,9 @@ class Units:
         rows = [[math.nan if value is None else value for value in row] for row in result["example"]]
         return cls(names, encoding, torch.tensor(rows, dtype=encoding.torch_dtype))
 
-    def student(self, answer: Callable[[Tensor], Tensor], parameters: int) -> Student:
+    def student(self, answer: Callable[[Tensor], Tensor], parameters: int) -> ExportedStudent:
         """An exported student that takes such rows."""
-        return Student(answer, self.encoding.torch_dtype, parameters)
+        return ExportedStudent(answer, self.encoding.torch_dtype, parameters)
 
 
 def _numbers(levels: list[float | str | None]) -> list[float | str]:
@@ -64,7 +64,7 @@ def _numbers(levels: list[float | str | None]) -> list[float | str]:
 
 
 def export(
-    module: nn.Module, units: Units, kind: str, out: Path, judge: Callable[[Student], Any] | None = None
+    module: nn.Module, units: InputSchema, kind: str, out: Path, judge: Callable[[ExportedStudent], Any] | None = None
 ) -> tuple[float, Any]:
     """Write a student as one file, with the names of its features, and make sure that it answers like the student.
 

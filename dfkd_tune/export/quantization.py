@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from dfkd_tune.errors import ExportError
-from dfkd_tune.export.export import Units
+from dfkd_tune.export.export import InputSchema
 from dfkd_tune.inputs.encoding import Encode
-from dfkd_tune.training.raw_evaluation import Student
+from dfkd_tune.training.raw_evaluation import ExportedStudent
 
 PRECISIONS = ("float32", "bf16", "int8")
 
@@ -35,7 +35,7 @@ class _Packed(nn.Module):
         return nn.functional.linear(x, weight if self.step is None else weight * self.step, self.bias)
 
 
-class Packed(nn.Module):
+class WeightQuantized(nn.Module):
     """A student between raw units with packed weights.
 
     Args:
@@ -47,7 +47,7 @@ class Packed(nn.Module):
         ExportError: when the student is no such chain.
     """
 
-    def __init__(self, chain: nn.Module, units: Units, precision: str):
+    def __init__(self, chain: nn.Module, units: InputSchema, precision: str):
         super().__init__()
         linear = [layer for layer in chain if isinstance(layer, nn.Linear)] if isinstance(chain, nn.Sequential) else []
         if not linear:
@@ -72,9 +72,9 @@ class Packed(nn.Module):
         return self.layers(self.encode(x))
 
 
-def pack(
-    judge: Callable[[Student], float], student: nn.Module, units: Units, precision: str, within: float
-) -> tuple[Packed, float, float]:
+def quantize(
+    judge: Callable[[ExportedStudent], float], student: nn.Module, units: InputSchema, precision: str, within: float
+) -> tuple[WeightQuantized, float, float]:
     """A student in less room, with its RMSE before and after.
 
     Args:
@@ -87,7 +87,7 @@ def pack(
     Raises:
         ExportError: when the RMSE grows by more than the share ``within``, or the student is no chain of linear layers.
     """
-    packed = Packed(student, units, precision)
+    packed = WeightQuantized(student, units, precision)
     parameters = sum(p.numel() for p in student.parameters())
     before, after = (judge(units.student(module, parameters)) for module in (student, packed))
     if not after <= (1 + within) * before:

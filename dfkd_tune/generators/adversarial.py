@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from dfkd_tune.generators.context import Contest
+from dfkd_tune.generators.context import GeneratorContext
 from dfkd_tune.generators.network import Network
 from dfkd_tune.utils.strategy import Stacked, strategy
 
@@ -39,21 +39,21 @@ class Adversarial:
     beta: Annotated[float, Field(ge=0)] = 5e-4
     gamma: Annotated[float, Field(ge=0)] = 1e-5
 
-    seeks: ClassVar[bool] = True
-    travels: ClassVar[bool] = False
+    uses_gap: ClassVar[bool] = True
+    starts_from_prior: ClassVar[bool] = False
     needs_gradients: ClassVar[bool] = True
 
-    def start(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
-        return Network.start(self.noise, self.hidden, features, rng, dtype)
+    def init_state(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
+        return Network.init_state(self.noise, self.hidden, features, rng, dtype)
 
     @staticmethod
-    def draw(h: Stacked, state: dict[str, Tensor], contest: Contest) -> Tensor:
-        rows = contest.origin.shape[1]
+    def sample(h: Stacked, state: dict[str, Tensor], context: GeneratorContext) -> Tensor:
+        rows = context.origin.shape[1]
 
-        def slope(x: Tensor) -> Tensor:
-            uphill = contest.inward(x, contest.objective_slope(contest.feasible(x), h.gamma))
+        def gradient(x: Tensor) -> Tensor:
+            uphill = context.inward(x, context.objective_gradient(context.feasible(x), h.gamma))
             return (2.0 * h.beta * x - uphill) / rows
 
-        for due in contest.due(h.every, h.turns):
-            Network.train(h, state, contest.noise(rows, h.noise, due), due, slope)
-        return contest.feasible(Network.answer(state, contest.noise(rows, h.noise)))
+        for due in context.due(h.every, h.turns):
+            Network.train(h, state, context.noise(rows, h.noise, due), due, gradient)
+        return context.feasible(Network.answer(state, context.noise(rows, h.noise)))

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dfkd_tune.generators.context import Contest
+from dfkd_tune.generators.context import GeneratorContext
 from dfkd_tune.utils.strategy import Stacked
 
 Ascent = Literal["rmsprop", "sign", "normalized"]
@@ -19,24 +19,24 @@ EPS = 50 * 1e-8
 """RMSprop's 1e-8 is published for gradients of a mean over 50 rows; the gradients here are per row."""
 
 
-def ascend(h: Stacked, contest: Contest, uphill: Callable[[Tensor], Tensor]) -> Tensor:
-    """Move the contest's prior rows ``h.steps`` times.
+def ascend(h: Stacked, context: GeneratorContext, uphill: Callable[[Tensor], Tensor]) -> Tensor:
+    """Move the context's prior rows ``h.steps`` times.
 
     Args:
         h: with ``steps``, ``step_size``, ``decay`` and ``ascent``.
-        contest: of the group.
+        context: of the group.
         uphill: gradient of the objective at ``x``, ``(k, G, D)``.
     """
-    x, squares = contest.origin, None
+    x, squares = context.origin, None
     stride = COLD * h.step_size
     for _ in range(h.steps):
-        slope = uphill(x).addcmul_(h.decay, x, value=-1.0)
+        gradient = uphill(x).addcmul_(h.decay, x, value=-1.0)
         if h.ascent == "rmsprop":  # COLD = (1 - SMOOTHING) ** -0.5 is in the stride, and so in EPS
-            squares = slope.square() if squares is None else squares.mul_(SMOOTHING).addcmul_(slope, slope)
-            move = slope.div_(squares.sqrt().add_(COLD * EPS))
+            squares = gradient.square() if squares is None else squares.mul_(SMOOTHING).addcmul_(gradient, gradient)
+            move = gradient.div_(squares.sqrt().add_(COLD * EPS))
         elif h.ascent == "sign":
-            move = slope.sign_()
+            move = gradient.sign_()
         else:
-            move = slope.div_(slope.square().mean(-1, keepdim=True).sqrt_().add_(EPS))
-        x = contest.contain(torch.addcmul(x, stride, move))
+            move = gradient.div_(gradient.square().mean(-1, keepdim=True).sqrt_().add_(EPS))
+        x = context.contain(torch.addcmul(x, stride, move))
     return x

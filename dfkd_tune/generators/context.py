@@ -16,7 +16,7 @@ Pullback = Callable[[Tensor], Tensor]
 
 
 @dataclass
-class Contest:
+class GeneratorContext:
     """One group of k members whose generators share a structure, at one student step.
 
     Args:
@@ -33,7 +33,7 @@ class Contest:
         rngs: one random stream a member.
         origin: ``(k, G, D)`` fresh prior rows; this and what follows are of one step.
         origin_values: ``(k, G, O)`` the teacher's answers there, known without asking.
-        origin_slopes: ``(k, G, O, D)`` its input gradients there, or None.
+        origin_gradients: ``(k, G, O, D)`` its input gradients there, or None.
         level: ``(k, 1, 1)`` each member's present RMSE on prior rows, normalized; None where no bound is adaptive.
         clocks: student steps done, a member.
         asked: teacher rows asked for so far, a member.
@@ -54,29 +54,29 @@ class Contest:
     rngs: Sequence[torch.Generator]
     origin: Tensor = field(init=False)
     origin_values: Tensor = field(init=False)
-    origin_slopes: Tensor | None = field(init=False)
+    origin_gradients: Tensor | None = field(init=False)
     level: Tensor | None = field(init=False)
     clocks: Sequence[int] = field(init=False)
     asked: list[int] = field(init=False)
     asking: Sequence[int] = field(init=False)
 
     def begin(
-        self, origin: Tensor, values: Tensor, slopes: Tensor | None, level: Tensor | None, clocks: Sequence[int]
-    ) -> Contest:
-        """The same contest at another step."""
-        self.origin, self.origin_values, self.origin_slopes = origin, values, slopes
+        self, origin: Tensor, values: Tensor, gradients: Tensor | None, level: Tensor | None, clocks: Sequence[int]
+    ) -> GeneratorContext:
+        """The same context at another step."""
+        self.origin, self.origin_values, self.origin_gradients = origin, values, gradients
         self.level, self.clocks = level, clocks
         self.asked, self.asking = [0] * len(clocks), range(len(clocks))
         return self
 
     def values(self, x: Tensor) -> tuple[Tensor, Pullback]:
         """The teacher's answers to ``(k, n, D)``, shape ``(k, n, O)``, and their pullback; at the origin both are known."""
-        if x is self.origin and self.origin_slopes is not None:
+        if x is self.origin and self.origin_gradients is not None:
             return self.origin_values, self._pull_origin
         self._count(x.shape[1])
         values, pull = self.teacher(x.reshape(-1, x.shape[-1]))
         outputs = values.shape[-1]
-        return values.view(*x.shape[:-1], outputs), lambda slope: pull(slope.reshape(-1, outputs)).view(x.shape)
+        return values.view(*x.shape[:-1], outputs), lambda gradient: pull(gradient.reshape(-1, outputs)).view(x.shape)
 
     def ask(self, x: Tensor) -> Tensor:
         """The teacher's answers to ``(k, n, D)`` alone."""
@@ -88,7 +88,7 @@ class Contest:
         self.asked[k] += len(z)
         return self.answer(z)
 
-    def objective_slope(self, x: Tensor, gamma: Tensor, teacher: tuple[Tensor, Pullback] | None = None) -> Tensor:
+    def objective_gradient(self, x: Tensor, gamma: Tensor, teacher: tuple[Tensor, Pullback] | None = None) -> Tensor:
         """Input gradient of ``mean over outputs [reward(T - S) - gamma S^2]``, row by row, ``(k, n, D)``.
 
         Args:
@@ -99,20 +99,20 @@ class Contest:
         values, pull_teacher = teacher or self.values(x)
         answers, pull_student = self.student(x)
         outputs = values.shape[-1]
-        slope = self._slope(values - answers)
+        gradient = self._gradient(values - answers)
         if outputs > 1:
-            slope = slope / outputs
-        return pull_teacher(slope) - pull_student(torch.addcmul(slope, gamma, answers, value=2.0 / outputs))
+            gradient = gradient / outputs
+        return pull_teacher(gradient) - pull_student(torch.addcmul(gradient, gamma, answers, value=2.0 / outputs))
 
-    def _pull_origin(self, slope: Tensor) -> Tensor:
-        if slope.shape[-1] == 1:
-            return slope * self.origin_slopes.squeeze(2)
-        return torch.linalg.vecdot(slope.unsqueeze(3), self.origin_slopes, dim=2)
+    def _pull_origin(self, gradient: Tensor) -> Tensor:
+        if gradient.shape[-1] == 1:
+            return gradient * self.origin_gradients.squeeze(2)
+        return torch.linalg.vecdot(gradient.unsqueeze(3), self.origin_gradients, dim=2)
 
     def reward_of(self, k: int, gap: Tensor) -> Tensor:
         """What one member's difference bound makes of its gaps ``(n, O)``: the mean over outputs, ``(n,)``."""
-        part, kind, h = next(bound for bound in self.bounds if bound[0].start <= k < bound[0].stop)
-        one = h.at(self.level, part).only(k - part.start)
+        part, kind, h = next(bound for bound in self.bounds if bound[0].init_state <= k < bound[0].stop)
+        one = h.at(self.level, part).only(k - part.init_state)
         return kind.reward(one, gap.unsqueeze(0)).squeeze(0).mean(-1)
 
     def contain(self, x: Tensor) -> Tensor:
@@ -160,12 +160,12 @@ class Contest:
         of_input = [k.active(h, x[p], self.origin[p], self.geometry).to(x).mean(1) for p, k, h in self.input_bounds]
         return torch.cat(of_gap), torch.cat(of_input)
 
-    def _slope(self, gap: Tensor) -> Tensor:
+    def _gradient(self, gap: Tensor) -> Tensor:
         """Derivative of what each member's difference bound makes of its gaps, in the shape of the gaps."""
         if len(self.bounds) == 1:
             _, kind, h = self.bounds[0]
-            return kind.slope(h.at(self.level), gap)
-        return torch.cat([kind.slope(h.at(self.level, part), gap[part]) for part, kind, h in self.bounds])
+            return kind.gradient(h.at(self.level), gap)
+        return torch.cat([kind.gradient(h.at(self.level, part), gap[part]) for part, kind, h in self.bounds])
 
     def _count(self, rows: int) -> None:
         for k in self.asking:

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from dfkd_tune.generators.ascent import Ascent, ascend
-from dfkd_tune.generators.context import Contest
+from dfkd_tune.generators.context import GeneratorContext
 from dfkd_tune.utils.strategy import Stacked, strategy
 
 
@@ -35,13 +35,13 @@ class Direct:
     gamma: Annotated[float, Field(ge=0)] = 1e-5
     ascent: Ascent = "rmsprop"
 
-    seeks: ClassVar[bool] = True
-    travels: ClassVar[bool] = True
+    uses_gap: ClassVar[bool] = True
+    starts_from_prior: ClassVar[bool] = True
     needs_gradients: ClassVar[bool] = True
 
-    def start(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
+    def init_state(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
         return {}
 
     @staticmethod
-    def draw(h: Stacked, state: dict[str, Tensor], contest: Contest) -> Tensor:
-        return ascend(h, contest, lambda x: contest.objective_slope(x, h.gamma))
+    def sample(h: Stacked, state: dict[str, Tensor], context: GeneratorContext) -> Tensor:
+        return ascend(h, context, lambda x: context.objective_gradient(x, h.gamma))

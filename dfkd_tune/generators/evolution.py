@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from dfkd_tune.generators.context import Contest
+from dfkd_tune.generators.context import GeneratorContext
 from dfkd_tune.utils.strategy import Stacked, strategy
 
 MEMBERS_AT_LEAST = 5
@@ -46,8 +46,8 @@ class Evolution:
     mutation: Annotated[float, Field(gt=0, lt=2)] = 0.7
     recombination: Annotated[float, Field(ge=0, le=1)] = 0.7
 
-    seeks: ClassVar[bool] = True
-    travels: ClassVar[bool] = False
+    uses_gap: ClassVar[bool] = True
+    starts_from_prior: ClassVar[bool] = False
     needs_gradients: ClassVar[bool] = False
 
     @model_validator(mode="after")
@@ -56,37 +56,37 @@ class Evolution:
             raise ValueError("weight and pull must not both be 0")
         return self
 
-    def start(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
+    def init_state(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
         return {"evolved": torch.zeros(self.rows, features, dtype=dtype)}
 
     @staticmethod
-    def draw(h: Stacked, state: dict[str, Tensor], contest: Contest) -> Tensor:
-        for k, clock in enumerate(contest.clocks):
+    def sample(h: Stacked, state: dict[str, Tensor], context: GeneratorContext) -> Tensor:
+        for k, clock in enumerate(context.clocks):
             if clock % h.every == 0:
-                state["evolved"][k] = _evolve(h, contest, k)
-        wanted = contest.origin.shape[1]
-        picks = [torch.randint(h.rows, (wanted,), generator=rng) for rng in contest.rngs]
+                state["evolved"][k] = _evolve(h, context, k)
+        wanted = context.origin.shape[1]
+        picks = [torch.randint(h.rows, (wanted,), generator=rng) for rng in context.rngs]
         return torch.stack([state["evolved"][k][pick.to(state["evolved"].device)] for k, pick in enumerate(picks)])
 
 
-def _evolve(h: Stacked, contest: Contest, k: int) -> Tensor:
+def _evolve(h: Stacked, context: GeneratorContext, k: int) -> Tensor:
     """One member's candidates after ``h.generations``, ``(rows, D)``."""
     from scipy.optimize import differential_evolution
 
-    like, rng = contest.origin, contest.rngs[k]
+    like, rng = context.origin, context.rngs[k]
     reach = float(h.reach[k])
-    low = contest.geometry.low.clamp(min=-reach).double().cpu().numpy()
-    high = contest.geometry.high.clamp(max=reach).double().cpu().numpy()
+    low = context.geometry.low.clamp(min=-reach).double().cpu().numpy()
+    high = context.geometry.high.clamp(max=reach).double().cpu().numpy()
     high = np.maximum(high, low + 1e-6)
-    begin = contest.prior(h.rows, k).double().cpu().numpy().clip(low, high)
+    begin = context.prior(h.rows, k).double().cpu().numpy().clip(low, high)
     weight, pull = float(h.weight[k]), float(h.pull[k])
-    low_target, high_target = _targets(h, contest)
+    low_target, high_target = _targets(h, context)
     target = low_target + (high_target - low_target) * torch.rand(h.rows, 1, generator=rng, dtype=like.dtype).to(like)
 
     def objective(columns: np.ndarray) -> np.ndarray:
-        z = contest.project(torch.from_numpy(np.ascontiguousarray(columns.T)).to(like))
-        values = contest.ask_one(k, z)
-        reward = contest.reward_of(k, values - contest.one_student(k, z))
+        z = context.project(torch.from_numpy(np.ascontiguousarray(columns.T)).to(like))
+        values = context.ask_one(k, z)
+        reward = context.reward_of(k, values - context.one_student(k, z))
         goal = target if len(z) == len(target) else target[:1]
         return (pull * (values - goal).square().mean(-1) - weight * reward).double().cpu().numpy()
 
@@ -106,12 +106,12 @@ def _evolve(h: Stacked, contest: Contest, k: int) -> Tensor:
             vectorized=True,
             rng=int(torch.randint(2**31, (1,), generator=rng)),
         )
-    return contest.project(torch.from_numpy(found.population).to(like))
+    return context.project(torch.from_numpy(found.population).to(like))
 
 
-def _targets(h: Stacked, contest: Contest) -> tuple[Tensor, Tensor]:
+def _targets(h: Stacked, context: GeneratorContext) -> tuple[Tensor, Tensor]:
     """Edges of the targets, ``(O,)`` each, normalized."""
-    shift, spread = contest.units
+    shift, spread = context.units
     low = torch.full_like(shift, -2.0) if h.low is None else (h.low - shift) / spread
     high = torch.full_like(shift, 2.0) if h.high is None else (h.high - shift) / spread
     return low, high

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from dfkd_tune.generators.context import Contest
+from dfkd_tune.generators.context import GeneratorContext
 from dfkd_tune.utils.strategy import Stacked, strategy
 
 
@@ -15,13 +15,13 @@ from dfkd_tune.utils.strategy import Stacked, strategy
 class Gaussian:
     """No optimization; with alpha constant 0 it is the random sampling baseline of both papers."""
 
-    seeks: ClassVar[bool] = False
-    travels: ClassVar[bool] = False
+    uses_gap: ClassVar[bool] = False
+    starts_from_prior: ClassVar[bool] = False
     needs_gradients: ClassVar[bool] = False
 
-    def start(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
+    def init_state(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
         return {}
 
     @staticmethod
-    def draw(h: Stacked, state: dict[str, Tensor], contest: Contest) -> Tensor:
-        return contest.origin
+    def sample(h: Stacked, state: dict[str, Tensor], context: GeneratorContext) -> Tensor:
+        return context.origin

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from dfkd_tune.generators.context import Contest
+from dfkd_tune.generators.context import GeneratorContext
 from dfkd_tune.generators.network import Network
 from dfkd_tune.utils.strategy import Stacked, strategy
 
@@ -35,27 +35,27 @@ class Impressions:
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     delta: Annotated[float, Field(ge=0)] = 0.1
 
-    seeks: ClassVar[bool] = False
-    travels: ClassVar[bool] = False
+    uses_gap: ClassVar[bool] = False
+    starts_from_prior: ClassVar[bool] = False
     needs_gradients: ClassVar[bool] = True
 
-    def start(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
-        return Network.start(self.noise + outputs, self.hidden, features, rng, dtype)
+    def init_state(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
+        return Network.init_state(self.noise + outputs, self.hidden, features, rng, dtype)
 
     @staticmethod
-    def draw(h: Stacked, state: dict[str, Tensor], contest: Contest) -> Tensor:
-        rows, outputs = contest.origin_values.shape[1:]
-        for due in contest.due(h.every, h.turns):
-            z = contest.noise(rows, outputs + h.noise, due)
-            Network.train(h, state, z, due, lambda x, z=z: _slope(h, contest, x, z[..., :outputs]))
-        return contest.feasible(Network.answer(state, contest.noise(rows, outputs + h.noise)))
+    def sample(h: Stacked, state: dict[str, Tensor], context: GeneratorContext) -> Tensor:
+        rows, outputs = context.origin_values.shape[1:]
+        for due in context.due(h.every, h.turns):
+            z = context.noise(rows, outputs + h.noise, due)
+            Network.train(h, state, z, due, lambda x, z=z: _gradient(h, context, x, z[..., :outputs]))
+        return context.feasible(Network.answer(state, context.noise(rows, outputs + h.noise)))
 
 
-def _slope(h: Stacked, contest: Contest, x: Tensor, y: Tensor) -> Tensor:
+def _gradient(h: Stacked, context: GeneratorContext, x: Tensor, y: Tensor) -> Tensor:
     """Gradient in the network's output of the loss, a mean over rows, ``(k, G, D)``."""
     rows = x.shape[1]
-    values, pull = contest.values(contest.feasible(x))
-    fit = -contest.inward(x, pull(2.0 * (y - values) / (rows * values.shape[-1])))
+    values, pull = context.values(context.feasible(x))
+    fit = -context.inward(x, pull(2.0 * (y - values) / (rows * values.shape[-1])))
     mean = x.mean(1, keepdim=True)
     variance = x.var(1, keepdim=True, unbiased=False).clamp(min=1e-6)
     divergence = (mean + (1.0 - 1.0 / variance) * (x - mean)) / rows

@@ -1,16 +1,16 @@
 """Synthetic data generators: one file an idea.
 
 A generator is a frozen dataclass. ``start`` makes one member's evolving state, a dict of tensors that the population
-stacks; ``draw`` is called with the stacked hyper-parameters, the stacked state and the ``Contest`` of the members that
+stacks; ``draw`` is called with the stacked hyper-parameters, the stacked state and the ``GeneratorContext`` of the members that
 share its structure, and returns synthetic inputs ``(k, G, D)`` in standardized units. A ``Sampled`` generator looks at
 nothing and is asked for whole blocks instead.
 
-Three facts say what else matters: ``seeks`` (it looks at the gap, so a difference bound applies), ``travels`` (it starts at
+Three facts say what else matters: ``uses_gap`` (it looks at the gap, so a difference bound applies), ``starts_from_prior`` (it starts at
 prior rows, so an input bound applies), ``needs_gradients`` (of the teacher).
 """
 
 from dfkd_tune.generators.adversarial import Adversarial
-from dfkd_tune.generators.context import Contest
+from dfkd_tune.generators.context import GeneratorContext
 from dfkd_tune.generators.direct import Direct
 from dfkd_tune.generators.evolution import Evolution
 from dfkd_tune.generators.gaussian import Gaussian
@@ -35,4 +35,4 @@ GENERATORS = {
     "evolution": Evolution,
 }
 
-__all__ = ["GENERATORS", "Contest", "Gaussian", "Sampled"]
+__all__ = ["GENERATORS", "Gaussian", "GeneratorContext", "Sampled"]

@@ -21,15 +21,15 @@ Over = Literal["prior", "box"]
 class Sampled:
     """What samplers share: points of the unit cube, pushed through the prior or spread over a box."""
 
-    seeks: ClassVar[bool] = False
-    travels: ClassVar[bool] = False
+    uses_gap: ClassVar[bool] = False
+    starts_from_prior: ClassVar[bool] = False
     needs_gradients: ClassVar[bool] = False
 
     def engine(self, features: int, seed: int) -> Any:
         """A ``scipy.stats.qmc`` engine of its own random stream."""
         raise TypeError(f"{type(self).__name__} has no engine")
 
-    def start(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
+    def init_state(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
         return {}
 
     def block(self, inputs: Inputs, steps: int, rows: int, engine: Any) -> Tensor:

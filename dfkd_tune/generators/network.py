@@ -23,7 +23,9 @@ class Network:
     squared-gradient averages and velocities."""
 
     @staticmethod
-    def start(noise: int, hidden: int, features: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
+    def init_state(
+        noise: int, hidden: int, features: int, rng: torch.Generator, dtype: torch.dtype
+    ) -> dict[str, Tensor]:
         """One member's state, weights drawn as ``nn.Linear`` draws them."""
 
         def uniform(*shape: int, fan_in: int) -> Tensor:
@@ -46,7 +48,7 @@ class Network:
 
     @staticmethod
     def train(
-        h: Stacked, state: dict[str, Tensor], z: Tensor, due: Sequence[int], loss_slope: Callable[[Tensor], Tensor]
+        h: Stacked, state: dict[str, Tensor], z: Tensor, due: Sequence[int], loss_gradient: Callable[[Tensor], Tensor]
     ) -> None:
         """One RMSprop step of the members in ``due``; the others are computed along and left as they are.
 
@@ -55,23 +57,23 @@ class Network:
             state: stacked, replaced in place.
             z: ``(k, n, Z)``.
             due: indices of members.
-            loss_slope: gradient of the loss in the network's answers, ``(k, n, D)``.
+            loss_gradient: gradient of the loss in the network's answers, ``(k, n, D)``.
         """
         w1, b1, w2, b2 = (state[name] for name in LAYERS)
         hidden, derivative = TANH.both(layer(b1[:, 0], z, w1, TANH.factor))
-        slope = loss_slope(layer(b2[:, 0], hidden, w2))
-        inner = torch.bmm(slope, w2.transpose(1, 2)).mul_(derivative)
-        slopes = (
+        gradient = loss_gradient(layer(b2[:, 0], hidden, w2))
+        inner = torch.bmm(gradient, w2.transpose(1, 2)).mul_(derivative)
+        gradients = (
             torch.bmm(z.transpose(1, 2), inner),
             inner.sum(1, keepdim=True),
-            torch.bmm(hidden.transpose(1, 2), slope),
-            slope.sum(1, keepdim=True),
+            torch.bmm(hidden.transpose(1, 2), gradient),
+            gradient.sum(1, keepdim=True),
         )
         everyone = len(due) == len(z)
         moving = None if everyone else torch.zeros(len(z), 1, 1, dtype=torch.bool, device=z.device)
         if moving is not None:
             moving[list(due)] = True
-        for name, old_layer, gradient in zip(LAYERS, (w1, b1, w2, b2), slopes, strict=True):
+        for name, old_layer, gradient in zip(LAYERS, (w1, b1, w2, b2), gradients, strict=True):
             gradient = gradient.addcmul_(h.weight_decay, old_layer)
             average, velocity = state[f"average_{name}"], state[f"velocity_{name}"]
             new_average = torch.lerp(average, gradient.square(), 1 - SMOOTHING)

@@ -1,4 +1,4 @@
-"""Direct optimization for teachers without gradients: their slopes are estimated along random directions."""
+"""Direct optimization for teachers without gradients: their gradients are estimated along random directions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from dfkd_tune.generators.ascent import Ascent, ascend
-from dfkd_tune.generators.context import Contest
+from dfkd_tune.generators.context import GeneratorContext
 from dfkd_tune.utils.strategy import Stacked, strategy
 
 
@@ -34,30 +34,30 @@ class ZerothOrder:
     gamma: Annotated[float, Field(ge=0)] = 1e-5
     ascent: Ascent = "rmsprop"
 
-    seeks: ClassVar[bool] = True
-    travels: ClassVar[bool] = True
+    uses_gap: ClassVar[bool] = True
+    starts_from_prior: ClassVar[bool] = True
     needs_gradients: ClassVar[bool] = False
 
-    def start(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
+    def init_state(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
         return {}
 
     @staticmethod
-    def draw(h: Stacked, state: dict[str, Tensor], contest: Contest) -> Tensor:
-        return ascend(h, contest, lambda x: _uphill(h, contest, x))
+    def sample(h: Stacked, state: dict[str, Tensor], context: GeneratorContext) -> Tensor:
+        return ascend(h, context, lambda x: _uphill(h, context, x))
 
 
-def _uphill(h: Stacked, contest: Contest, x: Tensor) -> Tensor:
+def _uphill(h: Stacked, context: GeneratorContext, x: Tensor) -> Tensor:
     k, rows, features = x.shape
-    values = contest.origin_values if x is contest.origin else contest.ask(x)
-    directions = contest.noise(h.directions * rows, features).view(k, h.directions, rows, features)
+    values = context.origin_values if x is context.origin else context.ask(x)
+    directions = context.noise(h.directions * rows, features).view(k, h.directions, rows, features)
     directions = directions / directions.norm(dim=-1, keepdim=True)
-    near = contest.project(x.unsqueeze(1) + h.delta.unsqueeze(1) * directions)
+    near = context.project(x.unsqueeze(1) + h.delta.unsqueeze(1) * directions)
     moved = near - x.unsqueeze(1)  # less or more than asked for where inputs are declared
     square = moved.square().sum(-1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
-    change = contest.ask(near.view(k, -1, features)).view(k, h.directions, rows, -1) - values.unsqueeze(1)
+    change = context.ask(near.view(k, -1, features)).view(k, h.directions, rows, -1) - values.unsqueeze(1)
 
-    def pull(slope: Tensor) -> Tensor:
-        along = (change * slope.unsqueeze(1)).sum(-1, keepdim=True)
+    def pull(gradient: Tensor) -> Tensor:
+        along = (change * gradient.unsqueeze(1)).sum(-1, keepdim=True)
         return features * (along * moved / square).mean(1)
 
-    return contest.objective_slope(x, h.gamma, (values, pull))
+    return context.objective_gradient(x, h.gamma, (values, pull))

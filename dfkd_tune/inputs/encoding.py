@@ -164,19 +164,19 @@ class Encoder:
         hot = (level > above.to(z)) & (level <= upto.to(z))
         return torch.cat([z[..., self.encoding.ordered], hot.to(z)], dim=-1)
 
-    def slopes(self, slopes: Tensor | None) -> Tensor | None:
+    def gradients(self, gradients: Tensor | None) -> Tensor | None:
         """Gradients ``(..., D)`` in standardized rows as gradients ``(..., E)`` in encoded rows, 0 at levels without an order."""
-        if slopes is None or not self.encoding.levels:
-            return slopes
-        rest = slopes.new_zeros(*slopes.shape[:-1], self.encoding.width - len(self.encoding.ordered))
-        return torch.cat([slopes[..., self.encoding.ordered], rest], dim=-1)
+        if gradients is None or not self.encoding.levels:
+            return gradients
+        rest = gradients.new_zeros(*gradients.shape[:-1], self.encoding.width - len(self.encoding.ordered))
+        return torch.cat([gradients[..., self.encoding.ordered], rest], dim=-1)
 
-    def back(self, slopes: Tensor) -> Tensor:
+    def back(self, gradients: Tensor) -> Tensor:
         """Gradients ``(..., E)`` in encoded rows as gradients ``(..., D)`` in standardized rows, 0 at levels without an order."""
         if not self.encoding.levels:
-            return slopes
-        found = slopes.new_zeros(*slopes.shape[:-1], len(self.inputs))
-        found[..., self.encoding.ordered] = slopes[..., : len(self.encoding.ordered)]
+            return gradients
+        found = gradients.new_zeros(*gradients.shape[:-1], len(self.inputs))
+        found[..., self.encoding.ordered] = gradients[..., : len(self.encoding.ordered)]
         return found
 
     def first_layer(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:

@@ -26,7 +26,7 @@ from dfkd_tune.inputs.sinh_arcsinh import SinhArcsinh
 
 
 @dataclass(frozen=True)
-class Recollected:
+class InferredPrior:
     """What stands in where nobody declared the shape of a feature.
 
     Args:
@@ -47,7 +47,7 @@ class Inputs:
         features: what is declared of each.
         simplex: indices of features that are shares of a whole: none negative, summing to 1.
         rank_correlation: Spearman's, the lower triangle with its diagonal, of the features before the simplex divides them.
-        recollected: what of this nobody declared, but the teacher tells.
+        inferred: what of this nobody declared, but the teacher tells.
         detected: indices of features that are nominal because the teacher's outputs show no order, not because it is declared.
     """
 
@@ -56,7 +56,7 @@ class Inputs:
         features: Sequence[Feature],
         simplex: Sequence[int] = (),
         rank_correlation: Sequence[Sequence[float]] | None = None,
-        recollected: Recollected | None = None,
+        inferred: InferredPrior | None = None,
         detected: Sequence[int] = (),
     ):
         self.features, self.simplex = tuple(features), tuple(simplex)
@@ -73,7 +73,7 @@ class Inputs:
             self._factor = factor(
                 self.rank_correlation, Inputs(features).quantile(cells[:, None].expand(-1, len(self)))
             )
-        self.recollected, self.detected = recollected, tuple(detected)
+        self.inferred, self.detected = inferred, tuple(detected)
         self._cast: dict[tuple, tuple[Tensor, ...]] = {}
         self._exact: dict[tuple, Exact] = {}
 
@@ -97,13 +97,13 @@ class Inputs:
     @property
     def shapeless(self) -> Tensor:
         """Which features ``(D,)`` are open-ended and of a shape that nothing tells, not even the teacher."""
-        return self.open_ended & (self.recollected is None or self.recollected.shape is None)
+        return self.open_ended & (self.inferred is None or self.inferred.shape is None)
 
     @property
     def tier(self) -> str:
         """The metadata tier that stands beside every result, of what is declared."""
-        if self.recollected is not None:
-            return self.recollected.declared.tier
+        if self.inferred is not None:
+            return self.inferred.declared.tier
         if self.rank_correlation is not None:
             return "T4"
         if any(feature.quantiles is not None for feature in self.features):
@@ -115,8 +115,8 @@ class Inputs:
         return hashlib.sha256(json.dumps(self._declared(), sort_keys=True).encode()).hexdigest()
 
     def _declared(self) -> list:
-        if self.recollected is not None:
-            return [*self.recollected.declared._declared(), "recollected"]  # the teacher's own hash says what
+        if self.inferred is not None:
+            return [*self.inferred.declared._declared(), "inferred"]  # the teacher's own hash says what
         # Only what is declared of these counts, so that a study outlives the day they could not be.
         declared = [
             {
@@ -134,9 +134,9 @@ class Inputs:
         """Push points of the unit cube ``(N, D)`` through the prior, to standardized units of the same shape."""
         tiny = torch.finfo(torch.float32).eps / 2  # the least that float32 can take from 1
         u = u.clamp(tiny, 1 - tiny)
-        if self.recollected is not None and self.recollected.shape is not None:
+        if self.inferred is not None and self.inferred.shape is not None:
             scores = torch.special.ndtri(u.double())
-            return self.project(self.recollected.shape.on(u.device).push(scores).to(u))
+            return self.project(self.inferred.shape.on(u.device).push(scores).to(u))
         if self._factor is not None:
             scores = torch.special.ndtri(u.double()) @ self._factor.T.to(u.device)
             u = torch.special.ndtr(scores).clamp(tiny, 1 - tiny).to(u)
@@ -238,7 +238,7 @@ class Inputs:
         if not columns:
             return self
         features = [replace(f, nominal=True) if i in columns else f for i, f in enumerate(self.features)]
-        return Inputs(features, self.simplex, self.rank_correlation, self.recollected, columns)
+        return Inputs(features, self.simplex, self.rank_correlation, self.inferred, columns)
 
     def _support(self, i: int) -> tuple[float, float]:
         feature = self.features[i]

@@ -55,10 +55,10 @@ class Curve:
         below, density = torch.special.ndtr(s), torch.exp(-0.5 * s * s) / (2 * torch.pi) ** 0.5
         mass, first = below.diff(), -density.diff()
         second = mass - (s * density).diff()
-        slope = v.diff() / s.diff()
-        level = v[:-1] - slope * s[:-1]
-        mean = (level * mass + slope * first).sum()
-        square = (level**2 * mass + 2 * level * slope * first + slope**2 * second).sum()
+        gradient = v.diff() / s.diff()
+        level = v[:-1] - gradient * s[:-1]
+        mean = (level * mass + gradient * first).sum()
+        square = (level**2 * mass + 2 * level * gradient * first + gradient**2 * second).sum()
         ends = torch.stack([below[0], torch.special.ndtr(-s[-1])])
         mean = mean + (ends * v[[0, -1]]).sum()
         square = square + (ends * v[[0, -1]] ** 2).sum()
@@ -76,14 +76,14 @@ def curve(quantiles: Mapping[float, float], edges: Sequence[float] | None = None
     v = torch.tensor(list(quantiles.values()), dtype=torch.float64)
     s = torch.special.ndtri(p)
     first, last = torch.special.ndtri(BEYOND * p[:1]), -torch.special.ndtri(BEYOND * (1 - p[-1:]))
-    low = v[0] + _slope(s, v) * (first - s[0])
-    high = v[-1] + _slope(-s.flip(0), -v.flip(0)) * (last - s[-1])
+    low = v[0] + _gradient(s, v) * (first - s[0])
+    high = v[-1] + _gradient(-s.flip(0), -v.flip(0)) * (last - s[-1])
     if edges is not None:
         low, high = low.clamp(min=edges[0]), high.clamp(max=edges[1])
     return Curve(torch.cat([first, s, last]), torch.cat([low, v, high]))
 
 
-def _slope(s: Tensor, v: Tensor) -> Tensor:
+def _gradient(s: Tensor, v: Tensor) -> Tensor:
     """Of the extension below the first knot."""
     far = min(int((s < s[0] + CHORD).sum()), len(s) - 1)
     return torch.minimum((v[1] - v[0]) / (s[1] - s[0]), (v[far] - v[0]) / (s[far] - s[0]))

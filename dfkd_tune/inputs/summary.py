@@ -22,17 +22,17 @@ LISTED = 12
 def meaning(inputs: Inputs) -> str:
     """What is known of inputs, in one sentence."""
     words = TIERS.get(inputs.tier, "what is declared of the inputs is listed below")
-    if inputs.recollected is None:
+    if inputs.inferred is None:
         return words
     declared = "nothing is declared of the inputs" if inputs.tier == "T0" else words
-    return f"{declared}; {inputs.recollected.told}"
+    return f"{declared}; {inputs.inferred.told}"
 
 
 def in_words(inputs: Inputs) -> list[dict[str, Any]]:
     """Groups of features of which the same is declared, ``{"features": [names], "declared": words}``, and last what the teacher tells."""
-    if inputs.recollected is not None:
-        told = {"features": inputs.names, "declared": inputs.recollected.told}
-        return [*in_words(inputs.recollected.declared), told]
+    if inputs.inferred is not None:
+        told = {"features": inputs.names, "declared": inputs.inferred.told}
+        return [*in_words(inputs.inferred.declared), told]
     groups: dict[str, list[str]] = {}
     for feature in inputs.features:
         groups.setdefault(of_feature(feature), []).append(feature.name)

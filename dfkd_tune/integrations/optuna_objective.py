@@ -16,7 +16,7 @@ from dfkd_tune.errors import DfkdError
 from dfkd_tune.export.student_files import student_files
 from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.recipes.recipe import PRESETS
-from dfkd_tune.search.defaults import KINDS
+from dfkd_tune.search.defaults import TEACHER_DEFAULTS
 from dfkd_tune.search.search_space import make_space
 from dfkd_tune.search.study_file import Budget
 from dfkd_tune.teachers import probe
@@ -76,7 +76,7 @@ class Distillation:
         loaded = teacher if isinstance(teacher, Teacher) else _load(teacher, architecture, trust_pickle)
         loaded, inputs = with_inputs(loaded, Path(features) if features else None)
         found = probe(loaded, inputs, seed)
-        kind = KINDS[found.kind]
+        kind = TEACHER_DEFAULTS[found.kind]
         recipe = replace(PRESETS[preset] if preset else kind.preset, steps=budget.steps, batch=budget.batch)
         self.seed = seed
         self.space = make_space(
@@ -150,7 +150,7 @@ class Distillation:
         tags = {STATE: "PRUNED" if reason else "COMPLETE"} | ({"dfkd.reason": reason} if reason else {})
         self._tracker.close_run(key, "KILLED" if reason else "FINISHED", outcome.metrics(), tags, outcome.curve, files)
         self._tracker.flush()
-        self._tracker.tell()
+        self._tracker.raise_for_rejected()
 
 
 ARGUMENTS = {

@@ -38,8 +38,8 @@ def descend(leaves: Sequence[Tensor], loss: Callable[[], Tensor], evaluations: i
 
     def evaluate() -> Tensor:
         found = loss()
-        for leaf, slope in zip(leaves, torch.autograd.grad(found, leaves), strict=True):
-            leaf.grad = slope.contiguous()  # torch flattens it by a view
+        for leaf, gradient in zip(leaves, torch.autograd.grad(found, leaves), strict=True):
+            leaf.grad = gradient.contiguous()  # torch flattens it by a view
         return found.detach()
 
     search.step(evaluate)

@@ -9,7 +9,7 @@ NARROW = 16
 """Columns from which a product as it stands is as fast, with 512-bit registers."""
 
 
-def narrow(a: Tensor, b: Tensor) -> Tensor:
+def few_columns(a: Tensor, b: Tensor) -> Tensor:
     """``a (..., n, h) @ b (..., h, c)``, contiguous, of matrices or stacks of them; quick for few columns ``c``."""
     product = torch.mm if a.dim() == 2 else torch.bmm
     if b.shape[-1] >= NARROW:
@@ -25,8 +25,8 @@ def layer(bias: Tensor, a: Tensor, b: Tensor, factor: float = 1.0) -> Tensor:
     return product(bias.unsqueeze(-1), b.mT, a.mT, beta=factor, alpha=factor).mT.contiguous()
 
 
-def wide(slope: Tensor, weight: Tensor) -> Tensor:
-    """``slope (..., n, c) @ weight (..., h, c).mT``; quick for a single column."""
-    if slope.shape[-1] == 1:
-        return slope * weight.mT
-    return (torch.mm if slope.dim() == 2 else torch.bmm)(slope, weight.mT)
+def outer_or_matmul(gradient: Tensor, weight: Tensor) -> Tensor:
+    """``gradient (..., n, c) @ weight (..., h, c).mT``; quick for a single column."""
+    if gradient.shape[-1] == 1:
+        return gradient * weight.mT
+    return (torch.mm if gradient.dim() == 2 else torch.bmm)(gradient, weight.mT)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from dfkd_tune.inputs.copula import WIDEST
-from dfkd_tune.inputs.prior import Inputs, Recollected
+from dfkd_tune.inputs.prior import InferredPrior, Inputs
 from dfkd_tune.inputs.sinh_arcsinh import SinhArcsinh
 from dfkd_tune.ops.lbfgs import descend
 from dfkd_tune.teachers.base import Teacher
@@ -50,7 +50,7 @@ ARGUMENTS = {
 
 
 @dataclass(frozen=True)
-class Heard:
+class BatchNormStats:
     """What reached a batch normalization, and what did in training, each ``(units,)``."""
 
     mean: Tensor
@@ -64,12 +64,12 @@ class Heard:
         return (torch.cat(gaps) / self.running_std.repeat(2)).double()
 
 
-class Listener(TorchFunctionMode):
+class BatchNormRecorder(TorchFunctionMode):
     """Hears every batch normalization that works by its running moments, in modules and exported graphs alike."""
 
     def __init__(self):
         super().__init__()
-        self.heard: list[Heard] = []
+        self.heard: list[BatchNormStats] = []
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -81,12 +81,12 @@ class Listener(TorchFunctionMode):
         mean, variance = (call.get(name) for name in MOMENTS)
         if not call.get("training") and mean is not None and variance is not None:
             reached = torch.std_mean(call["input"].transpose(0, 1).flatten(1), dim=1)
-            self.heard.append(Heard(reached[1], reached[0], mean, variance.sqrt()))
+            self.heard.append(BatchNormStats(reached[1], reached[0], mean, variance.sqrt()))
 
 
 # Sums in another order end in another distribution, and banks would differ between processes.
 @hardware.one_thread()
-def recollect(teacher: Teacher, inputs: Inputs) -> Inputs | None:
+def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
     """Inputs of the shape that a teacher's batch normalization tells of; None where it has none.
 
     Args:
@@ -106,12 +106,12 @@ def recollect(teacher: Teacher, inputs: Inputs) -> Inputs | None:
     if not heard or not all(each.mean.requires_grad for each in heard):
         return None
     shape = _fit(teacher, inputs, scores)
-    return None if shape is None else Inputs(inputs.features, recollected=Recollected(TOLD, inputs, shape))
+    return None if shape is None else Inputs(inputs.features, inferred=InferredPrior(TOLD, inputs, shape))
 
 
-def _listen(teacher: Teacher, inputs: Inputs, z: Tensor) -> list[Heard]:
+def _listen(teacher: Teacher, inputs: Inputs, z: Tensor) -> list[BatchNormStats]:
     """What reaches each batch normalization where standardized rows ``(N, D)`` are answered."""
-    with Listener() as listener, torch.enable_grad():
+    with BatchNormRecorder() as listener, torch.enable_grad():
         teacher.guard.once(teacher.source, teacher.function, inputs.raw(z, teacher.dtype))
     return listener.heard
 

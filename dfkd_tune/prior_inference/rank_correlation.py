@@ -64,7 +64,7 @@ def rank_correlations(splits: Sequence[Split], margins: Mapping[int, Margin], wi
     def loss() -> Tensor:
         mixed = mixing / mixing.norm(dim=1, keepdim=True)
         together = ((mixed @ mixed.T).square().sum() - width) / 2
-        return _surprise(levels, mixed @ scores.T) + RIDGE * together / width
+        return _negative_log_likelihood(levels, mixed @ scores.T) + RIDGE * together / width
 
     descend([mixing], loss, EVALUATIONS)
     with torch.no_grad():
@@ -97,7 +97,7 @@ def _levels(splits: Sequence[Split], margins: Mapping[int, Margin]) -> list[Leve
     return levels
 
 
-def _surprise(levels: Sequence[Level], y: Tensor) -> Tensor:
+def _negative_log_likelihood(levels: Sequence[Level], y: Tensor) -> Tensor:
     """Negative log-likelihood a counted row, where features have the normal scores ``y``, ``(D, N)``."""
     surprise, rows = y.new_zeros(()), 0.0
     share = goes = y.new_ones(1, y.shape[1])

@@ -14,7 +14,7 @@ import torch
 from dfkd_tune.inputs.encoding import require_resolution
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.features_file import read_features
-from dfkd_tune.inputs.prior import Inputs, Recollected
+from dfkd_tune.inputs.prior import InferredPrior, Inputs
 from dfkd_tune.prior_inference import batch_norm, scalers, trees
 from dfkd_tune.prior_inference.level_order import with_order
 from dfkd_tune.teachers.base import Teacher
@@ -23,7 +23,7 @@ from dfkd_tune.teachers.formats.dtypes import settled
 from dfkd_tune.teachers.probe import infer_width
 
 ENCODED = "levels of features were found from the encoder that the teacher begins with"
-SOURCES = (batch_norm.recollect, trees.recollect, scalers.recollect)
+SOURCES = (batch_norm.infer, trees.infer, scalers.infer)
 
 
 def with_inputs(teacher: Teacher, features: Path | None) -> tuple[Teacher, Inputs]:
@@ -44,7 +44,7 @@ def with_inputs(teacher: Teacher, features: Path | None) -> tuple[Teacher, Input
     inputs = with_order(teacher, inputs)
     if not inputs.open_ended.all() or inputs.rank_correlation is not None:
         return teacher, inputs
-    found = (recollect(teacher, inputs) for recollect in SOURCES)
+    found = (infer(teacher, inputs) for infer in SOURCES)
     return teacher, next((each for each in found if each is not None), inputs)
 
 
@@ -59,4 +59,4 @@ def _own(teacher: Teacher) -> Inputs:
     if not known:
         return bare
     features = [Feature(name=f.name, levels=known[i]) if i in known else f for i, f in enumerate(bare.features)]
-    return Inputs(features, recollected=Recollected(ENCODED, bare))
+    return Inputs(features, inferred=InferredPrior(ENCODED, bare))

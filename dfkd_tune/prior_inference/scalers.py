@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dfkd_tune.inputs.prior import Inputs, Recollected
+from dfkd_tune.inputs.prior import InferredPrior, Inputs
 from dfkd_tune.teachers.base import Teacher
 
 TOLD = (
@@ -19,7 +19,7 @@ KNOTS = 99
 """Quantiles that are taken over at most."""
 
 
-def recollect(teacher: Teacher, inputs: Inputs) -> Inputs | None:
+def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
     """Inputs with what a teacher's scaler tells of features of which nothing is declared; None where it begins with none.
 
     Args:
@@ -40,7 +40,7 @@ def recollect(teacher: Teacher, inputs: Inputs) -> Inputs | None:
         feature if feature.known else replace(feature, **about)
         for feature, about in zip(inputs.features, told, strict=True)
     ]
-    return Inputs(features, inputs.simplex, recollected=Recollected(TOLD, inputs))
+    return Inputs(features, inputs.simplex, inferred=InferredPrior(TOLD, inputs))
 
 
 def _tellers() -> dict[type, Callable[[Any], list[dict[str, Any]] | None]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dfkd_tune.inputs.copula import WIDEST
-from dfkd_tune.inputs.prior import Inputs, Recollected
+from dfkd_tune.inputs.prior import InferredPrior, Inputs
 from dfkd_tune.prior_inference.marginals import margin, quantiles
 from dfkd_tune.prior_inference.rank_correlation import rank_correlations
 from dfkd_tune.prior_inference.tree_splits import Split, splits_of
@@ -16,7 +16,7 @@ TOLD = "how each feature is distributed and how they go together was found from 
 
 
 @hardware.one_thread()
-def recollect(teacher: Teacher, inputs: Inputs) -> Inputs | None:
+def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
     """Inputs with the quantiles and rank correlations that a teacher's trees tell of; None where it is made of none.
 
     Args:
@@ -35,4 +35,4 @@ def recollect(teacher: Teacher, inputs: Inputs) -> Inputs | None:
         for d, feature in enumerate(inputs.features)
     ]
     ranks = rank_correlations(splits, margins, len(inputs)) if 1 < len(inputs) <= WIDEST else None
-    return Inputs(features, inputs.simplex, ranks, recollected=Recollected(TOLD, inputs))
+    return Inputs(features, inputs.simplex, ranks, inferred=InferredPrior(TOLD, inputs))

@@ -2,7 +2,7 @@
 
 Notation: ``gap = T(x) - S(x)`` in units of the teacher's standard deviation, shape ``(k, G, O)`` for k members, G synthetic
 rows, O outputs. Every method takes the stacked hyper-parameters ``h`` (floats as ``(k, 1, 1)``) of members with one
-structure. A bound gives the ``reward`` of a gap, which generators maximize, its ``slope``, the derivative of the reward, and
+structure. A bound gives the ``reward`` of a gap, which generators maximize, its ``gradient``, the derivative of the reward, and
 where it is ``active``. Only ``target`` and ``cap`` limit the gap that is reached; the others stop seeking.
 """
 
@@ -28,7 +28,7 @@ class Unbounded:
         return gap.square()
 
     @staticmethod
-    def slope(h: Stacked, gap: Tensor) -> Tensor:
+    def gradient(h: Stacked, gap: Tensor) -> Tensor:
         return 2.0 * gap
 
     @staticmethod
@@ -62,7 +62,7 @@ class Clip(Threshold):
         return torch.minimum(gap.square(), h.threshold.square())
 
     @staticmethod
-    def slope(h: Stacked, gap: Tensor) -> Tensor:
+    def gradient(h: Stacked, gap: Tensor) -> Tensor:
         return 2.0 * gap * (gap.abs() < h.threshold)
 
 
@@ -82,7 +82,7 @@ class Target(Threshold):
         return -(gap.abs() - h.threshold).square()
 
     @staticmethod
-    def slope(h: Stacked, gap: Tensor) -> Tensor:
+    def gradient(h: Stacked, gap: Tensor) -> Tensor:
         return 2.0 * (h.threshold * gap.sign() - gap)
 
 
@@ -102,7 +102,7 @@ class Hinge(Threshold):
         return -(h.threshold - gap.abs()).clamp(min=0).square()
 
     @staticmethod
-    def slope(h: Stacked, gap: Tensor) -> Tensor:
+    def gradient(h: Stacked, gap: Tensor) -> Tensor:
         return 2.0 * (h.threshold - gap.abs()).clamp(min=0) * gap.sign()
 
 
@@ -122,7 +122,7 @@ class Saturate(Threshold):
         return h.threshold.square() * torch.tanh(gap.square() / h.threshold.square())
 
     @staticmethod
-    def slope(h: Stacked, gap: Tensor) -> Tensor:
+    def gradient(h: Stacked, gap: Tensor) -> Tensor:
         return 2.0 * gap * (1.0 - torch.tanh(gap.square() / h.threshold.square()).square())
 
 
@@ -142,7 +142,7 @@ class Log(Threshold):
         return h.threshold.square() * torch.log1p(gap.square() / h.threshold.square())
 
     @staticmethod
-    def slope(h: Stacked, gap: Tensor) -> Tensor:
+    def gradient(h: Stacked, gap: Tensor) -> Tensor:
         return 2.0 * gap / (1.0 + gap.square() / h.threshold.square())
 
 
@@ -164,11 +164,11 @@ class Cap(Threshold):
         return gap.square() - h.weight * (gap.abs() - h.threshold).clamp(min=0).square()
 
     @staticmethod
-    def slope(h: Stacked, gap: Tensor) -> Tensor:
+    def gradient(h: Stacked, gap: Tensor) -> Tensor:
         return 2.0 * (gap - h.weight * (gap.abs() - h.threshold).clamp(min=0) * gap.sign())
 
 
-BOUNDS = {
+GAP_BOUNDS = {
     "none": Unbounded,
     "clip": Clip,
     "target": Target,

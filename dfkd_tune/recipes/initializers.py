@@ -30,7 +30,7 @@ class InitContext:
     Args:
         student: the architecture.
         encoder: of raw standardized rows into what a student takes.
-        z, values, slopes: the pool ``(P, D)``, the teacher's outputs ``(P, O)`` and its input gradients ``(P, O, D)`` or None.
+        z, values, gradients: the pool ``(P, D)``, the teacher's outputs ``(P, O)`` and its input gradients ``(P, O, D)`` or None.
         outputs: of the teacher.
         dtype, device: of the weights.
         neurons: in the first layer of the teacher; 0 where its layers cannot be read.
@@ -44,7 +44,7 @@ class InitContext:
     encoder: Encoder
     z: Tensor
     values: Tensor
-    slopes: Tensor | None
+    gradients: Tensor | None
     outputs: int
     dtype: torch.dtype
     device: torch.device
@@ -59,13 +59,13 @@ class InitContext:
 class Random:
     """Weights as the architecture draws them."""
 
-    def share(self, student) -> float:
+    def budget_fraction(self, student) -> float:
         """Of the budget that the start takes."""
         return 0.0
 
-    def begin(self, context: InitContext, rng: torch.Generator) -> list[Tensor]:
+    def init(self, context: InitContext, rng: torch.Generator) -> list[Tensor]:
         """One member's weights."""
-        return context.student.start(context.encoder.width, context.outputs, rng, context.dtype)
+        return context.student.init_params(context.encoder.width, context.outputs, rng, context.dtype)
 
 
 @strategy
@@ -83,31 +83,31 @@ class Neurons:
 
     surplus: Annotated[float, Field(ge=0, le=4)] = 0.0
 
-    def share(self, student) -> float:
+    def budget_fraction(self, student) -> float:
         """Of the budget that the start takes."""
         return SHARE if self.surplus and getattr(student, "depth", 0) == 1 else 0.0
 
-    def begin(self, context: InitContext, rng: torch.Generator) -> list[Tensor]:
+    def init(self, context: InitContext, rng: torch.Generator) -> list[Tensor]:
         """One member's weights."""
         student, encoder = context.student, context.encoder
-        if not self.share(student):
+        if not self.budget_fraction(student):
             return _fitted(student, context, rng)
         wide = replace(student, width=max(student.width + 1, round(student.width * (1 + self.surplus))))
         index = torch.randint(len(context.z), (ROWS,), generator=rng).to(context.device)
         weight = context.gradient_weight
-        slopes = encoder.slopes(context.slopes[index]) if weight and context.slopes is not None else None
-        weight = weight if slopes is not None else 0.0
+        gradients = encoder.gradients(context.gradients[index]) if weight and context.gradients is not None else None
+        weight = weight if gradients is not None else 0.0
         # A row costs a wide student more than the student it becomes.
         budget = SHARE * context.row_budget * student.width / wide.width
         weights = [w.to(context.device) for w in _fitted(wide, context, rng)]
-        bank = (encoder.rows(context.z[index]), context.values[index], slopes)
+        bank = (encoder.rows(context.z[index]), context.values[index], gradients)
         weights = minimize(wide, weights, bank, weight, max(1, round(budget / ROWS)), HISTORY, context.matched)
         return prune(student, weights, bank[0], weight, student.width, context.matched)
 
 
 def _fitted(student: Any, context: InitContext, rng: torch.Generator) -> list[Tensor]:
     """The teacher's neurons as the first layer, where they can be read, and an output layer fitted by ridge regression."""
-    weights = student.start(context.encoder.width, context.outputs, rng, context.dtype)
+    weights = student.init_params(context.encoder.width, context.outputs, rng, context.dtype)
     if not hasattr(student, "hidden"):
         return weights
     if context.neurons > student.width:
@@ -134,4 +134,4 @@ def _centers(context: InitContext, width: int, rng: torch.Generator) -> tuple[Te
     return centers[:, :-1].T.contiguous(), centers[:, -1].contiguous()
 
 
-STARTS = {"random": Random, "neurons": Neurons}
+INITIALIZERS = {"random": Random, "neurons": Neurons}

@@ -69,7 +69,7 @@ class Mix:
 class Value:
     """Match the teacher's answers alone, as both papers do."""
 
-    slopes: ClassVar[bool] = False
+    gradients: ClassVar[bool] = False
 
 
 @strategy
@@ -84,7 +84,7 @@ class Sobolev:
 
     weight: Annotated[float, Field(ge=0)] = 1.0
 
-    slopes: ClassVar[bool] = True
+    gradients: ClassVar[bool] = True
 
 
 LOSSES = {"value": Value, "sobolev": Sobolev}

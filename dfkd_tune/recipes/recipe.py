@@ -11,12 +11,12 @@ from pydantic.dataclasses import dataclass
 
 from dfkd_tune.errors import SpecError
 from dfkd_tune.generators.kinds import GENERATORS
-from dfkd_tune.recipes.gap_bounds import BOUNDS, Unbounded
-from dfkd_tune.recipes.initializers import STARTS, Neurons, Random
+from dfkd_tune.recipes.gap_bounds import GAP_BOUNDS, Unbounded
+from dfkd_tune.recipes.initializers import INITIALIZERS, Neurons, Random
 from dfkd_tune.recipes.input_bounds import INPUT_BOUNDS, Steps
 from dfkd_tune.recipes.losses import ALPHAS, LOSSES, Constant, Decreasing, Sobolev, Value
 from dfkd_tune.recipes.optimizers import OPTIMIZERS, Adam, RMSprop
-from dfkd_tune.recipes.refiners import FINISHES, LBFGS, NoFinish
+from dfkd_tune.recipes.refiners import LBFGS, REFINERS, NoRefiner
 from dfkd_tune.students.kinds import STUDENTS
 from dfkd_tune.students.mlp import MLP
 from dfkd_tune.utils.quoting import named, quoted
@@ -24,14 +24,14 @@ from dfkd_tune.utils.strategy import build, kind_of, name_of
 
 SECTIONS = {
     "student": STUDENTS,
-    "start": STARTS,
+    "start": INITIALIZERS,
     "generator": GENERATORS,
-    "bound": BOUNDS,
+    "bound": GAP_BOUNDS,
     "input_bound": INPUT_BOUNDS,
     "alpha": ALPHAS,
     "loss": LOSSES,
     "optimizer": OPTIMIZERS,
-    "finish": FINISHES,
+    "finish": REFINERS,
 }
 """Section of a recipe -> the registry its strategy comes from, in the order in which they are chosen."""
 
@@ -60,7 +60,7 @@ class Recipe:
     alpha: Any = Field(default_factory=Decreasing)
     loss: Any = Field(default_factory=Value)
     optimizer: Any = Field(default_factory=RMSprop)
-    finish: Any = Field(default_factory=NoFinish)
+    finish: Any = Field(default_factory=NoRefiner)
     steps: Annotated[int, Field(ge=1, le=10**9)] = 20_000
     batch: Annotated[int, Field(ge=2, le=10**6, multiple_of=2)] = 100
     teacher_rows: Annotated[int, Field(ge=1, le=10**12)] | None = None
@@ -160,7 +160,7 @@ ROUGH = replace(
     start=Random(),
     loss=Sobolev(weight=0.3),
     optimizer=Adam(lr=3e-3, schedule="cosine"),
-    finish=NoFinish(),
+    finish=NoRefiner(),
 )
 """For teachers of several layers or sharp bends: small weights at first, fresh rows to the end at a falling step size.
 

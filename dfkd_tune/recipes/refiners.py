@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from dfkd_tune.ops.lbfgs import Search
-from dfkd_tune.students.sobolev import match
+from dfkd_tune.students.sobolev import loss_and_gradients
 from dfkd_tune.utils.strategy import strategy
 
 Batch = tuple[Tensor, Tensor, Tensor | None]
@@ -17,7 +17,7 @@ Batch = tuple[Tensor, Tensor, Tensor | None]
 
 
 @strategy
-class NoFinish:
+class NoRefiner:
     """The weights that the student's optimizer came to, as in both papers."""
 
     after: ClassVar[float] = 1.0
@@ -46,7 +46,7 @@ class LBFGS:
         """Iterations over all rounds, of a budget of rows of which the start took the share ``begun``."""
         return max(self.rounds, round(max(0.0, 1 - self.after - begun) * budget / self.rows))
 
-    def polish(
+    def refine(
         self,
         student,
         weights: Sequence[Tensor],
@@ -97,7 +97,7 @@ def minimize(
         matched: which columns ``(E,)`` have gradients that count, as 1 and 0; None where all have.
     """
     leaves = [w.detach().clone().unsqueeze(0).requires_grad_() for w in weights]
-    z, values, slopes = (part if part is None else part.unsqueeze(0) for part in bank)
+    z, values, gradients = (part if part is None else part.unsqueeze(0) for part in bank)
     share, weighed = z.new_full((1, 1, 1), 1 / len(z[0])), z.new_full((1, 1, 1), weight)
     if matched is not None:
         weighed = weighed * matched.repeat(values.shape[-1])
@@ -112,8 +112,8 @@ def minimize(
     )
 
     def closure() -> Tensor:
-        found = match(student, [leaf.detach() for leaf in leaves], z, values, slopes, share, weighed)
-        for leaf, gradient in zip(leaves, found.slopes, strict=True):
+        found = loss_and_gradients(student, [leaf.detach() for leaf in leaves], z, values, gradients, share, weighed)
+        for leaf, gradient in zip(leaves, found.gradients, strict=True):
             leaf.grad = gradient.contiguous()  # torch flattens it by a view
         return found.loss().sum()
 
@@ -125,4 +125,4 @@ def minimize(
     return [leaf.detach().squeeze(0) for leaf in leaves]
 
 
-FINISHES = {"none": NoFinish, "lbfgs": LBFGS}
+REFINERS = {"none": NoRefiner, "lbfgs": LBFGS}

@@ -23,7 +23,7 @@ from dfkd_tune.teachers.base import Teacher, hash_bytes
 from dfkd_tune.teachers.formats.mlflow_model import SCHEMES
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.training.problem import Problem
-from dfkd_tune.training.raw_evaluation import Judge, Student, agree
+from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, agree
 from dfkd_tune.utils import yaml_io
 from dfkd_tune.utils.object_reference import MODULE_PATH
 
@@ -58,7 +58,7 @@ def issue(problem: Problem, folder: Path, about: Mapping[str, Any]) -> Certifica
         ExportError: when the files are damaged, or an answer is not finite.
     """
     module, result = read_student(folder)
-    student = Student(module, getattr(torch, result["dtype"]), int(result["parameters"]))
+    student = ExportedStudent(module, getattr(torch, result["dtype"]), int(result["parameters"]))
     theirs, ours = problem.held("selection", student)
     exported = float((ours - theirs).square().mean().sqrt())
     agree(folder.name, exported, result["rmse"], float(theirs.std(0).square().mean().sqrt()))
@@ -83,7 +83,7 @@ def write(certificate: Certificate, folder: Path) -> None:
     (folder / HTML).write_text(page(certificate), encoding="utf-8")
 
 
-def beside(file: Path, problem: Problem, student: Student, about: Mapping[str, Any]) -> Certificate:
+def beside(file: Path, problem: Problem, student: ExportedStudent, about: Mapping[str, Any]) -> Certificate:
     """Certify a student as a file has it, as ``FILE.certificate.json`` and ``FILE.certificate.html`` beside it.
 
     Raises:
@@ -126,7 +126,7 @@ def recall(
         probe(teacher, inputs, seed),
         seed=seed,
         pool_rows=int(params["pool"]),
-        slopes=params.get("pool_gradients") != "False",
+        gradients=params.get("pool_gradients") != "False",
         bank_rows=int(params["bank"]),
         device=device,
     )
@@ -134,10 +134,10 @@ def recall(
 
 def recall_judge(
     study: str, params: Mapping[str, str], tags: Mapping[str, str], sources: Sources, purpose: str
-) -> Judge:
+) -> RawEvaluator:
     """The teacher of a study and the rows of its banks again; arguments and errors are those of ``recall``."""
     teacher, inputs = _sources(study, tags, sources, purpose)
-    return Judge(teacher, inputs, int(params["seed"]), int(params["bank"]))
+    return RawEvaluator(teacher, inputs, int(params["seed"]), int(params["bank"]))
 
 
 def _sources(study: str, tags: Mapping[str, str], sources: Sources, purpose: str) -> tuple[Teacher, Inputs]:

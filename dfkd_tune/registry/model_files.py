@@ -56,7 +56,7 @@ def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model)
         conda_env="conda.yaml",
         python_env="python_env.yaml",
     )
-    if named(names):
+    if has_feature_names(names):
         from mlflow.models.utils import _save_example
 
         _save_example(model, table(result, rows), str(folder))
@@ -65,7 +65,7 @@ def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model)
     model.metadata = {
         "features": names,
         "levels": result["levels"],
-        "named": named(names),
+        "named": has_feature_names(names),
         "outputs": result["outputs"],
         "dtype": rows.dtype.name,
     }
@@ -87,7 +87,7 @@ def example(result: dict[str, Any]) -> np.ndarray:
     return np.array(rows, dtype=result["dtype"])
 
 
-def named(names: list[str]) -> bool:
+def has_feature_names(names: list[str]) -> bool:
     """Whether the features were given names; ``x0``, ``x1``, ... are none."""
     return names != [f"x{i}" for i in range(len(names))]
 
@@ -141,7 +141,7 @@ def _answers(result: dict[str, Any], dtype: np.dtype):
     from mlflow.models.signature import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
 
-    if not named(result["features"]):
+    if not has_feature_names(result["features"]):
         return ModelSignature(outputs=Schema([TensorSpec(dtype, (-1, result["outputs"]))]))
     kind = {"float32": "float", "float64": "double"}[dtype.name]
     return ModelSignature(outputs=Schema([ColSpec(kind, str(i)) for i in range(result["outputs"])]))

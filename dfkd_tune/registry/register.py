@@ -18,14 +18,14 @@ import torch
 from torch import nn
 
 from dfkd_tune.errors import ExportError, NotFound, SpecError, TrackingError
-from dfkd_tune.export.export import Units
+from dfkd_tune.export.export import InputSchema
 from dfkd_tune.locations.paths import absolute, existing, without_credentials
 from dfkd_tune.registry import certificates, model_files
 from dfkd_tune.registry.certificates import Sources
-from dfkd_tune.tracking.connection import client, guarded, impatient, pointed_at, preflight, quiet
+from dfkd_tune.tracking.connection import client, guarded, pointed_at, preflight, quiet, single_attempt
 from dfkd_tune.tracking.run_lookup import fetch, find_run, load_trial, parent_of, trial_of
 from dfkd_tune.training.problem import Problem
-from dfkd_tune.training.raw_evaluation import Judge
+from dfkd_tune.training.raw_evaluation import RawEvaluator
 from dfkd_tune.utils.markdown import escaped
 
 LOG = logging.getLogger(__name__)
@@ -109,14 +109,14 @@ def certify_run(uri: str, study: str, name: str, problem: Problem) -> dict[str, 
     """Certify the run that a study ends with; where that cannot be done it is logged, as the study itself is sound."""
     uri = absolute(uri)
     try:
-        with impatient(uri), guarded(uri):
+        with single_attempt(uri), guarded(uri):
             return certified(uri, study, find_run(uri, study, name=name), lambda: problem)
     except (NotFound, ExportError, TrackingError) as error:
         LOG.warning("run %s has no certificate yet: %s", name, error)
         return None
 
 
-def judge_of(uri: str, study: str, run, sources: Sources) -> Judge:
+def judge_of(uri: str, study: str, run, sources: Sources) -> RawEvaluator:
     """The teacher of a trial's study and the rows of its banks again; errors are those of ``problem_of``."""
     parent = _study_of(uri, run)
     return certificates.recall_judge(study, parent.data.params, parent.data.tags, sources, "an export")
@@ -189,7 +189,7 @@ def register(
         on_record = parent.data.params, parent.data.tags
         certificate = certified(uri, study, run, lambda: certificates.recall(study, *on_record, sources or Sources()))
         run = made.get_run(run.info.run_id)
-    units = Units.of(result)
+    units = InputSchema.of(result)
     x = units.rows.numpy()
     with quiet():
         known = version = existing_version(made, model, run.info.run_id)

@@ -60,7 +60,7 @@ class Comparison:
     noise: float | None
 
     @property
-    def lead(self) -> float:
+    def margin(self) -> float:
         """Share by which the best trial of the winner is below that of the next."""
         return 1 - self.sides[0].best / self.sides[1].best
 
@@ -159,17 +159,17 @@ def size_effect(trials: Sequence[FrozenTrial]) -> Size | None:
     kinds = sorted({str(row[0]) for row in rows})
     table = np.array([(kinds.index(str(kind)), size, value) for kind, size, value in rows])
     rng = np.random.default_rng(0)
-    slopes = [_slope(table[rng.integers(len(table), size=len(table))]) for _ in range(RESAMPLES)]
-    slopes = [slope for slope in slopes if slope is not None]
-    middle = _slope(table)
-    if middle is None or not slopes:
+    gradients = [_gradient(table[rng.integers(len(table), size=len(table))]) for _ in range(RESAMPLES)]
+    gradients = [gradient for gradient in gradients if gradient is not None]
+    middle = _gradient(table)
+    if middle is None or not gradients:
         return None
-    change, low, high = (math.exp(slope) - 1 for slope in (middle, *np.quantile(slopes, (0.025, 0.975))))
+    change, low, high = (math.exp(gradient) - 1 for gradient in (middle, *np.quantile(gradients, (0.025, 0.975))))
     sizes = [int(trial.user_attrs["parameters"]) for trial in completed(trials)]
     return Size(change, low, high, min(sizes), max(sizes))
 
 
-def _slope(table: np.ndarray) -> float | None:
+def _gradient(table: np.ndarray) -> float | None:
     """Slope of the last column over the middle one, both centered within the groups of the first."""
     inside = table[:, 1:].copy()
     for group in np.unique(table[:, 0]):

@@ -24,7 +24,7 @@ from dfkd_tune.reporting.plot_style import png
 from dfkd_tune.reporting.study_figures import figures
 from dfkd_tune.search.attributes import PROMOTED
 from dfkd_tune.search.ranking import Promoted, recipe_name, run_name
-from dfkd_tune.tracking.connection import client, impatient
+from dfkd_tune.tracking.connection import client, single_attempt
 from dfkd_tune.tracking.run_lookup import fetch, find_run
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils.markdown import argument, escaped
@@ -57,7 +57,7 @@ def tell(uri: str, study: optuna.Study, parent: str | None, problem: Problem, pr
     if parent is None:
         return
     try:
-        with impatient(uri):
+        with single_attempt(uri):
             _tell(uri, study, parent, problem, promoted)
     except (MlflowException, DfkdError) as error:
         LOG.warning("study %s is not told in full: %s", study.study_name, str(error).splitlines()[0])

@@ -42,7 +42,7 @@ def winner(comparison: Comparison) -> str:
     first, second = comparison.sides[:2]
     one, other = (_named(comparison.leaf, side.choice) for side in (first, second))
     verb = VERBS.get(comparison.verdict)
-    said = f"its best trial is {percent(comparison.lead)} below the best of {other}"
+    said = f"its best trial is {percent(comparison.margin)} below the best of {other}"
     share = f"{percent(first.chance)} of {RESAMPLES:,} resamples of the trials"
     if verb is not None:
         return f"{one} {verb}: {said}, and it is the best in {share}."

@@ -56,10 +56,10 @@ def view(name: str, progress: Progress) -> Group:
         parts.append(Text.assemble(sparkline(p.bests), "  ", (words, "dim")))
     if p.flying:
         members = Table.grid(padding=(0, 2))
-        for flight in p.flying[:FLYING]:
-            now = f"RMSE {flight.rmse:.4g}" if flight.rmse is not None else ""
-            bar = ProgressBar(total=flight.steps, completed=flight.step, width=12)
-            members.add_row(flight.key, bar, f"{flight.unit} {flight.step:,} of {flight.steps:,}", now)
+        for running in p.flying[:FLYING]:
+            now = f"RMSE {running.rmse:.4g}" if running.rmse is not None else ""
+            bar = ProgressBar(total=running.steps, completed=running.step, width=12)
+            members.add_row(running.key, bar, f"{running.unit} {running.step:,} of {running.steps:,}", now)
         if len(p.flying) > FLYING:
             members.add_row(f"and {len(p.flying) - FLYING} more")
         parts.append(members)

@@ -15,5 +15,5 @@ SPEC, HOST, TRACKING = "spec", "host", "tracking"
 TOGETHER, WORKERS = "population", "workers"
 """Study attributes: trials that train at once, which a resume keeps unless its study file says otherwise; processes at its last start."""
 
-SESSIONS = "sessions"
+SESSION_COUNT = "sessions"
 """Study attribute: how many sessions ever worked on it."""

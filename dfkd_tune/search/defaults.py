@@ -1,9 +1,9 @@
 """What the kind of a teacher decides: what a study is compared with, where unnamed leaves come from, what is searched.
 
-A teacher with one hidden layer of smooth units has neurons to start from and slopes worth matching closely. The first layer of any
+A teacher with one hidden layer of smooth units has neurons to start from and gradients worth matching closely. The first layer of any
 other says little of what it answers, and a student that starts from it goes astray far from the prior, where one that grew
 from small weights stays tame; a second-order finish on a frozen bank learns a bank of sharp bends by heart, and fresh rows at a
-falling step size do better. A black box has no slopes to match.
+falling step size do better. A black box has no gradients to match.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dfkd_tune.search.search_space import DEFAULT
 
 
 @dataclass(frozen=True)
-class Kind:
+class TeacherDefaults:
     """What a kind of teacher gets where nobody says otherwise.
 
     Args:
@@ -57,12 +57,12 @@ ANSWERS = {
     },
 }
 """The same for a black box. Rows that seek a gap cost it ten times the answers, and did no better on trees and a Gaussian process. Without
-slopes to hold it, a second-order finish follows every step of a tree by steeper units, nearer on every bank and further off on real rows.
+gradients to hold it, a second-order finish follows every step of a tree by steeper units, nearer on every bank and further off on real rows.
 """
 
-KINDS = {
-    "shallow": Kind(PAPER, FAITHFUL, DEFAULT),
-    "deep": Kind(PAPER, ROUGH, DEEP),
-    "black box": Kind(RANDOM, BLACK_BOX, ANSWERS),
+TEACHER_DEFAULTS = {
+    "shallow": TeacherDefaults(PAPER, FAITHFUL, DEFAULT),
+    "deep": TeacherDefaults(PAPER, ROUGH, DEEP),
+    "black box": TeacherDefaults(RANDOM, BLACK_BOX, ANSWERS),
 }
 """By ``Probe.kind``."""

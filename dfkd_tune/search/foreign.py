@@ -7,7 +7,7 @@ from optuna.trial import TrialState
 
 from dfkd_tune.errors import NotFound, StudyMismatch
 from dfkd_tune.locations.paths import without_credentials
-from dfkd_tune.search.attributes import SESSIONS
+from dfkd_tune.search.attributes import SESSION_COUNT
 
 IDENTITY = {"teacher", "features", "objective", "seed", "bank", "space"}
 """What the identity of every study says."""
@@ -30,7 +30,7 @@ def refuse_foreign(study: optuna.Study, storage_url: str, reading: bool = False)
     place, shown = f"study {study.study_name!r}", without_credentials(storage_url)
     elsewhere = "take another name, or another --storage"
     known, trials = study.user_attrs, study.get_trials(deepcopy=False)
-    if "identity" not in known and SESSIONS in known and not trials:
+    if "identity" not in known and SESSION_COUNT in known and not trials:
         if reading:
             raise NotFound(place, "was begun, but never set up", remedy="run dfkd-tune study again")
         return

@@ -38,7 +38,7 @@ class PatientDatabase(Protocol):
 
     engine: sqlalchemy.Engine
 
-    def patiently(self, call: Callable[[], T]) -> T:
+    def retry_until_available(self, call: Callable[[], T]) -> T:
         """The result of a call that is tried until the database is back."""
         ...
 
@@ -119,7 +119,7 @@ class StudyLock:
             except Timeout:
                 return False
             return True
-        return self._storage.engine.dialect.name != "postgresql" or self._storage.patiently(self._acquire)
+        return self._storage.engine.dialect.name != "postgresql" or self._storage.retry_until_available(self._acquire)
 
     def _acquire(self) -> bool:
         connection = self._storage.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
@@ -141,17 +141,19 @@ class StudyLock:
 
 
 @contextmanager
-def alone(storage: PatientDatabase, url: str, study: optuna.Study, heed: Callable[[], None]) -> Iterator[None]:
+def rerun_lock(
+    storage: PatientDatabase, url: str, study: optuna.Study, check_cancelled: Callable[[], None]
+) -> Iterator[None]:
     """Hold a study's lock for its re-runs, for minutes if need be: nobody else who looks at the store waits for it.
 
     Args:
         storage, url: of the study.
         study: whose lock it is.
-        heed: called while another process holds it; may raise.
+        check_cancelled: called while another process holds it; may raise.
     """
     lock = StudyLock(storage, url, study)
     while not lock.acquire():
-        heed()
+        check_cancelled()
         time.sleep(PAUSE)
     try:
         yield

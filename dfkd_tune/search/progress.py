@@ -12,13 +12,13 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from dfkd_tune.search.attributes import BASELINE, RECORD, UNTUNED
-from dfkd_tune.search.ranking import Promoted, leaders, run_name, wanted
-from dfkd_tune.search.study_file import About
+from dfkd_tune.search.ranking import Promoted, run_name, top_candidates, wanted
+from dfkd_tune.search.study_file import StudySection
 from dfkd_tune.training.member import RUNGS
 
 
 @dataclass(frozen=True)
-class Flying:
+class RunningTrial:
     """A student in training: its run's name, steps or rungs done and to do, last RMSE on the pruning bank."""
 
     key: str
@@ -29,7 +29,7 @@ class Flying:
 
 
 @dataclass(frozen=True)
-class Landed:
+class FinishedTrial:
     """A trial that has ended: its state, its objective where it is complete, why where it is not."""
 
     trial: int
@@ -69,8 +69,8 @@ class Progress:
     worth: float = 0.0
     typical: float | None = None
     seconds: float = 0.0
-    flying: list[Flying] = field(default_factory=list)
-    landed: dict[int, Landed] = field(default_factory=dict)
+    flying: list[RunningTrial] = field(default_factory=list)
+    landed: dict[int, FinishedTrial] = field(default_factory=dict)
     before: int = 0
     waiting: str | None = None
 
@@ -98,7 +98,7 @@ class Progress:
         return self.seconds * (1 - self.share) / self.share if told else None
 
 
-def standing(study: optuna.Study, about: About, before: int, seconds: float) -> Progress:
+def standing(study: optuna.Study, about: StudySection, before: int, seconds: float) -> Progress:
     """Where a study stands now, trials in flight left out of its share.
 
     Args:
@@ -128,7 +128,7 @@ def standing(study: optuna.Study, about: About, before: int, seconds: float) -> 
     ended, again = sum(trial.state.is_finished() for trial in trials[: about.trials]), 0
     extra = min(about.leaders, about.trials) * about.reruns
     if ended >= about.trials and extra:
-        leading = leaders(study, about.leaders)
+        leading = top_candidates(study, about.leaders)
         extra = len(leading) * about.reruns
         again = extra - len(wanted(leading, about.reruns, known.get(RECORD, {})))
         p.reruns = (again, extra)
@@ -154,15 +154,15 @@ def totals(study: optuna.Study, now: Progress) -> dict[str, float]:
     return found
 
 
-def _flying(trial: FrozenTrial) -> Flying:
+def _flying(trial: FrozenTrial) -> RunningTrial:
     """A trial that is trained anywhere, by the rungs that it reported."""
     rung = trial.last_step or 0
-    return Flying(run_name(trial.number), rung, RUNGS, trial.intermediate_values.get(rung), "rung")
+    return RunningTrial(run_name(trial.number), rung, RUNGS, trial.intermediate_values.get(rung), "rung")
 
 
-def _landed(trial: FrozenTrial) -> Landed:
+def _landed(trial: FrozenTrial) -> FinishedTrial:
     objective = trial.values[0] if trial.state == TrialState.COMPLETE else None
-    return Landed(trial.number, trial.state.name, objective, trial.user_attrs.get("reason"))
+    return FinishedTrial(trial.number, trial.state.name, objective, trial.user_attrs.get("reason"))
 
 
 def _by_end(trials: list[FrozenTrial]) -> list[FrozenTrial]:

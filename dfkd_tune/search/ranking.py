@@ -13,7 +13,7 @@ from dfkd_tune.search.attributes import BASELINE, UNTUNED
 
 
 @dataclass(frozen=True)
-class Leader:
+class Candidate:
     """A recipe that may be promoted, by its first student.
 
     Args:
@@ -61,17 +61,17 @@ def run_name(trial: int | None, again: int = 0) -> str:
     return f"rerun-{trial:04d}-{again}" if again else f"trial-{trial:04d}"
 
 
-def leaders(study: optuna.Study, count: int) -> list[Leader]:
+def top_candidates(study: optuna.Study, count: int) -> list[Candidate]:
     """The best recipes, best first: complete trials, and the baseline where it is as good; none without a complete trial."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    found = [Leader(trial.number, trial.values[0], trial.user_attrs["rmse"]) for trial in complete]
+    found = [Candidate(trial.number, trial.values[0], trial.user_attrs["rmse"]) for trial in complete]
     untuned = study.user_attrs.get(BASELINE, math.nan)
     if found and math.isfinite(untuned):
-        found.append(Leader(None, untuned, study.user_attrs[UNTUNED]["rmse"]))
+        found.append(Candidate(None, untuned, study.user_attrs[UNTUNED]["rmse"]))
     return sorted(found, key=lambda one: (one.objective, one.trial is None, one.trial))[:count]
 
 
-def choose(leading: Sequence[Leader], reruns: Mapping[str, Mapping[str, Sequence[float] | None]]) -> Promoted | None:
+def choose(leading: Sequence[Candidate], reruns: Mapping[str, Mapping[str, Sequence[float] | None]]) -> Promoted | None:
     """The recipe with the best mean objective, and the best of its students; None without leaders.
 
     Args:
@@ -91,8 +91,8 @@ def choose(leading: Sequence[Leader], reruns: Mapping[str, Mapping[str, Sequence
 
 
 def wanted(
-    leading: Iterable[Leader], times: int, reruns: Mapping[str, Mapping[str, object]]
-) -> list[tuple[Leader, str]]:
+    leading: Iterable[Candidate], times: int, reruns: Mapping[str, Mapping[str, object]]
+) -> list[tuple[Candidate, str]]:
     """Leaders and the names of their re-runs that are not on record.
 
     Args:

@@ -54,7 +54,7 @@ CHOICES = 1_000
 SINGLE = ("start", "alpha", "loss", "optimizer", "finish")
 """Sections whose kind the default space leaves to the preset."""
 
-LEAD = {
+INITIAL = {
     "generator.spread": 0.6,
     "input_bound.kind": "linf",
     "input_bound.radius": 0.3,
@@ -96,24 +96,28 @@ class Space:
             chosen[section] = self._section(trial, section, registry, chosen)
         return replace(self.preset, **chosen)
 
-    def leads(self) -> list[dict[str, Any]]:
+    def initial_points(self) -> list[dict[str, Any]]:
         """Parameters of the first trials: each kind of generator once, with what is known to work, as far as searched.
 
         The first of them comes again with every other finish.
         """
         kinds, own = self.domains.get("generator.kind"), name_of(SECTIONS["generator"], self.preset.generator)
-        leads = []
+        initial_points = []
         for kind in reversed(kinds.choices) if kinds else [own]:
-            beyond = {k: v for k, v in LEAD.items() if kind != own or not k.startswith("generator.")}
-            lead = self.preset.leaves() | {"generator.kind": kind} | beyond
+            beyond = {k: v for k, v in INITIAL.items() if kind != own or not k.startswith("generator.")}
+            point = self.preset.leaves() | {"generator.kind": kind} | beyond
             if self.max_parameters is not None:
                 name = "@".join(("student.width", *self._variant(self.preset.student)))
-                lead[name] = self.preset.student.widest(*self.size, self.max_parameters)
+                point[name] = self.preset.student.widest(*self.size, self.max_parameters)
             elif "student.width" in self.domains:
-                lead["student.width"] = getattr(self.domains["student.width"], "high", self.preset.student.width)
-            leads.append({leaf: value for leaf, value in lead.items() if self._offers(leaf, value)})
+                point["student.width"] = getattr(self.domains["student.width"], "high", self.preset.student.width)
+            initial_points.append({leaf: value for leaf, value in point.items() if self._offers(leaf, value)})
         finishes = getattr(self.domains.get("finish.kind"), "choices", ())
-        return leads + [leads[0] | {"finish.kind": kind} for kind in finishes if kind != leads[0].get("finish.kind")]
+        return initial_points + [
+            initial_points[0] | {"finish.kind": kind}
+            for kind in finishes
+            if kind != initial_points[0].get("finish.kind")
+        ]
 
     def _offers(self, leaf: str, value: Any) -> bool:
         domain = self.domains.get(leaf.partition("@")[0])
@@ -150,9 +154,9 @@ class Space:
         """What a section is where the generator leaves nothing to choose; None where a trial is asked."""
         if section == "alpha" and isinstance(generator, Gaussian) and "generator.kind" in self.domains:
             return Constant(0.0)  # its rows are prior rows anyway
-        if section == "bound" and not generator.seeks:
+        if section == "bound" and not generator.uses_gap:
             return Unbounded()
-        if section == "input_bound" and not generator.travels:
+        if section == "input_bound" and not generator.starts_from_prior:
             return Steps()
         return None
 

@@ -57,7 +57,7 @@ class PatientStorage(RDBStorage):
     _still, _seen, _params = False, False, ()
 
     @contextmanager
-    def still(self) -> Iterator[None]:
+    def cached_reads(self) -> Iterator[None]:
         """Within, trials are read once, and again after ``stir``; parameters that are set are written together, at its end.
 
         A read takes time for every trial that has not ended, and each parameter would be a transaction.
@@ -70,14 +70,14 @@ class PatientStorage(RDBStorage):
         finally:
             self._still = False
 
-    def stir(self) -> None:
+    def invalidate(self) -> None:
         """Have trials read again, as this process changed one."""
         self._seen = False
 
     def _set_trial_param(self, trial_id, param_name, param_value_internal, distribution, previous_distribution) -> None:
         known = (trial_id, param_name, param_value_internal, distribution, previous_distribution)
         if not self._still:
-            return self.patiently(lambda: super(PatientStorage, self)._set_trial_param(*known))
+            return self.retry_until_available(lambda: super(PatientStorage, self)._set_trial_param(*known))
         if previous_distribution is not None:
             check_distribution_compatibility(previous_distribution, distribution)
         self._params.append((trial_id, param_name, param_value_internal, distribution_to_json(distribution)))
@@ -102,7 +102,7 @@ class PatientStorage(RDBStorage):
         if self._still and self._seen and of_cache:
             return []  # nothing new since Optuna's cache last asked
         known = (states, included_trial_ids, trial_id_greater_than)
-        found = self.patiently(lambda: super(PatientStorage, self)._get_trials(study_id, *known))
+        found = self.retry_until_available(lambda: super(PatientStorage, self)._get_trials(study_id, *known))
         self._seen = True
         return found
 
@@ -118,9 +118,9 @@ class PatientStorage(RDBStorage):
             with _create_scoped_session(self.scoped_session) as session:
                 return work(session)
 
-        return self.patiently(once) if patient else once()
+        return self.retry_until_available(once) if patient else once()
 
-    def patiently(self, call: Callable[[], T]) -> T:
+    def retry_until_available(self, call: Callable[[], T]) -> T:
         """Make a call, again where the database went away.
 
         Raises:
@@ -187,7 +187,7 @@ def _is_away(error: SQLAlchemyError, dialect: str) -> bool:
 def _patient(call: Callable) -> Callable:
     @wraps(call)
     def waiting(self: PatientStorage, *arguments, **named):
-        return self.patiently(lambda: call(self, *arguments, **named))
+        return self.retry_until_available(lambda: call(self, *arguments, **named))
 
     return waiting
 

@@ -24,7 +24,7 @@ POPULATION = 8
 
 
 @strategy
-class About:
+class StudySection:
     """``study:`` what it is called and how long it goes on.
 
     Args:
@@ -56,7 +56,7 @@ class About:
 
 
 @strategy
-class TeacherFile:
+class TeacherSection:
     """``teacher:`` a path or ``package.module:function``, or a mapping.
 
     Args:
@@ -69,7 +69,7 @@ class TeacherFile:
 
 
 @strategy
-class Limit:
+class StudentSection:
     """``student:`` how large a student may be; at most one of the two.
 
     Args:
@@ -131,10 +131,10 @@ class StudySpec:
         seeded: whether the seed was given: the same trials are then wanted on any machine.
     """
 
-    study: About
-    teacher: TeacherFile
+    study: StudySection
+    teacher: TeacherSection
     features: str | None
-    student: Limit
+    student: StudentSection
     budget: Budget
     preset: str | None
     search: Mapping[str, Any] | None
@@ -154,7 +154,7 @@ class StudySpec:
         return replace(preset, steps=budget.steps, batch=budget.batch, teacher_rows=budget.teacher_rows)
 
 
-PARTS = {"study": About, "student": Limit, "budget": Budget}
+PARTS = {"study": StudySection, "student": StudentSection, "budget": Budget}
 KEYS = ("study", "teacher", "features", "student", "budget", "preset", "search")
 
 
@@ -204,7 +204,7 @@ def parse_spec(tree: Any, place: str) -> StudySpec:
     if search is not None:
         search = _flat(search, f"{place}: search")
     return StudySpec(
-        teacher=_part(TeacherFile, teacher, f"{place}: teacher"),
+        teacher=_part(TeacherSection, teacher, f"{place}: teacher"),
         features=features,
         preset=preset,
         search=search,

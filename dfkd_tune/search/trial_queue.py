@@ -39,7 +39,7 @@ TRIALS, ATTRIBUTES, HEARTBEATS = models.TrialModel, models.TrialUserAttributeMod
 
 
 @dataclass(frozen=True)
-class Claimed:
+class Claim:
     """A slot that this worker took.
 
     Args:
@@ -52,7 +52,7 @@ class Claimed:
 
 
 @dataclass(frozen=True)
-class Taken:
+class Requeued:
     """A slot taken from a worker that died.
 
     Args:
@@ -64,7 +64,7 @@ class Taken:
     failed: str | None = None
 
 
-class Slots:
+class TrialQueue:
     """A study's slots as one worker sees them.
 
     Args:
@@ -72,18 +72,18 @@ class Slots:
         leads: parameters of the first trials, which the sampler does not choose.
     """
 
-    def __init__(self, study: optuna.Study, storage: PatientStorage, leads: Sequence[dict[str, Any]] = ()):
-        self.study, self.storage, self.leads = study, storage, leads
+    def __init__(self, study: optuna.Study, storage: PatientStorage, initial_points: Sequence[dict[str, Any]] = ()):
+        self.study, self.storage, self.initial_points = study, storage, initial_points
         self.owner = f"{whoami()}/{uuid.uuid4().hex[:8]}"
 
-    def claim(self, total: int) -> Claimed | None:
+    def claim(self, total: int) -> Claim | None:
         """Take the next free slot below ``total``; None when there is none."""
         while True:
             found = self.storage.transact(lambda session: self._take(session, total))
             if found is not None:
                 self.study._thread_local.cached_all_trials = None  # as ``Study.ask`` does
                 self.study.get_trials(deepcopy=False)  # Optuna's cache takes no parameter of a trial that it never read
-                return Claimed(Trial(self.study, found[0]), found[1])
+                return Claim(Trial(self.study, found[0]), found[1])
             if not self.make(total):
                 return None
 
@@ -106,7 +106,7 @@ class Slots:
 
         return self.storage.transact(look) if trials else set()
 
-    def land(self, trial: Trial, state: TrialState, values: Sequence[float], attributes: Mapping[str, Any]) -> bool:
+    def complete(self, trial: Trial, state: TrialState, values: Sequence[float], attributes: Mapping[str, Any]) -> bool:
         """End a trial; whether it was still this worker's.
 
         Args:
@@ -128,7 +128,7 @@ class Slots:
             row.state, row.datetime_complete = state, datetime.now()
             return True
 
-        self.storage.stir()
+        self.storage.invalidate()
         return self.storage.transact(write)
 
     def give_back(self, trial: Trial) -> None:
@@ -141,7 +141,7 @@ class Slots:
 
         self.storage.transact(write)
 
-    def requeue_dead(self) -> list[Taken]:
+    def requeue_stale(self) -> list[Requeued]:
         """Take the slots of workers that died; after ``ATTEMPTS`` the trial fails with the reason."""
         # Right after an outage nobody's signs of life are fresh.
         calm = time.monotonic() - self.storage.last_away > GRACE / 2
@@ -218,9 +218,9 @@ class Slots:
         for number in range(known, min(known + AHEAD, total)):
             row = TRIALS(study_id=study, number=number, state=TrialState.WAITING)
             session.add(row)
-            if number < len(self.leads):
+            if number < len(self.initial_points):
                 session.flush()
-                fixed = json.dumps(self.leads[number])
+                fixed = json.dumps(self.initial_points[number])
                 session.add(
                     models.TrialSystemAttributeModel(trial_id=row.trial_id, key="fixed_params", value_json=fixed)
                 )
@@ -234,7 +234,7 @@ class Slots:
         )
         return [(trial, json.loads(owner) if owner else "") for trial, owner in rows]
 
-    def _requeue(self, session, trial_id: int, owner: str) -> Taken | None:
+    def _requeue(self, session, trial_id: int, owner: str) -> Requeued | None:
         row = TRIALS.find_or_raise_by_id(trial_id, session, for_update=True)
         if row.state != TrialState.RUNNING or self._owner(session, trial_id) != owner:
             return None  # somebody else took it meanwhile
@@ -243,10 +243,10 @@ class Slots:
             reason = f"its worker died {attempts + 1} times"
             self._set(session, trial_id, {"reason": reason})
             row.state, row.datetime_complete = TrialState.FAIL, datetime.now()
-            return Taken(row.number, reason)
+            return Requeued(row.number, reason)
         self._set(session, trial_id, {"attempts": attempts + 1})
         row.state = TrialState.WAITING
-        return Taken(row.number)
+        return Requeued(row.number)
 
     def _owner(self, session, trial_id: int) -> str:
         return self._get(session, trial_id, "worker") or ""
@@ -302,8 +302,8 @@ def _is_dead(owner: str) -> bool:
 class Heartbeat:
     """Signs of life of this worker's running trials, from a thread, as Optuna gives them only inside ``optimize``."""
 
-    def __init__(self, slots: Slots):
-        self._slots, self._stop, self._ids = slots, threading.Event(), set()
+    def __init__(self, queue: TrialQueue):
+        self._slots, self._stop, self._ids = queue, threading.Event(), set()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Heartbeat:

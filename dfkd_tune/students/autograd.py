@@ -9,49 +9,49 @@ import torch
 from torch import Tensor, nn
 
 from dfkd_tune.inputs.encoding import Encoding
-from dfkd_tune.students.sobolev import Matched, match_by_autograd
+from dfkd_tune.students.sobolev import LossAndGradients, match_by_autograd
 
 
 class ByAutograd:
-    """What students without hand-derived slopes share. Subclasses give ``answer(weights, x)``."""
+    """What students without hand-derived gradients share. Subclasses give ``answer(weights, x)``."""
 
     def answer(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
         """Answer stacked rows ``(K, N, D)`` with ``(K, N, O)``; differentiable by autograd."""
         raise TypeError(f"{type(self).__name__} cannot answer")
 
-    def answer_and_slopes(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    def answer_and_gradients(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
         """Answers and their input gradients ``(K, N, O, D)``, both differentiable by autograd in the weights."""
         x = x.detach().requires_grad_()
         with torch.enable_grad():
             answers = self.answer(weights, x)
-            slopes = [
+            gradients = [
                 torch.autograd.grad(answers[..., o].sum(), x, create_graph=True)[0] for o in range(answers.shape[-1])
             ]
-        return answers, torch.stack(slopes, dim=2)
+        return answers, torch.stack(gradients, dim=2)
 
-    def record(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Any]:
-        """The answers, with the tape that ``weight_slopes`` and ``input_slopes`` need."""
+    def forward_with_tape(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Any]:
+        """The answers, with the tape that ``weight_gradients`` and ``input_gradients`` need."""
         weights = [weight.detach().requires_grad_() for weight in weights]
         x = x.detach().requires_grad_()
         with torch.enable_grad():
             answers = self.answer(weights, x)
         return answers.detach(), (answers, weights, x)
 
-    def weight_slopes(self, weights: Sequence[Tensor], tape: Any, slope: Tensor) -> Sequence[Tensor]:
-        """Gradients of ``sum(slope * answers)``, ``slope`` being ``(K, N, O)``, in the shapes of the weights."""
-        return torch.autograd.grad(tape[0], tape[1], slope, retain_graph=True)
+    def weight_gradients(self, weights: Sequence[Tensor], tape: Any, gradient: Tensor) -> Sequence[Tensor]:
+        """Gradients of ``sum(gradient * answers)``, ``gradient`` being ``(K, N, O)``, in the shapes of the weights."""
+        return torch.autograd.grad(tape[0], tape[1], gradient, retain_graph=True)
 
-    def input_slopes(self, weights: Sequence[Tensor], tape: Any, slope: Tensor) -> Tensor:
-        """Gradient of ``sum(slope * answers)`` in the inputs, ``(K, N, D)``."""
-        return torch.autograd.grad(tape[0], tape[2], slope, retain_graph=True)[0]
+    def input_gradients(self, weights: Sequence[Tensor], tape: Any, gradient: Tensor) -> Tensor:
+        """Gradient of ``sum(gradient * answers)`` in the inputs, ``(K, N, D)``."""
+        return torch.autograd.grad(tape[0], tape[2], gradient, retain_graph=True)[0]
 
-    def by_hand(self, slopes: bool) -> bool:
+    def by_hand(self, gradients: bool) -> bool:
         """Whether no derivative of a step needs autograd, where input gradients are matched or not."""
         return False
 
-    def match(self, weights: Sequence[Tensor], x, values, slopes, share, weight) -> Matched:
+    def loss_and_gradients(self, weights: Sequence[Tensor], x, values, gradients, share, weight) -> LossAndGradients:
         """The Sobolev loss with its gradient, as ``matching.match`` takes and gives it."""
-        return match_by_autograd(self, weights, x, values, slopes, share, weight)
+        return match_by_autograd(self, weights, x, values, gradients, share, weight)
 
     def layout(self, encoding: Encoding, outputs: int) -> None:
         """No architecture file describes it: its students are kept as ``.pt2``."""

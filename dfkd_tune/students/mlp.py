@@ -1,4 +1,4 @@
-"""The multilayer perceptron, with hand-derived slopes.
+"""The multilayer perceptron, with hand-derived gradients.
 
 Notation: K members, N rows, D features, O outputs, H hidden units. Stacked parameters carry K first; weights are stored
 ``(in, out)`` so that a layer is one product. Every activation maps 0 to 0, so hidden units that are padded with zero
@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from dfkd_tune.inputs.encoding import Encoding
 from dfkd_tune.ops.activations import ACTIVATIONS
-from dfkd_tune.ops.matmul import layer, narrow, wide
-from dfkd_tune.students.sobolev import Matched, match_by_autograd, match_one_layer
+from dfkd_tune.ops.matmul import few_columns, layer, outer_or_matmul
+from dfkd_tune.students.sobolev import LossAndGradients, match_by_autograd, match_one_layer
 from dfkd_tune.utils.strategy import strategy
 
 Tape = list[tuple[Tensor, Tensor | None]]
-"""What a forward pass leaves for the slopes: each layer's input and the derivative of the activation that made it."""
+"""What a forward pass leaves for the gradients: each layer's input and the derivative of the activation that made it."""
 
 
 @strategy
@@ -53,7 +53,7 @@ class MLP:
         """What must be equal for two students to share a batched pass; width is not part of it."""
         return ("mlp", self.depth, self.activation)
 
-    def start(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> list[Tensor]:
+    def init_params(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> list[Tensor]:
         """Weights drawn as ``nn.Linear`` draws them: uniform within ``1 / sqrt(fan_in)``."""
         values = []
         for weight, bias in _pairs(self.shapes(features, outputs)):
@@ -75,7 +75,7 @@ class MLP:
             x = activation.value(layer(bias, x, weight, activation.factor))
         return x
 
-    def answer_and_slopes(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    def answer_and_gradients(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
         """Answers and their input gradients ``(K, N, O, D)``, both differentiable by autograd in the weights."""
         activation = ACTIVATIONS[self.activation]
         layers, derivatives = _pairs(weights), []
@@ -85,14 +85,14 @@ class MLP:
         weight, bias = layers[-1]
         answers = layer(bias, x, weight)
         members, rows, outputs = answers.shape
-        slope = weight.transpose(1, 2).unsqueeze(1)
+        gradient = weight.transpose(1, 2).unsqueeze(1)
         for (weight, _), derivative in zip(reversed(layers[:-1]), reversed(derivatives), strict=True):
-            slope = (slope * derivative.unsqueeze(2)).reshape(members, rows * outputs, -1)
-            slope = torch.bmm(slope, weight.transpose(1, 2)).view(members, rows, outputs, -1)
-        return answers, slope
+            gradient = (gradient * derivative.unsqueeze(2)).reshape(members, rows * outputs, -1)
+            gradient = torch.bmm(gradient, weight.transpose(1, 2)).view(members, rows, outputs, -1)
+        return answers, gradient
 
-    def record(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tape]:
-        """The same answers, with the tape that ``weight_slopes`` and ``input_slopes`` need."""
+    def forward_with_tape(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tape]:
+        """The same answers, with the tape that ``weight_gradients`` and ``input_gradients`` need."""
         activation = ACTIVATIONS[self.activation]
         layers = _pairs(weights)
         tape: Tape = [(x, None)]
@@ -101,34 +101,34 @@ class MLP:
         weight, bias = layers[-1]
         return layer(bias, tape[-1][0], weight), tape
 
-    def weight_slopes(self, weights: Sequence[Tensor], tape: Tape, slope: Tensor) -> list[Tensor]:
-        """Gradients of ``sum(slope * answers)``, ``slope`` being ``(K, N, O)``, in the shapes of the weights."""
-        slopes: list[Tensor] = []
+    def weight_gradients(self, weights: Sequence[Tensor], tape: Tape, gradient: Tensor) -> list[Tensor]:
+        """Gradients of ``sum(gradient * answers)``, ``gradient`` being ``(K, N, O)``, in the shapes of the weights."""
+        gradients: list[Tensor] = []
         layers = _pairs(weights)
         for i in range(len(layers) - 1, -1, -1):
             h, derivative = tape[i]
-            slopes += [slope.sum(1), narrow(h.mT, slope)]
+            gradients += [gradient.sum(1), few_columns(h.mT, gradient)]
             if i:
-                slope = wide(slope, layers[i][0]).mul_(derivative)
-        return slopes[::-1]
+                gradient = outer_or_matmul(gradient, layers[i][0]).mul_(derivative)
+        return gradients[::-1]
 
-    def input_slopes(self, weights: Sequence[Tensor], tape: Tape, slope: Tensor) -> Tensor:
-        """Gradient of ``sum(slope * answers)`` in the inputs, ``(K, N, D)``."""
+    def input_gradients(self, weights: Sequence[Tensor], tape: Tape, gradient: Tensor) -> Tensor:
+        """Gradient of ``sum(gradient * answers)`` in the inputs, ``(K, N, D)``."""
         for (weight, _), (_, derivative) in zip(reversed(_pairs(weights)), reversed(tape), strict=True):
-            slope = wide(slope, weight)
+            gradient = outer_or_matmul(gradient, weight)
             if derivative is not None:
-                slope = slope.mul_(derivative)
-        return slope
+                gradient = gradient.mul_(derivative)
+        return gradient
 
-    def by_hand(self, slopes: bool) -> bool:
+    def by_hand(self, gradients: bool) -> bool:
         """Whether no derivative of a step needs autograd, where input gradients are matched or not."""
-        return self.depth == 1 or not slopes
+        return self.depth == 1 or not gradients
 
-    def match(self, weights: Sequence[Tensor], x, values, slopes, share, weight) -> Matched:
+    def loss_and_gradients(self, weights: Sequence[Tensor], x, values, gradients, share, weight) -> LossAndGradients:
         """The Sobolev loss with its gradient, as ``matching.match`` takes and gives it."""
         if self.depth == 1:
-            return match_one_layer(ACTIVATIONS[self.activation], weights, x, values, slopes, share, weight)
-        return match_by_autograd(self, weights, x, values, slopes, share, weight)
+            return match_one_layer(ACTIVATIONS[self.activation], weights, x, values, gradients, share, weight)
+        return match_by_autograd(self, weights, x, values, gradients, share, weight)
 
     def module(self, weights: Sequence[Tensor], encoding: Encoding, shift: Tensor, spread: Tensor) -> nn.Sequential:
         """One student as a plain float32 network between the user's raw units.

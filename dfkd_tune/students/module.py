@@ -15,7 +15,7 @@ from torch.func import functional_call, vmap
 from dfkd_tune.errors import SpecError
 from dfkd_tune.inputs.encoding import Encoding
 from dfkd_tune.students.autograd import ByAutograd, Raw
-from dfkd_tune.utils.object_reference import MODULE_PATH, named
+from dfkd_tune.utils.object_reference import MODULE_PATH, import_object
 from dfkd_tune.utils.strategy import strategy
 
 
@@ -43,7 +43,7 @@ class Module(ByAutograd):
         """What must be equal for two students to share a batched pass."""
         return ("module", self.path)
 
-    def start(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> list[Tensor]:
+    def init_params(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> list[Tensor]:
         """Weights as the function draws them, from the member's stream."""
         template(self.path, features, outputs)  # what answers with these weights is known from here on
         seed = int(torch.randint(2**62, (1,), generator=rng))
@@ -96,7 +96,7 @@ def make(path: str, features: int, outputs: int) -> nn.Module:
     Raises:
         SpecError: when it cannot be imported or called, or returns anything but a network without running statistics.
     """
-    function = named(path, SpecError)
+    function = import_object(path, SpecError)
     try:
         network = function(features, outputs)
     except Exception as error:

@@ -18,7 +18,7 @@ RIDGE = 1e-6
 
 
 def prune(
-    student, weights: Sequence[Tensor], z: Tensor, slopes: float, width: int, matched: Tensor | None = None
+    student, weights: Sequence[Tensor], z: Tensor, gradients: float, width: int, matched: Tensor | None = None
 ) -> list[Tensor]:
     """The weights of one hidden layer of ``width`` neurons out of more.
 
@@ -26,14 +26,14 @@ def prune(
         student: the architecture, of one hidden layer.
         weights: ``(D, H)``, ``(H,)``, ``(H, O)``, ``(O,)``.
         z: rows ``(N, D)`` that the loss is measured on.
-        slopes: weight of the input gradients in the loss.
+        gradients: weight of the input gradients in the loss.
         width: neurons to keep.
         matched: which columns ``(D,)`` have gradients that count, as 1 and 0; None where all have.
     """
     first, bias, out, shift = (w.double() for w in weights)
     activation = ACTIVATIONS[student.activation]
     values, derivatives = activation.both(layer(bias, z.double(), first, activation.factor))
-    gram = _gram(values, derivatives, first if matched is None else first * matched.to(first)[:, None], slopes)
+    gram = _gram(values, derivatives, first if matched is None else first * matched.to(first)[:, None], gradients)
     solution = torch.cat([out, shift[None]])
     inverse = torch.linalg.inv(gram)
     alive = torch.ones(len(gram), dtype=torch.bool, device=gram.device)
@@ -50,10 +50,10 @@ def prune(
     return [part.to(w.dtype).contiguous() for part, w in zip(parts, weights, strict=True)]
 
 
-def _gram(values: Tensor, derivatives: Tensor, first: Tensor, slopes: float) -> Tensor:
+def _gram(values: Tensor, derivatives: Tensor, first: Tensor, gradients: float) -> Tensor:
     """Second moments of what the output layer weighs, neurons and a one, in answers and input gradients."""
     rows = len(values)
     seen = torch.cat([values, torch.ones_like(values[:, :1])], dim=1)
     gram = seen.T @ seen / rows
-    gram[:-1, :-1] += slopes * (derivatives.T @ derivatives / rows) * (first.T @ first)
+    gram[:-1, :-1] += gradients * (derivatives.T @ derivatives / rows) * (first.T @ first)
     return gram + RIDGE * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)

@@ -37,7 +37,7 @@ class RBF(ByAutograd):
         """What must be equal for two students to share a batched pass; a bump cannot be padded away, so width is part of it."""
         return ("rbf", self.width)
 
-    def start(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> list[Tensor]:
+    def init_params(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> list[Tensor]:
         """Centers drawn like standardized inputs, output weights as ``nn.Linear`` draws them."""
         centers = torch.randn(self.width, features, generator=rng, dtype=torch.float64)
         reach = 1.0 / math.sqrt(self.width)

@@ -13,47 +13,53 @@ import torch
 from torch import Tensor
 
 from dfkd_tune.ops.activations import Activation
-from dfkd_tune.ops.matmul import layer, narrow, wide
+from dfkd_tune.ops.matmul import few_columns, layer, outer_or_matmul
 
 
-class Matched(NamedTuple):
+class LossAndGradients(NamedTuple):
     """What became of a loss.
 
     Args:
         answers: ``(K, N, O)``.
-        slopes: of the losses, in the shapes of the weights.
+        gradients: of the losses, in the shapes of the weights.
         loss: gives the losses ``(K,)``; who only descends does not ask.
     """
 
     answers: Tensor
-    slopes: Sequence[Tensor]
+    gradients: Sequence[Tensor]
     loss: Callable[[], Tensor]
 
 
-def match(
-    student, weights: Sequence[Tensor], x: Tensor, values: Tensor, slopes: Tensor | None, share: Tensor, weight: Tensor
-) -> Matched:
+def loss_and_gradients(
+    student,
+    weights: Sequence[Tensor],
+    x: Tensor,
+    values: Tensor,
+    gradients: Tensor | None,
+    share: Tensor,
+    weight: Tensor,
+) -> LossAndGradients:
     """Answers, losses and their gradients of stacked students.
 
     Args:
         student: the architecture.
         weights: stacked ``(K, ...)``.
         x, values: rows ``(K, N, D)`` and the teacher's answers ``(K, N, O)``.
-        slopes: the teacher's input gradients ``(K, N, O, D)``, or None to match answers alone.
+        gradients: the teacher's input gradients ``(K, N, O, D)``, or None to match answers alone.
         share: of each row in the loss, broadcastable to ``(K, N, 1)``.
         weight: of the gradients, ``(K, 1, 1)``, or ``(K, 1, O D)`` where it differs by column.
     """
-    if slopes is not None:
-        return student.match(weights, x, values, slopes, share, weight)
-    answers, tape = student.record(weights, x)
+    if gradients is not None:
+        return student.loss_and_gradients(weights, x, values, gradients, share, weight)
+    answers, tape = student.forward_with_tape(weights, x)
     gap = answers - values
     pull = gap * (share * (2 / gap.shape[-1]))
-    return Matched(answers, student.weight_slopes(weights, tape, pull), lambda: _half(pull, gap))
+    return LossAndGradients(answers, student.weight_gradients(weights, tape, pull), lambda: _half(pull, gap))
 
 
 def match_one_layer(
-    activation: Activation, weights: Sequence[Tensor], x: Tensor, values: Tensor, slopes: Tensor, share, weight
-) -> Matched:
+    activation: Activation, weights: Sequence[Tensor], x: Tensor, values: Tensor, gradients: Tensor, share, weight
+) -> LossAndGradients:
     """By hand: a hidden layer's input gradients are a linear layer of its derivatives, with weights ``first * out``."""
     first, bias, out, shift = weights
     z = layer(bias, x, first, activation.factor)
@@ -61,27 +67,27 @@ def match_one_layer(
     turned = first.transpose(1, 2).unsqueeze(2)  # (K, H, 1, D)
     product = (out.unsqueeze(3) * turned).flatten(2)  # (K, H, O D)
     answers = layer(shift, seen, out)
-    gap, slope_gap = answers - values, torch.baddbmm(slopes.flatten(2), derivative, product, beta=-1)
+    gap, gradient_gap = answers - values, torch.baddbmm(gradients.flatten(2), derivative, product, beta=-1)
     scale = share * (2 / gap.shape[-1])
-    pull, slope_pull = gap * scale, slope_gap * (scale * weight)
-    by_product = torch.bmm(derivative.transpose(1, 2), slope_pull).view(*out.shape, -1)  # (K, H, O, D)
-    to_out = narrow(seen.mT, pull).add_((by_product * turned).sum(3))
+    pull, gradient_pull = gap * scale, gradient_gap * (scale * weight)
+    by_product = torch.bmm(derivative.transpose(1, 2), gradient_pull).view(*out.shape, -1)  # (K, H, O, D)
+    to_out = few_columns(seen.mT, pull).add_((by_product * turned).sum(3))
     to_first = (by_product * out.unsqueeze(3)).sum(2).transpose(1, 2)
-    back = torch.bmm(slope_pull, product.transpose(1, 2)).mul_(activation.curve(z, seen, derivative))
-    back.add_(wide(pull, out).mul_(derivative))
+    back = torch.bmm(gradient_pull, product.transpose(1, 2)).mul_(activation.curve(z, seen, derivative))
+    back.add_(outer_or_matmul(pull, out).mul_(derivative))
     found = [torch.baddbmm(to_first, x.transpose(1, 2), back), back.sum(1), to_out, pull.sum(1)]
-    return Matched(answers, found, lambda: _half(pull, gap) + _half(slope_pull, slope_gap))
+    return LossAndGradients(answers, found, lambda: _half(pull, gap) + _half(gradient_pull, gradient_gap))
 
 
-def match_by_autograd(student, weights, x, values, slopes, share, weight) -> Matched:
-    """Through the student's own ``answer_and_slopes``."""
+def match_by_autograd(student, weights, x, values, gradients, share, weight) -> LossAndGradients:
+    """Through the student's own ``outputs_and_gradients``."""
     leaves = [leaf.detach().requires_grad_() for leaf in weights]
     with torch.enable_grad():
-        answers, found = student.answer_and_slopes(leaves, x)
-        apart = (weight * (found - slopes).square().flatten(2)).sum(-1, True) / values.shape[-1]
+        answers, found = student.answer_and_gradients(leaves, x)
+        apart = (weight * (found - gradients).square().flatten(2)).sum(-1, True) / values.shape[-1]
         rows = (answers - values).square().mean(-1, True) + apart
         loss = (rows * share).sum((1, 2))
-        return Matched(answers.detach(), torch.autograd.grad(loss.sum(), leaves), loss.detach)
+        return LossAndGradients(answers.detach(), torch.autograd.grad(loss.sum(), leaves), loss.detach)
 
 
 def _half(pull: Tensor, gap: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Crew:
+class ParallelPlan:
     """How a study is run on this machine.
 
     Args:
@@ -81,14 +81,14 @@ class Crew:
     why: str
 
 
-def muster(
+def choose_parallelism(
     prepared: Prepared,
     workers: int | None = None,
     recorded: int | None = None,
     left: int | None = None,
     folder: Path | None = None,
     keep: bool = True,
-) -> Crew:
+) -> ParallelPlan:
     """Choose population and processes.
 
     Args:
@@ -107,16 +107,16 @@ def muster(
     if workers is None and (prepared.spec.seeded or prepared.device != "cpu" or hardware.cores() == 1):
         workers = 1
     if fixed is not None and workers is not None:
-        return Crew(fixed, workers, _words(about.population, recorded, prepared.spec.seeded))
+        return ParallelPlan(fixed, workers, _words(about.population, recorded, prepared.spec.seeded))
     if _short(prepared, left):
-        return Crew(fixed or prepared.population, workers or 1, "a study this short gains nothing from more")
+        return ParallelPlan(fixed or prepared.population, workers or 1, "a study this short gains nothing from more")
     found = calibrate(prepared, folder, keep)
     population = fixed or _population(found.rates, about.trials)
     if workers is None:
-        workers = _workers(prepared.crewed(population), found, left, population)
+        workers = _workers(prepared.with_population(population), found, left, population)
     rate = found.rates.get(population)
     speed = f"{rate:,.0f} student steps/s on a thread" if rate else "not timed, as the teacher is what takes the time"
-    return Crew(population, workers, f"{speed}; {hardware.cores()} cores")
+    return ParallelPlan(population, workers, f"{speed}; {hardware.cores()} cores")
 
 
 def _words(given: int | None, recorded: int | None, seeded: bool) -> str:
@@ -164,7 +164,7 @@ def _fits(prepared: Prepared, count: int) -> bool:
 
 
 def calibrate(prepared: Prepared, folder: Path | None = None, keep: bool = True) -> Calibration:
-    """Time a few steps at several populations, or recall what was timed before; arguments as ``muster`` takes them."""
+    """Time a few steps at several populations, or recall what was timed before; arguments as ``choose_parallelism`` takes them."""
     file = None if folder is None else folder / f"{_key(prepared)}.json"
     if file is not None:
         with suppress(OSError, ValueError, KeyError, TypeError):
@@ -217,17 +217,17 @@ def _clock(prepared: Prepared) -> Clock:
 
 def _affordable(prepared: Prepared, members: int) -> bool:
     sizes = prepared.sizes
-    taken = needs(prepared).bytes(sizes.pool, sizes.slopes, members)
+    taken = needs(prepared).bytes(sizes.pool, sizes.gradients, members)
     return members == 1 or taken <= hardware.memory_of(prepared.device)
 
 
 def _step(problem: Problem, recipe: Recipe, members: int, clock: Clock) -> float:
     """Seconds of a step of so many members."""
     plain = replace(recipe, start=Random())
-    crew = [Member(k, plain, k) for k in range(members)]
-    for member in crew:
+    plan = [Member(k, plain, k) for k in range(members)]
+    for member in plan:
         member.begin(problem)
-    cohort, best = Cohort(problem, crew), float("inf")
+    cohort, best = Cohort(problem, plan), float("inf")
     for _ in range(ROUNDS):
         start = clock()
         cohort.run(STEPS)

@@ -64,9 +64,9 @@ def run_on_cluster(
         if not places:
             raise WorkersError(without_credentials(address), "this cluster has no workers", remedy="start some")
         _within_reach(client, storage_url, tracking_uri)
-        study, slots = open_slots(prepared, storage_url, tracking_uri, workers=count or len(places))
+        study, queue = open_slots(prepared, storage_url, tracking_uri, workers=count or len(places))
         about, begun = prepared.spec.study, time.perf_counter()
-        before = about.trials - slots.unfinished(about.trials)
+        before = about.trials - queue.unfinished(about.trials)
         flag = f"dfkd-stop-{uuid.uuid4().hex}"
         stop = Event(flag, client=client)
         futures = [

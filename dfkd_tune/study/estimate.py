@@ -44,7 +44,7 @@ def first_recipes(prepared: Prepared) -> list[Recipe]:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(prepared.spec.study.seed % 2**32))
     recipes = []
     with without_experimental_warnings():
-        for lead in prepared.space.leads():
-            study.enqueue_trial(lead)
+        for point in prepared.space.initial_points():
+            study.enqueue_trial(point)
             recipes.append(prepared.space.suggest(study.ask()))
     return recipes

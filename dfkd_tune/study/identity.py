@@ -13,7 +13,7 @@ from dfkd_tune.errors import StorageError, StudyMismatch
 from dfkd_tune.locations.paths import sqlite_file, without_credentials
 from dfkd_tune.search.attributes import HOST, SPEC, TOGETHER, TRACKING, WORKERS
 from dfkd_tune.search.study_file import as_tree
-from dfkd_tune.search.trial_queue import Slots, host_of
+from dfkd_tune.search.trial_queue import TrialQueue, host_of
 from dfkd_tune.study.prepare import Prepared, difference, located
 
 
@@ -23,7 +23,7 @@ def agree(study: optuna.Study, prepared: Prepared) -> None:
     known = study.user_attrs.get("identity")
     if known is None:
         study.set_user_attr("pool", prepared.sizes.pool)
-        study.set_user_attr("slopes", prepared.sizes.slopes)
+        study.set_user_attr("slopes", prepared.sizes.gradients)
         study.set_user_attr("teacher", Path(prepared.spec.teacher.path).name)
         study.set_user_attr("tier", prepared.inputs.tier)
         study.set_user_attr("identity", mine)  # last: it says that all of them are there
@@ -69,13 +69,13 @@ def _tree(prepared: Prepared) -> dict[str, Any]:
     return json.loads(json.dumps(tree))
 
 
-def one_machine(slots: Slots, storage_url: str) -> None:
+def one_machine(queue: TrialQueue, storage_url: str) -> None:
     """Refuse an SQLite file that a worker of another machine works on.
 
     Raises:
         StorageError: naming that machine.
     """
-    elsewhere = {host_of(owner) for owner in slots.owners()} - {socket.gethostname(), ""}
+    elsewhere = {host_of(owner) for owner in queue.owners()} - {socket.gethostname(), ""}
     if sqlite_file(storage_url) is not None and elsewhere:
         raise StorageError(
             without_credentials(storage_url),

@@ -16,7 +16,7 @@ from dfkd_tune.locations.paths import without_credentials
 from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.recipes.losses import LOSSES
 from dfkd_tune.recipes.recipe import Recipe
-from dfkd_tune.search.defaults import KINDS
+from dfkd_tune.search.defaults import TEACHER_DEFAULTS
 from dfkd_tune.search.search_space import Space, make_space
 from dfkd_tune.search.study_file import POPULATION, StudySpec
 from dfkd_tune.teachers import probe
@@ -62,26 +62,26 @@ class Prepared:
         """Trials that train at once."""
         return self.spec.study.population or min(POPULATION, self.spec.study.trials)
 
-    def crewed(self, population: int) -> Prepared:
+    def with_population(self, population: int) -> Prepared:
         """The same study with so many trials that train at once."""
         return replace(self, spec=replace(self.spec, study=replace(self.spec.study, population=population)))
 
     def problem(
         self,
         pool_rows: int | None = None,
-        slopes: bool | None = None,
+        gradients: bool | None = None,
         shared: Path | None = None,
-        heed: Callable[[], None] = lambda: None,
+        check_cancelled: Callable[[], None] = lambda: None,
     ) -> Problem:
         """Draw pool and banks, and let the teacher answer them.
 
         Args:
-            pool_rows, slopes: of the pool, as on record; as sized for this machine when left out.
+            pool_rows, gradients: of the pool, as on record; as sized for this machine when left out.
             shared: folder where a slow teacher's answers are shared; None asks it for all of them.
-            heed: called while another process asks it; may raise.
+            check_cancelled: called while another process asks it; may raise.
         """
         rows = pool_rows or self.sizes.pool
-        keeps = self.sizes.slopes if slopes is None else slopes
+        keeps = self.sizes.gradients if gradients is None else gradients
         CALLS.expect(rows + len(BANKS) * self.spec.budget.bank, self.probe.rows_per_second)
         return Problem(
             self.teacher,
@@ -89,18 +89,20 @@ class Prepared:
             self.probe,
             seed=self.spec.study.seed,
             pool_rows=rows,
-            slopes=keeps,
+            gradients=keeps,
             bank_rows=self.spec.budget.bank,
             device=self.device,
             answers=self._answers(shared, "rows", rows, keeps) if self._slow(rows) else None,
-            heed=heed,
+            check_cancelled=check_cancelled,
         )
 
-    def stressed(self, problem: Problem, heed: Callable[[Member | None], None], shared: Path | None = None) -> Problem:
+    def stressed(
+        self, problem: Problem, check_cancelled: Callable[[Member | None], None], shared: Path | None = None
+    ) -> Problem:
         """The same with its stress bank; ``heed`` is called along the way and may raise."""
         like = self.baseline()
-        answers = self._answers(shared, "stress", len(problem.pool), problem.pool.slopes is not None, like)
-        add_stress(problem, like, heed, answers, lambda: heed(None))
+        answers = self._answers(shared, "stress", len(problem.pool), problem.pool.gradients is not None, like)
+        add_stress(problem, like, check_cancelled, answers, lambda: check_cancelled(None))
         return problem
 
     def _answers(self, shared: Path | None, *words: object) -> Answers | None:
@@ -121,7 +123,7 @@ class Prepared:
     def baseline(self) -> Recipe:
         """The untuned method that the study is compared with, at its budget and the largest student it allows."""
         budget = self.spec.budget
-        recipe = replace(KINDS[self.probe.kind].baseline, steps=budget.steps, batch=budget.batch)
+        recipe = replace(TEACHER_DEFAULTS[self.probe.kind].baseline, steps=budget.steps, batch=budget.batch)
         if self.space.max_parameters is None:
             return recipe
         return recipe.with_student(width=self.space.widest(recipe.student))
@@ -150,7 +152,7 @@ class Prepared:
             "steps": spec.budget.steps,
             "batch": spec.budget.batch,
             "pool": len(pool),
-            "pool_gradients": pool.slopes is not None,
+            "pool_gradients": pool.gradients is not None,
             "population": self.population,
             "device": self.device,
             "bank": spec.budget.bank,
@@ -194,13 +196,13 @@ def prepare(spec: StudySpec, trust_pickle: bool = False, device: str = "cpu") ->
     teacher, inputs = with_inputs(teacher, Path(spec.features) if spec.features else None)
     found = probe(teacher, inputs, spec.study.seed)
     limit = spec.student.parameters(teacher.parameters)
-    kind, size = KINDS[found.kind], (inputs.encoded, found.outputs)
+    kind, size = TEACHER_DEFAULTS[found.kind], (inputs.encoded, found.outputs)
     small, place = spec.study.pareto is not None, f"{spec.place}: search"
     recipe = spec.recipe(kind.preset)
     space = make_space(recipe, spec.search, size, limit, place, found.differentiable, small, kind.searched(inputs))
     bare = Prepared(spec, teacher, inputs, found, space, NOTHING, where)
     prepared = replace(bare, sizes=sized(bare))
-    if spec.budget.teacher_rows is not None and not prepared.sizes.slopes and matches_slopes(space):
+    if spec.budget.teacher_rows is not None and not prepared.sizes.gradients and matches_gradients(space):
         raise SpecError(
             f"{spec.place}: budget.teacher_rows",
             "cannot be kept with loss.kind sobolev, which asks this teacher again for every row of every step",
@@ -209,11 +211,11 @@ def prepare(spec: StudySpec, trust_pickle: bool = False, device: str = "cpu") ->
     return prepared
 
 
-def matches_slopes(space: Space) -> bool:
+def matches_gradients(space: Space) -> bool:
     """Whether a trial may match the teacher's input gradients."""
     kinds = space.domains.get("loss.kind")
     offered = [LOSSES[name] for name in kinds.choices] if kinds else [space.preset.loss]
-    return any(loss.slopes for loss in offered)
+    return any(loss.gradients for loss in offered)
 
 
 def sized(prepared: Prepared, processes: int = 1) -> Sizes:

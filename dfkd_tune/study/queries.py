@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from dfkd_tune.evaluation.attack import RESTARTS, STARTS, STEPS
+from dfkd_tune.evaluation.attack import INITIALIZERS, RESTARTS, STEPS
 from dfkd_tune.evaluation.stress_bank import MOVES, PANEL, SHARE
 from dfkd_tune.recipes.recipe import PRESETS, Recipe
 from dfkd_tune.study.prepare import Prepared
@@ -60,7 +60,7 @@ def queries(prepared: Prepared, recipes: list[Recipe]) -> Queries:
     pool, bank = prepared.sizes.pool, budget.bank
     shared = pool + len(BANKS) * bank + sum(_asked(problem, replace(one, batch=budget.batch)) for one in panel)
     shared += (MOVES + 1) * bank
-    attacked = 2 * STEPS * min(STARTS, bank, max(8, pool // (STEPS * RESTARTS)))
+    attacked = 2 * STEPS * min(INITIALIZERS, bank, max(8, pool // (STEPS * RESTARTS)))
     runs = about.trials + min(about.leaders, about.trials) * about.reruns + 1
     trial = sum(_asked(problem, recipe) for recipe in recipes) // len(recipes)
     return Queries(shared, trial, runs, attacked + 2 * bank)
@@ -86,5 +86,5 @@ def _stand_in(prepared: Prepared) -> Problem:
         return x.nan_to_num(0.0).sum(1, keepdim=True) * torch.arange(1, outputs + 1).to(x)
 
     teacher = Teacher("stand-in", total, prepared.teacher.dtype, "")
-    keeps = prepared.sizes.slopes
-    return Problem(teacher, prepared.inputs, prepared.probe, pool_rows=ROWS, slopes=keeps, bank_rows=ROWS)
+    keeps = prepared.sizes.gradients
+    return Problem(teacher, prepared.inputs, prepared.probe, pool_rows=ROWS, gradients=keeps, bank_rows=ROWS)

@@ -12,7 +12,7 @@ from dfkd_tune.locations.paths import existing
 from dfkd_tune.recipes.recipe import Recipe, from_leaves
 from dfkd_tune.registry import certificates
 from dfkd_tune.registry.certificates import Sources
-from dfkd_tune.tracking.connection import client, guarded, impatient, preflight
+from dfkd_tune.tracking.connection import client, guarded, preflight, single_attempt
 from dfkd_tune.training.distill import Outcome
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils import hardware
@@ -76,7 +76,7 @@ def recall(uri: str, run_id: str, sources: Sources, device: str = "cpu") -> Repl
     place = f"run {run_id}"
     preflight(existing(uri, place), write=False)
     made = client(uri)
-    with impatient(uri), guarded(uri):
+    with single_attempt(uri), guarded(uri):
         run = _get(made, run_id)
         above = run.data.tags.get("mlflow.parentRunId")
         parent = _get(made, above) if above else None

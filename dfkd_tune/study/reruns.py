@@ -14,7 +14,7 @@ from dfkd_tune.export.student_files import student_files
 from dfkd_tune.export.synthetic_rows import synthetic_file
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.attributes import RECORD
-from dfkd_tune.search.ranking import Leader, wanted
+from dfkd_tune.search.ranking import Candidate, wanted
 from dfkd_tune.tracking.runs import STATE
 from dfkd_tune.tracking.tracker import Tracker
 from dfkd_tune.training.distill import Outcome, distill_all
@@ -31,7 +31,7 @@ class Rerunner:
         study, problem, tracker: of the study.
         seed: of the study.
         objective: outcome -> what the study minimizes.
-        heed: called at every rung; raises ``Interrupted`` when the user wants to stop.
+        check_cancelled: called at every rung; raises ``Interrupted`` when the user wants to stop.
     """
 
     study: optuna.Study
@@ -39,9 +39,9 @@ class Rerunner:
     tracker: Tracker
     seed: int
     objective: Callable[[Outcome], float]
-    heed: Callable[..., None]
+    check_cancelled: Callable[..., None]
 
-    def run(self, recipes: Mapping[Leader, Recipe], times: int, population: int) -> None:
+    def run(self, recipes: Mapping[Candidate, Recipe], times: int, population: int) -> None:
         """Make sure that each recipe has ``times`` re-runs on record.
 
         Args:
@@ -54,17 +54,17 @@ class Rerunner:
         """
         missing = wanted(recipes, times, self.study.user_attrs.get(RECORD, {}))
         for first in range(0, len(missing), population):
-            self.heed()
+            self.check_cancelled()
             self._run([(leader, name, recipes[leader]) for leader, name in missing[first : first + population]])
 
-    def _run(self, missing: Sequence[tuple[Leader, str, Recipe]]) -> None:
+    def _run(self, missing: Sequence[tuple[Candidate, str, Recipe]]) -> None:
         members = {name: Member(name, recipe, derive(self.seed, name)) for _, name, recipe in missing}
         for leader, name, recipe in missing:
             params = recipe.leaves() | {"seed": members[name].seed}
             params |= {} if leader.trial is None else {"trial": leader.trial}
             self.tracker.open_run(name, "rerun", params, {"dfkd.tier": self.problem.inputs.tier}, again=True)
         try:
-            outcomes = distill_all(self.problem, list(members.values()), self.heed)
+            outcomes = distill_all(self.problem, list(members.values()), self.check_cancelled)
             for (leader, name, _), outcome in zip(missing, outcomes, strict=True):
                 about = {"study": self.study.study_name, "trial": leader.trial, "run": name}
                 files = None

@@ -22,12 +22,12 @@ from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.registry import register
 from dfkd_tune.search.attributes import BASELINE, RECORD, TOGETHER, UNTUNED, WORKERS
 from dfkd_tune.search.loaded import recipe_of
-from dfkd_tune.search.locks import PURPOSES, StudyLock, alone, exclusive
-from dfkd_tune.search.progress import Flying, Progress, StudyResult, standing, totals
-from dfkd_tune.search.ranking import Leader, Promoted, choose, leaders, run_name
+from dfkd_tune.search.locks import PURPOSES, StudyLock, exclusive, rerun_lock
+from dfkd_tune.search.progress import Progress, RunningTrial, StudyResult, standing, totals
+from dfkd_tune.search.ranking import Candidate, Promoted, choose, run_name, top_candidates
 from dfkd_tune.search.sampling import WARMUP, open_study, smoothed, without_experimental_warnings
 from dfkd_tune.search.storage import open_storage
-from dfkd_tune.search.trial_queue import Heartbeat, Slots
+from dfkd_tune.search.trial_queue import Heartbeat, TrialQueue
 from dfkd_tune.study.identity import agree, one_machine, record
 from dfkd_tune.study.prepare import Prepared
 from dfkd_tune.study.reruns import Rerunner
@@ -74,12 +74,12 @@ def run_study(
         Interrupted: when ``should_stop`` said so; running trials went back to their slots.
     """
     with within(study=prepared.spec.name):
-        return _Session(prepared, storage_url, tracking_uri, on_progress, should_stop, joining).run()
+        return StudyRunner(prepared, storage_url, tracking_uri, on_progress, should_stop, joining).run()
 
 
 def open_slots(
     prepared: Prepared, storage_url: str, tracking_uri: str, joining: bool = False, workers: int = 1
-) -> tuple[optuna.Study, Slots]:
+) -> tuple[optuna.Study, TrialQueue]:
     """A study and its slots, made where there are none, for so many workers; else arguments and errors are those of ``run_study``."""
     if store_of(storage_url) == store_of(tracking_uri):
         shown = without_credentials(storage_url)
@@ -91,16 +91,16 @@ def open_slots(
     with without_experimental_warnings(), exclusive(storage, storage_url):
         study = open_study(storage, prepared.spec.name, about.seed, 2 if about.pareto else 1)
         agree(study, prepared)
-        slots = Slots(study, storage, prepared.space.leads())
-        one_machine(slots, storage_url)
+        queue = TrialQueue(study, storage, prepared.space.initial_points())
+        one_machine(queue, storage_url)
         if not joining:
             record(study, prepared, tracking_uri, workers)
-        slots.make(about.trials)
-    return study, slots
+        queue.make(about.trials)
+    return study, queue
 
 
 @dataclass
-class _Flight:
+class _ActiveTrial:
     """A trial in flight."""
 
     trial: optuna.Trial | None
@@ -109,7 +109,7 @@ class _Flight:
 
 
 @dataclass
-class _Session:
+class StudyRunner:
     """One process working on a study."""
 
     prepared: Prepared
@@ -118,7 +118,7 @@ class _Session:
     on_progress: Callable[[Progress], None]
     should_stop: Callable[[], bool]
     joining: bool
-    flights: dict[str, _Flight] = field(default_factory=dict)
+    active: dict[str, _ActiveTrial] = field(default_factory=dict)
     watched: float = 0.0
     looked: float = 0.0
     changed: bool = True
@@ -126,15 +126,17 @@ class _Session:
     def run(self) -> StudyResult:
         spec = self.prepared.spec
         self.name, self.total = spec.name, spec.study.trials
-        self.study, self.slots = open_slots(self.prepared, self.storage_url, self.tracking_uri, self.joining)
+        self.study, self.queue = open_slots(self.prepared, self.storage_url, self.tracking_uri, self.joining)
         self.told_before = None if self.joining else self.study.user_attrs.get(TOLD)
-        self.storage = self.slots.storage
+        self.storage = self.queue.storage
         self.baseline_lock = StudyLock(self.storage, self.storage_url, self.study, BASELINE)
         known, shared = self.study.user_attrs, shared_folder(self.storage_url, "answers")
-        self.prepared = self.prepared.crewed(known[TOGETHER])
-        self.prepared.teacher.guard.heed = self._heed  # a slow teacher is asked for minutes before the first rung
-        problem = self.prepared.problem(known["pool"], known.get("slopes"), shared, self._heed)
-        self.problem = self.prepared.stressed(problem, self._heed, shared)
+        self.prepared = self.prepared.with_population(known[TOGETHER])
+        self.prepared.teacher.guard.check_cancelled = (
+            self._check_cancelled
+        )  # a slow teacher is asked for minutes before the first rung
+        problem = self.prepared.problem(known["pool"], known.get("slopes"), shared, self._check_cancelled)
+        self.problem = self.prepared.stressed(problem, self._check_cancelled, shared)
         with exclusive(self.storage, self.storage_url):  # two sessions would make two parents
             # ``open_slots`` made sure of MLflow; what goes down since is waited for.
             self.tracker = tracker.Tracker(self.tracking_uri, self.name, self.storage_url, known=True)
@@ -143,32 +145,32 @@ class _Session:
         self._watch()
         self._tidy()
         self.population = Population(self.problem)
-        self.begun, self.finished_before = time.perf_counter(), self.total - self.slots.unfinished(self.total)
+        self.begun, self.finished_before = time.perf_counter(), self.total - self.queue.unfinished(self.total)
         self._look()
-        with Heartbeat(self.slots) as self.heartbeat, without_experimental_warnings():
+        with Heartbeat(self.queue) as self.heartbeat, without_experimental_warnings():
             try:
-                self._fly()
-                with alone(
+                self._run_trials()
+                with rerun_lock(
                     self.storage, self.storage_url, self.study, partial(self._wait, "the re-runs of another worker")
                 ):
                     self._rerun()
-                    self.tracker.sweep()  # nobody works on a run any more
+                    self.tracker.close_all_running()  # nobody works on a run any more
                     return self._conclude()
             except BaseException:
                 self._abandon()
                 raise
 
-    def _fly(self) -> None:
+    def _run_trials(self) -> None:
         """Work until every trial has ended, of this worker or of another, and the baseline is known."""
         while True:
-            self._heed()
+            self._check_cancelled()
             self._refill()
-            if self.flights:
+            if self.active:
                 self._show()
                 self._step()
                 self._watch(WATCH)
-            elif self.slots.unfinished(self.total) or self.study.user_attrs.get(BASELINE) is None:
-                self._wait(self.slots.held(self.total))
+            elif self.queue.unfinished(self.total) or self.study.user_attrs.get(BASELINE) is None:
+                self._wait(self.queue.held(self.total))
                 time.sleep(IDLE)  # others hold the rest, and may die
                 self._watch(IDLE)
             else:
@@ -177,29 +179,29 @@ class _Session:
     def _step(self) -> None:
         start = time.perf_counter()
         due = self.population.advance()
-        took = (time.perf_counter() - start) / len(self.flights)
-        for flight in self.flights.values():
-            flight.seconds += took
-        self._judge([self.flights[member.key] for member in due])
+        took = (time.perf_counter() - start) / len(self.active)
+        for running in self.active.values():
+            running.seconds += took
+        self._judge([self.active[member.key] for member in due])
 
     def _watch(self, every: float = 0.0) -> None:
         """Take the slots of workers that died, at most once in so many seconds, with true states on both sides."""
         if time.monotonic() - self.watched < every:
             return
-        for taken in self.slots.requeue_dead():
+        for taken in self.queue.requeue_stale():
             LOG.info("trial %d: its worker died, %s", taken.number, taken.failed or "another takes it up")
             if taken.failed:  # the run of any other is ended by who takes the trial up
                 tags = {STATE: "FAIL", "dfkd.reason": taken.failed}
-                self.tracker.end_left(run_name(taken.number), "FAILED", tags)
+                self.tracker.close_orphan(run_name(taken.number), "FAILED", tags)
         self.watched = time.monotonic()
 
     def _tidy(self) -> bool:
         """End the runs that dead workers left RUNNING, where nobody works on one; whether that is so."""
         locks = [StudyLock(self.storage, self.storage_url, self.study, purpose) for purpose in PURPOSES]
         held = [lock for lock in locks if lock.acquire()]
-        last = held == locks and not self.slots.owners()
+        last = held == locks and not self.queue.owners()
         if last:
-            self.tracker.sweep()
+            self.tracker.close_all_running()
             self.tracker.flush()
         for lock in held:
             lock.release()
@@ -209,37 +211,37 @@ class _Session:
         """Run the leaders again."""
         about = self.prepared.spec.study
         if about.reruns:
-            leading = {leader: self._recipe(leader) for leader in leaders(self.study, about.leaders)}
+            leading = {leader: self._recipe(leader) for leader in top_candidates(self.study, about.leaders)}
             self._show()
-            Rerunner(self.study, self.problem, self.tracker, about.seed, self._objective, self._heed_and_show).run(
-                leading, about.reruns, self.prepared.population
-            )
+            Rerunner(
+                self.study, self.problem, self.tracker, about.seed, self._objective, self._check_cancelled_and_show
+            ).run(leading, about.reruns, self.prepared.population)
             self.changed = True
             self._show()
 
-    def _recipe(self, leader: Leader) -> Recipe:
+    def _recipe(self, leader: Candidate) -> Recipe:
         return self.prepared.baseline() if leader.trial is None else recipe_of(self.study.trials[leader.trial])
 
-    def _heed(self, member: Member | None = None) -> None:
+    def _check_cancelled(self, member: Member | None = None) -> None:
         """Stop where the user said so."""
         if self.should_stop():
             raise Interrupted(self.name)
 
-    def _heed_and_show(self, member: Member | None = None) -> None:
+    def _check_cancelled_and_show(self, member: Member | None = None) -> None:
         self._wait(None)
 
     def _wait(self, what: str | None) -> None:
         self._show(what)
-        self._heed()
+        self._check_cancelled()
 
     def _objective(self, outcome: Outcome) -> float:
         return outcome.objective(self.prepared.spec.study.objective)
 
     def _refill(self) -> None:
         self._take_up_baseline()
-        while len(self.flights) < self.prepared.population and not self.should_stop():
-            with self.storage.still():  # the sampler would read trials for every group of parameters
-                claimed = self.slots.claim(self.total)
+        while len(self.active) < self.prepared.population and not self.should_stop():
+            with self.storage.cached_reads():  # the sampler would read trials for every group of parameters
+                claimed = self.queue.claim(self.total)
                 if claimed is None:
                     return
                 trial = claimed.trial
@@ -250,7 +252,7 @@ class _Session:
 
     def _take_up_baseline(self) -> None:
         """Run the untuned preset, unless somebody did or does."""
-        if self.progress.baseline is not None or BASELINE in self.flights:
+        if self.progress.baseline is not None or BASELINE in self.active:
             return
         if self.baseline_lock.acquire():
             if self.study.user_attrs.get(BASELINE) is None:
@@ -261,86 +263,86 @@ class _Session:
     def _admit(self, trial: optuna.Trial | None, key: str, recipe: Recipe, seed: int, again: bool) -> None:
         member = Member(key, recipe, seed)
         self.population.admit(member)
-        self.flights[key], self.changed = _Flight(trial, member), True
+        self.active[key], self.changed = _ActiveTrial(trial, member), True
         params = recipe.leaves() | {"seed": seed} | ({"trial": trial.number} if trial else {})
         tags = {"dfkd.tier": self.problem.inputs.tier}
         self.tracker.open_run(key, "trial" if trial else BASELINE, params, tags, again)
 
-    def _judge(self, due: list[_Flight]) -> None:
+    def _judge(self, due: list[_ActiveTrial]) -> None:
         """Report every member at a rung, then ask for each whether it goes on."""
-        lost = self.slots.lost([flight.trial for flight in due if flight.trial is not None])
-        for flight in due:
-            if flight.trial is not None and flight.trial.number in lost:
-                self._lose(flight)
-        due = [flight for flight in due if flight.member.key in self.flights]
+        lost = self.queue.lost([running.trial for running in due if running.trial is not None])
+        for running in due:
+            if running.trial is not None and running.trial.number in lost:
+                self._lose(running)
+        due = [running for running in due if running.member.key in self.active]
         pruning = self.prepared.spec.study.pareto is None  # Optuna prunes by one objective alone
-        for flight in due:
-            if flight.trial is not None and pruning:
-                flight.trial.report(
-                    math.nan if flight.member.failure else smoothed(flight.member.curve), flight.member.rung
+        for running in due:
+            if running.trial is not None and pruning:
+                running.trial.report(
+                    math.nan if running.member.failure else smoothed(running.member.curve), running.member.rung
                 )
-        with self.storage.still():
-            for flight in due:
+        with self.storage.cached_reads():
+            for running in due:
                 if self.should_stop():  # who has not landed goes back to its slot
                     return
-                member, late = flight.member, pruning and flight.member.rung >= WARMUP
-                if late and flight.trial is not None and not member.spent and flight.trial.should_prune():
-                    self._land(flight, pruned=f"among the worst quarter at step {member.clock}")
+                member, late = running.member, pruning and running.member.rung >= WARMUP
+                if late and running.trial is not None and not member.spent and running.trial.should_prune():
+                    self._finish_trial(running, pruned=f"among the worst quarter at step {member.clock}")
                 elif member.finished:
-                    self._land(flight)
+                    self._finish_trial(running)
                     self._show()
 
-    def _land(self, flight: _Flight, pruned: str | None = None) -> None:
+    def _finish_trial(self, running: _ActiveTrial, pruned: str | None = None) -> None:
         """A member leaves: record it, tell Optuna."""
-        if flight.trial is not None and self.slots.lost([flight.trial]):
-            return self._lose(flight)
-        member = self.population.release(flight.member.key)
-        outcome = conclude(self.problem, member, flight.seconds, finish=pruned is None)
+        if running.trial is not None and self.queue.lost([running.trial]):
+            return self._lose(running)
+        member = self.population.release(running.member.key)
+        outcome = conclude(self.problem, member, running.seconds, finish=pruned is None)
         reason = outcome.failure or pruned
         state = TrialState.PRUNED if reason else TrialState.COMPLETE
         objective = None if reason else self._objective(outcome)
         tags = {STATE: state.name} | ({"dfkd.reason": reason} if reason else {})
         files = None
         if not reason:
-            about = {"study": self.name, "trial": flight.trial.number if flight.trial else None, "run": member.key}
+            about = {"study": self.name, "trial": running.trial.number if running.trial else None, "run": member.key}
             files = student_files(self.problem, outcome, about) | synthetic_file(self.problem, outcome)
         shown = replace(outcome, selection=None, stress=None) if pruned else outcome  # nobody takes it for a result
         metrics = shown.metrics()
-        del self.flights[member.key]  # until here it goes back to its slot where the teacher fails
+        del self.active[member.key]  # until here it goes back to its slot where the teacher fails
         self.changed, status = True, "KILLED" if reason else "FINISHED"
         # Whenever this process dies, a trial that Optuna counts as done has its student on disk, to be shipped.
         spooled = self.tracker.close_run(member.key, status, metrics, tags, outcome.curve, files)
         attributes: dict[str, Any] = {k: float(v) for k, v in outcome.metrics().items()}
         attributes |= {"recipe": json.dumps(outcome.recipe.tree()), "record": spooled}
         attributes |= {"reason": reason} if reason else {}
-        if flight.trial is None:
+        if running.trial is None:
             self.study.set_user_attr(UNTUNED, attributes)
             self.study.set_user_attr(BASELINE, math.nan if reason else objective)  # last: it says that both are known
             self.baseline_lock.release()
             return
         cost = {"parameters": outcome.parameters, "latency": outcome.latency}.get(self.prepared.spec.study.pareto)
         values = () if objective is None else (objective,) if cost is None else (objective, float(cost))
-        if not self.slots.land(flight.trial, state, values, attributes):
-            LOG.warning("trial %d was taken by another worker while its student was recorded", flight.trial.number)
-        self.heartbeat.forget(flight.trial)
+        if not self.queue.complete(running.trial, state, values, attributes):
+            LOG.warning("trial %d was taken by another worker while its student was recorded", running.trial.number)
+        self.heartbeat.forget(running.trial)
 
-    def _lose(self, flight: _Flight) -> None:
+    def _lose(self, running: _ActiveTrial) -> None:
         """Let go of a trial that another worker took, as this one gave no sign of life."""
-        self.population.release(flight.member.key)
-        del self.flights[flight.member.key]
-        self.heartbeat.forget(flight.trial)
-        self.tracker.close_run(flight.member.key, "KILLED", {}, {STATE: "INTERRUPTED"}, flight.member.curve)
+        self.population.release(running.member.key)
+        del self.active[running.member.key]
+        self.heartbeat.forget(running.trial)
+        self.tracker.close_run(running.member.key, "KILLED", {}, {STATE: "INTERRUPTED"}, running.member.curve)
 
     def _abandon(self) -> None:
         """Give the slots of everything in flight back, with true states on both sides."""
         try:
-            for key, flight in self.flights.items():
-                self.tracker.close_run(key, "KILLED", {}, {STATE: "INTERRUPTED"}, flight.member.curve)
-                if flight.trial is not None:
-                    self.slots.give_back(flight.trial)
+            for key, running in self.active.items():
+                self.tracker.close_run(key, "KILLED", {}, {STATE: "INTERRUPTED"}, running.member.curve)
+                if running.trial is not None:
+                    self.queue.give_back(running.trial)
                 else:
                     self.baseline_lock.release()
-            self.flights.clear()
+            self.active.clear()
             if self._tidy():
                 self._close("KILLED")
             else:
@@ -351,7 +353,7 @@ class _Session:
     def _conclude(self) -> StudyResult:
         known = self.study.user_attrs
         about = self.prepared.spec.study
-        promoted = choose(leaders(self.study, about.leaders), known.get(RECORD, {}) if about.reruns else {})
+        promoted = choose(top_candidates(self.study, about.leaders), known.get(RECORD, {}) if about.reruns else {})
         told, report = known.get(TOLD, {}), None
         if told.get("trials") == self.total and told != self.told_before:  # another session told all of it
             report = told["report"]
@@ -391,13 +393,15 @@ class _Session:
         if self.changed or time.monotonic() - self.looked >= LOOK:
             self._look()
         p = self.progress
-        flights = [flight for flight in self.flights.values() if flight.trial is not None]
-        shares = (f.seconds / p.typical if p.typical else f.member.clock / f.member.recipe.steps for f in flights)
+        active = [running for running in self.active.values() if running.trial is not None]
+        shares = (f.seconds / p.typical if p.typical else f.member.clock / f.member.recipe.steps for f in active)
         flying = sum(min(1.0, share) for share in shares)
         seconds = time.perf_counter() - self.begun
         now = replace(p, share=min(1.0, p.share + flying * p.worth), seconds=seconds, waiting=waiting)
-        training = [flight.member for flight in self.flights.values()]
-        now.flying = [Flying(m.key, m.clock, m.recipe.steps, m.curve[-1][1] if m.curve else None) for m in training]
+        training = [running.member for running in self.active.values()]
+        now.flying = [
+            RunningTrial(m.key, m.clock, m.recipe.steps, m.curve[-1][1] if m.curve else None) for m in training
+        ]
         self.on_progress(now)
 
     def _look(self) -> None:

@@ -22,8 +22,8 @@ from dfkd_tune.search.loaded import load_study, recipe_of
 from dfkd_tune.search.ranking import Promoted, run_name
 from dfkd_tune.tracking import run_lookup
 from dfkd_tune.tracking.connection import guarded, preflight
-from dfkd_tune.tracking.outbox import REFUSED, SHIPPED, Damaged, Record, Session, Spool, plain, read
-from dfkd_tune.tracking.runs import ID, SESSION, STATE, STATUS, Refused, Runs
+from dfkd_tune.tracking.outbox import REFUSED, SHIPPED, Damaged, OutboxSegment, Record, Spool, plain, read
+from dfkd_tune.tracking.runs import ID, SESSION, STATE, STATUS, RejectedRecord, Runs
 from dfkd_tune.tracking.tracker import interrupted
 from dfkd_tune.utils.seeding import derive
 
@@ -95,7 +95,7 @@ def sync(storage_url: str, tracking_uri: str, name: str, sources: Sources | None
     return done
 
 
-def _ship(runs: Runs, held: list[Session]) -> Iterator[str]:
+def _ship(runs: Runs, held: list[OutboxSegment]) -> Iterator[str]:
     """Make every record true, in order, and close what was left open. Yields why a record was refused."""
     for session in held:
         for run in session.unclosed():
@@ -106,7 +106,7 @@ def _ship(runs: Runs, held: list[Session]) -> Iterator[str]:
                 if record.what != "sweep" or file.parent.name != SHIPPED:
                     runs.apply(record, session.spool.content, own=False)
                     session.settle(file)
-            except (Refused, Damaged) as error:
+            except (RejectedRecord, Damaged) as error:
                 session.settle(file, REFUSED)
                 yield str(error)
 
@@ -168,7 +168,7 @@ def _records(study, trial: FrozenTrial) -> tuple[Record, Record]:
     )
 
 
-def _end(runs: Runs, study, held: list[Session], sessions: list[Session]) -> int:
+def _end(runs: Runs, study, held: list[OutboxSegment], sessions: list[OutboxSegment]) -> int:
     """End the runs that nobody works on. Returns how many."""
     gone = {session.name for session in held}
     busy = {session.name for session in sessions} - gone
@@ -219,7 +219,7 @@ def _nothing(digest: str) -> bytes:
 
 
 @contextmanager
-def _held(sessions: list[Session]) -> Iterator[list[Session]]:
+def _held(sessions: list[OutboxSegment]) -> Iterator[list[OutboxSegment]]:
     """The sessions whose process is gone, held meanwhile."""
     held = [session for session in sessions if session.hold()]
     try:

@@ -222,12 +222,12 @@ def run_workers(
     """
     import torch
 
-    study, slots = open_slots(prepared, storage_url, tracking_uri, workers=count)
+    study, queue = open_slots(prepared, storage_url, tracking_uri, workers=count)
     threads, sources = max(1, torch.get_num_threads() // count), _sources(prepared, trust_pickle)
     work = Work(prepared.spec.name, storage_url, tracking_uri, sources, threads, prepared.device)
     CONTEXT.set_forkserver_preload([*IMPORTS, *(name for name in sys.modules if name.partition(".")[0] in FORMATS)])
     about, begun = prepared.spec.study, time.perf_counter()
-    before = last = about.trials - slots.unfinished(about.trials)
+    before = last = about.trials - queue.unfinished(about.trials)
     workers = [_Worker(work) for _ in range(count)]
     words: list[Any] = []
     deaths, told = 0, False
@@ -240,7 +240,7 @@ def run_workers(
                 told = True
                 for each in workers:
                     each.process.terminate()
-            ended = about.trials - slots.unfinished(about.trials)
+            ended = about.trials - queue.unfinished(about.trials)
             deaths, last = (0 if ended > last else deaths), ended
             for each in [each for each in workers if each.ended()]:
                 workers.remove(each)

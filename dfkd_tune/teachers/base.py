@@ -60,20 +60,20 @@ class Teacher:
         y = self.fast(rows) if self.fast is not None else self.guard.ask(self.source, self.function, rows)
         return y.to(x.dtype)
 
-    def record(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    def vjp(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """The same answers, and their pullback ``(N, O) -> (N, D)``; by autograd unless the layers are known; errors are those of a call."""
         if self.fast is not None:
-            y, pull = self.fast.record(x.to(self.dtype))
-            return y.to(x.dtype), lambda slope: pull(slope.to(self.dtype)).to(x.dtype)
+            y, pull = self.fast.vjp(x.to(self.dtype))
+            return y.to(x.dtype), lambda gradient: pull(gradient.to(self.dtype)).to(x.dtype)
         x = x.detach().requires_grad_()
         with torch.enable_grad():
             y = self(x)
-        return y.detach(), lambda slope: self._pull(x, y, slope)
+        return y.detach(), lambda gradient: self._pull(x, y, gradient)
 
-    def _pull(self, x: Tensor, y: Tensor, slope: Tensor) -> Tensor:
+    def _pull(self, x: Tensor, y: Tensor, gradient: Tensor) -> Tensor:
         try:
             with Confined():
-                return torch.autograd.grad(y, x, slope, retain_graph=True)[0]
+                return torch.autograd.grad(y, x, gradient, retain_graph=True)[0]
         except OURS:
             raise
         except BaseException as error:

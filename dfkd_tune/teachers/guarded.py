@@ -91,7 +91,7 @@ class Guard:
         outputs: columns of its answers.
         passed: kinds of failures that were over when it was asked again.
         slow: whether its last call took longer than ``PATIENCE``.
-        heed: called before each call of a slow teacher; may raise.
+        check_cancelled: called before each call of a slow teacher; may raise.
     """
 
     names: Sequence[str] | None = None
@@ -99,7 +99,7 @@ class Guard:
     outputs: int | None = None
     passed: set[type] = field(default_factory=set)
     slow: bool = False
-    heed: Callable[[], None] = lambda: None
+    check_cancelled: Callable[[], None] = lambda: None
 
     def ask(self, source: str, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """Answers ``(N, O)`` to rows ``(N, D)`` in the teacher's dtype.
@@ -108,7 +108,7 @@ class Guard:
             TeacherError: what the teacher did instead, with a row, or that its answer is none.
         """
         if self.slow:
-            self.heed()
+            self.check_cancelled()
         try:
             return self._once(source, function, x)
         except OURS:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from dfkd_tune.ops.activations import ACTIVATIONS
-from dfkd_tune.ops.matmul import layer, narrow, wide
+from dfkd_tune.ops.matmul import few_columns, layer, outer_or_matmul
 from dfkd_tune.teachers.base import Teacher
 
 MODULES: dict[type, str] = {
@@ -46,7 +46,7 @@ class Chain:
         """Whether its last layer has no activation yet."""
         return len(self.layers) == len(self.activations) + 1
 
-    def quick(self) -> QuickChain:
+    def quick(self) -> FusedMLP:
         """The same function with every tanh folded into a sigmoid."""
         folded = [(weight.T.contiguous(), bias.clone()) for weight, bias in self.layers]
         names = list(self.activations)
@@ -56,21 +56,21 @@ class Chain:
                 folded[i] = (2 * w, 2 * b)
                 folded[i + 1] = (2 * v, c - v.sum(0))
                 names[i] = "sigmoid"
-        return QuickChain(tuple(folded), tuple(names))
+        return FusedMLP(tuple(folded), tuple(names))
 
 
 @dataclass(frozen=True)
-class QuickChain:
+class FusedMLP:
     """Layers ``(weight (in, out), bias (out,))`` and activations, answered without a module's overhead."""
 
     layers: tuple[tuple[Tensor, Tensor], ...]
     activations: tuple[str, ...]
 
-    def on(self, device: torch.device) -> QuickChain:
+    def on(self, device: torch.device) -> FusedMLP:
         """The same layers on a device."""
         return replace(self, layers=tuple((weight.to(device), bias.to(device)) for weight, bias in self.layers))
 
-    def between(self, center: Tensor, scale: Tensor, shift: Tensor, spread: Tensor) -> QuickChain:
+    def between(self, center: Tensor, scale: Tensor, shift: Tensor, spread: Tensor) -> FusedMLP:
         """``z -> (self(center + scale z) - shift) / spread``, as a chain."""
         layers = [(weight.double(), bias.double()) for weight, bias in self.layers]
         weight, bias = layers[0]
@@ -88,7 +88,7 @@ class QuickChain:
             z = layer(bias, VALUES[name](z), weight)
         return z
 
-    def record(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    def vjp(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """The same answers, and their pullback ``(N, O) -> (N, D)``; neither is differentiable by autograd."""
         derivatives: list[Tensor] = []
         weight, bias = self.layers[0]
@@ -97,21 +97,21 @@ class QuickChain:
             h, derive = TAPED[name](z)
             z = layer(bias, h, weight)
             derivatives.append(derive())
-        return z, lambda slope: self._pull(slope, derivatives)
+        return z, lambda gradient: self._pull(gradient, derivatives)
 
     @cached_property
     def _product(self) -> Tensor:
-        """What each neuron of a single hidden layer adds to the slopes of a single output, ``(hidden, in)``."""
+        """What each neuron of a single hidden layer adds to the gradients of a single output, ``(hidden, in)``."""
         (first, _), (last, _) = self.layers
         return (first * last.T).T
 
-    def _pull(self, slope: Tensor, derivatives: list[Tensor]) -> Tensor:
-        if slope.shape[1] == 1 and len(derivatives) == 1:
+    def _pull(self, gradient: Tensor, derivatives: list[Tensor]) -> Tensor:
+        if gradient.shape[1] == 1 and len(derivatives) == 1:
             # One product, and nothing as large as the hidden layer besides.
-            return narrow(derivatives[0], self._product).mul_(slope)
+            return few_columns(derivatives[0], self._product).mul_(gradient)
         for (weight, _), derivative in zip(reversed(self.layers[1:]), reversed(derivatives), strict=True):
-            slope = wide(slope, weight).mul_(derivative)
-        return narrow(slope, self.layers[0][0].T)
+            gradient = outer_or_matmul(gradient, weight).mul_(derivative)
+        return few_columns(gradient, self.layers[0][0].T)
 
 
 def _tape_sigmoid(z: Tensor) -> tuple[Tensor, Callable[[], Tensor]]:
@@ -150,7 +150,7 @@ def read_chain(module: nn.Module) -> Chain | None:
     return None
 
 
-def quicken(teacher: Teacher) -> Teacher:
+def with_fused_forward(teacher: Teacher) -> Teacher:
     """The same teacher, answering through its chain where it is one and the answers agree."""
     if not isinstance(teacher.function, nn.Module):
         return teacher

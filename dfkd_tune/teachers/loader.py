@@ -19,7 +19,7 @@ from dfkd_tune.teachers.formats.pt2 import load_pt2
 from dfkd_tune.teachers.formats.python_function import load_function
 from dfkd_tune.teachers.formats.skops_file import load_skops
 from dfkd_tune.teachers.formats.state_dict import index_in, load_safetensors, load_shards, load_torch
-from dfkd_tune.teachers.linear_chain import quicken
+from dfkd_tune.teachers.linear_chain import with_fused_forward
 from dfkd_tune.teachers.probe import Probe, probe
 from dfkd_tune.utils.object_reference import MODULE_PATH, one_line
 
@@ -55,13 +55,13 @@ def load_teacher(source: str | Path, architecture: Path | None = None, trust_pic
         TeacherError: in one line, whatever is wrong with the file.
     """
     if MODULE_PATH.fullmatch(str(source)):
-        return quicken(load_function(str(source)))
+        return with_fused_forward(load_function(str(source)))
     if str(source).startswith(SCHEMES):
-        return quicken(
+        return with_fused_forward(
             load_mlflow(str(source), lambda path: _load_file(path, architecture, trust_pickle), trust_pickle)
         )
     try:
-        return quicken(_load_file(Path(source), architecture, trust_pickle))
+        return with_fused_forward(_load_file(Path(source), architecture, trust_pickle))
     except OSError as error:
         raise TeacherError(source, f"cannot be read: {error.strerror or one_line(error)}") from None
 

@@ -34,16 +34,16 @@ class Normalized:
             y = self.teacher(self._raw(z))
         return (y if self.units is None else (y - self.units[0]) / self.units[1]).to(self.dtype)
 
-    def record(self, z: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    def vjp(self, z: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """The same answers, and their pullback ``(N, O) -> (N, D)``."""
-        y, pull = self.teacher.record(self._raw(z))
+        y, pull = self.teacher.vjp(self._raw(z))
         if self.units is None:
-            return y.to(self.dtype), lambda slope: pull(slope.to(y.dtype)).to(self.dtype)
+            return y.to(self.dtype), lambda gradient: pull(gradient.to(y.dtype)).to(self.dtype)
         shift, spread = self.units
         scale = self.inputs.known(y.dtype, z.device).scale
-        return ((y - shift) / spread).to(self.dtype), lambda slope: (pull((slope / spread).to(y.dtype)) * scale).to(
-            self.dtype
-        )
+        return ((y - shift) / spread).to(self.dtype), lambda gradient: (
+            pull((gradient / spread).to(y.dtype)) * scale
+        ).to(self.dtype)
 
     def _raw(self, z: Tensor) -> Tensor:
         if self.units is None:

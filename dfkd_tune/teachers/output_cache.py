@@ -57,18 +57,18 @@ class Answers:
             LOG.warning("answers of the teacher are not shared: %s", error)
 
     @contextmanager
-    def alone(self, heed: Callable[[], None] = lambda: None) -> Iterator[None]:
+    def locked(self, check_cancelled: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Hold the file, so that one process asks and the others wait for what it was told.
 
         Args:
-            heed: called before every look at whether another process still holds it; may raise.
+            check_cancelled: called before every look at whether another process still holds it; may raise.
         """
         lock = FileLock(self.file.with_suffix(".lock"))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with telling(LOG, "waiting until another process has asked the teacher, as long as it lives"):
                 while not lock.is_locked:
-                    heed()
+                    check_cancelled()
                     with suppress(Timeout):
                         lock.acquire(timeout=LOOK)
         except OSError as error:

@@ -289,7 +289,7 @@ def _several(y: Tensor) -> str:
 
 def _differentiable(teacher: Teacher, x: Tensor) -> bool:
     try:
-        y, pull = teacher.record(x)
+        y, pull = teacher.vjp(x)
         gradient = pull(torch.ones_like(y))
     except TeacherError:
         return False

@@ -247,7 +247,7 @@ _LOCK, _DEPTH, _BEFORE = threading.Lock(), [0], {}
 
 
 @contextmanager
-def impatient(uri: str) -> Iterator[None]:
+def single_attempt(uri: str) -> Iterator[None]:
     """MLflow asks a server once, for seconds: repeating is the shipper's, which first looks whether a create was lost.
 
     MLflow takes these settings from the environment alone; the user's are there again afterwards.
@@ -280,5 +280,5 @@ def reaching(uri: str) -> Iterator[None]:
     Raises:
         TrackingError: instead of MLflow's own.
     """
-    with impatient(uri), guarded(uri):
+    with single_attempt(uri), guarded(uri):
         yield

@@ -111,7 +111,7 @@ class Spool:
     def __init__(self, folder: Path, storage: str):
         self.folder, self.storage = folder, store_of(storage)
 
-    def begin(self) -> Session:
+    def begin(self) -> OutboxSegment:
         """A session for this process, which holds its lock.
 
         Raises:
@@ -119,18 +119,18 @@ class Spool:
         """
         name = f"{now():013d}-{re.sub(r'[^A-Za-z0-9]+', '-', socket.gethostname())[:40]}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         folder = writable(self.folder / name)
-        session = Session(self, folder)
+        session = OutboxSegment(self, folder)
         session.hold()
         write(folder / "about.json", json.dumps({"storage": self.storage}).encode(), StorageError)
         return session
 
-    def sessions(self) -> list[Session]:
+    def sessions(self) -> list[OutboxSegment]:
         """All sessions on record, oldest first."""
         found = []
         for about in sorted(self.folder.glob("*/about.json")):
             try:
                 if json.loads(about.read_text(encoding="utf-8"))["storage"] == self.storage:
-                    found.append(Session(self, about.parent))
+                    found.append(OutboxSegment(self, about.parent))
             except (OSError, ValueError, KeyError, TypeError):
                 continue
         return found
@@ -169,7 +169,7 @@ class Spool:
         return data
 
 
-class Session:
+class OutboxSegment:
     """The records of one process, in the order in which they were made."""
 
     def __init__(self, spool: Spool, folder: Path):

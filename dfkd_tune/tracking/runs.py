@@ -14,13 +14,13 @@ from typing import Any
 
 from dfkd_tune.errors import ExportError
 from dfkd_tune.locations.paths import folder_name, sqlite_file, without_credentials, writable
-from dfkd_tune.tracking.connection import client, guarded, impatient, line, refuse_foreign
+from dfkd_tune.tracking.connection import client, guarded, line, refuse_foreign, single_attempt
 from dfkd_tune.tracking.outbox import Record, digest
 from dfkd_tune.tracking.project_run import given_run
 
 LOG = logging.getLogger(__name__)
 ID, SESSION = "dfkd.record", "dfkd.session"
-TAKEN = "dfkd.taken_over"
+SUPERSEDED = "dfkd.taken_over"
 """Tag of a run whose trial another worker took up: what its own worker says of its end comes too late."""
 LINK = "dfkd.requeued_from"
 """Tag of a run that goes on with a trial: the run before it."""
@@ -35,7 +35,7 @@ HOPELESS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")
 PAGE = 1000
 
 
-class Refused(Exception):
+class RejectedRecord(Exception):
     """MLflow will not have a record."""
 
 
@@ -68,7 +68,7 @@ class Runs:
         Raises:
             TrackingError: when that cannot be done, or another program made the experiment.
         """
-        with impatient(self.uri):
+        with single_attempt(self.uri):
             self._connect()
 
     def refuse_foreign(self) -> None:
@@ -77,7 +77,7 @@ class Runs:
         Raises:
             TrackingError: when it is such a one, or MLflow cannot be read.
         """
-        with impatient(self.uri), guarded(self.uri):
+        with single_attempt(self.uri), guarded(self.uri):
             self._client = self._client or client(self.uri)
             found = self._client.get_experiment_by_name(self.experiment)
             if found is not None:
@@ -99,12 +99,12 @@ class Runs:
             end: of the run that an own record starts, where it is known by then.
 
         Raises:
-            Refused: when MLflow will never take it, or its files are damaged.
+            RejectedRecord: when MLflow will never take it, or its files are damaged.
             Exception: any other, when MLflow cannot be reached or written now.
         """
         from mlflow.exceptions import MlflowException
 
-        with impatient(self.uri):
+        with single_attempt(self.uri):
             self._connect()
             try:
                 if end is None:
@@ -112,15 +112,15 @@ class Runs:
                 else:
                     self._whole(record, end, content)
             except ExportError as error:
-                raise Refused(str(error)) from None
+                raise RejectedRecord(str(error)) from None
             except MlflowException as error:
                 if error.error_code in HOPELESS:
-                    raise Refused(without_credentials(line(error))) from None
+                    raise RejectedRecord(without_credentials(line(error))) from None
                 raise
 
     def survey(self) -> list[Any]:
         """All runs on record, which are then not asked for one by one."""
-        with impatient(self.uri):
+        with single_attempt(self.uri):
             self._connect()
             found = self._search("")
             self._all, self._starts = {}, {}
@@ -133,7 +133,7 @@ class Runs:
     def end_run(self, run_id: str, status: str, at: int) -> None:
         """Say what became of a run whose process is gone, unless its own end arrives meanwhile: a run's tags come before its status."""
         self.writes += 1
-        with impatient(self.uri):
+        with single_attempt(self.uri):
             self._client.set_terminated(run_id, status, at)
             said = self._client.get_run(run_id).data.tags.get(STATE)
             if (known := STATUS.get(said, status)) != status:
@@ -141,12 +141,12 @@ class Runs:
 
     def add(self, run_id: str, metrics: Mapping[str, float], at: int) -> None:
         """Add metrics to a run."""
-        with impatient(self.uri):
+        with single_attempt(self.uri):
             self._log(run_id, at, metrics)
 
     def parent(self):
         """The study's own run, None before it was made."""
-        with impatient(self.uri):
+        with single_attempt(self.uri):
             self._connect()
             found = self._client.search_runs([self._experiment_id], "tags.`dfkd.kind` = 'study'", max_results=1)
         if found:
@@ -229,8 +229,8 @@ class Runs:
         else:
             run = self._client.get_run(run_id)
         if run is None:
-            raise Refused(f"run {record.name} is not in MLflow")
-        taken = TAKEN in run.data.tags
+            raise RejectedRecord(f"run {record.name} is not in MLflow")
+        taken = SUPERSEDED in run.data.tags
         follower = self._follower(run) if not own and not taken else None
         if follower is not None:  # it was shipped too late to be found by who took over
             taken = True
@@ -246,7 +246,7 @@ class Runs:
     def _left(self, record: Record, content, own: bool) -> None:
         """The run of a worker that died, or went on with a trial that was no longer its own."""
         found = self._latest(record)
-        if found is not None and not (found.info.status == record.status and TAKEN in found.data.tags):
+        if found is not None and not (found.info.status == record.status and SUPERSEDED in found.data.tags):
             self._take_over(found, record, record.status, record.tags)
 
     def _sweep(self, record: Record, content, own: bool) -> None:
@@ -256,7 +256,7 @@ class Runs:
                 self.end_run(run.info.run_id, "KILLED", record.at)
 
     def _take_over(self, run, record: Record, status: str, tags: Mapping[str, str]) -> None:
-        self._log(run.info.run_id, record.at, tags={**tags, TAKEN: "true"})
+        self._log(run.info.run_id, record.at, tags={**tags, SUPERSEDED: "true"})
         if run.info.status != status:
             self._client.set_terminated(run.info.run_id, status, record.at)
 
@@ -361,4 +361,4 @@ def _complete(home, record: Record, content: Callable[[str], bytes]) -> bool:
 def _holds(run, record: Record) -> bool:
     """Whether a run says all that a record does."""
     said = run.info.status == record.status and run.data.tags.items() >= record.tags.items()
-    return (said or TAKEN in run.data.tags) and run.data.metrics.keys() >= record.metrics.keys()
+    return (said or SUPERSEDED in run.data.tags) and run.data.metrics.keys() >= record.metrics.keys()

@@ -17,7 +17,7 @@ from typing import Any
 from dfkd_tune.errors import TrackingError
 from dfkd_tune.locations.paths import absolute, optuna_url, spool_folder, store_of, tracking_url, without_credentials
 from dfkd_tune.tracking.connection import preflight
-from dfkd_tune.tracking.outbox import Record, Session, Spool, now, plain
+from dfkd_tune.tracking.outbox import OutboxSegment, Record, Spool, now, plain
 from dfkd_tune.tracking.runs import HASHES, SESSION, STATE, Runs
 from dfkd_tune.tracking.uploader import Shipper
 from dfkd_tune.utils.provenance import provenance
@@ -77,7 +77,7 @@ class Tracker:
         self._open: dict[str, str] = {}
         self._patience = PATIENCE
         self._shipper = Shipper(self._runs, self._session)
-        self._held: list[Session] = []
+        self._held: list[OutboxSegment] = []
         self._take_up_left()
 
     def _take_up_left(self) -> None:
@@ -151,11 +151,11 @@ class Tracker:
         self._put(Record("close", self._open[key], **about), files)
         return self._open.pop(key)
 
-    def end_left(self, key: str, status: str, tags: Mapping[str, Any]) -> None:
+    def close_orphan(self, key: str, status: str, tags: Mapping[str, Any]) -> None:
         """End the latest run called ``key``, whose worker died."""
         self._put(Record("left", name=key, at=now(), status=status, tags=plain(tags)))
 
-    def sweep(self) -> None:
+    def close_all_running(self) -> None:
         """End as KILLED every child run that is RUNNING; for whoever knows that nobody works on one."""
         self._put(Record("sweep", at=now()))
 
@@ -197,7 +197,7 @@ class Tracker:
         """Id of the study's own run; None before MLflow made it."""
         return self._runs.parent_id
 
-    def tell(self) -> None:
+    def raise_for_rejected(self) -> None:
         """Raises TrackingError when MLflow refused records since this was last asked."""
         refused, self._shipper.refused[:] = [*self._shipper.refused], []
         if refused:

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from dfkd_tune.errors import TrackingError
 from dfkd_tune.locations.paths import without_credentials
 from dfkd_tune.tracking.connection import line, preflight
-from dfkd_tune.tracking.outbox import REFUSED, Damaged, Record, Session, read
-from dfkd_tune.tracking.runs import Refused, Runs
+from dfkd_tune.tracking.outbox import REFUSED, Damaged, OutboxSegment, Record, read
+from dfkd_tune.tracking.runs import RejectedRecord, Runs
 
 LOG = logging.getLogger(__name__)
 FIRST, LONGEST = 0.5, 30.0
@@ -25,7 +25,7 @@ LAG = 5.0
 class _Waiting(NamedTuple):
     """A record to be shipped, and the run that it starts or ends."""
 
-    session: Session
+    session: OutboxSegment
     file: Path
     since: float
     starts: str | None
@@ -40,7 +40,7 @@ class Shipper:
         own: the session of this process; others are taken up from dead ones.
     """
 
-    def __init__(self, runs: Runs, own: Session):
+    def __init__(self, runs: Runs, own: OutboxSegment):
         self._runs, self._own = runs, own
         self._queue: deque[_Waiting] = deque()
         self._change = threading.Condition()
@@ -53,7 +53,7 @@ class Shipper:
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
 
-    def put(self, session: Session, file: Path, record: Record | None = None) -> None:
+    def put(self, session: OutboxSegment, file: Path, record: Record | None = None) -> None:
         """Ship a record after all those before it; one that is given may be told together with the end of its run."""
         with self._change:
             starts, ends = (
@@ -160,7 +160,7 @@ class Shipper:
                     preflight(self._runs.uri)
                 self._runs.apply(read(file), session.spool.content, session is self._own)
                 session.settle(file)
-            except (Refused, Damaged) as error:
+            except (RejectedRecord, Damaged) as error:
                 self.refused.append(str(error))
                 session.settle(file, REFUSED)
             except Exception as error:

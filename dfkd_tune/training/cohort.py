@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dfkd_tune.generators.context import Contest
+from dfkd_tune.generators.context import GeneratorContext
 from dfkd_tune.generators.low_discrepancy import Sampled
 from dfkd_tune.recipes.losses import Mix
 from dfkd_tune.recipes.optimizers import EPS, rate_at, update
-from dfkd_tune.students.sobolev import match
+from dfkd_tune.students.sobolev import loss_and_gradients
 from dfkd_tune.training.banks import measure
 from dfkd_tune.training.member import BLOCK, Member, synthetic_rows
 from dfkd_tune.training.problem import Problem
@@ -39,7 +39,7 @@ class Group:
     kind: type
     h: Stacked
     state: dict[str, Tensor]
-    contest: Contest
+    context: GeneratorContext
 
 
 class Cohort:
@@ -60,7 +60,7 @@ class Cohort:
         self.leaves = self._views(self.flat)
         self.groups = self._groups()
         weights = [getattr(member.recipe.loss, "weight", 0.0) for member in self.members]
-        self.sobolev = self.flat.new_tensor(weights)[:, None, None] if self.members[0].recipe.loss.slopes else None
+        self.sobolev = self.flat.new_tensor(weights)[:, None, None] if self.members[0].recipe.loss.gradients else None
         if self.sobolev is not None and problem.matched is not None:
             self.sobolev = self.sobolev * problem.matched.repeat(problem.outputs)
         kept = any(member.recipe.teacher_rows is not None for member in self.members)  # and may meet autograd later
@@ -99,9 +99,9 @@ class Cohort:
         if issubclass(group.kind, Sampled):
             engine = member.engine
             return member.recipe.generator.block(self.problem.inputs, 1, rows, engine)[0].to(z)
-        contest = self._contest(group, z, values, index)
-        drawn = group.kind.draw(group.h, group.state, contest)
-        member.teacher_rows += contest.asked[0]
+        context = self._context(group, z, values, index)
+        drawn = group.kind.sample(group.h, group.state, context)
+        member.teacher_rows += context.asked[0]
         return drawn.detach()[0]
 
     def evaluate(self, due: list[Member]) -> None:
@@ -124,7 +124,7 @@ class Cohort:
 
     def _describe(self, group: Group, drawn: Tensor, gap: Tensor) -> None:
         """What the generator reached in the last batch: quantiles of ``|gap|`` and how often the bounds held it."""
-        of_gap, of_input = group.contest.active(drawn, gap)
+        of_gap, of_input = group.context.active(drawn, gap)
         quantiles = torch.quantile(gap.abs().flatten(1), gap.new_tensor([0.1, 0.5, 0.9]), dim=1)
         for k, member in enumerate(self.members[group.part]):
             low, middle, high = quantiles[:, k].tolist()
@@ -149,30 +149,30 @@ class Cohort:
 
     def _step(self, index: Tensor, share: Tensor, root: Tensor, eps: Tensor, watch: bool) -> None:
         z, values = self.problem.pool.rows(index)
-        target = self._pool_slopes(index) if self.sobolev is not None else None
+        target = self._pool_gradients(index) if self.sobolev is not None else None
         made = self._synthesize(z, values, index, target)
-        e, target = self.encoder.rows(z), self.encoder.slopes(target)
-        answers, slopes, _ = match(self.student, self.leaves, e, values, target, share, self.sobolev)
+        e, target = self.encoder.rows(z), self.encoder.gradients(target)
+        answers, gradients, _ = loss_and_gradients(self.student, self.leaves, e, values, target, share, self.sobolev)
         if self.adaptive:  # the last half of a batch is prior rows, unless all rows are synthetic
             late = (answers - values)[:, self.batch // 2 :].square().mean((1, 2))
             self.level.lerp_(late, 1 - MEMORY)
         if watch:
             gaps = values - answers
-            self.watched = [(g, drawn, gaps[g.part, : g.rows]) for g, drawn in made if g.kind.seeks]
-        torch.cat([slope.flatten(1) for slope in slopes], dim=1, out=self.gradient)
+            self.watched = [(g, drawn, gaps[g.part, : g.rows]) for g, drawn in made if g.kind.uses_gap]
+        torch.cat([gradient.flatten(1) for gradient in gradients], dim=1, out=self.gradient)
         update(self.flat, self.gradient, self.first, self.second, {"root": root, "eps": eps} | self.fixed)
         for member in self.members:
             member.clock += 1
 
-    def _pool_slopes(self, index: Tensor) -> Tensor:
+    def _pool_gradients(self, index: Tensor) -> Tensor:
         flat = index.reshape(-1)
         pool = self.problem.pool
-        if pool.slopes is not None:
-            return pool.slopes.index_select(0, flat).view(*index.shape, *pool.slopes.shape[1:])
+        if pool.gradients is not None:
+            return pool.gradients.index_select(0, flat).view(*index.shape, *pool.gradients.shape[1:])
         for member in self.members:
             member.teacher_rows += index.shape[1] * self.problem.label_rows
-        slopes = self.problem.labels(pool.z[flat])[1]
-        return slopes.view(*index.shape, *slopes.shape[1:])
+        gradients = self.problem.labels(pool.z[flat])[1]
+        return gradients.view(*index.shape, *gradients.shape[1:])
 
     def _synthesize(
         self, z: Tensor, values: Tensor, index: Tensor, target: Tensor | None
@@ -196,43 +196,43 @@ class Cohort:
                     part[here] = known.unsqueeze(0)
                 continue
             # copies: what is drawn replaces the rows it started from
-            contest = self._contest(group, z[here].clone(), values[here].clone(), index[here])
-            drawn = group.kind.draw(group.h, group.state, contest)
-            if drawn is not contest.origin:
+            context = self._context(group, z[here].clone(), values[here].clone(), index[here])
+            drawn = group.kind.sample(group.h, group.state, context)
+            if drawn is not context.origin:
                 made.append((group, drawn))
-                for member, asked in zip(members, contest.asked, strict=True):
+                for member, asked in zip(members, context.asked, strict=True):
                     member.teacher_rows += group.rows * (1 if target is None else self.problem.label_rows) + asked
         if made:
             rows = [drawn.reshape(-1, z.shape[-1]) for _, drawn in made]
-            labels, slopes = self._label(rows[0] if len(rows) == 1 else torch.cat(rows), target is not None)
+            labels, gradients = self._label(rows[0] if len(rows) == 1 else torch.cat(rows), target is not None)
             start = 0
             for group, drawn in made:
                 here, stop = (group.part, slice(group.rows)), start + drawn.shape[0] * drawn.shape[1]
                 z[here], values[here] = drawn, labels[start:stop].view(*drawn.shape[:2], -1)
                 if target is not None:
-                    target[here] = slopes[start:stop].view(target[here].shape)
+                    target[here] = gradients[start:stop].view(target[here].shape)
                 member = self.members[group.part][0]
                 if member.recipe.teacher_rows is not None:
-                    known = (drawn[0], labels[start:stop]) + (() if target is None else (slopes[start:stop],))
+                    known = (drawn[0], labels[start:stop]) + (() if target is None else (gradients[start:stop],))
                     member.remember(*(part.clone() for part in known))
                 start = stop
         return made
 
-    def _label(self, rows: Tensor, slopes: bool) -> tuple[Tensor, Tensor | None]:
-        return self.problem.labels(rows) if slopes else (self.problem.answer(rows), None)
+    def _label(self, rows: Tensor, gradients: bool) -> tuple[Tensor, Tensor | None]:
+        return self.problem.labels(rows) if gradients else (self.problem.answer(rows), None)
 
-    def _contest(self, group: Group, origin: Tensor, values: Tensor, index: Tensor) -> Contest:
-        pool, slopes = self.problem.pool, None
-        if group.kind.travels and pool.slopes is not None:
-            slopes = pool.slopes.index_select(0, index.reshape(-1)).view(*index.shape, *pool.slopes.shape[1:])
+    def _context(self, group: Group, origin: Tensor, values: Tensor, index: Tensor) -> GeneratorContext:
+        pool, gradients = self.problem.pool, None
+        if group.kind.starts_from_prior and pool.gradients is not None:
+            gradients = pool.gradients.index_select(0, index.reshape(-1)).view(*index.shape, *pool.gradients.shape[1:])
         level = self.level[group.part].sqrt()[:, None, None] if self.adaptive else None
         clocks = [member.clock for member in self.members[group.part]]
-        return group.contest.begin(origin, values, slopes, level, clocks)
+        return group.context.begin(origin, values, gradients, level, clocks)
 
-    def _setting(self, part: slice) -> Contest:
+    def _setting(self, part: slice) -> GeneratorContext:
         """What a generator sees of a group that is the same at every step."""
         members, pool, weights = self.members[part], self.problem.pool, [leaf[part] for leaf in self.leaves]
-        return Contest(
+        return GeneratorContext(
             teacher=self.problem.record,
             answer=self.problem.answer,
             student=lambda x: self._record_student(weights, x),
@@ -249,7 +249,7 @@ class Cohort:
 
     def _record_student(self, weights: list[Tensor], x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         answers, tape = self.student.record(weights, self.encoder.rows(x))
-        return answers, lambda slope: self.encoder.back(self.student.input_slopes(weights, tape, slope))
+        return answers, lambda gradient: self.encoder.back(self.student.input_gradients(weights, tape, gradient))
 
     def _answer_one(self, k: int, z: Tensor) -> Tensor:
         return self.student.answer([leaf[k : k + 1] for leaf in self.leaves], self.encoder.rows(z[None])).squeeze(0)
@@ -269,7 +269,7 @@ class Cohort:
                     kind=type(generators[0]),
                     h=Stacked(generators, self.flat),
                     state={name: torch.stack([member.state[name] for member in members]) for name in names},
-                    contest=self._setting(part),
+                    context=self._setting(part),
                 )
             )
         return groups

@@ -19,8 +19,8 @@ from dfkd_tune.training.cohort import Cohort
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import Population, fidelity
 from dfkd_tune.training.problem import Problem
-from dfkd_tune.training.raw_evaluation import Student, outputs_of
-from dfkd_tune.training.stress_rows import outlying
+from dfkd_tune.training.raw_evaluation import ExportedStudent, outputs_of
+from dfkd_tune.training.stress_rows import stress_policy
 from dfkd_tune.utils.seeding import derive
 
 SHOWN_ROWS = 256
@@ -129,7 +129,7 @@ def conclude(problem: Problem, member: Member, seconds: float, finish: bool = Tr
         weights=member.result(),
         selection=judged.get("selection"),
         stress=judged.get("stress"),
-        stress_weight=outlying(problem.probe, problem.inputs).weight,
+        stress_weight=stress_policy(problem.probe, problem.inputs).weight,
         curve=member.curve,
         parameters=parameters,
         compression=counted / parameters if counted else None,
@@ -146,7 +146,7 @@ def conclude(problem: Problem, member: Member, seconds: float, finish: bool = Tr
 def _gaps(problem: Problem, member: Member, module: nn.Module) -> dict[str, float]:
     """How far what is shipped is from what was trained, on a sample of rows asked both ways, in standard deviations of the teacher."""
     sample = problem.sample
-    shipped = outputs_of(Student.of(module, problem.encoder.encoding.torch_dtype), problem.inputs, sample.z)
+    shipped = outputs_of(ExportedStudent.of(module, problem.encoder.encoding.torch_dtype), problem.inputs, sample.z)
     weights = [w.unsqueeze(0) for w in member.result()]
     z = sample.z.to(problem.device)
     with torch.no_grad():
@@ -168,36 +168,40 @@ def _synthetic(problem: Problem, member: Member) -> Tensor | None:
 def polish(problem: Problem, member: Member) -> None:
     """Finish a member by its recipe; its best weights change only where the pruning bank says that they are better."""
     recipe = member.recipe
-    if not hasattr(recipe.finish, "polish"):
+    if not hasattr(recipe.finish, "refine"):
         return
 
     def draw(weights: Sequence[Tensor], easy: int, hard: int) -> Batch:
-        cost = problem.label_rows if recipe.loss.slopes else 1
+        cost = problem.label_rows if recipe.loss.gradients else 1
         payable = member.affordable(hard, cost)
         easy, hard = easy + hard - payable, payable  # prior rows are answered already
         index = torch.randint(len(problem.pool), (easy,), generator=member.rng).to(problem.device)
-        if recipe.loss.slopes:
-            z, values, slopes = problem.known(index)
-            member.teacher_rows += 0 if problem.pool.slopes is not None else easy * cost
+        if recipe.loss.gradients:
+            z, values, gradients = problem.known(index)
+            member.teacher_rows += 0 if problem.pool.gradients is not None else easy * cost
         else:
-            z, values, slopes = problem.pool.z[index], problem.pool.values[index], None
+            z, values, gradients = problem.pool.z[index], problem.pool.values[index], None
         if not hard:
-            return problem.encoder.rows(z), values, problem.encoder.slopes(slopes)
+            return problem.encoder.rows(z), values, problem.encoder.gradients(gradients)
         member.weights = list(weights)
         far = Cohort(problem, [member]).draw(hard)
         member.teacher_rows += hard * cost
-        answers, far_slopes = problem.labels(far) if recipe.loss.slopes else (problem.answer_in_chunks(far), None)
-        joined = None if slopes is None else torch.cat([slopes, far_slopes])
-        return problem.encoder.rows(torch.cat([z, far])), torch.cat([values, answers]), problem.encoder.slopes(joined)
+        answers, far_gradients = problem.labels(far) if recipe.loss.gradients else (problem.answer_in_chunks(far), None)
+        joined = None if gradients is None else torch.cat([gradients, far_gradients])
+        return (
+            problem.encoder.rows(torch.cat([z, far])),
+            torch.cat([values, answers]),
+            problem.encoder.gradients(joined),
+        )
 
     begun = member.result()
-    found = recipe.finish.polish(
+    found = recipe.finish.refine(
         recipe.student,
         begun,
         draw,
         getattr(recipe.loss, "weight", 0.0),
         recipe.steps * recipe.batch,
-        recipe.start.share(recipe.student),
+        recipe.start.budget_fraction(recipe.student),
         problem.matched,
     )
     reached = fidelity(problem, recipe, found, problem.banks["pruning"])

@@ -40,13 +40,11 @@ def gradient_mask(
         for i, feature in enumerate(inputs.features):
             if (feature.levels is not None or feature.integer) and i not in (*inputs.nominal, *inputs.simplex):
                 kept[i] = float(_predicts_steps(gradient, *inputs.around(z[:NEIGHBORS], i, 0.0), i))
-    mask = encoder.slopes(kept)
+    mask = encoder.gradients(kept)
     return None if bool((mask == 1).all()) else mask
 
 
-def _predicts_steps(
-    gradient: Callable[[Tensor], tuple[Tensor, Tensor]], ahead: Tensor, behind: Tensor, i: int
-) -> bool:
+def _predicts_steps(gradient: Callable[[Tensor], tuple[Tensor, Tensor]], ahead: Tensor, behind: Tensor, i: int) -> bool:
     """Whether the gradient at two neighbors, by the trapezoidal rule, predicts what the outputs change by between them."""
     (high, up), (low, down) = gradient(ahead), gradient(behind)
     change = (high - low).double()

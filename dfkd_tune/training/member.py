@@ -58,11 +58,11 @@ class Member:
 
     def begin(self, problem: Problem) -> None:
         self.rng.manual_seed(derive(self.seed, "member"))
-        begun = self.recipe.start.begin(problem.init_context(self.recipe), self.rng)
+        begun = self.recipe.start.init(problem.init_context(self.recipe), self.rng)
         self.weights = [w.to(problem.device) for w in begun]
         self.first = [torch.zeros_like(w) for w in self.weights]
         self.second = [torch.zeros_like(w) for w in self.weights]
-        state = self.recipe.generator.start(problem.features, problem.outputs, self.rng, problem.dtype)
+        state = self.recipe.generator.init_state(problem.features, problem.outputs, self.rng, problem.dtype)
         self.state = {name: value.to(problem.device) for name, value in state.items()}
         if isinstance(self.recipe.generator, Sampled):
             self.engine = self.recipe.generator.engine(problem.features, derive(self.seed, "engine"))
@@ -125,7 +125,10 @@ class Member:
         """Student steps between the start and the finish."""
         return max(
             1,
-            round(self.recipe.steps * min(self.recipe.finish.after, 1 - self.recipe.start.share(self.recipe.student))),
+            round(
+                self.recipe.steps
+                * min(self.recipe.finish.after, 1 - self.recipe.start.budget_fraction(self.recipe.student))
+            ),
         )
 
     @property
@@ -146,7 +149,7 @@ class Member:
     @property
     def _begun(self) -> int:
         """Steps that its start was worth."""
-        return round(self.recipe.start.share(self.recipe.student) * self.recipe.steps)
+        return round(self.recipe.start.budget_fraction(self.recipe.student) * self.recipe.steps)
 
     @property
     def finished(self) -> bool:
@@ -155,7 +158,7 @@ class Member:
     @property
     def spent(self) -> bool:
         """Whether it takes no more of its budget: it failed, or there is no finish to come."""
-        return self.failure is not None or (self.finished and not hasattr(self.recipe.finish, "polish"))
+        return self.failure is not None or (self.finished and not hasattr(self.recipe.finish, "refine"))
 
     def result(self) -> list[Tensor]:
         """The weights it is judged by: those of its best rung on the pruning bank."""

@@ -15,7 +15,7 @@ from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import Probe
-from dfkd_tune.training.problem import CHUNK, POOL_LEAST, SLOPE_BYTES, affordable_rows
+from dfkd_tune.training.problem import CHUNK, GRADIENT_BYTES, POOL_LEAST, affordable_rows
 
 NUMBER = 4
 """Bytes of a float32."""
@@ -36,13 +36,13 @@ class Sizes:
 
     Args:
         pool: prior rows that the teacher answers once.
-        slopes: whether its input gradients there are kept; otherwise they are asked for again where they are needed.
+        gradients: whether its input gradients there are kept; otherwise they are asked for again where they are needed.
         bytes: that a process of the study takes beside its libraries.
         wanted: pool rows that it would have had with memory to spare.
     """
 
     pool: int
-    slopes: bool
+    gradients: bool
     bytes: int
     wanted: int
 
@@ -74,13 +74,13 @@ class Need:
     member: int
     finishing: int
 
-    def bytes(self, pool: int, slopes: bool, population: int) -> int:
+    def bytes(self, pool: int, gradients: bool, population: int) -> int:
         """Of one process, at its fullest."""
         row = (self.features + self.outputs) * NUMBER
         jacobian = self.features * self.outputs * NUMBER
-        kept = (pool + BANKS * self.bank) * row + (2 * pool * jacobian if slopes else 0)
+        kept = (pool + BANKS * self.bank) * row + (2 * pool * jacobian if gradients else 0)
         drawn = max(pool, self.bank) * self.features * DRAWING
-        chunk = min(CHUNK, pool) * (self.teacher_row + jacobian * slopes)
+        chunk = min(CHUNK, pool) * (self.teacher_row + jacobian * gradients)
         step = population * (self.member + self.batch * self.teacher_row)
         return kept + max(drawn, chunk, step + self.finishing)
 
@@ -96,8 +96,8 @@ def need(teacher: Teacher, inputs: Inputs, found: Probe, recipe: Recipe, bank: i
     size, encoded = (found.features, found.outputs), (inputs.encoded, found.outputs)
     weights, wide = recipe.student.parameters(*encoded), getattr(recipe.student, "width", 100)
     depth = getattr(recipe.student, "depth", 1)
-    slopes = found.features * found.outputs if recipe.loss.slopes else 0
-    row = NUMBER * (found.features + slopes + 4 * depth * wide * (1 + (slopes > 0)))
+    gradients = found.features * found.outputs if recipe.loss.gradients else 0
+    row = NUMBER * (found.features + gradients + 4 * depth * wide * (1 + (gradients > 0)))
     network = NUMBER * 3 * getattr(recipe.generator, "hidden", 500) * (50 + found.features)
     finish = getattr(recipe.finish, "rows", 0)
     return Need(
@@ -142,10 +142,10 @@ def fit(needed: Need, found: Probe, population: int, room: int, pool: int | None
         pool: rows that were asked for, which do not shrink; None lets the teacher's speed decide.
     """
     wanted = pool or affordable_rows(found)
-    for rows, slopes in _candidates(found, wanted, fixed=pool is not None):
-        taken = needed.bytes(rows, slopes, population)
+    for rows, gradients in _candidates(found, wanted, fixed=pool is not None):
+        taken = needed.bytes(rows, gradients, population)
         if taken <= room:
-            return Sizes(rows, slopes, taken, wanted)
+            return Sizes(rows, gradients, taken, wanted)
     return None
 
 
@@ -155,6 +155,6 @@ def _candidates(found: Probe, wanted: int, fixed: bool) -> list[tuple[int, bool]
     while not fixed and halved[-1] // 2 >= POOL_LEAST:
         halved.append(halved[-1] // 2)
     jacobian = found.features * found.outputs * NUMBER
-    keeps = found.differentiable and wanted * jacobian <= SLOPE_BYTES
+    keeps = found.differentiable and wanted * jacobian <= GRADIENT_BYTES
     rich = [(rows, True) for rows in halved if rows >= min(SPARSE, wanted)] if keeps else []
     return rich + [(rows, False) for rows in halved]

@@ -77,6 +77,6 @@ def fidelity(problem: Problem, recipe: Recipe, weights: list[Tensor], bank: Bank
 
 def _by_structure(members: Iterable[Member]) -> list[list[Member]]:
     def key(member: Member) -> str:
-        return repr((member.recipe.student.structure(), member.recipe.loss.slopes, member.recipe.batch))
+        return repr((member.recipe.student.structure(), member.recipe.loss.gradients, member.recipe.batch))
 
     return [list(group) for _, group in groupby(sorted(members, key=key), key)]

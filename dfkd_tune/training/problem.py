@@ -27,7 +27,7 @@ from dfkd_tune.teachers.output_cache import Answers
 from dfkd_tune.teachers.probe import Probe
 from dfkd_tune.training.banks import Bank
 from dfkd_tune.training.gradient_mask import gradient_mask
-from dfkd_tune.training.raw_evaluation import Judge, Student, outputs, outputs_of
+from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, outputs, outputs_of
 from dfkd_tune.utils.seeding import stream
 
 LOG = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ POOL_LEAST = 1_024
 BANK_ROWS = 8_000
 POOL_SECONDS = 20.0
 """A slow teacher gets a smaller pool, so that a study starts within about this time."""
-SLOPE_BYTES = 256 * 2**20
+GRADIENT_BYTES = 256 * 2**20
 """Input gradients of a pool beyond which they are asked for again where they are needed."""
 CHUNK = 2_048
 """Rows that the teacher answers at once: its layers then fit in a processor's cache, and what a process keeps for them is small."""
@@ -60,12 +60,12 @@ class Pool:
     Args:
         z: ``(P, D)``.
         values: ``(P, O)``, normalized.
-        slopes: ``(P, O, D)`` input gradients of the normalized outputs, or None for a black box or a huge Jacobian.
+        gradients: ``(P, O, D)`` input gradients of the normalized outputs, or None for a black box or a huge Jacobian.
     """
 
     z: Tensor
     values: Tensor
-    slopes: Tensor | None
+    gradients: Tensor | None
 
     def __len__(self) -> int:
         return len(self.z)
@@ -101,13 +101,13 @@ class Problem:
         probe: what the teacher turned out to be.
         seed: of pool and banks; every purpose has its own stream.
         pool_rows: prior rows to train from; None lets the teacher's speed decide.
-        slopes: whether the pool keeps the teacher's input gradients; None decides by their size.
+        gradients: whether the pool keeps the teacher's input gradients; None decides by their size.
         bank_rows: rows a bank.
         dtype: of the distillation.
         device: of the distillation.
         normalize: by the teacher's mean and spread; otherwise the distillation works in its own units, as published.
         answers: where what the teacher says of these rows is shared with other processes.
-        heed: called while another process asks it; may raise.
+        check_cancelled: called while another process asks it; may raise.
     """
 
     def __init__(
@@ -118,13 +118,13 @@ class Problem:
         *,
         seed: int = 0,
         pool_rows: int | None = None,
-        slopes: bool | None = None,
+        gradients: bool | None = None,
         bank_rows: int = BANK_ROWS,
         dtype: torch.dtype = torch.float32,
         device: str = "cpu",
         normalize: bool = True,
         answers: Answers | None = None,
-        heed: Callable[[], None] = lambda: None,
+        check_cancelled: Callable[[], None] = lambda: None,
     ):
         self.inputs, self.probe, self.seed = inputs, probe, seed
         self.dtype, self.device = dtype, torch.device(device)
@@ -135,16 +135,16 @@ class Problem:
         self._neutral()
         rows = pool_rows or affordable_rows(probe)
         size = rows * self.features * self.outputs * dtype.itemsize
-        keeps = probe.differentiable and (size <= SLOPE_BYTES if slopes is None else slopes)
+        keeps = probe.differentiable and (size <= GRADIENT_BYTES if gradients is None else gradients)
         self._file = replace(teacher, fast=None)
-        with answers.alone(heed) if answers is not None else nullcontext():
+        with answers.locked(check_cancelled) if answers is not None else nullcontext():
             if answers is None or not self._recall(answers):
                 self._ask(rows, bank_rows, keeps, normalize)
                 if answers is not None:
                     answers.save(self._frozen(), self.asked)
         self.frozen_rows = self.asked
         self.geometry = self._geometry()
-        gradient = self.values_and_slopes if probe.differentiable else None
+        gradient = self.values_and_gradients if probe.differentiable else None
         self.matched = gradient_mask(self.encoder, self.pool.z, gradient, smooth=self.teacher.chain is not None)
 
     @property
@@ -160,7 +160,7 @@ class Problem:
         self.shift, self.spread = shift, spread
         self._normalized = normalized(self.teacher, self.inputs, shift, spread)
 
-    def _ask(self, rows: int, bank_rows: int, slopes: bool, normalize: bool) -> None:
+    def _ask(self, rows: int, bank_rows: int, gradients: bool, normalize: bool) -> None:
         """Draw banks and pool and let the teacher answer them."""
         z = {name: self._draw(name, bank_rows) for name in BANKS}
         values = {
@@ -182,15 +182,15 @@ class Problem:
             self.teacher = self._file.on(self.device, self.inputs.raw(self.sample.z))
             del self.sample
             self._neutral()
-            return self._ask(rows, bank_rows, slopes, normalize)
-        self.pool = self._pool(rows, slopes)
+            return self._ask(rows, bank_rows, gradients, normalize)
+        self.pool = self._pool(rows, gradients)
 
     def _frozen(self) -> dict[str, Tensor]:
         """All that the teacher was asked for, as ``_recall`` takes it."""
         tensors = {"shift": self.shift, "spread": self.spread, "pool.z": self.pool.z, "pool.values": self.pool.values}
         for name, bank in self.banks.items():
             tensors |= {f"{name}.z": bank.z, f"{name}.values": bank.values}
-        return tensors | ({} if self.pool.slopes is None else {"pool.slopes": self.pool.slopes})
+        return tensors | ({} if self.pool.gradients is None else {"pool.gradients": self.pool.gradients})
 
     def _recall(self, answers: Answers) -> bool:
         """Take what another process was told; whether there is such a thing, and the teacher still says it."""
@@ -200,7 +200,7 @@ class Problem:
         tensors = {name: tensor.to(self.device) for name, tensor in kept[0].items()}
         self._normalize(tensors["shift"], tensors["spread"])
         self.banks = {n: Bank(tensors[f"{n}.z"], tensors[f"{n}.values"], self.spread) for n in BANKS}
-        self.pool = Pool(tensors["pool.z"], tensors["pool.values"], tensors.get("pool.slopes"))
+        self.pool = Pool(tensors["pool.z"], tensors["pool.values"], tensors.get("pool.gradients"))
         bank = self.banks["pruning"]
         same = self.still_says(bank.z[:KNOWN], bank.values[:KNOWN])
         self.asked = kept[1] if same else 0  # what this process asked to be sure is not the study's
@@ -231,10 +231,10 @@ class Problem:
         self.asked += len(z)
         return self._normalized.answer(z)
 
-    def record(self, z: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    def vjp(self, z: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """The same answers, and their pullback ``(N, O) -> (N, D)``."""
         self.asked += len(z)
-        return self._normalized.record(z)
+        return self._normalized.vjp(z)
 
     def answer_in_chunks(self, z: Tensor) -> Tensor:
         """The same, in bounded memory."""
@@ -243,11 +243,11 @@ class Problem:
     def _draw(self, purpose: str, rows: int) -> Tensor:
         return self.inputs.draw(rows, stream(self.seed, purpose)).to(self.device, self.dtype)
 
-    def _pool(self, rows: int, slopes: bool) -> Pool:
+    def _pool(self, rows: int, gradients: bool) -> Pool:
         z = self._draw("pool", rows)
-        if not slopes:
+        if not gradients:
             return Pool(z, self._finite(z, self.answer_in_chunks(z)), None)
-        values, gradients = zip(*(self.values_and_slopes(part) for part in z.split(CHUNK)), strict=True)
+        values, gradients = zip(*(self.values_and_gradients(part) for part in z.split(CHUNK)), strict=True)
         return Pool(z, self._finite(z, torch.cat(values)), torch.cat(gradients).nan_to_num(0.0, 0.0, 0.0))
 
     def _finite(self, z: Tensor, values: Tensor) -> Tensor:
@@ -272,17 +272,17 @@ class Problem:
         ridge = 1e-6 * torch.eye(self.features, dtype=torch.float64, device=self.device)
         return Geometry(low, high, torch.linalg.inv(covariance + ridge).to(self.dtype))
 
-    def values_and_slopes(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def values_and_gradients(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Answers ``(N, O)`` and input gradients ``(N, O, D)`` of rows ``(N, D)``, from one forward pass."""
-        u, pull = self.record(z)
+        u, pull = self.vjp(z)
         ones = torch.eye(self.outputs, dtype=self.dtype, device=self.device)
         return u, torch.stack([pull(one.expand(len(z), -1)) for one in ones], dim=1)
 
     def known(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Pool rows of an index ``(N,)`` with answers and input gradients, computed where the pool holds none."""
         z = self.pool.z[index]
-        if self.pool.slopes is not None:
-            return z, self.pool.values[index], self.pool.slopes[index]
+        if self.pool.gradients is not None:
+            return z, self.pool.values[index], self.pool.gradients[index]
         return z, *self.labels(z)
 
     def init_context(self, recipe: Recipe) -> InitContext:
@@ -294,7 +294,7 @@ class Problem:
             encoder=self.encoder,
             z=self.pool.z,
             values=self.pool.values,
-            slopes=self.pool.slopes,
+            gradients=self.pool.gradients,
             outputs=self.outputs,
             dtype=self.dtype,
             device=self.device,
@@ -337,9 +337,9 @@ class Problem:
     def labels(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Answers and input gradients of rows; by differences for a black box, two further rows a feature that can be moved alone."""
         if self.probe.differentiable:
-            parts = [self.values_and_slopes(part) for part in z.split(CHUNK)]
-            values, slopes = zip(*parts, strict=True)
-            return torch.cat(values), torch.cat(slopes)
+            parts = [self.values_and_gradients(part) for part in z.split(CHUNK)]
+            values, gradients = zip(*parts, strict=True)
+            return torch.cat(values), torch.cat(gradients)
         found = z.new_zeros(len(z), self.outputs, self.features)
         for i in self._movable:
             ahead, behind = self.inputs.around(z, i, DELTA)
@@ -349,18 +349,18 @@ class Problem:
         return self.answer_in_chunks(z), found
 
     @property
-    def judge(self) -> Judge:
+    def judge(self) -> RawEvaluator:
         """What exported students are held against."""
-        return Judge(self._file, self.inputs, self.seed, len(self.banks["selection"].z))
+        return RawEvaluator(self._file, self.inputs, self.seed, len(self.banks["selection"].z))
 
     def on_bank(self, name: str, student: nn.Module) -> tuple[Tensor, Tensor]:
         """Outputs of the teacher in training and of a student between raw units on a bank, to look at: as ``held`` gives them."""
         bank = self.banks[name]
-        known = Student.of(student, self.encoder.encoding.torch_dtype)
+        known = ExportedStudent.of(student, self.encoder.encoding.torch_dtype)
         theirs = bank.values.double() * self.spread.double() + self.shift.double()
         return theirs.cpu(), outputs_of(known, self.inputs, bank.z)
 
-    def held(self, name: str, student: Student) -> tuple[Tensor, Tensor]:
+    def held(self, name: str, student: ExportedStudent) -> tuple[Tensor, Tensor]:
         """Outputs of the teacher, as its file loads, and of an exported student on a bank: ``(N, O)`` each, float64, in its units."""
         z = self.banks[name].z
         self.asked += len(z)

@@ -29,7 +29,7 @@ LEAST = 2e-5
 
 
 @dataclass(frozen=True)
-class Student:
+class ExportedStudent:
     """An exported student, reloaded.
 
     Args:
@@ -43,13 +43,13 @@ class Student:
     parameters: int
 
     @classmethod
-    def of(cls, module: nn.Module, dtype: torch.dtype | None = None) -> Student:
+    def of(cls, module: nn.Module, dtype: torch.dtype | None = None) -> ExportedStudent:
         """A module in evaluation mode, which tells its dtype where none is given."""
         return cls(module, dtype or input_dtype(module), sum(p.numel() for p in module.parameters()))
 
 
 @dataclass(frozen=True)
-class Judge:
+class RawEvaluator:
     """A teacher as its file loads, and the rows that students are held against it on.
 
     Args:
@@ -64,12 +64,12 @@ class Judge:
     seed: int
     rows: int
 
-    def held(self, student: Student, bank: str = "selection") -> tuple[Tensor, Tensor]:
+    def held(self, student: ExportedStudent, bank: str = "selection") -> tuple[Tensor, Tensor]:
         """Outputs of the teacher and of a student on a bank, ``(N, O)`` each, float64, in the teacher's units."""
         z = self.inputs.draw(self.rows, stream(self.seed, bank)).float()
         return outputs(self.teacher, self.inputs, z), outputs_of(student, self.inputs, z)
 
-    def rmse(self, student: Student, bank: str = "selection") -> float:
+    def rmse(self, student: ExportedStudent, bank: str = "selection") -> float:
         """Root mean square difference on a bank, in the teacher's units."""
         theirs, ours = self.held(student, bank)
         return float((ours - theirs).square().mean().sqrt())
@@ -88,7 +88,7 @@ def input_dtype(module: nn.Module) -> torch.dtype:
     return dtype_of(module)
 
 
-def fresh_rmse(judge: Judge, student: Student) -> tuple[float, int]:
+def fresh_rmse(judge: RawEvaluator, student: ExportedStudent) -> tuple[float, int]:
     """RMSE in the teacher's units on prior rows that neither trained nor chose anything, and how many they were.
 
     As many as ``FRESH``; fewer, but those of a bank at least, of a teacher that takes longer than ``SECONDS`` for them.
@@ -115,7 +115,7 @@ def outputs(teacher: Teacher, inputs: Inputs, z: Tensor) -> Tensor:
         return torch.cat([plain(inputs.raw(part.cpu(), plain.dtype)).double() for part in z.split(CHUNK)])
 
 
-def outputs_of(student: Student, inputs: Inputs, z: Tensor) -> Tensor:
+def outputs_of(student: ExportedStudent, inputs: Inputs, z: Tensor) -> Tensor:
     """A student's outputs ``(N, O)`` at standardized rows, float64, in the teacher's units."""
     with torch.no_grad():
         parts = [student.answer(inputs.raw(part.cpu(), student.dtype)).double() for part in z.split(CHUNK)]

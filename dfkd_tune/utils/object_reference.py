@@ -31,7 +31,7 @@ def importable_from(folder: Path) -> None:
         sys.path.append(place)
 
 
-def named(path: str, error: type[DfkdError]) -> Callable:
+def import_object(path: str, error: type[DfkdError]) -> Callable:
     """Import a function; the working directory is importable, as it is for ``python -m``.
 
     Raises:

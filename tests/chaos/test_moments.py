@@ -14,7 +14,7 @@ from dfkd_tune.errors import NotFound
 
 pytestmark = pytest.mark.slow
 
-MOMENTS, TRIALS, SESSIONS = 30, 10, 2
+MOMENTS, TRIALS, SESSION_COUNT = 30, 10, 2
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
 
@@ -26,10 +26,10 @@ def test_thirty_moments(start, store, tree, tmp_path):
     def begin(name: str) -> list:
         file = tmp_path / f"{name}.yaml"
         file.write_text(yaml.safe_dump(tree(name, trials=TRIALS, budget={"steps": 400, "pool": 2000})))
-        return [start(command_line, tmp_path, "study", file, *store.options) for _ in range(SESSIONS)]
+        return [start(command_line, tmp_path, "study", file, *store.options) for _ in range(SESSION_COUNT)]
 
     begun = time.monotonic()
-    assert [session.wait(600) for session in begin("calm")] == [0] * SESSIONS
+    assert [session.wait(600) for session in begin("calm")] == [0] * SESSION_COUNT
     span = time.monotonic() - begun
     while sum(met.values()) < MOMENTS:
         name, done = f"moments-{len(counts)}", False

@@ -21,11 +21,11 @@ WORKERS = 16
 def _make(spec, storage: str, tracking: str) -> None:
     """What a worker does before its first trial, but for the rows that it draws."""
     prepared = prepare(spec)
-    _, slots = open_slots(prepared, storage, tracking)
-    with exclusive(slots.storage, storage):
+    _, queue = open_slots(prepared, storage, tracking)
+    with exclusive(queue.storage, storage):
         tracker = Tracker(tracking, spec.name, storage, known=False)
         tracker.open_study({"seed": spec.study.seed}, prepared.tags())
-    print("claimed", slots.claim(spec.study.trials).trial.number)
+    print("claimed", queue.claim(spec.study.trials).trial.number)
     tracker.close()
 
 

@@ -35,7 +35,7 @@ def check(spec, timed, device, trust_pickle) -> None:
     from dfkd_tune.locations import paths
     from dfkd_tune.reporting.terminal_progress import clock
     from dfkd_tune.search.study_file import read_spec
-    from dfkd_tune.study.calibration import ROWS, muster
+    from dfkd_tune.study.calibration import ROWS, choose_parallelism
     from dfkd_tune.study.estimate import estimate, first_recipes
     from dfkd_tune.study.prepare import prepare
     from dfkd_tune.study.queries import queries
@@ -81,9 +81,10 @@ def check(spec, timed, device, trust_pickle) -> None:
         taken = estimate(prepared)
         every = f"{taken.trial:.2g} s a trial, re-runs included; pruning makes it less"
         folder = paths.shared_folder(paths.optuna_url(None), "calibration")
-        crew = muster(prepared, folder=folder, keep=False)
+        plan = choose_parallelism(prepared, folder=folder, keep=False)
         say(
-            "crew", f"{_count(crew.workers, 'process', 'es')} of {_count(crew.population, 'trial')} at once: {crew.why}"
+            "parallel",
+            f"{_count(plan.workers, 'process', 'es')} of {_count(plan.population, 'trial')} at once: {plan.why}",
         )
         say("time", f"about {clock(taken.seconds)} of training on this machine, {every}")
         say("memory", f"about {taken.bytes / 2**20:,.0f} MiB")

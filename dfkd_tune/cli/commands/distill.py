@@ -64,7 +64,7 @@ def distill(
     for name, data in files.items():
         student_files.write(folder / Path(name).name, data)
     module, result = student_files.read_student(folder)
-    units, spread = export.Units.of(result), float(problem.spread.double().square().mean().sqrt())
+    units, spread = export.InputSchema.of(result), float(problem.spread.double().square().mean().sqrt())
 
     def measure(exported):
         found = problem.judge.rmse(exported)
@@ -88,7 +88,7 @@ def _problem(teacher, architecture, features, preset, recipe_file, seed, trust_p
     """Problem, recipe and member seed of a single distillation."""
     from dfkd_tune.errors import SpecError
     from dfkd_tune.recipes.recipe import PRESETS, from_tree
-    from dfkd_tune.search.defaults import KINDS
+    from dfkd_tune.search.defaults import TEACHER_DEFAULTS
     from dfkd_tune.search.search_space import make_space
     from dfkd_tune.search.study_file import parse_spec
     from dfkd_tune.study.prepare import prepare
@@ -103,7 +103,7 @@ def _problem(teacher, architecture, features, preset, recipe_file, seed, trust_p
     recipe = from_tree(yaml_io.read(Path(recipe_file), SpecError), recipe_file) if recipe_file else PRESETS.get(preset)
     prepared = prepare(parse_spec(tree | {"search": {}}, "distill"), trust_pickle, device)
     found = prepared.probe
-    recipe = recipe or KINDS[found.kind].baseline
+    recipe = recipe or TEACHER_DEFAULTS[found.kind].baseline
     place = recipe_file or f"--preset {preset}"
     make_space(recipe, {}, prepared.size, None, place, found.differentiable)  # as a study's is refused
     return prepared.problem(), recipe, derive(prepared.spec.study.seed, "baseline")

@@ -48,11 +48,11 @@ def export(
     file, uri = Path(out), paths.tracking_url(tracking_uri)
     with reaching(uri):
         student, result, run = run_lookup.load_trial(uri, name, trial)
-    whole, units, number = student, export.Units.of(result), run_lookup.trial_of(run)
+    whole, units, number = student, export.InputSchema.of(result), run_lookup.trial_of(run)
     sources, recorded = certificates.Sources(teacher, architecture, features, trust_pickle), result["rmse"]
     measure, unknown = None, None
     if precision != "float32":
-        from dfkd_tune.export.quantization import pack
+        from dfkd_tune.export.quantization import quantize
 
         with reaching(uri):
             problem = register.problem_of(uri, name, run, sources)
@@ -60,7 +60,7 @@ def export(
         def measure(exported):
             return raw_evaluation.fresh_rmse(problem.judge, exported)
 
-        student, before, after = pack(problem.judge.rmse, student, units, precision, within)
+        student, before, after = quantize(problem.judge.rmse, student, units, precision, within)
         click.echo(f"{precision}: RMSE {after:.4g} on the selection bank, {before:.4g} in float32")
     else:
         try:

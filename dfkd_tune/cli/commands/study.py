@@ -85,15 +85,15 @@ def _crewed(prepared, workers, storage_url):
     """The study with a population and a number of processes that suit this machine."""
     from dfkd_tune.locations.paths import shared_folder
     from dfkd_tune.search.loaded import standing_of
-    from dfkd_tune.study.calibration import muster
+    from dfkd_tune.study.calibration import choose_parallelism
     from dfkd_tune.study.prepare import shared
 
     about = prepared.spec.study
     if about.population is not None and workers is not None:
         return prepared, workers
     recorded, left = standing_of(storage_url, prepared.spec.name, about.trials)
-    crew = muster(prepared, workers, recorded, left, shared_folder(storage_url, "calibration"))
-    return shared(prepared.crewed(crew.population), crew.workers), crew.workers
+    plan = choose_parallelism(prepared, workers, recorded, left, shared_folder(storage_url, "calibration"))
+    return shared(prepared.with_population(plan.population), plan.workers), plan.workers
 
 
 def _way(workers, cluster, trust_pickle):
@@ -120,7 +120,7 @@ def _spec(spec, n_trials, teacher, architecture, features, name, pareto, seed):
     from dfkd_tune.cli.quickstart import quickstart
     from dfkd_tune.errors import SpecError
     from dfkd_tune.locations.paths import NAME
-    from dfkd_tune.search.study_file import TeacherFile, parse_spec, read_spec
+    from dfkd_tune.search.study_file import TeacherSection, parse_spec, read_spec
 
     if spec is None and teacher is not None:
         read = parse_spec({"teacher": teacher}, f"{Path(teacher.replace(':', '.')).stem}.yaml")
@@ -136,7 +136,7 @@ def _spec(spec, n_trials, teacher, architecture, features, name, pareto, seed):
     if teacher is not None or architecture is not None:
         read = replace(
             read,
-            teacher=TeacherFile(
+            teacher=TeacherSection(
                 teacher or read.teacher.path, architecture or (None if teacher else read.teacher.architecture)
             ),
         )

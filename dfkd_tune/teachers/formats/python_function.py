@@ -10,7 +10,7 @@ from torch import nn
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.base import Teacher, freeze, hash_bytes, hash_module
 from dfkd_tune.teachers.formats.dtypes import likely_dtype, taken_by
-from dfkd_tune.utils.object_reference import named, raised
+from dfkd_tune.utils.object_reference import import_object, raised
 from dfkd_tune.utils.user_code import setting_up
 
 
@@ -22,7 +22,7 @@ def load_function(source: str) -> Teacher:
     Raises:
         TeacherError: when the import, the name or the call fails.
     """
-    factory = named(source, TeacherError)
+    factory = import_object(source, TeacherError)
     try:
         with setting_up():
             model = factory()
