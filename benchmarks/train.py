@@ -51,7 +51,7 @@ def train_teachers(
             picks = [order[begin : begin + BATCH] for order in orders]
             rows = torch.stack([d["train"][0][p] for d, p in zip(data, picks, strict=True)])
             goals = torch.stack([d["train"][1][p] for d, p in zip(data, picks, strict=True)])
-            answers, tape = network.record(leaves, rows)
+            answers, tape = network.forward_with_tape(leaves, rows)
             gradients = network.weight_gradients(leaves, tape, (answers - goals) * (2.0 / rows.shape[1]))
             torch.cat([gradient.flatten(1) for gradient in gradients], dim=1, out=gradient)
             update(flat, gradient, first, second, fixed)

@@ -119,7 +119,7 @@ def draws(problem: Problem, member: Member) -> Iterator[Tensor]:
 
 def batches(monkeypatch, problem: Problem, member: Member) -> list[tuple[Tensor, Tensor]]:
     """Run a member alone; every batch ``(batch, D)`` it trained on, and its gaps there ``(batch, O)`` before the step."""
-    seen, record = [], MLP.record
+    seen, record = [], MLP.forward_with_tape
 
     def spy(student, weights, x):
         answers, tape = record(student, weights, x)
@@ -128,6 +128,6 @@ def batches(monkeypatch, problem: Problem, member: Member) -> list[tuple[Tensor,
         return answers, tape
 
     with monkeypatch.context() as patch:
-        patch.setattr(MLP, "record", spy)
+        patch.setattr(MLP, "forward_with_tape", spy)
         run(problem, member)
     return seen

@@ -291,7 +291,7 @@ class TestStudents:
             gradient = torch.cos(answers).detach()
             expected = torch.autograd.grad((gradient * answers).sum(), [*weights, x])
             plain = [w.detach() for w in weights]
-            recorded, tape = student.record(plain, x.detach())
+            recorded, tape = student.forward_with_tape(plain, x.detach())
             torch.testing.assert_close(recorded, answers.detach(), rtol=1e-12, atol=1e-12)
             found = [*student.weight_gradients(plain, tape, gradient), student.input_gradients(plain, tape, gradient)]
             for mine, theirs in zip(found, expected, strict=True):

@@ -56,7 +56,7 @@ class Failing:
 def test_whatever_it_raises_is_the_teachers_failure(error, way):
     with fails("here", type(error).__name__, "(5, 3)", "x0="):
         ask = call(Failing(error, calls=lambda n: True))
-        ask(ROWS[:5]) if way == "call" else ask.record(ROWS[:5])
+        ask(ROWS[:5]) if way == "call" else ask.vjp(ROWS[:5])
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), Interrupted("study")], ids=repr)
@@ -81,7 +81,7 @@ def test_a_failure_in_the_gradient_is_the_teachers():
         def backward(ctx, gradient):
             raise SystemExit(0)
 
-    y, pull = call(Sum.apply).record(ROWS)
+    y, pull = call(Sum.apply).vjp(ROWS)
     with fails("here", "gradients", "SystemExit"):
         pull(torch.ones_like(y))
 
@@ -142,7 +142,7 @@ def test_rows_that_are_no_numbers_are_no_failure_of_the_teacher():
     x[2, 0] = torch.nan
     y = teacher(x)
     assert y.isnan().flatten().tolist() == [False, False, True, False]
-    y, pull = teacher.record(x)
+    y, pull = teacher.vjp(x)
     assert pull(torch.ones_like(y))[[0, 1, 3]].isfinite().all()
     assert teacher(torch.full_like(x, torch.nan)).isnan().all()
 

@@ -147,7 +147,7 @@ def test_another_trial_is_certified_when_it_is_registered(done, store, others, d
     best, _ = certificate_of(store, "certified", done.promoted.run)
     (parent,) = store.runs("certified", "study")
     with run_lookup.fetch(store.tracking, best["student"]["run_id"]) as folder:
-        problem = certificates.recall("certified", parent.data.params, parent.data.tags, Sources())
+        problem = certificates.rebuild_problem("certified", parent.data.params, parent.data.tags, Sources())
         again = certificates.issue(problem, folder, {k: best["student"][k] for k in ("study", "trial", "run_id")})
     made = again.as_dict()
     assert made.pop("issued") and best.pop("issued")

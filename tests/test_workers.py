@@ -87,16 +87,16 @@ def moved(tmp_path, store, tree, tiny, small_teacher):
 
 def test_a_worker_says_what_is_missing_and_where_it_may_be(store, moved):
     there, copies = moved
-    workers.recall("moved", store.storage, Sources())
+    workers.load_recorded_study("moved", store.storage, Sources())
     shutil.rmtree(there)
     given: dict[str, str] = {}
     for option, copy in copies.items():
         with pytest.raises(NotFound) as refusal:
-            workers.recall("moved", store.storage, Sources(**given))
+            workers.load_recorded_study("moved", store.storage, Sources(**given))
         assert f"its {option} {there}" in str(refusal.value)
         assert f"is not on {socket.gethostname()}; give --{option} PATH" in str(refusal.value)
         given[option] = copy
-    prepared, _ = workers.recall("moved", store.storage, Sources(**given))
+    prepared, _ = workers.load_recorded_study("moved", store.storage, Sources(**given))
     assert prepared.spec.study.trials == 4
 
 
@@ -106,10 +106,10 @@ def test_a_worker_refuses_another_teacher(tmp_path, store):
     network = nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Linear(16, 1))
     save_file(network.state_dict(), tmp_path / "other.safetensors")
     with pytest.raises(StudyMismatch, match=r"teacher .*other\.safetensors on .* is another one: SHA-256"):
-        workers.recall("moved", store.storage, Sources(teacher=str(tmp_path / "other.safetensors")))
+        workers.load_recorded_study("moved", store.storage, Sources(teacher=str(tmp_path / "other.safetensors")))
     (tmp_path / "features.yaml").write_text("features: [a, b, {name: c, range: [0.0, 1.0]}]\n")
     with pytest.raises(StudyMismatch, match=r"features .*features\.yaml on .* is another one"):
-        workers.recall("moved", store.storage, Sources(features=str(tmp_path / "features.yaml")))
+        workers.load_recorded_study("moved", store.storage, Sources(features=str(tmp_path / "features.yaml")))
 
 
 def test_sqlite_stays_on_its_machine(store, tiny):

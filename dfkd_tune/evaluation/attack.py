@@ -102,7 +102,7 @@ class _Aim:
 
     def gradient(self, z: Tensor) -> Tensor:
         """Where the gap grows, ``(n, D)``."""
-        values, pull = self.problem.record(z)
+        values, pull = self.problem.vjp(z)
         z = z.detach().requires_grad_()
         with torch.enable_grad():
             answers = self.student(z)

@@ -149,7 +149,7 @@ def _ascend(problem: Problem, student: Answer, origin: Tensor, radius: float, rn
     beside = (2 * torch.rand(origin.shape, generator=rng, dtype=torch.float64) - 1).to(origin) * radius / MOVES
     z = hold(problem.inputs, origin + beside, origin, radius)
     for _ in range(MOVES):
-        values, pull = problem.record(z)
+        values, pull = problem.vjp(z)
         z = z.detach().requires_grad_()
         with torch.enable_grad():
             answers = student(z)

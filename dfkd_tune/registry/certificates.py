@@ -96,7 +96,7 @@ def beside(file: Path, problem: Problem, student: ExportedStudent, about: Mappin
     return certificate
 
 
-def recall(
+def rebuild_problem(
     study: str,
     params: Mapping[str, str],
     tags: Mapping[str, str],
@@ -132,10 +132,10 @@ def recall(
     )
 
 
-def recall_judge(
+def rebuild_problem_judge(
     study: str, params: Mapping[str, str], tags: Mapping[str, str], sources: Sources, purpose: str
 ) -> RawEvaluator:
-    """The teacher of a study and the rows of its banks again; arguments and errors are those of ``recall``."""
+    """The teacher of a study and the rows of its banks again; arguments and errors are those of ``rebuild_problem``."""
     teacher, inputs = _sources(study, tags, sources, purpose)
     return RawEvaluator(teacher, inputs, int(params["seed"]), int(params["bank"]))
 

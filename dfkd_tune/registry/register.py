@@ -130,7 +130,7 @@ def problem_of(uri: str, study: str, run, sources: Sources) -> Problem:
         StudyMismatch: a file is there, but is another one.
     """
     parent = _study_of(uri, run)
-    return certificates.recall(study, parent.data.params, parent.data.tags, sources)
+    return certificates.rebuild_problem(study, parent.data.params, parent.data.tags, sources)
 
 
 def _study_of(uri: str, run):
@@ -187,7 +187,7 @@ def register(
     certificate = None
     if (parent := parent_of(made, run.info.experiment_id)) is not None:
         on_record = parent.data.params, parent.data.tags
-        certificate = certified(uri, study, run, lambda: certificates.recall(study, *on_record, sources or Sources()))
+        certificate = certified(uri, study, run, lambda: certificates.rebuild_problem(study, *on_record, sources or Sources()))
         run = made.get_run(run.info.run_id)
     units = InputSchema.of(result)
     x = units.rows.numpy()

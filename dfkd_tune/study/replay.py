@@ -58,7 +58,7 @@ class Replay:
         return {"run": self.run_id, "recorded_rmse": recorded, "differs": differs, "tolerance": TOLERANCE}
 
 
-def recall(uri: str, run_id: str, sources: Sources, device: str = "cpu") -> Replay:
+def load_replay(uri: str, run_id: str, sources: Sources, device: str = "cpu") -> Replay:
     """A run of a study made ready to be distilled again, whatever became of it.
 
     Args:
@@ -87,7 +87,7 @@ def recall(uri: str, run_id: str, sources: Sources, device: str = "cpu") -> Repl
     leaves = {leaf: _plain(text) for leaf, text in run.data.params.items() if leaf not in ("trial", "seed")}
     return Replay(
         run_id,
-        certificates.recall(
+        certificates.rebuild_problem(
             parent.info.run_name, parent.data.params, parent.data.tags, sources, "a replay", hardware.device(device)
         ),
         from_leaves(leaves, place),

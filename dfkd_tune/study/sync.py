@@ -198,7 +198,7 @@ def _tell(runs: Runs, study, uri: str, name: str, sources: Sources) -> tuple[boo
     promoted = parent.data.tags.get("dfkd.promoted") if parent is not None else None
     if promoted is None or parent.info.status != "FINISHED":
         return False, False
-    problem = cache(lambda: certificates.recall(name, parent.data.params, parent.data.tags, sources))
+    problem = cache(lambda: certificates.rebuild_problem(name, parent.data.params, parent.data.tags, sources))
     certified = told = False
     try:
         run = run_lookup.find_run(uri, name, name=promoted)

@@ -112,7 +112,7 @@ def join(
         StorageError: an SQLite file that another machine works on.
         Interrupted: when ``should_stop`` said so.
     """
-    prepared, recorded = recall(name, storage_url, sources or Sources(), device)
+    prepared, recorded = load_recorded_study(name, storage_url, sources or Sources(), device)
     given = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
     if given is None and sqlite_file(recorded[TRACKING]) is not None and recorded[HOST] != socket.gethostname():
         raise TrackingError(
@@ -124,7 +124,7 @@ def join(
     return run_study(prepared, storage_url, uri, on_progress, should_stop, joining=True)
 
 
-def recall(name: str, storage_url: str, sources: Sources, device: str = "cpu") -> tuple[Prepared, dict[str, Any]]:
+def load_recorded_study(name: str, storage_url: str, sources: Sources, device: str = "cpu") -> tuple[Prepared, dict[str, Any]]:
     """A recorded study made ready on this machine, and what it recorded; errors are those of ``join``."""
     known, here, place = load_study(storage_url, name).user_attrs, socket.gethostname(), f"study {name!r}"
     if SPEC not in known:

@@ -233,7 +233,7 @@ class Cohort:
         """What a generator sees of a group that is the same at every step."""
         members, pool, weights = self.members[part], self.problem.pool, [leaf[part] for leaf in self.leaves]
         return GeneratorContext(
-            teacher=self.problem.record,
+            teacher=self.problem.vjp,
             answer=self.problem.answer,
             student=lambda x: self._record_student(weights, x),
             one_student=lambda k, z: self._answer_one(part.start + k, z),
@@ -248,7 +248,7 @@ class Cohort:
         )
 
     def _record_student(self, weights: list[Tensor], x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        answers, tape = self.student.record(weights, self.encoder.rows(x))
+        answers, tape = self.student.forward_with_tape(weights, self.encoder.rows(x))
         return answers, lambda gradient: self.encoder.back(self.student.input_gradients(weights, tape, gradient))
 
     def _answer_one(self, k: int, z: Tensor) -> Tensor:

@@ -138,7 +138,7 @@ class Problem:
         keeps = probe.differentiable and (size <= GRADIENT_BYTES if gradients is None else gradients)
         self._file = replace(teacher, fast=None)
         with answers.locked(check_cancelled) if answers is not None else nullcontext():
-            if answers is None or not self._recall(answers):
+            if answers is None or not self._load_cached(answers):
                 self._ask(rows, bank_rows, keeps, normalize)
                 if answers is not None:
                     answers.save(self._frozen(), self.asked)
@@ -186,13 +186,13 @@ class Problem:
         self.pool = self._pool(rows, gradients)
 
     def _frozen(self) -> dict[str, Tensor]:
-        """All that the teacher was asked for, as ``_recall`` takes it."""
+        """All that the teacher was asked for, as ``_load_cached`` takes it."""
         tensors = {"shift": self.shift, "spread": self.spread, "pool.z": self.pool.z, "pool.values": self.pool.values}
         for name, bank in self.banks.items():
             tensors |= {f"{name}.z": bank.z, f"{name}.values": bank.values}
         return tensors | ({} if self.pool.gradients is None else {"pool.gradients": self.pool.gradients})
 
-    def _recall(self, answers: Answers) -> bool:
+    def _load_cached(self, answers: Answers) -> bool:
         """Take what another process was told; whether there is such a thing, and the teacher still says it."""
         kept = answers.load()
         if kept is None:

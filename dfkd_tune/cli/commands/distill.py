@@ -44,7 +44,7 @@ def distill(
         from dfkd_tune.study import replay
 
         sources = Sources(teacher, architecture, features, trust_pickle)
-        again = replay.recall(paths.tracking_url(tracking_uri), run_id, sources, device)
+        again = replay.load_replay(paths.tracking_url(tracking_uri), run_id, sources, device)
         problem, recipe, member_seed = again.problem, again.recipe, again.seed
     else:
         given = (teacher, architecture, features, preset, recipe_file, seed, trust_pickle, device)
