@@ -31,7 +31,7 @@ from dfkd_tune.recipes.losses import Constant, Sobolev, Value
 from dfkd_tune.recipes.optimizers import RMSprop
 from dfkd_tune.recipes.recipe import FAITHFUL, PAPER, Recipe
 from dfkd_tune.recipes.refiners import NoRefiner
-from dfkd_tune.teachers import probe
+from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.distill import distill_all
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.problem import Problem

@@ -53,7 +53,11 @@ CASES = (
             part,
         )
         for part, words, given in (
-            ("postgres://, taken", ("postgresql+psycopg2://127.0.0.1:9", "cannot be opened"), {"storage": "postgres://nobody@127.0.0.1:9/none"}),
+            (
+                "postgres://, taken",
+                ("postgresql+psycopg2://127.0.0.1:9", "cannot be opened"),
+                {"storage": "postgres://nobody@127.0.0.1:9/none"},
+            ),
             ("optuna.db", ("sqlite:///optuna.db",), {"storage": "optuna.db"}),
             ("journal.log", ("sqlite:///",), {"storage": "journal.log"}),
             ("databricks", ("databricks",), {"tracking": "databricks"}),

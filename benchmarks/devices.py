@@ -9,8 +9,8 @@ import torch
 
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.recipe import PAPER
-from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import Population
 from dfkd_tune.training.problem import Problem

@@ -28,8 +28,8 @@ from dfkd_tune.inputs.features_file import read_features
 from dfkd_tune.locations.paths import home, sqlite_url
 from dfkd_tune.recipes.recipe import ADVERSARIAL, PAPER, RANDOM
 from dfkd_tune.students.kinds import STUDENTS
-from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.teachers.probe import probe
 from dfkd_tune.tracking.tracker import Tracker
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import Population

@@ -20,9 +20,9 @@ from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.recipe import PAPER
 from dfkd_tune.search.sampling import pruner, sampler
 from dfkd_tune.search.storage import open_storage
-from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.linear_chain import with_fused_forward
+from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.distill import distill_all
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.problem import Problem

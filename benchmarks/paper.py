@@ -30,8 +30,8 @@ from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.locations.paths import home, sqlite_url
 from dfkd_tune.recipes.losses import Constant
 from dfkd_tune.recipes.recipe import ADVERSARIAL, PAPER, RANDOM, Recipe
-from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.teachers.probe import probe
 from dfkd_tune.tracking.tracker import Tracker
 from dfkd_tune.training.banks import Bank
 from dfkd_tune.training.member import Member

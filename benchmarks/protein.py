@@ -27,9 +27,9 @@ from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.recipe import PAPER, RANDOM, Recipe
 from dfkd_tune.students.kinds import STUDENTS
-from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.black_box import from_numpy
+from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import Population
 from dfkd_tune.training.problem import Problem

@@ -23,7 +23,7 @@ from tables import SHARED, load, shared_split, shared_teacher
 
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.recipe import FAITHFUL, PAPER
-from dfkd_tune.teachers import probe
+from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.distill import distill
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import Population

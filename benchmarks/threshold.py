@@ -29,7 +29,7 @@ from dfkd_tune.recipes.input_bounds import INPUT_BOUNDS
 from dfkd_tune.recipes.losses import ALPHAS
 from dfkd_tune.recipes.optimizers import OPTIMIZERS
 from dfkd_tune.recipes.recipe import PAPER, RANDOM, Recipe
-from dfkd_tune.teachers import probe
+from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import Population
 from dfkd_tune.training.problem import Problem

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from dfkd_tune import Feature, Inputs
 from dfkd_tune.recipes.recipe import PAPER, Recipe, from_tree
 from dfkd_tune.students.mlp import MLP
-from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.linear_chain import with_fused_forward
+from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.member import BLOCK, Member
 from dfkd_tune.training.population import Population
 from dfkd_tune.training.problem import Problem

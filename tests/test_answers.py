@@ -13,9 +13,9 @@ from dfkd_tune.evaluation.stress_bank import add_stress
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.recipe import PAPER
 from dfkd_tune.study.session import run_study
-from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.output_cache import Answers
+from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.problem import KNOWN, Problem
 
 pytestmark = pytest.mark.usefixtures("undrawn")

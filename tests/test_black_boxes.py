@@ -13,8 +13,8 @@ from torch import nn
 
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.teachers.probe import probe
 
 X = np.random.default_rng(0).standard_normal((40, 3))
 

@@ -21,9 +21,9 @@ from dfkd_tune.recipes.recipe import PAPER, from_leaves
 from dfkd_tune.search.search_space import gradient_free
 from dfkd_tune.search.study_file import parse_spec, read_spec
 from dfkd_tune.study.prepare import prepare
-from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import fidelity
 from dfkd_tune.training.problem import Problem

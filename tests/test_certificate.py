@@ -13,8 +13,8 @@ from dfkd_tune.errors import ExportError
 from dfkd_tune.evaluation.attack import RADIUS, hold
 from dfkd_tune.evaluation.certificate_page import page
 from dfkd_tune.inputs.summary import in_words
-from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.distill import distill
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils.seeding import stream

@@ -13,10 +13,10 @@ from dfkd_tune.evaluation.attack import attack
 from dfkd_tune.evaluation.stress_bank import add_stress
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.recipe import FAITHFUL, PAPER, SECTIONS
-from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.black_box import from_numpy
 from dfkd_tune.teachers.linear_chain import with_fused_forward
+from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.distill import distill
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils import hardware

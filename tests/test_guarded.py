@@ -14,11 +14,10 @@ from dfkd_tune.cli.waiting import FIRST, line, told
 from dfkd_tune.errors import Interrupted, TeacherError
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.guarded import CALLS, Calls
 from dfkd_tune.teachers.loader import load_teacher
-from dfkd_tune.teachers.probe import infer_width
+from dfkd_tune.teachers.probe import infer_width, probe
 from dfkd_tune.utils.user_code import Confined
 
 

@@ -22,9 +22,9 @@ from dfkd_tune.prior_inference.level_order import with_order
 from dfkd_tune.recipes.recipe import PRESETS
 from dfkd_tune.registry.certificates import issue
 from dfkd_tune.students.rbf import RBF
-from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.distill import Outcome, distill
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, agree, fresh_rmse, input_dtype

@@ -11,10 +11,10 @@ from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.recipe import PRESETS, RANDOM
 from dfkd_tune.search.defaults import TEACHER_DEFAULTS
 from dfkd_tune.search.search_space import make_space
-from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.base import Teacher, freeze
 from dfkd_tune.teachers.black_box import from_numpy
 from dfkd_tune.teachers.linear_chain import with_fused_forward
+from dfkd_tune.teachers.probe import probe
 
 
 def of(*layers: nn.Module) -> Teacher:

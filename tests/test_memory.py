@@ -14,8 +14,8 @@ from dfkd_tune.errors import MachineError
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.recipe import FAITHFUL
 from dfkd_tune.study.prepare import needs, sized
-from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.memory import fit, need
 from dfkd_tune.utils import hardware
 

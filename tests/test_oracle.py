@@ -10,8 +10,8 @@ from torch import nn
 from benchmarks.plain import NOISE, generator_network, plain_distillation
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.recipe import PRESETS
-from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.member import BLOCK, Member
 from dfkd_tune.training.problem import Problem
 

@@ -10,11 +10,10 @@ from torch import nn
 
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.black_box import from_numpy
 from dfkd_tune.teachers.loader import load_teacher
-from dfkd_tune.teachers.probe import infer_width
+from dfkd_tune.teachers.probe import infer_width, probe
 
 
 def call(function) -> Teacher:

@@ -16,9 +16,8 @@ from asked import files_of
 from conftest import STUDIES
 
 from dfkd_tune.inputs.features_file import read_features
-from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.loader import load_teacher
-from dfkd_tune.teachers.probe import infer_width
+from dfkd_tune.teachers.probe import infer_width, probe
 
 COMPACTIV = Path(__file__).parent.parent.parent / "shared" / "data" / "compactiv.npz"
 

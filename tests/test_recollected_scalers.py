@@ -12,8 +12,8 @@ from skops.io import dump
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.inputs.summary import in_words, meaning
 from dfkd_tune.prior_inference.resolve import with_inputs
-from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.stress_rows import BY_KIND, stress_policy
 
 RNG = np.random.default_rng(0)

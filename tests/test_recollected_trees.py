@@ -29,8 +29,8 @@ from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.prior_inference.tree_splits import splits_of
 from dfkd_tune.prior_inference.trees import infer
 from dfkd_tune.search.defaults import TEACHER_DEFAULTS
-from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.stress_rows import stress_policy
 
 UNITS = np.array([1.0, 40.0, 0.01, 1.0, 1.0]), np.array([0.0, 300.0, 0.0, 5.0, -1.0])

@@ -12,9 +12,9 @@ import torch
 from teacher_files import NETWORKS, OUTPUTS, ROWS, THREE, Payload, answers, fails, network
 from torch import nn
 
-from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.teachers.probe import probe
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin", ".ts"])

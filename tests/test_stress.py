@@ -23,8 +23,8 @@ from dfkd_tune.evaluation.stress_bank import (
 from dfkd_tune.recipes.optimizers import RMSprop
 from dfkd_tune.recipes.recipe import PRESETS
 from dfkd_tune.study.session import run_study
-from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.banks import Bank
 from dfkd_tune.training.distill import distill
 from dfkd_tune.training.population import fidelity

@@ -8,9 +8,8 @@ import torch
 from teacher_files import FEATURES, NETWORKS, OUTPUTS, ROWS, THREE, answers, fails, network, save_pt2
 from torch import nn
 
-from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.loader import FORMATS, load_teacher
-from dfkd_tune.teachers.probe import infer_width
+from dfkd_tune.teachers.probe import infer_width, probe
 
 # --- every format -----------------------------------------------------------------------------------------------------
 

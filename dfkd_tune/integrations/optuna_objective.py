@@ -19,9 +19,9 @@ from dfkd_tune.recipes.recipe import PRESETS
 from dfkd_tune.search.defaults import TEACHER_DEFAULTS
 from dfkd_tune.search.search_space import make_space
 from dfkd_tune.search.study_file import Budget
-from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.teachers.probe import probe
 from dfkd_tune.tracking.context import within
 from dfkd_tune.tracking.runs import STATE
 from dfkd_tune.tracking.tracker import Tracker

@@ -18,10 +18,10 @@ from dfkd_tune.export.student_files import read_student
 from dfkd_tune.export.student_files import write as save
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.prior_inference.resolve import with_inputs
-from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.base import Teacher, hash_bytes
 from dfkd_tune.teachers.formats.mlflow_model import SCHEMES
 from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, agree
 from dfkd_tune.utils import yaml_io

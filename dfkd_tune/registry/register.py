@@ -187,7 +187,9 @@ def register(
     certificate = None
     if (parent := parent_of(made, run.info.experiment_id)) is not None:
         on_record = parent.data.params, parent.data.tags
-        certificate = certified(uri, study, run, lambda: certificates.rebuild_problem(study, *on_record, sources or Sources()))
+        certificate = certified(
+            uri, study, run, lambda: certificates.rebuild_problem(study, *on_record, sources or Sources())
+        )
         run = made.get_run(run.info.run_id)
     units = InputSchema.of(result)
     x = units.rows.numpy()

@@ -19,13 +19,12 @@ from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.defaults import TEACHER_DEFAULTS
 from dfkd_tune.search.search_space import Space, make_space
 from dfkd_tune.search.study_file import POPULATION, StudySpec
-from dfkd_tune.teachers import probe
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.formats.mlflow_model import SCHEMES
 from dfkd_tune.teachers.guarded import CALLS
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.output_cache import Answers
-from dfkd_tune.teachers.probe import Probe
+from dfkd_tune.teachers.probe import Probe, probe
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.memory import Need, Sizes, fit, need
 from dfkd_tune.training.problem import BANKS, POOL_LEAST, Pool, Problem

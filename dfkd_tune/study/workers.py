@@ -124,7 +124,9 @@ def join(
     return run_study(prepared, storage_url, uri, on_progress, should_stop, joining=True)
 
 
-def load_recorded_study(name: str, storage_url: str, sources: Sources, device: str = "cpu") -> tuple[Prepared, dict[str, Any]]:
+def load_recorded_study(
+    name: str, storage_url: str, sources: Sources, device: str = "cpu"
+) -> tuple[Prepared, dict[str, Any]]:
     """A recorded study made ready on this machine, and what it recorded; errors are those of ``join``."""
     known, here, place = load_study(storage_url, name).user_attrs, socket.gethostname(), f"study {name!r}"
     if SPEC not in known:

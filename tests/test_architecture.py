@@ -1,0 +1,60 @@
+"""The house as a whole: how large a file and a package grow, what is documented, what the public names are, what stays light.
+
+Who may import whom is in ``pyproject.toml``, checked by ``make lint``.
+"""
+
+import ast
+import importlib
+import subprocess
+import sys
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import dfkd_tune
+
+PACKAGE = Path(dfkd_tune.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+LINES, MODULES = 400, 14
+
+
+@cache
+def tree(file):
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(PACKAGE).with_suffix("").as_posix())
+class TestFile:
+    def test_is_short(self, file):
+        assert len(file.read_text(encoding="utf-8").splitlines()) <= LINES
+
+    def test_says_what_its_public_parts_are(self, file):
+        assert ast.get_docstring(tree(file)) or file.name == "__main__.py"
+        for node in tree(file).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                assert ast.get_docstring(node), node.name
+
+
+def test_packages_stay_small():
+    sizes = Counter(file.parent for file in FILES if not file.name.startswith("__"))
+    assert max(sizes.values()) <= MODULES
+    assert {file.name for file in PACKAGE.glob("*.py")} <= {"__init__.py", "__main__.py", "errors.py", "testing.py"}
+
+
+def test_public_names_resolve():
+    assert {"distill", "run_study", "Recipe", "DfkdError"} <= {*dfkd_tune.__all__}
+    for name in dfkd_tune.__all__:
+        assert getattr(dfkd_tune, name) is not None and name in dir(dfkd_tune)
+        assert getattr(dfkd_tune, name) is getattr(importlib.import_module(f"dfkd_tune.{dfkd_tune._HOMES[name]}"), name)
+    with pytest.raises(AttributeError, match="has no attribute 'colour'"):
+        _ = dfkd_tune.colour
+
+
+@pytest.mark.parametrize("name", ["dfkd_tune", "dfkd_tune.cli.main"])
+def test_import_is_light(name):
+    """So that the command line answers at once."""
+    code = f"import sys, {name}; print(*{{'torch', 'optuna', 'mlflow', 'numpy'}} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
