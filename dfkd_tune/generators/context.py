@@ -111,8 +111,8 @@ class GeneratorContext:
 
     def reward_of(self, k: int, gap: Tensor) -> Tensor:
         """What one member's difference bound makes of its gaps ``(n, O)``: the mean over outputs, ``(n,)``."""
-        part, kind, h = next(bound for bound in self.bounds if bound[0].init_state <= k < bound[0].stop)
-        one = h.at(self.level, part).only(k - part.init_state)
+        part, kind, h = next(bound for bound in self.bounds if bound[0].start <= k < bound[0].stop)
+        one = h.at(self.level, part).only(k - part.start)
         return kind.reward(one, gap.unsqueeze(0)).squeeze(0).mean(-1)
 
     def contain(self, x: Tensor) -> Tensor:
