@@ -16,7 +16,7 @@ from dfkd_tune.locations.paths import without_credentials
 from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.recipes.losses import LOSSES
 from dfkd_tune.recipes.recipe import Recipe
-from dfkd_tune.search.defaults import TEACHER_DEFAULTS
+from dfkd_tune.search.defaults import TEACHER_DEFAULTS, untuned
 from dfkd_tune.search.search_space import Space, make_space
 from dfkd_tune.search.study_file import POPULATION, StudySpec
 from dfkd_tune.teachers.base import Teacher
@@ -121,11 +121,7 @@ class Prepared:
 
     def baseline(self) -> Recipe:
         """The untuned method that the study is compared with, at its budget and the largest student it allows."""
-        budget = self.spec.budget
-        recipe = replace(TEACHER_DEFAULTS[self.probe.kind].baseline, steps=budget.steps, batch=budget.batch)
-        if self.space.max_parameters is None:
-            return recipe
-        return recipe.with_student(width=self.space.widest(recipe.student))
+        return untuned(self.probe.kind, self.spec.budget, self.space)
 
     def identity(self) -> dict[str, Any]:
         """What a resumed study must agree with."""

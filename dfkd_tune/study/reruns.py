@@ -10,14 +10,12 @@ from dataclasses import dataclass
 
 import optuna
 
-from dfkd_tune.export.student_files import student_files
-from dfkd_tune.export.synthetic_rows import synthetic_file
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.attributes import RECORD
 from dfkd_tune.search.ranking import Candidate, wanted
-from dfkd_tune.tracking.runs import STATE
+from dfkd_tune.study.ending import Ending, ending, stopped
 from dfkd_tune.tracking.tracker import Tracker
-from dfkd_tune.training.distill import Outcome, distill_all
+from dfkd_tune.training.distill import distill_all
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils.seeding import derive
@@ -30,7 +28,7 @@ class Rerunner:
     Args:
         study, problem, tracker: of the study.
         seed: of the study.
-        objective: outcome -> what the study minimizes.
+        objective: name of what the study minimizes.
         check_cancelled: called at every rung; raises ``Interrupted`` when the user wants to stop.
     """
 
@@ -38,7 +36,7 @@ class Rerunner:
     problem: Problem
     tracker: Tracker
     seed: int
-    objective: Callable[[Outcome], float]
+    objective: str
     check_cancelled: Callable[..., None]
 
     def run(self, recipes: Mapping[Candidate, Recipe], times: int, population: int) -> None:
@@ -67,25 +65,17 @@ class Rerunner:
             outcomes = distill_all(self.problem, list(members.values()), self.check_cancelled)
             for (leader, name, _), outcome in zip(missing, outcomes, strict=True):
                 about = {"study": self.study.study_name, "trial": leader.trial, "run": name}
-                files = None
-                if not outcome.failure:
-                    files = student_files(self.problem, outcome, about) | synthetic_file(self.problem, outcome)
+                ended = ending(self.problem, outcome, self.objective, about=about)
                 del members[name]
-                self._record(leader.key, name, outcome, files)
+                self._record(leader.key, name, ended)
         except BaseException:
             for name, member in members.items():
-                self.tracker.close_run(name, "KILLED", {}, {STATE: "INTERRUPTED"}, member.curve)
+                stopped(member.curve).close(self.tracker, name)
             raise
 
-    def _record(self, key: str, name: str, outcome: Outcome, files: Mapping[str, bytes] | None) -> None:
-        score = None
-        if outcome.failure:
-            tags = {STATE: "PRUNED", "dfkd.reason": outcome.failure}
-            self.tracker.close_run(name, "KILLED", outcome.metrics(), tags, outcome.curve)
-        else:
-            score = [self.objective(outcome), outcome.selection.rmse]
-            tags = {STATE: "COMPLETE"}
-            self.tracker.close_run(name, "FINISHED", outcome.metrics(), tags, outcome.curve, files)
+    def _record(self, key: str, name: str, ended: Ending) -> None:
+        ended.close(self.tracker, name)
         known = dict(self.study.user_attrs.get(RECORD, {}))
+        score = [ended.values[0], ended.metrics["rmse"]] if ended.values else None
         known[key] = known.get(key, {}) | {name: score}
         self.study.set_user_attr(RECORD, known)

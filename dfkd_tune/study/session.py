@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
@@ -15,8 +14,6 @@ import optuna
 from optuna.trial import TrialState
 
 from dfkd_tune.errors import DfkdError, Interrupted, StorageError
-from dfkd_tune.export.student_files import student_files
-from dfkd_tune.export.synthetic_rows import synthetic_file
 from dfkd_tune.locations.paths import shared_folder, store_of, without_credentials
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.registry import register
@@ -28,13 +25,14 @@ from dfkd_tune.search.ranking import Candidate, Promoted, choose, run_name, top_
 from dfkd_tune.search.sampling import WARMUP, open_study, smoothed, without_experimental_warnings
 from dfkd_tune.search.storage import open_storage
 from dfkd_tune.search.trial_queue import Heartbeat, TrialQueue
+from dfkd_tune.study.ending import ending, stopped
 from dfkd_tune.study.identity import agree, one_machine, record
 from dfkd_tune.study.prepare import Prepared
 from dfkd_tune.study.reruns import Rerunner
 from dfkd_tune.tracking import tracker
 from dfkd_tune.tracking.context import within
-from dfkd_tune.tracking.runs import STATE
-from dfkd_tune.training.distill import Outcome, conclude
+from dfkd_tune.tracking.states import State
+from dfkd_tune.training.distill import conclude
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import Population
 from dfkd_tune.utils.seeding import derive
@@ -191,8 +189,8 @@ class StudyRunner:
         for taken in self.queue.requeue_stale():
             LOG.info("trial %d: its worker died, %s", taken.number, taken.failed or "another takes it up")
             if taken.failed:  # the run of any other is ended by who takes the trial up
-                tags = {STATE: "FAIL", "dfkd.reason": taken.failed}
-                self.tracker.close_orphan(run_name(taken.number), "FAILED", tags)
+                failed = stopped((), taken.failed, State.FAIL)
+                self.tracker.close_orphan(run_name(taken.number), failed.status, failed.tags)
         self.watched = time.monotonic()
 
     def _tidy(self) -> bool:
@@ -214,7 +212,7 @@ class StudyRunner:
             leading = {leader: self._recipe(leader) for leader in top_candidates(self.study, about.leaders)}
             self._show()
             Rerunner(
-                self.study, self.problem, self.tracker, about.seed, self._objective, self._check_cancelled_and_show
+                self.study, self.problem, self.tracker, about.seed, about.objective, self._check_cancelled_and_show
             ).run(leading, about.reruns, self.prepared.population)
             self.changed = True
             self._show()
@@ -233,9 +231,6 @@ class StudyRunner:
     def _wait(self, what: str | None) -> None:
         self._show(what)
         self._check_cancelled()
-
-    def _objective(self, outcome: Outcome) -> float:
-        return outcome.objective(self.prepared.spec.study.objective)
 
     def _refill(self) -> None:
         self._take_up_baseline()
@@ -298,31 +293,20 @@ class StudyRunner:
             return self._lose(running)
         member = self.population.release(running.member.key)
         outcome = conclude(self.problem, member, running.seconds, finish=pruned is None)
-        reason = outcome.failure or pruned
-        state = TrialState.PRUNED if reason else TrialState.COMPLETE
-        objective = None if reason else self._objective(outcome)
-        tags = {STATE: state.name} | ({"dfkd.reason": reason} if reason else {})
-        files = None
-        if not reason:
-            about = {"study": self.name, "trial": running.trial.number if running.trial else None, "run": member.key}
-            files = student_files(self.problem, outcome, about) | synthetic_file(self.problem, outcome)
-        shown = replace(outcome, selection=None, stress=None) if pruned else outcome  # nobody takes it for a result
-        metrics = shown.metrics()
+        asked = self.prepared.spec.study
+        about = {"study": self.name, "trial": running.trial.number if running.trial else None, "run": member.key}
+        ended = ending(self.problem, outcome, asked.objective, pareto=asked.pareto, pruned=pruned, about=about)
         del self.active[member.key]  # until here it goes back to its slot where the teacher fails
-        self.changed, status = True, "KILLED" if reason else "FINISHED"
+        self.changed = True
         # Whenever this process dies, a trial that Optuna counts as done has its student on disk, to be shipped.
-        spooled = self.tracker.close_run(member.key, status, metrics, tags, outcome.curve, files)
-        attributes: dict[str, Any] = {k: float(v) for k, v in outcome.metrics().items()}
-        attributes |= {"recipe": json.dumps(outcome.recipe.tree()), "record": spooled}
-        attributes |= {"reason": reason} if reason else {}
+        attributes = ended.close(self.tracker, member.key)
         if running.trial is None:
             self.study.set_user_attr(UNTUNED, attributes)
-            self.study.set_user_attr(BASELINE, math.nan if reason else objective)  # last: it says that both are known
+            untuned = ended.values[0] if ended.values else math.nan
+            self.study.set_user_attr(BASELINE, untuned)  # last: it says that both are known
             self.baseline_lock.release()
             return
-        cost = {"parameters": outcome.parameters, "latency": outcome.latency}.get(self.prepared.spec.study.pareto)
-        values = () if objective is None else (objective,) if cost is None else (objective, float(cost))
-        if not self.queue.complete(running.trial, state, values, attributes):
+        if not self.queue.complete(running.trial, TrialState[ended.state], ended.values, attributes):
             LOG.warning("trial %d was taken by another worker while its student was recorded", running.trial.number)
         self.heartbeat.forget(running.trial)
 
@@ -331,13 +315,13 @@ class StudyRunner:
         self.population.release(running.member.key)
         del self.active[running.member.key]
         self.heartbeat.forget(running.trial)
-        self.tracker.close_run(running.member.key, "KILLED", {}, {STATE: "INTERRUPTED"}, running.member.curve)
+        stopped(running.member.curve).close(self.tracker, running.member.key)
 
     def _abandon(self) -> None:
         """Give the slots of everything in flight back, with true states on both sides."""
         try:
             for key, running in self.active.items():
-                self.tracker.close_run(key, "KILLED", {}, {STATE: "INTERRUPTED"}, running.member.curve)
+                stopped(running.member.curve).close(self.tracker, key)
                 if running.trial is not None:
                     self.queue.give_back(running.trial)
                 else:

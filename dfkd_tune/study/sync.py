@@ -20,16 +20,16 @@ from dfkd_tune.reporting import mlflow_summary
 from dfkd_tune.search.attributes import PROMOTED
 from dfkd_tune.search.loaded import load_study, recipe_of
 from dfkd_tune.search.ranking import Promoted, run_name
+from dfkd_tune.search.trial_queue import FINISHED
+from dfkd_tune.study.ending import recorded_ending
 from dfkd_tune.tracking import run_lookup
 from dfkd_tune.tracking.connection import guarded, preflight
 from dfkd_tune.tracking.outbox import REFUSED, SHIPPED, Damaged, OutboxSegment, Record, Spool, plain, read
-from dfkd_tune.tracking.runs import ID, SESSION, STATE, STATUS, RejectedRecord, Runs
+from dfkd_tune.tracking.runs import ID, SESSION, RejectedRecord, Runs
 from dfkd_tune.tracking.tracker import interrupted
 from dfkd_tune.utils.seeding import derive
 
 LOG = logging.getLogger(__name__)
-RESULTS = ("rmse", "nrmse", "stress_rmse", "stress/nrmse", "robust")
-"""Metrics that only a complete trial has."""
 
 
 @dataclass
@@ -118,7 +118,7 @@ def _rebuild(runs: Runs, study) -> int:
     numbers = {run.data.params.get("trial") for run in found if run.data.tags.get("dfkd.kind") == "trial"}
     missing = [
         trial
-        for trial in study.get_trials(deepcopy=False, states=tuple(TrialState[name] for name in STATUS))
+        for trial in study.get_trials(deepcopy=False, states=FINISHED)
         if (trial.user_attrs["record"] not in ids if "record" in trial.user_attrs else str(trial.number) not in numbers)
     ]
     if missing or runs.parent() is None:
@@ -153,18 +153,14 @@ def _records(study, trial: FrozenTrial) -> tuple[Record, Record]:
         params |= recipe_of(trial).leaves()
     if "seed" in known:
         params["seed"] = derive(known["seed"], "trial", trial.number)
-    metrics = {k: float(v) for k, v in attributes.items() if isinstance(v, int | float) and k != "attempts"}
-    if trial.state != TrialState.COMPLETE:
-        metrics = {k: v for k, v in metrics.items() if k not in RESULTS}
-    reason = {"dfkd.reason": attributes["reason"]} if "reason" in attributes else {}
     about = {"dfkd.kind": "trial", "dfkd.study": study.study_name, "dfkd.rebuilt": "from the study's storage"}
     tier = {"dfkd.tier": study.user_attrs["tier"]} if "tier" in study.user_attrs else {}
     begun = round((trial.datetime_start or trial.datetime_complete).timestamp() * 1000)
     ended = round(trial.datetime_complete.timestamp() * 1000)
-    tags = plain({STATE: trial.state.name} | reason)
+    told = recorded_ending(trial)
     return (
         Record("open", record, name, begun, params=plain(params), tags=plain(about | tier)),
-        Record("close", record, name, ended, STATUS[trial.state.name], tags=tags, metrics=metrics),
+        Record("close", record, name, ended, told.status, tags=plain(told.tags), metrics=told.metrics),
     )
 
 

@@ -44,7 +44,7 @@ def find_run(uri: str, study: str, trial: int | None = None, name: str | None = 
     parent = parent_of(made, experiment.experiment_id)
     if parent is None:
         refuse_foreign(made, experiment)
-    objective = parent.data.tags.get("dfkd.objective", "rmse") if parent else "rmse"
+    objective = _objective(made, experiment.experiment_id, parent)
     if within is not None:
         return _smallest(made, experiment.experiment_id, study, objective, within)
     if trial is None and name is None and parent and parent.info.status == "FINISHED":
@@ -63,6 +63,15 @@ def find_run(uri: str, study: str, trial: int | None = None, name: str | None = 
             remedy=f"dfkd-tune show {study}",
         )
     return runs[0]
+
+
+def _objective(made, experiment_id: str, parent) -> str:
+    """The metric by which students of an experiment are chosen; the trials of an Optuna study of one's own have no parent, and tell it."""
+    said = parent
+    if said is None:
+        trials = made.search_runs([experiment_id], "tags.`dfkd.objective` != ''", max_results=1)
+        said = trials[0] if trials else None
+    return said.data.tags.get("dfkd.objective", "rmse") if said is not None else "rmse"
 
 
 def _smallest(made, experiment_id: str, study: str, objective: str, within: float):

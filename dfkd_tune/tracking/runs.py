@@ -17,6 +17,7 @@ from dfkd_tune.locations.paths import folder_name, sqlite_file, without_credenti
 from dfkd_tune.tracking.connection import client, guarded, line, refuse_foreign, single_attempt
 from dfkd_tune.tracking.outbox import Record, digest
 from dfkd_tune.tracking.project_run import given_run
+from dfkd_tune.tracking.states import STATUS_BY_STATE, State
 
 LOG = logging.getLogger(__name__)
 ID, SESSION = "dfkd.record", "dfkd.session"
@@ -26,8 +27,6 @@ LINK = "dfkd.requeued_from"
 """Tag of a run that goes on with a trial: the run before it."""
 STATE = "dfkd.state"
 """Tag of a run that has ended: how its trial did."""
-STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
-"""MLflow's status of a run by the state of its trial."""
 HASHES = "dfkd.student_sha256"
 """Tag of a run with a student: SHA-256 of the file of its files' hashes."""
 HOPELESS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")
@@ -136,7 +135,7 @@ class Runs:
         with single_attempt(self.uri):
             self._client.set_terminated(run_id, status, at)
             said = self._client.get_run(run_id).data.tags.get(STATE)
-            if (known := STATUS.get(said, status)) != status:
+            if (known := STATUS_BY_STATE.get(said, status)) != status:
                 self._client.set_terminated(run_id, known, at)
 
     def add(self, run_id: str, metrics: Mapping[str, float], at: int) -> None:
@@ -208,7 +207,7 @@ class Runs:
             tags["mlflow.parentRunId"] = self.parent_id
         if record.again and (before := self._latest(record)) is not None:
             tags[LINK] = before.info.run_id
-            self._take_over(before, record, "KILLED", {STATE: "INTERRUPTED"})
+            self._take_over(before, record, "KILLED", {STATE: State.INTERRUPTED})
         run = self._client.create_run(self._experiment_id, record.at, tags, record.name)
         if self._all is not None:
             self._all[record.run] = [run]
@@ -234,7 +233,7 @@ class Runs:
         follower = self._follower(run) if not own and not taken else None
         if follower is not None:  # it was shipped too late to be found by who took over
             taken = True
-            self._take_over(run, record, "KILLED", {STATE: "INTERRUPTED"})
+            self._take_over(run, record, "KILLED", {STATE: State.INTERRUPTED})
             if LINK not in follower.data.tags:
                 self._log(follower.info.run_id, record.at, tags={LINK: run.info.run_id})
         if own or not (_holds(run, record) and _complete(self._home(run), record, content)):
