@@ -175,8 +175,8 @@ def test_a_teacher_that_cannot_tell_values_apart_is_refused():
     for name, about in {"stamp": {"mean": 1.7e9, "std": 60.0}, "day": {"levels": [20_230_101, 20_230_102]}}.items():
         inputs = parse_features({"features": ["a", {"name": name} | about]}, "file")
         with pytest.raises(FeaturesError, match=rf"feature '{name}': the teacher takes float32.*float64"):
-            require_resolution(Teacher("t", far, torch.float32, "sha"), inputs)
-        require_resolution(Teacher("t", far, torch.float64, "sha"), inputs)
+            require_resolution(torch.float32, inputs)
+        require_resolution(torch.float64, inputs)
 
 
 def test_raw_and_standardized_rows_are_encoded_alike():
@@ -227,7 +227,7 @@ def test_a_function_says_that_it_takes_float64(code):
     double = load_teacher(code(text.format("torch.float64", "answer.dtype = torch.float64")))
     single = load_teacher(code(text.format("torch.float32", "pass")))
     assert (double.dtype, single.dtype) == (torch.float64, torch.float32)
-    require_resolution(double, FAR)
+    require_resolution(double.dtype, FAR)
     for teacher in (double, single):
         assert teacher(torch.ones(2, 3)).shape == (2, 1)
 

@@ -65,7 +65,7 @@ class Random:
 
     def init(self, context: InitContext, rng: torch.Generator) -> list[Tensor]:
         """One member's weights."""
-        return context.student.init_params(context.encoder.width, context.outputs, rng, context.dtype)
+        return context.student.init_params(context.encoder.encoding.width, context.outputs, rng, context.dtype)
 
 
 @strategy
@@ -107,7 +107,7 @@ class Neurons:
 
 def _fitted(student: Any, context: InitContext, rng: torch.Generator) -> list[Tensor]:
     """The teacher's neurons as the first layer, where they can be read, and an output layer fitted by ridge regression."""
-    weights = student.init_params(context.encoder.width, context.outputs, rng, context.dtype)
+    weights = student.init_params(context.encoder.encoding.width, context.outputs, rng, context.dtype)
     if not hasattr(student, "hidden"):
         return weights
     if context.neurons > student.width:

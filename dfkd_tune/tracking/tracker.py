@@ -102,7 +102,7 @@ class Tracker:
         labels = plain(self._context | about | dict(tags))
         self._put(Record("study", at=now(), name=self.experiment, params=plain(params), tags=labels))
         self._shipper.flush()
-        self.tell()
+        self.raise_for_rejected()
 
     def open_run(
         self,

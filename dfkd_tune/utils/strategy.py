@@ -6,18 +6,25 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import cache
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, dataclass_transform, get_type_hints
 
 import numpy as np
 import pydantic
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from dfkd_tune.errors import SpecError
 from dfkd_tune.utils.quoting import named, quoted
 
-strategy = dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
-"""Decorator: a frozen dataclass whose typed fields are checked on creation and are its YAML schema."""
+C = TypeVar("C")
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(Field,))
+def strategy(kind: type[C]) -> type[C]:
+    """Decorator: a frozen dataclass whose typed fields are checked on creation and are its YAML schema."""
+    config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+    return dataclass(frozen=True, config=config)(kind)
+
 
 LONGEST = 500
 """Characters of a rule: one between fields may quote them."""
@@ -94,6 +101,9 @@ class Stacked:
             setattr(
                 self, field.name, like.new_tensor(values)[:, None, None] if hints[field.name] is float else values[0]
             )
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"{type(self).__name__} has no {name!r}")
 
     def at(self, level, part: slice = slice(None)) -> Stacked:
         """The same with ``threshold`` in units of ``level (K, 1, 1)[part]``, where it is adaptive."""

@@ -113,9 +113,9 @@ class Architecture:
                 raise ValueError(f"{fits[0]}.bias must have shape ({outputs},), has {tuple(bias.shape)}")
             linear = nn.Linear(inputs, outputs, bias=bias is not None, dtype=dtype)
             linear.load_state_dict({"weight": weight} | ({} if bias is None else {"bias": bias}))
-            file_parts.append(linear)
+            parts.append(linear)
             if i < hidden:
-                file_parts.append(ACTIVATIONS[names[i]]())
+                parts.append(ACTIVATIONS[names[i]]())
         if unused:
             raise ValueError(f"tensors that no layer uses: {', '.join(unused)}")
         return nn.Sequential(*parts)
