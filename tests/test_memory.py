@@ -12,7 +12,7 @@ from torch import nn
 
 from dfkd_tune.errors import MachineError
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.recipes.recipe import FAITHFUL
+from dfkd_tune.recipes.presets import FAITHFUL
 from dfkd_tune.study.prepare import needs, sized
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import probe
