@@ -48,7 +48,7 @@ def residuals(teacher: Tensor, student: Tensor) -> Figure:
     return figure
 
 
-def top_candidates(students: Mapping[str, tuple[Tensor, Tensor]]) -> Figure:
+def leaders(students: Mapping[str, tuple[Tensor, Tensor]]) -> Figure:
     """Several students beside each other: answers over the teacher's above, what is left below, all on one scale.
 
     Args:
@@ -63,7 +63,7 @@ def top_candidates(students: Mapping[str, tuple[Tensor, Tensor]]) -> Figure:
             dots = {"s": 4, "alpha": 0.35, "lw": 0, "color": PALETTE[o]}
             top.scatter(at[:FEWER, o], (at + gap)[:FEWER, o], **dots)
             left.scatter(at[:FEWER, o], gap[:FEWER, o], **dots)
-        top.axline((0, 0), gradient=1, color=INK, lw=0.8)
+        top.axline((0, 0), slope=1, color=INK, lw=0.8)
         left.axhline(0, color=INK, lw=0.8)
         top.set_title(f"{name}: {float(gap.square().mean().sqrt()):.3g} std. dev.")
         label(top, "", "student" if top is above[0] else "", grid="both")

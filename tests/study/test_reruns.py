@@ -18,6 +18,7 @@ from dfkd_tune.errors import Interrupted, NotFound
 from dfkd_tune.reporting import summary_text
 from dfkd_tune.reporting.findings import find
 from dfkd_tune.reporting.html_report import report
+from dfkd_tune.search import locks
 from dfkd_tune.search import storage as storages
 from dfkd_tune.search.attributes import RECORD
 from dfkd_tune.search.loaded import load_study
@@ -189,16 +190,16 @@ def test_a_resume_runs_nothing_again(store, tiny):
 
 
 def test_an_extended_study_runs_only_new_leaders_again(store, tiny):
-    run(tiny("extended", trials=2, top_candidates=1, reruns=1), store)
+    run(tiny("extended", trials=2, leaders=1, reruns=1), store)
     before = {run.info.run_name: run.info.run_id for run in store.runs("extended", "rerun")}
     assert sorted(before) == wanted(store, "extended", 1, 1)
-    run(tiny("extended", trials=5, top_candidates=2, reruns=1), store)
+    run(tiny("extended", trials=5, leaders=2, reruns=1), store)
     after = {run.info.run_name: run.info.run_id for run in store.runs("extended", "rerun")}
     assert after.items() >= before.items()
     assert sorted(after) == sorted({*before, *wanted(store, "extended", 2, 1)})
     assert_settled(store, "extended", 2, 1)
     # More re-runs of the same leaders add the difference.
-    run(tiny("extended", trials=5, top_candidates=1, reruns=2), store)
+    run(tiny("extended", trials=5, leaders=1, reruns=2), store)
     assert set(names_of(store, "extended")) == {*after, run_name(best_of(store, "extended", 1)[0], 2)}
 
 
@@ -254,7 +255,7 @@ def test_two_sessions_run_leaders_once(store, tree, tiny, start, tmp_path):
                 assert second[0].alive() and time.monotonic() < until, second[0].said
                 time.sleep(0.05)
             assert len(load_study(store.storage, "together").trials) == 3
-            time.sleep(3 * storages.PAUSE)
+            time.sleep(3 * locks.PAUSE)
             assert second[0].alive()
         return False
 
@@ -280,12 +281,12 @@ def test_a_study_has_a_lock_of_its_own(tmp_path, request, kind):
         if len(looks) == 2:
             raise Interrupted("one")
 
-    with storages.alone(storage, url, one, check_cancelled):
-        with storages.alone(other, url, two, check_cancelled), storages.exclusive(other, url):
+    with locks.rerun_lock(storage, url, one, check_cancelled):
+        with locks.rerun_lock(other, url, two, check_cancelled), locks.exclusive(other, url):
             assert not looks
-        with pytest.raises(Interrupted), storages.alone(other, url, one, check_cancelled):
+        with pytest.raises(Interrupted), locks.rerun_lock(other, url, one, check_cancelled):
             raise AssertionError("two hold it")
-    with storages.alone(other, url, one, check_cancelled):
+    with locks.rerun_lock(other, url, one, check_cancelled):
         assert len(looks) == 2
     for each in (storage, other):
         each.engine.dispose()
@@ -369,7 +370,7 @@ def test_a_baseline_that_no_trial_beats_is_promoted(store, tiny, dfkd):
 
 def test_a_baseline_that_is_beaten_is_not_run_again(store, tiny):
     done = run(
-        tiny("beaten", search={"finish.kind": ["lbfgs"]}, preset="faithful", trials=2, top_candidates=2, reruns=1),
+        tiny("beaten", search={"finish.kind": ["lbfgs"]}, preset="faithful", trials=2, leaders=2, reruns=1),
         store,
     )
     assert done.promoted.trial is not None and done.promoted.rmse < done.baseline
