@@ -29,7 +29,6 @@ from dfkd_tune.teachers.probe import infer_width, probe
 from dfkd_tune.utils import yaml_io
 from dfkd_tune.utils.strategy import build
 
-ROOT = Path(__file__).parent.parent.parent
 PATIENCE = 20
 """Seconds that one input may take."""
 

@@ -13,13 +13,13 @@ import pytest
 import torch
 import yaml
 from asked import files_of
-from conftest import STUDIES
 
 from dfkd_tune.inputs.features_file import read_features
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.probe import infer_width, probe
+from studies import ROOT, STUDIES
 
-COMPACTIV = Path(__file__).parent.parent.parent / "shared" / "data" / "compactiv.npz"
+COMPACTIV = ROOT.parent / "shared" / "data" / "compactiv.npz"
 
 
 def test_the_quickstart_fits_together():
@@ -65,9 +65,6 @@ def test_the_quickstart_teacher_is_as_good_as_its_card_says():
     with torch.no_grad():
         rmse = float((load_teacher(STUDIES / "quickstart_teacher.pt2")(x)[:, 0] - y).square().mean().sqrt())
     assert f"| test RMSE | {rmse:.3f}," in (STUDIES / "quickstart_teacher.md").read_text()
-
-
-ROOT = Path(__file__).parent.parent
 
 
 def test_the_quickstart_is_sound(dfkd, tmp_path):

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import optuna
 import pytest
-from conftest import SEARCH, runs_of
 from optuna.trial import TrialState
 
-ROOT = Path(__file__).parent.parent
+from studies import ROOT, SEARCH, runs_of
 
 
 class Always(optuna.pruners.BasePruner):

@@ -14,8 +14,8 @@ from dfkd_tune.recipes.recipe import SECTIONS, Recipe, from_tree
 from dfkd_tune.search.search_space import DEFAULT, make_space
 from dfkd_tune.search.study_file import KEYS, PARTS, parse_spec, read_spec
 from dfkd_tune.utils import yaml_io
+from studies import STUDIES
 
-STUDIES = Path(__file__).parents[1] / "studies"
 SIZE = (4, 2)
 LOG = {"low": 1e-4, "high": 1e-2, "log": True}
 

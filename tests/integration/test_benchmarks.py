@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import STUDIES
 from PIL import Image
 from safetensors.torch import save_file
 
 from benchmarks.tables import OPENML, from_openml
 from dfkd_tune.inputs.encoding import Encoding
 from dfkd_tune.students.mlp import MLP
+from studies import STUDIES
 
 ARFF = """% Served as OpenML serves it.
 @RELATION Bike_Sharing_Demand

@@ -12,7 +12,6 @@ import mlflow
 import optuna
 import pytest
 import yaml
-from conftest import SEARCH
 from mlflow import MlflowClient
 from processes import free_port, serving
 
@@ -22,8 +21,8 @@ from dfkd_tune.integrations.mlflow_context import StudyContext
 from dfkd_tune.study.session import run_study
 from dfkd_tune.tracking.context import within
 from dfkd_tune.tracking.project_run import given_run
+from studies import ROOT, SEARCH
 
-ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import Store, runs_of
 from optuna.trial import TrialState
 from processes import Process, command_line
 from safetensors.torch import save_file
@@ -24,6 +23,7 @@ from dfkd_tune.search.ranking import run_name, top_candidates
 from dfkd_tune.search.storage import open_storage
 from dfkd_tune.study.session import run_study
 from dfkd_tune.tracking.outbox import Spool
+from studies import Store, runs_of
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

@@ -81,7 +81,7 @@ def test_the_registered_model_answers_like_the_student(pointed_at_server, champi
 
 
 def test_the_registered_model_answers_rows_without_names(pointed_at_server, champion, student_of):
-    """By the handler of ``mlflow models serve``; tests/test_shipping.py has the whole server."""
+    """By the handler of ``mlflow models serve``; tests/export/test_export.py has the whole server."""
     student, _ = student_of(pointed_at_server, MlflowClient().get_run(champion[0].run_id))
     model, x = mlflow.pyfunc.load_model("models:/pump@champion"), inputs()
     for key in ("inputs", "instances"):

@@ -6,7 +6,6 @@ import re
 import optuna
 import pytest
 import yaml
-from conftest import Store
 from optuna.trial import TrialState
 
 from dfkd_tune.errors import StudyMismatch
@@ -16,6 +15,7 @@ from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
 from dfkd_tune.tracking.run_lookup import find_run
+from studies import Store
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from conftest import runs_of
 from optuna.trial import TrialState
 
 from dfkd_tune.search.loaded import load_study
+from studies import runs_of
 
 
 def assert_whole(storage: str, tracking: str, name: str, total: int) -> dict[str, int]:

@@ -18,8 +18,8 @@ from sklearn.linear_model import Ridge
 from torch import nn
 
 from dfkd_tune.teachers.loader import load_teacher
+from studies import ROOT
 
-README = Path(__file__).parent.parent / "README.md"
 X = np.random.default_rng(0).normal(size=(40, 3))
 LAYERS = "layers: [3, 8, 1]\n"
 
@@ -142,7 +142,7 @@ PICKLES = {"pickled modules", "`.joblib`"}
 
 
 def row() -> str:
-    return next(line for line in README.read_text().splitlines() if line.startswith("| teachers |"))
+    return next(line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| teachers |"))
 
 
 def test_every_kind_of_the_readme_is_here():

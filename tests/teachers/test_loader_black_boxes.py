@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import skops.io
 import torch
-from conftest import STUDIES
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.svm import SVR
 from torch import nn
@@ -15,6 +14,7 @@ from dfkd_tune.errors import TeacherError
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.probe import probe
+from studies import STUDIES
 
 X = np.random.default_rng(0).standard_normal((40, 3))
 

@@ -11,7 +11,6 @@ import optuna
 import pytest
 import torch
 import yaml
-from conftest import runs_of
 from hypothesis import given
 from hypothesis import strategies as st
 from mlflow import MlflowClient
@@ -33,6 +32,7 @@ from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
 from dfkd_tune.training.distill import distill
+from studies import runs_of
 
 LEAF = "generator.kind"
 

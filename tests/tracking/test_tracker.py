@@ -8,7 +8,6 @@ import optuna
 import pytest
 import torch
 import yaml
-from conftest import runs_of
 from mlflow import MlflowClient
 from processes import command_line, free_port
 
@@ -19,6 +18,7 @@ from dfkd_tune.locations import paths
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
+from studies import runs_of
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

@@ -9,7 +9,6 @@ import numpy as np
 import optuna
 import pytest
 import torch
-from conftest import STUDIES
 from problems import batches, run
 
 from dfkd_tune import Feature
@@ -29,6 +28,7 @@ from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import fidelity
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils import yaml_io
+from studies import STUDIES
 
 TREES = {file.stem: yaml_io.read(file, SpecError) for file in sorted(STUDIES.glob("*.yaml"))}
 NAMES = [name for name, tree in TREES.items() if "teacher" in tree]
