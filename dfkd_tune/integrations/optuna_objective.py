@@ -14,7 +14,7 @@ import optuna
 from dfkd_tune.errors import DfkdError
 from dfkd_tune.evaluation.stress_bank import add_stress
 from dfkd_tune.prior_inference.resolve import with_inputs
-from dfkd_tune.recipes.recipe import PRESETS
+from dfkd_tune.recipes.presets import PRESETS
 from dfkd_tune.search.defaults import TEACHER_DEFAULTS, untuned
 from dfkd_tune.search.ranking import run_name
 from dfkd_tune.search.sampling import smoothed
