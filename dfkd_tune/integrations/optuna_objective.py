@@ -24,8 +24,11 @@ from dfkd_tune.study.ending import Ending, ending, stopped
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.probe import probe
+from dfkd_tune.tracking import params as param
+from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.context import within
 from dfkd_tune.tracking.states import State
+from dfkd_tune.tracking.tags import RunKind
 from dfkd_tune.tracking.tracker import Tracker
 from dfkd_tune.training.distill import conclude
 from dfkd_tune.training.member import Member
@@ -120,9 +123,9 @@ class Distillation:
         population.admit(member)
         key = run_name(trial.number)
         if self._tracker:
-            params = recipe.leaves() | {"trial": trial.number, "seed": member.seed}
-            tags = {"dfkd.tier": self.problem.inputs.tier, "dfkd.objective": self.objective}
-            self._tracker.open_run(key, "trial", params, tags)
+            params = recipe.leaves() | {param.TRIAL: trial.number, param.SEED: member.seed}
+            tags = {tag.TIER: self.problem.inputs.tier, tag.OBJECTIVE: self.objective}
+            self._tracker.open_run(key, RunKind.TRIAL, params, tags)
         try:
             ended = self._train(trial, population, member, key)
         except BaseException as error:

@@ -26,11 +26,12 @@ import sqlalchemy
 from optuna.storages._rdb import models
 from optuna.trial import Trial, TrialState
 
+from dfkd_tune.search.attributes import ATTEMPTS, REASON, WORKER
 from dfkd_tune.search.storage import GRACE, HEARTBEAT, PatientStorage
 
 LOG = logging.getLogger(__name__)
 
-ATTEMPTS = 3
+MOST_ATTEMPTS = 3
 """How often a trial is taken up again before it fails for good."""
 AHEAD = 16
 """Slots made at once: every look at a study reads those that wait, 16 in half the time of 64, and nothing is gained by fewer."""
@@ -99,7 +100,7 @@ class TrialQueue:
                 TRIALS.trial_id.in_([trial._trial_id for trial in trials]),
                 TRIALS.state == TrialState.RUNNING,
                 TRIALS.trial_id == ATTRIBUTES.trial_id,
-                ATTRIBUTES.key == "worker",
+                ATTRIBUTES.key == WORKER,
                 ATTRIBUTES.value_json == json.dumps(self.owner),
             )
             return {trial.number for trial in trials} - {number for (number,) in mine}
@@ -142,7 +143,7 @@ class TrialQueue:
         self.storage.transact(write)
 
     def requeue_stale(self) -> list[Requeued]:
-        """Take the slots of workers that died; after ``ATTEMPTS`` the trial fails with the reason."""
+        """Take the slots of workers that died; after ``MOST_ATTEMPTS`` the trial fails with the reason."""
         # Right after an outage nobody's signs of life are fresh.
         calm = time.monotonic() - self.storage.last_away > GRACE / 2
         stale = set(self.storage._get_stale_trial_ids(self.study._study_id)) if calm else set()
@@ -199,7 +200,7 @@ class TrialQueue:
             return None
         again = bool(self._owner(session, row.trial_id))
         row.state, row.datetime_start = TrialState.RUNNING, datetime.now()
-        self._set(session, row.trial_id, {"worker": self.owner})
+        self._set(session, row.trial_id, {WORKER: self.owner})
         beat = HEARTBEATS.where_trial_id(row.trial_id, session)
         if beat is None:
             session.add(HEARTBEATS(trial_id=row.trial_id))
@@ -229,7 +230,7 @@ class TrialQueue:
     def _running(self, session) -> list[tuple[int, str]]:
         rows = (
             session.query(TRIALS.trial_id, ATTRIBUTES.value_json)
-            .outerjoin(ATTRIBUTES, (ATTRIBUTES.trial_id == TRIALS.trial_id) & (ATTRIBUTES.key == "worker"))
+            .outerjoin(ATTRIBUTES, (ATTRIBUTES.trial_id == TRIALS.trial_id) & (ATTRIBUTES.key == WORKER))
             .filter(TRIALS.study_id == self.study._study_id, TRIALS.state == TrialState.RUNNING)
         )
         return [(trial, json.loads(owner) if owner else "") for trial, owner in rows]
@@ -238,18 +239,18 @@ class TrialQueue:
         row = TRIALS.find_or_raise_by_id(trial_id, session, for_update=True)
         if row.state != TrialState.RUNNING or self._owner(session, trial_id) != owner:
             return None  # somebody else took it meanwhile
-        attempts = int(self._get(session, trial_id, "attempts") or 0)
-        if attempts >= ATTEMPTS:
+        attempts = int(self._get(session, trial_id, ATTEMPTS) or 0)
+        if attempts >= MOST_ATTEMPTS:
             reason = f"its worker died {attempts + 1} times"
-            self._set(session, trial_id, {"reason": reason})
+            self._set(session, trial_id, {REASON: reason})
             row.state, row.datetime_complete = TrialState.FAIL, datetime.now()
             return Requeued(row.number, reason)
-        self._set(session, trial_id, {"attempts": attempts + 1})
+        self._set(session, trial_id, {ATTEMPTS: attempts + 1})
         row.state = TrialState.WAITING
         return Requeued(row.number)
 
     def _owner(self, session, trial_id: int) -> str:
-        return self._get(session, trial_id, "worker") or ""
+        return self._get(session, trial_id, WORKER) or ""
 
     def _get(self, session, trial_id: int, key: str) -> Any:
         found = session.query(ATTRIBUTES.value_json).filter(ATTRIBUTES.trial_id == trial_id, ATTRIBUTES.key == key)

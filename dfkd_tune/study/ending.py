@@ -15,15 +15,17 @@ from optuna.trial import FrozenTrial
 
 from dfkd_tune.export.student_files import student_files
 from dfkd_tune.export.synthetic_rows import synthetic_file
-from dfkd_tune.tracking.runs import STATE
+from dfkd_tune.search.attributes import ATTEMPTS, REASON, RECIPE, RECORD
+from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.states import RunStatus, State
 from dfkd_tune.tracking.tracker import Tracker
+from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.distill import Outcome
 from dfkd_tune.training.problem import Problem
 
-COSTS = {"parameters": "parameters", "latency": "latency_us"}
+COSTS = {"parameters": metric.PARAMETERS, "latency": metric.LATENCY}
 """What a study may weigh against its objective -> the metric that holds it."""
-BOOKKEEPING = {"attempts"}
+BOOKKEEPING = {ATTEMPTS}
 """Attributes of a trial that are numbers, but no figures of a student."""
 
 
@@ -57,18 +59,18 @@ class Ending:
     @property
     def tags(self) -> dict[str, str]:
         """Of the MLflow run."""
-        return {STATE: self.state} | ({"dfkd.reason": self.reason} if self.reason else {})
+        return {tag.STATE: self.state} | ({tag.REASON: self.reason} if self.reason else {})
 
     @property
     def attributes(self) -> dict[str, Any]:
         """Of the Optuna trial."""
-        known = {"recipe": self.recipe, "reason": self.reason}
+        known = {RECIPE: self.recipe, REASON: self.reason}
         return dict(self.metrics) | {name: value for name, value in known.items() if value is not None}
 
     def close(self, tracker: Tracker, key: str) -> dict[str, Any]:
         """End the MLflow run ``key``. Returns the attributes of the Optuna trial, which name the record of that run."""
         record = tracker.close_run(key, self.status, self.metrics, self.tags, self.curve, self.files)
-        return self.attributes | {"record": record}
+        return self.attributes | {RECORD: record}
 
 
 def ending(
@@ -120,4 +122,4 @@ def recorded_ending(trial: FrozenTrial) -> Ending:
     figures = {name: float(value) for name, value in known.items() if isinstance(value, int | float)}
     metrics = {name: value for name, value in figures.items() if name not in BOOKKEEPING}
     values = tuple(trial.values or ()) if trial.state.name == State.COMPLETE else ()
-    return Ending(State(trial.state.name), known.get("reason"), values, metrics, known.get("recipe"))
+    return Ending(State(trial.state.name), known.get(REASON), values, metrics, known.get(RECIPE))

@@ -11,10 +11,14 @@ from dataclasses import dataclass
 import optuna
 
 from dfkd_tune.recipes.recipe import Recipe
-from dfkd_tune.search.attributes import RECORD
+from dfkd_tune.search.attributes import RERUNS, StudyRecord
 from dfkd_tune.search.ranking import Candidate, wanted
 from dfkd_tune.study.ending import Ending, ending, stopped
+from dfkd_tune.tracking import params as param
+from dfkd_tune.tracking import tags as tag
+from dfkd_tune.tracking.tags import RunKind
 from dfkd_tune.tracking.tracker import Tracker
+from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.distill import distill_all
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.problem import Problem
@@ -50,7 +54,7 @@ class Rerunner:
         Raises:
             Interrupted: when the user said so; what was not finished leaves no trace but a KILLED run.
         """
-        missing = wanted(recipes, times, self.study.user_attrs.get(RECORD, {}))
+        missing = wanted(recipes, times, StudyRecord.of(self.study).reruns)
         for first in range(0, len(missing), population):
             self.check_cancelled()
             self._run([(leader, name, recipes[leader]) for leader, name in missing[first : first + population]])
@@ -58,9 +62,9 @@ class Rerunner:
     def _run(self, missing: Sequence[tuple[Candidate, str, Recipe]]) -> None:
         members = {name: Member(name, recipe, derive(self.seed, name)) for _, name, recipe in missing}
         for leader, name, recipe in missing:
-            params = recipe.leaves() | {"seed": members[name].seed}
-            params |= {} if leader.trial is None else {"trial": leader.trial}
-            self.tracker.open_run(name, "rerun", params, {"dfkd.tier": self.problem.inputs.tier}, again=True)
+            params = recipe.leaves() | {param.SEED: members[name].seed}
+            params |= {} if leader.trial is None else {param.TRIAL: leader.trial}
+            self.tracker.open_run(name, RunKind.RERUN, params, {tag.TIER: self.problem.inputs.tier}, again=True)
         try:
             outcomes = distill_all(self.problem, list(members.values()), self.check_cancelled)
             for (leader, name, _), outcome in zip(missing, outcomes, strict=True):
@@ -75,7 +79,7 @@ class Rerunner:
 
     def _record(self, key: str, name: str, ended: Ending) -> None:
         ended.close(self.tracker, name)
-        known = dict(self.study.user_attrs.get(RECORD, {}))
-        score = [ended.values[0], ended.metrics["rmse"]] if ended.values else None
+        known = dict(StudyRecord.of(self.study).reruns)
+        score = [ended.values[0], ended.metrics[metric.RMSE]] if ended.values else None
         known[key] = known.get(key, {}) | {name: score}
-        self.study.set_user_attr(RECORD, known)
+        self.study.set_user_attr(RERUNS, known)

@@ -17,7 +17,7 @@ from dfkd_tune.errors import DfkdError, Interrupted, StorageError
 from dfkd_tune.locations.paths import shared_folder, store_of, without_credentials
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.registry import register
-from dfkd_tune.search.attributes import BASELINE, RECORD, TOGETHER, UNTUNED, WORKERS
+from dfkd_tune.search.attributes import BASELINE, TOLD, UNTUNED, StudyRecord
 from dfkd_tune.search.loaded import recipe_of
 from dfkd_tune.search.locks import PURPOSES, StudyLock, exclusive, rerun_lock
 from dfkd_tune.search.progress import Progress, RunningTrial, StudyResult, standing, totals
@@ -29,9 +29,13 @@ from dfkd_tune.study.ending import ending, stopped
 from dfkd_tune.study.identity import agree, one_machine, record
 from dfkd_tune.study.prepare import Prepared
 from dfkd_tune.study.reruns import Rerunner
+from dfkd_tune.tracking import params as param
+from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking import tracker
 from dfkd_tune.tracking.context import within
-from dfkd_tune.tracking.states import State
+from dfkd_tune.tracking.states import RunStatus, State
+from dfkd_tune.tracking.tags import RunKind
+from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.distill import conclude
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import Population
@@ -39,8 +43,6 @@ from dfkd_tune.utils.seeding import derive
 
 LOG = logging.getLogger(__name__)
 
-TOLD = "told"
-"""Study attribute: the trials after which its story was told, when, and the promoted student's RMSE on the report bank."""
 WATCH = 10.0
 """Seconds between two looks for workers that died."""
 LOOK = 1.0
@@ -125,20 +127,20 @@ class StudyRunner:
         spec = self.prepared.spec
         self.name, self.total = spec.name, spec.study.trials
         self.study, self.queue = open_slots(self.prepared, self.storage_url, self.tracking_uri, self.joining)
-        self.told_before = None if self.joining else self.study.user_attrs.get(TOLD)
+        self.told_before = None if self.joining else StudyRecord.of(self.study).told
         self.storage = self.queue.storage
         self.baseline_lock = StudyLock(self.storage, self.storage_url, self.study, BASELINE)
-        known, shared = self.study.user_attrs, shared_folder(self.storage_url, "answers")
-        self.prepared = self.prepared.with_population(known[TOGETHER])
+        known, shared = StudyRecord.of(self.study), shared_folder(self.storage_url, "answers")
+        self.prepared = self.prepared.with_population(known.population)
         self.prepared.teacher.guard.check_cancelled = (
             self._check_cancelled
         )  # a slow teacher is asked for minutes before the first rung
-        problem = self.prepared.problem(known["pool"], known.get("slopes"), shared, self._check_cancelled)
+        problem = self.prepared.problem(known.pool, known.pool_gradients, shared, self._check_cancelled)
         self.problem = self.prepared.stressed(problem, self._check_cancelled, shared)
         with exclusive(self.storage, self.storage_url):  # two sessions would make two parents
             # ``open_slots`` made sure of MLflow; what goes down since is waited for.
             self.tracker = tracker.Tracker(self.tracking_uri, self.name, self.storage_url, known=True)
-            tags = self.prepared.tags() | {"dfkd.workers": known.get(WORKERS, 1)}
+            tags = self.prepared.tags() | {tag.WORKERS: known.workers}
             self.tracker.open_study(self.prepared.params(self.problem.pool), tags)
         self._watch()
         self._tidy()
@@ -167,7 +169,7 @@ class StudyRunner:
                 self._show()
                 self._step()
                 self._watch(WATCH)
-            elif self.queue.unfinished(self.total) or self.study.user_attrs.get(BASELINE) is None:
+            elif self.queue.unfinished(self.total) or StudyRecord.of(self.study).baseline is None:
                 self._wait(self.queue.held(self.total))
                 time.sleep(IDLE)  # others hold the rest, and may die
                 self._watch(IDLE)
@@ -250,7 +252,7 @@ class StudyRunner:
         if self.progress.baseline is not None or BASELINE in self.active:
             return
         if self.baseline_lock.acquire():
-            if self.study.user_attrs.get(BASELINE) is None:
+            if StudyRecord.of(self.study).baseline is None:
                 seed = derive(self.prepared.spec.study.seed, BASELINE)
                 return self._admit(None, BASELINE, self.prepared.baseline(), seed, again=True)
             self.baseline_lock.release()
@@ -259,9 +261,9 @@ class StudyRunner:
         member = Member(key, recipe, seed)
         self.population.admit(member)
         self.active[key], self.changed = _ActiveTrial(trial, member), True
-        params = recipe.leaves() | {"seed": seed} | ({"trial": trial.number} if trial else {})
-        tags = {"dfkd.tier": self.problem.inputs.tier}
-        self.tracker.open_run(key, "trial" if trial else BASELINE, params, tags, again)
+        params = recipe.leaves() | {param.SEED: seed} | ({param.TRIAL: trial.number} if trial else {})
+        tags = {tag.TIER: self.problem.inputs.tier}
+        self.tracker.open_run(key, RunKind.TRIAL if trial else RunKind.BASELINE, params, tags, again)
 
     def _judge(self, due: list[_ActiveTrial]) -> None:
         """Report every member at a rung, then ask for each whether it goes on."""
@@ -328,17 +330,17 @@ class StudyRunner:
                     self.baseline_lock.release()
             self.active.clear()
             if self._tidy():
-                self._close("KILLED")
+                self._close(RunStatus.KILLED)
             else:
                 self.tracker.close()
         except DfkdError as error:  # what stopped the study is told, not what it brought about
             LOG.warning("the study could not be closed: %s", error)
 
     def _conclude(self) -> StudyResult:
-        known = self.study.user_attrs
+        known = StudyRecord.of(self.study)
         about = self.prepared.spec.study
-        promoted = choose(top_candidates(self.study, about.leaders), known.get(RECORD, {}) if about.reruns else {})
-        told, report = known.get(TOLD, {}), None
+        promoted = choose(top_candidates(self.study, about.leaders), known.reruns if about.reruns else {})
+        told, report = known.told, None
         if told.get("trials") == self.total and told != self.told_before:  # another session told all of it
             report = told["report"]
         else:
@@ -353,23 +355,23 @@ class StudyRunner:
             parent = self.tracker.parent if whole else None
             mlflow_summary.tell(self.tracking_uri, self.study, parent, self.problem, promoted)
             self.study.set_user_attr(TOLD, {"trials": self.total, "at": time.time(), "report": report})
-        self._close("FINISHED", promoted, report)
-        baseline = known[UNTUNED].get("rmse")
+        self._close(RunStatus.FINISHED, promoted, report)
+        baseline = known.untuned.get(metric.RMSE)
         where = (self.tracking_uri, self.storage_url)
         return StudyResult(self.name, self.progress.best, promoted, baseline, report, *where, self.progress)
 
-    def _close(self, status: str, promoted: Promoted | None = None, report: float | None = None) -> None:
+    def _close(self, status: RunStatus, promoted: Promoted | None = None, report: float | None = None) -> None:
         self._look()
         metrics = {"shared_teacher_rows": self.problem.frozen_rows} | totals(self.study, self.progress)
         tags: dict[str, Any] = {}
         if self.progress.best is not None:
-            tags["dfkd.best_trial"] = self.progress.best[1]
+            tags[tag.BEST_TRIAL] = self.progress.best[1]
         if promoted is not None:
-            tags["dfkd.promoted"] = promoted.run
+            tags[tag.PROMOTED] = promoted.run
             metrics["promoted_rmse"] = promoted.rmse
-        metrics = {f"study/{name}": value for name, value in metrics.items()}
+        metrics = {f"{metric.STUDY}{name}": value for name, value in metrics.items()}
         if report is not None:
-            metrics["certificate/rmse"] = report
+            metrics[metric.CERTIFICATE_RMSE] = report
         self.tracker.close_study(status, metrics, tags)
 
     def _show(self, waiting: str | None = None) -> None:

@@ -28,6 +28,7 @@ from dfkd_tune.locations.paths import (
     without_credentials,
     writable,
 )
+from dfkd_tune.tracking import tags as tag
 from dfkd_tune.utils.waits import telling
 
 LOG = logging.getLogger(__name__)
@@ -195,7 +196,7 @@ def refuse_foreign(made, experiment) -> None:
         return made.search_runs([experiment.experiment_id], wanted, ViewType.ALL, max_results=2)
 
     given = os.environ.get("MLFLOW_RUN_ID")  # ``mlflow run`` made it for this process
-    if not some("tags.`dfkd.kind` != ''") and [run for run in some("") if run.info.run_id != given]:
+    if not some(f"tags.`{tag.KIND}` != ''") and [run for run in some("") if run.info.run_id != given]:
         raise TrackingError(
             f"study {experiment.name!r}",
             "is an experiment in MLflow whose runs dfkd-tune did not make",
