@@ -7,7 +7,6 @@ import io
 import json
 import math
 import warnings
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from dfkd_tune.compat.torch import forward_pre_hooks, set_forward_pre_hooks
 from dfkd_tune.errors import ExportError
 from dfkd_tune.export.student_files import write
 from dfkd_tune.inputs.encoding import MISSING, Encoding
@@ -148,8 +148,8 @@ class _Still(nn.Module):
     def __init__(self, inner: nn.Module):
         super().__init__()
         self.inner = copy.copy(inner)
-        kept = {k: hook for k, hook in inner._forward_pre_hooks.items() if CHECK not in getattr(hook, "__name__", "")}
-        self.inner._forward_pre_hooks = OrderedDict(kept)
+        hooks = forward_pre_hooks(inner).items()
+        set_forward_pre_hooks(self.inner, {k: hook for k, hook in hooks if CHECK not in getattr(hook, "__name__", "")})
         self.training = False
 
     def train(self, mode: bool = True) -> _Still:

@@ -23,9 +23,11 @@ from typing import Any
 import optuna
 import psutil
 import sqlalchemy
-from optuna.storages._rdb import models
 from optuna.trial import Trial, TrialState
 
+from dfkd_tune.compat import optuna as private
+from dfkd_tune.compat.optuna import HEARTBEATS, TRIALS
+from dfkd_tune.compat.optuna import USER_ATTRIBUTES as ATTRIBUTES
 from dfkd_tune.search.attributes import ATTEMPTS, REASON, WORKER
 from dfkd_tune.search.storage import GRACE, HEARTBEAT, PatientStorage
 
@@ -36,7 +38,6 @@ MOST_ATTEMPTS = 3
 AHEAD = 16
 """Slots made at once: every look at a study reads those that wait, 16 in half the time of 64, and nothing is gained by fewer."""
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-TRIALS, ATTRIBUTES, HEARTBEATS = models.TrialModel, models.TrialUserAttributeModel, models.TrialHeartbeatModel
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class TrialQueue:
         while True:
             found = self.storage.transact(lambda session: self._take(session, total))
             if found is not None:
-                self.study._thread_local.cached_all_trials = None  # as ``Study.ask`` does
+                private.forget_cached_trials(self.study)
                 self.study.get_trials(deepcopy=False)  # Optuna's cache takes no parameter of a trial that it never read
                 return Claim(Trial(self.study, found[0]), found[1])
             if not self.make(total):
@@ -97,7 +98,7 @@ class TrialQueue:
 
         def look(session) -> set[int]:
             mine = session.query(TRIALS.number).filter(
-                TRIALS.trial_id.in_([trial._trial_id for trial in trials]),
+                TRIALS.trial_id.in_(private.trial_ids(trials)),
                 TRIALS.state == TrialState.RUNNING,
                 TRIALS.trial_id == ATTRIBUTES.trial_id,
                 ATTRIBUTES.key == WORKER,
@@ -118,14 +119,14 @@ class TrialQueue:
         """
 
         def write(session) -> bool:
-            row = TRIALS.find_or_raise_by_id(trial._trial_id, session, for_update=True)
+            row = TRIALS.find_or_raise_by_id(private.trial_id(trial), session, for_update=True)
             if self._owner(session, row.trial_id) != self.owner:
                 return False
             if row.state != TrialState.RUNNING:
                 return row.state == state  # an earlier run of this transaction ended it
             self._set(session, row.trial_id, attributes)
             for i, final in enumerate(_last_report(row) if state == TrialState.PRUNED else values):
-                self.storage._set_trial_value_without_commit(session, row, i, float(final))
+                private.set_trial_value(self.storage, session, row, i, float(final))
             row.state, row.datetime_complete = state, datetime.now()
             return True
 
@@ -136,7 +137,7 @@ class TrialQueue:
         """Return a trial's slot, its parameters kept, for anybody to take up again."""
 
         def write(session) -> None:
-            row = TRIALS.find_or_raise_by_id(trial._trial_id, session, for_update=True)
+            row = TRIALS.find_or_raise_by_id(private.trial_id(trial), session, for_update=True)
             if row.state == TrialState.RUNNING and self._owner(session, row.trial_id) == self.owner:
                 row.state = TrialState.WAITING
 
@@ -146,7 +147,7 @@ class TrialQueue:
         """Take the slots of workers that died; after ``MOST_ATTEMPTS`` the trial fails with the reason."""
         # Right after an outage nobody's signs of life are fresh.
         calm = time.monotonic() - self.storage.last_away > GRACE / 2
-        stale = set(self.storage._get_stale_trial_ids(self.study._study_id)) if calm else set()
+        stale = private.stale_trial_ids(self.storage, self.study) if calm else set()
         running = self.storage.transact(self._running)
         dead = [(i, owner) for i, owner in running if i in stale or _is_dead(owner)]
         taken = [self.storage.transact(lambda session, d=each: self._requeue(session, *d)) for each in dead]
@@ -154,7 +155,7 @@ class TrialQueue:
 
     def owners(self) -> set[str]:
         """Workers that hold slots and show signs of life, this one left out."""
-        stale = set(self.storage._get_stale_trial_ids(self.study._study_id))
+        stale = private.stale_trial_ids(self.storage, self.study)
         running = self.storage.transact(self._running)
         return {owner for i, owner in running if i not in stale and not _is_dead(owner)} - {self.owner}
 
@@ -163,7 +164,9 @@ class TrialQueue:
         ended = self.storage.transact(
             lambda session: (
                 session.query(sqlalchemy.func.count(TRIALS.trial_id))
-                .filter(TRIALS.study_id == self.study._study_id, TRIALS.number < total, TRIALS.state.in_(FINISHED))
+                .filter(
+                    TRIALS.study_id == private.study_id(self.study), TRIALS.number < total, TRIALS.state.in_(FINISHED)
+                )
                 .scalar()
             )
         )
@@ -190,7 +193,11 @@ class TrialQueue:
     def _take(self, session, total: int) -> tuple[int, bool] | None:
         row = (
             session.query(TRIALS)
-            .filter(TRIALS.study_id == self.study._study_id, TRIALS.state == TrialState.WAITING, TRIALS.number < total)
+            .filter(
+                TRIALS.study_id == private.study_id(self.study),
+                TRIALS.state == TrialState.WAITING,
+                TRIALS.number < total,
+            )
             .order_by(TRIALS.number)
             .limit(1)
             .with_for_update(skip_locked=True)
@@ -209,8 +216,8 @@ class TrialQueue:
         return row.trial_id, again
 
     def _make(self, session, total: int) -> int:
-        study = self.study._study_id
-        session.query(models.StudyModel).filter(models.StudyModel.study_id == study).with_for_update().one()
+        study = private.study_id(self.study)
+        session.query(private.STUDIES).filter(private.STUDIES.study_id == study).with_for_update().one()
         mine = session.query(sqlalchemy.func.count(TRIALS.trial_id)).filter(TRIALS.study_id == study)
         waiting = mine.filter(TRIALS.state == TrialState.WAITING, TRIALS.number < total).scalar()
         if waiting:
@@ -223,7 +230,7 @@ class TrialQueue:
                 session.flush()
                 fixed = json.dumps(self.initial_points[number])
                 session.add(
-                    models.TrialSystemAttributeModel(trial_id=row.trial_id, key="fixed_params", value_json=fixed)
+                    private.SYSTEM_ATTRIBUTES(trial_id=row.trial_id, key=private.FIXED_PARAMS, value_json=fixed)
                 )
         return max(0, min(known + AHEAD, total) - known)
 
@@ -231,7 +238,7 @@ class TrialQueue:
         rows = (
             session.query(TRIALS.trial_id, ATTRIBUTES.value_json)
             .outerjoin(ATTRIBUTES, (ATTRIBUTES.trial_id == TRIALS.trial_id) & (ATTRIBUTES.key == WORKER))
-            .filter(TRIALS.study_id == self.study._study_id, TRIALS.state == TrialState.RUNNING)
+            .filter(TRIALS.study_id == private.study_id(self.study), TRIALS.state == TrialState.RUNNING)
         )
         return [(trial, json.loads(owner) if owner else "") for trial, owner in rows]
 
@@ -268,7 +275,7 @@ class TrialQueue:
 
 def _last_report(row) -> list[float]:
     reports = {
-        r.step: models.TrialIntermediateValueModel.stored_repr_to_intermediate_value(
+        r.step: private.INTERMEDIATE_VALUES.stored_repr_to_intermediate_value(
             r.intermediate_value, r.intermediate_value_type
         )
         for r in row.intermediate_values
@@ -316,10 +323,10 @@ class Heartbeat:
         self._thread.join()
 
     def watch(self, trial: Trial) -> None:
-        self._ids.add(trial._trial_id)
+        self._ids.add(private.trial_id(trial))
 
     def forget(self, trial: Trial) -> None:
-        self._ids.discard(trial._trial_id)
+        self._ids.discard(private.trial_id(trial))
 
     def _beat(self) -> None:
         pause = HEARTBEAT

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from dfkd_tune.compat.mlflow import use_tracking_uri
 from dfkd_tune.errors import StorageError, TrackingError
 from dfkd_tune.locations import sqlite_files
 from dfkd_tune.locations.addresses import SERVERS
@@ -215,11 +216,9 @@ def line(error: BaseException) -> str:
 @contextmanager
 def pointed_at(uri: str) -> Iterator[None]:
     """An SQL registry looks the source of a version up in MLflow's global store, whatever its client was given."""
-    from mlflow.tracking._tracking_service.utils import _use_tracking_uri
-
     before = os.environ.get("MLFLOW_TRACKING_URI")
     try:
-        with _use_tracking_uri(uri):
+        with use_tracking_uri(uri):
             yield
     finally:
         os.environ.pop("MLFLOW_TRACKING_URI", None)
