@@ -5,7 +5,6 @@ from pathlib import Path
 
 import optuna
 import pytest
-from conftest import SEARCH
 from optuna.trial import TrialState
 
 from dfkd_tune import Distillation, load_teacher
@@ -17,6 +16,7 @@ from dfkd_tune.study.ending import recorded_ending
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
 from dfkd_tune.tracking.run_lookup import find_run
+from studies import SEARCH
 
 RESULTS = {"rmse", "nrmse", "stress_rmse", "stress/nrmse", "robust"}
 TIMES = {"seconds", "latency_us", "record", "worker"}
