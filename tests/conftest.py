@@ -12,9 +12,7 @@ for name, value in {
 }.items():
     os.environ[name] = value
 
-import contextlib
 import importlib
-import sqlite3
 import subprocess
 import sys
 import uuid
@@ -30,69 +28,9 @@ from safetensors.torch import save_file
 from teacher_files import ROWS, network, save_architecture, save_pt2
 from torch import nn
 
+from studies import SEARCH, STUDY, TINY, Store
+
 torch.set_num_threads(1)
-
-STUDIES = Path(__file__).parent.parent / "studies"
-STUDY = ("trials", "seed", "objective", "population", "leaders", "reruns", "pareto")
-TINY = {"steps": 40, "batch": 20, "pool": 500, "bank": 200}
-SEARCH = {
-    "generator.kind": ["gaussian", "adversarial", "direct"],
-    "generator.steps": {"low": 1, "high": 4},
-    "bound.kind": ["none", "clip", "target"],
-    "bound.threshold": {"low": 0.02, "high": 2.0, "log": True},
-    "alpha.kind": ["constant", "decreasing"],
-    "alpha.value": {"low": 0.1, "high": 0.9},
-    "student.width": {"low": 8, "high": 64},
-    "optimizer.kind": ["rmsprop", "adam"],
-    "optimizer.lr": {"low": 3e-4, "high": 1e-2, "log": True},
-}
-"""What a tiny study searches: conditional choices, and nothing that takes long."""
-
-
-@dataclass(frozen=True)
-class Store:
-    """Where studies of a test live: a directory with its ``mlruns/``."""
-
-    home: Path
-
-    @property
-    def storage(self) -> str:
-        return f"sqlite:///{self.home}/mlruns/optuna.db"
-
-    @property
-    def tracking(self) -> str:
-        return f"sqlite:///{self.home}/mlruns/mlflow.db"
-
-    def hand_out(self, folder: Path) -> None:
-        """Give another directory an MLflow store without the seconds that a fresh one takes."""
-        (folder / "mlruns").mkdir(parents=True)
-        with (
-            contextlib.closing(sqlite3.connect(self.home / "mlruns" / "mlflow.db")) as made,
-            contextlib.closing(sqlite3.connect(folder / "mlruns" / "mlflow.db")) as copy,
-        ):
-            made.backup(copy)
-
-    @property
-    def options(self) -> list[str]:
-        return ["--storage", self.storage, "--tracking-uri", self.tracking]
-
-    def trials(self, name: str) -> list:
-        from dfkd_tune.search.loaded import load_study
-
-        return load_study(self.storage, name).get_trials(deepcopy=False)
-
-    def runs(self, name: str, kind: str | None = None) -> list:
-        """The MLflow runs of a study, of one ``dfkd.kind``, in the order of their names."""
-        return runs_of(self.tracking, name, kind)
-
-
-def runs_of(uri: str, name: str, kind: str | None = None) -> list:
-    from mlflow import MlflowClient
-
-    client = MlflowClient(uri)
-    experiment = client.get_experiment_by_name(name)
-    found = client.search_runs([experiment.experiment_id], f"tags.`dfkd.kind` = '{kind}'" if kind else "")
-    return sorted(found, key=lambda run: run.info.run_name)
 
 
 @pytest.fixture(scope="session")

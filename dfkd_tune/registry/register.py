@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from dfkd_tune.errors import ExportError, NotFound, SpecError, TrackingError
-from dfkd_tune.export.export import InputSchema
+from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.locations.paths import absolute, existing, without_credentials
 from dfkd_tune.registry import certificates, model_files
 from dfkd_tune.registry.certificates import Sources
@@ -119,7 +119,7 @@ def certify_run(uri: str, study: str, name: str, problem: Problem) -> dict[str, 
 def judge_of(uri: str, study: str, run, sources: Sources) -> RawEvaluator:
     """The teacher of a trial's study and the rows of its banks again; errors are those of ``problem_of``."""
     parent = _study_of(uri, run)
-    return certificates.recall_judge(study, parent.data.params, parent.data.tags, sources, "an export")
+    return certificates.rebuild_evaluator(study, parent.data.params, parent.data.tags, sources, "an export")
 
 
 def problem_of(uri: str, study: str, run, sources: Sources) -> Problem:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import runs_of
 
 from dfkd_tune import register
 from dfkd_tune.errors import DfkdError, ExportError, StorageError
@@ -18,6 +17,7 @@ from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
 from dfkd_tune.study.sync import sync
 from dfkd_tune.tracking.outbox import Spool, digest
+from studies import runs_of
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import runs_of
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from optuna.trial import TrialState
@@ -28,6 +27,7 @@ from dfkd_tune.errors import NotFound, TrackingError
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.study.session import run_study
 from dfkd_tune.study.sync import sync
+from studies import runs_of
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

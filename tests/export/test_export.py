@@ -1,0 +1,315 @@
+"""Students that go out: files of three formats in the user's units, less precise ones, and models that name their columns."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import onnx
+import onnxruntime
+import pandas as pd
+import pytest
+import torch
+import yaml
+from click.testing import CliRunner
+from mlflow import MlflowClient
+from mlflow.pyfunc import scoring_server
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from dfkd_tune import register
+from dfkd_tune.errors import ExportError
+from dfkd_tune.export.export import export
+from dfkd_tune.export.quantization import WeightQuantized
+from dfkd_tune.export.schema import InputSchema
+from dfkd_tune.inputs.encoding import Encoding
+from dfkd_tune.search.study_file import parse_spec
+from dfkd_tune.students.rbf import RBF
+from dfkd_tune.study.prepare import prepare
+from dfkd_tune.study.session import run_study
+from dfkd_tune.tracking.run_lookup import load_trial
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+NAMES = ["load", "valve", "count"]
+MEAN, STD = torch.tensor([1000.0, 0.5, 0.02]), torch.tensor([200.0, 0.5, 0.01])
+UNITS = InputSchema(
+    NAMES,
+    Encoding(MEAN.tolist(), STD.tolist()),
+    MEAN + STD * torch.randn(64, 3, generator=torch.Generator().manual_seed(0)),
+)
+
+
+@pytest.fixture(scope="module")
+def raw_folder(tmp_path_factory) -> Path:
+    """Where the files of a teacher in raw units lie."""
+    return tmp_path_factory.mktemp("raw")
+
+
+@pytest.fixture(scope="module")
+def study_tree(raw, raw_folder):
+    """A function that gives a study of the teacher in raw units by name, as a tree."""
+    return lambda name: tree_of(raw_folder, name)
+
+
+def tree_of(folder: Path, name: str) -> dict:
+    return {
+        "study": {"name": name, "trials": 1, "reruns": 0},
+        "teacher": {"path": str(folder / "teacher.safetensors"), "architecture": str(folder / "teacher.yaml")},
+        "features": str(folder / "features.yaml"),
+        "budget": {"steps": 200, "batch": 50, "pool": 1000, "bank": 2000},
+        "preset": "faithful",
+        "search": {},
+    }
+
+
+@pytest.fixture(scope="module")
+def raw(store, raw_folder):
+    """A finished study of a teacher in raw units, called ``raw-units``: its teacher."""
+    folder = raw_folder
+    torch.manual_seed(5)
+    teacher = nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Linear(16, 1))
+    with torch.no_grad():
+        teacher[0].bias -= teacher[0].weight @ (MEAN / STD)
+        teacher[0].weight /= STD
+        teacher[2].bias.mul_(300).add_(5000)
+        teacher[2].weight *= 300
+    save_file(teacher.state_dict(), folder / "teacher.safetensors")
+    (folder / "teacher.yaml").write_text("layers: [3, 16, 1]\n")
+    known = [{"name": "valve", "levels": [0, 1]} if name == "valve" else {"name": name} for name in NAMES]
+    for feature, mean, std in zip(known, MEAN.tolist(), STD.tolist(), strict=True):
+        feature |= {} if "levels" in feature else {"mean": mean, "std": std}
+    (folder / "features.yaml").write_text(yaml.safe_dump({"features": known}))
+    run_study(prepare(parse_spec(tree_of(folder, "raw-units"), "raw-units")), store.storage, store.tracking)
+    return teacher.eval()
+
+
+@pytest.fixture(scope="module")
+def student(raw, store) -> nn.Module:
+    return load_trial(store.tracking, "raw-units", None)[0]
+
+
+def rows(count: int = 7) -> torch.Tensor:
+    return MEAN + STD * torch.randn(count, 3, generator=torch.Generator().manual_seed(3))
+
+
+def answers_of(file: Path):
+    """A file's answers, and the names of its features, by what reads it elsewhere."""
+    if file.suffix == ".onnx":
+        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+        about = session.get_modelmeta().custom_metadata_map["features"]
+        return lambda x: torch.from_numpy(session.run(["outputs"], {"inputs": x.numpy()})[0]), json.loads(about)
+    extra = {"features.json": ""}
+    return torch.export.load(file, extra_files=extra).module(), json.loads(extra["features.json"])
+
+
+@pytest.mark.parametrize("kind", ["pt2", "onnx"])
+def test_a_file_takes_raw_units_and_any_batch(raw, student, dfkd, store, kind):
+    ended = dfkd("export", "raw-units", "--format", kind, "--out", f"student.{kind}", *store.options[2:])
+    assert ended.status == 0, ended.err
+    answer, names = answers_of(Path(f"student.{kind}"))
+    assert names == NAMES
+    for x in (rows(1), rows(7), rows(300)):
+        with torch.no_grad():
+            torch.testing.assert_close(answer(x), student(x), rtol=1e-5, atol=1e-3)
+            assert float((answer(x) - raw(x)).square().mean().sqrt()) < 8 < float(raw(rows(300)).std()) / 8
+
+
+def test_weights_name_their_features(student, tmp_path):
+    export(student, UNITS, "safetensors", tmp_path / "student.safetensors")
+    with safe_open(tmp_path / "student.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["features"]) == NAMES
+        assert set(file.keys()) == set(student.state_dict())
+
+
+def rbf() -> nn.Module:
+    made, plain = RBF(width=4), Encoding([0.0] * 3, [1.0] * 3)
+    weights = made.init_params(3, 2, torch.Generator().manual_seed(0), torch.float32)
+    return made.module(weights, plain, torch.zeros(2).double(), torch.ones(2).double())
+
+
+def test_onnx_of_students_of_other_kinds(tmp_path):
+    bumps = rbf()
+    export(bumps, UNITS, "pt2", tmp_path / "bumps.pt2")
+    again = torch.export.load(tmp_path / "bumps.pt2").module()  # as a run keeps it, there being no architecture file
+    for name, module in {"bumps": bumps, "again": again}.items():
+        export(module, UNITS, "onnx", tmp_path / f"{name}.onnx")
+        onnx.checker.check_model(onnx.load(tmp_path / f"{name}.onnx"), full_check=True)
+        with torch.no_grad():
+            torch.testing.assert_close(answers_of(tmp_path / f"{name}.onnx")[0](rows()), bumps(rows()))
+
+
+class Moody(nn.Module):
+    """Answers a single row in another way, which tracing does not see."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.sum(1, keepdim=True) * (2.0 if len(x) == 1 else 1.0)
+
+
+def test_a_copy_that_differs_is_not_written(tmp_path):
+    with pytest.raises(ExportError, match="differs from the student by"):
+        export(Moody().eval(), UNITS, "onnx", tmp_path / "moody.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def units(center: list[float], scale: list[float]) -> InputSchema:
+    return InputSchema(NAMES, Encoding(center, scale), torch.tensor([center]))
+
+
+# --- precision --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision, levels", [("int8", 127), ("bf16", 128)])
+def test_weights_are_rounded_by_half_a_step_at_most(student, precision, levels):
+    packed = WeightQuantized(student, UNITS, precision)
+    assert packed.layers[0].weight.dtype == {"int8": torch.int8, "bf16": torch.bfloat16}[precision]
+    exact = student[0].weight.detach() * STD
+    kept = packed.layers[0].weight.float() * (1.0 if precision == "bf16" else packed.layers[0].step)
+    largest = exact.abs() if precision == "bf16" else exact.abs().amax(1, keepdim=True)
+    assert bool(((kept - exact).abs() <= 0.51 * largest / levels).all())
+    assert float((kept - exact).abs().max()) > 0
+
+
+@pytest.mark.parametrize("precision", ["int8", "bf16"])
+def test_inputs_far_from_zero_are_as_good_as_standardized_ones(precision):
+    """The same student over standardized and over raw units, a million deviations from zero."""
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1)).double()
+    center, scale = [1e6, -2e6, 3e6], [1.0, 2.0, 0.5]
+    far = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), plain[2]).double()
+    with torch.no_grad():
+        far[0].weight.copy_(plain[0].weight / torch.tensor(scale))
+        far[0].bias.copy_(plain[0].bias - far[0].weight @ torch.tensor(center).double())
+    near = WeightQuantized(plain, units([0.0] * 3, [1.0] * 3), precision)
+    z = torch.randint(-4, 5, (50, 3)).float()  # so that raw values are exact
+    with torch.no_grad():
+        moved = WeightQuantized(far, units(center, scale), precision)(torch.tensor(center) + z * torch.tensor(scale))
+        torch.testing.assert_close(moved, near(z), rtol=0.02, atol=1e-3)
+
+
+@pytest.mark.parametrize("precision, kind", [("int8", "onnx"), ("bf16", "pt2")])
+def test_less_precision_has_a_certificate_of_its_own(raw, student, dfkd, store, tmp_path, precision, kind):
+    argv = ["export", "raw-units", "--format", kind, "--precision", precision, "--out", f"small.{kind}"]
+    ended = dfkd(*argv, "--within", "100000%", *store.options[2:])
+    assert ended.status == 0, ended.err
+    assert f"{precision}: RMSE " in ended.out and "in float32" in ended.out
+    made = {f"small.{kind}", f"small.{kind}.certificate.json", f"small.{kind}.certificate.html"}
+    assert {path.name for path in tmp_path.iterdir()} == made
+    certificate = json.loads((tmp_path / f"small.{kind}.certificate.json").read_text())
+    assert certificate["student"]["precision"] == precision
+    assert (
+        certificate["student"]["file_sha256"] == hashlib.sha256((tmp_path / f"small.{kind}").read_bytes()).hexdigest()
+    )
+    answer, x = answers_of(tmp_path / f"small.{kind}")[0], rows(20_000)
+    x[:, 1] = (x[:, 1] > 0.5).float()
+    with torch.no_grad():
+        real = float((answer(x) - raw(x)).square().mean().sqrt())
+        assert not torch.equal(answer(x), student(x))
+    # Of other rows, a few of which make much of it.
+    assert certificate["report"]["rmse"] == pytest.approx(real, rel=0.2)
+
+
+@pytest.mark.parametrize("most, larger", [(30, True), (4000, False)])
+def test_less_precision_that_takes_more_room_is_told(study_tree, dfkd, store, tmp_path, most, larger):
+    name = f"at-most-{most}"
+    tree = study_tree(name) | {"student": {"max_parameters": most}}
+    run_study(prepare(parse_spec(tree, name)), store.storage, store.tracking)
+    argv = ["export", name, "--format", "onnx", *store.options[2:]]
+    ended = dfkd(*argv, "--precision", "int8", "--within", "100000%", "--out", "small.onnx")
+    assert ended.status == 0, ended.err
+    assert dfkd(*argv, "--out", "whole.onnx").status == 0
+    size, whole = ((tmp_path / file).stat().st_size for file in ("small.onnx", "whole.onnx"))
+    assert (size >= whole) == larger
+    told = [line for line in ended.err.splitlines() if "warning" in line]
+    assert len(told) == larger
+    assert all(f"small.onnx: int8 takes {size:,} bytes, float32 takes {whole:,}" in line for line in told)
+
+
+def test_what_loses_too_much_is_refused_in_one_line(raw, dfkd, store, tmp_path):
+    argv = ["export", "raw-units", "--precision", "int8", "--out", "small.pt2", *store.options[2:]]
+    ended = dfkd(*argv)
+    assert ended.status == 1
+    assert len(ended.err.splitlines()) == 1
+    assert "RMSE to the teacher grows from" in ended.err and "by more than 5 %" in ended.err
+    assert dfkd(*argv, "--format", "safetensors").status == 2
+    for wrong in ("-1%", "some", "nan"):
+        assert dfkd(*argv, "--within", wrong).status == 2
+    with pytest.raises(ExportError, match="kind mlp alone"):
+        WeightQuantized(rbf(), UNITS, "int8")
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- registered models ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def named(raw, store, tmp_path_factory) -> Path:
+    """The registered model of named columns, as it is stored."""
+    register(store.tracking, "raw-units", "named")
+    client = MlflowClient(store.tracking)
+    version = client.get_model_version_by_alias("named", "champion")
+    stored = client.get_logged_model(version.source.removeprefix("models:/")).artifact_location
+    return Path(stored.removeprefix("file://"))
+
+
+def test_columns_have_the_names_of_the_features(named, student):
+    model = mlflow.pyfunc.load_model(named)
+    assert model.metadata.metadata["features"] == NAMES
+    x = rows()
+    frame = pd.DataFrame(x.numpy(), columns=NAMES)
+    with torch.no_grad():
+        expected = student(x).numpy()
+    for given in (frame, frame[NAMES[::-1]], frame.astype(float), frame.assign(other="a")):
+        np.testing.assert_allclose(np.asarray(model.predict(given)), expected, rtol=1e-5)
+    with pytest.raises(mlflow.exceptions.MlflowException, match="valve"):
+        model.predict(frame.drop(columns="valve"))
+
+
+def test_a_model_needs_torch_alone_and_shows_inputs_that_nobody_had(named):
+    wanted = {line.partition("==")[0] for line in (named / "requirements.txt").read_text().split()}
+    assert wanted == {"mlflow", "torch"}
+    shown = json.loads((named / "input_example.json").read_text())
+    assert shown["columns"] == NAMES
+    assert len(shown["data"]) == 2
+    for load, valve, count in shown["data"]:
+        assert abs(load - 1000) < 1000 and valve in (0, 1) and abs(count - 0.02) < 0.05
+
+
+def test_requests_name_columns(named, student):
+    """By the handler of ``mlflow models serve``; tests/test_docs.py has the whole server."""
+    model, x = mlflow.pyfunc.load_model(named), rows(3).double().round(decimals=3)
+    columns = model.metadata.get_input_schema()
+
+    def ask(body: object):
+        return scoring_server.invocations(json.dumps(body), "application/json", model, columns)
+
+    with torch.no_grad():
+        expected = student(x.float()).flatten().tolist()
+    records = [dict(zip(NAMES, row, strict=True)) for row in x.tolist()]
+    for body in (
+        {"dataframe_split": {"columns": NAMES, "data": x.tolist()}},
+        {"dataframe_split": {"columns": NAMES[::-1], "data": x.flip(1).tolist()}},
+        {"dataframe_records": records},
+        {"instances": records},
+        {"inputs": dict(zip(NAMES, x.T.tolist(), strict=True))},
+    ):
+        answers = json.loads(ask(body).response)["predictions"]
+        np.testing.assert_allclose([answer["0"] for answer in answers], expected, rtol=1e-5)
+    assert ask({"dataframe_split": {"columns": NAMES, "data": [[1, 0, 2]]}}).status == 200  # whole numbers too
+    with pytest.raises(mlflow.exceptions.MlflowException, match="valve"):
+        ask({"instances": [{"load": 1.0, "count": 2.0}]})
+    with pytest.raises(mlflow.exceptions.MlflowException, match="load"):
+        ask({"instances": x.tolist()})  # which column is which was not said
+
+
+def test_a_container_can_be_made(named, tmp_path):
+    from mlflow.models.cli import commands
+
+    made = CliRunner().invoke(commands, ["generate-dockerfile", "-m", str(named), "-d", str(tmp_path / "box")])
+    assert made.exit_code == 0, made.output
+    assert "model_dir" in (tmp_path / "box" / "Dockerfile").read_text()
+    (inside,) = (tmp_path / "box" / "model_dir").iterdir()
+    assert {"MLmodel", "requirements.txt", "data"} <= {path.name for path in inside.iterdir()}
+    assert not list(inside.rglob("*.pickle")) and not list(inside.rglob("*.pkl"))

@@ -1,0 +1,174 @@
+"""The README's list of supported teachers: each kind, saved as its library's documentation says, loads and answers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import joblib
+import mlflow
+import numpy as np
+import pytest
+import skops.io
+import torch
+from safetensors.torch import save_file
+from sklearn.linear_model import Ridge
+from torch import nn
+
+from dfkd_tune.teachers.loader import load_teacher
+from studies import ROOT
+
+X = np.random.default_rng(0).normal(size=(40, 3))
+LAYERS = "layers: [3, 8, 1]\n"
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1)).eval()
+
+
+def ridge() -> Ridge:
+    return Ridge().fit(X, X.sum(1))
+
+
+def pt2(folder: Path) -> Path:
+    rows = {0: torch.export.Dim("batch")}
+    torch.export.save(torch.export.export(network(), (torch.randn(2, 3),), dynamic_shapes=(rows,)), folder / "net.pt2")
+    return folder / "net.pt2"
+
+
+def weights(folder: Path) -> Path:
+    save_file(network().state_dict(), folder / "net.safetensors")
+    return folder / "net.safetensors"
+
+
+def state_dict(folder: Path) -> Path:
+    torch.save(network().state_dict(), folder / "net.pth")
+    return folder / "net.pth"
+
+
+def onnx(folder: Path) -> Path:
+    free = {"x": {0: "batch"}}
+    file = folder / "net.onnx"
+    torch.onnx.export(network(), (torch.randn(2, 3),), str(file), dynamo=False, input_names=["x"], dynamic_axes=free)
+    return file
+
+
+def skops_file(folder: Path) -> Path:
+    skops.io.dump(ridge(), folder / "model.skops")
+    return folder / "model.skops"
+
+
+def script(folder: Path) -> Path:
+    torch.jit.script(network()).save(folder / "net.pt")
+    return folder / "net.pt"
+
+
+def lightning(folder: Path) -> Path:
+    state = {f"model.{key}": value for key, value in network().state_dict().items()}
+    checkpoint = {"state_dict": state, "epoch": 3, "global_step": 30, "pytorch-lightning_version": "2.5.0"}
+    torch.save(checkpoint, folder / "epoch.ckpt")
+    return folder / "epoch.ckpt"
+
+
+def shards(folder: Path) -> Path:
+    state = network().state_dict()
+    parts = {
+        "net-00001-of-00002.safetensors": ["0.weight", "0.bias"],
+        "net-00002-of-00002.safetensors": ["2.weight", "2.bias"],
+    }
+    for name, keys in parts.items():
+        save_file({key: state[key] for key in keys}, folder / name)
+    index = {"metadata": {}, "weight_map": {key: name for name, keys in parts.items() for key in keys}}
+    (folder / "net.safetensors.index.json").write_text(json.dumps(index))
+    return folder / "net.safetensors.index.json"
+
+
+def model_folder(folder: Path) -> Path:
+    kind = {"serialization_format": "skops", "pip_requirements": ["scikit-learn"]}
+    mlflow.sklearn.save_model(ridge(), folder / "model", **kind)
+    return folder / "model"
+
+
+def logged(folder: Path) -> tuple[str, str]:
+    """A registered model and its run, as ``models:/`` and ``runs:/``."""
+    client = mlflow.MlflowClient()
+    experiment = client.create_experiment("teachers", artifact_location=(folder / "artifacts").as_uri())
+    kind = {"serialization_format": "pt2", "pip_requirements": ["torch"], "input_example": X[:2].astype("f4")}
+    with mlflow.start_run(experiment_id=experiment) as run:
+        mlflow.pytorch.log_model(network(), name="net", registered_model_name="net", **kind)
+    return "models:/net/1", f"runs:/{run.info.run_id}/net"
+
+
+def function(folder: Path) -> str:
+    (folder / "supported_by_name.py").write_text(
+        "import torch\nfrom torch import nn\n\n\ndef make():\n    torch.manual_seed(0)\n"
+        "    return nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))\n"
+    )
+    return "supported_by_name:make"
+
+
+def module(folder: Path) -> Path:
+    torch.save(network(), folder / "module.pt")
+    return folder / "module.pt"
+
+
+def pickled(folder: Path) -> Path:
+    joblib.dump(ridge(), folder / "model.joblib")
+    return folder / "model.joblib"
+
+
+TEACHER_DEFAULTS: dict[str, Callable[[Path], Path | str]] = {
+    "`.pt2`": pt2,
+    "`.safetensors`": weights,
+    "state dicts": state_dict,
+    "`.onnx`": onnx,
+    "scikit-learn (`.skops`)": skops_file,
+    "`models:/...`": lambda folder: logged(folder)[0],
+    "`runs:/...`": lambda folder: logged(folder)[1],
+    "`package.module:function`": function,
+    "TorchScript": script,
+    "`.ckpt`": lightning,
+    "`*.safetensors.index.json`": shards,
+    "`MLmodel`": model_folder,
+    "pickled modules": module,
+    "`.joblib`": pickled,
+}
+"""Words of the README's row -> what saves one."""
+PICKLES = {"pickled modules", "`.joblib`"}
+"""Those behind ``--trust-pickle``."""
+
+
+def row() -> str:
+    return next(line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| teachers |"))
+
+
+def test_every_kind_of_the_readme_is_here():
+    """Each file ending, address and name that the row lists has a maker, and the other way round."""
+    told = {word for word in re.findall(r"`[^`]*`", row()) if not word.startswith("`--")}
+    assert told == {word for kind in TEACHER_DEFAULTS for word in re.findall(r"`[^`]*`", kind)}
+    assert all(kind in row() for kind in TEACHER_DEFAULTS)
+    trusted = row().partition("with `--trust-pickle`")[2]
+    assert {kind for kind in TEACHER_DEFAULTS if kind in trusted} == PICKLES
+
+
+@pytest.mark.parametrize("kind", TEACHER_DEFAULTS)
+def test_a_supported_teacher_loads_and_answers(kind, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    source = TEACHER_DEFAULTS[kind](tmp_path)
+    architecture = tmp_path / "architecture.yaml"
+    architecture.write_text(LAYERS)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    teacher = load_teacher(source, architecture, trust_pickle=kind in PICKLES)
+    x = torch.from_numpy(X).to(teacher.dtype)
+    with torch.no_grad():
+        answers = teacher(x)[:, 0].double().numpy()
+        net = network()(torch.from_numpy(X).float())[:, 0].double().numpy()
+    estimator = "skops" in kind or "joblib" in kind or "MLmodel" in kind
+    np.testing.assert_allclose(answers, ridge().predict(X) if estimator else net, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,67 @@
+"""What the kind of a teacher decides is found by its probe, and holds together."""
+
+import pytest
+import torch
+from teacher_files import THREE
+from torch import nn
+
+from dfkd_tune.generators.kinds import GENERATORS
+from dfkd_tune.inputs.feature import Feature
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.recipes.presets import PRESETS, RANDOM
+from dfkd_tune.search.defaults import TEACHER_DEFAULTS
+from dfkd_tune.search.search_space import make_space
+from dfkd_tune.teachers.base import Teacher, freeze
+from dfkd_tune.teachers.black_box import from_numpy
+from dfkd_tune.teachers.linear_chain import with_fused_forward
+from dfkd_tune.teachers.probe import probe
+
+
+def of(*layers: nn.Module) -> Teacher:
+    torch.manual_seed(0)
+    return with_fused_forward(Teacher("here", freeze(nn.Sequential(*layers)), torch.float32, ""))
+
+
+TEACHERS = {
+    "tanh": (lambda: of(nn.Linear(3, 9), nn.Tanh(), nn.Linear(9, 1)), "shallow"),
+    "silu": (lambda: of(nn.Linear(3, 9), nn.SiLU(), nn.Linear(9, 2)), "shallow"),
+    "relu": (lambda: of(nn.Linear(3, 9), nn.ReLU(), nn.Linear(9, 1)), "deep"),
+    "two layers": (lambda: of(nn.Linear(3, 9), nn.Tanh(), nn.Linear(9, 9), nn.Tanh(), nn.Linear(9, 1)), "deep"),
+    "function": (lambda: Teacher("here", lambda x: x.sin().sum(1), torch.float32, ""), "deep"),
+    "estimator": (lambda: Teacher("here", from_numpy(lambda x: x.sum(1)), torch.float32, ""), "black box"),
+}
+
+
+@pytest.mark.parametrize("name", TEACHERS)
+def test_a_probe_tells_the_kind(name):
+    make, expected = TEACHERS[name]
+    assert probe(make(), THREE).kind == expected
+
+
+@pytest.mark.parametrize("name", TEACHER_DEFAULTS)
+def test_a_kind_searches_all_that_it_says_around_its_preset(name):
+    kind = TEACHER_DEFAULTS[name]
+    answers_only = name == "black box"
+    space = make_space(kind.preset, None, (3, 1), 1000, differentiable=not answers_only, default=kind.search)
+    assert space.domains.keys() == kind.search.keys()
+    assert {kind.preset, kind.baseline} <= {*PRESETS.values()}
+    assert (kind.baseline is RANDOM) == answers_only
+    leads = space.initial_points()
+    generators = space.domains["generator.kind"].choices
+    assert answers_only == (not any(GENERATORS[each].needs_gradients for each in generators))
+    assert [lead["generator.kind"] for lead in leads[: len(generators)]] == [*reversed(generators)]
+    finishes = getattr(space.domains.get("finish.kind"), "choices", ())
+    assert {lead.get("finish.kind") for lead in leads} >= {*finishes}
+    assert len(leads) == len(generators) + max(0, len(finishes) - 1)
+
+
+@pytest.mark.parametrize("name", TEACHER_DEFAULTS)
+def test_tails_are_searched_only_where_they_are_open(name):
+    kind = TEACHER_DEFAULTS[name]
+    known = Feature(name="known", quantiles={0.05: 0.0, 0.5: 1.0, 0.95: 5.0})
+    assert kind.searched(Inputs([known, Feature(name="open")])) == kind.search
+    closed = kind.searched(Inputs([known, Feature(name="ranged", range=[0.0, 1.0])]))
+    assert not {"generator.spread", "generator.shared"} & closed.keys()
+    assert not {"heavy_tailed", "skewed"} & {*closed["generator.kind"]} and "gaussian" in closed["generator.kind"]
+    space = make_space(kind.preset, None, (2, 1), 1000, differentiable=name != "black box", default=closed)
+    assert space.domains.keys() == closed.keys() and space.initial_points()

@@ -1,0 +1,134 @@
+"""Tiny problems in float64, and short ways to run members over them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Literal, get_args, get_origin, get_type_hints
+
+import torch
+from torch import Tensor, nn
+
+from dfkd_tune import Feature, Inputs
+from dfkd_tune.recipes.presets import PAPER
+from dfkd_tune.recipes.recipe import Recipe, from_tree
+from dfkd_tune.students.mlp import MLP
+from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.teachers.linear_chain import with_fused_forward
+from dfkd_tune.teachers.probe import probe
+from dfkd_tune.training.member import BLOCK, Member
+from dfkd_tune.training.population import Population
+from dfkd_tune.training.problem import Problem
+
+FEATURES = 4
+KNOWN = Inputs(
+    [
+        Feature(name="plain"),
+        Feature(name="ranged", range=[-1.0, 2.0]),
+        Feature(name="leveled", levels=[0.0, 1.0, 5.0]),
+        Feature(name="scaled", mean=10.0, std=3.0),
+    ]
+)
+
+
+def rng(seed=0) -> torch.Generator:
+    """A stream of its own."""
+    return torch.Generator().manual_seed(seed)
+
+
+def raw(inputs: Inputs, z: Tensor) -> Tensor:
+    """Rows in the user's units, float64."""
+    return z.double() * inputs.scale + inputs.center
+
+
+def variants(kind: type) -> Iterator[object]:
+    """The default of a strategy, and one more for every other value of a field that is a choice among words or a switch."""
+    for name, hint in {"": None, **get_type_hints(kind)}.items():
+        choices = get_args(hint) if get_origin(hint) is Literal else (False, True) if hint is bool else ()
+        for choice in choices:
+            if choice != getattr(kind(), name):
+                yield dataclasses.replace(kind(), **{name: choice})
+    yield kind()
+
+
+class Counting:
+    """A teacher that counts the rows it is asked for."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]):
+        self.function, self.rows = function, 0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.rows += len(x)
+        return self.function(x)
+
+
+def network(outputs: int = 1, features: int = FEATURES, hidden: int = 8) -> nn.Sequential:
+    """A smooth nonlinear teacher; its outputs differ in scale."""
+    module = nn.Sequential(nn.Linear(features, hidden), nn.Tanh(), nn.Linear(hidden, outputs)).double()
+    rng = torch.Generator().manual_seed(features + outputs)
+    for parameter in module.parameters():
+        parameter.requires_grad_(False).copy_(torch.randn(parameter.shape, generator=rng, dtype=torch.float64))
+    module[2].weight *= torch.logspace(0, 1, outputs).double()[:, None]
+    return module
+
+
+def make_problem(
+    function: Callable[[Tensor], Tensor] | None = None,
+    outputs: int = 1,
+    inputs: Inputs | None = None,
+    quick: bool = False,
+) -> Problem:
+    """Teacher, as it is or by its chain, 512 prior rows and banks of 200."""
+    inputs = inputs or Inputs.unknown(FEATURES)
+    teacher = Teacher("tiny", function or network(outputs, len(inputs)), torch.float64, "sha")
+    if quick:
+        teacher = with_fused_forward(teacher)
+        assert teacher.fast is not None
+    return Problem(teacher, inputs, probe(teacher, inputs), pool_rows=512, bank_rows=200, dtype=torch.float64)
+
+
+def recipe(base: Recipe = PAPER, **sections) -> Recipe:
+    """A short recipe: sections as strategies, or as a recipe file has them, a word standing for a kind."""
+    made = {name: item for name, item in sections.items() if dataclasses.is_dataclass(item)}
+    tree = {k: {"kind": v} if isinstance(v, str) else v for k, v in sections.items() if k not in made}
+    return dataclasses.replace(from_tree({"steps": 30, "batch": 12} | tree, base=base), **made)
+
+
+def run(problem: Problem, *members: Member) -> list[Member]:
+    """All members in one population, each until it is finished."""
+    population = Population(problem)
+    for member in members:
+        population.admit(member)
+    finish(population)
+    return list(members)
+
+
+def finish(population: Population) -> None:
+    """Advance until everyone has left."""
+    while len(population):
+        for member in population.advance():
+            if member.finished:
+                population.release(member.key)
+
+
+def draws(problem: Problem, member: Member) -> Iterator[Tensor]:
+    """The pool indices ``(batch,)`` of every step of a member that has just begun and draws nothing else."""
+    rng = torch.Generator().set_state(member.rng.get_state())
+    while True:
+        yield from torch.randint(len(problem.pool), (BLOCK, member.recipe.batch), generator=rng)
+
+
+def batches(monkeypatch, problem: Problem, member: Member) -> list[tuple[Tensor, Tensor]]:
+    """Run a member alone; every batch ``(batch, D)`` it trained on, and its gaps there ``(batch, O)`` before the step."""
+    seen, record = [], MLP.forward_with_tape
+
+    def spy(student, weights, x):
+        answers, tape = record(student, weights, x)
+        if x.shape[1] == member.recipe.batch:
+            seen.append((x[0].clone(), problem.answer(x[0]) - answers[0]))
+        return answers, tape
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MLP, "forward_with_tape", spy)
+        run(problem, member)
+    return seen

@@ -1,0 +1,71 @@
+"""Missing values in a table: refused, dropped or levels; and what the command line says of them."""
+
+import numpy as np
+import pytest
+from written_tables import given, refused, told
+
+from dfkd_tune.errors import FeaturesError
+from dfkd_tune.inputs.features_file import read_features
+from dfkd_tune.tables.describe import describe, describe_file
+from dfkd_tune.tables.read import Reading
+from dfkd_tune.utils import yaml_io
+
+GAPS = "a,b,c\n" + "1,red,0\n2.5,,1\n,blue,\n4,red,1\n" * 25 + "5,NA,0\n"
+
+
+def test_missing_values_are_refused_with_their_counts(tmp_path):
+    refused(given(tmp_path, GAPS), "of 101 rows", "a 25, b 26, c 25", "--missing drop", "--missing level")
+
+
+def test_rows_with_missing_values_are_dropped_and_counted(tmp_path):
+    table = told(given(tmp_path, GAPS), missing="drop")
+    assert len(table.columns) == 50 and not np.isnan(table.columns).any()
+    assert table.notes == ("51 of 101 rows left out, in which a value is missing",)
+    assert len(told(given(tmp_path, GAPS), missing="drop", without=["a", "b"]).columns) == 76
+
+
+def test_a_missing_value_is_a_level(tmp_path):
+    path = given(tmp_path, GAPS)
+    table = told(path, missing="level", without=["a"])
+    b, c = describe(table, "correlation", 10).features
+    assert b["levels"] == ["blue", "red", None] and b["probabilities"] == pytest.approx([25 / 101, 50 / 101, 26 / 101], abs=1e-5)  # fmt: skip
+    assert c["levels"] == [0.0, 1.0, None]
+    written = yaml_io.dump(describe(table, "quantiles", 10).tree(), compact=True)
+    assert "[blue, red, null]" in written and "[0.0, 1.0, null]" in written
+
+
+def test_a_rare_gap_is_withheld_like_a_rare_level(tmp_path):
+    path = given(tmp_path, "a\n" + "1\n2\n" * 100 + '""\n' * 9)
+    found = describe(told(path, missing="level"), "quantiles", 10)
+    assert found.features[0]["levels"] == [1.0, 2.0] and found.withheld == {"a": 1}
+
+
+def test_a_gap_among_numbers_is_no_level(tmp_path):
+    path = given(tmp_path, "a,b\n" + "".join(f"{i / 7},1\n" for i in range(200)) + ",1\n" * 20)
+    with pytest.raises(FeaturesError, match=r"a: 20 of 220 values are missing.*--missing drop"):
+        describe_file(path, tmp_path / "f.yaml", reading=Reading(missing="level"))
+
+
+def test_an_empty_column_is_named(tmp_path):
+    for missing in ("refuse", "drop", "level"):
+        refused(given(tmp_path, "a,b\n" + "1,\n" * 100), ": b: holds no value", "--target b", missing=missing)
+
+
+def test_levels_of_words_and_missing_are_read_back(tmp_path):
+    out = tmp_path / "f.yaml"
+    describe_file(given(tmp_path, GAPS), out, "correlation", ("a",), Reading(missing="level"))
+    b, c = read_features(out).features
+    assert b.levels == ["blue", "red", None] and c.levels == [0.0, 1.0, None]
+
+
+def test_the_command_takes_what_a_table_needs(dfkd, tmp_path):
+    given(tmp_path, GAPS.replace(",", ";").replace("2.5", "2,5"), "gaps.csv")
+    ended = dfkd("describe", "gaps.csv", "-o", "f.yaml", "--target", "b", "--at-least", "5")
+    assert ended.status == 1 and "--missing drop" in ended.err
+    ended = dfkd("describe", "gaps.csv", "-o", "f.yaml", "--target", "b", "--at-least", "5", "--missing", "drop")
+    assert ended.status == 0 and "  read with --separator semicolon --decimal ," in ended.out.splitlines()
+    assert "  26 of 101 rows left out, in which a value is missing" in ended.out.splitlines() or ended.out
+    given(tmp_path, "2019~2020\n" + "1,5~2\n2,5~3\n" * 100, "years.txt", "utf-16")
+    options = ["--format", "csv", "--separator", "~", "--decimal", ",", "--encoding", "utf-16", "--header"]
+    ended = dfkd("describe", "years.txt", "-o", "g.yaml", *options)
+    assert ended.status == 0 and read_features(tmp_path / "g.yaml").names == ["2019", "2020"]
