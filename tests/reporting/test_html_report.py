@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
-from problems import make_problem, recipe
 
 from dfkd_tune.export.synthetic_rows import read_synthetic, synthetic_file
 from dfkd_tune.recipes.presets import ADVERSARIAL, PAPER, RANDOM
@@ -31,6 +30,7 @@ from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
+from dfkd_tune.testing.problems import make_problem, recipe
 from dfkd_tune.training.distill import distill
 from studies import runs_of
 
