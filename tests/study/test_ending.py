@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from dfkd_tune import Distillation, load_teacher
 from dfkd_tune.errors import NotFound
 from dfkd_tune.search.loaded import load_study
-from dfkd_tune.search.search_space import DEFAULT
+from dfkd_tune.search.space.search_space import DEFAULT
 from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.ending import recorded_ending
 from dfkd_tune.study.prepare import prepare
