@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import cache
-from typing import Any, TypeVar, dataclass_transform, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform, get_type_hints
 
 import numpy as np
 import pydantic
@@ -17,6 +17,9 @@ from torch import Tensor
 from dfkd_tune.errors import SpecError
 from dfkd_tune.utils.quoting import named, quoted
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 C = TypeVar("C")
 
 
@@ -24,7 +27,7 @@ C = TypeVar("C")
 def strategy(kind: type[C]) -> type[C]:
     """Decorator: a frozen dataclass whose typed fields are checked on creation and are its YAML schema."""
     config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
-    return dataclass(frozen=True, config=config)(kind)
+    return dataclass(frozen=True, config=config)(kind)  # pyright: ignore[reportReturnType]  # pydantic's stubs drop the class
 
 
 LONGEST = 500
@@ -86,7 +89,7 @@ def name_of(registry: Mapping[str, type], item: object) -> str:
     return next(name for name, kind in registry.items() if type(item) is kind)
 
 
-def structure(item: object) -> tuple:
+def structure(item: DataclassInstance) -> tuple[object, ...]:
     """What must be equal for two strategies to share one batched pass: the class and every field that is no float."""
     hints = get_type_hints(type(item))
     return (type(item).__name__, *(getattr(item, f.name) for f in fields(item) if hints[f.name] is not float))
@@ -95,7 +98,7 @@ def structure(item: object) -> tuple:
 class Stacked:
     """Strategies of one structure, read as one: floats become ``(K, 1, 1)`` tensors, everything else stays itself."""
 
-    def __init__(self, items: Sequence[object], like):
+    def __init__(self, items: Sequence[DataclassInstance], like: Tensor) -> None:
         hints = get_type_hints(type(items[0]))
         for field in fields(items[0]):
             values = [getattr(item, field.name) for item in items]
