@@ -10,6 +10,7 @@ DfkdError                 an expected failure: one line, exit status 1
 ├── WorkersError          the workers of a study die one after the other
 ├── MachineError          this machine has no room for it, or not the device that was asked for
 ├── NotFound              no such study, trial, run or model
+├── PluginError           an installed package offers a kind that cannot be used
 └── ExportError           a student cannot be written, or its copy does not answer like it
 Interrupted               the user stopped a study that can be resumed: exit status 130
 """
@@ -101,6 +102,12 @@ class NotFound(DfkdError):
     """No such study, trial, run or model."""
 
     NEXT = "dfkd-tune ui shows what is on record"
+
+
+class PluginError(DfkdError):
+    """An installed package offers a kind that cannot be used."""
+
+    NEXT = "mend or uninstall that package"
 
 
 class ExportError(DfkdError):

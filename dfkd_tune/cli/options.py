@@ -27,6 +27,23 @@ class Share(click.ParamType):
 SHARE = Share()
 
 
+class Format(click.ParamType):
+    """An export format by its kind, the package's own or a plug-in's."""
+
+    name = "format"
+
+    def convert(self, value, param, ctx) -> str:
+        """The kind; a usage error that lists the known ones."""
+        from dfkd_tune.export.formats.kinds import EXPORTS
+
+        if value not in EXPORTS:
+            self.fail(f"{value!r} is not one of {', '.join(EXPORTS)}", param, ctx)
+        return value
+
+
+FORMAT = Format()
+
+
 def studies(ctx, param, incomplete: str) -> list[str]:
     """Names of studies that a shell offers; of an SQLite file alone, read as it is: importing Optuna would take a second."""
     import sqlite3

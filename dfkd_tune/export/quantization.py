@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dfkd_tune.errors import ExportError
-from dfkd_tune.export.export import InputSchema
+from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.inputs.encoding import Encode
 from dfkd_tune.training.raw_evaluation import ExportedStudent
 

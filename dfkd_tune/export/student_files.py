@@ -13,7 +13,6 @@ from torch import nn
 
 from dfkd_tune.errors import ExportError
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.locations import files
 from dfkd_tune.students.pt2_archive import to_pt2
 from dfkd_tune.teachers.base import hash_bytes
 from dfkd_tune.teachers.formats.state_dict import architecture_of
@@ -139,12 +138,3 @@ def read_student(directory: Path, recorded: str | None = None) -> tuple[nn.Modul
     except Exception as error:
         raise ExportError(directory, f"holds no readable student: {str(error).splitlines()[0]}") from None
     return module.eval(), result
-
-
-def write(out: Path, data: bytes) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        ExportError: when the place takes no file.
-    """
-    files.write(out, data, ExportError)

@@ -12,6 +12,7 @@ from dfkd_tune.recipes.base import InitContext, Initializer
 from dfkd_tune.recipes.refiners import minimize
 from dfkd_tune.students.base import Student
 from dfkd_tune.students.neuron_pruning import prune
+from dfkd_tune.utils.plugins import Registry
 from dfkd_tune.utils.strategy import strategy
 
 ROWS = 8_192
@@ -100,4 +101,6 @@ def _centers(context: InitContext, width: int, rng: torch.Generator) -> tuple[Te
     return centers[:, :-1].T.contiguous(), centers[:, -1].contiguous()
 
 
-INITIALIZERS = {"random": Random, "neurons": Neurons}
+INITIALIZERS: Registry[type[Initializer]] = Registry(
+    "initializers", Initializer, {"random": Random, "neurons": Neurons}
+)

@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from dfkd_tune.recipes.base import Optimizer
+from dfkd_tune.utils.plugins import Registry
 from dfkd_tune.utils.strategy import Numbers, strategy
 
 Rate = Annotated[float, Field(gt=0)]
@@ -90,4 +91,4 @@ def update(w: Tensor, g: Tensor, m: Tensor, v: Tensor, c: dict[str, Tensor]) -> 
     w.addcdiv_(m, torch.addcmul(c["eps"], c["root"], v.sqrt()), value=-1.0)
 
 
-OPTIMIZERS = {"rmsprop": RMSprop, "adam": Adam}
+OPTIMIZERS: Registry[type[Optimizer]] = Registry("optimizers", Optimizer, {"rmsprop": RMSprop, "adam": Adam})

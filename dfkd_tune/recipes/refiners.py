@@ -12,6 +12,7 @@ from dfkd_tune.ops.lbfgs import Search
 from dfkd_tune.recipes.base import Batch, Refiner
 from dfkd_tune.students.base import Student
 from dfkd_tune.students.sobolev import loss_and_gradients
+from dfkd_tune.utils.plugins import Registry
 from dfkd_tune.utils.strategy import strategy
 
 
@@ -138,4 +139,4 @@ def minimize(
     return [leaf.detach().squeeze(0) for leaf in leaves]
 
 
-REFINERS = {"none": NoRefiner, "lbfgs": LBFGS}
+REFINERS: Registry[type[Refiner]] = Registry("refiners", Refiner, {"none": NoRefiner, "lbfgs": LBFGS})

@@ -15,8 +15,8 @@ from dfkd_tune.errors import ExportError, NotFound, StudyMismatch, TeacherError
 from dfkd_tune.evaluation.certificate import Certificate, certify
 from dfkd_tune.evaluation.certificate_page import page
 from dfkd_tune.export.student_files import read_student
-from dfkd_tune.export.student_files import write as save
 from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.locations.files import write_output
 from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.teachers.base import Teacher, hash_bytes
 from dfkd_tune.teachers.formats.mlflow_model import SCHEMES
@@ -91,8 +91,8 @@ def beside(file: Path, problem: Problem, student: ExportedStudent, about: Mappin
     """
     facts = {"file_sha256": hash_bytes(file.read_bytes()), "issued": datetime.now(UTC).isoformat(timespec="seconds")}
     certificate = certify(problem, student, {**about, **facts})
-    save(file.with_name(f"{file.name}.certificate.json"), json.dumps(certificate.as_dict(), indent=1).encode())
-    save(file.with_name(f"{file.name}.certificate.html"), page(certificate).encode())
+    write_output(file.with_name(f"{file.name}.certificate.json"), json.dumps(certificate.as_dict(), indent=1).encode())
+    write_output(file.with_name(f"{file.name}.certificate.html"), page(certificate).encode())
     return certificate
 
 

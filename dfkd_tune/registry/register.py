@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from dfkd_tune.errors import ExportError, NotFound, SpecError, TrackingError
-from dfkd_tune.export.export import InputSchema
+from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.locations.paths import absolute, existing, without_credentials
 from dfkd_tune.registry import certificates, model_files
 from dfkd_tune.registry.certificates import Sources

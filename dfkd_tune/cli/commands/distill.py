@@ -34,7 +34,9 @@ def distill(
     if run_id is None and teacher is None:
         raise click.UsageError("--teacher is missing")
     from dfkd_tune.export import export, student_files
+    from dfkd_tune.export.schema import InputSchema
     from dfkd_tune.locations import paths
+    from dfkd_tune.locations.files import write_output
     from dfkd_tune.training import raw_evaluation
     from dfkd_tune.training.distill import distill as run_distillation
 
@@ -62,9 +64,9 @@ def distill(
         about["replay"] = again.compare(outcome)
     files = student_files.student_files(problem, outcome, about)
     for name, data in files.items():
-        student_files.write(folder / Path(name).name, data)
+        write_output(folder / Path(name).name, data)
     module, result = student_files.read_student(folder)
-    units, spread = export.InputSchema.of(result), float(problem.spread.double().square().mean().sqrt())
+    units, spread = InputSchema.of(result), float(problem.spread.double().square().mean().sqrt())
 
     def measure(exported):
         found = problem.judge.rmse(exported)
@@ -73,7 +75,7 @@ def distill(
 
     _, (rmse, rows) = export.export(module, units, "pt2", folder / "student.pt2", measure)
     written = {Path(name).name for name in files} - {student_files.HASHES} | {"student.pt2"}
-    student_files.write(
+    write_output(
         folder / student_files.HASHES, student_files.hashes({n: (folder / n).read_bytes() for n in sorted(written)})
     )
     click.echo(

@@ -7,13 +7,20 @@ from pathlib import Path
 
 import click
 
-from dfkd_tune.cli.options import ARCHITECTURE, NAME, SHARE, TRACKING, TRUST
+from dfkd_tune.cli.options import ARCHITECTURE, FORMAT, NAME, SHARE, TRACKING, TRUST
 
 
 @click.command(short_help="A student as a file, in raw units.")
 @NAME
 @click.option("--trial", type=click.IntRange(min=0), help="Trial; default the best.")
-@click.option("--format", "kind", type=click.Choice(["pt2", "onnx", "safetensors"]), default="pt2", show_default=True)
+@click.option(
+    "--format",
+    "kind",
+    type=FORMAT,
+    default="pt2",
+    show_default=True,
+    help="pt2, onnx, safetensors, or one that an installed package offers.",
+)
 @click.option("--out", required=True, type=click.Path(), help="File to write.")
 @click.option(
     "--precision",
@@ -34,21 +41,25 @@ def export(
     name, trial, kind, out, precision, within, teacher, architecture, features, tracking_uri, trust_pickle
 ) -> None:
     """Write a trial's student as a file; it takes and gives the teacher's raw units."""
-    if precision != "float32" and kind == "safetensors":
-        raise click.UsageError(f"--precision {precision} is for pt2 and onnx")
     from dfkd_tune.errors import NotFound, StudyMismatch, TeacherError
-    from dfkd_tune.export import export, student_files
+    from dfkd_tune.export import export
+    from dfkd_tune.export.formats.kinds import EXPORTS
+    from dfkd_tune.export.schema import InputSchema
     from dfkd_tune.locations import paths
+    from dfkd_tune.locations.files import write_output
     from dfkd_tune.registry import certificates, register
     from dfkd_tune.search.ranking import recipe_name
     from dfkd_tune.tracking import run_lookup
     from dfkd_tune.tracking.connection import reaching
     from dfkd_tune.training import raw_evaluation
 
+    form = EXPORTS[kind]
+    if precision != "float32" and not form.holds_graph:
+        raise click.UsageError(f"--precision {precision} is not for {kind}, which holds weights alone")
     file, uri = Path(out), paths.tracking_url(tracking_uri)
     with reaching(uri):
         student, result, run = run_lookup.load_trial(uri, name, trial)
-    whole, units, number = student, export.InputSchema.of(result), run_lookup.trial_of(run)
+    whole, units, number = student, InputSchema.of(result), run_lookup.trial_of(run)
     sources, recorded = certificates.Sources(teacher, architecture, features, trust_pickle), result["rmse"]
     measure, unknown = None, None
     if precision != "float32":
@@ -79,7 +90,7 @@ def export(
     worst, found = export.export(student, units, kind, file, measure)
     if precision != "float32":
         about = {"study": name, "trial": number, "run_id": run.info.run_id, "precision": precision}
-        copy = export.READERS[kind](file.read_bytes(), student)
+        copy = form.read(file.read_bytes(), student)
         certificates.beside(file, problem, units.student(copy, int(result["parameters"])), about)
         with tempfile.TemporaryDirectory() as folder:
             export.export(whole, units, kind, Path(folder, file.name))
@@ -90,10 +101,10 @@ def export(
                 "small; leave --precision out",
                 err=True,
             )
-    if kind == "safetensors":
+    if not form.holds_graph:
         with reaching(uri), run_lookup.fetch(uri, run.info.run_id) as folder:
             if (layout := folder / "architecture.yaml").exists():
-                student_files.write(file.with_suffix(".yaml"), layout.read_bytes())
+                write_output(file.with_suffix(".yaml"), layout.read_bytes())
     measured = f"RMSE {recorded:.4g} in training"
     if found is not None:
         measured = f"RMSE {found[0]:.4g} of the file as it was reloaded, on {found[1]:,} fresh rows"

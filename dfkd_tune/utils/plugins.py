@@ -1,0 +1,72 @@
+"""Kinds by name: the package's own, and those that installed packages offer through entry points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar
+
+from dfkd_tune.errors import PluginError
+
+T = TypeVar("T")
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """A literal dict, and beside it the entry points of one group; of two with one name, the package's own counts.
+
+    An entry point is imported when its kind is asked for, so that a plug-in that is broken hurts nobody who does not use it.
+
+    Args:
+        group: ``dfkd_tune.<group>`` is the entry-point group.
+        base: what every kind is: a subclass where ``own`` holds classes, an instance where it holds instances.
+        own: the package's kinds.
+    """
+
+    def __init__(self, group: str, base: type, own: Mapping[str, T]):
+        self.group, self._base, self._own = f"dfkd_tune.{group}", base, dict(own)
+        self._loaded: dict[str, T] = {}
+        self._found: dict[str, EntryPoint] | None = None
+
+    def __getitem__(self, name: str) -> T:
+        if name in self._own:
+            return self._own[name]
+        if name not in self._loaded:
+            self._loaded[name] = self._load(self._entries[name])
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._own
+        yield from self._entries
+
+    def __len__(self) -> int:
+        return len(self._own) + len(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._own or name in self._entries
+
+    def distributions(self) -> dict[str, str]:
+        """Kinds of installed packages -> the package with its version."""
+        return {name: _distribution(entry) for name, entry in self._entries.items()}
+
+    @property
+    def _entries(self) -> dict[str, EntryPoint]:
+        if self._found is None:
+            found = entry_points(group=self.group)
+            self._found = {entry.name: entry for entry in found if entry.name not in self._own}
+        return self._found
+
+    def _load(self, entry: EntryPoint) -> Any:
+        place = f"entry point {entry.name!r} of {self.group}, in {_distribution(entry)}"
+        try:
+            found = entry.load()
+        except Exception as error:  # a stranger's module may raise anything
+            reason = (str(error).strip().splitlines() or [""])[-1]
+            raise PluginError(place, f"cannot be imported: {type(error).__name__}: {reason}") from None
+        right = issubclass(found, self._base) if isinstance(found, type) else isinstance(found, self._base)
+        if not right:
+            raise PluginError(place, f"must name a {self._base.__name__}, names {found!r:.100}")
+        return found
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else "an unknown package"
