@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,8 @@ from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.guarded import OURS, Guard
 from dfkd_tune.utils.object_reference import raised
 from dfkd_tune.utils.user_code import Confined
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class Layers(Protocol):
@@ -136,7 +138,7 @@ class Teacher:
         return replace(self, function=lambda x: function(x.cpu()).to(x.device))
 
 
-def freeze(module: nn.Module) -> nn.Module:
+def freeze(module: M) -> M:
     """Put a module in evaluation mode, on the CPU, with no parameter that asks for gradients."""
     module = module.to("cpu")
     module.eval()

@@ -264,7 +264,7 @@ def _follow(node: torch.fx.Node, reached: Mapping[object, Part], state: Mapping[
         names = (*here.activations, "identity") if here.ended else here.activations
         bias = held[1] if len(held) > 1 else held[0].new_zeros(len(held[0]))
         return Chain((*here.layers, (held[0].detach(), bias.detach())), names)
-    if target == "batch_norm.default" and here.ended:
+    if target == "batch_norm.default" and len(args) == 9 and here.ended:
         weight, bias, mean, variance = tensors
         *_, training, _, eps, _ = args
         if training is not False or mean is None or variance is None or not isinstance(eps, int | float):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dfkd_tune.cli.options import NAME, STORAGE
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
 
 
 @click.command(short_help="What a study found; its trials, best first.")
@@ -14,7 +17,7 @@ from dfkd_tune.cli.options import NAME, STORAGE
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @click.option("--rows", type=click.IntRange(min=1), default=10, show_default=True, help="Trials to list.")
 @STORAGE
-def show(name, as_json, rows, storage) -> None:
+def show(name: str, as_json: bool, rows: int, storage: str | None) -> None:
     """What a study found, and its trials, best first."""
     import json
 
@@ -38,8 +41,8 @@ def show(name, as_json, rows, storage) -> None:
     told = find(found)
     console = Console()
 
-    def say(text: str, **style) -> None:
-        console.print(text, highlight=False, soft_wrap=True, markup=False, **style)
+    def say(text: str, style: str | None = None) -> None:
+        console.print(text, style=style, highlight=False, soft_wrap=True, markup=False)
 
     say(summary_text.headline(told), style="bold")
     say(f"teacher {told.teacher}, tier {told.tier}, objective {told.objective}; {summary_text.standing(told)}")
@@ -59,7 +62,7 @@ def show(name, as_json, rows, storage) -> None:
         console.print(f"[bold]{question}[/] {answer}", highlight=False)
 
 
-def _plain(trial) -> dict[str, Any]:
+def _plain(trial: FrozenTrial) -> dict[str, Any]:
     return {
         "number": trial.number,
         "state": trial.state.name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 
@@ -38,7 +39,7 @@ def load_function(source: str) -> Teacher:
     raise TeacherError(source, f"the function must return an nn.Module or a callable, returned {type(model).__name__}")
 
 
-def _code(factory: Callable, source: str) -> str:
+def _code(factory: Callable[..., Any], source: str) -> str:
     try:
         return inspect.getsource(factory)
     except (OSError, TypeError):  # made by exec, by functools.partial, in C
