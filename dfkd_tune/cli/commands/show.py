@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import click
 
 from dfkd_tune.cli.options import NAME, STORAGE
-
-if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
 
 
 @click.command(short_help="What a study found; its trials, best first.")
@@ -26,7 +21,7 @@ def show(name: str, as_json: bool, rows: int, storage: str | None) -> None:
     from dfkd_tune.locations import paths
     from dfkd_tune.reporting import summary_text, terminal_summary
     from dfkd_tune.reporting.findings import completed, find, front
-    from dfkd_tune.search.loaded import load_study
+    from dfkd_tune.search.loaded import load_study, plain_trial
     from dfkd_tune.search.ranking import recipe_name
 
     found = load_study(paths.optuna_url(storage), name)
@@ -34,7 +29,8 @@ def show(name: str, as_json: bool, rows: int, storage: str | None) -> None:
     if as_json:
         click.echo(
             json.dumps(
-                {"study": name, "attributes": found.user_attrs, "trials": [_plain(trial) for trial in trials]}, indent=1
+                {"study": name, "attributes": found.user_attrs, "trials": [plain_trial(trial) for trial in trials]},
+                indent=1,
             )
         )
         return
@@ -60,14 +56,3 @@ def show(name: str, as_json: bool, rows: int, storage: str | None) -> None:
     console.print()
     for question, answer in summary_text.questions(told) if told.best else []:
         console.print(f"[bold]{question}[/] {answer}", highlight=False)
-
-
-def _plain(trial: FrozenTrial) -> dict[str, Any]:
-    return {
-        "number": trial.number,
-        "state": trial.state.name,
-        "value": trial.values[0] if trial.values else None,
-        "values": trial.values,
-        "params": trial.params,
-        "attributes": {k: v for k, v in trial.user_attrs.items() if k != "worker"},
-    }
