@@ -61,7 +61,7 @@ class Student(ABC):
         return sum(math.prod(shape) for shape in self.shapes(features, outputs))
 
     @abstractmethod
-    def structure(self) -> tuple:
+    def structure(self) -> tuple[object, ...]:
         """What must be equal for two students to share a batched pass."""
 
     @abstractmethod

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform, get_type_hints
+from typing import Any, TypeVar, dataclass_transform, get_type_hints
 
 import numpy as np
 import pydantic
@@ -16,9 +16,6 @@ from torch import Tensor
 
 from dfkd_tune.errors import SpecError
 from dfkd_tune.utils.quoting import named, quoted
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 C = TypeVar("C")
 
@@ -89,8 +86,9 @@ def name_of(registry: Mapping[str, type], item: object) -> str:
     return next(name for name, kind in registry.items() if type(item) is kind)
 
 
-def structure(item: DataclassInstance) -> tuple[object, ...]:
+def structure(item: object) -> tuple[object, ...]:
     """What must be equal for two strategies to share one batched pass: the class and every field that is no float."""
+    assert is_dataclass(item)  # every strategy is one
     hints = get_type_hints(type(item))
     return (type(item).__name__, *(getattr(item, f.name) for f in fields(item) if hints[f.name] is not float))
 
@@ -98,9 +96,11 @@ def structure(item: DataclassInstance) -> tuple[object, ...]:
 class Stacked:
     """Strategies of one structure, read as one: floats become ``(K, 1, 1)`` tensors, everything else stays itself."""
 
-    def __init__(self, items: Sequence[DataclassInstance], like: Tensor) -> None:
-        hints = get_type_hints(type(items[0]))
-        for field in fields(items[0]):
+    def __init__(self, items: Sequence[object], like: Tensor) -> None:
+        first = items[0]
+        assert is_dataclass(first)  # every strategy is one
+        hints = get_type_hints(type(first))
+        for field in fields(first):
             values = [getattr(item, field.name) for item in items]
             setattr(
                 self, field.name, like.new_tensor(values)[:, None, None] if hints[field.name] is float else values[0]

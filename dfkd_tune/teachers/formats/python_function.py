@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
-from torch import nn
+from torch import Tensor, nn
 
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.base import Teacher, freeze, hash_bytes, hash_module
@@ -34,9 +34,14 @@ def load_function(source: str) -> Teacher:
     if isinstance(model, nn.Module):
         model = freeze(model)
         return Teacher(source, model, likely_dtype(model), hash_module(model))
-    if callable(model):
+    if _answers(model):
         return Teacher(source, model, taken_by(model), hash_bytes(_code(factory, source).encode()))
     raise TeacherError(source, f"the function must return an nn.Module or a callable, returned {type(model).__name__}")
+
+
+def _answers(model: object) -> TypeGuard[Callable[[Tensor], Tensor]]:
+    """Whether a model can be asked; what it answers is checked when it is."""
+    return callable(model)
 
 
 def _code(factory: Callable[..., Any], source: str) -> str:
