@@ -6,13 +6,13 @@ not searched for a generator that seeks nothing, an input bound not for one that
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import product
 from typing import Any, get_type_hints
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from dfkd_tune.errors import SpecError
 from dfkd_tune.generators.gaussian import Gaussian
@@ -73,6 +73,14 @@ class Range:
     log: bool = False
 
 
+Domain = CategoricalDistribution | IntDistribution | FloatDistribution
+
+
+def ends(domain: Domain) -> Sequence[Any]:
+    """The choices of a domain, or the least and the greatest of its numbers."""
+    return domain.choices if isinstance(domain, CategoricalDistribution) else (domain.low, domain.high)
+
+
 @dataclass(frozen=True)
 class Space:
     """A preset and the distributions of the leaves that are searched.
@@ -85,7 +93,7 @@ class Space:
     """
 
     preset: Recipe
-    domains: Mapping[str, BaseDistribution]
+    domains: Mapping[str, Domain]
     max_parameters: int | None
     size: tuple[int, int]
 
@@ -101,16 +109,16 @@ class Space:
 
         The first of them comes again with every other finish.
         """
-        kinds, own = self.domains.get("generator.kind"), name_of(SECTIONS["generator"], self.preset.generator)
+        kinds, own = self.searched_kinds("generator"), name_of(SECTIONS["generator"], self.preset.generator)
         initial_points = []
-        for kind in reversed(kinds.choices) if kinds else [own]:
+        for kind in reversed(kinds) if kinds else [own]:
             beyond = {k: v for k, v in INITIAL.items() if kind != own or not k.startswith("generator.")}
             point = self.preset.leaves() | {"generator.kind": kind} | beyond
             if self.max_parameters is not None:
                 name = "@".join(("student.width", *self._variant(self.preset.student)))
                 point[name] = self.preset.student.widest(*self.size, self.max_parameters)
-            elif "student.width" in self.domains:
-                point["student.width"] = getattr(self.domains["student.width"], "high", self.preset.student.width)
+            elif isinstance(width := self.domains.get("student.width"), IntDistribution):
+                point["student.width"] = width.high
             initial_points.append({leaf: value for leaf, value in point.items() if self._offers(leaf, value)})
         finishes = getattr(self.domains.get("finish.kind"), "choices", ())
         return initial_points + [
@@ -146,9 +154,13 @@ class Space:
         asking = [kind for kind in kinds if self._held(section, SECTIONS["generator"][kind]()) is None]
         return [] if asking == kinds else asking
 
-    def _kinds(self, section: str) -> list[str]:
+    def searched_kinds(self, section: str) -> list[str] | None:
+        """The kinds that a section is searched among; None where it has the preset's."""
         domain = self.domains.get(f"{section}.kind")
-        return list(domain.choices) if domain else [name_of(SECTIONS[section], getattr(self.preset, section))]
+        return None if domain is None else [str(kind) for kind in ends(domain)]
+
+    def _kinds(self, section: str) -> list[str]:
+        return self.searched_kinds(section) or [name_of(SECTIONS[section], getattr(self.preset, section))]
 
     def _held(self, section: str, generator: Any) -> Any:
         """What a section is where the generator leaves nothing to choose; None where a trial is asked."""
@@ -186,11 +198,13 @@ class Space:
                 item = replace(item, width=min(item.width, widest))
         return item
 
-    def _width(self, student: Any, name: str, domain: BaseDistribution) -> tuple[str, BaseDistribution]:
+    def _width(self, student: Any, name: str, domain: Domain) -> tuple[str, Domain]:
         widest = self.widest(student)
         if isinstance(domain, CategoricalDistribution):
-            domain = CategoricalDistribution([w for w in domain.choices if w <= widest] or [widest])
+            fitting = [w for w in domain.choices if isinstance(w, int) and w <= widest]
+            domain = CategoricalDistribution(fitting or [widest])
         else:
+            assert isinstance(domain, IntDistribution)  # a width is a whole number
             high = min(domain.high, widest)
             domain = IntDistribution(min(domain.low, high), high, log=domain.log)
         return "@".join((name, *self._variant(student))), domain
@@ -242,20 +256,21 @@ def make_space(
     Raises:
         SpecError: naming the leaf, the rule and the value.
     """
+    widest = None
     if max_parameters is not None:
         widest = preset.student.widest(*size, max_parameters)
         if widest < 1:
             raise SpecError(
                 "student.max_parameters",
                 f"no student fits {max_parameters} parameters",
-                remedy=f"{size[0]} features and {size[1]} outputs need at least {replace(preset.student, width=1).parameters(*size)}",
+                remedy=f"{size[0]} features and {size[1]} outputs need at least {preset.student.with_width(1).parameters(*size)}",
             )
         preset = preset.with_student(width=widest)
     if search is None:
         held = preset.leaves()
         free = {leaf.partition(".")[0] for leaf in default if leaf.endswith(".kind")} | (SECTIONS.keys() - {*SINGLE})
         search = {k: v for k, v in default.items() if k.partition(".")[0] in free or k in held}
-        if max_parameters is not None:
+        if widest is not None:
             low = max(1, round((SMALL if small else NARROW) * widest))
             span = {"student.width": {"low": low, "high": widest, "log": small}} if low < widest else {}
             search = {leaf: value for leaf, value in search.items() if leaf != "student.width"} | span
@@ -275,13 +290,15 @@ def make_space(
 
 def _refuse_giants(space: Space) -> None:
     """Hold every kind and depth of student that may be chosen against the limit, before any trial does."""
-    kinds = space.domains.get("student.kind")
     base, registry = space.preset.student, SECTIONS["student"]
-    for kind in [registry[name] for name in kinds.choices] if kinds else [type(base)]:
+    kinds: list[type] = [registry[name] for name in space.searched_kinds("student") or ()] or [type(base)]
+    for kind in kinds:
         names = [f.name for f in fields(kind) if f.name != "width" and f"student.{f.name}" in space.domains]
         domains = [space.domains[f"student.{name}"] for name in names]
-        for values in product(*(getattr(d, "choices", None) or (d.low, d.high) for d in domains)):
-            space.widest(replace(base if kind is type(base) else kind(), **dict(zip(names, values, strict=True))))
+        for values in product(*map(ends, domains)):
+            student = base if kind is type(base) else kind()
+            assert is_dataclass(student) and not isinstance(student, type)  # every strategy is one
+            space.widest(replace(student, **dict(zip(names, values, strict=True))))
 
 
 def _refuse_gradients(space: Space, place: str) -> None:
@@ -301,14 +318,15 @@ def gradient_free() -> list[str]:
     return [name for name, kind in SECTIONS["generator"].items() if not kind.needs_gradients]
 
 
-def _ask(trial: optuna.Trial, name: str, domain: BaseDistribution) -> Any:
+def _ask(trial: optuna.Trial, name: str, domain: Domain) -> Any:
     if isinstance(domain, CategoricalDistribution):
         return trial.suggest_categorical(name, domain.choices)
-    suggest = trial.suggest_int if isinstance(domain, IntDistribution) else trial.suggest_float
-    return suggest(name, domain.low, domain.high, log=domain.log)
+    if isinstance(domain, IntDistribution):
+        return trial.suggest_int(name, domain.low, domain.high, log=domain.log)
+    return trial.suggest_float(name, domain.low, domain.high, log=domain.log)
 
 
-def _domain(leaf: str, value: Any, place: str) -> BaseDistribution:
+def _domain(leaf: str, value: Any, place: str) -> Domain:
     section, _, field = leaf.partition(".")
     if section not in SECTIONS:
         raise SpecError(
@@ -343,25 +361,22 @@ def _domain(leaf: str, value: Any, place: str) -> BaseDistribution:
         raise SpecError(place, f"low must be <= high, got {span.low:g} > {span.high:g}")
     if span.log and span.low <= 0:
         raise SpecError(place, f"low must be > 0 when log is true, got {span.low}")
-    ends = (span.low, span.high)
+    for end in (span.low, span.high):
+        if whole and end != int(end):
+            raise SpecError(place, f"must be whole numbers, got {end}")
+    for end in (span.low, span.high):
+        _accepted(owners, field, int(end) if whole else end, place)
     if whole:
-        for end in ends:
-            if end != int(end):
-                raise SpecError(place, f"must be whole numbers, got {end}")
-        ends = (int(span.low), int(span.high))
-    for end in ends:
-        _accepted(owners, field, end, place)
-    return (IntDistribution if whole else FloatDistribution)(*ends, log=span.log)
+        return IntDistribution(int(span.low), int(span.high), log=span.log)
+    return FloatDistribution(span.low, span.high, log=span.log)
 
 
 def _accepted(owners: list[type], field: str, value: Any, place: str) -> Any:
     """A value as the strategies that have the field hold it."""
-    for kind in owners:
-        try:
-            held = getattr(build(kind, {field: value}, ""), field)
-        except SpecError as error:
-            raise SpecError(place, error.rule) from None
-    return held
+    try:
+        return [getattr(build(kind, {field: value}, ""), field) for kind in owners][-1]
+    except SpecError as error:
+        raise SpecError(place, error.rule) from None
 
 
 def _distinct(choices: list[Any], place: str) -> list[Any]:
@@ -372,13 +387,13 @@ def _distinct(choices: list[Any], place: str) -> list[Any]:
     return choices
 
 
-def _used(leaf: str, preset: Recipe, domains: Mapping[str, BaseDistribution], place: str) -> None:
+def _used(leaf: str, preset: Recipe, domains: Mapping[str, Domain], place: str) -> None:
     section, _, field = leaf.partition(".")
     if field == "kind":
         return
     registry = SECTIONS[section]
     kinds = (
-        domains[f"{section}.kind"].choices
+        [str(kind) for kind in ends(domains[f"{section}.kind"])]
         if f"{section}.kind" in domains
         else [name_of(registry, getattr(preset, section))]
     )
@@ -388,7 +403,7 @@ def _used(leaf: str, preset: Recipe, domains: Mapping[str, BaseDistribution], pl
         )
 
 
-def _plain(domain: BaseDistribution) -> Any:
+def _plain(domain: Domain) -> Any:
     if isinstance(domain, CategoricalDistribution):
         return list(domain.choices)
     return {"low": domain.low, "high": domain.high, "log": domain.log}
