@@ -79,7 +79,7 @@ class Distillation:
         seed: int = 0,
         tracking_uri: str | None = None,
         experiment: str = "distillation",
-    ):
+    ) -> None:
         budget = build(Budget, {"steps": steps, "batch": batch}, "budget")
         self.objective = build(StudySection, {"objective": objective}, "study").objective
         loaded = teacher if isinstance(teacher, Teacher) else _load(teacher, architecture, trust_pickle)

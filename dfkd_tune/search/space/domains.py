@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, get_type_hints
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from dfkd_tune.errors import SpecError
 from dfkd_tune.recipes.recipe import SECTIONS, Recipe
@@ -27,15 +27,24 @@ class Range:
     log: bool = False
 
 
-def ask(trial: optuna.Trial, name: str, domain: BaseDistribution) -> Any:
+Domain = CategoricalDistribution | IntDistribution | FloatDistribution
+
+
+def ends(domain: Domain) -> Sequence[Any]:
+    """The choices of a domain, or the least and the greatest of its numbers."""
+    return domain.choices if isinstance(domain, CategoricalDistribution) else (domain.low, domain.high)
+
+
+def ask(trial: optuna.Trial, name: str, domain: Domain) -> Any:
     """A trial's choice of a leaf."""
     if isinstance(domain, CategoricalDistribution):
         return trial.suggest_categorical(name, domain.choices)
-    suggest = trial.suggest_int if isinstance(domain, IntDistribution) else trial.suggest_float
-    return suggest(name, domain.low, domain.high, log=domain.log)
+    if isinstance(domain, IntDistribution):
+        return trial.suggest_int(name, domain.low, domain.high, log=domain.log)
+    return trial.suggest_float(name, domain.low, domain.high, log=domain.log)
 
 
-def domain(leaf: str, value: Any, place: str) -> BaseDistribution:
+def domain(leaf: str, value: Any, place: str) -> Domain:
     """The distribution of a leaf from its value in a study file.
 
     Raises:
@@ -77,25 +86,22 @@ def domain(leaf: str, value: Any, place: str) -> BaseDistribution:
         raise SpecError(place, f"low must be <= high, got {span.low:g} > {span.high:g}")
     if span.log and span.low <= 0:
         raise SpecError(place, f"low must be > 0 when log is true, got {span.low}")
-    ends = (span.low, span.high)
+    for end in (span.low, span.high):
+        if whole and end != int(end):
+            raise SpecError(place, f"must be whole numbers, got {end}")
+    for end in (span.low, span.high):
+        _accepted(owners, field, int(end) if whole else end, place)
     if whole:
-        for end in ends:
-            if end != int(end):
-                raise SpecError(place, f"must be whole numbers, got {end}")
-        ends = (int(span.low), int(span.high))
-    for end in ends:
-        _accepted(owners, field, end, place)
-    return (IntDistribution if whole else FloatDistribution)(*ends, log=span.log)
+        return IntDistribution(int(span.low), int(span.high), log=span.log)
+    return FloatDistribution(span.low, span.high, log=span.log)
 
 
 def _accepted(owners: list[type], field: str, value: Any, place: str) -> Any:
     """A value as the strategies that have the field hold it."""
-    for kind in owners:
-        try:
-            held = getattr(build(kind, {field: value}, ""), field)
-        except SpecError as error:
-            raise SpecError(place, error.rule) from None
-    return held
+    try:
+        return [getattr(build(kind, {field: value}, ""), field) for kind in owners][-1]
+    except SpecError as error:
+        raise SpecError(place, error.rule) from None
 
 
 def _distinct(choices: list[Any], place: str) -> list[Any]:
@@ -106,7 +112,7 @@ def _distinct(choices: list[Any], place: str) -> list[Any]:
     return choices
 
 
-def require_owner(leaf: str, preset: Recipe, domains: Mapping[str, BaseDistribution], place: str) -> None:
+def require_owner(leaf: str, preset: Recipe, domains: Mapping[str, Domain], place: str) -> None:
     """See that a chosen kind has a searched field.
 
     Raises:
@@ -117,7 +123,7 @@ def require_owner(leaf: str, preset: Recipe, domains: Mapping[str, BaseDistribut
         return
     registry = SECTIONS[section]
     kinds = (
-        domains[f"{section}.kind"].choices
+        [str(kind) for kind in ends(domains[f"{section}.kind"])]
         if f"{section}.kind" in domains
         else [name_of(registry, getattr(preset, section))]
     )
@@ -127,7 +133,7 @@ def require_owner(leaf: str, preset: Recipe, domains: Mapping[str, BaseDistribut
         )
 
 
-def plain(domain: BaseDistribution) -> Any:
+def plain(domain: Domain) -> Any:
     """A distribution as plain values."""
     """A distribution as plain values."""
     """See that a chosen kind has a searched field.

@@ -7,12 +7,12 @@ not searched for a generator that seeks nothing, an input bound not for one that
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from itertools import product
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from dfkd_tune.errors import SpecError
 from dfkd_tune.generators.gaussian import Gaussian
@@ -75,7 +75,7 @@ class Space:
     """
 
     preset: Recipe
-    domains: Mapping[str, BaseDistribution]
+    domains: Mapping[str, domains.Domain]
     max_parameters: int | None
     size: tuple[int, int]
     fixed: Mapping[str, Any] = field(default_factory=dict)
@@ -92,16 +92,16 @@ class Space:
 
         The first of them comes again with every other finish.
         """
-        kinds, own = self.domains.get("generator.kind"), name_of(SECTIONS["generator"], self.preset.generator)
+        kinds, own = self.searched_kinds("generator"), name_of(SECTIONS["generator"], self.preset.generator)
         initial_points = []
-        for kind in reversed(kinds.choices) if kinds else [own]:
+        for kind in reversed(kinds) if kinds else [own]:
             beyond = {k: v for k, v in INITIAL.items() if kind != own or not k.startswith("generator.")}
             point = self.preset.leaves() | {"generator.kind": kind} | beyond
             if self.max_parameters is not None:
                 name = "@".join(("student.width", *self._variant(self.preset.student)))
                 point[name] = self.preset.student.widest(*self.size, self.max_parameters)
-            elif "student.width" in self.domains:
-                point["student.width"] = getattr(self.domains["student.width"], "high", self.preset.student.width)
+            elif isinstance(width := self.domains.get("student.width"), IntDistribution):
+                point["student.width"] = width.high
             initial_points.append({leaf: value for leaf, value in point.items() if self._offers(leaf, value)})
         finishes = getattr(self.domains.get("finish.kind"), "choices", ())
         return initial_points + [
@@ -138,9 +138,13 @@ class Space:
         asking = [kind for kind in kinds if self._held(section, SECTIONS["generator"][kind]()) is None]
         return [] if asking == kinds else asking
 
-    def _kinds(self, section: str) -> list[str]:
+    def searched_kinds(self, section: str) -> list[str] | None:
+        """The kinds that a section is searched among; None where it has the preset's."""
         domain = self.domains.get(f"{section}.kind")
-        return list(domain.choices) if domain else [name_of(SECTIONS[section], getattr(self.preset, section))]
+        return None if domain is None else [str(kind) for kind in domains.ends(domain)]
+
+    def _kinds(self, section: str) -> list[str]:
+        return self.searched_kinds(section) or [name_of(SECTIONS[section], getattr(self.preset, section))]
 
     def _held(self, section: str, generator: Any) -> Any:
         """What a section is where the generator leaves nothing to choose; None where a trial is asked."""
@@ -178,11 +182,13 @@ class Space:
                 item = replace(item, width=min(item.width, widest))
         return item
 
-    def _width(self, student: Any, name: str, domain: BaseDistribution) -> tuple[str, BaseDistribution]:
+    def _width(self, student: Any, name: str, domain: domains.Domain) -> tuple[str, domains.Domain]:
         widest = self.widest(student)
         if isinstance(domain, CategoricalDistribution):
-            domain = CategoricalDistribution([w for w in domain.choices if w <= widest] or [widest])
+            fitting = [w for w in domain.choices if isinstance(w, int) and w <= widest]
+            domain = CategoricalDistribution(fitting or [widest])
         else:
+            assert isinstance(domain, IntDistribution)  # a width is a whole number
             high = min(domain.high, widest)
             domain = IntDistribution(min(domain.low, high), high, log=domain.log)
         return "@".join((name, *self._variant(student))), domain
@@ -236,7 +242,7 @@ def make_space(
     Raises:
         SpecError: naming the leaf, the rule and the value.
     """
-    fixed, file = fixed or {}, place.removesuffix(": search")
+    fixed, file, widest = fixed or {}, place.removesuffix(": search"), None
     preset = fixing.fix(preset, fixed, file)
     if max_parameters is not None:
         widest = preset.student.widest(*size, max_parameters)
@@ -244,7 +250,7 @@ def make_space(
             raise SpecError(
                 "student.max_parameters",
                 f"no student fits {max_parameters} parameters",
-                remedy=f"{size[0]} features and {size[1]} outputs need at least {replace(preset.student, width=1).parameters(*size)}",
+                remedy=f"{size[0]} features and {size[1]} outputs need at least {preset.student.with_width(1).parameters(*size)}",
             )
         if "student.width" not in fixed:
             preset = preset.with_student(width=widest)
@@ -256,7 +262,7 @@ def make_space(
         free = {leaf.partition(".")[0] for leaf in default if leaf.endswith(".kind")} | (SECTIONS.keys() - {*SINGLE})
         free -= {leaf.partition(".")[0] for leaf in fixed if leaf.endswith(".kind")}
         search = {k: v for k, v in default.items() if k.partition(".")[0] in free or k in held}
-        if max_parameters is not None:
+        if widest is not None:
             low = max(1, round((SMALL if small else NARROW) * widest))
             span = {"student.width": {"low": low, "high": widest, "log": small}} if low < widest else {}
             search = {leaf: value for leaf, value in search.items() if leaf != "student.width"} | span
@@ -271,7 +277,11 @@ def make_space(
     chosen = {leaf: domains.domain(leaf, value, f"{place}.{named(leaf)}") for leaf, value in search.items()}
     for leaf in chosen:
         domains.require_owner(leaf, preset, chosen, f"{place}.{leaf}")
-    kinds = {section: chosen[f"{section}.kind"].choices for section in SECTIONS if f"{section}.kind" in chosen}
+    kinds = {
+        section: [str(kind) for kind in domains.ends(chosen[f"{section}.kind"])]
+        for section in SECTIONS
+        if f"{section}.kind" in chosen
+    }
     fixing.check(preset, fixed, kinds, file)
     space = Space(preset, chosen, max_parameters, size, fixed)
     if not differentiable:
@@ -283,13 +293,15 @@ def make_space(
 
 def _refuse_giants(space: Space) -> None:
     """Hold every kind and depth of student that may be chosen against the limit, before any trial does."""
-    kinds = space.domains.get("student.kind")
     base, registry = space.preset.student, SECTIONS["student"]
-    for kind in [registry[name] for name in kinds.choices] if kinds else [type(base)]:
+    kinds: list[type] = [registry[name] for name in space.searched_kinds("student") or ()] or [type(base)]
+    for kind in kinds:
         names = [f.name for f in fields(kind) if f.name != "width" and f"student.{f.name}" in space.domains]
-        domains = [space.domains[f"student.{name}"] for name in names]
-        for values in product(*(getattr(d, "choices", None) or (d.low, d.high) for d in domains)):
-            space.widest(replace(base if kind is type(base) else kind(), **dict(zip(names, values, strict=True))))
+        spans = [domains.ends(space.domains[f"student.{name}"]) for name in names]
+        for values in product(*spans):
+            student = base if kind is type(base) else kind()
+            assert is_dataclass(student) and not isinstance(student, type)  # every strategy is one
+            space.widest(replace(student, **dict(zip(names, values, strict=True))))
 
 
 def _refuse_gradients(space: Space, place: str) -> None:
