@@ -26,9 +26,8 @@ import torch
 from processes import Process, free_port, serving
 from safetensors.torch import save_file
 from teacher_files import ROWS, network, save_architecture, save_pt2
+from tiny_studies import SEARCH, STUDY, TINY, Store
 from torch import nn
-
-from studies import SEARCH, STUDY, TINY, Store
 
 torch.set_num_threads(1)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tiny_studies import runs_of
 
 from dfkd_tune import register
 from dfkd_tune.errors import DfkdError, ExportError, StorageError
@@ -17,7 +18,6 @@ from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
 from dfkd_tune.study.sync import sync
 from dfkd_tune.tracking.outbox import Spool, digest
-from studies import runs_of
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

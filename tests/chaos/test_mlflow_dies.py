@@ -21,13 +21,13 @@ from mlflow.entities import ViewType
 from optuna.trial import TrialState
 from processes import command_line, free_port
 from proxies import between
+from tiny_studies import runs_of
 
 from dfkd_tune import register
 from dfkd_tune.errors import NotFound, TrackingError
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.study.session import run_study
 from dfkd_tune.study.sync import sync
-from studies import runs_of
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

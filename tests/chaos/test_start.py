@@ -6,12 +6,12 @@ import pytest
 import yaml
 from aftermath import assert_whole
 from processes import command_line
+from tiny_studies import Store
 
 from dfkd_tune.search.locks import exclusive
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import open_slots
 from dfkd_tune.tracking.tracker import Tracker
-from studies import Store
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

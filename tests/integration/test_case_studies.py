@@ -10,6 +10,7 @@ import optuna
 import pytest
 import torch
 from problems import batches, run
+from tiny_studies import STUDIES
 
 from dfkd_tune import Feature
 from dfkd_tune.errors import SpecError
@@ -27,7 +28,6 @@ from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import fidelity
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils import yaml_io
-from studies import STUDIES
 
 TREES = {file.stem: yaml_io.read(file, SpecError) for file in sorted(STUDIES.glob("*.yaml"))}
 NAMES = [name for name, tree in TREES.items() if "teacher" in tree]

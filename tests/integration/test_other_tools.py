@@ -14,6 +14,7 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 from processes import free_port, serving
+from tiny_studies import ROOT, SEARCH
 
 from dfkd_tune import Distillation, RegisterBest, load_teacher
 from dfkd_tune.errors import SpecError
@@ -21,7 +22,6 @@ from dfkd_tune.integrations.mlflow_context import StudyContext
 from dfkd_tune.study.session import run_study
 from dfkd_tune.tracking.context import within
 from dfkd_tune.tracking.project_run import given_run
-from studies import ROOT, SEARCH
 
 BIN = Path(sys.executable).parent
 

@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 from problems import make_problem, recipe
+from tiny_studies import runs_of
 
 from dfkd_tune.export.synthetic_rows import read_synthetic, synthetic_file
 from dfkd_tune.recipes.recipe import ADVERSARIAL, PAPER, RANDOM, from_tree
@@ -31,7 +32,6 @@ from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
 from dfkd_tune.training.distill import distill
-from studies import runs_of
 
 LEAF = "generator.kind"
 

@@ -13,6 +13,7 @@ import yaml
 from optuna.trial import TrialState
 from processes import Process, command_line
 from safetensors.torch import save_file
+from tiny_studies import Store, runs_of
 from torch import nn
 
 from dfkd_tune.errors import Interrupted, StorageError, StudyMismatch, TrackingError
@@ -23,7 +24,6 @@ from dfkd_tune.search.ranking import run_name, top_candidates
 from dfkd_tune.search.storage import open_storage
 from dfkd_tune.study.session import run_study
 from dfkd_tune.tracking.outbox import Spool
-from studies import Store, runs_of
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

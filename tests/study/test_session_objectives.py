@@ -7,6 +7,7 @@ import optuna
 import pytest
 import yaml
 from optuna.trial import TrialState
+from tiny_studies import Store
 
 from dfkd_tune.errors import StudyMismatch
 from dfkd_tune.locations import paths
@@ -15,7 +16,6 @@ from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
 from dfkd_tune.tracking.run_lookup import find_run
-from studies import Store
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
