@@ -27,9 +27,11 @@ from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.gap_bounds import Clip, Target
 from dfkd_tune.recipes.initializers import Neurons, Random
 from dfkd_tune.recipes.input_bounds import Linf, Steps
-from dfkd_tune.recipes.losses import Constant, Sobolev, Value
+from dfkd_tune.recipes.losses import MSE, Sobolev
+from dfkd_tune.recipes.mixing import Constant
 from dfkd_tune.recipes.optimizers import RMSprop
-from dfkd_tune.recipes.recipe import FAITHFUL, PAPER, Recipe
+from dfkd_tune.recipes.presets import FAITHFUL, PAPER
+from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.recipes.refiners import NoRefiner
 from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.distill import distill_all
@@ -50,7 +52,7 @@ SOUGHT = {
     "no synthetic rows": PRIOR,
 }
 """What is sought and how far, around ``direct`` within 0.3 standard deviations and no bound of the gap."""
-VALUE = replace(F, loss=Value())
+VALUE = replace(F, loss=MSE())
 VARIANTS: dict[str, Recipe] = {
     "paper": PAPER,
     "faithful": F,

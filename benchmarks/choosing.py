@@ -31,7 +31,8 @@ from torch import Tensor, nn
 from dfkd_tune.evaluation.stress_bank import reference_students, stress_bank
 from dfkd_tune.generators.kinds import GENERATORS
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.recipes.recipe import FAITHFUL, PAPER, Recipe
+from dfkd_tune.recipes.presets import FAITHFUL, PAPER
+from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.search_space import DEFAULT, Space, make_space
 from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.banks import Bank
@@ -53,7 +54,7 @@ SUBSETS, SHARE = 200, 2 / 3
 
 def wide(widest: int) -> dict[str, Any]:
     """A space whose students differ by method: those of the papers, ours, and what lies between."""
-    kinds = {"start": ["random", "neurons"], "loss": ["value", "sobolev"], "finish": ["none", "lbfgs"]}
+    kinds = {"start": ["random", "neurons"], "loss": ["mse", "sobolev"], "finish": ["none", "lbfgs"]}
     width = {"student.width": {"low": max(1, widest // 2), "high": widest}}
     return DEFAULT | {f"{section}.kind": choices for section, choices in kinds.items()} | width
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.recipes.recipe import PAPER
+from dfkd_tune.recipes.presets import PAPER
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.member import Member

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from dfkd_tune.inputs.features_file import read_features
 from dfkd_tune.locations.paths import home, sqlite_url
-from dfkd_tune.recipes.recipe import ADVERSARIAL, PAPER, RANDOM
+from dfkd_tune.recipes.presets import ADVERSARIAL, PAPER, RANDOM
 from dfkd_tune.students.kinds import STUDENTS
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.probe import probe

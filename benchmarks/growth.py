@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.recipes.recipe import PAPER
+from dfkd_tune.recipes.presets import PAPER
 from dfkd_tune.search.sampling import pruner, sampler
 from dfkd_tune.search.storage import open_storage
 from dfkd_tune.teachers.base import Teacher

@@ -28,8 +28,9 @@ from train import train_teachers
 
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.locations.paths import home, sqlite_url
-from dfkd_tune.recipes.losses import Constant
-from dfkd_tune.recipes.recipe import ADVERSARIAL, PAPER, RANDOM, Recipe
+from dfkd_tune.recipes.mixing import Constant
+from dfkd_tune.recipes.presets import ADVERSARIAL, PAPER, RANDOM
+from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import probe
 from dfkd_tune.tracking.tracker import Tracker

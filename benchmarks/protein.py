@@ -25,7 +25,8 @@ from rich.table import Table
 from dfkd_tune.generators.kinds import GENERATORS
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.recipes.recipe import PAPER, RANDOM, Recipe
+from dfkd_tune.recipes.presets import PAPER, RANDOM
+from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.students.kinds import STUDENTS
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.black_box import from_numpy

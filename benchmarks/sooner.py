@@ -22,7 +22,7 @@ import torch
 from tables import SHARED, load, shared_split, shared_teacher
 
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.recipes.recipe import FAITHFUL, PAPER
+from dfkd_tune.recipes.presets import FAITHFUL, PAPER
 from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.distill import distill
 from dfkd_tune.training.member import Member

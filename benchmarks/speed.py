@@ -30,7 +30,7 @@ from torch import nn
 
 from dfkd_tune.generators.kinds import GENERATORS
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.recipes.recipe import PAPER, PRESETS
+from dfkd_tune.recipes.presets import PAPER, PRESETS
 from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.distill import distill_all
 from dfkd_tune.training.member import RUNGS, Member

@@ -26,9 +26,10 @@ from tables import SHARED, load, shared_split, shared_teacher
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.gap_bounds import GAP_BOUNDS
 from dfkd_tune.recipes.input_bounds import INPUT_BOUNDS
-from dfkd_tune.recipes.losses import ALPHAS
+from dfkd_tune.recipes.mixing import ALPHAS
 from dfkd_tune.recipes.optimizers import OPTIMIZERS
-from dfkd_tune.recipes.recipe import PAPER, RANDOM, Recipe
+from dfkd_tune.recipes.presets import PAPER, RANDOM
+from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import Population

@@ -9,7 +9,7 @@ _HOMES = {
     "Feature": "inputs.feature",
     "Inputs": "inputs.prior",
     "Outcome": "training.distill",
-    "PRESETS": "recipes.recipe",
+    "PRESETS": "recipes.presets",
     "Problem": "training.problem",
     "Recipe": "recipes.recipe",
     "RegisterBest": "integrations.optuna_callbacks",

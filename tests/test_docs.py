@@ -24,9 +24,10 @@ from dfkd_tune.inputs.features_file import read_features
 from dfkd_tune.recipes.gap_bounds import GAP_BOUNDS
 from dfkd_tune.recipes.initializers import INITIALIZERS
 from dfkd_tune.recipes.input_bounds import INPUT_BOUNDS
-from dfkd_tune.recipes.losses import ALPHAS, LOSSES
+from dfkd_tune.recipes.losses import LOSSES
+from dfkd_tune.recipes.mixing import ALPHAS
 from dfkd_tune.recipes.optimizers import OPTIMIZERS
-from dfkd_tune.recipes.recipe import PRESETS
+from dfkd_tune.recipes.presets import PRESETS
 from dfkd_tune.recipes.refiners import REFINERS
 from dfkd_tune.search.study_file import read_spec
 from dfkd_tune.students.kinds import STUDENTS

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from dfkd_tune.evaluation.attack import hold
-from dfkd_tune.recipes.recipe import PRESETS, Recipe
+from dfkd_tune.recipes.presets import PRESETS
+from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.teachers.output_cache import Answers
 from dfkd_tune.training.banks import Bank
 from dfkd_tune.training.distill import Outcome, distill_all

@@ -8,13 +8,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from dfkd_tune.generators.base import StepGenerator
 from dfkd_tune.generators.context import GeneratorContext
 from dfkd_tune.generators.network import Network
 from dfkd_tune.utils.strategy import Stacked, strategy
 
 
 @strategy
-class Adversarial:
+class Adversarial(StepGenerator):
     """``noise -> hidden tanh -> D``, trained by RMSprop to minimize ``-reward(gap) + beta |x|^2 + gamma S^2``.
 
     All terms are per row. The published regularizer sums ``|x|^2`` over the batch of 50 before it is averaged: the
@@ -40,8 +41,12 @@ class Adversarial:
     gamma: Annotated[float, Field(ge=0)] = 1e-5
 
     uses_gap: ClassVar[bool] = True
-    starts_from_prior: ClassVar[bool] = False
     needs_gradients: ClassVar[bool] = True
+
+    @property
+    def network_units(self) -> int:
+        """Hidden units of its network."""
+        return self.hidden
 
     def init_state(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
         return Network.init_state(self.noise, self.hidden, features, rng, dtype)

@@ -112,7 +112,7 @@ class GeneratorContext:
     def reward_of(self, k: int, gap: Tensor) -> Tensor:
         """What one member's difference bound makes of its gaps ``(n, O)``: the mean over outputs, ``(n,)``."""
         part, kind, h = next(bound for bound in self.bounds if bound[0].start <= k < bound[0].stop)
-        one = h.at(self.level, part).only(k - part.start)
+        one = kind.adapted(h, self._level(part)).only(k - part.start)
         return kind.reward(one, gap.unsqueeze(0)).squeeze(0).mean(-1)
 
     def contain(self, x: Tensor) -> Tensor:
@@ -156,16 +156,20 @@ class GeneratorContext:
 
     def active(self, x: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
         """Fractions of rows ``(k,)`` on which the difference bound and the input bound are active."""
-        of_gap = [k.active(h.at(self.level, p), gap[p]).any(-1).to(gap).mean(1) for p, k, h in self.bounds]
+        of_gap = [k.active(k.adapted(h, self._level(p)), gap[p]).any(-1).to(gap).mean(1) for p, k, h in self.bounds]
         of_input = [k.active(h, x[p], self.origin[p], self.geometry).to(x).mean(1) for p, k, h in self.input_bounds]
         return torch.cat(of_gap), torch.cat(of_input)
 
     def _gradient(self, gap: Tensor) -> Tensor:
         """Derivative of what each member's difference bound makes of its gaps, in the shape of the gaps."""
         if len(self.bounds) == 1:
-            _, kind, h = self.bounds[0]
-            return kind.gradient(h.at(self.level), gap)
-        return torch.cat([kind.gradient(h.at(self.level, part), gap[part]) for part, kind, h in self.bounds])
+            part, kind, h = self.bounds[0]
+            return kind.gradient(kind.adapted(h, self._level(part)), gap)
+        parts = [kind.gradient(kind.adapted(h, self._level(part)), gap[part]) for part, kind, h in self.bounds]
+        return torch.cat(parts)
+
+    def _level(self, part: slice) -> Tensor | None:
+        return None if self.level is None else self.level[part]
 
     def _count(self, rows: int) -> None:
         for k in self.asking:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
 from dfkd_tune.generators.ascent import Ascent, ascend
+from dfkd_tune.generators.base import StepGenerator
 from dfkd_tune.generators.context import GeneratorContext
 from dfkd_tune.utils.strategy import Stacked, strategy
 
 
 @strategy
-class Direct:
+class Direct(StepGenerator):
     """Ascend from fresh prior rows on ``reward(gap) - gamma S^2`` with a few cold-started steps.
 
     All terms are per row. The published code takes gradients of a mean over ``m = 50`` rows while its weight decay of
@@ -38,9 +38,6 @@ class Direct:
     uses_gap: ClassVar[bool] = True
     starts_from_prior: ClassVar[bool] = True
     needs_gradients: ClassVar[bool] = True
-
-    def init_state(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
-        return {}
 
     @staticmethod
     def sample(h: Stacked, state: dict[str, Tensor], context: GeneratorContext) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from dfkd_tune.generators.base import StepGenerator
 from dfkd_tune.generators.context import GeneratorContext
 from dfkd_tune.utils.strategy import Stacked, strategy
 
@@ -18,7 +19,7 @@ MEMBERS_AT_LEAST = 5
 
 
 @strategy
-class Evolution:
+class Evolution(StepGenerator):
     """scipy's differential evolution (Storn & Price 1997) started from prior rows; its last population is the synthetic data.
 
     It minimizes ``-weight reward(gap) + pull (T - r)^2``. In the protein case of the paper weight is 0.05, pull is 1, and
@@ -47,8 +48,6 @@ class Evolution:
     recombination: Annotated[float, Field(ge=0, le=1)] = 0.7
 
     uses_gap: ClassVar[bool] = True
-    starts_from_prior: ClassVar[bool] = False
-    needs_gradients: ClassVar[bool] = False
 
     @model_validator(mode="after")
     def _consistent(self):

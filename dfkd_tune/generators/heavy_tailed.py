@@ -8,13 +8,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from dfkd_tune.generators.low_discrepancy import Sampled
+from dfkd_tune.generators.base import BlockGenerator
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.utils.strategy import strategy
 
 
 @strategy
-class HeavyTailed(Sampled):
+class HeavyTailed(BlockGenerator):
     """Prior rows, each row and each of its coordinates of undeclared range scaled by a lognormal factor of mean square 1.
 
     Most rows come near the center and a few have features far out, as wide on average as the prior.

@@ -8,13 +8,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from dfkd_tune.generators.base import StepGenerator
 from dfkd_tune.generators.context import GeneratorContext
 from dfkd_tune.generators.network import Network
 from dfkd_tune.utils.strategy import Stacked, strategy
 
 
 @strategy
-class Impressions:
+class Impressions(StepGenerator):
     """``(noise, y) -> hidden tanh -> D``, trained to minimize ``(T(G(noise, y)) - y)^2 + delta KL(rows || prior)``, ``y ~ N(0, 1)``.
 
     ``y`` is in the teacher's standard deviations around its mean. The divergence is of normal distributions with the
@@ -35,9 +36,12 @@ class Impressions:
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     delta: Annotated[float, Field(ge=0)] = 0.1
 
-    uses_gap: ClassVar[bool] = False
-    starts_from_prior: ClassVar[bool] = False
     needs_gradients: ClassVar[bool] = True
+
+    @property
+    def network_units(self) -> int:
+        """Hidden units of its network."""
+        return self.hidden
 
     def init_state(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
         return Network.init_state(self.noise + outputs, self.hidden, features, rng, dtype)

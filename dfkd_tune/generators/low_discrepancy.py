@@ -11,6 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from dfkd_tune.generators.base import BlockGenerator
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.utils.strategy import strategy
 
@@ -18,19 +19,11 @@ Reach = Annotated[float, Field(gt=0)]
 Over = Literal["prior", "box"]
 
 
-class Sampled:
+class Points(BlockGenerator):
     """What samplers share: points of the unit cube, pushed through the prior or spread over a box."""
 
-    uses_gap: ClassVar[bool] = False
-    starts_from_prior: ClassVar[bool] = False
-    needs_gradients: ClassVar[bool] = False
-
-    def engine(self, features: int, seed: int) -> Any:
-        """A ``scipy.stats.qmc`` engine of its own random stream."""
-        raise TypeError(f"{type(self).__name__} has no engine")
-
-    def init_state(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
-        return {}
+    over: Over
+    reach: float
 
     def block(self, inputs: Inputs, steps: int, rows: int, engine: Any) -> Tensor:
         """Points ``(steps, rows, D)`` in standardized units, float64."""
@@ -42,7 +35,7 @@ class Sampled:
 
 
 @strategy
-class Uniform(Sampled):
+class Uniform(Points):
     """Uniform over the declared ranges; over ``center +- reach * std`` where no range is declared.
 
     Args:
@@ -51,7 +44,7 @@ class Uniform(Sampled):
 
     reach: Reach = 3.0
 
-    over: ClassVar[str] = "box"
+    over: ClassVar[Over] = "box"
 
     def engine(self, features: int, seed: int) -> Any:
         import numpy as np
@@ -69,7 +62,7 @@ class _Plain:
 
 
 @strategy
-class LatinHypercube(Sampled):
+class LatinHypercube(Points):
     """A fresh Latin hypercube of every batch (McKay, Beckman & Conover 1979).
 
     Args:
@@ -87,7 +80,7 @@ class LatinHypercube(Sampled):
 
 
 @strategy
-class Sobol(Sampled):
+class Sobol(Points):
     """A scrambled Sobol sequence, continued from batch to batch (Owen 1998).
 
     Args:
@@ -108,7 +101,7 @@ class Sobol(Sampled):
 
 
 @strategy
-class Halton(Sampled):
+class Halton(Points):
     """A scrambled Halton sequence, continued from batch to batch (Owen 2017).
 
     Args:

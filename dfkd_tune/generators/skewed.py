@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from dfkd_tune.generators.low_discrepancy import Sampled
+from dfkd_tune.generators.base import BlockGenerator
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.utils.strategy import strategy
 
@@ -18,7 +18,7 @@ TOGETHER = 50
 
 
 @strategy
-class Skewed(Sampled):
+class Skewed(BlockGenerator):
     """Prior rows whose coordinates of unknown shape are turned lognormal, with mean 0 and variance 1.
 
     ``(exp(spread z) - m) / s`` for a standard normal ``z``, where ``m`` and ``s`` are mean and standard deviation of the exponential

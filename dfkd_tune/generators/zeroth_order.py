@@ -9,12 +9,13 @@ from pydantic import Field
 from torch import Tensor
 
 from dfkd_tune.generators.ascent import Ascent, ascend
+from dfkd_tune.generators.base import StepGenerator
 from dfkd_tune.generators.context import GeneratorContext
 from dfkd_tune.utils.strategy import Stacked, strategy
 
 
 @strategy
-class ZerothOrder:
+class ZerothOrder(StepGenerator):
     """``direct`` with the teacher's gradient estimated as ``D / n sum_i (T(x + delta u_i) - T(x)) / delta u_i``, u on the unit sphere.
 
     Random directions as in Nesterov & Spokoiny 2017; the student's gradient is exact. A step costs ``directions + 1``
@@ -36,10 +37,6 @@ class ZerothOrder:
 
     uses_gap: ClassVar[bool] = True
     starts_from_prior: ClassVar[bool] = True
-    needs_gradients: ClassVar[bool] = False
-
-    def init_state(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
-        return {}
 
     @staticmethod
     def sample(h: Stacked, state: dict[str, Tensor], context: GeneratorContext) -> Tensor:

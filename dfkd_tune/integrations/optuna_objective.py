@@ -15,7 +15,7 @@ import optuna
 from dfkd_tune.errors import DfkdError
 from dfkd_tune.export.student_files import student_files
 from dfkd_tune.prior_inference.resolve import with_inputs
-from dfkd_tune.recipes.recipe import PRESETS
+from dfkd_tune.recipes.presets import PRESETS
 from dfkd_tune.search.defaults import TEACHER_DEFAULTS
 from dfkd_tune.search.search_space import make_space
 from dfkd_tune.search.study_file import Budget

@@ -14,13 +14,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from dfkd_tune.recipes.base import GapBound
 from dfkd_tune.utils.strategy import Stacked, strategy
 
 Positive = Annotated[float, Field(gt=0)]
 
 
 @strategy
-class Unbounded:
+class Unbounded(GapBound):
     """Seek the largest gap: maximize ``gap^2`` (Zhou & Chiam 2023, eq. 7)."""
 
     @staticmethod
@@ -36,26 +37,38 @@ class Unbounded:
         return torch.zeros_like(gap, dtype=torch.bool)
 
 
-class Threshold:
-    """What bounds with a threshold share: they are active on gaps beyond it."""
-
-    @staticmethod
-    def active(h: Stacked, gap: Tensor) -> Tensor:
-        return gap.abs() >= h.threshold
-
-
 @strategy
-class Clip(Threshold):
-    """Stop seeking beyond the threshold: maximize ``min(gap^2, threshold^2)``.
+class ThresholdBound(GapBound):
+    """What bounds with a threshold share: they are active on gaps beyond it, and it may follow the student.
 
     Args:
-        threshold: in units of the teacher's standard deviation; when ``adaptive``, in units of the member's own
-            RMSE on prior rows, as it is now.
+        threshold: in standard deviations of the teacher; when ``adaptive``, in units of the member's own RMSE on prior rows,
+            as it is now.
         adaptive: see ``threshold``.
     """
 
     threshold: Positive = 0.5
     adaptive: bool = False
+
+    @property
+    def is_adaptive(self) -> bool:
+        """As its field says."""
+        return self.adaptive
+
+    @classmethod
+    def adapted(cls, h: Stacked, rmse: Tensor | None) -> Stacked:
+        """The same with the threshold in standard deviations of the teacher."""
+        return h if rmse is None or not h.adaptive else h.replaced(threshold=h.threshold * rmse)
+
+    @staticmethod
+    def active(h: Stacked, gap: Tensor) -> Tensor:
+        """Where the gap is beyond the threshold."""
+        return gap.abs() >= h.threshold
+
+
+@strategy
+class Clip(ThresholdBound):
+    """Stop seeking beyond the threshold: maximize ``min(gap^2, threshold^2)``."""
 
     @staticmethod
     def reward(h: Stacked, gap: Tensor) -> Tensor:
@@ -67,15 +80,8 @@ class Clip(Threshold):
 
 
 @strategy
-class Target(Threshold):
-    """Seek a gap of one size: minimize ``(|gap| - threshold)^2``.
-
-    Args:
-        threshold, adaptive: as in ``clip``.
-    """
-
-    threshold: Positive = 0.5
-    adaptive: bool = False
+class Target(ThresholdBound):
+    """Seek a gap of one size: minimize ``(|gap| - threshold)^2``."""
 
     @staticmethod
     def reward(h: Stacked, gap: Tensor) -> Tensor:
@@ -87,15 +93,8 @@ class Target(Threshold):
 
 
 @strategy
-class Hinge(Threshold):
-    """Seek until the threshold, harder the further below it: minimize ``max(0, threshold - |gap|)^2``.
-
-    Args:
-        threshold, adaptive: as in ``clip``.
-    """
-
-    threshold: Positive = 0.5
-    adaptive: bool = False
+class Hinge(ThresholdBound):
+    """Seek until the threshold, harder the further below it: minimize ``max(0, threshold - |gap|)^2``."""
 
     @staticmethod
     def reward(h: Stacked, gap: Tensor) -> Tensor:
@@ -107,15 +106,8 @@ class Hinge(Threshold):
 
 
 @strategy
-class Saturate(Threshold):
-    """Lose interest smoothly: maximize ``threshold^2 tanh(gap^2 / threshold^2)``.
-
-    Args:
-        threshold, adaptive: as in ``clip``.
-    """
-
-    threshold: Positive = 0.5
-    adaptive: bool = False
+class Saturate(ThresholdBound):
+    """Lose interest smoothly: maximize ``threshold^2 tanh(gap^2 / threshold^2)``."""
 
     @staticmethod
     def reward(h: Stacked, gap: Tensor) -> Tensor:
@@ -127,15 +119,8 @@ class Saturate(Threshold):
 
 
 @strategy
-class Log(Threshold):
-    """Lose interest slowly: maximize ``threshold^2 log(1 + gap^2 / threshold^2)``.
-
-    Args:
-        threshold, adaptive: as in ``clip``.
-    """
-
-    threshold: Positive = 0.5
-    adaptive: bool = False
+class Log(ThresholdBound):
+    """Lose interest slowly: maximize ``threshold^2 log(1 + gap^2 / threshold^2)``."""
 
     @staticmethod
     def reward(h: Stacked, gap: Tensor) -> Tensor:
@@ -147,16 +132,13 @@ class Log(Threshold):
 
 
 @strategy
-class Cap(Threshold):
+class Cap(ThresholdBound):
     """Seek, but pay for what exceeds the threshold: maximize ``gap^2 - weight max(0, |gap| - threshold)^2``.
 
     Args:
-        threshold, adaptive: as in ``clip``.
         weight: above 1, so that the largest reward lies at a finite gap.
     """
 
-    threshold: Positive = 0.5
-    adaptive: bool = False
     weight: Annotated[float, Field(gt=1)] = 4.0
 
     @staticmethod

@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from dfkd_tune.inputs.geometry import Geometry
+from dfkd_tune.recipes.base import InputBound
 from dfkd_tune.utils.strategy import Stacked, strategy
 
 Positive = Annotated[float, Field(gt=0)]
@@ -22,7 +23,7 @@ TOUCH = 1e-4
 
 
 @strategy
-class Steps:
+class Steps(InputBound):
     """The paper's input bound: nothing but the number and size of the ascent steps and their decay."""
 
     @staticmethod
@@ -35,7 +36,7 @@ class Steps:
 
 
 @strategy
-class Linf:
+class Linf(InputBound):
     """Keep every coordinate within ``radius`` of where it was drawn: ``origin + clip(x - origin, -radius, radius)``.
 
     Args:
@@ -54,7 +55,7 @@ class Linf:
 
 
 @strategy
-class L2:
+class L2(InputBound):
     """Keep a row within ``radius * sqrt(D)`` of where it was drawn, in Euclidean distance.
 
     Args:
@@ -75,7 +76,7 @@ class L2:
 
 
 @strategy
-class Box:
+class Box(InputBound):
     """Keep inputs within the declared ranges, and within ``reach`` where none is declared.
 
     Args:
@@ -95,7 +96,7 @@ class Box:
 
 
 @strategy
-class Mahalanobis:
+class Mahalanobis(InputBound):
     """Keep inputs plausible together: within a Mahalanobis distance of ``radius * sqrt(D)`` from the center.
 
     Args:

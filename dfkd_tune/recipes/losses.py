@@ -1,8 +1,4 @@
-"""The student's loss: how much weight the synthetic rows get against prior rows, over the run.
-
-``loss = mean[ alpha (T - S)^2 (x_g) + (1 - alpha) (T - S)^2 (x_p) ]`` (Zhou & Chiam 2023, eq. 5). Alpha moves once an
-epoch, which is ``EPOCH`` student steps in the published experiments.
-"""
+"""Losses: what the student is trained to match."""
 
 from __future__ import annotations
 
@@ -10,83 +6,33 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from dfkd_tune.utils.strategy import Numbers, strategy
-
-EPOCH = 10
-"""Student steps in an epoch (``n_s`` in the papers)."""
+from dfkd_tune.recipes.base import Loss
+from dfkd_tune.utils.strategy import strategy
 
 
 @strategy
-class Constant:
-    """The same alpha all along; 0 trains on prior rows alone, 1 on synthetic rows alone, each with the whole batch."""
-
-    value: Annotated[float, Field(ge=0, le=1)] = 0.5
-
-    def at(self, step: Numbers, steps: int) -> Numbers:
-        return self.value
-
-
-@strategy
-class Decreasing:
-    """``1 - (e + 1) / E``: from hard synthetic rows to prior rows, the better schedule of the paper."""
-
-    def at(self, step: Numbers, steps: int) -> Numbers:
-        return 1.0 - _progress(step, steps)
-
-
-@strategy
-class Increasing:
-    """``(e + 1) / E``: from prior rows to hard synthetic rows."""
-
-    def at(self, step: Numbers, steps: int) -> Numbers:
-        return _progress(step, steps)
-
-
-def _progress(step: Numbers, steps: int) -> Numbers:
-    epochs = -(-steps // EPOCH)
-    return (step // EPOCH + 1) / epochs
-
-
-class Mix:
-    """Which rows of a batch are synthetic, and what each half weighs.
-
-    A batch of ``2m`` rows is two halves. Both come from the prior when alpha is the constant 0, both from the
-    generator when it is 1, one from each otherwise; the batch therefore keeps its size, as in the published code.
-    """
-
-    PRIOR: ClassVar[str] = "prior"
-    BOTH: ClassVar[str] = "both"
-    SYNTHETIC: ClassVar[str] = "synthetic"
-
-    @classmethod
-    def of(cls, alpha: object) -> str:
-        if isinstance(alpha, Constant) and alpha.value in (0.0, 1.0):
-            return cls.SYNTHETIC if alpha.value else cls.PRIOR
-        return cls.BOTH
-
-
-@strategy
-class Value:
+class MSE(Loss):
     """Match the teacher's answers alone, as both papers do."""
 
-    gradients: ClassVar[bool] = False
-
 
 @strategy
-class Sobolev:
+class Sobolev(Loss):
     """Match its input gradients too: add ``weight * sum_d (dT/dx_d - dS/dx_d)^2`` (Czarnecki et al. 2017).
 
     Gradients are of normalized outputs in standardized inputs. Those of prior rows are known from the pool.
 
     Args:
-        weight: of the gradients against the answers; 0 is ``value`` at a higher price.
+        weight: of the gradients against the answers; 0 is ``mse`` at a higher price.
     """
 
     weight: Annotated[float, Field(ge=0)] = 1.0
 
     gradients: ClassVar[bool] = True
 
+    @property
+    def gradient_weight(self) -> float:
+        """As its field says."""
+        return self.weight
 
-LOSSES = {"value": Value, "sobolev": Sobolev}
 
-ALPHAS = {"constant": Constant, "decreasing": Decreasing, "increasing": Increasing}
+LOSSES = {"mse": MSE, "sobolev": Sobolev}

@@ -13,6 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from dfkd_tune.recipes.base import Optimizer
 from dfkd_tune.utils.strategy import Numbers, strategy
 
 Rate = Annotated[float, Field(gt=0)]
@@ -22,7 +23,7 @@ EPS = 1e-8
 
 
 @strategy
-class RMSprop:
+class RMSprop(Optimizer):
     """``torch.optim.RMSprop``, the optimizer of both papers.
 
     Args:
@@ -45,7 +46,7 @@ class RMSprop:
 
 
 @strategy
-class Adam:
+class Adam(Optimizer):
     """``torch.optim.Adam`` (Kingma & Ba 2015).
 
     Args:
@@ -68,7 +69,7 @@ class Adam:
         return 1.0 - self.beta1 ** (step + 1), 1.0 - self.beta2 ** (step + 1)
 
 
-def rate_at(optimizer: RMSprop | Adam, step: Numbers, steps: int) -> Numbers:
+def rate_at(optimizer: Optimizer, step: Numbers, steps: int) -> Numbers:
     """Step size at steps of a run; the cosine schedule ends at zero (Loshchilov & Hutter 2017, without restarts)."""
     if optimizer.schedule == "cosine":
         return 0.5 * optimizer.lr * (1.0 + np.cos(np.pi * step / steps))

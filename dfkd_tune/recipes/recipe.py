@@ -10,13 +10,18 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from dfkd_tune.errors import SpecError
+from dfkd_tune.generators.base import Generator
+from dfkd_tune.generators.direct import Direct
 from dfkd_tune.generators.kinds import GENERATORS
+from dfkd_tune.recipes.base import GapBound, Initializer, InputBound, Loss, Mixing, Optimizer, Refiner
 from dfkd_tune.recipes.gap_bounds import GAP_BOUNDS, Unbounded
-from dfkd_tune.recipes.initializers import INITIALIZERS, Neurons, Random
+from dfkd_tune.recipes.initializers import INITIALIZERS, Random
 from dfkd_tune.recipes.input_bounds import INPUT_BOUNDS, Steps
-from dfkd_tune.recipes.losses import ALPHAS, LOSSES, Constant, Decreasing, Sobolev, Value
-from dfkd_tune.recipes.optimizers import OPTIMIZERS, Adam, RMSprop
-from dfkd_tune.recipes.refiners import LBFGS, REFINERS, NoRefiner
+from dfkd_tune.recipes.losses import LOSSES, MSE
+from dfkd_tune.recipes.mixing import ALPHAS, Decreasing
+from dfkd_tune.recipes.optimizers import OPTIMIZERS, RMSprop
+from dfkd_tune.recipes.refiners import REFINERS, NoRefiner
+from dfkd_tune.students.base import Student
 from dfkd_tune.students.kinds import STUDENTS
 from dfkd_tune.students.mlp import MLP
 from dfkd_tune.utils.quoting import named, quoted
@@ -52,15 +57,15 @@ class Recipe:
             of its steps, synthetic rows that it answered before take the place of new ones. None for no limit.
     """
 
-    student: Any = Field(default_factory=MLP)
-    start: Any = Field(default_factory=Random)
-    generator: Any = Field(default_factory=GENERATORS["direct"])
-    bound: Any = Field(default_factory=Unbounded)
-    input_bound: Any = Field(default_factory=Steps)
-    alpha: Any = Field(default_factory=Decreasing)
-    loss: Any = Field(default_factory=Value)
-    optimizer: Any = Field(default_factory=RMSprop)
-    finish: Any = Field(default_factory=NoRefiner)
+    student: Student = Field(default_factory=MLP)
+    start: Initializer = Field(default_factory=Random)
+    generator: Generator = Field(default_factory=Direct)
+    bound: GapBound = Field(default_factory=Unbounded)
+    input_bound: InputBound = Field(default_factory=Steps)
+    alpha: Mixing = Field(default_factory=Decreasing)
+    loss: Loss = Field(default_factory=MSE)
+    optimizer: Optimizer = Field(default_factory=RMSprop)
+    finish: Refiner = Field(default_factory=NoRefiner)
     steps: Annotated[int, Field(ge=1, le=10**9)] = 20_000
     batch: Annotated[int, Field(ge=2, le=10**6, multiple_of=2)] = 100
     teacher_rows: Annotated[int, Field(ge=1, le=10**12)] | None = None
@@ -133,49 +138,3 @@ def from_leaves(leaves: Mapping[str, Any], place: str = "recipe", base: Recipe |
         else:
             tree[leaf] = value
     return from_tree(tree, place, base)
-
-
-RANDOM = Recipe(generator=GENERATORS["gaussian"](), alpha=Constant(0.0))
-"""Random sampling, the baseline of both papers: 100 prior rows a step."""
-
-ADVERSARIAL = Recipe(generator=GENERATORS["adversarial"]())
-"""Kang & Kang 2021 with decreasing alpha, as re-run in the 2023 paper."""
-
-PAPER = Recipe()
-"""Zhou & Chiam 2023: direct optimization, decreasing alpha, 2000 epochs of 10 steps."""
-
-FAITHFUL = Recipe(
-    start=Neurons(surplus=0.2),
-    loss=Sobolev(weight=1.5),
-    finish=LBFGS(),
-    input_bound=INPUT_BOUNDS["linf"](radius=0.3),
-    alpha=Constant(0.5),
-)
-"""Beyond the papers: the teacher's neurons as a start, its input gradients in the loss, a second-order finish."""
-
-ROUGH = replace(
-    FAITHFUL,
-    generator=GENERATORS["skewed"](spread=1.0, shared=0.3),
-    input_bound=INPUT_BOUNDS["steps"](),
-    start=Random(),
-    loss=Sobolev(weight=0.3),
-    optimizer=Adam(lr=3e-3, schedule="cosine"),
-    finish=NoRefiner(),
-)
-"""For teachers of several layers or sharp bends: small weights at first, fresh rows to the end at a falling step size.
-
-Such a teacher says little of sense where no data were, and a small student cannot follow it everywhere: rows that resemble measured ones
-tell it where to.
-"""
-
-BLACK_BOX = replace(ROUGH, loss=Value())
-"""The same for a teacher that only answers."""
-
-PRESETS = {
-    "random": RANDOM,
-    "adversarial": ADVERSARIAL,
-    "paper": PAPER,
-    "faithful": FAITHFUL,
-    "rough": ROUGH,
-    "black_box": BLACK_BOX,
-}

@@ -9,22 +9,35 @@ from pydantic import Field
 from torch import Tensor
 
 from dfkd_tune.ops.lbfgs import Search
+from dfkd_tune.recipes.base import Batch, Refiner
+from dfkd_tune.students.base import Student
 from dfkd_tune.students.sobolev import loss_and_gradients
 from dfkd_tune.utils.strategy import strategy
 
-Batch = tuple[Tensor, Tensor, Tensor | None]
-"""Encoded rows ``(N, E)``, the teacher's answers ``(N, O)`` and, where they are matched, its input gradients ``(N, O, E)``."""
-
 
 @strategy
-class NoRefiner:
+class NoRefiner(Refiner):
     """The weights that the student's optimizer came to, as in both papers."""
 
     after: ClassVar[float] = 1.0
+    refines: ClassVar[bool] = False
+
+    def refine(
+        self,
+        student: Student,
+        weights: Sequence[Tensor],
+        draw: Callable[[Sequence[Tensor], int, int], Batch],
+        weight: float,
+        budget: int,
+        begun: float = 0.0,
+        matched: Tensor | None = None,
+    ) -> list[Tensor]:
+        """The weights as they are."""
+        return list(weights)
 
 
 @strategy
-class LBFGS:
+class LBFGS(Refiner):
     """L-BFGS with strong Wolfe line search (Nocedal & Wright 2006, ch. 7) on rows drawn anew each round.
 
     Args:
@@ -42,13 +55,23 @@ class LBFGS:
     rounds: Annotated[int, Field(ge=1, le=1_000)] = 1
     history: Annotated[int, Field(ge=1, le=1_000)] = 50
 
+    @property
+    def bank_rows(self) -> int:
+        """Rows of a round."""
+        return self.rows
+
+    @property
+    def synthetic_share(self) -> float:
+        """As its field says."""
+        return self.synthetic
+
     def iterations(self, budget: int, begun: float) -> int:
         """Iterations over all rounds, of a budget of rows of which the start took the share ``begun``."""
         return max(self.rounds, round(max(0.0, 1 - self.after - begun) * budget / self.rows))
 
     def refine(
         self,
-        student,
+        student: Student,
         weights: Sequence[Tensor],
         draw: Callable[[Sequence[Tensor], int, int], Batch],
         weight: float,
@@ -56,17 +79,7 @@ class LBFGS:
         begun: float = 0.0,
         matched: Tensor | None = None,
     ) -> list[Tensor]:
-        """Better weights of one member.
-
-        Args:
-            student: its architecture.
-            weights: as they are.
-            draw: ``(weights, prior rows, synthetic rows)`` to a bank.
-            weight: of the input gradients in the loss.
-            budget: rows of the whole trial.
-            begun: share of them that the start took.
-            matched: as ``minimize`` takes it.
-        """
+        """Better weights of one member, by ``rounds`` of L-BFGS on banks drawn anew."""
         each = self.iterations(budget, begun) // self.rounds
         values = [w.detach().clone() for w in weights]
         hard = round(self.rows * self.synthetic)
@@ -77,7 +90,7 @@ class LBFGS:
 
 
 def minimize(
-    student,
+    student: Student,
     weights: Sequence[Tensor],
     bank: Batch,
     weight: float,

@@ -132,7 +132,7 @@ def rebuild_problem(
     )
 
 
-def rebuild_problem_judge(
+def rebuild_evaluator(
     study: str, params: Mapping[str, str], tags: Mapping[str, str], sources: Sources, purpose: str
 ) -> RawEvaluator:
     """The teacher of a study and the rows of its banks again; arguments and errors are those of ``rebuild_problem``."""

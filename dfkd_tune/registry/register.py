@@ -119,7 +119,7 @@ def certify_run(uri: str, study: str, name: str, problem: Problem) -> dict[str, 
 def judge_of(uri: str, study: str, run, sources: Sources) -> RawEvaluator:
     """The teacher of a trial's study and the rows of its banks again; errors are those of ``problem_of``."""
     parent = _study_of(uri, run)
-    return certificates.recall_judge(study, parent.data.params, parent.data.tags, sources, "an export")
+    return certificates.rebuild_evaluator(study, parent.data.params, parent.data.tags, sources, "an export")
 
 
 def problem_of(uri: str, study: str, run, sources: Sources) -> Problem:

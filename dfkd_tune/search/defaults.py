@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.recipes.recipe import BLACK_BOX, FAITHFUL, PAPER, RANDOM, ROUGH, Recipe
+from dfkd_tune.recipes.presets import BLACK_BOX, FAITHFUL, PAPER, RANDOM, ROUGH
+from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.search_space import DEFAULT
 
 

@@ -18,7 +18,7 @@ from dfkd_tune.errors import SpecError
 from dfkd_tune.generators.gaussian import Gaussian
 from dfkd_tune.recipes.gap_bounds import Unbounded
 from dfkd_tune.recipes.input_bounds import Steps
-from dfkd_tune.recipes.losses import Constant
+from dfkd_tune.recipes.mixing import Constant
 from dfkd_tune.recipes.recipe import SECTIONS, Recipe
 from dfkd_tune.utils.quoting import named, quoted
 from dfkd_tune.utils.strategy import build, kind_of, name_of, strategy
@@ -182,7 +182,7 @@ class Space:
         item = replace(item, **values)
         if section == "student" and self.max_parameters is not None:
             widest = self.widest(item)
-            if hasattr(item, "width"):  # which may not have been asked for
+            if item.has_width:  # which may not have been asked for
                 item = replace(item, width=min(item.width, widest))
         return item
 
@@ -198,7 +198,7 @@ class Space:
     def _variant(self, student: Any) -> list[str]:
         """What a range of widths depends on: Optuna wants one range a name."""
         kind = [name_of(SECTIONS["student"], student)] if "student.kind" in self.domains else []
-        depth = [f"depth{student.depth}"] if "student.depth" in self.domains and hasattr(student, "depth") else []
+        depth = [f"depth{student.depth}"] if "student.depth" in self.domains and student.hidden_layers else []
         return kind + depth
 
     def widest(self, student: Any) -> int:

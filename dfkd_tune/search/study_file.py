@@ -12,7 +12,8 @@ from pydantic import Field
 
 from dfkd_tune.errors import SpecError
 from dfkd_tune.locations.paths import NAME
-from dfkd_tune.recipes.recipe import PRESETS, SECTIONS, Recipe
+from dfkd_tune.recipes.presets import PRESETS
+from dfkd_tune.recipes.recipe import SECTIONS, Recipe
 from dfkd_tune.teachers.formats.mlflow_model import SCHEMES
 from dfkd_tune.utils import yaml_io
 from dfkd_tune.utils.object_reference import MODULE_PATH, importable_from

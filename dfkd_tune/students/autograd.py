@@ -9,17 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from dfkd_tune.inputs.encoding import Encoding
-from dfkd_tune.students.sobolev import LossAndGradients, match_by_autograd
+from dfkd_tune.students.base import LossAndGradients, Student
+from dfkd_tune.students.sobolev import match_by_autograd
 
 
-class ByAutograd:
-    """What students without hand-derived gradients share. Subclasses give ``answer(weights, x)``."""
+class AutogradStudent(Student):
+    """A student whose derivatives are left to autograd: subclasses give ``answer(weights, x)``."""
 
-    def answer(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
-        """Answer stacked rows ``(K, N, D)`` with ``(K, N, O)``; differentiable by autograd."""
-        raise TypeError(f"{type(self).__name__} cannot answer")
-
-    def answer_and_gradients(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    def outputs_and_gradients(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
         """Answers and their input gradients ``(K, N, O, D)``, both differentiable by autograd in the weights."""
         x = x.detach().requires_grad_()
         with torch.enable_grad():
@@ -45,17 +42,11 @@ class ByAutograd:
         """Gradient of ``sum(gradient * answers)`` in the inputs, ``(K, N, D)``."""
         return torch.autograd.grad(tape[0], tape[2], gradient, retain_graph=True)[0]
 
-    def by_hand(self, gradients: bool) -> bool:
-        """Whether no derivative of a step needs autograd, where input gradients are matched or not."""
-        return False
-
-    def loss_and_gradients(self, weights: Sequence[Tensor], x, values, gradients, share, weight) -> LossAndGradients:
-        """The Sobolev loss with its gradient, as ``matching.match`` takes and gives it."""
+    def loss_and_gradients(
+        self, weights: Sequence[Tensor], x: Tensor, values: Tensor, gradients: Tensor, share: Tensor, weight: Tensor
+    ) -> LossAndGradients:
+        """The Sobolev loss with its gradient."""
         return match_by_autograd(self, weights, x, values, gradients, share, weight)
-
-    def layout(self, encoding: Encoding, outputs: int) -> None:
-        """No architecture file describes it: its students are kept as ``.pt2``."""
-        return None
 
 
 class Raw(nn.Module):

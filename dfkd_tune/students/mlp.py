@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from dfkd_tune.inputs.encoding import Encoding
 from dfkd_tune.ops.activations import ACTIVATIONS
 from dfkd_tune.ops.matmul import few_columns, layer, outer_or_matmul
-from dfkd_tune.students.sobolev import LossAndGradients, match_by_autograd, match_one_layer
+from dfkd_tune.students.base import LossAndGradients, Student
+from dfkd_tune.students.sobolev import match_by_autograd, match_one_layer
 from dfkd_tune.utils.strategy import strategy
 
 Tape = list[tuple[Tensor, Tensor | None]]
@@ -27,7 +28,7 @@ Tape = list[tuple[Tensor, Tensor | None]]
 
 
 @strategy
-class MLP:
+class MLP(Student):
     """A multilayer perceptron with hidden layers of one width.
 
     Args:
@@ -40,14 +41,22 @@ class MLP:
     depth: Annotated[int, Field(ge=1, le=16)] = 1
     activation: Literal["tanh", "relu", "silu", "gelu", "elu"] = "tanh"
 
+    has_width: ClassVar[bool] = True
+
+    @property
+    def hidden_units(self) -> int:
+        """Its width."""
+        return self.width
+
+    @property
+    def hidden_layers(self) -> int:
+        """Its depth."""
+        return self.depth
+
     def shapes(self, features: int, outputs: int) -> list[tuple[int, ...]]:
         """Shapes of weight and bias of every layer, in order."""
         sizes = (features, *[self.width] * self.depth, outputs)
         return [shape for a, b in pairwise(sizes) for shape in ((a, b), (b,))]
-
-    def parameters(self, features: int, outputs: int) -> int:
-        """The number of trained values."""
-        return sum(math.prod(shape) for shape in self.shapes(features, outputs))
 
     def structure(self) -> tuple:
         """What must be equal for two students to share a batched pass; width is not part of it."""
@@ -75,7 +84,7 @@ class MLP:
             x = activation.value(layer(bias, x, weight, activation.factor))
         return x
 
-    def answer_and_gradients(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    def outputs_and_gradients(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
         """Answers and their input gradients ``(K, N, O, D)``, both differentiable by autograd in the weights."""
         activation = ACTIVATIONS[self.activation]
         layers, derivatives = _pairs(weights), []
@@ -124,8 +133,10 @@ class MLP:
         """Whether no derivative of a step needs autograd, where input gradients are matched or not."""
         return self.depth == 1 or not gradients
 
-    def loss_and_gradients(self, weights: Sequence[Tensor], x, values, gradients, share, weight) -> LossAndGradients:
-        """The Sobolev loss with its gradient, as ``matching.match`` takes and gives it."""
+    def loss_and_gradients(
+        self, weights: Sequence[Tensor], x: Tensor, values: Tensor, gradients: Tensor, share: Tensor, weight: Tensor
+    ) -> LossAndGradients:
+        """The Sobolev loss with its gradient."""
         if self.depth == 1:
             return match_one_layer(ACTIVATIONS[self.activation], weights, x, values, gradients, share, weight)
         return match_by_autograd(self, weights, x, values, gradients, share, weight)
@@ -136,7 +147,7 @@ class MLP:
         Scaling is folded into its weights, but where raw rows are encoded: there that is its first step.
 
         Args:
-            weights: of one member, as ``start`` returns them.
+            weights: of one member, as ``init_params`` returns them.
             encoding: of raw rows.
             shift, spread: ``(O,)``, raw = shift + spread * normalized.
         """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import cache
 from typing import Annotated
@@ -14,13 +13,13 @@ from torch.func import functional_call, vmap
 
 from dfkd_tune.errors import SpecError
 from dfkd_tune.inputs.encoding import Encoding
-from dfkd_tune.students.autograd import ByAutograd, Raw
+from dfkd_tune.students.autograd import AutogradStudent, Raw
 from dfkd_tune.utils.object_reference import MODULE_PATH, import_object
 from dfkd_tune.utils.strategy import strategy
 
 
 @strategy
-class Module(ByAutograd):
+class Module(AutogradStudent):
     """The network that ``function(features, outputs)`` returns, mapping encoded rows ``(N, E)`` to ``(N, O)``: standardized features, levels without an order one-hot.
 
     It must keep no running statistics (no batch normalization): members share one pass.
@@ -34,10 +33,6 @@ class Module(ByAutograd):
     def shapes(self, features: int, outputs: int) -> list[tuple[int, ...]]:
         """Shapes of the network's parameters, in its order."""
         return [tuple(p.shape) for p in template(self.path, features, outputs).parameters()]
-
-    def parameters(self, features: int, outputs: int) -> int:
-        """The number of trained values."""
-        return sum(math.prod(shape) for shape in self.shapes(features, outputs))
 
     def structure(self) -> tuple:
         """What must be equal for two students to share a batched pass."""

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from dfkd_tune.inputs.encoding import Encoding
-from dfkd_tune.students.autograd import ByAutograd, Raw
+from dfkd_tune.students.autograd import AutogradStudent, Raw
 from dfkd_tune.utils.strategy import strategy
 
 
 @strategy
-class RBF(ByAutograd):
+class RBF(AutogradStudent):
     """``sum_h v_h exp(-|x - c_h|^2 / (2 D s_h^2)) + b``: Gaussian bumps with trained centers and widths.
 
     Args:
@@ -25,13 +25,16 @@ class RBF(ByAutograd):
 
     width: Annotated[int, Field(ge=1, le=100_000)] = 100
 
+    has_width: ClassVar[bool] = True
+
+    @property
+    def hidden_units(self) -> int:
+        """Its width."""
+        return self.width
+
     def shapes(self, features: int, outputs: int) -> list[tuple[int, ...]]:
         """Shapes of centers, logarithms of widths, output weights and bias."""
         return [(self.width, features), (self.width,), (self.width, outputs), (outputs,)]
-
-    def parameters(self, features: int, outputs: int) -> int:
-        """The number of trained values."""
-        return sum(math.prod(shape) for shape in self.shapes(features, outputs))
 
     def structure(self) -> tuple:
         """What must be equal for two students to share a batched pass; a bump cannot be padded away, so width is part of it."""

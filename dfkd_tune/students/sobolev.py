@@ -6,32 +6,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from dfkd_tune.ops.activations import Activation
 from dfkd_tune.ops.matmul import few_columns, layer, outer_or_matmul
-
-
-class LossAndGradients(NamedTuple):
-    """What became of a loss.
-
-    Args:
-        answers: ``(K, N, O)``.
-        gradients: of the losses, in the shapes of the weights.
-        loss: gives the losses ``(K,)``; who only descends does not ask.
-    """
-
-    answers: Tensor
-    gradients: Sequence[Tensor]
-    loss: Callable[[], Tensor]
+from dfkd_tune.students.base import LossAndGradients, Student
 
 
 def loss_and_gradients(
-    student,
+    student: Student,
     weights: Sequence[Tensor],
     x: Tensor,
     values: Tensor,
@@ -58,7 +44,13 @@ def loss_and_gradients(
 
 
 def match_one_layer(
-    activation: Activation, weights: Sequence[Tensor], x: Tensor, values: Tensor, gradients: Tensor, share, weight
+    activation: Activation,
+    weights: Sequence[Tensor],
+    x: Tensor,
+    values: Tensor,
+    gradients: Tensor,
+    share: Tensor,
+    weight: Tensor,
 ) -> LossAndGradients:
     """By hand: a hidden layer's input gradients are a linear layer of its derivatives, with weights ``first * out``."""
     first, bias, out, shift = weights
@@ -79,11 +71,19 @@ def match_one_layer(
     return LossAndGradients(answers, found, lambda: _half(pull, gap) + _half(gradient_pull, gradient_gap))
 
 
-def match_by_autograd(student, weights, x, values, gradients, share, weight) -> LossAndGradients:
+def match_by_autograd(
+    student: Student,
+    weights: Sequence[Tensor],
+    x: Tensor,
+    values: Tensor,
+    gradients: Tensor,
+    share: Tensor,
+    weight: Tensor,
+) -> LossAndGradients:
     """Through the student's own ``outputs_and_gradients``."""
     leaves = [leaf.detach().requires_grad_() for leaf in weights]
     with torch.enable_grad():
-        answers, found = student.answer_and_gradients(leaves, x)
+        answers, found = student.outputs_and_gradients(leaves, x)
         apart = (weight * (found - gradients).square().flatten(2)).sum(-1, True) / values.shape[-1]
         rows = (answers - values).square().mean(-1, True) + apart
         loss = (rows * share).sum((1, 2))

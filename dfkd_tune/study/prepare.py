@@ -245,7 +245,7 @@ def shared(prepared: Prepared, processes: int) -> Prepared:
 def needs(prepared: Prepared) -> Need:
     """What a process of a study takes in memory, at the widest student that it may try."""
     recipe, domain = prepared.space.preset, prepared.space.domains.get("student.width")
-    if domain is not None and prepared.space.max_parameters is None and hasattr(recipe.student, "width"):
+    if domain is not None and prepared.space.max_parameters is None and recipe.student.has_width:
         recipe = recipe.with_student(width=max(getattr(domain, "choices", None) or (domain.high,)))
     return need(prepared.teacher, prepared.inputs, prepared.probe, recipe, prepared.spec.budget.bank)
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from dfkd_tune.evaluation.attack import INITIALIZERS, RESTARTS, STEPS
 from dfkd_tune.evaluation.stress_bank import MOVES, PANEL, SHARE
-from dfkd_tune.recipes.recipe import PRESETS, Recipe
+from dfkd_tune.recipes.presets import PRESETS
+from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.study.prepare import Prepared
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.training.distill import distill

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dfkd_tune.generators.base import BlockGenerator, Generator
 from dfkd_tune.generators.context import GeneratorContext
-from dfkd_tune.generators.low_discrepancy import Sampled
-from dfkd_tune.recipes.losses import Mix
+from dfkd_tune.recipes.mixing import Mix
 from dfkd_tune.recipes.optimizers import EPS, rate_at, update
 from dfkd_tune.students.sobolev import loss_and_gradients
 from dfkd_tune.training.banks import measure
@@ -36,7 +36,7 @@ class Group:
 
     part: slice
     rows: int
-    kind: type
+    kind: type[Generator]
     h: Stacked
     state: dict[str, Tensor]
     context: GeneratorContext
@@ -59,14 +59,14 @@ class Cohort:
         self.gradient = torch.empty_like(self.flat)
         self.leaves = self._views(self.flat)
         self.groups = self._groups()
-        weights = [getattr(member.recipe.loss, "weight", 0.0) for member in self.members]
+        weights = [member.recipe.loss.gradient_weight for member in self.members]
         self.sobolev = self.flat.new_tensor(weights)[:, None, None] if self.members[0].recipe.loss.gradients else None
         if self.sobolev is not None and problem.matched is not None:
             self.sobolev = self.sobolev * problem.matched.repeat(problem.outputs)
         kept = any(member.recipe.teacher_rows is not None for member in self.members)  # and may meet autograd later
         derived = problem.teacher.fast is not None and self.student.by_hand(self.sobolev is not None)
         self.inferring = derived and not kept and problem.device.type == "cpu"  # where it was tried
-        self.adaptive = any(getattr(member.recipe.bound, "adaptive", False) for member in self.members)
+        self.adaptive = any(member.recipe.bound.is_adaptive for member in self.members)
         betas = self.flat.new_tensor([member.recipe.optimizer.betas() for member in self.members])
         decay = self.flat.new_tensor([member.recipe.optimizer.weight_decay for member in self.members])
         self.fixed = {"keep1": 1 - betas[:, :1], "keep2": 1 - betas[:, 1:], "decay": decay[:, None]}
@@ -96,7 +96,7 @@ class Cohort:
         z, values = self.problem.pool.rows(index)
         if group is None:
             return z[0]
-        if issubclass(group.kind, Sampled):
+        if issubclass(group.kind, BlockGenerator):
             engine = member.engine
             return member.recipe.generator.block(self.problem.inputs, 1, rows, engine)[0].to(z)
         context = self._context(group, z, values, index)
@@ -181,7 +181,7 @@ class Cohort:
         made: list[tuple[Group, Tensor]] = []
         for group in self.groups:
             here, members = (group.part, slice(group.rows)), self.members[group.part]
-            if issubclass(group.kind, Sampled):
+            if issubclass(group.kind, BlockGenerator):
                 at = [member.clock % BLOCK for member in members]
                 z[here] = torch.stack([m.sampled[0][i] for m, i in zip(members, at, strict=True)])
                 values[here] = torch.stack([m.sampled[1][i] for m, i in zip(members, at, strict=True)])

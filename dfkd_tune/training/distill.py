@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from dfkd_tune.recipes.losses import Mix
+from dfkd_tune.recipes.base import Batch
+from dfkd_tune.recipes.mixing import Mix
 from dfkd_tune.recipes.recipe import Recipe
-from dfkd_tune.recipes.refiners import Batch
 from dfkd_tune.students.latency import latency
 from dfkd_tune.training.banks import Fidelity
 from dfkd_tune.training.cohort import Cohort
@@ -168,7 +168,7 @@ def _synthetic(problem: Problem, member: Member) -> Tensor | None:
 def polish(problem: Problem, member: Member) -> None:
     """Finish a member by its recipe; its best weights change only where the pruning bank says that they are better."""
     recipe = member.recipe
-    if not hasattr(recipe.finish, "refine"):
+    if not recipe.finish.refines:
         return
 
     def draw(weights: Sequence[Tensor], easy: int, hard: int) -> Batch:
@@ -199,7 +199,7 @@ def polish(problem: Problem, member: Member) -> None:
         recipe.student,
         begun,
         draw,
-        getattr(recipe.loss, "weight", 0.0),
+        recipe.loss.gradient_weight,
         recipe.steps * recipe.batch,
         recipe.start.budget_fraction(recipe.student),
         problem.matched,

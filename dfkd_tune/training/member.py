@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dfkd_tune.generators.low_discrepancy import Sampled
-from dfkd_tune.recipes.losses import Mix
+from dfkd_tune.generators.base import BlockGenerator, StepGenerator
+from dfkd_tune.recipes.mixing import Mix
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils.seeding import derive
@@ -62,10 +62,12 @@ class Member:
         self.weights = [w.to(problem.device) for w in begun]
         self.first = [torch.zeros_like(w) for w in self.weights]
         self.second = [torch.zeros_like(w) for w in self.weights]
-        state = self.recipe.generator.init_state(problem.features, problem.outputs, self.rng, problem.dtype)
-        self.state = {name: value.to(problem.device) for name, value in state.items()}
-        if isinstance(self.recipe.generator, Sampled):
-            self.engine = self.recipe.generator.engine(problem.features, derive(self.seed, "engine"))
+        generator = self.recipe.generator
+        if isinstance(generator, StepGenerator):
+            state = generator.init_state(problem.features, problem.outputs, self.rng, problem.dtype)
+            self.state = {name: value.to(problem.device) for name, value in state.items()}
+        if isinstance(generator, BlockGenerator):
+            self.engine = generator.engine(problem.features, derive(self.seed, "engine"))
 
     def draw_block(self, problem: Problem) -> None:
         """Choose the pool rows of the next ``BLOCK`` steps, and draw and label what a sampler makes of them."""
@@ -94,7 +96,7 @@ class Member:
         """Teacher rows that it may still ask for until then, at an even pace; a finish that draws rows is left half of all."""
         if self.recipe.teacher_rows is None:
             return 10**12
-        share = 0.5 if getattr(self.recipe.finish, "synthetic", 0.0) else 1.0
+        share = 0.5 if self.recipe.finish.synthetic_share else 1.0
         return max(0, int(share * self.recipe.teacher_rows * min(1.0, clock / self.steps)) - self.teacher_rows)
 
     @property
@@ -158,7 +160,7 @@ class Member:
     @property
     def spent(self) -> bool:
         """Whether it takes no more of its budget: it failed, or there is no finish to come."""
-        return self.failure is not None or (self.finished and not hasattr(self.recipe.finish, "refine"))
+        return self.failure is not None or (self.finished and not self.recipe.finish.refines)
 
     def result(self) -> list[Tensor]:
         """The weights it is judged by: those of its best rung on the pruning bank."""

@@ -94,12 +94,12 @@ def need(teacher: Teacher, inputs: Inputs, found: Probe, recipe: Recipe, bank: i
         bank: rows of a bank.
     """
     size, encoded = (found.features, found.outputs), (inputs.encoded, found.outputs)
-    weights, wide = recipe.student.parameters(*encoded), getattr(recipe.student, "width", 100)
-    depth = getattr(recipe.student, "depth", 1)
+    weights, wide = recipe.student.parameters(*encoded), recipe.student.hidden_units
+    depth = max(1, recipe.student.hidden_layers)
     gradients = found.features * found.outputs if recipe.loss.gradients else 0
     row = NUMBER * (found.features + gradients + 4 * depth * wide * (1 + (gradients > 0)))
-    network = NUMBER * 3 * getattr(recipe.generator, "hidden", 500) * (50 + found.features)
-    finish = getattr(recipe.finish, "rows", 0)
+    network = NUMBER * 3 * recipe.generator.network_units * (50 + found.features)
+    finish = recipe.finish.bank_rows
     return Need(
         *size,
         bank,

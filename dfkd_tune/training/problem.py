@@ -19,7 +19,7 @@ from dfkd_tune.errors import TeacherError
 from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.geometry import Geometry
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.recipes.initializers import InitContext
+from dfkd_tune.recipes.base import InitContext
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.normalized import normalized
@@ -300,7 +300,7 @@ class Problem:
             device=self.device,
             neurons=len(chain.layers[0][0]) if readable else 0,
             first_layer=lambda: self.neurons,
-            gradient_weight=getattr(recipe.loss, "weight", 0.0),
+            gradient_weight=recipe.loss.gradient_weight,
             matched=self.matched,
             row_budget=recipe.steps * recipe.batch,
         )

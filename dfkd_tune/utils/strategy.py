@@ -12,6 +12,7 @@ import numpy as np
 import pydantic
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
+from torch import Tensor
 
 from dfkd_tune.errors import SpecError
 from dfkd_tune.utils.quoting import named, quoted
@@ -105,18 +106,16 @@ class Stacked:
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"{type(self).__name__} has no {name!r}")
 
-    def at(self, level, part: slice = slice(None)) -> Stacked:
-        """The same with ``threshold`` in units of ``level (K, 1, 1)[part]``, where it is adaptive."""
-        if not getattr(self, "adaptive", False):
-            return self
+    def replaced(self, **changes: Any) -> Stacked:
+        """The same with other values."""
         other = copy.copy(self)
-        other.threshold = self.threshold * level[part]
+        vars(other).update(changes)
         return other
 
     def only(self, k: int) -> Stacked:
         """The hyper-parameters of one member, still stacked."""
         other = copy.copy(self)
         for name, value in vars(self).items():
-            if hasattr(value, "new_tensor"):
+            if isinstance(value, Tensor):
                 setattr(other, name, value[k : k + 1])
         return other

@@ -12,7 +12,8 @@ from dfkd_tune.errors import MachineError
 from dfkd_tune.evaluation.attack import attack
 from dfkd_tune.evaluation.stress_bank import add_stress
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.recipes.recipe import FAITHFUL, PAPER, SECTIONS
+from dfkd_tune.recipes.presets import FAITHFUL, PAPER
+from dfkd_tune.recipes.recipe import SECTIONS
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.black_box import from_numpy
 from dfkd_tune.teachers.linear_chain import with_fused_forward

@@ -9,7 +9,7 @@ from torch import nn
 
 from benchmarks.plain import NOISE, generator_network, plain_distillation
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.recipes.recipe import PRESETS
+from dfkd_tune.recipes.presets import PRESETS
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.member import BLOCK, Member

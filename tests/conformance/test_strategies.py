@@ -14,8 +14,9 @@ from dfkd_tune import Inputs
 from dfkd_tune.errors import SpecError
 from dfkd_tune.inputs.encoding import Encoding
 from dfkd_tune.ops.activations import ACTIVATIONS
-from dfkd_tune.recipes.losses import EPOCH
-from dfkd_tune.recipes.recipe import RANDOM, SECTIONS, Recipe, from_leaves, from_tree
+from dfkd_tune.recipes.mixing import EPOCH
+from dfkd_tune.recipes.presets import RANDOM
+from dfkd_tune.recipes.recipe import SECTIONS, Recipe, from_leaves, from_tree
 from dfkd_tune.students.sobolev import loss_and_gradients
 from dfkd_tune.training.distill import conclude, distill
 from dfkd_tune.training.member import Member
@@ -303,7 +304,7 @@ class TestStudents:
             x.requires_grad_()
             expected = student.answer(weights, x)
             rows = [torch.autograd.grad(expected[..., o].sum(), x, create_graph=True)[0] for o in range(2)]
-            answers, gradients = student.answer_and_gradients(weights, x.detach())
+            answers, gradients = student.outputs_and_gradients(weights, x.detach())
             torch.testing.assert_close(answers, expected, rtol=1e-12, atol=1e-12)
             torch.testing.assert_close(gradients, torch.stack(rows, dim=2), rtol=1e-10, atol=1e-12)
             losses = (answers.sin().sum() + gradients.cos().sum(), expected.sin().sum() + torch.stack(rows).cos().sum())
@@ -315,7 +316,7 @@ class TestStudents:
         """``match`` against autograd through the loss as the paper writes it, each row and member with a weight of its own."""
         rng = torch.Generator().manual_seed(8)
         for student, weights, x in self.made(kind):
-            answers, found = student.answer_and_gradients(weights, x.detach())
+            answers, found = student.outputs_and_gradients(weights, x.detach())
             values, gradients = (torch.randn(part.shape, generator=rng, dtype=part.dtype) for part in (answers, found))
             share = torch.rand(*x.shape[:2], 1, generator=rng, dtype=x.dtype)
             weight = torch.tensor([0.0, 0.7, 2.0], dtype=x.dtype).view(-1, 1, 1)

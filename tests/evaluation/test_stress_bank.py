@@ -21,7 +21,7 @@ from dfkd_tune.evaluation.stress_bank import (
     stress_bank,
 )
 from dfkd_tune.recipes.optimizers import RMSprop
-from dfkd_tune.recipes.recipe import PRESETS
+from dfkd_tune.recipes.presets import PRESETS
 from dfkd_tune.study.session import run_study
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import probe

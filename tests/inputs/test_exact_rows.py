@@ -20,7 +20,8 @@ from dfkd_tune.evaluation.stress_bank import add_stress
 from dfkd_tune.inputs.exact_rows import shares
 from dfkd_tune.inputs.features_file import parse_features
 from dfkd_tune.prior_inference.level_order import with_order
-from dfkd_tune.recipes.recipe import PRESETS, SECTIONS
+from dfkd_tune.recipes.presets import PRESETS
+from dfkd_tune.recipes.recipe import SECTIONS
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.distill import distill

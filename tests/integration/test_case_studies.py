@@ -17,7 +17,8 @@ from dfkd_tune.errors import SpecError
 from dfkd_tune.generators.kinds import GENERATORS
 from dfkd_tune.generators.network import Network
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.recipes.recipe import PAPER, from_leaves
+from dfkd_tune.recipes.presets import PAPER
+from dfkd_tune.recipes.recipe import from_leaves
 from dfkd_tune.search.search_space import gradient_free
 from dfkd_tune.search.study_file import parse_spec, read_spec
 from dfkd_tune.study.prepare import prepare

@@ -20,7 +20,8 @@ from problems import make_problem, recipe
 from tiny_studies import runs_of
 
 from dfkd_tune.export.synthetic_rows import read_synthetic, synthetic_file
-from dfkd_tune.recipes.recipe import ADVERSARIAL, PAPER, RANDOM, from_tree
+from dfkd_tune.recipes.presets import ADVERSARIAL, PAPER, RANDOM
+from dfkd_tune.recipes.recipe import from_tree
 from dfkd_tune.reporting.findings import compare, find, front, seed_noise, size_effect
 from dfkd_tune.reporting.html_report import report
 from dfkd_tune.reporting.plot_style import png, svg

@@ -8,7 +8,7 @@ from torch import nn
 from dfkd_tune.generators.kinds import GENERATORS
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.recipes.recipe import PRESETS, RANDOM
+from dfkd_tune.recipes.presets import PRESETS, RANDOM
 from dfkd_tune.search.defaults import TEACHER_DEFAULTS
 from dfkd_tune.search.search_space import make_space
 from dfkd_tune.teachers.base import Teacher, freeze

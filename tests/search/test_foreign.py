@@ -92,7 +92,7 @@ def test_a_study_that_was_begun_is_set_up_by_the_next(dfkd, tmp_path, store, tre
 def elsewhere(store):
     """An experiment that another program made, with a run."""
     client = MlflowClient(store.tracking)
-    experiment = client.create_experiment("elsewhere")
+    experiment = client.create_experiment("somebodys")
     run = client.create_run(experiment, run_name="mine")
     client.log_param(run.info.run_id, "seed", "many")
     client.set_terminated(run.info.run_id)
@@ -102,16 +102,16 @@ def elsewhere(store):
 
 def test_an_experiment_of_another_program_is_refused(dfkd, tmp_path, store, tree, finished, elsewhere):
     client, experiment, run = elsewhere
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("elsewhere")))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("somebodys")))
     for argv in (
         ["study", "study.yaml", *store.options],
-        ["register", "elsewhere", "--model", "m", *store.options[2:]],
-        ["export", "elsewhere", "--out", "x.pt2", *store.options[2:]],
+        ["register", "somebodys", "--model", "m", *store.options[2:]],
+        ["export", "somebodys", "--out", "x.pt2", *store.options[2:]],
     ):
         ended = dfkd(*argv)
-        assert_refused(ended, "study 'elsewhere'", "whose runs dfkd-tune did not make", "--tracking-uri")
+        assert_refused(ended, "study 'somebodys'", "whose runs dfkd-tune did not make", "--tracking-uri")
     assert_refused(dfkd("distill", "--run", run, "--out", "x", *store.options[2:]), f"run {run}", "no trial of a study")
-    assert_refused(dfkd("show", "elsewhere", *store.options[:2]), "does not exist here")
+    assert_refused(dfkd("show", "somebodys", *store.options[:2]), "does not exist here")
     (kept,) = client.search_runs([experiment])
     assert kept.data.params == {"seed": "many"} and not [tag for tag in kept.data.tags if tag.startswith("dfkd")]
 

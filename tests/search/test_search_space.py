@@ -6,8 +6,9 @@ import optuna
 import pytest
 
 from dfkd_tune.errors import SpecError
-from dfkd_tune.recipes.losses import Constant
-from dfkd_tune.recipes.recipe import PRESETS, SECTIONS, Recipe
+from dfkd_tune.recipes.mixing import Constant
+from dfkd_tune.recipes.presets import PRESETS
+from dfkd_tune.recipes.recipe import SECTIONS, Recipe
 from dfkd_tune.search.search_space import DEFAULT, make_space
 from dfkd_tune.search.study_file import StudentSection
 from dfkd_tune.utils import yaml_io

@@ -10,7 +10,8 @@ from tiny_studies import STUDIES
 
 from dfkd_tune.errors import SpecError
 from dfkd_tune.locations.paths import NAME
-from dfkd_tune.recipes.recipe import FAITHFUL, PRESETS, SECTIONS, Recipe, from_tree
+from dfkd_tune.recipes.presets import FAITHFUL, PRESETS
+from dfkd_tune.recipes.recipe import SECTIONS, Recipe, from_tree
 from dfkd_tune.search.search_space import DEFAULT, make_space
 from dfkd_tune.search.study_file import KEYS, PARTS, parse_spec, read_spec
 from dfkd_tune.utils import yaml_io

@@ -109,11 +109,11 @@ def test_a_trial_may_start_with_a_parameter_that_has_one_value(tmp_path):
 DIE = """
 import os, signal, sys
 import optuna
-from dfkd_tune import storage as storages
-from dfkd_tune.search.trial_queue import Slots
+from dfkd_tune.search import storage as storages
+from dfkd_tune.search.trial_queue import TrialQueue
 storage = storages.open_storage(sys.argv[1])
 study = optuna.load_study(study_name="slots", storage=storage)
-trial = Slots(study, storage).claim(1).trial
+trial = TrialQueue(study, storage).claim(1).trial
 trial.suggest_float("optimizer.lr", 1e-4, 1e-1, log=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """

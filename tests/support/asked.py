@@ -26,10 +26,10 @@ def fails(place, *words, kind):
 
 
 def assert_refused(ended, *named: str) -> None:
-    """One line on stderr, the exit status of an expected failure."""
+    """One line on stderr, the exit status of an expected failure; a slow machine may say before that it waits for the teacher."""
     assert ended.status == 1, ended
-    assert ended.err.startswith("dfkd-tune: ")
-    assert len(ended.err.splitlines()) == 1, ended.err
+    lines = [line for line in ended.err.splitlines() if not line.startswith("waiting for the teacher: ")]
+    assert len(lines) == 1 and lines[0].startswith("dfkd-tune: "), ended.err
     assert "Traceback" not in ended.err
     for part in named:
         assert part in ended.err

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from dfkd_tune import Feature, Inputs
-from dfkd_tune.recipes.recipe import PAPER, Recipe, from_tree
+from dfkd_tune.recipes.presets import PAPER
+from dfkd_tune.recipes.recipe import Recipe, from_tree
 from dfkd_tune.students.mlp import MLP
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.linear_chain import with_fused_forward

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from dfkd_tune.errors import Interrupted
 from dfkd_tune.evaluation.stress_bank import add_stress
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.recipes.recipe import PAPER
+from dfkd_tune.recipes.presets import PAPER
 from dfkd_tune.study.session import run_study
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.output_cache import Answers

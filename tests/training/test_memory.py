@@ -12,7 +12,7 @@ from torch import nn
 
 from dfkd_tune.errors import MachineError
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.recipes.recipe import FAITHFUL
+from dfkd_tune.recipes.presets import FAITHFUL
 from dfkd_tune.study.prepare import needs, sized
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import probe
@@ -118,10 +118,10 @@ def test_check_names_the_pool_that_memory_allows(tree, dfkd, tmp_path, monkeypat
 def test_the_limit_of_a_process_counts():
     code = (
         "import resource, psutil\n"
-        "from dfkd_tune import machine\n"
+        "from dfkd_tune.utils import hardware\n"
         "now = psutil.Process().memory_info().vms\n"
         "resource.setrlimit(resource.RLIMIT_AS, (now + 2**28, now + 2**28))\n"
-        "print(machine.memory())"
+        "print(hardware.memory())"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert 2**28 - 64 * MIB <= int(said) <= 2**28

@@ -19,7 +19,7 @@ from dfkd_tune.export.student_files import HASHES, hashes, read_student, student
 from dfkd_tune.inputs.encoding import COARSEST, Encoding, encoder, require_resolution, rounding
 from dfkd_tune.inputs.features_file import parse_features
 from dfkd_tune.prior_inference.level_order import with_order
-from dfkd_tune.recipes.recipe import PRESETS
+from dfkd_tune.recipes.presets import PRESETS
 from dfkd_tune.registry.certificates import issue
 from dfkd_tune.students.rbf import RBF
 from dfkd_tune.teachers.base import Teacher

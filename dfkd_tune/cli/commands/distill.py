@@ -87,7 +87,8 @@ def distill(
 def _problem(teacher, architecture, features, preset, recipe_file, seed, trust_pickle, device):
     """Problem, recipe and member seed of a single distillation."""
     from dfkd_tune.errors import SpecError
-    from dfkd_tune.recipes.recipe import PRESETS, from_tree
+    from dfkd_tune.recipes.presets import PRESETS
+    from dfkd_tune.recipes.recipe import from_tree
     from dfkd_tune.search.defaults import TEACHER_DEFAULTS
     from dfkd_tune.search.search_space import make_space
     from dfkd_tune.search.study_file import parse_spec

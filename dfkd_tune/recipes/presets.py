@@ -1,0 +1,61 @@
+"""Recipes by name: the published ones, and ours by kind of teacher."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dfkd_tune.generators.adversarial import Adversarial
+from dfkd_tune.generators.gaussian import Gaussian
+from dfkd_tune.generators.skewed import Skewed
+from dfkd_tune.recipes.initializers import Neurons, Random
+from dfkd_tune.recipes.input_bounds import Linf, Steps
+from dfkd_tune.recipes.losses import MSE, Sobolev
+from dfkd_tune.recipes.mixing import Constant
+from dfkd_tune.recipes.optimizers import Adam
+from dfkd_tune.recipes.recipe import Recipe
+from dfkd_tune.recipes.refiners import LBFGS, NoRefiner
+
+RANDOM = Recipe(generator=Gaussian(), alpha=Constant(0.0))
+"""Random sampling, the baseline of both papers: 100 prior rows a step."""
+
+ADVERSARIAL = Recipe(generator=Adversarial())
+"""Kang & Kang 2021 with decreasing alpha, as re-run in the 2023 paper."""
+
+PAPER = Recipe()
+"""Zhou & Chiam 2023: direct optimization, decreasing alpha, 2000 epochs of 10 steps."""
+
+FAITHFUL = Recipe(
+    start=Neurons(surplus=0.2),
+    loss=Sobolev(weight=1.5),
+    finish=LBFGS(),
+    input_bound=Linf(radius=0.3),
+    alpha=Constant(0.5),
+)
+"""Beyond the papers: the teacher's neurons as a start, its input gradients in the loss, a second-order finish."""
+
+ROUGH = replace(
+    FAITHFUL,
+    generator=Skewed(spread=1.0, shared=0.3),
+    input_bound=Steps(),
+    start=Random(),
+    loss=Sobolev(weight=0.3),
+    optimizer=Adam(lr=3e-3, schedule="cosine"),
+    finish=NoRefiner(),
+)
+"""For teachers of several layers or sharp bends: small weights at first, fresh rows to the end at a falling step size.
+
+Such a teacher says little of sense where no data were, and a small student cannot follow it everywhere: rows that resemble measured ones
+tell it where to.
+"""
+
+BLACK_BOX = replace(ROUGH, loss=MSE())
+"""The same for a teacher that only answers."""
+
+PRESETS = {
+    "random": RANDOM,
+    "adversarial": ADVERSARIAL,
+    "paper": PAPER,
+    "faithful": FAITHFUL,
+    "rough": ROUGH,
+    "black_box": BLACK_BOX,
+}
