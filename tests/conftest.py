@@ -12,6 +12,7 @@ for name, value in {
 }.items():
     os.environ[name] = value
 
+import gc
 import importlib
 import subprocess
 import sys
@@ -30,6 +31,12 @@ from tiny_studies import SEARCH, STUDY, TINY, Store
 from torch import nn
 
 torch.set_num_threads(1)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -75,11 +82,13 @@ def store(tmp_path_factory) -> Store:
 
 def run_drawn(prepared, storage: str, tracking: str):
     """A whole study with its figures, whichever test is the first to ask for it."""
-    from dfkd_tune.reporting.plot_style import png
+    from dfkd_tune.reporting import plot_style, student_figures, study_figures
     from dfkd_tune.study.session import run_study
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dfkd_tune.reporting.mlflow_summary.png", png)
+        patch.setattr("dfkd_tune.reporting.mlflow_summary.png", plot_style.png)
+        patch.setattr("dfkd_tune.reporting.mlflow_summary.figures", study_figures.figures)
+        patch.setattr("dfkd_tune.reporting.mlflow_summary.student_figures", student_figures)
         return run_study(prepared, storage, tracking)
 
 
@@ -89,11 +98,20 @@ def finished(store, tiny):
     return run_drawn(tiny("finished", trials=6, population=3), store.storage, store.tracking)
 
 
+class Blank:
+    """Stands for ``student_figures``: each of its figures is None."""
+
+    def __getattr__(self, name: str) -> Callable:
+        return lambda *given: None
+
+
 @pytest.fixture(scope="module")
 def undrawn() -> Iterator[None]:
     """For tests of what is recorded, lost and made again: their figures are empty files, as drawing is a third of a tiny study."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dfkd_tune.reporting.mlflow_summary.png", lambda figure: b"")
+        patch.setattr("dfkd_tune.reporting.mlflow_summary.figures", lambda found: {"history": None})
+        patch.setattr("dfkd_tune.reporting.mlflow_summary.student_figures", Blank())
         yield
 
 
