@@ -56,7 +56,7 @@ def tree(small_teacher) -> Callable[..., dict]:
 
     def make(name: str, *, budget: dict | None = None, **given) -> dict:
         about = {k: given.pop(k) for k in [*given] if k in STUDY}
-        study = {"name": name, "trials": 4, "population": 2, "leaders": 2, "reruns": 1} | about
+        study = {"name": name, "trials": 4, "population": 2, "leaders": 2, "reruns": 0} | about
         made = {"study": study, "teacher": small_teacher, "budget": TINY | (budget or {}), "preset": "paper"}
         return made | {"search": SEARCH} | given
 
@@ -95,7 +95,7 @@ def run_drawn(prepared, storage: str, tracking: str):
 @pytest.fixture(scope="session")
 def finished(store, tiny):
     """A finished study of six trials, called ``finished``, for tests that only look at it."""
-    return run_drawn(tiny("finished", trials=6, population=3), store.storage, store.tracking)
+    return run_drawn(tiny("finished", trials=6, population=3, reruns=1), store.storage, store.tracking)
 
 
 class Blank:
@@ -180,7 +180,7 @@ def mlflow_server(store, finished, tmp_path_factory) -> Iterator[Server]:
 def served(mlflow_server, tmp_path_factory, tiny):
     """A finished study of six trials, called ``served``, recorded through a server."""
     folder = tmp_path_factory.mktemp("optuna")
-    return run_drawn(tiny("served", trials=6, population=3), f"sqlite:///{folder}/optuna.db", mlflow_server.url)
+    return run_drawn(tiny("served", trials=6, population=3, reruns=1), f"sqlite:///{folder}/optuna.db", mlflow_server.url)
 
 
 @pytest.fixture

@@ -110,7 +110,7 @@ def _run_until_full(spec, storage: str, tracking: str, disk: Path) -> None:
 
 def test_a_full_disk_leaves_the_study_resumable(disk, tiny, store, start):
     storage, name = f"sqlite:///{disk}/optuna.db", "full-disk"
-    process = start(_run_until_full, tiny(name, trials=5).spec, storage, store.tracking, disk)
+    process = start(_run_until_full, tiny(name, trials=5, reruns=1).spec, storage, store.tracking, disk)
     try:
         assert process.wait() == 0, process.said
         assert "Traceback" not in process.said
@@ -118,7 +118,7 @@ def test_a_full_disk_leaves_the_study_resumable(disk, tiny, store, start):
         assert str(disk) in told
     finally:
         free(disk)
-    done = run_study(tiny(name, trials=5), storage, store.tracking)
+    done = run_study(tiny(name, trials=5, reruns=1), storage, store.tracking)
     assert done.progress.done + done.progress.pruned == 5
     assert len(load_study(storage, name).get_trials()) == 5
     spool = Spool(spool_folder(storage, name), storage)

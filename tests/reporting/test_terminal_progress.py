@@ -89,7 +89,7 @@ def events(out: str) -> list[dict]:
 
 
 def test_json_is_a_line_for_every_event(dfkd, tmp_path, store, tree):
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("piped", trials=3)))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("piped", trials=3, reruns=1)))
     ended = dfkd("study", "study.yaml", "--json", *store.options)
     assert ended.status == 0, ended.err
     told = events(ended.out)

@@ -109,19 +109,19 @@ def certificate_of(store: Store, name: str, kind: str) -> dict[str, dict]:
 
 
 def test_the_report_belongs_to_the_promoted_student(store, tiny):
-    done = run(tiny("reported", trials=2), store)
+    done = run(tiny("reported", trials=2, reruns=1), store)
     kinds = ("trial", "rerun", "baseline")
     held = {name: found for kind in kinds for name, found in certificate_of(store, "reported", kind).items()}
     assert held.keys() == {done.promoted.run}  # the report bank is opened for one student
     assert done.report == held[done.promoted.run]["report"]["rmse"]
-    assert run(tiny("reported", trials=2), store).report == done.report
+    assert run(tiny("reported", trials=2, reruns=1), store).report == done.report
 
     # Where another student is promoted, the report is that student's.
     study = load_study(store.storage, "reported")
     (other,) = (leader for leader in top_candidates(study, 2) if leader.trial != done.promoted.trial)
     name = run_name(other.trial, 1)
     study.set_user_attr("reruns", study.user_attrs["reruns"] | {other.key: {name: [-1000.0, 0.0]}})
-    again = run(tiny("reported", trials=2), store)
+    again = run(tiny("reported", trials=2, reruns=1), store)
     assert again.promoted.run == name
     held = certificate_of(store, "reported", "rerun")
     assert again.report == held[name]["report"]["rmse"] != done.report
@@ -353,7 +353,7 @@ def test_sessions_share_a_fresh_store(tmp_path, tree, start):
     """Three processes at once on a store that none of them finds made: two of one study, one of another."""
     processes = []
     for name in ("shared", "shared", "other"):
-        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(tree(name, trials=3)))
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(tree(name, trials=3, reruns=1)))
         processes.append(start(command_line, tmp_path, "study", f"{name}.yaml"))
     statuses = [process.wait() for process in processes]
     assert statuses == [0, 0, 0], [process.said for process in processes]

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 @pytest.fixture(scope="module")
 def weighed(store, tree):
     """A study of eight trials that weighs fidelity against size, over the default space."""
-    spec = tree("weighed", trials=8, population=4, pareto="parameters", student={"max_parameters": 80})
+    spec = tree("weighed", trials=8, reruns=1, population=4, pareto="parameters", student={"max_parameters": 80})
     del spec["search"]
     return run_study(prepare(parse_spec(spec, "weighed")), store.storage, store.tracking)
 
@@ -58,7 +58,7 @@ def test_latency_is_weighed_too(tree, store, tmp_path):
 
 
 def test_a_study_keeps_its_objectives(weighed, store, tree):
-    spec = tree("weighed", trials=8, population=4, student={"max_parameters": 80})
+    spec = tree("weighed", trials=8, reruns=1, population=4, student={"max_parameters": 80})
     del spec["search"]
     with pytest.raises(StudyMismatch, match="pareto"):
         run_study(prepare(parse_spec(spec, "weighed")), store.storage, store.tracking)
