@@ -17,6 +17,8 @@ from dfkd_tune.reporting.terminal_progress import BARS, sparkline, view, watch
 from dfkd_tune.search.progress import FinishedTrial, Progress, RunningTrial
 from dfkd_tune.study.estimate import estimate
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def progress(**changes) -> Progress:
     landed = {
