@@ -12,6 +12,7 @@ for name, value in {
 }.items():
     os.environ[name] = value
 
+import gc
 import importlib
 import subprocess
 import sys
@@ -26,11 +27,16 @@ import torch
 from processes import Process, free_port, serving
 from safetensors.torch import save_file
 from teacher_files import ROWS, network, save_architecture, save_pt2
+from tiny_studies import SEARCH, STUDY, TINY, Store
 from torch import nn
 
-from studies import SEARCH, STUDY, TINY, Store
-
 torch.set_num_threads(1)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +56,7 @@ def tree(small_teacher) -> Callable[..., dict]:
 
     def make(name: str, *, budget: dict | None = None, **given) -> dict:
         about = {k: given.pop(k) for k in [*given] if k in STUDY}
-        study = {"name": name, "trials": 4, "population": 2, "leaders": 2, "reruns": 1} | about
+        study = {"name": name, "trials": 4, "population": 2, "leaders": 2, "reruns": 0} | about
         made = {"study": study, "teacher": small_teacher, "budget": TINY | (budget or {}), "preset": "paper"}
         return made | {"search": SEARCH} | given
 
@@ -76,18 +82,27 @@ def store(tmp_path_factory) -> Store:
 
 def run_drawn(prepared, storage: str, tracking: str):
     """A whole study with its figures, whichever test is the first to ask for it."""
-    from dfkd_tune.reporting.plot_style import png
+    from dfkd_tune.reporting import plot_style, student_figures, study_figures
     from dfkd_tune.study.session import run_study
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dfkd_tune.reporting.mlflow_summary.png", png)
+        patch.setattr("dfkd_tune.reporting.mlflow_summary.png", plot_style.png)
+        patch.setattr("dfkd_tune.reporting.mlflow_summary.figures", study_figures.figures)
+        patch.setattr("dfkd_tune.reporting.mlflow_summary.student_figures", student_figures)
         return run_study(prepared, storage, tracking)
 
 
 @pytest.fixture(scope="session")
 def finished(store, tiny):
     """A finished study of six trials, called ``finished``, for tests that only look at it."""
-    return run_drawn(tiny("finished", trials=6, population=3), store.storage, store.tracking)
+    return run_drawn(tiny("finished", trials=6, population=3, reruns=1), store.storage, store.tracking)
+
+
+class Blank:
+    """Stands for ``student_figures``: each of its figures is None."""
+
+    def __getattr__(self, name: str) -> Callable:
+        return lambda *given: None
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +110,8 @@ def undrawn() -> Iterator[None]:
     """For tests of what is recorded, lost and made again: their figures are empty files, as drawing is a third of a tiny study."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dfkd_tune.reporting.mlflow_summary.png", lambda figure: b"")
+        patch.setattr("dfkd_tune.reporting.mlflow_summary.figures", lambda found: {"history": None})
+        patch.setattr("dfkd_tune.reporting.mlflow_summary.student_figures", Blank())
         yield
 
 
@@ -163,7 +180,9 @@ def mlflow_server(store, finished, tmp_path_factory) -> Iterator[Server]:
 def served(mlflow_server, tmp_path_factory, tiny):
     """A finished study of six trials, called ``served``, recorded through a server."""
     folder = tmp_path_factory.mktemp("optuna")
-    return run_drawn(tiny("served", trials=6, population=3), f"sqlite:///{folder}/optuna.db", mlflow_server.url)
+    return run_drawn(
+        tiny("served", trials=6, population=3, reruns=1), f"sqlite:///{folder}/optuna.db", mlflow_server.url
+    )
 
 
 @pytest.fixture

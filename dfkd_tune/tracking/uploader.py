@@ -186,6 +186,7 @@ class Shipper:
                 reason = str(plainer)
         with self._change:
             before, self.trouble = self.trouble, reason
-            self._change.notify_all()
+            if before is None:  # a flush that is woken by every failure asks for the next one at once
+                self._change.notify_all()
         if before is None:
             LOG.warning("%s; the study goes on, records wait in %s", reason, self._own.spool.folder)

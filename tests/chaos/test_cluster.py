@@ -41,25 +41,25 @@ def workers_of(storage: str, name: str) -> set[str]:
 
 
 def test_the_command_line_runs_a_study_on_dask(tmp_path, postgresql, tree, dfkd, store):
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("on-dask", trials=8, population=1)))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("on-dask", trials=6, population=1, reruns=1)))
     url = postgresql.replace("postgres@", "postgres:hunter2@")
     options = ["--cluster", "local", "--workers", "2", "--storage", url, "--tracking-uri", store.tracking]
     ended = dfkd("study", "study.yaml", *options)
     assert ended.status == 0, ended.err
     assert "hunter2" not in ended.out + ended.err
-    assert_whole(postgresql, store.tracking, "on-dask", 8)
+    assert_whole(postgresql, store.tracking, "on-dask", 6)
     assert len(workers_of(postgresql, "on-dask")) == 2
 
 
 def test_a_study_on_dask_stops_when_told_and_goes_on(tiny, store, cluster):
-    prepared, done = tiny("dask-stop", trials=6, budget={"steps": 2_000}), []
+    prepared, done = tiny("dask-stop", trials=4, budget={"steps": 2_000}), []
     where = (prepared, store.storage, store.tracking, cluster.scheduler_address)
     with pytest.raises(Interrupted):
         run_on_cluster(*where, on_progress=lambda p: done.append(p.done), should_stop=lambda: bool(done))
     left = [trial.state for trial in store.trials("dask-stop") if not trial.state.is_finished()]
     assert left and set(left) == {TrialState.WAITING}
     run_on_cluster(*where)
-    assert_whole(store.storage, store.tracking, "dask-stop", 6)
+    assert_whole(store.storage, store.tracking, "dask-stop", 4)
 
 
 @pytest.mark.slow
@@ -72,7 +72,7 @@ def test_a_worker_of_dask_is_killed(tiny, store):
                 killed.append(cluster.workers[0].process.pid)
                 os.kill(killed[0], signal.SIGKILL)
 
-        prepared = tiny("dask-death", trials=16)
+        prepared = tiny("dask-death", trials=16, reruns=1)
         run_on_cluster(prepared, store.storage, store.tracking, cluster.scheduler_address, on_progress=watch)
     assert killed
     counts = assert_whole(store.storage, store.tracking, "dask-death", 16)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tiny_studies import runs_of
 
 from dfkd_tune import register
 from dfkd_tune.errors import DfkdError, ExportError, StorageError
@@ -17,7 +18,6 @@ from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
 from dfkd_tune.study.sync import sync
 from dfkd_tune.tracking.outbox import Spool, digest
-from studies import runs_of
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -110,7 +110,7 @@ def _run_until_full(spec, storage: str, tracking: str, disk: Path) -> None:
 
 def test_a_full_disk_leaves_the_study_resumable(disk, tiny, store, start):
     storage, name = f"sqlite:///{disk}/optuna.db", "full-disk"
-    process = start(_run_until_full, tiny(name, trials=5).spec, storage, store.tracking, disk)
+    process = start(_run_until_full, tiny(name, trials=5, reruns=1).spec, storage, store.tracking, disk)
     try:
         assert process.wait() == 0, process.said
         assert "Traceback" not in process.said
@@ -118,7 +118,7 @@ def test_a_full_disk_leaves_the_study_resumable(disk, tiny, store, start):
         assert str(disk) in told
     finally:
         free(disk)
-    done = run_study(tiny(name, trials=5), storage, store.tracking)
+    done = run_study(tiny(name, trials=5, reruns=1), storage, store.tracking)
     assert done.progress.done + done.progress.pruned == 5
     assert len(load_study(storage, name).get_trials()) == 5
     spool = Spool(spool_folder(storage, name), storage)

@@ -21,13 +21,13 @@ from mlflow.entities import ViewType
 from optuna.trial import TrialState
 from processes import command_line, free_port
 from proxies import between
+from tiny_studies import runs_of
 
 from dfkd_tune import register
 from dfkd_tune.errors import NotFound, TrackingError
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.study.session import run_study
 from dfkd_tune.study.sync import sync
-from studies import runs_of
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -143,7 +143,7 @@ def test_a_server_that_is_killed_and_loses_answers_gets_everything(mortal, tiny,
 
     mortal.start()
     with between(mortal.url, lose) as url:
-        done = run_study(tiny("mortal", trials=8), storage, url, watch)
+        done = run_study(tiny("mortal", trials=8, reruns=1), storage, url, watch)
     assert mortal.deaths == 1 and len(lost) == 3
     assert done.progress.done + done.progress.pruned == 8
     mortal.answer()
@@ -177,7 +177,7 @@ def test_a_server_that_keeps_everybody_waiting_holds_up_nothing(monkeypatch, mlf
             answering.set()
 
     with between(mlflow_server.url, keep_waiting) as url:
-        run_study(tiny("kept-waiting", trials=4), storage, url, watch)
+        run_study(tiny("kept-waiting", trials=4, reruns=1), storage, url, watch)
     assert seen == [1], "the shipper asks one thing at a time, and nobody else asked for anything"
     assert_recorded(mlflow_server.url, storage, "kept-waiting", 4)
 
@@ -240,14 +240,17 @@ def test_a_study_ends_without_its_server(mlflow_server, store, tiny, tmp_path, c
     with contextlib.ExitStack() as line:
         gone = line.enter_context(between(mlflow_server.url))
         done = run_study(
-            tiny("widow", trials=3), storage, gone, lambda progress: line.close() if landed(progress) == 1 else None
+            tiny("widow", trials=3, reruns=1),
+            storage,
+            gone,
+            lambda progress: line.close() if landed(progress) == 1 else None,
         )
     assert done.progress.done + done.progress.pruned == 3
     assert done.promoted is not None and done.report is None
     (told,) = (record.getMessage() for record in caplog.records if "dfkd-tune sync" in record.getMessage())
     assert "\n" not in told and told.endswith(f"dfkd-tune sync widow --storage {storage} --tracking-uri {gone}")
     # To go on, a study that MLflow knows does not need it; a new one does.
-    assert run_study(tiny("widow", trials=4), storage, gone).progress.done == 4
+    assert run_study(tiny("widow", trials=4, reruns=1), storage, gone).progress.done == 4
     with pytest.raises(TrackingError):
         run_study(tiny("new", trials=1), storage, gone)
 
@@ -273,7 +276,7 @@ def test_an_mlflow_that_was_lost_is_made_again(store, tiny, tmp_path):
     for place in ("lost", "new", "bare"):
         (tmp_path / place).mkdir()
         store.hand_out(tmp_path / place)
-    done = run_study(tiny("lost", trials=4), storage, lost)
+    done = run_study(tiny("lost", trials=4, reruns=1), storage, lost)
     new = f"sqlite:///{tmp_path}/new/mlruns/mlflow.db"
     sync(storage, new, "lost")
     assert_recorded(new, storage, "lost", 4)

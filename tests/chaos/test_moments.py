@@ -25,7 +25,7 @@ def test_thirty_moments(start, store, tree, tmp_path):
 
     def begin(name: str) -> list:
         file = tmp_path / f"{name}.yaml"
-        file.write_text(yaml.safe_dump(tree(name, trials=TRIALS, budget={"steps": 400, "pool": 2000})))
+        file.write_text(yaml.safe_dump(tree(name, trials=TRIALS, reruns=1, budget={"steps": 400, "pool": 2000})))
         return [start(command_line, tmp_path, "study", file, *store.options) for _ in range(SESSION_COUNT)]
 
     begun = time.monotonic()

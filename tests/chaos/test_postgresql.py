@@ -80,7 +80,7 @@ def test_a_restart_in_mid_study(monkeypatch, cluster, store, tiny, capfd):
             time.sleep(silence)
             cluster.start()
 
-    prepared = tiny("restarted", trials=40, population=2)
+    prepared = tiny("restarted", trials=40, population=2, reruns=1)
     workers.run_workers(prepared, cluster.url, store.tracking, 3, on_progress=watch)
     assert not restarts
     assert pids[0] == pids[1] == pids[2], "a worker died of it"

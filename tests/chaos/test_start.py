@@ -6,12 +6,12 @@ import pytest
 import yaml
 from aftermath import assert_whole
 from processes import command_line
+from tiny_studies import Store
 
 from dfkd_tune.search.locks import exclusive
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import open_slots
 from dfkd_tune.tracking.tracker import Tracker
-from studies import Store
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -48,7 +48,7 @@ def test_a_fresh_store_is_made_once(request, start, tiny, tmp_path, kind, count)
 def test_sixteen_at_once(request, start, tree, tmp_path, kind):
     store = Store(tmp_path)
     url = store.storage if kind == "sqlite" else request.getfixturevalue("postgresql")
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("fresh", trials=40, population=1)))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("fresh", trials=40, population=1, reruns=1)))
     workers = [start(command_line, tmp_path, "study", "study.yaml", "--storage", url) for _ in range(WORKERS)]
     statuses = [worker.wait(900) for worker in workers]
     assert statuses == [0] * WORKERS, [worker.said for worker in workers]

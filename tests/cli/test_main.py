@@ -15,6 +15,8 @@ from asked import GOOD, assert_refused, files_of
 from optuna.trial import TrialState
 from processes import command_line
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 COMMANDS = {
     "study": ["--n-trials", "--teacher", "--features", "--name", "--seed", "--storage", "--tracking-uri"],
     "distill": ["--teacher", "--preset", "--recipe", "--run", "--features", "--seed", "--out"],
@@ -206,7 +208,11 @@ def teacher():
 def test_a_teacher_that_fails_is_told_and_the_study_can_be_resumed(tmp_path, store, start):
     (tmp_path / "flaky.py").write_text(FLAKY)
     (tmp_path / "features.yaml").write_text("features: [a, b, c]\n")
-    spec = GOOD | {"study": {"name": "flaky", "trials": 3}, "teacher": "flaky:teacher", "features": "features.yaml"}
+    spec = GOOD | {
+        "study": {"name": "flaky", "trials": 3, "reruns": 0},
+        "teacher": "flaky:teacher",
+        "features": "features.yaml",
+    }
     (tmp_path / "flaky.yaml").write_text(yaml.safe_dump(spec | {"preset": "paper", "search": {"optimizer.lr": [0.01]}}))
     process = start(command_line, tmp_path, "study", "flaky.yaml", *store.options)
     assert process.wait() == 1

@@ -17,6 +17,7 @@ import dfkd_tune
 
 PACKAGE = Path(dfkd_tune.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
+TESTS = Path(__file__).parents[1]
 LINES, MODULES = 400, 14
 
 
@@ -58,3 +59,19 @@ def test_import_is_light(name):
     code = f"import sys, {name}; print(*{{'torch', 'optuna', 'mlflow', 'numpy'}} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        file.relative_to(TESTS)
+        for package in PACKAGE.iterdir()
+        for file in sorted((TESTS / package.name).rglob("test_*.py"))
+    ],
+    ids=str,
+)
+def test_a_test_names_its_module(file):
+    """``tests/students/test_mlp.py``, or ``test_mlp_<idea>.py``, tests ``students/mlp.py``."""
+    words = file.stem.removeprefix("test_").split("_")
+    names = ("_".join(words[: n + 1]) for n in range(len(words)))
+    assert any((PACKAGE / file.with_name(f"{name}.py")).exists() for name in names)

@@ -15,11 +15,11 @@ import torch
 import yaml
 from PIL import Image
 from safetensors.torch import save_file
+from tiny_studies import STUDIES
 
 from benchmarks.tables import OPENML, from_openml
 from dfkd_tune.inputs.encoding import Encoding
 from dfkd_tune.students.mlp import MLP
-from studies import STUDIES
 
 ARFF = """% Served as OpenML serves it.
 @RELATION Bike_Sharing_Demand

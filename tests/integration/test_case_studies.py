@@ -9,6 +9,7 @@ import numpy as np
 import optuna
 import pytest
 import torch
+from tiny_studies import STUDIES
 
 from dfkd_tune import Feature
 from dfkd_tune.errors import SpecError
@@ -28,7 +29,6 @@ from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import fidelity
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils import yaml_io
-from studies import STUDIES
 
 TREES = {file.stem: yaml_io.read(file, SpecError) for file in sorted(STUDIES.glob("*.yaml"))}
 NAMES = [name for name, tree in TREES.items() if "teacher" in tree]

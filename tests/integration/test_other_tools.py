@@ -14,6 +14,7 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 from processes import free_port, serving
+from tiny_studies import ROOT, SEARCH
 
 from dfkd_tune import Distillation, RegisterBest, load_teacher
 from dfkd_tune.errors import SpecError
@@ -21,7 +22,8 @@ from dfkd_tune.integrations.mlflow_context import StudyContext
 from dfkd_tune.study.session import run_study
 from dfkd_tune.tracking.context import within
 from dfkd_tune.tracking.project_run import given_run
-from studies import ROOT, SEARCH
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 BIN = Path(sys.executable).parent
 
@@ -49,9 +51,9 @@ def test_a_run_given_in_another_experiment_leads_to_the_study(store, finished, m
     own = client.get_experiment_by_name("finished").experiment_id
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
     assert given_run(client, own, "finished") is None
-    given = client.create_run(client.create_experiment("elsewhere")).info
+    given = client.create_run(client.create_experiment("of-another-project")).info
     monkeypatch.setenv("MLFLOW_RUN_ID", given.run_id)
-    assert given_run(client, given.experiment_id, "elsewhere") == given.run_id
+    assert given_run(client, given.experiment_id, "of-another-project") == given.run_id
     assert given_run(client, own, "finished") is None
     tags = client.get_run(given.run_id).data.tags
     assert (tags["dfkd.study"], tags["dfkd.experiment_id"]) == ("finished", own)

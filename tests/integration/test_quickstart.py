@@ -13,11 +13,11 @@ import pytest
 import torch
 import yaml
 from asked import files_of
+from tiny_studies import ROOT, STUDIES
 
 from dfkd_tune.inputs.features_file import read_features
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.probe import infer_width, probe
-from studies import ROOT, STUDIES
 
 COMPACTIV = ROOT.parent / "shared" / "data" / "compactiv.npz"
 

@@ -15,10 +15,10 @@ import skops.io
 import torch
 from safetensors.torch import save_file
 from sklearn.linear_model import Ridge
+from tiny_studies import ROOT
 from torch import nn
 
 from dfkd_tune.teachers.loader import load_teacher
-from studies import ROOT
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 LAYERS = "layers: [3, 8, 1]\n"

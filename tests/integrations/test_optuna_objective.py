@@ -7,8 +7,7 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import TrialState
-
-from studies import ROOT, SEARCH, runs_of
+from tiny_studies import ROOT, SEARCH, runs_of
 
 
 class Always(optuna.pruners.BasePruner):

@@ -185,16 +185,22 @@ def test_where_inputs_are_known_from_is_said(known):
     assert meaning(Inputs.unknown(3)) != meaning(known)
 
 
-def test_a_study_and_its_certificates_know_the_same_inputs(dfkd, tmp_path):
-    spec = {**GOOD, "study": {"name": "pump", "trials": 2}, "teacher": str(exported(tmp_path)), "preset": "faithful"}
+def test_a_study_and_its_certificates_know_the_same_inputs(dfkd, store, finished, tmp_path):
+    spec = {
+        **GOOD,
+        "study": {"name": "heard", "trials": 1, "reruns": 0},
+        "teacher": str(exported(tmp_path)),
+        "preset": "faithful",
+    }
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(spec | {"search": {}}))
+    store.hand_out(tmp_path)
     checked = dfkd("check", "study.yaml", "--no-estimate")
     assert checked.status == 0, checked.err
     assert "tier T0: nothing is declared of the inputs; how each feature is distributed" in " ".join(
         checked.out.split()
     )
     assert dfkd("study", "study.yaml").status == 0
-    registered = dfkd("register", "pump", "--model", "pump", "--trial", 0)
+    registered = dfkd("register", "heard", "--model", "heard", "--trial", 0)
     assert registered.status == 0, registered.err
 
 

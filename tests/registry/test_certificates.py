@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 @pytest.fixture(scope="module")
 def ended(store, tiny):
     """A study, and which of its runs had a certificate when it ended: later tests may add some."""
-    done = run_study(tiny("certified", trials=3), store.storage, store.tracking)
+    done = run_study(tiny("certified", trials=3, reruns=1), store.storage, store.tracking)
     names = [run.info.run_name for kind in ("trial", "rerun", "baseline") for run in store.runs("certified", kind)]
     found = {name: certificate_of(store, "certified", name) for name in names}
     return done, {

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
+from tiny_studies import runs_of
 
 from dfkd_tune.export.synthetic_rows import read_synthetic, synthetic_file
 from dfkd_tune.recipes.presets import ADVERSARIAL, PAPER, RANDOM
@@ -32,7 +33,6 @@ from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
 from dfkd_tune.testing.problems import make_problem, recipe
 from dfkd_tune.training.distill import distill
-from studies import runs_of
 
 LEAF = "generator.kind"
 

@@ -17,6 +17,8 @@ from dfkd_tune.reporting.terminal_progress import BARS, sparkline, view, watch
 from dfkd_tune.search.progress import FinishedTrial, Progress, RunningTrial
 from dfkd_tune.study.estimate import estimate
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def progress(**changes) -> Progress:
     landed = {
@@ -89,7 +91,7 @@ def events(out: str) -> list[dict]:
 
 
 def test_json_is_a_line_for_every_event(dfkd, tmp_path, store, tree):
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("piped", trials=3)))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("piped", trials=3, reruns=1)))
     ended = dfkd("study", "study.yaml", "--json", *store.options)
     assert ended.status == 0, ended.err
     told = events(ended.out)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiny_studies import STUDIES
 
 from dfkd_tune.errors import SpecError
 from dfkd_tune.locations.paths import NAME
@@ -14,7 +15,6 @@ from dfkd_tune.recipes.recipe import SECTIONS, Recipe, from_tree
 from dfkd_tune.search.space.search_space import DEFAULT, make_space
 from dfkd_tune.search.study_file import KEYS, PARTS, parse_spec, read_spec
 from dfkd_tune.utils import yaml_io
-from studies import STUDIES
 
 SIZE = (4, 2)
 LOG = {"low": 1e-4, "high": 1e-2, "log": True}

@@ -116,9 +116,10 @@ def test_population_and_progress_are_found_on_record(store, tiny):
     assert load_study(store.storage, "crewed").user_attrs[POPULATION] == 2
 
 
-def test_the_command_line_takes_what_suits_the_machine(tree, dfkd, tmp_path, monkeypatch):
+def test_the_command_line_takes_what_suits_the_machine(store, finished, tree, dfkd, tmp_path, monkeypatch):
     import yaml
 
+    store.hand_out(tmp_path)
     asked = []
 
     def mustered(prepared, workers, recorded, left, folder):
@@ -126,9 +127,9 @@ def test_the_command_line_takes_what_suits_the_machine(tree, dfkd, tmp_path, mon
         return calibration.ParallelPlan(3, 1, "")
 
     monkeypatch.setattr(calibration, "choose_parallelism", mustered)
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("crew", trials=3, population=None)))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("crew", trials=2, population=None)))
     ended = dfkd("study", "study.yaml", "--quiet")
     assert ended.status == 0, ended.err
     assert len(ended.out.strip().splitlines()) == 1
-    assert dfkd("study", "study.yaml", "--n-trials", "4", "--quiet").status == 0
-    assert asked == [(None, None, 3), (None, 3, 1)]
+    assert dfkd("study", "study.yaml", "--n-trials", "3", "--quiet").status == 0
+    assert asked == [(None, None, 2), (None, 3, 1)]

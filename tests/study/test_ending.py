@@ -6,6 +6,7 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import TrialState
+from tiny_studies import SEARCH
 
 from dfkd_tune import Distillation, load_teacher
 from dfkd_tune.errors import NotFound
@@ -16,7 +17,6 @@ from dfkd_tune.study.ending import recorded_ending
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
 from dfkd_tune.tracking.run_lookup import find_run
-from studies import SEARCH
 
 RESULTS = {"rmse", "nrmse", "stress_rmse", "stress/nrmse", "robust"}
 TIMES = {"seconds", "latency_us", "record", "worker"}

@@ -26,7 +26,7 @@ def eventful(store, tiny):
         if progress.done and progress.running:
             stop.append(True)
 
-    prepared = tiny("eventful", trials=6)
+    prepared = tiny("eventful", trials=6, reruns=1)
     with pytest.raises(Interrupted):
         run_study(prepared, store.storage, store.tracking, watch, lambda: bool(stop))
     with pytest.MonkeyPatch.context() as patched:

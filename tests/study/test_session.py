@@ -13,6 +13,7 @@ import yaml
 from optuna.trial import TrialState
 from processes import Process, command_line
 from safetensors.torch import save_file
+from tiny_studies import Store, runs_of
 from torch import nn
 
 from dfkd_tune.errors import Interrupted, StorageError, StudyMismatch, TrackingError
@@ -23,7 +24,6 @@ from dfkd_tune.search.ranking import run_name, top_candidates
 from dfkd_tune.search.storage import open_storage
 from dfkd_tune.study.session import run_study
 from dfkd_tune.tracking.outbox import Spool
-from studies import Store, runs_of
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -93,10 +93,10 @@ def test_a_resume_adds_only_the_difference(store, tiny):
 
 def test_new_trials_of_a_resume_are_new(store, tiny):
     search = {"optimizer.lr": {"low": 1e-4, "high": 1e-1, "log": True}}
-    run(tiny("fresh", trials=3, search=search), store)
-    run(tiny("fresh", trials=6, search=search), store)
+    run(tiny("fresh", trials=2, search=search), store)
+    run(tiny("fresh", trials=4, search=search), store)
     rates = [trial.params["optimizer.lr"] for trial in store.trials("fresh")]
-    assert len(set(rates)) == 6
+    assert len(set(rates)) == 4
 
 
 def certificate_of(store: Store, name: str, kind: str) -> dict[str, dict]:
@@ -109,19 +109,19 @@ def certificate_of(store: Store, name: str, kind: str) -> dict[str, dict]:
 
 
 def test_the_report_belongs_to_the_promoted_student(store, tiny):
-    done = run(tiny("reported", trials=2), store)
+    done = run(tiny("reported", trials=2, reruns=1), store)
     kinds = ("trial", "rerun", "baseline")
     held = {name: found for kind in kinds for name, found in certificate_of(store, "reported", kind).items()}
     assert held.keys() == {done.promoted.run}  # the report bank is opened for one student
     assert done.report == held[done.promoted.run]["report"]["rmse"]
-    assert run(tiny("reported", trials=2), store).report == done.report
+    assert run(tiny("reported", trials=2, reruns=1), store).report == done.report
 
     # Where another student is promoted, the report is that student's.
     study = load_study(store.storage, "reported")
     (other,) = (leader for leader in top_candidates(study, 2) if leader.trial != done.promoted.trial)
     name = run_name(other.trial, 1)
     study.set_user_attr("reruns", study.user_attrs["reruns"] | {other.key: {name: [-1000.0, 0.0]}})
-    again = run(tiny("reported", trials=2), store)
+    again = run(tiny("reported", trials=2, reruns=1), store)
     assert again.promoted.run == name
     held = certificate_of(store, "reported", "rerun")
     assert again.report == held[name]["report"]["rmse"] != done.report
@@ -132,7 +132,7 @@ def test_the_same_seed_gives_the_same_trials(tmp_path, store, tiny):
     for place, seed in (("a", 3), ("b", 3), ("c", 4)):
         (tmp_path / place).mkdir()
         url = f"sqlite:///{tmp_path}/{place}/optuna.db"
-        run_study(tiny(f"twin-{place}", seed=seed, trials=4), url, store.tracking)
+        run_study(tiny(f"twin-{place}", seed=seed, trials=3), url, store.tracking)
         made.append(facts(load_study(url, f"twin-{place}").get_trials(deepcopy=False)))
     assert made[0] == made[1]
     assert [trial[2] for trial in made[0]] != [trial[2] for trial in made[2]]
@@ -197,9 +197,9 @@ def test_a_stop_can_be_resumed(store, tiny, moment):
         return landed >= 1 and progress.running == (0 if moment == "between trials" else 2)
 
     with pytest.raises(Interrupted):
-        run(tiny(name, trials=6), store, **stop_when(met))
+        run(tiny(name, trials=4), store, **stop_when(met))
     trials = store.trials(name)
-    assert [trial.number for trial in trials] == list(range(6))
+    assert [trial.number for trial in trials] == list(range(4))
     assert {trial.state for trial in trials} == {TrialState.COMPLETE, TrialState.WAITING}
     begun = {trial.number: trial.params for trial in trials if trial.state == TrialState.WAITING and trial.params}
     assert bool(begun) == (moment == "in flight")
@@ -212,8 +212,8 @@ def test_a_stop_can_be_resumed(store, tiny, moment):
     assert parent.info.status == "KILLED"
 
     kept = facts([trial for trial in trials if trial.state == TrialState.COMPLETE])
-    run(tiny(name, trials=6), store)
-    assert_settled(store, name, 6)
+    run(tiny(name, trials=4), store)
+    assert_settled(store, name, 4)
     again = store.trials(name)
     assert facts([again[number] for number, *_ in kept]) == kept
     for number, params in begun.items():
@@ -353,12 +353,12 @@ def test_sessions_share_a_fresh_store(tmp_path, tree, start):
     """Three processes at once on a store that none of them finds made: two of one study, one of another."""
     processes = []
     for name in ("shared", "shared", "other"):
-        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(tree(name, trials=3)))
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(tree(name, trials=2, reruns=1)))
         processes.append(start(command_line, tmp_path, "study", f"{name}.yaml"))
     statuses = [process.wait() for process in processes]
     assert statuses == [0, 0, 0], [process.said for process in processes]
     for name in ("shared", "other"):
-        assert_settled(Store(tmp_path), name, 3)
+        assert_settled(Store(tmp_path), name, 2)
         reruns = [run.info.run_name for run in Store(tmp_path).runs(name, "rerun")]
         assert len(reruns) == len(set(reruns)) >= 2
 

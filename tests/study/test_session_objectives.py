@@ -7,6 +7,7 @@ import optuna
 import pytest
 import yaml
 from optuna.trial import TrialState
+from tiny_studies import Store
 
 from dfkd_tune.errors import StudyMismatch
 from dfkd_tune.locations import paths
@@ -15,7 +16,6 @@ from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
 from dfkd_tune.tracking.run_lookup import find_run
-from studies import Store
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 @pytest.fixture(scope="module")
 def weighed(store, tree):
     """A study of eight trials that weighs fidelity against size, over the default space."""
-    spec = tree("weighed", trials=8, population=4, pareto="parameters", student={"max_parameters": 80})
+    spec = tree("weighed", trials=8, reruns=1, population=4, pareto="parameters", student={"max_parameters": 80})
     del spec["search"]
     return run_study(prepare(parse_spec(spec, "weighed")), store.storage, store.tracking)
 
@@ -58,7 +58,7 @@ def test_latency_is_weighed_too(tree, store, tmp_path):
 
 
 def test_a_study_keeps_its_objectives(weighed, store, tree):
-    spec = tree("weighed", trials=8, population=4, student={"max_parameters": 80})
+    spec = tree("weighed", trials=8, reruns=1, population=4, student={"max_parameters": 80})
     del spec["search"]
     with pytest.raises(StudyMismatch, match="pareto"):
         run_study(prepare(parse_spec(spec, "weighed")), store.storage, store.tracking)

@@ -184,7 +184,9 @@ def test_a_full_disk_is_told_at_once(tmp_path):
 
 def test_progress_is_not_over_before_the_reruns_are(store, tiny):
     seen = []
-    run_study(tiny("ahead", trials=3), store.storage, store.tracking, lambda p: seen.append((p.share, p.reruns)))
+    run_study(
+        tiny("ahead", trials=3, reruns=1), store.storage, store.tracking, lambda p: seen.append((p.share, p.reruns))
+    )
     assert all(share < 1 for share, reruns in seen if reruns is None or reruns[0] < reruns[1])
     assert seen[-1] == (1.0, (2, 2))
 
@@ -215,7 +217,7 @@ def test_a_failure_of_a_worker_is_told():
 
 @pytest.mark.slow
 def test_the_command_line_starts_workers(tmp_path, tree, dfkd, store):
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("two-hands", trials=10)))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("two-hands", trials=10, reruns=1)))
     ended = dfkd("study", "study.yaml", "--workers", "2", *store.options)
     assert ended.status == 0, ended.err
     trials = store.trials("two-hands")

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from optuna.trial import TrialState
+from tiny_studies import runs_of
 
 from dfkd_tune.search.loaded import load_study
-from studies import runs_of
 
 
 def assert_whole(storage: str, tracking: str, name: str, total: int) -> dict[str, int]:

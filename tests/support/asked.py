@@ -35,7 +35,7 @@ def assert_refused(ended, *named: str) -> None:
         assert part in ended.err
 
 
-GOOD = {"study": {"trials": 1}, "budget": {"steps": 40, "batch": 20, "pool": 500, "bank": 200}}
+GOOD = {"study": {"trials": 1, "reruns": 0}, "budget": {"steps": 40, "batch": 20, "pool": 500, "bank": 200}}
 
 
 def network(*widths: int, seed: int = 0) -> nn.Sequential:

@@ -8,13 +8,13 @@ import skops.io
 import torch
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.svm import SVR
+from tiny_studies import STUDIES
 from torch import nn
 
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.probe import probe
-from studies import STUDIES
 
 X = np.random.default_rng(0).standard_normal((40, 3))
 

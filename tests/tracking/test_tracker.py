@@ -10,6 +10,7 @@ import torch
 import yaml
 from mlflow import MlflowClient
 from processes import command_line, free_port
+from tiny_studies import runs_of
 
 from dfkd_tune import register
 from dfkd_tune.errors import TrackingError
@@ -18,7 +19,6 @@ from dfkd_tune.locations import paths
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
-from studies import runs_of
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

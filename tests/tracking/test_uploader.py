@@ -5,6 +5,7 @@ import time
 import pytest
 from mlflow import MlflowClient
 
+from dfkd_tune.errors import TrackingError
 from dfkd_tune.tracking import uploader
 from dfkd_tune.tracking.tracker import Tracker
 
@@ -82,3 +83,17 @@ def test_a_long_run_is_seen_while_it_goes_on(tracker, store, monkeypatch):
     tracker.close_run("trial-0000", "FINISHED", METRICS, TAGS, CURVE, FILES)
     assert tracker.flush()
     assert whole(tracker, store).info.run_id == found[0].info.run_id
+
+
+def test_a_flush_asks_a_server_that_is_away_a_few_times_a_second(tracker, monkeypatch):
+    asked = []
+
+    def away(*given, **named):
+        asked.append(time.monotonic())
+        raise TrackingError("there", "gone")
+
+    monkeypatch.setattr(uploader, "preflight", away)
+    monkeypatch.setattr(MlflowClient, "create_run", away)
+    short_run(tracker)
+    assert not tracker._shipper.flush(patience=1.0)
+    assert 2 < len(asked) < 20

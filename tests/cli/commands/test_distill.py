@@ -13,6 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from dfkd_tune.tracking.run_lookup import find_run
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def measured(words: str, text: str) -> float:
     """The figure that a command printed."""
@@ -115,7 +117,7 @@ def test_raw_units(dfkd, tmp_path, store):
     features = [{"name": n, "mean": float(m), "std": float(s)} for n, m, s in zip("abc", mean, std, strict=True)]
     (tmp_path / "features.yaml").write_text(yaml.safe_dump({"features": features}))
     tree = {
-        "study": {"name": "raw", "trials": 1},
+        "study": {"name": "raw", "trials": 1, "reruns": 0},
         "teacher": {"path": "teacher.safetensors", "architecture": "teacher.yaml"},
         "features": "features.yaml",
         "budget": {"steps": 1500, "batch": 50, "pool": 5000, "bank": 20_000},
@@ -147,7 +149,7 @@ def test_several_outputs(dfkd, tmp_path, store):
         teacher[2].weight[1] *= 100
     save_pt2(teacher, tmp_path / "teacher.pt2", torch.export.Dim("batch", min=1))
     tree = {
-        "study": {"name": "two", "trials": 2, "objective": "nrmse"},
+        "study": {"name": "two", "trials": 2, "reruns": 0, "objective": "nrmse"},
         "teacher": "teacher.pt2",
         "budget": {"steps": 300, "batch": 20, "pool": 500, "bank": 500},
         "preset": "paper",
