@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 from mlflow.tracking.context.abstract_context import RunContextProvider
 
+from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.context import current
 
 
@@ -18,4 +19,4 @@ class StudyContext(RunContextProvider):
 
     def tags(self) -> dict[str, str]:
         """``dfkd.version``, and what is known of the study."""
-        return {"dfkd.version": version("dfkd-tune"), **(current() or {})}
+        return {tag.VERSION: version("dfkd-tune"), **(current() or {})}

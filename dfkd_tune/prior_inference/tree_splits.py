@@ -97,10 +97,12 @@ def _trees(estimator: Any) -> Iterator[Tree]:
     from sklearn.pipeline import Pipeline
     from sklearn.tree import DecisionTreeRegressor
 
+    from dfkd_tune.compat.sklearn import boosted_trees
+
     if isinstance(estimator, DecisionTreeRegressor):
         yield _of_tree(estimator.tree_)
     elif isinstance(estimator, HistGradientBoostingRegressor):
-        for predictor in (each for stage in estimator._predictors for each in stage):
+        for predictor in boosted_trees(estimator):
             if not predictor.nodes["is_categorical"].any():
                 yield _of_histogram(predictor.nodes)
     elif isinstance(estimator, BaseEnsemble | StackingRegressor | VotingRegressor | MultiOutputRegressor):

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from dfkd_tune.compat.mlflow import save_example
 from dfkd_tune.students.pt2_archive import MACHINE_METADATA
 from dfkd_tune.utils.markdown import escaped
 
@@ -57,9 +58,7 @@ def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model)
         python_env="python_env.yaml",
     )
     if has_feature_names(names):
-        from mlflow.models.utils import _save_example
-
-        _save_example(model, table(result, rows), str(folder))
+        save_example(model, table(result, rows), str(folder))
     with torch.no_grad():
         model.signature = _answers(result, student(torch.from_numpy(rows)).numpy().dtype)
     model.metadata = {

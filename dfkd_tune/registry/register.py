@@ -22,18 +22,17 @@ from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.locations.paths import absolute, existing, without_credentials
 from dfkd_tune.registry import certificates, model_files
 from dfkd_tune.registry.certificates import Sources
+from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import client, guarded, pointed_at, preflight, quiet, single_attempt
 from dfkd_tune.tracking.run_lookup import fetch, find_run, load_trial, parent_of, trial_of
+from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.training.raw_evaluation import RawEvaluator
 from dfkd_tune.utils.markdown import escaped
 
 LOG = logging.getLogger(__name__)
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,199}")
-PREFIX = "dfkd."
-"""Of the tags of a version."""
 ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
-NOTE = "mlflow.note.content"
 
 
 @dataclass(frozen=True)
@@ -221,7 +220,7 @@ def register(
     about = {"study": study} | ({} if number is None else {"trial": number})
     tags = {**about, "tier": result["tier"], "rmse": result["rmse"]} | found
     for key, value in tags.items():
-        made.set_model_version_tag(model, version.version, f"{PREFIX}{key}", str(value))
+        made.set_model_version_tag(model, version.version, f"{tag.PREFIX}{key}", str(value))
     made.update_model_version(model, version.version, _description(study, run, result, found))
     made.set_registered_model_alias(model, alias, version.version)
     return Registered(
@@ -232,7 +231,7 @@ def register(
 def existing_version(made, model: str, run_id: str):
     """The latest version of a model that is the student of a run; None where there is none."""
     found = made.search_model_versions(f"name = '{model}' and run_id = '{run_id}'")
-    ready = [version for version in found if version.status == "READY" and f"{PREFIX}rmse" in version.tags]
+    ready = [version for version in found if version.status == "READY" and tag.RMSE in version.tags]
     return max(ready, key=lambda version: int(version.version), default=None)
 
 
@@ -269,7 +268,7 @@ def _log(made, uri: str, run, student: nn.Module, result: dict[str, Any], certif
 
     run_id = run.info.run_id
     logged = made.create_logged_model(
-        run.info.experiment_id, "student", run_id, tags={NOTE: model_files.note(result)}, params=run.data.params
+        run.info.experiment_id, "student", run_id, tags={tag.NOTE: model_files.note(result)}, params=run.data.params
     )
     with tempfile.TemporaryDirectory() as folder:
         model = Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id)
@@ -280,7 +279,7 @@ def _log(made, uri: str, run, student: nn.Module, result: dict[str, Any], certif
         made.log_model_artifacts(logged.model_id, f"{folder}/model")
     made.finalize_logged_model(logged.model_id, "READY")
     made.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
-    summary = {key: value for key, value in run.data.metrics.items() if not key.startswith("curve/")}
+    summary = {key: value for key, value in run.data.metrics.items() if not key.startswith(metric.CURVE)}
     made.log_batch(run_id, [Metric(k, v, run.info.end_time, 0, logged.model_id) for k, v in summary.items()])
     return logged.model_id
 

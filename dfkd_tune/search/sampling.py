@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import optuna
 from optuna.trial import TrialState
 
-from dfkd_tune.search.attributes import SESSION_COUNT
+from dfkd_tune.search.attributes import SESSIONS, StudyRecord
 from dfkd_tune.search.foreign import refuse_foreign
 from dfkd_tune.training.member import RUNGS
 from dfkd_tune.utils.seeding import derive
@@ -38,8 +38,8 @@ def open_study(storage, name: str, seed: int, objectives: int = 1) -> optuna.Stu
         study = optuna.create_study(**about, directions=["minimize"] * objectives, load_if_exists=True)
     else:
         refuse_foreign(study, storage.url)
-    sessions = study.user_attrs.get(SESSION_COUNT, 0)
-    study.set_user_attr(SESSION_COUNT, sessions + 1)
+    sessions = StudyRecord.of(study).sessions
+    study.set_user_attr(SESSIONS, sessions + 1)
     known = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
     study.sampler = sampler(derive(seed, "sampler", known, *([sessions] if sessions else [])))
     return study

@@ -18,13 +18,12 @@ from alembic.util import CommandError
 from optuna.distributions import check_distribution_compatibility, distribution_to_json
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
-from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
 
+from dfkd_tune.compat.optuna import PARAMS, REPEATED, TRIALS, transaction
 from dfkd_tune.errors import StorageError
 from dfkd_tune.locations import sqlite_files
 from dfkd_tune.locations.paths import for_reading_alone, optuna_url, sqlite_file, without_credentials
@@ -32,7 +31,6 @@ from dfkd_tune.search.locks import making
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
-PARAMS = models.TrialParamModel
 
 HEARTBEAT = 60
 """Seconds between two signs of life of a running trial."""
@@ -84,7 +82,7 @@ class PatientStorage(RDBStorage):
 
     def _write_params(self, session: Any) -> None:
         for trial in {trial for trial, *_ in self._params}:
-            row = models.TrialModel.find_or_raise_by_id(trial, session)
+            row = TRIALS.find_or_raise_by_id(trial, session)
             self.check_trial_is_updatable(trial, row.state)
         written = {
             (trial, name)
@@ -115,7 +113,7 @@ class PatientStorage(RDBStorage):
         """
 
         def once() -> T:
-            with _create_scoped_session(self.scoped_session) as session:
+            with transaction(self) as session:
                 return work(session)
 
         return self.retry_until_available(once) if patient else once()
@@ -207,8 +205,7 @@ for _name in (  # made twice, each of these leaves what it leaves when made once
     "set_trial_intermediate_value",
     "set_trial_user_attr",
     "set_trial_system_attr",
-    "_get_best_trial_id",
-    "_get_stale_trial_ids",
+    *REPEATED,
 ):
     setattr(PatientStorage, _name, _patient(getattr(RDBStorage, _name)))
 

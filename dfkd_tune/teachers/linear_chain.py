@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
+from dfkd_tune.compat.torch import has_forward_hooks, tree_leaves
 from dfkd_tune.ops.activations import ACTIVATIONS
 from dfkd_tune.ops.matmul import few_columns, layer, outer_or_matmul
 from dfkd_tune.teachers.base import Teacher
@@ -143,7 +143,7 @@ TAPED: dict[str, Callable[[Tensor], tuple[Tensor, Callable[[], Tensor]]]] = {
 def read_chain(module: nn.Module) -> Chain | None:
     """The chain a module computes, or None when it is anything else."""
     # A subclass or a hook may do anything between the layers, and only on rows that no comparison happens to hold.
-    if type(module) is nn.Sequential and not any(m._forward_pre_hooks or m._forward_hooks for m in module.modules()):
+    if type(module) is nn.Sequential and not has_forward_hooks(module):
         return _from_sequential(module)
     if isinstance(module, torch.fx.GraphModule):
         return _from_graph(module)

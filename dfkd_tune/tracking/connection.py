@@ -17,6 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from dfkd_tune.compat.mlflow import use_tracking_uri
 from dfkd_tune.errors import StorageError, TrackingError
 from dfkd_tune.locations import sqlite_files
 from dfkd_tune.locations.addresses import SERVERS
@@ -28,6 +29,7 @@ from dfkd_tune.locations.paths import (
     without_credentials,
     writable,
 )
+from dfkd_tune.tracking import tags as tag
 from dfkd_tune.utils.waits import telling
 
 LOG = logging.getLogger(__name__)
@@ -195,7 +197,7 @@ def refuse_foreign(made, experiment) -> None:
         return made.search_runs([experiment.experiment_id], wanted, ViewType.ALL, max_results=2)
 
     given = os.environ.get("MLFLOW_RUN_ID")  # ``mlflow run`` made it for this process
-    if not some("tags.`dfkd.kind` != ''") and [run for run in some("") if run.info.run_id != given]:
+    if not some(f"tags.`{tag.KIND}` != ''") and [run for run in some("") if run.info.run_id != given]:
         raise TrackingError(
             f"study {experiment.name!r}",
             "is an experiment in MLflow whose runs dfkd-tune did not make",
@@ -214,11 +216,9 @@ def line(error: BaseException) -> str:
 @contextmanager
 def pointed_at(uri: str) -> Iterator[None]:
     """An SQL registry looks the source of a version up in MLflow's global store, whatever its client was given."""
-    from mlflow.tracking._tracking_service.utils import _use_tracking_uri
-
     before = os.environ.get("MLFLOW_TRACKING_URI")
     try:
-        with _use_tracking_uri(uri):
+        with use_tracking_uri(uri):
             yield
     finally:
         os.environ.pop("MLFLOW_TRACKING_URI", None)

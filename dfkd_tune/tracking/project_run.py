@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from dfkd_tune.tracking import tags as tag
+
 
 def given_run(client: Any, experiment_id: str, study: str) -> str | None:
     """Id of the run that a study is to take up as its parent; None where there is none to take up.
@@ -15,6 +17,6 @@ def given_run(client: Any, experiment_id: str, study: str) -> str | None:
     run_id = os.environ.get("MLFLOW_RUN_ID")
     if run_id is None or client.get_run(run_id).info.experiment_id == experiment_id:
         return run_id
-    client.set_tag(run_id, "dfkd.study", study)
-    client.set_tag(run_id, "dfkd.experiment_id", experiment_id)
+    client.set_tag(run_id, tag.STUDY, study)
+    client.set_tag(run_id, tag.EXPERIMENT, experiment_id)
     return None

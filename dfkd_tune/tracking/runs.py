@@ -14,22 +14,15 @@ from typing import Any
 
 from dfkd_tune.errors import ExportError
 from dfkd_tune.locations.paths import folder_name, sqlite_file, without_credentials, writable
+from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import client, guarded, line, refuse_foreign, single_attempt
-from dfkd_tune.tracking.outbox import Record, digest
+from dfkd_tune.tracking.outbox import Event, Record, digest
 from dfkd_tune.tracking.project_run import given_run
+from dfkd_tune.tracking.states import STATUS_BY_STATE, RunStatus, State
+from dfkd_tune.tracking.tags import RunKind
+from dfkd_tune.training import metrics as metric
 
 LOG = logging.getLogger(__name__)
-ID, SESSION = "dfkd.record", "dfkd.session"
-SUPERSEDED = "dfkd.taken_over"
-"""Tag of a run whose trial another worker took up: what its own worker says of its end comes too late."""
-LINK = "dfkd.requeued_from"
-"""Tag of a run that goes on with a trial: the run before it."""
-STATE = "dfkd.state"
-"""Tag of a run that has ended: how its trial did."""
-STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
-"""MLflow's status of a run by the state of its trial."""
-HASHES = "dfkd.student_sha256"
-"""Tag of a run with a student: SHA-256 of the file of its files' hashes."""
 HOPELESS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")
 """What MLflow says of a record that it will not take, however often it is asked."""
 PAGE = 1000
@@ -52,6 +45,14 @@ class Runs:
         self._client: Any = None
         self._experiment_id: str | None = None
         self.parent_id: str | None = None
+        self._apply: dict[Event, Callable[[Record, Callable[[str], bytes], bool], None]] = {
+            Event.STUDY: self._study,
+            Event.END: self._end,
+            Event.OPEN: self._open,
+            Event.CLOSE: self._close,
+            Event.LEFT: self._left,
+            Event.SWEEP: self._sweep,
+        }
         self._ids: dict[str, str] = {}
         self._asked: set[str] = set()
         self._doubtful: set[str] = set()
@@ -108,7 +109,7 @@ class Runs:
             self._connect()
             try:
                 if end is None:
-                    getattr(self, f"_{record.what}")(record, content, own)
+                    self._apply[record.event](record, content, own)
                 else:
                     self._whole(record, end, content)
             except ExportError as error:
@@ -125,18 +126,18 @@ class Runs:
             found = self._search("")
             self._all, self._starts = {}, {}
             for run in found:
-                self._all.setdefault(run.data.tags.get(ID, ""), []).append(run)
+                self._all.setdefault(run.data.tags.get(tag.RECORD, ""), []).append(run)
                 name = run.info.run_name
                 self._starts[name] = max(run.info.start_time, self._starts.get(name, 0))
             return found
 
-    def end_run(self, run_id: str, status: str, at: int) -> None:
+    def end_run(self, run_id: str, status: RunStatus, at: int) -> None:
         """Say what became of a run whose process is gone, unless its own end arrives meanwhile: a run's tags come before its status."""
         self.writes += 1
         with single_attempt(self.uri):
             self._client.set_terminated(run_id, status, at)
-            said = self._client.get_run(run_id).data.tags.get(STATE)
-            if (known := STATUS.get(said, status)) != status:
+            said = self._client.get_run(run_id).data.tags.get(tag.STATE)
+            if (known := STATUS_BY_STATE.get(said, status)) != status:
                 self._client.set_terminated(run_id, known, at)
 
     def add(self, run_id: str, metrics: Mapping[str, float], at: int) -> None:
@@ -148,7 +149,9 @@ class Runs:
         """The study's own run, None before it was made."""
         with single_attempt(self.uri):
             self._connect()
-            found = self._client.search_runs([self._experiment_id], "tags.`dfkd.kind` = 'study'", max_results=1)
+            found = self._client.search_runs(
+                [self._experiment_id], f"tags.`{tag.KIND}` = '{RunKind.STUDY}'", max_results=1
+            )
         if found:
             self.parent_id = found[0].info.run_id
         return found[0] if found else None
@@ -168,9 +171,9 @@ class Runs:
         # Where the answer to the create was lost, they are not there yet.
         missing = {key: value for key, value in record.params.items() if key not in found.data.params}
         if own:
-            self._client.update_run(self.parent_id, status="RUNNING")
+            self._client.update_run(self.parent_id, status=RunStatus.RUNNING)
         if own or missing:
-            tags = {key: value for key, value in record.tags.items() if key.startswith("dfkd.")}
+            tags = {key: value for key, value in record.tags.items() if key.startswith(tag.PREFIX)}
             self._log(self.parent_id, record.at, params=missing, tags=tags)
 
     def _end(self, record: Record, content, own: bool) -> None:
@@ -203,12 +206,12 @@ class Runs:
 
     def _create(self, record: Record, more: Mapping[str, str] | None = None):
         self._asked.add(record.run)
-        tags = {**record.tags, **(more or {}), ID: record.run}
+        tags = {**record.tags, **(more or {}), tag.RECORD: record.run}
         if self.parent_id is not None or self.parent() is not None:
-            tags["mlflow.parentRunId"] = self.parent_id
+            tags[tag.PARENT] = self.parent_id
         if record.again and (before := self._latest(record)) is not None:
-            tags[LINK] = before.info.run_id
-            self._take_over(before, record, "KILLED", {STATE: "INTERRUPTED"})
+            tags[tag.REQUEUED_FROM] = before.info.run_id
+            self._take_over(before, record, State.INTERRUPTED.status, {tag.STATE: State.INTERRUPTED})
         run = self._client.create_run(self._experiment_id, record.at, tags, record.name)
         if self._all is not None:
             self._all[record.run] = [run]
@@ -218,7 +221,7 @@ class Runs:
     def _fill(self, run, record: Record, content: Callable[[str], bytes], params=None, tags=None) -> None:
         """Write what a run came to; its status comes last."""
         tags = record.tags if tags is None else tags
-        self._log(run.info.run_id, record.at, record.metrics, params, tags, {"curve/rmse": record.curve})
+        self._log(run.info.run_id, record.at, record.metrics, params, tags, {metric.CURVE_RMSE: record.curve})
         if record.files:
             _write_files(self._home(run), {path: content(sha) for path, sha in record.files.items()})
 
@@ -230,13 +233,13 @@ class Runs:
             run = self._client.get_run(run_id)
         if run is None:
             raise RejectedRecord(f"run {record.name} is not in MLflow")
-        taken = SUPERSEDED in run.data.tags
+        taken = tag.SUPERSEDED in run.data.tags
         follower = self._follower(run) if not own and not taken else None
         if follower is not None:  # it was shipped too late to be found by who took over
             taken = True
-            self._take_over(run, record, "KILLED", {STATE: "INTERRUPTED"})
-            if LINK not in follower.data.tags:
-                self._log(follower.info.run_id, record.at, tags={LINK: run.info.run_id})
+            self._take_over(run, record, State.INTERRUPTED.status, {tag.STATE: State.INTERRUPTED})
+            if tag.REQUEUED_FROM not in follower.data.tags:
+                self._log(follower.info.run_id, record.at, tags={tag.REQUEUED_FROM: run.info.run_id})
         if own or not (_holds(run, record) and _complete(self._home(run), record, content)):
             self._fill(run, record, content, tags={} if taken else record.tags)
             if not taken:
@@ -246,17 +249,17 @@ class Runs:
     def _left(self, record: Record, content, own: bool) -> None:
         """The run of a worker that died, or went on with a trial that was no longer its own."""
         found = self._latest(record)
-        if found is not None and not (found.info.status == record.status and SUPERSEDED in found.data.tags):
+        if found is not None and not (found.info.status == record.status and tag.SUPERSEDED in found.data.tags):
             self._take_over(found, record, record.status, record.tags)
 
     def _sweep(self, record: Record, content, own: bool) -> None:
         """Nobody worked on a run at that moment."""
-        for run in self._search(f"attributes.status = 'RUNNING' and attributes.start_time <= {record.at}"):
-            if run.data.tags.get("dfkd.kind") != "study":
-                self.end_run(run.info.run_id, "KILLED", record.at)
+        for run in self._search(f"attributes.status = '{RunStatus.RUNNING}' and attributes.start_time <= {record.at}"):
+            if run.data.tags.get(tag.KIND) != RunKind.STUDY:
+                self.end_run(run.info.run_id, RunStatus.KILLED, record.at)
 
     def _take_over(self, run, record: Record, status: str, tags: Mapping[str, str]) -> None:
-        self._log(run.info.run_id, record.at, tags={**tags, SUPERSEDED: "true"})
+        self._log(run.info.run_id, record.at, tags={**tags, tag.SUPERSEDED: "true"})
         if run.info.status != status:
             self._client.set_terminated(run.info.run_id, status, record.at)
 
@@ -272,7 +275,7 @@ class Runs:
 
     def _found(self, record: str):
         """The run of an id; a second one, of a create that was answered too late, is deleted."""
-        runs = self._search(f"tags.`{ID}` = '{record}'") if self._all is None else self._all.get(record, [])
+        runs = self._search(f"tags.`{tag.RECORD}` = '{record}'") if self._all is None else self._all.get(record, [])
         runs = sorted(runs, key=lambda run: (-len(run.data.params), run.info.start_time, run.info.run_id))
         for extra in runs[1:]:
             self._client.delete_run(extra.info.run_id)
@@ -361,4 +364,4 @@ def _complete(home, record: Record, content: Callable[[str], bytes]) -> bool:
 def _holds(run, record: Record) -> bool:
     """Whether a run says all that a record does."""
     said = run.info.status == record.status and run.data.tags.items() >= record.tags.items()
-    return (said or SUPERSEDED in run.data.tags) and run.data.metrics.keys() >= record.metrics.keys()
+    return (said or tag.SUPERSEDED in run.data.tags) and run.data.metrics.keys() >= record.metrics.keys()

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from dfkd_tune.errors import TrackingError
 from dfkd_tune.locations.paths import without_credentials
 from dfkd_tune.tracking.connection import line, preflight
-from dfkd_tune.tracking.outbox import REFUSED, Damaged, OutboxSegment, Record, read
+from dfkd_tune.tracking.outbox import REFUSED, Damaged, Event, OutboxSegment, Record, read
 from dfkd_tune.tracking.runs import RejectedRecord, Runs
 
 LOG = logging.getLogger(__name__)
@@ -57,7 +57,8 @@ class Shipper:
         """Ship a record after all those before it; one that is given may be told together with the end of its run."""
         with self._change:
             starts, ends = (
-                record.run if record is not None and record.what == what else None for what in ("open", "close")
+                record.run if record is not None and record.event == event else None
+                for event in (Event.OPEN, Event.CLOSE)
             )
             self._queue.append(_Waiting(session, file, time.monotonic(), starts, ends))
             self._change.notify_all()

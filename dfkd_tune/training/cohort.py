@@ -21,6 +21,7 @@ from dfkd_tune.generators.context import GeneratorContext
 from dfkd_tune.recipes.mixing import Mix
 from dfkd_tune.recipes.optimizers import EPS, rate_at, update
 from dfkd_tune.students.sobolev import loss_and_gradients
+from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.banks import measure
 from dfkd_tune.training.member import BLOCK, Member, synthetic_rows
 from dfkd_tune.training.problem import Problem
@@ -129,11 +130,11 @@ class Cohort:
         for k, member in enumerate(self.members[group.part]):
             low, middle, high = quantiles[:, k].tolist()
             member.synthesis = {
-                "gap/q10": low,
-                "gap/q50": middle,
-                "gap/q90": high,
-                "active/bound": float(of_gap[k]),
-                "active/input_bound": float(of_input[k]),
+                metric.GAP_Q10: low,
+                metric.GAP_Q50: middle,
+                metric.GAP_Q90: high,
+                metric.ACTIVE_BOUND: float(of_gap[k]),
+                metric.ACTIVE_INPUT_BOUND: float(of_input[k]),
             }
 
     def unstack(self) -> None:

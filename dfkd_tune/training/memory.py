@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from dfkd_tune.compat.torch import TorchDispatchMode
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.teachers.base import Teacher

@@ -14,10 +14,10 @@ PATIENCE = 5.0
 
 
 def provenance() -> dict[str, str]:
-    """Tags of a run: ``dfkd.versions``, and in a git repository ``dfkd.git``."""
+    """What a run is made with: ``versions`` as JSON, and in a git repository its state as ``git``."""
     found = {name: importlib.metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()}
     state = git_state(Path.cwd())
-    return {"dfkd.versions": json.dumps(found)} | ({"dfkd.git": state} if state else {})
+    return {"versions": json.dumps(found)} | ({"git": state} if state else {})
 
 
 def git_state(folder: Path) -> str | None:

@@ -9,7 +9,6 @@ import numpy as np
 import optuna
 import pytest
 import torch
-from problems import batches, run
 
 from dfkd_tune import Feature
 from dfkd_tune.errors import SpecError
@@ -24,6 +23,7 @@ from dfkd_tune.study.prepare import prepare
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.probe import probe
+from dfkd_tune.testing.problems import batches, run
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import fidelity
 from dfkd_tune.training.problem import Problem
@@ -66,7 +66,7 @@ def short(kind, **fields):
 
 def synthetic(monkeypatch, name, recipe):
     """Raw synthetic rows ``(steps * batch / 2, D)`` that a recipe trains on."""
-    seen = batches(monkeypatch, problem(name), Member("a", recipe, 0))
+    seen = batches(problem(name), Member("a", recipe, 0))
     rows = torch.cat([z[: recipe.batch // 2] for z, _ in seen])
     return rows * problem(name).inputs.scale + problem(name).inputs.center
 

@@ -6,7 +6,6 @@ import pytest
 import torch
 import yaml
 from asked import GOOD
-from problems import make_problem
 from torch import nn
 
 from dfkd_tune.evaluation.stress_bank import stress_bank
@@ -18,6 +17,7 @@ from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.search.defaults import TEACHER_DEFAULTS
 from dfkd_tune.teachers.base import Teacher, freeze
 from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.testing.problems import make_problem
 from dfkd_tune.training.stress_rows import STRETCHED, stress_policy
 
 pytestmark = pytest.mark.usefixtures("undrawn")

@@ -82,7 +82,7 @@ def test_a_spool_that_lies_is_set_aside(store, tmp_path):
     session = spool.begin()
     session.append(Record("study", name=name))
     good = session.append(Record("open", "a" * 32, "trial-0000", params={"trial": "0"}, tags={"dfkd.kind": "trial"}))
-    close = json.loads(good.read_text()) | {"what": "close", "status": "FINISHED"}
+    close = json.loads(good.read_text()) | {"event": "close", "status": "FINISHED"}
     sha = spool.keep(b"anything")
     for number, lie in enumerate(
         [{"files": {"student/../../../../up": sha}}, {"files": {"student/x": "../about.json"}}]

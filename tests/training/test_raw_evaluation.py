@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from problems import KNOWN, make_problem, network, recipe
 from torch import Tensor, nn
 
 from dfkd_tune import Inputs, certify
@@ -27,6 +26,7 @@ from dfkd_tune.students.rbf import RBF
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.probe import probe
+from dfkd_tune.testing.problems import KNOWN, make_problem, network, recipe
 from dfkd_tune.training.distill import Outcome, distill
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, agree, fresh_rmse, input_dtype

@@ -14,7 +14,7 @@ from dfkd_tune.errors import ExportError
 @click.command(short_help="One student without a study.")
 @click.option("--teacher", help="Model file or package.module:function; with --run, where it is now.")
 @ARCHITECTURE
-@click.option("--preset", help="Named recipe; default paper, random for a black box.")
+@click.option("--preset", help="Named recipe; default: the one of a study, by the kind of teacher.")
 @click.option("--recipe", "recipe_file", type=click.Path(), help="Recipe file.")
 @click.option("--run", "run_id", help="MLflow run of a study that is distilled again.")
 @click.option("--features", type=click.Path(), help="Features file; with --run, where it is now.")
@@ -91,7 +91,6 @@ def _problem(teacher, architecture, features, preset, recipe_file, seed, trust_p
     from dfkd_tune.errors import SpecError
     from dfkd_tune.recipes.presets import PRESETS
     from dfkd_tune.recipes.recipe import from_tree
-    from dfkd_tune.search.defaults import TEACHER_DEFAULTS
     from dfkd_tune.search.search_space import make_space
     from dfkd_tune.search.study_file import parse_spec
     from dfkd_tune.study.prepare import prepare
@@ -106,7 +105,7 @@ def _problem(teacher, architecture, features, preset, recipe_file, seed, trust_p
     recipe = from_tree(yaml_io.read(Path(recipe_file), SpecError), recipe_file) if recipe_file else PRESETS.get(preset)
     prepared = prepare(parse_spec(tree | {"search": {}}, "distill"), trust_pickle, device)
     found = prepared.probe
-    recipe = recipe or TEACHER_DEFAULTS[found.kind].baseline
+    recipe = recipe or prepared.space.preset  # what a study's unsearched leaves come from
     place = recipe_file or f"--preset {preset}"
     make_space(recipe, {}, prepared.size, None, place, found.differentiable)  # as a study's is refused
     return prepared.problem(), recipe, derive(prepared.spec.study.seed, "baseline")

@@ -60,11 +60,13 @@ def show(name, as_json, rows, storage) -> None:
 
 
 def _plain(trial) -> dict[str, Any]:
+    from dfkd_tune.search.attributes import WORKER
+
     return {
         "number": trial.number,
         "state": trial.state.name,
         "value": trial.values[0] if trial.values else None,
         "values": trial.values,
         "params": trial.params,
-        "attributes": {k: v for k, v in trial.user_attrs.items() if k != "worker"},
+        "attributes": {k: v for k, v in trial.user_attrs.items() if k != WORKER},
     }

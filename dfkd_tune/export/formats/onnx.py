@@ -6,13 +6,13 @@ import copy
 import io
 import json
 import warnings
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from dfkd_tune.compat.torch import forward_pre_hooks, set_forward_pre_hooks
 from dfkd_tune.errors import ExportError
 from dfkd_tune.export.formats.base import ExportFormat
 from dfkd_tune.export.schema import InputSchema
@@ -78,8 +78,8 @@ class _EvalOnly(nn.Module):
     def __init__(self, inner: nn.Module):
         super().__init__()
         self.inner = copy.copy(inner)
-        kept = {k: hook for k, hook in inner._forward_pre_hooks.items() if CHECK not in getattr(hook, "__name__", "")}
-        self.inner._forward_pre_hooks = OrderedDict(kept)
+        hooks = forward_pre_hooks(inner).items()
+        set_forward_pre_hooks(self.inner, {k: hook for k, hook in hooks if CHECK not in getattr(hook, "__name__", "")})
         self.training = False
 
     def train(self, mode: bool = True) -> _EvalOnly:
