@@ -5,6 +5,7 @@ In a page,
 - ``{{ table NAME }}`` is a table of ``benchmarks/figures.yaml`` with its source below, ``{{ value NAME KEY }}`` one of its values,
   ``{{ cell NAME ROW | COLUMN }}`` one cell;
 - ``{{ schema NAME }}`` is the table of keys of a JSON Schema in ``docs/schema/``;
+- ``{{ constants MODULE }}`` is a table of a module's text constants with the docstrings below them;
 - ``{{ file NAME }}`` is a file of the repository's root, its heading included;
 - ``::: dfkd_tune.NAME`` is a public name, wherever its module lies.
 
@@ -13,10 +14,13 @@ A page that would load anything from another host fails the build, so that the s
 
 from __future__ import annotations
 
+import ast
 import html
 import json
 import re
 import sys
+from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +31,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import figures  # noqa: E402
 
-DIRECTIVE = re.compile(r"\{\{ (table|value|cell|schema|file) ([^}]*?) \}\}")
+DIRECTIVE = re.compile(r"\{\{ (table|value|cell|schema|constants|file) ([^}]*?) \}\}")
 PUBLIC = re.compile(r"^::: dfkd_tune\.(\w+)$", re.MULTILINE)
 MATH = re.compile(r'<(span|div) class="arithmatex">(?:\\\(|\\\[)(.*?)(?:\\\)|\\\])</\1>', re.DOTALL)
 EXTERNAL = re.compile(r'<(?:script|img|iframe|source)\b[^>]*\bsrc="(?:https?:)?//[^"]*"|<link\b[^>]*\brel="(?:stylesheet|preconnect|preload)"[^>]*\bhref="(?:https?:)?//[^"]*"')
@@ -88,6 +92,22 @@ def _schema(arguments: str) -> str:
     return "\n".join(lines)
 
 
+def _constants(name: str) -> str:
+    """Names that a module declares, each with its docstring; a trailing ``/`` or ``.`` marks a prefix."""
+    module = import_module(name)
+    body = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8")).body
+    lines = ["| name | meaning |", "| --- | --- |"]
+    for node, after in pairwise(body):
+        if not (isinstance(node, ast.Assign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)):
+            continue
+        targets = [part for target in node.targets for part in getattr(target, "elts", [target])]
+        values = [getattr(module, target.id) for target in targets]
+        if all(isinstance(value, str) for value in values):
+            shown = ", ".join(f"`{value}`" for value in values)
+            lines.append(f"| {shown} | {_escape(' '.join(str(after.value.value).split()))} |")
+    return "\n".join(lines)
+
+
 def _type(field: dict[str, Any]) -> str:
     """A field's type in words, with its limits."""
     if "$ref" in field:
@@ -110,7 +130,7 @@ def _escape(text: str) -> str:
     return text.replace("``", "`").replace("|", "\\|").replace("\n", " ")
 
 
-BUILDERS = {"table": _table, "value": _value, "cell": _cell, "schema": _schema, "file": _file}
+BUILDERS = {"table": _table, "value": _value, "cell": _cell, "schema": _schema, "constants": _constants, "file": _file}
 
 
 def mathml(page: str) -> str:
