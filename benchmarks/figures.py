@@ -67,7 +67,12 @@ def table(entry: Mapping[str, Any]) -> str:
 def source(entry: Mapping[str, Any]) -> str:
     """Where the numbers of an entry come from, as one Markdown paragraph."""
     seeds = ", ".join(map(str, entry["seeds"]))
-    parts = [f"Unit: {entry['unit']}.", f"Budget: {entry['budget']}.", f"Seeds: {seeds}.", f"Metadata tier: {entry['tier']}."]
+    parts = [
+        f"Unit: {entry['unit']}.",
+        f"Budget: {entry['budget']}.",
+        f"Seeds: {seeds}.",
+        f"Metadata tier: {entry['tier']}.",
+    ]
     if "machine" in entry:
         parts.append(f"Machine: {entry['machine']}.")
     return f"<small>{' '.join(parts)} Written by `{entry['command']}`.</small>"

@@ -34,7 +34,9 @@ from benchmarks import figures  # noqa: E402
 DIRECTIVE = re.compile(r"\{\{ (table|value|cell|schema|constants|file) ([^}]*?) \}\}")
 PUBLIC = re.compile(r"^::: dfkd_tune\.(\w+)$", re.MULTILINE)
 MATH = re.compile(r'<(span|div) class="arithmatex">(?:\\\(|\\\[)(.*?)(?:\\\)|\\\])</\1>', re.DOTALL)
-EXTERNAL = re.compile(r'<(?:script|img|iframe|source)\b[^>]*\bsrc="(?:https?:)?//[^"]*"|<link\b[^>]*\brel="(?:stylesheet|preconnect|preload)"[^>]*\bhref="(?:https?:)?//[^"]*"')
+EXTERNAL = re.compile(
+    r'<(?:script|img|iframe|source)\b[^>]*\bsrc="(?:https?:)?//[^"]*"|<link\b[^>]*\brel="(?:stylesheet|preconnect|preload)"[^>]*\bhref="(?:https?:)?//[^"]*"'
+)
 
 
 class PageError(ValueError):
@@ -119,7 +121,13 @@ def _type(field: dict[str, Any]) -> str:
     options = field.get("anyOf", field.get("oneOf"))
     if options:
         return " or ".join(dict.fromkeys(_type(option) for option in options if option.get("type") != "null"))
-    names = {"integer": "whole number", "array": "list", "object": "mapping", "boolean": "true or false", "string": "text"}
+    names = {
+        "integer": "whole number",
+        "array": "list",
+        "object": "mapping",
+        "boolean": "true or false",
+        "string": "text",
+    }
     words = names.get(field.get("type", "any"), field.get("type", "any"))
     limits = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     told = [f"{sign} {field[key]:g}" for key, sign in limits.items() if key in field]

@@ -96,7 +96,11 @@ def search() -> Tree:
 def study() -> Tree:
     """The schema of a study file."""
     parts = {name: described(kind) for name, kind in PARTS.items()}
-    path = {"type": "string", "minLength": 1, "description": "A model file, a model of MLflow, or package.module:function."}
+    path = {
+        "type": "string",
+        "minLength": 1,
+        "description": "A model file, a model of MLflow, or package.module:function.",
+    }
     return {
         "$schema": DRAFT,
         "title": "dfkd-tune study file",
