@@ -24,8 +24,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from latex2mathml.converter import convert
-
 ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
@@ -121,14 +119,11 @@ def _type(field: dict[str, Any]) -> str:
     options = field.get("anyOf", field.get("oneOf"))
     if options:
         return " or ".join(dict.fromkeys(_type(option) for option in options if option.get("type") != "null"))
-    names = {
-        "integer": "whole number",
-        "array": "list",
-        "object": "mapping",
-        "boolean": "true or false",
-        "string": "text",
-    }
-    words = names.get(field.get("type", "any"), field.get("type", "any"))
+    names = {"integer": "whole number", "object": "mapping", "boolean": "true or false", "string": "text"}
+    kinds = field["type"] if isinstance(field["type"], list) else [field["type"]]
+    words = " or ".join(names.get(kind, kind) for kind in kinds if kind != "null")
+    if words == "array":
+        return f"list of {_type(field['items'])}"
     limits = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     told = [f"{sign} {field[key]:g}" for key, sign in limits.items() if key in field]
     return f"{words} {', '.join(told)}".strip()
@@ -143,6 +138,7 @@ BUILDERS = {"table": _table, "value": _value, "cell": _cell, "schema": _schema, 
 
 def mathml(page: str) -> str:
     """A page's HTML with its equations as MathML, which browsers draw without a script."""
+    from latex2mathml.converter import convert
 
     def drawn(found: re.Match) -> str:
         display = "block" if found[1] == "div" else "inline"
