@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import click
 
+COMPLETION = "_DFKD_TUNE_COMPLETE"
+"""Environment variable by which a shell asks what a word may become."""
+
 
 class Share(click.ParamType):
     """A share, such as ``5%`` or ``0.05``."""

@@ -11,7 +11,7 @@ from dfkd_tune.errors import NotFound
 from dfkd_tune.locations.paths import existing
 from dfkd_tune.recipes.recipe import Recipe, from_leaves
 from dfkd_tune.registry import certificates
-from dfkd_tune.registry.certificates import Sources
+from dfkd_tune.registry.sources import Sources
 from dfkd_tune.tracking import params as param
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import client, guarded, preflight, single_attempt

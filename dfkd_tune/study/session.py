@@ -18,10 +18,10 @@ from dfkd_tune.locations.paths import shared_folder, store_of, without_credentia
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.registry import register
 from dfkd_tune.search.attributes import BASELINE, TOLD, UNTUNED, StudyRecord
-from dfkd_tune.search.loaded import recipe_of
 from dfkd_tune.search.locks import PURPOSES, StudyLock, exclusive, rerun_lock
 from dfkd_tune.search.progress import Progress, RunningTrial, StudyResult, standing, totals
 from dfkd_tune.search.ranking import Candidate, Promoted, choose, run_name, top_candidates
+from dfkd_tune.search.recorded_recipes import recipe_of
 from dfkd_tune.search.sampling import WARMUP, open_study, smoothed, without_experimental_warnings
 from dfkd_tune.search.storage import open_storage
 from dfkd_tune.search.trial_queue import Heartbeat, TrialQueue

@@ -14,11 +14,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from dfkd_tune.errors import DfkdError, ExportError, NotFound
 from dfkd_tune.locations.paths import absolute, spool_folder
-from dfkd_tune.registry import certificates, register
-from dfkd_tune.registry.certificates import Sources
-from dfkd_tune.reporting import mlflow_summary
+from dfkd_tune.registry.certificate_files import is_certified
+from dfkd_tune.registry.sources import Sources
 from dfkd_tune.search.attributes import RECORD, StudyRecord
-from dfkd_tune.search.loaded import load_study, recipe_of
+from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.ranking import Promoted, run_name
 from dfkd_tune.search.trial_queue import FINISHED
 from dfkd_tune.study.ending import recorded_ending
@@ -157,6 +156,8 @@ def _records(study, trial: FrozenTrial) -> tuple[Record, Record]:
     record, name = trial.user_attrs.get(RECORD, fallback), run_name(trial.number)
     params: dict[str, Any] = {param.TRIAL: trial.number}
     if told.recipe is not None:
+        from dfkd_tune.search.recorded_recipes import recipe_of
+
         params |= recipe_of(trial).leaves()
     if (seed := of_study.identity.get("seed")) is not None:
         params[param.SEED] = derive(seed, "trial", trial.number)
@@ -200,17 +201,27 @@ def _tell(runs: Runs, study, uri: str, name: str, sources: Sources) -> tuple[boo
     promoted = parent.data.tags.get(tag.PROMOTED) if parent is not None else None
     if promoted is None or parent.info.status != RunStatus.FINISHED:
         return False, False
-    problem = cache(lambda: certificates.rebuild_problem(name, parent.data.params, parent.data.tags, sources))
+    chosen = StudyRecord.of(study).promoted if study is not None else None
     certified = told = False
     try:
         run = run_lookup.find_run(uri, name, name=promoted)
-        certified = not register.is_certified(uri, run)
+        missing = not is_certified(uri, run)
+        untold = chosen is not None and tag.NOTE not in parent.data.tags
+        unmeasured = metric.CERTIFICATE_RMSE not in parent.data.metrics
+        if not (missing or untold or unmeasured):
+            return False, False
+        from dfkd_tune.registry import certificates, register  # what they need takes seconds to import
+
+        problem = cache(lambda: certificates.rebuild_problem(name, parent.data.params, parent.data.tags, sources))
         certificate = register.certified(uri, name, run, problem)
-        if metric.CERTIFICATE_RMSE not in parent.data.metrics:
+        certified = missing
+        if unmeasured:
             runs.add(parent.info.run_id, {metric.CERTIFICATE_RMSE: certificate["report"]["rmse"]}, parent.info.end_time)
-        chosen = StudyRecord.of(study).promoted if study is not None else None
-        if told := chosen is not None and tag.NOTE not in parent.data.tags:
+        if untold:
+            from dfkd_tune.reporting import mlflow_summary
+
             mlflow_summary.tell(uri, study, parent.info.run_id, problem(), Promoted(**chosen))
+            told = True
     except DfkdError as error:
         LOG.warning("study %s is not told in full: %s", name, error)
     return certified, told

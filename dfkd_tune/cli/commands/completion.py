@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from dfkd_tune.cli.options import COMPLETION
+
 
 @click.command(short_help="A shell's completion script.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
@@ -13,4 +15,4 @@ def completion(context, shell) -> None:
     from click.shell_completion import get_completion_class
 
     made = get_completion_class(shell)
-    click.echo(made(context.find_root().command, {}, "dfkd-tune", "_DFKD_TUNE_COMPLETE").source())
+    click.echo(made(context.find_root().command, {}, "dfkd-tune", COMPLETION).source())

@@ -24,7 +24,7 @@ def worker(name, storage, tracking_uri, teacher, architecture, features, device,
     from rich.console import Console
 
     from dfkd_tune.locations import paths
-    from dfkd_tune.registry.certificates import Sources
+    from dfkd_tune.registry.sources import Sources
     from dfkd_tune.reporting import terminal_progress
     from dfkd_tune.study.workers import join
 
