@@ -33,7 +33,9 @@ DIRECTIVE = re.compile(r"\{\{ (table|value|cell|schema|constants|file) ([^}]*?) 
 PUBLIC = re.compile(r"^::: dfkd_tune\.(\w+)$", re.MULTILINE)
 MATH = re.compile(r'<(span|div) class="arithmatex">(?:\\\(|\\\[)(.*?)(?:\\\)|\\\])</\1>', re.DOTALL)
 EXTERNAL = re.compile(
-    r'<(?:script|img|iframe|source)\b[^>]*\bsrc="(?:https?:)?//[^"]*"|<link\b[^>]*\brel="(?:stylesheet|preconnect|preload)"[^>]*\bhref="(?:https?:)?//[^"]*"'
+    r'<(?:script|img|iframe|source)\b[^>]*\bsrc="(?:https?:)?//[^"]*"'
+    r'|<link\b[^>]*\brel="(?:stylesheet|preconnect|preload)"[^>]*\bhref="(?:https?:)?//[^"]*"'
+    r'|<\w+ class="mermaid"'  # whose script the theme loads from another host
 )
 
 
