@@ -142,7 +142,11 @@ PICKLES = {"pickled modules", "`.joblib`"}
 
 
 def row() -> str:
-    return next(line for line in (ROOT / "docs" / "reference" / "strategies.md").read_text(encoding="utf-8").splitlines() if line.startswith("| teachers |"))
+    return next(
+        line
+        for line in (ROOT / "docs" / "reference" / "strategies.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| teachers |")
+    )
 
 
 def test_every_kind_of_the_list_is_here():
