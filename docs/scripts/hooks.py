@@ -38,6 +38,9 @@ EXTERNAL = re.compile(
     r'|<\w+ class="mermaid"'  # whose script the theme loads from another host
 )
 
+LARGEST = 10**15
+"""Limits beyond this one are of the computer, not of the study: a page leaves them out."""
+
 
 class PageError(ValueError):
     """A page asks for something that there is not."""
@@ -95,7 +98,7 @@ def _schema(arguments: str) -> str:
 
 
 def _constants(name: str) -> str:
-    """Names that a module declares, each with its docstring; a trailing ``/`` or ``.`` marks a prefix."""
+    """Names that a module declares, each with its docstring; MLflow's own and prefixes are left out."""
     module = import_module(name)
     body = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8")).body
     lines = ["| name | meaning |", "| --- | --- |"]
@@ -104,7 +107,9 @@ def _constants(name: str) -> str:
             continue
         targets = [part for target in node.targets for part in getattr(target, "elts", [target])]
         values = [getattr(module, target.id) for target in targets]
-        if all(isinstance(value, str) for value in values):
+        if all(
+            isinstance(value, str) and not value.startswith("mlflow.") and not value.endswith(".") for value in values
+        ):
             shown = ", ".join(f"`{value}`" for value in values)
             lines.append(f"| {shown} | {_escape(' '.join(str(after.value.value).split()))} |")
     return "\n".join(lines)
@@ -127,7 +132,7 @@ def _type(field: dict[str, Any]) -> str:
     if words == "array":
         return f"list of {_type(field['items'])}"
     limits = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    told = [f"{sign} {field[key]:g}" for key, sign in limits.items() if key in field]
+    told = [f"{sign} {field[key]:,}" for key, sign in limits.items() if abs(field.get(key, LARGEST)) < LARGEST]
     return f"{words} {', '.join(told)}".strip()
 
 
