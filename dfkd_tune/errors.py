@@ -15,6 +15,9 @@ DfkdError                 an expected failure: one line, exit status 1
 Interrupted               the user stopped a study that can be resumed: exit status 130
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from typing import ClassVar
 
 LONGEST = 1_000
@@ -29,11 +32,11 @@ class DfkdError(Exception):
 
     NEXT: ClassVar[str] = "dfkd-tune --help lists the commands"
 
-    def __init__(self, place: object, rule: str, *, remedy: str | None = None):
+    def __init__(self, place: object, rule: str, *, remedy: str | None = None) -> None:
         self.place, self.rule, self.remedy = map(shown, (str(place), rule, remedy or self.NEXT))
         super().__init__(f"{self.place}: {self.rule}; {self.remedy}")
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Callable[..., DfkdError], tuple[type[DfkdError], str, str, str]]:
         return _rebuild, (type(self), self.place, self.rule, self.remedy)
 
 
@@ -47,7 +50,7 @@ def shown(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _rebuild(kind: type, place: str, rule: str, remedy: str | None) -> DfkdError:
+def _rebuild(kind: type[DfkdError], place: str, rule: str, remedy: str | None) -> DfkdError:
     return kind(place, rule, remedy=remedy)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 
@@ -38,8 +39,9 @@ def main() -> None:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
-        error.message = without_credentials(error.message)
-        error.show()
+        text = io.StringIO()
+        error.show(text)
+        click.echo(without_credentials(text.getvalue()), err=True, nl=False)
         sys.exit(2)
     except DfkdError as error:
         click.echo(f"dfkd-tune: {without_credentials(str(error))}", err=True)

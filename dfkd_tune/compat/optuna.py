@@ -5,14 +5,16 @@ A slot is claimed and a trial is ended within one transaction, for which Optuna 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from datetime import datetime
+from typing import Any, Protocol, cast
 
 import optuna
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
+from optuna.trial import TrialState
 
 STUDIES = models.StudyModel
 TRIALS = models.TrialModel
@@ -47,6 +49,25 @@ OVERRIDDEN = {
 """Private methods of ``RDBStorage`` that ``search.storage`` overrides, with their arguments."""
 REPEATED = ("_get_best_trial_id", "_get_stale_trial_ids")
 """Private methods of ``RDBStorage`` that ``search.storage`` calls again where the database is away."""
+
+
+class TrialRow(Protocol):
+    """A row of the table of trials; Optuna declares its columns without the types of their values."""
+
+    trial_id: int
+    number: int
+    state: TrialState
+    datetime_complete: datetime | None
+    intermediate_values: Sequence[Any]
+
+
+def trial_row(session: Any, trial_id: int, for_update: bool = False) -> TrialRow:
+    """The row of a trial.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return cast(TrialRow, TRIALS.find_or_raise_by_id(trial_id, session, for_update=for_update))
 
 
 def transaction(storage: RDBStorage) -> AbstractContextManager[Any]:

@@ -44,7 +44,7 @@ def is_sparse(machine: BaseLibSVM) -> bool:
 
 def dual_coefficients(machine: BaseLibSVM) -> np.ndarray:
     """``(1, n)``, the weights of the support vectors of a regression."""
-    return machine._dual_coef_
+    return np.asarray(machine._dual_coef_)
 
 
 def support_counts(machine: BaseLibSVM) -> np.ndarray:

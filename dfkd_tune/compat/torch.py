@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -20,11 +21,11 @@ def has_forward_hooks(module: nn.Module) -> bool:
     return any(each._forward_pre_hooks or each._forward_hooks for each in module.modules())
 
 
-def forward_pre_hooks(module: nn.Module) -> dict[int, Callable]:
+def forward_pre_hooks(module: nn.Module) -> dict[int, Callable[..., Any]]:
     """What a module runs before its forward pass."""
     return dict(module._forward_pre_hooks)
 
 
-def set_forward_pre_hooks(module: nn.Module, hooks: dict[int, Callable]) -> None:
+def set_forward_pre_hooks(module: nn.Module, hooks: dict[int, Callable[..., Any]]) -> None:
     """Have a module run these and no others before its forward pass."""
     module._forward_pre_hooks = OrderedDict(hooks)

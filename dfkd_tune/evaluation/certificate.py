@@ -177,7 +177,7 @@ def certify(
     Raises:
         ExportError: when teacher or student has no finite answer on the report bank.
     """
-    facts = dict(about or {})
+    facts: dict[str, Any] = dict(about or {})
     if isinstance(student, Outcome):
         recipe = student.recipe
         known = {"steps": recipe.steps, "batch": recipe.batch, "training_rows": student.teacher_rows}

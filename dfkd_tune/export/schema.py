@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -42,7 +42,9 @@ class InputSchema:
         return ExportedStudent(answer, self.encoding.torch_dtype, parameters)
 
 
-def _numbers(levels: list[float | str | None]) -> list[float | str]:
+def _numbers(levels: list[float | str | None]) -> list[float | Literal["missing"]]:
     """Levels as the student's input holds them: words by their codes, a missing value last."""
-    words = any(isinstance(level, str) for level in levels)
-    return [MISSING if level is None else float(code) if words else level for code, level in enumerate(levels)]
+    return [
+        MISSING if level is None else float(code) if isinstance(level, str) else level
+        for code, level in enumerate(levels)
+    ]

@@ -128,7 +128,9 @@ def read_student(directory: Path, recorded: str | None = None) -> tuple[nn.Modul
     try:
         if not (directory / "architecture.yaml").exists():
             result = json.loads((directory / "result.json").read_text())
-            return load_teacher(directory / "student.pt2").function, result
+            module = load_teacher(directory / "student.pt2").function
+            assert isinstance(module, nn.Module)  # what every .pt2 file holds
+            return module, result
         state = load((directory / "student.safetensors").read_bytes())
         layout = yaml_io.read(directory / "architecture.yaml", ExportError)
         result = json.loads((directory / "result.json").read_text())

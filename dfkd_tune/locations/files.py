@@ -49,7 +49,7 @@ def write_output(path: Path, data: bytes) -> None:
 
 def refused(path: Path, problem: OSError, error: type[DfkdError]) -> DfkdError:
     """What the system would not do, in one line with its remedy."""
-    remedy = REMEDIES.get(problem.errno, "choose another place")
+    remedy = REMEDIES.get(problem.errno or 0, "choose another place")
     return error(path, f"cannot be written: {problem.strerror or problem}", remedy=remedy)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
@@ -71,7 +71,7 @@ class Recipe:
     batch: Annotated[int, Field(ge=2, le=10**6, multiple_of=2)] = 100
     teacher_rows: Annotated[int, Field(ge=1, le=10**12)] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for section, registry in SECTIONS.items():
             if registry.name_of(type(getattr(self, section))) is None:
                 raise ValueError(f"{section} must be one of {', '.join(registry)}")
@@ -99,7 +99,9 @@ class Recipe:
 
     def with_student(self, **changes: Any) -> Recipe:
         """The same recipe for another student."""
-        return replace(self, student=replace(self.student, **changes))
+        student = self.student
+        assert is_dataclass(student)  # every strategy is one
+        return replace(self, student=replace(student, **changes))
 
 
 def from_tree(tree: Mapping[str, Any], place: str = "recipe", base: Recipe | None = None) -> Recipe:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import optuna
 
 from dfkd_tune.errors import DfkdError, NotFound, StorageError
 from dfkd_tune.locations.paths import existing, optuna_url, sqlite_file
 from dfkd_tune.locations.sqlite_files import check, readable
-from dfkd_tune.search.attributes import StudyRecord
+from dfkd_tune.search.attributes import WORKER, StudyRecord
 from dfkd_tune.search.foreign import refuse_foreign
 from dfkd_tune.search.storage import DAMAGED, open_storage
 
@@ -44,3 +46,15 @@ def standing_of(storage_url: str, name: str, trials: int) -> tuple[int | None, i
         return None, trials
     ended = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
     return StudyRecord.of(study).population, max(0, trials - ended)
+
+
+def plain_trial(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
+    """A trial as plain values, without the process that ran it."""
+    return {
+        "number": trial.number,
+        "state": trial.state.name,
+        "value": trial.values[0] if trial.values else None,
+        "values": trial.values,
+        "params": trial.params,
+        "attributes": {name: value for name, value in trial.user_attrs.items() if name != WORKER},
+    }

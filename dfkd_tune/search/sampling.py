@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from dfkd_tune.search.attributes import SESSIONS, StudyRecord
 from dfkd_tune.search.foreign import refuse_foreign
+from dfkd_tune.search.storage import PatientStorage
 from dfkd_tune.training.rungs import RUNGS
 from dfkd_tune.utils.seeding import derive
 
@@ -18,7 +20,7 @@ WARMUP = RUNGS // 4
 """Rungs before nothing is pruned."""
 
 
-def open_study(storage, name: str, seed: int, objectives: int = 1) -> optuna.Study:
+def open_study(storage: PatientStorage, name: str, seed: int, objectives: int = 1) -> optuna.Study:
     """Create or load the Optuna study; one caller at a time. With several objectives nothing is pruned.
 
     Its sampler is seeded by the trials it has and the sessions there were, so that neither a resume nor a second worker draws again
@@ -35,7 +37,7 @@ def open_study(storage, name: str, seed: int, objectives: int = 1) -> optuna.Stu
     try:
         study = optuna.load_study(**about)
     except KeyError:
-        study = optuna.create_study(**about, directions=["minimize"] * objectives, load_if_exists=True)
+        study = optuna.create_study(**about, directions=[StudyDirection.MINIMIZE] * objectives, load_if_exists=True)
     else:
         refuse_foreign(study, storage.url)
     sessions = StudyRecord.of(study).sessions

@@ -96,7 +96,7 @@ class TrialQueue:
     def lost(self, trials: Collection[Trial]) -> set[int]:
         """Numbers of those trials that are this worker's no more."""
 
-        def look(session) -> set[int]:
+        def look(session: Any) -> set[int]:
             mine = session.query(TRIALS.number).filter(
                 TRIALS.trial_id.in_(private.trial_ids(trials)),
                 TRIALS.state == TrialState.RUNNING,
@@ -118,8 +118,8 @@ class TrialQueue:
             attributes: user attributes to add.
         """
 
-        def write(session) -> bool:
-            row = TRIALS.find_or_raise_by_id(private.trial_id(trial), session, for_update=True)
+        def write(session: Any) -> bool:
+            row = private.trial_row(session, private.trial_id(trial), for_update=True)
             if self._owner(session, row.trial_id) != self.owner:
                 return False
             if row.state != TrialState.RUNNING:
@@ -136,8 +136,8 @@ class TrialQueue:
     def give_back(self, trial: Trial) -> None:
         """Return a trial's slot, its parameters kept, for anybody to take up again."""
 
-        def write(session) -> None:
-            row = TRIALS.find_or_raise_by_id(private.trial_id(trial), session, for_update=True)
+        def write(session: Any) -> None:
+            row = private.trial_row(session, private.trial_id(trial), for_update=True)
             if row.state == TrialState.RUNNING and self._owner(session, row.trial_id) == self.owner:
                 row.state = TrialState.WAITING
 
@@ -190,7 +190,7 @@ class TrialQueue:
             patient=False,
         )
 
-    def _take(self, session, total: int) -> tuple[int, bool] | None:
+    def _take(self, session: Any, total: int) -> tuple[int, bool] | None:
         row = (
             session.query(TRIALS)
             .filter(
@@ -215,7 +215,7 @@ class TrialQueue:
             beat.heartbeat = session.execute(sqlalchemy.func.now()).scalar()
         return row.trial_id, again
 
-    def _make(self, session, total: int) -> int:
+    def _make(self, session: Any, total: int) -> int:
         study = private.study_id(self.study)
         session.query(private.STUDIES).filter(private.STUDIES.study_id == study).with_for_update().one()
         mine = session.query(sqlalchemy.func.count(TRIALS.trial_id)).filter(TRIALS.study_id == study)
@@ -234,7 +234,7 @@ class TrialQueue:
                 )
         return max(0, min(known + AHEAD, total) - known)
 
-    def _running(self, session) -> list[tuple[int, str]]:
+    def _running(self, session: Any) -> list[tuple[int, str]]:
         rows = (
             session.query(TRIALS.trial_id, ATTRIBUTES.value_json)
             .outerjoin(ATTRIBUTES, (ATTRIBUTES.trial_id == TRIALS.trial_id) & (ATTRIBUTES.key == WORKER))
@@ -242,8 +242,8 @@ class TrialQueue:
         )
         return [(trial, json.loads(owner) if owner else "") for trial, owner in rows]
 
-    def _requeue(self, session, trial_id: int, owner: str) -> Requeued | None:
-        row = TRIALS.find_or_raise_by_id(trial_id, session, for_update=True)
+    def _requeue(self, session: Any, trial_id: int, owner: str) -> Requeued | None:
+        row = private.trial_row(session, trial_id, for_update=True)
         if row.state != TrialState.RUNNING or self._owner(session, trial_id) != owner:
             return None  # somebody else took it meanwhile
         attempts = int(self._get(session, trial_id, ATTEMPTS) or 0)
@@ -256,15 +256,15 @@ class TrialQueue:
         row.state = TrialState.WAITING
         return Requeued(row.number)
 
-    def _owner(self, session, trial_id: int) -> str:
+    def _owner(self, session: Any, trial_id: int) -> str:
         return self._get(session, trial_id, WORKER) or ""
 
-    def _get(self, session, trial_id: int, key: str) -> Any:
+    def _get(self, session: Any, trial_id: int, key: str) -> Any:
         found = session.query(ATTRIBUTES.value_json).filter(ATTRIBUTES.trial_id == trial_id, ATTRIBUTES.key == key)
         row = found.one_or_none()
         return json.loads(row[0]) if row is not None else None
 
-    def _set(self, session, trial_id: int, values: Mapping[str, Any]) -> None:
+    def _set(self, session: Any, trial_id: int, values: Mapping[str, Any]) -> None:
         """Set user attributes of a trial, in two statements however many there are."""
         known = (ATTRIBUTES.trial_id == trial_id) & ATTRIBUTES.key.in_(list(values))
         session.query(ATTRIBUTES).filter(known).delete(synchronize_session=False)
@@ -273,7 +273,7 @@ class TrialQueue:
             session.execute(sqlalchemy.insert(ATTRIBUTES), rows)
 
 
-def _last_report(row) -> list[float]:
+def _last_report(row: private.TrialRow) -> list[float]:
     reports = {
         r.step: private.INTERMEDIATE_VALUES.stored_repr_to_intermediate_value(
             r.intermediate_value, r.intermediate_value_type
@@ -318,7 +318,7 @@ class Heartbeat:
         self._thread.start()
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._stop.set()
         self._thread.join()
 

@@ -70,7 +70,9 @@ def network(outputs: int = 1, features: int = FEATURES, hidden: int = 8) -> nn.S
     rng = torch.Generator().manual_seed(features + outputs)
     for parameter in module.parameters():
         parameter.requires_grad_(False).copy_(torch.randn(parameter.shape, generator=rng, dtype=torch.float64))
-    module[2].weight *= torch.logspace(0, 1, outputs).double()[:, None]
+    last = module[-1]
+    assert isinstance(last, nn.Linear)
+    last.weight *= torch.logspace(0, 1, outputs).double()[:, None]
     return module
 
 

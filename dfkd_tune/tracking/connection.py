@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
@@ -31,6 +32,10 @@ from dfkd_tune.locations.paths import (
 )
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.utils.waits import telling
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Experiment, Run
 
 LOG = logging.getLogger(__name__)
 PATIENCE = 3.0
@@ -116,7 +121,7 @@ def _connect(uri: str, shown: str) -> None:
         ) from None
 
 
-def client(uri: str):
+def client(uri: str) -> MlflowClient:
     """An ``MlflowClient`` of a store that is ready for use; a fresh SQLite store is made by one process at a time.
 
     Where an SQLite store may only be read, it is a copy of it.
@@ -181,11 +186,11 @@ def guarded(uri: str) -> Iterator[None]:
         raise TrackingError(without_credentials(uri), without_credentials(line(error))) from None
 
 
-def refuse_foreign(made, experiment) -> None:
+def refuse_foreign(made: MlflowClient, experiment: Experiment) -> None:
     """Refuse an experiment whose runs another program made; one without runs is as good as new.
 
     Args:
-        made: an ``MlflowClient``.
+        made: of a store.
         experiment: of a study's name.
 
     Raises:
@@ -193,7 +198,7 @@ def refuse_foreign(made, experiment) -> None:
     """
     from mlflow.entities import ViewType
 
-    def some(wanted: str) -> list:
+    def some(wanted: str) -> list[Run]:
         return made.search_runs([experiment.experiment_id], wanted, ViewType.ALL, max_results=2)
 
     given = os.environ.get("MLFLOW_RUN_ID")  # ``mlflow run`` made it for this process

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dfkd_tune.tracking import tags as tag
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
-def given_run(client: Any, experiment_id: str, study: str) -> str | None:
+
+def given_run(client: MlflowClient, experiment_id: str, study: str) -> str | None:
     """Id of the run that a study is to take up as its parent; None where there is none to take up.
 
     A run of another experiment cannot be the parent, as MLflow nests runs within one; it is tagged with the study instead, so

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dfkd_tune.errors import NotFound
 from dfkd_tune.locations.paths import absolute, without_credentials
@@ -17,10 +18,16 @@ from dfkd_tune.tracking.states import RunStatus
 from dfkd_tune.tracking.tags import RunKind
 from dfkd_tune.training import metrics as metric
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
 RUN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
-def find_run(uri: str, study: str, trial: int | None = None, name: str | None = None, within: float | None = None):
+def find_run(
+    uri: str, study: str, trial: int | None = None, name: str | None = None, within: float | None = None
+) -> Run:
     """The MLflow run that holds a student: of a trial, or called ``name``; else the promoted one, or the best trial so far.
 
     With ``within``, the smallest student whose objective is at most that share above the best one's.
@@ -65,7 +72,7 @@ def find_run(uri: str, study: str, trial: int | None = None, name: str | None = 
     return runs[0]
 
 
-def _objective(made, experiment_id: str, parent) -> str:
+def _objective(made: MlflowClient, experiment_id: str, parent: Run | None) -> str:
     """The metric by which students of an experiment are chosen; the trials of an Optuna study of one's own have no parent, and tell it."""
     said = parent
     if said is None:
@@ -74,7 +81,7 @@ def _objective(made, experiment_id: str, parent) -> str:
     return said.data.tags.get(tag.OBJECTIVE, "rmse") if said is not None else "rmse"
 
 
-def _smallest(made, experiment_id: str, study: str, objective: str, within: float):
+def _smallest(made: MlflowClient, experiment_id: str, study: str, objective: str, within: float) -> Run:
     """The smallest of the students, re-runs included, that are nearly as good as the best of them."""
     students = f"attributes.status = '{RunStatus.FINISHED}' and tags.`{tag.KIND}` != '{RunKind.STUDY}'"
     by = [f"metrics.{objective} ASC"]
@@ -86,20 +93,20 @@ def _smallest(made, experiment_id: str, study: str, objective: str, within: floa
     return made.search_runs([experiment_id], near, order_by=[f"metrics.{metric.PARAMETERS} ASC", *by], max_results=1)[0]
 
 
-def parent_run(uri: str, study: str):
+def parent_run(uri: str, study: str) -> Run | None:
     """The parent run of a study; None where it has none."""
     made = client(uri)
     experiment = made.get_experiment_by_name(study)
     return parent_of(made, experiment.experiment_id) if experiment else None
 
 
-def parent_of(made, experiment_id: str):
+def parent_of(made: MlflowClient, experiment_id: str) -> Run | None:
     """The parent run of an experiment; None where no study made it."""
     parents = made.search_runs([experiment_id], f"tags.`{tag.KIND}` = '{RunKind.STUDY}'", max_results=1)
     return parents[0] if parents else None
 
 
-def trial_of(run) -> int | None:
+def trial_of(run: Run) -> int | None:
     """The trial whose recipe a run has; None for the untuned baseline."""
     return int(run.data.params[param.TRIAL]) if param.TRIAL in run.data.params else None
 
@@ -111,13 +118,13 @@ def fetch(uri: str, run_id: str, part: str = "student") -> Iterator[Path]:
     Raises:
         NotFound: when the run has none.
     """
-    import mlflow
+    from mlflow.artifacts import download_artifacts
 
     with tempfile.TemporaryDirectory() as folder, quiet():
         try:
             # By run and path, MLflow would look for a model of that name too, in its global store.
             stored = f"{client(uri).get_run(run_id).info.artifact_uri}/{part}"
-            yield Path(mlflow.artifacts.download_artifacts(stored, dst_path=folder, tracking_uri=absolute(uri)))
+            yield Path(download_artifacts(stored, dst_path=folder, tracking_uri=absolute(uri)))
         except Exception as error:
             if type(error).__module__.startswith("mlflow") or isinstance(error, OSError):
                 raise NotFound(f"run {run_id}", f"holds no {part}: {str(error).splitlines()[0]}") from None

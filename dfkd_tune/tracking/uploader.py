@@ -114,14 +114,14 @@ class Shipper:
                     return
                 first = self._queue[0]
                 end = self._end_of(first)
-            together = end is not None and self._ship_both(first, end)
-            if not together and not self._ship(first):
+            together = end if end is not None and self._ship_both(first, end) else None
+            if together is None and not self._ship(first):
                 return
             with self._change:
                 self._queue.popleft()
-                if together:
-                    self._queue.remove(end)
-                self.shipped += 1 + together
+                if together is not None:
+                    self._queue.remove(together)
+                self.shipped += 1 if together is None else 2
                 self._change.notify_all()
 
     def _due(self) -> float | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from dfkd_tune.generators.base import BlockGenerator
 from dfkd_tune.recipes.base import Batch
 from dfkd_tune.recipes.mixing import Mix
 from dfkd_tune.recipes.recipe import Recipe
@@ -71,6 +72,7 @@ class Outcome:
     @property
     def robust(self) -> float:
         """Weighted geometric mean of the normalized RMSE on selection and stress bank: what a study minimizes by default."""
+        assert self.selection is not None and self.stress is not None  # asked of what has a result on both
         return self.selection.nrmse ** (1 - self.stress_weight) * self.stress.nrmse**self.stress_weight
 
     def objective(self, name: str) -> float:
@@ -138,9 +140,9 @@ def conclude(problem: Problem, member: Member, seconds: float, finish: bool = Tr
         teacher_rows=member.teacher_rows,
         synthesis=member.synthesis,
         failure=failure,
-        latency=latency(module, row) if whole else None,
+        latency=latency(module, row) if module is not None else None,
         synthetic=_synthetic(problem, member) if whole else None,
-        gaps=_gaps(problem, member, module) if whole else {},
+        gaps=_gaps(problem, member, module) if module is not None else {},
     )
 
 
@@ -161,8 +163,9 @@ def _synthetic(problem: Problem, member: Member) -> Tensor | None:
     if Mix.of(member.recipe.alpha) == Mix.PRIOR:
         return None
     final = replace(member, weights=member.result())
-    if member.engine is not None:
-        final.engine = member.recipe.generator.engine(problem.features, derive(member.seed, "shown"))
+    generator = member.recipe.generator
+    if isinstance(generator, BlockGenerator):
+        final.engine = generator.engine(problem.features, derive(member.seed, "shown"))
     return Cohort(problem, [final]).draw(SHOWN_ROWS).cpu()
 
 
@@ -188,7 +191,7 @@ def polish(problem: Problem, member: Member) -> None:
         far = Cohort(problem, [member]).draw(hard)
         member.teacher_rows += hard * cost
         answers, far_gradients = problem.labels(far) if recipe.loss.gradients else (problem.answer_in_chunks(far), None)
-        joined = None if gradients is None else torch.cat([gradients, far_gradients])
+        joined = None if gradients is None or far_gradients is None else torch.cat([gradients, far_gradients])
         return (
             problem.encoder.rows(torch.cat([z, far])),
             torch.cat([values, answers]),

@@ -6,7 +6,9 @@ of a population, and what a chunk of rows leaves in the teacher's layers. It is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -124,7 +126,9 @@ class _Weighing(TorchDispatchMode):
 
     bytes = 0
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         made = func(*args, **(kwargs or {}))
         if isinstance(made, torch.Tensor) and not func.is_view:
             self.bytes += made.numel() * made.element_size()

@@ -39,7 +39,7 @@ class Registry(Mapping[str, T], Generic[T]):
         own: the package's kinds.
     """
 
-    def __init__(self, group: str, base: type, own: Mapping[str, T]):
+    def __init__(self, group: str, base: type, own: Mapping[str, T]) -> None:
         self.group, self._base, self._own = f"{PREFIX}{group}", base, dict(own)
         self._loaded: dict[str, T] = {}
         self._found: dict[str, EntryPoint] | None = None

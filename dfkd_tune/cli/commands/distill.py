@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, TRACKING, TRUST
 from dfkd_tune.errors import ExportError
+
+if TYPE_CHECKING:
+    from dfkd_tune.recipes.recipe import Recipe
+    from dfkd_tune.training.member import Member
+    from dfkd_tune.training.problem import Problem
+    from dfkd_tune.training.raw_evaluation import ExportedStudent
 
 
 @click.command(short_help="One student without a study.")
@@ -24,7 +30,17 @@ from dfkd_tune.errors import ExportError
 @TRACKING
 @TRUST
 def distill(
-    teacher, architecture, preset, recipe_file, run_id, features, seed, out, device, tracking_uri, trust_pickle
+    teacher: str | None,
+    architecture: str | None,
+    preset: str | None,
+    recipe_file: str | None,
+    run_id: str | None,
+    features: str | None,
+    seed: int | None,
+    out: str,
+    device: str,
+    tracking_uri: str | None,
+    trust_pickle: bool,
 ) -> None:
     """Distill one student: student.pt2, student.safetensors, architecture.yaml, recipe.yaml, result.json, sha256.json."""
     if sum(choice is not None for choice in (preset, recipe_file, run_id)) > 1:
@@ -53,12 +69,13 @@ def distill(
         problem, recipe, member_seed = _problem(*given)
     folder = paths.writable(Path(out))
 
-    def rung(member) -> None:
+    def rung(member: Member) -> None:
         click.echo(f"step {member.clock}/{recipe.steps}: RMSE {member.curve[-1][1]:.4g} on the pruning bank")
 
     outcome = run_distillation(problem, recipe, member_seed, rung)
-    if outcome.failure:
+    if outcome.failure or outcome.selection is None:
         raise ExportError(folder, f"no student: {outcome.failure}", remedy="lower optimizer.lr")
+    trained = outcome.selection.rmse
     about: dict[str, Any] = {"teacher": Path(problem.teacher.source).name}
     if again is not None:
         about["replay"] = again.compare(outcome)
@@ -68,9 +85,9 @@ def distill(
     module, result = student_files.read_student(folder)
     units, spread = InputSchema.of(result), float(problem.spread.double().square().mean().sqrt())
 
-    def measure(exported):
+    def measure(exported: ExportedStudent) -> tuple[float, int]:
         found = problem.judge.rmse(exported)
-        raw_evaluation.agree(folder, found, outcome.selection.rmse, spread)
+        raw_evaluation.agree(folder, found, trained, spread)
         return raw_evaluation.fresh_rmse(problem.judge, exported)
 
     _, (rmse, rows) = export.export(module, units, "pt2", folder / "student.pt2", measure)
@@ -86,12 +103,21 @@ def distill(
         click.echo(_said(about["replay"]))
 
 
-def _problem(teacher, architecture, features, preset, recipe_file, seed, trust_pickle, device):
+def _problem(
+    teacher: str | None,
+    architecture: str | None,
+    features: str | None,
+    preset: str | None,
+    recipe_file: str | None,
+    seed: int | None,
+    trust_pickle: bool,
+    device: str,
+) -> tuple[Problem, Recipe, int]:
     """Problem, recipe and member seed of a single distillation."""
     from dfkd_tune.errors import SpecError
     from dfkd_tune.recipes.presets import PRESETS
     from dfkd_tune.recipes.recipe import from_tree
-    from dfkd_tune.search.search_space import make_space
+    from dfkd_tune.search.space.search_space import make_space
     from dfkd_tune.search.study_file import parse_spec
     from dfkd_tune.study.prepare import prepare
     from dfkd_tune.utils import yaml_io
@@ -102,7 +128,9 @@ def _problem(teacher, architecture, features, preset, recipe_file, seed, trust_p
     tree: dict[str, Any] = {"teacher": {"path": teacher} | ({"architecture": architecture} if architecture else {})}
     tree |= {"features": features} if features else {}
     tree |= {"study": {"seed": seed}} if seed is not None else {}
-    recipe = from_tree(yaml_io.read(Path(recipe_file), SpecError), recipe_file) if recipe_file else PRESETS.get(preset)
+    recipe = None if preset is None else PRESETS[preset]
+    if recipe_file:
+        recipe = from_tree(yaml_io.read(Path(recipe_file), SpecError), recipe_file)
     prepared = prepare(parse_spec(tree | {"search": {}}, "distill"), trust_pickle, device)
     found = prepared.probe
     recipe = recipe or prepared.space.preset  # what a study's unsearched leaves come from

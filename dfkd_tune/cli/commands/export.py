@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from dfkd_tune.cli.options import ARCHITECTURE, FORMAT, NAME, SHARE, TRACKING, TRUST
+from dfkd_tune.cli.options import ARCHITECTURE, NAME, TRACKING, TRUST, export_format, share
+
+if TYPE_CHECKING:
+    from dfkd_tune.errors import DfkdError
+    from dfkd_tune.training.problem import Problem
+    from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator
 
 
 @click.command(short_help="A student as a file, in raw units.")
@@ -16,7 +24,8 @@ from dfkd_tune.cli.options import ARCHITECTURE, FORMAT, NAME, SHARE, TRACKING, T
 @click.option(
     "--format",
     "kind",
-    type=FORMAT,
+    type=export_format,
+    metavar="FORMAT",
     default="pt2",
     show_default=True,
     help="pt2, onnx, safetensors, or one that an installed package offers.",
@@ -30,7 +39,7 @@ from dfkd_tune.cli.options import ARCHITECTURE, FORMAT, NAME, SHARE, TRACKING, T
     help="Of the weights; the file gets a certificate of its own beside it.",
 )
 @click.option(
-    "--within", type=SHARE, default="5%", show_default=True, help="By how much RMSE may grow for --precision."
+    "--within", type=share, default="5%", show_default=True, help="By how much RMSE may grow for --precision."
 )
 @click.option("--teacher", help="Where the teacher is now.")
 @ARCHITECTURE
@@ -38,7 +47,17 @@ from dfkd_tune.cli.options import ARCHITECTURE, FORMAT, NAME, SHARE, TRACKING, T
 @TRACKING
 @TRUST
 def export(
-    name, trial, kind, out, precision, within, teacher, architecture, features, tracking_uri, trust_pickle
+    name: str,
+    trial: int | None,
+    kind: str,
+    out: str,
+    precision: str,
+    within: float,
+    teacher: str | None,
+    architecture: str | None,
+    features: str | None,
+    tracking_uri: str | None,
+    trust_pickle: bool,
 ) -> None:
     """Write a trial's student as a file; it takes and gives the teacher's raw units."""
     from dfkd_tune.errors import NotFound, StudyMismatch, TeacherError
@@ -63,16 +82,16 @@ def export(
         student, result, run = load_trial(uri, name, trial)
     whole, units, number = student, InputSchema.of(result), run_lookup.trial_of(run)
     sources, recorded = Sources(teacher, architecture, features, trust_pickle), result["rmse"]
-    measure, unknown = None, None
+    problem: Problem | None = None
+    measure: Callable[[ExportedStudent], tuple[float, int]] | None = None
+    unknown: DfkdError | None = None
     if precision != "float32":
         from dfkd_tune.export.quantization import quantize
 
         with reaching(uri):
             problem = register.problem_of(uri, name, run, sources)
 
-        def measure(exported):
-            return raw_evaluation.fresh_rmse(problem.judge, exported)
-
+        measure = partial(raw_evaluation.fresh_rmse, problem.judge)
         student, before, after = quantize(problem.judge.rmse, student, units, precision, within)
         click.echo(f"{precision}: RMSE {after:.4g} on the selection bank, {before:.4g} in float32")
     else:
@@ -82,15 +101,10 @@ def export(
         except (NotFound, TeacherError, StudyMismatch) as error:
             unknown = error
         else:
-
-            def measure(exported):
-                theirs, ours = held.held(exported)
-                found = float((ours - theirs).square().mean().sqrt())
-                raw_evaluation.agree(file, found, recorded, float(theirs.std(0).square().mean().sqrt()))
-                return raw_evaluation.fresh_rmse(held, exported)
+            measure = partial(_agreeing, held, file, recorded)
 
     worst, found = export.export(student, units, kind, file, measure)
-    if precision != "float32":
+    if problem is not None:
         about = {"study": name, "trial": number, "run_id": run.info.run_id, "precision": precision}
         copy = form.read(file.read_bytes(), student)
         certificates.beside(file, problem, units.student(copy, int(result["parameters"])), about)
@@ -115,3 +129,13 @@ def export(
     )
     if unknown is not None:
         click.echo(f"the file was not held against the teacher: {unknown}", err=True)
+
+
+def _agreeing(judge: RawEvaluator, file: Path, recorded: float, exported: ExportedStudent) -> tuple[float, int]:
+    """RMSE on fresh rows, and their number, of a student that is as its training recorded it."""
+    from dfkd_tune.training import raw_evaluation
+
+    theirs, ours = judge.held(exported)
+    found = float((ours - theirs).square().mean().sqrt())
+    raw_evaluation.agree(file, found, recorded, float(theirs.std(0).square().mean().sqrt()))
+    return raw_evaluation.fresh_rmse(judge, exported)

@@ -14,7 +14,7 @@ from dfkd_tune.cli.options import NAME, STORAGE, TRACKING
 @click.option("--out", type=click.Path(), help="File to write; default NAME-report.html.")
 @STORAGE
 @TRACKING
-def report(name, out, storage, tracking_uri) -> None:
+def report(name: str, out: str | None, storage: str | None, tracking_uri: str | None) -> None:
     """Write what a study found as one self-contained HTML page, the answer first."""
     from dfkd_tune.locations import paths
     from dfkd_tune.locations.files import write_output

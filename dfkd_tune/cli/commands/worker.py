@@ -19,7 +19,16 @@ from dfkd_tune.cli.signals import Signals
 @click.option("--features", type=click.Path(), help="Where the study's features file lies on this machine.")
 @DEVICE
 @TRUST
-def worker(name, storage, tracking_uri, teacher, architecture, features, device, trust_pickle) -> None:
+def worker(
+    name: str,
+    storage: str,
+    tracking_uri: str | None,
+    teacher: str | None,
+    architecture: str | None,
+    features: str | None,
+    device: str,
+    trust_pickle: bool,
+) -> None:
     """Join the study NAME: one more worker on its trials, until they are done."""
     from rich.console import Console
 

@@ -54,7 +54,7 @@ def to_onnx(module: nn.Module, rows: Tensor, about: dict[str, str]) -> bytes:
             torch.onnx.export(
                 _EvalOnly(module),
                 (rows,),
-                buffer,
+                buffer,  # pyright: ignore[reportArgumentType]  # torch writes to a file object too when it traces
                 dynamo=False,
                 input_names=["inputs"],
                 output_names=["outputs"],
