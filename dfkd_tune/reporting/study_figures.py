@@ -17,7 +17,7 @@ AXES = 8
 """Leaves that the parallel coordinates show at most."""
 COSTS = {metric.PARAMETERS: "parameters of the student", metric.LATENCY: "latency of one row, microseconds"}
 """Attribute of a trial that is weighed against its objective -> how its axis is called."""
-LEAST = {metric.PARAMETERS: 1.0, metric.LATENCY: SPAN}
+LEAST_RATIO = {metric.PARAMETERS: 1.0, metric.LATENCY: SPAN}
 """The ratio of sizes beyond which a cost is drawn: the latencies of students of one size differ by chance alone."""
 
 
@@ -32,7 +32,7 @@ def figures(found: Findings) -> dict[str, Figure]:
             drawn[leaf.partition(".")[0]] = choices(found, leaf)
     if sum("bound.threshold" in trial.params for trial in done) > 1:
         drawn["threshold"] = threshold(found)
-    for cost, least in (LEAST | ({found.costs: 1.0} if found.costs else {})).items():
+    for cost, least in (LEAST_RATIO | ({found.costs: 1.0} if found.costs else {})).items():
         sizes = [trial.user_attrs[metric.PARAMETERS] for trial in done if cost in trial.user_attrs]
         if sizes and max(sizes) > least * min(sizes):
             drawn[f"pareto_{cost.partition('_')[0]}"] = pareto(found, cost)

@@ -45,7 +45,7 @@ LOG = logging.getLogger(__name__)
 
 WATCH = 10.0
 """Seconds between two looks for workers that died."""
-LOOK = 1.0
+POLL_S = 1.0
 """Seconds between two looks at what other workers did."""
 IDLE = 1.0
 """Seconds between two looks of a worker that has nothing to do but to stand in for another."""
@@ -376,7 +376,7 @@ class StudyRunner:
 
     def _show(self, waiting: str | None = None) -> None:
         """Tell how far this session is, and what it waits for; a trial in flight counts by its seconds, or its steps."""
-        if self.changed or time.monotonic() - self.looked >= LOOK:
+        if self.changed or time.monotonic() - self.looked >= POLL_S:
             self._look()
         p = self.progress
         active = [running for running in self.active.values() if running.trial is not None]

@@ -45,9 +45,9 @@ IMPORTS = (
     "sklearn.cluster",
 )
 """What every worker needs."""
-FORMATS = ("torch", "networkx", "sympy", "onnxruntime", "skops")
+TEACHER_PACKAGES = ("torch", "networkx", "sympy", "onnxruntime", "skops")
 """Packages of which some teachers need more: workers do where this process did."""
-LOOK = 0.5
+POLL_S = 0.5
 """Seconds between two looks at the workers."""
 DEATHS = 3
 """Deaths of each worker without one trial that ends, after which workers are not started again."""
@@ -227,7 +227,9 @@ def run_workers(
     study, queue = open_slots(prepared, storage_url, tracking_uri, workers=count)
     threads, sources = max(1, torch.get_num_threads() // count), _sources(prepared, trust_pickle)
     work = Work(prepared.spec.name, storage_url, tracking_uri, sources, threads, prepared.device)
-    CONTEXT.set_forkserver_preload([*IMPORTS, *(name for name in sys.modules if name.partition(".")[0] in FORMATS)])
+    CONTEXT.set_forkserver_preload(
+        [*IMPORTS, *(name for name in sys.modules if name.partition(".")[0] in TEACHER_PACKAGES)]
+    )
     about, begun = prepared.spec.study, time.perf_counter()
     before = last = about.trials - queue.unfinished(about.trials)
     workers = [_Worker(work) for _ in range(count)]
@@ -235,7 +237,7 @@ def run_workers(
     deaths, told = 0, False
     try:
         while workers:
-            time.sleep(LOOK)
+            time.sleep(POLL_S)
             now = standing(study, about, before, time.perf_counter() - begun)
             on_progress(now)
             if should_stop() and not told:
