@@ -10,6 +10,7 @@ import sys
 import click
 
 from dfkd_tune.cli.commands import COMMANDS
+from dfkd_tune.cli.options import COMPLETION
 from dfkd_tune.cli.waiting import told
 from dfkd_tune.errors import DfkdError, Interrupted, shown
 from dfkd_tune.locations.paths import without_credentials
@@ -60,6 +61,8 @@ def main() -> None:
         click.echo(f"dfkd-tune: {place}{error.strerror}; free some space, then run the same command again", err=True)
         sys.exit(1)
     except SystemExit as error:
+        if COMPLETION in os.environ:  # click has answered a shell
+            raise
         # Nothing of ours ends like that: a user's code does, where nothing guards it.
         click.echo(f"dfkd-tune: a user's code {raised(error)}; a function must return, and end nothing", err=True)
         sys.exit(1)

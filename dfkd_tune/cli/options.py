@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import click
 
+COMPLETION = "_DFKD_TUNE_COMPLETE"
+"""Environment variable by which a shell asks what a word may become."""
+
 
 def share(value: str) -> float:
     """A share, such as ``5%`` or ``0.05``, as a number; a usage error where there is none at or above 0."""

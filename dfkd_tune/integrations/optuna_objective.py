@@ -98,7 +98,8 @@ class Distillation:
         )
         self.problem = Problem(loaded, inputs, found, seed=seed)
         add_stress(self.problem, untuned(found.kind, budget, self.space))
-        self._tracker = Tracker(tracking_uri, experiment) if tracking_uri else None
+        with within(study=experiment):  # whose runs say what they are made with, as those of a study do
+            self._tracker = Tracker(tracking_uri, experiment) if tracking_uri else None
 
     @property
     def recorded(self) -> tuple[str, str] | None:

@@ -24,10 +24,11 @@ from dfkd_tune.recipes.refiners import REFINERS, NoRefiner
 from dfkd_tune.students.base import Student
 from dfkd_tune.students.kinds import STUDENTS
 from dfkd_tune.students.mlp import MLP
+from dfkd_tune.utils.plugins import Registry
 from dfkd_tune.utils.quoting import named, quoted
 from dfkd_tune.utils.strategy import build, kind_of, name_of
 
-SECTIONS = {
+SECTIONS: dict[str, Registry[Any]] = {
     "student": STUDENTS,
     "start": INITIALIZERS,
     "generator": GENERATORS,
@@ -72,7 +73,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for section, registry in SECTIONS.items():
-            if type(getattr(self, section)) not in registry.values():
+            if registry.name_of(type(getattr(self, section))) is None:
                 raise ValueError(f"{section} must be one of {', '.join(registry)}")
 
     def leaves(self) -> dict[str, Any]:

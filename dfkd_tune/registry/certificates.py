@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from dfkd_tune.export.student_files import read_student
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.locations.files import write_output
 from dfkd_tune.prior_inference.resolve import with_inputs
+from dfkd_tune.registry.certificate_files import HTML, JSON
+from dfkd_tune.registry.sources import Sources
 from dfkd_tune.teachers.base import Teacher, hash_bytes
 from dfkd_tune.teachers.formats.mlflow_model import SCHEMES
 from dfkd_tune.teachers.loader import load_teacher
@@ -29,24 +30,6 @@ from dfkd_tune.training.problem import Problem
 from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, agree
 from dfkd_tune.utils import yaml_io
 from dfkd_tune.utils.object_reference import MODULE_PATH
-
-FOLDER = "certificate"
-JSON, HTML = "certificate.json", "certificate.html"
-
-
-@dataclass(frozen=True)
-class Sources:
-    """Where teacher and inputs lie now, where that differs from what a study recorded.
-
-    Args:
-        teacher, architecture, features: paths; None for those recorded.
-        trust_pickle: load a pickled teacher, which can run any code.
-    """
-
-    teacher: str | None = None
-    architecture: str | None = None
-    features: str | None = None
-    trust_pickle: bool = False
 
 
 def issue(problem: Problem, folder: Path, about: Mapping[str, Any]) -> Certificate:

@@ -21,10 +21,12 @@ from dfkd_tune.errors import ExportError, NotFound, SpecError, TrackingError
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.locations.paths import absolute, existing, without_credentials
 from dfkd_tune.registry import certificates, model_files
-from dfkd_tune.registry.certificates import Sources
+from dfkd_tune.registry.certificate_files import FOLDER, JSON, is_certified
+from dfkd_tune.registry.sources import Sources
+from dfkd_tune.registry.stored_student import load_trial
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import client, guarded, pointed_at, preflight, quiet, single_attempt
-from dfkd_tune.tracking.run_lookup import fetch, find_run, load_trial, parent_of, trial_of
+from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_of, trial_of
 from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.training.raw_evaluation import RawEvaluator
@@ -64,12 +66,6 @@ class Registered:
     worst_gap: float | None = None
 
 
-def is_certified(uri: str, run: Run) -> bool:
-    """Whether a run holds its student's certificate."""
-    held = client(uri).list_artifacts(run.info.run_id, certificates.FOLDER)
-    return any(Path(file.path).name == certificates.JSON for file in held)
-
-
 def certified(uri: str, study: str, run: Run, problem: Callable[[], Problem]) -> dict[str, Any]:
     """The certificate of a trial's run, made and kept there as artifacts and metrics where it has none yet.
 
@@ -89,11 +85,11 @@ def certified(uri: str, study: str, run: Run, problem: Callable[[], Problem]) ->
 
     made, run_id = client(uri), run.info.run_id
     if is_certified(uri, run):
-        with fetch(uri, run_id, certificates.FOLDER) as folder:
+        with fetch(uri, run_id, FOLDER) as folder:
             try:
-                return json.loads((folder / certificates.JSON).read_text(encoding="utf-8"))
+                return json.loads((folder / JSON).read_text(encoding="utf-8"))
             except ValueError as error:
-                raise ExportError(f"run {run_id}", f"its {certificates.JSON} is damaged: {error}") from None
+                raise ExportError(f"run {run_id}", f"its {JSON} is damaged: {error}") from None
     with fetch(uri, run_id) as folder:
         about = {"study": study, "trial": trial_of(run), "run_id": run_id}
         certificate = certificates.issue(problem(), folder, about)
@@ -101,7 +97,7 @@ def certified(uri: str, study: str, run: Run, problem: Callable[[], Problem]) ->
     try:
         with tempfile.TemporaryDirectory() as name:
             certificates.write(certificate, Path(name))
-            made.log_artifacts(run_id, name, certificates.FOLDER)
+            made.log_artifacts(run_id, name, FOLDER)
         made.log_batch(run_id, [Metric(key, value, now, 0) for key, value in certificate.metrics().items()])
     except MlflowException as error:
         reason = without_credentials(str(error).splitlines()[0])
@@ -279,8 +275,8 @@ def _log(made: MlflowClient, uri: str, run: Run, student: nn.Module, result: dic
         model = Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id)
         model_files.save(Path(folder, "model"), student, result, model)
         if certificate:
-            with fetch(uri, run_id, certificates.FOLDER) as held:
-                shutil.copytree(held, f"{folder}/model/{certificates.FOLDER}")
+            with fetch(uri, run_id, FOLDER) as held:
+                shutil.copytree(held, f"{folder}/model/{FOLDER}")
         made.log_model_artifacts(logged.model_id, f"{folder}/model")
     made.finalize_logged_model(logged.model_id, "READY")
     made.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])

@@ -12,9 +12,8 @@ from typing import Any
 from dfkd_tune.errors import NotFound
 from dfkd_tune.evaluation.certificate_page import bars
 from dfkd_tune.locations.paths import existing
-from dfkd_tune.registry.certificates import FOLDER as CERTIFICATE
-from dfkd_tune.registry.certificates import JSON
-from dfkd_tune.registry.register import is_certified
+from dfkd_tune.registry.certificate_files import FOLDER as CERTIFICATE
+from dfkd_tune.registry.certificate_files import JSON, is_certified
 from dfkd_tune.reporting import summary_text
 from dfkd_tune.reporting.findings import Findings, completed, find, front
 from dfkd_tune.reporting.mlflow_summary import FIGURES, again

@@ -27,6 +27,7 @@ from dfkd_tune.search.ranking import Promoted, recipe_name, run_name
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import client, single_attempt
 from dfkd_tune.tracking.run_lookup import fetch, find_run
+from dfkd_tune.tracking.states import State
 from dfkd_tune.tracking.tags import RunKind
 from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.problem import Problem
@@ -137,7 +138,7 @@ def note(found: Findings, params: Mapping[str, str], tags: Mapping[str, str], ru
         *(f"- **{question}** {answer}" for question, answer in summary_text.questions(found)),
         "",
     ]
-    if run is not None:
+    if run is not None and found.promoted is not None:
         where = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
         recipe = recipe_name(found.promoted["trial"])
         lines += [
@@ -155,10 +156,10 @@ def note(found: Findings, params: Mapping[str, str], tags: Mapping[str, str], ru
     versions = json.loads(tags.get(tag.VERSIONS, "{}"))
     lines += [
         "### Find the runs",
-        "In the search field of the experiment: `tags.dfkd.kind = 'trial'` for all trials, "
-        "`tags.dfkd.state = 'PRUNED'` for those that were given up, "
+        f"In the search field of the experiment: `tags.{tag.KIND} = '{RunKind.TRIAL}'` for all trials, "
+        f"`tags.{tag.STATE} = '{State.PRUNED}'` for those that were given up, "
         f"`metrics.{found.objective} < {_limit(found)}` for good ones. "
-        f"Every run of this study in any experiment: `tags.dfkd.study = '{name}'`.",
+        f"Every run of this study in any experiment: `tags.{tag.STUDY} = '{name}'`.",
         "",
         f"The whole report as a page: `dfkd-tune report {name}`. "
         f"Made with {', '.join(escaped(f'{package} {version}') for package, version in versions.items())}.",
@@ -169,7 +170,7 @@ def note(found: Findings, params: Mapping[str, str], tags: Mapping[str, str], ru
 def again(tags: Mapping[str, str], run_id: str) -> str:
     """The command that makes a run's student again."""
     options = {"--teacher": tag.TEACHER, "--architecture": tag.ARCHITECTURE, "--features": tag.FEATURES}
-    given = [f"{option} {argument(tags[tag])}" for option, tag in options.items() if tag in tags]
+    given = [f"{option} {argument(tags[name])}" for option, name in options.items() if name in tags]
     return " ".join(["dfkd-tune distill", *given, f"--run {run_id} --out student/"])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import optuna
@@ -10,8 +9,7 @@ import optuna
 from dfkd_tune.errors import DfkdError, NotFound, StorageError
 from dfkd_tune.locations.paths import existing, optuna_url, sqlite_file
 from dfkd_tune.locations.sqlite_files import check, readable
-from dfkd_tune.recipes.recipe import Recipe, from_tree
-from dfkd_tune.search.attributes import RECIPE, WORKER, StudyRecord
+from dfkd_tune.search.attributes import WORKER, StudyRecord
 from dfkd_tune.search.foreign import refuse_foreign
 from dfkd_tune.search.storage import DAMAGED, open_storage
 
@@ -48,11 +46,6 @@ def standing_of(storage_url: str, name: str, trials: int) -> tuple[int | None, i
         return None, trials
     ended = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
     return StudyRecord.of(study).population, max(0, trials - ended)
-
-
-def recipe_of(trial: optuna.trial.FrozenTrial) -> Recipe:
-    """The recipe of a finished trial."""
-    return from_tree(json.loads(trial.user_attrs[RECIPE]), f"trial {trial.number}")
 
 
 def plain_trial(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:

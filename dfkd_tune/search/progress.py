@@ -7,15 +7,18 @@ import statistics
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from dfkd_tune.search.attributes import REASON, StudyRecord
 from dfkd_tune.search.ranking import Promoted, run_name, top_candidates, wanted
-from dfkd_tune.search.study_file import StudySection
 from dfkd_tune.training import metrics as metric
-from dfkd_tune.training.member import RUNGS
+from dfkd_tune.training.rungs import RUNGS
+
+if TYPE_CHECKING:  # a study file names strategies, which import PyTorch
+    from dfkd_tune.search.study_file import StudySection
 
 
 @dataclass(frozen=True)

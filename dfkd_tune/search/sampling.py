@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from dfkd_tune.search.attributes import SESSIONS, StudyRecord
 from dfkd_tune.search.foreign import refuse_foreign
 from dfkd_tune.search.storage import PatientStorage
-from dfkd_tune.training.member import RUNGS
+from dfkd_tune.training.rungs import RUNGS
 from dfkd_tune.utils.seeding import derive
 
 WARMUP = RUNGS // 4

@@ -344,10 +344,12 @@ def _domain(leaf: str, value: Any, place: str) -> Domain:
             kind_of(registry, name, place)
         return CategoricalDistribution(_distinct(value, place))
     owners = [
-        kind for kind in registry.values() if field in get_type_hints(kind) and field in {f.name for f in fields(kind)}
+        kind
+        for _, kind in registry.usable()
+        if field in get_type_hints(kind) and field in {f.name for f in fields(kind)}
     ]
     if not owners:
-        known = sorted({f.name for kind in registry.values() for f in fields(kind)})
+        known = sorted({f.name for _, kind in registry.usable() for f in fields(kind)})
         raise SpecError(place, f"no {section} has a field {quoted(field)}", remedy=f"known: kind, {', '.join(known)}")
     whole = get_type_hints(owners[0])[field] is int
     if isinstance(value, list):

@@ -9,19 +9,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
-from dfkd_tune.export.student_files import student_files
-from dfkd_tune.export.synthetic_rows import synthetic_file
 from dfkd_tune.search.attributes import ATTEMPTS, REASON, RECIPE, RECORD
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.states import RunStatus, State
-from dfkd_tune.tracking.tracker import Tracker
 from dfkd_tune.training import metrics as metric
-from dfkd_tune.training.distill import Outcome
-from dfkd_tune.training.problem import Problem
+
+if TYPE_CHECKING:  # ``sync`` reads endings from a storage without PyTorch
+    from dfkd_tune.tracking.tracker import Tracker
+    from dfkd_tune.training.distill import Outcome
+    from dfkd_tune.training.problem import Problem
 
 COSTS = {"parameters": metric.PARAMETERS, "latency": metric.LATENCY}
 """What a study may weigh against its objective -> the metric that holds it."""
@@ -101,6 +101,9 @@ def ending(
     values = (outcome.objective(objective), *((metrics[COSTS[pareto]],) if pareto else ()))
     files = None
     if about is not None:
+        from dfkd_tune.export.student_files import student_files
+        from dfkd_tune.export.synthetic_rows import synthetic_file
+
         files = student_files(problem, outcome, about) | synthetic_file(problem, outcome)
     return Ending(State.COMPLETE, None, values, metrics, recipe, outcome.curve, files)
 

@@ -7,16 +7,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from dfkd_tune.errors import NotFound
-from dfkd_tune.export.student_files import read_student
-from dfkd_tune.locations.paths import absolute, existing, without_credentials
+from dfkd_tune.locations.paths import absolute, without_credentials
 from dfkd_tune.tracking import params as param
 from dfkd_tune.tracking import tags as tag
-from dfkd_tune.tracking.connection import client, guarded, preflight, quiet, refuse_foreign
+from dfkd_tune.tracking.connection import client, quiet, refuse_foreign
 from dfkd_tune.tracking.states import RunStatus
 from dfkd_tune.tracking.tags import RunKind
 from dfkd_tune.training import metrics as metric
@@ -132,14 +129,3 @@ def fetch(uri: str, run_id: str, part: str = "student") -> Iterator[Path]:
             if type(error).__module__.startswith("mlflow") or isinstance(error, OSError):
                 raise NotFound(f"run {run_id}", f"holds no {part}: {str(error).splitlines()[0]}") from None
             raise
-
-
-def load_trial(
-    uri: str, study: str, trial: int | None, within: float | None = None
-) -> tuple[nn.Module, dict[str, Any], Run]:
-    """Student, ``result.json`` and MLflow run, chosen as ``find_run`` does."""
-    preflight(existing(uri, f"study {study!r}"), write=False)
-    with guarded(uri):
-        run = find_run(uri, study, trial, within=within)
-    with fetch(uri, run.info.run_id) as folder:
-        return *read_student(folder, run.data.tags.get(tag.STUDENT_SHA256)), run

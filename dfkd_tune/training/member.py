@@ -13,14 +13,13 @@ from dfkd_tune.generators.base import BlockGenerator, StepGenerator
 from dfkd_tune.recipes.mixing import Mix
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.training.problem import Problem
+from dfkd_tune.training.rungs import RUNGS
 from dfkd_tune.utils.seeding import derive
 
 REPLAYED = 4_000
 """Synthetic rows, the last that the teacher answered, that a member on a budget of them goes back to."""
 BLOCK = 100
 """Steps whose prior rows a member draws from its stream at a time."""
-RUNGS = 20
-"""Evaluations on the pruning bank over the budget of a run."""
 
 
 @dataclass

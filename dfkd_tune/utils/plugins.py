@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, distributions, entry_points
 from typing import Any, Generic, TypeVar
 
 from dfkd_tune.errors import PluginError
 
+LOG = logging.getLogger(__name__)
 T = TypeVar("T")
+
+
+PREFIX = "dfkd_tune."
+"""Of every entry-point group."""
+
+
+def installed() -> dict[str, list[tuple[str, str]]]:
+    """What installed packages offer: ``name version`` of a package -> its kinds as ``(group, kind)``."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for distribution in distributions():
+        for entry in distribution.entry_points:
+            kind = entry.group.removeprefix(PREFIX), entry.name
+            if entry.group.startswith(PREFIX) and kind not in (kinds := found.setdefault(_distribution(entry), [])):
+                kinds.append(kind)
+    return found
 
 
 class Registry(Mapping[str, T], Generic[T]):
@@ -23,7 +40,7 @@ class Registry(Mapping[str, T], Generic[T]):
     """
 
     def __init__(self, group: str, base: type, own: Mapping[str, T]) -> None:
-        self.group, self._base, self._own = f"dfkd_tune.{group}", base, dict(own)
+        self.group, self._base, self._own = f"{PREFIX}{group}", base, dict(own)
         self._loaded: dict[str, T] = {}
         self._found: dict[str, EntryPoint] | None = None
 
@@ -44,9 +61,17 @@ class Registry(Mapping[str, T], Generic[T]):
     def __contains__(self, name: object) -> bool:
         return name in self._own or name in self._entries
 
-    def distributions(self) -> dict[str, str]:
-        """Kinds of installed packages -> the package with its version."""
-        return {name: _distribution(entry) for name, entry in self._entries.items()}
+    def usable(self) -> Iterator[tuple[str, T]]:
+        """Names and kinds, without those that cannot be imported."""
+        for name in self:
+            try:
+                yield name, self[name]
+            except PluginError as error:
+                LOG.debug("%s", error)
+
+    def name_of(self, kind: object) -> str | None:
+        """The name of a kind; None where it has none."""
+        return next((name for name, known in self.usable() if known is kind), None)
 
     @property
     def _entries(self) -> dict[str, EntryPoint]:

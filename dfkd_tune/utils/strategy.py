@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from dfkd_tune.errors import SpecError
+from dfkd_tune.utils.plugins import Registry
 from dfkd_tune.utils.quoting import named, quoted
 
 C = TypeVar("C")
@@ -81,9 +82,16 @@ def kind_of(registry: Mapping[str, type], name: object, place: str) -> type:
     return registry[name]
 
 
-def name_of(registry: Mapping[str, type], item: object) -> str:
-    """The registry name of a strategy instance."""
-    return next(name for name, kind in registry.items() if type(item) is kind)
+def name_of(registry: Registry[type[C]], item: object) -> str:
+    """The registry name of a strategy instance.
+
+    Raises:
+        ValueError: it is none of the registry's.
+    """
+    name = registry.name_of(type(item))
+    if name is None:
+        raise ValueError(f"{type(item).__name__} is none of {', '.join(registry)}")
+    return name
 
 
 def structure(item: object) -> tuple[object, ...]:

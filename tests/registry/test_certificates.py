@@ -14,7 +14,7 @@ from dfkd_tune import Distillation, certify, load_teacher, register
 from dfkd_tune.errors import NotFound, StudyMismatch, TeacherError
 from dfkd_tune.export.student_files import student_files
 from dfkd_tune.registry import certificates
-from dfkd_tune.registry.certificates import Sources
+from dfkd_tune.registry.sources import Sources
 from dfkd_tune.search.ranking import run_name
 from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.prepare import prepare

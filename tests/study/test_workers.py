@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from torch import nn
 
 from dfkd_tune.errors import Interrupted, NotFound, StorageError, StudyMismatch, TrackingError, WorkersError
-from dfkd_tune.registry.certificates import Sources
+from dfkd_tune.registry.sources import Sources
 from dfkd_tune.search import storage as storages
 from dfkd_tune.search.attributes import HOST, TRACKING
 from dfkd_tune.search.loaded import load_study

@@ -44,6 +44,7 @@ def check(spec: str, timed: bool | None, device: str, trust_pickle: bool) -> Non
     from dfkd_tune.study.prepare import prepare
     from dfkd_tune.study.queries import queries
     from dfkd_tune.utils import hardware
+    from dfkd_tune.utils.plugins import installed
 
     prepared = prepare(read_spec(Path(spec)), trust_pickle, device)
     found, asked, space = prepared.probe, prepared.spec, prepared.space
@@ -63,6 +64,11 @@ def check(spec: str, timed: bool | None, device: str, trust_pickle: bool) -> Non
         "student": limit,
         "device": prepared.device,
     }
+    if offered := installed():
+        facts["plug-ins"] = "; ".join(
+            f"{package}: {', '.join(f'{kind} ({group})' for group, kind in kinds)}"
+            for package, kinds in offered.items()
+        )
     console = Console()
 
     def say(name: str, words: str) -> None:

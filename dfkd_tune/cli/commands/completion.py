@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from dfkd_tune.cli.options import COMPLETION
+
 
 @click.command(short_help="A shell's completion script.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
@@ -14,4 +16,4 @@ def completion(context: click.Context, shell: str) -> None:
 
     made = get_completion_class(shell)
     assert made is not None  # click knows the three shells
-    click.echo(made(context.find_root().command, {}, "dfkd-tune", "_DFKD_TUNE_COMPLETE").source())
+    click.echo(made(context.find_root().command, {}, "dfkd-tune", COMPLETION).source())

@@ -58,7 +58,7 @@ def distill(
 
     again = None
     if run_id is not None:
-        from dfkd_tune.registry.certificates import Sources
+        from dfkd_tune.registry.sources import Sources
         from dfkd_tune.study import replay
 
         sources = Sources(teacher, architecture, features, trust_pickle)

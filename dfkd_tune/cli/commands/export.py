@@ -67,6 +67,8 @@ def export(
     from dfkd_tune.locations import paths
     from dfkd_tune.locations.files import write_output
     from dfkd_tune.registry import certificates, register
+    from dfkd_tune.registry.sources import Sources
+    from dfkd_tune.registry.stored_student import load_trial
     from dfkd_tune.search.ranking import recipe_name
     from dfkd_tune.tracking import run_lookup
     from dfkd_tune.tracking.connection import reaching
@@ -77,9 +79,9 @@ def export(
         raise click.UsageError(f"--precision {precision} is not for {kind}, which holds weights alone")
     file, uri = Path(out), paths.tracking_url(tracking_uri)
     with reaching(uri):
-        student, result, run = run_lookup.load_trial(uri, name, trial)
+        student, result, run = load_trial(uri, name, trial)
     whole, units, number = student, InputSchema.of(result), run_lookup.trial_of(run)
-    sources, recorded = certificates.Sources(teacher, architecture, features, trust_pickle), result["rmse"]
+    sources, recorded = Sources(teacher, architecture, features, trust_pickle), result["rmse"]
     problem: Problem | None = None
     measure: Callable[[ExportedStudent], tuple[float, int]] | None = None
     unknown: DfkdError | None = None

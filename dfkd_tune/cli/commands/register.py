@@ -42,11 +42,12 @@ def register(
     from shlex import quote
 
     from dfkd_tune.locations import paths
-    from dfkd_tune.registry import certificates, register
+    from dfkd_tune.registry import register
+    from dfkd_tune.registry.sources import Sources
     from dfkd_tune.search.ranking import recipe_name
     from dfkd_tune.tracking.connection import reaching
 
-    sources = certificates.Sources(teacher, architecture, features, trust_pickle)
+    sources = Sources(teacher, architecture, features, trust_pickle)
     uri = paths.tracking_url(tracking_uri)
     with reaching(uri):
         done = register.register(uri, name, model, trial, alias, sources, within)

@@ -26,7 +26,7 @@ def sync(
 ) -> None:
     """Complete MLflow's records of a study, or make them again, from the spool and the study's storage."""
     from dfkd_tune.locations import paths
-    from dfkd_tune.registry.certificates import Sources
+    from dfkd_tune.registry.sources import Sources
     from dfkd_tune.study.sync import sync as run_sync
     from dfkd_tune.tracking.connection import reaching
 

@@ -33,7 +33,7 @@ def worker(
     from rich.console import Console
 
     from dfkd_tune.locations import paths
-    from dfkd_tune.registry.certificates import Sources
+    from dfkd_tune.registry.sources import Sources
     from dfkd_tune.reporting import terminal_progress
     from dfkd_tune.study.workers import join
 

@@ -25,9 +25,9 @@ FORMATS: Registry[TeacherFormat] = Registry(
 
 def format_of(suffix: str) -> TeacherFormat | None:
     """The format of files with an ending; None for an unknown one."""
-    return next((known for known in FORMATS.values() if suffix in known.suffixes), None)
+    return next((known for _, known in FORMATS.usable() if suffix in known.suffixes), None)
 
 
 def suffixes() -> list[str]:
     """Endings of all files that can be read."""
-    return [suffix for known in FORMATS.values() for suffix in known.suffixes]
+    return [suffix for _, known in FORMATS.usable() for suffix in known.suffixes]
