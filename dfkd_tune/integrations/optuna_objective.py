@@ -15,10 +15,10 @@ from dfkd_tune.errors import DfkdError
 from dfkd_tune.evaluation.stress_bank import add_stress
 from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.recipes.presets import PRESETS
-from dfkd_tune.search.defaults import TEACHER_DEFAULTS, untuned
 from dfkd_tune.search.ranking import run_name
 from dfkd_tune.search.sampling import smoothed
-from dfkd_tune.search.search_space import make_space
+from dfkd_tune.search.space.defaults import TEACHER_DEFAULTS, untuned
+from dfkd_tune.search.space.search_space import make_space
 from dfkd_tune.search.study_file import Budget, StudySection
 from dfkd_tune.study.ending import Ending, ending, stopped
 from dfkd_tune.teachers.base import Teacher

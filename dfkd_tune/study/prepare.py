@@ -16,8 +16,9 @@ from dfkd_tune.locations.paths import without_credentials
 from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.recipes.losses import LOSSES
 from dfkd_tune.recipes.recipe import Recipe
-from dfkd_tune.search.defaults import TEACHER_DEFAULTS, untuned
-from dfkd_tune.search.search_space import Space, ends, make_space
+from dfkd_tune.search.space.defaults import TEACHER_DEFAULTS, untuned
+from dfkd_tune.search.space.domains import ends
+from dfkd_tune.search.space.search_space import Space, make_space
 from dfkd_tune.search.study_file import POPULATION, StudySpec
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.formats.mlflow_model import SCHEMES
@@ -196,14 +197,16 @@ def prepare(spec: StudySpec, trust_pickle: bool = False, device: str = "cpu") ->
     kind, size = TEACHER_DEFAULTS[found.kind], (inputs.encoded, found.outputs)
     small, place = spec.study.pareto is not None, f"{spec.place}: search"
     recipe = spec.recipe(kind.preset)
-    space = make_space(recipe, spec.search, size, limit, place, found.differentiable, small, kind.searched(inputs))
+    space = make_space(
+        recipe, spec.search, size, limit, place, found.differentiable, small, kind.searched(inputs), spec.fixed
+    )
     bare = Prepared(spec, teacher, inputs, found, space, NOTHING, where)
     prepared = replace(bare, sizes=sized(bare))
     if spec.budget.teacher_rows is not None and not prepared.sizes.gradients and matches_gradients(space):
         raise SpecError(
             f"{spec.place}: budget.teacher_rows",
             "cannot be kept with loss.kind sobolev, which asks this teacher again for every row of every step",
-            remedy="take loss.kind value",
+            remedy="take loss.kind mse",
         )
     return prepared
 

@@ -17,7 +17,7 @@ from dfkd_tune.generators.network import Network
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.presets import PAPER
 from dfkd_tune.recipes.recipe import from_leaves
-from dfkd_tune.search.search_space import gradient_free
+from dfkd_tune.search.space.search_space import gradient_free
 from dfkd_tune.search.study_file import parse_spec, read_spec
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.teachers.base import Teacher

@@ -14,7 +14,7 @@ from dfkd_tune.inputs.sinh_arcsinh import SinhArcsinh
 from dfkd_tune.inputs.summary import in_words, meaning
 from dfkd_tune.prior_inference.batch_norm import infer
 from dfkd_tune.prior_inference.resolve import with_inputs
-from dfkd_tune.search.defaults import TEACHER_DEFAULTS
+from dfkd_tune.search.space.defaults import TEACHER_DEFAULTS
 from dfkd_tune.teachers.base import Teacher, freeze
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.testing.problems import make_problem

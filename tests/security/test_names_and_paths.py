@@ -12,7 +12,7 @@ from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.features_file import parse_features, read_features
 from dfkd_tune.locations.paths import spool_folder
 from dfkd_tune.recipes.recipe import Recipe
-from dfkd_tune.search.search_space import make_space
+from dfkd_tune.search.space.search_space import make_space
 from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.sync import sync
 from dfkd_tune.tracking.outbox import REFUSED, Record, Spool

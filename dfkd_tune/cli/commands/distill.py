@@ -117,7 +117,7 @@ def _problem(
     from dfkd_tune.errors import SpecError
     from dfkd_tune.recipes.presets import PRESETS
     from dfkd_tune.recipes.recipe import from_tree
-    from dfkd_tune.search.search_space import make_space
+    from dfkd_tune.search.space.search_space import make_space
     from dfkd_tune.search.study_file import parse_spec
     from dfkd_tune.study.prepare import prepare
     from dfkd_tune.utils import yaml_io

@@ -6,13 +6,13 @@ not searched for a generator that seeks nothing, an input bound not for one that
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from itertools import product
-from typing import Any, get_type_hints
+from typing import Any
 
 import optuna
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from dfkd_tune.errors import SpecError
 from dfkd_tune.generators.gaussian import Gaussian
@@ -20,8 +20,10 @@ from dfkd_tune.recipes.gap_bounds import Unbounded
 from dfkd_tune.recipes.input_bounds import Steps
 from dfkd_tune.recipes.mixing import Constant
 from dfkd_tune.recipes.recipe import SECTIONS, Recipe
-from dfkd_tune.utils.quoting import named, quoted
-from dfkd_tune.utils.strategy import build, kind_of, name_of, strategy
+from dfkd_tune.search.space import domains, fixing
+from dfkd_tune.search.space.domains import Domain, ends
+from dfkd_tune.utils.quoting import named
+from dfkd_tune.utils.strategy import name_of
 
 DEFAULT: dict[str, Any] = {
     "start.surplus": [0.1, 0.2, 0.3],
@@ -48,9 +50,6 @@ NARROW = 0.99
 SMALL = 0.05
 """The same where size is weighed against fidelity."""
 
-CHOICES = 1_000
-"""Of a leaf, at most."""
-
 SINGLE = ("start", "alpha", "loss", "optimizer", "finish")
 """Sections whose kind the default space leaves to the preset."""
 
@@ -64,23 +63,6 @@ INITIAL = {
 """What the first trial of each generator takes beyond the preset, where it is searched."""
 
 
-@strategy
-class Range:
-    """Numbers from ``low`` to ``high``, both included."""
-
-    low: float
-    high: float
-    log: bool = False
-
-
-Domain = CategoricalDistribution | IntDistribution | FloatDistribution
-
-
-def ends(domain: Domain) -> Sequence[Any]:
-    """The choices of a domain, or the least and the greatest of its numbers."""
-    return domain.choices if isinstance(domain, CategoricalDistribution) else (domain.low, domain.high)
-
-
 @dataclass(frozen=True)
 class Space:
     """A preset and the distributions of the leaves that are searched.
@@ -90,12 +72,14 @@ class Space:
         domains: leaf -> Optuna distribution.
         max_parameters: no suggested student has more; None for no limit.
         size: features and outputs of the teacher.
+        fixed: leaf -> value that every kind takes which has the field.
     """
 
     preset: Recipe
     domains: Mapping[str, Domain]
     max_parameters: int | None
     size: tuple[int, int]
+    fixed: Mapping[str, Any] = field(default_factory=dict)
 
     def suggest(self, trial: optuna.Trial) -> Recipe:
         """Let a trial choose a recipe."""
@@ -137,9 +121,10 @@ class Space:
 
     def describe(self) -> dict[str, Any]:
         """The space as plain values: what a resumed study must agree with."""
-        leaves = {leaf: _plain(domain) for leaf, domain in self.domains.items()}
-        fixed = {k: v for k, v in self.preset.leaves().items() if k not in leaves}
-        return {"search": leaves, "preset": fixed, "max_parameters": self.max_parameters}
+        leaves = {leaf: domains.plain(domain) for leaf, domain in self.domains.items()}
+        rest = {k: v for k, v in self.preset.leaves().items() if k not in leaves}
+        told = {"search": leaves, "preset": rest, "max_parameters": self.max_parameters}
+        return told | ({"fixed": dict(self.fixed)} if self.fixed else {})
 
     def owners(self, leaf: str) -> list[str]:
         """The kinds on offer in a leaf's section that have it; empty where all of them do."""
@@ -180,17 +165,17 @@ class Space:
         base = getattr(self.preset, section)
         kind = type(base)
         if f"{section}.kind" in self.domains:
-            kind = registry[_ask(trial, f"{section}.kind", self.domains[f"{section}.kind"])]
-        item = base if kind is type(base) else kind()
+            kind = registry[domains.ask(trial, f"{section}.kind", self.domains[f"{section}.kind"])]
+        item = base if kind is type(base) else replace(kind(), **fixing.fields_of(self.fixed, section, kind))
         values = {}
-        for field in sorted(fields(kind), key=lambda field: field.name == "width"):  # the widest fit depends on depth
-            domain = self.domains.get(f"{section}.{field.name}")
+        for each in sorted(fields(kind), key=lambda each: each.name == "width"):  # the widest fit depends on depth
+            domain = self.domains.get(f"{section}.{each.name}")
             if domain is None:
                 continue
-            name = f"{section}.{field.name}"
-            if field.name == "width" and self.max_parameters is not None:
+            name = f"{section}.{each.name}"
+            if each.name == "width" and self.max_parameters is not None:
                 name, domain = self._width(replace(item, **values), name, domain)
-            values[field.name] = _ask(trial, name, domain)
+            values[each.name] = domains.ask(trial, name, domain)
         item = replace(item, **values)
         if section == "student" and self.max_parameters is not None:
             widest = self.widest(item)
@@ -240,6 +225,7 @@ def make_space(
     differentiable: bool = True,
     small: bool = False,
     default: Mapping[str, Any] = DEFAULT,
+    fixed: Mapping[str, Any] | None = None,
 ) -> Space:
     """A space from a study's ``search`` key.
 
@@ -252,10 +238,13 @@ def make_space(
         differentiable: whether the teacher has input gradients.
         small: whether the default space tries small students too.
         default: the default space.
+        fixed: leaf -> value that every trial has.
 
     Raises:
         SpecError: naming the leaf, the rule and the value.
     """
+    fixed, file = fixed or {}, place.removesuffix(": search")
+    preset = fixing.fix(preset, fixed, file)
     widest = None
     if max_parameters is not None:
         widest = preset.student.widest(*size, max_parameters)
@@ -265,10 +254,15 @@ def make_space(
                 f"no student fits {max_parameters} parameters",
                 remedy=f"{size[0]} features and {size[1]} outputs need at least {preset.student.with_width(1).parameters(*size)}",
             )
-        preset = preset.with_student(width=widest)
+        if "student.width" not in fixed:
+            preset = preset.with_student(width=widest)
+        elif preset.student.hidden_units > widest:
+            rule = f"a student of width {preset.student.hidden_units} has more than {max_parameters} parameters"
+            raise SpecError(f"{file}: student.width", rule, remedy=f"at most {widest}")
     if search is None:
         held = preset.leaves()
         free = {leaf.partition(".")[0] for leaf in default if leaf.endswith(".kind")} | (SECTIONS.keys() - {*SINGLE})
+        free -= {leaf.partition(".")[0] for leaf in fixed if leaf.endswith(".kind")}
         search = {k: v for k, v in default.items() if k.partition(".")[0] in free or k in held}
         if widest is not None:
             low = max(1, round((SMALL if small else NARROW) * widest))
@@ -277,10 +271,17 @@ def make_space(
         elif small and "student.width" in search:
             high = search["student.width"]["high"]
             search["student.width"] = {"low": max(1, round(SMALL * high)), "high": high, "log": True}
-    domains = {leaf: _domain(leaf, value, f"{place}.{named(leaf)}") for leaf, value in search.items()}
-    for leaf in domains:
-        _used(leaf, preset, domains, f"{place}.{leaf}")
-    space = Space(preset, domains, max_parameters, size)
+        search = {leaf: value for leaf, value in search.items() if leaf not in fixed}
+    for leaf in search.keys() & fixed.keys():
+        raise SpecError(
+            f"{place}.{named(leaf)}", "is fixed and searched", remedy=f"leave it out of search, or {leaf} out"
+        )
+    chosen = {leaf: domains.domain(leaf, value, f"{place}.{named(leaf)}") for leaf, value in search.items()}
+    for leaf in chosen:
+        domains.require_owner(leaf, preset, chosen, f"{place}.{leaf}")
+    kinds = {section: ends(chosen[f"{section}.kind"]) for section in SECTIONS if f"{section}.kind" in chosen}
+    fixing.check(preset, fixed, kinds, file)
+    space = Space(preset, chosen, max_parameters, size, fixed)
     if not differentiable:
         _refuse_gradients(space, place)
     if max_parameters is not None:
@@ -294,8 +295,7 @@ def _refuse_giants(space: Space) -> None:
     kinds: list[type] = [registry[name] for name in space.searched_kinds("student") or ()] or [type(base)]
     for kind in kinds:
         names = [f.name for f in fields(kind) if f.name != "width" and f"student.{f.name}" in space.domains]
-        domains = [space.domains[f"student.{name}"] for name in names]
-        for values in product(*map(ends, domains)):
+        for values in product(*(ends(space.domains[f"student.{name}"]) for name in names)):
             student = base if kind is type(base) else kind()
             assert is_dataclass(student) and not isinstance(student, type)  # every strategy is one
             space.widest(replace(student, **dict(zip(names, values, strict=True))))
@@ -316,96 +316,3 @@ def _refuse_gradients(space: Space, place: str) -> None:
 def gradient_free() -> list[str]:
     """Generators that a black box can be distilled with."""
     return [name for name, kind in SECTIONS["generator"].items() if not kind.needs_gradients]
-
-
-def _ask(trial: optuna.Trial, name: str, domain: Domain) -> Any:
-    if isinstance(domain, CategoricalDistribution):
-        return trial.suggest_categorical(name, domain.choices)
-    if isinstance(domain, IntDistribution):
-        return trial.suggest_int(name, domain.low, domain.high, log=domain.log)
-    return trial.suggest_float(name, domain.low, domain.high, log=domain.log)
-
-
-def _domain(leaf: str, value: Any, place: str) -> Domain:
-    section, _, field = leaf.partition(".")
-    if section not in SECTIONS:
-        raise SpecError(
-            place,
-            f"unknown section {quoted(section)}",
-            remedy=f"searchable: {', '.join(SECTIONS)}; budgets are the same for all trials",
-        )
-    registry = SECTIONS[section]
-    if field == "kind":
-        if not isinstance(value, list) or not value:
-            raise SpecError(
-                place, f"must be a list of kinds, got {quoted(value)}", remedy=f"known: {', '.join(registry)}"
-            )
-        for name in value:
-            kind_of(registry, name, place)
-        return CategoricalDistribution(_distinct(value, place))
-    owners = [
-        kind
-        for _, kind in registry.usable()
-        if field in get_type_hints(kind) and field in {f.name for f in fields(kind)}
-    ]
-    if not owners:
-        known = sorted({f.name for _, kind in registry.usable() for f in fields(kind)})
-        raise SpecError(place, f"no {section} has a field {quoted(field)}", remedy=f"known: kind, {', '.join(known)}")
-    whole = get_type_hints(owners[0])[field] is int
-    if isinstance(value, list):
-        if not value:
-            raise SpecError(place, "needs at least one choice, got []")
-        return CategoricalDistribution(_distinct([_accepted(owners, field, choice, place) for choice in value], place))
-    if not isinstance(value, Mapping):
-        raise SpecError(place, f"must be a list of choices or a mapping with low and high, got {quoted(value)}")
-    span = build(Range, value, place)
-    if span.low > span.high:
-        raise SpecError(place, f"low must be <= high, got {span.low:g} > {span.high:g}")
-    if span.log and span.low <= 0:
-        raise SpecError(place, f"low must be > 0 when log is true, got {span.low}")
-    for end in (span.low, span.high):
-        if whole and end != int(end):
-            raise SpecError(place, f"must be whole numbers, got {end}")
-    for end in (span.low, span.high):
-        _accepted(owners, field, int(end) if whole else end, place)
-    if whole:
-        return IntDistribution(int(span.low), int(span.high), log=span.log)
-    return FloatDistribution(span.low, span.high, log=span.log)
-
-
-def _accepted(owners: list[type], field: str, value: Any, place: str) -> Any:
-    """A value as the strategies that have the field hold it."""
-    try:
-        return [getattr(build(kind, {field: value}, ""), field) for kind in owners][-1]
-    except SpecError as error:
-        raise SpecError(place, error.rule) from None
-
-
-def _distinct(choices: list[Any], place: str) -> list[Any]:
-    if len(choices) > CHOICES:
-        raise SpecError(place, f"holds {len(choices):,} choices, {CHOICES:,} at most", remedy="give a range")
-    if len(set(choices)) != len(choices):
-        raise SpecError(place, f"choices must differ, got {quoted(choices)}")
-    return choices
-
-
-def _used(leaf: str, preset: Recipe, domains: Mapping[str, Domain], place: str) -> None:
-    section, _, field = leaf.partition(".")
-    if field == "kind":
-        return
-    registry = SECTIONS[section]
-    kinds = (
-        [str(kind) for kind in ends(domains[f"{section}.kind"])]
-        if f"{section}.kind" in domains
-        else [name_of(registry, getattr(preset, section))]
-    )
-    if not any(field in {f.name for f in fields(registry[kind])} for kind in kinds):
-        raise SpecError(
-            place, f"no searched {section} has it ({', '.join(kinds)})", remedy=f"add its kind to search.{section}.kind"
-        )
-
-
-def _plain(domain: Domain) -> Any:
-    if isinstance(domain, CategoricalDistribution):
-        return list(domain.choices)
-    return {"low": domain.low, "high": domain.high, "log": domain.log}

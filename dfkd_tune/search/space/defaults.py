@@ -15,7 +15,7 @@ from typing import Any
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.presets import BLACK_BOX, FAITHFUL, PAPER, RANDOM, ROUGH
 from dfkd_tune.recipes.recipe import Recipe
-from dfkd_tune.search.search_space import DEFAULT, Space
+from dfkd_tune.search.space.search_space import DEFAULT, Space
 from dfkd_tune.search.study_file import Budget
 
 
