@@ -108,10 +108,9 @@ class _ActiveTrial:
     member: Member
     seconds: float = 0.0
 
-
-def _shown(running: _ActiveTrial) -> RunningTrial:
-    m = running.member
-    return RunningTrial(running.key, m.clock, m.recipe.steps, m.curve[-1][1] if m.curve else None)
+    def shown(self) -> RunningTrial:
+        m = self.member
+        return RunningTrial(self.key, m.clock, m.recipe.steps, m.curve[-1][1] if m.curve else None)
 
 
 @dataclass
@@ -139,9 +138,8 @@ class StudyRunner:
         known, shared = StudyRecord.of(self.study), shared_folder(self.storage_url, "answers")
         assert known.population is not None  # recorded with the study
         self.prepared = self.prepared.with_population(known.population)
-        self.prepared.teacher.guard.check_cancelled = (
-            self._check_cancelled
-        )  # a slow teacher is asked for minutes before the first rung
+        # A slow teacher is asked for minutes before the first rung.
+        self.prepared.teacher.guard.check_cancelled = self._check_cancelled
         problem = self.prepared.problem(known.pool, known.pool_gradients, shared, self._check_cancelled)
         self.problem = self.prepared.stressed(problem, self._check_cancelled, shared)
         with exclusive(self.storage, self.storage_url):  # two sessions would make two parents
@@ -392,7 +390,7 @@ class StudyRunner:
         flying = sum(min(1.0, share) for share in shares)
         seconds = time.perf_counter() - self.begun
         now = replace(p, share=min(1.0, p.share + flying * p.worth), seconds=seconds, waiting=waiting)
-        now.flying = [_shown(running) for running in self.active.values()]
+        now.flying = [running.shown() for running in self.active.values()]
         self.on_progress(now)
 
     def _look(self) -> None:
