@@ -18,9 +18,6 @@ CHOICES = 1_000
 """Of a leaf, at most."""
 
 
-Domain = CategoricalDistribution | IntDistribution | FloatDistribution
-
-
 @strategy
 class Range:
     """Numbers from ``low`` to ``high``, both included."""
@@ -28,6 +25,9 @@ class Range:
     low: float
     high: float
     log: bool = False
+
+
+Domain = CategoricalDistribution | IntDistribution | FloatDistribution
 
 
 def ends(domain: Domain) -> Sequence[Any]:

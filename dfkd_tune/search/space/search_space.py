@@ -21,7 +21,6 @@ from dfkd_tune.recipes.input_bounds import Steps
 from dfkd_tune.recipes.mixing import Constant
 from dfkd_tune.recipes.recipe import SECTIONS, Recipe
 from dfkd_tune.search.space import domains, fixing
-from dfkd_tune.search.space.domains import Domain, ends
 from dfkd_tune.utils.quoting import named
 from dfkd_tune.utils.strategy import name_of
 
@@ -76,7 +75,7 @@ class Space:
     """
 
     preset: Recipe
-    domains: Mapping[str, Domain]
+    domains: Mapping[str, domains.Domain]
     max_parameters: int | None
     size: tuple[int, int]
     fixed: Mapping[str, Any] = field(default_factory=dict)
@@ -142,7 +141,7 @@ class Space:
     def searched_kinds(self, section: str) -> list[str] | None:
         """The kinds that a section is searched among; None where it has the preset's."""
         domain = self.domains.get(f"{section}.kind")
-        return None if domain is None else [str(kind) for kind in ends(domain)]
+        return None if domain is None else [str(kind) for kind in domains.ends(domain)]
 
     def _kinds(self, section: str) -> list[str]:
         return self.searched_kinds(section) or [name_of(SECTIONS[section], getattr(self.preset, section))]
@@ -183,7 +182,7 @@ class Space:
                 item = replace(item, width=min(item.width, widest))
         return item
 
-    def _width(self, student: Any, name: str, domain: Domain) -> tuple[str, Domain]:
+    def _width(self, student: Any, name: str, domain: domains.Domain) -> tuple[str, domains.Domain]:
         widest = self.widest(student)
         if isinstance(domain, CategoricalDistribution):
             fitting = [w for w in domain.choices if isinstance(w, int) and w <= widest]
@@ -243,9 +242,8 @@ def make_space(
     Raises:
         SpecError: naming the leaf, the rule and the value.
     """
-    fixed, file = fixed or {}, place.removesuffix(": search")
+    fixed, file, widest = fixed or {}, place.removesuffix(": search"), None
     preset = fixing.fix(preset, fixed, file)
-    widest = None
     if max_parameters is not None:
         widest = preset.student.widest(*size, max_parameters)
         if widest < 1:
@@ -279,7 +277,11 @@ def make_space(
     chosen = {leaf: domains.domain(leaf, value, f"{place}.{named(leaf)}") for leaf, value in search.items()}
     for leaf in chosen:
         domains.require_owner(leaf, preset, chosen, f"{place}.{leaf}")
-    kinds = {section: ends(chosen[f"{section}.kind"]) for section in SECTIONS if f"{section}.kind" in chosen}
+    kinds = {
+        section: [str(kind) for kind in domains.ends(chosen[f"{section}.kind"])]
+        for section in SECTIONS
+        if f"{section}.kind" in chosen
+    }
     fixing.check(preset, fixed, kinds, file)
     space = Space(preset, chosen, max_parameters, size, fixed)
     if not differentiable:
@@ -295,7 +297,8 @@ def _refuse_giants(space: Space) -> None:
     kinds: list[type] = [registry[name] for name in space.searched_kinds("student") or ()] or [type(base)]
     for kind in kinds:
         names = [f.name for f in fields(kind) if f.name != "width" and f"student.{f.name}" in space.domains]
-        for values in product(*(ends(space.domains[f"student.{name}"]) for name in names)):
+        spans = [domains.ends(space.domains[f"student.{name}"]) for name in names]
+        for values in product(*spans):
             student = base if kind is type(base) else kind()
             assert is_dataclass(student) and not isinstance(student, type)  # every strategy is one
             space.widest(replace(student, **dict(zip(names, values, strict=True))))
