@@ -18,6 +18,7 @@ lint: $(VENV)/.test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports --no-logo
+	$(VENV)/bin/pyright --project . --pythonpath $(VENV)/bin/python
 
 docs: $(VENV)/.docs  ## install what the documentation needs, and build it into site/
 	$(VENV)/bin/mkdocs build --strict --quiet

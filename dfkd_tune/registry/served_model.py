@@ -40,7 +40,7 @@ class Student(PythonModel):
         self.dtype = getattr(torch, about["dtype"])
         self.module = torch.export.load(folder / "data" / "model.pt2").module()
 
-    def predict(
+    def predict(  # pyright: ignore[reportIncompatibleMethodOverride]  # MLflow says no type
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame | np.ndarray:
         """Answers ``(N, O)`` in the teacher's units: a frame with the index of the rows where features are named, else an array.

@@ -139,7 +139,7 @@ def _population(rates: dict[int, float], trials: int) -> int:
     offered = {k: rate for k, rate in rates.items() if k <= max(usual, trials // GENERATIONS)}
     if usual not in offered:
         return usual
-    best = max(offered, key=offered.get)
+    best = max(offered, key=lambda k: offered[k])
     return best if offered[best] > BETTER * offered[usual] else usual
 
 

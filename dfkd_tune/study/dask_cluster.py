@@ -124,7 +124,12 @@ def _client(address: str, count: int | None) -> Iterator[Any]:
         raise WorkersError("--cluster", "Dask is not installed", remedy="pip install 'dfkd-tune[dask]'") from None
     if address == "local":
         with (
-            LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster,
+            LocalCluster(
+                n_workers=count,
+                threads_per_worker=1,
+                dashboard_address=None,  # pyright: ignore[reportArgumentType]  # Dask has no types: its default is a word
+                silence_logs=50,
+            ) as cluster,
             Client(cluster) as client,
         ):
             yield client

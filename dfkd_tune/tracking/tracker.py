@@ -63,7 +63,7 @@ class Tracker:
         StorageError: when records cannot be written.
     """
 
-    def __init__(self, uri: str, experiment: str, storage: str | None = None, known: bool = False):
+    def __init__(self, uri: str, experiment: str, storage: str | None = None, known: bool = False) -> None:
         self.uri, self.experiment = tracking_url(uri), experiment
         self.storage = storage or self.uri
         self._spool = Spool(spool_folder(self.storage, experiment), self.storage)

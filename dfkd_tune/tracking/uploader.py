@@ -40,7 +40,7 @@ class Shipper:
         own: the session of this process; others are taken up from dead ones.
     """
 
-    def __init__(self, runs: Runs, own: OutboxSegment):
+    def __init__(self, runs: Runs, own: OutboxSegment) -> None:
         self._runs, self._own = runs, own
         self._queue: deque[_Waiting] = deque()
         self._change = threading.Condition()
