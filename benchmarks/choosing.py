@@ -33,7 +33,7 @@ from dfkd_tune.generators.kinds import GENERATORS
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.presets import FAITHFUL, PAPER
 from dfkd_tune.recipes.recipe import Recipe
-from dfkd_tune.search.search_space import DEFAULT, Space, make_space
+from dfkd_tune.search.space.search_space import DEFAULT, Space, make_space
 from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.banks import Bank
 from dfkd_tune.training.distill import Outcome, distill_all

@@ -17,7 +17,7 @@ import optuna
 
 from dfkd_tune.cli.quickstart import quickstart
 from dfkd_tune.locations.paths import sqlite_url
-from dfkd_tune.search.search_space import Space
+from dfkd_tune.search.space.search_space import Space
 from dfkd_tune.search.storage import PatientStorage
 from dfkd_tune.search.study_file import read_spec
 from dfkd_tune.search.trial_queue import TrialQueue

@@ -33,8 +33,9 @@ from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.presets import PAPER, PRESETS
 from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.distill import distill_all
-from dfkd_tune.training.member import RUNGS, Member
+from dfkd_tune.training.member import Member
 from dfkd_tune.training.problem import Problem
+from dfkd_tune.training.rungs import RUNGS
 
 FULL = 20_000
 PLAIN = {"random": "random", "adversarial": "adversarial", "paper": "direct"}

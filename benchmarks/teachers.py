@@ -27,7 +27,8 @@ from rich.table import Table
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.locations.paths import sqlite_url
 from dfkd_tune.reporting import terminal_progress
-from dfkd_tune.search.loaded import load_study, recipe_of
+from dfkd_tune.search.loaded import load_study
+from dfkd_tune.search.recorded_recipes import recipe_of
 from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study

@@ -10,10 +10,14 @@ DfkdError                 an expected failure: one line, exit status 1
 ├── WorkersError          the workers of a study die one after the other
 ├── MachineError          this machine has no room for it, or not the device that was asked for
 ├── NotFound              no such study, trial, run or model
+├── PluginError           an installed package offers a kind that cannot be used
 └── ExportError           a student cannot be written, or its copy does not answer like it
 Interrupted               the user stopped a study that can be resumed: exit status 130
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from typing import ClassVar
 
 LONGEST = 1_000
@@ -28,11 +32,11 @@ class DfkdError(Exception):
 
     NEXT: ClassVar[str] = "dfkd-tune --help lists the commands"
 
-    def __init__(self, place: object, rule: str, *, remedy: str | None = None):
+    def __init__(self, place: object, rule: str, *, remedy: str | None = None) -> None:
         self.place, self.rule, self.remedy = map(shown, (str(place), rule, remedy or self.NEXT))
         super().__init__(f"{self.place}: {self.rule}; {self.remedy}")
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Callable[..., DfkdError], tuple[type[DfkdError], str, str, str]]:
         return _rebuild, (type(self), self.place, self.rule, self.remedy)
 
 
@@ -46,7 +50,7 @@ def shown(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _rebuild(kind: type, place: str, rule: str, remedy: str | None) -> DfkdError:
+def _rebuild(kind: type[DfkdError], place: str, rule: str, remedy: str | None) -> DfkdError:
     return kind(place, rule, remedy=remedy)
 
 
@@ -98,6 +102,12 @@ class NotFound(DfkdError):
     """No such study, trial, run or model."""
 
     NEXT = "dfkd-tune ui shows what is on record"
+
+
+class PluginError(DfkdError):
+    """An installed package offers a kind that cannot be used."""
+
+    NEXT = "mend or uninstall that package"
 
 
 class ExportError(DfkdError):

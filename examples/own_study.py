@@ -16,4 +16,6 @@ objective = Distillation(
 )
 study = optuna.create_study(storage="sqlite:///own_study.db", pruner=optuna.pruners.PercentilePruner(75))
 study.optimize(objective, n_trials=10, callbacks=[RegisterBest(objective, "own-study")])
-print(f"models:/own-study@champion: trial {study.best_trial.number}, RMSE {study.best_value:.4g}, {study.best_params}")
+print(
+    f"models:/own-study@champion: trial {study.best_trial.number}, RMSE {study.best_trial.user_attrs['rmse']:.4g}, {study.best_params}"
+)

@@ -180,7 +180,9 @@ def mlflow_server(store, finished, tmp_path_factory) -> Iterator[Server]:
 def served(mlflow_server, tmp_path_factory, tiny):
     """A finished study of six trials, called ``served``, recorded through a server."""
     folder = tmp_path_factory.mktemp("optuna")
-    return run_drawn(tiny("served", trials=6, population=3, reruns=1), f"sqlite:///{folder}/optuna.db", mlflow_server.url)
+    return run_drawn(
+        tiny("served", trials=6, population=3, reruns=1), f"sqlite:///{folder}/optuna.db", mlflow_server.url
+    )
 
 
 @pytest.fixture

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 
 import click
 
 from dfkd_tune.cli.commands import COMMANDS
+from dfkd_tune.cli.options import COMPLETION
 from dfkd_tune.cli.waiting import told
 from dfkd_tune.errors import DfkdError, Interrupted, shown
 from dfkd_tune.locations.paths import without_credentials
@@ -37,8 +39,9 @@ def main() -> None:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
-        error.message = without_credentials(error.message)
-        error.show()
+        text = io.StringIO()
+        error.show(text)
+        click.echo(without_credentials(text.getvalue()), err=True, nl=False)
         sys.exit(2)
     except DfkdError as error:
         click.echo(f"dfkd-tune: {without_credentials(str(error))}", err=True)
@@ -58,6 +61,8 @@ def main() -> None:
         click.echo(f"dfkd-tune: {place}{error.strerror}; free some space, then run the same command again", err=True)
         sys.exit(1)
     except SystemExit as error:
+        if COMPLETION in os.environ:  # click has answered a shell
+            raise
         # Nothing of ours ends like that: a user's code does, where nothing guards it.
         click.echo(f"dfkd-tune: a user's code {raised(error)}; a function must return, and end nothing", err=True)
         sys.exit(1)

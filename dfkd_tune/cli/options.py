@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import click
 
-
-class Share(click.ParamType):
-    """A share, such as ``5%`` or ``0.05``."""
-
-    name = "share"
-
-    def convert(self, value, param, ctx) -> float:
-        """The share as a number; a usage error where there is none at or above 0."""
-        text = str(value).strip()
-        try:
-            share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-        except ValueError:
-            self.fail(f"{value!r} is no share such as 5%", param, ctx)
-        if not 0 <= share < float("inf"):
-            self.fail(f"{value!r} is not at least 0%", param, ctx)
-        if share >= 1 and not text.endswith("%"):
-            self.fail(f"{value!r} would be {100 * share:.0f}%; write {value}% or {share / 100:g}", param, ctx)
-        return share
+COMPLETION = "_DFKD_TUNE_COMPLETE"
+"""Environment variable by which a shell asks what a word may become."""
 
 
-SHARE = Share()
+def share(value: str) -> float:
+    """A share, such as ``5%`` or ``0.05``, as a number; a usage error where there is none at or above 0."""
+    text = value.strip()
+    try:
+        number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no share such as 5%") from None
+    if not 0 <= number < float("inf"):
+        raise click.BadParameter(f"{value!r} is not at least 0%")
+    if number >= 1 and not text.endswith("%"):
+        raise click.BadParameter(f"{value!r} would be {100 * number:.0f}%; write {value}% or {number / 100:g}")
+    return number
 
 
-def studies(ctx, param, incomplete: str) -> list[str]:
+def export_format(value: str) -> str:
+    """An export format by its kind, the package's own or a plug-in's; a usage error that lists the known ones."""
+    from dfkd_tune.export.formats.kinds import EXPORTS
+
+    if value not in EXPORTS:
+        raise click.BadParameter(f"{value!r} is not one of {', '.join(EXPORTS)}")
+    return value
+
+
+def studies(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Names of studies that a shell offers; of an SQLite file alone, read as it is: importing Optuna would take a second."""
     import sqlite3
     from contextlib import closing

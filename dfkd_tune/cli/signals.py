@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from types import FrameType
 
 import click
 
@@ -10,16 +11,16 @@ import click
 class Signals:
     """Turns the first ^C or SIGTERM into a request to stop; the second ^C stops at once."""
 
-    def __enter__(self) -> list:
-        self.stop: list = []
+    def __enter__(self) -> list[int]:
+        self.stop: list[int] = []
         self.before = {s: signal.signal(s, self._hear) for s in (signal.SIGINT, signal.SIGTERM)}
         return self.stop
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
 
-    def _hear(self, number, frame) -> None:
+    def _hear(self, number: int, frame: FrameType | None) -> None:
         if self.stop and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.stop.append(number)

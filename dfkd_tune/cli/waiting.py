@@ -8,8 +8,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from dfkd_tune.teachers.guarded import Calls
 
 FIRST = 2.5
 """Seconds of waiting after which it is told."""
@@ -52,18 +56,18 @@ def _watch(over: threading.Event) -> None:
             due = now + pause
 
 
-def _calls():
+def _calls() -> Calls | None:
     """What the teacher is asked; None before there is any."""
     module: ModuleType | None = sys.modules.get("dfkd_tune.teachers.guarded")
     return getattr(module, "CALLS", None)  # None while it is being imported
 
 
-def _slow(calls, now: float) -> bool:
+def _slow(calls: Calls, now: float) -> bool:
     running = now - (calls.since or now)
-    return running > FIRST or (calls.count and calls.seconds / calls.count > SLOW)
+    return running > FIRST or (calls.count > 0 and calls.seconds / calls.count > SLOW)
 
 
-def line(calls, now: float) -> str:
+def line(calls: Calls, now: float) -> str:
     """What is waited for, and how long it may take.
 
     Args:

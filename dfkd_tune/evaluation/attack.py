@@ -62,7 +62,7 @@ def attack(problem: Problem, student: Answer, unit: Tensor, gaps: Tensor) -> Fou
     others = worst + torch.randperm(len(z) - worst, generator=rng)[: starts - worst].to(order.device)
     origin = z[torch.cat([order[:worst], order[others]])]
     gradients = problem.probe.differentiable and _has_gradients(student, origin[:2])
-    aim = _Aim(problem, student, unit)
+    aim = _Aim(problem, student, unit, origin)
     climb = _ascend if gradients else _search
     for restart in range(RESTARTS):
         shift = 2 * torch.rand(origin.shape, generator=rng, dtype=torch.float64) - 1
@@ -89,10 +89,9 @@ def hold(inputs: Inputs, z: Tensor, origin: Tensor, radius: float = RADIUS) -> T
 class _Aim:
     """Gaps of points, the largest met on the way from each prior row, and what that took."""
 
-    def __init__(self, problem: Problem, student: Answer, unit: Tensor):
+    def __init__(self, problem: Problem, student: Answer, unit: Tensor, origin: Tensor) -> None:
         self.problem, self.student, self.unit = problem, student, unit
-        self.where: Tensor | None = None
-        self.best: Tensor | None = None
+        self.where, self.best = origin, origin.new_full((len(origin),), -torch.inf)
         self.rows = self.unanswered = 0
 
     def gap(self, z: Tensor) -> Tensor:
@@ -118,8 +117,6 @@ class _Aim:
         self.rows += len(z)
         self.unanswered += int((~finite).sum())
         gap = torch.where(finite, gap, -1.0)
-        if self.best is None:
-            self.where, self.best = z.clone(), gap
         better = gap > self.best
         self.where = torch.where(better[:, None], z, self.where)
         self.best = torch.where(better, gap, self.best)

@@ -23,6 +23,7 @@ from dfkd_tune.evaluation.attack import RADIUS, Answer, attack
 from dfkd_tune.evaluation.regions import Region, regions
 from dfkd_tune.inputs.summary import in_words, meaning
 from dfkd_tune.students.pt2_archive import to_pt2
+from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.distill import Outcome
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.training.raw_evaluation import ExportedStudent, outputs_of
@@ -154,10 +155,10 @@ class Certificate:
     def metrics(self) -> dict[str, float]:
         """What MLflow shows of it."""
         return {
-            "certificate/rmse": self.report.rmse,
-            "certificate/nrmse": self.report.relative_rmse,
-            "certificate/worst_gap": self.worst.gap,
-            "certificate/worst_relative_gap": self.worst.relative_gap,
+            metric.CERTIFICATE_RMSE: self.report.rmse,
+            metric.CERTIFICATE_NRMSE: self.report.relative_rmse,
+            metric.CERTIFICATE_WORST_GAP: self.worst.gap,
+            metric.CERTIFICATE_WORST_RELATIVE_GAP: self.worst.relative_gap,
         }
 
 
@@ -176,7 +177,7 @@ def certify(
     Raises:
         ExportError: when teacher or student has no finite answer on the report bank.
     """
-    facts = dict(about or {})
+    facts: dict[str, Any] = dict(about or {})
     if isinstance(student, Outcome):
         recipe = student.recipe
         known = {"steps": recipe.steps, "batch": recipe.batch, "training_rows": student.teacher_rows}

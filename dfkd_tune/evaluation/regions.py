@@ -111,7 +111,7 @@ def _condition(inputs: Inputs, i: int, above: float | None, upto: float | None) 
     feature = inputs.features[i]
     if not feature.one_hot:
         return Condition(feature.name, above, upto)
-    held = [c for c in range(len(feature.levels)) if (above is None or c > above) and (upto is None or c <= upto)]
+    held = [c for c in range(len(feature.codes)) if (above is None or c > above) and (upto is None or c <= upto)]
     known = feature.labels or [None if math.isnan(value) else value for value in feature.table]
     return Condition(feature.name, None, None, tuple(known[c] for c in held))
 

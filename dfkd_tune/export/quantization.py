@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dfkd_tune.errors import ExportError
-from dfkd_tune.export.export import InputSchema
+from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.inputs.encoding import Encode
 from dfkd_tune.training.raw_evaluation import ExportedStudent
 
@@ -22,7 +22,10 @@ PRECISIONS = ("float32", "bf16", "int8")
 class _Packed(nn.Module):
     """A linear layer that keeps its weight ``(out, in)`` packed."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, precision: str):
+    weight: Tensor
+    step: Tensor | None
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, precision: str) -> None:
         super().__init__()
         self.bias = None if bias is None else nn.Parameter(bias.float(), requires_grad=False)
         step = weight.abs().amax(1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny) / 127
@@ -47,16 +50,17 @@ class WeightQuantized(nn.Module):
         ExportError: when the student is no such chain.
     """
 
-    def __init__(self, chain: nn.Module, units: InputSchema, precision: str):
+    def __init__(self, chain: nn.Module, units: InputSchema, precision: str) -> None:
         super().__init__()
-        linear = [layer for layer in chain if isinstance(layer, nn.Linear)] if isinstance(chain, nn.Sequential) else []
+        given_layers = list(chain) if isinstance(chain, nn.Sequential) else []
+        linear = [layer for layer in given_layers if isinstance(layer, nn.Linear)]
         if not linear:
             raise ExportError(f"--precision {precision}", "takes students of kind mlp alone", remedy="leave it out")
         given = (torch.tensor(v, dtype=torch.float64) for v in (units.encoding.center, units.encoding.scale))
         center, scale = given
         self.encode, folded = units.encoding.module(), units.encoding.folds
         parts = []
-        for layer in chain:
+        for layer in given_layers:
             if isinstance(layer, Encode):
                 continue
             if isinstance(layer, nn.Linear):

@@ -13,7 +13,6 @@ from torch import nn
 
 from dfkd_tune.errors import ExportError
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.locations import files
 from dfkd_tune.students.pt2_archive import to_pt2
 from dfkd_tune.teachers.base import hash_bytes
 from dfkd_tune.teachers.formats.state_dict import architecture_of
@@ -129,7 +128,9 @@ def read_student(directory: Path, recorded: str | None = None) -> tuple[nn.Modul
     try:
         if not (directory / "architecture.yaml").exists():
             result = json.loads((directory / "result.json").read_text())
-            return load_teacher(directory / "student.pt2").function, result
+            module = load_teacher(directory / "student.pt2").function
+            assert isinstance(module, nn.Module)  # what every .pt2 file holds
+            return module, result
         state = load((directory / "student.safetensors").read_bytes())
         layout = yaml_io.read(directory / "architecture.yaml", ExportError)
         result = json.loads((directory / "result.json").read_text())
@@ -139,12 +140,3 @@ def read_student(directory: Path, recorded: str | None = None) -> tuple[nn.Modul
     except Exception as error:
         raise ExportError(directory, f"holds no readable student: {str(error).splitlines()[0]}") from None
     return module.eval(), result
-
-
-def write(out: Path, data: bytes) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        ExportError: when the place takes no file.
-    """
-    files.write(out, data, ExportError)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -72,7 +73,7 @@ class GeneratorContext:
     def values(self, x: Tensor) -> tuple[Tensor, Pullback]:
         """The teacher's answers to ``(k, n, D)``, shape ``(k, n, O)``, and their pullback; at the origin both are known."""
         if x is self.origin and self.origin_gradients is not None:
-            return self.origin_values, self._pull_origin
+            return self.origin_values, partial(_pulled, self.origin_gradients)
         self._count(x.shape[1])
         values, pull = self.teacher(x.reshape(-1, x.shape[-1]))
         outputs = values.shape[-1]
@@ -103,11 +104,6 @@ class GeneratorContext:
         if outputs > 1:
             gradient = gradient / outputs
         return pull_teacher(gradient) - pull_student(torch.addcmul(gradient, gamma, answers, value=2.0 / outputs))
-
-    def _pull_origin(self, gradient: Tensor) -> Tensor:
-        if gradient.shape[-1] == 1:
-            return gradient * self.origin_gradients.squeeze(2)
-        return torch.linalg.vecdot(gradient.unsqueeze(3), self.origin_gradients, dim=2)
 
     def reward_of(self, k: int, gap: Tensor) -> Tensor:
         """What one member's difference bound makes of its gaps ``(n, O)``: the mean over outputs, ``(n,)``."""
@@ -174,3 +170,10 @@ class GeneratorContext:
     def _count(self, rows: int) -> None:
         for k in self.asking:
             self.asked[k] += rows
+
+
+def _pulled(gradients: Tensor, gradient: Tensor) -> Tensor:
+    """The pullback ``(k, n, O) -> (k, n, D)`` that known input gradients ``(k, n, O, D)`` are."""
+    if gradient.shape[-1] == 1:
+        return gradient * gradients.squeeze(2)
+    return torch.linalg.vecdot(gradient.unsqueeze(3), gradients, dim=2)

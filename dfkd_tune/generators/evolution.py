@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ class Evolution(StepGenerator):
     uses_gap: ClassVar[bool] = True
 
     @model_validator(mode="after")
-    def _consistent(self):
+    def _consistent(self) -> Self:
         if not self.weight + self.pull > 0:
             raise ValueError("weight and pull must not both be 0")
         return self
@@ -94,7 +94,7 @@ def _evolve(h: Stacked, context: GeneratorContext, k: int) -> Tensor:
         found = differential_evolution(
             objective,
             list(zip(low, high, strict=True)),
-            init=begin,
+            init=begin,  # pyright: ignore[reportArgumentType]  # SciPy has no types: its default is a word
             maxiter=h.generations,
             strategy="rand1bin",
             mutation=float(h.mutation[k]),

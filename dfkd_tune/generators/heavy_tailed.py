@@ -33,6 +33,7 @@ class HeavyTailed(BlockGenerator):
 
     def turn(self, inputs: Inputs, z: Tensor, engine: torch.Generator) -> Tensor:
         """Prior rows ``(N, D)``, standardized, as this generator has them."""
-        logs = sum(torch.randn(len(z), width, generator=engine, dtype=z.dtype) for width in (1, len(inputs)))
+        of_row = torch.randn(len(z), 1, generator=engine, dtype=z.dtype)
+        logs = of_row + torch.randn(len(z), len(inputs), generator=engine, dtype=z.dtype)
         stretched = torch.where(inputs.open_ended, z * torch.exp(self.spread * logs - 2 * self.spread**2), z)
         return inputs.project(stretched)

@@ -1,6 +1,7 @@
 """Every generator by its kind; ``base`` says what one must do."""
 
 from dfkd_tune.generators.adversarial import Adversarial
+from dfkd_tune.generators.base import Generator
 from dfkd_tune.generators.direct import Direct
 from dfkd_tune.generators.evolution import Evolution
 from dfkd_tune.generators.gaussian import Gaussian
@@ -9,18 +10,23 @@ from dfkd_tune.generators.impressions import Impressions
 from dfkd_tune.generators.low_discrepancy import Halton, LatinHypercube, Sobol, Uniform
 from dfkd_tune.generators.skewed import Skewed
 from dfkd_tune.generators.zeroth_order import ZerothOrder
+from dfkd_tune.utils.plugins import Registry
 
-GENERATORS = {
-    "gaussian": Gaussian,
-    "uniform": Uniform,
-    "latin_hypercube": LatinHypercube,
-    "sobol": Sobol,
-    "halton": Halton,
-    "heavy_tailed": HeavyTailed,
-    "skewed": Skewed,
-    "impressions": Impressions,
-    "adversarial": Adversarial,
-    "direct": Direct,
-    "zeroth_order": ZerothOrder,
-    "evolution": Evolution,
-}
+GENERATORS: Registry[type[Generator]] = Registry(
+    "generators",
+    Generator,
+    {
+        "gaussian": Gaussian,
+        "uniform": Uniform,
+        "latin_hypercube": LatinHypercube,
+        "sobol": Sobol,
+        "halton": Halton,
+        "heavy_tailed": HeavyTailed,
+        "skewed": Skewed,
+        "impressions": Impressions,
+        "adversarial": Adversarial,
+        "direct": Direct,
+        "zeroth_order": ZerothOrder,
+        "evolution": Evolution,
+    },
+)

@@ -5,7 +5,7 @@ They are drawn and labeled in blocks, ahead of the steps that use them.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 import torch
 from pydantic import Field
@@ -15,8 +15,26 @@ from dfkd_tune.generators.base import BlockGenerator
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.utils.strategy import strategy
 
+if TYPE_CHECKING:
+    import numpy as np
+
 Reach = Annotated[float, Field(gt=0)]
 Over = Literal["prior", "box"]
+
+
+class Engine(Protocol):
+    """Where points of the unit cube come from."""
+
+    def random(self, n: int) -> np.ndarray:
+        """The next ``(n, D)``."""
+        ...
+
+
+def unit_points(engine: Engine, steps: int, rows: int) -> Tensor:
+    """Points ``(steps * rows, D)`` of the unit cube, float64, drawn step by step."""
+    import numpy as np
+
+    return torch.from_numpy(np.concatenate([engine.random(rows) for _ in range(steps)]))
 
 
 class Points(BlockGenerator):
@@ -25,17 +43,15 @@ class Points(BlockGenerator):
     over: Over
     reach: float
 
-    def block(self, inputs: Inputs, steps: int, rows: int, engine: Any) -> Tensor:
+    def block(self, inputs: Inputs, steps: int, rows: int, engine: Engine) -> Tensor:
         """Points ``(steps, rows, D)`` in standardized units, float64."""
-        import numpy as np
-
-        u = torch.from_numpy(np.concatenate([engine.random(rows) for _ in range(steps)]))
+        u = unit_points(engine, steps, rows)
         z = inputs.quantile(u) if self.over == "prior" else inputs.spread(u, self.reach)
         return inputs.project(z).view(steps, rows, len(inputs))
 
 
 @strategy
-class Uniform(Points):
+class Uniform(BlockGenerator):
     """Uniform over the declared ranges; over ``center +- reach * std`` where no range is declared.
 
     Args:
@@ -44,21 +60,23 @@ class Uniform(Points):
 
     reach: Reach = 3.0
 
-    over: ClassVar[Over] = "box"
-
-    def engine(self, features: int, seed: int) -> Any:
+    def engine(self, features: int, seed: int) -> Engine:
         import numpy as np
 
-        rng = np.random.default_rng(seed)
-        return _Plain(rng, features)
+        return _Plain(np.random.default_rng(seed), features)
+
+    def block(self, inputs: Inputs, steps: int, rows: int, engine: Engine) -> Tensor:
+        """Points ``(steps, rows, D)`` in standardized units, float64."""
+        z = inputs.spread(unit_points(engine, steps, rows), self.reach)
+        return inputs.project(z).view(steps, rows, len(inputs))
 
 
 class _Plain:
-    def __init__(self, rng, features: int):
+    def __init__(self, rng: np.random.Generator, features: int) -> None:
         self._rng, self._features = rng, features
 
-    def random(self, rows: int):
-        return self._rng.random((rows, self._features))
+    def random(self, n: int) -> np.ndarray:
+        return self._rng.random((n, self._features))
 
 
 @strategy
@@ -73,7 +91,7 @@ class LatinHypercube(Points):
     over: Over = "prior"
     reach: Reach = 3.0
 
-    def engine(self, features: int, seed: int) -> Any:
+    def engine(self, features: int, seed: int) -> Engine:
         from scipy.stats import qmc
 
         return qmc.LatinHypercube(features, rng=seed)
@@ -91,7 +109,7 @@ class Sobol(Points):
     over: Over = "prior"
     reach: Reach = 3.0
 
-    def engine(self, features: int, seed: int) -> Any:
+    def engine(self, features: int, seed: int) -> Engine:
         import warnings
 
         from scipy.stats import qmc
@@ -112,7 +130,7 @@ class Halton(Points):
     over: Over = "prior"
     reach: Reach = 3.0
 
-    def engine(self, features: int, seed: int) -> Any:
+    def engine(self, features: int, seed: int) -> Engine:
         from scipy.stats import qmc
 
         return qmc.Halton(features, rng=seed)

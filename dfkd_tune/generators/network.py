@@ -69,8 +69,7 @@ class Network:
             torch.bmm(hidden.transpose(1, 2), gradient),
             gradient.sum(1, keepdim=True),
         )
-        everyone = len(due) == len(z)
-        moving = None if everyone else torch.zeros(len(z), 1, 1, dtype=torch.bool, device=z.device)
+        moving = None if len(due) == len(z) else torch.zeros(len(z), 1, 1, dtype=torch.bool, device=z.device)
         if moving is not None:
             moving[list(due)] = True
         for name, old_layer, gradient in zip(LAYERS, (w1, b1, w2, b2), gradients, strict=True):
@@ -85,4 +84,4 @@ class Network:
                 (f"velocity_{name}", velocity, new_velocity),
                 (name, old_layer, new_layer),
             ):
-                state[key] = new if everyone else torch.where(moving, new, old)
+                state[key] = new if moving is None else torch.where(moving, new, old)

@@ -44,7 +44,7 @@ class Skewed(BlockGenerator):
     def turn(self, inputs: Inputs, z: Tensor, engine: torch.Generator) -> Tensor:
         """Prior rows ``(N, D)``, standardized, as this generator has them."""
         if self.shared:
-            followed = _factor(*z.shape, engine).to(z)
+            followed = _factor(len(z), z.shape[1], engine).to(z)
             z = torch.where(inputs.shapeless, (1 - self.shared) ** 0.5 * z + self.shared**0.5 * followed, z)
         variance = self.spread**2
         mean = math.exp(variance / 2)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -30,7 +30,7 @@ SPACED = 2
 """Steps of a dtype that levels are apart at least, so that what lies between two can be told too."""
 REACH = 6.0
 """How far out an unbounded feature is expected, in standard deviations."""
-MISSING = "missing"
+MISSING: Final = "missing"
 
 
 @strategy
@@ -49,7 +49,7 @@ class Encoding:
     levels: dict[int, Annotated[list[float | Literal["missing"]], Field(min_length=1)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _consistent(self):
+    def _consistent(self) -> Self:
         if len(self.center) != len(self.scale):
             raise ValueError(f"center and scale need as many numbers, found {len(self.center)} and {len(self.scale)}")
         for i, levels in self.levels.items():
@@ -57,7 +57,7 @@ class Encoding:
                 raise ValueError(f"levels are of a feature {named(i)}, there are {len(self.center)}")
             if MISSING in levels[:-1]:
                 raise ValueError(f"levels of feature {i} must have {MISSING} last")
-            if any(a >= b for a, b in pairwise(v for v in levels if v != MISSING)):
+            if any(a >= b for a, b in pairwise(v for v in levels if not isinstance(v, str))):
                 raise ValueError(f"levels of feature {i} must rise")
         return self
 
@@ -81,7 +81,7 @@ class Encoding:
         """Of raw rows."""
         return getattr(torch, self.dtype)
 
-    def tree(self) -> dict:
+    def tree(self) -> dict[str, Any]:
         """As an architecture file has it."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
@@ -93,12 +93,20 @@ class Encoding:
 class Encode(nn.Module):
     """The first step of a student that takes raw rows as they are; it has no weights."""
 
-    def __init__(self, encoding: Encoding):
+    ordered: Tensor
+    center: Tensor
+    scale: Tensor
+    column: Tensor
+    above: Tensor
+    upto: Tensor
+    missing: Tensor
+
+    def __init__(self, encoding: Encoding) -> None:
         super().__init__()
         self.encoding, self.features = encoding, len(encoding.center)
         ordered, dtype = encoding.ordered, encoding.torch_dtype
 
-        def keep(name: str, values: Sequence, dtype: torch.dtype) -> None:
+        def keep(name: str, values: Sequence[float], dtype: torch.dtype) -> None:
             self.register_buffer(name, torch.tensor(values, dtype=dtype), persistent=False)
 
         keep("ordered", ordered, torch.int64)
@@ -122,9 +130,9 @@ class Encode(nn.Module):
         return torch.cat([e, hot.float()], dim=1)
 
 
-def _cells(levels: Sequence[float | str]) -> list[tuple[float, float, bool]]:
+def _cells(levels: Sequence[float | Literal["missing"]]) -> list[tuple[float, float, bool]]:
     """Of each level, ``(above, up to, whether it is a missing value)``: which raw values are nearest to it."""
-    numbers = [v for v in levels if v != MISSING]
+    numbers = [v for v in levels if not isinstance(v, str)]
     middles = [(a + b) / 2 for a, b in pairwise(numbers)]
     cells = [(low, high, False) for low, high in zip([-math.inf, *middles], [*middles, math.inf], strict=True)]
     cells = cells if numbers else []
@@ -191,7 +199,7 @@ class Encoder:
 
 def encoder(inputs: Inputs) -> Encoder:
     """How students of these inputs take their rows."""
-    levels = {
+    levels: dict[int, list[float | Literal["missing"]]] = {
         i: [MISSING if math.isnan(value) else value for value in inputs.features[i].table] for i in inputs.nominal
     }
     dtype = "float32" if all(resolved(inputs, torch.float32, FINEST)) else "float64"

@@ -99,7 +99,7 @@ def exact(
     center, scale = units
     low, high = edges[:, 0], edges[:, 1]
     free = torch.tensor([f.levels is None for f in features])
-    bounds = tuple(part.to(device) for part in (center, scale, low, high))
+    bounds = (center.to(device), scale.to(device), low.to(device), high.to(device))
     return Exact(
         center.to(device, dtype),
         scale.to(device, dtype),

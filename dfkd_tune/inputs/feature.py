@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Self
 
 import torch
 from pydantic import Field, field_validator, model_validator
@@ -49,13 +49,13 @@ class Feature:
 
     @field_validator("levels", mode="before")
     @classmethod
-    def _words(cls, levels):
+    def _words(cls, levels: object) -> object:
         if isinstance(levels, list) and any(isinstance(level, bool) for level in levels):
             raise ValueError("levels are numbers or words; quote yes, no, on, off, true and false where they are words")
         return levels
 
     @model_validator(mode="after")
-    def _consistent(self):
+    def _consistent(self) -> Self:
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std are given together")
         if self.range is not None and not self.range[0] < self.range[1]:
@@ -74,7 +74,7 @@ class Feature:
         if self.integer and self.range is not None and math.ceil(self.range[0]) > math.floor(self.range[1]):
             raise ValueError(f"no whole number lies in range {self.range}")
         if self.levels is not None:
-            self._distinct()
+            self._distinct(self.levels)
         elif self.nominal is not None:
             raise ValueError("nominal needs levels")
         if self.probabilities is not None:
@@ -83,7 +83,7 @@ class Feature:
             if abs(sum(self.probabilities) - 1.0) > 1e-3:
                 raise ValueError(f"probabilities must sum to 1, found {sum(self.probabilities):g}")
         if self.quantiles is not None:
-            self._rising()
+            self._rising(self.quantiles)
         if not (self.scale < MOST and abs(self.center) < MOST):
             raise ValueError("range, levels and quantiles must not span more than a number can hold")
         if not self.scale > 1 / MOST:
@@ -97,6 +97,7 @@ class Feature:
     @property
     def curve(self) -> Curve:
         """The quantile function, in raw units, of a feature with declared quantiles."""
+        assert self.quantiles is not None  # a feature without them has no curve
         return curve(self.quantiles, self.range)
 
     @property
@@ -112,7 +113,8 @@ class Feature:
             low, high = self.curve.support
             return (_whole(low, self.range), _whole(high, self.range)) if self.integer else (low, high)
         if self.range is not None:
-            return (math.ceil(self.range[0]), math.floor(self.range[1])) if self.integer else tuple(self.range)
+            low, high = self.range
+            return (math.ceil(low), math.floor(high)) if self.integer else (low, high)
         return -math.inf, math.inf
 
     @property
@@ -125,20 +127,19 @@ class Feature:
         """The words that the codes 0, 1, ... of the teacher's rows stand for; None where levels are numbers."""
         if self.levels is None or not any(isinstance(v, str) for v in self.levels):
             return None
-        return [v for v, _ in self._ordered]
+        return [v for v, _ in self._ordered if not isinstance(v, int | float)]
 
     @property
     def table(self) -> list[float]:
         """Raw values of the levels by rising code; a missing value, NaN, is last."""
-        values = [v for v, _ in self._ordered]
-        if self.labels is not None:
-            values = [None if v is None else float(code) for code, v in enumerate(values)]
-        return [math.nan if v is None else v for v in values]
+        if (labels := self.labels) is not None:
+            return [math.nan if label is None else float(code) for code, label in enumerate(labels)]
+        return [v if isinstance(v, float) else math.nan for v, _ in self._ordered]
 
     @property
     def codes(self) -> list[float]:
         """Where the levels lie before they are standardized: at their values, at 0, 1, ... where their order means nothing."""
-        return [float(code) for code in range(len(self.levels))] if self.one_hot else self.table
+        return [float(code) for code in range(len(self._ordered))] if self.one_hot else self.table
 
     @property
     def weights(self) -> list[float]:
@@ -150,6 +151,7 @@ class Feature:
     @property
     def _ordered(self) -> list[tuple[float | str | None, float]]:
         """Levels and their weights: numbers rise, words stay as given, a missing value is last."""
+        assert self.levels is not None  # only levels have an order
         pairs = list(zip(self.levels, self.probabilities or [1.0] * len(self.levels), strict=True))
         if any(isinstance(v, str) for v, _ in pairs):
             return sorted(pairs, key=lambda pair: pair[0] is None)
@@ -203,23 +205,23 @@ class Feature:
             return torch.special.ndtri(low + u * (high - low))
         return torch.special.ndtri(u)
 
-    def _distinct(self) -> None:
+    def _distinct(self, levels: list[float | str | None]) -> None:
         """Check the levels."""
-        if len(set(self.levels)) != len(self.levels):
+        if len(set(levels)) != len(levels):
             raise ValueError("levels must differ from each other")
-        kinds = {type(v) for v in self.levels} - {type(None)}
+        kinds = {type(v) for v in levels} - {type(None)}
         if len(kinds) > 1:
             raise ValueError("levels must be all numbers or all words; quote the numbers where they are words")
-        if self.nominal is False and (None in self.levels or str in kinds):
+        if self.nominal is False and (None in levels or str in kinds):
             raise ValueError("words and missing values have no order: leave nominal out")
-        if self.integer and any(type(v) is not float or v != round(v) for v in self.levels):
+        if self.integer and any(type(v) is not float or v != round(v) for v in levels):
             raise ValueError("levels must be whole numbers where integer is true")
 
-    def _rising(self) -> None:
+    def _rising(self, quantiles: dict[float, float]) -> None:
         """Check the quantiles, which are given in rising order."""
         if self.levels is not None:
             raise ValueError("quantiles and levels exclude each other")
-        pairs = list(self.quantiles.items())
+        pairs = list(quantiles.items())
         for p, value in pairs:
             if not 0 < p < 1:
                 raise ValueError(f"quantiles need probabilities between 0 and 1, found {p:g}")

@@ -17,7 +17,7 @@ mean and standard deviation a pixel, row by row.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -53,26 +53,27 @@ class Grid:
     range: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
 
     @model_validator(mode="after")
-    def _consistent(self):
+    def _consistent(self) -> Self:
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std are given together")
         pixels = self.height * self.width
         if pixels > WIDEST:
             raise ValueError(f"{pixels:,} pixels are more than the {WIDEST:,} features that there may be")
-        if self.mean is not None and not len(self.mean) == len(self.std) == pixels:
+        if self.mean is not None and self.std is not None and not len(self.mean) == len(self.std) == pixels:
             raise ValueError(f"{pixels} pixels need as many means and stds, found {len(self.mean)} and {len(self.std)}")
         return self
 
     def features(self) -> list[dict[str, Any]]:
         """Every pixel as an entry of ``features``."""
+        units = None if self.mean is None or self.std is None else list(zip(self.mean, self.std, strict=True))
         items = []
         for i in range(self.height * self.width):
             item: dict[str, Any] = {"name": f"pixel_{i // self.width}_{i % self.width}"}
-            if self.std is not None and self.std[i] == 0:
-                item["levels"] = [self.mean[i]]
+            if units is not None and units[i][1] == 0:
+                item["levels"] = [units[i][0]]
             else:
                 item |= {"range": self.range} if self.range is not None else {}
-                item |= {"mean": self.mean[i], "std": self.std[i]} if self.mean is not None else {}
+                item |= {"mean": units[i][0], "std": units[i][1]} if units is not None else {}
             items.append(item)
         return items
 
@@ -140,7 +141,7 @@ def _room(known: dict[str, Feature], shares: list[str], place: str) -> None:
         if feature.integer or (feature.levels is not None and (len(feature.levels) > 1 or feature.one_hot)):
             rule = f"{quoted(name)} is a share of a whole, which has neither levels nor whole numbers"
             raise FeaturesError(place, rule, remedy="declare its range, or leave it out of the simplex")
-        low, high = feature.range or (feature.levels and feature.support) or (0.0, 1.0)
+        low, high = feature.range or ((0.0, 1.0) if feature.levels is None else feature.support)
         told = [low, high, *([] if feature.mean is None else [feature.mean]), *(feature.quantiles or {}).values()]
         if min(told) < 0 or max(told) > 1:
             rule = f"a share lies between 0 and 1, {quoted(name)} is said to be {min(told):g} or {max(told):g}"

@@ -15,6 +15,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,7 +59,7 @@ class Inputs:
         rank_correlation: Sequence[Sequence[float]] | None = None,
         inferred: InferredPrior | None = None,
         detected: Sequence[int] = (),
-    ):
+    ) -> None:
         self.features, self.simplex = tuple(features), tuple(simplex)
         self.rank_correlation = rank_correlation and tuple(tuple(map(float, row)) for row in rank_correlation)
         self.center, self.scale = torch.tensor([self._units(i) for i in range(len(features))], dtype=torch.float64).T
@@ -74,8 +75,8 @@ class Inputs:
                 self.rank_correlation, Inputs(features).quantile(cells[:, None].expand(-1, len(self)))
             )
         self.inferred, self.detected = inferred, tuple(detected)
-        self._cast: dict[tuple, tuple[Tensor, ...]] = {}
-        self._exact: dict[tuple, Exact] = {}
+        self._cast: dict[tuple[torch.dtype, torch.device], tuple[Tensor, ...]] = {}
+        self._exact: dict[tuple[torch.dtype, torch.device], Exact] = {}
 
     @classmethod
     def unknown(cls, width: int) -> Inputs:
@@ -114,7 +115,7 @@ class Inputs:
         """SHA-256 of everything that is declared."""
         return hashlib.sha256(json.dumps(self._declared(), sort_keys=True).encode()).hexdigest()
 
-    def _declared(self) -> list:
+    def _declared(self) -> list[Any]:
         if self.inferred is not None:
             return [*self.inferred.declared._declared(), "inferred"]  # the teacher's own hash says what
         # Only what is declared of these counts, so that a study outlives the day they could not be.
@@ -208,7 +209,7 @@ class Inputs:
     @property
     def encoded(self) -> int:
         """Columns that a student takes: one a feature, but one a level where the levels have no order."""
-        return len(self) + sum(len(self.features[i].levels) - 1 for i in self.nominal)
+        return len(self) + sum(len(self.features[i].codes) - 1 for i in self.nominal)
 
     def around(self, z: Tensor, i: int, delta: float) -> tuple[Tensor, Tensor]:
         """Rows ``(N, D)`` as declared that differ in feature ``i`` alone: ``delta``, or a level or whole number, above and below.
@@ -244,7 +245,8 @@ class Inputs:
         feature = self.features[i]
         if i not in self.simplex or feature.levels is not None:
             return feature.support
-        return tuple(feature.range) if feature.range is not None else (0.0, 1.0)
+        low, high = feature.range or (0.0, 1.0)
+        return low, high
 
     def _units(self, i: int) -> tuple[float, float]:
         """Center and scale of a feature, in raw units."""
@@ -271,10 +273,11 @@ class _Raw(torch.autograd.Function):
     """``Exact.rows``, whose gradient passes where values are rounded to what is declared."""
 
     @staticmethod
-    def forward(ctx, z: Tensor, known: Exact) -> Tensor:
+    def forward(ctx: Any, z: Tensor, known: Exact) -> Tensor:
         ctx.scale, ctx.dtype = known.scale, z.dtype
         return known.rows(z)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor):
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = grad_outputs
         return (gradient * ctx.scale).to(ctx.dtype), None

@@ -41,7 +41,7 @@ def in_words(inputs: Inputs) -> list[dict[str, Any]]:
         names = [inputs.names[i] for i in inputs.simplex]
         said.append({"features": names, "declared": "shares of a whole: none negative, together 1"})
     if inputs.rank_correlation is not None:
-        said.append({"features": inputs.names, "declared": _correlations(inputs)})
+        said.append({"features": inputs.names, "declared": _correlations(inputs.names, inputs.rank_correlation)})
     return said
 
 
@@ -64,11 +64,11 @@ def of_feature(feature: Feature) -> str:
     return ", ".join(said) or "nothing"
 
 
-def _correlations(inputs: Inputs) -> str:
+def _correlations(names: Sequence[str], ranks: Sequence[Sequence[float]]) -> str:
     """The strongest of them; the features file holds them all."""
-    pairs = [(r, i, j) for i, row in enumerate(inputs.rank_correlation) for j, r in enumerate(row[:i])]
+    pairs = [(r, i, j) for i, row in enumerate(ranks) for j, r in enumerate(row[:i])]
     strongest = sorted(pairs, key=lambda pair: -abs(pair[0]))[:LISTED]
-    named = [f"{inputs.names[j]} and {inputs.names[i]} {r:.2f}" for r, i, j in strongest]
+    named = [f"{names[j]} and {names[i]} {r:.2f}" for r, i, j in strongest]
     return "rank correlations of all pairs, the strongest " + ", ".join(named)
 
 

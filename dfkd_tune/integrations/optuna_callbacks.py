@@ -32,7 +32,7 @@ class RegisterBest:
     model: str
     alias: str = "champion"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.objective.recorded is None:
             raise SpecError("RegisterBest", "needs an objective that records to MLflow", remedy="give it tracking_uri")
 
@@ -43,4 +43,6 @@ class RegisterBest:
             DfkdError: as ``register`` does.
         """
         if trial.state == TrialState.COMPLETE and study.best_trial.number == trial.number:
-            register(*self.objective.recorded, self.model, trial=trial.number, alias=self.alias)
+            assert self.objective.recorded is not None  # seen to on creation
+            uri, experiment = self.objective.recorded
+            register(uri, experiment, self.model, trial=trial.number, alias=self.alias)

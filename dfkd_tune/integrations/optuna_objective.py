@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Mapping
@@ -13,19 +12,25 @@ from typing import Any
 import optuna
 
 from dfkd_tune.errors import DfkdError
-from dfkd_tune.export.student_files import student_files
+from dfkd_tune.evaluation.stress_bank import add_stress
 from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.recipes.presets import PRESETS
-from dfkd_tune.search.defaults import TEACHER_DEFAULTS
-from dfkd_tune.search.search_space import make_space
-from dfkd_tune.search.study_file import Budget
+from dfkd_tune.search.ranking import run_name
+from dfkd_tune.search.sampling import smoothed
+from dfkd_tune.search.space.defaults import TEACHER_DEFAULTS, untuned
+from dfkd_tune.search.space.search_space import make_space
+from dfkd_tune.search.study_file import Budget, StudySection
+from dfkd_tune.study.ending import Ending, ending, stopped
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.probe import probe
+from dfkd_tune.tracking import params as param
+from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.context import within
-from dfkd_tune.tracking.runs import STATE
+from dfkd_tune.tracking.states import State
+from dfkd_tune.tracking.tags import RunKind
 from dfkd_tune.tracking.tracker import Tracker
-from dfkd_tune.training.distill import Outcome, conclude
+from dfkd_tune.training.distill import conclude
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import Population
 from dfkd_tune.training.problem import Problem
@@ -34,10 +39,11 @@ from dfkd_tune.utils.strategy import build
 
 
 class Distillation:
-    """An Optuna objective: each call distills one student and returns its RMSE to the teacher on the selection bank.
+    """An Optuna objective: each call distills one student and returns what a study of ``dfkd-tune`` would minimize.
 
-    It reports to the trial at every rung and honors the study's pruner. With ``tracking_uri``, every trial is a run of
-    the experiment ``experiment``, with parameters, metrics, curve and the student itself.
+    It reports to the trial at every rung what a study reports, and honors the study's pruner. The trial gets the attributes
+    of a study's trial. With ``tracking_uri``, every trial is a run of the experiment ``experiment``, with parameters, metrics,
+    curve and the student itself.
 
     Args:
         teacher: a loaded teacher, a model file or ``package.module:function``.
@@ -47,6 +53,7 @@ class Distillation:
         search: leaf -> choices or range, as in a study file; None for the default space.
         max_parameters: of a student.
         preset: where leaves that are not searched come from; our best when left out.
+        objective: ``robust``, ``rmse`` or ``nrmse``, as in a study file.
         steps, batch: budget of a trial.
         seed: of banks and students.
         tracking_uri: of MLflow; None records nothing.
@@ -66,13 +73,15 @@ class Distillation:
         search: Mapping[str, Any] | None = None,
         max_parameters: int | None = None,
         preset: str | None = None,
+        objective: str = "robust",
         steps: int = 20_000,
         batch: int = 100,
         seed: int = 0,
         tracking_uri: str | None = None,
         experiment: str = "distillation",
-    ):
+    ) -> None:
         budget = build(Budget, {"steps": steps, "batch": batch}, "budget")
+        self.objective = build(StudySection, {"objective": objective}, "study").objective
         loaded = teacher if isinstance(teacher, Teacher) else _load(teacher, architecture, trust_pickle)
         loaded, inputs = with_inputs(loaded, Path(features) if features else None)
         found = probe(loaded, inputs, seed)
@@ -88,7 +97,9 @@ class Distillation:
             default=kind.searched(inputs),
         )
         self.problem = Problem(loaded, inputs, found, seed=seed)
-        self._tracker = Tracker(tracking_uri, experiment) if tracking_uri else None
+        add_stress(self.problem, untuned(found.kind, budget, self.space))
+        with within(study=experiment):  # whose runs say what they are made with, as those of a study do
+            self._tracker = Tracker(tracking_uri, experiment) if tracking_uri else None
 
     @property
     def recorded(self) -> tuple[str, str] | None:
@@ -111,46 +122,47 @@ class Distillation:
         member = Member(trial.number, recipe, derive(self.seed, "trial", trial.number))
         population = Population(self.problem)
         population.admit(member)
-        key = f"trial-{trial.number:04d}"
+        key = run_name(trial.number)
         if self._tracker:
-            self._tracker.open_run(
-                key,
-                "trial",
-                recipe.leaves() | {"trial": trial.number, "seed": member.seed},
-                {"dfkd.tier": self.problem.inputs.tier},
-            )
-        reason, start = None, time.perf_counter()
+            params = recipe.leaves() | {param.TRIAL: trial.number, param.SEED: member.seed}
+            tags = {tag.TIER: self.problem.inputs.tier, tag.OBJECTIVE: self.objective}
+            self._tracker.open_run(key, RunKind.TRIAL, params, tags)
         try:
-            while not member.finished and reason is None:
-                population.advance()
-                trial.report(math.nan if member.failure else member.curve[-1][1], member.rung)
-                if not member.spent and trial.should_prune():
-                    reason = f"pruned at step {member.clock}"
-            seconds = time.perf_counter() - start
-            outcome = conclude(self.problem, population.release(trial.number), seconds, reason is None)
+            ended = self._train(trial, population, member, key)
         except BaseException as error:
             if self._tracker:
-                stopped, told = isinstance(error, KeyboardInterrupt), isinstance(error, DfkdError)
-                why = str(error) if told else type(error).__name__
-                tags = {STATE: "INTERRUPTED" if stopped else "FAIL", "dfkd.reason": why}
-                self._tracker.close_run(key, "KILLED" if stopped else "FAILED", {}, tags, member.curve)
+                state = State.INTERRUPTED if isinstance(error, KeyboardInterrupt) else State.FAIL
+                why = str(error) if isinstance(error, DfkdError) else type(error).__name__
+                stopped(member.curve, why, state).close(self._tracker, key)
                 self._tracker.flush()
             raise
-        reason = outcome.failure or reason
-        self._record(trial, key, outcome, reason)
-        if reason is not None:
-            raise optuna.TrialPruned(reason)
-        return outcome.selection.rmse
+        self._record(trial, key, ended)
+        if ended.reason is not None:
+            raise optuna.TrialPruned(ended.reason)
+        return ended.values[0]
 
-    def _record(self, trial: optuna.Trial, key: str, outcome: Outcome, reason: str | None) -> None:
-        trial.set_user_attr("recipe", json.dumps(outcome.recipe.tree()))
-        if self._tracker is None:
-            return
-        files = {} if reason else student_files(self.problem, outcome, {"trial": trial.number})
-        tags = {STATE: "PRUNED" if reason else "COMPLETE"} | ({"dfkd.reason": reason} if reason else {})
-        self._tracker.close_run(key, "KILLED" if reason else "FINISHED", outcome.metrics(), tags, outcome.curve, files)
-        self._tracker.flush()
-        self._tracker.raise_for_rejected()
+    def _train(self, trial: optuna.Trial, population: Population, member: Member, key: str) -> Ending:
+        """Train until the member has finished, diverged or is pruned."""
+        pruned, start = None, time.perf_counter()
+        while not member.finished and pruned is None:
+            population.advance()
+            trial.report(math.nan if member.failure else smoothed(member.curve), member.rung)
+            if not member.spent and trial.should_prune():
+                pruned = f"pruned at step {member.clock}"
+        seconds = time.perf_counter() - start
+        outcome = conclude(self.problem, population.release(trial.number), seconds, pruned is None)
+        about = None
+        if self._tracker:
+            about = {"study": self._tracker.experiment, "trial": trial.number, "run": key}
+        return ending(self.problem, outcome, self.objective, pruned=pruned, about=about)
+
+    def _record(self, trial: optuna.Trial, key: str, ended: Ending) -> None:
+        attributes = ended.close(self._tracker, key) if self._tracker else ended.attributes
+        for name, value in attributes.items():
+            trial.set_user_attr(name, value)
+        if self._tracker:
+            self._tracker.flush()
+            self._tracker.raise_for_rejected()
 
 
 ARGUMENTS = {

@@ -75,7 +75,7 @@ def write(url: URL) -> str:
 
 def file_of(url: URL | None) -> Path | None:
     """The file of an SQLite database; None for any other URL, and where it has none."""
-    if url is None or url.get_backend_name() != "sqlite" or url.host or in_memory(url):
+    if url is None or url.get_backend_name() != "sqlite" or url.host or not url.database or in_memory(url):
         return None
     return Path(unquote(urlsplit(url.database).path) if _by_uri(url) else url.database)
 
@@ -102,7 +102,7 @@ def moved(url: URL, file: Path) -> URL:
     """The same URL of an SQLite database in another file."""
     if not _by_uri(url):
         return url.set(database=str(file))
-    query = urlsplit(url.database).query
+    query = urlsplit(url.database or "").query
     return url.set(database=f"file:{quote(str(file))}{query and '?' + query}")
 
 
@@ -182,7 +182,7 @@ def _unfit_driver(url: URL) -> Refusal | None:
         dialect = url.get_dialect()
         if dialect.is_async:
             return Refusal(f"names an asynchronous driver ({url.get_driver_name()})", f"write {name}://...")
-        made = dialect(dbapi=dialect.import_dbapi())
+        made = dialect(dbapi=dialect.import_dbapi())  # pyright: ignore[reportCallIssue]  # the interface leaves __init__ out
         with warnings.catch_warnings():
             warnings.simplefilter("error", SAWarning)
             made.create_connect_args(url)

@@ -8,7 +8,7 @@ import os
 import uuid
 from pathlib import Path
 
-from dfkd_tune.errors import DfkdError
+from dfkd_tune.errors import DfkdError, ExportError
 
 REMEDIES = {
     errno.ENOSPC: "free some space, then run the same command again",
@@ -38,9 +38,18 @@ def write(path: Path, data: bytes, error: type[DfkdError]) -> None:
         raise refused(path, problem, error) from None
 
 
+def write_output(path: Path, data: bytes) -> None:
+    """Write a file that a user asked for, whole or not at all.
+
+    Raises:
+        ExportError: when the place takes no file.
+    """
+    write(path, data, ExportError)
+
+
 def refused(path: Path, problem: OSError, error: type[DfkdError]) -> DfkdError:
     """What the system would not do, in one line with its remedy."""
-    remedy = REMEDIES.get(problem.errno, "choose another place")
+    remedy = REMEDIES.get(problem.errno or 0, "choose another place")
     return error(path, f"cannot be written: {problem.strerror or problem}", remedy=remedy)
 
 

@@ -124,7 +124,7 @@ def for_reading_alone(url: str) -> bool:
     SQLite makes files beside a database, so that its folder counts too.
     """
     read, file = parse(url), sqlite_file(url)
-    if file is None or not file.exists():
+    if read is None or file is None or not file.exists():
         return False
     if {"ro"} & {*arguments(read, "mode")} or {"1"} & {*arguments(read, "immutable")}:
         return True

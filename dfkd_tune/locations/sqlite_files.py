@@ -11,21 +11,28 @@ from pathlib import Path
 from dfkd_tune.errors import DfkdError
 from dfkd_tune.locations.paths import for_reading_alone, sqlite_file, sqlite_url
 
-_COPIES: dict[tuple, tempfile.TemporaryDirectory] = {}
+Stamp = tuple[int, int]
+"""When a file was changed last, in nanoseconds, and its bytes."""
+_COPIES: dict[tuple[Path, tuple[Stamp, ...]], tempfile.TemporaryDirectory[str]] = {}
 
 
 def readable(url: str) -> str:
     """The URL of a database to read: its own, or that of a copy where SQLite could not make its files beside it."""
-    if not for_reading_alone(url):
-        return url
     file = sqlite_file(url)
+    if file is None or not for_reading_alone(url):
+        return url
+    return sqlite_url(_copied(file))
+
+
+def _copied(file: Path) -> Path:
+    """A copy of a file and its log, made once for each state of theirs."""
     log = Path(f"{file}-wal")
     stamps = tuple((part.stat().st_mtime_ns, part.stat().st_size) for part in (file, log) if part.exists())
     if (file, stamps) not in _COPIES:
         folder = tempfile.TemporaryDirectory(prefix="dfkd-tune-")
         _copy(file, log, Path(folder.name) / file.name)
         _COPIES[file, stamps] = folder
-    return sqlite_url(Path(_COPIES[file, stamps].name) / file.name)
+    return Path(_COPIES[file, stamps].name) / file.name
 
 
 def _copy(file: Path, log: Path, copy: Path) -> None:
@@ -53,7 +60,7 @@ def check(url: str, kind: type[DfkdError], remedy: str) -> None:
     if file.is_dir():
         raise kind(file, "is a directory", remedy=f"write {sqlite_url(file / 'some.db')}")
     try:
-        reason = damage(sqlite_file(readable(url)))
+        reason = damage(_copied(file) if for_reading_alone(url) else file)
     except OSError as error:
         raise kind(file, f"cannot be read: {error.strerror}", remedy="ask its owner for leave to read it") from None
     if reason is not None:

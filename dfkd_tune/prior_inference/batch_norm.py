@@ -13,6 +13,7 @@ of normal scores off the diagonal.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,11 +68,17 @@ class BatchNormStats:
 class BatchNormRecorder(TorchFunctionMode):
     """Hears every batch normalization that works by its running moments, in modules and exported graphs alike."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.heard: list[BatchNormStats] = []
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
         kwargs = kwargs or {}
         if function in ARGUMENTS:
             self._hear({**dict(zip(ARGUMENTS[function], args, strict=False)), **kwargs})

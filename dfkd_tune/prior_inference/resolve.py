@@ -58,5 +58,5 @@ def _own(teacher: Teacher) -> Inputs:
     }
     if not known:
         return bare
-    features = [Feature(name=f.name, levels=known[i]) if i in known else f for i, f in enumerate(bare.features)]
+    features = [Feature(name=f.name, levels=[*known[i]]) if i in known else f for i, f in enumerate(bare.features)]
     return Inputs(features, inferred=InferredPrior(ENCODED, bare))

@@ -97,21 +97,27 @@ def _trees(estimator: Any) -> Iterator[Tree]:
     from sklearn.pipeline import Pipeline
     from sklearn.tree import DecisionTreeRegressor
 
+    from dfkd_tune.compat.sklearn import boosted_trees
+
     if isinstance(estimator, DecisionTreeRegressor):
         yield _of_tree(estimator.tree_)
     elif isinstance(estimator, HistGradientBoostingRegressor):
-        for predictor in (each for stage in estimator._predictors for each in stage):
+        for predictor in boosted_trees(estimator):
             if not predictor.nodes["is_categorical"].any():
                 yield _of_histogram(predictor.nodes)
     elif isinstance(estimator, BaseEnsemble | StackingRegressor | VotingRegressor | MultiOutputRegressor):
-        chosen = getattr(estimator, "estimators_features_", None)  # a bag may show each of its members other features
-        if chosen is None or all(np.array_equal(each, np.arange(estimator.n_features_in_)) for each in chosen):
-            for member in np.ravel(np.asarray(estimator.estimators_, dtype=object)):
-                yield from _trees(member)
+        yield from _of_ensemble(estimator)
     elif isinstance(estimator, TransformedTargetRegressor):
         yield from _trees(estimator.regressor_)
     elif isinstance(estimator, Pipeline):
         yield from _of_pipeline(estimator)
+
+
+def _of_ensemble(ensemble: Any) -> Iterator[Tree]:
+    chosen = getattr(ensemble, "estimators_features_", None)  # a bag may show each of its members other features
+    if chosen is None or all(np.array_equal(each, np.arange(ensemble.n_features_in_)) for each in chosen):
+        for member in np.ravel(np.asarray(ensemble.estimators_, dtype=object)):
+            yield from _trees(member)
 
 
 def _of_tree(tree: Any) -> Tree:

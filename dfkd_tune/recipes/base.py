@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -86,12 +86,16 @@ class Loss:
         return 0.0
 
 
+Schedule = Literal["constant", "cosine"]
+"""Of the step size over a run."""
+
+
 class Optimizer(ABC):
     """An update of the student that fits ``recipes.optimizers.update``."""
 
     lr: float
     weight_decay: float
-    schedule: str
+    schedule: Schedule
 
     @abstractmethod
     def betas(self) -> tuple[float, float]:
@@ -149,10 +153,13 @@ class Initializer(ABC):
 class Refiner(ABC):
     """What follows the optimizer's steps (section ``finish``)."""
 
-    after: float
-    """Share of the budget that the student's optimizer takes before."""
     refines: ClassVar[bool] = True
     """Whether anything follows."""
+
+    @property
+    def begins(self) -> float:
+        """Share of the budget that the student's optimizer takes before."""
+        return 1.0
 
     @property
     def bank_rows(self) -> int:

@@ -15,6 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from dfkd_tune.recipes.base import GapBound
+from dfkd_tune.utils.plugins import Registry
 from dfkd_tune.utils.strategy import Stacked, strategy
 
 Positive = Annotated[float, Field(gt=0)]
@@ -150,12 +151,16 @@ class Cap(ThresholdBound):
         return 2.0 * (gap - h.weight * (gap.abs() - h.threshold).clamp(min=0) * gap.sign())
 
 
-GAP_BOUNDS = {
-    "none": Unbounded,
-    "clip": Clip,
-    "target": Target,
-    "hinge": Hinge,
-    "saturate": Saturate,
-    "log": Log,
-    "cap": Cap,
-}
+GAP_BOUNDS: Registry[type[GapBound]] = Registry(
+    "gap_bounds",
+    GapBound,
+    {
+        "none": Unbounded,
+        "clip": Clip,
+        "target": Target,
+        "hinge": Hinge,
+        "saturate": Saturate,
+        "log": Log,
+        "cap": Cap,
+    },
+)

@@ -11,7 +11,9 @@ from torch import Tensor
 from dfkd_tune.recipes.base import InitContext, Initializer
 from dfkd_tune.recipes.refiners import minimize
 from dfkd_tune.students.base import Student
+from dfkd_tune.students.mlp import MLP
 from dfkd_tune.students.neuron_pruning import prune
+from dfkd_tune.utils.plugins import Registry
 from dfkd_tune.utils.strategy import strategy
 
 ROWS = 8_192
@@ -48,12 +50,12 @@ class Neurons(Initializer):
 
     def budget_fraction(self, student: Student) -> float:
         """What training the wider student takes."""
-        return SHARE if self.surplus and student.hidden_layers == 1 else 0.0
+        return SHARE if self.surplus and isinstance(student, MLP) and student.depth == 1 else 0.0
 
     def init(self, context: InitContext, rng: torch.Generator) -> list[Tensor]:
         """One member's weights."""
         student, encoder = context.student, context.encoder
-        if not self.budget_fraction(student):
+        if not isinstance(student, MLP) or not self.budget_fraction(student):
             return _fitted(student, context, rng)
         width = student.hidden_units
         wide = student.with_width(max(width + 1, round(width * (1 + self.surplus))))
@@ -95,9 +97,12 @@ def _centers(context: InitContext, width: int, rng: torch.Generator) -> tuple[Te
 
     neurons, share = (part.numpy() for part in context.first_layer())
     seed = int(torch.randint(2**31, (1,), generator=rng))
-    fit = KMeans(width, n_init=2, random_state=seed).fit(neurons, sample_weight=share)
+    means = KMeans(width, n_init=2, random_state=seed)  # pyright: ignore[reportArgumentType]  # its default is a word
+    fit = means.fit(neurons, sample_weight=share)
     centers = torch.from_numpy(fit.cluster_centers_)
     return centers[:, :-1].T.contiguous(), centers[:, -1].contiguous()
 
 
-INITIALIZERS = {"random": Random, "neurons": Neurons}
+INITIALIZERS: Registry[type[Initializer]] = Registry(
+    "initializers", Initializer, {"random": Random, "neurons": Neurons}
+)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dfkd_tune.inputs.geometry import Geometry
 from dfkd_tune.recipes.base import InputBound
+from dfkd_tune.utils.plugins import Registry
 from dfkd_tune.utils.strategy import Stacked, strategy
 
 Positive = Annotated[float, Field(gt=0)]
@@ -122,4 +123,6 @@ def _distance(x: Tensor, geometry: Geometry) -> Tensor:
     return ((x @ geometry.precision) * x).sum(-1, keepdim=True).clamp(min=0).sqrt()
 
 
-INPUT_BOUNDS = {"steps": Steps, "linf": Linf, "l2": L2, "box": Box, "mahalanobis": Mahalanobis}
+INPUT_BOUNDS: Registry[type[InputBound]] = Registry(
+    "input_bounds", InputBound, {"steps": Steps, "linf": Linf, "l2": L2, "box": Box, "mahalanobis": Mahalanobis}
+)

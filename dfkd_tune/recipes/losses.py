@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from dfkd_tune.recipes.base import Loss
+from dfkd_tune.utils.plugins import Registry
 from dfkd_tune.utils.strategy import strategy
 
 
@@ -35,4 +36,4 @@ class Sobolev(Loss):
         return self.weight
 
 
-LOSSES = {"mse": MSE, "sobolev": Sobolev}
+LOSSES: Registry[type[Loss]] = Registry("losses", Loss, {"mse": MSE, "sobolev": Sobolev})

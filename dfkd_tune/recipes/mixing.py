@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from dfkd_tune.recipes.base import Mixing
+from dfkd_tune.utils.plugins import Registry
 from dfkd_tune.utils.strategy import Numbers, strategy
 
 EPOCH = 10
@@ -66,4 +67,6 @@ class Mix:
         return cls.BOTH
 
 
-ALPHAS = {"constant": Constant, "decreasing": Decreasing, "increasing": Increasing}
+ALPHAS: Registry[type[Mixing]] = Registry(
+    "mixings", Mixing, {"constant": Constant, "decreasing": Decreasing, "increasing": Increasing}
+)

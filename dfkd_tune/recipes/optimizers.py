@@ -6,19 +6,19 @@ gradient plus ``weight_decay * w`` (coupled, as in torch.optim). RMSprop is ``b1
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from dfkd_tune.recipes.base import Optimizer
+from dfkd_tune.recipes.base import Optimizer, Schedule
+from dfkd_tune.utils.plugins import Registry
 from dfkd_tune.utils.strategy import Numbers, strategy
 
 Rate = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Schedule = Literal["constant", "cosine"]
 EPS = 1e-8
 
 
@@ -90,4 +90,4 @@ def update(w: Tensor, g: Tensor, m: Tensor, v: Tensor, c: dict[str, Tensor]) -> 
     w.addcdiv_(m, torch.addcmul(c["eps"], c["root"], v.sqrt()), value=-1.0)
 
 
-OPTIMIZERS = {"rmsprop": RMSprop, "adam": Adam}
+OPTIMIZERS: Registry[type[Optimizer]] = Registry("optimizers", Optimizer, {"rmsprop": RMSprop, "adam": Adam})

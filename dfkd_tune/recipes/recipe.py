@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
@@ -24,10 +24,11 @@ from dfkd_tune.recipes.refiners import REFINERS, NoRefiner
 from dfkd_tune.students.base import Student
 from dfkd_tune.students.kinds import STUDENTS
 from dfkd_tune.students.mlp import MLP
+from dfkd_tune.utils.plugins import Registry
 from dfkd_tune.utils.quoting import named, quoted
 from dfkd_tune.utils.strategy import build, kind_of, name_of
 
-SECTIONS = {
+SECTIONS: dict[str, Registry[Any]] = {
     "student": STUDENTS,
     "start": INITIALIZERS,
     "generator": GENERATORS,
@@ -70,9 +71,9 @@ class Recipe:
     batch: Annotated[int, Field(ge=2, le=10**6, multiple_of=2)] = 100
     teacher_rows: Annotated[int, Field(ge=1, le=10**12)] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for section, registry in SECTIONS.items():
-            if type(getattr(self, section)) not in registry.values():
+            if registry.name_of(type(getattr(self, section))) is None:
                 raise ValueError(f"{section} must be one of {', '.join(registry)}")
 
     def leaves(self) -> dict[str, Any]:
@@ -98,7 +99,9 @@ class Recipe:
 
     def with_student(self, **changes: Any) -> Recipe:
         """The same recipe for another student."""
-        return replace(self, student=replace(self.student, **changes))
+        student = self.student
+        assert is_dataclass(student)  # every strategy is one
+        return replace(self, student=replace(student, **changes))
 
 
 def from_tree(tree: Mapping[str, Any], place: str = "recipe", base: Recipe | None = None) -> Recipe:

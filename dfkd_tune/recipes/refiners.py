@@ -12,6 +12,7 @@ from dfkd_tune.ops.lbfgs import Search
 from dfkd_tune.recipes.base import Batch, Refiner
 from dfkd_tune.students.base import Student
 from dfkd_tune.students.sobolev import loss_and_gradients
+from dfkd_tune.utils.plugins import Registry
 from dfkd_tune.utils.strategy import strategy
 
 
@@ -19,7 +20,6 @@ from dfkd_tune.utils.strategy import strategy
 class NoRefiner(Refiner):
     """The weights that the student's optimizer came to, as in both papers."""
 
-    after: ClassVar[float] = 1.0
     refines: ClassVar[bool] = False
 
     def refine(
@@ -54,6 +54,11 @@ class LBFGS(Refiner):
     synthetic: Annotated[float, Field(ge=0, le=1)] = 0.25
     rounds: Annotated[int, Field(ge=1, le=1_000)] = 1
     history: Annotated[int, Field(ge=1, le=1_000)] = 50
+
+    @property
+    def begins(self) -> float:
+        """As ``after`` says."""
+        return self.after
 
     @property
     def bank_rows(self) -> int:
@@ -110,7 +115,8 @@ def minimize(
         matched: which columns ``(E,)`` have gradients that count, as 1 and 0; None where all have.
     """
     leaves = [w.detach().clone().unsqueeze(0).requires_grad_() for w in weights]
-    z, values, gradients = (part if part is None else part.unsqueeze(0) for part in bank)
+    z, values = bank[0].unsqueeze(0), bank[1].unsqueeze(0)
+    gradients = None if bank[2] is None else bank[2].unsqueeze(0)
     share, weighed = z.new_full((1, 1, 1), 1 / len(z[0])), z.new_full((1, 1, 1), weight)
     if matched is not None:
         weighed = weighed * matched.repeat(values.shape[-1])
@@ -138,4 +144,4 @@ def minimize(
     return [leaf.detach().squeeze(0) for leaf in leaves]
 
 
-REFINERS = {"none": NoRefiner, "lbfgs": LBFGS}
+REFINERS: Registry[type[Refiner]] = Registry("refiners", Refiner, {"none": NoRefiner, "lbfgs": LBFGS})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,35 +14,22 @@ from dfkd_tune.errors import ExportError, NotFound, StudyMismatch, TeacherError
 from dfkd_tune.evaluation.certificate import Certificate, certify
 from dfkd_tune.evaluation.certificate_page import page
 from dfkd_tune.export.student_files import read_student
-from dfkd_tune.export.student_files import write as save
 from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.locations.files import write_output
 from dfkd_tune.prior_inference.resolve import with_inputs
+from dfkd_tune.registry.certificate_files import HTML, JSON
+from dfkd_tune.registry.sources import Sources
 from dfkd_tune.teachers.base import Teacher, hash_bytes
 from dfkd_tune.teachers.formats.mlflow_model import SCHEMES
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.probe import probe
+from dfkd_tune.tracking import params as param
+from dfkd_tune.tracking import tags as tag
+from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, agree
 from dfkd_tune.utils import yaml_io
 from dfkd_tune.utils.object_reference import MODULE_PATH
-
-FOLDER = "certificate"
-JSON, HTML = "certificate.json", "certificate.html"
-
-
-@dataclass(frozen=True)
-class Sources:
-    """Where teacher and inputs lie now, where that differs from what a study recorded.
-
-    Args:
-        teacher, architecture, features: paths; None for those recorded.
-        trust_pickle: load a pickled teacher, which can run any code.
-    """
-
-    teacher: str | None = None
-    architecture: str | None = None
-    features: str | None = None
-    trust_pickle: bool = False
 
 
 def issue(problem: Problem, folder: Path, about: Mapping[str, Any]) -> Certificate:
@@ -58,20 +44,20 @@ def issue(problem: Problem, folder: Path, about: Mapping[str, Any]) -> Certifica
         ExportError: when the files are damaged, or an answer is not finite.
     """
     module, result = read_student(folder)
-    student = ExportedStudent(module, getattr(torch, result["dtype"]), int(result["parameters"]))
+    student = ExportedStudent(module, getattr(torch, result["dtype"]), int(result[metric.PARAMETERS]))
     theirs, ours = problem.held("selection", student)
     exported = float((ours - theirs).square().mean().sqrt())
-    agree(folder.name, exported, result["rmse"], float(theirs.std(0).square().mean().sqrt()))
+    agree(folder.name, exported, result[metric.RMSE], float(theirs.std(0).square().mean().sqrt()))
     recipe = yaml_io.read(folder / "recipe.yaml", ExportError)
     facts = {
         **about,
         "student_seed": result.get("seed"),
-        "trained_rmse": result["rmse"],
+        "trained_rmse": result[metric.RMSE],
         "exported_rmse": exported,
         "file_sha256": hash_bytes((folder / "student.safetensors").read_bytes()),
         "steps": recipe.get("steps"),
         "batch": recipe.get("batch"),
-        "training_rows": int(result["teacher_rows"]) if "teacher_rows" in result else None,
+        "training_rows": int(result[metric.TEACHER_ROWS]) if metric.TEACHER_ROWS in result else None,
         "issued": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     return certify(problem, student, facts)
@@ -91,8 +77,8 @@ def beside(file: Path, problem: Problem, student: ExportedStudent, about: Mappin
     """
     facts = {"file_sha256": hash_bytes(file.read_bytes()), "issued": datetime.now(UTC).isoformat(timespec="seconds")}
     certificate = certify(problem, student, {**about, **facts})
-    save(file.with_name(f"{file.name}.certificate.json"), json.dumps(certificate.as_dict(), indent=1).encode())
-    save(file.with_name(f"{file.name}.certificate.html"), page(certificate).encode())
+    write_output(file.with_name(f"{file.name}.certificate.json"), json.dumps(certificate.as_dict(), indent=1).encode())
+    write_output(file.with_name(f"{file.name}.certificate.html"), page(certificate).encode())
     return certificate
 
 
@@ -119,15 +105,15 @@ def rebuild_problem(
         DfkdError: whatever is wrong with a file.
     """
     teacher, inputs = _sources(study, tags, sources, purpose)
-    seed = int(params["seed"])
+    seed = int(params[param.SEED])
     return Problem(
         teacher,
         inputs,
         probe(teacher, inputs, seed),
         seed=seed,
-        pool_rows=int(params["pool"]),
-        gradients=params.get("pool_gradients") != "False",
-        bank_rows=int(params["bank"]),
+        pool_rows=int(params[param.POOL]),
+        gradients=params.get(param.POOL_GRADIENTS) != "False",
+        bank_rows=int(params[param.BANK]),
         device=device,
     )
 
@@ -137,25 +123,25 @@ def rebuild_evaluator(
 ) -> RawEvaluator:
     """The teacher of a study and the rows of its banks again; arguments and errors are those of ``rebuild_problem``."""
     teacher, inputs = _sources(study, tags, sources, purpose)
-    return RawEvaluator(teacher, inputs, int(params["seed"]), int(params["bank"]))
+    return RawEvaluator(teacher, inputs, int(params[param.SEED]), int(params[param.BANK]))
 
 
 def _sources(study: str, tags: Mapping[str, str], sources: Sources, purpose: str) -> tuple[Teacher, Inputs]:
     place = f"study {study!r}"
-    source = _found(place, purpose, "teacher", sources.teacher or tags.get("dfkd.teacher"))
-    drawn = sources.architecture or tags.get("dfkd.architecture")
+    source = _found(place, purpose, "teacher", sources.teacher or tags.get(tag.TEACHER))
+    drawn = sources.architecture or tags.get(tag.ARCHITECTURE)
     architecture = Path(_found(place, purpose, "architecture", drawn)) if drawn else None
     try:
         teacher = load_teacher(source, architecture, sources.trust_pickle)
     except TeacherError as error:
         rule = f"{error.rule} ({purpose} needs the teacher)"
         raise TeacherError(error.place, rule, remedy=error.remedy or "give --teacher PATH") from None
-    _same(place, f"teacher {source}", teacher.sha256, tags.get("dfkd.teacher_sha256"), "--teacher PATH")
-    declared = sources.features or tags.get("dfkd.features")
+    _same(place, f"teacher {source}", teacher.sha256, tags.get(tag.TEACHER_SHA256), "--teacher PATH")
+    declared = sources.features or tags.get(tag.FEATURES)
     file = Path(_found(place, purpose, "features", declared)) if declared else None
     teacher, inputs = with_inputs(teacher, file)
     what = f"features {declared}" if declared else "knowledge of the inputs"
-    _same(place, what, inputs.fingerprint(), tags.get("dfkd.features_sha256"), "--features PATH")
+    _same(place, what, inputs.fingerprint(), tags.get(tag.FEATURES_SHA256), "--features PATH")
     return teacher, inputs
 
 

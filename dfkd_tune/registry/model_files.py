@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from dfkd_tune.compat.mlflow import save_example
 from dfkd_tune.students.pt2_archive import MACHINE_METADATA
 from dfkd_tune.utils.markdown import escaped
 
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow.models import Model
+    from mlflow.models.signature import ModelSignature
 
 CODE = Path(__file__).with_name("served_model.py")
 """What answers within the model; it loads where this package is not."""
@@ -36,10 +38,10 @@ def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model)
         result: its ``result.json``.
         model: as far as it is known: where it goes, its run.
     """
-    import mlflow
+    from mlflow import pyfunc, pytorch
 
     names, rows = result["features"], example(result)
-    mlflow.pytorch.save_model(
+    pytorch.save_model(
         student,
         str(folder),
         mlflow_model=model,
@@ -49,7 +51,7 @@ def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model)
     )
     _strip(folder / "data" / "model.pt2")
     shutil.copyfile(CODE, folder / CODE.name)
-    mlflow.pyfunc.add_to_model(
+    pyfunc.add_to_model(
         model,
         loader_module="mlflow.pyfunc.loaders.code_model",
         model_code_path=CODE.name,
@@ -57,9 +59,7 @@ def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model)
         python_env="python_env.yaml",
     )
     if has_feature_names(names):
-        from mlflow.models.utils import _save_example
-
-        _save_example(model, table(result, rows), str(folder))
+        save_example(model, table(result, rows), str(folder))
     with torch.no_grad():
         model.signature = _answers(result, student(torch.from_numpy(rows)).numpy().dtype)
     model.metadata = {
@@ -123,11 +123,11 @@ def note(result: dict[str, Any]) -> str:
     return "\n".join(["Takes a table with these columns, in any order, and leaves others alone:", "", *lines])
 
 
-def _texts(levels: list) -> bool:
+def _texts(levels: list[Any]) -> bool:
     return any(isinstance(level, str) for level in levels)
 
 
-def _tensors(dtype: np.dtype, features: int, outputs: int):
+def _tensors(dtype: np.dtype, features: int, outputs: int) -> ModelSignature:
     """The signature ``(N, D) -> (N, O)``, by which MLflow exports the network with any number of rows."""
     from mlflow.models.signature import ModelSignature
     from mlflow.types import Schema, TensorSpec
@@ -136,7 +136,7 @@ def _tensors(dtype: np.dtype, features: int, outputs: int):
     return ModelSignature(inputs=inputs, outputs=answers)
 
 
-def _answers(result: dict[str, Any], dtype: np.dtype):
+def _answers(result: dict[str, Any], dtype: np.dtype) -> ModelSignature:
     """The signature of what the model gives: columns ``0``, ``1``, ... of a frame, or ``(N, O)``."""
     from mlflow.models.signature import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec

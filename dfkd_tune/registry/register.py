@@ -11,29 +11,35 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from dfkd_tune.errors import ExportError, NotFound, SpecError, TrackingError
-from dfkd_tune.export.export import InputSchema
+from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.locations.paths import absolute, existing, without_credentials
 from dfkd_tune.registry import certificates, model_files
-from dfkd_tune.registry.certificates import Sources
+from dfkd_tune.registry.certificate_files import FOLDER, JSON, is_certified
+from dfkd_tune.registry.sources import Sources
+from dfkd_tune.registry.stored_student import load_trial
+from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import client, guarded, pointed_at, preflight, quiet, single_attempt
-from dfkd_tune.tracking.run_lookup import fetch, find_run, load_trial, parent_of, trial_of
+from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_of, trial_of
+from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.training.raw_evaluation import RawEvaluator
 from dfkd_tune.utils.markdown import escaped
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
+
 LOG = logging.getLogger(__name__)
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,199}")
-PREFIX = "dfkd."
-"""Of the tags of a version."""
 ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
-NOTE = "mlflow.note.content"
 
 
 @dataclass(frozen=True)
@@ -60,13 +66,7 @@ class Registered:
     worst_gap: float | None = None
 
 
-def is_certified(uri: str, run) -> bool:
-    """Whether a run holds its student's certificate."""
-    held = client(uri).list_artifacts(run.info.run_id, certificates.FOLDER)
-    return any(Path(file.path).name == certificates.JSON for file in held)
-
-
-def certified(uri: str, study: str, run, problem: Callable[[], Problem]) -> dict[str, Any]:
+def certified(uri: str, study: str, run: Run, problem: Callable[[], Problem]) -> dict[str, Any]:
     """The certificate of a trial's run, made and kept there as artifacts and metrics where it has none yet.
 
     Args:
@@ -85,11 +85,11 @@ def certified(uri: str, study: str, run, problem: Callable[[], Problem]) -> dict
 
     made, run_id = client(uri), run.info.run_id
     if is_certified(uri, run):
-        with fetch(uri, run_id, certificates.FOLDER) as folder:
+        with fetch(uri, run_id, FOLDER) as folder:
             try:
-                return json.loads((folder / certificates.JSON).read_text(encoding="utf-8"))
+                return json.loads((folder / JSON).read_text(encoding="utf-8"))
             except ValueError as error:
-                raise ExportError(f"run {run_id}", f"its {certificates.JSON} is damaged: {error}") from None
+                raise ExportError(f"run {run_id}", f"its {JSON} is damaged: {error}") from None
     with fetch(uri, run_id) as folder:
         about = {"study": study, "trial": trial_of(run), "run_id": run_id}
         certificate = certificates.issue(problem(), folder, about)
@@ -97,7 +97,7 @@ def certified(uri: str, study: str, run, problem: Callable[[], Problem]) -> dict
     try:
         with tempfile.TemporaryDirectory() as name:
             certificates.write(certificate, Path(name))
-            made.log_artifacts(run_id, name, certificates.FOLDER)
+            made.log_artifacts(run_id, name, FOLDER)
         made.log_batch(run_id, [Metric(key, value, now, 0) for key, value in certificate.metrics().items()])
     except MlflowException as error:
         reason = without_credentials(str(error).splitlines()[0])
@@ -116,13 +116,13 @@ def certify_run(uri: str, study: str, name: str, problem: Problem) -> dict[str, 
         return None
 
 
-def judge_of(uri: str, study: str, run, sources: Sources) -> RawEvaluator:
+def judge_of(uri: str, study: str, run: Run, sources: Sources) -> RawEvaluator:
     """The teacher of a trial's study and the rows of its banks again; errors are those of ``problem_of``."""
     parent = _study_of(uri, run)
     return certificates.rebuild_evaluator(study, parent.data.params, parent.data.tags, sources, "an export")
 
 
-def problem_of(uri: str, study: str, run, sources: Sources) -> Problem:
+def problem_of(uri: str, study: str, run: Run, sources: Sources) -> Problem:
     """The problem of a trial's study again.
 
     Raises:
@@ -133,7 +133,7 @@ def problem_of(uri: str, study: str, run, sources: Sources) -> Problem:
     return certificates.rebuild_problem(study, parent.data.params, parent.data.tags, sources)
 
 
-def _study_of(uri: str, run):
+def _study_of(uri: str, run: Run) -> Run:
     """The parent run of a trial's study."""
     parent = parent_of(client(uri), run.info.experiment_id)
     if parent is None:
@@ -221,7 +221,7 @@ def register(
     about = {"study": study} | ({} if number is None else {"trial": number})
     tags = {**about, "tier": result["tier"], "rmse": result["rmse"]} | found
     for key, value in tags.items():
-        made.set_model_version_tag(model, version.version, f"{PREFIX}{key}", str(value))
+        made.set_model_version_tag(model, version.version, f"{tag.PREFIX}{key}", str(value))
     made.update_model_version(model, version.version, _description(study, run, result, found))
     made.set_registered_model_alias(model, alias, version.version)
     return Registered(
@@ -229,14 +229,14 @@ def register(
     )
 
 
-def existing_version(made, model: str, run_id: str):
+def existing_version(made: MlflowClient, model: str, run_id: str) -> ModelVersion | None:
     """The latest version of a model that is the student of a run; None where there is none."""
     found = made.search_model_versions(f"name = '{model}' and run_id = '{run_id}'")
-    ready = [version for version in found if version.status == "READY" and f"{PREFIX}rmse" in version.tags]
+    ready = [version for version in found if version.status == "READY" and tag.RMSE in version.tags]
     return max(ready, key=lambda version: int(version.version), default=None)
 
 
-def _description(study: str, run, result: dict[str, Any], found: dict[str, float]) -> str:
+def _description(study: str, run: Run, result: dict[str, Any], found: dict[str, float]) -> str:
     """What the page of a model version says, in Markdown."""
     where = f"[{escaped(run.info.run_name)}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
     words = f"Student of study **{escaped(study)}**, run {where}: {result['parameters']:,} parameters, "
@@ -250,7 +250,7 @@ def _description(study: str, run, result: dict[str, Any], found: dict[str, float
     )
 
 
-def _registered(made, model: str) -> str:
+def _registered(made: MlflowClient, model: str) -> str:
     from mlflow.exceptions import MlflowException
 
     try:
@@ -261,7 +261,7 @@ def _registered(made, model: str) -> str:
     return model
 
 
-def _log(made, uri: str, run, student: nn.Module, result: dict[str, Any], certificate: bool) -> str:
+def _log(made: MlflowClient, uri: str, run: Run, student: nn.Module, result: dict[str, Any], certificate: bool) -> str:
     """Log the student as a model of its run, past MLflow's fluent state, which is the user's; with the run's certificate
     where it has one. Returns the model's id."""
     from mlflow.entities import LoggedModelOutput, Metric
@@ -269,29 +269,34 @@ def _log(made, uri: str, run, student: nn.Module, result: dict[str, Any], certif
 
     run_id = run.info.run_id
     logged = made.create_logged_model(
-        run.info.experiment_id, "student", run_id, tags={NOTE: model_files.note(result)}, params=run.data.params
+        run.info.experiment_id, "student", run_id, tags={tag.NOTE: model_files.note(result)}, params=run.data.params
     )
     with tempfile.TemporaryDirectory() as folder:
         model = Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id)
         model_files.save(Path(folder, "model"), student, result, model)
         if certificate:
-            with fetch(uri, run_id, certificates.FOLDER) as held:
-                shutil.copytree(held, f"{folder}/model/{certificates.FOLDER}")
+            with fetch(uri, run_id, FOLDER) as held:
+                shutil.copytree(held, f"{folder}/model/{FOLDER}")
         made.log_model_artifacts(logged.model_id, f"{folder}/model")
     made.finalize_logged_model(logged.model_id, "READY")
     made.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
-    summary = {key: value for key, value in run.data.metrics.items() if not key.startswith("curve/")}
+    assert run.info.end_time is not None  # it has finished
+    summary = {key: value for key, value in run.data.metrics.items() if not key.startswith(metric.CURVE)}
     made.log_batch(run_id, [Metric(k, v, run.info.end_time, 0, logged.model_id) for k, v in summary.items()])
     return logged.model_id
 
 
-def _difference(made, uri: str, version, student: nn.Module, x: np.ndarray, result: dict[str, Any]) -> float:
+def _difference(
+    made: MlflowClient, uri: str, version: ModelVersion, student: nn.Module, x: np.ndarray, result: dict[str, Any]
+) -> float:
     """How far the stored files of a model version answer a user's table from the student, at most."""
-    import mlflow
+    from mlflow import pyfunc
+    from mlflow.artifacts import download_artifacts
 
+    assert version.source is not None  # it was made of a logged model
     stored = made.get_logged_model(version.source.removeprefix("models:/")).artifact_location
     with tempfile.TemporaryDirectory() as folder:
-        copy = mlflow.artifacts.download_artifacts(artifact_uri=stored, dst_path=folder, tracking_uri=uri)
-        answers = np.asarray(mlflow.pyfunc.load_model(copy).predict(model_files.table(result, x)))
+        copy = download_artifacts(artifact_uri=stored, dst_path=folder, tracking_uri=uri)
+        answers = np.asarray(pyfunc.load_model(copy).predict(model_files.table(result, x)))
     with torch.no_grad():
         return float(np.abs(answers - student(torch.from_numpy(x)).numpy()).max())

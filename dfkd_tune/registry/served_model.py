@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, set_model
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc.model import PythonModel
 
 SHOWN = 12
 """Names and levels that a message lists at most."""
@@ -27,19 +27,22 @@ NEAR = 2.0**-23
 class Student(PythonModel):
     """A student between raw units that takes tables: columns by name where its features are named, else by place too."""
 
-    def load_context(self, context) -> None:
+    def load_context(self, context: Any) -> None:
         """Read the network and what is known of its columns."""
         folder = Path(__file__).parent
         about = Model.load(str(folder)).metadata
+        assert about is not None  # written with the model
         self.names: list[str] = about["features"]
-        self.levels: dict[str, list] = about["levels"]
+        self.levels: dict[str, list[Any]] = about["levels"]
         self.named: bool = about["named"]
         self.optional = np.array([any(map(is_missing, self.levels.get(name, []))) for name in self.names])
         self.outputs: int = about["outputs"]
         self.dtype = getattr(torch, about["dtype"])
         self.module = torch.export.load(folder / "data" / "model.pt2").module()
 
-    def predict(self, context, model_input: pd.DataFrame, params: dict[str, Any] | None = None):
+    def predict(
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame | np.ndarray:
         """Answers ``(N, O)`` in the teacher's units: a frame with the index of the rows where features are named, else an array.
 
         Raises:
@@ -70,7 +73,7 @@ class Student(PythonModel):
     def _is_plain(self, feature: int, kind: Any) -> bool:
         return isinstance(kind, np.dtype) and kind.kind in "biuf" and not self.levels.get(self.names[feature])
 
-    def _places(self, labels: list) -> list[int | None]:
+    def _places(self, labels: list[Any]) -> list[int | None]:
         """Where each feature's column stands; None for one that may be missing, and is."""
         exact, loose, known = {}, {}, frozenset(self.names)
         for place, label in enumerate(labels):
@@ -93,7 +96,7 @@ class Student(PythonModel):
             )
         return [places[0] if places else None for places in found]
 
-    def _by_place(self, labels: list) -> list[int]:
+    def _by_place(self, labels: list[Any]) -> list[int | None]:
         width = len(self.names)
         if len(labels) != width:
             raise refusal("rows", f"have {len(labels)} columns, the model takes {width}", f"send {listed(self.names)}")
@@ -108,7 +111,7 @@ class Student(PythonModel):
         """Refuse rows ``(N, D)`` where a value is wrong, by the names of their columns."""
         if not wrong.any():
             return
-        names = [name for name, any_wrong in zip(self.names, wrong.any(0), strict=True) if any_wrong]
+        names = [name for name, any_wrong in zip(self.names, np.any(wrong, axis=0), strict=True) if any_wrong]
         count, row = int(wrong.sum()), int(wrong.any(1).argmax())
         place = f"column{'s' * (len(names) > 1)} {listed(names)}"
         raise refusal(place, f"{count} value{'s' * (count > 1)} {what}, first in row {row}", remedy)
@@ -145,7 +148,7 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
 
 
-def column_of(name: str, column: pd.Series, levels: list) -> np.ndarray:
+def column_of(name: str, column: pd.Series, levels: list[Any]) -> np.ndarray:
     """Raw values ``(N,)`` of one column, float64, NaN where they are missing.
 
     Args:
@@ -196,7 +199,7 @@ def snapped(name: str, values: np.ndarray, known: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(values), np.nan, nearest)
 
 
-def codes(name: str, column: pd.Series, levels: list) -> np.ndarray:
+def codes(name: str, column: pd.Series, levels: list[Any]) -> np.ndarray:
     """The place ``(N,)`` in ``levels`` of each value; NaN where it is missing."""
     try:
         places, values = pd.factorize(column.astype(object).map(plain))
@@ -205,7 +208,7 @@ def codes(name: str, column: pd.Series, levels: list) -> np.ndarray:
     return np.array([*(float(place_of(name, value, levels)) for value in values), np.nan])[places]
 
 
-def place_of(name: str, value: Any, levels: list) -> int:
+def place_of(name: str, value: Any, levels: list[Any]) -> int:
     """Where a value stands among levels; a number that a CSV reader made of a level's text is that level."""
     text = isinstance(value, str)
     same = [i for i, level in enumerate(levels) if text and level == value]
@@ -239,7 +242,7 @@ def listed(items: Any) -> str:
     return ", ".join(repr(item)[:60] for item in items[:SHOWN]) + more
 
 
-def unknown(name: str, value: Any, levels: list) -> MlflowException:
+def unknown(name: str, value: Any, levels: list[Any]) -> MlflowException:
     """The error of a value that is no level."""
     return refusal(f"column {name!r}", f"holds {str(value)[:40]!r}, which is no level", f"known: {listed(levels)}")
 

@@ -14,8 +14,9 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from dfkd_tune.search.attributes import BASELINE, PROMOTED, RECORD, UNTUNED
+from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.ranking import run_name
+from dfkd_tune.training import metrics as metric
 
 RESAMPLES = 2_000
 SURE, LIKELY = 0.95, 0.8
@@ -150,7 +151,7 @@ def compare(trials: Sequence[FrozenTrial], leaf: str, noise: float | None) -> Co
 def size_effect(trials: Sequence[FrozenTrial]) -> Size | None:
     """What a doubling of the parameters does to the objective, among trials of one generator; None where sizes hardly differ."""
     rows = [
-        (trial.params.get("generator.kind"), math.log2(trial.user_attrs["parameters"]), math.log(trial.values[0]))
+        (trial.params.get("generator.kind"), math.log2(trial.user_attrs[metric.PARAMETERS]), math.log(trial.values[0]))
         for trial in completed(trials)
         if trial.values[0] > 0
     ]
@@ -165,7 +166,7 @@ def size_effect(trials: Sequence[FrozenTrial]) -> Size | None:
     if middle is None or not gradients:
         return None
     change, low, high = (math.exp(gradient) - 1 for gradient in (middle, *np.quantile(gradients, (0.025, 0.975))))
-    sizes = [int(trial.user_attrs["parameters"]) for trial in completed(trials)]
+    sizes = [int(trial.user_attrs[metric.PARAMETERS]) for trial in completed(trials)]
     return Size(change, low, high, min(sizes), max(sizes))
 
 
@@ -178,7 +179,7 @@ def _gradient(table: np.ndarray) -> float | None:
     return float(inside[:, 0] @ inside[:, 1]) / spread if spread > 1e-9 else None
 
 
-def front(trials: Sequence[FrozenTrial], cost: str = "parameters") -> list[FrozenTrial]:
+def front(trials: Sequence[FrozenTrial], cost: str = metric.PARAMETERS) -> list[FrozenTrial]:
     """The complete trials than which none is both cheaper and better, cheapest first.
 
     Args:
@@ -198,7 +199,7 @@ def smallest_within(trials: Sequence[FrozenTrial], share: float) -> FrozenTrial 
     """The smallest complete trial whose objective is at most ``share`` above the best."""
     done = completed(trials)
     near = [trial for trial in done if trial.values[0] <= done[0].values[0] * (1 + share)]
-    return min(near, key=lambda trial: (trial.user_attrs["parameters"], trial.values[0]), default=None)
+    return min(near, key=lambda trial: (trial.user_attrs[metric.PARAMETERS], trial.values[0]), default=None)
 
 
 def importances(study: optuna.Study) -> dict[str, float]:
@@ -241,7 +242,7 @@ class Findings:
     size: Size | None
     baseline: float | None
     baseline_rmse: float | None
-    promoted: dict[str, Any] | None
+    promoted: Mapping[str, Any] | None
     weighed: str | None
 
     @property
@@ -252,7 +253,7 @@ class Findings:
     @property
     def costs(self) -> str | None:
         """What the study weighs against its objective: an attribute of its trials; None where nothing."""
-        return {"parameters": "parameters", "latency": "latency_us"}.get(self.weighed)
+        return {"parameters": metric.PARAMETERS, "latency": metric.LATENCY}.get(self.weighed or "")
 
     @cached_property
     def importances(self) -> dict[str, float]:
@@ -270,7 +271,7 @@ class Findings:
         if self.promoted is None:
             return self.best
         if self.untuned:
-            return create_trial(value=self.baseline, user_attrs=self.study.user_attrs[UNTUNED])
+            return create_trial(value=self.baseline, user_attrs=dict(StudyRecord.of(self.study).untuned))
         return self.trials[self.promoted["trial"]]
 
     @property
@@ -289,8 +290,8 @@ FIRST = ("generator.kind", "bound.kind", "input_bound.kind")
 
 def find(study: optuna.Study) -> Findings:
     """Everything that the trials on record say."""
-    known, trials = study.user_attrs, study.get_trials(deepcopy=False)
-    noise = seed_noise(trials, known.get(RECORD, {}))
+    known, trials = StudyRecord.of(study), study.get_trials(deepcopy=False)
+    noise = seed_noise(trials, known.reruns)
     counts: dict[str, int] = {}
     for trial in trials:
         counts[trial.state.name.lower()] = counts.get(trial.state.name.lower(), 0) + 1
@@ -298,18 +299,18 @@ def find(study: optuna.Study) -> Findings:
     leaves = [*(leaf for leaf in FIRST if leaf in words), *sorted(words - {*FIRST})]
     return Findings(
         study=study,
-        teacher=known.get("teacher", "the teacher"),
-        tier=known.get("tier", "T0"),
-        objective=known.get("identity", {}).get("objective", "rmse"),
+        teacher=known.teacher or "the teacher",
+        tier=known.tier or "T0",
+        objective=known.objective,
         trials=trials,
         counts=counts,
         noise=noise,
         comparisons=tuple(found for leaf in leaves if (found := compare(trials, leaf, noise))),
         size=size_effect(trials),
-        baseline=_finite(known.get(BASELINE)),
-        baseline_rmse=_finite(known.get(UNTUNED, {}).get("rmse")),
-        promoted=known.get(PROMOTED),
-        weighed=known.get("identity", {}).get("pareto"),
+        baseline=_finite(known.baseline),
+        baseline_rmse=_finite(known.untuned.get(metric.RMSE)),
+        promoted=known.promoted,
+        weighed=known.pareto,
     )
 
 

@@ -12,15 +12,16 @@ from typing import Any
 from dfkd_tune.errors import NotFound
 from dfkd_tune.evaluation.certificate_page import bars
 from dfkd_tune.locations.paths import existing
-from dfkd_tune.registry.certificates import FOLDER as CERTIFICATE
-from dfkd_tune.registry.certificates import JSON
-from dfkd_tune.registry.register import is_certified
+from dfkd_tune.registry.certificate_files import FOLDER as CERTIFICATE
+from dfkd_tune.registry.certificate_files import JSON, is_certified
 from dfkd_tune.reporting import summary_text
 from dfkd_tune.reporting.findings import Findings, completed, find, front
 from dfkd_tune.reporting.mlflow_summary import FIGURES, again
 from dfkd_tune.reporting.plot_style import svg
 from dfkd_tune.reporting.study_figures import figures
+from dfkd_tune.search.attributes import RECIPE
 from dfkd_tune.search.loaded import load_study
+from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import client, preflight
 from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_run
 from dfkd_tune.utils import html, yaml_io
@@ -137,13 +138,13 @@ def page(found: Findings, held: Recorded) -> str:
         pictures=[(words, _inline(held.pictures[key]), key) for key, words in SHOWN.items() if key in held.pictures],
         wide=WIDE,
         student=student,
-        recipe=yaml_io.dump(json.loads(student.user_attrs["recipe"])) if student else "",
+        recipe=yaml_io.dump(json.loads(student.user_attrs[RECIPE])) if student else "",
         trials=list(zip(listed, recipes, strict=True)),
         alike=alike,
         front=[trial.number for trial in front(found.trials)],
         line=summary_text.recipe_line(student) if student else "",
         again=again(held.tags, held.run.info.run_id) if held.run else None,
-        versions=json.loads(held.tags.get("dfkd.versions", "{}")),
+        versions=json.loads(held.tags.get(tag.VERSIONS, "{}")),
     )
 
 

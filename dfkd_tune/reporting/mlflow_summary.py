@@ -24,8 +24,12 @@ from dfkd_tune.reporting.plot_style import png
 from dfkd_tune.reporting.study_figures import figures
 from dfkd_tune.search.attributes import PROMOTED
 from dfkd_tune.search.ranking import Promoted, recipe_name, run_name
+from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import client, single_attempt
 from dfkd_tune.tracking.run_lookup import fetch, find_run
+from dfkd_tune.tracking.states import State
+from dfkd_tune.tracking.tags import RunKind
+from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils.markdown import argument, escaped
 
@@ -38,7 +42,6 @@ LEADERS = "dfkd-leaders"
 LEAVES = ("generator.kind", "bound.kind", "bound.threshold", "student.width", "optimizer.lr")
 VIEW = {"startTime": "ALL", "lifecycleFilter": "Active", "modelVersionFilter": "All Runs", "datasetsFilter": []}
 """What every saved view says that hides nothing; MLflow 3.17 keeps them as tags of the experiment."""
-NOTE = "mlflow.note.content"
 
 
 def tell(uri: str, study: optuna.Study, parent: str | None, problem: Problem, promoted: Promoted | None) -> None:
@@ -68,7 +71,7 @@ def _tell(uri: str, study: optuna.Study, parent: str, problem: Problem, promoted
     _keep(made, parent, figures(found) | _leading(uri, found, problem))
     run = find_run(uri, study.study_name, name=promoted.run) if promoted else None
     if run is not None:
-        curve = made.get_metric_history(run.info.run_id, "curve/rmse")
+        curve = made.get_metric_history(run.info.run_id, metric.CURVE_RMSE)
         with fetch(uri, run.info.run_id) as folder:
             student, _ = read_student(folder)
         points = [(point.step, point.value) for point in curve]
@@ -76,7 +79,7 @@ def _tell(uri: str, study: optuna.Study, parent: str, problem: Problem, promoted
     for run_id in (parent, *([run.info.run_id] if run else [])):
         _declare(made, run_id, problem)
     record = made.get_run(parent)
-    made.set_tag(parent, NOTE, note(found, record.data.params, record.data.tags, run))
+    made.set_tag(parent, tag.NOTE, note(found, record.data.params, record.data.tags, run))
     for key, value in _of_experiment(found, record.info.experiment_id).items():
         made.set_experiment_tag(record.info.experiment_id, key, value)
 
@@ -150,13 +153,13 @@ def note(found: Findings, params: Mapping[str, str], tags: Mapping[str, str], ru
             f"    {again(tags, run.info.run_id)}",
             "",
         ]
-    versions = json.loads(tags.get("dfkd.versions", "{}"))
+    versions = json.loads(tags.get(tag.VERSIONS, "{}"))
     lines += [
         "### Find the runs",
-        "In the search field of the experiment: `tags.dfkd.kind = 'trial'` for all trials, "
-        "`tags.dfkd.state = 'PRUNED'` for those that were given up, "
+        f"In the search field of the experiment: `tags.{tag.KIND} = '{RunKind.TRIAL}'` for all trials, "
+        f"`tags.{tag.STATE} = '{State.PRUNED}'` for those that were given up, "
         f"`metrics.{found.objective} < {_limit(found)}` for good ones. "
-        f"Every run of this study in any experiment: `tags.dfkd.study = '{name}'`.",
+        f"Every run of this study in any experiment: `tags.{tag.STUDY} = '{name}'`.",
         "",
         f"The whole report as a page: `dfkd-tune report {name}`. "
         f"Made with {', '.join(escaped(f'{package} {version}') for package, version in versions.items())}.",
@@ -166,8 +169,8 @@ def note(found: Findings, params: Mapping[str, str], tags: Mapping[str, str], ru
 
 def again(tags: Mapping[str, str], run_id: str) -> str:
     """The command that makes a run's student again."""
-    options = {"--teacher": "dfkd.teacher", "--architecture": "dfkd.architecture", "--features": "dfkd.features"}
-    given = [f"{option} {argument(tags[tag])}" for option, tag in options.items() if tag in tags]
+    options = {"--teacher": tag.TEACHER, "--architecture": tag.ARCHITECTURE, "--features": tag.FEATURES}
+    given = [f"{option} {argument(tags[name])}" for option, name in options.items() if name in tags]
     return " ".join(["dfkd-tune distill", *given, f"--run {run_id} --out student/"])
 
 
@@ -178,7 +181,7 @@ def _limit(found: Findings) -> str:
 def _of_experiment(found: Findings, experiment_id: str) -> dict[str, str]:
     """What the page of the experiment shows; the primary metric is the one that its first chart is of."""
     return {
-        NOTE: f"{escaped(summary_text.headline(found))} The note of the run `{found.name}` tells the rest. "
+        tag.NOTE: f"{escaped(summary_text.headline(found))} The note of the run `{found.name}` tells the rest. "
         f"[The trials, best first](#/experiments/{experiment_id}/runs?viewStateShareKey={LEADERS}).",
         f"mlflow.sharedViewState.{LEADERS}": _leaders(found),
         "mlflow.experimentKind": "custom_model_development",
@@ -197,9 +200,9 @@ def _rows(uri: str, run_id: str, problem: Problem) -> Tensor | None:
 
 def _leaders(found: Findings) -> str:
     """A saved view of the experiment's page: the trials alone, best first, with the columns that matter."""
-    metrics, params = (found.objective, "rmse", "parameters", "latency_us"), LEAVES
+    metrics, params = (found.objective, metric.RMSE, metric.PARAMETERS, metric.LATENCY), LEAVES
     state = {
-        "searchFilter": "tags.`dfkd.kind` = 'trial'",
+        "searchFilter": f"tags.`{tag.KIND}` = '{RunKind.TRIAL}'",
         "orderByKey": f"metrics.`{found.objective}`",
         "orderByAsc": True,
         "selectedColumns": [*(f"metrics.`{name}`" for name in metrics), *(f"params.`{name}`" for name in params)],
@@ -226,7 +229,7 @@ def _declare(made: Any, run_id: str, problem: Problem) -> None:
         name=f"declared inputs, tier {inputs.tier}",
         digest=inputs.fingerprint()[:12],
         source_type="code",
-        source=json.dumps({"tags": {"declared": "features file, its SHA-256 is the run's dfkd.features_sha256"}}),
+        source=json.dumps({"tags": {"declared": f"features file, its SHA-256 is the run's {tag.FEATURES_SHA256}"}}),
         schema=json.dumps(schema),
         profile=json.dumps({"num_rows": len(problem.pool), "num_elements": problem.pool.z.numel()}),
     )

@@ -11,12 +11,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from dfkd_tune.reporting.findings import SPAN, Findings, completed, front
 from dfkd_tune.reporting.plot_style import BAR, INK, SOFT, WIDTH, WORST, canvas, colors, label, plain_ticks
+from dfkd_tune.training import metrics as metric
 
 AXES = 8
 """Leaves that the parallel coordinates show at most."""
-COSTS = {"parameters": "parameters of the student", "latency_us": "latency of one row, microseconds"}
+COSTS = {metric.PARAMETERS: "parameters of the student", metric.LATENCY: "latency of one row, microseconds"}
 """Attribute of a trial that is weighed against its objective -> how its axis is called."""
-LEAST = {"parameters": 1.0, "latency_us": SPAN}
+LEAST = {metric.PARAMETERS: 1.0, metric.LATENCY: SPAN}
 """The ratio of sizes beyond which a cost is drawn: the latencies of students of one size differ by chance alone."""
 
 
@@ -32,7 +33,7 @@ def figures(found: Findings) -> dict[str, Figure]:
     if sum("bound.threshold" in trial.params for trial in done) > 1:
         drawn["threshold"] = threshold(found)
     for cost, least in (LEAST | ({found.costs: 1.0} if found.costs else {})).items():
-        sizes = [trial.user_attrs["parameters"] for trial in done if cost in trial.user_attrs]
+        sizes = [trial.user_attrs[metric.PARAMETERS] for trial in done if cost in trial.user_attrs]
         if sizes and max(sizes) > least * min(sizes):
             drawn[f"pareto_{cost.partition('_')[0]}"] = pareto(found, cost)
     if found.importances:

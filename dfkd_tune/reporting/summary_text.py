@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from optuna.trial import FrozenTrial
 
 from dfkd_tune.reporting.findings import ENOUGH, RESAMPLES, Comparison, Findings, smallest_within
+from dfkd_tune.search.attributes import RECIPE
+from dfkd_tune.training import metrics as metric
 
 VERBS = {"sure": "won", "likely": "probably won"}
 
@@ -22,8 +24,8 @@ def headline(found: Findings) -> str:
     student = found.student
     if student is None:
         return f"No trial of {found.name} is complete: {standing(found)}."
-    rmse = found.promoted["rmse"] if found.promoted else student.user_attrs["rmse"]
-    words = f"A student of {student.user_attrs['parameters']:,.0f} parameters answers like {found.teacher} with an RMSE of {rmse:.4g}"
+    rmse = found.promoted["rmse"] if found.promoted else student.user_attrs[metric.RMSE]
+    words = f"A student of {student.user_attrs[metric.PARAMETERS]:,.0f} parameters answers like {found.teacher} with an RMSE of {rmse:.4g}"
     if found.untuned:
         words += ": it is of the untuned preset, as no trial did better"
     elif found.baseline_rmse:
@@ -81,13 +83,15 @@ def smaller(found: Findings) -> str:
     best, told = found.best, []
     for share in (0.05, 0.2):
         trial = smallest_within(found.trials, share)
-        if trial.user_attrs["parameters"] < best.user_attrs["parameters"]:
+        if trial.user_attrs[metric.PARAMETERS] < best.user_attrs[metric.PARAMETERS]:
             told.append(
-                f"within {100 * share:.0f} % of the best: trial {trial.number}, {trial.user_attrs['parameters']:,.0f} parameters"
+                f"within {100 * share:.0f} % of the best: trial {trial.number}, {trial.user_attrs[metric.PARAMETERS]:,.0f} parameters"
             )
     if not told:
         return f"No smaller student is within 20 % of the best trial's {found.objective}."
-    return f"{'; '.join(told)}; the best, trial {best.number}, has {best.user_attrs['parameters']:,.0f}.".capitalize()
+    return (
+        f"{'; '.join(told)}; the best, trial {best.number}, has {best.user_attrs[metric.PARAMETERS]:,.0f}.".capitalize()
+    )
 
 
 def noise(found: Findings) -> str:
@@ -119,7 +123,7 @@ def recipe_lines(trials: Sequence[FrozenTrial]) -> tuple[list[str], str]:
 def _words(trial: FrozenTrial) -> list[str]:
     telling = {"student": "width", "bound": "threshold", "input_bound": "radius", "alpha": "value", "optimizer": "lr"}
     words = []
-    for section, strategy in json.loads(trial.user_attrs["recipe"]).items():
+    for section, strategy in json.loads(trial.user_attrs[RECIPE]).items():
         if not isinstance(strategy, dict) or strategy["kind"] in ("none", "steps"):
             continue
         kind = strategy["kind"]

@@ -13,8 +13,9 @@ from dfkd_tune.reporting.findings import SPAN, completed
 from dfkd_tune.reporting.summary_text import recipe_lines
 from dfkd_tune.search.progress import StudyResult
 from dfkd_tune.search.ranking import recipe_name
+from dfkd_tune.training import metrics as metric
 
-COLUMNS = {"stress_rmse": "stress", "latency_us": "µs a row"}
+COLUMNS = {metric.STRESS_RMSE: "stress", metric.LATENCY: "µs a row"}
 
 
 def table(trials: Sequence[FrozenTrial], objective: str) -> Table:
@@ -28,10 +29,15 @@ def table(trials: Sequence[FrozenTrial], objective: str) -> Table:
     made = Table(
         box=None, pad_edge=False, header_style="bold", caption=alike and f"all: {alike}", caption_justify="left"
     )
-    columns = {"rmse": "{:.4g}", "stress_rmse": "{:.4g}", "parameters": "{:.0f}", "latency_us": "{:.1f}"}
-    sizes = [trial.user_attrs["parameters"] for trial in trials]
+    columns = {
+        metric.RMSE: "{:.4g}",
+        metric.STRESS_RMSE: "{:.4g}",
+        metric.PARAMETERS: "{:.0f}",
+        metric.LATENCY: "{:.1f}",
+    }
+    sizes = [trial.user_attrs[metric.PARAMETERS] for trial in trials]
     if sizes and max(sizes) < SPAN * min(sizes):
-        del columns["latency_us"]  # what differs is chance
+        del columns[metric.LATENCY]  # what differs is chance
     shown = {name: form for name, form in columns.items() if any(name in trial.user_attrs for trial in trials)}
     shown.pop(objective, None)
     for column in ("trial", objective, *(COLUMNS.get(name, name) for name in shown)):

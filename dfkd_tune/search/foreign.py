@@ -7,11 +7,12 @@ from optuna.trial import TrialState
 
 from dfkd_tune.errors import NotFound, StudyMismatch
 from dfkd_tune.locations.paths import without_credentials
-from dfkd_tune.search.attributes import SESSION_COUNT
+from dfkd_tune.search.attributes import IDENTITY, POOL, RECIPE, SESSIONS
+from dfkd_tune.training import metrics as metric
 
-IDENTITY = {"teacher", "features", "objective", "seed", "bank", "space"}
+AGREED = {"teacher", "features", "objective", "seed", "bank", "space"}
 """What the identity of every study says."""
-FIGURES = {"rmse": int | float, "parameters": int | float, "seconds": int | float, "recipe": str}
+FIGURES = {metric.RMSE: int | float, metric.PARAMETERS: int | float, metric.SECONDS: int | float, RECIPE: str}
 """What every complete trial says."""
 
 
@@ -30,12 +31,12 @@ def refuse_foreign(study: optuna.Study, storage_url: str, reading: bool = False)
     place, shown = f"study {study.study_name!r}", without_credentials(storage_url)
     elsewhere = "take another name, or another --storage"
     known, trials = study.user_attrs, study.get_trials(deepcopy=False)
-    if "identity" not in known and SESSION_COUNT in known and not trials:
+    if IDENTITY not in known and SESSIONS in known and not trials:
         if reading:
             raise NotFound(place, "was begun, but never set up", remedy="run dfkd-tune study again")
         return
-    identity = known.get("identity")
-    if not (isinstance(identity, dict) and identity.keys() >= IDENTITY and isinstance(known.get("pool"), int)):
+    identity = known.get(IDENTITY)
+    if not (isinstance(identity, dict) and identity.keys() >= AGREED and isinstance(known.get(POOL), int)):
         raise StudyMismatch(place, f"in {shown} was not made by dfkd-tune", remedy=elsewhere)
     for trial in trials:
         told = trial.user_attrs

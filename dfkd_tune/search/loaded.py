@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
+from typing import Any
 
 import optuna
 
 from dfkd_tune.errors import DfkdError, NotFound, StorageError
 from dfkd_tune.locations.paths import existing, optuna_url, sqlite_file
 from dfkd_tune.locations.sqlite_files import check, readable
-from dfkd_tune.recipes.recipe import Recipe, from_tree
-from dfkd_tune.search.attributes import TOGETHER
+from dfkd_tune.search.attributes import WORKER, StudyRecord
 from dfkd_tune.search.foreign import refuse_foreign
 from dfkd_tune.search.storage import DAMAGED, open_storage
 
@@ -46,9 +45,16 @@ def standing_of(storage_url: str, name: str, trials: int) -> tuple[int | None, i
     except DfkdError:  # whoever opens it for good says what is wrong
         return None, trials
     ended = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
-    return study.user_attrs.get(TOGETHER), max(0, trials - ended)
+    return StudyRecord.of(study).population, max(0, trials - ended)
 
 
-def recipe_of(trial: optuna.trial.FrozenTrial) -> Recipe:
-    """The recipe of a finished trial."""
-    return from_tree(json.loads(trial.user_attrs["recipe"]), f"trial {trial.number}")
+def plain_trial(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
+    """A trial as plain values, without the process that ran it."""
+    return {
+        "number": trial.number,
+        "state": trial.state.name,
+        "value": trial.values[0] if trial.values else None,
+        "values": trial.values,
+        "params": trial.params,
+        "attributes": {name: value for name, value in trial.user_attrs.items() if name != WORKER},
+    }

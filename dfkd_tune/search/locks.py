@@ -16,6 +16,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from dfkd_tune.compat.optuna import study_id
 from dfkd_tune.locations.paths import sqlite_file, without_credentials, writable
 from dfkd_tune.utils.waits import telling
 
@@ -105,7 +106,7 @@ class StudyLock:
     """
 
     def __init__(self, storage: PatientDatabase, url: str, study: optuna.Study, purpose: str = PURPOSES[0]):
-        file, number = sqlite_file(url), int(study._study_id)
+        file, number = sqlite_file(url), study_id(study)
         self._storage, self._numbers = storage, f"{LOCK + PURPOSES.index(purpose)}, {number}"
         part = "" if purpose == PURPOSES[0] else f".{purpose}"
         self._file = FileLock(f"{file}.{number}{part}.lock") if file is not None else None

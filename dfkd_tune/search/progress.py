@@ -7,14 +7,18 @@ import statistics
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from dfkd_tune.search.attributes import BASELINE, RECORD, UNTUNED
+from dfkd_tune.search.attributes import REASON, StudyRecord
 from dfkd_tune.search.ranking import Promoted, run_name, top_candidates, wanted
-from dfkd_tune.search.study_file import StudySection
-from dfkd_tune.training.member import RUNGS
+from dfkd_tune.training import metrics as metric
+from dfkd_tune.training.rungs import RUNGS
+
+if TYPE_CHECKING:  # a study file names strategies, which import PyTorch
+    from dfkd_tune.search.study_file import StudySection
 
 
 @dataclass(frozen=True)
@@ -121,16 +125,16 @@ def standing(study: optuna.Study, about: StudySection, before: int, seconds: flo
         landed={trial.number: _landed(trial) for trial in _by_end(trials)},
         before=before,
     )
-    took = [trial.user_attrs["seconds"] for trial in trials if trial.state == TrialState.COMPLETE]
+    took = [trial.user_attrs[metric.SECONDS] for trial in trials if trial.state == TrialState.COMPLETE]
     p.typical = statistics.mean(took) if took else None
-    known = study.user_attrs
-    p.baseline = known.get(BASELINE)
+    known = StudyRecord.of(study)
+    p.baseline = known.baseline
     ended, again = sum(trial.state.is_finished() for trial in trials[: about.trials]), 0
     extra = min(about.leaders, about.trials) * about.reruns
     if ended >= about.trials and extra:
         leading = top_candidates(study, about.leaders)
         extra = len(leading) * about.reruns
-        again = extra - len(wanted(leading, about.reruns, known.get(RECORD, {})))
+        again = extra - len(wanted(leading, about.reruns, known.reruns))
         p.reruns = (again, extra)
     p.worth = 1 / max(1, about.trials - before + extra)
     p.share = min(1.0, (ended - before + again) * p.worth)
@@ -144,13 +148,13 @@ def totals(study: optuna.Study, now: Progress) -> dict[str, float]:
         "complete": now.done,
         "pruned": now.pruned,
         "failed": now.failed,
-        "trial_teacher_rows": sum(t.user_attrs.get("teacher_rows", 0) for t in study.get_trials(deepcopy=False)),
+        "trial_teacher_rows": sum(t.user_attrs.get(metric.TEACHER_ROWS, 0) for t in study.get_trials(deepcopy=False)),
     }
     if now.best is not None:
         found |= {"best": now.best[0], "best_trial": now.best[1]}
-    known = study.user_attrs
-    if math.isfinite(known.get(BASELINE, math.nan)):
-        found |= {"baseline": known[BASELINE], "baseline_rmse": known[UNTUNED]["rmse"]}
+    known = StudyRecord.of(study)
+    if known.baseline is not None and math.isfinite(known.baseline):
+        found |= {"baseline": known.baseline, "baseline_rmse": known.untuned[metric.RMSE]}
     return found
 
 
@@ -162,7 +166,7 @@ def _flying(trial: FrozenTrial) -> RunningTrial:
 
 def _landed(trial: FrozenTrial) -> FinishedTrial:
     objective = trial.values[0] if trial.state == TrialState.COMPLETE else None
-    return FinishedTrial(trial.number, trial.state.name, objective, trial.user_attrs.get("reason"))
+    return FinishedTrial(trial.number, trial.state.name, objective, trial.user_attrs.get(REASON))
 
 
 def _by_end(trials: list[FrozenTrial]) -> list[FrozenTrial]:

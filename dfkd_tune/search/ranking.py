@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import TrialState
 
-from dfkd_tune.search.attributes import BASELINE, UNTUNED
+from dfkd_tune.search.attributes import BASELINE, StudyRecord
+from dfkd_tune.training import metrics as metric
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,10 @@ def run_name(trial: int | None, again: int = 0) -> str:
 def top_candidates(study: optuna.Study, count: int) -> list[Candidate]:
     """The best recipes, best first: complete trials, and the baseline where it is as good; none without a complete trial."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    found = [Candidate(trial.number, trial.values[0], trial.user_attrs["rmse"]) for trial in complete]
-    untuned = study.user_attrs.get(BASELINE, math.nan)
-    if found and math.isfinite(untuned):
-        found.append(Candidate(None, untuned, study.user_attrs[UNTUNED]["rmse"]))
+    found = [Candidate(trial.number, trial.values[0], trial.user_attrs[metric.RMSE]) for trial in complete]
+    record = StudyRecord.of(study)
+    if found and record.baseline is not None and math.isfinite(record.baseline):
+        found.append(Candidate(None, record.baseline, record.untuned[metric.RMSE]))
     return sorted(found, key=lambda one: (one.objective, one.trial is None, one.trial))[:count]
 
 

@@ -7,18 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from dfkd_tune.search.attributes import SESSION_COUNT
+from dfkd_tune.search.attributes import SESSIONS, StudyRecord
 from dfkd_tune.search.foreign import refuse_foreign
-from dfkd_tune.training.member import RUNGS
+from dfkd_tune.search.storage import PatientStorage
+from dfkd_tune.training.rungs import RUNGS
 from dfkd_tune.utils.seeding import derive
 
 WARMUP = RUNGS // 4
 """Rungs before nothing is pruned."""
 
 
-def open_study(storage, name: str, seed: int, objectives: int = 1) -> optuna.Study:
+def open_study(storage: PatientStorage, name: str, seed: int, objectives: int = 1) -> optuna.Study:
     """Create or load the Optuna study; one caller at a time. With several objectives nothing is pruned.
 
     Its sampler is seeded by the trials it has and the sessions there were, so that neither a resume nor a second worker draws again
@@ -35,11 +37,11 @@ def open_study(storage, name: str, seed: int, objectives: int = 1) -> optuna.Stu
     try:
         study = optuna.load_study(**about)
     except KeyError:
-        study = optuna.create_study(**about, directions=["minimize"] * objectives, load_if_exists=True)
+        study = optuna.create_study(**about, directions=[StudyDirection.MINIMIZE] * objectives, load_if_exists=True)
     else:
         refuse_foreign(study, storage.url)
-    sessions = study.user_attrs.get(SESSION_COUNT, 0)
-    study.set_user_attr(SESSION_COUNT, sessions + 1)
+    sessions = StudyRecord.of(study).sessions
+    study.set_user_attr(SESSIONS, sessions + 1)
     known = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
     study.sampler = sampler(derive(seed, "sampler", known, *([sessions] if sessions else [])))
     return study

@@ -5,26 +5,26 @@ from __future__ import annotations
 import json
 import logging
 import random
+import sqlite3
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import optuna
 import sqlalchemy
 from alembic.util import CommandError
-from optuna.distributions import check_distribution_compatibility, distribution_to_json
+from optuna.distributions import BaseDistribution, check_distribution_compatibility, distribution_to_json
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
-from optuna.storages._rdb.storage import _create_scoped_session
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
 
+from dfkd_tune.compat.optuna import PARAMS, REPEATED, transaction, trial_row
 from dfkd_tune.errors import StorageError
 from dfkd_tune.locations import sqlite_files
 from dfkd_tune.locations.paths import for_reading_alone, optuna_url, sqlite_file, without_credentials
@@ -32,7 +32,6 @@ from dfkd_tune.search.locks import making
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
-PARAMS = models.TrialParamModel
 
 HEARTBEAT = 60
 """Seconds between two signs of life of a running trial."""
@@ -48,13 +47,18 @@ DAMAGED = "put a copy of it back, or start anew with another --storage and --nam
 """What to do about a study's database that is broken."""
 
 
+SetParam = tuple[int, str, float, str]
+"""Trial, name, value and distribution of a parameter, as a row of the database has them."""
+
+
 class PatientStorage(RDBStorage):
     """Optuna's database, whose calls wait with backoff while it is away and are then made again."""
 
     last_away = -float("inf")
     """When a call last found the database away, on the monotonic clock."""
 
-    _still, _seen, _params = False, False, ()
+    _still, _seen = False, False
+    _params: tuple[SetParam, ...] = ()
 
     @contextmanager
     def cached_reads(self) -> Iterator[None]:
@@ -62,7 +66,7 @@ class PatientStorage(RDBStorage):
 
         A read takes time for every trial that has not ended, and each parameter would be a transaction.
         """
-        self._still, self._seen, self._params = True, False, []
+        self._still, self._seen, self._params = True, False, ()
         try:
             yield
             if self._params:
@@ -74,18 +78,24 @@ class PatientStorage(RDBStorage):
         """Have trials read again, as this process changed one."""
         self._seen = False
 
-    def _set_trial_param(self, trial_id, param_name, param_value_internal, distribution, previous_distribution) -> None:
+    def _set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+        previous_distribution: BaseDistribution | None,
+    ) -> None:
         known = (trial_id, param_name, param_value_internal, distribution, previous_distribution)
         if not self._still:
             return self.retry_until_available(lambda: super(PatientStorage, self)._set_trial_param(*known))
         if previous_distribution is not None:
             check_distribution_compatibility(previous_distribution, distribution)
-        self._params.append((trial_id, param_name, param_value_internal, distribution_to_json(distribution)))
+        self._params += ((trial_id, param_name, param_value_internal, distribution_to_json(distribution)),)
 
     def _write_params(self, session: Any) -> None:
         for trial in {trial for trial, *_ in self._params}:
-            row = models.TrialModel.find_or_raise_by_id(trial, session)
-            self.check_trial_is_updatable(trial, row.state)
+            self.check_trial_is_updatable(trial, trial_row(session, trial).state)
         written = {
             (trial, name)
             for trial, name in session.query(PARAMS.trial_id, PARAMS.param_name).filter(
@@ -97,7 +107,13 @@ class PatientStorage(RDBStorage):
         if rows:
             session.execute(sqlalchemy.insert(PARAMS), rows)
 
-    def _get_trials(self, study_id, states, included_trial_ids, trial_id_greater_than) -> list[FrozenTrial]:
+    def _get_trials(
+        self,
+        study_id: int,
+        states: Container[TrialState] | None,
+        included_trial_ids: set[int],
+        trial_id_greater_than: int,
+    ) -> list[FrozenTrial]:
         of_cache = bool(included_trial_ids) or trial_id_greater_than > -1
         if self._still and self._seen and of_cache:
             return []  # nothing new since Optuna's cache last asked
@@ -115,7 +131,7 @@ class PatientStorage(RDBStorage):
         """
 
         def once() -> T:
-            with _create_scoped_session(self.scoped_session) as session:
+            with transaction(self) as session:
                 return work(session)
 
         return self.retry_until_available(once) if patient else once()
@@ -161,7 +177,7 @@ class PatientStorage(RDBStorage):
                 return done
 
 
-def _is_trouble(error: BaseException | None) -> bool:
+def _is_trouble(error: BaseException | None) -> TypeGuard[SQLAlchemyError]:
     """Whether it is the database's state that was wrong, not what was asked of it."""
     if isinstance(error, PendingRollbackError):  # Optuna asks once more in a transaction that broke
         return True
@@ -184,9 +200,9 @@ def _is_away(error: SQLAlchemyError, dialect: str) -> bool:
     return getattr(original, "pgcode", None) != "53100"  # disk_full
 
 
-def _patient(call: Callable) -> Callable:
+def _patient(call: Callable[..., T]) -> Callable[..., T]:
     @wraps(call)
-    def waiting(self: PatientStorage, *arguments, **named):
+    def waiting(self: PatientStorage, *arguments: Any, **named: Any) -> T:
         return self.retry_until_available(lambda: call(self, *arguments, **named))
 
     return waiting
@@ -207,8 +223,7 @@ for _name in (  # made twice, each of these leaves what it leaves when made once
     "set_trial_intermediate_value",
     "set_trial_user_attr",
     "set_trial_system_attr",
-    "_get_best_trial_id",
-    "_get_stale_trial_ids",
+    *REPEATED,
 ):
     setattr(PatientStorage, _name, _patient(getattr(RDBStorage, _name)))
 
@@ -258,10 +273,11 @@ def open_storage(url: str) -> PatientStorage:
 
 def _busy(url: str) -> float:
     """Seconds that SQLite waits for another process."""
-    return float(make_url(url).query.get("timeout", BUSY))
+    given = make_url(url).query.get("timeout")
+    return BUSY if given is None else float(given if isinstance(given, str) else given[-1])
 
 
-def _configure(connection, busy: float) -> None:
+def _configure(connection: sqlite3.Connection, busy: float) -> None:
     connection.isolation_level = None  # leaves BEGIN to us
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={1000 * busy:.0f}"):
@@ -269,5 +285,5 @@ def _configure(connection, busy: float) -> None:
     cursor.close()
 
 
-def _begin_immediate(connection) -> None:
+def _begin_immediate(connection: sqlalchemy.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")

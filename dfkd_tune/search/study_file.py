@@ -126,7 +126,8 @@ class StudySpec:
     Args:
         study, teacher, student, budget: see their classes.
         features: path of the features file, or None.
-        preset: name of the recipe that unsearched leaves come from; None lets the teacher decide.
+        preset: name of the recipe that other leaves come from; None lets the teacher decide.
+        fixed: leaf -> value, of leaves that every trial has, as written.
         search: leaf -> choices or range, as written; None for the default space.
         place: the file, for messages.
         seeded: whether the seed was given: the same trials are then wanted on any machine.
@@ -138,6 +139,7 @@ class StudySpec:
     student: StudentSection
     budget: Budget
     preset: str | None
+    fixed: Mapping[str, Any]
     search: Mapping[str, Any] | None
     place: str
     seeded: bool = False
@@ -156,7 +158,18 @@ class StudySpec:
 
 
 PARTS = {"study": StudySection, "student": StudentSection, "budget": Budget}
-KEYS = ("study", "teacher", "features", "student", "budget", "preset", "search")
+KEYS = (
+    "study",
+    "teacher",
+    "features",
+    "student",
+    "budget",
+    "preset",
+    *(s for s in SECTIONS if s != "student"),
+    "search",
+)
+LIMITS = {field.name for field in fields(StudentSection)}
+"""Keys of ``student:`` that are no fields of the student."""
 
 
 def read_spec(path: Path) -> StudySpec:
@@ -185,13 +198,15 @@ def parse_spec(tree: Any, place: str) -> StudySpec:
             place, f"must be a mapping, got {quoted(tree)}", remedy="teacher: model.pt2 is the shortest study"
         )
     for key in tree:
-        if key not in KEYS:
+        if key not in KEYS and not _is_leaf(key):
             raise SpecError(f"{place}: {named(key)}", "unknown key", remedy=f"known keys: {', '.join(KEYS)}")
     if tree.get("teacher") is None:
         raise SpecError(
             f"{place}: teacher", "required, but not given", remedy="name a model file or package.module:function"
         )
-    parts = {key: _part(kind, tree.get(key), f"{place}: {key}") for key, kind in PARTS.items()}
+    fixed = _fixed(tree, place)
+    limits = {**tree, "student": _limits(tree.get("student"))}
+    parts = {key: _part(kind, limits.get(key), f"{place}: {key}") for key, kind in PARTS.items()}
     teacher = tree["teacher"]
     if isinstance(teacher, str):
         teacher = {"path": teacher}
@@ -208,6 +223,7 @@ def parse_spec(tree: Any, place: str) -> StudySpec:
         teacher=_part(TeacherSection, teacher, f"{place}: teacher"),
         features=features,
         preset=preset,
+        fixed=fixed,
         search=search,
         place=place,
         seeded="seed" in (tree.get("study") or {}),
@@ -223,8 +239,50 @@ def as_tree(spec: StudySpec) -> dict[str, Any]:
         "student": _given(spec.student),
         "budget": _given(spec.budget),
     }
+    for leaf, value in spec.fixed.items():
+        section, _, field = leaf.partition(".")
+        parts.setdefault(section, {})[field] = value
     rest = {"features": spec.features, "preset": spec.preset, "search": spec.search}
     return parts | {key: value for key, value in rest.items() if value is not None}
+
+
+def _is_leaf(key: object) -> bool:
+    return isinstance(key, str) and key.partition(".")[0] in SECTIONS and "." in key
+
+
+def _limits(student: Any) -> Any:
+    """What ``student:`` says of its size alone."""
+    return {k: v for k, v in student.items() if k in LIMITS} if isinstance(student, Mapping) else student
+
+
+def _leaves(section: str) -> list[str]:
+    """Every key that a section of a study file may have."""
+    names = {each.name: None for _, kind in SECTIONS[section].usable() for each in fields(kind)}
+    limits = [each.name for each in fields(StudentSection)] if section == "student" else []
+    return [f"{section}.{name}" for name in (*limits, "kind", *names)]
+
+
+def _fixed(tree: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """The leaves that a study file fixes: whole sections, fields of ``student:``, and single leaves such as ``bound.threshold``."""
+    fixed: dict[str, Any] = {}
+    for key, value in tree.items():
+        if key in SECTIONS and value is not None:
+            if not isinstance(value, Mapping):
+                raise SpecError(
+                    f"{place}: {key}", f"must be a mapping, got {quoted(value)}", remedy=f"{key}: {{kind: ...}}"
+                )
+            own = {field: held for field, held in value.items() if not (key == "student" and field in LIMITS)}
+            leaves = {f"{key}.{field}": held for field, held in own.items()}
+        else:
+            leaves = {key: value} if _is_leaf(key) else {}
+        for leaf, held in leaves.items():
+            if leaf in fixed:
+                raise SpecError(f"{place}: {named(leaf)}", "is given twice")
+            if leaf not in (known := _leaves(leaf.partition(".")[0])):
+                names = ", ".join(name.partition(".")[2] for name in known)
+                raise SpecError(f"{place}: {named(leaf)}", "unknown key", remedy=f"known keys: {names}")
+            fixed[leaf] = held
+    return fixed
 
 
 def _given(part: Any) -> dict[str, Any]:

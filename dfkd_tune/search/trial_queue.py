@@ -23,19 +23,21 @@ from typing import Any
 import optuna
 import psutil
 import sqlalchemy
-from optuna.storages._rdb import models
 from optuna.trial import Trial, TrialState
 
+from dfkd_tune.compat import optuna as private
+from dfkd_tune.compat.optuna import HEARTBEATS, TRIALS
+from dfkd_tune.compat.optuna import USER_ATTRIBUTES as ATTRIBUTES
+from dfkd_tune.search.attributes import ATTEMPTS, REASON, WORKER
 from dfkd_tune.search.storage import GRACE, HEARTBEAT, PatientStorage
 
 LOG = logging.getLogger(__name__)
 
-ATTEMPTS = 3
+MOST_ATTEMPTS = 3
 """How often a trial is taken up again before it fails for good."""
 AHEAD = 16
 """Slots made at once: every look at a study reads those that wait, 16 in half the time of 64, and nothing is gained by fewer."""
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-TRIALS, ATTRIBUTES, HEARTBEATS = models.TrialModel, models.TrialUserAttributeModel, models.TrialHeartbeatModel
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class TrialQueue:
         while True:
             found = self.storage.transact(lambda session: self._take(session, total))
             if found is not None:
-                self.study._thread_local.cached_all_trials = None  # as ``Study.ask`` does
+                private.forget_cached_trials(self.study)
                 self.study.get_trials(deepcopy=False)  # Optuna's cache takes no parameter of a trial that it never read
                 return Claim(Trial(self.study, found[0]), found[1])
             if not self.make(total):
@@ -94,12 +96,12 @@ class TrialQueue:
     def lost(self, trials: Collection[Trial]) -> set[int]:
         """Numbers of those trials that are this worker's no more."""
 
-        def look(session) -> set[int]:
+        def look(session: Any) -> set[int]:
             mine = session.query(TRIALS.number).filter(
-                TRIALS.trial_id.in_([trial._trial_id for trial in trials]),
+                TRIALS.trial_id.in_(private.trial_ids(trials)),
                 TRIALS.state == TrialState.RUNNING,
                 TRIALS.trial_id == ATTRIBUTES.trial_id,
-                ATTRIBUTES.key == "worker",
+                ATTRIBUTES.key == WORKER,
                 ATTRIBUTES.value_json == json.dumps(self.owner),
             )
             return {trial.number for trial in trials} - {number for (number,) in mine}
@@ -116,15 +118,15 @@ class TrialQueue:
             attributes: user attributes to add.
         """
 
-        def write(session) -> bool:
-            row = TRIALS.find_or_raise_by_id(trial._trial_id, session, for_update=True)
+        def write(session: Any) -> bool:
+            row = private.trial_row(session, private.trial_id(trial), for_update=True)
             if self._owner(session, row.trial_id) != self.owner:
                 return False
             if row.state != TrialState.RUNNING:
                 return row.state == state  # an earlier run of this transaction ended it
             self._set(session, row.trial_id, attributes)
             for i, final in enumerate(_last_report(row) if state == TrialState.PRUNED else values):
-                self.storage._set_trial_value_without_commit(session, row, i, float(final))
+                private.set_trial_value(self.storage, session, row, i, float(final))
             row.state, row.datetime_complete = state, datetime.now()
             return True
 
@@ -134,18 +136,18 @@ class TrialQueue:
     def give_back(self, trial: Trial) -> None:
         """Return a trial's slot, its parameters kept, for anybody to take up again."""
 
-        def write(session) -> None:
-            row = TRIALS.find_or_raise_by_id(trial._trial_id, session, for_update=True)
+        def write(session: Any) -> None:
+            row = private.trial_row(session, private.trial_id(trial), for_update=True)
             if row.state == TrialState.RUNNING and self._owner(session, row.trial_id) == self.owner:
                 row.state = TrialState.WAITING
 
         self.storage.transact(write)
 
     def requeue_stale(self) -> list[Requeued]:
-        """Take the slots of workers that died; after ``ATTEMPTS`` the trial fails with the reason."""
+        """Take the slots of workers that died; after ``MOST_ATTEMPTS`` the trial fails with the reason."""
         # Right after an outage nobody's signs of life are fresh.
         calm = time.monotonic() - self.storage.last_away > GRACE / 2
-        stale = set(self.storage._get_stale_trial_ids(self.study._study_id)) if calm else set()
+        stale = private.stale_trial_ids(self.storage, self.study) if calm else set()
         running = self.storage.transact(self._running)
         dead = [(i, owner) for i, owner in running if i in stale or _is_dead(owner)]
         taken = [self.storage.transact(lambda session, d=each: self._requeue(session, *d)) for each in dead]
@@ -153,7 +155,7 @@ class TrialQueue:
 
     def owners(self) -> set[str]:
         """Workers that hold slots and show signs of life, this one left out."""
-        stale = set(self.storage._get_stale_trial_ids(self.study._study_id))
+        stale = private.stale_trial_ids(self.storage, self.study)
         running = self.storage.transact(self._running)
         return {owner for i, owner in running if i not in stale and not _is_dead(owner)} - {self.owner}
 
@@ -162,7 +164,9 @@ class TrialQueue:
         ended = self.storage.transact(
             lambda session: (
                 session.query(sqlalchemy.func.count(TRIALS.trial_id))
-                .filter(TRIALS.study_id == self.study._study_id, TRIALS.number < total, TRIALS.state.in_(FINISHED))
+                .filter(
+                    TRIALS.study_id == private.study_id(self.study), TRIALS.number < total, TRIALS.state.in_(FINISHED)
+                )
                 .scalar()
             )
         )
@@ -186,10 +190,14 @@ class TrialQueue:
             patient=False,
         )
 
-    def _take(self, session, total: int) -> tuple[int, bool] | None:
+    def _take(self, session: Any, total: int) -> tuple[int, bool] | None:
         row = (
             session.query(TRIALS)
-            .filter(TRIALS.study_id == self.study._study_id, TRIALS.state == TrialState.WAITING, TRIALS.number < total)
+            .filter(
+                TRIALS.study_id == private.study_id(self.study),
+                TRIALS.state == TrialState.WAITING,
+                TRIALS.number < total,
+            )
             .order_by(TRIALS.number)
             .limit(1)
             .with_for_update(skip_locked=True)
@@ -199,7 +207,7 @@ class TrialQueue:
             return None
         again = bool(self._owner(session, row.trial_id))
         row.state, row.datetime_start = TrialState.RUNNING, datetime.now()
-        self._set(session, row.trial_id, {"worker": self.owner})
+        self._set(session, row.trial_id, {WORKER: self.owner})
         beat = HEARTBEATS.where_trial_id(row.trial_id, session)
         if beat is None:
             session.add(HEARTBEATS(trial_id=row.trial_id))
@@ -207,9 +215,9 @@ class TrialQueue:
             beat.heartbeat = session.execute(sqlalchemy.func.now()).scalar()
         return row.trial_id, again
 
-    def _make(self, session, total: int) -> int:
-        study = self.study._study_id
-        session.query(models.StudyModel).filter(models.StudyModel.study_id == study).with_for_update().one()
+    def _make(self, session: Any, total: int) -> int:
+        study = private.study_id(self.study)
+        session.query(private.STUDIES).filter(private.STUDIES.study_id == study).with_for_update().one()
         mine = session.query(sqlalchemy.func.count(TRIALS.trial_id)).filter(TRIALS.study_id == study)
         waiting = mine.filter(TRIALS.state == TrialState.WAITING, TRIALS.number < total).scalar()
         if waiting:
@@ -222,41 +230,41 @@ class TrialQueue:
                 session.flush()
                 fixed = json.dumps(self.initial_points[number])
                 session.add(
-                    models.TrialSystemAttributeModel(trial_id=row.trial_id, key="fixed_params", value_json=fixed)
+                    private.SYSTEM_ATTRIBUTES(trial_id=row.trial_id, key=private.FIXED_PARAMS, value_json=fixed)
                 )
         return max(0, min(known + AHEAD, total) - known)
 
-    def _running(self, session) -> list[tuple[int, str]]:
+    def _running(self, session: Any) -> list[tuple[int, str]]:
         rows = (
             session.query(TRIALS.trial_id, ATTRIBUTES.value_json)
-            .outerjoin(ATTRIBUTES, (ATTRIBUTES.trial_id == TRIALS.trial_id) & (ATTRIBUTES.key == "worker"))
-            .filter(TRIALS.study_id == self.study._study_id, TRIALS.state == TrialState.RUNNING)
+            .outerjoin(ATTRIBUTES, (ATTRIBUTES.trial_id == TRIALS.trial_id) & (ATTRIBUTES.key == WORKER))
+            .filter(TRIALS.study_id == private.study_id(self.study), TRIALS.state == TrialState.RUNNING)
         )
         return [(trial, json.loads(owner) if owner else "") for trial, owner in rows]
 
-    def _requeue(self, session, trial_id: int, owner: str) -> Requeued | None:
-        row = TRIALS.find_or_raise_by_id(trial_id, session, for_update=True)
+    def _requeue(self, session: Any, trial_id: int, owner: str) -> Requeued | None:
+        row = private.trial_row(session, trial_id, for_update=True)
         if row.state != TrialState.RUNNING or self._owner(session, trial_id) != owner:
             return None  # somebody else took it meanwhile
-        attempts = int(self._get(session, trial_id, "attempts") or 0)
-        if attempts >= ATTEMPTS:
+        attempts = int(self._get(session, trial_id, ATTEMPTS) or 0)
+        if attempts >= MOST_ATTEMPTS:
             reason = f"its worker died {attempts + 1} times"
-            self._set(session, trial_id, {"reason": reason})
+            self._set(session, trial_id, {REASON: reason})
             row.state, row.datetime_complete = TrialState.FAIL, datetime.now()
             return Requeued(row.number, reason)
-        self._set(session, trial_id, {"attempts": attempts + 1})
+        self._set(session, trial_id, {ATTEMPTS: attempts + 1})
         row.state = TrialState.WAITING
         return Requeued(row.number)
 
-    def _owner(self, session, trial_id: int) -> str:
-        return self._get(session, trial_id, "worker") or ""
+    def _owner(self, session: Any, trial_id: int) -> str:
+        return self._get(session, trial_id, WORKER) or ""
 
-    def _get(self, session, trial_id: int, key: str) -> Any:
+    def _get(self, session: Any, trial_id: int, key: str) -> Any:
         found = session.query(ATTRIBUTES.value_json).filter(ATTRIBUTES.trial_id == trial_id, ATTRIBUTES.key == key)
         row = found.one_or_none()
         return json.loads(row[0]) if row is not None else None
 
-    def _set(self, session, trial_id: int, values: Mapping[str, Any]) -> None:
+    def _set(self, session: Any, trial_id: int, values: Mapping[str, Any]) -> None:
         """Set user attributes of a trial, in two statements however many there are."""
         known = (ATTRIBUTES.trial_id == trial_id) & ATTRIBUTES.key.in_(list(values))
         session.query(ATTRIBUTES).filter(known).delete(synchronize_session=False)
@@ -265,9 +273,9 @@ class TrialQueue:
             session.execute(sqlalchemy.insert(ATTRIBUTES), rows)
 
 
-def _last_report(row) -> list[float]:
+def _last_report(row: private.TrialRow) -> list[float]:
     reports = {
-        r.step: models.TrialIntermediateValueModel.stored_repr_to_intermediate_value(
+        r.step: private.INTERMEDIATE_VALUES.stored_repr_to_intermediate_value(
             r.intermediate_value, r.intermediate_value_type
         )
         for r in row.intermediate_values
@@ -310,15 +318,15 @@ class Heartbeat:
         self._thread.start()
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._stop.set()
         self._thread.join()
 
     def watch(self, trial: Trial) -> None:
-        self._ids.add(trial._trial_id)
+        self._ids.add(private.trial_id(trial))
 
     def forget(self, trial: Trial) -> None:
-        self._ids.discard(trial._trial_id)
+        self._ids.discard(private.trial_id(trial))
 
     def _beat(self) -> None:
         pause = HEARTBEAT

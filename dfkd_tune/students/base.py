@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple, cast
+from dataclasses import is_dataclass, replace
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +50,10 @@ class Student(ABC):
 
     def with_width(self, width: int) -> Student:
         """The same architecture of another width; itself where it has none."""
-        return replace(cast(Any, self), width=width) if self.has_width else self
+        if not self.has_width:
+            return self
+        assert is_dataclass(self)  # every strategy is one
+        return replace(self, width=width)
 
     @abstractmethod
     def shapes(self, features: int, outputs: int) -> list[tuple[int, ...]]:
@@ -61,7 +64,7 @@ class Student(ABC):
         return sum(math.prod(shape) for shape in self.shapes(features, outputs))
 
     @abstractmethod
-    def structure(self) -> tuple:
+    def structure(self) -> tuple[object, ...]:
         """What must be equal for two students to share a batched pass."""
 
     @abstractmethod

@@ -1,7 +1,9 @@
 """Every student architecture by its kind; ``base`` says what one must do."""
 
+from dfkd_tune.students.base import Student
 from dfkd_tune.students.mlp import MLP
 from dfkd_tune.students.module import Module
 from dfkd_tune.students.rbf import RBF
+from dfkd_tune.utils.plugins import Registry
 
-STUDENTS = {"mlp": MLP, "rbf": RBF, "module": Module}
+STUDENTS: Registry[type[Student]] = Registry("students", Student, {"mlp": MLP, "rbf": RBF, "module": Module})

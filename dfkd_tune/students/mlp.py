@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import torch
 from pydantic import Field
@@ -22,6 +22,8 @@ from dfkd_tune.ops.matmul import few_columns, layer, outer_or_matmul
 from dfkd_tune.students.base import LossAndGradients, Student
 from dfkd_tune.students.sobolev import match_by_autograd, match_one_layer
 from dfkd_tune.utils.strategy import strategy
+
+T = TypeVar("T")
 
 Tape = list[tuple[Tensor, Tensor | None]]
 """What a forward pass leaves for the gradients: each layer's input and the derivative of the activation that made it."""
@@ -58,7 +60,7 @@ class MLP(Student):
         sizes = (features, *[self.width] * self.depth, outputs)
         return [shape for a, b in pairwise(sizes) for shape in ((a, b), (b,))]
 
-    def structure(self) -> tuple:
+    def structure(self) -> tuple[object, ...]:
         """What must be equal for two students to share a batched pass; width is not part of it."""
         return ("mlp", self.depth, self.activation)
 
@@ -117,7 +119,7 @@ class MLP(Student):
         for i in range(len(layers) - 1, -1, -1):
             h, derivative = tape[i]
             gradients += [gradient.sum(1), few_columns(h.mT, gradient)]
-            if i:
+            if derivative is not None:
                 gradient = outer_or_matmul(gradient, layers[i][0]).mul_(derivative)
         return gradients[::-1]
 
@@ -160,12 +162,13 @@ class MLP(Student):
         layers[-1] = (weight * spread, bias * spread + shift)
         parts: list[nn.Module] = [] if encoding.folds else [encoding.module()]
         for i, (weight, bias) in enumerate(layers):
-            linear = nn.Linear(*weight.shape)
+            fan_in, fan_out = weight.shape
+            linear = nn.Linear(fan_in, fan_out)
             linear.load_state_dict({"weight": weight.T.float(), "bias": bias.float()})
             parts += [linear] if i == len(layers) - 1 else [linear, ACTIVATIONS[self.activation].module()]
         return nn.Sequential(*parts).eval()
 
-    def layout(self, encoding: Encoding, outputs: int) -> dict:
+    def layout(self, encoding: Encoding, outputs: int) -> dict[str, Any]:
         """The architecture as a teacher's architecture file has it, so that a student can be a teacher."""
         layers = {"layers": [encoding.width, *[self.width] * self.depth, outputs], "activation": self.activation}
         return layers if encoding.folds else layers | {"encoding": encoding.tree()}
@@ -180,5 +183,5 @@ class MLP(Student):
         return low
 
 
-def _pairs(values: Sequence) -> list[tuple]:
+def _pairs(values: Sequence[T]) -> list[tuple[T, T]]:
     return list(zip(values[::2], values[1::2], strict=True))

@@ -34,7 +34,7 @@ class Module(AutogradStudent):
         """Shapes of the network's parameters, in its order."""
         return [tuple(p.shape) for p in template(self.path, features, outputs).parameters()]
 
-    def structure(self) -> tuple:
+    def structure(self) -> tuple[object, ...]:
         """What must be equal for two students to share a batched pass."""
         return ("module", self.path)
 
@@ -81,7 +81,7 @@ def template(path: str, features: int, outputs: int) -> nn.Module:
     return network
 
 
-_KNOWN: dict[tuple, nn.Module] = {}
+_KNOWN: dict[tuple[str, tuple[tuple[int, ...], ...]], nn.Module] = {}
 """The same networks by path and parameter shapes, which is what a pass over stacked weights has at hand."""
 
 

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from dfkd_tune.ops.activations import ACTIVATIONS
 from dfkd_tune.ops.matmul import layer
+from dfkd_tune.students.mlp import MLP
 
 RIDGE = 1e-6
 
 
 def prune(
-    student, weights: Sequence[Tensor], z: Tensor, gradients: float, width: int, matched: Tensor | None = None
+    student: MLP, weights: Sequence[Tensor], z: Tensor, gradients: float, width: int, matched: Tensor | None = None
 ) -> list[Tensor]:
     """The weights of one hidden layer of ``width`` neurons out of more.
 

@@ -36,7 +36,7 @@ class RBF(AutogradStudent):
         """Shapes of centers, logarithms of widths, output weights and bias."""
         return [(self.width, features), (self.width,), (self.width, outputs), (outputs,)]
 
-    def structure(self) -> tuple:
+    def structure(self) -> tuple[object, ...]:
         """What must be equal for two students to share a batched pass; a bump cannot be padded away, so width is part of it."""
         return ("rbf", self.width)
 

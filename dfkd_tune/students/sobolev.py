@@ -23,7 +23,7 @@ def loss_and_gradients(
     values: Tensor,
     gradients: Tensor | None,
     share: Tensor,
-    weight: Tensor,
+    weight: Tensor | None,
 ) -> LossAndGradients:
     """Answers, losses and their gradients of stacked students.
 
@@ -33,9 +33,10 @@ def loss_and_gradients(
         x, values: rows ``(K, N, D)`` and the teacher's answers ``(K, N, O)``.
         gradients: the teacher's input gradients ``(K, N, O, D)``, or None to match answers alone.
         share: of each row in the loss, broadcastable to ``(K, N, 1)``.
-        weight: of the gradients, ``(K, 1, 1)``, or ``(K, 1, O D)`` where it differs by column.
+        weight: of the gradients, ``(K, 1, 1)``, or ``(K, 1, O D)`` where it differs by column; None where answers alone are matched.
     """
     if gradients is not None:
+        assert weight is not None  # gradients weigh something
         return student.loss_and_gradients(weights, x, values, gradients, share, weight)
     answers, tape = student.forward_with_tape(weights, x)
     gap = answers - values

@@ -14,7 +14,7 @@ from typing import Any
 
 from dfkd_tune.errors import DfkdError, Interrupted, StorageError, TrackingError, WorkersError
 from dfkd_tune.locations.paths import sqlite_file, without_credentials
-from dfkd_tune.registry.certificates import Sources
+from dfkd_tune.registry.sources import Sources
 from dfkd_tune.search.progress import Progress, StudyResult, standing
 from dfkd_tune.study.prepare import Prepared
 from dfkd_tune.study.session import open_slots

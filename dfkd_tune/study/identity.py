@@ -11,7 +11,19 @@ import optuna
 
 from dfkd_tune.errors import StorageError, StudyMismatch
 from dfkd_tune.locations.paths import sqlite_file, without_credentials
-from dfkd_tune.search.attributes import HOST, SPEC, TOGETHER, TRACKING, WORKERS
+from dfkd_tune.search.attributes import (
+    HOST,
+    IDENTITY,
+    POOL,
+    POOL_GRADIENTS,
+    POPULATION,
+    SPEC,
+    TEACHER,
+    TIER,
+    TRACKING,
+    WORKERS,
+    StudyRecord,
+)
 from dfkd_tune.search.study_file import as_tree
 from dfkd_tune.search.trial_queue import TrialQueue, host_of
 from dfkd_tune.study.prepare import Prepared, difference, located
@@ -20,31 +32,28 @@ from dfkd_tune.study.prepare import Prepared, difference, located
 def agree(study: optuna.Study, prepared: Prepared) -> None:
     """Record the identity of a new study; refuse another one of the same name."""
     mine = json.loads(json.dumps(prepared.identity()))
-    known = study.user_attrs.get("identity")
-    if known is None:
-        study.set_user_attr("pool", prepared.sizes.pool)
-        study.set_user_attr("slopes", prepared.sizes.gradients)
-        study.set_user_attr("teacher", Path(prepared.spec.teacher.path).name)
-        study.set_user_attr("tier", prepared.inputs.tier)
-        study.set_user_attr("identity", mine)  # last: it says that all of them are there
-    elif known != mine:
-        before = study.user_attrs.get(SPEC)
+    on_record = StudyRecord.of(study)
+    if not on_record.identity:
+        study.set_user_attr(POOL, prepared.sizes.pool)
+        study.set_user_attr(POOL_GRADIENTS, prepared.sizes.gradients)
+        study.set_user_attr(TEACHER, Path(prepared.spec.teacher.path).name)
+        study.set_user_attr(TIER, prepared.inputs.tier)
+        study.set_user_attr(IDENTITY, mine)  # last: it says that all of them are there
+    elif on_record.identity != mine:
         raise StudyMismatch(
             f"study {prepared.spec.name!r}",
-            f"exists with another {difference(known, mine, before, _tree(prepared))}",
+            f"exists with another {difference(on_record.identity, mine, on_record.spec, _tree(prepared))}",
             remedy="give --name for a new study, or restore what changed",
         )
-    if prepared.spec.budget.pool not in (None, study.user_attrs.get("pool")):
+    on_record = StudyRecord.of(study)
+    if prepared.spec.budget.pool not in (None, on_record.pool):
         raise StudyMismatch(
             f"study {prepared.spec.name!r}",
-            f"exists with budget.pool {study.user_attrs.get('pool')}",
+            f"exists with budget.pool {on_record.pool}",
             remedy="give --name for a new study",
         )
-    if study.user_attrs.get(TOGETHER) is None or prepared.spec.study.population not in (
-        None,
-        study.user_attrs[TOGETHER],
-    ):
-        study.set_user_attr(TOGETHER, prepared.population)
+    if on_record.population is None or prepared.spec.study.population not in (None, on_record.population):
+        study.set_user_attr(POPULATION, prepared.population)
 
 
 def record(study: optuna.Study, prepared: Prepared, tracking_uri: str, workers: int) -> None:

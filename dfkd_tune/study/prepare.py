@@ -16,8 +16,8 @@ from dfkd_tune.locations.paths import without_credentials
 from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.recipes.losses import LOSSES
 from dfkd_tune.recipes.recipe import Recipe
-from dfkd_tune.search.defaults import TEACHER_DEFAULTS
-from dfkd_tune.search.search_space import Space, make_space
+from dfkd_tune.search.space.defaults import TEACHER_DEFAULTS, untuned
+from dfkd_tune.search.space.search_space import Space, make_space
 from dfkd_tune.search.study_file import POPULATION, StudySpec
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.formats.mlflow_model import SCHEMES
@@ -25,6 +25,8 @@ from dfkd_tune.teachers.guarded import CALLS
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.output_cache import Answers
 from dfkd_tune.teachers.probe import Probe, probe
+from dfkd_tune.tracking import params as param
+from dfkd_tune.tracking import tags as tag
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.memory import Need, Sizes, fit, need
 from dfkd_tune.training.problem import BANKS, POOL_LEAST, Pool, Problem
@@ -121,11 +123,7 @@ class Prepared:
 
     def baseline(self) -> Recipe:
         """The untuned method that the study is compared with, at its budget and the largest student it allows."""
-        budget = self.spec.budget
-        recipe = replace(TEACHER_DEFAULTS[self.probe.kind].baseline, steps=budget.steps, batch=budget.batch)
-        if self.space.max_parameters is None:
-            return recipe
-        return recipe.with_student(width=self.space.widest(recipe.student))
+        return untuned(self.probe.kind, self.spec.budget, self.space)
 
     def identity(self) -> dict[str, Any]:
         """What a resumed study must agree with."""
@@ -147,14 +145,14 @@ class Prepared:
             "features": found.features,
             "outputs": found.outputs,
             "objective": spec.study.objective,
-            "seed": spec.study.seed,
+            param.SEED: spec.study.seed,
             "steps": spec.budget.steps,
             "batch": spec.budget.batch,
-            "pool": len(pool),
-            "pool_gradients": pool.gradients is not None,
+            param.POOL: len(pool),
+            param.POOL_GRADIENTS: pool.gradients is not None,
             "population": self.population,
             "device": self.device,
-            "bank": spec.budget.bank,
+            param.BANK: spec.budget.bank,
             "teacher_rows": spec.budget.teacher_rows,
             "teacher_noise": found.noise,
             "teacher_resolution": found.resolution,
@@ -166,15 +164,15 @@ class Prepared:
         """What the parent run is tagged with; with its parameters, enough to find teacher and inputs again."""
         spec = self.spec
         files = {
-            "dfkd.teacher": spec.teacher.path,
-            "dfkd.architecture": spec.teacher.architecture,
-            "dfkd.features": spec.features,
+            tag.TEACHER: spec.teacher.path,
+            tag.ARCHITECTURE: spec.teacher.architecture,
+            tag.FEATURES: spec.features,
         }
         return {name: located(path) for name, path in files.items() if path is not None} | {
-            "dfkd.tier": self.inputs.tier,
-            "dfkd.objective": self.spec.study.objective,
-            "dfkd.teacher_sha256": self.teacher.sha256,
-            "dfkd.features_sha256": self.inputs.fingerprint(),
+            tag.TIER: self.inputs.tier,
+            tag.OBJECTIVE: self.spec.study.objective,
+            tag.TEACHER_SHA256: self.teacher.sha256,
+            tag.FEATURES_SHA256: self.inputs.fingerprint(),
         }
 
 
@@ -198,14 +196,16 @@ def prepare(spec: StudySpec, trust_pickle: bool = False, device: str = "cpu") ->
     kind, size = TEACHER_DEFAULTS[found.kind], (inputs.encoded, found.outputs)
     small, place = spec.study.pareto is not None, f"{spec.place}: search"
     recipe = spec.recipe(kind.preset)
-    space = make_space(recipe, spec.search, size, limit, place, found.differentiable, small, kind.searched(inputs))
+    space = make_space(
+        recipe, spec.search, size, limit, place, found.differentiable, small, kind.searched(inputs), spec.fixed
+    )
     bare = Prepared(spec, teacher, inputs, found, space, NOTHING, where)
     prepared = replace(bare, sizes=sized(bare))
     if spec.budget.teacher_rows is not None and not prepared.sizes.gradients and matches_gradients(space):
         raise SpecError(
             f"{spec.place}: budget.teacher_rows",
             "cannot be kept with loss.kind sobolev, which asks this teacher again for every row of every step",
-            remedy="take loss.kind value",
+            remedy="take loss.kind mse",
         )
     return prepared
 

@@ -11,15 +11,20 @@ from dfkd_tune.errors import NotFound
 from dfkd_tune.locations.paths import existing
 from dfkd_tune.recipes.recipe import Recipe, from_leaves
 from dfkd_tune.registry import certificates
-from dfkd_tune.registry.certificates import Sources
+from dfkd_tune.registry.sources import Sources
+from dfkd_tune.tracking import params as param
+from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import client, guarded, preflight, single_attempt
+from dfkd_tune.tracking.states import RunStatus
+from dfkd_tune.tracking.tags import RunKind
+from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.distill import Outcome
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils import hardware
 
 TOLERANCE = 0.02
 """By which share the RMSE of a replayed student may differ: companions and machines sum in another order."""
-NEEDED = {"seed", "bank", "pool"}
+NEEDED = {param.SEED, param.BANK, param.POOL}
 """Parameters of a study's own run without which its banks cannot be drawn again."""
 
 
@@ -78,22 +83,22 @@ def load_replay(uri: str, run_id: str, sources: Sources, device: str = "cpu") ->
     made = client(uri)
     with single_attempt(uri), guarded(uri):
         run = _get(made, run_id)
-        above = run.data.tags.get("mlflow.parentRunId")
+        above = run.data.tags.get(tag.PARENT)
         parent = _get(made, above) if above else None
-        points = made.get_metric_history(run_id, "curve/rmse")
-    ours = parent is not None and parent.data.tags.get("dfkd.kind") == "study"
-    if not ours or not parent.data.params.keys() >= NEEDED or "seed" not in run.data.params:
+        points = made.get_metric_history(run_id, metric.CURVE_RMSE)
+    ours = parent is not None and parent.data.tags.get(tag.KIND) == RunKind.STUDY
+    if not ours or not parent.data.params.keys() >= NEEDED or param.SEED not in run.data.params:
         raise NotFound(place, "is no trial of a study", remedy="a recipe.yaml goes with --recipe")
-    leaves = {leaf: _plain(text) for leaf, text in run.data.params.items() if leaf not in ("trial", "seed")}
+    leaves = {leaf: _plain(text) for leaf, text in run.data.params.items() if leaf not in (param.TRIAL, param.SEED)}
     return Replay(
         run_id,
         certificates.rebuild_problem(
             parent.info.run_name, parent.data.params, parent.data.tags, sources, "a replay", hardware.device(device)
         ),
         from_leaves(leaves, place),
-        int(run.data.params["seed"]),
+        int(run.data.params[param.SEED]),
         {point.step: point.value for point in points},
-        run.data.metrics.get("rmse") if run.info.status == "FINISHED" else None,
+        run.data.metrics.get(metric.RMSE) if run.info.status == RunStatus.FINISHED else None,
     )
 
 

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 
 import optuna
 
-from dfkd_tune.export.student_files import student_files
-from dfkd_tune.export.synthetic_rows import synthetic_file
 from dfkd_tune.recipes.recipe import Recipe
-from dfkd_tune.search.attributes import RECORD
+from dfkd_tune.search.attributes import RERUNS, StudyRecord
 from dfkd_tune.search.ranking import Candidate, wanted
-from dfkd_tune.tracking.runs import STATE
+from dfkd_tune.study.ending import Ending, ending, stopped
+from dfkd_tune.tracking import params as param
+from dfkd_tune.tracking import tags as tag
+from dfkd_tune.tracking.tags import RunKind
 from dfkd_tune.tracking.tracker import Tracker
-from dfkd_tune.training.distill import Outcome, distill_all
+from dfkd_tune.training import metrics as metric
+from dfkd_tune.training.distill import distill_all
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils.seeding import derive
@@ -30,7 +32,7 @@ class Rerunner:
     Args:
         study, problem, tracker: of the study.
         seed: of the study.
-        objective: outcome -> what the study minimizes.
+        objective: name of what the study minimizes.
         check_cancelled: called at every rung; raises ``Interrupted`` when the user wants to stop.
     """
 
@@ -38,7 +40,7 @@ class Rerunner:
     problem: Problem
     tracker: Tracker
     seed: int
-    objective: Callable[[Outcome], float]
+    objective: str
     check_cancelled: Callable[..., None]
 
     def run(self, recipes: Mapping[Candidate, Recipe], times: int, population: int) -> None:
@@ -52,7 +54,7 @@ class Rerunner:
         Raises:
             Interrupted: when the user said so; what was not finished leaves no trace but a KILLED run.
         """
-        missing = wanted(recipes, times, self.study.user_attrs.get(RECORD, {}))
+        missing = wanted(recipes, times, StudyRecord.of(self.study).reruns)
         for first in range(0, len(missing), population):
             self.check_cancelled()
             self._run([(leader, name, recipes[leader]) for leader, name in missing[first : first + population]])
@@ -60,32 +62,24 @@ class Rerunner:
     def _run(self, missing: Sequence[tuple[Candidate, str, Recipe]]) -> None:
         members = {name: Member(name, recipe, derive(self.seed, name)) for _, name, recipe in missing}
         for leader, name, recipe in missing:
-            params = recipe.leaves() | {"seed": members[name].seed}
-            params |= {} if leader.trial is None else {"trial": leader.trial}
-            self.tracker.open_run(name, "rerun", params, {"dfkd.tier": self.problem.inputs.tier}, again=True)
+            params = recipe.leaves() | {param.SEED: members[name].seed}
+            params |= {} if leader.trial is None else {param.TRIAL: leader.trial}
+            self.tracker.open_run(name, RunKind.RERUN, params, {tag.TIER: self.problem.inputs.tier}, again=True)
         try:
             outcomes = distill_all(self.problem, list(members.values()), self.check_cancelled)
             for (leader, name, _), outcome in zip(missing, outcomes, strict=True):
                 about = {"study": self.study.study_name, "trial": leader.trial, "run": name}
-                files = None
-                if not outcome.failure:
-                    files = student_files(self.problem, outcome, about) | synthetic_file(self.problem, outcome)
+                ended = ending(self.problem, outcome, self.objective, about=about)
                 del members[name]
-                self._record(leader.key, name, outcome, files)
+                self._record(leader.key, name, ended)
         except BaseException:
             for name, member in members.items():
-                self.tracker.close_run(name, "KILLED", {}, {STATE: "INTERRUPTED"}, member.curve)
+                stopped(member.curve).close(self.tracker, name)
             raise
 
-    def _record(self, key: str, name: str, outcome: Outcome, files: Mapping[str, bytes] | None) -> None:
-        score = None
-        if outcome.failure:
-            tags = {STATE: "PRUNED", "dfkd.reason": outcome.failure}
-            self.tracker.close_run(name, "KILLED", outcome.metrics(), tags, outcome.curve)
-        else:
-            score = [self.objective(outcome), outcome.selection.rmse]
-            tags = {STATE: "COMPLETE"}
-            self.tracker.close_run(name, "FINISHED", outcome.metrics(), tags, outcome.curve, files)
-        known = dict(self.study.user_attrs.get(RECORD, {}))
+    def _record(self, key: str, name: str, ended: Ending) -> None:
+        ended.close(self.tracker, name)
+        known = dict(StudyRecord.of(self.study).reruns)
+        score = [ended.values[0], ended.metrics[metric.RMSE]] if ended.values else None
         known[key] = known.get(key, {}) | {name: score}
-        self.study.set_user_attr(RECORD, known)
+        self.study.set_user_attr(RERUNS, known)

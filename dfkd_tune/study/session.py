@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
@@ -15,34 +14,35 @@ import optuna
 from optuna.trial import TrialState
 
 from dfkd_tune.errors import DfkdError, Interrupted, StorageError
-from dfkd_tune.export.student_files import student_files
-from dfkd_tune.export.synthetic_rows import synthetic_file
 from dfkd_tune.locations.paths import shared_folder, store_of, without_credentials
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.registry import register
-from dfkd_tune.search.attributes import BASELINE, RECORD, TOGETHER, UNTUNED, WORKERS
-from dfkd_tune.search.loaded import recipe_of
+from dfkd_tune.search.attributes import BASELINE, TOLD, UNTUNED, StudyRecord
 from dfkd_tune.search.locks import PURPOSES, StudyLock, exclusive, rerun_lock
 from dfkd_tune.search.progress import Progress, RunningTrial, StudyResult, standing, totals
 from dfkd_tune.search.ranking import Candidate, Promoted, choose, run_name, top_candidates
+from dfkd_tune.search.recorded_recipes import recipe_of
 from dfkd_tune.search.sampling import WARMUP, open_study, smoothed, without_experimental_warnings
 from dfkd_tune.search.storage import open_storage
 from dfkd_tune.search.trial_queue import Heartbeat, TrialQueue
+from dfkd_tune.study.ending import ending, stopped
 from dfkd_tune.study.identity import agree, one_machine, record
 from dfkd_tune.study.prepare import Prepared
 from dfkd_tune.study.reruns import Rerunner
+from dfkd_tune.tracking import params as param
+from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking import tracker
 from dfkd_tune.tracking.context import within
-from dfkd_tune.tracking.runs import STATE
-from dfkd_tune.training.distill import Outcome, conclude
+from dfkd_tune.tracking.states import RunStatus, State
+from dfkd_tune.tracking.tags import RunKind
+from dfkd_tune.training import metrics as metric
+from dfkd_tune.training.distill import conclude
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import Population
 from dfkd_tune.utils.seeding import derive
 
 LOG = logging.getLogger(__name__)
 
-TOLD = "told"
-"""Study attribute: the trials after which its story was told, when, and the promoted student's RMSE on the report bank."""
 WATCH = 10.0
 """Seconds between two looks for workers that died."""
 LOOK = 1.0
@@ -127,20 +127,20 @@ class StudyRunner:
         spec = self.prepared.spec
         self.name, self.total = spec.name, spec.study.trials
         self.study, self.queue = open_slots(self.prepared, self.storage_url, self.tracking_uri, self.joining)
-        self.told_before = None if self.joining else self.study.user_attrs.get(TOLD)
+        self.told_before = None if self.joining else StudyRecord.of(self.study).told
         self.storage = self.queue.storage
         self.baseline_lock = StudyLock(self.storage, self.storage_url, self.study, BASELINE)
-        known, shared = self.study.user_attrs, shared_folder(self.storage_url, "answers")
-        self.prepared = self.prepared.with_population(known[TOGETHER])
+        known, shared = StudyRecord.of(self.study), shared_folder(self.storage_url, "answers")
+        self.prepared = self.prepared.with_population(known.population)
         self.prepared.teacher.guard.check_cancelled = (
             self._check_cancelled
         )  # a slow teacher is asked for minutes before the first rung
-        problem = self.prepared.problem(known["pool"], known.get("slopes"), shared, self._check_cancelled)
+        problem = self.prepared.problem(known.pool, known.pool_gradients, shared, self._check_cancelled)
         self.problem = self.prepared.stressed(problem, self._check_cancelled, shared)
         with exclusive(self.storage, self.storage_url):  # two sessions would make two parents
             # ``open_slots`` made sure of MLflow; what goes down since is waited for.
             self.tracker = tracker.Tracker(self.tracking_uri, self.name, self.storage_url, known=True)
-            tags = self.prepared.tags() | {"dfkd.workers": known.get(WORKERS, 1)}
+            tags = self.prepared.tags() | {tag.WORKERS: known.workers}
             self.tracker.open_study(self.prepared.params(self.problem.pool), tags)
         self._watch()
         self._tidy()
@@ -169,7 +169,7 @@ class StudyRunner:
                 self._show()
                 self._step()
                 self._watch(WATCH)
-            elif self.queue.unfinished(self.total) or self.study.user_attrs.get(BASELINE) is None:
+            elif self.queue.unfinished(self.total) or StudyRecord.of(self.study).baseline is None:
                 self._wait(self.queue.held(self.total))
                 time.sleep(IDLE)  # others hold the rest, and may die
                 self._watch(IDLE)
@@ -191,8 +191,8 @@ class StudyRunner:
         for taken in self.queue.requeue_stale():
             LOG.info("trial %d: its worker died, %s", taken.number, taken.failed or "another takes it up")
             if taken.failed:  # the run of any other is ended by who takes the trial up
-                tags = {STATE: "FAIL", "dfkd.reason": taken.failed}
-                self.tracker.close_orphan(run_name(taken.number), "FAILED", tags)
+                failed = stopped((), taken.failed, State.FAIL)
+                self.tracker.close_orphan(run_name(taken.number), failed.status, failed.tags)
         self.watched = time.monotonic()
 
     def _tidy(self) -> bool:
@@ -214,7 +214,7 @@ class StudyRunner:
             leading = {leader: self._recipe(leader) for leader in top_candidates(self.study, about.leaders)}
             self._show()
             Rerunner(
-                self.study, self.problem, self.tracker, about.seed, self._objective, self._check_cancelled_and_show
+                self.study, self.problem, self.tracker, about.seed, about.objective, self._check_cancelled_and_show
             ).run(leading, about.reruns, self.prepared.population)
             self.changed = True
             self._show()
@@ -234,9 +234,6 @@ class StudyRunner:
         self._show(what)
         self._check_cancelled()
 
-    def _objective(self, outcome: Outcome) -> float:
-        return outcome.objective(self.prepared.spec.study.objective)
-
     def _refill(self) -> None:
         self._take_up_baseline()
         while len(self.active) < self.prepared.population and not self.should_stop():
@@ -255,7 +252,7 @@ class StudyRunner:
         if self.progress.baseline is not None or BASELINE in self.active:
             return
         if self.baseline_lock.acquire():
-            if self.study.user_attrs.get(BASELINE) is None:
+            if StudyRecord.of(self.study).baseline is None:
                 seed = derive(self.prepared.spec.study.seed, BASELINE)
                 return self._admit(None, BASELINE, self.prepared.baseline(), seed, again=True)
             self.baseline_lock.release()
@@ -264,9 +261,9 @@ class StudyRunner:
         member = Member(key, recipe, seed)
         self.population.admit(member)
         self.active[key], self.changed = _ActiveTrial(trial, member), True
-        params = recipe.leaves() | {"seed": seed} | ({"trial": trial.number} if trial else {})
-        tags = {"dfkd.tier": self.problem.inputs.tier}
-        self.tracker.open_run(key, "trial" if trial else BASELINE, params, tags, again)
+        params = recipe.leaves() | {param.SEED: seed} | ({param.TRIAL: trial.number} if trial else {})
+        tags = {tag.TIER: self.problem.inputs.tier}
+        self.tracker.open_run(key, RunKind.TRIAL if trial else RunKind.BASELINE, params, tags, again)
 
     def _judge(self, due: list[_ActiveTrial]) -> None:
         """Report every member at a rung, then ask for each whether it goes on."""
@@ -298,31 +295,20 @@ class StudyRunner:
             return self._lose(running)
         member = self.population.release(running.member.key)
         outcome = conclude(self.problem, member, running.seconds, finish=pruned is None)
-        reason = outcome.failure or pruned
-        state = TrialState.PRUNED if reason else TrialState.COMPLETE
-        objective = None if reason else self._objective(outcome)
-        tags = {STATE: state.name} | ({"dfkd.reason": reason} if reason else {})
-        files = None
-        if not reason:
-            about = {"study": self.name, "trial": running.trial.number if running.trial else None, "run": member.key}
-            files = student_files(self.problem, outcome, about) | synthetic_file(self.problem, outcome)
-        shown = replace(outcome, selection=None, stress=None) if pruned else outcome  # nobody takes it for a result
-        metrics = shown.metrics()
+        asked = self.prepared.spec.study
+        about = {"study": self.name, "trial": running.trial.number if running.trial else None, "run": member.key}
+        ended = ending(self.problem, outcome, asked.objective, pareto=asked.pareto, pruned=pruned, about=about)
         del self.active[member.key]  # until here it goes back to its slot where the teacher fails
-        self.changed, status = True, "KILLED" if reason else "FINISHED"
+        self.changed = True
         # Whenever this process dies, a trial that Optuna counts as done has its student on disk, to be shipped.
-        spooled = self.tracker.close_run(member.key, status, metrics, tags, outcome.curve, files)
-        attributes: dict[str, Any] = {k: float(v) for k, v in outcome.metrics().items()}
-        attributes |= {"recipe": json.dumps(outcome.recipe.tree()), "record": spooled}
-        attributes |= {"reason": reason} if reason else {}
+        attributes = ended.close(self.tracker, member.key)
         if running.trial is None:
             self.study.set_user_attr(UNTUNED, attributes)
-            self.study.set_user_attr(BASELINE, math.nan if reason else objective)  # last: it says that both are known
+            untuned = ended.values[0] if ended.values else math.nan
+            self.study.set_user_attr(BASELINE, untuned)  # last: it says that both are known
             self.baseline_lock.release()
             return
-        cost = {"parameters": outcome.parameters, "latency": outcome.latency}.get(self.prepared.spec.study.pareto)
-        values = () if objective is None else (objective,) if cost is None else (objective, float(cost))
-        if not self.queue.complete(running.trial, state, values, attributes):
+        if not self.queue.complete(running.trial, TrialState[ended.state], ended.values, attributes):
             LOG.warning("trial %d was taken by another worker while its student was recorded", running.trial.number)
         self.heartbeat.forget(running.trial)
 
@@ -331,30 +317,30 @@ class StudyRunner:
         self.population.release(running.member.key)
         del self.active[running.member.key]
         self.heartbeat.forget(running.trial)
-        self.tracker.close_run(running.member.key, "KILLED", {}, {STATE: "INTERRUPTED"}, running.member.curve)
+        stopped(running.member.curve).close(self.tracker, running.member.key)
 
     def _abandon(self) -> None:
         """Give the slots of everything in flight back, with true states on both sides."""
         try:
             for key, running in self.active.items():
-                self.tracker.close_run(key, "KILLED", {}, {STATE: "INTERRUPTED"}, running.member.curve)
+                stopped(running.member.curve).close(self.tracker, key)
                 if running.trial is not None:
                     self.queue.give_back(running.trial)
                 else:
                     self.baseline_lock.release()
             self.active.clear()
             if self._tidy():
-                self._close("KILLED")
+                self._close(RunStatus.KILLED)
             else:
                 self.tracker.close()
         except DfkdError as error:  # what stopped the study is told, not what it brought about
             LOG.warning("the study could not be closed: %s", error)
 
     def _conclude(self) -> StudyResult:
-        known = self.study.user_attrs
+        known = StudyRecord.of(self.study)
         about = self.prepared.spec.study
-        promoted = choose(top_candidates(self.study, about.leaders), known.get(RECORD, {}) if about.reruns else {})
-        told, report = known.get(TOLD, {}), None
+        promoted = choose(top_candidates(self.study, about.leaders), known.reruns if about.reruns else {})
+        told, report = known.told, None
         if told.get("trials") == self.total and told != self.told_before:  # another session told all of it
             report = told["report"]
         else:
@@ -369,23 +355,23 @@ class StudyRunner:
             parent = self.tracker.parent if whole else None
             mlflow_summary.tell(self.tracking_uri, self.study, parent, self.problem, promoted)
             self.study.set_user_attr(TOLD, {"trials": self.total, "at": time.time(), "report": report})
-        self._close("FINISHED", promoted, report)
-        baseline = known[UNTUNED].get("rmse")
+        self._close(RunStatus.FINISHED, promoted, report)
+        baseline = known.untuned.get(metric.RMSE)
         where = (self.tracking_uri, self.storage_url)
         return StudyResult(self.name, self.progress.best, promoted, baseline, report, *where, self.progress)
 
-    def _close(self, status: str, promoted: Promoted | None = None, report: float | None = None) -> None:
+    def _close(self, status: RunStatus, promoted: Promoted | None = None, report: float | None = None) -> None:
         self._look()
         metrics = {"shared_teacher_rows": self.problem.frozen_rows} | totals(self.study, self.progress)
         tags: dict[str, Any] = {}
         if self.progress.best is not None:
-            tags["dfkd.best_trial"] = self.progress.best[1]
+            tags[tag.BEST_TRIAL] = self.progress.best[1]
         if promoted is not None:
-            tags["dfkd.promoted"] = promoted.run
+            tags[tag.PROMOTED] = promoted.run
             metrics["promoted_rmse"] = promoted.rmse
-        metrics = {f"study/{name}": value for name, value in metrics.items()}
+        metrics = {f"{metric.STUDY}{name}": value for name, value in metrics.items()}
         if report is not None:
-            metrics["certificate/rmse"] = report
+            metrics[metric.CERTIFICATE_RMSE] = report
         self.tracker.close_study(status, metrics, tags)
 
     def _show(self, waiting: str | None = None) -> None:

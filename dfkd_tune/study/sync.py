@@ -14,22 +14,26 @@ from optuna.trial import FrozenTrial, TrialState
 
 from dfkd_tune.errors import DfkdError, ExportError, NotFound
 from dfkd_tune.locations.paths import absolute, spool_folder
-from dfkd_tune.registry import certificates, register
-from dfkd_tune.registry.certificates import Sources
-from dfkd_tune.reporting import mlflow_summary
-from dfkd_tune.search.attributes import PROMOTED
-from dfkd_tune.search.loaded import load_study, recipe_of
+from dfkd_tune.registry.certificate_files import is_certified
+from dfkd_tune.registry.sources import Sources
+from dfkd_tune.search.attributes import RECORD, StudyRecord
+from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.ranking import Promoted, run_name
+from dfkd_tune.search.trial_queue import FINISHED
+from dfkd_tune.study.ending import recorded_ending
+from dfkd_tune.tracking import params as param
 from dfkd_tune.tracking import run_lookup
+from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import guarded, preflight
-from dfkd_tune.tracking.outbox import REFUSED, SHIPPED, Damaged, OutboxSegment, Record, Spool, plain, read
-from dfkd_tune.tracking.runs import ID, SESSION, STATE, STATUS, RejectedRecord, Runs
+from dfkd_tune.tracking.outbox import REFUSED, SHIPPED, Damaged, Event, OutboxSegment, Record, Spool, plain, read
+from dfkd_tune.tracking.runs import RejectedRecord, Runs
+from dfkd_tune.tracking.states import RunStatus
+from dfkd_tune.tracking.tags import RunKind
 from dfkd_tune.tracking.tracker import interrupted
+from dfkd_tune.training import metrics as metric
 from dfkd_tune.utils.seeding import derive
 
 LOG = logging.getLogger(__name__)
-RESULTS = ("rmse", "nrmse", "stress_rmse", "stress/nrmse", "robust")
-"""Metrics that only a complete trial has."""
 
 
 @dataclass
@@ -103,7 +107,7 @@ def _ship(runs: Runs, held: list[OutboxSegment]) -> Iterator[str]:
         for file in session.files():
             try:
                 record = read(file)
-                if record.what != "sweep" or file.parent.name != SHIPPED:
+                if record.event != Event.SWEEP or file.parent.name != SHIPPED:
                     runs.apply(record, session.spool.content, own=False)
                     session.settle(file)
             except (RejectedRecord, Damaged) as error:
@@ -114,12 +118,12 @@ def _ship(runs: Runs, held: list[OutboxSegment]) -> Iterator[str]:
 def _rebuild(runs: Runs, study) -> int:
     """Make the runs of finished trials that no spool here knows of."""
     found = runs.survey()
-    ids = {run.data.tags.get(ID) for run in found}
-    numbers = {run.data.params.get("trial") for run in found if run.data.tags.get("dfkd.kind") == "trial"}
+    ids = {run.data.tags.get(tag.RECORD) for run in found}
+    numbers = {run.data.params.get(param.TRIAL) for run in found if run.data.tags.get(tag.KIND) == RunKind.TRIAL}
     missing = [
         trial
-        for trial in study.get_trials(deepcopy=False, states=tuple(TrialState[name] for name in STATUS))
-        if (trial.user_attrs["record"] not in ids if "record" in trial.user_attrs else str(trial.number) not in numbers)
+        for trial in study.get_trials(deepcopy=False, states=FINISHED)
+        if (trial.user_attrs[RECORD] not in ids if RECORD in trial.user_attrs else str(trial.number) not in numbers)
     ]
     if missing or runs.parent() is None:
         runs.apply(_study(study), _nothing, own=False)
@@ -130,41 +134,40 @@ def _rebuild(runs: Runs, study) -> int:
 
 
 def _study(study) -> Record:
-    known = study.user_attrs.get("identity", {})
-    facts = {key: known[key] for key in ("objective", "seed", "bank") if key in known}
-    facts |= {key: study.user_attrs[key] for key in ("teacher", "pool") if key in study.user_attrs}
-    tags = {"dfkd.kind": "study", "dfkd.study": study.study_name, "dfkd.objective": facts.get("objective", "rmse")}
-    shas = {f"dfkd.{key}_sha256": known[key] for key in ("teacher", "features") if key in known}
+    record = StudyRecord.of(study)
+    known, files = record.identity, {"teacher": record.teacher, param.POOL: record.pool}
+    facts = {key: known[key] for key in ("objective", param.SEED, param.BANK) if key in known}
+    facts |= {key: value for key, value in files.items() if value is not None}
+    tags = {tag.KIND: RunKind.STUDY, tag.STUDY: study.study_name, tag.OBJECTIVE: record.objective}
+    hashes = {tag.TEACHER_SHA256: "teacher", tag.FEATURES_SHA256: "features"}
+    shas = {name: known[key] for name, key in hashes.items() if key in known}
     begun = min(
         (trial.datetime_start for trial in study.get_trials(deepcopy=False) if trial.datetime_start), default=None
     )
     at = round(begun.timestamp() * 1000) if begun else 0
-    tier = {"dfkd.tier": study.user_attrs["tier"]} if "tier" in study.user_attrs else {}
-    return Record("study", name=study.study_name, at=at, params=plain(facts), tags=plain(tags | shas | tier))
+    tier = {tag.TIER: record.tier} if record.tier is not None else {}
+    return Record(Event.STUDY, name=study.study_name, at=at, params=plain(facts), tags=plain(tags | shas | tier))
 
 
 def _records(study, trial: FrozenTrial) -> tuple[Record, Record]:
     """What the storage knows of a trial, as the records that its worker would have made."""
-    known, attributes = study.user_attrs.get("identity", {}), dict(trial.user_attrs)
+    of_study, told = StudyRecord.of(study), recorded_ending(trial)
     fallback = hashlib.sha256(f"{study.study_name}/{trial.number}".encode()).hexdigest()[:32]
-    record, name = attributes.get("record", fallback), run_name(trial.number)
-    params: dict[str, Any] = {"trial": trial.number}
-    if "recipe" in attributes:
+    record, name = trial.user_attrs.get(RECORD, fallback), run_name(trial.number)
+    params: dict[str, Any] = {param.TRIAL: trial.number}
+    if told.recipe is not None:
+        from dfkd_tune.search.recorded_recipes import recipe_of
+
         params |= recipe_of(trial).leaves()
-    if "seed" in known:
-        params["seed"] = derive(known["seed"], "trial", trial.number)
-    metrics = {k: float(v) for k, v in attributes.items() if isinstance(v, int | float) and k != "attempts"}
-    if trial.state != TrialState.COMPLETE:
-        metrics = {k: v for k, v in metrics.items() if k not in RESULTS}
-    reason = {"dfkd.reason": attributes["reason"]} if "reason" in attributes else {}
-    about = {"dfkd.kind": "trial", "dfkd.study": study.study_name, "dfkd.rebuilt": "from the study's storage"}
-    tier = {"dfkd.tier": study.user_attrs["tier"]} if "tier" in study.user_attrs else {}
+    if (seed := of_study.identity.get("seed")) is not None:
+        params[param.SEED] = derive(seed, "trial", trial.number)
+    about = {tag.KIND: RunKind.TRIAL, tag.STUDY: study.study_name, tag.REBUILT: "from the study's storage"}
+    tier = {tag.TIER: of_study.tier} if of_study.tier is not None else {}
     begun = round((trial.datetime_start or trial.datetime_complete).timestamp() * 1000)
     ended = round(trial.datetime_complete.timestamp() * 1000)
-    tags = plain({STATE: trial.state.name} | reason)
     return (
-        Record("open", record, name, begun, params=plain(params), tags=plain(about | tier)),
-        Record("close", record, name, ended, STATUS[trial.state.name], tags=tags, metrics=metrics),
+        Record(Event.OPEN, record, name, begun, params=plain(params), tags=plain(about | tier)),
+        Record(Event.CLOSE, record, name, ended, told.status, tags=plain(told.tags), metrics=told.metrics),
     )
 
 
@@ -177,15 +180,15 @@ def _end(runs: Runs, study, held: list[OutboxSegment], sessions: list[OutboxSegm
     latest = max((record.at for session in held for record in session.records()), default=0)
     ended = 0
     for run in runs.survey():
-        session, status = run.data.tags.get(SESSION), "KILLED"
-        if run.info.status != "RUNNING" or session in busy:
+        session, status = run.data.tags.get(tag.SESSION), RunStatus.KILLED
+        if run.info.status != RunStatus.RUNNING or session in busy:
             continue
-        if run.data.tags.get("dfkd.kind") == "study":
+        if run.data.tags.get(tag.KIND) == RunKind.STUDY:
             if busy or at_work:
                 continue
             if not held and trials and all(trial.state.is_finished() for trial in trials):
-                status = "FINISHED"
-        elif session not in gone and run.data.params.get("trial") in at_work:
+                status = RunStatus.FINISHED
+        elif session not in gone and run.data.params.get(param.TRIAL) in at_work:
             continue
         runs.end_run(run.info.run_id, status, max(latest, run.info.start_time))
         ended += 1
@@ -195,20 +198,30 @@ def _end(runs: Runs, study, held: list[OutboxSegment], sessions: list[OutboxSegm
 def _tell(runs: Runs, study, uri: str, name: str, sources: Sources) -> tuple[bool, bool]:
     """Make up for certificate and story of a study that has ended; what cannot be made is logged. Returns which were made."""
     parent = runs.parent()
-    promoted = parent.data.tags.get("dfkd.promoted") if parent is not None else None
-    if promoted is None or parent.info.status != "FINISHED":
+    promoted = parent.data.tags.get(tag.PROMOTED) if parent is not None else None
+    if promoted is None or parent.info.status != RunStatus.FINISHED:
         return False, False
-    problem = cache(lambda: certificates.rebuild_problem(name, parent.data.params, parent.data.tags, sources))
+    chosen = StudyRecord.of(study).promoted if study is not None else None
     certified = told = False
     try:
         run = run_lookup.find_run(uri, name, name=promoted)
-        certified = not register.is_certified(uri, run)
+        missing = not is_certified(uri, run)
+        untold = chosen is not None and tag.NOTE not in parent.data.tags
+        unmeasured = metric.CERTIFICATE_RMSE not in parent.data.metrics
+        if not (missing or untold or unmeasured):
+            return False, False
+        from dfkd_tune.registry import certificates, register  # what they need takes seconds to import
+
+        problem = cache(lambda: certificates.rebuild_problem(name, parent.data.params, parent.data.tags, sources))
         certificate = register.certified(uri, name, run, problem)
-        if "certificate/rmse" not in parent.data.metrics:
-            runs.add(parent.info.run_id, {"certificate/rmse": certificate["report"]["rmse"]}, parent.info.end_time)
-        chosen = study.user_attrs.get(PROMOTED) if study is not None else None
-        if told := chosen is not None and mlflow_summary.NOTE not in parent.data.tags:
+        certified = missing
+        if unmeasured:
+            runs.add(parent.info.run_id, {metric.CERTIFICATE_RMSE: certificate["report"]["rmse"]}, parent.info.end_time)
+        if untold:
+            from dfkd_tune.reporting import mlflow_summary
+
             mlflow_summary.tell(uri, study, parent.info.run_id, problem(), Promoted(**chosen))
+            told = True
     except DfkdError as error:
         LOG.warning("study %s is not told in full: %s", name, error)
     return certified, told

@@ -20,8 +20,8 @@ from typing import Any
 
 from dfkd_tune.errors import DfkdError, Interrupted, NotFound, StorageError, StudyMismatch, TrackingError, WorkersError
 from dfkd_tune.locations.paths import sqlite_file, tracking_url, without_credentials
-from dfkd_tune.registry.certificates import Sources
-from dfkd_tune.search.attributes import HOST, SPEC, TRACKING
+from dfkd_tune.registry.sources import Sources
+from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.progress import Progress, StudyResult, standing
 from dfkd_tune.search.study_file import parse_spec
@@ -114,30 +114,30 @@ def join(
     """
     prepared, recorded = load_recorded_study(name, storage_url, sources or Sources(), device)
     given = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-    if given is None and sqlite_file(recorded[TRACKING]) is not None and recorded[HOST] != socket.gethostname():
+    if given is None and sqlite_file(recorded.tracking) is not None and recorded.host != socket.gethostname():
         raise TrackingError(
-            recorded[TRACKING],
-            f"is a file on {recorded[HOST]}, out of reach of {socket.gethostname()}",
+            recorded.tracking,
+            f"is a file on {recorded.host}, out of reach of {socket.gethostname()}",
             remedy="give --tracking-uri of a server that both reach",
         )
-    uri = tracking_url(given or recorded[TRACKING])
+    uri = tracking_url(given or recorded.tracking)
     return run_study(prepared, storage_url, uri, on_progress, should_stop, joining=True)
 
 
 def load_recorded_study(
     name: str, storage_url: str, sources: Sources, device: str = "cpu"
-) -> tuple[Prepared, dict[str, Any]]:
+) -> tuple[Prepared, StudyRecord]:
     """A recorded study made ready on this machine, and what it recorded; errors are those of ``join``."""
-    known, here, place = load_study(storage_url, name).user_attrs, socket.gethostname(), f"study {name!r}"
-    if SPEC not in known:
+    known, here, place = StudyRecord.of(load_study(storage_url, name)), socket.gethostname(), f"study {name!r}"
+    if known.spec is None:
         raise NotFound(place, "records no study file to join by", remedy="run dfkd-tune study once more, then join")
-    if sqlite_file(storage_url) is not None and known[HOST] != here:
+    if sqlite_file(storage_url) is not None and known.host != here:
         raise StorageError(
             without_credentials(storage_url),
-            f"belongs to a study of {known[HOST]}, and SQLite cannot be shared between machines",
+            f"belongs to a study of {known.host}, and SQLite cannot be shared between machines",
             remedy="keep the study in PostgreSQL",
         )
-    tree = dict(known[SPEC])
+    tree = dict(known.spec)
     given = {"path": sources.teacher, "architecture": sources.architecture}
     tree["teacher"] = tree["teacher"] | {key: path for key, path in given.items() if path is not None}
     if sources.features is not None:
@@ -154,7 +154,7 @@ def load_recorded_study(
             )
     prepared = prepare(parse_spec(tree, place), sources.trust_pickle, device)
     for option, found in (("teacher", prepared.teacher.sha256), ("features", prepared.inputs.fingerprint())):
-        wanted = known["identity"][option]
+        wanted = known.identity[option]
         if found != wanted:
             path = tree["teacher"]["path"] if option == "teacher" else tree.get("features", "(none)")
             raise StudyMismatch(
@@ -162,7 +162,7 @@ def load_recorded_study(
                 f"{option} {path} on {here} is another one: SHA-256 {found[:12]}..., the study's {wanted[:12]}...",
                 remedy=f"give --{option} PATH of a copy of the study's",
             )
-    return prepared, dict(known)
+    return prepared, known
 
 
 class _Worker:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from dfkd_tune.errors import FeaturesError
+from dfkd_tune.tables.arrow import functions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,7 +78,8 @@ class Cells:
     def of(cls, text: pa.ChunkedArray, place: str) -> Cells:
         """Strip the cells and find what is missing."""
         import pyarrow as pa
-        import pyarrow.compute as pc
+
+        pc = functions()
 
         text = pc.utf8_trim_whitespace(text)
         missing = pc.is_in(text, value_set=pa.array(MISSING))
@@ -90,13 +92,13 @@ class Cells:
 
     def holds(self, sign: str) -> bool:
         """Whether a cell has a sign in it."""
-        import pyarrow.compute as pc
+        pc = functions()
 
         return bool(pc.any(pc.match_substring(self.text, sign)).as_py())
 
     def alike(self, *patterns: str) -> int:
         """How many cells match one of the patterns."""
-        import pyarrow.compute as pc
+        pc = functions()
 
         found = pc.match_substring_regex(self.text, "|".join(f"({pattern})" for pattern in patterns))
         return pc.sum(found).as_py() or 0
@@ -186,8 +188,8 @@ def words_of(text: pa.ChunkedArray, place: str, at_least: int) -> Column:
     """
     import numpy as np
     import pyarrow as pa
-    import pyarrow.compute as pc
 
+    pc = functions()
     counts = {each["values"]: each["counts"] for each in pc.value_counts(text).to_pylist()}
     counts.pop(None, None)
     if lost := sum(count for word, count in counts.items() if "\n" in word and count < at_least):
@@ -216,8 +218,8 @@ def exact(numbers: Sequence[Decimal], place: str) -> None:
 def _numbers(cells: Cells, decimal: str) -> np.ndarray:
     import numpy as np
     import pyarrow as pa
-    import pyarrow.compute as pc
 
+    pc = functions()
     text = cells.text if decimal == "." else pc.replace_substring(cells.text, decimal, ".")
     wide = text.filter(pc.greater_equal(pc.utf8_length(text), 16))
     for pattern in (LONG_WHOLE, LONG):
@@ -230,8 +232,8 @@ def _numbers(cells: Cells, decimal: str) -> np.ndarray:
 def _flags(text: pa.ChunkedArray) -> np.ndarray:
     import numpy as np
     import pyarrow as pa
-    import pyarrow.compute as pc
 
+    pc = functions()
     place = pc.index_in(pc.utf8_lower(text), value_set=pa.array(FLAGS))
     values = np.asarray([*FLAGS.values(), np.nan])
     return values[np.asarray(pc.fill_null(place, len(FLAGS)), dtype=int)]
@@ -239,8 +241,7 @@ def _flags(text: pa.ChunkedArray) -> np.ndarray:
 
 def _mixed(cells: Cells, decimal: str, at_least: int) -> FeaturesError:
     """Numbers and other words in one column."""
-    import pyarrow.compute as pc
-
+    pc = functions()
     odd = pc.invert(pc.match_substring_regex(cells.text, f"({ANY_NUMBER})|({INFINITE})"))
     rows = pc.indices_nonzero(pc.fill_null(odd, False))
     counts = pc.value_counts(cells.text.filter(odd)).to_pylist()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dfkd_tune.errors import FeaturesError
+from dfkd_tune.tables.arrow import functions
 from dfkd_tune.tables.cells import DATE, DATES_REMEDY, EXACT, TIME, Cells, Column, exact, words_of
 
 if TYPE_CHECKING:
@@ -66,8 +67,8 @@ def column_from(column: pa.ChunkedArray, place: str, at_least: int) -> Column:
     """
     import numpy as np
     import pyarrow as pa
-    import pyarrow.compute as pc
 
+    pc = functions()
     kind = column.type
     if pa.types.is_dictionary(kind):
         return column_from(pc.cast(column, kind.value_type), place, at_least)
@@ -102,15 +103,15 @@ def _words(column: pa.ChunkedArray, place: str, at_least: int) -> Column:
 def _floats(column: pa.ChunkedArray) -> np.ndarray:
     import numpy as np
     import pyarrow as pa
-    import pyarrow.compute as pc
 
+    pc = functions()
     values = pc.cast(column, pa.float64(), safe=False)  # whole numbers were seen to be exact
     return np.asarray(pc.fill_null(values, np.nan), dtype=np.float64)
 
 
 def _exact(column: pa.ChunkedArray, place: str) -> None:
-    import pyarrow.compute as pc
 
+    pc = functions()
     exact([Decimal(number) for number in pc.unique(pc.drop_null(column)).to_pylist()], place)
 
 

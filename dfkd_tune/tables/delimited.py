@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from dfkd_tune.errors import FeaturesError
+from dfkd_tune.tables.arrow import functions
 from dfkd_tune.tables.cells import DATE, ONE, TIME, Cells
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def _unpacked(path: Path, room: int) -> bytes:
     from bz2 import BZ2File
     from zipfile import BadZipFile
 
-    packings: dict[bytes, Callable[[Path], IO[bytes]]] = {
+    packings: dict[bytes, Callable[[Path], io.BufferedIOBase | IO[bytes]]] = {
         b"\x1f\x8b": gzip.open,
         b"BZh": BZ2File,
         b"\xfd7zXZ\0": lzma.open,
@@ -243,7 +244,7 @@ def _found(body: str, decimal: str | None, path: Path) -> str:
     loose = {each: _agreeing(found) for each, found in counts.items() if each != " " and _agreeing(found) >= LOOSE}
     if decimal == "," and all(_DECIMAL_COMMA.fullmatch(line.strip()) for line in lines[1:] if "," in line):
         loose.pop(",", None)
-    return max(loose, key=loose.get) if loose else ONE
+    return max(loose, key=lambda each: loose[each]) if loose else ONE
 
 
 def _counts(lines: Sequence[str], separator: str) -> list[int]:
@@ -294,9 +295,9 @@ def _parsed(records: str, separator: str, path: Path, above: int) -> pa.Table:
     import pyarrow as pa
     from pyarrow import csv as reader
 
-    ragged = []
+    ragged: list[tuple[int, int, int, bool]] = []
 
-    def seen(row) -> str:
+    def seen(row: reader.InvalidRow) -> str:
         if not row.text.lstrip().startswith("#"):
             ragged.append((row.number, row.expected_columns, row.actual_columns, "\n" in row.text))
         return "skip"
@@ -347,8 +348,8 @@ def _is_row(header: Sequence[str]) -> bool:
 def _refuse_row(header: Sequence[str], cells: Sequence[Cells], path: Path) -> None:
     """A row must not be taken for names, which leave the machine."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
+    pc = functions()
     if _is_row(header):
         raise FeaturesError(
             path,

@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from dfkd_tune.errors import ExportError, FeaturesError
+from dfkd_tune.errors import FeaturesError
 from dfkd_tune.inputs.features_file import parse_features
-from dfkd_tune.locations import files
+from dfkd_tune.locations.files import write_output
 from dfkd_tune.tables.read import FOUND, Reading, Table, read_table
 from dfkd_tune.utils import yaml_io
 
@@ -158,7 +158,7 @@ def describe_file(
         raise FeaturesError(place, error.rule, remedy=error.remedy) from None
     inputs = parse_features(told.tree(), data)
     head = f"# {told.rows} rows described ({tier}), every number of {at_least} rows or more\n"
-    files.write(out, (head + yaml_io.dump(told.tree(), compact=True)).encode(), ExportError)
+    write_output(out, (head + yaml_io.dump(told.tree(), compact=True)).encode())
     return [
         f"{data}: {told.rows:,} rows, {len(inputs)} features" + (f", without {', '.join(targets)}" if targets else ""),
         *(f"  {line}" for line in [*table.notes, *told.lines()]),

@@ -50,6 +50,10 @@ class Reading:
 FOUND = Reading()
 
 
+Read = tuple[list[str], list[Column], list[str]]
+"""Names, columns and notes."""
+
+
 @dataclass(frozen=True)
 class Table:
     """Columns of numbers and words.
@@ -107,7 +111,7 @@ def _kind(path: Path) -> str:
     return kind
 
 
-def _text(path: Path, kind: str, reading: Reading, room: int, without: Sequence[str]):
+def _text(path: Path, kind: str, reading: Reading, room: int, without: Sequence[str]) -> Read:
     text = read_text(path, reading.layout, room)
     kept = _kept(text.names, path, without)
     decimal = reading.layout.decimal or decimal_of(text.cells, text.separator)
@@ -116,7 +120,7 @@ def _text(path: Path, kind: str, reading: Reading, room: int, without: Sequence[
     return [text.names[i] for i in kept], columns, [f"read with {' '.join(found)}"] if found else []
 
 
-def _arrow(path: Path, kind: str, reading: Reading, room: int, without: Sequence[str]):
+def _arrow(path: Path, kind: str, reading: Reading, room: int, without: Sequence[str]) -> Read:
     table = read_arrow(path, kind, room)
     names = [name.strip() for name in table.column_names]
     kept = _kept(names, path, without)

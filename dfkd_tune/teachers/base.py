@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,36 @@ from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.guarded import OURS, Guard
 from dfkd_tune.utils.object_reference import raised
 from dfkd_tune.utils.user_code import Confined
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class Layers(Protocol):
+    """A chain of linear layers ``(weight (out, in), bias (out,))``, and the name of an activation between each two."""
+
+    @property
+    def layers(self) -> Sequence[tuple[Tensor, Tensor]]: ...
+
+    @property
+    def activations(self) -> Sequence[str]: ...
+
+
+class FastForward(Protocol):
+    """A forward pass ``(N, D) -> (N, O)`` whose layers are known."""
+
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+    def vjp(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """The answers, and their pullback ``(N, O) -> (N, D)``."""
+        ...
+
+    def on(self, device: torch.device) -> FastForward:
+        """The same layers on a device."""
+        ...
+
+    def between(self, center: Tensor, scale: Tensor, shift: Tensor, spread: Tensor) -> FastForward:
+        """``z -> (self(center + scale z) - shift) / spread``."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -38,8 +68,8 @@ class Teacher:
     dtype: torch.dtype
     sha256: str
     width: int | None = None
-    chain: Any = None
-    fast: Callable[[Tensor], Tensor] | None = None
+    chain: Layers | None = None
+    fast: FastForward | None = None
     estimator: Any = None
     guard: Guard = field(default_factory=Guard, compare=False, repr=False)
 
@@ -108,7 +138,7 @@ class Teacher:
         return replace(self, function=lambda x: function(x.cpu()).to(x.device))
 
 
-def freeze(module: nn.Module) -> nn.Module:
+def freeze(module: M) -> M:
     """Put a module in evaluation mode, on the CPU, with no parameter that asks for gradients."""
     module = module.to("cpu")
     module.eval()

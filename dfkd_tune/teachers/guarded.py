@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -123,7 +124,7 @@ class Guard:
             return again
         raise self._failure(source, function, x, again) from again
 
-    def once(self, source: str, function: Callable, *arguments: Tensor):
+    def once(self, source: str, function: Callable[..., Any], *arguments: Tensor) -> Any:
         """Call it once, to see whether it can be called like that.
 
         Raises:
@@ -195,7 +196,9 @@ class Guard:
         y = self.ask(source, function, x[finite])
         return y.new_full((len(x), y.shape[1]), torch.nan).index_put((finite,), y)
 
-    def _again(self, source: str, function: Callable, x: Tensor, problem: BaseException) -> Tensor | BaseException:
+    def _again(
+        self, source: str, function: Callable[[Tensor], Tensor], x: Tensor, problem: BaseException
+    ) -> Tensor | BaseException:
         """Its answer where a repeated call gives one; the last failure where none does."""
         for pause in PAUSES if isinstance(problem, Exception) else ():
             kind, words = type(problem), message(problem)
@@ -220,7 +223,9 @@ class Guard:
                 return answer
         return problem
 
-    def _failure(self, source: str, function: Callable, x: Tensor, problem: BaseException) -> TeacherError:
+    def _failure(
+        self, source: str, function: Callable[[Tensor], Tensor], x: Tensor, problem: BaseException
+    ) -> TeacherError:
         """The error that says for what the teacher fails."""
         what, shape = raised(problem), tuple(x.shape)
         first = f"cannot answer {shape} inputs, the first {self.row(x[0])}" if len(x) else "cannot answer no rows"
@@ -244,7 +249,7 @@ class Guard:
             return TeacherError(source, f"{what}, asked {_rows(len(x))}, for {self.row(row)}", remedy=VALUES)
         return TeacherError(source, f"{first}: it {what}", remedy=remedy)
 
-    def _answers(self, source: str, function: Callable, x: Tensor) -> bool:
+    def _answers(self, source: str, function: Callable[[Tensor], Tensor], x: Tensor) -> bool:
         try:
             with torch.no_grad():
                 self._once(source, function, x)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
+from functools import cached_property, reduce
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
+from dfkd_tune.compat.torch import has_forward_hooks, tree_leaves
 from dfkd_tune.ops.activations import ACTIVATIONS
 from dfkd_tune.ops.matmul import few_columns, layer, outer_or_matmul
 from dfkd_tune.teachers.base import Teacher
@@ -57,6 +56,10 @@ class Chain:
                 folded[i + 1] = (2 * v, c - v.sum(0))
                 names[i] = "sigmoid"
         return FusedMLP(tuple(folded), tuple(names))
+
+
+Part = Chain | list[Chain]
+"""What a node of a graph is: a chain so far, or chains side by side."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ TAPED: dict[str, Callable[[Tensor], tuple[Tensor, Callable[[], Tensor]]]] = {
 def read_chain(module: nn.Module) -> Chain | None:
     """The chain a module computes, or None when it is anything else."""
     # A subclass or a hook may do anything between the layers, and only on rows that no comparison happens to hold.
-    if type(module) is nn.Sequential and not any(m._forward_pre_hooks or m._forward_hooks for m in module.modules()):
+    if type(module) is nn.Sequential and not has_forward_hooks(module):
         return _from_sequential(module)
     if isinstance(module, torch.fx.GraphModule):
         return _from_graph(module)
@@ -183,20 +186,28 @@ def _from_sequential(module: nn.Sequential) -> Chain | None:
             layers.append((part.weight.detach(), bias.detach()))
         elif type(part) in MODULES and len(names) == len(layers) - 1:
             names.append(MODULES[type(part)])
-        elif type(part) is nn.BatchNorm1d and _frozen(part) and len(names) == len(layers) - 1:
-            state = (part.weight, part.bias, part.running_mean, part.running_var)
-            layers[-1] = _normalized(layers[-1], *state, part.eps)
+        elif type(part) is nn.BatchNorm1d and len(names) == len(layers) - 1 and (moments := _moments(part)) is not None:
+            layers[-1] = _normalized(layers[-1], part.weight, part.bias, *moments, part.eps)
         elif type(part) is not nn.Dropout:
             return None
     return Chain(layers, names) if layers and len(names) == len(layers) - 1 else None
 
 
-def _frozen(norm: nn.BatchNorm1d) -> bool:
-    """Whether it normalizes by what it saw in training rather than by the batch."""
-    return norm.running_mean is not None and not norm.training
+def _moments(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor] | None:
+    """The mean and variance of training; None where it normalizes by the batch."""
+    if norm.training or norm.running_mean is None or norm.running_var is None:
+        return None
+    return norm.running_mean, norm.running_var
 
 
-def _normalized(layer, weight, bias, mean, variance, eps: float) -> tuple[Tensor, Tensor]:
+def _normalized(
+    layer: tuple[Tensor, Tensor],
+    weight: Tensor | None,
+    bias: Tensor | None,
+    mean: Tensor,
+    variance: Tensor,
+    eps: float,
+) -> tuple[Tensor, Tensor]:
     """A linear layer ``(out, in)`` with the batch normalization that follows it, as it is in evaluation, folded in."""
     scale = (variance + eps).rsqrt() * (1.0 if weight is None else weight)
     shift = 0.0 if bias is None else bias
@@ -206,7 +217,7 @@ def _normalized(layer, weight, bias, mean, variance, eps: float) -> tuple[Tensor
 def _from_graph(module: torch.fx.GraphModule) -> Chain | None:
     """The chain that a graph computes from its only input; networks of one hidden layer that it averages or adds up are one."""
     state = dict(module.named_parameters()) | dict(module.named_buffers())
-    reached: dict[torch.fx.Node, Any] = {}
+    reached: dict[object, Part] = {}
     for node in module.graph.nodes:
         if node.op == "placeholder":
             if reached:
@@ -228,12 +239,13 @@ def _from_graph(module: torch.fx.GraphModule) -> Chain | None:
     return None
 
 
-def _follow(node: torch.fx.Node, reached: Mapping[torch.fx.Node, Any], state: Mapping[str, Tensor]) -> Any:
+def _follow(node: torch.fx.Node, reached: Mapping[object, Part], state: Mapping[str, Tensor]) -> Part | None:
     """What a node makes of what its arguments are: a chain so far, or chains side by side; None where it is neither."""
     target, args = str(node.target).removeprefix("aten."), node.args
     if target == "stack.default":
-        parts = [reached.get(part) for part in args[0]]
-        return parts if args[1:] in ((), (0,)) and all(isinstance(part, Chain) for part in parts) else None
+        parts = [reached.get(part) for part in args[0]] if isinstance(args[0], list | tuple) else [None]
+        chains = [part for part in parts if isinstance(part, Chain)]
+        return chains if args[1:] in ((), (0,)) and len(chains) == len(parts) else None
     here = reached.get(args[0]) if args and isinstance(args[0], torch.fx.Node) else None
     if isinstance(here, list):
         share = {"mean.dim": 1 / len(here), "sum.dim_IntList": 1.0}.get(target)
@@ -246,27 +258,32 @@ def _follow(node: torch.fx.Node, reached: Mapping[torch.fx.Node, Any], state: Ma
         return _added([here], args[1] if target == "mul.Tensor" else 1 / args[1]) if here.ended else None
     tensors = [state.get(str(arg.target)) if isinstance(arg, torch.fx.Node) else None for arg in args[1:5]]
     if target == "linear.default":
-        if not tensors or any(tensor is None for tensor in tensors):
+        held = [tensor for tensor in tensors if tensor is not None]
+        if not held or len(held) < len(tensors):
             return None
         names = (*here.activations, "identity") if here.ended else here.activations
-        bias = tensors[1] if len(tensors) > 1 else tensors[0].new_zeros(len(tensors[0]))
-        return Chain((*here.layers, (tensors[0].detach(), bias.detach())), names)
-    if target == "batch_norm.default" and args[5] is False and here.ended:
-        if tensors[2] is None or tensors[3] is None:
+        bias = held[1] if len(held) > 1 else held[0].new_zeros(len(held[0]))
+        return Chain((*here.layers, (held[0].detach(), bias.detach())), names)
+    if target == "batch_norm.default" and len(args) == 9 and here.ended:
+        weight, bias, mean, variance = tensors
+        *_, training, _, eps, _ = args
+        if training is not False or mean is None or variance is None or not isinstance(eps, int | float):
             return None
-        return replace(here, layers=(*here.layers[:-1], _normalized(here.layers[-1], *tensors, args[7])))
+        return replace(
+            here, layers=(*here.layers[:-1], _normalized(here.layers[-1], weight, bias, mean, variance, eps))
+        )
     if target in OPERATORS and here.ended:
         return replace(here, activations=(*here.activations, OPERATORS[target]))
     return None
 
 
-def _added(parts: Sequence[Any], share: float) -> Chain | None:
+def _added(parts: Sequence[Part | None], share: float) -> Chain | None:
     """``share`` times the sum of chains of one hidden layer with the same activation, as one chain with all their neurons."""
-    if not all(isinstance(part, Chain) and part.ended and len(part.layers) == 2 for part in parts):
+    chains = [part for part in parts if isinstance(part, Chain) and part.ended and len(part.layers) == 2]
+    if len(chains) < len(parts) or len({chain.activations[0] for chain in chains}) > 1:
         return None
-    if len({part.activations[0] for part in parts}) > 1:
-        return None
-    (hidden, last) = zip(*(part.layers for part in parts), strict=True)
-    first = tuple(torch.cat(tensors) for tensors in zip(*hidden, strict=True))
+    hidden, last = [chain.layers[0] for chain in chains], [chain.layers[1] for chain in chains]
+    first = torch.cat([weight for weight, _ in hidden]), torch.cat([bias for _, bias in hidden])
     out = share * torch.cat([weight for weight, _ in last], dim=1)
-    return Chain((first, (out, share * sum(bias for _, bias in last))), parts[0].activations)
+    bias = share * reduce(torch.add, [bias for _, bias in last])
+    return Chain((first, (out, bias)), chains[0].activations)

@@ -10,42 +10,19 @@ from pathlib import Path
 
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.base import Teacher
-from dfkd_tune.teachers.data_frames import asked_by_name, feature_names, levels_of
-from dfkd_tune.teachers.formats.dtypes import settled
+from dfkd_tune.teachers.formats.kinds import format_of, suffixes
 from dfkd_tune.teachers.formats.mlflow_model import FILE, SCHEMES, load_mlflow, load_model
-from dfkd_tune.teachers.formats.onnx_file import load_onnx
-from dfkd_tune.teachers.formats.pickles import load_pickle
-from dfkd_tune.teachers.formats.pt2 import load_pt2
 from dfkd_tune.teachers.formats.python_function import load_function
-from dfkd_tune.teachers.formats.skops_file import load_skops
-from dfkd_tune.teachers.formats.state_dict import index_in, load_safetensors, load_shards, load_torch
+from dfkd_tune.teachers.formats.state_dict import index_in, load_shards
 from dfkd_tune.teachers.linear_chain import with_fused_forward
-from dfkd_tune.teachers.probe import Probe, probe
 from dfkd_tune.utils.object_reference import MODULE_PATH, one_line
-
-FORMATS = {
-    ".pt2": load_pt2,
-    ".safetensors": load_safetensors,
-    ".json": load_shards,
-    ".pt": load_torch,
-    ".pth": load_torch,
-    ".ckpt": load_torch,
-    ".ts": load_torch,
-    ".bin": load_torch,
-    ".onnx": load_onnx,
-    ".skops": load_skops,
-    ".joblib": load_pickle,
-    ".pkl": load_pickle,
-    ".pickle": load_pickle,
-}
-"""File ending -> loader ``(path, architecture, trust_pickle) -> Teacher``."""
 
 
 def load_teacher(source: str | Path, architecture: Path | None = None, trust_pickle: bool = False) -> Teacher:
     """Load a teacher.
 
     Args:
-        source: a file of one of ``FORMATS``, with what it names beside it; a folder with an ``MLmodel`` or a list of shards; a
+        source: a file of one of ``formats.kinds.FORMATS``, with what it names beside it; a folder with an ``MLmodel`` or a list of shards; a
             model of MLflow, ``models:/name@alias`` or ``runs:/id/path``; or ``package.module:function``, which returns a module
             or a callable.
         architecture: YAML of layers and activations, for files that hold weights alone.
@@ -75,8 +52,9 @@ def _load_file(path: Path, architecture: Path | None, trust_pickle: bool) -> Tea
         raise TeacherError(path, "is a directory, not a model file", remedy="name the file in it")
     if not path.exists():
         raise TeacherError(path, "no such file", remedy="give a model file or package.module:function")
-    if path.suffix not in FORMATS:
-        known = ", ".join(FORMATS)
+    known_format = format_of(path.suffix)
+    if known_format is None:
+        known = ", ".join(suffixes())
         raise TeacherError(
             path,
             f"unknown kind of model file {path.suffix!r}",
@@ -84,18 +62,4 @@ def _load_file(path: Path, architecture: Path | None, trust_pickle: bool) -> Tea
         )
     if path.stat().st_size == 0:
         raise TeacherError(path, "the file is empty")
-    return FORMATS[path.suffix](path, architecture, trust_pickle)
-
-
-__all__ = [
-    "FORMATS",
-    "SCHEMES",
-    "Probe",
-    "Teacher",
-    "asked_by_name",
-    "feature_names",
-    "levels_of",
-    "load_teacher",
-    "probe",
-    "settled",
-]
+    return known_format.load(path, architecture, trust_pickle)

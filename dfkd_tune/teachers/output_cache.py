@@ -35,7 +35,7 @@ class Answers:
         about: plain values, equal only where the tensors are.
     """
 
-    def __init__(self, folder: Path, *about: object):
+    def __init__(self, folder: Path, *about: object) -> None:
         version = importlib.metadata.version("dfkd-tune")
         name = hashlib.sha256(repr((version, *about)).encode()).hexdigest()[:32]
         self.folder, self.file = folder, folder / f"{name}.safetensors"

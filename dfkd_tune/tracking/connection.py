@@ -14,9 +14,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from dfkd_tune.compat.mlflow import use_tracking_uri
 from dfkd_tune.errors import StorageError, TrackingError
 from dfkd_tune.locations import sqlite_files
 from dfkd_tune.locations.addresses import SERVERS
@@ -28,7 +30,12 @@ from dfkd_tune.locations.paths import (
     without_credentials,
     writable,
 )
+from dfkd_tune.tracking import tags as tag
 from dfkd_tune.utils.waits import telling
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Experiment, Run
 
 LOG = logging.getLogger(__name__)
 PATIENCE = 3.0
@@ -114,7 +121,7 @@ def _connect(uri: str, shown: str) -> None:
         ) from None
 
 
-def client(uri: str):
+def client(uri: str) -> MlflowClient:
     """An ``MlflowClient`` of a store that is ready for use; a fresh SQLite store is made by one process at a time.
 
     Where an SQLite store may only be read, it is a copy of it.
@@ -179,11 +186,11 @@ def guarded(uri: str) -> Iterator[None]:
         raise TrackingError(without_credentials(uri), without_credentials(line(error))) from None
 
 
-def refuse_foreign(made, experiment) -> None:
+def refuse_foreign(made: MlflowClient, experiment: Experiment) -> None:
     """Refuse an experiment whose runs another program made; one without runs is as good as new.
 
     Args:
-        made: an ``MlflowClient``.
+        made: of a store.
         experiment: of a study's name.
 
     Raises:
@@ -191,11 +198,11 @@ def refuse_foreign(made, experiment) -> None:
     """
     from mlflow.entities import ViewType
 
-    def some(wanted: str) -> list:
+    def some(wanted: str) -> list[Run]:
         return made.search_runs([experiment.experiment_id], wanted, ViewType.ALL, max_results=2)
 
     given = os.environ.get("MLFLOW_RUN_ID")  # ``mlflow run`` made it for this process
-    if not some("tags.`dfkd.kind` != ''") and [run for run in some("") if run.info.run_id != given]:
+    if not some(f"tags.`{tag.KIND}` != ''") and [run for run in some("") if run.info.run_id != given]:
         raise TrackingError(
             f"study {experiment.name!r}",
             "is an experiment in MLflow whose runs dfkd-tune did not make",
@@ -214,11 +221,9 @@ def line(error: BaseException) -> str:
 @contextmanager
 def pointed_at(uri: str) -> Iterator[None]:
     """An SQL registry looks the source of a version up in MLflow's global store, whatever its client was given."""
-    from mlflow.tracking._tracking_service.utils import _use_tracking_uri
-
     before = os.environ.get("MLFLOW_TRACKING_URI")
     try:
-        with _use_tracking_uri(uri):
+        with use_tracking_uri(uri):
             yield
     finally:
         os.environ.pop("MLFLOW_TRACKING_URI", None)

@@ -24,6 +24,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from dfkd_tune.errors import ExportError, StorageError
 from dfkd_tune.locations.files import refused, write
 from dfkd_tune.locations.paths import store_of, without_credentials, writable
+from dfkd_tune.tracking.states import RunStatus
 
 SHIPPED, REFUSED = "shipped", "refused"
-WHATS = ("study", "end", "open", "close", "left", "sweep")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 """A path inside a run's artifacts."""
@@ -45,17 +46,33 @@ NUMBERED = re.compile(r"\d+\.json")
 """A record's file."""
 
 
+class Event(StrEnum):
+    """What a record tells MLflow."""
+
+    STUDY = "study"
+    """A session of a study began."""
+    END = "end"
+    """It ended."""
+    OPEN = "open"
+    """A run began."""
+    CLOSE = "close"
+    """It ended."""
+    LEFT = "left"
+    """A run that another process opened ended, and nobody else will close it."""
+    SWEEP = "sweep"
+    """Nobody works on a run."""
+
+
 @dataclass(frozen=True)
 class Record:
     """One thing to tell MLflow; telling it twice is telling it once.
 
     Args:
-        what: one of ``WHATS``: ``study`` or ``end`` of a session's study, ``open`` or ``close`` of a run; ``left``, a run that another
-            process opened and nobody closes; ``sweep``, that nobody works on a run.
+        event: what it tells.
         run: id of the run it is about, a tag on it; empty for the study's own.
         name: of the run.
         at: milliseconds since 1970.
-        status: FINISHED, KILLED or FAILED, where something ends.
+        status: where something ends.
         params, tags, metrics: of the run.
         curve: ``(step, rmse)`` points.
         files: artifact path -> SHA-256.
@@ -64,11 +81,11 @@ class Record:
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
-    what: str
+    event: Event
     run: str = ""
     name: str = ""
     at: int = 0
-    status: str | None = None
+    status: RunStatus | None = None
     params: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -234,9 +251,9 @@ class OutboxSegment:
         """Runs that were opened and never closed."""
         opened: dict[str, Record] = {}
         for record in self.records():
-            if record.what == "open":
+            if record.event == Event.OPEN:
                 opened[record.run] = record
-            elif record.what == "close":
+            elif record.event == Event.CLOSE:
                 opened.pop(record.run, None)
         return list(opened.values())
 
@@ -263,8 +280,6 @@ def read(file: Path) -> Record:
         raise Damaged(file, f"is no record: {where + ': ' if where else ''}{first['msg']}") from None
     except OSError as error:
         raise Damaged(file, f"is no record: {error.strerror}") from None
-    if record.what not in WHATS:
-        raise Damaged(file, f"is no record: it is about {record.what!r}")
     for path in record.files:
         if not FILE.fullmatch(path):
             raise Damaged(file, f"is no record: {path[:80]!r} is no path inside a run's artifacts")

@@ -7,20 +7,27 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from dfkd_tune.errors import NotFound
-from dfkd_tune.export.student_files import read_student
-from dfkd_tune.locations.paths import absolute, existing, without_credentials
-from dfkd_tune.tracking.connection import client, guarded, preflight, quiet, refuse_foreign
-from dfkd_tune.tracking.runs import HASHES
+from dfkd_tune.locations.paths import absolute, without_credentials
+from dfkd_tune.tracking import params as param
+from dfkd_tune.tracking import tags as tag
+from dfkd_tune.tracking.connection import client, quiet, refuse_foreign
+from dfkd_tune.tracking.states import RunStatus
+from dfkd_tune.tracking.tags import RunKind
+from dfkd_tune.training import metrics as metric
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 RUN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
-def find_run(uri: str, study: str, trial: int | None = None, name: str | None = None, within: float | None = None):
+def find_run(
+    uri: str, study: str, trial: int | None = None, name: str | None = None, within: float | None = None
+) -> Run:
     """The MLflow run that holds a student: of a trial, or called ``name``; else the promoted one, or the best trial so far.
 
     With ``within``, the smallest student whose objective is at most that share above the best one's.
@@ -44,17 +51,17 @@ def find_run(uri: str, study: str, trial: int | None = None, name: str | None = 
     parent = parent_of(made, experiment.experiment_id)
     if parent is None:
         refuse_foreign(made, experiment)
-    objective = parent.data.tags.get("dfkd.objective", "rmse") if parent else "rmse"
+    objective = _objective(made, experiment.experiment_id, parent)
     if within is not None:
         return _smallest(made, experiment.experiment_id, study, objective, within)
-    if trial is None and name is None and parent and parent.info.status == "FINISHED":
-        promoted = parent.data.tags.get("dfkd.promoted", "")
+    if trial is None and name is None and parent and parent.info.status == RunStatus.FINISHED:
+        promoted = parent.data.tags.get(tag.PROMOTED, "")
         name = promoted if RUN_NAME.fullmatch(promoted) else None
     if name is not None:
-        wanted = f"attributes.run_name = '{name}' and attributes.status = 'FINISHED'"
+        wanted = f"attributes.run_name = '{name}' and attributes.status = '{RunStatus.FINISHED}'"
     else:
-        wanted = "tags.`dfkd.kind` = 'trial' and attributes.status = 'FINISHED'"
-        wanted += f" and params.trial = '{int(trial)}'" if trial is not None else ""
+        wanted = f"tags.`{tag.KIND}` = '{RunKind.TRIAL}' and attributes.status = '{RunStatus.FINISHED}'"
+        wanted += f" and params.{param.TRIAL} = '{int(trial)}'" if trial is not None else ""
     runs = made.search_runs([experiment.experiment_id], wanted, order_by=[f"metrics.{objective} ASC"], max_results=1)
     if not runs:
         raise NotFound(
@@ -65,34 +72,43 @@ def find_run(uri: str, study: str, trial: int | None = None, name: str | None = 
     return runs[0]
 
 
-def _smallest(made, experiment_id: str, study: str, objective: str, within: float):
+def _objective(made: MlflowClient, experiment_id: str, parent: Run | None) -> str:
+    """The metric by which students of an experiment are chosen; the trials of an Optuna study of one's own have no parent, and tell it."""
+    said = parent
+    if said is None:
+        trials = made.search_runs([experiment_id], f"tags.`{tag.OBJECTIVE}` != ''", max_results=1)
+        said = trials[0] if trials else None
+    return said.data.tags.get(tag.OBJECTIVE, "rmse") if said is not None else "rmse"
+
+
+def _smallest(made: MlflowClient, experiment_id: str, study: str, objective: str, within: float) -> Run:
     """The smallest of the students, re-runs included, that are nearly as good as the best of them."""
-    students = "attributes.status = 'FINISHED' and tags.`dfkd.kind` != 'study'"
+    students = f"attributes.status = '{RunStatus.FINISHED}' and tags.`{tag.KIND}` != '{RunKind.STUDY}'"
     by = [f"metrics.{objective} ASC"]
     best = made.search_runs([experiment_id], f"{students} and metrics.{objective} > 0", order_by=by, max_results=1)
     if not best:
         raise NotFound(f"study {study!r}", "has no complete trial", remedy=f"dfkd-tune show {study}")
     limit = best[0].data.metrics[objective] * (1 + within)
     near = f"{students} and metrics.{objective} <= {limit!r}"
-    return made.search_runs([experiment_id], near, order_by=["metrics.parameters ASC", *by], max_results=1)[0]
+    return made.search_runs([experiment_id], near, order_by=[f"metrics.{metric.PARAMETERS} ASC", *by], max_results=1)[0]
 
 
-def parent_run(uri: str, study: str):
+def parent_run(uri: str, study: str) -> Run | None:
     """The parent run of a study; None where it has none."""
     made = client(uri)
     experiment = made.get_experiment_by_name(study)
     return parent_of(made, experiment.experiment_id) if experiment else None
 
 
-def parent_of(made, experiment_id: str):
+def parent_of(made: MlflowClient, experiment_id: str) -> Run | None:
     """The parent run of an experiment; None where no study made it."""
-    parents = made.search_runs([experiment_id], "tags.`dfkd.kind` = 'study'", max_results=1)
+    parents = made.search_runs([experiment_id], f"tags.`{tag.KIND}` = '{RunKind.STUDY}'", max_results=1)
     return parents[0] if parents else None
 
 
-def trial_of(run) -> int | None:
+def trial_of(run: Run) -> int | None:
     """The trial whose recipe a run has; None for the untuned baseline."""
-    return int(run.data.params["trial"]) if "trial" in run.data.params else None
+    return int(run.data.params[param.TRIAL]) if param.TRIAL in run.data.params else None
 
 
 @contextmanager
@@ -102,25 +118,14 @@ def fetch(uri: str, run_id: str, part: str = "student") -> Iterator[Path]:
     Raises:
         NotFound: when the run has none.
     """
-    import mlflow
+    from mlflow.artifacts import download_artifacts
 
     with tempfile.TemporaryDirectory() as folder, quiet():
         try:
             # By run and path, MLflow would look for a model of that name too, in its global store.
             stored = f"{client(uri).get_run(run_id).info.artifact_uri}/{part}"
-            yield Path(mlflow.artifacts.download_artifacts(stored, dst_path=folder, tracking_uri=absolute(uri)))
+            yield Path(download_artifacts(stored, dst_path=folder, tracking_uri=absolute(uri)))
         except Exception as error:
             if type(error).__module__.startswith("mlflow") or isinstance(error, OSError):
                 raise NotFound(f"run {run_id}", f"holds no {part}: {str(error).splitlines()[0]}") from None
             raise
-
-
-def load_trial(
-    uri: str, study: str, trial: int | None, within: float | None = None
-) -> tuple[nn.Module, dict[str, Any], Any]:
-    """Student, ``result.json`` and MLflow run, chosen as ``find_run`` does."""
-    preflight(existing(uri, f"study {study!r}"), write=False)
-    with guarded(uri):
-        run = find_run(uri, study, trial, within=within)
-    with fetch(uri, run.info.run_id) as folder:
-        return *read_student(folder, run.data.tags.get(HASHES)), run

@@ -8,31 +8,33 @@ from __future__ import annotations
 import logging
 import math
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dfkd_tune.errors import ExportError
 from dfkd_tune.locations.paths import folder_name, sqlite_file, without_credentials, writable
+from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import client, guarded, line, refuse_foreign, single_attempt
-from dfkd_tune.tracking.outbox import Record, digest
+from dfkd_tune.tracking.outbox import Event, Record, digest
 from dfkd_tune.tracking.project_run import given_run
+from dfkd_tune.tracking.states import RunStatus, State
+from dfkd_tune.tracking.tags import RunKind
+from dfkd_tune.training import metrics as metric
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 LOG = logging.getLogger(__name__)
-ID, SESSION = "dfkd.record", "dfkd.session"
-SUPERSEDED = "dfkd.taken_over"
-"""Tag of a run whose trial another worker took up: what its own worker says of its end comes too late."""
-LINK = "dfkd.requeued_from"
-"""Tag of a run that goes on with a trial: the run before it."""
-STATE = "dfkd.state"
-"""Tag of a run that has ended: how its trial did."""
-STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
-"""MLflow's status of a run by the state of its trial."""
-HASHES = "dfkd.student_sha256"
-"""Tag of a run with a student: SHA-256 of the file of its files' hashes."""
 HOPELESS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")
 """What MLflow says of a record that it will not take, however often it is asked."""
 PAGE = 1000
+
+
+Content = Callable[[str], bytes]
+"""SHA-256 -> file."""
 
 
 class RejectedRecord(Exception):
@@ -47,15 +49,23 @@ class Runs:
         experiment: its name.
     """
 
-    def __init__(self, uri: str, experiment: str):
+    def __init__(self, uri: str, experiment: str) -> None:
         self.uri, self.experiment = uri, experiment
-        self._client: Any = None
-        self._experiment_id: str | None = None
+        self._opened: MlflowClient | None = None
+        self._found_experiment: str | None = None
         self.parent_id: str | None = None
+        self._apply: dict[Event, Callable[[Record, Content, bool], None]] = {
+            Event.STUDY: self._study,
+            Event.END: self._end,
+            Event.OPEN: self._open,
+            Event.CLOSE: self._close,
+            Event.LEFT: self._left,
+            Event.SWEEP: self._sweep,
+        }
         self._ids: dict[str, str] = {}
         self._asked: set[str] = set()
         self._doubtful: set[str] = set()
-        self._all: dict[str, list[Any]] | None = None
+        self._all: dict[str, list[Run]] | None = None
         self._starts: dict[str, int] = {}
         self.writes = 0
         """Batches written so far."""
@@ -78,18 +88,28 @@ class Runs:
             TrackingError: when it is such a one, or MLflow cannot be read.
         """
         with single_attempt(self.uri), guarded(self.uri):
-            self._client = self._client or client(self.uri)
-            found = self._client.get_experiment_by_name(self.experiment)
+            self._opened = self._opened or client(self.uri)
+            found = self._opened.get_experiment_by_name(self.experiment)
             if found is not None:
-                refuse_foreign(self._client, found)
+                refuse_foreign(self._opened, found)
 
     def _connect(self) -> None:
-        if self._experiment_id is None:
-            self._client = self._client or client(self.uri)
+        if self._found_experiment is None:
+            self._opened = self._opened or client(self.uri)
             with guarded(self.uri):
-                self._experiment_id = self._find_experiment()
+                self._found_experiment = self._find_experiment()
 
-    def apply(self, record: Record, content: Callable[[str], bytes], own: bool, end: Record | None = None) -> None:
+    @property
+    def _client(self) -> MlflowClient:
+        assert self._opened is not None  # asked once it is connected
+        return self._opened
+
+    @property
+    def _experiment_id(self) -> str:
+        assert self._found_experiment is not None  # asked once it is connected
+        return self._found_experiment
+
+    def apply(self, record: Record, content: Content, own: bool, end: Record | None = None) -> None:
         """Make a record true.
 
         Args:
@@ -108,7 +128,7 @@ class Runs:
             self._connect()
             try:
                 if end is None:
-                    getattr(self, f"_{record.what}")(record, content, own)
+                    self._apply[record.event](record, content, own)
                 else:
                     self._whole(record, end, content)
             except ExportError as error:
@@ -118,25 +138,26 @@ class Runs:
                     raise RejectedRecord(without_credentials(line(error))) from None
                 raise
 
-    def survey(self) -> list[Any]:
+    def survey(self) -> list[Run]:
         """All runs on record, which are then not asked for one by one."""
         with single_attempt(self.uri):
             self._connect()
             found = self._search("")
             self._all, self._starts = {}, {}
             for run in found:
-                self._all.setdefault(run.data.tags.get(ID, ""), []).append(run)
-                name = run.info.run_name
+                self._all.setdefault(run.data.tags.get(tag.RECORD, ""), []).append(run)
+                name = run.info.run_name or ""
                 self._starts[name] = max(run.info.start_time, self._starts.get(name, 0))
             return found
 
-    def end_run(self, run_id: str, status: str, at: int) -> None:
+    def end_run(self, run_id: str, status: RunStatus, at: int) -> None:
         """Say what became of a run whose process is gone, unless its own end arrives meanwhile: a run's tags come before its status."""
         self.writes += 1
         with single_attempt(self.uri):
             self._client.set_terminated(run_id, status, at)
-            said = self._client.get_run(run_id).data.tags.get(STATE)
-            if (known := STATUS.get(said, status)) != status:
+            said = self._client.get_run(run_id).data.tags.get(tag.STATE)
+            known = next((state.status for state in State if state == said), status)
+            if known != status:
                 self._client.set_terminated(run_id, known, at)
 
     def add(self, run_id: str, metrics: Mapping[str, float], at: int) -> None:
@@ -144,16 +165,18 @@ class Runs:
         with single_attempt(self.uri):
             self._log(run_id, at, metrics)
 
-    def parent(self):
+    def parent(self) -> Run | None:
         """The study's own run, None before it was made."""
         with single_attempt(self.uri):
             self._connect()
-            found = self._client.search_runs([self._experiment_id], "tags.`dfkd.kind` = 'study'", max_results=1)
+            found = self._client.search_runs(
+                [self._experiment_id], f"tags.`{tag.KIND}` = '{RunKind.STUDY}'", max_results=1
+            )
         if found:
             self.parent_id = found[0].info.run_id
         return found[0] if found else None
 
-    def _study(self, record: Record, content, own: bool) -> None:
+    def _study(self, record: Record, content: Content, own: bool) -> None:
         found = self.parent()
         if found is None:
             given = given_run(self._client, self._experiment_id, self.experiment) if own else None
@@ -168,20 +191,20 @@ class Runs:
         # Where the answer to the create was lost, they are not there yet.
         missing = {key: value for key, value in record.params.items() if key not in found.data.params}
         if own:
-            self._client.update_run(self.parent_id, status="RUNNING")
+            self._client.update_run(found.info.run_id, status=RunStatus.RUNNING)
         if own or missing:
-            tags = {key: value for key, value in record.tags.items() if key.startswith("dfkd.")}
-            self._log(self.parent_id, record.at, params=missing, tags=tags)
+            tags = {key: value for key, value in record.tags.items() if key.startswith(tag.PREFIX)}
+            self._log(found.info.run_id, record.at, params=missing, tags=tags)
 
-    def _end(self, record: Record, content, own: bool) -> None:
+    def _end(self, record: Record, content: Content, own: bool) -> None:
         found = self.parent()
         if found is None or (found.info.end_time or 0) > record.at:  # a later session said more
             return
         if found.info.end_time != record.at or not _holds(found, record):
-            self._log(self.parent_id, record.at, metrics=record.metrics, tags=record.tags)
-            self._client.set_terminated(self.parent_id, record.status, record.at)
+            self._log(found.info.run_id, record.at, metrics=record.metrics, tags=record.tags)
+            self._client.set_terminated(found.info.run_id, record.status, record.at)
 
-    def _open(self, record: Record, content, own: bool) -> None:
+    def _open(self, record: Record, content: Content, own: bool) -> None:
         if record.run in self._ids:
             return
         if again := record.run in self._asked:
@@ -195,34 +218,43 @@ class Runs:
         self._log(found.info.run_id, record.at, params=record.params)
         self._ids[record.run] = found.info.run_id
 
-    def _whole(self, record: Record, end: Record, content: Callable[[str], bytes]) -> None:
+    def _whole(self, record: Record, end: Record, content: Content) -> None:
         """A run that nobody has heard of, from start to end."""
         run = self._create(record, end.tags)
         self._fill(run, end, content, record.params, tags={})
         self._client.set_terminated(run.info.run_id, end.status, end.at)
 
-    def _create(self, record: Record, more: Mapping[str, str] | None = None):
+    def _create(self, record: Record, more: Mapping[str, str] | None = None) -> Run:
         self._asked.add(record.run)
-        tags = {**record.tags, **(more or {}), ID: record.run}
-        if self.parent_id is not None or self.parent() is not None:
-            tags["mlflow.parentRunId"] = self.parent_id
+        tags = {**record.tags, **(more or {}), tag.RECORD: record.run}
+        if self.parent_id is None:
+            self.parent()
+        if self.parent_id is not None:
+            tags[tag.PARENT] = self.parent_id
         if record.again and (before := self._latest(record)) is not None:
-            tags[LINK] = before.info.run_id
-            self._take_over(before, record, "KILLED", {STATE: "INTERRUPTED"})
+            tags[tag.REQUEUED_FROM] = before.info.run_id
+            self._take_over(before, record, State.INTERRUPTED.status, {tag.STATE: State.INTERRUPTED})
         run = self._client.create_run(self._experiment_id, record.at, tags, record.name)
         if self._all is not None:
             self._all[record.run] = [run]
             self._starts[record.name] = max(record.at, self._starts.get(record.name, 0))
         return run
 
-    def _fill(self, run, record: Record, content: Callable[[str], bytes], params=None, tags=None) -> None:
+    def _fill(
+        self,
+        run: Run,
+        record: Record,
+        content: Content,
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
         """Write what a run came to; its status comes last."""
         tags = record.tags if tags is None else tags
-        self._log(run.info.run_id, record.at, record.metrics, params, tags, {"curve/rmse": record.curve})
+        self._log(run.info.run_id, record.at, record.metrics, params, tags, {metric.CURVE_RMSE: record.curve})
         if record.files:
             _write_files(self._home(run), {path: content(sha) for path, sha in record.files.items()})
 
-    def _close(self, record: Record, content, own: bool) -> None:
+    def _close(self, record: Record, content: Content, own: bool) -> None:
         run_id = self._ids.get(record.run)
         if run_id is None or not own or record.run in self._doubtful:
             run = self._found(record.run)
@@ -230,37 +262,37 @@ class Runs:
             run = self._client.get_run(run_id)
         if run is None:
             raise RejectedRecord(f"run {record.name} is not in MLflow")
-        taken = SUPERSEDED in run.data.tags
+        taken = tag.SUPERSEDED in run.data.tags
         follower = self._follower(run) if not own and not taken else None
         if follower is not None:  # it was shipped too late to be found by who took over
             taken = True
-            self._take_over(run, record, "KILLED", {STATE: "INTERRUPTED"})
-            if LINK not in follower.data.tags:
-                self._log(follower.info.run_id, record.at, tags={LINK: run.info.run_id})
+            self._take_over(run, record, State.INTERRUPTED.status, {tag.STATE: State.INTERRUPTED})
+            if tag.REQUEUED_FROM not in follower.data.tags:
+                self._log(follower.info.run_id, record.at, tags={tag.REQUEUED_FROM: run.info.run_id})
         if own or not (_holds(run, record) and _complete(self._home(run), record, content)):
             self._fill(run, record, content, tags={} if taken else record.tags)
             if not taken:
                 self._client.set_terminated(run.info.run_id, record.status, record.at)
         self._ids.pop(record.run, None)
 
-    def _left(self, record: Record, content, own: bool) -> None:
+    def _left(self, record: Record, content: Content, own: bool) -> None:
         """The run of a worker that died, or went on with a trial that was no longer its own."""
         found = self._latest(record)
-        if found is not None and not (found.info.status == record.status and SUPERSEDED in found.data.tags):
+        if found is not None and not (found.info.status == record.status and tag.SUPERSEDED in found.data.tags):
             self._take_over(found, record, record.status, record.tags)
 
-    def _sweep(self, record: Record, content, own: bool) -> None:
+    def _sweep(self, record: Record, content: Content, own: bool) -> None:
         """Nobody worked on a run at that moment."""
-        for run in self._search(f"attributes.status = 'RUNNING' and attributes.start_time <= {record.at}"):
-            if run.data.tags.get("dfkd.kind") != "study":
-                self.end_run(run.info.run_id, "KILLED", record.at)
+        for run in self._search(f"attributes.status = '{RunStatus.RUNNING}' and attributes.start_time <= {record.at}"):
+            if run.data.tags.get(tag.KIND) != RunKind.STUDY:
+                self.end_run(run.info.run_id, RunStatus.KILLED, record.at)
 
-    def _take_over(self, run, record: Record, status: str, tags: Mapping[str, str]) -> None:
-        self._log(run.info.run_id, record.at, tags={**tags, SUPERSEDED: "true"})
+    def _take_over(self, run: Run, record: Record, status: str | None, tags: Mapping[str, str]) -> None:
+        self._log(run.info.run_id, record.at, tags={**tags, tag.SUPERSEDED: "true"})
         if run.info.status != status:
             self._client.set_terminated(run.info.run_id, status, record.at)
 
-    def _latest(self, record: Record):
+    def _latest(self, record: Record) -> Run | None:
         """The last run of that name before a record."""
         found = self._client.search_runs(
             [self._experiment_id],
@@ -270,16 +302,17 @@ class Runs:
         )
         return found[0] if found else None
 
-    def _found(self, record: str):
+    def _found(self, record: str) -> Run | None:
         """The run of an id; a second one, of a create that was answered too late, is deleted."""
-        runs = self._search(f"tags.`{ID}` = '{record}'") if self._all is None else self._all.get(record, [])
+        runs = self._search(f"tags.`{tag.RECORD}` = '{record}'") if self._all is None else self._all.get(record, [])
         runs = sorted(runs, key=lambda run: (-len(run.data.params), run.info.start_time, run.info.run_id))
         for extra in runs[1:]:
             self._client.delete_run(extra.info.run_id)
         return runs[0] if runs else None
 
-    def _search(self, wanted: str) -> list[Any]:
-        found, token = [], None
+    def _search(self, wanted: str) -> list[Run]:
+        found: list[Run] = []
+        token = None
         while True:
             page = self._client.search_runs([self._experiment_id], wanted, max_results=PAGE, page_token=token)
             found += page
@@ -287,9 +320,9 @@ class Runs:
             if not token:
                 return found
 
-    def _follower(self, run):
+    def _follower(self, run: Run) -> Run | None:
         """The run that took the place of this one, None where none did."""
-        name, start = run.info.run_name, run.info.start_time
+        name, start = run.info.run_name or "", run.info.start_time
         if self._all is not None and self._starts.get(name, 0) <= start:
             return None
         later = f"attributes.run_name = '{name}' and attributes.start_time > {start}"
@@ -297,10 +330,11 @@ class Runs:
         found = self._client.search_runs([self._experiment_id], later, max_results=1, order_by=by)
         return found[0] if found else None
 
-    def _home(self, run):
+    def _home(self, run: Run) -> ArtifactRepository:
         """Where a run's artifacts are; a client would ask the server that any other client of this process knew it from."""
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+        assert run.info.artifact_uri is not None  # every run has its place
         return get_artifact_repository(run.info.artifact_uri, tracking_uri=self.uri)
 
     def _find_experiment(self) -> str:
@@ -323,9 +357,19 @@ class Runs:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-            return self._client.get_experiment_by_name(self.experiment).experiment_id  # made by another process
+            found = self._client.get_experiment_by_name(self.experiment)
+            assert found is not None  # another process made it
+            return found.experiment_id
 
-    def _log(self, run_id: str, at: int, metrics=None, params=None, tags=None, curves=None) -> None:
+    def _log(
+        self,
+        run_id: str,
+        at: int,
+        metrics: Mapping[str, float] | None = None,
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        curves: Mapping[str, Sequence[tuple[int, float]]] | None = None,
+    ) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
         self.writes += 1
@@ -339,7 +383,7 @@ class Runs:
         )
 
 
-def _write_files(home, files: Mapping[str, bytes]) -> None:
+def _write_files(home: ArtifactRepository, files: Mapping[str, bytes]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, content in files.items():
             file = Path(folder) / name
@@ -348,7 +392,7 @@ def _write_files(home, files: Mapping[str, bytes]) -> None:
         home.log_artifacts(folder)
 
 
-def _complete(home, record: Record, content: Callable[[str], bytes]) -> bool:
+def _complete(home: ArtifactRepository, record: Record, content: Content) -> bool:
     """Whether a run's artifacts are there and whole: by their content on this machine, by their sizes elsewhere."""
     if (root := getattr(home, "artifact_dir", None)) is not None:
         files = {path: Path(root) / path for path in record.files}
@@ -358,7 +402,7 @@ def _complete(home, record: Record, content: Callable[[str], bytes]) -> bool:
     return all(sizes.get(path) == len(content(sha)) for path, sha in record.files.items())
 
 
-def _holds(run, record: Record) -> bool:
+def _holds(run: Run, record: Record) -> bool:
     """Whether a run says all that a record does."""
     said = run.info.status == record.status and run.data.tags.items() >= record.tags.items()
-    return (said or SUPERSEDED in run.data.tags) and run.data.metrics.keys() >= record.metrics.keys()
+    return (said or tag.SUPERSEDED in run.data.tags) and run.data.metrics.keys() >= record.metrics.keys()

@@ -16,9 +16,12 @@ from typing import Any
 
 from dfkd_tune.errors import TrackingError
 from dfkd_tune.locations.paths import absolute, optuna_url, spool_folder, store_of, tracking_url, without_credentials
+from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import preflight
-from dfkd_tune.tracking.outbox import OutboxSegment, Record, Spool, now, plain
-from dfkd_tune.tracking.runs import HASHES, SESSION, STATE, Runs
+from dfkd_tune.tracking.outbox import Event, OutboxSegment, Record, Spool, now, plain
+from dfkd_tune.tracking.runs import Runs
+from dfkd_tune.tracking.states import RunStatus, State
+from dfkd_tune.tracking.tags import RunKind
 from dfkd_tune.tracking.uploader import Shipper
 from dfkd_tune.utils.provenance import provenance
 from dfkd_tune.utils.waits import telling
@@ -98,30 +101,30 @@ class Tracker:
         Raises:
             TrackingError: when MLflow refused it.
         """
-        about = {"dfkd.kind": "study", "dfkd.study": self.experiment}
+        about = {tag.KIND: RunKind.STUDY, tag.STUDY: self.experiment}
         labels = plain(self._context | about | dict(tags))
-        self._put(Record("study", at=now(), name=self.experiment, params=plain(params), tags=labels))
+        self._put(Record(Event.STUDY, at=now(), name=self.experiment, params=plain(params), tags=labels))
         self._shipper.flush()
         self.raise_for_rejected()
 
     def open_run(
         self,
         key: str,
-        kind: str,
+        kind: RunKind,
         params: Mapping[str, Any],
         tags: Mapping[str, Any] | None = None,
         again: bool = False,
     ) -> None:
         """Start a child run called ``key``, tagged ``dfkd.kind=kind``; ``again`` ends and links the run of that name before it."""
-        about = {"dfkd.kind": kind, "dfkd.study": self.experiment, SESSION: self._session.name}
+        about = {tag.KIND: kind, tag.STUDY: self.experiment, tag.SESSION: self._session.name}
         labels = plain(self._context | about | dict(tags or {}))
         record = self._open[key] = uuid.uuid4().hex
-        self._put(Record("open", record, key, now(), params=plain(params), tags=labels, again=again))
+        self._put(Record(Event.OPEN, record, key, now(), params=plain(params), tags=labels, again=again))
 
     def close_run(
         self,
         key: str,
-        status: str,
+        status: RunStatus,
         metrics: Mapping[str, float],
         tags: Mapping[str, Any],
         curve: Sequence[tuple[int, float]] = (),
@@ -145,24 +148,24 @@ class Tracker:
         """
         values = {name: float(value) for name, value in metrics.items()}
         if files and STUDENT in files:
-            tags = {**tags, HASHES: hashlib.sha256(files[STUDENT]).hexdigest()}
+            tags = {**tags, tag.STUDENT_SHA256: hashlib.sha256(files[STUDENT]).hexdigest()}
         points = [(int(step), float(value)) for step, value in curve]
         about = {"name": key, "at": now(), "status": status, "metrics": values, "tags": plain(tags), "curve": points}
-        self._put(Record("close", self._open[key], **about), files)
+        self._put(Record(Event.CLOSE, self._open[key], **about), files)
         return self._open.pop(key)
 
-    def close_orphan(self, key: str, status: str, tags: Mapping[str, Any]) -> None:
+    def close_orphan(self, key: str, status: RunStatus, tags: Mapping[str, Any]) -> None:
         """End the latest run called ``key``, whose worker died."""
-        self._put(Record("left", name=key, at=now(), status=status, tags=plain(tags)))
+        self._put(Record(Event.LEFT, name=key, at=now(), status=status, tags=plain(tags)))
 
     def close_all_running(self) -> None:
         """End as KILLED every child run that is RUNNING; for whoever knows that nobody works on one."""
-        self._put(Record("sweep", at=now()))
+        self._put(Record(Event.SWEEP, at=now()))
 
-    def close_study(self, status: str, metrics: Mapping[str, float], tags: Mapping[str, Any]) -> None:
+    def close_study(self, status: RunStatus, metrics: Mapping[str, float], tags: Mapping[str, Any]) -> None:
         """End the parent run and this session; what could not be shipped is told in one line."""
         values = {name: float(value) for name, value in metrics.items()}
-        self._put(Record("end", name=self.experiment, at=now(), status=status, metrics=values, tags=plain(tags)))
+        self._put(Record(Event.END, name=self.experiment, at=now(), status=status, metrics=values, tags=plain(tags)))
         self.close()
 
     def close(self) -> None:
@@ -238,11 +241,13 @@ def _is_away(uri: str) -> bool:
 
 def interrupted(run: Record) -> Record:
     """The end of a run whose process is gone."""
-    return Record("close", run.run, run.name, now(), "KILLED", tags={STATE: "INTERRUPTED"})
+    return Record(Event.CLOSE, run.run, run.name, now(), State.INTERRUPTED.status, tags={tag.STATE: State.INTERRUPTED})
 
 
 def _context_tags() -> dict[str, str]:
     """The user, source and git tags that MLflow's fluent runs get, and what the run is made with."""
     from mlflow.tracking.context import registry
 
-    return dict(registry.resolve_tags()) | provenance()
+    made_with = {tag.VERSIONS: "versions", tag.GIT: "git"}
+    found = provenance()
+    return dict(registry.resolve_tags()) | {name: found[key] for name, key in made_with.items() if key in found}

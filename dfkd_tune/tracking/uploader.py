@@ -12,7 +12,7 @@ from typing import NamedTuple
 from dfkd_tune.errors import TrackingError
 from dfkd_tune.locations.paths import without_credentials
 from dfkd_tune.tracking.connection import line, preflight
-from dfkd_tune.tracking.outbox import REFUSED, Damaged, OutboxSegment, Record, read
+from dfkd_tune.tracking.outbox import REFUSED, Damaged, Event, OutboxSegment, Record, read
 from dfkd_tune.tracking.runs import RejectedRecord, Runs
 
 LOG = logging.getLogger(__name__)
@@ -57,7 +57,8 @@ class Shipper:
         """Ship a record after all those before it; one that is given may be told together with the end of its run."""
         with self._change:
             starts, ends = (
-                record.run if record is not None and record.what == what else None for what in ("open", "close")
+                record.run if record is not None and record.event == event else None
+                for event in (Event.OPEN, Event.CLOSE)
             )
             self._queue.append(_Waiting(session, file, time.monotonic(), starts, ends))
             self._change.notify_all()
@@ -113,14 +114,14 @@ class Shipper:
                     return
                 first = self._queue[0]
                 end = self._end_of(first)
-            together = end is not None and self._ship_both(first, end)
-            if not together and not self._ship(first):
+            together = end if end is not None and self._ship_both(first, end) else None
+            if together is None and not self._ship(first):
                 return
             with self._change:
                 self._queue.popleft()
-                if together:
-                    self._queue.remove(end)
-                self.shipped += 1 + together
+                if together is not None:
+                    self._queue.remove(together)
+                self.shipped += 1 if together is None else 2
                 self._change.notify_all()
 
     def _due(self) -> float | None:

@@ -11,20 +11,26 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dfkd_tune.generators.base import BlockGenerator, Generator
+from dfkd_tune.generators.base import BlockGenerator, Generator, StepGenerator
 from dfkd_tune.generators.context import GeneratorContext
+from dfkd_tune.recipes.base import GapBound, InputBound
 from dfkd_tune.recipes.mixing import Mix
 from dfkd_tune.recipes.optimizers import EPS, rate_at, update
 from dfkd_tune.students.sobolev import loss_and_gradients
+from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.banks import measure
 from dfkd_tune.training.member import BLOCK, Member, synthetic_rows
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils.strategy import Stacked, structure
+
+B = TypeVar("B", GapBound, InputBound)
+K = TypeVar("K")
 
 MEMORY = 0.99
 """Of the running RMSE on prior rows that adaptive thresholds are measured in."""
@@ -45,7 +51,7 @@ class Group:
 class Cohort:
     """Members of one student structure, stacked: weights, gradients and moments are ``(K, P)``."""
 
-    def __init__(self, problem: Problem, members: list[Member]):
+    def __init__(self, problem: Problem, members: list[Member]) -> None:
         self.problem = problem
         self.members = sorted(members, key=_generator_order)
         self.student = self.members[0].recipe.student
@@ -96,9 +102,10 @@ class Cohort:
         z, values = self.problem.pool.rows(index)
         if group is None:
             return z[0]
-        if issubclass(group.kind, BlockGenerator):
-            engine = member.engine
-            return member.recipe.generator.block(self.problem.inputs, 1, rows, engine)[0].to(z)
+        generator = member.recipe.generator
+        if isinstance(generator, BlockGenerator):
+            return generator.block(self.problem.inputs, 1, rows, member.engine)[0].to(z)
+        assert issubclass(group.kind, StepGenerator)  # there is no third kind
         context = self._context(group, z, values, index)
         drawn = group.kind.sample(group.h, group.state, context)
         member.teacher_rows += context.asked[0]
@@ -129,11 +136,11 @@ class Cohort:
         for k, member in enumerate(self.members[group.part]):
             low, middle, high = quantiles[:, k].tolist()
             member.synthesis = {
-                "gap/q10": low,
-                "gap/q50": middle,
-                "gap/q90": high,
-                "active/bound": float(of_gap[k]),
-                "active/input_bound": float(of_input[k]),
+                metric.GAP_Q10: low,
+                metric.GAP_Q50: middle,
+                metric.GAP_Q90: high,
+                metric.ACTIVE_BOUND: float(of_gap[k]),
+                metric.ACTIVE_INPUT_BOUND: float(of_input[k]),
             }
 
     def unstack(self) -> None:
@@ -182,9 +189,9 @@ class Cohort:
         for group in self.groups:
             here, members = (group.part, slice(group.rows)), self.members[group.part]
             if issubclass(group.kind, BlockGenerator):
-                at = [member.clock % BLOCK for member in members]
-                z[here] = torch.stack([m.sampled[0][i] for m, i in zip(members, at, strict=True)])
-                values[here] = torch.stack([m.sampled[1][i] for m, i in zip(members, at, strict=True)])
+                sampled = [member.sampled_step for member in members]
+                z[here] = torch.stack([rows for rows, _ in sampled])
+                values[here] = torch.stack([answers for _, answers in sampled])
                 if target is not None:
                     target[here] = self.problem.labels(z[here].reshape(-1, z.shape[-1]))[1].view(target[here].shape)
                     for member in members:
@@ -192,11 +199,13 @@ class Cohort:
                 continue
             if members[0].rests:  # then it is a group of its own
                 answered = members[0].replay(group.rows)
-                for part, known in zip((z, values, target), answered, strict=False):
+                replaced = (z, values) if target is None else (z, values, target)
+                for part, known in zip(replaced, answered, strict=False):
                     part[here] = known.unsqueeze(0)
                 continue
             # copies: what is drawn replaces the rows it started from
             context = self._context(group, z[here].clone(), values[here].clone(), index[here])
+            assert issubclass(group.kind, StepGenerator)  # there is no third kind
             drawn = group.kind.sample(group.h, group.state, context)
             if drawn is not context.origin:
                 made.append((group, drawn))
@@ -209,11 +218,11 @@ class Cohort:
             for group, drawn in made:
                 here, stop = (group.part, slice(group.rows)), start + drawn.shape[0] * drawn.shape[1]
                 z[here], values[here] = drawn, labels[start:stop].view(*drawn.shape[:2], -1)
-                if target is not None:
+                if target is not None and gradients is not None:
                     target[here] = gradients[start:stop].view(target[here].shape)
                 member = self.members[group.part][0]
                 if member.recipe.teacher_rows is not None:
-                    known = (drawn[0], labels[start:stop]) + (() if target is None else (gradients[start:stop],))
+                    known = (drawn[0], labels[start:stop]) + (() if gradients is None else (gradients[start:stop],))
                     member.remember(*(part.clone() for part in known))
                 start = stop
         return made
@@ -274,7 +283,7 @@ class Cohort:
             )
         return groups
 
-    def _slices(self, members: list[Member], choice: Callable[[Member], object]) -> list[tuple[slice, type, Stacked]]:
+    def _slices(self, members: list[Member], choice: Callable[[Member], B]) -> list[tuple[slice, type[B], Stacked]]:
         runs = _runs(members, lambda member: structure(choice(member)))
         return [
             (part, type(choice(members[part][0])), Stacked([choice(m) for m in members[part]], self.flat))
@@ -284,6 +293,7 @@ class Cohort:
     def _rows(self, member: Member) -> Tensor:
         if member.clock % BLOCK == 0:
             member.draw_block(self.problem)
+        assert member.block is not None  # drawn before its first step
         return member.block
 
     def _schedules(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -296,9 +306,8 @@ class Cohort:
             mix[k] = 0.5 if Mix.of(recipe.alpha) != Mix.BOTH else recipe.alpha.at(now, steps)
             root[k], eps[k] = 1.0 / (np.sqrt(second) * rate), EPS / rate
         shares = np.stack([mix, 1.0 - mix], axis=-1) * (2 / self.batch)
-        return tuple(
-            self.flat.new_tensor(part) for part in (shares.swapaxes(0, 1), root.T[..., None], eps.T[..., None])
-        )
+        make = self.flat.new_tensor
+        return make(shares.swapaxes(0, 1)), make(root.T[..., None]), make(eps.T[..., None])
 
     def _stack(self, every: list[list[Tensor]]) -> Tensor:
         sample = every[0][0]
@@ -318,7 +327,7 @@ class Cohort:
         return [view[k][tuple(slice(n) for n in shape)].clone() for view, shape in zip(views, shapes, strict=True)]
 
 
-def _generator_key(member: Member) -> tuple:
+def _generator_key(member: Member) -> tuple[str, tuple[object, ...], str | None]:
     alone = None if member.recipe.teacher_rows is None else repr(member.key)  # its pace is its own
     return Mix.of(member.recipe.alpha), structure(member.recipe.generator), alone
 
@@ -327,7 +336,7 @@ def _generator_order(member: Member) -> str:
     return repr((_generator_key(member), structure(member.recipe.bound), structure(member.recipe.input_bound)))
 
 
-def _runs(members: list[Member], key: Callable[[Member], object]) -> list[tuple[object, slice]]:
+def _runs(members: list[Member], key: Callable[[Member], K]) -> list[tuple[K, slice]]:
     """Runs of neighbors with one key, as slices."""
     runs, start = [], 0
     for value, group in groupby(members, key):

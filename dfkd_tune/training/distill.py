@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from dfkd_tune.generators.base import BlockGenerator
 from dfkd_tune.recipes.base import Batch
 from dfkd_tune.recipes.mixing import Mix
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.students.latency import latency
+from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.banks import Fidelity
 from dfkd_tune.training.cohort import Cohort
 from dfkd_tune.training.member import Member
@@ -70,30 +72,31 @@ class Outcome:
     @property
     def robust(self) -> float:
         """Weighted geometric mean of the normalized RMSE on selection and stress bank: what a study minimizes by default."""
+        assert self.selection is not None and self.stress is not None  # asked of what has a result on both
         return self.selection.nrmse ** (1 - self.stress_weight) * self.stress.nrmse**self.stress_weight
 
     def objective(self, name: str) -> float:
         """What a study minimizes: ``robust``, or ``rmse`` or ``nrmse`` on the selection bank."""
-        return self.robust if name == "robust" else float(getattr(self.selection, name))
+        return self.robust if name == metric.ROBUST else float(getattr(self.selection, name))
 
     def metrics(self) -> dict[str, float]:
         """The summary that is logged and shown: what matters by a plain name, the rest grouped as ``group/name``."""
         values: dict[str, float] = {
-            "parameters": self.parameters,
-            "seconds": self.seconds,
-            "teacher_rows": self.teacher_rows,
+            metric.PARAMETERS: self.parameters,
+            metric.SECONDS: self.seconds,
+            metric.TEACHER_ROWS: self.teacher_rows,
         }
         if self.selection is not None:
-            values |= {"rmse": self.selection.rmse, "nrmse": self.selection.nrmse}
+            values |= {metric.RMSE: self.selection.rmse, metric.NRMSE: self.selection.nrmse}
             if len(self.selection.by_output) > 1:
-                values |= {f"output/rmse_{o}": value for o, value in enumerate(self.selection.by_output)}
+                values |= {metric.OUTPUT_RMSE.format(o): value for o, value in enumerate(self.selection.by_output)}
         if self.stress is not None:
-            values |= {"stress_rmse": self.stress.rmse, "stress/nrmse": self.stress.nrmse}
-            values["robust"] = self.robust
+            values |= {metric.STRESS_RMSE: self.stress.rmse, metric.STRESS_NRMSE: self.stress.nrmse}
+            values[metric.ROBUST] = self.robust
         if self.compression is not None:
-            values["compression"] = self.compression
+            values[metric.COMPRESSION] = self.compression
         if self.latency is not None:
-            values["latency_us"] = self.latency
+            values[metric.LATENCY] = self.latency
         return values | self.synthesis | self.gaps
 
 
@@ -137,9 +140,9 @@ def conclude(problem: Problem, member: Member, seconds: float, finish: bool = Tr
         teacher_rows=member.teacher_rows,
         synthesis=member.synthesis,
         failure=failure,
-        latency=latency(module, row) if whole else None,
+        latency=latency(module, row) if module is not None else None,
         synthetic=_synthetic(problem, member) if whole else None,
-        gaps=_gaps(problem, member, module) if whole else {},
+        gaps=_gaps(problem, member, module) if module is not None else {},
     )
 
 
@@ -152,7 +155,7 @@ def _gaps(problem: Problem, member: Member, module: nn.Module) -> dict[str, floa
     with torch.no_grad():
         trained = member.recipe.student.answer(weights, problem.encoder.rows(z[None]))[0].double()
     apart = (shipped.to(z.device) - problem.shift.double()) / problem.spread.double() - trained
-    return {"exactness/teacher": sample.teacher_gap, "exactness/student": float(apart.abs().max())}
+    return {metric.TEACHER_EXACTNESS: sample.teacher_gap, metric.STUDENT_EXACTNESS: float(apart.abs().max())}
 
 
 def _synthetic(problem: Problem, member: Member) -> Tensor | None:
@@ -160,8 +163,9 @@ def _synthetic(problem: Problem, member: Member) -> Tensor | None:
     if Mix.of(member.recipe.alpha) == Mix.PRIOR:
         return None
     final = replace(member, weights=member.result())
-    if member.engine is not None:
-        final.engine = member.recipe.generator.engine(problem.features, derive(member.seed, "shown"))
+    generator = member.recipe.generator
+    if isinstance(generator, BlockGenerator):
+        final.engine = generator.engine(problem.features, derive(member.seed, "shown"))
     return Cohort(problem, [final]).draw(SHOWN_ROWS).cpu()
 
 
@@ -187,7 +191,7 @@ def polish(problem: Problem, member: Member) -> None:
         far = Cohort(problem, [member]).draw(hard)
         member.teacher_rows += hard * cost
         answers, far_gradients = problem.labels(far) if recipe.loss.gradients else (problem.answer_in_chunks(far), None)
-        joined = None if gradients is None else torch.cat([gradients, far_gradients])
+        joined = None if gradients is None or far_gradients is None else torch.cat([gradients, far_gradients])
         return (
             problem.encoder.rows(torch.cat([z, far])),
             torch.cat([values, answers]),

@@ -13,14 +13,13 @@ from dfkd_tune.generators.base import BlockGenerator, StepGenerator
 from dfkd_tune.recipes.mixing import Mix
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.training.problem import Problem
+from dfkd_tune.training.rungs import RUNGS
 from dfkd_tune.utils.seeding import derive
 
 REPLAYED = 4_000
 """Synthetic rows, the last that the teacher answered, that a member on a budget of them goes back to."""
 BLOCK = 100
 """Steps whose prior rows a member draws from its stream at a time."""
-RUNGS = 20
-"""Evaluations on the pruning bank over the budget of a run."""
 
 
 @dataclass
@@ -73,24 +72,32 @@ class Member:
         """Choose the pool rows of the next ``BLOCK`` steps, and draw and label what a sampler makes of them."""
         self.block = torch.randint(len(problem.pool), (BLOCK, self.recipe.batch), generator=self.rng)
         rows = synthetic_rows(self.recipe)
-        if self.engine is not None and rows:
+        generator = self.recipe.generator
+        if isinstance(generator, BlockGenerator) and rows:
             fresh = min(BLOCK, self.allowance(self.clock + BLOCK) // rows)
             if fresh < BLOCK and self.recipe.teacher_rows is not None:
-                return self._draw_some(problem, max(fresh, int(self.clock == 0)), rows)
-            z = self.recipe.generator.block(problem.inputs, BLOCK, rows, self.engine).to(problem.device, problem.dtype)
+                return self._draw_some(problem, generator, max(fresh, int(self.clock == 0)), rows)
+            z = generator.block(problem.inputs, BLOCK, rows, self.engine).to(problem.device, problem.dtype)
             values = problem.answer_in_chunks(z.view(-1, problem.features)).view(BLOCK, rows, -1)
             self.teacher_rows += BLOCK * rows
             self.sampled = (z, values)
 
-    def _draw_some(self, problem: Problem, steps: int, rows: int) -> None:
+    def _draw_some(self, problem: Problem, generator: BlockGenerator, steps: int, rows: int) -> None:
         """Rows of a block from those that were answered, a few steps' worth of new ones among them."""
         if steps:
-            drawn = self.recipe.generator.block(problem.inputs, steps, rows, self.engine)
+            drawn = generator.block(problem.inputs, steps, rows, self.engine)
             z = drawn.to(problem.device, problem.dtype).view(-1, problem.features)
             self.remember(z, problem.answer_in_chunks(z))
             self.teacher_rows += len(z)
         z, values = self.replay(BLOCK * rows)
         self.sampled = (z.view(BLOCK, rows, -1), values.view(BLOCK, rows, -1))
+
+    @property
+    def sampled_step(self) -> tuple[Tensor, Tensor]:
+        """What was drawn for its next step and the teacher's answers, ``(rows, D)`` and ``(rows, O)``."""
+        assert self.sampled is not None  # drawn with the block that the step belongs to
+        z, values = self.sampled
+        return z[self.clock % BLOCK], values[self.clock % BLOCK]
 
     def allowance(self, clock: int) -> int:
         """Teacher rows that it may still ask for until then, at an even pace; a finish that draws rows is left half of all."""
@@ -129,7 +136,7 @@ class Member:
             1,
             round(
                 self.recipe.steps
-                * min(self.recipe.finish.after, 1 - self.recipe.start.budget_fraction(self.recipe.student))
+                * min(self.recipe.finish.begins, 1 - self.recipe.start.budget_fraction(self.recipe.student))
             ),
         )
 

@@ -6,11 +6,13 @@ of a population, and what a chunk of rows leaves in the teacher's layers. It is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from dfkd_tune.compat.torch import TorchDispatchMode
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.teachers.base import Teacher
@@ -124,7 +126,9 @@ class _Weighing(TorchDispatchMode):
 
     bytes = 0
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         made = func(*args, **(kwargs or {}))
         if isinstance(made, torch.Tensor) and not func.is_view:
             self.bytes += made.numel() * made.element_size()

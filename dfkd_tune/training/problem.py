@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from dfkd_tune.inputs.geometry import Geometry
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.base import InitContext
 from dfkd_tune.recipes.recipe import Recipe
+from dfkd_tune.students.base import Student
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.normalized import normalized
 from dfkd_tune.teachers.output_cache import Answers
@@ -247,8 +248,8 @@ class Problem:
         z = self._draw("pool", rows)
         if not gradients:
             return Pool(z, self._finite(z, self.answer_in_chunks(z)), None)
-        values, gradients = zip(*(self.values_and_gradients(part) for part in z.split(CHUNK)), strict=True)
-        return Pool(z, self._finite(z, torch.cat(values)), torch.cat(gradients).nan_to_num(0.0, 0.0, 0.0))
+        values, pulled = zip(*(self.values_and_gradients(part) for part in z.split(CHUNK)), strict=True)
+        return Pool(z, self._finite(z, torch.cat(values)), torch.cat(pulled).nan_to_num(0.0, 0.0, 0.0))
 
     def _finite(self, z: Tensor, values: Tensor) -> Tensor:
         """The teacher's outputs to prior rows, which must all be numbers.
@@ -288,7 +289,6 @@ class Problem:
     def init_context(self, recipe: Recipe) -> InitContext:
         """What the initializer of a recipe may know."""
         chain = self.teacher.chain
-        readable = chain is not None and len(chain.layers) > 1
         return InitContext(
             student=recipe.student,
             encoder=self.encoder,
@@ -298,7 +298,7 @@ class Problem:
             outputs=self.outputs,
             dtype=self.dtype,
             device=self.device,
-            neurons=len(chain.layers[0][0]) if readable else 0,
+            neurons=len(chain.layers[0][0]) if chain is not None and len(chain.layers) > 1 else 0,
             first_layer=lambda: self.neurons,
             gradient_weight=recipe.loss.gradient_weight,
             matched=self.matched,
@@ -313,11 +313,14 @@ class Problem:
         positive, and each counts as if it were tanh, ``|v| std(tanh)`` over pool rows.
         """
         chain = self.teacher.chain
+        assert chain is not None  # asked where its layers can be read
         (raw, bias), (out, _) = ((w.double().cpu(), b.double().cpu()) for w, b in chain.layers[:2])
         weight, bias = self.encoder.first_layer(raw, bias)
         parts = self.encoder.rows(self.pool.z[:NEURON_ROWS].double().cpu()).split(CHUNK)
         moments = [(a.sum(0), a.square().sum(0)) for a in (torch.tanh(part @ weight.T + bias) for part in parts)]
-        mean, square = (sum(each) / min(NEURON_ROWS, len(self.pool)) for each in zip(*moments, strict=True))
+        mean, square = (
+            reduce(torch.add, each) / min(NEURON_ROWS, len(self.pool)) for each in zip(*moments, strict=True)
+        )
         spread = (square - mean.square()).clamp(min=0).sqrt()
         neurons = torch.cat([weight, bias[:, None]], dim=1)
         if chain.activations[0] == "tanh":
@@ -371,10 +374,10 @@ class Problem:
         self.asked += len(z)
         return outputs(self._file, self.inputs, z)
 
-    def module(self, recipe_student, weights: Sequence[Tensor]):
+    def module(self, student: Student, weights: Sequence[Tensor]) -> nn.Module:
         """One member's student as an ``nn.Module`` between raw units (see ``MLP.module``)."""
-        units = (tensor.cpu().double() for tensor in (self.shift, self.spread))
-        return recipe_student.module([w.cpu() for w in weights], self.encoder.encoding, *units)
+        shift, spread = self.shift.cpu().double(), self.spread.cpu().double()
+        return student.module([w.cpu() for w in weights], self.encoder.encoding, shift, spread)
 
 
 def affordable_rows(probe: Probe) -> int:

@@ -17,7 +17,7 @@ def render(template: str, **values: Any) -> str:
 
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
-        autoescape=lambda name: name.endswith((".jinja", ".html")),
+        autoescape=lambda name: name is None or name.endswith((".jinja", ".html")),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from dfkd_tune.errors import DfkdError
 from dfkd_tune.utils.user_code import setting_up
@@ -31,7 +32,7 @@ def importable_from(folder: Path) -> None:
         sys.path.append(place)
 
 
-def import_object(path: str, error: type[DfkdError]) -> Callable:
+def import_object(path: str, error: type[DfkdError]) -> Callable[..., Any]:
     """Import a function; the working directory is importable, as it is for ``python -m``.
 
     Raises:

@@ -8,16 +8,19 @@ import platform
 import subprocess
 from pathlib import Path
 
+from dfkd_tune.utils import plugins
+
 PACKAGES = ("dfkd-tune", "torch", "optuna", "mlflow", "numpy", "scipy")
 PATIENCE = 5.0
 """Seconds that git may take."""
 
 
 def provenance() -> dict[str, str]:
-    """Tags of a run: ``dfkd.versions``, and in a git repository ``dfkd.git``."""
+    """What a run is made with: ``versions`` as JSON, and in a git repository its state as ``git``."""
     found = {name: importlib.metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()}
+    found |= dict(package.rsplit(" ", 1) for package in plugins.installed())
     state = git_state(Path.cwd())
-    return {"dfkd.versions": json.dumps(found)} | ({"dfkd.git": state} if state else {})
+    return {"versions": json.dumps(found)} | ({"git": state} if state else {})
 
 
 def git_state(folder: Path) -> str | None:

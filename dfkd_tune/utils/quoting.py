@@ -13,7 +13,7 @@ DIGITS = 300
 
 
 class _Short(reprlib.Repr):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.maxlevel = 2
         self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = self.maxdict = 6

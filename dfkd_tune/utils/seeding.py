@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def derive(*words: object) -> int:
@@ -15,4 +17,6 @@ def derive(*words: object) -> int:
 
 def stream(*words: object) -> torch.Generator:
     """A CPU random stream seeded by ``derive``."""
+    import torch  # seeds alone are wanted by commands that only look at a study
+
     return torch.Generator().manual_seed(derive(*words))

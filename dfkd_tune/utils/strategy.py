@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, TypeVar, dataclass_transform, get_type_hints
 
@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from dfkd_tune.errors import SpecError
+from dfkd_tune.utils.plugins import Registry
 from dfkd_tune.utils.quoting import named, quoted
 
 C = TypeVar("C")
@@ -24,7 +25,7 @@ C = TypeVar("C")
 def strategy(kind: type[C]) -> type[C]:
     """Decorator: a frozen dataclass whose typed fields are checked on creation and are its YAML schema."""
     config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
-    return dataclass(frozen=True, config=config)(kind)
+    return dataclass(frozen=True, config=config)(kind)  # pyright: ignore[reportReturnType]  # pydantic's stubs drop the class
 
 
 LONGEST = 500
@@ -81,13 +82,21 @@ def kind_of(registry: Mapping[str, type], name: object, place: str) -> type:
     return registry[name]
 
 
-def name_of(registry: Mapping[str, type], item: object) -> str:
-    """The registry name of a strategy instance."""
-    return next(name for name, kind in registry.items() if type(item) is kind)
+def name_of(registry: Registry[type[C]], item: object) -> str:
+    """The registry name of a strategy instance.
+
+    Raises:
+        ValueError: it is none of the registry's.
+    """
+    name = registry.name_of(type(item))
+    if name is None:
+        raise ValueError(f"{type(item).__name__} is none of {', '.join(registry)}")
+    return name
 
 
-def structure(item: object) -> tuple:
+def structure(item: object) -> tuple[object, ...]:
     """What must be equal for two strategies to share one batched pass: the class and every field that is no float."""
+    assert is_dataclass(item)  # every strategy is one
     hints = get_type_hints(type(item))
     return (type(item).__name__, *(getattr(item, f.name) for f in fields(item) if hints[f.name] is not float))
 
@@ -95,9 +104,11 @@ def structure(item: object) -> tuple:
 class Stacked:
     """Strategies of one structure, read as one: floats become ``(K, 1, 1)`` tensors, everything else stays itself."""
 
-    def __init__(self, items: Sequence[object], like):
-        hints = get_type_hints(type(items[0]))
-        for field in fields(items[0]):
+    def __init__(self, items: Sequence[object], like: Tensor) -> None:
+        first = items[0]
+        assert is_dataclass(first)  # every strategy is one
+        hints = get_type_hints(type(first))
+        for field in fields(first):
             values = [getattr(item, field.name) for item in items]
             setattr(
                 self, field.name, like.new_tensor(values)[:, None, None] if hints[field.name] is float else values[0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -28,8 +28,13 @@ _OTHER = re.compile(r"[-+]?0[0-7_]+|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?
 _TAGS = (None, "!", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map")
 _MERGE = "<<"
 
+if TYPE_CHECKING:
+    from yaml import SafeLoader as _SafeLoader
+else:
+    _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+
+class _Loader(_SafeLoader):
     """Knows the numbers of YAML 1.2 too."""
 
 
@@ -49,7 +54,7 @@ for kind in (_Loader, _Dumper):
 class _Tree:
     """Plain values from the events of a document."""
 
-    def __init__(self, text: str):
+    def __init__(self, text: str) -> None:
         self.loader = _Loader(text)
         self.anchors: dict[str, tuple[Any, int] | None] = {}
         self.words: dict[str, Any] = {}
@@ -71,6 +76,7 @@ class _Tree:
         """The value that begins with an event."""
         if isinstance(event, yaml.AliasEvent):
             return self.alias(event)
+        assert isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent)  # nothing else begins a value
         self.values += 1
         if event.anchor is not None:
             self.anchors[event.anchor] = None

@@ -21,7 +21,7 @@ from dfkd_tune.errors import DfkdError, FeaturesError, SpecError
 from dfkd_tune.inputs.features_file import parse_features
 from dfkd_tune.recipes.presets import FAITHFUL, PRESETS
 from dfkd_tune.recipes.recipe import from_tree
-from dfkd_tune.search.search_space import make_space
+from dfkd_tune.search.space.search_space import make_space
 from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.teachers.formats.state_dict import Architecture
 from dfkd_tune.teachers.loader import load_teacher

@@ -240,7 +240,10 @@ def test_a_study_ends_without_its_server(mlflow_server, store, tiny, tmp_path, c
     with contextlib.ExitStack() as line:
         gone = line.enter_context(between(mlflow_server.url))
         done = run_study(
-            tiny("widow", trials=3, reruns=1), storage, gone, lambda progress: line.close() if landed(progress) == 1 else None
+            tiny("widow", trials=3, reruns=1),
+            storage,
+            gone,
+            lambda progress: line.close() if landed(progress) == 1 else None,
         )
     assert done.progress.done + done.progress.pruned == 3
     assert done.promoted is not None and done.report is None

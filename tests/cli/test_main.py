@@ -208,7 +208,11 @@ def teacher():
 def test_a_teacher_that_fails_is_told_and_the_study_can_be_resumed(tmp_path, store, start):
     (tmp_path / "flaky.py").write_text(FLAKY)
     (tmp_path / "features.yaml").write_text("features: [a, b, c]\n")
-    spec = GOOD | {"study": {"name": "flaky", "trials": 3, "reruns": 0}, "teacher": "flaky:teacher", "features": "features.yaml"}
+    spec = GOOD | {
+        "study": {"name": "flaky", "trials": 3, "reruns": 0},
+        "teacher": "flaky:teacher",
+        "features": "features.yaml",
+    }
     (tmp_path / "flaky.yaml").write_text(yaml.safe_dump(spec | {"preset": "paper", "search": {"optimizer.lr": [0.01]}}))
     process = start(command_line, tmp_path, "study", "flaky.yaml", *store.options)
     assert process.wait() == 1

@@ -4,7 +4,6 @@ import dataclasses
 
 import pytest
 import torch
-from problems import FEATURES, KNOWN, network, recipe
 from second_device import DEVICE, Mixed, SecondDevice
 from torch import nn
 
@@ -18,6 +17,7 @@ from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.black_box import from_numpy
 from dfkd_tune.teachers.linear_chain import with_fused_forward
 from dfkd_tune.teachers.probe import probe
+from dfkd_tune.testing.problems import FEATURES, KNOWN, network, recipe
 from dfkd_tune.training.distill import distill
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils import hardware

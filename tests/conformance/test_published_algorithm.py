@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from problems import FEATURES, make_problem, network, run
 from torch import nn
 
 from benchmarks.plain import NOISE, generator_network, plain_distillation
@@ -12,6 +11,7 @@ from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.presets import PRESETS
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import probe
+from dfkd_tune.testing.problems import FEATURES, make_problem, network, run
 from dfkd_tune.training.member import BLOCK, Member
 from dfkd_tune.training.problem import Problem
 

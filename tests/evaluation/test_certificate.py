@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 from pages_seen import Seen, finite
-from problems import FEATURES, KNOWN, Counting, make_problem, network, recipe
 from torch import nn
 
 from dfkd_tune import Feature, Inputs, certify
@@ -15,6 +14,7 @@ from dfkd_tune.evaluation.certificate_page import page
 from dfkd_tune.inputs.summary import in_words
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import probe
+from dfkd_tune.testing.problems import FEATURES, KNOWN, Counting, make_problem, network, recipe
 from dfkd_tune.training.distill import distill
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils.seeding import stream

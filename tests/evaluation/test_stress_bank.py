@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from problems import FEATURES, KNOWN, Counting, make_problem, network, recipe
 
 from dfkd_tune import Feature, Inputs
 from dfkd_tune.errors import Interrupted
@@ -25,6 +24,7 @@ from dfkd_tune.recipes.presets import PRESETS
 from dfkd_tune.study.session import run_study
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import probe
+from dfkd_tune.testing.problems import FEATURES, KNOWN, Counting, make_problem, network, recipe
 from dfkd_tune.training.banks import Bank
 from dfkd_tune.training.distill import distill
 from dfkd_tune.training.population import fidelity

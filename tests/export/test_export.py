@@ -21,14 +21,15 @@ from torch import nn
 
 from dfkd_tune import register
 from dfkd_tune.errors import ExportError
-from dfkd_tune.export.export import InputSchema, export
+from dfkd_tune.export.export import export
 from dfkd_tune.export.quantization import WeightQuantized
+from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.inputs.encoding import Encoding
+from dfkd_tune.registry.stored_student import load_trial
 from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.students.rbf import RBF
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
-from dfkd_tune.tracking.run_lookup import load_trial
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

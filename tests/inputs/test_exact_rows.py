@@ -10,7 +10,6 @@ import pytest
 import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from problems import recipe
 from torch import Tensor
 
 from dfkd_tune import Inputs, certify
@@ -24,6 +23,7 @@ from dfkd_tune.recipes.presets import PRESETS
 from dfkd_tune.recipes.recipe import SECTIONS
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import probe
+from dfkd_tune.testing.problems import recipe
 from dfkd_tune.training.distill import distill
 from dfkd_tune.training.problem import Problem
 

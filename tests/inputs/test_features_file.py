@@ -5,12 +5,12 @@ from functools import partial
 
 import pytest
 from asked import fails as told
-from problems import raw, rng
 
 from dfkd_tune.errors import FeaturesError, SpecError
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.features_file import parse_features, read_features
 from dfkd_tune.inputs.summary import in_words
+from dfkd_tune.testing.problems import raw, rng
 from dfkd_tune.utils import yaml_io
 from dfkd_tune.utils.strategy import build
 

@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
-from problems import raw, rng
 
 from dfkd_tune.generators.skewed import TOGETHER, Skewed
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.testing.problems import raw, rng
 
 ROWS = 40_000
 MANY = 5.0

@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from problems import raw, rng
 from scipy.stats import spearmanr
 
 from dfkd_tune.errors import FeaturesError, SpecError
@@ -16,6 +15,7 @@ from dfkd_tune.inputs.copula import factor
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.features_file import parse_features, read_features
 from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.testing.problems import raw, rng
 from dfkd_tune.utils.strategy import build
 
 ROWS = 40_000

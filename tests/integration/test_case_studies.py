@@ -9,7 +9,6 @@ import numpy as np
 import optuna
 import pytest
 import torch
-from problems import batches, run
 from tiny_studies import STUDIES
 
 from dfkd_tune import Feature
@@ -19,12 +18,13 @@ from dfkd_tune.generators.network import Network
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.presets import PAPER
 from dfkd_tune.recipes.recipe import from_leaves
-from dfkd_tune.search.search_space import gradient_free
+from dfkd_tune.search.space.search_space import gradient_free
 from dfkd_tune.search.study_file import parse_spec, read_spec
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.probe import probe
+from dfkd_tune.testing.problems import batches, run
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import fidelity
 from dfkd_tune.training.problem import Problem
@@ -66,7 +66,7 @@ def short(kind, **fields):
 
 def synthetic(monkeypatch, name, recipe):
     """Raw synthetic rows ``(steps * batch / 2, D)`` that a recipe trains on."""
-    seen = batches(monkeypatch, problem(name), Member("a", recipe, 0))
+    seen = batches(problem(name), Member("a", recipe, 0))
     rows = torch.cat([z[: recipe.batch // 2] for z, _ in seen])
     return rows * problem(name).inputs.scale + problem(name).inputs.center
 

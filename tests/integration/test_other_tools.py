@@ -111,7 +111,7 @@ def test_the_best_is_always_registered(small_teacher, store):
     for trial in study.trials:
         if best is None or trial.value < best.value:
             best = trial
-        expected.append((best.number, best.value))
+        expected.append((best.number, best.user_attrs["rmse"]))
     assert len({number for number, _ in expected}) > 1
     assert [number for number, *_ in seen] == [number for number, _ in expected]
     assert [rmse for _, rmse, _ in seen] == pytest.approx([value for _, value in expected])

@@ -52,7 +52,7 @@ def test_the_example_of_the_readme_runs(tmp_path, monkeypatch, store, finished):
     assert [run.info.run_name for run in recorded] == ["trial-0000", "trial-0001"]
     for run, trial in zip(recorded, study.trials, strict=True):
         assert run.info.status == "FINISHED"
-        assert run.data.metrics["rmse"] == pytest.approx(trial.value)
+        assert run.data.metrics["robust"] == pytest.approx(trial.value)
         assert run.data.metrics["parameters"] <= 1151
         folder = Path(run.info.artifact_uri.removeprefix("file://"))
         assert folder.is_relative_to(tmp_path / "mlruns" / "artifacts")
@@ -69,7 +69,7 @@ def test_trials_are_runs(distillation, store):
         trial = study.trials[int(run.data.params["trial"])]
         assert run.info.status == "FINISHED"
         assert run.data.tags["dfkd.state"] == "COMPLETE"
-        assert run.data.metrics["rmse"] == pytest.approx(trial.value)
+        assert run.data.metrics["robust"] == pytest.approx(trial.value)
         assert run.data.params["optimizer.lr"] == str(trial.params["optimizer.lr"])
         assert run.data.params["generator.kind"] == trial.params["generator.kind"]
 

@@ -6,7 +6,6 @@ import pytest
 import torch
 import yaml
 from asked import GOOD
-from problems import make_problem
 from torch import nn
 
 from dfkd_tune.evaluation.stress_bank import stress_bank
@@ -15,9 +14,10 @@ from dfkd_tune.inputs.sinh_arcsinh import SinhArcsinh
 from dfkd_tune.inputs.summary import in_words, meaning
 from dfkd_tune.prior_inference.batch_norm import infer
 from dfkd_tune.prior_inference.resolve import with_inputs
-from dfkd_tune.search.defaults import TEACHER_DEFAULTS
+from dfkd_tune.search.space.defaults import TEACHER_DEFAULTS
 from dfkd_tune.teachers.base import Teacher, freeze
 from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.testing.problems import make_problem
 from dfkd_tune.training.stress_rows import STRETCHED, stress_policy
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -186,7 +186,12 @@ def test_where_inputs_are_known_from_is_said(known):
 
 
 def test_a_study_and_its_certificates_know_the_same_inputs(dfkd, store, finished, tmp_path):
-    spec = {**GOOD, "study": {"name": "heard", "trials": 1, "reruns": 0}, "teacher": str(exported(tmp_path)), "preset": "faithful"}
+    spec = {
+        **GOOD,
+        "study": {"name": "heard", "trials": 1, "reruns": 0},
+        "teacher": str(exported(tmp_path)),
+        "preset": "faithful",
+    }
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(spec | {"search": {}}))
     store.hand_out(tmp_path)
     checked = dfkd("check", "study.yaml", "--no-estimate")

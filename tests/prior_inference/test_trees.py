@@ -28,7 +28,7 @@ from dfkd_tune.prior_inference.marginals import margin, quantiles
 from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.prior_inference.tree_splits import splits_of
 from dfkd_tune.prior_inference.trees import infer
-from dfkd_tune.search.defaults import TEACHER_DEFAULTS
+from dfkd_tune.search.space.defaults import TEACHER_DEFAULTS
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.stress_rows import stress_policy

@@ -8,18 +8,18 @@ import pytest
 import torch
 from mlflow import MlflowClient
 from pages_seen import Seen, finite
-from problems import make_problem, recipe
 from torch import nn
 
 from dfkd_tune import Distillation, certify, load_teacher, register
 from dfkd_tune.errors import NotFound, StudyMismatch, TeacherError
 from dfkd_tune.export.student_files import student_files
 from dfkd_tune.registry import certificates
-from dfkd_tune.registry.certificates import Sources
+from dfkd_tune.registry.sources import Sources
 from dfkd_tune.search.ranking import run_name
 from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
+from dfkd_tune.testing.problems import make_problem, recipe
 from dfkd_tune.tracking import run_lookup
 from dfkd_tune.training.distill import distill
 

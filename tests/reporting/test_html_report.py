@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
-from problems import make_problem, recipe
 from tiny_studies import runs_of
 
 from dfkd_tune.export.synthetic_rows import read_synthetic, synthetic_file
@@ -27,11 +26,12 @@ from dfkd_tune.reporting.html_report import report
 from dfkd_tune.reporting.plot_style import png, svg
 from dfkd_tune.reporting.study_figures import figures
 from dfkd_tune.reporting.summary_text import headline, recipe_line, recipe_lines, winner
-from dfkd_tune.search.foreign import IDENTITY
+from dfkd_tune.search.foreign import AGREED
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
+from dfkd_tune.testing.problems import make_problem, recipe
 from dfkd_tune.training.distill import distill
 
 LEAF = "generator.kind"
@@ -196,7 +196,7 @@ def test_the_report_stands_alone_and_begins_with_the_answer(dfkd, store, finishe
 def test_a_report_of_a_study_under_way_says_so(store, tiny, tmp_path):
     url = f"sqlite:///{tmp_path}/optuna.db"
     study = optuna.create_study(storage=url, study_name="<under way>")
-    study.set_user_attr("identity", dict.fromkeys(IDENTITY, "known"))
+    study.set_user_attr("identity", dict.fromkeys(AGREED, "known"))
     study.set_user_attr("pool", 500)
     assert "No trial of &lt;under way&gt; is complete" in report(url, store.tracking, "<under way>")
     for each in of(direct=[0.5, 0.4, 0.7], gaussian=[0.6, 0.8, 0.9]):

@@ -9,7 +9,7 @@ import yaml
 from asked import assert_refused
 from mlflow import MlflowClient
 
-from dfkd_tune.search.foreign import IDENTITY
+from dfkd_tune.search.foreign import AGREED
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -34,7 +34,7 @@ def unlike(study) -> None:
 
 
 def with_a_trial_of_another(study) -> None:
-    study.set_user_attr("identity", dict.fromkeys(IDENTITY, 0))
+    study.set_user_attr("identity", dict.fromkeys(AGREED, 0))
     study.set_user_attr("pool", 500)
     study.add_trial(optuna.create_trial(values=[1.0, 2.0], user_attrs={"rmse": "small", "parameters": None}))
 

@@ -12,7 +12,7 @@ from dfkd_tune.errors import SpecError
 from dfkd_tune.locations.paths import NAME
 from dfkd_tune.recipes.presets import FAITHFUL, PRESETS
 from dfkd_tune.recipes.recipe import SECTIONS, Recipe, from_tree
-from dfkd_tune.search.search_space import DEFAULT, make_space
+from dfkd_tune.search.space.search_space import DEFAULT, make_space
 from dfkd_tune.search.study_file import KEYS, PARTS, parse_spec, read_spec
 from dfkd_tune.utils import yaml_io
 
@@ -52,7 +52,7 @@ WRONG = {
     "{teacher: t.pt2, study: {objective: mae}}": ("s.yaml: study.objective:", "'rmse' or 'nrmse'"),
     "{teacher: t.pt2, study: {population: 0}}": ("s.yaml: study.population:", "got 0"),
     "{teacher: t.pt2, study: {name: ../../etc}}": ("s.yaml: study:", "name must be letters"),
-    "{teacher: t.pt2, student: {width: 3}}": ("s.yaml: student.width:", "known keys: max_parameters, compression"),
+    "{teacher: t.pt2, student: {colour: 3}}": ("s.yaml: student.colour:", "known keys: max_parameters, compression"),
     "{teacher: t.pt2, student: {max_parameters: 0}}": ("s.yaml: student.max_parameters:", "got 0"),
     "{teacher: t.pt2, student: {compression: 1}}": ("s.yaml: student.compression:", "greater than 1"),
     "{teacher: t.pt2, student: {compression: .nan}}": ("s.yaml: student.compression:", "got nan"),

@@ -12,7 +12,7 @@ from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.features_file import parse_features, read_features
 from dfkd_tune.locations.paths import spool_folder
 from dfkd_tune.recipes.recipe import Recipe
-from dfkd_tune.search.search_space import make_space
+from dfkd_tune.search.space.search_space import make_space
 from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.sync import sync
 from dfkd_tune.tracking.outbox import REFUSED, Record, Spool
@@ -82,7 +82,7 @@ def test_a_spool_that_lies_is_set_aside(store, tmp_path):
     session = spool.begin()
     session.append(Record("study", name=name))
     good = session.append(Record("open", "a" * 32, "trial-0000", params={"trial": "0"}, tags={"dfkd.kind": "trial"}))
-    close = json.loads(good.read_text()) | {"what": "close", "status": "FINISHED"}
+    close = json.loads(good.read_text()) | {"event": "close", "status": "FINISHED"}
     sha = spool.keep(b"anything")
     for number, lie in enumerate(
         [{"files": {"student/../../../../up": sha}}, {"files": {"student/x": "../about.json"}}]

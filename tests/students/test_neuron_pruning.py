@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from problems import make_problem, network, recipe
 
 from dfkd_tune.ops.activations import ACTIVATIONS
 from dfkd_tune.students.mlp import MLP
 from dfkd_tune.students.neuron_pruning import prune
+from dfkd_tune.testing.problems import make_problem, network, recipe
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import fidelity
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from dfkd_tune.search.attributes import TOGETHER
+from dfkd_tune.search.attributes import POPULATION
 from dfkd_tune.search.loaded import load_study, standing_of
 from dfkd_tune.study import calibration
 from dfkd_tune.study.calibration import Calibration, calibrate, choose_parallelism
@@ -113,7 +113,7 @@ def test_population_and_progress_are_found_on_record(store, tiny):
     run_study(tiny("crewed", trials=2, population=None), store.storage, store.tracking)
     assert standing_of(store.storage, "crewed", 3) == (2, 1)
     run_study(tiny("crewed", trials=3, population=None), store.storage, store.tracking)
-    assert load_study(store.storage, "crewed").user_attrs[TOGETHER] == 2
+    assert load_study(store.storage, "crewed").user_attrs[POPULATION] == 2
 
 
 def test_the_command_line_takes_what_suits_the_machine(store, finished, tree, dfkd, tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ from dfkd_tune.reporting.findings import find
 from dfkd_tune.reporting.html_report import report
 from dfkd_tune.search import locks
 from dfkd_tune.search import storage as storages
-from dfkd_tune.search.attributes import RECORD
+from dfkd_tune.search.attributes import RERUNS
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.ranking import Candidate, choose, run_name, top_candidates
 from dfkd_tune.study import reruns
@@ -108,7 +108,7 @@ def assert_settled(store, name: str, count: int = 2, times: int = 2) -> None:
     expected = wanted(store, name, count, times)
     assert set(names_of(store, name)) >= set(expected)
     assert len(names_of(store, name)) == len(set(names_of(store, name)))
-    record = load_study(store.storage, name).user_attrs[RECORD]
+    record = load_study(store.storage, name).user_attrs[RERUNS]
     assert sorted(run for runs in record.values() for run in runs) == names_of(store, name)
     assert not [run for run in store.runs(name) if run.info.status == "RUNNING"]
     (parent,) = store.runs(name, "study")
@@ -129,7 +129,7 @@ def test_a_rerun_is_a_run(store, promoted):
     assert names_of(store, "promoted") == wanted(store, "promoted")
     (parent,) = store.runs("promoted", "study")
     trials = {int(run.data.params["trial"]): run for run in store.runs("promoted", "trial")}
-    record = load_study(store.storage, "promoted").user_attrs[RECORD]
+    record = load_study(store.storage, "promoted").user_attrs[RERUNS]
     for run in store.runs("promoted", "rerun"):
         name, number = run.info.run_name, run.data.params["trial"]
         own = trials[int(number)]
@@ -312,7 +312,7 @@ def test_a_rerun_that_diverges_is_harmless(store, tiny, monkeypatch):
     (killed,) = (run for run in store.runs(study, "rerun") if run.info.status == "KILLED")
     assert killed.info.run_name == lost[0] == run_name(first, 1)
     assert killed.data.tags["dfkd.state"] == "PRUNED" and "diverged" in killed.data.tags["dfkd.reason"]
-    assert load_study(store.storage, study).user_attrs[RECORD][str(first)][lost[0]] is None
+    assert load_study(store.storage, study).user_attrs[RERUNS][str(first)][lost[0]] is None
     before = len(store.runs(study))
     again = run(tiny(study, **ABOUT), store)
     assert again.promoted == done.promoted and len(store.runs(study)) == before

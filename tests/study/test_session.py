@@ -272,7 +272,7 @@ def test_a_killed_study_loses_nothing(under_way, tiny):
     # What Optuna counts as done has its student on disk, and at last in MLflow.
     complete = {trial.number: trial for trial in trials if trial.state == TrialState.COMPLETE}
     spool = Spool(spool_folder(store.storage, "killed"), store.storage)
-    closed = {r.run: r for session in spool.sessions() for r in session.records() if r.what == "close"}
+    closed = {r.run: r for session in spool.sessions() for r in session.records() if r.event == "close"}
     for trial in complete.values():
         record = closed[trial.user_attrs["record"]]
         assert record.metrics["robust"] == trial.value

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from torch import nn
 
 from dfkd_tune.errors import Interrupted, NotFound, StorageError, StudyMismatch, TrackingError, WorkersError
-from dfkd_tune.registry.certificates import Sources
+from dfkd_tune.registry.sources import Sources
 from dfkd_tune.search import storage as storages
 from dfkd_tune.search.attributes import HOST, TRACKING
 from dfkd_tune.search.loaded import load_study
@@ -184,7 +184,9 @@ def test_a_full_disk_is_told_at_once(tmp_path):
 
 def test_progress_is_not_over_before_the_reruns_are(store, tiny):
     seen = []
-    run_study(tiny("ahead", trials=3, reruns=1), store.storage, store.tracking, lambda p: seen.append((p.share, p.reruns)))
+    run_study(
+        tiny("ahead", trials=3, reruns=1), store.storage, store.tracking, lambda p: seen.append((p.share, p.reruns))
+    )
     assert all(share < 1 for share, reruns in seen if reruns is None or reruns[0] < reruns[1])
     assert seen[-1] == (1.0, (2, 2))
 

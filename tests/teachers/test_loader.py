@@ -8,7 +8,8 @@ import torch
 from teacher_files import FEATURES, NETWORKS, OUTPUTS, ROWS, THREE, answers, fails, network, save_pt2
 from torch import nn
 
-from dfkd_tune.teachers.loader import FORMATS, load_teacher
+from dfkd_tune.teachers.formats.kinds import suffixes
+from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.probe import infer_width, probe
 
 # --- every format -----------------------------------------------------------------------------------------------------
@@ -33,7 +34,7 @@ def test_one_network_answers_alike_in_every_format(files, name):
 
 
 def test_the_network_formats_under_test_are_real(files):
-    assert {path.suffix for path in files.values()} == set(NETWORKS) <= set(FORMATS)
+    assert {path.suffix for path in files.values()} == set(NETWORKS) <= set(suffixes())
 
 
 def test_hash_follows_the_file_not_the_name(files, tmp_path):

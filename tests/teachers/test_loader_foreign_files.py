@@ -6,10 +6,11 @@ import torch
 from teacher_files import NETWORKS, fails
 
 from dfkd_tune.errors import TeacherError
-from dfkd_tune.teachers.loader import FORMATS, load_teacher
+from dfkd_tune.teachers.formats.kinds import suffixes
+from dfkd_tune.teachers.loader import load_teacher
 
 
-@pytest.mark.parametrize("suffix", sorted(FORMATS))
+@pytest.mark.parametrize("suffix", sorted(suffixes()))
 def test_missing_empty_and_directory(tmp_path, suffix):
     path = tmp_path / f"net{suffix}"
     with fails(path, "no such file"):
@@ -27,7 +28,7 @@ def test_missing_empty_and_directory(tmp_path, suffix):
 def test_unknown_suffix_lists_the_known_ones(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(b"anything")
-    with fails(path, "unknown kind of model file", *FORMATS):
+    with fails(path, "unknown kind of model file", *suffixes()):
         load_teacher(path)
 
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from problems import FEATURES, Counting, network
 from safetensors.torch import load_file
 
 from dfkd_tune.errors import Interrupted
@@ -16,6 +15,7 @@ from dfkd_tune.study.session import run_study
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.output_cache import Answers
 from dfkd_tune.teachers.probe import probe
+from dfkd_tune.testing.problems import FEATURES, Counting, network
 from dfkd_tune.training.problem import KNOWN, Problem
 
 pytestmark = pytest.mark.usefixtures("undrawn")

@@ -8,22 +8,22 @@ from mlflow import MlflowClient
 from dfkd_tune.errors import StorageError
 from dfkd_tune.study.sync import sync
 from dfkd_tune.tracking.outbox import REFUSED, SHIPPED, Damaged, Record, Spool, read
-from dfkd_tune.tracking.runs import LINK
+from dfkd_tune.tracking.tags import REQUEUED_FROM
 from dfkd_tune.tracking.tracker import Tracker
 
 STUDY = "spooled"
 DAMAGES = {
-    "cut short": '{"what": "op',
+    "cut short": '{"event": "op',
     "of another shape": "[]",
-    "with a field of its own": '{"what": "open", "code": 1}',
-    "about something else": '{"what": "apply"}',
-    "with files outside": '{"what": "close", "files": {"student/../../x": "%s"}}' % ("0" * 64),
-    "with a file of any place": '{"what": "close", "files": {"/etc/passwd": "%s"}}' % ("0" * 64),
-    "with files that are none": '{"what": "close", "files": ["student/a"]}',
-    "with a name that asks": """{"what": "open", "name": "x' or attributes.status = 'FINISHED"}""",
-    "with a time that is none": '{"what": "close", "at": "yesterday"}',
-    "with a metric that is none": '{"what": "close", "metrics": {"rmse": {}}}',
-    "with a curve that is none": '{"what": "close", "curve": [[1]]}',
+    "with a field of its own": '{"event": "open", "code": 1}',
+    "about something else": '{"event": "apply"}',
+    "with files outside": '{"event": "close", "files": {"student/../../x": "%s"}}' % ("0" * 64),
+    "with a file of any place": '{"event": "close", "files": {"/etc/passwd": "%s"}}' % ("0" * 64),
+    "with files that are none": '{"event": "close", "files": ["student/a"]}',
+    "with a name that asks": """{"event": "open", "name": "x' or attributes.status = 'FINISHED"}""",
+    "with a time that is none": '{"event": "close", "at": "yesterday"}',
+    "with a metric that is none": '{"event": "close", "metrics": {"rmse": {}}}',
+    "with a curve that is none": '{"event": "close", "curve": [[1]]}',
     "not text": "\x00\xff",
 }
 
@@ -69,8 +69,8 @@ def test_a_damaged_record_holds_up_nothing_else(store, by, tmp_path):
     assert gone.settle()
     folder = gone._session.folder
     gone._shipper.stop()
-    lost = json.loads((folder / SHIPPED / "00000002.json").read_text()) | {"what": "close", "status": "FINISHED"}
-    (folder / "00000003.json").write_text('{"what": "op')
+    lost = json.loads((folder / SHIPPED / "00000002.json").read_text()) | {"event": "close", "status": "FINISHED"}
+    (folder / "00000003.json").write_text('{"event": "op')
     (folder / "00000004.json").write_text(json.dumps(lost | {"metrics": {"rmse": 0.25}}))
     gone._session.release()
     if by == "sync":
@@ -101,7 +101,7 @@ def test_a_run_that_is_shipped_late_is_linked_too(store, by, tmp_path):
     after.close_run("trial-0000", "FINISHED", {"rmse": 0.5}, {"dfkd.state": "COMPLETE"})
     assert after.flush()
     (run,) = store.runs(name, "trial")
-    assert LINK not in run.data.tags
+    assert REQUEUED_FROM not in run.data.tags
     gone._session.release()
     if by == "sync":
         after.close()
@@ -110,7 +110,7 @@ def test_a_run_that_is_shipped_late_is_linked_too(store, by, tmp_path):
         assert after.settle()
         after.close()
     first, second = sorted(store.runs(name, "trial"), key=lambda run: run.info.start_time)
-    assert second.data.tags[LINK] == first.info.run_id and LINK not in first.data.tags
+    assert second.data.tags[REQUEUED_FROM] == first.info.run_id and REQUEUED_FROM not in first.data.tags
     assert (first.info.status, first.data.tags["dfkd.state"]) == ("KILLED", "INTERRUPTED")
     assert (second.info.status, second.data.metrics["rmse"]) == ("FINISHED", 0.5)
     sync(storage, store.tracking, name)  # the study's own run was left open

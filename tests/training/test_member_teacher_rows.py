@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from problems import Counting, make_problem, network, recipe, run
 
 from dfkd_tune.errors import SpecError
 from dfkd_tune.generators.kinds import GENERATORS
 from dfkd_tune.recipes.presets import BLACK_BOX, FAITHFUL
 from dfkd_tune.recipes.recipe import from_tree
+from dfkd_tune.testing.problems import Counting, make_problem, network, recipe, run
 from dfkd_tune.training.distill import distill
 from dfkd_tune.training.member import BLOCK, Member
 from dfkd_tune.training.population import Population

@@ -7,7 +7,6 @@ from dataclasses import replace
 import psutil
 import pytest
 import yaml
-from problems import FEATURES, network
 from torch import nn
 
 from dfkd_tune.errors import MachineError
@@ -16,6 +15,7 @@ from dfkd_tune.recipes.presets import FAITHFUL
 from dfkd_tune.study.prepare import needs, sized
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import probe
+from dfkd_tune.testing.problems import FEATURES, network
 from dfkd_tune.training.memory import fit, need
 from dfkd_tune.utils import hardware
 

@@ -5,15 +5,16 @@ from dataclasses import replace
 
 import pytest
 import torch
-from problems import FEATURES, KNOWN, Counting, finish, make_problem, network, recipe, run, variants
 
 from dfkd_tune.ops.activations import ACTIVATIONS
 from dfkd_tune.recipes.initializers import Neurons
 from dfkd_tune.recipes.presets import FAITHFUL, RANDOM
 from dfkd_tune.recipes.recipe import SECTIONS
+from dfkd_tune.testing.problems import FEATURES, KNOWN, Counting, finish, make_problem, network, recipe, run, variants
 from dfkd_tune.training.distill import conclude, distill, distill_all
-from dfkd_tune.training.member import RUNGS, Member
+from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import Population, fidelity
+from dfkd_tune.training.rungs import RUNGS
 
 MIXED = [
     *(recipe(generator=kind) for kind in SECTIONS["generator"] for _ in range(2)),  # an early and a late member each

@@ -9,12 +9,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from problems import KNOWN, make_problem, network, recipe
 from torch import Tensor, nn
 
 from dfkd_tune import Inputs, certify
 from dfkd_tune.errors import ExportError, FeaturesError
-from dfkd_tune.export.export import READERS, InputSchema, export
+from dfkd_tune.export.export import export
+from dfkd_tune.export.formats.kinds import EXPORTS
+from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.export.student_files import HASHES, hashes, read_student, student_files
 from dfkd_tune.inputs.encoding import COARSEST, Encoding, encoder, require_resolution, rounding
 from dfkd_tune.inputs.features_file import parse_features
@@ -25,6 +26,7 @@ from dfkd_tune.students.rbf import RBF
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.probe import probe
+from dfkd_tune.testing.problems import KNOWN, make_problem, network, recipe
 from dfkd_tune.training.distill import Outcome, distill
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, agree, fresh_rmse, input_dtype
@@ -87,7 +89,7 @@ def test_a_student_ships_what_it_learned(outcomes, kind, tmp_path):
         assert rmse == pytest.approx(outcome.selection.rmse, rel=1e-3)
         # As somebody has it who asks the teacher with rows of their own.
         x = FAR.raw(FAR.draw(300, torch.Generator().manual_seed(9)))
-        answer = READERS[format]((tmp_path / f"out.{format}").read_bytes(), module)
+        answer = EXPORTS[format].read((tmp_path / f"out.{format}").read_bytes(), module)
         gap = answer(x).double()[:, 0] - far(x)
         assert float(gap.square().mean().sqrt()) == pytest.approx(outcome.selection.rmse, rel=0.3)
 

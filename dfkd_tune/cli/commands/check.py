@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dfkd_tune.cli.options import DEVICE, TRUST
+
+if TYPE_CHECKING:
+    from dfkd_tune.inputs.prior import Inputs
+    from dfkd_tune.study.prepare import Prepared
 
 STEPS = 300
 """Of training that an estimate does, about."""
@@ -26,7 +30,7 @@ LONG, LONGEST = 10.0, 60.0
 )
 @DEVICE
 @TRUST
-def check(spec, timed, device, trust_pickle) -> None:
+def check(spec: str, timed: bool | None, device: str, trust_pickle: bool) -> None:
     """Read a study file, probe its teacher, and say what would be searched; writes nothing."""
     from rich.console import Console
     from rich.tree import Tree
@@ -40,6 +44,7 @@ def check(spec, timed, device, trust_pickle) -> None:
     from dfkd_tune.study.prepare import prepare
     from dfkd_tune.study.queries import queries
     from dfkd_tune.utils import hardware
+    from dfkd_tune.utils.plugins import installed
 
     prepared = prepare(read_spec(Path(spec)), trust_pickle, device)
     found, asked, space = prepared.probe, prepared.spec, prepared.space
@@ -59,6 +64,11 @@ def check(spec, timed, device, trust_pickle) -> None:
         "student": limit,
         "device": prepared.device,
     }
+    if offered := installed():
+        facts["plug-ins"] = "; ".join(
+            f"{package}: {', '.join(f'{kind} ({group})' for group, kind in kinds)}"
+            for package, kinds in offered.items()
+        )
     console = Console()
 
     def say(name: str, words: str) -> None:
@@ -97,7 +107,7 @@ def check(spec, timed, device, trust_pickle) -> None:
     console.print(tree, highlight=False, soft_wrap=True)
 
 
-def _encoded(inputs) -> str:
+def _encoded(inputs: Inputs) -> str:
     """How students take their rows, where that is not as they are."""
     from dfkd_tune.inputs.encoding import encoder
 
@@ -109,7 +119,7 @@ def _encoded(inputs) -> str:
     return "".join(f"; {each}" for each in words)
 
 
-def _wait(prepared) -> str:
+def _wait(prepared: Prepared) -> str:
     """How long the teacher takes for the rows that are asked before the first trial, where that is long."""
     from dfkd_tune.reporting.terminal_progress import clock
     from dfkd_tune.training.problem import BANKS

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import click
 
+from dfkd_tune.cli.options import COMPLETION
+
 
 @click.command(short_help="A shell's completion script.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
-def completion(context, shell) -> None:
+def completion(context: click.Context, shell: str) -> None:
     """Print a shell's completion script, as for: eval "$(dfkd-tune completion bash)"."""
     from click.shell_completion import get_completion_class
 
     made = get_completion_class(shell)
-    click.echo(made(context.find_root().command, {}, "dfkd-tune", "_DFKD_TUNE_COMPLETE").source())
+    assert made is not None  # click knows the three shells
+    click.echo(made(context.find_root().command, {}, "dfkd-tune", COMPLETION).source())

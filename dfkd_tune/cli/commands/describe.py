@@ -29,7 +29,19 @@ import click
     show_default=True,
     help="Missing values: refuse the table, drop their rows, or make them one more level.",
 )
-def describe(data, out, tier, targets, at_least, kind, separator, decimal, encoding, header, missing) -> None:
+def describe(
+    data: str,
+    out: str,
+    tier: str,
+    targets: tuple[str, ...],
+    at_least: int,
+    kind: str | None,
+    separator: str | None,
+    decimal: str | None,
+    encoding: str | None,
+    header: bool,
+    missing: str,
+) -> None:
     """Write what may be told of a table as a features file; runs where the data live, and no row leaves."""
     from dfkd_tune.tables import describe as describing
     from dfkd_tune.tables.delimited import Layout

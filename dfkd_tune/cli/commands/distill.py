@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, TRACKING, TRUST
 from dfkd_tune.errors import ExportError
 
+if TYPE_CHECKING:
+    from dfkd_tune.recipes.recipe import Recipe
+    from dfkd_tune.training.member import Member
+    from dfkd_tune.training.problem import Problem
+    from dfkd_tune.training.raw_evaluation import ExportedStudent
+
 
 @click.command(short_help="One student without a study.")
 @click.option("--teacher", help="Model file or package.module:function; with --run, where it is now.")
 @ARCHITECTURE
-@click.option("--preset", help="Named recipe; default paper, random for a black box.")
+@click.option("--preset", help="Named recipe; default: the one of a study, by the kind of teacher.")
 @click.option("--recipe", "recipe_file", type=click.Path(), help="Recipe file.")
 @click.option("--run", "run_id", help="MLflow run of a study that is distilled again.")
 @click.option("--features", type=click.Path(), help="Features file; with --run, where it is now.")
@@ -24,7 +30,17 @@ from dfkd_tune.errors import ExportError
 @TRACKING
 @TRUST
 def distill(
-    teacher, architecture, preset, recipe_file, run_id, features, seed, out, device, tracking_uri, trust_pickle
+    teacher: str | None,
+    architecture: str | None,
+    preset: str | None,
+    recipe_file: str | None,
+    run_id: str | None,
+    features: str | None,
+    seed: int | None,
+    out: str,
+    device: str,
+    tracking_uri: str | None,
+    trust_pickle: bool,
 ) -> None:
     """Distill one student: student.pt2, student.safetensors, architecture.yaml, recipe.yaml, result.json, sha256.json."""
     if sum(choice is not None for choice in (preset, recipe_file, run_id)) > 1:
@@ -34,13 +50,15 @@ def distill(
     if run_id is None and teacher is None:
         raise click.UsageError("--teacher is missing")
     from dfkd_tune.export import export, student_files
+    from dfkd_tune.export.schema import InputSchema
     from dfkd_tune.locations import paths
+    from dfkd_tune.locations.files import write_output
     from dfkd_tune.training import raw_evaluation
     from dfkd_tune.training.distill import distill as run_distillation
 
     again = None
     if run_id is not None:
-        from dfkd_tune.registry.certificates import Sources
+        from dfkd_tune.registry.sources import Sources
         from dfkd_tune.study import replay
 
         sources = Sources(teacher, architecture, features, trust_pickle)
@@ -51,29 +69,30 @@ def distill(
         problem, recipe, member_seed = _problem(*given)
     folder = paths.writable(Path(out))
 
-    def rung(member) -> None:
+    def rung(member: Member) -> None:
         click.echo(f"step {member.clock}/{recipe.steps}: RMSE {member.curve[-1][1]:.4g} on the pruning bank")
 
     outcome = run_distillation(problem, recipe, member_seed, rung)
-    if outcome.failure:
+    if outcome.failure or outcome.selection is None:
         raise ExportError(folder, f"no student: {outcome.failure}", remedy="lower optimizer.lr")
+    trained = outcome.selection.rmse
     about: dict[str, Any] = {"teacher": Path(problem.teacher.source).name}
     if again is not None:
         about["replay"] = again.compare(outcome)
     files = student_files.student_files(problem, outcome, about)
     for name, data in files.items():
-        student_files.write(folder / Path(name).name, data)
+        write_output(folder / Path(name).name, data)
     module, result = student_files.read_student(folder)
-    units, spread = export.InputSchema.of(result), float(problem.spread.double().square().mean().sqrt())
+    units, spread = InputSchema.of(result), float(problem.spread.double().square().mean().sqrt())
 
-    def measure(exported):
+    def measure(exported: ExportedStudent) -> tuple[float, int]:
         found = problem.judge.rmse(exported)
-        raw_evaluation.agree(folder, found, outcome.selection.rmse, spread)
+        raw_evaluation.agree(folder, found, trained, spread)
         return raw_evaluation.fresh_rmse(problem.judge, exported)
 
     _, (rmse, rows) = export.export(module, units, "pt2", folder / "student.pt2", measure)
     written = {Path(name).name for name in files} - {student_files.HASHES} | {"student.pt2"}
-    student_files.write(
+    write_output(
         folder / student_files.HASHES, student_files.hashes({n: (folder / n).read_bytes() for n in sorted(written)})
     )
     click.echo(
@@ -84,13 +103,21 @@ def distill(
         click.echo(_said(about["replay"]))
 
 
-def _problem(teacher, architecture, features, preset, recipe_file, seed, trust_pickle, device):
+def _problem(
+    teacher: str | None,
+    architecture: str | None,
+    features: str | None,
+    preset: str | None,
+    recipe_file: str | None,
+    seed: int | None,
+    trust_pickle: bool,
+    device: str,
+) -> tuple[Problem, Recipe, int]:
     """Problem, recipe and member seed of a single distillation."""
     from dfkd_tune.errors import SpecError
     from dfkd_tune.recipes.presets import PRESETS
     from dfkd_tune.recipes.recipe import from_tree
-    from dfkd_tune.search.defaults import TEACHER_DEFAULTS
-    from dfkd_tune.search.search_space import make_space
+    from dfkd_tune.search.space.search_space import make_space
     from dfkd_tune.search.study_file import parse_spec
     from dfkd_tune.study.prepare import prepare
     from dfkd_tune.utils import yaml_io
@@ -101,10 +128,12 @@ def _problem(teacher, architecture, features, preset, recipe_file, seed, trust_p
     tree: dict[str, Any] = {"teacher": {"path": teacher} | ({"architecture": architecture} if architecture else {})}
     tree |= {"features": features} if features else {}
     tree |= {"study": {"seed": seed}} if seed is not None else {}
-    recipe = from_tree(yaml_io.read(Path(recipe_file), SpecError), recipe_file) if recipe_file else PRESETS.get(preset)
+    recipe = None if preset is None else PRESETS[preset]
+    if recipe_file:
+        recipe = from_tree(yaml_io.read(Path(recipe_file), SpecError), recipe_file)
     prepared = prepare(parse_spec(tree | {"search": {}}, "distill"), trust_pickle, device)
     found = prepared.probe
-    recipe = recipe or TEACHER_DEFAULTS[found.kind].baseline
+    recipe = recipe or prepared.space.preset  # what a study's unsearched leaves come from
     place = recipe_file or f"--preset {preset}"
     make_space(recipe, {}, prepared.size, None, place, found.differentiable)  # as a study's is refused
     return prepared.problem(), recipe, derive(prepared.spec.study.seed, "baseline")

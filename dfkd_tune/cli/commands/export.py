@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from dfkd_tune.cli.options import ARCHITECTURE, NAME, SHARE, TRACKING, TRUST
+from dfkd_tune.cli.options import ARCHITECTURE, NAME, TRACKING, TRUST, export_format, share
+
+if TYPE_CHECKING:
+    from dfkd_tune.errors import DfkdError
+    from dfkd_tune.training.problem import Problem
+    from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator
 
 
 @click.command(short_help="A student as a file, in raw units.")
 @NAME
 @click.option("--trial", type=click.IntRange(min=0), help="Trial; default the best.")
-@click.option("--format", "kind", type=click.Choice(["pt2", "onnx", "safetensors"]), default="pt2", show_default=True)
+@click.option(
+    "--format",
+    "kind",
+    type=export_format,
+    metavar="FORMAT",
+    default="pt2",
+    show_default=True,
+    help="pt2, onnx, safetensors, or one that an installed package offers.",
+)
 @click.option("--out", required=True, type=click.Path(), help="File to write.")
 @click.option(
     "--precision",
@@ -23,7 +39,7 @@ from dfkd_tune.cli.options import ARCHITECTURE, NAME, SHARE, TRACKING, TRUST
     help="Of the weights; the file gets a certificate of its own beside it.",
 )
 @click.option(
-    "--within", type=SHARE, default="5%", show_default=True, help="By how much RMSE may grow for --precision."
+    "--within", type=share, default="5%", show_default=True, help="By how much RMSE may grow for --precision."
 )
 @click.option("--teacher", help="Where the teacher is now.")
 @ARCHITECTURE
@@ -31,35 +47,51 @@ from dfkd_tune.cli.options import ARCHITECTURE, NAME, SHARE, TRACKING, TRUST
 @TRACKING
 @TRUST
 def export(
-    name, trial, kind, out, precision, within, teacher, architecture, features, tracking_uri, trust_pickle
+    name: str,
+    trial: int | None,
+    kind: str,
+    out: str,
+    precision: str,
+    within: float,
+    teacher: str | None,
+    architecture: str | None,
+    features: str | None,
+    tracking_uri: str | None,
+    trust_pickle: bool,
 ) -> None:
     """Write a trial's student as a file; it takes and gives the teacher's raw units."""
-    if precision != "float32" and kind == "safetensors":
-        raise click.UsageError(f"--precision {precision} is for pt2 and onnx")
     from dfkd_tune.errors import NotFound, StudyMismatch, TeacherError
-    from dfkd_tune.export import export, student_files
+    from dfkd_tune.export import export
+    from dfkd_tune.export.formats.kinds import EXPORTS
+    from dfkd_tune.export.schema import InputSchema
     from dfkd_tune.locations import paths
+    from dfkd_tune.locations.files import write_output
     from dfkd_tune.registry import certificates, register
+    from dfkd_tune.registry.sources import Sources
+    from dfkd_tune.registry.stored_student import load_trial
     from dfkd_tune.search.ranking import recipe_name
     from dfkd_tune.tracking import run_lookup
     from dfkd_tune.tracking.connection import reaching
     from dfkd_tune.training import raw_evaluation
 
+    form = EXPORTS[kind]
+    if precision != "float32" and not form.holds_graph:
+        raise click.UsageError(f"--precision {precision} is not for {kind}, which holds weights alone")
     file, uri = Path(out), paths.tracking_url(tracking_uri)
     with reaching(uri):
-        student, result, run = run_lookup.load_trial(uri, name, trial)
-    whole, units, number = student, export.InputSchema.of(result), run_lookup.trial_of(run)
-    sources, recorded = certificates.Sources(teacher, architecture, features, trust_pickle), result["rmse"]
-    measure, unknown = None, None
+        student, result, run = load_trial(uri, name, trial)
+    whole, units, number = student, InputSchema.of(result), run_lookup.trial_of(run)
+    sources, recorded = Sources(teacher, architecture, features, trust_pickle), result["rmse"]
+    problem: Problem | None = None
+    measure: Callable[[ExportedStudent], tuple[float, int]] | None = None
+    unknown: DfkdError | None = None
     if precision != "float32":
         from dfkd_tune.export.quantization import quantize
 
         with reaching(uri):
             problem = register.problem_of(uri, name, run, sources)
 
-        def measure(exported):
-            return raw_evaluation.fresh_rmse(problem.judge, exported)
-
+        measure = partial(raw_evaluation.fresh_rmse, problem.judge)
         student, before, after = quantize(problem.judge.rmse, student, units, precision, within)
         click.echo(f"{precision}: RMSE {after:.4g} on the selection bank, {before:.4g} in float32")
     else:
@@ -69,17 +101,12 @@ def export(
         except (NotFound, TeacherError, StudyMismatch) as error:
             unknown = error
         else:
-
-            def measure(exported):
-                theirs, ours = held.held(exported)
-                found = float((ours - theirs).square().mean().sqrt())
-                raw_evaluation.agree(file, found, recorded, float(theirs.std(0).square().mean().sqrt()))
-                return raw_evaluation.fresh_rmse(held, exported)
+            measure = partial(_agreeing, held, file, recorded)
 
     worst, found = export.export(student, units, kind, file, measure)
-    if precision != "float32":
+    if problem is not None:
         about = {"study": name, "trial": number, "run_id": run.info.run_id, "precision": precision}
-        copy = export.READERS[kind](file.read_bytes(), student)
+        copy = form.read(file.read_bytes(), student)
         certificates.beside(file, problem, units.student(copy, int(result["parameters"])), about)
         with tempfile.TemporaryDirectory() as folder:
             export.export(whole, units, kind, Path(folder, file.name))
@@ -90,10 +117,10 @@ def export(
                 "small; leave --precision out",
                 err=True,
             )
-    if kind == "safetensors":
+    if not form.holds_graph:
         with reaching(uri), run_lookup.fetch(uri, run.info.run_id) as folder:
             if (layout := folder / "architecture.yaml").exists():
-                student_files.write(file.with_suffix(".yaml"), layout.read_bytes())
+                write_output(file.with_suffix(".yaml"), layout.read_bytes())
     measured = f"RMSE {recorded:.4g} in training"
     if found is not None:
         measured = f"RMSE {found[0]:.4g} of the file as it was reloaded, on {found[1]:,} fresh rows"
@@ -102,3 +129,13 @@ def export(
     )
     if unknown is not None:
         click.echo(f"the file was not held against the teacher: {unknown}", err=True)
+
+
+def _agreeing(judge: RawEvaluator, file: Path, recorded: float, exported: ExportedStudent) -> tuple[float, int]:
+    """RMSE on fresh rows, and their number, of a student that is as its training recorded it."""
+    from dfkd_tune.training import raw_evaluation
+
+    theirs, ours = judge.held(exported)
+    found = float((ours - theirs).square().mean().sqrt())
+    raw_evaluation.agree(file, found, recorded, float(theirs.std(0).square().mean().sqrt()))
+    return raw_evaluation.fresh_rmse(judge, exported)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from dfkd_tune.cli.options import ARCHITECTURE, NAME, SHARE, TRACKING, TRUST
+from dfkd_tune.cli.options import ARCHITECTURE, NAME, TRACKING, TRUST, share
 
 
 @click.command(short_help="The best student into MLflow's registry.")
@@ -15,7 +15,7 @@ from dfkd_tune.cli.options import ARCHITECTURE, NAME, SHARE, TRACKING, TRUST
     "--smallest-within",
     "within",
     metavar="SHARE",
-    type=SHARE,
+    type=share,
     help="The smallest student within, say, 5% of the best.",
 )
 @click.option("--alias", default="champion", show_default=True, help="Alias that points to the new version.")
@@ -24,18 +24,30 @@ from dfkd_tune.cli.options import ARCHITECTURE, NAME, SHARE, TRACKING, TRUST
 @click.option("--features", type=click.Path(), help="Where the features file is now.")
 @TRACKING
 @TRUST
-def register(name, model, trial, within, alias, teacher, architecture, features, tracking_uri, trust_pickle) -> None:
+def register(
+    name: str,
+    model: str,
+    trial: int | None,
+    within: float | None,
+    alias: str,
+    teacher: str | None,
+    architecture: str | None,
+    features: str | None,
+    tracking_uri: str | None,
+    trust_pickle: bool,
+) -> None:
     """Register a study's best student in MLflow with its certificate, reloaded and compared before it is announced."""
     if trial is not None and within is not None:
         raise click.UsageError("--trial and --smallest-within exclude each other")
     from shlex import quote
 
     from dfkd_tune.locations import paths
-    from dfkd_tune.registry import certificates, register
+    from dfkd_tune.registry import register
+    from dfkd_tune.registry.sources import Sources
     from dfkd_tune.search.ranking import recipe_name
     from dfkd_tune.tracking.connection import reaching
 
-    sources = certificates.Sources(teacher, architecture, features, trust_pickle)
+    sources = Sources(teacher, architecture, features, trust_pickle)
     uri = paths.tracking_url(tracking_uri)
     with reaching(uri):
         done = register.register(uri, name, model, trial, alias, sources, within)

@@ -14,10 +14,10 @@ from dfkd_tune.cli.options import NAME, STORAGE, TRACKING
 @click.option("--out", type=click.Path(), help="File to write; default NAME-report.html.")
 @STORAGE
 @TRACKING
-def report(name, out, storage, tracking_uri) -> None:
+def report(name: str, out: str | None, storage: str | None, tracking_uri: str | None) -> None:
     """Write what a study found as one self-contained HTML page, the answer first."""
-    from dfkd_tune.export import student_files
     from dfkd_tune.locations import paths
+    from dfkd_tune.locations.files import write_output
     from dfkd_tune.reporting.html_report import report as study_report
     from dfkd_tune.tracking.connection import reaching
 
@@ -25,5 +25,5 @@ def report(name, out, storage, tracking_uri) -> None:
     with reaching(uri):
         page = study_report(storage_url, uri, name)
     file = Path(out or f"{name}-report.html")
-    student_files.write(file, page.encode())
+    write_output(file, page.encode())
     click.echo(f"wrote {file}")

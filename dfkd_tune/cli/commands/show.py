@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from dfkd_tune.cli.options import NAME, STORAGE
@@ -14,7 +12,7 @@ from dfkd_tune.cli.options import NAME, STORAGE
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @click.option("--rows", type=click.IntRange(min=1), default=10, show_default=True, help="Trials to list.")
 @STORAGE
-def show(name, as_json, rows, storage) -> None:
+def show(name: str, as_json: bool, rows: int, storage: str | None) -> None:
     """What a study found, and its trials, best first."""
     import json
 
@@ -23,7 +21,7 @@ def show(name, as_json, rows, storage) -> None:
     from dfkd_tune.locations import paths
     from dfkd_tune.reporting import summary_text, terminal_summary
     from dfkd_tune.reporting.findings import completed, find, front
-    from dfkd_tune.search.loaded import load_study
+    from dfkd_tune.search.loaded import load_study, plain_trial
     from dfkd_tune.search.ranking import recipe_name
 
     found = load_study(paths.optuna_url(storage), name)
@@ -31,15 +29,16 @@ def show(name, as_json, rows, storage) -> None:
     if as_json:
         click.echo(
             json.dumps(
-                {"study": name, "attributes": found.user_attrs, "trials": [_plain(trial) for trial in trials]}, indent=1
+                {"study": name, "attributes": found.user_attrs, "trials": [plain_trial(trial) for trial in trials]},
+                indent=1,
             )
         )
         return
     told = find(found)
     console = Console()
 
-    def say(text: str, **style) -> None:
-        console.print(text, highlight=False, soft_wrap=True, markup=False, **style)
+    def say(text: str, style: str | None = None) -> None:
+        console.print(text, style=style, highlight=False, soft_wrap=True, markup=False)
 
     say(summary_text.headline(told), style="bold")
     say(f"teacher {told.teacher}, tier {told.tier}, objective {told.objective}; {summary_text.standing(told)}")
@@ -57,14 +56,3 @@ def show(name, as_json, rows, storage) -> None:
     console.print()
     for question, answer in summary_text.questions(told) if told.best else []:
         console.print(f"[bold]{question}[/] {answer}", highlight=False)
-
-
-def _plain(trial) -> dict[str, Any]:
-    return {
-        "number": trial.number,
-        "state": trial.state.name,
-        "value": trial.values[0] if trial.values else None,
-        "values": trial.values,
-        "params": trial.params,
-        "attributes": {k: v for k, v in trial.user_attrs.items() if k != "worker"},
-    }

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, STORAGE, TRACKING, TRUST
 from dfkd_tune.cli.signals import Signals
+
+if TYPE_CHECKING:
+    from dfkd_tune.search.study_file import StudySpec
+    from dfkd_tune.study.prepare import Prepared
+    from dfkd_tune.study.session import StudyResult
 
 
 @click.command(short_help="Search how to distill a teacher.")
@@ -34,22 +41,22 @@ from dfkd_tune.cli.signals import Signals
 @TRACKING
 @TRUST
 def study(
-    spec,
-    n_trials,
-    teacher,
-    architecture,
-    features,
-    name,
-    pareto,
-    quiet,
-    as_json,
-    seed,
-    workers,
-    cluster,
-    device,
-    storage,
-    tracking_uri,
-    trust_pickle,
+    spec: str | None,
+    n_trials: int | None,
+    teacher: str | None,
+    architecture: str | None,
+    features: str | None,
+    name: str | None,
+    pareto: str | None,
+    quiet: bool,
+    as_json: bool,
+    seed: int | None,
+    workers: int | None,
+    cluster: str | None,
+    device: str,
+    storage: str | None,
+    tracking_uri: str | None,
+    trust_pickle: bool,
 ) -> None:
     """Search how to distill a teacher. Without SPEC, the shipped quickstart."""
     if quiet and as_json:
@@ -73,15 +80,17 @@ def study(
         run = _way(workers, cluster, trust_pickle)
         result = run(prepared, storage_url, uri, on_progress=on_progress, should_stop=lambda: bool(stop))
     if as_json:
-        return terminal_progress.ended(console, result)
+        terminal_progress.ended(console, result)
+        return
     if quiet:
-        return terminal_summary.promoted(console, result, prepared.inputs.tier)
+        terminal_summary.promoted(console, result, prepared.inputs.tier)
+        return
     trials = load_study(storage_url, result.name).get_trials(deepcopy=False)
     told = _next(result.name, storage, tracking_uri)
     terminal_summary.summary(console, result, trials, prepared.inputs.tier, changed.study.objective, told)
 
 
-def _crewed(prepared, workers, storage_url):
+def _crewed(prepared: Prepared, workers: int | None, storage_url: str) -> tuple[Prepared, int]:
     """The study with a population and a number of processes that suit this machine."""
     from dfkd_tune.locations.paths import shared_folder
     from dfkd_tune.search.loaded import standing_of
@@ -96,7 +105,7 @@ def _crewed(prepared, workers, storage_url):
     return shared(prepared.with_population(plan.population), plan.workers), plan.workers
 
 
-def _way(workers, cluster, trust_pickle):
+def _way(workers: int | None, cluster: str | None, trust_pickle: bool) -> Callable[..., StudyResult]:
     """What runs the study: this process, several of them, or a cluster."""
     from functools import partial
 
@@ -113,7 +122,16 @@ def _way(workers, cluster, trust_pickle):
     return run_study
 
 
-def _spec(spec, n_trials, teacher, architecture, features, name, pareto, seed):
+def _spec(
+    spec: str | None,
+    n_trials: int | None,
+    teacher: str | None,
+    architecture: str | None,
+    features: str | None,
+    name: str | None,
+    pareto: str | None,
+    seed: int | None,
+) -> StudySpec:
     """The study file with the command line's changes."""
     from dataclasses import replace
 

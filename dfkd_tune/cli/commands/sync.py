@@ -15,10 +15,18 @@ from dfkd_tune.cli.options import ARCHITECTURE, STORAGE, TRACKING, TRUST
 @STORAGE
 @TRACKING
 @TRUST
-def sync(name, teacher, architecture, features, storage, tracking_uri, trust_pickle) -> None:
+def sync(
+    name: str,
+    teacher: str | None,
+    architecture: str | None,
+    features: str | None,
+    storage: str | None,
+    tracking_uri: str | None,
+    trust_pickle: bool,
+) -> None:
     """Complete MLflow's records of a study, or make them again, from the spool and the study's storage."""
     from dfkd_tune.locations import paths
-    from dfkd_tune.registry.certificates import Sources
+    from dfkd_tune.registry.sources import Sources
     from dfkd_tune.study.sync import sync as run_sync
     from dfkd_tune.tracking.connection import reaching
 

@@ -14,7 +14,7 @@ from dfkd_tune.errors import DfkdError
 @click.command(short_help="The runs in a browser, on this machine.")
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
 @TRACKING
-def ui(port, tracking_uri) -> None:
+def ui(port: int, tracking_uri: str | None) -> None:
     """Open the MLflow UI on this machine's loopback address."""
     import shlex
     import socket

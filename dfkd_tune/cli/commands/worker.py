@@ -19,12 +19,21 @@ from dfkd_tune.cli.signals import Signals
 @click.option("--features", type=click.Path(), help="Where the study's features file lies on this machine.")
 @DEVICE
 @TRUST
-def worker(name, storage, tracking_uri, teacher, architecture, features, device, trust_pickle) -> None:
+def worker(
+    name: str,
+    storage: str,
+    tracking_uri: str | None,
+    teacher: str | None,
+    architecture: str | None,
+    features: str | None,
+    device: str,
+    trust_pickle: bool,
+) -> None:
     """Join the study NAME: one more worker on its trials, until they are done."""
     from rich.console import Console
 
     from dfkd_tune.locations import paths
-    from dfkd_tune.registry.certificates import Sources
+    from dfkd_tune.registry.sources import Sources
     from dfkd_tune.reporting import terminal_progress
     from dfkd_tune.study.workers import join
 

@@ -34,7 +34,7 @@ def weights_in(loaded: Any) -> dict[str, Tensor] | None:
     return None
 
 
-def _is_state(value: Mapping) -> bool:
+def _is_state(value: Mapping[Any, Any]) -> bool:
     return bool(value) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items())
 
 
@@ -72,8 +72,9 @@ def _merged(state: dict[str, Tensor]) -> dict[str, Tensor]:
     for merge, names in NORMALIZED:
         first = re.compile(re.escape(names[0]).replace(r"\{\}", "(weight)"))
         for key in [*state]:
-            found = re.fullmatch(rf"(.*\.)?{first.pattern}", key)
-            halves = [f"{found[1] or ''}{name.format(found[2])}" for name in names] if found else []
-            if halves and all(half in state for half in halves):
+            if (found := re.fullmatch(rf"(.*\.)?{first.pattern}", key)) is None:
+                continue
+            halves = [f"{found[1] or ''}{name.format(found[2])}" for name in names]
+            if all(half in state for half in halves):
                 state[f"{found[1] or ''}{found[2]}"] = merge(*(state.pop(half) for half in halves))
     return state

@@ -21,7 +21,7 @@ def likely_dtype(module: nn.Module) -> torch.dtype:
     return held if held in SUPERSEDED else torch.float32
 
 
-def taken_by(function: Callable) -> torch.dtype:
+def taken_by(function: Callable[..., object]) -> torch.dtype:
     """The dtype of rows that a function takes: its attribute ``dtype``, or float32."""
     given = getattr(function, "dtype", torch.float32)
     return given if given in SUPERSEDED else torch.float32

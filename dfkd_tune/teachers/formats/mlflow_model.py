@@ -56,11 +56,11 @@ def load_mlflow(source: str, load_file: Callable[[Path], Teacher], trust_pickle:
     Raises:
         TeacherError: when it cannot be had, or only a pickle is in it.
     """
-    import mlflow
+    from mlflow.artifacts import download_artifacts
 
     folder = tempfile.TemporaryDirectory()
     try:
-        local = Path(mlflow.artifacts.download_artifacts(source, dst_path=folder.name))
+        local = Path(download_artifacts(source, dst_path=folder.name))
     except Exception as error:
         raise TeacherError(
             source,
@@ -83,7 +83,9 @@ def load_mlflow(source: str, load_file: Callable[[Path], Teacher], trust_pickle:
 class _Kept:
     """A function with the folder that it came from, which goes when it does."""
 
-    def __init__(self, function: Callable, folder: tempfile.TemporaryDirectory):
+    def __init__(
+        self, function: Callable[[torch.Tensor], torch.Tensor], folder: tempfile.TemporaryDirectory[str]
+    ) -> None:
         self.function, self.folder = function, folder
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
@@ -183,14 +185,14 @@ def _answering(folder: Path) -> Iterator[Path]:
 
 def _pickled(source: object, flavor: str, folder: Path, model: Model, sha256: str) -> Teacher:
     """A trusted pickle, through MLflow's own loader of its flavor."""
-    import mlflow
+    from mlflow import pyfunc, pytorch, sklearn
 
     loaders: dict[str, Callable[[str], Any]] = {
-        "pytorch": lambda path: mlflow.pytorch.load_model(path, map_location="cpu"),
-        "sklearn": lambda path: mlflow.sklearn.load_model(path),
+        "pytorch": lambda path: pytorch.load_model(path, map_location="cpu"),
+        "sklearn": lambda path: sklearn.load_model(path),
     }
     try:
-        loaded = loaders.get(flavor, mlflow.pyfunc.load_model)(str(folder))
+        loaded = loaders.get(flavor, pyfunc.load_model)(str(folder))
     except Exception as error:
         raise TeacherError(
             source,

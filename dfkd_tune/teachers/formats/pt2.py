@@ -15,6 +15,7 @@ import os
 import re
 import warnings
 import zipfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -79,8 +80,8 @@ def load_pt2(path: Path, architecture: Path | None, trust_pickle: bool) -> Teach
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     dtype = likely_dtype(module) if taken is None else declared(path, taken.dtype)
-    known = taken is not None and taken.ndim == 2 and isinstance(taken.shape[1], int)
-    return Teacher(str(path), module, dtype, hash_bytes(data), width=taken.shape[1] if known else None)
+    width = taken.shape[1] if taken is not None and taken.ndim == 2 and isinstance(taken.shape[1], int) else None
+    return Teacher(str(path), module, dtype, hash_bytes(data), width=width)
 
 
 def _taken(program: torch.export.ExportedProgram) -> torch.Tensor | None:
@@ -180,7 +181,7 @@ def _foreign(path: Path, what: str) -> TeacherError:
 
 
 @contextmanager
-def _weights_only(on: bool):
+def _weights_only(on: bool) -> Iterator[None]:
     """Make every ``torch.load`` inside refuse pickled code, also those that ask for it."""
     name, before = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", os.environ.get("TORCH_FORCE_WEIGHTS_ONLY_LOAD")
     if on:
@@ -193,7 +194,7 @@ def _weights_only(on: bool):
 
 
 @contextmanager
-def _quiet():
+def _quiet() -> Iterator[None]:
     """Silence torch.export's own log lines: the error that follows says it in one."""
     import logging
 

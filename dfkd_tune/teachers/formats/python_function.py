@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from typing import Any, TypeGuard
 
-from torch import nn
+from torch import Tensor, nn
 
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.base import Teacher, freeze, hash_bytes, hash_module
@@ -33,12 +34,17 @@ def load_function(source: str) -> Teacher:
     if isinstance(model, nn.Module):
         model = freeze(model)
         return Teacher(source, model, likely_dtype(model), hash_module(model))
-    if callable(model):
+    if _answers(model):
         return Teacher(source, model, taken_by(model), hash_bytes(_code(factory, source).encode()))
     raise TeacherError(source, f"the function must return an nn.Module or a callable, returned {type(model).__name__}")
 
 
-def _code(factory: Callable, source: str) -> str:
+def _answers(model: object) -> TypeGuard[Callable[[Tensor], Tensor]]:
+    """Whether a model can be asked; what it answers is checked when it is."""
+    return callable(model)
+
+
+def _code(factory: Callable[..., Any], source: str) -> str:
     try:
         return inspect.getsource(factory)
     except (OSError, TypeError):  # made by exec, by functools.partial, in C

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from dfkd_tune.errors import SpecError, TeacherError
 from dfkd_tune.inputs.encoding import Encoding
-from dfkd_tune.teachers.base import Teacher, freeze, hash_bytes
+from dfkd_tune.teachers.base import Teacher, dtype_of, freeze, hash_bytes
 from dfkd_tune.teachers.formats import file_parts, torchscript
 from dfkd_tune.teachers.formats.checkpoint import weights_in
 from dfkd_tune.teachers.formats.dtypes import likely_dtype
@@ -62,7 +62,7 @@ class Architecture:
     keys: list[str] | None = None
     encoding: Encoding | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         hidden = len(self.layers) - 2
         names = [self.activation] * hidden if isinstance(self.activation, str) else self.activation
         for name in [self.activation] if isinstance(self.activation, str) else names:
@@ -121,7 +121,7 @@ class Architecture:
         return nn.Sequential(*parts)
 
 
-def _natural(text: str) -> list:
+def _natural(text: str) -> list[int | str]:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", text)]
 
 
@@ -137,7 +137,7 @@ def read_architecture(path: Path) -> Architecture:
     return architecture_of(tree, str(path))
 
 
-def architecture_of(tree: dict, place: str) -> Architecture:
+def architecture_of(tree: dict[str, Any], place: str) -> Architecture:
     """An architecture from the tree of its file.
 
     Raises:
@@ -301,4 +301,4 @@ def _from_state(path: Path, state: dict[str, Tensor], architecture: Path | None,
     encoding = described.encoding
     if encoding is not None:
         return Teacher(str(path), module, encoding.torch_dtype, sha256, width=len(encoding.center))
-    return Teacher(str(path), module, module[0].weight.dtype, sha256)
+    return Teacher(str(path), module, dtype_of(module), sha256)

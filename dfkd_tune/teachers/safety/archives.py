@@ -51,11 +51,12 @@ def read(path: Path) -> bytes:
 
 def readable(size: int) -> str:
     """Bytes as a person says them: ``8.8 GB``."""
+    number = float(size)
     for unit in ("bytes", "KB", "MB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:,.1f} GB"
+        if number < 1000:
+            return f"{number:.3g} {unit}"
+        number /= 1000
+    return f"{number:,.1f} GB"
 
 
 def unfolded(path: Path, data: bytes) -> bytes:

@@ -15,13 +15,11 @@ import numpy as np
 from scipy.interpolate import BSpline
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingRegressor
-from sklearn.ensemble._gb import BaseGradientBoosting
-from sklearn.ensemble._hist_gradient_boosting.gradient_boosting import BaseHistGradientBoosting
-from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.neighbors import BallTree, KDTree
-from sklearn.svm._base import BaseLibSVM
 from sklearn.tree import BaseDecisionTree
-from sklearn.tree._tree import Tree
+
+from dfkd_tune.compat import sklearn as private
+from dfkd_tune.compat.sklearn import BaseGradientBoosting, BaseHistGradientBoosting, BaseLibSVM, Tree, TreePredictor
 
 LEAF = -1
 METRICS = ("ChebyshevDistance64", "EuclideanDistance64", "ManhattanDistance64")
@@ -74,12 +72,12 @@ def _trees_of(part: Any) -> Iterator[Any]:
     if isinstance(part, BaseDecisionTree):
         yield getattr(part, "tree_", None)
     elif isinstance(part, BaseHistGradientBoosting):
-        yield from (tree for stage in getattr(part, "_predictors", ()) for tree in stage)
+        yield from private.boosted_trees(part)
 
 
 def _own_methods(part: BaseEstimator) -> None:
     for name in vars(part):
-        if callable(getattr(type(part), name, None)) or name in ("_impl", "_sparse_kernels"):
+        if callable(getattr(type(part), name, None)) or name in private.COMPILED:
             raise Unsound(f"the attribute {name!r} of a {type(part).__name__} takes the place of its own")
 
 
@@ -133,13 +131,13 @@ def _boosted(part: BaseGradientBoosting) -> None:
 
 
 def _binned(part: BaseHistGradientBoosting) -> None:
-    if not hasattr(part, "_predictors"):
+    if not private.is_boosted(part):
         return
     _hold(
         isinstance(part, HistGradientBoostingRegressor), "a HistGradientBoostingClassifier answers classes, not numbers"
     )
     width = _features_of(part)
-    categorical = np.asarray(part._bin_mapper.is_categorical_)
+    categorical = private.categorical_features(part)
     _hold(
         categorical.shape == (width,) and categorical.dtype.kind in "bu", "its bins are of another number of features"
     )
@@ -186,16 +184,23 @@ def _support_vectors(part: BaseLibSVM) -> None:
         return
     vectors, width = part.support_vectors_, _features_of(part)
     count = len(vectors)
-    _hold(part._sparse is False and isinstance(vectors, np.ndarray) and vectors.ndim == 2, "support vectors are sparse")
+    _hold(
+        not private.is_sparse(part) and isinstance(vectors, np.ndarray) and vectors.ndim == 2,
+        "support vectors are sparse",
+    )
     _hold(vectors.shape[1] == width or part.kernel == "precomputed", "support vectors have another number of features")
     _hold(isinstance(part.kernel, str), "its kernel is a function")
     _hold(
-        part._dual_coef_.shape == (1, count) and part.support_.shape == (count,), "support vectors and weights differ"
+        private.dual_coefficients(part).shape == (1, count) and part.support_.shape == (count,),
+        "support vectors and weights differ",
     )
-    _hold(part._n_support.shape == (2,) and (part._n_support >= 0).all(), "counts of support vectors are not two")
-    _hold(part._n_support.sum() in (count, 2 * count), "counts of support vectors are not theirs")
-    _hold(np.shape(part._intercept_) == (1,), "a support vector machine has another number of intercepts than one")
-    _hold(np.size(part._probA) == np.size(part._probB) == 0, "a regression says probabilities")
+    counts = private.support_counts(part)
+    _hold(counts.shape == (2,) and (counts >= 0).all(), "counts of support vectors are not two")
+    _hold(counts.sum() in (count, 2 * count), "counts of support vectors are not theirs")
+    _hold(
+        np.shape(private.intercepts(part)) == (1,), "a support vector machine has another number of intercepts than one"
+    )
+    _hold(all(np.size(each) == 0 for each in private.probabilities(part)), "a regression says probabilities")
 
 
 def _spline(part: BSpline) -> None:

@@ -7,12 +7,12 @@ not searched for a generator that seeks nothing, an input bound not for one that
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from itertools import product
-from typing import Any, get_type_hints
+from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from dfkd_tune.errors import SpecError
 from dfkd_tune.generators.gaussian import Gaussian
@@ -20,8 +20,9 @@ from dfkd_tune.recipes.gap_bounds import Unbounded
 from dfkd_tune.recipes.input_bounds import Steps
 from dfkd_tune.recipes.mixing import Constant
 from dfkd_tune.recipes.recipe import SECTIONS, Recipe
-from dfkd_tune.utils.quoting import named, quoted
-from dfkd_tune.utils.strategy import build, kind_of, name_of, strategy
+from dfkd_tune.search.space import domains, fixing
+from dfkd_tune.utils.quoting import named
+from dfkd_tune.utils.strategy import name_of
 
 DEFAULT: dict[str, Any] = {
     "start.surplus": [0.1, 0.2, 0.3],
@@ -48,9 +49,6 @@ NARROW = 0.99
 SMALL = 0.05
 """The same where size is weighed against fidelity."""
 
-CHOICES = 1_000
-"""Of a leaf, at most."""
-
 SINGLE = ("start", "alpha", "loss", "optimizer", "finish")
 """Sections whose kind the default space leaves to the preset."""
 
@@ -64,15 +62,6 @@ INITIAL = {
 """What the first trial of each generator takes beyond the preset, where it is searched."""
 
 
-@strategy
-class Range:
-    """Numbers from ``low`` to ``high``, both included."""
-
-    low: float
-    high: float
-    log: bool = False
-
-
 @dataclass(frozen=True)
 class Space:
     """A preset and the distributions of the leaves that are searched.
@@ -82,12 +71,14 @@ class Space:
         domains: leaf -> Optuna distribution.
         max_parameters: no suggested student has more; None for no limit.
         size: features and outputs of the teacher.
+        fixed: leaf -> value that every kind takes which has the field.
     """
 
     preset: Recipe
-    domains: Mapping[str, BaseDistribution]
+    domains: Mapping[str, domains.Domain]
     max_parameters: int | None
     size: tuple[int, int]
+    fixed: Mapping[str, Any] = field(default_factory=dict)
 
     def suggest(self, trial: optuna.Trial) -> Recipe:
         """Let a trial choose a recipe."""
@@ -101,16 +92,16 @@ class Space:
 
         The first of them comes again with every other finish.
         """
-        kinds, own = self.domains.get("generator.kind"), name_of(SECTIONS["generator"], self.preset.generator)
+        kinds, own = self.searched_kinds("generator"), name_of(SECTIONS["generator"], self.preset.generator)
         initial_points = []
-        for kind in reversed(kinds.choices) if kinds else [own]:
+        for kind in reversed(kinds) if kinds else [own]:
             beyond = {k: v for k, v in INITIAL.items() if kind != own or not k.startswith("generator.")}
             point = self.preset.leaves() | {"generator.kind": kind} | beyond
             if self.max_parameters is not None:
                 name = "@".join(("student.width", *self._variant(self.preset.student)))
                 point[name] = self.preset.student.widest(*self.size, self.max_parameters)
-            elif "student.width" in self.domains:
-                point["student.width"] = getattr(self.domains["student.width"], "high", self.preset.student.width)
+            elif isinstance(width := self.domains.get("student.width"), IntDistribution):
+                point["student.width"] = width.high
             initial_points.append({leaf: value for leaf, value in point.items() if self._offers(leaf, value)})
         finishes = getattr(self.domains.get("finish.kind"), "choices", ())
         return initial_points + [
@@ -129,9 +120,10 @@ class Space:
 
     def describe(self) -> dict[str, Any]:
         """The space as plain values: what a resumed study must agree with."""
-        leaves = {leaf: _plain(domain) for leaf, domain in self.domains.items()}
-        fixed = {k: v for k, v in self.preset.leaves().items() if k not in leaves}
-        return {"search": leaves, "preset": fixed, "max_parameters": self.max_parameters}
+        leaves = {leaf: domains.plain(domain) for leaf, domain in self.domains.items()}
+        rest = {k: v for k, v in self.preset.leaves().items() if k not in leaves}
+        told = {"search": leaves, "preset": rest, "max_parameters": self.max_parameters}
+        return told | ({"fixed": dict(self.fixed)} if self.fixed else {})
 
     def owners(self, leaf: str) -> list[str]:
         """The kinds on offer in a leaf's section that have it; empty where all of them do."""
@@ -146,9 +138,13 @@ class Space:
         asking = [kind for kind in kinds if self._held(section, SECTIONS["generator"][kind]()) is None]
         return [] if asking == kinds else asking
 
-    def _kinds(self, section: str) -> list[str]:
+    def searched_kinds(self, section: str) -> list[str] | None:
+        """The kinds that a section is searched among; None where it has the preset's."""
         domain = self.domains.get(f"{section}.kind")
-        return list(domain.choices) if domain else [name_of(SECTIONS[section], getattr(self.preset, section))]
+        return None if domain is None else [str(kind) for kind in domains.ends(domain)]
+
+    def _kinds(self, section: str) -> list[str]:
+        return self.searched_kinds(section) or [name_of(SECTIONS[section], getattr(self.preset, section))]
 
     def _held(self, section: str, generator: Any) -> Any:
         """What a section is where the generator leaves nothing to choose; None where a trial is asked."""
@@ -168,17 +164,17 @@ class Space:
         base = getattr(self.preset, section)
         kind = type(base)
         if f"{section}.kind" in self.domains:
-            kind = registry[_ask(trial, f"{section}.kind", self.domains[f"{section}.kind"])]
-        item = base if kind is type(base) else kind()
+            kind = registry[domains.ask(trial, f"{section}.kind", self.domains[f"{section}.kind"])]
+        item = base if kind is type(base) else replace(kind(), **fixing.fields_of(self.fixed, section, kind))
         values = {}
-        for field in sorted(fields(kind), key=lambda field: field.name == "width"):  # the widest fit depends on depth
-            domain = self.domains.get(f"{section}.{field.name}")
+        for each in sorted(fields(kind), key=lambda each: each.name == "width"):  # the widest fit depends on depth
+            domain = self.domains.get(f"{section}.{each.name}")
             if domain is None:
                 continue
-            name = f"{section}.{field.name}"
-            if field.name == "width" and self.max_parameters is not None:
+            name = f"{section}.{each.name}"
+            if each.name == "width" and self.max_parameters is not None:
                 name, domain = self._width(replace(item, **values), name, domain)
-            values[field.name] = _ask(trial, name, domain)
+            values[each.name] = domains.ask(trial, name, domain)
         item = replace(item, **values)
         if section == "student" and self.max_parameters is not None:
             widest = self.widest(item)
@@ -186,11 +182,13 @@ class Space:
                 item = replace(item, width=min(item.width, widest))
         return item
 
-    def _width(self, student: Any, name: str, domain: BaseDistribution) -> tuple[str, BaseDistribution]:
+    def _width(self, student: Any, name: str, domain: domains.Domain) -> tuple[str, domains.Domain]:
         widest = self.widest(student)
         if isinstance(domain, CategoricalDistribution):
-            domain = CategoricalDistribution([w for w in domain.choices if w <= widest] or [widest])
+            fitting = [w for w in domain.choices if isinstance(w, int) and w <= widest]
+            domain = CategoricalDistribution(fitting or [widest])
         else:
+            assert isinstance(domain, IntDistribution)  # a width is a whole number
             high = min(domain.high, widest)
             domain = IntDistribution(min(domain.low, high), high, log=domain.log)
         return "@".join((name, *self._variant(student))), domain
@@ -226,6 +224,7 @@ def make_space(
     differentiable: bool = True,
     small: bool = False,
     default: Mapping[str, Any] = DEFAULT,
+    fixed: Mapping[str, Any] | None = None,
 ) -> Space:
     """A space from a study's ``search`` key.
 
@@ -238,34 +237,53 @@ def make_space(
         differentiable: whether the teacher has input gradients.
         small: whether the default space tries small students too.
         default: the default space.
+        fixed: leaf -> value that every trial has.
 
     Raises:
         SpecError: naming the leaf, the rule and the value.
     """
+    fixed, file, widest = fixed or {}, place.removesuffix(": search"), None
+    preset = fixing.fix(preset, fixed, file)
     if max_parameters is not None:
         widest = preset.student.widest(*size, max_parameters)
         if widest < 1:
             raise SpecError(
                 "student.max_parameters",
                 f"no student fits {max_parameters} parameters",
-                remedy=f"{size[0]} features and {size[1]} outputs need at least {replace(preset.student, width=1).parameters(*size)}",
+                remedy=f"{size[0]} features and {size[1]} outputs need at least {preset.student.with_width(1).parameters(*size)}",
             )
-        preset = preset.with_student(width=widest)
+        if "student.width" not in fixed:
+            preset = preset.with_student(width=widest)
+        elif preset.student.hidden_units > widest:
+            rule = f"a student of width {preset.student.hidden_units} has more than {max_parameters} parameters"
+            raise SpecError(f"{file}: student.width", rule, remedy=f"at most {widest}")
     if search is None:
         held = preset.leaves()
         free = {leaf.partition(".")[0] for leaf in default if leaf.endswith(".kind")} | (SECTIONS.keys() - {*SINGLE})
+        free -= {leaf.partition(".")[0] for leaf in fixed if leaf.endswith(".kind")}
         search = {k: v for k, v in default.items() if k.partition(".")[0] in free or k in held}
-        if max_parameters is not None:
+        if widest is not None:
             low = max(1, round((SMALL if small else NARROW) * widest))
             span = {"student.width": {"low": low, "high": widest, "log": small}} if low < widest else {}
             search = {leaf: value for leaf, value in search.items() if leaf != "student.width"} | span
         elif small and "student.width" in search:
             high = search["student.width"]["high"]
             search["student.width"] = {"low": max(1, round(SMALL * high)), "high": high, "log": True}
-    domains = {leaf: _domain(leaf, value, f"{place}.{named(leaf)}") for leaf, value in search.items()}
-    for leaf in domains:
-        _used(leaf, preset, domains, f"{place}.{leaf}")
-    space = Space(preset, domains, max_parameters, size)
+        search = {leaf: value for leaf, value in search.items() if leaf not in fixed}
+    for leaf in search.keys() & fixed.keys():
+        raise SpecError(
+            f"{place}.{named(leaf)}", "is fixed and searched", remedy=f"leave it out of search, or {leaf} out"
+        )
+    chosen = {leaf: domains.domain(leaf, value, f"{place}.{named(leaf)}") for leaf, value in search.items()}
+    for leaf in chosen:
+        domains.require_owner(leaf, preset, chosen, f"{place}.{leaf}")
+    kinds = {
+        section: [str(kind) for kind in domains.ends(chosen[f"{section}.kind"])]
+        for section in SECTIONS
+        if f"{section}.kind" in chosen
+    }
+    fixing.check(preset, fixed, kinds, file)
+    space = Space(preset, chosen, max_parameters, size, fixed)
     if not differentiable:
         _refuse_gradients(space, place)
     if max_parameters is not None:
@@ -275,13 +293,15 @@ def make_space(
 
 def _refuse_giants(space: Space) -> None:
     """Hold every kind and depth of student that may be chosen against the limit, before any trial does."""
-    kinds = space.domains.get("student.kind")
     base, registry = space.preset.student, SECTIONS["student"]
-    for kind in [registry[name] for name in kinds.choices] if kinds else [type(base)]:
+    kinds: list[type] = [registry[name] for name in space.searched_kinds("student") or ()] or [type(base)]
+    for kind in kinds:
         names = [f.name for f in fields(kind) if f.name != "width" and f"student.{f.name}" in space.domains]
-        domains = [space.domains[f"student.{name}"] for name in names]
-        for values in product(*(getattr(d, "choices", None) or (d.low, d.high) for d in domains)):
-            space.widest(replace(base if kind is type(base) else kind(), **dict(zip(names, values, strict=True))))
+        spans = [domains.ends(space.domains[f"student.{name}"]) for name in names]
+        for values in product(*spans):
+            student = base if kind is type(base) else kind()
+            assert is_dataclass(student) and not isinstance(student, type)  # every strategy is one
+            space.widest(replace(student, **dict(zip(names, values, strict=True))))
 
 
 def _refuse_gradients(space: Space, place: str) -> None:
@@ -299,96 +319,3 @@ def _refuse_gradients(space: Space, place: str) -> None:
 def gradient_free() -> list[str]:
     """Generators that a black box can be distilled with."""
     return [name for name, kind in SECTIONS["generator"].items() if not kind.needs_gradients]
-
-
-def _ask(trial: optuna.Trial, name: str, domain: BaseDistribution) -> Any:
-    if isinstance(domain, CategoricalDistribution):
-        return trial.suggest_categorical(name, domain.choices)
-    suggest = trial.suggest_int if isinstance(domain, IntDistribution) else trial.suggest_float
-    return suggest(name, domain.low, domain.high, log=domain.log)
-
-
-def _domain(leaf: str, value: Any, place: str) -> BaseDistribution:
-    section, _, field = leaf.partition(".")
-    if section not in SECTIONS:
-        raise SpecError(
-            place,
-            f"unknown section {quoted(section)}",
-            remedy=f"searchable: {', '.join(SECTIONS)}; budgets are the same for all trials",
-        )
-    registry = SECTIONS[section]
-    if field == "kind":
-        if not isinstance(value, list) or not value:
-            raise SpecError(
-                place, f"must be a list of kinds, got {quoted(value)}", remedy=f"known: {', '.join(registry)}"
-            )
-        for name in value:
-            kind_of(registry, name, place)
-        return CategoricalDistribution(_distinct(value, place))
-    owners = [
-        kind for kind in registry.values() if field in get_type_hints(kind) and field in {f.name for f in fields(kind)}
-    ]
-    if not owners:
-        known = sorted({f.name for kind in registry.values() for f in fields(kind)})
-        raise SpecError(place, f"no {section} has a field {quoted(field)}", remedy=f"known: kind, {', '.join(known)}")
-    whole = get_type_hints(owners[0])[field] is int
-    if isinstance(value, list):
-        if not value:
-            raise SpecError(place, "needs at least one choice, got []")
-        return CategoricalDistribution(_distinct([_accepted(owners, field, choice, place) for choice in value], place))
-    if not isinstance(value, Mapping):
-        raise SpecError(place, f"must be a list of choices or a mapping with low and high, got {quoted(value)}")
-    span = build(Range, value, place)
-    if span.low > span.high:
-        raise SpecError(place, f"low must be <= high, got {span.low:g} > {span.high:g}")
-    if span.log and span.low <= 0:
-        raise SpecError(place, f"low must be > 0 when log is true, got {span.low}")
-    ends = (span.low, span.high)
-    if whole:
-        for end in ends:
-            if end != int(end):
-                raise SpecError(place, f"must be whole numbers, got {end}")
-        ends = (int(span.low), int(span.high))
-    for end in ends:
-        _accepted(owners, field, end, place)
-    return (IntDistribution if whole else FloatDistribution)(*ends, log=span.log)
-
-
-def _accepted(owners: list[type], field: str, value: Any, place: str) -> Any:
-    """A value as the strategies that have the field hold it."""
-    for kind in owners:
-        try:
-            held = getattr(build(kind, {field: value}, ""), field)
-        except SpecError as error:
-            raise SpecError(place, error.rule) from None
-    return held
-
-
-def _distinct(choices: list[Any], place: str) -> list[Any]:
-    if len(choices) > CHOICES:
-        raise SpecError(place, f"holds {len(choices):,} choices, {CHOICES:,} at most", remedy="give a range")
-    if len(set(choices)) != len(choices):
-        raise SpecError(place, f"choices must differ, got {quoted(choices)}")
-    return choices
-
-
-def _used(leaf: str, preset: Recipe, domains: Mapping[str, BaseDistribution], place: str) -> None:
-    section, _, field = leaf.partition(".")
-    if field == "kind":
-        return
-    registry = SECTIONS[section]
-    kinds = (
-        domains[f"{section}.kind"].choices
-        if f"{section}.kind" in domains
-        else [name_of(registry, getattr(preset, section))]
-    )
-    if not any(field in {f.name for f in fields(registry[kind])} for kind in kinds):
-        raise SpecError(
-            place, f"no searched {section} has it ({', '.join(kinds)})", remedy=f"add its kind to search.{section}.kind"
-        )
-
-
-def _plain(domain: BaseDistribution) -> Any:
-    if isinstance(domain, CategoricalDistribution):
-        return list(domain.choices)
-    return {"low": domain.low, "high": domain.high, "log": domain.log}

@@ -9,8 +9,8 @@ from dfkd_tune.generators.kinds import GENERATORS
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.presets import PRESETS, RANDOM
-from dfkd_tune.search.defaults import TEACHER_DEFAULTS
-from dfkd_tune.search.search_space import make_space
+from dfkd_tune.search.space.defaults import TEACHER_DEFAULTS
+from dfkd_tune.search.space.search_space import make_space
 from dfkd_tune.teachers.base import Teacher, freeze
 from dfkd_tune.teachers.black_box import from_numpy
 from dfkd_tune.teachers.linear_chain import with_fused_forward

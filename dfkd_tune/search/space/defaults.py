@@ -9,13 +9,14 @@ falling step size do better. A black box has no gradients to match.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.presets import BLACK_BOX, FAITHFUL, PAPER, RANDOM, ROUGH
 from dfkd_tune.recipes.recipe import Recipe
-from dfkd_tune.search.search_space import DEFAULT
+from dfkd_tune.search.space.search_space import DEFAULT, Space
+from dfkd_tune.search.study_file import Budget
 
 
 @dataclass(frozen=True)
@@ -67,3 +68,15 @@ TEACHER_DEFAULTS = {
     "black box": TeacherDefaults(RANDOM, BLACK_BOX, ANSWERS),
 }
 """By ``Probe.kind``."""
+
+
+def untuned(kind: str, budget: Budget, space: Space) -> Recipe:
+    """The untuned method that trials are compared with, at their budget and the largest student that they may have.
+
+    Args:
+        kind: of the teacher, as ``Probe.kind`` has it.
+        budget: of a trial.
+        space: that the trials search.
+    """
+    recipe = replace(TEACHER_DEFAULTS[kind].baseline, steps=budget.steps, batch=budget.batch)
+    return recipe if space.max_parameters is None else recipe.with_student(width=space.widest(recipe.student))

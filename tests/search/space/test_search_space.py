@@ -9,7 +9,7 @@ from dfkd_tune.errors import SpecError
 from dfkd_tune.recipes.mixing import Constant
 from dfkd_tune.recipes.presets import PRESETS
 from dfkd_tune.recipes.recipe import SECTIONS, Recipe
-from dfkd_tune.search.search_space import DEFAULT, make_space
+from dfkd_tune.search.space.search_space import DEFAULT, make_space
 from dfkd_tune.search.study_file import StudentSection
 from dfkd_tune.utils import yaml_io
 

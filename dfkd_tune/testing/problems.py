@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from typing import Literal, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 
-from dfkd_tune import Feature, Inputs
+from dfkd_tune.inputs.feature import Feature
+from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.presets import PAPER
 from dfkd_tune.recipes.recipe import Recipe, from_tree
 from dfkd_tune.students.mlp import MLP
@@ -31,7 +33,7 @@ KNOWN = Inputs(
 )
 
 
-def rng(seed=0) -> torch.Generator:
+def rng(seed: int = 0) -> torch.Generator:
     """A stream of its own."""
     return torch.Generator().manual_seed(seed)
 
@@ -41,7 +43,7 @@ def raw(inputs: Inputs, z: Tensor) -> Tensor:
     return z.double() * inputs.scale + inputs.center
 
 
-def variants(kind: type) -> Iterator[object]:
+def variants(kind: type) -> Iterator[Any]:
     """The default of a strategy, and one more for every other value of a field that is a choice among words or a switch."""
     for name, hint in {"": None, **get_type_hints(kind)}.items():
         choices = get_args(hint) if get_origin(hint) is Literal else (False, True) if hint is bool else ()
@@ -68,7 +70,9 @@ def network(outputs: int = 1, features: int = FEATURES, hidden: int = 8) -> nn.S
     rng = torch.Generator().manual_seed(features + outputs)
     for parameter in module.parameters():
         parameter.requires_grad_(False).copy_(torch.randn(parameter.shape, generator=rng, dtype=torch.float64))
-    module[2].weight *= torch.logspace(0, 1, outputs).double()[:, None]
+    last = module[-1]
+    assert isinstance(last, nn.Linear)
+    last.weight *= torch.logspace(0, 1, outputs).double()[:, None]
     return module
 
 
@@ -87,7 +91,7 @@ def make_problem(
     return Problem(teacher, inputs, probe(teacher, inputs), pool_rows=512, bank_rows=200, dtype=torch.float64)
 
 
-def recipe(base: Recipe = PAPER, **sections) -> Recipe:
+def recipe(base: Recipe = PAPER, **sections: Any) -> Recipe:
     """A short recipe: sections as strategies, or as a recipe file has them, a word standing for a kind."""
     made = {name: item for name, item in sections.items() if dataclasses.is_dataclass(item)}
     tree = {k: {"kind": v} if isinstance(v, str) else v for k, v in sections.items() if k not in made}
@@ -118,17 +122,16 @@ def draws(problem: Problem, member: Member) -> Iterator[Tensor]:
         yield from torch.randint(len(problem.pool), (BLOCK, member.recipe.batch), generator=rng)
 
 
-def batches(monkeypatch, problem: Problem, member: Member) -> list[tuple[Tensor, Tensor]]:
+def batches(problem: Problem, member: Member) -> list[tuple[Tensor, Tensor]]:
     """Run a member alone; every batch ``(batch, D)`` it trained on, and its gaps there ``(batch, O)`` before the step."""
     seen, record = [], MLP.forward_with_tape
 
-    def spy(student, weights, x):
+    def spy(student: MLP, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Any]:
         answers, tape = record(student, weights, x)
         if x.shape[1] == member.recipe.batch:
             seen.append((x[0].clone(), problem.answer(x[0]) - answers[0]))
         return answers, tape
 
-    with monkeypatch.context() as patch:
-        patch.setattr(MLP, "forward_with_tape", spy)
+    with patch.object(MLP, "forward_with_tape", spy):
         run(problem, member)
     return seen

@@ -1,0 +1,29 @@
+"""``.safetensors``: weights alone, beside an architecture file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from dfkd_tune.export.formats.base import ExportFormat
+from dfkd_tune.export.schema import InputSchema
+
+
+class SafeTensors(ExportFormat):
+    """Read by ``safetensors.torch.load``; its metadata hold the names of the features."""
+
+    holds_graph: ClassVar[bool] = False
+
+    def write(self, module: nn.Module, schema: InputSchema) -> bytes:
+        """The weights."""
+        state = {name: value.contiguous() for name, value in module.state_dict().items()}
+        return save(state, metadata={"features": json.dumps(schema.names)})
+
+    def read(self, data: bytes, module: nn.Module) -> Callable[[Tensor], Tensor]:
+        """The architecture with these weights."""
+        return lambda x: torch.func.functional_call(module, load(data), (x,))

@@ -1,0 +1,17 @@
+"""The files of a certificate among the artifacts of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dfkd_tune.tracking.connection import client
+
+FOLDER = "certificate"
+JSON, HTML = "certificate.json", "certificate.html"
+
+
+def is_certified(uri: str, run: Any) -> bool:
+    """Whether a run holds its student's certificate."""
+    held = client(uri).list_artifacts(run.info.run_id, FOLDER)
+    return any(Path(file.path).name == JSON for file in held)

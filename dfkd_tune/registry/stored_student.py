@@ -1,0 +1,24 @@
+"""Students as their runs hold them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from dfkd_tune.export.student_files import read_student
+from dfkd_tune.locations.paths import existing
+from dfkd_tune.tracking import tags as tag
+from dfkd_tune.tracking.connection import guarded, preflight
+from dfkd_tune.tracking.run_lookup import fetch, find_run
+
+
+def load_trial(
+    uri: str, study: str, trial: int | None, within: float | None = None
+) -> tuple[nn.Module, dict[str, Any], Any]:
+    """Student, ``result.json`` and MLflow run, chosen as ``find_run`` does."""
+    preflight(existing(uri, f"study {study!r}"), write=False)
+    with guarded(uri):
+        run = find_run(uri, study, trial, within=within)
+    with fetch(uri, run.info.run_id) as folder:
+        return *read_student(folder, run.data.tags.get(tag.STUDENT_SHA256)), run

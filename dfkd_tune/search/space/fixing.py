@@ -1,0 +1,71 @@
+"""Leaves that a study file fixes: in the preset, and in every kind that is searched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from dfkd_tune.errors import SpecError
+from dfkd_tune.recipes.recipe import SECTIONS, Recipe, from_tree
+from dfkd_tune.utils.quoting import named
+from dfkd_tune.utils.strategy import build, name_of
+
+
+def fix(preset: Recipe, fixed: Mapping[str, Any], place: str) -> Recipe:
+    """A preset with fixed leaves, as far as its strategies have them.
+
+    Args:
+        preset: where other leaves come from.
+        fixed: leaf -> value, as written.
+        place: the study file, for messages.
+
+    Raises:
+        SpecError: naming the leaf, the rule and the value.
+    """
+    tree: dict[str, dict[str, Any]] = {}
+    for leaf, value in fixed.items():
+        section, _, field = leaf.partition(".")
+        own = f"{section}.kind" in fixed or field in _names(type(getattr(preset, section)))
+        if own or field == "kind":
+            tree.setdefault(section, {})[field] = value
+    try:
+        return from_tree(tree, place, preset)
+    except SpecError as error:
+        where = error.place.replace(f"{place}.", f"{place}: ", 1)
+        raise SpecError(where, error.rule, remedy=None if error.remedy == SpecError.NEXT else error.remedy) from None
+
+
+def check(preset: Recipe, fixed: Mapping[str, Any], kinds: Mapping[str, Sequence[str]], place: str) -> None:
+    """See that every fixed leaf belongs to the preset or to a kind that is searched.
+
+    Args:
+        preset: with its fixed leaves.
+        fixed: leaf -> value.
+        kinds: section -> searched kinds.
+        place: the study file, for messages.
+
+    Raises:
+        SpecError: naming the leaf.
+    """
+    for leaf, value in fixed.items():
+        section, _, field = leaf.partition(".")
+        if field == "kind":
+            continue
+        offered = kinds.get(section, [name_of(SECTIONS[section], getattr(preset, section))])
+        having = [SECTIONS[section][kind] for kind in offered if field in _names(SECTIONS[section][kind])]
+        if not having:
+            rule = f"no {section} of this study has it ({', '.join(offered)})"
+            raise SpecError(f"{place}: {named(leaf)}", rule, remedy=f"fix {section}.kind too, or leave it out")
+        for kind in having:
+            build(kind, {field: value}, f"{place}: {section}")
+
+
+def fields_of(fixed: Mapping[str, Any], section: str, kind: type) -> dict[str, Any]:
+    """The fixed fields of a section that a kind has."""
+    own = {leaf.partition(".")[2]: value for leaf, value in fixed.items() if leaf.partition(".")[0] == section}
+    return {name: value for name, value in own.items() if name in _names(kind)}
+
+
+def _names(kind: type) -> set[str]:
+    return {field.name for field in fields(kind)}

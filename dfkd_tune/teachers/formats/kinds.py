@@ -1,0 +1,33 @@
+"""Every teacher format by its name; ``base`` says what one must do."""
+
+from dfkd_tune.teachers.formats.base import TeacherFormat
+from dfkd_tune.teachers.formats.onnx_file import load_onnx
+from dfkd_tune.teachers.formats.pickles import load_pickle
+from dfkd_tune.teachers.formats.pt2 import load_pt2
+from dfkd_tune.teachers.formats.skops_file import load_skops
+from dfkd_tune.teachers.formats.state_dict import load_safetensors, load_shards, load_torch
+from dfkd_tune.utils.plugins import Registry
+
+FORMATS: Registry[TeacherFormat] = Registry(
+    "teachers",
+    TeacherFormat,
+    {
+        "pt2": TeacherFormat((".pt2",), load_pt2),
+        "safetensors": TeacherFormat((".safetensors",), load_safetensors),
+        "shards": TeacherFormat((".json",), load_shards),
+        "torch": TeacherFormat((".pt", ".pth", ".ckpt", ".ts", ".bin"), load_torch),
+        "onnx": TeacherFormat((".onnx",), load_onnx),
+        "skops": TeacherFormat((".skops",), load_skops),
+        "pickle": TeacherFormat((".joblib", ".pkl", ".pickle"), load_pickle),
+    },
+)
+
+
+def format_of(suffix: str) -> TeacherFormat | None:
+    """The format of files with an ending; None for an unknown one."""
+    return next((known for _, known in FORMATS.usable() if suffix in known.suffixes), None)
+
+
+def suffixes() -> list[str]:
+    """Endings of all files that can be read."""
+    return [suffix for _, known in FORMATS.usable() for suffix in known.suffixes]

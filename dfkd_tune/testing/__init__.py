@@ -1,0 +1,26 @@
+"""The laws of every kind of strategy and format, to test a kind of one's own by its name.
+
+    from dfkd_tune.testing import check_generator
+
+    def test_my_generator():
+        check_generator("mine")
+
+Each ``check_*`` runs all laws of its kind and of every strategy, in seconds; a law that is broken raises ``AssertionError``. The laws
+are functions of the modules ``strategies``, ``generators``, ``bounds``, ``students`` and ``formats``.
+"""
+
+from dfkd_tune.testing.bounds import check_gap_bound, check_input_bound
+from dfkd_tune.testing.formats import check_export, check_teacher_format
+from dfkd_tune.testing.generators import check_generator
+from dfkd_tune.testing.strategies import check_strategy
+from dfkd_tune.testing.students import check_student
+
+__all__ = [
+    "check_export",
+    "check_gap_bound",
+    "check_generator",
+    "check_input_bound",
+    "check_strategy",
+    "check_student",
+    "check_teacher_format",
+]

@@ -1,0 +1,90 @@
+"""What every gap bound and every input bound must do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from dfkd_tune.recipes.gap_bounds import GAP_BOUNDS
+from dfkd_tune.recipes.input_bounds import INPUT_BOUNDS
+from dfkd_tune.testing.problems import make_problem
+from dfkd_tune.testing.strategies import LIKE, check_strategy
+from dfkd_tune.utils.strategy import Stacked
+
+GRID = torch.linspace(-3, 3, 241, dtype=torch.float64) + 1e-3
+"""Gaps in standard deviations of the teacher, beside the kinks of round thresholds."""
+
+
+def check_gap_bound(kind: str) -> None:
+    """Every law of a gap bound by its kind, those of any strategy included."""
+    check_strategy("bound", kind)
+    for law in GAP_LAWS:
+        law(kind)
+
+
+def check_input_bound(kind: str) -> None:
+    """Every law of an input bound by its kind, those of any strategy included."""
+    check_strategy("input_bound", kind)
+    for law in INPUT_LAWS:
+        law(kind)
+
+
+def the_gradient_is_the_derivative_of_the_reward(kind: str) -> None:
+    """By autograd, to rounding."""
+    gap, h = GRID.view(1, -1, 1).requires_grad_(), Stacked([GAP_BOUNDS[kind]()], LIKE)
+    (expected,) = torch.autograd.grad(GAP_BOUNDS[kind].reward(h, gap).sum(), gap)
+    torch.testing.assert_close(GAP_BOUNDS[kind].gradient(h, gap.detach()), expected, rtol=1e-12, atol=1e-12)
+
+
+def the_sign_of_the_gap_does_not_matter(kind: str) -> None:
+    """The reward is even, its derivative odd."""
+    gap, h = GRID.view(1, -1, 1), Stacked([GAP_BOUNDS[kind]()], LIKE)
+    assert torch.equal(GAP_BOUNDS[kind].reward(h, gap), GAP_BOUNDS[kind].reward(h, -gap))
+    assert torch.equal(GAP_BOUNDS[kind].gradient(h, gap), -GAP_BOUNDS[kind].gradient(h, -gap))
+
+
+def small_gaps_are_worth_enlarging(kind: str) -> None:
+    """Below every default threshold the reward grows with the gap."""
+    gap = torch.linspace(0.01, 0.4, 20, dtype=torch.float64).view(1, -1, 1)
+    assert (GAP_BOUNDS[kind].gradient(Stacked([GAP_BOUNDS[kind]()], LIKE), gap) > 0).all()
+
+
+def active_is_a_truth_of_every_gap(kind: str) -> None:
+    """Booleans in the shape of the gaps."""
+    gap, h = GRID.view(1, -1, 1), Stacked([GAP_BOUNDS[kind]()], LIKE)
+    active = GAP_BOUNDS[kind].active(h, gap)
+    assert active.dtype == torch.bool and active.shape == gap.shape
+
+
+GAP_LAWS: tuple[Callable[[str], None], ...] = (
+    the_gradient_is_the_derivative_of_the_reward,
+    the_sign_of_the_gap_does_not_matter,
+    small_gaps_are_worth_enlarging,
+    active_is_a_truth_of_every_gap,
+)
+
+
+def twice_is_once_and_the_origin_is_free(kind: str) -> None:
+    """What is within the bound stays as it is."""
+    problem = make_problem()
+    h, origin = Stacked([INPUT_BOUNDS[kind]()], LIKE), problem.pool.z[None, :50].clamp(-0.8, 0.8)
+    x = origin + 5 * problem.pool.z[None, 50:100]
+    once = INPUT_BOUNDS[kind].contain(h, x, origin, problem.geometry)
+    twice = INPUT_BOUNDS[kind].contain(h, once, origin, problem.geometry)
+    torch.testing.assert_close(once, twice, rtol=1e-12, atol=1e-12)
+    assert torch.equal(INPUT_BOUNDS[kind].contain(h, origin, origin, problem.geometry), origin)
+
+
+def active_is_a_truth_of_every_row(kind: str) -> None:
+    """Booleans, one a row."""
+    problem = make_problem()
+    h, origin = Stacked([INPUT_BOUNDS[kind]()], LIKE), problem.pool.z[None, :50]
+    active = INPUT_BOUNDS[kind].active(h, origin, origin, problem.geometry)
+    assert active.dtype == torch.bool and active.shape == origin.shape[:-1]
+
+
+INPUT_LAWS: tuple[Callable[[str], None], ...] = (
+    twice_is_once_and_the_origin_is_free,
+    active_is_a_truth_of_every_row,
+)

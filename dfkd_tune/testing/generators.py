@@ -1,0 +1,86 @@
+"""What every generator must do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from dfkd_tune.generators.kinds import GENERATORS
+from dfkd_tune.recipes.recipe import Recipe
+from dfkd_tune.testing.problems import KNOWN, batches, draws, make_problem, network, recipe, run
+from dfkd_tune.testing.strategies import check_strategy
+from dfkd_tune.training.member import Member
+from dfkd_tune.training.problem import Problem
+
+
+def check_generator(kind: str) -> None:
+    """Every law of a generator by its kind, those of any strategy included."""
+    check_strategy("generator", kind)
+    for law in LAWS:
+        law(kind)
+
+
+def trained_on(problem: Problem, one: Recipe, seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Synthetic and prior halves of every batch ``(steps, batch / 2, D)``, their gaps likewise, and where they started."""
+    member = Member("a", one, seed)
+    member.begin(problem)
+    index = draws(problem, member)
+    start = torch.stack([next(index) for _ in range(one.steps)])[:, : one.batch // 2]
+    x, gap = (torch.stack(parts) for parts in zip(*batches(problem, member), strict=True))
+    assert x.shape == (one.steps, one.batch, problem.features)
+    synthetic, prior = x.chunk(2, dim=1)
+    of_synthetic, of_prior = gap.chunk(2, dim=1)
+    return synthetic, prior, of_synthetic, of_prior, problem.pool.z[start]
+
+
+def rows_are_finite_and_as_declared(kind: str) -> None:
+    """Ranges and levels hold, whatever the step size, and rows differ."""
+    problem = make_problem(inputs=KNOWN)
+    one = recipe(generator=kind, steps=20, batch=40)
+    if hasattr(one.generator, "step_size"):
+        one = recipe(one, generator={"step_size": 5.0})
+    synthetic = trained_on(problem, one)[0] * KNOWN.scale + KNOWN.center
+    assert torch.isfinite(synthetic).all()
+    assert synthetic[..., 1].min() >= -1 - 1e-9 and synthetic[..., 1].max() <= 2 + 1e-9
+    levels = torch.tensor([0.0, 1.0, 5.0], dtype=torch.float64)
+    assert (synthetic[..., 2:3] - levels).abs().amin(-1).max() < 1e-9
+    assert len(synthetic[:, :, 0].unique()) > 20  # not one row over and over
+
+
+def the_gap_grows_where_it_is_used(kind: str) -> None:
+    """Against a student that hardly moves: larger gaps than prior rows have, only where ``uses_gap`` says so."""
+    one = recipe(generator=kind, optimizer={"lr": 1e-12, "weight_decay": 0.0}, steps=100, batch=40)
+    _, _, gap, prior_gap, _ = trained_on(make_problem(), one)
+    reached = float(gap[-25:].square().mean() / prior_gap.square().mean())
+    assert (reached > 2) if GENERATORS[kind].uses_gap else (0.5 < reached < 2), reached
+
+
+def a_teacher_without_gradients_will_do(kind: str) -> None:
+    """Where ``needs_gradients`` does not say otherwise."""
+    if GENERATORS[kind].needs_gradients:
+        return
+    teacher = network()
+    problem = make_problem(lambda x: torch.from_numpy(teacher(x).detach().numpy().copy()))
+    assert not problem.probe.differentiable
+    (member,) = run(problem, Member("a", recipe(generator=kind), 0))
+    assert member.failure is None and member.curve[-1][1] < member.curve[0][1]
+
+
+def moves_start_at_the_prior_rows(kind: str) -> None:
+    """Where ``starts_from_prior`` says so, and the generator has a step size that can be next to nothing."""
+    if not GENERATORS[kind].starts_from_prior or not hasattr(GENERATORS[kind](), "step_size"):
+        return
+    one = recipe(generator={"kind": kind, "step_size": 1e-9, "decay": 0.0})
+    synthetic, _, _, _, origin = trained_on(make_problem(), one)
+    torch.testing.assert_close(synthetic, origin, rtol=0, atol=1e-6)
+    assert not torch.equal(synthetic, origin)
+
+
+LAWS: tuple[Callable[[str], None], ...] = (
+    rows_are_finite_and_as_declared,
+    the_gap_grows_where_it_is_used,
+    a_teacher_without_gradients_will_do,
+    moves_start_at_the_prior_rows,
+)

@@ -1,0 +1,137 @@
+"""What every student architecture must do."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from dfkd_tune.inputs.encoding import Encoding
+from dfkd_tune.students.base import Student
+from dfkd_tune.students.kinds import STUDENTS
+from dfkd_tune.students.sobolev import loss_and_gradients
+from dfkd_tune.testing.problems import FEATURES, variants
+from dfkd_tune.testing.strategies import check_strategy
+
+SIZE = (FEATURES, 2)
+"""Encoded features and outputs."""
+
+
+def check_student(kind: str) -> None:
+    """Every law of a student by its kind, those of any strategy included."""
+    check_strategy("student", kind)
+    for law in LAWS:
+        law(kind)
+
+
+def _sizes(kind: str) -> Iterator[Student]:
+    """Every variant of a student, and small and deep ones of those that can be."""
+    for item in variants(STUDENTS[kind]):
+        known = {field.name for field in dataclasses.fields(item)}
+        for changes in ({"width": 5}, {"width": 3, "depth": 3}):
+            yield dataclasses.replace(item, **{name: value for name, value in changes.items() if name in known})
+
+
+def _made(kind: str) -> Iterator[tuple[Student, list[Tensor], Tensor]]:
+    """Students, weights of three members stacked, and rows."""
+    rng = torch.Generator().manual_seed(0)
+    for student in _sizes(kind):
+        every = [student.init_params(*SIZE, rng, torch.float64) for _ in range(3)]
+        assert [tuple(w.shape) for w in every[0]] == student.shapes(*SIZE)
+        assert sum(w.numel() for w in every[0]) == student.parameters(*SIZE)
+        weights = [torch.stack(layer).requires_grad_() for layer in zip(*every, strict=True)]
+        yield student, weights, torch.randn(3, 7, FEATURES, generator=rng, dtype=torch.float64)
+
+
+def gradients_are_those_of_autograd(kind: str) -> None:
+    """In the weights and in the inputs."""
+    for student, weights, x in _made(kind):
+        x.requires_grad_()
+        outputs = student.answer(weights, x)
+        gradient = torch.cos(outputs).detach()
+        expected = torch.autograd.grad((gradient * outputs).sum(), [*weights, x])
+        plain = [w.detach() for w in weights]
+        recorded, tape = student.forward_with_tape(plain, x.detach())
+        torch.testing.assert_close(recorded, outputs.detach(), rtol=1e-12, atol=1e-12)
+        found = [*student.weight_gradients(plain, tape, gradient), student.input_gradients(plain, tape, gradient)]
+        for mine, theirs in zip(found, expected, strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-12)
+
+
+def input_gradients_can_be_trained_on(kind: str) -> None:
+    """``outputs_and_gradients`` has the input gradients, and both have the right gradients in the weights."""
+    for student, weights, x in _made(kind):
+        x.requires_grad_()
+        expected = student.answer(weights, x)
+        rows = [torch.autograd.grad(expected[..., o].sum(), x, create_graph=True)[0] for o in range(2)]
+        outputs, gradients = student.outputs_and_gradients(weights, x.detach())
+        torch.testing.assert_close(outputs, expected, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(gradients, torch.stack(rows, dim=2), rtol=1e-10, atol=1e-12)
+        losses = (outputs.sin().sum() + gradients.cos().sum(), expected.sin().sum() + torch.stack(rows).cos().sum())
+        for mine, theirs in zip(*(torch.autograd.grad(loss, weights) for loss in losses), strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-11)
+
+
+def the_loss_has_the_right_gradient(kind: str) -> None:
+    """With and without input gradients, each row and member with a weight of its own."""
+    for matched in (False, True):
+        rng = torch.Generator().manual_seed(8)
+        for student, weights, x in _made(kind):
+            outputs, found = student.outputs_and_gradients(weights, x.detach())
+            values, gradients = (torch.randn(part.shape, generator=rng, dtype=part.dtype) for part in (outputs, found))
+            share = torch.rand(*x.shape[:2], 1, generator=rng, dtype=x.dtype)
+            weight = torch.tensor([0.0, 0.7, 2.0], dtype=x.dtype).view(-1, 1, 1)
+            rows = (outputs - values).square().mean(-1, True)
+            if matched:
+                rows = rows + weight * (found - gradients).square().sum(-1).mean(-1, True)
+            expected = (rows * share).sum((1, 2))
+            plain = [w.detach() for w in weights]
+            mine = loss_and_gradients(student, plain, x.detach(), values, gradients if matched else None, share, weight)
+            torch.testing.assert_close(mine.answers, outputs.detach(), rtol=1e-12, atol=1e-12)
+            torch.testing.assert_close(mine.loss(), expected.detach(), rtol=1e-10, atol=1e-12)
+            for ours, theirs in zip(mine.gradients, torch.autograd.grad(expected.sum(), weights), strict=True):
+                torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
+
+
+def members_answer_for_themselves(kind: str) -> None:
+    """A member's outputs do not depend on its companions."""
+    for student, weights, x in _made(kind):
+        alone = [student.answer([w[k : k + 1] for w in weights], x[k : k + 1]) for k in range(3)]
+        torch.testing.assert_close(student.answer(weights, x), torch.cat(alone), rtol=1e-12, atol=1e-12)
+
+
+def the_module_answers_like_the_member(kind: str) -> None:
+    """Between raw units, in float32, with as many trained values."""
+    units = ([1.0, -2.0, 0.0, 9.0], [2.0, 0.5, 1.0, 3.0], [7.0, -1.0], [0.1, 40.0])
+    center, scale, shift, spread = (torch.tensor(unit, dtype=torch.float64) for unit in units)
+    encoding = Encoding(*units[:2])
+    for student, weights, x in _made(kind):
+        module = student.module([w[0].detach() for w in weights], encoding, shift, spread)
+        assert sum(p.numel() for p in module.parameters()) == student.parameters(*SIZE)
+        expected = shift + spread * student.answer(weights, x)[0]
+        outputs = module((center + scale * x[0]).float())
+        torch.testing.assert_close(outputs.detach(), expected.detach().float(), rtol=1e-4, atol=1e-4)
+
+
+def widest_is_the_most_that_fits(kind: str) -> None:
+    """A limit on parameters is met, and no wider student meets it."""
+    for item in _sizes(kind):
+        for limit in (1, 57, 1151, 9999):
+            width = item.widest(*SIZE, limit)
+            student = item
+            if item.has_width:
+                assert item.with_width(width + 1).parameters(*SIZE) > limit
+                student = item.with_width(max(1, width))
+            assert (student.parameters(*SIZE) <= limit) == (width >= 1)
+
+
+LAWS: tuple[Callable[[str], None], ...] = (
+    gradients_are_those_of_autograd,
+    input_gradients_can_be_trained_on,
+    the_loss_has_the_right_gradient,
+    members_answer_for_themselves,
+    the_module_answers_like_the_member,
+    widest_is_the_most_that_fits,
+)

@@ -1,0 +1,97 @@
+"""Kinds by name: the package's own, and those that installed packages offer through entry points."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from importlib.metadata import EntryPoint, distributions, entry_points
+from typing import Any, Generic, TypeVar
+
+from dfkd_tune.errors import PluginError
+
+LOG = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+PREFIX = "dfkd_tune."
+"""Of every entry-point group."""
+
+
+def installed() -> dict[str, list[tuple[str, str]]]:
+    """What installed packages offer: ``name version`` of a package -> its kinds as ``(group, kind)``."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for distribution in distributions():
+        for entry in distribution.entry_points:
+            kind = entry.group.removeprefix(PREFIX), entry.name
+            if entry.group.startswith(PREFIX) and kind not in (kinds := found.setdefault(_distribution(entry), [])):
+                kinds.append(kind)
+    return found
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """A literal dict, and beside it the entry points of one group; of two with one name, the package's own counts.
+
+    An entry point is imported when its kind is asked for, so that a plug-in that is broken hurts nobody who does not use it.
+
+    Args:
+        group: ``dfkd_tune.<group>`` is the entry-point group.
+        base: what every kind is: a subclass where ``own`` holds classes, an instance where it holds instances.
+        own: the package's kinds.
+    """
+
+    def __init__(self, group: str, base: type, own: Mapping[str, T]) -> None:
+        self.group, self._base, self._own = f"{PREFIX}{group}", base, dict(own)
+        self._loaded: dict[str, T] = {}
+        self._found: dict[str, EntryPoint] | None = None
+
+    def __getitem__(self, name: str) -> T:
+        if name in self._own:
+            return self._own[name]
+        if name not in self._loaded:
+            self._loaded[name] = self._load(self._entries[name])
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._own
+        yield from self._entries
+
+    def __len__(self) -> int:
+        return len(self._own) + len(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._own or name in self._entries
+
+    def usable(self) -> Iterator[tuple[str, T]]:
+        """Names and kinds, without those that cannot be imported."""
+        for name in self:
+            try:
+                yield name, self[name]
+            except PluginError as error:
+                LOG.debug("%s", error)
+
+    def name_of(self, kind: object) -> str | None:
+        """The name of a kind; None where it has none."""
+        return next((name for name, known in self.usable() if known is kind), None)
+
+    @property
+    def _entries(self) -> dict[str, EntryPoint]:
+        if self._found is None:
+            found = entry_points(group=self.group)
+            self._found = {entry.name: entry for entry in found if entry.name not in self._own}
+        return self._found
+
+    def _load(self, entry: EntryPoint) -> Any:
+        place = f"entry point {entry.name!r} of {self.group}, in {_distribution(entry)}"
+        try:
+            found = entry.load()
+        except Exception as error:  # a stranger's module may raise anything
+            reason = (str(error).strip().splitlines() or [""])[-1]
+            raise PluginError(place, f"cannot be imported: {type(error).__name__}: {reason}") from None
+        right = issubclass(found, self._base) if isinstance(found, type) else isinstance(found, self._base)
+        if not right:
+            raise PluginError(place, f"must name a {self._base.__name__}, names {found!r:.100}")
+        return found
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else "an unknown package"

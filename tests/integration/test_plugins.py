@@ -1,0 +1,256 @@
+"""A package of somebody else's, installed into a fresh environment: its kinds are checked, searched, recorded, replayed and exported."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from dfkd_tune.generators.base import Generator
+from dfkd_tune.utils.plugins import Registry
+
+ROOT = Path(__file__).parents[2]
+PYPROJECT = """
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "tiny-kinds"
+version = "1.2"
+
+[project.entry-points."dfkd_tune.generators"]
+ring = "tiny_kinds:Ring"
+broken = "tiny_kinds:Missing"
+wrong = "tiny_kinds:Quartic"
+gaussian = "tiny_kinds:Ring"
+
+[project.entry-points."dfkd_tune.gap_bounds"]
+quartic = "tiny_kinds:Quartic"
+
+[project.entry-points."dfkd_tune.students"]
+sine = "tiny_kinds:Sine"
+
+[project.entry-points."dfkd_tune.teachers"]
+flat = "tiny_kinds:FLAT"
+
+[project.entry-points."dfkd_tune.exports"]
+script = "tiny_kinds:SCRIPT"
+"""
+SOURCE = '''
+"""Kinds of a package that knows dfkd-tune by its interfaces alone."""
+
+import io
+import math
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from safetensors.torch import load
+from torch import nn
+
+from dfkd_tune.export.formats.base import ExportFormat
+from dfkd_tune.generators.base import BlockGenerator
+from dfkd_tune.recipes.base import GapBound
+from dfkd_tune.students.autograd import AutogradStudent, Raw
+from dfkd_tune.teachers.base import Teacher, hash_bytes
+from dfkd_tune.teachers.formats.base import TeacherFormat
+from dfkd_tune.utils.strategy import strategy
+
+
+@strategy
+class Ring(BlockGenerator):
+    """Prior rows brought to one distance from the center.
+
+    Args:
+        radius: root mean square of their coordinates.
+    """
+
+    radius: Annotated[float, Field(gt=0, le=10)] = 1.0
+
+    def engine(self, features, seed):
+        return torch.Generator().manual_seed(seed)
+
+    def block(self, inputs, steps, rows, engine):
+        z = inputs.draw(steps * rows, engine)
+        z = z * self.radius * math.sqrt(z.shape[1]) / z.norm(dim=1, keepdim=True)
+        return inputs.project(z).view(steps, rows, -1)
+
+
+@strategy
+class Quartic(GapBound):
+    """Seek large gaps all the more: maximize ``gap^4``."""
+
+    @staticmethod
+    def reward(h, gap):
+        return gap.square().square()
+
+    @staticmethod
+    def gradient(h, gap):
+        return 4 * gap * gap.square()
+
+    @staticmethod
+    def active(h, gap):
+        return torch.zeros_like(gap, dtype=torch.bool)
+
+
+@strategy
+class Sine(AutogradStudent):
+    """One hidden layer of sines."""
+
+    width: Annotated[int, Field(ge=1, le=100_000)] = 8
+    has_width: ClassVar[bool] = True
+
+    def shapes(self, features, outputs):
+        return [(features, self.width), (self.width,), (self.width, outputs), (outputs,)]
+
+    def structure(self):
+        return ("sine", self.width)
+
+    def init_params(self, features, outputs, rng, dtype):
+        draw = [torch.randn(shape, generator=rng, dtype=torch.float64) for shape in self.shapes(features, outputs)]
+        return [(value / math.sqrt(value.shape[0])).to(dtype) for value in draw]
+
+    def answer(self, weights, x):
+        first, phase, out, bias = weights
+        return torch.sin(x @ first + phase.unsqueeze(1)) @ out + bias.unsqueeze(1)
+
+    def module(self, weights, encoding, shift, spread):
+        return Raw(_Sines(weights), encoding, shift, spread).eval()
+
+    def widest(self, features, outputs, max_parameters):
+        return max(0, (max_parameters - outputs) // (features + 1 + outputs))
+
+
+class _Sines(nn.Module):
+    def __init__(self, weights):
+        super().__init__()
+        self.weights = nn.ParameterList([nn.Parameter(w.float(), requires_grad=False) for w in weights])
+
+    def forward(self, x):
+        first, phase, out, bias = self.weights
+        return torch.sin(x @ first + phase) @ out + bias
+
+
+def load_flat(path, architecture, trust_pickle):
+    data = path.read_bytes()
+    weight = load(data)["weight"]
+    return Teacher(str(path), lambda x: torch.tanh(x @ weight.to(x)), torch.float32, hash_bytes(data), width=len(weight))
+
+
+FLAT = TeacherFormat((".flat",), load_flat)
+
+
+class Script(ExportFormat):
+    def write(self, module, schema):
+        buffer = io.BytesIO()
+        torch.jit.save(torch.jit.trace(module, schema.rows[:2]), buffer)
+        return buffer.getvalue()
+
+    def read(self, data, module):
+        return torch.jit.load(io.BytesIO(data))
+
+
+SCRIPT = Script()
+'''
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory) -> Path:
+    """The Python of a fresh environment that has the package, and sees what this one has."""
+    folder = tmp_path_factory.mktemp("plugins")
+    package = folder / "tiny-kinds"
+    (package / "tiny_kinds").mkdir(parents=True)
+    (package / "pyproject.toml").write_text(PYPROJECT)
+    (package / "tiny_kinds" / "__init__.py").write_text(SOURCE)
+    venv.create(folder / "env", symlinks=True)
+    (site,) = (folder / "env").glob("lib/*/site-packages")
+    (site / "here.pth").write_text(f"{ROOT}\n{sysconfig.get_path('purelib')}\n")
+    python = folder / "env" / "bin" / "python"
+    quiet = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
+    install = [sys.executable, "-m", "pip", "--python", str(python), "install", *quiet, str(package)]
+    subprocess.run(install, check=True, capture_output=True, text=True)
+    return python
+
+
+@pytest.fixture(scope="module")
+def ask(environment, tmp_path_factory):
+    """The command line of that environment, in a folder with a teacher of the package's own format."""
+    folder = tmp_path_factory.mktemp("study")
+    save_file({"weight": torch.randn(3, 1, generator=torch.Generator().manual_seed(0))}, folder / "teacher.flat")
+    tree = {
+        "study": {"name": "own", "trials": 2, "seed": 0, "population": 2, "reruns": 0},
+        "teacher": "teacher.flat",
+        "budget": {"steps": 40, "batch": 20, "pool": 500, "bank": 200},
+        "preset": "paper",
+        "search": {
+            "generator.kind": ["ring", "direct"],
+            "generator.radius": {"low": 0.5, "high": 2.0},
+            "bound.kind": ["quartic"],
+            "student.kind": ["sine"],
+        },
+    }
+    (folder / "study.yaml").write_text(yaml.safe_dump(tree))
+
+    def run(*argv: str) -> subprocess.CompletedProcess:
+        lean = {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        env = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"} | lean
+        return subprocess.run([str(environment), *argv], cwd=folder, env=env, capture_output=True, text=True)
+
+    return run
+
+
+def done(ended: subprocess.CompletedProcess) -> str:
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def test_kinds_of_an_installed_package_are_as_good_as_our_own(ask):
+    checked = done(ask("-m", "dfkd_tune", "check", "study.yaml", "--no-estimate"))
+    assert "tiny-kinds 1.2: " in checked.replace("\n", " ") and "ring (generators)" in checked and "ring" in checked
+    done(ask("-m", "dfkd_tune", "study", "study.yaml", "--quiet"))
+    shown = json.loads(done(ask("-m", "dfkd_tune", "show", "own", "--json")))
+    assert {each["params"]["generator.kind"] for each in shown["trials"]} == {"ring", "direct"}
+    look = "import mlflow, json; runs = mlflow.MlflowClient('sqlite:///mlruns/mlflow.db'); "
+    look += (
+        "found = runs.search_runs([runs.get_experiment_by_name('own').experiment_id], \"tags.`dfkd.kind` = 'trial'\"); "
+    )
+    look += "print(json.dumps([[r.info.run_id, r.data.params, r.data.tags] for r in found]))"
+    runs = json.loads(done(ask("-c", look)).splitlines()[-1])
+    assert {params["bound.kind"] for _, params, _ in runs if params["generator.kind"] == "direct"} == {"quartic"}
+    assert all(params["student.kind"] == "sine" for _, params, _ in runs)
+    ring = next(run for run, params, _ in runs if params["generator.kind"] == "ring")
+    assert all('"tiny-kinds": "1.2"' in tags["dfkd.versions"] for *_, tags in runs)
+    again = done(ask("-m", "dfkd_tune", "distill", "--run", ring, "--out", "again"))
+    assert "differ" in again or "same" in again, again
+    assert "wrote" in done(ask("-m", "dfkd_tune", "export", "own", "--format", "script", "--out", "own.ts"))
+    done(ask("-c", "import torch; assert torch.jit.load('own.ts')(torch.zeros(2, 3)).shape == (2, 1)"))
+
+
+def test_laws_are_there_to_be_imported(ask):
+    laws = "check_generator('ring'); check_gap_bound('quartic'); check_student('sine'); check_export('script')"
+    done(ask("-c", f"from dfkd_tune.testing import *; {laws}"))
+
+
+def test_a_broken_kind_hurts_who_asks_for_it_alone(ask):
+    for kind, words in {"broken": "cannot be imported: AttributeError", "wrong": "must name a Generator"}.items():
+        code = f"from dfkd_tune.recipes.recipe import from_tree; from_tree({{'generator': {{'kind': '{kind}'}}}})"
+        ended = ask("-c", code)
+        last = ended.stderr.strip().splitlines()[-1]
+        assert f"entry point '{kind}' of dfkd_tune.generators, in tiny-kinds 1.2: {words}" in last
+    code = "from dfkd_tune.generators.kinds import GENERATORS; print(GENERATORS['gaussian'].__module__)"
+    assert done(ask("-c", code)).strip() == "dfkd_tune.generators.gaussian"  # our own name is ours
+
+
+def test_an_unknown_kind_is_no_plug_in():
+    registry = Registry("generators", Generator, {})
+    assert "nobody" not in registry
+    with pytest.raises(KeyError):
+        registry["nobody"]
