@@ -18,6 +18,7 @@ from click import ClickException, MissingParameter
 from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 from processes import free_port, serving
 
+from benchmarks import figures
 from dfkd_tune.cli.main import cli
 from dfkd_tune.generators.kinds import GENERATORS
 from dfkd_tune.inputs.features_file import read_features
@@ -87,11 +88,11 @@ def workshop(tmp_path_factory, store, finished) -> Path:
     """The directory in which a reader of the tutorial sits: its files, and a store."""
     folder = tmp_path_factory.mktemp("workshop")
     store.hand_out(folder)
-    tutorial = Page("tutorial.md")
+    tutorial = Page("getting-started/own-teacher.md")
     tutorial.write_files(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        run_snippet(tutorial.blocks("python")[0], "tutorial.md")
+        run_snippet(tutorial.blocks("python")[0], "own-teacher.md")
     return folder
 
 
@@ -117,7 +118,7 @@ def follow(page: Page, dfkd, folder: Path) -> list[list[str]]:
 
 
 def test_the_tutorial(reader, dfkd, monkeypatch):
-    page = Page("tutorial.md")
+    page = Page("getting-started/own-teacher.md")
     export, serve, *ask, dockerfile = follow(page, dfkd, reader)
     made = {
         "pump-report.html",
@@ -129,7 +130,7 @@ def test_the_tutorial(reader, dfkd, monkeypatch):
     }
     assert made <= {path.name for path in reader.iterdir()}
     assert "student-bf16.onnx.certificate.json" in {path.name for path in reader.iterdir()}
-    answers = run_snippet(page.blocks("python")[1], "tutorial.md")["student"]
+    answers = run_snippet(page.blocks("python")[1], "own-teacher.md")["student"]
     expected = answers(torch.tensor([[1050.0, 1.0, 0.02]])).item()
 
     assert export[0] == "export"
@@ -158,12 +159,13 @@ def test_the_way_to_an_answer_is_counted():
     from benchmarks.served import TYPED
 
     keys = sum(len(line.replace("ADDRESS", "")) + 1 for line in TYPED)
-    assert len(TYPED) == 8 and f"eight lines and {keys} keystrokes" in Page("tutorial.md").text
+    told = figures.load()["served"]["values"]
+    assert (told["lines"], told["keystrokes"]) == (len(TYPED), keys)
     assert {words[0] for words in map(str.split, TYPED)} >= {"git", "make", "dfkd-tune", "mlflow", "curl"}
 
 
 def test_features_files_are_read(tmp_path, dfkd):
-    page = Page("features.md")
+    page = Page("guides/features.md")
     tiers = {name: read_features(tmp_path / name).tier for name in page.write_files(tmp_path)}
     assert tiers == {"features.yaml": "T3", "related.yaml": "T4", "shares.yaml": "T2", "pixels.yaml": "T2"}
     dice = random.Random(0)
@@ -177,7 +179,7 @@ def test_features_files_are_read(tmp_path, dfkd):
 
 
 def test_strategies(reader, dfkd):
-    page = Page("strategies.md")
+    page = Page("explanation/method.md")
     assert page.write_files(reader) == ["recipe.yaml"]
     assert follow(page, dfkd, reader) == []
     assert (reader / "student" / "student.pt2").exists()
@@ -188,28 +190,45 @@ def test_strategies(reader, dfkd):
     [GENERATORS, GAP_BOUNDS, INPUT_BOUNDS, ALPHAS, LOSSES, INITIALIZERS, OPTIMIZERS, REFINERS, STUDENTS, PRESETS],
 )
 def test_every_strategy_is_explained(registry):
-    text = Page("strategies.md").text
+    text = Page("explanation/method.md").text
     for name in registry:
         assert f"`{name}`" in text, name
 
 
 def test_migrating(reader, dfkd, store):
-    page = Page("migrating.md")
+    page = Page("coming-from/own-script.md")
     assert page.write_files(reader) == ["moved.yaml"]
     assert read_spec(reader / "moved.yaml").search
     own, *rest = page.blocks("python")
-    made = run_snippet(own, "migrating.md")["study"]
+    made = run_snippet(own, "own-script.md")["study"]
     assert len(made.trials) == 2
     assert follow(page, dfkd, reader) == []
     for text in rest:
-        assert len(run_snippet(text, "migrating.md")["study"].trials) == 2
+        assert len(run_snippet(text, "own-script.md")["study"].trials) == 2
 
 
-def test_promises_name_what_there_is(reader, dfkd):
-    assert Page("promises.md").commands() == [["dfkd-tune", "register", "pump", "--model", "pump"]]  # the tutorial's
+def test_search_space(reader, dfkd):
+    page = Page("guides/search-space.md")
+    assert page.write_files(reader) == ["searched.yaml"]
+    spec = read_spec(reader / "searched.yaml")
+    assert spec.preset in PRESETS and "bound.threshold" in spec.search
+    assert follow(page, dfkd, reader) == []
 
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+def test_library(reader):
+    study, objective = Page("guides/library.md").blocks("python")
+    made = run_snippet(study, "library.md")
+    assert made["model"].uri == "models:/pump@champion" and made["found"].name == "pump"
+    assert len(run_snippet(objective, "library.md")["study"].trials) == 2
+
+
+def test_guarantees_name_what_there_is(reader, dfkd):
+    assert Page("guides/guarantees.md").commands() == [
+        ["dfkd-tune", "register", "pump", "--model", "pump"]
+    ]  # the tutorial's
+
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def test_every_command_that_is_told_can_be_said():
@@ -232,7 +251,9 @@ def test_every_command_that_is_told_can_be_said():
 def test_scaling_out(reader, dfkd):
     """As on one machine, whose two terminals share a folder."""
     lines = [
-        line.split("#")[0] for line in Page("scaling-out.md").text.splitlines() if line.startswith("    dfkd-tune")
+        line.split("#")[0]
+        for line in Page("guides/many-workers.md").text.splitlines()
+        if line.startswith("    dfkd-tune")
     ]
     first, second = (shlex.split(line)[1:] for line in lines if "postgresql" in line and "--cluster" not in line)
     assert (first[0], second[0]) == ("study", "worker")
@@ -250,7 +271,9 @@ def test_scaling_out(reader, dfkd):
 def test_what_is_written_by_hand_is_there():
     """Modules in the first column of the table."""
     rows = [
-        line.split("|")[1] for line in Page("by-hand.md").text.splitlines() if line.startswith("| ") and "(" in line
+        line.split("|")[1]
+        for line in Page("explanation/written-by-hand.md").text.splitlines()
+        if line.startswith("| ") and "(" in line
     ]
     named = [name for row in rows for name in re.findall(r"`([\w/]+)`", row)]
     assert len(named) > 15
@@ -260,7 +283,7 @@ def test_what_is_written_by_hand_is_there():
 
 def test_pages_lead_to_pages():
     for page in PAGES:
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             assert target.startswith("http") or (page.parent / target).exists(), (page.name, target)
 
 

@@ -25,16 +25,16 @@ class Feature:
     """One input of the teacher, and what is known of it, in raw units.
 
     Args:
-        name: as the user calls it.
-        mean, std: given together.
-        range: ``[low, high]``, never left by a synthetic input.
-        levels: the only values that occur: numbers, or words, which the teacher's rows hold as codes 0, 1, ... in the order given;
+        name: name of the feature.
+        mean, std: mean and standard deviation, given together.
+        range: ``[low, high]``; no synthetic input lies outside.
+        levels: the only values that occur: numbers, or words, which the teacher gets as words or as codes 0, 1, ... in this order;
             null stands for a missing value.
-        probabilities: of the levels; equal when left out.
+        probabilities: probabilities of the levels; by default equal.
         nominal: whether the order of the levels means nothing, so that students take them one-hot. Words and missing values are
-            always nominal; of numbers the teacher's own outputs decide where this is left out.
-        integer: only whole numbers occur.
-        quantiles: values by probability, two at least; equal neighbors are a value that occurs again and again.
+            always nominal; by default the teacher's outputs decide for numbers.
+        integer: whether only whole numbers occur.
+        quantiles: values by probability, at least two; equal neighbors are a value that occurs often.
     """
 
     name: Annotated[str, Field(min_length=1)]

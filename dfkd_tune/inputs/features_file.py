@@ -41,9 +41,9 @@ class Grid:
     """Pixels, row by row.
 
     Args:
-        height, width: of the image.
-        mean, std: of every pixel; a pixel with standard deviation 0 never changes.
-        range: of every pixel.
+        height, width: size of the image in pixels.
+        mean, std: mean and standard deviation of each pixel, row by row; a pixel with standard deviation 0 never changes.
+        range: ``[low, high]`` of all pixels.
     """
 
     height: Annotated[int, Field(ge=1, le=4096)]

@@ -29,15 +29,15 @@ class StudySection:
     """``study:`` what it is called and how long it goes on.
 
     Args:
-        name: of the study, its MLflow experiment and its parent run.
-        trials: in total, also after a resume.
-        seed: of everything.
-        objective: ``robust``, the weighted geometric mean of ``nrmse`` on the selection and the stress bank; ``rmse`` in the
-            teacher's units, or ``nrmse`` over its standard deviation, output by output, on the selection bank alone.
-        population: trials that train at once; left out, ``POPULATION`` where a seed is given, else what suits the machine.
-        leaders: best trials that are run again at the end.
-        reruns: of each of them, on fresh seeds; 0 promotes the best trial as it is.
-        pareto: ``parameters`` or ``latency`` of one row on this machine, minimized beside the objective; nothing is pruned.
+        name: name of the study, its MLflow experiment and its parent run; by default the file's name.
+        trials: number of trials in total, also after a resume.
+        seed: seed of all random numbers.
+        objective: ``robust``: weighted geometric mean of ``nrmse`` on the selection and stress banks; ``rmse``: in the teacher's
+            units, on the selection bank; ``nrmse``: the same over the standard deviation of each output.
+        population: number of trials that train at the same time; by default 8 with a seed, else what suits the machine.
+        leaders: number of best trials that are run again at the end.
+        reruns: number of re-runs of each of them, on fresh seeds; 0 promotes the best trial as it is.
+        pareto: second objective: ``parameters``, or ``latency`` of one row on this machine; no trial is pruned then.
     """
 
     name: str | None = None
@@ -61,8 +61,8 @@ class TeacherSection:
     """``teacher:`` a path or ``package.module:function``, or a mapping.
 
     Args:
-        path: of the model.
-        architecture: of files that hold weights alone.
+        path: path or address of the model.
+        architecture: path of the architecture file, for files that hold weights alone.
     """
 
     path: Annotated[str, Field(min_length=1)]
@@ -74,8 +74,8 @@ class StudentSection:
     """``student:`` how large a student may be; at most one of the two.
 
     Args:
-        max_parameters: trained values.
-        compression: the teacher's parameters over the student's, at least.
+        max_parameters: largest number of trained values.
+        compression: smallest ratio of the teacher's parameters to the student's.
     """
 
     max_parameters: Annotated[int, Field(ge=1)] | None = None
@@ -105,11 +105,11 @@ class Budget:
     """``budget:`` the same for every trial.
 
     Args:
-        steps: student updates.
-        batch: rows an update.
-        pool: prior rows that the teacher answers once; chosen by its speed when left out.
-        bank: rows of each of the three banks.
-        teacher_rows: that the teacher may be asked for each trial, beside pool and banks; left out, as many as its steps take.
+        steps: number of student updates.
+        batch: rows per update.
+        pool: number of prior rows whose outputs all trials share; by default chosen by the teacher's speed.
+        bank: number of rows in each bank.
+        teacher_rows: largest number of rows that the teacher answers for one trial, beside pool and banks; by default no limit.
     """
 
     steps: Annotated[int, Field(ge=1, le=10**9)] = 20_000

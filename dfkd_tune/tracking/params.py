@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 TRIAL = "trial"
-"""Of a trial and of its re-runs: its number."""
+"""Number of the trial, on its run and its re-runs."""
 SEED = "seed"
-"""Of a child: of its member. Of the parent: of the study, from which its banks are drawn."""
+"""Seed of the student's random stream; on the parent run the study's seed, from which the banks are drawn."""
 BANK, POOL = "bank", "pool"
-"""Of the parent: rows of each bank, and of the pool."""
+"""Rows of each bank and of the pool, on the parent run."""
 POOL_GRADIENTS = "pool_gradients"
-"""Of the parent: whether the teacher's input gradients on the pool were kept."""
+"""Whether the teacher's input gradients on the pool were kept, on the parent run."""

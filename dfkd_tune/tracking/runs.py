@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import logging
 import math
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dfkd_tune.errors import ExportError
 from dfkd_tune.locations.paths import folder_name, sqlite_file, without_credentials, writable
+from dfkd_tune.tracking import artifacts
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import client, guarded, line, refuse_foreign, single_attempt
-from dfkd_tune.tracking.outbox import Event, Record, digest
+from dfkd_tune.tracking.outbox import Event, Record
 from dfkd_tune.tracking.project_run import given_run
 from dfkd_tune.tracking.states import RunStatus, State
 from dfkd_tune.tracking.tags import RunKind
@@ -252,7 +251,7 @@ class Runs:
         tags = record.tags if tags is None else tags
         self._log(run.info.run_id, record.at, record.metrics, params, tags, {metric.CURVE_RMSE: record.curve})
         if record.files:
-            _write_files(self._home(run), {path: content(sha) for path, sha in record.files.items()})
+            artifacts.write(self._home(run), {path: content(sha) for path, sha in record.files.items()})
 
     def _close(self, record: Record, content: Content, own: bool) -> None:
         run_id = self._ids.get(record.run)
@@ -269,7 +268,7 @@ class Runs:
             self._take_over(run, record, State.INTERRUPTED.status, {tag.STATE: State.INTERRUPTED})
             if tag.REQUEUED_FROM not in follower.data.tags:
                 self._log(follower.info.run_id, record.at, tags={tag.REQUEUED_FROM: run.info.run_id})
-        if own or not (_holds(run, record) and _complete(self._home(run), record, content)):
+        if own or not (_holds(run, record) and artifacts.complete(self._home(run), record, content)):
             self._fill(run, record, content, tags={} if taken else record.tags)
             if not taken:
                 self._client.set_terminated(run.info.run_id, record.status, record.at)
@@ -381,25 +380,6 @@ class Runs:
             params=[Param(k, v) for k, v in (params or {}).items()],
             tags=[RunTag(k, v) for k, v in (tags or {}).items()],
         )
-
-
-def _write_files(home: ArtifactRepository, files: Mapping[str, bytes]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        for name, content in files.items():
-            file = Path(folder) / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
-        home.log_artifacts(folder)
-
-
-def _complete(home: ArtifactRepository, record: Record, content: Content) -> bool:
-    """Whether a run's artifacts are there and whole: by their content on this machine, by their sizes elsewhere."""
-    if (root := getattr(home, "artifact_dir", None)) is not None:
-        files = {path: Path(root) / path for path in record.files}
-        return all(files[path].is_file() and digest(files[path]) == sha for path, sha in record.files.items())
-    folders = {path.rpartition("/")[0] for path in record.files}
-    sizes = {file.path: file.file_size for folder in folders for file in home.list_artifacts(folder or None)}
-    return all(sizes.get(path) == len(content(sha)) for path, sha in record.files.items())
 
 
 def _holds(run: Run, record: Record) -> bool:

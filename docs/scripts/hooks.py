@@ -5,6 +5,7 @@ In a page,
 - ``{{ table NAME }}`` is a table of ``benchmarks/figures.yaml`` with its source below, ``{{ value NAME KEY }}`` one of its values,
   ``{{ cell NAME ROW | COLUMN }}`` one cell;
 - ``{{ schema NAME }}`` is the table of keys of a JSON Schema in ``docs/schema/``;
+- ``{{ constants MODULE }}`` is a table of a module's text constants with the docstrings below them;
 - ``{{ file NAME }}`` is a file of the repository's root, its heading included;
 - ``::: dfkd_tune.NAME`` is a public name, wherever its module lies.
 
@@ -13,26 +14,32 @@ A page that would load anything from another host fails the build, so that the s
 
 from __future__ import annotations
 
+import ast
 import html
 import json
 import re
 import sys
+from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
-
-from latex2mathml.converter import convert
 
 ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import figures  # noqa: E402
 
-DIRECTIVE = re.compile(r"\{\{ (table|value|cell|schema|file) ([^}]*?) \}\}")
+DIRECTIVE = re.compile(r"\{\{ (table|value|cell|schema|constants|file) ([^}]*?) \}\}")
 PUBLIC = re.compile(r"^::: dfkd_tune\.(\w+)$", re.MULTILINE)
 MATH = re.compile(r'<(span|div) class="arithmatex">(?:\\\(|\\\[)(.*?)(?:\\\)|\\\])</\1>', re.DOTALL)
 EXTERNAL = re.compile(
-    r'<(?:script|img|iframe|source)\b[^>]*\bsrc="(?:https?:)?//[^"]*"|<link\b[^>]*\brel="(?:stylesheet|preconnect|preload)"[^>]*\bhref="(?:https?:)?//[^"]*"'
+    r'<(?:script|img|iframe|source)\b[^>]*\bsrc="(?:https?:)?//[^"]*"'
+    r'|<link\b[^>]*\brel="(?:stylesheet|preconnect|preload)"[^>]*\bhref="(?:https?:)?//[^"]*"'
+    r'|<\w+ class="mermaid"'  # whose script the theme loads from another host
 )
+
+LARGEST = 10**15
+"""Limits beyond this one are of the computer, not of the study: a page leaves them out."""
 
 
 class PageError(ValueError):
@@ -90,6 +97,24 @@ def _schema(arguments: str) -> str:
     return "\n".join(lines)
 
 
+def _constants(name: str) -> str:
+    """Names that a module declares, each with its docstring; MLflow's own and prefixes are left out."""
+    module = import_module(name)
+    body = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8")).body
+    lines = ["| name | meaning |", "| --- | --- |"]
+    for node, after in pairwise(body):
+        if not (isinstance(node, ast.Assign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)):
+            continue
+        targets = [part for target in node.targets for part in getattr(target, "elts", [target])]
+        values = [getattr(module, target.id) for target in targets]
+        if all(
+            isinstance(value, str) and not value.startswith("mlflow.") and not value.endswith(".") for value in values
+        ):
+            shown = ", ".join(f"`{value}`" for value in values)
+            lines.append(f"| {shown} | {_escape(' '.join(str(after.value.value).split()))} |")
+    return "\n".join(lines)
+
+
 def _type(field: dict[str, Any]) -> str:
     """A field's type in words, with its limits."""
     if "$ref" in field:
@@ -101,16 +126,13 @@ def _type(field: dict[str, Any]) -> str:
     options = field.get("anyOf", field.get("oneOf"))
     if options:
         return " or ".join(dict.fromkeys(_type(option) for option in options if option.get("type") != "null"))
-    names = {
-        "integer": "whole number",
-        "array": "list",
-        "object": "mapping",
-        "boolean": "true or false",
-        "string": "text",
-    }
-    words = names.get(field.get("type", "any"), field.get("type", "any"))
+    names = {"integer": "whole number", "object": "mapping", "boolean": "true or false", "string": "text"}
+    kinds = field["type"] if isinstance(field["type"], list) else [field["type"]]
+    words = " or ".join(names.get(kind, kind) for kind in kinds if kind != "null")
+    if words == "array":
+        return f"list of {_type(field['items'])}"
     limits = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    told = [f"{sign} {field[key]:g}" for key, sign in limits.items() if key in field]
+    told = [f"{sign} {field[key]:,}" for key, sign in limits.items() if abs(field.get(key, LARGEST)) < LARGEST]
     return f"{words} {', '.join(told)}".strip()
 
 
@@ -118,11 +140,12 @@ def _escape(text: str) -> str:
     return text.replace("``", "`").replace("|", "\\|").replace("\n", " ")
 
 
-BUILDERS = {"table": _table, "value": _value, "cell": _cell, "schema": _schema, "file": _file}
+BUILDERS = {"table": _table, "value": _value, "cell": _cell, "schema": _schema, "constants": _constants, "file": _file}
 
 
 def mathml(page: str) -> str:
     """A page's HTML with its equations as MathML, which browsers draw without a script."""
+    from latex2mathml.converter import convert
 
     def drawn(found: re.Match) -> str:
         display = "block" if found[1] == "div" else "inline"

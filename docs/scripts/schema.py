@@ -19,7 +19,8 @@ from pydantic import TypeAdapter
 
 from dfkd_tune.inputs import features_file
 from dfkd_tune.inputs.feature import Feature
-from dfkd_tune.recipes.recipe import PRESETS, SECTIONS
+from dfkd_tune.recipes.presets import PRESETS
+from dfkd_tune.recipes.recipe import SECTIONS
 from dfkd_tune.search.study_file import PARTS, TeacherSection
 
 FOLDER = Path(__file__).parent.parent / "schema"
@@ -41,7 +42,8 @@ def meanings(kind: type) -> dict[str, str]:
     _, _, text = (getdoc(kind) or "").partition("Args:\n")
     found: dict[str, str] = {}
     for names, meaning in ARGUMENT.findall(text):
-        plain = " ".join(meaning.split())
+        plain = " ".join(meaning.split()).replace("``", "`")
+        plain = plain[0].upper() + plain[1:]
         found |= {name: plain for name in names.split(", ")}
     return found
 
@@ -64,7 +66,9 @@ def leaf(kinds: list[type], name: str) -> Tree:
     item = {key: value for key, value in one.items() if key not in ("title", "default")}
     choices = {"type": "array", "minItems": 1, "items": item}
     number = any(get_type_hints(kind)[name] in (int, float) for kind in kinds)
-    return {"description": meanings(kinds[0]).get(name, "")} | ({"anyOf": [RANGE, choices]} if number else choices)
+    domain = {"anyOf": [{"$ref": "#/$defs/range"}, choices]} if number else choices
+    told = meanings(kinds[0]).get(name)
+    return ({"description": told} if told else {}) | domain
 
 
 def search() -> Tree:
@@ -79,7 +83,8 @@ def search() -> Tree:
                 owners.setdefault(field.name, []).append(kind)
         leaves |= {name: leaf(kinds, name) for name, kinds in owners.items()}
         nested[section] = {"type": "object", "properties": leaves, "additionalProperties": False}
-        flat |= {f"{section}.{name}": domain for name, domain in leaves.items()}
+        place = f"#/properties/search/properties/{section}/properties"
+        flat |= {f"{section}.{name}": {"$ref": f"{place}/{name}"} for name in leaves}
     return {
         "type": ["object", "null"],
         "description": "Leaves of the recipe that trials vary. Left out: the default space. {}: none.",
@@ -111,7 +116,7 @@ def study() -> Tree:
         },
         "required": ["teacher"],
         "additionalProperties": False,
-        "$defs": parts | {"teacher": described(TeacherSection)},
+        "$defs": parts | {"teacher": described(TeacherSection), "range": RANGE},
     }
 
 

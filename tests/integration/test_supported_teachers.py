@@ -1,4 +1,4 @@
-"""The README's list of supported teachers: each kind, saved as its library's documentation says, loads and answers."""
+"""The reference's list of supported teachers: each kind, saved as its library's documentation says, loads and answers."""
 
 from __future__ import annotations
 
@@ -136,16 +136,20 @@ TEACHER_DEFAULTS: dict[str, Callable[[Path], Path | str]] = {
     "pickled modules": module,
     "`.joblib`": pickled,
 }
-"""Words of the README's row -> what saves one."""
+"""Words of the list's row -> what saves one."""
 PICKLES = {"pickled modules", "`.joblib`"}
 """Those behind ``--trust-pickle``."""
 
 
 def row() -> str:
-    return next(line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| teachers |"))
+    return next(
+        line
+        for line in (ROOT / "docs" / "reference" / "strategies.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| teachers |")
+    )
 
 
-def test_every_kind_of_the_readme_is_here():
+def test_every_kind_of_the_list_is_here():
     """Each file ending, address and name that the row lists has a maker, and the other way round."""
     told = {word for word in re.findall(r"`[^`]*`", row()) if not word.startswith("`--")}
     assert told == {word for kind in TEACHER_DEFAULTS for word in re.findall(r"`[^`]*`", kind)}

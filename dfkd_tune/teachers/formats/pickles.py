@@ -12,7 +12,7 @@ from torch import nn
 
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.base import Teacher, hash_bytes
-from dfkd_tune.teachers.black_box import from_estimator, missing
+from dfkd_tune.teachers.black_box import from_estimator
 from dfkd_tune.teachers.formats.state_dict import from_loaded, load_torch
 from dfkd_tune.teachers.safety import archives
 from dfkd_tune.utils.object_reference import one_line
@@ -49,10 +49,8 @@ def _of_torch(path: Path) -> bool:
 
 
 def _unpickled(path: Path, data: bytes) -> Any:
-    try:
-        import joblib
-    except ImportError:
-        raise missing(path, "joblib", "sklearn") from None
+    import joblib
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -27,7 +27,7 @@ def load_skops(path: Path, architecture: Path | None, trust_pickle: bool) -> Tea
     try:
         from skops.io import get_untrusted_types, loads
     except ImportError:
-        raise missing(path, "skops", "sklearn") from None
+        raise missing(path, "skops", "skops") from None
     data = archives.read(path)
     try:
         copy = archives.unfolded(path, data)

@@ -1,0 +1,229 @@
+"""What the documentation is made of: published figures, schemas, references, and the files beside the README."""
+
+import json
+import re
+import runpy
+import tomllib
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+import dfkd_tune
+from benchmarks import fidelity, figures
+from dfkd_tune.errors import SpecError
+from dfkd_tune.inputs.features_file import read_features
+from dfkd_tune.search.study_file import read_spec
+from dfkd_tune.training import metrics
+from dfkd_tune.utils import yaml_io
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+DIRECTIVE = re.compile(r"\{\{ (\w+) (\w*)[^}]*\}\}")
+
+hooks = runpy.run_path(str(DOCS / "scripts" / "hooks.py"))
+schema = runpy.run_path(str(DOCS / "scripts" / "schema.py"))
+
+
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def results() -> list[list[str]]:
+    """The rows of the README's table of results."""
+    lines = read(ROOT / "README.md").partition("## Results")[2].partition("## Limits")[0].splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")][2:]
+
+
+class TestReadme:
+    def test_is_short(self):
+        assert len(read(ROOT / "README.md").splitlines()) <= 150
+
+    def test_results_are_the_published_figures(self):
+        entry = figures.load()["fidelity"]
+        columns = [entry["columns"].index(name) for name in ("published direct", "study", "study / published direct")]
+        expected = [[name, *(figures.cells(entry, name)[i] for i in columns)] for name in entry["rows"]]
+        assert results() == [row for row in expected if row[0] != "geometric mean"]
+
+    def test_other_numbers_are_the_published_figures(self):
+        known, text = figures.load(), " ".join(read(ROOT / "README.md").split())
+        values, studies = known["fidelity"]["values"], known["handwritten"]["rows"]
+        ours, by_hand = (row[0] for row in studies.values())
+        for sentence in (
+            f"The geometric mean is {values['geometric_mean']}.",
+            f"{values['regret_median_percent']} % of RMSE at the median ({values['regret_range_percent']} %)",
+            f"A study of 40 trials takes {ours} s on two cores; one written by hand",
+            f"takes {by_hand} s.",
+        ):
+            assert sentence in text, sentence
+
+
+class TestFigures:
+    def test_every_figure_is_shown_and_every_shown_one_is_there(self):
+        shown = {
+            name for page in PAGES for kind, name in DIRECTIVE.findall(read(page)) if kind in ("table", "value", "cell")
+        }
+        assert shown == set(figures.load())
+
+    def test_every_value_is_shown(self):
+        shown = set(re.findall(r"\{\{ value (\w+ \w+) \}\}", "".join(map(read, PAGES))))
+        there = {f"{name} {key}" for name, entry in figures.load().items() for key in entry.get("values", {})}
+        assert shown == there
+
+    def test_commands_run_what_there_is(self):
+        for name, entry in figures.load().items():
+            for file in re.findall(r"[\w/]+\.(?:py|yaml)\b", entry["command"] + " " + entry["budget"]):
+                assert (ROOT / file).exists(), (name, file)
+
+    @pytest.mark.parametrize("page", sorted((DOCS / "benchmarks").glob("*.md")), ids=lambda page: page.stem)
+    def test_benchmark_pages_hold_no_figure_of_their_own(self, page):
+        text = re.sub(r"\{\{.*?\}\}|`[^`]*`|\]\([^)]*\)", "", read(page))
+        assert re.findall(r"\d*\.\d+|\d+ %", text) == []
+
+    def test_an_entry_that_does_not_fit_is_refused(self, tmp_path):
+        file = tmp_path / "figures.yaml"
+        about = {"command": "", "seeds": [0], "budget": "", "tier": "T0", "unit": ""}
+        for wrong in ({"seeds": [0]}, about | {"column": []}, about | {"columns": ["a"], "rows": {"x": [1, 2]}}):
+            file.write_text(yaml.safe_dump({"entry": wrong}))
+            with pytest.raises(ValueError, match="entry"):
+                figures.load(file)
+
+    def test_a_benchmark_writes_its_entry(self, tmp_path):
+        file = tmp_path / "figures.yaml"
+        file.write_text(read(figures.FILE))
+        before = figures.load(file)
+        rows = [
+            {
+                "dataset": name,
+                "seed": seed,
+                "paper": 0.1,
+                "best": best,
+                "regret": 0.25,
+                "correlation": 0.5,
+                "trials": [{"real": 0.02}],
+            }
+            for name in before["fidelity"]["rows"]
+            if name != "geometric mean"
+            for seed, best in enumerate((0.02, 0.03))
+        ]
+        published = {row["dataset"]: {"random": 0.06, "direct_decreasing": 0.05} for row in rows}
+        figures.record("fidelity", *fidelity.publishable(rows, published, before["fidelity"]), file)
+        after = figures.load(file)
+        assert figures.cells(after["fidelity"], "pole") == [
+            "0.0600",
+            "0.0500",
+            "0.1000",
+            "0.0250 ± 0.0050",
+            "0.50",
+            "0.40",
+            "0.39",
+        ]
+        assert figures.cells(after["fidelity"], "geometric mean")[4] == "0.50"
+        assert after["fidelity"]["values"]["regret_range_percent"] == "25 to 25"
+        assert {k: v for k, v in after.items() if k != "fidelity"} == {
+            k: v for k, v in before.items() if k != "fidelity"
+        }
+        with pytest.raises(KeyError, match="unheard"):
+            figures.record("fidelity", {"unheard": []}, {}, file)
+
+
+class TestHooks:
+    @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
+    def test_pages_expand(self, page):
+        assert "{{" not in hooks["expand"](read(page))
+
+    def test_a_figure_that_is_not_there_is_an_error(self):
+        for text in ("{{ table nothing }}", "{{ value fidelity nothing }}", "{{ cell fidelity mv | nothing }}"):
+            with pytest.raises(ValueError, match="nothing"):
+                hooks["expand"](text)
+
+    def test_assets_of_other_hosts_are_found(self):
+        found = hooks["external_assets"]
+        for tag in (
+            '<script src="https://example.org/a.js"></script>',
+            '<link rel="stylesheet" href="//example.org/a.css">',
+            '<img alt="x" src="http://example.org/a.png">',
+            '<pre class="mermaid">',
+        ):
+            assert found(f"<p>{tag}</p>"), tag
+        assert found('<a href="https://example.org">x</a><img src="../a.png"><script src="a.js"></script>') == []
+
+    def test_names_of_mlflow_come_from_the_code(self):
+        text = hooks["expand"](read(DOCS / "reference" / "mlflow-names.md"))
+        names = [value for name, value in vars(metrics).items() if name.isupper() and isinstance(value, str)]
+        assert len(names) > 15
+        for name in names:
+            assert f"`{name}`" in text, name
+
+
+class TestSchemas:
+    @pytest.mark.parametrize("name", schema["SCHEMAS"])
+    def test_is_current(self, name):
+        assert read(DOCS / "schema" / f"{name}.json") == schema["text"](name)
+
+    @pytest.mark.parametrize("file", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda file: file.stem)
+    def test_takes_what_the_program_takes(self, file):
+        kind, reader = ("features", read_features) if "features" in file.stem else ("study", read_spec)
+        reader(file)
+        jsonschema.validate(json.loads(json.dumps(yaml_io.read(file, SpecError))), schema["SCHEMAS"][kind]())
+
+    @pytest.mark.parametrize(
+        ("kind", "text"),
+        [
+            ("study", "{study: {name: x}}"),
+            ("study", "{teacher: t.pt2, steps: 3}"),
+            ("study", "{teacher: t.pt2, budget: {steps: 0}}"),
+            ("study", "{teacher: t.pt2, search: {bound.kind: [nothing]}}"),
+            ("study", "{teacher: t.pt2, search: {optimizer: {rate: [0.1]}}}"),
+            ("study", "{teacher: t.pt2, search: {optimizer.lr: {low: 0.1}}}"),
+            ("features", "{features: [{mean: 1, std: 2}]}"),
+            ("features", "{features: [{name: a, std: -1, mean: 0}]}"),
+        ],
+    )
+    def test_refuses_what_the_program_refuses(self, kind, text):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(yaml.safe_load(text), schema["SCHEMAS"][kind]())
+
+
+def test_every_public_name_has_its_reference():
+    told = re.findall(r"^::: dfkd_tune\.(\w+)$", read(DOCS / "reference" / "python.md"), re.MULTILINE)
+    assert sorted(told) == sorted(dfkd_tune.__all__)
+
+
+def test_every_page_is_in_the_navigation():
+    listed = re.findall(r"[\w/-]+\.md", read(ROOT / "mkdocs.yml").partition("nav:")[2])
+    assert sorted(listed) == [page.relative_to(DOCS).as_posix() for page in PAGES]
+
+
+def test_every_image_is_shown():
+    shown = {name for page in [ROOT / "README.md", *PAGES] for name in re.findall(r"images/([\w.-]+)\)", read(page))}
+    assert shown == {path.name for path in (DOCS / "images").iterdir()}
+
+
+class TestProject:
+    project = tomllib.loads(read(ROOT / "pyproject.toml"))["project"]
+
+    def test_constraints_fit_what_is_declared(self):
+        fixed = dict(line.split("==") for line in read(ROOT / "constraints.txt").splitlines())
+        groups = [self.project["dependencies"], *self.project["optional-dependencies"].values()]
+        for item in (Requirement(text) for group in groups for text in group):
+            assert fixed[item.name.lower()] in item.specifier, item
+
+    def test_every_extra_is_explained(self):
+        text = read(DOCS / "getting-started" / "installation.md")
+        for name in self.project["optional-dependencies"]:
+            assert f"| `{name}` |" in text, name
+
+    def test_messages_name_extras_that_there_are(self):
+        extras = self.project["optional-dependencies"]
+        for file in [*(ROOT / "dfkd_tune").rglob("*.py"), ROOT / "README.md", *PAGES]:
+            for named in re.findall(r"dfkd-tune\[([\w,]+)\]", read(file)):
+                assert set(named.split(",")) <= set(extras), (file, named)
+
+    def test_the_citation_names_this_version(self):
+        cited = yaml.safe_load(read(ROOT / "CITATION.cff"))
+        assert (cited["title"], cited["version"]) == (self.project["name"], self.project["version"])
+        assert [item["year"] for item in cited["references"]] == [2023, 2021]
