@@ -18,9 +18,10 @@ lint: $(VENV)/.test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports --no-logo
+	$(VENV)/bin/pyright --project . --pythonpath $(VENV)/bin/python
 
 docs: $(VENV)/.docs  ## install what the documentation needs, and build it into site/
-	$(VENV)/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
 constraints:  ## write the newest versions that fit pyproject.toml into constraints.txt
 	rm -rf build/constraints

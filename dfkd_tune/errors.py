@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
-LONGEST = 1_000
+MOST_CHARACTERS = 1_000
 """Characters of a message's part, beyond which its middle is left out."""
 
 
@@ -45,8 +45,8 @@ def shown(text: str) -> str:
 
     A file may hold what would break a line, move a cursor or be no character at all.
     """
-    if len(text) > LONGEST:
-        text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+    if len(text) > MOST_CHARACTERS:
+        text = f"{text[: MOST_CHARACTERS // 2]} ... {text[-MOST_CHARACTERS // 2 :]}"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -51,7 +51,7 @@ class Digits:
 class Reader(nn.Module):
     """The teacher, from raw pixels ``(N, 64)`` to ``(N, 1)``."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.Conv2d(1, 8, 3, padding=1),

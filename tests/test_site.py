@@ -15,7 +15,7 @@ import dfkd_tune
 from benchmarks import fidelity, figures
 from dfkd_tune.errors import SpecError
 from dfkd_tune.inputs.features_file import read_features
-from dfkd_tune.search.study_file import read_spec
+from dfkd_tune.search.study_file import parse_spec, read_spec
 from dfkd_tune.training import metrics
 from dfkd_tune.utils import yaml_io
 
@@ -26,6 +26,9 @@ DIRECTIVE = re.compile(r"\{\{ (\w+) (\w*)[^}]*\}\}")
 
 hooks = runpy.run_path(str(DOCS / "scripts" / "hooks.py"))
 schema = runpy.run_path(str(DOCS / "scripts" / "schema.py"))
+
+FIXED = re.findall(r"```yaml\n(.*?)```", (DOCS / "reference" / "study-file.md").read_text(encoding="utf-8"), re.DOTALL)
+"""Examples of fixed leaves, of the reference."""
 
 
 def read(path: Path) -> str:
@@ -170,12 +173,20 @@ class TestSchemas:
         reader(file)
         jsonschema.validate(json.loads(json.dumps(yaml_io.read(file, SpecError))), schema["SCHEMAS"][kind]())
 
+    @pytest.mark.parametrize("text", [*FIXED, "{student: {compression: 4, activation: relu}}"])
+    def test_takes_fixed_leaves(self, text):
+        tree = {"teacher": "t.pt2"} | yaml.safe_load(text)
+        assert parse_spec(tree, "study.yaml").fixed
+        jsonschema.validate(tree, schema["SCHEMAS"]["study"]())
+
     @pytest.mark.parametrize(
         ("kind", "text"),
         [
             ("study", "{study: {name: x}}"),
             ("study", "{teacher: t.pt2, steps: 3}"),
             ("study", "{teacher: t.pt2, budget: {steps: 0}}"),
+            ("study", "{teacher: t.pt2, bound: {kind: nothing}}"),
+            ("study", "{teacher: t.pt2, bound.nothing: 1}"),
             ("study", "{teacher: t.pt2, search: {bound.kind: [nothing]}}"),
             ("study", "{teacher: t.pt2, search: {optimizer: {rate: [0.1]}}}"),
             ("study", "{teacher: t.pt2, search: {optimizer.lr: {low: 0.1}}}"),

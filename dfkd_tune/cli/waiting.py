@@ -15,11 +15,11 @@ import click
 if TYPE_CHECKING:
     from dfkd_tune.teachers.guarded import Calls
 
-FIRST = 2.5
+FIRST_PAUSE_S = 2.5
 """Seconds of waiting after which it is told."""
-LONGEST = 60.0
+LONGEST_PAUSE_S = 60.0
 """Seconds between two lines at most; each wait is twice the one before."""
-LOOK = 0.5
+POLL_S = 0.5
 """Seconds between two looks."""
 SLOW = 0.25
 """Seconds a call from which a teacher is worth a word."""
@@ -39,20 +39,20 @@ def told() -> Iterator[None]:
 
 
 def _watch(over: threading.Event) -> None:
-    pause, due, begun, ended = FIRST, 0.0, None, 0.0
-    while not over.wait(LOOK):
+    pause, due, begun, ended = FIRST_PAUSE_S, 0.0, None, 0.0
+    while not over.wait(POLL_S):
         calls = _calls()
         now = time.monotonic()
-        if calls is None or (calls.since is None and now - ended > FIRST):
-            begun, pause = None, FIRST
+        if calls is None or (calls.since is None and now - ended > FIRST_PAUSE_S):
+            begun, pause = None, FIRST_PAUSE_S
         if calls is None or calls.since is None:
             continue
         ended = now
         if begun is None:
-            begun, due = calls.since, calls.since + FIRST
+            begun, due = calls.since, calls.since + FIRST_PAUSE_S
         if now >= due and _slow(calls, now):
             click.echo(line(calls, now), err=True)
-            pause = min(2 * pause, LONGEST)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
             due = now + pause
 
 
@@ -64,7 +64,7 @@ def _calls() -> Calls | None:
 
 def _slow(calls: Calls, now: float) -> bool:
     running = now - (calls.since or now)
-    return running > FIRST or (calls.count > 0 and calls.seconds / calls.count > SLOW)
+    return running > FIRST_PAUSE_S or (calls.count > 0 and calls.seconds / calls.count > SLOW)
 
 
 def line(calls: Calls, now: float) -> str:

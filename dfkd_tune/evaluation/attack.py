@@ -19,7 +19,7 @@ from dfkd_tune.utils.seeding import stream
 
 RADIUS = 0.5
 """How far an attack leaves its prior row: in any feature, in standard deviations."""
-INITIALIZERS, STEPS, RESTARTS = 512, 50, 2
+STARTS, STEPS, RESTARTS = 512, 50, 2
 """At most 51,200 teacher rows; a slow teacher, whose pool is smaller too, is asked for no more rows than its pool has."""
 
 Answer = Callable[[Tensor], Tensor]
@@ -56,7 +56,7 @@ def attack(problem: Problem, student: Answer, unit: Tensor, gaps: Tensor) -> Fou
     """
     rng = stream(problem.seed, "attack")
     z = problem.banks["report"].z
-    starts = min(INITIALIZERS, len(z), max(8, len(problem.pool) // (STEPS * RESTARTS)))
+    starts = min(STARTS, len(z), max(8, len(problem.pool) // (STEPS * RESTARTS)))
     worst = max(starts // 8, min(8, starts // 2))
     order = gaps.argsort(descending=True, stable=True)
     others = worst + torch.randperm(len(z) - worst, generator=rng)[: starts - worst].to(order.device)

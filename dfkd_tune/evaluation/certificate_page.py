@@ -7,14 +7,20 @@ from typing import Any
 from dfkd_tune.evaluation.certificate import Certificate
 from dfkd_tune.utils import html
 
-LISTED = 24
+SHOWN_FEATURES = 24
 """Features of the worst input that are shown at once, those that moved most first; the others are folded away."""
 
 
 def page(certificate: Certificate) -> str:
     """The certificate as HTML; whatever a name holds is escaped."""
     c = certificate.as_dict()
-    values = {"c": c, "name": _name(c["student"]), "bars": bars(c), "moved": _moved(certificate), "listed": LISTED}
+    values = {
+        "c": c,
+        "name": _name(c["student"]),
+        "bars": bars(c),
+        "moved": _moved(certificate),
+        "listed": SHOWN_FEATURES,
+    }
     return html.render("certificate.html.jinja", **values)
 
 

@@ -36,7 +36,7 @@ OUT = (3.0, 10.0)
 """How far out, in standard deviations of the feature."""
 MOVES = 8
 """Steps of sign ascent, or tries of a black box, a row."""
-SHARE = 0.1
+REFERENCE_FRACTION = 0.1
 """Of a trial's student steps that a reference student gets."""
 PANEL = {True: ("random", "adversarial", "paper", "faithful"), False: ("random", "black_box")}
 """Presets of the reference students, by whether the teacher has input gradients."""
@@ -81,7 +81,7 @@ def reference_students(
     problem: Problem, like: Recipe, progress: Callable[[Member], None] | None = None
 ) -> list[Outcome]:
     """The panel: a student of each method, as far as it did not diverge; arguments as ``add_stress`` takes them."""
-    steps = max(1, round(like.steps * SHARE))
+    steps = max(1, round(like.steps * REFERENCE_FRACTION))
     members = [
         Member(
             name,

@@ -28,7 +28,7 @@ CELLS = 4_096
 TERMS = 64
 HALVINGS = 30
 PROJECTIONS = 50
-LEAST = 1e-6
+LEAST_EIGENVALUE = 1e-6
 """Smallest eigenvalue of the latent correlations, so that they have a Cholesky factor."""
 SLACK = 0.2
 """Rounding, and rows left out pair by pair, bend a measured matrix: its eigenvalues may fall this far below zero."""
@@ -117,7 +117,7 @@ def _latent(rho: Tensor, a: Tensor) -> Tensor:
 
 def _positive(matrix: Tensor) -> Tensor:
     """The nearest correlation matrix that has a Cholesky factor, by alternating projections (Higham 2002)."""
-    if float(torch.linalg.eigvalsh(matrix)[0]) >= LEAST:
+    if float(torch.linalg.eigvalsh(matrix)[0]) >= LEAST_EIGENVALUE:
         return matrix
     correction = torch.zeros_like(matrix)
     for _ in range(PROJECTIONS):
@@ -132,4 +132,4 @@ def _positive(matrix: Tensor) -> Tensor:
 
 def _clipped(matrix: Tensor) -> Tensor:
     eigenvalues, vectors = torch.linalg.eigh(matrix)
-    return (vectors * eigenvalues.clamp(min=LEAST)) @ vectors.T
+    return (vectors * eigenvalues.clamp(min=LEAST_EIGENVALUE)) @ vectors.T

@@ -14,9 +14,9 @@ from dfkd_tune.inputs.quantile_function import Curve, curve
 from dfkd_tune.utils.strategy import strategy
 
 SQRT12 = math.sqrt(12.0)
-MOST = 1e150
+LARGEST_NUMBER = 1e150
 """Of numbers whose squares can be held; its inverse is the least of them."""
-WHOLE = 2.0**53
+LARGEST_INTEGER = 2.0**53
 """Up to which float64 holds every whole number."""
 
 
@@ -66,7 +66,8 @@ class Feature:
             raise ValueError(f"mean {self.mean} lies outside range {self.range}")
         if (
             self.integer
-            and max(map(abs, [*(self.range or ()), *(self.quantiles or {}).values(), self.mean or 0.0])) > WHOLE
+            and max(map(abs, [*(self.range or ()), *(self.quantiles or {}).values(), self.mean or 0.0]))
+            > LARGEST_INTEGER
         ):
             raise ValueError(
                 "integer is for numbers up to 2 ** 53: beyond it, float64 does not hold every whole number"
@@ -84,9 +85,9 @@ class Feature:
                 raise ValueError(f"probabilities must sum to 1, found {sum(self.probabilities):g}")
         if self.quantiles is not None:
             self._rising(self.quantiles)
-        if not (self.scale < MOST and abs(self.center) < MOST):
+        if not (self.scale < LARGEST_NUMBER and abs(self.center) < LARGEST_NUMBER):
             raise ValueError("range, levels and quantiles must not span more than a number can hold")
-        if not self.scale > 1 / MOST:
+        if not self.scale > 1 / LARGEST_NUMBER:
             raise ValueError("range, levels and quantiles must span more than the least that a number can hold")
         return self
 

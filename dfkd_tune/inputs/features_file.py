@@ -29,9 +29,9 @@ from dfkd_tune.utils import yaml_io
 from dfkd_tune.utils.quoting import named, quoted
 from dfkd_tune.utils.strategy import build, strategy
 
-MOST = 16 * 2**20
+MOST_BYTES = 16 * 2**20
 """Bytes of a features file."""
-WIDEST = 100_000
+MOST_FEATURES = 100_000
 """Features, at most."""
 KEYS = ("features", "grid", "simplex", "rank_correlation")
 
@@ -57,8 +57,8 @@ class Grid:
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std are given together")
         pixels = self.height * self.width
-        if pixels > WIDEST:
-            raise ValueError(f"{pixels:,} pixels are more than the {WIDEST:,} features that there may be")
+        if pixels > MOST_FEATURES:
+            raise ValueError(f"{pixels:,} pixels are more than the {MOST_FEATURES:,} features that there may be")
         if self.mean is not None and self.std is not None and not len(self.mean) == len(self.std) == pixels:
             raise ValueError(f"{pixels} pixels need as many means and stds, found {len(self.mean)} and {len(self.std)}")
         return self
@@ -84,7 +84,7 @@ def read_features(path: Path) -> Inputs:
     Raises:
         FeaturesError: naming the feature and the rule it breaks.
     """
-    return parse_features(yaml_io.read(path, FeaturesError, MOST), path)
+    return parse_features(yaml_io.read(path, FeaturesError, MOST_BYTES), path)
 
 
 def parse_features(tree: Any, path: object) -> Inputs:
@@ -103,8 +103,8 @@ def parse_features(tree: Any, path: object) -> Inputs:
     items = _build(Grid, tree["grid"], f"{path}: grid").features() if "grid" in tree else tree["features"]
     if not isinstance(items, list) or not items:
         raise FeaturesError(f"{path}: features", f"must be a list of at least one feature, got {quoted(items)}")
-    if len(items) > WIDEST:
-        raise FeaturesError(f"{path}: features", f"holds {len(items):,} features, {WIDEST:,} at most")
+    if len(items) > MOST_FEATURES:
+        raise FeaturesError(f"{path}: features", f"holds {len(items):,} features, {MOST_FEATURES:,} at most")
     shares = _simplex(tree.get("simplex"), f"{path}: simplex")
     features = [_feature(item, f"{path}: features[{i}]") for i, item in enumerate(items)]
     names = [feature.name for feature in features]

@@ -15,7 +15,7 @@ TIERS = {
     "T4": "single features are known, and their rank correlations with each other",
 }
 """Tier -> what it means."""
-LISTED = 12
+MOST_VALUES = 12
 """Values that are spelled out, at most."""
 
 
@@ -67,12 +67,12 @@ def of_feature(feature: Feature) -> str:
 def _correlations(names: Sequence[str], ranks: Sequence[Sequence[float]]) -> str:
     """The strongest of them; the features file holds them all."""
     pairs = [(r, i, j) for i, row in enumerate(ranks) for j, r in enumerate(row[:i])]
-    strongest = sorted(pairs, key=lambda pair: -abs(pair[0]))[:LISTED]
+    strongest = sorted(pairs, key=lambda pair: -abs(pair[0]))[:MOST_VALUES]
     named = [f"{names[j]} and {names[i]} {r:.2f}" for r, i, j in strongest]
     return "rank correlations of all pairs, the strongest " + ", ".join(named)
 
 
 def _listed(values: Sequence[Any]) -> str:
     words = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
-    rest = len(words) - LISTED
-    return ", ".join(words) if rest <= 0 else f"{', '.join(words[:LISTED])} and {rest} more"
+    rest = len(words) - MOST_VALUES
+    return ", ".join(words) if rest <= 0 else f"{', '.join(words[:MOST_VALUES])} and {rest} more"

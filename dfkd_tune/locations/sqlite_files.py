@@ -71,9 +71,10 @@ def damage(file: Path) -> str | None:
     """What is wrong with an SQLite file; None where it is whole, or cannot be looked at now."""
     try:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
+            connection.text_factory = lambda said: said.decode(errors="replace")  # it may quote what is broken
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.OperationalError:
         return None
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         return str(error)
     return None if found == "ok" else found.strip().splitlines()[-1]

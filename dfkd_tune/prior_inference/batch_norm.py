@@ -28,8 +28,10 @@ from dfkd_tune.ops.lbfgs import descend
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.utils import hardware
 
-TOLD = "how each feature is distributed and how they go together was found from the teacher's batch normalization"
-ROWS = 2_048
+DESCRIPTION = (
+    "how each feature is distributed and how they go together was found from the teacher's batch normalization"
+)
+SOBOL_POINTS = 2_048
 """Points of a Sobol sequence over which moments are taken."""
 EVALUATIONS = 80
 """Of the teacher and its gradient on these rows, by L-BFGS."""
@@ -104,7 +106,7 @@ def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
     small = width <= WIDEST and (teacher.parameters or 0) <= LARGEST
     if not isinstance(module, nn.Module) or not small or width < 2:
         return None
-    points = torch.quasirandom.SobolEngine(width, scramble=True, seed=0).draw(ROWS, dtype=torch.float64)
+    points = torch.quasirandom.SobolEngine(width, scramble=True, seed=0).draw(SOBOL_POINTS, dtype=torch.float64)
     scores = torch.special.ndtri(points).clamp(-SCORES, SCORES)
     try:  # two rows tell whether it normalizes at all
         heard = _listen(teacher, inputs, scores[:2]) and _listen(teacher, inputs, scores.clone().requires_grad_())
@@ -113,7 +115,7 @@ def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
     if not heard or not all(each.mean.requires_grad for each in heard):
         return None
     shape = _fit(teacher, inputs, scores)
-    return None if shape is None else Inputs(inputs.features, inferred=InferredPrior(TOLD, inputs, shape))
+    return None if shape is None else Inputs(inputs.features, inferred=InferredPrior(DESCRIPTION, inputs, shape))
 
 
 def _listen(teacher: Teacher, inputs: Inputs, z: Tensor) -> list[BatchNormStats]:

@@ -10,7 +10,7 @@ import torch
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.teachers.base import Teacher
 
-ROWS = 16
+ORDER_ROWS = 16
 """Prior rows at which every level is tried."""
 WORDS_OF_ORDER = 3
 """Levels below which an order says nothing that a line through them does not."""
@@ -50,10 +50,10 @@ def _ordered(teacher: Teacher, inputs: Inputs, i: int) -> bool:
     average where the order is chance; halfway decides.
     """
     codes = inputs.features[i].values
-    z = inputs.draw(ROWS, torch.Generator().manual_seed(SEED)).repeat_interleave(len(codes), dim=0)
-    z[:, i] = codes.repeat(ROWS)
+    z = inputs.draw(ORDER_ROWS, torch.Generator().manual_seed(SEED)).repeat_interleave(len(codes), dim=0)
+    z[:, i] = codes.repeat(ORDER_ROWS)
     with torch.no_grad():
-        y = teacher(inputs.raw(z, teacher.dtype)).double().view(ROWS, len(codes), -1)
+        y = teacher(inputs.raw(z, teacher.dtype)).double().view(ORDER_ROWS, len(codes), -1)
     deviation = y - y.mean(1, keepdim=True)
     variance = deviation.square().sum(1) / (len(codes) - 1)
     steps = y.diff(dim=1).square().mean(1)

@@ -19,7 +19,7 @@ from dfkd_tune.prior_inference.tree_splits import Split
 
 SPLITS = 2_000
 """The ones that most rows came to."""
-ROWS = 1_024
+SOBOL_POINTS = 1_024
 """Points of a Sobol sequence that are sent down the trees."""
 EVALUATIONS = 30
 """Of the likelihood and its gradient on these rows."""
@@ -57,7 +57,7 @@ def rank_correlations(splits: Sequence[Split], margins: Mapping[int, Margin], wi
         width: number of features.
     """
     levels = _levels(splits, margins)
-    points = torch.quasirandom.SobolEngine(width, scramble=True, seed=0).draw(ROWS, dtype=torch.float64)
+    points = torch.quasirandom.SobolEngine(width, scramble=True, seed=0).draw(SOBOL_POINTS, dtype=torch.float64)
     scores = torch.special.ndtri(points.clamp(1e-5, 1 - 1e-5)).float()
     mixing = torch.eye(width).requires_grad_()
 

@@ -12,7 +12,7 @@ import numpy as np
 from dfkd_tune.inputs.prior import InferredPrior, Inputs
 from dfkd_tune.teachers.base import Teacher
 
-TOLD = (
+DESCRIPTION = (
     "units of features were found from the scaler that the teacher begins with, and what else it says of each by itself"
 )
 KNOTS = 99
@@ -40,7 +40,7 @@ def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
         feature if feature.known else replace(feature, **about)
         for feature, about in zip(inputs.features, told, strict=True)
     ]
-    return Inputs(features, inputs.simplex, inferred=InferredPrior(TOLD, inputs))
+    return Inputs(features, inputs.simplex, inferred=InferredPrior(DESCRIPTION, inputs))
 
 
 def _tellers() -> dict[type, Callable[[Any], list[dict[str, Any]] | None]]:

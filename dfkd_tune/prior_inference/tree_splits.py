@@ -10,7 +10,7 @@ import numpy as np
 
 TREES = 200
 """Of an ensemble that are read at most, evenly spread over it."""
-SHARE = 1 / 500
+LEAST_FRACTION = 1 / 500
 """Of the training rows that a split must have seen: smaller ones say little, and there are many of them."""
 
 
@@ -71,7 +71,7 @@ def splits_of(estimator: Any) -> list[Split]:
 def _read(trees: list[Tree]) -> list[Split]:
     found: list[Split] = []
     for tree in trees:
-        least = SHARE * tree.rows[0]
+        least = LEAST_FRACTION * tree.rows[0]
         waiting: list[tuple[int, int, bool, int, dict[int, tuple[float, float]]]] = [(0, -1, False, 0, {})]
         while waiting:
             node, parent, went_below, depth, between = waiting.pop()

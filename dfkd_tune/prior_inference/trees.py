@@ -12,7 +12,7 @@ from dfkd_tune.prior_inference.tree_splits import Split, splits_of
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.utils import hardware
 
-TOLD = "how each feature is distributed and how they go together was found from what the teacher's trees counted at their splits"
+DESCRIPTION = "how each feature is distributed and how they go together was found from what the teacher's trees counted at their splits"
 
 
 @hardware.one_thread()
@@ -35,4 +35,4 @@ def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
         for d, feature in enumerate(inputs.features)
     ]
     ranks = rank_correlations(splits, margins, len(inputs)) if 1 < len(inputs) <= WIDEST else None
-    return Inputs(features, inputs.simplex, ranks, inferred=InferredPrior(TOLD, inputs))
+    return Inputs(features, inputs.simplex, ranks, inferred=InferredPrior(DESCRIPTION, inputs))

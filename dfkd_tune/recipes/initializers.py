@@ -16,10 +16,10 @@ from dfkd_tune.students.neuron_pruning import prune
 from dfkd_tune.utils.plugins import Registry
 from dfkd_tune.utils.strategy import strategy
 
-ROWS = 8_192
+FIT_ROWS = 8_192
 """Pool rows that the output layer is fitted to."""
 RIDGE = 1e-4
-SHARE = 0.3
+WIDE_FRACTION = 0.3
 """Of the budget that training a wider student takes before it is pruned."""
 HISTORY = 50
 
@@ -50,7 +50,7 @@ class Neurons(Initializer):
 
     def budget_fraction(self, student: Student) -> float:
         """What training the wider student takes."""
-        return SHARE if self.surplus and isinstance(student, MLP) and student.depth == 1 else 0.0
+        return WIDE_FRACTION if self.surplus and isinstance(student, MLP) and student.depth == 1 else 0.0
 
     def init(self, context: InitContext, rng: torch.Generator) -> list[Tensor]:
         """One member's weights."""
@@ -59,15 +59,15 @@ class Neurons(Initializer):
             return _fitted(student, context, rng)
         width = student.hidden_units
         wide = student.with_width(max(width + 1, round(width * (1 + self.surplus))))
-        index = torch.randint(len(context.z), (ROWS,), generator=rng).to(context.device)
+        index = torch.randint(len(context.z), (FIT_ROWS,), generator=rng).to(context.device)
         weight = context.gradient_weight
         gradients = encoder.gradients(context.gradients[index]) if weight and context.gradients is not None else None
         weight = weight if gradients is not None else 0.0
         # A row costs a wide student more than the student it becomes.
-        budget = SHARE * context.row_budget * width / wide.hidden_units
+        budget = WIDE_FRACTION * context.row_budget * width / wide.hidden_units
         weights = [w.to(context.device) for w in _fitted(wide, context, rng)]
         bank = (encoder.rows(context.z[index]), context.values[index], gradients)
-        weights = minimize(wide, weights, bank, weight, max(1, round(budget / ROWS)), HISTORY, context.matched)
+        weights = minimize(wide, weights, bank, weight, max(1, round(budget / FIT_ROWS)), HISTORY, context.matched)
         return prune(student, weights, bank[0], weight, width, context.matched)
 
 
@@ -79,7 +79,7 @@ def _fitted(student: Student, context: InitContext, rng: torch.Generator) -> lis
     if context.neurons > student.hidden_units:
         first = _centers(context, student.hidden_units, rng)
         weights[0], weights[1] = (value.to(weights[0]) for value in first)
-    rows = min(ROWS, len(context.z))
+    rows = min(FIT_ROWS, len(context.z))
     z, goals = context.encoder.rows(context.z[:rows].cpu()), context.values[:rows].cpu()
     hidden = student.hidden([w.unsqueeze(0) for w in weights], z.unsqueeze(0))
     assert hidden is not None  # a perceptron ends in a linear layer

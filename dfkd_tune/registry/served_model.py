@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, set_model
 from mlflow.pyfunc.model import PythonModel
 
-SHOWN = 12
+MOST_LISTED = 12
 """Names and levels that a message lists at most."""
 NEAR = 2.0**-23
 """How far a number may be from its level, as a share of the largest: what float32 makes of it."""
@@ -40,7 +40,7 @@ class Student(PythonModel):
         self.dtype = getattr(torch, about["dtype"])
         self.module = torch.export.load(folder / "data" / "model.pt2").module()
 
-    def predict(
+    def predict(  # pyright: ignore[reportIncompatibleMethodOverride]  # MLflow says no type
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame | np.ndarray:
         """Answers ``(N, O)`` in the teacher's units: a frame with the index of the rows where features are named, else an array.
@@ -238,8 +238,8 @@ def is_number(value: Any) -> bool:
 def listed(items: Any) -> str:
     """Items with commas between, the first ones of many."""
     items = list(items)
-    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
-    return ", ".join(repr(item)[:60] for item in items[:SHOWN]) + more
+    more = f" and {len(items) - MOST_LISTED} more" if len(items) > MOST_LISTED else ""
+    return ", ".join(repr(item)[:60] for item in items[:MOST_LISTED]) + more
 
 
 def unknown(name: str, value: Any, levels: list[Any]) -> MlflowException:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -12,10 +12,13 @@ from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import guarded, preflight
 from dfkd_tune.tracking.run_lookup import fetch, find_run
 
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
 
 def load_trial(
     uri: str, study: str, trial: int | None, within: float | None = None
-) -> tuple[nn.Module, dict[str, Any], Any]:
+) -> tuple[nn.Module, dict[str, Any], Run]:
     """Student, ``result.json`` and MLflow run, chosen as ``find_run`` does."""
     preflight(existing(uri, f"study {study!r}"), write=False)
     with guarded(uri):

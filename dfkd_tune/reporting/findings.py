@@ -285,7 +285,7 @@ class Findings:
         return self.promoted["run"] if self.promoted else self.best and run_name(self.best.number)
 
 
-FIRST = ("generator.kind", "bound.kind", "input_bound.kind")
+FIRST_COMPARED = ("generator.kind", "bound.kind", "input_bound.kind")
 
 
 def find(study: optuna.Study) -> Findings:
@@ -296,7 +296,7 @@ def find(study: optuna.Study) -> Findings:
     for trial in trials:
         counts[trial.state.name.lower()] = counts.get(trial.state.name.lower(), 0) + 1
     words = {k for t in trials for k, d in t.distributions.items() if hasattr(d, "choices") and k.endswith(".kind")}
-    leaves = [*(leaf for leaf in FIRST if leaf in words), *sorted(words - {*FIRST})]
+    leaves = [*(leaf for leaf in FIRST_COMPARED if leaf in words), *sorted(words - {*FIRST_COMPARED})]
     return Findings(
         study=study,
         teacher=known.teacher or "the teacher",

@@ -27,9 +27,9 @@ from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_run
 from dfkd_tune.utils import html, yaml_io
 
 LOG = logging.getLogger(__name__)
-LISTED = 15
+TABLE_TRIALS = 15
 """Trials of the table."""
-TOLD = {
+STUDY_FIGURES = {
     "history": ("How the search went", "Every trial in its order, and the best so far."),
     "generator": ("By generator", "Every trial by its generator, the one with the best trial first."),
     "bound": ("By difference bound", "Every trial by the bound of what gap its generator seeks."),
@@ -46,7 +46,7 @@ TOLD = {
     "parallel": ("All choices at once", "A line is a trial, the best in red; a gap where it had no such choice."),
 }
 """Figure of the trials -> its title and what it shows."""
-SHOWN = {
+STUDENT_FIGURES = {
     "parity": "Student over teacher, on the report bank.",
     "residuals": "What is left, over the teacher's answer.",
     "training": "The gap along training.",
@@ -122,7 +122,7 @@ def _pictures(uri: str, run_id: str) -> dict[str, bytes]:
 def page(found: Findings, held: Recorded) -> str:
     """The page of what was found and what is recorded."""
     student, certificate = found.student, held.certificate
-    listed = completed(found.trials)[:LISTED]
+    listed = completed(found.trials)[:TABLE_TRIALS]
     recipes, alike = summary_text.recipe_lines(listed)
     return html.render(
         "report.html.jinja",
@@ -134,8 +134,10 @@ def page(found: Findings, held: Recorded) -> str:
         ended=found.promoted is not None,
         questions=summary_text.questions(found) if student else [],
         bars=bars(certificate) if certificate else [],
-        figures=[(*TOLD[key], svg(figure, key), key) for key, figure in figures(found).items()],
-        pictures=[(words, _inline(held.pictures[key]), key) for key, words in SHOWN.items() if key in held.pictures],
+        figures=[(*STUDY_FIGURES[key], svg(figure, key), key) for key, figure in figures(found).items()],
+        pictures=[
+            (words, _inline(held.pictures[key]), key) for key, words in STUDENT_FIGURES.items() if key in held.pictures
+        ],
         wide=WIDE,
         student=student,
         recipe=yaml_io.dump(json.loads(student.user_attrs[RECIPE])) if student else "",

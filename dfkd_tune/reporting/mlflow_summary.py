@@ -138,7 +138,7 @@ def note(found: Findings, params: Mapping[str, str], tags: Mapping[str, str], ru
         *(f"- **{question}** {answer}" for question, answer in summary_text.questions(found)),
         "",
     ]
-    if run is not None:
+    if run is not None and found.promoted is not None:
         where = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
         recipe = recipe_name(found.promoted["trial"])
         lines += [

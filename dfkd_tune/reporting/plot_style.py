@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -32,7 +33,10 @@ _COLORS = {f"{part}.color": SOFT for part in ("xtick", "ytick")} | {
     "grid.color": LINE,
     "grid.linewidth": 0.6,
 }
-STYLE = {"svg.fonttype": "none", "axes.titlelocation": "left", "legend.fontsize": 8.5} | _TEXT | _FRAME | _COLORS
+STYLE: dict[Any, Any] = (
+    {"svg.fonttype": "none", "axes.titlelocation": "left", "legend.fontsize": 8.5} | _TEXT | _FRAME | _COLORS
+)
+"""Matplotlib's parameters, whose names have a type of their own in some of its releases alone."""
 
 
 def canvas(width: float = WIDTH, height: float = HEIGHT, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
@@ -42,7 +46,7 @@ def canvas(width: float = WIDTH, height: float = HEIGHT, rows: int = 1, columns:
         return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
-def label(axes: Axes, x: str, y: str, grid: str = "y") -> None:
+def label(axes: Axes, x: str, y: str, grid: Literal["both", "x", "y"] = "y") -> None:
     """Names of both axes, and a faint grid along ``grid``."""
     axes.set_xlabel(x)
     axes.set_ylabel(y)
@@ -83,7 +87,7 @@ def svg(figure: Figure, name: str) -> str:
         name: unlike that of any other figure of the page, whose identifiers would clash.
     """
     held = io.StringIO()
-    with matplotlib.rc_context(STYLE | {"svg.hashsalt": name}):
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
         _lay_out(figure)
         figure.savefig(held, format="svg", metadata={"Date": None, "Creator": None})
     text = held.getvalue()

@@ -94,7 +94,7 @@ def synthetic(declared: Tensor, made: Tensor, names: Sequence[str]) -> Figure:
         made: ``(M, D)`` synthetic rows, standardized.
         names: of the features.
     """
-    order = _moved(declared, made).argsort(descending=True)[:MARGINALS].tolist()
+    order: list[int] = _moved(declared, made).argsort(descending=True)[:MARGINALS].tolist()
     plots = 1 + len(order)
     columns = min(4, plots)
     figure, axes = canvas(

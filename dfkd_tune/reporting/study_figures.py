@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from dfkd_tune.reporting.findings import SPAN, Findings, completed, front
@@ -17,7 +20,7 @@ AXES = 8
 """Leaves that the parallel coordinates show at most."""
 COSTS = {metric.PARAMETERS: "parameters of the student", metric.LATENCY: "latency of one row, microseconds"}
 """Attribute of a trial that is weighed against its objective -> how its axis is called."""
-LEAST = {metric.PARAMETERS: 1.0, metric.LATENCY: SPAN}
+LEAST_RATIO = {metric.PARAMETERS: 1.0, metric.LATENCY: SPAN}
 """The ratio of sizes beyond which a cost is drawn: the latencies of students of one size differ by chance alone."""
 
 
@@ -32,7 +35,7 @@ def figures(found: Findings) -> dict[str, Figure]:
             drawn[leaf.partition(".")[0]] = choices(found, leaf)
     if sum("bound.threshold" in trial.params for trial in done) > 1:
         drawn["threshold"] = threshold(found)
-    for cost, least in (LEAST | ({found.costs: 1.0} if found.costs else {})).items():
+    for cost, least in (LEAST_RATIO | ({found.costs: 1.0} if found.costs else {})).items():
         sizes = [trial.user_attrs[metric.PARAMETERS] for trial in done if cost in trial.user_attrs]
         if sizes and max(sizes) > least * min(sizes):
             drawn[f"pareto_{cost.partition('_')[0]}"] = pareto(found, cost)
@@ -64,7 +67,9 @@ def history(found: Findings) -> Figure:
     axes.set_yscale("log")
     label(axes, "trial", found.objective)
     plain_ticks(axes.yaxis)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    places = axes.xaxis.get_major_locator()
+    assert isinstance(places, MaxNLocator)  # as every linear axis has
+    places.set_params(integer=True)
     _legend(figure)
     return figure
 
@@ -173,7 +178,7 @@ def parallel(found: Findings, leaves: Sequence[str]) -> Figure:
 
 def _leaves(found: Findings) -> list[str]:
     """Searched leaves that differ between trials, the most important ones, in the order of a recipe."""
-    seen: dict[str, set] = {}
+    seen: dict[str, set[Any]] = {}
     for trial in completed(found.trials):
         for leaf, value in trial.params.items():
             seen.setdefault(leaf, set()).add(value)
@@ -189,10 +194,11 @@ def _scaled(values: Sequence[object]) -> tuple[list[float], dict[float, str]]:
         kinds = list(dict.fromkeys(map(str, known)))
         at = {kind: (i + 0.5) / len(kinds) for i, kind in enumerate(kinds)}
         return [at.get(str(v), math.nan) for v in values], {height: kind for kind, height in at.items()}
-    low, high = min(known), max(known)
+    numbers = [value if isinstance(value, int | float) else math.nan for value in values]
+    low, high = (end(value for value in numbers if not math.isnan(value)) for end in (min, max))
     by = math.log if low > 0 and high > 10 * low else float
     span = by(high) - by(low) or 1.0
-    heights = [math.nan if v is None else (by(v) - by(low)) / span for v in values]
+    heights = [(by(value) - by(low)) / span for value in numbers]
     return heights, {0.0: f"{low:.3g}", 1.0: f"{high:.3g}"}
 
 
@@ -212,8 +218,8 @@ def _kinds(found: Findings) -> dict[str, str]:
 def _met(found: Findings, leaf: str, other: str = "bound") -> list[str]:
     """The choices of a leaf that a study offers."""
     for trial in found.trials:
-        if leaf in trial.distributions and hasattr(trial.distributions[leaf], "choices"):
-            return [str(choice) for choice in trial.distributions[leaf].choices]
+        if isinstance(domain := trial.distributions.get(leaf), CategoricalDistribution):
+            return [str(choice) for choice in domain.choices]
     return [other]
 
 

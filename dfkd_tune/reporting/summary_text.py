@@ -81,8 +81,10 @@ def size(found: Findings) -> str:
 def smaller(found: Findings) -> str:
     """The smallest trials that are nearly as good as the best."""
     best, told = found.best, []
+    assert best is not None  # asked of a study with a complete trial
     for share in (0.05, 0.2):
         trial = smallest_within(found.trials, share)
+        assert trial is not None  # at least the best
         if trial.user_attrs[metric.PARAMETERS] < best.user_attrs[metric.PARAMETERS]:
             told.append(
                 f"within {100 * share:.0f} % of the best: trial {trial.number}, {trial.user_attrs[metric.PARAMETERS]:,.0f} parameters"

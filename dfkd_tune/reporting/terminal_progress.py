@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -48,7 +48,7 @@ def view(name: str, progress: Progress) -> Group:
     p = progress
     head = Table.grid(padding=(0, 1))
     head.add_row(Text(name, style="bold"), ProgressBar(total=1.0, completed=p.share, width=24), sentence(p))
-    parts: list = [head]
+    parts: list[RenderableType] = [head]
     if p.best is not None:
         pace = f"{p.pace:.1f} trials a minute" if p.pace else ""
         untuned = f"untuned preset {p.baseline:.4g}" if p.baseline else ""

@@ -62,9 +62,9 @@ def summary(
     console.print()
     console.print(table(completed(trials)[:5], objective))
     console.print()
-    if not promoted(console, result, tier):
-        return
     p = result.promoted
+    if not promoted(console, result, tier) or p is None:
+        return
     if p.trial is not None and result.baseline and math.isfinite(result.baseline):
         share = p.rmse / result.baseline
         change = f"{100 * (1 - share):.0f} % less" if share < 1 else f"{100 * (share - 1):.0f} % more"

@@ -105,7 +105,7 @@ class StudyLock:
         purpose: one of ``PURPOSES``; each has a lock of its own.
     """
 
-    def __init__(self, storage: PatientDatabase, url: str, study: optuna.Study, purpose: str = PURPOSES[0]):
+    def __init__(self, storage: PatientDatabase, url: str, study: optuna.Study, purpose: str = PURPOSES[0]) -> None:
         file, number = sqlite_file(url), study_id(study)
         self._storage, self._numbers = storage, f"{LOCK + PURPOSES.index(purpose)}, {number}"
         part = "" if purpose == PURPOSES[0] else f".{purpose}"

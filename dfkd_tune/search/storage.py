@@ -37,7 +37,7 @@ HEARTBEAT = 60
 """Seconds between two signs of life of a running trial."""
 GRACE = 180
 """Seconds without one after which its worker counts as dead."""
-PATIENCE = 3600.0
+OUTAGE_LIMIT_S = 3600.0
 """Seconds that a call waits for a database that went away."""
 LONGEST_PAUSE = 5.0
 """Seconds between two tries, after the first ones."""
@@ -163,12 +163,17 @@ class PatientStorage(RDBStorage):
                     raise StorageError(shown, f"cannot be used: {reason}", remedy="mend it, and run again") from None
                 self.last_away = now = time.monotonic()
                 if until is None:
-                    until = now + PATIENCE
+                    until = now + OUTAGE_LIMIT_S
                     LOG.warning(
-                        "%s does not answer (%s); waiting for it, %.0f minutes at most", shown, reason, PATIENCE / 60
+                        "%s does not answer (%s); waiting for it, %.0f minutes at most",
+                        shown,
+                        reason,
+                        OUTAGE_LIMIT_S / 60,
                     )
                 if now > until:
-                    raise StorageError(shown, f"has not answered for {PATIENCE / 60:.0f} minutes: {reason}") from None
+                    raise StorageError(
+                        shown, f"has not answered for {OUTAGE_LIMIT_S / 60:.0f} minutes: {reason}"
+                    ) from None
                 time.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:

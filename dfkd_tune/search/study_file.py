@@ -49,7 +49,7 @@ class StudySection:
     reruns: Annotated[int, Field(ge=0, le=100)] = 2
     pareto: Literal["parameters", "latency"] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.name is not None and not NAME.fullmatch(self.name):
             raise ValueError(
                 "name must be letters, digits, '_', '.', '-' and start with a letter or digit (100 at most)"
@@ -81,7 +81,7 @@ class StudentSection:
     max_parameters: Annotated[int, Field(ge=1)] | None = None
     compression: Annotated[float, Field(gt=1)] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.max_parameters is not None and self.compression is not None:
             raise ValueError("max_parameters and compression exclude each other")
 

@@ -74,7 +74,9 @@ class TrialQueue:
         leads: parameters of the first trials, which the sampler does not choose.
     """
 
-    def __init__(self, study: optuna.Study, storage: PatientStorage, initial_points: Sequence[dict[str, Any]] = ()):
+    def __init__(
+        self, study: optuna.Study, storage: PatientStorage, initial_points: Sequence[dict[str, Any]] = ()
+    ) -> None:
         self.study, self.storage, self.initial_points = study, storage, initial_points
         self.owner = f"{whoami()}/{uuid.uuid4().hex[:8]}"
 
@@ -310,7 +312,7 @@ def _is_dead(owner: str) -> bool:
 class Heartbeat:
     """Signs of life of this worker's running trials, from a thread, as Optuna gives them only inside ``optimize``."""
 
-    def __init__(self, queue: TrialQueue):
+    def __init__(self, queue: TrialQueue) -> None:
         self._slots, self._stop, self._ids = queue, threading.Event(), set()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 

@@ -58,7 +58,7 @@ class Raw(nn.Module):
         shift, spread: ``(O,)``, raw = shift + spread * normalized.
     """
 
-    def __init__(self, inner: nn.Module, encoding: Encoding, shift: Tensor, spread: Tensor):
+    def __init__(self, inner: nn.Module, encoding: Encoding, shift: Tensor, spread: Tensor) -> None:
         super().__init__()
         self.encode, self.inner = encoding.module(), inner
         for name, value in {"shift": shift, "spread": spread}.items():

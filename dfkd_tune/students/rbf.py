@@ -65,7 +65,7 @@ class RBF(AutogradStudent):
 
 
 class _Bumps(nn.Module):
-    def __init__(self, student: RBF, weights: Sequence[Tensor]):
+    def __init__(self, student: RBF, weights: Sequence[Tensor]) -> None:
         super().__init__()
         self.student = student
         self.weights = nn.ParameterList([nn.Parameter(weight.float(), requires_grad=False) for weight in weights])

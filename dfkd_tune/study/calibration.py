@@ -32,12 +32,12 @@ from dfkd_tune.utils.allocator import give_back_freed_memory
 Clock = Callable[[], float]
 MEMBERS = {"cpu": (1, 2, 4, 8, 16, 32), "cuda": (1, 8, 32, 64, 128, 256)}
 """Populations that are tried, by device."""
-SECONDS = 1.5
+CALIBRATION_S = 1.5
 """That a calibration takes at most, one slow step aside."""
-STEPS, ROUNDS = 4, 3
-ROWS = 1_024
+STEPS_A_ROUND, ROUNDS = 4, 3
+CALIBRATION_ROWS = 1_024
 """Of the pool and the banks that are calibrated on."""
-PART, LEAST = 0.05, 50
+TRIAL_FRACTION, LEAST_STEPS = 0.05, 50
 """Share of a trial's steps that is run, and steps at least; then three times as many, which tells a start from a step."""
 BETTER = 1.25
 """How much faster a population must be than ``POPULATION`` to be taken in its place: timings are noisy."""
@@ -139,7 +139,7 @@ def _population(rates: dict[int, float], trials: int) -> int:
     offered = {k: rate for k, rate in rates.items() if k <= max(usual, trials // GENERATIONS)}
     if usual not in offered:
         return usual
-    best = max(offered, key=offered.get)
+    best = max(offered, key=lambda k: offered[k])
     return best if offered[best] > BETTER * offered[usual] else usual
 
 
@@ -189,8 +189,8 @@ def _key(prepared: Prepared) -> str:
 def small_problem(prepared: Prepared) -> Problem:
     """The problem of a study with a small pool and small banks."""
     spec = prepared.spec
-    small = replace(spec, budget=replace(spec.budget, bank=min(spec.budget.bank, ROWS)))
-    return replace(prepared, spec=small).problem(min(ROWS, prepared.sizes.pool))
+    small = replace(spec, budget=replace(spec.budget, bank=min(spec.budget.bank, CALIBRATION_ROWS)))
+    return replace(prepared, spec=small).problem(min(CALIBRATION_ROWS, prepared.sizes.pool))
 
 
 def _measure(prepared: Prepared) -> Calibration:
@@ -198,13 +198,13 @@ def _measure(prepared: Prepared) -> Calibration:
     start = time.perf_counter()
     taken: dict[int, float] = {}
     for members in MEMBERS[prepared.device]:
-        if not _affordable(prepared, members) or time.perf_counter() - start > SECONDS:
+        if not _affordable(prepared, members) or time.perf_counter() - start > CALIBRATION_S:
             break
-        if taken and 2 * STEPS * max(taken.values()) > SECONDS:
+        if taken and 2 * STEPS_A_ROUND * max(taken.values()) > CALIBRATION_S:
             break
         taken[members] = _step(problem, recipe, members, clock)
     rates = {members: members / seconds for members, seconds in taken.items()}
-    if 4 * PART * recipe.steps * taken[1] > 2 * SECONDS:  # a step alone says enough
+    if 4 * TRIAL_FRACTION * recipe.steps * taken[1] > 2 * CALIBRATION_S:  # a step alone says enough
         return Calibration(rates, taken[1] * recipe.steps)
     return Calibration(rates, trial_seconds(problem, recipe, clock))
 
@@ -230,17 +230,17 @@ def _step(problem: Problem, recipe: Recipe, members: int, clock: Clock) -> float
     cohort, best = Cohort(problem, plan), float("inf")
     for _ in range(ROUNDS):
         start = clock()
-        cohort.run(STEPS)
+        cohort.run(STEPS_A_ROUND)
         _wait(problem)
-        best = min(best, (clock() - start) / STEPS)
-        if best * STEPS > SECONDS / ROUNDS:
+        best = min(best, (clock() - start) / STEPS_A_ROUND)
+        if best * STEPS_A_ROUND > CALIBRATION_S / ROUNDS:
             break
     return best
 
 
 def trial_seconds(problem: Problem, recipe: Recipe, clock: Clock = time.perf_counter) -> float:
     """Seconds of a trial alone, from two short ones."""
-    part = min(recipe.steps, max(LEAST, round(PART * recipe.steps)))
+    part = min(recipe.steps, max(LEAST_STEPS, round(TRIAL_FRACTION * recipe.steps)))
     few, more = _seconds(problem, recipe, part, clock), _seconds(problem, recipe, 3 * part, clock)
     return few + max(0.0, more - few) * (recipe.steps - part) / (2 * part)
 

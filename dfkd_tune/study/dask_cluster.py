@@ -22,9 +22,9 @@ from dfkd_tune.study.workers import Work, conclusion
 from dfkd_tune.utils.waits import telling
 
 LOG = logging.getLogger(__name__)
-LOOK = 1.0
+POLL_S = 1.0
 """Seconds between two looks at the cluster, and of a worker at whether it should stop."""
-PATIENCE = "30s"
+SCHEDULER_TIMEOUT = "30s"
 """How long a scheduler has to answer."""
 RETRIES = 10
 """How often Dask starts a worker again whose machine was lost."""
@@ -85,7 +85,7 @@ def run_on_cluster(
         ]
         told = False
         while not all(future.done() for future in futures):
-            time.sleep(LOOK)
+            time.sleep(POLL_S)
             on_progress(standing(study, about, before, time.perf_counter() - begun))
             if should_stop() and not told:
                 told = True
@@ -124,14 +124,21 @@ def _client(address: str, count: int | None) -> Iterator[Any]:
         raise WorkersError("--cluster", "Dask is not installed", remedy="pip install 'dfkd-tune[dask]'") from None
     if address == "local":
         with (
-            LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster,
+            LocalCluster(
+                n_workers=count,
+                threads_per_worker=1,
+                dashboard_address=None,  # pyright: ignore[reportArgumentType]  # Dask has no types: its default is a word
+                silence_logs=50,
+            ) as cluster,
             Client(cluster) as client,
         ):
             yield client
         return
     try:
-        with telling(LOG, "waiting for the Dask scheduler at %s, %s at most", without_credentials(address), PATIENCE):
-            client = Client(address, timeout=PATIENCE)
+        with telling(
+            LOG, "waiting for the Dask scheduler at %s, %s at most", without_credentials(address), SCHEDULER_TIMEOUT
+        ):
+            client = Client(address, timeout=SCHEDULER_TIMEOUT)
     except (OSError, ValueError, TimeoutError) as error:
         reason = without_credentials((str(error).splitlines() or [type(error).__name__])[0])
         raise WorkersError(
@@ -149,7 +156,7 @@ def _on_cluster(work: Work, flag: str) -> StudyResult | DfkdError | Interrupted:
     stop, stopping, over = Event(flag, client=get_client()), threading.Event(), threading.Event()
 
     def listen() -> None:
-        while not over.wait(LOOK):
+        while not over.wait(POLL_S):
             with suppress(Exception):  # a scheduler that is lost stops nobody
                 if stop.is_set():
                     stopping.set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -17,6 +17,7 @@ from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.recipes.losses import LOSSES
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.space.defaults import TEACHER_DEFAULTS, untuned
+from dfkd_tune.search.space.domains import ends
 from dfkd_tune.search.space.search_space import Space, make_space
 from dfkd_tune.search.study_file import POPULATION, StudySpec
 from dfkd_tune.teachers.base import Teacher
@@ -212,8 +213,8 @@ def prepare(spec: StudySpec, trust_pickle: bool = False, device: str = "cpu") ->
 
 def matches_gradients(space: Space) -> bool:
     """Whether a trial may match the teacher's input gradients."""
-    kinds = space.domains.get("loss.kind")
-    offered = [LOSSES[name] for name in kinds.choices] if kinds else [space.preset.loss]
+    kinds = space.searched_kinds("loss")
+    offered = [LOSSES[name] for name in kinds] if kinds else [space.preset.loss]
     return any(loss.gradients for loss in offered)
 
 
@@ -246,7 +247,7 @@ def needs(prepared: Prepared) -> Need:
     """What a process of a study takes in memory, at the widest student that it may try."""
     recipe, domain = prepared.space.preset, prepared.space.domains.get("student.width")
     if domain is not None and prepared.space.max_parameters is None and recipe.student.has_width:
-        recipe = recipe.with_student(width=max(getattr(domain, "choices", None) or (domain.high,)))
+        recipe = recipe.with_student(width=max(ends(domain)))
     return need(prepared.teacher, prepared.inputs, prepared.probe, recipe, prepared.spec.budget.bank)
 
 
@@ -261,10 +262,10 @@ FREE = {"study.name", "study.trials", "study.population", "study.leaders", "stud
 
 
 def difference(
-    known: dict[str, Any],
-    mine: dict[str, Any],
-    before: dict[str, Any] | None = None,
-    now: dict[str, Any] | None = None,
+    known: Mapping[str, Any],
+    mine: Mapping[str, Any],
+    before: Mapping[str, Any] | None = None,
+    now: Mapping[str, Any] | None = None,
 ) -> str:
     """What was changed between two studies of a name, as ``leaf: recorded -> asked for``, and not what follows from it.
 
@@ -290,11 +291,11 @@ def difference(
     return ", ".join(changed)
 
 
-def _change(leaf: str, before: dict[str, Any], now: dict[str, Any]) -> str:
+def _change(leaf: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return f"{leaf}: {_short(before.get(leaf))} -> {_short(now.get(leaf))}"
 
 
-def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, dict) and value.keys() - {"low", "high", "log"}:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from dfkd_tune.evaluation.attack import INITIALIZERS, RESTARTS, STEPS
-from dfkd_tune.evaluation.stress_bank import MOVES, PANEL, SHARE
+from dfkd_tune.evaluation.attack import RESTARTS, STARTS, STEPS
+from dfkd_tune.evaluation.stress_bank import MOVES, PANEL, REFERENCE_FRACTION
 from dfkd_tune.recipes.presets import PRESETS
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.study.prepare import Prepared
@@ -20,7 +20,7 @@ from dfkd_tune.training.distill import distill
 from dfkd_tune.training.member import BLOCK
 from dfkd_tune.training.problem import BANKS, Problem
 
-ROWS = 256
+STAND_IN_ROWS = 256
 """Of the stand-in's pool and banks."""
 
 
@@ -55,13 +55,15 @@ def queries(prepared: Prepared, recipes: list[Recipe]) -> Queries:
     """
     about, budget, problem = prepared.spec.study, prepared.spec.budget, _stand_in(prepared)
     panel = [
-        replace(PRESETS[name], student=prepared.baseline().student, steps=max(1, round(SHARE * budget.steps)))
+        replace(
+            PRESETS[name], student=prepared.baseline().student, steps=max(1, round(REFERENCE_FRACTION * budget.steps))
+        )
         for name in PANEL[prepared.probe.differentiable]
     ]
     pool, bank = prepared.sizes.pool, budget.bank
     shared = pool + len(BANKS) * bank + sum(_asked(problem, replace(one, batch=budget.batch)) for one in panel)
     shared += (MOVES + 1) * bank
-    attacked = 2 * STEPS * min(INITIALIZERS, bank, max(8, pool // (STEPS * RESTARTS)))
+    attacked = 2 * STEPS * min(STARTS, bank, max(8, pool // (STEPS * RESTARTS)))
     runs = about.trials + min(about.leaders, about.trials) * about.reruns + 1
     trial = sum(_asked(problem, recipe) for recipe in recipes) // len(recipes)
     return Queries(shared, trial, runs, attacked + 2 * bank)
@@ -88,4 +90,6 @@ def _stand_in(prepared: Prepared) -> Problem:
 
     teacher = Teacher("stand-in", total, prepared.teacher.dtype, "")
     keeps = prepared.sizes.gradients
-    return Problem(teacher, prepared.inputs, prepared.probe, pool_rows=ROWS, gradients=keeps, bank_rows=ROWS)
+    return Problem(
+        teacher, prepared.inputs, prepared.probe, pool_rows=STAND_IN_ROWS, gradients=keeps, bank_rows=STAND_IN_ROWS
+    )

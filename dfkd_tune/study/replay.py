@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dfkd_tune.errors import NotFound
 from dfkd_tune.locations.paths import existing
@@ -21,6 +21,10 @@ from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.distill import Outcome
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils import hardware
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 TOLERANCE = 0.02
 """By which share the RMSE of a replayed student may differ: companions and machines sum in another order."""
@@ -54,6 +58,7 @@ class Replay:
         """
         mine = dict(outcome.curve)
         if self.rmse is not None:
+            assert outcome.selection is not None  # compared where there is a student
             recorded, found = self.rmse, outcome.selection.rmse
         elif common := self.curve.keys() & mine.keys():
             recorded, found = self.curve[max(common)], mine[max(common)]
@@ -86,9 +91,14 @@ def load_replay(uri: str, run_id: str, sources: Sources, device: str = "cpu") ->
         above = run.data.tags.get(tag.PARENT)
         parent = _get(made, above) if above else None
         points = made.get_metric_history(run_id, metric.CURVE_RMSE)
-    ours = parent is not None and parent.data.tags.get(tag.KIND) == RunKind.STUDY
-    if not ours or not parent.data.params.keys() >= NEEDED or param.SEED not in run.data.params:
+    if (
+        parent is None
+        or parent.data.tags.get(tag.KIND) != RunKind.STUDY
+        or not parent.data.params.keys() >= NEEDED
+        or param.SEED not in run.data.params
+    ):
         raise NotFound(place, "is no trial of a study", remedy="a recipe.yaml goes with --recipe")
+    assert parent.info.run_name is not None  # the study's
     leaves = {leaf: _plain(text) for leaf, text in run.data.params.items() if leaf not in (param.TRIAL, param.SEED)}
     return Replay(
         run_id,
@@ -102,7 +112,7 @@ def load_replay(uri: str, run_id: str, sources: Sources, device: str = "cpu") ->
     )
 
 
-def _get(made, run_id: str):
+def _get(made: MlflowClient, run_id: str) -> Run:
     from mlflow.exceptions import MlflowException
 
     try:

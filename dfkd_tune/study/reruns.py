@@ -81,5 +81,5 @@ class Rerunner:
         ended.close(self.tracker, name)
         known = dict(StudyRecord.of(self.study).reruns)
         score = [ended.values[0], ended.metrics[metric.RMSE]] if ended.values else None
-        known[key] = known.get(key, {}) | {name: score}
+        known[key] = {**known.get(key, {}), name: score}
         self.study.set_user_attr(RERUNS, known)

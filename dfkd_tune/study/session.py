@@ -45,7 +45,7 @@ LOG = logging.getLogger(__name__)
 
 WATCH = 10.0
 """Seconds between two looks for workers that died."""
-LOOK = 1.0
+POLL_S = 1.0
 """Seconds between two looks at what other workers did."""
 IDLE = 1.0
 """Seconds between two looks of a worker that has nothing to do but to stand in for another."""
@@ -103,9 +103,14 @@ def open_slots(
 class _ActiveTrial:
     """A trial in flight."""
 
+    key: str
     trial: optuna.Trial | None
     member: Member
     seconds: float = 0.0
+
+    def shown(self) -> RunningTrial:
+        m = self.member
+        return RunningTrial(self.key, m.clock, m.recipe.steps, m.curve[-1][1] if m.curve else None)
 
 
 @dataclass
@@ -131,10 +136,10 @@ class StudyRunner:
         self.storage = self.queue.storage
         self.baseline_lock = StudyLock(self.storage, self.storage_url, self.study, BASELINE)
         known, shared = StudyRecord.of(self.study), shared_folder(self.storage_url, "answers")
+        assert known.population is not None  # recorded with the study
         self.prepared = self.prepared.with_population(known.population)
-        self.prepared.teacher.guard.check_cancelled = (
-            self._check_cancelled
-        )  # a slow teacher is asked for minutes before the first rung
+        # A slow teacher is asked for minutes before the first rung.
+        self.prepared.teacher.guard.check_cancelled = self._check_cancelled
         problem = self.prepared.problem(known.pool, known.pool_gradients, shared, self._check_cancelled)
         self.problem = self.prepared.stressed(problem, self._check_cancelled, shared)
         with exclusive(self.storage, self.storage_url):  # two sessions would make two parents
@@ -178,11 +183,11 @@ class StudyRunner:
 
     def _step(self) -> None:
         start = time.perf_counter()
-        due = self.population.advance()
+        due = {member.key for member in self.population.advance()}
         took = (time.perf_counter() - start) / len(self.active)
         for running in self.active.values():
             running.seconds += took
-        self._judge([self.active[member.key] for member in due])
+        self._judge([running for key, running in self.active.items() if key in due])
 
     def _watch(self, every: float = 0.0) -> None:
         """Take the slots of workers that died, at most once in so many seconds, with true states on both sides."""
@@ -260,7 +265,7 @@ class StudyRunner:
     def _admit(self, trial: optuna.Trial | None, key: str, recipe: Recipe, seed: int, again: bool) -> None:
         member = Member(key, recipe, seed)
         self.population.admit(member)
-        self.active[key], self.changed = _ActiveTrial(trial, member), True
+        self.active[key], self.changed = _ActiveTrial(key, trial, member), True
         params = recipe.leaves() | {param.SEED: seed} | ({param.TRIAL: trial.number} if trial else {})
         tags = {tag.TIER: self.problem.inputs.tier}
         self.tracker.open_run(key, RunKind.TRIAL if trial else RunKind.BASELINE, params, tags, again)
@@ -271,7 +276,7 @@ class StudyRunner:
         for running in due:
             if running.trial is not None and running.trial.number in lost:
                 self._lose(running)
-        due = [running for running in due if running.member.key in self.active]
+        due = [running for running in due if running.key in self.active]
         pruning = self.prepared.spec.study.pareto is None  # Optuna prunes by one objective alone
         for running in due:
             if running.trial is not None and pruning:
@@ -293,15 +298,15 @@ class StudyRunner:
         """A member leaves: record it, tell Optuna."""
         if running.trial is not None and self.queue.lost([running.trial]):
             return self._lose(running)
-        member = self.population.release(running.member.key)
+        member = self.population.release(running.key)
         outcome = conclude(self.problem, member, running.seconds, finish=pruned is None)
         asked = self.prepared.spec.study
-        about = {"study": self.name, "trial": running.trial.number if running.trial else None, "run": member.key}
+        about = {"study": self.name, "trial": running.trial.number if running.trial else None, "run": running.key}
         ended = ending(self.problem, outcome, asked.objective, pareto=asked.pareto, pruned=pruned, about=about)
-        del self.active[member.key]  # until here it goes back to its slot where the teacher fails
+        del self.active[running.key]  # until here it goes back to its slot where the teacher fails
         self.changed = True
         # Whenever this process dies, a trial that Optuna counts as done has its student on disk, to be shipped.
-        attributes = ended.close(self.tracker, member.key)
+        attributes = ended.close(self.tracker, running.key)
         if running.trial is None:
             self.study.set_user_attr(UNTUNED, attributes)
             untuned = ended.values[0] if ended.values else math.nan
@@ -314,10 +319,11 @@ class StudyRunner:
 
     def _lose(self, running: _ActiveTrial) -> None:
         """Let go of a trial that another worker took, as this one gave no sign of life."""
-        self.population.release(running.member.key)
-        del self.active[running.member.key]
-        self.heartbeat.forget(running.trial)
-        stopped(running.member.curve).close(self.tracker, running.member.key)
+        self.population.release(running.key)
+        del self.active[running.key]
+        if running.trial is not None:
+            self.heartbeat.forget(running.trial)
+        stopped(running.member.curve).close(self.tracker, running.key)
 
     def _abandon(self) -> None:
         """Give the slots of everything in flight back, with true states on both sides."""
@@ -376,7 +382,7 @@ class StudyRunner:
 
     def _show(self, waiting: str | None = None) -> None:
         """Tell how far this session is, and what it waits for; a trial in flight counts by its seconds, or its steps."""
-        if self.changed or time.monotonic() - self.looked >= LOOK:
+        if self.changed or time.monotonic() - self.looked >= POLL_S:
             self._look()
         p = self.progress
         active = [running for running in self.active.values() if running.trial is not None]
@@ -384,10 +390,7 @@ class StudyRunner:
         flying = sum(min(1.0, share) for share in shares)
         seconds = time.perf_counter() - self.begun
         now = replace(p, share=min(1.0, p.share + flying * p.worth), seconds=seconds, waiting=waiting)
-        training = [running.member for running in self.active.values()]
-        now.flying = [
-            RunningTrial(m.key, m.clock, m.recipe.steps, m.curve[-1][1] if m.curve else None) for m in training
-        ]
+        now.flying = [running.shown() for running in self.active.values()]
         self.on_progress(now)
 
     def _look(self) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from dfkd_tune.errors import DfkdError, ExportError, NotFound
@@ -115,7 +116,7 @@ def _ship(runs: Runs, held: list[OutboxSegment]) -> Iterator[str]:
                 yield str(error)
 
 
-def _rebuild(runs: Runs, study) -> int:
+def _rebuild(runs: Runs, study: Study) -> int:
     """Make the runs of finished trials that no spool here knows of."""
     found = runs.survey()
     ids = {run.data.tags.get(tag.RECORD) for run in found}
@@ -133,7 +134,7 @@ def _rebuild(runs: Runs, study) -> int:
     return len(missing)
 
 
-def _study(study) -> Record:
+def _study(study: Study) -> Record:
     record = StudyRecord.of(study)
     known, files = record.identity, {"teacher": record.teacher, param.POOL: record.pool}
     facts = {key: known[key] for key in ("objective", param.SEED, param.BANK) if key in known}
@@ -149,7 +150,7 @@ def _study(study) -> Record:
     return Record(Event.STUDY, name=study.study_name, at=at, params=plain(facts), tags=plain(tags | shas | tier))
 
 
-def _records(study, trial: FrozenTrial) -> tuple[Record, Record]:
+def _records(study: Study, trial: FrozenTrial) -> tuple[Record, Record]:
     """What the storage knows of a trial, as the records that its worker would have made."""
     of_study, told = StudyRecord.of(study), recorded_ending(trial)
     fallback = hashlib.sha256(f"{study.study_name}/{trial.number}".encode()).hexdigest()[:32]
@@ -163,6 +164,7 @@ def _records(study, trial: FrozenTrial) -> tuple[Record, Record]:
         params[param.SEED] = derive(seed, "trial", trial.number)
     about = {tag.KIND: RunKind.TRIAL, tag.STUDY: study.study_name, tag.REBUILT: "from the study's storage"}
     tier = {tag.TIER: of_study.tier} if of_study.tier is not None else {}
+    assert trial.datetime_complete is not None  # it has ended
     begun = round((trial.datetime_start or trial.datetime_complete).timestamp() * 1000)
     ended = round(trial.datetime_complete.timestamp() * 1000)
     return (
@@ -171,7 +173,7 @@ def _records(study, trial: FrozenTrial) -> tuple[Record, Record]:
     )
 
 
-def _end(runs: Runs, study, held: list[OutboxSegment], sessions: list[OutboxSegment]) -> int:
+def _end(runs: Runs, study: Study | None, held: list[OutboxSegment], sessions: list[OutboxSegment]) -> int:
     """End the runs that nobody works on. Returns how many."""
     gone = {session.name for session in held}
     busy = {session.name for session in sessions} - gone
@@ -195,12 +197,12 @@ def _end(runs: Runs, study, held: list[OutboxSegment], sessions: list[OutboxSegm
     return ended
 
 
-def _tell(runs: Runs, study, uri: str, name: str, sources: Sources) -> tuple[bool, bool]:
+def _tell(runs: Runs, study: Study | None, uri: str, name: str, sources: Sources) -> tuple[bool, bool]:
     """Make up for certificate and story of a study that has ended; what cannot be made is logged. Returns which were made."""
     parent = runs.parent()
-    promoted = parent.data.tags.get(tag.PROMOTED) if parent is not None else None
-    if promoted is None or parent.info.status != RunStatus.FINISHED:
+    if parent is None or parent.info.status != RunStatus.FINISHED or tag.PROMOTED not in parent.data.tags:
         return False, False
+    promoted = parent.data.tags[tag.PROMOTED]
     chosen = StudyRecord.of(study).promoted if study is not None else None
     certified = told = False
     try:
@@ -216,8 +218,9 @@ def _tell(runs: Runs, study, uri: str, name: str, sources: Sources) -> tuple[boo
         certificate = register.certified(uri, name, run, problem)
         certified = missing
         if unmeasured:
+            assert parent.info.end_time is not None  # it has finished
             runs.add(parent.info.run_id, {metric.CERTIFICATE_RMSE: certificate["report"]["rmse"]}, parent.info.end_time)
-        if untold:
+        if untold and study is not None and chosen is not None:
             from dfkd_tune.reporting import mlflow_summary
 
             mlflow_summary.tell(uri, study, parent.info.run_id, problem(), Promoted(**chosen))

@@ -45,9 +45,9 @@ IMPORTS = (
     "sklearn.cluster",
 )
 """What every worker needs."""
-FORMATS = ("torch", "networkx", "sympy", "onnxruntime", "skops")
+TEACHER_PACKAGES = ("torch", "networkx", "sympy", "onnxruntime", "skops")
 """Packages of which some teachers need more: workers do where this process did."""
-LOOK = 0.5
+POLL_S = 0.5
 """Seconds between two looks at the workers."""
 DEATHS = 3
 """Deaths of each worker without one trial that ends, after which workers are not started again."""
@@ -114,7 +114,8 @@ def join(
     """
     prepared, recorded = load_recorded_study(name, storage_url, sources or Sources(), device)
     given = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-    if given is None and sqlite_file(recorded.tracking) is not None and recorded.host != socket.gethostname():
+    local = given is None and recorded.tracking is not None and sqlite_file(recorded.tracking) is not None
+    if local and recorded.host != socket.gethostname():
         raise TrackingError(
             recorded.tracking,
             f"is a file on {recorded.host}, out of reach of {socket.gethostname()}",
@@ -147,8 +148,9 @@ def load_recorded_study(
         ("architecture", tree["teacher"].get("architecture")),
         ("features", tree.get("features")),
     ):
-        named = path is None or MODULE_PATH.fullmatch(path) or path.startswith(SCHEMES)
-        if not named and not Path(path).exists():
+        if path is None or MODULE_PATH.fullmatch(path) or path.startswith(SCHEMES):
+            continue
+        if not Path(path).exists():
             raise NotFound(
                 place, f"its {option} {path} is not on {here}", remedy=f"give --{option} PATH of a copy that is"
             )
@@ -168,7 +170,7 @@ def load_recorded_study(
 class _Worker:
     """A worker process, and what it came to."""
 
-    def __init__(self, work: Work):
+    def __init__(self, work: Work) -> None:
         self._ear, mouth = CONTEXT.Pipe(duplex=False)
         self.process = CONTEXT.Process(target=_in_process, args=(work, mouth), name=f"worker of {work.name}")
         self.process.start()
@@ -227,7 +229,9 @@ def run_workers(
     study, queue = open_slots(prepared, storage_url, tracking_uri, workers=count)
     threads, sources = max(1, torch.get_num_threads() // count), _sources(prepared, trust_pickle)
     work = Work(prepared.spec.name, storage_url, tracking_uri, sources, threads, prepared.device)
-    CONTEXT.set_forkserver_preload([*IMPORTS, *(name for name in sys.modules if name.partition(".")[0] in FORMATS)])
+    CONTEXT.set_forkserver_preload(
+        [*IMPORTS, *(name for name in sys.modules if name.partition(".")[0] in TEACHER_PACKAGES)]
+    )
     about, begun = prepared.spec.study, time.perf_counter()
     before = last = about.trials - queue.unfinished(about.trials)
     workers = [_Worker(work) for _ in range(count)]
@@ -235,7 +239,7 @@ def run_workers(
     deaths, told = 0, False
     try:
         while workers:
-            time.sleep(LOOK)
+            time.sleep(POLL_S)
             now = standing(study, about, before, time.perf_counter() - begun)
             on_progress(now)
             if should_stop() and not told:
@@ -268,7 +272,9 @@ def run_workers(
 
 def conclusion(name: str, words: list[Any]) -> StudyResult:
     """What workers came to: a result where one has it, else their failure."""
-    results, failures, traces = ([word for word in words if isinstance(word, k)] for k in (StudyResult, DfkdError, str))
+    results = [word for word in words if isinstance(word, StudyResult)]
+    failures = [word for word in words if isinstance(word, DfkdError)]
+    traces = [word for word in words if isinstance(word, str)]
     if results:
         return results[0]
     if failures:

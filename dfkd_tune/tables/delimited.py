@@ -32,7 +32,7 @@ FOLD = 8
 """Bytes that a byte of text takes on its way to a column, at most."""
 RATIO = 100
 """Times its size that a packed table unfolds to, at most; tables come nowhere near."""
-SMALL = 1 << 26
+SMALL_TABLE_BYTES = 1 << 26
 """Bytes that any packed table may unfold to."""
 BLOCK = 1 << 24
 _NUMBER = re.compile(r"[-+]?[0-9.,'’_ \u00a0]*[0-9][0-9.,'’_ \u00a0]*([eE][-+]?[0-9]+)?")
@@ -131,7 +131,7 @@ def _unpacked(path: Path, room: int) -> bytes:
         raise FeaturesError(path, f"is no table of text but {kind}", remedy=f"give --format {kind}")
     unpack = next((opener for magic, opener in packings.items() if head.startswith(magic)), None)
     most = room // FOLD
-    limit = most if unpack is None else min(most, max(SMALL, RATIO * path.stat().st_size))
+    limit = most if unpack is None else min(most, max(SMALL_TABLE_BYTES, RATIO * path.stat().st_size))
     try:
         with (unpack or (lambda file: file.open("rb")))(path) as stream:
             blob = stream.read(limit + 1)

@@ -29,7 +29,7 @@ from dfkd_tune.tables.read import FOUND, Reading, Table, read_table
 from dfkd_tune.utils import yaml_io
 
 TIERS = ("moments", "quantiles", "correlation")
-ROWS = 10
+LEAST_MULTIPLE = 10
 """Times ``at_least``: fewer rows are not described."""
 LEVELS = 20
 """Distinct values of a column that becomes levels, at most."""
@@ -104,8 +104,8 @@ def describe(table: Table, tier: str = "quantiles", at_least: int = 10) -> Descr
         FeaturesError: when there are too few rows, or a column of words or with missing values has no levels.
     """
     rows = len(table.columns)
-    if rows < ROWS * at_least:
-        rule = f"{rows:,} rows are too few, {ROWS * at_least:,} are needed when every number is of {at_least} rows"
+    if rows < LEAST_MULTIPLE * at_least:
+        rule = f"{rows:,} rows are too few, {LEAST_MULTIPLE * at_least:,} are needed when every number is of {at_least} rows"
         raise FeaturesError(TABLE, rule, remedy="describe more rows, or lower --at-least")
     told = Description(rows)
     for name, column in zip(table.names, table.columns.T, strict=True):

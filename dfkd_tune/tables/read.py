@@ -26,7 +26,7 @@ PACKED = (".gz", ".bz2", ".xz", ".zip", ".zst")
 POLICIES = ("refuse", "drop", "level")
 UNNAMED = "__index_level_"
 """How pandas calls a level of an index without a name."""
-LISTED = 8
+MOST_NAMED = 8
 """Columns that a message names at most."""
 
 
@@ -162,8 +162,8 @@ def _whole(path: Path, names: list[str], columns: list[Column], notes: list[str]
     if empty := [name for name, count in counts.items() if count == rows]:
         raise FeaturesError(f"{path}: {empty[0]}", "holds no value", remedy=f"leave it out with --target {empty[0]}")
     if counts and missing == "refuse":
-        told = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:LISTED])
-        more = f" and {len(counts) - LISTED} more columns" if len(counts) > LISTED else ""
+        told = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:MOST_NAMED])
+        more = f" and {len(counts) - MOST_NAMED} more columns" if len(counts) > MOST_NAMED else ""
         raise FeaturesError(
             path,
             f"of {rows:,} rows values are missing: {told}{more}",

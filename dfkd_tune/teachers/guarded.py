@@ -25,11 +25,11 @@ PASSING = (OSError, TimeoutError, ConnectionError)
 WORDS = ("timeout", "connect", "unavailable", "network", "transport", "protocol", "temporar", "retr", "ratelimit")
 PAUSES = (0.0, 0.2, 1.0, 3.0)
 """Seconds before a failed call is repeated; what fails in the same way without such a reason is repeated once."""
-PATIENCE = 0.5
+SLOW_CALL_S = 0.5
 """Seconds of a call from which the teacher is slow: nothing further is asked to find the row that it fails for."""
 SIZES = (1, 2, 7, *(2**i for i in range(2, 10)))
 """Numbers of rows that are tried where one fails."""
-SHOWN = 6
+SHOWN_VALUES = 6
 """Values of a row that a message shows."""
 OURS = (KeyboardInterrupt, DfkdError, Interrupted)
 """What passes through as it is."""
@@ -91,7 +91,7 @@ class Guard:
         optional: columns whose values may be missing, which are NaN.
         outputs: columns of its answers.
         passed: kinds of failures that were over when it was asked again.
-        slow: whether its last call took longer than ``PATIENCE``.
+        slow: whether its last call took longer than ``SLOW_CALL_S``.
         check_cancelled: called before each call of a slow teacher; may raise.
     """
 
@@ -146,8 +146,8 @@ class Guard:
         """A row ``(D,)`` in words."""
         values = x.detach().cpu().tolist()
         names = self.names if self.names is not None and len(self.names) == len(values) else None
-        parts = [f"{names[i] if names else f'x{i}'}={value:.6g}" for i, value in enumerate(values[:SHOWN])]
-        return ", ".join(parts) + (", ..." if len(values) > SHOWN else "")
+        parts = [f"{names[i] if names else f'x{i}'}={value:.6g}" for i, value in enumerate(values[:SHOWN_VALUES])]
+        return ", ".join(parts) + (", ..." if len(values) > SHOWN_VALUES else "")
 
     def _sound(self, x: Tensor) -> Tensor:
         """Which rows ``(N,)`` of ``(N, D)`` hold numbers alone, beside values that may be missing."""
@@ -162,7 +162,7 @@ class Guard:
             with Confined():
                 y = function(x)
         finally:
-            self.slow = CALLS.end() > PATIENCE
+            self.slow = CALLS.end() > SLOW_CALL_S
         return self._checked(source, y, x)
 
     def _checked(self, source: str, y: object, x: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from dfkd_tune.locations.files import write
 from dfkd_tune.utils.waits import telling
 
 LOG = logging.getLogger(__name__)
-LOOK = 0.5
+POLL_S = 0.5
 """Seconds between two looks at a file that another process is making."""
 
 
@@ -70,7 +70,7 @@ class Answers:
                 while not lock.is_locked:
                     check_cancelled()
                     with suppress(Timeout):
-                        lock.acquire(timeout=LOOK)
+                        lock.acquire(timeout=POLL_S)
         except OSError as error:
             LOG.warning("answers of the teacher are not shared: %s: %s", self.folder, error.strerror)
         try:

@@ -17,7 +17,7 @@ from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.guarded import ANY, CALLS
 from dfkd_tune.utils.object_reference import raised
 
-ROWS = 512
+PROBE_ROWS = 512
 MORE = 2
 """Further answers to rows whose first two differ."""
 NOISE = 1e-4
@@ -32,7 +32,7 @@ OFF = 0.01
 """Share of a step that rounded answers may be off it."""
 ROUNDED = math.sqrt(12)
 """Root mean square of what rounding leaves: a step over this."""
-SECONDS = 20.0
+WIDTH_SEARCH_S = 20.0
 """That the search for the number of features may take."""
 SMOOTH = ("tanh", "sigmoid", "silu")
 """Activations with continuous derivatives."""
@@ -90,7 +90,7 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
     """
     teacher.guard.names, teacher.guard.optional = inputs.names, inputs.optional
     CALLS.expect(None, calls=7)
-    x = inputs.raw(inputs.draw(ROWS, torch.Generator().manual_seed(seed)), teacher.dtype)
+    x = inputs.raw(inputs.draw(PROBE_ROWS, torch.Generator().manual_seed(seed)), teacher.dtype)
     for rows in (2, 1):
         _answer(teacher, x[:rows])
     few, call = _timed(teacher, x[:7])
@@ -106,7 +106,7 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
         raise TeacherError(
             teacher.source,
             f"must answer each row by itself, the answer depends on the other rows: {teacher.guard.row(x[row])} got "
-            f"{_several(few[row])} among 7 rows and {_several(full[row])} among {ROWS}",
+            f"{_several(few[row])} among 7 rows and {_several(full[row])} among {PROBE_ROWS}",
             remedy="save it in evaluation mode (batch norm frozen)",
         )
     constant = std <= torch.finfo(full.dtype).eps * wide.abs().mean(0)
@@ -121,7 +121,7 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
     step = _resolution(teacher, full)
     differentiable = _differentiable(teacher, x[:16])
     CALLS.expect(None)
-    return Probe(len(inputs), full.shape[1], differentiable, ROWS / seconds, shallow, call, noise, step)
+    return Probe(len(inputs), full.shape[1], differentiable, PROBE_ROWS / seconds, shallow, call, noise, step)
 
 
 def _timed(teacher: Teacher, x: Tensor) -> tuple[Tensor, float]:
@@ -242,7 +242,7 @@ def infer_width(teacher: Teacher) -> int:
     for width in guesses:
         if _accepts(teacher, width):
             return width
-    until = time.monotonic() + SECONDS
+    until = time.monotonic() + WIDTH_SEARCH_S
     widths = list(islice((width for width in range(1, 4097) if _accepts(teacher, width, until)), 2))
     if len(widths) == 1 or (guesses and not widths):
         return (widths or guesses)[0]  # where nothing is accepted the width is not to blame, and the probe says what is
@@ -256,7 +256,7 @@ def _accepts(teacher: Teacher, width: int, until: float = math.inf) -> bool:
     if time.monotonic() > until:
         raise TeacherError(
             teacher.source,
-            f"its number of features cannot be found: {width - 1} numbers took more than {SECONDS:g} s to try",
+            f"its number of features cannot be found: {width - 1} numbers took more than {WIDTH_SEARCH_S:g} s to try",
             remedy="give a features file",
         )
     try:

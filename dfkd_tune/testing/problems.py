@@ -56,7 +56,7 @@ def variants(kind: type) -> Iterator[Any]:
 class Counting:
     """A teacher that counts the rows it is asked for."""
 
-    def __init__(self, function: Callable[[Tensor], Tensor]):
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
         self.function, self.rows = function, 0
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
 
 LOG = logging.getLogger(__name__)
-PATIENCE = 3.0
+CONNECT_TIMEOUT_S = 3.0
 """Seconds a tracking server, or a database, has to answer before the first trial."""
 TIMEOUT = 10
 """Seconds that a server has to answer one request."""
@@ -86,7 +86,7 @@ def _ask(uri: str, shown: str) -> None:
         host = urllib.parse.urlsplit(uri)
         if "@" in host.netloc:
             request.full_url = host._replace(netloc=host.netloc.rpartition("@")[2]).geturl().rstrip("/") + "/health"
-        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        with urllib.request.urlopen(request, timeout=CONNECT_TIMEOUT_S) as answer:
             answer.read(64)
     except urllib.error.HTTPError as error:
         if error.code not in (401, 403, 404):  # a gateway may hide /health; MLflow itself will tell the rest
@@ -111,7 +111,7 @@ def _connect(uri: str, shown: str) -> None:
 
     url = sqlalchemy.make_url(uri)
     limit = TIMEOUTS[url.get_backend_name()]
-    options = {} if limit in url.query else {"connect_args": {limit: round(PATIENCE)}}
+    options = {} if limit in url.query else {"connect_args": {limit: round(CONNECT_TIMEOUT_S)}}
     try:
         sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, **options).connect().close()
     except SQLAlchemyError as error:

@@ -125,7 +125,7 @@ class Spool:
         storage: URL of its state; records of another study of that name are left alone.
     """
 
-    def __init__(self, folder: Path, storage: str):
+    def __init__(self, folder: Path, storage: str) -> None:
         self.folder, self.storage = folder, store_of(storage)
 
     def begin(self) -> OutboxSegment:
@@ -189,7 +189,7 @@ class Spool:
 class OutboxSegment:
     """The records of one process, in the order in which they were made."""
 
-    def __init__(self, spool: Spool, folder: Path):
+    def __init__(self, spool: Spool, folder: Path) -> None:
         self.spool, self.folder = spool, folder
         self._lock = FileLock(folder / "lock")
         self._last = 0

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from dfkd_tune.errors import ExportError
 from dfkd_tune.locations.paths import folder_name, sqlite_file, without_credentials, writable
-from dfkd_tune.tracking import artifacts
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import client, guarded, line, refuse_foreign, single_attempt
 from dfkd_tune.tracking.outbox import Event, Record
 from dfkd_tune.tracking.project_run import given_run
+from dfkd_tune.tracking.run_files import Content, artifacts_of, complete, write_files
 from dfkd_tune.tracking.states import RunStatus, State
 from dfkd_tune.tracking.tags import RunKind
 from dfkd_tune.training import metrics as metric
@@ -24,16 +24,11 @@ from dfkd_tune.training import metrics as metric
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
-    from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 LOG = logging.getLogger(__name__)
 HOPELESS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")
 """What MLflow says of a record that it will not take, however often it is asked."""
 PAGE = 1000
-
-
-Content = Callable[[str], bytes]
-"""SHA-256 -> file."""
 
 
 class RejectedRecord(Exception):
@@ -251,7 +246,7 @@ class Runs:
         tags = record.tags if tags is None else tags
         self._log(run.info.run_id, record.at, record.metrics, params, tags, {metric.CURVE_RMSE: record.curve})
         if record.files:
-            artifacts.write(self._home(run), {path: content(sha) for path, sha in record.files.items()})
+            write_files(artifacts_of(run, self.uri), {path: content(sha) for path, sha in record.files.items()})
 
     def _close(self, record: Record, content: Content, own: bool) -> None:
         run_id = self._ids.get(record.run)
@@ -268,7 +263,7 @@ class Runs:
             self._take_over(run, record, State.INTERRUPTED.status, {tag.STATE: State.INTERRUPTED})
             if tag.REQUEUED_FROM not in follower.data.tags:
                 self._log(follower.info.run_id, record.at, tags={tag.REQUEUED_FROM: run.info.run_id})
-        if own or not (_holds(run, record) and artifacts.complete(self._home(run), record, content)):
+        if own or not (_holds(run, record) and complete(artifacts_of(run, self.uri), record, content)):
             self._fill(run, record, content, tags={} if taken else record.tags)
             if not taken:
                 self._client.set_terminated(run.info.run_id, record.status, record.at)
@@ -328,13 +323,6 @@ class Runs:
         by = ["attributes.start_time ASC"]
         found = self._client.search_runs([self._experiment_id], later, max_results=1, order_by=by)
         return found[0] if found else None
-
-    def _home(self, run: Run) -> ArtifactRepository:
-        """Where a run's artifacts are; a client would ask the server that any other client of this process knew it from."""
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-        assert run.info.artifact_uri is not None  # every run has its place
-        return get_artifact_repository(run.info.artifact_uri, tracking_uri=self.uri)
 
     def _find_experiment(self) -> str:
         from mlflow.exceptions import MlflowException

@@ -28,7 +28,7 @@ from dfkd_tune.utils.waits import telling
 
 LOG = logging.getLogger(__name__)
 STUDENT = "student/sha256.json"
-PATIENCE = 10.0
+FLUSH_TIMEOUT_S = 10.0
 """Seconds that a study waits at its end for an MLflow that takes nothing."""
 
 
@@ -63,7 +63,7 @@ class Tracker:
         StorageError: when records cannot be written.
     """
 
-    def __init__(self, uri: str, experiment: str, storage: str | None = None, known: bool = False):
+    def __init__(self, uri: str, experiment: str, storage: str | None = None, known: bool = False) -> None:
         self.uri, self.experiment = tracking_url(uri), experiment
         self.storage = storage or self.uri
         self._spool = Spool(spool_folder(self.storage, experiment), self.storage)
@@ -78,7 +78,7 @@ class Tracker:
         self._context = _context_tags()
         self._session = self._spool.begin()
         self._open: dict[str, str] = {}
-        self._patience = PATIENCE
+        self._patience = FLUSH_TIMEOUT_S
         self._shipper = Shipper(self._runs, self._session)
         self._held: list[OutboxSegment] = []
         self._take_up_left()

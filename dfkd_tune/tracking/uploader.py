@@ -16,7 +16,7 @@ from dfkd_tune.tracking.outbox import REFUSED, Damaged, Event, OutboxSegment, Re
 from dfkd_tune.tracking.runs import RejectedRecord, Runs
 
 LOG = logging.getLogger(__name__)
-FIRST, LONGEST = 0.5, 30.0
+FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 30.0
 """Seconds before a record is tried again: doubled from the first to the longest."""
 LAG = 5.0
 """Seconds that the start of a run waits for its end: together they are three requests, apart five, and most trials are pruned soon."""
@@ -40,7 +40,7 @@ class Shipper:
         own: the session of this process; others are taken up from dead ones.
     """
 
-    def __init__(self, runs: Runs, own: OutboxSegment):
+    def __init__(self, runs: Runs, own: OutboxSegment) -> None:
         self._runs, self._own = runs, own
         self._queue: deque[_Waiting] = deque()
         self._change = threading.Condition()
@@ -154,7 +154,7 @@ class Shipper:
     def _ship(self, waiting: _Waiting) -> bool:
         """Apply one record, however long MLflow is away; False when stopped."""
         session, file, *_ = waiting
-        pause = FIRST
+        pause = FIRST_RETRY_S
         while not self._stopped:
             try:
                 if self.trouble is not None:
@@ -168,7 +168,7 @@ class Shipper:
                 self._tell(error)
                 self._hurry.wait(pause)
                 self._hurry.clear()
-                pause = min(2 * pause, LONGEST)
+                pause = min(2 * pause, LONGEST_RETRY_S)
                 continue
             if self.trouble is not None:
                 LOG.warning("MLflow answers again")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-CHUNK = 16_384
+MEASURED_ROWS = 16_384
 """Rows, over all members, that are measured at once."""
 
 
@@ -50,7 +50,9 @@ def measure(student: Callable[[Tensor], Tensor], bank: Bank, members: int) -> li
     """Fidelity of K stacked students, ``student`` mapping ``(K, n, D)`` to normalized ``(K, n, O)``."""
     total = torch.zeros(members, bank.values.shape[1], dtype=torch.float64, device=bank.z.device)
     with torch.no_grad():
-        for z, values in zip(bank.z.split(CHUNK // members + 1), bank.values.split(CHUNK // members + 1), strict=True):
+        for z, values in zip(
+            bank.z.split(MEASURED_ROWS // members + 1), bank.values.split(MEASURED_ROWS // members + 1), strict=True
+        ):
             gap = student(z.expand(members, *z.shape)) - values
             total += gap.double().square().sum(1)
     mean = (total / len(bank.z)).cpu()

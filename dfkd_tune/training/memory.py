@@ -17,7 +17,7 @@ from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import Probe
-from dfkd_tune.training.problem import CHUNK, GRADIENT_BYTES, POOL_LEAST, affordable_rows
+from dfkd_tune.training.problem import GRADIENT_BYTES, POOL_LEAST, TEACHER_BATCH, affordable_rows
 
 NUMBER = 4
 """Bytes of a float32."""
@@ -82,7 +82,7 @@ class Need:
         jacobian = self.features * self.outputs * NUMBER
         kept = (pool + BANKS * self.bank) * row + (2 * pool * jacobian if gradients else 0)
         drawn = max(pool, self.bank) * self.features * DRAWING
-        chunk = min(CHUNK, pool) * (self.teacher_row + jacobian * gradients)
+        chunk = min(TEACHER_BATCH, pool) * (self.teacher_row + jacobian * gradients)
         step = population * (self.member + self.batch * self.teacher_row)
         return kept + max(drawn, chunk, step + self.finishing)
 

@@ -22,7 +22,7 @@ from dfkd_tune.utils.allocator import keep_freed_memory
 class Population:
     """Members in flight over one problem; admit, advance, release."""
 
-    def __init__(self, problem: Problem):
+    def __init__(self, problem: Problem) -> None:
         keep_freed_memory()
         self.problem = problem
         self._members: dict[Hashable, Member] = {}

@@ -40,7 +40,7 @@ POOL_SECONDS = 20.0
 """A slow teacher gets a smaller pool, so that a study starts within about this time."""
 GRADIENT_BYTES = 256 * 2**20
 """Input gradients of a pool beyond which they are asked for again where they are needed."""
-CHUNK = 2_048
+TEACHER_BATCH = 2_048
 """Rows that the teacher answers at once: its layers then fit in a processor's cache, and what a process keeps for them is small."""
 NEURON_ROWS = 8_192
 """Pool rows that the teacher's neurons are weighed by."""
@@ -126,7 +126,7 @@ class Problem:
         normalize: bool = True,
         answers: Answers | None = None,
         check_cancelled: Callable[[], None] = lambda: None,
-    ):
+    ) -> None:
         self.inputs, self.probe, self.seed = inputs, probe, seed
         self.dtype, self.device = dtype, torch.device(device)
         self.teacher = teacher.on(self.device, inputs.raw(inputs.draw(2, stream(seed, "device"))))
@@ -239,7 +239,7 @@ class Problem:
 
     def answer_in_chunks(self, z: Tensor) -> Tensor:
         """The same, in bounded memory."""
-        return torch.cat([self.answer(part) for part in z.split(CHUNK)])
+        return torch.cat([self.answer(part) for part in z.split(TEACHER_BATCH)])
 
     def _draw(self, purpose: str, rows: int) -> Tensor:
         return self.inputs.draw(rows, stream(self.seed, purpose)).to(self.device, self.dtype)
@@ -248,7 +248,7 @@ class Problem:
         z = self._draw("pool", rows)
         if not gradients:
             return Pool(z, self._finite(z, self.answer_in_chunks(z)), None)
-        values, pulled = zip(*(self.values_and_gradients(part) for part in z.split(CHUNK)), strict=True)
+        values, pulled = zip(*(self.values_and_gradients(part) for part in z.split(TEACHER_BATCH)), strict=True)
         return Pool(z, self._finite(z, torch.cat(values)), torch.cat(pulled).nan_to_num(0.0, 0.0, 0.0))
 
     def _finite(self, z: Tensor, values: Tensor) -> Tensor:
@@ -316,7 +316,7 @@ class Problem:
         assert chain is not None  # asked where its layers can be read
         (raw, bias), (out, _) = ((w.double().cpu(), b.double().cpu()) for w, b in chain.layers[:2])
         weight, bias = self.encoder.first_layer(raw, bias)
-        parts = self.encoder.rows(self.pool.z[:NEURON_ROWS].double().cpu()).split(CHUNK)
+        parts = self.encoder.rows(self.pool.z[:NEURON_ROWS].double().cpu()).split(TEACHER_BATCH)
         moments = [(a.sum(0), a.square().sum(0)) for a in (torch.tanh(part @ weight.T + bias) for part in parts)]
         mean, square = (
             reduce(torch.add, each) / min(NEURON_ROWS, len(self.pool)) for each in zip(*moments, strict=True)
@@ -340,7 +340,7 @@ class Problem:
     def labels(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Answers and input gradients of rows; by differences for a black box, two further rows a feature that can be moved alone."""
         if self.probe.differentiable:
-            parts = [self.values_and_gradients(part) for part in z.split(CHUNK)]
+            parts = [self.values_and_gradients(part) for part in z.split(TEACHER_BATCH)]
             values, gradients = zip(*parts, strict=True)
             return torch.cat(values), torch.cat(gradients)
         found = z.new_zeros(len(z), self.outputs, self.features)

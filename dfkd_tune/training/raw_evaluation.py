@@ -19,12 +19,12 @@ from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.teachers.base import Teacher, dtype_of
 from dfkd_tune.utils.seeding import stream
 
-CHUNK = 2_048
-FRESH, SECONDS = 65_536, 5.0
+CHUNK_ROWS = 2_048
+FRESH_ROWS, FRESH_LIMIT_S = 65_536, 5.0
 """Rows that a figure is measured on where a file is written: the tail of the gaps blurs it on fewer."""
 ROUNDING = 0.01
 """Share by which the RMSE of an exported student may differ from what its training recorded."""
-LEAST = 2e-5
+NEGLIGIBLE = 2e-5
 """The same where both are next to nothing, in standard deviations of the teacher."""
 
 
@@ -91,12 +91,12 @@ def input_dtype(module: nn.Module) -> torch.dtype:
 def fresh_rmse(judge: RawEvaluator, student: ExportedStudent) -> tuple[float, int]:
     """RMSE in the teacher's units on prior rows that neither trained nor chose anything, and how many they were.
 
-    As many as ``FRESH``; fewer, but those of a bank at least, of a teacher that takes longer than ``SECONDS`` for them.
+    As many as ``FRESH_ROWS``; fewer, but those of a bank at least, of a teacher that takes longer than ``FRESH_LIMIT_S`` for them.
     """
     rng, total, count = stream(judge.seed, "shipped"), 0.0, 0
-    until = time.monotonic() + SECONDS
-    while count < judge.rows or (count < FRESH and time.monotonic() < until):
-        z = judge.inputs.draw(CHUNK, rng).float()
+    until = time.monotonic() + FRESH_LIMIT_S
+    while count < judge.rows or (count < FRESH_ROWS and time.monotonic() < until):
+        z = judge.inputs.draw(CHUNK_ROWS, rng).float()
         gap = outputs_of(student, judge.inputs, z) - outputs(judge.teacher, judge.inputs, z)
         total, count = total + float(gap.square().mean(1).sum()), count + len(z)
     return math.sqrt(total / count), count
@@ -112,13 +112,13 @@ def outputs(teacher: Teacher, inputs: Inputs, z: Tensor) -> Tensor:
     """
     plain = replace(teacher, fast=None)
     with torch.no_grad():
-        return torch.cat([plain(inputs.raw(part.cpu(), plain.dtype)).double() for part in z.split(CHUNK)])
+        return torch.cat([plain(inputs.raw(part.cpu(), plain.dtype)).double() for part in z.split(CHUNK_ROWS)])
 
 
 def outputs_of(student: ExportedStudent, inputs: Inputs, z: Tensor) -> Tensor:
     """A student's outputs ``(N, O)`` at standardized rows, float64, in the teacher's units."""
     with torch.no_grad():
-        parts = [student.answer(inputs.raw(part.cpu(), student.dtype)).double() for part in z.split(CHUNK)]
+        parts = [student.answer(inputs.raw(part.cpu(), student.dtype)).double() for part in z.split(CHUNK_ROWS)]
     y = torch.cat(parts)
     return y[:, None] if y.ndim == 1 else y
 
@@ -135,6 +135,6 @@ def agree(place: object, exported: float, recorded: float, spread: float) -> Non
     Raises:
         ExportError: with both figures, where they differ by more than rounding.
     """
-    if not abs(exported - recorded) <= ROUNDING * max(exported, recorded) + LEAST * spread:
+    if not abs(exported - recorded) <= ROUNDING * max(exported, recorded) + NEGLIGIBLE * spread:
         rule = f"the exported student has RMSE {exported:.4g} to the teacher, its training recorded {recorded:.4g} on the same rows"
         raise ExportError(place, rule, remedy="distill it again with the teacher and the features file as they are now")

@@ -15,7 +15,7 @@ from dfkd_tune.errors import MachineError
 
 CGROUP = Path("/sys/fs/cgroup")
 DEVICES = ("auto", "cpu", "cuda")
-SHARE = 0.8
+PLANNED_FRACTION = 0.8
 """Of the memory that is left, what a study plans with."""
 
 
@@ -51,7 +51,7 @@ def memory() -> int:
 
 def memory_of(device: str) -> int:
     """Bytes that a study may plan with where its rows lie."""
-    return int(SHARE * (torch.cuda.mem_get_info()[0] if device == "cuda" else memory()))
+    return int(PLANNED_FRACTION * (torch.cuda.mem_get_info()[0] if device == "cuda" else memory()))
 
 
 def name() -> str:

@@ -13,9 +13,9 @@ from dfkd_tune.errors import DfkdError
 from dfkd_tune.utils.user_code import setting_up
 
 MODULE_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-LONGEST = 200
+MOST_LINE_CHARACTERS = 200
 """Characters that a wrapped message may add to a line."""
-MOST = 100_000
+TAIL_CHARACTERS = 100_000
 """Characters at the end of a message that are looked at."""
 ASIDE = re.compile(
     r"^(File \"|Traceback |frame #|#\d+ |at 0x|Exception raised from |\(?Triggered internally|Serialized )"
@@ -74,18 +74,20 @@ def message(problem: BaseException) -> str:
 
 
 def one_line(problem: BaseException) -> str:
-    """The reason that an exception gives, printable and at most ``LONGEST`` characters; its class where it gives none.
+    """The reason that an exception gives, printable and at most ``MOST_LINE_CHARACTERS`` characters; its class where it gives none.
 
     A short message is given whole. Of a long one the last sentences count: libraries tell first where they were, and why they
     stopped at the end; frames, carets and pointers to documentation say neither.
     """
-    lines = [" ".join(line.split()) for line in message(problem)[-MOST:].splitlines()]
+    lines = [" ".join(line.split()) for line in message(problem)[-TAIL_CHARACTERS:].splitlines()]
     told = [line for line in lines if re.search(r"\w", line) and not ASIDE.search(line)] or [
         line for line in lines if line
     ]
     whole = " ".join(told)
-    if len(whole) > LONGEST:
-        whole = _last(re.split(r"(?<=[.!?;])\s+", told[-1] if len(told[-1]) > LONGEST // 8 else " ".join(told[-2:])))
+    if len(whole) > MOST_LINE_CHARACTERS:
+        whole = _last(
+            re.split(r"(?<=[.!?;])\s+", told[-1] if len(told[-1]) > MOST_LINE_CHARACTERS // 8 else " ".join(told[-2:]))
+        )
     return (
         "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in whole) or type(problem).__name__
     )
@@ -95,7 +97,7 @@ def _last(sentences: list[str]) -> str:
     """As many of the last sentences as fit; of a single one that does not, its end."""
     kept = sentences[-1]
     for sentence in reversed(sentences[:-1]):
-        if len(sentence) + len(kept) >= LONGEST:
+        if len(sentence) + len(kept) >= MOST_LINE_CHARACTERS:
             break
         kept = f"{sentence} {kept}"
-    return kept if len(kept) <= LONGEST else f"... {kept[-LONGEST + 4 :]}"
+    return kept if len(kept) <= MOST_LINE_CHARACTERS else f"... {kept[-MOST_LINE_CHARACTERS + 4 :]}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from dfkd_tune.utils import plugins
 
 PACKAGES = ("dfkd-tune", "torch", "optuna", "mlflow", "numpy", "scipy")
-PATIENCE = 5.0
+GIT_TIMEOUT_S = 5.0
 """Seconds that git may take."""
 
 
@@ -36,5 +36,5 @@ def git_state(folder: Path) -> str | None:
 def _git(folder: Path, *arguments: str) -> str:
     # A repository may name programs for git to run while it looks for changes; it is asked for its state alone.
     command = ["git", "-c", "core.fsmonitor=false", "-C", str(folder), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=GIT_TIMEOUT_S)
     return done.stdout.strip()

@@ -28,7 +28,7 @@ def strategy(kind: type[C]) -> type[C]:
     return dataclass(frozen=True, config=config)(kind)  # pyright: ignore[reportReturnType]  # pydantic's stubs drop the class
 
 
-LONGEST = 500
+MOST_RULE_CHARACTERS = 500
 """Characters of a rule: one between fields may quote them."""
 
 Numbers = int | float | np.ndarray
@@ -54,7 +54,7 @@ def build(kind: type, values: Mapping[str, Any], place: str) -> Any:
             raise SpecError(leaf, "unknown key", remedy=f"known keys: {known}") from None
         if first["type"] in ("missing", "missing_argument"):
             raise SpecError(leaf, "required, but not given") from None
-        message = first["msg"].removeprefix("Value error, ")[:LONGEST]
+        message = first["msg"].removeprefix("Value error, ")[:MOST_RULE_CHARACTERS]
         # A rule between fields names them itself; its input would be the whole mapping.
         given = f", got {quoted(first['input'])}" if first["loc"] else ""
         raise SpecError(leaf, f"{message[0].lower()}{message[1:]}{given}") from None

@@ -15,7 +15,7 @@ import yaml
 from dfkd_tune.errors import DfkdError
 from dfkd_tune.utils.quoting import named, quoted
 
-SMALL = 2**20
+MOST_BYTES = 2**20
 """Bytes of a file that people write by hand, at most."""
 DEEPEST = 50
 """Lists and mappings within each other."""
@@ -200,7 +200,7 @@ def _one_line(problem: object) -> str:
     return named(" ".join(str(problem)[:1000].split())) or type(problem).__name__
 
 
-def read(path: Path, error: type[DfkdError], most: int = SMALL) -> Any:
+def read(path: Path, error: type[DfkdError], most: int = MOST_BYTES) -> Any:
     """Read a YAML file of at most so many bytes.
 
     Raises:

@@ -92,6 +92,8 @@ def _schema(arguments: str) -> str:
         tree = tree["$defs"][part]
     lines = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
     for key, field in tree["properties"].items():
+        if "." in key:
+            continue  # a leaf of a section, which has a table of its own
         given = f"`{json.dumps(field['default'])}`" if field.get("default") is not None else ""
         lines.append(f"| `{key}` | {_type(field)} | {given} | {_escape(field.get('description', ''))} |")
     return "\n".join(lines)

@@ -60,28 +60,49 @@ def described(kind: type) -> Tree:
     return tree
 
 
-def leaf(kinds: list[type], name: str) -> Tree:
+def value(having: list[type], name: str) -> Tree:
+    """A field of the kinds of a section that have it."""
+    one = TypeAdapter(having[0]).json_schema()["properties"][name]
+    told = meanings(having[0]).get(name)
+    plain = {key: part for key, part in one.items() if key not in ("title", "default")}
+    return ({"description": told} if told else {}) | plain
+
+
+def owners(section: str) -> dict[str, list[type]]:
+    """Field -> the kinds of a section that have it."""
+    found: dict[str, list[type]] = {}
+    for _, kind in SECTIONS[section].usable():
+        for field in fields(kind):
+            found.setdefault(field.name, []).append(kind)
+    return found
+
+
+def kinds(section: str) -> list[str]:
+    """The kinds of a section, by name."""
+    return [name for name, _ in SECTIONS[section].usable()]
+
+
+def fixed(section: str) -> Tree:
+    """What a study file may fix of a section."""
+    return {"kind": {"enum": kinds(section)}} | {name: value(having, name) for name, having in owners(section).items()}
+
+
+def leaf(having: list[type], name: str) -> Tree:
     """What may be searched for a field: choices, or a range where it is a number."""
-    one = TypeAdapter(kinds[0]).json_schema()["properties"][name]
-    item = {key: value for key, value in one.items() if key not in ("title", "default")}
-    choices = {"type": "array", "minItems": 1, "items": item}
-    number = any(get_type_hints(kind)[name] in (int, float) for kind in kinds)
-    domain = {"anyOf": [{"$ref": "#/$defs/range"}, choices]} if number else choices
-    told = meanings(kinds[0]).get(name)
-    return ({"description": told} if told else {}) | domain
+    one = value(having, name)
+    told = {"description": one.pop("description")} if "description" in one else {}
+    choices = {"type": "array", "minItems": 1, "items": one}
+    number = any(get_type_hints(kind)[name] in (int, float) for kind in having)
+    return told | ({"anyOf": [{"$ref": "#/$defs/range"}, choices]} if number else choices)
 
 
 def search() -> Tree:
     """Every leaf that can be searched, flat or below its section."""
     flat: Tree = {}
     nested: Tree = {}
-    for section, registry in SECTIONS.items():
-        leaves: Tree = {"kind": {"type": "array", "minItems": 1, "items": {"enum": list(registry)}}}
-        owners: dict[str, list[type]] = {}
-        for kind in registry.values():
-            for field in fields(kind):
-                owners.setdefault(field.name, []).append(kind)
-        leaves |= {name: leaf(kinds, name) for name, kinds in owners.items()}
+    for section in SECTIONS:
+        leaves: Tree = {"kind": {"type": "array", "minItems": 1, "items": {"enum": kinds(section)}}}
+        leaves |= {name: leaf(having, name) for name, having in owners(section).items()}
         nested[section] = {"type": "object", "properties": leaves, "additionalProperties": False}
         place = f"#/properties/search/properties/{section}/properties"
         flat |= {f"{section}.{name}": {"$ref": f"{place}/{name}"} for name in leaves}
@@ -96,6 +117,15 @@ def search() -> Tree:
 def study() -> Tree:
     """The schema of a study file."""
     parts = {name: described(kind) for name, kind in PARTS.items()}
+    parts["student"]["properties"] |= fixed("student")
+    sections: Tree = {}
+    leaves: Tree = {}
+    for section in SECTIONS:
+        if section != "student":
+            parts[section] = {"type": "object", "properties": fixed(section), "additionalProperties": False}
+            sections[section] = {"$ref": f"#/$defs/{section}", "description": f"The {section} that every trial has."}
+        place = f"#/$defs/{section}/properties"
+        leaves |= {f"{section}.{name}": {"$ref": f"{place}/{name}"} for name in fixed(section)}
     path = {
         "type": "string",
         "minLength": 1,
@@ -109,11 +139,13 @@ def study() -> Tree:
             "study": {"$ref": "#/$defs/study", "description": "Name, length and objective of the study."},
             "teacher": {"anyOf": [path, {"$ref": "#/$defs/teacher"}], "description": "The teacher. Required."},
             "features": {"type": "string", "description": "Path of a features file, relative to this file."},
-            "student": {"$ref": "#/$defs/student", "description": "How large a student may be."},
+            "student": {"$ref": "#/$defs/student", "description": "How large a student may be, and its architecture."},
             "budget": {"$ref": "#/$defs/budget", "description": "What each trial may spend."},
             "preset": {"enum": list(PRESETS), "description": "The recipe that leaves outside of `search` come from."},
             "search": search(),
-        },
+        }
+        | sections
+        | leaves,
         "required": ["teacher"],
         "additionalProperties": False,
         "$defs": parts | {"teacher": described(TeacherSection), "range": RANGE},

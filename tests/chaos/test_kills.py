@@ -34,7 +34,7 @@ class Killer:
 
 
 def kill_workers(monkeypatch, prepared, storage: str, tracking: str, count: int, kills: int, seed: int) -> dict:
-    monkeypatch.setattr(workers, "LOOK", 0.05)
+    monkeypatch.setattr(workers, "POLL_S", 0.05)
     killer = Killer(kills, prepared.spec.study.trials, seed)
     done = workers.run_workers(prepared, storage, tracking, count, on_progress=killer)
     assert done.best is not None and done.promoted is not None

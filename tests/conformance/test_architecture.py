@@ -53,6 +53,18 @@ def test_public_names_resolve():
         _ = dfkd_tune.colour
 
 
+def test_editors_see_the_public_names_where_they_are_imported_from():
+    shown = next(
+        node
+        for node in tree(PACKAGE / "__init__.py").body
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    )
+    imports = [node for node in shown.body if isinstance(node, ast.ImportFrom)]
+    homes = {alias.name: node.module.removeprefix("dfkd_tune.") for node in imports for alias in node.names}
+    assert homes == dfkd_tune._HOMES and sorted(homes) == sorted(dfkd_tune.__all__)
+    assert (PACKAGE / "py.typed").exists()
+
+
 @pytest.mark.parametrize("name", ["dfkd_tune", "dfkd_tune.cli.main"])
 def test_import_is_light(name):
     """So that the command line answers at once."""

@@ -14,7 +14,7 @@ from dfkd_tune.evaluation.stress_bank import (
     OUT,
     PANEL,
     RADIUS,
-    SHARE,
+    REFERENCE_FRACTION,
     add_stress,
     reference_students,
     stress_bank,
@@ -108,7 +108,7 @@ def test_the_panel_is_no_trial(problem, panel):
     for outcome, name in zip(panel, names, strict=True):
         assert outcome.recipe.generator == PRESETS[name].generator
         assert outcome.recipe.student == LIKE.student
-        assert (outcome.recipe.steps, outcome.recipe.batch) == (SHARE * LIKE.steps, LIKE.batch)
+        assert (outcome.recipe.steps, outcome.recipe.batch) == (REFERENCE_FRACTION * LIKE.steps, LIKE.batch)
 
 
 def partly_declared(shallow: bool) -> Problem:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -17,159 +18,22 @@ from dfkd_tune.generators.base import Generator
 from dfkd_tune.utils.plugins import Registry
 
 ROOT = Path(__file__).parents[2]
-PYPROJECT = """
-[build-system]
-requires = ["hatchling"]
-build-backend = "hatchling.build"
-
-[project]
-name = "tiny-kinds"
-version = "1.2"
-
-[project.entry-points."dfkd_tune.generators"]
-ring = "tiny_kinds:Ring"
-broken = "tiny_kinds:Missing"
-wrong = "tiny_kinds:Quartic"
-gaussian = "tiny_kinds:Ring"
-
-[project.entry-points."dfkd_tune.gap_bounds"]
-quartic = "tiny_kinds:Quartic"
-
-[project.entry-points."dfkd_tune.students"]
-sine = "tiny_kinds:Sine"
-
-[project.entry-points."dfkd_tune.teachers"]
-flat = "tiny_kinds:FLAT"
-
-[project.entry-points."dfkd_tune.exports"]
-script = "tiny_kinds:SCRIPT"
-"""
-SOURCE = '''
-"""Kinds of a package that knows dfkd-tune by its interfaces alone."""
-
-import io
-import math
-from typing import Annotated, ClassVar
-
-import torch
-from pydantic import Field
-from safetensors.torch import load
-from torch import nn
-
-from dfkd_tune.export.formats.base import ExportFormat
-from dfkd_tune.generators.base import BlockGenerator
-from dfkd_tune.recipes.base import GapBound
-from dfkd_tune.students.autograd import AutogradStudent, Raw
-from dfkd_tune.teachers.base import Teacher, hash_bytes
-from dfkd_tune.teachers.formats.base import TeacherFormat
-from dfkd_tune.utils.strategy import strategy
-
-
-@strategy
-class Ring(BlockGenerator):
-    """Prior rows brought to one distance from the center.
-
-    Args:
-        radius: root mean square of their coordinates.
-    """
-
-    radius: Annotated[float, Field(gt=0, le=10)] = 1.0
-
-    def engine(self, features, seed):
-        return torch.Generator().manual_seed(seed)
-
-    def block(self, inputs, steps, rows, engine):
-        z = inputs.draw(steps * rows, engine)
-        z = z * self.radius * math.sqrt(z.shape[1]) / z.norm(dim=1, keepdim=True)
-        return inputs.project(z).view(steps, rows, -1)
-
-
-@strategy
-class Quartic(GapBound):
-    """Seek large gaps all the more: maximize ``gap^4``."""
-
-    @staticmethod
-    def reward(h, gap):
-        return gap.square().square()
-
-    @staticmethod
-    def gradient(h, gap):
-        return 4 * gap * gap.square()
-
-    @staticmethod
-    def active(h, gap):
-        return torch.zeros_like(gap, dtype=torch.bool)
-
-
-@strategy
-class Sine(AutogradStudent):
-    """One hidden layer of sines."""
-
-    width: Annotated[int, Field(ge=1, le=100_000)] = 8
-    has_width: ClassVar[bool] = True
-
-    def shapes(self, features, outputs):
-        return [(features, self.width), (self.width,), (self.width, outputs), (outputs,)]
-
-    def structure(self):
-        return ("sine", self.width)
-
-    def init_params(self, features, outputs, rng, dtype):
-        draw = [torch.randn(shape, generator=rng, dtype=torch.float64) for shape in self.shapes(features, outputs)]
-        return [(value / math.sqrt(value.shape[0])).to(dtype) for value in draw]
-
-    def answer(self, weights, x):
-        first, phase, out, bias = weights
-        return torch.sin(x @ first + phase.unsqueeze(1)) @ out + bias.unsqueeze(1)
-
-    def module(self, weights, encoding, shift, spread):
-        return Raw(_Sines(weights), encoding, shift, spread).eval()
-
-    def widest(self, features, outputs, max_parameters):
-        return max(0, (max_parameters - outputs) // (features + 1 + outputs))
-
-
-class _Sines(nn.Module):
-    def __init__(self, weights):
-        super().__init__()
-        self.weights = nn.ParameterList([nn.Parameter(w.float(), requires_grad=False) for w in weights])
-
-    def forward(self, x):
-        first, phase, out, bias = self.weights
-        return torch.sin(x @ first + phase) @ out + bias
-
-
-def load_flat(path, architecture, trust_pickle):
-    data = path.read_bytes()
-    weight = load(data)["weight"]
-    return Teacher(str(path), lambda x: torch.tanh(x @ weight.to(x)), torch.float32, hash_bytes(data), width=len(weight))
-
-
-FLAT = TeacherFormat((".flat",), load_flat)
-
-
-class Script(ExportFormat):
-    def write(self, module, schema):
-        buffer = io.BytesIO()
-        torch.jit.save(torch.jit.trace(module, schema.rows[:2]), buffer)
-        return buffer.getvalue()
-
-    def read(self, data, module):
-        return torch.jit.load(io.BytesIO(data))
-
-
-SCRIPT = Script()
-'''
+EXAMPLE = ROOT / "examples" / "plugin"
+MISTAKES = {
+    "broken": "tiny_kinds.nowhere:Ring",
+    "wrong": "tiny_kinds.gap_bound:Quartic",
+    "gaussian": "tiny_kinds.generator:Ring",
+}
 
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory) -> Path:
     """The Python of a fresh environment that has the package, and sees what this one has."""
     folder = tmp_path_factory.mktemp("plugins")
-    package = folder / "tiny-kinds"
-    (package / "tiny_kinds").mkdir(parents=True)
-    (package / "pyproject.toml").write_text(PYPROJECT)
-    (package / "tiny_kinds" / "__init__.py").write_text(SOURCE)
+    package = Path(shutil.copytree(EXAMPLE, folder / "tiny-kinds"))
+    text, ring = (package / "pyproject.toml").read_text(), 'ring = "tiny_kinds.generator:Ring"\n'
+    mistakes = "".join(f'{name} = "{value}"\n' for name, value in MISTAKES.items())
+    (package / "pyproject.toml").write_text(text.replace(ring, ring + mistakes))
     venv.create(folder / "env", symlinks=True)
     (site,) = (folder / "env").glob("lib/*/site-packages")
     (site / "here.pth").write_text(f"{ROOT}\n{sysconfig.get_path('purelib')}\n")
@@ -240,7 +104,7 @@ def test_laws_are_there_to_be_imported(ask):
 
 
 def test_a_broken_kind_hurts_who_asks_for_it_alone(ask):
-    for kind, words in {"broken": "cannot be imported: AttributeError", "wrong": "must name a Generator"}.items():
+    for kind, words in {"broken": "cannot be imported: ModuleNotFoundError", "wrong": "must name a Generator"}.items():
         code = f"from dfkd_tune.recipes.recipe import from_tree; from_tree({{'generator': {{'kind': '{kind}'}}}})"
         ended = ask("-c", code)
         last = ended.stderr.strip().splitlines()[-1]

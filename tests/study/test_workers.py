@@ -192,7 +192,7 @@ def test_progress_is_not_over_before_the_reruns_are(store, tiny):
 
 
 def test_workers_that_die_are_not_started_for_ever(store, tiny, monkeypatch):
-    monkeypatch.setattr(workers, "LOOK", 0.01)
+    monkeypatch.setattr(workers, "POLL_S", 0.01)
     monkeypatch.setattr(workers, "DEATHS", 1)
 
     def kill(progress) -> None:

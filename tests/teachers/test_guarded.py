@@ -10,7 +10,7 @@ import pytest
 import torch
 from teacher_files import FEATURES, ROWS, THREE, fails
 
-from dfkd_tune.cli.waiting import FIRST, line, told
+from dfkd_tune.cli.waiting import FIRST_PAUSE_S, line, told
 from dfkd_tune.errors import Interrupted, TeacherError
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.prior import Inputs
@@ -312,7 +312,7 @@ def test_a_slow_call_is_told_while_it_lasts(capfd):
 
     with told():
         call(function)(ROWS)
-    assert seen[0].startswith(f"waiting for the teacher: {len(ROWS)} rows asked {FIRST:.0f}"[:-1])
+    assert seen[0].startswith(f"waiting for the teacher: {len(ROWS)} rows asked {FIRST_PAUSE_S:.0f}"[:-1])
     assert CALLS.since is None
 
 

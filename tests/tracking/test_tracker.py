@@ -82,7 +82,8 @@ def test_a_trial_is_a_run(done):
         assert 2 < len(steps) == len(set(steps)) <= 20
         assert steps[-1] == 40
         files = {Path(file.path).name for file in client.list_artifacts(run.info.run_id, "student")}
-        assert files == ARTIFACTS
+        registered = "MLmodel" in files  # by another test, as the study is shared
+        assert files > ARTIFACTS if registered else files == ARTIFACTS
 
 
 def test_the_recorded_rmse_is_that_of_the_recorded_student(done, student_of, tiny):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dfkd_tune.utils.object_reference import LONGEST, one_line, raised
+from dfkd_tune.utils.object_reference import MOST_LINE_CHARACTERS, one_line, raised
 
 ORT = (
     "[ONNXRuntimeError] : 1 : FAIL : /onnxruntime_src/onnxruntime/core/graph/model.cc:256 onnxruntime::Model::Model(onnx::ModelProto&&, "
@@ -34,7 +34,7 @@ SCRIPT = (
 )
 def test_the_reason_is_told_in_one_short_printable_line(message, said):
     told = one_line(ValueError(message))
-    assert said in told and len(told) <= LONGEST + 40
+    assert said in told and len(told) <= MOST_LINE_CHARACTERS + 40
     assert told.isprintable() and "https" not in told and "<--- HERE" not in told
 
 

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from dfkd_tune.inputs.prior import Inputs
     from dfkd_tune.study.prepare import Prepared
 
-STEPS = 300
+ESTIMATE_STEPS = 300
 """Of training that an estimate does, about."""
-LONG, LONGEST = 10.0, 60.0
+ANNOUNCED_S, LEFT_OUT_S = 10.0, 60.0
 """Seconds of asking from which it is told beforehand, and left to who asks for it."""
 
 
@@ -39,7 +39,7 @@ def check(spec: str, timed: bool | None, device: str, trust_pickle: bool) -> Non
     from dfkd_tune.locations import paths
     from dfkd_tune.reporting.terminal_progress import clock
     from dfkd_tune.search.study_file import read_spec
-    from dfkd_tune.study.calibration import ROWS, choose_parallelism
+    from dfkd_tune.study.calibration import CALIBRATION_ROWS, choose_parallelism
     from dfkd_tune.study.estimate import estimate, first_recipes
     from dfkd_tune.study.prepare import prepare
     from dfkd_tune.study.queries import queries
@@ -82,11 +82,11 @@ def check(spec: str, timed: bool | None, device: str, trust_pickle: bool) -> Non
     )
     for name, words in facts.items():
         say(name, words)
-    asks = 4 * ROWS / found.rows_per_second + STEPS * found.call
-    if timed is None and asks > LONGEST:
+    asks = 4 * CALIBRATION_ROWS / found.rows_per_second + ESTIMATE_STEPS * found.call
+    if timed is None and asks > LEFT_OUT_S:
         say("time", f"not estimated, as its teacher alone takes about {clock(asks)}; --estimate does it")
     elif timed is not False:
-        if asks > LONG:
+        if asks > ANNOUNCED_S:
             click.echo(f"the estimate asks this teacher for about {clock(asks)}", err=True)
         taken = estimate(prepared)
         every = f"{taken.trial:.2g} s a trial, re-runs included; pruning makes it less"
@@ -125,7 +125,7 @@ def _wait(prepared: Prepared) -> str:
     from dfkd_tune.training.problem import BANKS
 
     seconds = (prepared.sizes.pool + len(BANKS) * prepared.spec.budget.bank) / prepared.probe.rows_per_second
-    return f", which its teacher answers in about {clock(seconds)}" if seconds > LONG else ""
+    return f", which its teacher answers in about {clock(seconds)}" if seconds > ANNOUNCED_S else ""
 
 
 def _rate(number: float) -> str:

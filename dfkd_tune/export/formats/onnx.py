@@ -75,7 +75,7 @@ class _EvalOnly(nn.Module):
     Such a one checks its inputs before every call, which cannot be traced.
     """
 
-    def __init__(self, inner: nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
         super().__init__()
         self.inner = copy.copy(inner)
         hooks = forward_pre_hooks(inner).items()

@@ -135,18 +135,6 @@ def require_owner(leaf: str, preset: Recipe, domains: Mapping[str, Domain], plac
 
 def plain(domain: Domain) -> Any:
     """A distribution as plain values."""
-    """A distribution as plain values."""
-    """See that a chosen kind has a searched field.
-
-    Raises:
-        SpecError: naming the leaf and the kinds.
-    """
-    """The distribution of a leaf from its value in a study file.
-
-    Raises:
-        SpecError: naming the leaf, the rule and the value.
-    """
-    """A trial's choice of a leaf."""
     if isinstance(domain, CategoricalDistribution):
         return list(domain.choices)
     return {"low": domain.low, "high": domain.high, "log": domain.log}

@@ -43,10 +43,10 @@ DEFAULT: dict[str, Any] = {
 }
 """What a study searches when its file says nothing, around its preset: the leaves that the preset has."""
 
-NARROW = 0.99
+NARROW_FRACTION = 0.99
 """Of the widest student that fits, the narrowest that the default space tries: a width of 48 in place of 50 cost a tenth on one teacher."""
 
-SMALL = 0.05
+SMALL_FRACTION = 0.05
 """The same where size is weighed against fidelity."""
 
 SINGLE = ("start", "alpha", "loss", "optimizer", "finish")
@@ -263,12 +263,12 @@ def make_space(
         free -= {leaf.partition(".")[0] for leaf in fixed if leaf.endswith(".kind")}
         search = {k: v for k, v in default.items() if k.partition(".")[0] in free or k in held}
         if widest is not None:
-            low = max(1, round((SMALL if small else NARROW) * widest))
+            low = max(1, round((SMALL_FRACTION if small else NARROW_FRACTION) * widest))
             span = {"student.width": {"low": low, "high": widest, "log": small}} if low < widest else {}
             search = {leaf: value for leaf, value in search.items() if leaf != "student.width"} | span
         elif small and "student.width" in search:
             high = search["student.width"]["high"]
-            search["student.width"] = {"low": max(1, round(SMALL * high)), "high": high, "log": True}
+            search["student.width"] = {"low": max(1, round(SMALL_FRACTION * high)), "high": high, "log": True}
         search = {leaf: value for leaf, value in search.items() if leaf not in fixed}
     for leaf in search.keys() & fixed.keys():
         raise SpecError(

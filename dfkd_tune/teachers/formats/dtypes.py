@@ -11,20 +11,20 @@ from torch import Tensor, nn
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.base import Teacher
 
-SUPERSEDED = (torch.float32, torch.float64)
+ROW_DTYPES = (torch.float32, torch.float64)
 """Dtypes that rows have."""
 
 
 def likely_dtype(module: nn.Module) -> torch.dtype:
     """The dtype of a module that declares none, as its first floating-point parameter has it; ``settled`` asks."""
     held = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
-    return held if held in SUPERSEDED else torch.float32
+    return held if held in ROW_DTYPES else torch.float32
 
 
 def taken_by(function: Callable[..., object]) -> torch.dtype:
     """The dtype of rows that a function takes: its attribute ``dtype``, or float32."""
     given = getattr(function, "dtype", torch.float32)
-    return given if given in SUPERSEDED else torch.float32
+    return given if given in ROW_DTYPES else torch.float32
 
 
 def settled(teacher: Teacher, x: Tensor) -> Teacher:
@@ -40,10 +40,10 @@ def settled(teacher: Teacher, x: Tensor) -> Teacher:
     module = teacher.function
     if not isinstance(module, nn.Module) or isinstance(module, torch.fx.GraphModule) or teacher.fast is not None:
         return teacher
-    for dtype in dict.fromkeys((teacher.dtype, *SUPERSEDED)):
+    for dtype in dict.fromkeys((teacher.dtype, *ROW_DTYPES)):
         if _answers(teacher, x.to(dtype)):
             return replace(teacher, dtype=dtype)
-    held = {p.dtype for p in module.parameters() if p.is_floating_point()} - set(SUPERSEDED)
+    held = {p.dtype for p in module.parameters() if p.is_floating_point()} - set(ROW_DTYPES)
     for dtype in held:
         if _answers(teacher, x.to(dtype)):
             refuse(teacher.source, dtype)
@@ -56,7 +56,7 @@ def declared(source: object, dtype: torch.dtype) -> torch.dtype:
     Raises:
         TeacherError: rows do not have it.
     """
-    if dtype not in SUPERSEDED:
+    if dtype not in ROW_DTYPES:
         refuse(source, dtype)
     return dtype
 

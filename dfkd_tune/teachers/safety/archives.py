@@ -13,10 +13,10 @@ from dfkd_tune.errors import TeacherError
 from dfkd_tune.utils import hardware
 
 RATIO = 200
-"""How many times its own size an archive may unfold to, once it is larger than ``SMALL``; arrays of trees unfold to some ten times."""
-SMALL = 64 * 2**20
+"""How many times its own size an archive may unfold to, once it is larger than ``SMALL_ARCHIVE_BYTES``; arrays of trees unfold to some ten times."""
+SMALL_ARCHIVE_BYTES = 64 * 2**20
 """Bytes that any archive may unfold to."""
-SHARE = 0.5
+MEMORY_FRACTION = 0.5
 """Of the free memory, what a model file may take."""
 PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """Ways to compress that are unfolded bit by bit; the others give all they hold at once."""
@@ -25,7 +25,7 @@ HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.re
 
 def room() -> int:
     """Bytes that one model file may take of the memory that is left."""
-    return int(SHARE * hardware.memory())
+    return int(MEMORY_FRACTION * hardware.memory())
 
 
 def fits(path: Path, size: int, what: str = "the file has") -> None:
@@ -71,7 +71,7 @@ def unfolded(path: Path, data: bytes) -> bytes:
     with zipfile.ZipFile(io.BytesIO(data)) as source:
         entries = source.infolist()
         size = sum(entry.file_size for entry in entries)
-        if size > max(SMALL, RATIO * len(data)):
+        if size > max(SMALL_ARCHIVE_BYTES, RATIO * len(data)):
             raise TeacherError(
                 path,
                 f"a file of {readable(len(data))} that unfolds to {readable(size)}: no model does",

@@ -1,4 +1,4 @@
-"""Artifacts of a run: stored, and held against what a record says of them."""
+"""The artifacts of a run: written, and held against a record."""
 
 from __future__ import annotations
 
@@ -10,11 +10,23 @@ from typing import TYPE_CHECKING
 from dfkd_tune.tracking.outbox import Record, digest
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
+Content = Callable[[str], bytes]
+"""SHA-256 -> file."""
 
-def write(home: ArtifactRepository, files: Mapping[str, bytes]) -> None:
-    """Store files by their paths."""
+
+def artifacts_of(run: Run, uri: str) -> ArtifactRepository:
+    """Where a run's artifacts are; a client would ask the server that any other client of this process knew it from."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    assert run.info.artifact_uri is not None  # every run has its place
+    return get_artifact_repository(run.info.artifact_uri, tracking_uri=uri)
+
+
+def write_files(home: ArtifactRepository, files: Mapping[str, bytes]) -> None:
+    """Write files, by their paths among the artifacts, at once."""
     with tempfile.TemporaryDirectory() as folder:
         for name, content in files.items():
             file = Path(folder) / name
@@ -23,7 +35,7 @@ def write(home: ArtifactRepository, files: Mapping[str, bytes]) -> None:
         home.log_artifacts(folder)
 
 
-def complete(home: ArtifactRepository, record: Record, content: Callable[[str], bytes]) -> bool:
+def complete(home: ArtifactRepository, record: Record, content: Content) -> bool:
     """Whether a run's artifacts are there and whole: by their content on this machine, by their sizes elsewhere."""
     if (root := getattr(home, "artifact_dir", None)) is not None:
         files = {path: Path(root) / path for path in record.files}
