@@ -1,1 +1,1 @@
-"""The distillation loop: a problem, its members, the population that trains them, and what each came to."""
+"""The distillation loop: a problem, its members, the population that trains them, and the outcome of each."""

@@ -1,7 +1,7 @@
-"""The frozen banks, and the fidelity measured on them.
+"""Banks (fixed sets of prior rows with teacher outputs), and the errors of a student on them.
 
-A study freezes three banks by its seed, each drawn from the declared prior by a stream of its own, none of them seen in
-training: *pruning* (read along the way), *selection* (the objective) and *report* (opened once, at the end).
+A study's seed fixes three banks: *pruning* (read during training), *selection* (the objective) and *report* (read once, at
+the end). Each is drawn from the declared prior with its own random stream. No student trains on any of them.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import torch
 from torch import Tensor
 
 MEASURED_ROWS = 16_384
-"""Rows, over all members, that are measured at once."""
+"""Rows, summed over members, that are evaluated at once."""
 
 
 @dataclass(frozen=True)
 class Bank:
-    """Frozen probe rows and the teacher's answers.
+    """Fixed prior rows and the teacher's outputs there.
 
     Args:
-        z: ``(N, D)`` standardized.
-        values: ``(N, O)`` normalized.
-        spread: ``(O,)`` the teacher's standard deviations, which turn normalized gaps into its units.
+        z: standardized rows ``(N, D)``.
+        values: normalized teacher outputs ``(N, O)``.
+        spread: the teacher's standard deviations ``(O,)``, which convert normalized gaps to its units.
     """
 
     z: Tensor
@@ -33,12 +33,12 @@ class Bank:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How well one student answers like the teacher on a bank.
+    """Errors of one student against the teacher on a bank.
 
     Args:
         rmse: root mean square gap over rows and outputs, in the teacher's units.
         nrmse: the same with every output divided by the teacher's standard deviation.
-        by_output: RMSE of each output, in its units.
+        by_output: RMSE of each output, in that output's units.
     """
 
     rmse: float
@@ -47,7 +47,7 @@ class Fidelity:
 
 
 def measure(student: Callable[[Tensor], Tensor], bank: Bank, members: int) -> list[Fidelity]:
-    """Fidelity of K stacked students, ``student`` mapping ``(K, n, D)`` to normalized ``(K, n, O)``."""
+    """Errors of K stacked students; ``student`` maps rows ``(K, n, D)`` to normalized outputs ``(K, n, O)``."""
     total = torch.zeros(members, bank.values.shape[1], dtype=torch.float64, device=bank.z.device)
     with torch.no_grad():
         for z, values in zip(

@@ -1,8 +1,8 @@
-"""Members of one student structure in one batched pass, and what their generators draw for them.
+"""Train members of one student structure in one batched pass, and make their synthetic rows.
 
-Weights are stacked ``(K, P)``, narrower students padded with zeros; members whose generators share a structure are drawn for
-together. Losses are summed over members and every member draws from its own stream, so that a result does not depend on
-companions and a NaN stays in its own row.
+Weights are stacked ``(K, P)``; narrow students are padded with zeros. Members whose generators share a structure are sampled
+together. Losses are summed over members and every member has its own random stream. So a result does not depend on the other
+members, and a NaN stays in its own row.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ B = TypeVar("B", GapBound, InputBound)
 K = TypeVar("K")
 
 MEMORY = 0.99
-"""Of the running RMSE on prior rows that adaptive thresholds are measured in."""
+"""Decay of the moving average of the RMSE on prior rows, the unit of adaptive thresholds."""
 
 
 @dataclass
@@ -69,9 +69,9 @@ class Cohort:
         self.sobolev = self.flat.new_tensor(weights)[:, None, None] if self.members[0].recipe.loss.gradients else None
         if self.sobolev is not None and problem.matched is not None:
             self.sobolev = self.sobolev * problem.matched.repeat(problem.outputs)
-        kept = any(member.recipe.teacher_rows is not None for member in self.members)  # and may meet autograd later
+        kept = any(member.recipe.teacher_rows is not None for member in self.members)  # kept rows may need autograd
         derived = problem.teacher.fast is not None and self.student.by_hand(self.sobolev is not None)
-        self.inferring = derived and not kept and problem.device.type == "cpu"  # where it was tried
+        self.inferring = derived and not kept and problem.device.type == "cpu"  # tested only there
         self.adaptive = any(member.recipe.bound.is_adaptive for member in self.members)
         betas = self.flat.new_tensor([member.recipe.optimizer.betas() for member in self.members])
         decay = self.flat.new_tensor([member.recipe.optimizer.weight_decay for member in self.members])
@@ -81,7 +81,7 @@ class Cohort:
 
     def run(self, count: int) -> None:
         """Advance every member by ``count`` student steps."""
-        with torch.inference_mode(self.inferring):  # spares every operation what autograd would keep of it
+        with torch.inference_mode(self.inferring):  # avoids autograd's bookkeeping in every operation
             self._run(count)
 
     def _run(self, count: int) -> None:
@@ -89,14 +89,14 @@ class Cohort:
             ahead = min(count, *(BLOCK - member.clock % BLOCK for member in self.members))
             rows = torch.stack([self._rows(member)[member.clock % BLOCK :][:ahead] for member in self.members], dim=1)
             share, root, eps = self._schedules(ahead)
-            share = share.repeat_interleave(self.batch // 2, dim=2).unsqueeze(-1)  # of every row
+            share = share.repeat_interleave(self.batch // 2, dim=2).unsqueeze(-1)  # one value for each row
             planned = zip(*(part.unbind() for part in (rows.to(self.flat.device), share, root, eps)), strict=True)
             for step, plan in enumerate(planned):
                 self._step(*plan, watch=count == step + 1)
             count -= ahead
 
     def draw(self, rows: int) -> Tensor:
-        """Synthetic rows ``(rows, D)`` of a single member as its generator makes them now; prior rows where it makes none."""
+        """Synthetic rows ``(rows, D)`` of a cohort with one member, made against its current student; prior rows if it makes none."""
         (member,), (group,) = self.members, self.groups or (None,)
         index = torch.randint(len(self.problem.pool), (1, rows), generator=member.rng).to(self.flat.device)
         z, values = self.problem.pool.rows(index)
@@ -112,7 +112,7 @@ class Cohort:
         return drawn.detach()[0]
 
     def evaluate(self, due: list[Member]) -> None:
-        """Measure members on the pruning bank, extend their curves and keep the best weights of each."""
+        """Evaluate members on the pruning bank, extend their curves and keep each one's best weights."""
         here = [(k, member) for k, member in enumerate(self.members) if any(member is other for other in due)]
         if not here:
             return
@@ -130,7 +130,7 @@ class Cohort:
             self._describe(group, drawn, gap)
 
     def _describe(self, group: Group, drawn: Tensor, gap: Tensor) -> None:
-        """What the generator reached in the last batch: quantiles of ``|gap|`` and how often the bounds held it."""
+        """Record for the last batch: quantiles of ``|gap|``, and the fractions of rows on which the bounds were active."""
         of_gap, of_input = group.context.active(drawn, gap)
         quantiles = torch.quantile(gap.abs().flatten(1), gap.new_tensor([0.1, 0.5, 0.9]), dim=1)
         for k, member in enumerate(self.members[group.part]):
@@ -144,7 +144,7 @@ class Cohort:
             }
 
     def unstack(self) -> None:
-        """Write everything that evolves back to the members."""
+        """Write all training state back to the members."""
         for k, member in enumerate(self.members):
             member.weights = self._member_values(self.flat, k)
             member.first = self._member_values(self.first, k)
@@ -160,7 +160,7 @@ class Cohort:
         made = self._synthesize(z, values, index, target)
         e, target = self.encoder.rows(z), self.encoder.gradients(target)
         answers, gradients, _ = loss_and_gradients(self.student, self.leaves, e, values, target, share, self.sobolev)
-        if self.adaptive:  # the last half of a batch is prior rows, unless all rows are synthetic
+        if self.adaptive:  # the second half of a batch is prior rows, unless all rows are synthetic
             late = (answers - values)[:, self.batch // 2 :].square().mean((1, 2))
             self.level.lerp_(late, 1 - MEMORY)
         if watch:
@@ -184,7 +184,7 @@ class Cohort:
     def _synthesize(
         self, z: Tensor, values: Tensor, index: Tensor, target: Tensor | None
     ) -> list[tuple[Group, Tensor]]:
-        """Replace the synthetic rows of a batch, in place, by what the generators draw; the teacher labels them in one pass."""
+        """Write the generators' rows into the synthetic rows of a batch, and query the teacher for all of them at once."""
         made: list[tuple[Group, Tensor]] = []
         for group in self.groups:
             here, members = (group.part, slice(group.rows)), self.members[group.part]
@@ -197,13 +197,13 @@ class Cohort:
                     for member in members:
                         member.teacher_rows += group.rows * self.problem.label_rows
                 continue
-            if members[0].rests:  # then it is a group of its own
+            if members[0].rests:  # such a member has a group of its own
                 answered = members[0].replay(group.rows)
                 replaced = (z, values) if target is None else (z, values, target)
                 for part, known in zip(replaced, answered, strict=False):
                     part[here] = known.unsqueeze(0)
                 continue
-            # copies: what is drawn replaces the rows it started from
+            # copies, because the new rows overwrite their prior rows
             context = self._context(group, z[here].clone(), values[here].clone(), index[here])
             assert issubclass(group.kind, StepGenerator)  # there is no third kind
             drawn = group.kind.sample(group.h, group.state, context)
@@ -239,7 +239,7 @@ class Cohort:
         return group.context.begin(origin, values, gradients, level, clocks)
 
     def _setting(self, part: slice) -> GeneratorContext:
-        """What a generator sees of a group that is the same at every step."""
+        """The part of a generator's context that is the same at every step."""
         members, pool, weights = self.members[part], self.problem.pool, [leaf[part] for leaf in self.leaves]
         return GeneratorContext(
             teacher=self.problem.vjp,
@@ -297,7 +297,7 @@ class Cohort:
         return member.block
 
     def _schedules(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Share in the loss of a row of either half ``(count, K, 2)``; ``root`` and ``eps`` of the update ``(count, K, 1)``."""
+        """Weight in the loss of a row of each half, ``(count, K, 2)``; ``root`` and ``eps`` of the update, ``(count, K, 1)`` each."""
         mix, root, eps = np.empty((3, len(self.members), count))
         for k, member in enumerate(self.members):
             recipe, now, steps = member.recipe, member.clock + np.arange(count), member.steps
@@ -328,7 +328,7 @@ class Cohort:
 
 
 def _generator_key(member: Member) -> tuple[str, tuple[object, ...], str | None]:
-    alone = None if member.recipe.teacher_rows is None else repr(member.key)  # its pace is its own
+    alone = None if member.recipe.teacher_rows is None else repr(member.key)  # queries are paced for each member
     return Mix.of(member.recipe.alpha), structure(member.recipe.generator), alone
 
 
@@ -337,7 +337,7 @@ def _generator_order(member: Member) -> str:
 
 
 def _runs(members: list[Member], key: Callable[[Member], K]) -> list[tuple[K, slice]]:
-    """Runs of neighbors with one key, as slices."""
+    """Consecutive members with the same key, as slices."""
     runs, start = [], 0
     for value, group in groupby(members, key):
         stop = start + len(list(group))

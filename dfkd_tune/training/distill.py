@@ -1,4 +1,4 @@
-"""Distillations from start to end: a population, and what each of its members came to."""
+"""Distill students from start to end, and evaluate them."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ from dfkd_tune.training.stress_rows import stress_policy
 from dfkd_tune.utils.seeding import derive
 
 SHOWN_ROWS = 256
-"""Synthetic rows that are kept of a distillation, to look at."""
+"""Synthetic rows of a distillation that are stored for inspection."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a distillation came to. Divergence is an outcome, not a crash.
+    """The result of a distillation. Divergence is a result too, not an exception.
 
     Args:
-        recipe: of the student.
-        seed: of the member's random stream.
-        weights: of the rung that did best on the pruning bank.
-        selection: fidelity on the selection bank, None when it failed.
-        stress: fidelity on the stress bank, None where there is none.
-        stress_weight: of the stress bank in the objective ``robust``, by what is known of the teacher (``outlying``).
-        curve: ``(step, rmse)`` on the pruning bank.
-        parameters: of the student.
-        compression: the teacher's parameters over the student's, None when they cannot be counted.
-        seconds: of computing, its share of a population's.
-        teacher_rows: rows that the teacher answered for it alone.
-        synthesis: what its generator reached at the last rung: quantiles of the gap, how often the bounds held it.
-        failure: why it has no result, or None.
-        latency: microseconds in which the student answers one row; None where it has no result.
-        gaps: how far teacher and student as they are shipped are from both in training: ``exactness/teacher``, ``exactness/student``.
-        synthetic: ``(SHOWN_ROWS, D)`` standardized, what its generator makes against the student; None where it makes none.
+        recipe: recipe of the student.
+        seed: seed of the member's random stream.
+        weights: weights at the rung with the lowest RMSE on the pruning bank.
+        selection: errors on the selection bank; None if it failed.
+        stress: errors on the stress bank; None if there is no such bank.
+        stress_weight: weight of the stress bank in the objective ``robust`` (see ``training.stress_rows``).
+        curve: points ``(step, rmse)`` on the pruning bank.
+        parameters: number of the student's parameters.
+        compression: the teacher's number of parameters over the student's; None if the teacher's cannot be counted.
+        seconds: seconds of computation; members of a population share its time.
+        teacher_rows: teacher rows queried for this student alone.
+        synthesis: gap quantiles and fractions of active bounds of the generator at the last rung.
+        failure: why there is no result; None if there is one.
+        latency: microseconds that the student takes for one row; None if it failed.
+        gaps: largest differences between the model as its file loads and in training: ``exactness/teacher``, ``exactness/student``.
+        synthetic: standardized rows ``(SHOWN_ROWS, D)`` made against the final student; None if the recipe makes none.
     """
 
     recipe: Recipe
@@ -71,16 +71,16 @@ class Outcome:
 
     @property
     def robust(self) -> float:
-        """Weighted geometric mean of the normalized RMSE on selection and stress bank: what a study minimizes by default."""
-        assert self.selection is not None and self.stress is not None  # asked of what has a result on both
+        """Weighted geometric mean of the normalized RMSE on selection and stress bank, a study's default objective."""
+        assert self.selection is not None and self.stress is not None  # only called for a result on both banks
         return self.selection.nrmse ** (1 - self.stress_weight) * self.stress.nrmse**self.stress_weight
 
     def objective(self, name: str) -> float:
-        """What a study minimizes: ``robust``, or ``rmse`` or ``nrmse`` on the selection bank."""
+        """Value of an objective: ``robust``, or ``rmse`` or ``nrmse`` on the selection bank."""
         return self.robust if name == metric.ROBUST else float(getattr(self.selection, name))
 
     def metrics(self) -> dict[str, float]:
-        """The summary that is logged and shown: what matters by a plain name, the rest grouped as ``group/name``."""
+        """All metrics of the student by name, as logged to MLflow (see ``training.metrics``)."""
         values: dict[str, float] = {
             metric.PARAMETERS: self.parameters,
             metric.SECONDS: self.seconds,
@@ -101,7 +101,7 @@ class Outcome:
 
 
 def conclude(problem: Problem, member: Member, seconds: float, finish: bool = True) -> Outcome:
-    """Judge a member that has left its population, finished by its recipe unless ``finish`` is false."""
+    """Evaluate a member that has left its population; its refiner runs first unless ``finish`` is false."""
     start = time.perf_counter()
     if finish and member.failure is None:
         polish(problem, member)
@@ -147,7 +147,7 @@ def conclude(problem: Problem, member: Member, seconds: float, finish: bool = Tr
 
 
 def _gaps(problem: Problem, member: Member, module: nn.Module) -> dict[str, float]:
-    """How far what is shipped is from what was trained, on a sample of rows asked both ways, in standard deviations of the teacher."""
+    """Largest differences between teacher and student as their files load and in training, in the teacher's standard deviations."""
     sample = problem.sample
     shipped = outputs_of(ExportedStudent.of(module, problem.encoder.encoding.torch_dtype), problem.inputs, sample.z)
     weights = [w.unsqueeze(0) for w in member.result()]
@@ -159,7 +159,7 @@ def _gaps(problem: Problem, member: Member, module: nn.Module) -> dict[str, floa
 
 
 def _synthetic(problem: Problem, member: Member) -> Tensor | None:
-    """What a member's generator makes against its final student; the teacher rows that it asks for are not the student's."""
+    """Rows that a member's generator makes against the final student; their teacher queries do not count for the student."""
     if Mix.of(member.recipe.alpha) == Mix.PRIOR:
         return None
     final = replace(member, weights=member.result())
@@ -170,7 +170,7 @@ def _synthetic(problem: Problem, member: Member) -> Tensor | None:
 
 
 def polish(problem: Problem, member: Member) -> None:
-    """Finish a member by its recipe; its best weights change only where the pruning bank says that they are better."""
+    """Run a member's refiner; keep the new weights only if they have a lower RMSE on the pruning bank."""
     recipe = member.recipe
     if not recipe.finish.refines:
         return
@@ -178,7 +178,7 @@ def polish(problem: Problem, member: Member) -> None:
     def draw(weights: Sequence[Tensor], easy: int, hard: int) -> Batch:
         cost = problem.label_rows if recipe.loss.gradients else 1
         payable = member.affordable(hard, cost)
-        easy, hard = easy + hard - payable, payable  # prior rows are answered already
+        easy, hard = easy + hard - payable, payable  # outputs at prior rows are known already
         index = torch.randint(len(problem.pool), (easy,), generator=member.rng).to(problem.device)
         if recipe.loss.gradients:
             z, values, gradients = problem.known(index)
@@ -219,9 +219,9 @@ def distill(problem: Problem, recipe: Recipe, seed: int, progress: Callable[[Mem
 
     Args:
         problem: teacher, prior and banks.
-        recipe: how.
-        seed: of the member's random stream.
-        progress: called at every rung.
+        recipe: recipe of the student.
+        seed: seed of the member's random stream.
+        progress: called with the member at every rung.
     """
     return distill_all(problem, [Member("solo", recipe, seed)], progress)[0]
 
@@ -229,12 +229,12 @@ def distill(problem: Problem, recipe: Recipe, seed: int, progress: Callable[[Mem
 def distill_all(
     problem: Problem, members: Sequence[Member], progress: Callable[[Member], None] | None = None
 ) -> list[Outcome]:
-    """Distill several students at once, each as if alone.
+    """Distill several students at once; each result is the same as if distilled alone.
 
     Args:
         problem: teacher, prior and banks.
-        members: with keys of their own.
-        progress: called at every rung.
+        members: new members with distinct keys.
+        progress: called with the member at every rung.
     """
     population, seconds = Population(problem), dict.fromkeys((member.key for member in members), 0.0)
     outcomes: dict[Hashable, Outcome] = {}

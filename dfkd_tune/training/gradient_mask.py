@@ -1,6 +1,6 @@
-"""Which input gradients of a teacher students should match: those that tell what its outputs change by.
+"""Choose the features whose input gradients students match: those where gradients predict how outputs change.
 
-A teacher that looks a level up, or rounds, has no gradient there.
+A teacher that rounds a feature, or looks its level up in a table, has no useful gradient there.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from torch import Tensor
 from dfkd_tune.inputs.encoding import Encoder
 
 NEIGHBORS = 64
-"""Pool rows whose levels are moved by one."""
+"""Number of pool rows whose levels are moved by one step."""
 EXPLAINED = 0.75
-"""Share of what a step changes that the gradient must explain to be matched."""
+"""Share of the change over a step that the gradient must explain for the gradient to be matched."""
 
 
 def gradient_mask(
     encoder: Encoder, z: Tensor, gradient: Callable[[Tensor], tuple[Tensor, Tensor]] | None, smooth: bool
 ) -> Tensor | None:
-    """Which encoded columns ``(E,)`` have input gradients that students should match, as 1 and 0; None where all do.
+    """Mask ``(E,)`` of 1 and 0: encoded columns whose input gradients students match; None if all are matched.
 
-    Columns of levels without an order have none; of other levels and whole numbers the gradient counts where it tells what a
-    step to the next changes; of a black box the shares of a whole cannot be moved one by one.
+    One-hot columns are never matched. Columns of ordered levels and whole numbers are matched if the gradient predicts the change
+    over a step to the next value. For a black box, features that sum to 1 are not matched, as none can be moved alone.
 
     Args:
-        encoder: of the inputs.
-        z: pool rows ``(P, D)``.
-        gradient: rows to the teacher's normalized outputs ``(N, O)`` and input gradients ``(N, O, D)``; None for a black box.
-        smooth: whether the teacher is a chain of linear layers, which bends, but does not jump.
+        encoder: encoder of the inputs.
+        z: standardized pool rows ``(P, D)``.
+        gradient: maps rows to normalized teacher outputs ``(N, O)`` and input gradients ``(N, O, D)``; None for a black box.
+        smooth: whether the teacher is a chain of linear layers, which may have kinks but no jumps.
     """
     inputs = encoder.inputs
     kept = torch.ones(z.shape[1], dtype=z.dtype, device=z.device)
@@ -45,7 +45,7 @@ def gradient_mask(
 
 
 def _predicts_steps(gradient: Callable[[Tensor], tuple[Tensor, Tensor]], ahead: Tensor, behind: Tensor, i: int) -> bool:
-    """Whether the gradient at two neighbors, by the trapezoidal rule, predicts what the outputs change by between them."""
+    """Whether the gradients at two neighbors predict, by the trapezoidal rule, the change of the outputs between them."""
     (high, up), (low, down) = gradient(ahead), gradient(behind)
     change = (high - low).double()
     predicted = 0.5 * (up + down)[:, :, i].double() * (ahead - behind)[:, i, None].double()

@@ -1,4 +1,4 @@
-"""One distillation under way: its clock, its random stream and everything that evolves."""
+"""``Member``: one distillation in progress, with its clock, random stream and training state."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from dfkd_tune.training.rungs import RUNGS
 from dfkd_tune.utils.seeding import derive
 
 REPLAYED = 4_000
-"""Synthetic rows, the last that the teacher answered, that a member on a budget of them goes back to."""
+"""Number of the latest queried synthetic rows that a member with a query budget keeps for reuse."""
 BLOCK = 100
-"""Steps whose prior rows a member draws from its stream at a time."""
+"""Number of steps whose prior rows a member draws at once."""
 
 
 @dataclass
 class Member:
-    """One distillation under way.
+    """One distillation in progress. Its budget is counted in student steps; its clock is the number of steps done.
 
     Args:
-        key: what its owner calls it.
-        recipe: its choices.
-        seed: of its own random stream.
-        rungs: evaluations on the pruning bank over its budget.
+        key: identifier, chosen by the caller.
+        recipe: recipe of the student.
+        seed: seed of the member's random stream.
+        rungs: number of evaluations on the pruning bank over the budget.
     """
 
     key: Hashable
@@ -69,7 +69,7 @@ class Member:
             self.engine = generator.engine(problem.features, derive(self.seed, "engine"))
 
     def draw_block(self, problem: Problem) -> None:
-        """Choose the pool rows of the next ``BLOCK`` steps, and draw and label what a sampler makes of them."""
+        """Choose the pool rows of the next ``BLOCK`` steps; a block generator's rows are drawn and labeled here too."""
         self.block = torch.randint(len(problem.pool), (BLOCK, self.recipe.batch), generator=self.rng)
         rows = synthetic_rows(self.recipe)
         generator = self.recipe.generator
@@ -83,7 +83,7 @@ class Member:
             self.sampled = (z, values)
 
     def _draw_some(self, problem: Problem, generator: BlockGenerator, steps: int, rows: int) -> None:
-        """Rows of a block from those that were answered, a few steps' worth of new ones among them."""
+        """Fill a block from rows queried before, plus as many new rows as the query budget allows."""
         if steps:
             drawn = generator.block(problem.inputs, steps, rows, self.engine)
             z = drawn.to(problem.device, problem.dtype).view(-1, problem.features)
@@ -94,13 +94,13 @@ class Member:
 
     @property
     def sampled_step(self) -> tuple[Tensor, Tensor]:
-        """What was drawn for its next step and the teacher's answers, ``(rows, D)`` and ``(rows, O)``."""
-        assert self.sampled is not None  # drawn with the block that the step belongs to
+        """Rows ``(rows, D)`` of the block generator for the next step, and the teacher's outputs ``(rows, O)``."""
+        assert self.sampled is not None  # drawn with the block
         z, values = self.sampled
         return z[self.clock % BLOCK], values[self.clock % BLOCK]
 
     def allowance(self, clock: int) -> int:
-        """Teacher rows that it may still ask for until then, at an even pace; a finish that draws rows is left half of all."""
+        """Teacher rows it may still query until step ``clock``, at an even pace; half are kept for a refiner that makes rows."""
         if self.recipe.teacher_rows is None:
             return 10**12
         share = 0.5 if self.recipe.finish.synthetic_share else 1.0
@@ -108,22 +108,22 @@ class Member:
 
     @property
     def rests(self) -> bool:
-        """Whether it has spent its teacher rows for now, and has some to go back to."""
+        """Whether its query budget is used up for now and it has rows to reuse."""
         return bool(self.answered) and self.allowance(self.clock + 1) == 0
 
     def remember(self, *rows: Tensor) -> None:
-        """Keep what the teacher answered: rows ``(n, D)``, answers ``(n, O)`` and, where they are matched, gradients."""
+        """Keep queried rows ``(n, D)``, teacher outputs ``(n, O)`` and, if they are matched, input gradients."""
         self.drawn += len(rows[0])
         before = self.answered or tuple(part[:0] for part in rows)
         self.answered = tuple(torch.cat(both)[-REPLAYED:] for both in zip(before, rows, strict=True))
 
     def replay(self, count: int) -> tuple[Tensor, ...]:
-        """So many rows of those that were answered, by its own stream, as ``remember`` took them."""
+        """Draw ``count`` of the remembered rows, in the form in which ``remember`` took them."""
         index = torch.randint(len(self.answered[0]), (count,), generator=self.rng).to(self.answered[0].device)
         return tuple(part[index] for part in self.answered)
 
     def affordable(self, wanted: int, price: int) -> int:
-        """Synthetic rows of so many that half of what is left of its budget pays, each costing at least ``price`` teacher rows."""
+        """How many of ``wanted`` synthetic rows half of the remaining query budget pays for, at ``price`` queries or more each."""
         if self.recipe.teacher_rows is None:
             return wanted
         left = max(0, self.recipe.teacher_rows - self.teacher_rows) // 2
@@ -131,7 +131,7 @@ class Member:
 
     @property
     def steps(self) -> int:
-        """Student steps between the start and the finish."""
+        """Optimizer steps, between initializer and refiner."""
         return max(
             1,
             round(
@@ -142,7 +142,7 @@ class Member:
 
     @property
     def next_rung(self) -> int:
-        """The clock of its next evaluation: at even shares of the whole budget, start and finish included, and where its steps end."""
+        """Clock of its next evaluation: at even shares of the budget, initializer and refiner included, and at the last step."""
         budget, begun = self.recipe.steps, self._begun
         rungs = min(self.rungs, budget)
         done = (begun + self.clock) * rungs // budget
@@ -151,13 +151,13 @@ class Member:
 
     @property
     def rung(self) -> int:
-        """The share of its budget that it is in, counted from one: what others are compared with it at, and never twice the same."""
+        """Index of its latest evaluation, counted from 1; the step passed to ``trial.report``. Strictly increasing."""
         budget, rungs = self.recipe.steps, min(self.rungs, self.recipe.steps)
         return min(max(1, -(-(self._begun + self.clock) * rungs // budget)), rungs)
 
     @property
     def _begun(self) -> int:
-        """Steps that its start was worth."""
+        """Steps that the initializer counts as."""
         return round(self.recipe.start.budget_fraction(self.recipe.student) * self.recipe.steps)
 
     @property
@@ -166,14 +166,14 @@ class Member:
 
     @property
     def spent(self) -> bool:
-        """Whether it takes no more of its budget: it failed, or there is no finish to come."""
+        """Whether it needs no more of its budget: it failed, or its steps are done and no refiner follows."""
         return self.failure is not None or (self.finished and not self.recipe.finish.refines)
 
     def result(self) -> list[Tensor]:
-        """The weights it is judged by: those of its best rung on the pruning bank."""
+        """The weights at the rung with the lowest RMSE on the pruning bank."""
         return self.best[1] if self.best else self.weights
 
 
 def synthetic_rows(recipe: Recipe) -> int:
-    """Rows of a batch that come from the generator."""
+    """Number of rows of a batch that the generator makes."""
     return {Mix.PRIOR: 0, Mix.BOTH: recipe.batch // 2, Mix.SYNTHETIC: recipe.batch}[Mix.of(recipe.alpha)]

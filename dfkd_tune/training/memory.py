@@ -1,7 +1,7 @@
-"""How many rows of a study fit in memory, estimated before any is drawn.
+"""Estimate how many rows of a study fit in memory, before any is drawn.
 
-What one process holds beside its libraries: prior rows with the teacher's answers and input gradients, four banks, the members
-of a population, and what a chunk of rows leaves in the teacher's layers. It is an estimate from above, good to about a half.
+Besides its libraries, one process holds the pool with teacher outputs and input gradients, four banks, the members of a
+population, and the teacher's activations for a chunk of rows. The estimate is an upper bound, too high by up to a half.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from dfkd_tune.teachers.probe import Probe
 from dfkd_tune.training.problem import GRADIENT_BYTES, POOL_LEAST, TEACHER_BATCH, affordable_rows
 
 NUMBER = 4
-"""Bytes of a float32."""
+"""Bytes of one float32."""
 DRAWING = 4 * 8
-"""Bytes a value of the prior takes while it is drawn: four copies in float64."""
+"""Bytes of one value of the prior while it is drawn: four copies in float64."""
 COPIES = 8
-"""Tensors as large as a member's weights: gradient, moments, the best so far, and what an update makes on its way."""
+"""Tensors as large as a member's weights: gradient, moments, best weights, and temporaries of the update."""
 PAIRS = 100
-"""The same in the history of L-BFGS, for the one member that is finished at a time."""
+"""Tensors of that size in the history of L-BFGS, which refines one member at a time."""
 BANKS = 4
 SPARSE = 8_192
-"""Pool rows below which the gradients are given up before more rows are."""
+"""Smallest pool that keeps input gradients; to save more memory, the gradients are dropped before further rows."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a study's rows were sized to.
+    """Sizes of a study that fit in memory.
 
     Args:
-        pool: prior rows that the teacher answers once.
-        gradients: whether its input gradients there are kept; otherwise they are asked for again where they are needed.
-        bytes: that a process of the study takes beside its libraries.
-        wanted: pool rows that it would have had with memory to spare.
+        pool: number of pool rows.
+        gradients: whether the pool keeps the teacher's input gradients; otherwise they are computed whenever needed.
+        bytes: memory of one process of the study, without libraries.
+        wanted: number of pool rows with unlimited memory.
     """
 
     pool: int
@@ -50,7 +50,7 @@ class Sizes:
 
     @property
     def shrunk(self) -> str | None:
-        """What the memory made of the pool, in words; None where it is what it would have been."""
+        """A phrase that says how the pool was reduced to fit in memory; None if it was not."""
         if self.pool < self.wanted:
             return f"pool of {self.pool:,} rows instead of {self.wanted:,}, as memory is short"
         return None
@@ -58,14 +58,14 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Need:
-    """What the bytes of a study follow from.
+    """The quantities from which a study's memory is estimated.
 
     Args:
-        features, outputs: of the teacher.
-        bank, batch: rows.
-        teacher_row: bytes that one row leaves in the teacher's layers, forward and backward.
+        features, outputs: number of the teacher's features and outputs.
+        bank, batch: rows in a bank and in a batch.
+        teacher_row: bytes of the teacher's activations for one row, forward and backward.
         member: bytes of one member of a population.
-        finishing: bytes of the member that is being finished, beside that.
+        finishing: additional bytes of the member that is being refined.
     """
 
     features: int
@@ -77,7 +77,7 @@ class Need:
     finishing: int
 
     def bytes(self, pool: int, gradients: bool, population: int) -> int:
-        """Of one process, at its fullest."""
+        """Peak memory of one process in bytes."""
         row = (self.features + self.outputs) * NUMBER
         jacobian = self.features * self.outputs * NUMBER
         kept = (pool + BANKS * self.bank) * row + (2 * pool * jacobian if gradients else 0)
@@ -88,12 +88,12 @@ class Need:
 
 
 def need(teacher: Teacher, inputs: Inputs, found: Probe, recipe: Recipe, bank: int) -> Need:
-    """What a study of such recipes takes.
+    """The quantities that determine the memory of a study.
 
     Args:
-        teacher, inputs, found: whose rows they are.
-        recipe: with the widest student that the study may try.
-        bank: rows of a bank.
+        teacher, inputs, found: the study's teacher, its inputs and its probe.
+        recipe: a recipe with the widest student that the study may try.
+        bank: number of rows in a bank.
     """
     size, encoded = (found.features, found.outputs), (inputs.encoded, found.outputs)
     weights, wide = recipe.student.parameters(*encoded), recipe.student.hidden_units
@@ -113,7 +113,7 @@ def need(teacher: Teacher, inputs: Inputs, found: Probe, recipe: Recipe, bank: i
 
 
 def teacher_row(teacher: Teacher, inputs: Inputs) -> int:
-    """Bytes that a row leaves in a teacher's layers, twice for the way back; what computes outside of torch is not seen."""
+    """Bytes of a teacher's activations for one row, doubled for the backward pass; only PyTorch operations are counted."""
     rows = 16
     x = inputs.raw(inputs.draw(rows, torch.Generator().manual_seed(0)), teacher.dtype)
     with torch.no_grad(), _Weighing() as scale:
@@ -122,7 +122,7 @@ def teacher_row(teacher: Teacher, inputs: Inputs) -> int:
 
 
 class _Weighing(TorchDispatchMode):
-    """Adds up the bytes of everything that is computed."""
+    """Sums the bytes of the results of all operations."""
 
     bytes = 0
 
@@ -136,14 +136,14 @@ class _Weighing(TorchDispatchMode):
 
 
 def fit(needed: Need, found: Probe, population: int, room: int, pool: int | None = None) -> Sizes | None:
-    """The largest rows that fit in ``room`` bytes; None where none do.
+    """The largest sizes that fit in ``room`` bytes; None if none do.
 
     Args:
-        needed: by the study.
-        found: what the teacher turned out to be.
-        population: members at once.
-        room: bytes for one process, its libraries not counted.
-        pool: rows that were asked for, which do not shrink; None lets the teacher's speed decide.
+        needed: the quantities of the study.
+        found: result of probing the teacher.
+        population: number of members trained at once.
+        room: bytes for one process, without libraries.
+        pool: requested number of pool rows, which is not reduced; None lets the teacher's speed decide.
     """
     wanted = pool or affordable_rows(found)
     for rows, gradients in _candidates(found, wanted, fixed=pool is not None):
@@ -154,7 +154,7 @@ def fit(needed: Need, found: Probe, population: int, room: int, pool: int | None
 
 
 def _candidates(found: Probe, wanted: int, fixed: bool) -> list[tuple[int, bool]]:
-    """Pool rows and whether gradients are kept, from the best."""
+    """Numbers of pool rows and whether gradients are kept, the best first."""
     halved = [wanted]
     while not fixed and halved[-1] // 2 >= POOL_LEAST:
         halved.append(halved[-1] // 2)

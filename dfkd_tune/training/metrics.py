@@ -1,6 +1,6 @@
-"""Metrics of a student: each name is declared here alone. They are logged to MLflow, and are attributes of the Optuna trial.
+"""Names of a student's metrics, each declared only here. They are logged to MLflow and are attributes of the Optuna trial.
 
-What matters has a plain name; the rest is grouped as ``group/name``.
+The main metrics have plain names; the others are grouped as ``group/name``.
 """
 
 from __future__ import annotations

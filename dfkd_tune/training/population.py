@@ -1,7 +1,7 @@
-"""The distillation loop, over K members at once; a solo run is K = 1.
+"""The distillation loop over K members at once; K = 1 for a single run.
 
-Floats may differ between members, everything else is structure: members whose students share depth and activation form a
-``Cohort`` and one batched pass. Each member has its own clock, and leaves or joins without a trace in the others.
+Members that differ only in floats and widths form a ``Cohort``, which trains in one batched pass. Each member has its own
+clock. Members can join and leave at any time without changing the results of the others.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dfkd_tune.utils.allocator import keep_freed_memory
 
 
 class Population:
-    """Members in flight over one problem; admit, advance, release."""
+    """The members in training on one problem."""
 
     def __init__(self, problem: Problem) -> None:
         keep_freed_memory()
@@ -36,19 +36,19 @@ class Population:
         return list(self._members.values())
 
     def admit(self, member: Member) -> None:
-        """Take in a member, fresh or released before; the others go on as if alone."""
+        """Add a member, new or released before; results of the others do not change."""
         if not member.weights:
             member.begin(self.problem)
         self._unstack()
         self._members[member.key] = member
 
     def release(self, key: Hashable) -> Member:
-        """Let a member leave, its weights unstacked."""
+        """Remove a member and return it with its own weights."""
         self._unstack()
         return self._members.pop(key)
 
     def advance(self) -> list[Member]:
-        """Step everyone to the nearest rung; return the members evaluated there, curves and failures filled in."""
+        """Train all members to the nearest rung; return the members evaluated there, with updated curves and failures."""
         if self._cohorts is None:
             self._cohorts = [Cohort(self.problem, group) for group in _by_structure(self.members)]
         count = min(member.next_rung - member.clock for member in self.members)
@@ -60,7 +60,7 @@ class Population:
         return due
 
     def fidelity(self, member: Member, bank: Bank) -> Fidelity:
-        """Fidelity of one member's result on a bank."""
+        """Errors of one member's best weights on a bank."""
         return fidelity(self.problem, member.recipe, member.result(), bank)
 
     def _unstack(self) -> None:
@@ -70,7 +70,7 @@ class Population:
 
 
 def fidelity(problem: Problem, recipe: Recipe, weights: list[Tensor], bank: Bank) -> Fidelity:
-    """Fidelity of one student on a bank."""
+    """Errors of one student on a bank."""
     stacked = [w.unsqueeze(0) for w in weights]
     return measure(lambda z: recipe.student.answer(stacked, problem.encoder.rows(z)), bank, 1)[0]
 

@@ -1,7 +1,7 @@
-"""What every member of a study shares: the normalized teacher, the pool of prior rows it has answered, the banks.
+"""``Problem``: what all members of a study share, namely the normalized teacher, the pool of labeled prior rows, and the banks.
 
-Notation: standardized inputs ``z (N, D)``; normalized outputs ``u = (T - shift) / spread``, ``(N, O)``, with shift and
-spread the teacher's own mean and standard deviation over the pruning bank. No real row is involved anywhere.
+Notation: standardized inputs ``z (N, D)``; normalized outputs ``u = (T - shift) / spread``, ``(N, O)``. Shift and spread are
+the mean and standard deviation of the teacher's outputs on the pruning bank. No real row is used anywhere.
 """
 
 from __future__ import annotations
@@ -37,31 +37,31 @@ POOL_ROWS = 65_536
 POOL_LEAST = 1_024
 BANK_ROWS = 8_000
 POOL_SECONDS = 20.0
-"""A slow teacher gets a smaller pool, so that a study starts within about this time."""
+"""Seconds for labeling the pool: with a slow teacher the pool is reduced to about this time."""
 GRADIENT_BYTES = 256 * 2**20
-"""Input gradients of a pool beyond which they are asked for again where they are needed."""
+"""Largest size of the pool's input gradients; larger ones are computed whenever needed."""
 TEACHER_BATCH = 2_048
-"""Rows that the teacher answers at once: its layers then fit in a processor's cache, and what a process keeps for them is small."""
+"""Rows in one teacher call. With so few, activations fit in the processor's cache and take little memory."""
 NEURON_ROWS = 8_192
-"""Pool rows that the teacher's neurons are weighed by."""
+"""Pool rows on which the contributions of the teacher's neurons are computed."""
 KNOWN = 8
-"""Rows that are asked again before kept answers are believed: code may have changed behind an unchanged name."""
+"""Rows queried again before cached outputs are used, because a teacher's code may change while its name does not."""
 SAMPLE = 64
-"""Rows of the selection bank that are asked both ways."""
+"""Rows of the selection bank on which the teacher's file and its fast form are compared."""
 SHORT_CUT = 1e-3
-"""Difference, in standard deviations, from which on a teacher's layers are not asked in place of the teacher."""
+"""Largest difference, in standard deviations, at which a teacher's fast form replaces the teacher."""
 DELTA = 0.1
-"""Reach of the differences that stand for a black box's gradients, in standard deviations of a feature."""
+"""Step of the finite differences for a black box's gradients, in standard deviations of a feature."""
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Prior rows with the teacher's answers, drawn once and read by every member.
+    """Prior rows with the teacher's outputs, drawn once and used by every member.
 
     Args:
-        z: ``(P, D)``.
-        values: ``(P, O)``, normalized.
-        gradients: ``(P, O, D)`` input gradients of the normalized outputs, or None for a black box or a huge Jacobian.
+        z: standardized rows ``(P, D)``.
+        values: normalized outputs ``(P, O)``.
+        gradients: input gradients ``(P, O, D)`` of the normalized outputs; None for a black box or if they are too large.
     """
 
     z: Tensor
@@ -72,7 +72,7 @@ class Pool:
         return len(self.z)
 
     def rows(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows and answers of an index ``(K, B)``: ``(K, B, D)`` and ``(K, B, O)``."""
+        """Rows ``(K, B, D)`` and outputs ``(K, B, O)`` at an index ``(K, B)``."""
         flat = index.reshape(-1)
         shape = tuple(index.shape)
         return self.z.index_select(0, flat).view(*shape, -1), self.values.index_select(0, flat).view(*shape, -1)
@@ -80,12 +80,12 @@ class Pool:
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows on which what is shipped is held against what was trained.
+    """Rows on which models as their files load are compared with the models in training.
 
     Args:
-        z: ``(N, D)`` standardized, on the host.
-        targets: ``(N, O)`` outputs of the teacher as its file loads, float64, in its units.
-        teacher_gap: the largest difference from those in training, in standard deviations of the teacher.
+        z: standardized rows ``(N, D)`` on the CPU.
+        targets: outputs ``(N, O)`` of the teacher as its file loads, float64, in its units.
+        teacher_gap: largest difference between these and the outputs in training, in standard deviations of the teacher.
     """
 
     z: Tensor
@@ -94,21 +94,21 @@ class Sample:
 
 
 class Problem:
-    """The frozen setting of a study.
+    """The fixed setting of a study: teacher, prior, pool and banks.
 
     Args:
-        teacher: in raw units.
-        inputs: what is known of its inputs.
-        probe: what the teacher turned out to be.
-        seed: of pool and banks; every purpose has its own stream.
-        pool_rows: prior rows to train from; None lets the teacher's speed decide.
+        teacher: the teacher, in raw units.
+        inputs: what is declared about its inputs.
+        probe: result of probing the teacher.
+        seed: seed of pool and banks; each has its own random stream.
+        pool_rows: number of pool rows; None lets the teacher's speed decide.
         gradients: whether the pool keeps the teacher's input gradients; None decides by their size.
-        bank_rows: rows a bank.
-        dtype: of the distillation.
-        device: of the distillation.
-        normalize: by the teacher's mean and spread; otherwise the distillation works in its own units, as published.
-        answers: where what the teacher says of these rows is shared with other processes.
-        check_cancelled: called while another process asks it; may raise.
+        bank_rows: number of rows in each bank.
+        dtype: dtype of the distillation.
+        device: device of the distillation.
+        normalize: normalize outputs by the teacher's mean and standard deviation; if false, use its units, as published.
+        answers: cache through which processes share the teacher's outputs on these rows.
+        check_cancelled: called while waiting for another process's queries; may raise.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class Problem:
 
     @property
     def encoded(self) -> int:
-        """Columns that a student's first layer takes, E."""
+        """Number of encoded columns E, the inputs of a student."""
         return self.encoder.encoding.width
 
     def _neutral(self) -> None:
@@ -162,11 +162,11 @@ class Problem:
         self._normalized = normalized(self.teacher, self.inputs, shift, spread)
 
     def _ask(self, rows: int, bank_rows: int, gradients: bool, normalize: bool) -> None:
-        """Draw banks and pool and let the teacher answer them."""
+        """Draw banks and pool, and query the teacher for them."""
         z = {name: self._draw(name, bank_rows) for name in BANKS}
         values = {
             name: self._finite(z[name], self.answer_in_chunks(z[name])) for name in BANKS
-        }  # in its own units, as yet
+        }  # in the teacher's units until they are normalized
         shift, spread = self.shift, self.spread
         if normalize:
             shift, spread = values["pruning"].mean(0), values["pruning"].std(0)
@@ -187,14 +187,14 @@ class Problem:
         self.pool = self._pool(rows, gradients)
 
     def _frozen(self) -> dict[str, Tensor]:
-        """All that the teacher was asked for, as ``_load_cached`` takes it."""
+        """All teacher outputs, in the form that ``_load_cached`` reads."""
         tensors = {"shift": self.shift, "spread": self.spread, "pool.z": self.pool.z, "pool.values": self.pool.values}
         for name, bank in self.banks.items():
             tensors |= {f"{name}.z": bank.z, f"{name}.values": bank.values}
         return tensors | ({} if self.pool.gradients is None else {"pool.gradients": self.pool.gradients})
 
     def _load_cached(self, answers: Answers) -> bool:
-        """Take what another process was told; whether there is such a thing, and the teacher still says it."""
+        """Load cached outputs; returns whether there are any and the teacher still gives them."""
         kept = answers.load()
         if kept is None:
             return False
@@ -204,7 +204,7 @@ class Problem:
         self.pool = Pool(tensors["pool.z"], tensors["pool.values"], tensors.get("pool.gradients"))
         bank = self.banks["pruning"]
         same = self.still_says(bank.z[:KNOWN], bank.values[:KNOWN])
-        self.asked = kept[1] if same else 0  # what this process asked to be sure is not the study's
+        self.asked = kept[1] if same else 0  # queries for this check do not count for the study
         if not same:
             LOG.warning("%s answers otherwise than it did: it is asked for everything again", self.teacher.source)
             self._neutral()
@@ -212,11 +212,11 @@ class Problem:
 
     @cached_property
     def sample(self) -> Sample:
-        """Rows of the selection bank that the teacher answered both ways: as its file loads, and as it is asked in training."""
+        """Rows of the selection bank on which the teacher was evaluated as its file loads and as in training."""
         bank = self.banks["selection"]
         z, values = bank.z[:SAMPLE], bank.values[:SAMPLE].double()
         units = self.shift.double(), self.spread.double()
-        if self.teacher.fast is None:  # both ways are one
+        if self.teacher.fast is None:  # there is only one form
             return Sample(z.cpu(), (units[0] + units[1] * values).cpu(), 0.0)
         self.asked += len(z)
         targets = outputs(self._file, self.inputs, z)
@@ -224,21 +224,21 @@ class Problem:
         return Sample(z.cpu(), targets, float(gap))
 
     def still_says(self, z: Tensor, values: Tensor) -> bool:
-        """Whether the teacher's answers to rows are what they were, ``(N, O)`` normalized, to rounding."""
+        """Whether the teacher's outputs at ``z`` still equal ``values`` ``(N, O)``, normalized, up to rounding."""
         return torch.allclose(self.answer(z), values, rtol=1e-3, atol=1e-3)
 
     def answer(self, z: Tensor) -> Tensor:
-        """The normalized teacher, ``(N, D) -> (N, O)``, without gradients."""
+        """Normalized teacher outputs ``(N, O)`` at rows ``(N, D)``, without gradients."""
         self.asked += len(z)
         return self._normalized.answer(z)
 
     def vjp(self, z: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """The same answers, and their pullback ``(N, O) -> (N, D)``."""
+        """Normalized teacher outputs ``(N, O)`` at rows ``(N, D)``, and their vector-Jacobian product ``(N, O) -> (N, D)``."""
         self.asked += len(z)
         return self._normalized.vjp(z)
 
     def answer_in_chunks(self, z: Tensor) -> Tensor:
-        """The same, in bounded memory."""
+        """Like ``answer``, in bounded memory."""
         return torch.cat([self.answer(part) for part in z.split(TEACHER_BATCH)])
 
     def _draw(self, purpose: str, rows: int) -> Tensor:
@@ -252,17 +252,17 @@ class Problem:
         return Pool(z, self._finite(z, torch.cat(values)), torch.cat(pulled).nan_to_num(0.0, 0.0, 0.0))
 
     def _finite(self, z: Tensor, values: Tensor) -> Tensor:
-        """The teacher's outputs to prior rows, which must all be numbers.
+        """Return the teacher's outputs at prior rows after checking that all are finite.
 
         Raises:
-            TeacherError: with a row that has none.
+            TeacherError: if one is not; the message names a row.
         """
         bad = (~values.isfinite()).any(1).nonzero().flatten()
         if len(bad):
             row = self.teacher.guard.row(self.inputs.raw(z[bad[0]].cpu()))
             raise TeacherError(
                 self.teacher.source,
-                f"must answer finite numbers, {len(bad):,} of {len(z):,} prior rows gave NaN or infinity, one is {row}",
+                f"must give finite outputs, but {len(bad):,} of {len(z):,} prior rows gave NaN or infinity, such as {row}",
                 remedy="check the units and ranges in the features file",
             )
         return values
@@ -274,20 +274,20 @@ class Problem:
         return Geometry(low, high, torch.linalg.inv(covariance + ridge).to(self.dtype))
 
     def values_and_gradients(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Answers ``(N, O)`` and input gradients ``(N, O, D)`` of rows ``(N, D)``, from one forward pass."""
+        """Outputs ``(N, O)`` and input gradients ``(N, O, D)`` at rows ``(N, D)``, from one forward pass."""
         u, pull = self.vjp(z)
         ones = torch.eye(self.outputs, dtype=self.dtype, device=self.device)
         return u, torch.stack([pull(one.expand(len(z), -1)) for one in ones], dim=1)
 
     def known(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Pool rows of an index ``(N,)`` with answers and input gradients, computed where the pool holds none."""
+        """Pool rows at an index ``(N,)`` with outputs and input gradients, which are computed if the pool has none."""
         z = self.pool.z[index]
         if self.pool.gradients is not None:
             return z, self.pool.values[index], self.pool.gradients[index]
         return z, *self.labels(z)
 
     def init_context(self, recipe: Recipe) -> InitContext:
-        """What the initializer of a recipe may know."""
+        """The context of a recipe's initializer."""
         chain = self.teacher.chain
         return InitContext(
             student=recipe.student,
@@ -307,13 +307,13 @@ class Problem:
 
     @cached_property
     def neurons(self) -> tuple[Tensor, Tensor]:
-        """The teacher's first-layer neurons ``[w, b]``, ``(N, E + 1)`` over encoded rows, and what each contributes, ``(N,)``.
+        """The teacher's first-layer neurons ``[w, b]``, ``(N, E + 1)`` over encoded rows, and the contribution of each, ``(N,)``.
 
-        Float64, on the host; where its layers can be read. Neurons of an odd activation are turned so that their output weight is
-        positive, and each counts as if it were tanh, ``|v| std(tanh)`` over pool rows.
+        Both are float64 on the CPU; the teacher's layers must be readable. Neurons of an odd activation get the sign that makes their
+        output weight v positive. The contribution is ``|v| std(tanh)`` over pool rows, whatever the activation.
         """
         chain = self.teacher.chain
-        assert chain is not None  # asked where its layers can be read
+        assert chain is not None  # only called if the layers can be read
         (raw, bias), (out, _) = ((w.double().cpu(), b.double().cpu()) for w, b in chain.layers[:2])
         weight, bias = self.encoder.first_layer(raw, bias)
         parts = self.encoder.rows(self.pool.z[:NEURON_ROWS].double().cpu()).split(TEACHER_BATCH)
@@ -329,16 +329,16 @@ class Problem:
 
     @property
     def label_rows(self) -> int:
-        """Teacher rows that the answers and input gradients of one row cost."""
+        """Number of teacher queries for the outputs and input gradients of one row."""
         return 1 if self.probe.differentiable else 1 + 2 * len(self._movable)
 
     @cached_property
     def _movable(self) -> list[int]:
-        """Features that can be moved alone, up and down."""
+        """Features that can be moved up and down while all others stay."""
         return [i for i in range(self.features) if i not in (*self.inputs.nominal, *self.inputs.simplex)]
 
     def labels(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Answers and input gradients of rows; by differences for a black box, two further rows a feature that can be moved alone."""
+        """Outputs and input gradients; for a black box by finite differences, with two more queries for each movable feature."""
         if self.probe.differentiable:
             parts = [self.values_and_gradients(part) for part in z.split(TEACHER_BATCH)]
             values, gradients = zip(*parts, strict=True)
@@ -353,35 +353,35 @@ class Problem:
 
     @property
     def judge(self) -> RawEvaluator:
-        """What exported students are held against."""
+        """Evaluator that compares exported students with the teacher."""
         return RawEvaluator(self._file, self.inputs, self.seed, len(self.banks["selection"].z))
 
     def on_bank(self, name: str, student: nn.Module) -> tuple[Tensor, Tensor]:
-        """Outputs of the teacher in training and of a student between raw units on a bank, to look at: as ``held`` gives them."""
+        """Outputs of the teacher in training and of a raw-unit student on a bank, for figures; in the form of ``held``."""
         bank = self.banks[name]
         known = ExportedStudent.of(student, self.encoder.encoding.torch_dtype)
         theirs = bank.values.double() * self.spread.double() + self.shift.double()
         return theirs.cpu(), outputs_of(known, self.inputs, bank.z)
 
     def held(self, name: str, student: ExportedStudent) -> tuple[Tensor, Tensor]:
-        """Outputs of the teacher, as its file loads, and of an exported student on a bank: ``(N, O)`` each, float64, in its units."""
+        """Outputs of the teacher as its file loads and of an exported student on a bank: ``(N, O)`` each, float64, in its units."""
         z = self.banks[name].z
         self.asked += len(z)
         return outputs(self._file, self.inputs, z), outputs_of(student, self.inputs, z)
 
     def file_outputs(self, z: Tensor) -> Tensor:
-        """The teacher's outputs at standardized rows ``(N, D)`` as its file loads: ``(N, O)``, float64, in its units."""
+        """Outputs ``(N, O)`` of the teacher as its file loads at standardized rows ``(N, D)``; float64, in its units."""
         self.asked += len(z)
         return outputs(self._file, self.inputs, z)
 
     def module(self, student: Student, weights: Sequence[Tensor]) -> nn.Module:
-        """One member's student as an ``nn.Module`` between raw units (see ``MLP.module``)."""
+        """One member's student as an ``nn.Module`` from raw rows to raw outputs (see ``Student.module``)."""
         shift, spread = self.shift.cpu().double(), self.spread.cpu().double()
         return student.module([w.cpu() for w in weights], self.encoder.encoding, shift, spread)
 
 
 def affordable_rows(probe: Probe) -> int:
-    """Pool rows that the teacher answers, gradients included, in about ``POOL_SECONDS``."""
+    """Number of pool rows that the teacher labels, gradients included, in about ``POOL_SECONDS``."""
     passes = 3 * probe.outputs if probe.differentiable else 1
     rows = int(POOL_SECONDS * probe.rows_per_second / passes)
     return max(POOL_LEAST, min(POOL_ROWS, 1 << max(rows, 1).bit_length() - 1))

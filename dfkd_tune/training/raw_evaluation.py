@@ -1,6 +1,6 @@
-"""What is certified is what was shipped: an exported student, reloaded, against the teacher as its file loads, on exact raw rows.
+"""Compare an exported and reloaded student with the teacher as its file loads. Certificates are based on this comparison.
 
-Nothing here takes the short cuts of training: rows are raw, each side gets them in its own dtype, and no unit is folded away.
+Training works on standardized rows with a fast form of the teacher. Here rows are raw, and each model gets them in its own dtype.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from dfkd_tune.utils.seeding import stream
 
 CHUNK_ROWS = 2_048
 FRESH_ROWS, FRESH_LIMIT_S = 65_536, 5.0
-"""Rows that a figure is measured on where a file is written: the tail of the gaps blurs it on fewer."""
+"""Rows for the RMSE of an exported file, and seconds they may take. On fewer rows, rare large gaps make the RMSE noisy."""
 ROUNDING = 0.01
-"""Share by which the RMSE of an exported student may differ from what its training recorded."""
+"""Largest relative difference between an exported student's RMSE and the one recorded in training."""
 NEGLIGIBLE = 2e-5
-"""The same where both are next to nothing, in standard deviations of the teacher."""
+"""Difference between the two RMSE that is always accepted, in standard deviations of the teacher."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class ExportedStudent:
     """An exported student, reloaded.
 
     Args:
-        answer: raw rows ``(N, D)`` of ``dtype`` to outputs ``(N, O)``.
-        dtype: of its input.
-        parameters: trained values.
+        answer: maps raw rows ``(N, D)`` of ``dtype`` to outputs ``(N, O)``.
+        dtype: dtype of its input.
+        parameters: number of trained values.
     """
 
     answer: Callable[[Tensor], Tensor]
@@ -44,19 +44,19 @@ class ExportedStudent:
 
     @classmethod
     def of(cls, module: nn.Module, dtype: torch.dtype | None = None) -> ExportedStudent:
-        """A module in evaluation mode, which tells its dtype where none is given."""
+        """Wrap a module in evaluation mode; ``dtype`` defaults to that of the module's input."""
         return cls(module, dtype or input_dtype(module), sum(p.numel() for p in module.parameters()))
 
 
 @dataclass(frozen=True)
 class RawEvaluator:
-    """A teacher as its file loads, and the rows that students are held against it on.
+    """A teacher as its file loads, and the banks on which students are compared with it.
 
     Args:
-        teacher: in raw units.
-        inputs: whose rows they are.
-        seed: of the banks.
-        rows: of a bank.
+        teacher: the teacher, in raw units.
+        inputs: prior of its inputs.
+        seed: seed of the banks.
+        rows: number of rows in each bank.
     """
 
     teacher: Teacher
@@ -65,7 +65,7 @@ class RawEvaluator:
     rows: int
 
     def held(self, student: ExportedStudent, bank: str = "selection") -> tuple[Tensor, Tensor]:
-        """Outputs of the teacher and of a student on a bank, ``(N, O)`` each, float64, in the teacher's units."""
+        """Outputs of teacher and student on a bank, ``(N, O)`` each, float64, in the teacher's units."""
         z = self.inputs.draw(self.rows, stream(self.seed, bank)).float()
         return outputs(self.teacher, self.inputs, z), outputs_of(student, self.inputs, z)
 
@@ -76,7 +76,7 @@ class RawEvaluator:
 
 
 def input_dtype(module: nn.Module) -> torch.dtype:
-    """The dtype of raw rows that a module takes: as it was exported with, or that of its first step or its weights."""
+    """The dtype of a module's input: the one it was exported with, or that of its first layer or weights."""
     encode = next((part for part in module.modules() if isinstance(part, Encode)), None)
     if encode is not None:
         return encode.encoding.torch_dtype
@@ -89,9 +89,9 @@ def input_dtype(module: nn.Module) -> torch.dtype:
 
 
 def fresh_rmse(judge: RawEvaluator, student: ExportedStudent) -> tuple[float, int]:
-    """RMSE in the teacher's units on prior rows that neither trained nor chose anything, and how many they were.
+    """RMSE in the teacher's units on prior rows not used in training or selection, and the number of these rows.
 
-    As many as ``FRESH_ROWS``; fewer, but those of a bank at least, of a teacher that takes longer than ``FRESH_LIMIT_S`` for them.
+    It uses ``FRESH_ROWS`` rows. If the teacher would take longer than ``FRESH_LIMIT_S``, it uses fewer, but at least one bank's.
     """
     rng, total, count = stream(judge.seed, "shipped"), 0.0, 0
     until = time.monotonic() + FRESH_LIMIT_S
@@ -103,12 +103,12 @@ def fresh_rmse(judge: RawEvaluator, student: ExportedStudent) -> tuple[float, in
 
 
 def outputs(teacher: Teacher, inputs: Inputs, z: Tensor) -> Tensor:
-    """The teacher's outputs ``(N, O)`` at standardized rows, as its file loads, float64, in its units.
+    """Outputs ``(N, O)`` of the teacher as its file loads at standardized rows; float64, in its units.
 
     Args:
-        teacher: in raw units, on the host.
-        inputs: whose rows they are.
-        z: ``(N, D)``, as declared.
+        teacher: the teacher, in raw units on the CPU.
+        inputs: prior of its inputs, which converts the rows to raw units.
+        z: standardized rows ``(N, D)`` within the declared ranges and levels.
     """
     plain = replace(teacher, fast=None)
     with torch.no_grad():
@@ -116,7 +116,7 @@ def outputs(teacher: Teacher, inputs: Inputs, z: Tensor) -> Tensor:
 
 
 def outputs_of(student: ExportedStudent, inputs: Inputs, z: Tensor) -> Tensor:
-    """A student's outputs ``(N, O)`` at standardized rows, float64, in the teacher's units."""
+    """Outputs ``(N, O)`` of an exported student at standardized rows; float64, in the teacher's units."""
     with torch.no_grad():
         parts = [student.answer(inputs.raw(part.cpu(), student.dtype)).double() for part in z.split(CHUNK_ROWS)]
     y = torch.cat(parts)
@@ -124,16 +124,16 @@ def outputs_of(student: ExportedStudent, inputs: Inputs, z: Tensor) -> Tensor:
 
 
 def agree(place: object, exported: float, recorded: float, spread: float) -> None:
-    """See that an exported student is as near to the teacher as its training said.
+    """Check that the RMSE of an exported student equals the one recorded in training.
 
     Args:
-        place: of the student, for the message.
+        place: name of the student for the error message.
         exported: RMSE of the reloaded student against the teacher as its file loads.
         recorded: RMSE on the same rows in training.
         spread: standard deviation of the teacher's outputs.
 
     Raises:
-        ExportError: with both figures, where they differ by more than rounding.
+        ExportError: if the two differ by more than rounding; the message names both.
     """
     if not abs(exported - recorded) <= ROUNDING * max(exported, recorded) + NEGLIGIBLE * spread:
         rule = f"the exported student has RMSE {exported:.4g} to the teacher, its training recorded {recorded:.4g} on the same rows"

@@ -1,6 +1,6 @@
-"""How often a student is evaluated while it trains."""
+"""How often a student is evaluated during training."""
 
 from __future__ import annotations
 
 RUNGS = 20
-"""Evaluations on the pruning bank, at even shares of a trial's budget; Optuna gets a report at each."""
+"""Number of evaluations (rungs) on the pruning bank, at even shares of a trial's budget; each is reported to Optuna."""

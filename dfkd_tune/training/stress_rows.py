@@ -1,4 +1,4 @@
-"""What stands for real rows where nobody declared the tails of a feature, by what is known of a teacher, and how much it counts."""
+"""Choose the rows of the stress bank, which imitate real rows with undeclared tails, and its weight in the objective."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from dfkd_tune.teachers.probe import Probe
 
 @dataclass(frozen=True)
 class StressRows:
-    """Rows of the stress bank, before they are moved.
+    """Where the rows of the stress bank come from, before they are moved to large gaps.
 
     Args:
-        rows: what draws them; None for rows near the center with one feature far out.
-        weight: of that bank in the objective ``robust``.
+        rows: generator of the rows; None for rows near the center with one feature far out.
+        weight: weight of the stress bank in the objective ``robust``.
     """
 
     rows: Skewed | HeavyTailed | None = None
@@ -26,17 +26,19 @@ class StressRows:
 SKEWED = StressRows(Skewed(spread=1.0, shared=0.3), 0.75)
 BY_KIND = {"shallow": StressRows(), "deep": SKEWED, "black box": SKEWED}
 STRETCHED = StressRows(HeavyTailed(spread=0.5), 0.25)
-"""Where the teacher recollects how its inputs are skewed and go together.
+"""For teachers from which skewness and correlations of the inputs can be inferred.
 
-All were fitted to students of recipes that are all good, by the rank correlation of ``robust`` with the RMSE on real rows. Shallow, 440 students of
-five teachers: .64 by this weight, .55 by .5, .64 by the prior and .35 by the stress bank alone. Others, mean of 16 students each of a ReLU network, one
-with three outputs, boosted trees and a Gaussian process, each on two tables: .61 by skewed rows that weigh three quarters, .11 by the prior alone.
-InferredPrior, 16 students of a ReLU network on each of two tables: .75 and .97, by the prior alone .51 and .91.
+Rows and weights were fitted on students of good recipes, to maximize the rank correlation of ``robust`` with the RMSE on real rows:
+
+- shallow, 440 students of five teachers: .64 with weight .25, .55 with .5; .64 with the prior alone, .35 with the stress bank alone;
+- deep and black box, mean over four kinds of teachers on two tables, 16 students each: .61 with skewed rows and weight .75, .11 with
+  the prior alone;
+- inferred prior, 16 students of a ReLU network on each of two tables: .75 and .97; .51 and .91 with the prior alone.
 """
 
 
 def stress_policy(found: Probe, inputs: Inputs) -> StressRows:
-    """What stands for the real rows of a teacher: prior rows as they are where it tells of the tails of single features."""
+    """The stress rows for a teacher, by its kind and by what is known about the tails of its inputs."""
     if inputs.inferred is None or inputs.shapeless.any():
         return BY_KIND[found.kind]
     return StressRows() if inputs.inferred.shape is None else STRETCHED
