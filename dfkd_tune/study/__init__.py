@@ -1,1 +1,1 @@
-"""A study from start to end: prepared, run by one or many workers, its leaders run again, replayed, synchronized."""
+"""A study from start to end: preparation, workers, re-runs of the best trials, replay, synchronization with MLflow."""

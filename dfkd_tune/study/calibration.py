@@ -1,7 +1,7 @@
-"""How many trials train at once, and in how many processes: from a second of the study's own steps on this machine, kept.
+"""Choose how many trials train at once and in how many processes, from a benchmark of about a second that is cached.
 
-Results do not depend on either, but which trials the sampler chooses does. A study whose seed was given is therefore not
-calibrated: it is the same study on any machine.
+A trial's result does not depend on either, but the trials that the sampler chooses do. So a study with a given seed is not
+calibrated: it runs the same trials on any machine.
 """
 
 from __future__ import annotations
@@ -31,35 +31,35 @@ from dfkd_tune.utils.allocator import give_back_freed_memory
 
 Clock = Callable[[], float]
 MEMBERS = {"cpu": (1, 2, 4, 8, 16, 32), "cuda": (1, 8, 32, 64, 128, 256)}
-"""Populations that are tried, by device."""
+"""Populations (trials that train at once in one process) to try, by device."""
 CALIBRATION_S = 1.5
-"""That a calibration takes at most, one slow step aside."""
+"""Most seconds that a calibration takes, apart from one slow step."""
 STEPS_A_ROUND, ROUNDS = 4, 3
 CALIBRATION_ROWS = 1_024
-"""Of the pool and the banks that are calibrated on."""
+"""Rows of the pool and of each bank in a calibration."""
 TRIAL_FRACTION, LEAST_STEPS = 0.05, 50
-"""Share of a trial's steps that is run, and steps at least; then three times as many, which tells a start from a step."""
+"""Share of a trial's steps that is timed, and the fewest steps. Three times as many are timed too, to separate start and steps."""
 BETTER = 1.25
-"""How much faster a population must be than ``POPULATION`` to be taken in its place: timings are noisy."""
+"""How many times faster than ``POPULATION`` another population must be to replace it, because timings are noisy."""
 GENERATIONS = 8
-"""Populations that a study should go through at least, for its sampler to learn from one to the next."""
+"""Fewest populations that a study should have one after another, so that its sampler learns between them."""
 STARTUP = 6.0
-"""Seconds of a core in which a worker process starts, imports and opens the study."""
+"""Processor seconds in which a worker process starts, imports and opens the study."""
 GAIN = 0.8
-"""Of the time in one process, what more of them must come down to."""
+"""Largest share of the time in one process that several processes may take to be worth it."""
 SHORT = 10.0
-"""Seconds of a study below which nothing is calibrated."""
+"""Seconds: shorter studies are not calibrated."""
 ARITHMETIC = 2e-6
-"""Seconds that a row of a student step takes at least, roughly: enough to see that a study is short."""
+"""Rough lower bound of the seconds for one row of a student step, to recognize short studies."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was measured, on one thread.
+    """Timings on one thread.
 
     Args:
-        rates: population -> student steps a second, all members together.
-        trial: seconds of a trial alone.
+        rates: population -> student steps per second, summed over its members.
+        trial: seconds of one trial on its own.
     """
 
     rates: dict[int, float]
@@ -68,12 +68,12 @@ class Calibration:
 
 @dataclass(frozen=True)
 class ParallelPlan:
-    """How a study is run on this machine.
+    """How a study runs on this machine.
 
     Args:
-        population: trials that train at once in a process.
-        workers: processes.
-        why: in words.
+        population: trials that train at once in each process.
+        workers: number of processes.
+        why: the reason, as a phrase.
     """
 
     population: int
@@ -89,15 +89,15 @@ def choose_parallelism(
     folder: Path | None = None,
     keep: bool = True,
 ) -> ParallelPlan:
-    """Choose population and processes.
+    """Choose population and number of processes.
 
     Args:
         prepared: the study.
-        workers: processes that were asked for; None leaves it to the machine.
-        recorded: population of the study where it is on record, which a resume keeps.
-        left: trials that have not ended; None for all.
-        folder: where calibrations lie.
-        keep: whether one that is made is kept there.
+        workers: requested number of processes; None to choose it.
+        recorded: the population of an existing study, which a resume keeps.
+        left: number of trials that have not ended; None for all.
+        folder: folder of cached calibrations.
+        keep: whether to cache a new calibration there.
     """
     about = prepared.spec.study
     left = about.trials if left is None else left
@@ -134,7 +134,7 @@ def _short(prepared: Prepared, left: int) -> bool:
 
 
 def _population(rates: dict[int, float], trials: int) -> int:
-    """The fastest population that leaves the sampler something to learn from; ``POPULATION`` unless another is clearly faster."""
+    """The fastest population that still lets the sampler learn; ``POPULATION`` unless another is clearly faster."""
     usual = min(POPULATION, trials)
     offered = {k: rate for k, rate in rates.items() if k <= max(usual, trials // GENERATIONS)}
     if usual not in offered:
@@ -144,7 +144,7 @@ def _population(rates: dict[int, float], trials: int) -> int:
 
 
 def _workers(prepared: Prepared, found: Calibration, left: int, population: int) -> int:
-    """Processes that are worth their start, and have room."""
+    """Number of processes that fit in memory and save more time than they take to start."""
     rates = found.rates
     shared = rates[1] / (rates[population] / population) if {1, population} <= rates.keys() else 1.0
     alone = left * found.trial * min(1.0, shared)
@@ -164,7 +164,7 @@ def _fits(prepared: Prepared, count: int) -> bool:
 
 
 def calibrate(prepared: Prepared, folder: Path | None = None, keep: bool = True) -> Calibration:
-    """Time a few steps at several populations, or recall what was timed before; arguments as ``choose_parallelism`` takes them."""
+    """Time a few steps at several populations, or load cached timings; arguments as in ``choose_parallelism``."""
     file = None if folder is None else folder / f"{_key(prepared)}.json"
     if file is not None:
         with suppress(OSError, ValueError, KeyError, TypeError):
@@ -172,15 +172,15 @@ def calibrate(prepared: Prepared, folder: Path | None = None, keep: bool = True)
             return Calibration({int(k): float(rate) for k, rate in dict(kept["rates"]).items()}, float(kept["trial"]))
     with hardware.one_thread():
         found = _measure(prepared)
-    give_back_freed_memory()  # this process may do no more than watch others
+    give_back_freed_memory()  # this process may only watch worker processes from now on
     if file is not None and keep:
-        with suppress(DfkdError):  # a folder that takes no file costs the next study a second
+        with suppress(DfkdError):  # without a cache the next study only calibrates again
             write(file, json.dumps(asdict(found)).encode(), StorageError)
     return found
 
 
 def _key(prepared: Prepared) -> str:
-    """What a calibration depends on: machine, teacher and the structure of a trial."""
+    """Cache key of a calibration: machine, teacher and structure of a trial."""
     recipe, size = prepared.space.preset, prepared.size
     words = (hardware.name(), prepared.device, prepared.teacher.sha256, size, repr(recipe))
     return hashlib.sha256(repr(words).encode()).hexdigest()[:32]
@@ -204,13 +204,13 @@ def _measure(prepared: Prepared) -> Calibration:
             break
         taken[members] = _step(problem, recipe, members, clock)
     rates = {members: members / seconds for members, seconds in taken.items()}
-    if 4 * TRIAL_FRACTION * recipe.steps * taken[1] > 2 * CALIBRATION_S:  # a step alone says enough
+    if 4 * TRIAL_FRACTION * recipe.steps * taken[1] > 2 * CALIBRATION_S:  # one step takes long enough to time
         return Calibration(rates, taken[1] * recipe.steps)
     return Calibration(rates, trial_seconds(problem, recipe, clock))
 
 
 def _clock(prepared: Prepared) -> Clock:
-    """The processor's where all is computed here, as other programs may be running; else a teacher may wait for something."""
+    """Processor time, which other programs do not disturb; wall time if work happens outside this process's CPU threads."""
     here = prepared.device == "cpu" and prepared.probe.differentiable
     return time.process_time if here else time.perf_counter
 
@@ -222,7 +222,7 @@ def _affordable(prepared: Prepared, members: int) -> bool:
 
 
 def _step(problem: Problem, recipe: Recipe, members: int, clock: Clock) -> float:
-    """Seconds of a step of so many members."""
+    """Seconds of one step of a population of ``members``."""
     plain = replace(recipe, start=Random())
     plan = [Member(k, plain, k) for k in range(members)]
     for member in plan:
@@ -239,7 +239,7 @@ def _step(problem: Problem, recipe: Recipe, members: int, clock: Clock) -> float
 
 
 def trial_seconds(problem: Problem, recipe: Recipe, clock: Clock = time.perf_counter) -> float:
-    """Seconds of a trial alone, from two short ones."""
+    """Seconds of one trial on its own, extrapolated from two short ones."""
     part = min(recipe.steps, max(LEAST_STEPS, round(TRIAL_FRACTION * recipe.steps)))
     few, more = _seconds(problem, recipe, part, clock), _seconds(problem, recipe, 3 * part, clock)
     return few + max(0.0, more - few) * (recipe.steps - part) / (2 * part)

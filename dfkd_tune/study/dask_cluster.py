@@ -1,4 +1,4 @@
-"""Workers of a study on a Dask cluster: Dask places them and moves those whose machine is lost; the study's slots do the rest."""
+"""Workers of a study on a Dask cluster. Dask places them and restarts those whose machine is lost; the trial queue does the rest."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from dfkd_tune.utils.waits import telling
 
 LOG = logging.getLogger(__name__)
 POLL_S = 1.0
-"""Seconds between two looks at the cluster, and of a worker at whether it should stop."""
+"""Seconds between two checks of the cluster, and between two checks of a worker whether to stop."""
 SCHEDULER_TIMEOUT = "30s"
-"""How long a scheduler has to answer."""
+"""Time limit for connecting to a scheduler."""
 RETRIES = 10
-"""How often Dask starts a worker again whose machine was lost."""
+"""How often Dask restarts a worker whose machine was lost."""
 
 
 def run_on_cluster(
@@ -43,17 +43,17 @@ def run_on_cluster(
     """Run a study with identical workers that Dask places.
 
     Args:
-        prepared, storage_url, tracking_uri, on_progress, should_stop: as ``run_study`` takes them; the URLs, and the paths of
-            teacher and features, must mean the same on every machine.
-        address: of Dask's scheduler; ``local`` starts one here.
-        count: workers; None for one in each process of the cluster.
-        trust_pickle: let workers load a pickled teacher.
+        prepared, storage_url, tracking_uri, on_progress, should_stop: as in ``run_study``; the URLs and the paths of teacher
+            and features must be valid on every machine.
+        address: address of Dask's scheduler; ``local`` starts one here.
+        count: number of workers; None for one in each process of the cluster.
+        trust_pickle: whether workers may load a pickled teacher.
 
     Raises:
-        WorkersError: Dask is missing, or its scheduler cannot be reached or gives workers up.
-        StorageError: the study is an SQLite file, and the cluster has other machines.
-        DfkdError: as ``run_study``, here or in a worker.
-        Interrupted: when ``should_stop`` said so.
+        WorkersError: if Dask is missing, or its scheduler cannot be reached or gives up workers.
+        StorageError: if the study is an SQLite file and the cluster has other machines.
+        DfkdError: as in ``run_study``, here or in a worker.
+        Interrupted: if ``should_stop`` returned true.
     """
     sources = Sources(trust_pickle=trust_pickle)
     work = Work(prepared.spec.name, storage_url, tracking_uri, sources, device=prepared.device)
@@ -70,7 +70,7 @@ def run_on_cluster(
         flag = f"dfkd-stop-{uuid.uuid4().hex}"
         stop = Event(flag, client=client)
         futures = [
-            # Each goes to a process of its own, as two that train in one would share its interpreter.
+            # One worker in each process, because two in one would share its interpreter.
             client.submit(
                 _on_cluster,
                 work,
@@ -94,7 +94,7 @@ def run_on_cluster(
 
 
 def _within_reach(client: Any, storage_url: str, tracking_uri: str) -> None:
-    """Refuse files of this machine as a study's state or records where workers are on others."""
+    """Refuse files of this machine as storage or tracking store if workers are on other machines."""
     elsewhere = set(client.run(_machine).values()) - {socket.gethostname()}
     for url, error, remedy in (
         (storage_url, StorageError, "keep the study in PostgreSQL"),
@@ -127,7 +127,7 @@ def _client(address: str, count: int | None) -> Iterator[Any]:
             LocalCluster(
                 n_workers=count,
                 threads_per_worker=1,
-                dashboard_address=None,  # pyright: ignore[reportArgumentType]  # Dask has no types: its default is a word
+                dashboard_address=None,  # pyright: ignore[reportArgumentType]  # Dask has no types; its default is a string
                 silence_logs=50,
             ) as cluster,
             Client(cluster) as client,
@@ -149,15 +149,15 @@ def _client(address: str, count: int | None) -> Iterator[Any]:
 
 
 def _on_cluster(work: Work, flag: str) -> StudyResult | DfkdError | Interrupted:
-    """What one worker of the cluster does; expected failures are results, so that Dask does not try them again."""
+    """The task of one worker. Expected errors are returned, not raised, so that Dask does not retry them."""
     from distributed import Event, get_client, get_worker
 
-    # Only the thread of a task knows its client.
+    # The client is known only in the thread of the task.
     stop, stopping, over = Event(flag, client=get_client()), threading.Event(), threading.Event()
 
     def listen() -> None:
         while not over.wait(POLL_S):
-            with suppress(Exception):  # a scheduler that is lost stops nobody
+            with suppress(Exception):  # losing the scheduler does not stop the worker
                 if stop.is_set():
                     stopping.set()
                     return

@@ -1,7 +1,7 @@
-"""How a distillation ends on record: what Optuna and MLflow get, the same for a trial, a re-run, the baseline and a study of one's own.
+"""What Optuna and MLflow record at the end of a distillation: a trial, a re-run, the baseline, or a trial of your own Optuna study.
 
-A complete trial has values, figures and files. A trial that was pruned, diverged, failed or was interrupted has none of the student's
-figures: neither Optuna nor MLflow shows an RMSE that nobody may compare with a result.
+A complete trial has values, metrics and files. A trial that was pruned, diverged, failed or was interrupted has no metrics of a
+student, so that no RMSE of an unfinished student is compared with finished ones.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ if TYPE_CHECKING:  # ``sync`` reads endings from a storage without PyTorch
     from dfkd_tune.training.problem import Problem
 
 COSTS = {"parameters": metric.PARAMETERS, "latency": metric.LATENCY}
-"""What a study may weigh against its objective -> the metric that holds it."""
+"""Second objective of a study -> its metric."""
 BOOKKEEPING = {ATTEMPTS}
-"""Attributes of a trial that are numbers, but no figures of a student."""
+"""Numeric attributes of a trial that are not metrics of its student."""
 
 
 @dataclass(frozen=True)
 class Ending:
-    """What a distillation ends with.
+    """The record of a distillation's end.
 
     Args:
         state: how it ended.
-        reason: why it has no student; None where it has one.
-        values: what Optuna minimizes, the objective first; empty unless it is complete.
-        metrics: figures for MLflow, which are attributes of the Optuna trial too.
-        recipe: as JSON; None where it is not known.
-        curve: ``(step, rmse)`` on the pruning bank.
-        files: artifact path -> content; None where there is no student, or nobody asked for its files.
+        reason: why there is no student; None if there is one.
+        values: values that Optuna minimizes, the objective first; empty unless it is complete.
+        metrics: metrics for MLflow and attributes of the Optuna trial.
+        recipe: the recipe as JSON; None if it is not known.
+        curve: points ``(step, rmse)`` on the pruning bank.
+        files: artifact path -> content; None without a student, or if no files were requested.
     """
 
     state: State
@@ -58,17 +58,17 @@ class Ending:
 
     @property
     def tags(self) -> dict[str, str]:
-        """Of the MLflow run."""
+        """Tags of the MLflow run."""
         return {tag.STATE: self.state} | ({tag.REASON: self.reason} if self.reason else {})
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """Of the Optuna trial."""
+        """Attributes of the Optuna trial."""
         known = {RECIPE: self.recipe, REASON: self.reason}
         return dict(self.metrics) | {name: value for name, value in known.items() if value is not None}
 
     def close(self, tracker: Tracker, key: str) -> dict[str, Any]:
-        """End the MLflow run ``key``. Returns the attributes of the Optuna trial, which name the record of that run."""
+        """End the MLflow run ``key``. Returns the attributes of the Optuna trial, including the record id of that run."""
         record = tracker.close_run(key, self.status, self.metrics, self.tags, self.curve, self.files)
         return self.attributes | {RECORD: record}
 
@@ -82,15 +82,15 @@ def ending(
     pruned: str | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> Ending:
-    """What an outcome is on record.
+    """The ending of a distillation with an outcome.
 
     Args:
-        problem: of the student.
-        outcome: of its distillation.
+        problem: the problem that the student was distilled on.
+        outcome: the result of the distillation.
         objective: ``robust``, ``rmse`` or ``nrmse``.
-        pareto: ``parameters`` or ``latency``, where Optuna minimizes it too.
-        pruned: why it was pruned; None where it was not. A student that diverged counts as pruned.
-        about: what the student's files say of their origin; None makes no files.
+        pareto: second objective, ``parameters`` or ``latency``; None without one.
+        pruned: why it was pruned; None if it was not. A student that diverged counts as pruned.
+        about: entries about its origin for the student's files; None makes no files.
     """
     reason = outcome.failure or pruned
     shown = replace(outcome, selection=None, stress=None) if reason else outcome
@@ -109,18 +109,18 @@ def ending(
 
 
 def stopped(curve: Sequence[tuple[int, float]], reason: str | None = None, state: State = State.INTERRUPTED) -> Ending:
-    """What a distillation without an outcome is on record.
+    """The ending of a distillation without an outcome.
 
     Args:
-        curve: as far as it came.
-        reason: why it stopped, where there is something to say.
+        curve: points ``(step, rmse)`` up to the stop.
+        reason: why it stopped, if known.
         state: ``INTERRUPTED`` or ``FAIL``.
     """
     return Ending(state, reason, curve=curve)
 
 
 def recorded_ending(trial: FrozenTrial) -> Ending:
-    """What Optuna's storage holds of the ending of a trial: all but curve and files."""
+    """The ending of a trial as Optuna's storage holds it: everything except curve and files."""
     known = trial.user_attrs
     figures = {name: float(value) for name, value in known.items() if isinstance(value, int | float)}
     metrics = {name: value for name, value in figures.items() if name not in BOOKKEEPING}

@@ -1,4 +1,4 @@
-"""What a study will take, from a small part of it."""
+"""Estimate the time and memory of a study by running a small part of it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from dfkd_tune.training.distill import distill
 
 @dataclass(frozen=True)
 class Estimate:
-    """About what a study takes on this machine.
+    """Approximate cost of a study on this machine.
 
     Args:
-        trial: seconds of a trial alone, the mean over the first trials of the study.
-        seconds: of training in the whole study, re-runs included, in one process.
-        bytes: of memory, this process and the study's rows together.
+        trial: seconds of one trial on its own, averaged over the study's first trials.
+        seconds: seconds of training in the whole study, re-runs included, in one process.
+        bytes: memory of this process with the study's rows.
     """
 
     trial: float
@@ -30,16 +30,16 @@ class Estimate:
 
 
 def estimate(prepared: Prepared) -> Estimate:
-    """Run a small part of the first trial of every generator; takes a few seconds and writes nothing."""
+    """Run a small part of the first trial of each generator; takes a few seconds and writes nothing."""
     about, problem, recipes = prepared.spec.study, small_problem(prepared), first_recipes(prepared)
-    distill(problem, replace(recipes[0], steps=10), problem.seed)  # imports and first calls are paid once
+    distill(problem, replace(recipes[0], steps=10), problem.seed)  # warm-up: do not time imports
     trial = sum(trial_seconds(problem, recipe) for recipe in recipes) / len(recipes)
     runs = about.trials + min(about.leaders, about.trials) * about.reruns + 1
     return Estimate(trial, trial * runs, psutil.Process().memory_info().rss + prepared.sizes.bytes)
 
 
 def first_recipes(prepared: Prepared) -> list[Recipe]:
-    """What the first trial of every generator would be."""
+    """The recipe of the first trial of each generator."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(prepared.spec.study.seed % 2**32))
     recipes = []

@@ -1,4 +1,4 @@
-"""Whether a study on record is the study that is asked for, and what it records for workers that join it."""
+"""Check that an existing study matches the requested one, and record what joining workers need."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from dfkd_tune.study.prepare import Prepared, difference, located
 
 
 def agree(study: optuna.Study, prepared: Prepared) -> None:
-    """Record the identity of a new study; refuse another one of the same name."""
+    """Record the identity of a new study; raise ``StudyMismatch`` if a different study has this name."""
     mine = json.loads(json.dumps(prepared.identity()))
     on_record = StudyRecord.of(study)
     if not on_record.identity:
@@ -38,7 +38,7 @@ def agree(study: optuna.Study, prepared: Prepared) -> None:
         study.set_user_attr(POOL_GRADIENTS, prepared.sizes.gradients)
         study.set_user_attr(TEACHER, Path(prepared.spec.teacher.path).name)
         study.set_user_attr(TIER, prepared.inputs.tier)
-        study.set_user_attr(IDENTITY, mine)  # last: it says that all of them are there
+        study.set_user_attr(IDENTITY, mine)  # last, because it marks the others as complete
     elif on_record.identity != mine:
         raise StudyMismatch(
             f"study {prepared.spec.name!r}",
@@ -57,7 +57,7 @@ def agree(study: optuna.Study, prepared: Prepared) -> None:
 
 
 def record(study: optuna.Study, prepared: Prepared, tracking_uri: str, workers: int) -> None:
-    """Record what a worker needs to join: the study file with paths that mean the same anywhere, never a credential."""
+    """Record what a worker needs to join: the study file with absolute paths and without credentials."""
     tree = _tree(prepared)
     for name, value in {
         SPEC: tree,
@@ -70,7 +70,7 @@ def record(study: optuna.Study, prepared: Prepared, tracking_uri: str, workers: 
 
 
 def _tree(prepared: Prepared) -> dict[str, Any]:
-    """The study file as plain values that mean the same anywhere."""
+    """The study file as plain values with absolute paths."""
     tree = as_tree(prepared.spec)
     tree["teacher"] = {key: located(path) for key, path in tree["teacher"].items()}
     if "features" in tree:
@@ -79,10 +79,10 @@ def _tree(prepared: Prepared) -> dict[str, Any]:
 
 
 def one_machine(queue: TrialQueue, storage_url: str) -> None:
-    """Refuse an SQLite file that a worker of another machine works on.
+    """Refuse an SQLite file that a worker on another machine uses.
 
     Raises:
-        StorageError: naming that machine.
+        StorageError: if there is such a worker; the message names its machine.
     """
     elsewhere = {host_of(owner) for owner in queue.owners()} - {socket.gethostname(), ""}
     if sqlite_file(storage_url) is not None and elsewhere:

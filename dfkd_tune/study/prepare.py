@@ -1,4 +1,4 @@
-"""A study before it starts: files read, teacher probed, space made, and what a resume must agree with."""
+"""Prepare a study: read its files, probe the teacher, make the search space, and list what a resume must match."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ from dfkd_tune.utils import hardware
 from dfkd_tune.utils.object_reference import MODULE_PATH
 
 LIBRARIES = 400 * 2**20
-"""Bytes that a further process takes before it holds a row."""
+"""Memory of an additional process before it holds any row, in bytes."""
 WORTH = 1.0
-"""Seconds of asking from which a teacher's answers are kept for others."""
+"""Seconds of teacher queries from which outputs are cached for other processes."""
 NOTHING = Sizes(0, False, 0, 0)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A spec whose files were read and whose teacher answered its probe; nothing is written yet.
+    """A study whose files were read and whose teacher was probed; nothing is written yet.
 
     Args:
-        spec, teacher, inputs, probe, space: what was read and found.
-        sizes: of pool and memory, for one process on this machine.
-        device: where the distillation is computed.
+        spec, teacher, inputs, probe, space: study file, teacher, inputs, result of the probe, and search space.
+        sizes: size of the pool and memory of one process on this machine.
+        device: device of the distillation.
     """
 
     spec: StudySpec
@@ -61,11 +61,11 @@ class Prepared:
 
     @property
     def population(self) -> int:
-        """Trials that train at once."""
+        """Number of trials that train at once."""
         return self.spec.study.population or min(POPULATION, self.spec.study.trials)
 
     def with_population(self, population: int) -> Prepared:
-        """The same study with so many trials that train at once."""
+        """The same study with another population."""
         return replace(self, spec=replace(self.spec, study=replace(self.spec.study, population=population)))
 
     def problem(
@@ -75,12 +75,12 @@ class Prepared:
         shared: Path | None = None,
         check_cancelled: Callable[[], None] = lambda: None,
     ) -> Problem:
-        """Draw pool and banks, and let the teacher answer them.
+        """Draw pool and banks, and query the teacher for them.
 
         Args:
-            pool_rows, gradients: of the pool, as on record; as sized for this machine when left out.
-            shared: folder where a slow teacher's answers are shared; None asks it for all of them.
-            check_cancelled: called while another process asks it; may raise.
+            pool_rows, gradients: recorded number of pool rows and whether it keeps gradients; default: as sized for this machine.
+            shared: folder in which processes share a slow teacher's outputs; None to query everything here.
+            check_cancelled: called while waiting for another process's queries; may raise.
         """
         rows = pool_rows or self.sizes.pool
         keeps = self.sizes.gradients if gradients is None else gradients
@@ -101,7 +101,7 @@ class Prepared:
     def stressed(
         self, problem: Problem, check_cancelled: Callable[[Member | None], None], shared: Path | None = None
     ) -> Problem:
-        """The same with its stress bank; ``heed`` is called along the way and may raise."""
+        """Add the stress bank to a problem; ``check_cancelled`` is called at times and may raise."""
         like = self.baseline()
         answers = self._answers(shared, "stress", len(problem.pool), problem.pool.gradients is not None, like)
         add_stress(problem, like, check_cancelled, answers, lambda: check_cancelled(None))
@@ -114,20 +114,20 @@ class Prepared:
         return Answers(shared, *about, *words)
 
     def _slow(self, rows: int) -> bool:
-        """Whether the teacher takes long enough for pool and banks that others should wait for its answers."""
+        """Whether querying pool and banks takes so long that processes should share the outputs."""
         return (rows + len(BANKS) * self.spec.budget.bank) / self.probe.rows_per_second > WORTH
 
     @property
     def size(self) -> tuple[int, int]:
-        """Columns that a student takes, and outputs that it gives."""
+        """Number of encoded input columns and of outputs of a student."""
         return self.inputs.encoded, self.probe.outputs
 
     def baseline(self) -> Recipe:
-        """The untuned method that the study is compared with, at its budget and the largest student it allows."""
+        """Recipe of the untuned baseline, with the study's budget and its largest allowed student."""
         return untuned(self.probe.kind, self.spec.budget, self.space)
 
     def identity(self) -> dict[str, Any]:
-        """What a resumed study must agree with."""
+        """The facts that must be equal when the study is resumed."""
         optional = {"pareto": self.spec.study.pareto, "teacher_rows": self.spec.budget.teacher_rows}
         return {
             "teacher": self.teacher.sha256,
@@ -139,7 +139,7 @@ class Prepared:
         } | {name: value for name, value in optional.items() if value}
 
     def params(self, pool: Pool) -> dict[str, Any]:
-        """What the parent run is logged with."""
+        """Parameters of the parent run in MLflow."""
         spec, found = self.spec, self.probe
         return {
             "teacher": Path(spec.teacher.path).name,
@@ -162,7 +162,7 @@ class Prepared:
         }
 
     def tags(self) -> dict[str, Any]:
-        """What the parent run is tagged with; with its parameters, enough to find teacher and inputs again."""
+        """Tags of the parent run in MLflow. With its parameters they are enough to find teacher and inputs again."""
         spec = self.spec
         files = {
             tag.TEACHER: spec.teacher.path,
@@ -178,15 +178,15 @@ class Prepared:
 
 
 def prepare(spec: StudySpec, trust_pickle: bool = False, device: str = "cpu") -> Prepared:
-    """Read what a spec names, probe the teacher and see that there is room for its rows.
+    """Read the files of a study, probe the teacher and check that its rows fit in memory.
 
     Args:
-        spec: a study file's.
-        trust_pickle: load pickled models, which can run any code.
+        spec: content of a study file.
+        trust_pickle: whether to load pickled models, which can run any code.
         device: ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
-        DfkdError: the first thing that is wrong, in one line.
+        DfkdError: for the first error, in one line.
     """
     where = hardware.device(device)
     architecture = Path(spec.teacher.architecture) if spec.teacher.architecture else None
@@ -205,24 +205,24 @@ def prepare(spec: StudySpec, trust_pickle: bool = False, device: str = "cpu") ->
     if spec.budget.teacher_rows is not None and not prepared.sizes.gradients and matches_gradients(space):
         raise SpecError(
             f"{spec.place}: budget.teacher_rows",
-            "cannot be kept with loss.kind sobolev, which asks this teacher again for every row of every step",
-            remedy="take loss.kind mse",
+            "cannot be kept with loss.kind sobolev, which queries this teacher again for every row of every step",
+            remedy="use loss.kind mse",
         )
     return prepared
 
 
 def matches_gradients(space: Space) -> bool:
-    """Whether a trial may match the teacher's input gradients."""
+    """Whether any trial of the space may match the teacher's input gradients."""
     kinds = space.searched_kinds("loss")
     offered = [LOSSES[name] for name in kinds] if kinds else [space.preset.loss]
     return any(loss.gradients for loss in offered)
 
 
 def sized(prepared: Prepared, processes: int = 1) -> Sizes:
-    """Rows of a study that fit on this machine where so many processes share it.
+    """Sizes of a study that fit in memory if ``processes`` processes share this machine.
 
     Raises:
-        MachineError: when not even the smallest do.
+        MachineError: if not even the smallest sizes fit.
     """
     room = hardware.memory_of(prepared.device) // processes - (processes > 1) * LIBRARIES
     needed, asked = needs(prepared), prepared.spec.budget.pool
@@ -239,12 +239,12 @@ def sized(prepared: Prepared, processes: int = 1) -> Sizes:
 
 
 def shared(prepared: Prepared, processes: int) -> Prepared:
-    """The same study with its rows sized for so many processes; errors are those of ``sized``."""
+    """The same study with sizes for ``processes`` processes; raises as ``sized`` does."""
     return prepared if processes == 1 else replace(prepared, sizes=sized(prepared, processes))
 
 
 def needs(prepared: Prepared) -> Need:
-    """What a process of a study takes in memory, at the widest student that it may try."""
+    """Memory needs of one process of a study, for the widest student that it may try."""
     recipe, domain = prepared.space.preset, prepared.space.domains.get("student.width")
     if domain is not None and prepared.space.max_parameters is None and recipe.student.has_width:
         recipe = recipe.with_student(width=max(ends(domain)))
@@ -252,13 +252,13 @@ def needs(prepared: Prepared) -> Need:
 
 
 def located(path: str) -> str:
-    """A path that means the same from any directory, credentials left out; module paths and models of MLflow as they are."""
+    """An absolute path without credentials; module paths and MLflow model URIs are returned unchanged."""
     named = MODULE_PATH.fullmatch(path) or path.startswith(SCHEMES)
     return without_credentials(path) if named else str(Path(path).resolve())
 
 
 FREE = {"study.name", "study.trials", "study.population", "study.leaders", "study.reruns", "budget.pool"}
-"""Leaves of a study file that a resume may change, or that are looked at by themselves."""
+"""Leaves of a study file that a resume may change, or that are checked separately."""
 
 
 def difference(
@@ -267,11 +267,11 @@ def difference(
     before: Mapping[str, Any] | None = None,
     now: Mapping[str, Any] | None = None,
 ) -> str:
-    """What was changed between two studies of a name, as ``leaf: recorded -> asked for``, and not what follows from it.
+    """Describe what differs between two studies of one name, as ``leaf: recorded -> requested``, without consequences of it.
 
     Args:
-        known, mine: identities, recorded and asked for.
-        before, now: the study files that they came from, as plain values; None where that was not recorded.
+        known, mine: recorded and requested identity.
+        before, now: their study files as plain values; None if not recorded.
     """
     was, asked = _flatten(before or {}), _flatten(now or {})
     paths = {"teacher": ("teacher.path", "teacher.architecture"), "features": ("features",)}
@@ -279,13 +279,13 @@ def difference(
     for what, leaves in paths.items():
         others = [leaf for leaf in leaves if was.get(leaf) != asked.get(leaf)]
         if known.get(what) == mine.get(what) or (what == "features" and changed and not others):
-            continue  # what a teacher tells of its inputs follows from it
+            continue  # an inferred prior changes with its teacher
         changed += [_change(leaf, was, asked) for leaf in others if before] or [_change(what, known, mine)]
     if before:
         skipped = FREE.union(*paths.values())
         leaves = sorted(leaf for leaf in was.keys() | asked.keys() if leaf not in skipped)
         changed += [_change(leaf, was, asked) for leaf in leaves if was.get(leaf) != asked.get(leaf)]
-    if not changed:  # the files say the same, so that something else decided
+    if not changed:  # the study files are equal, so the difference lies elsewhere
         a, b = _flatten(known), _flatten(mine)
         changed = [_change(leaf, a, b) for leaf in sorted(a.keys() | b.keys()) if a.get(leaf) != b.get(leaf)]
     return ", ".join(changed)

@@ -1,6 +1,6 @@
-"""How many rows a study asks its teacher, told before any is asked.
+"""Estimate how many rows a study queries its teacher for, before any query.
 
-The generators of a study decide what a trial asks. They are counted on a stand-in for the teacher, which costs nothing to ask.
+The generators decide how many rows a trial queries. They run here on a cheap stand-in for the teacher, which counts the rows.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from dfkd_tune.training.member import BLOCK
 from dfkd_tune.training.problem import BANKS, Problem
 
 STAND_IN_ROWS = 256
-"""Of the stand-in's pool and banks."""
+"""Rows of the stand-in's pool and of each of its banks."""
 
 
 @dataclass(frozen=True)
 class Queries:
-    """Rows that a study asks its teacher, about.
+    """Approximate number of teacher rows that a study queries.
 
     Args:
-        shared: before the first trial: pool, banks, stress bank and its reference students.
-        trial: by a trial alone, the mean over the recipes it may have.
-        runs: trials, re-runs and the baseline.
-        certificate: of the promoted student.
+        shared: rows before the first trial: pool, banks, stress bank and its reference students.
+        trial: rows of one trial, averaged over the recipes it may have.
+        runs: number of trials and re-runs, plus 1 for the baseline.
+        certificate: rows for the certificate of the promoted student.
     """
 
     shared: int
@@ -42,16 +42,16 @@ class Queries:
 
     @property
     def total(self) -> int:
-        """Of the whole study, if no trial is pruned."""
+        """Rows of the whole study if no trial is pruned."""
         return self.shared + self.trial * self.runs + self.certificate
 
 
 def queries(prepared: Prepared, recipes: list[Recipe]) -> Queries:
-    """What a study asks; takes seconds and asks its teacher nothing.
+    """Count the queries of a study. It takes seconds and does not query the teacher.
 
     Args:
         prepared: the study.
-        recipes: that its trials may have.
+        recipes: recipes that its trials may have.
     """
     about, budget, problem = prepared.spec.study, prepared.spec.budget, _stand_in(prepared)
     panel = [
@@ -70,7 +70,7 @@ def queries(prepared: Prepared, recipes: list[Recipe]) -> Queries:
 
 
 def _asked(problem: Problem, recipe: Recipe) -> int:
-    """Rows that a recipe asks at its own number of steps, from two short runs without a limit."""
+    """Rows that a recipe queries in all its steps, extrapolated from two short runs without a limit."""
     few, more = (
         distill(problem, replace(recipe, steps=min(steps, recipe.steps), teacher_rows=None), 0).teacher_rows
         for steps in (BLOCK, 3 * BLOCK)
@@ -81,7 +81,7 @@ def _asked(problem: Problem, recipe: Recipe) -> int:
 
 
 def _stand_in(prepared: Prepared) -> Problem:
-    """The problem of a study with a teacher that adds its features up."""
+    """The problem of a study with a teacher that returns the sum of its features."""
     outputs = prepared.probe.outputs
 
     def total(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A recorded run distilled again: its recipe, seed and banks, and how far the new student is from what was recorded."""
+"""Repeat a recorded run with its recipe, seed and banks, and compare the new student with the recorded one."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 TOLERANCE = 0.02
-"""By which share the RMSE of a replayed student may differ: companions and machines sum in another order."""
+"""Largest relative difference in RMSE of a replayed student; batches and machines sum floats in different orders."""
 NEEDED = {param.SEED, param.BANK, param.POOL}
-"""Parameters of a study's own run without which its banks cannot be drawn again."""
+"""Parameters of the parent run that are needed to draw its banks again."""
 
 
 @dataclass(frozen=True)
 class Replay:
-    """What is needed to distill a run again.
+    """Everything needed to repeat a run.
 
     Args:
-        run_id: of MLflow.
-        problem: of its study.
-        recipe, seed: of its member.
-        curve: step -> RMSE on the pruning bank, as recorded.
-        rmse: on the selection bank; None where the run ended before its student did.
+        run_id: id of the MLflow run.
+        problem: problem of its study.
+        recipe, seed: recipe and seed of its student.
+        curve: recorded step -> RMSE on the pruning bank.
+        rmse: recorded RMSE on the selection bank; None if the run has no finished student.
     """
 
     run_id: str
@@ -52,13 +52,13 @@ class Replay:
     rmse: float | None
 
     def compare(self, outcome: Outcome) -> dict[str, Any]:
-        """How far a student is from the recorded one, as plain values.
+        """Compare a new student with the recorded one, as plain values.
 
-        A run that was pruned or stopped has no student; there the last point of its curve is compared.
+        For a run that was pruned or stopped, which has no student, the last point of its curve is compared.
         """
         mine = dict(outcome.curve)
         if self.rmse is not None:
-            assert outcome.selection is not None  # compared where there is a student
+            assert outcome.selection is not None  # the new student is complete here
             recorded, found = self.rmse, outcome.selection.rmse
         elif common := self.curve.keys() & mine.keys():
             recorded, found = self.curve[max(common)], mine[max(common)]
@@ -69,19 +69,19 @@ class Replay:
 
 
 def load_replay(uri: str, run_id: str, sources: Sources, device: str = "cpu") -> Replay:
-    """A run of a study made ready to be distilled again, whatever became of it.
+    """Load a run of a study, in any state, so that it can be repeated.
 
     Args:
-        uri: of MLflow.
-        run_id: of a trial, a re-run or the baseline.
-        sources: where teacher and features lie, if not where the study found them.
-        device: where it is computed.
+        uri: MLflow tracking URI.
+        run_id: id of the run of a trial, a re-run or the baseline.
+        sources: current paths of teacher and features, if they have moved.
+        device: device of the distillation.
 
     Raises:
-        NotFound: no such run, or none of a study.
-        StudyMismatch: the teacher or the features are not those of the study.
-        SpecError: its parameters are no recipe.
-        TrackingError: MLflow cannot be reached.
+        NotFound: if there is no such run, or it belongs to no study.
+        StudyMismatch: if the teacher or the features are not those of the study.
+        SpecError: if its parameters are no valid recipe.
+        TrackingError: if MLflow cannot be reached.
     """
     place = f"run {run_id}"
     preflight(existing(uri, place), write=False)
@@ -98,7 +98,7 @@ def load_replay(uri: str, run_id: str, sources: Sources, device: str = "cpu") ->
         or param.SEED not in run.data.params
     ):
         raise NotFound(place, "is no trial of a study", remedy="a recipe.yaml goes with --recipe")
-    assert parent.info.run_name is not None  # the study's
+    assert parent.info.run_name is not None  # every parent run has a name
     leaves = {leaf: _plain(text) for leaf, text in run.data.params.items() if leaf not in (param.TRIAL, param.SEED)}
     return Replay(
         run_id,
@@ -124,7 +124,7 @@ def _get(made: MlflowClient, run_id: str) -> Run:
 
 
 def _plain(text: str) -> Any:
-    """A recorded parameter as the value that it was: MLflow keeps text."""
+    """The value of a recorded parameter, which MLflow stores as text."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):

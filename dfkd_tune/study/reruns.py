@@ -1,6 +1,6 @@
-"""Leaders of a study run again on fresh seeds before one is promoted: a lucky student is no proof of its recipe.
+"""Re-run the best recipes of a study on new seeds before one is promoted, because a good trial may be due to seed noise.
 
-The untuned baseline is one of them where it is among the best: a search that does not beat it must not replace it.
+The untuned baseline is re-run too if it is among the best recipes. A search that does not beat it must not replace it.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from dfkd_tune.utils.seeding import derive
 
 @dataclass(frozen=True)
 class Rerunner:
-    """Runs leaders again, and records them beside the trials.
+    """Runs the best recipes again, and records the re-runs beside the trials.
 
     Args:
-        study, problem, tracker: of the study.
-        seed: of the study.
-        objective: name of what the study minimizes.
-        check_cancelled: called at every rung; raises ``Interrupted`` when the user wants to stop.
+        study, problem, tracker: Optuna study, problem and MLflow tracker of the study.
+        seed: seed of the study.
+        objective: name of the objective.
+        check_cancelled: called at every rung; raises ``Interrupted`` if the user wants to stop.
     """
 
     study: optuna.Study
@@ -44,15 +44,15 @@ class Rerunner:
     check_cancelled: Callable[..., None]
 
     def run(self, recipes: Mapping[Candidate, Recipe], times: int, population: int) -> None:
-        """Make sure that each recipe has ``times`` re-runs on record.
+        """Run each recipe until ``times`` re-runs of it are recorded.
 
         Args:
-            recipes: by leader.
-            times: re-runs of each.
-            population: re-runs that train at once.
+            recipes: candidate -> recipe.
+            times: number of re-runs of each recipe.
+            population: number of re-runs that train at once.
 
         Raises:
-            Interrupted: when the user said so; what was not finished leaves no trace but a KILLED run.
+            Interrupted: if the user stopped the study; an unfinished re-run leaves only a KILLED run in MLflow.
         """
         missing = wanted(recipes, times, StudyRecord.of(self.study).reruns)
         for first in range(0, len(missing), population):

@@ -1,4 +1,4 @@
-"""The whole chain: spec, space, ask, population, report, prune, tell, record."""
+"""Run a study in one process or several: claim trials from the queue, train, report to Optuna, prune, record the results."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ from dfkd_tune.utils.seeding import derive
 LOG = logging.getLogger(__name__)
 
 WATCH = 10.0
-"""Seconds between two looks for workers that died."""
+"""Seconds between two checks for dead workers."""
 POLL_S = 1.0
-"""Seconds between two looks at what other workers did."""
+"""Seconds between two readings of the other workers' progress."""
 IDLE = 1.0
-"""Seconds between two looks of a worker that has nothing to do but to stand in for another."""
+"""Seconds between two checks of an idle worker, which takes up the trials of workers that die."""
 
 
 def run_study(
@@ -59,19 +59,19 @@ def run_study(
     should_stop: Callable[[], bool] = lambda: False,
     joining: bool = False,
 ) -> StudyResult:
-    """Run a study to its total of trials, or take up where an earlier session stopped; any number of callers work together.
+    """Run a study up to its total number of trials, or resume it. Any number of processes may call this at the same time.
 
     Args:
-        prepared: what to run.
-        storage_url, tracking_uri: of Optuna's database and of MLflow.
-        on_progress: told at every rung.
-        should_stop: asked at every rung.
-        joining: the study is what an earlier caller recorded; this one records nothing of it.
+        prepared: the study.
+        storage_url, tracking_uri: URL of Optuna's storage and MLflow tracking URI.
+        on_progress: called with the progress at every rung.
+        should_stop: called at every rung; true stops the study.
+        joining: join a study that another process recorded, without recording the study itself.
 
     Raises:
-        StudyMismatch: a study of that name has another teacher, space or objective.
-        StorageError, TrackingError: before any trial, or when records could not be written.
-        Interrupted: when ``should_stop`` said so; running trials went back to their slots.
+        StudyMismatch: if a study of that name has another teacher, space or objective.
+        StorageError, TrackingError: before any trial if a store cannot be used; later if records cannot be written.
+        Interrupted: if ``should_stop`` returned true; running trials are back in the queue.
     """
     with within(study=prepared.spec.name):
         return StudyRunner(prepared, storage_url, tracking_uri, on_progress, should_stop, joining).run()
@@ -80,7 +80,7 @@ def run_study(
 def open_slots(
     prepared: Prepared, storage_url: str, tracking_uri: str, joining: bool = False, workers: int = 1
 ) -> tuple[optuna.Study, TrialQueue]:
-    """A study and its slots, made where there are none, for so many workers; else arguments and errors are those of ``run_study``."""
+    """Open or create a study and its trial queue for ``workers`` processes; otherwise arguments and errors are as in ``run_study``."""
     if store_of(storage_url) == store_of(tracking_uri):
         shown = without_credentials(storage_url)
         raise StorageError(shown, "cannot be Optuna's and MLflow's database at once", remedy="give each its own")
@@ -101,7 +101,7 @@ def open_slots(
 
 @dataclass
 class _ActiveTrial:
-    """A trial in flight."""
+    """A running trial, or the running baseline."""
 
     key: str
     trial: optuna.Trial | None
@@ -136,14 +136,14 @@ class StudyRunner:
         self.storage = self.queue.storage
         self.baseline_lock = StudyLock(self.storage, self.storage_url, self.study, BASELINE)
         known, shared = StudyRecord.of(self.study), shared_folder(self.storage_url, "answers")
-        assert known.population is not None  # recorded with the study
+        assert known.population is not None  # always recorded with the study
         self.prepared = self.prepared.with_population(known.population)
-        # A slow teacher is asked for minutes before the first rung.
+        # Queries of a slow teacher may take minutes before the first rung.
         self.prepared.teacher.guard.check_cancelled = self._check_cancelled
         problem = self.prepared.problem(known.pool, known.pool_gradients, shared, self._check_cancelled)
         self.problem = self.prepared.stressed(problem, self._check_cancelled, shared)
-        with exclusive(self.storage, self.storage_url):  # two sessions would make two parents
-            # ``open_slots`` made sure of MLflow; what goes down since is waited for.
+        with exclusive(self.storage, self.storage_url):  # two processes would create two parent runs
+            # ``open_slots`` checked that MLflow is up; an outage after that only delays the upload.
             self.tracker = tracker.Tracker(self.tracking_uri, self.name, self.storage_url, known=True)
             tags = self.prepared.tags() | {tag.WORKERS: known.workers}
             self.tracker.open_study(self.prepared.params(self.problem.pool), tags)
@@ -159,14 +159,14 @@ class StudyRunner:
                     self.storage, self.storage_url, self.study, partial(self._wait, "the re-runs of another worker")
                 ):
                     self._rerun()
-                    self.tracker.close_all_running()  # nobody works on a run any more
+                    self.tracker.close_all_running()  # no process works on a run any more
                     return self._conclude()
             except BaseException:
                 self._abandon()
                 raise
 
     def _run_trials(self) -> None:
-        """Work until every trial has ended, of this worker or of another, and the baseline is known."""
+        """Work until all trials of all workers have ended and the baseline is known."""
         while True:
             self._check_cancelled()
             self._refill()
@@ -176,7 +176,7 @@ class StudyRunner:
                 self._watch(WATCH)
             elif self.queue.unfinished(self.total) or StudyRecord.of(self.study).baseline is None:
                 self._wait(self.queue.held(self.total))
-                time.sleep(IDLE)  # others hold the rest, and may die
+                time.sleep(IDLE)  # other workers hold the remaining trials, and may die
                 self._watch(IDLE)
             else:
                 return self._show()
@@ -190,18 +190,18 @@ class StudyRunner:
         self._judge([running for key, running in self.active.items() if key in due])
 
     def _watch(self, every: float = 0.0) -> None:
-        """Take the slots of workers that died, at most once in so many seconds, with true states on both sides."""
+        """Requeue the trials of dead workers in Optuna and MLflow, at most once in ``every`` seconds."""
         if time.monotonic() - self.watched < every:
             return
         for taken in self.queue.requeue_stale():
             LOG.info("trial %d: its worker died, %s", taken.number, taken.failed or "another takes it up")
-            if taken.failed:  # the run of any other is ended by who takes the trial up
+            if taken.failed:  # otherwise the worker that takes up the trial ends its old run
                 failed = stopped((), taken.failed, State.FAIL)
                 self.tracker.close_orphan(run_name(taken.number), failed.status, failed.tags)
         self.watched = time.monotonic()
 
     def _tidy(self) -> bool:
-        """End the runs that dead workers left RUNNING, where nobody works on one; whether that is so."""
+        """If no other worker is alive, end the runs that dead workers left RUNNING; returns whether that is so."""
         locks = [StudyLock(self.storage, self.storage_url, self.study, purpose) for purpose in PURPOSES]
         held = [lock for lock in locks if lock.acquire()]
         last = held == locks and not self.queue.owners()
@@ -213,7 +213,7 @@ class StudyRunner:
         return last
 
     def _rerun(self) -> None:
-        """Run the leaders again."""
+        """Run the best recipes again on new seeds."""
         about = self.prepared.spec.study
         if about.reruns:
             leading = {leader: self._recipe(leader) for leader in top_candidates(self.study, about.leaders)}
@@ -228,7 +228,7 @@ class StudyRunner:
         return self.prepared.baseline() if leader.trial is None else recipe_of(self.study.trials[leader.trial])
 
     def _check_cancelled(self, member: Member | None = None) -> None:
-        """Stop where the user said so."""
+        """Raise ``Interrupted`` if the user wants to stop."""
         if self.should_stop():
             raise Interrupted(self.name)
 
@@ -242,7 +242,7 @@ class StudyRunner:
     def _refill(self) -> None:
         self._take_up_baseline()
         while len(self.active) < self.prepared.population and not self.should_stop():
-            with self.storage.cached_reads():  # the sampler would read trials for every group of parameters
+            with self.storage.cached_reads():  # otherwise the sampler reads all trials for each group of parameters
                 claimed = self.queue.claim(self.total)
                 if claimed is None:
                     return
@@ -253,7 +253,7 @@ class StudyRunner:
             self._admit(trial, run_name(trial.number), recipe, seed, claimed.again)
 
     def _take_up_baseline(self) -> None:
-        """Run the untuned preset, unless somebody did or does."""
+        """Start the untuned baseline unless a worker has run it or is running it."""
         if self.progress.baseline is not None or BASELINE in self.active:
             return
         if self.baseline_lock.acquire():
@@ -271,13 +271,13 @@ class StudyRunner:
         self.tracker.open_run(key, RunKind.TRIAL if trial else RunKind.BASELINE, params, tags, again)
 
     def _judge(self, due: list[_ActiveTrial]) -> None:
-        """Report every member at a rung, then ask for each whether it goes on."""
+        """Report each trial at a rung to Optuna, then prune it, finish it or let it go on."""
         lost = self.queue.lost([running.trial for running in due if running.trial is not None])
         for running in due:
             if running.trial is not None and running.trial.number in lost:
                 self._lose(running)
         due = [running for running in due if running.key in self.active]
-        pruning = self.prepared.spec.study.pareto is None  # Optuna prunes by one objective alone
+        pruning = self.prepared.spec.study.pareto is None  # Optuna prunes only with a single objective
         for running in due:
             if running.trial is not None and pruning:
                 running.trial.report(
@@ -285,7 +285,7 @@ class StudyRunner:
                 )
         with self.storage.cached_reads():
             for running in due:
-                if self.should_stop():  # who has not landed goes back to its slot
+                if self.should_stop():  # unfinished trials go back to the queue
                     return
                 member, late = running.member, pruning and running.member.rung >= WARMUP
                 if late and running.trial is not None and not member.spent and running.trial.should_prune():
@@ -295,7 +295,7 @@ class StudyRunner:
                     self._show()
 
     def _finish_trial(self, running: _ActiveTrial, pruned: str | None = None) -> None:
-        """A member leaves: record it, tell Optuna."""
+        """Take a finished or pruned trial out of training, evaluate it, and record it in MLflow and Optuna."""
         if running.trial is not None and self.queue.lost([running.trial]):
             return self._lose(running)
         member = self.population.release(running.key)
@@ -303,14 +303,14 @@ class StudyRunner:
         asked = self.prepared.spec.study
         about = {"study": self.name, "trial": running.trial.number if running.trial else None, "run": running.key}
         ended = ending(self.problem, outcome, asked.objective, pareto=asked.pareto, pruned=pruned, about=about)
-        del self.active[running.key]  # until here it goes back to its slot where the teacher fails
+        del self.active[running.key]  # until here a failing teacher puts the trial back in the queue
         self.changed = True
-        # Whenever this process dies, a trial that Optuna counts as done has its student on disk, to be shipped.
+        # MLflow's record first: if this process dies, every trial that Optuna counts as done has its student on disk.
         attributes = ended.close(self.tracker, running.key)
         if running.trial is None:
             self.study.set_user_attr(UNTUNED, attributes)
             untuned = ended.values[0] if ended.values else math.nan
-            self.study.set_user_attr(BASELINE, untuned)  # last: it says that both are known
+            self.study.set_user_attr(BASELINE, untuned)  # last, because it marks both as known
             self.baseline_lock.release()
             return
         if not self.queue.complete(running.trial, TrialState[ended.state], ended.values, attributes):
@@ -318,7 +318,7 @@ class StudyRunner:
         self.heartbeat.forget(running.trial)
 
     def _lose(self, running: _ActiveTrial) -> None:
-        """Let go of a trial that another worker took, as this one gave no sign of life."""
+        """Drop a trial that another worker took over because this one sent no heartbeat in time."""
         self.population.release(running.key)
         del self.active[running.key]
         if running.trial is not None:
@@ -326,7 +326,7 @@ class StudyRunner:
         stopped(running.member.curve).close(self.tracker, running.key)
 
     def _abandon(self) -> None:
-        """Give the slots of everything in flight back, with true states on both sides."""
+        """Put all running trials back in the queue, and end their MLflow runs."""
         try:
             for key, running in self.active.items():
                 stopped(running.member.curve).close(self.tracker, key)
@@ -339,7 +339,7 @@ class StudyRunner:
                 self._close(RunStatus.KILLED)
             else:
                 self.tracker.close()
-        except DfkdError as error:  # what stopped the study is told, not what it brought about
+        except DfkdError as error:  # do not hide the error that stopped the study
             LOG.warning("the study could not be closed: %s", error)
 
     def _conclude(self) -> StudyResult:
@@ -347,14 +347,14 @@ class StudyRunner:
         about = self.prepared.spec.study
         promoted = choose(top_candidates(self.study, about.leaders), known.reruns if about.reruns else {})
         told, report = known.told, None
-        if told.get("trials") == self.total and told != self.told_before:  # another session told all of it
+        if told.get("trials") == self.total and told != self.told_before:  # another process wrote the summary
             report = told["report"]
         else:
             from dfkd_tune.reporting import (
-                mlflow_summary,  # with its figures it takes a second to import, which no worker should wait for
+                mlflow_summary,  # takes a second to import, with its figures; no worker should wait for that
             )
 
-            whole = self.tracker.settle()  # where MLflow is away, ``sync`` makes up for the rest
+            whole = self.tracker.settle()  # if MLflow is down, ``sync`` completes the rest later
             if whole and promoted is not None:
                 certificate = register.certify_run(self.tracking_uri, self.name, promoted.run, self.problem)
                 report = certificate["report"]["rmse"] if certificate else None
@@ -381,7 +381,7 @@ class StudyRunner:
         self.tracker.close_study(status, metrics, tags)
 
     def _show(self, waiting: str | None = None) -> None:
-        """Tell how far this session is, and what it waits for; a trial in flight counts by its seconds, or its steps."""
+        """Report the progress and what this process waits for; a running trial counts by its time or its steps."""
         if self.changed or time.monotonic() - self.looked >= POLL_S:
             self._look()
         p = self.progress

@@ -1,4 +1,4 @@
-"""The MLflow side of a study completed, or made again, from its spool and its storage; a second time changes nothing."""
+"""Complete or rebuild the MLflow runs of a study from its spool and its storage. Repeating it changes nothing."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ LOG = logging.getLogger(__name__)
 
 @dataclass
 class Synced:
-    """What a study's MLflow side took.
+    """What a synchronization did.
 
     Args:
-        runs: on record now, the study's own included.
-        written: batches that were missing.
-        rebuilt: runs made from the storage alone, without student and curve.
-        ended: runs that nobody works on any more, now KILLED.
-        refused: records that MLflow will not have, or whose files are damaged, with the reasons.
-        busy: sessions that still run, and ship their records themselves.
-        restored: whether the experiment had been deleted, and is there again.
-        certified, told: whether certificate and story were made up for.
+        runs: number of runs in MLflow now, including the parent run.
+        written: number of missing batches that were written.
+        rebuilt: number of runs made from the storage alone, without student and curve.
+        ended: number of orphaned runs, which are now KILLED.
+        refused: reasons why records were rejected by MLflow or have damaged files.
+        busy: number of running processes, which upload their records themselves.
+        restored: whether a deleted experiment was restored.
+        certified, told: whether a missing certificate, and a missing summary, were added.
     """
 
     runs: int = 0
@@ -64,16 +64,16 @@ class Synced:
 
 
 def sync(storage_url: str, tracking_uri: str, name: str, sources: Sources | None = None) -> Synced:
-    """Complete the MLflow side of a study, or make it again.
+    """Complete or rebuild the MLflow runs of a study.
 
     Args:
-        storage_url, tracking_uri: of the study.
-        name: of the study.
-        sources: where teacher and features lie, for a certificate that is missing.
+        storage_url, tracking_uri: URL of the study's Optuna storage and MLflow tracking URI.
+        name: name of the study.
+        sources: current paths of teacher and features, for a missing certificate.
 
     Raises:
-        NotFound: when neither spool nor storage know the study.
-        TrackingError: when MLflow cannot be reached or written; what was shipped stays.
+        NotFound: if neither spool nor storage has the study.
+        TrackingError: if MLflow cannot be reached or written; records uploaded before stay.
     """
     uri = absolute(tracking_uri)
     spool = Spool(spool_folder(storage_url, name), storage_url)
@@ -101,7 +101,7 @@ def sync(storage_url: str, tracking_uri: str, name: str, sources: Sources | None
 
 
 def _ship(runs: Runs, held: list[OutboxSegment]) -> Iterator[str]:
-    """Make every record true, in order, and close what was left open. Yields why a record was refused."""
+    """Apply all records in order, and close runs that were left open. Yields the reason for each rejected record."""
     for session in held:
         for run in session.unclosed():
             session.append(interrupted(run))
@@ -117,7 +117,7 @@ def _ship(runs: Runs, held: list[OutboxSegment]) -> Iterator[str]:
 
 
 def _rebuild(runs: Runs, study: Study) -> int:
-    """Make the runs of finished trials that no spool here knows of."""
+    """Make the runs of finished trials that no spool on this machine has."""
     found = runs.survey()
     ids = {run.data.tags.get(tag.RECORD) for run in found}
     numbers = {run.data.params.get(param.TRIAL) for run in found if run.data.tags.get(tag.KIND) == RunKind.TRIAL}
@@ -151,7 +151,7 @@ def _study(study: Study) -> Record:
 
 
 def _records(study: Study, trial: FrozenTrial) -> tuple[Record, Record]:
-    """What the storage knows of a trial, as the records that its worker would have made."""
+    """A trial in the storage as the records that its worker would have written."""
     of_study, told = StudyRecord.of(study), recorded_ending(trial)
     fallback = hashlib.sha256(f"{study.study_name}/{trial.number}".encode()).hexdigest()[:32]
     record, name = trial.user_attrs.get(RECORD, fallback), run_name(trial.number)
@@ -174,7 +174,7 @@ def _records(study: Study, trial: FrozenTrial) -> tuple[Record, Record]:
 
 
 def _end(runs: Runs, study: Study | None, held: list[OutboxSegment], sessions: list[OutboxSegment]) -> int:
-    """End the runs that nobody works on. Returns how many."""
+    """End the runs that no process works on. Returns how many."""
     gone = {session.name for session in held}
     busy = {session.name for session in sessions} - gone
     trials = study.get_trials(deepcopy=False) if study is not None else []
@@ -198,7 +198,7 @@ def _end(runs: Runs, study: Study | None, held: list[OutboxSegment], sessions: l
 
 
 def _tell(runs: Runs, study: Study | None, uri: str, name: str, sources: Sources) -> tuple[bool, bool]:
-    """Make up for certificate and story of a study that has ended; what cannot be made is logged. Returns which were made."""
+    """Add a missing certificate and summary to a finished study; failures are logged. Returns which were added."""
     parent = runs.parent()
     if parent is None or parent.info.status != RunStatus.FINISHED or tag.PROMOTED not in parent.data.tags:
         return False, False
@@ -212,7 +212,7 @@ def _tell(runs: Runs, study: Study | None, uri: str, name: str, sources: Sources
         unmeasured = metric.CERTIFICATE_RMSE not in parent.data.metrics
         if not (missing or untold or unmeasured):
             return False, False
-        from dfkd_tune.registry import certificates, register  # what they need takes seconds to import
+        from dfkd_tune.registry import certificates, register  # imported here because it takes seconds
 
         problem = cache(lambda: certificates.rebuild_problem(name, parent.data.params, parent.data.tags, sources))
         certificate = register.certified(uri, name, run, problem)
@@ -236,7 +236,7 @@ def _nothing(digest: str) -> bytes:
 
 @contextmanager
 def _held(sessions: list[OutboxSegment]) -> Iterator[list[OutboxSegment]]:
-    """The sessions whose process is gone, held meanwhile."""
+    """The spool sessions whose process has ended, locked during the block."""
     held = [session for session in sessions if session.hold()]
     try:
         yield held

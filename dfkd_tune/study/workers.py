@@ -1,4 +1,4 @@
-"""Identical workers on one study: processes of this machine, or one that joins from another."""
+"""Workers of a study: several processes on this machine, or one that joins from another machine."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from dfkd_tune.utils.waits import telling
 LOG = logging.getLogger(__name__)
 
 CONTEXT = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
-"""How a worker process starts: a copy of one that computes would not work. Copies of one that has only imported share its memory."""
+"""How worker processes start. PyTorch cannot be forked after computing; forks of a process that only imported share its memory."""
 IMPORTS = (
     "dfkd_tune.study.session",
     "mlflow",
@@ -44,27 +44,27 @@ IMPORTS = (
     "scipy.stats",
     "sklearn.cluster",
 )
-"""What every worker needs."""
+"""Modules that every worker needs."""
 TEACHER_PACKAGES = ("torch", "networkx", "sympy", "onnxruntime", "skops")
-"""Packages of which some teachers need more: workers do where this process did."""
+"""Packages whose submodules some teachers need; workers preload those that this process has imported."""
 POLL_S = 0.5
-"""Seconds between two looks at the workers."""
+"""Seconds between two checks of the workers."""
 DEATHS = 3
-"""Deaths of each worker without one trial that ends, after which workers are not started again."""
+"""Deaths per worker without a finished trial in between, after which workers are not restarted."""
 FAREWELL = 60.0
-"""Seconds that workers have to give their slots back."""
+"""Seconds for workers to put their trials back in the queue before they are killed."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a worker is told, wherever it is placed; its text names the study alone, as schedulers log what they run.
+    """The task of a worker. Its ``repr`` names only the study, because schedulers log it.
 
     Args:
-        name: of the study.
-        storage_url, tracking_uri: where it is recorded.
-        sources: where teacher and features lie.
-        threads: that it computes with; None for all.
-        device: where it computes.
+        name: name of the study.
+        storage_url, tracking_uri: URL of the Optuna storage and MLflow tracking URI.
+        sources: paths of teacher and features.
+        threads: number of computing threads; None for all.
+        device: device of the distillation.
     """
 
     name: str
@@ -96,21 +96,21 @@ def join(
     should_stop: Callable[[], bool] = lambda: False,
     device: str = "cpu",
 ) -> StudyResult:
-    """Work on a study that is on record, until its trials are done.
+    """Work on a recorded study until its trials are done.
 
     Args:
-        name: of the study.
-        storage_url: of Optuna's database.
-        tracking_uri: of MLflow; None for ``MLFLOW_TRACKING_URI``, then what the study recorded.
-        sources: where teacher and features lie on this machine, if not where the study found them.
-        on_progress, should_stop: as ``run_study`` takes them.
-        device: as ``prepare`` takes it.
+        name: name of the study.
+        storage_url: URL of Optuna's storage.
+        tracking_uri: MLflow tracking URI; default: ``MLFLOW_TRACKING_URI``, then the one that the study recorded.
+        sources: paths of teacher and features on this machine, if not the recorded ones.
+        on_progress, should_stop: as in ``run_study``.
+        device: as in ``prepare``.
 
     Raises:
-        NotFound: no such study, or a file of it is not on this machine.
-        StudyMismatch: a file of it is another one here.
-        StorageError: an SQLite file that another machine works on.
-        Interrupted: when ``should_stop`` said so.
+        NotFound: if there is no such study, or one of its files is not on this machine.
+        StudyMismatch: if one of its files differs on this machine.
+        StorageError: if the storage is an SQLite file that another machine uses.
+        Interrupted: if ``should_stop`` returned true.
     """
     prepared, recorded = load_recorded_study(name, storage_url, sources or Sources(), device)
     given = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
@@ -128,7 +128,7 @@ def join(
 def load_recorded_study(
     name: str, storage_url: str, sources: Sources, device: str = "cpu"
 ) -> tuple[Prepared, StudyRecord]:
-    """A recorded study made ready on this machine, and what it recorded; errors are those of ``join``."""
+    """Prepare a recorded study on this machine; returns it with its record. Raises as ``join`` does."""
     known, here, place = StudyRecord.of(load_study(storage_url, name)), socket.gethostname(), f"study {name!r}"
     if known.spec is None:
         raise NotFound(place, "records no study file to join by", remedy="run dfkd-tune study once more, then join")
@@ -168,7 +168,7 @@ def load_recorded_study(
 
 
 class _Worker:
-    """A worker process, and what it came to."""
+    """A worker process and its result."""
 
     def __init__(self, work: Work) -> None:
         self._ear, mouth = CONTEXT.Pipe(duplex=False)
@@ -177,11 +177,11 @@ class _Worker:
         mouth.close()
 
     def ended(self) -> bool:
-        """Whether the process is gone."""
+        """Whether the process has ended."""
         return not self.process.is_alive()
 
     def word(self) -> StudyResult | BaseException | str | None:
-        """What it said before it ended: a result, an expected failure, a traceback; None when it was killed."""
+        """What the process returned: a result, an expected error, or a traceback; None if it was killed."""
         with suppress(EOFError, OSError):
             if self._ear.poll():
                 return self._ear.recv()
@@ -189,9 +189,9 @@ class _Worker:
 
 
 def _in_process(work: Work, mouth: Connection) -> None:
-    gc.freeze()  # collecting what was imported before would copy the memory that it lies in
+    gc.freeze()  # garbage collection of imported objects would copy shared memory
     stop: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):  # a ^C reaches every process of a terminal
+    for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C reaches every process of a terminal
         signal.signal(number, lambda number, frame: stop.append(number))
     try:
         word = work.do(lambda: bool(stop))
@@ -212,17 +212,17 @@ def run_workers(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> StudyResult:
-    """Run a study with several processes of this machine, each an identical worker; one that is killed is started again.
+    """Run a study with several identical worker processes on this machine; a killed worker is restarted.
 
     Args:
-        prepared, storage_url, tracking_uri, on_progress, should_stop: as ``run_study`` takes them.
-        count: processes.
-        trust_pickle: let workers load a pickled teacher.
+        prepared, storage_url, tracking_uri, on_progress, should_stop: as in ``run_study``.
+        count: number of processes.
+        trust_pickle: whether workers may load a pickled teacher.
 
     Raises:
-        WorkersError: workers die, and no trial ends any more.
-        DfkdError: as ``run_study``, here or in a worker.
-        Interrupted: when ``should_stop`` said so.
+        WorkersError: if workers keep dying without finishing a trial.
+        DfkdError: as in ``run_study``, here or in a worker.
+        Interrupted: if ``should_stop`` returned true.
     """
     import torch
 
@@ -271,7 +271,7 @@ def run_workers(
 
 
 def conclusion(name: str, words: list[Any]) -> StudyResult:
-    """What workers came to: a result where one has it, else their failure."""
+    """The result of the study from those of its workers; raises their failure if none has a result."""
     results = [word for word in words if isinstance(word, StudyResult)]
     failures = [word for word in words if isinstance(word, DfkdError)]
     traces = [word for word in words if isinstance(word, str)]
