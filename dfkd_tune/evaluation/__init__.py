@@ -1,1 +1,1 @@
-"""How faithful a student is: the stress bank, the attack, the regions where it is worst, the certificate."""
+"""Evaluate how closely a student matches its teacher: stress bank, worst-gap attack, worst regions, certificate."""

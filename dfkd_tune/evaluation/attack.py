@@ -1,8 +1,8 @@
-"""The largest gap between student and teacher that a fixed number of teacher rows finds.
+"""Search for the largest gap between student and teacher with a fixed number of teacher queries.
 
-Notation: n rows under attack, ``origin (n, D)`` the prior rows they start from, ``z (n, D)`` where they are, standardized.
-A gap is the worst over outputs of ``|student - teacher|`` in units of each output's spread. What is found is a lower
-bound of the worst case, never an upper one.
+Notation: n rows under attack, their prior rows ``origin (n, D)`` and current positions ``z (n, D)``, standardized. A gap is the
+largest ``|student - teacher|`` over outputs, in units of each output's spread. The result is a lower bound of the worst case,
+never an upper bound.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils.seeding import stream
 
 RADIUS = 0.5
-"""How far an attack leaves its prior row: in any feature, in standard deviations."""
+"""Largest distance from the prior row in any feature, in standard deviations."""
 STARTS, STEPS, RESTARTS = 512, 50, 2
-"""At most 51,200 teacher rows; a slow teacher, whose pool is smaller too, is asked for no more rows than its pool has."""
+"""Prior rows attacked, steps and restarts: at most 51,200 teacher queries. A slow teacher gets at most as many as its pool has rows."""
 
 Answer = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Found:
-    """What an attack came to.
+    """The result of an attack.
 
     Args:
-        z: ``(D,)`` where the largest gap is, standardized.
-        origin: ``(D,)`` the prior row that it was reached from.
-        starts, rows: prior rows attacked, and rows asked of the teacher.
-        unanswered: rows whose gap is no finite number; none of them is ``z``.
+        z: standardized row ``(D,)`` with the largest gap.
+        origin: prior row ``(D,)`` from which it was reached.
+        starts, rows: number of prior rows attacked, and of teacher queries.
+        unanswered: number of rows whose gap is not finite; ``z`` is none of them.
         method: ``gradient`` or ``random``.
     """
 
@@ -46,13 +46,13 @@ class Found:
 
 
 def attack(problem: Problem, student: Answer, unit: Tensor, gaps: Tensor) -> Found:
-    """Attack the report bank: its worst rows and random others, each twice, once from itself and once from a point near it.
+    """Attack the worst rows of the report bank and random others, each from the row itself and from a point nearby.
 
     Args:
-        problem: its seed decides all that is random.
-        student: normalized, ``(n, D) -> (n, O)``.
-        unit: ``(O,)`` spread of each output, normalized.
-        gaps: ``(N,)`` of the report bank, to start where it is worst.
+        problem: the problem; its seed sets all random numbers.
+        student: maps rows ``(n, D)`` to normalized outputs ``(n, O)``.
+        unit: spread ``(O,)`` of each output, normalized.
+        gaps: gaps ``(N,)`` on the report bank, from which the worst rows are chosen.
     """
     rng = stream(problem.seed, "attack")
     z = problem.banks["report"].z
@@ -72,13 +72,13 @@ def attack(problem: Problem, student: Answer, unit: Tensor, gaps: Tensor) -> Fou
 
 
 def hold(inputs: Inputs, z: Tensor, origin: Tensor, radius: float = RADIUS) -> Tensor:
-    """Bring points into the ball around their prior rows and into what is declared, both at once, all ``(n, D)``."""
+    """Move points ``(n, D)`` into the box around their prior rows and into the declared ranges and levels."""
     held = inputs.project(_near(origin, z, radius))
     far = (held - origin).abs() > radius
     apart = [i for i, f in enumerate(inputs.features) if f.levels is not None or f.integer]
     held[:, apart] = torch.where(far[:, apart], origin[:, apart], held[:, apart])
-    held[:, inputs.nominal] = origin[:, inputs.nominal]  # a level is not near another
-    if inputs.simplex:  # convex: on the way back to the prior row its shares still sum to 1
+    held[:, inputs.nominal] = origin[:, inputs.nominal]  # unordered levels have no neighbors
+    if inputs.simplex:  # convex: on the line to the prior row, shares still sum to 1
         part = list(inputs.simplex)
         move = held[:, part] - origin[:, part]
         held[:, part] = origin[:, part] + move * (radius / move.abs().amax(1, keepdim=True).clamp(min=radius))
@@ -87,7 +87,7 @@ def hold(inputs: Inputs, z: Tensor, origin: Tensor, radius: float = RADIUS) -> T
 
 
 class _Aim:
-    """Gaps of points, the largest met on the way from each prior row, and what that took."""
+    """Computes gaps, and keeps the largest gap reached from each prior row and the number of queries."""
 
     def __init__(self, problem: Problem, student: Answer, unit: Tensor, origin: Tensor) -> None:
         self.problem, self.student, self.unit = problem, student, unit
@@ -95,12 +95,12 @@ class _Aim:
         self.rows = self.unanswered = 0
 
     def gap(self, z: Tensor) -> Tensor:
-        """``(n,)``; without gradients."""
+        """Gaps ``(n,)`` at points ``(n, D)``, without gradients."""
         with torch.no_grad():
             return self._keep(z, ((self.student(z) - self.problem.answer(z)) / self.unit).abs().amax(1))
 
     def gradient(self, z: Tensor) -> Tensor:
-        """Where the gap grows, ``(n, D)``."""
+        """Gradient ``(n, D)`` of the gap at points ``(n, D)``."""
         values, pull = self.problem.vjp(z)
         z = z.detach().requires_grad_()
         with torch.enable_grad():
@@ -124,14 +124,14 @@ class _Aim:
 
 
 def _ascend(aim: _Aim, origin: Tensor, z: Tensor, rng: torch.Generator) -> None:
-    """Sign-gradient ascent (Madry et al. 2018) with steps that shrink; levels are crossed by a point that moves freely."""
+    """Sign-gradient ascent (Madry et al. 2018) with shrinking steps. The moving point is not rounded, so that it can change levels."""
     for step in range(STEPS):
         gradient = aim.gradient(hold(aim.problem.inputs, z, origin))
         z = _near(origin, z + 0.2 * RADIUS * (1 - step / STEPS) * gradient.sign())
 
 
 def _search(aim: _Aim, origin: Tensor, z: Tensor, rng: torch.Generator) -> None:
-    """Random steps that shrink, in some features or many, each taken where the gap grows."""
+    """Random search with shrinking steps in few or many features; a step is kept if the gap grows."""
     z = hold(aim.problem.inputs, z, origin)
     gap = aim.gap(z)
     for step in range(1, STEPS):

@@ -1,8 +1,8 @@
-"""A certificate of fidelity: what was measured of one student, how, and what that can and cannot promise.
+"""The certificate of a student: what was measured, how, and what that does and does not guarantee.
 
-The report bank is opened here, and nowhere before: neither training nor pruning nor selection saw it. Every figure is of the exported
-student, reloaded, against the teacher as its file loads, both fed raw rows as declared. Figures are in the teacher's units, or
-*relative*: every output divided by the teacher's standard deviation on the report bank.
+Only the certificate reads the report bank; training, pruning and selection never do. Every value compares the exported and reloaded
+student with the teacher as its file loads, both on raw rows within the declared ranges. Values are in the teacher's units, or
+*relative*: divided by each output's standard deviation of the teacher on the report bank.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Gaps:
-    """Quantiles of ``|student - teacher|`` over rows, and the largest."""
+    """Quantiles and maximum of ``|student - teacher|`` over rows."""
 
     p50: float
     p95: float
@@ -43,14 +43,14 @@ class Gaps:
 
 @dataclass(frozen=True)
 class OutputReport:
-    """One output on the report bank, in its units but for what is relative.
+    """One output on the report bank, in that output's units unless relative.
 
     Args:
-        output: its index.
-        spread: the teacher's standard deviation.
-        rmse, relative_rmse: root mean square gap, and the same over ``spread``.
-        r2: 1 less the mean square gap over the teacher's variance.
-        gaps: their quantiles.
+        output: index of the output.
+        spread: standard deviation of the teacher.
+        rmse, relative_rmse: root mean square gap, and the same divided by ``spread``.
+        r2: 1 minus the mean square gap over the teacher's variance.
+        gaps: quantiles of the gaps.
     """
 
     output: int
@@ -66,13 +66,13 @@ class Report:
     """All outputs on the report bank.
 
     Args:
-        rows: of the bank.
-        rmse: over rows and outputs, in the teacher's units.
-        interval: of ``rmse`` at 95 % confidence, by the normal approximation of the mean square.
-        relative_rmse, r2: over rows and outputs.
-        relative_gaps: quantiles of a row's worst output.
-        beyond_largest: share of prior inputs with a larger gap than the largest, at most, at 95 % confidence.
-        by_output: each output alone.
+        rows: number of rows in the bank.
+        rmse: RMSE over rows and outputs, in the teacher's units.
+        interval: 95 % confidence interval of ``rmse``, by the normal approximation of the mean square.
+        relative_rmse, r2: relative RMSE and R2 over rows and outputs.
+        relative_gaps: quantiles over rows of the largest relative gap of any output.
+        beyond_largest: upper bound, at 95 % confidence, of the share of prior inputs with a gap above the largest one.
+        by_output: report of each output.
     """
 
     rows: int
@@ -90,16 +90,16 @@ class WorstGap:
     """The largest gap that the attack found.
 
     Args:
-        gap, relative_gap: at the output where it is worst, in that output's units and over its spread.
-        output: its index.
-        teacher, student: what each answers there, all outputs.
+        gap, relative_gap: gap at the worst output, in that output's units and over its spread.
+        output: index of the worst output.
+        teacher, student: outputs of both at ``input``.
         input, origin: raw values by feature name; ``origin`` is the prior row that the attack started from.
-        moved: from ``origin`` to ``input``, in standard deviations, by feature name.
-        distance: the largest of these, without sign.
-        radius: the distance allowed.
+        moved: difference from ``origin`` to ``input`` by feature name, in standard deviations.
+        distance: largest absolute value of ``moved``.
+        radius: largest distance that was allowed.
         method: ``gradient`` or ``random``.
-        starts, teacher_rows: prior rows attacked, and rows asked of the teacher.
-        unanswered: rows whose gap was no finite number.
+        starts, teacher_rows: number of prior rows attacked, and of teacher queries.
+        unanswered: number of rows whose gap was not finite.
     """
 
     gap: float
@@ -123,15 +123,15 @@ class Certificate:
     """Everything that is certified of one student.
 
     Args:
-        student: study, trial, run, recipe and hashes as far as they are known; its parameters and compression.
-        teacher: name, SHA-256, width and outputs.
-        inputs: tier, what it means, what is declared of each feature.
-        seed: of banks and attack.
-        budget: steps and rows.
-        report, worst, regions: what was measured; the worst region first.
-        statement: ``holds`` and ``does_not_hold``, in sentences.
-        versions: of what computed it.
-        issued: when, where it is known.
+        student: study, trial, run, recipe and hashes if known; parameters and compression.
+        teacher: name, SHA-256, number of features and of outputs.
+        inputs: metadata tier, its meaning, and the declaration of each feature.
+        seed: seed of banks and attack.
+        budget: numbers of steps and rows.
+        report, worst, regions: the measurements; the worst region first.
+        statement: sentences ``holds`` and ``does_not_hold``.
+        versions: versions of the packages that computed it.
+        issued: time of issue, if known.
     """
 
     student: dict[str, Any]
@@ -147,13 +147,13 @@ class Certificate:
     issued: str | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, as ``certificate.json`` holds them; every region with its conditions in words too."""
+        """The content of ``certificate.json``; each region also has its conditions as text."""
         plain = asdict(self) | {"format": 1}
         plain["regions"] = [{"where": str(region)} | asdict(region) for region in self.regions]
         return json.loads(json.dumps(plain, allow_nan=False))
 
     def metrics(self) -> dict[str, float]:
-        """What MLflow shows of it."""
+        """Metrics of the certificate for MLflow."""
         return {
             metric.CERTIFICATE_RMSE: self.report.rmse,
             metric.CERTIFICATE_NRMSE: self.report.relative_rmse,
@@ -165,17 +165,17 @@ class Certificate:
 def certify(
     problem: Problem, student: nn.Module | ExportedStudent | Outcome, about: Mapping[str, Any] | None = None
 ) -> Certificate:
-    """Measure one student on the report bank, attack it, and say where it is worst. The same twice gives the same.
+    """Evaluate one student on the report bank, attack it, and find its worst regions. The result is deterministic.
 
     Args:
         problem: teacher, inputs, seed and banks.
-        student: a network between raw units, ``(N, D) -> (N, O)``, in evaluation mode; one as it was exported and reloaded; or what
-            a distillation came to, which is exported for this.
-        about: further facts: ``steps``, ``batch``, ``training_rows`` (asked of the teacher for this student alone),
-            ``issued``; all others, such as ``study``, ``trial``, ``run_id``, stand beside the student.
+        student: a network in evaluation mode from raw rows ``(N, D)`` to raw outputs ``(N, O)``; an exported and reloaded
+            student; or the outcome of a distillation, which is exported for this.
+        about: ``steps``, ``batch``, ``training_rows`` (teacher queries for this student alone) and ``issued``; further
+            entries such as ``study``, ``trial`` and ``run_id`` are added to the certificate's ``student``.
 
     Raises:
-        ExportError: when teacher or student has no finite answer on the report bank.
+        ExportError: if an output of teacher or student on the report bank is not finite.
     """
     facts: dict[str, Any] = dict(about or {})
     if isinstance(student, Outcome):
@@ -192,7 +192,7 @@ def certify(
         bad = int((~gaps.isfinite()).any(1).sum())
         raise ExportError(
             "certificate",
-            f"student or teacher has no finite answer to {bad} of {len(gaps)} report rows",
+            f"student or teacher gives no finite output for {bad} of {len(gaps)} report rows",
             remedy="check the units and ranges in the features file",
         )
     unit = theirs.std(0)
@@ -235,7 +235,7 @@ def certify(
 
 
 def _exported(problem: Problem, outcome: Outcome) -> ExportedStudent:
-    """What a distillation came to, exported and reloaded."""
+    """The student of a distillation, exported and reloaded."""
     dtype = problem.encoder.encoding.torch_dtype
     module = problem.module(outcome.recipe.student, outcome.weights)
     copy = torch.export.load(io.BytesIO(to_pt2(module, problem.inputs.raw(problem.sample.z[:2], dtype)))).module()
@@ -243,7 +243,7 @@ def _exported(problem: Problem, outcome: Outcome) -> ExportedStudent:
 
 
 def _normalized(problem: Problem, student: ExportedStudent) -> Answer:
-    """An exported student as one between standardized inputs and normalized outputs, on the device of the distillation."""
+    """An exported student as a function from standardized rows to normalized outputs, on the distillation's device."""
 
     def answer(z: Tensor) -> Tensor:
         y = student.answer(problem.inputs.raw(z.cpu(), student.dtype)).to(z.device)
@@ -254,7 +254,7 @@ def _normalized(problem: Problem, student: ExportedStudent) -> Answer:
 
 
 def _report(gaps: Tensor, spread: Tensor) -> Report:
-    """Gaps ``(N, O)`` and spread ``(O,)`` in the teacher's units."""
+    """The report from gaps ``(N, O)`` and spread ``(O,)`` in the teacher's units."""
     rows, square = len(gaps), gaps.square()
     per_row = square.mean(1)
     mean, error = float(per_row.mean()), 1.96 * float(per_row.std()) / math.sqrt(rows)
@@ -270,7 +270,7 @@ def _report(gaps: Tensor, spread: Tensor) -> Report:
         relative_rmse=math.sqrt(relative),
         r2=1 - relative,
         relative_gaps=_quantiles((gaps / spread).abs().amax(1)),
-        # N independent rows all miss a share s of the prior with probability (1 - s)^N.
+        # N independent rows all miss a share s of the prior with probability (1 - s)^N, set to 0.05.
         beyond_largest=1 - (1 - CONFIDENCE) ** (1 / rows),
         by_output=tuple(outputs),
     )
@@ -283,14 +283,14 @@ def _quantiles(gaps: Tensor) -> Gaps:
 
 
 def _worst(problem: Problem, student: ExportedStudent, unit: Tensor, gaps: Tensor) -> WorstGap:
-    """The worst gap found; ``unit (O,)`` is each output's spread in the teacher's units, ``gaps (N,)`` are relative."""
+    """The worst gap found; ``unit (O,)`` is each output's spread in the teacher's units, ``gaps (N,)`` are relative gaps."""
     scale = (unit / problem.spread.double().cpu()).to(problem.device, problem.dtype)
     found = attack(problem, _normalized(problem, student), scale, gaps)
     ends = torch.stack([found.z, found.origin])
     theirs, ours = problem.file_outputs(ends)[0], outputs_of(student, problem.inputs, ends)[0]
     relative = (ours - theirs).abs() / unit
     output = int(relative.argmax())
-    raw = problem.inputs.raw(ends.cpu(), problem.teacher.dtype).tolist()  # as the teacher was asked
+    raw = problem.inputs.raw(ends.cpu(), problem.teacher.dtype).tolist()  # the dtype in which the teacher was queried
     names, moved = problem.inputs.names, (found.z - found.origin).tolist()
     return WorstGap(
         gap=float((ours - theirs).abs()[output]),
@@ -311,7 +311,7 @@ def _worst(problem: Problem, student: ExportedStudent, unit: Tensor, gaps: Tenso
 
 
 def _named(problem: Problem, row: list[float]) -> dict[str, float | str | None]:
-    """Values of a raw row by feature name: words where levels are words, None where a value is missing."""
+    """Values of a raw row by feature name: text for text levels, None for a missing value."""
     named: dict[str, float | str | None] = {}
     for feature, value in zip(problem.inputs.features, row, strict=True):
         number = None if math.isnan(value) else value

@@ -1,4 +1,4 @@
-"""A certificate as one self-contained page: the answer first, no script, nothing fetched."""
+"""A certificate as one self-contained HTML page: the result first, no scripts, no external resources."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dfkd_tune.evaluation.certificate import Certificate
 from dfkd_tune.utils import html
 
 SHOWN_FEATURES = 24
-"""Features of the worst input that are shown at once, those that moved most first; the others are folded away."""
+"""Features of the worst input shown without unfolding, those that moved most first."""
 
 
 def page(certificate: Certificate) -> str:
-    """The certificate as HTML; whatever a name holds is escaped."""
+    """The certificate as HTML; all names are escaped."""
     c = certificate.as_dict()
     values = {
         "c": c,
@@ -32,7 +32,7 @@ def _name(student: dict[str, Any]) -> str:
 
 
 def bars(c: dict[str, Any]) -> list[tuple[str, float, int]]:
-    """How large the gaps of a certificate are: label, relative gap and length in percent of the longest."""
+    """Bars that show the gaps: label, relative gap, and length in percent of the longest."""
     gaps = c["report"]["relative_gaps"]
     rows = [
         ("half of the rows within", gaps["p50"]),
@@ -46,14 +46,14 @@ def bars(c: dict[str, Any]) -> list[tuple[str, float, int]]:
 
 
 def _moved(certificate: Certificate) -> list[tuple[str, str, str]]:
-    """Feature, value in the prior row and value at the worst input, those that moved most first."""
+    """Feature, value in the prior row and value in the worst input; features that moved most first."""
     worst = certificate.worst
     names = sorted(worst.input, key=lambda name: -abs(worst.moved[name]))
     return [(name, _shown(worst.origin[name]), _shown(worst.input[name])) for name in names]
 
 
 def _shown(value: float | str | None) -> str:
-    """A raw value as it can be asked again; a large one, which may be a time, to its last digit."""
+    """A raw value with enough digits to query it again; a large one, which may be a timestamp, with all digits."""
     if value is None:
         return "missing"
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Where a student is worst: regions of the input space, told as conditions on features in raw units."""
+"""Find the regions of the input space where a student is worst, as conditions on features in raw units."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from dfkd_tune.inputs.prior import Inputs
 
 LEAVES = 6
 SMALLEST = 0.05
-"""Share of the rows that a region holds at least, where it was found."""
+"""Smallest share of the rows that a region holds in the half on which it was found."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """``above < feature <= upto``, in raw units, None where there is no such edge; or one of levels that have no order."""
+    """``above < feature <= upto`` in raw units, None for an open end; or membership in a set of unordered levels."""
 
     feature: str
     above: float | None
@@ -38,13 +38,13 @@ class Condition:
 
 @dataclass(frozen=True)
 class Region:
-    """A part of the input space and the student's gaps there.
+    """A region of the input space and the student's error there.
 
     Args:
-        conditions: all of which hold; none where the region is everything.
-        rows, share: of the rows it was measured on.
-        rmse: in the teacher's units.
-        relative_rmse: over the teacher's standard deviations.
+        conditions: conditions that all hold; none if the region is the whole space.
+        rows, share: number and share of the measured rows in it.
+        rmse: RMSE in the teacher's units.
+        relative_rmse: RMSE in the teacher's standard deviations.
         ratio: ``relative_rmse`` over that of all measured rows.
     """
 
@@ -60,15 +60,15 @@ class Region:
 
 
 def regions(inputs: Inputs, z: Tensor, gaps: Tensor, spread: Tensor) -> tuple[Region, ...]:
-    """Split the input space by the size of the gap, the worst region first.
+    """Split the input space by the size of the gap; returns the regions, the worst first.
 
-    A tree is grown on every other row, and the figures are measured on the rows between, which it has not seen.
+    A decision tree is fitted on every other row; the errors are measured on the remaining rows.
 
     Args:
         inputs: names and units of the features.
-        z: ``(N, D)`` standardized.
-        gaps: ``(N, O)`` student less teacher, in the teacher's units.
-        spread: ``(O,)`` of the teacher's outputs, in its units.
+        z: standardized rows ``(N, D)``.
+        gaps: student minus teacher ``(N, O)``, in the teacher's units.
+        spread: standard deviations ``(O,)`` of the teacher's outputs, in its units.
     """
     from sklearn.tree import DecisionTreeRegressor
 
@@ -76,7 +76,7 @@ def regions(inputs: Inputs, z: Tensor, gaps: Tensor, spread: Tensor) -> tuple[Re
     relative = (gaps / spread).square().mean(1)
     smallest = max(1, math.ceil(SMALLEST * len(z[::2])))
     tree = DecisionTreeRegressor(max_leaf_nodes=LEAVES, min_samples_leaf=smallest, random_state=0)
-    # The gap, not its square, which a few rows would dominate.
+    # Fit the absolute gap: a few rows would dominate its square.
     tree.fit(z[::2].numpy(), relative[::2].sqrt().numpy())
 
     raw = z[1::2] * inputs.scale + inputs.center
@@ -107,7 +107,7 @@ def regions(inputs: Inputs, z: Tensor, gaps: Tensor, spread: Tensor) -> tuple[Re
 
 
 def _condition(inputs: Inputs, i: int, above: float | None, upto: float | None) -> Condition:
-    """A condition on feature ``i``; edges between levels without an order are of their codes."""
+    """A condition on feature ``i``; for unordered levels the edges lie between their codes."""
     feature = inputs.features[i]
     if not feature.one_hot:
         return Condition(feature.name, above, upto)
@@ -120,7 +120,7 @@ Edges = dict[int, tuple[float, float]]
 
 
 def _leaves(tree: Any, inputs: Inputs, node: int = 0, edges: Edges | None = None) -> list[Edges]:
-    """The leaves of a tree below a node, each as feature -> (above, up to) in raw units."""
+    """The leaves of a tree below a node, each as feature -> (above, upto) in raw units."""
     edges = edges or {}
     if tree.children_left[node] < 0:
         return [edges]
@@ -136,5 +136,5 @@ def _leaves(tree: Any, inputs: Inputs, node: int = 0, edges: Edges | None = None
 
 
 def _short(edge: float, scale: float) -> float:
-    """An edge as a person would write it, to about a hundredth of the feature's scale; what is measured is what is told."""
+    """An edge rounded to about a hundredth of the feature's scale; errors are measured with the rounded edge."""
     return round(edge, 2 - math.floor(math.log10(scale)))

@@ -1,11 +1,12 @@
-"""The stress bank: outlying rows moved a little, to where reference students of several methods answer worst.
+"""The stress bank: outlying rows, moved a little to where reference students of several methods have large gaps.
 
-Real inputs have heavier tails than a normal prior, and a student's real error is mostly made by the few rows that have a
-feature far out: half of it by one row in a hundred on two of five real tables. Where nobody declared the tails of a
-feature, the bank is therefore of rows near the center with one such feature far out, of skewed rows that move together, or of prior rows
-that are stretched, by what is known of the teacher (``outlying``); where all are declared, of prior rows.
-The bank is frozen before any trial, against a panel that no trial belongs to: an adversary of a trial's own making would
-reward weak ones.
+Real inputs have heavier tails than a normal prior. Most of a student's error on real data comes from the few rows with a feature
+far out: on two of five real tables, one row in a hundred makes half of it. If the tails of a feature are not declared, the bank
+therefore holds rows near the center with one such feature far out, skewed rows, or heavy-tailed rows, depending on the teacher
+(``training.stress_rows``). If all tails are declared, it holds prior rows.
+
+The bank is fixed before any trial, and the reference students belong to no trial. Rows moved against a trial's own student
+would make the objective depend on that trial.
 """
 
 from __future__ import annotations
@@ -29,17 +30,17 @@ from dfkd_tune.training.stress_rows import stress_policy
 from dfkd_tune.utils.seeding import derive, stream
 
 RADIUS = 0.15
-"""How far a coordinate may travel, in standard deviations of the feature."""
+"""Largest move of a coordinate, in standard deviations of the feature."""
 CENTER = 0.6
-"""What prior rows are multiplied by before one of their features is moved out."""
+"""Factor that moves prior rows to the center before one of their features is moved out."""
 OUT = (3.0, 10.0)
-"""How far out, in standard deviations of the feature."""
+"""Range of the distance of that feature, in its standard deviations."""
 MOVES = 8
-"""Steps of sign ascent, or tries of a black box, a row."""
+"""Steps of sign ascent for each row, or random tries for a black box."""
 REFERENCE_FRACTION = 0.1
-"""Of a trial's student steps that a reference student gets."""
+"""Share of a trial's student steps for which a reference student is trained."""
 PANEL = {True: ("random", "adversarial", "paper", "faithful"), False: ("random", "black_box")}
-"""Presets of the reference students, by whether the teacher has input gradients."""
+"""Presets of the reference students, for teachers with (True) and without (False) input gradients."""
 
 Answer = Callable[[Tensor], Tensor]
 
@@ -51,14 +52,14 @@ def add_stress(
     answers: Answers | None = None,
     check_cancelled: Callable[[], None] = lambda: None,
 ) -> None:
-    """Freeze the bank ``stress`` of a problem.
+    """Add the bank ``stress`` to a problem.
 
     Args:
-        problem: with its pool and banks.
-        like: the student, steps and batch that reference students are measured by.
+        problem: a problem with its pool and banks.
+        like: recipe from which reference students take architecture, steps and batch.
         progress: called at every rung of a reference student; may raise.
-        answers: where the bank is shared with other processes.
-        check_cancelled: called while another process makes it; may raise.
+        answers: cache through which processes share the bank.
+        check_cancelled: called while another process makes the bank; may raise.
     """
     asked = problem.asked
     with answers.locked(check_cancelled) if answers is not None else nullcontext():
@@ -80,7 +81,7 @@ def add_stress(
 def reference_students(
     problem: Problem, like: Recipe, progress: Callable[[Member], None] | None = None
 ) -> list[Outcome]:
-    """The panel: a student of each method, as far as it did not diverge; arguments as ``add_stress`` takes them."""
+    """Train one reference student with each method; those that diverge are left out. Arguments as in ``add_stress``."""
     steps = max(1, round(like.steps * REFERENCE_FRACTION))
     members = [
         Member(
@@ -94,13 +95,13 @@ def reference_students(
 
 
 def stress_bank(problem: Problem, panel: Sequence[Outcome], radius: float = RADIUS, far: bool = True) -> Bank:
-    """As many rows as the selection bank has, each moved against one student of the panel.
+    """Make the bank: as many rows as the selection bank has, each moved against one reference student.
 
     Args:
-        problem: its seed decides all that is random.
-        panel: reference students; without any, no row is moved.
-        radius: how far a coordinate may travel, in standard deviations of the feature.
-        far: whether features of unknown tails are moved far out first.
+        problem: the problem; its seed sets all random numbers.
+        panel: reference students; if empty, no row is moved.
+        radius: largest move of a coordinate, in standard deviations of the feature.
+        far: whether the rows are outlying first where tails are not declared.
     """
     rng = stream(problem.seed, "stress")
     drawn = problem.inputs.draw(len(problem.banks["selection"].z), rng)
@@ -114,20 +115,20 @@ def stress_bank(problem: Problem, panel: Sequence[Outcome], radius: float = RADI
     z = torch.cat(moved) if moved else origin
     values = problem.answer_in_chunks(z)
     beyond = ~values.isfinite().all(1)
-    if beyond.any():  # a teacher may overflow far out: there the row stays as it was drawn
+    if beyond.any():  # a teacher may overflow far out: keep the prior row there
         z = torch.where(beyond[:, None], prior, z)
         values[beyond] = problem.answer_in_chunks(z[beyond])
     return Bank(z, values, problem.spread)
 
 
 def _outlying(problem: Problem, z: Tensor, rng: torch.Generator) -> Tensor:
-    """Prior rows as the teacher has them where tails are unknown."""
+    """Replace prior rows by stress rows for this teacher where tails are not declared."""
     rows = stress_policy(problem.probe, problem.inputs).rows
     return _spiked(problem, z, rng) if rows is None else rows.turn(problem.inputs, z, rng)
 
 
 def _spiked(problem: Problem, z: Tensor, rng: torch.Generator) -> Tensor:
-    """Prior rows whose features of unknown shape are drawn to the center, but for one of them, which is far out."""
+    """Prior rows whose features of unknown shape are moved to the center, except one, which is moved far out."""
     unknown = problem.inputs.shapeless
     features = unknown.nonzero().flatten()
     if not len(features):
@@ -146,7 +147,7 @@ def _answer(problem: Problem, outcome: Outcome) -> Answer:
 
 
 def _ascend(problem: Problem, student: Answer, origin: Tensor, radius: float, rng: torch.Generator) -> Tensor:
-    """Sign ascent on the squared gap from a random start beside the origin, where its gradient may vanish."""
+    """Sign ascent on the squared gap, from a random point near the origin because the gradient may vanish at the origin."""
     beside = (2 * torch.rand(origin.shape, generator=rng, dtype=torch.float64) - 1).to(origin) * radius / MOVES
     z = hold(problem.inputs, origin + beside, origin, radius)
     for _ in range(MOVES):
@@ -162,7 +163,7 @@ def _ascend(problem: Problem, student: Answer, origin: Tensor, radius: float, rn
 
 
 def _try(problem: Problem, student: Answer, origin: Tensor, radius: float, rng: torch.Generator) -> Tensor:
-    """The worst of a few random corners of the box around each row."""
+    """Move each row to the corner with the largest gap among a few random corners of its box."""
     best, most = origin, None
     for _ in range(MOVES):
         corner = (torch.rand(origin.shape, generator=rng, dtype=torch.float64) < 0.5).to(origin)

@@ -180,7 +180,7 @@ def test_an_outcome_is_certified_like_its_module(problem):
 
 def test_answers_that_are_not_finite_do_not_count(problem):
     student = Student(problem.teacher.function, lambda x: torch.where(x[:, :1] > 0.5, torch.nan, 0.1))
-    with pytest.raises(ExportError, match=r"no finite answer to \d+ of 200 report rows"):
+    with pytest.raises(ExportError, match=r"no finite output for \d+ of 200 report rows"):
         certify(problem, student)
     beyond = float(problem.banks["report"].z[:, 0].max())
     found = certify(
