@@ -1,1 +1,1 @@
-"""For an Optuna study and MLflow runs of the user's own: an objective, a callback, a run context."""
+"""For your own Optuna study and MLflow runs: an objective, a callback, and a run context."""

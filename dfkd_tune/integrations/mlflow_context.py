@@ -1,4 +1,4 @@
-"""What MLflow asks for tags when somebody starts a run: the entry point ``mlflow.run_context_provider``."""
+"""Tags for MLflow runs that are started inside a study: the entry point ``mlflow.run_context_provider``."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dfkd_tune.tracking.context import current
 
 
 class StudyContext(RunContextProvider):
-    """Tags runs that are started inside a study with its name and the version of this package; no other run."""
+    """Tags runs started inside a study with the study's name and this package's version. Other runs get no tags."""
 
     def in_context(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]  # MLflow says no type
-        """Whether this thread is in a study."""
+        """Whether this thread runs a study."""
         return current() is not None
 
     def tags(self) -> dict[str, str]:  # pyright: ignore[reportIncompatibleMethodOverride]  # MLflow says no type
-        """``dfkd.version``, and what is known of the study."""
+        """``dfkd.version``, and the tags of the study."""
         return {tag.VERSION: version("dfkd-tune"), **(current() or {})}

@@ -1,4 +1,4 @@
-"""An Optuna callback beside the objective: the best student so far is always the registered one."""
+"""An Optuna callback that keeps the best student so far registered in the MLflow model registry."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from dfkd_tune.registry.register import register
 
 @dataclass(frozen=True)
 class RegisterBest:
-    """Registers the student of every trial that becomes its study's best, and moves the alias to it.
+    """Registers the student of each trial that becomes the best of its study, and moves the registry alias to it.
 
         objective = Distillation("teacher.pt2", tracking_uri="sqlite:///mlruns/mlflow.db", experiment="pump")
         study.optimize(objective, n_trials=50, callbacks=[RegisterBest(objective, "pump")])
 
     Args:
-        objective: of the study; it must record to MLflow, in an experiment that no other study records to.
-        model: its name in the registry.
-        alias: that points to the best.
+        objective: the study's objective; it must record to MLflow, in an experiment that no other study uses.
+        model: name of the registered model.
+        alias: registry alias of the best version.
 
     Raises:
-        SpecError: on creation, when the objective records nothing.
+        SpecError: on creation, if the objective does not record to MLflow.
     """
 
     objective: Distillation
@@ -37,12 +37,12 @@ class RegisterBest:
             raise SpecError("RegisterBest", "needs an objective that records to MLflow", remedy="give it tracking_uri")
 
     def __call__(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """After a trial.
+        """Register the trial's student if the trial is the best; Optuna calls this after each trial.
 
         Raises:
             DfkdError: as ``register`` does.
         """
         if trial.state == TrialState.COMPLETE and study.best_trial.number == trial.number:
-            assert self.objective.recorded is not None  # seen to on creation
+            assert self.objective.recorded is not None  # checked on creation
             uri, experiment = self.objective.recorded
             register(uri, experiment, self.model, trial=trial.number, alias=self.alias)

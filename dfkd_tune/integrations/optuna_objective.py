@@ -1,4 +1,4 @@
-"""The plugin: distillation as an Optuna objective, for a study and an MLflow server of the user's own."""
+"""Distillation as an Optuna objective, for your own Optuna study and MLflow server."""
 
 from __future__ import annotations
 
@@ -39,28 +39,27 @@ from dfkd_tune.utils.strategy import build
 
 
 class Distillation:
-    """An Optuna objective: each call distills one student and returns what a study of ``dfkd-tune`` would minimize.
+    """An Optuna objective: each call distills one student and returns the value that a study of ``dfkd-tune`` minimizes.
 
-    It reports to the trial at every rung what a study reports, and honors the study's pruner. The trial gets the attributes
-    of a study's trial. With ``tracking_uri``, every trial is a run of the experiment ``experiment``, with parameters, metrics,
-    curve and the student itself.
+    Each call reports to the trial at every rung and stops if the study's pruner says so. It sets the same trial attributes as a
+    study of ``dfkd-tune``. With ``tracking_uri``, every trial is also an MLflow run with parameters, metrics, curve and student.
 
     Args:
         teacher: a loaded teacher, a model file or ``package.module:function``.
-        architecture: YAML of layers and activations, for a model file that holds weights alone.
-        trust_pickle: take the model file's author at their word: a pickle can run any code.
-        features: features file; N(0, I) over standardized units when left out.
+        architecture: YAML file of layers and activations, for a model file that holds only weights.
+        trust_pickle: whether to load a pickled model file, which can run any code.
+        features: features file; default: the prior N(0, I) in standardized units.
         search: leaf -> choices or range, as in a study file; None for the default space.
-        max_parameters: of a student.
-        preset: where leaves that are not searched come from; our best when left out.
+        max_parameters: largest number of parameters of a student.
+        preset: preset for leaves that are not searched; default: the one for this kind of teacher.
         objective: ``robust``, ``rmse`` or ``nrmse``, as in a study file.
-        steps, batch: budget of a trial.
-        seed: of banks and students.
-        tracking_uri: of MLflow; None records nothing.
-        experiment: its name there.
+        steps, batch: student steps of a trial, and rows in each step.
+        seed: seed of banks and students.
+        tracking_uri: MLflow tracking URI; None records nothing.
+        experiment: name of the MLflow experiment.
 
     Raises:
-        DfkdError: on creation, when teacher, features or search are unfit.
+        DfkdError: on creation, if teacher, features or search are invalid.
     """
 
     def __init__(
@@ -98,21 +97,21 @@ class Distillation:
         )
         self.problem = Problem(loaded, inputs, found, seed=seed)
         add_stress(self.problem, untuned(found.kind, budget, self.space))
-        with within(study=experiment):  # whose runs say what they are made with, as those of a study do
+        with within(study=experiment):  # so that its runs get the tags of a study's runs
             self._tracker = Tracker(tracking_uri, experiment) if tracking_uri else None
 
     @property
     def recorded(self) -> tuple[str, str] | None:
-        """Where MLflow is and the name of the experiment; None where nothing is recorded."""
+        """MLflow tracking URI and name of the experiment; None if nothing is recorded."""
         return (self._tracker.uri, self._tracker.experiment) if self._tracker else None
 
     def __call__(self, trial: optuna.Trial) -> float:
-        """Distill with what the trial suggests.
+        """Distill one student with the recipe that the trial suggests; returns the objective.
 
         Raises:
-            optuna.TrialPruned: when the pruner says so, or the student diverged.
-            TeacherError: when the teacher fails; its run ends as FAILED.
-            TrackingError: when MLflow refused the records.
+            optuna.TrialPruned: if the pruner stops the trial, or the student diverges.
+            TeacherError: if the teacher fails; the trial's run ends as FAILED.
+            TrackingError: if MLflow rejected records.
         """
         with within(study=trial.study.study_name, trial=trial.number):
             return self._distill(trial)
@@ -142,7 +141,7 @@ class Distillation:
         return ended.values[0]
 
     def _train(self, trial: optuna.Trial, population: Population, member: Member, key: str) -> Ending:
-        """Train until the member has finished, diverged or is pruned."""
+        """Train until the member has finished, diverged or been pruned; returns the ending."""
         pruned, start = None, time.perf_counter()
         while not member.finished and pruned is None:
             population.advance()
@@ -169,11 +168,11 @@ ARGUMENTS = {
     "--trust-pickle": "trust_pickle=True",
     "--architecture FILE": "architecture=FILE",
 }
-"""Options of the command line that a remedy may name, and what they are here."""
+"""Options of the command line that a remedy may name -> their counterparts in Python."""
 
 
 def _load(teacher: str | Path, architecture: str | Path | None, trust_pickle: bool) -> Teacher:
-    """``load_teacher``, whose remedies are told in Python."""
+    """``load_teacher`` with remedies in terms of Python."""
     try:
         return load_teacher(teacher, Path(architecture) if architecture else None, trust_pickle)
     except DfkdError as error:
