@@ -1,1 +1,1 @@
-"""MLflow: records on disk, the thread that ships them, the runs that they become. Nothing here knows of distillation."""
+"""MLflow: records on disk, the thread that uploads them, and the runs they become. Nothing here depends on distillation."""

@@ -1,4 +1,4 @@
-"""MLflow's stores: whether one can be reached, and a client of it."""
+"""Connect to MLflow: check that a store can be reached, and open a client."""
 
 from __future__ import annotations
 
@@ -39,26 +39,26 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 CONNECT_TIMEOUT_S = 3.0
-"""Seconds a tracking server, or a database, has to answer before the first trial."""
+"""Seconds for a tracking server or database to respond before the first trial."""
 TIMEOUT = 10
-"""Seconds that a server has to answer one request."""
+"""Seconds for a server to respond to one request."""
 TIMEOUTS = {"postgresql": "connect_timeout", "mysql": "connect_timeout", "mssql": "timeout"}
-"""Of a database: the argument of its drivers that limits the seconds of a connect."""
+"""Database -> the driver argument that limits the seconds of a connection attempt."""
 DAMAGED = (
     "put a copy of it back, or move it away: dfkd-tune sync NAME makes the runs of a study again, not registered models"
 )
-"""What to do about MLflow's database that is broken."""
+"""Remedy for a broken MLflow database."""
 
 
 def preflight(uri: str, write: bool = True) -> None:
-    """Make sure that MLflow can be reached, before any trial.
+    """Check before any trial that MLflow can be reached.
 
     Args:
-        uri: of MLflow.
-        write: whether it is to be written.
+        uri: MLflow tracking URI.
+        write: whether write access is needed.
 
     Raises:
-        TrackingError: within a few seconds, naming the address without credentials.
+        TrackingError: within a few seconds, if not; the message names the address without credentials.
     """
     uri = tracking_url(uri)
     shown, file = without_credentials(uri), sqlite_file(uri)
@@ -72,7 +72,9 @@ def preflight(uri: str, write: bool = True) -> None:
         except StorageError as error:
             raise TrackingError(error.place, error.rule, remedy=error.remedy) from None
         if for_reading_alone(uri):
-            raise TrackingError(file, "cannot be written", remedy="run it as who may, or give another --tracking-uri")
+            raise TrackingError(
+                file, "cannot be written", remedy="run as a user with write access, or give another --tracking-uri"
+            )
     elif scheme in SERVERS:
         _ask(uri, shown)
     elif scheme.partition("+")[0] in TIMEOUTS:
@@ -80,7 +82,7 @@ def preflight(uri: str, write: bool = True) -> None:
 
 
 def _ask(uri: str, shown: str) -> None:
-    """Ask a server how it is."""
+    """Check that a server is healthy."""
     try:
         request = urllib.request.Request(uri.rstrip("/") + "/health")
         host = urllib.parse.urlsplit(uri)
@@ -89,12 +91,12 @@ def _ask(uri: str, shown: str) -> None:
         with urllib.request.urlopen(request, timeout=CONNECT_TIMEOUT_S) as answer:
             answer.read(64)
     except urllib.error.HTTPError as error:
-        if error.code not in (401, 403, 404):  # a gateway may hide /health; MLflow itself will tell the rest
+        if error.code not in (401, 403, 404):  # a gateway may hide /health; later requests show errors
             raise TrackingError(
                 shown, f"the MLflow server answered {error.code}", remedy="wait until it has started, or check its log"
             ) from None
-    except (http.client.InvalidURL, ValueError):  # what is wrong may be a part of a password
-        raise TrackingError(shown, "is no address", remedy="write http://host:port") from None
+    except (http.client.InvalidURL, ValueError):  # the message might contain part of a password
+        raise TrackingError(shown, "is not a valid address", remedy="write http://host:port") from None
     except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
         reason = getattr(error, "reason", error)
         raise TrackingError(
@@ -105,7 +107,7 @@ def _ask(uri: str, shown: str) -> None:
 
 
 def _connect(uri: str, shown: str) -> None:
-    """Connect to a database: MLflow would try for minutes."""
+    """Connect to a database once, because MLflow would retry for minutes."""
     import sqlalchemy
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -122,18 +124,18 @@ def _connect(uri: str, shown: str) -> None:
 
 
 def client(uri: str) -> MlflowClient:
-    """An ``MlflowClient`` of a store that is ready for use; a fresh SQLite store is made by one process at a time.
+    """An ``MlflowClient`` of a store. Only one process at a time creates a new SQLite store.
 
-    Where an SQLite store may only be read, it is a copy of it.
+    For a read-only SQLite store, the client reads a copy.
 
     Raises:
-        TrackingError: when the store cannot be opened.
+        TrackingError: if the store cannot be opened.
     """
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # what it logs of an error, it raises too
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it also raises the errors that it logs
 
     uri = absolute(uri)
     shown = without_credentials(uri)
@@ -165,7 +167,7 @@ def client(uri: str) -> MlflowClient:
 
 
 def _make(uri: str, file: Path) -> None:
-    """Make a fresh SQLite store, artifacts that nobody placed beside it: by itself MLflow takes the working directory, unquoted."""
+    """Create an SQLite store with artifacts beside it, unless set otherwise. MLflow's default is the working directory, unquoted."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     SqlAlchemyStore(uri, (file.parent / "artifacts").as_uri())
@@ -173,10 +175,10 @@ def _make(uri: str, file: Path) -> None:
 
 @contextmanager
 def guarded(uri: str) -> Iterator[None]:
-    """What MLflow will not do, in one line.
+    """Turn MLflow's exceptions into errors of one line.
 
     Raises:
-        TrackingError: instead of MLflow's own.
+        TrackingError: in place of an MLflow exception.
     """
     from mlflow.exceptions import MlflowException
 
@@ -187,21 +189,21 @@ def guarded(uri: str) -> Iterator[None]:
 
 
 def refuse_foreign(made: MlflowClient, experiment: Experiment) -> None:
-    """Refuse an experiment whose runs another program made; one without runs is as good as new.
+    """Refuse an experiment with runs of another program. One without runs counts as new.
 
     Args:
-        made: of a store.
-        experiment: of a study's name.
+        made: client of the store.
+        experiment: experiment with the study's name.
 
     Raises:
-        TrackingError: naming it.
+        TrackingError: if it has such runs; the message names it.
     """
     from mlflow.entities import ViewType
 
     def some(wanted: str) -> list[Run]:
         return made.search_runs([experiment.experiment_id], wanted, ViewType.ALL, max_results=2)
 
-    given = os.environ.get("MLFLOW_RUN_ID")  # ``mlflow run`` made it for this process
+    given = os.environ.get("MLFLOW_RUN_ID")  # created by ``mlflow run`` for this process
     if not some(f"tags.`{tag.KIND}` != ''") and [run for run in some("") if run.info.run_id != given]:
         raise TrackingError(
             f"study {experiment.name!r}",
@@ -211,7 +213,7 @@ def refuse_foreign(made: MlflowClient, experiment: Experiment) -> None:
 
 
 def line(error: BaseException) -> str:
-    """What an error says, in a line: the cause of a request that failed, else its first line."""
+    """An error as one line: the cause if a request failed, else its first line."""
     first = (str(error).splitlines() or [type(error).__name__])[0]
     request, failed, _ = first.partition(" failed with exception ")
     cause = first.rpartition("(Caused by ")[2].rstrip(")")
@@ -220,7 +222,7 @@ def line(error: BaseException) -> str:
 
 @contextmanager
 def pointed_at(uri: str) -> Iterator[None]:
-    """An SQL registry looks the source of a version up in MLflow's global store, whatever its client was given."""
+    """Set MLflow's global tracking URI: an SQL registry looks up a version's source there, not in its client's store."""
     before = os.environ.get("MLFLOW_TRACKING_URI")
     try:
         with use_tracking_uri(uri):
@@ -233,7 +235,7 @@ def pointed_at(uri: str) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without what MLflow and torch.export say while a model is written or read."""
+    """Silence the messages of MLflow and torch.export while a model is written or read."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     loggers = [logging.getLogger(name) for name in ("mlflow", "torch.export", "torch._export", "alembic")]
     levels = [logger.level for logger in loggers]
@@ -253,9 +255,9 @@ _LOCK, _DEPTH, _BEFORE = threading.Lock(), [0], {}
 
 @contextmanager
 def single_attempt(uri: str) -> Iterator[None]:
-    """MLflow asks a server once, for seconds: repeating is the shipper's, which first looks whether a create was lost.
+    """MLflow requests without retries and with a short timeout. The uploader retries, after checking whether a run was created.
 
-    MLflow takes these settings from the environment alone; the user's are there again afterwards.
+    MLflow reads these settings only from environment variables; the user's values are restored afterwards.
     """
     if urllib.parse.urlsplit(uri).scheme not in SERVERS:
         yield
@@ -280,10 +282,10 @@ def single_attempt(uri: str) -> Iterator[None]:
 
 @contextmanager
 def reaching(uri: str) -> Iterator[None]:
-    """MLflow asked with the patience of ``TIMEOUT``, and what it will not do told in one line.
+    """MLflow requests with the timeout ``TIMEOUT``, and exceptions as errors of one line.
 
     Raises:
-        TrackingError: instead of MLflow's own.
+        TrackingError: in place of an MLflow exception.
     """
     with single_attempt(uri), guarded(uri):
         yield

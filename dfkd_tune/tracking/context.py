@@ -1,4 +1,4 @@
-"""Which study the running code belongs to, for MLflow runs that the user's own code starts meanwhile."""
+"""The study that the running code belongs to, for MLflow runs that user code starts during a study."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CURRENT: ContextVar[Mapping[str, str] | None] = ContextVar("dfkd_tune", default
 
 @contextmanager
 def within(**about: object) -> Iterator[None]:
-    """Everything inside belongs to a study; ``about`` are tags such as ``study="pump"``, recorded as ``dfkd.study``."""
+    """Mark the code inside the block as part of a study; ``about`` are tags, such as ``study="pump"`` for ``dfkd.study``."""
     before = _CURRENT.set({f"{tag.PREFIX}{key}": str(value) for key, value in about.items()})
     try:
         yield
@@ -22,5 +22,5 @@ def within(**about: object) -> Iterator[None]:
 
 
 def current() -> Mapping[str, str] | None:
-    """The tags of the study that this thread is in; None outside of any."""
+    """Tags of the study that this thread runs; None outside of a study."""
     return _CURRENT.get()

@@ -1,15 +1,16 @@
-"""What a study records, on disk before it is shipped: one file a record, written whole and synced.
+"""The outbox on disk: records of a study that are written before they are uploaded to MLflow, one file for each.
 
 ::
 
     spool/STUDY/objects/SHA256        a file of a student, by its content
-    spool/STUDY/SESSION/about.json    whose session it is
-    spool/STUDY/SESSION/lock          held while its process lives
-    spool/STUDY/SESSION/00000001.json a record that waits to be shipped
-    spool/STUDY/SESSION/shipped/      those that were
-    spool/STUDY/SESSION/refused/      those that MLflow will not have
+    spool/STUDY/SESSION/about.json    the process that the session belongs to
+    spool/STUDY/SESSION/lock          locked while that process lives
+    spool/STUDY/SESSION/00000001.json a record that is not uploaded yet
+    spool/STUDY/SESSION/shipped/      uploaded records
+    spool/STUDY/SESSION/refused/      records that MLflow rejected
 
-Nothing is taken away: from the spool, the MLflow side of a study can be made again.
+    A session is the part of one process. Files are written whole and synced. Nothing is deleted, so the MLflow runs of a study can be
+    rebuilt from the spool.
 """
 
 from __future__ import annotations
@@ -39,44 +40,44 @@ from dfkd_tune.tracking.states import RunStatus
 SHIPPED, REFUSED = "shipped", "refused"
 SHA256 = re.compile(r"[0-9a-f]{64}")
 FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
-"""A path inside a run's artifacts."""
+"""Allowed path within a run's artifacts."""
 RUN = re.compile(r"[^'`\\\x00-\x1f]{0,250}")
-"""A run's name, which MLflow is asked for by a quoted filter."""
+"""Allowed name of a run, which is quoted in filters of MLflow searches."""
 NUMBERED = re.compile(r"\d+\.json")
-"""A record's file."""
+"""File name of a record."""
 
 
 class Event(StrEnum):
-    """What a record tells MLflow."""
+    """What a record reports to MLflow."""
 
     STUDY = "study"
-    """A session of a study began."""
+    """A session of the study began."""
     END = "end"
-    """It ended."""
+    """The session ended."""
     OPEN = "open"
     """A run began."""
     CLOSE = "close"
-    """It ended."""
+    """The run ended."""
     LEFT = "left"
-    """A run that another process opened ended, and nobody else will close it."""
+    """A run that another process opened ended, and that process will not close it."""
     SWEEP = "sweep"
-    """Nobody works on a run."""
+    """No process works on any run of the study."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One thing to tell MLflow; telling it twice is telling it once.
+    """One report to MLflow. Applying it twice has the same result as applying it once.
 
     Args:
-        event: what it tells.
-        run: id of the run it is about, a tag on it; empty for the study's own.
-        name: of the run.
-        at: milliseconds since 1970.
-        status: where something ends.
-        params, tags, metrics: of the run.
-        curve: ``(step, rmse)`` points.
-        files: artifact path -> SHA-256.
-        again: whether the run takes the place of the last one of its name.
+        event: what is reported.
+        run: id of the run, stored as a tag on it; empty for the parent run.
+        name: name of the run.
+        at: time in milliseconds since 1970.
+        status: final status of a run or study that ends.
+        params, tags, metrics: parameters, tags and metrics of the run.
+        curve: points ``(step, rmse)``.
+        files: artifact path -> SHA-256 of the content.
+        again: whether the run replaces the last run of the same name.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -98,12 +99,12 @@ RECORD = TypeAdapter(Record)
 
 
 def now() -> int:
-    """Milliseconds since 1970, as MLflow counts."""
+    """Milliseconds since 1970, MLflow's unit of time."""
     return time.time_ns() // 1_000_000
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, str]:
-    """Values as MLflow stores them, credentials left out."""
+    """Values as the strings that MLflow stores, without credentials."""
     return {key: without_credentials(str(value)) for key, value in values.items()}
 
 
@@ -114,25 +115,25 @@ def digest(file: Path) -> str:
 
 
 class Damaged(StorageError):
-    """A record that cannot be read, however often it is tried."""
+    """A record that cannot be read; retrying does not help."""
 
 
 class Spool:
     """The records of one study.
 
     Args:
-        folder: of the study.
-        storage: URL of its state; records of another study of that name are left alone.
+        folder: folder of the study.
+        storage: URL of the study's Optuna storage; records of another study with the same name are ignored.
     """
 
     def __init__(self, folder: Path, storage: str) -> None:
         self.folder, self.storage = folder, store_of(storage)
 
     def begin(self) -> OutboxSegment:
-        """A session for this process, which holds its lock.
+        """Create and lock a session for this process.
 
         Raises:
-            StorageError: when the place takes no files.
+            StorageError: if the folder cannot be written.
         """
         name = f"{now():013d}-{re.sub(r'[^A-Za-z0-9]+', '-', socket.gethostname())[:40]}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         folder = writable(self.folder / name)
@@ -142,7 +143,7 @@ class Spool:
         return session
 
     def sessions(self) -> list[OutboxSegment]:
-        """All sessions on record, oldest first."""
+        """All sessions in the folder, oldest first."""
         found = []
         for about in sorted(self.folder.glob("*/about.json")):
             try:
@@ -153,14 +154,14 @@ class Spool:
         return found
 
     def known(self) -> bool:
-        """Whether MLflow has taken records of this study before."""
+        """Whether any record of this study was uploaded before."""
         return any(any((session.folder / SHIPPED).glob("*.json")) for session in self.sessions())
 
     def keep(self, data: bytes) -> str:
-        """Store content; returns its SHA-256.
+        """Store content and return its SHA-256.
 
         Raises:
-            StorageError: when the place takes no files.
+            StorageError: if the folder cannot be written.
         """
         sha = hashlib.sha256(data).hexdigest()
         file = self.folder / "objects" / sha
@@ -169,10 +170,10 @@ class Spool:
         return sha
 
     def content(self, sha: str) -> bytes:
-        """What was stored.
+        """Stored content by its SHA-256.
 
         Raises:
-            ExportError: when it is gone or altered.
+            ExportError: if it is missing or altered.
         """
         file = self.folder / "objects" / sha
         if not SHA256.fullmatch(sha):
@@ -187,7 +188,7 @@ class Spool:
 
 
 class OutboxSegment:
-    """The records of one process, in the order in which they were made."""
+    """The records of one process, in the order of creation."""
 
     def __init__(self, spool: Spool, folder: Path) -> None:
         self.spool, self.folder = spool, folder
@@ -199,7 +200,7 @@ class OutboxSegment:
         return self.folder.name
 
     def hold(self) -> bool:
-        """Take the session's lock; False when its process lives."""
+        """Try to lock the session; returns False while its process is alive."""
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
@@ -210,18 +211,18 @@ class OutboxSegment:
         return True
 
     def release(self) -> None:
-        """Let another process take the session up."""
+        """Unlock the session, so that another process can take it up."""
         self._lock.release()
 
     def append(self, record: Record, files: Mapping[str, bytes] | None = None) -> Path:
-        """Record something: when this returns, it survives whatever becomes of this process.
+        """Write a record. When this returns, the record is safe even if this process dies.
 
         Args:
-            record: without its files.
+            record: the record, without ``files``.
             files: artifact path -> content.
 
         Raises:
-            StorageError: when it cannot be written.
+            StorageError: if it cannot be written.
         """
         for path in files or {}:
             if not FILE.fullmatch(path):
@@ -233,22 +234,22 @@ class OutboxSegment:
         return file
 
     def waiting(self) -> list[Path]:
-        """Records to be shipped, in order."""
+        """Records that are not uploaded yet, in order."""
         return sorted(file for file in self.folder.glob("*.json") if NUMBERED.fullmatch(file.name))
 
     def files(self) -> list[Path]:
-        """All records, in order, shipped or not."""
+        """All records in order, uploaded or not."""
         found = [file for part in ("", SHIPPED, REFUSED) for file in (self.folder / part).glob("*.json")]
         return sorted((file for file in found if NUMBERED.fullmatch(file.name)), key=lambda file: file.name)
 
     def records(self) -> Iterator[Record]:
-        """Those that can be read."""
+        """All records that can be read."""
         for file in self.files():
             with suppress(Damaged):
                 yield read(file)
 
     def unclosed(self) -> list[Record]:
-        """Runs that were opened and never closed."""
+        """Opening records of runs that were never closed."""
         opened: dict[str, Record] = {}
         for record in self.records():
             if record.event == Event.OPEN:
@@ -258,7 +259,7 @@ class OutboxSegment:
         return list(opened.values())
 
     def settle(self, file: Path, outcome: str = SHIPPED) -> None:
-        """Say what became of a record."""
+        """Move a record to the folder of its outcome."""
         if file.parent.name == outcome:
             return
         place = self.folder / outcome
@@ -267,10 +268,10 @@ class OutboxSegment:
 
 
 def read(file: Path) -> Record:
-    """A record from its file.
+    """Read a record from its file.
 
     Raises:
-        Damaged: when it is none, or would put a file outside of a run's artifacts.
+        Damaged: if it is not a valid record, or names a path outside of a run's artifacts.
     """
     try:
         record = RECORD.validate_json(file.read_bytes())

@@ -1,4 +1,4 @@
-"""Parameters of MLflow runs that are read again: each name is declared here alone. The rest of a trial's are leaves of its recipe."""
+"""Names of the MLflow run parameters that are read back, each declared only here. A trial's other parameters are leaves of its recipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run that ``mlflow run`` has started for this process and named in ``MLFLOW_RUN_ID``."""
+"""The run that ``mlflow run`` started for this process and named in ``MLFLOW_RUN_ID``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def given_run(client: MlflowClient, experiment_id: str, study: str) -> str | None:
-    """Id of the run that a study is to take up as its parent; None where there is none to take up.
+    """Id of that run if the study can use it as its parent run; otherwise None.
 
-    A run of another experiment cannot be the parent, as MLflow nests runs within one; it is tagged with the study instead, so
-    that one finds the way.
+    A run of another experiment cannot be the parent, because MLflow nests runs only within an experiment. It gets tags that
+    point to the study instead.
     """
     run_id = os.environ.get("MLFLOW_RUN_ID")
     if run_id is None or client.get_run(run_id).info.experiment_id == experiment_id:

@@ -1,4 +1,4 @@
-"""The artifacts of a run: written, and held against a record."""
+"""Write the artifacts of a run, and compare them with a record."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 Content = Callable[[str], bytes]
-"""SHA-256 -> file."""
+"""Function from a SHA-256 to the content."""
 
 
 def artifacts_of(run: Run, uri: str) -> ArtifactRepository:
-    """Where a run's artifacts are; a client would ask the server that any other client of this process knew it from."""
+    """The artifact repository of a run. It does not use an ``MlflowClient``, which may cache another server's repository."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    assert run.info.artifact_uri is not None  # every run has its place
+    assert run.info.artifact_uri is not None  # every run has one
     return get_artifact_repository(run.info.artifact_uri, tracking_uri=uri)
 
 
 def write_files(home: ArtifactRepository, files: Mapping[str, bytes]) -> None:
-    """Write files, by their paths among the artifacts, at once."""
+    """Write files, by their artifact paths, in one call."""
     with tempfile.TemporaryDirectory() as folder:
         for name, content in files.items():
             file = Path(folder) / name
@@ -36,7 +36,7 @@ def write_files(home: ArtifactRepository, files: Mapping[str, bytes]) -> None:
 
 
 def complete(home: ArtifactRepository, record: Record, content: Content) -> bool:
-    """Whether a run's artifacts are there and whole: by their content on this machine, by their sizes elsewhere."""
+    """Whether a run's artifacts are complete: compares content if they are on this machine, else sizes."""
     if (root := getattr(home, "artifact_dir", None)) is not None:
         files = {path: Path(root) / path for path in record.files}
         return all(files[path].is_file() and digest(files[path]) == sha for path, sha in record.files.items())

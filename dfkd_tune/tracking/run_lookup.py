@@ -1,4 +1,4 @@
-"""Which MLflow run holds which student, and its files."""
+"""Find the MLflow run of a student, and download its files."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ RUN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 def find_run(
     uri: str, study: str, trial: int | None = None, name: str | None = None, within: float | None = None
 ) -> Run:
-    """The MLflow run that holds a student: of a trial, or called ``name``; else the promoted one, or the best trial so far.
+    """The MLflow run of a student: by ``trial`` or run ``name``; by default the promoted one, or the best trial so far.
 
-    With ``within``, the smallest student whose objective is at most that share above the best one's.
+    With ``within``, it is the smallest student whose objective is at most that share above the best one's.
 
     Raises:
-        NotFound: no such study or trial, or nothing complete yet.
+        NotFound: if there is no such study or trial, or no complete trial yet.
     """
     made = client(uri)
     experiment = made.get_experiment_by_name(study)
@@ -73,7 +73,7 @@ def find_run(
 
 
 def _objective(made: MlflowClient, experiment_id: str, parent: Run | None) -> str:
-    """The metric by which students of an experiment are chosen; the trials of an Optuna study of one's own have no parent, and tell it."""
+    """The objective of an experiment, from its parent run; from a trial's tags if the user's own Optuna study made the trials."""
     said = parent
     if said is None:
         trials = made.search_runs([experiment_id], f"tags.`{tag.OBJECTIVE}` != ''", max_results=1)
@@ -82,7 +82,7 @@ def _objective(made: MlflowClient, experiment_id: str, parent: Run | None) -> st
 
 
 def _smallest(made: MlflowClient, experiment_id: str, study: str, objective: str, within: float) -> Run:
-    """The smallest of the students, re-runs included, that are nearly as good as the best of them."""
+    """The run of the smallest student, re-runs included, whose objective is at most the share ``within`` above the best."""
     students = f"attributes.status = '{RunStatus.FINISHED}' and tags.`{tag.KIND}` != '{RunKind.STUDY}'"
     by = [f"metrics.{objective} ASC"]
     best = made.search_runs([experiment_id], f"{students} and metrics.{objective} > 0", order_by=by, max_results=1)
@@ -94,35 +94,35 @@ def _smallest(made: MlflowClient, experiment_id: str, study: str, objective: str
 
 
 def parent_run(uri: str, study: str) -> Run | None:
-    """The parent run of a study; None where it has none."""
+    """The parent run of a study; None if there is none."""
     made = client(uri)
     experiment = made.get_experiment_by_name(study)
     return parent_of(made, experiment.experiment_id) if experiment else None
 
 
 def parent_of(made: MlflowClient, experiment_id: str) -> Run | None:
-    """The parent run of an experiment; None where no study made it."""
+    """The parent run of an experiment; None if the experiment belongs to no study."""
     parents = made.search_runs([experiment_id], f"tags.`{tag.KIND}` = '{RunKind.STUDY}'", max_results=1)
     return parents[0] if parents else None
 
 
 def trial_of(run: Run) -> int | None:
-    """The trial whose recipe a run has; None for the untuned baseline."""
+    """Number of the trial whose recipe a run has; None for the untuned baseline."""
     return int(run.data.params[param.TRIAL]) if param.TRIAL in run.data.params else None
 
 
 @contextmanager
 def fetch(uri: str, run_id: str, part: str = "student") -> Iterator[Path]:
-    """The artifacts of a run under ``part``, in a directory that goes away.
+    """Download the artifacts of a run under ``part`` into a temporary directory.
 
     Raises:
-        NotFound: when the run has none.
+        NotFound: if the run has none.
     """
     from mlflow.artifacts import download_artifacts
 
     with tempfile.TemporaryDirectory() as folder, quiet():
         try:
-            # By run and path, MLflow would look for a model of that name too, in its global store.
+            # Given run and path, MLflow would also look for a model of that name in its global store.
             stored = f"{client(uri).get_run(run_id).info.artifact_uri}/{part}"
             yield Path(download_artifacts(stored, dst_path=folder, tracking_uri=absolute(uri)))
         except Exception as error:

@@ -1,6 +1,6 @@
-"""Records as MLflow runs: each can be applied any number of times, with the result of one.
+"""Apply records to MLflow runs. Applying a record twice has the same result as applying it once.
 
-A run is known by its record's id, the tag ``dfkd.record``, so that a create whose answer was lost is found again.
+A run is identified by its record's id, the tag ``dfkd.record``. So a run is found even if the response to its creation was lost.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 HOPELESS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")
-"""What MLflow says of a record that it will not take, however often it is asked."""
+"""MLflow's error codes for records that it always rejects."""
 PAGE = 1000
 
 
 class RejectedRecord(Exception):
-    """MLflow will not have a record."""
+    """MLflow rejected a record."""
 
 
 class Runs:
     """The runs of one experiment.
 
     Args:
-        uri: of MLflow.
-        experiment: its name.
+        uri: MLflow tracking URI.
+        experiment: name of the experiment.
     """
 
     def __init__(self, uri: str, experiment: str) -> None:
@@ -62,24 +62,24 @@ class Runs:
         self._all: dict[str, list[Run]] | None = None
         self._starts: dict[str, int] = {}
         self.writes = 0
-        """Batches written so far."""
+        """Number of batches written so far."""
         self.restored = False
-        """Whether the experiment had been deleted."""
+        """Whether a deleted experiment was restored."""
 
     def connect(self) -> None:
-        """Open the store and find or make the experiment.
+        """Open the store, and find or create the experiment.
 
         Raises:
-            TrackingError: when that cannot be done, or another program made the experiment.
+            TrackingError: if that fails, or another program made the experiment.
         """
         with single_attempt(self.uri):
             self._connect()
 
     def refuse_foreign(self) -> None:
-        """Refuse an experiment that another program made; nothing is made or restored.
+        """Refuse an experiment that another program made, without creating or restoring anything.
 
         Raises:
-            TrackingError: when it is such a one, or MLflow cannot be read.
+            TrackingError: if another program made it, or MLflow cannot be read.
         """
         with single_attempt(self.uri), guarded(self.uri):
             self._opened = self._opened or client(self.uri)
@@ -95,26 +95,26 @@ class Runs:
 
     @property
     def _client(self) -> MlflowClient:
-        assert self._opened is not None  # asked once it is connected
+        assert self._opened is not None  # only used once connected
         return self._opened
 
     @property
     def _experiment_id(self) -> str:
-        assert self._found_experiment is not None  # asked once it is connected
+        assert self._found_experiment is not None  # only used once connected
         return self._found_experiment
 
     def apply(self, record: Record, content: Content, own: bool, end: Record | None = None) -> None:
-        """Make a record true.
+        """Apply a record.
 
         Args:
-            record: what.
-            content: SHA-256 -> file.
-            own: whether this process recorded it, so that a run asked for the first time cannot exist yet.
-            end: of the run that an own record starts, where it is known by then.
+            record: the record.
+            content: returns the content of a SHA-256.
+            own: whether this process wrote the record. Then its run cannot exist before the first attempt.
+            end: record of the end of the run that ``record`` starts, if it is known already.
 
         Raises:
-            RejectedRecord: when MLflow will never take it, or its files are damaged.
-            Exception: any other, when MLflow cannot be reached or written now.
+            RejectedRecord: if MLflow will never accept it, or its files are damaged.
+            Exception: any other if MLflow cannot be reached or written at the moment.
         """
         from mlflow.exceptions import MlflowException
 
@@ -133,7 +133,7 @@ class Runs:
                 raise
 
     def survey(self) -> list[Run]:
-        """All runs on record, which are then not asked for one by one."""
+        """Load all runs at once, so that they are not searched one by one."""
         with single_attempt(self.uri):
             self._connect()
             found = self._search("")
@@ -145,7 +145,7 @@ class Runs:
             return found
 
     def end_run(self, run_id: str, status: RunStatus, at: int) -> None:
-        """Say what became of a run whose process is gone, unless its own end arrives meanwhile: a run's tags come before its status."""
+        """End a run whose process is dead, unless its own end arrives at the same time: tags are written before the status."""
         self.writes += 1
         with single_attempt(self.uri):
             self._client.set_terminated(run_id, status, at)
@@ -160,7 +160,7 @@ class Runs:
             self._log(run_id, at, metrics)
 
     def parent(self) -> Run | None:
-        """The study's own run, None before it was made."""
+        """The parent run of the study; None before it is created."""
         with single_attempt(self.uri):
             self._connect()
             found = self._client.search_runs(
@@ -182,7 +182,7 @@ class Runs:
             self._log(given, record.at, params=record.params, tags=record.tags)
             self.parent_id = given
             return
-        # Where the answer to the create was lost, they are not there yet.
+        # If the response to the creation was lost, these are missing.
         missing = {key: value for key, value in record.params.items() if key not in found.data.params}
         if own:
             self._client.update_run(found.info.run_id, status=RunStatus.RUNNING)
@@ -192,7 +192,7 @@ class Runs:
 
     def _end(self, record: Record, content: Content, own: bool) -> None:
         found = self.parent()
-        if found is None or (found.info.end_time or 0) > record.at:  # a later session said more
+        if found is None or (found.info.end_time or 0) > record.at:  # a later session has ended it again
             return
         if found.info.end_time != record.at or not _holds(found, record):
             self._log(found.info.run_id, record.at, metrics=record.metrics, tags=record.tags)
@@ -202,7 +202,7 @@ class Runs:
         if record.run in self._ids:
             return
         if again := record.run in self._asked:
-            self._doubtful.add(record.run)  # the first may still be on its way
+            self._doubtful.add(record.run)  # an earlier request may still create it
         found = self._found(record.run) if again or not own else None
         if found is not None and found.data.params.keys() >= record.params.keys():
             self._ids[record.run] = found.info.run_id
@@ -213,7 +213,7 @@ class Runs:
         self._ids[record.run] = found.info.run_id
 
     def _whole(self, record: Record, end: Record, content: Content) -> None:
-        """A run that nobody has heard of, from start to end."""
+        """Write a run that MLflow does not have yet, from start to end."""
         run = self._create(record, end.tags)
         self._fill(run, end, content, record.params, tags={})
         self._client.set_terminated(run.info.run_id, end.status, end.at)
@@ -242,7 +242,7 @@ class Runs:
         params: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Write what a run came to; its status comes last."""
+        """Write the results of a run; its status comes last."""
         tags = record.tags if tags is None else tags
         self._log(run.info.run_id, record.at, record.metrics, params, tags, {metric.CURVE_RMSE: record.curve})
         if record.files:
@@ -258,7 +258,7 @@ class Runs:
             raise RejectedRecord(f"run {record.name} is not in MLflow")
         taken = tag.SUPERSEDED in run.data.tags
         follower = self._follower(run) if not own and not taken else None
-        if follower is not None:  # it was shipped too late to be found by who took over
+        if follower is not None:  # it was uploaded too late for the worker that took over to find it
             taken = True
             self._take_over(run, record, State.INTERRUPTED.status, {tag.STATE: State.INTERRUPTED})
             if tag.REQUEUED_FROM not in follower.data.tags:
@@ -270,13 +270,13 @@ class Runs:
         self._ids.pop(record.run, None)
 
     def _left(self, record: Record, content: Content, own: bool) -> None:
-        """The run of a worker that died, or went on with a trial that was no longer its own."""
+        """End the run of a worker that died or lost its trial to another worker."""
         found = self._latest(record)
         if found is not None and not (found.info.status == record.status and tag.SUPERSEDED in found.data.tags):
             self._take_over(found, record, record.status, record.tags)
 
     def _sweep(self, record: Record, content: Content, own: bool) -> None:
-        """Nobody worked on a run at that moment."""
+        """End all runs that were open at that moment, because no process worked on them."""
         for run in self._search(f"attributes.status = '{RunStatus.RUNNING}' and attributes.start_time <= {record.at}"):
             if run.data.tags.get(tag.KIND) != RunKind.STUDY:
                 self.end_run(run.info.run_id, RunStatus.KILLED, record.at)
@@ -287,7 +287,7 @@ class Runs:
             self._client.set_terminated(run.info.run_id, status, record.at)
 
     def _latest(self, record: Record) -> Run | None:
-        """The last run of that name before a record."""
+        """The last run with the record's name before the record."""
         found = self._client.search_runs(
             [self._experiment_id],
             f"attributes.run_name = '{record.name}' and attributes.start_time <= {record.at}",
@@ -297,7 +297,7 @@ class Runs:
         return found[0] if found else None
 
     def _found(self, record: str) -> Run | None:
-        """The run of an id; a second one, of a create that was answered too late, is deleted."""
+        """The run with this id. A duplicate, from a creation that was repeated without need, is deleted."""
         runs = self._search(f"tags.`{tag.RECORD}` = '{record}'") if self._all is None else self._all.get(record, [])
         runs = sorted(runs, key=lambda run: (-len(run.data.params), run.info.start_time, run.info.run_id))
         for extra in runs[1:]:
@@ -315,7 +315,7 @@ class Runs:
                 return found
 
     def _follower(self, run: Run) -> Run | None:
-        """The run that took the place of this one, None where none did."""
+        """The run that replaced this one; None if none did."""
         name, start = run.info.run_name or "", run.info.start_time
         if self._all is not None and self._starts.get(name, 0) <= start:
             return None
@@ -345,7 +345,7 @@ class Runs:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             found = self._client.get_experiment_by_name(self.experiment)
-            assert found is not None  # another process made it
+            assert found is not None  # another process created it
             return found.experiment_id
 
     def _log(
@@ -371,6 +371,6 @@ class Runs:
 
 
 def _holds(run: Run, record: Record) -> bool:
-    """Whether a run says all that a record does."""
+    """Whether a run has everything that a record reports."""
     said = run.info.status == record.status and run.data.tags.items() >= record.tags.items()
     return (said or tag.SUPERSEDED in run.data.tags) and run.data.metrics.keys() >= record.metrics.keys()

@@ -1,4 +1,4 @@
-"""How a run ends: MLflow's status of it, and the state that its tag ``dfkd.state`` holds."""
+"""The ways a run ends: its status in MLflow, and the state in its tag ``dfkd.state``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class RunStatus(StrEnum):
 
 
 class State(StrEnum):
-    """States of a distillation that has ended: Optuna's, and ``INTERRUPTED`` where its process was stopped or lost its trial."""
+    """Final states of a distillation: Optuna's, and ``INTERRUPTED`` if its process was stopped or lost the trial."""
 
     COMPLETE = "COMPLETE"
     PRUNED = "PRUNED"

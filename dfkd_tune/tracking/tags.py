@@ -1,11 +1,11 @@
-"""Tags of MLflow runs and registered versions: each name is declared here alone."""
+"""Names of the tags of MLflow runs and registered versions, each declared only here."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
 PREFIX = "dfkd."
-"""Of every tag that is ours."""
+"""Prefix of all tags of dfkd-tune."""
 KIND = f"{PREFIX}kind"
 """Kind of the run: ``study``, ``trial``, ``rerun`` or ``baseline``."""
 STUDY = f"{PREFIX}study"
@@ -17,15 +17,15 @@ STATE = f"{PREFIX}state"
 REASON = f"{PREFIX}reason"
 """Why the run ended without a student."""
 RECORD = f"{PREFIX}record"
-"""Id of the spool's record that the run was written from."""
+"""Id of the spool record from which the run was written."""
 SESSION = f"{PREFIX}session"
-"""Part of the spool that holds the run's records."""
+"""Session of the spool that holds the run's records."""
 SUPERSEDED = f"{PREFIX}taken_over"
 """``true`` on a run whose trial another worker took up; the end that its own worker reports is ignored."""
 REQUEUED_FROM = f"{PREFIX}requeued_from"
 """The earlier run of the same trial, whose worker died or was stopped."""
 REBUILT = f"{PREFIX}rebuilt"
-"""What the run was rebuilt from."""
+"""Source from which the run was rebuilt."""
 STUDENT_SHA256 = f"{PREFIX}student_sha256"
 """SHA-256 of the student's ``sha256.json``, which holds the hashes of its files."""
 TIER = f"{PREFIX}tier"
@@ -50,11 +50,11 @@ RMSE = f"{PREFIX}rmse"
 """RMSE of a registered version's student on the selection bank."""
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"
-"""MLflow's own."""
+"""MLflow's tag for the note of a run."""
 
 
 class RunKind(StrEnum):
-    """What a run is of: the study itself, which is the parent of all others, or a distillation."""
+    """Kind of a run: the study itself, which is the parent of all others, or one distillation."""
 
     STUDY = "study"
     TRIAL = "trial"

@@ -1,7 +1,7 @@
-"""What a study tells MLflow, behind a small protocol: written to the spool, shipped from there.
+"""``Tracker``: record a study in MLflow. Records are written to the spool and uploaded from there.
 
-A study is an experiment; its parent run is tagged ``dfkd.kind=study``, its children ``dfkd.kind=trial``. Only ``MlflowClient`` with
-explicit run ids is used: MLflow's fluent state belongs to the user's process.
+A study is an experiment; its parent run is tagged ``dfkd.kind=study``, its child runs ``dfkd.kind=trial`` and so on. Only ``MlflowClient``
+with explicit run ids is used, because MLflow's fluent API belongs to the user's code.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from dfkd_tune.utils.waits import telling
 LOG = logging.getLogger(__name__)
 STUDENT = "student/sha256.json"
 FLUSH_TIMEOUT_S = 10.0
-"""Seconds that a study waits at its end for an MLflow that takes nothing."""
+"""Seconds that a study waits at its end for an MLflow that accepts no records."""
 
 
 def ready(uri: str, storage: str, study: str) -> None:
-    """Make sure that a new study will be recorded; one that MLflow knows goes on without it.
+    """Check that MLflow can record a new study. A study with records in MLflow may go on while MLflow is down.
 
     Raises:
-        TrackingError: within a few seconds, naming the address without credentials; another program made its experiment.
+        TrackingError: within a few seconds, if MLflow cannot be reached, or another program made the experiment.
     """
     known = Spool(spool_folder(storage, study), storage).known()
     try:
@@ -50,17 +50,17 @@ def ready(uri: str, storage: str, study: str) -> None:
 
 
 class Tracker:
-    """The MLflow side of one study. A record is on disk when a method returns; a thread ships it.
+    """Records one study in MLflow. A record is on disk when a method returns; a thread uploads it.
 
     Args:
-        uri: of MLflow.
-        experiment: its name, which is the study's.
-        storage: URL of the study's state, beside which records wait; beside MLflow's file where there is none.
-        known: that it answered others, or a moment ago, so that it may be away now.
+        uri: MLflow tracking URI.
+        experiment: name of the experiment, which is the study's name.
+        storage: URL of the study's Optuna storage; the spool lies beside it, or beside MLflow's file without a storage.
+        known: whether MLflow was reached before for this study, so that it may be down now.
 
     Raises:
-        TrackingError: when MLflow cannot be reached or written, and never was for this study.
-        StorageError: when records cannot be written.
+        TrackingError: if MLflow cannot be reached or written, and never was for this study.
+        StorageError: if records cannot be written to disk.
     """
 
     def __init__(self, uri: str, experiment: str, storage: str | None = None, known: bool = False) -> None:
@@ -84,7 +84,7 @@ class Tracker:
         self._take_up_left()
 
     def _take_up_left(self) -> None:
-        """Ship what processes that are gone left, and say what became of their runs."""
+        """Upload the records of dead processes, and end their runs."""
         mine = {self._session.name, *(session.name for session in self._held)}
         for session in self._spool.sessions():
             if session.name in mine or not session.hold():
@@ -96,10 +96,10 @@ class Tracker:
                 self._shipper.put(session, session.append(interrupted(run)))
 
     def open_study(self, params: Mapping[str, Any], tags: Mapping[str, Any]) -> None:
-        """Start the parent run, or take up the one an earlier session left.
+        """Start the parent run, or resume an existing one.
 
         Raises:
-            TrackingError: when MLflow refused it.
+            TrackingError: if MLflow rejected it.
         """
         about = {tag.KIND: RunKind.STUDY, tag.STUDY: self.experiment}
         labels = plain(self._context | about | dict(tags))
@@ -115,7 +115,7 @@ class Tracker:
         tags: Mapping[str, Any] | None = None,
         again: bool = False,
     ) -> None:
-        """Start a child run called ``key``, tagged ``dfkd.kind=kind``; ``again`` ends and links the run of that name before it."""
+        """Start a child run named ``key``, tagged ``dfkd.kind=kind``; ``again`` ends and links the last run of that name."""
         about = {tag.KIND: kind, tag.STUDY: self.experiment, tag.SESSION: self._session.name}
         labels = plain(self._context | about | dict(tags or {}))
         record = self._open[key] = uuid.uuid4().hex
@@ -130,21 +130,21 @@ class Tracker:
         curve: Sequence[tuple[int, float]] = (),
         files: Mapping[str, bytes] | None = None,
     ) -> str:
-        """End a child run; when this returns, its record survives whatever becomes of this process.
+        """End a child run. When this returns, its record is safe even if this process dies.
 
         Args:
-            key: as it was opened.
+            key: name of the run, as in ``open_run``.
             status: FINISHED, KILLED or FAILED.
-            metrics: summary values, logged at step 0.
-            tags: such as ``dfkd.state``.
-            curve: ``(step, rmse)`` points, logged under ``curve/rmse``.
+            metrics: metrics, logged at step 0.
+            tags: tags such as ``dfkd.state``.
+            curve: points ``(step, rmse)``, logged as ``curve/rmse``.
             files: artifact path -> content.
 
         Returns:
-            The record's id, which is the tag ``dfkd.record`` of its run.
+            The record's id, which is the tag ``dfkd.record`` of the run.
 
         Raises:
-            StorageError: when it cannot be written.
+            StorageError: if the record cannot be written to disk.
         """
         values = {name: float(value) for name, value in metrics.items()}
         if files and STUDENT in files:
@@ -155,15 +155,15 @@ class Tracker:
         return self._open.pop(key)
 
     def close_orphan(self, key: str, status: RunStatus, tags: Mapping[str, Any]) -> None:
-        """End the latest run called ``key``, whose worker died."""
+        """End the latest run named ``key``, whose worker died."""
         self._put(Record(Event.LEFT, name=key, at=now(), status=status, tags=plain(tags)))
 
     def close_all_running(self) -> None:
-        """End as KILLED every child run that is RUNNING; for whoever knows that nobody works on one."""
+        """End every RUNNING child run as KILLED. Call this only if no process works on one."""
         self._put(Record(Event.SWEEP, at=now()))
 
     def close_study(self, status: RunStatus, metrics: Mapping[str, float], tags: Mapping[str, Any]) -> None:
-        """End the parent run and this session; what could not be shipped is told in one line."""
+        """End the parent run and this session; a warning says what could not be uploaded."""
         values = {name: float(value) for name, value in metrics.items()}
         self._put(Record(Event.END, name=self.experiment, at=now(), status=status, metrics=values, tags=plain(tags)))
         self.close()
@@ -179,11 +179,11 @@ class Tracker:
             session.release()
 
     def flush(self) -> bool:
-        """Wait until everything so far is in MLflow, or MLflow does not answer. Returns which."""
+        """Wait until all records are in MLflow, or MLflow does not respond. Returns whether all are."""
         return self._shipper.flush()
 
     def settle(self) -> bool:
-        """Wait until MLflow has all that was recorded on this machine, with the patience of a study's end. Returns whether."""
+        """Wait, at most as long as at a study's end, until all records of this machine are in MLflow. Returns whether all are."""
         self._take_up_left()
         with telling(LOG, "waiting until MLflow has all records, %.0f s after the last that it took", self._patience):
             whole = self._shipper.flush(self._patience)
@@ -192,16 +192,16 @@ class Tracker:
                 whole = time.monotonic() < until
                 time.sleep(0.1)
         if not whole:
-            self._patience = 0.0  # once is enough
+            self._patience = 0.0  # wait that long only once
         return whole and not self._shipper.refused
 
     @property
     def parent(self) -> str | None:
-        """Id of the study's own run; None before MLflow made it."""
+        """Id of the parent run; None before MLflow created it."""
         return self._runs.parent_id
 
     def raise_for_rejected(self) -> None:
-        """Raises TrackingError when MLflow refused records since this was last asked."""
+        """Raise ``TrackingError`` if MLflow rejected records since the last call."""
         refused, self._shipper.refused[:] = [*self._shipper.refused], []
         if refused:
             raise TrackingError(
@@ -209,7 +209,7 @@ class Tracker:
             )
 
     def unshipped(self) -> str | None:
-        """What MLflow does not have, and the command that completes it, in one line; None when it has everything."""
+        """One line with the number of missing records and the command that uploads them; None if MLflow has all."""
         waiting, refused = self._shipper.left, len(self._shipper.refused)
         if not waiting and not refused:
             return None
@@ -231,7 +231,7 @@ class Tracker:
 
 
 def _is_away(uri: str) -> bool:
-    """Whether nobody answers there, rather than somebody else."""
+    """Whether MLflow does not respond at all, as opposed to responding with an error."""
     try:
         preflight(uri)
     except TrackingError:
@@ -240,12 +240,12 @@ def _is_away(uri: str) -> bool:
 
 
 def interrupted(run: Record) -> Record:
-    """The end of a run whose process is gone."""
+    """The closing record of a run whose process is dead."""
     return Record(Event.CLOSE, run.run, run.name, now(), State.INTERRUPTED.status, tags={tag.STATE: State.INTERRUPTED})
 
 
 def _context_tags() -> dict[str, str]:
-    """The user, source and git tags that MLflow's fluent runs get, and what the run is made with."""
+    """The user, source and git tags of MLflow's fluent API, and versions of packages."""
     from mlflow.tracking.context import registry
 
     made_with = {tag.VERSIONS: "versions", tag.GIT: "git"}

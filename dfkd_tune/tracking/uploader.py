@@ -1,4 +1,4 @@
-"""Ships records from the spool in order, a short run's end with its start, from one thread; an outage makes it wait, never the study."""
+"""Upload records from the spool to MLflow in order, in one thread. During an outage the thread waits and the study goes on."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from dfkd_tune.tracking.runs import RejectedRecord, Runs
 
 LOG = logging.getLogger(__name__)
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 30.0
-"""Seconds before a record is tried again: doubled from the first to the longest."""
+"""Seconds before a record is retried; they double from the first to the longest."""
 LAG = 5.0
-"""Seconds that the start of a run waits for its end: together they are three requests, apart five, and most trials are pruned soon."""
+"""Seconds that a run's start waits for its end: together they take three requests, apart five, and most trials are pruned early."""
 
 
 class _Waiting(NamedTuple):
-    """A record to be shipped, and the run that it starts or ends."""
+    """A record to upload, and the run that it starts or ends."""
 
     session: OutboxSegment
     file: Path
@@ -33,11 +33,11 @@ class _Waiting(NamedTuple):
 
 
 class Shipper:
-    """One thread that applies records one after another.
+    """A thread that uploads records one after another.
 
     Args:
-        runs: the MLflow side.
-        own: the session of this process; others are taken up from dead ones.
+        runs: the runs in MLflow.
+        own: session of this process; other sessions belonged to dead processes.
     """
 
     def __init__(self, runs: Runs, own: OutboxSegment) -> None:
@@ -49,12 +49,12 @@ class Shipper:
         self.shipped = 0
         self.refused: list[str] = []
         self.trouble: str | None = None
-        """Why nothing is shipped at the moment."""
+        """Why no record can be uploaded at the moment; None if nothing is wrong."""
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
 
     def put(self, session: OutboxSegment, file: Path, record: Record | None = None) -> None:
-        """Ship a record after all those before it; one that is given may be told together with the end of its run."""
+        """Queue a record. If ``record`` is given and starts a run, it may be uploaded together with the run's end."""
         with self._change:
             starts, ends = (
                 record.run if record is not None and record.event == event else None
@@ -65,17 +65,17 @@ class Shipper:
 
     @property
     def left(self) -> int:
-        """Records not shipped yet."""
+        """Number of records not uploaded yet."""
         return len(self._queue)
 
     def flush(self, patience: float = 0.0) -> bool:
-        """Wait until everything so far is shipped, or MLflow does not take it.
+        """Wait until all records are uploaded, or MLflow does not accept them.
 
         Args:
-            patience: seconds that it may take nothing.
+            patience: seconds to go on waiting while MLflow accepts nothing.
 
         Returns:
-            Whether everything is shipped.
+            Whether all records are uploaded.
         """
         with self._change:
             self._flushing += 1
@@ -98,7 +98,7 @@ class Shipper:
             self._change.wait(0.2)
 
     def stop(self) -> None:
-        """End the thread; what it does at the moment is done or not, the spool knows which."""
+        """Stop the thread. The spool keeps every record whose upload was not confirmed."""
         with self._change:
             self._stopped = True
             self._change.notify_all()
@@ -125,7 +125,7 @@ class Shipper:
                 self._change.notify_all()
 
     def _due(self) -> float | None:
-        """Seconds until the first record is shipped; None while there is none."""
+        """Seconds until the next record is uploaded; None without a record."""
         if not self._queue:
             return None
         first = self._queue[0]
@@ -134,13 +134,13 @@ class Shipper:
         return max(0.0, first.since + LAG - time.monotonic())
 
     def _end_of(self, first: _Waiting) -> _Waiting | None:
-        """The end of a run whose start comes first, where it waits too."""
+        """The queued end of the run that ``first`` starts; None if there is none."""
         if first.starts is None:
             return None
         return next((each for each in self._queue if each.ends == first.starts), None)
 
     def _ship_both(self, start: _Waiting, end: _Waiting) -> bool:
-        """Tell MLflow a whole run at once; False where it did not take all of it, and must be asked what it has."""
+        """Upload a whole run at once. False if that failed; then the two records are uploaded one by one."""
         if self.trouble is not None:
             return False
         try:
@@ -152,7 +152,7 @@ class Shipper:
         return True
 
     def _ship(self, waiting: _Waiting) -> bool:
-        """Apply one record, however long MLflow is away; False when stopped."""
+        """Apply one record, retrying as long as MLflow is down; False if the thread was stopped."""
         session, file, *_ = waiting
         pause = FIRST_RETRY_S
         while not self._stopped:
@@ -171,7 +171,7 @@ class Shipper:
                 pause = min(2 * pause, LONGEST_RETRY_S)
                 continue
             if self.trouble is not None:
-                LOG.warning("MLflow answers again")
+                LOG.warning("MLflow responds again")
             self.trouble = None
             return True
         return False
@@ -186,7 +186,7 @@ class Shipper:
                 reason = str(plainer)
         with self._change:
             before, self.trouble = self.trouble, reason
-            if before is None:  # a flush that is woken by every failure asks for the next one at once
+            if before is None:  # a notified flush retries at once, so notifying each failure would never pause
                 self._change.notify_all()
         if before is None:
             LOG.warning("%s; the study goes on, records wait in %s", reason, self._own.spool.folder)
