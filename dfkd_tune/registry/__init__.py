@@ -1,1 +1,1 @@
-"""From a recorded run to a certified, registered model that takes its users' tables."""
+"""Certify the student of a recorded run and register it as an MLflow model that takes data frames."""

@@ -1,4 +1,4 @@
-"""The files of a certificate among the artifacts of a run."""
+"""Artifact paths of a certificate in its run."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ JSON, HTML = "certificate.json", "certificate.html"
 
 
 def is_certified(uri: str, run: Run) -> bool:
-    """Whether a run holds its student's certificate."""
+    """Whether a run has its student's certificate."""
     held = client(uri).list_artifacts(run.info.run_id, FOLDER)
     return any(Path(file.path).name == JSON for file in held)

@@ -1,4 +1,4 @@
-"""Certificates of recorded students: from a run's files, and from what its study recorded of teacher and inputs."""
+"""Certify recorded students, from the files of their runs and a problem rebuilt from the parent run."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ from dfkd_tune.utils.object_reference import MODULE_PATH
 
 
 def issue(problem: Problem, folder: Path, about: Mapping[str, Any]) -> Certificate:
-    """Certify the student whose files lie in a directory.
+    """Certify the student whose files are in a directory.
 
     Args:
-        problem: of its study.
-        folder: as ``shipping.student_files`` fills it.
+        problem: problem of its study.
+        folder: directory with the files of ``export.student_files``.
         about: study, trial and run.
 
     Raises:
-        ExportError: when the files are damaged, or an answer is not finite.
+        ExportError: if the files are damaged, or an output is not finite.
     """
     module, result = read_student(folder)
     student = ExportedStudent(module, getattr(torch, result["dtype"]), int(result[metric.PARAMETERS]))
@@ -70,10 +70,10 @@ def write(certificate: Certificate, folder: Path) -> None:
 
 
 def beside(file: Path, problem: Problem, student: ExportedStudent, about: Mapping[str, Any]) -> Certificate:
-    """Certify a student as a file has it, as ``FILE.certificate.json`` and ``FILE.certificate.html`` beside it.
+    """Certify an exported file; writes ``FILE.certificate.json`` and ``FILE.certificate.html`` beside it.
 
     Raises:
-        ExportError: when an answer is not finite, or nothing can be written there.
+        ExportError: if an output is not finite, or the files cannot be written.
     """
     facts = {"file_sha256": hash_bytes(file.read_bytes()), "issued": datetime.now(UTC).isoformat(timespec="seconds")}
     certificate = certify(problem, student, {**about, **facts})
@@ -90,19 +90,19 @@ def rebuild_problem(
     purpose: str = "a certificate",
     device: str = "cpu",
 ) -> Problem:
-    """The problem of a study again, from its parent run; teacher and inputs must be those recorded.
+    """Rebuild the problem of a study from its parent run; teacher and inputs must be the recorded ones.
 
     Args:
-        study: its name.
-        params, tags: of its parent run.
-        sources: where teacher and features lie, if not where the study found them.
-        purpose: what needs it, as an error says.
-        device: where it is computed.
+        study: name of the study.
+        params, tags: parameters and tags of its parent run.
+        sources: current paths of teacher and features, if they have moved.
+        purpose: what needs the problem, for error messages.
+        device: device of the computation.
 
     Raises:
-        NotFound: a file is gone, or where it lies was not recorded.
-        StudyMismatch: a file is there, but is another one.
-        DfkdError: whatever is wrong with a file.
+        NotFound: if a file is missing, or its path was not recorded.
+        StudyMismatch: if a file differs from the recorded one.
+        DfkdError: if a file is invalid.
     """
     teacher, inputs = _sources(study, tags, sources, purpose)
     seed = int(params[param.SEED])
@@ -121,7 +121,7 @@ def rebuild_problem(
 def rebuild_evaluator(
     study: str, params: Mapping[str, str], tags: Mapping[str, str], sources: Sources, purpose: str
 ) -> RawEvaluator:
-    """The teacher of a study and the rows of its banks again; arguments and errors are those of ``rebuild_problem``."""
+    """Rebuild a study's evaluator, that is its teacher and banks; arguments and errors are those of ``rebuild_problem``."""
     teacher, inputs = _sources(study, tags, sources, purpose)
     return RawEvaluator(teacher, inputs, int(params[param.SEED]), int(params[param.BANK]))
 

@@ -1,4 +1,4 @@
-"""A registered model as files: the network for torch alone, and beside it the code that takes its users' tables."""
+"""Write an MLflow model: the network for PyTorch, and the code that takes data frames."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from mlflow.models.signature import ModelSignature
 
 CODE = Path(__file__).with_name("served_model.py")
-"""What answers within the model; it loads where this package is not."""
+"""The code inside the model; it runs without this package."""
 NOTE = 4000
-"""Characters that the note of a model may take."""
+"""Largest number of characters in a model's note."""
 
 
 def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model) -> None:
     """Write a student as an MLflow model: flavors ``pytorch`` and ``python_function``, no pickle.
 
-    Its signature names the outputs alone. MLflow would hold a table against declared inputs before the model sees it: whole
-    numbers, ``bool`` and nullable columns are refused where doubles are declared, and CSV where anything else is. What the
-    columns are stands in its metadata, its example and its note.
+    Its signature declares only the outputs. MLflow checks a table against declared inputs before the model gets it: with double
+    columns it rejects integers, ``bool`` and nullable columns, and with any other type it rejects CSV. The columns are described in
+    the model's metadata, example and note instead.
 
     Args:
-        folder: to be made.
-        student: between raw units, in evaluation mode.
-        result: its ``result.json``.
-        model: as far as it is known: where it goes, its run.
+        folder: directory to create.
+        student: network in evaluation mode from raw rows to raw outputs.
+        result: content of the student's ``result.json``.
+        model: MLflow model description, with artifact path and run if known.
     """
     from mlflow import pyfunc, pytorch
 
@@ -73,7 +73,7 @@ def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model)
 
 
 def _strip(file: Path) -> None:
-    """Write an exported network again without the names of files of the machine it was made on."""
+    """Rewrite an exported network without file paths of this machine."""
     program = torch.export.load(file)
     for node in program.graph.nodes:
         for key in MACHINE_METADATA:
@@ -82,18 +82,18 @@ def _strip(file: Path) -> None:
 
 
 def example(result: dict[str, Any]) -> np.ndarray:
-    """Two raw rows ``(2, D)`` of the declared prior, in the student's dtype: none is a real one."""
+    """Two raw rows ``(2, D)`` of the declared prior in the student's dtype; no real rows."""
     rows = [[np.nan if value is None else value for value in row] for row in result["example"][:2]]
     return np.array(rows, dtype=result["dtype"])
 
 
 def has_feature_names(names: list[str]) -> bool:
-    """Whether the features were given names; ``x0``, ``x1``, ... are none."""
+    """Whether the features have names other than the default ``x0``, ``x1``, ..."""
     return names != [f"x{i}" for i in range(len(names))]
 
 
 def table(result: dict[str, Any], rows: np.ndarray) -> pd.DataFrame:
-    """Raw rows ``(N, D)`` as a user has them: doubles, and the strings of levels that the student knows as codes."""
+    """Raw rows ``(N, D)`` as a user's data frame: doubles, and strings for text levels, which the student takes as codes."""
     import pandas as pd
 
     columns = {}
@@ -107,7 +107,7 @@ def table(result: dict[str, Any], rows: np.ndarray) -> pd.DataFrame:
 
 
 def note(result: dict[str, Any]) -> str:
-    """The columns that a model takes, as a table in Markdown."""
+    """A Markdown table of a model's input columns."""
     lines = ["| column | type | |", "| --- | --- | --- |"]
     for name in result["features"]:
         levels = result["levels"].get(name, [])
@@ -128,7 +128,7 @@ def _texts(levels: list[Any]) -> bool:
 
 
 def _tensors(dtype: np.dtype, features: int, outputs: int) -> ModelSignature:
-    """The signature ``(N, D) -> (N, O)``, by which MLflow exports the network with any number of rows."""
+    """The signature ``(N, D) -> (N, O)``, with which MLflow exports the network for any number of rows."""
     from mlflow.models.signature import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
@@ -137,7 +137,7 @@ def _tensors(dtype: np.dtype, features: int, outputs: int) -> ModelSignature:
 
 
 def _answers(result: dict[str, Any], dtype: np.dtype) -> ModelSignature:
-    """The signature of what the model gives: columns ``0``, ``1``, ... of a frame, or ``(N, O)``."""
+    """The signature of the outputs: columns ``0``, ``1``, ... of a data frame, or an array ``(N, O)``."""
     from mlflow.models.signature import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
 

@@ -1,4 +1,4 @@
-"""From a study's trial to a registered model: found in MLflow, certified, registered, reloaded and compared before it is announced."""
+"""Register the student of a trial: find its run, certify it, register a version, and check the version before moving the alias."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class Registered:
 
     Args:
         uri: ``models:/NAME@ALIAS``.
-        version: of the model.
-        trial, run_id: where it came from; no trial for the untuned baseline.
-        rmse: of the trial on the selection bank.
-        worst: largest difference between the reloaded model and the student, in the teacher's units.
-        report_rmse, worst_gap: of its certificate, in the teacher's units; None for a run outside of any study, whose
-            banks are not on record.
+        version: version of the model.
+        trial, run_id: trial and run of the student; trial is None for the untuned baseline.
+        rmse: RMSE of the trial on the selection bank.
+        worst: largest difference between outputs of the reloaded model and the student, in the teacher's units.
+        report_rmse, worst_gap: values of its certificate, in the teacher's units; None for a run outside of a study, because
+            its banks are not recorded.
     """
 
     uri: str
@@ -67,18 +67,18 @@ class Registered:
 
 
 def certified(uri: str, study: str, run: Run, problem: Callable[[], Problem]) -> dict[str, Any]:
-    """The certificate of a trial's run, made and kept there as artifacts and metrics where it has none yet.
+    """The certificate of a trial's run. If there is none, make it and log it to the run as artifacts and metrics.
 
     Args:
-        uri: of MLflow.
-        study: its name.
-        run: as ``find_run`` gives it.
-        problem: of the study, called only when the certificate is not there.
+        uri: MLflow tracking URI.
+        study: name of the study.
+        run: the run, from ``find_run``.
+        problem: returns the study's problem; called only if the certificate is missing.
 
     Raises:
-        NotFound: when the run holds no student.
-        ExportError: when the certificate cannot be made, or read.
-        TrackingError: when MLflow refused it.
+        NotFound: if the run has no student.
+        ExportError: if the certificate cannot be made or read.
+        TrackingError: if MLflow rejected it.
     """
     from mlflow.entities import Metric
     from mlflow.exceptions import MlflowException
@@ -106,7 +106,7 @@ def certified(uri: str, study: str, run: Run, problem: Callable[[], Problem]) ->
 
 
 def certify_run(uri: str, study: str, name: str, problem: Problem) -> dict[str, Any] | None:
-    """Certify the run that a study ends with; where that cannot be done it is logged, as the study itself is sound."""
+    """Certify the run that a study promotes. A failure is only logged, because the study itself is complete."""
     uri = absolute(uri)
     try:
         with single_attempt(uri), guarded(uri):
@@ -117,17 +117,17 @@ def certify_run(uri: str, study: str, name: str, problem: Problem) -> dict[str, 
 
 
 def judge_of(uri: str, study: str, run: Run, sources: Sources) -> RawEvaluator:
-    """The teacher of a trial's study and the rows of its banks again; errors are those of ``problem_of``."""
+    """Rebuild the evaluator of a trial's study, that is its teacher and banks; errors are those of ``problem_of``."""
     parent = _study_of(uri, run)
     return certificates.rebuild_evaluator(study, parent.data.params, parent.data.tags, sources, "an export")
 
 
 def problem_of(uri: str, study: str, run: Run, sources: Sources) -> Problem:
-    """The problem of a trial's study again.
+    """Rebuild the problem of a trial's study.
 
     Raises:
-        NotFound: the run belongs to no study, or a file of it is gone.
-        StudyMismatch: a file is there, but is another one.
+        NotFound: if the run belongs to no study, or a file of the study is missing.
+        StudyMismatch: if a file differs from the recorded one.
     """
     parent = _study_of(uri, run)
     return certificates.rebuild_problem(study, parent.data.params, parent.data.tags, sources)
@@ -156,21 +156,21 @@ def register(
 ) -> Registered:
     """Register a trial's student, with its certificate, as a version of ``model`` and point ``alias`` at it.
 
-    A trial that has no certificate gets one, which asks its teacher again. The reloaded model is compared with the
-    student on rows as declared before the alias moves; a version that differs is removed.
+    A trial without a certificate gets one, which queries the teacher again. Before the alias moves, the outputs of the reloaded
+    model are compared with the student's on rows of the declared prior. A version that differs is deleted.
 
     Args:
-        uri: of MLflow.
-        study, trial: which student; the best of the study when ``trial`` is None.
-        model, alias: what it will be called.
-        sources: where teacher and features lie, if not where the study found them.
-        within: with no ``trial``, the smallest student whose objective is at most this share above the best one's.
+        uri: MLflow tracking URI.
+        study, trial: study and number of the trial; the study's best student if ``trial`` is None.
+        model, alias: name of the registered model and alias of the new version.
+        sources: current paths of teacher and features, if they have moved.
+        within: without ``trial``, take the smallest student whose objective is at most this share above the best one's.
 
     Raises:
-        SpecError: a name that MLflow cannot take.
-        NotFound: no such study or trial, or a file that the certificate needs is gone.
-        StudyMismatch: the teacher or the features are not those of the study.
-        ExportError: the reloaded model answers differently.
+        SpecError: if MLflow does not allow the name or alias.
+        NotFound: if there is no such study or trial, or a file that the certificate needs is missing.
+        StudyMismatch: if the teacher or the features are not those of the study.
+        ExportError: if the outputs of the reloaded model differ.
     """
     if not MODEL_NAME.fullmatch(model):
         raise SpecError(
@@ -230,14 +230,14 @@ def register(
 
 
 def existing_version(made: MlflowClient, model: str, run_id: str) -> ModelVersion | None:
-    """The latest version of a model that is the student of a run; None where there is none."""
+    """The latest version of a model that was made from a run; None if there is none."""
     found = made.search_model_versions(f"name = '{model}' and run_id = '{run_id}'")
     ready = [version for version in found if version.status == "READY" and tag.RMSE in version.tags]
     return max(ready, key=lambda version: int(version.version), default=None)
 
 
 def _description(study: str, run: Run, result: dict[str, Any], found: dict[str, float]) -> str:
-    """What the page of a model version says, in Markdown."""
+    """The description of a model version, in Markdown."""
     where = f"[{escaped(run.info.run_name)}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
     words = f"Student of study **{escaped(study)}**, run {where}: {result['parameters']:,} parameters, "
     words += f"RMSE to the teacher {result['rmse']:.4g} on the selection bank"
@@ -262,8 +262,8 @@ def _registered(made: MlflowClient, model: str) -> str:
 
 
 def _log(made: MlflowClient, uri: str, run: Run, student: nn.Module, result: dict[str, Any], certificate: bool) -> str:
-    """Log the student as a model of its run, past MLflow's fluent state, which is the user's; with the run's certificate
-    where it has one. Returns the model's id."""
+    """Log the student, with its run's certificate if there is one, as a model of that run. MLflow's fluent API, which belongs
+    to the user's code, is not used. Returns the model's id."""
     from mlflow.entities import LoggedModelOutput, Metric
     from mlflow.models import Model
 
@@ -289,11 +289,11 @@ def _log(made: MlflowClient, uri: str, run: Run, student: nn.Module, result: dic
 def _difference(
     made: MlflowClient, uri: str, version: ModelVersion, student: nn.Module, x: np.ndarray, result: dict[str, Any]
 ) -> float:
-    """How far the stored files of a model version answer a user's table from the student, at most."""
+    """Largest difference between outputs of a stored model version, called with a data frame, and the student."""
     from mlflow import pyfunc
     from mlflow.artifacts import download_artifacts
 
-    assert version.source is not None  # it was made of a logged model
+    assert version.source is not None  # it was made from a logged model
     stored = made.get_logged_model(version.source.removeprefix("models:/")).artifact_location
     with tempfile.TemporaryDirectory() as folder:
         copy = download_artifacts(artifact_uri=stored, dst_path=folder, tracking_uri=uri)

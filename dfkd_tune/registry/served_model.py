@@ -1,7 +1,7 @@
-"""The student of a registered model, asked with its users' own tables.
+"""The code inside a registered model: it checks a user's table and returns the student's outputs.
 
-A copy of this file lies in the model, beside ``MLmodel`` and ``data/model.pt2``. It needs MLflow, pandas and torch, and opens no
-pickle. Columns are checked here: a schema of doubles would make MLflow refuse whole numbers, and its CSV reader takes no other.
+A copy of this file lies in the model, beside ``MLmodel`` and ``data/model.pt2``. It needs MLflow, pandas and PyTorch, and loads no
+pickle. Columns are checked here and not by MLflow, which would reject integers for double columns and reads CSV only as doubles.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from mlflow.models import Model, set_model
 from mlflow.pyfunc.model import PythonModel
 
 MOST_LISTED = 12
-"""Names and levels that a message lists at most."""
+"""Largest number of names or levels in a message."""
 NEAR = 2.0**-23
-"""How far a number may be from its level, as a share of the largest: what float32 makes of it."""
+"""Largest difference between a number and its level, relative to the largest level: float32 rounding."""
 
 
 class Student(PythonModel):
-    """A student between raw units that takes tables: columns by name where its features are named, else by place too."""
+    """A student that takes tables of raw values. Columns are matched by name, or by position if the features have no names."""
 
     def load_context(self, context: Any) -> None:
-        """Read the network and what is known of its columns."""
+        """Load the network and the description of its columns."""
         folder = Path(__file__).parent
         about = Model.load(str(folder)).metadata
         assert about is not None  # written with the model
@@ -43,10 +43,10 @@ class Student(PythonModel):
     def predict(  # pyright: ignore[reportIncompatibleMethodOverride]  # MLflow says no type
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame | np.ndarray:
-        """Answers ``(N, O)`` in the teacher's units: a frame with the index of the rows where features are named, else an array.
+        """Outputs ``(N, O)`` in the teacher's units: a data frame with the input's index if features have names, else an array.
 
         Raises:
-            MlflowException: a column is missing, or holds what the student was not made for.
+            MlflowException: if a column is missing or holds an invalid value.
         """
         frame = as_frame(model_input)
         x = torch.from_numpy(self.rows(frame)).to(self.dtype)
@@ -56,10 +56,10 @@ class Student(PythonModel):
         return pd.DataFrame(answers, index=frame.index) if self.named else answers
 
     def rows(self, frame: pd.DataFrame) -> np.ndarray:
-        """Raw values ``(N, D)`` of a table, float64: strings as the codes of their levels, what is missing as NaN."""
+        """Raw values ``(N, D)`` of a table, float64: text levels as their codes, missing values as NaN."""
         values, kinds = np.full((len(frame), len(self.names)), np.nan), list(frame.dtypes)
         places = dict(enumerate(self._places(list(frame.columns))))
-        # One step for the columns that most tables have alone: by column, a row of fifty takes three times as long.
+        # Plain numeric columns in one step: column by column, one row of fifty features takes three times as long.
         plain = [i for i, place in places.items() if place is not None and self._is_plain(i, kinds[place])]
         values[:, plain] = frame.iloc[:, [places[i] for i in plain]].to_numpy(dtype=np.float64)
         for i in places.keys() - plain:
@@ -74,12 +74,12 @@ class Student(PythonModel):
         return isinstance(kind, np.dtype) and kind.kind in "biuf" and not self.levels.get(self.names[feature])
 
     def _places(self, labels: list[Any]) -> list[int | None]:
-        """Where each feature's column stands; None for one that may be missing, and is."""
+        """Position of each feature's column; None for an absent column that may be missing."""
         exact, loose, known = {}, {}, frozenset(self.names)
         for place, label in enumerate(labels):
             if label in known:
                 exact.setdefault(label, []).append(place)
-            else:  # a number where the name is its digits, or spaces around it
+            else:  # match numeric labels and names with spaces around them
                 loose.setdefault(str(label).strip(), []).append(place)
         found = [exact.get(name) or loose.get(name.strip(), []) for name in self.names]
         if not self.named and not any(found):
@@ -108,7 +108,7 @@ class Student(PythonModel):
         return list(range(width))
 
     def _refuse(self, wrong: np.ndarray, what: str, remedy: str) -> None:
-        """Refuse rows ``(N, D)`` where a value is wrong, by the names of their columns."""
+        """Raise an error if any value is marked in ``wrong`` ``(N, D)``; it names the columns."""
         if not wrong.any():
             return
         names = [name for name, any_wrong in zip(self.names, np.any(wrong, axis=0), strict=True) if any_wrong]
@@ -118,10 +118,10 @@ class Student(PythonModel):
 
 
 def as_frame(given: Any) -> pd.DataFrame:
-    """One frame of what MLflow hands over, or of a table that becomes a frame; columns of arrays and lists are numbered.
+    """Convert MLflow's input, or any table, to a data frame; columns of arrays and lists are numbered.
 
     Raises:
-        MlflowException: when it is no table.
+        MlflowException: if it is not a table.
     """
     if hasattr(given, "to_pandas"):
         given = given.to_pandas()
@@ -144,20 +144,20 @@ def as_frame(given: Any) -> pd.DataFrame:
 
 
 def plain(value: Any) -> Any:
-    """A value as it is, out of the array without dimensions that MLflow makes of it."""
+    """The value inside a zero-dimensional array, which MLflow makes of scalars; other values are returned unchanged."""
     return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
 
 
 def column_of(name: str, column: pd.Series, levels: list[Any]) -> np.ndarray:
-    """Raw values ``(N,)`` of one column, float64, NaN where they are missing.
+    """Raw values ``(N,)`` of one column, float64, with NaN for missing values.
 
     Args:
-        name: of its feature.
-        column: as the user has it.
-        levels: declared of it: numbers, strings, None for a missing value; empty where none are.
+        name: name of the feature.
+        column: the user's column.
+        levels: declared levels: numbers, strings, None for a missing value; empty if none are declared.
 
     Raises:
-        MlflowException: when a value is no number, or no level.
+        MlflowException: if a value is not a number, or not a level.
     """
     known = [level for level in levels if not is_missing(level)]
     if any(isinstance(level, str) for level in known):
@@ -167,7 +167,7 @@ def column_of(name: str, column: pd.Series, levels: list[Any]) -> np.ndarray:
 
 
 def numbers(name: str, column: pd.Series) -> np.ndarray:
-    """A column of any kind of number as float64 ``(N,)``; ``bool`` counts as 0 and 1."""
+    """A column of any numeric type as float64 ``(N,)``; ``bool`` becomes 0 and 1."""
     kind = column.dtype
     if pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_complex_dtype(kind):
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -175,7 +175,7 @@ def numbers(name: str, column: pd.Series) -> np.ndarray:
 
 
 def number(name: str, value: Any) -> float:
-    """One value as a number; NaN where it is missing."""
+    """One value as a number; NaN if it is missing."""
     value = plain(value)
     if isinstance(value, Real | Decimal | np.bool_):
         try:
@@ -189,7 +189,7 @@ def number(name: str, value: Any) -> float:
 
 
 def snapped(name: str, values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Values ``(N,)`` on the declared levels (sorted) that float32 would not tell them from."""
+    """Values ``(N,)`` replaced by the declared levels (sorted) that they equal up to float32 rounding."""
     right = np.searchsorted(known, values).clip(1, len(known) - 1) if len(known) > 1 else np.zeros(len(values), int)
     left = (right - 1).clip(0)
     nearest = np.where(np.abs(values - known[left]) <= np.abs(values - known[right]), known[left], known[right])
@@ -200,7 +200,7 @@ def snapped(name: str, values: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def codes(name: str, column: pd.Series, levels: list[Any]) -> np.ndarray:
-    """The place ``(N,)`` in ``levels`` of each value; NaN where it is missing."""
+    """Index ``(N,)`` in ``levels`` of each value; NaN if it is missing."""
     try:
         places, values = pd.factorize(column.astype(object).map(plain))
     except TypeError:
@@ -209,7 +209,7 @@ def codes(name: str, column: pd.Series, levels: list[Any]) -> np.ndarray:
 
 
 def place_of(name: str, value: Any, levels: list[Any]) -> int:
-    """Where a value stands among levels; a number that a CSV reader made of a level's text is that level."""
+    """Index of a value in ``levels``. A number matches a text level that a CSV reader would have read as this number."""
     text = isinstance(value, str)
     same = [i for i, level in enumerate(levels) if text and level == value]
     if not same and isinstance(value, bool | np.bool_):
@@ -223,12 +223,12 @@ def place_of(name: str, value: Any, levels: list[Any]) -> int:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a value stands for none: ``None``, NaN, ``pd.NA``, ``pd.NaT``."""
+    """Whether a value is missing: ``None``, NaN, ``pd.NA`` or ``pd.NaT``."""
     return bool(pd.api.types.is_scalar(value) and pd.isna(value))
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value, or its text, is a number."""
+    """Whether a value is a number or the text of one."""
     try:
         return not np.isnan(float(value))
     except (TypeError, ValueError, OverflowError):
@@ -236,19 +236,19 @@ def is_number(value: Any) -> bool:
 
 
 def listed(items: Any) -> str:
-    """Items with commas between, the first ones of many."""
+    """Items separated by commas; only the first if there are many."""
     items = list(items)
     more = f" and {len(items) - MOST_LISTED} more" if len(items) > MOST_LISTED else ""
     return ", ".join(repr(item)[:60] for item in items[:MOST_LISTED]) + more
 
 
 def unknown(name: str, value: Any, levels: list[Any]) -> MlflowException:
-    """The error of a value that is no level."""
+    """The error for a value that is not a level."""
     return refusal(f"column {name!r}", f"holds {str(value)[:40]!r}, which is no level", f"known: {listed(levels)}")
 
 
 def refusal(place: str, rule: str, remedy: str) -> MlflowException:
-    """The error of a table that cannot be answered, in one line; HTTP status 400."""
+    """The error for an invalid table, in one line; HTTP status 400."""
     return MlflowException.invalid_parameter_value(f"{place}: {rule}; {remedy}")
 
 

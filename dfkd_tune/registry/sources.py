@@ -1,4 +1,4 @@
-"""Where the files of a recorded study lie."""
+"""Current paths of the files of a recorded study."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Sources:
-    """Where teacher and inputs lie now, where that differs from what a study recorded.
+    """Current paths of teacher and features, if they differ from the recorded ones.
 
     Args:
-        teacher, architecture, features: paths; None for those recorded.
-        trust_pickle: load a pickled teacher, which can run any code.
+        teacher, architecture, features: paths; None for the recorded path.
+        trust_pickle: whether to load a pickled teacher, which can run any code.
     """
 
     teacher: str | None = None

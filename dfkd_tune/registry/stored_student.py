@@ -1,4 +1,4 @@
-"""Students as their runs hold them."""
+"""Load students from their MLflow runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def load_trial(
     uri: str, study: str, trial: int | None, within: float | None = None
 ) -> tuple[nn.Module, dict[str, Any], Run]:
-    """Student, ``result.json`` and MLflow run, chosen as ``find_run`` does."""
+    """The student, its ``result.json`` and its MLflow run; arguments and errors are those of ``find_run``."""
     preflight(existing(uri, f"study {study!r}"), write=False)
     with guarded(uri):
         run = find_run(uri, study, trial, within=within)
