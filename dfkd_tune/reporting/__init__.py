@@ -1,1 +1,1 @@
-"""Findings in numbers, sentences and figures: for a terminal, a page, an MLflow note."""
+"""Report the findings of a study as text and figures: in the terminal, as an HTML page, and in MLflow."""

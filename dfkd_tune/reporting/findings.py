@@ -1,4 +1,4 @@
-"""What the trials of a study say, in numbers: which choice won and how surely, what size buys, which trials no other beats."""
+"""Findings of a study in numbers: which choice won and how surely, the effect of student size, and the Pareto front."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from dfkd_tune.training import metrics as metric
 
 RESAMPLES = 2_000
 SURE, LIKELY = 0.95, 0.8
-"""Shares of the resamples from which a winner is called sure, and likely."""
+"""Share of the resamples from which a winner counts as sure, and as likely."""
 ENOUGH = 3
-"""Complete trials that a choice needs before anything is said of it."""
+"""Fewest complete trials of a choice for a conclusion about it."""
 SPAN = 1.5
-"""Largest over smallest student from which the effect of size is told."""
+"""Smallest ratio of largest to smallest student for a conclusion about size."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """One choice among several.
+    """The trials of one choice.
 
     Args:
-        choice: its name.
-        trials, pruned: complete trials of it, and those that were given up.
-        best, median: objective of its complete trials.
+        choice: name of the choice.
+        trials, pruned: number of its complete and of its pruned trials.
+        best, median: best and median objective of its complete trials.
         chance: share of the resamples in which its best trial is the best of all.
     """
 
@@ -48,12 +48,12 @@ class Side:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The choices of one leaf, the one with the best trial first.
+    """A comparison of the choices of one leaf.
 
     Args:
-        leaf: such as ``generator.kind``.
-        sides: at least two.
-        noise: standard deviation of the log objective between seeds of one recipe; None where nothing was run again.
+        leaf: the leaf, such as ``generator.kind``.
+        sides: two or more choices, the one with the best trial first.
+        noise: seed noise: standard deviation of the log objective over seeds of one recipe; None without re-runs.
     """
 
     leaf: str
@@ -62,7 +62,7 @@ class Comparison:
 
     @property
     def margin(self) -> float:
-        """Share by which the best trial of the winner is below that of the next."""
+        """Relative difference between the best objectives of the winner and the next choice."""
         return 1 - self.sides[0].best / self.sides[1].best
 
     @property
@@ -76,12 +76,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Size:
-    """What a student twice as large buys.
+    """The effect of doubling the number of parameters.
 
     Args:
-        change: of the objective, as a share: -0.1 is a tenth less.
-        low, high: its interval at 95 % confidence, by resampling the trials.
-        smallest, largest: parameters of the students seen.
+        change: relative change of the objective; -0.1 means 10 % lower.
+        low, high: 95 % confidence interval of ``change``, by resampling the trials.
+        smallest, largest: fewest and most parameters among the students.
     """
 
     change: float
@@ -92,7 +92,7 @@ class Size:
 
     @property
     def sure(self) -> bool:
-        """Whether the interval is on one side of zero."""
+        """Whether the interval excludes zero."""
         return self.low > 0 or self.high < 0
 
 
@@ -103,9 +103,9 @@ def completed(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def seed_noise(trials: Sequence[FrozenTrial], reruns: Mapping[str, Mapping[str, Any]]) -> float | None:
-    """Standard deviation of the log objective between seeds of one recipe, pooled over the recipes that were run again.
+    """Seed noise: standard deviation of the log objective over seeds of one recipe, pooled over the recipes with re-runs.
 
-    The trials themselves count too; as they were chosen for being good, that errs on the side of more noise.
+    The original trials count too. As they were selected for a good objective, this overestimates the noise.
     """
     squares, freedom = 0.0, 0
     for trial in completed(trials):
@@ -118,15 +118,15 @@ def seed_noise(trials: Sequence[FrozenTrial], reruns: Mapping[str, Mapping[str, 
 
 
 def compare(trials: Sequence[FrozenTrial], leaf: str, noise: float | None) -> Comparison | None:
-    """Hold the choices of a leaf against each other, by their best trials; None where there are not two.
+    """Compare the choices of a leaf by their best trials; None if there are fewer than two choices.
 
-    Complete trials are drawn again with replacement within each choice, and each objective moved by the noise between
-    seeds: what wins nearly always does not hang on one lucky trial.
+    The complete trials of each choice are resampled with replacement, and seed noise is added to each objective. A choice that wins
+    in nearly all resamples does not depend on one lucky trial.
 
     Args:
-        trials: of the study; those that were not asked for the leaf do not count.
-        leaf: a choice among words.
-        noise: as ``seed_noise`` gives it.
+        trials: trials of the study; those without this leaf are ignored.
+        leaf: a categorical leaf.
+        noise: result of ``seed_noise``.
     """
     values: dict[str, list[float]] = {}
     for trial in completed(trials):
@@ -149,7 +149,7 @@ def compare(trials: Sequence[FrozenTrial], leaf: str, noise: float | None) -> Co
 
 
 def size_effect(trials: Sequence[FrozenTrial]) -> Size | None:
-    """What a doubling of the parameters does to the objective, among trials of one generator; None where sizes hardly differ."""
+    """Effect of doubling the parameters on the objective, within trials of one generator; None if sizes are too similar."""
     rows = [
         (trial.params.get("generator.kind"), math.log2(trial.user_attrs[metric.PARAMETERS]), math.log(trial.values[0]))
         for trial in completed(trials)
@@ -180,11 +180,11 @@ def _gradient(table: np.ndarray) -> float | None:
 
 
 def front(trials: Sequence[FrozenTrial], cost: str = metric.PARAMETERS) -> list[FrozenTrial]:
-    """The complete trials than which none is both cheaper and better, cheapest first.
+    """The Pareto front of the complete trials in cost and objective, cheapest first.
 
     Args:
-        trials: of the study.
-        cost: attribute of a trial, ``parameters`` or ``latency_us``; trials without it do not count.
+        trials: trials of the study.
+        cost: attribute of a trial, ``parameters`` or ``latency_us``; trials without it are ignored.
     """
     best, found = math.inf, []
     priced = [trial for trial in completed(trials) if cost in trial.user_attrs]
@@ -196,18 +196,18 @@ def front(trials: Sequence[FrozenTrial], cost: str = metric.PARAMETERS) -> list[
 
 
 def smallest_within(trials: Sequence[FrozenTrial], share: float) -> FrozenTrial | None:
-    """The smallest complete trial whose objective is at most ``share`` above the best."""
+    """The complete trial with the fewest parameters whose objective is at most the share ``share`` above the best."""
     done = completed(trials)
     near = [trial for trial in done if trial.values[0] <= done[0].values[0] * (1 + share)]
     return min(near, key=lambda trial: (trial.user_attrs[metric.PARAMETERS], trial.values[0]), default=None)
 
 
 def importances(study: optuna.Study) -> dict[str, float]:
-    """How much each searched leaf has to do with a trial's being among the best, summing to 1; empty with too few trials."""
+    """Importance of each searched leaf for being among the best trials, summing to 1; empty with too few trials."""
     trials = completed(study.get_trials(deepcopy=False))
     if len(trials) < 2 * ENOUGH or trials[0].values[0] == trials[-1].values[0]:
         return {}
-    with warnings.catch_warnings():  # that less is better is what we mean
+    with warnings.catch_warnings():  # we mean that lower is better
         warnings.simplefilter("ignore", UserWarning)
         found = optuna.importance.get_param_importances(study, target=lambda trial: trial.values[0])
     return {leaf: float(share) for leaf, share in found.items() if math.isfinite(share)}
@@ -215,20 +215,20 @@ def importances(study: optuna.Study) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Findings:
-    """All that is found of a study.
+    """All findings of a study.
 
     Args:
-        study: on record.
-        teacher, tier, objective: of it.
-        trials: all of them.
-        counts: state in lower case -> trials.
-        noise: as ``seed_noise`` gives it.
-        comparisons: of the choices that were searched, generators and bounds first.
-        size: what a larger student buys, None where that cannot be told.
-        baseline, baseline_rmse: objective and RMSE of the untuned preset; None where unknown.
-        promoted: the student that the study ended with: ``trial`` (None for the baseline), ``run``, ``objective``, ``rmse``,
-            ``mean``; None before.
-        weighed: ``parameters`` or ``latency``, where the study weighs fidelity against it.
+        study: the Optuna study.
+        teacher, tier, objective: file name of the teacher, metadata tier, and objective.
+        trials: all trials.
+        counts: state in lower case -> number of trials.
+        noise: seed noise, from ``seed_noise``.
+        comparisons: comparisons of the searched choices, generators and bounds first.
+        size: effect of the student's size; None if it cannot be estimated.
+        baseline, baseline_rmse: objective and RMSE of the untuned baseline; None if unknown.
+        promoted: the promoted student: ``trial`` (None for the baseline), ``run``, ``objective``, ``rmse``, ``mean``; None before
+            the study's end.
+        weighed: second objective, ``parameters`` or ``latency``; None without one.
     """
 
     study: optuna.Study
@@ -247,17 +247,17 @@ class Findings:
 
     @property
     def name(self) -> str:
-        """Of the study."""
+        """Name of the study."""
         return self.study.study_name
 
     @property
     def costs(self) -> str | None:
-        """What the study weighs against its objective: an attribute of its trials; None where nothing."""
+        """Trial attribute that is the study's second objective; None without one."""
         return {"parameters": metric.PARAMETERS, "latency": metric.LATENCY}.get(self.weighed or "")
 
     @cached_property
     def importances(self) -> dict[str, float]:
-        """As ``importances`` finds them, which takes seconds the first time."""
+        """The result of ``importances``, cached; the first access takes seconds."""
         return importances(self.study)
 
     @property
@@ -267,7 +267,7 @@ class Findings:
 
     @property
     def student(self) -> FrozenTrial | None:
-        """The trial whose recipe the promoted student has, or the baseline as if it were one; before the end, the best."""
+        """The trial whose recipe was promoted, or the baseline as a trial; before the study's end, the best trial."""
         if self.promoted is None:
             return self.best
         if self.untuned:
@@ -276,12 +276,12 @@ class Findings:
 
     @property
     def untuned(self) -> bool:
-        """Whether the study ended with the recipe of its baseline, as no trial did better."""
+        """Whether the study promoted its baseline because no trial was better."""
         return self.promoted is not None and self.promoted["trial"] is None
 
     @property
     def run(self) -> str | None:
-        """Name of the MLflow run that holds that student."""
+        """Name of the MLflow run of that student."""
         return self.promoted["run"] if self.promoted else self.best and run_name(self.best.number)
 
 
@@ -289,7 +289,7 @@ FIRST_COMPARED = ("generator.kind", "bound.kind", "input_bound.kind")
 
 
 def find(study: optuna.Study) -> Findings:
-    """Everything that the trials on record say."""
+    """Compute all findings of a study."""
     known, trials = StudyRecord.of(study), study.get_trials(deepcopy=False)
     noise = seed_noise(trials, known.reruns)
     counts: dict[str, int] = {}

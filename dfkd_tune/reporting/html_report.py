@@ -1,4 +1,4 @@
-"""The report of a study: one self-contained page, its answer first."""
+"""The report of a study as one self-contained HTML page, the result first."""
 
 from __future__ import annotations
 
@@ -28,44 +28,50 @@ from dfkd_tune.utils import html, yaml_io
 
 LOG = logging.getLogger(__name__)
 TABLE_TRIALS = 15
-"""Trials of the table."""
+"""Number of trials in the table."""
 STUDY_FIGURES = {
     "history": ("How the search went", "Every trial in its order, and the best so far."),
     "generator": ("By generator", "Every trial by its generator, the one with the best trial first."),
-    "bound": ("By difference bound", "Every trial by the bound of what gap its generator seeks."),
+    "bound": ("By gap bound", "Every trial by the bound of the gap that its generator seeks."),
     "threshold": (
         "By threshold of the bound",
-        "Below a tenth a bound seeks nothing; far above all gaps it does not bind.",
+        "With a very small threshold the bound rewards no gap; above all gaps it has no effect.",
     ),
-    "pareto_parameters": ("Against size", "The line: students than which none is both smaller and better, by trial."),
+    "pareto_parameters": (
+        "Against size",
+        "The line connects the trials that no other trial beats in both size and objective.",
+    ),
     "pareto_latency": ("Against latency", "One row at a time in plain PyTorch, on the machine of the study."),
     "importance": (
         "What mattered",
-        "How much each choice has to do with being among the best trials. A hint, with few trials.",
+        "How important each choice is for being among the best trials. With few trials this is only a hint.",
     ),
-    "parallel": ("All choices at once", "A line is a trial, the best in red; a gap where it had no such choice."),
+    "parallel": (
+        "All choices at once",
+        "Each line is a trial, the best in red; a gap means that the trial had no such choice.",
+    ),
 }
-"""Figure of the trials -> its title and what it shows."""
+"""Figure of the trials -> its title and caption."""
 STUDENT_FIGURES = {
-    "parity": "Student over teacher, on the report bank.",
-    "residuals": "What is left, over the teacher's answer.",
-    "training": "The gap along training.",
-    "synthetic": "Synthetic inputs among the declared ones: a projection, and the features that differ most.",
-    "leaders": "The leading trials beside each other on the selection bank, standardized: answers, and what is left.",
+    "parity": "Outputs of the student against the teacher's, on the report bank.",
+    "residuals": "Residuals against the teacher's outputs.",
+    "training": "RMSE during training.",
+    "synthetic": "Synthetic and declared inputs: a projection, and the features that differ most.",
+    "leaders": "The best trials side by side on the selection bank, standardized: outputs and residuals.",
 }
-"""Figure of a student, or of several -> what it shows."""
+"""Figure of one or several students -> its caption."""
 WIDE = ("parallel", "synthetic", "leaders")
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """What MLflow holds of the student of a study; empty where it holds nothing.
+    """The records of a study's student in MLflow; empty if there are none.
 
     Args:
-        run: the MLflow run.
-        certificate: as ``certificate.json`` has it.
+        run: MLflow run of the student.
+        certificate: content of ``certificate.json``.
         pictures: figure -> PNG.
-        params, tags: of the parent run.
+        params, tags: parameters and tags of the parent run.
     """
 
     run: Any = None
@@ -76,23 +82,23 @@ class Recorded:
 
 
 def report(storage_url: str, uri: str, name: str) -> str:
-    """The report of a study on record, as HTML.
+    """The report of a recorded study, as HTML.
 
     Args:
-        storage_url: of its trials.
-        uri: of MLflow, which holds its student and certificate.
-        name: of the study.
+        storage_url: URL of its Optuna storage.
+        uri: MLflow tracking URI, for its student and certificate.
+        name: name of the study.
 
     Raises:
-        NotFound: no such study.
-        StorageError, TrackingError: a store that does not answer.
+        NotFound: if there is no such study.
+        StorageError, TrackingError: if a store cannot be reached.
     """
     found = find(load_study(storage_url, name))
     return page(found, recorded(uri, found))
 
 
 def recorded(uri: str, found: Findings) -> Recorded:
-    """What MLflow knows of a study and its student."""
+    """Load the records of a study and its student from MLflow."""
     try:
         preflight(existing(uri, f"study {found.name!r}"), write=False)
         parent = parent_run(uri, found.name)
@@ -100,7 +106,7 @@ def recorded(uri: str, found: Findings) -> Recorded:
         pictures = _pictures(uri, parent.info.run_id) if parent else {}
         run = find_run(uri, found.name, name=found.run) if found.run else None
     except NotFound as error:
-        LOG.warning("the report goes without what MLflow holds: %s", error)
+        LOG.warning("the report leaves out what MLflow would add: %s", error)
         return Recorded()
     if run is None:
         return Recorded(pictures=pictures, **known)
@@ -112,7 +118,7 @@ def recorded(uri: str, found: Findings) -> Recorded:
 
 
 def _pictures(uri: str, run_id: str) -> dict[str, bytes]:
-    """A run's figures, by name."""
+    """The figures of a run, by name."""
     if FIGURES not in {file.path for file in client(uri).list_artifacts(run_id)}:
         return {}
     with fetch(uri, run_id, FIGURES) as folder:
@@ -120,7 +126,7 @@ def _pictures(uri: str, run_id: str) -> dict[str, bytes]:
 
 
 def page(found: Findings, held: Recorded) -> str:
-    """The page of what was found and what is recorded."""
+    """Render the page from findings and records."""
     student, certificate = found.student, held.certificate
     listed = completed(found.trials)[:TABLE_TRIALS]
     recipes, alike = summary_text.recipe_lines(listed)

@@ -1,4 +1,4 @@
-"""A finished study told in MLflow: a note and figures on the parent run, figures of the student on its own."""
+"""Write the summary of a finished study to MLflow: a note and figures on the parent run, and figures on the student's run."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ from dfkd_tune.utils.markdown import argument, escaped
 LOG = logging.getLogger(__name__)
 FIGURES = "figures"
 LEADING = 3
-"""Trials whose students are shown beside each other."""
+"""Number of trials whose students are shown side by side."""
 LEADERS = "dfkd-leaders"
-"""Key of the saved view of an experiment's trials."""
+"""Key of the saved view that lists an experiment's trials."""
 LEAVES = ("generator.kind", "bound.kind", "bound.threshold", "student.width", "optimizer.lr")
 VIEW = {"startTime": "ALL", "lifecycleFilter": "Active", "modelVersionFilter": "All Runs", "datasetsFilter": []}
-"""What every saved view says that hides nothing; MLflow 3.17 keeps them as tags of the experiment."""
+"""Settings of a saved view without filters; MLflow 3.17 stores views as tags of the experiment."""
 
 
 def tell(uri: str, study: optuna.Study, parent: str | None, problem: Problem, promoted: Promoted | None) -> None:
-    """Write the story of a study that has ended; where MLflow takes no part of it that is logged, as the study is sound.
+    """Write the summary of a finished study. A failure is only logged, because the study itself is complete.
 
     Args:
-        uri: of MLflow.
-        study: its trials.
-        parent: id of its parent run; None where MLflow is away.
-        problem: of the study.
-        promoted: the student that it ends with.
+        uri: MLflow tracking URI.
+        study: the Optuna study.
+        parent: id of its parent run; None if MLflow is down.
+        problem: problem of the study.
+        promoted: the promoted student.
     """
     from mlflow.exceptions import MlflowException
 
@@ -63,7 +63,7 @@ def tell(uri: str, study: optuna.Study, parent: str | None, problem: Problem, pr
         with single_attempt(uri):
             _tell(uri, study, parent, problem, promoted)
     except (MlflowException, DfkdError) as error:
-        LOG.warning("study %s is not told in full: %s", study.study_name, str(error).splitlines()[0])
+        LOG.warning("the MLflow summary of study %s is incomplete: %s", study.study_name, str(error).splitlines()[0])
 
 
 def _tell(uri: str, study: optuna.Study, parent: str, problem: Problem, promoted: Promoted | None) -> None:
@@ -85,7 +85,7 @@ def _tell(uri: str, study: optuna.Study, parent: str, problem: Problem, promoted
 
 
 def _leading(uri: str, found: Findings, problem: Problem) -> dict[str, Figure]:
-    """The leading trials' students beside each other, on the bank that chose among them."""
+    """A figure of the best trials' students side by side, on the selection bank."""
     shown = {}
     for trial in completed(found.trials)[:LEADING]:
         run = find_run(uri, found.name, name=run_name(trial.number))
@@ -100,10 +100,10 @@ def portraits(
     """Figures of a student.
 
     Args:
-        problem: of its study.
-        student: between raw units.
-        curve: ``(step, rmse)``.
-        made: its synthetic rows, ``(N, D)`` standardized; None where its recipe makes none.
+        problem: problem of its study.
+        student: network from raw rows to raw outputs.
+        curve: points ``(step, rmse)``.
+        made: standardized synthetic rows ``(N, D)``; None if its recipe makes none.
     """
     teacher, answers = problem.on_bank("report", student)
     drawn = {
@@ -122,9 +122,9 @@ def note(found: Findings, params: Mapping[str, str], tags: Mapping[str, str], ru
     """The note of a parent run, in Markdown.
 
     Args:
-        found: of the study.
-        params, tags: of the parent run.
-        run: that holds the promoted student, None when there is none.
+        found: findings of the study.
+        params, tags: parameters and tags of the parent run.
+        run: run of the promoted student; None without one.
     """
     name = found.name
     lines = [
@@ -168,7 +168,7 @@ def note(found: Findings, params: Mapping[str, str], tags: Mapping[str, str], ru
 
 
 def again(tags: Mapping[str, str], run_id: str) -> str:
-    """The command that makes a run's student again."""
+    """The command that distills a run's student again."""
     options = {"--teacher": tag.TEACHER, "--architecture": tag.ARCHITECTURE, "--features": tag.FEATURES}
     given = [f"{option} {argument(tags[name])}" for option, name in options.items() if name in tags]
     return " ".join(["dfkd-tune distill", *given, f"--run {run_id} --out student/"])
@@ -179,7 +179,7 @@ def _limit(found: Findings) -> str:
 
 
 def _of_experiment(found: Findings, experiment_id: str) -> dict[str, str]:
-    """What the page of the experiment shows; the primary metric is the one that its first chart is of."""
+    """Tags that set the experiment's page: note, saved view, and the primary metric, which the first chart shows."""
     return {
         tag.NOTE: f"{escaped(summary_text.headline(found))} The note of the run `{found.name}` tells the rest. "
         f"[The trials, best first](#/experiments/{experiment_id}/runs?viewStateShareKey={LEADERS}).",
@@ -199,7 +199,7 @@ def _rows(uri: str, run_id: str, problem: Problem) -> Tensor | None:
 
 
 def _leaders(found: Findings) -> str:
-    """A saved view of the experiment's page: the trials alone, best first, with the columns that matter."""
+    """A saved view of the experiment's page: only trials, best first, with the main columns."""
     metrics, params = (found.objective, metric.RMSE, metric.PARAMETERS, metric.LATENCY), LEAVES
     state = {
         "searchFilter": f"tags.`{tag.KIND}` = '{RunKind.TRIAL}'",
@@ -220,7 +220,7 @@ def _keep(made: Any, run_id: str, drawn: Mapping[str, Figure]) -> None:
 
 
 def _declare(made: Any, run_id: str, problem: Problem) -> None:
-    """Record what is declared of the inputs as the run's dataset: no rows, as there are none."""
+    """Log the declaration of the inputs as the run's dataset. It has no rows, because there are none."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     inputs = problem.inputs

@@ -1,4 +1,4 @@
-"""How all figures look, and how they become files: PNG for MLflow, SVG text for a page."""
+"""The style of all figures, and their conversion to PNG for MLflow and SVG for HTML pages."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 INK, SOFT, LINE, BAR, WORST = "#1b1f24", "#59636e", "#d5dae0", "#3a6ea5", "#b4462f"
 PALETTE = (BAR, "#d9822b", "#3d8f6b", "#9b5fb5", "#b4462f", "#7a7d1f", "#4ba3b8", "#a0708a")
-"""Of kinds, in the order in which they are met; told apart on white and on dark pages, and by the color-blind."""
+"""Colors of kinds in order of appearance; distinguishable on white and dark pages, and for color-blind readers."""
 VARIABLES = {INK: "var(--ink)", SOFT: "var(--soft)", LINE: "var(--line)", "#fefefe": "var(--page)"}
-"""Colors of a figure that a page decides, so that it may be dark."""
+"""Neutral color -> CSS variable of the page, so that figures follow a dark theme."""
 PAPER = "#fefefe"
 WIDTH, HEIGHT = 4.8, 3.0
 
@@ -36,25 +36,25 @@ _COLORS = {f"{part}.color": SOFT for part in ("xtick", "ytick")} | {
 STYLE: dict[Any, Any] = (
     {"svg.fonttype": "none", "axes.titlelocation": "left", "legend.fontsize": 8.5} | _TEXT | _FRAME | _COLORS
 )
-"""Matplotlib's parameters, whose names have a type of their own in some of its releases alone."""
+"""Matplotlib parameters. Untyped, because only some releases have a type for their names."""
 
 
 def canvas(width: float = WIDTH, height: float = HEIGHT, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure of the house's look with its axes, row by row; no window, and nobody's ``pyplot`` state."""
+    """A figure in our style and its axes, row by row; without a window or ``pyplot`` state."""
     with matplotlib.rc_context(STYLE):
         figure = Figure((width, height), layout="constrained")
         return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
 def label(axes: Axes, x: str, y: str, grid: Literal["both", "x", "y"] = "y") -> None:
-    """Names of both axes, and a faint grid along ``grid``."""
+    """Label both axes, and draw a faint grid along ``grid``."""
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.grid(axis=grid)
 
 
 def plain_ticks(*sides: Axis) -> None:
-    """Decimal numbers on logarithmic axes that span little, where powers of ten would say nothing."""
+    """Use decimal tick labels on logarithmic axes that span less than a few powers of ten."""
     for side in sides:
         low, high = side.get_view_interval()
         if side.get_scale() == "log" and 0 < low < high < 30 * low:
@@ -65,7 +65,7 @@ def plain_ticks(*sides: Axis) -> None:
 
 
 def colors(kinds: Sequence[str]) -> dict[str, str]:
-    """A color for each kind."""
+    """Map each kind to a color."""
     return {kind: PALETTE[i % len(PALETTE)] for i, kind in enumerate(kinds)}
 
 
@@ -73,18 +73,18 @@ def png(figure: Figure, dpi: int = 110) -> bytes:
     """The figure as PNG."""
     held = io.BytesIO()
     with matplotlib.rc_context(STYLE):
-        figure.set_dpi(dpi)  # letters are not as wide at another
+        figure.set_dpi(dpi)  # text has other widths at other resolutions
         _lay_out(figure)
         figure.savefig(held, format="png", dpi=dpi, metadata={"Software": None})
     return held.getvalue()
 
 
 def svg(figure: Figure, name: str) -> str:
-    """The figure as an ``<svg>`` element whose neutral colors are the page's.
+    """The figure as an ``<svg>`` element whose neutral colors follow the page.
 
     Args:
-        figure: to draw.
-        name: unlike that of any other figure of the page, whose identifiers would clash.
+        figure: figure to draw.
+        name: unique name on the page, which keeps the identifiers of figures apart.
     """
     held = io.StringIO()
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
@@ -93,12 +93,12 @@ def svg(figure: Figure, name: str) -> str:
     text = held.getvalue()
     for color, variable in VARIABLES.items():
         text = text.replace(color, variable)
-    # Groups are numbered alike in every figure, and nothing refers to them.
+    # Remove group ids: they are the same in every figure, and nothing refers to them.
     return re.sub(r'<g id="[^"]*"', "<g", text[text.index("<svg") :])
 
 
 def _lay_out(figure: Figure) -> None:
-    """Once: left to itself, ``savefig`` does it for a rehearsal too, which takes half of the time."""
+    """Compute the layout once. Otherwise ``savefig`` also computes it in a trial run, which takes half of its time."""
     if (engine := figure.get_layout_engine()) is not None:
         engine.execute(figure)
         figure.set_layout_engine("none")

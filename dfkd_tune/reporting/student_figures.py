@@ -1,4 +1,4 @@
-"""Figures of one student: how it answers, where its synthetic inputs lie, how it got there."""
+"""Figures of a student: outputs and residuals, synthetic inputs, training curve."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import Tensor
 from dfkd_tune.reporting.plot_style import BAR, INK, PALETTE, SOFT, WORST, canvas, label, plain_ticks
 
 MARGINALS = 11
-"""Features whose marginals are shown at most, those that the synthetic inputs changed most."""
+"""Largest number of features whose marginals are shown: those that the synthetic inputs changed most."""
 DOTS, FEWER = 2_000, 800
-"""Rows that a figure of one student shows at most, and one of several."""
+"""Largest number of rows in a figure of one student, and in a figure of several."""
 
 
 def parity(teacher: Tensor, student: Tensor) -> Figure:
-    """The student's answers over the teacher's, ``(N, O)`` each, and the diagonal that a perfect student lies on."""
+    """Student outputs against teacher outputs, ``(N, O)`` each, with the diagonal of a perfect student."""
     outputs = teacher.shape[1]
     figure, (axes,) = canvas(width=3.9, height=3.6)
     for o in range(min(outputs, len(PALETTE))):
@@ -33,7 +33,7 @@ def parity(teacher: Tensor, student: Tensor) -> Figure:
 
 
 def residuals(teacher: Tensor, student: Tensor) -> Figure:
-    """Student less teacher over the teacher's answer, in standard deviations of each output, and how they are spread."""
+    """Residuals (student minus teacher) against teacher outputs, in standard deviations of each output, and their distribution."""
     spread = teacher.std(0).clamp(min=1e-12)
     gap, at = (student - teacher) / spread, (teacher - teacher.mean(0)) / spread
     figure, (axes, side) = canvas(columns=2)
@@ -49,10 +49,10 @@ def residuals(teacher: Tensor, student: Tensor) -> Figure:
 
 
 def leaders(students: Mapping[str, tuple[Tensor, Tensor]]) -> Figure:
-    """Several students beside each other: answers over the teacher's above, what is left below, all on one scale.
+    """Several students side by side on one scale: outputs against the teacher's above, residuals below.
 
     Args:
-        students: name -> the teacher's answers and the student's, ``(N, O)`` each.
+        students: name -> teacher outputs and student outputs, ``(N, O)`` each.
     """
     figure, axes = canvas(width=2.9 * len(students) + 0.4, height=4.6, rows=2, columns=len(students))
     above, below = axes[: len(students)], axes[len(students) :]
@@ -74,11 +74,13 @@ def leaders(students: Mapping[str, tuple[Tensor, Tensor]]) -> Figure:
 
 
 def training(curve: Sequence[tuple[int, float]], unit: str = "RMSE on the pruning bank") -> Figure:
-    """The gap along training: ``(step, rmse)`` points."""
+    """The RMSE during training, from points ``(step, rmse)``."""
     figure, (axes,) = canvas()
     steps, gaps = zip(*((s, v) for s, v in curve if math.isfinite(v) and v > 0), strict=True)
     axes.plot(steps, gaps, color=BAR, marker="o", ms=3)
-    axes.set_xscale("log" if 0 < 10 * steps[0] < steps[-1] else "linear")  # a finish takes most of a budget in one go
+    axes.set_xscale(
+        "log" if 0 < 10 * steps[0] < steps[-1] else "linear"
+    )  # a refiner may use most of the budget in one step
     axes.set_yscale("log")
     plain_ticks(axes.yaxis)
     axes.xaxis.set_major_formatter("{x:,.0f}")
@@ -87,12 +89,12 @@ def training(curve: Sequence[tuple[int, float]], unit: str = "RMSE on the prunin
 
 
 def synthetic(declared: Tensor, made: Tensor, names: Sequence[str]) -> Figure:
-    """Where synthetic inputs lie among the declared ones: a projection of both, and marginals of the features that differ most.
+    """Synthetic rows and prior rows: a projection of both, and marginals of the features that differ most.
 
     Args:
-        declared: ``(N, D)`` prior rows, standardized.
-        made: ``(M, D)`` synthetic rows, standardized.
-        names: of the features.
+        declared: standardized prior rows ``(N, D)``.
+        made: standardized synthetic rows ``(M, D)``.
+        names: names of the features.
     """
     order: list[int] = _moved(declared, made).argsort(descending=True)[:MARGINALS].tolist()
     plots = 1 + len(order)
@@ -104,7 +106,7 @@ def synthetic(declared: Tensor, made: Tensor, names: Sequence[str]) -> Figure:
         columns=columns,
     )
     middle = declared.mean(0)
-    # Of both together: what the synthetic rows add shows where it is large.
+    # Principal components of both together, so that large differences show.
     _, _, right = torch.linalg.svd(torch.cat([declared - middle, made - middle]), full_matrices=False)
     plane = right[:2].T
     for rows, color, word in ((declared, SOFT, "declared"), (made, WORST, "synthetic")):
@@ -128,6 +130,6 @@ def synthetic(declared: Tensor, made: Tensor, names: Sequence[str]) -> Figure:
 
 
 def _moved(declared: Tensor, made: Tensor) -> Tensor:
-    """Distance between the marginals of each feature, ``(D,)``: the mean gap between their quantiles."""
+    """Distance ``(D,)`` between the two marginals of each feature: the mean difference of their quantiles."""
     levels = torch.linspace(0.02, 0.98, 25, dtype=declared.dtype)
     return (declared.quantile(levels, dim=0) - made.quantile(levels, dim=0)).abs().mean(0)

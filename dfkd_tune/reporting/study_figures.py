@@ -1,4 +1,4 @@
-"""Figures of a study: trials in, a matplotlib figure out."""
+"""Figures of a study's trials, made with Matplotlib."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from dfkd_tune.reporting.plot_style import BAR, INK, SOFT, WIDTH, WORST, canvas,
 from dfkd_tune.training import metrics as metric
 
 AXES = 8
-"""Leaves that the parallel coordinates show at most."""
+"""Largest number of leaves in the parallel coordinates."""
 COSTS = {metric.PARAMETERS: "parameters of the student", metric.LATENCY: "latency of one row, microseconds"}
-"""Attribute of a trial that is weighed against its objective -> how its axis is called."""
+"""Cost attribute of a trial -> label of its axis."""
 LEAST_RATIO = {metric.PARAMETERS: 1.0, metric.LATENCY: SPAN}
-"""The ratio of sizes beyond which a cost is drawn: the latencies of students of one size differ by chance alone."""
+"""Cost attribute -> ratio of sizes above which it is drawn: latencies of students of one size differ only by noise."""
 
 
 def figures(found: Findings) -> dict[str, Figure]:
-    """Every figure that the trials of a study are enough for, by name, in the order in which they are told."""
+    """All figures for which the study has enough trials, by name, in the order of the report."""
     done = completed(found.trials)
     if not done:
         return {}
@@ -47,7 +47,7 @@ def figures(found: Findings) -> dict[str, Figure]:
 
 
 def history(found: Findings) -> Figure:
-    """Every trial's objective in the order of the trials, and the best so far."""
+    """Objective of every trial in order, and the best so far."""
     figure, (axes,) = canvas()
     done = sorted(completed(found.trials), key=lambda trial: trial.number)
     for kind, color in _kinds(found).items():
@@ -68,14 +68,14 @@ def history(found: Findings) -> Figure:
     label(axes, "trial", found.objective)
     plain_ticks(axes.yaxis)
     places = axes.xaxis.get_major_locator()
-    assert isinstance(places, MaxNLocator)  # as every linear axis has
+    assert isinstance(places, MaxNLocator)  # the default of a linear axis
     places.set_params(integer=True)
     _legend(figure)
     return figure
 
 
 def choices(found: Findings, leaf: str) -> Figure:
-    """The objective of every trial by one choice, the choice with the best trial first."""
+    """Objective of every trial, grouped by one choice; the choice with the best trial comes first."""
     (comparison,) = (each for each in found.comparisons if each.leaf == leaf)
     figure, (axes,) = canvas(height=1.1 + 0.42 * len(comparison.sides))
     scatter = np.random.default_rng(0)
@@ -94,7 +94,7 @@ def choices(found: Findings, leaf: str) -> Figure:
 
 
 def threshold(found: Findings) -> Figure:
-    """The objective over the threshold of the difference bound; what has no bound at the left edge."""
+    """Objective against the threshold of the gap bound; trials without a bound are at the left edge."""
     figure, (axes,) = canvas()
     done = completed(found.trials)
     for kind, color in colors(_met(found, "bound.kind")).items():
@@ -114,7 +114,7 @@ def threshold(found: Findings) -> Figure:
 
 
 def pareto(found: Findings, cost: str) -> Figure:
-    """The objective over what a student costs, and the front that no trial beats in both."""
+    """Objective against a student's cost, with the Pareto front."""
     figure, (axes,) = canvas()
     priced = [trial for trial in completed(found.trials) if cost in trial.user_attrs]
     best = front(found.trials, cost)
@@ -138,7 +138,7 @@ def pareto(found: Findings, cost: str) -> Figure:
 
 
 def importance(shares: Mapping[str, float]) -> Figure:
-    """The share that each searched leaf has in a trial's being among the best."""
+    """Importance of each searched leaf for being among the best trials."""
     shown = dict(sorted(shares.items(), key=lambda item: -item[1])[:12])
     figure, (axes,) = canvas(height=0.8 + 0.24 * len(shown))
     axes.barh(list(shown), list(shown.values()), color=BAR, height=0.65)
@@ -150,7 +150,7 @@ def importance(shares: Mapping[str, float]) -> Figure:
 
 
 def parallel(found: Findings, leaves: Sequence[str]) -> Figure:
-    """Each complete trial as a line over the searched leaves, the best in the strongest color; a gap where it had no such leaf."""
+    """Parallel coordinates: each complete trial is a line over the searched leaves, the best the strongest; gaps for missing leaves."""
     figure, (axes,) = canvas(width=2 * WIDTH + 1, height=3.4)
     done = completed(found.trials)
     columns = [_scaled([trial.params.get(leaf) for trial in done]) for leaf in leaves]
@@ -177,7 +177,7 @@ def parallel(found: Findings, leaves: Sequence[str]) -> Figure:
 
 
 def _leaves(found: Findings) -> list[str]:
-    """Searched leaves that differ between trials, the most important ones, in the order of a recipe."""
+    """The most important searched leaves that differ between trials, in the order of a recipe."""
     seen: dict[str, set[Any]] = {}
     for trial in completed(found.trials):
         for leaf, value in trial.params.items():
@@ -188,7 +188,7 @@ def _leaves(found: Findings) -> list[str]:
 
 
 def _scaled(values: Sequence[object]) -> tuple[list[float], dict[float, str]]:
-    """Values between 0 and 1, NaN where there is none, logarithmic where they span decades; and words for some heights."""
+    """Values scaled to 0..1 (logarithmic if they span decades, NaN if missing), and labels for some positions."""
     known = [value for value in values if value is not None]
     if any(isinstance(value, str | bool) for value in known):
         kinds = list(dict.fromkeys(map(str, known)))
@@ -216,7 +216,7 @@ def _kinds(found: Findings) -> dict[str, str]:
 
 
 def _met(found: Findings, leaf: str, other: str = "bound") -> list[str]:
-    """The choices of a leaf that a study offers."""
+    """The choices of a leaf in the study's trials."""
     for trial in found.trials:
         if isinstance(domain := trial.distributions.get(leaf), CategoricalDistribution):
             return [str(choice) for choice in domain.choices]

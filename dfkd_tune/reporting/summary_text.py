@@ -1,4 +1,4 @@
-"""The findings of a study in sentences, the answer first; no more certain than they are."""
+"""The findings of a study in sentences that state how certain they are."""
 
 from __future__ import annotations
 
@@ -15,108 +15,110 @@ VERBS = {"sure": "won", "likely": "probably won"}
 
 
 def percent(share: float) -> str:
-    """A share in percent, with a digit more where it is small."""
+    """A share in percent, with one more digit if it is small."""
     return f"{100 * share:.{1 if share < 0.0995 else 0}f} %"
 
 
 def headline(found: Findings) -> str:
-    """What the study came to, in one sentence."""
+    """The result of the study: size and RMSE of its student, compared with the untuned baseline."""
     student = found.student
     if student is None:
         return f"No trial of {found.name} is complete: {standing(found)}."
     rmse = found.promoted["rmse"] if found.promoted else student.user_attrs[metric.RMSE]
-    words = f"A student of {student.user_attrs[metric.PARAMETERS]:,.0f} parameters answers like {found.teacher} with an RMSE of {rmse:.4g}"
+    words = f"A student with {student.user_attrs[metric.PARAMETERS]:,.0f} parameters matches {found.teacher} with an RMSE of {rmse:.4g}"
     if found.untuned:
-        words += ": it is of the untuned preset, as no trial did better"
+        words += ". It is the untuned preset, because no trial did better"
     elif found.baseline_rmse:
         share = rmse / found.baseline_rmse
-        words += f", {percent(abs(1 - share))} {'less' if share < 1 else 'more'} than the untuned preset"
+        words += f", {percent(abs(1 - share))} {'lower' if share < 1 else 'higher'} than that of the untuned preset"
     return words + "."
 
 
 def standing(found: Findings) -> str:
-    """How many trials are in which state."""
+    """Number of trials in each state."""
     return ", ".join(f"{count} {state}" for state, count in found.counts.items()) or "no trials"
 
 
 def winner(comparison: Comparison) -> str:
-    """Which choice won, by how much and how surely."""
+    """Which choice won, by how much, and how certain that is."""
     first, second = comparison.sides[:2]
     one, other = (_named(comparison.leaf, side.choice) for side in (first, second))
     verb = VERBS.get(comparison.verdict)
-    said = f"its best trial is {percent(comparison.margin)} below the best of {other}"
+    said = f"the objective of its best trial is {percent(comparison.margin)} lower than the best of {other}"
     share = f"{percent(first.chance)} of {RESAMPLES:,} resamples of the trials"
     if verb is not None:
-        return f"{one} {verb}: {said}, and it is the best in {share}."
+        return f"{one} {verb}: {said}. It has the best trial in {share}."
     if comparison.noise is None:
-        why = "nothing was run again on other seeds, so that the noise between seeds is not known"
+        why = "no recipe was re-run on other seeds, so the seed noise is unknown"
     elif min(first.trials, second.trials) < ENOUGH:
         few = min((first, second), key=lambda side: side.trials)
-        why = f"{_named(comparison.leaf, few.choice)} has {few.trials} complete {'trial' if few.trials == 1 else 'trials'} only"
+        why = f"{_named(comparison.leaf, few.choice)} has only {few.trials} complete {'trial' if few.trials == 1 else 'trials'}"
     else:
-        why = f"it is the best in only {share}"
+        why = f"it has the best trial in only {share}"
     return f"Not sure. {one} leads: {said}, but {why}."
 
 
 def size(found: Findings) -> str:
-    """What a larger student buys."""
+    """The effect of the student's size on the objective."""
     known = found.size
     if known is None:
         return (
-            "Not told: the students of this study hardly differ in size, or are too few. "
-            "A study with `--pareto` searches small ones too."
+            "Unknown: this study has too few students, or their sizes are too similar. "
+            "A study with `--pareto` also searches small students."
         )
-    often = f"{percent(abs(known.change))} {'less' if known.change < 0 else 'more'}"
+    by = f"{'lower' if known.change < 0 else 'raise'} the objective by {percent(abs(known.change))}"
     span = f"between {known.smallest:,} and {known.largest:,} parameters"
-    interval = f"{100 * known.low:+.0f} to {100 * known.high:+.0f} % at 95 % confidence"
+    interval = f"{100 * known.low:+.0f} to {100 * known.high:+.0f} %"
     if not known.sure:
-        return (
-            f"Not sure: twice the parameters go with {often} of the objective, {span}, but the interval is {interval}."
-        )
+        return f"Not sure: twice the parameters {by} {span}, but the 95 % confidence interval is {interval}."
     near, far = sorted((abs(known.low), abs(known.high)))
-    interval = f"{100 * near:.0f} to {100 * far:.0f} % at 95 % confidence"
-    return f"Twice the parameters: {often} of the objective ({interval}), {span}."
+    return f"Twice the parameters {by} {span} (95 % confidence interval: {100 * near:.0f} to {100 * far:.0f} %)."
 
 
 def smaller(found: Findings) -> str:
-    """The smallest trials that are nearly as good as the best."""
+    """The smallest students whose objective is close to the best."""
     best, told = found.best, []
-    assert best is not None  # asked of a study with a complete trial
+    assert best is not None  # only called with a complete trial
     for share in (0.05, 0.2):
         trial = smallest_within(found.trials, share)
-        assert trial is not None  # at least the best
+        assert trial is not None  # the best trial itself qualifies
         if trial.user_attrs[metric.PARAMETERS] < best.user_attrs[metric.PARAMETERS]:
             told.append(
-                f"within {100 * share:.0f} % of the best: trial {trial.number}, {trial.user_attrs[metric.PARAMETERS]:,.0f} parameters"
+                f"within {100 * share:.0f} % of the best: trial {trial.number} with {trial.user_attrs[metric.PARAMETERS]:,.0f} parameters"
             )
     if not told:
         return f"No smaller student is within 20 % of the best trial's {found.objective}."
     return (
-        f"{'; '.join(told)}; the best, trial {best.number}, has {best.user_attrs[metric.PARAMETERS]:,.0f}.".capitalize()
+        f"{'; '.join(told)}; the best trial, {best.number}, has {best.user_attrs[metric.PARAMETERS]:,.0f}.".capitalize()
     )
 
 
 def noise(found: Findings) -> str:
-    """How much of a difference seeds alone make."""
+    """The size of the seed noise."""
     if found.noise is None:
-        return "Nothing was run again on other seeds: how much seeds alone change is not known."
-    return f"The same recipe on another seed differs by {percent(found.noise)} (standard deviation), as the leaders' re-runs show."
+        return "Unknown: no recipe was re-run on other seeds."
+    return f"Re-runs of the best recipes on other seeds differ by {percent(found.noise)} (standard deviation)."
 
 
 def questions(found: Findings) -> list[tuple[str, str]]:
-    """What a reader asks, and the answer: each choice that was searched, then size, then noise."""
+    """Questions and answers: about each searched choice, then size, then seed noise."""
     small = [("What would a smaller student cost?", smaller(found))] if found.best else []
     asked = [(f"Which {_plain(each.leaf)}?", winner(each)) for each in found.comparisons]
-    return [*asked, ("What does size buy?", size(found)), *small, ("How much is chance?", noise(found))]
+    return [
+        *asked,
+        ("What does a larger student gain?", size(found)),
+        *small,
+        ("How large is the seed noise?", noise(found)),
+    ]
 
 
 def recipe_line(trial: FrozenTrial) -> str:
-    """The recipe of a trial in a line: what was chosen, and the one number that matters most of each choice."""
+    """The recipe of a trial in one line: each choice with its most important number."""
     return ", ".join(_words(trial))
 
 
 def recipe_lines(trials: Sequence[FrozenTrial]) -> tuple[list[str], str]:
-    """The recipes of several trials, a line each without what all of them share, and what they share."""
+    """One line for each trial's recipe, without the choices that all of them share, and a line of these shared choices."""
     told = [_words(trial) for trial in trials]
     alike = [word for word in told[0] if all(word in words for words in told)] if len(told) > 1 else []
     return [", ".join(word for word in words if word not in alike) for words in told], ", ".join(alike)

@@ -1,4 +1,4 @@
-"""A running study, told as it goes: a view that redraws itself, a line now and then, or a JSON line for every event."""
+"""Show the progress of a study: a live view, a line from time to time, or a JSON line for every event."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from dfkd_tune.search.progress import Progress, StudyResult
 
 LINE_SECONDS = 10.0
 FLYING, GONE = 8, 3
-"""Members in flight and prunings that the view shows at most."""
+"""Largest number of running trials, and of pruned trials, in the view."""
 BARS = "▁▂▃▄▅▆▇█"
 Tell = Callable[[Progress], None]
 
 
 @contextmanager
 def watch(console: Console, name: str, mode: str = "live") -> Iterator[Tell]:
-    """A callback for ``run_study`` that tells of its progress until the block ends.
+    """A callback for ``run_study`` that shows the progress until the block ends.
 
     Args:
-        console: where to; without a terminal ``live`` is a line every ``LINE_SECONDS``, in no color.
-        name: of the study.
+        console: the output. If it is not a terminal, ``live`` prints a plain line every ``LINE_SECONDS``.
+        name: name of the study.
         mode: ``live``, ``json`` or ``quiet``.
     """
     if mode == "quiet":
@@ -44,7 +44,7 @@ def watch(console: Console, name: str, mode: str = "live") -> Iterator[Tell]:
 
 
 def view(name: str, progress: Progress) -> Group:
-    """What the terminal shows of a study under way."""
+    """The live view of a running study."""
     p = progress
     head = Table.grid(padding=(0, 1))
     head.add_row(Text(name, style="bold"), ProgressBar(total=1.0, completed=p.share, width=24), sentence(p))
@@ -69,7 +69,7 @@ def view(name: str, progress: Progress) -> Group:
 
 
 def sparkline(values: Sequence[float], width: int = 32) -> str:
-    """Values as a line of bars on a logarithmic scale, the last ``width`` of them."""
+    """The last ``width`` values as a line of bars on a logarithmic scale."""
     known = [math.log(value) for value in values[-width:] if value > 0]
     if not known:
         return ""
@@ -78,7 +78,7 @@ def sparkline(values: Sequence[float], width: int = 32) -> str:
 
 
 def sentence(progress: Progress) -> str:
-    """Trials done, running and pruned, the best objective and the time left, in one line."""
+    """One line with the numbers of trials by state, the best objective and the time left."""
     parts = [
         f"{progress.ended}/{progress.total} trials",
         f"{progress.running} running",
@@ -144,14 +144,14 @@ def _events(console: Console, name: str) -> Tell:
 
 
 def ended(console: Console, result: StudyResult) -> None:
-    """The last JSON line of a study: what it came to."""
+    """The last JSON line of a study: its result."""
     promoted = vars(result.promoted) if result.promoted else None
     known = {"baseline_rmse": result.baseline, "report_rmse": result.report}
     event(console, "end", study=result.name, trials=result.progress.total, promoted=promoted, **known)
 
 
 def event(console: Console, kind: str, **values: object) -> None:
-    """One JSON line."""
+    """Write one JSON line; numbers that are not finite become null."""
     plain = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
     console.file.write(json.dumps({"event": kind} | plain) + "\n")
     console.file.flush()

@@ -1,4 +1,4 @@
-"""What a study came to, in a terminal: its trials as a table, the promoted student, the next commands."""
+"""The end of a study in the terminal: a table of the best trials, the promoted student, and the next commands."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ COLUMNS = {metric.STRESS_RMSE: "stress", metric.LATENCY: "µs a row"}
 
 
 def table(trials: Sequence[FrozenTrial], objective: str) -> Table:
-    """Complete trials as a table, in their order: the objective first, and below it what their recipes share.
+    """A table of complete trials in the given order; below it, the choices that all their recipes share.
 
     Args:
-        trials: complete.
-        objective: name of what the study minimizes.
+        trials: complete trials.
+        objective: name of the objective.
     """
     recipes, alike = recipe_lines(trials)
     made = Table(
@@ -37,7 +37,7 @@ def table(trials: Sequence[FrozenTrial], objective: str) -> Table:
     }
     sizes = [trial.user_attrs[metric.PARAMETERS] for trial in trials]
     if sizes and max(sizes) < SPAN * min(sizes):
-        del columns[metric.LATENCY]  # what differs is chance
+        del columns[metric.LATENCY]  # sizes are similar, so latencies differ only by noise
     shown = {name: form for name, form in columns.items() if any(name in trial.user_attrs for trial in trials)}
     shown.pop(objective, None)
     for column in ("trial", objective, *(COLUMNS.get(name, name) for name in shown)):
@@ -58,7 +58,7 @@ def summary(
     objective: str,
     commands: Mapping[str, str],
 ) -> None:
-    """The end of a study: the leaders, the best against the preset, the next commands."""
+    """Print the best trials, the promoted student compared with the untuned preset, and the next commands."""
     console.print()
     console.print(table(completed(trials)[:5], objective))
     console.print()
@@ -67,9 +67,9 @@ def summary(
         return
     if p.trial is not None and result.baseline and math.isfinite(result.baseline):
         share = p.rmse / result.baseline
-        change = f"{100 * (1 - share):.0f} % less" if share < 1 else f"{100 * (share - 1):.0f} % more"
+        change = f"{100 * (1 - share):.0f} % lower" if share < 1 else f"{100 * (share - 1):.0f} % higher"
         console.print(
-            f"The untuned preset at the same budget: {result.baseline:.4g}. The promoted student has {change}.",
+            f"RMSE of the untuned preset at the same budget: {result.baseline:.4g}. The promoted student's is {change}.",
             highlight=False,
             soft_wrap=True,
         )
@@ -79,17 +79,17 @@ def summary(
 
 
 def promoted(console: Console, result: StudyResult, tier: str) -> bool:
-    """The student that a study ends with, in a line; whether there is one."""
+    """Print the promoted student in one line; returns whether there is one."""
     if result.promoted is None:
         console.print("No trial completed.", highlight=False)
         return False
     p = result.promoted
-    how = f"re-run as {p.run}" if p.run.startswith("rerun") else "as it was"
-    recipe = recipe_name(p.trial) + (", as no trial did better" if p.trial is None else "")
+    how = f"re-run {p.run}" if p.run.startswith("rerun") else "the original run"
+    why = ", because no trial did better" if p.trial is None else ""
     console.print(
-        f"Promoted: {recipe}, {how}: RMSE student-vs-teacher {p.rmse:.4g} on the selection bank"
+        f"Promoted: {recipe_name(p.trial)} ({how}){why}. RMSE against the teacher: {p.rmse:.4g} on the selection bank"
         + (f", {result.report:.4g} on the report bank" if result.report is not None else "")
-        + f" (tier {tier}).",
+        + f". Inputs: tier {tier}.",
         highlight=False,
         soft_wrap=True,
     )

@@ -226,7 +226,7 @@ def _tell(runs: Runs, study: Study | None, uri: str, name: str, sources: Sources
             mlflow_summary.tell(uri, study, parent.info.run_id, problem(), Promoted(**chosen))
             told = True
     except DfkdError as error:
-        LOG.warning("study %s is not told in full: %s", name, error)
+        LOG.warning("the MLflow summary of study %s is incomplete: %s", name, error)
     return certified, told
 
 

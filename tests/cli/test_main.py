@@ -101,7 +101,7 @@ def test_a_study_ends_with_its_table_and_the_next_commands(dfkd, tmp_path, store
     assert ended.status == 0, ended.err
     assert re.search(r"trial +robust +rmse +stress +parameters +recipe", ended.out)
     assert "Promoted: trial" in ended.out
-    assert "The untuned preset at the same budget" in ended.out
+    assert "RMSE of the untuned preset at the same budget" in ended.out
     assert f"dfkd-tune ui --tracking-uri {store.tracking}" in ended.out
     assert f"dfkd-tune register pump --model pump --tracking-uri {store.tracking}" in ended.out
     assert len(store.trials("pump")) == 2

@@ -65,16 +65,20 @@ def test_a_choice_whose_trials_all_are_better_won_for_sure():
     assert [side.choice for side in found.sides] == ["direct", "gaussian"]
     assert found.verdict == "sure" and found.sides[0].chance == 1.0
     assert found.margin == pytest.approx(0.5)
-    assert "direct won: its best trial is 50 % below the best of gaussian" in winner(found)
+    assert "direct won: the objective of its best trial is 50 % lower than the best of gaussian" in winner(found)
 
 
 @pytest.mark.parametrize(
     ("trials", "noise", "why"),
     [
-        (of(direct=[1.0, 1.5, 1.9], gaussian=[1.1, 1.2, 1.3]), 0.0, "it is the best in only"),  # one lucky trial
-        (of(direct=[1.0, 1.01, 1.02], gaussian=[1.03, 1.04, 1.05]), 0.5, "it is the best in only"),  # noise drowns it
-        (of(direct=[1.0, 1.1, 1.2], gaussian=[2.0]), 0.01, "gaussian has 1 complete trial only"),
-        (of(direct=[1.0, 1.1, 1.2], gaussian=[2.0, 2.1, 2.2]), None, "noise between seeds is not known"),
+        (of(direct=[1.0, 1.5, 1.9], gaussian=[1.1, 1.2, 1.3]), 0.0, "it has the best trial in only"),  # one lucky trial
+        (
+            of(direct=[1.0, 1.01, 1.02], gaussian=[1.03, 1.04, 1.05]),
+            0.5,
+            "it has the best trial in only",
+        ),  # noise drowns it
+        (of(direct=[1.0, 1.1, 1.2], gaussian=[2.0]), 0.01, "gaussian has only 1 complete trial"),
+        (of(direct=[1.0, 1.1, 1.2], gaussian=[2.0, 2.1, 2.2]), None, "seed noise is unknown"),
     ],
 )
 def test_what_is_not_sure_is_not_called_so(trials, noise, why):
@@ -181,11 +185,15 @@ def test_the_report_stands_alone_and_begins_with_the_answer(dfkd, store, finishe
 
     (run,) = (run for run in store.runs("finished") if run.info.run_name == finished.promoted.run)
     body = page.text[page.text.index("Study finished: data") :]
-    assert (
-        body.index("answers like teacher.safetensors") < body.index("What was found") < body.index("Which generator?")
-    )
+    assert body.index("matches teacher.safetensors") < body.index("What was found") < body.index("Which generator?")
     assert f"{finished.report:.4g}" in body[: body.index("What was found")]
-    for needed in ("Which bound?", "What does size buy?", "Where it is worst", "What it cannot", run.info.run_id):
+    for needed in (
+        "Which bound?",
+        "What does a larger student gain?",
+        "Where it is worst",
+        "What it cannot",
+        run.info.run_id,
+    ):
         assert needed in body
     told = re.search(r"takes it as it is\.\s*(student:.*?)\n\s*What to do", body, re.DOTALL)[1]
     trials = store.trials("finished")
@@ -227,9 +235,7 @@ def test_figures_take_any_study():
         study.add_trial(made)
     drawn = figures(find(study))
     assert {"history", "threshold"} <= {*drawn}
-    assert headline(find(study)).startswith(
-        "A student of 100 parameters answers like the teacher with an RMSE of 1e-06"
-    )
+    assert headline(find(study)).startswith("A student with 100 parameters matches the teacher with an RMSE of 1e-06")
 
 
 SIZED = {"parameters": 100.0, "recipe": json.dumps(PAPER.tree())}

@@ -95,7 +95,7 @@ def test_hostile_names_end_to_end(tree, store, tmp_path, small_teacher):
     for note in notes:
         tags, _ = shown(note)
         assert "<" not in note.replace(" < ", "") and not tags & {"img", "b", "script"}
-    assert f"answers like {teacher.name} with" in shown(notes[0])[1]
+    assert f"matches {teacher.name} with" in shown(notes[0])[1]
     assert teacher.name in shown(notes[1])[1]
     page = report(done.storage_url, store.tracking, "hostile")
     assert HOSTILE not in page and "&lt;img src=x" in page
