@@ -91,13 +91,13 @@ def export(
         with reaching(uri):
             problem = register.problem_of(uri, name, run, sources)
 
-        measure = partial(raw_evaluation.fresh_rmse, problem.judge)
-        student, before, after = quantize(problem.judge.rmse, student, units, precision, within)
+        measure = partial(raw_evaluation.fresh_rmse, problem.evaluator)
+        student, before, after = quantize(problem.evaluator.rmse, student, units, precision, within)
         click.echo(f"{precision}: RMSE {after:.4g} on the selection bank, {before:.4g} in float32")
     else:
         try:
             with reaching(uri):
-                held = register.judge_of(uri, name, run, sources)
+                held = register.evaluator_of(uri, name, run, sources)
         except (NotFound, TeacherError, StudyMismatch) as error:
             unknown = error
         else:
@@ -131,11 +131,11 @@ def export(
         click.echo(f"the file was not held against the teacher: {unknown}", err=True)
 
 
-def _agreeing(judge: RawEvaluator, file: Path, recorded: float, exported: ExportedStudent) -> tuple[float, int]:
+def _agreeing(evaluator: RawEvaluator, file: Path, recorded: float, exported: ExportedStudent) -> tuple[float, int]:
     """RMSE on fresh rows, and their number, of a student that is as its training recorded it."""
     from dfkd_tune.training import raw_evaluation
 
-    theirs, ours = judge.held(exported)
+    theirs, ours = evaluator.held(exported)
     found = float((ours - theirs).square().mean().sqrt())
     raw_evaluation.agree(file, found, recorded, float(theirs.std(0).square().mean().sqrt()))
-    return raw_evaluation.fresh_rmse(judge, exported)
+    return raw_evaluation.fresh_rmse(evaluator, exported)
