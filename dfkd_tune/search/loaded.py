@@ -35,7 +35,7 @@ def load_study(storage_url: str, name: str) -> optuna.Study:
     return study
 
 
-def standing_of(storage_url: str, name: str, trials: int) -> tuple[int | None, int]:
+def recorded_population(storage_url: str, name: str, trials: int) -> tuple[int | None, int]:
     """The population that a study was recorded with, None where it is new, and how many of so many trials have not ended."""
     file = sqlite_file(storage_url)
     if file is not None and not file.exists():
