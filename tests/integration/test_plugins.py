@@ -104,7 +104,10 @@ def test_laws_are_there_to_be_imported(ask):
 
 
 def test_a_broken_kind_hurts_who_asks_for_it_alone(ask):
-    for kind, words in {"broken": "cannot be imported: ModuleNotFoundError", "wrong": "must name a Generator"}.items():
+    for kind, words in {
+        "broken": "cannot be imported: ModuleNotFoundError",
+        "wrong": "must name a subclass of Generator",
+    }.items():
         code = f"from dfkd_tune.recipes.recipe import from_tree; from_tree({{'generator': {{'kind': '{kind}'}}}})"
         ended = ask("-c", code)
         last = ended.stderr.strip().splitlines()[-1]
