@@ -20,7 +20,11 @@ TOLERANCE = 1e-5
 
 
 def export(
-    module: nn.Module, units: InputSchema, kind: str, out: Path, judge: Callable[[ExportedStudent], Any] | None = None
+    module: nn.Module,
+    units: InputSchema,
+    kind: str,
+    out: Path,
+    evaluator: Callable[[ExportedStudent], Any] | None = None,
 ) -> tuple[float, Any]:
     """Write a student as one file with its feature names, and check that its outputs are the student's.
 
@@ -29,10 +33,10 @@ def export(
         units: schema of its inputs.
         kind: export format, a name in ``formats.kinds.EXPORTS``.
         out: path of the file.
-        judge: evaluates the student read back from the file; if it raises, no file is written.
+        evaluator: evaluates the student read back from the file; if it raises, no file is written.
 
     Returns:
-        the largest difference between outputs of file and student, in the teacher's units, and the result of ``judge``.
+        the largest difference between outputs of file and student, in the teacher's units, and the result of ``evaluator``.
 
     Raises:
         ExportError: if the file cannot be written, or its outputs differ from the student's.
@@ -50,6 +54,8 @@ def export(
                 out, f"outputs of the file differ from the student's by {differs:g}", remedy="try another --format"
             )
         worst = max(worst, differs)
-    measured = judge(units.student(answer, sum(p.numel() for p in module.parameters()))) if judge is not None else None
+    measured = (
+        evaluator(units.student(answer, sum(p.numel() for p in module.parameters()))) if evaluator is not None else None
+    )
     write_output(out, data)
     return worst, measured

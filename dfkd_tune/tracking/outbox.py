@@ -118,7 +118,7 @@ class Damaged(StorageError):
     """A record that cannot be read; retrying does not help."""
 
 
-class Spool:
+class Outbox:
     """The records of one study.
 
     Args:
@@ -190,7 +190,7 @@ class Spool:
 class OutboxSegment:
     """The records of one process, in the order of creation."""
 
-    def __init__(self, spool: Spool, folder: Path) -> None:
+    def __init__(self, spool: Outbox, folder: Path) -> None:
         self.spool, self.folder = spool, folder
         self._lock = FileLock(folder / "lock")
         self._last = 0

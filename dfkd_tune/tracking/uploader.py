@@ -32,7 +32,7 @@ class _Waiting(NamedTuple):
     ends: str | None
 
 
-class Shipper:
+class Uploader:
     """A thread that uploads records one after another.
 
     Args:
