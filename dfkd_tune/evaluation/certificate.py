@@ -323,7 +323,7 @@ def _statement(problem: Problem, report: Report, worst: WorstGap) -> dict[str, l
     low, high = report.interval
     tier = problem.inputs.tier
     holds = [
-        f"Over inputs drawn from what is known of them, the RMSE between student and teacher is {report.rmse:.4g} "
+        f"On inputs drawn from the declared prior, the RMSE between student and teacher is {report.rmse:.4g} "
         f"({low:.4g} to {high:.4g} at 95 % confidence), measured on {report.rows:,} rows that neither training nor "
         "pruning nor selection saw.",
         f"At 95 % confidence, at most {100 * report.beyond_largest:.2g} % of such inputs have a larger gap than the "
@@ -332,15 +332,15 @@ def _statement(problem: Problem, report: Report, worst: WorstGap) -> dict[str, l
         f"found a gap of {worst.gap:.4g} at the input shown.",
     ]
     not_held = [
-        f"Real inputs: none were used, and nothing is known of them beyond what is said here, tier {tier}. Where they differ from "
-        "that, so may the fidelity; only real inputs can tell.",
-        "The worst case: the attack gives a lower bound; larger gaps may exist where it did not look, and beyond the "
-        "declared inputs.",
+        f"Real inputs: none were used, and nothing is known about them beyond this declaration (tier {tier}). If real inputs "
+        "differ from it, the error may differ too; only real inputs can show that.",
+        "The worst case: the attack gives a lower bound. Larger gaps may exist elsewhere, within and outside the declared "
+        "ranges.",
         "The teacher itself: the student is compared with the teacher, not with the truth.",
-        "A choice between students by their certificates: whoever makes one has used up the report bank.",
+        "A choice between students by their certificates: such a choice makes the report bank a selection bank.",
     ]
     if worst.unanswered:
         not_held.append(
-            f"Inputs without a finite answer: the attack met {worst.unanswered:,} of them, and their gaps do not count."
+            f"Inputs without a finite output: the attack met {worst.unanswered:,} of them, and their gaps do not count."
         )
     return {"holds": holds, "does_not_hold": not_held}

@@ -176,7 +176,7 @@ class Problem:
         }
         if self.teacher.fast is not None and not self.sample.teacher_gap <= SHORT_CUT:
             LOG.warning(
-                "%s is asked as it is: its layers, read from it, differ by %.2g standard deviations",
+                "%s is queried directly: outputs of the layers read from it differ by %.2g standard deviations",
                 self.teacher.source,
                 self.sample.teacher_gap,
             )
@@ -206,7 +206,7 @@ class Problem:
         same = self.still_says(bank.z[:KNOWN], bank.values[:KNOWN])
         self.asked = kept[1] if same else 0  # queries for this check do not count for the study
         if not same:
-            LOG.warning("%s answers otherwise than it did: it is asked for everything again", self.teacher.source)
+            LOG.warning("%s gives other outputs than before: it is queried again for all rows", self.teacher.source)
             self._neutral()
         return same
 

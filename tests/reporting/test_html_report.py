@@ -195,7 +195,7 @@ def test_the_report_stands_alone_and_begins_with_the_answer(dfkd, store, finishe
         run.info.run_id,
     ):
         assert needed in body
-    told = re.search(r"takes it as it is\.\s*(student:.*?)\n\s*What to do", body, re.DOTALL)[1]
+    told = re.search(r"reads it from a file\.\s*(student:.*?)\n\s*What to do", body, re.DOTALL)[1]
     trials = store.trials("finished")
     chosen = json.loads(trials[finished.promoted.trial].user_attrs["recipe"])
     assert from_tree(yaml.safe_load(told)).tree() == chosen

@@ -130,7 +130,7 @@ def test_figures_agree_to_rounding_alone():
 
 
 def test_the_judge_takes_no_short_cut():
-    """A teacher whose layers were read wrongly is asked as it is, in training and by the judge."""
+    """A teacher whose layers were read wrongly is queried directly, in training and by the evaluator."""
     problem = make_problem(network(), quick=True)
     assert problem.teacher.fast is not None and problem.sample.teacher_gap < 1e-9
     wrong = replace(problem.teacher, fast=network(hidden=3).double())
@@ -144,7 +144,7 @@ def test_layers_that_answer_otherwise_are_not_asked(caplog):
     bent = replace(quick, fast=replace(quick.fast, layers=((weight * 1.2, bias), *rest)))
     with caplog.at_level(logging.WARNING):
         problem = Problem(bent, Inputs.unknown(4), probe(bent, Inputs.unknown(4)), pool_rows=64, bank_rows=50)
-    assert problem.teacher.fast is None and "is asked as it is" in caplog.text
+    assert problem.teacher.fast is None and "is queried directly" in caplog.text
     z = problem.banks["selection"].z
     expected = (quick.function(z.double()) - problem.shift) / problem.spread
     torch.testing.assert_close(problem.banks["selection"].values.double(), expected.detach(), rtol=1e-4, atol=1e-5)
