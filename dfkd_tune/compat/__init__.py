@@ -1,1 +1,1 @@
-"""Private parts of other libraries, one module per library; no other module uses any. A test checks that each still exists."""
+"""Private parts of other libraries, one module per library, used only here. A test checks that each still exists."""

@@ -1,4 +1,4 @@
-"""Matrix products with few output columns. They compute the transpose, because BLAS vectorizes along the rows of its output."""
+"""Matrix products with few columns. They compute the transpose, because BLAS vectorizes along rows of its output."""
 
 from __future__ import annotations
 

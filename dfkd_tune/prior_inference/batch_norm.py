@@ -1,13 +1,15 @@
 """Infer a prior from the running moments of a teacher's batch normalization.
 
-Batch normalization stores the mean and variance of its inputs over the training rows. DeepInversion (Yin et al. 2020, arXiv 1912.08795)
-generates inputs that reproduce them. Here they determine the correlations, skewness and tails of features that are not declared: the
-distribution in the family ``SinhArcsinh`` under which the same units have these moments,
+Batch normalization stores the mean and variance of its inputs over the training rows. DeepInversion (Yin et al. 2020,
+arXiv 1912.08795) generates inputs that reproduce them. Here they determine the correlations, skewness and tails of
+features that are not declared: the distribution in the family ``SinhArcsinh`` under which the same units have these
+moments,
 
-    min mean_j [((E p_j - mu_j) / sigma_j)^2 + (std p_j / sigma_j - 1)^2] + RIDGE mean_d [skew_d^2 + tails_d^2 + sum_e C_de^2 / 2]
+    min mean_j [((E p_j - mu_j) / sigma_j)^2 + (std p_j / sigma_j - 1)^2]
+        + RIDGE mean_d [skew_d^2 + tails_d^2 + sum_e C_de^2 / 2]
 
-where ``p_j`` is the input of unit ``j`` in any normalization, ``mu_j`` and ``sigma_j`` are its running mean and standard deviation, and
-``C`` holds the off-diagonal correlations of the normal scores.
+where ``p_j`` is the input of unit ``j`` in any normalization, ``mu_j`` and ``sigma_j`` are its running mean and
+standard deviation, and ``C`` holds the off-diagonal correlations of the normal scores.
 """
 
 from __future__ import annotations

@@ -46,8 +46,8 @@ def _crowded(inputs: Inputs, i: int) -> bool:
 def _ordered(teacher: Teacher, inputs: Inputs, i: int) -> bool:
     """Whether outputs vary smoothly from level to level, by von Neumann's ratio (1941).
 
-    The mean square of successive differences over the variance is ``12 / (k (k + 1))`` for a line through ``k`` levels, and 2 on
-    average for a random order. The threshold is halfway.
+    The mean square of successive differences over the variance is ``12 / (k (k + 1))`` for a line through ``k`` levels,
+    and 2 on average for a random order. The threshold is halfway.
     """
     codes = inputs.features[i].values
     z = inputs.draw(ORDER_ROWS, torch.Generator().manual_seed(SEED)).repeat_interleave(len(codes), dim=0)

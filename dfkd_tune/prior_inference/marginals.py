@@ -1,12 +1,12 @@
 """Infer the marginal distribution of a feature from the counts of training rows at the splits of trees.
 
-The probabilities ``p`` of the cells between thresholds maximize the likelihood of the counts, where each split divides the rows between
-``low`` and ``high``,
+The probabilities ``p`` of the cells between thresholds maximize the likelihood of the counts, where each split divides
+the rows between ``low`` and ``high``,
 
     max_p sum over splits of below log P(low, t] + above log P(t, high] - (below + above) log P(low, high]
 
-by minorization (Hunter 2004, Annals of Statistics 32). Dependence on other features is ignored. Trees are constant beyond their
-outermost thresholds, but students are not, so the tails are extrapolated.
+by minorization (Hunter 2004, Annals of Statistics 32). Dependence on other features is ignored. Trees are constant
+beyond their outermost thresholds, but students are not, so the tails are extrapolated.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def quantiles(margin: Margin, scale: float) -> dict[float, float]:
 
 
 def _tail(p: np.ndarray, t: np.ndarray, scale: float) -> dict[float, float]:
-    """Two quantiles beyond the last threshold; per factor 10 of probability the step grows as between inner quantiles."""
+    """Two quantiles beyond the last threshold; the step per factor 10 of probability grows as further inside."""
     beyond = 1 - p[-1]
     outer, inner, middle = (float(np.interp(1 - min(share * beyond, 0.5), p, t)) for share in (1, 10, 100))
     step, before = outer - inner, inner - middle

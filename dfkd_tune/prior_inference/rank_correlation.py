@@ -1,7 +1,8 @@
 """Infer rank correlations from the counts of training rows at the splits of trees.
 
-A threshold becomes a normal score. A row with the scores ``y`` goes below it with probability ``ndtr((score - y) / SOFTNESS)``. The
-correlations of ``y``, a Gaussian copula, maximize the likelihood of all counts, by L-BFGS.
+A threshold becomes a normal score. A row with the scores ``y`` goes below it with probability
+``ndtr((score - y) / SOFTNESS)``. The correlations of ``y``, a Gaussian copula, maximize the likelihood of all counts,
+by L-BFGS.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def _levels(splits: Sequence[Split], margins: Mapping[int, Margin]) -> list[Leve
     order = sorted(range(len(splits)), key=lambda i: (-splits[i].rows, splits[i].depth))[:SPLITS]
     by_depth: dict[int, list[int]] = {}
     for i in sorted(order):
-        by_depth.setdefault(splits[i].depth, []).append(i)  # the parents of a kept split have more rows, so they are kept
+        by_depth.setdefault(splits[i].depth, []).append(i)  # parents have more rows, so they are kept
     place = {i: k for here in by_depth.values() for k, i in enumerate(here)}
     levels = []
     for depth in sorted(by_depth):

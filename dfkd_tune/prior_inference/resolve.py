@@ -1,8 +1,8 @@
 """Resolve the inputs of a teacher: declared in a features file, or inferred from the teacher.
 
-A network with batch normalization holds moments of its hidden units (``batch_norm``), trees hold counts of rows at their splits
-(``trees``), and a pipeline holds the statistics of its scaler (``scalers``). These are aggregates over training rows. They define the
-prior if no distribution is declared.
+A network with batch normalization holds moments of its hidden units (``batch_norm``), trees hold counts of rows at
+their splits (``trees``), and a pipeline holds the statistics of its scaler (``scalers``). These are aggregates over
+training rows. They define the prior if no distribution is declared.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ SOURCES = (batch_norm.infer, trees.infer, scalers.infer)
 def with_inputs(teacher: Teacher, features: Path | None) -> tuple[Teacher, Inputs]:
     """Prepare a teacher for queries, and resolve its inputs.
 
-    The inputs come from the features file; without declared distributions, they are inferred from the teacher. The returned teacher
-    receives column names if it was fitted with them, and a dtype that it accepts.
+    The inputs come from the features file; without declared distributions, they are inferred from the teacher. The
+    returned teacher receives column names if it was fitted with them, and a dtype that it accepts.
 
     Raises:
         FeaturesError: the features file is invalid, or the teacher's input dtype is too coarse for a feature.

@@ -1,8 +1,8 @@
 """The queue of trials, which makes ``--n-trials`` exact for any number of workers.
 
-A study has N trials, numbered 0 to N-1, which are created in the state WAITING a few at a time. A worker claims a trial by setting it
-to RUNNING with the worker's name, in one transaction. It can finish the trial only while the trial still has that name. A trial whose
-worker died or was stopped returns to WAITING with its parameters.
+A study has N trials, numbered 0 to N-1, which are created in the state WAITING a few at a time. A worker claims a trial
+by setting it to RUNNING with the worker's name, in one transaction. It can finish the trial only while the trial still
+has that name. A trial whose worker died or was stopped returns to WAITING with its parameters.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LOG = logging.getLogger(__name__)
 MOST_ATTEMPTS = 3
 """How often a trial of a dead worker is queued again before it fails."""
 AHEAD = 16
-"""Number of trials created at once: every read of a study reads the waiting ones; 16 take half the time of 64, fewer save nothing."""
+"""Trials created at once. Every read of a study reads waiting ones: 16 take half the time of 64, fewer save nothing."""
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -86,7 +86,7 @@ class TrialQueue:
             found = self.storage.transact(lambda session: self._take(session, total))
             if found is not None:
                 private.forget_cached_trials(self.study)
-                self.study.get_trials(deepcopy=False)  # Optuna's cache refuses parameters of a trial that it has not read
+                self.study.get_trials(deepcopy=False)  # Optuna's cache refuses parameters of an unread trial
                 return Claim(Trial(self.study, found[0]), found[1])
             if not self.make(total):
                 return None
@@ -180,7 +180,9 @@ class TrialQueue:
         if not left:
             return "the untuned preset, which another worker runs"
         where = f" on {', '.join(machines)}" if machines else ""
-        return f"{left} trials of other workers{where}, or {GRACE / 60:.0f} minutes after the last heartbeat of a dead one"
+        return (
+            f"{left} trials of other workers{where}, or {GRACE / 60:.0f} minutes after the last heartbeat of a dead one"
+        )
 
     def beat(self, trials: Collection[int]) -> None:
         """Record a heartbeat for trials, given by their IDs; raises at once if the database is unavailable."""
@@ -287,7 +289,7 @@ def _last_report(row: private.TrialRow) -> list[float]:
 
 
 def whoami() -> str:
-    """Name of this process, ``host/pid/start``; the start time distinguishes it from a later process with the same PID."""
+    """Name of this process, ``host/pid/start``; the start time distinguishes it from later processes with its PID."""
     return f"{socket.gethostname()}/{os.getpid()}/{psutil.Process().create_time():.2f}"
 
 

@@ -136,7 +136,7 @@ def export(
 
 
 def _agreeing(judge: RawEvaluator, file: Path, recorded: float, exported: ExportedStudent) -> tuple[float, int]:
-    """RMSE on fresh rows and their number; raises where the student's RMSE differs from the one recorded in training."""
+    """RMSE on fresh rows and their number; raises if the student's RMSE differs from the one recorded in training."""
     from dfkd_tune.training import raw_evaluation
 
     theirs, ours = judge.held(exported)
