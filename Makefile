@@ -12,7 +12,7 @@ study: $(VENV)/.study  ## install, then tune the shipped quickstart
 	@echo "(the commands are in $(VENV)/bin)"
 
 test: $(VENV)/.test  ## install what tests need, and run them all
-	$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+	$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.test
 	$(VENV)/bin/ruff check .

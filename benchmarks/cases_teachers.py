@@ -279,7 +279,7 @@ def late_worker(lab: Lab) -> Outcome:
     lab.stop(first)
     said = (ended.out + ended.err).splitlines()
     line = next((line.strip() for line in said if "waiting" in line), f"not a word of waiting: {ended.last}")
-    return Outcome(line, "waiting for" in line)
+    return Outcome(line, line.startswith("waiting"))
 
 
 def _trials(lab: Lab) -> bool:

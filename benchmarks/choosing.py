@@ -173,7 +173,7 @@ def real_rmse(problem: Problem, outcome: Outcome, x: Tensor) -> float:
         return float((module(x) - problem.teacher(x)).square().mean().sqrt())
 
 
-def judge(score: np.ndarray, real: np.ndarray) -> tuple[float, float]:
+def evaluator(score: np.ndarray, real: np.ndarray) -> tuple[float, float]:
     """Rank correlation of a score ``(N,)`` with the real RMSE, and its expected regret over random subsets."""
     rng, size = np.random.default_rng(0), max(2, round(SHARE * len(real)))
     subsets = [rng.choice(len(real), size, replace=False) for _ in range(SUBSETS)]
@@ -205,7 +205,9 @@ def main() -> None:
         ]
     verdicts = {
         rule: {
-            dataset: judge(*(np.array([row["scores"][rule] for row in each]), np.array([row["real"] for row in each])))
+            dataset: evaluator(
+                *(np.array([row["scores"][rule] for row in each]), np.array([row["real"] for row in each]))
+            )
             for dataset, each in rows.items()
         }
         for rule in next(iter(rows.values()))[0]["scores"]

@@ -56,7 +56,7 @@ def main() -> None:
         os._exit(0)
     except OSError as error:
         if error.errno not in FULL:
-            sys.exit(_bug())
+            sys.exit(_bug(error))
         place = f"{error.filename}: " if error.filename else ""
         click.echo(f"dfkd-tune: {place}{error.strerror}; free some space, then run the same command again", err=True)
         sys.exit(1)
@@ -66,18 +66,24 @@ def main() -> None:
         # This package never raises SystemExit; user code did, in a call that is not guarded.
         click.echo(f"dfkd-tune: a user's code {raised(error)}; a function must return, and end nothing", err=True)
         sys.exit(1)
-    except Exception:
-        sys.exit(_bug())
+    except Exception as error:
+        sys.exit(_bug(error))
 
 
-def _bug() -> int:
-    """Write the traceback to a temporary file, print where it is, and return the exit status."""
+def _bug(error: BaseException) -> int:
+    """Write the traceback to a temporary file, print where it is, and return the exit status: 1 for an error in a plug-in."""
     import tempfile
     import traceback
+
+    from dfkd_tune.utils.plugins import culprit
 
     text = without_credentials(traceback.format_exc())
     with tempfile.NamedTemporaryFile("w", prefix="dfkd-tune-", suffix=".log", delete=False) as file:
         file.write(text)
     last = shown(text.strip().splitlines()[-1][:300])
+    plugin = culprit(error)
+    if plugin is not None:
+        click.echo(f"dfkd-tune: plug-in {plugin}: raised {last}; the traceback is in {file.name}", err=True)
+        return 1
     click.echo(f"dfkd-tune: a bug: {last}; the traceback is in {file.name}", err=True)
     return 3

@@ -20,7 +20,11 @@ TOLERANCE = 1e-5
 
 
 def export(
-    module: nn.Module, units: InputSchema, kind: str, out: Path, judge: Callable[[ExportedStudent], Any] | None = None
+    module: nn.Module,
+    units: InputSchema,
+    kind: str,
+    out: Path,
+    evaluator: Callable[[ExportedStudent], Any] | None = None,
 ) -> tuple[float, Any]:
     """Write a student as one file, with the names of its features, and make sure that it answers like the student.
 
@@ -29,7 +33,7 @@ def export(
         units: of its inputs.
         kind: one of ``formats.kinds.EXPORTS``.
         out: the file.
-        judge: measures the student as the file has it; may raise, and nothing is written then.
+        evaluator: measures the student as the file has it; may raise, and nothing is written then.
 
     Returns:
         the largest difference between the file's answers and the student's, in the teacher's units, and what ``judge`` measured.
@@ -50,6 +54,8 @@ def export(
                 out, f"the copy to be written differs from the student by {differs:g}", remedy="try another --format"
             )
         worst = max(worst, differs)
-    measured = judge(units.student(answer, sum(p.numel() for p in module.parameters()))) if judge is not None else None
+    measured = (
+        evaluator(units.student(answer, sum(p.numel() for p in module.parameters()))) if evaluator is not None else None
+    )
     write_output(out, data)
     return worst, measured

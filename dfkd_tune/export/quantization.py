@@ -77,12 +77,12 @@ class WeightQuantized(nn.Module):
 
 
 def quantize(
-    judge: Callable[[ExportedStudent], float], student: nn.Module, units: InputSchema, precision: str, within: float
+    evaluator: Callable[[ExportedStudent], float], student: nn.Module, units: InputSchema, precision: str, within: float
 ) -> tuple[WeightQuantized, float, float]:
     """A student in less room, with its RMSE before and after.
 
     Args:
-        judge: measures the RMSE of a student.
+        evaluator: measures the RMSE of a student.
         student: between raw units.
         units: of its inputs.
         precision: ``bf16`` or ``int8``.
@@ -93,7 +93,7 @@ def quantize(
     """
     packed = WeightQuantized(student, units, precision)
     parameters = sum(p.numel() for p in student.parameters())
-    before, after = (judge(units.student(module, parameters)) for module in (student, packed))
+    before, after = (evaluator(units.student(module, parameters)) for module in (student, packed))
     if not after <= (1 + within) * before:
         raise ExportError(
             f"--precision {precision}",

@@ -163,7 +163,7 @@ class Feature:
         if self.mean is not None and not self.one_hot:
             return self.mean
         if self.quantiles is not None:
-            return self.curve.moments()[0]
+            return self.curve.moments[0]
         if self.range is not None:
             return sum(self.range) / 2
         if self.levels is not None:
@@ -175,7 +175,7 @@ class Feature:
         if self.std is not None and not self.one_hot:
             return self.std
         if self.quantiles is not None:
-            return self.curve.moments()[1] or 1.0
+            return self.curve.moments[1] or 1.0
         if self.range is not None:
             return (self.range[1] - self.range[0]) / SQRT12
         if self.levels is not None:

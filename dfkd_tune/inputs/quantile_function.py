@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -49,6 +50,7 @@ class Curve:
         share = (s - scores[right - 1]) / (scores[right] - scores[right - 1])
         return low + (high - low) * share.clamp(0, 1)
 
+    @cached_property
     def moments(self) -> tuple[float, float]:
         """Mean and standard deviation, from the truncated normal moments of each piece."""
         s, middle = self.scores, self.values[len(self.values) // 2]
@@ -73,8 +75,12 @@ def curve(quantiles: Mapping[float, float], edges: Sequence[float] | None = None
         quantiles: probability -> value, at least two, as checked by ``Feature``.
         edges: low and high end of the range, which the extension never crosses.
     """
-    p = torch.tensor(list(quantiles), dtype=torch.float64)
-    v = torch.tensor(list(quantiles.values()), dtype=torch.float64)
+    return _curve(tuple(quantiles.items()), None if edges is None else (edges[0], edges[1]))
+
+
+@lru_cache(maxsize=1024)  # a feature is asked for its curve a few times while it is read
+def _curve(quantiles: tuple[tuple[float, float], ...], edges: tuple[float, float] | None) -> Curve:
+    p, v = torch.tensor(quantiles, dtype=torch.float64).T
     s = torch.special.ndtri(p)
     first, last = torch.special.ndtri(BEYOND * p[:1]), -torch.special.ndtri(BEYOND * (1 - p[-1:]))
     low = v[0] + _gradient(s, v) * (first - s[0])

@@ -126,7 +126,7 @@ def from_tree(tree: Mapping[str, Any], place: str = "recipe", base: Recipe | Non
         kind = kind_of(registry, values.get("kind", name_of(registry, item)), f"{place}.{section}.kind")
         given = {key: value for key, value in values.items() if key != "kind"}
         kept = {f.name: getattr(item, f.name) for f in fields(item)} if kind is type(item) else {}
-        chosen[section] = build(kind, kept | given, f"{place}.{section}")
+        chosen[section] = build(kind, kept | given, f"{place}.{section}", ("kind",))
     plain = {key: tree.get(key, getattr(base, key)) for key in PLAIN}
     return build(Recipe, chosen | plain, place)
 

@@ -116,7 +116,7 @@ def certify_run(uri: str, study: str, name: str, problem: Problem) -> dict[str, 
         return None
 
 
-def judge_of(uri: str, study: str, run: Run, sources: Sources) -> RawEvaluator:
+def evaluator_of(uri: str, study: str, run: Run, sources: Sources) -> RawEvaluator:
     """The teacher of a trial's study and the rows of its banks again; errors are those of ``problem_of``."""
     parent = _study_of(uri, run)
     return certificates.rebuild_evaluator(study, parent.data.params, parent.data.tags, sources, "an export")

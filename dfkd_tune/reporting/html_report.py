@@ -130,7 +130,7 @@ def page(found: Findings, held: Recorded) -> str:
         held=held,
         c=certificate,
         headline=summary_text.headline(found),
-        standing=summary_text.standing(found),
+        state_counts=summary_text.state_counts(found),
         ended=found.promoted is not None,
         questions=summary_text.questions(found) if student else [],
         bars=bars(certificate) if certificate else [],

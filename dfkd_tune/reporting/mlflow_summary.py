@@ -44,7 +44,9 @@ VIEW = {"startTime": "ALL", "lifecycleFilter": "Active", "modelVersionFilter": "
 """What every saved view says that hides nothing; MLflow 3.17 keeps them as tags of the experiment."""
 
 
-def tell(uri: str, study: optuna.Study, parent: str | None, problem: Problem, promoted: Promoted | None) -> None:
+def log_study_summary(
+    uri: str, study: optuna.Study, parent: str | None, problem: Problem, promoted: Promoted | None
+) -> None:
     """Write the story of a study that has ended; where MLflow takes no part of it that is logged, as the study is sound.
 
     Args:
@@ -131,7 +133,7 @@ def note(found: Findings, params: Mapping[str, str], tags: Mapping[str, str], ru
         f"**{escaped(summary_text.headline(found))}**",
         "",
         f"Data-free distillation of {escaped(found.teacher)}: {escaped(params.get('features'))} features, {escaped(params.get('outputs'))} output{'s' * (params.get('outputs') != '1')}, "
-        f"inputs known at tier {found.tier}; {summary_text.standing(found)} trials of {escaped(params.get('steps'))} steps; "
+        f"inputs known at tier {found.tier}; {summary_text.state_counts(found)} trials of {escaped(params.get('steps'))} steps; "
         f"objective `{found.objective}`; seed {escaped(params.get('seed'))}. No real row was read.",
         "",
         "### What was found",

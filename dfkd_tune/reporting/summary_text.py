@@ -23,7 +23,7 @@ def headline(found: Findings) -> str:
     """What the study came to, in one sentence."""
     student = found.student
     if student is None:
-        return f"No trial of {found.name} is complete: {standing(found)}."
+        return f"No trial of {found.name} is complete: {state_counts(found)}."
     rmse = found.promoted["rmse"] if found.promoted else student.user_attrs[metric.RMSE]
     words = f"A student of {student.user_attrs[metric.PARAMETERS]:,.0f} parameters answers like {found.teacher} with an RMSE of {rmse:.4g}"
     if found.untuned:
@@ -34,7 +34,7 @@ def headline(found: Findings) -> str:
     return words + "."
 
 
-def standing(found: Findings) -> str:
+def state_counts(found: Findings) -> str:
     """How many trials are in which state."""
     return ", ".join(f"{count} {state}" for state, count in found.counts.items()) or "no trials"
 

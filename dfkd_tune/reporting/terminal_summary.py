@@ -84,10 +84,10 @@ def promoted(console: Console, result: StudyResult, tier: str) -> bool:
         console.print("No trial completed.", highlight=False)
         return False
     p = result.promoted
-    how = f"re-run as {p.run}" if p.run.startswith("rerun") else "as it was"
-    recipe = recipe_name(p.trial) + (", as no trial did better" if p.trial is None else "")
+    again = f", re-run as {p.run}" if p.run.startswith("rerun") else ""
+    recipe = recipe_name(p.trial) + again + (" (no trial beats it)" if p.trial is None else "")
     console.print(
-        f"Promoted: {recipe}, {how}: RMSE student-vs-teacher {p.rmse:.4g} on the selection bank"
+        f"Promoted: {recipe}: RMSE student-vs-teacher {p.rmse:.4g} on the selection bank"
         + (f", {result.report:.4g} on the report bank" if result.report is not None else "")
         + f" (tier {tier}).",
         highlight=False,

@@ -35,7 +35,7 @@ def load_study(storage_url: str, name: str) -> optuna.Study:
     return study
 
 
-def standing_of(storage_url: str, name: str, trials: int) -> tuple[int | None, int]:
+def recorded_population(storage_url: str, name: str, trials: int) -> tuple[int | None, int]:
     """The recorded population of a study, None for a new one, and how many of ``trials`` trials have not ended."""
     file = sqlite_file(storage_url)
     if file is not None and not file.exists():

@@ -102,7 +102,7 @@ class Progress:
         return self.seconds * (1 - self.share) / self.share if told else None
 
 
-def standing(study: optuna.Study, about: StudySection, before: int, seconds: float) -> Progress:
+def study_progress(study: optuna.Study, about: StudySection, before: int, seconds: float) -> Progress:
     """Compute the progress of a study; running trials do not count for its share.
 
     Args:
@@ -121,8 +121,8 @@ def standing(study: optuna.Study, about: StudySection, before: int, seconds: flo
         states.count(TrialState.RUNNING),
         min(((t.values[0], t.number) for t in trials if t.state == TrialState.COMPLETE), default=None),
         seconds=seconds,
-        flying=[_flying(trial) for trial in trials if trial.state == TrialState.RUNNING],
-        landed={trial.number: _landed(trial) for trial in _by_end(trials)},
+        flying=[_running(trial) for trial in trials if trial.state == TrialState.RUNNING],
+        landed={trial.number: _finished(trial) for trial in _by_end(trials)},
         before=before,
     )
     took = [trial.user_attrs[metric.SECONDS] for trial in trials if trial.state == TrialState.COMPLETE]
@@ -158,13 +158,13 @@ def totals(study: optuna.Study, now: Progress) -> dict[str, float]:
     return found
 
 
-def _flying(trial: FrozenTrial) -> RunningTrial:
+def _running(trial: FrozenTrial) -> RunningTrial:
     """A trial that trains in any process, with the rungs that it reported."""
     rung = trial.last_step or 0
     return RunningTrial(run_name(trial.number), rung, RUNGS, trial.intermediate_values.get(rung), "rung")
 
 
-def _landed(trial: FrozenTrial) -> FinishedTrial:
+def _finished(trial: FrozenTrial) -> FinishedTrial:
     objective = trial.values[0] if trial.state == TrialState.COMPLETE else None
     return FinishedTrial(trial.number, trial.state.name, objective, trial.user_attrs.get(REASON))
 

@@ -15,7 +15,7 @@ from typing import Any
 from dfkd_tune.errors import DfkdError, Interrupted, StorageError, TrackingError, WorkersError
 from dfkd_tune.locations.paths import sqlite_file, without_credentials
 from dfkd_tune.registry.sources import Sources
-from dfkd_tune.search.progress import Progress, StudyResult, standing
+from dfkd_tune.search.progress import Progress, StudyResult, study_progress
 from dfkd_tune.study.prepare import Prepared
 from dfkd_tune.study.session import open_slots
 from dfkd_tune.study.workers import Work, conclusion
@@ -86,7 +86,7 @@ def run_on_cluster(
         told = False
         while not all(future.done() for future in futures):
             time.sleep(POLL_S)
-            on_progress(standing(study, about, before, time.perf_counter() - begun))
+            on_progress(study_progress(study, about, before, time.perf_counter() - begun))
             if should_stop() and not told:
                 told = True
                 stop.set()

@@ -19,7 +19,7 @@ from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.registry import register
 from dfkd_tune.search.attributes import BASELINE, TOLD, UNTUNED, StudyRecord
 from dfkd_tune.search.locks import PURPOSES, StudyLock, exclusive, rerun_lock
-from dfkd_tune.search.progress import Progress, RunningTrial, StudyResult, standing, totals
+from dfkd_tune.search.progress import Progress, RunningTrial, StudyResult, study_progress, totals
 from dfkd_tune.search.ranking import Candidate, Promoted, choose, run_name, top_candidates
 from dfkd_tune.search.recorded_recipes import recipe_of
 from dfkd_tune.search.sampling import WARMUP, open_study, smoothed, without_experimental_warnings
@@ -359,7 +359,7 @@ class StudyRunner:
                 certificate = register.certify_run(self.tracking_uri, self.name, promoted.run, self.problem)
                 report = certificate["report"]["rmse"] if certificate else None
             parent = self.tracker.parent if whole else None
-            mlflow_summary.tell(self.tracking_uri, self.study, parent, self.problem, promoted)
+            mlflow_summary.log_study_summary(self.tracking_uri, self.study, parent, self.problem, promoted)
             self.study.set_user_attr(TOLD, {"trials": self.total, "at": time.time(), "report": report})
         self._close(RunStatus.FINISHED, promoted, report)
         baseline = known.untuned.get(metric.RMSE)
@@ -395,5 +395,5 @@ class StudyRunner:
 
     def _look(self) -> None:
         seconds = time.perf_counter() - self.begun
-        self.progress = standing(self.study, self.prepared.spec.study, self.finished_before, seconds)
+        self.progress = study_progress(self.study, self.prepared.spec.study, self.finished_before, seconds)
         self.changed, self.looked = False, time.monotonic()

@@ -26,7 +26,7 @@ from dfkd_tune.tracking import params as param
 from dfkd_tune.tracking import run_lookup
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import guarded, preflight
-from dfkd_tune.tracking.outbox import REFUSED, SHIPPED, Damaged, Event, OutboxSegment, Record, Spool, plain, read
+from dfkd_tune.tracking.outbox import REFUSED, SHIPPED, Damaged, Event, Outbox, OutboxSegment, Record, plain, read
 from dfkd_tune.tracking.runs import RejectedRecord, Runs
 from dfkd_tune.tracking.states import RunStatus
 from dfkd_tune.tracking.tags import RunKind
@@ -76,7 +76,7 @@ def sync(storage_url: str, tracking_uri: str, name: str, sources: Sources | None
         TrackingError: when MLflow cannot be reached or written; what was shipped stays.
     """
     uri = absolute(tracking_uri)
-    spool = Spool(spool_folder(storage_url, name), storage_url)
+    spool = Outbox(spool_folder(storage_url, name), storage_url)
     sessions = spool.sessions()
     try:
         study = load_study(storage_url, name)
@@ -223,7 +223,7 @@ def _tell(runs: Runs, study: Study | None, uri: str, name: str, sources: Sources
         if untold and study is not None and chosen is not None:
             from dfkd_tune.reporting import mlflow_summary
 
-            mlflow_summary.tell(uri, study, parent.info.run_id, problem(), Promoted(**chosen))
+            mlflow_summary.log_study_summary(uri, study, parent.info.run_id, problem(), Promoted(**chosen))
             told = True
     except DfkdError as error:
         LOG.warning("study %s is not told in full: %s", name, error)

@@ -23,7 +23,7 @@ from dfkd_tune.locations.paths import sqlite_file, tracking_url, without_credent
 from dfkd_tune.registry.sources import Sources
 from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.loaded import load_study
-from dfkd_tune.search.progress import Progress, StudyResult, standing
+from dfkd_tune.search.progress import Progress, StudyResult, study_progress
 from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.prepare import Prepared, prepare
 from dfkd_tune.study.session import open_slots, run_study
@@ -240,7 +240,7 @@ def run_workers(
     try:
         while workers:
             time.sleep(POLL_S)
-            now = standing(study, about, before, time.perf_counter() - begun)
+            now = study_progress(study, about, before, time.perf_counter() - begun)
             on_progress(now)
             if should_stop() and not told:
                 told = True

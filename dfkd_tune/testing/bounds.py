@@ -76,6 +76,16 @@ def twice_is_once_and_the_origin_is_free(kind: str) -> None:
     assert torch.equal(INPUT_BOUNDS[kind].contain(h, origin, origin, problem.geometry), origin)
 
 
+def rows_are_bounded_one_by_one(kind: str) -> None:
+    """What becomes of a row does not depend on the other rows."""
+    problem = make_problem()
+    h, origin = Stacked([INPUT_BOUNDS[kind]()], LIKE), problem.pool.z[None, :50]
+    x = origin + 5 * problem.pool.z[None, 50:100]
+    every = INPUT_BOUNDS[kind].contain(h, x, origin, problem.geometry)
+    part = INPUT_BOUNDS[kind].contain(h, x[:, :7], origin[:, :7], problem.geometry)
+    torch.testing.assert_close(part, every[:, :7], rtol=1e-12, atol=1e-12)
+
+
 def active_is_a_truth_of_every_row(kind: str) -> None:
     """Booleans, one a row."""
     problem = make_problem()
@@ -85,6 +95,7 @@ def active_is_a_truth_of_every_row(kind: str) -> None:
 
 
 INPUT_LAWS: tuple[Callable[[str], None], ...] = (
+    rows_are_bounded_one_by_one,
     twice_is_once_and_the_origin_is_free,
     active_is_a_truth_of_every_row,
 )

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
 import torch
 
 from dfkd_tune.errors import SpecError
 from dfkd_tune.recipes.recipe import SECTIONS, Recipe, from_leaves, from_tree
-from dfkd_tune.testing.problems import KNOWN, make_problem, recipe, variants
+from dfkd_tune.testing.problems import KNOWN, make_problem, recipe, run, variants
 from dfkd_tune.training.distill import distill
+from dfkd_tune.training.member import Member
 from dfkd_tune.utils import yaml_io
 from dfkd_tune.utils.strategy import Stacked, structure
 
@@ -27,6 +29,7 @@ def check_strategy(section: str, kind: str) -> None:
         section: of a recipe, such as ``optimizer``.
         kind: its name there.
     """
+    assert kind in SECTIONS[section], f"no {section} is called {kind!r}; known: {', '.join(SECTIONS[section])}"
     for law in LAWS:
         law(section, kind)
 
@@ -53,7 +56,7 @@ def round_trips(section: str, kind: str) -> None:
 
 def refuses_what_it_does_not_know(section: str, kind: str) -> None:
     """An unknown key is an error that lists the known ones."""
-    known = ", ".join(field.name for field in dataclasses.fields(SECTIONS[section][kind])) or "none"
+    known = ", ".join(("kind", *(field.name for field in dataclasses.fields(SECTIONS[section][kind]))))
     said = _refusal(section, {"kind": kind, "colour": 1})
     assert said == f"here.{section}.colour: unknown key; known keys: {known}", said
 
@@ -103,6 +106,33 @@ def distills(section: str, kind: str) -> None:
         assert 0 < outcome.selection.nrmse < 1.5  # answering the teacher's mean has 1
 
 
+def repeats(section: str, kind: str) -> None:
+    """The same seed gives the same student, whatever other random numbers were drawn in between."""
+    problem, one = make_problem(), recipe(**{section: SECTIONS[section][kind]()})
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        (member,) = run(problem, Member("a", one, 0))
+        found.append(member.result())
+    for first, again in zip(*found, strict=True):
+        torch.testing.assert_close(first, again, rtol=0, atol=0, msg="draw from the member's own stream alone")
+
+
+def companions_change_nothing(section: str, kind: str) -> None:
+    """A member's student does not depend on the members that train in the same pass, which differ in every float."""
+    cls, problem = SECTIONS[section][kind], make_problem()
+    hints, one = get_type_hints(cls), cls()
+    floats = [field.name for field in dataclasses.fields(cls) if hints[field.name] is float]
+    other = dataclasses.replace(one, **{name: 0.9 * getattr(one, name) for name in floats})
+    recipes = [recipe(**{section: item}) for item in (one, other)]
+    alone = [run(problem, Member(k, each, k))[0].result() for k, each in enumerate(recipes)]
+    together = [member.result() for member in run(problem, *(Member(k, each, k) for k, each in enumerate(recipes)))]
+    for mine, shared in zip(alone, together, strict=True):
+        for first, again in zip(mine, shared, strict=True):
+            torch.testing.assert_close(first, again, rtol=1e-7, atol=1e-9, msg="members of one pass mix")
+
+
 LAWS: tuple[Callable[[str, str], None], ...] = (
     is_a_frozen_dataclass_with_defaults,
     round_trips,
@@ -110,4 +140,6 @@ LAWS: tuple[Callable[[str, str], None], ...] = (
     refuses_wrong_types,
     floats_are_no_structure,
     distills,
+    repeats,
+    companions_change_nothing,
 )

@@ -117,7 +117,7 @@ class Damaged(StorageError):
     """A record that cannot be read, however often it is tried."""
 
 
-class Spool:
+class Outbox:
     """The records of one study.
 
     Args:
@@ -189,7 +189,7 @@ class Spool:
 class OutboxSegment:
     """The records of one process, in the order in which they were made."""
 
-    def __init__(self, spool: Spool, folder: Path) -> None:
+    def __init__(self, spool: Outbox, folder: Path) -> None:
         self.spool, self.folder = spool, folder
         self._lock = FileLock(folder / "lock")
         self._last = 0

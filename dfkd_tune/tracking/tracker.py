@@ -18,11 +18,11 @@ from dfkd_tune.errors import TrackingError
 from dfkd_tune.locations.paths import absolute, optuna_url, spool_folder, store_of, tracking_url, without_credentials
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import preflight
-from dfkd_tune.tracking.outbox import Event, OutboxSegment, Record, Spool, now, plain
+from dfkd_tune.tracking.outbox import Event, Outbox, OutboxSegment, Record, now, plain
 from dfkd_tune.tracking.runs import Runs
 from dfkd_tune.tracking.states import RunStatus, State
 from dfkd_tune.tracking.tags import RunKind
-from dfkd_tune.tracking.uploader import Shipper
+from dfkd_tune.tracking.uploader import Uploader
 from dfkd_tune.utils.provenance import provenance
 from dfkd_tune.utils.waits import telling
 
@@ -38,7 +38,7 @@ def ready(uri: str, storage: str, study: str) -> None:
     Raises:
         TrackingError: within a few seconds, naming the address without credentials; another program made its experiment.
     """
-    known = Spool(spool_folder(storage, study), storage).known()
+    known = Outbox(spool_folder(storage, study), storage).known()
     try:
         preflight(uri)
     except TrackingError:
@@ -66,7 +66,7 @@ class Tracker:
     def __init__(self, uri: str, experiment: str, storage: str | None = None, known: bool = False) -> None:
         self.uri, self.experiment = tracking_url(uri), experiment
         self.storage = storage or self.uri
-        self._spool = Spool(spool_folder(self.storage, experiment), self.storage)
+        self._spool = Outbox(spool_folder(self.storage, experiment), self.storage)
         self._runs = Runs(self.uri, experiment)
         try:
             preflight(self.uri)
@@ -79,7 +79,7 @@ class Tracker:
         self._session = self._spool.begin()
         self._open: dict[str, str] = {}
         self._patience = FLUSH_TIMEOUT_S
-        self._shipper = Shipper(self._runs, self._session)
+        self._shipper = Uploader(self._runs, self._session)
         self._held: list[OutboxSegment] = []
         self._take_up_left()
 

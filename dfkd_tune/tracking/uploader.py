@@ -32,7 +32,7 @@ class _Waiting(NamedTuple):
     ends: str | None
 
 
-class Shipper:
+class Uploader:
     """One thread that applies records one after another.
 
     Args:

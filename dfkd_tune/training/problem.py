@@ -352,7 +352,7 @@ class Problem:
         return self.answer_in_chunks(z), found
 
     @property
-    def judge(self) -> RawEvaluator:
+    def evaluator(self) -> RawEvaluator:
         """What exported students are held against."""
         return RawEvaluator(self._file, self.inputs, self.seed, len(self.banks["selection"].z))
 

@@ -88,16 +88,16 @@ def input_dtype(module: nn.Module) -> torch.dtype:
     return dtype_of(module)
 
 
-def fresh_rmse(judge: RawEvaluator, student: ExportedStudent) -> tuple[float, int]:
+def fresh_rmse(evaluator: RawEvaluator, student: ExportedStudent) -> tuple[float, int]:
     """RMSE in the teacher's units on prior rows that neither trained nor chose anything, and how many they were.
 
     As many as ``FRESH_ROWS``; fewer, but those of a bank at least, of a teacher that takes longer than ``FRESH_LIMIT_S`` for them.
     """
-    rng, total, count = stream(judge.seed, "shipped"), 0.0, 0
+    rng, total, count = stream(evaluator.seed, "shipped"), 0.0, 0
     until = time.monotonic() + FRESH_LIMIT_S
-    while count < judge.rows or (count < FRESH_ROWS and time.monotonic() < until):
-        z = judge.inputs.draw(CHUNK_ROWS, rng).float()
-        gap = outputs_of(student, judge.inputs, z) - outputs(judge.teacher, judge.inputs, z)
+    while count < evaluator.rows or (count < FRESH_ROWS and time.monotonic() < until):
+        z = evaluator.inputs.draw(CHUNK_ROWS, rng).float()
+        gap = outputs_of(student, evaluator.inputs, z) - outputs(evaluator.teacher, evaluator.inputs, z)
         total, count = total + float(gap.square().mean(1).sum()), count + len(z)
     return math.sqrt(total / count), count
 

@@ -17,7 +17,7 @@ from dfkd_tune.search.loaded import load_study
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
 from dfkd_tune.study.sync import sync
-from dfkd_tune.tracking.outbox import Spool, digest
+from dfkd_tune.tracking.outbox import Outbox, digest
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -61,7 +61,7 @@ def test_a_damaged_record_of_the_spool_is_told(tiny, store, tmp_path):
         (tmp_path / place).mkdir()
         store.hand_out(tmp_path / place)
     run_study(tiny("spoiled", trials=2), storage, f"sqlite:///{tmp_path}/one/mlruns/mlflow.db")
-    spool = Spool(spool_folder(storage, "spoiled"), storage)
+    spool = Outbox(spool_folder(storage, "spoiled"), storage)
     harmed = max((spool.folder / "objects").iterdir(), key=lambda file: file.stat().st_size)
     cut(harmed)
     done = sync(storage, f"sqlite:///{tmp_path}/two/mlruns/mlflow.db", "spoiled")
@@ -121,7 +121,7 @@ def test_a_full_disk_leaves_the_study_resumable(disk, tiny, store, start):
     done = run_study(tiny(name, trials=5, reruns=1), storage, store.tracking)
     assert done.progress.done + done.progress.pruned == 5
     assert len(load_study(storage, name).get_trials()) == 5
-    spool = Spool(spool_folder(storage, name), storage)
+    spool = Outbox(spool_folder(storage, name), storage)
     assert all(digest(file) == file.name for file in (spool.folder / "objects").iterdir() if file.suffix != ".partial")
     runs = runs_of(store.tracking, name)
     assert not [run.info.run_name for run in runs if run.info.status == "RUNNING"]

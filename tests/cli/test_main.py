@@ -189,7 +189,6 @@ def test_a_server_has_its_own_ui(dfkd):
 
 FLAKY = """
 import torch
-from asked import GOOD, assert_refused, files_of
 
 calls = []
 

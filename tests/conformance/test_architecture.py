@@ -83,7 +83,8 @@ def test_import_is_light(name):
     ids=str,
 )
 def test_a_test_names_its_module(file):
-    """``tests/students/test_mlp.py``, or ``test_mlp_<idea>.py``, tests ``students/mlp.py``."""
+    """``tests/students/test_mlp.py``, or ``test_mlp_<idea>.py``, tests ``students/mlp.py``; a package counts as a module."""
     words = file.stem.removeprefix("test_").split("_")
     names = ("_".join(words[: n + 1]) for n in range(len(words)))
-    assert any((PACKAGE / file.with_name(f"{name}.py")).exists() for name in names)
+    tested = [(PACKAGE / file).with_name(name) for name in names]
+    assert any(module.with_suffix(".py").exists() or module.is_dir() for module in tested)

@@ -1,71 +1,95 @@
 """Commands that only look at a study answer without PyTorch, whose import takes seconds."""
 
-import os
+import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 
 import pytest
 from processes import free_port
 
 LOOK = """
-import os, sys
+import json, os, sys, tempfile
+import mlflow.store.tracking.sqlalchemy_store, optuna.storages
 from dfkd_tune.cli.main import main
+
+HEAVY = {"torch", "matplotlib", "sklearn"}
 os.execve = lambda *given: None  # ``ui`` becomes a server
-sys.argv = ["dfkd-tune", *sys.argv[1:]]
-status = 0
-try:
-    main()
-except SystemExit as end:
-    status = end.code or 0
-heavy = {"torch", "matplotlib", "sklearn"} & sys.modules.keys()
-sys.exit(f"imported {heavy}" if heavy else status)
+
+
+def ask(argv, environment):
+    os.environ |= environment
+    sys.argv = ["dfkd-tune", *argv]
+    try:
+        main()
+        return 0
+    except SystemExit as end:
+        return end.code or 0
+
+
+for line in sys.stdin:
+    out, err = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")
+    if not (child := os.fork()):
+        os.dup2(out.fileno(), 1), os.dup2(err.fileno(), 2)
+        status = ask(*json.loads(line))
+        if heavy := HEAVY & sys.modules.keys():
+            print("imported", heavy, file=sys.stderr)
+        sys.stdout.flush(), sys.stderr.flush()
+        os._exit(2 if heavy else status)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    out.seek(0), err.seek(0)
+    print(json.dumps([status, out.read(), err.read()]), flush=True)
 """
+"""Answers each command in a fork of its own, which has imported what MLflow and Optuna need, and nothing else."""
 NAMES = {"_DFKD_TUNE_COMPLETE": "bash_complete", "COMP_WORDS": "dfkd-tune show fin", "COMP_CWORD": "2"}
 """What a shell asks with for names of studies."""
 
 
-def look(store, *argv: str, **environment: str) -> str:
-    ended = subprocess.run(
-        [sys.executable, "-c", LOOK, *argv],
-        capture_output=True,
-        text=True,
-        env=os.environ | environment,
-        cwd=store.home,
-        timeout=300,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
+@pytest.fixture(scope="module")
+def look(store) -> Iterator[Callable[..., str]]:
+    """Runs a command as its script does, and gives what it printed."""
+    command = [sys.executable, "-c", LOOK]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=store.home) as process:
+
+        def ask(*argv: str, **environment: str) -> str:
+            print(json.dumps([argv, environment]), file=process.stdin, flush=True)
+            status, out, err = json.loads(process.stdout.readline())
+            assert status == 0, err
+            return out
+
+        yield ask
+        process.stdin.close()
 
 
 @pytest.mark.parametrize("more", [[], ["--json"], ["--rows", "2"]], ids=" ".join)
-def test_show(store, finished, more):
-    assert "generator" in look(store, "show", "finished", *store.options[:2], *more)
+def test_show(look, store, finished, more):
+    assert "generator" in look("show", "finished", *store.options[:2], *more)
 
 
-def test_show_before_a_study_has_ended(store, tiny):
+def test_show_before_a_study_has_ended(look, store, tiny):
     """Without a trial, a baseline or a promoted student."""
     from dfkd_tune.study.session import open_slots
 
     open_slots(tiny("unbegun"), store.storage, store.tracking)
-    assert "No trial of unbegun is complete" in look(store, "show", "unbegun", *store.options[:2])
+    assert "No trial of unbegun is complete" in look("show", "unbegun", *store.options[:2])
 
 
-def test_sync_of_a_whole_study(store, finished):
-    assert "nothing was missing" in look(store, "sync", "finished", *store.options)
+def test_sync_of_a_whole_study(look, store, finished):
+    assert "nothing was missing" in look("sync", "finished", *store.options)
 
 
-def test_ui(store, finished):
-    told = look(store, "ui", "--port", str(free_port()), *store.options[2:])
+def test_ui(look, store, finished):
+    told = look("ui", "--port", str(free_port()), *store.options[2:])
     assert "mlflow ui" in told
 
 
-def test_completion(store, finished):
-    assert "_dfkd_tune_completion" in look(store, "completion", "bash")
-    assert "finished" in look(store, **NAMES)
+def test_completion(look, store, finished):
+    assert "_dfkd_tune_completion" in look("completion", "bash")
+    assert "finished" in look(**NAMES)
 
 
-def test_a_command_that_distills_would_be_told(store, small_teacher):
+def test_a_command_that_distills_would_be_told(look, store, small_teacher):
     """The check itself: what needs PyTorch fails it."""
     given = ["--teacher", small_teacher["path"], "--architecture", small_teacher["architecture"], "--out", "made"]
     with pytest.raises(AssertionError, match=r"imported .*torch"):
-        look(store, "distill", *given, "--preset", "none")
+        look("distill", *given, "--preset", "none")

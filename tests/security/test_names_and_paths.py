@@ -15,7 +15,7 @@ from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.space.search_space import make_space
 from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.sync import sync
-from dfkd_tune.tracking.outbox import REFUSED, Record, Spool
+from dfkd_tune.tracking.outbox import REFUSED, Outbox, Record
 from dfkd_tune.utils import yaml_io
 from dfkd_tune.utils.quoting import named, quoted
 from dfkd_tune.utils.strategy import build
@@ -78,7 +78,7 @@ def test_a_name_that_asks_is_not_asked_for(dfkd, mlflow_server, served):
 def test_a_spool_that_lies_is_set_aside(store, tmp_path):
     """A record names a file above the run's artifacts, and one that no filter should hold."""
     storage, name = f"sqlite:///{tmp_path}/mlruns/optuna.db", "lying-spool"
-    spool = Spool(spool_folder(storage, name), storage)
+    spool = Outbox(spool_folder(storage, name), storage)
     session = spool.begin()
     session.append(Record("study", name=name))
     good = session.append(Record("open", "a" * 32, "trial-0000", params={"trial": "0"}, tags={"dfkd.kind": "trial"}))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from dfkd_tune.search.attributes import POPULATION
-from dfkd_tune.search.loaded import load_study, standing_of
+from dfkd_tune.search.loaded import load_study, recorded_population
 from dfkd_tune.study import calibration
 from dfkd_tune.study.calibration import Calibration, calibrate, choose_parallelism
 from dfkd_tune.study.session import run_study
@@ -109,9 +109,9 @@ def test_a_real_calibration_times_the_loop(tiny):
 
 
 def test_population_and_progress_are_found_on_record(store, tiny):
-    assert standing_of(store.storage, "crewed", 3) == (None, 3)
+    assert recorded_population(store.storage, "crewed", 3) == (None, 3)
     run_study(tiny("crewed", trials=2, population=None), store.storage, store.tracking)
-    assert standing_of(store.storage, "crewed", 3) == (2, 1)
+    assert recorded_population(store.storage, "crewed", 3) == (2, 1)
     run_study(tiny("crewed", trials=3, population=None), store.storage, store.tracking)
     assert load_study(store.storage, "crewed").user_attrs[POPULATION] == 2
 

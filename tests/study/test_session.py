@@ -23,7 +23,7 @@ from dfkd_tune.search.progress import Progress
 from dfkd_tune.search.ranking import run_name, top_candidates
 from dfkd_tune.search.storage import open_storage
 from dfkd_tune.study.session import run_study
-from dfkd_tune.tracking.outbox import Spool
+from dfkd_tune.tracking.outbox import Outbox
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -271,7 +271,7 @@ def test_a_killed_study_loses_nothing(under_way, tiny):
     assert [run for run in store.runs("killed") if run.info.status == "RUNNING"]
     # What Optuna counts as done has its student on disk, and at last in MLflow.
     complete = {trial.number: trial for trial in trials if trial.state == TrialState.COMPLETE}
-    spool = Spool(spool_folder(store.storage, "killed"), store.storage)
+    spool = Outbox(spool_folder(store.storage, "killed"), store.storage)
     closed = {r.run: r for session in spool.sessions() for r in session.records() if r.event == "close"}
     for trial in complete.values():
         record = closed[trial.user_attrs["record"]]

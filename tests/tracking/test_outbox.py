@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 
 from dfkd_tune.errors import StorageError
 from dfkd_tune.study.sync import sync
-from dfkd_tune.tracking.outbox import REFUSED, SHIPPED, Damaged, Record, Spool, read
+from dfkd_tune.tracking.outbox import REFUSED, SHIPPED, Damaged, Outbox, Record, read
 from dfkd_tune.tracking.tags import REQUEUED_FROM
 from dfkd_tune.tracking.tracker import Tracker
 
@@ -30,7 +30,7 @@ DAMAGES = {
 
 @pytest.fixture
 def spool(tmp_path):
-    return Spool(tmp_path / "spool" / STUDY, f"sqlite:///{tmp_path}/optuna.db")
+    return Outbox(tmp_path / "spool" / STUDY, f"sqlite:///{tmp_path}/optuna.db")
 
 
 @pytest.mark.parametrize("text", DAMAGES.values(), ids=DAMAGES)

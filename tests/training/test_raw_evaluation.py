@@ -85,7 +85,7 @@ def test_a_student_ships_what_it_learned(outcomes, kind, tmp_path):
     assert units.encoding == problem.encoder.encoding
     assert units.rows.dtype == torch.float64 == input_dtype(module)
     for format in ("pt2", "onnx", "safetensors"):
-        _, rmse = export(module, units, format, tmp_path / f"out.{format}", problem.judge.rmse)
+        _, rmse = export(module, units, format, tmp_path / f"out.{format}", problem.evaluator.rmse)
         assert rmse == pytest.approx(outcome.selection.rmse, rel=1e-3)
         # As somebody has it who asks the teacher with rows of their own.
         x = FAR.raw(FAR.draw(300, torch.Generator().manual_seed(9)))
@@ -237,7 +237,7 @@ def test_a_function_says_that_it_takes_float64(code):
 def test_what_is_printed_of_a_file_is_measured_on_rows_that_chose_nothing(outcomes):
     problem, made = outcomes
     student = ExportedStudent.of(problem.module(made["mlp"].recipe.student, made["mlp"].weights))
-    rmse, rows = fresh_rmse(problem.judge, student)
+    rmse, rows = fresh_rmse(problem.evaluator, student)
     assert rows >= 2_048 and rmse == pytest.approx(made["mlp"].selection.rmse, rel=0.2)
     x = FAR.raw(FAR.draw(20_000, torch.Generator().manual_seed(3)))
     with torch.no_grad():

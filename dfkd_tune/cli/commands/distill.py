@@ -89,9 +89,9 @@ def distill(
     units, spread = InputSchema.of(result), float(problem.spread.double().square().mean().sqrt())
 
     def measure(exported: ExportedStudent) -> tuple[float, int]:
-        found = problem.judge.rmse(exported)
+        found = problem.evaluator.rmse(exported)
         raw_evaluation.agree(folder, found, trained, spread)
-        return raw_evaluation.fresh_rmse(problem.judge, exported)
+        return raw_evaluation.fresh_rmse(problem.evaluator, exported)
 
     _, (rmse, rows) = export.export(module, units, "pt2", folder / "student.pt2", measure)
     written = {Path(name).name for name in files} - {student_files.HASHES} | {"student.pt2"}

@@ -84,6 +84,7 @@ def export(
     file, uri = Path(out), paths.tracking_url(tracking_uri)
     with reaching(uri):
         student, result, run = load_trial(uri, name, trial)
+    layout = None if form.holds_graph else _layout(uri, run.info.run_id, file, kind)
     whole, units, number = student, InputSchema.of(result), run_lookup.trial_of(run)
     sources, recorded = Sources(teacher, architecture, features, trust_pickle), result["rmse"]
     problem: Problem | None = None
@@ -95,13 +96,13 @@ def export(
         with reaching(uri):
             problem = register.problem_of(uri, name, run, sources)
 
-        measure = partial(raw_evaluation.fresh_rmse, problem.judge)
-        student, before, after = quantize(problem.judge.rmse, student, units, precision, within)
+        measure = partial(raw_evaluation.fresh_rmse, problem.evaluator)
+        student, before, after = quantize(problem.evaluator.rmse, student, units, precision, within)
         click.echo(f"{precision}: RMSE {after:.4g} on the selection bank, {before:.4g} in float32")
     else:
         try:
             with reaching(uri):
-                held = register.judge_of(uri, name, run, sources)
+                held = register.evaluator_of(uri, name, run, sources)
         except (NotFound, TeacherError, StudyMismatch) as error:
             unknown = error
         else:
@@ -121,25 +122,41 @@ def export(
                 "small; leave --precision out",
                 err=True,
             )
-    if not form.holds_graph:
-        with reaching(uri), run_lookup.fetch(uri, run.info.run_id) as folder:
-            if (layout := folder / "architecture.yaml").exists():
-                write_output(file.with_suffix(".yaml"), layout.read_bytes())
+    if layout is not None:
+        write_output(file.with_suffix(".yaml"), layout)
     measured = f"RMSE {recorded:.4g} in training"
     if found is not None:
         measured = f"RMSE {found[0]:.4g} of the file as it was reloaded, on {found[1]:,} fresh rows"
     click.echo(
-        f"wrote {out}: {recipe_name(number)}, {measured}; its outputs differ from the student's by at most {worst:.2g}"
+        f"wrote {out}: {recipe_name(number)}, {measured}; on {len(units.rows)} example rows its outputs "
+        f"differ from the written network's by at most {worst:.2g}"
     )
     if unknown is not None:
         click.echo(f"the file was not compared with the teacher: {unknown}", err=True)
 
 
-def _agreeing(judge: RawEvaluator, file: Path, recorded: float, exported: ExportedStudent) -> tuple[float, int]:
+def _agreeing(evaluator: RawEvaluator, file: Path, recorded: float, exported: ExportedStudent) -> tuple[float, int]:
     """RMSE on fresh rows and their number; raises if the student's RMSE differs from the one recorded in training."""
     from dfkd_tune.training import raw_evaluation
 
-    theirs, ours = judge.held(exported)
+    theirs, ours = evaluator.held(exported)
     found = float((ours - theirs).square().mean().sqrt())
     raw_evaluation.agree(file, found, recorded, float(theirs.std(0).square().mean().sqrt()))
-    return raw_evaluation.fresh_rmse(judge, exported)
+    return raw_evaluation.fresh_rmse(evaluator, exported)
+
+
+def _layout(uri: str, run_id: str, file: Path, kind: str) -> bytes:
+    """The content of a student's architecture file, which a file with only weights needs.
+
+    Raises:
+        ExportError: the run has no architecture file.
+    """
+    from dfkd_tune.errors import ExportError
+    from dfkd_tune.tracking import run_lookup
+    from dfkd_tune.tracking.connection import reaching
+
+    with reaching(uri), run_lookup.fetch(uri, run_id) as folder:
+        if (layout := folder / "architecture.yaml").exists():
+            return layout.read_bytes()
+    rule = f"would hold weights alone ({kind}), and no architecture file describes this student"
+    raise ExportError(file, rule, remedy="take --format pt2 or onnx")

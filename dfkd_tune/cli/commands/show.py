@@ -41,7 +41,7 @@ def show(name: str, as_json: bool, rows: int, storage: str | None) -> None:
         console.print(text, style=style, highlight=False, soft_wrap=True, markup=False)
 
     say(summary_text.headline(told), style="bold")
-    say(f"teacher {told.teacher}, tier {told.tier}, objective {told.objective}; {summary_text.standing(told)}")
+    say(f"teacher {told.teacher}, tier {told.tier}, objective {told.objective}; {summary_text.state_counts(told)}")
     if told.baseline is not None:
         rmse = "" if told.baseline_rmse is None else f", RMSE {told.baseline_rmse:.4g}"
         say(f"untuned preset: {told.objective} {told.baseline:.4g}{rmse}")

@@ -95,14 +95,14 @@ def study(
 def _crewed(prepared: Prepared, workers: int | None, storage_url: str) -> tuple[Prepared, int]:
     """The study with a population and number of processes that fit this machine."""
     from dfkd_tune.locations.paths import shared_folder
-    from dfkd_tune.search.loaded import standing_of
+    from dfkd_tune.search.loaded import recorded_population
     from dfkd_tune.study.calibration import choose_parallelism
     from dfkd_tune.study.prepare import shared
 
     about = prepared.spec.study
     if about.population is not None and workers is not None:
         return prepared, workers
-    recorded, left = standing_of(storage_url, prepared.spec.name, about.trials)
+    recorded, left = recorded_population(storage_url, prepared.spec.name, about.trials)
     plan = choose_parallelism(prepared, workers, recorded, left, shared_folder(storage_url, "calibration"))
     return shared(prepared.with_population(plan.population), plan.workers), plan.workers
 

@@ -17,6 +17,7 @@ from typing import Any
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.presets import BLACK_BOX, FAITHFUL, PAPER, RANDOM, ROUGH
 from dfkd_tune.recipes.recipe import Recipe
+from dfkd_tune.search.space.fixing import fix
 from dfkd_tune.search.space.search_space import DEFAULT, Space
 from dfkd_tune.search.study_file import Budget
 
@@ -84,4 +85,7 @@ def untuned(kind: str, budget: Budget, space: Space) -> Recipe:
         space: search space of the study.
     """
     recipe = replace(TEACHER_DEFAULTS[kind].baseline, steps=budget.steps, batch=budget.batch)
+    recipe = fix(recipe, space.fixed, "baseline")
+    if "student.width" in space.fixed:
+        return recipe
     return recipe if space.max_parameters is None else recipe.with_student(width=space.widest(recipe.student))

@@ -52,6 +52,9 @@ SMALL_FRACTION = 0.05
 SINGLE = ("start", "alpha", "loss", "optimizer", "finish")
 """Sections whose kind the default space takes from the preset."""
 
+UNUSED = {"bound": "uses the gap", "input_bound": "starts from prior rows"}
+"""Sections that apply to some generators alone, and to which."""
+
 INITIAL = {
     "generator.spread": 0.6,
     "input_bound.kind": "linf",
@@ -132,10 +135,14 @@ class Space:
         having = [kind for kind in kinds if field in {f.name for f in fields(SECTIONS[section][kind])}]
         return [] if field == "kind" or having == kinds else having
 
+    def generators_using(self, section: str) -> list[str]:
+        """The generators on offer that a section applies to."""
+        return [kind for kind in self._kinds("generator") if self._held(section, SECTIONS["generator"][kind]()) is None]
+
     def generators(self, section: str) -> list[str]:
         """The generators for which a section is searched; empty if it is searched for all."""
         kinds = self._kinds("generator")
-        asking = [kind for kind in kinds if self._held(section, SECTIONS["generator"][kind]()) is None]
+        asking = self.generators_using(section)
         return [] if asking == kinds else asking
 
     def searched_kinds(self, section: str) -> list[str] | None:
@@ -257,6 +264,7 @@ def make_space(
         elif preset.student.hidden_units > widest:
             rule = f"a student of width {preset.student.hidden_units} has more than {max_parameters} parameters"
             raise SpecError(f"{file}: student.width", rule, remedy=f"at most {widest}")
+    default_space = search is None
     if search is None:
         held = preset.leaves()
         free = {leaf.partition(".")[0] for leaf in default if leaf.endswith(".kind")} | (SECTIONS.keys() - {*SINGLE})
@@ -284,6 +292,17 @@ def make_space(
     }
     fixing.check(preset, fixed, kinds, file)
     space = Space(preset, chosen, max_parameters, size, fixed)
+    for section, what in UNUSED.items():
+        if space.generators_using(section):
+            continue
+        explicit = [leaf for leaf in (*fixed, *(() if default_space else chosen)) if leaf.startswith(f"{section}.")]
+        if explicit:
+            rule = f"no generator of this study {what} ({', '.join(space._kinds('generator'))})"
+            where = f"{file}: {explicit[0]}" if explicit[0] in fixed else f"{place}.{explicit[0]}"
+            raise SpecError(where, rule, remedy=f"leave it out, or take a generator that {what}")
+        space = replace(
+            space, domains={leaf: v for leaf, v in space.domains.items() if not leaf.startswith(f"{section}.")}
+        )
     if not differentiable:
         _refuse_gradients(space, place)
     if max_parameters is not None:
