@@ -78,7 +78,7 @@ def curve(quantiles: Mapping[float, float], edges: Sequence[float] | None = None
     return _curve(tuple(quantiles.items()), None if edges is None else (edges[0], edges[1]))
 
 
-@lru_cache(maxsize=1024)  # a feature is asked for its curve a few times while it is read
+@lru_cache(maxsize=1024)  # reading a feature needs its curve several times
 def _curve(quantiles: tuple[tuple[float, float], ...], edges: tuple[float, float] | None) -> Curve:
     p, v = torch.tensor(quantiles, dtype=torch.float64).T
     s = torch.special.ndtri(p)

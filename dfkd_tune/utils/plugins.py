@@ -30,7 +30,7 @@ def installed() -> dict[str, list[tuple[str, str]]]:
 
 
 def culprit(error: BaseException) -> str | None:
-    """``name version`` of the plug-in whose code raised an error; None where it was none."""
+    """``name version`` of the plug-in whose code raised an error; None if no plug-in did."""
     modules = {}
     for entry in (each for found in distributions() for each in found.entry_points):
         if entry.group.startswith(PREFIX):
@@ -107,7 +107,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return found
 
     def _mistake(self, found: Any) -> str | None:
-        """Why an object is no kind of this registry; None where it is one."""
+        """Why an object cannot be a kind of this registry; None if it can."""
         base = self._base.__name__
         if not isinstance(next(iter(self._own.values()), self._base), type):
             return None if isinstance(found, self._base) else f"must name an instance of {base}"

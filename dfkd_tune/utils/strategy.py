@@ -38,6 +38,12 @@ Numbers = int | float | np.ndarray
 def build(kind: type, values: Mapping[str, Any], place: str, beside: Sequence[str] = ()) -> Any:
     """Create a strategy of class ``kind`` from plain values.
 
+    Args:
+        kind: class of the strategy.
+        values: field -> plain value.
+        place: name of the section, for messages.
+        beside: other known keys of the section, for messages.
+
     Raises:
         SpecError: a value is invalid; the message names the field below ``place``, the rule and the value.
     """

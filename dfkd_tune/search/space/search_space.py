@@ -53,7 +53,7 @@ SINGLE = ("start", "alpha", "loss", "optimizer", "finish")
 """Sections whose kind the default space takes from the preset."""
 
 UNUSED = {"bound": "uses the gap", "input_bound": "starts from prior rows"}
-"""Sections that apply to some generators alone, and to which."""
+"""Sections that apply only to some generators -> what these generators do."""
 
 INITIAL = {
     "generator.spread": 0.6,
@@ -136,7 +136,7 @@ class Space:
         return [] if field == "kind" or having == kinds else having
 
     def generators_using(self, section: str) -> list[str]:
-        """The generators on offer that a section applies to."""
+        """The searched generators that a section applies to."""
         return [kind for kind in self._kinds("generator") if self._held(section, SECTIONS["generator"][kind]()) is None]
 
     def generators(self, section: str) -> list[str]:
