@@ -11,6 +11,7 @@ from rich.table import Table
 
 from dfkd_tune.reporting.findings import SPAN, completed
 from dfkd_tune.reporting.summary_text import recipe_lines
+from dfkd_tune.search.attributes import REASON
 from dfkd_tune.search.progress import StudyResult
 from dfkd_tune.search.ranking import recipe_name
 from dfkd_tune.training import metrics as metric
@@ -64,6 +65,10 @@ def summary(
     console.print()
     p = result.promoted
     if not promoted(console, result, tier) or p is None:
+        for trial in [trial for trial in trials if REASON in trial.user_attrs][:3]:
+            console.print(
+                f"Trial {trial.number}: {trial.user_attrs[REASON]}", highlight=False, soft_wrap=True, markup=False
+            )
         return
     if p.trial is not None and result.baseline and math.isfinite(result.baseline):
         share = p.rmse / result.baseline

@@ -1,4 +1,4 @@
-"""What every export format and every teacher format must do."""
+"""Conformance tests of export formats and teacher formats."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ NAMES = ["load", "température", "a b", "x,y"]
 
 
 def check_export(kind: str) -> None:
-    """A student that is written and read answers as it did, for one row and for many, and names its features.
+    """Check that a student written and read by an export format has the same outputs, for any number of rows, and feature names.
 
     Args:
-        kind: the format's name.
+        kind: registered name of the format.
     """
     form = EXPORTS[kind]
     encoding = Encoding([1.0, -2.0, 0.0, 9.0], [2.0, 0.5, 1.0, 3.0])
@@ -39,12 +39,12 @@ def check_export(kind: str) -> None:
 
 
 def check_teacher_format(file: Path, answers: nn.Module, features: int) -> None:
-    """A file of the format loads as a teacher that answers like the model that was saved, and keeps its hash.
+    """Check that a file loads as a teacher with the outputs of the saved model, and that its hash stays the same.
 
     Args:
-        file: of the format, its ending one of the format's.
-        answers: what the file holds, as a module of raw rows.
-        features: that it takes.
+        file: a file of the format, with one of its suffixes.
+        answers: the saved model, from raw rows ``(N, D)`` to outputs ``(N, O)``.
+        features: number of features D.
     """
     assert format_of(file.suffix) is not None, f"no format reads {file.suffix}"
     teacher = load_teacher(file)

@@ -1,4 +1,4 @@
-"""What every strategy of every section must do."""
+"""Conformance tests of every strategy of every section."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ LIKE = torch.zeros(1, dtype=torch.float64)
 
 
 def check_strategy(section: str, kind: str) -> None:
-    """Every law of a strategy.
+    """Check every law of a strategy.
 
     Args:
-        section: of a recipe, such as ``optimizer``.
-        kind: its name there.
+        section: section of a recipe, such as ``optimizer``.
+        kind: registered name of the strategy in that section.
     """
     assert kind in SECTIONS[section], f"no {section} is called {kind!r}; known: {', '.join(SECTIONS[section])}"
     for law in LAWS:
@@ -35,7 +35,7 @@ def check_strategy(section: str, kind: str) -> None:
 
 
 def is_a_frozen_dataclass_with_defaults(section: str, kind: str) -> None:
-    """Its fields are its schema, and its defaults a strategy."""
+    """A strategy is a frozen dataclass and can be made without arguments."""
     item = SECTIONS[section][kind]()
     assert dataclasses.is_dataclass(item) and item == SECTIONS[section][kind]()
     try:
@@ -46,7 +46,7 @@ def is_a_frozen_dataclass_with_defaults(section: str, kind: str) -> None:
 
 
 def round_trips(section: str, kind: str) -> None:
-    """YAML and flat leaves hold all of it."""
+    """YAML and flat leaves restore an equal recipe."""
     for item in variants(SECTIONS[section][kind]):
         one = Recipe(**{section: item})
         tree = yaml_io.parse(yaml_io.dump(one.tree()), "here", SpecError)
@@ -62,7 +62,7 @@ def refuses_what_it_does_not_know(section: str, kind: str) -> None:
 
 
 def refuses_wrong_types(section: str, kind: str) -> None:
-    """A value of a wrong type is an error that names the field, in one line."""
+    """A value of the wrong type is an error of one line that names the field."""
     hints = get_type_hints(SECTIONS[section][kind])
     for field in dataclasses.fields(SECTIONS[section][kind]):
         hint = hints[field.name]
@@ -84,7 +84,7 @@ def _refusal(section: str, values: dict[str, Any]) -> str:
 
 
 def floats_are_no_structure(section: str, kind: str) -> None:
-    """Members that differ in floats alone share a batched pass, which reads each one's own."""
+    """Members that differ only in floats share a batched pass, which uses the floats of each member."""
     cls = SECTIONS[section][kind]
     hints, one = get_type_hints(cls), cls()
     floats = [field.name for field in dataclasses.fields(cls) if hints[field.name] is float]
@@ -96,14 +96,14 @@ def floats_are_no_structure(section: str, kind: str) -> None:
 
 
 def distills(section: str, kind: str) -> None:
-    """A student is distilled with it, and answers."""
+    """A student can be distilled with every variant of the strategy, and its errors are finite."""
     problem = make_problem(outputs=2, inputs=KNOWN)
     for item in variants(SECTIONS[section][kind]):
         outcome = distill(problem, recipe(**{section: item}), seed=0)
         assert outcome.failure is None and outcome.selection is not None, outcome.failure
         assert all(map(math.isfinite, outcome.selection.by_output))
         assert all(math.isfinite(value) for _, value in outcome.curve) and outcome.curve
-        assert 0 < outcome.selection.nrmse < 1.5  # answering the teacher's mean has 1
+        assert 0 < outcome.selection.nrmse < 1.5  # a constant student at the teacher's mean has 1
 
 
 def repeats(section: str, kind: str) -> None:
