@@ -189,7 +189,7 @@ class Encoder:
         return found
 
     def first_layer(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        """Convert a linear layer ``(H, D)``, ``(H,)`` on raw rows to one ``(H, E)``, ``(H,)`` on encoded rows, float64."""
+        """Convert a layer ``(H, D)``, ``(H,)`` on raw rows to one ``(H, E)``, ``(H,)`` on encoded rows, float64."""
         ordered, inputs = self.encoding.ordered, self.inputs
         parts = [weight[:, ordered] * inputs.scale[ordered]]
         for i in self.encoding.levels:
