@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dfkd_tune.study.session import run_study
     from dfkd_tune.teachers.base import Teacher
     from dfkd_tune.teachers.loader import load_teacher
+    from dfkd_tune.teachers.probe import probe
     from dfkd_tune.training.distill import Outcome, distill
     from dfkd_tune.training.problem import Problem
 
@@ -40,6 +41,7 @@ _HOMES = {
     "distill": "training.distill",
     "load_teacher": "teachers.loader",
     "prepare": "study.prepare",
+    "probe": "teachers.probe",
     "read_features": "inputs.features_file",
     "read_spec": "search.study_file",
     "register": "registry.register",
@@ -63,6 +65,7 @@ __all__ = [
     "distill",
     "load_teacher",
     "prepare",
+    "probe",
     "read_features",
     "read_spec",
     "register",

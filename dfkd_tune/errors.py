@@ -1,17 +1,17 @@
-"""What a user can meet, as one tree.
+"""The exceptions that a user can see, as one tree.
 
 DfkdError                 an expected failure: one line, exit status 1
-├── SpecError             a study, recipe or architecture file says something impossible
-├── FeaturesError         a features file says something impossible
-├── TeacherError          the teacher cannot be loaded, or cannot be distilled
-├── StorageError          the study's state cannot be read or written
-│   └── StudyMismatch     a study of that name exists with another teacher, space or objective
+├── SpecError             a study, recipe or architecture file is invalid
+├── FeaturesError         a features file is invalid
+├── TeacherError          the teacher cannot be loaded or cannot be distilled
+├── StorageError          the Optuna storage of a study cannot be read or written
+│   └── StudyMismatch     a study of that name exists with another teacher, search space or objective
 ├── TrackingError         MLflow cannot be reached or written
-├── WorkersError          the workers of a study die one after the other
-├── MachineError          this machine has no room for it, or not the device that was asked for
-├── NotFound              no such study, trial, run or model
-├── PluginError           an installed package offers a kind that cannot be used
-└── ExportError           a student cannot be written, or its copy does not answer like it
+├── WorkersError          the workers of a study die repeatedly
+├── MachineError          this machine lacks the memory or the device that is needed
+├── NotFound              the study, trial, run or model does not exist
+├── PluginError           an installed plug-in cannot be used
+└── ExportError           a student cannot be written, or the written copy gives other outputs
 Interrupted               the user stopped a study that can be resumed: exit status 130
 """
 
@@ -21,13 +21,13 @@ from collections.abc import Callable
 from typing import ClassVar
 
 MOST_CHARACTERS = 1_000
-"""Characters of a message's part, beyond which its middle is left out."""
+"""Longest part of a message, in characters; the middle of a longer one is left out."""
 
 
 class DfkdError(Exception):
-    """An expected failure, told in one line: place, rule, value, remedy.
+    """An expected failure, shown as one line: place, rule and value, remedy.
 
-    ``NEXT`` is the remedy of a kind of failure where whoever raises it knows no better one.
+    ``NEXT`` is the default remedy of the class.
     """
 
     NEXT: ClassVar[str] = "dfkd-tune --help lists the commands"
@@ -41,9 +41,9 @@ class DfkdError(Exception):
 
 
 def shown(text: str) -> str:
-    """A text as a part of a line, its middle left out where it is long.
+    """Shorten a text and escape its unprintable characters, so that it fits in one line.
 
-    A file may hold what would break a line, move a cursor or be no character at all.
+    Text from a file may hold line breaks, terminal control sequences or invalid characters.
     """
     if len(text) > MOST_CHARACTERS:
         text = f"{text[: MOST_CHARACTERS // 2]} ... {text[-MOST_CHARACTERS // 2 :]}"
@@ -55,65 +55,65 @@ def _rebuild(kind: type[DfkdError], place: str, rule: str, remedy: str | None) -
 
 
 class SpecError(DfkdError):
-    """A study, recipe or architecture file says something impossible."""
+    """A study, recipe or architecture file is invalid."""
 
-    NEXT = "change it there; dfkd-tune check reads a study file without starting it"
+    NEXT = "correct the file; dfkd-tune check reads a study file without starting it"
 
 
 class FeaturesError(DfkdError):
-    """A features file says something impossible."""
+    """A features file is invalid."""
 
-    NEXT = "change it there; dfkd-tune check reads a features file with its study"
+    NEXT = "correct the file; dfkd-tune check reads a features file with its study"
 
 
 class TeacherError(DfkdError):
-    """The teacher cannot be loaded, or cannot be distilled."""
+    """The teacher cannot be loaded or cannot be distilled."""
 
-    NEXT = "export or copy it again; dfkd-tune check loads and asks it"
+    NEXT = "export or copy it again; dfkd-tune check loads and probes it"
 
 
 class StorageError(DfkdError):
-    """The study's state cannot be read or written."""
+    """The Optuna storage of a study cannot be read or written."""
 
-    NEXT = "see that it is there and can be written, then run the same command again"
+    NEXT = "check that it exists and can be written, then run the same command again"
 
 
 class StudyMismatch(StorageError):
-    """A study of that name exists with another teacher, space or objective."""
+    """A study of that name exists with another teacher, search space or objective."""
 
 
 class TrackingError(DfkdError):
     """MLflow cannot be reached or written."""
 
-    NEXT = "see that MLflow is there and can be written, then run the same command again"
+    NEXT = "check that MLflow can be reached and written, then run the same command again"
 
 
 class WorkersError(DfkdError):
-    """The workers of a study die one after the other."""
+    """The workers of a study die repeatedly."""
 
-    NEXT = "run the same command again: it goes on where it stopped"
+    NEXT = "run the same command again: it continues where it stopped"
 
 
 class MachineError(DfkdError):
-    """This machine has no room for a study, or not the device that was asked for."""
+    """This machine lacks the memory or the device that is needed."""
 
 
 class NotFound(DfkdError):
-    """No such study, trial, run or model."""
+    """The study, trial, run or model does not exist."""
 
-    NEXT = "dfkd-tune ui shows what is on record"
+    NEXT = "dfkd-tune ui shows the recorded runs"
 
 
 class PluginError(DfkdError):
-    """An installed package offers a kind that cannot be used."""
+    """An installed plug-in cannot be used."""
 
-    NEXT = "mend or uninstall that package"
+    NEXT = "update or uninstall that package"
 
 
 class ExportError(DfkdError):
-    """A student cannot be written, or its copy does not answer like it."""
+    """A student cannot be written, or the written copy gives other outputs."""
 
-    NEXT = "dfkd-tune sync STUDY makes a study's files whole; then run the same command again"
+    NEXT = "dfkd-tune sync STUDY repairs a study's files; then run the same command again"
 
 
 class Interrupted(Exception):

@@ -216,10 +216,12 @@ def test_search_space(reader, dfkd):
 
 
 def test_library(reader):
-    study, objective = Page("guides/library.md").blocks("python")
+    study, objective, single = Page("guides/library.md").blocks("python")
     made = run_snippet(study, "library.md")
     assert made["model"].uri == "models:/pump@champion" and made["found"].name == "pump"
     assert len(run_snippet(objective, "library.md")["study"].trials) == 2
+    alone = run_snippet(single, "library.md")
+    assert alone["student"](torch.zeros(2, len(alone["inputs"]))).shape == (2, 1)
 
 
 def test_guarantees_name_what_there_is(reader, dfkd):

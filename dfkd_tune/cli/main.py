@@ -1,4 +1,4 @@
-"""The command line: the group of commands and the one error boundary."""
+"""The command line: the command group, and the one place that turns errors into messages and exit statuses."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from dfkd_tune.utils.object_reference import raised
 from dfkd_tune.utils.user_code import own_output
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What the system says of a disk, a quota or a limit that is reached, wherever it meets it."""
+"""Error numbers of a full disk, an exceeded quota and a file that is too large."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="dfkd-tune")
 def cli() -> None:
-    """Compress a regression network whose training data are gone."""
+    """Compress a regression model whose training data are gone."""
 
 
 for command in COMMANDS:
@@ -32,7 +32,7 @@ for command in COMMANDS:
 
 
 def main() -> None:
-    """Run the command line: 0 done, 1 expected failure in one line, 2 usage, 3 a bug, 130 interrupted."""
+    """Run the command line; exit status 0: done, 1: expected failure, 2: usage error, 3: bug, 130: interrupted."""
     try:
         with own_output(), told():
             cli(standalone_mode=False)
@@ -56,28 +56,34 @@ def main() -> None:
         os._exit(0)
     except OSError as error:
         if error.errno not in FULL:
-            sys.exit(_bug())
+            sys.exit(_bug(error))
         place = f"{error.filename}: " if error.filename else ""
         click.echo(f"dfkd-tune: {place}{error.strerror}; free some space, then run the same command again", err=True)
         sys.exit(1)
     except SystemExit as error:
         if COMPLETION in os.environ:  # click has answered a shell
             raise
-        # Nothing of ours ends like that: a user's code does, where nothing guards it.
+        # This package never raises SystemExit; user code did, in a call that is not guarded.
         click.echo(f"dfkd-tune: a user's code {raised(error)}; a function must return, and end nothing", err=True)
         sys.exit(1)
-    except Exception:
-        sys.exit(_bug())
+    except Exception as error:
+        sys.exit(_bug(error))
 
 
-def _bug() -> int:
-    """Write the traceback where the user can send it from."""
+def _bug(error: BaseException) -> int:
+    """Write the traceback to a temporary file, print where it is, and return the exit status: 1 for an error in a plug-in."""
     import tempfile
     import traceback
+
+    from dfkd_tune.utils.plugins import culprit
 
     text = without_credentials(traceback.format_exc())
     with tempfile.NamedTemporaryFile("w", prefix="dfkd-tune-", suffix=".log", delete=False) as file:
         file.write(text)
     last = shown(text.strip().splitlines()[-1][:300])
+    plugin = culprit(error)
+    if plugin is not None:
+        click.echo(f"dfkd-tune: plug-in {plugin}: raised {last}; the traceback is in {file.name}", err=True)
+        return 1
     click.echo(f"dfkd-tune: a bug: {last}; the traceback is in {file.name}", err=True)
     return 3

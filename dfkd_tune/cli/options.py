@@ -5,16 +5,20 @@ from __future__ import annotations
 import click
 
 COMPLETION = "_DFKD_TUNE_COMPLETE"
-"""Environment variable by which a shell asks what a word may become."""
+"""Environment variable through which a shell requests completions."""
 
 
 def share(value: str) -> float:
-    """A share, such as ``5%`` or ``0.05``, as a number; a usage error where there is none at or above 0."""
+    """Parse a share such as ``5%`` or ``0.05`` as a number.
+
+    Raises:
+        click.BadParameter: it is not a finite number of at least 0, or a number of at least 1 without ``%``.
+    """
     text = value.strip()
     try:
         number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
-        raise click.BadParameter(f"{value!r} is no share such as 5%") from None
+        raise click.BadParameter(f"{value!r} is not a share such as 5%") from None
     if not 0 <= number < float("inf"):
         raise click.BadParameter(f"{value!r} is not at least 0%")
     if number >= 1 and not text.endswith("%"):
@@ -23,7 +27,11 @@ def share(value: str) -> float:
 
 
 def export_format(value: str) -> str:
-    """An export format by its kind, the package's own or a plug-in's; a usage error that lists the known ones."""
+    """Check that an export format exists, in this package or in a plug-in.
+
+    Raises:
+        click.BadParameter: the format is unknown; the message lists the known ones.
+    """
     from dfkd_tune.export.formats.kinds import EXPORTS
 
     if value not in EXPORTS:
@@ -32,7 +40,7 @@ def export_format(value: str) -> str:
 
 
 def studies(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Names of studies that a shell offers; of an SQLite file alone, read as it is: importing Optuna would take a second."""
+    """Study names for shell completion, read directly from an SQLite file because importing Optuna takes a second."""
     import sqlite3
     from contextlib import closing
 
@@ -51,18 +59,22 @@ def studies(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
 
 
 NAME = click.argument("name", shell_complete=studies)
-STORAGE = click.option("--storage", metavar="URL", help="Optuna's database; default mlruns/optuna.db.")
+STORAGE = click.option("--storage", metavar="URL", help="Optuna storage; default: mlruns/optuna.db.")
 TRACKING = click.option(
-    "--tracking-uri", metavar="URL", help="MLflow; default MLFLOW_TRACKING_URI, then mlruns/mlflow.db."
+    "--tracking-uri",
+    metavar="URL",
+    help="MLflow tracking URI; default: MLFLOW_TRACKING_URI, or else mlruns/mlflow.db.",
 )
-TRUST = click.option("--trust-pickle", is_flag=True, help="Load pickled models, which can run any code.")
+TRUST = click.option("--trust-pickle", is_flag=True, help="Load pickled models. A pickle can run any code.")
 ARCHITECTURE = click.option(
-    "--architecture", type=click.Path(), help="YAML of layers and activation, for weights alone."
+    "--architecture",
+    type=click.Path(),
+    help="YAML file with the teacher's layers and activations; needed if its file holds only weights.",
 )
 DEVICE = click.option(
     "--device",
     type=click.Choice(("auto", "cpu", "cuda")),
     default="auto",
     show_default=True,
-    help="Where it is computed; auto takes a GPU where there is one.",
+    help="Device to compute on; auto uses a GPU if there is one.",
 )

@@ -1,4 +1,4 @@
-"""Where the shipped quickstart lies: inside an installed wheel, or beside the package in a checkout."""
+"""Find the shipped quickstart: inside an installed wheel, or beside the package in a checkout."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ PACKAGE = Path(__file__).parent.parent
 
 
 def quickstart() -> Path:
-    """The study file of the quickstart."""
+    """Return the path of the quickstart's study file."""
     inside, beside = PACKAGE / "studies" / "quickstart.yaml", PACKAGE.parent / "studies" / "quickstart.yaml"
     return inside if inside.exists() else beside

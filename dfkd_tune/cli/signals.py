@@ -1,4 +1,4 @@
-"""A study that is asked to stop: what the running command does on ^C and SIGTERM."""
+"""What a running study does on ^C and SIGTERM."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import click
 
 
 class Signals:
-    """Turns the first ^C or SIGTERM into a request to stop; the second ^C stops at once."""
+    """Turn the first ^C or SIGTERM into a request to stop; a second ^C stops at once.
+
+    As a context manager it yields a list, which is empty until the first signal arrives.
+    """
 
     def __enter__(self) -> list[int]:
         self.stop: list[int] = []

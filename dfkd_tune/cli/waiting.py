@@ -1,4 +1,4 @@
-"""What a command says while it waits for a slow teacher, on standard error."""
+"""Messages on standard error while a command waits for a slow teacher."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from dfkd_tune.teachers.guarded import Calls
 
 FIRST_PAUSE_S = 2.5
-"""Seconds of waiting after which it is told."""
+"""Seconds of waiting before the first message."""
 LONGEST_PAUSE_S = 60.0
-"""Seconds between two lines at most; each wait is twice the one before."""
+"""Longest pause between two messages, in seconds; each pause is twice the previous one."""
 POLL_S = 0.5
-"""Seconds between two looks."""
+"""Seconds between two checks of the running call."""
 SLOW = 0.25
-"""Seconds a call from which a teacher is worth a word."""
+"""Mean seconds per call from which a teacher counts as slow."""
 
 
 @contextmanager
 def told() -> Iterator[None]:
-    """A block in which a line says what is waited for, where the teacher takes its time."""
+    """Print messages about a slow teacher while the block runs."""
     over = threading.Event()
     thread = threading.Thread(target=_watch, args=(over,), name="waiting", daemon=True)
     thread.start()
@@ -57,7 +57,7 @@ def _watch(over: threading.Event) -> None:
 
 
 def _calls() -> Calls | None:
-    """What the teacher is asked; None before there is any."""
+    """The record of teacher calls; None before a teacher module is imported."""
     module: ModuleType | None = sys.modules.get("dfkd_tune.teachers.guarded")
     return getattr(module, "CALLS", None)  # None while it is being imported
 
@@ -68,11 +68,11 @@ def _slow(calls: Calls, now: float) -> bool:
 
 
 def line(calls: Calls, now: float) -> str:
-    """What is waited for, and how long it may take.
+    """Describe the running teacher call and the time that is left.
 
     Args:
-        calls: of the teacher, ``teachers.guarded.CALLS``.
-        now: by ``time.monotonic``.
+        calls: record of the teacher's calls, ``teachers.guarded.CALLS``.
+        now: current time by ``time.monotonic``, in seconds.
     """
     words = f"waiting for the teacher: {_count(calls.rows)} asked {_time(now - (calls.since or now))} ago"
     each = f"{calls.seconds / calls.count:.2g} s each so far" if calls.count else ""

@@ -1,1 +1,1 @@
-"""A student as files that load without this package."""
+"""Write a student as files that load without this package."""

@@ -1,4 +1,4 @@
-"""One student as one file that loads without this package, held against the student before it is announced."""
+"""Write a student as one file that loads without this package, and compare the file with the student."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dfkd_tune.locations.files import write_output
 from dfkd_tune.training.raw_evaluation import ExportedStudent
 
 TOLERANCE = 1e-5
-"""Difference between a file's answers and the student's, over one and the largest answer."""
+"""Largest difference allowed between outputs of file and student, relative to ``1 + largest output``."""
 
 
 def export(
@@ -26,20 +26,20 @@ def export(
     out: Path,
     evaluator: Callable[[ExportedStudent], Any] | None = None,
 ) -> tuple[float, Any]:
-    """Write a student as one file, with the names of its features, and make sure that it answers like the student.
+    """Write a student as one file with its feature names, and check that its outputs are the student's.
 
     Args:
-        module: between raw units, in evaluation mode.
-        units: of its inputs.
-        kind: one of ``formats.kinds.EXPORTS``.
-        out: the file.
-        evaluator: measures the student as the file has it; may raise, and nothing is written then.
+        module: network from raw rows to raw outputs, in evaluation mode.
+        units: schema of its inputs.
+        kind: export format, a name in ``formats.kinds.EXPORTS``.
+        out: path of the file.
+        evaluator: evaluates the student read back from the file; if it raises, no file is written.
 
     Returns:
-        the largest difference between the file's answers and the student's, in the teacher's units, and what ``judge`` measured.
+        the largest difference between outputs of file and student, in the teacher's units, and the result of ``evaluator``.
 
     Raises:
-        ExportError: when it cannot be written, or its copy differs.
+        ExportError: if the file cannot be written, or its outputs differ from the student's.
     """
     known = EXPORTS[kind]
     data = known.write(module, units)
@@ -51,7 +51,7 @@ def export(
             differs = float((answer(x) - expected).abs().max())
         if not differs <= TOLERANCE * (1 + float(expected.abs().max())):
             raise ExportError(
-                out, f"the copy to be written differs from the student by {differs:g}", remedy="try another --format"
+                out, f"outputs of the file differ from the student's by {differs:g}", remedy="try another --format"
             )
         worst = max(worst, differs)
     measured = (

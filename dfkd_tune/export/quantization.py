@@ -1,6 +1,6 @@
-"""A student whose weights take less room: int8 with one step an output unit, or bfloat16; computed in float32.
+"""Weight-only quantization of a student: int8 with one scale for each output unit, or bfloat16; it computes in float32.
 
-Inputs are standardized first, in float32: where scaling is folded into weights, raw units far from zero would turn their rounding
+Inputs are standardized first, in float32. If scaling were folded into quantized weights, raw units far from zero would turn rounding
 into large errors. Biases stay in float32.
 """
 
@@ -20,7 +20,7 @@ PRECISIONS = ("float32", "bf16", "int8")
 
 
 class _Packed(nn.Module):
-    """A linear layer that keeps its weight ``(out, in)`` packed."""
+    """A linear layer that stores its weight ``(out, in)`` quantized."""
 
     weight: Tensor
     step: Tensor | None
@@ -39,15 +39,15 @@ class _Packed(nn.Module):
 
 
 class WeightQuantized(nn.Module):
-    """A student between raw units with packed weights.
+    """A student with quantized weights, from raw rows to raw outputs.
 
     Args:
-        chain: of linear layers and activations, with scaling folded into the first.
-        units: of its inputs.
+        chain: linear layers and activations, with scaling folded into the first layer.
+        units: schema of its inputs.
         precision: ``bf16`` or ``int8``.
 
     Raises:
-        ExportError: when the student is no such chain.
+        ExportError: if the student is no such chain.
     """
 
     def __init__(self, chain: nn.Module, units: InputSchema, precision: str) -> None:
@@ -79,17 +79,17 @@ class WeightQuantized(nn.Module):
 def quantize(
     evaluator: Callable[[ExportedStudent], float], student: nn.Module, units: InputSchema, precision: str, within: float
 ) -> tuple[WeightQuantized, float, float]:
-    """A student in less room, with its RMSE before and after.
+    """Quantize a student; returns it with its RMSE before and after.
 
     Args:
-        evaluator: measures the RMSE of a student.
-        student: between raw units.
-        units: of its inputs.
+        evaluator: computes the RMSE of a student against the teacher.
+        student: network from raw rows to raw outputs.
+        units: schema of its inputs.
         precision: ``bf16`` or ``int8``.
-        within: share by which the RMSE may grow.
+        within: largest relative increase of the RMSE.
 
     Raises:
-        ExportError: when the RMSE grows by more than the share ``within``, or the student is no chain of linear layers.
+        ExportError: if the RMSE grows by more than ``within``, or the student is no chain of linear layers.
     """
     packed = WeightQuantized(student, units, precision)
     parameters = sum(p.numel() for p in student.parameters())

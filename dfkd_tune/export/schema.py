@@ -1,4 +1,4 @@
-"""What a student's file must know of its inputs."""
+"""``InputSchema``: the description of the inputs that is stored in a student's file."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from dfkd_tune.training.raw_evaluation import ExportedStudent
 
 @dataclass(frozen=True)
 class InputSchema:
-    """What a student's file must know of its inputs.
+    """Names, encoding and example rows of a student's inputs.
 
     Args:
-        names: of the features, in order.
-        encoding: of raw rows.
-        rows: raw rows ``(N, D)`` as declared, in the dtype of its input, to compare answers on.
+        names: feature names, in order.
+        encoding: encodes raw rows.
+        rows: raw rows ``(N, D)`` of the declared prior in the input's dtype, on which outputs are compared.
     """
 
     names: list[str]
@@ -30,7 +30,7 @@ class InputSchema:
 
     @classmethod
     def of(cls, result: dict[str, Any]) -> InputSchema:
-        """From a student's ``result.json``."""
+        """The schema from a student's ``result.json``."""
         names = result["features"]
         levels = {names.index(name): _numbers(known) for name, known in result["levels"].items()}
         encoding = Encoding(result["center"], result["scale"], result["dtype"], levels)
@@ -38,12 +38,12 @@ class InputSchema:
         return cls(names, encoding, torch.tensor(rows, dtype=encoding.torch_dtype))
 
     def student(self, answer: Callable[[Tensor], Tensor], parameters: int) -> ExportedStudent:
-        """An exported student that takes such rows."""
+        """The exported student with these inputs."""
         return ExportedStudent(answer, self.encoding.torch_dtype, parameters)
 
 
 def _numbers(levels: list[float | str | None]) -> list[float | Literal["missing"]]:
-    """Levels as the student's input holds them: words by their codes, a missing value last."""
+    """Levels as numbers in the student's input: the codes of text levels, and ``missing`` last."""
     return [
         MISSING if level is None else float(code) if isinstance(level, str) else level
         for code, level in enumerate(levels)

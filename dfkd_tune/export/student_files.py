@@ -1,4 +1,4 @@
-"""A student as files: safetensors and architecture for every trial, ``.pt2`` for the ones that go out."""
+"""The files of a student: safetensors and architecture for every trial, ``.pt2`` for exported and registered ones."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from dfkd_tune.utils import yaml_io
 from dfkd_tune.utils.seeding import stream
 
 EXAMPLES, EXAMPLE_VALUES = 64, 4_096
-"""Rows of the declared prior that are kept beside a student, and values in all, at most."""
+"""Largest number of example rows of the declared prior stored beside a student, and of values in them."""
 HASHES = "sha256.json"
-"""File of the SHA-256 of all others."""
+"""File with the SHA-256 of all other files."""
 
 
 def student_files(problem: Problem, outcome: Outcome, about: Mapping[str, Any]) -> dict[str, bytes]:
-    """The files of one student, between raw units, under ``student/``.
+    """The files of one student by path below ``student/``. The student maps raw rows to raw outputs.
 
     Args:
-        problem: it was distilled in.
-        outcome: of its distillation.
-        about: further facts for ``result.json``, such as study and trial.
+        problem: the problem that it was distilled on.
+        outcome: the result of its distillation.
+        about: further entries for ``result.json``, such as study and trial.
     """
     module = problem.module(outcome.recipe.student, outcome.weights)
     encoding = problem.encoder.encoding
@@ -67,19 +67,19 @@ def student_files(problem: Problem, outcome: Outcome, about: Mapping[str, Any]) 
 
 
 def hashes(contents: Mapping[str, bytes]) -> bytes:
-    """The SHA-256 of every file, as ``read_student`` checks them."""
+    """Content of ``sha256.json``: the SHA-256 of every file, which ``verify`` checks."""
     return json.dumps({name: hash_bytes(data) for name, data in contents.items()}, indent=1).encode()
 
 
 def verify(directory: Path, recorded: str | None = None) -> None:
-    """Make sure that a student's files are those that were written; a student without hashes is taken as it is.
+    """Check that a student's files are unchanged since they were written; a student without hashes is not checked.
 
     Args:
-        directory: of the student.
-        recorded: SHA-256 of its hashes, where its run tells one.
+        directory: directory of the files.
+        recorded: SHA-256 of ``sha256.json`` as recorded in the student's run, if it is.
 
     Raises:
-        ExportError: naming the file that is missing, truncated or altered.
+        ExportError: if a file is missing, truncated or altered; the message names it.
     """
     told, remedy = directory / HASHES, "dfkd-tune sync STUDY writes a run's files again"
     try:
@@ -98,14 +98,14 @@ def verify(directory: Path, recorded: str | None = None) -> None:
 
 
 def _example(problem: Problem) -> list[list[float | None]]:
-    """Rows of the declared prior in raw units: what an input may look like, without a real one; null where a value is missing."""
+    """Example inputs: rows of the declared prior in raw units, with null for a missing value. None of them is a real row."""
     count = max(2, min(EXAMPLES, EXAMPLE_VALUES // problem.features))
     rows = problem.inputs.raw(problem.inputs.draw(count, stream(problem.seed, "example"))).tolist()
     return [[None if math.isnan(value) else value for value in row] for row in rows]
 
 
 def levels(inputs: Inputs) -> dict[str, list[float | str | None]]:
-    """Levels without an order by feature: as the teacher's rows hold them, or the words that its codes stand for; null is a missing value."""
+    """Unordered levels of each feature: the teacher's input values, or the texts that its codes stand for; null is a missing value."""
     found = {}
     for i in inputs.nominal:
         feature = inputs.features[i]
@@ -115,21 +115,21 @@ def levels(inputs: Inputs) -> dict[str, list[float | str | None]]:
 
 
 def read_student(directory: Path, recorded: str | None = None) -> tuple[nn.Module, dict[str, Any]]:
-    """A student and its ``result.json`` from the files of ``student_files``.
+    """Load a student and its ``result.json`` from the files of ``student_files``.
 
     Args:
-        directory: of the files.
-        recorded: SHA-256 of their hashes, where their run tells one.
+        directory: directory of the files.
+        recorded: SHA-256 of ``sha256.json`` as recorded in the student's run, if it is.
 
     Raises:
-        ExportError: when a file is missing, truncated or altered.
+        ExportError: if a file is missing, truncated or altered.
     """
     verify(directory, recorded)
     try:
         if not (directory / "architecture.yaml").exists():
             result = json.loads((directory / "result.json").read_text())
             module = load_teacher(directory / "student.pt2").function
-            assert isinstance(module, nn.Module)  # what every .pt2 file holds
+            assert isinstance(module, nn.Module)  # a ``.pt2`` file loads as a module
             return module, result
         state = load((directory / "student.safetensors").read_bytes())
         layout = yaml_io.read(directory / "architecture.yaml", ExportError)

@@ -1,4 +1,4 @@
-"""The synthetic rows that are kept beside a student, to look at."""
+"""Synthetic rows stored beside a student for inspection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FILE = "rows.safetensors"
 
 
 def synthetic_file(problem: Problem, outcome: Outcome) -> dict[str, bytes]:
-    """``synthetic/rows.safetensors`` with ``x``, ``(N, D)`` in raw units; nothing where the recipe makes no rows."""
+    """``synthetic/rows.safetensors`` with ``x``, ``(N, D)`` in raw units; empty if the recipe makes no synthetic rows."""
     if outcome.synthetic is None:
         return {}
     return {
@@ -26,5 +26,5 @@ def synthetic_file(problem: Problem, outcome: Outcome) -> dict[str, bytes]:
 
 
 def read_synthetic(problem: Problem, folder: Path) -> Tensor:
-    """The rows of such a file again, ``(N, D)`` standardized."""
+    """Read the rows of that file, ``(N, D)`` standardized."""
     return problem.inputs.standardized(load((folder / FILE).read_bytes())["x"]).float()

@@ -18,16 +18,16 @@ from dfkd_tune.utils.strategy import Stacked, strategy
 class Adversarial(StepGenerator):
     """``noise -> hidden tanh -> D``, trained by RMSprop to minimize ``-reward(gap) + beta |x|^2 + gamma S^2``.
 
-    All terms are per row. The published regularizer sums ``|x|^2`` over the batch of 50 before it is averaged: the
-    same objective follows here from ``beta = 50 * 1e-5``.
+    All terms are per row. The published regularizer sums ``|x|^2`` over the batch of 50 before it is averaged;
+    ``beta = 50 * 1e-5`` gives the same objective here.
 
     Args:
-        noise: width of the input of the network.
-        hidden: its hidden units.
-        lr, weight_decay, momentum: of its RMSprop.
-        every: student steps between two turns of its own (an epoch in the papers).
-        turns: its steps at a turn (``n_g`` in the papers).
-        beta, gamma: penalties on far inputs and on large answers of the student.
+        noise: width of the noise that the network takes as input.
+        hidden: hidden units of the network.
+        lr, weight_decay, momentum: settings of the network's RMSprop optimizer.
+        every: student steps between two updates of the network (an epoch in the papers).
+        turns: optimizer steps in one update (``n_g`` in the papers).
+        beta, gamma: penalties on inputs far from the center and on large student outputs.
     """
 
     noise: Annotated[int, Field(ge=1, le=10_000)] = 50
@@ -45,7 +45,7 @@ class Adversarial(StepGenerator):
 
     @property
     def network_units(self) -> int:
-        """Hidden units of its network."""
+        """Hidden units of the generator network."""
         return self.hidden
 
     def init_state(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""What ``direct`` and ``zeroth_order`` share: a few cold-started ascent steps from prior rows."""
+"""The ascent of ``direct`` and ``zeroth_order``: a few steps from prior rows, without optimizer state from earlier steps."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from dfkd_tune.utils.strategy import Stacked
 Ascent = Literal["rmsprop", "sign", "normalized"]
 SMOOTHING = 0.99
 COLD = 10.0
-"""A cold RMSprop step moves ``lr / sqrt(1 - SMOOTHING)`` in every coordinate; the other ascents take as long a step."""
+"""RMSprop's first step moves every coordinate by ``lr / sqrt(1 - SMOOTHING)``; the other ascents take steps of this length."""
 EPS = 50 * 1e-8
-"""RMSprop's 1e-8 is published for gradients of a mean over 50 rows; the gradients here are per row."""
+"""The published 1e-8 of RMSprop is for gradients of a mean over 50 rows; the gradients here are per row."""
 
 
 def ascend(h: Stacked, context: GeneratorContext, uphill: Callable[[Tensor], Tensor]) -> Tensor:
     """Move the context's prior rows ``h.steps`` times.
 
     Args:
-        h: with ``steps``, ``step_size``, ``decay`` and ``ascent``.
-        context: of the group.
-        uphill: gradient of the objective at ``x``, ``(k, G, D)``.
+        h: stacked hyper-parameters ``steps``, ``step_size``, ``decay`` and ``ascent``.
+        context: the group's context at this step.
+        uphill: maps rows ``(k, G, D)`` to the gradient of the objective there, of the same shape.
     """
     x, squares = context.origin, None
     stride = COLD * h.step_size

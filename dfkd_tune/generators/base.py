@@ -1,8 +1,8 @@
 """The interface of a generator: where synthetic inputs come from.
 
 A generator is a frozen dataclass of its hyper-parameters (``@strategy``); its typed fields are its YAML schema and its search space.
-There are two kinds. A ``StepGenerator`` looks at student and teacher before every student step. A ``BlockGenerator`` looks at neither:
-its rows are drawn and labeled ahead, a block of steps at once.
+There are two kinds. A ``StepGenerator`` makes rows before every student step and may query teacher and students. A ``BlockGenerator``
+uses neither: its rows are drawn and labeled in advance, for many steps at once.
 """
 
 from __future__ import annotations
@@ -19,54 +19,61 @@ from dfkd_tune.utils.strategy import Stacked
 
 
 class Generator:
-    """What every generator says of itself."""
+    """The properties that every generator declares."""
 
     uses_gap: ClassVar[bool] = False
-    """Whether it looks at the gap between teacher and student, so that a gap bound applies."""
+    """Whether it uses the gap between teacher and student. If so, a gap bound applies."""
     starts_from_prior: ClassVar[bool] = False
-    """Whether it moves prior rows, so that an input bound applies."""
+    """Whether it moves prior rows. If so, an input bound applies."""
     needs_gradients: ClassVar[bool] = False
-    """Whether it needs the teacher's input gradients."""
+    """Whether it needs the teacher's input gradients. If so, it cannot be used with a black-box teacher."""
 
     @property
     def network_units(self) -> int:
-        """Hidden units of a network of its own; 0 without one. Memory is planned by it."""
+        """Hidden units of the generator's own network, for planning memory; 0 without a network."""
         return 0
 
 
 class StepGenerator(Generator, ABC):
-    """A generator that makes the synthetic rows of one student step from what teacher and students answer."""
+    """A generator that makes the synthetic rows of one student step and may query teacher and students."""
 
     def init_state(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
-        """One member's tensors that evolve; the population stacks them along a first dimension."""
+        """Initial state of one member: tensors that change during training. The population stacks them along a first dimension.
+
+        Args:
+            features: number of input features D.
+            outputs: number of teacher outputs O.
+            rng: the member's random stream.
+            dtype: of the tensors.
+        """
         return {}
 
     @staticmethod
     @abstractmethod
     def sample(h: Stacked, state: dict[str, Tensor], context: GeneratorContext) -> Tensor:
-        """Synthetic rows ``(k, G, D)``, standardized, of k members.
+        """Standardized synthetic rows ``(k, G, D)``: G rows for each of k members.
 
         Args:
-            h: the hyper-parameters of the members: floats as ``(k, 1, 1)``, everything else as it is.
-            state: of ``init_state``, stacked ``(k, ...)``; may be changed in place.
-            context: prior rows to start from, teacher, students and bounds.
+            h: the members' hyper-parameters. Floats are tensors ``(k, 1, 1)``; other fields are equal for all members.
+            state: the tensors of ``init_state``, stacked ``(k, ...)``; ``sample`` may change them in place.
+            context: prior rows to start from, teacher, students, and the members' bounds.
         """
 
 
 class BlockGenerator(Generator, ABC):
-    """A generator that draws without looking at teacher or student."""
+    """A generator that uses neither teacher nor student."""
 
     @abstractmethod
     def engine(self, features: int, seed: int) -> Any:
-        """A source of random or quasi-random numbers of one member; ``block`` is the only one that reads it."""
+        """One member's source of random or quasi-random numbers, seeded with ``seed``; only ``block`` reads it."""
 
     @abstractmethod
     def block(self, inputs: Inputs, steps: int, rows: int, engine: Any) -> Tensor:
-        """Rows ``(steps, rows, D)``, standardized, float64.
+        """Standardized rows ``(steps, rows, D)`` in float64.
 
         Args:
-            inputs: the prior, with what is declared of the inputs.
-            steps: student steps of the block.
-            rows: rows a step.
-            engine: of ``engine``.
+            inputs: the input prior and the declared ranges and levels.
+            steps: number of student steps in the block.
+            rows: number of rows for each step.
+            engine: the object that ``engine`` returned.
         """

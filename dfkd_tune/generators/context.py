@@ -1,4 +1,7 @@
-"""What a generator sees: teacher and students answering the same rows, and the bounds of each member."""
+"""What a generator can use: teacher, students, prior rows, and the bounds of each member.
+
+Notation: k members, G synthetic rows, D features, O outputs. Outputs are normalized, inputs standardized.
+"""
 
 from __future__ import annotations
 
@@ -13,32 +16,32 @@ from dfkd_tune.inputs.geometry import Geometry
 from dfkd_tune.utils.strategy import Stacked
 
 Pullback = Callable[[Tensor], Tensor]
-"""Vector-Jacobian product of answers already given."""
+"""Vector-Jacobian product of a forward pass: maps a gradient in the outputs to the gradient in the inputs."""
 
 
 @dataclass
 class GeneratorContext:
-    """One group of k members whose generators share a structure, at one student step.
+    """The context of one student step, for a group of k members whose generators share a structure.
 
     Args:
-        teacher: ``(n, D)`` to normalized answers ``(n, O)`` and their pullback ``(n, O) -> (n, D)``.
-        answer: ``(n, D)`` to normalized answers alone.
-        student: ``(k, n, D)`` to normalized answers ``(k, n, O)`` and their pullback ``(k, n, O) -> (k, n, D)``.
-        one_student: the student of one member of the group, ``(index, (n, D)) -> (n, O)``.
-        prior: draws ``(n, D)`` further prior rows for one member, ``(n, index)``.
-        bounds: ``(slice, strategy, stacked)`` of difference bounds along k; likewise ``input_bounds``.
-        geometry: of the inputs.
-        units: ``(O,)`` mean and standard deviation of the teacher, in its units.
-        project: back into what is declared of the inputs.
-        nominal: features whose levels have no order; those of a moved row stay as they were drawn.
-        rngs: one random stream a member.
-        origin: ``(k, G, D)`` fresh prior rows; this and what follows are of one step.
-        origin_values: ``(k, G, O)`` the teacher's answers there, known without asking.
-        origin_gradients: ``(k, G, O, D)`` its input gradients there, or None.
-        level: ``(k, 1, 1)`` each member's present RMSE on prior rows, normalized; None where no bound is adaptive.
-        clocks: student steps done, a member.
-        asked: teacher rows asked for so far, a member.
-        asking: members that rows are asked for; the rest are computed along.
+        teacher: maps ``(n, D)`` to teacher outputs ``(n, O)`` and their pullback ``(n, O) -> (n, D)``.
+        answer: maps ``(n, D)`` to teacher outputs ``(n, O)`` without a pullback.
+        student: maps ``(k, n, D)`` to student outputs ``(k, n, O)`` and their pullback ``(k, n, O) -> (k, n, D)``.
+        one_student: the student of one member, ``(index, (n, D)) -> (n, O)``.
+        prior: draws n more prior rows ``(n, D)`` for one member, ``(n, index) -> (n, D)``.
+        bounds: gap bounds as ``(slice of the members, class, stacked hyper-parameters)``; likewise ``input_bounds``.
+        geometry: declared ranges and covariance of the inputs.
+        units: the teacher's mean and standard deviation in its own units, ``(O,)`` each.
+        project: moves rows into the declared ranges and levels.
+        nominal: indices of features whose levels have no order; a moved row keeps their drawn values.
+        rngs: random stream of each member.
+        origin: fresh prior rows ``(k, G, D)`` of this step, like all attributes that follow.
+        origin_values: teacher outputs ``(k, G, O)`` at the origin, which cost no query.
+        origin_gradients: the teacher's input gradients ``(k, G, O, D)`` at the origin, or None.
+        level: each member's current normalized RMSE on prior rows, ``(k, 1, 1)``; None if no bound is adaptive.
+        clocks: student steps done by each member.
+        asked: teacher rows queried in this step for each member.
+        asking: members that teacher queries are counted for; the others are computed but not used.
     """
 
     teacher: Callable[[Tensor], tuple[Tensor, Pullback]]
@@ -64,14 +67,14 @@ class GeneratorContext:
     def begin(
         self, origin: Tensor, values: Tensor, gradients: Tensor | None, level: Tensor | None, clocks: Sequence[int]
     ) -> GeneratorContext:
-        """The same context at another step."""
+        """The same context, set up for the next step."""
         self.origin, self.origin_values, self.origin_gradients = origin, values, gradients
         self.level, self.clocks = level, clocks
         self.asked, self.asking = [0] * len(clocks), range(len(clocks))
         return self
 
     def values(self, x: Tensor) -> tuple[Tensor, Pullback]:
-        """The teacher's answers to ``(k, n, D)``, shape ``(k, n, O)``, and their pullback; at the origin both are known."""
+        """Teacher outputs ``(k, n, O)`` at rows ``(k, n, D)``, and their pullback; at the origin both are known without a query."""
         if x is self.origin and self.origin_gradients is not None:
             return self.origin_values, partial(_pulled, self.origin_gradients)
         self._count(x.shape[1])
@@ -80,22 +83,22 @@ class GeneratorContext:
         return values.view(*x.shape[:-1], outputs), lambda gradient: pull(gradient.reshape(-1, outputs)).view(x.shape)
 
     def ask(self, x: Tensor) -> Tensor:
-        """The teacher's answers to ``(k, n, D)`` alone."""
+        """Teacher outputs ``(k, n, O)`` at rows ``(k, n, D)``, without a pullback."""
         self._count(x.shape[1])
         return self.answer(x.reshape(-1, x.shape[-1])).view(*x.shape[:-1], -1)
 
     def ask_one(self, k: int, z: Tensor) -> Tensor:
-        """The teacher's answers to rows ``(n, D)`` on behalf of one member."""
+        """Teacher outputs ``(n, O)`` at rows ``(n, D)``, counted as queries of member ``k``."""
         self.asked[k] += len(z)
         return self.answer(z)
 
     def objective_gradient(self, x: Tensor, gamma: Tensor, teacher: tuple[Tensor, Pullback] | None = None) -> Tensor:
-        """Input gradient of ``mean over outputs [reward(T - S) - gamma S^2]``, row by row, ``(k, n, D)``.
+        """Input gradient ``(k, n, D)`` of ``mean over outputs [reward(T - S) - gamma S^2]`` for each row.
 
         Args:
-            x: ``(k, n, D)``.
-            gamma: ``(k, 1, 1)``.
-            teacher: answers and pullback, where they are not to be had from ``values``.
+            x: rows ``(k, n, D)``.
+            gamma: penalty on large student outputs, ``(k, 1, 1)``.
+            teacher: teacher outputs and pullback; default: those of ``values``.
         """
         values, pull_teacher = teacher or self.values(x)
         answers, pull_student = self.student(x)
@@ -106,13 +109,13 @@ class GeneratorContext:
         return pull_teacher(gradient) - pull_student(torch.addcmul(gradient, gamma, answers, value=2.0 / outputs))
 
     def reward_of(self, k: int, gap: Tensor) -> Tensor:
-        """What one member's difference bound makes of its gaps ``(n, O)``: the mean over outputs, ``(n,)``."""
+        """Reward ``(n,)`` that the gap bound of member ``k`` gives its gaps ``(n, O)``, averaged over outputs."""
         part, kind, h = next(bound for bound in self.bounds if bound[0].start <= k < bound[0].stop)
         one = kind.adapted(h, self._level(part)).only(k - part.start)
         return kind.reward(one, gap.unsqueeze(0)).squeeze(0).mean(-1)
 
     def contain(self, x: Tensor) -> Tensor:
-        """Bring moved rows back within each member's input bound and into what is declared of the inputs."""
+        """Move rows ``(k, G, D)`` back into each member's input bound and into the declared ranges and levels."""
         if len(self.input_bounds) == 1:
             _, kind, h = self.input_bounds[0]
             return self.feasible(kind.contain(h, x, self.origin, self.geometry))
@@ -120,22 +123,22 @@ class GeneratorContext:
         return self.feasible(torch.cat(parts))
 
     def feasible(self, x: Tensor) -> Tensor:
-        """Rows ``(k, G, D)`` brought into what is declared, with the nominal features of the prior rows in their place."""
+        """Rows ``(k, G, D)`` moved into the declared ranges and levels; nominal features are those of the prior rows."""
         x = self.project(x)
         if self.nominal:
             x[..., self.nominal] = self.origin[..., self.nominal]
         return x
 
     def inward(self, x: Tensor, uphill: Tensor) -> Tensor:
-        """``uphill``, a direction at ``x``, without what leads further out of the declared ranges where ``x`` has left them.
+        """The direction ``uphill`` at ``x``, with 0 for coordinates that would move further out of their declared range.
 
-        A network whose answers are projected would otherwise run away from every row that it can make.
+        The outputs of a generator network are projected. Without this, the network would drift ever further out of the ranges.
         """
         low, high = self.geometry.low, self.geometry.high
         return uphill.masked_fill(((x >= high) & (uphill > 0)) | ((x <= low) & (uphill < 0)), 0.0)
 
     def noise(self, rows: int, width: int, members: Sequence[int] | None = None) -> Tensor:
-        """Standard normal ``(k, rows, width)``, from the stream of each of ``members``; zero for the others."""
+        """Standard normal noise ``(k, rows, width)`` from the streams of ``members``; zeros for the other members."""
         like = self.origin
         drawn = torch.zeros(len(self.rngs), rows, width, dtype=like.dtype, device=like.device)
         for k in range(len(self.rngs)) if members is None else members:
@@ -143,7 +146,7 @@ class GeneratorContext:
         return drawn
 
     def due(self, every: int, turns: int) -> Iterator[list[int]]:
-        """Members whose clock is a multiple of ``every``, ``turns`` times."""
+        """Yield, ``turns`` times, the members whose clock is a multiple of ``every``."""
         members = [k for k, clock in enumerate(self.clocks) if clock % every == 0]
         for _ in range(turns if members else 0):
             self.asking = members
@@ -151,7 +154,7 @@ class GeneratorContext:
         self.asking = range(len(self.clocks))
 
     def active(self, x: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
-        """Fractions of rows ``(k,)`` on which the difference bound and the input bound are active."""
+        """Fractions of rows ``(k,)`` on which the gap bound and the input bound are active."""
         of_gap = [k.active(k.adapted(h, self._level(p)), gap[p]).any(-1).to(gap).mean(1) for p, k, h in self.bounds]
         of_input = [k.active(h, x[p], self.origin[p], self.geometry).to(x).mean(1) for p, k, h in self.input_bounds]
         return torch.cat(of_gap), torch.cat(of_input)
@@ -173,7 +176,7 @@ class GeneratorContext:
 
 
 def _pulled(gradients: Tensor, gradient: Tensor) -> Tensor:
-    """The pullback ``(k, n, O) -> (k, n, D)`` that known input gradients ``(k, n, O, D)`` are."""
+    """The vector-Jacobian product ``(k, n, D)`` of known input gradients ``(k, n, O, D)`` with ``gradient`` ``(k, n, O)``."""
     if gradient.shape[-1] == 1:
         return gradient * gradients.squeeze(2)
     return torch.linalg.vecdot(gradient.unsqueeze(3), gradients, dim=2)

@@ -15,18 +15,18 @@ from dfkd_tune.utils.strategy import Stacked, strategy
 
 @strategy
 class Direct(StepGenerator):
-    """Ascend from fresh prior rows on ``reward(gap) - gamma S^2`` with a few cold-started steps.
+    """Ascend from fresh prior rows on ``reward(gap) - gamma S^2`` for a few steps, with new optimizer state each time.
 
-    All terms are per row. The published code takes gradients of a mean over ``m = 50`` rows while its weight decay of
-    1e-5 and RMSprop's 1e-8 are not divided by m: the same steps follow here from 50 times both.
+    All terms are per row. The published code takes gradients of a mean over ``m = 50`` rows, but does not divide its weight
+    decay of 1e-5 and RMSprop's 1e-8 by m. Both are 50 times larger here, which gives the same steps.
 
     Args:
-        steps: of ascent.
-        step_size: RMSprop learning rate; the first cold step moves every coordinate by ten times as much.
+        steps: number of ascent steps.
+        step_size: RMSprop learning rate; the first step moves every coordinate by ten times as much.
         decay: coupled weight decay on the inputs.
-        gamma: penalty on large answers of the student.
-        ascent: ``rmsprop`` as published; ``sign``, the same as its first step, at every step; ``normalized``, along the
-            gradient, as long in root mean square.
+        gamma: penalty on large student outputs.
+        ascent: ``rmsprop`` as published; ``sign`` repeats RMSprop's first step; ``normalized`` follows the gradient in steps
+            of the same root mean square.
     """
 
     steps: Annotated[int, Field(ge=1, le=1000)] = 2

@@ -15,25 +15,25 @@ from dfkd_tune.generators.context import GeneratorContext
 from dfkd_tune.utils.strategy import Stacked, strategy
 
 MEMBERS_AT_LEAST = 5
-"""scipy's differential evolution needs as many candidates."""
+"""Fewest candidates that SciPy's differential evolution accepts."""
 
 
 @strategy
 class Evolution(StepGenerator):
-    """scipy's differential evolution (Storn & Price 1997) started from prior rows; its last population is the synthetic data.
+    """SciPy's differential evolution (Storn & Price 1997), started from prior rows; its last population is the synthetic data.
 
-    It minimizes ``-weight reward(gap) + pull (T - r)^2``. In the protein case of the paper weight is 0.05, pull is 1, and
-    every candidate has a target ``r`` of its own, uniform between ``low`` and ``high``, drawn anew each time.
+    It minimizes ``-weight reward(gap) + pull (T - r)^2``. In the protein case of the paper, weight is 0.05 and pull is 1. Every
+    candidate has its own target ``r``, drawn again for each evolution from the uniform distribution between ``low`` and ``high``.
 
     Args:
-        generations: of evolution.
-        every: student steps between two evolutions; the rows in between are drawn from the last one.
-        rows: candidates, at least.
-        weight: of the bounded gap, in units of the teacher's standard deviation.
-        pull: towards the targets.
-        low, high: of the targets, in the teacher's units; two of its standard deviations from its mean when left out.
-        reach: of the box around the center that ranges may narrow, in standard deviations.
-        mutation, recombination: of scipy.
+        generations: number of generations in one evolution.
+        every: student steps between two evolutions; steps in between draw rows from the last population.
+        rows: smallest number of candidates.
+        weight: weight of the bounded gap, which is in the teacher's standard deviations.
+        pull: weight of the distance to the target.
+        low, high: range of the targets, in the teacher's units; default: two standard deviations around its mean.
+        reach: half width of the search box around the center, in standard deviations; declared ranges narrow it.
+        mutation, recombination: settings of ``scipy.optimize.differential_evolution``.
     """
 
     generations: Annotated[int, Field(ge=1, le=10_000)] = 5
@@ -69,7 +69,7 @@ class Evolution(StepGenerator):
 
 
 def _evolve(h: Stacked, context: GeneratorContext, k: int) -> Tensor:
-    """One member's candidates after ``h.generations``, ``(rows, D)``."""
+    """Candidates ``(rows, D)`` of member ``k`` after ``h.generations`` generations."""
     from scipy.optimize import differential_evolution
 
     like, rng = context.origin, context.rngs[k]
@@ -94,7 +94,7 @@ def _evolve(h: Stacked, context: GeneratorContext, k: int) -> Tensor:
         found = differential_evolution(
             objective,
             list(zip(low, high, strict=True)),
-            init=begin,  # pyright: ignore[reportArgumentType]  # SciPy has no types: its default is a word
+            init=begin,  # pyright: ignore[reportArgumentType]  # SciPy has no types; its default is a string
             maxiter=h.generations,
             strategy="rand1bin",
             mutation=float(h.mutation[k]),
@@ -109,7 +109,7 @@ def _evolve(h: Stacked, context: GeneratorContext, k: int) -> Tensor:
 
 
 def _targets(h: Stacked, context: GeneratorContext) -> tuple[Tensor, Tensor]:
-    """Edges of the targets, ``(O,)`` each, normalized."""
+    """Lower and upper end of the targets, ``(O,)`` each, normalized."""
     shift, spread = context.units
     low = torch.full_like(shift, -2.0) if h.low is None else (h.low - shift) / spread
     high = torch.full_like(shift, 2.0) if h.high is None else (h.high - shift) / spread

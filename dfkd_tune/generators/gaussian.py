@@ -1,4 +1,4 @@
-"""Prior rows as they are drawn: N(0, I) where nothing is known of the inputs."""
+"""Unchanged prior rows: N(0, I) if nothing is declared about the inputs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dfkd_tune.utils.strategy import Stacked, strategy
 
 @strategy
 class Gaussian(StepGenerator):
-    """No optimization; with alpha constant 0 it is the random sampling baseline of both papers."""
+    """Prior rows without optimization. With alpha constant 0 this is the random sampling baseline of both papers."""
 
     @staticmethod
     def sample(h: Stacked, state: dict[str, Tensor], context: GeneratorContext) -> Tensor:

@@ -1,4 +1,4 @@
-"""Prior rows with heavier tails: nobody said that the tails of the real inputs are normal, and they seldom are."""
+"""Prior rows with heavier tails: real inputs seldom have normal tails."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from dfkd_tune.utils.strategy import strategy
 
 @strategy
 class HeavyTailed(BlockGenerator):
-    """Prior rows, each row and each of its coordinates of undeclared range scaled by a lognormal factor of mean square 1.
+    """Prior rows scaled by lognormal factors of mean square 1: one for the row, one for each coordinate without a declared range.
 
-    Most rows come near the center and a few have features far out, as wide on average as the prior.
+    Most rows lie near the center and a few have features far out; the variance is that of the prior.
 
     Args:
-        spread: standard deviation of the logarithm of a factor; 0 draws from the prior.
+        spread: standard deviation of a factor's logarithm; 0 gives the prior.
     """
 
     spread: Annotated[float, Field(ge=0, le=3)] = 0.8
@@ -32,7 +32,7 @@ class HeavyTailed(BlockGenerator):
         return self.turn(inputs, inputs.draw(steps * rows, engine), engine).view(steps, rows, len(inputs))
 
     def turn(self, inputs: Inputs, z: Tensor, engine: torch.Generator) -> Tensor:
-        """Prior rows ``(N, D)``, standardized, as this generator has them."""
+        """Transform standardized prior rows ``(N, D)`` into rows of this generator."""
         of_row = torch.randn(len(z), 1, generator=engine, dtype=z.dtype)
         logs = of_row + torch.randn(len(z), len(inputs), generator=engine, dtype=z.dtype)
         stretched = torch.where(inputs.open_ended, z * torch.exp(self.spread * logs - 2 * self.spread**2), z)

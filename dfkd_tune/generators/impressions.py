@@ -1,4 +1,4 @@
-"""Data impressions: a network that inverts the teacher at drawn targets (the baseline of Kang & Kang 2021)."""
+"""Data impressions: a network that inverts the teacher at random targets (the baseline of Kang & Kang 2021)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from dfkd_tune.utils.strategy import Stacked, strategy
 class Impressions(StepGenerator):
     """``(noise, y) -> hidden tanh -> D``, trained to minimize ``(T(G(noise, y)) - y)^2 + delta KL(rows || prior)``, ``y ~ N(0, 1)``.
 
-    ``y`` is in the teacher's standard deviations around its mean. The divergence is of normal distributions with the
-    batch's mean and variance, feature by feature, from the standardized prior: ``(mean^2 + var - 1 - log var) / 2``.
-    The published code draws the target but never gives it to its network; here the network inverts it.
+    ``y`` is the target in the teacher's standard deviations around its mean. The KL divergence compares, for each feature, a normal
+    distribution with the batch's mean and variance to the standardized prior: ``(mean^2 + var - 1 - log var) / 2``.
+    The published code draws the target but never passes it to its network; here the network takes it as input.
 
     Args:
-        noise, hidden, lr, weight_decay, every, turns, momentum: of the network, as in ``adversarial``.
-        delta: weight of the divergence.
+        noise, hidden, lr, weight_decay, every, turns, momentum: settings of the network, as in ``adversarial``.
+        delta: weight of the KL divergence.
     """
 
     noise: Annotated[int, Field(ge=1, le=10_000)] = 50
@@ -40,7 +40,7 @@ class Impressions(StepGenerator):
 
     @property
     def network_units(self) -> int:
-        """Hidden units of its network."""
+        """Hidden units of the generator network."""
         return self.hidden
 
     def init_state(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -56,7 +56,7 @@ class Impressions(StepGenerator):
 
 
 def _gradient(h: Stacked, context: GeneratorContext, x: Tensor, y: Tensor) -> Tensor:
-    """Gradient in the network's output of the loss, a mean over rows, ``(k, G, D)``."""
+    """Gradient ``(k, G, D)`` of the loss, a mean over rows, with respect to the network's output."""
     rows = x.shape[1]
     values, pull = context.values(context.feasible(x))
     fit = -context.inward(x, pull(2.0 * (y - values) / (rows * values.shape[-1])))

@@ -1,4 +1,4 @@
-"""Every generator by its kind; ``base`` says what one must do."""
+"""The registry of generators by their YAML kind; ``base`` has the interface."""
 
 from dfkd_tune.generators.adversarial import Adversarial
 from dfkd_tune.generators.base import Generator

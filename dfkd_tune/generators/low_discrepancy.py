@@ -1,7 +1,4 @@
-"""Generators that draw without looking at the student: uniform and quasi-random points (Zhou & Chiam 2023, section 4).
-
-They are drawn and labeled in blocks, ahead of the steps that use them.
-"""
+"""Generators of uniform and quasi-random points (Zhou & Chiam 2023, section 4), which use neither teacher nor student."""
 
 from __future__ import annotations
 
@@ -23,22 +20,22 @@ Over = Literal["prior", "box"]
 
 
 class Engine(Protocol):
-    """Where points of the unit cube come from."""
+    """A source of points in the unit cube."""
 
     def random(self, n: int) -> np.ndarray:
-        """The next ``(n, D)``."""
+        """The next n points, ``(n, D)``."""
         ...
 
 
 def unit_points(engine: Engine, steps: int, rows: int) -> Tensor:
-    """Points ``(steps * rows, D)`` of the unit cube, float64, drawn step by step."""
+    """Points ``(steps * rows, D)`` in the unit cube, float64; ``rows`` are drawn at a time."""
     import numpy as np
 
     return torch.from_numpy(np.concatenate([engine.random(rows) for _ in range(steps)]))
 
 
 class Points(BlockGenerator):
-    """What samplers share: points of the unit cube, pushed through the prior or spread over a box."""
+    """Base of the quasi-random generators: points in the unit cube, mapped by the prior's quantiles or scaled to a box."""
 
     over: Over
     reach: float
@@ -52,10 +49,10 @@ class Points(BlockGenerator):
 
 @strategy
 class Uniform(BlockGenerator):
-    """Uniform over the declared ranges; over ``center +- reach * std`` where no range is declared.
+    """Uniform over the declared range of each feature, or over ``center +- reach * std`` if none is declared.
 
     Args:
-        reach: in standard deviations of the feature.
+        reach: half width where no range is declared, in standard deviations of the feature.
     """
 
     reach: Reach = 3.0
@@ -81,11 +78,11 @@ class _Plain:
 
 @strategy
 class LatinHypercube(Points):
-    """A fresh Latin hypercube of every batch (McKay, Beckman & Conover 1979).
+    """A new Latin hypercube for every batch (McKay, Beckman & Conover 1979).
 
     Args:
-        over: through the input prior, or over the box of ``uniform``.
-        reach: of the box.
+        over: ``prior`` maps points by the quantiles of the input prior; ``box`` scales them to the box of ``uniform``.
+        reach: half width of the box, in standard deviations of the feature.
     """
 
     over: Over = "prior"
@@ -102,8 +99,8 @@ class Sobol(Points):
     """A scrambled Sobol sequence, continued from batch to batch (Owen 1998).
 
     Args:
-        over: through the input prior, or over the box of ``uniform``.
-        reach: of the box.
+        over: ``prior`` maps points by the quantiles of the input prior; ``box`` scales them to the box of ``uniform``.
+        reach: half width of the box, in standard deviations of the feature.
     """
 
     over: Over = "prior"
@@ -123,8 +120,8 @@ class Halton(Points):
     """A scrambled Halton sequence, continued from batch to batch (Owen 2017).
 
     Args:
-        over: through the input prior, or over the box of ``uniform``.
-        reach: of the box.
+        over: ``prior`` maps points by the quantiles of the input prior; ``box`` scales them to the box of ``uniform``.
+        reach: half width of the box, in standard deviations of the feature.
     """
 
     over: Over = "prior"

@@ -19,14 +19,14 @@ EPS = 1e-8
 
 
 class Network:
-    """Functions of a stacked state: weights ``w1 (k, Z, H)``, ``b1 (k, 1, H)``, ``w2 (k, H, D)``, ``b2 (k, 1, D)``, and their
-    squared-gradient averages and velocities."""
+    """Functions on a stacked state: weights ``w1 (k, Z, H)``, ``b1 (k, 1, H)``, ``w2 (k, H, D)``, ``b2 (k, 1, D)``, each with
+    a moving average of its squared gradient and a velocity."""
 
     @staticmethod
     def init_state(
         noise: int, hidden: int, features: int, rng: torch.Generator, dtype: torch.dtype
     ) -> dict[str, Tensor]:
-        """One member's state, weights drawn as ``nn.Linear`` draws them."""
+        """One member's state; weights are drawn as in ``nn.Linear``."""
 
         def uniform(*shape: int, fan_in: int) -> Tensor:
             return ((2 * torch.rand(shape, generator=rng, dtype=torch.float64) - 1) / math.sqrt(fan_in)).to(dtype)
@@ -42,7 +42,7 @@ class Network:
 
     @staticmethod
     def answer(state: dict[str, Tensor], z: Tensor) -> Tensor:
-        """Noise ``(k, n, Z)`` to inputs ``(k, n, D)``."""
+        """Inputs ``(k, n, D)`` that the network makes of noise ``(k, n, Z)``."""
         w1, b1, w2, b2 = (state[name] for name in LAYERS)
         return layer(b2[:, 0], TANH.value(layer(b1[:, 0], z, w1, TANH.factor)), w2)
 
@@ -50,14 +50,14 @@ class Network:
     def train(
         h: Stacked, state: dict[str, Tensor], z: Tensor, due: Sequence[int], loss_gradient: Callable[[Tensor], Tensor]
     ) -> None:
-        """One RMSprop step of the members in ``due``; the others are computed along and left as they are.
+        """One RMSprop step of the members in ``due``; the other members are computed too but keep their state.
 
         Args:
-            h: with ``lr``, ``weight_decay`` and ``momentum``.
-            state: stacked, replaced in place.
-            z: ``(k, n, Z)``.
-            due: indices of members.
-            loss_gradient: gradient of the loss in the network's answers, ``(k, n, D)``.
+            h: stacked hyper-parameters ``lr``, ``weight_decay`` and ``momentum``.
+            state: stacked state; its tensors are replaced.
+            z: noise ``(k, n, Z)``.
+            due: indices of the members to train.
+            loss_gradient: maps the network's outputs ``(k, n, D)`` to the gradient of the loss there.
         """
         w1, b1, w2, b2 = (state[name] for name in LAYERS)
         hidden, derivative = TANH.both(layer(b1[:, 0], z, w1, TANH.factor))

@@ -1,4 +1,4 @@
-"""Prior rows skewed to the right: what is measured is mostly small and sometimes large, as counts, amounts and durations are."""
+"""Prior rows skewed to the right, like counts, amounts and durations: mostly small, sometimes large."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.utils.strategy import strategy
 
 TOGETHER = 50
-"""Rows whose coordinates follow a factor in the same directions."""
+"""Rows that share the signs with which their coordinates follow the common factor."""
 
 
 @strategy
 class Skewed(BlockGenerator):
-    """Prior rows whose coordinates of unknown shape are turned lognormal, with mean 0 and variance 1.
+    """Prior rows whose coordinates of unknown shape become lognormal, with mean 0 and variance 1.
 
     ``(exp(spread z) - m) / s`` for a standard normal ``z``, where ``m`` and ``s`` are mean and standard deviation of the exponential
-    (Johnson 1949, system S_L): the median lies below the mean and the far tail above it.
+    (Johnson 1949, system S_L). The median lies below the mean, and the long tail above it.
 
-    Real inputs also move together, in ways that nobody declared: a share of their variance may come from one factor that all of
-    them follow, each up or down, as ``TOGETHER`` rows draw it.
+    Real inputs also move together in ways that are not declared. So a share of the variance may come from one factor common to all
+    coordinates. Each coordinate follows it up or down; the signs are drawn once for ``TOGETHER`` rows.
 
     Args:
-        spread: standard deviation of the logarithm; the smaller, the nearer to the prior.
-        shared: of the variance of ``z``, what comes from the factor: two coordinates correlate by as much, either way.
+        spread: standard deviation of the logarithm; small values stay close to the prior.
+        shared: share of the variance of ``z`` that comes from the common factor. Two coordinates correlate by plus or minus this much.
     """
 
     spread: Annotated[float, Field(gt=0, le=3)] = 0.7
@@ -42,7 +42,7 @@ class Skewed(BlockGenerator):
         return self.turn(inputs, inputs.draw(steps * rows, engine), engine).view(steps, rows, len(inputs))
 
     def turn(self, inputs: Inputs, z: Tensor, engine: torch.Generator) -> Tensor:
-        """Prior rows ``(N, D)``, standardized, as this generator has them."""
+        """Transform standardized prior rows ``(N, D)`` into rows of this generator."""
         if self.shared:
             followed = _factor(len(z), z.shape[1], engine).to(z)
             z = torch.where(inputs.shapeless, (1 - self.shared) ** 0.5 * z + self.shared**0.5 * followed, z)
@@ -54,6 +54,6 @@ class Skewed(BlockGenerator):
 
 
 def _factor(rows: int, features: int, engine: torch.Generator) -> Tensor:
-    """A standard normal a row, in every coordinate up or down as its ``TOGETHER`` rows have it: ``(rows, D)``."""
+    """One standard normal factor for each row, with a sign for each coordinate that ``TOGETHER`` rows share: ``(rows, D)``."""
     signs = 2.0 * torch.randint(2, (-(-rows // TOGETHER), features), generator=engine) - 1.0
     return torch.randn(rows, 1, generator=engine) * signs.repeat_interleave(TOGETHER, dim=0)[:rows]

@@ -1,4 +1,4 @@
-"""Direct optimization for teachers without gradients: their gradients are estimated along random directions."""
+"""Direct optimization for teachers without gradients, which it estimates along random directions."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from dfkd_tune.utils.strategy import Stacked, strategy
 class ZerothOrder(StepGenerator):
     """``direct`` with the teacher's gradient estimated as ``D / n sum_i (T(x + delta u_i) - T(x)) / delta u_i``, u on the unit sphere.
 
-    Random directions as in Nesterov & Spokoiny 2017; the student's gradient is exact. A step costs ``directions + 1``
-    teacher rows.
+    The directions are random as in Nesterov & Spokoiny 2017; the student's gradient is exact. A step queries
+    ``directions + 1`` teacher rows.
 
     Args:
-        directions: n, finite differences a row.
-        delta: their length, in standard deviations of the features.
+        directions: number n of finite differences for each row.
+        delta: length of a finite difference, in standard deviations of the features.
         steps, step_size, decay, gamma, ascent: as in ``direct``.
     """
 
@@ -49,7 +49,7 @@ def _uphill(h: Stacked, context: GeneratorContext, x: Tensor) -> Tensor:
     directions = context.noise(h.directions * rows, features).view(k, h.directions, rows, features)
     directions = directions / directions.norm(dim=-1, keepdim=True)
     near = context.project(x.unsqueeze(1) + h.delta.unsqueeze(1) * directions)
-    moved = near - x.unsqueeze(1)  # less or more than asked for where inputs are declared
+    moved = near - x.unsqueeze(1)  # differs from delta if the projection moved the row
     square = moved.square().sum(-1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
     change = context.ask(near.view(k, -1, features)).view(k, h.directions, rows, -1) - values.unsqueeze(1)
 

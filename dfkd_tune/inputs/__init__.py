@@ -1,1 +1,1 @@
-"""What is declared of a teacher's inputs, the prior drawn from it, and the raw rows that are exactly as declared."""
+"""The declared inputs of a teacher, the prior over them, and raw rows that match the declaration exactly."""

@@ -1,14 +1,14 @@
-"""Features that depend on each other as their rank correlations say: a Gaussian copula.
+"""A Gaussian copula that gives features their declared rank correlations.
 
-Normal scores ``s ~ N(0, C)`` become probabilities ``ndtr(s)``, and these the values of each feature. For two features without
-ties, ``C_ij = 2 sin(pi rho_ij / 6)`` gives the rank correlation ``rho_ij`` (Pearson 1907). Ties weaken a rank correlation, as much
-as they weigh: two rare switches that always go together can hardly reach it. So ``C_ij`` is found from the ranks themselves.
-With ``a_ik`` the coefficients of feature i's standardized average rank in the normalized Hermite polynomials of its score,
+Normal scores ``s ~ N(0, C)`` become probabilities ``ndtr(s)``, and probabilities become feature values. For two features without
+ties, ``C_ij = 2 sin(pi rho_ij / 6)`` gives the rank correlation ``rho_ij`` (Pearson 1907). Ties weaken a rank correlation, so
+``C_ij`` is computed from the ranks themselves. Let ``a_ik`` be the coefficients of feature i's standardized average rank in the
+normalized Hermite polynomials of its score. Then
 
     rho_ij = sum_k a_ik a_jk C_ij^k        (Mehler's formula),
 
-which rises with ``C_ij`` and is the sine rule where nothing is tied. Rank correlations that no normal distribution has leave
-a matrix that is not positive definite; the nearest one that is takes its place.
+which increases with ``C_ij`` and equals the sine rule without ties. If no normal distribution has these rank correlations, the
+resulting matrix is not positive definite, and the nearest positive definite one replaces it.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from dfkd_tune.errors import FeaturesError
 from dfkd_tune.utils.quoting import quoted
 
 WIDEST = 256
-"""Features beyond which correlations are too many to be found."""
+"""Largest number of features for which rank correlations are inferred."""
 CELLS = 4_096
 TERMS = 64
 HALVINGS = 30
 PROJECTIONS = 50
 LEAST_EIGENVALUE = 1e-6
-"""Smallest eigenvalue of the latent correlations, so that they have a Cholesky factor."""
+"""Smallest eigenvalue of the latent correlation matrix, so that it has a Cholesky factor."""
 SLACK = 0.2
-"""Rounding, and rows left out pair by pair, bend a measured matrix: its eigenvalues may fall this far below zero."""
+"""How far below zero an eigenvalue may be: rounding and pairwise deletion of rows distort a measured matrix."""
 
 
 def triangle(rows: Any, width: int, place: str) -> tuple[tuple[float, ...], ...]:
-    """Rank correlations as a file gives them: the lower triangle, one row a feature, diagonal included.
+    """Check the rank correlations of a file: the lower triangle with its diagonal, one row per feature.
 
     Raises:
         FeaturesError: naming the entry and the rule it breaks.
@@ -61,11 +61,11 @@ def triangle(rows: Any, width: int, place: str) -> tuple[tuple[float, ...], ...]
 
 
 def factor(rows: Sequence[Sequence[float]], values: Tensor) -> Tensor:
-    """The matrix that turns independent normal scores ``(N, D)`` into correlated ones: ``s @ factor.T``, lower triangular.
+    """Lower triangular ``(D, D)`` matrix that correlates independent normal scores ``(N, D)`` by ``s @ factor.T``.
 
     Args:
         rows: lower triangle of the rank correlations.
-        values: ``(CELLS, D)`` of every feature, at the middles of as many equally likely cells, float64.
+        values: ``(CELLS, D)`` feature values at the middles of ``CELLS`` equally likely cells, float64.
     """
     return torch.linalg.cholesky(_positive(_latent(_full(rows).clone(), _expansion(values))))
 
@@ -78,9 +78,9 @@ def _full(rows: Sequence[Sequence[float]]) -> Tensor:
 
 
 def _expansion(values: Tensor) -> Tensor:
-    """Hermite coefficients ``(D, TERMS)`` of the standardized average ranks; zeros for a feature that never changes.
+    """Hermite coefficients ``(D, TERMS)`` of the standardized average ranks; zero for a constant feature.
 
-    Ranks are steps over the cells, for which the integrals are exact:
+    Ranks are step functions over the cells, for which the integrals are exact:
     ``a_k = sum over edges of (step) h_(k-1)(edge) density(edge) / sqrt(k)``.
     """
     cells = len(values)
@@ -101,7 +101,7 @@ def _average_ranks(column: Tensor) -> Tensor:
 
 
 def _latent(rho: Tensor, a: Tensor) -> Tensor:
-    """The normal correlations ``(D, D)`` that give the rank correlations, by bisection; the nearest where none does."""
+    """Normal correlations ``(D, D)`` that give the rank correlations, by bisection; the nearest ones if none do."""
     low, high = -torch.ones_like(rho), torch.ones_like(rho)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
@@ -116,7 +116,7 @@ def _latent(rho: Tensor, a: Tensor) -> Tensor:
 
 
 def _positive(matrix: Tensor) -> Tensor:
-    """The nearest correlation matrix that has a Cholesky factor, by alternating projections (Higham 2002)."""
+    """The nearest positive definite correlation matrix, by alternating projections (Higham 2002)."""
     if float(torch.linalg.eigvalsh(matrix)[0]) >= LEAST_EIGENVALUE:
         return matrix
     correction = torch.zeros_like(matrix)

@@ -1,7 +1,7 @@
-"""What a student's first layer takes of a row: ordered features standardized, levels without an order one-hot.
+"""The encoding of rows for a student's first layer: ordered features are standardized, nominal features one-hot.
 
-Notation: raw rows ``x (N, D)``, standardized rows ``z (N, D)``, encoded rows ``e (N, E)``: the ordered features in their order, then
-a column for each level of every nominal feature. Where no feature is nominal, ``e`` is ``z``.
+Notation: raw rows ``x (N, D)``, standardized rows ``z (N, D)``, encoded rows ``e (N, E)``. Encoded rows hold the ordered features,
+then one column per level of every nominal feature. Without nominal features, ``e`` is ``z``.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from dfkd_tune.utils.quoting import named
 from dfkd_tune.utils.strategy import strategy
 
 FINEST = 3e-5
-"""Rounding of a float32 input, in standard deviations of its feature, up to which a student takes float32."""
+"""Largest rounding error of float32, in standard deviations of a feature, at which students take float32."""
 COARSEST = 0.05
-"""Rounding of a teacher's input from which on the teacher itself cannot be asked for what is declared."""
+"""Largest rounding error of a teacher's input dtype, in standard deviations of a feature; a coarser dtype is refused."""
 SPACED = 2
-"""Steps of a dtype that levels are apart at least, so that what lies between two can be told too."""
+"""Smallest distance of two levels, in steps of a dtype, so that a number lies between them."""
 REACH = 6.0
-"""How far out an unbounded feature is expected, in standard deviations."""
+"""Assumed reach of an unbounded feature, in standard deviations."""
 MISSING: Final = "missing"
 
 
 @strategy
 class Encoding:
-    """How raw rows become what a student's first layer takes.
+    """The conversion of raw rows to the encoded rows that a student's first layer takes.
 
     Args:
-        center, scale: of every feature; raw = center + scale * standardized.
-        dtype: of raw rows; float64 where float32 would round a feature, in its standard deviations, by more than ``FINEST``.
-        levels: raw values of each nominal feature by its index, rising; ``missing``, last, stands for a missing value.
+        center, scale: center and scale of every feature; raw = center + scale * standardized.
+        dtype: dtype of raw rows; float64 if float32 would round a feature by more than ``FINEST``.
+        levels: index of a nominal feature -> its raw values, increasing; ``missing`` stands for a missing value and is last.
     """
 
     center: list[float]
@@ -63,35 +63,35 @@ class Encoding:
 
     @property
     def width(self) -> int:
-        """Columns of an encoded row, E."""
+        """Number of columns E of an encoded row."""
         return len(self.ordered) + sum(map(len, self.levels.values()))
 
     @property
     def ordered(self) -> list[int]:
-        """Indices of the features that are no levels without an order."""
+        """Indices of the features that are not nominal."""
         return [i for i in range(len(self.center)) if i not in self.levels]
 
     @property
     def folds(self) -> bool:
-        """Whether a first linear layer can take raw rows themselves, in float32."""
+        """Whether the encoding can be folded into a first linear layer that takes raw float32 rows."""
         return not self.levels and self.dtype == "float32"
 
     @property
     def torch_dtype(self) -> torch.dtype:
-        """Of raw rows."""
+        """The torch dtype of raw rows."""
         return getattr(torch, self.dtype)
 
     def tree(self) -> dict[str, Any]:
-        """As an architecture file has it."""
+        """The encoding as a mapping for an architecture file."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def module(self) -> nn.Module:
-        """Raw rows ``(N, D)`` to encoded rows ``(N, E)``, float32."""
+        """Return a module that maps raw rows ``(N, D)`` to encoded rows ``(N, E)``, float32."""
         return Encode(self)
 
 
 class Encode(nn.Module):
-    """The first step of a student that takes raw rows as they are; it has no weights."""
+    """The first layer of a student that takes raw rows; it has no parameters."""
 
     ordered: Tensor
     center: Tensor
@@ -131,7 +131,7 @@ class Encode(nn.Module):
 
 
 def _cells(levels: Sequence[float | Literal["missing"]]) -> list[tuple[float, float, bool]]:
-    """Of each level, ``(above, up to, whether it is a missing value)``: which raw values are nearest to it."""
+    """Per level ``(above, up to, is missing)``: the interval of raw values nearest to it."""
     numbers = [v for v in levels if not isinstance(v, str)]
     middles = [(a + b) / 2 for a, b in pairwise(numbers)]
     cells = [(low, high, False) for low, high in zip([-math.inf, *middles], [*middles, math.inf], strict=True)]
@@ -144,8 +144,8 @@ class Encoder:
     """The encoding of standardized rows in training.
 
     Args:
-        inputs: of the features.
-        encoding: of raw rows.
+        inputs: the declared inputs.
+        encoding: the encoding of raw rows.
     """
 
     inputs: Inputs
@@ -153,7 +153,7 @@ class Encoder:
 
     @cached_property
     def _edges(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Column, and the standardized values above which and up to which each level is nearest."""
+        """Per level: its column, and the ends of the interval of standardized values nearest to it."""
         columns, above, upto = [], [], []
         for i in self.encoding.levels:
             codes = self.inputs.features[i].values
@@ -164,7 +164,7 @@ class Encoder:
         return torch.tensor(columns), torch.cat(above), torch.cat(upto)
 
     def rows(self, z: Tensor) -> Tensor:
-        """Standardized rows ``(..., D)`` to encoded rows ``(..., E)``; differentiable in the ordered features."""
+        """Encode standardized rows ``(..., D)`` as ``(..., E)``; differentiable in the ordered features."""
         if not self.encoding.levels:
             return z
         columns, above, upto = (part.to(z.device) for part in self._edges)
@@ -173,14 +173,14 @@ class Encoder:
         return torch.cat([z[..., self.encoding.ordered], hot.to(z)], dim=-1)
 
     def gradients(self, gradients: Tensor | None) -> Tensor | None:
-        """Gradients ``(..., D)`` in standardized rows as gradients ``(..., E)`` in encoded rows, 0 at levels without an order."""
+        """Gradients ``(..., E)`` for encoded rows from gradients ``(..., D)`` for standardized rows; 0 for one-hot columns."""
         if gradients is None or not self.encoding.levels:
             return gradients
         rest = gradients.new_zeros(*gradients.shape[:-1], self.encoding.width - len(self.encoding.ordered))
         return torch.cat([gradients[..., self.encoding.ordered], rest], dim=-1)
 
     def back(self, gradients: Tensor) -> Tensor:
-        """Gradients ``(..., E)`` in encoded rows as gradients ``(..., D)`` in standardized rows, 0 at levels without an order."""
+        """Gradients ``(..., D)`` for standardized rows from gradients ``(..., E)`` for encoded rows; 0 for nominal features."""
         if not self.encoding.levels:
             return gradients
         found = gradients.new_zeros(*gradients.shape[:-1], len(self.inputs))
@@ -188,7 +188,7 @@ class Encoder:
         return found
 
     def first_layer(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        """A linear layer over raw rows, ``(H, D)`` and ``(H,)``, as ``(H, E)`` and ``(H,)`` over encoded rows; float64."""
+        """Convert a linear layer on raw rows, ``(H, D)`` and ``(H,)``, to one on encoded rows, ``(H, E)`` and ``(H,)``, float64."""
         ordered, inputs = self.encoding.ordered, self.inputs
         parts = [weight[:, ordered] * inputs.scale[ordered]]
         for i in self.encoding.levels:
@@ -198,7 +198,7 @@ class Encoder:
 
 
 def encoder(inputs: Inputs) -> Encoder:
-    """How students of these inputs take their rows."""
+    """Build the encoding that students of these inputs use."""
     levels: dict[int, list[float | Literal["missing"]]] = {
         i: [MISSING if math.isnan(value) else value for value in inputs.features[i].table] for i in inputs.nominal
     }
@@ -207,12 +207,12 @@ def encoder(inputs: Inputs) -> Encoder:
 
 
 def resolved(inputs: Inputs, dtype: torch.dtype, finest: float) -> list[bool]:
-    """Whether a dtype tells the values of each feature apart: rounded by at most ``finest`` standard deviations, levels distinct."""
+    """Per feature, whether a dtype rounds it by at most ``finest`` standard deviations and keeps its levels distinct."""
     return [rounding(inputs, i, dtype) <= finest for i in range(len(inputs))]
 
 
 def rounding(inputs: Inputs, i: int, dtype: torch.dtype) -> float:
-    """By how many of its standard deviations a dtype may round values of feature ``i``; infinite where levels fall together."""
+    """Rounding error of a dtype for feature ``i``, in standard deviations; infinite if levels become equal."""
     feature, scale, info = inputs.features[i], float(inputs.scale[i]), torch.finfo(dtype)
     if feature.levels is not None:
         table = torch.tensor([v for v in feature.table if not math.isnan(v)], dtype=torch.float64)
@@ -231,20 +231,20 @@ def rounding(inputs: Inputs, i: int, dtype: torch.dtype) -> float:
 
 
 def require_resolution(dtype: torch.dtype, inputs: Inputs) -> None:
-    """See that the dtype of a teacher's inputs tells the values of every feature apart.
+    """Check that the dtype of a teacher's inputs resolves the values of every feature.
 
     Raises:
-        FeaturesError: naming the feature, how coarse the dtype is there, and what to do.
+        FeaturesError: the dtype is too coarse for a feature.
     """
     for i, feature in enumerate(inputs.features):
         coarse = rounding(inputs, i, dtype)
         if coarse > COARSEST:
             name = str(dtype).removeprefix("torch.")
             what = (
-                "does not tell its values apart"
+                "cannot distinguish its values"
                 if math.isinf(coarse)
                 else f"rounds it by {coarse:.2g} of its standard deviation"
             )
             rule = f"the teacher takes {name}, which {what}"
-            remedy = "export the teacher with float64 inputs (a function says so by an attribute dtype), or move the feature's origin in teacher and features file alike"
+            remedy = "export the teacher with float64 inputs (a function sets an attribute dtype), or shift the feature's origin in both teacher and features file"
             raise FeaturesError(f"feature {feature.name!r}", rule, remedy=remedy)

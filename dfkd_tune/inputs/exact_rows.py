@@ -1,7 +1,7 @@
-"""Raw rows that are exactly what is declared, in the units and the dtype that a teacher or a student takes.
+"""Raw rows that match the declaration exactly, in the units and the dtype that a teacher or a student takes.
 
-Standardized rows are rounded, and so is ``center + scale * z``: a level comes out as 0.99999994. Rows are therefore brought onto
-levels, whole numbers, ranges and the simplex after the units, in the dtype that is asked, and never before.
+Standardized rows are rounded, and so is ``center + scale * z``: a level becomes 0.99999994. Rows are therefore projected onto
+levels, whole numbers, ranges and the simplex after the conversion to raw units, in the target dtype.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from torch import Tensor
 from dfkd_tune.inputs.feature import Feature
 
 LEAST_SHARE = 1e-9
-"""What a share counts as at least where ranges make it grow."""
+"""Floor for a share before scaling, so that a range can raise a share of 0."""
 
 
 @dataclass(frozen=True)
 class Leveled:
-    """A feature of levels.
+    """A feature with levels.
 
     Args:
-        column: its index.
-        codes: ``(L,)`` standardized, rising.
-        middles: ``(L - 1,)`` between them.
-        table: ``(L,)`` raw values; a missing value is NaN.
+        column: index of the feature.
+        codes: ``(L,)`` standardized codes of the levels, increasing.
+        middles: ``(L - 1,)`` midpoints between neighboring codes.
+        table: ``(L,)`` raw values of the levels; a missing value is NaN.
     """
 
     column: int
@@ -35,19 +35,19 @@ class Leveled:
     table: Tensor
 
     def index(self, z: Tensor) -> Tensor:
-        """Which level each standardized value is nearest to, in the shape of ``z``."""
+        """Index of the level nearest to each standardized value, in the shape of ``z``."""
         return torch.bucketize(z.contiguous(), self.middles)
 
 
 @dataclass(frozen=True)
 class Exact:
-    """What raw rows may be, in one dtype on one device.
+    """The constraints on raw rows, in one dtype on one device.
 
     Args:
-        center, scale: ``(D,)``, raw = center + scale * standardized.
-        low, high: ``(D,)`` the least and the greatest number of this dtype that the ranges hold.
+        center, scale: ``(D,)`` tensors; raw = center + scale * standardized.
+        low, high: ``(D,)`` smallest and largest number of this dtype within the ranges.
         whole: columns of whole numbers.
-        leveled: columns of levels.
+        leveled: the features with levels.
         simplex: columns that are shares of a whole.
         bounds: ``center, scale, low, high`` in float64.
     """
@@ -62,7 +62,7 @@ class Exact:
     bounds: tuple[Tensor, Tensor, Tensor, Tensor]
 
     def rows(self, z: Tensor) -> Tensor:
-        """The raw rows ``(..., D)`` that standardized rows stand for."""
+        """Convert standardized rows ``(..., D)`` to raw rows of the same shape."""
         center, scale, low, high = self.bounds
         x = torch.addcmul(self.center, z.to(self.center.dtype), self.scale)
         part = self.whole
@@ -87,14 +87,14 @@ def exact(
     dtype: torch.dtype,
     device: torch.device,
 ) -> Exact:
-    """What raw rows of these features may be in a dtype on a device.
+    """Build the constraints on raw rows of these features in a dtype on a device.
 
     Args:
-        features: in order.
+        features: declarations in the order of the columns.
         simplex: columns that are shares of a whole.
         units: centers and scales ``(D,)``, float64.
-        edges: ``(D, 2)`` raw, float64, infinite where nothing bounds a feature.
-        dtype, device: of the rows.
+        edges: ``(D, 2)`` ends of the supports in raw units, float64; infinite for an unbounded feature.
+        dtype, device: dtype and device of the raw rows.
     """
     center, scale = units
     low, high = edges[:, 0], edges[:, 1]
@@ -113,18 +113,18 @@ def exact(
 
 
 def shares(raw: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Shares of a whole ``(..., S)``: in proportion to ``raw``, none negative, each within its range, together 1.
+    """Scale ``raw`` to shares of a whole ``(..., S)``: non-negative, each within its range, with sum 1.
 
     Args:
-        raw: any numbers, float64.
-        low, high: ``(S,)`` ranges that leave room for a sum of 1.
+        raw: ``(..., S)`` numbers, float64; negative ones count as 0.
+        low, high: ``(S,)`` ranges that allow a sum of 1.
     """
     raw = raw.clamp(0, 1e150)
     total = raw.sum(-1, keepdim=True)
     plain = torch.where(total > 0, raw / total.clamp(min=1e-300), 1.0 / raw.shape[-1])
     if bool(((low <= 0) & (high >= 1)).all()):
         return plain
-    # The sum of all shares is linear in their common factor between the factors at which one meets its range.
+    # The sum of all shares is piecewise linear in their common factor; it bends where a share reaches an end of its range.
     base = plain.clamp(min=LEAST_SHARE)
     factors = torch.cat([low / base, high / base], dim=-1).sort(-1).values
     sums = torch.clamp(base[..., None, :] * factors[..., None], low, high).sum(-1)
@@ -142,7 +142,7 @@ def _leveled(column: int, feature: Feature, dtype: torch.dtype, device: torch.de
 
 
 def _inward(edges: Tensor, dtype: torch.dtype, up: bool) -> Tensor:
-    """Edges as the nearest numbers of a dtype that do not lie beyond them, float64; the nearest at all where none is between."""
+    """Round edges to numbers of a dtype without leaving the range; returned as float64."""
     rounded = edges.to(dtype)
     towards = torch.full_like(rounded, torch.inf if up else -torch.inf)
     beyond = rounded.double() < edges if up else rounded.double() > edges

@@ -1,4 +1,4 @@
-"""One input of a teacher: what may be said of it, and the distribution that this declares."""
+"""One input feature of a teacher: its declaration, and the distribution that the declaration defines."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from dfkd_tune.utils.strategy import strategy
 
 SQRT12 = math.sqrt(12.0)
 LARGEST_NUMBER = 1e150
-"""Of numbers whose squares can be held; its inverse is the least of them."""
+"""Largest magnitude whose square float64 holds with room to spare; its inverse is the smallest."""
 LARGEST_INTEGER = 2.0**53
-"""Up to which float64 holds every whole number."""
+"""Largest number up to which float64 holds every whole number."""
 
 
 @strategy
 class Feature:
-    """One input of the teacher, and what is known of it, in raw units.
+    """The declaration of one input feature, in raw units.
 
     Args:
         name: name of the feature.
-        mean, std: mean and standard deviation, given together.
+        mean, std: mean and standard deviation; give both or neither.
         range: ``[low, high]``; no synthetic input lies outside.
-        levels: the only values that occur: numbers, or words, which the teacher gets as words or as codes 0, 1, ... in this order;
-            null stands for a missing value.
-        probabilities: probabilities of the levels; by default equal.
-        nominal: whether the order of the levels means nothing, so that students take them one-hot. Words and missing values are
-            always nominal; by default the teacher's outputs decide for numbers.
+        levels: the only values that occur: numbers or words. A teacher receives words as words, or as codes 0, 1, ... in this
+            order. null stands for a missing value.
+        probabilities: probabilities of the levels; equal by default.
+        nominal: whether the order of the levels has no meaning; students then encode them one-hot. Words and missing values are
+            always nominal; for numbers the teacher's outputs decide by default.
         integer: whether only whole numbers occur.
-        quantiles: values by probability, at least two; equal neighbors are a value that occurs often.
+        quantiles: probability -> value, at least two; equal neighbors mark a value that occurs often.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -97,16 +97,16 @@ class Feature:
 
     @property
     def curve(self) -> Curve:
-        """The quantile function, in raw units, of a feature with declared quantiles."""
+        """The quantile function in raw units; only for a feature with declared quantiles."""
         assert self.quantiles is not None  # a feature without them has no curve
         return curve(self.quantiles, self.range)
 
     @property
     def support(self) -> tuple[float, float]:
-        """The least and the greatest value that may occur, in raw units; infinite where nothing bounds it.
+        """The smallest and the largest value that may occur, in raw units; infinite without a bound.
 
-        Quantiles bound it too, even without a range: what lies beyond their curve has no probability, so an ascent that
-        went there would seek gaps that no row of the declared distribution can show.
+        Quantiles are a bound as well: values beyond their curve have probability 0. A generator that searched there would
+        find gaps that no row of the declared distribution shows.
         """
         if self.levels is not None:
             return self.codes[0], self.codes[-1]
@@ -120,38 +120,38 @@ class Feature:
 
     @property
     def one_hot(self) -> bool:
-        """Whether students take its levels one-hot."""
+        """Whether students encode its levels one-hot."""
         return self.levels is not None and (bool(self.nominal) or any(type(v) is not float for v in self.levels))
 
     @property
     def labels(self) -> list[str | None] | None:
-        """The words that the codes 0, 1, ... of the teacher's rows stand for; None where levels are numbers."""
+        """The words behind the codes 0, 1, ... in rows; None if the levels are numbers."""
         if self.levels is None or not any(isinstance(v, str) for v in self.levels):
             return None
         return [v for v, _ in self._ordered if not isinstance(v, int | float)]
 
     @property
     def table(self) -> list[float]:
-        """Raw values of the levels by rising code; a missing value, NaN, is last."""
+        """Raw values of the levels in order of their codes; a missing value is NaN and last."""
         if (labels := self.labels) is not None:
             return [math.nan if label is None else float(code) for code, label in enumerate(labels)]
         return [v if isinstance(v, float) else math.nan for v, _ in self._ordered]
 
     @property
     def codes(self) -> list[float]:
-        """Where the levels lie before they are standardized: at their values, at 0, 1, ... where their order means nothing."""
+        """Codes of the levels before standardization: their values, or 0, 1, ... if they are encoded one-hot."""
         return [float(code) for code in range(len(self._ordered))] if self.one_hot else self.table
 
     @property
     def weights(self) -> list[float]:
-        """Probabilities of the levels by rising code."""
+        """Probabilities of the levels in order of their codes."""
         given = [p for _, p in self._ordered]
         total = sum(given)
         return [p / total for p in given]
 
     @property
     def _ordered(self) -> list[tuple[float | str | None, float]]:
-        """Levels and their weights: numbers rise, words stay as given, a missing value is last."""
+        """Levels and their weights: numbers sorted, words in the given order, a missing value last."""
         assert self.levels is not None  # only levels have an order
         pairs = list(zip(self.levels, self.probabilities or [1.0] * len(self.levels), strict=True))
         if any(isinstance(v, str) for v, _ in pairs):
@@ -181,33 +181,35 @@ class Feature:
         if self.levels is not None:
             center = self.center
             parts = (math.sqrt(p) * (v - center) for p, v in zip(self.weights, self.codes, strict=True))
-            return math.hypot(*parts) or 1.0  # of squares that no number holds too
+            return math.hypot(*parts) or 1.0  # hypot also where the squares overflow
         return 1.0
 
     @property
     def values(self) -> Tensor:
-        """The levels by rising code, in standardized units, float64."""
+        """The levels in order of their codes, in standardized units, float64."""
         return (torch.tensor(self.codes, dtype=torch.float64) - self.center) / self.scale
 
     def quantile(self, u: Tensor) -> Tensor:
-        """Inverse of the declared distribution function, from ``u`` in (0, 1) to standardized units, any shape."""
+        """Inverse of the declared distribution function: ``u`` in (0, 1), of any shape, to standardized units."""
         if self.levels is not None:
             steps = torch.tensor(self.weights, dtype=torch.float64).cumsum(0)[:-1]
             return self.values.to(u)[torch.bucketize(u.contiguous(), steps.to(u))]
         if self.quantiles is not None:
             return ((self.curve.at(u) - self.center) / self.scale).to(u)
-        if self.range is not None and self.mean is None and self.integer:  # rounding makes each as likely
+        if (
+            self.range is not None and self.mean is None and self.integer
+        ):  # so that all are equally likely after rounding
             low, high = math.ceil(self.range[0]) - 0.5, math.floor(self.range[1]) + 0.5
             return (low + u * (high - low) - self.center) / self.scale
         if self.range is not None and self.mean is None:
             return (u - 0.5) * SQRT12
-        if self.range is not None:  # a normal distribution cut to the range
+        if self.range is not None:  # a normal distribution truncated to the range
             low, high = (torch.special.ndtr(u.new_tensor((edge - self.center) / self.scale)) for edge in self.range)
             return torch.special.ndtri(low + u * (high - low))
         return torch.special.ndtri(u)
 
     def _distinct(self, levels: list[float | str | None]) -> None:
-        """Check the levels."""
+        """Check that the levels are distinct and of one type."""
         if len(set(levels)) != len(levels):
             raise ValueError("levels must differ from each other")
         kinds = {type(v) for v in levels} - {type(None)}
@@ -219,7 +221,7 @@ class Feature:
             raise ValueError("levels must be whole numbers where integer is true")
 
     def _rising(self, quantiles: dict[float, float]) -> None:
-        """Check the quantiles, which are given in rising order."""
+        """Check that the quantiles lie in the range and increase."""
         if self.levels is not None:
             raise ValueError("quantiles and levels exclude each other")
         pairs = list(quantiles.items())
@@ -236,5 +238,5 @@ class Feature:
 
 
 def _whole(edge: float, edges: list[float] | None) -> float:
-    """The whole number that an edge rounds to, within the range."""
+    """Round an end of the support to a whole number within the range."""
     return round(edge) if edges is None else min(max(round(edge), math.ceil(edges[0])), math.floor(edges[1]))

@@ -1,17 +1,17 @@
-"""``features.yaml``: the names of the features in order, and what is known of each.
+"""Read ``features.yaml``: the names of the features in order, and what is known about each.
 
     features: [age, {name: load, mean: 3.1, std: 0.4}, {name: valve, levels: [0, 1]}, {name: count, range: [0, 9], integer: true},
                {name: color, levels: [red, blue]}, {name: grade, levels: [1, 2, 3], nominal: true}]
     simplex: [ala, arg]          # optional: features that are shares of a whole
-    rank_correlation:            # optional: Spearman's, lower triangle, one row a feature in their order
+    rank_correlation:            # optional: Spearman rank correlations, lower triangle, one row per feature
       - [1]
       - [0.31, 1]
 
-What is known of the shape of a feature goes in as quantiles, values by probability: ``{name: load, quantiles: {0.05: 1.1, 0.5: 3,
-0.95: 4.2}}``. ``dfkd-tune describe`` writes such a file where the data live.
+Quantiles, as probability -> value, describe the shape of a feature: ``{name: load, quantiles: {0.05: 1.1, 0.5: 3, 0.95: 4.2}}``.
+``dfkd-tune describe`` writes such a file from a table.
 
-A grid of pixels takes the place of the list: ``grid: {height: 8, width: 8, range: [0, 16], mean: [...], std: [...]}``, one
-mean and standard deviation a pixel, row by row.
+A grid of pixels can replace the list: ``grid: {height: 8, width: 8, range: [0, 16], mean: [...], std: [...]}``, with one
+mean and standard deviation per pixel, row by row.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from dfkd_tune.utils.quoting import named, quoted
 from dfkd_tune.utils.strategy import build, strategy
 
 MOST_BYTES = 16 * 2**20
-"""Bytes of a features file."""
+"""Largest features file, in bytes."""
 MOST_FEATURES = 100_000
-"""Features, at most."""
+"""Largest number of features."""
 KEYS = ("features", "grid", "simplex", "rank_correlation")
 
 
 @strategy
 class Grid:
-    """Pixels, row by row.
+    """A grid of pixels as features, row by row.
 
     Args:
         height, width: size of the image in pixels.
-        mean, std: mean and standard deviation of each pixel, row by row; a pixel with standard deviation 0 never changes.
-        range: ``[low, high]`` of all pixels.
+        mean, std: mean and standard deviation of each pixel, row by row; standard deviation 0 marks a constant pixel.
+        range: ``[low, high]`` for all pixels.
     """
 
     height: Annotated[int, Field(ge=1, le=4096)]
@@ -64,7 +64,7 @@ class Grid:
         return self
 
     def features(self) -> list[dict[str, Any]]:
-        """Every pixel as an entry of ``features``."""
+        """The pixels as entries of ``features``."""
         units = None if self.mean is None or self.std is None else list(zip(self.mean, self.std, strict=True))
         items = []
         for i in range(self.height * self.width):
@@ -82,16 +82,16 @@ def read_features(path: Path) -> Inputs:
     """Read a features file.
 
     Raises:
-        FeaturesError: naming the feature and the rule it breaks.
+        FeaturesError: the file is invalid; the message names the feature and the rule.
     """
     return parse_features(yaml_io.read(path, FeaturesError, MOST_BYTES), path)
 
 
 def parse_features(tree: Any, path: object) -> Inputs:
-    """Inputs from the tree of a features file.
+    """Build inputs from the parsed YAML of a features file.
 
     Raises:
-        FeaturesError: naming the feature and the rule it breaks.
+        FeaturesError: the tree is invalid; the message names the feature and the rule.
     """
     if not isinstance(tree, dict):
         raise FeaturesError(path, "must hold features, with a list", remedy="features: [{name: age}, ...]")
@@ -134,7 +134,7 @@ def _simplex(names: Any, place: str) -> list[str]:
 
 
 def _room(known: dict[str, Feature], shares: list[str], place: str) -> None:
-    """See that the shares of a whole can sum to 1."""
+    """Check that the shares of a whole can sum to 1."""
     least = most = 0.0
     for name in shares:
         feature = known[name]

@@ -1,4 +1,4 @@
-"""Where inputs may lie, in standardized units."""
+"""The region in which synthetic inputs must lie, in standardized units."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Geometry:
-    """What is declared of where inputs may lie, in standardized units.
+    """The declared region of the inputs, in standardized units.
 
     Args:
-        low, high: ``(D,)`` edges of the declared ranges, infinite where none is declared.
+        low, high: ``(D,)`` ends of the declared ranges; infinite where no range is declared.
         precision: ``(D, D)`` inverse covariance of the prior.
     """
 

@@ -1,11 +1,11 @@
-"""The inputs of a teacher: the prior drawn from what is declared of them or its teacher recollects, and the set that synthetic inputs must stay in.
+"""The inputs of a teacher: the prior over them, declared or inferred, and the set that synthetic inputs must stay in.
 
-The distillation works in standardized units ``z = (x - center) / scale``, shape ``(N, D)``; the teacher and the exported
-student take the user's raw ``x``. Where nothing is said of a feature, raw and standardized units are the same.
+Distillation works in standardized units ``z = (x - center) / scale``, shape ``(N, D)``. The teacher and the exported student
+take raw ``x``. If nothing is declared for a feature, its raw and standardized units are the same.
 
-Tiers of knowledge, after the highest kind that is declared: T0 nothing; T2 means, standard deviations, ranges or levels of any
-feature, or a simplex; T3 quantiles of any feature; T4 rank correlations. T1, the target's distribution alone, is not taken: a
-teacher tells it for any inputs.
+The tier names the most detailed declaration: T0 nothing; T2 means, standard deviations, ranges or levels of any feature, or a
+simplex; T3 quantiles of any feature; T4 rank correlations. There is no T1, the distribution of the target alone: the teacher's
+outputs give it for any inputs.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from dfkd_tune.inputs.sinh_arcsinh import SinhArcsinh
 
 @dataclass(frozen=True)
 class InferredPrior:
-    """What stands in where nobody declared the shape of a feature.
+    """A prior inferred from the teacher, for inputs whose distribution is not declared.
 
     Args:
-        told: what the teacher tells and by what, in words.
-        declared: the inputs without it.
-        shape: of standardized features; None where quantiles and rank correlations say it.
+        told: what was inferred and from which part of the teacher, in words.
+        declared: the inputs as declared.
+        shape: distribution of the standardized features; None if the inputs hold inferred quantiles and rank correlations.
     """
 
     told: str
@@ -42,14 +42,14 @@ class InferredPrior:
 
 
 class Inputs:
-    """The features of a teacher in order.
+    """The features of a teacher, in its order.
 
     Args:
-        features: what is declared of each.
-        simplex: indices of features that are shares of a whole: none negative, summing to 1.
-        rank_correlation: Spearman's, the lower triangle with its diagonal, of the features before the simplex divides them.
-        inferred: what of this nobody declared, but the teacher tells.
-        detected: indices of features that are nominal because the teacher's outputs show no order, not because it is declared.
+        features: declaration of each feature.
+        simplex: indices of features that are shares of a whole: non-negative, with sum 1.
+        rank_correlation: Spearman rank correlations before the simplex is normalized: the lower triangle with its diagonal.
+        inferred: the part that was inferred from the teacher; None if all is declared.
+        detected: indices of features that are nominal because of the teacher's outputs, not by declaration.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Inputs:
 
     @classmethod
     def unknown(cls, width: int) -> Inputs:
-        """``width`` features of which nothing is known: N(0, I) over standardized units."""
+        """Inputs with ``width`` features and no declaration: the prior is N(0, I)."""
         return cls([Feature(name=f"x{i}") for i in range(width)])
 
     def __len__(self) -> int:
@@ -92,17 +92,17 @@ class Inputs:
 
     @property
     def open_ended(self) -> Tensor:
-        """Which features ``(D,)`` may have values however far out: neither range nor levels nor quantiles are declared."""
+        """Mask ``(D,)`` of unbounded features: no range, levels or quantiles are declared."""
         return self.low.isinf() & self.high.isinf()
 
     @property
     def shapeless(self) -> Tensor:
-        """Which features ``(D,)`` are open-ended and of a shape that nothing tells, not even the teacher."""
+        """Mask ``(D,)`` of unbounded features whose distribution is neither declared nor inferred."""
         return self.open_ended & (self.inferred is None or self.inferred.shape is None)
 
     @property
     def tier(self) -> str:
-        """The metadata tier that stands beside every result, of what is declared."""
+        """Tier of the declaration, shown beside every result; an inferred prior does not raise it."""
         if self.inferred is not None:
             return self.inferred.declared.tier
         if self.rank_correlation is not None:
@@ -112,13 +112,13 @@ class Inputs:
         return "T2" if self.simplex or any(feature.known for feature in self.features) else "T0"
 
     def fingerprint(self) -> str:
-        """SHA-256 of everything that is declared."""
+        """SHA-256 of the declaration."""
         return hashlib.sha256(json.dumps(self._declared(), sort_keys=True).encode()).hexdigest()
 
     def _declared(self) -> list[Any]:
         if self.inferred is not None:
-            return [*self.inferred.declared._declared(), "inferred"]  # the teacher's own hash says what
-        # Only what is declared of these counts, so that a study outlives the day they could not be.
+            return [*self.inferred.declared._declared(), "inferred"]  # the teacher's hash covers what was inferred
+        # Optional keys count only if they are declared: a new optional key must not change the hash of older studies.
         declared = [
             {
                 k: v
@@ -132,8 +132,8 @@ class Inputs:
         return [declared, self.simplex, *([] if self.rank_correlation is None else [self.rank_correlation])]
 
     def quantile(self, u: Tensor) -> Tensor:
-        """Push points of the unit cube ``(N, D)`` through the prior, to standardized units of the same shape."""
-        tiny = torch.finfo(torch.float32).eps / 2  # the least that float32 can take from 1
+        """Transform points of the unit cube ``(N, D)`` into samples of the prior ``(N, D)``, in standardized units."""
+        tiny = torch.finfo(torch.float32).eps / 2  # 1 - tiny is the largest float32 below 1
         u = u.clamp(tiny, 1 - tiny)
         if self.inferred is not None and self.inferred.shape is not None:
             scores = torch.special.ndtri(u.double())
@@ -144,21 +144,20 @@ class Inputs:
         return self.project(torch.stack([f.quantile(u[:, i]) for i, f in enumerate(self.features)], dim=1))
 
     def draw(self, rows: int, rng: torch.Generator) -> Tensor:
-        """Draw ``(rows, D)`` float64 points of the declared prior, in standardized units."""
+        """Sample ``(rows, D)`` from the prior, float64, in standardized units."""
         return self.quantile(torch.rand(rows, len(self), generator=rng, dtype=torch.float64))
 
     def spread(self, u: Tensor, reach: float) -> Tensor:
-        """Spread points of the unit cube ``(N, D)`` over the declared ranges, over ``+-reach`` where there is none.
+        """Scale points of the unit cube ``(N, D)`` to the declared ranges, and to ``+-reach`` without a range.
 
-        The ends of declared quantiles bound a tail, not a box: nearly all of a heavy tail's box is empty, so they are held
-        within the reach as well.
+        Declared quantiles are clamped to ``+-reach`` as well: almost all of the box around a heavy tail is empty.
         """
         low = torch.where(self._boxed, self.low, self.low.clamp(min=-reach)).to(u)
         high = torch.where(self._boxed, self.high, self.high.clamp(max=reach)).to(u)
         return self.project(low + u * (high - low))
 
     def project(self, z: Tensor) -> Tensor:
-        """Bring standardized points ``(..., D)`` back into ranges and simplex, onto levels and whole numbers."""
+        """Project standardized points ``(..., D)`` onto the declared ranges, simplex, levels and whole numbers."""
         if self._free:
             return z
         low, high, center, scale = self._tensors(z)
@@ -178,16 +177,16 @@ class Inputs:
         return z
 
     def raw(self, z: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
-        """Standardized rows ``(..., D)`` as raw rows of a dtype that are exactly what is declared, on the same device.
+        """Convert standardized rows ``(..., D)`` to raw rows that match the declaration exactly in a dtype, on the same device.
 
-        Differentiable: the gradient is that of ``center + scale * z``.
+        The gradient is that of ``center + scale * z``.
         """
         if z.requires_grad and torch.is_grad_enabled():
             return _Raw.apply(z, self.known(dtype, z.device))
         return self.known(dtype, z.device).rows(z)
 
     def standardized(self, x: Tensor) -> Tensor:
-        """Raw rows ``(..., D)`` in standard units, float64 on the CPU; a level as its code."""
+        """Convert raw rows ``(..., D)`` to standardized rows, float64 on the CPU; a level becomes its code."""
         x = x.cpu().double()
         z = (x - self.center) / self.scale
         for each in self.known(torch.float64, x.device).leveled:
@@ -198,7 +197,7 @@ class Inputs:
 
     @property
     def nominal(self) -> list[int]:
-        """Indices of features whose levels have no order."""
+        """Indices of features whose levels have no order and are encoded one-hot."""
         return [i for i, f in enumerate(self.features) if f.one_hot]
 
     @property
@@ -208,16 +207,19 @@ class Inputs:
 
     @property
     def encoded(self) -> int:
-        """Columns that a student takes: one a feature, but one a level where the levels have no order."""
+        """Number of columns that a student takes: one per feature, or one per level of a nominal feature."""
         return len(self) + sum(len(self.features[i].codes) - 1 for i in self.nominal)
 
     def around(self, z: Tensor, i: int, delta: float) -> tuple[Tensor, Tensor]:
-        """Rows ``(N, D)`` as declared that differ in feature ``i`` alone: ``delta``, or a level or whole number, above and below.
+        """Move feature ``i`` up and down, by ``delta`` or to the next level or whole number; for finite differences.
 
         Args:
-            z: standardized rows, as declared.
-            i: a feature outside of the simplex whose levels have an order.
-            delta: in standard deviations.
+            z: ``(N, D)`` standardized rows that match the declaration.
+            i: index of a feature that is neither nominal nor in the simplex.
+            delta: step in standard deviations.
+
+        Returns:
+            The rows above and the rows below, ``(N, D)`` each.
         """
         ahead, behind = z.clone(), z.clone()
         for moved, sign in ((ahead, 1), (behind, -1)):
@@ -235,7 +237,7 @@ class Inputs:
         return torch.clamp(column + sign * step, low, high)
 
     def unordered(self, columns: Sequence[int]) -> Inputs:
-        """The same inputs where the levels of these features have no order."""
+        """Return the same inputs with these features nominal."""
         if not columns:
             return self
         features = [replace(f, nominal=True) if i in columns else f for i, f in enumerate(self.features)]
@@ -251,12 +253,12 @@ class Inputs:
     def _units(self, i: int) -> tuple[float, float]:
         """Center and scale of a feature, in raw units."""
         feature, n = self.features[i], len(self.simplex)
-        if i in self.simplex and not feature.known:  # of the uniform distribution on the simplex
+        if i in self.simplex and not feature.known:  # moments of the uniform distribution on the simplex
             return 1 / n, math.sqrt((n - 1) / (n * n * (n + 1)))
         return feature.center, feature.scale
 
     def known(self, dtype: torch.dtype, device: torch.device) -> Exact:
-        """What raw rows may be in a dtype on a device."""
+        """The constraints on raw rows in a dtype on a device, cached."""
         key = (dtype, device)
         if key not in self._exact:
             self._exact[key] = exact(self.features, self.simplex, (self.center, self.scale), self._edges, dtype, device)
@@ -270,7 +272,7 @@ class Inputs:
 
 
 class _Raw(torch.autograd.Function):
-    """``Exact.rows``, whose gradient passes where values are rounded to what is declared."""
+    """``Exact.rows`` with a straight-through gradient past the rounding."""
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, known: Exact) -> Tensor:

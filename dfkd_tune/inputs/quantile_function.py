@@ -1,12 +1,12 @@
-"""The distribution of a feature of which some quantiles are declared.
+"""The distribution of a feature with declared quantiles.
 
-Notation: the normal score ``s = ndtri(u)`` of a probability ``u``. Values are piecewise linear in ``s`` between the declared
-quantiles, so that any two quantiles of a normal distribution declare all of it, and equal neighbors declare an atom.
+Notation: ``s = ndtri(u)`` is the normal score of a probability ``u``. Values are piecewise linear in ``s`` between the declared
+quantiles. Hence two quantiles of a normal distribution define all of it, and equal neighbors define an atom.
 
-Nothing is known beyond the outermost quantiles. There the curve goes on linearly in ``s``, for a hundredth of the
-probability that is left, and then stays where it is: the distribution ends. Its slope is the lesser of two, that of the
-outermost piece and that over the outermost ``CHORD`` of scores: a heavy tail, or a narrow piece that is mostly noise, is not
-driven further out than the quantiles bear witness to, and a flat piece, which is an atom, stays flat.
+Nothing is known beyond the outermost quantiles. There the curve continues linearly in ``s`` until a hundredth of the
+remaining probability (``BEYOND``) is left, and is constant from there: the distribution ends. Its slope is the smaller of two:
+that of the outermost piece, and that over the outermost ``CHORD`` of scores. So a heavy tail or a narrow, noisy piece does not
+extend further than the quantiles support, and a flat piece, which is an atom, stays flat.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 BEYOND = 0.01
-"""Share of the probability beyond an outermost quantile that is left where the curve ends."""
+"""Share of the probability beyond an outermost quantile that remains where the curve ends."""
 CHORD = 0.25
+"""Width, in normal scores, over which the slope of an extension is limited."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Curve:
     """A quantile function, linear in normal scores between its knots and constant beyond them.
 
     Args:
-        scores: ``(M,)`` float64, strictly rising.
-        values: ``(M,)`` float64, never falling.
+        scores: ``(M,)`` normal scores of the knots, float64, strictly increasing.
+        values: ``(M,)`` values at the knots in raw units, float64, non-decreasing.
     """
 
     scores: Tensor
@@ -37,7 +38,7 @@ class Curve:
 
     @property
     def support(self) -> tuple[float, float]:
-        """The least and the greatest value."""
+        """The smallest and the largest value."""
         return float(self.values[0]), float(self.values[-1])
 
     def at(self, u: Tensor) -> Tensor:
@@ -51,7 +52,7 @@ class Curve:
 
     @cached_property
     def moments(self) -> tuple[float, float]:
-        """Mean and standard deviation, from the moments of a normal distribution cut into the pieces."""
+        """Mean and standard deviation, from the truncated normal moments of each piece."""
         s, middle = self.scores, self.values[len(self.values) // 2]
         v = self.values - middle  # a large mean would drown a small spread
         below, density = torch.special.ndtr(s), torch.exp(-0.5 * s * s) / (2 * torch.pi) ** 0.5
@@ -68,11 +69,11 @@ class Curve:
 
 
 def curve(quantiles: Mapping[float, float], edges: Sequence[float] | None = None) -> Curve:
-    """The quantile function through declared quantiles.
+    """Build the quantile function that passes through declared quantiles.
 
     Args:
-        quantiles: at least two values by probability, as ``Feature`` checks them.
-        edges: low and high, never crossed by the extension.
+        quantiles: probability -> value, at least two, as checked by ``Feature``.
+        edges: low and high end of the range, which the extension never crosses.
     """
     return _curve(tuple(quantiles.items()), None if edges is None else (edges[0], edges[1]))
 
@@ -90,6 +91,6 @@ def _curve(quantiles: tuple[tuple[float, float], ...], edges: tuple[float, float
 
 
 def _gradient(s: Tensor, v: Tensor) -> Tensor:
-    """Of the extension below the first knot."""
+    """Slope of the extension below the first knot."""
     far = min(int((s < s[0] + CHORD).sum()), len(s) - 1)
     return torch.minimum((v[1] - v[0]) / (s[1] - s[0]), (v[far] - v[0]) / (s[far] - s[0]))

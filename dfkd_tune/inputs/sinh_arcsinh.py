@@ -1,4 +1,4 @@
-"""Standardized features that are skewed, heavy-tailed and correlated: a Gaussian copula with sinh-arcsinh margins.
+"""Skewed, heavy-tailed and correlated features: a Gaussian copula with sinh-arcsinh marginals, in standardized units.
 
 With independent standard normal scores ``s``, ``y = s @ mixing.T`` and ``v = sinh(exp(tails) asinh(y) + skew)`` (Jones & Pewsey
 2009, in the form that makes both parameters 0 at the normal distribution), a feature is ``(v - m) / d`` with ``m`` and ``d`` the
@@ -19,12 +19,12 @@ WEIGHTS = WEIGHTS / WEIGHTS.sum()
 
 @dataclass(frozen=True)
 class SinhArcsinh:
-    """A joint distribution of D features with mean 0 and variance 1 each.
+    """A joint distribution of D features, each with mean 0 and variance 1.
 
     Args:
-        mixing: ``(D, D)`` with rows of length 1; ``mixing @ mixing.T`` are the correlations of the normal scores.
-        skew: ``(D,)``; above 0 the tail to the right is the longer.
-        tails: ``(D,)``; above 0 they are heavier than normal.
+        mixing: ``(D, D)`` matrix with unit rows; ``mixing @ mixing.T`` is the correlation matrix of the normal scores.
+        skew: ``(D,)`` skewness parameters; positive values lengthen the right tail.
+        tails: ``(D,)`` tail parameters; positive values make tails heavier than normal.
     """
 
     mixing: Tensor
@@ -32,19 +32,19 @@ class SinhArcsinh:
     tails: Tensor
 
     def push(self, scores: Tensor) -> Tensor:
-        """Independent normal scores ``(N, D)`` to rows of the distribution ``(N, D)``, in the precision of its tensors."""
+        """Transform independent normal scores ``(N, D)`` into samples ``(N, D)``, in the dtype of ``mixing``."""
         mean, std = self._moments()
         return (self._turn(scores.to(self.mixing) @ self.mixing.T) - mean) / std
 
     def on(self, device: torch.device) -> SinhArcsinh:
-        """The same with its tensors on a device."""
+        """Return a copy with its tensors on a device."""
         return SinhArcsinh(self.mixing.to(device), self.skew.to(device), self.tails.to(device))
 
     def _turn(self, y: Tensor) -> Tensor:
         return torch.sinh(torch.exp(self.tails) * torch.asinh(y) + self.skew)
 
     def _moments(self) -> tuple[Tensor, Tensor]:
-        """Of each feature, by Gauss-Hermite quadrature."""
+        """Mean and standard deviation ``(D,)`` before standardization, by Gauss-Hermite quadrature."""
         values, weights = self._turn(NODES.to(self.skew)[:, None]), WEIGHTS.to(self.skew)
         mean = weights @ values
         return mean, (weights @ (values - mean).square()).sqrt()

@@ -1,4 +1,4 @@
-"""What is declared of the inputs, in words."""
+"""Describe the declared inputs in words, for reports and the terminal."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ TIERS = {
     "T3": "quantiles of features are known, but nothing of how features go together",
     "T4": "single features are known, and their rank correlations with each other",
 }
-"""Tier -> what it means."""
+"""Tier -> its meaning."""
 MOST_VALUES = 12
-"""Values that are spelled out, at most."""
+"""Largest number of values that are listed."""
 
 
 def meaning(inputs: Inputs) -> str:
-    """What is known of inputs, in one sentence."""
+    """Say in one sentence what is known about the inputs."""
     words = TIERS.get(inputs.tier, "what is declared of the inputs is listed below")
     if inputs.inferred is None:
         return words
@@ -29,7 +29,7 @@ def meaning(inputs: Inputs) -> str:
 
 
 def in_words(inputs: Inputs) -> list[dict[str, Any]]:
-    """Groups of features of which the same is declared, ``{"features": [names], "declared": words}``, and last what the teacher tells."""
+    """Group features by identical declarations, as ``{"features": [names], "declared": words}``; an inferred prior is last."""
     if inputs.inferred is not None:
         told = {"features": inputs.names, "declared": inputs.inferred.told}
         return [*in_words(inputs.inferred.declared), told]
@@ -46,7 +46,7 @@ def in_words(inputs: Inputs) -> list[dict[str, Any]]:
 
 
 def of_feature(feature: Feature) -> str:
-    """What is declared of one feature, in raw units."""
+    """Describe the declaration of one feature, in raw units."""
     said = []
     if feature.mean is not None:
         said.append(f"mean {feature.mean:g}, standard deviation {feature.std:g}")
@@ -65,7 +65,7 @@ def of_feature(feature: Feature) -> str:
 
 
 def _correlations(names: Sequence[str], ranks: Sequence[Sequence[float]]) -> str:
-    """The strongest of them; the features file holds them all."""
+    """List the strongest rank correlations; the features file holds all of them."""
     pairs = [(r, i, j) for i, row in enumerate(ranks) for j, r in enumerate(row[:i])]
     strongest = sorted(pairs, key=lambda pair: -abs(pair[0]))[:MOST_VALUES]
     named = [f"{names[j]} and {names[i]} {r:.2f}" for r, i, j in strongest]

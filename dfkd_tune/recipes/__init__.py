@@ -1,1 +1,1 @@
-"""One trial's choices: a file for each family of strategies, and the recipe that holds one of each."""
+"""The choices of one trial: one file for each family of strategies, and the recipe that combines them."""

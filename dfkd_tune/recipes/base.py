@@ -1,7 +1,7 @@
-"""The interfaces of a recipe's strategies, beside generator and student.
+"""The interfaces of a recipe's strategies, except generator and student, which have packages of their own.
 
-Each is a frozen dataclass (``@strategy``) whose typed fields are its YAML schema. Methods that take ``h`` are static: they see the
-hyper-parameters of k members with one structure at once, floats as ``(k, 1, 1)``, everything else as it is.
+Each strategy is a frozen dataclass (``@strategy``) whose typed fields are its YAML schema. Methods that take ``h`` are static: ``h`` holds
+the hyper-parameters of k members at once. Floats are tensors ``(k, 1, 1)``; other fields are equal for all members.
 """
 
 from __future__ import annotations
@@ -20,50 +20,53 @@ from dfkd_tune.students.base import Student
 from dfkd_tune.utils.strategy import Numbers, Stacked
 
 Batch = tuple[Tensor, Tensor, Tensor | None]
-"""Encoded rows ``(N, E)``, the teacher's outputs ``(N, O)`` and, where they are matched, its input gradients ``(N, O, E)``."""
+"""Encoded rows ``(N, E)``, the teacher's outputs ``(N, O)``, and its input gradients ``(N, O, E)``, or None if they are not matched."""
 
 
 class GapBound(ABC):
-    """Which gap ``T(x) - S(x)`` between teacher and student is worth seeking, in standard deviations of the teacher, ``(k, G, O)``."""
+    """Defines which gap between teacher and student a generator seeks (section ``bound``).
+
+    A gap ``T(x) - S(x)`` is in standard deviations of the teacher, shape ``(k, G, O)``: k members, G synthetic rows, O outputs.
+    """
 
     @property
     def is_adaptive(self) -> bool:
-        """Whether its fields are in units of the member's own RMSE on prior rows, as it is now."""
+        """Whether the bound's sizes are in units of the member's current RMSE on prior rows."""
         return False
 
     @classmethod
     def adapted(cls, h: Stacked, rmse: Tensor | None) -> Stacked:
-        """The hyper-parameters in units of the teacher's standard deviation, given each member's RMSE ``(k, 1, 1)``."""
+        """The hyper-parameters converted to standard deviations of the teacher, given each member's RMSE ``(k, 1, 1)``."""
         return h
 
     @staticmethod
     @abstractmethod
     def reward(h: Stacked, gap: Tensor) -> Tensor:
-        """What generators maximize, in the shape of the gap."""
+        """The reward that generators maximize, for each gap ``(k, G, O)``."""
 
     @staticmethod
     @abstractmethod
     def gradient(h: Stacked, gap: Tensor) -> Tensor:
-        """The derivative of the reward in the gap."""
+        """The derivative of the reward with respect to the gap, ``(k, G, O)``."""
 
     @staticmethod
     @abstractmethod
     def active(h: Stacked, gap: Tensor) -> Tensor:
-        """Where the bound holds the gap, as booleans in its shape."""
+        """Whether the bound limits each gap, ``(k, G, O)`` booleans; recorded in MLflow."""
 
 
 class InputBound(ABC):
-    """How far a synthetic input may travel from the prior row at which it started, both ``(k, G, D)``, standardized."""
+    """Limits how far a synthetic row may move from its prior row ``origin``; both are ``(k, G, D)``, standardized."""
 
     @staticmethod
     @abstractmethod
     def contain(h: Stacked, x: Tensor, origin: Tensor, geometry: Geometry) -> Tensor:
-        """The rows brought back within the bound."""
+        """The rows ``x``, moved back into the bound."""
 
     @staticmethod
     @abstractmethod
     def active(h: Stacked, x: Tensor, origin: Tensor, geometry: Geometry) -> Tensor:
-        """Which rows the bound holds, ``(k, G)`` booleans."""
+        """Whether the bound limits each row, ``(k, G)`` booleans; recorded in MLflow."""
 
 
 class Mixing(ABC):
@@ -71,7 +74,7 @@ class Mixing(ABC):
 
     @abstractmethod
     def at(self, step: Numbers, steps: int) -> Numbers:
-        """Alpha at steps of a run."""
+        """Alpha, between 0 and 1, at ``step`` of a run of ``steps`` student steps."""
 
 
 class Loss:
@@ -82,16 +85,16 @@ class Loss:
 
     @property
     def gradient_weight(self) -> float:
-        """Of input gradients against outputs."""
+        """Weight of the input gradients relative to the outputs."""
         return 0.0
 
 
 Schedule = Literal["constant", "cosine"]
-"""Of the step size over a run."""
+"""Schedule of the learning rate over a run."""
 
 
 class Optimizer(ABC):
-    """An update of the student that fits ``recipes.optimizers.update``."""
+    """Coefficients of the student's update in ``recipes.optimizers.update``."""
 
     lr: float
     weight_decay: float
@@ -99,28 +102,28 @@ class Optimizer(ABC):
 
     @abstractmethod
     def betas(self) -> tuple[float, float]:
-        """Decays of the averages of gradient and squared gradient."""
+        """Decay of the moving averages of the gradient and the squared gradient."""
 
     @abstractmethod
     def corrections(self, step: Numbers) -> tuple[Numbers, Numbers]:
-        """Bias corrections of both averages."""
+        """Bias corrections of the two averages at ``step``, counted from 1."""
 
 
 @dataclass(frozen=True)
 class InitContext:
-    """What an initializer may know of the distillation that it begins.
+    """What an initializer can use.
 
     Args:
         student: the architecture.
-        encoder: of standardized rows into what a student takes.
-        z, values, gradients: the pool ``(P, D)``, the teacher's outputs ``(P, O)`` and its input gradients ``(P, O, D)`` or None.
-        outputs: of the teacher.
-        dtype, device: of the weights.
-        neurons: in the first layer of the teacher; 0 where its layers cannot be read.
-        first_layer: makes them, ``[w, b]`` ``(N, E + 1)`` over encoded rows, with what each contributes, ``(N,)``.
-        gradient_weight: of the input gradients in the loss.
-        matched: which columns ``(E,)`` have gradients that count; None where all have.
-        row_budget: rows that the whole trial trains on.
+        encoder: encodes standardized rows ``(N, D)`` as ``(N, E)``.
+        z, values, gradients: pool rows ``(P, D)``, teacher outputs ``(P, O)``, and its input gradients ``(P, O, D)`` or None.
+        outputs: number of teacher outputs O.
+        dtype, device: dtype and device of the weights.
+        neurons: number of neurons in the teacher's first layer; 0 if its layers cannot be read.
+        first_layer: returns these neurons as ``[w, b]`` ``(N, E + 1)`` over encoded rows, and how much each contributes, ``(N,)``.
+        gradient_weight: weight of the input gradients in the loss.
+        matched: mask ``(E,)`` of columns whose gradients count; None if all count.
+        row_budget: number of rows that the whole trial trains on.
     """
 
     student: Student
@@ -139,36 +142,36 @@ class InitContext:
 
 
 class Initializer(ABC):
-    """The student's first weights (section ``start``)."""
+    """Makes the student's initial weights (section ``start``)."""
 
     def budget_fraction(self, student: Student) -> float:
-        """Of the trial's budget, what the initializer takes."""
+        """Share of the trial's row budget that the initializer uses."""
         return 0.0
 
     @abstractmethod
     def init(self, context: InitContext, rng: torch.Generator) -> list[Tensor]:
-        """One member's weights."""
+        """Initial weights of one member, drawn from its random stream ``rng``."""
 
 
 class Refiner(ABC):
-    """What follows the optimizer's steps (section ``finish``)."""
+    """Improves the student after the optimizer's last step (section ``finish``)."""
 
     refines: ClassVar[bool] = True
-    """Whether anything follows."""
+    """Whether ``refine`` changes the weights."""
 
     @property
     def begins(self) -> float:
-        """Share of the budget that the student's optimizer takes before."""
+        """Share of the row budget that the optimizer uses before the refiner begins."""
         return 1.0
 
     @property
     def bank_rows(self) -> int:
-        """Rows that it holds at once, for planning memory."""
+        """Number of rows held at once, for planning memory."""
         return 0
 
     @property
     def synthetic_share(self) -> float:
-        """Of its rows, what the trial's generator draws."""
+        """Share of the bank's rows that the trial's generator makes."""
         return 0.0
 
     @abstractmethod
@@ -182,14 +185,14 @@ class Refiner(ABC):
         begun: float = 0.0,
         matched: Tensor | None = None,
     ) -> list[Tensor]:
-        """Better weights of one member.
+        """Improved weights of one member.
 
         Args:
-            student: its architecture.
-            weights: as they are.
-            draw: ``(weights, prior rows, synthetic rows)`` to a bank.
-            weight: of the input gradients in the loss.
-            budget: rows of the whole trial.
-            begun: share of them that the initializer took.
-            matched: which columns ``(E,)`` have gradients that count, as 1 and 0; None where all have.
+            student: the architecture.
+            weights: current weights of the member.
+            draw: draws a bank, ``(weights, number of prior rows, number of synthetic rows) -> Batch``.
+            weight: weight of the input gradients in the loss.
+            budget: number of rows that the whole trial trains on.
+            begun: share of the budget that the initializer used.
+            matched: mask ``(E,)`` of 1 and 0: columns whose gradients count; None if all count.
         """

@@ -1,9 +1,8 @@
-"""Difference bounds: which gap between teacher and student is worth seeking.
+"""Gap bounds: which gap between teacher and student generators seek (the difference bounds of Zhou & Chiam 2023).
 
 Notation: ``gap = T(x) - S(x)`` in units of the teacher's standard deviation, shape ``(k, G, O)`` for k members, G synthetic
-rows, O outputs. Every method takes the stacked hyper-parameters ``h`` (floats as ``(k, 1, 1)``) of members with one
-structure. A bound gives the ``reward`` of a gap, which generators maximize, its ``gradient``, the derivative of the reward, and
-where it is ``active``. Only ``target`` and ``cap`` limit the gap that is reached; the others stop seeking.
+rows, O outputs; ``h`` are stacked hyper-parameters. Generators maximize the ``reward``; ``gradient`` is its derivative.
+Only ``target`` and ``cap`` penalize a gap that is too large. The other bounds stop rewarding it.
 """
 
 from __future__ import annotations
@@ -40,12 +39,11 @@ class Unbounded(GapBound):
 
 @strategy
 class ThresholdBound(GapBound):
-    """What bounds with a threshold share: they are active on gaps beyond it, and it may follow the student.
+    """Base of bounds with a threshold: active on gaps above the threshold, which may be relative to the student's RMSE.
 
     Args:
-        threshold: in standard deviations of the teacher; when ``adaptive``, in units of the member's own RMSE on prior rows,
-            as it is now.
-        adaptive: see ``threshold``.
+        threshold: gap in standard deviations of the teacher; if ``adaptive``, in units of the student's current RMSE on prior rows.
+        adaptive: whether the threshold is relative to the student's RMSE.
     """
 
     threshold: Positive = 0.5
@@ -53,23 +51,23 @@ class ThresholdBound(GapBound):
 
     @property
     def is_adaptive(self) -> bool:
-        """As its field says."""
+        """Same as ``adaptive``."""
         return self.adaptive
 
     @classmethod
     def adapted(cls, h: Stacked, rmse: Tensor | None) -> Stacked:
-        """The same with the threshold in standard deviations of the teacher."""
+        """The hyper-parameters with the threshold in standard deviations of the teacher."""
         return h if rmse is None or not h.adaptive else h.replaced(threshold=h.threshold * rmse)
 
     @staticmethod
     def active(h: Stacked, gap: Tensor) -> Tensor:
-        """Where the gap is beyond the threshold."""
+        """Whether each gap is above the threshold."""
         return gap.abs() >= h.threshold
 
 
 @strategy
 class Clip(ThresholdBound):
-    """Stop seeking beyond the threshold: maximize ``min(gap^2, threshold^2)``."""
+    """No reward for exceeding the threshold: maximize ``min(gap^2, threshold^2)``."""
 
     @staticmethod
     def reward(h: Stacked, gap: Tensor) -> Tensor:
@@ -95,7 +93,7 @@ class Target(ThresholdBound):
 
 @strategy
 class Hinge(ThresholdBound):
-    """Seek until the threshold, harder the further below it: minimize ``max(0, threshold - |gap|)^2``."""
+    """Seek gaps up to the threshold, with a force that grows below it: minimize ``max(0, threshold - |gap|)^2``."""
 
     @staticmethod
     def reward(h: Stacked, gap: Tensor) -> Tensor:
@@ -108,7 +106,7 @@ class Hinge(ThresholdBound):
 
 @strategy
 class Saturate(ThresholdBound):
-    """Lose interest smoothly: maximize ``threshold^2 tanh(gap^2 / threshold^2)``."""
+    """A reward that levels off smoothly: maximize ``threshold^2 tanh(gap^2 / threshold^2)``."""
 
     @staticmethod
     def reward(h: Stacked, gap: Tensor) -> Tensor:
@@ -121,7 +119,7 @@ class Saturate(ThresholdBound):
 
 @strategy
 class Log(ThresholdBound):
-    """Lose interest slowly: maximize ``threshold^2 log(1 + gap^2 / threshold^2)``."""
+    """A reward that grows ever more slowly: maximize ``threshold^2 log(1 + gap^2 / threshold^2)``."""
 
     @staticmethod
     def reward(h: Stacked, gap: Tensor) -> Tensor:
@@ -134,10 +132,10 @@ class Log(ThresholdBound):
 
 @strategy
 class Cap(ThresholdBound):
-    """Seek, but pay for what exceeds the threshold: maximize ``gap^2 - weight max(0, |gap| - threshold)^2``.
+    """Seek large gaps with a penalty above the threshold: maximize ``gap^2 - weight max(0, |gap| - threshold)^2``.
 
     Args:
-        weight: above 1, so that the largest reward lies at a finite gap.
+        weight: weight of the penalty; above 1, so that a finite gap has the largest reward.
     """
 
     weight: Annotated[float, Field(gt=1)] = 4.0

@@ -1,4 +1,4 @@
-"""How a student starts: from random weights, or from the teacher's own neurons."""
+"""Initial weights of a student: random, or from the teacher's neurons."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from dfkd_tune.utils.plugins import Registry
 from dfkd_tune.utils.strategy import strategy
 
 FIT_ROWS = 8_192
-"""Pool rows that the output layer is fitted to."""
+"""Largest number of pool rows that the output layer is fitted to."""
 RIDGE = 1e-4
 WIDE_FRACTION = 0.3
-"""Of the budget that training a wider student takes before it is pruned."""
+"""Share of the budget for training a wider student before it is pruned."""
 HISTORY = 50
 
 
 @strategy
 class Random(Initializer):
-    """Weights as the architecture draws them."""
+    """Random weights, drawn by the architecture."""
 
     def init(self, context: InitContext, rng: torch.Generator) -> list[Tensor]:
         """One member's weights."""
@@ -35,21 +35,21 @@ class Random(Initializer):
 
 @strategy
 class Neurons(Initializer):
-    """Cluster the teacher's first-layer neurons, take the centers as the student's first layer, fit its output layer.
+    """Cluster the teacher's first-layer neurons, use the centers as the student's first layer, and fit its output layer.
 
-    Neurons ``[w, b]`` of an odd activation are first turned so that their output weight is positive, and each weighs
-    ``|v| std(activation)``, what it contributes. The output layer is a ridge regression on pool rows. Where the
-    teacher's layers cannot be read, or the student is no perceptron, only the output layer is fitted.
+    Neurons ``[w, b]`` of an odd activation are first given the sign that makes their output weight v positive. Each is weighted by
+    its contribution ``|v| std(activation)``. The output layer is fitted by ridge regression on pool rows. If the teacher's layers
+    cannot be read, or the student is no perceptron, only the output layer is fitted.
 
     Args:
-        surplus: neurons above the student's width, as a share of it. The wider student is trained by L-BFGS on pool rows and
-            pruned to its width (see ``pruning``); a student of several hidden layers, or with none, has no surplus.
+        surplus: extra neurons as a share of the student's width. The wider student is trained by L-BFGS on pool rows and then
+            pruned (``students.neuron_pruning``). It applies only to students with exactly one hidden layer.
     """
 
     surplus: Annotated[float, Field(ge=0, le=4)] = 0.0
 
     def budget_fraction(self, student: Student) -> float:
-        """What training the wider student takes."""
+        """Share of the budget that training the wider student uses."""
         return WIDE_FRACTION if self.surplus and isinstance(student, MLP) and student.depth == 1 else 0.0
 
     def init(self, context: InitContext, rng: torch.Generator) -> list[Tensor]:
@@ -63,7 +63,7 @@ class Neurons(Initializer):
         weight = context.gradient_weight
         gradients = encoder.gradients(context.gradients[index]) if weight and context.gradients is not None else None
         weight = weight if gradients is not None else 0.0
-        # A row costs a wide student more than the student it becomes.
+        # A row costs more in the wide student than in the pruned one.
         budget = WIDE_FRACTION * context.row_budget * width / wide.hidden_units
         weights = [w.to(context.device) for w in _fitted(wide, context, rng)]
         bank = (encoder.rows(context.z[index]), context.values[index], gradients)
@@ -72,7 +72,7 @@ class Neurons(Initializer):
 
 
 def _fitted(student: Student, context: InitContext, rng: torch.Generator) -> list[Tensor]:
-    """The teacher's neurons as the first layer, where they can be read, and an output layer fitted by ridge regression."""
+    """Weights with the teacher's neurons as first layer, if they can be read, and an output layer fitted by ridge regression."""
     weights = student.init_params(context.encoder.encoding.width, context.outputs, rng, context.dtype)
     if not student.hidden_layers:
         return weights
@@ -82,7 +82,7 @@ def _fitted(student: Student, context: InitContext, rng: torch.Generator) -> lis
     rows = min(FIT_ROWS, len(context.z))
     z, goals = context.encoder.rows(context.z[:rows].cpu()), context.values[:rows].cpu()
     hidden = student.hidden([w.unsqueeze(0) for w in weights], z.unsqueeze(0))
-    assert hidden is not None  # a perceptron ends in a linear layer
+    assert hidden is not None  # a student with hidden units ends in a linear layer
     seen = hidden[0].double()
     seen = torch.cat([seen, torch.ones(rows, 1, dtype=seen.dtype)], dim=1)
     gram = seen.T @ seen / rows + RIDGE * torch.eye(seen.shape[1], dtype=seen.dtype)
@@ -92,12 +92,12 @@ def _fitted(student: Student, context: InitContext, rng: torch.Generator) -> lis
 
 
 def _centers(context: InitContext, width: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Clustered neurons over encoded rows: weights ``(E, H)`` and biases ``(H,)``."""
+    """Cluster centers of the teacher's neurons over encoded rows: weights ``(E, H)`` and biases ``(H,)``."""
     from sklearn.cluster import KMeans
 
     neurons, share = (part.numpy() for part in context.first_layer())
     seed = int(torch.randint(2**31, (1,), generator=rng))
-    means = KMeans(width, n_init=2, random_state=seed)  # pyright: ignore[reportArgumentType]  # its default is a word
+    means = KMeans(width, n_init=2, random_state=seed)  # pyright: ignore[reportArgumentType]  # its default is a string
     fit = means.fit(neurons, sample_weight=share)
     centers = torch.from_numpy(fit.cluster_centers_)
     return centers[:, :-1].T.contiguous(), centers[:, -1].contiguous()

@@ -1,7 +1,6 @@
-"""Input bounds: how far a synthetic input may travel from the prior row at which it started.
+"""Input bounds: how far a synthetic row may move from its prior row.
 
-Notation: ``x`` and its starting point ``origin``, ``(k, G, D)`` in standardized units; stacked hyper-parameters ``h`` as
-``(k, 1, 1)``; the ``Geometry`` of the inputs.
+Notation: rows ``x`` and their prior rows ``origin``, ``(k, G, D)`` in standardized units; ``h`` are stacked hyper-parameters.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from dfkd_tune.utils.strategy import Stacked, strategy
 
 Positive = Annotated[float, Field(gt=0)]
 TOUCH = 1e-4
-"""Relative distance from an edge at which a row counts as held by it."""
+"""Relative distance to the edge of the bound below which the bound counts as active."""
 
 
 @strategy
 class Steps(InputBound):
-    """The paper's input bound: nothing but the number and size of the ascent steps and their decay."""
+    """No bound beyond the number, size and decay of the ascent steps, as in the paper."""
 
     @staticmethod
     def contain(h: Stacked, x: Tensor, origin: Tensor, geometry: Geometry) -> Tensor:
@@ -38,10 +37,10 @@ class Steps(InputBound):
 
 @strategy
 class Linf(InputBound):
-    """Keep every coordinate within ``radius`` of where it was drawn: ``origin + clip(x - origin, -radius, radius)``.
+    """Keep every coordinate within ``radius`` of its prior row: ``origin + clip(x - origin, -radius, radius)``.
 
     Args:
-        radius: in standard deviations of the feature. Two cold RMSprop steps of 0.1 travel about 1.7.
+        radius: distance in standard deviations of the feature. For comparison, two RMSprop steps of 0.1 move about 1.7.
     """
 
     radius: Positive = 1.0
@@ -57,10 +56,10 @@ class Linf(InputBound):
 
 @strategy
 class L2(InputBound):
-    """Keep a row within ``radius * sqrt(D)`` of where it was drawn, in Euclidean distance.
+    """Keep a row within a Euclidean distance of ``radius * sqrt(D)`` from its prior row.
 
     Args:
-        radius: root mean square travel of its coordinates, in standard deviations of the feature.
+        radius: largest root mean square move of the coordinates, in standard deviations of the features.
     """
 
     radius: Positive = 1.0
@@ -78,10 +77,10 @@ class L2(InputBound):
 
 @strategy
 class Box(InputBound):
-    """Keep inputs within the declared ranges, and within ``reach`` where none is declared.
+    """Keep every feature within its declared range, or within ``reach`` of the center if none is declared.
 
     Args:
-        reach: from the center, in standard deviations of the feature.
+        reach: distance from the center, in standard deviations of the feature.
     """
 
     reach: Positive = 3.0
@@ -98,10 +97,10 @@ class Box(InputBound):
 
 @strategy
 class Mahalanobis(InputBound):
-    """Keep inputs plausible together: within a Mahalanobis distance of ``radius * sqrt(D)`` from the center.
+    """Keep a row within a Mahalanobis distance of ``radius * sqrt(D)`` from the center, so that its features fit together.
 
     Args:
-        radius: a prior row has about 1.
+        radius: distance in units of a typical prior row's distance.
     """
 
     radius: Positive = 1.5

@@ -1,4 +1,4 @@
-"""Losses: what the student is trained to match."""
+"""Losses: whether the student matches only the teacher's outputs, or its input gradients too."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from dfkd_tune.utils.strategy import strategy
 
 @strategy
 class MSE(Loss):
-    """Match the teacher's answers alone, as both papers do."""
+    """Match only the teacher's outputs, as both papers do."""
 
 
 @strategy
 class Sobolev(Loss):
-    """Match its input gradients too: add ``weight * sum_d (dT/dx_d - dS/dx_d)^2`` (Czarnecki et al. 2017).
+    """Match the teacher's input gradients too: add ``weight * sum_d (dT/dx_d - dS/dx_d)^2`` (Czarnecki et al. 2017).
 
-    Gradients are of normalized outputs in standardized inputs. Those of prior rows are known from the pool.
+    Gradients are those of normalized outputs with respect to standardized inputs. At prior rows the pool already holds them.
 
     Args:
-        weight: of the gradients against the answers; 0 is ``mse`` at a higher price.
+        weight: weight of the gradients relative to the outputs; 0 equals ``mse`` but costs more.
     """
 
     weight: Annotated[float, Field(ge=0)] = 1.0
@@ -32,7 +32,7 @@ class Sobolev(Loss):
 
     @property
     def gradient_weight(self) -> float:
-        """As its field says."""
+        """Same as ``weight``."""
         return self.weight
 
 

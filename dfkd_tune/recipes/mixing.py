@@ -1,6 +1,6 @@
-"""Mixing schedules: how much weight the synthetic rows get against prior rows, over the run.
+"""Mixing schedules: the weight alpha of synthetic rows relative to prior rows, over a run.
 
-``loss = mean[ alpha (T - S)^2 (x_g) + (1 - alpha) (T - S)^2 (x_p) ]`` (Zhou & Chiam 2023, eq. 5). Alpha moves once an
+``loss = mean[ alpha (T - S)^2 (x_g) + (1 - alpha) (T - S)^2 (x_p) ]`` (Zhou & Chiam 2023, eq. 5). Alpha changes once per
 epoch, which is ``EPOCH`` student steps in the published experiments.
 """
 
@@ -20,7 +20,7 @@ EPOCH = 10
 
 @strategy
 class Constant(Mixing):
-    """The same alpha all along; 0 trains on prior rows alone, 1 on synthetic rows alone, each with the whole batch."""
+    """A constant alpha; 0 trains only on prior rows and 1 only on synthetic rows, each with the whole batch."""
 
     value: Annotated[float, Field(ge=0, le=1)] = 0.5
 
@@ -30,7 +30,7 @@ class Constant(Mixing):
 
 @strategy
 class Decreasing(Mixing):
-    """``1 - (e + 1) / E``: from hard synthetic rows to prior rows, the better schedule of the paper."""
+    """``1 - (e + 1) / E`` in epoch e of E: from synthetic rows to prior rows, the better schedule in the paper."""
 
     def at(self, step: Numbers, steps: int) -> Numbers:
         return 1.0 - _progress(step, steps)
@@ -38,7 +38,7 @@ class Decreasing(Mixing):
 
 @strategy
 class Increasing(Mixing):
-    """``(e + 1) / E``: from prior rows to hard synthetic rows."""
+    """``(e + 1) / E`` in epoch e of E: from prior rows to synthetic rows."""
 
     def at(self, step: Numbers, steps: int) -> Numbers:
         return _progress(step, steps)
@@ -50,10 +50,10 @@ def _progress(step: Numbers, steps: int) -> Numbers:
 
 
 class Mix:
-    """Which rows of a batch are synthetic, and what each half weighs.
+    """Which rows of a batch are synthetic, and the weight of each half.
 
-    A batch of ``2m`` rows is two halves. Both come from the prior when alpha is the constant 0, both from the
-    generator when it is 1, one from each otherwise; the batch therefore keeps its size, as in the published code.
+    A batch of ``2m`` rows has two halves. Both come from the prior if alpha is the constant 0, and both from the generator if it
+    is the constant 1. Otherwise one half comes from each. The batch size is always the same, as in the published code.
     """
 
     PRIOR: ClassVar[str] = "prior"

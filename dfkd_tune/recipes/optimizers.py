@@ -1,4 +1,4 @@
-"""Optimizers of the student, all written as one update whose coefficients are floats, so that they share a pass.
+"""Optimizers of the student. All are one update with different coefficients, so that members with any of them share a pass.
 
 ``m = b1 m + (1 - b1) g``, ``v = b2 v + (1 - b2) g^2``, ``w -= lr (m / c1) / (sqrt(v / c2) + eps)`` with ``g`` the
 gradient plus ``weight_decay * w`` (coupled, as in torch.optim). RMSprop is ``b1 = 0, c1 = c2 = 1``.
@@ -27,10 +27,10 @@ class RMSprop(Optimizer):
     """``torch.optim.RMSprop``, the optimizer of both papers.
 
     Args:
-        lr: step size.
+        lr: learning rate.
         weight_decay: coupled L2 penalty.
-        schedule: of the step size over the run.
-        smoothing: decay of the squared-gradient average.
+        schedule: schedule of the learning rate over the run.
+        smoothing: decay of the moving average of the squared gradient.
     """
 
     lr: Rate = 1e-3
@@ -50,10 +50,10 @@ class Adam(Optimizer):
     """``torch.optim.Adam`` (Kingma & Ba 2015).
 
     Args:
-        lr: step size.
+        lr: learning rate.
         weight_decay: coupled L2 penalty.
-        schedule: of the step size over the run.
-        beta1, beta2: decay of the gradient and squared-gradient averages.
+        schedule: schedule of the learning rate over the run.
+        beta1, beta2: decay of the moving averages of the gradient and the squared gradient.
     """
 
     lr: Rate = 1e-3
@@ -70,14 +70,14 @@ class Adam(Optimizer):
 
 
 def rate_at(optimizer: Optimizer, step: Numbers, steps: int) -> Numbers:
-    """Step size at steps of a run; the cosine schedule ends at zero (Loshchilov & Hutter 2017, without restarts)."""
+    """Learning rate at ``step`` of ``steps``; the cosine schedule ends at 0 (Loshchilov & Hutter 2017, without restarts)."""
     if optimizer.schedule == "cosine":
         return 0.5 * optimizer.lr * (1.0 + np.cos(np.pi * step / steps))
     return optimizer.lr
 
 
 def update(w: Tensor, g: Tensor, m: Tensor, v: Tensor, c: dict[str, Tensor]) -> None:
-    """Move weights ``(K, P)`` in place along gradients of the same shape.
+    """Update weights ``(K, P)`` in place.
 
     Args:
         w, g, m, v: weights, gradients, first and second moments, each ``(K, P)``; ``g`` is overwritten.

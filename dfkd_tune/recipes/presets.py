@@ -1,4 +1,4 @@
-"""Recipes by name: the published ones, and ours by kind of teacher."""
+"""Named recipes: the published methods, and our defaults for each kind of teacher."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.recipes.refiners import LBFGS, NoRefiner
 
 RANDOM = Recipe(generator=Gaussian(), alpha=Constant(0.0))
-"""Random sampling, the baseline of both papers: 100 prior rows a step."""
+"""Random sampling, the baseline of both papers: 100 prior rows in every step."""
 
 ADVERSARIAL = Recipe(generator=Adversarial())
 """Kang & Kang 2021 with decreasing alpha, as re-run in the 2023 paper."""
@@ -31,7 +31,7 @@ FAITHFUL = Recipe(
     input_bound=Linf(radius=0.3),
     alpha=Constant(0.5),
 )
-"""Beyond the papers: the teacher's neurons as a start, its input gradients in the loss, a second-order finish."""
+"""Our default for shallow teachers: start from the teacher's neurons, match its input gradients, finish with L-BFGS."""
 
 ROUGH = replace(
     FAITHFUL,
@@ -42,14 +42,14 @@ ROUGH = replace(
     optimizer=Adam(lr=3e-3, schedule="cosine"),
     finish=NoRefiner(),
 )
-"""For teachers of several layers or sharp bends: small weights at first, fresh rows to the end at a falling step size.
+"""Our default for deep teachers and those with kinks: small initial weights, new rows until the end, a falling learning rate.
 
-Such a teacher says little of sense where no data were, and a small student cannot follow it everywhere: rows that resemble measured ones
-tell it where to.
+Such a teacher is unreliable far from its training data, and a small student cannot match it everywhere. So the rows are shaped like
+measured data: the student becomes accurate where real inputs are likely.
 """
 
 BLACK_BOX = replace(ROUGH, loss=MSE())
-"""The same for a teacher that only answers."""
+"""The same for a black-box teacher, which has no gradients."""
 
 PRESETS = {
     "random": RANDOM,

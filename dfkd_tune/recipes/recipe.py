@@ -1,4 +1,4 @@
-"""``Recipe``: one trial's choices, frozen, and its two other shapes: a tree for YAML, flat leaves for Optuna and MLflow."""
+"""``Recipe``: the choices of one trial, and its two plain forms: a tree for YAML, flat leaves for Optuna and MLflow."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ SECTIONS: dict[str, Registry[Any]] = {
     "optimizer": OPTIMIZERS,
     "finish": REFINERS,
 }
-"""Section of a recipe -> the registry its strategy comes from, in the order in which they are chosen."""
+"""Section of a recipe -> the registry of its strategies, in the order in which a trial suggests them."""
 
 PLAIN = ("steps", "batch", "teacher_rows")
-"""What a recipe says beside its strategies."""
+"""Keys of a recipe that hold plain numbers."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True))
@@ -50,12 +50,12 @@ class Recipe:
     """How to distill one student.
 
     Args:
-        student, start, generator, bound, input_bound, alpha, loss, optimizer, finish: strategies of the registries in
+        student, start, generator, bound, input_bound, alpha, loss, optimizer, finish: strategies from the registries in
             ``SECTIONS``.
-        steps: student updates.
-        batch: rows an update, half synthetic and half prior unless alpha is the constant 0 or 1.
-        teacher_rows: that the teacher may be asked for it alone, beside what a study shares; once they are spent at the pace
-            of its steps, synthetic rows that it answered before take the place of new ones. None for no limit.
+        steps: number of student steps.
+        batch: rows in each step, half synthetic and half prior unless alpha is the constant 0 or 1.
+        teacher_rows: most teacher rows that this trial may query, beyond those that all trials share. They are spent evenly over
+            the steps; between queries the trial reuses synthetic rows with known outputs. None for no limit.
     """
 
     student: Student = Field(default_factory=MLP)
@@ -77,7 +77,7 @@ class Recipe:
                 raise ValueError(f"{section} must be one of {', '.join(registry)}")
 
     def leaves(self) -> dict[str, Any]:
-        """Flat view: ``{"generator.kind": "direct", "generator.steps": 2, ...}``."""
+        """The recipe as flat leaves: ``{"generator.kind": "direct", "generator.steps": 2, ...}``."""
         flat: dict[str, Any] = {}
         for section, registry in SECTIONS.items():
             item = getattr(self, section)
@@ -87,7 +87,7 @@ class Recipe:
         return flat | {"steps": self.steps, "batch": self.batch} | limit
 
     def tree(self) -> dict[str, Any]:
-        """The recipe as its YAML file has it."""
+        """The recipe as nested plain values, as in its YAML file."""
         tree: dict[str, Any] = {}
         for leaf, value in self.leaves().items():
             section, _, field = leaf.rpartition(".")
@@ -98,17 +98,17 @@ class Recipe:
         return tree
 
     def with_student(self, **changes: Any) -> Recipe:
-        """The same recipe for another student."""
+        """The recipe with fields of its student changed."""
         student = self.student
         assert is_dataclass(student)  # every strategy is one
         return replace(self, student=replace(student, **changes))
 
 
 def from_tree(tree: Mapping[str, Any], place: str = "recipe", base: Recipe | None = None) -> Recipe:
-    """A recipe from nested plain values; what is left out comes from ``base``.
+    """A recipe from nested plain values; missing values come from ``base``.
 
     Raises:
-        SpecError: naming section, field, rule and value.
+        SpecError: if a key is unknown or a value invalid; the message names section, field, rule and value.
     """
     base = base or Recipe()
     if not isinstance(tree, Mapping):
@@ -126,13 +126,13 @@ def from_tree(tree: Mapping[str, Any], place: str = "recipe", base: Recipe | Non
         kind = kind_of(registry, values.get("kind", name_of(registry, item)), f"{place}.{section}.kind")
         given = {key: value for key, value in values.items() if key != "kind"}
         kept = {f.name: getattr(item, f.name) for f in fields(item)} if kind is type(item) else {}
-        chosen[section] = build(kind, kept | given, f"{place}.{section}")
+        chosen[section] = build(kind, kept | given, f"{place}.{section}", ("kind",))
     plain = {key: tree.get(key, getattr(base, key)) for key in PLAIN}
     return build(Recipe, chosen | plain, place)
 
 
 def from_leaves(leaves: Mapping[str, Any], place: str = "recipe", base: Recipe | None = None) -> Recipe:
-    """A recipe from flat leaves, as ``Recipe.leaves`` gives them."""
+    """A recipe from the flat leaves of ``Recipe.leaves``; missing values come from ``base``."""
     tree: dict[str, Any] = {}
     for leaf, value in leaves.items():
         section, _, field = leaf.rpartition(".")

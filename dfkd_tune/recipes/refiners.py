@@ -1,4 +1,4 @@
-"""How a student is finished: not at all, or by a second-order method on a frozen bank of rows."""
+"""Refiners, which improve a student after the optimizer's steps: none, or L-BFGS on fixed banks of rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dfkd_tune.utils.strategy import strategy
 
 @strategy
 class NoRefiner(Refiner):
-    """The weights that the student's optimizer came to, as in both papers."""
+    """Keep the optimizer's last weights, as in both papers."""
 
     refines: ClassVar[bool] = False
 
@@ -32,21 +32,21 @@ class NoRefiner(Refiner):
         begun: float = 0.0,
         matched: Tensor | None = None,
     ) -> list[Tensor]:
-        """The weights as they are."""
+        """The weights, unchanged."""
         return list(weights)
 
 
 @strategy
 class LBFGS(Refiner):
-    """L-BFGS with strong Wolfe line search (Nocedal & Wright 2006, ch. 7) on rows drawn anew each round.
+    """L-BFGS with strong Wolfe line search (Nocedal & Wright 2006, ch. 7) on a new bank of rows in each round.
 
     Args:
-        after: share of the budget that the student's optimizer takes before. The rest, in rows whose gradient is taken
-            (steps times batch), says how many iterations there are, so that all finishes cost the same.
-        rows: of the bank of a round.
-        synthetic: share of them that the trial's generator draws against the student as it is then.
-        rounds: banks.
-        history: pairs that the curvature is estimated from.
+        after: share of the row budget (steps times batch) that the optimizer uses before. The rest sets the number of
+            iterations, so that every setting costs the same.
+        rows: number of rows in the bank of each round.
+        synthetic: share of these rows that the trial's generator makes against the current student.
+        rounds: number of rounds.
+        history: number of update pairs that L-BFGS estimates the curvature from.
     """
 
     after: Annotated[float, Field(gt=0, le=1)] = 0.02
@@ -57,21 +57,21 @@ class LBFGS(Refiner):
 
     @property
     def begins(self) -> float:
-        """As ``after`` says."""
+        """Same as ``after``."""
         return self.after
 
     @property
     def bank_rows(self) -> int:
-        """Rows of a round."""
+        """Same as ``rows``."""
         return self.rows
 
     @property
     def synthetic_share(self) -> float:
-        """As its field says."""
+        """Same as ``synthetic``."""
         return self.synthetic
 
     def iterations(self, budget: int, begun: float) -> int:
-        """Iterations over all rounds, of a budget of rows of which the start took the share ``begun``."""
+        """Number of iterations over all rounds, for a row budget of which the initializer used the share ``begun``."""
         return max(self.rounds, round(max(0.0, 1 - self.after - begun) * budget / self.rows))
 
     def refine(
@@ -84,7 +84,7 @@ class LBFGS(Refiner):
         begun: float = 0.0,
         matched: Tensor | None = None,
     ) -> list[Tensor]:
-        """Better weights of one member, by ``rounds`` of L-BFGS on banks drawn anew."""
+        """Improved weights of one member after ``rounds`` rounds of L-BFGS, each on a new bank."""
         each = self.iterations(budget, begun) // self.rounds
         values = [w.detach().clone() for w in weights]
         hard = round(self.rows * self.synthetic)
@@ -103,16 +103,16 @@ def minimize(
     history: int,
     matched: Tensor | None = None,
 ) -> list[Tensor]:
-    """Weights of one member that fit a bank at least as well.
+    """Minimize the loss of one member on a bank by L-BFGS; the returned weights are never worse than the given ones.
 
     Args:
         student: the architecture.
-        weights: of the member.
-        bank: rows, answers, and input gradients or None.
-        weight: of the input gradients in the loss.
-        iterations: of L-BFGS at most.
-        history: pairs that the curvature is estimated from.
-        matched: which columns ``(E,)`` have gradients that count, as 1 and 0; None where all have.
+        weights: current weights of the member.
+        bank: encoded rows, teacher outputs, and input gradients or None.
+        weight: weight of the input gradients in the loss.
+        iterations: largest number of iterations.
+        history: number of update pairs that L-BFGS estimates the curvature from.
+        matched: mask ``(E,)`` of 1 and 0: columns whose gradients count; None if all count.
     """
     leaves = [w.detach().clone().unsqueeze(0).requires_grad_() for w in weights]
     z, values = bank[0].unsqueeze(0), bank[1].unsqueeze(0)
@@ -133,13 +133,13 @@ def minimize(
     def closure() -> Tensor:
         found = loss_and_gradients(student, [leaf.detach() for leaf in leaves], z, values, gradients, share, weighed)
         for leaf, gradient in zip(leaves, found.gradients, strict=True):
-            leaf.grad = gradient.contiguous()  # torch flattens it by a view
+            leaf.grad = gradient.contiguous()  # torch.optim.LBFGS flattens it with ``view``
         return found.loss().sum()
 
     before = closure()
     optimizer.step(closure)
     after = closure()
-    if not after <= before:  # a line search that lost its way keeps what there was
+    if not after <= before:  # also true for NaN: keep the weights if the line search failed
         return list(weights)
     return [leaf.detach().squeeze(0) for leaf in leaves]
 

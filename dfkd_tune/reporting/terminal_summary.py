@@ -11,6 +11,7 @@ from rich.table import Table
 
 from dfkd_tune.reporting.findings import SPAN, completed
 from dfkd_tune.reporting.summary_text import recipe_lines
+from dfkd_tune.search.attributes import REASON
 from dfkd_tune.search.progress import StudyResult
 from dfkd_tune.search.ranking import recipe_name
 from dfkd_tune.training import metrics as metric
@@ -64,6 +65,10 @@ def summary(
     console.print()
     p = result.promoted
     if not promoted(console, result, tier) or p is None:
+        for trial in [trial for trial in trials if REASON in trial.user_attrs][:3]:
+            console.print(
+                f"Trial {trial.number}: {trial.user_attrs[REASON]}", highlight=False, soft_wrap=True, markup=False
+            )
         return
     if p.trial is not None and result.baseline and math.isfinite(result.baseline):
         share = p.rmse / result.baseline
@@ -84,10 +89,10 @@ def promoted(console: Console, result: StudyResult, tier: str) -> bool:
         console.print("No trial completed.", highlight=False)
         return False
     p = result.promoted
-    how = f"re-run as {p.run}" if p.run.startswith("rerun") else "as it was"
-    recipe = recipe_name(p.trial) + (", as no trial did better" if p.trial is None else "")
+    again = f", re-run as {p.run}" if p.run.startswith("rerun") else ""
+    recipe = recipe_name(p.trial) + again + (" (no trial beats it)" if p.trial is None else "")
     console.print(
-        f"Promoted: {recipe}, {how}: RMSE student-vs-teacher {p.rmse:.4g} on the selection bank"
+        f"Promoted: {recipe}: RMSE student-vs-teacher {p.rmse:.4g} on the selection bank"
         + (f", {result.report:.4g} on the report bank" if result.report is not None else "")
         + f" (tier {tier}).",
         highlight=False,

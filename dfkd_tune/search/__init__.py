@@ -1,1 +1,1 @@
-"""Optuna: the study file, the search space, the queue of trials on a storage, and studies on record."""
+"""Everything about Optuna: the study file, the search space, the trial queue on a storage, and recorded studies."""

@@ -1,6 +1,6 @@
-"""User attributes of an Optuna study and of its trials: each name is declared here alone.
+"""Names of the user attributes of an Optuna study and its trials, and ``StudyRecord``, a typed view of them.
 
-The figures of a trial are attributes by the names of its metrics (``training.metrics``).
+The results of a trial are stored as attributes under the names of its metrics (``training.metrics``).
 """
 
 from __future__ import annotations
@@ -10,42 +10,42 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 IDENTITY = "identity"
-"""Of a study: what a resume must agree with. It is written last when a study is set up."""
+"""Study attribute: the values that a resumed study must match. It is written last when a study is set up."""
 POOL, POOL_GRADIENTS = "pool", "slopes"
-"""Of a study: rows of its pool, and whether the teacher's input gradients there are kept."""
+"""Study attributes: number of rows in the pool, and whether the teacher's input gradients at them are kept."""
 TEACHER, TIER = "teacher", "tier"
-"""Of a study: file name of the teacher, and how much is known of the inputs."""
+"""Study attributes: file name of the teacher, and tier of the declared inputs."""
 SPEC, HOST, TRACKING = "spec", "host", "tracking"
-"""Of a study: the study file's plain values, the machine where it was last started, its MLflow without credentials."""
+"""Study attributes: values of the study file, host of the last start, MLflow tracking URI without credentials."""
 POPULATION, WORKERS = "population", "workers"
-"""Of a study: trials that train at once, which a resume keeps unless its study file says otherwise; processes at its last start."""
+"""Study attributes: concurrent trials per process, which a resume keeps unless its study file sets it; processes at the last start."""
 SESSIONS = "sessions"
-"""Of a study: how many sessions ever worked on it."""
+"""Study attribute: number of sessions so far."""
 BASELINE = "baseline"
-"""Of a study: objective of the untuned preset. The same word names the run of that preset, and its re-runs' key."""
+"""Study attribute: objective of the untuned preset. Also the name of the preset's run and the key of its re-runs."""
 UNTUNED = "untuned"
-"""Of a study: what a trial has as attributes, of the baseline."""
+"""Study attribute: the attributes of the baseline, with the names of a trial's attributes."""
 RERUNS = "reruns"
-"""Of a study: trial or ``baseline`` -> run name -> ``[objective, rmse]``, or None for a re-run that diverged."""
+"""Study attribute: trial number or ``baseline`` -> run name -> ``[objective, rmse]``, or None for a diverged re-run."""
 PROMOTED = "promoted"
-"""Of a study: the student that it ended with, a ``Promoted`` as plain values."""
+"""Study attribute: the promoted student, a ``Promoted`` as plain values."""
 TOLD = "told"
-"""Of a study: the trials after which its story was told, when, and the promoted student's RMSE on the report bank."""
+"""Study attribute: trials at the time of the last summary, its time, and RMSE of the promoted student on the report bank."""
 
 RECIPE = "recipe"
-"""Of a trial: its recipe, as JSON."""
+"""Trial attribute: the recipe, as JSON."""
 RECORD = "record"
-"""Of a trial: id of the record of its MLflow run."""
+"""Trial attribute: ID of the record of the trial's MLflow run."""
 REASON = "reason"
-"""Of a trial that ended without a student: why."""
+"""Trial attribute: why the trial ended without a student."""
 WORKER = "worker"
-"""Of a trial: who runs it, or ran it last."""
+"""Trial attribute: name of the worker that runs it or ran it last."""
 ATTEMPTS = "attempts"
-"""Of a trial: how often it was taken from a worker that died."""
+"""Trial attribute: how often it was taken from a dead worker."""
 
 
 class HasAttributes(Protocol):
-    """An Optuna study, as far as its attributes go."""
+    """Anything with user attributes, such as an Optuna study."""
 
     @property
     def user_attrs(self) -> dict[str, Any]: ...
@@ -53,17 +53,17 @@ class HasAttributes(Protocol):
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """The attributes of a study as they were read, typed. What was not recorded yet is None, zero or empty.
+    """A typed snapshot of a study's attributes. A value that is not recorded yet is None, zero or empty.
 
     Args:
-        attributes: name -> plain value.
+        attributes: name of the attribute -> plain value.
     """
 
     attributes: Mapping[str, Any]
 
     @classmethod
     def of(cls, study: HasAttributes) -> StudyRecord:
-        """What a study has on record now; reads its storage once."""
+        """Read the attributes of a study; accesses its storage once."""
         return cls(study.user_attrs)
 
     @property
@@ -72,12 +72,12 @@ class StudyRecord:
 
     @property
     def objective(self) -> str:
-        """Name of what the study minimizes."""
+        """Name of the objective that the study minimizes."""
         return self.identity.get("objective", "rmse")
 
     @property
     def pareto(self) -> str | None:
-        """What the study weighs against its objective: ``parameters`` or ``latency``."""
+        """Name of the second objective, ``parameters`` or ``latency``."""
         return self.identity.get("pareto")
 
     @property
@@ -122,7 +122,7 @@ class StudyRecord:
 
     @property
     def baseline(self) -> float | None:
-        """Not a number where the untuned preset diverged."""
+        """Objective of the untuned preset; not finite if it diverged."""
         return self.attributes.get(BASELINE)
 
     @property

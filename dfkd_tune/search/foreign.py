@@ -1,4 +1,4 @@
-"""Studies that another program made: told apart before anything is read from them or written into them."""
+"""Refuse studies that another program made, before anything is read from them or written to them."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from dfkd_tune.search.attributes import IDENTITY, POOL, RECIPE, SESSIONS
 from dfkd_tune.training import metrics as metric
 
 AGREED = {"teacher", "features", "objective", "seed", "bank", "space"}
-"""What the identity of every study says."""
+"""Keys in the identity of every study of this program."""
 FIGURES = {metric.RMSE: int | float, metric.PARAMETERS: int | float, metric.SECONDS: int | float, RECIPE: str}
-"""What every complete trial says."""
+"""Attributes of every complete trial of this program, with their types."""
 
 
 def refuse_foreign(study: optuna.Study, storage_url: str, reading: bool = False) -> None:
-    """Refuse a study that another program made; nothing is written into it.
+    """Refuse a study that another program made; writes nothing.
 
     Args:
-        study: on record.
-        storage_url: where.
-        reading: it is only looked at, and must have been set up.
+        study: the recorded study.
+        storage_url: URL of its storage.
+        reading: whether the study is only read; it must then be set up.
 
     Raises:
-        StudyMismatch: another program made it, or a part of it.
-        NotFound: it is only looked at, and whoever began it did not set it up.
+        StudyMismatch: another program made the study or one of its trials.
+        NotFound: ``reading``, and the study was created but never set up.
     """
     place, shown = f"study {study.study_name!r}", without_credentials(storage_url)
     elsewhere = "take another name, or another --storage"

@@ -1,4 +1,4 @@
-"""Studies on record, to look at."""
+"""Load recorded studies for reading."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from dfkd_tune.search.storage import DAMAGED, open_storage
 
 
 def load_study(storage_url: str, name: str) -> optuna.Study:
-    """An existing study, to look at; where nothing can be written, of a copy of its database.
+    """Load an existing study for reading; from a copy of its database if that cannot be written.
 
     Raises:
-        NotFound: when there is none of that name, the message naming those that exist.
-        StudyMismatch: another program made it.
-        StorageError: its database cannot be read.
+        NotFound: no study has that name; the message lists those that exist.
+        StudyMismatch: another program made the study.
+        StorageError: the database cannot be read.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     url = existing(optuna_url(storage_url), f"study {name!r}")
@@ -36,20 +36,20 @@ def load_study(storage_url: str, name: str) -> optuna.Study:
 
 
 def recorded_population(storage_url: str, name: str, trials: int) -> tuple[int | None, int]:
-    """The population that a study was recorded with, None where it is new, and how many of so many trials have not ended."""
+    """The recorded population of a study, None for a new one, and how many of ``trials`` trials have not ended."""
     file = sqlite_file(storage_url)
     if file is not None and not file.exists():
         return None, trials
     try:
         study = load_study(storage_url, name)
-    except DfkdError:  # whoever opens it for good says what is wrong
+    except DfkdError:  # reported when the study is opened for writing
         return None, trials
     ended = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
     return StudyRecord.of(study).population, max(0, trials - ended)
 
 
 def plain_trial(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
-    """A trial as plain values, without the process that ran it."""
+    """A trial as plain values, without the name of its worker."""
     return {
         "number": trial.number,
         "state": trial.state.name,

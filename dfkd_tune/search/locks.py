@@ -1,4 +1,4 @@
-"""Locks of a study: a file beside its SQLite database, or an advisory lock of PostgreSQL; a process that dies leaves its own."""
+"""Locks of a study: a file beside its SQLite database, or an advisory lock of PostgreSQL. A process that dies releases its locks."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LOCK = 7216348
-"""Advisory lock of PostgreSQL that is ours; the locks of a study's purposes follow it."""
+"""Number of this program's advisory lock in PostgreSQL; the locks for ``PURPOSES`` have the numbers from here on."""
 MAKING = LOCK - 1
-"""Advisory lock under which tables are made."""
+"""Number of the advisory lock for the creation of tables."""
 PURPOSES = ("rerun", "baseline")
-"""What is done once in a study, by one process at a time."""
+"""Tasks that only one process of a study may do at a time."""
 PAUSE = 0.5
-"""Seconds between two looks at a lock that is taken."""
-WAITING = "waiting until another process has set its study up in %s, as long as it lives"
+"""Seconds between two attempts to take a lock."""
+WAITING = "waiting until another process has set its study up in %s"
 
 
 class PatientDatabase(Protocol):
-    """A storage that waits for a database that went away."""
+    """A storage that waits for an unavailable database."""
 
     engine: sqlalchemy.Engine
 
     def retry_until_available(self, call: Callable[[], T]) -> T:
-        """The result of a call that is tried until the database is back."""
+        """Repeat a call until the database is available, and return its result."""
         ...
 
 
 @contextmanager
 def making(url: str, file: Path | None) -> Iterator[None]:
-    """One process at a time makes the tables of a fresh store."""
+    """Hold the lock for the creation of a storage's tables."""
     if file is not None:
         writable(file.parent)
         with _locked(file):
@@ -55,7 +55,7 @@ def making(url: str, file: Path | None) -> Iterator[None]:
         engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
         with engine.connect() as connection:
             _advisory(connection, MAKING, url)
-            yield  # closing the connection leaves the lock
+            yield  # closing the connection releases the lock
     else:
         yield
 
@@ -73,14 +73,14 @@ def _locked(file: Path) -> Iterator[None]:
 
 
 def _advisory(connection: sqlalchemy.Connection, number: int, url: str) -> None:
-    """Take an advisory lock of PostgreSQL, which a dead process leaves."""
+    """Wait for an advisory lock of PostgreSQL."""
     with telling(LOG, WAITING, without_credentials(url)):
         connection.exec_driver_sql(f"SELECT pg_advisory_lock({number})")
 
 
 @contextmanager
 def exclusive(storage: RDBStorage, url: str) -> Iterator[None]:
-    """Hold the study store's one lock: while a study is set up, nobody else sets one up."""
+    """Hold the lock of the whole storage, so that only one study is set up at a time."""
     file = sqlite_file(url)
     if file is not None:
         with _locked(file):
@@ -97,12 +97,12 @@ def exclusive(storage: RDBStorage, url: str) -> Iterator[None]:
 
 
 class StudyLock:
-    """A lock of one study for one purpose; a process that dies leaves it.
+    """A lock of one study for one purpose; a process that dies releases it.
 
     Args:
-        storage, url: of the study.
-        study: whose lock it is.
-        purpose: one of ``PURPOSES``; each has a lock of its own.
+        storage, url: the study's storage and its URL.
+        study: the study to lock.
+        purpose: one of ``PURPOSES``, which are locked independently.
     """
 
     def __init__(self, storage: PatientDatabase, url: str, study: optuna.Study, purpose: str = PURPOSES[0]) -> None:
@@ -113,7 +113,7 @@ class StudyLock:
         self._connection: sqlalchemy.Connection | None = None
 
     def acquire(self) -> bool:
-        """Take it, where nobody holds it."""
+        """Try to take the lock without waiting; returns whether it was free."""
         if self._file is not None:
             try:
                 self._file.acquire(timeout=0)
@@ -131,7 +131,7 @@ class StudyLock:
         return False
 
     def release(self) -> None:
-        """Leave it; what a restart of the database took away is left already."""
+        """Release the lock; a restart of the database has already released it."""
         if self._file is not None:
             self._file.release()
         elif self._connection is not None:
@@ -145,12 +145,12 @@ class StudyLock:
 def rerun_lock(
     storage: PatientDatabase, url: str, study: optuna.Study, check_cancelled: Callable[[], None]
 ) -> Iterator[None]:
-    """Hold a study's lock for its re-runs, for minutes if need be: nobody else who looks at the store waits for it.
+    """Hold a study's lock for its re-runs. It may be held for minutes, because it blocks nothing else in the storage.
 
     Args:
-        storage, url: of the study.
-        study: whose lock it is.
-        check_cancelled: called while another process holds it; may raise.
+        storage, url: the study's storage and its URL.
+        study: the study to lock.
+        check_cancelled: called while another process holds the lock; may raise to cancel.
     """
     lock = StudyLock(storage, url, study)
     while not lock.acquire():

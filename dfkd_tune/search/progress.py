@@ -1,4 +1,4 @@
-"""Where a study stands while it runs, and what it came to."""
+"""The progress of a running study, and the result of a finished one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # a study file names strategies, which import PyTorch
 
 @dataclass(frozen=True)
 class RunningTrial:
-    """A student in training: its run's name, steps or rungs done and to do, last RMSE on the pruning bank."""
+    """A student in training: name of its run, steps or rungs done and in total, last RMSE on the pruning bank."""
 
     key: str
     step: int
@@ -34,7 +34,7 @@ class RunningTrial:
 
 @dataclass(frozen=True)
 class FinishedTrial:
-    """A trial that has ended: its state, its objective where it is complete, why where it is not."""
+    """A finished trial: its state, its objective if it is complete, and otherwise the reason."""
 
     trial: int
     state: str
@@ -44,21 +44,21 @@ class FinishedTrial:
 
 @dataclass
 class Progress:
-    """Where a study stands, for whoever shows it.
+    """The progress of a study, for display.
 
     Args:
-        total, done, pruned, failed, running: trials; ``done`` are complete.
-        best: objective of the best complete trial, and its number.
-        baseline: objective of the untuned preset, None until it is known.
-        reruns: re-runs of leaders on record, and all of them; None while trials are left.
-        share: of all student steps of this session that are done, re-runs included, 0 to 1.
-        worth: what one trial adds to ``share``.
-        typical: seconds of computing that a complete trial took; None before the first.
-        seconds: since this session started.
+        total, done, pruned, failed, running: numbers of trials; ``done`` counts complete ones.
+        best: objective and number of the best complete trial.
+        baseline: objective of the untuned preset; None until it is known.
+        reruns: number of finished re-runs and of all re-runs; None while trials are left.
+        share: share of this session's student steps that is done, re-runs included, 0 to 1.
+        worth: contribution of one trial to ``share``.
+        typical: mean training time of a complete trial in seconds; None before the first.
+        seconds: duration of this session so far.
         flying: students in training.
-        landed: trials that have ended, by number, in the order in which they did.
-        before: how many of them had ended when this session started.
-        waiting: what a session without work waits for; None where it works.
+        landed: number -> finished trial, in order of completion.
+        before: number of trials that had finished when this session started.
+        waiting: what an idle session waits for; None while it works.
     """
 
     total: int
@@ -80,36 +80,36 @@ class Progress:
 
     @property
     def ended(self) -> int:
-        """Trials that are over."""
+        """Number of finished trials."""
         return self.done + self.pruned + self.failed
 
     @property
     def pace(self) -> float | None:
-        """Trials a minute in this session; None before the first."""
+        """Finished trials per minute in this session; None before the first."""
         fresh = self.ended - self.before
         return 60 * fresh / self.seconds if fresh > 0 and self.seconds > 0 else None
 
     @property
     def bests(self) -> list[float]:
-        """The best objective so far after each complete trial, in their order."""
+        """The best objective so far after each complete trial, in order of completion."""
         values = [each.objective for each in self.landed.values() if each.objective is not None]
         return list(accumulate(filter(math.isfinite, values), min))
 
     @property
     def left(self) -> float | None:
-        """Seconds to go at the pace so far; None before a trial is complete, as a finish may take far less than its share."""
+        """Estimated seconds left; None before a trial is complete, because a finish may take far less than its share."""
         told = self.typical is not None and self.share > 0.02
         return self.seconds * (1 - self.share) / self.share if told else None
 
 
 def study_progress(study: optuna.Study, about: StudySection, before: int, seconds: float) -> Progress:
-    """Where a study stands now, trials in flight left out of its share.
+    """Compute the progress of a study; running trials do not count for its share.
 
     Args:
-        study: on record.
-        about: what was asked of it.
-        before: trials that had ended when this session began.
-        seconds: since this session began.
+        study: the recorded study.
+        about: the section ``study`` of its study file.
+        before: number of trials that had finished when this session began.
+        seconds: duration of this session so far.
     """
     trials = study.get_trials(deepcopy=False)
     states = [trial.state for trial in trials]
@@ -142,7 +142,7 @@ def study_progress(study: optuna.Study, about: StudySection, before: int, second
 
 
 def totals(study: optuna.Study, now: Progress) -> dict[str, float]:
-    """What a study came to, as the figures of its own run; ``trial_teacher_rows`` are those asked for single trials."""
+    """The metrics of a study's parent run; ``trial_teacher_rows`` counts the queries of single trials."""
     found: dict[str, float] = {
         "trials": now.done + now.pruned + now.failed,
         "complete": now.done,
@@ -159,7 +159,7 @@ def totals(study: optuna.Study, now: Progress) -> dict[str, float]:
 
 
 def _running(trial: FrozenTrial) -> RunningTrial:
-    """A trial that is trained anywhere, by the rungs that it reported."""
+    """A trial that trains in any process, with the rungs that it reported."""
     rung = trial.last_step or 0
     return RunningTrial(run_name(trial.number), rung, RUNGS, trial.intermediate_values.get(rung), "rung")
 
@@ -176,16 +176,16 @@ def _by_end(trials: list[FrozenTrial]) -> list[FrozenTrial]:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What a study came to.
+    """The result of a study.
 
     Args:
-        name: of the study.
-        best: objective and number of the best complete trial, None when there is none.
-        promoted: the student that the study ends with, None when there is none.
+        name: name of the study.
+        best: objective and number of the best complete trial; None if there is none.
+        promoted: the student that the study promoted; None if there is none.
         baseline: RMSE of the untuned preset on the selection bank, in the teacher's units.
         report: RMSE of the promoted student on the report bank, in the teacher's units.
-        tracking_uri, storage_url: where it is recorded.
-        progress: the final counts.
+        tracking_uri, storage_url: URIs of MLflow and of the Optuna storage.
+        progress: the final progress.
     """
 
     name: str

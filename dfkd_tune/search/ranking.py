@@ -1,4 +1,4 @@
-"""The best recipes of a study, and which of their students it ends with: pure functions of what is on record."""
+"""Rank the recipes of a study and choose the student to promote; pure functions of recorded values."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from dfkd_tune.training import metrics as metric
 
 @dataclass(frozen=True)
 class Candidate:
-    """A recipe that may be promoted, by its first student.
+    """A recipe that may be promoted, with the results of its first student.
 
     Args:
-        trial: whose recipe it is; None for the baseline.
-        objective, rmse: of that student, the latter on the selection bank in the teacher's units.
+        trial: number of the trial with this recipe; None for the baseline.
+        objective: objective of that student.
+        rmse: RMSE of that student on the selection bank, in the teacher's units.
     """
 
     trial: int | None
@@ -28,19 +29,20 @@ class Candidate:
 
     @property
     def key(self) -> str:
-        """What its re-runs are on record under."""
+        """The key of its re-runs in the study attribute ``reruns``."""
         return BASELINE if self.trial is None else str(self.trial)
 
 
 @dataclass(frozen=True)
 class Promoted:
-    """The student that a study ends with.
+    """The student that a study promotes.
 
     Args:
-        trial: whose recipe did best over seeds; None for the baseline's.
-        run: name of the MLflow run that holds the student: the first one of its recipe, or a re-run of it.
-        objective, rmse: of that student, the latter on the selection bank in the teacher's units.
-        mean: objective of the recipe over its seeds, infinite when one of them diverged.
+        trial: number of the trial whose recipe was best over seeds; None for the baseline.
+        run: name of the MLflow run that holds the student: the trial's run or a re-run of it.
+        objective: objective of that student.
+        rmse: RMSE of that student on the selection bank, in the teacher's units.
+        mean: mean objective of the recipe over its seeds; infinite if one of them diverged.
     """
 
     trial: int | None
@@ -51,19 +53,19 @@ class Promoted:
 
 
 def recipe_name(trial: int | None) -> str:
-    """Whose recipe a student has, in words."""
+    """Name a recipe in words, by its trial."""
     return "the untuned preset" if trial is None else f"trial {trial}"
 
 
 def run_name(trial: int | None, again: int = 0) -> str:
-    """The MLflow run of a trial, or of the baseline, or of its ``again``-th re-run."""
+    """Name of the MLflow run of a trial or of the baseline (None), or of its ``again``-th re-run."""
     if trial is None:
         return f"rerun-{BASELINE}-{again}" if again else BASELINE
     return f"rerun-{trial:04d}-{again}" if again else f"trial-{trial:04d}"
 
 
 def top_candidates(study: optuna.Study, count: int) -> list[Candidate]:
-    """The best recipes, best first: complete trials, and the baseline where it is as good; none without a complete trial."""
+    """The ``count`` best recipes, best first, among complete trials and the baseline; empty without a complete trial."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     found = [Candidate(trial.number, trial.values[0], trial.user_attrs[metric.RMSE]) for trial in complete]
     record = StudyRecord.of(study)
@@ -73,11 +75,11 @@ def top_candidates(study: optuna.Study, count: int) -> list[Candidate]:
 
 
 def choose(leading: Sequence[Candidate], reruns: Mapping[str, Mapping[str, Sequence[float] | None]]) -> Promoted | None:
-    """The recipe with the best mean objective, and the best of its students; None without leaders.
+    """Choose the recipe with the best mean objective, and the best of its students; None without candidates.
 
     Args:
-        leading: best first.
-        reruns: as the study attribute ``reruns`` holds them.
+        leading: candidates, best first.
+        reruns: value of the study attribute ``reruns``.
     """
     found = []
     for leader in leading:
@@ -94,12 +96,12 @@ def choose(leading: Sequence[Candidate], reruns: Mapping[str, Mapping[str, Seque
 def wanted(
     leading: Iterable[Candidate], times: int, reruns: Mapping[str, Mapping[str, object]]
 ) -> list[tuple[Candidate, str]]:
-    """Leaders and the names of their re-runs that are not on record.
+    """The re-runs that are still to do: candidates with the names of their runs.
 
     Args:
-        leading: recipes.
-        times: re-runs of each.
-        reruns: as the study attribute ``reruns`` holds them.
+        leading: candidates to re-run.
+        times: number of re-runs per candidate.
+        reruns: value of the study attribute ``reruns``.
     """
     names = [(leader, run_name(leader.trial, again)) for leader in leading for again in range(1, times + 1)]
     return [(leader, name) for leader, name in names if name not in reruns.get(leader.key, {})]

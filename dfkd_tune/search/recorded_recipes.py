@@ -1,4 +1,4 @@
-"""Recipes of the trials on record."""
+"""Read the recipe of a recorded trial."""
 
 from __future__ import annotations
 

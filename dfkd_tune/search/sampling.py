@@ -1,4 +1,4 @@
-"""How Optuna searches: the study, its sampler and pruner, and what the pruner sees."""
+"""How Optuna searches: the study, its sampler and its pruner."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from dfkd_tune.training.rungs import RUNGS
 from dfkd_tune.utils.seeding import derive
 
 WARMUP = RUNGS // 4
-"""Rungs before nothing is pruned."""
+"""Number of rungs before pruning starts."""
 
 
 def open_study(storage: PatientStorage, name: str, seed: int, objectives: int = 1) -> optuna.Study:
-    """Create or load the Optuna study; one caller at a time. With several objectives nothing is pruned.
+    """Create or load an Optuna study. The caller holds its lock. With several objectives no trial is pruned.
 
-    Its sampler is seeded by the trials it has and the sessions there were, so that neither a resume nor a second worker draws again
-    what was drawn.
+    The sampler's seed depends on the number of trials and sessions, so that a resumed session or a second worker does not repeat
+    earlier samples.
 
     Raises:
         StudyMismatch: another program made a study of that name.
@@ -48,28 +48,28 @@ def open_study(storage: PatientStorage, name: str, seed: int, objectives: int = 
 
 
 def sampler(seed: int) -> optuna.samplers.BaseSampler:
-    """TPE over the joint space, conditional leaves included, aware of trials in flight."""
+    """A multivariate TPE sampler for conditional spaces, which accounts for running trials."""
     return optuna.samplers.TPESampler(
         multivariate=True, group=True, constant_liar=True, n_startup_trials=10, seed=seed % 2**32
     )
 
 
 def pruner() -> optuna.pruners.BasePruner:
-    """Drops the worst quarter at a rung, once ten trials are known; the eager pruners lost the winner."""
+    """A pruner that stops the worst quarter at a rung, after ten trials; more aggressive pruners stopped the best trial."""
     return optuna.pruners.PercentilePruner(
         75.0, n_startup_trials=10, n_warmup_steps=WARMUP, interval_steps=1, n_min_trials=5
     )
 
 
 def smoothed(curve: list[tuple[int, float]]) -> float:
-    """What the pruner sees of a curve: the mean of its last three points."""
+    """The value reported to the pruner: the mean of the last three points of a curve of ``(step, RMSE)``."""
     tail = [value for _, value in curve[-3:]]
     return sum(tail) / len(tail)
 
 
 @contextmanager
 def without_experimental_warnings() -> Iterator[None]:
-    """Silence Optuna on its experimental parts, a heartbeat outside ``optimize``, and a step reported twice."""
+    """Silence Optuna's warnings about experimental features, a heartbeat outside ``optimize`` and a step reported twice."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
         warnings.filterwarnings("ignore", message="Heartbeat of storage")

@@ -1,4 +1,4 @@
-"""Optuna's storages made safe: SQLite that takes several processes, a database that may go away, and locks of a study."""
+"""Optuna's RDB storage made robust: SQLite for several processes, and retries while a database is unavailable."""
 
 from __future__ import annotations
 
@@ -34,37 +34,37 @@ LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 
 HEARTBEAT = 60
-"""Seconds between two signs of life of a running trial."""
+"""Seconds between two heartbeats of a running trial."""
 GRACE = 180
-"""Seconds without one after which its worker counts as dead."""
+"""Seconds without a heartbeat after which a worker counts as dead."""
 OUTAGE_LIMIT_S = 3600.0
-"""Seconds that a call waits for a database that went away."""
+"""Longest time that a call waits for an unavailable database, in seconds."""
 LONGEST_PAUSE = 5.0
-"""Seconds between two tries, after the first ones."""
+"""Longest pause between two attempts, in seconds."""
 BUSY = 60.0
-"""Seconds that SQLite waits for another process, where the URL names no ``timeout``."""
-DAMAGED = "put a copy of it back, or start anew with another --storage and --name; what MLflow holds stays"
-"""What to do about a study's database that is broken."""
+"""Seconds that SQLite waits for another process, unless the URL sets ``timeout``."""
+DAMAGED = "put a copy of it back, or start anew with another --storage and --name; the runs in MLflow are kept"
+"""Remedy for a damaged database."""
 
 
 SetParam = tuple[int, str, float, str]
-"""Trial, name, value and distribution of a parameter, as a row of the database has them."""
+"""ID of a trial, then name, value and distribution of a parameter: a row of the database."""
 
 
 class PatientStorage(RDBStorage):
-    """Optuna's database, whose calls wait with backoff while it is away and are then made again."""
+    """Optuna's RDB storage, whose calls are retried with backoff while the database is unavailable."""
 
     last_away = -float("inf")
-    """When a call last found the database away, on the monotonic clock."""
+    """Time by ``time.monotonic`` at which a call last found the database unavailable."""
 
     _still, _seen = False, False
     _params: tuple[SetParam, ...] = ()
 
     @contextmanager
     def cached_reads(self) -> Iterator[None]:
-        """Within, trials are read once, and again after ``stir``; parameters that are set are written together, at its end.
+        """Inside the block, read trials once, and again after ``invalidate``; write parameters together at its end.
 
-        A read takes time for every trial that has not ended, and each parameter would be a transaction.
+        A read takes time for every unfinished trial, and every single parameter would cost a transaction.
         """
         self._still, self._seen, self._params = True, False, ()
         try:
@@ -75,7 +75,7 @@ class PatientStorage(RDBStorage):
             self._still = False
 
     def invalidate(self) -> None:
-        """Have trials read again, as this process changed one."""
+        """Read trials again, because this process changed one."""
         self._seen = False
 
     def _set_trial_param(
@@ -116,18 +116,18 @@ class PatientStorage(RDBStorage):
     ) -> list[FrozenTrial]:
         of_cache = bool(included_trial_ids) or trial_id_greater_than > -1
         if self._still and self._seen and of_cache:
-            return []  # nothing new since Optuna's cache last asked
+            return []  # nothing new since Optuna's cache last read
         known = (states, included_trial_ids, trial_id_greater_than)
         found = self.retry_until_available(lambda: super(PatientStorage, self)._get_trials(study_id, *known))
         self._seen = True
         return found
 
     def transact(self, work: Callable[[Any], T], patient: bool = True) -> T:
-        """Do work within one transaction.
+        """Run a function in one transaction.
 
         Args:
-            work: session -> result; it may run again, so a second run must find what the first one did.
-            patient: wait for a database that is away.
+            work: session -> result; it may run twice, so it must detect what a first run has committed.
+            patient: whether to wait for an unavailable database.
         """
 
         def once() -> T:
@@ -137,19 +137,19 @@ class PatientStorage(RDBStorage):
         return self.retry_until_available(once) if patient else once()
 
     def retry_until_available(self, call: Callable[[], T]) -> T:
-        """Make a call, again where the database went away.
+        """Make a call, and repeat it while the database is unavailable.
 
         Raises:
-            StorageError: when it stays away for an hour, or cannot be written for another reason.
+            StorageError: the database is unavailable for ``OUTAGE_LIMIT_S``, is damaged, or cannot be used for another reason.
         """
         shown, pause, until = without_credentials(self.url), 0.1, None
         while True:
             try:
                 done = call()
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:  # what Optuna wrote can be read
+            except (json.JSONDecodeError, UnicodeDecodeError) as error:  # Optuna writes nothing that cannot be decoded
                 raise StorageError(shown, f"is damaged: {error}", remedy=DAMAGED) from None
             except LookupError as error:
-                if type(error) is not LookupError:  # SQLAlchemy's own, of a word that is no state of a trial
+                if type(error) is not LookupError:  # SQLAlchemy raises a plain one for an unknown trial state
                     raise
                 raise StorageError(shown, f"is damaged: {error}", remedy=DAMAGED) from None
             except (StorageInternalError, SQLAlchemyError) as error:
@@ -160,7 +160,7 @@ class PatientStorage(RDBStorage):
                 if _is_damage(cause):
                     raise StorageError(shown, f"is damaged: {reason}", remedy=DAMAGED) from None
                 if not _is_away(cause, self.engine.dialect.name):
-                    raise StorageError(shown, f"cannot be used: {reason}", remedy="mend it, and run again") from None
+                    raise StorageError(shown, f"cannot be used: {reason}", remedy="fix that, and run again") from None
                 self.last_away = now = time.monotonic()
                 if until is None:
                     until = now + OUTAGE_LIMIT_S
@@ -183,8 +183,8 @@ class PatientStorage(RDBStorage):
 
 
 def _is_trouble(error: BaseException | None) -> TypeGuard[SQLAlchemyError]:
-    """Whether it is the database's state that was wrong, not what was asked of it."""
-    if isinstance(error, PendingRollbackError):  # Optuna asks once more in a transaction that broke
+    """Whether the state of the database caused an error, not the statement."""
+    if isinstance(error, PendingRollbackError):  # Optuna continues in a transaction that failed
         return True
     return isinstance(error, DBAPIError) and (
         error.connection_invalidated or isinstance(error, OperationalError | InterfaceError) or _is_damage(error)
@@ -192,13 +192,13 @@ def _is_trouble(error: BaseException | None) -> TypeGuard[SQLAlchemyError]:
 
 
 def _is_damage(error: BaseException | None) -> bool:
-    """Whether an SQLite file is broken."""
+    """Whether an error comes from a damaged SQLite file."""
     said = str(getattr(error, "orig", ""))
     return any(words in said for words in ("malformed", "not a database", "Could not decode to UTF-8"))
 
 
 def _is_away(error: SQLAlchemyError, dialect: str) -> bool:
-    """Whether a database may come back by itself; a full disk does not."""
+    """Whether a database may become available again by itself; with a full disk it does not."""
     original = getattr(error, "orig", None)
     if dialect == "sqlite":
         return "locked" in str(original) or "busy" in str(original)
@@ -213,7 +213,7 @@ def _patient(call: Callable[..., T]) -> Callable[..., T]:
     return waiting
 
 
-for _name in (  # made twice, each of these leaves what it leaves when made once
+for _name in (  # idempotent calls
     "create_new_study",
     "set_study_user_attr",
     "set_study_system_attr",
@@ -234,31 +234,31 @@ for _name in (  # made twice, each of these leaves what it leaves when made once
 
 
 def require_whole(url: str) -> None:
-    """See that a study's SQLite file, if it is there, is one.
+    """Check that the SQLite file of a storage is intact, if it exists.
 
     Raises:
-        StorageError: it is a directory, another file, or damaged.
+        StorageError: it is a directory, not an SQLite file, or damaged.
     """
     sqlite_files.check(url, StorageError, DAMAGED)
 
 
 def open_storage(url: str) -> PatientStorage:
-    """Open the study's state, made when missing.
+    """Open a storage; its database is created if it is missing.
 
-    SQLite gets write-ahead logging, a 60 s busy timeout and immediate transactions: as shipped it hands one waiting trial to
-    several processes.
+    SQLite gets write-ahead logging, a 60 s busy timeout and immediate transactions. By default, several processes could claim the
+    same waiting trial.
 
     Raises:
-        StorageError: when it cannot be kept there, the database cannot be reached, is damaged, or is no database.
+        StorageError: the database cannot be created, reached or written, is damaged, or belongs to another program.
     """
     url = optuna_url(url)
     shown, file = without_credentials(url), sqlite_file(url)
-    # One connection is kept, and others are closed after use: a server takes a hundred, and there may be many workers.
+    # Keep one connection and close others after use: a server accepts about a hundred, and there may be many workers.
     options: dict[str, Any] = {"pool_pre_ping": True, "pool_size": 1}
     if file is not None:
         require_whole(url)
         if for_reading_alone(url):
-            raise StorageError(file, "cannot be written", remedy="run it as who may, or give another --storage")
+            raise StorageError(file, "cannot be written", remedy="change its permissions, or give another --storage")
         options = {"connect_args": {"timeout": _busy(url)}}
     try:
         with making(url, file), warnings.catch_warnings():
@@ -283,7 +283,7 @@ def _busy(url: str) -> float:
 
 
 def _configure(connection: sqlite3.Connection, busy: float) -> None:
-    connection.isolation_level = None  # leaves BEGIN to us
+    connection.isolation_level = None  # so that sqlite3 does not issue BEGIN
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={1000 * busy:.0f}"):
         cursor.execute(f"PRAGMA {pragma}")

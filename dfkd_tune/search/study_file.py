@@ -1,4 +1,4 @@
-"""``StudySpec``: a study file, read strictly. Every key but ``teacher`` may be left out; an unknown key is an error."""
+"""Read a study file strictly as a ``StudySpec``. Every key but ``teacher`` is optional; an unknown key is an error."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from dfkd_tune.utils.quoting import named, quoted
 from dfkd_tune.utils.strategy import build, strategy
 
 POPULATION = 8
-"""Trials that train at once where neither the study file nor a calibration says it."""
+"""Number of trials that train at once, unless the study file or a calibration sets it."""
 
 
 @strategy
 class StudySection:
-    """``study:`` what it is called and how long it goes on.
+    """``study:`` its name, its length and its objective.
 
     Args:
         name: name of the study, its MLflow experiment and its parent run; by default the file's name.
@@ -34,9 +34,9 @@ class StudySection:
         seed: seed of all random numbers.
         objective: ``robust``: weighted geometric mean of ``nrmse`` on the selection and stress banks; ``rmse``: in the teacher's
             units, on the selection bank; ``nrmse``: the same over the standard deviation of each output.
-        population: number of trials that train at the same time; by default 8 with a seed, else what suits the machine.
+        population: number of trials that train at the same time; by default 8 with a seed, else chosen for this machine.
         leaders: number of best trials that are run again at the end.
-        reruns: number of re-runs of each of them, on fresh seeds; 0 promotes the best trial as it is.
+        reruns: number of re-runs per such trial, with new seeds; 0 promotes the best trial without re-runs.
         pareto: second objective: ``parameters``, or ``latency`` of one row on this machine; no trial is pruned then.
     """
 
@@ -61,8 +61,8 @@ class TeacherSection:
     """``teacher:`` a path or ``package.module:function``, or a mapping.
 
     Args:
-        path: path or address of the model.
-        architecture: path of the architecture file, for files that hold weights alone.
+        path: path or URI of the model, or ``package.module:function``.
+        architecture: path of the architecture file, for files that hold only weights.
     """
 
     path: Annotated[str, Field(min_length=1)]
@@ -71,10 +71,10 @@ class TeacherSection:
 
 @strategy
 class StudentSection:
-    """``student:`` how large a student may be; at most one of the two.
+    """``student:`` the size limit of a student; give at most one key.
 
     Args:
-        max_parameters: largest number of trained values.
+        max_parameters: largest number of parameters.
         compression: smallest ratio of the teacher's parameters to the student's.
     """
 
@@ -86,10 +86,10 @@ class StudentSection:
             raise ValueError("max_parameters and compression exclude each other")
 
     def parameters(self, teacher_parameters: int | None) -> int | None:
-        """The limit in parameters, None for none.
+        """The limit as a number of parameters; None for no limit.
 
         Raises:
-            SpecError: when a compression is asked of a teacher whose parameters cannot be counted.
+            SpecError: ``compression`` is given, but the teacher's parameters cannot be counted.
         """
         if self.compression is None:
             return self.max_parameters
@@ -102,14 +102,14 @@ class StudentSection:
 
 @strategy
 class Budget:
-    """``budget:`` the same for every trial.
+    """``budget:`` the training budget, equal for all trials.
 
     Args:
         steps: number of student updates.
         batch: rows per update.
-        pool: number of prior rows whose outputs all trials share; by default chosen by the teacher's speed.
-        bank: number of rows in each bank.
-        teacher_rows: largest number of rows that the teacher answers for one trial, beside pool and banks; by default no limit.
+        pool: number of prior rows whose teacher outputs all trials share; by default chosen by the teacher's speed.
+        bank: number of rows in each evaluation bank.
+        teacher_rows: largest number of teacher queries per trial, in rows, besides pool and banks; no limit by default.
     """
 
     steps: Annotated[int, Field(ge=1, le=10**9)] = 20_000
@@ -121,16 +121,16 @@ class Budget:
 
 @dataclass(frozen=True)
 class StudySpec:
-    """All that a study file says.
+    """The content of a study file.
 
     Args:
-        study, teacher, student, budget: see their classes.
+        study, teacher, student, budget: the sections of the file.
         features: path of the features file, or None.
-        preset: name of the recipe that other leaves come from; None lets the teacher decide.
-        fixed: leaf -> value, of leaves that every trial has, as written.
+        preset: name of the recipe for leaves that are neither fixed nor searched; None for the default of the kind of teacher.
+        fixed: leaf -> value for every trial, as written.
         search: leaf -> choices or range, as written; None for the default space.
-        place: the file, for messages.
-        seeded: whether the seed was given: the same trials are then wanted on any machine.
+        place: name of the file, for messages.
+        seeded: whether a seed was given; every machine then runs the same trials.
     """
 
     study: StudySection
@@ -152,7 +152,7 @@ class StudySpec:
         return stem.lstrip("_.-")[:100] or "study"
 
     def recipe(self, default: Recipe) -> Recipe:
-        """The preset at this study's budget, ``default`` where none is named."""
+        """The preset, or ``default`` if none is named, with this study's budget."""
         preset, budget = PRESETS[self.preset] if self.preset else default, self.budget
         return replace(preset, steps=budget.steps, batch=budget.batch, teacher_rows=budget.teacher_rows)
 
@@ -169,14 +169,14 @@ KEYS = (
     "search",
 )
 LIMITS = {field.name for field in fields(StudentSection)}
-"""Keys of ``student:`` that are no fields of the student."""
+"""Keys of ``student:`` that limit its size and are not fields of the student."""
 
 
 def read_spec(path: Path) -> StudySpec:
-    """Read a study file; paths in it are relative to it, and modules beside it can be named.
+    """Read a study file. Paths in it are relative to its folder, and modules in that folder can be imported.
 
     Raises:
-        SpecError: naming place, rule, value and remedy.
+        SpecError: the file is invalid; the message names place, rule, value and remedy.
     """
     path = Path(path)
     spec = parse_spec(yaml_io.read(path, SpecError), str(path))
@@ -188,10 +188,10 @@ def read_spec(path: Path) -> StudySpec:
 
 
 def parse_spec(tree: Any, place: str) -> StudySpec:
-    """A spec from the plain values of a study file.
+    """Build a spec from the parsed YAML of a study file.
 
     Raises:
-        SpecError: naming place, rule, value and remedy.
+        SpecError: the tree is invalid; the message names place, rule, value and remedy.
     """
     if not isinstance(tree, Mapping):
         raise SpecError(
@@ -232,7 +232,7 @@ def parse_spec(tree: Any, place: str) -> StudySpec:
 
 
 def as_tree(spec: StudySpec) -> dict[str, Any]:
-    """The plain values of a spec, as ``parse_spec`` reads them; what was left out stays out."""
+    """The plain values of a spec, in the form that ``parse_spec`` reads; keys without a value are left out."""
     parts = {
         "study": _given(spec.study) | {"name": spec.name},
         "teacher": _given(spec.teacher),
@@ -251,19 +251,19 @@ def _is_leaf(key: object) -> bool:
 
 
 def _limits(student: Any) -> Any:
-    """What ``student:`` says of its size alone."""
+    """The size limits in ``student:``."""
     return {k: v for k, v in student.items() if k in LIMITS} if isinstance(student, Mapping) else student
 
 
 def _leaves(section: str) -> list[str]:
-    """Every key that a section of a study file may have."""
+    """Every leaf that a section of a study file may have."""
     names = {each.name: None for _, kind in SECTIONS[section].usable() for each in fields(kind)}
     limits = [each.name for each in fields(StudentSection)] if section == "student" else []
     return [f"{section}.{name}" for name in (*limits, "kind", *names)]
 
 
 def _fixed(tree: Mapping[str, Any], place: str) -> dict[str, Any]:
-    """The leaves that a study file fixes: whole sections, fields of ``student:``, and single leaves such as ``bound.threshold``."""
+    """The fixed leaves: of whole sections, of fields in ``student:``, and single ones such as ``bound.threshold``."""
     fixed: dict[str, Any] = {}
     for key, value in tree.items():
         if key in SECTIONS and value is not None:

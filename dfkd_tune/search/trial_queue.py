@@ -1,8 +1,8 @@
-"""The slots that make ``--n-trials`` exact, under any number of workers.
+"""The queue of trials, which makes ``--n-trials`` exact for any number of workers.
 
-A study owns N slots: trials numbered 0 to N-1, made WAITING a few ahead of those who claim them. A worker claims one by moving it to
-RUNNING under its name, in one transaction; it lands the trial only while the slot still bears that name. A slot whose worker died or
-was stopped goes back to WAITING with its parameters.
+A study has N trials, numbered 0 to N-1, which are created in the state WAITING a few at a time. A worker claims a trial by setting it
+to RUNNING with the worker's name, in one transaction. It can finish the trial only while the trial still has that name. A trial whose
+worker died or was stopped returns to WAITING with its parameters.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from dfkd_tune.search.storage import GRACE, HEARTBEAT, PatientStorage
 LOG = logging.getLogger(__name__)
 
 MOST_ATTEMPTS = 3
-"""How often a trial is taken up again before it fails for good."""
+"""How often a trial of a dead worker is queued again before it fails."""
 AHEAD = 16
-"""Slots made at once: every look at a study reads those that wait, 16 in half the time of 64, and nothing is gained by fewer."""
+"""Number of trials created at once: every read of a study reads the waiting ones; 16 take half the time of 64, fewer save nothing."""
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A slot that this worker took.
+    """A trial that this worker claimed.
 
     Args:
-        trial: to suggest, report and land.
-        again: it was begun before.
+        trial: the Optuna trial.
+        again: whether another worker had begun it.
     """
 
     trial: Trial
@@ -55,11 +55,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class Requeued:
-    """A slot taken from a worker that died.
+    """A trial taken from a dead worker.
 
     Args:
-        number: of the trial.
-        failed: why it is not tried again; None where it is.
+        number: number of the trial.
+        failed: why it is not queued again; None if it is.
     """
 
     number: int
@@ -67,11 +67,11 @@ class Requeued:
 
 
 class TrialQueue:
-    """A study's slots as one worker sees them.
+    """The trial queue of a study, for one worker.
 
     Args:
-        study, storage: whose slots.
-        leads: parameters of the first trials, which the sampler does not choose.
+        study, storage: the study and its storage.
+        initial_points: parameters of the first trials, which the sampler does not choose.
     """
 
     def __init__(
@@ -81,22 +81,24 @@ class TrialQueue:
         self.owner = f"{whoami()}/{uuid.uuid4().hex[:8]}"
 
     def claim(self, total: int) -> Claim | None:
-        """Take the next free slot below ``total``; None when there is none."""
+        """Claim the next waiting trial below number ``total``; None if there is none."""
         while True:
             found = self.storage.transact(lambda session: self._take(session, total))
             if found is not None:
                 private.forget_cached_trials(self.study)
-                self.study.get_trials(deepcopy=False)  # Optuna's cache takes no parameter of a trial that it never read
+                self.study.get_trials(
+                    deepcopy=False
+                )  # Optuna's cache refuses parameters of a trial that it has not read
                 return Claim(Trial(self.study, found[0]), found[1])
             if not self.make(total):
                 return None
 
     def make(self, total: int) -> int:
-        """Make waiting slots where there are none, never beyond ``total``; returns how many wait."""
+        """Create waiting trials if there are none, up to ``total`` trials; returns the number of waiting ones."""
         return self.storage.transact(lambda session: self._make(session, total))
 
     def lost(self, trials: Collection[Trial]) -> set[int]:
-        """Numbers of those trials that are this worker's no more."""
+        """Numbers of the given trials that no longer belong to this worker."""
 
         def look(session: Any) -> set[int]:
             mine = session.query(TRIALS.number).filter(
@@ -111,12 +113,12 @@ class TrialQueue:
         return self.storage.transact(look) if trials else set()
 
     def complete(self, trial: Trial, state: TrialState, values: Sequence[float], attributes: Mapping[str, Any]) -> bool:
-        """End a trial; whether it was still this worker's.
+        """Finish a trial; returns whether it still belonged to this worker.
 
         Args:
-            trial: that ends.
+            trial: the trial to finish.
             state: COMPLETE, PRUNED or FAIL.
-            values: its objectives, none unless it is complete; a pruned trial gets its last finite report, as ``Study.tell`` does.
+            values: objectives of a complete trial, else empty. A pruned trial gets its last report, unless that is NaN.
             attributes: user attributes to add.
         """
 
@@ -136,7 +138,7 @@ class TrialQueue:
         return self.storage.transact(write)
 
     def give_back(self, trial: Trial) -> None:
-        """Return a trial's slot, its parameters kept, for anybody to take up again."""
+        """Return a trial to the queue with its parameters, for any worker to claim."""
 
         def write(session: Any) -> None:
             row = private.trial_row(session, private.trial_id(trial), for_update=True)
@@ -146,8 +148,8 @@ class TrialQueue:
         self.storage.transact(write)
 
     def requeue_stale(self) -> list[Requeued]:
-        """Take the slots of workers that died; after ``MOST_ATTEMPTS`` the trial fails with the reason."""
-        # Right after an outage nobody's signs of life are fresh.
+        """Queue the trials of dead workers again; after ``MOST_ATTEMPTS`` a trial fails instead."""
+        # Right after an outage no worker's heartbeat is recent.
         calm = time.monotonic() - self.storage.last_away > GRACE / 2
         stale = private.stale_trial_ids(self.storage, self.study) if calm else set()
         running = self.storage.transact(self._running)
@@ -156,13 +158,13 @@ class TrialQueue:
         return [each for each in taken if each is not None]
 
     def owners(self) -> set[str]:
-        """Workers that hold slots and show signs of life, this one left out."""
+        """Other workers that run trials and are alive."""
         stale = private.stale_trial_ids(self.storage, self.study)
         running = self.storage.transact(self._running)
         return {owner for i, owner in running if i not in stale and not _is_dead(owner)} - {self.owner}
 
     def unfinished(self, total: int) -> int:
-        """Trials of the study that have not ended."""
+        """Number of trials below ``total`` that have not ended."""
         ended = self.storage.transact(
             lambda session: (
                 session.query(sqlalchemy.func.count(TRIALS.trial_id))
@@ -175,15 +177,17 @@ class TrialQueue:
         return total - ended
 
     def held(self, total: int) -> str:
-        """What a worker without a slot waits for, in words."""
+        """Say what a worker without a trial waits for."""
         left, machines = self.unfinished(total), sorted({host_of(owner) for owner in self.owners()})
         if not left:
             return "the untuned preset, which another worker runs"
         where = f" on {', '.join(machines)}" if machines else ""
-        return f"{left} trials of other workers{where}, or {GRACE / 60:.0f} minutes after the last sign of life of a dead one"
+        return (
+            f"{left} trials of other workers{where}, or {GRACE / 60:.0f} minutes after the last heartbeat of a dead one"
+        )
 
     def beat(self, trials: Collection[int]) -> None:
-        """Give a sign of life of trials, by their ids; raises at once where the database is away."""
+        """Record a heartbeat for trials, given by their IDs; raises at once if the database is unavailable."""
         now = {HEARTBEATS.heartbeat: sqlalchemy.func.now()}
         self.storage.transact(
             lambda session: (
@@ -247,7 +251,7 @@ class TrialQueue:
     def _requeue(self, session: Any, trial_id: int, owner: str) -> Requeued | None:
         row = private.trial_row(session, trial_id, for_update=True)
         if row.state != TrialState.RUNNING or self._owner(session, trial_id) != owner:
-            return None  # somebody else took it meanwhile
+            return None  # another worker took it meanwhile
         attempts = int(self._get(session, trial_id, ATTEMPTS) or 0)
         if attempts >= MOST_ATTEMPTS:
             reason = f"its worker died {attempts + 1} times"
@@ -267,7 +271,7 @@ class TrialQueue:
         return json.loads(row[0]) if row is not None else None
 
     def _set(self, session: Any, trial_id: int, values: Mapping[str, Any]) -> None:
-        """Set user attributes of a trial, in two statements however many there are."""
+        """Set user attributes of a trial in two statements, regardless of their number."""
         known = (ATTRIBUTES.trial_id == trial_id) & ATTRIBUTES.key.in_(list(values))
         session.query(ATTRIBUTES).filter(known).delete(synchronize_session=False)
         rows = [{"trial_id": trial_id, "key": key, "value_json": json.dumps(value)} for key, value in values.items()]
@@ -287,30 +291,30 @@ def _last_report(row: private.TrialRow) -> list[float]:
 
 
 def whoami() -> str:
-    """This process, told apart from a later one with its number: ``host/pid/start``."""
+    """Name of this process, ``host/pid/start``; the start time distinguishes it from a later process with the same PID."""
     return f"{socket.gethostname()}/{os.getpid()}/{psutil.Process().create_time():.2f}"
 
 
 def host_of(owner: str) -> str:
-    """The machine of a worker."""
+    """Host name of a worker."""
     return owner.partition("/")[0]
 
 
 def _is_dead(owner: str) -> bool:
-    """Whether a worker of this host is gone; of another host nothing is known."""
+    """Whether a worker on this host is dead; always False for another host."""
     host, pid, started = [*owner.split("/"), "", ""][:3]
     if host != socket.gethostname() or not pid:
         return False
     try:
         process = psutil.Process(int(pid))
-        # A killed process whose parent never asks for its end stays a zombie; the clock may be set meanwhile.
+        # A killed process stays a zombie until its parent waits for it. The tolerance allows for changes of the clock.
         return process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - float(started)) > 2
     except psutil.NoSuchProcess:
         return True
 
 
 class Heartbeat:
-    """Signs of life of this worker's running trials, from a thread, as Optuna gives them only inside ``optimize``."""
+    """Heartbeats of this worker's running trials, from a thread, because Optuna sends them only inside ``optimize``."""
 
     def __init__(self, queue: TrialQueue) -> None:
         self._slots, self._stop, self._ids = queue, threading.Event(), set()

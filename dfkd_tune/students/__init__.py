@@ -1,1 +1,1 @@
-"""Student architectures, one file each, and what is measured or cut of any of them."""
+"""Student architectures, one file each; latency and neuron pruning."""

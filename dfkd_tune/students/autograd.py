@@ -1,4 +1,4 @@
-"""Derivatives of any student that can answer, by autograd."""
+"""``AutogradStudent``: a base class that computes a student's derivatives by autograd."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from dfkd_tune.students.sobolev import match_by_autograd
 
 
 class AutogradStudent(Student):
-    """A student whose derivatives are left to autograd: subclasses give ``answer(weights, x)``."""
+    """A student whose derivatives come from autograd: subclasses implement ``answer(weights, x)``."""
 
     def outputs_and_gradients(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-        """Answers and their input gradients ``(K, N, O, D)``, both differentiable by autograd in the weights."""
+        """Outputs and their input gradients ``(K, N, O, E)``, both differentiable by autograd in the weights."""
         x = x.detach().requires_grad_()
         with torch.enable_grad():
             answers = self.answer(weights, x)
@@ -27,7 +27,7 @@ class AutogradStudent(Student):
         return answers, torch.stack(gradients, dim=2)
 
     def forward_with_tape(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Any]:
-        """The answers, with the tape that ``weight_gradients`` and ``input_gradients`` need."""
+        """Outputs, with the tape that ``weight_gradients`` and ``input_gradients`` need."""
         weights = [weight.detach().requires_grad_() for weight in weights]
         x = x.detach().requires_grad_()
         with torch.enable_grad():
@@ -35,27 +35,27 @@ class AutogradStudent(Student):
         return answers.detach(), (answers, weights, x)
 
     def weight_gradients(self, weights: Sequence[Tensor], tape: Any, gradient: Tensor) -> Sequence[Tensor]:
-        """Gradients of ``sum(gradient * answers)``, ``gradient`` being ``(K, N, O)``, in the shapes of the weights."""
+        """Gradients of ``sum(gradient * outputs)`` in the weights, with ``gradient`` ``(K, N, O)``."""
         return torch.autograd.grad(tape[0], tape[1], gradient, retain_graph=True)
 
     def input_gradients(self, weights: Sequence[Tensor], tape: Any, gradient: Tensor) -> Tensor:
-        """Gradient of ``sum(gradient * answers)`` in the inputs, ``(K, N, D)``."""
+        """Gradient ``(K, N, E)`` of ``sum(gradient * outputs)`` in the inputs."""
         return torch.autograd.grad(tape[0], tape[2], gradient, retain_graph=True)[0]
 
     def loss_and_gradients(
         self, weights: Sequence[Tensor], x: Tensor, values: Tensor, gradients: Tensor, share: Tensor, weight: Tensor
     ) -> LossAndGradients:
-        """The Sobolev loss with its gradient."""
+        """The Sobolev loss and its gradient."""
         return match_by_autograd(self, weights, x, values, gradients, share, weight)
 
 
 class Raw(nn.Module):
-    """A network over encoded rows and normalized outputs, as one between raw units.
+    """A network from encoded rows to normalized outputs, wrapped to map raw rows to raw outputs.
 
     Args:
-        inner: ``(N, E) -> (N, O)``.
-        encoding: of raw rows.
-        shift, spread: ``(O,)``, raw = shift + spread * normalized.
+        inner: the network, ``(N, E) -> (N, O)``.
+        encoding: encodes raw rows ``(N, D)`` as ``(N, E)``.
+        shift, spread: ``(O,)`` each; raw output = shift + spread * normalized output.
     """
 
     def __init__(self, inner: nn.Module, encoding: Encoding, shift: Tensor, spread: Tensor) -> None:

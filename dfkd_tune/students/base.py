@@ -1,7 +1,7 @@
 """The interface of a student: an architecture whose K members share one batched pass.
 
-A student is a frozen dataclass of its hyper-parameters (``@strategy``). Weights are a list of tensors, stacked ``(K, ...)`` wherever
-several members answer at once. Rows are encoded: standardized features, levels without an order one-hot, ``(K, N, E)``.
+A student is a frozen dataclass of its hyper-parameters (``@strategy``). Its weights are a list of tensors, stacked as ``(K, ...)`` where
+K members are evaluated at once. It takes encoded rows ``(K, N, E)``: standardized features, with one-hot columns for unordered levels.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from dfkd_tune.inputs.encoding import Encoding
 
 
 class LossAndGradients(NamedTuple):
-    """What became of a loss.
+    """The result of a loss: outputs, gradients in the weights, and the loss itself on demand.
 
     Args:
-        answers: ``(K, N, O)``.
-        gradients: of the losses, in the shapes of the weights.
-        loss: gives the losses ``(K,)``; who only descends does not ask.
+        answers: outputs ``(K, N, O)``.
+        gradients: gradients of the losses in the weights, in their shapes.
+        loss: computes the losses ``(K,)``; a plain gradient step does not need them.
     """
 
     answers: Tensor
@@ -33,23 +33,23 @@ class LossAndGradients(NamedTuple):
 
 
 class Student(ABC):
-    """An architecture. Subclass ``students.autograd.AutogradStudent`` unless derivatives are written by hand."""
+    """An architecture. Subclass ``students.autograd.AutogradStudent`` unless you write the derivatives by hand."""
 
     has_width: ClassVar[bool] = False
-    """Whether ``width`` is a field, so that a limit on parameters sets it."""
+    """Whether it has a field ``width``. If so, a limit on parameters sets that field."""
 
     @property
     def hidden_layers(self) -> int:
-        """Hidden layers of a perceptron; 0 for anything else."""
+        """Number of hidden layers of a perceptron; 0 for any other architecture."""
         return 0
 
     @property
     def hidden_units(self) -> int:
-        """Units of the widest layer, for planning memory."""
+        """Number of units of the widest layer, for planning memory."""
         return 100
 
     def with_width(self, width: int) -> Student:
-        """The same architecture of another width; itself where it has none."""
+        """The same architecture with another width; itself if it has no width."""
         if not self.has_width:
             return self
         assert is_dataclass(self)  # every strategy is one
@@ -57,28 +57,28 @@ class Student(ABC):
 
     @abstractmethod
     def shapes(self, features: int, outputs: int) -> list[tuple[int, ...]]:
-        """Shapes of the weights of one member, for E encoded features."""
+        """Shapes of one member's weights, for ``features`` encoded columns E."""
 
     def parameters(self, features: int, outputs: int) -> int:
-        """The number of trained values."""
+        """Number of trained values of one member."""
         return sum(math.prod(shape) for shape in self.shapes(features, outputs))
 
     @abstractmethod
     def structure(self) -> tuple[object, ...]:
-        """What must be equal for two students to share a batched pass."""
+        """Key that two students must have in common to share a batched pass."""
 
     @abstractmethod
     def init_params(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> list[Tensor]:
-        """Weights of one member, drawn from its stream."""
+        """Initial weights of one member, drawn from its random stream ``rng``."""
 
     @abstractmethod
     def answer(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
-        """Stacked rows ``(K, N, E)`` to normalized outputs ``(K, N, O)``; differentiable by autograd."""
+        """Normalized outputs ``(K, N, O)`` for stacked rows ``(K, N, E)``; differentiable by autograd."""
 
     def hidden(self, weights: Sequence[Tensor], x: Tensor) -> Tensor | None:
-        """What a linear output layer sees of stacked rows, ``(K, N, H)``; None where the last layer is another.
+        """Input ``(K, N, H)`` of a linear output layer for stacked rows ``(K, N, E)``; None if the last layer is not linear.
 
-        Where it is not None, the last two weights are the output layer's ``(H, O)`` and ``(O,)``.
+        If it is not None, the last two weights are the output layer's, ``(H, O)`` and ``(O,)``.
         """
         return None
 
@@ -92,14 +92,14 @@ class Student(ABC):
 
     @abstractmethod
     def weight_gradients(self, weights: Sequence[Tensor], tape: Any, gradient: Tensor) -> Sequence[Tensor]:
-        """Gradients of ``sum(gradient * outputs)``, ``gradient`` being ``(K, N, O)``, in the shapes of the weights."""
+        """Gradients of ``sum(gradient * outputs)`` in the weights, with ``gradient`` ``(K, N, O)``."""
 
     @abstractmethod
     def input_gradients(self, weights: Sequence[Tensor], tape: Any, gradient: Tensor) -> Tensor:
-        """Gradient of ``sum(gradient * outputs)`` in the inputs, ``(K, N, E)``."""
+        """Gradient ``(K, N, E)`` of ``sum(gradient * outputs)`` in the inputs."""
 
     def by_hand(self, gradients: bool) -> bool:
-        """Whether no derivative of a step needs autograd, where input gradients are matched or not."""
+        """Whether a training step needs no autograd; ``gradients`` says whether input gradients are matched."""
         return False
 
     @abstractmethod
@@ -112,22 +112,22 @@ class Student(ABC):
         share: Tensor,
         weight: Tensor,
     ) -> LossAndGradients:
-        """The Sobolev loss with its gradient; arguments as those of ``students.sobolev.loss_and_gradients``."""
+        """The Sobolev loss and its gradient; arguments as in ``students.sobolev.loss_and_gradients``."""
 
     @abstractmethod
     def module(self, weights: Sequence[Tensor], encoding: Encoding, shift: Tensor, spread: Tensor) -> nn.Module:
-        """One member as a float32 network in evaluation mode, from raw rows to the teacher's units.
+        """One member as a float32 network in evaluation mode, from raw rows ``(N, D)`` to raw outputs ``(N, O)``.
 
         Args:
-            weights: of one member, as ``init_params`` returns them.
-            encoding: of raw rows.
-            shift, spread: ``(O,)``, raw = shift + spread * normalized.
+            weights: weights of one member, in the shapes of ``init_params``.
+            encoding: encodes raw rows ``(N, D)`` as ``(N, E)``.
+            shift, spread: ``(O,)`` each; raw output = shift + spread * normalized output.
         """
 
     @abstractmethod
     def widest(self, features: int, outputs: int, max_parameters: int) -> int:
-        """The largest width with at most ``max_parameters`` values; 0 when none fits, 1 for an architecture of one size that fits."""
+        """Largest width with at most ``max_parameters`` trained values; 0 if none fits, 1 if an architecture of fixed size fits."""
 
     def layout(self, encoding: Encoding, outputs: int) -> dict[str, Any] | None:
-        """The architecture as a teacher's architecture file has it; None where its students are kept as ``.pt2``."""
+        """Content of ``architecture.yaml``, from which a state dict is loaded; None if its students are stored as ``.pt2``."""
         return None

@@ -1,4 +1,4 @@
-"""Every student architecture by its kind; ``base`` says what one must do."""
+"""The registry of student architectures by their YAML kind; ``base`` has the interface."""
 
 from dfkd_tune.students.base import Student
 from dfkd_tune.students.mlp import MLP

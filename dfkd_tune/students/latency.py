@@ -1,4 +1,4 @@
-"""How long a student takes to answer one row on this machine."""
+"""Measure how long a student takes for one row on this machine."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ BURSTS, CALLS = 5, 40
 
 
 def latency(module: nn.Module, row: torch.Tensor) -> float:
-    """Microseconds that a call with one row takes in plain PyTorch: the median of ``CALLS`` calls, in the best of ``BURSTS``.
+    """Microseconds of a call with one row in plain PyTorch: the lowest of ``BURSTS`` medians over ``CALLS`` calls.
 
     Args:
-        module: between raw units.
-        row: ``(1, D)`` raw.
+        module: network from raw rows to raw outputs.
+        row: one raw row ``(1, D)``.
     """
     with torch.inference_mode():
         return 1e6 * min(statistics.median(_seconds(module, row) for _ in range(CALLS)) for _ in range(BURSTS))

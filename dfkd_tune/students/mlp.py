@@ -1,8 +1,8 @@
-"""The multilayer perceptron, with hand-derived gradients.
+"""The multilayer perceptron, with hand-written gradients.
 
-Notation: K members, N rows, D features, O outputs, H hidden units. Stacked parameters carry K first; weights are stored
-``(in, out)`` so that a layer is one product. Every activation maps 0 to 0, so hidden units that are padded with zero
-weights stay exactly zero under training, and students of different width share one batched pass.
+Notation: K members, N rows, D encoded columns, O outputs, H hidden units. Stacked parameters have K first; weights are stored
+``(in, out)``, so that a layer is one matrix product. Students of different widths share one batched pass, because narrow ones are
+padded with hidden units of zero weights. Every activation maps 0 to 0, so training leaves these weights exactly zero.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dfkd_tune.utils.strategy import strategy
 T = TypeVar("T")
 
 Tape = list[tuple[Tensor, Tensor | None]]
-"""What a forward pass leaves for the gradients: each layer's input and the derivative of the activation that made it."""
+"""What the gradients need from a forward pass: each layer's input, and the derivative of the activation before it."""
 
 
 @strategy
@@ -34,9 +34,9 @@ class MLP(Student):
     """A multilayer perceptron with hidden layers of one width.
 
     Args:
-        width: hidden units a layer.
-        depth: hidden layers.
-        activation: between layers.
+        width: number of units in each hidden layer.
+        depth: number of hidden layers.
+        activation: activation function after each hidden layer.
     """
 
     width: Annotated[int, Field(ge=1, le=100_000)] = 50
@@ -47,25 +47,25 @@ class MLP(Student):
 
     @property
     def hidden_units(self) -> int:
-        """Its width."""
+        """Same as ``width``."""
         return self.width
 
     @property
     def hidden_layers(self) -> int:
-        """Its depth."""
+        """Same as ``depth``."""
         return self.depth
 
     def shapes(self, features: int, outputs: int) -> list[tuple[int, ...]]:
-        """Shapes of weight and bias of every layer, in order."""
+        """Shapes of the weight and bias of every layer, in order."""
         sizes = (features, *[self.width] * self.depth, outputs)
         return [shape for a, b in pairwise(sizes) for shape in ((a, b), (b,))]
 
     def structure(self) -> tuple[object, ...]:
-        """What must be equal for two students to share a batched pass; width is not part of it."""
+        """Key that two students must have in common to share a batched pass; width is not part of it."""
         return ("mlp", self.depth, self.activation)
 
     def init_params(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> list[Tensor]:
-        """Weights drawn as ``nn.Linear`` draws them: uniform within ``1 / sqrt(fan_in)``."""
+        """Weights drawn as in ``nn.Linear``: uniform within ``1 / sqrt(fan_in)``."""
         values = []
         for weight, bias in _pairs(self.shapes(features, outputs)):
             reach = 1.0 / math.sqrt(weight[0])
@@ -75,19 +75,19 @@ class MLP(Student):
         return values
 
     def answer(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
-        """Answer stacked rows ``(K, N, D)`` with ``(K, N, O)``; differentiable by autograd."""
+        """Outputs ``(K, N, O)`` for stacked rows ``(K, N, D)``; differentiable by autograd."""
         weight, bias = weights[-2:]
         return layer(bias, self.hidden(weights, x), weight)
 
     def hidden(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
-        """What the output layer sees of stacked rows ``(K, N, D)``: the last hidden layer, ``(K, N, H)``."""
+        """Activations ``(K, N, H)`` of the last hidden layer for stacked rows ``(K, N, D)``."""
         activation = ACTIVATIONS[self.activation]
         for weight, bias in _pairs(weights)[:-1]:
             x = activation.value(layer(bias, x, weight, activation.factor))
         return x
 
     def outputs_and_gradients(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-        """Answers and their input gradients ``(K, N, O, D)``, both differentiable by autograd in the weights."""
+        """Outputs and their input gradients ``(K, N, O, D)``, both differentiable by autograd in the weights."""
         activation = ACTIVATIONS[self.activation]
         layers, derivatives = _pairs(weights), []
         for weight, bias in layers[:-1]:
@@ -103,7 +103,7 @@ class MLP(Student):
         return answers, gradient
 
     def forward_with_tape(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tape]:
-        """The same answers, with the tape that ``weight_gradients`` and ``input_gradients`` need."""
+        """Outputs, with the tape that ``weight_gradients`` and ``input_gradients`` need."""
         activation = ACTIVATIONS[self.activation]
         layers = _pairs(weights)
         tape: Tape = [(x, None)]
@@ -113,7 +113,7 @@ class MLP(Student):
         return layer(bias, tape[-1][0], weight), tape
 
     def weight_gradients(self, weights: Sequence[Tensor], tape: Tape, gradient: Tensor) -> list[Tensor]:
-        """Gradients of ``sum(gradient * answers)``, ``gradient`` being ``(K, N, O)``, in the shapes of the weights."""
+        """Gradients of ``sum(gradient * outputs)`` in the weights, with ``gradient`` ``(K, N, O)``."""
         gradients: list[Tensor] = []
         layers = _pairs(weights)
         for i in range(len(layers) - 1, -1, -1):
@@ -124,7 +124,7 @@ class MLP(Student):
         return gradients[::-1]
 
     def input_gradients(self, weights: Sequence[Tensor], tape: Tape, gradient: Tensor) -> Tensor:
-        """Gradient of ``sum(gradient * answers)`` in the inputs, ``(K, N, D)``."""
+        """Gradient ``(K, N, D)`` of ``sum(gradient * outputs)`` in the inputs."""
         for (weight, _), (_, derivative) in zip(reversed(_pairs(weights)), reversed(tape), strict=True):
             gradient = outer_or_matmul(gradient, weight)
             if derivative is not None:
@@ -132,26 +132,26 @@ class MLP(Student):
         return gradient
 
     def by_hand(self, gradients: bool) -> bool:
-        """Whether no derivative of a step needs autograd, where input gradients are matched or not."""
+        """Whether a training step needs no autograd; ``gradients`` says whether input gradients are matched."""
         return self.depth == 1 or not gradients
 
     def loss_and_gradients(
         self, weights: Sequence[Tensor], x: Tensor, values: Tensor, gradients: Tensor, share: Tensor, weight: Tensor
     ) -> LossAndGradients:
-        """The Sobolev loss with its gradient."""
+        """The Sobolev loss and its gradient."""
         if self.depth == 1:
             return match_one_layer(ACTIVATIONS[self.activation], weights, x, values, gradients, share, weight)
         return match_by_autograd(self, weights, x, values, gradients, share, weight)
 
     def module(self, weights: Sequence[Tensor], encoding: Encoding, shift: Tensor, spread: Tensor) -> nn.Sequential:
-        """One student as a plain float32 network between the user's raw units.
+        """One member as a plain float32 network from raw rows to raw outputs.
 
-        Scaling is folded into its weights, but where raw rows are encoded: there that is its first step.
+        Scaling is folded into its weights. If rows need one-hot encoding, its first layer encodes and scales them instead.
 
         Args:
-            weights: of one member, as ``init_params`` returns them.
-            encoding: of raw rows.
-            shift, spread: ``(O,)``, raw = shift + spread * normalized.
+            weights: weights of one member, in the shapes of ``init_params``.
+            encoding: encodes raw rows ``(N, D)`` as ``(N, E)``.
+            shift, spread: ``(O,)`` each; raw output = shift + spread * normalized output.
         """
         layers = [(w.double(), b.double()) for w, b in _pairs(list(weights))]
         if encoding.folds:
@@ -169,12 +169,12 @@ class MLP(Student):
         return nn.Sequential(*parts).eval()
 
     def layout(self, encoding: Encoding, outputs: int) -> dict[str, Any]:
-        """The architecture as a teacher's architecture file has it, so that a student can be a teacher."""
+        """Content of ``architecture.yaml``, with which a student's weights can be loaded as a teacher."""
         layers = {"layers": [encoding.width, *[self.width] * self.depth, outputs], "activation": self.activation}
         return layers if encoding.folds else layers | {"encoding": encoding.tree()}
 
     def widest(self, features: int, outputs: int, max_parameters: int) -> int:
-        """The largest width at this depth with at most ``max_parameters`` values; 0 when none fits."""
+        """Largest width at this depth with at most ``max_parameters`` trained values; 0 if none fits."""
         low, high = 0, 100_000
         while low < high:
             middle = (low + high + 1) // 2

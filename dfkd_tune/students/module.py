@@ -1,4 +1,4 @@
-"""Any ``nn.Module`` as a student, by ``package.module:function``."""
+"""A student of your own: any ``nn.Module`` that a function ``package.module:function`` returns."""
 
 from __future__ import annotations
 
@@ -20,27 +20,28 @@ from dfkd_tune.utils.strategy import strategy
 
 @strategy
 class Module(AutogradStudent):
-    """The network that ``function(features, outputs)`` returns, mapping encoded rows ``(N, E)`` to ``(N, O)``: standardized features, levels without an order one-hot.
+    """The network that ``function(features, outputs)`` returns, from encoded rows ``(N, E)`` to normalized outputs ``(N, O)``.
 
-    It must keep no running statistics (no batch normalization): members share one pass.
+    Rows are encoded as ``students.base`` describes. The network must keep no running statistics (no batch normalization), because
+    members share one pass.
 
     Args:
-        path: ``package.module:function``.
+        path: the function, as ``package.module:function``.
     """
 
     path: Annotated[str, Field(pattern=f"^{MODULE_PATH.pattern}$")] = "torch.nn:Linear"
 
     def shapes(self, features: int, outputs: int) -> list[tuple[int, ...]]:
-        """Shapes of the network's parameters, in its order."""
+        """Shapes of the network's parameters, in the network's order."""
         return [tuple(p.shape) for p in template(self.path, features, outputs).parameters()]
 
     def structure(self) -> tuple[object, ...]:
-        """What must be equal for two students to share a batched pass."""
+        """Key that two students must have in common to share a batched pass."""
         return ("module", self.path)
 
     def init_params(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> list[Tensor]:
-        """Weights as the function draws them, from the member's stream."""
-        template(self.path, features, outputs)  # what answers with these weights is known from here on
+        """Initial weights of the network that the function returns, drawn from the member's random stream."""
+        template(self.path, features, outputs)  # remembers the network that ``answer`` looks up by these shapes
         seed = int(torch.randint(2**62, (1,), generator=rng))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -58,7 +59,7 @@ class Module(AutogradStudent):
         return vmap(one)(tuple(weights), x)
 
     def module(self, weights: Sequence[Tensor], encoding: Encoding, shift: Tensor, spread: Tensor) -> nn.Module:
-        """One student as a float32 network between the user's raw units."""
+        """One member as a float32 network from raw rows to raw outputs."""
         with torch.random.fork_rng(devices=[]):
             network = make(self.path, encoding.width, len(shift)).float()
         with torch.no_grad():
@@ -68,13 +69,13 @@ class Module(AutogradStudent):
         return Raw(network, encoding, shift, spread).eval()
 
     def widest(self, features: int, outputs: int, max_parameters: int) -> int:
-        """1 when the network fits, 0 when it does not: it has one size."""
+        """1 if the network fits, 0 if it does not; its size is fixed."""
         return int(self.parameters(features, outputs) <= max_parameters)
 
 
 @cache
 def template(path: str, features: int, outputs: int) -> nn.Module:
-    """The network whose forward pass all members of a path share; its own weights are never used."""
+    """The network whose forward pass all members with this path share; its own weights are not used."""
     with torch.random.fork_rng(devices=[]):
         network = make(path, features, outputs).eval()
     _KNOWN[path, tuple(tuple(p.shape) for p in network.parameters())] = network
@@ -82,14 +83,14 @@ def template(path: str, features: int, outputs: int) -> nn.Module:
 
 
 _KNOWN: dict[tuple[str, tuple[tuple[int, ...], ...]], nn.Module] = {}
-"""The same networks by path and parameter shapes, which is what a pass over stacked weights has at hand."""
+"""Networks by path and parameter shapes, because a pass over stacked weights knows only these."""
 
 
 def make(path: str, features: int, outputs: int) -> nn.Module:
     """Call the named function.
 
     Raises:
-        SpecError: when it cannot be imported or called, or returns anything but a network without running statistics.
+        SpecError: if it cannot be imported or called, or does not return a network without running statistics.
     """
     function = import_object(path, SpecError)
     try:

@@ -1,7 +1,7 @@
-"""A perceptron with more neurons than allowed, cut to size: optimal brain surgeon (Hassibi & Stork 1993) on its output layer.
+"""Neuron pruning by the optimal brain surgeon (Hassibi & Stork 1993), applied to the output layer of a wide perceptron.
 
-A neuron's removal is paid for by what the output layer, fitted anew to the others, loses in answers and input gradients. What
-is left are neurons as they were rather than averages of neurons, and they answer more like the teacher far from the prior's center.
+The cost of removing a neuron is the increase of the loss after the output layer is fitted again to the other neurons. Clustering
+would average neurons; pruning keeps some unchanged, which match the teacher better far from the prior's center.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ RIDGE = 1e-6
 def prune(
     student: MLP, weights: Sequence[Tensor], z: Tensor, gradients: float, width: int, matched: Tensor | None = None
 ) -> list[Tensor]:
-    """The weights of one hidden layer of ``width`` neurons out of more.
+    """Reduce a student with one hidden layer to ``width`` neurons; returns its new weights.
 
     Args:
-        student: the architecture, of one hidden layer.
-        weights: ``(D, H)``, ``(H,)``, ``(H, O)``, ``(O,)``.
-        z: rows ``(N, D)`` that the loss is measured on.
+        student: the architecture, with one hidden layer.
+        weights: weights of one member, ``(D, H)``, ``(H,)``, ``(H, O)``, ``(O,)``.
+        z: encoded rows ``(N, D)`` that the loss is computed on.
         gradients: weight of the input gradients in the loss.
-        width: neurons to keep.
-        matched: which columns ``(D,)`` have gradients that count, as 1 and 0; None where all have.
+        width: number of neurons to keep.
+        matched: mask ``(D,)`` of 1 and 0: columns whose gradients count; None if all count.
     """
     first, bias, out, shift = (w.double() for w in weights)
     activation = ACTIVATIONS[student.activation]
@@ -40,7 +40,7 @@ def prune(
     alive = torch.ones(len(gram), dtype=torch.bool, device=gram.device)
     for _ in range(first.shape[1] - width):
         loss = solution.square().sum(1) / inverse.diagonal().clamp_min(1e-300)
-        loss[~alive], loss[-1] = torch.inf, torch.inf  # the bias stays
+        loss[~alive], loss[-1] = torch.inf, torch.inf  # never remove the bias
         i = int(loss.argmin())
         column = inverse[:, i] / inverse[i, i]
         solution = solution - torch.outer(column, solution[i])
@@ -52,7 +52,7 @@ def prune(
 
 
 def _gram(values: Tensor, derivatives: Tensor, first: Tensor, gradients: float) -> Tensor:
-    """Second moments of what the output layer weighs, neurons and a one, in answers and input gradients."""
+    """Second moments of the output layer's inputs, the bias included, in outputs and input gradients."""
     rows = len(values)
     seen = torch.cat([values, torch.ones_like(values[:, :1])], dim=1)
     gram = seen.T @ seen / rows

@@ -1,4 +1,4 @@
-"""A network as a ``.pt2`` archive, which PyTorch reads without this package."""
+"""Write a network as a ``.pt2`` archive, which PyTorch loads without this package."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ MACHINE_METADATA = ("stack_trace", "nn_module_stack", "torch_fn", "source_fn_sta
 
 
 def to_pt2(module: nn.Module, rows: Tensor, extra: Mapping[str, str] | None = None) -> bytes:
-    """A student as a ``.pt2`` archive with a free batch size, which ``torch.export.load`` reads without this package.
+    """A student as a ``.pt2`` archive with a dynamic batch size, which ``torch.export.load`` loads without this package.
 
     Args:
-        module: between raw units.
-        rows: two raw rows ``(2, D)`` in the dtype of its input.
-        extra: further text files by name, which ``torch.export.load`` gives for its ``extra_files``.
+        module: network from raw rows to raw outputs.
+        rows: two raw rows ``(2, D)`` in the dtype of the network's input.
+        extra: further text files by name, which ``torch.export.load`` returns through ``extra_files``.
 
-    Nothing may train in this process meanwhile: ``torch.export`` of 2.13 disturbs models that do.
+        Nothing may train in this process during the call: ``torch.export`` of PyTorch 2.13 disturbs models in training.
     """
     batch = {0: torch.export.Dim("batch", min=1)}
     with torch.no_grad():
         program = torch.export.export(module, (rows,), dynamic_shapes=(batch,))
-    for node in program.graph.nodes:  # they name the files of the machine it was made on
+    for node in program.graph.nodes:  # they contain file paths of this machine
         for key in MACHINE_METADATA:
             node.meta.pop(key, None)
     buffer = io.BytesIO()

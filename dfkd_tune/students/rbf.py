@@ -20,7 +20,7 @@ class RBF(AutogradStudent):
     """``sum_h v_h exp(-|x - c_h|^2 / (2 D s_h^2)) + b``: Gaussian bumps with trained centers and widths.
 
     Args:
-        width: bumps.
+        width: number of Gaussian bumps.
     """
 
     width: Annotated[int, Field(ge=1, le=100_000)] = 100
@@ -29,19 +29,19 @@ class RBF(AutogradStudent):
 
     @property
     def hidden_units(self) -> int:
-        """Its width."""
+        """Same as ``width``."""
         return self.width
 
     def shapes(self, features: int, outputs: int) -> list[tuple[int, ...]]:
-        """Shapes of centers, logarithms of widths, output weights and bias."""
+        """Shapes of the centers, the logarithms of widths, the output weights and the bias."""
         return [(self.width, features), (self.width,), (self.width, outputs), (outputs,)]
 
     def structure(self) -> tuple[object, ...]:
-        """What must be equal for two students to share a batched pass; a bump cannot be padded away, so width is part of it."""
+        """Key that two students must have in common to share a batched pass; it includes width, as bumps cannot be padded."""
         return ("rbf", self.width)
 
     def init_params(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> list[Tensor]:
-        """Centers drawn like standardized inputs, output weights as ``nn.Linear`` draws them."""
+        """Centers drawn from a standard normal distribution, output weights as in ``nn.Linear``."""
         centers = torch.randn(self.width, features, generator=rng, dtype=torch.float64)
         reach = 1.0 / math.sqrt(self.width)
         out = (2 * torch.rand(self.width, outputs, generator=rng, dtype=torch.float64) - 1) * reach
@@ -56,11 +56,11 @@ class RBF(AutogradStudent):
         return torch.baddbmm(bias.unsqueeze(1), bumps, out)
 
     def module(self, weights: Sequence[Tensor], encoding: Encoding, shift: Tensor, spread: Tensor) -> nn.Module:
-        """One student as a float32 network between the user's raw units."""
+        """One member as a float32 network from raw rows to raw outputs."""
         return Raw(_Bumps(self, weights), encoding, shift, spread).eval()
 
     def widest(self, features: int, outputs: int, max_parameters: int) -> int:
-        """The largest number of bumps with at most ``max_parameters`` values; 0 when none fits."""
+        """Largest number of bumps with at most ``max_parameters`` trained values; 0 if none fits."""
         return max(0, (max_parameters - outputs) // (features + 1 + outputs))
 
 

@@ -1,4 +1,4 @@
-"""The loss that students are trained by, with its gradient: answers, and input gradients where they are matched.
+"""The training loss of students and its gradient: it matches outputs and, optionally, input gradients.
 
 ``loss = sum_n share_n mean_o [ (S - T)^2 + weight |dS/dx - dT/dx|^2 ]``, the Sobolev loss of Czarnecki et al. 2017. Notation as in
 ``mlp``: K members, N rows, D encoded columns, O outputs, H hidden units.
@@ -25,18 +25,18 @@ def loss_and_gradients(
     share: Tensor,
     weight: Tensor | None,
 ) -> LossAndGradients:
-    """Answers, losses and their gradients of stacked students.
+    """Outputs, losses and gradients of stacked students.
 
     Args:
         student: the architecture.
-        weights: stacked ``(K, ...)``.
-        x, values: rows ``(K, N, D)`` and the teacher's answers ``(K, N, O)``.
-        gradients: the teacher's input gradients ``(K, N, O, D)``, or None to match answers alone.
-        share: of each row in the loss, broadcastable to ``(K, N, 1)``.
-        weight: of the gradients, ``(K, 1, 1)``, or ``(K, 1, O D)`` where it differs by column; None where answers alone are matched.
+        weights: stacked weights ``(K, ...)``.
+        x, values: encoded rows ``(K, N, D)`` and the teacher's outputs there, ``(K, N, O)``.
+        gradients: the teacher's input gradients ``(K, N, O, D)``, or None to match only outputs.
+        share: weight of each row in the loss, broadcastable to ``(K, N, 1)``.
+        weight: weight of the gradients, ``(K, 1, 1)``, or ``(K, 1, O D)`` if it differs by column; None to match only outputs.
     """
     if gradients is not None:
-        assert weight is not None  # gradients weigh something
+        assert weight is not None  # given whenever gradients are
         return student.loss_and_gradients(weights, x, values, gradients, share, weight)
     answers, tape = student.forward_with_tape(weights, x)
     gap = answers - values
@@ -53,7 +53,7 @@ def match_one_layer(
     share: Tensor,
     weight: Tensor,
 ) -> LossAndGradients:
-    """By hand: a hidden layer's input gradients are a linear layer of its derivatives, with weights ``first * out``."""
+    """By hand, for one hidden layer: input gradients are linear in the activation's derivative, with weights ``first * out``."""
     first, bias, out, shift = weights
     z = layer(bias, x, first, activation.factor)
     seen, derivative = activation.both(z)
@@ -81,7 +81,7 @@ def match_by_autograd(
     share: Tensor,
     weight: Tensor,
 ) -> LossAndGradients:
-    """Through the student's own ``outputs_and_gradients``."""
+    """By autograd, through the student's ``outputs_and_gradients``."""
     leaves = [leaf.detach().requires_grad_() for leaf in weights]
     with torch.enable_grad():
         answers, found = student.outputs_and_gradients(leaves, x)

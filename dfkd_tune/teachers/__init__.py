@@ -1,1 +1,1 @@
-"""Frozen teachers: loaded, probed, and asked in raw units or between standardized inputs and normalized outputs."""
+"""Frozen teachers: load them, probe them, and evaluate them in raw units or in standardized units."""

@@ -1,4 +1,4 @@
-"""What every teacher can do."""
+"""The interface of a teacher: ``Teacher``, a frozen function with optional input gradients."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Layers(Protocol):
-    """A chain of linear layers ``(weight (out, in), bias (out,))``, and the name of an activation between each two."""
+    """A chain of linear layers ``(weight (out, in), bias (out,))`` and the names of the activations between them."""
 
     @property
     def layers(self) -> Sequence[tuple[Tensor, Tensor]]: ...
@@ -35,11 +35,11 @@ class FastForward(Protocol):
     def __call__(self, x: Tensor) -> Tensor: ...
 
     def vjp(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """The answers, and their pullback ``(N, O) -> (N, D)``."""
+        """The outputs ``(N, O)`` and the vector-Jacobian product ``(N, O) -> (N, D)``."""
         ...
 
     def on(self, device: torch.device) -> FastForward:
-        """The same layers on a device."""
+        """Return the same layers on a device."""
         ...
 
     def between(self, center: Tensor, scale: Tensor, shift: Tensor, spread: Tensor) -> FastForward:
@@ -52,15 +52,15 @@ class Teacher:
     """A frozen function from raw inputs ``(N, D)`` to outputs ``(N, O)``.
 
     Args:
-        source: where it came from, for messages and records.
+        source: file, URI or module path it was loaded from, for messages and records.
         function: the forward pass; its output may be ``(N,)`` or ``(N, O)``.
-        dtype: of the inputs it takes.
-        sha256: of the file, or of the named code's weights.
-        width: features it takes, where the file says so.
-        chain: its layers, where it is a chain of linear layers that could be read.
-        fast: a forward pass with the same answers, where there is one.
-        estimator: the fitted scikit-learn estimator that answers, where one does.
-        guard: what stands between its code and this process; copies of a teacher share it.
+        dtype: dtype of its inputs.
+        sha256: hash of the model file; for a module path, hash of the weights or of the source code.
+        width: number of input features D, if the file declares it.
+        chain: its layers, if it is a chain of linear layers.
+        fast: a faster forward pass with the same outputs, if there is one.
+        estimator: the fitted scikit-learn estimator behind it, if there is one.
+        guard: runs ``function`` and turns its failures into ``TeacherError``; copies of a teacher share it.
     """
 
     source: str
@@ -75,23 +75,23 @@ class Teacher:
 
     @property
     def parameters(self) -> int | None:
-        """How many trained values it has; None where they cannot be counted."""
+        """Number of parameters; None if they cannot be counted."""
         if not isinstance(self.function, nn.Module):
             return None
         return sum(p.numel() for p in self.function.parameters()) or None
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Answer rows ``(N, D)`` with ``(N, O)`` in the dtype of ``x``; differentiable where the teacher is.
+        """Evaluate rows ``(N, D)``; returns ``(N, O)`` in the dtype of ``x``, differentiable if the teacher is.
 
         Raises:
-            TeacherError: when its code fails, in whichever way, with a row that shows it.
+            TeacherError: its code fails; the message shows a row.
         """
         rows = x.to(self.dtype)
         y = self.fast(rows) if self.fast is not None else self.guard.ask(self.source, self.function, rows)
         return y.to(x.dtype)
 
     def vjp(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """The same answers, and their pullback ``(N, O) -> (N, D)``; by autograd unless the layers are known; errors are those of a call."""
+        """The outputs ``(N, O)`` and the vector-Jacobian product ``(N, O) -> (N, D)``; raises what a call raises."""
         if self.fast is not None:
             y, pull = self.fast.vjp(x.to(self.dtype))
             return y.to(x.dtype), lambda gradient: pull(gradient.to(self.dtype)).to(x.dtype)
@@ -109,17 +109,17 @@ class Teacher:
         except BaseException as error:
             rule = f"gave no input gradients for {tuple(x.shape)} inputs, as it did before: it {raised(error)}"
             raise TeacherError(
-                self.source, rule, remedy="detach its answers, which makes it a black box, or mend it"
+                self.source, rule, remedy="detach its outputs, which makes it a black box, or correct its backward pass"
             ) from error
 
     def on(self, device: torch.device, x: Tensor) -> Teacher:
-        """The same teacher, taking and giving tensors of a device.
+        """Return the same teacher for tensors on a device.
 
-        Where its weights cannot follow, it answers on the host, and its rows and answers travel.
+        If its weights cannot move to the device, it runs on the CPU, and rows and outputs are copied.
 
         Args:
-            device: of the distillation.
-            x: raw rows to try it with, ``(N, D)`` on the host.
+            device: device of the distillation.
+            x: ``(N, D)`` raw rows on the CPU, to try the moved teacher with.
         """
         if device.type == "cpu":
             return self
@@ -130,7 +130,7 @@ class Teacher:
             try:
                 with torch.no_grad():
                     self.guard.once(self.source, moved.function, x.to(device, self.dtype))
-            except TeacherError:  # a graph may make constants where it was exported
+            except TeacherError:  # an exported graph may create constants on the device of its export
                 pass
             else:
                 return moved
@@ -139,7 +139,7 @@ class Teacher:
 
 
 def freeze(module: M) -> M:
-    """Put a module in evaluation mode, on the CPU, with no parameter that asks for gradients."""
+    """Move a module to the CPU, in evaluation mode, with no parameter that requires gradients."""
     module = module.to("cpu")
     module.eval()
     for parameter in module.parameters():
@@ -148,7 +148,7 @@ def freeze(module: M) -> M:
 
 
 def dtype_of(module: nn.Module) -> torch.dtype:
-    """The floating dtype of a module's tensors; float32 where it has none."""
+    """The floating-point dtype of a module's tensors; float32 if it has none."""
     tensors = (*module.parameters(), *module.buffers())
     return next((t.dtype for t in tensors if t.is_floating_point()), torch.float32)
 
@@ -159,7 +159,7 @@ def hash_bytes(data: bytes) -> str:
 
 
 def hash_module(module: nn.Module) -> str:
-    """SHA-256 of a module's tensors, names included."""
+    """SHA-256 of a module's state dict: names and tensors."""
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(name.encode())

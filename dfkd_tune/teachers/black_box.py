@@ -1,4 +1,4 @@
-"""Teachers that only answer: scikit-learn estimators, and what asks a function of arrays. Their input gradients are unknown."""
+"""Teachers without input gradients: scikit-learn estimators, and any function of NumPy arrays."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dfkd_tune.teachers.base import Teacher
 
 
 def from_numpy(function: Callable[[np.ndarray], Any]) -> Callable[[Tensor], Tensor]:
-    """A function of arrays ``(N, D)`` as one of tensors, outside of autograd."""
+    """Wrap a function of arrays ``(N, D)`` as a function of tensors, outside of autograd."""
 
     def answer(x: Tensor) -> Tensor:
         return torch.from_numpy(np.array(function(x.detach().cpu().numpy()), copy=True)).to(x.device)
@@ -25,10 +25,10 @@ def from_numpy(function: Callable[[np.ndarray], Any]) -> Callable[[Tensor], Tens
 
 
 def from_estimator(source: object, estimator: Any, sha256: str) -> Teacher:
-    """A fitted scikit-learn estimator, or whatever predicts like one.
+    """Make a teacher of a fitted scikit-learn regressor, or of any object with a compatible ``predict``.
 
     Raises:
-        TeacherError: it has no ``predict``, or predicts classes.
+        TeacherError: the estimator has no ``predict``, or predicts classes.
     """
     from sklearn.base import is_classifier
 
@@ -45,12 +45,12 @@ def from_estimator(source: object, estimator: Any, sha256: str) -> Teacher:
 
     def predict(x: np.ndarray) -> Any:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # fitted with feature names, asked without
+            warnings.simplefilter("ignore", UserWarning)  # fitted with feature names, called without
             return estimator.predict(x)
 
     return Teacher(str(source), from_numpy(predict), torch.float64, sha256, width=width, estimator=estimator)
 
 
 def missing(path: Path, package: str, extra: str) -> TeacherError:
-    """What to install for a kind of file."""
+    """The error that names the extra to install for a file format."""
     return TeacherError(path, f"needs {package}", remedy=f"pip install 'dfkd-tune[{extra}]'")

@@ -1,4 +1,4 @@
-"""Estimators that were fitted on a data frame, asked with one: their columns by name, in their order, with their levels as strings."""
+"""Evaluate estimators that were fitted on a data frame with a data frame: columns by name, in order, levels as strings."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.base import Teacher
 
 NEAR = 1e-3
-"""How far a row may be off the code of a level: what float32 makes of a whole number is nearer."""
+"""Largest distance of a value from the code of a level; float32 rounding of a whole number is smaller."""
 
 
 def feature_names(teacher: Teacher) -> list[str] | None:
-    """The columns that a teacher was fitted on, in its own order; None where it was fitted on bare rows or does not say."""
+    """The columns that a teacher was fitted on, in its order; None if it was fitted on an array or does not say."""
     names = getattr(teacher.estimator, "feature_names_in_", None)
     return None if names is None else [str(name) for name in names]
 
 
 def categories(teacher: Teacher) -> dict[str, list[Any]]:
-    """The levels that its encoders learned of columns, strings or numbers, by column name; of bare rows by ``"0"``, ``"1"``, ..."""
+    """Column name -> the levels that the teacher's encoders learned; columns of an array are named ``"0"``, ``"1"``, ..."""
     names = feature_names(teacher)
     return dict(_encoded(teacher.estimator, names or [str(i) for i in range(teacher.width or 0)]))
 
 
 def levels_of(teacher: Teacher) -> dict[str, list[float | str]]:
-    """The levels that its encoders learned, as a features file has them: numbers that can be ordered, or strings."""
+    """Column name -> learned levels in the form of a features file: finite numbers, or strings."""
     found = {}
     for name, levels in categories(teacher).items():
         if all(isinstance(level, str) for level in levels):
@@ -43,16 +43,16 @@ def levels_of(teacher: Teacher) -> dict[str, list[float | str]]:
 
 
 def asked_by_name(teacher: Teacher, names: Sequence[str], labels: Mapping[int, Sequence[str | None]]) -> Teacher:
-    """The same teacher, asked with a data frame where it was fitted on one; any other teacher as it is.
+    """Return a teacher that receives a data frame if it was fitted on one; otherwise the teacher itself.
 
     Args:
-        teacher: of a scikit-learn estimator.
-        names: of the columns of the rows ``(N, D)`` that it will be asked.
-        labels: column -> its levels; there the rows hold codes ``0 .. k-1``, and the estimator gets the strings. None is a
-            missing value.
+        teacher: any teacher; only one with a scikit-learn estimator changes.
+        names: column names of the rows ``(N, D)`` that it will be queried with.
+        labels: column index -> its levels. Rows hold codes ``0 .. k-1`` there, and the estimator receives the strings. None
+            is a missing value.
 
     Raises:
-        TeacherError: the names are not those that it was fitted on, or it was fitted on bare rows and there are strings.
+        TeacherError: the names differ from those it was fitted on, or it was fitted on an array and a level is a string.
     """
     own = feature_names(teacher)
     if own is None:
@@ -74,7 +74,7 @@ def asked_by_name(teacher: Teacher, names: Sequence[str], labels: Mapping[int, S
         columns: list[Any] = [None] * len(own)
         for i, place in enumerate(order):
             columns[place] = _strings(source, names[i], rows[:, i], levels[i]) if i in levels else rows[:, i]
-        # As one frame: inserting column by column would copy it each time.
+        # Built at once, because inserting a column copies the frame.
         frame = pd.DataFrame(dict(enumerate(columns)))
         frame.columns = estimator.feature_names_in_
         with warnings.catch_warnings():
@@ -85,7 +85,7 @@ def asked_by_name(teacher: Teacher, names: Sequence[str], labels: Mapping[int, S
 
 
 def _same(teacher: Teacher, own: Sequence[str], names: Sequence[str]) -> None:
-    """Hold the names of a features file against those of an estimator."""
+    """Check that the names of a features file are those of an estimator."""
     lacking = [name for name in own if name not in set(names)]
     unknown = [name for name in names if name not in set(own)]
     twice = len(set(names)) < len(names)
@@ -102,7 +102,7 @@ def _same(teacher: Teacher, own: Sequence[str], names: Sequence[str]) -> None:
 
 
 def _strings(source: str, name: str, codes: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Levels of the codes of a column; a missing value, NaN, is the level None."""
+    """Map the codes of a column to its levels; NaN maps to the level None."""
     missing = [code for code, level in enumerate(levels) if level is None]
     if missing:
         codes = np.where(np.isnan(codes), missing[0], codes)
@@ -112,14 +112,14 @@ def _strings(source: str, name: str, codes: np.ndarray, levels: np.ndarray) -> n
         found = codes[~known][0]
         raise TeacherError(
             source,
-            f"was asked {found:g} for {name}, which has the levels 0 to {len(levels) - 1}",
-            remedy="give rows of levels",
+            f"was queried with {found:g} for {name}, which has the levels 0 to {len(levels) - 1}",
+            remedy="give rows that hold levels",
         )
     return levels[whole.astype(np.int64)]
 
 
 def _encoded(estimator: Any, names: Sequence[str]) -> Iterator[tuple[str, list[Any]]]:
-    """The columns that an estimator encodes, with their levels: an encoder first in a pipeline, or inside of its columns."""
+    """Yield encoded columns and their levels, from an encoder that is first in a pipeline or in a column transformer."""
     if hasattr(estimator, "steps"):
         steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
         yield from _encoded(steps[0], names) if steps else ()
@@ -137,7 +137,7 @@ def _encoded(estimator: Any, names: Sequence[str]) -> Iterator[tuple[str, list[A
 
 
 def _chosen(columns: Any, names: Sequence[str]) -> list[str]:
-    """The names of the columns that a transformer was given: by name, number, mask or slice."""
+    """Names of the columns of a transformer, which may be given by name, index, mask or slice."""
     if isinstance(columns, str | int | np.integer):
         columns = [columns]
     if isinstance(columns, slice) and not isinstance(columns.start or columns.stop or "", str):

@@ -1,7 +1,7 @@
-"""Every call of a teacher that is not read as layers: its failure is an error of the teacher that shows a row.
+"""Guarded calls of a teacher's code: a failure becomes a ``TeacherError`` that shows a row.
 
-A failed call is repeated: at once, and a few times more where the failure is one that passes (a service that is away, or any that
-passed before). What fails for good is looked into: is it the values of a row, the number of rows, or every row?
+A failed call is repeated at once, and a few more times if the failure may be temporary (a service is away, or a failure of the same
+type passed before). For a permanent failure the guard finds the cause: the values of a row, the number of rows, or every row.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from dfkd_tune.utils.user_code import Confined
 
 LOG = logging.getLogger(__name__)
 PASSING = (OSError, TimeoutError, ConnectionError)
-"""Failures that may pass, those of a service; of other libraries' kinds the names below tell."""
+"""Types of temporary failures; those of other libraries are recognized by the words below in their names."""
 WORDS = ("timeout", "connect", "unavailable", "network", "transport", "protocol", "temporar", "retr", "ratelimit")
 PAUSES = (0.0, 0.2, 1.0, 3.0)
-"""Seconds before a failed call is repeated; what fails in the same way without such a reason is repeated once."""
+"""Seconds before each repetition of a failed call; a failure that is not temporary is repeated once."""
 SLOW_CALL_S = 0.5
-"""Seconds of a call from which the teacher is slow: nothing further is asked to find the row that it fails for."""
+"""Seconds per call from which a teacher is slow; the guard then makes no further calls to find the failing row."""
 SIZES = (1, 2, 7, *(2**i for i in range(2, 10)))
-"""Numbers of rows that are tried where one fails."""
+"""Batch sizes that are tried after one fails."""
 SHOWN_VALUES = 6
-"""Values of a row that a message shows."""
+"""Number of values of a row that a message shows."""
 OURS = (KeyboardInterrupt, DfkdError, Interrupted)
-"""What passes through as it is."""
+"""Exceptions that are raised unchanged."""
 VALUES = "declare the values that it takes, as ranges or levels in the features file"
 SIZE = "export it with a dynamic batch dimension"
 ANY = "check the number of features, and that any number of rows is taken"
@@ -42,15 +42,15 @@ ENDS = "a teacher must return its answers and end nothing"
 
 @dataclass
 class Calls:
-    """What a process asks its teacher and how long that takes; for whoever tells the user what is waited for.
+    """Progress of the teacher calls of this process, for messages to a user who waits.
 
     Args:
-        since: when the call in flight began, by ``time.monotonic``; None between calls.
-        rows: of that call.
-        count, answered, seconds: calls before it, their rows and their time.
-        expected: rows that are asked before anything else is done; None where that is not known.
-        rate: rows that it answers in a second, as it was probed.
-        calls: that are made, where their number is known rather than that of the rows.
+        since: start of the running call, by ``time.monotonic``; None between calls.
+        rows: number of rows in that call.
+        count, answered, seconds: number of finished calls, their rows and their duration.
+        expected: number of rows to query before the next step; None if unknown.
+        rate: measured throughput, in rows per second.
+        calls: number of calls to make, if that is known instead of the number of rows.
     """
 
     since: float | None = None
@@ -63,36 +63,36 @@ class Calls:
     calls: int | None = None
 
     def begin(self, rows: int) -> None:
-        """A call for so many rows begins."""
+        """Record the start of a call with ``rows`` rows."""
         self.rows, self.since = rows, time.monotonic()
 
     def end(self) -> float:
-        """It has ended; its seconds."""
+        """Record the end of the call; returns its duration in seconds."""
         took, self.since = time.monotonic() - (self.since or time.monotonic()), None
         self.count, self.answered, self.seconds = self.count + 1, self.answered + self.rows, self.seconds + took
         return took
 
     def expect(self, rows: int | None, rate: float | None = None, calls: int | None = None) -> None:
-        """Begin to count anew, to so many rows or calls."""
+        """Reset the counts and set the number of expected rows or calls."""
         self.count, self.answered, self.seconds = 0, 0, 0.0
         self.expected, self.rate, self.calls = rows, rate, calls
 
 
 CALLS = Calls()
-"""Those of this process."""
+"""The calls of this process."""
 
 
 @dataclass
 class Guard:
-    """What the calls of one teacher have shown; copies of a teacher share it.
+    """Calls a teacher's code and remembers how it behaves; copies of a teacher share it.
 
     Args:
-        names: of its features, for messages.
-        optional: columns whose values may be missing, which are NaN.
-        outputs: columns of its answers.
-        passed: kinds of failures that were over when it was asked again.
-        slow: whether its last call took longer than ``SLOW_CALL_S``.
-        check_cancelled: called before each call of a slow teacher; may raise.
+        names: feature names, for messages.
+        optional: columns that may hold missing values, which are NaN.
+        outputs: number of output columns O; None before the first call.
+        passed: exception types that did not recur when a call was repeated.
+        slow: whether the last call took longer than ``SLOW_CALL_S``.
+        check_cancelled: called before each call of a slow teacher; may raise to cancel.
     """
 
     names: Sequence[str] | None = None
@@ -103,10 +103,10 @@ class Guard:
     check_cancelled: Callable[[], None] = lambda: None
 
     def ask(self, source: str, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        """Answers ``(N, O)`` to rows ``(N, D)`` in the teacher's dtype.
+        """Evaluate rows ``(N, D)`` in the teacher's dtype; returns ``(N, O)``.
 
         Raises:
-            TeacherError: what the teacher did instead, with a row, or that its answer is none.
+            TeacherError: the call fails, which the message shows with a row, or the outputs are not valid.
         """
         if self.slow:
             self.check_cancelled()
@@ -118,17 +118,17 @@ class Guard:
             problem = error
         finite = self._sound(x)
         if not finite.all() and (finite.any() or self.outputs):
-            return self._spare(source, function, x, finite)  # a student that diverges has such rows
+            return self._spare(source, function, x, finite)  # a diverging student produces such rows
         again = self._again(source, function, x, problem)
         if isinstance(again, Tensor):
             return again
         raise self._failure(source, function, x, again) from again
 
     def once(self, source: str, function: Callable[..., Any], *arguments: Tensor) -> Any:
-        """Call it once, to see whether it can be called like that.
+        """Call the function once, without repetition and without a search for the cause.
 
         Raises:
-            TeacherError: what it did instead of returning, looked into no further.
+            TeacherError: the call fails.
         """
         CALLS.begin(len(arguments[0]))
         try:
@@ -143,14 +143,14 @@ class Guard:
             CALLS.end()
 
     def row(self, x: Tensor) -> str:
-        """A row ``(D,)`` in words."""
+        """Format a row ``(D,)`` with feature names."""
         values = x.detach().cpu().tolist()
         names = self.names if self.names is not None and len(self.names) == len(values) else None
         parts = [f"{names[i] if names else f'x{i}'}={value:.6g}" for i, value in enumerate(values[:SHOWN_VALUES])]
         return ", ".join(parts) + (", ..." if len(values) > SHOWN_VALUES else "")
 
     def _sound(self, x: Tensor) -> Tensor:
-        """Which rows ``(N,)`` of ``(N, D)`` hold numbers alone, beside values that may be missing."""
+        """Mask ``(N,)`` of the rows ``(N, D)`` that are finite, except for permitted missing values."""
         sound = torch.isfinite(x)
         columns = [*self.optional]
         sound[:, columns] |= x[:, columns].isnan()
@@ -170,7 +170,7 @@ class Guard:
             raise TeacherError(
                 source,
                 f"must return one tensor, returned {type(y).__name__}",
-                remedy="of an array, torch.from_numpy makes one",
+                remedy="torch.from_numpy converts an array",
             )
         if y.is_complex() or y.is_quantized or y.layout is not torch.strided:
             raise TeacherError(source, f"must return a dense tensor of real numbers, returned {y.dtype}, {y.layout}")
@@ -184,13 +184,13 @@ class Guard:
             raise TeacherError(source, rule)
         self.outputs = y.shape[1]
         if y.is_inference() and not torch.is_inference_mode_enabled():
-            y = y.clone()  # autograd takes no tensor that was made in inference mode
+            y = y.clone()  # autograd refuses tensors that were created in inference mode
         if y.requires_grad and not torch.is_grad_enabled():
             y = y.detach()
         return y if y.device == x.device else y.to(x.device)
 
     def _spare(self, source: str, function: Callable[[Tensor], Tensor], x: Tensor, finite: Tensor) -> Tensor:
-        """NaN for the rows that are no numbers, which the teacher is not asked for."""
+        """Evaluate only the finite rows; the others get NaN."""
         if not finite.any():
             return x.new_full((len(x), self.outputs or 1), torch.nan)
         y = self.ask(source, function, x[finite])
@@ -199,11 +199,11 @@ class Guard:
     def _again(
         self, source: str, function: Callable[[Tensor], Tensor], x: Tensor, problem: BaseException
     ) -> Tensor | BaseException:
-        """Its answer where a repeated call gives one; the last failure where none does."""
+        """Repeat the call; returns the outputs, or the last failure."""
         for pause in PAUSES if isinstance(problem, Exception) else ():
             kind, words = type(problem), message(problem)
             say = LOG.warning if pause and kind not in self.passed else LOG.info
-            say("the teacher %s %s; it is asked again in %g s", source, raised(problem), pause)
+            say("the teacher %s %s; the call is repeated in %g s", source, raised(problem), pause)
             time.sleep(pause)
             try:
                 answer = self._once(source, function, x)
@@ -217,7 +217,9 @@ class Guard:
             else:
                 if kind not in self.passed:
                     LOG.warning(
-                        "the teacher %s %s, then answered the same rows: this is repeated", source, raised(problem)
+                        "the teacher %s %s, then answered the same rows: calls that fail like this are repeated",
+                        source,
+                        raised(problem),
                     )
                 self.passed.add(kind)
                 return answer
@@ -226,7 +228,7 @@ class Guard:
     def _failure(
         self, source: str, function: Callable[[Tensor], Tensor], x: Tensor, problem: BaseException
     ) -> TeacherError:
-        """The error that says for what the teacher fails."""
+        """The error that names the cause of a failure."""
         what, shape = raised(problem), tuple(x.shape)
         first = f"cannot answer {shape} inputs, the first {self.row(x[0])}" if len(x) else "cannot answer no rows"
         if passing(problem) or type(problem) in self.passed:
@@ -261,24 +263,24 @@ class Guard:
 
 
 def passing(problem: BaseException) -> bool:
-    """Whether a failure is of a kind that may be over in a moment."""
+    """Whether a failure may be temporary."""
     name = type(problem).__name__.lower()
     lasting = isinstance(problem, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError)
     return (isinstance(problem, PASSING) and not lasting) or any(word in name for word in WORDS)
 
 
 def blame(answers: Callable[[Tensor], bool], x: Tensor) -> tuple[Tensor | None, int | None]:
-    """What rows ``(N, D)`` that cannot be answered together fail for.
+    """Find why a batch fails.
 
     Args:
-        answers: whether rows are answered.
-        x: rows.
+        answers: whether a call with rows ``(N, D)`` succeeds.
+        x: ``(N, D)`` rows that fail together.
 
     Returns:
-        A row ``(D,)`` whose values are to blame, or a number of rows that is answered where another is not; or neither.
+        A row ``(D,)`` whose values make the call fail, or a batch size that succeeds; None for what was not found.
     """
     rows = len(x)
-    # Copies of a row tell its values from the number of rows.
+    # A batch of copies of one row separates the effect of its values from that of the batch size.
     good = next((i for i in sorted({0, rows // 2, rows - 1}) if answers(_copies(x[i], rows))), None)
     if good is None:
         return None, next((size for size in SIZES if size != rows and answers(_copies(x[0], size))), None)
@@ -295,7 +297,7 @@ def _copies(row: Tensor, count: int) -> Tensor:
 
 
 def _among(x: Tensor, suspects: Sequence[int], good: int) -> Tensor:
-    """Suspects in their places, and a row that is answered in all others."""
+    """Rows ``(N, D)`` with the suspects in place and a good row everywhere else."""
     mixed = _copies(x[good], len(x)).clone()
     mixed[list(suspects)] = x[list(suspects)]
     return mixed

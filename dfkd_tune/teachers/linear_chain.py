@@ -1,7 +1,7 @@
-"""Teachers that turn out to be a chain of linear layers, read from their graph and answered faster.
+"""A fast forward pass and VJP for teachers that are a chain of linear layers, read from the module or its graph.
 
-On a CPU ``tanh`` costs about six times as much as ``sigmoid``. With ``tanh(z) = 2 sigmoid(2 z) - 1`` its factors fold into
-the neighboring linear layers, which is exact to rounding.
+On a CPU ``tanh`` costs about six times as much as ``sigmoid``. By ``tanh(z) = 2 sigmoid(2 z) - 1`` its factors fold into
+the neighboring linear layers, which is exact up to rounding.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Chain:
     """Linear layers and the activations between them.
 
     Args:
-        layers: ``(weight (out, in), bias (out,))`` in order.
-        activations: one name between each two layers.
+        layers: ``(weight (out, in), bias (out,))`` of each layer, in order.
+        activations: name of the activation between each two layers.
     """
 
     layers: Sequence[tuple[Tensor, Tensor]]
@@ -42,11 +42,11 @@ class Chain:
 
     @property
     def ended(self) -> bool:
-        """Whether its last layer has no activation yet."""
+        """Whether it ends with a linear layer, without an activation."""
         return len(self.layers) == len(self.activations) + 1
 
     def quick(self) -> FusedMLP:
-        """The same function with every tanh folded into a sigmoid."""
+        """Return the same function with every tanh folded into a sigmoid."""
         folded = [(weight.T.contiguous(), bias.clone()) for weight, bias in self.layers]
         names = list(self.activations)
         for i, name in enumerate(names):
@@ -59,22 +59,22 @@ class Chain:
 
 
 Part = Chain | list[Chain]
-"""What a node of a graph is: a chain so far, or chains side by side."""
+"""The value of a graph node: one chain, or several chains in parallel."""
 
 
 @dataclass(frozen=True)
 class FusedMLP:
-    """Layers ``(weight (in, out), bias (out,))`` and activations, answered without a module's overhead."""
+    """Layers ``(weight (in, out), bias (out,))`` and activations, evaluated without the overhead of modules."""
 
     layers: tuple[tuple[Tensor, Tensor], ...]
     activations: tuple[str, ...]
 
     def on(self, device: torch.device) -> FusedMLP:
-        """The same layers on a device."""
+        """Return the same layers on a device."""
         return replace(self, layers=tuple((weight.to(device), bias.to(device)) for weight, bias in self.layers))
 
     def between(self, center: Tensor, scale: Tensor, shift: Tensor, spread: Tensor) -> FusedMLP:
-        """``z -> (self(center + scale z) - shift) / spread``, as a chain."""
+        """Return ``z -> (self(center + scale z) - shift) / spread`` with the units folded into the layers."""
         layers = [(weight.double(), bias.double()) for weight, bias in self.layers]
         weight, bias = layers[0]
         layers[0] = scale.double()[:, None] * weight, bias + center.double() @ weight
@@ -92,7 +92,7 @@ class FusedMLP:
         return z
 
     def vjp(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """The same answers, and their pullback ``(N, O) -> (N, D)``; neither is differentiable by autograd."""
+        """The outputs ``(N, O)`` and the vector-Jacobian product ``(N, O) -> (N, D)``; both bypass autograd."""
         derivatives: list[Tensor] = []
         weight, bias = self.layers[0]
         z = layer(bias, x, weight)
@@ -104,13 +104,13 @@ class FusedMLP:
 
     @cached_property
     def _product(self) -> Tensor:
-        """What each neuron of a single hidden layer adds to the gradients of a single output, ``(hidden, in)``."""
+        """Contribution ``(hidden, in)`` of each hidden neuron to the gradient of a single output; for one hidden layer."""
         (first, _), (last, _) = self.layers
         return (first * last.T).T
 
     def _pull(self, gradient: Tensor, derivatives: list[Tensor]) -> Tensor:
         if gradient.shape[1] == 1 and len(derivatives) == 1:
-            # One product, and nothing as large as the hidden layer besides.
+            # One matrix product, without another tensor of the size of the hidden layer.
             return few_columns(derivatives[0], self._product).mul_(gradient)
         for (weight, _), derivative in zip(reversed(self.layers[1:]), reversed(derivatives), strict=True):
             gradient = outer_or_matmul(gradient, weight).mul_(derivative)
@@ -133,19 +133,19 @@ VALUES: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": nn.functional.silu,
     "identity": lambda z: z,
 }
-"""Activations; they overwrite the layer where they can, as a core's own cache does not hold a hidden layer of all rows twice."""
+"""Activations, in place where possible: two copies of a hidden layer do not fit into a core's cache."""
 TAPED: dict[str, Callable[[Tensor], tuple[Tensor, Callable[[], Tensor]]]] = {
     "sigmoid": _tape_sigmoid,
     "relu": lambda z: (z.relu_(), lambda: z.gt_(0.0)),
     "silu": _tape_silu,
     "identity": lambda z: (z, lambda: torch.ones_like(z)),
 }
-"""The same, each with a call that gives the derivative and may overwrite the value: for when the next layer has read it."""
+"""Activations with a function that returns the derivative. It may overwrite the value, so call it after the next layer."""
 
 
 def read_chain(module: nn.Module) -> Chain | None:
-    """The chain a module computes, or None when it is anything else."""
-    # A subclass or a hook may do anything between the layers, and only on rows that no comparison happens to hold.
+    """Read the chain that a module computes; None for any other module."""
+    # A subclass or a hook may change the outputs, perhaps only for rows that the comparison below does not include.
     if type(module) is nn.Sequential and not has_forward_hooks(module):
         return _from_sequential(module)
     if isinstance(module, torch.fx.GraphModule):
@@ -154,7 +154,7 @@ def read_chain(module: nn.Module) -> Chain | None:
 
 
 def with_fused_forward(teacher: Teacher) -> Teacher:
-    """The same teacher, answering through its chain where it is one and the answers agree."""
+    """Return the teacher with a fused forward pass if it is a chain and both give the same outputs."""
     if not isinstance(teacher.function, nn.Module):
         return teacher
     chain = read_chain(teacher.function)
@@ -167,7 +167,7 @@ def with_fused_forward(teacher: Teacher) -> Teacher:
         with torch.no_grad():
             fast, plain = chain.quick()(x), teacher.function(x)
     except Exception:
-        return teacher  # whatever is wrong with it, the probe says so
+        return teacher  # the probe reports what is wrong
     if not isinstance(plain, Tensor) or not torch.isfinite(plain).all():
         return teacher
     close = plain.reshape(fast.shape) if plain.numel() == fast.numel() else None
@@ -194,7 +194,7 @@ def _from_sequential(module: nn.Sequential) -> Chain | None:
 
 
 def _moments(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor] | None:
-    """The mean and variance of training; None where it normalizes by the batch."""
+    """Running mean and variance; None if the layer normalizes by batch statistics."""
     if norm.training or norm.running_mean is None or norm.running_var is None:
         return None
     return norm.running_mean, norm.running_var
@@ -208,14 +208,14 @@ def _normalized(
     variance: Tensor,
     eps: float,
 ) -> tuple[Tensor, Tensor]:
-    """A linear layer ``(out, in)`` with the batch normalization that follows it, as it is in evaluation, folded in."""
+    """Fold a batch normalization in evaluation mode into the linear layer ``(out, in)`` before it."""
     scale = (variance + eps).rsqrt() * (1.0 if weight is None else weight)
     shift = 0.0 if bias is None else bias
     return (layer[0] * scale[:, None]).detach(), ((layer[1] - mean) * scale + shift).detach()
 
 
 def _from_graph(module: torch.fx.GraphModule) -> Chain | None:
-    """The chain that a graph computes from its only input; networks of one hidden layer that it averages or adds up are one."""
+    """The chain that a graph computes from its only input; an average or sum of one-hidden-layer networks is one chain."""
     state = dict(module.named_parameters()) | dict(module.named_buffers())
     reached: dict[object, Part] = {}
     for node in module.graph.nodes:
@@ -240,7 +240,7 @@ def _from_graph(module: torch.fx.GraphModule) -> Chain | None:
 
 
 def _follow(node: torch.fx.Node, reached: Mapping[object, Part], state: Mapping[str, Tensor]) -> Part | None:
-    """What a node makes of what its arguments are: a chain so far, or chains side by side; None where it is neither."""
+    """The value of a node from the values of its arguments: a chain or parallel chains; None for anything else."""
     target, args = str(node.target).removeprefix("aten."), node.args
     if target == "stack.default":
         parts = [reached.get(part) for part in args[0]] if isinstance(args[0], list | tuple) else [None]
@@ -278,7 +278,7 @@ def _follow(node: torch.fx.Node, reached: Mapping[object, Part], state: Mapping[
 
 
 def _added(parts: Sequence[Part | None], share: float) -> Chain | None:
-    """``share`` times the sum of chains of one hidden layer with the same activation, as one chain with all their neurons."""
+    """``share`` times the sum of one-hidden-layer chains with the same activation, as one chain with all their neurons."""
     chains = [part for part in parts if isinstance(part, Chain) and part.ended and len(part.layers) == 2]
     if len(chains) < len(parts) or len({chain.activations[0] for chain in chains}) > 1:
         return None

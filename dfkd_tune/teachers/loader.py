@@ -1,7 +1,7 @@
-"""Frozen teachers: one file a format, one way to load them all.
+"""Load a teacher from a file, an MLflow URI or a module path.
 
-A teacher maps raw inputs ``(N, D)`` to outputs ``(N, O)`` in its own units. Nothing here trains it, and loading never
-runs code from a file unless its author is trusted: the one exception is a module path, which the user names.
+A teacher maps raw inputs ``(N, D)`` to outputs ``(N, O)`` in its own units and is never trained. Loading a file runs none of
+its code unless the user trusts its author. A module path ``package.module:function`` is the exception: its code is imported.
 """
 
 from __future__ import annotations
@@ -22,14 +22,13 @@ def load_teacher(source: str | Path, architecture: Path | None = None, trust_pic
     """Load a teacher.
 
     Args:
-        source: a file of one of ``formats.kinds.FORMATS``, with what it names beside it; a folder with an ``MLmodel`` or a list of shards; a
-            model of MLflow, ``models:/name@alias`` or ``runs:/id/path``; or ``package.module:function``, which returns a module
-            or a callable.
-        architecture: YAML of layers and activations, for files that hold weights alone.
-        trust_pickle: take the file's author at their word: a pickle can run any code.
+        source: a file in one of ``formats.kinds.FORMATS``; a folder with an ``MLmodel`` file or a shard index; an MLflow model,
+            ``models:/name@alias`` or ``runs:/id/path``; or ``package.module:function``, which returns a module or a callable.
+        architecture: YAML file with layers and activations, for files that hold only weights.
+        trust_pickle: also load pickles, which can run any code.
 
     Raises:
-        TeacherError: in one line, whatever is wrong with the file.
+        TeacherError: the teacher cannot be loaded.
     """
     if MODULE_PATH.fullmatch(str(source)):
         return with_fused_forward(load_function(str(source)))

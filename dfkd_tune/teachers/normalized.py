@@ -1,4 +1,4 @@
-"""The teacher between standardized inputs and normalized outputs, as a distillation asks it."""
+"""The teacher as a distillation queries it: standardized inputs, normalized outputs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from dfkd_tune.teachers.base import Teacher
 
 @dataclass(frozen=True)
 class Normalized:
-    """``u = (T(x) - shift) / spread`` at the raw rows ``x`` that standardized rows stand for, by ``normalized``.
+    """``u = (T(x) - shift) / spread`` as a function of standardized rows; made by ``normalized``.
 
     Args:
-        teacher: in raw units, or with all of that folded into its layers.
-        dtype: of rows and answers.
-        inputs: whose rows they are.
-        units: ``shift, spread (O,)``; None where they are folded.
+        teacher: the teacher in raw units, or with the conversion of units folded into its layers.
+        dtype: dtype of rows and outputs.
+        inputs: the declared inputs, which convert rows to raw units.
+        units: ``shift, spread (O,)``; None if they are folded in.
     """
 
     teacher: Teacher
@@ -29,13 +29,13 @@ class Normalized:
     units: tuple[Tensor, Tensor] | None
 
     def answer(self, z: Tensor) -> Tensor:
-        """Rows ``(N, D)`` to answers ``(N, O)``, without gradients."""
+        """Outputs ``(N, O)`` for rows ``(N, D)``, without gradients."""
         with torch.no_grad():
             y = self.teacher(self._raw(z))
         return (y if self.units is None else (y - self.units[0]) / self.units[1]).to(self.dtype)
 
     def vjp(self, z: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """The same answers, and their pullback ``(N, O) -> (N, D)``."""
+        """The outputs ``(N, O)`` and the vector-Jacobian product ``(N, O) -> (N, D)``."""
         y, pull = self.teacher.vjp(self._raw(z))
         if self.units is None:
             return y.to(self.dtype), lambda gradient: pull(gradient.to(y.dtype)).to(self.dtype)
@@ -48,17 +48,17 @@ class Normalized:
     def _raw(self, z: Tensor) -> Tensor:
         if self.units is None:
             return z.to(self.teacher.dtype)
-        # A student that diverged has rows that are no numbers, which no declaration holds and many teachers do not take.
+        # A diverged student produces NaN rows, which cannot match a declaration and make many teachers fail.
         return self.inputs.raw(z.nan_to_num(0.0, 0.0, 0.0), self.teacher.dtype)
 
 
 def normalized(teacher: Teacher, inputs: Inputs, shift: Tensor, spread: Tensor) -> Normalized:
-    """A teacher in the units of a distillation.
+    """Convert a teacher to the units of a distillation.
 
     Args:
-        teacher: in raw units, on the device of the distillation.
-        inputs: whose rows they are.
-        shift, spread: ``(O,)`` of every output, in the dtype and on the device of the distillation.
+        teacher: the teacher in raw units, on the device of the distillation.
+        inputs: the declared inputs.
+        shift, spread: ``(O,)`` mean and standard deviation of the outputs, in the dtype and on the device of the distillation.
     """
     if teacher.fast is None:
         return Normalized(teacher, shift.dtype, inputs, (shift, spread))

@@ -1,7 +1,7 @@
-"""A teacher's answers to the frozen rows of a study, in a file that its workers and later sessions on this machine share.
+"""A cache on disk of a teacher's outputs for the frozen rows of a study, shared by workers and later sessions.
 
-A file is named by everything that its contents follow from, the teacher's SHA-256 first, so that nothing is ever read that
-another teacher answered; it may be deleted at any time.
+The file name is a hash of everything that its contents depend on, the teacher's SHA-256 included, so that outputs of another
+teacher are never read. The file may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from dfkd_tune.utils.waits import telling
 
 LOG = logging.getLogger(__name__)
 POLL_S = 0.5
-"""Seconds between two looks at a file that another process is making."""
+"""Seconds between two attempts to lock a file that another process writes."""
 
 
 class Answers:
-    """Tensors under the name of what they follow from.
+    """One cache file of named tensors.
 
     Args:
-        folder: where the files of all studies lie.
-        about: plain values, equal only where the tensors are.
+        folder: folder with the cache files of all studies.
+        about: plain values that determine the tensors; they form the cache key.
     """
 
     def __init__(self, folder: Path, *about: object) -> None:
@@ -41,7 +41,7 @@ class Answers:
         self.folder, self.file = folder, folder / f"{name}.safetensors"
 
     def load(self) -> tuple[dict[str, Tensor], int] | None:
-        """The tensors, and the rows that the teacher answered for them; None where there is no whole file."""
+        """The tensors, and the number of teacher rows that they cost; None without a complete file."""
         try:
             with safe_open(self.file, framework="pt") as found:
                 return {name: found.get_tensor(name) for name in found.keys()}, int(found.metadata()["rows"])  # noqa: SIM118
@@ -49,30 +49,30 @@ class Answers:
             return None
 
     def save(self, tensors: dict[str, Tensor], rows: int) -> None:
-        """Keep them; a place that takes no file costs the others their share alone."""
+        """Write the tensors; if the file cannot be written, only the sharing is lost, with a warning."""
         flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         try:
             write(self.file, save(flat, {"rows": str(rows)}), StorageError)
         except StorageError as error:
-            LOG.warning("answers of the teacher are not shared: %s", error)
+            LOG.warning("teacher outputs are not cached: %s", error)
 
     @contextmanager
     def locked(self, check_cancelled: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Hold the file, so that one process asks and the others wait for what it was told.
+        """Lock the file, so that one process queries the teacher while the others wait for its outputs.
 
         Args:
-            check_cancelled: called before every look at whether another process still holds it; may raise.
+            check_cancelled: called before every attempt to lock; may raise to cancel.
         """
         lock = FileLock(self.file.with_suffix(".lock"))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with telling(LOG, "waiting until another process has asked the teacher, as long as it lives"):
+            with telling(LOG, "waiting for another process to query the teacher"):
                 while not lock.is_locked:
                     check_cancelled()
                     with suppress(Timeout):
                         lock.acquire(timeout=POLL_S)
         except OSError as error:
-            LOG.warning("answers of the teacher are not shared: %s: %s", self.folder, error.strerror)
+            LOG.warning("teacher outputs are not cached: %s: %s", self.folder, error.strerror)
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""Ask a teacher a few questions before any trial depends on the answers."""
+"""Probe a teacher before any trial depends on it: shapes, determinism, gradients, noise and speed."""
 
 from __future__ import annotations
 
@@ -19,39 +19,38 @@ from dfkd_tune.utils.object_reference import raised
 
 PROBE_ROWS = 512
 MORE = 2
-"""Further answers to rows whose first two differ."""
+"""Additional evaluations of the probe rows if the first two differ."""
 NOISE = 1e-4
-"""Of the teacher's standard deviation: what two answers to a row may differ by, as a root mean square."""
+"""Largest root mean square difference of two evaluations, in standard deviations of the teacher's outputs."""
 FARTHEST = 1e-3
-"""The same of any one row."""
+"""Largest difference of two evaluations of any one row, in the same units."""
 NOTED = 1e-4
-"""Of the teacher's standard deviation: a step of its answers from which it is told."""
+"""Rounding step of the outputs, in standard deviations, from which it is reported."""
 BLURRED = 1e-2
-"""The same of a student's own answers, from which the teacher is refused."""
+"""Rounding step of a student's float32 outputs, in standard deviations, from which the teacher is refused."""
 OFF = 0.01
-"""Share of a step that rounded answers may be off it."""
+"""Largest deviation of rounded outputs from a multiple of the step, as a share of the step."""
 ROUNDED = math.sqrt(12)
-"""Root mean square of what rounding leaves: a step over this."""
+"""A rounding step over this is the root mean square error of rounding."""
 WIDTH_SEARCH_S = 20.0
-"""That the search for the number of features may take."""
+"""Longest search for the number of features, in seconds."""
 SMOOTH = ("tanh", "sigmoid", "silu")
 """Activations with continuous derivatives."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What a teacher turned out to be.
+    """Measured properties of a teacher.
 
     Args:
         features: input width D.
         outputs: output width O.
-        differentiable: whether input gradients flow and are finite.
-        rows_per_second: forward passes on a batch of 512.
-        call: seconds that a call takes for a few rows.
-        shallow: whether its layers could be read, and are one hidden layer of smooth units.
-        noise: root mean square difference of two answers to a row, in the teacher's standard deviations; 0 where they are equal.
-        resolution: step that the answers are rounded to, in their units, of the output where it is the coarsest; None
-            where none shows.
+        differentiable: whether input gradients exist, are finite and are not all 0.
+        rows_per_second: forward throughput on a batch of 512 rows.
+        call: seconds per call for a few rows.
+        shallow: whether it is a readable chain with one hidden layer of smooth units.
+        noise: root mean square difference of two evaluations of a row, in standard deviations of the outputs; 0 if equal.
+        resolution: rounding step of the outputs, in their units, for the output where it is coarsest; None if not detected.
     """
 
     features: int
@@ -65,14 +64,14 @@ class Probe:
 
     @property
     def kind(self) -> str:
-        """``shallow``; ``deep``, any other teacher with input gradients; ``black box``."""
+        """``shallow``, ``black box`` without input gradients, or ``deep`` for any other teacher."""
         if not self.differentiable:
             return "black box"
         return "shallow" if self.shallow else "deep"
 
     @property
     def limits(self) -> str:
-        """What keeps a student from the teacher however well it is distilled, in words; empty where nothing does."""
+        """Properties of the teacher that bound the error of any student, in words; empty if there are none."""
         words = []
         if self.resolution is not None:
             away = f"students are about {self.resolution / ROUNDED:.2g} away"
@@ -86,7 +85,7 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
     """Check width, output shape, finiteness, determinism and free batch size; measure differentiability, noise and speed.
 
     Raises:
-        TeacherError: on the first property that distillation cannot do without, with a row that shows it.
+        TeacherError: a property that distillation needs is missing; the message shows a row.
     """
     teacher.guard.names, teacher.guard.optional = inputs.names, inputs.optional
     CALLS.expect(None, calls=7)
@@ -98,7 +97,7 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
     _finite(teacher, x, full)
     _held(teacher, full)
     again, seconds = _timed(teacher, x)
-    wide = full.double()  # the square of a finite answer may be none
+    wide = full.double()  # in float32 the square of an output may overflow
     noise = _noise(teacher, x, wide, again.double())
     std = wide.std(0)
     if not torch.allclose(full[:7], few, rtol=1e-3, atol=1e-3 * float(wide.std() + 1e-30)):
@@ -142,7 +141,7 @@ def _finite(teacher: Teacher, x: Tensor, y: Tensor) -> None:
 
 
 def _held(teacher: Teacher, y: Tensor) -> None:
-    """Refuse answers that a student, which answers in float32, cannot give."""
+    """Refuse outputs that a student cannot represent, because its outputs are float32."""
     single, wide = torch.finfo(torch.float32), y.double()
     most, apart = wide.abs().amax(0), wide.amax(0) - wide.amin(0)
     unfit = ((most > single.max / 2) | ((apart > 0) & (apart < single.tiny))).nonzero().flatten().tolist()
@@ -155,10 +154,10 @@ def _held(teacher: Teacher, y: Tensor) -> None:
 
 
 def _noise(teacher: Teacher, x: Tensor, first: Tensor, second: Tensor) -> float:
-    """How far apart answers ``(N, O)`` to the same rows are, in standard deviations of the answers.
+    """Root mean square difference of outputs ``(N, O)`` for the same rows, in standard deviations of the outputs.
 
     Raises:
-        TeacherError: where that is beyond ``NOISE``.
+        TeacherError: it is larger than ``NOISE``, or larger than ``FARTHEST`` in one row.
     """
     if torch.equal(first, second):
         return 0.0
@@ -178,7 +177,7 @@ def _noise(teacher: Teacher, x: Tensor, first: Tensor, second: Tensor) -> float:
 
 
 def _settled(teacher: Teacher) -> str:
-    """What makes such a teacher answer the same."""
+    """The remedy that makes such a teacher deterministic."""
     average = "average repeated answers or fix its seed"
     if isinstance(teacher.function, torch.nn.Module):
         return "save it in evaluation mode (dropout off, batch norm frozen)"
@@ -188,10 +187,10 @@ def _settled(teacher: Teacher) -> str:
 
 
 def _resolution(teacher: Teacher, y: Tensor) -> float | None:
-    """The step of the coarsest output: of decimals, of a shorter number, or of the float32 that students answer in.
+    """Rounding step of the coarsest output: of decimals, of a 16-bit float, or of the students' float32.
 
     Raises:
-        TeacherError: where a float32 cannot tell the answers apart.
+        TeacherError: float32 is too coarse for an output.
     """
     wide = y.double()
     std, largest = wide.std(0), wide.abs().amax(0)
@@ -200,7 +199,7 @@ def _resolution(teacher: Teacher, y: Tensor) -> float | None:
     for short in (torch.float16, torch.bfloat16):
         held = (y.to(short).to(y.dtype) == y).all(0)
         steps = torch.where(held, torch.maximum(steps, torch.finfo(short).eps * wide.abs().mean(0)), steps)
-    # What a student can answer is coarser than what the teacher does where the answers lie far from zero.
+    # Far from zero, a student's float32 outputs are coarser than the outputs of the teacher.
     share = torch.maximum(steps, floats) / std
     coarse = (floats / std > BLURRED).nonzero().flatten().tolist()
     if coarse:
@@ -216,7 +215,7 @@ def _resolution(teacher: Teacher, y: Tensor) -> float | None:
 
 
 def _decimal(y: Tensor) -> Tensor:
-    """The largest power of ten that all answers ``(N,)`` are multiples of; 0 where none of a size that matters is."""
+    """The largest power of ten of which all outputs ``(N,)`` are multiples; 0 if none of a relevant size is."""
     std, error = float(y.std()), float(y.abs().max()) * torch.finfo(torch.float32).eps
     if not math.isfinite(std) or std <= 0:
         return y.new_zeros(())
@@ -230,10 +229,10 @@ def _decimal(y: Tensor) -> Tensor:
 
 
 def infer_width(teacher: Teacher) -> int:
-    """The number of features of a teacher that came without a features file, found from its first weight or by trying.
+    """Find the number of features of a teacher without a features file, from its weights or by trial calls.
 
     Raises:
-        TeacherError: when no width from 1 to 4096 is accepted, or, tried without a weight to go by, several are.
+        TeacherError: the teacher accepts no width from 1 to 4096, or several.
     """
     if teacher.width is not None:
         return teacher.width
@@ -245,7 +244,7 @@ def infer_width(teacher: Teacher) -> int:
     until = time.monotonic() + WIDTH_SEARCH_S
     widths = list(islice((width for width in range(1, 4097) if _accepts(teacher, width, until)), 2))
     if len(widths) == 1 or (guesses and not widths):
-        return (widths or guesses)[0]  # where nothing is accepted the width is not to blame, and the probe says what is
+        return (widths or guesses)[0]  # if no width works, the cause is another, which the probe reports
     found = f"both {widths[0]} and {widths[1]} are accepted" if widths else "no number up to 4096 is accepted"
     raise TeacherError(
         teacher.source, f"its number of features cannot be found: {found}", remedy="give a features file"
@@ -272,15 +271,15 @@ def _answer(teacher: Teacher, x: Tensor) -> Tensor:
     try:
         with torch.no_grad():
             y = teacher(rows)
-    except RuntimeError as error:  # layers that were read from it have no guard
+    except RuntimeError as error:  # a fused forward pass bypasses the guard
         raise TeacherError(
             teacher.source, f"cannot answer {tuple(x.shape)} inputs: it {raised(error)}", remedy=ANY
         ) from None
     if not torch.allclose(rows, x, rtol=0, atol=0, equal_nan=True):  # a missing value is NaN
         raise TeacherError(
-            teacher.source, "changes the rows that it is asked", remedy="let it copy them before it changes them"
+            teacher.source, "changes its input rows in place", remedy="let it copy them before it changes them"
         )
-    return y.clone()  # a teacher may hand out the same memory again
+    return y.clone()  # a teacher may reuse the memory of its outputs
 
 
 def _several(y: Tensor) -> str:

@@ -1,12 +1,12 @@
-"""The laws of every kind of strategy and format, to test a kind of one's own by its name.
+"""Conformance tests for strategies and formats. Use them to test your own plug-in by its registered name.
 
     from dfkd_tune.testing import check_generator
 
     def test_my_generator():
         check_generator("mine")
 
-Each ``check_*`` runs all laws of its kind and of every strategy, in seconds; a law that is broken raises ``AssertionError``. The laws
-are functions of the modules ``strategies``, ``generators``, ``bounds``, ``students`` and ``formats``.
+Each ``check_*`` runs in seconds and raises ``AssertionError`` if a law of the interface is broken. Each law is one function in the
+modules ``strategies``, ``generators``, ``bounds``, ``students`` and ``formats``.
 """
 
 from dfkd_tune.testing.bounds import check_gap_bound, check_input_bound

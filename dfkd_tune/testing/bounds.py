@@ -1,4 +1,4 @@
-"""What every gap bound and every input bound must do."""
+"""Conformance tests of gap bounds and input bounds."""
 
 from __future__ import annotations
 
@@ -13,45 +13,45 @@ from dfkd_tune.testing.strategies import LIKE, check_strategy
 from dfkd_tune.utils.strategy import Stacked
 
 GRID = torch.linspace(-3, 3, 241, dtype=torch.float64) + 1e-3
-"""Gaps in standard deviations of the teacher, beside the kinks of round thresholds."""
+"""Gaps in standard deviations of the teacher, shifted so that none lies at the kink of a round threshold."""
 
 
 def check_gap_bound(kind: str) -> None:
-    """Every law of a gap bound by its kind, those of any strategy included."""
+    """Check every law of a gap bound, given its name, including the laws of any strategy."""
     check_strategy("bound", kind)
     for law in GAP_LAWS:
         law(kind)
 
 
 def check_input_bound(kind: str) -> None:
-    """Every law of an input bound by its kind, those of any strategy included."""
+    """Check every law of an input bound, given its name, including the laws of any strategy."""
     check_strategy("input_bound", kind)
     for law in INPUT_LAWS:
         law(kind)
 
 
 def the_gradient_is_the_derivative_of_the_reward(kind: str) -> None:
-    """By autograd, to rounding."""
+    """``gradient`` equals the derivative of ``reward`` by autograd, up to rounding."""
     gap, h = GRID.view(1, -1, 1).requires_grad_(), Stacked([GAP_BOUNDS[kind]()], LIKE)
     (expected,) = torch.autograd.grad(GAP_BOUNDS[kind].reward(h, gap).sum(), gap)
     torch.testing.assert_close(GAP_BOUNDS[kind].gradient(h, gap.detach()), expected, rtol=1e-12, atol=1e-12)
 
 
 def the_sign_of_the_gap_does_not_matter(kind: str) -> None:
-    """The reward is even, its derivative odd."""
+    """The reward is an even function of the gap, its derivative an odd one."""
     gap, h = GRID.view(1, -1, 1), Stacked([GAP_BOUNDS[kind]()], LIKE)
     assert torch.equal(GAP_BOUNDS[kind].reward(h, gap), GAP_BOUNDS[kind].reward(h, -gap))
     assert torch.equal(GAP_BOUNDS[kind].gradient(h, gap), -GAP_BOUNDS[kind].gradient(h, -gap))
 
 
 def small_gaps_are_worth_enlarging(kind: str) -> None:
-    """Below every default threshold the reward grows with the gap."""
+    """The reward grows with the gap below the default threshold."""
     gap = torch.linspace(0.01, 0.4, 20, dtype=torch.float64).view(1, -1, 1)
     assert (GAP_BOUNDS[kind].gradient(Stacked([GAP_BOUNDS[kind]()], LIKE), gap) > 0).all()
 
 
 def active_is_a_truth_of_every_gap(kind: str) -> None:
-    """Booleans in the shape of the gaps."""
+    """``active`` returns booleans in the shape of the gaps."""
     gap, h = GRID.view(1, -1, 1), Stacked([GAP_BOUNDS[kind]()], LIKE)
     active = GAP_BOUNDS[kind].active(h, gap)
     assert active.dtype == torch.bool and active.shape == gap.shape
@@ -66,7 +66,7 @@ GAP_LAWS: tuple[Callable[[str], None], ...] = (
 
 
 def twice_is_once_and_the_origin_is_free(kind: str) -> None:
-    """What is within the bound stays as it is."""
+    """``contain`` does not move a row that is within the bound, such as a contained row or the origin."""
     problem = make_problem()
     h, origin = Stacked([INPUT_BOUNDS[kind]()], LIKE), problem.pool.z[None, :50].clamp(-0.8, 0.8)
     x = origin + 5 * problem.pool.z[None, 50:100]
@@ -76,8 +76,18 @@ def twice_is_once_and_the_origin_is_free(kind: str) -> None:
     assert torch.equal(INPUT_BOUNDS[kind].contain(h, origin, origin, problem.geometry), origin)
 
 
+def rows_are_bounded_one_by_one(kind: str) -> None:
+    """What becomes of a row does not depend on the other rows."""
+    problem = make_problem()
+    h, origin = Stacked([INPUT_BOUNDS[kind]()], LIKE), problem.pool.z[None, :50]
+    x = origin + 5 * problem.pool.z[None, 50:100]
+    every = INPUT_BOUNDS[kind].contain(h, x, origin, problem.geometry)
+    part = INPUT_BOUNDS[kind].contain(h, x[:, :7], origin[:, :7], problem.geometry)
+    torch.testing.assert_close(part, every[:, :7], rtol=1e-12, atol=1e-12)
+
+
 def active_is_a_truth_of_every_row(kind: str) -> None:
-    """Booleans, one a row."""
+    """``active`` returns one boolean for each row."""
     problem = make_problem()
     h, origin = Stacked([INPUT_BOUNDS[kind]()], LIKE), problem.pool.z[None, :50]
     active = INPUT_BOUNDS[kind].active(h, origin, origin, problem.geometry)
@@ -85,6 +95,7 @@ def active_is_a_truth_of_every_row(kind: str) -> None:
 
 
 INPUT_LAWS: tuple[Callable[[str], None], ...] = (
+    rows_are_bounded_one_by_one,
     twice_is_once_and_the_origin_is_free,
     active_is_a_truth_of_every_row,
 )

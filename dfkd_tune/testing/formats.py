@@ -1,4 +1,4 @@
-"""What every export format and every teacher format must do."""
+"""Conformance tests of export formats and teacher formats."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ NAMES = ["load", "température", "a b", "x,y"]
 
 
 def check_export(kind: str) -> None:
-    """A student that is written and read answers as it did, for one row and for many, and names its features.
+    """Check that a student written and read by an export format has the same outputs, for any number of rows, and feature names.
 
     Args:
-        kind: the format's name.
+        kind: registered name of the format.
     """
     form = EXPORTS[kind]
     encoding = Encoding([1.0, -2.0, 0.0, 9.0], [2.0, 0.5, 1.0, 3.0])
@@ -31,19 +31,20 @@ def check_export(kind: str) -> None:
     rows = torch.randn(9, 4, generator=torch.Generator().manual_seed(1))
     data = form.write(module, InputSchema(NAMES, encoding, rows))
     assert isinstance(data, bytes) and data
-    answer = form.read(data, module)
+    other = MLP(width=5).module([torch.zeros_like(w) for w in weights], encoding, shift.double(), spread.double())
+    answer = form.read(data, other)  # what is read comes from the file
     for x in (rows, rows[:1]):
         with torch.no_grad():
             torch.testing.assert_close(answer(x), module(x), rtol=1e-5, atol=1e-5)
 
 
 def check_teacher_format(file: Path, answers: nn.Module, features: int) -> None:
-    """A file of the format loads as a teacher that answers like the model that was saved, and keeps its hash.
+    """Check that a file loads as a teacher with the outputs of the saved model, and that its hash stays the same.
 
     Args:
-        file: of the format, its ending one of the format's.
-        answers: what the file holds, as a module of raw rows.
-        features: that it takes.
+        file: a file of the format, with one of its suffixes.
+        answers: the saved model, from raw rows ``(N, D)`` to outputs ``(N, O)``.
+        features: number of features D.
     """
     assert format_of(file.suffix) is not None, f"no format reads {file.suffix}"
     teacher = load_teacher(file)

@@ -1,4 +1,4 @@
-"""Tiny problems in float64, and short ways to run members over them."""
+"""Tiny problems in float64, and functions that train members on them."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ KNOWN = Inputs(
 
 
 def rng(seed: int = 0) -> torch.Generator:
-    """A stream of its own."""
+    """A new random stream."""
     return torch.Generator().manual_seed(seed)
 
 
 def raw(inputs: Inputs, z: Tensor) -> Tensor:
-    """Rows in the user's units, float64."""
+    """Standardized rows ``(N, D)`` in raw units, float64."""
     return z.double() * inputs.scale + inputs.center
 
 
 def variants(kind: type) -> Iterator[Any]:
-    """The default of a strategy, and one more for every other value of a field that is a choice among words or a switch."""
+    """The default of a strategy, and one variant for every other value of its boolean and ``Literal`` fields."""
     for name, hint in {"": None, **get_type_hints(kind)}.items():
         choices = get_args(hint) if get_origin(hint) is Literal else (False, True) if hint is bool else ()
         for choice in choices:
@@ -54,7 +54,7 @@ def variants(kind: type) -> Iterator[Any]:
 
 
 class Counting:
-    """A teacher that counts the rows it is asked for."""
+    """A teacher that counts queried rows."""
 
     def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
         self.function, self.rows = function, 0
@@ -65,7 +65,7 @@ class Counting:
 
 
 def network(outputs: int = 1, features: int = FEATURES, hidden: int = 8) -> nn.Sequential:
-    """A smooth nonlinear teacher; its outputs differ in scale."""
+    """A smooth nonlinear teacher whose outputs have different scales."""
     module = nn.Sequential(nn.Linear(features, hidden), nn.Tanh(), nn.Linear(hidden, outputs)).double()
     rng = torch.Generator().manual_seed(features + outputs)
     for parameter in module.parameters():
@@ -82,7 +82,7 @@ def make_problem(
     inputs: Inputs | None = None,
     quick: bool = False,
 ) -> Problem:
-    """Teacher, as it is or by its chain, 512 prior rows and banks of 200."""
+    """A problem with 512 pool rows and banks of 200 rows; the teacher is called as a module or as its layer chain."""
     inputs = inputs or Inputs.unknown(FEATURES)
     teacher = Teacher("tiny", function or network(outputs, len(inputs)), torch.float64, "sha")
     if quick:
@@ -92,14 +92,14 @@ def make_problem(
 
 
 def recipe(base: Recipe = PAPER, **sections: Any) -> Recipe:
-    """A short recipe: sections as strategies, or as a recipe file has them, a word standing for a kind."""
+    """A short recipe. A section is a strategy, a mapping as in a recipe file, or just the name of a kind."""
     made = {name: item for name, item in sections.items() if dataclasses.is_dataclass(item)}
     tree = {k: {"kind": v} if isinstance(v, str) else v for k, v in sections.items() if k not in made}
     return dataclasses.replace(from_tree({"steps": 30, "batch": 12} | tree, base=base), **made)
 
 
 def run(problem: Problem, *members: Member) -> list[Member]:
-    """All members in one population, each until it is finished."""
+    """Train all members to their end in one population."""
     population = Population(problem)
     for member in members:
         population.admit(member)
@@ -108,7 +108,7 @@ def run(problem: Problem, *members: Member) -> list[Member]:
 
 
 def finish(population: Population) -> None:
-    """Advance until everyone has left."""
+    """Advance the population until no member is left."""
     while len(population):
         for member in population.advance():
             if member.finished:
@@ -116,14 +116,14 @@ def finish(population: Population) -> None:
 
 
 def draws(problem: Problem, member: Member) -> Iterator[Tensor]:
-    """The pool indices ``(batch,)`` of every step of a member that has just begun and draws nothing else."""
+    """The pool indices ``(batch,)`` of every step of a new member that draws no other random numbers."""
     rng = torch.Generator().set_state(member.rng.get_state())
     while True:
         yield from torch.randint(len(problem.pool), (BLOCK, member.recipe.batch), generator=rng)
 
 
 def batches(problem: Problem, member: Member) -> list[tuple[Tensor, Tensor]]:
-    """Run a member alone; every batch ``(batch, D)`` it trained on, and its gaps there ``(batch, O)`` before the step."""
+    """Train a member alone; returns every batch ``(batch, D)`` and the gaps ``(batch, O)`` on it before the step."""
     seen, record = [], MLP.forward_with_tape
 
     def spy(student: MLP, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Any]:

@@ -1,4 +1,4 @@
-"""What every strategy of every section must do."""
+"""Conformance tests of every strategy of every section."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from collections.abc import Callable
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
 import torch
 
 from dfkd_tune.errors import SpecError
 from dfkd_tune.recipes.recipe import SECTIONS, Recipe, from_leaves, from_tree
-from dfkd_tune.testing.problems import KNOWN, make_problem, recipe, variants
+from dfkd_tune.testing.problems import KNOWN, make_problem, recipe, run, variants
 from dfkd_tune.training.distill import distill
+from dfkd_tune.training.member import Member
 from dfkd_tune.utils import yaml_io
 from dfkd_tune.utils.strategy import Stacked, structure
 
@@ -21,18 +23,19 @@ LIKE = torch.zeros(1, dtype=torch.float64)
 
 
 def check_strategy(section: str, kind: str) -> None:
-    """Every law of a strategy.
+    """Check every law of a strategy.
 
     Args:
-        section: of a recipe, such as ``optimizer``.
-        kind: its name there.
+        section: section of a recipe, such as ``optimizer``.
+        kind: registered name of the strategy in that section.
     """
+    assert kind in SECTIONS[section], f"no {section} is called {kind!r}; known: {', '.join(SECTIONS[section])}"
     for law in LAWS:
         law(section, kind)
 
 
 def is_a_frozen_dataclass_with_defaults(section: str, kind: str) -> None:
-    """Its fields are its schema, and its defaults a strategy."""
+    """A strategy is a frozen dataclass and can be made without arguments."""
     item = SECTIONS[section][kind]()
     assert dataclasses.is_dataclass(item) and item == SECTIONS[section][kind]()
     try:
@@ -43,7 +46,7 @@ def is_a_frozen_dataclass_with_defaults(section: str, kind: str) -> None:
 
 
 def round_trips(section: str, kind: str) -> None:
-    """YAML and flat leaves hold all of it."""
+    """YAML and flat leaves restore an equal recipe."""
     for item in variants(SECTIONS[section][kind]):
         one = Recipe(**{section: item})
         tree = yaml_io.parse(yaml_io.dump(one.tree()), "here", SpecError)
@@ -53,13 +56,13 @@ def round_trips(section: str, kind: str) -> None:
 
 def refuses_what_it_does_not_know(section: str, kind: str) -> None:
     """An unknown key is an error that lists the known ones."""
-    known = ", ".join(field.name for field in dataclasses.fields(SECTIONS[section][kind])) or "none"
+    known = ", ".join(("kind", *(field.name for field in dataclasses.fields(SECTIONS[section][kind]))))
     said = _refusal(section, {"kind": kind, "colour": 1})
     assert said == f"here.{section}.colour: unknown key; known keys: {known}", said
 
 
 def refuses_wrong_types(section: str, kind: str) -> None:
-    """A value of a wrong type is an error that names the field, in one line."""
+    """A value of the wrong type is an error of one line that names the field."""
     hints = get_type_hints(SECTIONS[section][kind])
     for field in dataclasses.fields(SECTIONS[section][kind]):
         hint = hints[field.name]
@@ -81,7 +84,7 @@ def _refusal(section: str, values: dict[str, Any]) -> str:
 
 
 def floats_are_no_structure(section: str, kind: str) -> None:
-    """Members that differ in floats alone share a batched pass, which reads each one's own."""
+    """Members that differ only in floats share a batched pass, which uses the floats of each member."""
     cls = SECTIONS[section][kind]
     hints, one = get_type_hints(cls), cls()
     floats = [field.name for field in dataclasses.fields(cls) if hints[field.name] is float]
@@ -93,14 +96,41 @@ def floats_are_no_structure(section: str, kind: str) -> None:
 
 
 def distills(section: str, kind: str) -> None:
-    """A student is distilled with it, and answers."""
+    """A student can be distilled with every variant of the strategy, and its errors are finite."""
     problem = make_problem(outputs=2, inputs=KNOWN)
     for item in variants(SECTIONS[section][kind]):
         outcome = distill(problem, recipe(**{section: item}), seed=0)
         assert outcome.failure is None and outcome.selection is not None, outcome.failure
         assert all(map(math.isfinite, outcome.selection.by_output))
         assert all(math.isfinite(value) for _, value in outcome.curve) and outcome.curve
-        assert 0 < outcome.selection.nrmse < 1.5  # answering the teacher's mean has 1
+        assert 0 < outcome.selection.nrmse < 1.5  # a constant student at the teacher's mean has 1
+
+
+def repeats(section: str, kind: str) -> None:
+    """The same seed gives the same student, whatever other random numbers were drawn in between."""
+    problem, one = make_problem(), recipe(**{section: SECTIONS[section][kind]()})
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        (member,) = run(problem, Member("a", one, 0))
+        found.append(member.result())
+    for first, again in zip(*found, strict=True):
+        torch.testing.assert_close(first, again, rtol=0, atol=0, msg="draw from the member's own stream alone")
+
+
+def companions_change_nothing(section: str, kind: str) -> None:
+    """A member's student does not depend on the members that train in the same pass, which differ in every float."""
+    cls, problem = SECTIONS[section][kind], make_problem()
+    hints, one = get_type_hints(cls), cls()
+    floats = [field.name for field in dataclasses.fields(cls) if hints[field.name] is float]
+    other = dataclasses.replace(one, **{name: 0.9 * getattr(one, name) for name in floats})
+    recipes = [recipe(**{section: item}) for item in (one, other)]
+    alone = [run(problem, Member(k, each, k))[0].result() for k, each in enumerate(recipes)]
+    together = [member.result() for member in run(problem, *(Member(k, each, k) for k, each in enumerate(recipes)))]
+    for mine, shared in zip(alone, together, strict=True):
+        for first, again in zip(mine, shared, strict=True):
+            torch.testing.assert_close(first, again, rtol=1e-7, atol=1e-9, msg="members of one pass mix")
 
 
 LAWS: tuple[Callable[[str, str], None], ...] = (
@@ -110,4 +140,6 @@ LAWS: tuple[Callable[[str, str], None], ...] = (
     refuses_wrong_types,
     floats_are_no_structure,
     distills,
+    repeats,
+    companions_change_nothing,
 )

@@ -1,4 +1,4 @@
-"""What every student architecture must do."""
+"""Conformance tests of student architectures."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from dfkd_tune.testing.problems import FEATURES, variants
 from dfkd_tune.testing.strategies import check_strategy
 
 SIZE = (FEATURES, 2)
-"""Encoded features and outputs."""
+"""Number of encoded features and of outputs."""
 
 
 def check_student(kind: str) -> None:
-    """Every law of a student by its kind, those of any strategy included."""
+    """Check every law of a student, given its name, including the laws of any strategy."""
     check_strategy("student", kind)
     for law in LAWS:
         law(kind)
 
 
 def _sizes(kind: str) -> Iterator[Student]:
-    """Every variant of a student, and small and deep ones of those that can be."""
+    """Every variant of a student, also narrow and deep ones if it has such fields."""
     for item in variants(STUDENTS[kind]):
         known = {field.name for field in dataclasses.fields(item)}
         for changes in ({"width": 5}, {"width": 3, "depth": 3}):
@@ -35,7 +35,7 @@ def _sizes(kind: str) -> Iterator[Student]:
 
 
 def _made(kind: str) -> Iterator[tuple[Student, list[Tensor], Tensor]]:
-    """Students, weights of three members stacked, and rows."""
+    """Students, the stacked weights of three members, and rows."""
     rng = torch.Generator().manual_seed(0)
     for student in _sizes(kind):
         every = [student.init_params(*SIZE, rng, torch.float64) for _ in range(3)]
@@ -46,7 +46,7 @@ def _made(kind: str) -> Iterator[tuple[Student, list[Tensor], Tensor]]:
 
 
 def gradients_are_those_of_autograd(kind: str) -> None:
-    """In the weights and in the inputs."""
+    """Gradients in the weights and in the inputs equal those of autograd."""
     for student, weights, x in _made(kind):
         x.requires_grad_()
         outputs = student.answer(weights, x)
@@ -61,7 +61,7 @@ def gradients_are_those_of_autograd(kind: str) -> None:
 
 
 def input_gradients_can_be_trained_on(kind: str) -> None:
-    """``outputs_and_gradients`` has the input gradients, and both have the right gradients in the weights."""
+    """``outputs_and_gradients`` returns the input gradients, and autograd differentiates both results in the weights."""
     for student, weights, x in _made(kind):
         x.requires_grad_()
         expected = student.answer(weights, x)
@@ -75,7 +75,7 @@ def input_gradients_can_be_trained_on(kind: str) -> None:
 
 
 def the_loss_has_the_right_gradient(kind: str) -> None:
-    """With and without input gradients, each row and member with a weight of its own."""
+    """The loss has the right gradient with and without input gradients, when every row and member has another weight."""
     for matched in (False, True):
         rng = torch.Generator().manual_seed(8)
         for student, weights, x in _made(kind):
@@ -103,7 +103,7 @@ def members_answer_for_themselves(kind: str) -> None:
 
 
 def the_module_answers_like_the_member(kind: str) -> None:
-    """Between raw units, in float32, with as many trained values."""
+    """The float32 module from raw rows to raw outputs equals the member and has as many trained values."""
     units = ([1.0, -2.0, 0.0, 9.0], [2.0, 0.5, 1.0, 3.0], [7.0, -1.0], [0.1, 40.0])
     center, scale, shift, spread = (torch.tensor(unit, dtype=torch.float64) for unit in units)
     encoding = Encoding(*units[:2])
@@ -116,7 +116,7 @@ def the_module_answers_like_the_member(kind: str) -> None:
 
 
 def widest_is_the_most_that_fits(kind: str) -> None:
-    """A limit on parameters is met, and no wider student meets it."""
+    """``widest`` stays within a limit on parameters, and the next wider student does not."""
     for item in _sizes(kind):
         for limit in (1, 57, 1151, 9999):
             width = item.widest(*SIZE, limit)

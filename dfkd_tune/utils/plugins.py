@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, fields, is_dataclass
 from importlib.metadata import EntryPoint, distributions, entry_points
 from typing import Any, Generic, TypeVar
 
@@ -25,6 +26,19 @@ def installed() -> dict[str, list[tuple[str, str]]]:
             kind = entry.group.removeprefix(PREFIX), entry.name
             if entry.group.startswith(PREFIX) and kind not in (kinds := found.setdefault(_distribution(entry), [])):
                 kinds.append(kind)
+    return found
+
+
+def culprit(error: BaseException) -> str | None:
+    """``name version`` of the plug-in whose code raised an error; None where it was none."""
+    modules = {}
+    for entry in (each for found in distributions() for each in found.entry_points):
+        if entry.group.startswith(PREFIX):
+            modules[entry.module.partition(".")[0]] = _distribution(entry)
+    trace, found = error.__traceback__, None
+    while trace is not None:
+        name = str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+        found, trace = modules.get(name, found), trace.tb_next
     return found
 
 
@@ -87,10 +101,25 @@ class Registry(Mapping[str, T], Generic[T]):
         except Exception as error:  # a stranger's module may raise anything
             reason = (str(error).strip().splitlines() or [""])[-1]
             raise PluginError(place, f"cannot be imported: {type(error).__name__}: {reason}") from None
-        right = issubclass(found, self._base) if isinstance(found, type) else isinstance(found, self._base)
-        if not right:
-            raise PluginError(place, f"must name a {self._base.__name__}, names {found!r:.100}")
+        wrong = self._mistake(found)
+        if wrong is not None:
+            raise PluginError(place, f"{wrong}, names {found!r:.100}")
         return found
+
+    def _mistake(self, found: Any) -> str | None:
+        """Why an object is no kind of this registry; None where it is one."""
+        base = self._base.__name__
+        if not isinstance(next(iter(self._own.values()), self._base), type):
+            return None if isinstance(found, self._base) else f"must name an instance of {base}"
+        if not (isinstance(found, type) and issubclass(found, self._base)):
+            return f"must name a subclass of {base}"
+        if missing := ", ".join(sorted(getattr(found, "__abstractmethods__", ()))):
+            return f"must name a {base} with all its methods ({missing})"
+        if not is_dataclass(found) or "__dataclass_fields__" not in vars(found):
+            return "must name a class decorated with dfkd_tune.utils.strategy.strategy"
+        if any(f.default is MISSING and f.default_factory is MISSING for f in fields(found)):
+            return "must name a class whose fields all have defaults"
+        return None
 
 
 def _distribution(entry: EntryPoint) -> str:

@@ -35,7 +35,7 @@ Numbers = int | float | np.ndarray
 """One number, or an array of them; what a strategy makes of it has the same shape."""
 
 
-def build(kind: type, values: Mapping[str, Any], place: str) -> Any:
+def build(kind: type, values: Mapping[str, Any], place: str, beside: Sequence[str] = ()) -> Any:
     """Make a strategy of class ``kind`` from plain values.
 
     Raises:
@@ -50,7 +50,7 @@ def build(kind: type, values: Mapping[str, Any], place: str) -> Any:
         first = error.errors()[0]
         leaf = ".".join((place, *(named(part) for part in first["loc"])))
         if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-            known = ", ".join(field.name for field in fields(kind)) or "none"
+            known = ", ".join((*beside, *(field.name for field in fields(kind)))) or "none"
             raise SpecError(leaf, "unknown key", remedy=f"known keys: {known}") from None
         if first["type"] in ("missing", "missing_argument"):
             raise SpecError(leaf, "required, but not given") from None

@@ -73,9 +73,7 @@ def test_a_worker_says_what_it_waits_for(store, tiny):
         run_study(
             prepared, store.storage, store.tracking, seen.append, lambda: bool(seen and seen[-1].waiting), joining=True
         )
-    words = (
-        f"2 trials of other workers on {socket.gethostname()}, or 3 minutes after the last sign of life of a dead one"
-    )
+    words = f"2 trials of other workers on {socket.gethostname()}, or 3 minutes after the last heartbeat of a dead one"
     assert seen[-1].waiting == words
     assert f"waiting for {words}" in sentence(seen[-1])
     assert seen[0].waiting is None  # it has the untuned preset to run

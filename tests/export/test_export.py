@@ -149,7 +149,7 @@ class Moody(nn.Module):
 
 
 def test_a_copy_that_differs_is_not_written(tmp_path):
-    with pytest.raises(ExportError, match="differs from the student by"):
+    with pytest.raises(ExportError, match="differ from the student's by"):
         export(Moody().eval(), UNITS, "onnx", tmp_path / "moody.onnx")
     assert list(tmp_path.iterdir()) == []
 

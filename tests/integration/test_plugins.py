@@ -20,10 +20,28 @@ from dfkd_tune.utils.plugins import Registry
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "plugin"
 MISTAKES = {
+    "plain": "tiny_kinds.mistakes:Plain",
+    "raises": "tiny_kinds.mistakes:Raises",
     "broken": "tiny_kinds.nowhere:Ring",
     "wrong": "tiny_kinds.gap_bound:Quartic",
     "gaussian": "tiny_kinds.generator:Ring",
 }
+
+
+WRONG = """
+from dfkd_tune.generators.base import BlockGenerator, StepGenerator
+from dfkd_tune.utils.strategy import strategy
+
+class Plain(BlockGenerator):
+    def engine(self, features, seed): ...
+    def block(self, inputs, steps, rows, engine): ...
+
+@strategy
+class Raises(StepGenerator):
+    @staticmethod
+    def sample(h, state, context):
+        raise KeyError("oops")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +57,7 @@ def environment(tmp_path_factory) -> Path:
     (site / "here.pth").write_text(f"{ROOT}\n{sysconfig.get_path('purelib')}\n")
     python = folder / "env" / "bin" / "python"
     quiet = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
+    (package / "tiny_kinds" / "mistakes.py").write_text(WRONG)
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", *quiet, str(package)]
     subprocess.run(install, check=True, capture_output=True, text=True)
     return python
@@ -103,12 +122,20 @@ def test_laws_are_there_to_be_imported(ask):
     done(ask("-c", f"from dfkd_tune.testing import *; {laws}"))
 
 
-def test_a_broken_kind_hurts_who_asks_for_it_alone(ask):
-    for kind, words in {"broken": "cannot be imported: ModuleNotFoundError", "wrong": "must name a Generator"}.items():
+def test_a_broken_kind_hurts_who_asks_for_it_alone(ask, environment):
+    for kind, words in {
+        "broken": "cannot be imported: ModuleNotFoundError",
+        "wrong": "must name a subclass of Generator",
+    }.items():
         code = f"from dfkd_tune.recipes.recipe import from_tree; from_tree({{'generator': {{'kind': '{kind}'}}}})"
         ended = ask("-c", code)
         last = ended.stderr.strip().splitlines()[-1]
         assert f"entry point '{kind}' of dfkd_tune.generators, in tiny-kinds 1.2: {words}" in last
+    (folder := environment.parents[2] / "wrong").mkdir()
+    recipe = folder / "raises.yaml"
+    recipe.write_text("generator: {kind: raises}\nsteps: 40\nbatch: 20\n")
+    ended = ask("-m", "dfkd_tune", "distill", "--teacher", "teacher.flat", "--recipe", str(recipe), "--out", "raised")
+    assert ended.returncode == 1 and "plug-in tiny-kinds 1.2: raised KeyError: 'oops'" in ended.stderr, ended.stderr
     code = "from dfkd_tune.generators.kinds import GENERATORS; print(GENERATORS['gaussian'].__module__)"
     assert done(ask("-c", code)).strip() == "dfkd_tune.generators.gaussian"  # our own name is ours
 

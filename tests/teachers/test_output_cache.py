@@ -89,7 +89,7 @@ def test_a_damaged_file_is_made_again(tmp_path, damage):
 def test_a_folder_that_takes_no_file_costs_nothing_but_the_sharing(tmp_path, caplog):
     (tmp_path / "file").write_text("")
     assert made(tmp_path / "file" / "folder", network()).frozen_rows == POOL + 3 * BANK
-    assert "answers of the teacher are not shared" in caplog.text
+    assert "teacher outputs are not cached" in caplog.text
 
 
 def test_while_one_asks_the_others_wait_and_may_be_stopped(tmp_path):

@@ -1,4 +1,4 @@
-"""Thin commands, one file each. Everything heavy is imported inside a command, so that help answers at once."""
+"""Thin commands, one file each. A command imports heavy modules when it runs, so that ``--help`` stays fast."""
 
 from dfkd_tune.cli.commands import (
     check,

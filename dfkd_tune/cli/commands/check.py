@@ -1,4 +1,4 @@
-"""``check``: what a study would search, without starting it."""
+"""``check``: validate a study file and show what the study would search, without starting it."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
     from dfkd_tune.study.prepare import Prepared
 
 ESTIMATE_STEPS = 300
-"""Of training that an estimate does, about."""
+"""Approximate number of training steps that an estimate runs."""
 ANNOUNCED_S, LEFT_OUT_S = 10.0, 60.0
-"""Seconds of asking from which it is told beforehand, and left to who asks for it."""
+"""Seconds of teacher queries from which an estimate is announced, and from which it runs only with ``--estimate``."""
 
 
-@click.command(short_help="What a study would search, and what it takes.")
+@click.command(short_help="Validate a study file; show its search space, time and memory.")
 @click.argument("spec", type=click.Path())
 @click.option(
     "--estimate/--no-estimate",
     "timed",
     default=None,
-    help="Run a small part, to tell time and memory; left out, unless the teacher is slow.",
+    help="Run a small part of the study to estimate time and memory; default: only if the teacher is fast enough.",
 )
 @DEVICE
 @TRUST
 def check(spec: str, timed: bool | None, device: str, trust_pickle: bool) -> None:
-    """Read a study file, probe its teacher, and say what would be searched; writes nothing."""
+    """Read the study file SPEC, probe its teacher, and print the search space, time and memory. Writes nothing."""
     from rich.console import Console
     from rich.tree import Tree
 
@@ -108,7 +108,7 @@ def check(spec: str, timed: bool | None, device: str, trust_pickle: bool) -> Non
 
 
 def _encoded(inputs: Inputs) -> str:
-    """How students take their rows, where that is not as they are."""
+    """How the inputs are encoded for students; empty if students take them unchanged."""
     from dfkd_tune.inputs.encoding import encoder
 
     encoding, names = encoder(inputs).encoding, [inputs.names[i] for i in inputs.nominal]
@@ -120,7 +120,7 @@ def _encoded(inputs: Inputs) -> str:
 
 
 def _wait(prepared: Prepared) -> str:
-    """How long the teacher takes for the rows that are asked before the first trial, where that is long."""
+    """How long the teacher takes for the rows queried before the first trial; empty if that is short."""
     from dfkd_tune.reporting.terminal_progress import clock
     from dfkd_tune.training.problem import BANKS
 
@@ -133,7 +133,7 @@ def _rate(number: float) -> str:
 
 
 def _only(kinds: list[str]) -> str:
-    """Kinds that a part of the tree is for, where it is not for all."""
+    """The generators that a part of the tree applies to; empty if it applies to all."""
     return f" [dim]({', '.join(kinds)})[/]" if kinds else ""
 
 
@@ -142,7 +142,7 @@ def _count(number: int, word: str, plural: str = "s") -> str:
 
 
 def _sections(search: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Section -> field -> domain, the choice that others hang on first."""
+    """Section -> field -> domain. The generator comes first because other leaves depend on it."""
     parts: dict[str, dict[str, Any]] = (
         {"generator": {}} if any(leaf.startswith("generator.") for leaf in search) else {}
     )
@@ -153,7 +153,7 @@ def _sections(search: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _words(value: Any) -> str:
-    """A domain as a person reads it."""
+    """A search domain in words."""
     if isinstance(value, list):
         words = (each if isinstance(each, str) else json.dumps(each) for each in value)
         return ", ".join(word.removesuffix(".0") for word in words)

@@ -1,4 +1,4 @@
-"""``completion``: what a shell needs to complete commands, options and names of studies."""
+"""``completion``: print a script that completes commands, options and study names in a shell."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import click
 from dfkd_tune.cli.options import COMPLETION
 
 
-@click.command(short_help="A shell's completion script.")
+@click.command(short_help="Print a shell completion script.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print a shell's completion script, as for: eval "$(dfkd-tune completion bash)"."""
+    """Print a shell completion script. To load it:
+
+    eval "$(dfkd-tune completion bash)"
+    """
     from click.shell_completion import get_completion_class
 
     made = get_completion_class(shell)

@@ -1,4 +1,4 @@
-"""``describe``: a table's features file."""
+"""``describe``: create a features file from a table."""
 
 from __future__ import annotations
 
@@ -7,27 +7,43 @@ from pathlib import Path
 import click
 
 
-@click.command(short_help="A table's features file; no row leaves.")
+@click.command(short_help="Create features.yaml from a table (aggregates only).")
 @click.argument("data", type=click.Path())
 @click.option("-o", "--out", required=True, type=click.Path(), help="Features file to write.")
 @click.option(
-    "--tier", type=click.Choice(["moments", "quantiles", "correlation"]), default="quantiles", show_default=True
+    "--tier",
+    type=click.Choice(["moments", "quantiles", "correlation"]),
+    default="quantiles",
+    show_default=True,
+    help="Statistics to write: mean and std; quantiles; or quantiles and rank correlations.",
 )
-@click.option("--target", "targets", multiple=True, help="Column to leave out; may be given several times.")
-@click.option("--at-least", type=click.IntRange(min=2), default=10, show_default=True, help="Rows behind every number.")
+@click.option("--target", "targets", multiple=True, help="Column to leave out. Repeat it for several columns.")
 @click.option(
-    "--format", "kind", type=click.Choice(["csv", "parquet", "feather"]), help="Of DATA; default by its name."
+    "--at-least",
+    type=click.IntRange(min=2),
+    default=10,
+    show_default=True,
+    help="Minimum number of rows behind every number in the file.",
 )
-@click.option("--separator", help="Between columns: a character, comma, semicolon, tab, pipe or space; default found.")
-@click.option("--decimal", type=click.Choice([".", ","]), help="Decimal sign; default found.")
-@click.option("--encoding", help="Of text, such as utf-16 or cp1252; default found.")
-@click.option("--header", is_flag=True, help="The first line holds names, even where it looks like a row.")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["csv", "parquet", "feather"]),
+    help="Format of DATA; default: by its file name.",
+)
+@click.option(
+    "--separator",
+    help="Column separator: one character, or comma, semicolon, tab, pipe or space; default: detected.",
+)
+@click.option("--decimal", type=click.Choice([".", ","]), help="Decimal sign; default: detected.")
+@click.option("--encoding", help="Text encoding, such as utf-16 or cp1252; default: detected.")
+@click.option("--header", is_flag=True, help="The first line holds column names, even if it looks like data.")
 @click.option(
     "--missing",
     type=click.Choice(["refuse", "drop", "level"]),
     default="refuse",
     show_default=True,
-    help="Missing values: refuse the table, drop their rows, or make them one more level.",
+    help="Missing values: refuse the table, drop their rows, or treat them as one more level.",
 )
 def describe(
     data: str,
@@ -42,7 +58,7 @@ def describe(
     header: bool,
     missing: str,
 ) -> None:
-    """Write what may be told of a table as a features file; runs where the data live, and no row leaves."""
+    """Create a features file from the table DATA. It holds only aggregates: no row leaves this machine."""
     from dfkd_tune.tables import describe as describing
     from dfkd_tune.tables.delimited import Layout
     from dfkd_tune.tables.read import Reading

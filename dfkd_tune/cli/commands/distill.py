@@ -1,4 +1,4 @@
-"""``distill``: one student without a study, or a student of one again."""
+"""``distill``: distill one student without a study, or repeat a run of a study."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from dfkd_tune.training.raw_evaluation import ExportedStudent
 
 
-@click.command(short_help="One student without a study.")
-@click.option("--teacher", help="Model file or package.module:function; with --run, where it is now.")
+@click.command(short_help="Distill one student without a study.")
+@click.option("--teacher", help="Model file or package.module:function; with --run, its current path.")
 @ARCHITECTURE
-@click.option("--preset", help="Named recipe; default: the one of a study, by the kind of teacher.")
+@click.option("--preset", help="Named recipe; default: the preset that a study of this kind of teacher uses.")
 @click.option("--recipe", "recipe_file", type=click.Path(), help="Recipe file.")
-@click.option("--run", "run_id", help="MLflow run of a study that is distilled again.")
-@click.option("--features", type=click.Path(), help="Features file; with --run, where it is now.")
-@click.option("--seed", type=click.IntRange(min=0), help="Seed of everything; default 0.")
+@click.option("--run", "run_id", help="ID of an MLflow run of a study to repeat.")
+@click.option("--features", type=click.Path(), help="Features file; with --run, its current path.")
+@click.option("--seed", type=click.IntRange(min=0), help="Random seed; default: 0.")
 @click.option("--out", required=True, type=click.Path(), help="Directory for the student's files.")
 @DEVICE
 @TRACKING
@@ -42,7 +42,10 @@ def distill(
     tracking_uri: str | None,
     trust_pickle: bool,
 ) -> None:
-    """Distill one student: student.pt2, student.safetensors, architecture.yaml, recipe.yaml, result.json, sha256.json."""
+    """Distill one student without a study.
+
+    Writes student.pt2, student.safetensors, architecture.yaml, recipe.yaml, result.json and sha256.json.
+    """
     if sum(choice is not None for choice in (preset, recipe_file, run_id)) > 1:
         raise click.UsageError("--preset, --recipe and --run exclude each other")
     if run_id is not None and seed is not None:
@@ -135,12 +138,12 @@ def _problem(
     found = prepared.probe
     recipe = recipe or prepared.space.preset  # what a study's unsearched leaves come from
     place = recipe_file or f"--preset {preset}"
-    make_space(recipe, {}, prepared.size, None, place, found.differentiable)  # as a study's is refused
+    make_space(recipe, {}, prepared.size, None, place, found.differentiable)  # raises as it does for a study
     return prepared.problem(), recipe, derive(prepared.spec.study.seed, "baseline")
 
 
 def _said(compared: dict[str, Any]) -> str:
-    """How a replay compares, in a line."""
+    """One line that compares a replay with the recorded run."""
     if "differs" not in compared:
         return f"run {compared['run']} recorded nothing to compare with"
     within = "within" if compared["differs"] <= compared["tolerance"] else "NOT within"

@@ -1,4 +1,4 @@
-"""``export``: a student as a file."""
+"""``export``: write a student as a file."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator
 
 
-@click.command(short_help="A student as a file, in raw units.")
+@click.command(short_help="Write a student as a file, in raw units.")
 @NAME
-@click.option("--trial", type=click.IntRange(min=0), help="Trial; default the best.")
+@click.option("--trial", type=click.IntRange(min=0), help="Number of the trial; default: the best trial.")
 @click.option(
     "--format",
     "kind",
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     metavar="FORMAT",
     default="pt2",
     show_default=True,
-    help="pt2, onnx, safetensors, or one that an installed package offers.",
+    help="pt2, onnx, safetensors, or a format of an installed plug-in.",
 )
 @click.option("--out", required=True, type=click.Path(), help="File to write.")
 @click.option(
@@ -36,14 +36,18 @@ if TYPE_CHECKING:
     type=click.Choice(["float32", "bf16", "int8"]),
     default="float32",
     show_default=True,
-    help="Of the weights; the file gets a certificate of its own beside it.",
+    help="Precision of the weights. Below float32, a new certificate is written beside the file.",
 )
 @click.option(
-    "--within", type=share, default="5%", show_default=True, help="By how much RMSE may grow for --precision."
+    "--within",
+    type=share,
+    default="5%",
+    show_default=True,
+    help="Largest increase of RMSE that --precision may cause.",
 )
-@click.option("--teacher", help="Where the teacher is now.")
+@click.option("--teacher", help="Current path of the teacher.")
 @ARCHITECTURE
-@click.option("--features", type=click.Path(), help="Where the features file is now.")
+@click.option("--features", type=click.Path(), help="Current path of the features file.")
 @TRACKING
 @TRUST
 def export(
@@ -59,7 +63,7 @@ def export(
     tracking_uri: str | None,
     trust_pickle: bool,
 ) -> None:
-    """Write a trial's student as a file; it takes and gives the teacher's raw units."""
+    """Write the student of a trial of study NAME as a file. Its inputs and outputs are in the teacher's raw units."""
     from dfkd_tune.errors import NotFound, StudyMismatch, TeacherError
     from dfkd_tune.export import export
     from dfkd_tune.export.formats.kinds import EXPORTS
@@ -80,6 +84,7 @@ def export(
     file, uri = Path(out), paths.tracking_url(tracking_uri)
     with reaching(uri):
         student, result, run = load_trial(uri, name, trial)
+    layout = None if form.holds_graph else _layout(uri, run.info.run_id, file, kind)
     whole, units, number = student, InputSchema.of(result), run_lookup.trial_of(run)
     sources, recorded = Sources(teacher, architecture, features, trust_pickle), result["rmse"]
     problem: Problem | None = None
@@ -117,25 +122,37 @@ def export(
                 "small; leave --precision out",
                 err=True,
             )
-    if not form.holds_graph:
-        with reaching(uri), run_lookup.fetch(uri, run.info.run_id) as folder:
-            if (layout := folder / "architecture.yaml").exists():
-                write_output(file.with_suffix(".yaml"), layout.read_bytes())
+    if layout is not None:
+        write_output(file.with_suffix(".yaml"), layout)
     measured = f"RMSE {recorded:.4g} in training"
     if found is not None:
         measured = f"RMSE {found[0]:.4g} of the file as it was reloaded, on {found[1]:,} fresh rows"
     click.echo(
-        f"wrote {out}: {recipe_name(number)}, {measured}; its answers differ from the student's by at most {worst:.2g}"
+        f"wrote {out}: {recipe_name(number)}, {measured}; on {len(units.rows)} example rows its outputs "
+        f"differ from the written network's by at most {worst:.2g}"
     )
     if unknown is not None:
-        click.echo(f"the file was not held against the teacher: {unknown}", err=True)
+        click.echo(f"the file was not compared with the teacher: {unknown}", err=True)
 
 
 def _agreeing(evaluator: RawEvaluator, file: Path, recorded: float, exported: ExportedStudent) -> tuple[float, int]:
-    """RMSE on fresh rows, and their number, of a student that is as its training recorded it."""
+    """RMSE on fresh rows and their number; raises where the student's RMSE differs from the one recorded in training."""
     from dfkd_tune.training import raw_evaluation
 
     theirs, ours = evaluator.held(exported)
     found = float((ours - theirs).square().mean().sqrt())
     raw_evaluation.agree(file, found, recorded, float(theirs.std(0).square().mean().sqrt()))
     return raw_evaluation.fresh_rmse(evaluator, exported)
+
+
+def _layout(uri: str, run_id: str, file: Path, kind: str) -> bytes:
+    """The architecture file of a student, which a file of weights alone needs."""
+    from dfkd_tune.errors import ExportError
+    from dfkd_tune.tracking import run_lookup
+    from dfkd_tune.tracking.connection import reaching
+
+    with reaching(uri), run_lookup.fetch(uri, run_id) as folder:
+        if (layout := folder / "architecture.yaml").exists():
+            return layout.read_bytes()
+    rule = f"would hold weights alone ({kind}), and no architecture file describes this student"
+    raise ExportError(file, rule, remedy="take --format pt2 or onnx")

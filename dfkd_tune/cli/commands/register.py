@@ -1,4 +1,4 @@
-"""``register``: a student into MLflow's registry."""
+"""``register``: put a student in the MLflow model registry."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import click
 from dfkd_tune.cli.options import ARCHITECTURE, NAME, TRACKING, TRUST, share
 
 
-@click.command(short_help="The best student into MLflow's registry.")
+@click.command(short_help="Register a student in the MLflow model registry.")
 @NAME
 @click.option("--model", required=True, help="Name of the registered model.")
-@click.option("--trial", type=click.IntRange(min=0), help="Trial; default the best.")
+@click.option("--trial", type=click.IntRange(min=0), help="Number of the trial; default: the best trial.")
 @click.option(
     "--smallest-within",
     "within",
     metavar="SHARE",
     type=share,
-    help="The smallest student within, say, 5% of the best.",
+    help="Register the smallest student whose error is within this share of the best, such as 5%.",
 )
-@click.option("--alias", default="champion", show_default=True, help="Alias that points to the new version.")
-@click.option("--teacher", help="Where the teacher is now, for a trial without a certificate.")
+@click.option("--alias", default="champion", show_default=True, help="Registry alias for the new version.")
+@click.option("--teacher", help="Current path of the teacher; needed if the trial has no certificate.")
 @ARCHITECTURE
-@click.option("--features", type=click.Path(), help="Where the features file is now.")
+@click.option("--features", type=click.Path(), help="Current path of the features file.")
 @TRACKING
 @TRUST
 def register(
@@ -36,7 +36,10 @@ def register(
     tracking_uri: str | None,
     trust_pickle: bool,
 ) -> None:
-    """Register a study's best student in MLflow with its certificate, reloaded and compared before it is announced."""
+    """Register a student of study NAME in the MLflow model registry, with its certificate.
+
+    Before it sets the alias, the command reloads the registered model and compares it with the student.
+    """
     if trial is not None and within is not None:
         raise click.UsageError("--trial and --smallest-within exclude each other")
     from shlex import quote

@@ -1,4 +1,4 @@
-"""``report``: a study as one page."""
+"""``report``: write a study's results as one HTML page."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import click
 from dfkd_tune.cli.options import NAME, STORAGE, TRACKING
 
 
-@click.command(short_help="A study as one HTML page, the answer first.")
+@click.command(short_help="Write the results of a study as one HTML page.")
 @NAME
-@click.option("--out", type=click.Path(), help="File to write; default NAME-report.html.")
+@click.option("--out", type=click.Path(), help="File to write; default: NAME-report.html.")
 @STORAGE
 @TRACKING
 def report(name: str, out: str | None, storage: str | None, tracking_uri: str | None) -> None:
-    """Write what a study found as one self-contained HTML page, the answer first."""
+    """Write the results of study NAME as one self-contained HTML page."""
     from dfkd_tune.locations import paths
     from dfkd_tune.locations.files import write_output
     from dfkd_tune.reporting.html_report import report as study_report

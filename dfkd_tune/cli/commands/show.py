@@ -1,4 +1,4 @@
-"""``show``: the trials of a study."""
+"""``show``: print the results of a study."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import click
 from dfkd_tune.cli.options import NAME, STORAGE
 
 
-@click.command(short_help="What a study found; its trials, best first.")
+@click.command(short_help="Print the results of a study and its best trials.")
 @NAME
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
-@click.option("--rows", type=click.IntRange(min=1), default=10, show_default=True, help="Trials to list.")
+@click.option("--json", "as_json", is_flag=True, help="Print the study and all its trials as JSON.")
+@click.option("--rows", type=click.IntRange(min=1), default=10, show_default=True, help="Number of trials to list.")
 @STORAGE
 def show(name: str, as_json: bool, rows: int, storage: str | None) -> None:
-    """What a study found, and its trials, best first."""
+    """Print the results of study NAME and its trials, best first."""
     import json
 
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""``study``: search how to distill a teacher."""
+"""``study``: search for the best way to distill a teacher."""
 
 from __future__ import annotations
 
@@ -18,24 +18,26 @@ if TYPE_CHECKING:
     from dfkd_tune.study.session import StudyResult
 
 
-@click.command(short_help="Search how to distill a teacher.")
+@click.command(short_help="Search for the best way to distill a teacher.")
 @click.argument("spec", required=False, type=click.Path())
-@click.option("--n-trials", type=click.IntRange(min=1), help="Trials of the study in total, also after a resume.")
-@click.option("--teacher", help="Model file or package.module:function, instead of the study's.")
+@click.option(
+    "--n-trials", type=click.IntRange(min=1), help="Total number of trials of the study, earlier sessions included."
+)
+@click.option("--teacher", help="Model file or package.module:function; replaces the teacher in SPEC.")
 @ARCHITECTURE
-@click.option("--features", type=click.Path(), help="Features file, instead of the study's.")
+@click.option("--features", type=click.Path(), help="Features file; replaces the one in SPEC.")
 @click.option("--name", help="Name of the study.")
-@click.option("--pareto", "pareto", flag_value="parameters", help="Weigh fidelity against parameters.")
-@click.option("--pareto-latency", "pareto", flag_value="latency", help="Weigh fidelity against measured latency.")
-@click.option("--quiet", is_flag=True, help="Nothing but what it came to, in a line.")
-@click.option("--json", "as_json", is_flag=True, help="A JSON line for every event.")
-@click.option("--seed", type=click.IntRange(min=0), help="Seed of everything.")
+@click.option("--pareto", "pareto", flag_value="parameters", help="Minimize error and number of parameters.")
+@click.option("--pareto-latency", "pareto", flag_value="latency", help="Minimize error and measured latency.")
+@click.option("--quiet", is_flag=True, help="Print only the final result line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON line per event.")
+@click.option("--seed", type=click.IntRange(min=0), help="Random seed of the study.")
 @click.option(
     "--workers",
     type=click.IntRange(min=1, max=1024),
-    help="Processes that work on it; left out, what pays on this machine, one where a seed is given.",
+    help="Number of processes; default: chosen for this machine, or 1 if a seed is given.",
 )
-@click.option("--cluster", metavar="ADDRESS", help="Dask scheduler that places the workers, or 'local'.")
+@click.option("--cluster", metavar="ADDRESS", help="Address of a Dask scheduler that runs the workers, or 'local'.")
 @DEVICE
 @STORAGE
 @TRACKING
@@ -58,7 +60,7 @@ def study(
     tracking_uri: str | None,
     trust_pickle: bool,
 ) -> None:
-    """Search how to distill a teacher. Without SPEC, the shipped quickstart."""
+    """Search for the best way to distill a teacher, as the study file SPEC says. Without SPEC, run the quickstart."""
     if quiet and as_json:
         raise click.UsageError("--quiet and --json exclude each other")
     from rich.console import Console
@@ -71,10 +73,10 @@ def study(
 
     mode = "json" if as_json else "quiet" if quiet else "live"
     storage_url, uri = paths.optuna_url(storage), paths.tracking_url(tracking_uri)
-    require_whole(storage_url)  # before the teacher is asked anything
+    require_whole(storage_url)  # before the first teacher query
     changed = _spec(spec, n_trials, teacher, architecture, features, name, pareto, seed)
     prepared = prepare(changed, trust_pickle, device)
-    console = Console(file=sys.stdout)  # whatever stands there while a teacher is asked
+    console = Console(file=sys.stdout)  # fixed here: sys.stdout may be replaced during a teacher query
     with Signals() as stop, terminal_progress.watch(console, changed.name, mode) as on_progress:
         prepared, workers = _crewed(prepared, workers, storage_url) if cluster is None else (prepared, workers)
         run = _way(workers, cluster, trust_pickle)
@@ -91,7 +93,7 @@ def study(
 
 
 def _crewed(prepared: Prepared, workers: int | None, storage_url: str) -> tuple[Prepared, int]:
-    """The study with a population and a number of processes that suit this machine."""
+    """The study with a population and number of processes that fit this machine."""
     from dfkd_tune.locations.paths import shared_folder
     from dfkd_tune.search.loaded import recorded_population
     from dfkd_tune.study.calibration import choose_parallelism
@@ -106,7 +108,7 @@ def _crewed(prepared: Prepared, workers: int | None, storage_url: str) -> tuple[
 
 
 def _way(workers: int | None, cluster: str | None, trust_pickle: bool) -> Callable[..., StudyResult]:
-    """What runs the study: this process, several of them, or a cluster."""
+    """The function that runs the study: in this process, in several processes, or on a cluster."""
     from functools import partial
 
     if cluster is not None:
@@ -132,7 +134,7 @@ def _spec(
     pareto: str | None,
     seed: int | None,
 ) -> StudySpec:
-    """The study file with the command line's changes."""
+    """Read the study file and apply the command-line options."""
     from dataclasses import replace
 
     from dfkd_tune.cli.quickstart import quickstart
@@ -164,7 +166,7 @@ def _spec(
 
 
 def _next(name: str, storage: str | None, tracking_uri: str | None) -> dict[str, str]:
-    """The exact commands that follow a study, by what they do."""
+    """Description -> exact command to run after the study."""
     from shlex import quote
 
     from dfkd_tune.locations.paths import without_credentials
@@ -172,7 +174,7 @@ def _next(name: str, storage: str | None, tracking_uri: str | None) -> dict[str,
     there = f" --tracking-uri {quote(without_credentials(tracking_uri))}" if tracking_uri else ""
     both = (f" --storage {quote(without_credentials(storage))}" if storage else "") + there
     return {
-        "Read what it found": f"dfkd-tune report {name}{both}",
+        "Write the report": f"dfkd-tune report {name}{both}",
         "Browse the runs": f"dfkd-tune ui{there}",
         "Register the best": f"dfkd-tune register {name} --model {name}{there}",
     }

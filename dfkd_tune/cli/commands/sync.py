@@ -1,4 +1,4 @@
-"""``sync``: the MLflow side of a study, completed."""
+"""``sync``: repair or rebuild the MLflow runs of a study."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import click
 from dfkd_tune.cli.options import ARCHITECTURE, STORAGE, TRACKING, TRUST
 
 
-@click.command(short_help="MLflow's side of a study, made whole.")
+@click.command(short_help="Repair or rebuild the MLflow runs of a study.")
 @click.argument("name")
-@click.option("--teacher", help="Where the teacher is now, for a certificate that is missing.")
+@click.option("--teacher", help="Current path of the teacher; needed if the certificate is missing.")
 @ARCHITECTURE
-@click.option("--features", type=click.Path(), help="Where the features file is now.")
+@click.option("--features", type=click.Path(), help="Current path of the features file.")
 @STORAGE
 @TRACKING
 @TRUST
@@ -24,7 +24,7 @@ def sync(
     tracking_uri: str | None,
     trust_pickle: bool,
 ) -> None:
-    """Complete MLflow's records of a study, or make them again, from the spool and the study's storage."""
+    """Repair or rebuild the MLflow runs of study NAME from the outbox on disk and the Optuna storage."""
     from dfkd_tune.locations import paths
     from dfkd_tune.registry.sources import Sources
     from dfkd_tune.study.sync import sync as run_sync
@@ -40,7 +40,7 @@ def sync(
         "runs ended as KILLED": done.ended,
         "sessions still running": done.busy,
         "certificates made": int(done.certified),
-        "stories told": int(done.told),
+        "study summaries written": int(done.told),
         "records refused": len(done.refused),
     }
     said = ["the experiment restored, which had been deleted"] if done.restored else []

@@ -1,4 +1,4 @@
-"""``ui``: the runs in a browser."""
+"""``ui``: show the runs in the MLflow UI."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from dfkd_tune.cli.options import TRACKING
 from dfkd_tune.errors import DfkdError
 
 
-@click.command(short_help="The runs in a browser, on this machine.")
-@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
+@click.command(short_help="Open the MLflow UI on this machine.")
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Port to serve on.")
 @TRACKING
 def ui(port: int, tracking_uri: str | None) -> None:
-    """Open the MLflow UI on this machine's loopback address."""
+    """Serve the MLflow UI at 127.0.0.1, for this machine only."""
     import shlex
     import socket
 
@@ -40,5 +40,5 @@ def ui(port: int, tracking_uri: str | None) -> None:
     shown = paths.without_credentials(shlex.join([*command, "--backend-store-uri", uri]))
     click.echo(f"http://127.0.0.1:{port}\n{shown}")
     sys.stdout.flush()
-    # Everybody on a machine may read the arguments of its processes, but not their environment.
+    # Every user of a machine can read a process's arguments, but not its environment: the URI may hold a password.
     os.execve(sys.executable, [sys.executable, "-m", *command], os.environ | {"MLFLOW_BACKEND_STORE_URI": uri})

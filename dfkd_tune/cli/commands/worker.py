@@ -10,13 +10,13 @@ from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, TRACKING, TRUST
 from dfkd_tune.cli.signals import Signals
 
 
-@click.command(short_help="One more worker on a study.")
+@click.command(short_help="Join a study as another worker.")
 @click.argument("name")
-@click.option("--storage", metavar="URL", required=True, help="Optuna's database, where the study is.")
+@click.option("--storage", metavar="URL", required=True, help="Optuna storage that holds the study.")
 @TRACKING
-@click.option("--teacher", help="Where the study's teacher lies on this machine.")
+@click.option("--teacher", help="Path of the study's teacher on this machine.")
 @ARCHITECTURE
-@click.option("--features", type=click.Path(), help="Where the study's features file lies on this machine.")
+@click.option("--features", type=click.Path(), help="Path of the study's features file on this machine.")
 @DEVICE
 @TRUST
 def worker(
@@ -29,7 +29,7 @@ def worker(
     device: str,
     trust_pickle: bool,
 ) -> None:
-    """Join the study NAME: one more worker on its trials, until they are done."""
+    """Join study NAME as another worker, and run trials until all are done."""
     from rich.console import Console
 
     from dfkd_tune.locations import paths

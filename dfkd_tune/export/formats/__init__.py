@@ -1,1 +1,1 @@
-"""One file an export format."""
+"""Export formats, one file each."""

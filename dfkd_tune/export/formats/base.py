@@ -12,10 +12,10 @@ from dfkd_tune.export.schema import InputSchema
 
 
 class ExportFormat(ABC):
-    """How a student becomes one file, and how somebody without this package reads it."""
+    """Writes a student as one file, and reads that file the way a user without this package does."""
 
     holds_graph: ClassVar[bool] = True
-    """Whether the file says how to compute. Otherwise it holds weights alone: an architecture file is written beside it, and
+    """Whether the file holds the computation graph. If it holds only weights, an architecture file is written beside it and
     ``--precision`` does not apply."""
 
     @abstractmethod
@@ -23,18 +23,18 @@ class ExportFormat(ABC):
         """The content of the file.
 
         Args:
-            module: from raw rows ``(N, D)`` to raw outputs ``(N, O)``, in evaluation mode.
+            module: network from raw rows ``(N, D)`` to raw outputs ``(N, O)``, in evaluation mode.
             schema: names, encoding and example rows of its inputs.
 
         Raises:
-            ExportError: a package is missing, or a layer has no counterpart in the format.
+            ExportError: if a package is missing, or the format does not support a layer.
         """
 
     @abstractmethod
     def read(self, data: bytes, module: nn.Module) -> Callable[[Tensor], Tensor]:
-        """The content as a function of raw rows, read as a user reads it.
+        """Load the content as a function from raw rows ``(N, D)`` to raw outputs ``(N, O)``.
 
         Args:
-            data: what ``write`` gave.
-            module: the same architecture, for formats that hold weights alone.
+            data: the content that ``write`` returned.
+            module: a network of the same architecture, for formats that hold only weights.
         """

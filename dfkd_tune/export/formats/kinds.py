@@ -1,4 +1,4 @@
-"""Every export format by its kind; ``base`` says what one must do."""
+"""The registry of export formats by name; ``base`` has the interface."""
 
 from dfkd_tune.export.formats.base import ExportFormat
 from dfkd_tune.export.formats.onnx import ONNX

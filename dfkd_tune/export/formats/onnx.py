@@ -1,4 +1,4 @@
-"""``.onnx``: a graph for onnxruntime and whatever else reads ONNX."""
+"""``.onnx``: a graph for ONNX Runtime and other readers of ONNX."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ from dfkd_tune.export.formats.base import ExportFormat
 from dfkd_tune.export.schema import InputSchema
 
 CHECK = "check_input_constraints"
-"""In the name of what ``torch.export`` 2.13 checks the inputs of a network with."""
+"""Part of the name of the hook with which ``torch.export`` of PyTorch 2.13 checks a network's inputs."""
 
 
 class ONNX(ExportFormat):
-    """``inputs`` ``(batch, D)`` to ``outputs`` ``(batch, O)``, any batch; its metadata hold the names of the features."""
+    """``inputs`` ``(batch, D)`` to ``outputs`` ``(batch, O)`` with a dynamic batch size; its metadata hold the feature names."""
 
     def write(self, module: nn.Module, schema: InputSchema) -> bytes:
-        """The model."""
+        """The ONNX model."""
         return to_onnx(module, schema.rows[:2], {"features": json.dumps(schema.names)})
 
     def read(self, data: bytes, module: nn.Module) -> Callable[[Tensor], Tensor]:
-        """The model in a session of onnxruntime on the CPU."""
+        """The model in an ONNX Runtime session on the CPU."""
         session = _libraries()[1].InferenceSession(data, providers=["CPUExecutionProvider"])
         return lambda x: torch.from_numpy(session.run(None, {"inputs": x.numpy()})[0])
 
 
 def to_onnx(module: nn.Module, rows: Tensor, about: dict[str, str]) -> bytes:
-    """A student as ONNX: ``inputs`` ``(batch, D)`` to ``outputs`` ``(batch, O)``, any batch.
+    """A student as ONNX: ``inputs`` ``(batch, D)`` to ``outputs`` ``(batch, O)``, with a dynamic batch size.
 
     Args:
-        module: between raw units.
-        rows: two raw rows ``(2, D)`` in the dtype of its input.
-        about: metadata of the file.
+        module: network from raw rows to raw outputs.
+        rows: two raw rows ``(2, D)`` in the dtype of the network's input.
+        about: metadata to store in the file.
 
     Raises:
-        ExportError: without the ``onnx`` extra, or when a layer has no counterpart in ONNX.
+        ExportError: if the ``onnx`` extra is not installed, or ONNX does not support a layer.
     """
     onnx, _ = _libraries()
     buffer, free = io.BytesIO(), {0: "batch"}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            # The exporter by tracing: the newer one needs onnxscript, and disturbs models in training.
+            # The tracing exporter: the newer one needs onnxscript and disturbs models in training.
             torch.onnx.export(
                 _EvalOnly(module),
                 (rows,),
-                buffer,  # pyright: ignore[reportArgumentType]  # torch writes to a file object too when it traces
+                buffer,  # pyright: ignore[reportArgumentType]  # the tracing exporter also accepts a file object
                 dynamo=False,
                 input_names=["inputs"],
                 output_names=["outputs"],
@@ -70,9 +70,9 @@ def to_onnx(module: nn.Module, rows: Tensor, about: dict[str, str]) -> bytes:
 
 
 class _EvalOnly(nn.Module):
-    """A network that stays in evaluation mode: one read from ``.pt2`` cannot be told so again.
+    """A network that stays in evaluation mode, because ``eval`` fails on one loaded from ``.pt2``.
 
-    Such a one checks its inputs before every call, which cannot be traced.
+    It also drops the input check that such a network runs before every call, which cannot be traced.
     """
 
     def __init__(self, inner: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""``.pt2``: a program of ``torch.export``."""
+"""``.pt2``: an exported program of ``torch.export``."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from dfkd_tune.students.pt2_archive import to_pt2
 
 
 class PT2(ExportFormat):
-    """Read by ``torch.export.load``; ``features.json`` in it holds the names of the features."""
+    """Loaded by ``torch.export.load``; its extra file ``features.json`` holds the feature names."""
 
     def write(self, module: nn.Module, schema: InputSchema) -> bytes:
         """The archive."""
         return to_pt2(module, schema.rows[:2], {"features.json": json.dumps(schema.names)})
 
     def read(self, data: bytes, module: nn.Module) -> Callable[[Tensor], Tensor]:
-        """The program in it."""
+        """The exported program as a module."""
         return torch.export.load(io.BytesIO(data)).module()

@@ -1,4 +1,4 @@
-"""``.safetensors``: weights alone, beside an architecture file."""
+"""``.safetensors``: only weights, with an architecture file beside it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from dfkd_tune.export.schema import InputSchema
 
 
 class SafeTensors(ExportFormat):
-    """Read by ``safetensors.torch.load``; its metadata hold the names of the features."""
+    """Loaded by ``safetensors.torch.load``; its metadata hold the feature names."""
 
     holds_graph: ClassVar[bool] = False
 
     def write(self, module: nn.Module, schema: InputSchema) -> bytes:
-        """The weights."""
+        """The weights as safetensors."""
         state = {name: value.contiguous() for name, value in module.state_dict().items()}
         return save(state, metadata={"features": json.dumps(schema.names)})
 
     def read(self, data: bytes, module: nn.Module) -> Callable[[Tensor], Tensor]:
-        """The architecture with these weights."""
+        """The network, evaluated with these weights."""
         return lambda x: torch.func.functional_call(module, load(data), (x,))

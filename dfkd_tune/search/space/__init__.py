@@ -1,1 +1,1 @@
-"""What a study searches: leaves of the recipe, their domains, what is fixed, and the defaults by kind of teacher."""
+"""The search space of a study: searched leaves and their domains, fixed leaves, and defaults by kind of teacher."""

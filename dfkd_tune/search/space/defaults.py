@@ -1,9 +1,9 @@
-"""What the kind of a teacher decides: what a study is compared with, where unnamed leaves come from, what is searched.
+"""Defaults by kind of teacher: the baseline, the preset and the search space.
 
-A teacher with one hidden layer of smooth units has neurons to start from and gradients worth matching closely. The first layer of any
-other says little of what it answers, and a student that starts from it goes astray far from the prior, where one that grew
-from small weights stays tame; a second-order finish on a frozen bank learns a bank of sharp bends by heart, and fresh rows at a
-falling step size do better. A black box has no gradients to match.
+- Shallow (one hidden layer of smooth units): its neurons initialize students, and its gradients are worth matching closely.
+- Deep: its first layer says little about its outputs. A student initialized from it has large errors far from the prior; one with
+  small initial weights does not. An L-BFGS finish overfits a frozen bank of sharp bends; new rows with a decaying rate do better.
+- Black box: it has no gradients to match.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from typing import Any
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.presets import BLACK_BOX, FAITHFUL, PAPER, RANDOM, ROUGH
 from dfkd_tune.recipes.recipe import Recipe
+from dfkd_tune.search.space.fixing import fix
 from dfkd_tune.search.space.search_space import DEFAULT, Space
 from dfkd_tune.search.study_file import Budget
 
 
 @dataclass(frozen=True)
 class TeacherDefaults:
-    """What a kind of teacher gets where nobody says otherwise.
+    """The defaults for a kind of teacher.
 
     Args:
-        baseline: the untuned method that its studies are compared with.
-        preset: where leaves that are not searched come from.
+        baseline: the untuned method that studies are compared with.
+        preset: recipe for leaves that are not searched.
         search: leaf -> choices or range.
     """
 
@@ -34,7 +35,7 @@ class TeacherDefaults:
     search: Mapping[str, Any]
 
     def searched(self, inputs: Inputs) -> dict[str, Any]:
-        """The default space for what is known: a generator of rows with other tails or another shape only where these are open."""
+        """The default space for these inputs; it varies tails or skewness only if some feature leaves them open."""
         gone = set() if inputs.open_ended.any() else {"heavy_tailed", "generator.spread"}
         gone |= set() if inputs.shapeless.any() else {"skewed", "generator.shared"}
         kept = [name for name in self.search["generator.kind"] if name not in gone]
@@ -49,7 +50,7 @@ DEEP = {leaf: domain for leaf, domain in DEFAULT.items() if leaf != "start.surpl
     "loss.weight": {"low": 0.05, "high": 1.0, "log": True},
     "optimizer.lr": {"low": 1e-3, "high": 1e-2, "log": True},
 }
-"""Around a preset that trains on fresh rows to the end; without ``adversarial``, some of whose students ended ten times as far off."""
+"""For deep teachers, whose preset trains on new rows to the end. Without ``adversarial``: some of its students had 10x the error."""
 
 ANSWERS = {
     "generator.kind": ["gaussian", "heavy_tailed", "skewed"],
@@ -58,8 +59,8 @@ ANSWERS = {
         for leaf in ("generator.spread", "generator.shared", "alpha.value", "student.width", "optimizer.lr")
     },
 }
-"""The same for a black box. Rows that seek a gap cost it ten times the answers, and did no better on trees and a Gaussian process. Without
-gradients to hold it, a second-order finish follows every step of a tree by steeper units, nearer on every bank and further off on real rows.
+"""For black boxes. Generators that search for gaps cost ten times the queries and gave no better students of trees and a Gaussian
+process. Without input gradients L-BFGS overfits the steps of a tree: lower error on every bank, higher error on real rows.
 """
 
 TEACHER_DEFAULTS = {
@@ -67,16 +68,19 @@ TEACHER_DEFAULTS = {
     "deep": TeacherDefaults(PAPER, ROUGH, DEEP),
     "black box": TeacherDefaults(RANDOM, BLACK_BOX, ANSWERS),
 }
-"""By ``Probe.kind``."""
+"""``Probe.kind`` -> defaults."""
 
 
 def untuned(kind: str, budget: Budget, space: Space) -> Recipe:
-    """The untuned method that trials are compared with, at their budget and the largest student that they may have.
+    """The baseline of a study: the untuned method with the budget of a trial and the largest student that fits.
 
     Args:
-        kind: of the teacher, as ``Probe.kind`` has it.
-        budget: of a trial.
-        space: that the trials search.
+        kind: kind of the teacher, from ``Probe.kind``.
+        budget: budget of a trial.
+        space: search space of the study.
     """
     recipe = replace(TEACHER_DEFAULTS[kind].baseline, steps=budget.steps, batch=budget.batch)
+    recipe = fix(recipe, space.fixed, "baseline")
+    if "student.width" in space.fixed:
+        return recipe
     return recipe if space.max_parameters is None else recipe.with_student(width=space.widest(recipe.student))

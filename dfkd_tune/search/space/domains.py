@@ -1,4 +1,4 @@
-"""Domains of searched leaves: read from a study file, asked of a trial, told as plain values."""
+"""Domains of searched leaves: parse them from a study file, suggest values for a trial, convert them to plain values."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from dfkd_tune.utils.quoting import quoted
 from dfkd_tune.utils.strategy import build, kind_of, name_of, strategy
 
 CHOICES = 1_000
-"""Of a leaf, at most."""
+"""Largest number of choices of a leaf."""
 
 
 @strategy
 class Range:
-    """Numbers from ``low`` to ``high``, both included."""
+    """Numbers from ``low`` to ``high``, both inclusive, on a logarithmic scale if ``log``."""
 
     low: float
     high: float
@@ -31,12 +31,12 @@ Domain = CategoricalDistribution | IntDistribution | FloatDistribution
 
 
 def ends(domain: Domain) -> Sequence[Any]:
-    """The choices of a domain, or the least and the greatest of its numbers."""
+    """The choices of a domain, or its smallest and largest number."""
     return domain.choices if isinstance(domain, CategoricalDistribution) else (domain.low, domain.high)
 
 
 def ask(trial: optuna.Trial, name: str, domain: Domain) -> Any:
-    """A trial's choice of a leaf."""
+    """Suggest a value of a leaf for a trial."""
     if isinstance(domain, CategoricalDistribution):
         return trial.suggest_categorical(name, domain.choices)
     if isinstance(domain, IntDistribution):
@@ -45,10 +45,10 @@ def ask(trial: optuna.Trial, name: str, domain: Domain) -> Any:
 
 
 def domain(leaf: str, value: Any, place: str) -> Domain:
-    """The distribution of a leaf from its value in a study file.
+    """Parse the distribution of a leaf from its value in a study file.
 
     Raises:
-        SpecError: naming the leaf, the rule and the value.
+        SpecError: the value is invalid; the message names the leaf, the rule and the value.
     """
     section, _, field = leaf.partition(".")
     if section not in SECTIONS:
@@ -97,7 +97,7 @@ def domain(leaf: str, value: Any, place: str) -> Domain:
 
 
 def _accepted(owners: list[type], field: str, value: Any, place: str) -> Any:
-    """A value as the strategies that have the field hold it."""
+    """Validate a value with every strategy that has the field, and return it in their type."""
     try:
         return [getattr(build(kind, {field: value}, ""), field) for kind in owners][-1]
     except SpecError as error:
@@ -113,10 +113,10 @@ def _distinct(choices: list[Any], place: str) -> list[Any]:
 
 
 def require_owner(leaf: str, preset: Recipe, domains: Mapping[str, Domain], place: str) -> None:
-    """See that a chosen kind has a searched field.
+    """Check that the preset's kind or a searched kind has a searched field.
 
     Raises:
-        SpecError: naming the leaf and the kinds.
+        SpecError: no such kind has it.
     """
     section, _, field = leaf.partition(".")
     if field == "kind":
@@ -134,7 +134,7 @@ def require_owner(leaf: str, preset: Recipe, domains: Mapping[str, Domain], plac
 
 
 def plain(domain: Domain) -> Any:
-    """A distribution as plain values."""
+    """Convert a distribution to plain values."""
     if isinstance(domain, CategoricalDistribution):
         return list(domain.choices)
     return {"low": domain.low, "high": domain.high, "log": domain.log}

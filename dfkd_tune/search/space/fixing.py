@@ -1,4 +1,4 @@
-"""Leaves that a study file fixes: in the preset, and in every kind that is searched."""
+"""Apply the fixed leaves of a study file to the preset and to every kind that is searched."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from dfkd_tune.utils.strategy import build, name_of
 
 
 def fix(preset: Recipe, fixed: Mapping[str, Any], place: str) -> Recipe:
-    """A preset with fixed leaves, as far as its strategies have them.
+    """Set the fixed leaves that the preset's strategies have.
 
     Args:
-        preset: where other leaves come from.
+        preset: recipe for all other leaves.
         fixed: leaf -> value, as written.
-        place: the study file, for messages.
+        place: name of the study file, for messages.
 
     Raises:
-        SpecError: naming the leaf, the rule and the value.
+        SpecError: a value is invalid; the message names the leaf, the rule and the value.
     """
     tree: dict[str, dict[str, Any]] = {}
     for leaf, value in fixed.items():
@@ -37,16 +37,16 @@ def fix(preset: Recipe, fixed: Mapping[str, Any], place: str) -> Recipe:
 
 
 def check(preset: Recipe, fixed: Mapping[str, Any], kinds: Mapping[str, Sequence[str]], place: str) -> None:
-    """See that every fixed leaf belongs to the preset or to a kind that is searched.
+    """Check that every fixed leaf belongs to the preset or to a kind that is searched.
 
     Args:
-        preset: with its fixed leaves.
+        preset: the preset with its fixed leaves.
         fixed: leaf -> value.
         kinds: section -> searched kinds.
-        place: the study file, for messages.
+        place: name of the study file, for messages.
 
     Raises:
-        SpecError: naming the leaf.
+        SpecError: no such kind has the leaf, or its value is invalid.
     """
     for leaf, value in fixed.items():
         section, _, field = leaf.partition(".")
@@ -62,7 +62,7 @@ def check(preset: Recipe, fixed: Mapping[str, Any], kinds: Mapping[str, Sequence
 
 
 def fields_of(fixed: Mapping[str, Any], section: str, kind: type) -> dict[str, Any]:
-    """The fixed fields of a section that a kind has."""
+    """The fixed values of a section, for the fields of one kind: field -> value."""
     own = {leaf.partition(".")[2]: value for leaf, value in fixed.items() if leaf.partition(".")[0] == section}
     return {name: value for name, value in own.items() if name in _names(kind)}
 

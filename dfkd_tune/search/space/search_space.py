@@ -1,7 +1,7 @@
-"""The searched leaves of a recipe, and how Optuna chooses them.
+"""The search space: which leaves of a recipe Optuna chooses, and from which domains.
 
-A leaf is ``section.field`` or ``section.kind``. Kinds are chosen first, then only the fields of the chosen kinds: a bound is
-not searched for a generator that seeks nothing, an input bound not for one that does not travel.
+A leaf is ``section.field`` or ``section.kind``. Kinds are chosen first, then only the fields of the chosen kinds. A gap bound is
+searched only for generators that use the gap, an input bound only for generators that start from the prior.
 """
 
 from __future__ import annotations
@@ -41,16 +41,19 @@ DEFAULT: dict[str, Any] = {
     "finish.rows": [4_000, 8_000],
     "finish.synthetic": {"low": 0.0, "high": 0.6},
 }
-"""What a study searches when its file says nothing, around its preset: the leaves that the preset has."""
+"""The default search space, of which the leaves that the preset has are searched."""
 
 NARROW_FRACTION = 0.99
-"""Of the widest student that fits, the narrowest that the default space tries: a width of 48 in place of 50 cost a tenth on one teacher."""
+"""Smallest default width as a share of the largest that fits: on one teacher, width 48 instead of 50 raised the error by a tenth."""
 
 SMALL_FRACTION = 0.05
-"""The same where size is weighed against fidelity."""
+"""The same share in a study with a second objective for size."""
 
 SINGLE = ("start", "alpha", "loss", "optimizer", "finish")
-"""Sections whose kind the default space leaves to the preset."""
+"""Sections whose kind the default space takes from the preset."""
+
+UNUSED = {"bound": "uses the gap", "input_bound": "starts from prior rows"}
+"""Sections that apply to some generators alone, and to which."""
 
 INITIAL = {
     "generator.spread": 0.6,
@@ -59,19 +62,19 @@ INITIAL = {
     "optimizer.schedule": "cosine",
     "alpha.value": 0.5,
 }
-"""What the first trial of each generator takes beyond the preset, where it is searched."""
+"""Values for the first trial of each generator that differ from the preset, as far as they are searched."""
 
 
 @dataclass(frozen=True)
 class Space:
-    """A preset and the distributions of the leaves that are searched.
+    """A preset and the distributions of the searched leaves.
 
     Args:
-        preset: where every leaf that is not searched comes from.
+        preset: recipe for every leaf that is not searched.
         domains: leaf -> Optuna distribution.
-        max_parameters: no suggested student has more; None for no limit.
-        size: features and outputs of the teacher.
-        fixed: leaf -> value that every kind takes which has the field.
+        max_parameters: largest number of parameters of a suggested student; None for no limit.
+        size: numbers of features and outputs of the teacher.
+        fixed: leaf -> value, for every kind that has the field.
     """
 
     preset: Recipe
@@ -81,16 +84,16 @@ class Space:
     fixed: Mapping[str, Any] = field(default_factory=dict)
 
     def suggest(self, trial: optuna.Trial) -> Recipe:
-        """Let a trial choose a recipe."""
+        """Suggest a recipe for a trial."""
         chosen: dict[str, Any] = {}
         for section, registry in SECTIONS.items():
             chosen[section] = self._section(trial, section, registry, chosen)
         return replace(self.preset, **chosen)
 
     def initial_points(self) -> list[dict[str, Any]]:
-        """Parameters of the first trials: each kind of generator once, with what is known to work, as far as searched.
+        """Parameters of the first trials: each kind of generator once, with values that are known to work.
 
-        The first of them comes again with every other finish.
+        The first of them is repeated with every other kind of finish.
         """
         kinds, own = self.searched_kinds("generator"), name_of(SECTIONS["generator"], self.preset.generator)
         initial_points = []
@@ -119,27 +122,31 @@ class Space:
         return domain.low <= value <= domain.high
 
     def describe(self) -> dict[str, Any]:
-        """The space as plain values: what a resumed study must agree with."""
+        """The space as plain values, which a resumed study must match."""
         leaves = {leaf: domains.plain(domain) for leaf, domain in self.domains.items()}
         rest = {k: v for k, v in self.preset.leaves().items() if k not in leaves}
         told = {"search": leaves, "preset": rest, "max_parameters": self.max_parameters}
         return told | ({"fixed": dict(self.fixed)} if self.fixed else {})
 
     def owners(self, leaf: str) -> list[str]:
-        """The kinds on offer in a leaf's section that have it; empty where all of them do."""
+        """The kinds in a leaf's section that have the leaf; empty if all have it."""
         section, _, field = leaf.partition(".")
         kinds = self._kinds(section)
         having = [kind for kind in kinds if field in {f.name for f in fields(SECTIONS[section][kind])}]
         return [] if field == "kind" or having == kinds else having
 
+    def generators_using(self, section: str) -> list[str]:
+        """The generators on offer that a section applies to."""
+        return [kind for kind in self._kinds("generator") if self._held(section, SECTIONS["generator"][kind]()) is None]
+
     def generators(self, section: str) -> list[str]:
-        """The generators on offer that a section is searched for; empty where it is for all of them."""
+        """The generators for which a section is searched; empty if it is searched for all."""
         kinds = self._kinds("generator")
-        asking = [kind for kind in kinds if self._held(section, SECTIONS["generator"][kind]()) is None]
+        asking = self.generators_using(section)
         return [] if asking == kinds else asking
 
     def searched_kinds(self, section: str) -> list[str] | None:
-        """The kinds that a section is searched among; None where it has the preset's."""
+        """The searched kinds of a section; None if it has the kind of the preset."""
         domain = self.domains.get(f"{section}.kind")
         return None if domain is None else [str(kind) for kind in domains.ends(domain)]
 
@@ -147,7 +154,7 @@ class Space:
         return self.searched_kinds(section) or [name_of(SECTIONS[section], getattr(self.preset, section))]
 
     def _held(self, section: str, generator: Any) -> Any:
-        """What a section is where the generator leaves nothing to choose; None where a trial is asked."""
+        """The value of a section that the generator makes irrelevant; None if a trial must choose."""
         if section == "alpha" and isinstance(generator, Gaussian) and "generator.kind" in self.domains:
             return Constant(0.0)  # its rows are prior rows anyway
         if section == "bound" and not generator.uses_gap:
@@ -178,7 +185,7 @@ class Space:
         item = replace(item, **values)
         if section == "student" and self.max_parameters is not None:
             widest = self.widest(item)
-            if item.has_width:  # which may not have been asked for
+            if item.has_width:  # the width may come from the preset, which was not limited
                 item = replace(item, width=min(item.width, widest))
         return item
 
@@ -194,16 +201,16 @@ class Space:
         return "@".join((name, *self._variant(student))), domain
 
     def _variant(self, student: Any) -> list[str]:
-        """What a range of widths depends on: Optuna wants one range a name."""
+        """Suffixes for the name of the width: its range depends on kind and depth, and Optuna needs one range per name."""
         kind = [name_of(SECTIONS["student"], student)] if "student.kind" in self.domains else []
         depth = [f"depth{student.depth}"] if "student.depth" in self.domains and student.hidden_layers else []
         return kind + depth
 
     def widest(self, student: Any) -> int:
-        """The largest width that fits a student of this depth.
+        """The largest width of such a student within ``max_parameters``.
 
         Raises:
-            SpecError: when none fits.
+            SpecError: not even width 1 fits.
         """
         widest = student.widest(*self.size, self.max_parameters)
         if widest < 1:
@@ -226,21 +233,21 @@ def make_space(
     default: Mapping[str, Any] = DEFAULT,
     fixed: Mapping[str, Any] | None = None,
 ) -> Space:
-    """A space from a study's ``search`` key.
+    """Build the search space from the ``search`` key of a study.
 
     Args:
-        preset: where unsearched leaves come from.
+        preset: recipe for leaves that are not searched.
         search: leaf -> choices or range; None for the default space.
-        size: features and outputs of the teacher.
-        max_parameters: of a student.
-        place: for messages.
+        size: numbers of features and outputs of the teacher.
+        max_parameters: largest number of parameters of a student; None for no limit.
+        place: name of the study file and key, for messages.
         differentiable: whether the teacher has input gradients.
-        small: whether the default space tries small students too.
+        small: whether the default space includes small students.
         default: the default space.
-        fixed: leaf -> value that every trial has.
+        fixed: leaf -> value for every trial.
 
     Raises:
-        SpecError: naming the leaf, the rule and the value.
+        SpecError: the search is invalid; the message names the leaf, the rule and the value.
     """
     fixed, file, widest = fixed or {}, place.removesuffix(": search"), None
     preset = fixing.fix(preset, fixed, file)
@@ -257,6 +264,7 @@ def make_space(
         elif preset.student.hidden_units > widest:
             rule = f"a student of width {preset.student.hidden_units} has more than {max_parameters} parameters"
             raise SpecError(f"{file}: student.width", rule, remedy=f"at most {widest}")
+    default_space = search is None
     if search is None:
         held = preset.leaves()
         free = {leaf.partition(".")[0] for leaf in default if leaf.endswith(".kind")} | (SECTIONS.keys() - {*SINGLE})
@@ -284,6 +292,17 @@ def make_space(
     }
     fixing.check(preset, fixed, kinds, file)
     space = Space(preset, chosen, max_parameters, size, fixed)
+    for section, what in UNUSED.items():
+        if space.generators_using(section):
+            continue
+        explicit = [leaf for leaf in (*fixed, *(() if default_space else chosen)) if leaf.startswith(f"{section}.")]
+        if explicit:
+            rule = f"no generator of this study {what} ({', '.join(space._kinds('generator'))})"
+            where = f"{file}: {explicit[0]}" if explicit[0] in fixed else f"{place}.{explicit[0]}"
+            raise SpecError(where, rule, remedy=f"leave it out, or take a generator that {what}")
+        space = replace(
+            space, domains={leaf: v for leaf, v in space.domains.items() if not leaf.startswith(f"{section}.")}
+        )
     if not differentiable:
         _refuse_gradients(space, place)
     if max_parameters is not None:
@@ -292,7 +311,7 @@ def make_space(
 
 
 def _refuse_giants(space: Space) -> None:
-    """Hold every kind and depth of student that may be chosen against the limit, before any trial does."""
+    """Check before the first trial that every kind and depth of student in the space can fit the limit."""
     base, registry = space.preset.student, SECTIONS["student"]
     kinds: list[type] = [registry[name] for name in space.searched_kinds("student") or ()] or [type(base)]
     for kind in kinds:
@@ -305,7 +324,7 @@ def _refuse_giants(space: Space) -> None:
 
 
 def _refuse_gradients(space: Space, place: str) -> None:
-    """Hold a space against a teacher that only answers."""
+    """Refuse generators that need input gradients, for a black-box teacher."""
     registry = SECTIONS["generator"]
     for name in space._kinds("generator"):
         if registry[name].needs_gradients:
@@ -317,5 +336,5 @@ def _refuse_gradients(space: Space, place: str) -> None:
 
 
 def gradient_free() -> list[str]:
-    """Generators that a black box can be distilled with."""
+    """Generators that need no input gradients of the teacher."""
     return [name for name, kind in SECTIONS["generator"].items() if not kind.needs_gradients]

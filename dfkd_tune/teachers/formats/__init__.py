@@ -1,1 +1,1 @@
-"""One file a format of model file."""
+"""Teacher formats, one module each; ``kinds`` lists them, ``base`` holds their interface."""

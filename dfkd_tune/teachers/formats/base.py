@@ -1,4 +1,4 @@
-"""The interface of a teacher format: which files it reads, and how."""
+"""The interface of a teacher format: the file suffixes it reads, and a load function."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from dfkd_tune.teachers.base import Teacher
 
 @dataclass(frozen=True)
 class TeacherFormat:
-    """A kind of model file.
+    """A format of model files.
 
     Args:
-        suffixes: endings of its files, with the dot.
-        load: ``(path, architecture, trust_pickle)`` to a teacher in raw units. ``architecture`` is a YAML file of layers, for files
-            that hold weights alone, or None. Nothing of the file may run as code unless ``trust_pickle``. Raises ``TeacherError``.
+        suffixes: file name suffixes, with the dot.
+        load: ``(path, architecture, trust_pickle)`` -> a teacher in raw units. ``architecture`` is a YAML file of layers, for
+            files that hold only weights, or None. It must not run code from the file unless ``trust_pickle`` is true. It raises
+            ``TeacherError``.
     """
 
     suffixes: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""State dicts as they are found in files: inside a checkpoint, behind a wrapper, with a normalized weight in two halves."""
+"""Extract a plain state dict from a checkpoint: find it, remove wrapper prefixes, and merge normalized weights."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ HOLDERS = (
     *("state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights", "params"),
     *("ema_state_dict", "ema", "model_ema", "generator", "teacher"),
 )
-"""Where a checkpoint keeps the weights beside its optimizer and epoch, the likeliest first."""
+"""Keys under which checkpoints keep the weights, most likely first."""
 WRAPPERS = ("module.", "_orig_mod.")
-"""What DataParallel, AveragedModel and torch.compile put before every name."""
+"""Prefixes that DataParallel, AveragedModel and torch.compile add to every name."""
 COUNTS = ("n_averaged", "n_avg", "num_batches_tracked")
-"""Entries that count steps, and answer nothing."""
+"""Entries that count steps and do not affect outputs."""
 
 
 def weights_in(loaded: Any) -> dict[str, Tensor] | None:
-    """The weights that a checkpoint holds, by their names in the network; None where it holds none."""
+    """Name in the network -> weight, from a checkpoint; None if it holds no weights."""
     if not isinstance(loaded, Mapping):
         return None
     if _is_state(loaded):
@@ -46,7 +46,7 @@ def _unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _of_norm(size: Tensor, direction: Tensor) -> Tensor:
-    """A weight from its norm and direction; the norm is taken over the dimensions that it has none of."""
+    """A weight from its norm and direction; the norm is over the dimensions in which ``size`` has length 1."""
     over = [i for i in range(direction.ndim) if size.ndim != direction.ndim or size.shape[i] == 1]
     whole = over == [*range(direction.ndim)] and size.numel() == 1
     norm = direction.norm() if whole else torch.linalg.vector_norm(direction, dim=over, keepdim=True)
@@ -54,7 +54,7 @@ def _of_norm(size: Tensor, direction: Tensor) -> Tensor:
 
 
 def _of_spectrum(weight: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """A weight ``(out, in)`` over its largest singular value, by the vectors that training last had of it."""
+    """A weight ``(out, in)`` divided by its largest singular value, estimated with the vectors saved in training."""
     return weight / torch.dot(left, weight.flatten(1) @ right)
 
 
@@ -64,11 +64,11 @@ NORMALIZED: tuple[tuple[Callable[..., Tensor], tuple[str, ...]], ...] = (
     (_of_spectrum, ("{}_orig", "{}_u", "{}_v")),
     (_of_spectrum, ("parametrizations.{}.original", "parametrizations.{}.0._u", "parametrizations.{}.0._v")),
 )
-"""How ``weight_norm`` and ``spectral_norm`` keep a weight, in their old and new form."""
+"""How ``weight_norm`` and ``spectral_norm`` name the parts of a weight, in their old and new form."""
 
 
 def _merged(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same state with each normalized weight as the network multiplies by it."""
+    """Replace the parts of each normalized weight by the effective weight."""
     for merge, names in NORMALIZED:
         first = re.compile(re.escape(names[0]).replace(r"\{\}", "(weight)"))
         for key in [*state]:

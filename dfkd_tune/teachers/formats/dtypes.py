@@ -1,4 +1,4 @@
-"""The dtype in which a module is asked: that of its inputs, where it says or shows one."""
+"""Determine the dtype of a teacher's inputs."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.base import Teacher
 
 ROW_DTYPES = (torch.float32, torch.float64)
-"""Dtypes that rows have."""
+"""The dtypes that rows may have."""
 
 
 def likely_dtype(module: nn.Module) -> torch.dtype:
-    """The dtype of a module that declares none, as its first floating-point parameter has it; ``settled`` asks."""
+    """The likely input dtype of a module: that of its first floating-point parameter; ``settled`` verifies it."""
     held = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
     return held if held in ROW_DTYPES else torch.float32
 
 
 def taken_by(function: Callable[..., object]) -> torch.dtype:
-    """The dtype of rows that a function takes: its attribute ``dtype``, or float32."""
+    """The input dtype of a function: its attribute ``dtype``, or float32."""
     given = getattr(function, "dtype", torch.float32)
     return given if given in ROW_DTYPES else torch.float32
 
 
 def settled(teacher: Teacher, x: Tensor) -> Teacher:
-    """The same teacher, asked in a dtype that it answers in; a module that declares none may keep its weights in another.
+    """Return the teacher with an input dtype that it accepts; a module's weights may have a different dtype.
 
     Args:
-        teacher: in raw units.
-        x: a few raw rows ``(N, D)`` as declared, float64.
+        teacher: the teacher in raw units.
+        x: ``(N, D)`` a few raw rows that match the declaration, float64.
 
     Raises:
-        TeacherError: it takes rows of half precision alone.
+        TeacherError: it accepts only half-precision rows.
     """
     module = teacher.function
     if not isinstance(module, nn.Module) or isinstance(module, torch.fx.GraphModule) or teacher.fast is not None:
@@ -51,10 +51,10 @@ def settled(teacher: Teacher, x: Tensor) -> Teacher:
 
 
 def declared(source: object, dtype: torch.dtype) -> torch.dtype:
-    """The dtype that a file declares of its inputs.
+    """Check the input dtype that a file declares, and return it.
 
     Raises:
-        TeacherError: rows do not have it.
+        TeacherError: it is neither float32 nor float64.
     """
     if dtype not in ROW_DTYPES:
         refuse(source, dtype)
@@ -62,14 +62,14 @@ def declared(source: object, dtype: torch.dtype) -> torch.dtype:
 
 
 def refuse(source: object, dtype: torch.dtype) -> None:
-    """Say that inputs of a dtype are not asked.
+    """Refuse a teacher because of its input dtype.
 
     Raises:
         TeacherError: always.
     """
     raise TeacherError(
         source,
-        f"takes {str(dtype).removeprefix('torch.')} inputs, a teacher is asked in float32 or float64",
+        f"takes {str(dtype).removeprefix('torch.')} inputs, a teacher must take float32 or float64",
         remedy="export a module that takes float32 and converts it itself",
     )
 

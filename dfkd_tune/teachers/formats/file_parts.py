@@ -1,4 +1,4 @@
-"""Models of several files: read from the folder they lie in, every one of them in the hash."""
+"""Models of several files: read all of them from the model's folder and include them in the hash."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ WHOLE = "copy all files of the model into one folder"
 
 
 def read_parts(path: Path, needed: Mapping[str, int]) -> dict[str, bytes]:
-    """The files that a model names beside it, in the order of their names.
+    """Read the files that a model refers to: name -> content, sorted by name.
 
     Args:
-        path: of the file that names them.
-        needed: name relative to its folder -> bytes it must at least hold.
+        path: the model file that refers to them.
+        needed: name relative to its folder -> smallest size in bytes.
 
     Raises:
-        TeacherError: one is missing, too short, or does not lie in the model's folder.
+        TeacherError: a file is missing, too short, or outside the model's folder.
     """
     files = {name: part_of(path, name) for name in sorted(needed)}
     sizes = {name: file.stat().st_size for name, file in files.items()}
@@ -34,13 +34,13 @@ def read_parts(path: Path, needed: Mapping[str, int]) -> dict[str, bytes]:
 
 
 def part_of(path: Path, name: str) -> Path:
-    """The file of a name that a model gives, below the model's own folder and nowhere else.
+    """The path of a file that a model refers to, which must be inside the model's folder.
 
-    A model that is a link lies where the link leads to: its parts are looked for there first. Caches keep them beside the link, as
-    links into the folder of the model's own file.
+    If the model is a symbolic link, its parts are searched in the folder of the link's target first. Caches keep them beside the
+    link, as links into the target's folder.
 
     Raises:
-        TeacherError: the name leads out of the folder, by itself or by a link, or there is no such file.
+        TeacherError: the name or a link points outside the folder, or the file does not exist.
     """
     steps = PurePosixPath(name)
     if (
@@ -61,12 +61,12 @@ def part_of(path: Path, name: str) -> Path:
     if not any(real.is_relative_to(folder) for folder in (beside.resolve(), home)):
         raise TeacherError(file, f"is a link out of the folder of {path.name}", remedy=WHOLE)
     if not real.is_file():
-        raise TeacherError(file, f"is no file: {path.name} keeps weights in it", remedy=WHOLE)
+        raise TeacherError(file, f"is not a file: {path.name} keeps weights in it", remedy=WHOLE)
     return real
 
 
 def hash_files(head: bytes, parts: Mapping[str, bytes]) -> str:
-    """SHA-256 of a model's own bytes, then of each part's name, length and bytes, in the order of their names."""
+    """SHA-256 of a model's bytes, followed by name, length and bytes of each part, sorted by name."""
     digest = hashlib.sha256(head)
     for name, data in sorted(parts.items()):
         digest.update(b"\0" + name.encode(errors="surrogateescape") + b"\0" + str(len(data)).encode() + b"\0")

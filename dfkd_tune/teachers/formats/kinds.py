@@ -1,4 +1,4 @@
-"""Every teacher format by its name; ``base`` says what one must do."""
+"""The registry of teacher formats, by name; ``base`` holds the interface."""
 
 from dfkd_tune.teachers.formats.base import TeacherFormat
 from dfkd_tune.teachers.formats.onnx_file import load_onnx
@@ -24,10 +24,10 @@ FORMATS: Registry[TeacherFormat] = Registry(
 
 
 def format_of(suffix: str) -> TeacherFormat | None:
-    """The format of files with an ending; None for an unknown one."""
+    """The format of files with a suffix; None if no format reads it."""
     return next((known for _, known in FORMATS.usable() if suffix in known.suffixes), None)
 
 
 def suffixes() -> list[str]:
-    """Endings of all files that can be read."""
+    """Suffixes of all files that can be read."""
     return [suffix for _, known in FORMATS.usable() for suffix in known.suffixes]

@@ -1,4 +1,4 @@
-"""Teachers from MLflow: ``models:/name@alias``, ``models:/name/3``, ``runs:/id/path``, and the folder of a model with its ``MLmodel``."""
+"""Load MLflow models: ``models:/name@alias``, ``models:/name/3``, ``runs:/id/path``, or a folder with an ``MLmodel`` file."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 SCHEMES = ("models:/", "runs:/")
 FILE = "MLmodel"
-"""What describes a model in its folder."""
+"""The file that describes a model in its folder."""
 DATA = {"pytorch": "model_data", "onnx": "data", "sklearn": "pickled_model"}
-"""Flavor -> the key that names its file or folder; those whose files are read without MLflow."""
+"""Flavor -> the key of its file or folder, for flavors that are read without MLflow's loaders."""
 PICKLED = (".pth", ".pkl", ".pickle")
-"""Files that MLflow's own loaders unpickle."""
+"""Suffixes of files that MLflow's loaders unpickle."""
 LIKELY = (".pt2", ".onnx", ".skops", ".safetensors")
-"""What is looked for in a folder that describes no model, best first."""
+"""Suffixes of model files in a folder without ``MLmodel``, best first."""
 ABOUT = (
     FILE,
     "conda.yaml",
@@ -40,21 +40,21 @@ ABOUT = (
     "input_example*",
     "serving_input*",
 )
-"""Files of a model that say how it is run and where it came from, not what it answers."""
+"""Files of a model that do not affect its outputs."""
 LOG = "log it with serialization_format='pt2' or 'skops', or as onnx, or --trust-pickle if you trust its author"
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "float": torch.float32, "double": torch.float64}
 
 
 def load_mlflow(source: str, load_file: Callable[[Path], Teacher], trust_pickle: bool) -> Teacher:
-    """Download a model and load the network inside it.
+    """Download a model and load its network.
 
     Args:
-        source: its URI.
-        load_file: loads one model file.
-        trust_pickle: also load flavors that are pickles.
+        source: URI of the model.
+        load_file: function that loads one model file.
+        trust_pickle: also load pickled flavors.
 
     Raises:
-        TeacherError: when it cannot be had, or only a pickle is in it.
+        TeacherError: the model cannot be downloaded, or holds only a pickle and ``trust_pickle`` is false.
     """
     from mlflow.artifacts import download_artifacts
 
@@ -75,13 +75,13 @@ def load_mlflow(source: str, load_file: Callable[[Path], Teacher], trust_pickle:
         teacher = load_file(_likely(source, local))
     function = teacher.function
     if not isinstance(function, torch.nn.Module):
-        # A model may open its files again when it is asked: they are there as long as it is.
+        # A model may read its files again at a call, so the folder must live as long as the model.
         teacher = replace(teacher, function=_Kept(function, folder))
     return replace(teacher, source=source)
 
 
 class _Kept:
-    """A function with the folder that it came from, which goes when it does."""
+    """A function that keeps the temporary folder of its model alive."""
 
     def __init__(
         self, function: Callable[[torch.Tensor], torch.Tensor], folder: tempfile.TemporaryDirectory[str]
@@ -93,10 +93,10 @@ class _Kept:
 
 
 def load_model(source: object, folder: Path, load_file: Callable[[Path], Teacher], trust_pickle: bool) -> Teacher:
-    """The network of a folder with an ``MLmodel``, which says which of its files that is.
+    """Load the network of a folder with an ``MLmodel`` file, which names the network's file.
 
     Raises:
-        TeacherError: a part of it is missing or leads elsewhere, or only a pickle is in it.
+        TeacherError: a file is missing or outside the folder, or there is only a pickle and ``trust_pickle`` is false.
     """
     from mlflow.models import Model
 
@@ -143,7 +143,7 @@ def _likely(source: str, folder: Path) -> Path:
 
 
 def _network(folder: Path) -> Path:
-    """The file of a model in a flavor's folder: the one that MLflow calls so, or the only one."""
+    """The model file in the folder of a flavor: preferably named ``model``, preferably with a suffix in ``LIKELY``."""
     files = sorted(path for path in folder.iterdir() if path.is_file())
     named = [path for path in files if path.stem == "model"]
     likely = [path for path in files if path.suffix in LIKELY]
@@ -154,7 +154,7 @@ def _network(folder: Path) -> Path:
 
 
 def _below(folder: Path, name: str) -> Path:
-    """A file or folder that an ``MLmodel`` names, below its own folder."""
+    """The path of a file or folder that ``MLmodel`` names, which must be inside the model's folder."""
     place = (folder / name).resolve()
     if not place.is_relative_to(folder.resolve()):
         raise TeacherError(
@@ -166,7 +166,7 @@ def _below(folder: Path, name: str) -> Path:
 
 
 def _hash(folder: Path) -> str:
-    """SHA-256 of what a model answers by: of its only file, or of all of them with their names."""
+    """SHA-256 of the files that affect the outputs: of a single file, or of several with their names."""
     files = {path.relative_to(folder).as_posix(): path for path in sorted(_answering(folder))}
     archives.fits(folder, sum(path.stat().st_size for path in files.values()), "its files have")
     if len(files) == 1:
@@ -184,7 +184,7 @@ def _answering(folder: Path) -> Iterator[Path]:
 
 
 def _pickled(source: object, flavor: str, folder: Path, model: Model, sha256: str) -> Teacher:
-    """A trusted pickle, through MLflow's own loader of its flavor."""
+    """Load a trusted pickle with MLflow's loader for its flavor."""
     from mlflow import pyfunc, pytorch, sklearn
 
     loaders: dict[str, Callable[[str], Any]] = {
@@ -212,14 +212,14 @@ def _pickled(source: object, flavor: str, folder: Path, model: Model, sha256: st
 
 
 def _signed(model: Model) -> torch.dtype | None:
-    """The dtype that a signature gives its inputs, where it is one that rows have."""
+    """The input dtype in the signature, if it is float32 or float64 for all inputs; else None."""
     inputs = model.signature.inputs if model.signature is not None else None
     names = {str(getattr(kind, "name", kind)) for kind in inputs.input_types()} if inputs is not None else set()
     return DTYPES.get(next(iter(names))) if len(names) == 1 else None
 
 
 def _framed(loaded: Any, model: Model) -> Callable[[np.ndarray], Any]:
-    """What asks a model with a frame of the columns and types that its signature names; with bare rows where it names none."""
+    """A predict function that passes a data frame with the signature's columns and types, or an array without named columns."""
     inputs = model.signature.inputs if model.signature is not None else None
     if inputs is None or inputs.is_tensor_spec() or not inputs.has_input_names():
         return loaded.predict

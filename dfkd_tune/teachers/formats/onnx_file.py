@@ -1,4 +1,4 @@
-"""Teachers saved as ONNX, with the files beside them that hold their weights."""
+"""Load ONNX files, including external files with weights."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 
 DTYPES = {"tensor(float)": torch.float32, "tensor(double)": torch.float64}
 LARGE = 256 * 2**20
-"""Bytes that any graph may make of a single row."""
+"""Size in bytes that a tensor for a single row may have in any graph."""
 GROWTH = 8
-"""How many times the bytes of its files a graph may make of a single row, beyond ``LARGE``."""
+"""Largest such size beyond ``LARGE``, as a multiple of the size of the model's files."""
 AGAIN = "export it again: torch.onnx.export(model, (x,), FILE, dynamic_shapes=({0: torch.export.Dim('rows')},))"
 
 
 def load_onnx(path: Path, architecture: Path | None, trust_pickle: bool) -> Teacher:
-    """An ``.onnx`` network with one input ``(N, D)`` and one output, through onnxruntime on the CPU.
+    """Load an ``.onnx`` network with one input ``(N, D)`` and one output, to run in onnxruntime on the CPU.
 
-    Weights in files beside it are read from there, and are part of its hash; onnxruntime itself opens no file.
+    External weight files are read here and are part of the hash; onnxruntime itself opens no file.
 
     Raises:
-        TeacherError: when it or one of its files cannot be read, it makes more than fits, or has another signature.
+        TeacherError: a file cannot be read, the graph needs too much memory, or the signature differs.
     """
     for package in ("onnx", "onnxruntime"):
         if find_spec(package) is None:
@@ -66,7 +66,7 @@ def load_onnx(path: Path, architecture: Path | None, trust_pickle: bool) -> Teac
     if entry.type not in DTYPES:
         raise TeacherError(
             path,
-            f"takes {entry.type}, a teacher is asked in float32 or float64",
+            f"takes {entry.type}, a teacher must take float32 or float64",
             remedy="export a module that takes floats and converts them itself",
         )
     function = from_numpy(_asked(session, entry.name))
@@ -80,14 +80,14 @@ def _asked(session: Any, name: str) -> Callable[[np.ndarray], Any]:
 
 
 def _beside(path: Path, model: onnx.ModelProto) -> dict[str, bytes]:
-    """The files beside a model that hold its weights, by the names that it gives them; each is measured against what it must hold."""
+    """Read the external weight files of a model: name -> content; each must be as long as its tensors need."""
     needed: dict[str, int] = {}
     for tensor in _weights(model):
         if tensor.data_location != tensor.EXTERNAL:
             continue
         place = {entry.key: entry.value for entry in tensor.external_data}
         name = place.get("location", "")
-        if isinstance(name, bytes):  # what is no text in a damaged file
+        if isinstance(name, bytes):  # invalid text in a damaged file
             name = name.decode(errors="replace")
         try:
             offset, size = int(place.get("offset") or 0), _size(tensor)
@@ -106,7 +106,7 @@ def _beside(path: Path, model: onnx.ModelProto) -> dict[str, bytes]:
 
 
 def _size(tensor: onnx.TensorProto) -> int:
-    """Bytes that a tensor's shape and type come to."""
+    """Size of a tensor in bytes, from its shape and type."""
     from onnx import TensorProto, helper
 
     if any(n < 0 for n in tensor.dims):
@@ -118,7 +118,7 @@ def _size(tensor: onnx.TensorProto) -> int:
 
 
 def _graphs(graph: onnx.GraphProto) -> list[onnx.GraphProto]:
-    """A graph and those inside of its nodes."""
+    """A graph and all subgraphs in its nodes."""
     found, left = [], [graph]
     while left:
         found.append(left.pop())
@@ -132,7 +132,7 @@ def _weights(model: onnx.ModelProto) -> list[onnx.TensorProto]:
 
 
 def _constants(model: onnx.ModelProto) -> list[onnx.TensorProto]:
-    """Tensors that are no weights: of nodes, of functions, and the halves of sparse ones."""
+    """Tensors that are not initializers: in nodes, in functions, and the parts of sparse tensors."""
     graphs = _graphs(model.graph)
     sparse = [one for graph in graphs for one in graph.sparse_initializer]
     nodes = [node for graph in graphs for node in graph.node] + [node for f in model.functions for node in f.node]
@@ -143,7 +143,7 @@ def _constants(model: onnx.ModelProto) -> list[onnx.TensorProto]:
 
 
 def _modest(path: Path, model: onnx.ModelProto, size: int) -> None:
-    """Refuse a graph that makes gigabytes out of nothing, before anything of it is computed; its weights are taken out for that."""
+    """Refuse a graph that needs far more memory than its files, before it runs; removes the weights from ``model``."""
     import onnx
 
     for tensor in _weights(model):
@@ -153,7 +153,7 @@ def _modest(path: Path, model: onnx.ModelProto, size: int) -> None:
     try:
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
     except Exception:
-        return  # onnxruntime says what is wrong with it, and its memory has a limit
+        return  # onnxruntime reports what is wrong, and its memory is limited
     for value in (value for graph in _graphs(inferred.graph) for value in graph.value_info):
         kind = value.type.tensor_type
         try:
@@ -166,7 +166,7 @@ def _modest(path: Path, model: onnx.ModelProto, size: int) -> None:
             raise TeacherError(
                 path,
                 f"{quoted(value.name)} in its graph takes {archives.readable(row)} for a single row, its files have {held}",
-                remedy="check what was exported: no network needs that",
+                remedy="check what was exported: no network needs so much",
             )
 
 
@@ -185,9 +185,9 @@ def _session(path: Path, model: onnx.ModelProto, data: bytes, beside: dict[str, 
             data,
             options,
             providers=["CPUExecutionProvider"],
-            # It computes what does not depend on the rows when it loads, in memory that no limit is set for.
+            # Constant folding at load time uses memory outside the limit.
             disabled_optimizers=["ConstantFolding"],
-            enable_fallback=0,  # it would print, and try the same again
+            enable_fallback=0,  # it would print and retry the same
         )
     except Exception as error:
         raise _refused(path, model, str(error), one_line(error)) from None
@@ -195,7 +195,7 @@ def _session(path: Path, model: onnx.ModelProto, data: bytes, beside: dict[str, 
 
 @cache
 def _limit_memory() -> None:
-    """Let all sessions of this process together take no more than a share of what the machine had left."""
+    """Limit the memory of all sessions of this process together to a share of the free memory."""
     import onnxruntime
 
     kind = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
@@ -204,7 +204,7 @@ def _limit_memory() -> None:
 
 
 def _refused(path: Path, model: onnx.ModelProto, text: str, reason: str) -> TeacherError:
-    """Why onnxruntime takes no network, in words that say what to do."""
+    """The error for a network that onnxruntime refuses, with a remedy."""
     import onnxruntime
 
     here = f"onnxruntime {onnxruntime.__version__}"

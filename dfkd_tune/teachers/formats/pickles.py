@@ -1,4 +1,4 @@
-"""Files that are pickles, which can run any code: joblib's, Python's own, and those of ``torch.save`` under their names."""
+"""Load pickles, which can run any code: of joblib, of Python, and files of ``torch.save`` with such a suffix."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from dfkd_tune.utils.object_reference import one_line
 
 
 def load_pickle(path: Path, architecture: Path | None, trust_pickle: bool) -> Teacher:
-    """What was pickled: a scikit-learn estimator, a module or a state dict. A file of ``torch.save`` needs no trust.
+    """Load a pickled scikit-learn estimator, module or state dict. A file of ``torch.save`` needs no ``trust_pickle``.
 
     Raises:
-        TeacherError: unless ``trust_pickle``.
+        TeacherError: ``trust_pickle`` is false, or the file cannot be loaded.
     """
     if _of_torch(path):
         return load_torch(path, architecture, trust_pickle)
@@ -40,12 +40,12 @@ def load_pickle(path: Path, architecture: Path | None, trust_pickle: bool) -> Te
 
 
 def _of_torch(path: Path) -> bool:
-    """Whether a file is an archive of ``torch.save``, whatever its ending."""
+    """Whether a file is an archive of ``torch.save``, regardless of its suffix."""
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith("/data.pkl") for name in archive.namelist())
     except Exception:
-        return False  # zipfile meets a foreign file with several kinds of exception
+        return False  # other files make zipfile raise several types of exceptions
 
 
 def _unpickled(path: Path, data: bytes) -> Any:

@@ -1,9 +1,9 @@
-"""Teachers saved by ``torch.export.save``.
+"""Load ``.pt2`` files of ``torch.export.save`` without running code from them.
 
-``torch.export.load`` of 2.13 executes text from the archive (``guards_code``, and every name, as it writes Python from
-the graph), evaluates its symbolic expressions, resolves operator names anywhere below ``torch``, imports modules named in
-its tree specs and unpickles constants. Archives from strangers are therefore read in a copy without guards and metadata,
-after every word in them was held against what an exported network needs.
+``torch.export.load`` of PyTorch 2.13 executes text from the archive (``guards_code``, and names, because it generates Python from
+the graph), evaluates symbolic expressions, resolves operator names anywhere below ``torch``, imports modules named in tree specs
+and unpickles constants. Untrusted archives are therefore loaded from a copy without guards and metadata, after every word in
+them was compared with what an exported network needs.
 """
 
 from __future__ import annotations
@@ -41,23 +41,23 @@ OPERATOR = re.compile(
     r"|torch\.sym_\w+|math\.(ceil|floor|sqrt)"
 )
 WORD = re.compile(r"[\w.+-]*")
-"""Nothing made of these can call anything where the loader pastes it into Python."""
+"""Words that cannot call anything when the loader inserts them into Python code."""
 PAYLOAD = re.compile(r"(weight|tensor)_\d+")
 CONTAINERS = {None, "builtins.tuple", "builtins.list", "builtins.dict"}
 SYMBOL = re.compile(
     r"[su]\d+|Symbol|Integer|Float|Rational|Add|Mul|Mod|PythonMod|FloorDiv|CeilDiv|CleanDiv|Max|Min|Equality|Unequality"
     r"|GreaterThan|LessThan|StrictGreaterThan|StrictLessThan|int_oo|oo|IntInfinity|NegativeIntInfinity|true|false"
 )
-# Without powers: a few characters of them take forever.
+# Without powers, because a short expression with them can run forever.
 ARITHMETIC = (ast.UnaryOp, ast.USub, ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod)
 EXPRESSION = (ast.Expression, ast.Call, ast.Name, ast.Load, ast.keyword, ast.Constant, *ARITHMETIC)
 
 
 def load_pt2(path: Path, architecture: Path | None, trust_pickle: bool) -> Teacher:
-    """A ``.pt2`` file, on the CPU whatever device it was saved from.
+    """Load a ``.pt2`` file to the CPU, regardless of the device it was saved from.
 
     Raises:
-        TeacherError: when it is cut short, of another kind, or holds anything beyond a network.
+        TeacherError: the file is truncated, of another format, or holds more than a network.
     """
     data = archives.read(path)
     try:
@@ -85,7 +85,7 @@ def load_pt2(path: Path, architecture: Path | None, trust_pickle: bool) -> Teach
 
 
 def _taken(program: torch.export.ExportedProgram) -> torch.Tensor | None:
-    """The only input as it was exported, a tensor without storage; None where there are several."""
+    """The only exported input, as a tensor without storage; None if there are several."""
     names = set(program.graph_signature.user_inputs)
     found = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
     return found[0] if len(found) == 1 and isinstance(found[0], torch.Tensor) else None
@@ -96,13 +96,13 @@ def _without_code(data: bytes, path: Path) -> bytes:
         source = zipfile.ZipFile(io.BytesIO(data))
     except zipfile.BadZipFile:
         raise TeacherError(path, "not a .pt2 file, or cut short") from None
-    # The sample inputs are an archive too: cut behind them, a file seems to hold nothing else.
+    # The sample inputs are an archive as well: a file truncated after them looks as if it held only them.
     if min((entry.header_offset for entry in source.infolist()), default=1) != 0:
         raise TeacherError(path, "not a .pt2 file, or cut short")
     cleaned = io.BytesIO()
     with source, zipfile.ZipFile(cleaned, "w", zipfile.ZIP_STORED) as target:
         for entry in source.infolist():
-            # torch.export never compresses; what does may unfold to any size.
+            # torch.export never compresses, and a compressed entry may decompress to any size.
             if not ENTRY.fullmatch(entry.filename) or entry.compress_type != zipfile.ZIP_STORED:
                 raise _foreign(path, f"archive entry {entry.filename!r}")
             folder = entry.filename.split("/")[1]
@@ -120,7 +120,7 @@ def _without_code(data: bytes, path: Path) -> bytes:
 
 
 def _check(tree: Any, path: Path, key: str = "") -> None:
-    """Hold every word of a JSON tree against its place, ``key``, and drop the metadata that names the author's code."""
+    """Check every word of a JSON tree against what its ``key`` permits, and drop metadata, which names the author's code."""
     if isinstance(tree, dict):
         if "metadata" in tree:
             tree["metadata"] = {}
@@ -139,7 +139,7 @@ def _check(tree: Any, path: Path, key: str = "") -> None:
 
 
 def _fits(text: str, key: str) -> bool:
-    """Whether a text may stand under a key of the archive's JSON."""
+    """Whether a key of the archive's JSON permits a text."""
     if key in ("target", "as_operator"):
         return bool(OPERATOR.fullmatch(text))
     if key == "path_name":
@@ -152,14 +152,14 @@ def _fits(text: str, key: str) -> bool:
 
 
 def _is_plain(spec: Any) -> bool:
-    """Whether a tree spec is made of tuples, lists and dicts: other kinds import what their context names."""
+    """Whether a tree spec holds only tuples, lists and dicts; other types import what their context names."""
     keys = json.loads(spec["context"]) if isinstance(spec["context"], str) else spec["context"]
     plain = keys is None or (isinstance(keys, list) and all(isinstance(k, str) and WORD.fullmatch(k) for k in keys))
     return spec["type"] in CONTAINERS and plain and all(_is_plain(child) for child in spec["children_spec"])
 
 
 def _is_arithmetic(text: str) -> bool:
-    """Whether a shape expression is only arithmetic over symbols: sympy evaluates it as Python."""
+    """Whether a shape expression is plain arithmetic over symbols; sympy would evaluate it as Python."""
     try:
         nodes = list(ast.walk(ast.parse(text, mode="eval")))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -182,7 +182,7 @@ def _foreign(path: Path, what: str) -> TeacherError:
 
 @contextmanager
 def _weights_only(on: bool) -> Iterator[None]:
-    """Make every ``torch.load`` inside refuse pickled code, also those that ask for it."""
+    """Make every ``torch.load`` in the block refuse pickled code, even with ``weights_only=False``."""
     name, before = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", os.environ.get("TORCH_FORCE_WEIGHTS_ONLY_LOAD")
     if on:
         os.environ[name] = "1"
@@ -195,7 +195,7 @@ def _weights_only(on: bool) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence torch.export's own log lines: the error that follows says it in one."""
+    """Silence the log of torch.export, because the error that follows says the same in one line."""
     import logging
 
     loggers = [logging.getLogger(name) for name in ("torch.export", "torch._export", "torch.export.pt2_archive")]

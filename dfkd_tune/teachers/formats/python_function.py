@@ -1,4 +1,4 @@
-"""Teachers by module path: ``package.module:function`` returns the model. The only code that runs, as it was named."""
+"""Load a teacher by module path: ``package.module:function`` returns the model. Unlike model files, this runs user code."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from dfkd_tune.utils.user_code import setting_up
 
 
 def load_function(source: str) -> Teacher:
-    """Import the module, call the function without arguments, take the module or callable it returns.
+    """Import the module and call the function without arguments; it returns an ``nn.Module`` or a callable.
 
-    The working directory is importable, as it is for ``python -m``.
+    Modules in the working directory can be imported, as with ``python -m``.
 
     Raises:
-        TeacherError: when the import, the name or the call fails.
+        TeacherError: the import or the call fails, or the result is not callable.
     """
     factory = import_object(source, TeacherError)
     try:
@@ -40,12 +40,12 @@ def load_function(source: str) -> Teacher:
 
 
 def _answers(model: object) -> TypeGuard[Callable[[Tensor], Tensor]]:
-    """Whether a model can be asked; what it answers is checked when it is."""
+    """Whether a model can be called; its outputs are checked at each call."""
     return callable(model)
 
 
 def _code(factory: Callable[..., Any], source: str) -> str:
     try:
         return inspect.getsource(factory)
-    except (OSError, TypeError):  # made by exec, by functools.partial, in C
+    except (OSError, TypeError):  # no source: made by exec, by functools.partial or in C
         return source

@@ -1,4 +1,4 @@
-"""Teachers saved by skops: a scikit-learn estimator as a tree of named types and arrays."""
+"""Load ``.skops`` files: a scikit-learn estimator as a tree of named types and arrays."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from dfkd_tune.utils.object_reference import one_line
 
 
 def load_skops(path: Path, architecture: Path | None, trust_pickle: bool) -> Teacher:
-    """A ``.skops`` file of a scikit-learn estimator, made of types that are known to do no harm.
+    """Load a ``.skops`` file of a scikit-learn estimator that holds only types known to be harmless.
 
-    skops lets pass what does no harm by its type; what does none as long as its numbers are right is looked at before it is asked.
+    skops checks types. Types that are harmless only with valid contents are checked here, before the first query.
 
     Raises:
-        TeacherError: naming the types that may do harm, unless ``trust_pickle``; the file unfolds to more than it should; it is
-            damaged, or made to lead scikit-learn astray.
+        TeacherError: the file holds a type that may be harmful and ``trust_pickle`` is false; it decompresses to too much, is
+            damaged, or holds values that would make scikit-learn access invalid memory.
     """
     try:
         from skops.io import get_untrusted_types, loads
@@ -50,7 +50,7 @@ def load_skops(path: Path, architecture: Path | None, trust_pickle: bool) -> Tea
 
 
 def _written_out(path: Path, archive: bytes) -> None:
-    """Refuse parts that stand for larger ones: skops writes a shared part out wherever it is, and walks it each time it meets its id."""
+    """Refuse references to larger parts: skops writes a shared part in full everywhere, and visits it at each reference."""
     with zipfile.ZipFile(io.BytesIO(archive)) as file:
         schema = json.loads(file.read("schema.json"))
     sizes: dict[object, int] = {}
@@ -73,7 +73,7 @@ def _written_out(path: Path, archive: bytes) -> None:
 
 
 def _look(path: Path, estimator: object) -> None:
-    """Refuse an estimator that compiled code would follow into foreign memory."""
+    """Refuse an estimator that would make compiled code access invalid memory."""
     from dfkd_tune.teachers.safety.estimator_checks import Unsound, sound
 
     try:

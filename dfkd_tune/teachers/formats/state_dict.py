@@ -1,4 +1,4 @@
-"""Teachers saved as weights alone (safetensors, state dict), in one file or several, and the architecture they belong to."""
+"""Load files that hold only weights (safetensors, state dict; one file or several) with a separate architecture file."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ ACTIVATIONS = {
 REMEDY = "export it as .pt2, or give --trust-pickle if you trust its author"
 WHOLE = "give an architecture that fits, or the whole network as .pt2: torch.export.save(torch.export.export(model, (x,)), FILE)"
 INDEX = ".index.json"
-"""How the list of a model's shards ends."""
+"""Suffix of a shard index."""
 
 Width = Annotated[int, Field(ge=1)]
 
 
 @strategy
 class Architecture:
-    """A chain of linear layers: ``layers: [12, 500, 1]`` and the activation between them.
+    """A chain of linear layers, such as ``layers: [12, 500, 1]``, with activations between them.
 
     Args:
-        layers: inputs, hidden widths, outputs.
-        activation: after every hidden layer, or one name a hidden layer.
-        keys: prefix of each layer's ``.weight`` and ``.bias``; found by shape and natural order when left out.
-        encoding: of raw rows, where the first layer does not take them as they are.
+        layers: number of inputs, hidden widths, number of outputs.
+        activation: one name for all hidden layers, or one name per hidden layer.
+        keys: prefix of each layer's ``.weight`` and ``.bias``; by default found by shape and natural order.
+        encoding: encoding of raw rows, if the first layer does not take them unchanged.
     """
 
     layers: Annotated[list[Width], Field(min_length=2)]
@@ -78,10 +78,10 @@ class Architecture:
             raise ValueError(f"{hidden + 1} layers need {hidden + 1} keys, found {len(self.keys)}")
 
     def module(self, state: dict[str, Tensor]) -> nn.Sequential:
-        """The network with the weights of a state dict.
+        """Build the network with the weights of a state dict.
 
         Raises:
-            ValueError: when no tensor has a layer's shape.
+            ValueError: the tensors do not fit the layers.
         """
         hidden = len(self.layers) - 2
         names = [self.activation] * hidden if isinstance(self.activation, str) else self.activation
@@ -89,10 +89,10 @@ class Architecture:
         kinds = [
             tensor.dtype for key, tensor in state.items() if key.endswith(".weight") and tensor.is_floating_point()
         ]
-        # Weights of half precision are answered in single: the same numbers, in a dtype that rows have.
+        # Half-precision weights are used in float32: the same values, in a dtype that rows have.
         dtype = functools.reduce(torch.promote_types, kinds, torch.float32)
         if self.encoding is not None:
-            dtype = torch.float32  # which encoded rows are
+            dtype = torch.float32  # the dtype of encoded rows
         free = sorted((k.removesuffix(".weight") for k in state if k.endswith(".weight")), key=_natural)
         unused = dict(state)
         for i, (inputs, outputs) in enumerate(pairwise(self.layers)):
@@ -129,7 +129,7 @@ def read_architecture(path: Path) -> Architecture:
     """Read an architecture file.
 
     Raises:
-        SpecError: naming the key and the rule.
+        SpecError: the file is invalid; the message names the key and the rule.
     """
     tree = yaml_io.read(path, SpecError)
     if not isinstance(tree, dict):
@@ -138,10 +138,10 @@ def read_architecture(path: Path) -> Architecture:
 
 
 def architecture_of(tree: dict[str, Any], place: str) -> Architecture:
-    """An architecture from the tree of its file.
+    """Build an architecture from the parsed YAML of its file.
 
     Raises:
-        SpecError: naming the key and the rule.
+        SpecError: the tree is invalid; the message names the key and the rule.
     """
     encoding = tree.get("encoding")
     if encoding is not None:
@@ -152,7 +152,7 @@ def architecture_of(tree: dict[str, Any], place: str) -> Architecture:
 
 
 def load_safetensors(path: Path, architecture: Path | None, trust_pickle: bool) -> Teacher:
-    """A ``.safetensors`` file of weights; no code can hide in it."""
+    """Load a ``.safetensors`` file of weights, a format that cannot hold code."""
     if index := _index_of(path):
         raise TeacherError(
             path, "is one of several files of a model", remedy=f"give {index.name}, which lists them all"
@@ -162,7 +162,7 @@ def load_safetensors(path: Path, architecture: Path | None, trust_pickle: bool) 
 
 
 def load_torch(path: Path, architecture: Path | None, trust_pickle: bool) -> Teacher:
-    """A file of ``torch.save`` or ``torch.jit.save``; the contents decide, not the ending."""
+    """Load a file of ``torch.save`` or ``torch.jit.save``, by its contents, not its suffix."""
     if index := _index_of(path):
         raise TeacherError(
             path, "is one of several files of a model", remedy=f"give {index.name}, which lists them all"
@@ -174,10 +174,10 @@ def load_torch(path: Path, architecture: Path | None, trust_pickle: bool) -> Tea
 
 
 def load_shards(path: Path, architecture: Path | None, trust_pickle: bool) -> Teacher:
-    """The list of a model's shards, ``model.safetensors.index.json``, and every file that it names.
+    """Load a shard index, ``model.safetensors.index.json``, and every file that it lists.
 
     Raises:
-        TeacherError: it lists nothing, or a file that is missing, damaged or elsewhere.
+        TeacherError: the index lists nothing, or a file that is missing, damaged or outside the folder.
     """
     data = archives.read(path)
     try:
@@ -203,10 +203,10 @@ def load_shards(path: Path, architecture: Path | None, trust_pickle: bool) -> Te
 
 
 def from_loaded(path: Path, loaded: Any, architecture: Path | None, sha256: str) -> Teacher:
-    """A teacher from what ``torch.load`` gave: a module, or weights wherever a checkpoint keeps them.
+    """Make a teacher of an object from ``torch.load``: a module, a state dict or a checkpoint.
 
     Raises:
-        TeacherError: it is neither, or the weights do not fit their architecture.
+        TeacherError: it is none of these, or the weights do not fit the architecture.
     """
     module = loaded
     if isinstance(loaded, dict):
@@ -226,13 +226,13 @@ def from_loaded(path: Path, loaded: Any, architecture: Path | None, sha256: str)
 
 
 def index_in(folder: Path) -> Path | None:
-    """The list of shards in a folder, where there is one and no other."""
+    """The shard index in a folder, if there is exactly one."""
     found = sorted(folder.glob(f"*{INDEX}"))
     return found[0] if len(found) == 1 else None
 
 
 def _index_of(path: Path) -> Path | None:
-    """The list that names a file as one of a model's shards."""
+    """The shard index that lists a file; None if there is none."""
     if not re.search(r"-\d+-of-\d+$", path.stem):
         return None
     for index in sorted(path.parent.glob(f"*{INDEX}")):
@@ -260,7 +260,7 @@ def _read_torch(path: Path, data: bytes, trusted: bool) -> Any:
             warnings.simplefilter("ignore")
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:
-        # torch.load meets a foreign file with nearly every kind of exception.
+        # Other files make torch.load raise nearly every type of exception.
         found = re.search(r"Unsupported (?:global|class|operand)\S*(?: GLOBAL)? ?([\w.]*)", str(error))
         return _unpickle(path, data, trusted, found[1] if found and "Unsupported global" in found[0] else None)
 

@@ -1,4 +1,4 @@
-"""Teachers saved as TorchScript, read in a copy that was checked for what reaches beyond a network."""
+"""Load TorchScript files, from a copy that was checked for code that accesses files."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from dfkd_tune.teachers.safety import archives
 from dfkd_tune.utils.object_reference import one_line
 
 OUTREACH = re.compile(r"\b(save|from_file|classes)\b|getattr\([^)]*\\|(?<![\w.])ops\b(?!\.(aten|prims?|quantized)\.)")
-"""What TorchScript writes files with, or could: loading and asking a script run it."""
+"""Code in TorchScript that can write files; loading or calling a script would run it."""
 REMEDY = "export it as .pt2, or give --trust-pickle if you trust its author"
 
 
 def is_script(data: bytes) -> bool:
-    """Whether the bytes of a file are an archive of TorchScript."""
+    """Whether the bytes of a file are a TorchScript archive."""
     return any("/code/" in name or name.endswith("constants.pkl") for name in _names(data))
 
 
 def load(path: Path, data: bytes, trust_pickle: bool) -> Teacher:
-    """A script or trace.
+    """Load a script or trace.
 
     Raises:
-        TeacherError: it does not load, or reaches beyond a network and is not trusted.
+        TeacherError: it does not load, or it can access files and ``trust_pickle`` is false.
     """
     try:
         with warnings.catch_warnings():
@@ -49,16 +49,16 @@ def load(path: Path, data: bytes, trust_pickle: bool) -> Teacher:
 
 
 def _names(data: bytes) -> list[str]:
-    """The entries of a zip archive; none for any other file."""
+    """Names of the entries of a zip archive; empty for any other file."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return archive.namelist()
     except Exception:
-        return []  # zipfile meets a damaged directory with several kinds of exception
+        return []  # a damaged directory makes zipfile raise several types of exceptions
 
 
 def _harmless(path: Path, data: bytes) -> bytes:
-    """A copy, entry by entry as checked: another reader might find other entries in the original."""
+    """Copy the checked entries one by one, because another reader might find other entries in the original."""
     copy = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as source:
         archives.fits(path, sum(entry.file_size for entry in source.infolist()), "unfolds to")

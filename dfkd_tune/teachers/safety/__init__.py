@@ -1,1 +1,1 @@
-"""What a stranger's file is checked for before anything of it is used."""
+"""Safety checks of untrusted model files, which run before anything in a file is used."""

@@ -1,4 +1,4 @@
-"""Zip archives from strangers, measured before anything is unfolded."""
+"""Size checks of untrusted zip archives, before anything is decompressed."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from dfkd_tune.errors import TeacherError
 from dfkd_tune.utils import hardware
 
 RATIO = 200
-"""How many times its own size an archive may unfold to, once it is larger than ``SMALL_ARCHIVE_BYTES``; arrays of trees unfold to some ten times."""
+"""Largest compression ratio of an archive beyond ``SMALL_ARCHIVE_BYTES``; arrays of trees reach about ten."""
 SMALL_ARCHIVE_BYTES = 64 * 2**20
-"""Bytes that any archive may unfold to."""
+"""Decompressed size in bytes that any archive may have."""
 MEMORY_FRACTION = 0.5
-"""Of the free memory, what a model file may take."""
+"""Share of the free memory that a model file may take."""
 PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""Ways to compress that are unfolded bit by bit; the others give all they hold at once."""
+"""Compression methods that zipfile decompresses in small pieces; with the others it decompresses all at once."""
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def room() -> int:
-    """Bytes that one model file may take of the memory that is left."""
+    """Number of bytes of free memory that one model file may take."""
     return int(MEMORY_FRACTION * hardware.memory())
 
 
 def fits(path: Path, size: int, what: str = "the file has") -> None:
-    """Hold a size in bytes against the memory that is left, before it is read.
+    """Check that a file of ``size`` bytes fits into memory, before it is read.
 
     Raises:
         TeacherError: it is too large.
@@ -44,13 +44,13 @@ def fits(path: Path, size: int, what: str = "the file has") -> None:
 
 
 def read(path: Path) -> bytes:
-    """The bytes of a file that fits into memory."""
+    """Read a file, after a check that it fits into memory."""
     fits(path, path.stat().st_size)
     return path.read_bytes()
 
 
 def readable(size: int) -> str:
-    """Bytes as a person says them: ``8.8 GB``."""
+    """Format a number of bytes, such as ``8.8 GB``."""
     number = float(size)
     for unit in ("bytes", "KB", "MB"):
         if number < 1000:
@@ -60,13 +60,13 @@ def readable(size: int) -> str:
 
 
 def unfolded(path: Path, data: bytes) -> bytes:
-    """A copy of an archive without compression, every array in it as long as its header says.
+    """Copy an archive without compression, and check that every array is as long as its header says.
 
-    Entries are copied one by one as they were checked: another reader might find others in the original.
+    Checked entries are copied one by one, because another reader might find other entries in the original.
 
     Raises:
-        TeacherError: it unfolds to more than it should, or an array does not fit its header.
-        zipfile.BadZipFile: it is no archive, or damaged.
+        TeacherError: it decompresses to too much, or an array does not fit its header.
+        zipfile.BadZipFile: it is not an archive, or damaged.
     """
     with zipfile.ZipFile(io.BytesIO(data)) as source:
         entries = source.infolist()
@@ -98,7 +98,7 @@ def unfolded(path: Path, data: bytes) -> bytes:
 
 
 def _measure(path: Path, name: str, content: bytes) -> None:
-    """Hold the shape in an array's header against the bytes that follow it, before NumPy makes room for it."""
+    """Compare the shape in an array's header with the bytes that follow, before NumPy allocates memory for it."""
     file = io.BytesIO(content)
     try:
         shape, _, dtype = HEADERS[np.lib.format.read_magic(file)](file)

@@ -1,7 +1,7 @@
-"""What scikit-learn's compiled code walks without looking, looked at before a stranger's estimator is asked anything.
+"""Check the structures of an untrusted estimator that scikit-learn's compiled code uses without checks.
 
-A child that lies outside of its tree, a feature that the rows do not have, two nodes that lead to each other: any of them makes a
-prediction read foreign memory, or never end.
+A child outside of its tree or a feature that rows do not have makes a prediction read invalid memory. A cycle of nodes makes it
+run forever.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from dfkd_tune.compat.sklearn import BaseGradientBoosting, BaseHistGradientBoost
 
 LEAF = -1
 METRICS = ("ChebyshevDistance64", "EuclideanDistance64", "ManhattanDistance64")
-"""Distances that hold no arrays of their own."""
+"""Metrics that hold no arrays."""
 
 
 class Unsound(ValueError):
-    """An estimator holds what its library would follow into foreign memory."""
+    """An estimator would make compiled code access invalid memory."""
 
 
 def sound(root: Any) -> None:
-    """Check every part of an estimator that compiled code follows without a check of its own.
+    """Check every part of an estimator that compiled code uses without checks.
 
     Raises:
-        Unsound: naming the part and what is wrong with it.
+        Unsound: a part is invalid; the message names it.
     """
     parts = list(_parts(root))
     owned = {id(tree) for part in parts for tree in _trees_of(part)}
@@ -47,7 +47,7 @@ def sound(root: Any) -> None:
 
 
 def _parts(root: Any) -> Iterator[Any]:
-    """Everything that an object reaches through attributes and containers, each once."""
+    """Yield every object that is reachable through attributes and containers, each once."""
     seen: set[int] = set()
     left = [root]
     while left:
@@ -68,7 +68,7 @@ def _parts(root: Any) -> Iterator[Any]:
 
 
 def _trees_of(part: Any) -> Iterator[Any]:
-    """The trees whose rows an estimator measures before they are walked."""
+    """The trees of an estimator that checks the width of rows before it evaluates them."""
     if isinstance(part, BaseDecisionTree):
         yield getattr(part, "tree_", None)
     elif isinstance(part, BaseHistGradientBoosting):
@@ -93,7 +93,7 @@ def _decision_tree(part: BaseDecisionTree) -> None:
         return
     _hold(isinstance(tree, Tree), "a decision tree holds something else than its nodes")
     _hold(tree.n_features == _features_of(part), "a decision tree and its nodes take other numbers of features")
-    # Before anything else of it is read: the arrays are made as long as this count says.
+    # First of all, because the arrays below are created with this length.
     _hold(
         0 < tree.node_count == tree.capacity, f"a tree says it has {tree.node_count} nodes, {tree.capacity} are there"
     )
@@ -105,7 +105,7 @@ def _decision_tree(part: BaseDecisionTree) -> None:
 
 
 def _children(left: np.ndarray, right: np.ndarray, parents: np.ndarray, count: int) -> None:
-    """Children follow their parents, as a tree is written: then none is outside and no way leads back."""
+    """Check that children come after their parents, so that no child is outside of the tree and there is no cycle."""
     for child in (left.astype(np.int64), right.astype(np.int64)):
         _hold(((child > parents) & (child < count)).all(), "a tree has a child that lies outside of it, or leads back")
 
@@ -228,4 +228,4 @@ CHECKS: dict[Any, Callable[[Any], None]] = {
     BaseLibSVM: _support_vectors,
     BSpline: _spline,
 }
-"""In this order: what a check reads was checked before."""
+"""Type -> check, in this order: a check relies on earlier ones."""

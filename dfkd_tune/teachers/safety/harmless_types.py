@@ -1,7 +1,7 @@
-"""The types that a ``.skops`` file may hold beside those that skops itself lets pass, and why each of them does no harm.
+"""The types that a ``.skops`` file may hold in addition to those that skops trusts, and why each is harmless.
 
-skops sets attributes and calls nothing but a type's ``__new__`` and ``__setstate__``; what is listed here runs no text and opens
-nothing by that. SciPy's distributions are not listed: they execute text that is stored in them.
+skops sets attributes and calls only ``__new__`` and ``__setstate__`` of a type. For the types listed here, this executes no text and
+opens no file. SciPy's distributions are not listed, because they execute text that is stored in them.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ KERNELS = (
     *("CompoundKernel", "ConstantKernel", "DotProduct", "ExpSineSquared", "Exponentiation", "Hyperparameter", "Matern"),
     *("PairwiseKernel", "Product", "RationalQuadratic", "RBF", "Sum", "WhiteKernel"),
 )
-# Plain Python that gives indices; it is used in a search's fit alone.
+# Plain Python that returns indices; used only in the fit of a search.
 SPLITTERS = (
     *("GroupKFold", "GroupShuffleSplit", "KFold", "LeaveOneGroupOut", "LeaveOneOut", "LeavePGroupsOut", "LeavePOut"),
     *("PredefinedSplit", "RepeatedKFold", "RepeatedStratifiedKFold", "ShuffleSplit", "StratifiedGroupKFold"),
     *("StratifiedKFold", "StratifiedShuffleSplit", "TimeSeriesSplit", "_CVIterableWrapper"),
 )
-# Functions of two arrays; a scorer calls them in a search's fit or score alone.
+# Functions of two arrays; a scorer calls them only in the fit or score of a search.
 METRICS = (
     *("d2_absolute_error_score", "d2_pinball_score", "d2_tweedie_score", "explained_variance_score", "max_error"),
     *("mean_absolute_error", "mean_absolute_percentage_error", "mean_gamma_deviance", "mean_pinball_loss"),
@@ -27,7 +27,7 @@ METRICS = (
     *("median_absolute_error", "root_mean_squared_error", "root_mean_squared_log_error"),
 )
 SCORERS = ("_BaseScorer", "_MultimetricScorer", "_PassthroughScorer", "_Scorer")
-# Functions of two arrays; a selector calls them in its fit alone.
+# Functions of two arrays; a selector calls them only in its fit.
 SELECTION = (
     "_univariate_selection.f_regression",
     "_univariate_selection.r_regression",
@@ -41,16 +41,16 @@ RECORDS = (
     "sklearn.compose._column_transformer._RemainderColsList",
     "sklearn.compose._column_transformer.make_column_selector",
 )
-# Estimators that scikit-learn calls experimental: as plain as the others.
+# Estimators that scikit-learn calls experimental, but that are as harmless as the others.
 ESTIMATORS = (
     "sklearn.impute._iterative.IterativeImputer",
     "sklearn.model_selection._search_successive_halving.HalvingGridSearchCV",
     "sklearn.model_selection._search_successive_halving.HalvingRandomSearchCV",
 )
-# Plain Python that holds the momenta of a network's last training.
+# Plain Python that holds the optimizer state of a network's training.
 OPTIMIZERS = ("AdamOptimizer", "BaseOptimizer", "SGDOptimizer")
 LOSSES = ("HalfTweedieLoss", "HalfTweedieLossIdentity")
-# Compiled code walks what these hold without looking: sound() looks before anything is asked of them.
+# Compiled code uses their contents without checks, so sound() checks them before the first query.
 WALKED = (
     "scipy.interpolate._bsplines.BSpline",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
@@ -61,7 +61,7 @@ WALKED = (
     "sklearn.neighbors._kd_tree.KDTree",
     "sklearn.tree._tree.Tree",
 )
-# Functions that make arrays of what they are given, and what binds arguments to them: splines and trees by categories keep them.
+# Functions that convert to arrays, and partial, which binds their arguments; splines and categorical trees hold them.
 CONVERSIONS = (
     "scipy._lib.array_api_compat.numpy._aliases.asarray",
     "sklearn.utils.validation.check_array",
@@ -100,11 +100,11 @@ REASONS = {
     "scipy.": ("something of SciPy that is not known to be harmless", None),
     "": ("code from outside of scikit-learn, which would run", None),
 }
-"""Beginning of a name -> what it is, and what helps besides trust."""
+"""Prefix of a name -> description, and remedy other than trust."""
 
 
 def refusal(names: Iterable[str]) -> tuple[str, str]:
-    """Why names that are not ``HARMLESS`` are refused, and what to do."""
+    """Rule and remedy of the error for names that are not ``HARMLESS``."""
     told: dict[str, list[str]] = {}
     for name in names:
         told.setdefault(next(start for start in REASONS if name.startswith(start)), []).append(name)

@@ -6,8 +6,9 @@ import pytest
 from dfkd_tune.errors import SpecError
 from dfkd_tune.recipes.gap_bounds import GAP_BOUNDS, Target
 from dfkd_tune.recipes.presets import PAPER
+from dfkd_tune.search.space.defaults import untuned
 from dfkd_tune.search.space.search_space import make_space
-from dfkd_tune.search.study_file import as_tree, parse_spec
+from dfkd_tune.search.study_file import Budget, as_tree, parse_spec
 
 SIZE = (4, 1)
 
@@ -62,6 +63,17 @@ def test_a_width_is_fixed_below_a_limit():
         space(student={"max_parameters": 200, "width": 70})
 
 
+def test_the_baseline_has_what_is_fixed():
+    made = space(student={"activation": "relu"}, **{"optimizer.lr": 0.002})
+    recipe = untuned("shallow", Budget(), made)
+    assert (recipe.student.activation, recipe.optimizer.lr) == ("relu", 0.002)
+
+
+def test_a_bound_that_no_generator_uses_is_not_searched():
+    made = space(generator={"kind": "gaussian"})
+    assert not any(leaf.startswith(("bound.", "input_bound.")) for leaf in made.domains)
+
+
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
@@ -86,6 +98,14 @@ def test_a_width_is_fixed_below_a_limit():
             r"s\.yaml: student\.colour: unknown key; known keys: max_parameters, compression, kind",
         ),
         ({"optimizer.speed": 1}, r"s\.yaml: optimizer\.speed: unknown key; known keys: kind, .*lr"),
+        (
+            {"generator": {"kind": "gaussian"}, "bound": {"kind": "target"}},
+            r"s\.yaml: bound\.kind: no generator of this study uses the gap \(gaussian\)",
+        ),
+        (
+            {"search": {"generator.kind": ["gaussian", "skewed"], "input_bound.kind": ["linf", "l2"]}},
+            r"s\.yaml: search\.input_bound\.kind: no generator of this study starts from prior rows",
+        ),
         ({"wall": 1}, r"s\.yaml: wall: unknown key; known keys: study, teacher, .*bound"),
     ],
 )
