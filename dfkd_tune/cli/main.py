@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def _bug(error: BaseException) -> int:
-    """Write the traceback to a temporary file, print where it is, and return the exit status: 1 for an error in a plug-in."""
+    """Write the traceback to a file, print its path, and return the exit status (1 for the error of a plug-in)."""
     import tempfile
     import traceback
 

@@ -1,6 +1,6 @@
-"""Private parts of Optuna: the tables of its database, ids in it, and the methods of its storage that are overridden.
+"""Private parts of Optuna: its database tables and IDs, and the storage methods that are overridden.
 
-A slot is claimed and a trial is ended within one transaction, for which Optuna has no public call.
+The trial queue claims and finishes a trial in one transaction, for which Optuna has no public call.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ HEARTBEATS = models.TrialHeartbeatModel
 INTERMEDIATE_VALUES = models.TrialIntermediateValueModel
 
 FIXED_PARAMS = "fixed_params"
-"""System attribute of a trial: parameters that its sampler does not choose, as ``Study.enqueue_trial`` writes them."""
+"""System attribute of a trial with fixed parameters, as written by ``Study.enqueue_trial``."""
 COLUMNS = {
     STUDIES: ("study_id",),
     TRIALS: ("trial_id", "study_id", "number", "state", "datetime_start", "datetime_complete", "intermediate_values"),
@@ -35,24 +35,24 @@ COLUMNS = {
     HEARTBEATS: ("trial_id", "heartbeat"),
     INTERMEDIATE_VALUES: ("step", "intermediate_value", "intermediate_value_type"),
 }
-"""What is read or written of each table."""
+"""Table -> columns that are read or written."""
 FINDERS = {
     TRIALS: ("find_or_raise_by_id",),
     HEARTBEATS: ("where_trial_id",),
     INTERMEDIATE_VALUES: ("stored_repr_to_intermediate_value",),
 }
-"""What is called of each table."""
+"""Table -> methods that are called."""
 OVERRIDDEN = {
     "_set_trial_param": ("trial_id", "param_name", "param_value_internal", "distribution", "previous_distribution"),
     "_get_trials": ("study_id", "states", "included_trial_ids", "trial_id_greater_than"),
 }
 """Private methods of ``RDBStorage`` that ``search.storage`` overrides, with their arguments."""
 REPEATED = ("_get_best_trial_id", "_get_stale_trial_ids")
-"""Private methods of ``RDBStorage`` that ``search.storage`` calls again where the database is away."""
+"""Private methods of ``RDBStorage`` that ``search.storage`` retries while the database is unavailable."""
 
 
 class TrialRow(Protocol):
-    """A row of the table of trials; Optuna declares its columns without the types of their values."""
+    """A row of the trials table; Optuna declares its columns without value types."""
 
     trial_id: int
     number: int
@@ -65,41 +65,41 @@ def trial_row(session: Any, trial_id: int, for_update: bool = False) -> TrialRow
     """The row of a trial.
 
     Raises:
-        KeyError: there is none.
+        KeyError: the trial does not exist.
     """
     return cast(TrialRow, TRIALS.find_or_raise_by_id(trial_id, session, for_update=for_update))
 
 
 def transaction(storage: RDBStorage) -> AbstractContextManager[Any]:
-    """A session that is committed at its end."""
+    """A database session that commits at the end of the block."""
     return _create_scoped_session(storage.scoped_session)
 
 
 def study_id(study: optuna.Study) -> int:
-    """Of a study in its database."""
+    """Database ID of a study."""
     return study._study_id
 
 
 def trial_id(trial: optuna.Trial) -> int:
-    """Of a trial in its database."""
+    """Database ID of a trial."""
     return trial._trial_id
 
 
 def trial_ids(trials: Iterable[optuna.Trial]) -> list[int]:
-    """Of trials in their database."""
+    """Database IDs of trials."""
     return [trial._trial_id for trial in trials]
 
 
 def forget_cached_trials(study: optuna.Study) -> None:
-    """Have a study read its trials again, as ``Study.ask`` does."""
+    """Make a study read its trials again, as ``Study.ask`` does."""
     study._thread_local.cached_all_trials = None
 
 
 def stale_trial_ids(storage: RDBStorage, study: optuna.Study) -> set[int]:
-    """Running trials whose workers gave no sign of life for the grace period."""
+    """IDs of running trials without a heartbeat for the grace period."""
     return set(storage._get_stale_trial_ids(study._study_id))
 
 
 def set_trial_value(storage: RDBStorage, session: Any, row: Any, objective: int, value: float) -> None:
-    """Write the value of a trial within a transaction."""
+    """Write an objective value of a trial in the current transaction."""
     storage._set_trial_value_without_commit(session, row, objective, value)

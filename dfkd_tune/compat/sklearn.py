@@ -19,44 +19,44 @@ BOOSTED = ("_predictors", "_bin_mapper")
 SUPPORT_VECTORS = ("_sparse", "_dual_coef_", "_n_support", "_intercept_", "_probA", "_probB")
 """Attributes of a fitted support vector machine."""
 COMPILED = ("_impl", "_sparse_kernels")
-"""Attributes of a class that say which compiled code a support vector machine calls."""
+"""Class attributes that select the compiled code of a support vector machine."""
 
 
 def boosted_trees(estimator: BaseHistGradientBoosting) -> Iterator[Any]:
-    """The trees of all stages; none before a fit."""
+    """The trees of all stages; empty before the fit."""
     return (tree for stage in getattr(estimator, "_predictors", ()) for tree in stage)
 
 
 def is_boosted(estimator: BaseHistGradientBoosting) -> bool:
-    """Whether it was fitted."""
+    """Whether the estimator is fitted."""
     return hasattr(estimator, "_predictors")
 
 
 def categorical_features(estimator: BaseHistGradientBoosting) -> np.ndarray:
-    """``(D,)``, which features its bins take for categories."""
+    """Mask ``(D,)`` of the features that are binned as categories."""
     return np.asarray(estimator._bin_mapper.is_categorical_)
 
 
 def is_sparse(machine: BaseLibSVM) -> bool:
-    """Whether a support vector machine was fitted on a sparse matrix, or does not say that it was not."""
+    """Whether a support vector machine was fitted on a sparse matrix; True if it does not say."""
     return machine._sparse is not False
 
 
 def dual_coefficients(machine: BaseLibSVM) -> np.ndarray:
-    """``(1, n)``, the weights of the support vectors of a regression."""
+    """Weights ``(1, n)`` of the support vectors of a regressor."""
     return np.asarray(machine._dual_coef_)
 
 
 def support_counts(machine: BaseLibSVM) -> np.ndarray:
-    """``(2,)``, how many support vectors lie on each side."""
+    """Number of support vectors on each side, ``(2,)``."""
     return machine._n_support
 
 
 def intercepts(machine: BaseLibSVM) -> np.ndarray:
-    """``(1,)`` of a regression."""
+    """Intercept ``(1,)`` of a regressor."""
     return machine._intercept_
 
 
 def probabilities(machine: BaseLibSVM) -> tuple[np.ndarray, np.ndarray]:
-    """What Platt's scaling fitted; both are empty for a regression."""
+    """Parameters of Platt scaling; both are empty for a regressor."""
     return machine._probA, machine._probB

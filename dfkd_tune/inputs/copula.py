@@ -1,14 +1,14 @@
 """A Gaussian copula that gives features their declared rank correlations.
 
-Normal scores ``s ~ N(0, C)`` become probabilities ``ndtr(s)``, and probabilities become feature values. For two features without
-ties, ``C_ij = 2 sin(pi rho_ij / 6)`` gives the rank correlation ``rho_ij`` (Pearson 1907). Ties weaken a rank correlation, so
-``C_ij`` is computed from the ranks themselves. Let ``a_ik`` be the coefficients of feature i's standardized average rank in the
-normalized Hermite polynomials of its score. Then
+Normal scores ``s ~ N(0, C)`` become probabilities ``ndtr(s)``, and probabilities become feature values. For two
+features without ties, ``C_ij = 2 sin(pi rho_ij / 6)`` gives the rank correlation ``rho_ij`` (Pearson 1907). Ties weaken
+a rank correlation, so ``C_ij`` is computed from the ranks themselves. Let ``a_ik`` be the coefficients of feature i's
+standardized average rank in the normalized Hermite polynomials of its score. Then
 
     rho_ij = sum_k a_ik a_jk C_ij^k        (Mehler's formula),
 
-which increases with ``C_ij`` and equals the sine rule without ties. If no normal distribution has these rank correlations, the
-resulting matrix is not positive definite, and the nearest positive definite one replaces it.
+which increases with ``C_ij`` and equals the sine rule without ties. If no normal distribution has these rank
+correlations, the resulting matrix is not positive definite, and the nearest positive definite one replaces it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The encoding of rows for a student's first layer: ordered features are standardized, nominal features one-hot.
 
-Notation: raw rows ``x (N, D)``, standardized rows ``z (N, D)``, encoded rows ``e (N, E)``. Encoded rows hold the ordered features,
-then one column per level of every nominal feature. Without nominal features, ``e`` is ``z``.
+Notation: raw rows ``x (N, D)``, standardized rows ``z (N, D)``, encoded rows ``e (N, E)``. Encoded rows hold the
+ordered features, then one column per level of every nominal feature. Without nominal features, ``e`` is ``z``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dfkd_tune.utils.strategy import strategy
 FINEST = 3e-5
 """Largest rounding error of float32, in standard deviations of a feature, at which students take float32."""
 COARSEST = 0.05
-"""Largest rounding error of a teacher's input dtype, in standard deviations of a feature; a coarser dtype is refused."""
+"""Largest rounding error of a teacher's input dtype, in standard deviations; a coarser dtype is refused."""
 SPACED = 2
 """Smallest distance of two levels, in steps of a dtype, so that a number lies between them."""
 REACH = 6.0
@@ -40,7 +40,8 @@ class Encoding:
     Args:
         center, scale: center and scale of every feature; raw = center + scale * standardized.
         dtype: dtype of raw rows; float64 if float32 would round a feature by more than ``FINEST``.
-        levels: index of a nominal feature -> its raw values, increasing; ``missing`` stands for a missing value and is last.
+        levels: index of a nominal feature -> its raw values, increasing; ``missing`` stands for a missing value and is
+            last.
     """
 
     center: list[float]
@@ -173,14 +174,14 @@ class Encoder:
         return torch.cat([z[..., self.encoding.ordered], hot.to(z)], dim=-1)
 
     def gradients(self, gradients: Tensor | None) -> Tensor | None:
-        """Gradients ``(..., E)`` for encoded rows from gradients ``(..., D)`` for standardized rows; 0 for one-hot columns."""
+        """Convert gradients for standardized rows ``(..., D)`` to encoded rows ``(..., E)``; 0 for one-hot columns."""
         if gradients is None or not self.encoding.levels:
             return gradients
         rest = gradients.new_zeros(*gradients.shape[:-1], self.encoding.width - len(self.encoding.ordered))
         return torch.cat([gradients[..., self.encoding.ordered], rest], dim=-1)
 
     def back(self, gradients: Tensor) -> Tensor:
-        """Gradients ``(..., D)`` for standardized rows from gradients ``(..., E)`` for encoded rows; 0 for nominal features."""
+        """Convert gradients for encoded rows ``(..., E)`` to standardized rows ``(..., D)``; 0 for nominal features."""
         if not self.encoding.levels:
             return gradients
         found = gradients.new_zeros(*gradients.shape[:-1], len(self.inputs))
@@ -188,7 +189,7 @@ class Encoder:
         return found
 
     def first_layer(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        """Convert a linear layer on raw rows, ``(H, D)`` and ``(H,)``, to one on encoded rows, ``(H, E)`` and ``(H,)``, float64."""
+        """Convert a layer ``(H, D)``, ``(H,)`` on raw rows to one ``(H, E)``, ``(H,)`` on encoded rows, float64."""
         ordered, inputs = self.encoding.ordered, self.inputs
         parts = [weight[:, ordered] * inputs.scale[ordered]]
         for i in self.encoding.levels:
@@ -207,7 +208,7 @@ def encoder(inputs: Inputs) -> Encoder:
 
 
 def resolved(inputs: Inputs, dtype: torch.dtype, finest: float) -> list[bool]:
-    """Per feature, whether a dtype rounds it by at most ``finest`` standard deviations and keeps its levels distinct."""
+    """Per feature: whether a dtype rounds it by at most ``finest`` standard deviations and keeps levels distinct."""
     return [rounding(inputs, i, dtype) <= finest for i in range(len(inputs))]
 
 

@@ -1,7 +1,7 @@
 """Raw rows that match the declaration exactly, in the units and the dtype that a teacher or a student takes.
 
-Standardized rows are rounded, and so is ``center + scale * z``: a level becomes 0.99999994. Rows are therefore projected onto
-levels, whole numbers, ranges and the simplex after the conversion to raw units, in the target dtype.
+Standardized rows are rounded, and so is ``center + scale * z``: a level becomes 0.99999994. Rows are therefore
+projected onto levels, whole numbers, ranges and the simplex after the conversion to raw units, in the target dtype.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def shares(raw: Tensor, low: Tensor, high: Tensor) -> Tensor:
     plain = torch.where(total > 0, raw / total.clamp(min=1e-300), 1.0 / raw.shape[-1])
     if bool(((low <= 0) & (high >= 1)).all()):
         return plain
-    # The sum of all shares is piecewise linear in their common factor; it bends where a share reaches an end of its range.
+    # The sum of all shares is piecewise linear in their common factor, with a bend where a share reaches its range.
     base = plain.clamp(min=LEAST_SHARE)
     factors = torch.cat([low / base, high / base], dim=-1).sort(-1).values
     sums = torch.clamp(base[..., None, :] * factors[..., None], low, high).sum(-1)

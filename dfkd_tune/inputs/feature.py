@@ -28,11 +28,11 @@ class Feature:
         name: name of the feature.
         mean, std: mean and standard deviation; give both or neither.
         range: ``[low, high]``; no synthetic input lies outside.
-        levels: the only values that occur: numbers or words. A teacher receives words as words, or as codes 0, 1, ... in this
-            order. null stands for a missing value.
+        levels: the only values that occur: numbers or words. A teacher receives words as words, or as codes 0, 1, ...
+            in this order. null stands for a missing value.
         probabilities: probabilities of the levels; equal by default.
-        nominal: whether the order of the levels has no meaning; students then encode them one-hot. Words and missing values are
-            always nominal; for numbers the teacher's outputs decide by default.
+        nominal: whether the order of the levels has no meaning; students then encode them one-hot. Words and missing
+            values are always nominal; for numbers the teacher's outputs decide by default.
         integer: whether only whole numbers occur.
         quantiles: probability -> value, at least two; equal neighbors mark a value that occurs often.
     """
@@ -105,8 +105,8 @@ class Feature:
     def support(self) -> tuple[float, float]:
         """The smallest and the largest value that may occur, in raw units; infinite without a bound.
 
-        Quantiles are a bound as well: values beyond their curve have probability 0. A generator that searched there would
-        find gaps that no row of the declared distribution shows.
+        Quantiles are a bound as well: values beyond their curve have probability 0. A generator that searched there
+        would find gaps that no row of the declared distribution shows.
         """
         if self.levels is not None:
             return self.codes[0], self.codes[-1]
@@ -196,9 +196,7 @@ class Feature:
             return self.values.to(u)[torch.bucketize(u.contiguous(), steps.to(u))]
         if self.quantiles is not None:
             return ((self.curve.at(u) - self.center) / self.scale).to(u)
-        if (
-            self.range is not None and self.mean is None and self.integer
-        ):  # so that all are equally likely after rounding
+        if self.range is not None and self.mean is None and self.integer:  # equally likely after rounding
             low, high = math.ceil(self.range[0]) - 0.5, math.floor(self.range[1]) + 0.5
             return (low + u * (high - low) - self.center) / self.scale
         if self.range is not None and self.mean is None:

@@ -1,17 +1,18 @@
 """Read ``features.yaml``: the names of the features in order, and what is known about each.
 
-    features: [age, {name: load, mean: 3.1, std: 0.4}, {name: valve, levels: [0, 1]}, {name: count, range: [0, 9], integer: true},
-               {name: color, levels: [red, blue]}, {name: grade, levels: [1, 2, 3], nominal: true}]
+    features: [age, {name: load, mean: 3.1, std: 0.4}, {name: valve, levels: [0, 1]},
+               {name: count, range: [0, 9], integer: true}, {name: color, levels: [red, blue]},
+               {name: grade, levels: [1, 2, 3], nominal: true}]
     simplex: [ala, arg]          # optional: features that are shares of a whole
     rank_correlation:            # optional: Spearman rank correlations, lower triangle, one row per feature
       - [1]
       - [0.31, 1]
 
-Quantiles, as probability -> value, describe the shape of a feature: ``{name: load, quantiles: {0.05: 1.1, 0.5: 3, 0.95: 4.2}}``.
-``dfkd-tune describe`` writes such a file from a table.
+Quantiles, as probability -> value, describe the shape of a feature:
+``{name: load, quantiles: {0.05: 1.1, 0.5: 3, 0.95: 4.2}}``. ``dfkd-tune describe`` writes such a file from a table.
 
-A grid of pixels can replace the list: ``grid: {height: 8, width: 8, range: [0, 16], mean: [...], std: [...]}``, with one
-mean and standard deviation per pixel, row by row.
+A grid of pixels can replace the list: ``grid: {height: 8, width: 8, range: [0, 16], mean: [...], std: [...]}``, with
+one mean and standard deviation per pixel, row by row.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """The inputs of a teacher: the prior over them, declared or inferred, and the set that synthetic inputs must stay in.
 
-Distillation works in standardized units ``z = (x - center) / scale``, shape ``(N, D)``. The teacher and the exported student
-take raw ``x``. If nothing is declared for a feature, its raw and standardized units are the same.
+Distillation works in standardized units ``z = (x - center) / scale``, shape ``(N, D)``. The teacher and the exported
+student take raw ``x``. If nothing is declared for a feature, its raw and standardized units are the same.
 
-The tier names the most detailed declaration: T0 nothing; T2 means, standard deviations, ranges or levels of any feature, or a
-simplex; T3 quantiles of any feature; T4 rank correlations. There is no T1, the distribution of the target alone: the teacher's
-outputs give it for any inputs.
+The tier names the most detailed declaration: T0 nothing; T2 means, standard deviations, ranges or levels of any
+feature, or a simplex; T3 quantiles of any feature; T4 rank correlations. There is no T1, the distribution of the target
+alone: the teacher's outputs give it for any inputs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class InferredPrior:
     Args:
         told: what was inferred and from which part of the teacher, in words.
         declared: the inputs as declared.
-        shape: distribution of the standardized features; None if the inputs hold inferred quantiles and rank correlations.
+        shape: distribution of the standardized features; None if the inputs hold inferred quantiles and rank
+            correlations.
     """
 
     told: str
@@ -47,7 +48,8 @@ class Inputs:
     Args:
         features: declaration of each feature.
         simplex: indices of features that are shares of a whole: non-negative, with sum 1.
-        rank_correlation: Spearman rank correlations before the simplex is normalized: the lower triangle with its diagonal.
+        rank_correlation: Spearman rank correlations before the simplex is normalized: the lower triangle with its
+            diagonal.
         inferred: the part that was inferred from the teacher; None if all is declared.
         detected: indices of features that are nominal because of the teacher's outputs, not by declaration.
     """
@@ -177,9 +179,9 @@ class Inputs:
         return z
 
     def raw(self, z: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
-        """Convert standardized rows ``(..., D)`` to raw rows that match the declaration exactly in a dtype, on the same device.
+        """Convert standardized rows ``(..., D)`` to raw rows that match the declaration exactly in a dtype.
 
-        The gradient is that of ``center + scale * z``.
+        Rows stay on their device. The gradient is that of ``center + scale * z``.
         """
         if z.requires_grad and torch.is_grad_enabled():
             return _Raw.apply(z, self.known(dtype, z.device))

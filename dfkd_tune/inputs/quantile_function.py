@@ -1,12 +1,12 @@
 """The distribution of a feature with declared quantiles.
 
-Notation: ``s = ndtri(u)`` is the normal score of a probability ``u``. Values are piecewise linear in ``s`` between the declared
-quantiles. Hence two quantiles of a normal distribution define all of it, and equal neighbors define an atom.
+Notation: ``s = ndtri(u)`` is the normal score of a probability ``u``. Values are piecewise linear in ``s`` between the
+declared quantiles. Hence two quantiles of a normal distribution define all of it, and equal neighbors define an atom.
 
 Nothing is known beyond the outermost quantiles. There the curve continues linearly in ``s`` until a hundredth of the
-remaining probability (``BEYOND``) is left, and is constant from there: the distribution ends. Its slope is the smaller of two:
-that of the outermost piece, and that over the outermost ``CHORD`` of scores. So a heavy tail or a narrow, noisy piece does not
-extend further than the quantiles support, and a flat piece, which is an atom, stays flat.
+remaining probability (``BEYOND``) is left, and is constant from there: the distribution ends. Its slope is the smaller
+of two: that of the outermost piece, and that over the outermost ``CHORD`` of scores. So a heavy tail or a narrow, noisy
+piece does not extend further than the quantiles support, and a flat piece, which is an atom, stays flat.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def curve(quantiles: Mapping[float, float], edges: Sequence[float] | None = None
     return _curve(tuple(quantiles.items()), None if edges is None else (edges[0], edges[1]))
 
 
-@lru_cache(maxsize=1024)  # a feature is asked for its curve a few times while it is read
+@lru_cache(maxsize=1024)  # reading a feature needs its curve several times
 def _curve(quantiles: tuple[tuple[float, float], ...], edges: tuple[float, float] | None) -> Curve:
     p, v = torch.tensor(quantiles, dtype=torch.float64).T
     s = torch.special.ndtri(p)

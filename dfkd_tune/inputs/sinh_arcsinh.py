@@ -1,8 +1,8 @@
 """Skewed, heavy-tailed and correlated features: a Gaussian copula with sinh-arcsinh marginals, in standardized units.
 
-With independent standard normal scores ``s``, ``y = s @ mixing.T`` and ``v = sinh(exp(tails) asinh(y) + skew)`` (Jones & Pewsey
-2009, in the form that makes both parameters 0 at the normal distribution), a feature is ``(v - m) / d`` with ``m`` and ``d`` the
-mean and standard deviation of ``v``.
+With independent standard normal scores ``s``, ``y = s @ mixing.T`` and ``v = sinh(exp(tails) asinh(y) + skew)`` (Jones
+& Pewsey 2009, in the form that makes both parameters 0 at the normal distribution), a feature is ``(v - m) / d`` with
+``m`` and ``d`` the mean and standard deviation of ``v``.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def meaning(inputs: Inputs) -> str:
 
 
 def in_words(inputs: Inputs) -> list[dict[str, Any]]:
-    """Group features by identical declarations, as ``{"features": [names], "declared": words}``; an inferred prior is last."""
+    """Group features by declaration, as ``{"features": [names], "declared": words}``; an inferred prior is last."""
     if inputs.inferred is not None:
         told = {"features": inputs.names, "declared": inputs.inferred.told}
         return [*in_words(inputs.inferred.declared), told]

@@ -1,1 +1,1 @@
-"""Where state lives: addresses of databases, folders, files that are written whole or not at all."""
+"""Locations of state: database URLs, folders, and files that are written atomically."""

@@ -1,4 +1,4 @@
-"""Addresses of databases, read and written by SQLAlchemy: what a URL means, and which ones Optuna and MLflow are given here."""
+"""Database URLs: parse and write them with SQLAlchemy, and decide which ones Optuna and MLflow can use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DRIVERS = {
     "postgresql": {"psycopg2": "psycopg2", "psycopg": "psycopg"},
     "mysql": {"mysqldb": "MySQLdb", "pymysql": "pymysql"},
 }
-"""Of a database whose URL names none: driver -> its module; the first that is installed is taken."""
+"""Database -> driver -> module; if a URL names no driver, the first installed one is used."""
 PACKAGES = {
     "psycopg2": "'dfkd-tune[postgresql]'",
     "psycopg": "'psycopg[binary]'",
@@ -24,26 +24,26 @@ PACKAGES = {
     "pymysql": "pymysql",
     "pyodbc": "pyodbc",
 }
-"""What to install for the module of a driver."""
+"""Module of a driver -> package to install."""
 OPTUNA = ("sqlite", "postgresql", "mysql", "mariadb")
 MLFLOW = ("sqlite", "postgresql", "mysql", "mssql")
-"""Databases that each keeps its state in."""
+"""Databases in which Optuna and MLflow can keep their state."""
 SERVERS = ("http", "https")
 FILES = (".db", ".sqlite", ".sqlite3", ".db3")
-"""How the name of an SQLite file ends."""
+"""Suffixes of SQLite files."""
 DATABASE = "sqlite:///mlruns/optuna.db or postgresql://host/database"
 STORE = "sqlite:///mlruns/mlflow.db or the address of a server, http://host:5000"
 
 
 class Refusal(NamedTuple):
-    """Why an address is not taken, and what to write."""
+    """Why a URL is refused, and what to write instead."""
 
     rule: str
     remedy: str
 
 
 def parse(text: str) -> URL | None:
-    """The URL of a database as SQLAlchemy reads it, its driver named where several would do; None where it is none."""
+    """Parse the URL of a database and add a driver if several are possible; None if it is not a URL."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -60,28 +60,28 @@ def parse(text: str) -> URL | None:
 
 
 def write(url: URL) -> str:
-    """The text of a URL, which SQLAlchemy reads as the same one.
+    """Write a URL so that SQLAlchemy parses it as the same URL.
 
-    The path of an SQLite file stays legible: only what would be read as something else is quoted.
+    The path of an SQLite file stays readable: only characters with a special meaning are quoted.
     """
     if url.get_backend_name() != "sqlite":
         return url.render_as_string(hide_password=False)
     path = (url.database or "").replace("%", "%25").replace("?", "%3F")
-    # MLflow makes the folder of a URL that starts with sqlite:/// by its text, quotes and all.
+    # MLflow creates the folder of a URL that starts with sqlite:/// from its text, without unquoting it.
     name = "sqlite" if path == url.database and url.drivername == "sqlite" else "sqlite+pysqlite"
     _, mark, arguments = url.set(database="x").render_as_string(hide_password=False).partition("?")
     return f"{name}:///{path}{mark}{arguments}"
 
 
 def file_of(url: URL | None) -> Path | None:
-    """The file of an SQLite database; None for any other URL, and where it has none."""
+    """The file of an SQLite database; None for any other URL and for a database in memory."""
     if url is None or url.get_backend_name() != "sqlite" or url.host or not url.database or in_memory(url):
         return None
     return Path(unquote(urlsplit(url.database).path) if _by_uri(url) else url.database)
 
 
 def in_memory(url: URL) -> bool:
-    """Whether an SQLite database lives in memory alone."""
+    """Whether an SQLite database exists only in memory."""
     if not url.database or url.database.startswith((":memory:", "file::memory:")):
         return True
     if not _by_uri(url):
@@ -90,7 +90,7 @@ def in_memory(url: URL) -> bool:
 
 
 def arguments(url: URL, name: str) -> list[str]:
-    """What a URL says of an argument of SQLite's own, in its query or in the URI that it holds."""
+    """Values of an SQLite argument in the query of a URL or of the URI inside it."""
     given = url.query.get(name, ())
     return [
         *([given] if isinstance(given, str) else given),
@@ -99,7 +99,7 @@ def arguments(url: URL, name: str) -> list[str]:
 
 
 def moved(url: URL, file: Path) -> URL:
-    """The same URL of an SQLite database in another file."""
+    """Return the URL of an SQLite database with another file."""
     if not _by_uri(url):
         return url.set(database=str(file))
     query = urlsplit(url.database or "").query
@@ -112,7 +112,7 @@ def _by_uri(url: URL) -> bool:
 
 
 def refused_storage(text: str) -> Refusal | None:
-    """Why Optuna's state cannot be kept at an address; None where it can."""
+    """Why a URL cannot be Optuna's storage; None if it can."""
     url = parse(text)
     if url is None:
         return _no_url(text, DATABASE, "optuna.db")
@@ -125,7 +125,7 @@ def refused_storage(text: str) -> Refusal | None:
 
 
 def refused_tracking(text: str) -> Refusal | None:
-    """Why MLflow cannot be told at an address; None where it can."""
+    """Why a URL cannot be MLflow's tracking URI; None if it can."""
     url, scheme = parse(text), urlsplit(text).scheme.lower()
     if scheme in SERVERS:
         return None
@@ -137,7 +137,7 @@ def refused_tracking(text: str) -> Refusal | None:
     if (scheme == "file" and "memory" not in text) or (not scheme and not Path(text).suffix and ":" not in text):
         return Refusal("is a directory of files, which MLflow no longer takes", f"write {STORE}")
     if scheme and scheme in {each.name for each in entry_points(group="mlflow.tracking_store")}:
-        return None  # a plugin's
+        return None  # the scheme of an MLflow plug-in
     if url is None:
         return _no_url(text, STORE, "mlflow.db")
     if url.get_backend_name() not in MLFLOW:
@@ -146,7 +146,7 @@ def refused_tracking(text: str) -> Refusal | None:
 
 
 def _no_url(text: str, known: str, file: str) -> Refusal:
-    """What to write in place of a path, or of a URL that has a slash too few."""
+    """The refusal of a path, or of a URL with too few slashes."""
     from sqlalchemy.engine import URL
 
     path = text.removeprefix("sqlite:")
@@ -158,7 +158,7 @@ def _no_url(text: str, known: str, file: str) -> Refusal:
 
 
 def _unfit(url: URL, file: str) -> Refusal | None:
-    """What is wrong with the URL of a database of the right kind."""
+    """The refusal of a URL of a supported database; None if it is valid."""
     from sqlalchemy.engine import URL
 
     name = url.get_backend_name()
@@ -174,7 +174,7 @@ def _unfit(url: URL, file: str) -> Refusal | None:
 
 
 def _unfit_driver(url: URL) -> Refusal | None:
-    """What is wrong with a URL's driver, or with what is said to it."""
+    """The refusal of a URL because of its driver or the driver's arguments; None if it is valid."""
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SAWarning
 
     name = url.get_backend_name()

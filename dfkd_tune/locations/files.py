@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Write files atomically."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ REMEDIES = {
 
 
 def write(path: Path, data: bytes, error: type[DfkdError]) -> None:
-    """Write a file whole or not at all; when this returns, it survives a power cut.
+    """Write a file atomically; when this returns, the file survives a power cut.
 
     Raises:
-        error: when the place takes no file; what was there before stays as it was.
+        error: the file cannot be written; an existing file is unchanged.
     """
     partial = path.with_name(f".{uuid.uuid4().hex}.partial")
     try:
@@ -39,22 +39,22 @@ def write(path: Path, data: bytes, error: type[DfkdError]) -> None:
 
 
 def write_output(path: Path, data: bytes) -> None:
-    """Write a file that a user asked for, whole or not at all.
+    """Write a file that a user requested, atomically.
 
     Raises:
-        ExportError: when the place takes no file.
+        ExportError: the file cannot be written.
     """
     write(path, data, ExportError)
 
 
 def refused(path: Path, problem: OSError, error: type[DfkdError]) -> DfkdError:
-    """What the system would not do, in one line with its remedy."""
+    """The error for a failed write, with a remedy."""
     remedy = REMEDIES.get(problem.errno or 0, "choose another place")
     return error(path, f"cannot be written: {problem.strerror or problem}", remedy=remedy)
 
 
 def _sync(folder: Path) -> None:
-    """Make the names in a folder survive a power cut, where the system lets a folder be opened."""
+    """Make the entries of a folder survive a power cut, if the system can open folders."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:

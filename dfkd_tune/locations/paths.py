@@ -1,4 +1,4 @@
-"""Where a study's state lives: ``mlruns/`` below the working directory, unless URLs say otherwise."""
+"""Locations of a study's state: ``mlruns/`` in the working directory by default, or the given URLs."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ CREDENTIALS = re.compile(
 )
 DATABASES = {*OPTUNA, *MLFLOW}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-"""Of a study: also a folder's, whatever the system."""
+"""Valid names of a study; each is also a valid folder name on every system."""
 
 
 def home() -> Path:
-    """``mlruns/`` of the working directory; who writes there makes it."""
+    """Path of ``mlruns/`` in the working directory; it may not exist yet."""
     return Path("mlruns").resolve()
 
 
 def writable(directory: Path) -> Path:
-    """A directory that exists and takes files.
+    """Create a directory if necessary, check that it is writable, and return it.
 
     Raises:
-        StorageError: otherwise.
+        StorageError: it cannot be created or written.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -68,16 +68,16 @@ def sqlite_url(file: Path) -> str:
 
 
 def sqlite_file(url: str) -> Path | None:
-    """The file of an SQLite URL, None for any other URL."""
+    """The file of an SQLite URL; None for any other URL."""
     file = file_of(parse(url))
     return None if file is None else file.resolve()
 
 
 def optuna_url(given: str | None) -> str:
-    """The URL of the study's state: as given, or ``mlruns/optuna.db``.
+    """URL of the Optuna storage: the given one, or ``mlruns/optuna.db``.
 
     Raises:
-        StorageError: for an address where none can be kept, saying what to write.
+        StorageError: the URL cannot be used; the message says what to write instead.
     """
     if not given:
         return sqlite_url(home() / "optuna.db")
@@ -87,10 +87,10 @@ def optuna_url(given: str | None) -> str:
 
 
 def tracking_url(given: str | None) -> str:
-    """The URL of MLflow: as given, or ``MLFLOW_TRACKING_URI``, or ``mlruns/mlflow.db``.
+    """MLflow tracking URI: the given one, or ``MLFLOW_TRACKING_URI``, or ``mlruns/mlflow.db``.
 
     Raises:
-        TrackingError: for an address where MLflow cannot be told, saying what to write.
+        TrackingError: the URI cannot be used; the message says what to write instead.
     """
     said = given or os.environ.get("MLFLOW_TRACKING_URI")
     if not said:
@@ -104,7 +104,7 @@ def tracking_url(given: str | None) -> str:
 
 
 def absolute(url: str) -> str:
-    """A URL that means the same from any directory."""
+    """Make the path in a URL absolute."""
     read = parse(url)
     if read is None or read.get_backend_name() not in DATABASES:
         return url
@@ -113,15 +113,15 @@ def absolute(url: str) -> str:
 
 
 def store_of(url: str) -> str:
-    """What tells a store from others, however its address is written: its file, or its address without credentials."""
+    """Canonical URL of a storage: with the absolute path of its file, or without credentials."""
     file = sqlite_file(url)
     return without_credentials(absolute(url)) if file is None else sqlite_url(file)
 
 
 def for_reading_alone(url: str) -> bool:
-    """Whether an SQLite database may be read but not written: its address says so, or its place does.
+    """Whether an SQLite database is read-only, by its URL or by the permissions of its file and folder.
 
-    SQLite makes files beside a database, so that its folder counts too.
+    The folder counts because SQLite creates files beside a database.
     """
     read, file = parse(url), sqlite_file(url)
     if read is None or file is None or not file.exists():
@@ -132,10 +132,10 @@ def for_reading_alone(url: str) -> bool:
 
 
 def existing(url: str, what: str) -> str:
-    """A URL to read from.
+    """Check that the file of an SQLite URL exists, without creating it, and return the URL.
 
     Raises:
-        NotFound: when it is a file that does not exist; looking makes none.
+        NotFound: the file does not exist.
     """
     file = sqlite_file(url)
     if file is not None and not file.exists():
@@ -144,22 +144,22 @@ def existing(url: str, what: str) -> str:
 
 
 def without_credentials(text: str) -> str:
-    """A URL or message as it may be shown."""
+    """Remove credentials from a URL or message."""
     return CREDENTIALS.sub(lambda found: found["database"] or (f"{found['key']}=" if found["key"] else ""), text)
 
 
 def folder_name(name: str) -> str:
-    """A folder for what is called so, which lies where it is put, whatever the name."""
+    """A safe folder name for any name: the name itself if it is valid, else a hash."""
     return name if NAME.fullmatch(name) else f"x-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def spool_folder(url: str, name: str) -> Path:
-    """Where the records of a study lie until they are shipped: beside its SQLite file, or in ``mlruns/``."""
+    """Folder of a study's records until they are uploaded: beside its SQLite file, or in ``mlruns/``."""
     file = sqlite_file(url)
     return (file.parent if file is not None else home()) / "spool" / folder_name(name)
 
 
 def shared_folder(url: str, what: str) -> Path:
-    """Where processes of this machine leave each other what a study may lose: beside its SQLite file, or in ``mlruns/``."""
+    """Folder of a cache that the processes of this machine share: beside the SQLite file, or in ``mlruns/``."""
     file = sqlite_file(url)
     return (file.parent if file is not None else home()) / what

@@ -1,4 +1,4 @@
-"""SQLite files before they are opened: whether one is whole, and a copy of one that nothing may be written beside."""
+"""Check SQLite files before they are opened, and copy read-only ones."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dfkd_tune.errors import DfkdError
 from dfkd_tune.locations.paths import for_reading_alone, sqlite_file, sqlite_url
 
 Stamp = tuple[int, int]
-"""When a file was changed last, in nanoseconds, and its bytes."""
+"""Modification time of a file in nanoseconds, and its size in bytes."""
 _COPIES: dict[tuple[Path, tuple[Stamp, ...]], tempfile.TemporaryDirectory[str]] = {}
 
 
 def readable(url: str) -> str:
-    """The URL of a database to read: its own, or that of a copy where SQLite could not make its files beside it."""
+    """URL of a database for reading: of the database itself, or of a copy if SQLite cannot create files beside it."""
     file = sqlite_file(url)
     if file is None or not for_reading_alone(url):
         return url
@@ -25,7 +25,7 @@ def readable(url: str) -> str:
 
 
 def _copied(file: Path) -> Path:
-    """A copy of a file and its log, made once for each state of theirs."""
+    """Copy a file with its write-ahead log, once for each state of both."""
     log = Path(f"{file}-wal")
     stamps = tuple((part.stat().st_mtime_ns, part.stat().st_size) for part in (file, log) if part.exists())
     if (file, stamps) not in _COPIES:
@@ -42,17 +42,17 @@ def _copy(file: Path, log: Path, copy: Path) -> None:
             closing(sqlite3.connect(copy)) as here,
         ):
             there.backup(here)
-    except sqlite3.Error:  # nobody has it open: what is not in the file lies in its log
+    except sqlite3.Error:  # no process has it open, so the file and its log are complete
         shutil.copyfile(file, copy)
         if log.exists():
             shutil.copyfile(log, copy.with_name(f"{copy.name}-wal"))
 
 
 def check(url: str, kind: type[DfkdError], remedy: str) -> None:
-    """Make sure that an SQLite file is whole, if it is there.
+    """Check that an SQLite file is intact, if it exists.
 
     Raises:
-        kind: when it is not, with the remedy.
+        kind: it is a directory, unreadable or damaged.
     """
     file = sqlite_file(url)
     if file is None or not file.exists():
@@ -62,16 +62,16 @@ def check(url: str, kind: type[DfkdError], remedy: str) -> None:
     try:
         reason = damage(_copied(file) if for_reading_alone(url) else file)
     except OSError as error:
-        raise kind(file, f"cannot be read: {error.strerror}", remedy="ask its owner for leave to read it") from None
+        raise kind(file, f"cannot be read: {error.strerror}", remedy="get permission to read it") from None
     if reason is not None:
         raise kind(file, f"is damaged: {reason}", remedy=remedy)
 
 
 def damage(file: Path) -> str | None:
-    """What is wrong with an SQLite file; None where it is whole, or cannot be looked at now."""
+    """Describe the damage of an SQLite file; None if it is intact, or cannot be checked now."""
     try:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
-            connection.text_factory = lambda said: said.decode(errors="replace")  # it may quote what is broken
+            connection.text_factory = lambda said: said.decode(errors="replace")  # the result may quote damaged text
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.OperationalError:
         return None

@@ -1,1 +1,1 @@
-"""Tensor kernels: activations with their derivatives, products with few columns, L-BFGS."""
+"""Tensor operations: activations with derivatives, matrix products with few columns, L-BFGS."""

@@ -1,6 +1,6 @@
-"""Activations with their derivatives, each with f(0) = 0, so that zero-padded hidden units stay silent.
+"""Activations with their derivatives. Each has f(0) = 0, so that zero-padded hidden units do not affect outputs.
 
-``tanh`` is computed as ``1 - 2 sigmoid(-2 z)``: exact to rounding, and several times cheaper on a CPU.
+``tanh`` is computed as ``1 - 2 sigmoid(-2 z)``, which is exact up to rounding and several times cheaper on a CPU.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Activation:
-    """An elementwise function of ``factor * z``, as the layer below can multiply by a factor for nothing.
+    """An elementwise function of ``factor * z``; the layer before it multiplies by the factor at no cost.
 
     Args:
         value: ``factor * z -> f(z)``, differentiable by autograd; may overwrite its argument.
-        both: ``factor * z -> (f(z), f'(z))``, both differentiable by autograd; likewise.
-        curve: ``(factor * z, f, f') -> f''``, where ``both`` left the first as it was.
-        module: the same as a layer.
-        factor: of the argument.
+        both: ``factor * z -> (f(z), f'(z))``, both differentiable by autograd; may overwrite its argument.
+        curve: ``(factor * z, f, f') -> f''``; use it only if ``both`` does not overwrite its argument.
+        module: the activation as a module.
+        factor: factor of the argument.
     """
 
     value: Callable[[Tensor], Tensor]

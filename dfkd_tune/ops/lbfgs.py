@@ -1,4 +1,4 @@
-"""L-BFGS as torch has it, for a student's finish and for what a teacher recollects (Nocedal & Wright 2006, ch. 7)."""
+"""L-BFGS from PyTorch, for the finish of a student and for prior inference (Nocedal & Wright 2006, ch. 7)."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import torch
 from torch import Tensor
 
 HISTORY = 50
-"""Pairs that the curvature is estimated from."""
+"""Number of update pairs from which the curvature is estimated."""
 
 
 class Search(torch.optim.LBFGS):
-    """Without the import of torch's compiler, a second and 70 MB a process, that every optimizer asks for as it is made."""
+    """``LBFGS`` without the import of PyTorch's compiler, which costs a second and 70 MB per process."""
 
     add_param_group = unwrap(torch.optim.LBFGS.add_param_group)
 
 
 def descend(leaves: Sequence[Tensor], loss: Callable[[], Tensor], evaluations: int) -> None:
-    """Move leaf tensors of any shape, in place, to where a loss of theirs is small.
+    """Minimize a loss over leaf tensors, in place.
 
     Args:
-        leaves: that require gradients.
-        loss: of them as they are, a scalar, differentiable by autograd.
-        evaluations: of the loss and its gradient.
+        leaves: tensors of any shape that require gradients.
+        loss: function that returns the loss of their current values, a scalar, differentiable by autograd.
+        evaluations: largest number of evaluations of the loss and its gradient.
     """
     search = Search(
         leaves,
@@ -39,7 +39,7 @@ def descend(leaves: Sequence[Tensor], loss: Callable[[], Tensor], evaluations: i
     def evaluate() -> Tensor:
         found = loss()
         for leaf, gradient in zip(leaves, torch.autograd.grad(found, leaves), strict=True):
-            leaf.grad = gradient.contiguous()  # torch flattens it by a view
+            leaf.grad = gradient.contiguous()  # PyTorch flattens it with view
         return found.detach()
 
     search.step(evaluate)

@@ -1,4 +1,4 @@
-"""Matrix products whose result has few columns: the transpose is computed, as BLAS vectorizes along the rows of what it writes."""
+"""Matrix products with few columns. They compute the transpose, because BLAS vectorizes along rows of its output."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 NARROW = 16
-"""Columns from which a product as it stands is as fast, with 512-bit registers."""
+"""Number of columns from which the plain product is as fast, with 512-bit registers."""
 
 
 def few_columns(a: Tensor, b: Tensor) -> Tensor:
-    """``a (..., n, h) @ b (..., h, c)``, contiguous, of matrices or stacks of them; quick for few columns ``c``."""
+    """``a (..., n, h) @ b (..., h, c)``, contiguous, for matrices or batches of them; fast for few columns ``c``."""
     product = torch.mm if a.dim() == 2 else torch.bmm
     if b.shape[-1] >= NARROW:
         return product(a, b)
@@ -18,7 +18,7 @@ def few_columns(a: Tensor, b: Tensor) -> Tensor:
 
 
 def layer(bias: Tensor, a: Tensor, b: Tensor, factor: float = 1.0) -> Tensor:
-    """``factor * (bias + a (..., n, h) @ b (..., h, c))``, contiguous, the bias ``(..., c)`` for every row; quick for few columns."""
+    """``factor * (bias (..., c) + a (..., n, h) @ b (..., h, c))``, contiguous; fast for few columns ``c``."""
     product = torch.addmm if a.dim() == 2 else torch.baddbmm
     if b.shape[-1] >= NARROW:
         return product(bias.unsqueeze(-2), a, b, beta=factor, alpha=factor)
@@ -26,7 +26,7 @@ def layer(bias: Tensor, a: Tensor, b: Tensor, factor: float = 1.0) -> Tensor:
 
 
 def outer_or_matmul(gradient: Tensor, weight: Tensor) -> Tensor:
-    """``gradient (..., n, c) @ weight (..., h, c).mT``; quick for a single column."""
+    """``gradient (..., n, c) @ weight (..., h, c).mT``; fast for a single column."""
     if gradient.shape[-1] == 1:
         return gradient * weight.mT
     return (torch.mm if gradient.dim() == 2 else torch.bmm)(gradient, weight.mT)

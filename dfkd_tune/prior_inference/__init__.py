@@ -1,1 +1,1 @@
-"""What a teacher tells of the inputs that it was trained on, beyond what is declared of them."""
+"""Infer a prior over the inputs from a teacher: from batch normalization, tree counts, scalers and encoders."""

@@ -1,14 +1,15 @@
-"""What a teacher's batch normalization recollects of the inputs that it was trained on.
+"""Infer a prior from the running moments of a teacher's batch normalization.
 
-In training a batch normalization keeps the mean and variance of what reaches it, and a trained teacher carries them along: a few numbers a
-unit, averaged over many rows. DeepInversion (Yin et al. 2020, arXiv 1912.08795) makes inputs that reproduce them; here they tell
-how the features of a teacher go together and how each is skewed, as far as nobody declared it. That is the distribution of the family
-``sinh_arcsinh`` under which the same units have these moments:
+Batch normalization stores the mean and variance of its inputs over the training rows. DeepInversion (Yin et al. 2020,
+arXiv 1912.08795) generates inputs that reproduce them. Here they determine the correlations, skewness and tails of
+features that are not declared: the distribution in the family ``SinhArcsinh`` under which the same units have these
+moments,
 
-    min mean_j [((E p_j - mu_j) / sigma_j)^2 + (std p_j / sigma_j - 1)^2] + RIDGE mean_d [skew_d^2 + tails_d^2 + sum_e C_de^2 / 2]
+    min mean_j [((E p_j - mu_j) / sigma_j)^2 + (std p_j / sigma_j - 1)^2]
+        + RIDGE mean_d [skew_d^2 + tails_d^2 + sum_e C_de^2 / 2]
 
-over what reaches unit ``j`` of any layer, ``p_j``, its running mean ``mu_j`` and standard deviation ``sigma_j``, with ``C`` the correlations
-of normal scores off the diagonal.
+where ``p_j`` is the input of unit ``j`` in any normalization, ``mu_j`` and ``sigma_j`` are its running mean and
+standard deviation, and ``C`` holds the off-diagonal correlations of the normal scores.
 """
 
 from __future__ import annotations
@@ -32,16 +33,16 @@ DESCRIPTION = (
     "how each feature is distributed and how they go together was found from the teacher's batch normalization"
 )
 SOBOL_POINTS = 2_048
-"""Points of a Sobol sequence over which moments are taken."""
+"""Number of Sobol points from which the moments are computed."""
 EVALUATIONS = 80
-"""Of the teacher and its gradient on these rows, by L-BFGS."""
+"""Number of evaluations of the teacher and its gradient on these points, in L-BFGS."""
 RIDGE = 1e-4
 MISMATCH = 0.1
-"""Root mean square of the terms above from which such moments are no inputs': a network that was never trained has them."""
+"""Largest root mean square of the terms above; beyond it no inputs have such moments, as in an untrained network."""
 LARGEST = 2_000_000
-"""Parameters of a teacher beyond which it takes too long."""
+"""Largest number of parameters of a teacher; inference would take too long beyond it."""
 SCORES = 4.5
-"""How far out a normal score goes, in standard deviations, while the family is fitted."""
+"""Limit of normal scores during the fit, in standard deviations."""
 MOMENTS = ("running_mean", "running_var")
 TENSORS = ("weight", "bias")
 ARGUMENTS = {
@@ -49,12 +50,12 @@ ARGUMENTS = {
     torch.batch_norm: ("input", *TENSORS, *MOMENTS, "training"),
     torch.ops.aten.batch_norm.default: ("input", *TENSORS, *MOMENTS, "training"),
 }
-"""The calls that normalize, and the names of their first arguments."""
+"""Functions that normalize -> names of their first arguments."""
 
 
 @dataclass(frozen=True)
 class BatchNormStats:
-    """What reached a batch normalization, and what did in training, each ``(units,)``."""
+    """Moments of the inputs of a batch normalization, now and in training, each ``(units,)``."""
 
     mean: Tensor
     std: Tensor
@@ -62,13 +63,13 @@ class BatchNormStats:
     running_std: Tensor
 
     def terms(self) -> Tensor:
-        """How far the first is from the second, in standard deviations of the second: ``(2 units,)``."""
+        """Differences of both moments ``(2 units,)``, in running standard deviations."""
         gaps = (self.mean - self.running_mean, self.std - self.running_std)
         return (torch.cat(gaps) / self.running_std.repeat(2)).double()
 
 
 class BatchNormRecorder(TorchFunctionMode):
-    """Hears every batch normalization that works by its running moments, in modules and exported graphs alike."""
+    """Records the input moments of every batch normalization in evaluation mode, in modules and exported graphs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,14 +94,14 @@ class BatchNormRecorder(TorchFunctionMode):
             self.heard.append(BatchNormStats(reached[1], reached[0], mean, variance.sqrt()))
 
 
-# Sums in another order end in another distribution, and banks would differ between processes.
+# With more threads, sums would depend on their order, and banks would differ between processes.
 @hardware.one_thread()
 def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
-    """Inputs of the shape that a teacher's batch normalization tells of; None where it has none.
+    """Infer a prior from batch normalization; None if the teacher has none or the fit fails.
 
     Args:
-        teacher: in raw units.
-        inputs: their means and standard deviations, as far as these are declared.
+        teacher: the teacher in raw units.
+        inputs: the declared inputs, which have at most means and standard deviations.
     """
     module, width = teacher.function, len(inputs)
     small = width <= WIDEST and (teacher.parameters or 0) <= LARGEST
@@ -108,10 +109,10 @@ def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
         return None
     points = torch.quasirandom.SobolEngine(width, scramble=True, seed=0).draw(SOBOL_POINTS, dtype=torch.float64)
     scores = torch.special.ndtri(points).clamp(-SCORES, SCORES)
-    try:  # two rows tell whether it normalizes at all
+    try:  # two rows suffice to see whether the teacher normalizes at all
         heard = _listen(teacher, inputs, scores[:2]) and _listen(teacher, inputs, scores.clone().requires_grad_())
     except Exception:
-        return None  # whatever is wrong with it, the probe says so
+        return None  # the probe reports what is wrong
     if not heard or not all(each.mean.requires_grad for each in heard):
         return None
     shape = _fit(teacher, inputs, scores)
@@ -119,7 +120,7 @@ def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
 
 
 def _listen(teacher: Teacher, inputs: Inputs, z: Tensor) -> list[BatchNormStats]:
-    """What reaches each batch normalization where standardized rows ``(N, D)`` are answered."""
+    """Evaluate standardized rows ``(N, D)`` and return the moments at each batch normalization."""
     with BatchNormRecorder() as listener, torch.enable_grad():
         teacher.guard.once(teacher.source, teacher.function, inputs.raw(z, teacher.dtype))
     return listener.heard
@@ -145,5 +146,5 @@ def _fit(teacher: Teacher, inputs: Inputs, scores: Tensor) -> SinhArcsinh | None
     descend([mixing, skew, tails], loss, EVALUATIONS)
     with torch.no_grad():
         found, left = family(), mismatch().sqrt()
-    believed = bool(left < MISMATCH)  # what is no number is not
+    believed = bool(left < MISMATCH)  # False for NaN
     return SinhArcsinh(*(part.detach() for part in (found.mixing, found.skew, found.tails))) if believed else None

@@ -1,6 +1,6 @@
-"""What a teacher makes of levels: whether their order means anything.
+"""Decide from a teacher's outputs whether the order of numeric levels has a meaning.
 
-To a teacher that looks a category up, the order of the codes is an accident of whoever chose them.
+For a teacher that treats a feature as a category, the order of the codes is arbitrary.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.teachers.base import Teacher
 
 ORDER_ROWS = 16
-"""Prior rows at which every level is tried."""
+"""Number of prior rows at which every level is evaluated."""
 WORDS_OF_ORDER = 3
-"""Levels below which an order says nothing that a line through them does not."""
+"""Smallest number of levels for which the order is tested; two levels always lie on a line."""
 CROWDED = 4 * torch.finfo(torch.float32).eps
-"""Distance of two levels, as a share of how far all reach, that standardized rows in float32 just hold."""
+"""Smallest distance of two levels, as a share of the largest code, that standardized float32 rows resolve."""
 SEED = 0
 
 
 def with_order(teacher: Teacher, inputs: Inputs) -> Inputs:
-    """The same inputs, where levels of which nobody said whether they are nominal are what the teacher's outputs show.
+    """Return the inputs with those levels nominal whose order the teacher's outputs do not follow.
 
     Args:
-        teacher: in raw units.
-        inputs: as declared.
+        teacher: the teacher in raw units.
+        inputs: the declared inputs; only numeric levels without a declared ``nominal`` are tested.
     """
     open_question = [
         i
@@ -34,20 +34,20 @@ def with_order(teacher: Teacher, inputs: Inputs) -> Inputs:
     try:
         return inputs.unordered([i for i in open_question if _crowded(inputs, i) or not _ordered(teacher, inputs, i)])
     except Exception:
-        return inputs  # whatever is wrong with the teacher, the probe says so
+        return inputs  # the probe reports what is wrong
 
 
 def _crowded(inputs: Inputs, i: int) -> bool:
-    """Whether some levels lie so near each other, beside the others, that standardized rows do not tell them apart."""
+    """Whether standardized float32 rows cannot distinguish some levels of a feature."""
     codes = inputs.features[i].values
     return bool((codes.diff() < CROWDED * codes.abs().max()).any())
 
 
 def _ordered(teacher: Teacher, inputs: Inputs, i: int) -> bool:
-    """Whether outputs change from level to level rather than at random (von Neumann 1941).
+    """Whether outputs vary smoothly from level to level, by von Neumann's ratio (1941).
 
-    The mean square of successive differences over the variance is ``12 / (k (k + 1))`` for a line through ``k`` levels and 2 on
-    average where the order is chance; halfway decides.
+    The mean square of successive differences over the variance is ``12 / (k (k + 1))`` for a line through ``k`` levels,
+    and 2 on average for a random order. The threshold is halfway.
     """
     codes = inputs.features[i].values
     z = inputs.draw(ORDER_ROWS, torch.Generator().manual_seed(SEED)).repeat_interleave(len(codes), dim=0)

@@ -1,12 +1,12 @@
-"""The distribution of one feature, from how many rows lay on either side of the splits that cut it.
+"""Infer the marginal distribution of a feature from the counts of training rows at the splits of trees.
 
-The probabilities ``p`` of the cells between its thresholds are those under which the counts are likeliest, each split choosing among the rows
-between ``low`` and ``high``,
+The probabilities ``p`` of the cells between thresholds maximize the likelihood of the counts, where each split divides
+the rows between ``low`` and ``high``,
 
     max_p sum over splits of below log P(low, t] + above log P(t, high] - (below + above) log P(low, high]
 
-by minorization (Hunter 2004, Annals of Statistics 32), other features left out of account. Trees answer the same beyond their outermost
-thresholds, however far out. A student does not, so the tails go on as they begin.
+by minorization (Hunter 2004, Annals of Statistics 32). Dependence on other features is ignored. Trees are constant
+beyond their outermost thresholds, but students are not, so the tails are extrapolated.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import numpy as np
 from dfkd_tune.prior_inference.tree_splits import Split
 
 ROUNDS = 300
-"""Of minorization."""
+"""Number of minorization steps."""
 SPACING = 0.005
-"""Probability between two quantiles, at least."""
+"""Smallest probability between two quantiles."""
 STEEPEST = 4.0
-"""Growth of a tail from one tenth of the probability to the next, at most; and it never shrinks."""
+"""Largest growth of the step in a tail per factor 10 of probability; the smallest growth is 1."""
 
 
 @dataclass(frozen=True)
@@ -31,20 +31,20 @@ class Margin:
     """One feature's distribution function at its thresholds.
 
     Args:
-        thresholds: rising.
-        below: probability of at most each of them, rising, within 0 and 1.
+        thresholds: ``(M,)`` thresholds in raw units, increasing.
+        below: ``(M,)`` probabilities of values up to each threshold, increasing, between 0 and 1.
     """
 
     thresholds: np.ndarray
     below: np.ndarray
 
     def at(self, threshold: float) -> float:
-        """Probability of at most one of the thresholds."""
+        """Probability of values up to ``threshold``, which must be one of the thresholds."""
         return float(self.below[np.searchsorted(self.thresholds, threshold)])
 
 
 def margin(splits: Sequence[Split]) -> Margin:
-    """The likeliest distribution function of the one feature that all these splits cut, in its raw units (see above)."""
+    """Maximum-likelihood distribution function of one feature, in raw units, from all splits on it."""
     thresholds = np.unique([split.threshold for split in splits])
     edges = np.concatenate([[-np.inf], thresholds, [np.inf]])
     low, cut, high = (
@@ -72,11 +72,11 @@ def margin(splits: Sequence[Split]) -> Margin:
 
 
 def quantiles(margin: Margin, scale: float) -> dict[float, float]:
-    """A feature's quantiles in raw units by rising probability, far tails included.
+    """Probability -> quantile in raw units, extrapolated tails included.
 
     Args:
-        margin: of the feature.
-        scale: how far a tail reaches where thresholds do not tell: the feature's standard deviation.
+        margin: distribution function of the feature.
+        scale: first step of a tail if the thresholds determine none: the feature's standard deviation.
     """
     p, t = margin.below, margin.thresholds
     kept = [0]
@@ -92,7 +92,7 @@ def quantiles(margin: Margin, scale: float) -> dict[float, float]:
 
 
 def _tail(p: np.ndarray, t: np.ndarray, scale: float) -> dict[float, float]:
-    """Quantiles beyond the last threshold: each tenth of the probability reaches as much farther than the one before as that did."""
+    """Two quantiles beyond the last threshold; the step per factor 10 of probability grows as further inside."""
     beyond = 1 - p[-1]
     outer, inner, middle = (float(np.interp(1 - min(share * beyond, 0.5), p, t)) for share in (1, 10, 100))
     step, before = outer - inner, inner - middle

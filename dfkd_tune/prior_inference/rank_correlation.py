@@ -1,7 +1,8 @@
-"""How features go together, from how many of the rows that come to a split lay on either side of it.
+"""Infer rank correlations from the counts of training rows at the splits of trees.
 
-A threshold becomes a normal score, and a row with the scores ``y`` goes below with probability ``ndtr((score - y) / SOFTNESS)``. The correlations
-of ``y`` are those under which all counts are likeliest, found by L-BFGS: a Gaussian copula.
+A threshold becomes a normal score. A row with the scores ``y`` goes below it with probability
+``ndtr((score - y) / SOFTNESS)``. The correlations of ``y``, a Gaussian copula, maximize the likelihood of all counts,
+by L-BFGS.
 """
 
 from __future__ import annotations
@@ -18,26 +19,27 @@ from dfkd_tune.prior_inference.marginals import Margin
 from dfkd_tune.prior_inference.tree_splits import Split
 
 SPLITS = 2_000
-"""The ones that most rows came to."""
+"""Largest number of splits, chosen by their number of rows."""
 SOBOL_POINTS = 1_024
-"""Points of a Sobol sequence that are sent down the trees."""
+"""Number of Sobol points that pass through the trees."""
 EVALUATIONS = 30
-"""Of the likelihood and its gradient on these rows."""
+"""Number of evaluations of the likelihood and its gradient on these points."""
 SOFTNESS = 0.4
-"""Of a split, in standard deviations of a normal score: the spread of an error of its own, by which correlations are corrected."""
+"""Standard deviation of the noise that smooths a split, in normal scores; correlations are corrected for it."""
 RIDGE = 1e-4
 SURELY = 1e-3
-"""Share of the rows that is added to both sides of a split."""
+"""Share of the rows that is added to both sides of a split, to avoid probabilities of 0."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """Splits as many steps below the roots as each other, ``(S,)`` each.
+    """All splits of one depth, as tensors ``(S,)``.
 
     Args:
-        feature, score: what is cut, and the threshold as a normal score.
-        parent, went_below: place among the splits of the level above, and which way rows went there.
-        below, above: rows on either side.
+        feature, score: index of the feature, and the threshold as a normal score.
+        parent: index of the parent split in the level above.
+        went_below: whether rows come from the lower side of the parent.
+        below, above: number of rows on either side.
     """
 
     feature: Tensor
@@ -49,11 +51,11 @@ class Level:
 
 
 def rank_correlations(splits: Sequence[Split], margins: Mapping[int, Margin], width: int) -> list[list[float]]:
-    """The lower triangle of Spearman's, under which what the splits counted is likeliest.
+    """Lower triangle of the Spearman rank correlations that maximize the likelihood of the counts.
 
     Args:
-        splits: of all features.
-        margins: of each by itself.
+        splits: the splits on all features.
+        margins: feature index -> marginal distribution.
         width: number of features.
     """
     levels = _levels(splits, margins)
@@ -78,7 +80,7 @@ def _levels(splits: Sequence[Split], margins: Mapping[int, Margin]) -> list[Leve
     order = sorted(range(len(splits)), key=lambda i: (-splits[i].rows, splits[i].depth))[:SPLITS]
     by_depth: dict[int, list[int]] = {}
     for i in sorted(order):
-        by_depth.setdefault(splits[i].depth, []).append(i)  # a split's rows came through those above, which are kept
+        by_depth.setdefault(splits[i].depth, []).append(i)  # parents have more rows, so they are kept
     place = {i: k for here in by_depth.values() for k, i in enumerate(here)}
     levels = []
     for depth in sorted(by_depth):
@@ -98,7 +100,7 @@ def _levels(splits: Sequence[Split], margins: Mapping[int, Margin]) -> list[Leve
 
 
 def _negative_log_likelihood(levels: Sequence[Level], y: Tensor) -> Tensor:
-    """Negative log-likelihood a counted row, where features have the normal scores ``y``, ``(D, N)``."""
+    """Negative log-likelihood per counted row, for the normal scores ``y (D, N)``."""
     surprise, rows = y.new_zeros(()), 0.0
     share = goes = y.new_ones(1, y.shape[1])
     for depth, level in enumerate(levels):

@@ -1,8 +1,8 @@
-"""What a teacher tells of the inputs that it was trained on, beyond what is declared of them.
+"""Resolve the inputs of a teacher: declared in a features file, or inferred from the teacher.
 
-A teacher that normalizes carries moments of its hidden units (``normalization``), one of trees how many rows went either way at every split
-(``trees``), a pipeline what its scaler measured (``scalers``): aggregates over all of its training rows, and no row. They stand in where
-nobody declared the shape of a feature.
+A network with batch normalization holds moments of its hidden units (``batch_norm``), trees hold counts of rows at
+their splits (``trees``), and a pipeline holds the statistics of its scaler (``scalers``). These are aggregates over
+training rows. They define the prior if no distribution is declared.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ SOURCES = (batch_norm.infer, trees.infer, scalers.infer)
 
 
 def with_inputs(teacher: Teacher, features: Path | None) -> tuple[Teacher, Inputs]:
-    """A teacher ready to be asked rows of its inputs, and what is known of them.
+    """Prepare a teacher for queries, and resolve its inputs.
 
-    That is what a features file declares and, where no shape is declared, what the teacher recollects. The teacher is asked by
-    column name where it was fitted so, in a dtype that it answers in.
+    The inputs come from the features file; without declared distributions, they are inferred from the teacher. The
+    returned teacher receives column names if it was fitted with them, and a dtype that it accepts.
 
     Raises:
-        FeaturesError: naming the feature and the rule that it breaks, or that the teacher's dtype cannot tell its values apart.
-        TeacherError: when the features are not the teacher's, or there is no file and its width cannot be found.
+        FeaturesError: the features file is invalid, or the teacher's input dtype is too coarse for a feature.
+        TeacherError: the features are not those of the teacher, or its number of features cannot be found.
     """
     inputs = read_features(features) if features else _own(teacher)
     teacher = asked_by_name(teacher, inputs.names, {i: f.labels for i, f in enumerate(inputs.features) if f.labels})
@@ -49,7 +49,7 @@ def with_inputs(teacher: Teacher, features: Path | None) -> tuple[Teacher, Input
 
 
 def _own(teacher: Teacher) -> Inputs:
-    """What a teacher says of its inputs where there is no features file: how many there are, their names and levels."""
+    """The inputs of a teacher without a features file: their number, names and encoded levels."""
     names = feature_names(teacher)
     bare = Inputs([Feature(name=name) for name in names]) if names else Inputs.unknown(infer_width(teacher))
     levels = levels_of(teacher)

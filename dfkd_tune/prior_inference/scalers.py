@@ -1,4 +1,4 @@
-"""What the scaler before an estimator recollects of its inputs: their means and deviations, ranges or quantiles, in raw units."""
+"""Infer means and standard deviations, ranges or quantiles of features from the scaler in a teacher's pipeline."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ DESCRIPTION = (
     "units of features were found from the scaler that the teacher begins with, and what else it says of each by itself"
 )
 KNOTS = 99
-"""Quantiles that are taken over at most."""
+"""Largest number of quantiles taken from a scaler."""
 
 
 def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
-    """Inputs with what a teacher's scaler tells of features of which nothing is declared; None where it begins with none.
+    """Complete undeclared features from a scaler; None if the teacher is not a pipeline that begins with one.
 
     Args:
-        teacher: in raw units.
-        inputs: as declared.
+        teacher: the teacher in raw units.
+        inputs: the declared inputs.
     """
     if teacher.estimator is None:
         return None
@@ -44,7 +44,7 @@ def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
 
 
 def _tellers() -> dict[type, Callable[[Any], list[dict[str, Any]] | None]]:
-    """Scaler -> what it says of every feature, as the fields of a ``Feature``."""
+    """Type of scaler -> function that returns, per feature, the fields of a ``Feature``."""
     from sklearn.preprocessing import MinMaxScaler, QuantileTransformer, RobustScaler, StandardScaler
 
     return {
@@ -56,13 +56,13 @@ def _tellers() -> dict[type, Callable[[Any], list[dict[str, Any]] | None]]:
 
 
 def _moments(centers: Any, scales: Any) -> list[dict[str, Any]] | None:
-    if centers is None or scales is None:  # one that only shifts, or only scales
+    if centers is None or scales is None:  # the scaler only shifts, or only scales
         return None
     return [{"mean": float(center), "std": float(scale)} for center, scale in zip(centers, scales, strict=True)]
 
 
 def _deviations(scaler: Any) -> Any:
-    """Standard deviations of normal distributions with the ranges between quantiles that a ``RobustScaler`` divides by."""
+    """Standard deviations from the quantile ranges that a ``RobustScaler`` divides by, for normal distributions."""
     if scaler.scale_ is None or scaler.unit_variance:
         return scaler.scale_
     low, high = (NormalDist().inv_cdf(percent / 100) for percent in scaler.quantile_range)

@@ -1,4 +1,4 @@
-"""The splits of a scikit-learn estimator of trees: where each cuts a feature, and how many training rows went either way."""
+"""Read the splits of scikit-learn tree ensembles: feature, threshold, and counts of training rows on both sides."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from typing import Any
 import numpy as np
 
 TREES = 200
-"""Of an ensemble that are read at most, evenly spread over it."""
+"""Largest number of trees that are read, evenly spread over the ensemble."""
 LEAST_FRACTION = 1 / 500
-"""Of the training rows that a split must have seen: smaller ones say little, and there are many of them."""
+"""Smallest share of the training rows at a split; smaller splits are many and say little."""
 
 
 @dataclass(frozen=True)
 class Tree:
-    """A binary tree as arrays over its nodes; a row goes left where its feature is at most the threshold.
+    """A binary tree as arrays over its nodes; a row goes left if its feature is at most the threshold.
 
     Args:
-        feature: -1 at a leaf.
-        threshold, left, right: of an inner node; children by their index.
-        rows: of the training table that came to the node, weighted as the tree weighs them.
+        feature: index of the feature; -1 at a leaf.
+        threshold: threshold of an inner node.
+        left, right: indices of the children of an inner node.
+        rows: weighted number of training rows at the node.
     """
 
     feature: np.ndarray
@@ -36,12 +37,12 @@ class Split:
     """One cut of one feature.
 
     Args:
-        feature, threshold: what is cut.
-        below, above: training rows that went either way.
-        parent: index of the split above, before this one in the list; -1 at a root.
-        went_below: which way rows went there to come here.
-        low, high: between which of its own feature's thresholds the rows lie that come here.
-        depth: splits above.
+        feature, threshold: index of the feature, and threshold in raw units.
+        below, above: number of training rows on either side.
+        parent: index of the parent split, which comes earlier in the list; -1 at a root.
+        went_below: whether rows come from the lower side of the parent.
+        low, high: bounds of the feature for rows at this split, from splits above.
+        depth: number of splits above.
     """
 
     feature: int
@@ -56,12 +57,12 @@ class Split:
 
     @property
     def rows(self) -> float:
-        """Training rows that came here."""
+        """Number of training rows at this split."""
         return self.below + self.above
 
 
 def splits_of(estimator: Any) -> list[Split]:
-    """All splits of an estimator that saw enough rows, parents before children; none of an estimator that is no ensemble of trees."""
+    """All splits of an estimator with enough rows, parents before children; empty without trees."""
     trees = list(_trees(estimator))
     if len(trees) > TREES:
         trees = [trees[round(i)] for i in np.linspace(0, len(trees) - 1, TREES)]
@@ -78,7 +79,7 @@ def _read(trees: list[Tree]) -> list[Split]:
             if (feature := int(tree.feature[node])) < 0 or tree.rows[node] < least:
                 continue
             threshold, left, right = float(tree.threshold[node]), int(tree.left[node]), int(tree.right[node])
-            if not np.isfinite(threshold):  # it parts rows that lack the feature from those that have it
+            if not np.isfinite(threshold):  # it separates rows with a missing value
                 continue
             low, high = between.get(feature, (-np.inf, np.inf))
             below, above = float(tree.rows[left]), float(tree.rows[right])
@@ -90,7 +91,7 @@ def _read(trees: list[Tree]) -> list[Split]:
 
 
 def _trees(estimator: Any) -> Iterator[Tree]:
-    """The trees inside an estimator, in the units of its inputs."""
+    """Yield the trees of an estimator, with thresholds in the units of its inputs."""
     from sklearn.compose import TransformedTargetRegressor
     from sklearn.ensemble import BaseEnsemble, HistGradientBoostingRegressor, StackingRegressor, VotingRegressor
     from sklearn.multioutput import MultiOutputRegressor
@@ -114,7 +115,7 @@ def _trees(estimator: Any) -> Iterator[Tree]:
 
 
 def _of_ensemble(ensemble: Any) -> Iterator[Tree]:
-    chosen = getattr(ensemble, "estimators_features_", None)  # a bag may show each of its members other features
+    chosen = getattr(ensemble, "estimators_features_", None)  # members of a bag may receive different features
     if chosen is None or all(np.array_equal(each, np.arange(ensemble.n_features_in_)) for each in chosen):
         for member in np.ravel(np.asarray(ensemble.estimators_, dtype=object)):
             yield from _trees(member)
@@ -132,7 +133,7 @@ def _of_histogram(nodes: np.ndarray) -> Tree:
 
 
 def _of_pipeline(pipeline: Any) -> Iterator[Tree]:
-    """Behind scalers that treat every feature by itself, thresholds are brought back into raw units."""
+    """Yield the trees after feature-wise scalers, with thresholds converted to raw units."""
     from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
     *before, (_, last) = pipeline.steps

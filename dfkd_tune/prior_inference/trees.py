@@ -1,4 +1,4 @@
-"""What an ensemble of trees recollects of the inputs that it was trained on: at every split, how many training rows lay on either side."""
+"""Infer quantiles and rank correlations of features from the row counts at the splits of a tree ensemble."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ DESCRIPTION = "how each feature is distributed and how they go together was foun
 
 @hardware.one_thread()
 def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
-    """Inputs with the quantiles and rank correlations that a teacher's trees tell of; None where it is made of none.
+    """Infer quantiles and rank correlations from a teacher's trees; None if it has no trees.
 
     Args:
-        teacher: in raw units.
-        inputs: as declared, without quantiles and ranges.
+        teacher: the teacher in raw units.
+        inputs: the declared inputs, without quantiles and ranges.
     """
     splits = splits_of(teacher.estimator) if teacher.estimator is not None else []
     if not splits:

@@ -1,4 +1,4 @@
-"""Locks of a study: a file beside its SQLite database, or an advisory lock of PostgreSQL. A process that dies releases its locks."""
+"""Locks of a study: files beside an SQLite database, or PostgreSQL advisory locks. A dying process releases them."""
 
 from __future__ import annotations
 

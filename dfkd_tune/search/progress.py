@@ -97,7 +97,7 @@ class Progress:
 
     @property
     def left(self) -> float | None:
-        """Estimated seconds left; None before a trial is complete, because a finish may take far less than its share."""
+        """Estimated seconds left; None before a trial is complete, as a finish may take far less than its share."""
         told = self.typical is not None and self.share > 0.02
         return self.seconds * (1 - self.share) / self.share if told else None
 

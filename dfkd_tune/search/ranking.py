@@ -65,7 +65,7 @@ def run_name(trial: int | None, again: int = 0) -> str:
 
 
 def top_candidates(study: optuna.Study, count: int) -> list[Candidate]:
-    """The ``count`` best recipes, best first, among complete trials and the baseline; empty without a complete trial."""
+    """The ``count`` best recipes of complete trials and the baseline, best first; empty without a complete trial."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     found = [Candidate(trial.number, trial.values[0], trial.user_attrs[metric.RMSE]) for trial in complete]
     record = StudyRecord.of(study)

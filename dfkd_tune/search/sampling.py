@@ -23,8 +23,8 @@ WARMUP = RUNGS // 4
 def open_study(storage: PatientStorage, name: str, seed: int, objectives: int = 1) -> optuna.Study:
     """Create or load an Optuna study. The caller holds its lock. With several objectives no trial is pruned.
 
-    The sampler's seed depends on the number of trials and sessions, so that a resumed session or a second worker does not repeat
-    earlier samples.
+    The sampler's seed depends on the number of trials and sessions, so that a resumed session or a second worker does
+    not repeat earlier samples.
 
     Raises:
         StudyMismatch: another program made a study of that name.
@@ -55,7 +55,7 @@ def sampler(seed: int) -> optuna.samplers.BaseSampler:
 
 
 def pruner() -> optuna.pruners.BasePruner:
-    """A pruner that stops the worst quarter at a rung, after ten trials; more aggressive pruners stopped the best trial."""
+    """A pruner that stops the worst quarter at a rung, after ten trials; stricter ones stopped the best trial."""
     return optuna.pruners.PercentilePruner(
         75.0, n_startup_trials=10, n_warmup_steps=WARMUP, interval_steps=1, n_min_trials=5
     )
@@ -69,7 +69,7 @@ def smoothed(curve: list[tuple[int, float]]) -> float:
 
 @contextmanager
 def without_experimental_warnings() -> Iterator[None]:
-    """Silence Optuna's warnings about experimental features, a heartbeat outside ``optimize`` and a step reported twice."""
+    """Silence Optuna's warnings about experimental features, heartbeats outside ``optimize`` and repeated steps."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
         warnings.filterwarnings("ignore", message="Heartbeat of storage")

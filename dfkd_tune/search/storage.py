@@ -140,7 +140,8 @@ class PatientStorage(RDBStorage):
         """Make a call, and repeat it while the database is unavailable.
 
         Raises:
-            StorageError: the database is unavailable for ``OUTAGE_LIMIT_S``, is damaged, or cannot be used for another reason.
+            StorageError: the database is unavailable for ``OUTAGE_LIMIT_S``, is damaged, or cannot be used for another
+                reason.
         """
         shown, pause, until = without_credentials(self.url), 0.1, None
         while True:
@@ -245,8 +246,8 @@ def require_whole(url: str) -> None:
 def open_storage(url: str) -> PatientStorage:
     """Open a storage; its database is created if it is missing.
 
-    SQLite gets write-ahead logging, a 60 s busy timeout and immediate transactions. By default, several processes could claim the
-    same waiting trial.
+    SQLite gets write-ahead logging, a 60 s busy timeout and immediate transactions. By default, several processes could
+    claim the same waiting trial.
 
     Raises:
         StorageError: the database cannot be created, reached or written, is damaged, or belongs to another program.

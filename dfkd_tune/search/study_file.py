@@ -32,9 +32,10 @@ class StudySection:
         name: name of the study, its MLflow experiment and its parent run; by default the file's name.
         trials: number of trials in total, also after a resume.
         seed: seed of all random numbers.
-        objective: ``robust``: weighted geometric mean of ``nrmse`` on the selection and stress banks; ``rmse``: in the teacher's
-            units, on the selection bank; ``nrmse``: the same over the standard deviation of each output.
-        population: number of trials that train at the same time; by default 8 with a seed, else chosen for this machine.
+        objective: ``robust``: weighted geometric mean of ``nrmse`` on the selection and stress banks; ``rmse``: in the
+            teacher's units, on the selection bank; ``nrmse``: the same over the standard deviation of each output.
+        population: number of trials that train at the same time; by default 8 with a seed, else chosen for this
+            machine.
         leaders: number of best trials that are run again at the end.
         reruns: number of re-runs per such trial, with new seeds; 0 promotes the best trial without re-runs.
         pareto: second objective: ``parameters``, or ``latency`` of one row on this machine; no trial is pruned then.
@@ -126,7 +127,8 @@ class StudySpec:
     Args:
         study, teacher, student, budget: the sections of the file.
         features: path of the features file, or None.
-        preset: name of the recipe for leaves that are neither fixed nor searched; None for the default of the kind of teacher.
+        preset: name of the recipe for leaves that are neither fixed nor searched; None for the default of the kind of
+            teacher.
         fixed: leaf -> value for every trial, as written.
         search: leaf -> choices or range, as written; None for the default space.
         place: name of the file, for messages.

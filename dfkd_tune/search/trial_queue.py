@@ -1,8 +1,8 @@
 """The queue of trials, which makes ``--n-trials`` exact for any number of workers.
 
-A study has N trials, numbered 0 to N-1, which are created in the state WAITING a few at a time. A worker claims a trial by setting it
-to RUNNING with the worker's name, in one transaction. It can finish the trial only while the trial still has that name. A trial whose
-worker died or was stopped returns to WAITING with its parameters.
+A study has N trials, numbered 0 to N-1, which are created in the state WAITING a few at a time. A worker claims a trial
+by setting it to RUNNING with the worker's name, in one transaction. It can finish the trial only while the trial still
+has that name. A trial whose worker died or was stopped returns to WAITING with its parameters.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LOG = logging.getLogger(__name__)
 MOST_ATTEMPTS = 3
 """How often a trial of a dead worker is queued again before it fails."""
 AHEAD = 16
-"""Number of trials created at once: every read of a study reads the waiting ones; 16 take half the time of 64, fewer save nothing."""
+"""Trials created at once. Every read of a study reads waiting ones: 16 take half the time of 64, fewer save nothing."""
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -86,9 +86,7 @@ class TrialQueue:
             found = self.storage.transact(lambda session: self._take(session, total))
             if found is not None:
                 private.forget_cached_trials(self.study)
-                self.study.get_trials(
-                    deepcopy=False
-                )  # Optuna's cache refuses parameters of a trial that it has not read
+                self.study.get_trials(deepcopy=False)  # Optuna's cache refuses parameters of an unread trial
                 return Claim(Trial(self.study, found[0]), found[1])
             if not self.make(total):
                 return None
@@ -291,7 +289,7 @@ def _last_report(row: private.TrialRow) -> list[float]:
 
 
 def whoami() -> str:
-    """Name of this process, ``host/pid/start``; the start time distinguishes it from a later process with the same PID."""
+    """Name of this process, ``host/pid/start``; the start time distinguishes it from later processes with its PID."""
     return f"{socket.gethostname()}/{os.getpid()}/{psutil.Process().create_time():.2f}"
 
 

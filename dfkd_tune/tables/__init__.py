@@ -1,1 +1,1 @@
-"""``describe``: what may be told of a table, where the data live. Nothing else in the package reads a real row."""
+"""``describe``: read a table and publish aggregates of it. No other package reads real data."""

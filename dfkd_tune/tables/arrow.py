@@ -1,4 +1,4 @@
-"""Arrow's functions on columns, for a type checker's sake in one place."""
+"""Access to Arrow's column functions in one place, for the type checker."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def functions() -> Any:
-    """``pyarrow.compute``, which defines its functions as it is imported, so that no type checker knows them."""
+    """``pyarrow.compute``, untyped, because it defines its functions at import and type checkers do not know them."""
     import pyarrow.compute
 
     return pyarrow.compute

@@ -1,4 +1,4 @@
-"""Cells of a text table, column by column: numbers, flags or words; what they are not is refused without telling a cell."""
+"""Convert the cells of a text column to numbers, flags or words; errors do not show rare cells."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ MISSING = (
     *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>"),
     *("N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
 )
-"""What pandas takes for a missing value, too."""
+"""Missing values, the same as in pandas."""
 ONE = "\x1f"
-"""The separator of a table of one column."""
+"""The separator of a table with one column."""
 FLAGS = {"true": 1.0, "false": 0.0}
 EXACT = 2**53
-"""Whole numbers up to here are float64."""
+"""Largest whole number up to which float64 is exact."""
 
 _EXPONENT = r"([eE][-+]?[0-9]+)?$"
 NUMBER = {
     ".": r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)" + _EXPONENT,
     ",": r"^[-+]?([0-9]+,?[0-9]*|,[0-9]+)" + _EXPONENT,
 }
-"""Decimal sign -> a number written with it."""
+"""Decimal sign -> pattern of a number with it."""
 INFINITE = r"(?i)^[-+]?inf(inity)?$"
 GROUPED = {".": r"^[-+]?[1-9][0-9]{0,2}\.[0-9]{3}$", ",": r"^[-+]?[1-9][0-9]{0,2},[0-9]{3}$"}
-"""Sign -> a number in which it may as well part thousands."""
+"""Sign -> pattern of a number in which it may be a decimal sign or a thousands separator."""
 THOUSANDS = {
     ".": r"^[-+]?[0-9]{1,3}((,[0-9]{3})+\.[0-9]*|(,[0-9]{3}){2,})$",
     ",": r"^[-+]?[0-9]{1,3}((\.[0-9]{3})+,[0-9]*|(\.[0-9]{3}){2,})$",
 }
-"""Decimal sign -> a number that parts thousands by the other sign."""
+"""Decimal sign -> pattern of a number with the other sign as thousands separator."""
 ANY_NUMBER = r"^[-+]?[.,]?[0-9](['’_ \x{A0}\x{2009}\x{202F}]?[0-9.,]+)*" + _EXPONENT
-"""Digits and whatever people part them by."""
+"""Pattern of digits with any of the usual separators."""
 DATE = r"^([0-9]{4}[-/][0-9]{1,2}([-/][0-9]{1,2})?|[0-9]{4}\.[0-9]{1,2}\.[0-9]{1,2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.]([0-9]{2}|[0-9]{4}))([T ].*)?$"
 TIME = r"^[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?( ?[aApP][mM])?$"
 LONG_WHOLE = r"^[-+]?0*[1-9][0-9]{15,}$"
@@ -54,8 +54,8 @@ class Column:
     """A column of a table.
 
     Args:
-        values: ``(N,)`` float64: numbers, or of a column of words their places among ``words``; NaN where one is missing.
-        words: in rising order; None for a column of numbers.
+        values: ``(N,)`` float64: numbers, or indices into ``words``; NaN is a missing value.
+        words: the words of the column, sorted; None for a column of numbers.
     """
 
     values: np.ndarray
@@ -67,8 +67,8 @@ class Cells:
     """The cells of a column, stripped.
 
     Args:
-        text: of every cell, null where it is missing.
-        place: of the column, for messages.
+        text: text of every cell; null is a missing value.
+        place: name of the column, for messages.
     """
 
     text: pa.ChunkedArray
@@ -76,7 +76,7 @@ class Cells:
 
     @classmethod
     def of(cls, text: pa.ChunkedArray, place: str) -> Cells:
-        """Strip the cells and find what is missing."""
+        """Strip the cells and mark missing values."""
         import pyarrow as pa
 
         pc = functions()
@@ -87,17 +87,17 @@ class Cells:
 
     @property
     def held(self) -> int:
-        """How many are not missing."""
+        """Number of cells that are not missing."""
         return len(self.text) - self.text.null_count
 
     def holds(self, sign: str) -> bool:
-        """Whether a cell has a sign in it."""
+        """Whether any cell contains a sign."""
         pc = functions()
 
         return bool(pc.any(pc.match_substring(self.text, sign)).as_py())
 
     def alike(self, *patterns: str) -> int:
-        """How many cells match one of the patterns."""
+        """Number of cells that match any of the patterns."""
         pc = functions()
 
         found = pc.match_substring_regex(self.text, "|".join(f"({pattern})" for pattern in patterns))
@@ -105,10 +105,10 @@ class Cells:
 
 
 def decimal_of(table: Sequence[Cells], separator: str) -> str:
-    """The decimal sign of a table, from all its columns of numbers.
+    """Detect the decimal sign of a table from all its columns of numbers.
 
     Raises:
-        FeaturesError: when columns disagree, or every number could be read either way.
+        FeaturesError: columns disagree, or every number is ambiguous.
     """
     seen: dict[str, str] = {}
     doubt = ""
@@ -135,7 +135,7 @@ def decimal_of(table: Sequence[Cells], separator: str) -> str:
             "a comma may part two columns here, or be a decimal sign",
             remedy="say which with --separator , or --decimal ,",
         )
-    # Between commas, a number that parts thousands by a point has no way to write a fraction.
+    # With comma as separator, points cannot be thousands separators, because fractions could not be written.
     if doubt and not seen and not (separator == "," and all(not cells.alike(GROUPED[","]) for cells in table)):
         raise FeaturesError(
             doubt,
@@ -146,15 +146,15 @@ def decimal_of(table: Sequence[Cells], separator: str) -> str:
 
 
 def column_of(cells: Cells, decimal: str, at_least: int) -> Column:
-    """A column from its cells.
+    """Convert the cells of a column.
 
     Args:
-        cells: of the column.
-        decimal: sign of its numbers.
-        at_least: rows that share a cell which a message tells.
+        cells: cells of the column.
+        decimal: the decimal sign.
+        at_least: smallest number of rows that must share a cell before a message may show it.
 
     Raises:
-        FeaturesError: when it holds neither numbers nor flags nor words, or float64 cannot hold its numbers.
+        FeaturesError: the column holds neither numbers nor flags nor words, or numbers that float64 cannot hold.
     """
     import numpy as np
 
@@ -166,13 +166,13 @@ def column_of(cells: Cells, decimal: str, at_least: int) -> Column:
     if cells.alike(*(f"(?i)^{flag}$" for flag in FLAGS)) == cells.held:
         return Column(_flags(cells.text))
     if cells.alike(DATE, TIME) == cells.held:
-        raise FeaturesError(cells.place, "holds dates or times, which are no numbers", remedy=DATES_REMEDY)
+        raise FeaturesError(cells.place, "holds dates or times, which are not numbers", remedy=DATES_REMEDY)
     written = cells.alike(ANY_NUMBER, INFINITE)
     if written == cells.held:
         raise FeaturesError(
             cells.place,
             f"{cells.held - numbers:,} of {cells.held:,} numbers are not written with the decimal sign {decimal!r} alone: "
-            "thousands are parted, or the decimal sign is another",
+            "they have thousands separators, or the decimal sign is another",
             remedy="write numbers without thousands separators, or say which sign is decimal with --decimal",
         )
     if written:
@@ -181,10 +181,10 @@ def column_of(cells: Cells, decimal: str, at_least: int) -> Column:
 
 
 def words_of(text: pa.ChunkedArray, place: str, at_least: int) -> Column:
-    """A column of words, null where one is missing.
+    """Convert a column of words; null is a missing value.
 
     Raises:
-        FeaturesError: when a rare one runs over lines, as what follows a quote that is never closed does.
+        FeaturesError: a rare word spans several lines, which happens after an unclosed quote.
     """
     import numpy as np
     import pyarrow as pa
@@ -202,17 +202,17 @@ def words_of(text: pa.ChunkedArray, place: str, at_least: int) -> Column:
 
 
 def exact(numbers: Sequence[Decimal], place: str) -> None:
-    """See that float64 tells numbers apart.
+    """Check that float64 can distinguish numbers.
 
     Raises:
-        FeaturesError: when it rounds a whole number, or makes two numbers one.
+        FeaturesError: float64 rounds a whole number, or two numbers become equal.
     """
     remedy = "subtract an offset as for the teacher, or leave the column out with --target"
     held = {number: float(number) for number in numbers if math.isfinite(float(number))}
     if any(number == number.to_integral_value() and Decimal(value) != number for number, value in held.items()):
         raise FeaturesError(place, f"holds whole numbers beyond {EXACT:,}, which float64 rounds", remedy=remedy)
     if len({*held.values()}) < len(held):
-        raise FeaturesError(place, "holds numbers of more digits than float64 tells apart", remedy=remedy)
+        raise FeaturesError(place, "holds numbers with more digits than float64 distinguishes", remedy=remedy)
 
 
 def _numbers(cells: Cells, decimal: str) -> np.ndarray:
@@ -240,7 +240,7 @@ def _flags(text: pa.ChunkedArray) -> np.ndarray:
 
 
 def _mixed(cells: Cells, decimal: str, at_least: int) -> FeaturesError:
-    """Numbers and other words in one column."""
+    """The error for a column that mixes numbers and words."""
     pc = functions()
     odd = pc.invert(pc.match_substring_regex(cells.text, f"({ANY_NUMBER})|({INFINITE})"))
     rows = pc.indices_nonzero(pc.fill_null(odd, False))

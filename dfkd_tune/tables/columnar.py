@@ -1,4 +1,4 @@
-"""A table of a Parquet or Feather file: columns of Arrow's types, with what pandas kept as an index."""
+"""Read Parquet and Feather files: columns of Arrow types, and the index that pandas stored."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DIGITS = 15
-"""Digits that float64 always tells apart."""
+"""Number of decimal digits that float64 always preserves."""
 CELL = 32
-"""Bytes that a cell takes on its way to a column."""
+"""Memory that reading a cell takes, in bytes."""
 
 
 def read_arrow(path: Path, kind: str, room: int) -> pa.Table:
-    """Read a ``parquet`` or ``feather`` file; a range that pandas kept as a named index becomes a column.
+    """Read a ``parquet`` or ``feather`` file; a named range index of pandas becomes a column.
 
     Raises:
-        FeaturesError: when it is no such file, or larger than ``room`` bytes.
+        FeaturesError: the file has another format, or needs more than ``room`` bytes.
     """
     import numpy as np
     import pyarrow as pa
@@ -48,22 +48,22 @@ def read_arrow(path: Path, kind: str, room: int) -> pa.Table:
 
 
 def index_of(table: pa.Table) -> list[str]:
-    """Columns that pandas kept as an index."""
+    """Names of the columns that pandas stored as an index."""
     levels = (table.schema.pandas_metadata or {}).get("index_columns", [])
     names = [level.get("name") if isinstance(level, dict) else level for level in levels]
     return [str(name) for name in names if name is not None]
 
 
 def column_from(column: pa.ChunkedArray, place: str, at_least: int) -> Column:
-    """A column from Arrow's.
+    """Convert an Arrow column.
 
     Args:
-        column: of any type.
-        place: for messages.
-        at_least: rows that share a cell which a message tells.
+        column: Arrow column of any type.
+        place: name of the column, for messages.
+        at_least: smallest number of rows that must share a cell before a message may show it.
 
     Raises:
-        FeaturesError: when it holds neither numbers nor flags nor words, or float64 cannot hold its numbers.
+        FeaturesError: the column holds neither numbers nor flags nor words, or numbers that float64 cannot hold.
     """
     import numpy as np
     import pyarrow as pa
@@ -73,7 +73,7 @@ def column_from(column: pa.ChunkedArray, place: str, at_least: int) -> Column:
     if pa.types.is_dictionary(kind):
         return column_from(pc.cast(column, kind.value_type), place, at_least)
     if pa.types.is_temporal(kind):
-        raise FeaturesError(place, f"holds dates or times ({kind}), which are no numbers", remedy=DATES_REMEDY)
+        raise FeaturesError(place, f"holds dates or times ({kind}), which are not numbers", remedy=DATES_REMEDY)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return _words(pc.cast(column, pa.large_string()), place, at_least)
     if pa.types.is_null(kind):
@@ -96,7 +96,7 @@ def column_from(column: pa.ChunkedArray, place: str, at_least: int) -> Column:
 def _words(column: pa.ChunkedArray, place: str, at_least: int) -> Column:
     cells = Cells(column, place)
     if cells.held and cells.alike(DATE, TIME) == cells.held:
-        raise FeaturesError(place, "holds dates or times, which are no numbers", remedy=DATES_REMEDY)
+        raise FeaturesError(place, "holds dates or times, which are not numbers", remedy=DATES_REMEDY)
     return words_of(column, place, at_least)
 
 
@@ -105,7 +105,7 @@ def _floats(column: pa.ChunkedArray) -> np.ndarray:
     import pyarrow as pa
 
     pc = functions()
-    values = pc.cast(column, pa.float64(), safe=False)  # whole numbers were seen to be exact
+    values = pc.cast(column, pa.float64(), safe=False)  # column_from has checked that whole numbers are exact
     return np.asarray(pc.fill_null(values, np.nan), dtype=np.float64)
 
 

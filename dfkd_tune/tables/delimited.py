@@ -1,4 +1,4 @@
-"""A table of text: how it is packed, encoded and parted is found where nobody says it, and never guessed between two ways."""
+"""Read text tables. Compression, encoding and separator are detected; an ambiguous file is refused, not guessed."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "space": " "}
-"""Name -> character, in the order in which they are tried."""
+"""Name -> character, in the order of detection."""
 ENCODINGS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # fmt: skip
 """Byte order mark -> encoding."""
 WESTERN = "cp1252"
-"""What is not UTF-8 is taken for: any encoding that extends ASCII has the same numbers."""
+"""Encoding of text that is not UTF-8; numbers are the same in every encoding that extends ASCII."""
 LOOKED_AT = 500
-"""Lines from which the separator is found."""
+"""Number of lines from which the separator is detected."""
 LOOSE = 0.5
-"""Share of the lines that have a separator equally often, from which on the others are told as ragged."""
+"""Share of lines with an equal number of separators from which the other lines are reported as ragged."""
 FOLD = 8
-"""Bytes that a byte of text takes on its way to a column, at most."""
+"""Memory per byte of text that reading takes, at most, in bytes."""
 RATIO = 100
-"""Times its size that a packed table unfolds to, at most; tables come nowhere near."""
+"""Largest compression ratio of a table; real tables are far below."""
 SMALL_TABLE_BYTES = 1 << 26
-"""Bytes that any packed table may unfold to."""
+"""Decompressed size in bytes that any table may have."""
 BLOCK = 1 << 24
 _NUMBER = re.compile(r"[-+]?[0-9.,'’_ \u00a0]*[0-9][0-9.,'’_ \u00a0]*([eE][-+]?[0-9]+)?")
 _DECIMAL_COMMA = re.compile(r"[-+]?[0-9]*,[0-9]*([eE][-+]?[0-9]+)?")
@@ -41,13 +41,13 @@ _DECIMAL_COMMA = re.compile(r"[-+]?[0-9]*,[0-9]*([eE][-+]?[0-9]+)?")
 
 @dataclass(frozen=True)
 class Layout:
-    """How a table of text is written; None is found.
+    """The layout of a text table; None means that it is detected.
 
     Args:
-        separator: a character, or a name of ``SEPARATORS``.
-        decimal: sign of its numbers, ``.`` or ``,``.
-        encoding: as Python calls it.
-        header: whether the first line holds names even where it looks like a row.
+        separator: a character, or a name in ``SEPARATORS``.
+        decimal: decimal sign, ``.`` or ``,``.
+        encoding: name of a Python codec.
+        header: whether the first line holds names even if it looks like data.
     """
 
     separator: str | None = None
@@ -58,13 +58,13 @@ class Layout:
 
 @dataclass
 class Text:
-    """A table of text that was read.
+    """A text table.
 
     Args:
-        names: of the columns, stripped.
-        cells: of the columns.
-        separator: between them.
-        found: options that were found, as they would be given; those that every such file has are left out.
+        names: names of the columns, stripped.
+        cells: cells of each column.
+        separator: the column separator.
+        found: detected options that differ from the usual ones, as command-line options.
     """
 
     names: list[str]
@@ -74,15 +74,15 @@ class Text:
 
 
 def read_text(path: Path, layout: Layout, room: int) -> Text:
-    """Read a table of text.
+    """Read a text table.
 
     Args:
-        path: of the file, which may be packed.
-        layout: what is known of it.
-        room: bytes that reading may take.
+        path: path of the file, which may be compressed.
+        layout: the known part of its layout.
+        room: memory that reading may take, in bytes.
 
     Raises:
-        FeaturesError: when it is no such table, or can be read in several ways.
+        FeaturesError: the file is not a text table, or is ambiguous.
     """
     text, encoding = _decoded(_unpacked(path, room), layout.encoding, path)
     body, above, note, said = _body(text)
@@ -110,7 +110,7 @@ def read_text(path: Path, layout: Layout, room: int) -> Text:
 
 
 def _unpacked(path: Path, room: int) -> bytes:
-    """The bytes of a file, unpacked as its first bytes say."""
+    """The bytes of a file, decompressed according to its first bytes."""
     import gzip
     import lzma
     import zlib
@@ -128,7 +128,7 @@ def _unpacked(path: Path, room: int) -> bytes:
         head = file.read(8)
     if head[:4] == b"PAR1" or head[:6] == b"ARROW1":
         kind = "parquet" if head[:4] == b"PAR1" else "feather"
-        raise FeaturesError(path, f"is no table of text but {kind}", remedy=f"give --format {kind}")
+        raise FeaturesError(path, f"is not a text table but {kind}", remedy=f"give --format {kind}")
     unpack = next((opener for magic, opener in packings.items() if head.startswith(magic)), None)
     most = room // FOLD
     limit = most if unpack is None else min(most, max(SMALL_TABLE_BYTES, RATIO * path.stat().st_size))
@@ -138,7 +138,7 @@ def _unpacked(path: Path, room: int) -> bytes:
     except (EOFError, zlib.error, lzma.LZMAError, BadZipFile, RuntimeError, NotImplementedError) as error:
         raise FeaturesError(path, f"cannot be unpacked: {error}", remedy="pack it again, or give it unpacked") from None
     if limit < most and len(blob) > limit:
-        raise FeaturesError(path, f"unfolds to more than {RATIO} times its size", remedy="give it unpacked")
+        raise FeaturesError(path, f"decompresses to more than {RATIO} times its size", remedy="give it unpacked")
     if len(blob) > limit:
         raise FeaturesError(
             path,
@@ -155,7 +155,7 @@ def _member(path: Path) -> IO[bytes]:
     archive = ZipFile(path)
     names = [item.filename for item in archive.infolist() if not item.is_dir()]
     if "[Content_Types].xml" in names:
-        raise FeaturesError(path, "is a workbook, no table of text", remedy="save its sheet as CSV")
+        raise FeaturesError(path, "is a workbook, not a text table", remedy="save its sheet as CSV")
     if len(names) != 1:
         raise FeaturesError(path, f"is an archive of {len(names)} files", remedy="give one that holds the table alone")
     return archive.open(names[0])
@@ -168,7 +168,7 @@ def _zstd(path: Path) -> IO[bytes]:
 
 
 def _decoded(blob: bytes, encoding: str | None, path: Path) -> tuple[str, str]:
-    """Text, and the encoding that it had."""
+    """The text and its encoding."""
     marked = next((name for mark, name in ENCODINGS.items() if blob.startswith(mark)), None)
     if encoding is not None:
         encodings = [marked if marked and encoding.lower().replace("_", "-").startswith(marked[:6]) else encoding]
@@ -185,11 +185,11 @@ def _decoded(blob: bytes, encoding: str | None, path: Path) -> tuple[str, str]:
             break
         return text, name
     tried = " nor ".join(encodings)
-    raise FeaturesError(path, f"is no text in {tried}", remedy="give its encoding with --encoding, or export it again")
+    raise FeaturesError(path, f"is not text in {tried}", remedy="give its encoding with --encoding, or export it again")
 
 
 def _unmarked(blob: bytes) -> str:
-    """UTF-16 without its mark has a zero in every other byte of ASCII."""
+    """The encoding without a byte order mark: in UTF-16, every other byte of ASCII text is zero; else UTF-8."""
     head = blob[:4096]
     for zeros, name in ((head[1::2], "utf-16-le"), (head[::2], "utf-16-be")):
         if zeros and zeros.count(0) > 0.4 * len(zeros):
@@ -201,7 +201,7 @@ def _unmarked(blob: bytes) -> str:
 
 
 def _body(text: str) -> tuple[str, int, str | None, str | None]:
-    """The lines from the names on, how many lie above, the last comment right above, and the separator that a line says."""
+    """The lines from the header on, the number of lines above, the comment right above, and a ``sep=`` separator."""
     place, above, note, said = 0, 0, None, None
     for line in io.StringIO(text, newline=""):
         word = line.strip().strip("\ufeff")
@@ -227,7 +227,7 @@ def _separator(given: str | None, path: Path) -> str | None:
 
 
 def _found(body: str, decimal: str | None, path: Path) -> str:
-    """The separator that every line has equally often."""
+    """The separator that occurs equally often in every line."""
     lines = [line for line in islice(io.StringIO(body, newline=None), LOOKED_AT + 1) if not line.startswith("#")]
     counts = {each: _counts(lines[:LOOKED_AT], each) for each in SEPARATORS.values()}
     even = [each for each, found in counts.items() if found and found[0] > 1 and len({*found}) == 1]
@@ -240,7 +240,7 @@ def _found(body: str, decimal: str | None, path: Path) -> str:
     if even:
         named = " and ".join(_name(each) for each in even)
         raise FeaturesError(path, f"can be read with {named} between its columns", remedy="say which with --separator")
-    # Lines that disagree are ragged, and told with their number by whoever reads them.
+    # Ragged lines are reported later, with their line number.
     loose = {each: _agreeing(found) for each, found in counts.items() if each != " " and _agreeing(found) >= LOOSE}
     if decimal == "," and all(_DECIMAL_COMMA.fullmatch(line.strip()) for line in lines[1:] if "," in line):
         loose.pop(",", None)
@@ -248,23 +248,23 @@ def _found(body: str, decimal: str | None, path: Path) -> str:
 
 
 def _counts(lines: Sequence[str], separator: str) -> list[int]:
-    """Fields of every line."""
+    """Number of fields in every line."""
     stripped = (line.strip(" ") for line in lines) if separator == " " else lines
     try:
         rows = [row for row in csv.reader(stripped, delimiter=separator, skipinitialspace=True) if row]
     except csv.Error:
         return []
-    return [len(row) for row in (rows[:-1] if len(lines) == LOOKED_AT else rows)]  # the last may be cut within a quote
+    return [len(row) for row in (rows[:-1] if len(lines) == LOOKED_AT else rows)]  # the last may end inside a quote
 
 
 def _agreeing(counts: Sequence[int]) -> float:
-    """Share of the lines that have the usual number of fields, where that is more than one."""
+    """Share of the lines with the most frequent number of fields, if that is more than one; else 0."""
     usual = max({*counts}, key=list(counts).count, default=1)
     return list(counts).count(usual) / len(counts) if usual > 1 else 0.0
 
 
 def _is_clean(lines: Sequence[str], separator: str, others: Sequence[str]) -> bool:
-    """Whether no cell holds another separator, but for decimal commas."""
+    """Whether no cell holds another separator, except for decimal commas."""
     for row in csv.reader(lines, delimiter=separator, skipinitialspace=True):
         for cell in row:
             if any(each in cell for each in others if each != separator) and not _DECIMAL_COMMA.fullmatch(cell.strip()):
@@ -273,7 +273,7 @@ def _is_clean(lines: Sequence[str], separator: str, others: Sequence[str]) -> bo
 
 
 def _records(body: str, separator: str, path: Path) -> str:
-    """Lines as Arrow reads them: quotes right behind the separator, and one between two columns."""
+    """Rewrite lines for Arrow, which expects a single separator, and quotes right after it."""
     if separator != " " and not (' "' in body and re.search(rf'(^|{re.escape(separator)}) +"', body, re.MULTILINE)):
         return body
     lines = (line.strip(" ") for line in _lines(body)) if separator == " " else _lines(body)
@@ -291,7 +291,7 @@ def _lines(body: str) -> Iterator[str]:
 
 
 def _parsed(records: str, separator: str, path: Path, above: int) -> pa.Table:
-    """All lines, as columns of text."""
+    """Parse all lines into columns of text."""
     import pyarrow as pa
     from pyarrow import csv as reader
 
@@ -315,7 +315,7 @@ def _parsed(records: str, separator: str, path: Path, above: int) -> pa.Table:
                 column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
             ),
         )
-    except pa.ArrowInvalid:  # whose text holds the row
+    except pa.ArrowInvalid:  # its message quotes a row, which must not be shown
         raise FeaturesError(path, "cannot be read as csv", remedy="export it again, or give --separator") from None
     long = ragged[0][3] if ragged else len(table) and any("\n" in column[-1].as_py() for column in table.columns)
     if long and records.count('"') % 2:
@@ -331,7 +331,7 @@ def _parsed(records: str, separator: str, path: Path, above: int) -> pa.Table:
 
 
 def _line(records: str, separator: str, number: int) -> int:
-    """The line that a record ends on; Arrow leaves out empty ones."""
+    """The line on which a record ends; Arrow does not count empty lines."""
     rows = csv.reader(io.StringIO(records, newline=""), delimiter=separator)
     for _ in islice(filter(None, rows), number):
         pass
@@ -346,7 +346,7 @@ def _is_row(header: Sequence[str]) -> bool:
 
 
 def _refuse_row(header: Sequence[str], cells: Sequence[Cells], path: Path) -> None:
-    """A row must not be taken for names, which leave the machine."""
+    """Refuse a header that may be a row of data, because names are published."""
     import pyarrow as pa
 
     pc = functions()

@@ -1,16 +1,17 @@
-"""What may be told of a table: a features file, made where the data live, that holds no row of them.
+"""Describe a table as a features file that holds aggregates and no rows.
 
-Every number told is of at least ``at_least`` rows (K):
+Every published number is an aggregate of at least ``at_least`` rows (K):
 
-- a *quantile* is the mean of K or more neighboring order statistics. The blocks of rows are disjoint, as the difference of
-  two overlapping means would be a row's, and the K least and K greatest rows are in none: no extreme is told;
-- a value that fills 2 % of the rows or more is told as it is, with where it begins and ends; fewer than K rows beside it
-  count as its own;
-- a column of few distinct values becomes *levels*, told as they are, with probabilities; those seen fewer than K times are
-  withheld. Words are told as levels or not at all, and a missing value may be one more level, ``null``;
-- *moments* and *rank correlations* are of all rows.
+- A *quantile* is the mean of K or more neighboring order statistics. The blocks of rows are disjoint, because the
+  difference of two overlapping means could reveal a row. The K smallest and K largest rows are in no block, so no
+  extreme is published.
+- A value that fills at least 2 % of the rows is published exactly, with the range of its ranks. Fewer than K rows
+  beside it count as part of it.
+- A column with few distinct values becomes *levels* with probabilities. Levels with fewer than K rows are withheld.
+  Words are published only as levels, and a missing value may be one more level, ``null``.
+- *Moments* and *rank correlations* are aggregates of all rows.
 
-This is aggregation, not differential privacy: who knows all rows but one may learn about that one.
+This is aggregation, not differential privacy: someone who knows all rows but one may learn about that one.
 """
 
 from __future__ import annotations
@@ -30,16 +31,16 @@ from dfkd_tune.utils import yaml_io
 
 TIERS = ("moments", "quantiles", "correlation")
 LEAST_MULTIPLE = 10
-"""Times ``at_least``: fewer rows are not described."""
+"""Smallest number of rows of a table, as a multiple of ``at_least``."""
 LEVELS = 20
-"""Distinct values of a column that becomes levels, at most."""
+"""Largest number of distinct values of a column that becomes levels."""
 COVERED = 0.95
-"""Share of the rows that the told levels must have; otherwise the column is described like a continuous one."""
+"""Smallest share of the rows that published levels must cover; otherwise the column is treated as continuous."""
 ATOM = 0.02
-"""Share of the rows from which on a value is told as such: about a step of the grid, which blurs smaller ones."""
+"""Smallest share of rows of a value that is published exactly: about a step of the grid, which blurs smaller ones."""
 GRID = 48
 FINEST = 2_000
-"""Blocks that a table is cut into at most; those of a large one hold more than ``at_least`` rows."""
+"""Largest number of blocks of a table; the blocks of a large table hold more than ``at_least`` rows."""
 TABLE = "the table"
 JUMP = 1e-5
 """Probability between the values on both sides of a jump."""
@@ -47,13 +48,13 @@ JUMP = 1e-5
 
 @dataclass
 class Description:
-    """What is told of a table.
+    """The published description of a table.
 
     Args:
-        rows: described.
+        rows: number of rows.
         features: entries of a features file.
-        rank_correlation: lower triangle, or None.
-        withheld: how many levels of a column were not told.
+        rank_correlation: lower triangle of the rank correlations, or None.
+        withheld: name of a column -> number of withheld levels.
     """
 
     rows: int
@@ -62,12 +63,12 @@ class Description:
     withheld: dict[str, int] = field(default_factory=dict)
 
     def tree(self) -> dict[str, Any]:
-        """As a features file."""
+        """The description as the content of a features file."""
         ranks = {} if self.rank_correlation is None else {"rank_correlation": self.rank_correlation}
         return {"features": self.features} | ranks
 
     def lines(self) -> list[str]:
-        """What is told, in words: a line a kind of knowledge."""
+        """The description in words, one line per kind of statistic."""
         told = {kind: [f for f in self.features if kind in f] for kind in ("levels", "quantiles", "mean")}
         constant = [f for f in told["levels"] if len(f["levels"]) == 1]
         lines = []
@@ -93,15 +94,15 @@ class Description:
 
 
 def describe(table: Table, tier: str = "quantiles", at_least: int = 10) -> Description:
-    """What may be told of a table.
+    """Describe a table.
 
     Args:
-        table: of features, in the teacher's order; a missing value is a level.
-        tier: of ``TIERS``; levels are told in each.
-        at_least: rows that every told number is of.
+        table: table of the features in the teacher's order; a missing value is a level.
+        tier: one of ``TIERS``; levels are published in each.
+        at_least: smallest number of rows behind every number.
 
     Raises:
-        FeaturesError: when there are too few rows, or a column of words or with missing values has no levels.
+        FeaturesError: there are too few rows, or a column of words or with missing values has no levels.
     """
     rows = len(table.columns)
     if rows < LEAST_MULTIPLE * at_least:
@@ -135,23 +136,23 @@ def describe_file(
     targets: tuple[str, ...] = (),
     reading: Reading = FOUND,
 ) -> list[str]:
-    """Describe a table in a features file, and return what to say about it, line by line.
+    """Describe a table in a features file, and return the lines to print about it.
 
     Args:
-        data, reading: of ``read_table``.
-        out: the features file.
-        tier: of ``describe``.
-        targets: columns to leave out.
+        data, reading: path of the table and options, as for ``read_table``.
+        out: path of the features file.
+        tier: one of ``TIERS``.
+        targets: names of columns to leave out.
 
     Raises:
-        FeaturesError: when the table cannot be read or described; nothing is written then.
-        ExportError: when ``out`` cannot be written.
+        FeaturesError: the table cannot be read or described; nothing is written.
+        ExportError: ``out`` cannot be written.
     """
     if out.exists() and out.resolve() == data.resolve():
         raise FeaturesError(out, "is the table itself", remedy="write the features file elsewhere")
     table, at_least = read_table(data, reading, targets), reading.at_least
     try:
-        with np.errstate(over="ignore", invalid="ignore"):  # what no number can hold is refused below
+        with np.errstate(over="ignore", invalid="ignore"):  # overflow is refused below
             told = describe(table, tier, at_least)
     except FeaturesError as error:
         place = data if error.place == TABLE else f"{data}: {error.place}"
@@ -167,7 +168,7 @@ def describe_file(
 
 
 def _levels(x: np.ndarray, missing: int, at_least: int, words: tuple[str, ...] | None) -> tuple[dict[str, Any], int]:
-    """Levels of a sorted column and how many are withheld; nothing where it is no column of levels."""
+    """Levels of a sorted column, and the number of withheld ones; empty if the column is not described by levels."""
     values, counts = np.unique(x, return_counts=True)
     rows = len(x) + missing
     told: list[Any] = values.tolist() if words is None else [words[int(value)] for value in values]
@@ -182,7 +183,7 @@ def _levels(x: np.ndarray, missing: int, at_least: int, words: tuple[str, ...] |
 
 
 def _no_levels(name: str, words: tuple[str, ...] | None, x: np.ndarray, rows: int, at_least: int) -> FeaturesError:
-    """Why a column that can only have levels has none."""
+    """The error for a column that needs levels and has none."""
     counts = np.unique(x, return_counts=True)[1]
     few = f"{len(counts):,} different values" if len(counts) > LEVELS else "rare values"
     rule = (
@@ -193,16 +194,16 @@ def _no_levels(name: str, words: tuple[str, ...] | None, x: np.ndarray, rows: in
         return FeaturesError(name, f"holds words: {rule}", remedy=remedy)
     return FeaturesError(
         name,
-        f"{rows - len(x):,} of {rows:,} values are missing beside numbers that are no levels ({rule})",
+        f"{rows - len(x):,} of {rows:,} values are missing in a column of numbers that are not levels ({rule})",
         remedy="--missing drop leaves those rows out; or fill them as for the teacher, or leave the column out with --target",
     )
 
 
 def _quantiles(x: np.ndarray, at_least: int) -> dict[float, float]:
-    """Quantiles of a sorted column, by probability: both ends of every atom, and blocks of rows in the gaps between."""
+    """Probability -> quantile of a sorted column: both ends of every atom, and blocks of rows between atoms."""
     rows = len(x)
     block = max(at_least, rows // FINEST)
-    # How far the told rows spread decides how many digits are; the untold extremes have no say.
+    # The spread of the published rows determines the number of digits; the withheld extremes must not affect it.
     spread = float(x[rows - block - 1] - x[block])
     points: list[tuple[float, float]] = []
     done, least = 0.0, -math.inf
@@ -217,13 +218,13 @@ def _quantiles(x: np.ndarray, at_least: int) -> dict[float, float]:
 
 
 def _atoms(x: np.ndarray, block: int) -> list[tuple[float, float, float]]:
-    """Values that fill much of a sorted column: the rows from which and up to which, and the value."""
+    """Frequent values of a sorted column as ``(first row, end row, value)``."""
     values, first, counts = np.unique(x, return_index=True, return_counts=True)
     often = counts >= max(2 * block, ATOM * len(x))
     values, begin, end = values[often], first[often].astype(float), (first + counts)[often].astype(float)
     if not len(values):
         return []
-    # Fewer rows than a block are not told: they count as the atom that they lie beside, or half of them as each of two.
+    # Fewer rows than a block are not published: they count towards the atom beside them, or half to each of two.
     begin[0] = begin[0] if begin[0] >= block else 0.0
     end[-1] = end[-1] if len(x) - end[-1] >= block else len(x)
     narrow = begin[1:] - end[:-1] < block
@@ -233,12 +234,12 @@ def _atoms(x: np.ndarray, block: int) -> list[tuple[float, float, float]]:
 
 
 def _blocks(x: np.ndarray, begin: float, end: float, block: int) -> list[tuple[float, float]]:
-    """Probability and mean of disjoint blocks of rows between two atoms: at both ends, and on the grid between them."""
+    """Probability and mean of disjoint blocks of rows between two atoms, at both ends and on the grid between them."""
     rows = len(x)
     low, high = max(int(begin), block), min(int(end), rows - block)
     if high - low < block:
         return []
-    # The nodes of Chebyshev, denser towards the ends.
+    # Chebyshev nodes, which are denser towards the ends.
     grid = rows * (1 - np.cos(np.pi * np.arange(1, GRID) / GRID)) / 2 - block / 2
     starts = [low]
     for start in grid.astype(int).tolist():
@@ -250,7 +251,7 @@ def _blocks(x: np.ndarray, begin: float, end: float, block: int) -> list[tuple[f
 
 
 def _rounded(value: float, spread: float) -> float:
-    """Six significant digits, and more where the column spreads little beside its values."""
+    """Round to six significant digits, or more if the spread of a column is small compared with its values."""
     digits = 6
     if value and 0 < spread < math.inf:
         digits += max(0, math.floor(math.log10(abs(value))) - math.floor(math.log10(spread)))
@@ -258,7 +259,7 @@ def _rounded(value: float, spread: float) -> float:
 
 
 def _rank_correlation(columns: np.ndarray) -> list[list[float]]:
-    """Spearman's, of average ranks, a missing value being the last; 0 with a column that never changes."""
+    """Spearman rank correlations with average ranks; a missing value ranks last, and a constant column gives 0."""
     from scipy.stats import rankdata
 
     ranks = rankdata(np.where(np.isnan(columns), np.inf, columns), axis=0)

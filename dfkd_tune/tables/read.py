@@ -1,4 +1,4 @@
-"""A table of numbers and words from a file of text, Parquet or Feather, read where it lies."""
+"""Read a table of numbers and words from a text, Parquet or Feather file."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ SUFFIXES = {
     **dict.fromkeys((".parquet", ".pq"), "parquet"),
     **dict.fromkeys((".feather", ".arrow"), "feather"),
 }
-"""Ending of a file's name -> format."""
+"""Suffix of a file -> format."""
 FORMATS = ("csv", "parquet", "feather")
 PACKED = (".gz", ".bz2", ".xz", ".zip", ".zst")
 POLICIES = ("refuse", "drop", "level")
 UNNAMED = "__index_level_"
-"""How pandas calls a level of an index without a name."""
+"""Prefix of the names that pandas gives to unnamed index levels."""
 MOST_NAMED = 8
-"""Columns that a message names at most."""
+"""Largest number of columns that a message names."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How a table is read; None is found.
+    """Options for reading a table.
 
     Args:
-        kind: of ``FORMATS``; None goes by the file's name.
-        layout: of a table of text.
-        missing: of ``POLICIES``, what becomes of rows in which a value is missing.
-        at_least: rows that share whatever a message tells of the table.
+        kind: one of ``FORMATS``; None selects it by the file name.
+        layout: layout of a text table.
+        missing: one of ``POLICIES``, the treatment of missing values.
+        at_least: smallest number of rows behind anything that a message shows of the table.
     """
 
     kind: str | None = None
@@ -51,7 +51,7 @@ FOUND = Reading()
 
 
 Read = tuple[list[str], list[Column], list[str]]
-"""Names, columns and notes."""
+"""Names, columns and notes of a table."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,10 @@ class Table:
     """Columns of numbers and words.
 
     Args:
-        names: of the columns, all different.
-        columns: ``(N, D)`` float64; NaN where a value is missing, of a column of words the places of its words.
-        words: of the columns that hold words, by name, in rising order.
-        notes: what was found, in words.
+        names: distinct names of the columns.
+        columns: ``(N, D)`` float64; NaN is a missing value, and a column of words holds indices into its words.
+        words: name of a column of words -> its words, sorted.
+        notes: detected properties, in words.
     """
 
     names: tuple[str, ...]
@@ -72,16 +72,16 @@ class Table:
 
 
 def read_table(path: Path, reading: Reading = FOUND, without: Sequence[str] = ()) -> Table:
-    """Read a table. No error tells a value of it that fewer than ``at_least`` rows share.
+    """Read a table. No error shows a value that fewer than ``at_least`` rows share.
 
     Args:
-        path: of the file.
-        reading: how it is read.
-        without: columns to leave out.
+        path: path of the file.
+        reading: options for reading.
+        without: names of columns to leave out.
 
     Raises:
-        FeaturesError: when it cannot be read or in several ways, its columns have no proper names, or one holds anything
-            but finite numbers and words.
+        FeaturesError: the table cannot be read or is ambiguous, names are missing or repeated, or a column holds
+            anything but finite numbers and words.
     """
     kind = reading.kind or _kind(path)
     if path.is_dir():
@@ -95,7 +95,7 @@ def read_table(path: Path, reading: Reading = FOUND, without: Sequence[str] = ()
         read = _text if kind == "csv" else _arrow
         names, columns, notes = read(path, kind, reading, room, without)
     except OSError as error:
-        raise FeaturesError(path, f"cannot be read: {error.strerror or error}", remedy="see that it can be") from None
+        raise FeaturesError(path, f"cannot be read: {error.strerror or error}", remedy="make it readable") from None
     if not columns or not len(columns[0].values):
         held = f"{len(columns[0].values) if columns else 0} rows of {len(columns)} columns"
         raise FeaturesError(path, f"holds no table: {held}", remedy="leave fewer columns out, or give another")
@@ -136,7 +136,7 @@ def _arrow(path: Path, kind: str, reading: Reading, room: int, without: Sequence
 
 
 def _kept(names: Sequence[str], path: Path, without: Sequence[str]) -> list[int]:
-    """Places of the columns that are described."""
+    """Indices of the columns to describe."""
     for i, name in enumerate(names):
         if not name:
             raise FeaturesError(f"{path}: column {i + 1}", "has no name", remedy="write the table without its index")
@@ -149,7 +149,7 @@ def _kept(names: Sequence[str], path: Path, without: Sequence[str]) -> list[int]
 
 
 def _whole(path: Path, names: list[str], columns: list[Column], notes: list[str], missing: str) -> Table:
-    """A table without infinite values, and without missing ones unless they may stay."""
+    """Make a table; refuses infinite values, and treats missing values as ``missing`` says."""
     import numpy as np
 
     values = np.stack([column.values for column in columns], axis=1)

@@ -1,4 +1,4 @@
-"""Evaluate estimators that were fitted on a data frame with a data frame: columns by name, in order, levels as strings."""
+"""Pass data frames to estimators that were fitted on one: columns by name and in order, levels as strings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def feature_names(teacher: Teacher) -> list[str] | None:
 
 
 def categories(teacher: Teacher) -> dict[str, list[Any]]:
-    """Column name -> the levels that the teacher's encoders learned; columns of an array are named ``"0"``, ``"1"``, ..."""
+    """Column name -> levels that the teacher's encoders learned; array columns are named ``"0"``, ``"1"``, ..."""
     names = feature_names(teacher)
     return dict(_encoded(teacher.estimator, names or [str(i) for i in range(teacher.width or 0)]))
 
@@ -48,11 +48,12 @@ def asked_by_name(teacher: Teacher, names: Sequence[str], labels: Mapping[int, S
     Args:
         teacher: any teacher; only one with a scikit-learn estimator changes.
         names: column names of the rows ``(N, D)`` that it will be queried with.
-        labels: column index -> its levels. Rows hold codes ``0 .. k-1`` there, and the estimator receives the strings. None
-            is a missing value.
+        labels: column index -> its levels. Rows hold codes ``0 .. k-1`` there, and the estimator receives the strings.
+            None is a missing value.
 
     Raises:
-        TeacherError: the names differ from those it was fitted on, or it was fitted on an array and a level is a string.
+        TeacherError: the names differ from those it was fitted on, or it was fitted on an array and a level is a
+            string.
     """
     own = feature_names(teacher)
     if own is None:
@@ -119,7 +120,7 @@ def _strings(source: str, name: str, codes: np.ndarray, levels: np.ndarray) -> n
 
 
 def _encoded(estimator: Any, names: Sequence[str]) -> Iterator[tuple[str, list[Any]]]:
-    """Yield encoded columns and their levels, from an encoder that is first in a pipeline or in a column transformer."""
+    """Yield encoded columns and their levels, for an encoder at the start of a pipeline or in a column transformer."""
     if hasattr(estimator, "steps"):
         steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
         yield from _encoded(steps[0], names) if steps else ()

@@ -1,7 +1,8 @@
 """Guarded calls of a teacher's code: a failure becomes a ``TeacherError`` that shows a row.
 
-A failed call is repeated at once, and a few more times if the failure may be temporary (a service is away, or a failure of the same
-type passed before). For a permanent failure the guard finds the cause: the values of a row, the number of rows, or every row.
+A failed call is repeated at once, and a few more times if the failure may be temporary (a service is away, or a failure
+of the same type passed before). For a permanent failure the guard finds the cause: the values of a row, the number of
+rows, or every row.
 """
 
 from __future__ import annotations

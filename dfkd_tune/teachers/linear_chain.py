@@ -1,7 +1,7 @@
 """A fast forward pass and VJP for teachers that are a chain of linear layers, read from the module or its graph.
 
-On a CPU ``tanh`` costs about six times as much as ``sigmoid``. By ``tanh(z) = 2 sigmoid(2 z) - 1`` its factors fold into
-the neighboring linear layers, which is exact up to rounding.
+On a CPU ``tanh`` costs about six times as much as ``sigmoid``. By ``tanh(z) = 2 sigmoid(2 z) - 1`` its factors fold
+into the neighboring linear layers, which is exact up to rounding.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class FusedMLP:
 
     @cached_property
     def _product(self) -> Tensor:
-        """Contribution ``(hidden, in)`` of each hidden neuron to the gradient of a single output; for one hidden layer."""
+        """Contribution ``(hidden, in)`` of each hidden neuron to the gradient of one output, for one hidden layer."""
         (first, _), (last, _) = self.layers
         return (first * last.T).T
 
@@ -140,7 +140,7 @@ TAPED: dict[str, Callable[[Tensor], tuple[Tensor, Callable[[], Tensor]]]] = {
     "silu": _tape_silu,
     "identity": lambda z: (z, lambda: torch.ones_like(z)),
 }
-"""Activations with a function that returns the derivative. It may overwrite the value, so call it after the next layer."""
+"""Activations with a function that returns the derivative; it may overwrite the value, so call it afterwards."""
 
 
 def read_chain(module: nn.Module) -> Chain | None:
@@ -215,7 +215,7 @@ def _normalized(
 
 
 def _from_graph(module: torch.fx.GraphModule) -> Chain | None:
-    """The chain that a graph computes from its only input; an average or sum of one-hidden-layer networks is one chain."""
+    """The chain that a graph computes from its only input; sums of one-hidden-layer networks are one chain as well."""
     state = dict(module.named_parameters()) | dict(module.named_buffers())
     reached: dict[object, Part] = {}
     for node in module.graph.nodes:
@@ -278,7 +278,7 @@ def _follow(node: torch.fx.Node, reached: Mapping[object, Part], state: Mapping[
 
 
 def _added(parts: Sequence[Part | None], share: float) -> Chain | None:
-    """``share`` times the sum of one-hidden-layer chains with the same activation, as one chain with all their neurons."""
+    """``share`` times the sum of one-hidden-layer chains with the same activation, as one chain of all neurons."""
     chains = [part for part in parts if isinstance(part, Chain) and part.ended and len(part.layers) == 2]
     if len(chains) < len(parts) or len({chain.activations[0] for chain in chains}) > 1:
         return None

@@ -1,7 +1,8 @@
 """Load a teacher from a file, an MLflow URI or a module path.
 
-A teacher maps raw inputs ``(N, D)`` to outputs ``(N, O)`` in its own units and is never trained. Loading a file runs none of
-its code unless the user trusts its author. A module path ``package.module:function`` is the exception: its code is imported.
+A teacher maps raw inputs ``(N, D)`` to outputs ``(N, O)`` in its own units and is never trained. Loading a file runs
+none of its code unless the user trusts its author. A module path ``package.module:function`` is the exception: its code
+is imported.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ def load_teacher(source: str | Path, architecture: Path | None = None, trust_pic
     """Load a teacher.
 
     Args:
-        source: a file in one of ``formats.kinds.FORMATS``; a folder with an ``MLmodel`` file or a shard index; an MLflow model,
-            ``models:/name@alias`` or ``runs:/id/path``; or ``package.module:function``, which returns a module or a callable.
+        source: a file in one of ``formats.kinds.FORMATS``; a folder with an ``MLmodel`` file or a shard index; an
+            MLflow model, ``models:/name@alias`` or ``runs:/id/path``; or ``package.module:function``, which returns a
+            module or a callable.
         architecture: YAML file with layers and activations, for files that hold only weights.
         trust_pickle: also load pickles, which can run any code.
 

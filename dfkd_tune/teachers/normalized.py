@@ -58,7 +58,8 @@ def normalized(teacher: Teacher, inputs: Inputs, shift: Tensor, spread: Tensor) 
     Args:
         teacher: the teacher in raw units, on the device of the distillation.
         inputs: the declared inputs.
-        shift, spread: ``(O,)`` mean and standard deviation of the outputs, in the dtype and on the device of the distillation.
+        shift, spread: ``(O,)`` mean and standard deviation of the outputs, in the dtype and on the device of the
+            distillation.
     """
     if teacher.fast is None:
         return Normalized(teacher, shift.dtype, inputs, (shift, spread))

@@ -1,7 +1,7 @@
 """A cache on disk of a teacher's outputs for the frozen rows of a study, shared by workers and later sessions.
 
-The file name is a hash of everything that its contents depend on, the teacher's SHA-256 included, so that outputs of another
-teacher are never read. The file may be deleted at any time.
+The file name is a hash of everything that its contents depend on, the teacher's SHA-256 included, so that outputs of
+another teacher are never read. The file may be deleted at any time.
 """
 
 from __future__ import annotations

@@ -49,8 +49,10 @@ class Probe:
         rows_per_second: forward throughput on a batch of 512 rows.
         call: seconds per call for a few rows.
         shallow: whether it is a readable chain with one hidden layer of smooth units.
-        noise: root mean square difference of two evaluations of a row, in standard deviations of the outputs; 0 if equal.
-        resolution: rounding step of the outputs, in their units, for the output where it is coarsest; None if not detected.
+        noise: root mean square difference of two evaluations of a row, in standard deviations of the outputs; 0 if
+            equal.
+        resolution: rounding step of the outputs, in their units, for the output where it is coarsest; None if not
+            detected.
     """
 
     features: int
@@ -82,7 +84,7 @@ class Probe:
 
 
 def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
-    """Check width, output shape, finiteness, determinism and free batch size; measure differentiability, noise and speed.
+    """Check shapes, finiteness, determinism and free batch size; measure differentiability, noise and speed.
 
     Raises:
         TeacherError: a property that distillation needs is missing; the message shows a row.

@@ -1,1 +1,1 @@
-"""What knows nothing of distillation: YAML, seeds, names in messages and pages, this machine, a user's code."""
+"""Utilities without knowledge of distillation: YAML, seeds, messages, HTML, Markdown, hardware, user code."""

@@ -1,7 +1,7 @@
-"""Memory that a step frees stays with the process, so that the next step takes it without asking the system.
+"""Keep freed memory in the process, so that the next training step can reuse it.
 
-As it starts, glibc gives every block of 128 kB or more back to the system when it is freed; a step of a few members then costs
-some hundred page faults, which is a sixth of its time, and an evaluation of a student on a bank twice as long.
+By default, glibc returns every freed block of 128 kB or more to the system. A step of a few members then costs about a
+hundred page faults, a sixth of its time, and an evaluation of a student on a bank takes twice as long.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from functools import cache
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """Parameters of ``mallopt``, as ``malloc.h`` numbers them."""
 KEPT = 64 * 2**20
-"""Bytes that are kept at most when nothing uses them."""
+"""Largest amount of unused memory that is kept, in bytes."""
 LARGEST = 32 * 2**20
-"""Bytes of the largest block that is kept; glibc allows no more."""
+"""Largest block that is kept, in bytes; glibc allows no more."""
 GIVEN = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 
 
 @cache
 def keep_freed_memory() -> None:
-    """Set it for this process, where its allocator is glibc's and nobody set it before."""
+    """Configure the allocator of this process, if it is glibc's and the environment does not configure it."""
     if sys.platform != "linux" or any(name in os.environ for name in GIVEN):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
@@ -32,7 +32,7 @@ def keep_freed_memory() -> None:
 
 
 def give_back_freed_memory() -> None:
-    """What this process keeps but does not use goes back to the system, where its allocator is glibc's."""
+    """Return unused memory to the system, if the allocator is glibc's."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)

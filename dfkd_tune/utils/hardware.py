@@ -1,4 +1,4 @@
-"""What this machine has left for a study: cores, memory, and a GPU."""
+"""The resources of this machine: cores, free memory and GPU."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from dfkd_tune.errors import MachineError
 CGROUP = Path("/sys/fs/cgroup")
 DEVICES = ("auto", "cpu", "cuda")
 PLANNED_FRACTION = 0.8
-"""Of the memory that is left, what a study plans with."""
+"""Share of the free memory that a study plans with."""
 
 
 def device(asked: str = "auto") -> str:
-    """Where a distillation is computed: as asked, ``auto`` being a GPU where there is one.
+    """Resolve ``auto``, ``cpu`` or ``cuda`` to a device; ``auto`` is the GPU if there is one.
 
     Raises:
-        MachineError: ``cuda`` was asked for, and there is none.
+        MachineError: ``cuda`` is requested, but not available.
     """
     if asked == "cuda" and not torch.cuda.is_available():
         built = torch.version.cuda is not None
@@ -33,14 +33,14 @@ def device(asked: str = "auto") -> str:
 
 
 def cores() -> int:
-    """Cores that this process may use: those it is bound to, and no more than its control group pays for."""
+    """Number of cores that this process may use, by its CPU affinity and its control group."""
     return joblib.cpu_count()
 
 
 def memory() -> int:
-    """Bytes that this process may still take: what the system, its control group and its own limit leave."""
+    """Free memory for this process in bytes, by the system, its control group and its own limit."""
     left = [psutil.virtual_memory().available, *_left_of_groups()]
-    with suppress(ImportError):  # a system without such limits
+    with suppress(ImportError):  # not every system has such limits
         import resource
 
         limit = resource.getrlimit(resource.RLIMIT_AS)[0]
@@ -50,12 +50,12 @@ def memory() -> int:
 
 
 def memory_of(device: str) -> int:
-    """Bytes that a study may plan with where its rows lie."""
+    """Memory in bytes that a study may plan with, on a device."""
     return int(PLANNED_FRACTION * (torch.cuda.mem_get_info()[0] if device == "cuda" else memory()))
 
 
 def name() -> str:
-    """What timings of this machine go by: processor, cores, and the torch that computes."""
+    """Name of this machine for timings: processor, cores and PyTorch version."""
     return f"{_processor()}, {cores()} cores, torch {torch.__version__}"
 
 
@@ -68,7 +68,7 @@ def _processor() -> str:
 
 
 def _left_of_groups() -> Iterator[int]:
-    """Bytes that a control group leaves; what it holds of files would be given up first."""
+    """Yield the free memory of control groups in bytes; their inactive file cache counts as free."""
     for limit, used, stat, files in (
         ("memory.max", "memory.current", "memory.stat", "inactive_file"),
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
@@ -88,7 +88,7 @@ def _read(name: str) -> str | None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute on one thread, and on as many as before afterwards."""
+    """Compute on one thread inside the block."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""Self-contained pages from the package's templates: no script, nothing fetched, whatever a name holds escaped."""
+"""Render self-contained HTML pages from templates: without scripts or external resources, with all values escaped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TEMPLATES = Path(__file__).parent.parent / "templates"
 
 
 def render(template: str, **values: Any) -> str:
-    """A page from a template and its values."""
+    """Render a template with values."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -32,15 +32,15 @@ def render(template: str, **values: Any) -> str:
 
 
 def number(value: float | None) -> str:
-    """Four digits, or that it is not known."""
+    """Format a number with four digits; None is ``not known``."""
     return "not known" if value is None else f"{value:.4g}"
 
 
 def percent(share: float) -> str:
-    """A share in percent, three digits."""
+    """Format a share in percent with three digits."""
     return f"{100 * share:.3g} %"
 
 
 def code(text: str) -> Markup:
-    """A sentence whose words between backticks are code; all else is escaped."""
+    """Mark words between backticks as code, and escape everything else."""
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text)))

@@ -1,4 +1,4 @@
-"""Names in Markdown: what a note or a description shows of a name is its letters, never what they would mean there."""
+"""Escape text for Markdown, so that names appear literally in notes and descriptions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import shlex
 
 _SIGNS = re.compile(r"[\\`*_{}\[\]#!|~$]")
-# Behind a backslash, a page may still take these for HTML, a link or somebody's name.
+# After a backslash, a page may still interpret these as HTML, a link or a user name.
 _ENTITIES = {
     "&": "&amp;",
     "<": "&lt;",
@@ -20,13 +20,13 @@ _ENTITY = re.compile("|".join(map(re.escape, _ENTITIES)), re.IGNORECASE)
 
 
 def escaped(text: object) -> str:
-    """Text that Markdown shows as it is, on one line; sentences with names in them, too."""
+    """Escape text, names or whole sentences, so that Markdown shows it literally on one line."""
     line = " ".join(str(text).split())
     return _ENTITY.sub(lambda found: _ENTITIES[found[0].lower()], _SIGNS.sub(r"\\\g<0>", line))
 
 
 def argument(text: str) -> str:
-    """An argument of a command that is shown to be copied: one word to a shell, on one line, and no HTML."""
+    """Quote an argument for a command that users copy: one shell word, on one line, without HTML."""
     if all(character.isprintable() and character not in "<>&`" for character in text):
         return shlex.quote(text)
     codes = (c if c.isprintable() and c not in "<>&`'\\" else _code(c) for c in text)

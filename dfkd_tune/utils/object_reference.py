@@ -1,4 +1,4 @@
-"""``package.module:function``: the only code of a user that ever runs, because it was named."""
+"""Import ``package.module:function``, and describe exceptions of user code in one line."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from dfkd_tune.utils.user_code import setting_up
 
 MODULE_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 MOST_LINE_CHARACTERS = 200
-"""Characters that a wrapped message may add to a line."""
+"""Longest quotation of an exception's message, in characters."""
 TAIL_CHARACTERS = 100_000
-"""Characters at the end of a message that are looked at."""
+"""Number of characters at the end of a message that are examined."""
 ASIDE = re.compile(
     r"^(File \"|Traceback |frame #|#\d+ |at 0x|Exception raised from |\(?Triggered internally|Serialized )"
     r"|^(Please |See |For more |For further |Check the documentation|Check out |Hint: |Note: |Run with )|https?://\S+[.)]?$"
     r"|^[~^\s.]*(<--- HERE)?$|<--- HERE$"
 )
-"""Lines of a message that give no reason."""
+"""Lines of a message that do not give the reason, such as stack frames and links."""
 
 
 def importable_from(folder: Path) -> None:
-    """Let module paths of a study file name modules beside it."""
+    """Make modules in a folder importable, for module paths in a study file of that folder."""
     place = str(folder.resolve())
     if place not in sys.path:
         sys.path.append(place)
 
 
 def import_object(path: str, error: type[DfkdError]) -> Callable[..., Any]:
-    """Import a function; the working directory is importable, as it is for ``python -m``.
+    """Import a function. Modules in the working directory can be imported, as with ``python -m``.
 
     Raises:
-        error: when the import or the name fails, or the name is no function.
+        error: the import fails, the name does not exist, or it is not callable.
     """
     module_name, name = path.split(":")
     here = str(Path.cwd())
@@ -60,13 +60,13 @@ def import_object(path: str, error: type[DfkdError]) -> Callable[..., Any]:
 
 
 def raised(problem: BaseException) -> str:
-    """What a user's code did instead of answering, in words that follow its name."""
+    """Describe an exception of user code as the end of a sentence: ``raised ValueError: ...``."""
     words = one_line(problem)
     return f"raised {type(problem).__name__}" + (f": {words}" if message(problem).strip() else "")
 
 
 def message(problem: BaseException) -> str:
-    """What an exception says; nothing where its own words raise another."""
+    """The message of an exception; empty if its ``__str__`` fails."""
     try:
         return str(problem)
     except Exception:
@@ -74,10 +74,10 @@ def message(problem: BaseException) -> str:
 
 
 def one_line(problem: BaseException) -> str:
-    """The reason that an exception gives, printable and at most ``MOST_LINE_CHARACTERS`` characters; its class where it gives none.
+    """The reason of an exception, printable, in at most ``MOST_LINE_CHARACTERS`` characters.
 
-    A short message is given whole. Of a long one the last sentences count: libraries tell first where they were, and why they
-    stopped at the end; frames, carets and pointers to documentation say neither.
+    It is the class name if there is no message. A short message is kept whole. Of a long one the last sentences are
+    kept, because libraries state the reason last. Stack frames, carets and links to documentation are left out.
     """
     lines = [" ".join(line.split()) for line in message(problem)[-TAIL_CHARACTERS:].splitlines()]
     told = [line for line in lines if re.search(r"\w", line) and not ASIDE.search(line)] or [
@@ -94,7 +94,7 @@ def one_line(problem: BaseException) -> str:
 
 
 def _last(sentences: list[str]) -> str:
-    """As many of the last sentences as fit; of a single one that does not, its end."""
+    """As many of the last sentences as fit; the end of the last one if it does not fit."""
     kept = sentences[-1]
     for sentence in reversed(sentences[:-1]):
         if len(sentence) + len(kept) >= MOST_LINE_CHARACTERS:

@@ -1,4 +1,4 @@
-"""Kinds by name: the package's own, and those that installed packages offer through entry points."""
+"""Registries of kinds by name: those of this package, and plug-ins that installed packages offer as entry points."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ T = TypeVar("T")
 
 
 PREFIX = "dfkd_tune."
-"""Of every entry-point group."""
+"""Prefix of every entry-point group."""
 
 
 def installed() -> dict[str, list[tuple[str, str]]]:
-    """What installed packages offer: ``name version`` of a package -> its kinds as ``(group, kind)``."""
+    """Plug-ins of installed packages: ``name version`` of a package -> its kinds as ``(group, kind)``."""
     found: dict[str, list[tuple[str, str]]] = {}
     for distribution in distributions():
         for entry in distribution.entry_points:
@@ -30,7 +30,7 @@ def installed() -> dict[str, list[tuple[str, str]]]:
 
 
 def culprit(error: BaseException) -> str | None:
-    """``name version`` of the plug-in whose code raised an error; None where it was none."""
+    """``name version`` of the plug-in whose code raised an error; None if no plug-in did."""
     modules = {}
     for entry in (each for found in distributions() for each in found.entry_points):
         if entry.group.startswith(PREFIX):
@@ -43,14 +43,14 @@ def culprit(error: BaseException) -> str | None:
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """A literal dict, and beside it the entry points of one group; of two with one name, the package's own counts.
+    """A mapping of a literal dict and the entry points of one group; the literal dict takes precedence.
 
-    An entry point is imported when its kind is asked for, so that a plug-in that is broken hurts nobody who does not use it.
+    An entry point is imported when its kind is first used, so that a broken plug-in affects only its users.
 
     Args:
-        group: ``dfkd_tune.<group>`` is the entry-point group.
-        base: what every kind is: a subclass where ``own`` holds classes, an instance where it holds instances.
-        own: the package's kinds.
+        group: name of the group; the entry-point group is ``dfkd_tune.<group>``.
+        base: base class of all kinds: of the classes or of the instances in ``own``.
+        own: name -> kind, for the kinds of this package.
     """
 
     def __init__(self, group: str, base: type, own: Mapping[str, T]) -> None:
@@ -76,7 +76,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return name in self._own or name in self._entries
 
     def usable(self) -> Iterator[tuple[str, T]]:
-        """Names and kinds, without those that cannot be imported."""
+        """Yield names and kinds, without plug-ins that cannot be imported."""
         for name in self:
             try:
                 yield name, self[name]
@@ -84,7 +84,7 @@ class Registry(Mapping[str, T], Generic[T]):
                 LOG.debug("%s", error)
 
     def name_of(self, kind: object) -> str | None:
-        """The name of a kind; None where it has none."""
+        """The name of a kind; None if it is not registered."""
         return next((name for name, known in self.usable() if known is kind), None)
 
     @property
@@ -98,7 +98,7 @@ class Registry(Mapping[str, T], Generic[T]):
         place = f"entry point {entry.name!r} of {self.group}, in {_distribution(entry)}"
         try:
             found = entry.load()
-        except Exception as error:  # a stranger's module may raise anything
+        except Exception as error:  # a plug-in may raise any exception
             reason = (str(error).strip().splitlines() or [""])[-1]
             raise PluginError(place, f"cannot be imported: {type(error).__name__}: {reason}") from None
         wrong = self._mistake(found)
@@ -107,7 +107,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return found
 
     def _mistake(self, found: Any) -> str | None:
-        """Why an object is no kind of this registry; None where it is one."""
+        """Why an object cannot be a kind of this registry; None if it can."""
         base = self._base.__name__
         if not isinstance(next(iter(self._own.values()), self._base), type):
             return None if isinstance(found, self._base) else f"must name an instance of {base}"

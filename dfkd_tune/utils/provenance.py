@@ -1,4 +1,4 @@
-"""What made a run: versions of what it was computed with, and the state of the code in the working directory."""
+"""Provenance of a run: versions of packages, and the git state of the working directory."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from dfkd_tune.utils import plugins
 
 PACKAGES = ("dfkd-tune", "torch", "optuna", "mlflow", "numpy", "scipy")
 GIT_TIMEOUT_S = 5.0
-"""Seconds that git may take."""
+"""Timeout of a git command, in seconds."""
 
 
 def provenance() -> dict[str, str]:
-    """What a run is made with: ``versions`` as JSON, and in a git repository its state as ``git``."""
+    """Package versions as JSON under ``versions``, and the state of a git repository under ``git``."""
     found = {name: importlib.metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()}
     found |= dict(package.rsplit(" ", 1) for package in plugins.installed())
     state = git_state(Path.cwd())
@@ -24,7 +24,7 @@ def provenance() -> dict[str, str]:
 
 
 def git_state(folder: Path) -> str | None:
-    """The commit that a folder is at, and whether tracked files were changed since; None outside of a repository."""
+    """The commit of a folder's repository and whether tracked files have changed; None outside of a repository."""
     try:
         commit = _git(folder, "rev-parse", "HEAD")
         changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
@@ -34,7 +34,7 @@ def git_state(folder: Path) -> str | None:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    # A repository may name programs for git to run while it looks for changes; it is asked for its state alone.
+    # The configuration of a repository may name a program that git runs to find changes; this disables it.
     command = ["git", "-c", "core.fsmonitor=false", "-C", str(folder), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=GIT_TIMEOUT_S)
     return done.stdout.strip()

@@ -1,15 +1,15 @@
-"""Values and names in messages: cut before they are written out, so that no file makes a message of any size."""
+"""Quote values and names in messages, shortened so that a file cannot cause a message of any length."""
 
 from __future__ import annotations
 
 import reprlib
 
 NAME = 80
-"""Characters of a name that a message tells."""
+"""Largest number of characters of a name in a message."""
 VALUE = 200
-"""Characters of a value that a message tells."""
+"""Largest number of characters of a value in a message."""
 DIGITS = 300
-"""Bits of a whole number that is written out."""
+"""Largest number of bits of a whole number that is written with its digits."""
 
 
 class _Short(reprlib.Repr):
@@ -20,7 +20,7 @@ class _Short(reprlib.Repr):
         self.maxstring = self.maxother = NAME
 
     def repr_int(self, x: int, level: int) -> str:
-        # Python refuses to write out the longest.
+        # Python refuses to convert very long integers to text.
         return repr(x) if x.bit_length() <= DIGITS else f"a whole number of {x.bit_length():,} bits"
 
 
@@ -28,12 +28,12 @@ _SHORT = _Short()
 
 
 def quoted(value: object) -> str:
-    """A value as Python writes it, of a long one the beginning."""
+    """The ``repr`` of a value, shortened to its beginning if it is long."""
     text = _SHORT.repr(value)
     return text if len(text) <= VALUE else f"{text[:VALUE]}..."
 
 
 def named(name: object) -> str:
-    """A name as it is, of a long one the beginning."""
+    """A name, shortened to its beginning if it is long."""
     text = name if isinstance(name, str) else quoted(name)
     return text if len(text) <= NAME else f"{text[:NAME]}..."

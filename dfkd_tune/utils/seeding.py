@@ -1,4 +1,4 @@
-"""Seeds that depend on their purpose alone: the same words give the same stream on every machine."""
+"""Derive seeds from words that name their purpose; the same words give the same random stream on every machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def derive(*words: object) -> int:
 
 
 def stream(*words: object) -> torch.Generator:
-    """A CPU random stream seeded by ``derive``."""
-    import torch  # seeds alone are wanted by commands that only look at a study
+    """A CPU random generator seeded by ``derive``."""
+    import torch  # here, because commands that only read a study use derive and must not import PyTorch
 
     return torch.Generator().manual_seed(derive(*words))

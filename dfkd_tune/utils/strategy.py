@@ -1,4 +1,4 @@
-"""A strategy is its own config: a frozen dataclass, checked when it is made."""
+"""Strategies: frozen dataclasses whose fields are their YAML schema, validated on creation."""
 
 from __future__ import annotations
 
@@ -29,17 +29,23 @@ def strategy(kind: type[C]) -> type[C]:
 
 
 MOST_RULE_CHARACTERS = 500
-"""Characters of a rule: one between fields may quote them."""
+"""Longest rule in an error, in characters; a rule between fields may quote their values."""
 
 Numbers = int | float | np.ndarray
-"""One number, or an array of them; what a strategy makes of it has the same shape."""
+"""A number or an array of numbers; a strategy returns the same shape."""
 
 
 def build(kind: type, values: Mapping[str, Any], place: str, beside: Sequence[str] = ()) -> Any:
-    """Make a strategy of class ``kind`` from plain values.
+    """Create a strategy of class ``kind`` from plain values.
+
+    Args:
+        kind: class of the strategy.
+        values: field -> plain value.
+        place: name of the section, for messages.
+        beside: other known keys of the section, for messages.
 
     Raises:
-        SpecError: naming the field below ``place``, the rule it breaks and the value given.
+        SpecError: a value is invalid; the message names the field below ``place``, the rule and the value.
     """
     for key in values:
         if not isinstance(key, str):
@@ -55,13 +61,13 @@ def build(kind: type, values: Mapping[str, Any], place: str, beside: Sequence[st
         if first["type"] in ("missing", "missing_argument"):
             raise SpecError(leaf, "required, but not given") from None
         message = first["msg"].removeprefix("Value error, ")[:MOST_RULE_CHARACTERS]
-        # A rule between fields names them itself; its input would be the whole mapping.
+        # A rule between fields names them itself, and its input would be the whole mapping.
         given = f", got {quoted(first['input'])}" if first["loc"] else ""
         raise SpecError(leaf, f"{message[0].lower()}{message[1:]}{given}") from None
 
 
 def _whole(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Whole floats such as 2e4 are whole numbers to their author."""
+    """Convert whole floats such as 2e4 to int, for fields of type int."""
     whole = _whole_fields(kind)
     return {k: int(v) if k in whole and type(v) is float and v.is_integer() else v for k, v in values.items()}
 
@@ -75,7 +81,7 @@ def kind_of(registry: Mapping[str, type], name: object, place: str) -> type:
     """Look up a strategy class by its registry name.
 
     Raises:
-        SpecError: listing the known names.
+        SpecError: the name is unknown; the message lists the known ones.
     """
     if not isinstance(name, str) or name not in registry:
         raise SpecError(place, f"unknown kind {quoted(name)}", remedy=f"known: {', '.join(registry)}")
@@ -86,7 +92,7 @@ def name_of(registry: Registry[type[C]], item: object) -> str:
     """The registry name of a strategy instance.
 
     Raises:
-        ValueError: it is none of the registry's.
+        ValueError: its class is not in the registry.
     """
     name = registry.name_of(type(item))
     if name is None:
@@ -95,14 +101,14 @@ def name_of(registry: Registry[type[C]], item: object) -> str:
 
 
 def structure(item: object) -> tuple[object, ...]:
-    """What must be equal for two strategies to share one batched pass: the class and every field that is no float."""
+    """The class and all fields that are not floats; two strategies can share a batched pass only if these are equal."""
     assert is_dataclass(item)  # every strategy is one
     hints = get_type_hints(type(item))
     return (type(item).__name__, *(getattr(item, f.name) for f in fields(item) if hints[f.name] is not float))
 
 
 class Stacked:
-    """Strategies of one structure, read as one: floats become ``(K, 1, 1)`` tensors, everything else stays itself."""
+    """K strategies of one structure as a batch: floats become ``(K, 1, 1)`` tensors, other fields stay as they are."""
 
     def __init__(self, items: Sequence[object], like: Tensor) -> None:
         first = items[0]
@@ -118,13 +124,13 @@ class Stacked:
         raise AttributeError(f"{type(self).__name__} has no {name!r}")
 
     def replaced(self, **changes: Any) -> Stacked:
-        """The same with other values."""
+        """Return a copy with other values."""
         other = copy.copy(self)
         vars(other).update(changes)
         return other
 
     def only(self, k: int) -> Stacked:
-        """The hyper-parameters of one member, still stacked."""
+        """Return the hyper-parameters of member ``k`` as a batch of one."""
         other = copy.copy(self)
         for name, value in vars(self).items():
             if isinstance(value, Tensor):

@@ -1,4 +1,4 @@
-"""A user's code in this process: what it prints goes to standard error, it ends no process, and torch stays as it was."""
+"""Run user code: its output goes to standard error, it cannot end the process, and PyTorch's settings are restored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NoReturn
 
 
 class Aside:
-    """Standard error as standard output: a user's code that closes it closes nothing."""
+    """Replacement for standard output that writes to standard error; ``close`` only flushes it."""
 
     __slots__ = ()
 
@@ -29,9 +29,10 @@ ASIDE = Aside()
 
 
 class Confined:
-    """A block that calls a user's function; it costs microseconds.
+    """Context manager for a call of a user's function; it costs microseconds.
 
-    ``os._exit`` raises ``SystemExit`` in it, as nobody would hear of an end otherwise; in a child process it is what it was.
+    Inside, ``os._exit`` raises ``SystemExit``, because the process would otherwise end without a message. In a child
+    process it exits.
     """
 
     __slots__ = ("dtype", "exit", "grad", "out", "pid", "threads", "torch")
@@ -67,7 +68,7 @@ class Confined:
 
 @contextmanager
 def setting_up() -> Iterator[None]:
-    """A block that imports a user's module or makes a user's object: all of ``Confined``, and the settings that modules like to change."""
+    """Context manager for imports of user modules: ``Confined``, and it restores settings that they often change."""
     import numpy as np
     import torch
 
@@ -85,7 +86,7 @@ def setting_up() -> Iterator[None]:
 
 @contextmanager
 def own_output() -> Iterator[None]:
-    """A block of a command: what C code, subprocesses and workers write to standard output goes to standard error."""
+    """Inside the block, redirect standard output of C code, subprocesses and workers to standard error."""
     try:
         sys.stdout.flush()
         own, before = os.dup(1), sys.stdout

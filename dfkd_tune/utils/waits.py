@@ -1,4 +1,4 @@
-"""What a call waits for, told where it takes long."""
+"""Log what a call waits for if it takes long."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 SOON = 2.0
-"""Seconds after which whoever waits is told what for."""
+"""Seconds of waiting before the message is logged."""
 
 
 @contextmanager
 def telling(log: logging.Logger, words: str, *values: object) -> Iterator[None]:
-    """Log what the block waits for, and for how long at most, once it has taken ``SOON`` seconds."""
+    """Log a warning with ``words % values`` if the block takes longer than ``SOON`` seconds."""
     timer = threading.Timer(SOON, log.warning, (words, *values))
     timer.daemon = True
     timer.start()

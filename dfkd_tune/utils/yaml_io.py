@@ -1,7 +1,7 @@
-"""YAML as people write it: safe, ``1e-3`` is a number, a key given twice is an error, and errors name the line.
+"""Read and write YAML safely: ``1e-3`` is a number, a duplicate key is an error, and errors name the line.
 
-A file is no larger, no deeper and, with its aliases written out, no longer than its reader can do with. The tree is made
-from the parser's events, which takes a tenth of the time that PyYAML's nodes take.
+The size and depth of a file, and its length with expanded aliases, are limited. Values are built from the parser's
+events, which takes a tenth of the time of PyYAML's nodes.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from dfkd_tune.errors import DfkdError
 from dfkd_tune.utils.quoting import named, quoted
 
 MOST_BYTES = 2**20
-"""Bytes of a file that people write by hand, at most."""
+"""Largest handwritten file, in bytes."""
 DEEPEST = 50
-"""Lists and mappings within each other."""
+"""Largest depth of nested lists and mappings."""
 UNFOLDED = 1_000_000
-"""Values that the aliases of a file stand for, at most."""
+"""Largest number of values behind the aliases of a file."""
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]*)\.[0-9]+([eE][-+]?[0-9]+)?")
 _OTHER = re.compile(r"[-+]?0[0-7_]+|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
-"""What YAML 1.1 takes for an octal number, or one of base 60, and nobody else does."""
+"""Octal and base-60 numbers of YAML 1.1, which other readers interpret differently."""
 _TAGS = (None, "!", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map")
 _MERGE = "<<"
 
@@ -35,14 +35,14 @@ else:
 
 
 class _Loader(_SafeLoader):
-    """Knows the numbers of YAML 1.2 too."""
+    """A loader that also reads the numbers of YAML 1.2."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """Knows the same numbers, so that a word that looks like one is quoted."""
+    """A dumper that knows the same numbers, so that it quotes words that look like them."""
 
 
-# YAML 1.1, which PyYAML follows, reads 1e-3 as a word; its author meant a number (YAML 1.2).
+# PyYAML follows YAML 1.1, which reads 1e-3 as a word; in YAML 1.2 it is a number.
 for kind in (_Loader, _Dumper):
     kind.add_implicit_resolver(
         "tag:yaml.org,2002:float",
@@ -52,7 +52,7 @@ for kind in (_Loader, _Dumper):
 
 
 class _Tree:
-    """Plain values from the events of a document."""
+    """Builds plain values from the events of a document."""
 
     def __init__(self, text: str) -> None:
         self.loader = _Loader(text)
@@ -61,7 +61,7 @@ class _Tree:
         self.values = self.unfolded = 0
 
     def document(self) -> Any:
-        """The value of the only document; None where there is none."""
+        """The value of the only document; None for an empty file."""
         self.loader.get_event()
         if self.loader.check_event(yaml.StreamEndEvent):
             return None
@@ -95,7 +95,7 @@ class _Tree:
         return value
 
     def alias(self, event: yaml.AliasEvent) -> Any:
-        """What an alias stands for; what is written many times is counted as often."""
+        """The value of an alias; every use counts towards ``UNFOLDED``."""
         if event.anchor not in self.anchors:
             raise _wrong(f"found undefined alias {quoted(event.anchor)}", event)
         known = self.anchors[event.anchor]
@@ -107,7 +107,7 @@ class _Tree:
         return known[0]
 
     def scalar(self, event: yaml.ScalarEvent) -> Any:
-        """A number, a word, or whatever else YAML has."""
+        """The value of a scalar: a number, a word, or another YAML type."""
         text, plain = event.value, event.implicit[0] and event.tag is None
         if plain and _FLOAT.fullmatch(text):
             return float(text)
@@ -134,14 +134,14 @@ class _Tree:
         return value
 
     def sequence(self, depth: int) -> list[Any]:
-        """The items up to the end of a list."""
+        """The items of a list, up to its end."""
         items = []
         while not isinstance(event := self.loader.get_event(), yaml.SequenceEndEvent):
             items.append(self.value(event, depth))
         return items
 
     def mapping(self, depth: int) -> dict[Any, Any]:
-        """The values by key up to the end of a mapping; those that it takes over give way to its own."""
+        """The entries of a mapping, up to its end; its own entries override merged ones (``<<``)."""
         own: dict[Any, Any] = {}
         taken: list[dict[Any, Any]] = []
         while not isinstance(event := self.loader.get_event(), yaml.MappingEndEvent):
@@ -168,8 +168,7 @@ def parse(text: str, place: object, error: type[DfkdError]) -> Any:
     """Parse YAML text.
 
     Raises:
-        error: with line and column, when it is no YAML, too deep, or longer than its reader can do with once its aliases
-            are written out.
+        error: the text is not valid YAML, too deep, or too long with expanded aliases; the message has line and column.
     """
     try:
         return _Tree(text).document()
@@ -178,7 +177,7 @@ def parse(text: str, place: object, error: type[DfkdError]) -> Any:
             _where(problem.problem_mark, text, place), f"not valid YAML: {_one_line(problem.problem)}"
         ) from None
     except Exception as problem:
-        # Tags such as !!int and !!timestamp on a wrong value fail with whatever Python meets first.
+        # Tags such as !!int and !!timestamp on an invalid value raise various types of exceptions.
         raise error(place, f"not valid YAML: {_one_line(problem)}") from None
 
 
@@ -187,7 +186,7 @@ def _wrong(problem: str, event: yaml.Event) -> yaml.MarkedYAMLError:
 
 
 def _where(mark: yaml.Mark | None, text: str, place: object) -> str:
-    """Line and column of a mark; an end that is missing is missing behind the last line."""
+    """``place:line:column`` of a mark; a mark beyond the text is placed at its end."""
     if mark is None:
         return str(place)
     lines = text.splitlines()
@@ -201,10 +200,10 @@ def _one_line(problem: object) -> str:
 
 
 def read(path: Path, error: type[DfkdError], most: int = MOST_BYTES) -> Any:
-    """Read a YAML file of at most so many bytes.
+    """Read a YAML file of at most ``most`` bytes.
 
     Raises:
-        error: when the file is missing, unreadable, too large, not text or not YAML.
+        error: the file is missing, unreadable, too large, not text or not YAML.
     """
     try:
         with Path(path).open("rb") as file:
@@ -218,12 +217,12 @@ def read(path: Path, error: type[DfkdError], most: int = MOST_BYTES) -> Any:
         raise error(path, f"cannot be read: {problem.strerror}") from None
     if len(blob) > most:
         raise error(
-            path, f"is larger than {most / 2**20:g} MiB", remedy="see that it is the right file; say less in it"
+            path, f"is larger than {most / 2**20:g} MiB", remedy="check that it is the right file, or shorten it"
         )
     return parse(text.removeprefix("\ufeff"), path, error)
 
 
 def dump(value: Any, compact: bool = False) -> str:
-    """Plain values as YAML, keys in the order given; compact: innermost lists and mappings on a line."""
+    """Write plain values as YAML, keys in the given order; ``compact`` writes innermost lists and mappings inline."""
     style = None if compact else False
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=style)

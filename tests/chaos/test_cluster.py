@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from multiprocessing import forkserver
 
 import pytest
 import yaml
@@ -22,7 +23,8 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 
 @pytest.fixture(scope="module", autouse=True)
 def quickly() -> Iterator[None]:
-    """Workers start with the imports done."""
+    """Workers start with the imports done, of which Dask would name others if no fork server ran yet."""
+    forkserver.ensure_running()
     with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
         yield
 
@@ -41,13 +43,13 @@ def workers_of(storage: str, name: str) -> set[str]:
 
 
 def test_the_command_line_runs_a_study_on_dask(tmp_path, postgresql, tree, dfkd, store):
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("on-dask", trials=6, population=1, reruns=1)))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("on-dask", trials=8, population=1, reruns=1)))
     url = postgresql.replace("postgres@", "postgres:hunter2@")
     options = ["--cluster", "local", "--workers", "2", "--storage", url, "--tracking-uri", store.tracking]
     ended = dfkd("study", "study.yaml", *options)
     assert ended.status == 0, ended.err
     assert "hunter2" not in ended.out + ended.err
-    assert_whole(postgresql, store.tracking, "on-dask", 6)
+    assert_whole(postgresql, store.tracking, "on-dask", 8)
     assert len(workers_of(postgresql, "on-dask")) == 2
 
 
@@ -91,6 +93,6 @@ def test_files_of_one_machine_are_refused_to_a_cluster_of_others(tiny, store, cl
 
 
 def test_a_cluster_that_is_not_there_is_told(store, tiny, monkeypatch):
-    monkeypatch.setattr("dfkd_tune.study.dask_cluster.PATIENCE", "1s")
+    monkeypatch.setattr("dfkd_tune.study.dask_cluster.SCHEDULER_TIMEOUT", "1s")
     with pytest.raises(WorkersError, match=r"tcp://127\.0\.0\.1:9: no Dask scheduler answers .*; start it"):
         run_on_cluster(tiny("placed"), store.storage, store.tracking, "tcp://127.0.0.1:9")

@@ -119,7 +119,7 @@ def test_check_draws_the_space_and_tells_what_it_takes(dfkd, tmp_path, tree):
     ended = dfkd("check", "study.yaml")
     assert ended.status == 0, ended.err
     assert re.search(r"^time +about \d+:\d\d of training", ended.out, re.MULTILINE)
-    assert re.search(r"^memory +about \d+ MiB", ended.out, re.MULTILINE)
+    assert re.search(r"^memory +about [\d,]+ MiB", ended.out, re.MULTILINE)
     drawn = re.sub(r"[│├└─ ]+", " ", ended.out)
     assert (
         "\n bound (adversarial, direct)\n kind none, clip, target\n threshold 0.02 to 2, logarithmic (clip, target)\n"

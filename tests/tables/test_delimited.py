@@ -95,8 +95,8 @@ def test_tables_packed_by_zstandard(tmp_path):
         (b"PK\x03\x04junk", ["cannot be unpacked"]),
         (b"\xfd7zXZ\0junk", ["cannot be unpacked"]),
         (b"\x28\xb5\x2f\xfdjunkjunkjunk", ["cannot be"]),
-        (b"PAR1junk", ["is no table of text but parquet", "--format parquet"]),
-        (b"a,b\n1,2\0\n" * 20, ["is no text"]),
+        (b"PAR1junk", ["is not a text table but parquet", "--format parquet"]),
+        (b"a,b\n1,2\0\n" * 20, ["is not text"]),
     ],
 )
 def test_files_that_are_no_text(tmp_path, data, words):

@@ -261,7 +261,7 @@ GOOD = pd.DataFrame({"a": np.arange(200) / 7, "b": np.arange(200) % 2})
         ("a,a\n" + "1,2\n" * 200, [": a", "two columns have this name"]),
         (",a\n" + "1,2\n" * 200, ["column 1", "has no name", "index"]),
         ("a,b\n" + "1,2\n" * 199 + "1,\xff\n", [": b", "1 of 200 cells are none; the first is in row 200"]),
-        ("a,b\n" + "1,2\n" * 199 + "1,\x81\n", ["no text in utf-8 nor cp1252", "--encoding"]),
+        ("a,b\n" + "1,2\n" * 199 + "1,\x81\n", ["not text in utf-8 nor cp1252", "--encoding"]),
         ("a\n" + "1e308\n-1e308\n" * 200, ["levels"]),
     ],
 )

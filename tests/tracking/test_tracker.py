@@ -62,7 +62,10 @@ def test_a_study_is_an_experiment_with_one_parent(done):
     assert all(run.data.tags["mlflow.source.name"] for run in runs)
 
 
-def test_a_trial_is_a_run(done):
+def test_a_trial_is_a_run(done, monkeypatch):
+    monkeypatch.setenv(
+        "MLFLOW_TRACKING_URI", done.tracking_uri
+    )  # where MLflow looks for the model that a run was logged as
     trials = load_study(done.storage_url, done.name).get_trials(deepcopy=False)
     client = MlflowClient(done.tracking_uri)
     for run in runs_of(done.tracking_uri, done.name, "trial"):

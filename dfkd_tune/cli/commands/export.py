@@ -136,7 +136,7 @@ def export(
 
 
 def _agreeing(evaluator: RawEvaluator, file: Path, recorded: float, exported: ExportedStudent) -> tuple[float, int]:
-    """RMSE on fresh rows and their number; raises where the student's RMSE differs from the one recorded in training."""
+    """RMSE on fresh rows and their number; raises if the student's RMSE differs from the one recorded in training."""
     from dfkd_tune.training import raw_evaluation
 
     theirs, ours = evaluator.held(exported)
@@ -146,7 +146,11 @@ def _agreeing(evaluator: RawEvaluator, file: Path, recorded: float, exported: Ex
 
 
 def _layout(uri: str, run_id: str, file: Path, kind: str) -> bytes:
-    """The architecture file of a student, which a file of weights alone needs."""
+    """The content of a student's architecture file, which a file with only weights needs.
+
+    Raises:
+        ExportError: the run has no architecture file.
+    """
     from dfkd_tune.errors import ExportError
     from dfkd_tune.tracking import run_lookup
     from dfkd_tune.tracking.connection import reaching

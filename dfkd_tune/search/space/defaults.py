@@ -1,8 +1,10 @@
 """Defaults by kind of teacher: the baseline, the preset and the search space.
 
-- Shallow (one hidden layer of smooth units): its neurons initialize students, and its gradients are worth matching closely.
-- Deep: its first layer says little about its outputs. A student initialized from it has large errors far from the prior; one with
-  small initial weights does not. An L-BFGS finish overfits a frozen bank of sharp bends; new rows with a decaying rate do better.
+- Shallow (one hidden layer of smooth units): its neurons initialize students, and its gradients are worth matching
+  closely.
+- Deep: its first layer says little about its outputs. A student initialized from it has large errors far from the
+  prior; one with small initial weights does not. An L-BFGS finish overfits a frozen bank of sharp bends; new rows with
+  a decaying rate do better.
 - Black box: it has no gradients to match.
 """
 
@@ -50,7 +52,9 @@ DEEP = {leaf: domain for leaf, domain in DEFAULT.items() if leaf != "start.surpl
     "loss.weight": {"low": 0.05, "high": 1.0, "log": True},
     "optimizer.lr": {"low": 1e-3, "high": 1e-2, "log": True},
 }
-"""For deep teachers, whose preset trains on new rows to the end. Without ``adversarial``: some of its students had 10x the error."""
+"""For deep teachers, whose preset trains on new rows to the end. ``adversarial`` is left out: some students had 10x the
+error.
+"""
 
 ANSWERS = {
     "generator.kind": ["gaussian", "heavy_tailed", "skewed"],
@@ -59,8 +63,9 @@ ANSWERS = {
         for leaf in ("generator.spread", "generator.shared", "alpha.value", "student.width", "optimizer.lr")
     },
 }
-"""For black boxes. Generators that search for gaps cost ten times the queries and gave no better students of trees and a Gaussian
-process. Without input gradients L-BFGS overfits the steps of a tree: lower error on every bank, higher error on real rows.
+"""For black boxes. Generators that search for gaps cost ten times the queries and gave no better students of trees and
+a Gaussian process. Without input gradients L-BFGS overfits the steps of a tree: lower error on every bank, higher error
+on real rows.
 """
 
 TEACHER_DEFAULTS = {

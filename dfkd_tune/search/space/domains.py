@@ -1,4 +1,4 @@
-"""Domains of searched leaves: parse them from a study file, suggest values for a trial, convert them to plain values."""
+"""Domains of searched leaves: parse them from a study file, suggest values for a trial, convert to plain values."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The search space: which leaves of a recipe Optuna chooses, and from which domains.
 
-A leaf is ``section.field`` or ``section.kind``. Kinds are chosen first, then only the fields of the chosen kinds. A gap bound is
-searched only for generators that use the gap, an input bound only for generators that start from the prior.
+A leaf is ``section.field`` or ``section.kind``. Kinds are chosen first, then only the fields of the chosen kinds. A gap
+bound is searched only for generators that use the gap, an input bound only for generators that start from the prior.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ DEFAULT: dict[str, Any] = {
 """The default search space, of which the leaves that the preset has are searched."""
 
 NARROW_FRACTION = 0.99
-"""Smallest default width as a share of the largest that fits: on one teacher, width 48 instead of 50 raised the error by a tenth."""
+"""Smallest default width as a share of the largest: on one teacher, width 48 instead of 50 cost a tenth."""
 
 SMALL_FRACTION = 0.05
 """The same share in a study with a second objective for size."""
@@ -53,7 +53,7 @@ SINGLE = ("start", "alpha", "loss", "optimizer", "finish")
 """Sections whose kind the default space takes from the preset."""
 
 UNUSED = {"bound": "uses the gap", "input_bound": "starts from prior rows"}
-"""Sections that apply to some generators alone, and to which."""
+"""Sections that apply only to some generators -> what these generators do."""
 
 INITIAL = {
     "generator.spread": 0.6,
@@ -136,7 +136,7 @@ class Space:
         return [] if field == "kind" or having == kinds else having
 
     def generators_using(self, section: str) -> list[str]:
-        """The generators on offer that a section applies to."""
+        """The searched generators that a section applies to."""
         return [kind for kind in self._kinds("generator") if self._held(section, SECTIONS["generator"][kind]()) is None]
 
     def generators(self, section: str) -> list[str]:
@@ -201,7 +201,7 @@ class Space:
         return "@".join((name, *self._variant(student))), domain
 
     def _variant(self, student: Any) -> list[str]:
-        """Suffixes for the name of the width: its range depends on kind and depth, and Optuna needs one range per name."""
+        """Suffixes for the name of the width, whose range depends on kind and depth: Optuna needs a range per name."""
         kind = [name_of(SECTIONS["student"], student)] if "student.kind" in self.domains else []
         depth = [f"depth{student.depth}"] if "student.depth" in self.domains and student.hidden_layers else []
         return kind + depth

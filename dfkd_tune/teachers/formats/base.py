@@ -15,9 +15,9 @@ class TeacherFormat:
 
     Args:
         suffixes: file name suffixes, with the dot.
-        load: ``(path, architecture, trust_pickle)`` -> a teacher in raw units. ``architecture`` is a YAML file of layers, for
-            files that hold only weights, or None. It must not run code from the file unless ``trust_pickle`` is true. It raises
-            ``TeacherError``.
+        load: ``(path, architecture, trust_pickle)`` -> a teacher in raw units. ``architecture`` is a YAML file of
+            layers, for files that hold only weights, or None. It must not run code from the file unless
+            ``trust_pickle`` is true. It raises ``TeacherError``.
     """
 
     suffixes: tuple[str, ...]

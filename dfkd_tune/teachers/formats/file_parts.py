@@ -36,8 +36,8 @@ def read_parts(path: Path, needed: Mapping[str, int]) -> dict[str, bytes]:
 def part_of(path: Path, name: str) -> Path:
     """The path of a file that a model refers to, which must be inside the model's folder.
 
-    If the model is a symbolic link, its parts are searched in the folder of the link's target first. Caches keep them beside the
-    link, as links into the target's folder.
+    If the model is a symbolic link, its parts are searched in the folder of the link's target first. Caches keep them
+    beside the link, as links into the target's folder.
 
     Raises:
         TeacherError: the name or a link points outside the folder, or the file does not exist.

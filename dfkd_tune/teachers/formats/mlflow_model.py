@@ -1,4 +1,4 @@
-"""Load MLflow models: ``models:/name@alias``, ``models:/name/3``, ``runs:/id/path``, or a folder with an ``MLmodel`` file."""
+"""Load MLflow models: ``models:/name@alias``, ``models:/name/3``, ``runs:/id/path``, or a folder with ``MLmodel``."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def _signed(model: Model) -> torch.dtype | None:
 
 
 def _framed(loaded: Any, model: Model) -> Callable[[np.ndarray], Any]:
-    """A predict function that passes a data frame with the signature's columns and types, or an array without named columns."""
+    """A predict function that passes a data frame as the signature requires, or an array without named columns."""
     inputs = model.signature.inputs if model.signature is not None else None
     if inputs is None or inputs.is_tensor_spec() or not inputs.has_input_names():
         return loaded.predict

@@ -1,9 +1,9 @@
 """Load ``.pt2`` files of ``torch.export.save`` without running code from them.
 
-``torch.export.load`` of PyTorch 2.13 executes text from the archive (``guards_code``, and names, because it generates Python from
-the graph), evaluates symbolic expressions, resolves operator names anywhere below ``torch``, imports modules named in tree specs
-and unpickles constants. Untrusted archives are therefore loaded from a copy without guards and metadata, after every word in
-them was compared with what an exported network needs.
+``torch.export.load`` of PyTorch 2.13 executes text from the archive (``guards_code``, and names, because it generates
+Python from the graph), evaluates symbolic expressions, resolves operator names anywhere below ``torch``, imports
+modules named in tree specs and unpickles constants. Untrusted archives are therefore loaded from a copy without guards
+and metadata, after every word in them was compared with what an exported network needs.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def _without_code(data: bytes, path: Path) -> bytes:
 
 
 def _check(tree: Any, path: Path, key: str = "") -> None:
-    """Check every word of a JSON tree against what its ``key`` permits, and drop metadata, which names the author's code."""
+    """Check every word of a JSON tree against its ``key``, and drop metadata, which names the author's code."""
     if isinstance(tree, dict):
         if "metadata" in tree:
             tree["metadata"] = {}

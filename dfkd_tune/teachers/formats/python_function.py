@@ -1,4 +1,4 @@
-"""Load a teacher by module path: ``package.module:function`` returns the model. Unlike model files, this runs user code."""
+"""Load a teacher by module path: ``package.module:function`` returns the model. This runs the user's code."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ def load_skops(path: Path, architecture: Path | None, trust_pickle: bool) -> Tea
     skops checks types. Types that are harmless only with valid contents are checked here, before the first query.
 
     Raises:
-        TeacherError: the file holds a type that may be harmful and ``trust_pickle`` is false; it decompresses to too much, is
-            damaged, or holds values that would make scikit-learn access invalid memory.
+        TeacherError: the file holds a type that may be harmful and ``trust_pickle`` is false; it decompresses to too
+            much, is damaged, or holds values that would make scikit-learn access invalid memory.
     """
     try:
         from skops.io import get_untrusted_types, loads
@@ -50,7 +50,7 @@ def load_skops(path: Path, architecture: Path | None, trust_pickle: bool) -> Tea
 
 
 def _written_out(path: Path, archive: bytes) -> None:
-    """Refuse references to larger parts: skops writes a shared part in full everywhere, and visits it at each reference."""
+    """Refuse references to larger parts: skops writes a shared part in full, and visits it at each reference."""
     with zipfile.ZipFile(io.BytesIO(archive)) as file:
         schema = json.loads(file.read("schema.json"))
     sizes: dict[object, int] = {}

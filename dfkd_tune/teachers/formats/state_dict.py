@@ -1,4 +1,4 @@
-"""Load files that hold only weights (safetensors, state dict; one file or several) with a separate architecture file."""
+"""Load weights (safetensors, state dict; one file or several) with a separate architecture file."""
 
 from __future__ import annotations
 

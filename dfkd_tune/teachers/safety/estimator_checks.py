@@ -1,7 +1,7 @@
 """Check the structures of an untrusted estimator that scikit-learn's compiled code uses without checks.
 
-A child outside of its tree or a feature that rows do not have makes a prediction read invalid memory. A cycle of nodes makes it
-run forever.
+A child outside of its tree or a feature that rows do not have makes a prediction read invalid memory. A cycle of nodes
+makes it run forever.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The types that a ``.skops`` file may hold in addition to those that skops trusts, and why each is harmless.
 
-skops sets attributes and calls only ``__new__`` and ``__setstate__`` of a type. For the types listed here, this executes no text and
-opens no file. SciPy's distributions are not listed, because they execute text that is stored in them.
+skops sets attributes and calls only ``__new__`` and ``__setstate__`` of a type. For the types listed here, this
+executes no text and opens no file. SciPy's distributions are not listed, because they execute text that is stored in
+them.
 """
 
 from __future__ import annotations
