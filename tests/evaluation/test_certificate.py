@@ -188,7 +188,7 @@ def test_answers_that_are_not_finite_do_not_count(problem):
     )
     assert found.worst.unanswered > 0
     assert finite(found.as_dict())
-    assert "without a finite answer" in found.statement["does_not_hold"][-1]
+    assert "without a finite output" in found.statement["does_not_hold"][-1]
 
 
 def test_what_is_declared_is_said():

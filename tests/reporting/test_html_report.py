@@ -265,7 +265,7 @@ def test_the_parent_run_tells_the_story(done):
     kept = {Path(file.path).stem for file in client.list_artifacts(parent.info.run_id, "figures")}
     assert kept == {"leaders", *figures(find(load_study(done.storage_url, done.name)))}
     experiment = client.get_experiment(parent.info.experiment_id)
-    assert experiment.tags["mlflow.note.content"].startswith("A student of")
+    assert experiment.tags["mlflow.note.content"].startswith("A student with")
     assert experiment.tags["mlflow.experiment.primaryMetric.name"] in parent_metrics(done)
 
 
