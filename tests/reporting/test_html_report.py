@@ -254,7 +254,7 @@ def parent_of(done):
 def test_the_parent_run_tells_the_story(done):
     client, parent = MlflowClient(done.tracking_uri), parent_of(done)
     note = parent.data.tags["mlflow.note.content"]
-    assert note.startswith("**A student of")
+    assert note.startswith("**A student with")
     for needed in (
         "Which generator?",
         "### Register it",
