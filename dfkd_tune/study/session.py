@@ -85,7 +85,8 @@ def open_slots(
         shown = without_credentials(storage_url)
         raise StorageError(shown, "cannot be Optuna's and MLflow's database at once", remedy="give each its own")
     if not joining:
-        tracker.ready(tracking_uri, storage_url, prepared.spec.name)
+        hashes = {k: v for k, v in prepared.tags().items() if k in (tag.TEACHER_SHA256, tag.FEATURES_SHA256)}
+        tracker.ready(tracking_uri, storage_url, prepared.spec.name, hashes)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     about, storage = prepared.spec.study, open_storage(storage_url)
     with without_experimental_warnings(), exclusive(storage, storage_url):

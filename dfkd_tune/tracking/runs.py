@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dfkd_tune.errors import ExportError
+from dfkd_tune.errors import ExportError, TrackingError
 from dfkd_tune.locations.paths import folder_name, sqlite_file, without_credentials, writable
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import client, guarded, line, refuse_foreign, single_attempt
@@ -75,17 +75,33 @@ class Runs:
         with single_attempt(self.uri):
             self._connect()
 
-    def refuse_foreign(self) -> None:
-        """Refuse an experiment that another program made, without creating or restoring anything.
+    def refuse_foreign(self, hashes: Mapping[str, str]) -> None:
+        """Refuse an experiment of another program or of another study, without creating or restoring anything.
+
+        Args:
+            hashes: tags that name the study's teacher and inputs.
 
         Raises:
-            TrackingError: if another program made it, or MLflow cannot be read.
+            TrackingError: if it has such runs, or MLflow cannot be read.
         """
         with single_attempt(self.uri), guarded(self.uri):
             self._opened = self._opened or client(self.uri)
             found = self._opened.get_experiment_by_name(self.experiment)
             if found is not None:
                 refuse_foreign(self._opened, found)
+                self._refuse_namesake(self._opened, found.experiment_id, hashes)
+
+    def _refuse_namesake(self, opened: MlflowClient, experiment_id: str, hashes: Mapping[str, str]) -> None:
+        """Refuse an experiment whose study has another teacher or other inputs: its students would be taken for this study's."""
+        for run in opened.search_runs([experiment_id], f"tags.`{tag.KIND}` = '{RunKind.STUDY}'"):
+            for name, value in hashes.items():
+                if run.data.tags.get(name, value) != value:
+                    what = name.removeprefix(tag.PREFIX).removesuffix("_sha256")
+                    raise TrackingError(
+                        f"study {self.experiment!r}",
+                        f"is in MLflow already, by another storage and with another {what}",
+                        remedy="take another name, or another --tracking-uri",
+                    )
 
     def _connect(self) -> None:
         if self._found_experiment is None:

@@ -32,11 +32,18 @@ FLUSH_TIMEOUT_S = 10.0
 """Seconds that a study waits at its end for an MLflow that accepts no records."""
 
 
-def ready(uri: str, storage: str, study: str) -> None:
+def ready(uri: str, storage: str, study: str, hashes: Mapping[str, str]) -> None:
     """Check that MLflow can record a new study. A study with records in MLflow may go on while MLflow is down.
 
+    Args:
+        uri: MLflow tracking URI.
+        storage: URL of the study's storage.
+        study: its name.
+        hashes: tags that name its teacher and its inputs.
+
     Raises:
-        TrackingError: within a few seconds, if MLflow cannot be reached, or another program made the experiment.
+        TrackingError: within a few seconds, if MLflow cannot be reached, or the experiment has runs of another program, or of a study
+            with another teacher or other inputs.
     """
     known = Outbox(spool_folder(storage, study), storage).known()
     try:
@@ -46,7 +53,7 @@ def ready(uri: str, storage: str, study: str) -> None:
             raise
     else:
         if not known:
-            Runs(absolute(uri), study).refuse_foreign()
+            Runs(absolute(uri), study).refuse_foreign(hashes)
 
 
 class Tracker:

@@ -96,21 +96,21 @@ def test_wrong_usage_is_told_apart(dfkd, tmp_path, argv):
 
 def test_a_study_ends_with_its_table_and_the_next_commands(dfkd, tmp_path, store, tree):
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("ignored", trials=9)))
-    argv = ["study", "study.yaml", "--name", "pump", "--n-trials", "2", "--seed", "7", *store.options]
+    argv = ["study", "study.yaml", "--name", "named", "--n-trials", "2", "--seed", "7", *store.options]
     ended = dfkd(*argv)
     assert ended.status == 0, ended.err
     assert re.search(r"trial +robust +rmse +stress +parameters +recipe", ended.out)
     assert "Promoted: trial" in ended.out
     assert "RMSE of the untuned preset at the same budget" in ended.out
     assert f"dfkd-tune ui --tracking-uri {store.tracking}" in ended.out
-    assert f"dfkd-tune register pump --model pump --tracking-uri {store.tracking}" in ended.out
-    assert len(store.trials("pump")) == 2
+    assert f"dfkd-tune register named --model named --tracking-uri {store.tracking}" in ended.out
+    assert len(store.trials("named")) == 2
     assert files_of(tmp_path) == {"study.yaml"}
 
     again = dfkd(*argv)
     assert again.status == 0
     assert re.search(r"Promoted: .*", again.out)[0] == re.search(r"Promoted: .*", ended.out)[0]
-    assert_refused(dfkd(*argv, "--seed", "8"), "study 'pump'", "seed: 7 -> 8", "--name")
+    assert_refused(dfkd(*argv, "--seed", "8"), "study 'named'", "seed: 7 -> 8", "--name")
 
 
 def test_a_study_without_urls_lives_in_mlruns(dfkd, tmp_path, store, small_teacher, monkeypatch):

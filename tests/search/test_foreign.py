@@ -5,8 +5,9 @@ import sqlite3
 
 import optuna
 import pytest
+import torch
 import yaml
-from asked import assert_refused
+from asked import assert_refused, network, save_pt2
 from mlflow import MlflowClient
 
 from dfkd_tune.search.foreign import AGREED
@@ -125,10 +126,23 @@ def test_a_deleted_experiment_is_told_and_restored(dfkd, tmp_path, store, tree, 
         ended = dfkd(*argv, *store.options[2:])
         assert_refused(ended, "study 'deleted'", "was deleted in MLflow", "dfkd-tune sync deleted restores it")
     assert dfkd("report", "deleted", *store.options).status == 0
-    assert "the report goes without what MLflow holds: study 'deleted': was deleted in MLflow" in caplog.text
+    assert "the report leaves out what MLflow would add: study 'deleted': was deleted in MLflow" in caplog.text
     synced = dfkd("sync", "deleted", *store.options)
     assert "runs in MLflow; the experiment restored, which had been deleted" in synced.out, synced
     assert "nothing was missing" not in synced.out
     assert client.get_experiment_by_name("deleted").lifecycle_stage == "active"
     assert "nothing was missing" in dfkd("sync", "deleted", *store.options).out
     assert dfkd("export", "deleted", "--out", "x.pt2", *store.options[2:]).status == 0
+
+
+def test_a_study_of_another_teacher_is_not_mixed_into_an_experiment(dfkd, tmp_path, store, tree, finished):
+    """A new storage, the same MLflow and name: students of both would be compared with each other."""
+    torch.manual_seed(5)
+    save_pt2(network(4, 8, 1, seed=5), tmp_path / "other.pt2", torch.export.Dim("rows"))
+    (tmp_path / "study.yaml").write_text(
+        yaml.safe_dump(tree("finished") | {"teacher": str(tmp_path / "other.pt2"), "features": None})
+    )
+    runs = len(store.runs("finished"))
+    ended = dfkd("study", "study.yaml", "--storage", f"sqlite:///{tmp_path}/fresh.db", *store.options[2:])
+    assert_refused(ended, "study 'finished'", "with another teacher", "take another name")
+    assert len(store.runs("finished")) == runs
