@@ -16,8 +16,6 @@ from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.inputs.encoding import Encode
 from dfkd_tune.training.raw_evaluation import ExportedStudent
 
-PRECISIONS = ("float32", "bf16", "int8")
-
 
 class _Packed(nn.Module):
     """A linear layer that stores its weight ``(out, in)`` quantized."""

@@ -14,7 +14,6 @@ import torch
 from dfkd_tune.errors import MachineError
 
 CGROUP = Path("/sys/fs/cgroup")
-DEVICES = ("auto", "cpu", "cuda")
 PLANNED_FRACTION = 0.8
 """Share of the free memory that a study plans with."""
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from importlib.metadata import EntryPoint, distributions, entry_points
 from typing import Any, Generic, TypeVar
 
 from dfkd_tune.errors import PluginError
 
-LOG = logging.getLogger(__name__)
 T = TypeVar("T")
-
 
 PREFIX = "dfkd_tune."
 """Prefix of every entry-point group."""
@@ -21,25 +19,27 @@ PREFIX = "dfkd_tune."
 def installed() -> dict[str, list[tuple[str, str]]]:
     """Plug-ins of installed packages: ``name version`` of a package -> its kinds as ``(group, kind)``."""
     found: dict[str, list[tuple[str, str]]] = {}
-    for distribution in distributions():
-        for entry in distribution.entry_points:
-            kind = entry.group.removeprefix(PREFIX), entry.name
-            if entry.group.startswith(PREFIX) and kind not in (kinds := found.setdefault(_distribution(entry), [])):
-                kinds.append(kind)
+    for entry in _offered():
+        kind = entry.group.removeprefix(PREFIX), entry.name
+        if kind not in (kinds := found.setdefault(_distribution(entry), [])):
+            kinds.append(kind)
     return found
 
 
 def culprit(error: BaseException) -> str | None:
     """``name version`` of the plug-in whose code raised an error; None if no plug-in did."""
-    modules = {}
-    for entry in (each for found in distributions() for each in found.entry_points):
-        if entry.group.startswith(PREFIX):
-            modules[entry.module.partition(".")[0]] = _distribution(entry)
+    modules = {entry.module.partition(".")[0]: _distribution(entry) for entry in _offered()}
     trace, found = error.__traceback__, None
     while trace is not None:
         name = str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
         found, trace = modules.get(name, found), trace.tb_next
     return found
+
+
+@cache  # scanning all distributions takes milliseconds, and every run records what is installed
+def _offered() -> tuple[EntryPoint, ...]:
+    """Entry points of all groups of dfkd-tune."""
+    return tuple(e for each in distributions() for e in each.entry_points if e.group.startswith(PREFIX))
 
 
 class Registry(Mapping[str, T], Generic[T]):
@@ -55,15 +55,21 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __init__(self, group: str, base: type, own: Mapping[str, T]) -> None:
         self.group, self._base, self._own = f"{PREFIX}{group}", base, dict(own)
-        self._loaded: dict[str, T] = {}
+        self._loaded: dict[str, T | PluginError] = {}
         self._found: dict[str, EntryPoint] | None = None
 
     def __getitem__(self, name: str) -> T:
         if name in self._own:
             return self._own[name]
         if name not in self._loaded:
-            self._loaded[name] = self._load(self._entries[name])
-        return self._loaded[name]
+            try:
+                self._loaded[name] = self._load(self._entries[name])
+            except PluginError as error:
+                self._loaded[name] = error
+        found = self._loaded[name]
+        if isinstance(found, PluginError):
+            raise found
+        return found
 
     def __iter__(self) -> Iterator[str]:
         yield from self._own
@@ -80,8 +86,8 @@ class Registry(Mapping[str, T], Generic[T]):
         for name in self:
             try:
                 yield name, self[name]
-            except PluginError as error:
-                LOG.debug("%s", error)
+            except PluginError:
+                continue
 
     def name_of(self, kind: object) -> str | None:
         """The name of a kind; None if it is not registered."""
