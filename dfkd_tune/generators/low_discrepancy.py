@@ -34,11 +34,17 @@ def unit_points(engine: Engine, steps: int, rows: int) -> Tensor:
     return torch.from_numpy(np.concatenate([engine.random(rows) for _ in range(steps)]))
 
 
+@strategy
 class Points(BlockGenerator):
-    """Base of the quasi-random generators: points in the unit cube, mapped by the prior's quantiles or scaled to a box."""
+    """Base of the quasi-random generators: points in the unit cube, mapped by the prior's quantiles or scaled to a box.
 
-    over: Over
-    reach: float
+    Args:
+        over: ``prior`` maps points by the quantiles of the input prior; ``box`` scales them to the box of ``uniform``.
+        reach: half width of the box, in standard deviations of the feature.
+    """
+
+    over: Over = "prior"
+    reach: Reach = 3.0
 
     def block(self, inputs: Inputs, steps: int, rows: int, engine: Engine) -> Tensor:
         """Points ``(steps, rows, D)`` in standardized units, float64."""
@@ -78,15 +84,7 @@ class _Plain:
 
 @strategy
 class LatinHypercube(Points):
-    """A new Latin hypercube for every batch (McKay, Beckman & Conover 1979).
-
-    Args:
-        over: ``prior`` maps points by the quantiles of the input prior; ``box`` scales them to the box of ``uniform``.
-        reach: half width of the box, in standard deviations of the feature.
-    """
-
-    over: Over = "prior"
-    reach: Reach = 3.0
+    """A new Latin hypercube for every batch (McKay, Beckman & Conover 1979)."""
 
     def engine(self, features: int, seed: int) -> Engine:
         from scipy.stats import qmc
@@ -96,15 +94,7 @@ class LatinHypercube(Points):
 
 @strategy
 class Sobol(Points):
-    """A scrambled Sobol sequence, continued from batch to batch (Owen 1998).
-
-    Args:
-        over: ``prior`` maps points by the quantiles of the input prior; ``box`` scales them to the box of ``uniform``.
-        reach: half width of the box, in standard deviations of the feature.
-    """
-
-    over: Over = "prior"
-    reach: Reach = 3.0
+    """A scrambled Sobol sequence, continued from batch to batch (Owen 1998)."""
 
     def engine(self, features: int, seed: int) -> Engine:
         import warnings
@@ -117,15 +107,7 @@ class Sobol(Points):
 
 @strategy
 class Halton(Points):
-    """A scrambled Halton sequence, continued from batch to batch (Owen 2017).
-
-    Args:
-        over: ``prior`` maps points by the quantiles of the input prior; ``box`` scales them to the box of ``uniform``.
-        reach: half width of the box, in standard deviations of the feature.
-    """
-
-    over: Over = "prior"
-    reach: Reach = 3.0
+    """A scrambled Halton sequence, continued from batch to batch (Owen 2017)."""
 
     def engine(self, features: int, seed: int) -> Engine:
         from scipy.stats import qmc

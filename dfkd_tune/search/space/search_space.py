@@ -6,7 +6,7 @@ bound is searched only for generators that use the gap, an input bound only for 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from itertools import product
 from typing import Any
@@ -131,17 +131,21 @@ class Space:
     def owners(self, leaf: str) -> list[str]:
         """The kinds in a leaf's section that have the leaf; empty if all have it."""
         section, _, field = leaf.partition(".")
-        kinds = self._kinds(section)
+        kinds = self.kinds(section)
         having = [kind for kind in kinds if field in {f.name for f in fields(SECTIONS[section][kind])}]
         return [] if field == "kind" or having == kinds else having
 
+    def applies(self, section: str) -> bool:
+        """Whether any generator of the study uses a section."""
+        return section not in UNUSED or bool(self.generators_using(section))
+
     def generators_using(self, section: str) -> list[str]:
         """The searched generators that a section applies to."""
-        return [kind for kind in self._kinds("generator") if self._held(section, SECTIONS["generator"][kind]()) is None]
+        return [kind for kind in self.kinds("generator") if self._held(section, SECTIONS["generator"][kind]()) is None]
 
     def generators(self, section: str) -> list[str]:
         """The generators for which a section is searched; empty if it is searched for all."""
-        kinds = self._kinds("generator")
+        kinds = self.kinds("generator")
         asking = self.generators_using(section)
         return [] if asking == kinds else asking
 
@@ -150,7 +154,7 @@ class Space:
         domain = self.domains.get(f"{section}.kind")
         return None if domain is None else [str(kind) for kind in domains.ends(domain)]
 
-    def _kinds(self, section: str) -> list[str]:
+    def kinds(self, section: str) -> list[str]:
         return self.searched_kinds(section) or [name_of(SECTIONS[section], getattr(self.preset, section))]
 
     def _held(self, section: str, generator: Any) -> Any:
@@ -264,20 +268,9 @@ def make_space(
         elif preset.student.hidden_units > widest:
             rule = f"a student of width {preset.student.hidden_units} has more than {max_parameters} parameters"
             raise SpecError(f"{file}: student.width", rule, remedy=f"at most {widest}")
-    default_space = search is None
+    explicit = search is not None
     if search is None:
-        held = preset.leaves()
-        free = {leaf.partition(".")[0] for leaf in default if leaf.endswith(".kind")} | (SECTIONS.keys() - {*SINGLE})
-        free -= {leaf.partition(".")[0] for leaf in fixed if leaf.endswith(".kind")}
-        search = {k: v for k, v in default.items() if k.partition(".")[0] in free or k in held}
-        if widest is not None:
-            low = max(1, round((SMALL_FRACTION if small else NARROW_FRACTION) * widest))
-            span = {"student.width": {"low": low, "high": widest, "log": small}} if low < widest else {}
-            search = {leaf: value for leaf, value in search.items() if leaf != "student.width"} | span
-        elif small and "student.width" in search:
-            high = search["student.width"]["high"]
-            search["student.width"] = {"low": max(1, round(SMALL_FRACTION * high)), "high": high, "log": True}
-        search = {leaf: value for leaf, value in search.items() if leaf not in fixed}
+        search = _default_search(default, preset, fixed, widest, small)
     for leaf in search.keys() & fixed.keys():
         raise SpecError(
             f"{place}.{named(leaf)}", "is fixed and searched", remedy=f"leave it out of search, or {leaf} out"
@@ -292,22 +285,41 @@ def make_space(
     }
     fixing.check(preset, fixed, kinds, file)
     space = Space(preset, chosen, max_parameters, size, fixed)
-    for section, what in UNUSED.items():
-        if space.generators_using(section):
-            continue
-        explicit = [leaf for leaf in (*fixed, *(() if default_space else chosen)) if leaf.startswith(f"{section}.")]
-        if explicit:
-            rule = f"no generator of this study {what} ({', '.join(space._kinds('generator'))})"
-            where = f"{file}: {explicit[0]}" if explicit[0] in fixed else f"{place}.{explicit[0]}"
-            raise SpecError(where, rule, remedy=f"leave it out, or take a generator that {what}")
-        space = replace(
-            space, domains={leaf: v for leaf, v in space.domains.items() if not leaf.startswith(f"{section}.")}
-        )
+    _refuse_unused(space, fixed, chosen if explicit else (), file)
+    space = replace(space, domains={k: v for k, v in chosen.items() if space.applies(k.partition(".")[0])})
     if not differentiable:
         _refuse_gradients(space, place)
     if max_parameters is not None:
         _refuse_giants(space)
     return space
+
+
+def _default_search(
+    default: Mapping[str, Any], preset: Recipe, fixed: Mapping[str, Any], widest: int | None, small: bool
+) -> dict[str, Any]:
+    """The leaves of the default space that the preset has and nothing fixes."""
+    held = preset.leaves()
+    free = {leaf.partition(".")[0] for leaf in default if leaf.endswith(".kind")} | (SECTIONS.keys() - {*SINGLE})
+    free -= {leaf.partition(".")[0] for leaf in fixed if leaf.endswith(".kind")}
+    search = {k: v for k, v in default.items() if k.partition(".")[0] in free or k in held}
+    if widest is not None:
+        low = max(1, round((SMALL_FRACTION if small else NARROW_FRACTION) * widest))
+        span = {"student.width": {"low": low, "high": widest, "log": small}} if low < widest else {}
+        search = {leaf: value for leaf, value in search.items() if leaf != "student.width"} | span
+    elif small and "student.width" in search:
+        high = search["student.width"]["high"]
+        search["student.width"] = {"low": max(1, round(SMALL_FRACTION * high)), "high": high, "log": True}
+    return {leaf: value for leaf, value in search.items() if leaf not in fixed}
+
+
+def _refuse_unused(space: Space, fixed: Iterable[str], searched: Iterable[str], file: str) -> None:
+    """Refuse leaves that the study file names and that no generator of the study uses."""
+    for leaf, where in [(leaf, "") for leaf in fixed] + [(leaf, "search.") for leaf in searched]:
+        section = leaf.partition(".")[0]
+        if not space.applies(section):
+            rule = f"no generator of this study {UNUSED[section]} ({', '.join(space.kinds('generator'))})"
+            remedy = f"leave it out, or take a generator that {UNUSED[section]}"
+            raise SpecError(f"{file}: {where}{leaf}", rule, remedy=remedy)
 
 
 def _refuse_giants(space: Space) -> None:
@@ -326,7 +338,7 @@ def _refuse_giants(space: Space) -> None:
 def _refuse_gradients(space: Space, place: str) -> None:
     """Refuse generators that need input gradients, for a black-box teacher."""
     registry = SECTIONS["generator"]
-    for name in space._kinds("generator"):
+    for name in space.kinds("generator"):
         if registry[name].needs_gradients:
             raise SpecError(
                 f"{place}.generator.kind",
