@@ -319,6 +319,12 @@ def _named(problem: Problem, row: list[float]) -> dict[str, float | str | None]:
     return named
 
 
+def gap_in_words(gap: float, relative: float, output: int, outputs: int) -> str:
+    """The worst gap with what it takes to read it: which output it is of, and its size over that output's spread."""
+    share = f"{100 * relative:.3g} % of the standard deviation"
+    return f"{gap:.4g}, {share}" + (f" of output {output}" if outputs > 1 else "")
+
+
 def _statement(problem: Problem, report: Report, worst: WorstGap) -> dict[str, list[str]]:
     low, high = report.interval
     tier = problem.inputs.tier
@@ -329,7 +335,7 @@ def _statement(problem: Problem, report: Report, worst: WorstGap) -> dict[str, l
         f"At 95 % confidence, at most {100 * report.beyond_largest:.2g} % of such inputs have a larger gap than the "
         f"largest measured, {report.relative_gaps.largest:.4g} standard deviations of the teacher.",
         f"An attack of {worst.teacher_rows:,} teacher rows, within {worst.radius:g} standard deviations of prior rows, "
-        f"found a gap of {worst.gap:.4g} at the input shown.",
+        f"found a gap of {gap_in_words(worst.gap, worst.relative_gap, worst.output, len(worst.teacher))}, at the input shown.",
     ]
     not_held = [
         f"Real inputs: none were used, and nothing is known about them beyond this declaration (tier {tier}). If real inputs "

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from dfkd_tune.errors import ExportError, NotFound, SpecError, TrackingError
+from dfkd_tune.evaluation.certificate import gap_in_words
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.locations.paths import absolute, existing, without_credentials
 from dfkd_tune.registry import certificates, model_files
@@ -54,6 +55,7 @@ class Registered:
         worst: largest difference between outputs of the reloaded model and the student, in the teacher's units.
         report_rmse, worst_gap: values of its certificate, in the teacher's units; None for a run outside of a study, because
             its banks are not recorded.
+        worst_gap_words: the worst gap, which output it is of and its size over that output's spread.
     """
 
     uri: str
@@ -64,6 +66,7 @@ class Registered:
     worst: float
     report_rmse: float | None = None
     worst_gap: float | None = None
+    worst_gap_words: str | None = None
 
 
 def certified(uri: str, study: str, run: Run, problem: Callable[[], Problem]) -> dict[str, Any]:
@@ -215,17 +218,27 @@ def register(
             remedy="register another trial with --trial",
         )
     number = trial_of(run)
-    found = {}
+    found, words = {}, None
     if certificate is not None:
         found = {"report_rmse": certificate["report"]["rmse"], "worst_gap": certificate["worst"]["gap"]}
+        worst_gap = certificate["worst"]
+        many = certificate["teacher"]["outputs"]
+        words = gap_in_words(worst_gap["gap"], worst_gap["relative_gap"], worst_gap["output"], many)
     about = {"study": study} | ({} if number is None else {"trial": number})
     tags = {**about, "tier": result["tier"], "rmse": result["rmse"]} | found
     for key, value in tags.items():
         made.set_model_version_tag(model, version.version, f"{tag.PREFIX}{key}", str(value))
-    made.update_model_version(model, version.version, _description(study, run, result, found))
+    made.update_model_version(model, version.version, _description(study, run, result, found, words))
     made.set_registered_model_alias(model, alias, version.version)
     return Registered(
-        f"models:/{model}@{alias}", int(version.version), number, run.info.run_id, float(result["rmse"]), worst, **found
+        f"models:/{model}@{alias}",
+        int(version.version),
+        number,
+        run.info.run_id,
+        float(result["rmse"]),
+        worst,
+        **found,
+        worst_gap_words=words,
     )
 
 
@@ -236,14 +249,14 @@ def existing_version(made: MlflowClient, model: str, run_id: str) -> ModelVersio
     return max(ready, key=lambda version: int(version.version), default=None)
 
 
-def _description(study: str, run: Run, result: dict[str, Any], found: dict[str, float]) -> str:
+def _description(study: str, run: Run, result: dict[str, Any], found: dict[str, float], gap: str | None) -> str:
     """The description of a model version, in Markdown."""
     where = f"[{escaped(run.info.run_name)}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
     words = f"Student of study **{escaped(study)}**, run {where}: {result['parameters']:,} parameters, "
     words += f"RMSE to the teacher {result['rmse']:.4g} on the selection bank"
     if not found:
         return f"{words}. Inputs known at tier {escaped(result['tier'])}."
-    words += f", {found['report_rmse']:.4g} on the report bank; worst gap found {found['worst_gap']:.4g}. "
+    words += f", {found['report_rmse']:.4g} on the report bank; worst gap found {gap}. "
     return (
         words
         + f"Inputs known at tier {escaped(result['tier'])}; `certificate/certificate.html` says what that can promise."

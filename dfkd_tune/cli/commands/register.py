@@ -61,7 +61,7 @@ def register(
     if done.report_rmse is not None:
         click.echo(
             f"certificate runs:/{done.run_id}/certificate: RMSE {done.report_rmse:.4g} on the report bank, "
-            f"worst gap found {done.worst_gap:.4g}"
+            f"worst gap found {done.worst_gap_words}"
         )
     where = f"MLFLOW_TRACKING_URI={quote(paths.without_credentials(uri))}"
     click.echo(f"Serve it: {where} mlflow models serve -m '{done.uri}' --env-manager local --port 5001")
