@@ -94,7 +94,19 @@ class Student(PythonModel):
                 f"missing; got {listed(labels)}",
                 f"send a table with {listed(self.names)}",
             )
+        self._refuse_misspelled(labels, found)
         return [places[0] if places else None for places in found]
+
+    def _refuse_misspelled(self, labels: list[Any], found: list[list[int]]) -> None:
+        """Refuse a table that leaves out an optional column and has an unknown one: it may be the same, misspelled."""
+        absent = [name for name, places in zip(self.names, found, strict=True) if not places]
+        unknown = [label for place, label in enumerate(labels) if place not in {p for places in found for p in places}]
+        if absent and unknown:
+            raise refusal(
+                f"column{'s' * (len(absent) > 1)} {listed(absent)}",
+                f"not in the table, which has the unknown {listed(unknown)}",
+                "send it, with null where it is missing, or leave out the unknown columns",
+            )
 
     def _by_place(self, labels: list[Any]) -> list[int | None]:
         width = len(self.names)
