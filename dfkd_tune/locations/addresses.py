@@ -121,7 +121,7 @@ def refused_storage(text: str) -> Refusal | None:
         return Refusal("is a server, and a study is kept in a database", f"write {DATABASE}")
     if name not in OPTUNA:
         return Refusal(f"is no database that a study can be kept in ({name})", f"write {DATABASE}")
-    return _unfit(url, "optuna.db")
+    return _unquoted(text) or _unfit(url, "optuna.db")
 
 
 def refused_tracking(text: str) -> Refusal | None:
@@ -142,7 +142,7 @@ def refused_tracking(text: str) -> Refusal | None:
         return _no_url(text, STORE, "mlflow.db")
     if url.get_backend_name() not in MLFLOW:
         return Refusal(f"is no store of MLflow ({scheme})", f"write {STORE}")
-    return _unfit(url, "mlflow.db")
+    return _unquoted(text) or _unfit(url, "mlflow.db")
 
 
 def _no_url(text: str, known: str, file: str) -> Refusal:
@@ -155,6 +155,14 @@ def _no_url(text: str, known: str, file: str) -> Refusal:
     if ":memory:" in path:
         return Refusal("is in memory, and lost when the command ends", f"write sqlite:///{file}")
     return Refusal("is no URL of a database, and other kinds of stores are not taken", f"write {known}")
+
+
+def _unquoted(text: str) -> Refusal | None:
+    """The refusal of an SQLite URL with a question mark that starts no argument, and would cut the file's name."""
+    _, mark, arguments = text.partition("?")
+    if mark and text.startswith("sqlite") and any("=" not in part for part in arguments.split("&")):
+        return Refusal("has a '?' without an argument such as timeout=60 after it", "write %3F for a '?' in a name")
+    return None
 
 
 def _unfit(url: URL, file: str) -> Refusal | None:

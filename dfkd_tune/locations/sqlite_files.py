@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -48,11 +49,17 @@ def _copy(file: Path, log: Path, copy: Path) -> None:
             shutil.copyfile(log, copy.with_name(f"{copy.name}-wal"))
 
 
-def check(url: str, kind: type[DfkdError], remedy: str) -> None:
-    """Check that an SQLite file is intact, if it exists.
+def check(url: str, kind: type[DfkdError], remedy: str, own: Callable[[set[str]], bool]) -> None:
+    """Check that an SQLite file is intact and not another program's, if it exists. Nothing is written.
+
+    Args:
+        url: URL of the database.
+        kind: error to raise.
+        remedy: remedy for a damaged file.
+        own: whether a database with these tables is of the right program; not called if there are none.
 
     Raises:
-        kind: it is a directory, unreadable or damaged.
+        kind: it is a directory, unreadable, damaged, or a database of another program.
     """
     file = sqlite_file(url)
     if file is None or not file.exists():
@@ -65,6 +72,17 @@ def check(url: str, kind: type[DfkdError], remedy: str) -> None:
         raise kind(file, f"cannot be read: {error.strerror}", remedy="get permission to read it") from None
     if reason is not None:
         raise kind(file, f"is damaged: {reason}", remedy=remedy)
+    if (tables := _tables(file)) and not own(tables):
+        raise kind(file, "is a database of another program", remedy="give the address of another file")
+
+
+def _tables(file: Path) -> set[str]:
+    """Names of the tables of a file; empty if they cannot be read now."""
+    try:
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
+            return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error:
+        return set()
 
 
 def damage(file: Path) -> str | None:

@@ -6,12 +6,12 @@ from typing import Any
 
 import optuna
 
-from dfkd_tune.errors import DfkdError, NotFound, StorageError
+from dfkd_tune.errors import DfkdError, NotFound
 from dfkd_tune.locations.paths import existing, optuna_url, sqlite_file
-from dfkd_tune.locations.sqlite_files import check, readable
+from dfkd_tune.locations.sqlite_files import readable
 from dfkd_tune.search.attributes import WORKER, StudyRecord
 from dfkd_tune.search.foreign import refuse_foreign
-from dfkd_tune.search.storage import DAMAGED, open_storage
+from dfkd_tune.search.storage import open_storage, require_whole
 
 
 def load_study(storage_url: str, name: str) -> optuna.Study:
@@ -24,7 +24,7 @@ def load_study(storage_url: str, name: str) -> optuna.Study:
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     url = existing(optuna_url(storage_url), f"study {name!r}")
-    check(url, StorageError, DAMAGED)
+    require_whole(url)
     storage = open_storage(readable(url))
     try:
         study = optuna.load_study(study_name=name, storage=storage)

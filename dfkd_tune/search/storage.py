@@ -240,7 +240,7 @@ def require_whole(url: str) -> None:
     Raises:
         StorageError: it is a directory, not an SQLite file, or damaged.
     """
-    sqlite_files.check(url, StorageError, DAMAGED)
+    sqlite_files.check(url, StorageError, DAMAGED, lambda tables: "studies" in tables)  # Optuna creates it first
 
 
 def open_storage(url: str) -> PatientStorage:

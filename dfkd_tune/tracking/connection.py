@@ -50,6 +50,16 @@ DAMAGED = (
 """Remedy for a broken MLflow database."""
 
 
+def _is_mlflows(tables: set[str]) -> bool:
+    """Whether a database with these tables is MLflow's, also if its creation was cut short."""
+    if "experiments" in tables:
+        return True
+    import mlflow.store.tracking.dbmodels.models  # noqa: F401  # declares the tables
+    from mlflow.store.db.base_sql_model import Base
+
+    return Base.metadata.sorted_tables[0].name in tables  # MLflow creates it first
+
+
 def preflight(uri: str, write: bool = True) -> None:
     """Check before any trial that MLflow can be reached.
 
@@ -64,7 +74,7 @@ def preflight(uri: str, write: bool = True) -> None:
     shown, file = without_credentials(uri), sqlite_file(uri)
     scheme = urllib.parse.urlsplit(uri).scheme
     if file is not None:
-        sqlite_files.check(uri, TrackingError, DAMAGED)
+        sqlite_files.check(uri, TrackingError, DAMAGED, _is_mlflows)
         if not write:
             return
         try:
