@@ -60,6 +60,7 @@ def load_pt2(path: Path, architecture: Path | None, trust_pickle: bool) -> Teach
         TeacherError: the file is truncated, of another format, or holds more than a network.
     """
     data = archives.read(path)
+    _refuse_other_formats(path, data)
     try:
         archive = data if trust_pickle else _without_code(data, path)
         with warnings.catch_warnings(), _weights_only(not trust_pickle), _quiet():
@@ -82,6 +83,26 @@ def load_pt2(path: Path, architecture: Path | None, trust_pickle: bool) -> Teach
     dtype = likely_dtype(module) if taken is None else declared(path, taken.dtype)
     width = taken.shape[1] if taken is not None and taken.ndim == 2 and isinstance(taken.shape[1], int) else None
     return Teacher(str(path), module, dtype, hash_bytes(data), width=width)
+
+
+def _refuse_other_formats(path: Path, data: bytes) -> None:
+    """Refuse an archive of another format under the name of ``.pt2``; trust would not make it load."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names, start = archive.namelist(), min(entry.header_offset for entry in archive.infolist())
+    except Exception:  # a damaged directory makes zipfile raise several types of exceptions
+        return
+    if start != 0:  # a file cut short shows the archive of its sample inputs
+        return
+    for suffix, what, holds in (
+        (".pt", "TorchScript", lambda name: "/code/" in name or name.endswith("/constants.pkl")),
+        (".skops", "a skops file", lambda name: name == "schema.json"),
+        (".pt", "a file of torch.save", lambda name: name.endswith("/data.pkl")),
+    ):
+        if any(map(holds, names)):
+            raise TeacherError(
+                path, f"is {what}, not a program of torch.export", remedy=f"rename it to {path.stem}{suffix}"
+            )
 
 
 def _taken(program: torch.export.ExportedProgram) -> torch.Tensor | None:
