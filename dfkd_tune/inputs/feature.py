@@ -28,13 +28,14 @@ class Feature:
         name: name of the feature.
         mean, std: mean and standard deviation; give both or neither.
         range: ``[low, high]``; no synthetic input lies outside.
-        levels: the only values that occur: numbers or words. A teacher receives words as words, or as codes 0, 1, ...
-            in this order. null stands for a missing value.
+        levels: the only values that occur: numbers, or words for a teacher that was fitted on a data frame. null stands
+            for a missing value.
         probabilities: probabilities of the levels; equal by default.
         nominal: whether the order of the levels has no meaning; students then encode them one-hot. Words and missing
             values are always nominal; for numbers the teacher's outputs decide by default.
         integer: whether only whole numbers occur.
-        quantiles: probability -> value, at least two; equal neighbors mark a value that occurs often.
+        quantiles: probability -> value, at least two; equal neighbors mark a value that occurs often. Between two
+            quantiles, values are linear in the normal score of the probability.
     """
 
     name: Annotated[str, Field(min_length=1)]
