@@ -319,6 +319,13 @@ def _named(problem: Problem, row: list[float]) -> dict[str, float | str | None]:
     return named
 
 
+def rmse_in_words(rmse: float, relative: float, outputs: int) -> str:
+    """The RMSE and the relative RMSE, in which a large output does not hide a small one."""
+    return f"{rmse:.4g}, {100 * relative:.3g} % of the standard deviation" + (
+        " over all outputs" if outputs > 1 else ""
+    )
+
+
 def gap_in_words(gap: float, relative: float, output: int, outputs: int) -> str:
     """The worst gap with what it takes to read it: which output it is of, and its size over that output's spread."""
     share = f"{100 * relative:.3g} % of the standard deviation"
@@ -329,8 +336,8 @@ def _statement(problem: Problem, report: Report, worst: WorstGap) -> dict[str, l
     low, high = report.interval
     tier = problem.inputs.tier
     holds = [
-        f"On inputs drawn from the declared prior, the RMSE between student and teacher is {report.rmse:.4g} "
-        f"({low:.4g} to {high:.4g} at 95 % confidence), measured on {report.rows:,} rows that neither training nor "
+        f"On inputs drawn from the declared prior, the RMSE between student and teacher is "
+        f"{rmse_in_words(report.rmse, report.relative_rmse, len(report.by_output))} ({low:.4g} to {high:.4g} at 95 % confidence), measured on {report.rows:,} rows that neither training nor "
         "pruning nor selection saw.",
         f"At 95 % confidence, at most {100 * report.beyond_largest:.2g} % of such inputs have a larger gap than the "
         f"largest measured, {report.relative_gaps.largest:.4g} standard deviations of the teacher.",

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from dfkd_tune.errors import ExportError, NotFound, SpecError, TrackingError
-from dfkd_tune.evaluation.certificate import gap_in_words
+from dfkd_tune.evaluation.certificate import gap_in_words, rmse_in_words
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.locations.paths import absolute, existing, without_credentials
 from dfkd_tune.registry import certificates, model_files
@@ -55,7 +55,8 @@ class Registered:
         worst: largest difference between outputs of the reloaded model and the student, in the teacher's units.
         report_rmse, worst_gap: values of its certificate, in the teacher's units; None for a run outside of a study, because
             its banks are not recorded.
-        worst_gap_words: the worst gap, which output it is of and its size over that output's spread.
+        report_rmse_words, worst_gap_words: both with their size over the standard deviation of the teacher's outputs, and which
+            output the worst gap is of.
     """
 
     uri: str
@@ -66,6 +67,7 @@ class Registered:
     worst: float
     report_rmse: float | None = None
     worst_gap: float | None = None
+    report_rmse_words: str | None = None
     worst_gap_words: str | None = None
 
 
@@ -218,17 +220,19 @@ def register(
             remedy="register another trial with --trial",
         )
     number = trial_of(run)
-    found, words = {}, None
+    found, words = {}, {}
     if certificate is not None:
-        found = {"report_rmse": certificate["report"]["rmse"], "worst_gap": certificate["worst"]["gap"]}
-        worst_gap = certificate["worst"]
-        many = certificate["teacher"]["outputs"]
-        words = gap_in_words(worst_gap["gap"], worst_gap["relative_gap"], worst_gap["output"], many)
+        bank, gap, outputs = certificate["report"], certificate["worst"], certificate["teacher"]["outputs"]
+        found = {"report_rmse": bank["rmse"], "worst_gap": gap["gap"]}
+        words = {
+            "report_rmse_words": rmse_in_words(bank["rmse"], bank["relative_rmse"], outputs),
+            "worst_gap_words": gap_in_words(gap["gap"], gap["relative_gap"], gap["output"], outputs),
+        }
     about = {"study": study} | ({} if number is None else {"trial": number})
     tags = {**about, "tier": result["tier"], "rmse": result["rmse"]} | found
     for key, value in tags.items():
         made.set_model_version_tag(model, version.version, f"{tag.PREFIX}{key}", str(value))
-    made.update_model_version(model, version.version, _description(study, run, result, found, words))
+    made.update_model_version(model, version.version, _description(study, run, result, words))
     made.set_registered_model_alias(model, alias, version.version)
     return Registered(
         f"models:/{model}@{alias}",
@@ -238,7 +242,7 @@ def register(
         float(result["rmse"]),
         worst,
         **found,
-        worst_gap_words=words,
+        **words,
     )
 
 
@@ -249,16 +253,16 @@ def existing_version(made: MlflowClient, model: str, run_id: str) -> ModelVersio
     return max(ready, key=lambda version: int(version.version), default=None)
 
 
-def _description(study: str, run: Run, result: dict[str, Any], found: dict[str, float], gap: str | None) -> str:
+def _description(study: str, run: Run, result: dict[str, Any], words: dict[str, str]) -> str:
     """The description of a model version, in Markdown."""
     where = f"[{escaped(run.info.run_name)}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
-    words = f"Student of study **{escaped(study)}**, run {where}: {result['parameters']:,} parameters, "
-    words += f"RMSE to the teacher {result['rmse']:.4g} on the selection bank"
-    if not found:
-        return f"{words}. Inputs known at tier {escaped(result['tier'])}."
-    words += f", {found['report_rmse']:.4g} on the report bank; worst gap found {gap}. "
+    told = f"Student of study **{escaped(study)}**, run {where}: {result['parameters']:,} parameters, "
+    told += f"RMSE to the teacher {result['rmse']:.4g} on the selection bank"
+    if not words:
+        return f"{told}. Inputs known at tier {escaped(result['tier'])}."
+    told += f", {words['report_rmse_words']}, on the report bank; worst gap found {words['worst_gap_words']}. "
     return (
-        words
+        told
         + f"Inputs known at tier {escaped(result['tier'])}; `certificate/certificate.html` says what that can promise."
     )
 

@@ -158,6 +158,8 @@ def test_the_worst_output_is_named():
     spread = found.report.by_output[2].spread
     assert found.worst.gap == pytest.approx(abs(found.worst.student[2] - found.worst.teacher[2]))
     assert found.worst.relative_gap == pytest.approx(found.worst.gap / spread)
+    share = f"{found.worst.gap:.4g}, {100 * found.worst.relative_gap:.3g} % of the standard deviation of output 2"
+    assert any(share in sentence for sentence in found.statement["holds"])
     assert [o.rmse > 0 for o in found.report.by_output] == [False, False, True]
     both = found.report.by_output
     assert found.report.rmse == pytest.approx(math.sqrt(sum(o.rmse**2 for o in both) / 3))

@@ -76,6 +76,8 @@ STORES = {
     "arn:aws:sagemaker:x:1:mlflow-tracking-server/y": "is no URL of a database",
     "mssql+pyodbc://h/d": "driver pyodbc is not installed",
 }
+CUT = ["sqlite:///v?y.db", "sqlite:////data/a?", "sqlite:///v.db?timeout=30&x"]
+"""Addresses whose file's name a question mark would cut."""
 
 
 @pytest.mark.parametrize(("url", "file"), SUPERSEDED.items(), ids=SUPERSEDED)
@@ -133,6 +135,14 @@ def test_stores_that_cannot_be_used(monkeypatch, url):
     with pytest.raises(TrackingError) as refusal:
         tracking_url(None)
     assert str(refusal.value).startswith("MLFLOW_TRACKING_URI=") and words in str(refusal.value)
+
+
+@pytest.mark.parametrize("url", CUT)
+def test_a_question_mark_in_a_name_is_quoted(url):
+    for taken, kind in ((optuna_url, StorageError), (tracking_url, TrackingError)):
+        with pytest.raises(kind, match=r"write %3F for a '\?' in a name"):
+            taken(url)
+    assert sqlite_file(optuna_url("sqlite:////data/v%3Fy.db")) == Path("/data/v?y.db")
 
 
 COMMANDS = {

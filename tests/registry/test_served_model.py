@@ -228,6 +228,17 @@ def test_values_are_missing_where_that_is_declared(mixed, absent):
     assert np.asarray(whole).tolist() == [[1, -7, -7, 0]]
 
 
+def test_an_optional_column_that_may_be_misspelled_is_told(mixed):
+    refuses(
+        mixed,
+        pd.DataFrame({"load": [1], "grad": ["low"], "gate": [1], "rank": [1]}),
+        "column 'grade'",
+        "unknown 'grad'",
+    )
+    refuses(mixed, pd.DataFrame({"load": [1], "rank": [1], "day": [3]}), "columns 'grade', 'gate'", "unknown 'day'")
+    assert asked(mixed, day=[3, 4])[:, 1].tolist() == [0, 0]
+
+
 def test_a_student_in_double_is_asked_in_double(mixed):
     assert asked(mixed, load=[FAR, Decimal("0.1")])[:, 0].tolist() == [FAR, 0.1]
     answered = mixed.predict({"load": [FAR], "grade": ["low"], "gate": [1], "rank": [2]})

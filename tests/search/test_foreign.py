@@ -75,6 +75,27 @@ def test_a_study_of_another_program_is_refused(dfkd, tmp_path, store, tree, fini
     assert {each.name for each in MlflowClient(store.tracking).search_experiments()} == experiments
 
 
+@pytest.mark.parametrize("table", ["customers", "trials", "runs", "metrics"])
+def test_a_database_of_another_program_is_not_touched(dfkd, tmp_path, tree, finished, table):
+    file = tmp_path / "theirs.db"
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute(f"CREATE TABLE {table} (id INTEGER)")
+        connection.commit()
+    before = file.read_bytes()
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("pump", trials=1)))
+    url, mine = f"sqlite:///{file}", f"sqlite:///{tmp_path}/mine.db"
+    for argv in (
+        ["study", "study.yaml", "--storage", url, "--tracking-uri", mine],
+        ["study", "study.yaml", "--storage", mine, "--tracking-uri", url],
+        ["report", "pump", "--storage", url, "--tracking-uri", mine],
+        ["sync", "pump", "--storage", url, "--tracking-uri", mine],
+        ["register", "pump", "--model", "m", "--tracking-uri", url],
+        ["show", "pump", "--storage", url],
+    ):
+        assert_refused(dfkd(*argv), str(file), "is a database of another program")
+    assert file.read_bytes() == before and not file.with_name(f"{file.name}-wal").exists()
+
+
 def test_a_study_that_was_begun_is_set_up_by_the_next(dfkd, tmp_path, store, tree):
     """Who dies while a study is made leaves one without identity."""
     from dfkd_tune.search.sampling import open_study

@@ -65,6 +65,32 @@ def test_an_archive_of_something_else(tmp_path):
             load_teacher(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("script.pt", "is TorchScript"),
+        ("state.pt", "is a file of torch.save"),
+        ("module.bin", "is a file of torch.save"),
+    ],
+)
+def test_other_formats_under_the_name_of_pt2(files, tmp_path, name, what):
+    path = tmp_path / "net.pt2"
+    path.write_bytes(files[name].read_bytes())
+    for trust in (False, True):
+        with fails(path, what, "rename it to net.pt"):
+            load_teacher(path, trust_pickle=trust)
+
+
+def test_skops_under_the_name_of_pt2(tmp_path):
+    skops = pytest.importorskip("skops.io")
+    from sklearn.linear_model import Ridge
+
+    path = tmp_path / "net.pt2"
+    path.write_bytes(skops.dumps(Ridge().fit(np.zeros((3, 2)), np.zeros(3))))
+    with fails(path, "is a skops file", "rename it to net.skops"):
+        load_teacher(path, trust_pickle=True)
+
+
 @pytest.mark.parametrize("name", ["net.pt2", "net.safetensors", "state.pt", "script.pt", "module.bin"])
 def test_files_cut_short(files, tmp_path, name):
     data = files[name].read_bytes()

@@ -60,7 +60,7 @@ def register(
     )
     if done.report_rmse is not None:
         click.echo(
-            f"certificate runs:/{done.run_id}/certificate: RMSE {done.report_rmse:.4g} on the report bank, "
+            f"certificate runs:/{done.run_id}/certificate: RMSE {done.report_rmse_words}, on the report bank; "
             f"worst gap found {done.worst_gap_words}"
         )
     where = f"MLFLOW_TRACKING_URI={quote(paths.without_credentials(uri))}"
