@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from dfkd_tune.compat.mlflow import save_example
-from dfkd_tune.students.pt2_archive import MACHINE_METADATA
+from dfkd_tune.utils.pt2_archive import MACHINE_METADATA
 from dfkd_tune.utils.markdown import escaped
 
 if TYPE_CHECKING:
