@@ -1,4 +1,10 @@
-"""Data-free knowledge distillation for regression, tuned with Optuna and recorded in MLflow."""
+"""Data-free knowledge distillation for regression, tuned with Optuna and recorded in MLflow.
+
+import dfkd_tune as dt
+
+student = dt.distill(teacher, features=["load", "flow"], max_parameters=1151)
+result = dt.tune(teacher, features=["load", "flow"], max_parameters=1151, n_trials=50, name="pump")
+"""
 
 from __future__ import annotations
 
@@ -6,8 +12,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dfkd_tune.api.distill import distill
+    from dfkd_tune.api.result import Result
+    from dfkd_tune.api.tune import load_result, tune
     from dfkd_tune.errors import DfkdError
-    from dfkd_tune.evaluation.certificate import Certificate, certify
+    from dfkd_tune.evaluation.certificate import Certificate
     from dfkd_tune.inputs.feature import Feature
     from dfkd_tune.inputs.features_file import read_features
     from dfkd_tune.inputs.prior import Inputs
@@ -16,14 +25,8 @@ if TYPE_CHECKING:
     from dfkd_tune.recipes.presets import PRESETS
     from dfkd_tune.recipes.recipe import Recipe
     from dfkd_tune.registry.register import register
-    from dfkd_tune.search.study_file import read_spec
-    from dfkd_tune.study.prepare import prepare
-    from dfkd_tune.study.session import run_study
     from dfkd_tune.teachers.base import Teacher
     from dfkd_tune.teachers.loader import load_teacher
-    from dfkd_tune.teachers.probe import probe
-    from dfkd_tune.training.distill import Outcome, distill
-    from dfkd_tune.training.problem import Problem
 
 _HOMES = {
     "Certificate": "evaluation.certificate",
@@ -31,21 +34,17 @@ _HOMES = {
     "Distillation": "integrations.optuna_objective",
     "Feature": "inputs.feature",
     "Inputs": "inputs.prior",
-    "Outcome": "training.distill",
     "PRESETS": "recipes.presets",
-    "Problem": "training.problem",
     "Recipe": "recipes.recipe",
     "RegisterBest": "integrations.optuna_callbacks",
+    "Result": "api.result",
     "Teacher": "teachers.base",
-    "certify": "evaluation.certificate",
-    "distill": "training.distill",
+    "distill": "api.distill",
+    "load_result": "api.tune",
     "load_teacher": "teachers.loader",
-    "prepare": "study.prepare",
-    "probe": "teachers.probe",
     "read_features": "inputs.features_file",
-    "read_spec": "search.study_file",
     "register": "registry.register",
-    "run_study": "study.session",
+    "tune": "api.tune",
 }
 """Public name -> the module it lives in; imported on first use, so that the command line answers at once."""
 
@@ -56,20 +55,16 @@ __all__ = [
     "Distillation",
     "Feature",
     "Inputs",
-    "Outcome",
-    "Problem",
     "Recipe",
     "RegisterBest",
+    "Result",
     "Teacher",
-    "certify",
     "distill",
+    "load_result",
     "load_teacher",
-    "prepare",
-    "probe",
     "read_features",
-    "read_spec",
     "register",
-    "run_study",
+    "tune",
 ]
 
 if not TYPE_CHECKING:  # an editor is to tell a name that does not exist

@@ -63,6 +63,8 @@ def main() -> None:
     except SystemExit as error:
         if COMPLETION in os.environ:  # click has answered a shell
             raise
+        if isinstance(error.__context__, BrokenPipeError):  # click's own answer to a closed pipe
+            os._exit(0)
         # This package never raises SystemExit; user code did, in a call that is not guarded.
         click.echo(f"dfkd-tune: a user's code {raised(error)}; a function must return, and end nothing", err=True)
         sys.exit(1)

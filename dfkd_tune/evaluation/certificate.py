@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from html import escape
 from typing import Any
 
 import torch
@@ -22,11 +23,11 @@ from dfkd_tune.errors import ExportError
 from dfkd_tune.evaluation.attack import RADIUS, Answer, attack
 from dfkd_tune.evaluation.regions import Region, regions
 from dfkd_tune.inputs.summary import in_words, meaning
-from dfkd_tune.utils.pt2_archive import to_pt2
 from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.distill import Outcome
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.training.raw_evaluation import ExportedStudent, outputs_of
+from dfkd_tune.utils.pt2_archive import to_pt2
 
 CONFIDENCE = 0.95
 
@@ -151,6 +152,24 @@ class Certificate:
         plain = asdict(self) | {"format": 1}
         plain["regions"] = [{"where": str(region)} | asdict(region) for region in self.regions]
         return json.loads(json.dumps(plain, allow_nan=False))
+
+    @classmethod
+    def of(cls, tree: Mapping[str, Any]) -> Certificate:
+        """The certificate from the content of ``certificate.json``; raises ``ExportError`` if it is not one."""
+        from pydantic import TypeAdapter, ValidationError
+
+        try:
+            return TypeAdapter(cls).validate_python(dict(tree))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise ExportError("certificate.json", f"is damaged at {place}: {first['msg']}") from None
+
+    def _repr_html_(self) -> str:
+        """The statement, for a notebook."""
+        sentences = "".join(f"<li>{escape(each)}</li>" for each in self.statement["holds"])
+        limits = "".join(f"<li>{escape(each)}</li>" for each in self.statement["does_not_hold"])
+        return f"<p>What holds</p><ul>{sentences}</ul><p>What is not promised</p><ul>{limits}</ul>"
 
     def metrics(self) -> dict[str, float]:
         """Metrics of the certificate for MLflow."""

@@ -17,6 +17,8 @@ one mean and standard deviation per pixel, row by row.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -122,6 +124,48 @@ def parse_features(tree: Any, path: object) -> Inputs:
     if ranks is not None:
         ranks = triangle(ranks, len(features), f"{path}: rank_correlation")
     return Inputs(features, [names.index(name) for name in shares], ranks)
+
+
+def tree_of(given: Any) -> Any:
+    """The content of a features file for features that were given in Python; ``parse_features`` checks it.
+
+    Args:
+        given: ``Inputs``; a list of names, ``Feature`` or mappings; a mapping from names to ``Feature``, mappings or None; the
+            content of a features file; or what ``describe`` returns.
+    """
+    if isinstance(given, Inputs):
+        names = given.names
+        tree: dict[str, Any] = {"features": [_item(feature) for feature in given.features]}
+        tree |= {"simplex": [names[i] for i in given.simplex]} if given.simplex else {}
+        return tree | (
+            {"rank_correlation": [list(row) for row in given.rank_correlation or ()]} if given.rank_correlation else {}
+        )
+    if hasattr(given, "tree"):
+        return given.tree()
+    if isinstance(given, Mapping):
+        if isinstance(given.get("features"), list | tuple) or isinstance(given.get("grid"), Mapping):
+            return {**given} | (
+                {"features": [_item(each) for each in given["features"]]} if "features" in given else {}
+            )
+        return {"features": [_named_item(name, each) for name, each in given.items()]}
+    if isinstance(given, list | tuple):
+        return {"features": [_item(each) for each in given]}
+    return given
+
+
+def _item(each: Any) -> Any:
+    if isinstance(each, Feature):
+        return {
+            f.name: value for f in fields(each) if (value := getattr(each, f.name)) is not None and value is not False
+        }
+    return dict(each) if isinstance(each, Mapping) else each
+
+
+def _named_item(name: Any, each: Any) -> Any:
+    if each is None:
+        return name
+    item = _item(each)
+    return {"name": name} | item if isinstance(item, dict) else item
 
 
 def _simplex(names: Any, place: str) -> list[str]:

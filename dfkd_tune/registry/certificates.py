@@ -20,16 +20,15 @@ from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.registry.certificate_files import HTML, JSON
 from dfkd_tune.registry.sources import Sources
 from dfkd_tune.teachers.base import Teacher, hash_bytes
-from dfkd_tune.teachers.formats.mlflow_model import SCHEMES
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.probe import probe
+from dfkd_tune.teachers.sources import is_file
 from dfkd_tune.tracking import params as param
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, agree
 from dfkd_tune.utils import yaml_io
-from dfkd_tune.utils.object_reference import MODULE_PATH
 
 
 def issue(problem: Problem, folder: Path, about: Mapping[str, Any]) -> Certificate:
@@ -149,8 +148,7 @@ def _found(place: str, purpose: str, what: str, path: str | None) -> str:
     remedy = f"give --{what} PATH"
     if path is None:
         raise NotFound(place, f"does not say where its {what} is, which {purpose} needs", remedy=remedy)
-    named = what == "teacher" and (MODULE_PATH.fullmatch(path) or path.startswith(SCHEMES))
-    if not named and not Path(path).exists():
+    if (what != "teacher" or is_file(path)) and not Path(path).exists():
         raise NotFound(place, f"{purpose} needs its {what}, but there is no {path}", remedy=remedy)
     return path
 

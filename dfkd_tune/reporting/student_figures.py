@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -19,17 +20,21 @@ DOTS, FEWER = 2_000, 800
 
 def parity(teacher: Tensor, student: Tensor) -> Figure:
     """Student outputs against teacher outputs, ``(N, O)`` each, with the diagonal of a perfect student."""
-    outputs = teacher.shape[1]
     figure, (axes,) = canvas(width=3.9, height=3.6)
-    for o in range(min(outputs, len(PALETTE))):
+    draw_parity(axes, teacher, student)
+    if teacher.shape[1] > 1:
+        figure.legend(loc="outside upper left", ncols=4, frameon=False, labelcolor=INK)
+    return figure
+
+
+def draw_parity(axes: Axes, teacher: Tensor, student: Tensor) -> None:
+    """The same into given axes, without a legend."""
+    for o in range(min(teacher.shape[1], len(PALETTE))):
         one = {"s": 5, "alpha": 0.35, "lw": 0, "color": PALETTE[o], "label": f"output {o}"}
         axes.scatter(teacher[:DOTS, o], student[:DOTS, o], **one)
     low, high = float(teacher.min()), float(teacher.max())
     axes.plot([low, high], [low, high], color=INK, lw=0.8)
     label(axes, "teacher", "student", grid="both")
-    if outputs > 1:
-        figure.legend(loc="outside upper left", ncols=4, frameon=False, labelcolor=INK)
-    return figure
 
 
 def residuals(teacher: Tensor, student: Tensor) -> Figure:

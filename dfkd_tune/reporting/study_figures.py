@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from optuna.distributions import CategoricalDistribution
@@ -49,6 +50,13 @@ def figures(found: Findings) -> dict[str, Figure]:
 def history(found: Findings) -> Figure:
     """Objective of every trial in order, and the best so far."""
     figure, (axes,) = canvas()
+    draw_history(axes, found)
+    _legend(figure)
+    return figure
+
+
+def draw_history(axes: Axes, found: Findings) -> None:
+    """The same into given axes, without a legend."""
     done = sorted(completed(found.trials), key=lambda trial: trial.number)
     for kind, color in _kinds(found).items():
         here = [trial for trial in done if _kind(trial) == kind]
@@ -70,14 +78,19 @@ def history(found: Findings) -> Figure:
     places = axes.xaxis.get_major_locator()
     assert isinstance(places, MaxNLocator)  # the default of a linear axis
     places.set_params(integer=True)
-    _legend(figure)
-    return figure
 
 
 def choices(found: Findings, leaf: str) -> Figure:
     """Objective of every trial, grouped by one choice; the choice with the best trial comes first."""
     (comparison,) = (each for each in found.comparisons if each.leaf == leaf)
     figure, (axes,) = canvas(height=1.1 + 0.42 * len(comparison.sides))
+    draw_choices(axes, found, leaf)
+    return figure
+
+
+def draw_choices(axes: Axes, found: Findings, leaf: str) -> None:
+    """The same into given axes."""
+    (comparison,) = (each for each in found.comparisons if each.leaf == leaf)
     scatter = np.random.default_rng(0)
     shades = _kinds(found) if leaf == "generator.kind" else colors(_met(found, leaf))
     for place, side in enumerate(comparison.sides):
@@ -90,7 +103,6 @@ def choices(found: Findings, leaf: str) -> Figure:
     axes.set_xscale("log")
     plain_ticks(axes.xaxis)
     label(axes, f"{found.objective} (a line at the best)", "", grid="x")
-    return figure
 
 
 def threshold(found: Findings) -> Figure:

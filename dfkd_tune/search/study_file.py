@@ -14,9 +14,9 @@ from dfkd_tune.errors import SpecError
 from dfkd_tune.locations.paths import NAME
 from dfkd_tune.recipes.presets import PRESETS
 from dfkd_tune.recipes.recipe import SECTIONS, Recipe
-from dfkd_tune.teachers.formats.mlflow_model import SCHEMES
+from dfkd_tune.teachers.sources import is_file
 from dfkd_tune.utils import yaml_io
-from dfkd_tune.utils.object_reference import MODULE_PATH, importable_from
+from dfkd_tune.utils.object_reference import importable_from
 from dfkd_tune.utils.quoting import named, quoted
 from dfkd_tune.utils.strategy import build, strategy
 
@@ -320,6 +320,6 @@ def _flat(search: Any, place: str) -> dict[str, Any]:
 
 
 def _beside(file: Path, path: str | None) -> str | None:
-    if path is None or MODULE_PATH.fullmatch(path) or path.startswith(SCHEMES):
+    if path is None or not is_file(path):
         return path
     return str(file.parent / path)

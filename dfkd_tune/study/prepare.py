@@ -21,18 +21,17 @@ from dfkd_tune.search.space.domains import ends
 from dfkd_tune.search.space.search_space import Space, make_space
 from dfkd_tune.search.study_file import POPULATION, StudySpec
 from dfkd_tune.teachers.base import Teacher
-from dfkd_tune.teachers.formats.mlflow_model import SCHEMES
 from dfkd_tune.teachers.guarded import CALLS
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.output_cache import Answers
 from dfkd_tune.teachers.probe import Probe, probe
+from dfkd_tune.teachers.sources import IN_MEMORY, is_file
 from dfkd_tune.tracking import params as param
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.memory import Need, Sizes, fit, need
 from dfkd_tune.training.problem import BANKS, POOL_LEAST, Pool, Problem
 from dfkd_tune.utils import hardware
-from dfkd_tune.utils.object_reference import MODULE_PATH
 
 LIBRARIES = 400 * 2**20
 """Memory of an additional process before it holds any row, in bytes."""
@@ -58,6 +57,11 @@ class Prepared:
     space: Space
     sizes: Sizes
     device: str = "cpu"
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether no other process can load the teacher."""
+        return self.spec.teacher.path.startswith(IN_MEMORY)
 
     @property
     def population(self) -> int:
@@ -177,20 +181,23 @@ class Prepared:
         }
 
 
-def prepare(spec: StudySpec, trust_pickle: bool = False, device: str = "cpu") -> Prepared:
+def prepare(
+    spec: StudySpec, trust_pickle: bool = False, device: str = "cpu", teacher: Teacher | None = None
+) -> Prepared:
     """Read the files of a study, probe the teacher and check that its rows fit in memory.
 
     Args:
         spec: content of a study file.
         trust_pickle: whether to load pickled models, which can run any code.
         device: ``auto``, ``cpu`` or ``cuda``.
+        teacher: the teacher, if the spec's path leads to none.
 
     Raises:
         DfkdError: for the first error, in one line.
     """
     where = hardware.device(device)
     architecture = Path(spec.teacher.architecture) if spec.teacher.architecture else None
-    teacher = load_teacher(spec.teacher.path, architecture, trust_pickle)
+    teacher = teacher or load_teacher(spec.teacher.path, architecture, trust_pickle)
     teacher, inputs = with_inputs(teacher, Path(spec.features) if spec.features else None)
     found = probe(teacher, inputs, spec.study.seed)
     limit = spec.student.parameters(teacher.parameters)
@@ -253,8 +260,7 @@ def needs(prepared: Prepared) -> Need:
 
 def located(path: str) -> str:
     """An absolute path without credentials; module paths and MLflow model URIs are returned unchanged."""
-    named = MODULE_PATH.fullmatch(path) or path.startswith(SCHEMES)
-    return without_credentials(path) if named else str(Path(path).resolve())
+    return str(Path(path).resolve()) if is_file(path) else without_credentials(path)
 
 
 FREE = {"study.name", "study.trials", "study.population", "study.leaders", "study.reruns", "budget.pool"}

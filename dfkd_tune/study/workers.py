@@ -11,8 +11,8 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -27,8 +27,7 @@ from dfkd_tune.search.progress import Progress, StudyResult, study_progress
 from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.prepare import Prepared, prepare
 from dfkd_tune.study.session import open_slots, run_study
-from dfkd_tune.teachers.formats.mlflow_model import SCHEMES
-from dfkd_tune.utils.object_reference import MODULE_PATH
+from dfkd_tune.teachers.sources import is_file
 from dfkd_tune.utils.waits import telling
 
 LOG = logging.getLogger(__name__)
@@ -148,7 +147,7 @@ def load_recorded_study(
         ("architecture", tree["teacher"].get("architecture")),
         ("features", tree.get("features")),
     ):
-        if path is None or MODULE_PATH.fullmatch(path) or path.startswith(SCHEMES):
+        if path is None or not is_file(path):
             continue
         if not Path(path).exists():
             raise NotFound(
@@ -173,7 +172,8 @@ class _Worker:
     def __init__(self, work: Work) -> None:
         self._ear, mouth = CONTEXT.Pipe(duplex=False)
         self.process = CONTEXT.Process(target=_in_process, args=(work, mouth), name=f"worker of {work.name}")
-        self.process.start()
+        with _without_main():
+            self.process.start()
         mouth.close()
 
     def ended(self) -> bool:
@@ -186,6 +186,19 @@ class _Worker:
             if self._ear.poll():
                 return self._ear.recv()
         return None
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Start processes that do not import the user's script again, which would run all of it where it has no guard."""
+    main = sys.modules["__main__"]
+    held = {name: main.__dict__[name] for name in ("__file__", "__spec__") if name in main.__dict__}
+    main.__dict__.pop("__file__", None)
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        main.__dict__.update(held)
 
 
 def _in_process(work: Work, mouth: Connection) -> None:

@@ -24,6 +24,39 @@ def from_numpy(function: Callable[[np.ndarray], Any]) -> Callable[[Tensor], Tens
     return answer
 
 
+class OfEither:
+    """A Python function of tensors, or of arrays: the first call finds out which.
+
+    A function that fails on a tensor, or does not answer with one, gets arrays. It is then outside of autograd.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self._chosen: Callable[[Tensor], Any] | None = None
+
+    def __call__(self, x: Tensor) -> Any:
+        """Answers ``(N,)`` or ``(N, O)`` for rows ``(N, D)``; raises what the function raises."""
+        return self._first(x) if self._chosen is None else self._chosen(x)
+
+    def _first(self, x: Tensor) -> Any:
+        failure, answer = None, None
+        try:  # with a gradient, because NumPy's functions take tensors that need none
+            with torch.enable_grad():
+                answer = self.function(x.detach().requires_grad_())
+        except Exception as error:
+            failure = error
+        if isinstance(answer, Tensor):
+            self._chosen = self.function
+            return answer if torch.is_grad_enabled() and x.requires_grad else answer.detach()
+        arrays = from_numpy(self.function)
+        try:
+            found = arrays(x)
+        except Exception as error:
+            raise failure or error from None
+        self._chosen = arrays
+        return found
+
+
 def from_estimator(source: object, estimator: Any, sha256: str) -> Teacher:
     """Make a teacher of a fitted scikit-learn regressor, or of any object with a compatible ``predict``.
 

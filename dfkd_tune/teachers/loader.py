@@ -16,6 +16,7 @@ from dfkd_tune.teachers.formats.mlflow_model import FILE, SCHEMES, load_mlflow, 
 from dfkd_tune.teachers.formats.python_function import load_function
 from dfkd_tune.teachers.formats.state_dict import index_in, load_shards
 from dfkd_tune.teachers.linear_chain import with_fused_forward
+from dfkd_tune.teachers.sources import IN_MEMORY
 from dfkd_tune.utils.object_reference import MODULE_PATH, one_line
 
 
@@ -32,6 +33,9 @@ def load_teacher(source: str | Path, architecture: Path | None = None, trust_pic
     Raises:
         TeacherError: the teacher cannot be loaded.
     """
+    if str(source).startswith(IN_MEMORY):
+        rule = "was given in Python, and no file holds it"
+        raise TeacherError(source, rule, remedy="give it again in Python: dfkd_tune.tune(teacher, name=...)")
     if MODULE_PATH.fullmatch(str(source)):
         return with_fused_forward(load_function(str(source)))
     if str(source).startswith(SCHEMES):

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, STORAGE, TRACKING, TRUST
-from dfkd_tune.cli.signals import Signals
+from dfkd_tune.utils.signals import Signals
 
 if TYPE_CHECKING:
     from dfkd_tune.search.study_file import StudySpec
-    from dfkd_tune.study.prepare import Prepared
-    from dfkd_tune.study.session import StudyResult
 
 
 @click.command(short_help="Search for the best way to distill a teacher.")
@@ -69,6 +66,7 @@ def study(
     from dfkd_tune.reporting import terminal_progress, terminal_summary
     from dfkd_tune.search.loaded import load_study
     from dfkd_tune.search.storage import require_whole
+    from dfkd_tune.study.launch import launch
     from dfkd_tune.study.prepare import prepare
 
     mode = "json" if as_json else "quiet" if quiet else "live"
@@ -78,9 +76,7 @@ def study(
     prepared = prepare(changed, trust_pickle, device)
     console = Console(file=sys.stdout)  # fixed here: sys.stdout may be replaced during a teacher query
     with Signals() as stop, terminal_progress.watch(console, changed.name, mode) as on_progress:
-        prepared, workers = _crewed(prepared, workers, storage_url) if cluster is None else (prepared, workers)
-        run = _way(workers, cluster, trust_pickle)
-        result = run(prepared, storage_url, uri, on_progress=on_progress, should_stop=lambda: bool(stop))
+        result = launch(prepared, storage_url, uri, workers, cluster, trust_pickle, on_progress, lambda: bool(stop))
     if as_json:
         terminal_progress.ended(console, result)
         return
@@ -90,38 +86,6 @@ def study(
     trials = load_study(storage_url, result.name).get_trials(deepcopy=False)
     told = _next(result.name, storage, tracking_uri)
     terminal_summary.summary(console, result, trials, prepared.inputs.tier, changed.study.objective, told)
-
-
-def _crewed(prepared: Prepared, workers: int | None, storage_url: str) -> tuple[Prepared, int]:
-    """The study with a population and number of processes that fit this machine."""
-    from dfkd_tune.locations.paths import shared_folder
-    from dfkd_tune.search.loaded import recorded_population
-    from dfkd_tune.study.calibration import choose_parallelism
-    from dfkd_tune.study.prepare import shared
-
-    about = prepared.spec.study
-    if about.population is not None and workers is not None:
-        return prepared, workers
-    recorded, left = recorded_population(storage_url, prepared.spec.name, about.trials)
-    plan = choose_parallelism(prepared, workers, recorded, left, shared_folder(storage_url, "calibration"))
-    return shared(prepared.with_population(plan.population), plan.workers), plan.workers
-
-
-def _way(workers: int | None, cluster: str | None, trust_pickle: bool) -> Callable[..., StudyResult]:
-    """The function that runs the study: in this process, in several processes, or on a cluster."""
-    from functools import partial
-
-    if cluster is not None:
-        from dfkd_tune.study.dask_cluster import run_on_cluster
-
-        return partial(run_on_cluster, address=cluster, count=workers, trust_pickle=trust_pickle)
-    if workers is not None and workers > 1:
-        from dfkd_tune.study.workers import run_workers
-
-        return partial(run_workers, count=workers, trust_pickle=trust_pickle)
-    from dfkd_tune.study.session import run_study
-
-    return run_study
 
 
 def _spec(

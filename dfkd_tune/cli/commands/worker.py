@@ -7,7 +7,7 @@ import sys
 import click
 
 from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, TRACKING, TRUST
-from dfkd_tune.cli.signals import Signals
+from dfkd_tune.utils.signals import Signals
 
 
 @click.command(short_help="Join a study as another worker.")

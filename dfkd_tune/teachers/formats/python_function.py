@@ -1,4 +1,4 @@
-"""Load a teacher by module path: ``package.module:function`` returns the model. This runs the user's code."""
+"""Load a teacher by module path: ``package.module:function`` returns the model, or is the model. This runs the user's code."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ from torch import Tensor, nn
 
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.base import Teacher, freeze, hash_bytes, hash_module
+from dfkd_tune.teachers.black_box import OfEither
 from dfkd_tune.teachers.formats.dtypes import likely_dtype, taken_by
 from dfkd_tune.utils.object_reference import import_object, raised
 from dfkd_tune.utils.user_code import setting_up
 
 
 def load_function(source: str) -> Teacher:
-    """Import the module and call the function without arguments; it returns an ``nn.Module`` or a callable.
+    """Import the module; call the function without arguments, or take a function of rows ``(N, D)`` as the teacher itself.
 
-    Modules in the working directory can be imported, as with ``python -m``.
+    What the call returns is an ``nn.Module``, or a function of tensors or arrays. Modules in the working directory can be imported, as with ``python -m``.
 
     Raises:
         TeacherError: the import or the call fails, or the result is not callable.
     """
     factory = import_object(source, TeacherError)
+    if _takes_rows(factory):
+        return Teacher(source, OfEither(factory), taken_by(factory), hash_bytes(_code(factory, source).encode()))
     try:
         with setting_up():
             model = factory()
@@ -35,8 +38,21 @@ def load_function(source: str) -> Teacher:
         model = freeze(model)
         return Teacher(source, model, likely_dtype(model), hash_module(model))
     if _answers(model):
-        return Teacher(source, model, taken_by(model), hash_bytes(_code(factory, source).encode()))
+        return Teacher(source, OfEither(model), taken_by(model), hash_bytes(_code(factory, source).encode()))
     raise TeacherError(source, f"the function must return an nn.Module or a callable, returned {type(model).__name__}")
+
+
+def _takes_rows(function: Callable[..., Any]) -> bool:
+    """Whether a function cannot be called without an argument; a class is always called."""
+    if inspect.isclass(function) or isinstance(function, nn.Module):
+        return False
+    try:
+        inspect.signature(function).bind()
+    except TypeError:
+        return True
+    except ValueError:  # a function in C without a signature
+        return False
+    return False
 
 
 def _answers(model: object) -> TypeGuard[Callable[[Tensor], Tensor]]:

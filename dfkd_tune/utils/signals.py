@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import signal
+import sys
+import threading
 from types import FrameType
-
-import click
 
 
 class Signals:
     """Turn the first ^C or SIGTERM into a request to stop; a second ^C stops at once.
 
-    As a context manager it yields a list, which is empty until the first signal arrives.
+    As a context manager it yields a list, which is empty until the first signal arrives. In a thread that is not the main
+    thread, where Python allows no handlers, the list stays empty.
     """
 
     def __enter__(self) -> list[int]:
         self.stop: list[int] = []
-        self.before = {s: signal.signal(s, self._hear) for s in (signal.SIGINT, signal.SIGTERM)}
+        heard = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+        self.before = {s: signal.signal(s, self._hear) for s in heard}
         return self.stop
 
     def __exit__(self, *exception: object) -> None:
@@ -27,4 +29,4 @@ class Signals:
         if self.stop and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.stop.append(number)
-        click.echo("\nstopping: the running trials go back to their slots ...", err=True)
+        print("\nstopping: the running trials go back to their slots ...", file=sys.stderr)

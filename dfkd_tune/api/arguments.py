@@ -1,0 +1,125 @@
+"""From arguments in Python to a study: objects become files, and plain values are checked as a study file is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dfkd_tune.errors import DfkdError, FeaturesError, SpecError
+from dfkd_tune.inputs.features_file import parse_features, read_features, tree_of
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.locations.files import write_output
+from dfkd_tune.search.study_file import KEYS, StudySpec, parse_spec
+from dfkd_tune.study.prepare import Prepared, prepare
+from dfkd_tune.teachers.base import hash_bytes
+from dfkd_tune.teachers.in_memory import Given, given
+from dfkd_tune.teachers.sources import IN_MEMORY, is_file
+from dfkd_tune.utils import yaml_io
+from dfkd_tune.utils.seeding import stream
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What a call in Python says about teacher, inputs and study.
+
+    Args:
+        function: name of the function that was called, for messages.
+        teacher, features, example_inputs: as in ``tune``.
+        tree: the other sections of a study file, as plain values; None values are left out.
+        architecture, trust_pickle, device: as in ``tune``.
+        folder: folder in which teachers and features that were given as objects are kept.
+    """
+
+    function: str
+    teacher: Any
+    features: Any
+    example_inputs: Any
+    tree: Mapping[str, Any]
+    architecture: str | Path | None
+    trust_pickle: bool
+    device: str
+    folder: Path
+
+    def prepared(self) -> tuple[Prepared, Given]:
+        """The study, and how its teacher is kept.
+
+        Raises:
+            DfkdError: for the first argument that is not valid, in words of Python.
+        """
+        inputs, file = self._features()
+        found = given(self.teacher, self.folder, self._rows(inputs))
+        spec = self._spec(found.path, file)
+        try:
+            return prepare(spec, self.trust_pickle, self.device, found.teacher), found
+        except DfkdError as error:
+            if isinstance(self.teacher, str | Path) or not error.place.startswith(found.path):
+                raise
+            place = error.place.replace(found.path, f"{self.function}: teacher ({type(self.teacher).__name__})", 1)
+            raise type(error)(place, error.rule, remedy=error.remedy) from error.__cause__
+
+    def _spec(self, path: str, features: str | None) -> StudySpec:
+        tree = {key: value for key, value in self.tree.items() if value is not None}
+        for key in tree:
+            if key not in KEYS and "." not in key:
+                raise SpecError(f"{self.function}: {key}", "unknown key", remedy=f"known keys: {', '.join(KEYS)}")
+        about: dict[str, Any] = {"path": path}
+        if self.architecture is not None:
+            about["architecture"] = str(self.architecture)
+        tree |= {"teacher": about} | ({} if features is None else {"features": features})
+        study = dict(tree.get("study") or {})
+        study.setdefault("name", named_after(path))
+        return parse_spec(tree | {"study": study}, self.function)
+
+    def _features(self) -> tuple[Inputs | None, str | None]:
+        """The declared inputs, and the path of their file; both None if nothing is declared."""
+        value = self.features
+        if value is None:
+            return None, None
+        if isinstance(value, str | Path):
+            return read_features(Path(value)), str(value)
+        tree = tree_of(value)
+        if not isinstance(tree, dict):
+            rule = f"must be a path, a list or a mapping of features, got a {type(value).__name__}"
+            raise FeaturesError(f"{self.function}: features", rule, remedy='{"load": {"mean": 3, "std": 1}}')
+        inputs = parse_features(_plain(tree), self.function)
+        text = yaml_io.dump(_plain(tree), compact=True).encode()
+        file = self.folder / f"features-{hash_bytes(text)[:12]}.yaml"
+        if not file.exists():
+            write_output(file, text)
+        return inputs, str(file)
+
+    def _rows(self, inputs: Inputs | None) -> Tensor | None:
+        """Two raw rows to export a module with: examples, rows of the prior, or None."""
+        if self.example_inputs is not None:
+            rows = torch.as_tensor(np.asarray(self.example_inputs), dtype=torch.float64)
+            if rows.ndim != 2:
+                place, rule = (
+                    f"{self.function}: example_inputs",
+                    f"must be rows (N, D), got the shape {tuple(rows.shape)}",
+                )
+                raise SpecError(place, rule)
+            return rows.expand(2, -1).contiguous() if len(rows) == 1 else rows[:2]
+        return None if inputs is None else inputs.raw(inputs.draw(2, stream(0, "example")))
+
+
+def named_after(path: str) -> str:
+    """The name of a study that was given none, after its teacher."""
+    text = path.removeprefix(IN_MEMORY)
+    stem = Path(text).stem if is_file(path) else text.replace(":", ".")
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip("_.-")[:100] or "study"
+
+
+def _plain(value: Any) -> Any:
+    """The same values in the types that a YAML file holds."""
+    if isinstance(value, Mapping):
+        return {str(k) if not isinstance(k, int | float) else float(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(each) for each in value]
+    return value.item() if isinstance(value, np.generic) else value

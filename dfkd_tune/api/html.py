@@ -1,0 +1,47 @@
+"""How a notebook shows a result."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from dfkd_tune.errors import DfkdError
+
+if TYPE_CHECKING:
+    from dfkd_tune.api.result import Result
+    from dfkd_tune.evaluation.certificate import Certificate
+
+
+def result_page(result: Result) -> str:
+    """The result as a small table: what was found, and how to go on."""
+    from dfkd_tune.reporting.summary_text import headline, state_counts
+
+    rows = {"trials": state_counts(result.findings)}
+    try:
+        certificate = result.certificate
+        rows["RMSE against the teacher"] = rmse_line(certificate)
+        rows["worst gap found"] = f"{certificate.worst.gap:.4g}"
+        rows["parameters"] = f"{certificate.student['parameters']:,}"
+        rows["inputs"] = f"tier {certificate.inputs['tier']}"
+    except DfkdError as error:
+        rows["certificate"] = str(error)
+    if result.reason is not None:
+        rows["teacher"] = f"in this process alone: {result.reason}"
+    rows["go on"] = f"dfkd-tune show {result.name}"
+    return f"<h4>{escape(headline(result.findings))}</h4>{table(rows)}"
+
+
+def rmse_line(certificate: Certificate) -> str:
+    """The RMSE on the report bank with its interval."""
+    report = certificate.report
+    low, high = report.interval
+    return f"{report.rmse:.4g} ({low:.4g} to {high:.4g} at 95 % confidence), {100 * report.relative_rmse:.3g} % of the standard deviation"
+
+
+def table(rows: dict[str, str]) -> str:
+    """Two columns as an HTML table."""
+    lines = "".join(
+        f"<tr><th style='text-align:left'>{escape(k)}</th><td style='text-align:left'>{escape(v)}</td></tr>"
+        for k, v in rows.items()
+    )
+    return f"<table>{lines}</table>"

@@ -1,0 +1,244 @@
+"""The result of a study: its student, trials, certificate and figures, read from where the study is recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dfkd_tune.api.words import in_python
+from dfkd_tune.errors import NotFound
+from dfkd_tune.evaluation.certificate import Certificate
+from dfkd_tune.export.schema import InputSchema
+from dfkd_tune.locations.files import write_output
+from dfkd_tune.registry import register as registry
+from dfkd_tune.registry.register import Registered
+from dfkd_tune.registry.sources import Sources
+from dfkd_tune.registry.stored_student import load_trial
+from dfkd_tune.search.loaded import load_study
+from dfkd_tune.tracking.connection import reaching
+from dfkd_tune.training.raw_evaluation import RawEvaluator
+
+if TYPE_CHECKING:
+    import optuna
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from mlflow.entities import Run
+    from optuna.trial import FrozenTrial
+    from torch import Tensor, nn
+
+    from dfkd_tune.reporting.findings import Findings
+
+
+@dataclass(frozen=True)
+class Result:
+    """A recorded study. Everything is read when it is asked for, and kept.
+
+    Args:
+        name: name of the study.
+        storage: URL of Optuna's storage.
+        tracking_uri: MLflow tracking URI.
+        evaluator: its teacher and banks, if they are in memory; else they are loaded where a figure needs them.
+        reason: why no file holds its teacher; None if one does.
+    """
+
+    name: str
+    storage: str
+    tracking_uri: str
+    evaluator: RawEvaluator | None = field(default=None, repr=False)
+    reason: str | None = None
+
+    @cached_property
+    def study(self) -> optuna.Study:
+        """Optuna's study. Raises ``NotFound`` if there is none of this name."""
+        return load_study(self.storage, self.name)
+
+    @cached_property
+    def findings(self) -> Findings:
+        """What the report says of the study: rankings, comparisons, seed noise."""
+        from dfkd_tune.reporting.findings import find
+
+        return find(self.study)
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """One row a trial that has begun: number, state, objective, parameters and metrics by their names in MLflow."""
+        import pandas as pd
+
+        rows = [
+            {"number": t.number, "state": t.state.name, "objective": t.values[0] if t.values else None}
+            | t.params
+            | {key: value for key, value in t.user_attrs.items() if isinstance(value, int | float | str)}
+            for t in self.study.get_trials(deepcopy=False)
+            if t.datetime_start is not None
+        ]
+        return pd.DataFrame(rows, columns=None if rows else ["number", "state", "objective"])
+
+    @cached_property
+    def best(self) -> FrozenTrial:
+        """Optuna's best trial. The promoted student may be a re-run of another: see ``student``.
+
+        Raises:
+            NotFound: no trial is complete.
+        """
+        best = self.findings.best
+        if best is None:
+            raise NotFound(f"study {self.name!r}", "has no complete trial", remedy="run more trials")
+        return best
+
+    @cached_property
+    def _stored(self) -> tuple[nn.Module, dict[str, Any], Run]:
+        with in_python(), reaching(self.tracking_uri):
+            return load_trial(self.tracking_uri, self.name, None)
+
+    @cached_property
+    def student(self) -> nn.Module:
+        """The promoted student, from raw rows ``(N, D)`` to outputs ``(N, O)`` in the teacher's units, in evaluation mode.
+
+        Raises:
+            NotFound: no trial is complete.
+        """
+        return self._stored[0]
+
+    @property
+    def rmse(self) -> float:
+        """RMSE of the promoted student against the teacher on the selection bank, in the teacher's units."""
+        return float(self._stored[1]["rmse"])
+
+    @cached_property
+    def certificate(self) -> Certificate:
+        """The certificate of the promoted student; made now if the study could not make it.
+
+        Raises:
+            DfkdError: its teacher cannot be loaded to make it.
+        """
+        run = self._stored[2]
+        with in_python(), reaching(self.tracking_uri):
+            tree = registry.certified(
+                self.tracking_uri,
+                self.name,
+                run,
+                lambda: registry.problem_of(self.tracking_uri, self.name, run, Sources()),
+            )
+        return Certificate.of(tree)
+
+    def register(self, model: str | None = None, alias: str = "champion", trial: int | None = None) -> Registered:
+        """Register the promoted student, or that of a trial, as a version of an MLflow model, and point an alias at it.
+
+        Args:
+            model: name of the registered model; default: the name of the study.
+            alias: alias of the new version.
+            trial: number of the trial; default: the promoted student.
+
+        Raises:
+            DfkdError: as ``register`` does.
+        """
+        with in_python(), reaching(self.tracking_uri):
+            return registry.register(self.tracking_uri, self.name, model or self.name, trial, alias)
+
+    def report(self, file: str | Path | None = None) -> Path:
+        """Write the study as one HTML page, by default ``NAME-report.html``; returns its path.
+
+        Raises:
+            DfkdError: a store cannot be read, or the file cannot be written.
+        """
+        from dfkd_tune.reporting.html_report import report
+
+        path = Path(file or f"{self.name}-report.html")
+        with in_python(), reaching(self.tracking_uri):
+            write_output(path, report(self.storage, self.tracking_uri, self.name).encode())
+        return path
+
+    def export(self, file: str | Path, kind: str | None = None) -> float:
+        """Write the promoted student as a file; returns the RMSE of the file, reloaded, on fresh prior rows.
+
+        Args:
+            file: path of the file.
+            kind: ``pt2``, ``onnx``, ``safetensors`` or that of a plug-in; default: the file's suffix.
+
+        Raises:
+            DfkdError: the file cannot be written, or answers differently.
+        """
+        from dfkd_tune.export.export import export
+        from dfkd_tune.training.raw_evaluation import fresh_rmse
+
+        path = Path(file)
+        student, result, _ = self._stored
+        with in_python():
+            evaluator = self._evaluated
+            _, found = export(
+                student,
+                InputSchema.of(result),
+                kind or path.suffix.removeprefix("."),
+                path,
+                lambda exported: fresh_rmse(evaluator, exported),
+            )
+        assert found is not None  # because a measure was given
+        return found[0]
+
+    @cached_property
+    def _evaluated(self) -> RawEvaluator:
+        """The teacher and its banks."""
+        if self.evaluator is not None:
+            return self.evaluator
+        run = self._stored[2]
+        with in_python(), reaching(self.tracking_uri):
+            return registry.evaluator_of(self.tracking_uri, self.name, run, Sources())
+
+    @cached_property
+    def _outputs(self) -> tuple[Tensor, Tensor]:
+        """Outputs of teacher and student on the report bank, ``(N, O)`` each."""
+        student, result, _ = self._stored
+        exported = InputSchema.of(result).student(student, int(result["parameters"]))
+        return self._evaluated.held(exported, "report")
+
+    def plot_parity(self, ax: Axes | None = None) -> Axes:
+        """Draw the student's outputs against the teacher's on the report bank, into ``ax`` or a new figure.
+
+        Raises:
+            DfkdError: the teacher cannot be loaded.
+        """
+        from dfkd_tune.reporting.student_figures import draw_parity
+
+        axes = _axes(ax)
+        draw_parity(axes, *self._outputs)
+        return axes
+
+    def plot_history(self, ax: Axes | None = None) -> Axes:
+        """Draw the objective of every trial, and the best so far, into ``ax`` or a new figure."""
+        from dfkd_tune.reporting.study_figures import draw_history
+
+        _ = self.best  # raises if there is nothing to draw
+        axes = _axes(ax)
+        draw_history(axes, self.findings)
+        return axes
+
+    def plot_generators(self, ax: Axes | None = None) -> Axes:
+        """Draw the objective of every trial by generator, into ``ax`` or a new figure.
+
+        Raises:
+            NotFound: the study compares no generators.
+        """
+        from dfkd_tune.reporting.study_figures import draw_choices
+
+        leaf = "generator.kind"
+        if not any(each.leaf == leaf for each in self.findings.comparisons):
+            rule = "compares no generators: it has one, or too few complete trials"
+            raise NotFound(f"study {self.name!r}", rule, remedy="search generator.kind, or run more trials")
+        axes = _axes(ax)
+        draw_choices(axes, self.findings, leaf)
+        return axes
+
+    def _repr_html_(self) -> str:
+        from dfkd_tune.api.html import result_page
+
+        return result_page(self)
+
+
+def _axes(ax: Axes | None) -> Axes:
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    return plt.subplots()[1]

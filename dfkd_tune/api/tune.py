@@ -1,0 +1,122 @@
+"""``tune``: what ``dfkd-tune study`` does, for a teacher in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dfkd_tune.api.arguments import Arguments
+from dfkd_tune.api.distill import sections
+from dfkd_tune.api.live import watching
+from dfkd_tune.api.result import Result
+from dfkd_tune.api.words import in_python
+from dfkd_tune.errors import Interrupted
+from dfkd_tune.locations import paths
+from dfkd_tune.search.storage import require_whole
+from dfkd_tune.study.launch import launch
+from dfkd_tune.training.raw_evaluation import RawEvaluator
+from dfkd_tune.utils.signals import Signals
+
+KEPT = "teachers"
+"""Folder, beside Optuna's storage, of teachers and features that were given as objects."""
+
+
+def tune(
+    teacher: Any,
+    *,
+    features: Any = None,
+    max_parameters: int | None = None,
+    compression: float | None = None,
+    n_trials: int | None = None,
+    name: str | None = None,
+    seed: int | None = None,
+    objective: str | None = None,
+    search: Mapping[str, Any] | None = None,
+    fixed: Mapping[str, Any] | None = None,
+    preset: str | None = None,
+    budget: Mapping[str, Any] | None = None,
+    study: Mapping[str, Any] | None = None,
+    example_inputs: Any = None,
+    storage: str | None = None,
+    tracking_uri: str | None = None,
+    workers: int | None = None,
+    architecture: str | Path | None = None,
+    trust_pickle: bool = False,
+    device: str = "cpu",
+    progress: bool = True,
+) -> Result:
+    """Search how to distill a teacher: what ``dfkd-tune study`` does.
+
+        result = dt.tune(model, features={"load": {"mean": 3, "std": 1}, "flow": None}, max_parameters=1151, n_trials=50, name="pump")
+        result.student(rows); result.register("pump")
+
+    The study is kept where the command line keeps it, so that ``dfkd-tune show pump``, a second call with more trials, ``sync`` and
+    workers go on from it. The same call again resumes a study that was stopped.
+
+    Args:
+        teacher, features, max_parameters, compression, example_inputs: as in ``distill``. A module is kept as ``.pt2`` beside the
+            storage, an estimator as ``.skops``. What no file holds, such as a lambda, is queried in this process alone.
+        n_trials: number of trials in total, also after a resume (100).
+        name: name of the study and its MLflow experiment; default: after the teacher.
+        seed: seed of all random numbers (0); with one, every machine runs the same trials.
+        objective: ``robust``, ``rmse`` or ``nrmse``, as in a study file.
+        search: leaf -> choices or range, as in a study file; None for the default space.
+        fixed: leaf -> value for every trial.
+        preset: recipe for leaves that are neither fixed nor searched.
+        budget, study: further keys of these sections of a study file: ``{"steps": 5000}``, ``{"reruns": 0}``.
+        storage, tracking_uri: URL of Optuna's storage and MLflow tracking URI; default: ``mlruns/``, or ``MLFLOW_TRACKING_URI``.
+        workers: number of processes; default: as many as pay on this machine.
+        architecture, trust_pickle, device: as in ``distill``.
+        progress: whether to show a live table in a notebook or terminal.
+
+    Returns:
+        The ``Result`` of the study.
+
+    Raises:
+        DfkdError: in one line, before any trial if an argument is not valid.
+        KeyboardInterrupt: if the user stopped the study; everything is recorded.
+    """
+    tree = {
+        "study": {**(study or {}), "name": name, "trials": n_trials, "seed": seed, "objective": objective},
+        "student": {"max_parameters": max_parameters, "compression": compression},
+        "budget": budget,
+        "preset": preset,
+    }
+    given = sections(tree) | ({} if search is None else {"search": search}) | dict(fixed or {})
+    with in_python():
+        storage_url, uri = paths.optuna_url(storage), paths.tracking_url(tracking_uri)
+        require_whole(storage_url)  # before the first teacher query
+        folder = paths.shared_folder(storage_url, KEPT)
+        arguments = Arguments(
+            "tune", teacher, features, example_inputs, given, architecture, trust_pickle, device, folder
+        )
+        prepared, kept = arguments.prepared()
+        told = prepared.spec.name
+        try:
+            with Signals() as stop, watching(told, progress) as on_progress:
+                launch(prepared, storage_url, uri, workers, None, trust_pickle, on_progress, lambda: bool(stop))
+        except Interrupted:
+            raise KeyboardInterrupt(f"study {told!r} was stopped; the same call goes on from here") from None
+    about = prepared.spec
+    evaluator = RawEvaluator(prepared.teacher, prepared.inputs, about.study.seed, about.budget.bank)
+    return Result(told, storage_url, uri, evaluator, kept.reason)
+
+
+def load_result(name: str, *, storage: str | None = None, tracking_uri: str | None = None) -> Result:
+    """The ``Result`` of a recorded study, also of one that was run in a terminal or is still running.
+
+        dt.load_result("pump").student
+
+    Args:
+        name: name of the study.
+        storage, tracking_uri: as in ``tune``.
+
+    Raises:
+        NotFound: there is no such study.
+        DfkdError: a store cannot be read.
+    """
+    with in_python():
+        result = Result(name, paths.optuna_url(storage), paths.tracking_url(tracking_uri))
+        result.study  # noqa: B018  # raises if there is none
+        return result

@@ -1,0 +1,74 @@
+"""Run a study the way that fits: in this process, in several, or on a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dfkd_tune.errors import WorkersError
+from dfkd_tune.locations.paths import shared_folder
+from dfkd_tune.search.loaded import recorded_population
+from dfkd_tune.search.progress import Progress, StudyResult
+from dfkd_tune.study.calibration import choose_parallelism
+from dfkd_tune.study.prepare import Prepared, shared
+from dfkd_tune.study.session import run_study
+
+
+def launch(
+    prepared: Prepared,
+    storage_url: str,
+    tracking_uri: str,
+    workers: int | None = None,
+    cluster: str | None = None,
+    trust_pickle: bool = False,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> StudyResult:
+    """Run a study up to its total number of trials, or resume it.
+
+    Args:
+        prepared, storage_url, tracking_uri, on_progress, should_stop: as in ``run_study``.
+        workers: number of processes; None: as many as pay on this machine.
+        cluster: address of a Dask scheduler that runs the workers, or ``local``.
+        trust_pickle: whether workers may load a pickled teacher.
+
+    Raises:
+        DfkdError: as ``run_study`` does.
+        Interrupted: if ``should_stop`` returned true.
+    """
+    if prepared.in_memory:
+        if cluster is not None or (workers or 1) > 1:
+            place, rule = (
+                prepared.spec.teacher.path,
+                "is in the memory of this process, so no other process can query it",
+            )
+            raise WorkersError(place, rule, remedy="give workers=1, or a teacher that a file holds")
+        workers = 1
+    if cluster is not None:
+        from dfkd_tune.study.dask_cluster import run_on_cluster
+
+        return run_on_cluster(
+            prepared,
+            storage_url,
+            tracking_uri,
+            on_progress=on_progress,
+            should_stop=should_stop,
+            address=cluster,
+            count=workers,
+            trust_pickle=trust_pickle,
+        )
+    prepared, workers = _crewed(prepared, workers, storage_url)
+    if workers == 1:
+        return run_study(prepared, storage_url, tracking_uri, on_progress, should_stop)
+    from dfkd_tune.study.workers import run_workers
+
+    return run_workers(prepared, storage_url, tracking_uri, workers, trust_pickle, on_progress, should_stop)
+
+
+def _crewed(prepared: Prepared, workers: int | None, storage_url: str) -> tuple[Prepared, int]:
+    """The study with a population and number of processes that fit this machine."""
+    about = prepared.spec.study
+    if about.population is not None and workers is not None:
+        return prepared, workers
+    recorded, left = recorded_population(storage_url, prepared.spec.name, about.trials)
+    plan = choose_parallelism(prepared, workers, recorded, left, shared_folder(storage_url, "calibration"))
+    return shared(prepared.with_population(plan.population), plan.workers), plan.workers
