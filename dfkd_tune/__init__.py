@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dfkd_tune.api.describe import describe
     from dfkd_tune.api.distill import distill
     from dfkd_tune.api.result import Result
     from dfkd_tune.api.tune import load_result, tune
@@ -39,6 +40,7 @@ _HOMES = {
     "RegisterBest": "integrations.optuna_callbacks",
     "Result": "api.result",
     "Teacher": "teachers.base",
+    "describe": "api.describe",
     "distill": "api.distill",
     "load_result": "api.tune",
     "load_teacher": "teachers.loader",
@@ -59,6 +61,7 @@ __all__ = [
     "RegisterBest",
     "Result",
     "Teacher",
+    "describe",
     "distill",
     "load_result",
     "load_teacher",

@@ -114,7 +114,7 @@ def _student(prepared: Prepared, on_step: Callable[[int, float], None] | None, f
     found, spread = problem.evaluator.rmse(exported), float(problem.spread.double().square().mean().sqrt())
     raw_evaluation.agree("distill", found, outcome.selection.rmse, spread)
     rmse, _ = raw_evaluation.fresh_rmse(problem.evaluator, exported)
-    module.rmse = rmse
+    object.__setattr__(module, "rmse", rmse)  # a plain attribute, neither a parameter nor a submodule
     return module
 
 

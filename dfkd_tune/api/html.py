@@ -8,27 +8,26 @@ from typing import TYPE_CHECKING
 from dfkd_tune.errors import DfkdError
 
 if TYPE_CHECKING:
-    from dfkd_tune.api.result import Result
     from dfkd_tune.evaluation.certificate import Certificate
+    from dfkd_tune.reporting.findings import Findings
 
 
-def result_page(result: Result) -> str:
-    """The result as a small table: what was found, and how to go on."""
+def result_page(name: str, found: Findings, certificate: Certificate | DfkdError, reason: str | None) -> str:
+    """The result of a study as a small table: what was found, and how to go on."""
     from dfkd_tune.reporting.summary_text import headline, state_counts
 
-    rows = {"trials": state_counts(result.findings)}
-    try:
-        certificate = result.certificate
+    rows = {"trials": state_counts(found)}
+    if isinstance(certificate, DfkdError):
+        rows["certificate"] = str(certificate)
+    else:
         rows["RMSE against the teacher"] = rmse_line(certificate)
         rows["worst gap found"] = f"{certificate.worst.gap:.4g}"
         rows["parameters"] = f"{certificate.student['parameters']:,}"
         rows["inputs"] = f"tier {certificate.inputs['tier']}"
-    except DfkdError as error:
-        rows["certificate"] = str(error)
-    if result.reason is not None:
-        rows["teacher"] = f"in this process alone: {result.reason}"
-    rows["go on"] = f"dfkd-tune show {result.name}"
-    return f"<h4>{escape(headline(result.findings))}</h4>{table(rows)}"
+    if reason is not None:
+        rows["teacher"] = f"in this process alone: {reason}"
+    rows["go on"] = f"dfkd-tune show {name}"
+    return f"<h4>{escape(headline(found))}</h4>{table(rows)}"
 
 
 def rmse_line(certificate: Certificate) -> str:

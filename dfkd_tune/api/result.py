@@ -7,8 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dfkd_tune.api.html import result_page
 from dfkd_tune.api.words import in_python
-from dfkd_tune.errors import NotFound
+from dfkd_tune.errors import DfkdError, NotFound
 from dfkd_tune.evaluation.certificate import Certificate
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.locations.files import write_output
@@ -23,12 +24,12 @@ from dfkd_tune.training.raw_evaluation import RawEvaluator
 if TYPE_CHECKING:
     import optuna
     import pandas as pd
-    from matplotlib.axes import Axes
-    from mlflow.entities import Run
     from optuna.trial import FrozenTrial
     from torch import Tensor, nn
 
+    from dfkd_tune.registry.stored_student import Run
     from dfkd_tune.reporting.findings import Findings
+    from dfkd_tune.reporting.plot_style import Axes
 
 
 @dataclass(frozen=True)
@@ -199,18 +200,20 @@ class Result:
         Raises:
             DfkdError: the teacher cannot be loaded.
         """
+        from dfkd_tune.reporting.plot_style import given_or_new
         from dfkd_tune.reporting.student_figures import draw_parity
 
-        axes = _axes(ax)
+        axes = given_or_new(ax)
         draw_parity(axes, *self._outputs)
         return axes
 
     def plot_history(self, ax: Axes | None = None) -> Axes:
         """Draw the objective of every trial, and the best so far, into ``ax`` or a new figure."""
+        from dfkd_tune.reporting.plot_style import given_or_new
         from dfkd_tune.reporting.study_figures import draw_history
 
         _ = self.best  # raises if there is nothing to draw
-        axes = _axes(ax)
+        axes = given_or_new(ax)
         draw_history(axes, self.findings)
         return axes
 
@@ -220,25 +223,21 @@ class Result:
         Raises:
             NotFound: the study compares no generators.
         """
+        from dfkd_tune.reporting.plot_style import given_or_new
         from dfkd_tune.reporting.study_figures import draw_choices
 
         leaf = "generator.kind"
         if not any(each.leaf == leaf for each in self.findings.comparisons):
             rule = "compares no generators: it has one, or too few complete trials"
             raise NotFound(f"study {self.name!r}", rule, remedy="search generator.kind, or run more trials")
-        axes = _axes(ax)
+        axes = given_or_new(ax)
         draw_choices(axes, self.findings, leaf)
         return axes
 
     def _repr_html_(self) -> str:
-        from dfkd_tune.api.html import result_page
-
-        return result_page(self)
-
-
-def _axes(ax: Axes | None) -> Axes:
-    if ax is not None:
-        return ax
-    import matplotlib.pyplot as plt
-
-    return plt.subplots()[1]
+        certificate: Certificate | DfkdError
+        try:
+            certificate = self.certificate
+        except DfkdError as error:
+            certificate = error
+        return result_page(self.name, self.findings, certificate, self.reason)

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import math
+import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.study import StudyDirection
 
-from dfkd_tune.errors import DfkdError
-from dfkd_tune.evaluation.stress_bank import add_stress
-from dfkd_tune.prior_inference.resolve import with_inputs
-from dfkd_tune.recipes.presets import PRESETS
+from dfkd_tune.api.arguments import Arguments
+from dfkd_tune.api.distill import sections
+from dfkd_tune.api.words import in_python
+from dfkd_tune.errors import DfkdError, SpecError
 from dfkd_tune.search.ranking import run_name
 from dfkd_tune.search.sampling import smoothed
-from dfkd_tune.search.space.defaults import TEACHER_DEFAULTS, untuned
-from dfkd_tune.search.space.search_space import make_space
-from dfkd_tune.search.study_file import Budget, StudySection
 from dfkd_tune.study.ending import Ending, ending, stopped
-from dfkd_tune.teachers.base import Teacher
-from dfkd_tune.teachers.loader import load_teacher
-from dfkd_tune.teachers.probe import probe
 from dfkd_tune.tracking import params as param
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.context import within
@@ -33,9 +28,7 @@ from dfkd_tune.tracking.tracker import Tracker
 from dfkd_tune.training.distill import conclude
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import Population
-from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils.seeding import derive
-from dfkd_tune.utils.strategy import build
 
 
 class Distillation:
@@ -45,58 +38,63 @@ class Distillation:
     study of ``dfkd-tune``. With ``tracking_uri``, every trial is also an MLflow run with parameters, metrics, curve and student.
 
     Args:
-        teacher: a loaded teacher, a model file or ``package.module:function``.
-        architecture: YAML file of layers and activations, for a model file that holds only weights.
-        trust_pickle: whether to load a pickled model file, which can run any code.
-        features: features file; default: the prior N(0, I) in standardized units.
+        teacher, features, max_parameters, compression, example_inputs, architecture, trust_pickle: as in ``distill``.
         search: leaf -> choices or range, as in a study file; None for the default space.
-        max_parameters: largest number of parameters of a student.
-        preset: preset for leaves that are not searched; default: the one for this kind of teacher.
+        fixed: leaf -> value for every trial.
+        preset: preset for leaves that are neither fixed nor searched; default: the one for this kind of teacher.
         objective: ``robust``, ``rmse`` or ``nrmse``, as in a study file.
-        steps, batch: student steps of a trial, and rows in each step.
+        steps, batch: student steps of a trial (20,000), and rows in each step (100).
+        budget: further keys of ``budget:`` in a study file, such as ``pool`` and ``bank``.
         seed: seed of banks and students.
         tracking_uri: MLflow tracking URI; None records nothing.
         experiment: name of the MLflow experiment.
 
     Raises:
-        DfkdError: on creation, if teacher, features or search are invalid.
+        DfkdError: on creation, if an argument is not valid.
     """
 
     def __init__(
         self,
-        teacher: Teacher | str | Path,
+        teacher: Any,
         *,
-        architecture: str | Path | None = None,
-        trust_pickle: bool = False,
-        features: str | Path | None = None,
+        features: Any = None,
         search: Mapping[str, Any] | None = None,
+        fixed: Mapping[str, Any] | None = None,
         max_parameters: int | None = None,
+        compression: float | None = None,
         preset: str | None = None,
         objective: str = "robust",
-        steps: int = 20_000,
-        batch: int = 100,
+        steps: int | None = None,
+        batch: int | None = None,
+        budget: Mapping[str, Any] | None = None,
         seed: int = 0,
+        example_inputs: Any = None,
+        architecture: str | Path | None = None,
+        trust_pickle: bool = False,
         tracking_uri: str | None = None,
         experiment: str = "distillation",
     ) -> None:
-        budget = build(Budget, {"steps": steps, "batch": batch}, "budget")
-        self.objective = build(StudySection, {"objective": objective}, "study").objective
-        loaded = teacher if isinstance(teacher, Teacher) else _load(teacher, architecture, trust_pickle)
-        loaded, inputs = with_inputs(loaded, Path(features) if features else None)
-        found = probe(loaded, inputs, seed)
-        kind = TEACHER_DEFAULTS[found.kind]
-        recipe = replace(PRESETS[preset] if preset else kind.preset, steps=budget.steps, batch=budget.batch)
-        self.seed = seed
-        self.space = make_space(
-            recipe,
-            search,
-            (inputs.encoded, found.outputs),
-            max_parameters,
-            differentiable=found.differentiable,
-            default=kind.searched(inputs),
-        )
-        self.problem = Problem(loaded, inputs, found, seed=seed)
-        add_stress(self.problem, untuned(found.kind, budget, self.space))
+        tree = {
+            "study": {"objective": objective, "seed": seed},
+            "student": {"max_parameters": max_parameters, "compression": compression},
+            "budget": {**(budget or {}), "steps": steps, "batch": batch},
+            "preset": preset,
+        }
+        given = sections(tree) | ({} if search is None else {"search": search}) | dict(fixed or {})
+        with in_python(), tempfile.TemporaryDirectory() as folder:
+            prepared, _ = Arguments(
+                "Distillation",
+                teacher,
+                features,
+                example_inputs,
+                given,
+                architecture,
+                trust_pickle,
+                "cpu",
+                Path(folder),
+            ).prepared()
+            self.problem = prepared.stressed(prepared.problem(), lambda member: None)
+        self.seed, self.space, self.objective = seed, prepared.space, objective
         with within(study=experiment):  # so that its runs get the tags of a study's runs
             self._tracker = Tracker(tracking_uri, experiment) if tracking_uri else None
 
@@ -110,9 +108,11 @@ class Distillation:
 
         Raises:
             optuna.TrialPruned: if the pruner stops the trial, or the student diverges.
+            SpecError: if the study maximizes, or has several objectives.
             TeacherError: if the teacher fails; the trial's run ends as FAILED.
             TrackingError: if MLflow rejected records.
         """
+        _require_minimizing(trial.study)
         with within(study=trial.study.study_name, trial=trial.number):
             return self._distill(trial)
 
@@ -164,19 +164,11 @@ class Distillation:
             self._tracker.raise_for_rejected()
 
 
-ARGUMENTS = {
-    "--trust-pickle": "trust_pickle=True",
-    "--architecture FILE": "architecture=FILE",
-}
-"""Options of the command line that a remedy may name -> their counterparts in Python."""
-
-
-def _load(teacher: str | Path, architecture: str | Path | None, trust_pickle: bool) -> Teacher:
-    """``load_teacher`` with remedies in terms of Python."""
-    try:
-        return load_teacher(teacher, Path(architecture) if architecture else None, trust_pickle)
-    except DfkdError as error:
-        remedy = error.remedy
-        for option, argument in ARGUMENTS.items():
-            remedy = remedy.replace(option, argument)
-        raise type(error)(error.place, error.rule, remedy=remedy) from None
+def _require_minimizing(study: optuna.Study) -> None:
+    """Refuse a study that would keep the worst student, or that needs more values than one."""
+    if len(study.directions) > 1:
+        rule = f"returns one value, and the study has {len(study.directions)} objectives"
+        raise SpecError("Distillation", rule, remedy='optuna.create_study(direction="minimize")')
+    if study.direction != StudyDirection.MINIMIZE:
+        rule = "returns an error, and the study maximizes it"
+        raise SpecError("Distillation", rule, remedy='optuna.create_study(direction="minimize")')

@@ -220,7 +220,8 @@ def register(
             remedy="register another trial with --trial",
         )
     number = trial_of(run)
-    found, words = {}, {}
+    found: dict[str, float] = {}
+    words: dict[str, str] = {}
     if certificate is not None:
         bank, gap, outputs = certificate["report"], certificate["worst"], certificate["teacher"]["outputs"]
         found = {"report_rmse": bank["rmse"], "worst_gap": gap["gap"]}
@@ -241,8 +242,10 @@ def register(
         run.info.run_id,
         float(result["rmse"]),
         worst,
-        **found,
-        **words,
+        report_rmse=found.get("report_rmse"),
+        worst_gap=found.get("worst_gap"),
+        report_rmse_words=words.get("report_rmse_words"),
+        worst_gap_words=words.get("worst_gap_words"),
     )
 
 

@@ -46,6 +46,15 @@ def canvas(width: float = WIDTH, height: float = HEIGHT, rows: int = 1, columns:
         return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
+def given_or_new(axes: Axes | None) -> Axes:
+    """The given axes, or those of a new figure that a notebook shows."""
+    if axes is not None:
+        return axes
+    import matplotlib.pyplot as plt
+
+    return plt.subplots()[1]
+
+
 def label(axes: Axes, x: str, y: str, grid: Literal["both", "x", "y"] = "y") -> None:
     """Label both axes, and draw a faint grid along ``grid``."""
     axes.set_xlabel(x)

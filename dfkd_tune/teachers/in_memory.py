@@ -106,7 +106,7 @@ def _copied(model: nn.Module, source: str) -> nn.Module:
 def _estimator(model: Any, folder: Path) -> Given:
     import joblib
 
-    key = joblib.hash(model)
+    key = str(joblib.hash(model))
     teacher = from_estimator(f"{IN_MEMORY}{type(model).__name__}", model, key)
     try:
         from skops.io import dumps

@@ -7,9 +7,10 @@ import torch
 from pages_seen import Seen, finite
 from torch import nn
 
-from dfkd_tune import Feature, Inputs, certify
+from dfkd_tune import Feature, Inputs
 from dfkd_tune.errors import ExportError
 from dfkd_tune.evaluation.attack import RADIUS, hold
+from dfkd_tune.evaluation.certificate import certify
 from dfkd_tune.evaluation.certificate_page import page
 from dfkd_tune.inputs.summary import in_words
 from dfkd_tune.teachers.base import Teacher

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dfkd_tune import Inputs, certify
-from dfkd_tune.evaluation.certificate import Certificate
+from dfkd_tune import Inputs
+from dfkd_tune.evaluation.certificate import Certificate, certify
 from dfkd_tune.evaluation.certificate_page import page
 from dfkd_tune.evaluation.stress_bank import add_stress
 from dfkd_tune.inputs.exact_rows import shares

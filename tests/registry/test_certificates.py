@@ -10,8 +10,9 @@ from mlflow import MlflowClient
 from pages_seen import Seen, finite
 from torch import nn
 
-from dfkd_tune import Distillation, certify, load_teacher, register
+from dfkd_tune import Distillation, load_teacher, register
 from dfkd_tune.errors import NotFound, StudyMismatch, TeacherError
+from dfkd_tune.evaluation.certificate import certify
 from dfkd_tune.export.student_files import student_files
 from dfkd_tune.registry import certificates
 from dfkd_tune.registry.sources import Sources

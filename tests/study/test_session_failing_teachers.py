@@ -5,8 +5,8 @@ import sys
 import pytest
 from optuna.trial import TrialState
 
-from dfkd_tune import run_study
 from dfkd_tune.errors import TeacherError
+from dfkd_tune.study.session import run_study
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 TEXT = """

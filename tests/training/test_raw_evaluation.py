@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dfkd_tune import Inputs, certify
+from dfkd_tune import Inputs
 from dfkd_tune.errors import ExportError, FeaturesError
+from dfkd_tune.evaluation.certificate import certify
 from dfkd_tune.export.export import export
 from dfkd_tune.export.formats.kinds import EXPORTS
 from dfkd_tune.export.schema import InputSchema

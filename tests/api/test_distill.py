@@ -1,0 +1,120 @@
+"""One student in one call: every kind of teacher that a person has in memory, and what is said of an argument that does not fit."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+import dfkd_tune as dt
+
+SMALL = {"steps": 200, "budget": {"pool": 500, "bank": 300}}
+FEATURES = {"load": {"mean": 3, "std": 2}, "flow": None}
+
+
+def network(dtype=torch.float32) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Dropout(0.5), nn.Linear(16, 1)).to(dtype)
+
+
+def table() -> np.ndarray:
+    """Rows that the features describe; what trees counted of theirs is a prior, too."""
+    return np.random.default_rng(0).normal((3, 0), (2, 1), size=(400, 2))
+
+
+def doubled(rows):
+    return 2 * rows[:, 0] + rows[:, 1]
+
+
+TEACHERS = {
+    "module": network,
+    "module in float64": lambda: network(torch.float64),
+    "pipeline": lambda: make_pipeline(StandardScaler(), LinearRegression()).fit(table(), table()[:, 0]),
+    "trees": lambda: RandomForestRegressor(3, random_state=0).fit(table(), table()[:, 0]),
+    "function of tensors": lambda: lambda x: torch.sin(x[:, 0]) + x[:, 1],
+    "function of arrays": lambda: lambda x: np.sin(x[:, 0]) + x[:, 1],
+    "importable function": lambda: doubled,
+}
+
+
+@pytest.mark.parametrize("make", TEACHERS.values(), ids=TEACHERS)
+def test_a_student_answers_like_its_teacher(make):
+    teacher = make()
+    student = dt.distill(teacher, features=FEATURES, seed=0, **SMALL)
+    x = torch.randn(500, 2, generator=torch.Generator().manual_seed(1)) * torch.tensor([2.0, 1.0]) + torch.tensor(
+        [3.0, 0.0]
+    )
+    if isinstance(teacher, nn.Module):
+        assert teacher.training and all(p.requires_grad for p in teacher.parameters())
+        with torch.no_grad():
+            theirs = teacher.eval()(x.to(next(teacher.parameters()).dtype)).squeeze(1)
+    else:
+        ask = getattr(teacher, "predict", teacher)
+        theirs = torch.as_tensor(np.asarray(ask(x.numpy() if make is not TEACHERS["function of tensors"] else x)))
+    with torch.no_grad():
+        gap = float((student(x).squeeze(1) - theirs).square().mean().sqrt())
+    assert gap == pytest.approx(student.rmse, rel=0.5)
+    assert gap < 0.5 * float(theirs.std())
+
+
+def test_the_same_call_twice_is_the_same_and_within_its_size():
+    one, two = (dt.distill(network(), features=FEATURES, max_parameters=33, seed=4, **SMALL) for _ in range(2))
+    assert 25 < sum(p.numel() for p in one.parameters()) <= 33
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+
+
+def test_a_leaf_may_be_fixed():
+    student = dt.distill(network(), features=FEATURES, fixed={"student.width": 3, "loss": {"kind": "mse"}}, **SMALL)
+    assert student[-1].in_features == 3
+
+
+def test_features_in_every_form_are_one():
+    feature = dt.Feature(name="load", mean=3.0, std=2.0)
+    forms = [FEATURES, {"load": feature, "flow": None}, [feature, "flow"], {"features": [feature, "flow"]}]
+    students = [
+        dt.distill(network(), features=form, **SMALL)
+        for form in [*forms, dt.Inputs([feature, dt.Feature(name="flow")])]
+    ]
+    assert len({student.rmse for student in students}) == 1
+
+
+def test_a_description_is_taken():
+    import pandas as pd
+
+    told = dt.describe(pd.DataFrame(table(), columns=["load", "flow"]).assign(out=1.0), targets=["out"])
+    assert [each["name"] for each in told.tree()["features"]] == ["load", "flow"]
+    assert dt.distill(network(), features=told, **SMALL).rmse > 0
+
+
+REFUSED = {
+    "a number": ({"teacher": 3}, "teacher: is a int, which is no teacher"),
+    "a preset": ({"preset": "papr"}, "distill: preset: unknown preset 'papr'"),
+    "features": ({"features": 3}, "distill: features: must be a path, a list or a mapping"),
+    "a feature's key": ({"features": {"a": {"men": 1}, "b": None}}, "distill: features[0].men: unknown key"),
+    "a budget's key": ({"budget": {"step": 3}}, "distill: budget.step: unknown key"),
+    "a leaf": ({"fixed": {"student.widht": 3}}, "distill: student.widht: unknown key"),
+    "a section": ({"fixed": {"studnt": 3}}, "distill: studnt: unknown key"),
+    "examples": ({"example_inputs": [1.0]}, "distill: example_inputs: must be rows (N, D)"),
+    "the number of features": ({"features": ["a"]}, "distill: teacher (Sequential): "),
+    "two limits": ({"max_parameters": 9, "compression": 2.0}, "exclude each other"),
+    "a table": ({"features": np.zeros((3, 2))}, "distill: features: must be a path, a list or a mapping"),
+}
+
+
+@pytest.mark.parametrize(("given", "words"), REFUSED.values(), ids=REFUSED)
+def test_what_does_not_fit_is_told_by_its_argument(given, words):
+    with pytest.raises(dt.DfkdError) as refusal:
+        dt.distill(**({"teacher": network(), "features": FEATURES} | SMALL | given))
+    assert words in str(refusal.value) and len(str(refusal.value).splitlines()) == 1
+
+
+def test_remedies_name_arguments(tmp_path):
+    import joblib
+
+    joblib.dump(LinearRegression().fit(table(), table()[:, 0]), tmp_path / "line.joblib")
+    with pytest.raises(dt.DfkdError, match="trust_pickle=True"):
+        dt.distill(tmp_path / "line.joblib")
+    assert dt.distill(tmp_path / "line.joblib", trust_pickle=True, **SMALL).rmse < 0.5

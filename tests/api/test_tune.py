@@ -1,0 +1,190 @@
+"""A study in one call: the same as in a terminal, gone on with from either side, with all that a person asks of its result."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from mlflow import MlflowClient
+from torch import nn
+
+import dfkd_tune as dt
+
+FEATURES = {"load": {"mean": 3, "std": 2}, "flow": None, "gear": {"levels": [1, 2, 3]}}
+SMALL = {"features": FEATURES, "budget": {"steps": 60, "batch": 20, "pool": 500, "bank": 300}, "progress": False}
+
+
+def network(seed: int = 0) -> nn.Sequential:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Linear(16, 2))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("notebook")
+
+
+@pytest.fixture
+def here(home, monkeypatch):
+    """A person at work in one directory, with the default stores."""
+    monkeypatch.chdir(home)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return home
+
+
+@pytest.fixture(scope="module")
+def result(home):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        search = {"generator.kind": ["gaussian", "uniform"], "student.width": {"low": 2, "high": 6}}
+        kept = {"study": {"reruns": 1, "leaders": 1}, "search": search, "seed": 0, "workers": 1}
+        return dt.tune(network(), name="pump", n_trials=6, max_parameters=60, **kept, **SMALL)
+
+
+def test_a_result_has_what_a_person_asks_for(result):
+    trials = result.trials
+    assert trials["number"].tolist() == [*range(6)] and set(trials["generator.kind"]) == {"gaussian", "uniform"}
+    best = trials.loc[trials["objective"].idxmin()]
+    assert result.best.number == best["number"] and result.best.values[0] == best["objective"]
+    assert sum(p.numel() for p in result.student.parameters()) <= 60
+    assert result.rmse == pytest.approx(result.certificate.report.rmse, rel=0.5)
+    x = torch.tensor([[2.5, 0.1, 1.0], [3.0, -1.0, 3.0]])
+    with torch.no_grad():
+        assert float((result.student(x) - network()(x)).abs().max()) <= result.certificate.worst.gap
+    assert result.reason is None
+
+
+def test_a_result_is_drawn_into_axes(result):
+    from matplotlib.figure import Figure
+
+    left, middle, right = Figure().subplots(1, 3)
+    assert result.plot_parity(ax=left) is left and len(left.collections) == 2
+    assert result.plot_history(ax=middle) is middle and middle.get_yscale() == "log"
+    assert result.plot_generators(ax=right) is right
+    assert {text.get_text().split()[0] for text in right.get_yticklabels()} == {"gaussian", "uniform"}
+
+
+def test_a_notebook_shows_a_result_and_a_certificate(result):
+    page = result._repr_html_()
+    assert f"{result.certificate.report.rmse:.4g}" in page and "dfkd-tune show pump" in page and "<script" not in page
+    assert result.certificate.statement["holds"][0].split(",")[0] in result.certificate._repr_html_()
+
+
+def test_a_result_is_registered_reported_and_exported(result, here):
+    made = result.register()
+    assert made.uri == "models:/pump@champion"
+    version = MlflowClient(result.tracking_uri).get_model_version_by_alias("pump", "champion")
+    assert float(version.tags["dfkd.rmse"]) == pytest.approx(result.rmse)
+    assert "<html" in result.report().read_text()[:300] and (here / "pump-report.html").exists()
+    assert result.export("pump.pt2") == pytest.approx(result.export("pump.onnx"), rel=1e-3)
+    assert torch.export.load(here / "pump.pt2").module()(torch.tensor([[2.5, 0.1, 1.0]])).shape == (1, 2)
+
+
+def test_a_terminal_goes_on_from_it(result, here, dfkd):
+    shown = dfkd("show", "pump", cwd=here)
+    assert shown.status == 0 and "6 complete" in shown.out and "Sequential-" in shown.out
+    assert dfkd("export", "pump", "--out", "y.pt2", cwd=here).status == 0
+    again = dt.load_result("pump")
+    assert again.rmse == result.rmse and len(again.trials) == 6
+    assert again.plot_parity() is not None
+
+
+def test_a_study_of_the_terminal_is_loaded(here, dfkd):
+    from teacher_files import save_pt2
+
+    save_pt2(network(), here / "own.pt2", dtype=torch.float32)
+    study = "study: {name: typed, trials: 2, reruns: 0}\nteacher: own.pt2\nbudget: {steps: 40, batch: 20, pool: 500, bank: 200}\n"
+    (here / "typed.yaml").write_text(study)
+    assert dfkd("study", "typed.yaml", "--quiet", "--workers", "1", cwd=here).status == 0
+    found = dt.load_result("typed")
+    assert len(found.trials) == 2 and found.certificate.report.rows == 200
+
+
+def test_the_same_call_resumes_and_another_teacher_is_refused(here):
+    given = {"name": "grows", "study": {"reruns": 0}, "workers": 1} | SMALL
+    assert len(dt.tune(network(), n_trials=1, **given).trials) == 1
+    assert len(dt.tune(network(), n_trials=2, **given).trials) == 2  # the same weights are the same teacher
+    with pytest.raises(dt.DfkdError, match="'grows': exists with another teacher"):
+        dt.tune(network(seed=1), n_trials=3, **given)
+    assert len(list((here / "mlruns" / "teachers").glob("Sequential-*.pt2"))) >= 2
+
+
+def test_a_teacher_that_no_file_holds_stays_in_this_process(here):
+    given = SMALL | {"name": "lambda", "study": {"reruns": 0}, "features": ["a", "b"]}
+
+    def teacher(size):
+        return lambda rows: size * np.sin(rows[:, 0]) + rows[:, 1]
+
+    found = dt.tune(teacher(1.0), n_trials=1, **given)
+    assert "a lambda" in found.reason and found.certificate.report.rmse > 0
+    assert found.plot_parity() is not None and "in this process alone" in found._repr_html_()
+    assert len(dt.tune(teacher(1.0), n_trials=2, **given).trials) == 2
+    with pytest.raises(dt.DfkdError, match="exists with another teacher"):
+        dt.tune(teacher(2.0), n_trials=3, **given)
+    with pytest.raises(dt.DfkdError, match="no other process can query it; give workers=1"):
+        dt.tune(teacher(1.0), n_trials=3, workers=2, **given)
+    with pytest.raises(dt.DfkdError, match="was given in Python, and no file holds it"):
+        dt.load_result("lambda").plot_parity()
+
+
+SCRIPT = """
+import torch
+from torch import nn
+import dfkd_tune as dt
+
+print("begun", flush=True)
+torch.manual_seed(0)
+teacher = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
+found = dt.tune(teacher, name="script", n_trials=2, workers=2, study={"reruns": 0}, budget={"steps": 40, "batch": 20, "pool": 500, "bank": 200})
+print(len(found.trials))
+"""
+
+
+def test_a_script_without_a_guard_has_workers(here):
+    (here / "script.py").write_text(SCRIPT)
+    ended = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, cwd=here, timeout=300)
+    assert ended.stdout.split() == ["begun", "2"], ended.stderr
+
+
+def test_a_stopped_study_goes_on(here):
+    given = SMALL | {"name": "stopped", "study": {"reruns": 0, "population": 1}, "n_trials": 3, "workers": 1}
+    given["budget"] = SMALL["budget"] | {"steps": 4000}
+    stop = threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT))
+    stop.start()
+    with pytest.raises(KeyboardInterrupt, match="'stopped' was stopped; the same call goes on"):
+        while True:  # a fast machine may be done before the signal
+            dt.tune(network(), **given)
+            given["n_trials"] += 3
+            time.sleep(0.01)
+    done = dt.load_result("stopped").trials
+    given["budget"], given["n_trials"] = given["budget"], max(1, len(done))
+    assert len(dt.tune(network(), **given).trials) >= len(done)
+
+
+REFUSED = {
+    "a name": ({"name": "a b"}, "tune: study: name must be letters"),
+    "a search": ({"search": [1]}, "tune: search: must be a mapping of leaves, got [1]"),
+    "a leaf": ({"search": {"student.widht": [1]}}, "student.widht"),
+    "no trial": ({"n_trials": 0}, "tune: study.trials: "),
+    "a store": ({"storage": "sqlite://"}, "sqlite://: is in memory"),
+}
+
+
+@pytest.mark.parametrize(("given", "words"), REFUSED.values(), ids=REFUSED)
+def test_what_does_not_fit_is_told_before_anything_is_kept(tmp_path, monkeypatch, given, words):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(dt.DfkdError) as refusal:
+        dt.tune(lambda rows: rows[:, 0], **(SMALL | {"features": ["a"]} | given))
+    assert words in str(refusal.value)
+    assert not (tmp_path / "mlruns" / "optuna.db").exists()
+
+
+def test_a_study_that_is_not_there(here):
+    with pytest.raises(dt.DfkdError, match="'nowhere'"):
+        dt.load_result("nowhere")
