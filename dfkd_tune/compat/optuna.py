@@ -27,7 +27,7 @@ INTERMEDIATE_VALUES = models.TrialIntermediateValueModel
 FIXED_PARAMS = "fixed_params"
 """System attribute of a trial with fixed parameters, as written by ``Study.enqueue_trial``."""
 COLUMNS = {
-    STUDIES: ("study_id",),
+    STUDIES: ("study_id", "study_name"),
     TRIALS: ("trial_id", "study_id", "number", "state", "datetime_start", "datetime_complete", "intermediate_values"),
     PARAMS: ("trial_id", "param_name", "param_value", "distribution_json"),
     USER_ATTRIBUTES: ("trial_id", "key", "value_json"),
@@ -73,6 +73,11 @@ def trial_row(session: Any, trial_id: int, for_update: bool = False) -> TrialRow
 def transaction(storage: RDBStorage) -> AbstractContextManager[Any]:
     """A database session that commits at the end of the block."""
     return _create_scoped_session(storage.scoped_session)
+
+
+def rename_study(session: Any, study: optuna.Study, name: str) -> None:
+    """Give a study another name."""
+    session.query(STUDIES).filter(STUDIES.study_id == study_id(study)).update({"study_name": name})
 
 
 def study_id(study: optuna.Study) -> int:

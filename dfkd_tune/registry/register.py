@@ -22,6 +22,7 @@ from dfkd_tune.evaluation.certificate import gap_in_words, rmse_in_words
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.locations.paths import absolute, existing, without_credentials
 from dfkd_tune.registry import certificates, model_files
+from dfkd_tune.registry.aliases import point
 from dfkd_tune.registry.certificate_files import FOLDER, JSON, is_certified
 from dfkd_tune.registry.sources import Sources
 from dfkd_tune.registry.stored_student import load_trial
@@ -234,7 +235,7 @@ def register(
     for key, value in tags.items():
         made.set_model_version_tag(model, version.version, f"{tag.PREFIX}{key}", str(value))
     made.update_model_version(model, version.version, _description(study, run, result, words))
-    made.set_registered_model_alias(model, alias, version.version)
+    point(made, model, alias, int(version.version))
     return Registered(
         f"models:/{model}@{alias}",
         int(version.version),

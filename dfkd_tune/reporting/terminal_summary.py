@@ -19,6 +19,16 @@ from dfkd_tune.training import metrics as metric
 COLUMNS = {metric.STRESS_RMSE: "stress", metric.LATENCY: "µs a row"}
 
 
+PIPED = 200
+"""Width of a table in a pipe or a file, in characters."""
+
+
+def wide() -> Console:
+    """A console for tables, which are not folded where nobody reads them on a screen."""
+    found = Console()
+    return found if found.is_terminal else Console(width=PIPED)
+
+
 def table(trials: Sequence[FrozenTrial], objective: str) -> Table:
     """A table of complete trials in the given order; below it, the choices that all their recipes share.
 

@@ -23,8 +23,15 @@ from dfkd_tune.locations.files import write
 from dfkd_tune.utils.waits import telling
 
 LOG = logging.getLogger(__name__)
+OWNER = 16
+"""Characters of the teacher's SHA-256 in a file's name."""
 POLL_S = 0.5
 """Seconds between two attempts to lock a file that another process writes."""
+
+
+def files_of(folder: Path, teacher: str) -> list[Path]:
+    """The cache files of a teacher, by its SHA-256, and their locks."""
+    return sorted(folder.glob(f"{teacher[:OWNER]}-*"))
 
 
 class Answers:
@@ -32,13 +39,14 @@ class Answers:
 
     Args:
         folder: folder with the cache files of all studies.
+        of: SHA-256 of the teacher; the file's name begins with it, so that the files of a teacher are found.
         about: plain values that determine the tensors; they form the cache key.
     """
 
-    def __init__(self, folder: Path, *about: object) -> None:
+    def __init__(self, folder: Path, of: str, *about: object) -> None:
         version = importlib.metadata.version("dfkd-tune")
-        name = hashlib.sha256(repr((version, *about)).encode()).hexdigest()[:32]
-        self.folder, self.file = folder, folder / f"{name}.safetensors"
+        name = hashlib.sha256(repr((version, of, *about)).encode()).hexdigest()[:32]
+        self.folder, self.file = folder, folder / f"{of[:OWNER]}-{name}.safetensors"
 
     def load(self) -> tuple[dict[str, Tensor], int] | None:
         """The tensors, and the number of teacher rows that they cost; None without a complete file."""

@@ -24,7 +24,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from dfkd_tune.errors import ExportError, StorageError
 from dfkd_tune.locations.files import refused, write
 from dfkd_tune.locations.paths import store_of, without_credentials, writable
 from dfkd_tune.tracking.states import RunStatus
+from dfkd_tune.tracking.tags import STUDY
 
 SHIPPED, REFUSED = "shipped", "refused"
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -128,6 +129,15 @@ class Outbox:
 
     def __init__(self, folder: Path, storage: str) -> None:
         self.folder, self.storage = folder, store_of(storage)
+
+    def rename_study(self, old: str, new: str) -> None:
+        """Write the records for a study that has another name, so that ``sync`` does not bring the old one back."""
+        for session in self.sessions():
+            for file in session.files():
+                record = read(file)
+                tags = {k: new if (k, v) == (STUDY, old) else v for k, v in record.tags.items()}
+                name = new if record.event == Event.STUDY and record.name == old else record.name
+                write(file, RECORD.dump_json(replace(record, tags=tags, name=name)), StorageError)
 
     def begin(self) -> OutboxSegment:
         """Create and lock a session for this process.

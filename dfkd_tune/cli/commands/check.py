@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from dfkd_tune.cli.options import DEVICE, TRUST
+from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, TRUST
+from dfkd_tune.cli.study_options import spec_of
 
 if TYPE_CHECKING:
     from dfkd_tune.inputs.prior import Inputs
@@ -21,7 +21,10 @@ ANNOUNCED_S, LEFT_OUT_S = 10.0, 60.0
 
 
 @click.command(short_help="Validate a study file; show its search space, time and memory.")
-@click.argument("spec", type=click.Path())
+@click.argument("spec", required=False, type=click.Path())
+@click.option("--teacher", help="Model file or package.module:function; replaces the teacher in SPEC.")
+@ARCHITECTURE
+@click.option("--features", type=click.Path(), help="Features file; replaces the one in SPEC.")
 @click.option(
     "--estimate/--no-estimate",
     "timed",
@@ -30,15 +33,25 @@ ANNOUNCED_S, LEFT_OUT_S = 10.0, 60.0
 )
 @DEVICE
 @TRUST
-def check(spec: str, timed: bool | None, device: str, trust_pickle: bool) -> None:
-    """Read the study file SPEC, probe its teacher, and print the search space, time and memory. Writes nothing."""
+def check(
+    spec: str | None,
+    teacher: str | None,
+    architecture: str | None,
+    features: str | None,
+    timed: bool | None,
+    device: str,
+    trust_pickle: bool,
+) -> None:
+    """Read the study file SPEC, probe its teacher, and print the search space, time and memory. Writes nothing.
+
+    Without SPEC, check the study that ``study --teacher`` would run, or the quickstart.
+    """
     from rich.console import Console
     from rich.tree import Tree
 
     from dfkd_tune.inputs.summary import meaning
     from dfkd_tune.locations import paths
     from dfkd_tune.reporting.terminal_progress import clock
-    from dfkd_tune.search.study_file import read_spec
     from dfkd_tune.study.calibration import CALIBRATION_ROWS, choose_parallelism
     from dfkd_tune.study.estimate import estimate, first_recipes
     from dfkd_tune.study.prepare import prepare
@@ -46,7 +59,7 @@ def check(spec: str, timed: bool | None, device: str, trust_pickle: bool) -> Non
     from dfkd_tune.utils import hardware
     from dfkd_tune.utils.plugins import installed
 
-    prepared = prepare(read_spec(Path(spec)), trust_pickle, device)
+    prepared = prepare(spec_of(spec, None, teacher, architecture, features, None, None, None), trust_pickle, device)
     found, asked, space = prepared.probe, prepared.spec, prepared.space
     about, budget, tier = asked.study, asked.budget, prepared.inputs.tier
     sizes = prepared.sizes

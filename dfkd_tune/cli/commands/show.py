@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import click
 
-from dfkd_tune.cli.options import NAME, STORAGE
+from dfkd_tune.cli.options import STORAGE, studies
 
 
 @click.command(short_help="Print the results of a study and its best trials.")
-@NAME
+@click.argument("name", required=False, shell_complete=studies)
 @click.option("--json", "as_json", is_flag=True, help="Print the study and all its trials as JSON.")
 @click.option("--rows", type=click.IntRange(min=1), default=10, show_default=True, help="Number of trials to list.")
 @STORAGE
-def show(name: str, as_json: bool, rows: int, storage: str | None) -> None:
-    """Print the results of study NAME and its trials, best first."""
+def show(name: str | None, as_json: bool, rows: int, storage: str | None) -> None:
+    """Print the results of study NAME and its trials, best first. Without NAME, show the study that changed last."""
     import json
 
     from rich.console import Console
@@ -21,15 +21,21 @@ def show(name: str, as_json: bool, rows: int, storage: str | None) -> None:
     from dfkd_tune.locations import paths
     from dfkd_tune.reporting import summary_text, terminal_summary
     from dfkd_tune.reporting.findings import completed, find, front
+    from dfkd_tune.search.listing import last_changed
     from dfkd_tune.search.loaded import load_study, plain_trial
     from dfkd_tune.search.ranking import recipe_name
 
-    found = load_study(paths.optuna_url(storage), name)
+    storage_url = paths.optuna_url(storage)
+    found = load_study(storage_url, name or last_changed(storage_url))
     trials = found.get_trials(deepcopy=False)
     if as_json:
         click.echo(
             json.dumps(
-                {"study": name, "attributes": found.user_attrs, "trials": [plain_trial(trial) for trial in trials]},
+                {
+                    "study": found.study_name,
+                    "attributes": found.user_attrs,
+                    "trials": [plain_trial(trial) for trial in trials],
+                },
                 indent=1,
             )
         )

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, STORAGE, TRACKING, TRUST
+from dfkd_tune.cli.study_options import spec_of
 from dfkd_tune.utils.signals import Signals
-
-if TYPE_CHECKING:
-    from dfkd_tune.search.study_file import StudySpec
 
 
 @click.command(short_help="Search for the best way to distill a teacher.")
@@ -72,7 +68,7 @@ def study(
     mode = "json" if as_json else "quiet" if quiet else "live"
     storage_url, uri = paths.optuna_url(storage), paths.tracking_url(tracking_uri)
     require_whole(storage_url)  # before the first teacher query
-    changed = _spec(spec, n_trials, teacher, architecture, features, name, pareto, seed)
+    changed = spec_of(spec, n_trials, teacher, architecture, features, name, pareto, seed)
     prepared = prepare(changed, trust_pickle, device)
     console = Console(file=sys.stdout)  # fixed here: sys.stdout may be replaced during a teacher query
     with Signals() as stop, terminal_progress.watch(console, changed.name, mode) as on_progress:
@@ -86,47 +82,6 @@ def study(
     trials = load_study(storage_url, result.name).get_trials(deepcopy=False)
     told = _next(result.name, storage, tracking_uri)
     terminal_summary.summary(console, result, trials, prepared.inputs.tier, changed.study.objective, told)
-
-
-def _spec(
-    spec: str | None,
-    n_trials: int | None,
-    teacher: str | None,
-    architecture: str | None,
-    features: str | None,
-    name: str | None,
-    pareto: str | None,
-    seed: int | None,
-) -> StudySpec:
-    """Read the study file and apply the command-line options."""
-    from dataclasses import replace
-
-    from dfkd_tune.cli.quickstart import quickstart
-    from dfkd_tune.errors import SpecError
-    from dfkd_tune.locations.paths import NAME
-    from dfkd_tune.search.study_file import TeacherSection, parse_spec, read_spec
-
-    if spec is None and teacher is not None:
-        read = parse_spec({"teacher": teacher}, f"{Path(teacher.replace(':', '.')).stem}.yaml")
-    else:
-        read = read_spec(Path(spec) if spec else quickstart())
-    if name is not None and not NAME.fullmatch(name):
-        raise SpecError(
-            "--name", f"must be letters, digits, '_', '.', '-' (100 at most), got {name!r}", remedy="give another"
-        )
-    given = {"trials": n_trials, "name": name, "pareto": pareto, "seed": seed}
-    read = replace(read, study=replace(read.study, **{k: v for k, v in given.items() if v is not None}))
-    read = replace(read, seeded=read.seeded or seed is not None)
-    if teacher is not None or architecture is not None:
-        read = replace(
-            read,
-            teacher=TeacherSection(
-                teacher or read.teacher.path, architecture or (None if teacher else read.teacher.architecture)
-            ),
-        )
-        if teacher is not None and features is None:
-            read = replace(read, features=None)
-    return read if features is None else replace(read, features=features)
 
 
 def _next(name: str, storage: str | None, tracking_uri: str | None) -> dict[str, str]:

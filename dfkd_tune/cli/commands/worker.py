@@ -6,13 +6,13 @@ import sys
 
 import click
 
-from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, TRACKING, TRUST
+from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, NAME, STORAGE, TRACKING, TRUST
 from dfkd_tune.utils.signals import Signals
 
 
 @click.command(short_help="Join a study as another worker.")
-@click.argument("name")
-@click.option("--storage", metavar="URL", required=True, help="Optuna storage that holds the study.")
+@NAME
+@STORAGE
 @TRACKING
 @click.option("--teacher", help="Path of the study's teacher on this machine.")
 @ARCHITECTURE
@@ -21,7 +21,7 @@ from dfkd_tune.utils.signals import Signals
 @TRUST
 def worker(
     name: str,
-    storage: str,
+    storage: str | None,
     tracking_uri: str | None,
     teacher: str | None,
     architecture: str | None,

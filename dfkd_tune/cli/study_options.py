@@ -1,0 +1,50 @@
+"""A study file with the options of the command line applied to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dfkd_tune.search.study_file import StudySpec
+
+
+def spec_of(
+    spec: str | None,
+    n_trials: int | None,
+    teacher: str | None,
+    architecture: str | None,
+    features: str | None,
+    name: str | None,
+    pareto: str | None,
+    seed: int | None,
+) -> StudySpec:
+    """Read the study file and apply the command-line options."""
+    from dataclasses import replace
+
+    from dfkd_tune.cli.quickstart import quickstart
+    from dfkd_tune.errors import SpecError
+    from dfkd_tune.locations.paths import NAME
+    from dfkd_tune.search.study_file import TeacherSection, parse_spec, read_spec
+
+    if spec is None and teacher is not None:
+        read = parse_spec({"teacher": teacher}, f"{Path(teacher.replace(':', '.')).stem}.yaml")
+    else:
+        read = read_spec(Path(spec) if spec else quickstart())
+    if name is not None and not NAME.fullmatch(name):
+        raise SpecError(
+            "--name", f"must be letters, digits, '_', '.', '-' (100 at most), got {name!r}", remedy="give another"
+        )
+    given = {"trials": n_trials, "name": name, "pareto": pareto, "seed": seed}
+    read = replace(read, study=replace(read.study, **{k: v for k, v in given.items() if v is not None}))
+    read = replace(read, seeded=read.seeded or seed is not None)
+    if teacher is not None or architecture is not None:
+        read = replace(
+            read,
+            teacher=TeacherSection(
+                teacher or read.teacher.path, architecture or (None if teacher else read.teacher.architecture)
+            ),
+        )
+        if teacher is not None and features is None:
+            read = replace(read, features=None)
+    return read if features is None else replace(read, features=features)

@@ -1,0 +1,122 @@
+"""Move registry aliases, and remember every move: who, when, from which version."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from dfkd_tune.errors import NotFound
+from dfkd_tune.locations.paths import existing
+from dfkd_tune.tracking import tags as tag
+from dfkd_tune.tracking.connection import client, guarded
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+MOST_MOVES = 50
+"""Number of moves of an alias that are remembered."""
+REGISTER, ROLLBACK, ELSEWHERE = "register", "rollback", "elsewhere"
+"""What moved an alias; ``elsewhere`` is MLflow itself, whose move is noticed by the next one."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """One move of an alias.
+
+    Args:
+        version: version that it points at since.
+        before: version that it pointed at; None for the first.
+        by: name of the user; None if unknown.
+        at: time, ISO 8601 in UTC.
+        how: ``register``, ``rollback`` or ``elsewhere``.
+    """
+
+    version: int
+    before: int | None
+    by: str | None
+    at: str
+    how: str
+
+
+def point(made: MlflowClient, model: str, alias: str, version: int, how: str = REGISTER) -> None:
+    """Point an alias at a version, and remember the move as a tag of the registered model."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    moves, current = history(made, model, alias), _current(made, model, alias)
+    known = moves[-1].version if moves else None
+    if current is not None and current != known:
+        moves.append(Move(current, known, None, now, ELSEWHERE))
+    moves.append(Move(version, current, _user(), now, how))
+    text = json.dumps([asdict(move) for move in moves[-MOST_MOVES:]])
+    made.set_registered_model_tag(model, f"{tag.ALIAS}{alias}", text)
+    made.set_registered_model_alias(model, alias, str(version))
+
+
+def history(made: MlflowClient, model: str, alias: str) -> list[Move]:
+    """The remembered moves of an alias, oldest first."""
+    text = made.get_registered_model(model).tags.get(f"{tag.ALIAS}{alias}")
+    return [Move(**move) for move in json.loads(text)] if text else []
+
+
+def rollback(uri: str, model: str, alias: str = "champion") -> Move:
+    """Point an alias at the version that it had before; repeating it goes further back.
+
+    Versions that were deleted since are passed over.
+
+    Args:
+        uri: MLflow tracking URI.
+        model: name of the registered model.
+        alias: name of the alias.
+
+    Raises:
+        NotFound: there is no such model or alias, or nothing is known before its version.
+        TrackingError: MLflow cannot be read or written.
+    """
+    from mlflow.exceptions import MlflowException
+
+    place = f"model {model!r}"
+    existing(uri, place)
+    with guarded(uri):
+        made = client(uri)
+        try:
+            current = _current(made, model, alias)
+            moves = history(made, model, alias)
+        except MlflowException:
+            known = ", ".join(found.name for found in made.search_registered_models(max_results=20)) or "none"
+            raise NotFound(place, "is not registered", remedy=f"known: {known}") from None
+        if current is None:
+            aliases = ", ".join(made.get_registered_model(model).aliases) or "none"
+            raise NotFound(f"{place}, alias {alias!r}", "does not exist", remedy=f"known: {aliases}")
+        there = {int(version.version) for version in made.search_model_versions(f"name = '{model}'")}
+        earlier = [version for version in _stack(moves, current)[:-1] if version in there]
+        if not earlier:
+            rule = f"points at version {current}, and had none before that is still there"
+            raise NotFound(f"{place}, alias {alias!r}", rule, remedy="set the alias in MLflow")
+        point(made, model, alias, earlier[-1], ROLLBACK)
+        return history(made, model, alias)[-1]
+
+
+def _stack(moves: list[Move], current: int) -> list[int]:
+    """The versions to go back to, the current one last: a rollback takes away what it left."""
+    stack: list[int] = []
+    for move in moves:
+        if move.how == ROLLBACK:
+            while stack and stack[-1] != move.version:
+                stack.pop()
+        if not stack or stack[-1] != move.version:
+            stack.append(move.version)
+    return stack if stack and stack[-1] == current else [*stack, current]
+
+
+def _current(made: MlflowClient, model: str, alias: str) -> int | None:
+    found = made.get_registered_model(model).aliases.get(alias)
+    return None if found is None else int(found)
+
+
+def _user() -> str | None:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container without a user's name
+        return None

@@ -1,0 +1,174 @@
+"""Remove and rename studies, with everything that was kept for them."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from dfkd_tune.compat import optuna as private
+from dfkd_tune.errors import SpecError, StorageError, StudyMismatch
+from dfkd_tune.locations.paths import NAME, optuna_url, shared_folder, spool_folder
+from dfkd_tune.registry import versions
+from dfkd_tune.search.attributes import SPEC, StudyRecord
+from dfkd_tune.search.loaded import load_study
+from dfkd_tune.search.storage import PatientStorage, open_storage
+from dfkd_tune.search.trial_queue import TrialQueue
+from dfkd_tune.teachers.output_cache import files_of
+from dfkd_tune.tracking import experiment_upkeep as experiments
+from dfkd_tune.tracking.outbox import Outbox
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What removing a study would delete.
+
+    Args:
+        name, storage_url, tracking_uri: the study and its stores.
+        trials: number of its trials that have begun.
+        runs: number of its MLflow runs; None without an experiment.
+        spool: folder of its records; None without one.
+        answers: files with outputs of its teacher that no other study uses, and their bytes.
+        kept: files of its teacher and features beside the storage that no other study uses.
+    """
+
+    name: str
+    storage_url: str
+    tracking_uri: str
+    trials: int
+    runs: int | None
+    spool: Path | None
+    answers: tuple[Path, ...]
+    kept: tuple[Path, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Size of the files, in bytes."""
+        spooled = [file for file in self.spool.rglob("*") if file.is_file()] if self.spool else []
+        return sum(file.stat().st_size for file in (*spooled, *self.answers, *self.kept) if file.exists())
+
+    def lines(self) -> list[str]:
+        """What would be deleted, one thing a line."""
+        told = [f"study {self.name} with {self.trials:,} trials"]
+        if self.runs is not None:
+            told.append(
+                f"MLflow experiment {self.name} with {self.runs:,} runs (MLflow keeps deleted runs until mlflow gc)"
+            )
+        if self.spool is not None:
+            told.append(f"its records in {self.spool}")
+        if self.answers:
+            told.append(f"{len(self.answers):,} files with outputs of its teacher, which no other study uses")
+        told += [f"{file}, which no other study uses" for file in self.kept]
+        return [*told, f"{self.bytes / 2**20:,.1f} MiB in all"]
+
+
+def plan_removal(name: str, storage_url: str, tracking_uri: str) -> Removal:
+    """Find out what removing a study would delete; nothing is changed.
+
+    Raises:
+        NotFound: there is no such study.
+        StudyMismatch: a worker is running it, or registered models were made from it.
+    """
+    url = optuna_url(storage_url)
+    study = load_study(url, name)
+    storage = open_storage(url)
+    _require_idle(study, storage)
+    if made := versions.made_from(tracking_uri, name):
+        rule = f"is where {', '.join(made[:5])} came from, and MLflow would lose the model with the runs"
+        raise StudyMismatch(f"study {name!r}", rule, remedy="delete the registered versions in MLflow first")
+    others = [StudyRecord.of(each) for each in _others(storage, name)]
+    mine = StudyRecord.of(study)
+    teacher = mine.identity["teacher"]
+    shared = any(other.identity.get("teacher") == teacher for other in others)
+    spool = spool_folder(url, name)
+    return Removal(
+        name,
+        url,
+        tracking_uri,
+        sum(trial.datetime_start is not None for trial in study.get_trials(deepcopy=False)),
+        experiments.count_runs(tracking_uri, name),
+        spool if spool.exists() else None,
+        () if shared else tuple(files_of(shared_folder(url, "answers"), teacher)),
+        tuple(_kept(mine, others, shared_folder(url, "teachers"))),
+    )
+
+
+def remove(plan: Removal) -> str | None:
+    """Delete what a plan lists, the study itself last, so that a removal that was cut short can be repeated.
+
+    Returns the name under which MLflow can restore the runs until ``mlflow gc``; None without an experiment.
+    """
+    storage = open_storage(plan.storage_url)
+    _require_idle(load_study(plan.storage_url, plan.name), storage)
+    buried = experiments.retire(plan.tracking_uri, plan.name)
+    for file in (*plan.answers, *plan.kept):
+        file.unlink(missing_ok=True)
+    if plan.spool is not None:
+        shutil.rmtree(plan.spool, ignore_errors=True)
+    optuna.delete_study(study_name=plan.name, storage=storage)
+    return buried
+
+
+def rename(old: str, new: str, storage_url: str, tracking_uri: str) -> None:
+    """Rename a study in Optuna, MLflow, its records and the registered versions made from it.
+
+    The study itself is renamed last, so that a renaming that was cut short can be repeated.
+
+    Raises:
+        SpecError: the new name is not valid.
+        NotFound: there is no study of the old name.
+        StudyMismatch: a worker is running it, or the new name is taken.
+    """
+    if not NAME.fullmatch(new):
+        rule = f"must be letters, digits, '_', '.', '-' (100 at most), got {new!r}"
+        raise SpecError("the new name", rule, remedy="give another")
+    url = optuna_url(storage_url)
+    study = load_study(url, old)
+    storage = open_storage(url)
+    _require_idle(study, storage)
+    if new in optuna.get_all_study_names(storage):
+        raise StudyMismatch(f"study {new!r}", "exists already", remedy="give another name")
+    if experiments.exists(tracking_uri, new) and experiments.exists(tracking_uri, old):
+        raise StudyMismatch(f"study {new!r}", "is the name of an MLflow experiment already", remedy="give another name")
+    experiments.rename(tracking_uri, old, new)
+    versions.rename_study(tracking_uri, old, new)
+    before, after = spool_folder(url, old), spool_folder(url, new)
+    if before.exists():
+        Outbox(before, url).rename_study(old, new)
+        try:
+            before.rename(after)
+        except OSError as error:
+            raise StorageError(before, f"cannot be renamed: {error.strerror}", remedy=f"move {after} away") from None
+    spec: dict[str, Any] = dict(StudyRecord.of(study).spec or {})
+    own = optuna.load_study(study_name=old, storage=storage)
+    own.set_user_attr(SPEC, spec | {"study": {**spec.get("study", {}), "name": new}})
+    storage.transact(lambda session: private.rename_study(session, own, new))
+
+
+def _require_idle(study: optuna.Study, storage: PatientStorage) -> None:
+    queue = TrialQueue(study, storage)
+    if owners := queue.owners():
+        place, rule = (
+            f"study {study.study_name!r}",
+            f"is being worked on by {len(owners)} worker{'s' * (len(owners) > 1)}",
+        )
+        raise StudyMismatch(place, rule, remedy="stop them first; a dead one counts as gone after 3 minutes")
+
+
+def _others(storage: PatientStorage, name: str) -> list[optuna.Study]:
+    names = [each for each in optuna.get_all_study_names(storage) if each != name]
+    return [optuna.load_study(study_name=each, storage=storage) for each in names]
+
+
+def _kept(mine: StudyRecord, others: list[StudyRecord], folder: Path) -> list[Path]:
+    """The files of teachers and features beside the storage that only this study names."""
+    used = {path for other in others for path in _paths(other)}
+    return sorted(Path(path) for path in _paths(mine) - used if Path(path).parent == folder and Path(path).exists())
+
+
+def _paths(known: StudyRecord) -> set[str]:
+    spec = known.spec or {}
+    return {path for path in (spec.get("teacher", {}).get("path"), spec.get("features")) if path}
