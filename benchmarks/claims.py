@@ -30,7 +30,7 @@ from optuna.storages._rdb import models
 from optuna.trial import TrialState
 
 from dfkd_tune.locations.paths import absolute
-from dfkd_tune.search.sampling import sampler
+from dfkd_tune.search.optuna_kinds import AutoSampler
 from dfkd_tune.search.storage import open_storage
 from dfkd_tune.search.trial_queue import TrialQueue
 
@@ -198,7 +198,7 @@ def measure(way: str, url: str, workers: int, total: int, rate: float, seconds: 
 
 def suggest(url: str) -> float:
     """Milliseconds in which our sampler chooses nine parameters, its first look at the study left out."""
-    study = optuna.load_study(study_name="claims", storage=open_storage(url), sampler=sampler(0))
+    study = optuna.load_study(study_name="claims", storage=open_storage(url), sampler=AutoSampler(0))
     took = []
     for _ in range(6):
         trial = study.ask()

@@ -18,7 +18,7 @@ from torch import nn
 
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.presets import PAPER
-from dfkd_tune.search.sampling import pruner, sampler
+from dfkd_tune.search.optuna_kinds import AutoPruner, AutoSampler
 from dfkd_tune.search.storage import open_storage
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.linear_chain import with_fused_forward
@@ -59,7 +59,7 @@ def asking(recorded: int) -> float:
     domain = optuna.distributions.FloatDistribution(1e-4, 1e-2, log=True)
     with tempfile.TemporaryDirectory() as folder:
         storage = open_storage(f"sqlite:///{Path(folder)}/optuna.db")
-        study = optuna.create_study(storage=storage, sampler=sampler(0), pruner=pruner())
+        study = optuna.create_study(storage=storage, sampler=AutoSampler(0), pruner=AutoPruner())
         done = [
             optuna.trial.create_trial(
                 params={"lr": 1e-3}, distributions={"lr": domain}, value=float(i), intermediate_values={1: float(i)}

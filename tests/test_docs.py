@@ -215,13 +215,29 @@ def test_search_space(reader, dfkd):
     assert follow(page, dfkd, reader) == []
 
 
-def test_library(reader):
-    study, objective, single = Page("guides/library.md").blocks("python")
-    made = run_snippet(study, "library.md")
-    assert made["model"].uri == "models:/pump@champion" and made["found"].name == "pump"
+def test_library(dfkd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    page = Page("guides/library.md")
+    one, study, again, _ = page.blocks("python")
+    names = run_snippet(one + study + again, "library.md")
+    assert names["student"](torch.zeros(2, 2)).shape == (2, 1)
+    assert names["again"].rmse == names["result"].rmse and len(names["result"].trials) == 4
+    assert {"pump.html", "pump.onnx"} <= {path.name for path in tmp_path.iterdir()}
+    assert follow(page, dfkd, tmp_path) == []
+
+
+def test_the_readmes_python(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(block.splitlines()) <= 10
+    assert run_snippet(block, "README.md")["student"](torch.zeros(2, 2)).shape == (2, 1)
+
+
+def test_the_librarys_objective(reader):
+    *_, objective = Page("guides/library.md").blocks("python")
     assert len(run_snippet(objective, "library.md")["study"].trials) == 2
-    alone = run_snippet(single, "library.md")
-    assert alone["student"](torch.zeros(2, len(alone["inputs"]))).shape == (2, 1)
 
 
 def test_guarantees_name_what_there_is(reader, dfkd):

@@ -35,6 +35,9 @@ def tune(
     search: Mapping[str, Any] | None = None,
     fixed: Mapping[str, Any] | None = None,
     preset: str | None = None,
+    sampler: str | Mapping[str, Any] | None = None,
+    pruner: str | Mapping[str, Any] | None = None,
+    timeout: float | None = None,
     budget: Mapping[str, Any] | None = None,
     study: Mapping[str, Any] | None = None,
     example_inputs: Any = None,
@@ -64,6 +67,8 @@ def tune(
         search: leaf -> choices or range, as in a study file; None for the default space.
         fixed: leaf -> value for every trial.
         preset: recipe for leaves that are neither fixed nor searched.
+        sampler, pruner: names, or mappings with ``kind`` and options, as in a study file: ``{"kind": "tpe", "n_startup_trials": 20}``.
+        timeout: seconds after which no trial begins; the study is then concluded with what is there.
         budget, study: further keys of these sections of a study file: ``{"steps": 5000}``, ``{"reruns": 0}``.
         storage, tracking_uri: URL of Optuna's storage and MLflow tracking URI; default: ``mlruns/``, or ``MLFLOW_TRACKING_URI``.
         workers: number of processes; default: as many as pay on this machine.
@@ -78,10 +83,19 @@ def tune(
         KeyboardInterrupt: if the user stopped the study; everything is recorded.
     """
     tree = {
-        "study": {**(study or {}), "name": name, "trials": n_trials, "seed": seed, "objective": objective},
+        "study": {
+            **(study or {}),
+            "name": name,
+            "trials": n_trials,
+            "seed": seed,
+            "objective": objective,
+            "timeout": timeout,
+        },
         "student": {"max_parameters": max_parameters, "compression": compression},
         "budget": budget,
         "preset": preset,
+        "sampler": sampler,
+        "pruner": pruner,
     }
     given = sections(tree) | ({} if search is None else {"search": search}) | dict(fixed or {})
     with in_python():

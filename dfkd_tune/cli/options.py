@@ -26,6 +26,22 @@ def share(value: str) -> float:
     return number
 
 
+def duration(value: str) -> float:
+    """Parse a duration such as ``90``, ``90s``, ``30m`` or ``1.5h`` in seconds.
+
+    Raises:
+        click.BadParameter: it is not a positive number of seconds, minutes or hours.
+    """
+    text = value.strip()
+    try:
+        seconds = float(text.rstrip("smh")) * {"m": 60.0, "h": 3600.0}.get(text[-1:], 1.0)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise click.BadParameter(f"{value!r} is not a duration such as 90s, 30m or 2h")
+    return seconds
+
+
 def export_format(value: str) -> str:
     """Check that an export format exists, in this package or in a plug-in.
 

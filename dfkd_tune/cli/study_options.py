@@ -18,6 +18,7 @@ def spec_of(
     name: str | None,
     pareto: str | None,
     seed: int | None,
+    timeout: float | None = None,
 ) -> StudySpec:
     """Read the study file and apply the command-line options."""
     from dataclasses import replace
@@ -35,7 +36,7 @@ def spec_of(
         raise SpecError(
             "--name", f"must be letters, digits, '_', '.', '-' (100 at most), got {name!r}", remedy="give another"
         )
-    given = {"trials": n_trials, "name": name, "pareto": pareto, "seed": seed}
+    given = {"trials": n_trials, "name": name, "pareto": pareto, "seed": seed, "timeout": timeout}
     read = replace(read, study=replace(read.study, **{k: v for k, v in given.items() if v is not None}))
     read = replace(read, seeded=read.seeded or seed is not None)
     if teacher is not None or architecture is not None:

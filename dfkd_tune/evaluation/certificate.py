@@ -23,11 +23,11 @@ from dfkd_tune.errors import ExportError
 from dfkd_tune.evaluation.attack import RADIUS, Answer, attack
 from dfkd_tune.evaluation.regions import Region, regions
 from dfkd_tune.inputs.summary import in_words, meaning
+from dfkd_tune.ops.pt2_archive import to_pt2
 from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.distill import Outcome
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.training.raw_evaluation import ExportedStudent, outputs_of
-from dfkd_tune.utils.pt2_archive import to_pt2
 
 CONFIDENCE = 0.95
 

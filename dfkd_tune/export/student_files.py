@@ -13,13 +13,13 @@ from torch import nn
 
 from dfkd_tune.errors import ExportError
 from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.ops.pt2_archive import to_pt2
 from dfkd_tune.teachers.base import hash_bytes
 from dfkd_tune.teachers.formats.state_dict import architecture_of
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.training.distill import Outcome
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils import yaml_io
-from dfkd_tune.utils.pt2_archive import to_pt2
 from dfkd_tune.utils.seeding import stream
 
 EXAMPLES, EXAMPLE_VALUES = 64, 4_096

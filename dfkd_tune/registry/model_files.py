@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from dfkd_tune.compat.mlflow import save_example
+from dfkd_tune.ops.pt2_archive import MACHINE_METADATA
 from dfkd_tune.utils.markdown import escaped
-from dfkd_tune.utils.pt2_archive import MACHINE_METADATA
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,15 +12,19 @@ from optuna.trial import TrialState
 
 from dfkd_tune.search.attributes import SESSIONS, StudyRecord
 from dfkd_tune.search.foreign import refuse_foreign
+from dfkd_tune.search.optuna_kinds import Choice, pruner, sampler
 from dfkd_tune.search.storage import PatientStorage
-from dfkd_tune.training.rungs import RUNGS
 from dfkd_tune.utils.seeding import derive
 
-WARMUP = RUNGS // 4
-"""Number of rungs before pruning starts."""
 
-
-def open_study(storage: PatientStorage, name: str, seed: int, objectives: int = 1) -> optuna.Study:
+def open_study(
+    storage: PatientStorage,
+    name: str,
+    seed: int,
+    objectives: int = 1,
+    sampling: Choice = Choice(),  # noqa: B008  # frozen
+    pruning: Choice = Choice(),  # noqa: B008
+) -> optuna.Study:
     """Create or load an Optuna study. The caller holds its lock. With several objectives no trial is pruned.
 
     The sampler's seed depends on the number of trials and sessions, so that a resumed session or a second worker does
@@ -32,7 +36,7 @@ def open_study(storage: PatientStorage, name: str, seed: int, objectives: int = 
     about = {
         "storage": storage,
         "study_name": name,
-        "pruner": pruner() if objectives == 1 else optuna.pruners.NopPruner(),
+        "pruner": pruner(pruning) if objectives == 1 else optuna.pruners.NopPruner(),
     }
     try:
         study = optuna.load_study(**about)
@@ -43,22 +47,8 @@ def open_study(storage: PatientStorage, name: str, seed: int, objectives: int = 
     sessions = StudyRecord.of(study).sessions
     study.set_user_attr(SESSIONS, sessions + 1)
     known = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
-    study.sampler = sampler(derive(seed, "sampler", known, *([sessions] if sessions else [])))
+    study.sampler = sampler(sampling, derive(seed, "sampler", known, *([sessions] if sessions else [])))
     return study
-
-
-def sampler(seed: int) -> optuna.samplers.BaseSampler:
-    """A multivariate TPE sampler for conditional spaces, which accounts for running trials."""
-    return optuna.samplers.TPESampler(
-        multivariate=True, group=True, constant_liar=True, n_startup_trials=10, seed=seed % 2**32
-    )
-
-
-def pruner() -> optuna.pruners.BasePruner:
-    """A pruner that stops the worst quarter at a rung, after ten trials; stricter ones stopped the best trial."""
-    return optuna.pruners.PercentilePruner(
-        75.0, n_startup_trials=10, n_warmup_steps=WARMUP, interval_steps=1, n_min_trials=5
-    )
 
 
 def smoothed(curve: list[tuple[int, float]]) -> float:

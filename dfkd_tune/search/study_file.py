@@ -14,6 +14,7 @@ from dfkd_tune.errors import SpecError
 from dfkd_tune.locations.paths import NAME
 from dfkd_tune.recipes.presets import PRESETS
 from dfkd_tune.recipes.recipe import SECTIONS, Recipe
+from dfkd_tune.search.optuna_kinds import AUTO, PRUNERS, SAMPLERS, Choice, read_choice
 from dfkd_tune.teachers.sources import is_file
 from dfkd_tune.utils import yaml_io
 from dfkd_tune.utils.object_reference import importable_from
@@ -39,6 +40,8 @@ class StudySection:
         leaders: number of best trials that are run again at the end.
         reruns: number of re-runs per such trial, with new seeds; 0 promotes the best trial without re-runs.
         pareto: second objective: ``parameters``, or ``latency`` of one row on this machine; no trial is pruned then.
+        timeout: seconds after which a session begins no trial; those that run end, and the study is concluded with what is
+            there. The same command goes on with the rest.
     """
 
     name: str | None = None
@@ -49,6 +52,7 @@ class StudySection:
     leaders: Annotated[int, Field(ge=1, le=100)] = 3
     reruns: Annotated[int, Field(ge=0, le=100)] = 2
     pareto: Literal["parameters", "latency"] | None = None
+    timeout: Annotated[float, Field(gt=0)] | None = None
 
     def __post_init__(self) -> None:
         if self.name is not None and not NAME.fullmatch(self.name):
@@ -133,6 +137,7 @@ class StudySpec:
         search: leaf -> choices or range, as written; None for the default space.
         place: name of the file, for messages.
         seeded: whether a seed was given; every machine then runs the same trials.
+        sampler, pruner: which trials are tried, and which are stopped early.
     """
 
     study: StudySection
@@ -145,6 +150,8 @@ class StudySpec:
     search: Mapping[str, Any] | None
     place: str
     seeded: bool = False
+    sampler: Choice = Choice()  # noqa: RUF009  # frozen
+    pruner: Choice = Choice()  # noqa: RUF009
 
     @property
     def name(self) -> str:
@@ -167,6 +174,8 @@ KEYS = (
     "student",
     "budget",
     "preset",
+    "sampler",
+    "pruner",
     *(s for s in SECTIONS if s != "student"),
     "search",
 )
@@ -218,6 +227,10 @@ def parse_spec(tree: Any, place: str) -> StudySpec:
     features = tree.get("features")
     if features is not None and not isinstance(features, str):
         raise SpecError(f"{place}: features", f"must be a path, got {quoted(features)}")
+    pruning = read_choice(tree.get("pruner"), PRUNERS, f"{place}: pruner")
+    if parts["study"].pareto is not None and pruning.kind not in (AUTO, "none"):
+        rule = f"{pruning.kind} cannot be kept with study.pareto, as Optuna prunes only with one objective"
+        raise SpecError(f"{place}: pruner", rule, remedy="leave it out")
     search = tree.get("search")
     if search is not None:
         search = _flat(search, f"{place}: search")
@@ -229,6 +242,8 @@ def parse_spec(tree: Any, place: str) -> StudySpec:
         search=search,
         place=place,
         seeded="seed" in (tree.get("study") or {}),
+        sampler=read_choice(tree.get("sampler"), SAMPLERS, f"{place}: sampler"),
+        pruner=pruning,
         **parts,
     )
 
@@ -245,6 +260,9 @@ def as_tree(spec: StudySpec) -> dict[str, Any]:
         section, _, field = leaf.partition(".")
         parts.setdefault(section, {})[field] = value
     rest = {"features": spec.features, "preset": spec.preset, "search": spec.search}
+    rest |= {
+        name: held.tree() for name, held in (("sampler", spec.sampler), ("pruner", spec.pruner)) if held != Choice()
+    }
     return parts | {key: value for key, value in rest.items() if value is not None}
 
 

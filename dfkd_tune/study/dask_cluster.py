@@ -16,8 +16,8 @@ from dfkd_tune.errors import DfkdError, Interrupted, StorageError, TrackingError
 from dfkd_tune.locations.paths import sqlite_file, without_credentials
 from dfkd_tune.registry.sources import Sources
 from dfkd_tune.search.progress import Progress, StudyResult, study_progress
+from dfkd_tune.study.opening import open_slots
 from dfkd_tune.study.prepare import Prepared
-from dfkd_tune.study.session import open_slots
 from dfkd_tune.study.workers import Work, conclusion
 from dfkd_tune.utils.waits import telling
 

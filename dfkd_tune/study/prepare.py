@@ -16,6 +16,7 @@ from dfkd_tune.locations.paths import without_credentials
 from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.recipes.losses import LOSSES
 from dfkd_tune.recipes.recipe import Recipe
+from dfkd_tune.search.optuna_kinds import Choice
 from dfkd_tune.search.space.defaults import TEACHER_DEFAULTS, untuned
 from dfkd_tune.search.space.domains import ends
 from dfkd_tune.search.space.search_space import Space, make_space
@@ -163,6 +164,8 @@ class Prepared:
             "teacher_resolution": found.resolution,
             "preset": spec.preset or "default",
             "max_parameters": self.space.max_parameters,
+            "sampler": _words(spec.sampler),
+            "pruner": _words(spec.pruner),
         }
 
     def tags(self) -> dict[str, Any]:
@@ -179,6 +182,11 @@ class Prepared:
             tag.TEACHER_SHA256: self.teacher.sha256,
             tag.FEATURES_SHA256: self.inputs.fingerprint(),
         }
+
+
+def _words(choice: Choice) -> str:
+    options = ", ".join(f"{name}={value}" for name, value in choice.options.items())
+    return f"{choice.kind}({options})" if options else choice.kind
 
 
 def prepare(
@@ -263,7 +271,17 @@ def located(path: str) -> str:
     return str(Path(path).resolve()) if is_file(path) else without_credentials(path)
 
 
-FREE = {"study.name", "study.trials", "study.population", "study.leaders", "study.reruns", "budget.pool"}
+FREE = {
+    "study.name",
+    "study.trials",
+    "study.timeout",
+    "study.population",
+    "study.leaders",
+    "study.reruns",
+    "budget.pool",
+    "sampler",
+    "pruner",
+}
 """Leaves of a study file that a resume may change, or that are checked separately."""
 
 

@@ -13,20 +13,20 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from dfkd_tune.errors import DfkdError, Interrupted, StorageError
-from dfkd_tune.locations.paths import shared_folder, store_of, without_credentials
+from dfkd_tune.errors import DfkdError, Interrupted
+from dfkd_tune.locations.paths import shared_folder
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.registry import register
 from dfkd_tune.search.attributes import BASELINE, TOLD, UNTUNED, StudyRecord
 from dfkd_tune.search.locks import PURPOSES, StudyLock, exclusive, rerun_lock
+from dfkd_tune.search.optuna_kinds import AUTO, WARMUP
 from dfkd_tune.search.progress import Progress, RunningTrial, StudyResult, study_progress, totals
 from dfkd_tune.search.ranking import Candidate, Promoted, choose, run_name, top_candidates
 from dfkd_tune.search.recorded_recipes import recipe_of
-from dfkd_tune.search.sampling import WARMUP, open_study, smoothed, without_experimental_warnings
-from dfkd_tune.search.storage import open_storage
-from dfkd_tune.search.trial_queue import Heartbeat, TrialQueue
+from dfkd_tune.search.sampling import smoothed, without_experimental_warnings
+from dfkd_tune.search.trial_queue import Heartbeat
 from dfkd_tune.study.ending import ending, stopped
-from dfkd_tune.study.identity import agree, one_machine, record
+from dfkd_tune.study.opening import open_slots
 from dfkd_tune.study.prepare import Prepared
 from dfkd_tune.study.reruns import Rerunner
 from dfkd_tune.tracking import params as param
@@ -77,29 +77,6 @@ def run_study(
         return StudyRunner(prepared, storage_url, tracking_uri, on_progress, should_stop, joining).run()
 
 
-def open_slots(
-    prepared: Prepared, storage_url: str, tracking_uri: str, joining: bool = False, workers: int = 1
-) -> tuple[optuna.Study, TrialQueue]:
-    """Open or create a study and its trial queue for ``workers`` processes; otherwise arguments and errors are as in ``run_study``."""
-    if store_of(storage_url) == store_of(tracking_uri):
-        shown = without_credentials(storage_url)
-        raise StorageError(shown, "cannot be Optuna's and MLflow's database at once", remedy="give each its own")
-    if not joining:
-        hashes = {k: v for k, v in prepared.tags().items() if k in (tag.TEACHER_SHA256, tag.FEATURES_SHA256)}
-        tracker.ready(tracking_uri, storage_url, prepared.spec.name, hashes)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    about, storage = prepared.spec.study, open_storage(storage_url)
-    with without_experimental_warnings(), exclusive(storage, storage_url):
-        study = open_study(storage, prepared.spec.name, about.seed, 2 if about.pareto else 1)
-        agree(study, prepared)
-        queue = TrialQueue(study, storage, prepared.space.initial_points())
-        one_machine(queue, storage_url)
-        if not joining:
-            record(study, prepared, tracking_uri, workers)
-        queue.make(about.trials)
-    return study, queue
-
-
 @dataclass
 class _ActiveTrial:
     """A running trial, or the running baseline."""
@@ -125,6 +102,7 @@ class StudyRunner:
     should_stop: Callable[[], bool]
     joining: bool
     active: dict[str, _ActiveTrial] = field(default_factory=dict)
+    deadline: float = math.inf
     watched: float = 0.0
     looked: float = 0.0
     changed: bool = True
@@ -132,6 +110,7 @@ class StudyRunner:
     def run(self) -> StudyResult:
         spec = self.prepared.spec
         self.name, self.total = spec.name, spec.study.trials
+        self.deadline = time.monotonic() + (spec.study.timeout or math.inf)
         self.study, self.queue = open_slots(self.prepared, self.storage_url, self.tracking_uri, self.joining)
         self.told_before = None if self.joining else StudyRecord.of(self.study).told
         self.storage = self.queue.storage
@@ -175,12 +154,22 @@ class StudyRunner:
                 self._show()
                 self._step()
                 self._watch(WATCH)
-            elif self.queue.unfinished(self.total) or StudyRecord.of(self.study).baseline is None:
+            elif not self._is_over():
                 self._wait(self.queue.held(self.total))
                 time.sleep(IDLE)  # other workers hold the remaining trials, and may die
                 self._watch(IDLE)
             else:
                 return self._show()
+
+    def _is_over(self) -> bool:
+        """Whether no worker has a trial, and none will begin; the baseline must be known."""
+        if StudyRecord.of(self.study).baseline is None:
+            return False
+        return not (self.queue.owners() if self._is_late() else self.queue.unfinished(self.total))
+
+    def _is_late(self) -> bool:
+        """Whether the study's time is up, so that no trial begins any more."""
+        return time.monotonic() >= self.deadline
 
     def _step(self) -> None:
         start = time.perf_counter()
@@ -242,7 +231,7 @@ class StudyRunner:
 
     def _refill(self) -> None:
         self._take_up_baseline()
-        while len(self.active) < self.prepared.population and not self.should_stop():
+        while len(self.active) < self.prepared.population and not self.should_stop() and not self._is_late():
             with self.storage.cached_reads():  # otherwise the sampler reads all trials for each group of parameters
                 claimed = self.queue.claim(self.total)
                 if claimed is None:
@@ -279,6 +268,8 @@ class StudyRunner:
                 self._lose(running)
         due = [running for running in due if running.key in self.active]
         pruning = self.prepared.spec.study.pareto is None  # Optuna prunes only with a single objective
+        own = self.prepared.spec.pruner.kind == AUTO
+        warmup, why = (WARMUP, "among the worst quarter") if own else (0, "stopped by the pruner")
         for running in due:
             if running.trial is not None and pruning:
                 running.trial.report(
@@ -288,9 +279,9 @@ class StudyRunner:
             for running in due:
                 if self.should_stop():  # unfinished trials go back to the queue
                     return
-                member, late = running.member, pruning and running.member.rung >= WARMUP
+                member, late = running.member, pruning and running.member.rung >= warmup
                 if late and running.trial is not None and not member.spent and running.trial.should_prune():
-                    self._finish_trial(running, pruned=f"among the worst quarter at step {member.clock}")
+                    self._finish_trial(running, pruned=f"{why} at step {member.clock}")
                 elif member.finished:
                     self._finish_trial(running)
                     self._show()

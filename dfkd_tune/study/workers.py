@@ -25,8 +25,9 @@ from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.progress import Progress, StudyResult, study_progress
 from dfkd_tune.search.study_file import parse_spec
+from dfkd_tune.study.opening import open_slots
 from dfkd_tune.study.prepare import Prepared, prepare
-from dfkd_tune.study.session import open_slots, run_study
+from dfkd_tune.study.session import run_study
 from dfkd_tune.teachers.sources import is_file
 from dfkd_tune.utils.waits import telling
 

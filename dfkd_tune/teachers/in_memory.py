@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.locations.files import write_output
+from dfkd_tune.ops.pt2_archive import to_pt2
 from dfkd_tune.teachers.base import Teacher, freeze, hash_bytes, hash_module
 from dfkd_tune.teachers.black_box import OfEither, from_estimator
 from dfkd_tune.teachers.formats.dtypes import likely_dtype, settled, taken_by
@@ -23,7 +24,6 @@ from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.probe import infer_width
 from dfkd_tune.teachers.sources import IN_MEMORY
 from dfkd_tune.utils.object_reference import one_line
-from dfkd_tune.utils.pt2_archive import to_pt2
 
 TOLERANCE = 1e-4
 """Largest difference between a kept teacher and the object it was made from, over the largest output."""

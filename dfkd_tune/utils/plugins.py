@@ -51,10 +51,11 @@ class Registry(Mapping[str, T], Generic[T]):
         group: name of the group; the entry-point group is ``dfkd_tune.<group>``.
         base: base class of all kinds: of the classes or of the instances in ``own``.
         own: name -> kind, for the kinds of this package.
+        declared: whether kinds are strategies, whose fields declare their options; otherwise any subclass will do.
     """
 
-    def __init__(self, group: str, base: type, own: Mapping[str, T]) -> None:
-        self.group, self._base, self._own = f"{PREFIX}{group}", base, dict(own)
+    def __init__(self, group: str, base: type, own: Mapping[str, T], declared: bool = True) -> None:
+        self.group, self._base, self._own, self._declared = f"{PREFIX}{group}", base, dict(own), declared
         self._loaded: dict[str, T | PluginError] = {}
         self._found: dict[str, EntryPoint] | None = None
 
@@ -121,6 +122,8 @@ class Registry(Mapping[str, T], Generic[T]):
             return f"must name a subclass of {base}"
         if missing := ", ".join(sorted(getattr(found, "__abstractmethods__", ()))):
             return f"must name a {base} with all its methods ({missing})"
+        if not self._declared:
+            return None
         if not is_dataclass(found) or "__dataclass_fields__" not in vars(found):
             return "must name a class decorated with dfkd_tune.utils.strategy.strategy"
         if any(f.default is MISSING and f.default_factory is MISSING for f in fields(found)):

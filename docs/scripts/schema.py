@@ -21,7 +21,9 @@ from dfkd_tune.inputs import features_file
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.recipes.presets import PRESETS
 from dfkd_tune.recipes.recipe import SECTIONS
+from dfkd_tune.search.optuna_kinds import PRUNERS, SAMPLERS
 from dfkd_tune.search.study_file import PARTS, TeacherSection
+from dfkd_tune.utils.plugins import Registry
 
 FOLDER = Path(__file__).parent.parent / "schema"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -114,6 +116,16 @@ def search() -> Tree:
     }
 
 
+def chosen(registry: Registry[Any], what: str) -> Tree:
+    """A kind of sampler or pruner: its name, or a mapping with the options of its class."""
+    kinds = {"enum": list(registry)}
+    mapping = {"type": "object", "properties": {"kind": kinds}, "required": ["kind"]}
+    return {
+        "anyOf": [kinds, mapping],
+        "description": f"{what}: a name, or a mapping with kind and options of its class.",
+    }
+
+
 def study() -> Tree:
     """The schema of a study file."""
     parts = {name: described(kind) for name, kind in PARTS.items()}
@@ -142,6 +154,8 @@ def study() -> Tree:
             "student": {"$ref": "#/$defs/student", "description": "How large a student may be, and its architecture."},
             "budget": {"$ref": "#/$defs/budget", "description": "What each trial may spend."},
             "preset": {"enum": list(PRESETS), "description": "The recipe that leaves outside of `search` come from."},
+            "sampler": chosen(SAMPLERS, "What Optuna tries next"),
+            "pruner": chosen(PRUNERS, "Which trials are stopped early"),
             "search": search(),
         }
         | sections

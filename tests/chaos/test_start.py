@@ -9,8 +9,8 @@ from processes import command_line
 from tiny_studies import Store
 
 from dfkd_tune.search.locks import exclusive
+from dfkd_tune.study.opening import open_slots
 from dfkd_tune.study.prepare import prepare
-from dfkd_tune.study.session import open_slots
 from dfkd_tune.tracking.tracker import Tracker
 
 pytestmark = pytest.mark.usefixtures("undrawn")

@@ -15,7 +15,8 @@ from dfkd_tune.reporting.terminal_progress import sentence
 from dfkd_tune.search.locks import exclusive
 from dfkd_tune.search.storage import open_storage
 from dfkd_tune.search.trial_queue import TrialQueue
-from dfkd_tune.study.session import open_slots, run_study
+from dfkd_tune.study.opening import open_slots
+from dfkd_tune.study.session import run_study
 from dfkd_tune.utils import waits
 
 pytestmark = pytest.mark.usefixtures("undrawn")

@@ -45,7 +45,7 @@ def test_packages_stay_small():
 
 
 def test_public_names_resolve():
-    assert {"distill", "run_study", "Recipe", "DfkdError"} <= {*dfkd_tune.__all__}
+    assert {"distill", "tune", "Recipe", "DfkdError"} <= {*dfkd_tune.__all__}
     for name in dfkd_tune.__all__:
         assert getattr(dfkd_tune, name) is not None and name in dir(dfkd_tune)
         assert getattr(dfkd_tune, name) is getattr(importlib.import_module(f"dfkd_tune.{dfkd_tune._HOMES[name]}"), name)

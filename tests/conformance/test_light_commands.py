@@ -68,7 +68,7 @@ def test_show(look, store, finished, more):
 
 def test_show_before_a_study_has_ended(look, store, tiny):
     """Without a trial, a baseline or a promoted student."""
-    from dfkd_tune.study.session import open_slots
+    from dfkd_tune.study.opening import open_slots
 
     open_slots(tiny("unbegun"), store.storage, store.tracking)
     assert "No trial of unbegun is complete" in look("show", "unbegun", *store.options[:2])

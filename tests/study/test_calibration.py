@@ -126,7 +126,7 @@ def test_the_command_line_takes_what_suits_the_machine(store, finished, tree, df
         asked.append((workers, recorded, left))
         return calibration.ParallelPlan(3, 1, "")
 
-    monkeypatch.setattr(calibration, "choose_parallelism", mustered)
+    monkeypatch.setattr("dfkd_tune.study.launch.choose_parallelism", mustered)
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("crew", trials=2, population=None)))
     ended = dfkd("study", "study.yaml", "--quiet")
     assert ended.status == 0, ended.err

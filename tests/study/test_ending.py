@@ -103,7 +103,7 @@ def test_the_pruner_sees_a_smoothed_curve(store, small_teacher):
 
 def test_what_a_storage_holds_is_what_mlflow_got(store, tiny, monkeypatch):
     """What ``sync`` makes a run of again, from the storage alone, has the state, the tags and the metrics of the first."""
-    monkeypatch.setattr("dfkd_tune.search.sampling.pruner", lambda: Every(2))
+    monkeypatch.setattr("dfkd_tune.search.sampling.pruner", lambda choice: Every(2))
     run_study(tiny("held", reruns=0), store.storage, store.tracking)
     runs = {run.data.params["trial"]: run for run in store.runs("held", "trial")}
     trials = load_study(store.storage, "held").get_trials(deepcopy=False)

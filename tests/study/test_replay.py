@@ -31,7 +31,7 @@ def eventful(store, tiny):
         run_study(prepared, store.storage, store.tracking, watch, lambda: bool(stop))
     with pytest.MonkeyPatch.context() as patched:
         eager = optuna.pruners.PercentilePruner(30.0, n_startup_trials=1, n_warmup_steps=10)
-        patched.setattr("dfkd_tune.search.sampling.pruner", lambda: eager)
+        patched.setattr("dfkd_tune.search.sampling.pruner", lambda choice: eager)
         run_study(prepared, store.storage, store.tracking)
     trials = store.runs("eventful", "trial")
     return {

@@ -311,9 +311,9 @@ def test_each_database_has_one_owner(tmp_path, store, tiny):
     assert list(tmp_path.iterdir()) == []
     store.hand_out(tmp_path)
     open_storage(f"sqlite:///{tmp_path}/optuna.db")
-    with pytest.raises(StorageError, match=r"mlflow\.db: "):
+    with pytest.raises(StorageError, match=r"mlflow\.db: is a database of another program"):
         run_study(tiny("both"), f"sqlite:///{tmp_path}/mlruns/mlflow.db", store.tracking)
-    with pytest.raises(TrackingError, match=r"optuna\.db: cannot be opened"):
+    with pytest.raises(TrackingError, match=r"optuna\.db: is a database of another program"):
         run_study(tiny("both"), f"sqlite:///{tmp_path}/other.db", f"sqlite:///{tmp_path}/optuna.db")
 
 

@@ -20,7 +20,8 @@ from dfkd_tune.search import storage as storages
 from dfkd_tune.search.attributes import HOST, TRACKING
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.study import workers
-from dfkd_tune.study.session import open_slots, run_study
+from dfkd_tune.study.opening import open_slots
+from dfkd_tune.study.session import run_study
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

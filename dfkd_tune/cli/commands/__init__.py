@@ -2,23 +2,19 @@
 
 from dfkd_tune.cli.commands import (
     check,
-    compare,
     completion,
     describe,
     distill,
     export,
-    list,
     register,
-    remove,
-    rename,
     report,
-    rollback,
     show,
     study,
     sync,
     ui,
     worker,
 )
+from dfkd_tune.cli.housekeeping import compare, list, remove, rename, rollback
 
 COMMANDS = (
     study.study,

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, STORAGE, TRACKING, TRUST
+from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, STORAGE, TRACKING, TRUST, duration
 from dfkd_tune.cli.study_options import spec_of
 from dfkd_tune.utils.signals import Signals
 
@@ -25,6 +25,12 @@ from dfkd_tune.utils.signals import Signals
 @click.option("--quiet", is_flag=True, help="Print only the final result line.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line per event.")
 @click.option("--seed", type=click.IntRange(min=0), help="Random seed of the study.")
+@click.option(
+    "--timeout",
+    type=duration,
+    metavar="TIME",
+    help="Begin no trial after this time: 90s, 30m, 2h. The study is then concluded.",
+)
 @click.option(
     "--workers",
     type=click.IntRange(min=1, max=1024),
@@ -46,6 +52,7 @@ def study(
     quiet: bool,
     as_json: bool,
     seed: int | None,
+    timeout: float | None,
     workers: int | None,
     cluster: str | None,
     device: str,
@@ -68,7 +75,7 @@ def study(
     mode = "json" if as_json else "quiet" if quiet else "live"
     storage_url, uri = paths.optuna_url(storage), paths.tracking_url(tracking_uri)
     require_whole(storage_url)  # before the first teacher query
-    changed = spec_of(spec, n_trials, teacher, architecture, features, name, pareto, seed)
+    changed = spec_of(spec, n_trials, teacher, architecture, features, name, pareto, seed, timeout)
     prepared = prepare(changed, trust_pickle, device)
     console = Console(file=sys.stdout)  # fixed here: sys.stdout may be replaced during a teacher query
     with Signals() as stop, terminal_progress.watch(console, changed.name, mode) as on_progress:
@@ -76,11 +83,17 @@ def study(
     if as_json:
         terminal_progress.ended(console, result)
         return
+    ended, total = result.progress.ended, result.progress.total
+    late = f"The time was up after {ended:,} of {total:,} trials; the same command goes on with the rest."
     if quiet:
         terminal_summary.promoted(console, result, prepared.inputs.tier)
+        if ended < total:
+            console.print(late, highlight=False, soft_wrap=True)
         return
     trials = load_study(storage_url, result.name).get_trials(deepcopy=False)
     told = _next(result.name, storage, tracking_uri)
+    if ended < total:
+        console.print(late, highlight=False, soft_wrap=True)
     terminal_summary.summary(console, result, trials, prepared.inputs.tier, changed.study.objective, told)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dfkd_tune.export.formats.base import ExportFormat
 from dfkd_tune.export.schema import InputSchema
-from dfkd_tune.utils.pt2_archive import to_pt2
+from dfkd_tune.ops.pt2_archive import to_pt2
 
 
 class PT2(ExportFormat):

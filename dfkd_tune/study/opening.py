@@ -1,4 +1,4 @@
-"""Check that an existing study matches the requested one, and record what joining workers need."""
+"""Open a study: check that an existing one matches the requested one, and record what joining workers need."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 
 from dfkd_tune.errors import StorageError, StudyMismatch
-from dfkd_tune.locations.paths import sqlite_file, without_credentials
+from dfkd_tune.locations.paths import sqlite_file, store_of, without_credentials
 from dfkd_tune.search.attributes import (
     HOST,
     IDENTITY,
@@ -24,9 +24,37 @@ from dfkd_tune.search.attributes import (
     WORKERS,
     StudyRecord,
 )
+from dfkd_tune.search.locks import exclusive
+from dfkd_tune.search.sampling import open_study, without_experimental_warnings
+from dfkd_tune.search.storage import open_storage
 from dfkd_tune.search.study_file import as_tree
 from dfkd_tune.search.trial_queue import TrialQueue, host_of
 from dfkd_tune.study.prepare import Prepared, difference, located
+from dfkd_tune.tracking import tags as tag
+from dfkd_tune.tracking import tracker
+
+
+def open_slots(
+    prepared: Prepared, storage_url: str, tracking_uri: str, joining: bool = False, workers: int = 1
+) -> tuple[optuna.Study, TrialQueue]:
+    """Open or create a study and its trial queue for ``workers`` processes; otherwise arguments and errors are as in ``run_study``."""
+    if store_of(storage_url) == store_of(tracking_uri):
+        shown = without_credentials(storage_url)
+        raise StorageError(shown, "cannot be Optuna's and MLflow's database at once", remedy="give each its own")
+    if not joining:
+        hashes = {k: v for k, v in prepared.tags().items() if k in (tag.TEACHER_SHA256, tag.FEATURES_SHA256)}
+        tracker.ready(tracking_uri, storage_url, prepared.spec.name, hashes)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    spec, about, storage = prepared.spec, prepared.spec.study, open_storage(storage_url)
+    with without_experimental_warnings(), exclusive(storage, storage_url):
+        study = open_study(storage, prepared.spec.name, about.seed, 2 if about.pareto else 1, spec.sampler, spec.pruner)
+        agree(study, prepared)
+        queue = TrialQueue(study, storage, prepared.space.initial_points())
+        one_machine(queue, storage_url)
+        if not joining:
+            record(study, prepared, tracking_uri, workers)
+        queue.make(about.trials)
+    return study, queue
 
 
 def agree(study: optuna.Study, prepared: Prepared) -> None:

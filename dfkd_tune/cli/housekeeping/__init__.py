@@ -1,0 +1,1 @@
+"""Commands that keep house: what studies there are, and what becomes of them. One file each."""

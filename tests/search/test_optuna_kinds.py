@@ -1,0 +1,118 @@
+"""``sampler:`` and ``pruner:`` of a study file: every kind searches, options are checked before anything starts, a study records them."""
+
+import optuna
+import pytest
+from mlflow import MlflowClient
+
+from dfkd_tune.errors import SpecError
+from dfkd_tune.search.loaded import load_study
+from dfkd_tune.search.optuna_kinds import PRUNERS, SAMPLERS, Choice, pruner, read_choice, sampler
+from dfkd_tune.search.study_file import as_tree, parse_spec
+from dfkd_tune.study.session import run_study
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+NEEDS = {"percentile": {"percentile": 50.0}, "threshold": {"upper": 1.0}}
+
+
+@pytest.mark.parametrize("kind", [*SAMPLERS])
+def test_every_sampler_suggests(kind):
+    if kind == "cmaes":
+        pytest.importorskip("cmaes")
+    study = optuna.create_study(sampler=sampler(read_choice(kind, SAMPLERS, "sampler"), 2**40))
+
+    def objective(trial):
+        return trial.suggest_float("x", 0, 1, step=0.25) + (trial.suggest_categorical("kind", ["a", "b"]) == "a")
+
+    study.optimize(objective, n_trials=4)
+    assert len(study.trials) == 4
+
+
+def test_a_sampler_is_seeded():
+    def drawn(seed):
+        study = optuna.create_study(sampler=sampler(Choice("random"), seed))
+        study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
+        return [trial.params["x"] for trial in study.trials]
+
+    assert drawn(1) == drawn(1) != drawn(2)
+
+
+@pytest.mark.parametrize("kind", [*PRUNERS])
+def test_every_pruner_is_made(kind):
+    choice = read_choice({"kind": kind, **NEEDS.get(kind, {})}, PRUNERS, "pruner")
+    assert isinstance(pruner(choice), optuna.pruners.BasePruner)
+
+
+REFUSED = {
+    "an unknown kind": ("sampler", "tpee", "study.yaml: sampler.kind: unknown kind 'tpee'; known: auto, tpe"),
+    "a list": ("sampler", ["tpe"], "study.yaml: sampler: must be a name, or a mapping with kind"),
+    "no kind": ("pruner", {"percentile": 3}, "study.yaml: pruner: must be a name, or a mapping with kind"),
+    "an unknown option": (
+        "sampler",
+        {"kind": "tpe", "n_start": 3},
+        "study.yaml: sampler.n_start: unknown option; known options of tpe: ",
+    ),
+    "the seed": ("sampler", {"kind": "tpe", "seed": 3}, "study.yaml: sampler.seed: unknown option"),
+    "a wrong value": (
+        "pruner",
+        {"kind": "percentile", "percentile": 300.0},
+        "study.yaml: pruner: percentile refuses its options: ValueError",
+    ),
+    "a missing option": ("pruner", "percentile", "study.yaml: pruner: percentile refuses its options: TypeError"),
+    "an option of auto": ("sampler", {"kind": "auto", "multivariate": False}, "known options of auto: none"),
+}
+
+
+@pytest.mark.parametrize(("key", "value", "words"), REFUSED.values(), ids=REFUSED)
+def test_what_does_not_fit_is_told(key, value, words):
+    with pytest.raises(SpecError) as refusal:
+        parse_spec({"teacher": "t.pt2", key: value}, "study.yaml")
+    assert words in str(refusal.value)
+
+
+def test_a_pruner_and_two_objectives_exclude_each_other():
+    tree = {"teacher": "t.pt2", "study": {"pareto": "parameters"}, "pruner": "median"}
+    with pytest.raises(SpecError, match=r"pruner: median cannot be kept with study\.pareto"):
+        parse_spec(tree, "study.yaml")
+    assert parse_spec(tree | {"pruner": "none"}, "study.yaml").pruner == Choice("none")
+
+
+def test_a_study_records_them_and_a_resume_may_change_them(store, tiny):
+    chosen = {"sampler": {"kind": "qmc", "scramble": True}, "pruner": "none"}
+    prepared = tiny("sampled", trials=2, **chosen)
+    run_study(prepared, store.storage, store.tracking)
+    spec = load_study(store.storage, "sampled").user_attrs["spec"]
+    assert {key: spec[key] for key in chosen} == chosen
+    assert as_tree(parse_spec(spec, "sampled")) == spec  # what a worker joins by
+    client = MlflowClient(store.tracking)
+    experiment = client.get_experiment_by_name("sampled").experiment_id
+    (parent,) = client.search_runs([experiment], "tags.`dfkd.kind` = 'study'")
+    assert (parent.data.params["sampler"], parent.data.params["pruner"]) == ("qmc(scramble=True)", "none")
+    run_study(tiny("sampled", trials=3), store.storage, store.tracking)
+    assert len(load_study(store.storage, "sampled").trials) == 3
+
+
+def test_a_pruner_of_ones_own_prunes(store, tiny):
+    prepared = tiny("strict", trials=2, pruner={"kind": "threshold", "upper": 1e-9})
+    run_study(prepared, store.storage, store.tracking)
+    trials = load_study(store.storage, "strict").trials
+    assert {trial.state.name for trial in trials} == {"PRUNED"}
+    assert all(trial.user_attrs["reason"].startswith("stopped by the pruner at step ") for trial in trials)
+
+
+def test_a_study_ends_at_its_time_and_goes_on(dfkd, store, tree, tmp_path):
+    import yaml
+
+    given = tree("hasty", trials=500, population=2)
+    given["study"]["timeout"] = 1e-6
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(given))
+    first = dfkd("study", "study.yaml", "--quiet", "--workers", "1", *store.options)
+    assert first.status != 3 and "Traceback" not in first.err
+    longer = dfkd("study", "study.yaml", "--quiet", "--workers", "1", "--timeout", "2s", *store.options)
+    assert longer.status == 0, longer.err
+    done = len([trial for trial in load_study(store.storage, "hasty").trials if trial.state.is_finished()])
+    assert 0 < done < 500 and f"The time was up after {done} of 500 trials" in longer.out
+    rest = dfkd(
+        "study", "study.yaml", "--quiet", "--workers", "1", "--timeout", "1h", "--n-trials", done + 1, *store.options
+    )
+    assert rest.status == 0 and "The time was up" not in rest.out
+    assert dfkd("study", "study.yaml", "--timeout", "soon").status == 2
