@@ -160,7 +160,7 @@ def _records(study: Study, trial: FrozenTrial) -> tuple[Record, Record]:
         from dfkd_tune.search.recorded_recipes import recipe_of
 
         params |= recipe_of(trial).leaves()
-    if (seed := of_study.opening.get("seed")) is not None:
+    if (seed := of_study.identity.get("seed")) is not None:
         params[param.SEED] = derive(seed, "trial", trial.number)
     about = {tag.KIND: RunKind.TRIAL, tag.STUDY: study.study_name, tag.REBUILT: "from the study's storage"}
     tier = {tag.TIER: of_study.tier} if of_study.tier is not None else {}
