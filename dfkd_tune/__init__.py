@@ -8,6 +8,7 @@ result = dt.tune(teacher, features=["load", "flow"], max_parameters=1151, n_tria
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,9 @@ if not TYPE_CHECKING:  # an editor is to tell a name that does not exist
     def __getattr__(name: str) -> Any:
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+        with warnings.catch_warnings():  # tqdm, which Optuna imports, asks every notebook for widgets
+            warnings.filterwarnings("ignore", message="IProgress not found")
+            return getattr(import_module(f".{_HOMES[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:
