@@ -16,8 +16,8 @@ from dfkd_tune.tracking.connection import client, guarded
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-MOST_MOVES = 50
-"""Number of moves of an alias that are remembered."""
+MOST_CHARACTERS = 5_000
+"""Longest value of a tag in MLflow's tables; the oldest moves are forgotten for it."""
 REGISTER, ROLLBACK, ELSEWHERE = "register", "rollback", "elsewhere"
 """What moved an alias; ``elsewhere`` is MLflow itself, whose move is noticed by the next one."""
 
@@ -48,10 +48,13 @@ def point(made: MlflowClient, model: str, alias: str, version: int, how: str = R
     known = moves[-1].version if moves else None
     if current is not None and current != known:
         moves.append(Move(current, known, None, now, ELSEWHERE))
-    moves.append(Move(version, current, _user(), now, how))
-    text = json.dumps([asdict(move) for move in moves[-MOST_MOVES:]])
+    if version != current:
+        # The alias first: what is cut short in between counts as moved elsewhere, and no version is remembered that it never had.
+        made.set_registered_model_alias(model, alias, str(version))
+        moves.append(Move(version, current, _user(), now, how))
+    while len(text := json.dumps([asdict(move) for move in moves])) > MOST_CHARACTERS:
+        del moves[0]
     made.set_registered_model_tag(model, f"{tag.ALIAS}{alias}", text)
-    made.set_registered_model_alias(model, alias, str(version))
 
 
 def history(made: MlflowClient, model: str, alias: str) -> list[Move]:

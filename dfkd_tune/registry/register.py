@@ -26,6 +26,7 @@ from dfkd_tune.registry.aliases import point
 from dfkd_tune.registry.certificate_files import FOLDER, JSON, is_certified
 from dfkd_tune.registry.sources import Sources
 from dfkd_tune.registry.stored_student import load_trial
+from dfkd_tune.registry.versions import origin
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import client, guarded, pointed_at, preflight, quiet, single_attempt
 from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_of, trial_of
@@ -260,7 +261,7 @@ def existing_version(made: MlflowClient, model: str, run_id: str) -> ModelVersio
 def _description(study: str, run: Run, result: dict[str, Any], words: dict[str, str]) -> str:
     """The description of a model version, in Markdown."""
     where = f"[{escaped(run.info.run_name)}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
-    told = f"Student of study **{escaped(study)}**, run {where}: {result['parameters']:,} parameters, "
+    told = f"Student of {origin(study)}, run {where}: {result['parameters']:,} parameters, "
     told += f"RMSE to the teacher {result['rmse']:.4g} on the selection bank"
     if not words:
         return f"{told}. Inputs known at tier {escaped(result['tier'])}."

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import client, guarded
+from dfkd_tune.utils.markdown import escaped
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -18,12 +19,19 @@ def made_from(uri: str, study: str) -> list[str]:
         return [f"{found.name} version {found.version}" for found in _versions(client(uri), study)]
 
 
+def origin(study: str) -> str:
+    """How the description of a version names its study, in Markdown."""
+    return f"study **{escaped(study)}**"
+
+
 def rename_study(uri: str, old: str, new: str) -> None:
-    """Rename the study on the tags of the versions that were made from it."""
+    """Rename the study in the tags and the descriptions of the versions that were made from it."""
     with guarded(uri):
         made = client(uri)
         for found in _versions(made, old):
-            made.set_model_version_tag(found.name, found.version, tag.STUDY, new)
+            told = (found.description or "").replace(origin(old), origin(new))
+            made.update_model_version(found.name, found.version, told)
+            made.set_model_version_tag(found.name, found.version, tag.STUDY, new)  # last, because it finds the version
 
 
 def _versions(made: MlflowClient, study: str) -> list[ModelVersion]:

@@ -22,11 +22,11 @@ from dfkd_tune.reporting import student_figures, summary_text
 from dfkd_tune.reporting.findings import Findings, completed, find
 from dfkd_tune.reporting.plot_style import png
 from dfkd_tune.reporting.study_figures import figures
-from dfkd_tune.search.attributes import PROMOTED
+from dfkd_tune.search.attributes import PROMOTED, StudyRecord
 from dfkd_tune.search.ranking import Promoted, recipe_name, run_name
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import client, single_attempt
-from dfkd_tune.tracking.run_lookup import fetch, find_run
+from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_run
 from dfkd_tune.tracking.states import State
 from dfkd_tune.tracking.tags import RunKind
 from dfkd_tune.training import metrics as metric
@@ -80,6 +80,29 @@ def _tell(uri: str, study: optuna.Study, parent: str, problem: Problem, promoted
         _keep(made, run.info.run_id, portraits(problem, student, points, _rows(uri, run.info.run_id, problem)))
     for run_id in (parent, *([run.info.run_id] if run else [])):
         _declare(made, run_id, problem)
+    _note(made, found, parent, run)
+
+
+def rewrite_notes(uri: str, study: optuna.Study) -> None:
+    """Write the notes of a study's experiment and parent run again, because its name changed. A failure is only logged.
+
+    Args:
+        uri: MLflow tracking URI.
+        study: the Optuna study; one whose summary was never written stays without.
+    """
+    from mlflow.exceptions import MlflowException
+
+    name, promoted = study.study_name, StudyRecord.of(study).promoted
+    try:
+        parent = parent_run(uri, name)
+        if parent is not None and tag.NOTE in parent.data.tags:
+            run = find_run(uri, name, name=promoted["run"]) if promoted else None
+            _note(client(uri), find(study), parent.info.run_id, run)
+    except (MlflowException, DfkdError) as error:
+        LOG.warning("the notes of study %s have its former name: %s", name, str(error).splitlines()[0])
+
+
+def _note(made: Any, found: Findings, parent: str, run: Any) -> None:
     record = made.get_run(parent)
     made.set_tag(parent, tag.NOTE, note(found, record.data.params, record.data.tags, run))
     for key, value in _of_experiment(found, record.info.experiment_id).items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,7 +17,8 @@ from dfkd_tune.training import metrics as metric
 
 IGNORED = {"study.name", "teacher.path", "teacher.architecture", "features"}
 """Leaves of a study file that differ without a difference in what was asked."""
-STANDARD_ERRORS = 1.96
+LEVEL = 0.975
+"""Quantile of Student's t for an interval of 95 %."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,13 @@ def compare_studies(found: Sequence[Findings]) -> StudyComparison:
                     remedy="compare studies of one teacher and one declaration",
                 )
     seeds = [_seeds(each, known) for each, known in zip(found, records, strict=True)]
-    noise = _pooled(seeds)
-    students = [_student(each, known, values, noise) for each, known, values in zip(found, records, seeds, strict=True)]
+    noise, errors = _pooled(seeds)
+    students = [
+        _student(each, known, values, noise and noise * errors)
+        for each, known, values in zip(found, records, seeds, strict=True)
+    ]
     ranked = tuple(sorted(students, key=lambda student: student.mean))
-    return StudyComparison(ranked, _settings(found, records), noise, _verdict(ranked, noise))
+    return StudyComparison(ranked, _settings(found, records), noise, _verdict(ranked, noise, errors))
 
 
 def _seeds(found: Findings, known: StudyRecord) -> list[float]:
@@ -103,19 +108,28 @@ def _seeds(found: Findings, known: StudyRecord) -> list[float]:
     return [found.student.user_attrs[metric.RMSE], *(score[1] for score in again.values() if score is not None)]
 
 
-def _pooled(seeds: Sequence[Sequence[float]]) -> float | None:
-    squares = freedom = 0.0
+def _pooled(seeds: Sequence[Sequence[float]]) -> tuple[float | None, float]:
+    """Standard deviation of the log RMSE over seeds, and how many of its errors a 95 % interval spans: more than two with few seeds."""
+    from scipy.special import stdtrit
+
+    squares, freedom = 0.0, 0
     for values in seeds:
         if len(values) > 1:
-            squares += statistics.variance(map(math.log, values)) * (len(values) - 1)
+            squares += statistics.variance(map(_log, values)) * (len(values) - 1)
             freedom += len(values) - 1
-    return math.sqrt(squares / freedom) if freedom else None
+    return (math.sqrt(squares / freedom), float(stdtrit(freedom, LEVEL))) if freedom else (None, math.inf)
 
 
-def _student(found: Findings, known: StudyRecord, values: Sequence[float], noise: float | None) -> Compared:
+def _log(rmse: float) -> float:
+    """The logarithm of an RMSE, also of a student without any error."""
+    return math.log(max(rmse, sys.float_info.min))
+
+
+def _student(found: Findings, known: StudyRecord, values: Sequence[float], span: float | None) -> Compared:
+    """The student of a study; ``span`` is half of the 95 % interval of one seed's log RMSE."""
     assert found.student is not None  # checked by ``_seeds``
-    mean = math.exp(statistics.fmean(map(math.log, values)))
-    wide = None if noise is None else math.exp(STANDARD_ERRORS * noise / math.sqrt(len(values)))
+    mean = math.exp(statistics.fmean(map(_log, values)))
+    wide = None if span is None else math.exp(span / math.sqrt(len(values)))
     promoted = known.promoted or {}
     trial = None if found.untuned else found.student.number
     return Compared(
@@ -149,7 +163,7 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
-def _verdict(ranked: Sequence[Compared], noise: float | None) -> str:
+def _verdict(ranked: Sequence[Compared], noise: float | None, errors: float) -> str:
     if len(ranked) < 2:
         return "one study alone"
     first, second = ranked[:2]
@@ -157,6 +171,6 @@ def _verdict(ranked: Sequence[Compared], noise: float | None) -> str:
     if noise is None:
         return f"{first.name} is {share} lower than {second.name}; without re-runs nobody knows whether that is more than seed noise"
     error = noise * math.sqrt(1 / first.seeds + 1 / second.seeds)
-    sure = math.log(second.mean / first.mean) > STANDARD_ERRORS * error
+    sure = _log(second.mean) - _log(first.mean) > errors * error
     words = "exceeds" if sure else "does not exceed"
     return f"{first.name} is {share} lower than {second.name}, which {words} seed noise ({100 * noise:.2g} % a seed, 95 % level)"

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from dfkd_tune.errors import NotFound, StudyMismatch
 from dfkd_tune.locations.paths import existing, optuna_url
@@ -23,10 +23,11 @@ class ListedStudy:
 
     Args:
         name: name of the study.
-        teacher, tier, objective: what was recorded of it; None for a study of another program.
+        teacher, tier, objective: what was recorded of it; None for a study of another program, or one that was never set up.
         trials: state in lower case -> number of trials, those that have not begun left out.
         total: number of trials that it was last asked for; None if unknown.
-        best: smallest objective of a complete trial; None without one.
+        best: smallest objective of a complete trial; None without one, and for a study of another program.
+        foreign: whether another program made it.
         changed: last time a trial began or ended; None before the first.
     """
 
@@ -37,6 +38,7 @@ class ListedStudy:
     trials: dict[str, int]
     total: int | None
     best: float | None
+    foreign: bool
     changed: datetime | None
 
     def plain(self) -> dict[str, Any]:
@@ -79,17 +81,20 @@ def _listed(study: optuna.Study) -> ListedStudy:
     counts: dict[str, int] = {}
     for trial in begun:
         counts[trial.state.name.lower()] = counts.get(trial.state.name.lower(), 0) + 1
-    values = [trial.values[0] for trial in begun if trial.values and trial.state == optuna.trial.TrialState.COMPLETE]
-    foreign = _is_foreign(study)
+    changed = max((_last(trial) for trial in begun), default=None)
+    if _is_foreign(study):  # its attributes may hold anything
+        return ListedStudy(study.study_name, None, None, None, counts, None, None, True, changed)
+    values = [trial.values[0] for trial in begun if trial.values and trial.state == TrialState.COMPLETE]
     return ListedStudy(
         study.study_name,
-        None if foreign else known.teacher,
-        None if foreign else known.tier,
-        None if foreign else known.objective,
+        known.teacher,
+        known.tier,
+        known.objective,
         counts,
         (known.spec or {}).get("study", {}).get("trials"),
         min(values, default=None),
-        max((_last(trial) for trial in begun), default=None),
+        False,
+        changed,
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,13 @@ import optuna
 
 from dfkd_tune.compat import optuna as private
 from dfkd_tune.errors import SpecError, StorageError, StudyMismatch
-from dfkd_tune.locations.paths import NAME, optuna_url, shared_folder, spool_folder
+from dfkd_tune.locations.paths import NAME, optuna_url, shared_folder, spool_folder, sqlite_file
 from dfkd_tune.registry import versions
 from dfkd_tune.search.attributes import SPEC, StudyRecord
 from dfkd_tune.search.loaded import load_study
+from dfkd_tune.search.locks import PURPOSES, StudyLock
 from dfkd_tune.search.storage import PatientStorage, open_storage
-from dfkd_tune.search.trial_queue import TrialQueue
+from dfkd_tune.search.trial_queue import TrialQueue, host_of
 from dfkd_tune.teachers.output_cache import files_of
 from dfkd_tune.tracking import experiment_upkeep as experiments
 from dfkd_tune.tracking.outbox import Outbox
@@ -75,7 +78,7 @@ def plan_removal(name: str, storage_url: str, tracking_uri: str) -> Removal:
     url = optuna_url(storage_url)
     study = load_study(url, name)
     storage = open_storage(url)
-    _require_idle(study, storage)
+    _require_idle(study, storage, url)
     if made := versions.made_from(tracking_uri, name):
         rule = f"is where {', '.join(made[:5])} came from, and MLflow would lose the model with the runs"
         raise StudyMismatch(f"study {name!r}", rule, remedy="delete the registered versions in MLflow first")
@@ -102,7 +105,7 @@ def remove(plan: Removal) -> str | None:
     Returns the name under which MLflow can restore the runs until ``mlflow gc``; None without an experiment.
     """
     storage = open_storage(plan.storage_url)
-    _require_idle(load_study(plan.storage_url, plan.name), storage)
+    _require_idle(load_study(plan.storage_url, plan.name), storage, plan.storage_url)
     buried = experiments.retire(plan.tracking_uri, plan.name)
     for file in (*plan.answers, *plan.kept):
         file.unlink(missing_ok=True)
@@ -115,7 +118,8 @@ def remove(plan: Removal) -> str | None:
 def rename(old: str, new: str, storage_url: str, tracking_uri: str) -> None:
     """Rename a study in Optuna, MLflow, its records and the registered versions made from it.
 
-    The study itself is renamed last, so that a renaming that was cut short can be repeated.
+    The study itself is renamed last, so that a renaming that was cut short can be repeated; only the notes in MLflow follow. The
+    files of its students and its certificates keep the name that they were made under, because their SHA-256 are recorded.
 
     Raises:
         SpecError: the new name is not valid.
@@ -128,7 +132,7 @@ def rename(old: str, new: str, storage_url: str, tracking_uri: str) -> None:
     url = optuna_url(storage_url)
     study = load_study(url, old)
     storage = open_storage(url)
-    _require_idle(study, storage)
+    _require_idle(study, storage, url)
     if new in optuna.get_all_study_names(storage):
         raise StudyMismatch(f"study {new!r}", "exists already", remedy="give another name")
     if experiments.exists(tracking_uri, new) and experiments.exists(tracking_uri, old):
@@ -146,16 +150,31 @@ def rename(old: str, new: str, storage_url: str, tracking_uri: str) -> None:
     own = optuna.load_study(study_name=old, storage=storage)
     own.set_user_attr(SPEC, spec | {"study": {**spec.get("study", {}), "name": new}})
     storage.transact(lambda session: private.rename_study(session, own, new))
+    from dfkd_tune.reporting import mlflow_summary  # its figures take a second to import
+
+    mlflow_summary.rewrite_notes(tracking_uri, load_study(url, new))
 
 
-def _require_idle(study: optuna.Study, storage: PatientStorage) -> None:
-    queue = TrialQueue(study, storage)
-    if owners := queue.owners():
-        place, rule = (
-            f"study {study.study_name!r}",
-            f"is being worked on by {len(owners)} worker{'s' * (len(owners) > 1)}",
-        )
-        raise StudyMismatch(place, rule, remedy="stop them first; a dead one counts as gone after 3 minutes")
+def _require_idle(study: optuna.Study, storage: PatientStorage, url: str) -> None:
+    """Refuse a study that a process works on, also one that has no trial: it re-runs, trains the baseline, or queries the teacher."""
+    hosts = {host_of(owner) for owner in TrialQueue(study, storage).owners()}
+    locks = [StudyLock(storage, url, study, purpose) for purpose in PURPOSES]
+    sessions = Outbox(spool_folder(url, study.study_name), url).sessions()
+    tasks = [(lock.acquire, lock.release) for lock in locks] + [(each.hold, each.release) for each in sessions]
+    if not hosts and not all(_is_free(*task) for task in tasks):
+        hosts = {socket.gethostname() if sqlite_file(url) is not None else ""}
+    if hosts:
+        where = ", ".join(sorted(filter(None, hosts)))
+        place, rule = f"study {study.study_name!r}", "is running" + (f" on {where}" if where else "")
+        raise StudyMismatch(place, rule, remedy="stop it first; a dead worker counts as gone after 3 minutes")
+
+
+def _is_free(take: Callable[[], bool], release: Callable[[], None]) -> bool:
+    """Whether no process holds a lock."""
+    free = take()
+    if free:
+        release()
+    return free
 
 
 def _others(storage: PatientStorage, name: str) -> list[optuna.Study]:

@@ -134,10 +134,13 @@ class Outbox:
         """Write the records for a study that has another name, so that ``sync`` does not bring the old one back."""
         for session in self.sessions():
             for file in session.files():
-                record = read(file)
-                tags = {k: new if (k, v) == (STUDY, old) else v for k, v in record.tags.items()}
-                name = new if record.event == Event.STUDY and record.name == old else record.name
-                write(file, RECORD.dump_json(replace(record, tags=tags, name=name)), StorageError)
+                with suppress(Damaged):  # ``sync`` reports it
+                    record = read(file)
+                    tags = {k: new if (k, v) == (STUDY, old) else v for k, v in record.tags.items()}
+                    own = record.event in (Event.STUDY, Event.END) and record.name == old
+                    changed = replace(record, tags=tags, name=new if own else record.name)
+                    if changed != record:
+                        write(file, RECORD.dump_json(changed), StorageError)
 
     def begin(self) -> OutboxSegment:
         """Create and lock a session for this process.

@@ -66,6 +66,22 @@ def test_show(look, store, finished, more):
     assert "generator" in look("show", "finished", *store.options[:2], *more)
 
 
+def test_show_without_a_name(look, store, finished):
+    assert "generator" in look("show", *store.options[:2])
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]], ids=" ".join)
+def test_list(look, store, finished, more):
+    assert "finished" in look("list", *store.options[:2], *more)
+
+
+def test_compare(look, store, finished, tiny):
+    from dfkd_tune.study.session import run_study
+
+    run_study(tiny("compared", trials=1), store.storage, store.tracking)
+    assert "seed noise" in look("compare", "finished", "compared", *store.options[:2])
+
+
 def test_show_before_a_study_has_ended(look, store, tiny):
     """Without a trial, a baseline or a promoted student."""
     from dfkd_tune.study.opening import open_slots
