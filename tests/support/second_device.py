@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
 
 DEVICE = torch.device("meta")
 HOST = torch.device("cpu")
@@ -70,9 +69,20 @@ class Mixed(RuntimeError):
     """Tensors of two devices in one operation, which a GPU refuses."""
 
 
+def _turned(kind: type, turn, tree):
+    """The same arguments with each tensor of a kind turned: PyTorch's own trees take most of the time of such tests."""
+    if isinstance(tree, kind):
+        return turn(tree)
+    if type(tree) in (tuple, list):
+        return type(tree)([_turned(kind, turn, each) for each in tree])
+    if type(tree) is dict:
+        return {name: _turned(kind, turn, each) for name, each in tree.items()}
+    return tree
+
+
 def _tensors(tree) -> list[torch.Tensor]:
     found: list[torch.Tensor] = []
-    tree_map_only(torch.Tensor, lambda tensor: found.append(tensor) or tensor, tree)
+    _turned(torch.Tensor, found.append, tree)
     return found
 
 
@@ -95,7 +105,7 @@ def _computed(func, args, kwargs):
         if name == "aten._to_copy.default" and asked.type == DEVICE.type:
             kwargs.pop("device")
     kwargs.pop("pin_memory", None)
-    plain = tree_map_only(Far, lambda tensor: tensor.near, (args, kwargs))
+    plain = _turned(Far, lambda tensor: tensor.near, (args, kwargs))
     made = func(*plain[0], **plain[1])
     if name == "aten._local_scalar_dense.default" or place.type == "cpu":
         return made
@@ -105,4 +115,4 @@ def _computed(func, args, kwargs):
         return kwargs["out"]
     if func._schema.is_mutable and isinstance(args[0], torch.Tensor) and isinstance(made, torch.Tensor):
         return args[0]
-    return tree_map_only(torch.Tensor, lambda tensor: tensor if isinstance(tensor, Far) else Far(tensor), made)
+    return _turned(torch.Tensor, lambda tensor: tensor if isinstance(tensor, Far) else Far(tensor), made)
