@@ -138,6 +138,11 @@ class TestHooks:
     def test_pages_expand(self, page):
         assert "{{" not in hooks["expand"](read(page))
 
+    @pytest.mark.parametrize("page", sorted((DOCS / "extending").glob("*.md")), ids=lambda page: page.stem)
+    def test_pages_on_extending_show_their_example(self, page):
+        example = ROOT / "examples" / "plugin" / "tiny_kinds" / f"{page.stem.replace('-', '_')}.py"
+        assert f"```python\n{read(example)}```" in hooks["expand"](read(page))
+
     def test_a_figure_that_is_not_there_is_an_error(self):
         for text in ("{{ table nothing }}", "{{ value fidelity nothing }}", "{{ cell fidelity mv | nothing }}"):
             with pytest.raises(ValueError, match="nothing"):

@@ -39,11 +39,13 @@ def export(
         the largest difference between outputs of file and student, in the teacher's units, and the result of ``evaluator``.
 
     Raises:
-        ExportError: if the file cannot be written, or its outputs differ from the student's.
+        ExportError: if the file cannot be written, or its outputs or feature names differ from the student's.
     """
     known = EXPORTS[kind]
     data = known.write(module, units)
     answer = known.read(data, module)
+    if known.feature_names(data) != units.names:
+        raise ExportError(out, "the file does not hold the feature names", remedy="try another --format")
     worst = 0.0
     for x in (units.rows, units.rows[:1]):
         with torch.no_grad():

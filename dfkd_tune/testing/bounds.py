@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
+from typing import get_type_hints
 
 import torch
 
@@ -57,11 +59,30 @@ def active_is_a_truth_of_every_gap(kind: str) -> None:
     assert active.dtype == torch.bool and active.shape == gap.shape
 
 
+def active_is_where_gradient_is_cut(kind: str) -> None:
+    """``active`` marks the gaps at which the bound cuts the gradient, whatever its floats are.
+
+    The pull is the gradient per unit of gap, positive where a larger gap has a larger reward. The pull of an active gap is smaller than
+    that of every other gap, and a gap without a positive pull is active. An unbounded reward has no active gap.
+    """
+    cls = GAP_BOUNDS[kind]
+    one, hints = cls(), get_type_hints(cls)
+    changed = {name: 0.9 * getattr(one, name) for name, hint in hints.items() if hint is float}
+    h = Stacked([one, dataclasses.replace(one, **changed)], LIKE)  # pyright: ignore[reportArgumentType]  # strategies are dataclasses
+    gap = GRID.view(1, -1, 1).expand(2, -1, 1)
+    for pull, active in zip(cls.gradient(h, gap) / gap, cls.active(h, gap), strict=True):
+        cut, free = pull[active], pull[~active]
+        assert (free > 0).all(), f"{kind} is not active where it leaves no gradient"
+        assert (cut < (1 - 1e-9) * pull.max()).all(), f"{kind} is active where it does not cut the gradient"
+        assert (cut[:, None] < free[None]).all(), f"{kind} is active where it cuts less than elsewhere"
+
+
 GAP_LAWS: tuple[Callable[[str], None], ...] = (
     the_gradient_is_the_derivative_of_the_reward,
     the_sign_of_the_gap_does_not_matter,
     small_gaps_are_worth_enlarging,
     active_is_a_truth_of_every_gap,
+    active_is_where_gradient_is_cut,
 )
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from dfkd_tune.generators.base import BlockGenerator, StepGenerator
 from dfkd_tune.generators.kinds import GENERATORS
 from dfkd_tune.recipes.recipe import Recipe
-from dfkd_tune.testing.problems import KNOWN, batches, draws, make_problem, network, recipe, run
+from dfkd_tune.testing.problems import FEATURES, KNOWN, batches, draws, make_problem, network, recipe, rng, run
 from dfkd_tune.testing.strategies import check_strategy
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.problem import Problem
@@ -79,9 +80,32 @@ def moves_start_at_the_prior_rows(kind: str) -> None:
     assert not torch.equal(synthetic, origin)
 
 
+def random_numbers_come_from_the_stream(kind: str) -> None:
+    """Rows differ between members of different seeds. A block's rows come from its seed, initial state from the stream that is given.
+
+    The same seed or stream gives the same numbers, another one gives others. State of at most two different values is free, such as zeros
+    or an identity matrix.
+    """
+    generator, problem, one = GENERATORS[kind](), make_problem(), recipe(generator=kind, steps=2)
+    mine, theirs = (trained_on(problem, one, seed)[0] for seed in (1, 2))
+    assert not torch.equal(mine, theirs), f"{kind} ignores the members' streams: all members would draw the same rows"
+    if isinstance(generator, BlockGenerator):
+        engines = (generator.engine(FEATURES, seed) for seed in (1, 1, 2))
+        first, again, other = (generator.block(problem.inputs, 2, 6, engine) for engine in engines)
+        assert torch.equal(first, again), f"{kind} draws rows from another source than the engine of its seed"
+        assert not torch.equal(first, other), f"{kind} ignores the seed of its engine"
+    if isinstance(generator, StepGenerator):
+        first, again, other = (generator.init_state(FEATURES, 1, rng(seed), torch.float64) for seed in (1, 1, 2))
+        for name, value in first.items():
+            assert torch.equal(value, again[name]), f"{kind} draws {name} from another stream than the one it is given"
+            same = len(value.unique()) > 2 and torch.equal(value, other[name])
+            assert not same, f"{kind} ignores the stream that its {name} is to come from"
+
+
 LAWS: tuple[Callable[[str], None], ...] = (
     rows_are_finite_and_as_declared,
     the_gap_grows_where_it_is_used,
     a_teacher_without_gradients_will_do,
     moves_start_at_the_prior_rows,
+    random_numbers_come_from_the_stream,
 )

@@ -115,6 +115,17 @@ def the_module_answers_like_the_member(kind: str) -> None:
         torch.testing.assert_close(outputs.detach(), expected.detach().float(), rtol=1e-4, atol=1e-4)
 
 
+def weights_are_drawn_from_the_stream(kind: str) -> None:
+    """``init_params`` draws from the random stream that is given: the same one gives the same weights, another one gives others."""
+    for student in _sizes(kind):
+        streams = (torch.Generator().manual_seed(seed) for seed in (1, 1, 2))
+        first, again, other = (
+            torch.cat([w.flatten() for w in student.init_params(*SIZE, stream, torch.float64)]) for stream in streams
+        )
+        assert torch.equal(first, again), f"{kind} draws from another stream than the one it is given"
+        assert not torch.equal(first, other), f"{kind} ignores the stream it is given: all members would start alike"
+
+
 def widest_is_the_most_that_fits(kind: str) -> None:
     """``widest`` stays within a limit on parameters, and the next wider student does not."""
     for item in _sizes(kind):
@@ -128,6 +139,7 @@ def widest_is_the_most_that_fits(kind: str) -> None:
 
 
 LAWS: tuple[Callable[[str], None], ...] = (
+    weights_are_drawn_from_the_stream,
     gradients_are_those_of_autograd,
     input_gradients_can_be_trained_on,
     the_loss_has_the_right_gradient,

@@ -6,6 +6,7 @@ In a page,
   ``{{ cell NAME ROW | COLUMN }}`` one cell;
 - ``{{ schema NAME }}`` is the table of keys of a JSON Schema in ``docs/schema/``;
 - ``{{ constants MODULE }}`` is a table of a module's text constants with the docstrings below them;
+- ``{{ code NAME }}`` is a Python file of the repository as a code block;
 - ``{{ file NAME }}`` is a file of the repository's root, its heading included;
 - ``::: dfkd_tune.NAME`` is a public name, wherever its module lies.
 
@@ -29,7 +30,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import figures  # noqa: E402
 
-DIRECTIVE = re.compile(r"\{\{ (table|value|cell|schema|constants|file) ([^}]*?) \}\}")
+DIRECTIVE = re.compile(r"\{\{ (table|value|cell|schema|constants|code|file) ([^}]*?) \}\}")
 PUBLIC = re.compile(r"^::: dfkd_tune\.(\w+)$", re.MULTILINE)
 MATH = re.compile(r'<(span|div) class="arithmatex">(?:\\\(|\\\[)(.*?)(?:\\\)|\\\])</\1>', re.DOTALL)
 EXTERNAL = re.compile(
@@ -82,6 +83,10 @@ def _cell(arguments: str) -> str:
 def _file(name: str) -> str:
     text = (ROOT / name).read_text(encoding="utf-8")
     return re.sub(r"\]\(docs/([^)]*)\)", r"](\1)", text)  # their links start at the repository's root
+
+
+def _code(name: str) -> str:
+    return f"```python\n{(ROOT / name).read_text(encoding='utf-8')}```"
 
 
 def _schema(arguments: str) -> str:
@@ -142,7 +147,15 @@ def _escape(text: str) -> str:
     return text.replace("``", "`").replace("|", "\\|").replace("\n", " ")
 
 
-BUILDERS = {"table": _table, "value": _value, "cell": _cell, "schema": _schema, "constants": _constants, "file": _file}
+BUILDERS = {
+    "table": _table,
+    "value": _value,
+    "cell": _cell,
+    "schema": _schema,
+    "constants": _constants,
+    "code": _code,
+    "file": _file,
+}
 
 
 def mathml(page: str) -> str:

@@ -4,8 +4,12 @@ import dataclasses
 import math
 import re
 
+import onnx
 import pytest
+import skops.io
 import torch
+from sklearn.linear_model import LinearRegression
+from teacher_files import ROWS, network
 
 from dfkd_tune import Inputs
 from dfkd_tune.export.formats.kinds import EXPORTS
@@ -13,7 +17,7 @@ from dfkd_tune.ops.activations import ACTIVATIONS
 from dfkd_tune.recipes.mixing import EPOCH
 from dfkd_tune.recipes.presets import RANDOM
 from dfkd_tune.recipes.recipe import SECTIONS
-from dfkd_tune.testing import bounds, formats, generators, strategies, students
+from dfkd_tune.testing import bounds, formats, generators, initializers, strategies, students
 from dfkd_tune.testing.bounds import GRID
 from dfkd_tune.testing.generators import trained_on
 from dfkd_tune.testing.problems import draws, make_problem, recipe, run
@@ -65,9 +69,47 @@ def test_student(kind, law):
     law(kind)
 
 
+@pytest.mark.parametrize("law", initializers.LAWS, ids=lambda law: law.__name__)
+@pytest.mark.parametrize("kind", SECTIONS["start"])
+def test_initializer(kind, law):
+    law(kind)
+
+
+@pytest.mark.parametrize("law", formats.EXPORT_LAWS, ids=lambda law: law.__name__)
 @pytest.mark.parametrize("kind", EXPORTS)
-def test_export(kind):
-    formats.check_export(kind)
+def test_export(kind, law):
+    law(kind)
+
+
+@pytest.mark.parametrize("name", ["net.pt2", "net.safetensors", "state.pt", "script.pt", "net.onnx", "net.skops"])
+def test_teacher_format(name, files, tmp_path):
+    folder, parts, answers = files["net.pt2"].parent, [], network().eval()
+    if name == "net.onnx":
+        folder = tmp_path
+        batch = {"x": {0: "batch"}}
+        torch.onnx.export(answers, (ROWS[:2],), folder / name, dynamo=False, input_names=["x"], dynamic_axes=batch)
+        onnx.save_model(
+            onnx.load(folder / name), folder / name, save_as_external_data=True, location="data", size_threshold=0
+        )
+        parts = [folder / "data"]
+    if name == "net.skops":
+        folder = tmp_path
+        fitted = LinearRegression().fit(ROWS.numpy(), ROWS.numpy() @ [[1.0], [2.0], [-1.0]])
+        skops.io.dump(fitted, folder / name)
+        answers = Fitted(fitted)
+    described = folder / "architecture.yaml" if name in ("net.safetensors", "state.pt") else None
+    formats.check_teacher_format(folder / name, answers, 3, parts, described)
+
+
+class Fitted(torch.nn.Module):
+    """An estimator as a module."""
+
+    def __init__(self, fitted: LinearRegression):
+        super().__init__()
+        self.fitted = fitted
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(self.fitted.predict(x.numpy()))
 
 
 @pytest.mark.parametrize("kind", SECTIONS["finish"])

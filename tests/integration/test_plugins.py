@@ -119,6 +119,11 @@ def test_kinds_of_an_installed_package_are_as_good_as_our_own(ask):
 
 def test_laws_are_there_to_be_imported(ask):
     laws = "check_generator('ring'); check_gap_bound('quartic'); check_student('sine'); check_export('script')"
+    laws += (
+        "; import torch, pathlib; from safetensors.torch import load_file"
+        "; weight = load_file('teacher.flat')['weight']; model = torch.nn.Sequential(torch.nn.Linear(3, 1, False), torch.nn.Tanh())"
+        "; model[0].weight.data = weight.T; check_teacher_format(pathlib.Path('teacher.flat'), model, 3)"
+    )
     done(ask("-c", f"from dfkd_tune.testing import *; {laws}"))
 
 

@@ -38,3 +38,11 @@ class ExportFormat(ABC):
             data: the content that ``write`` returned.
             module: a network of the same architecture, for formats that hold only weights.
         """
+
+    @abstractmethod
+    def feature_names(self, data: bytes) -> list[str]:
+        """The feature names that the content holds, in order.
+
+        Args:
+            data: the content that ``write`` returned.
+        """

@@ -31,7 +31,12 @@ class ONNX(ExportFormat):
     def read(self, data: bytes, module: nn.Module) -> Callable[[Tensor], Tensor]:
         """The model in an ONNX Runtime session on the CPU."""
         session = _libraries()[1].InferenceSession(data, providers=["CPUExecutionProvider"])
-        return lambda x: torch.from_numpy(session.run(None, {"inputs": x.numpy()})[0])
+        return lambda x: torch.from_numpy(session.run(["outputs"], {"inputs": x.numpy()})[0])
+
+    def feature_names(self, data: bytes) -> list[str]:
+        """The names in the model's metadata."""
+        model = _libraries()[0].load_from_string(data)
+        return json.loads(next(entry.value for entry in model.metadata_props if entry.key == "features"))
 
 
 def to_onnx(module: nn.Module, rows: Tensor, about: dict[str, str]) -> bytes:

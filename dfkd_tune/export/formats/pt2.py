@@ -13,14 +13,23 @@ from dfkd_tune.export.formats.base import ExportFormat
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.ops.pt2_archive import to_pt2
 
+NAMES = "features.json"
+"""Extra file of the archive with the feature names."""
+
 
 class PT2(ExportFormat):
     """Loaded by ``torch.export.load``; its extra file ``features.json`` holds the feature names."""
 
     def write(self, module: nn.Module, schema: InputSchema) -> bytes:
         """The archive."""
-        return to_pt2(module, schema.rows[:2], {"features.json": json.dumps(schema.names)})
+        return to_pt2(module, schema.rows[:2], {NAMES: json.dumps(schema.names)})
 
     def read(self, data: bytes, module: nn.Module) -> Callable[[Tensor], Tensor]:
         """The exported program as a module."""
         return torch.export.load(io.BytesIO(data)).module()
+
+    def feature_names(self, data: bytes) -> list[str]:
+        """The names in the archive's extra file."""
+        extra = {NAMES: ""}
+        torch.export.load(io.BytesIO(data), extra_files=extra)
+        return json.loads(extra[NAMES])

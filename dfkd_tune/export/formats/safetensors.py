@@ -27,3 +27,8 @@ class SafeTensors(ExportFormat):
     def read(self, data: bytes, module: nn.Module) -> Callable[[Tensor], Tensor]:
         """The network, evaluated with these weights."""
         return lambda x: torch.func.functional_call(module, load(data), (x,))
+
+    def feature_names(self, data: bytes) -> list[str]:
+        """The names in the file's metadata."""
+        size = int.from_bytes(data[:8], "little")
+        return json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["features"])

@@ -298,6 +298,8 @@ def _from_state(path: Path, state: dict[str, Tensor], architecture: Path | None,
         module = freeze(described.module(state))
     except ValueError as error:
         raise TeacherError(path, f"does not fit {architecture}: {error}", remedy=WHOLE) from None
+    # Other layers or activations make another teacher of the same weights.
+    sha256 = file_parts.hash_files(sha256.encode(), {"architecture": architecture.read_bytes()})
     encoding = described.encoding
     if encoding is not None:
         return Teacher(str(path), module, encoding.torch_dtype, sha256, width=len(encoding.center))
