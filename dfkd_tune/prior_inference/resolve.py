@@ -2,7 +2,7 @@
 
 A network with batch normalization holds moments of its hidden units (``batch_norm``), trees hold counts of rows at
 their splits (``trees``), and a pipeline holds the statistics of its scaler (``scalers``). These are aggregates over
-training rows. They define the prior if no distribution is declared.
+training rows. They define the prior if no distribution is declared. Trees also do so if only nominal levels are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dfkd_tune.inputs.prior import InferredPrior, Inputs
 from dfkd_tune.prior_inference import batch_norm, scalers, trees
 from dfkd_tune.prior_inference.level_order import with_order
 from dfkd_tune.teachers.base import Teacher
-from dfkd_tune.teachers.data_frames import asked_by_name, feature_names, levels_of
+from dfkd_tune.teachers.data_frames import asked_by_name, feature_names, levels_of, require_levels
 from dfkd_tune.teachers.formats.dtypes import settled
 from dfkd_tune.teachers.probe import infer_width
 
@@ -38,13 +38,16 @@ def with_inputs(teacher: Teacher, features: Path | None) -> tuple[Teacher, Input
     """
     inputs = read_features(features) if features else _own(teacher)
     teacher = asked_by_name(teacher, inputs.names, {i: f.labels for i, f in enumerate(inputs.features) if f.labels})
+    require_levels(teacher, inputs.names, {f.name: f.levels for f in inputs.features if f.levels})
     teacher.guard.names = inputs.names
     teacher = settled(teacher, inputs.raw(inputs.draw(2, torch.Generator().manual_seed(0))))
     require_resolution(teacher.dtype, inputs)
     inputs = with_order(teacher, inputs)
-    if not inputs.open_ended.all() or inputs.rank_correlation is not None:
+    declared = inputs.inferred.declared if inputs.inferred is not None else inputs
+    shaped = {*(~declared.open_ended).nonzero().flatten().tolist()}
+    if declared.rank_correlation is not None or shaped - {*inputs.nominal}:
         return teacher, inputs
-    found = (infer(teacher, inputs) for infer in SOURCES)
+    found = (infer(teacher, inputs) for infer in ((trees.infer,) if shaped else SOURCES))
     return teacher, next((each for each in found if each is not None), inputs)
 
 

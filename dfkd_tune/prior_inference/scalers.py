@@ -11,6 +11,7 @@ import numpy as np
 
 from dfkd_tune.inputs.prior import InferredPrior, Inputs
 from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.teachers.data_frames import places
 
 DESCRIPTION = (
     "units of features were found from the scaler that the teacher begins with, and what else it says of each by itself"
@@ -37,8 +38,8 @@ def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
     if told is None:
         return None
     features = [
-        feature if feature.known else replace(feature, **about)
-        for feature, about in zip(inputs.features, told, strict=True)
+        feature if feature.known else replace(feature, **told[place])
+        for feature, place in zip(inputs.features, places(teacher, inputs.names), strict=True)
     ]
     return Inputs(features, inputs.simplex, inferred=InferredPrior(DESCRIPTION, inputs))
 

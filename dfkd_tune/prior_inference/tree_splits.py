@@ -1,4 +1,4 @@
-"""Read the splits of scikit-learn tree ensembles: feature, threshold, and counts of training rows on both sides."""
+"""Read the splits of tree ensembles: feature, threshold, and counts of training rows on both sides."""
 
 from __future__ import annotations
 
@@ -8,28 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from dfkd_tune.teachers.boosted_trees import BoostedTrees, Tree
+
 TREES = 200
 """Largest number of trees that are read, evenly spread over the ensemble."""
 LEAST_FRACTION = 1 / 500
 """Smallest share of the training rows at a split; smaller splits are many and say little."""
-
-
-@dataclass(frozen=True)
-class Tree:
-    """A binary tree as arrays over its nodes; a row goes left if its feature is at most the threshold.
-
-    Args:
-        feature: index of the feature; -1 at a leaf.
-        threshold: threshold of an inner node.
-        left, right: indices of the children of an inner node.
-        rows: weighted number of training rows at the node.
-    """
-
-    feature: np.ndarray
-    threshold: np.ndarray
-    left: np.ndarray
-    right: np.ndarray
-    rows: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -79,6 +63,9 @@ def _read(trees: list[Tree]) -> list[Split]:
             if (feature := int(tree.feature[node])) < 0 or tree.rows[node] < least:
                 continue
             threshold, left, right = float(tree.threshold[node]), int(tree.left[node]), int(tree.right[node])
+            if tree.by_set is not None and tree.by_set[node]:  # what lies below is read as if it were not there
+                waiting += [(child, parent, went_below, depth, between) for child in (left, right)]
+                continue
             if not np.isfinite(threshold):  # it separates rows with a missing value
                 continue
             low, high = between.get(feature, (-np.inf, np.inf))
@@ -100,7 +87,9 @@ def _trees(estimator: Any) -> Iterator[Tree]:
 
     from dfkd_tune.compat.sklearn import boosted_trees
 
-    if isinstance(estimator, DecisionTreeRegressor):
+    if isinstance(estimator, BoostedTrees):
+        yield from (tree for tree in estimator.trees() if tree.rows[0] > 0)
+    elif isinstance(estimator, DecisionTreeRegressor):
         yield _of_tree(estimator.tree_)
     elif isinstance(estimator, HistGradientBoostingRegressor):
         for predictor in boosted_trees(estimator):

@@ -10,6 +10,7 @@ from dfkd_tune.prior_inference.marginals import margin, quantiles
 from dfkd_tune.prior_inference.rank_correlation import rank_correlations
 from dfkd_tune.prior_inference.tree_splits import Split, splits_of
 from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.teachers.data_frames import places
 from dfkd_tune.utils import hardware
 
 DESCRIPTION = "how each feature is distributed and how they go together was found from what the teacher's trees counted at their splits"
@@ -21,18 +22,22 @@ def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
 
     Args:
         teacher: the teacher in raw units.
-        inputs: the declared inputs, without quantiles and ranges.
+        inputs: the declared inputs, without quantiles and ranges; features with levels keep them.
     """
     splits = splits_of(teacher.estimator) if teacher.estimator is not None else []
     if not splits:
         return None
+    feature_of = {place: i for i, place in enumerate(places(teacher, inputs.names))}
+    splits = [replace(split, feature=feature_of[split.feature]) for split in splits]
     of_feature: dict[int, list[Split]] = {}
     for split in splits:
         of_feature.setdefault(split.feature, []).append(split)
     margins = {d: margin(here) for d, here in of_feature.items()}
     features = [
-        replace(feature, quantiles=quantiles(margins[d], feature.std or 1.0)) if d in margins else feature
+        replace(feature, quantiles=quantiles(margins[d], feature.std or 1.0)) if d in margins and feature.levels is None else feature
         for d, feature in enumerate(inputs.features)
     ]
     ranks = rank_correlations(splits, margins, len(inputs)) if 1 < len(inputs) <= WIDEST else None
+    for i, row in enumerate(ranks or ()):  # levels without an order have no rank
+        row[:i] = [0.0 if {i, j} & {*inputs.nominal} else r for j, r in enumerate(row[:i])]
     return Inputs(features, inputs.simplex, ranks, inferred=InferredPrior(DESCRIPTION, inputs))

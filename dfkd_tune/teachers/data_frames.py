@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.teachers.boosted_trees import BoostedTrees
 
 NEAR = 1e-3
 """Largest distance of a value from the code of a level; float32 rounding of a whole number is smaller."""
@@ -23,6 +24,12 @@ def feature_names(teacher: Teacher) -> list[str] | None:
     """The columns that a teacher was fitted on, in its order; None if it was fitted on an array or does not say."""
     names = getattr(teacher.estimator, "feature_names_in_", None)
     return None if names is None else [str(name) for name in names]
+
+
+def places(teacher: Teacher, names: Sequence[str]) -> list[int]:
+    """Index of each named feature among the columns of an estimator, which may be in another order."""
+    own = feature_names(teacher)
+    return [*range(len(names))] if own is None else [own.index(name) for name in names]
 
 
 def categories(teacher: Teacher) -> dict[str, list[Any]]:
@@ -56,6 +63,8 @@ def asked_by_name(teacher: Teacher, names: Sequence[str], labels: Mapping[int, S
             string.
     """
     own = feature_names(teacher)
+    if own is None and isinstance(teacher.estimator, BoostedTrees) and teacher.estimator.levels:
+        own = [*names]
     if own is None:
         if labels:
             raise TeacherError(
@@ -77,12 +86,43 @@ def asked_by_name(teacher: Teacher, names: Sequence[str], labels: Mapping[int, S
             columns[place] = _strings(source, names[i], rows[:, i], levels[i]) if i in levels else rows[:, i]
         # Built at once, because inserting a column copies the frame.
         frame = pd.DataFrame(dict(enumerate(columns)))
-        frame.columns = estimator.feature_names_in_
+        frame.columns = own
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             return torch.from_numpy(np.array(estimator.predict(frame), copy=True)).to(x.device)
 
     return replace(teacher, function=answer)
+
+
+def require_levels(teacher: Teacher, names: Sequence[str], levels: Mapping[str, Sequence[float | str | None]]) -> None:
+    """Check that the categorical columns of boosted trees have levels, and only levels that the trees know.
+
+    Args:
+        teacher: any teacher; only boosted trees are checked.
+        names: names of the features, in the order of the trees' columns if these have no names.
+        levels: name of a feature -> its declared or inferred levels.
+
+    Raises:
+        TeacherError: a categorical column has no levels, or one that is not among the model's.
+    """
+    trees = teacher.estimator
+    if not isinstance(trees, BoostedTrees):
+        return
+    for i, known in trees.levels.items():
+        name = (trees.names or names)[i]
+        if name not in levels:
+            raise TeacherError(
+                teacher.source,
+                f"has categories in the column {name}, and its file does not tell which",
+                remedy=f"declare them in the features file: {{name: {name}, levels: [...]}}",
+            )
+        strange = [level for level in levels[name] if level is not None and known is not None and level not in known]
+        if strange:
+            raise TeacherError(
+                teacher.source,
+                f"was not trained on the level {strange[0]!r} of {name}",
+                remedy=f"declare levels among {', '.join(map(str, (known or [])[:20]))}",
+            )
 
 
 def _same(teacher: Teacher, own: Sequence[str], names: Sequence[str]) -> None:
@@ -121,7 +161,9 @@ def _strings(source: str, name: str, codes: np.ndarray, levels: np.ndarray) -> n
 
 def _encoded(estimator: Any, names: Sequence[str]) -> Iterator[tuple[str, list[Any]]]:
     """Yield encoded columns and their levels, for an encoder at the start of a pipeline or in a column transformer."""
-    if hasattr(estimator, "steps"):
+    if isinstance(estimator, BoostedTrees):
+        yield from ((names[i], levels) for i, levels in estimator.levels.items() if levels is not None)
+    elif hasattr(estimator, "steps"):
         steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
         yield from _encoded(steps[0], names) if steps else ()
     elif hasattr(estimator, "transformers_"):
