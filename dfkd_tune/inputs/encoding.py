@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from dfkd_tune.errors import FeaturesError
 from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.inputs.signature import dtype_name
 from dfkd_tune.utils.quoting import named
 from dfkd_tune.utils.strategy import strategy
 
@@ -237,10 +238,12 @@ def require_resolution(dtype: torch.dtype, inputs: Inputs) -> None:
     Raises:
         FeaturesError: the dtype is too coarse for a feature.
     """
+    narrow = {} if inputs.layout is None else inputs.layout.narrow
     for i, feature in enumerate(inputs.features):
-        coarse = rounding(inputs, i, dtype)
+        own = narrow.get(i, dtype)
+        coarse = rounding(inputs, i, own)
         if coarse > COARSEST:
-            name = str(dtype).removeprefix("torch.")
+            name = dtype_name(own)
             what = (
                 "cannot distinguish its values"
                 if math.isinf(coarse)

@@ -6,7 +6,7 @@ projected onto levels, whole numbers, ranges and the simplex after the conversio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -50,6 +50,7 @@ class Exact:
         leveled: the features with levels.
         simplex: columns that are shares of a whole.
         bounds: ``center, scale, low, high`` in float64.
+        narrow: dtype -> columns whose values have fewer digits than rows.
     """
 
     center: Tensor
@@ -60,6 +61,7 @@ class Exact:
     leveled: list[Leveled]
     simplex: list[int]
     bounds: tuple[Tensor, Tensor, Tensor, Tensor]
+    narrow: dict[torch.dtype, list[int]]
 
     def rows(self, z: Tensor) -> Tensor:
         """Convert standardized rows ``(..., D)`` to raw rows of the same shape."""
@@ -73,10 +75,11 @@ class Exact:
         if part:
             raw = center[part] + z[..., part].double() * scale[part]
             x[..., part] = shares(raw, low[part], high[part]).to(x.dtype)
-        x = torch.clamp(x, self.low, self.high)
         for each in self.leveled:
             x[..., each.column] = each.table[each.index(z[..., each.column])]
-        return x
+        for dtype, part in self.narrow.items():
+            x[..., part] = x[..., part].to(dtype).to(x.dtype)
+        return torch.clamp(x, self.low, self.high)
 
 
 def exact(
@@ -86,6 +89,7 @@ def exact(
     edges: Tensor,
     dtype: torch.dtype,
     device: torch.device,
+    narrow: Mapping[int, torch.dtype],
 ) -> Exact:
     """Build the constraints on raw rows of these features in a dtype on a device.
 
@@ -95,20 +99,23 @@ def exact(
         units: centers and scales ``(D,)``, float64.
         edges: ``(D, 2)`` ends of the supports in raw units, float64; infinite for an unbounded feature.
         dtype, device: dtype and device of the raw rows.
+        narrow: column -> dtype of its values, where that has fewer digits than ``dtype``.
     """
     center, scale = units
     low, high = edges[:, 0], edges[:, 1]
+    columns = {short: [i for i, each in narrow.items() if each == short] for short in set(narrow.values())}
     free = torch.tensor([f.levels is None for f in features])
     bounds = (center.to(device), scale.to(device), low.to(device), high.to(device))
     return Exact(
         center.to(device, dtype),
         scale.to(device, dtype),
-        torch.where(free, _inward(low, dtype, up=True), -torch.inf).to(device, dtype),
-        torch.where(free, _inward(high, dtype, up=False), torch.inf).to(device, dtype),
+        torch.where(free, _inward(low, dtype, columns, up=True), -torch.inf).to(device, dtype),
+        torch.where(free, _inward(high, dtype, columns, up=False), torch.inf).to(device, dtype),
         [i for i, f in enumerate(features) if f.integer and f.levels is None],
         [_leveled(i, f, dtype, device) for i, f in enumerate(features) if f.levels is not None],
         list(simplex),
         bounds,
+        columns,
     )
 
 
@@ -141,8 +148,15 @@ def _leveled(column: int, feature: Feature, dtype: torch.dtype, device: torch.de
     return Leveled(column, codes, (codes[1:] + codes[:-1]) / 2, table)
 
 
-def _inward(edges: Tensor, dtype: torch.dtype, up: bool) -> Tensor:
-    """Round edges to numbers of a dtype without leaving the range; returned as float64."""
+def _inward(edges: Tensor, dtype: torch.dtype, narrow: Mapping[torch.dtype, list[int]], up: bool) -> Tensor:
+    """Round edges ``(D,)`` to numbers of their columns' dtypes without leaving the range; returned as float64."""
+    found = _rounded_inward(edges, dtype, up)
+    for short, columns in narrow.items():
+        found[columns] = _rounded_inward(edges[columns], short, up)
+    return found
+
+
+def _rounded_inward(edges: Tensor, dtype: torch.dtype, up: bool) -> Tensor:
     rounded = edges.to(dtype)
     towards = torch.full_like(rounded, torch.inf if up else -torch.inf)
     beyond = rounded.double() < edges if up else rounded.double() > edges

@@ -12,7 +12,8 @@ Quantiles, as probability -> value, describe the shape of a feature:
 ``{name: load, quantiles: {0.05: 1.1, 0.5: 3, 0.95: 4.2}}``. ``dfkd-tune describe`` writes such a file from a table.
 
 A grid of pixels can replace the list: ``grid: {height: 8, width: 8, range: [0, 16], mean: [...], std: [...]}``, with
-one mean and standard deviation per pixel, row by row.
+one mean and standard deviation per pixel, row by row. For a teacher with several arguments, ``arguments: {...}``
+replaces it (see ``inputs.arguments``).
 """
 
 from __future__ import annotations
@@ -25,18 +26,20 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from dfkd_tune.errors import FeaturesError, SpecError
+from dfkd_tune.inputs.arguments import MOST_FEATURES, Describe, Described, arguments_in, fitted, layout_of, listed
 from dfkd_tune.inputs.copula import triangle
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.inputs.signature import Signature
 from dfkd_tune.utils import yaml_io
 from dfkd_tune.utils.quoting import named, quoted
 from dfkd_tune.utils.strategy import build, strategy
 
 MOST_BYTES = 16 * 2**20
 """Largest features file, in bytes."""
-MOST_FEATURES = 100_000
-"""Largest number of features."""
-KEYS = ("features", "grid", "simplex", "rank_correlation")
+VALUES = ("features", "grid", "arguments")
+"""Keys that declare the values; a file has one of them."""
+KEYS = (*VALUES, "simplex", "rank_correlation")
 
 
 @strategy
@@ -81,35 +84,43 @@ class Grid:
         return items
 
 
-def read_features(path: Path) -> Inputs:
+def read_features(path: Path, signature: Signature | None = None) -> Inputs:
     """Read a features file.
 
+    Args:
+        path: the file.
+        signature: the arguments of its teacher; None for flat rows, or if the file says them.
+
     Raises:
-        FeaturesError: the file is invalid; the message names the feature and the rule.
+        FeaturesError: the file is invalid or does not fit the signature; the message names the feature and the rule.
     """
-    return parse_features(yaml_io.read(path, FeaturesError, MOST_BYTES), path)
+    return parse_features(yaml_io.read(path, FeaturesError, MOST_BYTES), path, signature)
 
 
-def parse_features(tree: Any, path: object) -> Inputs:
+def parse_features(tree: Any, path: object, signature: Signature | None = None) -> Inputs:
     """Build inputs from the parsed YAML of a features file.
 
     Raises:
-        FeaturesError: the tree is invalid; the message names the feature and the rule.
+        FeaturesError: the tree is invalid or does not fit the signature; the message names the feature and the rule.
     """
     if not isinstance(tree, dict):
         raise FeaturesError(path, "must hold features, with a list", remedy="features: [{name: age}, ...]")
     for key in tree:
         if key not in KEYS:
             raise FeaturesError(f"{path}: {named(key)}", "unknown key", remedy=f"known keys: {', '.join(KEYS)}")
-    if ("features" in tree) == ("grid" in tree):
-        raise FeaturesError(path, "must hold features or grid, one of the two", remedy="features: [{name: age}, ...]")
-    items = _build(Grid, tree["grid"], f"{path}: grid").features() if "grid" in tree else tree["features"]
+    if sum(key in tree for key in VALUES) != 1:
+        rule = "must hold features, grid or arguments, one of the three"
+        raise FeaturesError(path, rule, remedy="features: [{name: age}, ...]")
+    items, signature = _items(tree, path, signature)
     if not isinstance(items, list) or not items:
         raise FeaturesError(f"{path}: features", f"must be a list of at least one feature, got {quoted(items)}")
     if len(items) > MOST_FEATURES:
         raise FeaturesError(f"{path}: features", f"holds {len(items):,} features, {MOST_FEATURES:,} at most")
     shares = _simplex(tree.get("simplex"), f"{path}: simplex")
     features = [_feature(item, f"{path}: features[{i}]") for i, item in enumerate(items)]
+    layout = layout_of(signature, path)
+    if layout is not None:
+        features, _ = fitted(features, layout, str(path))
     names = [feature.name for feature in features]
     seen: set[str] = set()
     for i, name in enumerate(names):
@@ -123,7 +134,46 @@ def parse_features(tree: Any, path: object) -> Inputs:
     ranks = tree.get("rank_correlation")
     if ranks is not None:
         ranks = triangle(ranks, len(features), f"{path}: rank_correlation")
-    return Inputs(features, [names.index(name) for name in shares], ranks)
+    return Inputs(features, [names.index(name) for name in shares], ranks, layout=layout)
+
+
+def _items(tree: dict[str, Any], path: object, signature: Signature | None) -> tuple[Any, Signature | None]:
+    """The entries of ``features``, and the signature, completed by the file."""
+    if "arguments" in tree:
+        return arguments_in(tree["arguments"], f"{path}: arguments", signature, DESCRIBE)
+    items = _build(Grid, tree["grid"], f"{path}: grid").features() if "grid" in tree else tree["features"]
+    if signature is None or signature.flat:
+        return items, signature
+    if not signature.complete:
+        unknown = next(each.name for each in signature.arguments if each.shape is None)
+        rule = f"the teacher takes {signature}; a list of features does not say which lie in which"
+        remedy = f"arguments: {{{unknown}: {{shape: [24, 6]}}, ...}} in place of it"
+        raise FeaturesError(path, rule, remedy=remedy)
+    width = sum(each.width for each in signature.arguments)
+    if isinstance(items, list) and len(items) != width:
+        rule = f"declares {len(items)} values, the teacher takes {width}: {signature}"
+        raise FeaturesError(path, rule, remedy="declare each value in row-major order, or use arguments: {...}")
+    return items, signature
+
+
+def _pixels(entry: Mapping[str, Any], place: str) -> Described:
+    """The values of an argument are pixels: ``grid: {...}``."""
+    if unknown := [key for key in entry if key != "grid"]:
+        raise FeaturesError(f"{place}.{named(unknown[0])}", "unknown key", remedy="known keys: grid, shape, dtype")
+    grid = _build(Grid, entry["grid"], f"{place}.grid")
+    return Described(
+        (grid.height, grid.width),
+        # A grid of another size is refused by its number of values.
+        lambda names: (
+            [i | {"name": n} for i, n in zip(grid.features(), names, strict=False)]
+            if len(names) == grid.height * grid.width
+            else grid.features()
+        ),
+    )
+
+
+DESCRIBE: dict[str, Describe] = {"features": listed, "grid": _pixels}
+"""Key of an argument's entry -> the function that reads such an entry."""
 
 
 def tree_of(given: Any) -> Any:

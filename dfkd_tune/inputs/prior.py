@@ -23,6 +23,7 @@ from torch import Tensor
 from dfkd_tune.inputs.copula import CELLS, factor
 from dfkd_tune.inputs.exact_rows import Exact, exact, shares
 from dfkd_tune.inputs.feature import Feature
+from dfkd_tune.inputs.layout import Layout
 from dfkd_tune.inputs.sinh_arcsinh import SinhArcsinh
 
 
@@ -52,6 +53,7 @@ class Inputs:
             diagonal.
         inferred: the part that was inferred from the teacher; None if all is declared.
         detected: indices of features that are nominal because of the teacher's outputs, not by declaration.
+        layout: how the features lie in the teacher's arguments; None for a teacher that takes flat rows.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Inputs:
         rank_correlation: Sequence[Sequence[float]] | None = None,
         inferred: InferredPrior | None = None,
         detected: Sequence[int] = (),
+        layout: Layout | None = None,
     ) -> None:
         self.features, self.simplex = tuple(features), tuple(simplex)
         self.rank_correlation = rank_correlation and tuple(tuple(map(float, row)) for row in rank_correlation)
@@ -68,7 +71,9 @@ class Inputs:
         self._edges = torch.tensor([self._support(i) for i in range(len(self.features))], dtype=torch.float64)
         self.low, self.high = ((edge - self.center) / self.scale for edge in self._edges.T)
         discrete = any(f.levels is not None or f.integer for f in features)
-        self._free = not (discrete or self.simplex or bool((self.low.isfinite()).any()))
+        self.layout = layout
+        self._short = {} if layout is None else {i: t for i, t in layout.narrow.items() if t != torch.float32}
+        self._free = not (discrete or self._short or self.simplex or bool((self.low.isfinite()).any()))
         self._boxed = self.low.isfinite() & torch.tensor([f.quantiles is None for f in features])
         self._factor = None
         if self.rank_correlation is not None:
@@ -131,7 +136,8 @@ class Inputs:
             }
             for i, f in enumerate(self.features)
         ]
-        return [declared, self.simplex, *([] if self.rank_correlation is None else [self.rank_correlation])]
+        declared = [declared, self.simplex, *([] if self.rank_correlation is None else [self.rank_correlation])]
+        return declared if self.layout is None else [*declared, self.layout.tree()["arguments"]]
 
     def quantile(self, u: Tensor) -> Tensor:
         """Transform points of the unit cube ``(N, D)`` into samples of the prior ``(N, D)``, in standardized units."""
@@ -174,6 +180,9 @@ class Inputs:
             raw = z[..., part].double() * known.scale[part] + known.center[part]
             found = shares(raw, *(edge[part] for edge in known.bounds[2:]))
             z[..., part] = ((found - known.center[part]) / known.scale[part]).to(z)
+        for column, dtype in self._short.items():
+            raw = (z[..., column].double() * known.scale[column] + known.center[column]).to(dtype).double()
+            z[..., column] = ((raw - known.center[column]) / known.scale[column]).to(z)
         for each in known.leveled:
             z[..., each.column] = each.codes.to(z)[each.index(z[..., each.column].double())]
         return z
@@ -243,7 +252,14 @@ class Inputs:
         if not columns:
             return self
         features = [replace(f, nominal=True) if i in columns else f for i, f in enumerate(self.features)]
-        return Inputs(features, self.simplex, self.rank_correlation, self.inferred, columns)
+        return Inputs(features, self.simplex, self.rank_correlation, self.inferred, columns, self.layout)
+
+    def laid_out(self, layout: Layout | None) -> Inputs:
+        """Return the same inputs with another layout."""
+        if layout == self.layout:
+            return self
+        inferred = self.inferred and replace(self.inferred, declared=self.inferred.declared.laid_out(layout))
+        return Inputs(self.features, self.simplex, self.rank_correlation, inferred, self.detected, layout)
 
     def _support(self, i: int) -> tuple[float, float]:
         feature = self.features[i]
@@ -263,7 +279,9 @@ class Inputs:
         """The constraints on raw rows in a dtype on a device, cached."""
         key = (dtype, device)
         if key not in self._exact:
-            self._exact[key] = exact(self.features, self.simplex, (self.center, self.scale), self._edges, dtype, device)
+            narrow = {} if self.layout is None else self.layout.narrow
+            units = self.center, self.scale
+            self._exact[key] = exact(self.features, self.simplex, units, self._edges, dtype, device, narrow)
         return self._exact[key]
 
     def _tensors(self, like: Tensor) -> tuple[Tensor, ...]:

@@ -116,7 +116,8 @@ def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
     if not heard or not all(each.mean.requires_grad for each in heard):
         return None
     shape = _fit(teacher, inputs, scores)
-    return None if shape is None else Inputs(inputs.features, inferred=InferredPrior(DESCRIPTION, inputs, shape))
+    inferred = None if shape is None else InferredPrior(DESCRIPTION, inputs, shape)
+    return None if inferred is None else Inputs(inputs.features, inferred=inferred, layout=inputs.layout)
 
 
 def _listen(teacher: Teacher, inputs: Inputs, z: Tensor) -> list[BatchNormStats]:

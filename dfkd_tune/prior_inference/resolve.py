@@ -7,16 +7,21 @@ training rows. They define the prior if no distribution is declared. Trees also 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from dfkd_tune.inputs.arguments import fitted, layout_of
 from dfkd_tune.inputs.encoding import require_resolution
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.features_file import read_features
+from dfkd_tune.inputs.layout import Layout
 from dfkd_tune.inputs.prior import InferredPrior, Inputs
+from dfkd_tune.inputs.signature import ROW_DTYPES, Argument, Signature
 from dfkd_tune.prior_inference import batch_norm, scalers, trees
 from dfkd_tune.prior_inference.level_order import with_order
+from dfkd_tune.teachers.arranged import arranged, unknown_shapes, with_outputs
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.data_frames import asked_by_name, feature_names, levels_of, require_levels
 from dfkd_tune.teachers.formats.dtypes import settled
@@ -30,17 +35,25 @@ def with_inputs(teacher: Teacher, features: Path | None) -> tuple[Teacher, Input
     """Prepare a teacher for queries, and resolve its inputs.
 
     The inputs come from the features file; without declared distributions, they are inferred from the teacher. The
-    returned teacher receives column names if it was fitted with them, and a dtype that it accepts.
+    returned teacher takes flat rows, whatever its own arguments are. It receives column names if it was fitted with
+    them, and a dtype that it accepts.
 
     Raises:
-        FeaturesError: the features file is invalid, or the teacher's input dtype is too coarse for a feature.
+        FeaturesError: the features file is invalid, it does not fit the teacher's arguments, or their dtype is too
+            coarse for a feature.
         TeacherError: the features are not those of the teacher, or its number of features cannot be found.
     """
-    inputs = read_features(features) if features else _own(teacher)
+    inputs = read_features(features, teacher.signature) if features else _own(teacher)
+    teacher, inputs = _arranged(teacher, inputs)
     teacher = asked_by_name(teacher, inputs.names, {i: f.labels for i, f in enumerate(inputs.features) if f.labels})
     require_levels(teacher, inputs.names, {f.name: f.levels for f in inputs.features if f.levels})
     teacher.guard.names = inputs.names
-    teacher = settled(teacher, inputs.raw(inputs.draw(2, torch.Generator().manual_seed(0))))
+    if teacher.layout is None:
+        teacher = settled(teacher, inputs.raw(inputs.draw(2, torch.Generator().manual_seed(0))))
+    if teacher.dtype not in ROW_DTYPES:  # rows are wider, and become what it takes
+        signature = Signature.positional([Argument("x", (len(inputs),), teacher.dtype)])
+        teacher, inputs = _arranged(teacher, inputs.laid_out(Layout(signature)))
+    teacher, inputs = with_outputs(teacher, inputs)
     require_resolution(teacher.dtype, inputs)
     inputs = with_order(teacher, inputs)
     declared = inputs.inferred.declared if inputs.inferred is not None else inputs
@@ -51,8 +64,21 @@ def with_inputs(teacher: Teacher, features: Path | None) -> tuple[Teacher, Input
     return teacher, next((each for each in found if each is not None), inputs)
 
 
+def _arranged(teacher: Teacher, inputs: Inputs) -> tuple[Teacher, Inputs]:
+    """The teacher as a function of the rows of these inputs."""
+    if inputs.layout is None:
+        return teacher, inputs
+    whole = [i for i, dtype in enumerate(inputs.layout.dtypes) if not dtype.is_floating_point]
+    edges = [abs(edge) for i in whole for edge in inputs.features[i].support]
+    layout = replace(inputs.layout, wide=max(edges, default=0) > 1 / torch.finfo(torch.float32).eps)
+    return arranged(teacher, layout), inputs.laid_out(layout)
+
+
 def _own(teacher: Teacher) -> Inputs:
-    """The inputs of a teacher without a features file: their number, names and encoded levels."""
+    """The inputs of a teacher without a features file: their number, names, and the levels that it tells itself."""
+    signature = teacher.signature
+    if signature is not None and not signature.flat:
+        return _of_arguments(teacher, signature)
     names = feature_names(teacher)
     bare = Inputs([Feature(name=name) for name in names]) if names else Inputs.unknown(infer_width(teacher))
     levels = levels_of(teacher)
@@ -63,3 +89,17 @@ def _own(teacher: Teacher) -> Inputs:
         return bare
     features = [Feature(name=f.name, levels=[*known[i]]) if i in known else f for i, f in enumerate(bare.features)]
     return Inputs(features, inferred=InferredPrior(ENCODED, bare))
+
+
+def _of_arguments(teacher: Teacher, signature: Signature) -> Inputs:
+    """The inputs of a teacher with arguments: nothing is known of numbers, and whole numbers must be told by itself."""
+    if not signature.complete:
+        raise unknown_shapes(teacher)
+    layout = layout_of(signature, teacher.source)
+    assert layout is not None  # only a flat signature has none
+    bare = [Feature(name=name) for name in layout.names]
+    features, told = fitted(bare, layout, teacher.source)
+    if not told:
+        return Inputs(features, layout=layout)
+    words = f"values of {', '.join(told)} are those that the teacher's file tells"
+    return Inputs(features, inferred=InferredPrior(words, Inputs(bare, layout=layout)), layout=layout)

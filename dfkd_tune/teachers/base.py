@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from dfkd_tune.errors import TeacherError
+from dfkd_tune.inputs.layout import Layout
+from dfkd_tune.inputs.signature import Signature
 from dfkd_tune.teachers.guarded import OURS, Guard
 from dfkd_tune.utils.object_reference import raised
 from dfkd_tune.utils.user_code import Confined
@@ -53,24 +55,29 @@ class Teacher:
 
     Args:
         source: file, URI or module path it was loaded from, for messages and records.
-        function: the forward pass; its output may be ``(N,)`` or ``(N, O)``.
+        function: the forward pass; its output may be ``(N,)`` or ``(N, O)``. A format may give one that takes the
+            teacher's own arguments, with its ``signature``; ``teachers.arranged`` makes it a function of flat rows.
         dtype: dtype of its inputs.
         sha256: hash of the model file; for a module path, hash of the weights or of the source code.
         width: number of input features D, if the file declares it.
         chain: its layers, if it is a chain of linear layers.
         fast: a faster forward pass with the same outputs, if there is one.
         estimator: the fitted scikit-learn estimator behind it, if there is one.
+        signature: its own arguments and outputs, as far as it tells them; None if it tells nothing.
+        layout: how they lie in flat rows; None for a teacher that takes and returns flat rows itself.
         guard: runs ``function`` and turns its failures into ``TeacherError``; copies of a teacher share it.
     """
 
     source: str
-    function: Callable[[Tensor], Tensor]
+    function: Callable[..., Any]
     dtype: torch.dtype
     sha256: str
     width: int | None = None
     chain: Layers | None = None
     fast: FastForward | None = None
     estimator: Any = None
+    signature: Signature | None = None
+    layout: Layout | None = None
     guard: Guard = field(default_factory=Guard, compare=False, repr=False)
 
     @property

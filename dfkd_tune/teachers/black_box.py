@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.utils import nested
 
 
 def from_numpy(function: Callable[[np.ndarray], Any]) -> Callable[[Tensor], Tensor]:
@@ -24,37 +25,75 @@ def from_numpy(function: Callable[[np.ndarray], Any]) -> Callable[[Tensor], Tens
     return answer
 
 
+def as_tensors(returned: Any) -> Any:
+    """What a function of arrays returned, with tensors in place of arrays and data frames."""
+    if isinstance(returned, Mapping):
+        return {name: as_tensors(part) for name, part in returned.items()}
+    if isinstance(returned, tuple):
+        return tuple(map(as_tensors, returned))
+    return torch.from_numpy(np.array(returned, copy=True))
+
+
 class OfEither:
     """A Python function of tensors, or of arrays: the first call finds out which.
 
-    A function that fails on a tensor, or does not answer with one, gets arrays. It is then outside of autograd.
+    A function that fails on tensors, or does not answer with them, gets arrays. It is then outside of autograd.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
-        self._chosen: Callable[[Tensor], Any] | None = None
+        self._chosen: Callable[..., Any] | None = None
 
-    def __call__(self, x: Tensor) -> Any:
-        """Answers ``(N,)`` or ``(N, O)`` for rows ``(N, D)``; raises what the function raises."""
-        return self._first(x) if self._chosen is None else self._chosen(x)
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        """Answers ``(N,)`` or ``(N, O)`` for rows ``(N, D)``, or what the function does; raises what the function raises."""
+        return self._first(given, named) if self._chosen is None else self._chosen(*given, **named)
 
-    def _first(self, x: Tensor) -> Any:
+    def _first(self, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
         failure, answer = None, None
+        wanted = [each for each in nested.take((given, named), _is_tensor).leaves if each.requires_grad]
         try:  # with a gradient, because NumPy's functions take tensors that need none
             with torch.enable_grad():
-                answer = self.function(x.detach().requires_grad_())
+                positional, keywords = _each((given, named), _watched)
+                answer = self.function(*positional, **keywords)
         except Exception as error:
             failure = error
-        if isinstance(answer, Tensor):
+        if _of_tensors(answer):
             self._chosen = self.function
-            return answer if torch.is_grad_enabled() and x.requires_grad else answer.detach()
-        arrays = from_numpy(self.function)
+            return answer if torch.is_grad_enabled() and wanted else _each(answer, Tensor.detach)
         try:
-            found = arrays(x)
+            found = self._of_arrays(*given, **named)
         except Exception as error:
             raise failure or error from None
-        self._chosen = arrays
+        self._chosen = self._of_arrays
         return found
+
+    def _of_arrays(self, *given: Any, **named: Any) -> Any:
+        devices = [each.device for each in nested.take((given, named), _is_tensor).leaves]
+        positional, keywords = _each((given, named), lambda x: x.detach().cpu().numpy())
+        return _each(as_tensors(self.function(*positional, **keywords)), lambda y: y.to(devices[0]))
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, Tensor)
+
+
+def _of_tensors(value: Any) -> bool:
+    """Whether a value is a tensor, or holds tensors alone."""
+    try:
+        return bool(nested.take(value, _is_tensor).leaves)
+    except TypeError:
+        return False
+
+
+def _watched(x: Tensor) -> Tensor:
+    """A copy of a tensor that autograd watches, if it can."""
+    return x.detach().requires_grad_(x.is_floating_point())
+
+
+def _each(value: Any, change: Callable[[Tensor], Any]) -> Any:
+    """A nested value with each of its tensors changed."""
+    taken = nested.take(value, _is_tensor)
+    return nested.filled(taken.tree, [change(each) for each in taken.leaves])
 
 
 def from_estimator(source: object, estimator: Any, sha256: str) -> Teacher:

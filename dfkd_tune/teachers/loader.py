@@ -1,6 +1,7 @@
 """Load a teacher from a file, an MLflow URI or a module path.
 
-A teacher maps raw inputs ``(N, D)`` to outputs ``(N, O)`` in its own units and is never trained. Loading a file runs
+A teacher maps raw inputs to outputs in its own units and is never trained. It is asked flat rows ``(N, D)``, which a
+``Layout`` turns into its own arguments. Loading a file runs
 none of its code unless the user trusts its author. A module path ``package.module:function`` is the exception: its code
 is imported.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dfkd_tune.errors import TeacherError
+from dfkd_tune.teachers.arranged import arranged
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.formats.kinds import format_of, suffixes
 from dfkd_tune.teachers.formats.mlflow_model import FILE, SCHEMES, load_mlflow, load_model
@@ -33,17 +35,25 @@ def load_teacher(source: str | Path, architecture: Path | None = None, trust_pic
     Raises:
         TeacherError: the teacher cannot be loaded.
     """
+    return prepared(_load(source, architecture, trust_pickle))
+
+
+def prepared(teacher: Teacher) -> Teacher:
+    """A teacher that was just loaded, as a function of flat rows and with a fused forward pass, where that is possible."""
+    teacher = arranged(teacher)
+    return teacher if teacher.layout is not None else with_fused_forward(teacher)
+
+
+def _load(source: str | Path, architecture: Path | None, trust_pickle: bool) -> Teacher:
     if str(source).startswith(IN_MEMORY):
         rule = "was given in Python, and no file holds it"
         raise TeacherError(source, rule, remedy="give it again in Python: dfkd_tune.tune(teacher, name=...)")
     if MODULE_PATH.fullmatch(str(source)):
-        return with_fused_forward(load_function(str(source)))
+        return load_function(str(source))
     if str(source).startswith(SCHEMES):
-        return with_fused_forward(
-            load_mlflow(str(source), lambda path: _load_file(path, architecture, trust_pickle), trust_pickle)
-        )
+        return load_mlflow(str(source), lambda path: _load_file(path, architecture, trust_pickle), trust_pickle)
     try:
-        return with_fused_forward(_load_file(Path(source), architecture, trust_pickle))
+        return _load_file(Path(source), architecture, trust_pickle)
     except OSError as error:
         raise TeacherError(source, f"cannot be read: {error.strerror or one_line(error)}") from None
 

@@ -249,8 +249,15 @@ def infer_width(teacher: Teacher) -> int:
         return (widths or guesses)[0]  # if no width works, the cause is another, which the probe reports
     found = f"both {widths[0]} and {widths[1]} are accepted" if widths else "no number up to 4096 is accepted"
     raise TeacherError(
-        teacher.source, f"its number of features cannot be found: {found}", remedy="give a features file"
+        teacher.source,
+        f"its number of features cannot be found: {found}",
+        remedy=f"give a features file: {_shapes(teacher)} if it takes more than rows of numbers",
     )
+
+
+def _shapes(teacher: Teacher) -> str:
+    name = "x" if teacher.signature is None else teacher.signature.arguments[0].name
+    return f"arguments: {{{name}: {{shape: [24, 6]}}}}"
 
 
 def _accepts(teacher: Teacher, width: int, until: float = math.inf) -> bool:

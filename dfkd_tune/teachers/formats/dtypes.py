@@ -9,10 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from dfkd_tune.errors import TeacherError
+from dfkd_tune.inputs.signature import ROW_DTYPES
 from dfkd_tune.teachers.base import Teacher
-
-ROW_DTYPES = (torch.float32, torch.float64)
-"""The dtypes that rows may have."""
 
 
 def likely_dtype(module: nn.Module) -> torch.dtype:
@@ -33,45 +31,15 @@ def settled(teacher: Teacher, x: Tensor) -> Teacher:
     Args:
         teacher: the teacher in raw units.
         x: ``(N, D)`` a few raw rows that match the declaration, float64.
-
-    Raises:
-        TeacherError: it accepts only half-precision rows.
     """
     module = teacher.function
     if not isinstance(module, nn.Module) or isinstance(module, torch.fx.GraphModule) or teacher.fast is not None:
         return teacher
-    for dtype in dict.fromkeys((teacher.dtype, *ROW_DTYPES)):
+    held = {p.dtype for p in module.parameters() if p.is_floating_point()} - set(ROW_DTYPES)
+    for dtype in dict.fromkeys((teacher.dtype, *ROW_DTYPES, *held)):
         if _answers(teacher, x.to(dtype)):
             return replace(teacher, dtype=dtype)
-    held = {p.dtype for p in module.parameters() if p.is_floating_point()} - set(ROW_DTYPES)
-    for dtype in held:
-        if _answers(teacher, x.to(dtype)):
-            refuse(teacher.source, dtype)
     return teacher
-
-
-def declared(source: object, dtype: torch.dtype) -> torch.dtype:
-    """Check the input dtype that a file declares, and return it.
-
-    Raises:
-        TeacherError: it is neither float32 nor float64.
-    """
-    if dtype not in ROW_DTYPES:
-        refuse(source, dtype)
-    return dtype
-
-
-def refuse(source: object, dtype: torch.dtype) -> None:
-    """Refuse a teacher because of its input dtype.
-
-    Raises:
-        TeacherError: always.
-    """
-    raise TeacherError(
-        source,
-        f"takes {str(dtype).removeprefix('torch.')} inputs, a teacher must take float32 or float64",
-        remedy="export a module that takes float32 and converts it itself",
-    )
 
 
 def _answers(teacher: Teacher, x: Tensor) -> bool:

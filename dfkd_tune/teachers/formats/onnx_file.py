@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from dfkd_tune.errors import TeacherError
+from dfkd_tune.inputs.signature import Argument, Output, Signature
 from dfkd_tune.teachers.base import Teacher, hash_bytes
 from dfkd_tune.teachers.black_box import from_numpy, missing
 from dfkd_tune.teachers.formats import file_parts
@@ -24,7 +25,18 @@ from dfkd_tune.utils.quoting import named, quoted
 if TYPE_CHECKING:
     import onnx
 
-DTYPES = {"tensor(float)": torch.float32, "tensor(double)": torch.float64}
+DTYPES = {
+    "tensor(float)": torch.float32,
+    "tensor(double)": torch.float64,
+    "tensor(float16)": torch.float16,
+    "tensor(int64)": torch.int64,
+    "tensor(int32)": torch.int32,
+    "tensor(int16)": torch.int16,
+    "tensor(int8)": torch.int8,
+    "tensor(uint8)": torch.uint8,
+    "tensor(bool)": torch.bool,
+}
+"""The types of inputs and outputs."""
 LARGE = 256 * 2**20
 """Size in bytes that a tensor for a single row may have in any graph."""
 GROWTH = 8
@@ -33,12 +45,12 @@ AGAIN = "export it again: torch.onnx.export(model, (x,), FILE, dynamic_shapes=({
 
 
 def load_onnx(path: Path, architecture: Path | None, trust_pickle: bool) -> Teacher:
-    """Load an ``.onnx`` network with one input ``(N, D)`` and one output, to run in onnxruntime on the CPU.
+    """Load an ``.onnx`` network, to run in onnxruntime on the CPU.
 
     External weight files are read here and are part of the hash; onnxruntime itself opens no file.
 
     Raises:
-        TeacherError: a file cannot be read, the graph needs too much memory, or the signature differs.
+        TeacherError: a file cannot be read, the graph needs too much memory, or an input or output is no tensor of numbers.
     """
     for package in ("onnx", "onnxruntime"):
         if find_spec(package) is None:
@@ -55,28 +67,63 @@ def load_onnx(path: Path, architecture: Path | None, trust_pickle: bool) -> Teac
     beside = _beside(path, model)
     _modest(path, model, len(data) + sum(map(len, beside.values())))
     session = _session(path, model, data, beside)
-    if len(session.get_inputs()) != 1 or len(session.get_outputs()) != 1:
-        counts = len(session.get_inputs()), len(session.get_outputs())
-        raise TeacherError(
-            path,
-            f"must have one input and one output, has {counts[0]} and {counts[1]}",
-            remedy="export a module that takes one tensor (N, D) and returns one",
-        )
-    entry = session.get_inputs()[0]
-    if entry.type not in DTYPES:
-        raise TeacherError(
-            path,
-            f"takes {entry.type}, a teacher must take float32 or float64",
-            remedy="export a module that takes floats and converts them itself",
-        )
-    function = from_numpy(_asked(session, entry.name))
-    width = entry.shape[1] if len(entry.shape) == 2 and isinstance(entry.shape[1], int) else None
+    signature = _signature(path, session)
+    flat = signature.arguments[0] if signature.flat else None
+    function = _flat(session) if flat is not None else _by_name(session)
     sha256 = file_parts.hash_files(data, beside) if beside else hash_bytes(data)
-    return Teacher(str(path), function, DTYPES[entry.type], sha256, width=width)
+    dtype = flat.dtype if flat is not None and flat.dtype is not None else torch.float32
+    width = flat.width if flat is not None and flat.shape is not None else None
+    return Teacher(str(path), function, dtype, sha256, width=width, signature=signature)
 
 
-def _asked(session: Any, name: str) -> Callable[[np.ndarray], Any]:
-    return lambda x: session.run(None, {name: x})[0]
+def _signature(path: Path, session: Any) -> Signature:
+    """The inputs and outputs of a network; a shape is None where a dimension beside the first is free.
+
+    Raises:
+        TeacherError: an input or output is no tensor of numbers, or has no batch.
+    """
+    arguments = []
+    for each in session.get_inputs():
+        if each.type not in DTYPES or not each.shape:
+            rule = f"its input {each.name} is {each.type} of shape {each.shape}; a teacher takes numbers, with the batch first"
+            raise TeacherError(
+                path, rule, remedy="export a module that takes tensors of numbers and converts them itself"
+            )
+        fixed = all(isinstance(n, int) for n in each.shape[1:])
+        arguments.append(Argument(each.name, tuple(each.shape[1:]) if fixed else None, DTYPES[each.type]))
+    outputs = []
+    for each in session.get_outputs():
+        dtype = DTYPES.get(each.type)
+        if dtype is None or not dtype.is_floating_point:
+            rule = f"its output {each.name} is {each.type}; a teacher must answer real numbers, not classes"
+            raise TeacherError(path, rule, remedy="export the network without this output")
+        outputs.append(Output(each.name, tuple(each.shape[1:]), dtype))
+    free = any(not isinstance(n, int) for each in outputs for n in each.shape) or not all(
+        each.shape for each in session.get_outputs()
+    )
+    if not arguments:
+        raise TeacherError(path, "takes no input", remedy=AGAIN)
+    return Signature.positional(arguments, None if free else outputs)
+
+
+def _flat(session: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A network with one input and one output, as a function of flat rows."""
+    name = session.get_inputs()[0].name
+    return from_numpy(lambda x: session.run(None, {name: x})[0])
+
+
+def _by_name(session: Any) -> Callable[..., torch.Tensor | tuple[torch.Tensor, ...]]:
+    """A network as a function of its inputs in order."""
+    names = [each.name for each in session.get_inputs()]
+
+    def answer(*tensors: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        given = {name: tensor.detach().cpu().numpy() for name, tensor in zip(names, tensors, strict=True)}
+        found = tuple(
+            torch.from_numpy(np.array(each, copy=True)).to(tensors[0].device) for each in session.run(None, given)
+        )
+        return found[0] if len(found) == 1 else found
+
+    return answer
 
 
 def _beside(path: Path, model: onnx.ModelProto) -> dict[str, bytes]:

@@ -24,7 +24,8 @@ import torch
 
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.base import Teacher, hash_bytes
-from dfkd_tune.teachers.formats.dtypes import declared, likely_dtype
+from dfkd_tune.teachers.formats.dtypes import likely_dtype
+from dfkd_tune.teachers.formats.exported_signature import signature_of
 from dfkd_tune.teachers.safety import archives
 from dfkd_tune.utils.object_reference import one_line
 
@@ -70,7 +71,7 @@ def load_pt2(path: Path, architecture: Path | None, trust_pickle: bool) -> Teach
                 from torch.export.passes import move_to_device_pass
 
                 program = move_to_device_pass(program, "cpu")
-            taken = _taken(program)
+            signature = signature_of(path, program)
             module = program.module(check_guards=False)
     except TeacherError:
         raise
@@ -80,9 +81,10 @@ def load_pt2(path: Path, architecture: Path | None, trust_pickle: bool) -> Teach
         raise TeacherError(path, f"not a .pt2 file, or cut short ({one_line(error)})") from None
     for parameter in module.parameters():
         parameter.requires_grad_(False)
-    dtype = likely_dtype(module) if taken is None else declared(path, taken.dtype)
-    width = taken.shape[1] if taken is not None and taken.ndim == 2 and isinstance(taken.shape[1], int) else None
-    return Teacher(str(path), module, dtype, hash_bytes(data), width=width)
+    flat = signature.arguments[0] if signature is not None and signature.flat else None
+    dtype = likely_dtype(module) if flat is None or flat.dtype is None else flat.dtype
+    width = None if flat is None else flat.width
+    return Teacher(str(path), module, dtype, hash_bytes(data), width=width, signature=signature)
 
 
 def _refuse_other_formats(path: Path, data: bytes) -> None:
@@ -103,13 +105,6 @@ def _refuse_other_formats(path: Path, data: bytes) -> None:
             raise TeacherError(
                 path, f"is {what}, not a program of torch.export", remedy=f"rename it to {path.stem}{suffix}"
             )
-
-
-def _taken(program: torch.export.ExportedProgram) -> torch.Tensor | None:
-    """The only exported input, as a tensor without storage; None if there are several."""
-    names = set(program.graph_signature.user_inputs)
-    found = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
-    return found[0] if len(found) == 1 and isinstance(found[0], torch.Tensor) else None
 
 
 def _without_code(data: bytes, path: Path) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeGuard
 
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.base import Teacher, freeze, hash_bytes, hash_module
 from dfkd_tune.teachers.black_box import OfEither
+from dfkd_tune.teachers.example_inputs import signature_of
 from dfkd_tune.teachers.formats.dtypes import likely_dtype, taken_by
 from dfkd_tune.utils.object_reference import import_object, raised
 from dfkd_tune.utils.user_code import setting_up
@@ -19,14 +21,15 @@ from dfkd_tune.utils.user_code import setting_up
 def load_function(source: str) -> Teacher:
     """Import the module; call the function without arguments, or take a function of rows ``(N, D)`` as the teacher itself.
 
-    What the call returns is an ``nn.Module``, or a function of tensors or arrays. Modules in the working directory can be imported, as with ``python -m``.
+    What the call returns is an ``nn.Module``, or a function of tensors or arrays. An attribute ``example_inputs`` of it tells
+    the shapes and dtypes of its arguments. Modules in the working directory can be imported, as with ``python -m``.
 
     Raises:
         TeacherError: the import or the call fails, or the result is not callable.
     """
     factory = import_object(source, TeacherError)
     if _takes_rows(factory):
-        return Teacher(source, OfEither(factory), taken_by(factory), hash_bytes(_code(factory, source).encode()))
+        return _of_function(source, factory, factory)
     try:
         with setting_up():
             model = factory()
@@ -36,10 +39,30 @@ def load_function(source: str) -> Teacher:
         raise TeacherError(source, f"the call {raised(error)}") from error
     if isinstance(model, nn.Module):
         model = freeze(model)
-        return Teacher(source, model, likely_dtype(model), hash_module(model))
+        return with_signature(Teacher(source, model, likely_dtype(model), hash_module(model)), model)
     if _answers(model):
-        return Teacher(source, OfEither(model), taken_by(model), hash_bytes(_code(factory, source).encode()))
+        return _of_function(source, model, factory)
     raise TeacherError(source, f"the function must return an nn.Module or a callable, returned {type(model).__name__}")
+
+
+def _of_function(source: str, function: Callable[..., Any], factory: Callable[..., Any]) -> Teacher:
+    sha256 = hash_bytes(_code(factory, source).encode())
+    return with_signature(Teacher(source, OfEither(function), taken_by(function), sha256), function)
+
+
+def with_signature(teacher: Teacher, model: Callable[..., Any], example: Any = None) -> Teacher:
+    """The teacher with the signature of a module or function.
+
+    Args:
+        teacher: a teacher that calls it.
+        model: what the user gave.
+        example: as for ``example_inputs.signature_of``, whose errors this raises.
+    """
+    signature = signature_of(teacher.source, model, example)
+    if signature is None or not signature.flat or signature.arguments[0].shape is None:
+        return replace(teacher, signature=signature)
+    only = signature.arguments[0]
+    return replace(teacher, signature=signature, width=only.width, dtype=only.dtype or teacher.dtype)
 
 
 def _takes_rows(function: Callable[..., Any]) -> bool:

@@ -7,10 +7,12 @@ import re
 import warnings
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from dfkd_tune.errors import TeacherError
+from dfkd_tune.inputs.signature import Argument, Signature
 from dfkd_tune.teachers.base import Teacher, freeze, hash_bytes
 from dfkd_tune.teachers.formats.dtypes import likely_dtype
 from dfkd_tune.teachers.safety import archives
@@ -45,7 +47,25 @@ def load(path: Path, data: bytes, trust_pickle: bool) -> Teacher:
             remedy=f"copy it again, save it with torch {torch.__version__.partition('+')[0]}, or export it as .pt2",
         ) from None
     module = freeze(module)
-    return Teacher(str(path), module, likely_dtype(module), hash_bytes(data))
+    return Teacher(str(path), module, likely_dtype(module), hash_bytes(data), signature=_signature(path, module))
+
+
+def _signature(path: Path, module: Any) -> Signature | None:
+    """The tensors that a script takes, by name; their shapes and dtypes are not in the file.
+
+    Raises:
+        TeacherError: it needs an argument that is no tensor.
+    """
+    arguments = []
+    for each in module.forward.schema.arguments[1:]:  # without self
+        kind = str(each.type)
+        if kind != "Tensor" and (each.has_default_value() or kind.startswith("Optional")):
+            break  # the default values of the rest
+        if kind != "Tensor":
+            rule = f"its argument {each.name} is of type {kind}; the arguments of TorchScript must be tensors"
+            raise TeacherError(path, rule, remedy="export it as .pt2, or script a module that takes tensors")
+        arguments.append(Argument(each.name, None))
+    return Signature.positional(arguments) if arguments else None
 
 
 def _names(data: bytes) -> list[str]:

@@ -5,6 +5,7 @@ import torch
 from teacher_files import FEATURES, fails
 from torch import nn
 
+from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.teachers.formats.dtypes import settled
 from dfkd_tune.teachers.loader import load_teacher
 
@@ -46,11 +47,29 @@ def test_a_pt2_is_asked_in_the_dtype_that_it_was_exported_with(tmp_path, dtype, 
     assert teacher(torch.zeros(3, FEATURES)).shape == (3, 1)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64, torch.bool])
-def test_inputs_that_no_row_has_are_refused(tmp_path, dtype):
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_inputs_are_cast(tmp_path, dtype):
+    teacher, inputs = with_inputs(load_teacher(save(Converts(torch.float32), tmp_path / "net.pt2", dtype)), None)
+    assert teacher.dtype == torch.float32
+    z = inputs.draw(50, torch.Generator().manual_seed(0))
+    x = inputs.raw(z, teacher.dtype)
+    assert torch.equal(x, x.to(dtype).float())
+    assert torch.equal(inputs.project(z.clone()), z)  # synthetic rows are what the teacher gets, too
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool])
+def test_a_teacher_that_answers_whole_numbers_is_refused(tmp_path, dtype):
     path = save(Converts(torch.float32), tmp_path / "net.pt2", dtype)
-    with fails(path, str(dtype).removeprefix("torch."), "float32 or float64", "converts it itself"):
-        load_teacher(path)
+    file = tmp_path / "features.yaml"
+    file.write_text("arguments: {x: {levels: [0, 1]}}")
+    with fails(path, f"returns {str(dtype).removeprefix('torch.')}", "classes"):
+        with_inputs(load_teacher(path), file)
+
+
+def declare(folder):
+    path = folder / "features.yaml"
+    path.write_text("features: [a, b, c]")
+    return path
 
 
 def asked(source):
@@ -65,8 +84,9 @@ def test_torchscript_is_asked_in_the_dtype_that_it_answers(tmp_path):
     torch.jit.script(nn.Linear(FEATURES, 1)).save(path)
     assert asked(path).dtype == torch.float32
     torch.jit.script(nn.Linear(FEATURES, 1).bfloat16()).save(path)
-    with fails(path, "takes bfloat16"):
-        asked(path)
+    assert asked(path).dtype == torch.bfloat16
+    teacher, inputs = with_inputs(load_teacher(path), declare(tmp_path))
+    assert teacher(inputs.raw(inputs.draw(5, torch.Generator().manual_seed(0)), teacher.dtype)).dtype == torch.float32
 
 
 def test_a_module_that_is_named_is_asked_in_the_dtype_that_it_answers(code):

@@ -1,0 +1,219 @@
+"""The key ``arguments`` of a features file: what is declared of each argument of a teacher, by its name.
+
+    arguments:
+      signal: {mean: 0, std: 1}                     # all of its values alike
+      numbers: {features: [age, {name: load, mean: 3.1, std: 0.4}]}     # a name or a mapping for each value
+      image: {grid: {height: 8, width: 8, range: [0, 16]}}
+      region: {levels: [0, 1, 2, 3]}
+      window: {shape: [24, 6], dtype: float64}      # for a teacher that does not tell its shapes
+
+An argument that is left out has nothing declared. Values lie in row-major order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from dfkd_tune.errors import FeaturesError
+from dfkd_tune.inputs.feature import Feature
+from dfkd_tune.inputs.layout import Layout
+from dfkd_tune.inputs.signature import Argument, Signature, dtype_name, shape_in_words, value_names
+from dfkd_tune.utils.quoting import named, quoted
+
+DTYPES = {
+    dtype_name(dtype): dtype
+    for dtype in (
+        *(torch.float32, torch.float64, torch.float16, torch.bfloat16),
+        *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
+    )
+}
+"""The dtypes of arguments by name."""
+SMALL = (torch.uint8, torch.int8)
+"""Dtypes whose whole range is taken where nothing is declared."""
+MOST_FEATURES = 100_000
+"""Largest number of features."""
+ABOUT = ("shape", "dtype")
+"""Keys that say what an argument is, and nothing of its values."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a features file says of one argument's values.
+
+    Args:
+        shape: their shape if it follows from the description, for a teacher that does not tell it.
+        items: from the names of the values to one entry of ``features`` for each.
+    """
+
+    shape: tuple[int, ...] | None
+    items: Callable[[Sequence[str]], list[Any]]
+
+
+Describe = Callable[[Mapping[str, Any], str], Described]
+"""``(entry, place)`` -> what it says of the values."""
+
+
+def alike(entry: Mapping[str, Any], place: str) -> Described:
+    """All values of an argument are declared alike, by the keys of a feature."""
+    if "name" in entry:
+        raise FeaturesError(f"{place}.name", "unknown key", remedy="features: [...] names the values of an argument")
+    return Described(None, lambda names: [{"name": name, **entry} for name in names])
+
+
+def listed(entry: Mapping[str, Any], place: str) -> Described:
+    """Each value is declared by itself: ``features: [...]``."""
+    given = entry["features"]
+    if not isinstance(given, list) or not given:
+        raise FeaturesError(f"{place}.features", f"must be a list of at least one feature, got {quoted(given)}")
+    if unknown := [key for key in entry if key != "features"]:
+        raise FeaturesError(f"{place}.{named(unknown[0])}", "unknown key", remedy="known keys: features, shape, dtype")
+    return Described((len(given),), lambda names: given)
+
+
+def arguments_in(
+    tree: Any, place: str, signature: Signature | None, describe: Mapping[str, Describe]
+) -> tuple[list[Any], Signature]:
+    """The entries of ``features`` that a mapping of arguments stands for, and the complete signature.
+
+    Args:
+        tree: argument -> what is declared of it.
+        place: place of the mapping, for messages.
+        signature: the teacher's signature; None if it does not tell any, and the mapping itself is the signature.
+        describe: key that an entry may have -> the function that reads such an entry; other entries are ``alike``.
+
+    Raises:
+        FeaturesError: the mapping does not fit the signature; the message names the argument and the rule.
+    """
+    if not isinstance(tree, dict) or not tree:
+        raise FeaturesError(
+            place, f"must be a mapping of arguments, got {quoted(tree)}", remedy="arguments: {x: {...}}"
+        )
+    for name, entry in tree.items():
+        if not isinstance(name, str) or not isinstance(entry, dict | None):
+            raise FeaturesError(f"{place}.{named(name)}", f"must be a mapping, got {quoted(entry)}")
+    if signature is None:
+        signature = Signature.positional(Argument(name, None) for name in tree)
+    known = [argument.name for argument in signature.arguments]
+    for name in tree:
+        if name not in known:
+            rule = f"the teacher takes no such argument, it takes {signature}"
+            raise FeaturesError(f"{place}.{named(name)}", rule, remedy=f"known arguments: {', '.join(known)}")
+    items: list[Any] = []
+    arguments = []
+    for argument in signature.arguments:
+        entry, here = tree.get(argument.name) or {}, f"{place}.{argument.name}"
+        values = {key: value for key, value in entry.items() if key not in ABOUT}
+        described = next((read(values, here) for key, read in describe.items() if key in values), None)
+        described = described or alike(values, here)
+        argument = _completed(argument, entry, here, described.shape)
+        most = argument.width <= MOST_FEATURES  # ``layout_of`` refuses more
+        found = described.items(value_names(argument.name, argument.shape or ())) if most else [None] * argument.width
+        if len(found) != argument.width:
+            rule = f"declares {len(found)} values, the teacher takes {argument}, which has {argument.width}"
+            raise FeaturesError(here, rule, remedy="declare each value, in row-major order")
+        items += found
+        arguments.append(argument)
+    return items, replace(signature, arguments=tuple(arguments))
+
+
+def _completed(argument: Argument, entry: Mapping[str, Any], place: str, found: tuple[int, ...] | None) -> Argument:
+    """An argument with the shape and dtype of its entry, if it does not tell them itself."""
+    shape, dtype = entry.get("shape"), entry.get("dtype")
+    if shape is not None and not (isinstance(shape, list) and all(type(n) is int and n > 0 for n in shape)):
+        raise FeaturesError(f"{place}.shape", f"must be a list of sizes without the batch, got {quoted(shape)}")
+    if dtype is not None and dtype not in DTYPES:
+        raise FeaturesError(f"{place}.dtype", f"unknown dtype {quoted(dtype)}", remedy=f"known: {', '.join(DTYPES)}")
+    given = tuple(shape) if shape is not None else found if argument.shape is None else argument.shape
+    if given is None:
+        rule = f"the teacher does not tell the shape of its argument {argument.name}"
+        raise FeaturesError(
+            place, rule, remedy=f"say it without the batch: arguments: {{{argument.name}: {{shape: [24, 6]}}}}"
+        )
+    if argument.shape is not None and given != argument.shape:
+        rule = f"is {shape_in_words(given)}, but the teacher takes {argument}"
+        raise FeaturesError(f"{place}.shape", rule, remedy="leave it out")
+    if argument.dtype is not None and dtype is not None and DTYPES[dtype] != argument.dtype:
+        raise FeaturesError(f"{place}.dtype", f"is {dtype}, but the teacher takes {argument}", remedy="leave it out")
+    return replace(argument, shape=given, dtype=argument.dtype or DTYPES[dtype or "float32"])
+
+
+def layout_of(signature: Signature | None, place: object) -> Layout | None:
+    """The layout of a complete signature; None for flat rows.
+
+    Raises:
+        FeaturesError: it has too many values.
+    """
+    if signature is None or signature.flat:
+        return None
+    if (width := sum(each.width for each in signature.arguments)) > MOST_FEATURES:
+        rule = f"the teacher takes {signature}: {width:,} values, {MOST_FEATURES:,} at most"
+        raise FeaturesError(place, rule, remedy="export a teacher that takes smaller inputs, and resizes them itself")
+    if empty := [each for each in signature.arguments if each.width == 0]:
+        raise FeaturesError(place, f"the teacher takes {signature}: {empty[0].name} is empty", remedy="leave it out")
+    return Layout(signature)
+
+
+def fitted(features: Sequence[Feature], layout: Layout, place: str) -> tuple[list[Feature], list[str]]:
+    """The features as the dtypes of their arguments allow them, and the arguments whose values the teacher told itself.
+
+    Raises:
+        FeaturesError: values of an argument of whole numbers are not declared, or are not whole numbers.
+    """
+    fit, told = [*features], []
+    for argument in layout.arguments:
+        if not argument.whole:
+            continue
+        for i in range(*layout.columns[argument.name].indices(layout.width)):
+            first = layout.columns[argument.name].start
+            own = None if features[i].known else _own_values(argument, i - first)
+            fit[i] = _whole(features[i], argument, place) if own is None else replace(features[i], **own)
+            if own is not None and argument.name not in told:
+                told.append(argument.name)
+    return fit, told
+
+
+def _own_values(argument: Argument, i: int) -> dict[str, Any] | None:
+    """What an argument tells of its i-th value: truth values, the rows of an embedding, the range of 8 bits."""
+    size = argument.sizes[i] if argument.sizes else None
+    if argument.dtype == torch.bool:
+        return {"levels": [0.0, 1.0]}
+    if size is not None:
+        return {"levels": [float(level) for level in range(size)]}
+    if argument.dtype in SMALL:
+        limits = torch.iinfo(argument.dtype)
+        return {"range": [float(limits.min), float(limits.max)], "integer": True}
+    return None
+
+
+def _whole(feature: Feature, argument: Argument, place: str) -> Feature:
+    """The feature as one of whole numbers."""
+    said = f"arguments: {{{argument.name}: {{levels: [0, 1, 2]}}}} or {{range: [0, 9]}} in the features file"
+    if not feature.known:
+        rule = f"the teacher takes {argument}, and nothing says which whole numbers occur"
+        raise FeaturesError(place, rule, remedy=said)
+    low, high = (0, 1) if argument.dtype == torch.bool else _limits(argument.dtype)
+    told = [v for v in feature.levels or () if v is not None]
+    if feature.levels is not None and (
+        len(told) < len(feature.levels) or any(isinstance(v, str) or v != round(v) for v in told)
+    ):
+        rule = f"feature {feature.name!r} lies in {argument}, which takes whole numbers alone"
+        raise FeaturesError(place, rule, remedy=said)
+    if feature.levels is None and not feature.integer:
+        feature = replace(feature, integer=True)
+    if feature.support[0] < low or feature.support[1] > high:
+        least, most = feature.support
+        rule = f"feature {feature.name!r} reaches from {least:g} to {most:g}, {argument} takes {low:g} to {high:g}"
+        raise FeaturesError(place, rule, remedy=said)
+    return feature
+
+
+def _limits(dtype: torch.dtype | None) -> tuple[float, float]:
+    """The smallest and largest whole number of a dtype, or infinities for 64 bits, which hold whatever rows hold."""
+    if dtype is None or dtype == torch.int64:
+        return -torch.inf, torch.inf
+    limits = torch.iinfo(dtype)
+    return limits.min, limits.max

@@ -1,0 +1,125 @@
+"""Teachers with several arguments or outputs, or of other shapes, as functions of flat rows.
+
+A format loads a teacher whose ``function`` takes the teacher's own arguments, and says its signature. ``arranged``
+makes it a function from flat rows ``(N, D)`` to flat outputs ``(N, O)``, by a ``Layout``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dfkd_tune.errors import TeacherError
+from dfkd_tune.inputs.arguments import layout_of
+from dfkd_tune.inputs.layout import Layout
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.inputs.signature import Argument, Signature, Unfit
+from dfkd_tune.teachers.base import Teacher
+
+OUTPUTS = "return real numbers with one row for each input row"
+TRIED = 3
+"""Rows with which the outputs of a teacher that does not tell them are found."""
+
+
+class Arranged(nn.Module):
+    """A teacher's own call as a function from flat rows ``(N, D)`` to flat outputs ``(N, O)``.
+
+    Args:
+        source: the teacher's source, for messages.
+        inner: takes the teacher's own arguments.
+        layout: how they lie in rows.
+    """
+
+    def __init__(self, source: str, inner: Callable[..., Any], layout: Layout) -> None:
+        super().__init__()
+        self.source, self.inner, self.layout = source, inner, layout
+        self.training = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        returned = self.layout.ask(self.inner, x)
+        try:
+            return self.layout.from_outputs(returned, len(x))
+        except Unfit as error:
+            raise TeacherError(self.source, str(error), remedy=OUTPUTS) from None
+
+    def train(self, mode: bool = True) -> Arranged:
+        """Return the module, which stays in evaluation mode: a program of torch.export has no other."""
+        return self
+
+
+def arranged(teacher: Teacher, layout: Layout | None = None) -> Teacher:
+    """The teacher as a function of flat rows; itself if it is one, or if it does not tell its arguments' shapes.
+
+    Args:
+        teacher: a teacher whose function takes its own arguments, or one that is arranged already.
+        layout: how they lie in rows; by default as its signature says.
+    """
+    if layout is None and (teacher.signature is None or not teacher.signature.complete):
+        return teacher
+    layout = layout or layout_of(teacher.signature, teacher.source)
+    if layout is None:
+        return teacher
+    inner = teacher.function.inner if isinstance(teacher.function, Arranged) else teacher.function
+    return replace(
+        teacher,
+        function=Arranged(teacher.source, inner, layout),
+        signature=layout.signature,
+        layout=layout,
+        dtype=layout.dtype,
+        width=layout.width,
+        chain=None,
+        fast=None,
+    )
+
+
+def with_outputs(teacher: Teacher, inputs: Inputs) -> tuple[Teacher, Inputs]:
+    """The teacher with its outputs, which are found by a call if it does not tell them.
+
+    Args:
+        teacher: the teacher, arranged.
+        inputs: its inputs.
+
+    Raises:
+        TeacherError: the call fails, or does not return tensors of numbers.
+    """
+    layout = teacher.layout
+    if teacher.fast is not None or teacher.estimator is not None:
+        return teacher, inputs
+    known = teacher.signature if layout is None else layout.signature
+    if known is not None and known.outputs is not None:
+        return teacher, inputs
+    x = inputs.raw(inputs.draw(TRIED, torch.Generator().manual_seed(0)), teacher.dtype)
+    inner: Callable[..., Any] = teacher.function
+    if isinstance(inner, Arranged):
+        assert layout is not None  # ``arranged`` sets both
+        own, inner = layout, inner.inner
+        ask = lambda rows: own.ask(inner, rows)  # noqa: E731
+    else:
+        ask = inner
+    with torch.no_grad():
+        returned = teacher.guard.once(teacher.source, ask, x)
+    if layout is None:
+        if isinstance(returned, Tensor) and returned.ndim <= 2:
+            return teacher, inputs
+        name = known.arguments[0].name if known is not None else "x"
+        layout = Layout(Signature.positional([Argument(name, (len(inputs),), teacher.dtype)]))
+    try:
+        layout = layout.with_outputs(returned, len(x))
+    except Unfit as error:
+        raise TeacherError(teacher.source, str(error), remedy=OUTPUTS) from None
+    return arranged(teacher, layout), inputs.laid_out(layout)
+
+
+def unknown_shapes(teacher: Teacher) -> TeacherError:
+    """The error for a teacher whose signature lacks shapes, with the lines of a features file that give them."""
+    assert teacher.signature is not None  # only a signature lacks something
+    lines = ", ".join(f"{each.name}: {{shape: [...]}}" for each in teacher.signature.arguments if each.shape is None)
+    return TeacherError(
+        teacher.source,
+        f"takes {teacher.signature}, and does not tell their shapes",
+        remedy=f"give a features file with arguments: {{{lines}}}, shapes without the batch",
+    )
