@@ -257,8 +257,12 @@ def _exported(problem: Problem, outcome: Outcome) -> ExportedStudent:
     """The student of a distillation, exported and reloaded."""
     dtype = problem.encoder.encoding.torch_dtype
     module = problem.module(outcome.recipe.student, outcome.weights)
-    copy = torch.export.load(io.BytesIO(to_pt2(module, problem.inputs.raw(problem.sample.z[:2], dtype)))).module()
-    return ExportedStudent(copy, dtype, outcome.parameters)
+    layout = problem.inputs.layout
+    written = to_pt2(module, problem.inputs.raw(problem.sample.z[:2], dtype), layout=layout)
+    copy = torch.export.load(io.BytesIO(written)).module()
+    if layout is None:
+        return ExportedStudent(copy, dtype, outcome.parameters)
+    return ExportedStudent(layout.flat(copy), layout.dtype, outcome.parameters)
 
 
 def _normalized(problem: Problem, student: ExportedStudent) -> Answer:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dfkd_tune.errors import ExportError
+from dfkd_tune.export.formats.base import ExportFormat
 from dfkd_tune.export.formats.kinds import EXPORTS
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.locations.files import write_output
@@ -17,6 +18,13 @@ from dfkd_tune.training.raw_evaluation import ExportedStudent
 
 TOLERANCE = 1e-5
 """Largest difference allowed between outputs of file and student, relative to ``1 + largest output``."""
+
+
+def read_flat(form: ExportFormat, data: bytes, module: nn.Module, units: InputSchema) -> Callable[[Tensor], Tensor]:
+    """The content of a file as a function from raw rows ``(N, D)`` to raw outputs ``(N, O)``; a drop-in student is asked
+    as its teacher is."""
+    answer = form.read(data, module)
+    return units.flat(answer) if form.drop_in else answer
 
 
 def export(
@@ -43,7 +51,7 @@ def export(
     """
     known = EXPORTS[kind]
     data = known.write(module, units)
-    answer = known.read(data, module)
+    answer = read_flat(known, data, module, units)
     if known.feature_names(data) != units.names:
         raise ExportError(out, "the file does not hold the feature names", remedy="try another --format")
     worst = 0.0

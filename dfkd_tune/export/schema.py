@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dfkd_tune.inputs.encoding import MISSING, Encoding
+from dfkd_tune.inputs.layout import Layout
+from dfkd_tune.students.drop_in import drop_in
 from dfkd_tune.training.raw_evaluation import ExportedStudent
 
 
@@ -22,11 +24,13 @@ class InputSchema:
         names: feature names, in order.
         encoding: encodes raw rows.
         rows: raw rows ``(N, D)`` of the declared prior in the input's dtype, on which outputs are compared.
+        layout: how the teacher's own arguments and outputs lie in rows; None if it takes rows itself.
     """
 
     names: list[str]
     encoding: Encoding
     rows: Tensor
+    layout: Layout | None = None
 
     @classmethod
     def of(cls, result: dict[str, Any]) -> InputSchema:
@@ -35,11 +39,28 @@ class InputSchema:
         levels = {names.index(name): _numbers(known) for name, known in result["levels"].items()}
         encoding = Encoding(result["center"], result["scale"], result["dtype"], levels)
         rows = [[math.nan if value is None else value for value in row] for row in result["example"]]
-        return cls(names, encoding, torch.tensor(rows, dtype=encoding.torch_dtype))
+        layout = Layout.of(result["layout"]) if "layout" in result else None
+        return cls(names, encoding, torch.tensor(rows, dtype=encoding.torch_dtype), layout)
 
     def student(self, answer: Callable[[Tensor], Tensor], parameters: int) -> ExportedStudent:
-        """The exported student with these inputs."""
-        return ExportedStudent(answer, self.encoding.torch_dtype, parameters)
+        """The exported student with these inputs.
+
+        Args:
+            answer: maps raw rows ``(N, D)`` to outputs ``(N, O)``; a drop-in student does so by ``flat``.
+            parameters: number of trained values.
+        """
+        dtype = self.encoding.torch_dtype if self.layout is None else self.layout.dtype
+        return ExportedStudent(answer, dtype, parameters)
+
+    def in_place(self, module: nn.Module) -> Callable[[Tensor], Tensor]:
+        """A flat network asked as the teacher is, as a function of raw rows ``(N, D)``."""
+        if self.layout is None:
+            return module
+        return self.layout.flat(drop_in(module, self.layout, self.encoding.torch_dtype))
+
+    def flat(self, answer: Callable[..., Any]) -> Callable[[Tensor], Tensor]:
+        """A drop-in student as a function of raw rows ``(N, D)``."""
+        return answer if self.layout is None else self.layout.flat(answer)
 
 
 def _numbers(levels: list[float | str | None]) -> list[float | Literal["missing"]]:

@@ -51,6 +51,7 @@ def student_files(problem: Problem, outcome: Outcome, about: Mapping[str, Any]) 
         "levels": levels(problem.inputs),
         "example": _example(problem),
         "outputs": problem.outputs,
+        **({} if problem.inputs.layout is None else {"layout": problem.inputs.layout.tree()}),
         **outcome.metrics(),
     }
     described = (

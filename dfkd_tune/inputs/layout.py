@@ -100,6 +100,10 @@ class Layout:
         positional, keywords = nested.filled(self.signature.call, self.to_arguments(rows))
         return function(*positional, **keywords)
 
+    def flat(self, function: Callable[..., Any]) -> Callable[[Tensor], Tensor]:
+        """A function that is called as the teacher is, as one from flat rows ``(N, D)`` to flat outputs ``(N, O)``."""
+        return lambda rows: self.from_outputs(self.ask(function, rows), len(rows))
+
     def taken(self, positional: Sequence[Any], keywords: Mapping[str, Any]) -> list[Tensor]:
         """The arguments, in order, from a call as the teacher is called."""
         found = nested.leaves_at(self.signature.call, (positional, keywords))

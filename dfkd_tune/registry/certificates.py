@@ -8,11 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from dfkd_tune.errors import ExportError, NotFound, StudyMismatch, TeacherError
 from dfkd_tune.evaluation.certificate import Certificate, certify
 from dfkd_tune.evaluation.certificate_page import page
+from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.export.student_files import read_student
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.locations.files import write_output
@@ -43,7 +42,8 @@ def issue(problem: Problem, folder: Path, about: Mapping[str, Any]) -> Certifica
         ExportError: if the files are damaged, or an output is not finite.
     """
     module, result = read_student(folder)
-    student = ExportedStudent(module, getattr(torch, result["dtype"]), int(result[metric.PARAMETERS]))
+    units = InputSchema.of(result)
+    student = units.student(units.in_place(module), int(result[metric.PARAMETERS]))
     theirs, ours = problem.held("selection", student)
     exported = float((ours - theirs).square().mean().sqrt())
     agree(folder.name, exported, result[metric.RMSE], float(theirs.std(0).square().mean().sqrt()))

@@ -127,6 +127,7 @@ class Problem:
         answers: Answers | None = None,
         check_cancelled: Callable[[], None] = lambda: None,
     ) -> None:
+        inputs = inputs.laid_out(teacher.layout)
         self.inputs, self.probe, self.seed = inputs, probe, seed
         self.dtype, self.device = dtype, torch.device(device)
         self.teacher = teacher.on(self.device, inputs.raw(inputs.draw(2, stream(seed, "device"))))

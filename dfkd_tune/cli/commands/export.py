@@ -111,7 +111,7 @@ def export(
     worst, found = export.export(student, units, kind, file, measure)
     if problem is not None:
         about = {"study": name, "trial": number, "run_id": run.info.run_id, "precision": precision}
-        copy = form.read(file.read_bytes(), student)
+        copy = export.read_flat(form, file.read_bytes(), student, units)
         certificates.beside(file, problem, units.student(copy, int(result["parameters"])), about)
         with tempfile.TemporaryDirectory() as folder:
             export.export(whole, units, kind, Path(folder, file.name))

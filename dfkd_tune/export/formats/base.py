@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from dfkd_tune.export.schema import InputSchema
 
@@ -17,6 +17,8 @@ class ExportFormat(ABC):
     holds_graph: ClassVar[bool] = True
     """Whether the file holds the computation graph. If it holds only weights, an architecture file is written beside it and
     ``--precision`` does not apply."""
+    drop_in: ClassVar[bool] = False
+    """Whether the file takes and returns what the teacher does where ``schema.layout`` is not None. If not, it takes rows."""
 
     @abstractmethod
     def write(self, module: nn.Module, schema: InputSchema) -> bytes:
@@ -24,15 +26,16 @@ class ExportFormat(ABC):
 
         Args:
             module: network from raw rows ``(N, D)`` to raw outputs ``(N, O)``, in evaluation mode.
-            schema: names, encoding and example rows of its inputs.
+            schema: names, encoding, layout and example rows of its inputs.
 
         Raises:
             ExportError: if a package is missing, or the format does not support a layer.
         """
 
     @abstractmethod
-    def read(self, data: bytes, module: nn.Module) -> Callable[[Tensor], Tensor]:
-        """Load the content as a function from raw rows ``(N, D)`` to raw outputs ``(N, O)``.
+    def read(self, data: bytes, module: nn.Module) -> Callable[..., Any]:
+        """Load the content as a function from raw rows ``(N, D)`` to raw outputs ``(N, O)``, or from a drop-in student's
+        arguments to what it returns.
 
         Args:
             data: the content that ``write`` returned.

@@ -6,8 +6,8 @@ import copy
 import io
 import json
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,22 +16,48 @@ from dfkd_tune.compat.torch import forward_pre_hooks, set_forward_pre_hooks
 from dfkd_tune.errors import ExportError
 from dfkd_tune.export.formats.base import ExportFormat
 from dfkd_tune.export.schema import InputSchema
+from dfkd_tune.inputs.layout import Layout
+from dfkd_tune.students.drop_in import Spread, drop_in
+from dfkd_tune.utils import nested
 
 CHECK = "check_input_constraints"
 """Part of the name of the hook with which ``torch.export`` of PyTorch 2.13 checks a network's inputs."""
 
 
 class ONNX(ExportFormat):
-    """``inputs`` ``(batch, D)`` to ``outputs`` ``(batch, O)`` with a dynamic batch size; its metadata hold the feature names."""
+    """``inputs`` ``(batch, D)`` to ``outputs`` ``(batch, O)`` with a dynamic batch size; its metadata hold the feature names.
+
+    A drop-in student has the teacher's arguments as inputs and the teacher's outputs, one after the other, by their names.
+    """
+
+    drop_in: ClassVar[bool] = True
 
     def write(self, module: nn.Module, schema: InputSchema) -> bytes:
         """The ONNX model."""
-        return to_onnx(module, schema.rows[:2], {"features": json.dumps(schema.names)})
+        about = {"features": json.dumps(schema.names)}
+        if (layout := schema.layout) is None:
+            return to_onnx(module, (schema.rows[:2],), ["inputs"], ["outputs"], about)
+        if torch.bfloat16 in layout.dtypes:
+            rule = "ONNX Runtime takes no bfloat16 from Python, which the teacher does"
+            raise ExportError("--format onnx", rule, remedy="take --format pt2")
+        names = [each.name for each in layout.arguments], [each.name for each in layout.outputs]
+        spread = Spread(drop_in(module, layout, schema.rows.dtype))
+        about["layout"] = json.dumps(layout.tree())
+        return to_onnx(spread, tuple(layout.to_arguments(schema.rows[:2])), *names, about)
 
-    def read(self, data: bytes, module: nn.Module) -> Callable[[Tensor], Tensor]:
-        """The model in an ONNX Runtime session on the CPU."""
+    def read(self, data: bytes, module: nn.Module) -> Callable[..., Any]:
+        """The model in an ONNX Runtime session on the CPU; a drop-in student returns what the teacher does."""
         session = _libraries()[1].InferenceSession(data, providers=["CPUExecutionProvider"])
-        return lambda x: torch.from_numpy(session.run(["outputs"], {"inputs": x.numpy()})[0])
+        names = [each.name for each in session.get_inputs()]
+
+        def run(tensors: Iterable[Tensor]) -> list[Tensor]:
+            given = {name: tensor.numpy() for name, tensor in zip(names, tensors, strict=True)}
+            return [torch.from_numpy(each) for each in session.run(None, given)]
+
+        if (held := session.get_modelmeta().custom_metadata_map.get("layout")) is None:
+            return lambda x: run([x])[0]
+        layout = Layout.of(json.loads(held))
+        return lambda *given, **named: nested.filled(layout.signature.returns, run(layout.taken(given, named)))
 
     def feature_names(self, data: bytes) -> list[str]:
         """The names in the model's metadata."""
@@ -39,12 +65,15 @@ class ONNX(ExportFormat):
         return json.loads(next(entry.value for entry in model.metadata_props if entry.key == "features"))
 
 
-def to_onnx(module: nn.Module, rows: Tensor, about: dict[str, str]) -> bytes:
-    """A student as ONNX: ``inputs`` ``(batch, D)`` to ``outputs`` ``(batch, O)``, with a dynamic batch size.
+def to_onnx(
+    module: nn.Module, example: tuple[Tensor, ...], inputs: list[str], outputs: list[str], about: dict[str, str]
+) -> bytes:
+    """A network of tensors as ONNX, with a dynamic batch size in the first dimension of all of them.
 
     Args:
-        module: network from raw rows to raw outputs.
-        rows: two raw rows ``(2, D)`` in the dtype of the network's input.
+        module: the network; it returns one tensor or a tuple.
+        example: its arguments for two rows.
+        inputs, outputs: their names.
         about: metadata to store in the file.
 
     Raises:
@@ -58,12 +87,12 @@ def to_onnx(module: nn.Module, rows: Tensor, about: dict[str, str]) -> bytes:
             # The tracing exporter: the newer one needs onnxscript and disturbs models in training.
             torch.onnx.export(
                 _EvalOnly(module),
-                (rows,),
+                example,
                 buffer,  # pyright: ignore[reportArgumentType]  # the tracing exporter also accepts a file object
                 dynamo=False,
-                input_names=["inputs"],
-                output_names=["outputs"],
-                dynamic_axes={"inputs": free, "outputs": free},
+                input_names=inputs,
+                output_names=outputs,
+                dynamic_axes={name: free for name in (*inputs, *outputs)},
                 do_constant_folding=False,
             )
     except torch.onnx.OnnxExporterError as error:
@@ -90,8 +119,8 @@ class _EvalOnly(nn.Module):
     def train(self, mode: bool = True) -> _EvalOnly:
         return self
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.inner(x)
+    def forward(self, *given: Tensor) -> Any:
+        return self.inner(*given)
 
 
 def _libraries() -> tuple[Any, Any]:

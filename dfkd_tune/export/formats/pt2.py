@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dfkd_tune.export.formats.base import ExportFormat
 from dfkd_tune.export.schema import InputSchema
@@ -20,11 +21,13 @@ NAMES = "features.json"
 class PT2(ExportFormat):
     """Loaded by ``torch.export.load``; its extra file ``features.json`` holds the feature names."""
 
+    drop_in: ClassVar[bool] = True
+
     def write(self, module: nn.Module, schema: InputSchema) -> bytes:
         """The archive."""
-        return to_pt2(module, schema.rows[:2], {NAMES: json.dumps(schema.names)})
+        return to_pt2(module, schema.rows[:2], {NAMES: json.dumps(schema.names)}, schema.layout)
 
-    def read(self, data: bytes, module: nn.Module) -> Callable[[Tensor], Tensor]:
+    def read(self, data: bytes, module: nn.Module) -> Callable[..., Any]:
         """The exported program as a module."""
         return torch.export.load(io.BytesIO(data)).module()
 

@@ -15,14 +15,18 @@ from dfkd_tune.export.schema import InputSchema
 
 
 class SafeTensors(ExportFormat):
-    """Loaded by ``safetensors.torch.load``; its metadata hold the feature names."""
+    """Loaded by ``safetensors.torch.load``; its metadata hold the feature names.
+
+    The network takes rows. Where the teacher does not, the metadata hold how its arguments and outputs lie in them.
+    """
 
     holds_graph: ClassVar[bool] = False
 
     def write(self, module: nn.Module, schema: InputSchema) -> bytes:
         """The weights as safetensors."""
         state = {name: value.contiguous() for name, value in module.state_dict().items()}
-        return save(state, metadata={"features": json.dumps(schema.names)})
+        layout = {} if schema.layout is None else {"layout": json.dumps(schema.layout.tree())}
+        return save(state, metadata={"features": json.dumps(schema.names)} | layout)
 
     def read(self, data: bytes, module: nn.Module) -> Callable[[Tensor], Tensor]:
         """The network, evaluated with these weights."""

@@ -1,0 +1,108 @@
+"""A student in the teacher's place: it takes the teacher's own arguments and returns what the teacher returns."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from keyword import iskeyword
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dfkd_tune.inputs.layout import Layout
+from dfkd_tune.utils import nested
+
+
+class DropIn(nn.Module):
+    """A flat network behind the teacher's own call; made by ``drop_in``.
+
+    Args:
+        network: from raw rows ``(N, D)`` to raw outputs ``(N, O)``.
+        layout: how arguments and outputs lie in rows.
+        dtype: dtype of the network's rows.
+    """
+
+    def __init__(self, network: nn.Module, layout: Layout, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.network, self.layout, self.dtype = network, layout, dtype
+        self.training = False
+
+    def forward(self, *positional: Any, **keywords: Any) -> Any:
+        rows = self.layout.from_arguments(self.layout.taken(positional, keywords), self.dtype)
+        return self.layout.to_outputs(self.network(rows))
+
+    def train(self, mode: bool = True) -> DropIn:
+        """Return the module, which stays in evaluation mode: a network that was loaded from ``.pt2`` has no other."""
+        return self
+
+
+def drop_in(network: nn.Module, layout: Layout, dtype: torch.dtype) -> DropIn:
+    """Put a flat network behind the teacher's own call, with the names of the teacher's parameters.
+
+    Args:
+        network: from raw rows ``(N, D)`` to raw outputs ``(N, O)``, in evaluation mode.
+        layout: how arguments and outputs lie in rows.
+        dtype: dtype of the network's rows.
+    """
+    made = DropIn(network, layout, dtype)
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [inspect.Parameter(name, kind) for name in ("self", *parameter_names(layout))]
+
+    def forward(self: DropIn, *positional: Any, **keywords: Any) -> Any:
+        return DropIn.forward(self, *positional, **keywords)
+
+    forward.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+    made.__class__ = type("DropIn", (DropIn,), {"forward": forward})
+    return made
+
+
+def parameter_names(layout: Layout) -> list[str]:
+    """Names of the parameters of the teacher's call, by position and by keyword, as Python can write them."""
+    positional, keywords = layout.signature.call
+    given = list(layout.signature.names) or [argument.name for argument in layout.arguments]
+    names: list[str] = []
+    for i, name in enumerate((*given[: len(positional)], *keywords)):
+        plain = re.sub(r"\W", "_", name)
+        plain = f"x{i}_{plain}" if not plain.isidentifier() or iskeyword(plain) or plain in (*names, "self") else plain
+        names.append(plain)
+    return names
+
+
+def example_call(layout: Layout, rows: Tensor) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Any]]:
+    """A call with raw rows ``(2, D)``, and which dimension of each of its tensors is free, by parameter.
+
+    Returns:
+        positional arguments, keyword arguments, and ``dynamic_shapes`` for ``torch.export``.
+    """
+    free = {0: torch.export.Dim("batch", min=1)}
+    positional, keywords = nested.filled(layout.signature.call, layout.to_arguments(rows))
+    shapes = nested.filled(_leaves_alone(layout.signature.call), [free] * len(layout.arguments))
+    return positional, keywords, dict(zip(parameter_names(layout), (*shapes[0], *shapes[1].values()), strict=True))
+
+
+def _leaves_alone(tree: Any) -> Any:
+    """A tree with None for its constants, which have no free dimension."""
+    if isinstance(tree, dict):
+        return {name: _leaves_alone(part) for name, part in tree.items()}
+    if isinstance(tree, tuple | list):
+        return type(tree)(_leaves_alone(part) for part in tree)
+    return tree if isinstance(tree, nested.Leaf) else None
+
+
+class Spread(nn.Module):
+    """A drop-in student with its arguments one after the other, and its outputs as a tuple: for graphs without structure."""
+
+    def __init__(self, inner: DropIn) -> None:
+        super().__init__()
+        self.inner = inner
+        self.training = False
+
+    def forward(self, *arguments: Tensor) -> tuple[Tensor, ...]:
+        positional, keywords = nested.filled(self.inner.layout.signature.call, arguments)
+        returned = nested.leaves_at(self.inner.layout.signature.returns, self.inner(*positional, **keywords))
+        return tuple(returned[i] for i in range(len(returned)))
+
+    def train(self, mode: bool = True) -> Spread:
+        """Return the module, which stays in evaluation mode."""
+        return self
