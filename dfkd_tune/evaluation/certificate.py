@@ -23,7 +23,7 @@ from dfkd_tune.errors import ExportError
 from dfkd_tune.evaluation.attack import RADIUS, Answer, attack
 from dfkd_tune.evaluation.regions import Region, regions
 from dfkd_tune.inputs.summary import in_words, meaning
-from dfkd_tune.ops.pt2_archive import to_pt2
+from dfkd_tune.students.drop_in import drop_in_pt2
 from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.distill import Outcome
 from dfkd_tune.training.problem import Problem
@@ -258,7 +258,7 @@ def _exported(problem: Problem, outcome: Outcome) -> ExportedStudent:
     dtype = problem.encoder.encoding.torch_dtype
     module = problem.module(outcome.recipe.student, outcome.weights)
     layout = problem.inputs.layout
-    written = to_pt2(module, problem.inputs.raw(problem.sample.z[:2], dtype), layout=layout)
+    written = drop_in_pt2(module, problem.inputs.raw(problem.sample.z[:2], dtype), layout)
     copy = torch.export.load(io.BytesIO(written)).module()
     if layout is None:
         return ExportedStudent(copy, dtype, outcome.parameters)

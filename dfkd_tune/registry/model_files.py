@@ -11,7 +11,10 @@ import torch
 from torch import nn
 
 from dfkd_tune.compat.mlflow import save_example
+from dfkd_tune.inputs.layout import Layout
+from dfkd_tune.inputs.signature import Argument, dtype_name
 from dfkd_tune.ops.pt2_archive import MACHINE_METADATA
+from dfkd_tune.students.drop_in import drop_in_pt2
 from dfkd_tune.utils.markdown import escaped
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 CODE = Path(__file__).with_name("served_model.py")
 """The code inside the model; it runs without this package."""
+DROP_IN = Path(__file__).with_name("served_drop_in.py")
+"""The same for a student whose teacher takes tensors."""
 NOTE = 4000
 """Largest number of characters in a model's note."""
 
@@ -30,7 +35,7 @@ def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model)
 
     Its signature declares only the outputs. MLflow checks a table against declared inputs before the model gets it: with double
     columns it rejects integers, ``bool`` and nullable columns, and with any other type it rejects CSV. The columns are described in
-    the model's metadata, example and note instead.
+    the model's metadata, example and note instead. A model whose teacher takes tensors declares these.
 
     Args:
         folder: directory to create.
@@ -41,6 +46,7 @@ def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model)
     from mlflow import pyfunc, pytorch
 
     names, rows = result["features"], example(result)
+    layout = layout_of(result)
     pytorch.save_model(
         student,
         str(folder),
@@ -49,20 +55,25 @@ def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model)
         input_example=rows,
         pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],
     )
-    _strip(folder / "data" / "model.pt2")
-    shutil.copyfile(CODE, folder / CODE.name)
+    if layout is None:
+        _strip(folder / "data" / "model.pt2")
+    else:
+        (folder / "data" / "model.pt2").write_bytes(drop_in_pt2(student, torch.from_numpy(rows), layout))
+    code = CODE if layout is None else DROP_IN
+    shutil.copyfile(code, folder / code.name)
     pyfunc.add_to_model(
         model,
         loader_module="mlflow.pyfunc.loaders.code_model",
-        model_code_path=CODE.name,
+        model_code_path=code.name,
         conda_env="conda.yaml",
         python_env="python_env.yaml",
     )
-    if has_feature_names(names):
-        save_example(model, table(result, rows), str(folder))
+    if layout is not None or has_feature_names(names):
+        save_example(model, request(result, rows), str(folder))
     with torch.no_grad():
-        model.signature = _answers(result, student(torch.from_numpy(rows)).numpy().dtype)
-    model.metadata = {
+        answers = student(torch.from_numpy(rows)).numpy().dtype
+    model.signature = _answers(result, answers) if layout is None else _arguments(layout, answers)
+    model.metadata = ({} if layout is None else {"layout": layout.tree()}) | {
         "features": names,
         "levels": result["levels"],
         "named": has_feature_names(names),
@@ -106,8 +117,38 @@ def table(result: dict[str, Any], rows: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def layout_of(result: dict[str, Any]) -> Layout | None:
+    """How the teacher's arguments lie in a student's rows; None if it takes rows."""
+    return Layout.of(result["layout"]) if "layout" in result else None
+
+
+def request(result: dict[str, Any], rows: np.ndarray) -> Any:
+    """Raw rows ``(N, D)`` as a user sends them: a data frame, or the teacher's own arguments as arrays by name, or its only one."""
+    layout = layout_of(result)
+    if layout is None:
+        return table(result, rows)
+    tensors = layout.to_arguments(torch.from_numpy(rows))
+    arrays = {
+        each.name: tensor.to(getattr(torch, _array_dtype(each).name)).numpy()
+        for each, tensor in zip(layout.arguments, tensors, strict=True)
+    }
+    return arrays if len(arrays) > 1 else next(iter(arrays.values()))
+
+
+def flat_answers(answers: Any) -> np.ndarray:
+    """What a model answered as flat outputs ``(N, O)``."""
+    parts = answers.values() if isinstance(answers, dict) else [answers]
+    return np.concatenate([np.asarray(part).reshape(len(part), -1) for part in parts], axis=1)
+
+
 def note(result: dict[str, Any]) -> str:
-    """A Markdown table of a model's input columns."""
+    """A Markdown table of a model's input columns or arguments."""
+    if (layout := layout_of(result)) is not None:
+        parts = [
+            f"| {kind} | {escaped(name)} | `{shape}` | {dtype} |"
+            for kind, name, shape, dtype in layout.signature.table()
+        ]
+        return "\n".join(["| | name | shape | dtype |", "| --- | --- | --- | --- |", *parts])[:NOTE]
     lines = ["| column | type | |", "| --- | --- | --- |"]
     for name in result["features"]:
         levels = result["levels"].get(name, [])
@@ -134,6 +175,29 @@ def _tensors(dtype: np.dtype, features: int, outputs: int) -> ModelSignature:
 
     inputs, answers = (Schema([TensorSpec(dtype, (-1, width))]) for width in (features, outputs))
     return ModelSignature(inputs=inputs, outputs=answers)
+
+
+def _array_dtype(argument: Argument) -> np.dtype:
+    """The dtype of arrays for an argument; NumPy has no bfloat16."""
+    name = "float32" if argument.dtype == torch.bfloat16 else dtype_name(argument.dtype or torch.float32)
+    return np.dtype(name)
+
+
+def _arguments(layout: Layout, dtype: np.dtype) -> ModelSignature:
+    """The signature of tensors: the teacher's arguments by name, or its only one, and its outputs."""
+    from mlflow.models.signature import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    parts = [(each.name, (-1, *(each.shape or ())), _array_dtype(each)) for each in layout.arguments]
+    answers = [
+        (each.name, (-1, *each.shape), np.dtype("float64") if each.dtype == torch.float64 else dtype)
+        for each in layout.outputs
+    ]
+    inputs, outputs = (
+        Schema([TensorSpec(kind, shape, name if len(given) > 1 else None) for name, shape, kind in given])
+        for given in (parts, answers)
+    )
+    return ModelSignature(inputs=inputs, outputs=outputs)
 
 
 def _answers(result: dict[str, Any], dtype: np.dtype) -> ModelSignature:

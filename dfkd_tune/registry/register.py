@@ -311,7 +311,7 @@ def _log(made: MlflowClient, uri: str, run: Run, student: nn.Module, result: dic
 def _difference(
     made: MlflowClient, uri: str, version: ModelVersion, student: nn.Module, x: np.ndarray, result: dict[str, Any]
 ) -> float:
-    """Largest difference between outputs of a stored model version, called with a data frame, and the student."""
+    """Largest difference between outputs of a stored model version, called as a user calls it, and the student."""
     from mlflow import pyfunc
     from mlflow.artifacts import download_artifacts
 
@@ -319,6 +319,7 @@ def _difference(
     stored = made.get_logged_model(version.source.removeprefix("models:/")).artifact_location
     with tempfile.TemporaryDirectory() as folder:
         copy = download_artifacts(artifact_uri=stored, dst_path=folder, tracking_uri=uri)
-        answers = np.asarray(pyfunc.load_model(copy).predict(model_files.table(result, x)))
+        answers = pyfunc.load_model(copy).predict(model_files.request(result, x))
+        answers = np.asarray(answers) if "layout" not in result else model_files.flat_answers(answers)
     with torch.no_grad():
         return float(np.abs(answers - student(torch.from_numpy(x)).numpy()).max())

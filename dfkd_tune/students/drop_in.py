@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Mapping
 from keyword import iskeyword
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from dfkd_tune.inputs.layout import Layout
 from dfkd_tune.utils import nested
+from dfkd_tune.utils.pt2_archive import call_to_pt2, free_batch, to_pt2
 
 
 class DropIn(nn.Module):
@@ -69,16 +71,21 @@ def parameter_names(layout: Layout) -> list[str]:
     return names
 
 
-def example_call(layout: Layout, rows: Tensor) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Any]]:
-    """A call with raw rows ``(2, D)``, and which dimension of each of its tensors is free, by parameter.
+def drop_in_pt2(network: nn.Module, rows: Tensor, layout: Layout | None, extra: Mapping[str, str] | None = None) -> bytes:
+    """A student as a ``.pt2`` archive that takes the teacher's arguments, or rows if there is no layout.
 
-    Returns:
-        positional arguments, keyword arguments, and ``dynamic_shapes`` for ``torch.export``.
+    Args:
+        network: from raw rows to raw outputs.
+        rows: two raw rows ``(2, D)`` in the dtype of the network's rows.
+        layout: how the teacher's arguments and outputs lie in rows; None if it takes rows.
+        extra: further text files by name.
     """
-    free = {0: torch.export.Dim("batch", min=1)}
+    if layout is None:
+        return to_pt2(network, rows, extra)
     positional, keywords = nested.filled(layout.signature.call, layout.to_arguments(rows))
-    shapes = nested.filled(_leaves_alone(layout.signature.call), [free] * len(layout.arguments))
-    return positional, keywords, dict(zip(parameter_names(layout), (*shapes[0], *shapes[1].values()), strict=True))
+    free = nested.filled(_leaves_alone(layout.signature.call), [free_batch()] * len(layout.arguments))
+    shapes = dict(zip(parameter_names(layout), (*free[0], *free[1].values()), strict=True))
+    return call_to_pt2(drop_in(network, layout, rows.dtype), positional, keywords, shapes, extra)
 
 
 def _leaves_alone(tree: Any) -> Any:

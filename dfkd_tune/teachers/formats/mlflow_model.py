@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from dfkd_tune.errors import TeacherError
+from dfkd_tune.inputs.signature import Argument, Signature
 from dfkd_tune.teachers.base import Teacher, freeze, hash_bytes
 from dfkd_tune.teachers.black_box import from_estimator, from_numpy
 from dfkd_tune.teachers.formats import file_parts, torchscript
@@ -83,13 +84,11 @@ def load_mlflow(source: str, load_file: Callable[[Path], Teacher], trust_pickle:
 class _Kept:
     """A function that keeps the temporary folder of its model alive."""
 
-    def __init__(
-        self, function: Callable[[torch.Tensor], torch.Tensor], folder: tempfile.TemporaryDirectory[str]
-    ) -> None:
+    def __init__(self, function: Callable[..., Any], folder: tempfile.TemporaryDirectory[str]) -> None:
         self.function, self.folder = function, folder
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return self.function(x)
+    def __call__(self, *given: torch.Tensor) -> Any:
+        return self.function(*given)
 
 
 def load_model(source: object, folder: Path, load_file: Callable[[Path], Teacher], trust_pickle: bool) -> Teacher:
@@ -205,6 +204,10 @@ def _pickled(source: object, flavor: str, folder: Path, model: Model, sha256: st
     if flavor == "sklearn":
         return from_estimator(source, loaded, sha256)
     inputs = model.signature.inputs if model.signature is not None else None
+    signature = _of_tensors(inputs) if inputs is not None and inputs.is_tensor_spec() else None
+    if signature is not None and not signature.flat:
+        function = _asked(loaded, inputs.input_names() if inputs.has_input_names() else None)
+        return Teacher(str(source), function, torch.float32, sha256, signature=signature)
     width = len(inputs.inputs) if inputs is not None and not inputs.is_tensor_spec() else None
     return Teacher(
         str(source), from_numpy(_framed(loaded, model)), _signed(model) or torch.float64, sha256, width=width
@@ -216,6 +219,35 @@ def _signed(model: Model) -> torch.dtype | None:
     inputs = model.signature.inputs if model.signature is not None else None
     names = {str(getattr(kind, "name", kind)) for kind in inputs.input_types()} if inputs is not None else set()
     return DTYPES.get(next(iter(names))) if len(names) == 1 else None
+
+
+def _of_tensors(inputs: Any) -> Signature:
+    """The arguments in a tensor-based signature; a shape is None where a dimension beside the first is free."""
+    arguments = []
+    for spec in inputs.inputs:
+        shape = tuple(int(n) for n in spec.shape[1:])
+        dtype = torch.from_numpy(np.empty(0, spec.type)).dtype
+        arguments.append(Argument(spec.name or "x", None if -1 in shape else shape, dtype))
+    return Signature.positional(arguments)
+
+
+def _asked(loaded: Any, names: list[str] | None) -> Callable[..., Any]:
+    """A predict function as one of tensors: it gets arrays by these names, or its only array."""
+
+    def answer(*tensors: torch.Tensor) -> Any:
+        arrays = [tensor.detach().cpu().numpy() for tensor in tensors]
+        return _as_tensors(loaded.predict(arrays[0] if names is None else dict(zip(names, arrays, strict=True))))
+
+    return answer
+
+
+def _as_tensors(returned: Any) -> Any:
+    """What a predict function returned, with tensors in place of arrays and data frames."""
+    if isinstance(returned, Mapping):
+        return {name: _as_tensors(part) for name, part in returned.items()}
+    if isinstance(returned, tuple):
+        return tuple(map(_as_tensors, returned))
+    return torch.from_numpy(np.array(returned, copy=True))
 
 
 def _framed(loaded: Any, model: Model) -> Callable[[np.ndarray], Any]:
