@@ -13,13 +13,17 @@ import torch
 from torch import Tensor
 
 from dfkd_tune.errors import DfkdError, FeaturesError, SpecError
+from dfkd_tune.inputs.arguments import layout_of
 from dfkd_tune.inputs.features_file import parse_features, read_features, tree_of
+from dfkd_tune.inputs.layout import Layout
 from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.inputs.signature import Signature
 from dfkd_tune.locations.files import write_output
 from dfkd_tune.search.study_file import KEYS, StudySpec, parse_spec
 from dfkd_tune.study.prepare import Prepared, prepare
-from dfkd_tune.teachers.base import hash_bytes
-from dfkd_tune.teachers.in_memory import Given, given
+from dfkd_tune.teachers.base import Teacher, hash_bytes
+from dfkd_tune.teachers.example_inputs import ATTRIBUTE, rows_of
+from dfkd_tune.teachers.in_memory import Given, given, own_signature
 from dfkd_tune.teachers.sources import IN_MEMORY, is_file
 from dfkd_tune.utils import yaml_io
 from dfkd_tune.utils.seeding import stream
@@ -53,8 +57,11 @@ class Arguments:
         Raises:
             DfkdError: for the first argument that is not valid, in words of Python.
         """
-        inputs, file = self._features()
-        found = given(self.teacher, self.folder, self._rows(inputs))
+        signature = own_signature(self.teacher, self.example_inputs)
+        inputs, file = self._features(signature)
+        layout = layout_of(signature, self.function) if signature is not None and signature.complete else None
+        layout = inputs.layout if inputs is not None and inputs.layout is not None else layout
+        found = given(self.teacher, self.folder, self._rows(inputs, layout), layout.signature if layout else signature)
         spec = self._spec(found.path, file)
         try:
             return prepare(spec, self.trust_pickle, self.device, found.teacher), found
@@ -77,36 +84,40 @@ class Arguments:
         study.setdefault("name", named_after(path))
         return parse_spec(tree | {"study": study}, self.function)
 
-    def _features(self) -> tuple[Inputs | None, str | None]:
-        """The declared inputs, and the path of their file; both None if nothing is declared."""
-        value = self.features
+    def _features(self, signature: Signature | None) -> tuple[Inputs | None, str | None]:
+        """The declared inputs, as far as the object needs them to be kept, and the path of their file."""
+        value, queried = self.features, not isinstance(self.teacher, str | Path | Teacher)
         if value is None:
             return None, None
         if isinstance(value, str | Path):
-            return read_features(Path(value)), str(value)
+            return read_features(Path(value), signature) if queried else None, str(value)
         tree = tree_of(value)
         if not isinstance(tree, dict):
             rule = f"must be a path, a list or a mapping of features, got a {type(value).__name__}"
             raise FeaturesError(f"{self.function}: features", rule, remedy='{"load": {"mean": 3, "std": 1}}')
-        inputs = parse_features(_plain(tree), self.function)
+        # The arguments of a file's teacher are known once it is loaded.
+        known = queried or "arguments" not in tree
+        inputs = parse_features(_plain(tree), self.function, signature) if known else None
         text = yaml_io.dump(_plain(tree), compact=True).encode()
         file = self.folder / f"features-{hash_bytes(text)[:12]}.yaml"
         if not file.exists():
             write_output(file, text)
         return inputs, str(file)
 
-    def _rows(self, inputs: Inputs | None) -> Tensor | None:
+    def _rows(self, inputs: Inputs | None, layout: Layout | None) -> Tensor | None:
         """Two raw rows to export a module with: examples, rows of the prior, or None."""
-        if self.example_inputs is not None:
-            rows = torch.as_tensor(np.asarray(self.example_inputs), dtype=torch.float64)
-            if rows.ndim != 2:
-                place, rule = (
-                    f"{self.function}: example_inputs",
-                    f"must be rows (N, D), got the shape {tuple(rows.shape)}",
-                )
-                raise SpecError(place, rule)
-            return rows.expand(2, -1).contiguous() if len(rows) == 1 else rows[:2]
-        return None if inputs is None else inputs.raw(inputs.draw(2, stream(0, "example")))
+        if inputs is not None and (layout is not None or self.example_inputs is None):
+            return inputs.raw(inputs.draw(2, stream(0, "example")))
+        example = getattr(self.teacher, ATTRIBUTE, None) if self.example_inputs is None else self.example_inputs
+        if example is None or (layout is None and self.example_inputs is None):
+            return None
+        if layout is not None:
+            return rows_of(self.function, example, layout)
+        rows = torch.as_tensor(np.asarray(example), dtype=torch.float64)
+        if rows.ndim != 2:
+            rule = f"must be rows (N, D), got the shape {tuple(rows.shape)}"
+            raise SpecError(f"{self.function}: example_inputs", rule)
+        return rows.expand(2, -1).contiguous() if len(rows) == 1 else rows[:2]
 
 
 def named_after(path: str) -> str:

@@ -7,19 +7,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from dfkd_tune.api.arguments import Arguments
 from dfkd_tune.api.words import in_python
 from dfkd_tune.errors import ExportError
+from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.export.student_files import read_student, student_files
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.study.prepare import Prepared
 from dfkd_tune.training import distill as training
 from dfkd_tune.training import raw_evaluation
 from dfkd_tune.training.member import Member
-from dfkd_tune.training.raw_evaluation import ExportedStudent
 from dfkd_tune.utils.seeding import derive
 
 
@@ -58,14 +57,17 @@ def distill(
         preset: name of the recipe; default: the one for this kind of teacher.
         fixed: leaf -> value of the recipe that replaces the preset's, as in a study file: ``{"student.width": 20}``.
         budget: further keys of ``budget:`` in a study file, such as ``pool`` and ``bank``.
-        example_inputs: raw rows ``(N, D)``, for a teacher whose number of features cannot be found otherwise.
+        example_inputs: for a teacher with other arguments than rows ``(N, D)``, or whose number of features cannot be found
+            otherwise: a tensor or array, a tuple of positional arguments, or a dict of keyword arguments. The first dimension
+            holds the rows, their values do not matter.
         architecture: YAML file of layers, for a model file that holds only weights.
         trust_pickle: whether to load a pickled model file, which can run any code.
         device: ``auto``, ``cpu`` or ``cuda``.
         on_step: called at times with the step and the RMSE on the pruning bank.
 
     Returns:
-        The student: a module from raw rows ``(N, D)`` to outputs ``(N, O)`` in the teacher's units, in evaluation mode. Its
+        The student: a module from raw rows ``(N, D)`` to outputs ``(N, O)`` in the teacher's units, in evaluation mode. For a
+        teacher with other arguments or outputs it takes and returns what the teacher does. Its
         attribute ``rmse`` is the RMSE against the teacher on fresh prior rows, in the teacher's units.
 
     Raises:
@@ -110,7 +112,9 @@ def _student(prepared: Prepared, on_step: Callable[[int, float], None] | None, f
     for name, data in student_files(problem, outcome, {"teacher": prepared.spec.teacher.path}).items():
         (folder / Path(name).name).write_bytes(data)
     module, result = read_student(folder)
-    exported = ExportedStudent.of(module, getattr(torch, result["dtype"]))
+    units = InputSchema.of(result)
+    module = units.drop_in(module)
+    exported = units.student(units.flat(module), outcome.parameters)
     found, spread = problem.evaluator.rmse(exported), float(problem.spread.double().square().mean().sqrt())
     raw_evaluation.agree("distill", found, outcome.selection.rmse, spread)
     rmse, _ = raw_evaluation.fresh_rmse(problem.evaluator, exported)

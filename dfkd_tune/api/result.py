@@ -97,10 +97,13 @@ class Result:
     def student(self) -> nn.Module:
         """The promoted student, from raw rows ``(N, D)`` to outputs ``(N, O)`` in the teacher's units, in evaluation mode.
 
+        For a teacher with other arguments or outputs it takes and returns what the teacher does.
+
         Raises:
             NotFound: no trial is complete.
         """
-        return self._stored[0]
+        network, result, _ = self._stored
+        return InputSchema.of(result).drop_in(network)
 
     @property
     def rmse(self) -> float:
@@ -191,7 +194,8 @@ class Result:
     def _outputs(self) -> tuple[Tensor, Tensor]:
         """Outputs of teacher and student on the report bank, ``(N, O)`` each."""
         student, result, _ = self._stored
-        exported = InputSchema.of(result).student(student, int(result["parameters"]))
+        units = InputSchema.of(result)
+        exported = units.student(units.flat(units.drop_in(student)), int(result["parameters"]))
         return self._evaluated.held(exported, "report")
 
     def plot_parity(self, ax: Axes | None = None) -> Axes:

@@ -52,11 +52,9 @@ class InputSchema:
         dtype = self.encoding.torch_dtype if self.layout is None else self.layout.dtype
         return ExportedStudent(answer, dtype, parameters)
 
-    def in_place(self, module: nn.Module) -> Callable[[Tensor], Tensor]:
-        """A flat network asked as the teacher is, as a function of raw rows ``(N, D)``."""
-        if self.layout is None:
-            return module
-        return self.layout.flat(drop_in(module, self.layout, self.encoding.torch_dtype))
+    def drop_in(self, network: nn.Module) -> nn.Module:
+        """A flat network as a module that takes and returns what the teacher does; itself if that is rows."""
+        return network if self.layout is None else drop_in(network, self.layout, self.encoding.torch_dtype)
 
     def flat(self, answer: Callable[..., Any]) -> Callable[[Tensor], Tensor]:
         """A drop-in student as a function of raw rows ``(N, D)``."""

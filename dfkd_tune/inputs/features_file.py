@@ -193,6 +193,8 @@ def tree_of(given: Any) -> Any:
     if hasattr(given, "tree"):
         return given.tree()
     if isinstance(given, Mapping):
+        if isinstance(given.get("arguments"), Mapping):
+            return {**given}
         if isinstance(given.get("features"), list | tuple) or isinstance(given.get("grid"), Mapping):
             return {**given} | (
                 {"features": [_item(each) for each in given["features"]]} if "features" in given else {}

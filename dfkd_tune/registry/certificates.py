@@ -43,7 +43,7 @@ def issue(problem: Problem, folder: Path, about: Mapping[str, Any]) -> Certifica
     """
     module, result = read_student(folder)
     units = InputSchema.of(result)
-    student = units.student(units.in_place(module), int(result[metric.PARAMETERS]))
+    student = units.student(units.flat(units.drop_in(module)), int(result[metric.PARAMETERS]))
     theirs, ours = problem.held("selection", student)
     exported = float((ours - theirs).square().mean().sqrt())
     agree(folder.name, exported, result[metric.RMSE], float(theirs.std(0).square().mean().sqrt()))

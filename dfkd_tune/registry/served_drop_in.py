@@ -38,12 +38,8 @@ class Student(PythonModel):
         self.features: list[str] = about["features"]
         self.module = torch.export.load(folder / "data" / "model.pt2").module()
 
-    def predict(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self,
-        context,
-        model_input,
-        params=None,  # a type would make MLflow warn that it does not check it
-    ) -> np.ndarray | dict[str, np.ndarray]:
+    # With a type, MLflow would warn that it does not check it.
+    def predict(self, context, model_input, params=None) -> np.ndarray | dict[str, np.ndarray]:  # noqa: ANN001  # pyright: ignore
         """The teacher's output as an array, or several as a dict of arrays by name.
 
         Raises:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Mapping
-from keyword import iskeyword
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from dfkd_tune.inputs.calls import export_call, parameter_names
 from dfkd_tune.inputs.layout import Layout
 from dfkd_tune.utils import nested
-from dfkd_tune.utils.pt2_archive import call_to_pt2, free_batch, to_pt2
+from dfkd_tune.utils.pt2_archive import call_to_pt2, to_pt2
 
 
 class DropIn(nn.Module):
@@ -54,24 +53,14 @@ def drop_in(network: nn.Module, layout: Layout, dtype: torch.dtype) -> DropIn:
     def forward(self: DropIn, *positional: Any, **keywords: Any) -> Any:
         return DropIn.forward(self, *positional, **keywords)
 
-    forward.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+    forward.__signature__ = inspect.Signature(parameters)
     made.__class__ = type("DropIn", (DropIn,), {"forward": forward})
     return made
 
 
-def parameter_names(layout: Layout) -> list[str]:
-    """Names of the parameters of the teacher's call, by position and by keyword, as Python can write them."""
-    positional, keywords = layout.signature.call
-    given = list(layout.signature.names) or [argument.name for argument in layout.arguments]
-    names: list[str] = []
-    for i, name in enumerate((*given[: len(positional)], *keywords)):
-        plain = re.sub(r"\W", "_", name)
-        plain = f"x{i}_{plain}" if not plain.isidentifier() or iskeyword(plain) or plain in (*names, "self") else plain
-        names.append(plain)
-    return names
-
-
-def drop_in_pt2(network: nn.Module, rows: Tensor, layout: Layout | None, extra: Mapping[str, str] | None = None) -> bytes:
+def drop_in_pt2(
+    network: nn.Module, rows: Tensor, layout: Layout | None, extra: Mapping[str, str] | None = None
+) -> bytes:
     """A student as a ``.pt2`` archive that takes the teacher's arguments, or rows if there is no layout.
 
     Args:
@@ -82,19 +71,7 @@ def drop_in_pt2(network: nn.Module, rows: Tensor, layout: Layout | None, extra: 
     """
     if layout is None:
         return to_pt2(network, rows, extra)
-    positional, keywords = nested.filled(layout.signature.call, layout.to_arguments(rows))
-    free = nested.filled(_leaves_alone(layout.signature.call), [free_batch()] * len(layout.arguments))
-    shapes = dict(zip(parameter_names(layout), (*free[0], *free[1].values()), strict=True))
-    return call_to_pt2(drop_in(network, layout, rows.dtype), positional, keywords, shapes, extra)
-
-
-def _leaves_alone(tree: Any) -> Any:
-    """A tree with None for its constants, which have no free dimension."""
-    if isinstance(tree, dict):
-        return {name: _leaves_alone(part) for name, part in tree.items()}
-    if isinstance(tree, tuple | list):
-        return type(tree)(_leaves_alone(part) for part in tree)
-    return tree if isinstance(tree, nested.Leaf) else None
+    return call_to_pt2(drop_in(network, layout, rows.dtype), *export_call(layout, rows), extra)
 
 
 class Spread(nn.Module):

@@ -14,15 +14,19 @@ import torch
 from torch import Tensor, nn
 
 from dfkd_tune.errors import TeacherError
+from dfkd_tune.inputs.calls import export_call
+from dfkd_tune.inputs.signature import Signature
 from dfkd_tune.locations.files import write_output
-from dfkd_tune.ops.pt2_archive import to_pt2
+from dfkd_tune.ops.pt2_archive import call_to_pt2, to_pt2
+from dfkd_tune.teachers.arranged import unknown_shapes
 from dfkd_tune.teachers.base import Teacher, freeze, hash_bytes, hash_module
 from dfkd_tune.teachers.black_box import OfEither, from_estimator
+from dfkd_tune.teachers.example_inputs import signature_of
 from dfkd_tune.teachers.formats.dtypes import likely_dtype, settled, taken_by
-from dfkd_tune.teachers.linear_chain import with_fused_forward
-from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.teachers.loader import load_teacher, prepared
 from dfkd_tune.teachers.probe import infer_width
 from dfkd_tune.teachers.sources import IN_MEMORY
+from dfkd_tune.utils import nested
 from dfkd_tune.utils.object_reference import one_line
 
 TOLERANCE = 1e-4
@@ -44,7 +48,21 @@ class Given:
     reason: str | None = None
 
 
-def given(model: Any, folder: Path, rows: Tensor | None = None) -> Given:
+def own_signature(model: Any, example: Any = None) -> Signature | None:
+    """The signature of a module or function that was given in Python; None for other teachers, and for one that takes rows.
+
+    Args:
+        model: as for ``given``.
+        example: example inputs, as for ``example_inputs.signature_of``, whose errors this raises.
+    """
+    if isinstance(model, str | Path | Teacher) or callable(getattr(model, "predict", None)) or not callable(model):
+        return None
+    dtype = likely_dtype(model) if isinstance(model, nn.Module) else taken_by(model)
+    signature = signature_of(_source(model), model, example, dtype)
+    return None if signature is not None and signature.flat else signature
+
+
+def given(model: Any, folder: Path, rows: Tensor | None = None, signature: Signature | None = None) -> Given:
     """Name a teacher that was given in Python, and write a module or an estimator into ``folder``.
 
     Args:
@@ -52,36 +70,47 @@ def given(model: Any, folder: Path, rows: Tensor | None = None) -> Given:
             function of arrays or tensors ``(N, D)``. A module is copied; the original is not changed.
         folder: folder of kept teachers; a file is named by its content.
         rows: ``(2, D)`` raw rows to export a module with, float64; default: zeros, of the width that the module accepts.
+        signature: the arguments of a module or function that takes others than rows; ``rows`` hold them as its layout says.
 
     Raises:
         TeacherError: the object is no teacher, or cannot be queried.
     """
+    if signature is not None and not signature.complete:
+        raise unknown_shapes(Teacher(_source(model), model, torch.float32, "", signature=signature))
     if isinstance(model, str | Path):
         return Given(str(model))
     if isinstance(model, Teacher):
         return Given(model.source, model, "it was given as a loaded Teacher")
     if isinstance(model, nn.Module):
-        return _module(model, folder, rows)
+        return _module(model, folder, rows, signature)
     if callable(getattr(model, "predict", None)):
         return _estimator(model, folder)
     if callable(model):
-        return _function(model, rows)
+        return _function(model, rows, signature)
     rule = f"is a {type(model).__name__}, which is no teacher"
     raise TeacherError(
         "teacher", rule, remedy="give a path, an nn.Module, a fitted estimator, or a function of rows (N, D)"
     )
 
 
-def _module(model: nn.Module, folder: Path, rows: Tensor | None) -> Given:
-    source = f"{IN_MEMORY}{type(model).__name__}"
-    copy = freeze(_copied(model, source))
-    teacher = Teacher(source, copy, likely_dtype(copy), hash_module(copy))
+def _source(model: Any) -> str:
+    """The source of a teacher that no file holds."""
+    return f"{IN_MEMORY}{getattr(model, '__name__', type(model).__name__)}"
+
+
+def _module(model: nn.Module, folder: Path, rows: Tensor | None, signature: Signature | None) -> Given:
+    copy = freeze(_copied(model, _source(model)))
+    teacher = Teacher(_source(model), copy, likely_dtype(copy), hash_module(copy), signature=signature)
+    teacher = prepared(teacher)
     if rows is None:
         rows = torch.zeros(2, infer_width(teacher), dtype=torch.float64)
-    teacher = settled(teacher, rows)
+    teacher = settled(teacher, rows) if teacher.layout is None else teacher
     examples = rows.to(teacher.dtype)
     try:
-        data = to_pt2(copy, examples)
+        if teacher.layout is None:
+            data = to_pt2(copy, examples)
+        else:
+            data = call_to_pt2(copy, *export_call(teacher.layout, examples))
     except Exception as error:
         return _unkept(teacher, f"torch.export refused it: {one_line(error)}")
     file = _kept(folder, data, f"{type(model).__name__}-{hash_bytes(data)[:12]}.pt2")
@@ -126,22 +155,24 @@ def _estimator(model: Any, folder: Path) -> Given:
     return Given(str(file))
 
 
-def _function(function: Callable[..., Any], rows: Tensor | None) -> Given:
-    if (path := _module_path(function)) is not None:
+def _function(function: Callable[..., Any], rows: Tensor | None, signature: Signature | None) -> Given:
+    if signature is None and (path := _module_path(function)) is not None:
         return Given(path)
-    name = getattr(function, "__name__", type(function).__name__)
-    teacher = Teacher(f"{IN_MEMORY}{name}", OfEither(function), taken_by(function), "")
+    teacher = prepared(Teacher(_source(function), OfEither(function), taken_by(function), "", signature=signature))
     if rows is None:
         rows = torch.zeros(2, infer_width(teacher), dtype=torch.float64)
-    teacher = replace(teacher, sha256=_answers_hash(teacher, rows.shape[1]))
+    if teacher.layout is None:
+        rows = torch.randn(16, rows.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    teacher = replace(teacher, sha256=_answers_hash(teacher, rows))
     return _unkept(teacher, "it is a lambda, a closure, or a function of this script")
 
 
-def _answers_hash(teacher: Teacher, width: int) -> str:
+def _answers_hash(teacher: Teacher, rows: Tensor) -> str:
     """SHA-256 of answers to fixed rows: a function has no file, and its code does not show the values that it uses."""
-    rows = torch.randn(16, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     with torch.no_grad():
-        answers = teacher(rows).double()
+        returned = teacher.guard.once(teacher.source, teacher.function, rows.to(teacher.dtype))
+    parts = nested.take(returned, lambda value: isinstance(value, Tensor)).leaves
+    answers = torch.cat([part.double().flatten() for part in parts])
     unit = float(answers.nan_to_num().abs().max()) or 1.0
     return hash_bytes((answers / unit * 1e4).nan_to_num().round().long().numpy().tobytes())
 
@@ -159,7 +190,7 @@ def _checked(file: Path, teacher: Teacher, examples: Tensor) -> Given:
     try:
         loaded = load_teacher(file)
         with torch.no_grad():
-            theirs, ours = loaded(examples), with_fused_forward(teacher)(examples)
+            theirs, ours = loaded(examples), prepared(teacher)(examples)
     except TeacherError as error:
         file.unlink(missing_ok=True)
         return _unkept(teacher, f"its file was refused: {error.rule}")
@@ -178,4 +209,4 @@ def _kept(folder: Path, data: bytes, name: str) -> Path:
 
 
 def _unkept(teacher: Teacher, reason: str) -> Given:
-    return Given(teacher.source, with_fused_forward(teacher), reason)
+    return Given(teacher.source, prepared(teacher), reason)

@@ -41,7 +41,7 @@ def load_teacher(source: str | Path, architecture: Path | None = None, trust_pic
 def prepared(teacher: Teacher) -> Teacher:
     """A teacher that was just loaded, as a function of flat rows and with a fused forward pass, where that is possible."""
     teacher = arranged(teacher)
-    return teacher if teacher.layout is not None else with_fused_forward(teacher)
+    return with_fused_forward(teacher) if teacher.layout is None and teacher.fast is None else teacher
 
 
 def _load(source: str | Path, architecture: Path | None, trust_pickle: bool) -> Teacher:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ import torch
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.inputs.signature import Argument, Signature
 from dfkd_tune.teachers.base import Teacher, freeze, hash_bytes
-from dfkd_tune.teachers.black_box import from_estimator, from_numpy
+from dfkd_tune.teachers.black_box import as_tensors, from_estimator, from_numpy
 from dfkd_tune.teachers.formats import file_parts, torchscript
 from dfkd_tune.teachers.formats.dtypes import likely_dtype
 from dfkd_tune.teachers.safety import archives
@@ -205,7 +205,7 @@ def _pickled(source: object, flavor: str, folder: Path, model: Model, sha256: st
         return from_estimator(source, loaded, sha256)
     inputs = model.signature.inputs if model.signature is not None else None
     signature = _of_tensors(inputs) if inputs is not None and inputs.is_tensor_spec() else None
-    if signature is not None and not signature.flat:
+    if inputs is not None and signature is not None and not signature.flat:
         function = _asked(loaded, inputs.input_names() if inputs.has_input_names() else None)
         return Teacher(str(source), function, torch.float32, sha256, signature=signature)
     width = len(inputs.inputs) if inputs is not None and not inputs.is_tensor_spec() else None
@@ -236,18 +236,9 @@ def _asked(loaded: Any, names: list[str] | None) -> Callable[..., Any]:
 
     def answer(*tensors: torch.Tensor) -> Any:
         arrays = [tensor.detach().cpu().numpy() for tensor in tensors]
-        return _as_tensors(loaded.predict(arrays[0] if names is None else dict(zip(names, arrays, strict=True))))
+        return as_tensors(loaded.predict(arrays[0] if names is None else dict(zip(names, arrays, strict=True))))
 
     return answer
-
-
-def _as_tensors(returned: Any) -> Any:
-    """What a predict function returned, with tensors in place of arrays and data frames."""
-    if isinstance(returned, Mapping):
-        return {name: _as_tensors(part) for name, part in returned.items()}
-    if isinstance(returned, tuple):
-        return tuple(map(_as_tensors, returned))
-    return torch.from_numpy(np.array(returned, copy=True))
 
 
 def _framed(loaded: Any, model: Model) -> Callable[[np.ndarray], Any]:

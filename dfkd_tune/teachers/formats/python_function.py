@@ -50,19 +50,11 @@ def _of_function(source: str, function: Callable[..., Any], factory: Callable[..
     return with_signature(Teacher(source, OfEither(function), taken_by(function), sha256), function)
 
 
-def with_signature(teacher: Teacher, model: Callable[..., Any], example: Any = None) -> Teacher:
-    """The teacher with the signature of a module or function.
-
-    Args:
-        teacher: a teacher that calls it.
-        model: what the user gave.
-        example: as for ``example_inputs.signature_of``, whose errors this raises.
-    """
-    signature = signature_of(teacher.source, model, example)
-    if signature is None or not signature.flat or signature.arguments[0].shape is None:
-        return replace(teacher, signature=signature)
-    only = signature.arguments[0]
-    return replace(teacher, signature=signature, width=only.width, dtype=only.dtype or teacher.dtype)
+def with_signature(teacher: Teacher, model: Callable[..., Any]) -> Teacher:
+    """The teacher with the signature of the module or function that it calls; errors are those of ``signature_of``."""
+    signature = signature_of(teacher.source, model, dtype=teacher.dtype)
+    known = signature is not None and signature.flat and signature.arguments[0].shape is not None
+    return replace(teacher, signature=signature, width=signature.arguments[0].width if known and signature else None)
 
 
 def _takes_rows(function: Callable[..., Any]) -> bool:

@@ -1,0 +1,140 @@
+"""A student in its teacher's place: the same call, the same names, shapes and dtypes, in every format."""
+
+import json
+from pathlib import Path
+
+import onnxruntime
+import pytest
+import torch
+from safetensors import safe_open
+from shaped_teachers import CALLS, Dicts, Keywords, Lstm, Mixed, Tuples, made, save_columns, save_pt2
+
+from dfkd_tune.errors import ExportError
+from dfkd_tune.evaluation.certificate import certify
+from dfkd_tune.export.export import export
+from dfkd_tune.export.schema import InputSchema
+from dfkd_tune.export.student_files import read_student, student_files
+from dfkd_tune.inputs.layout import Layout
+from dfkd_tune.prior_inference.resolve import with_inputs
+from dfkd_tune.recipes.recipe import from_tree
+from dfkd_tune.registry import certificates
+from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.teachers.probe import probe
+from dfkd_tune.training.distill import distill
+from dfkd_tune.training.problem import Problem
+
+RECIPE = {"steps": 300, "batch": 64, "generator": {"kind": "direct"}, "optimizer": {"kind": "adam", "lr": 0.01}}
+
+
+def distilled(source: Path, folder: Path, features: str | None = None):
+    """A problem, and the student of a short distillation: its network, its schema and its outcome."""
+    file = folder / "features.yaml"
+    if features is not None:
+        file.write_text(features)
+    teacher, inputs = with_inputs(load_teacher(source), file if features is not None else None)
+    problem = Problem(teacher, inputs, probe(teacher, inputs), pool_rows=600, bank_rows=300)
+    tree = RECIPE if problem.probe.differentiable else RECIPE | {"generator": {"kind": "gaussian"}}
+    outcome = distill(problem, from_tree(tree, "recipe"), 0)
+    assert outcome.selection is not None
+    kept = folder / "student"
+    kept.mkdir()
+    for name, data in student_files(problem, outcome, {"teacher": "net"}).items():
+        (kept / Path(name).name).write_bytes(data)
+    network, result = read_student(kept)
+    return problem, network, InputSchema.of(result), outcome
+
+
+def flat(returned) -> list[torch.Tensor]:
+    return torch.utils._pytree.tree_leaves(returned)
+
+
+def form(returned):
+    return torch.utils._pytree.tree_structure(returned)
+
+
+@pytest.mark.parametrize("kind", CALLS, ids=lambda kind: kind.__name__)
+def test_a_program_is_called_like_the_teacher(tmp_path, kind):
+    teacher = save_pt2(made(kind), tmp_path / "net.pt2")
+    problem, network, units, outcome = distilled(teacher, tmp_path)
+    _, rmse = export(network, units, "pt2", tmp_path / "student.pt2", problem.evaluator.rmse)
+    assert rmse == pytest.approx(outcome.selection.rmse, rel=1e-3)
+    if kind is not Lstm:  # an untrained one is hard to follow in few steps
+        assert outcome.selection.nrmse < 0.7
+    positional, keywords = CALLS[kind]
+    theirs = torch.export.load(teacher).module()(*positional, **keywords)
+    with torch.no_grad():
+        ours = torch.export.load(tmp_path / "student.pt2").module()(*positional, **keywords)
+    assert form(ours) == form(theirs)
+    assert [(y.shape, y.dtype) for y in flat(ours)] == [(y.shape, y.dtype) for y in flat(theirs)]
+    again = load_teacher(tmp_path / "student.pt2")
+    assert str(again.signature) == str(problem.teacher.signature)
+    x = problem.inputs.raw(problem.banks["report"].z[:50], again.dtype)
+    with torch.no_grad():
+        torch.testing.assert_close(again(x), network(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "outputs"),
+    [(Mixed, ["output"]), (Dicts, ["quality", "power"]), (Tuples, ["output_0", "output_1"])],
+    ids=["mixed", "dicts", "tuples"],
+)
+def test_onnx_has_the_arguments_and_outputs_by_name(tmp_path, kind, outputs):
+    problem, network, units, _ = distilled(save_pt2(made(kind), tmp_path / "net.pt2"), tmp_path)
+    export(network, units, "onnx", tmp_path / "student.onnx", problem.evaluator.rmse)
+    session = onnxruntime.InferenceSession(tmp_path / "student.onnx", providers=["CPUExecutionProvider"])
+    layout = problem.inputs.layout
+    assert [(e.name, e.shape[1:]) for e in session.get_inputs()] == [(a.name, [*a.shape]) for a in layout.arguments]
+    assert [e.name for e in session.get_outputs()] == outputs
+    x = problem.inputs.raw(problem.banks["report"].z[:50], layout.dtype)
+    given = {a.name: t.numpy() for a, t in zip(layout.arguments, layout.to_arguments(x), strict=True)}
+    found = [torch.from_numpy(y) for y in session.run(None, given)]
+    with torch.no_grad():
+        torch.testing.assert_close(torch.cat([y.reshape(50, -1) for y in found], 1), network(x), rtol=1e-5, atol=1e-5)
+    assert load_teacher(tmp_path / "student.onnx").signature.arguments == layout.arguments
+
+
+def test_a_black_box_with_one_input_a_column(tmp_path):
+    teacher = save_columns(tmp_path / "net.onnx")
+    problem, network, units, outcome = distilled(teacher, tmp_path, "arguments: {count: {range: [1, 9]}}")
+    assert not problem.probe.differentiable and outcome.selection.nrmse < 0.7
+    for kind in ("pt2", "onnx"):
+        export(network, units, kind, tmp_path / f"student.{kind}", problem.evaluator.rmse)
+    session = onnxruntime.InferenceSession(tmp_path / "student.onnx", providers=["CPUExecutionProvider"])
+    assert [(e.name, e.type) for e in session.get_inputs()] == [("load", "tensor(float)"), ("count", "tensor(int64)")]
+    assert [e.name for e in session.get_outputs()] == ["product", "wave"]
+    with torch.no_grad():
+        product, wave = torch.export.load(tmp_path / "student.pt2").module()(torch.zeros(3, 1), torch.ones(3, 1).long())
+    assert product.shape == wave.shape == (3, 1)
+
+
+def test_weights_say_how_arguments_lie_in_rows(tmp_path):
+    _, network, units, _ = distilled(save_pt2(made(Dicts), tmp_path / "net.pt2"), tmp_path)
+    export(network, units, "safetensors", tmp_path / "student.safetensors")
+    with safe_open(tmp_path / "student.safetensors", "pt") as file:
+        assert Layout.of(json.loads(file.metadata()["layout"])) == units.layout
+        assert json.loads(file.metadata()["features"]) == ["numbers[0]", "numbers[1]", "region"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_precisions_and_keyword_arguments(tmp_path, dtype):
+    teacher = save_pt2(made(Keywords).to(dtype), tmp_path / "net.pt2")
+    problem, network, units, outcome = distilled(teacher, tmp_path)
+    _, rmse = export(network, units, "pt2", tmp_path / "student.pt2", problem.evaluator.rmse)
+    assert rmse == pytest.approx(outcome.selection.rmse, rel=1e-2)
+    (numbers,), keywords = CALLS[Keywords]
+    with torch.no_grad():
+        ours = torch.export.load(tmp_path / "student.pt2").module()(numbers.to(dtype), **keywords)
+    assert [y.dtype for y in ours["all"]] == [torch.float64 if dtype == torch.float64 else torch.float32] * 2
+    if dtype == torch.bfloat16:
+        with pytest.raises(ExportError, match="takes no bfloat16"):
+            export(network, units, "onnx", tmp_path / "student.onnx")
+
+
+def test_the_judge_asks_the_student_as_the_teacher(tmp_path):
+    problem, _, _, outcome = distilled(save_pt2(made(Dicts), tmp_path / "net.pt2"), tmp_path)
+    own = certify(problem, outcome)
+    stored = certificates.issue(problem, tmp_path / "student", {})
+    assert own.report.rmse == pytest.approx(stored.report.rmse, rel=1e-5)
+    assert own.report.rmse == pytest.approx(outcome.selection.rmse, rel=0.5)
+    assert set(own.worst.input) == {"numbers[0]", "numbers[1]", "region"}
+    assert own.worst.input["region"] in (0, 1, 2, 3)

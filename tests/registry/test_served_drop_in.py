@@ -1,0 +1,110 @@
+"""A registered student whose teacher takes tensors: arrays by name, in Python and over HTTP."""
+
+import json
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+from mlflow.pyfunc import scoring_server
+from torch import nn
+
+from dfkd_tune.inputs.layout import Layout
+from dfkd_tune.inputs.signature import Argument, Output, Signature
+from dfkd_tune.registry import model_files as files
+from dfkd_tune.utils.nested import Leaf
+
+ARGUMENTS = Argument("signal", (2, 2), torch.float32), Argument("region", (), torch.int64)
+OUTPUTS = Output("quality", (2,), torch.float32), Output("power", (1, 1), torch.float32)
+DICTS = Layout(
+    Signature(
+        ARGUMENTS,
+        (({"signal": Leaf(0), "region": Leaf(1)},), {}),
+        OUTPUTS,
+        {"quality": Leaf(0), "power": Leaf(1)},
+        ("batch",),
+    )
+)
+SINGLE = Layout(Signature.positional(ARGUMENTS[:1], OUTPUTS[:1]))
+SIGNAL, REGION = np.arange(12, dtype=np.float32).reshape(3, 2, 2), np.array([0, 3, 3])
+
+
+class Sums(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([x[:, :4].sum(1), x[:, -1], x[:, 0]], dim=1)
+
+
+class Pair(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, :2] * 2
+
+
+def saved(folder, network, layout):
+    width = layout.width
+    result = {
+        "features": layout.names,
+        "outputs": sum(each.width for each in layout.outputs),
+        "dtype": "float32",
+        "levels": {"region": [0.0, 3.0]} if width == 5 else {},
+        "example": [[0.0] * width, [3.0] * width],
+        "layout": layout.tree(),
+    }
+    files.save(folder, network.eval(), result, Model())
+    return mlflow.pyfunc.load_model(folder)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return saved(tmp_path_factory.mktemp("models") / "dicts", Sums(), DICTS)
+
+
+def test_arguments_are_arrays_by_name(model):
+    found = model.predict({"region": REGION, "signal": SIGNAL})
+    assert [*found] == ["quality", "power"]
+    np.testing.assert_allclose(found["quality"], np.stack([SIGNAL.sum((1, 2)), REGION], 1))
+    np.testing.assert_allclose(found["power"], SIGNAL[:, :1, :1])
+
+
+def test_the_signature_names_arguments_and_outputs(model):
+    told = model.metadata.signature
+    assert [(e.name, e.shape, e.type.name) for e in told.inputs.inputs] == [("signal", (-1, 2, 2), "float32"), ("region", (-1,), "int64")]  # fmt: skip
+    assert [(e.name, e.shape) for e in told.outputs.inputs] == [("quality", (-1, 2)), ("power", (-1, 1, 1))]
+    assert set(model.input_example) == {"signal", "region"}
+
+
+def test_requests_hold_tensors(model):
+    body = json.dumps({"inputs": {"signal": SIGNAL.tolist(), "region": REGION.tolist()}})
+    asked = scoring_server.invocations(body, "application/json", model, model.metadata.get_input_schema())
+    assert json.loads(asked.response)["predictions"]["quality"] == [[6, 0], [22, 3], [38, 3]]
+
+
+def test_the_program_inside_takes_what_the_teacher_takes(model, tmp_path_factory):
+    folder = next(tmp_path_factory.getbasetemp().glob("models*/dicts"))
+    network = mlflow.pytorch.load_model(str(folder))
+    found = network({"signal": torch.from_numpy(SIGNAL), "region": torch.from_numpy(REGION)})
+    assert found["power"].shape == (3, 1, 1)
+
+
+def test_the_only_argument_needs_no_name(tmp_path):
+    made = saved(tmp_path / "single", Pair(), SINGLE)
+    np.testing.assert_allclose(made.predict(SIGNAL), SIGNAL.reshape(3, 4)[:, :2] * 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"signal": SIGNAL}, ["region"]),
+        ({"signal": SIGNAL[:, :1], "region": REGION}, ["signal", "(3, 1, 2)"]),
+        ({"signal": SIGNAL, "region": REGION[:2]}, ["different numbers of rows: signal 3, region 2"]),
+        ({"signal": SIGNAL * np.nan, "region": REGION}, ["signal", "missing or infinite"]),
+        ({"signal": SIGNAL, "region": REGION + 1}, ["region", "is 1, which is no level", "0, 3"]),
+        ({"signal": SIGNAL, "region": REGION + 0.5}, ["region", "takes int64, holds 0.5"]),
+    ],
+)
+def test_arguments_that_do_not_fit_are_told(model, given, words):
+    with pytest.raises((MlflowException, KeyError)) as caught:
+        model.unwrap_python_model().predict(None, given)
+    for word in words:
+        assert word in str(caught.value)
