@@ -178,6 +178,20 @@ def test_features_files_are_read(tmp_path, dfkd):
     assert (told.names, told.tier) == (["a", "b"], "T4")
 
 
+def test_teachers_of_other_shapes(reader, dfkd):
+    page = Page("guides/shapes.md")
+    make, ask = page.blocks("python")
+    run_snippet(make, "shapes.md")
+    assert page.write_files(reader) == ["pump_features.yaml", "pump_study.yaml"]
+    assert follow(page, dfkd, reader) == []
+    answer = run_snippet(ask, "shapes.md")["answer"]
+    assert answer["quality"].shape == (5, 2) and answer["power"].shape == (5,)
+    table = dfkd("check", "pump_study.yaml", "--no-estimate", cwd=reader).out
+    (told,) = page.blocks("text")
+    for line in told.splitlines():
+        assert line.split() in [shown.split() for shown in table.splitlines()], line
+
+
 def test_strategies(reader, dfkd):
     page = Page("explanation/method.md")
     assert page.write_files(reader) == ["recipe.yaml"]

@@ -18,6 +18,7 @@ from typing import Any, get_type_hints
 from pydantic import TypeAdapter
 
 from dfkd_tune.inputs import features_file
+from dfkd_tune.inputs.arguments import DTYPES
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.recipes.presets import PRESETS
 from dfkd_tune.recipes.recipe import SECTIONS
@@ -166,6 +167,33 @@ def study() -> Tree:
     }
 
 
+def argument() -> Tree:
+    """The schema of what is declared of one argument."""
+    own: Tree = {
+        "shape": {
+            "type": "array",
+            "items": {"type": "integer", "minimum": 1},
+            "description": "Shape of the argument without the batch, for a teacher that does not tell it.",
+        },
+        "dtype": {"enum": [*DTYPES], "description": "Dtype of the argument, for a teacher that does not tell it."},
+    }
+    values = {key: part for key, part in described(Feature)["properties"].items() if key != "name"}
+    lists: Tree = {
+        "features": {
+            "type": "array",
+            "items": {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/feature"}]},
+            "description": "A name or a mapping for each value, in row-major order.",
+        },
+        "grid": {"$ref": "#/$defs/grid", "description": "The values are pixels."},
+    }
+    return {
+        "type": ["object", "null"],
+        "properties": own | lists | values,
+        "additionalProperties": False,
+        "description": "What is declared of one argument of the teacher.",
+    }
+
+
 def features() -> Tree:
     """The schema of a features file."""
     names = {"type": "array", "minItems": 2, "items": {"type": "string"}}
@@ -180,6 +208,11 @@ def features() -> Tree:
                 "description": "The features, in the order of the teacher's inputs.",
             },
             "grid": {"$ref": "#/$defs/grid", "description": "Pixels of an image, in place of `features`."},
+            "arguments": {
+                "type": "object",
+                "additionalProperties": {"$ref": "#/$defs/argument"},
+                "description": "Arguments of the teacher by name, in place of `features`.",
+            },
             "simplex": names | {"description": "Names of the features that are shares of a whole."},
             "rank_correlation": {
                 "type": "array",
@@ -188,7 +221,7 @@ def features() -> Tree:
             },
         },
         "additionalProperties": False,
-        "$defs": {"feature": described(Feature), "grid": described(features_file.Grid)},
+        "$defs": {"feature": described(Feature), "grid": described(features_file.Grid), "argument": argument()},
     }
 
 
