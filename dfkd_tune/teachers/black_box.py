@@ -26,12 +26,19 @@ def from_numpy(function: Callable[[np.ndarray], Any]) -> Callable[[Tensor], Tens
 
 
 def as_tensors(returned: Any) -> Any:
-    """What a function of arrays returned, with tensors in place of arrays and data frames."""
+    """What a function of arrays returned, with tensors in place of arrays and data frames.
+
+    Raises:
+        TypeError: it holds something else than numbers.
+    """
     if isinstance(returned, Mapping):
         return {name: as_tensors(part) for name, part in returned.items()}
     if isinstance(returned, tuple):
         return tuple(map(as_tensors, returned))
-    return torch.from_numpy(np.array(returned, copy=True))
+    array = np.array(returned, copy=True)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"it returned {type(returned).__name__}, which holds no numbers")
+    return torch.from_numpy(array)
 
 
 class OfEither:

@@ -98,7 +98,7 @@ def test_what_does_not_fit_is_told_with_the_signature(text, words):
     [
         ("arguments: {signal: {mean: 0, std: 1}}", ["does not tell the shape of its argument signal", "{shape: [24, 6]}"]),
         ("features: [a, b]", ["a list of features does not say which lie in which", "arguments: {signal:"]),
-        ("arguments: {signal: {shape: [1000, 1000]}, region: {shape: [1]}}", ["1,000,001 values, 100,000 at most"]),
+        ("arguments: {signal: {shape: [1000, 1000]}, region: {shape: [1]}}", ["1,000,001 features, 100,000 at most"]),
         ("arguments: {signal: {shape: [2]}, region: {shape: [1], dtype: int64}}", ["nothing says which whole numbers"]),
     ],
 )
