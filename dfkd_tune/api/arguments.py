@@ -15,9 +15,9 @@ from torch import Tensor
 from dfkd_tune.errors import DfkdError, FeaturesError, SpecError
 from dfkd_tune.inputs.arguments import layout_of
 from dfkd_tune.inputs.features_file import parse_features, read_features, tree_of
-from dfkd_tune.inputs.layout import Layout
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.inputs.signature import Signature
+from dfkd_tune.layouts.layout import Layout
+from dfkd_tune.layouts.signature import Signature
 from dfkd_tune.locations.files import write_output
 from dfkd_tune.search.study_file import KEYS, StudySpec, parse_spec
 from dfkd_tune.study.prepare import Prepared, prepare
@@ -57,6 +57,8 @@ class Arguments:
         Raises:
             DfkdError: for the first argument that is not valid, in words of Python.
         """
+        if isinstance(self.example_inputs, list) and np.ndim(self.example_inputs) < 2:
+            raise self._no_rows(np.shape(self.example_inputs))
         signature = own_signature(self.teacher, self.example_inputs)
         inputs, file = self._features(signature)
         layout = layout_of(signature, self.function) if signature is not None and signature.complete else None
@@ -115,9 +117,11 @@ class Arguments:
             return rows_of(self.function, example, layout)
         rows = torch.as_tensor(np.asarray(example), dtype=torch.float64)
         if rows.ndim != 2:
-            rule = f"must be rows (N, D), got the shape {tuple(rows.shape)}"
-            raise SpecError(f"{self.function}: example_inputs", rule)
+            raise self._no_rows(tuple(rows.shape))
         return rows.expand(2, -1).contiguous() if len(rows) == 1 else rows[:2]
+
+    def _no_rows(self, shape: tuple[int, ...]) -> SpecError:
+        return SpecError(f"{self.function}: example_inputs", f"must be rows (N, D), got the shape {shape}")
 
 
 def named_after(path: str) -> str:

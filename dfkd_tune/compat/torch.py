@@ -8,9 +8,16 @@ from typing import Any
 
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_unflatten
 
-__all__ = ["TorchDispatchMode", "forward_pre_hooks", "has_forward_hooks", "set_forward_pre_hooks", "tree_leaves"]
+__all__ = [
+    "TorchDispatchMode",
+    "forward_pre_hooks",
+    "has_forward_hooks",
+    "set_forward_pre_hooks",
+    "tree_leaves",
+    "tree_unflatten",
+]
 
 HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 """Attributes of a module that hold its hooks."""

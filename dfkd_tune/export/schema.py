@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dfkd_tune.inputs.encoding import MISSING, Encoding
-from dfkd_tune.inputs.layout import Layout
+from dfkd_tune.layouts.layout import Layout
 from dfkd_tune.students.drop_in import drop_in
 from dfkd_tune.training.raw_evaluation import ExportedStudent
 

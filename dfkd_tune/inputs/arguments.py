@@ -20,8 +20,8 @@ import torch
 
 from dfkd_tune.errors import FeaturesError
 from dfkd_tune.inputs.feature import Feature
-from dfkd_tune.inputs.layout import Layout
-from dfkd_tune.inputs.signature import Argument, Signature, dtype_name, shape_in_words, value_names
+from dfkd_tune.layouts.layout import Layout
+from dfkd_tune.layouts.signature import Argument, Signature, dtype_name, shape_in_words, value_names
 from dfkd_tune.utils.quoting import named, quoted
 
 DTYPES = {

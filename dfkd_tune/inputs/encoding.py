@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from dfkd_tune.errors import FeaturesError
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.inputs.signature import dtype_name
+from dfkd_tune.layouts.signature import dtype_name
 from dfkd_tune.utils.quoting import named
 from dfkd_tune.utils.strategy import strategy
 

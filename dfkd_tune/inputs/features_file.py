@@ -30,7 +30,7 @@ from dfkd_tune.inputs.arguments import MOST_FEATURES, Describe, Described, argum
 from dfkd_tune.inputs.copula import triangle
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.inputs.signature import Signature
+from dfkd_tune.layouts.signature import Signature
 from dfkd_tune.utils import yaml_io
 from dfkd_tune.utils.quoting import named, quoted
 from dfkd_tune.utils.strategy import build, strategy

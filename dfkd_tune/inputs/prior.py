@@ -23,8 +23,8 @@ from torch import Tensor
 from dfkd_tune.inputs.copula import CELLS, factor
 from dfkd_tune.inputs.exact_rows import Exact, exact, shares
 from dfkd_tune.inputs.feature import Feature
-from dfkd_tune.inputs.layout import Layout
 from dfkd_tune.inputs.sinh_arcsinh import SinhArcsinh
+from dfkd_tune.layouts.layout import Layout
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from dfkd_tune.inputs.arguments import fitted, layout_of
 from dfkd_tune.inputs.encoding import require_resolution
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.features_file import read_features
-from dfkd_tune.inputs.layout import Layout
 from dfkd_tune.inputs.prior import InferredPrior, Inputs
-from dfkd_tune.inputs.signature import ROW_DTYPES, Argument, Signature
+from dfkd_tune.layouts.layout import Layout
+from dfkd_tune.layouts.signature import ROW_DTYPES, Argument, Signature
 from dfkd_tune.prior_inference import batch_norm, scalers, trees
 from dfkd_tune.prior_inference.level_order import with_order
 from dfkd_tune.teachers.arranged import arranged, unknown_shapes, with_outputs

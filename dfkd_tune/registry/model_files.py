@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from dfkd_tune.compat.mlflow import save_example
-from dfkd_tune.inputs.layout import Layout
-from dfkd_tune.inputs.signature import Argument, dtype_name
+from dfkd_tune.layouts.layout import Layout
+from dfkd_tune.layouts.signature import Argument, dtype_name
 from dfkd_tune.ops.pt2_archive import MACHINE_METADATA
 from dfkd_tune.students.drop_in import drop_in_pt2
 from dfkd_tune.utils.markdown import escaped

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dfkd_tune.inputs.calls import export_call, parameter_names
-from dfkd_tune.inputs.layout import Layout
-from dfkd_tune.utils import nested
-from dfkd_tune.utils.pt2_archive import call_to_pt2, to_pt2
+from dfkd_tune.layouts import nested
+from dfkd_tune.layouts.calls import export_call, parameter_names
+from dfkd_tune.layouts.layout import Layout
+from dfkd_tune.ops.pt2_archive import call_to_pt2, to_pt2
 
 
 class DropIn(nn.Module):

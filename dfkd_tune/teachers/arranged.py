@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.inputs.arguments import layout_of
-from dfkd_tune.inputs.layout import Layout
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.inputs.signature import Argument, Signature, Unfit
+from dfkd_tune.layouts.layout import Layout
+from dfkd_tune.layouts.signature import Argument, Signature, Unfit
 from dfkd_tune.teachers.base import Teacher
 
 OUTPUTS = "return real numbers with one row for each input row"

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from dfkd_tune.errors import TeacherError
-from dfkd_tune.inputs.layout import Layout
-from dfkd_tune.inputs.signature import Signature
+from dfkd_tune.layouts.layout import Layout
+from dfkd_tune.layouts.signature import Signature
 from dfkd_tune.teachers.guarded import OURS, Guard
 from dfkd_tune.utils.object_reference import raised
 from dfkd_tune.utils.user_code import Confined

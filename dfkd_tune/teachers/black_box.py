@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from dfkd_tune.errors import TeacherError
+from dfkd_tune.layouts import nested
 from dfkd_tune.teachers.base import Teacher
-from dfkd_tune.utils import nested
 
 
 def from_numpy(function: Callable[[np.ndarray], Any]) -> Callable[[Tensor], Tensor]:

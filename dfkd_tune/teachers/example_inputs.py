@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from dfkd_tune.errors import TeacherError
-from dfkd_tune.inputs.layout import Layout
-from dfkd_tune.inputs.signature import Argument, Signature, argument_names
-from dfkd_tune.utils import nested
+from dfkd_tune.layouts import nested
+from dfkd_tune.layouts.layout import Layout
+from dfkd_tune.layouts.signature import Argument, Signature, argument_names
 
 ATTRIBUTE = "example_inputs"
 FORM = "a tensor, a tuple of positional arguments, or a dict of keyword arguments, with the rows in the first dimension"
@@ -74,7 +74,7 @@ def _call(example: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return (), dict(example)
     if isinstance(example, tuple):
         return example, {}
-    return ((example if isinstance(example, Tensor) else np.asarray(example)),), {}
+    return (example if isinstance(example, Tensor) else np.asarray(example),), {}
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:

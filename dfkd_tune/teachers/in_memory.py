@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from dfkd_tune.errors import TeacherError
-from dfkd_tune.inputs.calls import export_call
-from dfkd_tune.inputs.signature import Signature
+from dfkd_tune.layouts import nested
+from dfkd_tune.layouts.calls import export_call
+from dfkd_tune.layouts.signature import Signature
 from dfkd_tune.locations.files import write_output
 from dfkd_tune.ops.pt2_archive import call_to_pt2, to_pt2
 from dfkd_tune.teachers.arranged import unknown_shapes
@@ -26,7 +27,6 @@ from dfkd_tune.teachers.formats.dtypes import likely_dtype, settled, taken_by
 from dfkd_tune.teachers.loader import load_teacher, prepared
 from dfkd_tune.teachers.probe import infer_width
 from dfkd_tune.teachers.sources import IN_MEMORY
-from dfkd_tune.utils import nested
 from dfkd_tune.utils.object_reference import one_line
 
 TOLERANCE = 1e-4

@@ -7,7 +7,7 @@ from asked import fails
 
 from dfkd_tune.errors import FeaturesError
 from dfkd_tune.inputs.features_file import parse_features
-from dfkd_tune.inputs.signature import Argument, Signature
+from dfkd_tune.layouts.signature import Argument, Signature
 
 SIGNATURE = Signature.positional(
     [
@@ -32,15 +32,19 @@ def test_arguments_are_declared_by_name():
     x = inputs.raw(inputs.draw(200, torch.Generator().manual_seed(0)), torch.float32)
     assert set(x[:, 6].tolist()) == {0, 5} and set(x[:, 7].tolist()) == {0, 1}
     pixels = x[:, 8:]
-    assert torch.equal(pixels, pixels.round()) and pixels.min() >= 0 and pixels.max() <= 255 and len(pixels.unique()) > 50
+    assert (
+        torch.equal(pixels, pixels.round()) and pixels.min() >= 0 and pixels.max() <= 255 and len(pixels.unique()) > 50
+    )
     torch.testing.assert_close(x[:, 2] + x[:, 3], torch.ones(200))
 
 
 def test_one_declaration_is_for_all_values_of_an_argument():
-    inputs = parsed(f"arguments: {{signal: {{mean: 3, std: 2}}, {REST}, pixels: {{grid: {{height: 2, width: 2, range: [0, 9]}}}}}}")
+    inputs = parsed(
+        f"arguments: {{signal: {{mean: 3, std: 2}}, {REST}, pixels: {{grid: {{height: 2, width: 2, range: [0, 9]}}}}}}"
+    )
     assert inputs.center[:6].tolist() == [3] * 6 and inputs.names[-1] == "pixels[1,1,0]"
     assert inputs.features[-1].integer and inputs.features[-1].range == [0, 9]
-    listed = parsed(f"features: [a, b, c, d, e, f, {{name: r, levels: [1, 2]}}, flag, p, q, r2, s]")
+    listed = parsed("features: [a, b, c, d, e, f, {name: r, levels: [1, 2]}, flag, p, q, r2, s]")
     assert listed.layout == inputs.layout and listed.names[0] == "a"
 
 
@@ -67,7 +71,10 @@ def test_half_precision_ranges_hold_in_half_precision():
     ("text", "words"),
     [
         ("arguments: {}", ["must be a mapping of arguments"]),
-        ("arguments: {signals: {}}", ["arguments.signals", "takes signal (N, 3, 2) float32", "known arguments: signal, region"]),
+        (
+            "arguments: {signals: {}}",
+            ["arguments.signals", "takes signal (N, 3, 2) float32", "known arguments: signal, region"],
+        ),
         ("arguments: {signal: 3}", ["arguments.signal", "must be a mapping"]),
         ("arguments: {signal: {shape: [2, 3]}}", ["is (N, 2, 3), but the teacher takes signal (N, 3, 2)"]),
         ("arguments: {signal: {shape: [-1]}}", ["must be a list of sizes"]),
@@ -78,7 +85,10 @@ def test_half_precision_ranges_hold_in_half_precision():
         ("arguments: {signal: {features: [a, b]}}", ["declares 2 values", "which has 6"]),
         ("arguments: {pixels: {grid: {height: 3, width: 3}}}", ["declares 9 values", "which has 4"]),
         ("arguments: {signal: {meen: 1}}", ["meen", "unknown key"]),
-        ("arguments: {signal: {mean: 1, std: 1}}", ["nothing says which whole numbers", "arguments: {region: {levels: [0, 1, 2]}}"]),
+        (
+            "arguments: {signal: {mean: 1, std: 1}}",
+            ["nothing says which whole numbers", "arguments: {region: {levels: [0, 1, 2]}}"],
+        ),
         ("arguments: {region: {levels: [0, 1.5]}}", ["takes whole numbers alone"]),
         ("arguments: {region: {levels: [red, blue]}}", ["takes whole numbers alone"]),
         ("arguments: {region: {levels: [0, null]}}", ["takes whole numbers alone"]),
@@ -96,7 +106,10 @@ def test_what_does_not_fit_is_told_with_the_signature(text, words):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("arguments: {signal: {mean: 0, std: 1}}", ["does not tell the shape of its argument signal", "{shape: [24, 6]}"]),
+        (
+            "arguments: {signal: {mean: 0, std: 1}}",
+            ["does not tell the shape of its argument signal", "{shape: [24, 6]}"],
+        ),
         ("features: [a, b]", ["a list of features does not say which lie in which", "arguments: {signal:"]),
         ("arguments: {signal: {shape: [1000, 1000]}, region: {shape: [1]}}", ["1,000,001 features, 100,000 at most"]),
         ("arguments: {signal: {shape: [2]}, region: {shape: [1], dtype: int64}}", ["nothing says which whole numbers"]),

@@ -11,10 +11,10 @@ from mlflow.models import Model
 from mlflow.pyfunc import scoring_server
 from torch import nn
 
-from dfkd_tune.inputs.layout import Layout
-from dfkd_tune.inputs.signature import Argument, Output, Signature
+from dfkd_tune.layouts.layout import Layout
+from dfkd_tune.layouts.nested import Leaf
+from dfkd_tune.layouts.signature import Argument, Output, Signature
 from dfkd_tune.registry import model_files as files
-from dfkd_tune.utils.nested import Leaf
 
 ARGUMENTS = Argument("signal", (2, 2), torch.float32), Argument("region", (), torch.int64)
 OUTPUTS = Output("quality", (2,), torch.float32), Output("power", (1, 1), torch.float32)

@@ -133,7 +133,9 @@ def save_columns(path: Path) -> Path:
     taken = [("load", TensorProto.FLOAT), ("count", TensorProto.INT64)]
     inputs = [helper.make_tensor_value_info(name, kind, ["rows", 1]) for name, kind in taken]
     outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", 1]) for name in ("product", "wave")]
-    model = helper.make_model(helper.make_graph(nodes, "g", inputs, outputs), opset_imports=[helper.make_opsetid("", 17)])
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", inputs, outputs), opset_imports=[helper.make_opsetid("", 17)]
+    )
     model.ir_version = 10
     onnx.save(model, str(path))
     return path

@@ -5,7 +5,20 @@ from pathlib import Path
 import pytest
 import torch
 from asked import fails
-from shaped_teachers import CALLS, Conv1d, Dicts, Images, Keywords, Lstm, Mixed, Tuples, made, save_columns, save_onnx, save_pt2
+from shaped_teachers import (
+    CALLS,
+    Conv1d,
+    Dicts,
+    Images,
+    Keywords,
+    Lstm,
+    Mixed,
+    Tuples,
+    made,
+    save_columns,
+    save_onnx,
+    save_pt2,
+)
 from torch import nn
 
 from dfkd_tune.errors import FeaturesError, TeacherError
@@ -89,7 +102,9 @@ def test_exactly_the_declared_values_arrive(code, tmp_path):
 def test_a_script_takes_its_shapes_from_the_features_file(tmp_path):
     path = tmp_path / "net.pt"
     torch.jit.script(made(Mixed)).save(path)
-    with fails(path, "numbers of unknown shape", "{numbers: {shape: [...]}, region: {shape: [...]}}", kind=TeacherError):
+    with fails(
+        path, "numbers of unknown shape", "{numbers: {shape: [...]}, region: {shape: [...]}}", kind=TeacherError
+    ):
         resolved(path, tmp_path)
     told = "arguments: {region: {shape: [], dtype: int64, levels: [0, 1, 2, 3]}, numbers: {shape: [2]}}"
     teacher, inputs = resolved(path, tmp_path, told)
@@ -148,10 +163,19 @@ def test_functions_tell_their_arguments_by_an_example(code, tmp_path, text, sign
     ("text", "words"),
     [
         ("def answer(a, b): return a\n", ["takes a of unknown shape, b of unknown shape", "{a: {shape: [...]}"]),
-        ("def answer(a, b): return a\nanswer.example_inputs = (torch.zeros(0, 2), 3)\n", ["hold no rows", "keyword arguments"]),
-        ("def answer(a): return a, object()\nanswer.example_inputs = torch.zeros(1, 2)\n", ["returned object, which holds no numbers"]),
+        (
+            "def answer(a, b): return a\nanswer.example_inputs = (torch.zeros(0, 2), 3)\n",
+            ["hold no rows", "keyword arguments"],
+        ),
+        (
+            "def answer(a): return a, object()\nanswer.example_inputs = torch.zeros(1, 2)\n",
+            ["returned object, which holds no numbers"],
+        ),
         ("def answer(a): return a, a.mean()\nanswer.example_inputs = torch.zeros(1, 2)\n", ["output_1 returns ()"]),
-        ("def answer(a): return {'class': a[:, 0].long()}\nanswer.example_inputs = torch.zeros(1, 2)\n", ["output class returns int64"]),
+        (
+            "def answer(a): return {'class': a[:, 0].long()}\nanswer.example_inputs = torch.zeros(1, 2)\n",
+            ["output class returns int64"],
+        ),
     ],
 )
 def test_functions_that_do_not_fit_are_told_what_was_found(code, tmp_path, text, words):

@@ -16,9 +16,9 @@ from dfkd_tune.compat.torch import forward_pre_hooks, set_forward_pre_hooks
 from dfkd_tune.errors import ExportError
 from dfkd_tune.export.formats.base import ExportFormat
 from dfkd_tune.export.schema import InputSchema
-from dfkd_tune.inputs.layout import Layout
+from dfkd_tune.layouts import nested
+from dfkd_tune.layouts.layout import Layout
 from dfkd_tune.students.drop_in import Spread, drop_in
-from dfkd_tune.utils import nested
 
 CHECK = "check_input_constraints"
 """Part of the name of the hook with which ``torch.export`` of PyTorch 2.13 checks a network's inputs."""

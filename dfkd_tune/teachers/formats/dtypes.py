@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dfkd_tune.errors import TeacherError
-from dfkd_tune.inputs.signature import ROW_DTYPES
+from dfkd_tune.layouts.signature import ROW_DTYPES
 from dfkd_tune.teachers.base import Teacher
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch.utils import _pytree as pytree
 
+from dfkd_tune.compat.torch import tree_unflatten
 from dfkd_tune.errors import TeacherError
-from dfkd_tune.inputs.signature import Argument, Output, Signature, argument_names, output_names
-from dfkd_tune.utils import nested
+from dfkd_tune.layouts import nested
+from dfkd_tune.layouts.signature import Argument, Output, Signature, argument_names, output_names
 
 AGAIN = "export a module whose arguments have the batch in their first dimension and fixed sizes in all others"
 MOST_LEVELS = 256
@@ -36,7 +36,7 @@ def signature_of(source: object, program: torch.export.ExportedProgram) -> Signa
         _Place(i) if isinstance(value, Tensor) else getattr(arg, "value", None)
         for i, (arg, value) in enumerate(zip(given, values, strict=True))
     ]
-    positional, keywords = pytree.tree_unflatten(marked, called.in_spec)
+    positional, keywords = tree_unflatten(marked, called.in_spec)
     taken = nested.take((positional, keywords), lambda value: isinstance(value, _Place))
     paths = [_named(path, names) for path in taken.paths]
     found = []
@@ -83,7 +83,7 @@ def _outputs(program: torch.export.ExportedProgram, spec: Any) -> tuple[tuple[Ou
     ]
     values = [each.meta.get("val") if isinstance(each, fx.Node) else each for each in kept]
     try:
-        taken = nested.take(pytree.tree_unflatten(values, spec), lambda value: isinstance(value, Tensor))
+        taken = nested.take(tree_unflatten(values, spec), lambda value: isinstance(value, Tensor))
     except (TypeError, ValueError):
         return None, None
     fit = all(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from dfkd_tune.errors import TeacherError
-from dfkd_tune.inputs.signature import Argument, Signature
+from dfkd_tune.layouts.signature import Argument, Signature
 from dfkd_tune.teachers.base import Teacher, freeze, hash_bytes
 from dfkd_tune.teachers.black_box import as_tensors, from_estimator, from_numpy
 from dfkd_tune.teachers.formats import file_parts, torchscript

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from dfkd_tune.errors import TeacherError
-from dfkd_tune.inputs.signature import Argument, Output, Signature
+from dfkd_tune.layouts.signature import Argument, Output, Signature
 from dfkd_tune.teachers.base import Teacher, hash_bytes
 from dfkd_tune.teachers.black_box import from_numpy, missing
 from dfkd_tune.teachers.formats import file_parts

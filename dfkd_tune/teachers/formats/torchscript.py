@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from dfkd_tune.errors import TeacherError
-from dfkd_tune.inputs.signature import Argument, Signature
+from dfkd_tune.layouts.signature import Argument, Signature
 from dfkd_tune.teachers.base import Teacher, freeze, hash_bytes
 from dfkd_tune.teachers.formats.dtypes import likely_dtype
 from dfkd_tune.teachers.safety import archives

@@ -14,7 +14,7 @@ from dfkd_tune.evaluation.certificate import certify
 from dfkd_tune.export.export import export
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.export.student_files import read_student, student_files
-from dfkd_tune.inputs.layout import Layout
+from dfkd_tune.layouts.layout import Layout
 from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.recipes.recipe import from_tree
 from dfkd_tune.registry import certificates

@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 
-from dfkd_tune.inputs.layout import Layout
-from dfkd_tune.inputs.signature import Argument, Output, Signature, Unfit
-from dfkd_tune.utils.nested import Leaf
+from dfkd_tune.layouts.layout import Layout
+from dfkd_tune.layouts.nested import Leaf
+from dfkd_tune.layouts.signature import Argument, Output, Signature, Unfit
 
 ARGUMENTS = [
     Argument("signal", (4, 3), torch.float32),
@@ -15,9 +15,15 @@ ARGUMENTS = [
     Argument("flags", (2,), torch.bool),
     Argument("wide", (1,), torch.float64),
 ]
-OUTPUTS = (Output("quality", (2,), torch.float32), Output("power", (), torch.float64), Output("deep", (1, 1), torch.float32))
+OUTPUTS = (
+    Output("quality", (2,), torch.float32),
+    Output("power", (), torch.float64),
+    Output("deep", (1, 1), torch.float32),
+)
 RETURNS = {"quality": Leaf(0), "rest": (Leaf(1), Leaf(2))}
-LAYOUT = Layout(Signature(tuple(ARGUMENTS), ((Leaf(0),), {"region": Leaf(1), "more": [Leaf(2), Leaf(3)]}), OUTPUTS, RETURNS))
+LAYOUT = Layout(
+    Signature(tuple(ARGUMENTS), ((Leaf(0),), {"region": Leaf(1), "more": [Leaf(2), Leaf(3)]}), OUTPUTS, RETURNS)
+)
 
 
 def rows(count: int = 5) -> torch.Tensor:
@@ -89,10 +95,12 @@ def test_a_layout_is_kept_as_json():
 
 
 def test_only_rows_of_numbers_are_flat():
-    def of(shape, dtype=torch.float32, outputs=(Output("y", (2,), torch.float32),)):
+    def of(shape, dtype=torch.float32, outputs=(OUTPUTS[0],)):
         return Signature.positional([Argument("x", shape, dtype)], outputs)
 
     assert of((3,)).flat and of((3,), torch.float64).flat and of((3,), outputs=None).flat
-    assert not of(()).flat and not of((3, 1)).flat and not of((3,), torch.int64).flat and not of((3,), torch.bfloat16).flat
+    assert (
+        not of(()).flat and not of((3, 1)).flat and not of((3,), torch.int64).flat and not of((3,), torch.bfloat16).flat
+    )
     assert not of((3,), outputs=(Output("y", (1, 1), torch.float32),)).flat
     assert not Signature.positional([Argument("x", (3,)), Argument("y", (3,))]).flat

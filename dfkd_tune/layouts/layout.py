@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dfkd_tune.inputs.signature import ROW_DTYPES, Argument, Output, Signature, Unfit, tensors_in, value_names
-from dfkd_tune.utils import nested
+from dfkd_tune.layouts import nested
+from dfkd_tune.layouts.signature import ROW_DTYPES, Argument, Output, Signature, Unfit, tensors_in, value_names
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from dfkd_tune.utils import nested
-from dfkd_tune.utils.nested import Leaf
+from dfkd_tune.layouts import nested
+from dfkd_tune.layouts.nested import Leaf
 
 VALUES = [1.0, (1.0, 2.0), [1.0, (2.0,), {"a": 3.0, "b": [4.0]}], {"x": (1.0, None), "y": 2.0}, ((1.0, "mode"), {})]
 

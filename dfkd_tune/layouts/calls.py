@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from dfkd_tune.inputs.layout import Layout
-from dfkd_tune.utils import nested
-from dfkd_tune.utils.pt2_archive import free_batch
+from dfkd_tune.layouts import nested
+from dfkd_tune.layouts.layout import Layout
+from dfkd_tune.ops.pt2_archive import free_batch
 
 
 def parameter_names(layout: Layout) -> list[str]:

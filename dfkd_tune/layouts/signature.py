@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dfkd_tune.utils import nested
-from dfkd_tune.utils.nested import Leaf
+from dfkd_tune.layouts import nested
+from dfkd_tune.layouts.nested import Leaf
 
 ROW_DTYPES = (torch.float32, torch.float64)
 """The dtypes that flat rows may have."""

@@ -1,0 +1,1 @@
+"""How the arguments and outputs of a teacher lie in flat rows: signatures, and layouts made of them."""
