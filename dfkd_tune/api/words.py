@@ -11,6 +11,8 @@ from dfkd_tune.errors import DfkdError
 ARGUMENTS = {
     "--trust-pickle": "trust_pickle=True",
     "--architecture FILE": "architecture=FILE",
+    "--teacher MODULE:FUNCTION": "teacher=function",
+    "give a features file": "give features",
     "--workers 1": "workers=1",
     "--name": "name",
     "--storage": "storage",

@@ -190,6 +190,8 @@ def tree_of(given: Any) -> Any:
         return tree | (
             {"rank_correlation": [list(row) for row in given.rank_correlation or ()]} if given.rank_correlation else {}
         )
+    if getattr(given, "ndim", None) == 1 and hasattr(given, "tolist"):  # a pandas Index or Series, or an array of names
+        given = given.tolist()
     if hasattr(given, "tree"):
         return given.tree()
     if isinstance(given, Mapping):

@@ -30,8 +30,17 @@ class DropIn(nn.Module):
         self.training = False
 
     def forward(self, *positional: Any, **keywords: Any) -> Any:
-        rows = self.layout.from_arguments(self.layout.taken(positional, keywords), self.dtype)
+        rows = self.layout.from_arguments(self._taken(positional, keywords), self.dtype)
         return self.layout.to_outputs(self.network(rows))
+
+    def _taken(self, positional: tuple[Any, ...], keywords: dict[str, Any]) -> list[Tensor]:
+        """The arguments of a call; those that the teacher takes by position may also be given by name."""
+        by_place = parameter_names(self.layout)[: len(self.layout.signature.call[0])]
+        named = [keywords.pop(name) for name in by_place[len(positional) :] if name in keywords]
+        try:
+            return self.layout.taken((*positional, *named), keywords)
+        except (KeyError, IndexError, TypeError):
+            raise TypeError(f"takes {self.layout.signature}") from None
 
     def train(self, mode: bool = True) -> DropIn:
         """Return the module, which stays in evaluation mode: a network that was loaded from ``.pt2`` has no other."""

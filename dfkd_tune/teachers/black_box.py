@@ -109,13 +109,11 @@ def from_estimator(source: object, estimator: Any, sha256: str) -> Teacher:
     Raises:
         TeacherError: the estimator has no ``predict``, or predicts classes.
     """
-    from sklearn.base import is_classifier
-
     if not callable(getattr(estimator, "predict", None)):
         raise TeacherError(
             source, f"holds a {type(estimator).__name__}, which has no predict", remedy="save a fitted regressor"
         )
-    if is_classifier(estimator):
+    if _is_classifier(estimator):
         rule = f"holds a {type(estimator).__name__}, which answers classes, not numbers"
         raise TeacherError(
             source, rule, remedy="make a Python function of its predict_proba the teacher: --teacher MODULE:FUNCTION"
@@ -128,6 +126,16 @@ def from_estimator(source: object, estimator: Any, sha256: str) -> Teacher:
             return estimator.predict(x)
 
     return Teacher(str(source), from_numpy(predict), torch.float64, sha256, width=width, estimator=estimator)
+
+
+def _is_classifier(estimator: Any) -> bool:
+    """Whether scikit-learn calls it a classifier; an object that only has ``predict`` is none."""
+    from sklearn.base import is_classifier
+
+    try:
+        return is_classifier(estimator)
+    except AttributeError:
+        return False
 
 
 def missing(path: Path, package: str, extra: str) -> TeacherError:

@@ -119,6 +119,11 @@ def _module(model: nn.Module, folder: Path, rows: Tensor | None, signature: Sign
 
 def _copied(model: nn.Module, source: str) -> nn.Module:
     """A copy of a module; the modules that ``deepcopy`` refuses hold tensors with a gradient history."""
+    if isinstance(model, torch.jit.ScriptModule):  # a deep copy of one has parameters that are no leaves
+        written = io.BytesIO()
+        torch.jit.save(model, written)
+        written.seek(0)
+        return torch.jit.load(written)
     try:
         return deepcopy(model)
     except Exception:
@@ -135,8 +140,12 @@ def _copied(model: nn.Module, source: str) -> nn.Module:
 def _estimator(model: Any, folder: Path) -> Given:
     import joblib
 
-    key = str(joblib.hash(model))
-    teacher = from_estimator(f"{IN_MEMORY}{type(model).__name__}", model, key)
+    source = f"{IN_MEMORY}{type(model).__name__}"
+    try:
+        key = str(joblib.hash(model))
+    except Exception as error:  # a masked array, for one, cannot be hashed
+        return _unkept(from_estimator(source, model, ""), f"its state cannot be hashed: {one_line(error)}")
+    teacher = from_estimator(source, model, key)
     try:
         from skops.io import dumps
     except ImportError:
@@ -209,4 +218,7 @@ def _kept(folder: Path, data: bytes, name: str) -> Path:
 
 
 def _unkept(teacher: Teacher, reason: str) -> Given:
+    if not teacher.sha256:
+        rows = torch.randn(16, infer_width(teacher), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        teacher = replace(teacher, sha256=_answers_hash(teacher, rows))
     return Given(teacher.source, prepared(teacher), reason)

@@ -118,3 +118,45 @@ def test_remedies_name_arguments(tmp_path):
     with pytest.raises(dt.DfkdError, match="trust_pickle=True"):
         dt.distill(tmp_path / "line.joblib")
     assert dt.distill(tmp_path / "line.joblib", trust_pickle=True, **SMALL).rmse < 0.5
+
+
+class Windowed(nn.Module):
+    """Takes a window of signals, and returns a dict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner, self.out = nn.GRU(2, 4, batch_first=True), nn.Linear(4, 1)
+
+    def forward(self, window: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"y": self.out(self.inner(window)[0][:, -1])}
+
+
+def test_a_student_is_called_as_its_teacher_is():
+    student = dt.distill(Windowed(), example_inputs=torch.zeros(2, 5, 2), **SMALL)
+    window = torch.randn(3, 5, 2)
+    assert torch.equal(student(window)["y"], student(window=window)["y"]) and student(window)["y"].shape == (3, 1)
+    with pytest.raises(TypeError, match="takes "):
+        student()
+
+
+class Predicts:
+    def predict(self, rows):
+        return 2 * rows[:, 0]
+
+
+def test_objects_of_other_libraries():
+    from sklearn.linear_model import Ridge
+    from sklearn.model_selection import GridSearchCV
+
+    search = GridSearchCV(Ridge(), {"alpha": [1, 2]}).fit(table(), table()[:, 0])
+    scripted = torch.jit.script(nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1)))
+    for teacher in (Predicts(), search, scripted, nn.utils.parametrizations.weight_norm(nn.Linear(2, 1))):
+        assert dt.distill(teacher, features=FEATURES, **SMALL).rmse > 0
+
+
+def test_names_of_a_frames_columns_are_features():
+    import pandas as pd
+
+    frame = pd.DataFrame(table(), columns=["a", "b"])
+    assert dt.distill(doubled, features=frame.columns, **SMALL).rmse > 0

@@ -148,7 +148,7 @@ def test_a_split_parts_the_rows_as_it_counted_them(made, tmp_path):
 
 def test_a_classifier_is_refused(made, tmp_path):
     library = made[0]
-    path = save(classifier(library).fit(FRAME[["load", "heat"]], Y > Y.mean()), library, tmp_path)
+    path = save(classifier(library).fit(FRAME[["load", "heat"]], Y.mean() < Y), library, tmp_path)
     with fails(path, "answers classes, not numbers", "MODULE:FUNCTION"):
         load_teacher(path)
 
