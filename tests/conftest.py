@@ -1,5 +1,7 @@
 """Settings of every test: one thread, and nothing sent anywhere; and what tests of whole studies share."""
 
+from __future__ import annotations
+
 import os
 
 # Before torch, numpy and scikit-learn are imported, as each starts its threads then.
@@ -13,6 +15,9 @@ for name, value in {
     os.environ[name] = value
 
 import gc
+
+gc.disable()  # until all is imported: it would look at what stays again and again, for a fifth of the time
+
 import importlib
 import subprocess
 import sys
@@ -21,27 +26,33 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
-from processes import Process, free_port, serving
-from safetensors.torch import save_file
-from teacher_files import ROWS, network, save_architecture, save_pt2
 from tiny_studies import SEARCH, STUDY, TINY, Store
-from torch import nn
 
-torch.set_num_threads(1)
+# PyTorch is imported where it is used: the process that hands tests out to others loads this file, too.
+if TYPE_CHECKING:
+    from processes import Process
 
 
 def pytest_collection_finish() -> None:
-    """What is imported by now stays: the garbage collector need not look at it again and again."""
-    gc.collect()
+    """What is imported by now stays: the garbage collector need not look at it, and what tests leave is no hurry."""
+    import torch
+
+    torch.set_num_threads(1)
     gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
 def small_teacher(tmp_path_factory) -> dict[str, str]:
     """A 3-16-1 tanh network as a study file names it: weights and architecture."""
+    import torch
+    from safetensors.torch import save_file
+    from torch import nn
+
     folder = tmp_path_factory.mktemp("teacher")
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Linear(16, 1))
@@ -146,6 +157,8 @@ def dfkd(monkeypatch, capfd, tmp_path) -> Callable[..., Ended]:
 @pytest.fixture
 def start(tmp_path) -> Iterator[Callable[..., Process]]:
     """Starts processes that call a function; those still running at the end are killed."""
+    from processes import Process
+
     started: list[Process] = []
 
     def make(function: Callable, *arguments) -> Process:
@@ -170,6 +183,8 @@ class Server:
 @pytest.fixture(scope="session")
 def mlflow_server(store, finished, tmp_path_factory) -> Iterator[Server]:
     """The MLflow server that ``dfkd-tune ui`` starts on the shared store."""
+    from processes import free_port, serving
+
     port = free_port()
     command = [sys.executable, "-m", "dfkd_tune", "ui", "--port", str(port), "--tracking-uri", store.tracking]
     with serving(command, f"http://127.0.0.1:{port}/health", tmp_path_factory.mktemp("server")) as process:
@@ -211,6 +226,10 @@ def postgresql() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> dict[str, Path]:
     """One network in every format that a file can have."""
+    import torch
+    from safetensors.torch import save_file
+    from teacher_files import ROWS, network, save_architecture, save_pt2
+
     folder = tmp_path_factory.mktemp("formats")
     net = network()
     names = ("net.pt2", "net.safetensors", "state.pt", "checkpoint.pth", "script.pt", "trace.ts", "module.bin")

@@ -33,6 +33,8 @@ from dfkd_tune.recipes.refiners import REFINERS
 from dfkd_tune.search.study_file import read_spec
 from dfkd_tune.students.kinds import STUDENTS
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 ROOT = Path(__file__).parent.parent
 SMALL = {"trials": 2, "steps": 30, "n_trials": 2, "reruns": 0}
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -74,7 +76,8 @@ class Page:
 
 def small(text: str) -> str:
     """The same snippet with fewer steps and trials."""
-    return re.sub(r"\b(steps|n_trials)(=|: )\d{2,}", lambda m: f"{m[1]}{m[2]}{SMALL[m[1]]}", text)
+    text = re.sub(r"\b(steps|n_trials)(=|\"?: )\d{2,}", lambda m: f"{m[1]}{m[2]}{SMALL[m[1]]}", text)
+    return text.replace('{"steps": 30}', '{"steps": 30, "pool": 500, "bank": 200}')
 
 
 def run_snippet(text: str, place: str) -> dict:

@@ -75,6 +75,16 @@ def transaction(storage: RDBStorage) -> AbstractContextManager[Any]:
     return _create_scoped_session(storage.scoped_session)
 
 
+_NEWEST: list[str] = []
+
+
+def newest_version(storage: RDBStorage) -> str:
+    """Version of the tables that this Optuna makes, asked once: it loads scripts, which takes most of the time of opening a storage."""
+    if not _NEWEST:
+        _NEWEST.append(storage.get_head_version())
+    return _NEWEST[0]
+
+
 def rename_study(session: Any, study: optuna.Study, name: str) -> None:
     """Give a study another name."""
     session.query(STUDIES).filter(STUDIES.study_id == study_id(study)).update({"study_name": name})

@@ -24,7 +24,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
 
-from dfkd_tune.compat.optuna import PARAMS, REPEATED, transaction, trial_row
+from dfkd_tune.compat.optuna import PARAMS, REPEATED, newest_version, transaction, trial_row
 from dfkd_tune.errors import StorageError
 from dfkd_tune.locations import sqlite_files
 from dfkd_tune.locations.paths import for_reading_alone, optuna_url, sqlite_file, without_credentials
@@ -58,15 +58,20 @@ class PatientStorage(RDBStorage):
     """Time by ``time.monotonic`` at which a call last found the database unavailable."""
 
     _still, _seen = False, False
+    _read = -float("inf")
     _params: tuple[SetParam, ...] = ()
 
     @contextmanager
-    def cached_reads(self) -> Iterator[None]:
+    def cached_reads(self, lag: float = 0.0) -> Iterator[None]:
         """Inside the block, read trials once, and again after ``invalidate``; write parameters together at its end.
 
         A read takes time for every unfinished trial, and every single parameter would cost a transaction.
+
+        Args:
+            lag: seconds that a read before the block may be old, unless this process has changed a trial since.
         """
-        self._still, self._seen, self._params = True, False, ()
+        self._seen = self._seen and time.monotonic() - self._read < lag
+        self._still, self._params = True, ()
         try:
             yield
             if self._params:
@@ -119,7 +124,7 @@ class PatientStorage(RDBStorage):
             return []  # nothing new since Optuna's cache last read
         known = (states, included_trial_ids, trial_id_greater_than)
         found = self.retry_until_available(lambda: super(PatientStorage, self)._get_trials(study_id, *known))
-        self._seen = True
+        self._seen, self._read = True, time.monotonic()
         return found
 
     def transact(self, work: Callable[[Any], T], patient: bool = True) -> T:
@@ -264,7 +269,9 @@ def open_storage(url: str) -> PatientStorage:
     try:
         with making(url, file), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            storage = PatientStorage(url, engine_kwargs=options, heartbeat_interval=HEARTBEAT, grace_period=GRACE)
+            storage = PatientStorage(url, options, True, heartbeat_interval=HEARTBEAT, grace_period=GRACE)
+            if storage.get_current_version() != newest_version(storage):
+                RDBStorage(url, options)  # raises, and says what to do
     except CommandError:
         raise StorageError(shown, "is a database of another program", remedy="give Optuna its own") from None
     except (ImportError, SQLAlchemyError, RuntimeError, ValueError) as error:

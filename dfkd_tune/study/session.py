@@ -46,7 +46,7 @@ LOG = logging.getLogger(__name__)
 WATCH = 10.0
 """Seconds between two checks for dead workers."""
 POLL_S = 1.0
-"""Seconds between two readings of the other workers' progress."""
+"""Seconds between two readings of what the other workers did."""
 IDLE = 1.0
 """Seconds between two checks of an idle worker, which takes up the trials of workers that die."""
 
@@ -105,6 +105,7 @@ class StudyRunner:
     deadline: float = math.inf
     watched: float = 0.0
     looked: float = 0.0
+    owned: float = 0.0
     changed: bool = True
 
     def run(self) -> StudyResult:
@@ -262,7 +263,9 @@ class StudyRunner:
 
     def _judge(self, due: list[_ActiveTrial]) -> None:
         """Report each trial at a rung to Optuna, then prune it, finish it or let it go on."""
-        lost = self.queue.lost([running.trial for running in due if running.trial is not None])
+        lost: set[int] = set()
+        if time.monotonic() - self.owned >= POLL_S:
+            lost, self.owned = self.queue.lost([each.trial for each in due if each.trial is not None]), time.monotonic()
         for running in due:
             if running.trial is not None and running.trial.number in lost:
                 self._lose(running)
@@ -275,7 +278,7 @@ class StudyRunner:
                 running.trial.report(
                     math.nan if running.member.failure else smoothed(running.member.curve), running.member.rung
                 )
-        with self.storage.cached_reads():
+        with self.storage.cached_reads(POLL_S):
             for running in due:
                 if self.should_stop():  # unfinished trials go back to the queue
                     return

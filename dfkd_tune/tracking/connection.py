@@ -153,7 +153,7 @@ def client(uri: str) -> MlflowClient:
         uri = sqlite_files.readable(uri)
     file = sqlite_file(uri)
     try:
-        if file is None:
+        if file is None or (file.exists() and (file, file.stat().st_ino) in _OPENED):
             return MlflowClient(uri)
         lock = FileLock(f"{file}.lock")
         with telling(LOG, "waiting until another process has opened %s, as long as it lives", file):
@@ -165,6 +165,7 @@ def client(uri: str) -> MlflowClient:
             made.search_experiments(max_results=1)
             with closing(sqlite3.connect(file)) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")
+            _OPENED.add((file, file.stat().st_ino))
             return made
         finally:
             lock.release()
@@ -174,6 +175,10 @@ def client(uri: str) -> MlflowClient:
         if type(error).__module__.startswith(("sqlalchemy", "alembic")):
             raise TrackingError(shown, f"cannot be opened: {without_credentials(line(error))}") from None
         raise
+
+
+_OPENED: set[tuple[Path, int]] = set()
+"""SQLite files that this process has opened, each with its inode."""
 
 
 def _make(uri: str, file: Path) -> None:

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 
 
 def render(template: str, **values: Any) -> str:
     """Render a template with values."""
+    return _environment().get_template(template).render(values)
+
+
+@cache
+def _environment() -> Environment:
+    """It keeps the templates that it has compiled."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -28,7 +38,7 @@ def render(template: str, **values: Any) -> str:
         "code": code,
         "whole": lambda value: f"{value:,}",
     }
-    return environment.get_template(template).render(values)
+    return environment
 
 
 def number(value: float | None) -> str:

@@ -15,6 +15,8 @@ from torch import nn
 
 import dfkd_tune as dt
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 FEATURES = {"load": {"mean": 3, "std": 2}, "flow": None, "gear": {"levels": [1, 2, 3]}}
 SMALL = {"features": FEATURES, "budget": {"steps": 60, "batch": 20, "pool": 500, "bank": 300}, "progress": False}
 
@@ -38,7 +40,7 @@ def here(home, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def result(home):
+def result(home, undrawn):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -154,7 +156,7 @@ def test_a_script_without_a_guard_has_workers(here):
 
 def test_a_stopped_study_goes_on(here):
     given = SMALL | {"name": "stopped", "study": {"reruns": 0, "population": 1}, "n_trials": 3, "workers": 1}
-    given["budget"] = SMALL["budget"] | {"steps": 4000}
+    given["budget"] = SMALL["budget"] | {"steps": 2000}
     stop = threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT))
     stop.start()
     with pytest.raises(KeyboardInterrupt, match="'stopped' was stopped; the same call goes on"):

@@ -59,14 +59,15 @@ def test_help_imports_nothing_heavy():
     assert ended.returncode == 0, ended.stderr
 
 
-def test_the_script_is_installed():
+def test_the_script_is_installed(tmp_path):
     script = Path(sys.executable).parent / "dfkd-tune"
     ended = subprocess.run([script, "--version"], capture_output=True, text=True)
     assert ended.returncode == 0
     assert re.search(r"\d+\.\d+", ended.stdout)
-    ended = subprocess.run([script, "check", "nowhere.yaml"], capture_output=True, text=True)
+    ended = subprocess.run([script, "show", "nothing"], capture_output=True, text=True, cwd=tmp_path)
     assert ended.returncode == 1
-    assert ended.stderr == "dfkd-tune: nowhere.yaml: no such file; give a file that is there\n"
+    assert ended.stderr.startswith("dfkd-tune: study 'nothing': cannot be looked up: there is no ")
+    assert len(ended.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 import urllib.request
 from importlib.metadata import entry_points, version
@@ -28,15 +27,19 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 BIN = Path(sys.executable).parent
 
 
-def test_mlflow_run(store, tree, tmp_path):
+def test_mlflow_run(store, tree, tmp_path, monkeypatch):
     """The run that MLflow starts is the study's parent."""
+    from click.testing import CliRunner
+    from mlflow.cli import cli
+
     (tmp_path / "MLproject").write_text((ROOT / "MLproject").read_text())
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("projected", trials=9, search={}, reruns=0)))
-    command = [sys.executable, "-m", "mlflow", "run", str(tmp_path), "--env-manager", "local"]
+    command = ["run", str(tmp_path), "--env-manager", "local"]
     command += ["--experiment-name", "projected", "-P", "n_trials=1", "-P", "spec=study.yaml"]
-    environment = os.environ | {"MLFLOW_TRACKING_URI": store.tracking, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
-    assert ended.returncode == 0, ended.stderr
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.tracking)
+    monkeypatch.setenv("PATH", f"{BIN}{os.pathsep}{os.environ['PATH']}")
+    ended = CliRunner().invoke(cli, command)
+    assert ended.exit_code == 0, ended.output
     (parent,) = store.runs("projected", "study")
     assert parent.info.status == "FINISHED"
     assert parent.data.tags["mlflow.project.entryPoint"] == "main"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from processes import asking
 from safetensors.torch import save_file
 
 from dfkd_tune.generators.base import Generator
@@ -82,12 +83,10 @@ def ask(environment, tmp_path_factory):
     }
     (folder / "study.yaml").write_text(yaml.safe_dump(tree))
 
-    def run(*argv: str) -> subprocess.CompletedProcess:
-        lean = {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
-        env = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"} | lean
-        return subprocess.run([str(environment), *argv], cwd=folder, env=env, capture_output=True, text=True)
-
-    return run
+    lean = {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    env = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"} | lean
+    with asking(environment, folder, env) as run:
+        yield run
 
 
 def done(ended: subprocess.CompletedProcess) -> str:

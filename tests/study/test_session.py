@@ -236,7 +236,7 @@ def under_way(tmp_path, store, tree, start):
     """Starts ``dfkd-tune study`` on a study of trials that take a while; returns it once some have finished."""
 
     def begin(name: str) -> tuple[Process, Store, dict]:
-        given = {"trials": 5, "budget": {"steps": 800, "pool": 2000}, "search": {"optimizer.lr": [0.001, 0.01, 0.02]}}
+        given = {"trials": 5, "budget": {"steps": 400}, "search": {"optimizer.lr": [0.001, 0.01, 0.02]}}
         (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree(name, **given)))
         place = PlacedStore(tmp_path, store.tracking)
         (tmp_path / "mlruns").mkdir()

@@ -66,11 +66,7 @@ def domain(leaf: str, value: Any, place: str) -> Domain:
         for name in value:
             kind_of(registry, name, place)
         return CategoricalDistribution(_distinct(value, place))
-    owners = [
-        kind
-        for _, kind in registry.usable()
-        if field in get_type_hints(kind) and field in {f.name for f in fields(kind)}
-    ]
+    owners = [kind for _, kind in registry.usable() if field in {f.name for f in fields(kind)}]
     if not owners:
         known = sorted({f.name for _, kind in registry.usable() for f in fields(kind)})
         raise SpecError(place, f"no {section} has a field {quoted(field)}", remedy=f"known: kind, {', '.join(known)}")
