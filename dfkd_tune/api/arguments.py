@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from dfkd_tune.search.study_file import KEYS, StudySpec, parse_spec
 from dfkd_tune.study.prepare import Prepared, prepare
 from dfkd_tune.teachers.base import Teacher, hash_bytes
 from dfkd_tune.teachers.example_inputs import ATTRIBUTE, rows_of
-from dfkd_tune.teachers.in_memory import Given, given, own_signature
+from dfkd_tune.teachers.in_memory import Given, given, identified, own_signature
 from dfkd_tune.teachers.sources import IN_MEMORY, is_file
 from dfkd_tune.utils import yaml_io
 from dfkd_tune.utils.seeding import stream
@@ -66,7 +66,8 @@ class Arguments:
         found = given(self.teacher, self.folder, self._rows(inputs, layout), layout.signature if layout else signature)
         spec = self._spec(found.path, file)
         try:
-            return prepare(spec, self.trust_pickle, self.device, found.teacher), found
+            prepared = prepare(spec, self.trust_pickle, self.device, found.teacher)
+            return replace(prepared, teacher=identified(prepared.teacher, prepared.inputs)), found
         except DfkdError as error:
             if isinstance(self.teacher, str | Path) or not error.place.startswith(found.path):
                 raise

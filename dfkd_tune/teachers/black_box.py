@@ -51,6 +51,11 @@ class OfEither:
         self.function = function
         self._chosen: Callable[..., Any] | None = None
 
+    @property
+    def takes_arrays(self) -> bool:
+        """Whether the first call found a function of arrays."""
+        return self._chosen is not None and self._chosen is not self.function
+
     def __call__(self, *given: Any, **named: Any) -> Any:
         """Answers ``(N,)`` or ``(N, O)`` for rows ``(N, D)``, or what the function does; raises what the function raises."""
         return self._first(given, named) if self._chosen is None else self._chosen(*given, **named)

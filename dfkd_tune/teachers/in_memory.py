@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,17 +15,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dfkd_tune.errors import TeacherError
-from dfkd_tune.layouts import nested
+from dfkd_tune.errors import TeacherError, shown
+from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.layouts.calls import export_call
 from dfkd_tune.layouts.signature import Signature
 from dfkd_tune.locations.files import write_output
 from dfkd_tune.ops.pt2_archive import call_to_pt2, to_pt2
 from dfkd_tune.teachers.arranged import unknown_shapes
-from dfkd_tune.teachers.base import Teacher, freeze, hash_bytes, hash_module
+from dfkd_tune.teachers.base import Teacher, freeze, hash_bytes
 from dfkd_tune.teachers.black_box import OfEither, from_estimator
 from dfkd_tune.teachers.example_inputs import signature_of
-from dfkd_tune.teachers.formats.dtypes import likely_dtype, settled, taken_by
+from dfkd_tune.teachers.formats.dtypes import ROW_DTYPES, likely_dtype, settled, taken_by
+from dfkd_tune.teachers.formats.python_function import takes_rows
+from dfkd_tune.teachers.formats.skops_file import content_hash
 from dfkd_tune.teachers.loader import load_teacher, prepared
 from dfkd_tune.teachers.probe import infer_width
 from dfkd_tune.teachers.sources import IN_MEMORY
@@ -31,6 +35,8 @@ from dfkd_tune.utils.object_reference import one_line
 
 TOLERANCE = 1e-4
 """Largest difference between a kept teacher and the object it was made from, over the largest output."""
+HASHED_ROWS = 16
+"""Prior rows whose answers identify a teacher that no file holds."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,13 @@ def given(model: Any, folder: Path, rows: Tensor | None = None, signature: Signa
     if isinstance(model, str | Path):
         return Given(str(model))
     if isinstance(model, Teacher):
-        return Given(model.source, model, "it was given as a loaded Teacher")
+        kept = not model.source.startswith(IN_MEMORY)
+        return Given(model.source, model, None if kept else "it was given as a loaded Teacher")
+    if inspect.isclass(model):
+        rule, remedy = f"is the class {model.__name__}", "give an object of it, fitted or with its weights"
+        raise TeacherError("teacher", rule, remedy=remedy)
+    if isinstance(model, torch.jit.ScriptModule) and signature is None:
+        return _script(model, folder)
     if isinstance(model, nn.Module):
         return _module(model, folder, rows, signature)
     if callable(getattr(model, "predict", None)):
@@ -93,6 +105,18 @@ def given(model: Any, folder: Path, rows: Tensor | None = None, signature: Signa
     )
 
 
+def identified(teacher: Teacher, inputs: Inputs) -> Teacher:
+    """The teacher with the SHA-256 of its answers to fixed prior rows, if it has no other: its code does not show all that it uses."""
+    if teacher.sha256:
+        return teacher
+    rows = inputs.raw(inputs.draw(HASHED_ROWS, torch.Generator().manual_seed(0)), teacher.dtype)
+    with torch.no_grad():
+        answers = teacher(rows).double()
+    unit = float(answers.nan_to_num().abs().max()) or 1.0
+    digits = (answers / unit * 1e4).nan_to_num().round().long()  # rounding of the last digits is no other teacher
+    return replace(teacher, sha256=hash_bytes(digits.numpy().tobytes() + f"{unit:.4g}".encode()))
+
+
 def _source(model: Any) -> str:
     """The source of a teacher that no file holds."""
     return f"{IN_MEMORY}{getattr(model, '__name__', type(model).__name__)}"
@@ -100,19 +124,20 @@ def _source(model: Any) -> str:
 
 def _module(model: nn.Module, folder: Path, rows: Tensor | None, signature: Signature | None) -> Given:
     copy = freeze(_copied(model, _source(model)))
-    teacher = Teacher(_source(model), copy, likely_dtype(copy), hash_module(copy), signature=signature)
+    teacher = Teacher(_source(model), copy, likely_dtype(copy), "", signature=signature)
     teacher = prepared(teacher)
     if rows is None:
         rows = torch.zeros(2, infer_width(teacher), dtype=torch.float64)
     teacher = settled(teacher, rows) if teacher.layout is None else teacher
     examples = rows.to(teacher.dtype)
     try:
-        if teacher.layout is None:
-            data = to_pt2(copy, examples)
-        else:
-            data = call_to_pt2(copy, *export_call(teacher.layout, examples))
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):  # it prints the graph up to the failure
+            if teacher.layout is None:
+                data = to_pt2(copy, examples)
+            else:
+                data = call_to_pt2(copy, *export_call(teacher.layout, examples))
     except Exception as error:
-        return _unkept(teacher, f"torch.export refused it: {one_line(error)}")
+        return _unkept(teacher, f"torch.export refused it: {_first_line(error)}")
     file = _kept(folder, data, f"{type(model).__name__}-{hash_bytes(data)[:12]}.pt2")
     return _checked(file, teacher, examples)
 
@@ -137,25 +162,29 @@ def _copied(model: nn.Module, source: str) -> nn.Module:
             raise TeacherError(source, f"cannot be copied: {one_line(error)}", remedy=remedy) from None
 
 
-def _estimator(model: Any, folder: Path) -> Given:
-    import joblib
+def _script(model: torch.jit.ScriptModule, folder: Path) -> Given:
+    written = io.BytesIO()
+    torch.jit.save(model, written)
+    data = written.getvalue()
+    file = _kept(folder, data, f"TorchScript-{hash_bytes(data)[:12]}.ts")
+    load_teacher(file)  # raises if it reaches beyond a network
+    return Given(str(file))
 
-    source = f"{IN_MEMORY}{type(model).__name__}"
-    try:
-        key = str(joblib.hash(model))
-    except Exception as error:  # a masked array, for one, cannot be hashed
-        return _unkept(from_estimator(source, model, ""), f"its state cannot be hashed: {one_line(error)}")
-    teacher = from_estimator(source, model, key)
+
+def _estimator(model: Any, folder: Path) -> Given:
+    model = getattr(
+        model, "best_estimator_", model
+    )  # a search also holds the times of its fits, which differ each time
+    teacher = from_estimator(_source(model), model, "")
     try:
         from skops.io import dumps
     except ImportError:
         return _unkept(teacher, "skops is not installed; pip install 'dfkd-tune[skops]'")
-    file = folder / f"{type(model).__name__}-{key[:12]}.skops"
     try:
-        if not file.exists():  # skops writes other bytes each time
-            _kept(folder, dumps(model), file.name)
+        data = dumps(model)
+        file = _kept(folder, data, f"{type(model).__name__}-{content_hash(data)[:12]}.skops")
     except Exception as error:
-        return _unkept(teacher, f"skops refused it: {one_line(error)}")
+        return _unkept(teacher, f"skops refused it: {_first_line(error)}")
     try:
         load_teacher(file)
     except TeacherError as error:
@@ -168,28 +197,33 @@ def _function(function: Callable[..., Any], rows: Tensor | None, signature: Sign
     if signature is None and (path := _module_path(function)) is not None:
         return Given(path)
     teacher = prepared(Teacher(_source(function), OfEither(function), taken_by(function), "", signature=signature))
-    if rows is None:
-        rows = torch.zeros(2, infer_width(teacher), dtype=torch.float64)
     if teacher.layout is None:
-        rows = torch.randn(16, rows.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    teacher = replace(teacher, sha256=_answers_hash(teacher, rows))
-    return _unkept(teacher, "it is a lambda, a closure, or a function of this script")
+        if rows is None:
+            rows = torch.zeros(2, infer_width(teacher), dtype=torch.float64)
+        teacher = replace(_fitting(teacher, rows), width=rows.shape[1])
+    return _unkept(teacher, "it is a lambda, a closure, a method, or a function of this script")
 
 
-def _answers_hash(teacher: Teacher, rows: Tensor) -> str:
-    """SHA-256 of answers to fixed rows: a function has no file, and its code does not show the values that it uses."""
-    with torch.no_grad():
-        returned = teacher.guard.once(teacher.source, teacher.function, rows.to(teacher.dtype))
-    parts = nested.take(returned, lambda value: isinstance(value, Tensor)).leaves
-    answers = torch.cat([part.double().flatten() for part in parts])
-    unit = float(answers.nan_to_num().abs().max()) or 1.0
-    return hash_bytes((answers / unit * 1e4).nan_to_num().round().long().numpy().tobytes())
+def _fitting(teacher: Teacher, rows: Tensor) -> Teacher:
+    """A function with the dtype of rows that it takes: float64 for arrays, as float32 would round what is declared."""
+    failure: TeacherError | None = None
+    for dtype in dict.fromkeys((teacher.dtype, *ROW_DTYPES)):
+        try:
+            with torch.no_grad():
+                teacher.guard.once(teacher.source, teacher.function, rows.to(dtype))
+        except TeacherError as error:
+            failure = failure or error
+            continue
+        arrays = isinstance(teacher.function, OfEither) and teacher.function.takes_arrays
+        return replace(teacher, dtype=torch.float64 if arrays else dtype)
+    assert failure is not None  # each dtype failed
+    raise failure
 
 
 def _module_path(function: Callable[..., Any]) -> str | None:
     """``package.module:function`` of a function that another process can import; None for any other."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
-    if module is None or module == "__main__" or not name.isidentifier():
+    if module is None or module == "__main__" or not name.isidentifier() or not takes_rows(function):
         return None
     return f"{module}:{name}" if getattr(sys.modules.get(module), name, None) is function else None
 
@@ -218,7 +252,9 @@ def _kept(folder: Path, data: bytes, name: str) -> Path:
 
 
 def _unkept(teacher: Teacher, reason: str) -> Given:
-    if not teacher.sha256:
-        rows = torch.randn(16, infer_width(teacher), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        teacher = replace(teacher, sha256=_answers_hash(teacher, rows))
     return Given(teacher.source, prepared(teacher), reason)
+
+
+def _first_line(error: Exception) -> str:
+    """The first line of a message; torch.export follows it with advice."""
+    return shown(next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__))

@@ -28,7 +28,7 @@ def load_function(source: str) -> Teacher:
         TeacherError: the import or the call fails, or the result is not callable.
     """
     factory = import_object(source, TeacherError)
-    if _takes_rows(factory):
+    if takes_rows(factory):
         return _of_function(source, factory, factory)
     try:
         with setting_up():
@@ -57,7 +57,7 @@ def with_signature(teacher: Teacher, model: Callable[..., Any]) -> Teacher:
     return replace(teacher, signature=signature, width=signature.arguments[0].width if known and signature else None)
 
 
-def _takes_rows(function: Callable[..., Any]) -> bool:
+def takes_rows(function: Callable[..., Any]) -> bool:
     """Whether a function cannot be called without an argument; a class is always called."""
     if inspect.isclass(function) or isinstance(function, nn.Module):
         return False

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.base import Teacher, hash_bytes
@@ -47,6 +49,27 @@ def load_skops(path: Path, architecture: Path | None, trust_pickle: bool) -> Tea
     except Exception as error:
         raise TeacherError(path, f"not a skops file, or cut short ({one_line(error)})") from None
     return from_estimator(path, estimator, hash_bytes(data))
+
+
+def content_hash(archive: bytes) -> str:
+    """SHA-256 of what an archive holds: skops names parts by their addresses in memory, which differ each time."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as file:
+
+        def plain(node: Any) -> Any:
+            if isinstance(node, list):
+                return [plain(each) for each in node]
+            if not isinstance(node, dict):
+                return node
+            known = {
+                key: plain(value) for key, value in node.items() if key not in ("__id__", "protocol", "_skops_version")
+            }
+            if isinstance(known.get("file"), str):
+                known["file"] = hash_bytes(file.read(known["file"]))
+            if known.get("__loader__") == "SetNode" and isinstance(known.get("content"), list):
+                known["content"].sort(key=json.dumps)
+            return known
+
+        return hashlib.sha256(json.dumps(plain(json.loads(file.read("schema.json")))).encode()).hexdigest()
 
 
 def _written_out(path: Path, archive: bytes) -> None:

@@ -1,0 +1,237 @@
+"""Teachers that a person has in memory: what they are kept as, that they stay as they are, and how they are known again."""
+
+import re
+import subprocess
+import sys
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+from tiny_studies import ROOT
+from torch import nn
+
+import dfkd_tune as dt
+from dfkd_tune.api.arguments import Arguments
+from dfkd_tune.study.prepare import Prepared
+from dfkd_tune.teachers.in_memory import Given, given
+
+PAGE = ROOT / "docs" / "reference" / "in-memory-teachers.md"
+X = np.random.default_rng(0).normal(size=(80, 2))
+Y = np.sin(X[:, 0]) + X[:, 1]
+WORDS = pd.DataFrame({"a": X[:, 0], "b": np.where(X[:, 1] > 0, "up", "down")})
+NUMBERS, NAMED = {"a": None, "b": None}, {"a": None, "b": {"levels": ["down", "up"]}}
+
+
+def network(dtype=torch.float32) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Dropout(0.5), nn.Linear(8, 1)).to(dtype).eval()
+
+
+def hooked() -> nn.Module:
+    module = network()
+    module[0].register_forward_hook(lambda module, given, answer: 2 * answer)
+    return module
+
+
+class Branching(nn.Module):
+    """Looks at its rows before it answers."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = network()
+
+    def forward(self, x):
+        return self.net(x) if float(x.mean()) < 5 else 0 * self.net(x)
+
+
+class Predicts:
+    """Of no library."""
+
+    def predict(self, rows):
+        return rows[:, 0] + rows[:, 1]
+
+
+def importable(rows):
+    return np.sin(rows[:, 0]) + rows[:, 1]
+
+
+def saved(folder, name="net.pt2"):
+    from teacher_files import save_pt2
+
+    module = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
+    return save_pt2(module, folder / name, dtype=torch.float32)
+
+
+def in_mlflow(folder, store):
+    import mlflow
+
+    from dfkd_tune.tracking.connection import pointed_at, quiet
+
+    with pointed_at(store.tracking), quiet(), mlflow.start_run() as run:
+        mlflow.pytorch.log_model(
+            network(), name="teacher", input_example=np.zeros((2, 2), np.float32), pip_requirements=["torch"]
+        )
+        return f"runs:/{run.info.run_id}/teacher"
+
+
+OVER = network(torch.float64)
+TEACHERS = {
+    "module": network,
+    "module in float64": partial(network, torch.float64),
+    "module in training mode": lambda: network().train(),
+    "module with hooks": hooked,
+    "module in TorchScript": lambda: torch.jit.script(network()),
+    "module that `torch.export` refuses": Branching,
+    "regressor": lambda: RandomForestRegressor(3, random_state=0).fit(X, Y),
+    "pipeline with words": lambda: make_pipeline(
+        make_column_transformer((OneHotEncoder(), ["b"]), remainder="passthrough"), Ridge()
+    ).fit(WORDS, Y),
+    "grid search": lambda: GridSearchCV(Ridge(), {"alpha": [1, 2]}).fit(X, Y),
+    "pipeline with a lambda": lambda: make_pipeline(FunctionTransformer(lambda x: 2 * x), Ridge()).fit(X, Y),
+    "object with `predict`": Predicts,
+    "importable function": lambda: sys.modules[__name__].importable,
+    "function of tensors": lambda: lambda x: torch.sin(x[:, 0]) + x[:, 1],
+    "function of arrays": lambda: lambda x: np.sin(x[:, 0]) + x[:, 1],
+    "lambda over a module": lambda: lambda x: OVER(x),
+    "method of an estimator": lambda: LinearRegression().fit(X, Y).predict,
+}
+GIVEN_BY_NAME = ("path", "module path", "MLflow URI")
+
+
+def rows_of_the_page() -> dict[str, list[str]]:
+    lines = re.findall(r"^\| (.+) \|$", PAGE.read_text(), re.MULTILINE)
+    cells = [[cell.strip() for cell in line.split("|")] for line in lines[2:]]
+    return {first: rest for first, *rest in cells}
+
+
+def prepared(teacher, folder, features=None, **more) -> tuple[Prepared, Given]:
+    tree = {"budget": {"bank": 200, "pool": 300}, "search": {}}
+    return Arguments("tune", teacher, features, more.get("example_inputs"), tree, None, False, "cpu", folder).prepared()
+
+
+def told(made: Prepared, kept: Given, folder) -> list[str]:
+    """The row of the page that a teacher deserves."""
+    name = kept.path.removeprefix(f"{folder}/")
+    if made.in_memory:
+        assert kept.reason and kept.teacher is not None
+        how = "-"
+    else:
+        assert kept.reason is None
+        how = f"`.{name.rpartition('.')[2]}`" if name != kept.path else "its module path"
+    return [how, "no" if made.in_memory else "yes", "yes" if made.probe.differentiable else "no"]
+
+
+@pytest.fixture(autouse=True)
+def importing(monkeypatch):
+    """This file as a module that another process could import."""
+    monkeypatch.setitem(
+        sys.modules, importable.__module__, sys.modules.get(importable.__module__) or sys.modules[__name__]
+    )
+
+
+@pytest.mark.parametrize("name", TEACHERS)
+def test_the_page_tells_what_is_kept(name, tmp_path):
+    teacher = TEACHERS[name]()
+    before = {k: v.clone() for k, v in teacher.state_dict().items()} if isinstance(teacher, nn.Module) else {}
+    modes = [each.training for each in teacher.modules()] if before else []
+    made, kept = prepared(teacher, tmp_path, NAMED if name == "pipeline with words" else NUMBERS)
+    assert told(made, kept, tmp_path) == rows_of_the_page()[name]
+    if before:  # it is as it was
+        assert modes == [each.training for each in teacher.modules()]
+        assert all(torch.equal(value, before[key]) for key, value in teacher.state_dict().items())
+        assert all(p.requires_grad for p in teacher.parameters())
+    again, _ = prepared(TEACHERS[name](), tmp_path, NAMED if name == "pipeline with words" else NUMBERS)
+    assert again.teacher.sha256 == made.teacher.sha256 != ""
+    assert len([file for file in tmp_path.iterdir() if file.suffix != ".yaml"]) == (
+        how := rows_of_the_page()[name][0]
+    ).startswith("`"), how
+
+
+def test_the_page_tells_of_teachers_with_a_name(tmp_path, store, finished, code, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.tracking)
+    source = code(
+        "def teacher():\n    torch.manual_seed(0)\n    return nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1))\n"
+    )
+    for name, teacher in zip(GIVEN_BY_NAME, (saved(tmp_path), source, in_mlflow(tmp_path, store)), strict=True):
+        made, kept = prepared(teacher, tmp_path / "kept")
+        assert kept == Given(str(teacher)) and not made.in_memory
+        row = rows_of_the_page()[name]
+        assert row == ["as it is", "yes", "yes" if made.probe.differentiable else "no"]
+    assert not (tmp_path / "kept").exists()
+    assert set(rows_of_the_page()) == {*TEACHERS, *GIVEN_BY_NAME}
+
+
+def test_hooks_answer_in_the_kept_file(tmp_path):
+    teacher, x = hooked(), torch.randn(5, 2)
+    made, _ = prepared(teacher, tmp_path, NUMBERS)
+    with torch.no_grad():
+        assert torch.allclose(made.teacher(x), teacher(x), atol=1e-6)
+        assert not torch.allclose(made.teacher(x), network()(x), atol=1e-2)
+
+
+def test_an_estimator_has_one_file_in_every_process(tmp_path):
+    """skops writes other bytes each time, with the addresses of objects in memory as names."""
+    code = (
+        "import sys, numpy as np; from pathlib import Path\n"
+        "from sklearn.ensemble import RandomForestRegressor; from dfkd_tune.teachers.in_memory import given\n"
+        "x = np.random.default_rng(0).normal(size=(80, 2)); y = np.sin(x[:, 0]) + x[:, 1]\n"
+        "print(given(RandomForestRegressor(3, random_state=0).fit(x, y), Path(sys.argv[1])).path)"
+    )
+    own = given(TEACHERS["regressor"](), tmp_path).path
+    other = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert other.stdout.strip() == own
+    assert given(RandomForestRegressor(3, random_state=1).fit(X, Y), tmp_path).path != own
+
+
+def test_another_teacher_has_another_hash(tmp_path):
+    def scaled(size):
+        return lambda x: size * np.sin(x[:, 0])
+
+    one, same, other = (prepared(scaled(size), tmp_path, NUMBERS)[0].teacher.sha256 for size in (1.0, 1.0, 1.01))
+    assert one == same != other
+
+
+def test_a_function_is_asked_within_its_declaration_only(tmp_path):
+    def strict(rows):
+        if rows.min() < 2 or rows.max() > 3:
+            raise KeyError("outside")
+        return np.log(rows[:, 0]) * rows[:, 1]
+
+    made, _ = prepared(strict, tmp_path, {"a": {"range": [2, 3]}, "b": {"range": [2, 3]}})
+    assert made.teacher.sha256 and made.teacher.dtype == torch.float64
+
+
+def test_examples_tell_the_number_of_features(tmp_path):
+    made, _ = prepared(TEACHERS["function of arrays"](), tmp_path, example_inputs=X[:3])
+    assert made.inputs.names == ["x0", "x1"]
+    with pytest.raises(dt.DfkdError, match="its number of features cannot be found"):
+        prepared(TEACHERS["function of arrays"](), tmp_path)
+
+
+REFUSED = {
+    "a class": (Ridge, "teacher: is the class Ridge; give an object of it"),
+    "an array": (X, "teacher: is a ndarray, which is no teacher"),
+    "half precision": (network(torch.float16), "takes float16 inputs"),
+    "two arguments": (lambda a, b: a + b, "missing 1 required positional argument"),
+    "an estimator that is not fitted": (Ridge(), "not fitted yet"),
+}
+
+
+@pytest.mark.parametrize(("teacher", "words"), REFUSED.values(), ids=REFUSED)
+def test_what_is_no_teacher_is_told_in_one_line(teacher, words, tmp_path):
+    with pytest.raises(dt.DfkdError) as refusal:
+        prepared(teacher, tmp_path, NUMBERS)
+    assert words in str(refusal.value) and len(str(refusal.value).splitlines()) == 1
+
+
+def test_a_refused_export_prints_nothing(tmp_path, capfd):
+    assert "data-dependent" in given(Branching(), tmp_path, torch.randn(4, 2, dtype=torch.float64)).reason
+    assert capfd.readouterr() == ("", "")
