@@ -33,7 +33,7 @@ def describe(data: Any, *, tier: str = "quantiles", targets: Sequence[str] = (),
     """
     if tier not in tables.TIERS:
         raise FeaturesError("describe: tier", f"unknown tier {tier!r}", remedy=f"known: {', '.join(tables.TIERS)}")
-    with in_python(), tempfile.TemporaryDirectory() as folder:
+    with in_python("describe"), tempfile.TemporaryDirectory() as folder:
         path = Path(data) if isinstance(data, str | Path) else _written(data, Path(folder))
         return tables.describe(read_table(path, Reading(at_least=at_least), tuple(targets)), tier, at_least)
 

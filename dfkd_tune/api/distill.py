@@ -79,7 +79,7 @@ def distill(
         "budget": {**(budget or {}), "steps": steps, "batch": batch},
         "preset": preset,
     }
-    with in_python(), tempfile.TemporaryDirectory() as folder:
+    with in_python("distill"), tempfile.TemporaryDirectory() as folder:
         given = (teacher, features, example_inputs, sections(tree) | dict(fixed or {}))
         arguments = Arguments("distill", *given, architecture, trust_pickle, device, Path(folder))
         prepared, _ = arguments.prepared()

@@ -17,6 +17,7 @@ from dfkd_tune.registry import register as registry
 from dfkd_tune.registry.register import Registered
 from dfkd_tune.registry.sources import Sources
 from dfkd_tune.registry.stored_student import load_trial
+from dfkd_tune.search.attributes import ATTEMPTS, RECIPE, RECORD, WORKER
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.tracking.connection import reaching
 from dfkd_tune.training.raw_evaluation import RawEvaluator
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from dfkd_tune.reporting.findings import Findings
     from dfkd_tune.reporting.plot_style import Axes
 
+UNSHOWN = (RECIPE, RECORD, WORKER, ATTEMPTS)
+"""Attributes of trials that are for the machine."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -42,6 +46,7 @@ class Result:
         tracking_uri: MLflow tracking URI.
         evaluator: its teacher and banks, if they are in memory; else they are loaded where a figure needs them.
         reason: why no file holds its teacher; None if one does.
+        sources: where its teacher and features are now, or the teacher itself.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Result:
     tracking_uri: str
     evaluator: RawEvaluator | None = field(default=None, repr=False)
     reason: str | None = None
+    sources: Sources = field(default=Sources(), repr=False)
 
     @cached_property
     def study(self) -> optuna.Study:
@@ -64,13 +70,17 @@ class Result:
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """One row a trial that has begun: number, state, objective, parameters and metrics by their names in MLflow."""
+        """One row a trial that has begun: number, state, objective, the leaves that it searched, and metrics by their names in MLflow."""
         import pandas as pd
 
         rows = [
             {"number": t.number, "state": t.state.name, "objective": t.values[0] if t.values else None}
-            | t.params
-            | {key: value for key, value in t.user_attrs.items() if isinstance(value, int | float | str)}
+            | {name.partition("@")[0]: value for name, value in t.params.items()}
+            | {
+                name: value
+                for name, value in t.user_attrs.items()
+                if isinstance(value, int | float | str) and name not in UNSHOWN
+            }
             for t in self.study.get_trials(deepcopy=False)
             if t.datetime_start is not None
         ]
@@ -123,7 +133,7 @@ class Result:
                 self.tracking_uri,
                 self.name,
                 run,
-                lambda: registry.problem_of(self.tracking_uri, self.name, run, Sources()),
+                lambda: registry.problem_of(self.tracking_uri, self.name, run, self.sources),
             )
         return Certificate.of(tree)
 
@@ -139,7 +149,7 @@ class Result:
             DfkdError: as ``register`` does.
         """
         with in_python(), reaching(self.tracking_uri):
-            return registry.register(self.tracking_uri, self.name, model or self.name, trial, alias)
+            return registry.register(self.tracking_uri, self.name, model or self.name, trial, alias, self.sources)
 
     def report(self, file: str | Path | None = None) -> Path:
         """Write the study as one HTML page, by default ``NAME-report.html``; returns its path.
@@ -188,7 +198,7 @@ class Result:
             return self.evaluator
         run = self._stored[2]
         with in_python(), reaching(self.tracking_uri):
-            return registry.evaluator_of(self.tracking_uri, self.name, run, Sources())
+            return registry.evaluator_of(self.tracking_uri, self.name, run, self.sources)
 
     @cached_property
     def _outputs(self) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from dfkd_tune.api.result import Result
 from dfkd_tune.api.words import in_python
 from dfkd_tune.errors import Interrupted
 from dfkd_tune.locations import paths
+from dfkd_tune.registry.sources import Sources
 from dfkd_tune.search.storage import require_whole
 from dfkd_tune.study.launch import launch
 from dfkd_tune.training.raw_evaluation import RawEvaluator
@@ -98,7 +99,7 @@ def tune(
         "pruner": pruner,
     }
     given = sections(tree) | ({} if search is None else {"search": search}) | dict(fixed or {})
-    with in_python():
+    with in_python("tune"):
         storage_url, uri = paths.optuna_url(storage), paths.tracking_url(tracking_uri)
         require_whole(storage_url)  # before the first teacher query
         folder = paths.shared_folder(storage_url, KEPT)
@@ -114,10 +115,20 @@ def tune(
             raise KeyboardInterrupt(f"study {told!r} was stopped; the same call goes on from here") from None
     about = prepared.spec
     evaluator = RawEvaluator(prepared.teacher, prepared.inputs, about.study.seed, about.budget.bank)
-    return Result(told, storage_url, uri, evaluator, kept.reason)
+    held = Sources(held=prepared.teacher) if prepared.in_memory else Sources(None, None, None, trust_pickle)
+    return Result(told, storage_url, uri, evaluator, kept.reason, held)
 
 
-def load_result(name: str, *, storage: str | None = None, tracking_uri: str | None = None) -> Result:
+def load_result(
+    name: str,
+    *,
+    storage: str | None = None,
+    tracking_uri: str | None = None,
+    teacher: str | Path | None = None,
+    features: str | Path | None = None,
+    architecture: str | Path | None = None,
+    trust_pickle: bool = False,
+) -> Result:
     """The ``Result`` of a recorded study, also of one that was run in a terminal or is still running.
 
         dt.load_result("pump").student
@@ -125,12 +136,17 @@ def load_result(name: str, *, storage: str | None = None, tracking_uri: str | No
     Args:
         name: name of the study.
         storage, tracking_uri: as in ``tune``.
+        teacher, features, architecture: where these files are now, if they have moved. A teacher that no file holds is given by
+            the call of ``tune`` that made the study: it returns the result of a study that is done.
+        trust_pickle: as in ``distill``.
 
     Raises:
         NotFound: there is no such study.
         DfkdError: a store cannot be read.
     """
-    with in_python():
-        result = Result(name, paths.optuna_url(storage), paths.tracking_url(tracking_uri))
+    with in_python("load_result"):
+        files = (str(path) if path is not None else None for path in (teacher, architecture, features))
+        sources = Sources(*files, trust_pickle)
+        result = Result(name, paths.optuna_url(storage), paths.tracking_url(tracking_uri), sources=sources)
         result.study  # noqa: B018  # raises if there is none
         return result

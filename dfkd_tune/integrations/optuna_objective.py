@@ -81,7 +81,7 @@ class Distillation:
             "preset": preset,
         }
         given = sections(tree) | ({} if search is None else {"search": search}) | dict(fixed or {})
-        with in_python(), tempfile.TemporaryDirectory() as folder:
+        with in_python("Distillation"), tempfile.TemporaryDirectory() as folder:
             prepared, _ = Arguments(
                 "Distillation",
                 teacher,

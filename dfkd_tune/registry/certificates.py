@@ -131,7 +131,7 @@ def _sources(study: str, tags: Mapping[str, str], sources: Sources, purpose: str
     drawn = sources.architecture or tags.get(tag.ARCHITECTURE)
     architecture = Path(_found(place, purpose, "architecture", drawn)) if drawn else None
     try:
-        teacher = load_teacher(source, architecture, sources.trust_pickle)
+        teacher = sources.held or load_teacher(source, architecture, sources.trust_pickle)
     except TeacherError as error:
         rule = f"{error.rule} ({purpose} needs the teacher)"
         raise TeacherError(error.place, rule, remedy=error.remedy or "give --teacher PATH") from None

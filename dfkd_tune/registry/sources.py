@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dfkd_tune.teachers.base import Teacher
 
 
 @dataclass(frozen=True)
@@ -12,9 +16,11 @@ class Sources:
     Args:
         teacher, architecture, features: paths; None for the recorded path.
         trust_pickle: whether to load a pickled teacher, which can run any code.
+        held: the teacher itself, if this process holds it and no file does.
     """
 
     teacher: str | None = None
     architecture: str | None = None
     features: str | None = None
     trust_pickle: bool = False
+    held: Teacher | None = None
