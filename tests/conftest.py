@@ -21,7 +21,6 @@ gc.disable()  # until all is imported: it would look at what stays again and aga
 import importlib
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from databases import empty_database
 from tiny_studies import SEARCH, STUDY, TINY, Store
 
 # PyTorch is imported where it is used: the process that hands tests out to others loads this file, too.
@@ -203,24 +203,8 @@ def served(mlflow_server, tmp_path_factory, tiny):
 @pytest.fixture
 def postgresql() -> Iterator[str]:
     """The URL of an empty PostgreSQL database, dropped afterwards."""
-    name = f"dfkd_{uuid.uuid4().hex[:12]}"
-    demanded = bool(os.environ.get("CI"))
-    psycopg2 = importlib.import_module("psycopg2") if demanded else pytest.importorskip("psycopg2")
-    try:
-        admin = psycopg2.connect(host="127.0.0.1", port=5432, user="postgres", dbname="postgres", connect_timeout=5)
-    except psycopg2.OperationalError as error:
-        if demanded:
-            raise
-        pytest.skip(f"no PostgreSQL: {str(error).splitlines()[0]}")
-    admin.autocommit = True
-    with admin.cursor() as cursor:
-        cursor.execute(f"CREATE DATABASE {name}")
-    try:
-        yield f"postgresql://postgres@127.0.0.1:5432/{name}"
-    finally:
-        with admin.cursor() as cursor:
-            cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
-        admin.close()
+    with empty_database() as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

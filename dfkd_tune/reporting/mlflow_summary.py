@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import optuna
@@ -175,7 +176,7 @@ def note(found: Findings, params: Mapping[str, str], tags: Mapping[str, str], ru
             f"    dfkd-tune register {name} --model {name}",
             "",
             "### Make it again",
-            f"    {again(tags, run.info.run_id)}",
+            indent(again(tags, run.info.run_id), "    "),
             "",
         ]
     versions = json.loads(tags.get(tag.VERSIONS, "{}"))
@@ -193,10 +194,10 @@ def note(found: Findings, params: Mapping[str, str], tags: Mapping[str, str], ru
 
 
 def again(tags: Mapping[str, str], run_id: str) -> str:
-    """The command that distills a run's student again."""
+    """The command that distills a run's student again, one option a line: a long line pushes MLflow's page out of the window."""
     options = {"--teacher": tag.TEACHER, "--architecture": tag.ARCHITECTURE, "--features": tag.FEATURES}
     given = [f"{option} {argument(tags[name])}" for option, name in options.items() if name in tags]
-    return " ".join(["dfkd-tune distill", *given, f"--run {run_id} --out student/"])
+    return " \\\n    ".join(["dfkd-tune distill", *given, f"--run {run_id}", "--out student/"])
 
 
 def _limit(found: Findings) -> str:

@@ -211,7 +211,7 @@ def _scaled(values: Sequence[object]) -> tuple[list[float], dict[float, str]]:
     by = math.log if low > 0 and high > 10 * low else float
     span = by(high) - by(low) or 1.0
     heights = [(by(value) - by(low)) / span for value in numbers]
-    return heights, {0.0: f"{low:.3g}", 1.0: f"{high:.3g}"}
+    return heights, {0.0: _number(low), 1.0: _number(high)}
 
 
 def _short(leaf: str) -> str:
@@ -239,3 +239,8 @@ def _legend(figure: Figure) -> None:
     figure.legend(
         loc="outside upper left", ncols=3, frameon=False, labelcolor=INK, handletextpad=0.4, columnspacing=1.2
     )
+
+
+def _number(value: float) -> str:
+    """A number with three digits, or with all that stand before its point."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

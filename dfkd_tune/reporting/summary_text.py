@@ -87,7 +87,7 @@ def smaller(found: Findings) -> str:
                 f"within {100 * share:.0f} % of the best: trial {trial.number} with {trial.user_attrs[metric.PARAMETERS]:,.0f} parameters"
             )
     if not told:
-        return f"No smaller student is within 20 % of the best trial's {found.objective}."
+        return "No smaller student's objective is within 20 % of the best trial's."
     return (
         f"{'; '.join(told)}; the best trial, {best.number}, has {best.user_attrs[metric.PARAMETERS]:,.0f}.".capitalize()
     )

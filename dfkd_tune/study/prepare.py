@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -267,8 +268,14 @@ def needs(prepared: Prepared) -> Need:
 
 
 def located(path: str) -> str:
-    """An absolute path without credentials; module paths and MLflow model URIs are returned unchanged."""
-    return str(Path(path).resolve()) if is_file(path) else without_credentials(path)
+    """An absolute path without credentials; module paths and MLflow model URIs are returned unchanged.
+
+    Links are not followed: where Kubernetes mounts a ConfigMap, they lead into a folder whose name differs in each pod.
+    """
+    if not is_file(path):
+        return without_credentials(path)
+    plain = Path(os.path.abspath(path))  # without "..", which means another folder behind a link
+    return str(plain if plain.resolve() == Path(path).resolve() else Path(path).absolute())
 
 
 FREE = {

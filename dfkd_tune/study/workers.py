@@ -49,6 +49,8 @@ TEACHER_PACKAGES = ("torch", "networkx", "sympy", "onnxruntime", "skops")
 """Packages whose submodules some teachers need; workers preload those that this process has imported."""
 POLL_S = 0.5
 """Seconds between two checks of the workers."""
+ARRIVAL_POLL_S = 1.0
+"""Seconds between two looks for a study that is not recorded yet."""
 DEATHS = 3
 """Deaths per worker without a finished trial in between, after which workers are not restarted."""
 FAREWELL = 60.0
@@ -95,6 +97,7 @@ def join(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
     device: str = "cpu",
+    patience: float = 0.0,
 ) -> StudyResult:
     """Work on a recorded study until its trials are done.
 
@@ -105,6 +108,7 @@ def join(
         sources: paths of teacher and features on this machine, if not the recorded ones.
         on_progress, should_stop: as in ``run_study``.
         device: as in ``prepare``.
+        patience: seconds to wait for a study that does not exist yet.
 
     Raises:
         NotFound: if there is no such study, or one of its files is not on this machine.
@@ -112,6 +116,7 @@ def join(
         StorageError: if the storage is an SQLite file that another machine uses.
         Interrupted: if ``should_stop`` returned true.
     """
+    _await_study(name, storage_url, patience, should_stop)
     prepared, recorded = load_recorded_study(name, storage_url, sources or Sources(), device)
     given = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
     local = given is None and recorded.tracking is not None and sqlite_file(recorded.tracking) is not None
@@ -123,6 +128,23 @@ def join(
         )
     uri = tracking_url(given or recorded.tracking)
     return run_study(prepared, storage_url, uri, on_progress, should_stop, joining=True)
+
+
+def _await_study(name: str, storage_url: str, patience: float, should_stop: Callable[[], bool]) -> None:
+    """Wait until a study is recorded, or until ``patience`` seconds are over.
+
+    Raises:
+        Interrupted: if ``should_stop`` returned true.
+    """
+    until = time.monotonic() + patience
+    with telling(LOG, "waiting until study %r is recorded, %.0f s at most", name, patience):
+        while time.monotonic() < until:
+            with suppress(NotFound):
+                if StudyRecord.of(load_study(storage_url, name)).spec is not None:
+                    return
+            if should_stop():
+                raise Interrupted(name)
+            time.sleep(min(ARRIVAL_POLL_S, max(0.0, until - time.monotonic())))
 
 
 def load_recorded_study(

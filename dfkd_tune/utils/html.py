@@ -53,4 +53,5 @@ def percent(share: float) -> str:
 
 def code(text: str) -> Markup:
     """Mark words between backticks as code, and escape everything else."""
-    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text)))
+    safe = str(escape(text))  # of a Markup, re.sub would escape the tags, too
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", safe))

@@ -65,6 +65,27 @@ def test_a_worker_needs_a_study(store, finished, dfkd):
     assert "study 'nowhere': does not exist here; known: " in ended.err
 
 
+def test_a_worker_waits_for_a_study_that_is_not_there_yet(store, tiny, monkeypatch):
+    monkeypatch.setattr(workers, "ARRIVAL_POLL_S", 0.01)
+    opened = []
+
+    def meanwhile() -> bool:
+        if not opened:
+            opened.append(open_slots(tiny("awaited", trials=2), store.storage, store.tracking))
+        return False
+
+    result = workers.join("awaited", store.storage, store.tracking, should_stop=meanwhile, patience=600)
+    assert opened and result.progress.done + result.progress.pruned == 2
+
+
+def test_a_worker_that_waits_can_be_stopped_and_gives_up(store, finished, dfkd, monkeypatch):
+    with pytest.raises(Interrupted):
+        workers.join("nowhere", store.storage, should_stop=lambda: True, patience=600)
+    ended = dfkd("worker", "nowhere", "--storage", store.storage, "--wait", "0.1")
+    assert (ended.status, ended.out) == (1, "")
+    assert "study 'nowhere': does not exist here; known: " in ended.err
+
+
 @pytest.fixture
 def moved(tmp_path, store, tree, tiny, small_teacher):
     """A study whose teacher is no longer where it was; returns the copies by option."""

@@ -17,6 +17,13 @@ from dfkd_tune.utils.signals import Signals
 @click.option("--teacher", help="Path of the study's teacher on this machine.")
 @ARCHITECTURE
 @click.option("--features", type=click.Path(), help="Path of the study's features file on this machine.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=0,
+    metavar="SECONDS",
+    help="How long to wait for a study that does not exist yet.",
+)
 @DEVICE
 @TRUST
 def worker(
@@ -26,6 +33,7 @@ def worker(
     teacher: str | None,
     architecture: str | None,
     features: str | None,
+    wait: float,
     device: str,
     trust_pickle: bool,
 ) -> None:
@@ -40,6 +48,6 @@ def worker(
     sources, console = Sources(teacher, architecture, features, trust_pickle), Console(file=sys.stdout)
     with Signals() as stop, terminal_progress.watch(console, name) as on_progress:
         where = (paths.optuna_url(storage), tracking_uri, sources)
-        result = join(name, *where, on_progress, lambda: bool(stop), device)
+        result = join(name, *where, on_progress, lambda: bool(stop), device, wait)
     p = result.progress
     console.print(f"{name}: all {p.total} trials are done", highlight=False, soft_wrap=True)
