@@ -39,6 +39,9 @@ class Store:
 
     def hand_out(self, folder: Path) -> None:
         """Give another directory an MLflow store without the seconds that a fresh one takes."""
+        from dfkd_tune.tracking.connection import client
+
+        client(self.tracking)  # makes it for the first test that asks
         (folder / "mlruns").mkdir(parents=True)
         with (
             contextlib.closing(sqlite3.connect(self.home / "mlruns" / "mlflow.db")) as made,
