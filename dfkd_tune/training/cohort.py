@@ -26,6 +26,7 @@ from dfkd_tune.students.sobolev import loss_and_gradients
 from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.banks import measure
 from dfkd_tune.training.member import BLOCK, Member, synthetic_rows
+from dfkd_tune.training.plugin_rows import declared, is_plugin, not_finite
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils.strategy import Stacked, structure
 
@@ -104,10 +105,9 @@ class Cohort:
             return z[0]
         generator = member.recipe.generator
         if isinstance(generator, BlockGenerator):
-            return generator.block(self.problem.inputs, 1, rows, member.engine)[0].to(z)
-        assert issubclass(group.kind, StepGenerator)  # there is no third kind
+            return member.blind_rows(self.problem, generator, 1, rows)[0]
         context = self._context(group, z, values, index)
-        drawn = group.kind.sample(group.h, group.state, context)
+        drawn = self._sample(group, context)
         member.teacher_rows += context.asked[0]
         return drawn.detach()[0]
 
@@ -122,7 +122,7 @@ class Cohort:
             score = found[k].rmse
             member.curve.append((member.clock, score))
             if not math.isfinite(score):
-                member.failure = f"diverged: the RMSE is {score} at step {member.clock}"
+                member.failure = member.failure or f"diverged: the RMSE is {score} at step {member.clock}"
             elif member.best is None or found[k].nrmse < member.best[0]:
                 member.best = (found[k].nrmse, self._member_values(self.flat, k))
 
@@ -205,8 +205,7 @@ class Cohort:
                 continue
             # copies, because the new rows overwrite their prior rows
             context = self._context(group, z[here].clone(), values[here].clone(), index[here])
-            assert issubclass(group.kind, StepGenerator)  # there is no third kind
-            drawn = group.kind.sample(group.h, group.state, context)
+            drawn = self._sample(group, context)
             if drawn is not context.origin:
                 made.append((group, drawn))
                 for member, asked in zip(members, context.asked, strict=True):
@@ -227,6 +226,18 @@ class Cohort:
                 start = stop
         return made
 
+    def _sample(self, group: Group, context: GeneratorContext) -> Tensor:
+        """Rows ``(k, G, D)`` of a group's generator."""
+        assert issubclass(group.kind, StepGenerator)  # there is no third kind
+        drawn = group.kind.sample(group.h, group.state, context)
+        if drawn is context.origin or not is_plugin(group.kind):
+            return drawn
+        made = declared(self.problem.inputs, group.kind, drawn, context.origin.shape, context.origin)
+        for k, member in enumerate(self.members[group.part]):
+            if member.failure is None and self.flat[group.part.start + k].isfinite().all():  # else it diverged by itself
+                member.failure = not_finite(group.kind, drawn[k])
+        return made
+
     def _label(self, rows: Tensor, gradients: bool) -> tuple[Tensor, Tensor | None]:
         return self.problem.labels(rows) if gradients else (self.problem.answer(rows), None)
 
@@ -241,9 +252,11 @@ class Cohort:
     def _setting(self, part: slice) -> GeneratorContext:
         """The part of a generator's context that is the same at every step."""
         members, pool, weights = self.members[part], self.problem.pool, [leaf[part] for leaf in self.leaves]
+        problem, project = self.problem, self.problem.inputs.project
+        plugin = is_plugin(type(members[0].recipe.generator))
         return GeneratorContext(
-            teacher=self.problem.vjp,
-            answer=self.problem.answer,
+            teacher=(lambda z: problem.vjp(project(z))) if plugin else problem.vjp,
+            answer=(lambda z: problem.answer(project(z))) if plugin else problem.answer,
             student=lambda x: self._record_student(weights, x),
             one_student=lambda k, z: self._answer_one(part.start + k, z),
             prior=lambda rows, k: pool.z[torch.randint(len(pool), (rows,), generator=members[k].rng)],
@@ -251,7 +264,7 @@ class Cohort:
             input_bounds=self._slices(members, lambda member: member.recipe.input_bound),
             geometry=self.problem.geometry,
             units=(self.problem.shift, self.problem.spread),
-            project=self.problem.inputs.project,
+            project=project,
             nominal=self.problem.inputs.nominal,
             rngs=[member.rng for member in members],
         )

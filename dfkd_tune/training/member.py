@@ -12,6 +12,7 @@ from torch import Tensor
 from dfkd_tune.generators.base import BlockGenerator, StepGenerator
 from dfkd_tune.recipes.mixing import Mix
 from dfkd_tune.recipes.recipe import Recipe
+from dfkd_tune.training.plugin_rows import declared, is_plugin, not_finite
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.training.rungs import RUNGS
 from dfkd_tune.utils.seeding import derive
@@ -77,7 +78,7 @@ class Member:
             fresh = min(BLOCK, self.allowance(self.clock + BLOCK) // rows)
             if fresh < BLOCK and self.recipe.teacher_rows is not None:
                 return self._draw_some(problem, generator, max(fresh, int(self.clock == 0)), rows)
-            z = generator.block(problem.inputs, BLOCK, rows, self.engine).to(problem.device, problem.dtype)
+            z = self.blind_rows(problem, generator, BLOCK, rows)
             values = problem.answer_in_chunks(z.view(-1, problem.features)).view(BLOCK, rows, -1)
             self.teacher_rows += BLOCK * rows
             self.sampled = (z, values)
@@ -85,12 +86,20 @@ class Member:
     def _draw_some(self, problem: Problem, generator: BlockGenerator, steps: int, rows: int) -> None:
         """Fill a block from rows queried before, plus as many new rows as the query budget allows."""
         if steps:
-            drawn = generator.block(problem.inputs, steps, rows, self.engine)
-            z = drawn.to(problem.device, problem.dtype).view(-1, problem.features)
+            z = self.blind_rows(problem, generator, steps, rows).view(-1, problem.features)
             self.remember(z, problem.answer_in_chunks(z))
             self.teacher_rows += len(z)
         z, values = self.replay(BLOCK * rows)
         self.sampled = (z.view(BLOCK, rows, -1), values.view(BLOCK, rows, -1))
+
+    def blind_rows(self, problem: Problem, generator: BlockGenerator, steps: int, rows: int) -> Tensor:
+        """The next rows ``(steps, rows, D)`` of a block generator."""
+        drawn, kind = generator.block(problem.inputs, steps, rows, self.engine), type(generator)
+        if not is_plugin(kind):
+            return drawn.to(problem.device, problem.dtype)
+        made = declared(problem.inputs, kind, drawn, (steps, rows, problem.features), problem.pool.z)
+        self.failure = self.failure or not_finite(kind, drawn)
+        return made
 
     @property
     def sampled_step(self) -> tuple[Tensor, Tensor]:

@@ -26,10 +26,15 @@ def installed() -> dict[str, list[tuple[str, str]]]:
     return found
 
 
+def package_of(kind: type) -> str | None:
+    """``name version`` of the package that a kind comes from, or its module if it is not installed; None for a kind of this package."""
+    module = kind.__module__.partition(".")[0]
+    return None if module == PREFIX[:-1] else _packages().get(module, module)
+
+
 def culprit(error: BaseException) -> str | None:
     """``name version`` of the plug-in whose code raised an error; None if no plug-in did."""
-    modules = {entry.module.partition(".")[0]: _distribution(entry) for entry in _offered()}
-    trace, found = error.__traceback__, None
+    modules, trace, found = _packages(), error.__traceback__, None
     while trace is not None:
         name = str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
         found, trace = modules.get(name, found), trace.tb_next
@@ -40,6 +45,11 @@ def culprit(error: BaseException) -> str | None:
 def _offered() -> tuple[EntryPoint, ...]:
     """Entry points of all groups of dfkd-tune."""
     return tuple(e for each in distributions() for e in each.entry_points if e.group.startswith(PREFIX))
+
+
+def _packages() -> dict[str, str]:
+    """Top-level module of a plug-in -> ``name version`` of its package."""
+    return {entry.module.partition(".")[0]: _distribution(entry) for entry in _offered()}
 
 
 class Registry(Mapping[str, T], Generic[T]):

@@ -23,6 +23,7 @@ EXAMPLE = ROOT / "examples" / "plugin"
 MISTAKES = {
     "plain": "tiny_kinds.mistakes:Plain",
     "raises": "tiny_kinds.mistakes:Raises",
+    "misshapen": "tiny_kinds.mistakes:Misshapen",
     "broken": "tiny_kinds.nowhere:Ring",
     "wrong": "tiny_kinds.gap_bound:Quartic",
     "gaussian": "tiny_kinds.generator:Ring",
@@ -42,6 +43,12 @@ class Raises(StepGenerator):
     @staticmethod
     def sample(h, state, context):
         raise KeyError("oops")
+
+@strategy
+class Misshapen(StepGenerator):
+    @staticmethod
+    def sample(h, state, context):
+        return context.origin[..., :1]
 """
 
 
@@ -136,10 +143,14 @@ def test_a_broken_kind_hurts_who_asks_for_it_alone(ask, environment):
         last = ended.stderr.strip().splitlines()[-1]
         assert f"entry point '{kind}' of dfkd_tune.generators, in tiny-kinds 1.2: {words}" in last
     (folder := environment.parents[2] / "wrong").mkdir()
-    recipe = folder / "raises.yaml"
-    recipe.write_text("generator: {kind: raises}\nsteps: 40\nbatch: 20\n")
-    ended = ask("-m", "dfkd_tune", "distill", "--teacher", "teacher.flat", "--recipe", str(recipe), "--out", "raised")
-    assert ended.returncode == 1 and "plug-in tiny-kinds 1.2: raised KeyError: 'oops'" in ended.stderr, ended.stderr
+    for kind, words in {
+        "raises": "plug-in tiny-kinds 1.2: raised KeyError: 'oops'",
+        "misshapen": "plug-in tiny-kinds 1.2: generator Misshapen must draw floating-point rows of shape (1, 10, 3), drew (1, 10, 1)",
+    }.items():
+        recipe = folder / f"{kind}.yaml"
+        recipe.write_text(f"generator: {{kind: {kind}}}\nsteps: 40\nbatch: 20\n")
+        ended = ask("-m", "dfkd_tune", "distill", "--teacher", "teacher.flat", "--recipe", str(recipe), "--out", "no")
+        assert ended.returncode == 1 and words in ended.stderr, ended.stderr
     code = "from dfkd_tune.generators.kinds import GENERATORS; print(GENERATORS['gaussian'].__module__)"
     assert done(ask("-c", code)).strip() == "dfkd_tune.generators.gaussian"  # our own name is ours
 
