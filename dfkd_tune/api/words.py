@@ -9,13 +9,11 @@ from contextlib import contextmanager
 from dfkd_tune.errors import DfkdError, FeaturesError, SpecError, TeacherError
 
 ARGUMENTS = {
-    "--teacher MODULE:FUNCTION": "lambda rows: model.predict_proba(rows)[:, 1:]",
     "--teacher PATH": "teacher=PATH",
     "--features PATH": "features=PATH",
     "--trust-pickle": "trust_pickle=True",
     "--architecture FILE": "architecture=FILE",
     "--teacher MODULE:FUNCTION": "teacher=function",
-    "give a features file": "give features",
     "--workers 1": "workers=1",
     "--name": "name",
     "--storage": "storage",

@@ -26,7 +26,7 @@ MISTAKES = {
     "a classifier": (
         "distill",
         {"teacher": LogisticRegression().fit(X, X[:, 0] > 0)},
-        "make a Python function of its predict_proba the teacher: lambda rows: model.predict_proba",
+        "make a Python function of its predict_proba the teacher: teacher=function",
     ),
     "a function alone": (
         "distill",
