@@ -145,8 +145,11 @@ def load_result(
         DfkdError: a store cannot be read.
     """
     with in_python("load_result"):
-        files = (str(path) if path is not None else None for path in (teacher, architecture, features))
-        sources = Sources(*files, trust_pickle)
+        sources = Sources(_path(teacher), _path(architecture), _path(features), trust_pickle)
         result = Result(name, paths.optuna_url(storage), paths.tracking_url(tracking_uri), sources=sources)
         result.study  # noqa: B018  # raises if there is none
         return result
+
+
+def _path(path: str | Path | None) -> str | None:
+    return None if path is None else str(path)
