@@ -79,7 +79,7 @@ def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model)
         "named": has_feature_names(names),
         "outputs": result["outputs"],
         "dtype": rows.dtype.name,
-    }
+    } | {key: result[key] for key in ("study", "teacher_sha256") if key in result}
     model.save(str(folder / "MLmodel"))
 
 

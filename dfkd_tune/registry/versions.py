@@ -1,7 +1,8 @@
-"""The registered versions that were made from a study."""
+"""Find the logged model of a run, and the registered versions that were made from a study, by ``register`` or in MLflow's pages."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from dfkd_tune.tracking import tags as tag
@@ -10,13 +11,27 @@ from dfkd_tune.utils.markdown import escaped
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel, Run
     from mlflow.entities.model_registry import ModelVersion
+NAME = "student"
+"""Name of a student's logged model within its run."""
+
+
+def find_model(made: MlflowClient, run: Run) -> LoggedModel | None:
+    """The logged model of a run, complete with its files; None if there is none."""
+    return next((each for each in models_of(made, run) if each.status == "READY"), None)
+
+
+def models_of(made: MlflowClient, run: Run) -> list[LoggedModel]:
+    """All logged models that were begun for a run's student."""
+    wanted = f"source_run_id = '{run.info.run_id}' AND name = '{NAME}'"
+    return list(made.search_logged_models([run.info.experiment_id], wanted))
 
 
 def made_from(uri: str, study: str) -> list[str]:
     """The versions that were made from a study, as ``MODEL version N``."""
     with guarded(uri):
-        return [f"{found.name} version {found.version}" for found in _versions(client(uri), study)]
+        return [f"{found.name} version {found.version}" for found in versions_of(client(uri), study)]
 
 
 def origin(study: str) -> str:
@@ -28,17 +43,45 @@ def rename_study(uri: str, old: str, new: str) -> None:
     """Rename the study in the tags and the descriptions of the versions that were made from it."""
     with guarded(uri):
         made = client(uri)
-        for found in _versions(made, old):
+        for found in [each for each in _all(made) if each.tags.get(tag.STUDY) == old]:
             told = (found.description or "").replace(origin(old), origin(new))
             made.update_model_version(found.name, found.version, told)
             made.set_model_version_tag(found.name, found.version, tag.STUDY, new)  # last, because it finds the version
 
 
-def _versions(made: MlflowClient, study: str) -> list[ModelVersion]:
+def versions_of(made: MlflowClient, study: str) -> list[ModelVersion]:
+    """The versions of a study's students, by their tags or by the logged models that they were made of."""
+    experiment = made.get_experiment_by_name(study)
+    models = set()
+    if experiment is not None:
+        token = None
+        while True:
+            page = made.search_logged_models([experiment.experiment_id], page_token=token)
+            models |= {place for each in page for place in (f"models:/{each.model_id}", each.artifact_location)}
+            token = page.token
+            if not token:
+                break
+    return [each for each in _all(made) if each.tags.get(tag.STUDY) == study or each.source in models]
+
+
+def undescribed(made: MlflowClient, study: str) -> list[ModelVersion]:
+    """The versions of a study's students without the tags that ``register`` writes."""
+    return [each for each in versions_of(made, study) if tag.RMSE not in each.tags and each.run_id]
+
+
+def made_of_runs(made: MlflowClient, run_ids: Iterable[str]) -> list[ModelVersion]:
+    """The versions that were made of some runs, by name and number."""
+    wanted = sorted(set(run_ids))
+    listed = ", ".join(f"'{run_id}'" for run_id in wanted)
+    found = made.search_model_versions(f"run_id IN ({listed})", max_results=200) if wanted else []
+    return sorted(found, key=lambda each: (each.name, int(each.version)))
+
+
+def _all(made: MlflowClient) -> list[ModelVersion]:
     found, token = [], None
     while True:
         page = made.search_model_versions(max_results=200, page_token=token)
-        found += [version for version in page if version.tags.get(tag.STUDY) == study]
+        found += page
         token = page.token
         if not token:
             return found
