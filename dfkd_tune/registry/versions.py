@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import client, guarded
+from dfkd_tune.tracking.experiment_upkeep import models_in
+from dfkd_tune.tracking.run_lookup import find_run
 from dfkd_tune.utils.markdown import escaped
 
 if TYPE_CHECKING:
@@ -26,6 +28,12 @@ def models_of(made: MlflowClient, run: Run) -> list[LoggedModel]:
     """All logged models that were begun for a run's student."""
     wanted = f"source_run_id = '{run.info.run_id}' AND name = '{NAME}'"
     return list(made.search_logged_models([run.info.experiment_id], wanted))
+
+
+def without_model(uri: str, study: str, names: Iterable[str]) -> list[str]:
+    """Those of a study's runs, by name, whose student is no logged model yet."""
+    made = client(uri)
+    return [name for name in names if find_model(made, find_run(uri, study, name=name)) is None]
 
 
 def made_from(uri: str, study: str) -> list[str]:
@@ -52,15 +60,8 @@ def rename_study(uri: str, old: str, new: str) -> None:
 def versions_of(made: MlflowClient, study: str) -> list[ModelVersion]:
     """The versions of a study's students, by their tags or by the logged models that they were made of."""
     experiment = made.get_experiment_by_name(study)
-    models = set()
-    if experiment is not None:
-        token = None
-        while True:
-            page = made.search_logged_models([experiment.experiment_id], page_token=token)
-            models |= {place for each in page for place in (f"models:/{each.model_id}", each.artifact_location)}
-            token = page.token
-            if not token:
-                break
+    held = models_in(made, experiment.experiment_id) if experiment is not None else ()
+    models = {place for each in held for place in (f"models:/{each.model_id}", each.artifact_location)}
     return [each for each in _all(made) if each.tags.get(tag.STUDY) == study or each.source in models]
 
 

@@ -341,7 +341,7 @@ class StudyRunner:
         known = StudyRecord.of(self.study)
         about = self.prepared.spec.study
         leading = ranked(top_candidates(self.study, about.leaders), known.reruns if about.reruns else {})
-        promoted = leading[0] if leading else None
+        promoted = next(iter(leading), None)
         told, report = known.told, None
         if told.get("trials") == self.total and told != self.told_before:  # another process wrote the summary
             report = told["report"]
@@ -349,15 +349,13 @@ class StudyRunner:
             from dfkd_tune.reporting import publication  # a second's import, for which no worker should wait
 
             parent = self.tracker.parent if self.tracker.settle() else None  # else ``sync`` completes the rest later
-            certificate = publication.publish(
-                self.tracking_uri, self.storage, self.study, parent, self.problem, leading
-            )
+            where = (self.tracking_uri, self.storage, self.study)
+            certificate = publication.publish(*where, parent, self.problem, leading)
             report = certificate["report"]["rmse"] if certificate else None
             self.study.set_user_attr(TOLD, {"trials": self.total, "at": time.time(), "report": report})
         self._close(RunStatus.FINISHED, leading, report)
-        baseline = known.untuned.get(metric.RMSE)
-        where = (self.tracking_uri, self.storage_url)
-        return StudyResult(self.name, self.progress.best, promoted, baseline, report, *where, self.progress)
+        about = (self.progress.best, promoted, known.untuned.get(metric.RMSE), report)
+        return StudyResult(self.name, *about, self.tracking_uri, self.storage_url, self.progress)
 
     def _close(self, status: RunStatus, leading: Sequence[Promoted] = (), report: float | None = None) -> None:
         self._look()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -18,7 +18,7 @@ from dfkd_tune.locations.paths import absolute, optuna_url, spool_folder
 from dfkd_tune.locations.sqlite_files import readable
 from dfkd_tune.registry.certificate_files import is_certified
 from dfkd_tune.registry.sources import Sources
-from dfkd_tune.registry.versions import find_model, undescribed
+from dfkd_tune.registry.versions import undescribed, without_model
 from dfkd_tune.search.attributes import RECORD, StudyRecord
 from dfkd_tune.search.dashboard import artifact_names
 from dfkd_tune.search.loaded import load_study
@@ -38,9 +38,6 @@ from dfkd_tune.tracking.tracker import interrupted
 from dfkd_tune.training import metrics as metric
 from dfkd_tune.utils.markdown import without_section
 from dfkd_tune.utils.seeding import derive
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 LOG = logging.getLogger(__name__)
 
@@ -218,13 +215,13 @@ def _publish(done: Synced, runs: Runs, study: Study | None, uri: str, storage_ur
     leaders = parent.data.tags.get(tag.LEADERS, promoted).split(", ")
     chosen = StudyRecord.of(study).promoted if study is not None else None
     try:
-        made, run = client(uri), run_lookup.find_run(uri, name, name=promoted)
+        run = run_lookup.find_run(uri, name, name=promoted)
         missing = not is_certified(uri, run)
         untold = chosen is not None and not without_section(parent.data.tags.get(tag.NOTE, ""), "Registered")
         unmeasured = metric.CERTIFICATE_RMSE not in parent.data.metrics
-        unlogged = not all(_has_model(made, uri, name, each) for each in leaders)
+        unlogged = without_model(uri, name, leaders)
         unshown = study is not None and not _shown(study, storage_url, promoted)
-        if not (missing or untold or unmeasured or unlogged or unshown or undescribed(made, name)):
+        if not (missing or untold or unmeasured or unlogged or unshown or undescribed(client(uri), name)):
             return
         from dfkd_tune.registry import certificates, logged_models, page_versions, register  # it takes seconds
 
@@ -249,10 +246,6 @@ def _publish(done: Synced, runs: Runs, study: Study | None, uri: str, storage_ur
             publication.show_in_optuna(uri, open_storage(readable(storage_url)), study, _leading(study, len(leaders)))
     except DfkdError as error:
         LOG.warning("the MLflow summary of study %s is incomplete: %s", name, error)
-
-
-def _has_model(made: MlflowClient, uri: str, study: str, run: str) -> bool:
-    return find_model(made, run_lookup.find_run(uri, study, name=run)) is not None
 
 
 def _leading(study: Study, count: int) -> list[Promoted]:
