@@ -28,7 +28,7 @@ from dfkd_tune.tracking.run_lookup import parent_of
 from dfkd_tune.training.raw_evaluation import CHUNK_ROWS
 
 if TYPE_CHECKING:
-    from mlflow.models.evaluation.base import EvaluationDataset
+    from mlflow.data.evaluation_dataset import EvaluationDataset
 
 LOG = logging.getLogger(__name__)
 NAME = "dfkd_fidelity"
@@ -57,7 +57,7 @@ class FidelityEvaluator(ModelEvaluator):
         """Whether the model may be a regressor; MLflow asks before it knows the model. The type ``dfkd_fidelity`` needs no targets."""
         return model_type in (None, "regressor", NAME)
 
-    def evaluate(
+    def evaluate(  # pyright: ignore[reportIncompatibleMethodOverride]  # MLflow's base says no return type
         self,
         *,
         model_type: str | None,

@@ -22,7 +22,7 @@ from dfkd_tune.locations.paths import absolute
 from dfkd_tune.registry import model_files
 from dfkd_tune.registry.bank_datasets import bank_datasets, bank_of, inputs_of
 from dfkd_tune.registry.certificate_files import FOLDER, HTML, JSON, is_certified
-from dfkd_tune.registry.versions import NAME, find_model, models_of
+from dfkd_tune.registry.versions import find_model, models_of
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import client, guarded, line, quiet, single_attempt
 from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_of, trial_of
@@ -136,7 +136,7 @@ def _make(
     about = {tag.NOTE: model_files.note(result), tag.STUDY: study, tag.KIND: run.data.tags.get(tag.KIND, "")}
     about |= {tag.TIER: result["tier"]} | ({} if number is None else {tag.TRIAL: str(number)})
     logged = made.create_logged_model(
-        run.info.experiment_id, NAME, run_id, tags=about, params=run.data.params, model_type="regressor"
+        run.info.experiment_id, run.info.run_name, run_id, tags=about, params=run.data.params, model_type="regressor"
     )
     with tempfile.TemporaryDirectory() as folder:
         model = Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id)

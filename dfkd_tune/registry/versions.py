@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel, Run
     from mlflow.entities.model_registry import ModelVersion
-NAME = "student"
-"""Name of a student's logged model within its run."""
 
 
 def find_model(made: MlflowClient, run: Run) -> LoggedModel | None:
@@ -25,8 +23,11 @@ def find_model(made: MlflowClient, run: Run) -> LoggedModel | None:
 
 
 def models_of(made: MlflowClient, run: Run) -> list[LoggedModel]:
-    """All logged models that were begun for a run's student."""
-    wanted = f"source_run_id = '{run.info.run_id}' AND name = '{NAME}'"
+    """All logged models that were begun for a run's student; they are named after the run.
+
+    A model with the name of a folder of the run, such as ``student``, would be listed and downloaded together with that folder.
+    """
+    wanted = f"source_run_id = '{run.info.run_id}' AND name = '{run.info.run_name}'"
     return list(made.search_logged_models([run.info.experiment_id], wanted))
 
 
