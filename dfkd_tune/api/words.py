@@ -12,6 +12,7 @@ ARGUMENTS = {
     "--teacher PATH": "teacher=PATH",
     "--features PATH": "features=PATH",
     "--trust-pickle": "trust_pickle=True",
+    "--architecture PATH": "architecture=PATH",
     "--architecture FILE": "architecture=FILE",
     "--teacher MODULE:FUNCTION": "teacher=function",
     "--workers 1": "workers=1",

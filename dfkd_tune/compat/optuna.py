@@ -14,16 +14,21 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 STUDIES = models.StudyModel
 TRIALS = models.TrialModel
 PARAMS = models.TrialParamModel
 USER_ATTRIBUTES = models.TrialUserAttributeModel
 SYSTEM_ATTRIBUTES = models.TrialSystemAttributeModel
+STUDY_SYSTEM_ATTRIBUTES = models.StudySystemAttributeModel
 HEARTBEATS = models.TrialHeartbeatModel
 INTERMEDIATE_VALUES = models.TrialIntermediateValueModel
 
+ARTIFACT = "artifacts:"
+"""Prefix of the system attributes that ``optuna.artifacts`` writes."""
+CONSTRAINT = "constraints:"
+"""Prefix of the system attributes of a trial that ``Trial.set_constraint`` writes."""
 FIXED_PARAMS = "fixed_params"
 """System attribute of a trial with fixed parameters, as written by ``Study.enqueue_trial``."""
 COLUMNS = {
@@ -32,6 +37,7 @@ COLUMNS = {
     PARAMS: ("trial_id", "param_name", "param_value", "distribution_json"),
     USER_ATTRIBUTES: ("trial_id", "key", "value_json"),
     SYSTEM_ATTRIBUTES: ("trial_id", "key", "value_json"),
+    STUDY_SYSTEM_ATTRIBUTES: ("study_id", "key", "value_json"),
     HEARTBEATS: ("trial_id", "heartbeat"),
     INTERMEDIATE_VALUES: ("step", "intermediate_value", "intermediate_value_type"),
 }
@@ -90,12 +96,25 @@ def rename_study(session: Any, study: optuna.Study, name: str) -> None:
     session.query(STUDIES).filter(STUDIES.study_id == study_id(study)).update({"study_name": name})
 
 
+def move_artifact(session: Any, study: optuna.Study, trial: FrozenTrial, artifact: str) -> None:
+    """Attach an artifact of a study to one of its trials instead."""
+    key = f"{ARTIFACT}{artifact}"
+    told = (
+        session.query(STUDY_SYSTEM_ATTRIBUTES)
+        .filter(STUDY_SYSTEM_ATTRIBUTES.study_id == study_id(study), STUDY_SYSTEM_ATTRIBUTES.key == key)
+        .one_or_none()
+    )
+    if told is not None:
+        session.add(SYSTEM_ATTRIBUTES(trial_id=trial_id(trial), key=key, value_json=told.value_json))
+        session.delete(told)
+
+
 def study_id(study: optuna.Study) -> int:
     """Database ID of a study."""
     return study._study_id
 
 
-def trial_id(trial: optuna.Trial) -> int:
+def trial_id(trial: optuna.Trial | FrozenTrial) -> int:
     """Database ID of a trial."""
     return trial._trial_id
 

@@ -159,6 +159,8 @@ class Distillation:
         attributes = ended.close(self._tracker, key) if self._tracker else ended.attributes
         for name, value in attributes.items():
             trial.set_user_attr(name, value)
+        for name, value in ended.constraints(self.space.max_parameters).items():
+            trial.set_constraint(name, value)
         if self._tracker:
             self._tracker.flush()
             self._tracker.raise_for_rejected()

@@ -103,7 +103,7 @@ def rebuild_problem(
         StudyMismatch: if a file differs from the recorded one.
         DfkdError: if a file is invalid.
     """
-    teacher, inputs = _sources(study, tags, sources, purpose)
+    teacher, inputs = load_sources(study, tags, sources, purpose)
     seed = int(params[param.SEED])
     return Problem(
         teacher,
@@ -121,11 +121,12 @@ def rebuild_evaluator(
     study: str, params: Mapping[str, str], tags: Mapping[str, str], sources: Sources, purpose: str
 ) -> RawEvaluator:
     """Rebuild a study's evaluator, that is its teacher and banks; arguments and errors are those of ``rebuild_problem``."""
-    teacher, inputs = _sources(study, tags, sources, purpose)
+    teacher, inputs = load_sources(study, tags, sources, purpose)
     return RawEvaluator(teacher, inputs, int(params[param.SEED]), int(params[param.BANK]))
 
 
-def _sources(study: str, tags: Mapping[str, str], sources: Sources, purpose: str) -> tuple[Teacher, Inputs]:
+def load_sources(study: str, tags: Mapping[str, str], sources: Sources, purpose: str) -> tuple[Teacher, Inputs]:
+    """Teacher and inputs of a study, which must be the recorded ones; arguments and errors are those of ``rebuild_problem``."""
     place = f"study {study!r}"
     source = _found(place, purpose, "teacher", sources.teacher or tags.get(tag.TEACHER))
     drawn = sources.architecture or tags.get(tag.ARCHITECTURE)

@@ -73,13 +73,17 @@ def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model)
     with torch.no_grad():
         answers = student(torch.from_numpy(rows)).numpy().dtype
     model.signature = _answers(result, answers) if layout is None else _arguments(layout, answers)
-    model.metadata = ({} if layout is None else {"layout": layout.tree()}) | {
-        "features": names,
-        "levels": result["levels"],
-        "named": has_feature_names(names),
-        "outputs": result["outputs"],
-        "dtype": rows.dtype.name,
-    }
+    model.metadata = (
+        ({} if layout is None else {"layout": layout.tree()})
+        | {
+            "features": names,
+            "levels": result["levels"],
+            "named": has_feature_names(names),
+            "outputs": result["outputs"],
+            "dtype": rows.dtype.name,
+        }
+        | {key: result[key] for key in ("study", "teacher_sha256") if key in result}
+    )
     model.save(str(folder / "MLmodel"))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,22 +17,19 @@ import torch
 from torch import nn
 
 from dfkd_tune.errors import ExportError, NotFound, SpecError, TrackingError
-from dfkd_tune.evaluation.certificate import gap_in_words, rmse_in_words
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.locations.paths import absolute, existing, without_credentials
 from dfkd_tune.registry import certificates, model_files
 from dfkd_tune.registry.aliases import point
 from dfkd_tune.registry.certificate_files import FOLDER, JSON, is_certified
+from dfkd_tune.registry.logged_models import log_model
 from dfkd_tune.registry.sources import Sources
 from dfkd_tune.registry.stored_student import load_trial
-from dfkd_tune.registry.versions import origin
-from dfkd_tune.tracking import tags as tag
+from dfkd_tune.registry.version_record import describe_version, existing_version, figures, link_back
 from dfkd_tune.tracking.connection import client, guarded, pointed_at, preflight, quiet, single_attempt
 from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_of, trial_of
-from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.training.raw_evaluation import RawEvaluator
-from dfkd_tune.utils.markdown import escaped
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -100,12 +96,12 @@ def certified(uri: str, study: str, run: Run, problem: Callable[[], Problem]) ->
     with fetch(uri, run_id) as folder:
         about = {"study": study, "trial": trial_of(run), "run_id": run_id}
         certificate = certificates.issue(problem(), folder, about)
-    now = int(time.time() * 1000)
+    at = run.info.end_time or int(time.time() * 1000)  # of all metrics of the student, so that a repetition adds none
     try:
         with tempfile.TemporaryDirectory() as name:
             certificates.write(certificate, Path(name))
             made.log_artifacts(run_id, name, FOLDER)
-        made.log_batch(run_id, [Metric(key, value, now, 0) for key, value in certificate.metrics().items()])
+        made.log_batch(run_id, [Metric(key, value, at, 0) for key, value in certificate.metrics().items()])
     except MlflowException as error:
         reason = without_credentials(str(error).splitlines()[0])
         raise TrackingError(without_credentials(uri), f"refused a certificate: {reason}") from None
@@ -201,12 +197,15 @@ def register(
     units = InputSchema.of(result)
     x = units.rows.numpy()
     with quiet():
+        logged = log_model(made, uri, run, student, result, study)
         known = version = existing_version(made, model, run.info.run_id)
         if version is None:
-            model_id = _log(made, uri, run, student, result, certificate is not None)
             with pointed_at(uri):
                 version = made.create_model_version(
-                    _registered(made, model), f"models:/{model_id}", run.info.run_id, model_id=model_id
+                    _registered(made, model),
+                    f"models:/{logged.model_id}",
+                    run.info.run_id,
+                    model_id=logged.model_id,
                 )
         worst = _difference(made, uri, version, student, x, result)
     with torch.no_grad():
@@ -221,54 +220,21 @@ def register(
             f"differed from the student by {worst:g}, so it was removed again",
             remedy="register another trial with --trial",
         )
-    number = trial_of(run)
-    found: dict[str, float] = {}
-    words: dict[str, str] = {}
-    if certificate is not None:
-        bank, gap, outputs = certificate["report"], certificate["worst"], certificate["teacher"]["outputs"]
-        found = {"report_rmse": bank["rmse"], "worst_gap": gap["gap"]}
-        words = {
-            "report_rmse_words": rmse_in_words(bank["rmse"], bank["relative_rmse"], outputs),
-            "worst_gap_words": gap_in_words(gap["gap"], gap["relative_gap"], gap["output"], outputs),
-        }
-    about = {"study": study} | ({} if number is None else {"trial": number})
-    tags = {**about, "tier": result["tier"], "rmse": result["rmse"]} | found
-    for key, value in tags.items():
-        made.set_model_version_tag(model, version.version, f"{tag.PREFIX}{key}", str(value))
-    made.update_model_version(model, version.version, _description(study, run, result, words))
+    found = figures(certificate)
+    describe_version(made, version, study, run, result, found)
+    link_back(made, run)
     point(made, model, alias, int(version.version))
     return Registered(
         f"models:/{model}@{alias}",
         int(version.version),
-        number,
+        trial_of(run),
         run.info.run_id,
         float(result["rmse"]),
         worst,
-        report_rmse=found.get("report_rmse"),
-        worst_gap=found.get("worst_gap"),
-        report_rmse_words=words.get("report_rmse_words"),
-        worst_gap_words=words.get("worst_gap_words"),
-    )
-
-
-def existing_version(made: MlflowClient, model: str, run_id: str) -> ModelVersion | None:
-    """The latest version of a model that was made from a run; None if there is none."""
-    found = made.search_model_versions(f"name = '{model}' and run_id = '{run_id}'")
-    ready = [version for version in found if version.status == "READY" and tag.RMSE in version.tags]
-    return max(ready, key=lambda version: int(version.version), default=None)
-
-
-def _description(study: str, run: Run, result: dict[str, Any], words: dict[str, str]) -> str:
-    """The description of a model version, in Markdown."""
-    where = f"[{escaped(run.info.run_name)}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
-    told = f"Student of {origin(study)}, run {where}: {result['parameters']:,} parameters, "
-    told += f"RMSE to the teacher {result['rmse']:.4g} on the selection bank"
-    if not words:
-        return f"{told}. Inputs known at tier {escaped(result['tier'])}."
-    told += f", {words['report_rmse_words']}, on the report bank; worst gap found {words['worst_gap_words']}. "
-    return (
-        told
-        + f"Inputs known at tier {escaped(result['tier'])}; `certificate/certificate.html` says what that can promise."
+        report_rmse=found.report_rmse,
+        worst_gap=found.worst_gap,
+        report_rmse_words=found.report_rmse_words,
+        worst_gap_words=found.worst_gap_words,
     )
 
 
@@ -281,31 +247,6 @@ def _registered(made: MlflowClient, model: str) -> str:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     return model
-
-
-def _log(made: MlflowClient, uri: str, run: Run, student: nn.Module, result: dict[str, Any], certificate: bool) -> str:
-    """Log the student, with its run's certificate if there is one, as a model of that run. MLflow's fluent API, which belongs
-    to the user's code, is not used. Returns the model's id."""
-    from mlflow.entities import LoggedModelOutput, Metric
-    from mlflow.models import Model
-
-    run_id = run.info.run_id
-    logged = made.create_logged_model(
-        run.info.experiment_id, "student", run_id, tags={tag.NOTE: model_files.note(result)}, params=run.data.params
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        model = Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id)
-        model_files.save(Path(folder, "model"), student, result, model)
-        if certificate:
-            with fetch(uri, run_id, FOLDER) as held:
-                shutil.copytree(held, f"{folder}/model/{FOLDER}")
-        made.log_model_artifacts(logged.model_id, f"{folder}/model")
-    made.finalize_logged_model(logged.model_id, "READY")
-    made.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
-    assert run.info.end_time is not None  # it has finished
-    summary = {key: value for key, value in run.data.metrics.items() if not key.startswith(metric.CURVE)}
-    made.log_batch(run_id, [Metric(k, v, run.info.end_time, 0, logged.model_id) for k, v in summary.items()])
-    return logged.model_id
 
 
 def _difference(

@@ -1,22 +1,46 @@
-"""The registered versions that were made from a study."""
+"""Find the logged model of a run, and the registered versions that were made from a study, by ``register`` or in MLflow's pages."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import client, guarded
+from dfkd_tune.tracking.experiment_upkeep import models_in
+from dfkd_tune.tracking.run_lookup import find_run
 from dfkd_tune.utils.markdown import escaped
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel, Run
     from mlflow.entities.model_registry import ModelVersion
+
+
+def find_model(made: MlflowClient, run: Run) -> LoggedModel | None:
+    """The logged model of a run, complete with its files; None if there is none."""
+    return next((each for each in models_of(made, run) if each.status == "READY"), None)
+
+
+def models_of(made: MlflowClient, run: Run) -> list[LoggedModel]:
+    """All logged models that were begun for a run's student; they are named after the run.
+
+    A model with the name of a folder of the run, such as ``student``, would be listed and downloaded together with that folder.
+    """
+    wanted = f"source_run_id = '{run.info.run_id}' AND name = '{run.info.run_name}'"
+    return list(made.search_logged_models([run.info.experiment_id], wanted))
+
+
+def without_model(uri: str, study: str, names: Iterable[str]) -> list[str]:
+    """Those of a study's runs, by name, whose student is no logged model yet."""
+    made = client(uri)
+    return [name for name in names if find_model(made, find_run(uri, study, name=name)) is None]
 
 
 def made_from(uri: str, study: str) -> list[str]:
     """The versions that were made from a study, as ``MODEL version N``."""
     with guarded(uri):
-        return [f"{found.name} version {found.version}" for found in _versions(client(uri), study)]
+        return [f"{found.name} version {found.version}" for found in versions_of(client(uri), study)]
 
 
 def origin(study: str) -> str:
@@ -28,17 +52,38 @@ def rename_study(uri: str, old: str, new: str) -> None:
     """Rename the study in the tags and the descriptions of the versions that were made from it."""
     with guarded(uri):
         made = client(uri)
-        for found in _versions(made, old):
+        for found in [each for each in _all(made) if each.tags.get(tag.STUDY) == old]:
             told = (found.description or "").replace(origin(old), origin(new))
             made.update_model_version(found.name, found.version, told)
             made.set_model_version_tag(found.name, found.version, tag.STUDY, new)  # last, because it finds the version
 
 
-def _versions(made: MlflowClient, study: str) -> list[ModelVersion]:
+def versions_of(made: MlflowClient, study: str) -> list[ModelVersion]:
+    """The versions of a study's students, by their tags or by the logged models that they were made of."""
+    experiment = made.get_experiment_by_name(study)
+    held = models_in(made, experiment.experiment_id) if experiment is not None else ()
+    models = {place for each in held for place in (f"models:/{each.model_id}", each.artifact_location)}
+    return [each for each in _all(made) if each.tags.get(tag.STUDY) == study or each.source in models]
+
+
+def undescribed(made: MlflowClient, study: str) -> list[ModelVersion]:
+    """The versions of a study's students without the tags that ``register`` writes."""
+    return [each for each in versions_of(made, study) if tag.RMSE not in each.tags and each.run_id]
+
+
+def made_of_runs(made: MlflowClient, run_ids: Iterable[str]) -> list[ModelVersion]:
+    """The versions that were made of some runs, by name and number."""
+    wanted = sorted(set(run_ids))
+    listed = ", ".join(f"'{run_id}'" for run_id in wanted)
+    found = made.search_model_versions(f"run_id IN ({listed})", max_results=200) if wanted else []
+    return sorted(found, key=lambda each: (each.name, int(each.version)))
+
+
+def _all(made: MlflowClient) -> list[ModelVersion]:
     found, token = [], None
     while True:
         page = made.search_model_versions(max_results=200, page_token=token)
-        found += [version for version in page if version.tags.get(tag.STUDY) == study]
+        found += page
         token = page.token
         if not token:
             return found

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from dfkd_tune.errors import DfkdError, NotFound
 from dfkd_tune.export.student_files import read_student
 from dfkd_tune.export.synthetic_rows import FOLDER, read_synthetic
+from dfkd_tune.registry.version_record import link_back
 from dfkd_tune.reporting import student_figures, summary_text
 from dfkd_tune.reporting.findings import Findings, completed, find
 from dfkd_tune.reporting.plot_style import png
@@ -106,6 +107,8 @@ def rewrite_notes(uri: str, study: optuna.Study) -> None:
 def _note(made: Any, found: Findings, parent: str, run: Any) -> None:
     record = made.get_run(parent)
     made.set_tag(parent, tag.NOTE, note(found, record.data.params, record.data.tags, run))
+    if run is not None and tag.REGISTERED in record.data.tags:
+        link_back(made, run)  # the note before listed the registered versions
     for key, value in _of_experiment(found, record.info.experiment_id).items():
         made.set_experiment_tag(record.info.experiment_id, key, value)
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 IDENTITY = "identity"
 """Study attribute: the values that a resumed study must match. It is written last when a study is set up."""
-POOL, POOL_GRADIENTS = "pool", "slopes"
+POOL, POOL_GRADIENTS = "pool", "pool_gradients"
 """Study attributes: number of rows in the pool, and whether the teacher's input gradients at them are kept."""
 TEACHER, TIER = "teacher", "tier"
 """Study attributes: file name of the teacher, and tier of the declared inputs."""

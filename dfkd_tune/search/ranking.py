@@ -81,6 +81,11 @@ def choose(leading: Sequence[Candidate], reruns: Mapping[str, Mapping[str, Seque
         leading: candidates, best first.
         reruns: value of the study attribute ``reruns``.
     """
+    return next(iter(ranked(leading, reruns)), None)
+
+
+def ranked(leading: Sequence[Candidate], reruns: Mapping[str, Mapping[str, Sequence[float] | None]]) -> list[Promoted]:
+    """The best student of each candidate, that of the best mean objective first; arguments are those of ``choose``."""
     found = []
     for leader in leading:
         own = {run_name(leader.trial): (leader.objective, leader.rmse)}
@@ -90,7 +95,7 @@ def choose(leading: Sequence[Candidate], reruns: Mapping[str, Mapping[str, Seque
         mean = math.inf if None in again.values() else mean
         run, (objective, rmse) = min(students.items(), key=lambda item: item[1][0])
         found.append(Promoted(leader.trial, run, objective, rmse, mean))
-    return min(found, key=lambda promoted: promoted.mean, default=None)
+    return sorted(found, key=lambda promoted: promoted.mean)
 
 
 def wanted(

@@ -110,7 +110,14 @@ class TrialQueue:
 
         return self.storage.transact(look) if trials else set()
 
-    def complete(self, trial: Trial, state: TrialState, values: Sequence[float], attributes: Mapping[str, Any]) -> bool:
+    def complete(
+        self,
+        trial: Trial,
+        state: TrialState,
+        values: Sequence[float],
+        attributes: Mapping[str, Any],
+        constraints: Mapping[str, float] | None = None,
+    ) -> bool:
         """Finish a trial; returns whether it still belonged to this worker.
 
         Args:
@@ -118,7 +125,9 @@ class TrialQueue:
             state: COMPLETE, PRUNED or FAIL.
             values: objectives of a complete trial, else empty. A pruned trial gets its last report, unless that is NaN.
             attributes: user attributes to add.
+            constraints: Optuna's constraints by name, at most 0 if they are satisfied.
         """
+        limits = {f"{private.CONSTRAINT}{name}": value for name, value in (constraints or {}).items()}
 
         def write(session: Any) -> bool:
             row = private.trial_row(session, private.trial_id(trial), for_update=True)
@@ -127,6 +136,7 @@ class TrialQueue:
             if row.state != TrialState.RUNNING:
                 return row.state == state  # an earlier run of this transaction ended it
             self._set(session, row.trial_id, attributes)
+            self._set(session, row.trial_id, limits, private.SYSTEM_ATTRIBUTES)
             for i, final in enumerate(_last_report(row) if state == TrialState.PRUNED else values):
                 private.set_trial_value(self.storage, session, row, i, float(final))
             row.state, row.datetime_complete = state, datetime.now()
@@ -268,13 +278,14 @@ class TrialQueue:
         row = found.one_or_none()
         return json.loads(row[0]) if row is not None else None
 
-    def _set(self, session: Any, trial_id: int, values: Mapping[str, Any]) -> None:
-        """Set user attributes of a trial in two statements, regardless of their number."""
-        known = (ATTRIBUTES.trial_id == trial_id) & ATTRIBUTES.key.in_(list(values))
-        session.query(ATTRIBUTES).filter(known).delete(synchronize_session=False)
+    def _set(self, session: Any, trial_id: int, values: Mapping[str, Any], table: Any = ATTRIBUTES) -> None:
+        """Set attributes of a trial in two statements, regardless of their number."""
+        if not values:
+            return
+        known = (table.trial_id == trial_id) & table.key.in_(list(values))
+        session.query(table).filter(known).delete(synchronize_session=False)
         rows = [{"trial_id": trial_id, "key": key, "value_json": json.dumps(value)} for key, value in values.items()]
-        if rows:
-            session.execute(sqlalchemy.insert(ATTRIBUTES), rows)
+        session.execute(sqlalchemy.insert(table), rows)
 
 
 def _last_report(row: private.TrialRow) -> list[float]:

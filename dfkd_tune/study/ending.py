@@ -25,6 +25,8 @@ if TYPE_CHECKING:  # ``sync`` reads endings from a storage without PyTorch
 
 COSTS = {"parameters": metric.PARAMETERS, "latency": metric.LATENCY}
 """Second objective of a study -> its metric."""
+MAX_PARAMETERS = "max_parameters"
+"""Optuna constraint of a trial: how far its student's parameters are above the limit."""
 BOOKKEEPING = {ATTEMPTS}
 """Numeric attributes of a trial that are not metrics of its student."""
 
@@ -66,6 +68,12 @@ class Ending:
         """Attributes of the Optuna trial."""
         known = {RECIPE: self.recipe, REASON: self.reason}
         return dict(self.metrics) | {name: value for name, value in known.items() if value is not None}
+
+    def constraints(self, max_parameters: int | None) -> dict[str, float]:
+        """Optuna's constraints by name: parameters above the student's limit, at most 0. Empty without a limit or a student."""
+        if max_parameters is None or metric.PARAMETERS not in self.metrics:
+            return {}
+        return {MAX_PARAMETERS: self.metrics[metric.PARAMETERS] - max_parameters}
 
     def close(self, tracker: Tracker, key: str) -> dict[str, Any]:
         """End the MLflow run ``key``. Returns the attributes of the Optuna trial, including the record id of that run."""

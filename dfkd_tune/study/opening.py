@@ -24,6 +24,7 @@ from dfkd_tune.search.attributes import (
     WORKERS,
     StudyRecord,
 )
+from dfkd_tune.search.dashboard import name_objectives
 from dfkd_tune.search.locks import exclusive
 from dfkd_tune.search.sampling import open_study, without_experimental_warnings
 from dfkd_tune.search.storage import open_storage
@@ -49,6 +50,7 @@ def open_slots(
     with without_experimental_warnings(), exclusive(storage, storage_url):
         study = open_study(storage, prepared.spec.name, about.seed, 2 if about.pareto else 1, spec.sampler, spec.pruner)
         agree(study, prepared)
+        name_objectives(study, storage, [about.objective, *([about.pareto] if about.pareto else [])])
         queue = TrialQueue(study, storage, prepared.space.initial_points())
         one_machine(queue, storage_url)
         if not joining:

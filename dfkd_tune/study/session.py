@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -16,12 +16,11 @@ from optuna.trial import TrialState
 from dfkd_tune.errors import DfkdError, Interrupted
 from dfkd_tune.locations.paths import shared_folder
 from dfkd_tune.recipes.recipe import Recipe
-from dfkd_tune.registry import register
 from dfkd_tune.search.attributes import BASELINE, TOLD, UNTUNED, StudyRecord
 from dfkd_tune.search.locks import PURPOSES, StudyLock, exclusive, rerun_lock
 from dfkd_tune.search.optuna_kinds import AUTO, WARMUP
 from dfkd_tune.search.progress import Progress, RunningTrial, StudyResult, study_progress, totals
-from dfkd_tune.search.ranking import Candidate, Promoted, choose, run_name, top_candidates
+from dfkd_tune.search.ranking import Candidate, Promoted, ranked, run_name, top_candidates
 from dfkd_tune.search.recorded_recipes import recipe_of
 from dfkd_tune.search.sampling import smoothed, without_experimental_warnings
 from dfkd_tune.search.trial_queue import Heartbeat
@@ -308,7 +307,8 @@ class StudyRunner:
             self.study.set_user_attr(BASELINE, untuned)  # last, because it marks both as known
             self.baseline_lock.release()
             return
-        if not self.queue.complete(running.trial, TrialState[ended.state], ended.values, attributes):
+        limits = ended.constraints(self.prepared.space.max_parameters)
+        if not self.queue.complete(running.trial, TrialState[ended.state], ended.values, attributes, limits):
             LOG.warning("trial %d was taken by another worker while its student was recorded", running.trial.number)
         self.heartbeat.forget(running.trial)
 
@@ -340,36 +340,33 @@ class StudyRunner:
     def _conclude(self) -> StudyResult:
         known = StudyRecord.of(self.study)
         about = self.prepared.spec.study
-        promoted = choose(top_candidates(self.study, about.leaders), known.reruns if about.reruns else {})
+        leading = ranked(top_candidates(self.study, about.leaders), known.reruns if about.reruns else {})
+        promoted = next(iter(leading), None)
         told, report = known.told, None
         if told.get("trials") == self.total and told != self.told_before:  # another process wrote the summary
             report = told["report"]
         else:
-            from dfkd_tune.reporting import (
-                mlflow_summary,  # takes a second to import, with its figures; no worker should wait for that
-            )
+            from dfkd_tune.reporting import publication  # a second's import, for which no worker should wait
 
-            whole = self.tracker.settle()  # if MLflow is down, ``sync`` completes the rest later
-            if whole and promoted is not None:
-                certificate = register.certify_run(self.tracking_uri, self.name, promoted.run, self.problem)
-                report = certificate["report"]["rmse"] if certificate else None
-            parent = self.tracker.parent if whole else None
-            mlflow_summary.log_study_summary(self.tracking_uri, self.study, parent, self.problem, promoted)
+            parent = self.tracker.parent if self.tracker.settle() else None  # else ``sync`` completes the rest later
+            where = (self.tracking_uri, self.storage, self.study)
+            certificate = publication.publish(*where, parent, self.problem, leading)
+            report = certificate["report"]["rmse"] if certificate else None
             self.study.set_user_attr(TOLD, {"trials": self.total, "at": time.time(), "report": report})
-        self._close(RunStatus.FINISHED, promoted, report)
-        baseline = known.untuned.get(metric.RMSE)
-        where = (self.tracking_uri, self.storage_url)
-        return StudyResult(self.name, self.progress.best, promoted, baseline, report, *where, self.progress)
+        self._close(RunStatus.FINISHED, leading, report)
+        about = (self.progress.best, promoted, known.untuned.get(metric.RMSE), report)
+        return StudyResult(self.name, *about, self.tracking_uri, self.storage_url, self.progress)
 
-    def _close(self, status: RunStatus, promoted: Promoted | None = None, report: float | None = None) -> None:
+    def _close(self, status: RunStatus, leading: Sequence[Promoted] = (), report: float | None = None) -> None:
         self._look()
         metrics = {"shared_teacher_rows": self.problem.frozen_rows} | totals(self.study, self.progress)
         tags: dict[str, Any] = {}
         if self.progress.best is not None:
             tags[tag.BEST_TRIAL] = self.progress.best[1]
-        if promoted is not None:
-            tags[tag.PROMOTED] = promoted.run
-            metrics["promoted_rmse"] = promoted.rmse
+        if leading:
+            tags[tag.PROMOTED] = leading[0].run
+            tags[tag.LEADERS] = ", ".join(each.run for each in leading)
+            metrics["promoted_rmse"] = leading[0].rmse
         metrics = {f"{metric.STUDY}{name}": value for name, value in metrics.items()}
         if report is not None:
             metrics[metric.CERTIFICATE_RMSE] = report

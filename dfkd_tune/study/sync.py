@@ -14,24 +14,29 @@ from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from dfkd_tune.errors import DfkdError, ExportError, NotFound
-from dfkd_tune.locations.paths import absolute, spool_folder
+from dfkd_tune.locations.paths import absolute, optuna_url, spool_folder
+from dfkd_tune.locations.sqlite_files import readable
 from dfkd_tune.registry.certificate_files import is_certified
 from dfkd_tune.registry.sources import Sources
+from dfkd_tune.registry.versions import undescribed, without_model
 from dfkd_tune.search.attributes import RECORD, StudyRecord
+from dfkd_tune.search.dashboard import artifact_names
 from dfkd_tune.search.loaded import load_study
-from dfkd_tune.search.ranking import Promoted, run_name
+from dfkd_tune.search.ranking import Promoted, ranked, run_name, top_candidates
+from dfkd_tune.search.storage import open_storage
 from dfkd_tune.search.trial_queue import FINISHED
 from dfkd_tune.study.ending import recorded_ending
 from dfkd_tune.tracking import params as param
 from dfkd_tune.tracking import run_lookup
 from dfkd_tune.tracking import tags as tag
-from dfkd_tune.tracking.connection import guarded, preflight
+from dfkd_tune.tracking.connection import client, guarded, preflight
 from dfkd_tune.tracking.outbox import REFUSED, SHIPPED, Damaged, Event, Outbox, OutboxSegment, Record, plain, read
 from dfkd_tune.tracking.runs import RejectedRecord, Runs
 from dfkd_tune.tracking.states import RunStatus
 from dfkd_tune.tracking.tags import RunKind
 from dfkd_tune.tracking.tracker import interrupted
 from dfkd_tune.training import metrics as metric
+from dfkd_tune.utils.markdown import without_section
 from dfkd_tune.utils.seeding import derive
 
 LOG = logging.getLogger(__name__)
@@ -50,6 +55,8 @@ class Synced:
         busy: number of running processes, which upload their records themselves.
         restored: whether a deleted experiment was restored.
         certified, told: whether a missing certificate, and a missing summary, were added.
+        models: number of students that were added as logged models.
+        versions: number of registered versions, made in MLflow's pages, that were described.
     """
 
     runs: int = 0
@@ -61,6 +68,8 @@ class Synced:
     restored: bool = False
     certified: bool = False
     told: bool = False
+    models: int = 0
+    versions: int = 0
 
 
 def sync(storage_url: str, tracking_uri: str, name: str, sources: Sources | None = None) -> Synced:
@@ -95,7 +104,7 @@ def sync(storage_url: str, tracking_uri: str, name: str, sources: Sources | None
             done.rebuilt = _rebuild(runs, study)
         done.ended = _end(runs, study, held, sessions)
         done.written = runs.writes
-        done.certified, done.told = _tell(runs, study, uri, name, sources or Sources())
+        _publish(done, runs, study, uri, optuna_url(storage_url), sources or Sources())
         done.runs = len(runs.survey())
     return done
 
@@ -197,37 +206,56 @@ def _end(runs: Runs, study: Study | None, held: list[OutboxSegment], sessions: l
     return ended
 
 
-def _tell(runs: Runs, study: Study | None, uri: str, name: str, sources: Sources) -> tuple[bool, bool]:
-    """Add a missing certificate and summary to a finished study; failures are logged. Returns which were added."""
-    parent = runs.parent()
+def _publish(done: Synced, runs: Runs, study: Study | None, uri: str, storage_url: str, sources: Sources) -> None:
+    """Add what a finished study lacks: certificate, summary, logged models, records of versions; failures are logged."""
+    parent, name = runs.parent(), runs.experiment
     if parent is None or parent.info.status != RunStatus.FINISHED or tag.PROMOTED not in parent.data.tags:
-        return False, False
+        return
     promoted = parent.data.tags[tag.PROMOTED]
+    leaders = parent.data.tags.get(tag.LEADERS, promoted).split(", ")
     chosen = StudyRecord.of(study).promoted if study is not None else None
-    certified = told = False
     try:
         run = run_lookup.find_run(uri, name, name=promoted)
         missing = not is_certified(uri, run)
-        untold = chosen is not None and tag.NOTE not in parent.data.tags
+        untold = chosen is not None and not without_section(parent.data.tags.get(tag.NOTE, ""), "Registered")
         unmeasured = metric.CERTIFICATE_RMSE not in parent.data.metrics
-        if not (missing or untold or unmeasured):
-            return False, False
-        from dfkd_tune.registry import certificates, register  # imported here because it takes seconds
+        unlogged = without_model(uri, name, leaders)
+        unshown = study is not None and not _shown(study, storage_url, promoted)
+        if not (missing or untold or unmeasured or unlogged or unshown or undescribed(client(uri), name)):
+            return
+        from dfkd_tune.registry import certificates, logged_models, page_versions, register  # it takes seconds
 
         problem = cache(lambda: certificates.rebuild_problem(name, parent.data.params, parent.data.tags, sources))
-        certificate = register.certified(uri, name, run, problem)
-        certified = missing
-        if unmeasured:
+        if missing or unmeasured:
+            certificate = register.certified(uri, name, run, problem)
+            done.certified = missing
             assert parent.info.end_time is not None  # it has finished
-            runs.add(parent.info.run_id, {metric.CERTIFICATE_RMSE: certificate["report"]["rmse"]}, parent.info.end_time)
+            figures = {metric.CERTIFICATE_RMSE: certificate["report"]["rmse"]}
+            if unmeasured:
+                runs.add(parent.info.run_id, figures, parent.info.end_time)
+        done.models = len(logged_models.log_leaders(uri, name, leaders))
         if untold and study is not None and chosen is not None:
             from dfkd_tune.reporting import mlflow_summary
 
             mlflow_summary.log_study_summary(uri, study, parent.info.run_id, problem(), Promoted(**chosen))
-            told = True
+            done.told = True
+        done.versions = page_versions.describe_missing(uri, name, problem)
+        if unshown and study is not None:
+            from dfkd_tune.reporting import publication
+
+            publication.show_in_optuna(uri, open_storage(readable(storage_url)), study, _leading(study, len(leaders)))
     except DfkdError as error:
         LOG.warning("the MLflow summary of study %s is incomplete: %s", name, error)
-    return certified, told
+
+
+def _leading(study: Study, count: int) -> list[Promoted]:
+    """The best student of each leading recipe, the promoted one first."""
+    return ranked(top_candidates(study, count), StudyRecord.of(study).reruns)
+
+
+def _shown(study: Study, storage_url: str, promoted: str) -> bool:
+    """Whether Optuna has the promoted student as an artifact."""
+    return any(name.startswith(promoted) for name in artifact_names(study, open_storage(readable(storage_url))))
 
 
 def _nothing(digest: str) -> bytes:

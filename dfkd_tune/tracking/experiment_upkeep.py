@@ -12,7 +12,7 @@ from dfkd_tune.tracking.tags import RunKind
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment, Run
+    from mlflow.entities import Experiment, LoggedModel, Run
 
 PAGE = 1_000
 """Runs read at once."""
@@ -59,12 +59,26 @@ def rename(uri: str, old: str, new: str) -> None:
                 made.set_tag(run.info.run_id, tag.STUDY, new)
             if run.data.tags.get(tag.KIND) == RunKind.STUDY and run.info.run_name == old:
                 made.update_run(run.info.run_id, name=new)
+        for model in models_in(made, found.experiment_id) if found is not None else ():
+            if model.tags.get(tag.STUDY) == old:
+                made.set_logged_model_tags(model.model_id, {tag.STUDY: new})
 
 
 def exists(uri: str, study: str) -> bool:
     """Whether MLflow has an experiment of this name, deleted ones included."""
     with guarded(uri):
         return client(uri).get_experiment_by_name(study) is not None
+
+
+def models_in(made: MlflowClient, experiment_id: str) -> Iterator[LoggedModel]:
+    """The logged models of an experiment."""
+    token = None
+    while True:
+        page = made.search_logged_models([experiment_id], page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def _experiment(made: MlflowClient, study: str) -> Experiment | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 
 _SIGNS = re.compile(r"[\\`*_{}\[\]#!|~$]")
 # After a backslash, a page may still interpret these as HTML, a link or a user name.
@@ -35,3 +36,15 @@ def argument(text: str) -> str:
 
 def _code(character: str) -> str:
     return f"\\x{ord(character):02x}" if character.isascii() else f"\\U{ord(character):08x}"
+
+
+def with_section(note: str, title: str, lines: Sequence[str]) -> str:
+    """A note whose section ``### title`` holds these lines; other text is kept. The section is new at the end, or replaced."""
+    kept, section = without_section(note, title), "\n".join([f"### {title}", *lines])
+    return f"{kept}\n\n{section}" if kept else section
+
+
+def without_section(note: str, title: str) -> str:
+    """A note without the section ``### title``."""
+    parts = re.split(r"(?m)^(?=### )", note)
+    return "".join(part for part in parts if part.partition("\n")[0].strip() != f"### {title}").rstrip()

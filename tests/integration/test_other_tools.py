@@ -10,6 +10,7 @@ from pathlib import Path
 import mlflow
 import optuna
 import pytest
+import torch
 import yaml
 from mlflow import MlflowClient
 from processes import free_port, serving
@@ -123,14 +124,39 @@ def test_the_best_is_always_registered(small_teacher, store):
         RegisterBest(Distillation(teacher, **given), "own-best")
 
 
-def test_optuna_dashboard_opens_a_study(store, finished, tmp_path):
+def test_optuna_dashboard_shows_names_notes_and_students(store, finished, tmp_path):
     port = free_port()
     command = [str(BIN / "optuna-dashboard"), store.storage, "--port", str(port), "--host", "127.0.0.1"]
+    command += ["--artifact-dir", str(store.home / "mlruns" / "optuna-artifacts")]
     url = f"http://127.0.0.1:{port}/api/studies"
     with serving(command, url, tmp_path):
         with urllib.request.urlopen(url, timeout=60) as answer:
             (study,) = (s for s in json.load(answer)["study_summaries"] if s["study_name"] == "finished")
         with urllib.request.urlopen(f"{url}/{study['study_id']}?after=0", timeout=60) as answer:
-            trials = json.load(answer)["trials"]
+            told = json.load(answer)
+        trials = told["trials"]
+        shown = next(trial for trial in trials if trial["number"] == finished.promoted.trial)
+        place = f"http://127.0.0.1:{port}/artifacts/{study['study_id']}/{shown['trial_id']}"
+        files = {file["filename"]: f"{place}/{file['artifact_id']}" for file in shown["artifacts"]}
+        with urllib.request.urlopen(files[f"{finished.promoted.run}.pt2"], timeout=60) as answer:
+            (tmp_path / "student.pt2").write_bytes(answer.read())
     assert [trial["number"] for trial in trials] == list(range(6))
     assert {trial["state"] for trial in trials} <= {"Complete", "Pruned"}
+    assert told["objective_names"] == ["robust"]
+    assert told["note"]["body"].startswith("**A student with")
+    assert finished.promoted.run in told["note"]["body"] and finished.promoted.run in shown["note"]["body"]
+    assert files.keys() == {f"{finished.promoted.run}.pt2", f"{finished.promoted.run}-certificate.html"}
+    assert {file["filename"] for file in told["artifacts"]} == files.keys()
+    attributes = {each["key"]: each["value"] for each in shown["user_attrs"]}
+    assert float(attributes["parameters"]) > 0 and {"rmse", "robust", "recipe"} <= attributes.keys()
+    student = torch.export.load(tmp_path / "student.pt2").module()
+    assert student(torch.zeros(2, 3)).shape == (2, 1)
+    with_files = [trial for trial in trials if trial["artifacts"]]
+    assert len(with_files) == len([trial for trial in trials if trial["note"]["body"]]) == 2  # the leaders alone
+
+
+def test_optuna_knows_the_limit_as_a_constraint(store, tiny):
+    run_study(tiny("limited", trials=2, student={"max_parameters": 101}), store.storage, store.tracking)
+    for trial in store.trials("limited"):
+        assert trial.constraints == {"max_parameters": trial.user_attrs["parameters"] - 101}
+        assert trial.constraints["max_parameters"] <= 0

@@ -41,6 +41,8 @@ def sync(
         "sessions still running": done.busy,
         "certificates made": int(done.certified),
         "study summaries written": int(done.told),
+        "students logged as models": done.models,
+        "versions made in MLflow described": done.versions,
         "records refused": len(done.refused),
     }
     said = ["the experiment restored, which had been deleted"] if done.restored else []

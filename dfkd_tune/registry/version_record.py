@@ -1,0 +1,136 @@
+"""What a registered version says of its student, and the links between version, run and study.
+
+``register`` writes this for its version. For a version that was made in MLflow's pages, ``sync`` writes it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from dfkd_tune.evaluation.certificate import gap_in_words, rmse_in_words
+from dfkd_tune.registry import model_files
+from dfkd_tune.registry.certificate_files import FOLDER, HTML
+from dfkd_tune.registry.versions import find_model, made_of_runs
+from dfkd_tune.tracking import tags as tag
+from dfkd_tune.tracking.run_lookup import parent_of, trial_of
+from dfkd_tune.utils.markdown import escaped, with_section
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
+
+REGISTERED = "Registered"
+"""Title of the section of a note that lists registered versions."""
+VERSIONS = "mlflow.modelVersions"
+"""MLflow's tag of a logged model for the versions that were made of it."""
+MOST_LINKS = 20
+"""Largest number of versions in such a section."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The two main figures of a certificate, in the teacher's units and in words; None without a certificate."""
+
+    report_rmse: float | None = None
+    worst_gap: float | None = None
+    report_rmse_words: str | None = None
+    worst_gap_words: str | None = None
+
+
+def figures(certificate: Mapping[str, Any] | None) -> Figures:
+    """The main figures of a certificate, which may be missing."""
+    if certificate is None:
+        return Figures()
+    bank, gap, outputs = certificate["report"], certificate["worst"], certificate["teacher"]["outputs"]
+    return Figures(
+        bank["rmse"],
+        gap["gap"],
+        rmse_in_words(bank["rmse"], bank["relative_rmse"], outputs),
+        gap_in_words(gap["gap"], gap["relative_gap"], gap["output"], outputs),
+    )
+
+
+def existing_version(made: MlflowClient, model: str, run_id: str) -> ModelVersion | None:
+    """The latest version of a model that was made from a run, in MLflow's pages too; None if there is none."""
+    found = made.search_model_versions(f"name = '{model}' and run_id = '{run_id}'")
+    ready = [version for version in found if version.status == "READY"]
+    return max(ready, key=lambda version: int(version.version), default=None)
+
+
+def describe_version(
+    made: MlflowClient, version: ModelVersion, study: str, run: Run, result: Mapping[str, Any], found: Figures
+) -> None:
+    """Write tags and description of a version: figures of its student, columns, links to its run and study."""
+    parent, number = parent_of(made, run.info.experiment_id), trial_of(run)
+    tags = {
+        tag.STUDY: study,
+        tag.TRIAL: number,
+        tag.RUN: run.info.run_name,
+        tag.STUDY_RUN: parent.info.run_id if parent else None,
+        tag.TIER: result["tier"],
+        tag.RMSE: result["rmse"],
+        tag.REPORT_RMSE: found.report_rmse,
+        tag.WORST_GAP: found.worst_gap,
+    }
+    for key, value in tags.items():
+        if value is not None and version.tags.get(key) != str(value):
+            made.set_model_version_tag(version.name, version.version, key, str(value))
+    made.update_model_version(version.name, version.version, _description(study, run, parent, result, found))
+
+
+def link_back(made: MlflowClient, run: Run) -> None:
+    """Link a run, its logged model and the parent run of its study to the registered versions, by tags and notes."""
+    experiment, own = run.info.experiment_id, made_of_runs(made, [run.info.run_id])
+    _name_on_model(made, run, own)
+    holders = {run.info.run_id: own}
+    if (parent := parent_of(made, experiment)) is not None:
+        others = made.search_runs([experiment], f"tags.`{tag.REGISTERED}` != ''")
+        holders[parent.info.run_id] = made_of_runs(made, [run.info.run_id, *(each.info.run_id for each in others)])
+    for holder, versions in holders.items():
+        shown = [f"{each.name} version {each.version}" for each in versions]
+        lines = [
+            f"- [{escaped(text)}](#/models/{quote(each.name, safe='')}/versions/{each.version})"
+            for text, each in zip(shown, versions, strict=True)
+        ]
+        before = made.get_run(holder).data.tags
+        note = with_section(before.get(tag.NOTE, ""), REGISTERED, lines[-MOST_LINKS:])
+        for key, value in ((tag.REGISTERED, ", ".join(shown)[-5000:]), (tag.NOTE, note)):
+            if before.get(key) != value:
+                made.set_tag(holder, key, value)
+
+
+def _name_on_model(made: MlflowClient, run: Run, versions: Sequence[ModelVersion]) -> None:
+    """Name the versions on the logged model that they were made of, as MLflow's server does."""
+    logged = find_model(made, run)
+    if logged is None:
+        return
+    known = json.loads(logged.tags.get(VERSIONS, "[]"))
+    there = {(each["name"], int(each["version"])) for each in known}
+    new = [
+        {"name": each.name, "version": each.version}
+        for each in versions
+        if each.source == f"models:/{logged.model_id}" and (each.name, int(each.version)) not in there
+    ]
+    if new:
+        made.set_logged_model_tags(logged.model_id, {VERSIONS: json.dumps(known + new)})
+
+
+def _description(study: str, run: Run, parent: Run | None, result: Mapping[str, Any], found: Figures) -> str:
+    """The description of a model version, in Markdown."""
+    experiment = f"#/experiments/{run.info.experiment_id}"
+    whole = f"[{escaped(study)}]({experiment}/runs/{parent.info.run_id})" if parent else f"**{escaped(study)}**"
+    told = f"Student of study {whole}, run [{escaped(run.info.run_name)}]({experiment}/runs/{run.info.run_id}): "
+    told += f"{result['parameters']:,} parameters, RMSE to the teacher {result['rmse']:.4g} on the selection bank"
+    if found.report_rmse_words is None:
+        told += f". Inputs known at tier {escaped(result['tier'])}. It has no certificate."
+    else:
+        told += (
+            f", {found.report_rmse_words}, on the report bank; worst gap found {found.worst_gap_words}. "
+            f"Inputs known at tier {escaped(result['tier'])}; `{FOLDER}/{HTML}` says what that can promise."
+        )
+    return f"{told}\n\n{model_files.note(dict(result))}"
