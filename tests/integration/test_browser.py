@@ -94,6 +94,17 @@ def test_every_view_of_mlflow_is_looked_at(views):
     assert mark.args[1] == [*views]
 
 
+def test_the_models_tab_lists_the_leaders(window, views, finished, mlflow_server):
+    """Without a registration: the promoted student and another, each with the run that it comes from."""
+    client = MlflowClient(mlflow_server.url)
+    experiment = client.get_experiment_by_name("finished")
+    models = client.search_logged_models([experiment.experiment_id])
+    runs = {client.get_run(model.source_run_id).info.run_name for model in models}
+    assert finished.promoted.run in runs and len(runs) > 1
+    view = replace(views["mlflow-models"], shows=(*(model.name for model in models), *runs))
+    assert_seen(look(window, view), view)
+
+
 def test_the_note_of_a_study_leaves_room_for_what_is_beside_it(window, views):
     """MLflow does not wrap code: one long line, and what it shows beside the note is out of the window."""
     beside = []
