@@ -102,7 +102,6 @@ class StudyRunner:
     should_stop: Callable[[], bool]
     joining: bool
     active: dict[str, _ActiveTrial] = field(default_factory=dict)
-    deadline: float = math.inf
     watched: float = 0.0
     looked: float = 0.0
     changed: bool = True
@@ -110,12 +109,12 @@ class StudyRunner:
     def run(self) -> StudyResult:
         spec = self.prepared.spec
         self.name, self.total = spec.name, spec.study.trials
-        self.deadline = time.monotonic() + (spec.study.timeout or math.inf)
         self.study, self.queue = open_slots(self.prepared, self.storage_url, self.tracking_uri, self.joining)
         self.told_before = None if self.joining else StudyRecord.of(self.study).told
         self.storage = self.queue.storage
         self.baseline_lock = StudyLock(self.storage, self.storage_url, self.study, BASELINE)
-        known, shared = StudyRecord.of(self.study), shared_folder(self.storage_url, "answers")
+        self.known = known = StudyRecord.of(self.study)  # with the time at which all workers stop
+        shared = shared_folder(self.storage_url, "answers")
         assert known.population is not None  # always recorded with the study
         self.prepared = self.prepared.with_population(known.population)
         # Queries of a slow teacher may take minutes before the first rung.
@@ -169,7 +168,7 @@ class StudyRunner:
 
     def _is_late(self) -> bool:
         """Whether the study's time is up, so that no trial begins any more."""
-        return time.monotonic() >= self.deadline
+        return self.known.is_late
 
     def _step(self) -> None:
         start = time.perf_counter()
@@ -338,8 +337,9 @@ class StudyRunner:
         known = StudyRecord.of(self.study)
         about = self.prepared.spec.study
         promoted = choose(top_candidates(self.study, about.leaders), known.reruns if about.reruns else {})
-        told, report = known.told, None
-        if told.get("trials") == self.total and told != self.told_before:  # another process wrote the summary
+        self._look()
+        told, report, ended = known.told, None, self.progress.ended
+        if told.get("trials") == ended and told != self.told_before:  # another process wrote the summary
             report = told["report"]
         else:
             from dfkd_tune.reporting import (
@@ -352,7 +352,7 @@ class StudyRunner:
                 report = certificate["report"]["rmse"] if certificate else None
             parent = self.tracker.parent if whole else None
             mlflow_summary.log_study_summary(self.tracking_uri, self.study, parent, self.problem, promoted)
-            self.study.set_user_attr(TOLD, {"trials": self.total, "at": time.time(), "report": report})
+            self.study.set_user_attr(TOLD, {"trials": ended, "at": time.time(), "report": report})
         self._close(RunStatus.FINISHED, promoted, report)
         baseline = known.untuned.get(metric.RMSE)
         where = (self.tracking_uri, self.storage_url)

@@ -1,14 +1,12 @@
 """Removing and renaming: nothing of a study stays behind, nothing of another is lost, and what goes on goes on."""
 
 import json
-import time
 
 import optuna
 import pytest
 from asked import fails, files_of
 from filelock import FileLock
 from mlflow import MlflowClient
-from optuna.trial import TrialState
 from tiny_studies import Store, runs_of
 
 from dfkd_tune.errors import NotFound, SpecError, StudyMismatch
@@ -18,7 +16,6 @@ from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.locks import PURPOSES, StudyLock
 from dfkd_tune.search.storage import open_storage
-from dfkd_tune.search.trial_queue import TrialQueue
 from dfkd_tune.study import upkeep
 from dfkd_tune.study.session import open_slots, run_study
 from dfkd_tune.study.sync import sync
@@ -125,7 +122,7 @@ def begun(home, tiny):
 
 
 def test_a_study_is_kept_while_a_worker_has_a_trial(home, begun):
-    study, queue = begun
+    _, queue = begun
     claimed = queue.claim(2)
     with fails("study 'begun'", "is running", kind=StudyMismatch):
         plan(home, "begun")
@@ -138,7 +135,7 @@ def test_a_study_is_kept_while_a_worker_has_a_trial(home, begun):
 @pytest.mark.parametrize("purpose", PURPOSES)
 def test_a_study_is_kept_while_a_worker_has_no_trial_but_a_task(home, begun, purpose):
     """Re-runs and the baseline are no trials."""
-    study, queue = begun
+    study, _ = begun
     lock = StudyLock(open_storage(home.storage), home.storage, study, purpose)
     assert lock.acquire()
     with fails("study 'begun'", "is running", kind=StudyMismatch):
@@ -165,7 +162,9 @@ def everything_that_names(home: Store, name: str) -> list[str]:
             found += [f"experiment tag {k}" for k, v in experiment.tags.items() if name in v.split("`")]
             for each in client.search_runs([experiment.experiment_id]):
                 found += [f"run tag {k}" for k, v in each.data.tags.items() if v == name or f" {name}`" in v]
-                found += [f"note of {each.info.run_name}"] * (f"'{name}'" in each.data.tags.get("mlflow.note.content", ""))
+                found += [f"note of {each.info.run_name}"] * (
+                    f"'{name}'" in each.data.tags.get("mlflow.note.content", "")
+                )
     for version in client.search_model_versions():
         found += [f"version tag {k}" for k, v in version.tags.items() if v == name]
         found += ["version description"] * (f"**{name}**" in (version.description or ""))
