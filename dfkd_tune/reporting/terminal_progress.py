@@ -147,7 +147,8 @@ def ended(console: Console, result: StudyResult) -> None:
     """The last JSON line of a study: its result."""
     promoted = vars(result.promoted) if result.promoted else None
     known = {"baseline_rmse": result.baseline, "report_rmse": result.report}
-    event(console, "end", study=result.name, trials=result.progress.total, promoted=promoted, **known)
+    counts = {"trials": result.progress.total, "ended": result.progress.ended}
+    event(console, "end", study=result.name, **counts, promoted=promoted, **known)
 
 
 def event(console: Console, kind: str, **values: object) -> None:

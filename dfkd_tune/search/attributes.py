@@ -5,6 +5,7 @@ The results of a trial are stored as attributes under the names of its metrics (
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -21,6 +22,8 @@ POPULATION, WORKERS = "population", "workers"
 """Study attributes: concurrent trials per process, kept by a resume unless its study file sets it; processes used."""
 SESSIONS = "sessions"
 """Study attribute: number of sessions so far."""
+DEADLINE = "deadline"
+"""Study attribute: time, in seconds since 1970, from which no worker begins a trial; None without a limit."""
 BASELINE = "baseline"
 """Study attribute: objective of the untuned preset. Also the name of the preset's run and the key of its re-runs."""
 UNTUNED = "untuned"
@@ -30,7 +33,7 @@ RERUNS = "reruns"
 PROMOTED = "promoted"
 """Study attribute: the promoted student, a ``Promoted`` as plain values."""
 TOLD = "told"
-"""Study attribute: trials at the last summary, its time, and the promoted student's RMSE on the report bank."""
+"""Study attribute: number of trials that had ended at the last summary, its time, and the promoted student's RMSE on the report bank."""
 
 RECIPE = "recipe"
 """Trial attribute: the recipe, as JSON."""
@@ -119,6 +122,15 @@ class StudyRecord:
     @property
     def sessions(self) -> int:
         return self.attributes.get(SESSIONS, 0)
+
+    @property
+    def deadline(self) -> float | None:
+        return self.attributes.get(DEADLINE)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the study's time is up, so that no trial begins any more."""
+        return self.deadline is not None and time.time() >= self.deadline
 
     @property
     def baseline(self) -> float | None:

@@ -50,7 +50,7 @@ class Progress:
         total, done, pruned, failed, running: numbers of trials; ``done`` counts complete ones.
         best: objective and number of the best complete trial.
         baseline: objective of the untuned preset; None until it is known.
-        reruns: number of finished re-runs and of all re-runs; None while trials are left.
+        reruns: number of finished re-runs and of all re-runs; None while trials are to begin.
         share: share of this session's student steps that is done, re-runs included, 0 to 1.
         worth: contribution of one trial to ``share``.
         typical: mean training time of a complete trial in seconds; None before the first.
@@ -131,7 +131,7 @@ def study_progress(study: optuna.Study, about: StudySection, before: int, second
     p.baseline = known.baseline
     ended, again = sum(trial.state.is_finished() for trial in trials[: about.trials]), 0
     extra = min(about.leaders, about.trials) * about.reruns
-    if ended >= about.trials and extra:
+    if (ended >= about.trials or known.is_late) and extra:
         leading = top_candidates(study, about.leaders)
         extra = len(leading) * about.reruns
         again = extra - len(wanted(leading, about.reruns, known.reruns))

@@ -40,8 +40,8 @@ class StudySection:
         leaders: number of best trials that are run again at the end.
         reruns: number of re-runs per such trial, with new seeds; 0 promotes the best trial without re-runs.
         pareto: second objective: ``parameters``, or ``latency`` of one row on this machine; no trial is pruned then.
-        timeout: seconds after which a session begins no trial; those that run end, and the study is concluded with what is
-            there. The same command goes on with the rest.
+        timeout: seconds after the start of a session from which none of its workers begins a trial; those that run end, and the
+            study is concluded with what is there. The same command goes on with the rest.
     """
 
     name: str | None = None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import optuna
 from dfkd_tune.errors import StorageError, StudyMismatch
 from dfkd_tune.locations.paths import sqlite_file, store_of, without_credentials
 from dfkd_tune.search.attributes import (
+    DEADLINE,
     HOST,
     IDENTITY,
     POOL,
@@ -26,13 +29,17 @@ from dfkd_tune.search.attributes import (
 )
 from dfkd_tune.search.dashboard import name_objectives
 from dfkd_tune.search.locks import exclusive
+from dfkd_tune.search.optuna_kinds import AUTO
 from dfkd_tune.search.sampling import open_study, without_experimental_warnings
 from dfkd_tune.search.storage import open_storage
 from dfkd_tune.search.study_file import as_tree
 from dfkd_tune.search.trial_queue import TrialQueue, host_of
-from dfkd_tune.study.prepare import Prepared, difference, located
+from dfkd_tune.study.prepare import FREE_SECTIONS, Prepared, difference, located
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking import tracker
+from dfkd_tune.utils.quoting import quoted
+
+LOG = logging.getLogger(__name__)
 
 
 def open_slots(
@@ -88,9 +95,14 @@ def agree(study: optuna.Study, prepared: Prepared) -> None:
 
 def record(study: optuna.Study, prepared: Prepared, tracking_uri: str, workers: int) -> None:
     """Record what a worker needs to join: the study file with absolute paths and without credentials."""
-    tree = _tree(prepared)
+    tree, timeout = _tree(prepared), prepared.spec.study.timeout
+    for section, before in ((name, (StudyRecord.of(study).spec or tree).get(name, AUTO)) for name in FREE_SECTIONS):
+        if before != (now := tree.get(section, AUTO)):
+            told = (study.study_name, section, quoted(before), quoted(now))
+            LOG.warning("study %s: the %s was %s, and is %s from now on", *told)
     for name, value in {
         SPEC: tree,
+        DEADLINE: None if timeout is None else time.time() + timeout,
         HOST: socket.gethostname(),
         TRACKING: without_credentials(tracking_uri),
         WORKERS: workers,

@@ -17,7 +17,7 @@ from dfkd_tune.locations.paths import without_credentials
 from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.recipes.losses import LOSSES
 from dfkd_tune.recipes.recipe import Recipe
-from dfkd_tune.search.optuna_kinds import Choice
+from dfkd_tune.search.optuna_kinds import try_sampler
 from dfkd_tune.search.space.defaults import TEACHER_DEFAULTS, untuned
 from dfkd_tune.search.space.domains import ends
 from dfkd_tune.search.space.search_space import Space, make_space
@@ -165,8 +165,6 @@ class Prepared:
             "teacher_resolution": found.resolution,
             "preset": spec.preset or "default",
             "max_parameters": self.space.max_parameters,
-            "sampler": _words(spec.sampler),
-            "pruner": _words(spec.pruner),
         }
 
     def tags(self) -> dict[str, Any]:
@@ -180,14 +178,11 @@ class Prepared:
         return {name: located(path) for name, path in files.items() if path is not None} | {
             tag.TIER: self.inputs.tier,
             tag.OBJECTIVE: self.spec.study.objective,
+            tag.SAMPLER: spec.sampler.words(),
+            tag.PRUNER: spec.pruner.words(),
             tag.TEACHER_SHA256: self.teacher.sha256,
             tag.FEATURES_SHA256: self.inputs.fingerprint(),
         }
-
-
-def _words(choice: Choice) -> str:
-    options = ", ".join(f"{name}={value}" for name, value in choice.options.items())
-    return f"{choice.kind}({options})" if options else choice.kind
 
 
 def prepare(
@@ -216,6 +211,7 @@ def prepare(
     space = make_space(
         recipe, spec.search, size, limit, place, found.differentiable, small, kind.searched(inputs), spec.fixed
     )
+    try_sampler(spec.sampler, space.suggest, 2 if small else 1, f"{spec.place}: sampler")
     bare = Prepared(spec, teacher, inputs, found, space, NOTHING, where)
     prepared = replace(bare, sizes=sized(bare))
     if spec.budget.teacher_rows is not None and not prepared.sizes.gradients and matches_gradients(space):
@@ -286,10 +282,10 @@ FREE = {
     "study.leaders",
     "study.reruns",
     "budget.pool",
-    "sampler",
-    "pruner",
 }
 """Leaves of a study file that a resume may change, or that are checked separately."""
+FREE_SECTIONS = {"sampler", "pruner"}
+"""Sections of which a resume may change every leaf."""
 
 
 def difference(
@@ -314,7 +310,8 @@ def difference(
         changed += [_change(leaf, was, asked) for leaf in others if before] or [_change(what, known, mine)]
     if before:
         skipped = FREE.union(*paths.values())
-        leaves = sorted(leaf for leaf in was.keys() | asked.keys() if leaf not in skipped)
+        known_leaves = (leaf for leaf in was.keys() | asked.keys() if leaf.partition(".")[0] not in FREE_SECTIONS)
+        leaves = sorted(leaf for leaf in known_leaves if leaf not in skipped)
         changed += [_change(leaf, was, asked) for leaf in leaves if was.get(leaf) != asked.get(leaf)]
     if not changed:  # the study files are equal, so the difference lies elsewhere
         a, b = _flatten(known), _flatten(mine)

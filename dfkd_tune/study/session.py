@@ -101,7 +101,6 @@ class StudyRunner:
     should_stop: Callable[[], bool]
     joining: bool
     active: dict[str, _ActiveTrial] = field(default_factory=dict)
-    deadline: float = math.inf
     watched: float = 0.0
     looked: float = 0.0
     owned: float = 0.0
@@ -110,12 +109,12 @@ class StudyRunner:
     def run(self) -> StudyResult:
         spec = self.prepared.spec
         self.name, self.total = spec.name, spec.study.trials
-        self.deadline = time.monotonic() + (spec.study.timeout or math.inf)
         self.study, self.queue = open_slots(self.prepared, self.storage_url, self.tracking_uri, self.joining)
         self.told_before = None if self.joining else StudyRecord.of(self.study).told
         self.storage = self.queue.storage
         self.baseline_lock = StudyLock(self.storage, self.storage_url, self.study, BASELINE)
-        known, shared = StudyRecord.of(self.study), shared_folder(self.storage_url, "answers")
+        self.known = known = StudyRecord.of(self.study)  # with the time at which all workers stop
+        shared = shared_folder(self.storage_url, "answers")
         assert known.population is not None  # always recorded with the study
         self.prepared = self.prepared.with_population(known.population)
         # Queries of a slow teacher may take minutes before the first rung.
@@ -169,7 +168,7 @@ class StudyRunner:
 
     def _is_late(self) -> bool:
         """Whether the study's time is up, so that no trial begins any more."""
-        return time.monotonic() >= self.deadline
+        return self.known.is_late
 
     def _step(self) -> None:
         start = time.perf_counter()
@@ -342,8 +341,9 @@ class StudyRunner:
         about = self.prepared.spec.study
         leading = ranked(top_candidates(self.study, about.leaders), known.reruns if about.reruns else {})
         promoted = next(iter(leading), None)
-        told, report = known.told, None
-        if told.get("trials") == self.total and told != self.told_before:  # another process wrote the summary
+        self._look()
+        told, report, ended = known.told, None, self.progress.ended
+        if told.get("trials") == ended and told != self.told_before:  # another process wrote the summary
             report = told["report"]
         else:
             from dfkd_tune.reporting import publication  # a second's import, for which no worker should wait
@@ -352,7 +352,7 @@ class StudyRunner:
             where = (self.tracking_uri, self.storage, self.study)
             certificate = publication.publish(*where, parent, self.problem, leading)
             report = certificate["report"]["rmse"] if certificate else None
-            self.study.set_user_attr(TOLD, {"trials": self.total, "at": time.time(), "report": report})
+            self.study.set_user_attr(TOLD, {"trials": ended, "at": time.time(), "report": report})
         self._close(RunStatus.FINISHED, leading, report)
         about = (self.progress.best, promoted, known.untuned.get(metric.RMSE), report)
         return StudyResult(self.name, *about, self.tracking_uri, self.storage_url, self.progress)

@@ -32,7 +32,7 @@ def home(store, finished, tmp_path) -> Store:
 
 def test_the_last_changed_is_first(home, tiny):
     for name in ("one", "two"):
-        study, queue = open_slots(tiny(name, trials=1), home.storage, home.tracking)
+        _, queue = open_slots(tiny(name, trials=1), home.storage, home.tracking)
         claimed = queue.claim(1)
         queue.complete(claimed.trial, TrialState.PRUNED, [], {})
     assert [study.name for study in listed(home.storage)] == ["two", "one"]

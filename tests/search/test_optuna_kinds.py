@@ -1,5 +1,7 @@
 """``sampler:`` and ``pruner:`` of a study file: every kind searches, options are checked before anything starts, a study records them."""
 
+from importlib.metadata import EntryPoint
+
 import optuna
 import pytest
 from mlflow import MlflowClient
@@ -9,6 +11,7 @@ from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.optuna_kinds import PRUNERS, SAMPLERS, Choice, pruner, read_choice, sampler
 from dfkd_tune.search.study_file import as_tree, parse_spec
 from dfkd_tune.study.session import run_study
+from dfkd_tune.utils.plugins import Registry
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 NEEDS = {"percentile": {"percentile": 50.0}, "threshold": {"upper": 1.0}}
@@ -16,8 +19,6 @@ NEEDS = {"percentile": {"percentile": 50.0}, "threshold": {"upper": 1.0}}
 
 @pytest.mark.parametrize("kind", [*SAMPLERS])
 def test_every_sampler_suggests(kind):
-    if kind == "cmaes":
-        pytest.importorskip("cmaes")
     study = optuna.create_study(sampler=sampler(read_choice(kind, SAMPLERS, "sampler"), 2**40))
 
     def objective(trial):
@@ -58,6 +59,12 @@ REFUSED = {
         "study.yaml: pruner: percentile refuses its options: ValueError",
     ),
     "a missing option": ("pruner", "percentile", "study.yaml: pruner: percentile refuses its options: TypeError"),
+    "a value of another type": ("sampler", {"kind": "tpe", "n_startup_trials": "many"}, "valid integer, got 'many'"),
+    "an option that no file can hold": (
+        "sampler",
+        {"kind": "tpe", "gamma": 3},
+        "study.yaml: sampler.gamma: unknown option",
+    ),
     "an option of auto": ("sampler", {"kind": "auto", "multivariate": False}, "known options of auto: none"),
 }
 
@@ -76,7 +83,7 @@ def test_a_pruner_and_two_objectives_exclude_each_other():
     assert parse_spec(tree | {"pruner": "none"}, "study.yaml").pruner == Choice("none")
 
 
-def test_a_study_records_them_and_a_resume_may_change_them(store, tiny):
+def test_a_study_records_them_and_a_resume_may_change_them(store, tiny, caplog):
     chosen = {"sampler": {"kind": "qmc", "scramble": True}, "pruner": "none"}
     prepared = tiny("sampled", trials=2, **chosen)
     run_study(prepared, store.storage, store.tracking)
@@ -86,9 +93,57 @@ def test_a_study_records_them_and_a_resume_may_change_them(store, tiny):
     client = MlflowClient(store.tracking)
     experiment = client.get_experiment_by_name("sampled").experiment_id
     (parent,) = client.search_runs([experiment], "tags.`dfkd.kind` = 'study'")
-    assert (parent.data.params["sampler"], parent.data.params["pruner"]) == ("qmc(scramble=True)", "none")
+    tags = [parent.data.tags[f"dfkd.{name}"] for name in chosen]
+    assert tags == ["qmc(scramble=True)", "none"]
+    assert not caplog.records  # not even one of a sampler that draws conditional leaves independently
     run_study(tiny("sampled", trials=3), store.storage, store.tracking)
     assert len(load_study(store.storage, "sampled").trials) == 3
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 2 and "study sampled: the pruner was 'none', and is 'auto' from now on" in told
+    tags = client.get_run(parent.info.run_id).data.tags
+    assert (tags["dfkd.sampler"], tags["dfkd.pruner"]) == ("auto", "auto")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ({"sampler": "brute_force"}, "brute_force cannot search this study: ValueError: FloatDistribution.step"),
+        ({"sampler": "cmaes", "pareto": "parameters"}, "cmaes cannot search this study: ValueError: If the study"),
+    ],
+    ids=["a continuous space", "two objectives"],
+)
+def test_a_sampler_that_cannot_search_the_study_is_refused_before_it_starts(tiny, chosen, words):
+    with pytest.raises(SpecError) as refusal:
+        tiny("unfit", **chosen)
+    assert words in str(refusal.value) and len(str(refusal.value).splitlines()) == 1
+
+
+class Lacking(optuna.samplers.RandomSampler):
+    """Needs a package as Optuna's samplers do: when it first samples."""
+
+    def sample_independent(self, *given):
+        raise ImportError("No module named 'cmaes'", name="cmaes")
+
+
+def test_a_missing_package_is_told_with_its_extra_before_the_study_starts(tiny, monkeypatch):
+    monkeypatch.setitem(SAMPLERS._own, "lacking", Lacking)
+    with pytest.raises(SpecError, match=r"lacking needs the package cmaes.*pip install 'dfkd-tune\[cmaes\]'"):
+        tiny("lacking", sampler="lacking")
+
+
+@pytest.mark.parametrize("kind", ["gp", "cmaes", "qmc", "nsgaii", "tpe"])
+def test_every_sampler_searches_a_conditional_space(tiny, kind):
+    tiny("conditional", sampler=kind)
+
+
+def test_a_package_offers_any_class_of_optuna(monkeypatch):
+    entry = EntryPoint("grid", "optuna.samplers:GridSampler", "dfkd_tune.samplers")
+    monkeypatch.setattr("dfkd_tune.utils.plugins.entry_points", lambda group: [entry])
+    offered = Registry("samplers", optuna.samplers.BaseSampler, {"auto": SAMPLERS["auto"]}, declared=False)
+    choice = read_choice({"kind": "grid", "search_space": {"x": [0, 1]}}, offered, "sampler")
+    assert choice.words() == "grid(search_space={'x': [0, 1]})"
+    with pytest.raises(SpecError, match=r"sampler\.search_space: .*, got 3"):
+        read_choice({"kind": "grid", "search_space": 3}, offered, "sampler")
 
 
 def test_a_pruner_of_ones_own_prunes(store, tiny):

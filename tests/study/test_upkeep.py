@@ -122,7 +122,7 @@ def begun(home, tiny):
 
 
 def test_a_study_is_kept_while_a_worker_has_a_trial(home, begun):
-    study, queue = begun
+    _, queue = begun
     claimed = queue.claim(2)
     with fails("study 'begun'", "is running", kind=StudyMismatch):
         plan(home, "begun")
@@ -135,7 +135,7 @@ def test_a_study_is_kept_while_a_worker_has_a_trial(home, begun):
 @pytest.mark.parametrize("purpose", PURPOSES)
 def test_a_study_is_kept_while_a_worker_has_no_trial_but_a_task(home, begun, purpose):
     """Re-runs and the baseline are no trials."""
-    study, queue = begun
+    study, _ = begun
     lock = StudyLock(open_storage(home.storage), home.storage, study, purpose)
     assert lock.acquire()
     with fails("study 'begun'", "is running", kind=StudyMismatch):

@@ -37,7 +37,7 @@ def worker(
     device: str,
     trust_pickle: bool,
 ) -> None:
-    """Join study NAME as another worker, and run trials until all are done."""
+    """Join study NAME as another worker, and run trials until all are done or the study's time is up."""
     from rich.console import Console
 
     from dfkd_tune.locations import paths
@@ -50,4 +50,8 @@ def worker(
         where = (paths.optuna_url(storage), tracking_uri, sources)
         result = join(name, *where, on_progress, lambda: bool(stop), device, wait)
     p = result.progress
-    console.print(f"{name}: all {p.total} trials are done", highlight=False, soft_wrap=True)
+    if p.ended < p.total:
+        told = f"the study's time was up after {p.ended:,} of {p.total:,} trials; dfkd-tune study goes on with the rest"
+    else:
+        told = f"all {p.total} trials are done"
+    console.print(f"{name}: {told}", highlight=False, soft_wrap=True)
