@@ -22,8 +22,8 @@ from dfkd_tune.locations.files import write_output
 from dfkd_tune.search.study_file import KEYS, StudySpec, parse_spec
 from dfkd_tune.study.prepare import Prepared, prepare
 from dfkd_tune.teachers.base import Teacher, hash_bytes
-from dfkd_tune.teachers.example_inputs import ATTRIBUTE, rows_of
 from dfkd_tune.teachers.in_memory import Given, given, identified, own_signature
+from dfkd_tune.teachers.signatures.example_inputs import ATTRIBUTE, rows_of
 from dfkd_tune.teachers.sources import IN_MEMORY, is_file
 from dfkd_tune.utils import yaml_io
 from dfkd_tune.utils.seeding import stream

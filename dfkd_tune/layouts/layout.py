@@ -39,7 +39,9 @@ class Layout:
     @property
     def outputs(self) -> tuple[Output, ...]:
         """The outputs, in the order of the columns; they must be known."""
-        assert self.signature.outputs is not None  # ``teachers.arranged`` finds them before anything needs them
+        assert (
+            self.signature.outputs is not None
+        )  # ``teachers.signatures.arranged`` finds them before anything needs them
         return self.signature.outputs
 
     @cached_property

@@ -21,11 +21,11 @@ from dfkd_tune.layouts.layout import Layout
 from dfkd_tune.layouts.signature import ROW_DTYPES, Argument, Signature
 from dfkd_tune.prior_inference import batch_norm, scalers, trees
 from dfkd_tune.prior_inference.level_order import with_order
-from dfkd_tune.teachers.arranged import arranged, unknown_shapes, with_outputs
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.data_frames import asked_by_name, feature_names, levels_of, require_levels
 from dfkd_tune.teachers.formats.dtypes import settled
 from dfkd_tune.teachers.probe import infer_width
+from dfkd_tune.teachers.signatures.arranged import arranged, unknown_shapes, with_outputs
 
 ENCODED = "levels of features were found from the encoder that the teacher begins with"
 SOURCES = (batch_norm.infer, trees.infer, scalers.infer)

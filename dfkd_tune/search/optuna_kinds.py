@@ -14,6 +14,7 @@ import optuna
 import pydantic
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
 
 from dfkd_tune.errors import SpecError
 from dfkd_tune.training.rungs import RUNGS
@@ -155,7 +156,7 @@ def try_sampler(choice: Choice, suggest: Callable[[optuna.Trial], object], objec
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        study = optuna.create_study(sampler=sampler(choice, 0), directions=["minimize"] * objectives)
+        study = optuna.create_study(sampler=sampler(choice, 0), directions=[StudyDirection.MINIMIZE] * objectives)
         try:
             for number in range(TRIED):
                 trial = study.ask()

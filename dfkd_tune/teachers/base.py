@@ -56,7 +56,7 @@ class Teacher:
     Args:
         source: file, URI or module path it was loaded from, for messages and records.
         function: the forward pass; its output may be ``(N,)`` or ``(N, O)``. A format may give one that takes the
-            teacher's own arguments, with its ``signature``; ``teachers.arranged`` makes it a function of flat rows.
+            teacher's own arguments, with its ``signature``; ``teachers.signatures.arranged`` makes it a function of flat rows.
         dtype: dtype of its inputs.
         sha256: hash of the model file; for a module path, hash of the weights or of the source code.
         width: number of input features D, if the file declares it.

@@ -21,15 +21,15 @@ from dfkd_tune.layouts.calls import export_call
 from dfkd_tune.layouts.signature import Signature
 from dfkd_tune.locations.files import write_output
 from dfkd_tune.ops.pt2_archive import call_to_pt2, to_pt2
-from dfkd_tune.teachers.arranged import unknown_shapes
 from dfkd_tune.teachers.base import Teacher, freeze, hash_bytes
 from dfkd_tune.teachers.black_box import OfEither, from_estimator
-from dfkd_tune.teachers.example_inputs import signature_of
 from dfkd_tune.teachers.formats.dtypes import ROW_DTYPES, likely_dtype, settled, taken_by
 from dfkd_tune.teachers.formats.python_function import takes_rows
 from dfkd_tune.teachers.formats.skops_file import content_hash
 from dfkd_tune.teachers.loader import load_teacher, prepared
 from dfkd_tune.teachers.probe import infer_width
+from dfkd_tune.teachers.signatures.arranged import unknown_shapes
+from dfkd_tune.teachers.signatures.example_inputs import signature_of
 from dfkd_tune.teachers.sources import IN_MEMORY
 from dfkd_tune.utils.object_reference import one_line
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from dfkd_tune.errors import TeacherError
-from dfkd_tune.teachers.arranged import arranged
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.formats.kinds import format_of, suffixes
 from dfkd_tune.teachers.formats.mlflow_model import FILE, SCHEMES, load_mlflow, load_model
 from dfkd_tune.teachers.formats.python_function import load_function
 from dfkd_tune.teachers.formats.state_dict import index_in, load_shards
 from dfkd_tune.teachers.linear_chain import with_fused_forward
+from dfkd_tune.teachers.signatures.arranged import arranged
 from dfkd_tune.teachers.sources import IN_MEMORY
 from dfkd_tune.utils.object_reference import MODULE_PATH, one_line
 

@@ -234,7 +234,9 @@ class Cohort:
             return drawn
         made = declared(self.problem.inputs, group.kind, drawn, context.origin.shape, context.origin)
         for k, member in enumerate(self.members[group.part]):
-            if member.failure is None and self.flat[group.part.start + k].isfinite().all():  # else it diverged by itself
+            if (
+                member.failure is None and self.flat[group.part.start + k].isfinite().all()
+            ):  # else it diverged by itself
                 member.failure = not_finite(group.kind, drawn[k])
         return made
 

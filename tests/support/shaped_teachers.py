@@ -115,7 +115,7 @@ def save_pt2(module: nn.Module, path: Path) -> Path:
 
 
 def save_onnx(module: nn.Module, path: Path, inputs: list[str], outputs: list[str]) -> Path:
-    free = dict.fromkeys((*inputs, *outputs), {0: "rows"})
+    free = {name: {0: "rows"} for name in (*inputs, *outputs)}
     torch.onnx.export(module, CALLS[type(module)][0], str(path), dynamo=False, input_names=inputs, output_names=outputs, dynamic_axes=free)  # fmt: skip
     return path
 

@@ -25,8 +25,8 @@ import torch
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.base import Teacher, hash_bytes
 from dfkd_tune.teachers.formats.dtypes import likely_dtype
-from dfkd_tune.teachers.formats.exported_signature import signature_of
 from dfkd_tune.teachers.safety import archives
+from dfkd_tune.teachers.signatures.exported_program import signature_of
 from dfkd_tune.utils.object_reference import one_line
 
 ENTRY = re.compile(

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.base import Teacher, freeze, hash_bytes, hash_module
 from dfkd_tune.teachers.black_box import OfEither
-from dfkd_tune.teachers.example_inputs import signature_of
 from dfkd_tune.teachers.formats.dtypes import likely_dtype, taken_by
+from dfkd_tune.teachers.signatures.example_inputs import signature_of
 from dfkd_tune.utils.object_reference import import_object, raised
 from dfkd_tune.utils.user_code import setting_up
 

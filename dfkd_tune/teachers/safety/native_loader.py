@@ -51,7 +51,7 @@ def catboost(data: bytes) -> bytes:
         model.save_model(f"{folder}/model.json", format="json")
         written = (Path(folder) / "model.json").read_bytes()
     if not model.get_text_feature_indices() and not model.get_embedding_feature_indices():
-        rows = np.zeros((2, len(model.feature_names_)), dtype=object)
+        rows = np.zeros((2, len(model.feature_names_ or ())), dtype=object)
         rows[:, model.get_cat_feature_indices()] = "a"
         model.predict(rows, thread_count=1)
     return written
