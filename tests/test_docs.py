@@ -158,6 +158,17 @@ def test_the_tutorial(reader, dfkd, monkeypatch):
     assert (reader / "container" / "Dockerfile").exists()
 
 
+def test_models_are_found_registered_and_evaluated(reader, dfkd):
+    """After the tutorial, whose study and model these are."""
+    page = Page("guides/mlflow-models.md")
+    find, evaluate = page.blocks("python")
+    models = run_snippet(find, "mlflow-models.md")["models"]
+    assert models and {model.status for model in models} == {"READY"}
+    assert follow(page, dfkd, reader) == []
+    metrics = run_snippet(evaluate, "mlflow-models.md")["result"].metrics
+    assert metrics["root_mean_squared_error"] > 0 and metrics["fidelity/rmse"] > 0
+
+
 def test_the_way_to_an_answer_is_counted():
     from benchmarks.served import TYPED
 
