@@ -173,7 +173,7 @@ REFUSED = {
     "a name": ({"name": "a b"}, "tune: study: name must be letters"),
     "a search": ({"search": [1]}, "tune: search: must be a mapping of leaves, got [1]"),
     "a leaf": ({"search": {"student.widht": [1]}}, "student.widht"),
-    "no trial": ({"n_trials": 0}, "tune: study.trials: "),
+    "no trial": ({"n_trials": 0}, "tune: n_trials: "),
     "a store": ({"storage": "sqlite://"}, "sqlite://: is in memory"),
 }
 
