@@ -19,6 +19,7 @@ from dfkd_tune.prior_inference import batch_norm, scalers, trees
 from dfkd_tune.prior_inference.level_order import with_order
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.data_frames import asked_by_name, feature_names, levels_of, require_levels
+from dfkd_tune.teachers.endpoints.endpoint import IDENTITY_ROWS, identified
 from dfkd_tune.teachers.formats.dtypes import settled
 from dfkd_tune.teachers.probe import infer_width
 
@@ -41,6 +42,7 @@ def with_inputs(teacher: Teacher, features: Path | None) -> tuple[Teacher, Input
     require_levels(teacher, inputs.names, {f.name: f.levels for f in inputs.features if f.levels})
     teacher.guard.names = inputs.names
     teacher = settled(teacher, inputs.raw(inputs.draw(2, torch.Generator().manual_seed(0))))
+    teacher = identified(teacher, inputs.raw(inputs.draw(IDENTITY_ROWS, torch.Generator().manual_seed(0))))
     require_resolution(teacher.dtype, inputs)
     inputs = with_order(teacher, inputs)
     declared = inputs.inferred.declared if inputs.inferred is not None else inputs

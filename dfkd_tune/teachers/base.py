@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.guarded import OURS, Guard
+from dfkd_tune.teachers.kept_rows import KeptRows
 from dfkd_tune.utils.object_reference import raised
 from dfkd_tune.utils.user_code import Confined
 
@@ -60,6 +61,7 @@ class Teacher:
         chain: its layers, if it is a chain of linear layers.
         fast: a faster forward pass with the same outputs, if there is one.
         estimator: the fitted scikit-learn estimator behind it, if there is one.
+        kept: rows that were answered already, for a teacher each of whose answers has a price.
         guard: runs ``function`` and turns its failures into ``TeacherError``; copies of a teacher share it.
     """
 
@@ -71,6 +73,7 @@ class Teacher:
     chain: Layers | None = None
     fast: FastForward | None = None
     estimator: Any = None
+    kept: KeptRows | None = field(default=None, compare=False, repr=False)
     guard: Guard = field(default_factory=Guard, compare=False, repr=False)
 
     @property
@@ -87,7 +90,12 @@ class Teacher:
             TeacherError: its code fails; the message shows a row.
         """
         rows = x.to(self.dtype)
-        y = self.fast(rows) if self.fast is not None else self.guard.ask(self.source, self.function, rows)
+        if self.fast is not None:
+            y = self.fast(rows)
+        elif self.kept is not None:
+            y = self.kept.ask(lambda new: self.guard.ask(self.source, self.function, new), rows)
+        else:
+            y = self.guard.ask(self.source, self.function, rows)
         return y.to(x.dtype)
 
     def vjp(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:

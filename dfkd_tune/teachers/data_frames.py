@@ -63,7 +63,7 @@ def asked_by_name(teacher: Teacher, names: Sequence[str], labels: Mapping[int, S
             string.
     """
     own = feature_names(teacher)
-    if own is None and isinstance(teacher.estimator, BoostedTrees) and teacher.estimator.levels:
+    if own is None and getattr(teacher.estimator, "takes_frames", False):
         own = [*names]
     if own is None:
         if labels:
