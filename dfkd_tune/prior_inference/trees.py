@@ -34,7 +34,9 @@ def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
         of_feature.setdefault(split.feature, []).append(split)
     margins = {d: margin(here) for d, here in of_feature.items()}
     features = [
-        replace(feature, quantiles=quantiles(margins[d], feature.std or 1.0)) if d in margins and feature.levels is None else feature
+        replace(feature, quantiles=quantiles(margins[d], feature.std or 1.0))
+        if d in margins and feature.levels is None
+        else feature
         for d, feature in enumerate(inputs.features)
     ]
     ranks = rank_correlations(splits, margins, len(inputs)) if 1 < len(inputs) <= WIDEST else None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.base import Teacher
-from dfkd_tune.teachers.endpoints.endpoint import SCHEMES as ENDPOINTS
+from dfkd_tune.teachers.endpoints.address import SCHEMES as ENDPOINTS
 from dfkd_tune.teachers.endpoints.endpoint import load_endpoint
 from dfkd_tune.teachers.formats.kinds import format_of, suffixes
 from dfkd_tune.teachers.formats.mlflow_model import FILE, SCHEMES, load_mlflow, load_model

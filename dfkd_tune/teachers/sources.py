@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dfkd_tune.teachers.endpoints.endpoint import SCHEMES as ENDPOINTS
+from dfkd_tune.teachers.endpoints.address import SCHEMES as ENDPOINTS
 from dfkd_tune.teachers.formats.mlflow_model import SCHEMES
 from dfkd_tune.utils.object_reference import MODULE_PATH
 

@@ -123,7 +123,6 @@ def test_a_server_that_dies_in_mid_study_is_waited_for(kind, store, tmp_path, mo
     finally:
         over.set()
         run.join()
-    print("ANSWERED", prepared.teacher.estimator.answered)
     assert ended == [True] and [t.state.name for t in store.trials(kind)] == ["COMPLETE"] * 4
     assert prepared.teacher.estimator.answered > 1.2 * SHARED
     assert f"{address}{path} does not answer" in caplog.text and "answers again" in caplog.text
@@ -135,7 +134,10 @@ def test_a_resume_with_another_model_at_the_address_is_refused(dfkd, store, tmp_
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     (tmp_path / "features.yaml").write_text("features: [a, {name: b, range: [-2, 2]}]")
-    about = study(tmp_path, "moved", f"{address}/invocations") | {"features": "features.yaml", "generator": {"kind": "gaussian"}}
+    about = study(tmp_path, "moved", f"{address}/invocations") | {
+        "features": "features.yaml",
+        "generator": {"kind": "gaussian"},
+    }
     (tmp_path / "features.yaml").write_text("features: [a, {name: b, range: [-2, 2]}]")
     about["study"]["trials"] = 2
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(about))

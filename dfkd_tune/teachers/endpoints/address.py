@@ -11,6 +11,7 @@ from dfkd_tune.locations.paths import without_credentials
 
 TOKEN, HEADERS = "DFKD_TEACHER_TOKEN", "DFKD_TEACHER_HEADERS"
 """Environment variables with what an endpoint asks for: a bearer token, and JSON of further headers."""
+SCHEMES = ("http://", "https://")
 SCORING = "/invocations"
 INFERENCE = re.compile(r"(?P<base>.*/v2/models/(?P<name>[^/]+)(?:/versions/[^/]+)?)(?:/infer)?")
 KNOWN = "give http://HOST/invocations of MLflow, or http://HOST/v2/models/NAME of the Open Inference Protocol"
@@ -41,7 +42,9 @@ def read_address(given: str) -> Address:
     parts = urlsplit(given)
     if shown != given or parts.username is not None:
         raise TeacherError(
-            shown, "holds credentials, which would be kept on record", remedy=f"take them out, and set {TOKEN} or {HEADERS}"
+            shown,
+            "holds credentials, which would be kept on record",
+            remedy=f"take them out, and set {TOKEN} or {HEADERS}",
         )
     url = given.rstrip("/")
     if parts.query or parts.fragment or not parts.hostname:

@@ -17,6 +17,7 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
 from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
@@ -179,7 +180,7 @@ class Client:
             self._away = problem is not None
 
 
-class _Headers(requests.auth.AuthBase):
+class _Headers(AuthBase):
     """Adds headers to a request."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:

@@ -37,7 +37,6 @@ IDENTITY_ROWS = 16
 """Number of fixed rows whose answers identify a model."""
 IDENTITY_DIGITS = 6
 """Significant digits of these answers that count."""
-SCHEMES = ("http://", "https://")
 
 
 class Endpoint:

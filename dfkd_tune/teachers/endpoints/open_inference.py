@@ -56,7 +56,9 @@ class OpenInference:
         facts = {key: about.get(key) for key in FACTS}
         kinds, shapes = [each["datatype"] for each in self.inputs], [each["shape"] for each in self.inputs]
         dtype = torch.float32 if kinds and all(kind in ("FP32", "FP16", "BF16") for kind in kinds) else torch.float64
-        if len(self.inputs) <= 1 and all(len(shape) == 2 and kind in NUMBERS for shape, kind in zip(shapes, kinds, strict=True)):
+        if len(self.inputs) <= 1 and all(
+            len(shape) == 2 and kind in NUMBERS for shape, kind in zip(shapes, kinds, strict=True)
+        ):
             rows, width = shapes[0] if shapes else (ANY, ANY)
             if width > MOST_FEATURES:
                 raise TeacherError(self.client.source, f"takes {width:,} features, {MOST_FEATURES:,} at most")

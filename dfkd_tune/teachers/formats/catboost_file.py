@@ -63,8 +63,8 @@ def _model(data: bytes, trees: list[Tree]) -> BoostedTrees:
 
     model = CatBoostRegressor()
     model.load_model(blob=data, format="cbm")
-    names, chosen = model.feature_names_, model.get_cat_feature_indices()
-    known = None if [*names] == [str(i) for i in range(len(names))] else names
+    names, chosen = [*(model.feature_names_ or ())], [*(model.get_cat_feature_indices() or ())]
+    known = None if names == [str(i) for i in range(len(names))] else names
 
     def score(rows: np.ndarray) -> Any:
         return model.predict(rows, thread_count=ONE_THREAD)

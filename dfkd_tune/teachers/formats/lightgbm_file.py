@@ -111,7 +111,9 @@ def _trees(blocks: list[str]) -> Iterator[Tree]:
         if by_set.any():
             _check_sets(cuts[by_set], of("cat_boundaries"), of("cat_threshold"))
         # A negative child is a leaf, the bits of its index turned; leaves come after the inner nodes here.
-        left, right = (np.where(c < 0, leaves - 1 + ~c, c) for c in (of(k).astype(int) for k in ("left_child", "right_child")))
+        left, right = (
+            np.where(c < 0, leaves - 1 + ~c, c) for c in (of(k).astype(int) for k in ("left_child", "right_child"))
+        )
         yield Tree(
             np.concatenate([of("split_feature").astype(np.int64), inner]),
             np.concatenate([cuts, outer]),

@@ -62,7 +62,7 @@ def _model(document: bytes, learner: dict[str, Any], width: int, trees: list[Tre
 
     chosen = [i for i, kind in enumerate(types or ()) if kind == "c"]
     told = [levels for _, levels in booster.get_categories(export_to_arrow=True).to_arrow()] if chosen else []
-    levels = {i: None if not told or told[i] is None else told[i].to_pylist() for i in chosen}
+    levels = {i: None if (found := told[i]) is None else found.to_pylist() for i in chosen}
     return BoostedTrees(score, width, names, levels, coded=chosen, trees=lambda: trees)
 
 

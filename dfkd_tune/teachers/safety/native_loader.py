@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from typing import Any
 
 
 def xgboost(data: bytes) -> bytes:
@@ -51,7 +52,7 @@ def catboost(data: bytes) -> bytes:
         model.save_model(f"{folder}/model.json", format="json")
         written = (Path(folder) / "model.json").read_bytes()
     if not model.get_text_feature_indices() and not model.get_embedding_feature_indices():
-        rows = np.zeros((2, len(model.feature_names_)), dtype=object)
+        rows = np.zeros((2, len(model.feature_names_ or ())), dtype=object)
         rows[:, model.get_cat_feature_indices()] = "a"
         model.predict(rows, thread_count=1)
     return written
@@ -71,7 +72,8 @@ if __name__ == "__main__":
         resource.setrlimit(resource.RLIMIT_DATA, (room, room))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.argv[1] != "catboost":
-        sys.modules.update(dict.fromkeys(OPTIONAL))  # an import of None fails
+        blocked: dict[str, Any] = dict.fromkeys(OPTIONAL)
+        sys.modules.update(blocked)  # an import of None fails
     try:
         answer = LIBRARIES[sys.argv[1]](sys.stdin.buffer.read())
     except Exception as error:

@@ -113,7 +113,7 @@ def test_metadata_tells_the_number_of_features(server):
 @pytest.mark.parametrize("path", ["/invocations", "/v2/models/m"])
 def test_columns_have_names_words_and_whole_numbers(path, tmp_path):
     with served(tmp_path, "columns") as address:
-        teacher, inputs = with_inputs(load_teacher(address + path), declared(tmp_path, COLUMNS))
+        teacher, _ = with_inputs(load_teacher(address + path), declared(tmp_path, COLUMNS))
         x = torch.tensor([[0.0, 3.0, 0.5], [1.0, 2.0, -0.25]], dtype=torch.float64)  # kind, b, a
         torch.testing.assert_close(teacher(x), truth(x[:, [2, 1]], torch.tensor([0.0, 10.0])))
 
@@ -126,15 +126,16 @@ def test_columns_that_the_metadata_names_are_asked_for(tmp_path):
 def test_missing_values_are_null_in_a_data_frame():
     rows = np.array([["low", 3.0, 0.5], [None, 2.0, float("nan")]], dtype=object)
     (body,) = MlflowScoring(None, "", "").bodies(rows, ["kind", "b", "a"])
-    assert body == {
-        "dataframe_split": {"columns": ["kind", "b", "a"], "data": [["low", 3, 0.5], [None, 2, None]]}
-    }
+    assert body == {"dataframe_split": {"columns": ["kind", "b", "a"], "data": [["low", 3, 0.5], [None, 2, None]]}}
     assert isinstance(body["dataframe_split"]["data"][0][1], int)
 
 
 @pytest.mark.parametrize(
     ("kind", "words"),
-    [("image", ["x [-1, 8, 8] UINT8", "one array (rows, features)"]), ("silent", ["number of features", "features file"])],
+    [
+        ("image", ["x [-1, 8, 8] UINT8", "one array (rows, features)"]),
+        ("silent", ["number of features", "features file"]),
+    ],
 )
 def test_what_is_no_teacher_is_told(kind, words, tmp_path):
     with served(tmp_path, kind) as address, fails(address, *words):

@@ -148,7 +148,7 @@ def test_a_split_parts_the_rows_as_it_counted_them(made, tmp_path):
 
 def test_a_classifier_is_refused(made, tmp_path):
     library = made[0]
-    path = save(classifier(library).fit(FRAME[["load", "heat"]], Y > Y.mean()), library, tmp_path)
+    path = save(classifier(library).fit(FRAME[["load", "heat"]], Y.mean() < Y), library, tmp_path)
     with fails(path, "answers classes, not numbers", "MODULE:FUNCTION"):
         load_teacher(path)
 
@@ -190,7 +190,9 @@ def test_a_file_that_crashes_xgboost_is_refused(harm, tmp_path):
 def test_a_file_that_crashes_lightgbm_is_refused(tmp_path):
     model = LGBMRegressor(n_estimators=3, verbose=-1, n_jobs=1).fit(FRAME[["load", "heat"]], Y)
     path = save(model, "lightgbm", tmp_path)
-    path.write_text(path.read_text().replace("tree_sizes=", "tree_sizes=9999999"))  # where the second tree is looked for
+    path.write_text(
+        path.read_text().replace("tree_sizes=", "tree_sizes=9999999")
+    )  # where the second tree is looked for
     with fails(path, "damaged", "lightgbm"):
         load_teacher(path)
 
