@@ -195,15 +195,19 @@ def headers() -> dict[str, str]:
     """Headers from the environment.
 
     Raises:
-        TeacherError: ``DFKD_TEACHER_HEADERS`` is not JSON of names and values.
+        TeacherError: ``DFKD_TEACHER_HEADERS`` is not JSON of names and values, or a character cannot be sent. The message
+            shows no value, as no library may be left to do.
     """
-    token, given = os.environ.get(TOKEN), os.environ.get(HEADERS)
+    token, given = os.environ.get(TOKEN, "").strip(), os.environ.get(HEADERS)
     try:
         found = json.loads(given) if given else {}
     except ValueError:
         found = None
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
         raise TeacherError(HEADERS, "must hold JSON of header names and values", remedy='{"X-Api-Key": "..."}')
+    for place, words in ((TOKEN, [token]), (HEADERS, [*found, *found.values()])):
+        if not all(word.isascii() and word.isprintable() for word in words):
+            raise TeacherError(place, "holds characters that a header cannot have", remedy="use ASCII, without line breaks")
     return ({"Authorization": f"Bearer {token}"} if token else {}) | found
 
 

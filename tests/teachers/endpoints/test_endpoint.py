@@ -296,6 +296,8 @@ def test_an_address_of_another_kind_is_refused(address):
     [
         ("DFKD_TEACHER_HEADERS", "hunter2", "JSON of header names"),
         ("DFKD_TEACHER_HEADERS", '{"a": 1}', "JSON of header names"),
+        ("DFKD_TEACHER_HEADERS", '{"a": "hunter2\\n"}', "characters that a header cannot have"),
+        ("DFKD_TEACHER_TOKEN", "hunt\ner2", "characters that a header cannot have"),
         ("DFKD_TEACHER_TIMEOUT", "soon", "number of seconds"),
     ],
 )
@@ -303,3 +305,6 @@ def test_settings_that_cannot_be_used_are_told(name, value, words, monkeypatch):
     monkeypatch.setenv(name, value)
     with fails(name, words):
         load_teacher("http://host/invocations")
+    with pytest.raises(TeacherError) as caught:
+        load_teacher("http://host/invocations")
+    assert "hunt" not in str(caught.value)
