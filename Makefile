@@ -26,7 +26,7 @@ docs: $(VENV)/.docs  ## install what the documentation needs, and build it into 
 constraints:  ## write the newest versions that fit pyproject.toml into constraints.txt
 	rm -rf build/constraints
 	$(PYTHON) -m venv build/constraints
-	build/constraints/bin/python -m pip install --quiet '.[test,docs,postgresql,dask,skops,onnx]'
+	build/constraints/bin/python -m pip install --quiet '.[test,docs,postgresql,dask,skops,onnx,xgboost,lightgbm,catboost]'
 	build/constraints/bin/python -m pip freeze --exclude dfkd-tune | sed 's/+.*//' > constraints.txt
 
 clean:

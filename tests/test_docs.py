@@ -268,6 +268,12 @@ def test_the_librarys_objective(reader):
     assert len(run_snippet(objective, "library.md")["study"].trials) == 2
 
 
+def test_black_boxes(tmp_path, monkeypatch):
+    (trees,) = Page("guides/black-box.md").blocks("python")
+    monkeypatch.chdir(tmp_path)
+    assert run_snippet(trees, "black-box.md")["teacher"].estimator.levels == {1: [0, 1, 2]}
+
+
 def test_guarantees_name_what_there_is(reader, dfkd):
     assert Page("guides/guarantees.md").commands() == [
         ["dfkd-tune", "register", "pump", "--model", "pump"]

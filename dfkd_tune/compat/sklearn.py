@@ -37,6 +37,11 @@ def categorical_features(estimator: BaseHistGradientBoosting) -> np.ndarray:
     return np.asarray(estimator._bin_mapper.is_categorical_)
 
 
+def category_encoder(estimator: BaseHistGradientBoosting) -> Any:
+    """The column transformer that encodes the category columns of a data frame; None if there are none."""
+    return getattr(estimator, "_preprocessor", None)
+
+
 def is_sparse(machine: BaseLibSVM) -> bool:
     """Whether a support vector machine was fitted on a sparse matrix; True if it does not say."""
     return machine._sparse is not False

@@ -23,6 +23,7 @@ from dfkd_tune.prior_inference import batch_norm, scalers, trees
 from dfkd_tune.prior_inference.level_order import with_order
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.data_frames import asked_by_name, feature_names, levels_of, require_levels
+from dfkd_tune.teachers.endpoints.endpoint import IDENTITY_ROWS, identified
 from dfkd_tune.teachers.formats.dtypes import settled
 from dfkd_tune.teachers.probe import infer_width
 from dfkd_tune.teachers.signatures.arranged import arranged, unknown_shapes, with_outputs
@@ -50,6 +51,7 @@ def with_inputs(teacher: Teacher, features: Path | None) -> tuple[Teacher, Input
     teacher.guard.names = inputs.names
     if teacher.layout is None:
         teacher = settled(teacher, inputs.raw(inputs.draw(2, torch.Generator().manual_seed(0))))
+    teacher = identified(teacher, inputs.raw(inputs.draw(IDENTITY_ROWS, torch.Generator().manual_seed(0))))
     if teacher.dtype not in ROW_DTYPES:  # rows are wider, and become what it takes
         signature = Signature.positional([Argument("x", (len(inputs),), teacher.dtype)])
         teacher, inputs = _arranged(teacher, inputs.laid_out(Layout(signature)))

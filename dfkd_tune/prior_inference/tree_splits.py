@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dfkd_tune.teachers.boosted_trees import BoostedTrees, Tree
+from dfkd_tune.teachers.boosted.boosted_trees import BoostedTrees, Tree
 
 TREES = 200
 """Largest number of trees that are read, evenly spread over the ensemble."""

@@ -15,6 +15,7 @@ from dfkd_tune.errors import TeacherError
 from dfkd_tune.layouts.layout import Layout
 from dfkd_tune.layouts.signature import Signature
 from dfkd_tune.teachers.guarded import OURS, Guard
+from dfkd_tune.teachers.kept_rows import KeptRows
 from dfkd_tune.utils.object_reference import raised
 from dfkd_tune.utils.user_code import Confined
 
@@ -65,6 +66,7 @@ class Teacher:
         estimator: the fitted scikit-learn estimator behind it, if there is one.
         signature: its own arguments and outputs, as far as it tells them; None if it tells nothing.
         layout: how they lie in flat rows; None for a teacher that takes and returns flat rows itself.
+        kept: rows that were answered already, for a teacher each of whose answers has a price.
         guard: runs ``function`` and turns its failures into ``TeacherError``; copies of a teacher share it.
     """
 
@@ -78,6 +80,7 @@ class Teacher:
     estimator: Any = None
     signature: Signature | None = None
     layout: Layout | None = None
+    kept: KeptRows | None = field(default=None, compare=False, repr=False)
     guard: Guard = field(default_factory=Guard, compare=False, repr=False)
 
     @property
@@ -94,7 +97,12 @@ class Teacher:
             TeacherError: its code fails; the message shows a row.
         """
         rows = x.to(self.dtype)
-        y = self.fast(rows) if self.fast is not None else self.guard.ask(self.source, self.function, rows)
+        if self.fast is not None:
+            y = self.fast(rows)
+        elif self.kept is not None:
+            y = self.kept.ask(lambda new: self.guard.ask(self.source, self.function, new), rows)
+        else:
+            y = self.guard.ask(self.source, self.function, rows)
         return y.to(x.dtype)
 
     def vjp(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.base import Teacher
-from dfkd_tune.teachers.boosted_trees import BoostedTrees
+from dfkd_tune.teachers.boosted.boosted_trees import BoostedTrees
 
 NEAR = 1e-3
 """Largest distance of a value from the code of a level; float32 rounding of a whole number is smaller."""
@@ -35,7 +35,8 @@ def places(teacher: Teacher, names: Sequence[str]) -> list[int]:
 def categories(teacher: Teacher) -> dict[str, list[Any]]:
     """Column name -> levels that the teacher's encoders learned; array columns are named ``"0"``, ``"1"``, ..."""
     names = feature_names(teacher)
-    return dict(_encoded(teacher.estimator, names or [str(i) for i in range(teacher.width or 0)]))
+    every = _encoded(teacher.estimator, names or [str(i) for i in range(teacher.width or 0)])
+    return {name: levels.tolist() for name, levels in every}
 
 
 def levels_of(teacher: Teacher) -> dict[str, list[float | str]]:
@@ -63,7 +64,7 @@ def asked_by_name(teacher: Teacher, names: Sequence[str], labels: Mapping[int, S
             string.
     """
     own = feature_names(teacher)
-    if own is None and isinstance(teacher.estimator, BoostedTrees) and teacher.estimator.levels:
+    if own is None and getattr(teacher.estimator, "takes_frames", False):
         own = [*names]
     if own is None:
         if labels:
@@ -76,6 +77,8 @@ def asked_by_name(teacher: Teacher, names: Sequence[str], labels: Mapping[int, S
     _same(teacher, own, names)
     estimator, source, order = teacher.estimator, teacher.source, [own.index(name) for name in names]
     levels = {column: np.array([*found], dtype=object) for column, found in labels.items()}
+    objects = {name: _by_number(found) for name, found in _encoded(estimator, own) if found.dtype == object}
+    numbers = {i: objects[name] for i, name in enumerate(names) if i not in levels and objects.get(name)}
 
     def answer(x: Tensor) -> Tensor:
         import pandas as pd
@@ -83,7 +86,12 @@ def asked_by_name(teacher: Teacher, names: Sequence[str], labels: Mapping[int, S
         rows = x.detach().cpu().numpy()
         columns: list[Any] = [None] * len(own)
         for i, place in enumerate(order):
-            columns[place] = _strings(source, names[i], rows[:, i], levels[i]) if i in levels else rows[:, i]
+            if i in levels:
+                columns[place] = _strings(source, names[i], rows[:, i], levels[i])
+            elif i in numbers:
+                columns[place] = np.array([numbers[i].get(value, value) for value in rows[:, i].tolist()], dtype=object)
+            else:
+                columns[place] = rows[:, i]
         # Built at once, because inserting a column copies the frame.
         frame = pd.DataFrame(dict(enumerate(columns)))
         frame.columns = own
@@ -159,10 +167,23 @@ def _strings(source: str, name: str, codes: np.ndarray, levels: np.ndarray) -> n
     return levels[whole.astype(np.int64)]
 
 
-def _encoded(estimator: Any, names: Sequence[str]) -> Iterator[tuple[str, list[Any]]]:
+def _category_encoder(estimator: Any) -> Any:
+    """What a ``HistGradientBoostingRegressor`` encodes category columns with; None for any other estimator."""
+    from dfkd_tune.compat import sklearn as private
+
+    return private.category_encoder(estimator) if isinstance(estimator, private.BaseHistGradientBoosting) else None
+
+
+def _by_number(levels: np.ndarray) -> dict[float, Any]:
+    """Number -> level, for levels that an encoder keeps as objects: of a category column, which floats do not match."""
+    return {float(level): level for level in levels.tolist() if isinstance(level, bool | int | float)}
+
+
+def _encoded(estimator: Any, names: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
     """Yield encoded columns and their levels, for an encoder at the start of a pipeline or in a column transformer."""
     if isinstance(estimator, BoostedTrees):
-        yield from ((names[i], levels) for i, levels in estimator.levels.items() if levels is not None)
+        known = {i: levels for i, levels in estimator.levels.items() if levels is not None}
+        yield from ((names[i], np.array([*levels], dtype=object)) for i, levels in known.items())
     elif hasattr(estimator, "steps"):
         steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
         yield from _encoded(steps[0], names) if steps else ()
@@ -176,7 +197,9 @@ def _encoded(estimator: Any, names: Sequence[str]) -> Iterator[tuple[str, list[A
     elif hasattr(estimator, "regressor_"):
         yield from _encoded(estimator.regressor_, names)
     elif isinstance(found := getattr(estimator, "categories_", None), list) and len(found) == len(names):
-        yield from ((name, levels.tolist()) for name, levels in zip(names, found, strict=True))
+        yield from zip(names, found, strict=True)
+    elif (inner := _category_encoder(estimator)) is not None:
+        yield from _encoded(inner, names)
 
 
 def _chosen(columns: Any, names: Sequence[str]) -> list[str]:

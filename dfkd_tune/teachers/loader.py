@@ -12,6 +12,8 @@ from pathlib import Path
 
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.teachers.endpoints.address import SCHEMES as ENDPOINTS
+from dfkd_tune.teachers.endpoints.endpoint import load_endpoint
 from dfkd_tune.teachers.formats.kinds import format_of, suffixes
 from dfkd_tune.teachers.formats.mlflow_model import FILE, SCHEMES, load_mlflow, load_model
 from dfkd_tune.teachers.formats.python_function import load_function
@@ -27,7 +29,7 @@ def load_teacher(source: str | Path, architecture: Path | None = None, trust_pic
 
     Args:
         source: a file in one of ``formats.kinds.FORMATS``; a folder with an ``MLmodel`` file or a shard index; an
-            MLflow model, ``models:/name@alias`` or ``runs:/id/path``; or ``package.module:function``, which returns a
+            MLflow model, ``models:/name@alias`` or ``runs:/id/path``; the address of an endpoint, ``http://...``; or ``package.module:function``, which returns a
             module or a callable.
         architecture: YAML file with layers and activations, for files that hold only weights.
         trust_pickle: also load pickles, which can run any code.
@@ -48,6 +50,8 @@ def _load(source: str | Path, architecture: Path | None, trust_pickle: bool) -> 
     if str(source).startswith(IN_MEMORY):
         rule = "was given in Python, and no file holds it"
         raise TeacherError(source, rule, remedy="give it again in Python: dfkd_tune.tune(teacher, name=...)")
+    if str(source).startswith(ENDPOINTS):
+        return load_endpoint(str(source))
     if MODULE_PATH.fullmatch(str(source)):
         return load_function(str(source))
     if str(source).startswith(SCHEMES):

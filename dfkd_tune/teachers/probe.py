@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import torch
@@ -89,6 +89,7 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
     Raises:
         TeacherError: a property that distillation needs is missing; the message shows a row.
     """
+    teacher = replace(teacher, kept=None)  # the same rows are asked again on purpose
     teacher.guard.names, teacher.guard.optional = inputs.names, inputs.optional
     CALLS.expect(None, calls=7)
     x = inputs.raw(inputs.draw(PROBE_ROWS, torch.Generator().manual_seed(seed)), teacher.dtype)
@@ -238,6 +239,10 @@ def infer_width(teacher: Teacher) -> int:
     """
     if teacher.width is not None:
         return teacher.width
+    if teacher.kept is not None:  # thousands of queries would be too many
+        raise TeacherError(
+            teacher.source, "does not tell its number of features", remedy="give a features file with their names"
+        )
     weights = getattr(teacher.function, "parameters", lambda: ())()
     guesses = [p.shape[1] for p in weights if p.ndim == 2]
     for width in guesses:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import joblib
@@ -13,10 +15,13 @@ import numpy as np
 import pytest
 import skops.io
 import torch
+from catboost import CatBoostRegressor
+from lightgbm import LGBMRegressor
 from safetensors.torch import save_file
 from sklearn.linear_model import Ridge
 from tiny_studies import ROOT
 from torch import nn
+from xgboost import XGBRegressor
 
 from dfkd_tune.teachers.loader import load_teacher
 
@@ -120,12 +125,72 @@ def pickled(folder: Path) -> Path:
     return folder / "model.joblib"
 
 
+def boosted(model, file: Path) -> Path:
+    model.save_model(str(file))
+    return file
+
+
+def xgboost(folder: Path, suffix: str) -> Path:
+    return boosted(XGBRegressor(n_estimators=3, n_jobs=1).fit(X, X.sum(1)), folder / f"model{suffix}")
+
+
+def lightgbm(folder: Path) -> Path:
+    return boosted(lgbm().booster_, folder / "model.txt")
+
+
+def lgbm() -> LGBMRegressor:
+    return LGBMRegressor(n_estimators=3, verbose=-1, n_jobs=1).fit(X, X.sum(1))
+
+
+def catboost(folder: Path) -> Path:
+    return boosted(cat(), folder / "model.cbm")
+
+
+def cat() -> CatBoostRegressor:
+    return CatBoostRegressor(iterations=3, verbose=0, allow_writing_files=False, thread_count=1).fit(X, X.sum(1))
+
+
+class Server(BaseHTTPRequestHandler):
+    """Serves the estimator by both protocols."""
+
+    def do_GET(self) -> None:
+        self.answer({"name": "m", "inputs": [{"name": "x", "datatype": "FP64", "shape": [-1, 3]}], "outputs": []})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path == "/invocations":
+            return self.answer({"predictions": ridge().predict(np.array(body["inputs"])).tolist()})
+        (told,) = body["inputs"]
+        y = ridge().predict(np.array(told["data"]).reshape(told["shape"])).tolist()
+        self.answer({"outputs": [{"name": "y", "datatype": "FP64", "shape": [len(y)], "data": y}]})
+
+    def answer(self, document: dict) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(document).encode())
+
+    def log_message(self, *arguments) -> None:
+        pass
+
+
+def endpoint(path: str) -> str:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_address[1]}{path}"
+
+
 TEACHER_DEFAULTS: dict[str, Callable[[Path], Path | str]] = {
     "`.pt2`": pt2,
     "`.safetensors`": weights,
     "state dicts": state_dict,
     "`.onnx`": onnx,
     "scikit-learn (`.skops`)": skops_file,
+    "XGBoost (`.json`": lambda folder: xgboost(folder, ".json"),
+    "`.ubj`": lambda folder: xgboost(folder, ".ubj"),
+    "LightGBM (`.txt`)": lightgbm,
+    "CatBoost (`.cbm`)": catboost,
+    "`http://HOST/invocations`": lambda folder: endpoint("/invocations"),
+    "`http://HOST/v2/models/NAME`": lambda folder: endpoint("/v2/models/m"),
     "`models:/...`": lambda folder: logged(folder)[0],
     "`runs:/...`": lambda folder: logged(folder)[1],
     "`package.module:function`": function,
@@ -139,6 +204,21 @@ TEACHER_DEFAULTS: dict[str, Callable[[Path], Path | str]] = {
 """Words of the list's row -> what saves one."""
 PICKLES = {"pickled modules", "`.joblib`"}
 """Those behind ``--trust-pickle``."""
+ESTIMATORS = ("skops", "joblib", "MLmodel", "http")
+"""Words of the kinds that answer as ``ridge`` does."""
+
+
+def expected(kind: str) -> np.ndarray:
+    """What a kind of teacher answers to ``X``."""
+    if ("json`" in kind and "index" not in kind) or "ubj" in kind:
+        return XGBRegressor(n_estimators=3, n_jobs=1).fit(X, X.sum(1)).predict(X)
+    for word, model in (("LightGBM", lgbm), ("CatBoost", cat)):
+        if word in kind:
+            return np.asarray(model().predict(X))
+    if any(word in kind for word in ESTIMATORS):
+        return ridge().predict(X)
+    with torch.no_grad():
+        return network()(torch.from_numpy(X).float())[:, 0].double().numpy()
 
 
 def row() -> str:
@@ -173,6 +253,4 @@ def test_a_supported_teacher_loads_and_answers(kind, tmp_path, monkeypatch):
     x = torch.from_numpy(X).to(teacher.dtype)
     with torch.no_grad():
         answers = teacher(x)[:, 0].double().numpy()
-        net = network()(torch.from_numpy(X).float())[:, 0].double().numpy()
-    estimator = "skops" in kind or "joblib" in kind or "MLmodel" in kind
-    np.testing.assert_allclose(answers, ridge().predict(X) if estimator else net, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(answers, expected(kind), rtol=1e-4, atol=1e-5)

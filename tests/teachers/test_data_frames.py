@@ -1,17 +1,20 @@
 """Estimators that were fitted on a data frame are asked with one."""
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
 import skops.io
 import torch
-from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import GradientBoostingRegressor
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_selector, make_column_transformer
+from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingRegressor
+from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, QuantileTransformer, StandardScaler
 from teacher_files import fails
 
+from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.teachers.data_frames import asked_by_name, categories, feature_names
 from dfkd_tune.teachers.loader import load_teacher
 
@@ -95,3 +98,85 @@ def test_an_estimator_of_bare_rows_is_left_as_it_is(tmp_path):
     encode = ColumnTransformer([("age", OneHotEncoder(), [0])], remainder="passthrough")
     skops.io.dump(make_pipeline(encode, Ridge()).fit(np.round(x / 30), Y), path)
     assert [*categories(load_teacher(path))] == ["0"]
+
+
+# --- frames as they are used: dtypes, missing values, transformed targets -----------------------------------------------
+
+USED = pd.DataFrame(
+    {
+        "load": RNG.normal(1000, 200, 200),
+        "kind": RNG.choice(LEVELS, 200),
+        "gear": RNG.integers(1, 4, 200),
+        "on": RNG.random(200) < 0.5,
+        "grade": pd.Categorical(RNG.choice(["low", "high"], 200)),
+        "step": pd.Categorical(RNG.integers(0, 3, 200)),
+        "count": pd.Series(RNG.integers(0, 3, 200).tolist(), dtype=object),
+    }
+)
+USED.loc[::9, "load"] = np.nan
+WORTH = USED["load"].fillna(0) / 300 + USED["kind"].map({"red": 0.0, "blue": 2.0, "green": -1.0}) + USED["gear"] ** 2
+DECLARED = """
+features:
+  - {name: count, levels: [0, 1, 2]}
+  - {name: kind, levels: [red, blue, green]}
+  - {name: step, levels: [0, 1, 2]}
+  - {name: load, levels: [800, 1000, null]}
+  - {name: gear, levels: [1, 2, 3]}
+  - {name: on, levels: [0, 1]}
+  - {name: grade, levels: [low, high]}
+""".replace("name: on", "name: 'on'")
+WORDS = ["kind", "grade", "on", "step", "count"]
+
+
+def encoded(*numbers):
+    return make_pipeline(make_column_transformer(*numbers, (OneHotEncoder(), WORDS)), Ridge())
+
+
+PIPELINES = {
+    "imputed": lambda: encoded((SimpleImputer(add_indicator=True), ["load", "gear"])),
+    "neighbors": lambda: encoded((KNNImputer(), ["load", "gear"])),
+    "selected": lambda: encoded(
+        (make_pipeline(SimpleImputer(), StandardScaler()), make_column_selector(dtype_include="number"))
+    ),
+    "target": lambda: TransformedTargetRegressor(
+        encoded((SimpleImputer(), ["load", "gear"])), transformer=QuantileTransformer(n_quantiles=20)
+    ),
+    "function": lambda: TransformedTargetRegressor(
+        encoded((SimpleImputer(), ["load"])), func=np.cbrt, inverse_func=np.square, check_inverse=False
+    ),
+    "histogram": lambda: HistGradientBoostingRegressor(max_iter=3),
+}
+
+
+def frame_of(x: torch.Tensor, names) -> pd.DataFrame:
+    """Rows as a user has them, with the dtypes of the fit."""
+    frame = pd.DataFrame(x.numpy(), columns=names)[[*USED.columns]]
+    frame["kind"] = np.array(LEVELS)[frame["kind"].astype(int)]
+    frame["grade"] = np.array(["low", "high"])[frame["grade"].astype(int)]
+    frame["step"] = frame["step"].astype(int)
+    frame["count"] = frame["count"].astype(int).astype(object)
+    return frame.astype({name: USED[name].dtype for name in ("gear", "on", "grade", "step")})
+
+
+@pytest.mark.parametrize("kind", ["skops", "joblib"])
+@pytest.mark.parametrize("name", PIPELINES)
+def test_pipelines_of_frames_answer_as_they_answer_their_owner(name, kind, tmp_path):
+    used = USED.drop(columns="count") if name == "histogram" else USED
+    used = used.astype({"kind": "category"}) if name == "histogram" else used
+    model, path = PIPELINES[name]().fit(used, WORTH), tmp_path / f"model.{kind}"
+    (skops.io.dump if kind == "skops" else joblib.dump)(model, path)
+    lines = [line for line in DECLARED.splitlines() if name != "histogram" or "count" not in line]
+    (tmp_path / "features.yaml").write_text("\n".join(lines))
+    teacher, inputs = with_inputs(load_teacher(path, trust_pickle=True), tmp_path / "features.yaml")
+    x = inputs.raw(inputs.draw(64, torch.Generator().manual_seed(0)))
+    assert x.isnan().any()
+    shown = frame_of(x, inputs.names) if name != "histogram" else _categories(x, inputs.names, used)
+    np.testing.assert_allclose(teacher(x)[:, 0].numpy(), model.predict(shown))
+    assert {"kind", "grade", "step"} <= categories(teacher).keys()
+
+
+def _categories(x: torch.Tensor, names, used) -> pd.DataFrame:
+    frame = pd.DataFrame(x.numpy(), columns=names)[[*used.columns]]
+    frame["kind"] = np.array(LEVELS)[frame["kind"].astype(int)]
+    frame["grade"] = np.array(["low", "high"])[frame["grade"].astype(int)]
+    return frame.astype({"step": int}).astype({name: used[name].dtype for name in used.columns if name != "load"})

@@ -16,7 +16,7 @@ from xgboost import XGBClassifier, XGBRegressor
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.prior_inference.tree_splits import splits_of
-from dfkd_tune.teachers.boosted_trees import BoostedTrees, Tree, check_tree
+from dfkd_tune.teachers.boosted.boosted_trees import BoostedTrees, Tree, check_tree
 from dfkd_tune.teachers.loader import load_teacher
 
 RNG = np.random.default_rng(0)
@@ -188,9 +188,11 @@ def test_a_file_that_crashes_xgboost_is_refused(harm, tmp_path):
 
 
 def test_a_file_that_crashes_lightgbm_is_refused(tmp_path):
-    model = LGBMRegressor(n_estimators=1, verbose=-1, n_jobs=1).fit(FRAME[["load", "heat"]], Y)
+    model = LGBMRegressor(n_estimators=3, verbose=-1, n_jobs=1).fit(FRAME[["load", "heat"]], Y)
     path = save(model, "lightgbm", tmp_path)
-    path.write_text(path.read_text().replace("tree_sizes=", "tree_sizes=9999999"))
+    path.write_text(
+        path.read_text().replace("tree_sizes=", "tree_sizes=9999999")
+    )  # where the second tree is looked for
     with fails(path, "damaged", "lightgbm"):
         load_teacher(path)
 
@@ -202,7 +204,7 @@ def test_ubj_answers_as_json_does_and_best_iterations_alone_are_used(tmp_path):
     assert model.best_iteration + 1 < model.get_booster().num_boosted_rounds()
     model.save_model(tmp_path / "model.ubj")
     teacher = load_teacher(tmp_path / "model.ubj")
-    answers = teacher(torch.from_numpy(x.to_numpy()))[:, 0].numpy()
+    answers = teacher(torch.from_numpy(x.to_numpy(copy=True)))[:, 0].numpy()
     np.testing.assert_allclose(answers, model.predict(x), rtol=1e-6)
 
 

@@ -14,7 +14,14 @@ import torch
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.base import Teacher, hash_bytes
 from dfkd_tune.teachers.black_box import missing
-from dfkd_tune.teachers.boosted_trees import ONE_THREAD, BoostedTrees, Tree, as_teacher, check_tree, refuse_classes
+from dfkd_tune.teachers.boosted.boosted_trees import (
+    ONE_THREAD,
+    BoostedTrees,
+    Tree,
+    as_teacher,
+    check_tree,
+    refuse_classes,
+)
 from dfkd_tune.teachers.safety import archives
 from dfkd_tune.teachers.safety.child_process import AGAIN, read_by_library
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.teachers.boosted.xgboost_file import load_xgboost
 from dfkd_tune.teachers.formats.state_dict import load_shards
-from dfkd_tune.teachers.formats.xgboost_file import load_xgboost
 from dfkd_tune.teachers.safety import archives
 from dfkd_tune.utils.object_reference import one_line
 

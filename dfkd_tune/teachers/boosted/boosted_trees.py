@@ -63,6 +63,11 @@ class BoostedTrees:
     trees: Callable[[], Iterable[Tree]] = tuple
 
     @property
+    def takes_frames(self) -> bool:
+        """Whether it takes columns of words although its columns have no names."""
+        return bool(self.levels)
+
+    @property
     def n_features_in_(self) -> int:
         return self.width
 

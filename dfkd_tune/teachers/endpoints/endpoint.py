@@ -1,0 +1,184 @@
+"""A teacher behind HTTP: rows are sent in batches, several at a time, and a batch that is too large is halved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dfkd_tune.errors import TeacherError
+from dfkd_tune.teachers.base import Teacher, hash_bytes
+from dfkd_tune.teachers.black_box import from_numpy
+from dfkd_tune.teachers.endpoints.address import read_address
+from dfkd_tune.teachers.endpoints.client import PARALLEL, Client, Refused, Stopped
+from dfkd_tune.teachers.endpoints.mlflow_scoring import MlflowScoring
+from dfkd_tune.teachers.endpoints.open_inference import OpenInference
+from dfkd_tune.teachers.endpoints.protocols import InferenceProtocol
+from dfkd_tune.teachers.guarded import Guard
+from dfkd_tune.teachers.kept_rows import KeptRows
+
+BATCH_BYTES = 2**20
+"""Size of a request in bytes, about."""
+NUMBER_BYTES = 22
+"""Size of a number as text in bytes, about."""
+MOST_ROWS = 4096
+"""Largest number of rows in a request."""
+POLL_S = 0.2
+"""Seconds between two looks at whether the user wants to stop."""
+TOO_LARGE = (400, 413, 422)
+"""Statuses of a refusal that a smaller batch may avoid."""
+IDENTITY_ROWS = 16
+"""Number of fixed rows whose answers identify a model."""
+IDENTITY_DIGITS = 6
+"""Significant digits of these answers that count."""
+
+
+class Endpoint:
+    """A model behind HTTP, with the interface of a scikit-learn estimator; ``predict`` takes arrays and data frames.
+
+    Args:
+        source: its address.
+        client: sends requests.
+        protocol: writes requests and reads answers.
+        guard: knows whether the user wants to stop.
+
+    Raises:
+        TeacherError: it cannot be reached, or tells of a model that is no teacher.
+    """
+
+    takes_frames = True
+
+    def __init__(self, source: str, client: Client, protocol: InferenceProtocol, guard: Guard) -> None:
+        self.source, self.client, self.protocol, self.guard = source, client, protocol, guard
+        self.description = protocol.describe()
+        self.form: int | None = None
+        self.most_rows = self.description.rows or MOST_ROWS
+        self.answered = 0
+
+    @property
+    def feature_names_in_(self) -> np.ndarray | None:
+        names = self.description.names
+        return None if names is None else np.array([*names], dtype=object)
+
+    @property
+    def n_features_in_(self) -> int | None:
+        return self.description.width
+
+    def predict(self, rows: Any) -> np.ndarray:
+        """Outputs ``(N, O)`` for an array or a data frame ``(N, D)``.
+
+        Raises:
+            Refused: the endpoint does not take a row.
+            TeacherError: it cannot be reached for long, denies access, or answers something else than numbers.
+        """
+        names = [*rows.columns] if hasattr(rows, "columns") else None
+        array = rows.to_numpy(dtype=object) if names is not None else np.asarray(rows)
+        if self.form is None:
+            self._settle(array[:1], names)
+        size = min(self.most_rows, max(1, BATCH_BYTES // (NUMBER_BYTES * array.shape[1])))
+        return np.concatenate(self._together([array[i : i + size] for i in range(0, len(array), size)], names))
+
+    def _settle(self, row: np.ndarray, names: Sequence[str] | None) -> None:
+        """Find the form of a request that the endpoint takes, with one row."""
+        first: Refused | None = None
+        for form in range(len(self.protocol.bodies(row, names))):
+            self.form = form
+            try:
+                self._batch(row, names)
+            except Refused as error:
+                first = first or error
+            else:
+                return
+        self.form = None
+        raise first or ValueError("the row cannot be sent")
+
+    def _together(self, batches: Sequence[np.ndarray], names: Sequence[str] | None) -> list[np.ndarray]:
+        """Answers to batches, several of which are asked at a time."""
+        pool = ThreadPoolExecutor(PARALLEL)
+        futures = [pool.submit(self._batch, batch, names) for batch in batches]
+        try:
+            while True:
+                done, left = wait(futures, timeout=POLL_S, return_when=FIRST_EXCEPTION)
+                if not left or any(future.exception() is not None for future in done):
+                    break
+                self.guard.check_cancelled()
+            failed = [error for future in done if (error := future.exception()) is not None]
+            if failed:
+                raise next((error for error in failed if not isinstance(error, Stopped)), failed[0])
+            return [future.result() for future in futures]
+        finally:
+            self.client.stop.set()
+            pool.shutdown(cancel_futures=True)
+            self.client.stop.clear()
+
+    def _batch(self, rows: np.ndarray, names: Sequence[str] | None) -> np.ndarray:
+        fixed = self.description.rows
+        sent = rows if fixed is None else rows[np.arange(fixed) % len(rows)]
+        bodies = self.protocol.bodies(sent, names)
+        try:
+            document = self.client.post(self.protocol.url, bodies[min(self.form or 0, len(bodies) - 1)])
+        except Refused as error:
+            if error.status == 404:
+                raise TeacherError(self.source, f"is not there: {error}", remedy="check the address") from None
+            if len(rows) == 1 or fixed is not None or error.status not in TOO_LARGE:
+                raise
+            half = len(rows) // 2
+            parts = [self._batch(part, names) for part in (rows[:half], rows[half:])]
+            self.most_rows = min(self.most_rows, len(rows) - half)
+            return np.concatenate(parts)
+        try:
+            answers = self.protocol.answers(document, len(sent))[: len(rows)]
+        except ValueError as error:
+            rule = f"answers something else than numbers for each row: {str(error)[:200]}"
+            raise TeacherError(self.source, rule, remedy="check that it serves a regression model") from None
+        self.answered += len(rows)
+        return answers
+
+
+def load_endpoint(address: str) -> Teacher:
+    """Make a teacher of the model at an address; nothing is sent but a question for the model's metadata.
+
+    Raises:
+        TeacherError: the address is of no known kind or holds credentials, or the endpoint cannot be reached.
+    """
+    read, guard = read_address(address), Guard()
+    client = Client(read.url)
+    protocol = MlflowScoring(client, read.url, read.base) if read.model is None else OpenInference(client, read.base)
+    endpoint = Endpoint(read.url, client, protocol, guard)
+    function: Callable[[Tensor], Tensor] = from_numpy(endpoint.predict)
+    about = endpoint.description
+    sha256 = _hash([read.url, about.facts])
+    return Teacher(
+        read.url, function, about.dtype, sha256, about.width, estimator=endpoint, guard=guard, kept=KeptRows()
+    )
+
+
+def identified(teacher: Teacher, x: Tensor) -> Teacher:
+    """The teacher, with a hash that changes with the model behind its address; other teachers are returned unchanged.
+
+    Args:
+        teacher: a teacher that takes rows ``(N, D)`` as they are declared.
+        x: fixed raw rows ``(IDENTITY_ROWS, D)``.
+
+    Raises:
+        TeacherError: the endpoint does not answer them.
+    """
+    endpoint = teacher.estimator
+    if not isinstance(endpoint, Endpoint):
+        return teacher
+    asked = replace(teacher, kept=None)
+    with torch.no_grad():
+        first, again = (asked(x.to(teacher.dtype)).double() for _ in range(2))
+    steady = torch.equal(first.nan_to_num(), again.nan_to_num())
+    answers = [[f"{value:.{IDENTITY_DIGITS}g}" for value in row] for row in first.tolist()] if steady else None
+    return replace(teacher, sha256=_hash([endpoint.source, endpoint.description.facts, answers]))
+
+
+def _hash(facts: Any) -> str:
+    return hash_bytes(json.dumps(facts, sort_keys=True).encode())
