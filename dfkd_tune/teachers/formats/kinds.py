@@ -1,10 +1,10 @@
 """The registry of teacher formats, by name; ``base`` holds the interface."""
 
 from dfkd_tune.teachers.boosted.catboost_file import load_catboost
-from dfkd_tune.teachers.boosted.json_file import load_json
 from dfkd_tune.teachers.boosted.lightgbm_file import load_lightgbm
 from dfkd_tune.teachers.boosted.xgboost_file import load_xgboost
 from dfkd_tune.teachers.formats.base import TeacherFormat
+from dfkd_tune.teachers.formats.json_file import load_json
 from dfkd_tune.teachers.formats.onnx_file import load_onnx
 from dfkd_tune.teachers.formats.pickles import load_pickle
 from dfkd_tune.teachers.formats.pt2 import load_pt2

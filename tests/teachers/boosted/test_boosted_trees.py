@@ -155,7 +155,7 @@ def test_a_classifier_is_refused(made, tmp_path):
 
 def test_without_the_library_its_extra_is_named(made, monkeypatch):
     library, _, path, _ = made
-    monkeypatch.setattr(f"dfkd_tune.teachers.formats.{library}_file.find_spec", lambda name: None)
+    monkeypatch.setattr(f"dfkd_tune.teachers.boosted.{library}_file.find_spec", lambda name: None)
     with fails(path, f"needs {library}", f"pip install 'dfkd-tune[{library}]'"):
         load_teacher(path)
 
