@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 import yaml
-from dfkd_tune.utils.pt2_archive import to_pt2
+from dfkd_tune.ops.pt2_archive import to_pt2
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 

@@ -79,7 +79,6 @@ def test_the_script_is_installed(tmp_path):
         ("study", "--n-trials", "0"),
         ("study", "--n-trials", "many"),
         ("study", "--seed", "-1"),
-        ("show",),
         ("register", "finished"),
         ("export", "finished", "--format", "docx", "--out", "x"),
         ("ui", "--port", "99999"),

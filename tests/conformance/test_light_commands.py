@@ -67,7 +67,7 @@ def test_show(look, store, finished, more):
 
 
 def test_show_without_a_name(look, store, finished):
-    assert "generator" in look("show", *store.options[:2])
+    assert "trial" in look("show", *store.options[:2])
 
 
 @pytest.mark.parametrize("more", [[], ["--json"]], ids=" ".join)

@@ -95,7 +95,7 @@ def test_a_study_records_them_and_a_resume_may_change_them(store, tiny, caplog):
     (parent,) = client.search_runs([experiment], "tags.`dfkd.kind` = 'study'")
     tags = [parent.data.tags[f"dfkd.{name}"] for name in chosen]
     assert tags == ["qmc(scramble=True)", "none"]
-    assert not caplog.records  # not even one of a sampler that draws conditional leaves independently
+    assert not [record for record in caplog.records if not record.name.startswith("torch")]  # not even one of a sampler that draws conditional leaves independently
     run_study(tiny("sampled", trials=3), store.storage, store.tracking)
     assert len(load_study(store.storage, "sampled").trials) == 3
     told = [record.getMessage() for record in caplog.records]

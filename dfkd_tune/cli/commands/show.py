@@ -26,7 +26,7 @@ def show(name: str | None, as_json: bool, rows: int, storage: str | None) -> Non
     from dfkd_tune.search.ranking import recipe_name
 
     storage_url = paths.optuna_url(storage)
-    found = load_study(storage_url, name or last_changed(storage_url))
+    found = load_study(storage_url, last_changed(storage_url) if name is None else name)
     trials = found.get_trials(deepcopy=False)
     if as_json:
         click.echo(
