@@ -89,7 +89,7 @@ class FidelityEvaluator(ModelEvaluator):
             return None
         prefix, at = config.get("metric_prefix", ""), int(time.time() * 1000)
         metrics = {f"{prefix}{name}": value for name, value in found.items()}
-        place = {"model_id": model_id, "dataset_name": dataset.name, "dataset_digest": dataset.digest}
+        place = {"model_id": model_id or model.model_id, "dataset_name": dataset.name, "dataset_digest": dataset.digest}
         points = [Metric(name, value, at, 0, run_id=run_id, **place) for name, value in metrics.items()]
         MlflowClient().log_batch(run_id, points)
         return EvaluationResult(metrics=metrics, artifacts={}, run_id=run_id)

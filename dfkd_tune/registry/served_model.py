@@ -43,7 +43,8 @@ class Student(PythonModel):
     def predict(  # pyright: ignore[reportIncompatibleMethodOverride]  # MLflow says no type
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame | np.ndarray:
-        """Outputs ``(N, O)`` in the teacher's units: a data frame with the input's index if features have names, else an array.
+        """Outputs ``(N, O)`` in the teacher's units: a data frame with the input's index if the input is one, or if features have
+        names; else an array.
 
         Raises:
             MlflowException: if a column is missing or holds an invalid value.
@@ -53,7 +54,8 @@ class Student(PythonModel):
         self._refuse(x.isinf().numpy(), f"infinite in {str(self.dtype).removeprefix('torch.')}", "give finite numbers")
         with torch.no_grad():
             answers = self.module(x).numpy() if len(x) else np.empty((0, self.outputs))
-        return pd.DataFrame(answers, index=frame.index) if self.named else answers
+        framed = self.named or isinstance(model_input, pd.DataFrame)
+        return pd.DataFrame(answers, index=frame.index) if framed else answers
 
     def rows(self, frame: pd.DataFrame) -> np.ndarray:
         """Raw values ``(N, D)`` of a table, float64: text levels as their codes, missing values as NaN."""

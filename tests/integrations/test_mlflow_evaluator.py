@@ -11,6 +11,7 @@ import pytest
 import torch
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 from sklearn.metrics import r2_score
 from torch import nn
 
@@ -22,13 +23,11 @@ MODEL = "models:/evaluated@champion"
 
 @pytest.fixture(scope="module")
 def evaluated(store, finished):
-    """The promoted student of the study ``finished``, registered, in a process whose MLflow is the store."""
+    """Starts runs where the promoted student of the study ``finished`` is registered, in a process whose MLflow is the store."""
     register(store.tracking, "finished", "evaluated")
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(store.tracking)
-    mlflow.set_experiment(experiment_id=MlflowClient().create_experiment("evaluations"))
-    yield store
-    mlflow.set_tracking_uri(before)
+    with _use_tracking_uri(store.tracking):
+        experiment = MlflowClient().create_experiment("evaluations")
+        yield lambda: mlflow.start_run(experiment_id=experiment)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +53,7 @@ def test_mlflow_finds_the_evaluator():
 
 
 def test_an_evaluation_has_the_regressors_metrics_and_fidelity(evaluated, table, small_teacher):
-    with mlflow.start_run() as run:
+    with evaluated() as run:
         result = mlflow.models.evaluate(MODEL, table, targets="y", model_type="regressor")
     theirs, ours = answers(small_teacher, table)
     gap = np.sqrt(np.mean((ours[:, 0] - table["y"]) ** 2))
@@ -71,7 +70,7 @@ def test_an_evaluation_has_the_regressors_metrics_and_fidelity(evaluated, table,
 
 
 def test_fidelity_needs_no_targets(evaluated, table):
-    with mlflow.start_run():
+    with evaluated():
         result = mlflow.models.evaluate(
             MODEL, table.drop(columns="y"), model_type="dfkd_fidelity", evaluators="dfkd_fidelity"
         )
@@ -84,14 +83,14 @@ def test_another_teacher_is_never_taken(evaluated, table, small_teacher, tmp_pat
     dynamic = ({0: torch.export.Dim("n")},)
     torch.export.save(torch.export.export(module, (torch.zeros(2, 3),), dynamic_shapes=dynamic), other)
     given = {"targets": "y", "model_type": "regressor"}
-    with mlflow.start_run(), pytest.raises(MlflowException, match="is not what it was made with") as refused:
+    with evaluated(), pytest.raises(MlflowException, match="is not what it was made with") as refused:
         mlflow.models.evaluate(
             MODEL, table, **given, evaluators="dfkd_fidelity", evaluator_config={"teacher": str(other)}
         )
     assert "teacher=PATH" in refused.value.message and len(refused.value.message.splitlines()) == 1
-    with mlflow.start_run(), pytest.raises(MlflowException, match="has no 'teachr'"):
+    with evaluated(), pytest.raises(MlflowException, match="has no 'teachr'"):
         mlflow.models.evaluate(MODEL, table, **given, evaluators="dfkd_fidelity", evaluator_config={"teachr": "x"})
-    with mlflow.start_run():
+    with evaluated():
         moved = mlflow.models.evaluate(
             MODEL,
             table,
@@ -103,7 +102,7 @@ def test_another_teacher_is_never_taken(evaluated, table, small_teacher, tmp_pat
     # Who only evaluates, on a machine without the teacher, gets the regressor's metrics and a warning.
     monkeypatch.setattr("dfkd_tune.registry.certificates.is_file", lambda path: True)
     monkeypatch.setattr("dfkd_tune.integrations.mlflow_evaluator._recorded", lambda run: {})
-    with mlflow.start_run(), caplog.at_level(logging.WARNING):
+    with evaluated(), caplog.at_level(logging.WARNING):
         plain = mlflow.models.evaluate(MODEL, table, **given)
     assert "r2_score" in plain.metrics and "fidelity/rmse" not in plain.metrics
     assert "no fidelity to the teacher" in caplog.text
@@ -118,7 +117,7 @@ def test_models_of_others_are_left_alone(evaluated, table):
         def predict(self, context, model_input, params=None):
             return model_input.sum(axis=1)
 
-    with mlflow.start_run():
+    with evaluated():
         model = mlflow.pyfunc.log_model(name="sum", python_model=Sum(), pip_requirements=[])
         result = mlflow.models.evaluate(model.model_uri, table, targets="y", model_type="regressor")
         assert result.metrics["max_error"] < 1e-9 and not [name for name in result.metrics if "fidelity" in name]

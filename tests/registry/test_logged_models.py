@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from mlflow import MlflowClient
+from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 
 from dfkd_tune import register
 from dfkd_tune.errors import StudyMismatch
@@ -23,9 +24,9 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 
 @pytest.fixture(scope="module")
 def named(tmp_path_factory) -> str:
-    """A features file with names, and levels that are text."""
+    """A features file with names, and levels."""
     file = tmp_path_factory.mktemp("features") / "features.yaml"
-    file.write_text("features:\n  load: {mean: 3, std: 2}\n  flow: {mean: 0, std: 1}\n  grade: {levels: [low, high]}\n")
+    file.write_text("features: [{name: load, mean: 3, std: 2}, {name: flow}, {name: grade, levels: [0, 1]}]\n")
     return str(file)
 
 
@@ -126,10 +127,9 @@ def test_a_version_made_in_the_pages_is_what_register_makes(mlflow_server, led, 
     assert len(models_of(uri, "led")) == 2  # ``register`` made no model of its own
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    mlflow.set_tracking_uri(uri)
-    try:
+    with _use_tracking_uri(uri):
         model = mlflow.pyfunc.load_model("models:/by-hand/1")
-        table = pd.DataFrame({"grade": ["low", "high"], "load": [3, 5], "flow": [0.5, -1.0]})
+        table = pd.DataFrame({"grade": [0, 1], "load": [3, 5], "flow": [0.5, -1.0]})
         answers = model.predict(table)
         assert np.isfinite(answers.to_numpy()).all()
         pd.testing.assert_frame_equal(answers, mlflow.pyfunc.load_model("models:/by-command/1").predict(table))
@@ -138,8 +138,6 @@ def test_a_version_made_in_the_pages_is_what_register_makes(mlflow_server, led, 
         np.testing.assert_allclose(network(rows).detach(), answers, rtol=1e-5)
         assert [*model.input_example.columns] == ["load", "flow", "grade"]
         assert model.metadata.metadata["features"] == ["load", "flow", "grade"]
-    finally:
-        mlflow.set_tracking_uri(None)
     there = {file.path for file in client.list_logged_model_artifacts(logged.model_id, "certificate")}
     assert there == {"certificate/certificate.json", "certificate/certificate.html"}
 
@@ -168,7 +166,7 @@ def test_version_run_and_study_lead_to_each_other(mlflow_server, led):
         assert "linked model version 1" in there.data.tags["dfkd.registered"]
         assert "[linked model version 1](#/models/linked%20model/versions/1)" in there.data.tags["mlflow.note.content"]
     assert parent.data.tags["mlflow.note.content"].startswith("**A student with")  # the summary is still there
-    assert "| grade | string | one of low, high |" in version.description
+    assert "| grade | double |" in version.description
     (named,) = (
         each
         for each in json.loads(models_of(uri, "led")[done.promoted.run].tags["mlflow.modelVersions"])

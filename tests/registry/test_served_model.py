@@ -177,7 +177,7 @@ def test_features_without_names_take_arrays_and_tables(plain):
         frame[["x2", "x0", "x1"]].assign(id=1),
     ):
         answers = plain.predict(given)
-        assert isinstance(answers, np.ndarray)
+        assert isinstance(answers, pd.DataFrame if isinstance(given, pd.DataFrame) else np.ndarray)
         np.testing.assert_allclose(answers, answers_of(ROWS), rtol=1e-6)
     np.testing.assert_allclose(plain.predict(ROWS > 0), answers_of((ROWS > 0).astype(float)), rtol=1e-6)
     refuses(plain, ROWS[:, :2], "2 columns", "takes 3")
