@@ -15,9 +15,10 @@ from pathlib import Path
 
 import torch
 import yaml
-from dfkd_tune.ops.pt2_archive import to_pt2
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
+
+from dfkd_tune.ops.pt2_archive import to_pt2
 
 SIDE, BRIGHTEST = 8, 16.0
 EPOCHS, BATCH, RATE = 80, 32, 2e-3

@@ -125,7 +125,7 @@ def test_a_study_without_urls_lives_in_mlruns(dfkd, tmp_path, store, small_teach
     assert ended.status == 0, ended.err
     assert {path.name for path in tmp_path.iterdir()} == {"sub", "teacher", "mlruns"}
     kept = {path.name for path in (tmp_path / "mlruns").iterdir() if not path.name.endswith((".lock", "-wal", "-shm"))}
-    assert kept == {"mlflow.db", "optuna.db", "artifacts", "spool", "answers"}
+    assert kept == {"mlflow.db", "optuna.db", "artifacts", "optuna-artifacts", "spool", "answers"}
     assert "dfkd-tune register lone --model lone" in ended.out
 
     shown = dfkd("show", "lone")

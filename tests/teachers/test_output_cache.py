@@ -28,7 +28,9 @@ def made(folder, function, *about, check_cancelled=lambda: None) -> Problem:
     teacher, inputs = Teacher("tiny", function, torch.float64, "sha"), Inputs.unknown(FEATURES)
     found = replace(probe(teacher, inputs), differentiable=False)
     sizes = {"pool_rows": POOL, "bank_rows": BANK, "dtype": torch.float64}
-    return Problem(teacher, inputs, found, **sizes, answers=Answers(folder, "sha", *about), check_cancelled=check_cancelled)
+    return Problem(
+        teacher, inputs, found, **sizes, answers=Answers(folder, "sha", *about), check_cancelled=check_cancelled
+    )
 
 
 def same(one: Problem, other: Problem) -> bool:
