@@ -86,9 +86,9 @@ def tiny(tree) -> Callable:
 @pytest.fixture(scope="session")
 def store(tmp_path_factory) -> Store:
     """One store for many tests, each with studies of its own name: MLflow takes seconds to make a fresh one."""
-    home = tmp_path_factory.mktemp("home")
-    (home / "mlruns").mkdir()
-    return Store(home)
+    made = Store(tmp_path_factory.mktemp("home"))
+    made.make()
+    return made
 
 
 def run_drawn(prepared, storage: str, tracking: str):

@@ -37,17 +37,23 @@ class Store:
     def tracking(self) -> str:
         return f"sqlite:///{self.home}/mlruns/mlflow.db"
 
-    def hand_out(self, folder: Path) -> None:
-        """Give another directory an MLflow store without the seconds that a fresh one takes."""
+    @property
+    def _fresh(self) -> Path:
+        """An MLflow store without a study, beside the directory, as tests count what lies in that."""
+        return self.home.with_name(f"{self.home.name}-fresh.db")
+
+    def make(self) -> None:
+        """Make the MLflow store, and keep a copy of it while it is fresh."""
         from dfkd_tune.tracking.connection import client
 
-        client(self.tracking)  # makes it for the first test that asks
+        (self.home / "mlruns").mkdir()
+        client(self.tracking)
+        _copy(self.home / "mlruns" / "mlflow.db", self._fresh)
+
+    def hand_out(self, folder: Path) -> None:
+        """Give another directory an MLflow store without the seconds that a fresh one takes."""
         (folder / "mlruns").mkdir(parents=True)
-        with (
-            contextlib.closing(sqlite3.connect(self.home / "mlruns" / "mlflow.db")) as made,
-            contextlib.closing(sqlite3.connect(folder / "mlruns" / "mlflow.db")) as copy,
-        ):
-            made.backup(copy)
+        _copy(self._fresh, folder / "mlruns" / "mlflow.db")
 
     @property
     def options(self) -> list[str]:
@@ -61,6 +67,11 @@ class Store:
     def runs(self, name: str, kind: str | None = None) -> list:
         """The MLflow runs of a study, of one ``dfkd.kind``, in the order of their names."""
         return runs_of(self.tracking, name, kind)
+
+
+def _copy(database: Path, to: Path) -> None:
+    with contextlib.closing(sqlite3.connect(database)) as there, contextlib.closing(sqlite3.connect(to)) as here:
+        there.backup(here)
 
 
 def runs_of(uri: str, name: str, kind: str | None = None) -> list:
