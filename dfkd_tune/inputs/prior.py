@@ -24,6 +24,7 @@ from dfkd_tune.inputs.copula import CELLS, factor
 from dfkd_tune.inputs.exact_rows import Exact, exact, shares
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.sinh_arcsinh import SinhArcsinh
+from dfkd_tune.layouts.axes import Axes
 from dfkd_tune.layouts.layout import Layout
 
 
@@ -54,6 +55,7 @@ class Inputs:
         inferred: the part that was inferred from the teacher; None if all is declared.
         detected: indices of features that are nominal because of the teacher's outputs, not by declaration.
         layout: how the features lie in the teacher's arguments; None for a teacher that takes flat rows.
+        axes: the windows and grids among the features: what the dimensions of an argument, or of flat rows, are.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Inputs:
         inferred: InferredPrior | None = None,
         detected: Sequence[int] = (),
         layout: Layout | None = None,
+        axes: Sequence[Axes] = (),
     ) -> None:
         self.features, self.simplex = tuple(features), tuple(simplex)
         self.rank_correlation = rank_correlation and tuple(tuple(map(float, row)) for row in rank_correlation)
@@ -71,7 +74,7 @@ class Inputs:
         self._edges = torch.tensor([self._support(i) for i in range(len(self.features))], dtype=torch.float64)
         self.low, self.high = ((edge - self.center) / self.scale for edge in self._edges.T)
         discrete = any(f.levels is not None or f.integer for f in features)
-        self.layout = layout
+        self.layout, self.axes = layout, tuple(axes)
         self._short = {} if layout is None else {i: t for i, t in layout.narrow.items() if t != torch.float32}
         self._free = not (discrete or self._short or self.simplex or bool((self.low.isfinite()).any()))
         self._boxed = self.low.isfinite() & torch.tensor([f.quantiles is None for f in features])
@@ -137,7 +140,8 @@ class Inputs:
             for i, f in enumerate(self.features)
         ]
         declared = [declared, self.simplex, *([] if self.rank_correlation is None else [self.rank_correlation])]
-        return declared if self.layout is None else [*declared, self.layout.tree()["arguments"]]
+        declared += [] if self.layout is None else [self.layout.tree()["arguments"]]
+        return [*declared, *(axes.tree() for axes in self.axes)]
 
     def quantile(self, u: Tensor) -> Tensor:
         """Transform points of the unit cube ``(N, D)`` into samples of the prior ``(N, D)``, in standardized units."""
@@ -252,14 +256,19 @@ class Inputs:
         if not columns:
             return self
         features = [replace(f, nominal=True) if i in columns else f for i, f in enumerate(self.features)]
-        return Inputs(features, self.simplex, self.rank_correlation, self.inferred, columns, self.layout)
+        return self.replaced(features=features, detected=columns)
 
     def laid_out(self, layout: Layout | None) -> Inputs:
         """Return the same inputs with another layout."""
         if layout == self.layout:
             return self
         inferred = self.inferred and replace(self.inferred, declared=self.inferred.declared.laid_out(layout))
-        return Inputs(self.features, self.simplex, self.rank_correlation, inferred, self.detected, layout)
+        return self.replaced(inferred=inferred, layout=layout)
+
+    def replaced(self, **changes: Any) -> Inputs:
+        """Return a copy with other arguments."""
+        kept = ("features", "simplex", "rank_correlation", "inferred", "detected", "layout", "axes")
+        return Inputs(**{name: getattr(self, name) for name in kept} | changes)
 
     def _support(self, i: int) -> tuple[float, float]:
         feature = self.features[i]

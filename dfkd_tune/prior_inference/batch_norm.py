@@ -117,7 +117,7 @@ def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
         return None
     shape = _fit(teacher, inputs, scores)
     inferred = None if shape is None else InferredPrior(DESCRIPTION, inputs, shape)
-    return None if inferred is None else Inputs(inputs.features, inferred=inferred, layout=inputs.layout)
+    return None if inferred is None else inputs.replaced(inferred=inferred)
 
 
 def _listen(teacher: Teacher, inputs: Inputs, z: Tensor) -> list[BatchNormStats]:

@@ -42,4 +42,4 @@ def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
     ranks = rank_correlations(splits, margins, len(inputs)) if 1 < len(inputs) <= WIDEST else None
     for i, row in enumerate(ranks or ()):  # levels without an order have no rank
         row[:i] = [0.0 if {i, j} & {*inputs.nominal} else r for j, r in enumerate(row[:i])]
-    return Inputs(features, inputs.simplex, ranks, inferred=InferredPrior(DESCRIPTION, inputs))
+    return inputs.replaced(features=features, rank_correlation=ranks, inferred=InferredPrior(DESCRIPTION, inputs))
