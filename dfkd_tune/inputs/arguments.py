@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from dfkd_tune.errors import FeaturesError
+from dfkd_tune.inputs.dependence.processes import ImageField, WindowProcess
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.layouts.axes import Axes
 from dfkd_tune.layouts.layout import Layout
@@ -50,11 +51,13 @@ class Described:
         shape: their shape if it follows from the description, for a teacher that does not tell it.
         items: from the names of the values to one entry of ``features`` for each.
         axes: what the dimensions are, if the description says so.
+        process: how the values go together, if the description says so; its axes are these.
     """
 
     shape: tuple[int, ...] | None
     items: Callable[[Sequence[str]], list[Any]]
     axes: Axes | None = None
+    process: WindowProcess | ImageField | None = None
 
 
 Describe = Callable[[Any, str, Argument | None], Described]
@@ -73,11 +76,13 @@ class Declared:
         items: an entry of ``features`` for each value, in the order of the columns.
         signature: the complete signature; None for flat rows.
         axes: the axes of the arguments that are windows or grids.
+        processes: how the values of windows and grids go together, where the file says so.
     """
 
     items: Any
     signature: Signature | None
     axes: tuple[Axes, ...] = ()
+    processes: tuple[WindowProcess | ImageField, ...] = ()
 
 
 def alike(entry: Mapping[str, Any], place: str) -> Described:
@@ -127,6 +132,7 @@ def arguments_in(tree: Any, place: str, signature: Signature | None, describe: M
             raise FeaturesError(f"{place}.{named(name)}", rule, remedy=f"known arguments: {', '.join(known)}")
     items: list[Any] = []
     axes: list[Axes] = []
+    processes: list[WindowProcess | ImageField] = []
     arguments = []
     for argument in signature.arguments:
         entry, here = tree.get(argument.name) or {}, f"{place}.{argument.name}"
@@ -140,10 +146,13 @@ def arguments_in(tree: Any, place: str, signature: Signature | None, describe: M
         if len(found) != argument.width:
             rule = f"declares {len(found)} values, the teacher takes {argument}, which has {argument.width}"
             raise FeaturesError(here, rule, remedy="declare each value, in row-major order")
-        axes += [] if described.axes is None else [replace(described.axes, start=len(items))]
+        if described.axes is not None:
+            axes.append(replace(described.axes, start=len(items)))
+        if described.process is not None:
+            processes.append(replace(described.process, axes=axes[-1]))
         items += found
         arguments.append(argument)
-    return Declared(items, replace(signature, arguments=tuple(arguments)), tuple(axes))
+    return Declared(items, replace(signature, arguments=tuple(arguments)), tuple(axes), tuple(processes))
 
 
 def _described(entry: Mapping[str, Any], place: str, argument: Argument, describe: Mapping[str, Describe]) -> Described:

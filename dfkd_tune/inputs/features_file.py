@@ -28,7 +28,9 @@ import torch
 from dfkd_tune.errors import FeaturesError
 from dfkd_tune.inputs import entries
 from dfkd_tune.inputs.arguments import MOST_FEATURES, Declared, Describe, arguments_in, fitted, layout_of, listed
-from dfkd_tune.inputs.copula import triangle
+from dfkd_tune.inputs.dependence.base import Dependence
+from dfkd_tune.inputs.dependence.processes import Processes
+from dfkd_tune.inputs.dependence.rank_correlation import RankCorrelation, triangle
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.grid import gridded
 from dfkd_tune.inputs.prior import Inputs
@@ -92,10 +94,20 @@ def parse_features(tree: Any, path: object, signature: Signature | None = None) 
         if name not in seen:
             raise FeaturesError(f"{path}: simplex", f"no feature is called {quoted(name)}")
     _room({feature.name: feature for feature in features}, shares, f"{path}: simplex")
-    ranks = tree.get("rank_correlation")
-    if ranks is not None:
-        ranks = triangle(ranks, len(features), f"{path}: rank_correlation")
-    return Inputs(features, [names.index(name) for name in shares], ranks, layout=layout, axes=declared.axes)
+    together = _together(tree.get("rank_correlation"), declared, len(features), f"{path}: rank_correlation")
+    return Inputs(
+        features, [names.index(name) for name in shares], together, layout=layout, axes=declared.axes, told=tree
+    )
+
+
+def _together(ranks: Any, declared: Declared, width: int, place: str) -> Dependence | None:
+    """How features go together: by rank correlations of all, or as the windows and grids say."""
+    if ranks is None:
+        return Processes(declared.processes) if declared.processes else None
+    if declared.processes:
+        rule = "is of all features, and a window or grid says how its own go together"
+        raise FeaturesError(place, rule, remedy="leave it out, or leave out what the window or grid says")
+    return RankCorrelation(triangle(ranks, width, place))
 
 
 def _declared(tree: dict[str, Any], path: object, signature: Signature | None) -> Declared:
@@ -130,11 +142,14 @@ def _of_one(key: str, value: Any, path: object, signature: Signature | None) -> 
     argument = None if signature is None else signature.arguments[0]
     described = DESCRIBE[key](value, place, argument)
     axes = () if described.axes is None else (described.axes,)
+    processes = () if described.process is None else (described.process,)
     if signature is None or argument is None or signature.flat:
-        return Declared(described.items([]), signature, axes)
+        return Declared(described.items([]), signature, axes, processes)
     shape, dtype = argument.shape or described.shape or (), argument.dtype or torch.float32
     items = described.items(value_names(argument.name, shape))
-    return Declared(items, replace(signature, arguments=(replace(argument, shape=shape, dtype=dtype),)), axes)
+    return Declared(
+        items, replace(signature, arguments=(replace(argument, shape=shape, dtype=dtype),)), axes, processes
+    )
 
 
 DESCRIBE: dict[str, Describe] = {"features": listed, "window": windowed, "grid": gridded}
@@ -149,12 +164,7 @@ def tree_of(given: Any) -> Any:
             content of a features file; or what ``describe`` returns.
     """
     if isinstance(given, Inputs):
-        names = given.names
-        tree: dict[str, Any] = {"features": [_item(feature) for feature in given.features]}
-        tree |= {"simplex": [names[i] for i in given.simplex]} if given.simplex else {}
-        return tree | (
-            {"rank_correlation": [list(row) for row in given.rank_correlation or ()]} if given.rank_correlation else {}
-        )
+        return _tree_of_inputs(given)
     if getattr(given, "ndim", None) == 1 and hasattr(given, "tolist"):  # a pandas Index or Series, or an array of names
         given = given.tolist()
     if hasattr(given, "tree"):
@@ -162,6 +172,8 @@ def tree_of(given: Any) -> Any:
     if isinstance(given, Mapping):
         if isinstance(given.get("arguments"), Mapping):
             return {**given}
+        if isinstance(window := given.get("window"), Mapping) and isinstance(window.get("channels"), list | tuple):
+            return {**given, "window": {**window, "channels": [_item(each) for each in window["channels"]]}}
         if isinstance(given.get("features"), list | tuple) or isinstance(given.get("grid"), Mapping):
             return {**given} | (
                 {"features": [_item(each) for each in given["features"]]} if "features" in given else {}
@@ -170,6 +182,16 @@ def tree_of(given: Any) -> Any:
     if isinstance(given, list | tuple):
         return {"features": [_item(each) for each in given]}
     return given
+
+
+def _tree_of_inputs(inputs: Inputs) -> dict[str, Any]:
+    if inputs.told is not None:
+        return {**inputs.told}
+    tree: dict[str, Any] = {"features": [_item(feature) for feature in inputs.features]}
+    tree |= {"simplex": [inputs.names[i] for i in inputs.simplex]} if inputs.simplex else {}
+    if isinstance(inputs.dependence, RankCorrelation):
+        tree["rank_correlation"] = [list(row) for row in inputs.dependence.rows]
+    return tree
 
 
 def _item(each: Any) -> Any:

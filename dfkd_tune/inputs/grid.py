@@ -12,8 +12,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
+from dfkd_tune.errors import FeaturesError
 from dfkd_tune.inputs import entries
 from dfkd_tune.inputs.arguments import MOST_FEATURES, Described, misfit
+from dfkd_tune.inputs.dependence.processes import MOST_PIXELS, ImageField
+from dfkd_tune.inputs.dependence.rank_correlation import triangle
 from dfkd_tune.layouts.axes import CHANNELS, HEIGHT, WIDTH, Axes, Order, grid_axes, long_sizes
 from dfkd_tune.layouts.signature import Argument, Unfit
 from dfkd_tune.utils.strategy import strategy
@@ -29,6 +32,8 @@ class Grid:
         mean, std: means and standard deviations: one for each channel, or one for each pixel, channel after channel and row by row.
             Standard deviation 0 marks a constant pixel.
         range: ``[low, high]`` for all pixels.
+        correlation_length: distance in pixels at which the correlation of two pixels has decayed to 1/e.
+        correlation: Spearman rank correlations between the channels of a pixel, lower triangle, one row per channel.
         order: whether channels are the first dimension of the teacher's argument after the batch, or the last one. Left out: as
             its shape says; first where it says nothing.
     """
@@ -39,6 +44,8 @@ class Grid:
     mean: list[float] | None = None
     std: list[Annotated[float, Field(ge=0)]] | None = None
     range: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    correlation_length: Annotated[float, Field(gt=0)] | None = None
+    correlation: list[Any] | None = None
     order: Order | None = None
 
     @model_validator(mode="after")
@@ -97,7 +104,21 @@ def gridded(value: Any, place: str, argument: Argument | None) -> Described:
         """The pixels of an argument are named by its dimensions."""
         return [item | {"name": name} for item, name in zip(items, names, strict=True)] if names else items
 
-    return Described(axes.sizes if "channels" in value else (grid.height, grid.width), named, axes)
+    shape = axes.sizes if "channels" in value else (grid.height, grid.width)
+    return Described(shape, named, axes, _field(grid, axes, place))
+
+
+def _field(grid: Grid, axes: Axes, place: str) -> ImageField | None:
+    """How pixels go together; None if nothing is said of that."""
+    if grid.correlation_length is None and grid.correlation is None:
+        return None
+    if (pixels := grid.height * grid.width) > MOST_PIXELS:
+        rule = f"{pixels:,} pixels, {MOST_PIXELS:,} at most where it is said how they go together"
+        raise FeaturesError(place, rule, remedy="leave out correlation_length and correlation")
+    ranks = (
+        () if grid.correlation is None else triangle(grid.correlation, grid.channels, f"{place}.correlation", "channel")
+    )
+    return ImageField(axes, grid.correlation_length, ranks)
 
 
 def _remedy(grid: Grid, argument: Argument | None) -> str:

@@ -7,12 +7,13 @@ from typing import Any
 
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.layouts.axes import CHANNELS, STEPS
 
 TIERS = {
     "T0": "nothing is known of the inputs; every feature is taken to be standard normal and independent of the others",
     "T2": "means, standard deviations, ranges or levels of features are known, but nothing of how features go together",
     "T3": "quantiles of features are known, but nothing of how features go together",
-    "T4": "single features are known, and their rank correlations with each other",
+    "T4": "it is known how features go together, beside what is declared of each",
 }
 """Tier -> its meaning."""
 MOST_VALUES = 12
@@ -34,15 +35,14 @@ def in_words(inputs: Inputs) -> list[dict[str, Any]]:
         told = {"features": inputs.names, "declared": inputs.inferred.told}
         return [*in_words(inputs.inferred.declared), told]
     groups: dict[str, list[str]] = {}
-    for feature in inputs.features:
-        groups.setdefault(of_feature(feature), []).append(feature.name)
+    for name, feature in _named(inputs):
+        groups.setdefault(of_feature(feature), []).append(name)
     said = [{"features": names, "declared": words} for words, names in groups.items()]
     if inputs.simplex:
         names = [inputs.names[i] for i in inputs.simplex]
         said.append({"features": names, "declared": "shares of a whole: none negative, together 1"})
-    if inputs.rank_correlation is not None:
-        said.append({"features": inputs.names, "declared": _correlations(inputs.names, inputs.rank_correlation)})
-    return said
+    together = [] if inputs.dependence is None else inputs.dependence.in_words(inputs.names)
+    return said + [{"features": names, "declared": words} for names, words in together]
 
 
 def of_feature(feature: Feature) -> str:
@@ -64,12 +64,16 @@ def of_feature(feature: Feature) -> str:
     return ", ".join(said) or "nothing"
 
 
-def _correlations(names: Sequence[str], ranks: Sequence[Sequence[float]]) -> str:
-    """List the strongest rank correlations; the features file holds all of them."""
-    pairs = [(r, i, j) for i, row in enumerate(ranks) for j, r in enumerate(row[:i])]
-    strongest = sorted(pairs, key=lambda pair: -abs(pair[0]))[:MOST_VALUES]
-    named = [f"{names[j]} and {names[i]} {r:.2f}" for r, i, j in strongest]
-    return "rank correlations of all pairs, the strongest " + ", ".join(named)
+def _named(inputs: Inputs) -> list[tuple[str, Feature]]:
+    """Each feature with its name; a channel of a window, whose steps are alike, is named once."""
+    found = {i: (feature.name, feature) for i, feature in enumerate(inputs.features)}
+    for axes in inputs.axes:
+        if axes.kind == "window" and axes.size(STEPS) > 1:
+            for first, *later in axes.columns(CHANNELS, STEPS).tolist():
+                found[first] = f"{inputs.names[first]} to {inputs.names[later[-1]]}", inputs.features[first]
+                for i in later:
+                    del found[i]
+    return [*found.values()]
 
 
 def _listed(values: Sequence[Any]) -> str:

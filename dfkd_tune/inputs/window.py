@@ -12,6 +12,7 @@ Channel ``temp`` at step 3 is the feature ``temp[3]``.
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 from typing import Annotated, Any, Self
 
@@ -20,6 +21,8 @@ from pydantic import Field, model_validator
 from dfkd_tune.errors import FeaturesError
 from dfkd_tune.inputs import entries
 from dfkd_tune.inputs.arguments import MOST_FEATURES, Described, misfit
+from dfkd_tune.inputs.dependence.processes import MOST_STEPS, WindowProcess
+from dfkd_tune.inputs.dependence.rank_correlation import triangle
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.layouts.axes import CHANNELS, STEPS, Axes, Order, long_sizes, window_axes
 from dfkd_tune.layouts.signature import Argument, Unfit
@@ -45,6 +48,12 @@ class Channel(Feature):
         if self.autocorrelation is not None and self.time_constant is not None:
             raise ValueError("autocorrelation and time_constant exclude each other")
         return self
+
+    def lags(self, steps: int) -> tuple[float, ...]:
+        """Rank autocorrelations from lag 1; empty if nothing is declared."""
+        if self.time_constant is None:
+            return tuple(self.autocorrelation or ())
+        return tuple(math.exp(-lag / self.time_constant) for lag in range(1, steps))
 
     def at(self, step: int) -> Feature:
         """The channel at a step, as a feature."""
@@ -79,7 +88,19 @@ def windowed(value: Any, place: str, argument: Argument | None) -> Described:
         axes = window_axes(window.steps, len(channels), window.order, argument and argument.shape)
     except Unfit as error:
         raise misfit(error, place, argument, _remedy(window, len(channels), argument)) from None
-    return Described(axes.sizes, lambda names: _features(channels, axes), axes)
+    ranks = (
+        ()
+        if window.correlation is None
+        else triangle(window.correlation, len(channels), f"{place}.correlation", "channel")
+    )
+    lags = tuple(channel.lags(window.steps) for channel in channels)
+    process = WindowProcess(axes, lags, ranks) if ranks or any(lags) else None
+    if process is not None and window.steps > MOST_STEPS:
+        rule = f"{window.steps:,} steps, {MOST_STEPS:,} at most where it is said how channels go on or go together"
+        raise FeaturesError(
+            place, rule, remedy="take fewer steps, or leave out autocorrelation, time_constant and correlation"
+        )
+    return Described(axes.sizes, lambda names: _features(channels, axes), axes, process)
 
 
 def _features(channels: list[Channel], axes: Axes) -> list[Feature]:

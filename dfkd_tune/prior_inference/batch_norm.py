@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from dfkd_tune.inputs.copula import WIDEST
+from dfkd_tune.inputs.dependence.copula import WIDEST
 from dfkd_tune.inputs.prior import InferredPrior, Inputs
 from dfkd_tune.inputs.sinh_arcsinh import SinhArcsinh
 from dfkd_tune.ops.lbfgs import descend

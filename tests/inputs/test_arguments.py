@@ -83,7 +83,10 @@ def test_half_precision_ranges_hold_in_half_precision():
         ("arguments: {signal: {name: a}}", ["arguments.signal.name", "unknown key"]),
         ("arguments: {signal: {features: [a], mean: 1}}", ["arguments.signal.mean", "unknown key"]),
         ("arguments: {signal: {features: [a, b]}}", ["declares 2 values", "which has 6"]),
-        ("arguments: {pixels: {grid: {height: 3, width: 3}}}", ["declares (N, 1, 3, 3) or (N, 3, 3, 1)", "takes pixels (N, 2, 2, 1)", "grid: {height: 2, width: 2}"]),
+        (
+            "arguments: {pixels: {grid: {height: 3, width: 3}}}",
+            ["declares (N, 1, 3, 3) or (N, 3, 3, 1)", "takes pixels (N, 2, 2, 1)", "grid: {height: 2, width: 2}"],
+        ),
         ("arguments: {signal: {meen: 1}}", ["meen", "unknown key"]),
         (
             "arguments: {signal: {mean: 1, std: 1}}",
