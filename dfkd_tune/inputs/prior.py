@@ -26,7 +26,7 @@ from dfkd_tune.inputs.dependence.copula import CELLS
 from dfkd_tune.inputs.exact_rows import Exact, exact, shares
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.sinh_arcsinh import SinhArcsinh
-from dfkd_tune.layouts.axes import Axes
+from dfkd_tune.layouts.axes import CHANNELS, STEPS, Axes
 from dfkd_tune.layouts.layout import Layout
 
 
@@ -222,6 +222,16 @@ class Inputs:
     def nominal(self) -> list[int]:
         """Indices of features whose levels have no order and are encoded one-hot."""
         return [i for i, f in enumerate(self.features) if f.one_hot]
+
+    @property
+    def alike(self) -> list[list[int]]:
+        """Indices of the features in groups that have one declaration: the steps of a channel, and any other by itself."""
+        groups = {i: [i] for i in range(len(self))}
+        for axes in self.axes:
+            if axes.kind == "window":
+                for channel in axes.columns(CHANNELS, STEPS).tolist():
+                    groups |= {i: [] for i in channel} | {channel[0]: channel}
+        return [group for group in groups.values() if group]
 
     @property
     def optional(self) -> list[int]:

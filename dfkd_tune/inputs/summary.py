@@ -7,7 +7,6 @@ from typing import Any
 
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.layouts.axes import CHANNELS, STEPS
 
 TIERS = {
     "T0": "nothing is known of the inputs; every feature is taken to be standard normal and independent of the others",
@@ -65,15 +64,9 @@ def of_feature(feature: Feature) -> str:
 
 
 def _named(inputs: Inputs) -> list[tuple[str, Feature]]:
-    """Each feature with its name; a channel of a window, whose steps are alike, is named once."""
-    found = {i: (feature.name, feature) for i, feature in enumerate(inputs.features)}
-    for axes in inputs.axes:
-        if axes.kind == "window" and axes.size(STEPS) > 1:
-            for first, *later in axes.columns(CHANNELS, STEPS).tolist():
-                found[first] = f"{inputs.names[first]} to {inputs.names[later[-1]]}", inputs.features[first]
-                for i in later:
-                    del found[i]
-    return [*found.values()]
+    """Each feature with its name; a channel of a window is named once, by its first and last step."""
+    names = [[inputs.names[group[0]], *([inputs.names[group[-1]]] if len(group) > 1 else [])] for group in inputs.alike]
+    return [(" to ".join(ends), inputs.features[group[0]]) for ends, group in zip(names, inputs.alike, strict=True)]
 
 
 def _listed(values: Sequence[Any]) -> str:

@@ -34,7 +34,7 @@ HALVINGS = 30
 PROJECTIONS = 50
 LEAST_EIGENVALUE = 1e-6
 """Smallest eigenvalue of the latent correlation matrix, so that it has a Cholesky factor."""
-JUMPS = 256
+JUMPS = 128
 """Number of jumps of the ranks of a feature; those of a feature without ties are taken together."""
 ANGLES = 257
 """Number of correlations at which the density is evaluated."""
