@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,4 +129,4 @@ def _recipe(prepared: Prepared) -> Recipe:
     recipe = space.preset
     if space.max_parameters is None or "student.width" in space.fixed or not recipe.student.has_width:
         return recipe
-    return recipe.with_student(width=space.widest(recipe.student))
+    return replace(recipe, student=recipe.student.with_width(space.widest(recipe.student)))

@@ -143,7 +143,7 @@ def _spiked(problem: Problem, z: Tensor, rng: torch.Generator) -> Tensor:
 
 def _answer(problem: Problem, outcome: Outcome) -> Answer:
     weights = [w.unsqueeze(0) for w in outcome.weights]
-    return lambda z: outcome.recipe.student.answer(weights, problem.encoder.rows(z[None]))[0]
+    return lambda z: outcome.recipe.student.answer(weights, problem.encoder.rows(z[None]), problem.columns)[0]
 
 
 def _ascend(problem: Problem, student: Answer, origin: Tensor, radius: float, rng: torch.Generator) -> Tensor:

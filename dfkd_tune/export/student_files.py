@@ -38,7 +38,7 @@ def student_files(problem: Problem, outcome: Outcome, about: Mapping[str, Any]) 
     """
     module = problem.module(outcome.recipe.student, outcome.weights)
     encoding = problem.encoder.encoding
-    layout = outcome.recipe.student.layout(encoding, problem.outputs)
+    layout = outcome.recipe.student.layout(problem.columns, encoding, problem.outputs)
     result = {
         **about,
         "seed": outcome.seed,

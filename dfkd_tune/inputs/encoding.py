@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Annotated, Any, Final, Literal, Self
 
 import torch
@@ -18,6 +18,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from dfkd_tune.errors import FeaturesError
+from dfkd_tune.inputs.columns import Columns, columns_of
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.layouts.signature import dtype_name
 from dfkd_tune.utils.quoting import named
@@ -72,6 +73,15 @@ class Encoding:
     def ordered(self) -> list[int]:
         """Indices of the features that are not nominal."""
         return [i for i in range(len(self.center)) if i not in self.levels]
+
+    @property
+    def places(self) -> list[range]:
+        """The encoded columns of each feature."""
+        counts = {i: len(levels) for i, levels in self.levels.items()}
+        places = {i: range(column, column + 1) for column, i in enumerate(self.ordered)}
+        starts = accumulate(counts.values(), initial=len(places))
+        places |= {i: range(start, start + counts[i]) for i, start in zip(counts, starts, strict=False)}
+        return [places[i] for i in range(len(self.center))]
 
     @property
     def folds(self) -> bool:
@@ -152,6 +162,11 @@ class Encoder:
 
     inputs: Inputs
     encoding: Encoding
+
+    @cached_property
+    def columns(self) -> Columns:
+        """How the encoded columns of a row are arranged."""
+        return columns_of(self.inputs, self.encoding.places, self.encoding.width)
 
     @cached_property
     def _edges(self) -> tuple[Tensor, Tensor, Tensor]:

@@ -238,11 +238,6 @@ class Inputs:
         """Indices of features whose values may be missing."""
         return [i for i, f in enumerate(self.features) if f.levels is not None and None in f.levels]
 
-    @property
-    def encoded(self) -> int:
-        """Number of columns that a student takes: one per feature, or one per level of a nominal feature."""
-        return len(self) + sum(len(self.features[i].codes) - 1 for i in self.nominal)
-
     def around(self, z: Tensor, i: int, delta: float) -> tuple[Tensor, Tensor]:
         """Move feature ``i`` up and down, by ``delta`` or to the next level or whole number; for finite differences.
 

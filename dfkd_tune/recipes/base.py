@@ -14,6 +14,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.encoding import Encoder
 from dfkd_tune.inputs.geometry import Geometry
 from dfkd_tune.students.base import Student
@@ -179,6 +180,7 @@ class Refiner(ABC):
         self,
         student: Student,
         weights: Sequence[Tensor],
+        columns: Columns,
         draw: Callable[[Sequence[Tensor], int, int], Batch],
         weight: float,
         budget: int,
@@ -190,6 +192,7 @@ class Refiner(ABC):
         Args:
             student: the architecture.
             weights: current weights of the member.
+            columns: how the columns of encoded rows are arranged.
             draw: draws a bank, ``(weights, number of prior rows, number of synthetic rows) -> Batch``.
             weight: weight of the input gradients in the loss.
             budget: number of rows that the whole trial trains on.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import torch
@@ -30,7 +31,7 @@ class Random(Initializer):
 
     def init(self, context: InitContext, rng: torch.Generator) -> list[Tensor]:
         """One member's weights."""
-        return context.student.init_params(context.encoder.encoding.width, context.outputs, rng, context.dtype)
+        return context.student.init_params(context.encoder.columns, context.outputs, rng, context.dtype)
 
 
 @strategy
@@ -57,32 +58,31 @@ class Neurons(Initializer):
         student, encoder = context.student, context.encoder
         if not isinstance(student, MLP) or not self.budget_fraction(student):
             return _fitted(student, context, rng)
-        width = student.hidden_units
-        wide = student.with_width(max(width + 1, round(width * (1 + self.surplus))))
+        width, columns = student.width, encoder.columns
+        wide = replace(student, width=max(width + 1, round(width * (1 + self.surplus))))
         index = torch.randint(len(context.z), (FIT_ROWS,), generator=rng).to(context.device)
         weight = context.gradient_weight
         gradients = encoder.gradients(context.gradients[index]) if weight and context.gradients is not None else None
         weight = weight if gradients is not None else 0.0
         # A row costs more in the wide student than in the pruned one.
-        budget = WIDE_FRACTION * context.row_budget * width / wide.hidden_units
+        budget = WIDE_FRACTION * context.row_budget * width / wide.width
         weights = [w.to(context.device) for w in _fitted(wide, context, rng)]
         bank = (encoder.rows(context.z[index]), context.values[index], gradients)
-        weights = minimize(wide, weights, bank, weight, max(1, round(budget / FIT_ROWS)), HISTORY, context.matched)
+        weights = minimize(wide, weights, columns, bank, weight, max(1, round(budget / FIT_ROWS)), HISTORY, context.matched)
         return prune(student, weights, bank[0], weight, width, context.matched)
 
 
 def _fitted(student: Student, context: InitContext, rng: torch.Generator) -> list[Tensor]:
     """Weights with the teacher's neurons as first layer, if they can be read, and an output layer fitted by ridge regression."""
-    weights = student.init_params(context.encoder.encoding.width, context.outputs, rng, context.dtype)
-    if not student.hidden_layers:
-        return weights
-    if context.neurons > student.hidden_units:
-        first = _centers(context, student.hidden_units, rng)
+    weights = student.init_params(context.encoder.columns, context.outputs, rng, context.dtype)
+    if isinstance(student, MLP) and context.neurons > student.width:
+        first = _centers(context, student.width, rng)
         weights[0], weights[1] = (value.to(weights[0]) for value in first)
     rows = min(FIT_ROWS, len(context.z))
     z, goals = context.encoder.rows(context.z[:rows].cpu()), context.values[:rows].cpu()
-    hidden = student.hidden([w.unsqueeze(0) for w in weights], z.unsqueeze(0))
-    assert hidden is not None  # a student with hidden units ends in a linear layer
+    hidden = student.hidden([w.unsqueeze(0) for w in weights], z.unsqueeze(0), context.encoder.columns)
+    if hidden is None:
+        return weights
     seen = hidden[0].double()
     seen = torch.cat([seen, torch.ones(rows, 1, dtype=seen.dtype)], dim=1)
     gram = seen.T @ seen / rows + RIDGE * torch.eye(seen.shape[1], dtype=seen.dtype)

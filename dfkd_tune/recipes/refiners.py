@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor
 
+from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.ops.lbfgs import Search
 from dfkd_tune.recipes.base import Batch, Refiner
 from dfkd_tune.students.base import Student
@@ -26,6 +27,7 @@ class NoRefiner(Refiner):
         self,
         student: Student,
         weights: Sequence[Tensor],
+        columns: Columns,
         draw: Callable[[Sequence[Tensor], int, int], Batch],
         weight: float,
         budget: int,
@@ -78,6 +80,7 @@ class LBFGS(Refiner):
         self,
         student: Student,
         weights: Sequence[Tensor],
+        columns: Columns,
         draw: Callable[[Sequence[Tensor], int, int], Batch],
         weight: float,
         budget: int,
@@ -90,13 +93,14 @@ class LBFGS(Refiner):
         hard = round(self.rows * self.synthetic)
         for _ in range(self.rounds):
             bank = draw(values, self.rows - hard, hard)
-            values = minimize(student, values, bank, weight, each, self.history, matched)
+            values = minimize(student, values, columns, bank, weight, each, self.history, matched)
         return values
 
 
 def minimize(
     student: Student,
     weights: Sequence[Tensor],
+    columns: Columns,
     bank: Batch,
     weight: float,
     iterations: int,
@@ -108,6 +112,7 @@ def minimize(
     Args:
         student: the architecture.
         weights: current weights of the member.
+        columns: how the columns of encoded rows are arranged.
         bank: encoded rows, teacher outputs, and input gradients or None.
         weight: weight of the input gradients in the loss.
         iterations: largest number of iterations.
@@ -131,7 +136,7 @@ def minimize(
     )
 
     def closure() -> Tensor:
-        found = loss_and_gradients(student, [leaf.detach() for leaf in leaves], z, values, gradients, share, weighed)
+        found = loss_and_gradients(student, [leaf.detach() for leaf in leaves], z, columns, values, gradients, share, weighed)
         for leaf, gradient in zip(leaves, found.gradients, strict=True):
             leaf.grad = gradient.contiguous()  # torch.optim.LBFGS flattens it with ``view``
         return found.loss().sum()

@@ -8,30 +8,31 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.encoding import Encoding
 from dfkd_tune.students.base import LossAndGradients, Student
 from dfkd_tune.students.sobolev import match_by_autograd
 
 
 class AutogradStudent(Student):
-    """A student whose derivatives come from autograd: subclasses implement ``answer(weights, x)``."""
+    """A student whose derivatives come from autograd: subclasses implement ``answer``."""
 
-    def outputs_and_gradients(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    def outputs_and_gradients(self, weights: Sequence[Tensor], x: Tensor, columns: Columns) -> tuple[Tensor, Tensor]:
         """Outputs and their input gradients ``(K, N, O, E)``, both differentiable by autograd in the weights."""
         x = x.detach().requires_grad_()
         with torch.enable_grad():
-            answers = self.answer(weights, x)
+            answers = self.answer(weights, x, columns)
             gradients = [
                 torch.autograd.grad(answers[..., o].sum(), x, create_graph=True)[0] for o in range(answers.shape[-1])
             ]
         return answers, torch.stack(gradients, dim=2)
 
-    def forward_with_tape(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Any]:
+    def forward_with_tape(self, weights: Sequence[Tensor], x: Tensor, columns: Columns) -> tuple[Tensor, Any]:
         """Outputs, with the tape that ``weight_gradients`` and ``input_gradients`` need."""
         weights = [weight.detach().requires_grad_() for weight in weights]
         x = x.detach().requires_grad_()
         with torch.enable_grad():
-            answers = self.answer(weights, x)
+            answers = self.answer(weights, x, columns)
         return answers.detach(), (answers, weights, x)
 
     def weight_gradients(self, weights: Sequence[Tensor], tape: Any, gradient: Tensor) -> Sequence[Tensor]:
@@ -43,10 +44,17 @@ class AutogradStudent(Student):
         return torch.autograd.grad(tape[0], tape[2], gradient, retain_graph=True)[0]
 
     def loss_and_gradients(
-        self, weights: Sequence[Tensor], x: Tensor, values: Tensor, gradients: Tensor, share: Tensor, weight: Tensor
+        self,
+        weights: Sequence[Tensor],
+        x: Tensor,
+        columns: Columns,
+        values: Tensor,
+        gradients: Tensor,
+        share: Tensor,
+        weight: Tensor,
     ) -> LossAndGradients:
         """The Sobolev loss and its gradient."""
-        return match_by_autograd(self, weights, x, values, gradients, share, weight)
+        return match_by_autograd(self, weights, x, columns, values, gradients, share, weight)
 
 
 class Raw(nn.Module):

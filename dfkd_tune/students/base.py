@@ -1,7 +1,8 @@
 """The interface of a student: an architecture whose K members share one batched pass.
 
 A student is a frozen dataclass of its hyper-parameters (``@strategy``). Its weights are a list of tensors, stacked as ``(K, ...)`` where
-K members are evaluated at once. It takes encoded rows ``(K, N, E)``: standardized features, with one-hot columns for unordered levels.
+K members are evaluated at once. It takes encoded rows ``(K, N, E)``: standardized features, with one-hot columns for unordered levels. ``Columns`` says how these
+columns lie in a window of steps or in a grid of pixels.
 """
 
 from __future__ import annotations
@@ -15,7 +16,12 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from dfkd_tune.inputs.columns import Columns, Kind
 from dfkd_tune.inputs.encoding import Encoding
+
+
+WIDEST = 100_000
+"""Largest width of a student."""
 
 
 class LossAndGradients(NamedTuple):
@@ -38,15 +44,12 @@ class Student(ABC):
     has_width: ClassVar[bool] = False
     """Whether it has a field ``width``. If so, a limit on parameters sets that field."""
 
-    @property
-    def hidden_layers(self) -> int:
-        """Number of hidden layers of a perceptron; 0 for any other architecture."""
-        return 0
+    takes: ClassVar[Kind | None] = None
+    """The shape of inputs that it is made for; None if it takes rows as they are. A study refuses it for other inputs."""
 
-    @property
-    def hidden_units(self) -> int:
-        """Number of units of the widest layer, for planning memory."""
-        return 100
+    def held(self, columns: Columns) -> int:
+        """Number of values that a training step holds for one row without input gradients, for planning memory."""
+        return 400
 
     def with_width(self, width: int) -> Student:
         """The same architecture with another width; itself if it has no width."""
@@ -56,26 +59,26 @@ class Student(ABC):
         return replace(self, width=width)
 
     @abstractmethod
-    def shapes(self, features: int, outputs: int) -> list[tuple[int, ...]]:
-        """Shapes of one member's weights, for ``features`` encoded columns E."""
+    def shapes(self, columns: Columns, outputs: int) -> list[tuple[int, ...]]:
+        """Shapes of one member's weights."""
 
-    def parameters(self, features: int, outputs: int) -> int:
+    def parameters(self, columns: Columns, outputs: int) -> int:
         """Number of trained values of one member."""
-        return sum(math.prod(shape) for shape in self.shapes(features, outputs))
+        return sum(math.prod(shape) for shape in self.shapes(columns, outputs))
 
     @abstractmethod
     def structure(self) -> tuple[object, ...]:
         """Key that two students must have in common to share a batched pass."""
 
     @abstractmethod
-    def init_params(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> list[Tensor]:
+    def init_params(self, columns: Columns, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> list[Tensor]:
         """Initial weights of one member, drawn from its random stream ``rng``."""
 
     @abstractmethod
-    def answer(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
+    def answer(self, weights: Sequence[Tensor], x: Tensor, columns: Columns) -> Tensor:
         """Normalized outputs ``(K, N, O)`` for stacked rows ``(K, N, E)``; differentiable by autograd."""
 
-    def hidden(self, weights: Sequence[Tensor], x: Tensor) -> Tensor | None:
+    def hidden(self, weights: Sequence[Tensor], x: Tensor, columns: Columns) -> Tensor | None:
         """Input ``(K, N, H)`` of a linear output layer for stacked rows ``(K, N, E)``; None if the last layer is not linear.
 
         If it is not None, the last two weights are the output layer's, ``(H, O)`` and ``(O,)``.
@@ -83,11 +86,11 @@ class Student(ABC):
         return None
 
     @abstractmethod
-    def outputs_and_gradients(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    def outputs_and_gradients(self, weights: Sequence[Tensor], x: Tensor, columns: Columns) -> tuple[Tensor, Tensor]:
         """Outputs and their input gradients ``(K, N, O, E)``, both differentiable by autograd in the weights."""
 
     @abstractmethod
-    def forward_with_tape(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Any]:
+    def forward_with_tape(self, weights: Sequence[Tensor], x: Tensor, columns: Columns) -> tuple[Tensor, Any]:
         """Outputs, with the tape that ``weight_gradients`` and ``input_gradients`` need."""
 
     @abstractmethod
@@ -107,6 +110,7 @@ class Student(ABC):
         self,
         weights: Sequence[Tensor],
         x: Tensor,
+        columns: Columns,
         values: Tensor,
         gradients: Tensor,
         share: Tensor,
@@ -115,19 +119,27 @@ class Student(ABC):
         """The Sobolev loss and its gradient; arguments as in ``students.sobolev.loss_and_gradients``."""
 
     @abstractmethod
-    def module(self, weights: Sequence[Tensor], encoding: Encoding, shift: Tensor, spread: Tensor) -> nn.Module:
+    def module(
+        self, weights: Sequence[Tensor], columns: Columns, encoding: Encoding, shift: Tensor, spread: Tensor
+    ) -> nn.Module:
         """One member as a float32 network in evaluation mode, from raw rows ``(N, D)`` to raw outputs ``(N, O)``.
 
         Args:
             weights: weights of one member, in the shapes of ``init_params``.
+            columns: how encoded columns are arranged.
             encoding: encodes raw rows ``(N, D)`` as ``(N, E)``.
             shift, spread: ``(O,)`` each; raw output = shift + spread * normalized output.
         """
 
-    @abstractmethod
-    def widest(self, features: int, outputs: int, max_parameters: int) -> int:
+    def widest(self, columns: Columns, outputs: int, max_parameters: int) -> int:
         """Largest width with at most ``max_parameters`` trained values; 0 if none fits, 1 if an architecture of fixed size fits."""
+        low, high = 0, WIDEST if self.has_width else 1
+        while low < high:
+            middle = (low + high + 1) // 2
+            fits = self.with_width(middle).parameters(columns, outputs) <= max_parameters
+            low, high = (middle, high) if fits else (low, middle - 1)
+        return low
 
-    def layout(self, encoding: Encoding, outputs: int) -> dict[str, Any] | None:
+    def layout(self, columns: Columns, encoding: Encoding, outputs: int) -> dict[str, Any] | None:
         """Content of ``architecture.yaml``, from which a state dict is loaded; None if its students are stored as ``.pt2``."""
         return None

@@ -16,6 +16,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.encoding import Encoding
 from dfkd_tune.ops.activations import ACTIVATIONS
 from dfkd_tune.ops.matmul import few_columns, layer, outer_or_matmul
@@ -45,48 +46,42 @@ class MLP(Student):
 
     has_width: ClassVar[bool] = True
 
-    @property
-    def hidden_units(self) -> int:
-        """Same as ``width``."""
-        return self.width
+    def held(self, columns: Columns) -> int:
+        """Each unit's input, activation, derivative, and the gradient of one of them."""
+        return 4 * self.depth * self.width
 
-    @property
-    def hidden_layers(self) -> int:
-        """Same as ``depth``."""
-        return self.depth
-
-    def shapes(self, features: int, outputs: int) -> list[tuple[int, ...]]:
+    def shapes(self, columns: Columns, outputs: int) -> list[tuple[int, ...]]:
         """Shapes of the weight and bias of every layer, in order."""
-        sizes = (features, *[self.width] * self.depth, outputs)
+        sizes = (columns.width, *[self.width] * self.depth, outputs)
         return [shape for a, b in pairwise(sizes) for shape in ((a, b), (b,))]
 
     def structure(self) -> tuple[object, ...]:
         """Key that two students must have in common to share a batched pass; width is not part of it."""
         return ("mlp", self.depth, self.activation)
 
-    def init_params(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> list[Tensor]:
+    def init_params(self, columns: Columns, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> list[Tensor]:
         """Weights drawn as in ``nn.Linear``: uniform within ``1 / sqrt(fan_in)``."""
         values = []
-        for weight, bias in _pairs(self.shapes(features, outputs)):
+        for weight, bias in _pairs(self.shapes(columns, outputs)):
             reach = 1.0 / math.sqrt(weight[0])
             for shape in (weight, bias):
                 draw = torch.rand(shape, generator=rng, dtype=torch.float64)
                 values.append(((2 * draw - 1) * reach).to(dtype))
         return values
 
-    def answer(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
+    def answer(self, weights: Sequence[Tensor], x: Tensor, columns: Columns) -> Tensor:
         """Outputs ``(K, N, O)`` for stacked rows ``(K, N, D)``; differentiable by autograd."""
         weight, bias = weights[-2:]
-        return layer(bias, self.hidden(weights, x), weight)
+        return layer(bias, self.hidden(weights, x, columns), weight)
 
-    def hidden(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
+    def hidden(self, weights: Sequence[Tensor], x: Tensor, columns: Columns) -> Tensor:
         """Activations ``(K, N, H)`` of the last hidden layer for stacked rows ``(K, N, D)``."""
         activation = ACTIVATIONS[self.activation]
         for weight, bias in _pairs(weights)[:-1]:
             x = activation.value(layer(bias, x, weight, activation.factor))
         return x
 
-    def outputs_and_gradients(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    def outputs_and_gradients(self, weights: Sequence[Tensor], x: Tensor, columns: Columns) -> tuple[Tensor, Tensor]:
         """Outputs and their input gradients ``(K, N, O, D)``, both differentiable by autograd in the weights."""
         activation = ACTIVATIONS[self.activation]
         layers, derivatives = _pairs(weights), []
@@ -102,7 +97,7 @@ class MLP(Student):
             gradient = torch.bmm(gradient, weight.transpose(1, 2)).view(members, rows, outputs, -1)
         return answers, gradient
 
-    def forward_with_tape(self, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Tape]:
+    def forward_with_tape(self, weights: Sequence[Tensor], x: Tensor, columns: Columns) -> tuple[Tensor, Tape]:
         """Outputs, with the tape that ``weight_gradients`` and ``input_gradients`` need."""
         activation = ACTIVATIONS[self.activation]
         layers = _pairs(weights)
@@ -136,20 +131,30 @@ class MLP(Student):
         return self.depth == 1 or not gradients
 
     def loss_and_gradients(
-        self, weights: Sequence[Tensor], x: Tensor, values: Tensor, gradients: Tensor, share: Tensor, weight: Tensor
+        self,
+        weights: Sequence[Tensor],
+        x: Tensor,
+        columns: Columns,
+        values: Tensor,
+        gradients: Tensor,
+        share: Tensor,
+        weight: Tensor,
     ) -> LossAndGradients:
         """The Sobolev loss and its gradient."""
         if self.depth == 1:
             return match_one_layer(ACTIVATIONS[self.activation], weights, x, values, gradients, share, weight)
-        return match_by_autograd(self, weights, x, values, gradients, share, weight)
+        return match_by_autograd(self, weights, x, columns, values, gradients, share, weight)
 
-    def module(self, weights: Sequence[Tensor], encoding: Encoding, shift: Tensor, spread: Tensor) -> nn.Sequential:
+    def module(
+        self, weights: Sequence[Tensor], columns: Columns, encoding: Encoding, shift: Tensor, spread: Tensor
+    ) -> nn.Sequential:
         """One member as a plain float32 network from raw rows to raw outputs.
 
         Scaling is folded into its weights. If rows need one-hot encoding, its first layer encodes and scales them instead.
 
         Args:
             weights: weights of one member, in the shapes of ``init_params``.
+            columns: how encoded columns are arranged.
             encoding: encodes raw rows ``(N, D)`` as ``(N, E)``.
             shift, spread: ``(O,)`` each; raw output = shift + spread * normalized output.
         """
@@ -168,19 +173,10 @@ class MLP(Student):
             parts += [linear] if i == len(layers) - 1 else [linear, ACTIVATIONS[self.activation].module()]
         return nn.Sequential(*parts).eval()
 
-    def layout(self, encoding: Encoding, outputs: int) -> dict[str, Any]:
+    def layout(self, columns: Columns, encoding: Encoding, outputs: int) -> dict[str, Any]:
         """Content of ``architecture.yaml``, with which a student's weights can be loaded as a teacher."""
         layers = {"layers": [encoding.width, *[self.width] * self.depth, outputs], "activation": self.activation}
         return layers if encoding.folds else layers | {"encoding": encoding.tree()}
-
-    def widest(self, features: int, outputs: int, max_parameters: int) -> int:
-        """Largest width at this depth with at most ``max_parameters`` trained values; 0 if none fits."""
-        low, high = 0, 100_000
-        while low < high:
-            middle = (low + high + 1) // 2
-            fits = MLP(middle, self.depth).parameters(features, outputs) <= max_parameters
-            low, high = (middle, high) if fits else (low, middle - 1)
-        return low
 
 
 def _pairs(values: Sequence[T]) -> list[tuple[T, T]]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from dfkd_tune.errors import SpecError
+from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.encoding import Encoding
 from dfkd_tune.students.autograd import AutogradStudent, Raw
 from dfkd_tune.utils.object_reference import MODULE_PATH, import_object
@@ -31,24 +32,24 @@ class Module(AutogradStudent):
 
     path: Annotated[str, Field(pattern=f"^{MODULE_PATH.pattern}$")] = "torch.nn:Linear"
 
-    def shapes(self, features: int, outputs: int) -> list[tuple[int, ...]]:
+    def shapes(self, columns: Columns, outputs: int) -> list[tuple[int, ...]]:
         """Shapes of the network's parameters, in the network's order."""
-        return [tuple(p.shape) for p in template(self.path, features, outputs).parameters()]
+        return [tuple(p.shape) for p in template(self.path, columns.width, outputs).parameters()]
 
     def structure(self) -> tuple[object, ...]:
         """Key that two students must have in common to share a batched pass."""
         return ("module", self.path)
 
-    def init_params(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> list[Tensor]:
+    def init_params(self, columns: Columns, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> list[Tensor]:
         """Initial weights of the network that the function returns, drawn from the member's random stream."""
-        template(self.path, features, outputs)  # remembers the network that ``answer`` looks up by these shapes
+        template(self.path, columns.width, outputs)  # remembers the network that ``answer`` looks up by these shapes
         seed = int(torch.randint(2**62, (1,), generator=rng))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            fresh = make(self.path, features, outputs)
+            fresh = make(self.path, columns.width, outputs)
         return [p.detach().to(dtype) for p in fresh.parameters()]
 
-    def answer(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
+    def answer(self, weights: Sequence[Tensor], x: Tensor, columns: Columns) -> Tensor:
         network = _KNOWN[self.path, tuple(tuple(weight.shape[1:]) for weight in weights)]
         names = [name for name, _ in network.named_parameters()]
 
@@ -58,19 +59,17 @@ class Module(AutogradStudent):
 
         return vmap(one)(tuple(weights), x)
 
-    def module(self, weights: Sequence[Tensor], encoding: Encoding, shift: Tensor, spread: Tensor) -> nn.Module:
+    def module(
+        self, weights: Sequence[Tensor], columns: Columns, encoding: Encoding, shift: Tensor, spread: Tensor
+    ) -> nn.Module:
         """One member as a float32 network from raw rows to raw outputs."""
         with torch.random.fork_rng(devices=[]):
-            network = make(self.path, encoding.width, len(shift)).float()
+            network = make(self.path, columns.width, len(shift)).float()
         with torch.no_grad():
             for parameter, weight in zip(network.parameters(), weights, strict=True):
                 parameter.copy_(weight)
                 parameter.requires_grad_(False)
         return Raw(network, encoding, shift, spread).eval()
-
-    def widest(self, features: int, outputs: int, max_parameters: int) -> int:
-        """1 if the network fits, 0 if it does not; its size is fixed."""
-        return int(self.parameters(features, outputs) <= max_parameters)
 
 
 @cache

@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.encoding import Encoding
 from dfkd_tune.students.autograd import AutogradStudent, Raw
 from dfkd_tune.utils.strategy import strategy
@@ -27,48 +28,45 @@ class RBF(AutogradStudent):
 
     has_width: ClassVar[bool] = True
 
-    @property
-    def hidden_units(self) -> int:
-        """Same as ``width``."""
-        return self.width
+    def held(self, columns: Columns) -> int:
+        """Each bump's distance, value, and their gradients."""
+        return 4 * self.width
 
-    def shapes(self, features: int, outputs: int) -> list[tuple[int, ...]]:
+    def shapes(self, columns: Columns, outputs: int) -> list[tuple[int, ...]]:
         """Shapes of the centers, the logarithms of widths, the output weights and the bias."""
-        return [(self.width, features), (self.width,), (self.width, outputs), (outputs,)]
+        return [(self.width, columns.width), (self.width,), (self.width, outputs), (outputs,)]
 
     def structure(self) -> tuple[object, ...]:
         """Key that two students must have in common to share a batched pass; it includes width, as bumps cannot be padded."""
         return ("rbf", self.width)
 
-    def init_params(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> list[Tensor]:
+    def init_params(self, columns: Columns, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> list[Tensor]:
         """Centers drawn from a standard normal distribution, output weights as in ``nn.Linear``."""
-        centers = torch.randn(self.width, features, generator=rng, dtype=torch.float64)
+        centers = torch.randn(self.width, columns.width, generator=rng, dtype=torch.float64)
         reach = 1.0 / math.sqrt(self.width)
         out = (2 * torch.rand(self.width, outputs, generator=rng, dtype=torch.float64) - 1) * reach
         zeros = torch.zeros(self.width, dtype=torch.float64), torch.zeros(outputs, dtype=torch.float64)
         return [value.to(dtype) for value in (centers, zeros[0], out, zeros[1])]
 
-    def answer(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
+    def answer(self, weights: Sequence[Tensor], x: Tensor, columns: Columns) -> Tensor:
         centers, log_widths, out, bias = weights
         square = x.square().sum(-1, keepdim=True) + centers.square().sum(-1).unsqueeze(1)
         square = torch.baddbmm(square, x, centers.transpose(1, 2), alpha=-2.0).clamp(min=0)
         bumps = torch.exp(-square * torch.exp(-2.0 * log_widths).unsqueeze(1) / (2.0 * x.shape[-1]))
         return torch.baddbmm(bias.unsqueeze(1), bumps, out)
 
-    def module(self, weights: Sequence[Tensor], encoding: Encoding, shift: Tensor, spread: Tensor) -> nn.Module:
+    def module(
+        self, weights: Sequence[Tensor], columns: Columns, encoding: Encoding, shift: Tensor, spread: Tensor
+    ) -> nn.Module:
         """One member as a float32 network from raw rows to raw outputs."""
-        return Raw(_Bumps(self, weights), encoding, shift, spread).eval()
-
-    def widest(self, features: int, outputs: int, max_parameters: int) -> int:
-        """Largest number of bumps with at most ``max_parameters`` trained values; 0 if none fits."""
-        return max(0, (max_parameters - outputs) // (features + 1 + outputs))
+        return Raw(_Bumps(self, weights, columns), encoding, shift, spread).eval()
 
 
 class _Bumps(nn.Module):
-    def __init__(self, student: RBF, weights: Sequence[Tensor]) -> None:
+    def __init__(self, student: RBF, weights: Sequence[Tensor], columns: Columns) -> None:
         super().__init__()
-        self.student = student
+        self.student, self.columns = student, columns
         self.weights = nn.ParameterList([nn.Parameter(weight.float(), requires_grad=False) for weight in weights])
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.student.answer([weight.unsqueeze(0) for weight in self.weights], x.unsqueeze(0)).squeeze(0)
+        return self.student.answer([weight.unsqueeze(0) for weight in self.weights], x.unsqueeze(0), self.columns).squeeze(0)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.ops.activations import Activation
 from dfkd_tune.ops.matmul import few_columns, layer, outer_or_matmul
 from dfkd_tune.students.base import LossAndGradients, Student
@@ -20,6 +21,7 @@ def loss_and_gradients(
     student: Student,
     weights: Sequence[Tensor],
     x: Tensor,
+    columns: Columns,
     values: Tensor,
     gradients: Tensor | None,
     share: Tensor,
@@ -30,18 +32,20 @@ def loss_and_gradients(
     Args:
         student: the architecture.
         weights: stacked weights ``(K, ...)``.
-        x, values: encoded rows ``(K, N, D)`` and the teacher's outputs there, ``(K, N, O)``.
+        x: encoded rows ``(K, N, D)``.
+        columns: how their columns are arranged.
+        values: the teacher's outputs there, ``(K, N, O)``.
         gradients: the teacher's input gradients ``(K, N, O, D)``, or None to match only outputs.
         share: weight of each row in the loss, broadcastable to ``(K, N, 1)``.
         weight: weight of the gradients, ``(K, 1, 1)``, or ``(K, 1, O D)`` if it differs by column; None to match only outputs.
     """
     if gradients is not None:
         assert weight is not None  # given whenever gradients are
-        return student.loss_and_gradients(weights, x, values, gradients, share, weight)
-    answers, tape = student.forward_with_tape(weights, x)
+        return student.loss_and_gradients(weights, x, columns, values, gradients, share, weight)
+    answers, tape = student.forward_with_tape(weights, x, columns)
     gap = answers - values
     pull = gap * (share * (2 / gap.shape[-1]))
-    return LossAndGradients(answers, student.weight_gradients(weights, tape, pull), lambda: _half(pull, gap))
+    return LossAndGradients(answers, student.weight_gradients(weights, tape, pull), lambda: half(pull, gap))
 
 
 def match_one_layer(
@@ -69,13 +73,14 @@ def match_one_layer(
     back = torch.bmm(gradient_pull, product.transpose(1, 2)).mul_(activation.curve(z, seen, derivative))
     back.add_(outer_or_matmul(pull, out).mul_(derivative))
     found = [torch.baddbmm(to_first, x.transpose(1, 2), back), back.sum(1), to_out, pull.sum(1)]
-    return LossAndGradients(answers, found, lambda: _half(pull, gap) + _half(gradient_pull, gradient_gap))
+    return LossAndGradients(answers, found, lambda: half(pull, gap) + half(gradient_pull, gradient_gap))
 
 
 def match_by_autograd(
     student: Student,
     weights: Sequence[Tensor],
     x: Tensor,
+    columns: Columns,
     values: Tensor,
     gradients: Tensor,
     share: Tensor,
@@ -84,12 +89,13 @@ def match_by_autograd(
     """By autograd, through the student's ``outputs_and_gradients``."""
     leaves = [leaf.detach().requires_grad_() for leaf in weights]
     with torch.enable_grad():
-        answers, found = student.outputs_and_gradients(leaves, x)
+        answers, found = student.outputs_and_gradients(leaves, x, columns)
         apart = (weight * (found - gradients).square().flatten(2)).sum(-1, True) / values.shape[-1]
         rows = (answers - values).square().mean(-1, True) + apart
         loss = (rows * share).sum((1, 2))
         return LossAndGradients(answers.detach(), torch.autograd.grad(loss.sum(), leaves), loss.detach)
 
 
-def _half(pull: Tensor, gap: Tensor) -> Tensor:
+def half(pull: Tensor, gap: Tensor) -> Tensor:
+    """Half of ``sum(pull * gap)`` of each member, ``(K,)``: a squared loss from its gradient and the gap."""
     return 0.5 * torch.linalg.vecdot(pull.flatten(1), gap.flatten(1))

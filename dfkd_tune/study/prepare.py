@@ -12,6 +12,7 @@ from typing import Any
 
 from dfkd_tune.errors import MachineError, SpecError
 from dfkd_tune.evaluation.stress_bank import add_stress
+from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.locations.paths import without_credentials
 from dfkd_tune.prior_inference.resolve import with_inputs
@@ -19,8 +20,7 @@ from dfkd_tune.recipes.losses import LOSSES
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.optuna_kinds import try_sampler
 from dfkd_tune.search.space.defaults import TEACHER_DEFAULTS, untuned
-from dfkd_tune.search.space.domains import ends
-from dfkd_tune.search.space.search_space import Space, make_space
+from dfkd_tune.search.space.search_space import Size, Space, make_space
 from dfkd_tune.search.study_file import POPULATION, StudySpec
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.guarded import CALLS
@@ -124,9 +124,9 @@ class Prepared:
         return (rows + len(BANKS) * self.spec.budget.bank) / self.probe.rows_per_second > WORTH
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Number of encoded input columns and of outputs of a student."""
-        return self.inputs.encoded, self.probe.outputs
+    def size(self) -> Size:
+        """How the inputs of a student are arranged, and its number of outputs."""
+        return self.space.size
 
     def baseline(self) -> Recipe:
         """Recipe of the untuned baseline, with the study's budget and its largest allowed student."""
@@ -205,9 +205,9 @@ def prepare(
     teacher, inputs = with_inputs(teacher, Path(spec.features) if spec.features else None)
     found = probe(teacher, inputs, spec.study.seed)
     limit = spec.student.parameters(teacher.parameters)
-    kind, size = TEACHER_DEFAULTS[found.kind], (inputs.encoded, found.outputs)
+    kind, size = TEACHER_DEFAULTS[found.kind], (encoder(inputs).columns, found.outputs)
     small, place = spec.study.pareto is not None, f"{spec.place}: search"
-    recipe = spec.recipe(kind.preset)
+    recipe = spec.recipe(kind.recipe(inputs))
     space = make_space(
         recipe, spec.search, size, limit, place, found.differentiable, small, kind.searched(inputs), spec.fixed
     )
@@ -257,9 +257,9 @@ def shared(prepared: Prepared, processes: int) -> Prepared:
 
 def needs(prepared: Prepared) -> Need:
     """Memory needs of one process of a study, for the widest student that it may try."""
-    recipe, domain = prepared.space.preset, prepared.space.domains.get("student.width")
-    if domain is not None and prepared.space.max_parameters is None and recipe.student.has_width:
-        recipe = recipe.with_student(width=max(ends(domain)))
+    space, (columns, outputs) = prepared.space, prepared.size
+    largest = max(space.students(), key=lambda student: (student.held(columns), student.parameters(columns, outputs)))
+    recipe = replace(space.preset, student=largest)
     return need(prepared.teacher, prepared.inputs, prepared.probe, recipe, prepared.spec.budget.bank)
 
 

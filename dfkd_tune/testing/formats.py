@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dfkd_tune.errors import DfkdError
 from dfkd_tune.export.formats.kinds import EXPORTS
 from dfkd_tune.export.schema import InputSchema
+from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.encoding import Encoding
 from dfkd_tune.students.mlp import MLP
 from dfkd_tune.teachers.formats.kinds import format_of
@@ -50,10 +51,10 @@ def check_teacher_format(
 
 def _module(zeros: bool = False) -> nn.Module:
     """A student with four features and two outputs."""
-    weights = MLP(width=5).init_params(4, 2, torch.Generator().manual_seed(0), torch.float64)
+    weights = MLP(width=5).init_params(Columns(4), 2, torch.Generator().manual_seed(0), torch.float64)
     shift, spread = torch.tensor([7.0, -1.0]), torch.tensor([0.1, 40.0])
     weights = [torch.zeros_like(w) for w in weights] if zeros else weights
-    return MLP(width=5).module(weights, UNITS, shift.double(), spread.double())
+    return MLP(width=5).module(weights, Columns(4), UNITS, shift.double(), spread.double())
 
 
 def _rows() -> Tensor:

@@ -21,7 +21,7 @@ def weights_have_the_shapes_of_the_student(kind: str) -> None:
     """The weights fit the architecture and are finite."""
     problem, one = make_problem(outputs=2), recipe(start=kind)
     weights = one.start.init(problem.init_context(one), rng())
-    fit = [tuple(w.shape) for w in weights] == one.student.shapes(problem.encoded, 2)
+    fit = [tuple(w.shape) for w in weights] == one.student.shapes(problem.columns, 2)
     assert fit, f"{kind} makes weights of other shapes than the student's"
     assert all(torch.isfinite(w).all() for w in weights), f"{kind} makes weights that are not finite"
 

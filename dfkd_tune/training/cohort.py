@@ -57,8 +57,8 @@ class Cohort:
         self.members = sorted(members, key=_generator_order)
         self.student = self.members[0].recipe.student
         self.batch = self.members[0].recipe.batch
-        self.encoder, size = problem.encoder, (problem.encoded, problem.outputs)
-        every = [member.recipe.student.shapes(*size) for member in self.members]
+        self.encoder, self.columns = problem.encoder, problem.columns
+        every = [member.recipe.student.shapes(self.columns, problem.outputs) for member in self.members]
         self.shapes = [tuple(map(max, zip(*shapes, strict=True))) for shapes in zip(*every, strict=True)]
         self.flat, self.first, self.second = (
             self._stack([getattr(member, name) for member in self.members]) for name in ("weights", "first", "second")
@@ -117,7 +117,7 @@ class Cohort:
         if not here:
             return
         rows, bank = self.encoder.rows, self.problem.banks["pruning"]
-        found = measure(lambda z: self.student.answer(self.leaves, rows(z)), bank, len(self.members))
+        found = measure(lambda z: self.student.answer(self.leaves, rows(z), self.columns), bank, len(self.members))
         for k, member in here:
             score = found[k].rmse
             member.curve.append((member.clock, score))
@@ -159,7 +159,9 @@ class Cohort:
         target = self._pool_gradients(index) if self.sobolev is not None else None
         made = self._synthesize(z, values, index, target)
         e, target = self.encoder.rows(z), self.encoder.gradients(target)
-        answers, gradients, _ = loss_and_gradients(self.student, self.leaves, e, values, target, share, self.sobolev)
+        answers, gradients, _ = loss_and_gradients(
+            self.student, self.leaves, e, self.columns, values, target, share, self.sobolev
+        )
         if self.adaptive:  # the second half of a batch is prior rows, unless all rows are synthetic
             late = (answers - values)[:, self.batch // 2 :].square().mean((1, 2))
             self.level.lerp_(late, 1 - MEMORY)
@@ -272,11 +274,12 @@ class Cohort:
         )
 
     def _record_student(self, weights: list[Tensor], x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        answers, tape = self.student.forward_with_tape(weights, self.encoder.rows(x))
+        answers, tape = self.student.forward_with_tape(weights, self.encoder.rows(x), self.columns)
         return answers, lambda gradient: self.encoder.back(self.student.input_gradients(weights, tape, gradient))
 
     def _answer_one(self, k: int, z: Tensor) -> Tensor:
-        return self.student.answer([leaf[k : k + 1] for leaf in self.leaves], self.encoder.rows(z[None])).squeeze(0)
+        weights = [leaf[k : k + 1] for leaf in self.leaves]
+        return self.student.answer(weights, self.encoder.rows(z[None]), self.columns).squeeze(0)
 
     def _groups(self) -> list[Group]:
         groups: list[Group] = []
@@ -337,7 +340,7 @@ class Cohort:
         return [part.view(len(flat), *shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
     def _member_values(self, flat: Tensor, k: int) -> list[Tensor]:
-        shapes = self.members[k].recipe.student.shapes(self.problem.encoded, self.problem.outputs)
+        shapes = self.members[k].recipe.student.shapes(self.columns, self.problem.outputs)
         views = self._views(flat)
         return [view[k][tuple(slice(n) for n in shape)].clone() for view, shape in zip(views, shapes, strict=True)]
 

@@ -105,7 +105,7 @@ def conclude(problem: Problem, member: Member, seconds: float, finish: bool = Tr
     start = time.perf_counter()
     if finish and member.failure is None:
         polish(problem, member)
-    parameters = member.recipe.student.parameters(problem.encoded, problem.outputs)
+    parameters = member.recipe.student.parameters(problem.columns, problem.outputs)
     counted = problem.teacher.parameters
     judged = (
         {}
@@ -153,7 +153,7 @@ def _gaps(problem: Problem, member: Member, module: nn.Module) -> dict[str, floa
     weights = [w.unsqueeze(0) for w in member.result()]
     z = sample.z.to(problem.device)
     with torch.no_grad():
-        trained = member.recipe.student.answer(weights, problem.encoder.rows(z[None]))[0].double()
+        trained = member.recipe.student.answer(weights, problem.encoder.rows(z[None]), problem.columns)[0].double()
     apart = (shipped.to(z.device) - problem.shift.double()) / problem.spread.double() - trained
     return {metric.TEACHER_EXACTNESS: sample.teacher_gap, metric.STUDENT_EXACTNESS: float(apart.abs().max())}
 
@@ -202,6 +202,7 @@ def polish(problem: Problem, member: Member) -> None:
     found = recipe.finish.refine(
         recipe.student,
         begun,
+        problem.columns,
         draw,
         recipe.loss.gradient_weight,
         recipe.steps * recipe.batch,

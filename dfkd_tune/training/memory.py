@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from dfkd_tune.compat.torch import TorchDispatchMode
+from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.teachers.base import Teacher
@@ -95,11 +96,10 @@ def need(teacher: Teacher, inputs: Inputs, found: Probe, recipe: Recipe, bank: i
         recipe: a recipe with the widest student that the study may try.
         bank: number of rows in a bank.
     """
-    size, encoded = (found.features, found.outputs), (inputs.encoded, found.outputs)
-    weights, wide = recipe.student.parameters(*encoded), recipe.student.hidden_units
-    depth = max(1, recipe.student.hidden_layers)
+    size, columns = (found.features, found.outputs), encoder(inputs).columns
+    weights, held = recipe.student.parameters(columns, found.outputs), recipe.student.held(columns)
     gradients = found.features * found.outputs if recipe.loss.gradients else 0
-    row = NUMBER * (found.features + gradients + 4 * depth * wide * (1 + (gradients > 0)))
+    row = NUMBER * (found.features + gradients + held * (1 + (gradients > 0)))
     network = NUMBER * 3 * recipe.generator.network_units * (50 + found.features)
     finish = recipe.finish.bank_rows
     return Need(

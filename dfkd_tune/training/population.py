@@ -72,7 +72,7 @@ class Population:
 def fidelity(problem: Problem, recipe: Recipe, weights: list[Tensor], bank: Bank) -> Fidelity:
     """Errors of one student on a bank."""
     stacked = [w.unsqueeze(0) for w in weights]
-    return measure(lambda z: recipe.student.answer(stacked, problem.encoder.rows(z)), bank, 1)[0]
+    return measure(lambda z: recipe.student.answer(stacked, problem.encoder.rows(z), problem.columns), bank, 1)[0]
 
 
 def _by_structure(members: Iterable[Member]) -> list[list[Member]]:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from dfkd_tune.errors import TeacherError
+from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.geometry import Geometry
 from dfkd_tune.inputs.prior import Inputs
@@ -150,9 +151,9 @@ class Problem:
         self.matched = gradient_mask(self.encoder, self.pool.z, gradient, smooth=self.teacher.chain is not None)
 
     @property
-    def encoded(self) -> int:
-        """Number of encoded columns E, the inputs of a student."""
-        return self.encoder.encoding.width
+    def columns(self) -> Columns:
+        """How the encoded columns of a row, the inputs of a student, are arranged."""
+        return self.encoder.columns
 
     def _neutral(self) -> None:
         none = torch.zeros(self.outputs, dtype=torch.float64, device=self.device)
@@ -378,7 +379,7 @@ class Problem:
     def module(self, student: Student, weights: Sequence[Tensor]) -> nn.Module:
         """One member's student as an ``nn.Module`` from raw rows to raw outputs (see ``Student.module``)."""
         shift, spread = self.shift.cpu().double(), self.spread.cpu().double()
-        return student.module([w.cpu() for w in weights], self.encoder.encoding, shift, spread)
+        return student.module([w.cpu() for w in weights], self.columns, self.encoder.encoding, shift, spread)
 
 
 def affordable_rows(probe: Probe) -> int:

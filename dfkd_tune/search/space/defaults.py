@@ -14,12 +14,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.presets import BLACK_BOX, FAITHFUL, PAPER, RANDOM, ROUGH
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.space.fixing import fix
 from dfkd_tune.search.space.search_space import DEFAULT, Space
 from dfkd_tune.search.study_file import Budget
+from dfkd_tune.students.kinds import STUDENTS as KINDS
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,25 @@ class TeacherDefaults:
         gone = set() if inputs.open_ended.any() else {"heavy_tailed", "generator.spread"}
         gone |= set() if inputs.shapeless.any() else {"skewed", "generator.shared"}
         kept = [name for name in self.search["generator.kind"] if name not in gone]
-        return {leaf: domain for leaf, domain in self.search.items() if leaf not in gone} | {"generator.kind": kept}
+        kinds = STUDENTS[encoder(inputs).columns.kind]
+        shaped = {"student.kind": kinds} if len(kinds) > 1 else {}
+        return (
+            {leaf: domain for leaf, domain in self.search.items() if leaf not in gone}
+            | {"generator.kind": kept}
+            | shaped
+        )
 
+    def recipe(self, inputs: Inputs) -> Recipe:
+        """The preset, with the first kind of student for the shape of these inputs."""
+        kind = KINDS[STUDENTS[encoder(inputs).columns.kind][0]]
+        return self.preset if type(self.preset.student) is kind else replace(self.preset, student=kind())
+
+
+STUDENTS = {None: ["mlp"], "window": ["gru", "conv1d", "mlp"], "grid": ["conv2d", "mlp"]}
+"""Shape of the inputs -> kinds of students that are searched; the first one is that of the preset.
+
+The others are further initial points of a study.
+"""
 
 DEEP = {leaf: domain for leaf, domain in DEFAULT.items() if leaf != "start.surplus"} | {
     "generator.kind": ["gaussian", "direct", "heavy_tailed", "skewed"],
@@ -86,6 +105,10 @@ def untuned(kind: str, budget: Budget, space: Space) -> Recipe:
     """
     recipe = replace(TEACHER_DEFAULTS[kind].baseline, steps=budget.steps, batch=budget.batch)
     recipe = fix(recipe, space.fixed, "baseline")
+    if space.max_parameters is None:
+        return recipe
+    if not recipe.student.widest(*space.size, space.max_parameters):  # rows of a long window do not fit a perceptron
+        recipe = replace(recipe, student=space.preset.student)
     if "student.width" in space.fixed:
         return recipe
-    return recipe if space.max_parameters is None else recipe.with_student(width=space.widest(recipe.student))
+    return replace(recipe, student=recipe.student.with_width(space.widest(recipe.student)))

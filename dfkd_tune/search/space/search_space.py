@@ -9,18 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, get_type_hints
 
 import optuna
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from dfkd_tune.errors import SpecError
 from dfkd_tune.generators.gaussian import Gaussian
+from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.recipes.gap_bounds import Unbounded
 from dfkd_tune.recipes.input_bounds import Steps
 from dfkd_tune.recipes.mixing import Constant
 from dfkd_tune.recipes.recipe import SECTIONS, Recipe
 from dfkd_tune.search.space import domains, fixing
+from dfkd_tune.students.base import Student
 from dfkd_tune.utils.quoting import named
 from dfkd_tune.utils.strategy import name_of
 
@@ -42,6 +44,18 @@ DEFAULT: dict[str, Any] = {
     "finish.synthetic": {"low": 0.0, "high": 0.6},
 }
 """The default search space, of which the leaves that the preset has are searched."""
+
+Size = tuple[Columns, int]
+"""How the inputs of a student are arranged, and its number of outputs."""
+
+TAKEN = {None: "rows", "window": "a window", "grid": "a grid"}
+"""What a teacher takes, in words."""
+
+DECLARED = {
+    "window": "declare window: {steps: 24, channels: [...]} in the features file, or take mlp",
+    "grid": "declare grid: {height: 8, width: 8} in the features file, or take mlp",
+}
+"""What to do about a student that takes another shape than the teacher."""
 
 NARROW_FRACTION = 0.99
 """Smallest default width as a share of the largest: on one teacher, width 48 instead of 50 cost a tenth."""
@@ -73,14 +87,14 @@ class Space:
         preset: recipe for every leaf that is not searched.
         domains: leaf -> Optuna distribution.
         max_parameters: largest number of parameters of a suggested student; None for no limit.
-        size: numbers of features and outputs of the teacher.
+        size: how a student's inputs are arranged, and number of outputs.
         fixed: leaf -> value, for every kind that has the field.
     """
 
     preset: Recipe
     domains: Mapping[str, domains.Domain]
     max_parameters: int | None
-    size: tuple[int, int]
+    size: Size
     fixed: Mapping[str, Any] = field(default_factory=dict)
 
     def suggest(self, trial: optuna.Trial) -> Recipe:
@@ -93,25 +107,41 @@ class Space:
     def initial_points(self) -> list[dict[str, Any]]:
         """Parameters of the first trials: each kind of generator once, with values that are known to work.
 
-        The first of them is repeated with every other kind of finish.
+        The first of them is repeated with every other kind of finish and of student.
         """
         kinds, own = self.searched_kinds("generator"), name_of(SECTIONS["generator"], self.preset.generator)
         initial_points = []
         for kind in reversed(kinds) if kinds else [own]:
             beyond = {k: v for k, v in INITIAL.items() if kind != own or not k.startswith("generator.")}
-            point = self.preset.leaves() | {"generator.kind": kind} | beyond
-            if self.max_parameters is not None:
-                name = "@".join(("student.width", *self._variant(self.preset.student)))
-                point[name] = self.preset.student.widest(*self.size, self.max_parameters)
-            elif isinstance(width := self.domains.get("student.width"), IntDistribution):
-                point["student.width"] = width.high
+            point = self.preset.leaves() | {"generator.kind": kind} | beyond | self._at_widest(self.preset.student)
             initial_points.append({leaf: value for leaf, value in point.items() if self._offers(leaf, value)})
-        finishes = getattr(self.domains.get("finish.kind"), "choices", ())
-        return initial_points + [
-            initial_points[0] | {"finish.kind": kind}
-            for kind in finishes
-            if kind != initial_points[0].get("finish.kind")
+        first = initial_points[0]
+        others = [
+            first | {"finish.kind": kind}
+            for kind in self.searched_kinds("finish") or ()
+            if kind != first.get("finish.kind")
         ]
+        for kind in self.searched_kinds("student") or ():
+            if kind != first.get("student.kind"):
+                point = {"student.kind": kind} | self._at_widest(_student(kind, self.preset, self.fixed))
+                others.append(first | {leaf: value for leaf, value in point.items() if self._offers(leaf, value)})
+        return initial_points + others
+
+    def _at_widest(self, student: Student) -> dict[str, Any]:
+        """The leaf of the width with the largest width that the space has for a student."""
+        if self.max_parameters is not None:
+            name = "@".join(("student.width", *self._variant(student)))
+            return {name: student.widest(*self.size, self.max_parameters)}
+        width = self.domains.get("student.width")
+        return {"student.width": width.high} if isinstance(width, IntDistribution) else {}
+
+    def students(self) -> list[Student]:
+        """A student of each kind of the space, as wide as it may be."""
+        made = [_student(kind, self.preset, self.fixed) for kind in self.kinds("student")]
+        if self.max_parameters is None:
+            domain = self.domains.get("student.width")
+            return made if domain is None else [each.with_width(max(domains.ends(domain))) for each in made]
+        return [self._limited(each) for each in made]
 
     def _offers(self, leaf: str, value: Any) -> bool:
         domain = self.domains.get(leaf.partition("@")[0])
@@ -187,11 +217,15 @@ class Space:
                 name, domain = self._width(replace(item, **values), name, domain)
             values[each.name] = domains.ask(trial, name, domain)
         item = replace(item, **values)
-        if section == "student" and self.max_parameters is not None:
-            widest = self.widest(item)
-            if item.has_width:  # the width may come from the preset, which was not limited
-                item = replace(item, width=min(item.width, widest))
-        return item
+        return self._limited(item) if section == "student" and self.max_parameters is not None else item
+
+    def _limited(self, student: Any) -> Any:
+        """A student within ``max_parameters``; as wide as they allow, unless its width is fixed or searched."""
+        widest = self.widest(student)
+        if not student.has_width:
+            return student
+        given = "student.width" in self.fixed or "student.width" in self.domains
+        return student.with_width(min(student.width, widest) if given else widest)
 
     def _width(self, student: Any, name: str, domain: domains.Domain) -> tuple[str, domains.Domain]:
         widest = self.widest(student)
@@ -205,12 +239,13 @@ class Space:
         return "@".join((name, *self._variant(student))), domain
 
     def _variant(self, student: Any) -> list[str]:
-        """Suffixes for the name of the width, whose range depends on kind and depth: Optuna needs a range per name."""
+        """Suffixes for the name of the width, whose range depends on kind, depth and the like: Optuna needs a range per name."""
         kind = [name_of(SECTIONS["student"], student)] if "student.kind" in self.domains else []
-        depth = [f"depth{student.depth}"] if "student.depth" in self.domains and student.hidden_layers else []
-        return kind + depth
+        hints = get_type_hints(type(student))
+        names = [f.name for f in fields(student) if f.name != "width" and hints[f.name] is int]
+        return kind + [f"{name}{getattr(student, name)}" for name in names if f"student.{name}" in self.domains]
 
-    def widest(self, student: Any) -> int:
+    def widest(self, student: Student) -> int:
         """The largest width of such a student within ``max_parameters``.
 
         Raises:
@@ -226,10 +261,17 @@ class Space:
         return widest
 
 
+def _student(kind: str, preset: Recipe, fixed: Mapping[str, Any]) -> Student:
+    """A student of a kind: the preset's, or one with the values that the study fixes."""
+    cls = SECTIONS["student"][kind]
+    own = preset.student
+    return own if type(own) is cls else replace(cls(), **fixing.fields_of(fixed, "student", cls))
+
+
 def make_space(
     preset: Recipe,
     search: Mapping[str, Any] | None,
-    size: tuple[int, int],
+    size: Size,
     max_parameters: int | None,
     place: str = "search",
     differentiable: bool = True,
@@ -242,7 +284,7 @@ def make_space(
     Args:
         preset: recipe for leaves that are not searched.
         search: leaf -> choices or range; None for the default space.
-        size: numbers of features and outputs of the teacher.
+        size: how a student's inputs are arranged, and number of outputs.
         max_parameters: largest number of parameters of a student; None for no limit.
         place: name of the study file and key, for messages.
         differentiable: whether the teacher has input gradients.
@@ -261,16 +303,16 @@ def make_space(
             raise SpecError(
                 "student.max_parameters",
                 f"no student fits {max_parameters} parameters",
-                remedy=f"{size[0]} features and {size[1]} outputs need at least {preset.student.with_width(1).parameters(*size)}",
+                remedy=f"{size[0].width} features and {size[1]} outputs need at least {preset.student.with_width(1).parameters(*size)}",
             )
         if "student.width" not in fixed:
-            preset = preset.with_student(width=widest)
-        elif preset.student.hidden_units > widest:
-            rule = f"a student of width {preset.student.hidden_units} has more than {max_parameters} parameters"
+            preset = replace(preset, student=preset.student.with_width(widest))
+        elif (own := getattr(preset.student, "width", 1)) > widest:
+            rule = f"a student of width {own} has more than {max_parameters} parameters"
             raise SpecError(f"{file}: student.width", rule, remedy=f"at most {widest}")
     explicit = search is not None
     if search is None:
-        search = _default_search(default, preset, fixed, widest, small)
+        search = _default_search(default, preset, fixed, size, max_parameters, small)
     for leaf in search.keys() & fixed.keys():
         raise SpecError(
             f"{place}.{named(leaf)}", "is fixed and searched", remedy=f"leave it out of search, or {leaf} out"
@@ -285,6 +327,7 @@ def make_space(
     }
     fixing.check(preset, fixed, kinds, file)
     space = Space(preset, chosen, max_parameters, size, fixed)
+    _refuse_shapes(space, file)
     _refuse_unused(space, fixed, chosen if explicit else (), file)
     space = replace(space, domains={k: v for k, v in chosen.items() if space.applies(k.partition(".")[0])})
     if not differentiable:
@@ -295,21 +338,43 @@ def make_space(
 
 
 def _default_search(
-    default: Mapping[str, Any], preset: Recipe, fixed: Mapping[str, Any], widest: int | None, small: bool
+    default: Mapping[str, Any],
+    preset: Recipe,
+    fixed: Mapping[str, Any],
+    size: Size,
+    max_parameters: int | None,
+    small: bool,
 ) -> dict[str, Any]:
     """The leaves of the default space that the preset has and nothing fixes."""
     held = preset.leaves()
     free = {leaf.partition(".")[0] for leaf in default if leaf.endswith(".kind")} | (SECTIONS.keys() - {*SINGLE})
     free -= {leaf.partition(".")[0] for leaf in fixed if leaf.endswith(".kind")}
     search = {k: v for k, v in default.items() if k.partition(".")[0] in free or k in held}
-    if widest is not None:
-        low = max(1, round((SMALL_FRACTION if small else NARROW_FRACTION) * widest))
-        span = {"student.width": {"low": low, "high": widest, "log": small}} if low < widest else {}
-        search = {leaf: value for leaf, value in search.items() if leaf != "student.width"} | span
+    if max_parameters is not None:
+        offered = search.pop("student.kind", [name_of(SECTIONS["student"], preset.student)])
+        widths = {kind: _student(kind, preset, fixed).widest(*size, max_parameters) for kind in offered}
+        widths = {kind: width for kind, width in widths.items() if width}
+        several = len(widths) > 1
+        low, high = round((SMALL_FRACTION if small else NARROW_FRACTION) * min(widths.values())), max(widths.values())
+        span = {"low": max(1, low), "high": high, "log": small}
+        search.pop("student.width", None)
+        if span["low"] < high and (small or not several):  # of several kinds, each is as wide as it may be
+            search["student.width"] = span
+        search |= {"student.kind": [*widths]} if several else {}
     elif small and "student.width" in search:
         high = search["student.width"]["high"]
         search["student.width"] = {"low": max(1, round(SMALL_FRACTION * high)), "high": high, "log": True}
     return {leaf: value for leaf, value in search.items() if leaf not in fixed}
+
+
+def _refuse_shapes(space: Space, file: str) -> None:
+    """Refuse students that are made for other inputs than the teacher's."""
+    for kind in space.kinds("student"):
+        takes = SECTIONS["student"][kind].takes
+        if takes not in (None, space.size[0].kind):
+            place = "search.student.kind" if "student.kind" in space.domains else "student.kind"
+            rule = f"{kind} takes a {takes}, and the teacher takes {TAKEN[space.size[0].kind]}"
+            raise SpecError(f"{file}: {place}", rule, remedy=DECLARED[takes])
 
 
 def _refuse_unused(space: Space, fixed: Iterable[str], searched: Iterable[str], file: str) -> None:

@@ -16,7 +16,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from dfkd_tune.errors import SpecError, TeacherError
+from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.encoding import Encoding
+from dfkd_tune.networks.base import ShapedArchitecture
+from dfkd_tune.networks.kinds import ARCHITECTURES
 from dfkd_tune.teachers.base import Teacher, dtype_of, freeze, hash_bytes
 from dfkd_tune.teachers.formats import file_parts, torchscript
 from dfkd_tune.teachers.formats.checkpoint import weights_in
@@ -24,7 +27,7 @@ from dfkd_tune.teachers.formats.dtypes import likely_dtype
 from dfkd_tune.teachers.safety import archives
 from dfkd_tune.utils import yaml_io
 from dfkd_tune.utils.object_reference import one_line
-from dfkd_tune.utils.strategy import build, strategy
+from dfkd_tune.utils.strategy import build, kind_of, strategy
 
 ACTIVATIONS = {
     "tanh": nn.Tanh,
@@ -125,7 +128,7 @@ def _natural(text: str) -> list[int | str]:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", text)]
 
 
-def read_architecture(path: Path) -> Architecture:
+def read_architecture(path: Path) -> Architecture | ShapedArchitecture:
     """Read an architecture file.
 
     Raises:
@@ -137,18 +140,21 @@ def read_architecture(path: Path) -> Architecture:
     return architecture_of(tree, str(path))
 
 
-def architecture_of(tree: dict[str, Any], place: str) -> Architecture:
-    """Build an architecture from the parsed YAML of its file.
+def architecture_of(tree: dict[str, Any], place: str) -> Architecture | ShapedArchitecture:
+    """Build an architecture from the parsed YAML of its file: of the kind that it names, or a chain of linear layers.
 
     Raises:
         SpecError: the tree is invalid; the message names the key and the rule.
     """
-    encoding = tree.get("encoding")
-    if encoding is not None:
-        if not isinstance(encoding, dict):
-            raise SpecError(f"{place}: encoding", "must be a mapping")
-        tree = tree | {"encoding": build(Encoding, encoding, f"{place}: encoding")}
-    return build(Architecture, tree, place)
+    for key, part in {"encoding": Encoding, "columns": Columns}.items():
+        if (given := tree.get(key)) is not None:
+            if not isinstance(given, dict):
+                raise SpecError(f"{place}: {key}", "must be a mapping")
+            tree = tree | {key: build(part, given, f"{place}: {key}")}
+    if "kind" not in tree:
+        return build(Architecture, tree, place)
+    kind = kind_of(ARCHITECTURES, tree["kind"], f"{place}: kind")
+    return build(kind, {key: value for key, value in tree.items() if key != "kind"}, place, ("kind",))
 
 
 def load_safetensors(path: Path, architecture: Path | None, trust_pickle: bool) -> Teacher:

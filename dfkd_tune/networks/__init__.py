@@ -1,0 +1,1 @@
+"""Networks over windows and grids as they are stored and exported, one file each."""

@@ -1,0 +1,6 @@
+"""The architectures of networks over windows and grids, by the key ``kind`` of an architecture file."""
+
+from dfkd_tune.networks.base import ShapedArchitecture
+from dfkd_tune.networks.gru import GRUArchitecture
+
+ARCHITECTURES: dict[str, type[ShapedArchitecture]] = {each.kind: each for each in (GRUArchitecture,)}
