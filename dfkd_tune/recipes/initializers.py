@@ -68,7 +68,9 @@ class Neurons(Initializer):
         budget = WIDE_FRACTION * context.row_budget * width / wide.width
         weights = [w.to(context.device) for w in _fitted(wide, context, rng)]
         bank = (encoder.rows(context.z[index]), context.values[index], gradients)
-        weights = minimize(wide, weights, columns, bank, weight, max(1, round(budget / FIT_ROWS)), HISTORY, context.matched)
+        weights = minimize(
+            wide, weights, columns, bank, weight, max(1, round(budget / FIT_ROWS)), HISTORY, context.matched
+        )
         return prune(student, weights, bank[0], weight, width, context.matched)
 
 

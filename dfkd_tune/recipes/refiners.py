@@ -136,7 +136,9 @@ def minimize(
     )
 
     def closure() -> Tensor:
-        found = loss_and_gradients(student, [leaf.detach() for leaf in leaves], z, columns, values, gradients, share, weighed)
+        found = loss_and_gradients(
+            student, [leaf.detach() for leaf in leaves], z, columns, values, gradients, share, weighed
+        )
         for leaf, gradient in zip(leaves, found.gradients, strict=True):
             leaf.grad = gradient.contiguous()  # torch.optim.LBFGS flattens it with ``view``
         return found.loss().sum()

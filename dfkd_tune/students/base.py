@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from dfkd_tune.inputs.columns import Columns, Kind
 from dfkd_tune.inputs.encoding import Encoding
 
-
 WIDEST = 100_000
 """Largest width of a student."""
 

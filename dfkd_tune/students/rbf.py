@@ -69,4 +69,6 @@ class _Bumps(nn.Module):
         self.weights = nn.ParameterList([nn.Parameter(weight.float(), requires_grad=False) for weight in weights])
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.student.answer([weight.unsqueeze(0) for weight in self.weights], x.unsqueeze(0), self.columns).squeeze(0)
+        return self.student.answer(
+            [weight.unsqueeze(0) for weight in self.weights], x.unsqueeze(0), self.columns
+        ).squeeze(0)

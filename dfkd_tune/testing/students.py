@@ -137,7 +137,8 @@ def weights_are_drawn_from_the_stream(kind: str) -> None:
     for student, columns in _sizes(kind):
         streams = (torch.Generator().manual_seed(seed) for seed in (1, 1, 2))
         first, again, other = (
-            torch.cat([w.flatten() for w in student.init_params(columns, OUTPUTS, stream, torch.float64)]) for stream in streams
+            torch.cat([w.flatten() for w in student.init_params(columns, OUTPUTS, stream, torch.float64)])
+            for stream in streams
         )
         assert torch.equal(first, again), f"{kind} draws from another stream than the one it is given"
         assert not torch.equal(first, other), f"{kind} ignores the stream it is given: all members would start alike"
