@@ -14,6 +14,7 @@ from dfkd_tune.cli.options import COMPLETION
 from dfkd_tune.cli.waiting import told
 from dfkd_tune.errors import DfkdError, Interrupted, shown
 from dfkd_tune.locations.paths import without_credentials
+from dfkd_tune.utils.idle_threads import wait_passively
 from dfkd_tune.utils.object_reference import raised
 from dfkd_tune.utils.user_code import own_output
 
@@ -33,6 +34,7 @@ for command in COMMANDS:
 
 def main() -> None:
     """Run the command line; exit status 0: done, 1: expected failure, 2: usage error, 3: bug, 130: interrupted."""
+    wait_passively()
     try:
         with own_output(), told():
             cli(standalone_mode=False)

@@ -56,19 +56,13 @@ def launch(
             count=workers,
             trust_pickle=trust_pickle,
         )
-    prepared, workers = _crewed(prepared, workers, storage_url)
-    if workers == 1:
-        return run_study(prepared, storage_url, tracking_uri, on_progress, should_stop)
-    from dfkd_tune.study.workers import run_workers
-
-    return run_workers(prepared, storage_url, tracking_uri, workers, trust_pickle, on_progress, should_stop)
-
-
-def _crewed(prepared: Prepared, workers: int | None, storage_url: str) -> tuple[Prepared, int]:
-    """The study with a population and number of processes that fit this machine."""
     about = prepared.spec.study
-    if about.population is not None and workers is not None:
-        return prepared, workers
     recorded, left = recorded_population(storage_url, prepared.spec.name, about.trials)
     plan = choose_parallelism(prepared, workers, recorded, left, shared_folder(storage_url, "calibration"))
-    return shared(prepared.with_population(plan.population), plan.workers), plan.workers
+    prepared = shared(prepared.with_population(plan.population), plan.workers)
+    if plan.workers == 1:
+        return run_study(prepared, storage_url, tracking_uri, on_progress, should_stop, threads=plan.threads)
+    from dfkd_tune.study.workers import run_workers
+
+    where = (storage_url, tracking_uri, plan.workers, trust_pickle)
+    return run_workers(prepared, *where, on_progress, should_stop, threads=plan.threads)

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import optuna
+import torch
 from optuna.trial import TrialState
 
 from dfkd_tune.errors import DfkdError, Interrupted
@@ -24,6 +25,7 @@ from dfkd_tune.search.ranking import Candidate, Promoted, ranked, run_name, top_
 from dfkd_tune.search.recorded_recipes import recipe_of
 from dfkd_tune.search.sampling import smoothed, without_experimental_warnings
 from dfkd_tune.search.trial_queue import Heartbeat
+from dfkd_tune.study.calibration import paying_threads
 from dfkd_tune.study.ending import ending, stopped
 from dfkd_tune.study.opening import open_slots
 from dfkd_tune.study.prepare import Prepared
@@ -38,6 +40,7 @@ from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.distill import conclude
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import Population
+from dfkd_tune.utils import hardware
 from dfkd_tune.utils.seeding import derive
 
 LOG = logging.getLogger(__name__)
@@ -57,6 +60,7 @@ def run_study(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
     joining: bool = False,
+    threads: int = 1,
 ) -> StudyResult:
     """Run a study up to its total number of trials, or resume it. Any number of processes may call this at the same time.
 
@@ -66,14 +70,15 @@ def run_study(
         on_progress: called with the progress at every rung.
         should_stop: called at every rung; true stops the study.
         joining: join a study that another process recorded, without recording the study itself.
+        threads: most computing threads; more than one are used if they pay when the first trial starts.
 
     Raises:
         StudyMismatch: if a study of that name has another teacher, space or objective.
         StorageError, TrackingError: before any trial if a store cannot be used; later if records cannot be written.
         Interrupted: if ``should_stop`` returned true; running trials are back in the queue.
     """
-    with within(study=prepared.spec.name):
-        return StudyRunner(prepared, storage_url, tracking_uri, on_progress, should_stop, joining).run()
+    with within(study=prepared.spec.name), hardware.threads(1):
+        return StudyRunner(prepared, storage_url, tracking_uri, on_progress, should_stop, joining, threads).run()
 
 
 @dataclass
@@ -100,6 +105,7 @@ class StudyRunner:
     on_progress: Callable[[Progress], None]
     should_stop: Callable[[], bool]
     joining: bool
+    threads: int
     active: dict[str, _ActiveTrial] = field(default_factory=dict)
     watched: float = 0.0
     looked: float = 0.0
@@ -128,6 +134,8 @@ class StudyRunner:
             self.tracker.open_study(self.prepared.params(self.problem.pool), tags)
         self._watch()
         self._tidy()
+        recipe, population = self.prepared.space.preset, self.prepared.population
+        torch.set_num_threads(paying_threads(self.problem, recipe, population, self.threads))
         self.population = Population(self.problem)
         self.begun, self.finished_before = time.perf_counter(), self.total - self.queue.unfinished(self.total)
         self._look()

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 
 from dfkd_tune.search.attributes import POPULATION
 from dfkd_tune.search.loaded import load_study, recorded_population
@@ -23,6 +24,7 @@ def measured(monkeypatch):
     rates: dict[int, float] = {1: 100.0, 8: 500.0}
     calls = []
     monkeypatch.setattr(hardware, "cores", lambda: 4)
+    monkeypatch.setattr(hardware, "idle_cores", lambda: 4)
     monkeypatch.setattr(calibration, "_measure", lambda prepared: calls.append(prepared) or Calibration(rates, 10.0))
     rates_of = {"rates": rates, "calls": calls}
     return rates_of
@@ -61,6 +63,34 @@ def test_processes_must_be_worth_their_start(measured, open_ended):
     assert choose_parallelism(open_ended(trials=200)).workers == 4
     assert choose_parallelism(open_ended(trials=200), left=1).workers == 1  # all but over
     assert choose_parallelism(open_ended(trials=200), workers=3).workers == 3
+
+
+def test_a_busy_machine_gets_fewer_processes(measured, open_ended, monkeypatch):
+    """And no thread beside the first, unless cores are left."""
+    plans = {}
+    for idle in (4, 3, 1):
+        monkeypatch.setattr(hardware, "idle_cores", lambda idle=idle: idle)
+        plans[idle] = choose_parallelism(open_ended(trials=200))
+    assert {idle: (plan.workers, plan.threads) for idle, plan in plans.items()} == {4: (4, 1), 3: (3, 1), 1: (1, 1)}
+    monkeypatch.setattr(hardware, "idle_cores", lambda: 4)
+    assert choose_parallelism(open_ended(trials=200), workers=2).threads == 2
+
+
+def test_threads_are_used_where_they_pay_by_a_third_now(tiny, monkeypatch):
+    problem = calibration.small_problem(tiny("paid"))
+    recipe, asked = tiny("paid").space.preset, []
+
+    def step(problem, recipe, members, clock):
+        asked.append(torch.get_num_threads())
+        return seconds[torch.get_num_threads()]
+
+    monkeypatch.setattr(calibration, "_step", step)
+    for several, chosen in ((0.74, 3), (0.76, 1), (100.0, 1)):
+        seconds = {1: 1.0, 3: several}
+        assert calibration.paying_threads(problem, recipe, 2, most=3) == chosen
+    assert asked == [1, 3, 1] * 3
+    assert calibration.paying_threads(problem, recipe, 2, most=1) == 1
+    assert len(asked) == 9  # nothing to choose, nothing timed
 
 
 def test_processes_must_have_room(measured, open_ended, monkeypatch):
