@@ -5,7 +5,7 @@ The trial queue claims and finishes a trial in one transaction, for which Optuna
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol, cast
@@ -122,6 +122,38 @@ def trial_id(trial: optuna.Trial | FrozenTrial) -> int:
 def trial_ids(trials: Iterable[optuna.Trial]) -> list[int]:
     """Database IDs of trials."""
     return [trial._trial_id for trial in trials]
+
+
+def study_attributes(study: optuna.Study) -> dict[str, Any]:
+    """System attributes of a study, as samplers write them."""
+    return study._storage.get_study_system_attrs(study._study_id)
+
+
+def set_study_attributes(study: optuna.Study, attributes: Mapping[str, Any]) -> None:
+    """Set system attributes of a study."""
+    for name, value in attributes.items():
+        study._storage.set_study_system_attr(study._study_id, name, value)
+
+
+def frozen(trial: optuna.Trial) -> FrozenTrial:
+    """A trial as its storage holds it."""
+    return trial.storage.get_trial(trial._trial_id)
+
+
+def trial_of(study: optuna.Study, number: int) -> optuna.Trial:
+    """The running trial of a study with a number."""
+    storage = study._storage
+    return optuna.Trial(study, storage.get_trial_id_from_study_id_trial_number(study._study_id, number))
+
+
+def note_report(trial: optuna.Trial, step: int, value: float) -> None:
+    """Tell a trial of an intermediate value that is in its storage already, as ``Trial.report`` does."""
+    trial._cached_frozen_trial.intermediate_values[step] = value
+
+
+def write_report(storage: RDBStorage, session: Any, trial: int, step: int, value: float) -> None:
+    """Write an intermediate value of a trial, given by its ID, in the current transaction."""
+    storage._set_trial_intermediate_value_without_commit(session, trial, step, value)
 
 
 def forget_cached_trials(study: optuna.Study) -> None:

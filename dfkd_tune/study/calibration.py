@@ -1,7 +1,7 @@
 """Choose how many trials train at once, and in how many processes and threads, from a benchmark of about a second that is cached.
 
-A trial's result does not depend on either, but the trials that the sampler chooses do. So a study with a given seed is not
-calibrated: it runs the same trials on any machine.
+A trial's result does not depend on either, but the trials that the sampler chooses do. So the population of a study with a given
+seed is not calibrated: it runs the same trials on any machine, in as many processes as pay there.
 """
 
 from __future__ import annotations
@@ -106,15 +106,16 @@ def choose_parallelism(
     about = prepared.spec.study
     left = about.trials if left is None else left
     fixed = about.population or recorded
-    if fixed is None and prepared.spec.seeded:
+    seeded, short = prepared.spec.seeded, _short(prepared, left)
+    if fixed is None and seeded:
         fixed = prepared.population
-    short, several = _short(prepared, left), prepared.device == "cpu" and not prepared.spec.seeded
-    idle = hardware.idle_cores() if several and not short else 1
+    idle = hardware.idle_cores() if prepared.device == "cpu" and not short else 1
+    idle = min(idle, prepared.crews_of(None) or idle)  # more processes than crews would only wait
     if workers is None and idle == 1 and not short:
         workers = 1
-    threads = max(1, idle // (workers or idle))
+    threads = 1 if seeded else max(1, idle // (workers or idle))
     if fixed is not None and workers is not None:
-        return ParallelPlan(fixed, workers, _words(about.population, recorded, prepared.spec.seeded), threads)
+        return ParallelPlan(fixed, workers, _words(about.population, recorded, seeded), threads)
     if short:
         return ParallelPlan(fixed or prepared.population, workers or 1, "a study this short gains nothing from more")
     found = calibrate(prepared, folder, keep)
@@ -124,7 +125,7 @@ def choose_parallelism(
     rate = found.rates.get(population)
     speed = f"{rate:,.0f} student steps/s on a thread" if rate else "not timed, as the teacher is what takes the time"
     why = f"{speed}; {idle} of {hardware.cores()} cores idle"
-    return ParallelPlan(population, workers, why, max(1, idle // workers))
+    return ParallelPlan(population, workers, why, 1 if seeded else max(1, idle // workers))
 
 
 def _words(given: int | None, recorded: int | None, seeded: bool) -> str:
@@ -132,7 +133,7 @@ def _words(given: int | None, recorded: int | None, seeded: bool) -> str:
         return "as the study file says"
     if recorded is not None:
         return "as on record"
-    return "the same on any machine, as the seed is given; more workers are faster, and choose other trials each time"
+    return "the same trials on any machine, as the seed is given"
 
 
 def _short(prepared: Prepared, left: int) -> bool:

@@ -20,12 +20,14 @@ from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.attributes import BASELINE, TOLD, UNTUNED, StudyRecord
 from dfkd_tune.search.locks import PURPOSES, StudyLock, exclusive, rerun_lock
 from dfkd_tune.search.optuna_kinds import AUTO, WARMUP
-from dfkd_tune.search.progress import Progress, RunningTrial, StudyResult, study_progress, totals
+from dfkd_tune.search.progress import Progress, StudyResult, study_progress, totals
 from dfkd_tune.search.ranking import Candidate, Promoted, ranked, run_name, top_candidates
 from dfkd_tune.search.recorded_recipes import recipe_of
 from dfkd_tune.search.sampling import smoothed, without_experimental_warnings
 from dfkd_tune.search.trial_queue import Heartbeat
+from dfkd_tune.study.active_trial import ActiveTrial
 from dfkd_tune.study.calibration import paying_threads
+from dfkd_tune.study.claims import claims
 from dfkd_tune.study.ending import ending, stopped
 from dfkd_tune.study.opening import open_slots
 from dfkd_tune.study.prepare import Prepared
@@ -82,20 +84,6 @@ def run_study(
 
 
 @dataclass
-class _ActiveTrial:
-    """A running trial, or the running baseline."""
-
-    key: str
-    trial: optuna.Trial | None
-    member: Member
-    seconds: float = 0.0
-
-    def shown(self) -> RunningTrial:
-        m = self.member
-        return RunningTrial(self.key, m.clock, m.recipe.steps, m.curve[-1][1] if m.curve else None)
-
-
-@dataclass
 class StudyRunner:
     """One process working on a study."""
 
@@ -106,7 +94,7 @@ class StudyRunner:
     should_stop: Callable[[], bool]
     joining: bool
     threads: int
-    active: dict[str, _ActiveTrial] = field(default_factory=dict)
+    active: dict[str, ActiveTrial] = field(default_factory=dict)
     watched: float = 0.0
     looked: float = 0.0
     owned: float = 0.0
@@ -137,6 +125,7 @@ class StudyRunner:
         recipe, population = self.prepared.space.preset, self.prepared.population
         torch.set_num_threads(paying_threads(self.problem, recipe, population, self.threads))
         self.population = Population(self.problem)
+        self.claims = claims(self.queue, self.prepared, known)
         self.begun, self.finished_before = time.perf_counter(), self.total - self.queue.unfinished(self.total)
         self._look()
         with Heartbeat(self.queue) as self.heartbeat, without_experimental_warnings():
@@ -163,7 +152,7 @@ class StudyRunner:
                 self._watch(WATCH)
             elif not self._is_over():
                 self._wait(self.queue.held(self.total))
-                time.sleep(IDLE)  # other workers hold the remaining trials, and may die
+                time.sleep(self.claims.pause)  # other workers hold the remaining trials, and may die
                 self._watch(IDLE)
             else:
                 return self._show()
@@ -237,17 +226,19 @@ class StudyRunner:
         self._check_cancelled()
 
     def _refill(self) -> None:
-        self._take_up_baseline()
-        while len(self.active) < self.prepared.population and not self.should_stop() and not self._is_late():
-            with self.storage.cached_reads():  # otherwise the sampler reads all trials for each group of parameters
-                claimed = self.queue.claim(self.total)
-                if claimed is None:
-                    return
-                trial = claimed.trial
-                self.heartbeat.watch(trial)
-                recipe = self.prepared.space.suggest(trial)
-            seed = derive(self.prepared.spec.study.seed, "trial", trial.number)
-            self._admit(trial, run_name(trial.number), recipe, seed, claimed.again)
+        """Take up trials until there is no room or no trial left, and the baseline beside them."""
+        while not (late := self._is_late()) and not self.should_stop():
+            taken = self.claims.take(self.total, len(self.active.keys() - {BASELINE}))
+            if taken.baseline:
+                self._take_up_baseline()
+            for each in taken.trials:
+                self.heartbeat.watch(each.trial)
+                seed = derive(self.prepared.spec.study.seed, "trial", each.trial.number)
+                self._admit(each.trial, run_name(each.trial.number), each.recipe, seed, each.again)
+            if not taken.trials:
+                break
+        if not self.active and (late or not self.queue.unfinished(self.total)):
+            self._take_up_baseline()
 
     def _take_up_baseline(self) -> None:
         """Start the untuned baseline unless a worker has run it or is running it."""
@@ -262,12 +253,12 @@ class StudyRunner:
     def _admit(self, trial: optuna.Trial | None, key: str, recipe: Recipe, seed: int, again: bool) -> None:
         member = Member(key, recipe, seed)
         self.population.admit(member)
-        self.active[key], self.changed = _ActiveTrial(key, trial, member), True
+        self.active[key], self.changed = ActiveTrial(key, trial, member), True
         params = recipe.leaves() | {param.SEED: seed} | ({param.TRIAL: trial.number} if trial else {})
         tags = {tag.TIER: self.problem.inputs.tier}
         self.tracker.open_run(key, RunKind.TRIAL if trial else RunKind.BASELINE, params, tags, again)
 
-    def _judge(self, due: list[_ActiveTrial]) -> None:
+    def _judge(self, due: list[ActiveTrial]) -> None:
         """Report each trial at a rung to Optuna, then prune it, finish it or let it go on."""
         lost: set[int] = set()
         if time.monotonic() - self.owned >= POLL_S:
@@ -279,23 +270,25 @@ class StudyRunner:
         pruning = self.prepared.spec.study.pareto is None  # Optuna prunes only with a single objective
         own = self.prepared.spec.pruner.kind == AUTO
         warmup, why = (WARMUP, "among the worst quarter") if own else (0, "stopped by the pruner")
-        for running in due:
-            if running.trial is not None and pruning:
-                running.trial.report(
-                    math.nan if running.member.failure else smoothed(running.member.curve), running.member.rung
-                )
+        if pruning:
+            told = {
+                running.trial: (m.rung, math.nan if m.failure else smoothed(m.curve))
+                for running in due
+                if running.trial is not None and (m := running.member)
+            }
+            self.claims.report(told)
         with self.storage.cached_reads(POLL_S):
             for running in due:
                 if self.should_stop():  # unfinished trials go back to the queue
                     return
                 member, late = running.member, pruning and running.member.rung >= warmup
-                if late and running.trial is not None and not member.spent and running.trial.should_prune():
+                if late and running.trial is not None and not member.spent and self.claims.should_prune(running.trial):
                     self._finish_trial(running, pruned=f"{why} at step {member.clock}")
                 elif member.finished:
                     self._finish_trial(running)
                     self._show()
 
-    def _finish_trial(self, running: _ActiveTrial, pruned: str | None = None) -> None:
+    def _finish_trial(self, running: ActiveTrial, pruned: str | None = None) -> None:
         """Take a finished or pruned trial out of training, evaluate it, and record it in MLflow and Optuna."""
         if running.trial is not None and self.queue.lost([running.trial]):
             return self._lose(running)
@@ -315,11 +308,12 @@ class StudyRunner:
             self.baseline_lock.release()
             return
         limits = ended.constraints(self.prepared.space.max_parameters)
-        if not self.queue.complete(running.trial, TrialState[ended.state], ended.values, attributes, limits):
+        notes = self.claims.notes(running.trial)
+        if not self.queue.complete(running.trial, TrialState[ended.state], ended.values, attributes, limits, notes):
             LOG.warning("trial %d was taken by another worker while its student was recorded", running.trial.number)
         self.heartbeat.forget(running.trial)
 
-    def _lose(self, running: _ActiveTrial) -> None:
+    def _lose(self, running: ActiveTrial) -> None:
         """Drop a trial that another worker took over because this one sent no heartbeat in time."""
         self.population.release(running.key)
         del self.active[running.key]

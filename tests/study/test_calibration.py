@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dfkd_tune.search.attributes import POPULATION
-from dfkd_tune.search.loaded import load_study, recorded_population
+from dfkd_tune.search.loaded import load_study, recorded_parallelism
 from dfkd_tune.study import calibration
 from dfkd_tune.study.calibration import Calibration, calibrate, choose_parallelism
 from dfkd_tune.study.session import run_study
@@ -99,11 +99,17 @@ def test_processes_must_have_room(measured, open_ended, monkeypatch):
     assert choose_parallelism(prepared).workers == 2
 
 
-def test_a_given_seed_is_the_same_study_on_any_machine(measured, open_ended):
-    plan = choose_parallelism(replace(open_ended(), spec=replace(open_ended().spec, seeded=True)))
-    assert (plan.population, plan.workers) == (8, 1)
-    assert not measured["calls"]
-    assert "seed" in plan.why
+def test_a_given_seed_is_the_same_study_on_any_machine(measured, open_ended, monkeypatch):
+    """In as many processes as pay there, up to its crews, each on one thread."""
+    measured["rates"][16] = 10_000.0
+    seeded = replace(open_ended(), spec=replace(open_ended().spec, seeded=True))
+    plans = [choose_parallelism(seeded)]
+    monkeypatch.setattr(hardware, "idle_cores", lambda: 1)
+    plans.append(choose_parallelism(seeded))
+    assert [(plan.population, plan.workers, plan.threads) for plan in plans] == [(8, 2, 1), (8, 1, 1)]
+    monkeypatch.setattr(hardware, "idle_cores", lambda: 4)
+    assert choose_parallelism(replace(seeded, crews=3)).workers == 3
+    assert "seed" in plans[1].why
 
 
 def test_a_resume_keeps_its_population(measured, open_ended):
@@ -139,9 +145,9 @@ def test_a_real_calibration_times_the_loop(tiny):
 
 
 def test_population_and_progress_are_found_on_record(store, tiny):
-    assert recorded_population(store.storage, "crewed", 3) == (None, 3)
+    assert recorded_parallelism(store.storage, "crewed", 3) == (None, None, 3)
     run_study(tiny("crewed", trials=2, population=None), store.storage, store.tracking)
-    assert recorded_population(store.storage, "crewed", 3) == (2, 1)
+    assert recorded_parallelism(store.storage, "crewed", 3) == (2, None, 1)
     run_study(tiny("crewed", trials=3, population=None), store.storage, store.tracking)
     assert load_study(store.storage, "crewed").user_attrs[POPULATION] == 2
 
