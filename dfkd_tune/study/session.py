@@ -25,13 +25,13 @@ from dfkd_tune.search.ranking import Candidate, Promoted, ranked, run_name, top_
 from dfkd_tune.search.recorded_recipes import recipe_of
 from dfkd_tune.search.sampling import smoothed, without_experimental_warnings
 from dfkd_tune.search.trial_queue import Heartbeat
-from dfkd_tune.study.active_trial import ActiveTrial
 from dfkd_tune.study.calibration import paying_threads
-from dfkd_tune.study.claims import claims
 from dfkd_tune.study.ending import ending, stopped
 from dfkd_tune.study.opening import open_slots
 from dfkd_tune.study.prepare import Prepared
 from dfkd_tune.study.reruns import Rerunner
+from dfkd_tune.study.trials.active_trial import ActiveTrial
+from dfkd_tune.study.trials.claims import claims
 from dfkd_tune.tracking import params as param
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking import tracker
