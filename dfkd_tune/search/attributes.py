@@ -128,6 +128,11 @@ class StudyRecord:
         return self.attributes.get(WORKERS, 1)
 
     @property
+    def parts(self) -> int:
+        """Number of parts of the re-runs, each of which one process runs."""
+        return self.crews or self.workers
+
+    @property
     def sessions(self) -> int:
         return self.attributes.get(SESSIONS, 0)
 

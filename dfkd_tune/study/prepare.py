@@ -246,11 +246,12 @@ def sized(prepared: Prepared, processes: int = 1) -> Sizes:
     """
     room = hardware.memory_of(prepared.device) // processes - (processes > 1) * LIBRARIES
     needed, asked = needs(prepared), prepared.spec.budget.pool
-    found = fit(needed, prepared.probe, prepared.population, room, asked)
+    members = prepared.population + 1  # the untuned baseline trains beside the trials
+    found = fit(needed, prepared.probe, members, room, asked)
     if found is not None:
         return found
-    smaller = fit(needed, prepared.probe, 1, room)
-    least = needed.bytes(asked or POOL_LEAST, False, prepared.population)
+    smaller = fit(needed, prepared.probe, 2, room)
+    least = needed.bytes(asked or POOL_LEAST, False, members)
     raise MachineError(
         prepared.spec.place,
         f"needs about {least / 2**20:,.0f} MiB a process for its rows, {max(0, room) / 2**20:,.0f} MiB are left",

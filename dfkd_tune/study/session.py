@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import optuna
@@ -18,7 +17,7 @@ from dfkd_tune.errors import DfkdError, Interrupted
 from dfkd_tune.locations.paths import shared_folder
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.attributes import BASELINE, TOLD, UNTUNED, StudyRecord
-from dfkd_tune.search.locks import PURPOSES, StudyLock, exclusive, rerun_lock
+from dfkd_tune.search.locks import StudyLock, exclusive, rerun_lock, study_locks
 from dfkd_tune.search.optuna_kinds import AUTO, WARMUP
 from dfkd_tune.search.progress import Progress, StudyResult, study_progress, totals
 from dfkd_tune.search.ranking import Candidate, Promoted, ranked, run_name, top_candidates
@@ -131,10 +130,9 @@ class StudyRunner:
         with Heartbeat(self.queue) as self.heartbeat, without_experimental_warnings():
             try:
                 self._run_trials()
-                with rerun_lock(
-                    self.storage, self.storage_url, self.study, partial(self._wait, "the re-runs of another worker")
-                ):
-                    self._rerun()
+                self._rerun()
+                with rerun_lock(self.storage, self.storage_url, self.study, self._wait_for_reruns):
+                    self._rerun(everything=True)
                     self.tracker.close_all_running()  # no process works on a run any more
                     return self._conclude()
             except BaseException:
@@ -188,7 +186,7 @@ class StudyRunner:
 
     def _tidy(self) -> bool:
         """If no other worker is alive, end the runs that dead workers left RUNNING; returns whether that is so."""
-        locks = [StudyLock(self.storage, self.storage_url, self.study, purpose) for purpose in PURPOSES]
+        locks = study_locks(self.storage, self.storage_url, self.study, self.known.parts)
         held = [lock for lock in locks if lock.acquire()]
         last = held == locks and not self.queue.owners()
         if last:
@@ -198,15 +196,18 @@ class StudyRunner:
             lock.release()
         return last
 
-    def _rerun(self) -> None:
-        """Run the best recipes again on new seeds."""
+    def _rerun(self, everything: bool = False) -> None:
+        """Run the parts of the re-runs that no other process runs; with ``everything``, wait for others and run what is left."""
         about = self.prepared.spec.study
         if about.reruns:
             leading = {leader: self._recipe(leader) for leader in top_candidates(self.study, about.leaders)}
             self._show()
-            Rerunner(
-                self.study, self.problem, self.tracker, about.seed, about.objective, self._check_cancelled_and_show
-            ).run(leading, about.reruns, self.prepared.population)
+            where = (self.storage, self.storage_url, self.study)
+            rerunner = Rerunner(
+                *where, self.problem, self.tracker, about.seed, about.objective, self._check_cancelled_and_show
+            )
+            wait = self._wait_for_reruns if everything else None
+            rerunner.run_parts(leading, about.reruns, self.prepared.population, self.known.parts, wait)
             self.changed = True
             self._show()
 
@@ -217,6 +218,9 @@ class StudyRunner:
         """Raise ``Interrupted`` if the user wants to stop."""
         if self.should_stop():
             raise Interrupted(self.name)
+
+    def _wait_for_reruns(self) -> None:
+        self._wait("the re-runs of another worker")
 
     def _check_cancelled_and_show(self, member: Member | None = None) -> None:
         self._wait(None)
