@@ -232,7 +232,7 @@ class StudyRunner:
     def _refill(self) -> None:
         """Take up trials until there is no room or no trial left, and the baseline beside them."""
         while not (late := self._is_late()) and not self.should_stop():
-            taken = self.claims.take(self.total, len(self.active.keys() - {BASELINE}))
+            taken = self.claims.take(self.total, len(self.active.keys() - {BASELINE}), BASELINE in self.active)
             if taken.baseline:
                 self._take_up_baseline()
             for each in taken.trials:
@@ -290,7 +290,7 @@ class StudyRunner:
                     self._finish_trial(running, pruned=f"{why} at step {member.clock}")
                 elif member.finished:
                     self._finish_trial(running)
-                    self._show()
+                    self._show(fresh=False)
 
     def _finish_trial(self, running: ActiveTrial, pruned: str | None = None) -> None:
         """Take a finished or pruned trial out of training, evaluate it, and record it in MLflow and Optuna."""
@@ -378,9 +378,12 @@ class StudyRunner:
             metrics[metric.CERTIFICATE_RMSE] = report
         self.tracker.close_study(status, metrics, tags)
 
-    def _show(self, waiting: str | None = None) -> None:
-        """Report the progress and what this process waits for; a running trial counts by its time or its steps."""
-        if self.changed or time.monotonic() - self.looked >= POLL_S:
+    def _show(self, waiting: str | None = None, fresh: bool = True) -> None:
+        """Report the progress and what this process waits for; a running trial counts by its time or its steps.
+
+        With ``fresh``, what this process has changed is read at once, else after ``POLL_S``.
+        """
+        if (fresh and self.changed) or time.monotonic() - self.looked >= POLL_S:
             self._look()
         p = self.progress
         active = [running for running in self.active.values() if running.trial is not None]

@@ -52,8 +52,8 @@ class Claims(Protocol):
     pause: float
     """Seconds between two looks while no trial is to be had."""
 
-    def take(self, total: int, active: int) -> Intake:
-        """Claim trials below number ``total`` for a process that trains ``active`` ones."""
+    def take(self, total: int, active: int, baseline: bool) -> Intake:
+        """Claim trials below number ``total`` for a process that trains ``active`` ones, and perhaps the untuned baseline."""
         ...
 
     def report(self, values: Mapping[optuna.Trial, tuple[int, float]]) -> None:
@@ -83,7 +83,7 @@ class Steady:
     workers: int
     pause: float = 1.0
 
-    def take(self, total: int, active: int) -> Intake:
+    def take(self, total: int, active: int, baseline: bool) -> Intake:
         room = self.prepared.population
         if self.workers > 1:
             room = min(room, math.ceil(self.queue.unfinished(total) / self.workers))
@@ -120,8 +120,8 @@ class Rounds:
     pause: float = 0.2
     memory: RoundMemory | None = field(default=None, repr=False)
 
-    def take(self, total: int, active: int) -> Intake:
-        if active:
+    def take(self, total: int, active: int, baseline: bool) -> Intake:
+        if active or baseline:  # a crew has the same companions on any number of processes
             return Intake()
         crew = self.rounds.claim(total)
         if crew is None:
