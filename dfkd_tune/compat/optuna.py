@@ -65,6 +65,7 @@ class TrialRow(Protocol):
     trial_id: int
     number: int
     state: TrialState
+    datetime_start: datetime | None
     datetime_complete: datetime | None
     intermediate_values: Sequence[Any]
 
@@ -99,7 +100,7 @@ def with_known_tables() -> Iterator[None]:
     Its import takes as long as that of Optuna, and the search for its newest version half as long.
     """
     before = rdb._VersionManager
-    rdb._VersionManager = _KnownTables  # pyright: ignore[reportAttributeAccessIssue]  # it answers what is asked
+    rdb._VersionManager = _KnownTables
     try:
         yield
     finally:

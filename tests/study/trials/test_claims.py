@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from dfkd_tune.errors import Interrupted
-from dfkd_tune.search.attributes import ROUND
+from dfkd_tune.search.attributes import ROUND, StudyRecord
 from dfkd_tune.search.loaded import load_study
+from dfkd_tune.study.opening import open_slots
 from dfkd_tune.study.session import run_study
+from dfkd_tune.study.trials.claims import claims
 from dfkd_tune.study.workers import run_workers
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -61,3 +63,25 @@ def test_a_seeded_study_that_was_stopped_goes_on_with_its_trials(tmp_path, store
         ended.append([(number, params) for number, _, _, params, *_ in facts(url, f"seeded-{place}")])
     assert 4 <= max(seen) < ABOUT["trials"]
     assert ended[0] == ended[1]
+
+
+def test_processes_share_the_trials_that_are_left(store, tiny):
+    """None takes all of them while the others have nothing to do."""
+    prepared = tiny("halved", trials=5, population=5)
+    study, queue = open_slots(prepared, store.storage, store.tracking, workers=2)
+    taken: list[list[int]] = []
+    for _ in range(2):
+        process, trials = claims(queue, prepared, StudyRecord.of(study)), []
+        while found := process.take(5, len(trials), baseline=False).trials:
+            trials += [each.trial.number for each in found]
+        taken.append(trials)
+    assert taken == [[0, 1, 2], [3, 4]]
+    queue.storage.engine.dispose()
+
+
+@pytest.mark.parametrize("about", [{}, {"seed": 0}], ids=["steady", "rounds"])
+def test_the_baseline_takes_no_trials_place(store, tiny, about):
+    seen = []
+    prepared = replace(tiny(f"beside-{len(about)}", trials=2, population=2, **about), crews=1)
+    run_study(prepared, store.storage, store.tracking, lambda progress: seen.append({t.key for t in progress.flying}))
+    assert {"baseline", "trial-0000", "trial-0001"} in seen
