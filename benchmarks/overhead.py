@@ -23,13 +23,13 @@ from dfkd_tune.search.study_file import read_spec
 from dfkd_tune.search.trial_queue import TrialQueue
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
-from dfkd_tune.tracking.outbox import Session
+from dfkd_tune.tracking.outbox import OutboxSegment
 from dfkd_tune.tracking.runs import Runs
 
 PARTS = {
     "optuna": [
         (TrialQueue, "claim"),
-        (TrialQueue, "land"),
+        (TrialQueue, "complete"),
         (TrialQueue, "lost"),
         (TrialQueue, "beat"),
         (Space, "suggest"),
@@ -37,7 +37,7 @@ PARTS = {
         (optuna.Trial, "report"),
         (optuna.Trial, "should_prune"),
     ],
-    "records on disk": [(Session, "append"), (Session, "settle")],
+    "records on disk": [(OutboxSegment, "append"), (OutboxSegment, "settle")],
     "mlflow": [(Runs, "apply")],
 }
 """Whose time -> calls, none of which calls another of the same part."""

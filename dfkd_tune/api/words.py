@@ -16,6 +16,8 @@ ARGUMENTS = {
     "--architecture FILE": "architecture=FILE",
     "--teacher MODULE:FUNCTION": "teacher=function",
     "--workers 1": "workers=1",
+    "--n-trials": "n_trials",
+    "--timeout": "timeout",
     "--name": "name",
     "--storage": "storage",
     "--tracking-uri": "tracking_uri",

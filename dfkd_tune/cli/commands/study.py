@@ -67,6 +67,7 @@ def study(
 
     from dfkd_tune.locations import paths
     from dfkd_tune.reporting import terminal_progress, terminal_summary
+    from dfkd_tune.reporting.failed_study import require_complete
     from dfkd_tune.search.loaded import load_study
     from dfkd_tune.search.storage import require_whole
     from dfkd_tune.study.launch import launch
@@ -82,6 +83,8 @@ def study(
         result = launch(prepared, storage_url, uri, workers, cluster, trust_pickle, on_progress, lambda: bool(stop))
     if as_json:
         terminal_progress.ended(console, result)
+    require_complete(result)
+    if as_json:
         return
     ended, total = result.progress.ended, result.progress.total
     late = f"The time was up after {ended:,} of {total:,} trials; the same command goes on with the rest."
