@@ -12,7 +12,7 @@ import dfkd_tune as dt
 X = np.random.default_rng(0).normal(size=(60, 2))
 MISTAKES = {
     "no trials": ("tune", {"n_trials": 0}, "tune: n_trials: "),
-    "a name": ("tune", {"name": "a/b"}, "tune: study: name must be letters"),
+    "a name": ("tune", {"name": "a/b"}, "tune: name: must be letters"),
     "a seed": ("tune", {"seed": -1}, "tune: seed: "),
     "an objective": ("tune", {"objective": "mae"}, "tune: objective: "),
     "a size": ("tune", {"max_parameters": 0}, "tune: max_parameters: "),

@@ -124,7 +124,7 @@ def test_rollback(dfkd, own):
     ended = dfkd("rollback", "pump", cwd=own.home)
     assert (ended.status, ended.out) == (0, "models:/pump@champion is version 1 again; it was version 2\n")
     assert MlflowClient(own.tracking).get_model_version_by_alias("pump", "champion").version == 1
-    assert_refused(dfkd("rollback", "pump", cwd=own.home), "alias 'champion'", "had none before")
+    assert_refused(dfkd("rollback", "pump", cwd=own.home), "alias 'champion'", "no earlier version")
     assert_refused(dfkd("rollback", "none", cwd=own.home), "model 'none'", "known: pump")
     assert_refused(dfkd("remove", "pump", "--yes", cwd=own.home), "pump version 1", "delete the registered versions")
 

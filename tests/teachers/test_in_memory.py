@@ -218,7 +218,7 @@ def test_examples_tell_the_number_of_features(tmp_path):
 
 REFUSED = {
     "a class": (Ridge, "teacher: is the class Ridge; give an object of it"),
-    "an array": (X, "teacher: is a ndarray, which is no teacher"),
+    "an array": (X, "teacher: is of type ndarray, which is no teacher"),
     "two arguments": (lambda a, b: a + b, "the teacher takes a of unknown shape, b of unknown shape"),
     "an estimator that is not fitted": (Ridge(), "not fitted yet"),
 }
