@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dfkd_tune.errors import DfkdError, FeaturesError, SpecError
 from dfkd_tune.inputs.arguments import layout_of
@@ -72,7 +72,10 @@ class Arguments:
             if isinstance(self.teacher, str | Path) or not error.place.startswith(found.path):
                 raise
             place = error.place.replace(found.path, f"{self.function}: teacher ({type(self.teacher).__name__})", 1)
-            raise type(error)(place, error.rule, remedy=error.remedy) from error.__cause__
+            remedy = error.remedy
+            if isinstance(self.teacher, nn.Module) and self.example_inputs is None and "number of features" in remedy:
+                remedy += "; give example_inputs if it takes more than rows of numbers"
+            raise type(error)(place, error.rule, remedy=remedy) from error.__cause__
 
     def _spec(self, path: str, features: str | None) -> StudySpec:
         tree = {key: value for key, value in self.tree.items() if value is not None}

@@ -2,6 +2,7 @@
 
 import numpy as np
 import optuna
+import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -23,6 +24,18 @@ MISTAKES = {
     "an odd batch": ("Distillation", {"batch": 3}, "Distillation: batch: "),
     "a preset": ("Distillation", {"preset": "papr"}, "Distillation: preset: unknown preset 'papr'; known: random"),
     "a class as features": ("Distillation", {"features": dt.Inputs}, "Distillation: features: must be a path"),
+    "a feature's key": ("tune", {"features": {"a": {"meen": 3}, "b": None}}, "tune: features['a'].meen: unknown key"),
+    "a pair as a feature": (
+        "distill",
+        {"features": {"a": (0, 1)}},
+        "distill: features['a']: must be a mapping, a Feature or None",
+    ),
+    "a table": ("distill", {"features": pd.DataFrame({"a": [1.0]})}, "got DataFrame; describe(table) makes features"),
+    "a device": (
+        "distill",
+        {"device": "gpu"},
+        "device: must be one of auto, cpu, cuda, got 'gpu'; give device=\"auto\"",
+    ),
     "a classifier": (
         "distill",
         {"teacher": LogisticRegression().fit(X, X[:, 0] > 0)},
