@@ -182,6 +182,9 @@ def tree_of(given: Any) -> Any:
     Args:
         given: ``Inputs``; a list of names, ``Feature`` or mappings; a mapping from names to ``Feature``, mappings or None; the
             content of a features file; or what ``describe`` returns.
+
+    Raises:
+        FeaturesError: the value of a name is neither a ``Feature`` nor a mapping nor None.
     """
     if isinstance(given, Inputs):
         names = given.names
@@ -219,7 +222,12 @@ def _named_item(name: Any, each: Any) -> Any:
     if each is None:
         return name
     item = _item(each)
-    return {"name": name} | item if isinstance(item, dict) else item
+    if not isinstance(item, dict):
+        remedy = f'{{"{name}": {{"mean": 3, "std": 1}}}}, or {{"{name}": None}}'
+        raise FeaturesError(
+            f"features[{name!r}]", f"must be a mapping, a Feature or None, got {quoted(each)}", remedy=remedy
+        )
+    return {"name": name} | item
 
 
 def _simplex(names: Any, place: str) -> list[str]:
