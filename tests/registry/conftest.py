@@ -8,7 +8,7 @@ from served_models import save_models
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory) -> Path:
+def models(tmp_path_factory) -> Path:
     """The folder of the models that ``save_models`` makes."""
     folder = tmp_path_factory.mktemp("models")
     save_models(folder)
@@ -16,15 +16,15 @@ def served(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def named(served):
-    return mlflow.pyfunc.load_model(str(served / "named"))
+def named(models):
+    return mlflow.pyfunc.load_model(str(models / "named"))
 
 
 @pytest.fixture(scope="session")
-def plain(served):
-    return mlflow.pyfunc.load_model(str(served / "plain"))
+def plain(models):
+    return mlflow.pyfunc.load_model(str(models / "plain"))
 
 
 @pytest.fixture(scope="session")
-def mixed(served):
-    return mlflow.pyfunc.load_model(str(served / "mixed"))
+def mixed(models):
+    return mlflow.pyfunc.load_model(str(models / "mixed"))

@@ -13,14 +13,14 @@ from served_models import MIXED, ROWS, answers_of
 from dfkd_tune.registry import model_files
 
 
-def test_what_is_shown_of_a_model(served):
-    model = Model.load(str(served / "mixed"))
+def test_what_is_shown_of_a_model(models):
+    model = Model.load(str(models / "mixed"))
     assert model.signature.inputs is None
     assert [(column.name, column.type.name) for column in model.signature.outputs] == [
         (str(i), "double") for i in range(4)
     ]
     assert model.metadata["levels"] == MIXED["levels"] and model.metadata["features"] == MIXED["features"]
-    (answers,) = Model.load(str(served / "plain")).signature.outputs
+    (answers,) = Model.load(str(models / "plain")).signature.outputs
     assert (answers.type, answers.shape) == (np.float32, (-1, 2))
 
 
@@ -62,18 +62,18 @@ except ImportError:
 """
 
 
-def test_a_model_loads_without_this_package_and_without_pickles(served):
+def test_a_model_loads_without_this_package_and_without_pickles(models):
     environment = os.environ | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
-    command = [sys.executable, "-I", "-c", ALONE, str(served / "named")]
+    command = [sys.executable, "-I", "-c", ALONE, str(models / "named")]
     alone = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert alone.returncode == 7, alone.stderr
     for line in alone.stdout.splitlines():
         np.testing.assert_allclose(json.loads(line), answers_of(ROWS[:1]), rtol=1e-5)
-    held = {path.name for path in (served / "named").rglob("*") if path.is_file()}
+    held = {path.name for path in (models / "named").rglob("*") if path.is_file()}
     assert {name for name in held if name.endswith((".pkl", ".pickle", ".pth"))} == set()
 
 
-def test_a_model_does_not_tell_where_it_was_made(served):
-    for path in (served / "named").rglob("*"):
+def test_a_model_does_not_tell_where_it_was_made(models):
+    for path in (models / "named").rglob("*"):
         assert path.is_dir() or not {b"site-packages", str(Path.home()).encode()} & set(path.read_bytes().split(b"/"))
-    assert b"stack_trace" not in (served / "named" / "data" / "model.pt2").read_bytes()
+    assert b"stack_trace" not in (models / "named" / "data" / "model.pt2").read_bytes()

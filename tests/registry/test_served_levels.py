@@ -66,11 +66,11 @@ def test_a_student_in_double_is_asked_in_double(mixed):
     assert answered.dtypes.tolist() == [np.float64] * 4
 
 
-def test_the_example_is_one_that_the_model_answers(mixed, served):
+def test_the_example_is_one_that_the_model_answers(mixed, models):
     shown = mixed.input_example
     assert shown["grade"].tolist()[0] == "low" and shown["grade"].isna().tolist() == [False, True]
     assert np.asarray(mixed.predict(shown)).tolist() == [[1.5, 0, 1, 2], [2.5, -7, -7, 1]]
-    text = (served / "mixed" / "serving_input_example.json").read_text()
+    text = (models / "mixed" / "serving_input_example.json").read_text()
     json.loads(text, parse_constant=lambda constant: pytest.fail(f"{constant} is no JSON"))
 
 

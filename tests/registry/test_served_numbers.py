@@ -60,9 +60,9 @@ def test_tables_of_other_shapes_and_libraries(named):
     np.testing.assert_allclose(named.predict(spaced), answers_of(ROWS), rtol=1e-6)
 
 
-def test_a_column_is_found_by_its_exact_name_first(served):
-    model_files.save(served / "years", network(), PLAIN | {"features": ["2019", "2020", "2019 "]}, Model())
-    model = mlflow.pyfunc.load_model(str(served / "years"))
+def test_a_column_is_found_by_its_exact_name_first(models):
+    model_files.save(models / "years", network(), PLAIN | {"features": ["2019", "2020", "2019 "]}, Model())
+    model = mlflow.pyfunc.load_model(str(models / "years"))
     for labels in ([2019, 2020, "2019 "], ["2019", 2020, "2019 "]):
         frame = pd.DataFrame(ROWS, columns=labels)
         np.testing.assert_allclose(model.predict(frame[labels[::-1]]), answers_of(ROWS), rtol=1e-6)

@@ -55,10 +55,10 @@ def test_requests_without_names(plain):
         np.testing.assert_allclose(through(plain, json.dumps(body)), answers_of(ROWS), rtol=1e-5)
 
 
-def test_a_server_answers_and_says_what_is_wrong(served, tmp_path):
+def test_a_server_answers_and_says_what_is_wrong(models, tmp_path):
     """The whole ``mlflow models serve``; tests/test_docs.py follows the tutorial's words."""
     port = free_port()
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(served / "mixed")]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(models / "mixed")]
     command += ["--env-manager", "local", "--port", str(port), "--workers", "1"]
 
     def post(body: str, kind: str) -> list[list[float]]:
