@@ -129,7 +129,7 @@ def _signature(inputs: Inputs) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    from dfkd_tune.inputs.summary import of_feature
+    from dfkd_tune.inputs.summary import of_columns
 
     layout, shown = inputs.layout, Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     assert layout is not None  # only such a teacher has a table
@@ -138,8 +138,7 @@ def _signature(inputs: Inputs) -> Table:
     for kind, name, shape, dtype in layout.signature.table():
         words = ""
         if kind == "argument":
-            said = {of_feature(feature) for feature in inputs.features[layout.columns[name]]}
-            words = said.pop() if len(said) == 1 else "each value by itself"
+            words = of_columns(inputs, layout.columns[name])
         shown.add_row(f"          {kind}", *map(escape, (name, shape, dtype, words)))
     return shown
 
