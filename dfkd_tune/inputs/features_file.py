@@ -120,7 +120,8 @@ def parse_features(tree: Any, path: object, signature: Signature | None = None) 
     features = [_feature(item, f"{path}: features[{i}]") for i, item in enumerate(items)]
     layout = layout_of(signature, path)
     if layout is not None:
-        features, _ = fitted(features, layout, str(path))
+        fit = fitted(features, layout, str(path))
+        features, layout = fit.features, fit.layout
     names = [feature.name for feature in features]
     seen: set[str] = set()
     for i, name in enumerate(names):

@@ -132,10 +132,7 @@ def request(result: dict[str, Any], rows: np.ndarray) -> Any:
     if layout is None:
         return table(result, rows)
     tensors = layout.to_arguments(torch.from_numpy(rows))
-    arrays = {
-        each.name: tensor.to(getattr(torch, _array_dtype(each).name)).numpy()
-        for each, tensor in zip(layout.arguments, tensors, strict=True)
-    }
+    arrays = {each.name: _array(each, tensor) for each, tensor in zip(layout.arguments, tensors, strict=True)}
     return arrays if len(arrays) > 1 else next(iter(arrays.values()))
 
 
@@ -181,8 +178,17 @@ def _tensors(dtype: np.dtype, features: int, outputs: int) -> ModelSignature:
     return ModelSignature(inputs=inputs, outputs=answers)
 
 
+def _array(argument: Argument, tensor: torch.Tensor) -> np.ndarray:
+    """An argument as a user sends it: words for their codes, and numbers as NumPy has them."""
+    if argument.words is not None:
+        return np.array(argument.words)[tensor.numpy()]
+    return tensor.to(getattr(torch, _array_dtype(argument).name)).numpy()
+
+
 def _array_dtype(argument: Argument) -> np.dtype:
     """The dtype of arrays for an argument; NumPy has no bfloat16."""
+    if argument.words is not None:
+        return np.dtype("str")
     name = "float32" if argument.dtype == torch.bfloat16 else dtype_name(argument.dtype or torch.float32)
     return np.dtype(name)
 

@@ -84,8 +84,9 @@ class Student(PythonModel):
     def array(self, argument: dict[str, Any], value: Any) -> np.ndarray:
         """An argument as an array ``(N, ...)`` of numbers in its shape."""
         place, shape = f"argument {argument['name']!r}", tuple(argument["shape"])
+        known = argument.get("words")
         try:
-            array = np.asarray(value)
+            array = np.asarray(value) if known is None else codes(place, value, known)
             array = np.asarray(array.tolist()) if array.dtype == object else array
             array = array.astype(np.float64) if array.dtype.kind not in "biuf" else array
         except (TypeError, ValueError):
@@ -107,12 +108,22 @@ class Student(PythonModel):
     def check_levels(self, rows: np.ndarray) -> None:
         """Refuse a value of flat rows ``(N, D)`` that is none of the declared levels."""
         for i, name in enumerate(self.features):
-            if name in self.levels:
+            if name in self.levels and not isinstance(self.levels[name][0], str):
                 levels = np.array(self.levels[name], dtype=np.float64)
                 wrong = np.abs(rows[:, i, None] - levels).min(1) > 1e-6 * (1 + np.abs(levels).max())
                 if wrong.any():
                     known = ", ".join(f"{level:g}" for level in levels[:MOST_LISTED])
                     raise refusal(f"value {name!r}", f"is {rows[wrong][0, i]:g}, which is no level", f"known: {known}")
+
+
+def codes(place: str, value: Any, known: list[str]) -> np.ndarray:
+    """The places of words in the list of known ones."""
+    array = np.asarray(value, dtype=object)
+    strange = [word for word in array.ravel().tolist() if word not in known]
+    if strange:
+        listed = ", ".join(known[:MOST_LISTED])
+        raise refusal(place, f"holds {str(strange[0])[:40]!r}, which is no level", f"known: {listed}")
+    return np.array([known.index(word) for word in array.ravel().tolist()], dtype=np.int64).reshape(array.shape)
 
 
 def filled(tree: dict[str, Any], values: list[Any]) -> Any:

@@ -47,8 +47,8 @@ def saved(folder, network, layout):
         "features": layout.names,
         "outputs": sum(each.width for each in layout.outputs),
         "dtype": "float32",
-        "levels": {"region": [0.0, 3.0]} if width == 5 else {},
-        "example": [[0.0] * width, [3.0] * width],
+        "levels": {"region": layout.arguments[1].words or [0.0, 3.0]} if width == 5 else {},
+        "example": [[0.0] * width] * 2,
         "layout": layout.tree(),
     }
     files.save(folder, network.eval(), result, Model())
@@ -90,6 +90,21 @@ def test_the_program_inside_takes_what_the_teacher_takes(model, tmp_path_factory
 def test_the_only_argument_needs_no_name(tmp_path):
     made = saved(tmp_path / "single", Pair(), SINGLE)
     np.testing.assert_allclose(made.predict(SIGNAL), SIGNAL.reshape(3, 4)[:, :2] * 2)
+
+
+def test_words_are_sent_as_words(tmp_path):
+    arguments = ARGUMENTS[0], Argument("region", (), torch.int64, words=("red", "blue"))
+    made = saved(tmp_path / "words", Sums(), Layout(Signature.positional(arguments, OUTPUTS)))
+    told = made.metadata.signature.inputs.inputs
+    assert [(each.name, each.type.name) for each in told] == [("signal", "float32"), ("region", "str")]
+    assert set(made.input_example["region"]) == {"red"}
+    found = made.predict({"signal": SIGNAL, "region": np.array(["red", "blue", "blue"])})
+    np.testing.assert_allclose(found["quality"][:, 1], [0, 1, 1])
+    body = json.dumps({"inputs": {"signal": SIGNAL.tolist(), "region": ["red", "blue", "blue"]}})
+    asked = scoring_server.invocations(body, "application/json", made, made.metadata.get_input_schema())
+    assert json.loads(asked.response)["predictions"]["quality"] == [[6, 0], [22, 1], [38, 1]]
+    with pytest.raises(MlflowException, match="argument 'region': holds 'green', which is no level; known: red, blue"):
+        made.predict({"signal": SIGNAL, "region": np.array(["red", "green", "blue"])})
 
 
 @pytest.mark.parametrize(
