@@ -6,7 +6,8 @@
       image: {grid: {height: 8, width: 8, range: [0, 16]}}
       region: {levels: [0, 1, 2, 3]}
       site: {levels: [north, south]}                # words, for a teacher that takes them
-      window: {shape: [24, 6], dtype: float64}      # for a teacher that does not tell its shapes
+      history: {window: {steps: 24, channels: [temp, flow]}}
+      other: {shape: [24, 6], dtype: float64}       # for a teacher that does not tell its shapes
 
 An argument that is left out has nothing declared. Values lie in row-major order.
 """
@@ -20,9 +21,11 @@ from typing import Any
 import torch
 
 from dfkd_tune.errors import FeaturesError
+from dfkd_tune.inputs.dependence.processes import ImageField, WindowProcess
 from dfkd_tune.inputs.feature import Feature
+from dfkd_tune.layouts.axes import Axes
 from dfkd_tune.layouts.layout import Layout
-from dfkd_tune.layouts.signature import Argument, Signature, dtype_name, shape_in_words, value_names
+from dfkd_tune.layouts.signature import Argument, Signature, Unfit, dtype_name, shape_in_words, value_names
 from dfkd_tune.utils.quoting import named, quoted
 
 DTYPES = {
@@ -50,14 +53,39 @@ class Described:
     Args:
         shape: their shape if it follows from the description, for a teacher that does not tell it.
         items: from the names of the values to one entry of ``features`` for each.
+        axes: what the dimensions are, if the description says so.
+        process: how the values go together, if the description says so; its axes are these.
     """
 
     shape: tuple[int, ...] | None
     items: Callable[[Sequence[str]], list[Any]]
+    axes: Axes | None = None
+    process: WindowProcess | ImageField | None = None
 
 
-Describe = Callable[[Mapping[str, Any], str], Described]
-"""``(entry, place)`` -> what it says of the values."""
+Describe = Callable[[Any, str, Argument | None], Described]
+"""``(value, place, argument)`` -> what the value of a key says of an argument; None stands for flat rows.
+
+Raises:
+    FeaturesError: the value is invalid or does not fit the argument.
+"""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a features file says of all values.
+
+    Args:
+        items: an entry of ``features`` for each value, in the order of the columns.
+        signature: the complete signature; None for flat rows.
+        axes: the axes of the arguments that are windows or grids.
+        processes: how the values of windows and grids go together, where the file says so.
+    """
+
+    items: Any
+    signature: Signature | None
+    axes: tuple[Axes, ...] = ()
+    processes: tuple[WindowProcess | ImageField, ...] = ()
 
 
 def alike(entry: Mapping[str, Any], place: str) -> Described:
@@ -67,20 +95,20 @@ def alike(entry: Mapping[str, Any], place: str) -> Described:
     return Described(None, lambda names: [{"name": name, **entry} for name in names])
 
 
-def listed(entry: Mapping[str, Any], place: str) -> Described:
+def listed(given: Any, place: str, argument: Argument | None) -> Described:
     """Each value is declared by itself: ``features: [...]``."""
-    given = entry["features"]
     if not isinstance(given, list) or not given:
-        raise FeaturesError(f"{place}.features", f"must be a list of at least one feature, got {quoted(given)}")
-    if unknown := [key for key in entry if key != "features"]:
-        raise FeaturesError(f"{place}.{named(unknown[0])}", "unknown key", remedy="known keys: features, shape, dtype")
+        raise FeaturesError(place, f"must be a list of at least one feature, got {quoted(given)}")
     return Described((len(given),), lambda names: given)
 
 
-def arguments_in(
-    tree: Any, place: str, signature: Signature | None, describe: Mapping[str, Describe]
-) -> tuple[list[Any], Signature]:
-    """The entries of ``features`` that a mapping of arguments stands for, and the complete signature.
+def misfit(error: Unfit, place: str, argument: Argument | None, remedy: str) -> FeaturesError:
+    """The error for a window or grid whose sizes do not fit its argument."""
+    return FeaturesError(place, f"{error}; the teacher takes {argument}", remedy=remedy)
+
+
+def arguments_in(tree: Any, place: str, signature: Signature | None, describe: Mapping[str, Describe]) -> Declared:
+    """What a mapping of arguments says of all values.
 
     Args:
         tree: argument -> what is declared of it.
@@ -106,36 +134,48 @@ def arguments_in(
             rule = f"the teacher takes no such argument, it takes {signature}"
             raise FeaturesError(f"{place}.{named(name)}", rule, remedy=f"known arguments: {', '.join(known)}")
     items: list[Any] = []
+    axes: list[Axes] = []
+    processes: list[WindowProcess | ImageField] = []
     arguments = []
     for argument in signature.arguments:
         entry, here = tree.get(argument.name) or {}, f"{place}.{argument.name}"
-        values = {key: value for key, value in entry.items() if key not in ABOUT}
-        described = next((read(values, here) for key, read in describe.items() if key in values), None)
-        described = described or alike(values, here)
-        argument = _completed(argument, entry, here, described.shape)
+        argument = _completed(argument, entry, here)
+        described = _described({k: v for k, v in entry.items() if k not in ABOUT}, here, argument, describe)
+        argument = replace(argument, shape=described.shape if argument.shape is None else argument.shape)
+        if argument.shape is None:
+            raise _shapeless(argument, here)
         most = argument.width <= MOST_FEATURES  # ``layout_of`` refuses more
-        found = described.items(value_names(argument.name, argument.shape or ())) if most else [None] * argument.width
+        found = described.items(value_names(argument.name, argument.shape)) if most else [None] * argument.width
         if len(found) != argument.width:
             rule = f"declares {len(found)} values, the teacher takes {argument}, which has {argument.width}"
             raise FeaturesError(here, rule, remedy="declare each value, in row-major order")
+        if described.axes is not None:
+            axes.append(replace(described.axes, start=len(items)))
+        if described.process is not None:
+            processes.append(replace(described.process, axes=axes[-1]))
         items += found
         arguments.append(argument)
-    return items, replace(signature, arguments=tuple(arguments))
+    return Declared(items, replace(signature, arguments=tuple(arguments)), tuple(axes), tuple(processes))
 
 
-def _completed(argument: Argument, entry: Mapping[str, Any], place: str, found: tuple[int, ...] | None) -> Argument:
-    """An argument with the shape and dtype of its entry, if it does not tell them itself."""
+def _described(entry: Mapping[str, Any], place: str, argument: Argument, describe: Mapping[str, Describe]) -> Described:
+    """What an entry says of the values of its argument: by one of the keys of ``describe``, or of all values alike."""
+    key = next((key for key in describe if key in entry), None)
+    if key is None:
+        return alike(entry, place)
+    if unknown := [other for other in entry if other != key]:
+        raise FeaturesError(f"{place}.{named(unknown[0])}", "unknown key", remedy=f"known keys: {key}, shape, dtype")
+    return describe[key](entry[key], f"{place}.{key}", argument)
+
+
+def _completed(argument: Argument, entry: Mapping[str, Any], place: str) -> Argument:
+    """An argument with the shape and dtype of its entry, if it does not tell them itself; its shape may stay unknown."""
     shape, dtype = entry.get("shape"), entry.get("dtype")
     if shape is not None and not (isinstance(shape, list) and all(type(n) is int and n > 0 for n in shape)):
         raise FeaturesError(f"{place}.shape", f"must be a list of sizes without the batch, got {quoted(shape)}")
     if dtype is not None and dtype not in DTYPES:
         raise FeaturesError(f"{place}.dtype", f"unknown dtype {quoted(dtype)}", remedy=f"known: {', '.join(DTYPES)}")
-    given = tuple(shape) if shape is not None else found if argument.shape is None else argument.shape
-    if given is None:
-        rule = f"the teacher does not tell the shape of its argument {argument.name}"
-        raise FeaturesError(
-            place, rule, remedy=f"say it without the batch: arguments: {{{argument.name}: {{shape: [24, 6]}}}}"
-        )
+    given = argument.shape if shape is None else tuple(shape)
     if argument.shape is not None and given != argument.shape:
         rule = f"is {shape_in_words(given)}, but the teacher takes {argument}"
         raise FeaturesError(f"{place}.shape", rule, remedy="leave it out")
@@ -146,6 +186,13 @@ def _completed(argument: Argument, entry: Mapping[str, Any], place: str, found: 
     if words:
         return replace(argument, shape=given, dtype=CODES, words=())
     return replace(argument, shape=given, dtype=argument.dtype or DTYPES[dtype or "float32"])
+
+
+def _shapeless(argument: Argument, place: str) -> FeaturesError:
+    """The error for an argument whose shape neither the teacher nor the features file tells."""
+    rule = f"the teacher does not tell the shape of its argument {argument.name}"
+    remedy = f"say it without the batch: arguments: {{{argument.name}: {{shape: [24, 6]}}}}"
+    return FeaturesError(place, rule, remedy=remedy)
 
 
 def layout_of(signature: Signature | None, place: object) -> Layout | None:

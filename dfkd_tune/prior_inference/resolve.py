@@ -60,7 +60,7 @@ def with_inputs(teacher: Teacher, features: Path | None) -> tuple[Teacher, Input
     inputs = with_order(teacher, inputs)
     declared = inputs.inferred.declared if inputs.inferred is not None else inputs
     shaped = {*(~declared.open_ended).nonzero().flatten().tolist()}
-    if declared.rank_correlation is not None or shaped - {*inputs.nominal}:
+    if declared.dependence is not None or shaped - {*inputs.nominal}:
         return teacher, inputs
     found = (infer(teacher, inputs) for infer in ((trees.infer,) if shaped else SOURCES))
     return teacher, next((each for each in found if each is not None), inputs)

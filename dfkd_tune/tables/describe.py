@@ -9,7 +9,7 @@ Every published number is an aggregate of at least ``at_least`` rows (K):
   beside it count as part of it.
 - A column with few distinct values becomes *levels* with probabilities. Levels with fewer than K rows are withheld.
   Words are published only as levels, and a missing value may be one more level, ``null``.
-- *Moments* and *rank correlations* are aggregates of all rows.
+- *Moments*, *rank correlations* and *autocorrelations* are aggregates of all rows.
 
 This is aggregation, not differential privacy: someone who knows all rows but one may learn about that one.
 """
@@ -55,17 +55,30 @@ class Description:
         features: entries of a features file.
         rank_correlation: lower triangle of the rank correlations, or None.
         withheld: name of a column -> number of withheld levels.
+        autocorrelations: of windows, for each column its rank autocorrelations from lag 1 to one less than the steps; else None.
     """
 
     rows: int
     features: list[dict[str, Any]] = field(default_factory=list)
     rank_correlation: list[list[float]] | None = None
     withheld: dict[str, int] = field(default_factory=dict)
+    autocorrelations: list[list[float]] | None = None
 
     def tree(self) -> dict[str, Any]:
         """The description as the content of a features file."""
-        ranks = {} if self.rank_correlation is None else {"rank_correlation": self.rank_correlation}
-        return {"features": self.features} | ranks
+        if self.autocorrelations is None:
+            ranks = {} if self.rank_correlation is None else {"rank_correlation": self.rank_correlation}
+            return {"features": self.features} | ranks
+        channels = [
+            item | ({"autocorrelation": lags} if any(lags) else {})
+            for item, lags in zip(self.features, self.autocorrelations, strict=True)
+        ]
+        return {"window": {"steps": self.steps, "channels": channels, "correlation": self.rank_correlation}}
+
+    @property
+    def steps(self) -> int | None:
+        """Number of steps of a window; None if rows are described."""
+        return None if self.autocorrelations is None else len(self.autocorrelations[0]) + 1
 
     def lines(self) -> list[str]:
         """The description in words, one line per kind of statistic."""
@@ -88,18 +101,21 @@ class Description:
             lines.append(
                 f"rank correlations of {len(self.features) * (len(self.features) - 1) // 2:,} pairs, to 3 digits"
             )
+        if self.steps is not None:
+            lines.append(f"autocorrelations of {self.steps - 1} lags, to 4 digits")
         if self.withheld:
             lines.append(f"withheld: {sum(self.withheld.values())} rare levels, of {', '.join(self.withheld)}")
         return lines
 
 
-def describe(table: Table, tier: str = "quantiles", at_least: int = 10) -> Description:
+def describe(table: Table, tier: str = "quantiles", at_least: int = 10, steps: int | None = None) -> Description:
     """Describe a table.
 
     Args:
-        table: table of the features in the teacher's order; a missing value is a level.
+        table: table of the features in the teacher's order, or of the channels of windows; a missing value is a level.
         tier: one of ``TIERS``; levels are published in each.
         at_least: smallest number of rows behind every number.
+        steps: number of steps of a window, for a table of series.
 
     Raises:
         FeaturesError: there are too few rows, or a column of words or with missing values has no levels.
@@ -124,8 +140,10 @@ def describe(table: Table, tier: str = "quantiles", at_least: int = 10) -> Descr
         else:
             item["quantiles"] = _quantiles(x, at_least)
         told.features.append(item | ({"integer": True} if not levels and bool((x == np.rint(x)).all()) else {}))
-    if tier == "correlation":
-        told.rank_correlation = _rank_correlation(table.columns)
+    if tier == "correlation" or steps is not None:
+        scores = _scores(table.columns)
+        told.rank_correlation = _rank_correlation(scores)
+        told.autocorrelations = None if steps is None else _autocorrelations(table, scores, steps, at_least)
     return told
 
 
@@ -153,15 +171,18 @@ def describe_file(
     table, at_least = read_table(data, reading, targets), reading.at_least
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # overflow is refused below
-            told = describe(table, tier, at_least)
+            told = describe(table, tier, at_least, reading.windows and reading.windows.steps)
     except FeaturesError as error:
         place = data if error.place == TABLE else f"{data}: {error.place}"
         raise FeaturesError(place, error.rule, remedy=error.remedy) from None
     inputs = parse_features(told.tree(), data)
-    head = f"# {told.rows} rows described ({tier}), every number of {at_least} rows or more\n"
+    what = f"{tier}, windows" if reading.windows else tier
+    head = f"# {told.rows} rows described ({what}), every number of {at_least} rows or more\n"
     write_output(out, (head + yaml_io.dump(told.tree(), compact=True)).encode())
+    columns = len(told.features)
+    of_what = f"{columns} features" if told.steps is None else f"windows of {told.steps} steps of {columns} channels"
     return [
-        f"{data}: {told.rows:,} rows, {len(inputs)} features" + (f", without {', '.join(targets)}" if targets else ""),
+        f"{data}: {told.rows:,} rows, {of_what}" + (f", without {', '.join(targets)}" if targets else ""),
         *(f"  {line}" for line in [*table.notes, *told.lines()]),
         f"tier {inputs.tier}, every number of {at_least} rows or more; wrote {out}; no row leaves this machine",
     ]
@@ -258,13 +279,30 @@ def _rounded(value: float, spread: float) -> float:
     return float(f"{value:.{digits - 1}e}")
 
 
-def _rank_correlation(columns: np.ndarray) -> list[list[float]]:
-    """Spearman rank correlations with average ranks; a missing value ranks last, and a constant column gives 0."""
+def _scores(columns: np.ndarray) -> np.ndarray:
+    """Standardized average ranks of the columns; a missing value ranks last, and a constant column gives 0."""
     from scipy.stats import rankdata
 
     ranks = rankdata(np.where(np.isnan(columns), np.inf, columns), axis=0)
     ranks -= ranks.mean(axis=0)
     spread = np.sqrt((ranks**2).mean(axis=0))
-    ranks /= np.where(spread > 0, spread, 1.0)
-    full = np.round(ranks.T @ ranks / len(ranks), 3).clip(-1, 1) + 0.0
+    return ranks / np.where(spread > 0, spread, 1.0)
+
+
+def _rank_correlation(scores: np.ndarray) -> list[list[float]]:
+    """Spearman rank correlations from standardized ranks."""
+    full = np.round(scores.T @ scores / len(scores), 3).clip(-1, 1) + 0.0
     return [[*row[:i].tolist(), 1.0] for i, row in enumerate(full)]
+
+
+def _autocorrelations(table: Table, scores: np.ndarray, steps: int, at_least: int) -> list[list[float]]:
+    """Rank autocorrelations of each column from lag 1 to ``steps - 1``, from standardized ranks."""
+    series = np.zeros(len(scores), dtype=int) if table.series is None else table.series
+    found = []
+    for lag in range(1, steps):
+        both = series[lag:] == series[:-lag]
+        if both.sum() < at_least:
+            rule = f"only {both.sum():,} rows are {lag} steps after another, {at_least} are needed"
+            raise FeaturesError(TABLE, rule, remedy="describe shorter windows, or lower --at-least")
+        found.append((scores[lag:][both] * scores[:-lag][both]).mean(axis=0))
+    return (np.round(np.stack(found, axis=1), 4).clip(-1, 1) + 0.0).tolist()
