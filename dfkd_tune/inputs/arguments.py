@@ -298,6 +298,9 @@ def _whole(feature: Feature, argument: Argument, place: str) -> Feature:
     ):
         rule = f"feature {feature.name!r} lies in {argument}, which takes whole numbers alone"
         raise FeaturesError(place, rule, remedy=said)
+    if feature.missing is not None:
+        rule = f"feature {feature.name!r} may be missing, {argument} cannot hold NaN"
+        raise FeaturesError(place, rule, remedy="leave missing out, or declare a whole number that stands for it")
     if feature.levels is None and not feature.integer:
         feature = replace(feature, integer=True)
     if feature.support[0] < low or feature.support[1] > high:

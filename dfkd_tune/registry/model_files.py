@@ -78,6 +78,7 @@ def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model)
         | {
             "features": names,
             "levels": result["levels"],
+            "gapped": result["gapped"],
             "named": has_feature_names(names),
             "outputs": result["outputs"],
             "dtype": rows.dtype.name,
@@ -114,6 +115,9 @@ def table(result: dict[str, Any], rows: np.ndarray) -> pd.DataFrame:
     columns = {}
     for i, name in enumerate(result["features"]):
         levels, values = result["levels"].get(name, []), rows[:, i].astype(np.float64)
+        if name in result["gapped"]:
+            columns[name] = pd.Series(values)
+            continue
         given = [
             None if np.isnan(value) else levels[int(value)] if _texts(levels) else value for value in values.tolist()
         ]
@@ -154,7 +158,7 @@ def note(result: dict[str, Any]) -> str:
     for name in result["features"]:
         levels = result["levels"].get(name, [])
         kind = "string" if _texts(levels) else "double"
-        told = "may be missing" if None in levels else ""
+        told = "may be missing" if None in levels or name in result["gapped"] else ""
         if known := [str(level) for level in levels if level is not None]:
             told = f"one of {', '.join(known[:12])}{', ...' * (len(known) > 12)}" + f"; {told}" * bool(told)
         line = f"| {escaped(name)} | {kind} | {escaped(told)} |"

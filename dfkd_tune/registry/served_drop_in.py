@@ -36,6 +36,7 @@ class Student(PythonModel):
         self.outputs: list[str] = [each["name"] for each in layout["outputs"]]
         self.levels: dict[str, list[Any]] = about["levels"]
         self.features: list[str] = about["features"]
+        self.gapped: list[str] = about["gapped"]
         self.module = torch.export.load(folder / "data" / "model.pt2").module()
 
     # With a type, MLflow would warn that it does not check it.
@@ -53,7 +54,8 @@ class Student(PythonModel):
             raise refusal(
                 "arguments", f"have different numbers of rows: {counts}", "send one row of each for every row"
             )
-        self.check_levels(np.concatenate([array.reshape(len(array), -1) for array in arrays], axis=1, dtype=np.float64))
+        flat = [array.reshape(len(array), -1) for array in arrays]
+        self.check_values(np.concatenate(flat, axis=1, dtype=np.float64))
         tensors = [
             torch.from_numpy(np.ascontiguousarray(array)).to(getattr(torch, each["dtype"]))
             for each, array in zip(self.arguments, arrays, strict=True)
@@ -97,17 +99,22 @@ class Student(PythonModel):
             array = array.reshape(len(array), *shape)
         if array.ndim == 0 or array.shape[1:] != shape:
             raise refusal(place, f"has the shape {array.shape}", f"send {words(shape)}")
-        if not np.isfinite(array).all():
+        whole = not argument["dtype"].startswith(("float", "bfloat"))
+        if np.isinf(array).any() or (whole and np.isnan(array).any()):
             raise refusal(place, "holds a missing or infinite value", "send finite numbers")
-        if not argument["dtype"].startswith(("float", "bfloat")) and (array != np.round(array)).any():
+        if whole and (array != np.round(array)).any():
             raise refusal(
                 place, f"takes {argument['dtype']}, holds {array[array != np.round(array)][0]:g}", "send whole numbers"
             )
         return array
 
-    def check_levels(self, rows: np.ndarray) -> None:
-        """Refuse a value of flat rows ``(N, D)`` that is none of the declared levels."""
+    def check_values(self, rows: np.ndarray) -> None:
+        """Refuse a value of flat rows ``(N, D)`` that is missing, or none of the declared levels."""
         for i, name in enumerate(self.features):
+            if name not in self.gapped and np.isnan(rows[:, i]).any():
+                raise refusal(
+                    f"value {name!r}", "is missing", "send a number: the student knows no missing values there"
+                )
             if name in self.levels and not isinstance(self.levels[name][0], str):
                 levels = np.array(self.levels[name], dtype=np.float64)
                 wrong = np.abs(rows[:, i, None] - levels).min(1) > 1e-6 * (1 + np.abs(levels).max())

@@ -25,11 +25,12 @@ from dfkd_tune.registry import model_files as files
 
 NAMES = ["load", "valve", "count"]
 ROWS = np.array([[1050.0, 1.0, 3.0], [900.0, 0.0, 7.0], [1210.0, 1.0, 0.0]])
-PLAIN = {"outputs": 2, "dtype": "float32", "levels": {}, "example": ROWS.tolist()}
+PLAIN = {"outputs": 2, "dtype": "float32", "levels": {}, "gapped": [], "example": ROWS.tolist()}
 MIXED = {
     "features": ["load", "grade", "gate", "rank"],
     "outputs": 4,
     "dtype": "float64",
+    "gapped": [],
     "levels": {"grade": ["low", "high", None, "01", "true"], "gate": [1, 2.5, 7, None], "rank": [1, 2, "other"]},
     "example": [[1.5, 0.0, 1.0, 2.0], [2.5, float("nan"), float("nan"), 1.0]],
 }
@@ -282,13 +283,13 @@ def test_the_note_lists_the_columns_as_they_are():
         "| gate | double | one of 1, 2.5, 7; may be missing |",
         "| rank | string | one of 1, 2, other |",
     ]
-    told = files.note({"levels": {}, "features": ["<img src=x onerror=alert(1)>", "a|b", "`c`\n# d"]})
+    told = files.note({"levels": {}, "gapped": [], "features": ["<img src=x onerror=alert(1)>", "a|b", "`c`\n# d"]})
     assert told.splitlines()[4:] == [
         "| &lt;img src=x onerror=alert(1)&gt; | double |  |",
         "| a\\|b | double |  |",
         "| \\`c\\` \\# d | double |  |",
     ]
-    assert len(files.note({"levels": {}, "features": [f"pixel_{i}" for i in range(10_000)]})) < 5000
+    assert len(files.note({"levels": {}, "gapped": [], "features": [f"pixel_{i}" for i in range(10_000)]})) < 5000
 
 
 ALONE = """
