@@ -107,8 +107,8 @@ def _of_arguments(teacher: Teacher, signature: Signature) -> Inputs:
     layout = layout_of(signature, teacher.source)
     assert layout is not None  # only a flat signature has none
     bare = [Feature(name=name) for name in layout.names]
-    features, told = fitted(bare, layout, teacher.source)
-    if not told:
-        return Inputs(features, layout=layout)
-    words = f"values of {', '.join(told)} are those that the teacher's file tells"
-    return Inputs(features, inferred=InferredPrior(words, Inputs(bare, layout=layout)), layout=layout)
+    fit = fitted(bare, layout, teacher.source)
+    if not fit.told:
+        return Inputs(fit.features, layout=layout)
+    words = f"values of {', '.join(fit.told)} are those that the teacher's file tells"
+    return Inputs(fit.features, inferred=InferredPrior(words, Inputs(bare, layout=layout)), layout=layout)
