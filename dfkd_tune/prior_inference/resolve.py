@@ -88,7 +88,7 @@ def _own(teacher: Teacher) -> Inputs:
 
 def _told(teacher: Teacher, declared: Inputs) -> Inputs:
     """The declared inputs, with the levels that the teacher's encoder tells of features of which nothing is declared."""
-    if declared.layout is not None or declared.rank_correlation is not None:
+    if declared.layout is not None or declared.dependence is not None:
         return declared
     levels, named = levels_of(teacher), feature_names(teacher) is not None
     keys = [name if named else str(i) for i, name in enumerate(declared.names)]
