@@ -14,6 +14,7 @@ from dfkd_tune.api.words import in_python
 from dfkd_tune.errors import Interrupted
 from dfkd_tune.locations import paths
 from dfkd_tune.registry.sources import Sources
+from dfkd_tune.reporting.failed_study import require_complete
 from dfkd_tune.search.storage import require_whole
 from dfkd_tune.study.launch import launch
 from dfkd_tune.training.raw_evaluation import RawEvaluator
@@ -81,6 +82,7 @@ def tune(
 
     Raises:
         DfkdError: in one line, before any trial if an argument is not valid.
+        StudyFailed: no trial completed; ``load_result`` reads what the study recorded.
         KeyboardInterrupt: if the user stopped the study; everything is recorded.
     """
     tree = {
@@ -110,9 +112,10 @@ def tune(
         told = prepared.spec.name
         try:
             with Signals() as stop, watching(told, progress) as on_progress:
-                launch(prepared, storage_url, uri, workers, None, trust_pickle, on_progress, lambda: bool(stop))
+                run = launch(prepared, storage_url, uri, workers, None, trust_pickle, on_progress, lambda: bool(stop))
         except Interrupted:
             raise KeyboardInterrupt(f"study {told!r} was stopped; the same call goes on from here") from None
+        require_complete(run)
     about = prepared.spec
     evaluator = RawEvaluator(prepared.teacher, prepared.inputs, about.study.seed, about.budget.bank)
     held = Sources(held=prepared.teacher) if prepared.in_memory else Sources(None, None, None, trust_pickle)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, NamedTuple
 
 import optuna
@@ -9,7 +10,7 @@ import optuna
 from dfkd_tune.errors import DfkdError, NotFound
 from dfkd_tune.locations.paths import existing, optuna_url, sqlite_file
 from dfkd_tune.locations.sqlite_files import readable
-from dfkd_tune.search.attributes import WORKER, StudyRecord
+from dfkd_tune.search.attributes import RECIPE, WORKER, StudyRecord
 from dfkd_tune.search.foreign import refuse_foreign
 from dfkd_tune.search.storage import open_storage, require_whole
 
@@ -58,12 +59,15 @@ def recorded_parallelism(storage_url: str, name: str, trials: int) -> Recorded:
 
 
 def plain_trial(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
-    """A trial as plain values, without the name of its worker."""
+    """A trial as plain values, its recipe among them, without the name of its worker."""
+    attributes = {name: value for name, value in trial.user_attrs.items() if name != WORKER}
+    if RECIPE in attributes:
+        attributes[RECIPE] = json.loads(attributes[RECIPE])
     return {
         "number": trial.number,
         "state": trial.state.name,
         "value": trial.values[0] if trial.values else None,
         "values": trial.values,
         "params": trial.params,
-        "attributes": {name: value for name, value in trial.user_attrs.items() if name != WORKER},
+        "attributes": attributes,
     }

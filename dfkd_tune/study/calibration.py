@@ -38,7 +38,9 @@ STEPS_A_ROUND, ROUNDS = 4, 3
 CALIBRATION_ROWS = 1_024
 """Rows of the pool and of each bank in a calibration."""
 TRIAL_FRACTION, LEAST_STEPS = 0.05, 50
-"""Share of a trial's steps that is timed, and the fewest steps. Three times as many are timed too, to separate start and steps."""
+"""Largest share of a trial's steps that is timed, and the fewest steps. Three times as many are timed too, to separate start and steps."""
+ENOUGH_S, GROWTH = 0.3, 4
+"""Seconds by which the two must differ, or more steps are timed: ``GROWTH`` times as many."""
 BETTER = 1.25
 """How many times faster than ``POPULATION`` another population must be to replace it, because timings are noisy."""
 GENERATIONS = 8
@@ -263,10 +265,14 @@ def _step(problem: Problem, recipe: Recipe, members: int, clock: Clock) -> float
 
 
 def trial_seconds(problem: Problem, recipe: Recipe, clock: Clock = time.perf_counter) -> float:
-    """Seconds of one trial on its own, extrapolated from two short ones."""
-    part = min(recipe.steps, max(LEAST_STEPS, round(TRIAL_FRACTION * recipe.steps)))
-    few, more = _seconds(problem, recipe, part, clock), _seconds(problem, recipe, 3 * part, clock)
-    return few + max(0.0, more - few) * (recipe.steps - part) / (2 * part)
+    """Seconds of one trial on its own, extrapolated from two short ones that differ by enough to time."""
+    most = min(recipe.steps, max(LEAST_STEPS, round(TRIAL_FRACTION * recipe.steps)))
+    part = min(most, LEAST_STEPS)
+    while True:
+        few, more = _seconds(problem, recipe, part, clock), _seconds(problem, recipe, 3 * part, clock)
+        if more - few > ENOUGH_S or part == most:
+            return few + max(0.0, more - few) * (recipe.steps - part) / (2 * part)
+        part = min(most, GROWTH * part)
 
 
 def _seconds(problem: Problem, recipe: Recipe, steps: int, clock: Clock) -> float:

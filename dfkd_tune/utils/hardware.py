@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from dfkd_tune.errors import MachineError
 
 CGROUP = Path("/sys/fs/cgroup")
+DEVICES = ("auto", "cpu", "cuda")
 PLANNED_FRACTION = 0.8
 """Share of the free memory that a study plans with."""
 SAMPLE_S = 0.3
@@ -26,8 +27,12 @@ def device(asked: str = "auto") -> str:
     """Resolve ``auto``, ``cpu`` or ``cuda`` to a device; ``auto`` is the GPU if there is one.
 
     Raises:
-        MachineError: ``cuda`` is requested, but not available.
+        MachineError: ``cuda`` is requested, but not available; or another device.
     """
+    if asked not in DEVICES:
+        raise MachineError(
+            "--device", f"must be one of {', '.join(DEVICES)}, got {asked!r}", remedy="give --device auto"
+        )
     if asked == "cuda" and not torch.cuda.is_available():
         built = torch.version.cuda is not None
         found = "this machine shows no CUDA GPU" if built else f"torch {torch.__version__} was built without CUDA"

@@ -9,8 +9,9 @@ import torch
 from dfkd_tune.search.attributes import POPULATION
 from dfkd_tune.search.loaded import load_study, recorded_parallelism
 from dfkd_tune.study import calibration
-from dfkd_tune.study.calibration import Calibration, calibrate, choose_parallelism
+from dfkd_tune.study.calibration import LEAST_STEPS, Calibration, calibrate, choose_parallelism, trial_seconds
 from dfkd_tune.study.session import run_study
+from dfkd_tune.testing.problems import Counting, make_problem, network, recipe
 from dfkd_tune.utils import hardware
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -142,6 +143,16 @@ def test_a_real_calibration_times_the_loop(tiny):
     found = calibrate(tiny("timed", population=None, budget={"steps": 60}))
     assert 1 in found.rates and all(rate > 0 for rate in found.rates.values())
     assert found.trial > 0
+
+
+def test_a_slow_trial_is_timed_by_few_steps():
+    teacher = Counting(network())
+    problem, steps = make_problem(teacher), 20_000
+    direct = recipe(generator={"kind": "direct", "steps": 1}, alpha={"kind": "constant", "value": 0.5}, steps=steps)
+    before = teacher.rows
+    taken = trial_seconds(problem, direct, lambda: float(teacher.rows))  # a second a row
+    asked = (teacher.rows - before) / (4 * LEAST_STEPS)  # rows a step, if no more steps were run
+    assert taken == pytest.approx(asked * steps, rel=0.05)
 
 
 def test_population_and_progress_are_found_on_record(store, tiny):
