@@ -406,7 +406,7 @@ def test_example_own_study(example):
 
 
 def test_example_read_results(example, reader, store, finished, monkeypatch, tmp_path):
-    store.hand_out(tmp_path)
+    store.lend_runs(tmp_path)
     monkeypatch.chdir(tmp_path)
     names = example("read_results.py", "finished")
     assert list(names["trials"]["metrics.rmse"]) == sorted(names["trials"]["metrics.rmse"])

@@ -61,6 +61,8 @@ def of_feature(feature: Feature) -> str:
         said.append("quantiles " + _listed([f"{100 * p:g} %: {value:g}" for p, value in feature.quantiles.items()]))
     if feature.integer:
         said.append("whole numbers")
+    if feature.missing is not None:
+        said.append(f"missing with probability {feature.missing:g}")
     return ", ".join(said) or "nothing"
 
 

@@ -8,7 +8,8 @@ Every published number is an aggregate of at least ``at_least`` rows (K):
 - A value that fills at least 2 % of the rows is published exactly, with the range of its ranks. Fewer than K rows
   beside it count as part of it.
 - A column with few distinct values becomes *levels* with probabilities. Levels with fewer than K rows are withheld.
-  Words are published only as levels, and a missing value may be one more level, ``null``.
+  Words are published only as levels, and a missing value may be one more level, ``null``. In any other column of numbers,
+  the share of missing values is published beside the description of the values that are there.
 - *Moments*, *rank correlations* and *autocorrelations* are aggregates of all rows.
 
 This is aggregation, not differential privacy: someone who knows all rows but one may learn about that one.
@@ -55,6 +56,7 @@ class Description:
         features: entries of a features file.
         rank_correlation: lower triangle of the rank correlations, or None.
         withheld: name of a column -> number of withheld levels.
+        filled: names of the columns whose few missing values are not told.
         autocorrelations: of windows, for each column its rank autocorrelations from lag 1 to one less than the steps; else None.
     """
 
@@ -62,6 +64,7 @@ class Description:
     features: list[dict[str, Any]] = field(default_factory=list)
     rank_correlation: list[list[float]] | None = None
     withheld: dict[str, int] = field(default_factory=dict)
+    filled: list[str] = field(default_factory=list)
     autocorrelations: list[list[float]] | None = None
 
     def tree(self) -> dict[str, Any]:
@@ -89,7 +92,8 @@ class Description:
             lines.append(f"{len(told['mean'])} with mean and standard deviation")
         if told["quantiles"]:
             counts = [len(f["quantiles"]) for f in told["quantiles"]]
-            lines.append(f"{len(counts)} with quantiles, {min(counts)} to {max(counts)} each")
+            each = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else f"{counts[0]}"
+            lines.append(f"{len(counts)} with quantiles, {each} each")
         if switched := len(told["levels"]) - len(constant):
             count = sum(len(f["levels"]) for f in told["levels"] if len(f["levels"]) > 1)
             lines.append(f"{switched} with levels and their probabilities, {count} levels in all")
@@ -97,6 +101,8 @@ class Description:
             lines.append(f"{len(constant)} constant")
         if whole := sum("integer" in f for f in self.features):
             lines.append(f"{whole} of them marked as whole numbers")
+        if gapped := sum("missing" in f for f in self.features):
+            lines.append(f"{gapped} of them with the share of missing values")
         if self.rank_correlation is not None:
             lines.append(
                 f"rank correlations of {len(self.features) * (len(self.features) - 1) // 2:,} pairs, to 3 digits"
@@ -105,6 +111,8 @@ class Description:
             lines.append(f"autocorrelations of {self.steps - 1} lags, to 4 digits")
         if self.withheld:
             lines.append(f"withheld: {sum(self.withheld.values())} rare levels, of {', '.join(self.withheld)}")
+        if self.filled:
+            lines.append(f"withheld: rare missing values, of {', '.join(self.filled)}")
         return lines
 
 
@@ -112,13 +120,14 @@ def describe(table: Table, tier: str = "quantiles", at_least: int = 10, steps: i
     """Describe a table.
 
     Args:
-        table: table of the features in the teacher's order, or of the channels of windows; a missing value is a level.
+        table: table of the features in the teacher's order, or of the channels of windows; a missing value is one more
+            level, or described by its share.
         tier: one of ``TIERS``; levels are published in each.
         at_least: smallest number of rows behind every number.
         steps: number of steps of a window, for a table of series.
 
     Raises:
-        FeaturesError: there are too few rows, or a column of words or with missing values has no levels.
+        FeaturesError: there are too few rows or values, or a column of words has no levels.
     """
     rows = len(table.columns)
     if rows < LEAST_MULTIPLE * at_least:
@@ -132,13 +141,17 @@ def describe(table: Table, tier: str = "quantiles", at_least: int = 10, steps: i
         if levels:
             item |= levels
             told.withheld |= {name: withheld} if withheld else {}
-        elif name in table.words or len(x) < rows:
-            raise _no_levels(name, table.words.get(name), x, rows, at_least)
+        elif name in table.words or len(x) < LEAST_MULTIPLE * at_least:
+            raise _no_levels(name, name in table.words, x, rows, at_least)
         elif tier == "moments":
             spread = float(x.std())
             item |= {"mean": _rounded(float(x.mean()), spread), "std": _rounded(spread, spread)}
         else:
             item["quantiles"] = _quantiles(x, at_least)
+        if not levels and len(x) < rows:
+            often = rows - len(x) >= at_least
+            item |= {"missing": round(1 - len(x) / rows, 6)} if often else {}
+            told.filled += [] if often else [name]
         told.features.append(item | ({"integer": True} if not levels and bool((x == np.rint(x)).all()) else {}))
     if tier == "correlation" or steps is not None:
         scores = _scores(table.columns)
@@ -203,21 +216,18 @@ def _levels(x: np.ndarray, missing: int, at_least: int, words: tuple[str, ...] |
     return levels, int((~often).sum())
 
 
-def _no_levels(name: str, words: tuple[str, ...] | None, x: np.ndarray, rows: int, at_least: int) -> FeaturesError:
-    """The error for a column that needs levels and has none."""
+def _no_levels(name: str, words: bool, x: np.ndarray, rows: int, at_least: int) -> FeaturesError:
+    """The error for a column that cannot be described: of words without levels, or with few values."""
+    if not words:
+        rule = f"{len(x):,} of {rows:,} values are there, {LEAST_MULTIPLE * at_least:,} are needed when every number is of {at_least} rows"
+        return FeaturesError(name, rule, remedy="leave the column out with --target, or lower --at-least")
     counts = np.unique(x, return_counts=True)[1]
     few = f"{len(counts):,} different values" if len(counts) > LEVELS else "rare values"
     rule = (
         f"{few}, and levels are {LEVELS} at most that {at_least} rows share, together {100 * COVERED:g} % of the rows"
     )
-    if words is not None:
-        remedy = "write the words as the numbers that the teacher takes, or leave the column out with --target"
-        return FeaturesError(name, f"holds words: {rule}", remedy=remedy)
-    return FeaturesError(
-        name,
-        f"{rows - len(x):,} of {rows:,} values are missing in a column of numbers that are not levels ({rule})",
-        remedy="--missing drop leaves those rows out; or fill them as for the teacher, or leave the column out with --target",
-    )
+    remedy = "write the words as the numbers that the teacher takes, or leave the column out with --target"
+    return FeaturesError(name, f"holds words: {rule}", remedy=remedy)
 
 
 def _quantiles(x: np.ndarray, at_least: int) -> dict[float, float]:

@@ -192,7 +192,7 @@ def _whole(path: Path, found: Read, reading: Reading) -> Table:
         raise FeaturesError(
             path,
             f"of {rows:,} rows values are missing: {told}{more}",
-            remedy="--missing drop leaves those rows out, --missing level makes them a level of columns of few values; or fill them as for the teacher",
+            remedy="--missing drop leaves those rows out, --missing level describes how often a value is missing; or fill them as for the teacher",
         )
     kept = np.arange(rows)
     if counts and missing == "drop":

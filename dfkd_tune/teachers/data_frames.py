@@ -53,6 +53,8 @@ def levels_of(teacher: Teacher) -> dict[str, list[float | str]]:
 def asked_by_name(teacher: Teacher, names: Sequence[str], labels: Mapping[int, Sequence[str | None]]) -> Teacher:
     """Return a teacher that receives a data frame if it was fitted on one; otherwise the teacher itself.
 
+    A teacher with arguments knows their words by itself.
+
     Args:
         teacher: any teacher; only one with a scikit-learn estimator changes.
         names: column names of the rows ``(N, D)`` that it will be queried with.
@@ -63,6 +65,8 @@ def asked_by_name(teacher: Teacher, names: Sequence[str], labels: Mapping[int, S
         TeacherError: the names differ from those it was fitted on, or it was fitted on an array and a level is a
             string.
     """
+    if teacher.layout is not None:
+        return teacher
     own = feature_names(teacher)
     if own is None and getattr(teacher.estimator, "takes_frames", False):
         own = [*names]

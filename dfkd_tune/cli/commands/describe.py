@@ -50,7 +50,7 @@ import click
     type=click.Choice(["refuse", "drop", "level"]),
     default="refuse",
     show_default=True,
-    help="Missing values: refuse the table, drop their rows, or treat them as one more level.",
+    help="Missing values: refuse the table, drop their rows, or describe how often they occur.",
 )
 def describe(
     data: str,
