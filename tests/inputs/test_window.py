@@ -1,9 +1,12 @@
 """What a features file says of windows: rows that are exact, columns in the teacher's order, and what does not fit."""
 
+import math
+
 import pytest
 import torch
 import yaml
 from asked import fails
+from scipy.stats import spearmanr
 
 from dfkd_tune.errors import FeaturesError
 from dfkd_tune.inputs.feature import Feature
@@ -54,6 +57,15 @@ def test_a_channel_is_declared_once_for_all_steps():
     said = in_words(inputs)
     assert [group["features"] for group in said[:2]] == [["temp[0] to temp[4]"], ["flow[0] to flow[4]"]]
     assert "0.90, 0.70 one, two" in said[3]["declared"] and "temp and flow 0.30" in said[-1]["declared"]
+
+
+def test_values_of_a_channel_may_be_missing_and_are_so_for_a_while():
+    known = "mean: 3, std: 2, missing: 0.3, time_constant: 4"
+    inputs = parsed(f"window: {{steps: 6, channels: [{{name: a, {known}}}, b]}}")
+    x = inputs.raw(inputs.draw(10_000, rng()))[:, ::2]
+    assert x.isnan().double().mean(0) == pytest.approx([0.3] * 6, abs=0.02)
+    ranked = x.masked_fill(x.isnan(), torch.inf)  # as the last value
+    assert spearmanr(ranked[:, 1], ranked[:, 3]).statistic == pytest.approx(math.exp(-2 / 4), abs=0.04)
 
 
 def test_words_are_levels_of_a_channel():
