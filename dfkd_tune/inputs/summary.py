@@ -70,7 +70,8 @@ def of_columns(inputs: Inputs, columns: slice) -> str:
     """Describe in short the declaration of the columns of an argument."""
     axes = next((axes for axes in inputs.axes if axes.start == columns.start), None)
     if axes is not None and axes.kind == "window":
-        return f"{axes.size(STEPS)} steps of {axes.size(CHANNELS)} channels"
+        channels = axes.size(CHANNELS)
+        return f"{axes.size(STEPS)} steps of {channels} channel{'s' if channels > 1 else ''}"
     said = {of_feature(feature) for feature in inputs.features[columns]}
     return said.pop() if len(said) == 1 else "each value by itself"
 
