@@ -22,7 +22,7 @@ from dfkd_tune.layouts.signature import ROW_DTYPES, Argument, Signature
 from dfkd_tune.prior_inference import batch_norm, scalers, trees
 from dfkd_tune.prior_inference.level_order import with_order
 from dfkd_tune.teachers.base import Teacher
-from dfkd_tune.teachers.data_frames import asked_by_name, feature_names, levels_of, require_levels
+from dfkd_tune.teachers.data_frames import asked_by_name, feature_names, levels_of, require_levels, require_words
 from dfkd_tune.teachers.endpoints.endpoint import IDENTITY_ROWS, identified
 from dfkd_tune.teachers.formats.dtypes import settled
 from dfkd_tune.teachers.probe import infer_width
@@ -47,6 +47,7 @@ def with_inputs(teacher: Teacher, features: Path | None) -> tuple[Teacher, Input
     inputs = _told(teacher, read_features(features, teacher.signature)) if features else _own(teacher)
     teacher, inputs = _arranged(teacher, inputs)
     teacher = asked_by_name(teacher, inputs.names, {i: f.labels for i, f in enumerate(inputs.features) if f.labels})
+    require_words(teacher, inputs)
     require_levels(teacher, inputs.names, {f.name: f.levels for f in inputs.features if f.levels})
     teacher.guard.names = inputs.names
     if teacher.layout is None:

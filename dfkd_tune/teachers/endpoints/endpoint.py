@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import Any
@@ -69,6 +69,11 @@ class Endpoint:
     @property
     def n_features_in_(self) -> int | None:
         return self.description.width
+
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """Name of a column -> the name of its dtype, or ``string``, as far as it tells."""
+        return self.description.kinds
 
     def predict(self, rows: Any) -> np.ndarray:
         """Outputs ``(N, O)`` for an array or a data frame ``(N, D)``.

@@ -13,7 +13,7 @@ import torch
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.inputs.arguments import CODES, MOST_FEATURES
 from dfkd_tune.layouts.nested import Leaf
-from dfkd_tune.layouts.signature import Argument, Output, Signature
+from dfkd_tune.layouts.signature import Argument, Output, Signature, dtype_name
 from dfkd_tune.teachers.endpoints.client import Client, Json, Refused
 from dfkd_tune.teachers.endpoints.protocols import Batch, Description, numbers
 
@@ -102,8 +102,9 @@ class OpenInference:
         narrow = bool(kinds) and kinds <= FLOATS.keys() - {"FP64"}
         dtype = torch.float32 if narrow else torch.float64
         if len(self.inputs) > 1 and all(each.column for each in self.inputs):
-            return Description([each.name for each in self.inputs], None, dtype, rows, facts)
-        return Description(None, _signature(source, self.inputs, outputs), dtype, rows, facts)
+            columns = {each.name: _kind(each) for each in self.inputs}
+            return Description([*columns], columns, None, dtype, rows, facts)
+        return Description(None, {}, _signature(source, self.inputs, outputs), dtype, rows, facts)
 
     def bodies(self, batch: Batch) -> list[Json]:
         if not batch.table:
@@ -130,6 +131,11 @@ class OpenInference:
             }
         except (AttributeError, KeyError, TypeError):
             raise ValueError("an output has no shape or no data") from None
+
+
+def _kind(column: Tensor) -> str:
+    """The name of a column's dtype, or ``string``."""
+    return "string" if column.datatype == WORDS else dtype_name(DTYPES[column.datatype])
 
 
 def _tensors(source: str, told: Any) -> list[Tensor]:

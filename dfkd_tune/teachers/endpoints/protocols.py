@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +19,7 @@ class Description:
 
     Args:
         names: names of its columns, if it takes named columns.
+        kinds: name of a column -> the name of its dtype, or ``string``, as far as it tells.
         signature: its arguments, if it takes an array ``(N, D)`` or several arrays; None if it does not tell.
         dtype: dtype of rows, for columns and flat rows.
         rows: number of rows that every request must have; None if any number is taken.
@@ -26,6 +27,7 @@ class Description:
     """
 
     names: Sequence[str] | None = None
+    kinds: Mapping[str, str] = field(default_factory=dict)
     signature: Signature | None = None
     dtype: torch.dtype = torch.float64
     rows: int | None = None
