@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 
@@ -36,17 +36,26 @@ def load_study(storage_url: str, name: str) -> optuna.Study:
     return study
 
 
-def recorded_population(storage_url: str, name: str, trials: int) -> tuple[int | None, int]:
-    """The recorded population of a study, None for a new one, and how many of ``trials`` trials have not ended."""
+class Recorded(NamedTuple):
+    """How a study on record runs: its population and crews, None for a new one, and the number of trials that have not ended."""
+
+    population: int | None
+    crews: int | None
+    left: int
+
+
+def recorded_parallelism(storage_url: str, name: str, trials: int) -> Recorded:
+    """How a study of ``trials`` trials on record runs."""
     file = sqlite_file(storage_url)
     if file is not None and not file.exists():
-        return None, trials
+        return Recorded(None, None, trials)
     try:
         study = load_study(storage_url, name)
     except DfkdError:  # reported when the study is opened for writing
-        return None, trials
+        return Recorded(None, None, trials)
     ended = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
-    return StudyRecord.of(study).population, max(0, trials - ended)
+    record = StudyRecord.of(study)
+    return Recorded(record.population, record.crews, max(0, trials - ended))
 
 
 def plain_trial(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:

@@ -11,8 +11,6 @@ from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, TRUST
 from dfkd_tune.cli.study_options import spec_of
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from dfkd_tune.inputs.prior import Inputs
     from dfkd_tune.study.prepare import Prepared
 
@@ -51,6 +49,7 @@ def check(
     from rich.console import Console
     from rich.tree import Tree
 
+    from dfkd_tune.cli.signature_table import signature_table
     from dfkd_tune.inputs.summary import meaning
     from dfkd_tune.locations import paths
     from dfkd_tune.reporting.terminal_progress import clock
@@ -97,8 +96,8 @@ def check(
     )
     for name, words in facts.items():
         say(name, words)
-        if name == "teacher" and prepared.inputs.layout is not None:
-            console.print(_signature(prepared.inputs), highlight=False, soft_wrap=True)
+        if name == "teacher" and (table := signature_table(prepared)) is not None:
+            console.print(table, highlight=False, soft_wrap=True)
     described = space.describe()
     tree = Tree("[bold]search[/]" if described["search"] else "[bold]search[/]: nothing, the preset as it is")
     for section, leaves in _sections(described["search"]).items():
@@ -122,26 +121,6 @@ def check(
         )
         say("time", f"about {clock(taken.seconds)} of training on this machine, {every}")
         say("memory", f"about {taken.bytes / 2**20:,.0f} MiB")
-
-
-def _signature(inputs: Inputs) -> Table:
-    """The arguments and outputs of a teacher, and what is declared of each argument."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    from dfkd_tune.inputs.summary import of_feature
-
-    layout, shown = inputs.layout, Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    assert layout is not None  # only such a teacher has a table
-    for title in ("", "name", "shape", "dtype", "declared"):
-        shown.add_column(title, overflow="fold")
-    for kind, name, shape, dtype in layout.signature.table():
-        words = ""
-        if kind == "argument":
-            said = {of_feature(feature) for feature in inputs.features[layout.columns[name]]}
-            words = said.pop() if len(said) == 1 else "each value by itself"
-        shown.add_row(f"          {kind}", *map(escape, (name, shape, dtype, words)))
-    return shown
 
 
 def _encoded(inputs: Inputs) -> str:

@@ -34,7 +34,7 @@ from dfkd_tune.utils.signals import Signals
 @click.option(
     "--workers",
     type=click.IntRange(min=1, max=1024),
-    help="Number of processes; default: chosen for this machine, or 1 if a seed is given.",
+    help="Number of processes; default: chosen for this machine. With a seed, also the crews of a round (2).",
 )
 @click.option("--cluster", metavar="ADDRESS", help="Address of a Dask scheduler that runs the workers, or 'local'.")
 @DEVICE
@@ -66,6 +66,7 @@ def study(
 
     from dfkd_tune.locations import paths
     from dfkd_tune.reporting import terminal_progress, terminal_summary
+    from dfkd_tune.reporting.failed_study import require_complete
     from dfkd_tune.search.loaded import load_study
     from dfkd_tune.search.storage import require_whole
     from dfkd_tune.study.launch import launch
@@ -81,6 +82,8 @@ def study(
         result = launch(prepared, storage_url, uri, workers, cluster, trust_pickle, on_progress, lambda: bool(stop))
     if as_json:
         terminal_progress.ended(console, result)
+    require_complete(result)
+    if as_json:
         return
     ended, total = result.progress.ended, result.progress.total
     late = f"The time was up after {ended:,} of {total:,} trials; the same command goes on with the rest."
