@@ -140,7 +140,7 @@ def _of_one(key: str, value: Any, path: object, signature: Signature | None) -> 
         rule = f"is one argument, the teacher takes {signature}"
         remedy = f"arguments: {{{signature.arguments[0].name}: {{{key}: {{...}}}}}}"
         raise FeaturesError(place, rule, remedy=remedy)
-    argument = None if signature is None else signature.arguments[0]
+    argument = next(iter(signature.arguments), None) if signature is not None else None
     described = DESCRIBE[key](value, place, argument)
     axes = () if described.axes is None else (described.axes,)
     processes = () if described.process is None else (described.process,)
