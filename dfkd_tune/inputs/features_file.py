@@ -136,11 +136,10 @@ def _declared(tree: dict[str, Any], path: object, signature: Signature | None) -
 def _of_one(key: str, value: Any, path: object, signature: Signature | None) -> Declared:
     """What the file says of the only argument of a teacher, or of flat rows, by a window or a grid."""
     place = f"{path}: {key}"
-    if signature is not None and len(signature.arguments) > 1:
+    argument, *others = (None,) if signature is None else signature.arguments
+    if argument is not None and others:
         rule = f"is one argument, the teacher takes {signature}"
-        remedy = f"arguments: {{{signature.arguments[0].name}: {{{key}: {{...}}}}}}"
-        raise FeaturesError(place, rule, remedy=remedy)
-    argument = next(iter(signature.arguments), None) if signature is not None else None
+        raise FeaturesError(place, rule, remedy=f"arguments: {{{argument.name}: {{{key}: {{...}}}}}}")
     described = DESCRIBE[key](value, place, argument)
     axes = () if described.axes is None else (described.axes,)
     processes = () if described.process is None else (described.process,)
