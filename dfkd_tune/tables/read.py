@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 SUFFIXES = {
-    **dict.fromkeys((".csv", ".tsv", ".tab"), "csv"),
+    **dict.fromkeys((".csv", ".tsv", ".tab", ".txt", ".dat"), "csv"),
     **dict.fromkeys((".parquet", ".pq"), "parquet"),
     **dict.fromkeys((".feather", ".arrow"), "feather"),
 }
@@ -96,9 +96,12 @@ def read_table(path: Path, reading: Reading = FOUND, without: Sequence[str] = ()
         names, columns, notes = read(path, kind, reading, room, without)
     except OSError as error:
         raise FeaturesError(path, f"cannot be read: {error.strerror or error}", remedy="make it readable") from None
-    if not columns or not len(columns[0].values):
-        held = f"{len(columns[0].values) if columns else 0} rows of {len(columns)} columns"
-        raise FeaturesError(path, f"holds no table: {held}", remedy="leave fewer columns out, or give another")
+    if not columns:
+        rule = f"no column is left of {len(without)}" if without else "holds no columns"
+        raise FeaturesError(path, rule, remedy="leave fewer columns out" if without else "give another table")
+    if not len(columns[0].values):
+        rule = f"holds the names of {len(columns)} columns and no rows"
+        raise FeaturesError(path, rule, remedy="give a table with rows below its names")
     return _whole(path, names, columns, notes, reading.missing)
 
 
@@ -107,7 +110,8 @@ def _kind(path: Path) -> str:
     kind = SUFFIXES.get(name.suffix.lower())
     if kind is None:
         known = f"{', '.join(SUFFIXES)}, of text also packed as {', '.join(PACKED)}"
-        raise FeaturesError(path, f"not known as a table by its name; known: {known}", remedy="give --format")
+        rule = f"its suffix {name.suffix!r} is of no known table; known: {known}"
+        raise FeaturesError(path, rule, remedy="if it is a text table, give --format csv")
     return kind
 
 
@@ -171,6 +175,9 @@ def _whole(path: Path, names: list[str], columns: list[Column], notes: list[str]
         )
     if counts and missing == "drop":
         whole = ~gaps.any(axis=1)
+        if not whole.any():
+            rule = f"a value is missing in each of its {rows:,} rows"
+            raise FeaturesError(path, rule, remedy="leave columns with many missing values out with --target")
         values = values[whole]
         notes = [*notes, f"{rows - len(values):,} of {rows:,} rows left out, in which a value is missing"]
     words = {name: column.words for name, column in zip(names, columns, strict=True) if column.words is not None}
