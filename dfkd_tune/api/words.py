@@ -20,6 +20,7 @@ ARGUMENTS = {
     "--storage": "storage",
     "--tracking-uri": "tracking_uri",
     "--trial": "trial",
+    "--format": "kind",
     "--model": "model",
     "--alias": "alias",
     "give a features file": "give features, or a few rows as example_inputs",
