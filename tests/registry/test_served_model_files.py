@@ -32,13 +32,15 @@ def test_the_note_lists_the_columns_as_they_are():
         "| gate | double | one of 1, 2.5, 7; may be missing |",
         "| rank | string | one of 1, 2, other |",
     ]
-    told = model_files.note({"levels": {}, "features": ["<img src=x onerror=alert(1)>", "a|b", "`c`\n# d"]})
+    told = model_files.note(
+        {"levels": {}, "gapped": [], "features": ["<img src=x onerror=alert(1)>", "a|b", "`c`\n# d"]}
+    )
     assert told.splitlines()[4:] == [
         "| &lt;img src=x onerror=alert(1)&gt; | double |  |",
         "| a\\|b | double |  |",
         "| \\`c\\` \\# d | double |  |",
     ]
-    assert len(model_files.note({"levels": {}, "features": [f"pixel_{i}" for i in range(10_000)]})) < 5000
+    assert len(model_files.note({"levels": {}, "gapped": [], "features": [f"pixel_{i}" for i in range(10_000)]})) < 5000
 
 
 ALONE = """
