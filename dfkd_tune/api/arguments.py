@@ -116,6 +116,7 @@ class Arguments:
         text = yaml_io.dump(_plain(tree), compact=True).encode()
         file = self.folder / f"features-{hash_bytes(text)[:12]}.yaml"
         if not file.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
             write_output(file, text)
         return inputs, str(file)
 

@@ -17,8 +17,8 @@ from dfkd_tune.export.student_files import read_student, student_files
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.study.prepare import Prepared
 from dfkd_tune.training import distill as training
-from dfkd_tune.training import raw_evaluation
 from dfkd_tune.training.member import Member
+from dfkd_tune.training.raw_evaluation import shipped_rmse
 from dfkd_tune.utils import hardware
 from dfkd_tune.utils.seeding import derive
 
@@ -117,9 +117,7 @@ def _student(prepared: Prepared, on_step: Callable[[int, float], None] | None, f
     units = InputSchema.of(result)
     module = units.drop_in(module)
     exported = units.student(units.flat(module), outcome.parameters)
-    found, spread = problem.evaluator.rmse(exported), float(problem.spread.double().square().mean().sqrt())
-    raw_evaluation.agree("distill", found, outcome.selection.rmse, spread)
-    rmse, _ = raw_evaluation.fresh_rmse(problem.evaluator, exported)
+    rmse, _ = shipped_rmse("distill", problem.evaluator, exported, outcome.selection.rmse)
     object.__setattr__(module, "rmse", rmse)  # a plain attribute, neither a parameter nor a submodule
     return module
 

@@ -30,6 +30,7 @@ ARGUMENTS = {
     "--target": "targets",
     "--at-least": "at_least",
     "--trial": "trial",
+    "--format": "kind",
     "--model": "model",
     "--alias": "alias",
     "give a features file": "give features, or a few rows as example_inputs",

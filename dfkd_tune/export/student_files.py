@@ -26,6 +26,8 @@ EXAMPLES, EXAMPLE_VALUES = 64, 4_096
 """Largest number of example rows of the declared prior stored beside a student, and of values in them."""
 HASHES = "sha256.json"
 """File with the SHA-256 of all other files."""
+NAMES = ("student.pt2", "student.safetensors", "architecture.yaml", "recipe.yaml", "result.json", HASHES)
+"""All files that a student may have."""
 
 
 def student_files(problem: Problem, outcome: Outcome, about: Mapping[str, Any]) -> dict[str, bytes]:

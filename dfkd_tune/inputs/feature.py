@@ -218,7 +218,9 @@ class Feature:
             raise ValueError("levels must differ from each other")
         kinds = {type(v) for v in levels} - {type(None)}
         if len(kinds) > 1:
-            raise ValueError("levels must be all numbers or all words; quote the numbers where they are words")
+            raise ValueError(
+                "levels must be all numbers or all words, and null for a missing value; quote the numbers where they are words"
+            )
         if self.nominal is False and (None in levels or str in kinds):
             raise ValueError("words and missing values have no order: leave nominal out")
         if self.integer and any(type(v) is not float or v != round(v) for v in levels):

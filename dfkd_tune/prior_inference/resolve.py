@@ -46,10 +46,11 @@ def with_inputs(teacher: Teacher, features: Path | None) -> tuple[Teacher, Input
     """
     inputs = _told(teacher, read_features(features, teacher.signature)) if features else _own(teacher)
     teacher, inputs = _arranged(teacher, inputs)
-    teacher = asked_by_name(teacher, inputs.names, {i: f.labels for i, f in enumerate(inputs.features) if f.labels})
+    labels = {i: f.labels for i, f in enumerate(inputs.features) if f.labels}
+    teacher = asked_by_name(teacher, inputs.names, labels)
     require_words(teacher, inputs)
-    require_levels(teacher, inputs.names, {f.name: f.levels for f in inputs.features if f.levels})
-    teacher.guard.names = inputs.names
+    require_levels(teacher, inputs.features)
+    teacher.guard.names, teacher.guard.labels = inputs.names, labels
     if teacher.layout is None:
         teacher = settled(teacher, inputs.raw(inputs.draw(2, torch.Generator().manual_seed(0))))
     teacher = identified(teacher, inputs.raw(inputs.draw(IDENTITY_ROWS, torch.Generator().manual_seed(0))))

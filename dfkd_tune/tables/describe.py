@@ -26,7 +26,7 @@ import numpy as np
 
 from dfkd_tune.errors import FeaturesError
 from dfkd_tune.inputs.features_file import parse_features
-from dfkd_tune.locations.files import write_output
+from dfkd_tune.locations.files import require_place, write_output
 from dfkd_tune.tables.read import FOUND, Reading, Table, read_table
 from dfkd_tune.utils import yaml_io
 
@@ -131,7 +131,7 @@ def describe(table: Table, tier: str = "quantiles", at_least: int = 10, steps: i
     """
     rows = len(table.columns)
     if rows < LEAST_MULTIPLE * at_least:
-        rule = f"{rows:,} rows are too few, {LEAST_MULTIPLE * at_least:,} are needed when every number is of {at_least} rows"
+        rule = f"its number of rows is {rows:,}, {LEAST_MULTIPLE * at_least:,} are needed when every number is of {at_least} rows"
         raise FeaturesError(TABLE, rule, remedy="describe more rows, or lower --at-least")
     told = Description(rows)
     for name, column in zip(table.names, table.columns.T, strict=True):
@@ -181,6 +181,7 @@ def describe_file(
     """
     if out.exists() and out.resolve() == data.resolve():
         raise FeaturesError(out, "is the table itself", remedy="write the features file elsewhere")
+    require_place(out)
     table, at_least = read_table(data, reading, targets), reading.at_least
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # overflow is refused below

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SUFFIXES = {
-    **dict.fromkeys((".csv", ".tsv", ".tab"), "csv"),
+    **dict.fromkeys((".csv", ".tsv", ".tab", ".txt", ".dat"), "csv"),
     **dict.fromkeys((".parquet", ".pq"), "parquet"),
     **dict.fromkeys((".feather", ".arrow"), "feather"),
 }
@@ -115,9 +115,12 @@ def read_table(path: Path, reading: Reading = FOUND, without: Sequence[str] = ()
         found = read(path, kind, reading, room, without)
     except OSError as error:
         raise FeaturesError(path, f"cannot be read: {error.strerror or error}", remedy="make it readable") from None
-    if not found.columns or not len(found.columns[0].values):
-        held = f"{len(found.columns[0].values) if found.columns else 0} rows of {len(found.columns)} columns"
-        raise FeaturesError(path, f"holds no table: {held}", remedy="leave fewer columns out, or give another")
+    if not found.columns:
+        rule = f"no column is left of {len(without)}" if without else "holds no columns"
+        raise FeaturesError(path, rule, remedy="leave fewer columns out" if without else "give another table")
+    if not len(found.columns[0].values):
+        rule = f"holds the names of {len(found.columns)} columns and no rows"
+        raise FeaturesError(path, rule, remedy="give a table with rows below its names")
     return _whole(path, found, reading)
 
 
@@ -126,7 +129,8 @@ def _kind(path: Path) -> str:
     kind = SUFFIXES.get(name.suffix.lower())
     if kind is None:
         known = f"{', '.join(SUFFIXES)}, of text also packed as {', '.join(PACKED)}"
-        raise FeaturesError(path, f"not known as a table by its name; known: {known}", remedy="give --format")
+        rule = f"its suffix {name.suffix!r} is of no known table; known: {known}"
+        raise FeaturesError(path, rule, remedy="if it is a text table, give --format csv")
     return kind
 
 
@@ -196,7 +200,11 @@ def _whole(path: Path, found: Read, reading: Reading) -> Table:
         )
     kept = np.arange(rows)
     if counts and missing == "drop":
-        kept = kept[~gaps.any(axis=1)]
+        whole = ~gaps.any(axis=1)
+        if not whole.any():
+            rule = f"a value is missing in each of its {rows:,} rows"
+            raise FeaturesError(path, rule, remedy="leave columns with many missing values out with --target")
+        kept = kept[whole]
         notes = [*notes, f"{rows - len(kept):,} of {rows:,} rows left out, in which a value is missing"]
     series = None
     if reading.windows is not None and len(kept):

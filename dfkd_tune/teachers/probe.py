@@ -26,6 +26,10 @@ NOISE = 1e-4
 """Largest root mean square difference of two evaluations, in standard deviations of the teacher's outputs."""
 FARTHEST = 1e-3
 """Largest difference of two evaluations of any one row, in the same units."""
+UNITS = 4
+"""Largest difference of two answers to a row among other rows, in units of rounding, beyond ``FARTHEST``."""
+SOME = tuple(range(PROBE_ROWS - 4, PROBE_ROWS - 11, -1))
+"""Probe rows that are asked again among fewer rows and in another order, without the first and the last."""
 NOTED = 1e-4
 """Rounding step of the outputs, in standard deviations, from which it is reported."""
 BLURRED = 1e-2
@@ -96,9 +100,8 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
     CALLS.expect(None, calls=7)
     x = inputs.raw(inputs.draw(PROBE_ROWS, torch.Generator().manual_seed(seed)), teacher.dtype)
     _take_gaps(teacher, inputs)
-    for rows in (2, 1):
-        _answer(teacher, x[:rows])
-    few, call = _timed(teacher, x[:7])
+    few = {rows: _answer(teacher, x[[*rows]]) for rows in ((0, 1), (0,))}
+    few[SOME], call = _timed(teacher, x[[*SOME]])
     full = _answer(teacher, x)
     _finite(teacher, x, full)
     _held(teacher, full)
@@ -106,14 +109,8 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
     wide = full.double()  # in float32 the square of an output may overflow
     noise = _noise(teacher, x, wide, again.double())
     std = wide.std(0)
-    if not torch.allclose(full[:7], few, rtol=1e-3, atol=1e-3 * float(wide.std() + 1e-30)):
-        row = int((full[:7] - few).abs().max(1).values.argmax())
-        raise TeacherError(
-            teacher.source,
-            f"must answer each row by itself, the answer depends on the other rows: {teacher.guard.row(x[row])} got "
-            f"{_several(few[row])} among 7 rows and {_several(full[row])} among {PROBE_ROWS}",
-            remedy="save it in evaluation mode (batch norm frozen)",
-        )
+    for rows, answers in few.items():
+        _independent(teacher, x, full, rows, answers)
     constant = std <= torch.finfo(full.dtype).eps * wide.abs().mean(0)
     if constant.any():
         output = int(constant.nonzero()[0])
@@ -191,6 +188,38 @@ def _held(teacher: Teacher, y: Tensor) -> None:
             f"output {unfit[0]} lies within {apart[unfit[0]]:.3g} and reaches {most[unfit[0]]:.3g}, which float32 cannot hold",
             remedy="scale its answers, by their standard deviation for example",
         )
+
+
+def _independent(teacher: Teacher, x: Tensor, full: Tensor, rows: tuple[int, ...], few: Tensor) -> None:
+    """Check that the answers to a few rows do not depend on the rows around them.
+
+    Args:
+        teacher: the teacher.
+        x: ``(N, D)`` rows, answered with ``full`` ``(N, O)``.
+        rows: indices of the few rows.
+        few: ``(len(rows), O)`` answers to these alone.
+
+    Raises:
+        TeacherError: one differs by more than ``FARTHEST`` and rounding.
+    """
+    wide = full.double()
+    rounding = torch.full_like(wide[0], torch.finfo(torch.float32).eps)  # of any student, and of many teachers
+    for short in (torch.float16, torch.bfloat16):
+        held = (full.to(short).to(full.dtype) == full).all(0)
+        rounding = torch.where(held, torch.finfo(short).eps, rounding)
+    apart = (wide[[*rows]] - few.double()).abs()
+    excess = apart - FARTHEST * wide.std(0) - UNITS * rounding * wide.abs().amax(0)
+    if bool((excess <= 0).all()):
+        return
+    row, output = divmod(int(excess.nan_to_num(torch.inf).argmax()), excess.shape[1])
+    raise TeacherError(
+        teacher.source,
+        f"must answer each row by itself, the answer depends on the other rows: {teacher.guard.row(x[rows[row]])} got "
+        f"{few[row, output]:.6g} among {len(rows):,} row{'s' * (len(rows) > 1)} and {full[rows[row], output]:.6g} among {len(x)}",
+        remedy="save it in evaluation mode (batch norm frozen)"
+        if isinstance(teacher.function, torch.nn.Module)
+        else "let it compute an answer from its row alone: without a mean, an order or a rank of the rows that come with it",
+    )
 
 
 def _noise(teacher: Teacher, x: Tensor, first: Tensor, second: Tensor) -> float:
@@ -340,10 +369,6 @@ def _answer(teacher: Teacher, x: Tensor) -> Tensor:
             teacher.source, "changes its input rows in place", remedy="let it copy them before it changes them"
         )
     return y.clone()  # a teacher may reuse the memory of its outputs
-
-
-def _several(y: Tensor) -> str:
-    return ", ".join(f"{value:.6g}" for value in y[:3].tolist()) + (", ..." if len(y) > 3 else "")
 
 
 def _differentiable(teacher: Teacher, x: Tensor) -> bool:

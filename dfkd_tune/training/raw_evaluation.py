@@ -123,6 +123,25 @@ def outputs_of(student: ExportedStudent, inputs: Inputs, z: Tensor) -> Tensor:
     return y[:, None] if y.ndim == 1 else y
 
 
+def shipped_rmse(
+    place: object, evaluator: RawEvaluator, student: ExportedStudent, recorded: float
+) -> tuple[float, int]:
+    """RMSE of an exported student on fresh rows, and their number (see ``fresh_rmse``), after ``agree`` on the selection bank.
+
+    Args:
+        place: name of the student for the error message.
+        evaluator: its teacher and banks.
+        student: the exported student, reloaded.
+        recorded: RMSE on the selection bank in training.
+
+    Raises:
+        ExportError: as ``agree`` does.
+    """
+    theirs, ours = evaluator.held(student)
+    agree(place, float((ours - theirs).square().mean().sqrt()), recorded, float(theirs.std(0).square().mean().sqrt()))
+    return fresh_rmse(evaluator, student)
+
+
 def agree(place: object, exported: float, recorded: float, spread: float) -> None:
     """Check that the RMSE of an exported student equals the one recorded in training.
 
