@@ -31,7 +31,7 @@ class Measured:
     """What a benchmark measured for one entry, and how.
 
     Args:
-        seeds: seeds of the runs.
+        seeds: seeds of the runs, or ranges of them in words.
         budget: size of a run, in words.
         rows: row of the table -> its cells.
         values: name of a single value -> number or text.
@@ -40,7 +40,7 @@ class Measured:
         open_rows: whether the rows differ from run to run; otherwise they must be those of the file.
     """
 
-    seeds: Sequence[int]
+    seeds: Sequence[int | str]
     budget: str
     rows: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)

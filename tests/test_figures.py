@@ -225,6 +225,7 @@ def rest() -> dict:
         | of("slow_teacher").entries([{"budget": budget} | asked for budget in (0, 4_000)], two)
         | of("threshold").entries(swept, two)
         | of("served").entries([{"line": line, "keys": 3, "seconds": 2.0} for line in typed])
+        | of("rounds").entries({way: [(0.2, 0.01), (0.1, 0.01)] for way in of("rounds").WAYS}, 120)
         | claims.entries(timed, {0: 30.0}, two)
         | {"first_study": of("quick").measured("trial 1\nPromoted", 20)}
     )

@@ -89,6 +89,14 @@ class TestSchemas:
         assert spec.fixed or spec.sampler.options
         jsonschema.validate(tree, schema["SCHEMAS"]["study"]())
 
+    @pytest.mark.parametrize("page", ["features.md", "windows.md", "shapes.md"])
+    def test_takes_the_features_files_of_the_guides(self, page):
+        blocks = re.findall(r"^```yaml\n(.*?)^```$", read(DOCS / "guides" / page), re.MULTILINE | re.DOTALL)
+        trees = [yaml_io.parse(text, page, SpecError) for text in blocks if "study:" not in text]
+        for tree in trees:
+            jsonschema.validate(json.loads(json.dumps(tree)), schema["SCHEMAS"]["features"]())
+        assert trees
+
     @pytest.mark.parametrize(
         ("kind", "text"),
         [
@@ -102,6 +110,10 @@ class TestSchemas:
             ("study", "{teacher: t.pt2, search: {optimizer.lr: {low: 0.1}}}"),
             ("features", "{features: [{mean: 1, std: 2}]}"),
             ("features", "{features: [{name: a, std: -1, mean: 0}]}"),
+            ("features", "{window: {steps: 3}}"),
+            ("features", "{window: {steps: 3, channels: [{name: a, time_constant: 0}]}}"),
+            ("features", "{arguments: {x: {window: {steps: 3, channels: [a], order: last}}}}"),
+            ("features", "{grid: {height: 2, width: 2, correlation_length: 0}}"),
         ],
     )
     def test_refuses_what_the_program_refuses(self, kind, text):

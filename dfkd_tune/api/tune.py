@@ -64,7 +64,7 @@ def tune(
             storage, an estimator as ``.skops``. What no file holds, such as a lambda, is queried in this process alone.
         n_trials: number of trials in total, also after a resume (100).
         name: name of the study and its MLflow experiment; default: after the teacher.
-        seed: seed of all random numbers (0); with one, every machine runs the same trials.
+        seed: seed of all random numbers (0); with one, every machine runs the same trials for the same ``workers``.
         objective: ``robust``, ``rmse`` or ``nrmse``, as in a study file.
         search: leaf -> choices or range, as in a study file; None for the default space.
         fixed: leaf -> value for every trial.
@@ -73,7 +73,7 @@ def tune(
         timeout: seconds after which no trial begins; the study is then concluded with what is there.
         budget, study: further keys of these sections of a study file: ``{"steps": 5000}``, ``{"reruns": 0}``.
         storage, tracking_uri: URL of Optuna's storage and MLflow tracking URI; default: ``mlruns/``, or ``MLFLOW_TRACKING_URI``.
-        workers: number of processes; default: as many as pay on this machine.
+        workers: number of processes; default: as many as pay on this machine. With a seed also the crews of a round (2).
         architecture, trust_pickle, device: as in ``distill``.
         progress: whether to show a live table in a notebook or terminal.
 

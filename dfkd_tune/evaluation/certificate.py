@@ -314,7 +314,7 @@ def _worst(problem: Problem, student: ExportedStudent, unit: Tensor, gaps: Tenso
     relative = (ours - theirs).abs() / unit
     output = int(relative.argmax())
     raw = problem.inputs.raw(ends.cpu(), problem.teacher.dtype).tolist()  # the dtype in which the teacher was queried
-    names, moved = problem.inputs.names, (found.z - found.origin).tolist()
+    names, moved = problem.inputs.names, problem.inputs.present(found.z - found.origin).tolist()
     return WorstGap(
         gap=float((ours - theirs).abs()[output]),
         relative_gap=float(relative[output]),

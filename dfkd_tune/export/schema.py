@@ -37,7 +37,8 @@ class InputSchema:
         """The schema from a student's ``result.json``."""
         names = result["features"]
         levels = {names.index(name): _numbers(known) for name, known in result["levels"].items()}
-        encoding = Encoding(result["center"], result["scale"], result["dtype"], levels)
+        gapped = [names.index(name) for name in result["gapped"]]
+        encoding = Encoding(result["center"], result["scale"], result["dtype"], levels, gapped)
         rows = [[math.nan if value is None else value for value in row] for row in result["example"]]
         layout = Layout.of(result["layout"]) if "layout" in result else None
         return cls(names, encoding, torch.tensor(rows, dtype=encoding.torch_dtype), layout)

@@ -49,6 +49,7 @@ def student_files(problem: Problem, outcome: Outcome, about: Mapping[str, Any]) 
         "scale": encoding.scale,
         "dtype": encoding.dtype,
         "levels": levels(problem.inputs),
+        "gapped": [problem.inputs.names[i] for i in problem.inputs.gapped],
         "example": _example(problem),
         "outputs": problem.outputs,
         **({} if problem.inputs.layout is None else {"layout": problem.inputs.layout.tree()}),

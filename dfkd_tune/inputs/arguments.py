@@ -5,7 +5,9 @@
       numbers: {features: [age, {name: load, mean: 3.1, std: 0.4}]}     # a name or a mapping for each value
       image: {grid: {height: 8, width: 8, range: [0, 16]}}
       region: {levels: [0, 1, 2, 3]}
-      window: {shape: [24, 6], dtype: float64}      # for a teacher that does not tell its shapes
+      site: {levels: [north, south]}                # words, for a teacher that takes them
+      history: {window: {steps: 24, channels: [temp, flow]}}
+      other: {shape: [24, 6], dtype: float64}       # for a teacher that does not tell its shapes
 
 An argument that is left out has nothing declared. Values lie in row-major order.
 """
@@ -19,9 +21,11 @@ from typing import Any
 import torch
 
 from dfkd_tune.errors import FeaturesError
+from dfkd_tune.inputs.dependence.processes import ImageField, WindowProcess
 from dfkd_tune.inputs.feature import Feature
+from dfkd_tune.layouts.axes import Axes
 from dfkd_tune.layouts.layout import Layout
-from dfkd_tune.layouts.signature import Argument, Signature, dtype_name, shape_in_words, value_names
+from dfkd_tune.layouts.signature import Argument, Signature, Unfit, dtype_name, shape_in_words, value_names
 from dfkd_tune.utils.quoting import named, quoted
 
 DTYPES = {
@@ -32,6 +36,8 @@ DTYPES = {
     )
 }
 """The dtypes of arguments by name."""
+CODES = torch.int64
+"""The dtype of the codes that stand for words."""
 SMALL = (torch.uint8, torch.int8)
 """Dtypes whose whole range is taken where nothing is declared."""
 MOST_FEATURES = 100_000
@@ -47,14 +53,39 @@ class Described:
     Args:
         shape: their shape if it follows from the description, for a teacher that does not tell it.
         items: from the names of the values to one entry of ``features`` for each.
+        axes: what the dimensions are, if the description says so.
+        process: how the values go together, if the description says so; its axes are these.
     """
 
     shape: tuple[int, ...] | None
     items: Callable[[Sequence[str]], list[Any]]
+    axes: Axes | None = None
+    process: WindowProcess | ImageField | None = None
 
 
-Describe = Callable[[Mapping[str, Any], str], Described]
-"""``(entry, place)`` -> what it says of the values."""
+Describe = Callable[[Any, str, Argument | None], Described]
+"""``(value, place, argument)`` -> what the value of a key says of an argument; None stands for flat rows.
+
+Raises:
+    FeaturesError: the value is invalid or does not fit the argument.
+"""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a features file says of all values.
+
+    Args:
+        items: an entry of ``features`` for each value, in the order of the columns.
+        signature: the complete signature; None for flat rows.
+        axes: the axes of the arguments that are windows or grids.
+        processes: how the values of windows and grids go together, where the file says so.
+    """
+
+    items: Any
+    signature: Signature | None
+    axes: tuple[Axes, ...] = ()
+    processes: tuple[WindowProcess | ImageField, ...] = ()
 
 
 def alike(entry: Mapping[str, Any], place: str) -> Described:
@@ -64,20 +95,20 @@ def alike(entry: Mapping[str, Any], place: str) -> Described:
     return Described(None, lambda names: [{"name": name, **entry} for name in names])
 
 
-def listed(entry: Mapping[str, Any], place: str) -> Described:
+def listed(given: Any, place: str, argument: Argument | None) -> Described:
     """Each value is declared by itself: ``features: [...]``."""
-    given = entry["features"]
     if not isinstance(given, list) or not given:
-        raise FeaturesError(f"{place}.features", f"must be a list of at least one feature, got {quoted(given)}")
-    if unknown := [key for key in entry if key != "features"]:
-        raise FeaturesError(f"{place}.{named(unknown[0])}", "unknown key", remedy="known keys: features, shape, dtype")
+        raise FeaturesError(place, f"must be a list of at least one feature, got {quoted(given)}")
     return Described((len(given),), lambda names: given)
 
 
-def arguments_in(
-    tree: Any, place: str, signature: Signature | None, describe: Mapping[str, Describe]
-) -> tuple[list[Any], Signature]:
-    """The entries of ``features`` that a mapping of arguments stands for, and the complete signature.
+def misfit(error: Unfit, place: str, argument: Argument | None, remedy: str) -> FeaturesError:
+    """The error for a window or grid whose sizes do not fit its argument."""
+    return FeaturesError(place, f"{error}; the teacher takes {argument}", remedy=remedy)
+
+
+def arguments_in(tree: Any, place: str, signature: Signature | None, describe: Mapping[str, Describe]) -> Declared:
+    """What a mapping of arguments says of all values.
 
     Args:
         tree: argument -> what is declared of it.
@@ -103,42 +134,65 @@ def arguments_in(
             rule = f"the teacher takes no such argument, it takes {signature}"
             raise FeaturesError(f"{place}.{named(name)}", rule, remedy=f"known arguments: {', '.join(known)}")
     items: list[Any] = []
+    axes: list[Axes] = []
+    processes: list[WindowProcess | ImageField] = []
     arguments = []
     for argument in signature.arguments:
         entry, here = tree.get(argument.name) or {}, f"{place}.{argument.name}"
-        values = {key: value for key, value in entry.items() if key not in ABOUT}
-        described = next((read(values, here) for key, read in describe.items() if key in values), None)
-        described = described or alike(values, here)
-        argument = _completed(argument, entry, here, described.shape)
+        argument = _completed(argument, entry, here)
+        described = _described({k: v for k, v in entry.items() if k not in ABOUT}, here, argument, describe)
+        argument = replace(argument, shape=described.shape if argument.shape is None else argument.shape)
+        if argument.shape is None:
+            raise _shapeless(argument, here)
         most = argument.width <= MOST_FEATURES  # ``layout_of`` refuses more
-        found = described.items(value_names(argument.name, argument.shape or ())) if most else [None] * argument.width
+        found = described.items(value_names(argument.name, argument.shape)) if most else [None] * argument.width
         if len(found) != argument.width:
             rule = f"declares {len(found)} values, the teacher takes {argument}, which has {argument.width}"
             raise FeaturesError(here, rule, remedy="declare each value, in row-major order")
+        if described.axes is not None:
+            axes.append(replace(described.axes, start=len(items)))
+        if described.process is not None:
+            processes.append(replace(described.process, axes=axes[-1]))
         items += found
         arguments.append(argument)
-    return items, replace(signature, arguments=tuple(arguments))
+    return Declared(items, replace(signature, arguments=tuple(arguments)), tuple(axes), tuple(processes))
 
 
-def _completed(argument: Argument, entry: Mapping[str, Any], place: str, found: tuple[int, ...] | None) -> Argument:
-    """An argument with the shape and dtype of its entry, if it does not tell them itself."""
+def _described(entry: Mapping[str, Any], place: str, argument: Argument, describe: Mapping[str, Describe]) -> Described:
+    """What an entry says of the values of its argument: by one of the keys of ``describe``, or of all values alike."""
+    key = next((key for key in describe if key in entry), None)
+    if key is None:
+        return alike(entry, place)
+    if unknown := [other for other in entry if other != key]:
+        raise FeaturesError(f"{place}.{named(unknown[0])}", "unknown key", remedy=f"known keys: {key}, shape, dtype")
+    return describe[key](entry[key], f"{place}.{key}", argument)
+
+
+def _completed(argument: Argument, entry: Mapping[str, Any], place: str) -> Argument:
+    """An argument with the shape and dtype of its entry, if it does not tell them itself; its shape may stay unknown."""
     shape, dtype = entry.get("shape"), entry.get("dtype")
     if shape is not None and not (isinstance(shape, list) and all(type(n) is int and n > 0 for n in shape)):
         raise FeaturesError(f"{place}.shape", f"must be a list of sizes without the batch, got {quoted(shape)}")
-    if dtype is not None and dtype not in DTYPES:
+    if dtype is not None and not (isinstance(dtype, str) and dtype in DTYPES):
         raise FeaturesError(f"{place}.dtype", f"unknown dtype {quoted(dtype)}", remedy=f"known: {', '.join(DTYPES)}")
-    given = tuple(shape) if shape is not None else found if argument.shape is None else argument.shape
-    if given is None:
-        rule = f"the teacher does not tell the shape of its argument {argument.name}"
-        raise FeaturesError(
-            place, rule, remedy=f"say it without the batch: arguments: {{{argument.name}: {{shape: [24, 6]}}}}"
-        )
+    given = argument.shape if shape is None else tuple(shape)
     if argument.shape is not None and given != argument.shape:
         rule = f"is {shape_in_words(given)}, but the teacher takes {argument}"
         raise FeaturesError(f"{place}.shape", rule, remedy="leave it out")
     if argument.dtype is not None and dtype is not None and DTYPES[dtype] != argument.dtype:
         raise FeaturesError(f"{place}.dtype", f"is {dtype}, but the teacher takes {argument}", remedy="leave it out")
+    levels = entry.get("levels")
+    words = argument.dtype is None and dtype is None and any(isinstance(each, str) for each in levels or ())
+    if words:
+        return replace(argument, shape=given, dtype=CODES, words=())
     return replace(argument, shape=given, dtype=argument.dtype or DTYPES[dtype or "float32"])
+
+
+def _shapeless(argument: Argument, place: str) -> FeaturesError:
+    """The error for an argument whose shape neither the teacher nor the features file tells."""
+    rule = f"the teacher does not tell the shape of its argument {argument.name}"
+    remedy = f"say it without the batch: arguments: {{{argument.name}: {{shape: [24, 6]}}}}"
+    return FeaturesError(place, rule, remedy=remedy)
 
 
 def layout_of(signature: Signature | None, place: object) -> Layout | None:
@@ -157,23 +211,53 @@ def layout_of(signature: Signature | None, place: object) -> Layout | None:
     return Layout(signature)
 
 
-def fitted(features: Sequence[Feature], layout: Layout, place: str) -> tuple[list[Feature], list[str]]:
-    """The features as the dtypes of their arguments allow them, and the arguments whose values the teacher told itself.
+@dataclass(frozen=True)
+class Fitted:
+    """Features and layout as they go together.
+
+    Args:
+        features: the features as the dtypes of their arguments allow them.
+        layout: the layout, whose arguments hold the declared words.
+        told: names of the arguments whose values the teacher told itself.
+    """
+
+    features: list[Feature]
+    layout: Layout
+    told: list[str]
+
+
+def fitted(features: Sequence[Feature], layout: Layout, place: str) -> Fitted:
+    """Fit features and layout to each other.
 
     Raises:
-        FeaturesError: values of an argument of whole numbers are not declared, or are not whole numbers.
+        FeaturesError: values of an argument of whole numbers or words are not declared, or are others.
     """
-    fit, told = [*features], []
+    fit, told, arguments = [*features], [], []
     for argument in layout.arguments:
-        if not argument.whole:
-            continue
+        first = layout.columns[argument.name].start
+        own_words: set[tuple[str, ...]] = set()
         for i in range(*layout.columns[argument.name].indices(layout.width)):
-            first = layout.columns[argument.name].start
-            own = None if features[i].known else _own_values(argument, i - first)
-            fit[i] = _whole(features[i], argument, place) if own is None else replace(features[i], **own)
-            if own is not None and argument.name not in told:
-                told.append(argument.name)
-    return fit, told
+            own = None if features[i].known or argument.words is not None else _own_values(argument, i - first)
+            if own is not None:
+                fit[i] = replace(features[i], **own)
+                told += [argument.name] if argument.name not in told else []
+            elif argument.words is not None:
+                own_words.add(_words(features[i], argument, place))
+            elif argument.whole:
+                fit[i] = _whole(features[i], argument, place)
+            elif features[i].labels is not None:
+                rule = f"feature {features[i].name!r} has words as levels, the teacher takes {argument}"
+                raise FeaturesError(
+                    place, rule, remedy=f"give numbers: arguments: {{{argument.name}: {{levels: [0, 1]}}}}"
+                )
+        if len(own_words) > 1:
+            rule = f"the values of {argument} have different levels"
+            raise FeaturesError(
+                place, rule, remedy=f"give all of them: arguments: {{{argument.name}: {{levels: [...]}}}}"
+            )
+        arguments.append(replace(argument, words=own_words.pop()) if own_words else argument)
+    known = replace(layout, signature=replace(layout.signature, arguments=tuple(arguments)))
+    return Fitted(fit, known, told)
 
 
 def _own_values(argument: Argument, i: int) -> dict[str, Any] | None:
@@ -189,6 +273,18 @@ def _own_values(argument: Argument, i: int) -> dict[str, Any] | None:
     return None
 
 
+def _words(feature: Feature, argument: Argument, place: str) -> tuple[str, ...]:
+    """The levels of a feature in an argument of words."""
+    said = f"arguments: {{{argument.name}: {{levels: [red, blue]}}}} in the features file"
+    if feature.labels is None:
+        what = "nothing says which words occur" if not feature.known else f"{feature.name!r} is declared as a number"
+        raise FeaturesError(place, f"the teacher takes {argument}, and {what}", remedy=said)
+    words = [word for word in feature.labels if word is not None]
+    if len(words) < len(feature.labels):
+        raise FeaturesError(place, f"the teacher takes {argument}, which cannot be missing", remedy=said)
+    return tuple(words)
+
+
 def _whole(feature: Feature, argument: Argument, place: str) -> Feature:
     """The feature as one of whole numbers."""
     said = f"arguments: {{{argument.name}: {{levels: [0, 1, 2]}}}} or {{range: [0, 9]}} in the features file"
@@ -202,6 +298,9 @@ def _whole(feature: Feature, argument: Argument, place: str) -> Feature:
     ):
         rule = f"feature {feature.name!r} lies in {argument}, which takes whole numbers alone"
         raise FeaturesError(place, rule, remedy=said)
+    if feature.missing is not None:
+        rule = f"feature {feature.name!r} may be missing, {argument} cannot hold NaN"
+        raise FeaturesError(place, rule, remedy="leave missing out, or declare a whole number that stands for it")
     if feature.levels is None and not feature.integer:
         feature = replace(feature, integer=True)
     if feature.support[0] < low or feature.support[1] > high:

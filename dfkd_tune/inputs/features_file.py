@@ -11,77 +11,39 @@
 Quantiles, as probability -> value, describe the shape of a feature:
 ``{name: load, quantiles: {0.05: 1.1, 0.5: 3, 0.95: 4.2}}``. ``dfkd-tune describe`` writes such a file from a table.
 
-A grid of pixels can replace the list: ``grid: {height: 8, width: 8, range: [0, 16], mean: [...], std: [...]}``, with
-one mean and standard deviation per pixel, row by row. For a teacher with several arguments, ``arguments: {...}``
-replaces it (see ``inputs.arguments``).
+The pixels of an image, ``grid: {...}`` (see ``inputs.grid``), or channels at successive steps, ``window: {...}`` (see
+``inputs.window``), can replace the list. For a teacher with several arguments, ``arguments: {...}`` replaces it (see
+``inputs.arguments``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any
 
-from pydantic import Field, model_validator
+import torch
 
-from dfkd_tune.errors import FeaturesError, SpecError
-from dfkd_tune.inputs.arguments import MOST_FEATURES, Describe, Described, arguments_in, fitted, layout_of, listed
-from dfkd_tune.inputs.copula import triangle
+from dfkd_tune.errors import FeaturesError
+from dfkd_tune.inputs import entries
+from dfkd_tune.inputs.arguments import MOST_FEATURES, Declared, Describe, arguments_in, fitted, layout_of, listed
+from dfkd_tune.inputs.dependence.base import Dependence
+from dfkd_tune.inputs.dependence.processes import Processes
+from dfkd_tune.inputs.dependence.rank_correlation import RankCorrelation, triangle
 from dfkd_tune.inputs.feature import Feature
+from dfkd_tune.inputs.grid import gridded
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.layouts.signature import Signature
+from dfkd_tune.inputs.window import windowed
+from dfkd_tune.layouts.signature import Signature, value_names
 from dfkd_tune.utils import yaml_io
 from dfkd_tune.utils.quoting import named, quoted
-from dfkd_tune.utils.strategy import build, strategy
 
 MOST_BYTES = 16 * 2**20
 """Largest features file, in bytes."""
-VALUES = ("features", "grid", "arguments")
+VALUES = ("features", "window", "grid", "arguments")
 """Keys that declare the values; a file has one of them."""
 KEYS = (*VALUES, "simplex", "rank_correlation")
-
-
-@strategy
-class Grid:
-    """A grid of pixels as features, row by row.
-
-    Args:
-        height, width: size of the image in pixels.
-        mean, std: mean and standard deviation of each pixel, row by row; standard deviation 0 marks a constant pixel.
-        range: ``[low, high]`` for all pixels.
-    """
-
-    height: Annotated[int, Field(ge=1, le=4096)]
-    width: Annotated[int, Field(ge=1, le=4096)]
-    mean: list[float] | None = None
-    std: list[Annotated[float, Field(ge=0)]] | None = None
-    range: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if (self.mean is None) != (self.std is None):
-            raise ValueError("mean and std are given together")
-        pixels = self.height * self.width
-        if pixels > MOST_FEATURES:
-            raise ValueError(f"{pixels:,} pixels are more than the {MOST_FEATURES:,} features that there may be")
-        if self.mean is not None and self.std is not None and not len(self.mean) == len(self.std) == pixels:
-            raise ValueError(f"{pixels} pixels need as many means and stds, found {len(self.mean)} and {len(self.std)}")
-        return self
-
-    def features(self) -> list[dict[str, Any]]:
-        """The pixels as entries of ``features``."""
-        units = None if self.mean is None or self.std is None else list(zip(self.mean, self.std, strict=True))
-        items = []
-        for i in range(self.height * self.width):
-            item: dict[str, Any] = {"name": f"pixel_{i // self.width}_{i % self.width}"}
-            if units is not None and units[i][1] == 0:
-                item["levels"] = [units[i][0]]
-            else:
-                item |= {"range": self.range} if self.range is not None else {}
-                item |= {"mean": units[i][0], "std": units[i][1]} if units is not None else {}
-            items.append(item)
-        return items
 
 
 def read_features(path: Path, signature: Signature | None = None) -> Inputs:
@@ -109,18 +71,20 @@ def parse_features(tree: Any, path: object, signature: Signature | None = None) 
         if key not in KEYS:
             raise FeaturesError(f"{path}: {named(key)}", "unknown key", remedy=f"known keys: {', '.join(KEYS)}")
     if sum(key in tree for key in VALUES) != 1:
-        rule = "must hold features, grid or arguments, one of the three"
+        rule = "must hold features, window, grid or arguments, one of the four"
         raise FeaturesError(path, rule, remedy="features: [{name: age}, ...]")
-    items, signature = _items(tree, path, signature)
+    declared = _declared(tree, path, signature)
+    items = declared.items
     if not isinstance(items, list) or not items:
         raise FeaturesError(f"{path}: features", f"must be a list of at least one feature, got {quoted(items)}")
     if len(items) > MOST_FEATURES:
         raise FeaturesError(f"{path}: features", f"holds {len(items):,} features, {MOST_FEATURES:,} at most")
     shares = _simplex(tree.get("simplex"), f"{path}: simplex")
-    features = [_feature(item, f"{path}: features[{i}]") for i, item in enumerate(items)]
-    layout = layout_of(signature, path)
+    features = [entries.feature(item, f"{path}: features[{i}]") for i, item in enumerate(items)]
+    layout = layout_of(declared.signature, path)
     if layout is not None:
-        features, _ = fitted(features, layout, str(path))
+        fit = fitted(features, layout, str(path))
+        features, layout = fit.features, fit.layout
     names = [feature.name for feature in features]
     seen: set[str] = set()
     for i, name in enumerate(names):
@@ -131,19 +95,32 @@ def parse_features(tree: Any, path: object, signature: Signature | None = None) 
         if name not in seen:
             raise FeaturesError(f"{path}: simplex", f"no feature is called {quoted(name)}")
     _room({feature.name: feature for feature in features}, shares, f"{path}: simplex")
-    ranks = tree.get("rank_correlation")
-    if ranks is not None:
-        ranks = triangle(ranks, len(features), f"{path}: rank_correlation")
-    return Inputs(features, [names.index(name) for name in shares], ranks, layout=layout)
+    together = _together(tree.get("rank_correlation"), declared, len(features), f"{path}: rank_correlation")
+    return Inputs(
+        features, [names.index(name) for name in shares], together, layout=layout, axes=declared.axes, told=tree
+    )
 
 
-def _items(tree: dict[str, Any], path: object, signature: Signature | None) -> tuple[Any, Signature | None]:
-    """The entries of ``features``, and the signature, completed by the file."""
+def _together(ranks: Any, declared: Declared, width: int, place: str) -> Dependence | None:
+    """How features go together: by rank correlations of all, or as the windows and grids say."""
+    if ranks is None:
+        return Processes(declared.processes) if declared.processes else None
+    if declared.processes:
+        rule = "is of all features, and a window or grid says how its own go together"
+        raise FeaturesError(place, rule, remedy="leave it out, or leave out what the window or grid says")
+    return RankCorrelation(triangle(ranks, width, place))
+
+
+def _declared(tree: dict[str, Any], path: object, signature: Signature | None) -> Declared:
+    """What the file says of all values."""
     if "arguments" in tree:
         return arguments_in(tree["arguments"], f"{path}: arguments", signature, DESCRIBE)
-    items = _build(Grid, tree["grid"], f"{path}: grid").features() if "grid" in tree else tree["features"]
+    key = next(key for key in VALUES if key in tree)
+    if key != "features":
+        return _of_one(key, tree[key], path, signature)
+    items = tree["features"]
     if signature is None or signature.flat:
-        return items, signature
+        return Declared(items, signature)
     if not signature.complete:
         unknown = next(each.name for each in signature.arguments if each.shape is None)
         rule = f"the teacher takes {signature}; a list of features does not say which lie in which"
@@ -153,27 +130,31 @@ def _items(tree: dict[str, Any], path: object, signature: Signature | None) -> t
     if isinstance(items, list) and len(items) != width:
         rule = f"declares {len(items)} values, the teacher takes {width}: {signature}"
         raise FeaturesError(path, rule, remedy="declare each value in row-major order, or use arguments: {...}")
-    return items, signature
+    return Declared(items, signature)
 
 
-def _pixels(entry: Mapping[str, Any], place: str) -> Described:
-    """The values of an argument are pixels: ``grid: {...}``."""
-    if unknown := [key for key in entry if key != "grid"]:
-        raise FeaturesError(f"{place}.{named(unknown[0])}", "unknown key", remedy="known keys: grid, shape, dtype")
-    grid = _build(Grid, entry["grid"], f"{place}.grid")
-    return Described(
-        (grid.height, grid.width),
-        # A grid of another size is refused by its number of values.
-        lambda names: (
-            [i | {"name": n} for i, n in zip(grid.features(), names, strict=False)]
-            if len(names) == grid.height * grid.width
-            else grid.features()
-        ),
+def _of_one(key: str, value: Any, path: object, signature: Signature | None) -> Declared:
+    """What the file says of the only argument of a teacher, or of flat rows, by a window or a grid."""
+    place = f"{path}: {key}"
+    if signature is not None and len(signature.arguments) > 1:
+        rule = f"is one argument, the teacher takes {signature}"
+        remedy = f"arguments: {{{signature.arguments[0].name}: {{{key}: {{...}}}}}}"
+        raise FeaturesError(place, rule, remedy=remedy)
+    argument = next(iter(signature.arguments), None) if signature is not None else None
+    described = DESCRIBE[key](value, place, argument)
+    axes = () if described.axes is None else (described.axes,)
+    processes = () if described.process is None else (described.process,)
+    if signature is None or argument is None or signature.flat:
+        return Declared(described.items([]), signature, axes, processes)
+    shape, dtype = argument.shape or described.shape or (), argument.dtype or torch.float32
+    items = described.items(value_names(argument.name, shape))
+    return Declared(
+        items, replace(signature, arguments=(replace(argument, shape=shape, dtype=dtype),)), axes, processes
     )
 
 
-DESCRIBE: dict[str, Describe] = {"features": listed, "grid": _pixels}
-"""Key of an argument's entry -> the function that reads such an entry."""
+DESCRIBE: dict[str, Describe] = {"features": listed, "window": windowed, "grid": gridded}
+"""Key of an argument's entry -> the function that reads its value."""
 
 
 def tree_of(given: Any) -> Any:
@@ -182,14 +163,12 @@ def tree_of(given: Any) -> Any:
     Args:
         given: ``Inputs``; a list of names, ``Feature`` or mappings; a mapping from names to ``Feature``, mappings or None; the
             content of a features file; or what ``describe`` returns.
+
+    Raises:
+        FeaturesError: the value of a name is neither a ``Feature`` nor a mapping nor None.
     """
     if isinstance(given, Inputs):
-        names = given.names
-        tree: dict[str, Any] = {"features": [_item(feature) for feature in given.features]}
-        tree |= {"simplex": [names[i] for i in given.simplex]} if given.simplex else {}
-        return tree | (
-            {"rank_correlation": [list(row) for row in given.rank_correlation or ()]} if given.rank_correlation else {}
-        )
+        return _tree_of_inputs(given)
     if getattr(given, "ndim", None) == 1 and hasattr(given, "tolist"):  # a pandas Index or Series, or an array of names
         given = given.tolist()
     if hasattr(given, "tree"):
@@ -197,6 +176,8 @@ def tree_of(given: Any) -> Any:
     if isinstance(given, Mapping):
         if isinstance(given.get("arguments"), Mapping):
             return {**given}
+        if isinstance(window := given.get("window"), Mapping) and isinstance(window.get("channels"), list | tuple):
+            return {**given, "window": {**window, "channels": [_item(each) for each in window["channels"]]}}
         if isinstance(given.get("features"), list | tuple) or isinstance(given.get("grid"), Mapping):
             return {**given} | (
                 {"features": [_item(each) for each in given["features"]]} if "features" in given else {}
@@ -205,6 +186,16 @@ def tree_of(given: Any) -> Any:
     if isinstance(given, list | tuple):
         return {"features": [_item(each) for each in given]}
     return given
+
+
+def _tree_of_inputs(inputs: Inputs) -> dict[str, Any]:
+    if inputs.told is not None:
+        return {**inputs.told}
+    tree: dict[str, Any] = {"features": [_item(feature) for feature in inputs.features]}
+    tree |= {"simplex": [inputs.names[i] for i in inputs.simplex]} if inputs.simplex else {}
+    if isinstance(inputs.dependence, RankCorrelation):
+        tree["rank_correlation"] = [list(row) for row in inputs.dependence.rows]
+    return tree
 
 
 def _item(each: Any) -> Any:
@@ -219,7 +210,12 @@ def _named_item(name: Any, each: Any) -> Any:
     if each is None:
         return name
     item = _item(each)
-    return {"name": name} | item if isinstance(item, dict) else item
+    if not isinstance(item, dict):
+        remedy = f'{{"{name}": {{"mean": 3, "std": 1}}}}, or {{"{name}": None}}'
+        raise FeaturesError(
+            f"features[{name!r}]", f"must be a mapping, a Feature or None, got {quoted(each)}", remedy=remedy
+        )
+    return {"name": name} | item
 
 
 def _simplex(names: Any, place: str) -> list[str]:
@@ -240,6 +236,9 @@ def _room(known: dict[str, Feature], shares: list[str], place: str) -> None:
         if feature.integer or (feature.levels is not None and (len(feature.levels) > 1 or feature.one_hot)):
             rule = f"{quoted(name)} is a share of a whole, which has neither levels nor whole numbers"
             raise FeaturesError(place, rule, remedy="declare its range, or leave it out of the simplex")
+        if feature.missing is not None:
+            rule = f"{quoted(name)} is a share of a whole, which cannot be missing"
+            raise FeaturesError(place, rule, remedy="leave missing out, or leave it out of the simplex")
         low, high = feature.range or ((0.0, 1.0) if feature.levels is None else feature.support)
         told = [low, high, *([] if feature.mean is None else [feature.mean]), *(feature.quantiles or {}).values()]
         if min(told) < 0 or max(told) > 1:
@@ -249,28 +248,3 @@ def _room(known: dict[str, Feature], shares: list[str], place: str) -> None:
     if shares and not least <= 1 <= most:
         rule = f"no shares within these ranges sum to 1: the least sum to {least:g}, the greatest to {most:g}"
         raise FeaturesError(place, rule)
-
-
-def _feature(item: Any, place: str) -> Feature:
-    if isinstance(item, str):
-        item = {"name": item}
-    if not isinstance(item, dict):
-        raise FeaturesError(place, f"must be a name or a mapping, got {quoted(item)}")
-    return _build(Feature, item, place)
-
-
-def _build(kind: type, item: Any, place: str) -> Any:
-    if not isinstance(item, dict):
-        raise FeaturesError(place, f"must be a mapping, got {quoted(item)}")
-    item = {k: [float(v) if type(v) is int else v for v in x] if isinstance(x, list) else x for k, x in item.items()}
-    levels = item.get("levels") if kind is Feature else None
-    for i, level in enumerate(levels if isinstance(levels, list) else []):
-        if not (level is None or isinstance(level, float | str)):
-            rule = f"must be a number, a word or null, got {quoted(level)}"
-            remedy = "quote what YAML takes for something else: 'yes', 'no', 'on', '2020-01-31'"
-            raise FeaturesError(f"{place}.levels.{i}", rule, remedy=remedy)
-    try:
-        return build(kind, item, place)
-    except SpecError as error:
-        remedy = None if error.remedy == SpecError.NEXT else error.remedy
-        raise FeaturesError(error.place, error.rule, remedy=remedy) from None

@@ -1,11 +1,12 @@
 """The inputs of a teacher: the prior over them, declared or inferred, and the set that synthetic inputs must stay in.
 
 Distillation works in standardized units ``z = (x - center) / scale``, shape ``(N, D)``. The teacher and the exported
-student take raw ``x``. If nothing is declared for a feature, its raw and standardized units are the same.
+student take raw ``x``. If nothing is declared for a feature, its raw and standardized units are the same. A missing number
+is NaN in both; a row that is moved keeps it.
 
 The tier names the most detailed declaration: T0 nothing; T2 means, standard deviations, ranges or levels of any
-feature, or a simplex; T3 quantiles of any feature; T4 rank correlations. There is no T1, the distribution of the target
-alone: the teacher's outputs give it for any inputs.
+feature, or a simplex; T3 quantiles of any feature; T4 how features go together: rank correlations, or how fast channels
+move. There is no T1, the distribution of the target alone: the teacher's outputs give it for any inputs.
 """
 
 from __future__ import annotations
@@ -13,17 +14,20 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dfkd_tune.inputs.copula import CELLS, factor
+from dfkd_tune.inputs.dependence.base import Dependence, Mixing
+from dfkd_tune.inputs.dependence.copula import CELLS
 from dfkd_tune.inputs.exact_rows import Exact, exact, shares
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.sinh_arcsinh import SinhArcsinh
+from dfkd_tune.layouts.axes import CHANNELS, STEPS, Axes
 from dfkd_tune.layouts.layout import Layout
 
 
@@ -49,38 +53,39 @@ class Inputs:
     Args:
         features: declaration of each feature.
         simplex: indices of features that are shares of a whole: non-negative, with sum 1.
-        rank_correlation: Spearman rank correlations before the simplex is normalized: the lower triangle with its
-            diagonal.
+        dependence: how features go together before the simplex is normalized; None if they are independent.
         inferred: the part that was inferred from the teacher; None if all is declared.
         detected: indices of features that are nominal because of the teacher's outputs, not by declaration.
         layout: how the features lie in the teacher's arguments; None for a teacher that takes flat rows.
+        axes: the windows and grids among the features: what the dimensions of an argument, or of flat rows, are.
+        told: content of the features file that declares the inputs; None if they were made otherwise.
     """
+
+    gapped: list[int]
+    """Indices of the features without levels whose values may be missing."""
 
     def __init__(
         self,
         features: Sequence[Feature],
         simplex: Sequence[int] = (),
-        rank_correlation: Sequence[Sequence[float]] | None = None,
+        dependence: Dependence | None = None,
         inferred: InferredPrior | None = None,
         detected: Sequence[int] = (),
         layout: Layout | None = None,
+        axes: Sequence[Axes] = (),
+        told: Mapping[str, Any] | None = None,
     ) -> None:
-        self.features, self.simplex = tuple(features), tuple(simplex)
-        self.rank_correlation = rank_correlation and tuple(tuple(map(float, row)) for row in rank_correlation)
+        self.features, self.simplex, self.dependence = tuple(features), tuple(simplex), dependence
         self.center, self.scale = torch.tensor([self._units(i) for i in range(len(features))], dtype=torch.float64).T
         self._edges = torch.tensor([self._support(i) for i in range(len(self.features))], dtype=torch.float64)
         self.low, self.high = ((edge - self.center) / self.scale for edge in self._edges.T)
         discrete = any(f.levels is not None or f.integer for f in features)
-        self.layout = layout
+        self.layout, self.axes, self.told = layout, tuple(axes), told
         self._short = {} if layout is None else {i: t for i, t in layout.narrow.items() if t != torch.float32}
         self._free = not (discrete or self._short or self.simplex or bool((self.low.isfinite()).any()))
+        self._shares = torch.tensor([feature.missing or 0.0 for feature in features], dtype=torch.float64)
+        self.gapped = self._shares.nonzero().flatten().tolist()
         self._boxed = self.low.isfinite() & torch.tensor([f.quantiles is None for f in features])
-        self._factor = None
-        if self.rank_correlation is not None:
-            cells = (torch.arange(CELLS, dtype=torch.float64) + 0.5) / CELLS
-            self._factor = factor(
-                self.rank_correlation, Inputs(features).quantile(cells[:, None].expand(-1, len(self)))
-            )
         self.inferred, self.detected = inferred, tuple(detected)
         self._cast: dict[tuple[torch.dtype, torch.device], tuple[Tensor, ...]] = {}
         self._exact: dict[tuple[torch.dtype, torch.device], Exact] = {}
@@ -112,7 +117,7 @@ class Inputs:
         """Tier of the declaration, shown beside every result; an inferred prior does not raise it."""
         if self.inferred is not None:
             return self.inferred.declared.tier
-        if self.rank_correlation is not None:
+        if self.dependence is not None:
             return "T4"
         if any(feature.quantiles is not None for feature in self.features):
             return "T3"
@@ -131,25 +136,49 @@ class Inputs:
                 k: v
                 for k, v in vars(f).items()
                 if not k.startswith("_")
-                and (k not in ("quantiles", "nominal") or v is not None)
+                and (k not in ("quantiles", "nominal", "missing") or v is not None)
                 and (k != "nominal" or i not in self.detected)
             }
             for i, f in enumerate(self.features)
         ]
-        declared = [declared, self.simplex, *([] if self.rank_correlation is None else [self.rank_correlation])]
-        return declared if self.layout is None else [*declared, self.layout.tree()["arguments"]]
+        declared = [declared, self.simplex, *([] if self.dependence is None else [self.dependence.tree()])]
+        declared += [] if self.layout is None else [self.layout.tree()["arguments"]]
+        return [*declared, *(axes.tree() for axes in self.axes)]
 
     def quantile(self, u: Tensor) -> Tensor:
         """Transform points of the unit cube ``(N, D)`` into samples of the prior ``(N, D)``, in standardized units."""
         tiny = torch.finfo(torch.float32).eps / 2  # 1 - tiny is the largest float32 below 1
         u = u.clamp(tiny, 1 - tiny)
-        if self.inferred is not None and self.inferred.shape is not None:
+        shape = None if self.inferred is None else self.inferred.shape
+        if self._mixings and shape is None:
             scores = torch.special.ndtri(u.double())
-            return self.project(self.inferred.shape.on(u.device).push(scores).to(u))
-        if self._factor is not None:
-            scores = torch.special.ndtri(u.double()) @ self._factor.T.to(u.device)
+            for mixing in self._mixings:
+                scores = mixing.of(scores)
             u = torch.special.ndtr(scores).clamp(tiny, 1 - tiny).to(u)
-        return self.project(torch.stack([f.quantile(u[:, i]) for i, f in enumerate(self.features)], dim=1))
+        u, absent = self._gaps(u)
+        if shape is not None:
+            z = shape.on(u.device).push(torch.special.ndtri(u.clamp(tiny, 1 - tiny).double())).to(u)
+        else:
+            z = torch.stack([f.quantile(u[:, i].clamp(tiny, 1 - tiny)) for i, f in enumerate(self.features)], dim=1)
+        return self.project(z if absent is None else z.masked_fill(absent, torch.nan))
+
+    def _gaps(self, u: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Probabilities ``(N, D)`` of the values that are there, and a mask of the missing ones; a missing value ranks last."""
+        if not self.gapped:
+            return u, None
+        present = (1 - self._shares).to(u)
+        return (u / present).clamp(max=1.0), u > present
+
+    @cached_property
+    def _mixings(self) -> list[Mixing]:
+        return [] if self.dependence is None else self.dependence.mixings(self._values)
+
+    def _values(self, columns: Sequence[int]) -> Tensor:
+        """The marginal distributions of these features, as ``dependence.base.Values`` says."""
+        cells = (torch.arange(CELLS, dtype=torch.float64) + 0.5) / CELLS
+        alone = Inputs([self.features[i] for i in columns])
+        found = alone.quantile(cells[:, None].expand(-1, len(alone)))
+        return found.masked_fill(found.isnan(), torch.inf)  # missing values are one value, the last
 
     def draw(self, rows: int, rng: torch.Generator) -> Tensor:
         """Sample ``(rows, D)`` from the prior, float64, in standardized units."""
@@ -162,7 +191,24 @@ class Inputs:
         """
         low = torch.where(self._boxed, self.low, self.low.clamp(min=-reach)).to(u)
         high = torch.where(self._boxed, self.high, self.high.clamp(max=reach)).to(u)
-        return self.project(low + u * (high - low))
+        u, absent = self._gaps(u)
+        z = low + u * (high - low)
+        return self.project(z if absent is None else z.masked_fill(absent, torch.nan))
+
+    def present(self, z: Tensor) -> Tensor:
+        """Standardized points ``(..., D)`` with the center in place of missing numbers, for distances and covariances."""
+        if not self.gapped:
+            return z
+        z = z.clone()
+        z[..., self.gapped] = z[..., self.gapped].nan_to_num(0.0, torch.inf, -torch.inf)
+        return z
+
+    def finite(self, z: Tensor) -> Tensor:
+        """Standardized points ``(..., D)`` with 0 in place of NaN and infinity, except for missing numbers."""
+        found = z.nan_to_num(0.0, 0.0, 0.0)
+        if self.gapped:
+            found[..., self.gapped] = torch.where(z[..., self.gapped].isnan(), torch.nan, found[..., self.gapped])
+        return found
 
     def project(self, z: Tensor) -> Tensor:
         """Project standardized points ``(..., D)`` onto the declared ranges, simplex, levels and whole numbers."""
@@ -212,14 +258,25 @@ class Inputs:
         return [i for i, f in enumerate(self.features) if f.one_hot]
 
     @property
+    def alike(self) -> list[list[int]]:
+        """Indices of the features in groups that have one declaration: the steps of a channel, and any other by itself."""
+        groups = {i: [i] for i in range(len(self))}
+        for axes in self.axes:
+            if axes.kind == "window":
+                for channel in axes.columns(CHANNELS, STEPS).tolist():
+                    groups |= {i: [] for i in channel} | {channel[0]: channel}
+        return [group for group in groups.values() if group]
+
+    @property
     def optional(self) -> list[int]:
         """Indices of features whose values may be missing."""
-        return [i for i, f in enumerate(self.features) if f.levels is not None and None in f.levels]
+        return [i for i, f in enumerate(self.features) if f.missing or (f.levels is not None and None in f.levels)]
 
     @property
     def encoded(self) -> int:
-        """Number of columns that a student takes: one per feature, or one per level of a nominal feature."""
-        return len(self) + sum(len(self.features[i].codes) - 1 for i in self.nominal)
+        """Number of columns that a student takes: one per feature, or one per level of a nominal feature, and one per number
+        that may be missing."""
+        return len(self) + sum(len(self.features[i].codes) - 1 for i in self.nominal) + len(self.gapped)
 
     def around(self, z: Tensor, i: int, delta: float) -> tuple[Tensor, Tensor]:
         """Move feature ``i`` up and down, by ``delta`` or to the next level or whole number; for finite differences.
@@ -252,14 +309,23 @@ class Inputs:
         if not columns:
             return self
         features = [replace(f, nominal=True) if i in columns else f for i, f in enumerate(self.features)]
-        return Inputs(features, self.simplex, self.rank_correlation, self.inferred, columns, self.layout)
+        return self.replaced(features=features, detected=columns, told=self.told)
 
     def laid_out(self, layout: Layout | None) -> Inputs:
         """Return the same inputs with another layout."""
         if layout == self.layout:
             return self
         inferred = self.inferred and replace(self.inferred, declared=self.inferred.declared.laid_out(layout))
-        return Inputs(self.features, self.simplex, self.rank_correlation, inferred, self.detected, layout)
+        return self.replaced(inferred=inferred, layout=layout)
+
+    def replaced(self, **changes: Any) -> Inputs:
+        """Return a copy with other arguments; with other features or another dependence, it is not what a file told."""
+        kept = ["features", "simplex", "dependence", "inferred", "detected", "layout", "axes"]
+        kept += [] if {"features", "dependence"} & {*changes} else ["told"]
+        made = Inputs(**{name: getattr(self, name) for name in kept} | changes)
+        if "told" in kept and "_mixings" in vars(self):
+            made._mixings = self._mixings
+        return made
 
     def _support(self, i: int) -> tuple[float, float]:
         feature = self.features[i]

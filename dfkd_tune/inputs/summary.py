@@ -7,12 +7,13 @@ from typing import Any
 
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.layouts.axes import CHANNELS, STEPS
 
 TIERS = {
     "T0": "nothing is known of the inputs; every feature is taken to be standard normal and independent of the others",
     "T2": "means, standard deviations, ranges or levels of features are known, but nothing of how features go together",
     "T3": "quantiles of features are known, but nothing of how features go together",
-    "T4": "single features are known, and their rank correlations with each other",
+    "T4": "it is known how features go together, beside what is declared of each",
 }
 """Tier -> its meaning."""
 MOST_VALUES = 12
@@ -34,15 +35,14 @@ def in_words(inputs: Inputs) -> list[dict[str, Any]]:
         told = {"features": inputs.names, "declared": inputs.inferred.told}
         return [*in_words(inputs.inferred.declared), told]
     groups: dict[str, list[str]] = {}
-    for feature in inputs.features:
-        groups.setdefault(of_feature(feature), []).append(feature.name)
+    for name, feature in _named(inputs):
+        groups.setdefault(of_feature(feature), []).append(name)
     said = [{"features": names, "declared": words} for words, names in groups.items()]
     if inputs.simplex:
         names = [inputs.names[i] for i in inputs.simplex]
         said.append({"features": names, "declared": "shares of a whole: none negative, together 1"})
-    if inputs.rank_correlation is not None:
-        said.append({"features": inputs.names, "declared": _correlations(inputs.names, inputs.rank_correlation)})
-    return said
+    together = [] if inputs.dependence is None else inputs.dependence.in_words(inputs.names)
+    return said + [{"features": names, "declared": words} for names, words in together]
 
 
 def of_feature(feature: Feature) -> str:
@@ -61,15 +61,25 @@ def of_feature(feature: Feature) -> str:
         said.append("quantiles " + _listed([f"{100 * p:g} %: {value:g}" for p, value in feature.quantiles.items()]))
     if feature.integer:
         said.append("whole numbers")
+    if feature.missing is not None:
+        said.append(f"missing with probability {feature.missing:g}")
     return ", ".join(said) or "nothing"
 
 
-def _correlations(names: Sequence[str], ranks: Sequence[Sequence[float]]) -> str:
-    """List the strongest rank correlations; the features file holds all of them."""
-    pairs = [(r, i, j) for i, row in enumerate(ranks) for j, r in enumerate(row[:i])]
-    strongest = sorted(pairs, key=lambda pair: -abs(pair[0]))[:MOST_VALUES]
-    named = [f"{names[j]} and {names[i]} {r:.2f}" for r, i, j in strongest]
-    return "rank correlations of all pairs, the strongest " + ", ".join(named)
+def of_columns(inputs: Inputs, columns: slice) -> str:
+    """Describe in short the declaration of the columns of an argument."""
+    axes = next((axes for axes in inputs.axes if axes.start == columns.start), None)
+    if axes is not None and axes.kind == "window":
+        channels = axes.size(CHANNELS)
+        return f"{axes.size(STEPS)} steps of {channels} channel{'s' if channels > 1 else ''}"
+    said = {of_feature(feature) for feature in inputs.features[columns]}
+    return said.pop() if len(said) == 1 else "each value by itself"
+
+
+def _named(inputs: Inputs) -> list[tuple[str, Feature]]:
+    """Each feature with its name; a channel of a window is named once, by its first and last step."""
+    names = [[inputs.names[group[0]], *([inputs.names[group[-1]]] if len(group) > 1 else [])] for group in inputs.alike]
+    return [(" to ".join(ends), inputs.features[group[0]]) for ends, group in zip(names, inputs.alike, strict=True)]
 
 
 def _listed(values: Sequence[Any]) -> str:

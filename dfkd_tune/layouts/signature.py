@@ -30,12 +30,15 @@ class Argument:
         shape: shape of one row; None if the teacher does not say.
         dtype: its dtype; None if the teacher does not say.
         sizes: number of rows of the embedding that each of its values selects from, where the teacher tells it.
+        words: the words that it takes, in order of the codes 0, 1, ... that stand for them in tensors; empty if they are
+            not declared yet, and None if it takes numbers.
     """
 
     name: str
     shape: tuple[int, ...] | None
     dtype: torch.dtype | None = None
     sizes: tuple[int | None, ...] = field(default=(), compare=False)
+    words: tuple[str, ...] | None = None
 
     @property
     def width(self) -> int:
@@ -47,8 +50,13 @@ class Argument:
         """Whether it takes whole numbers or truth values only."""
         return self.dtype is not None and not self.dtype.is_floating_point
 
+    @property
+    def kind(self) -> str:
+        """The name of its dtype, ``string`` if it takes words; empty if the teacher does not say."""
+        return "string" if self.words is not None else dtype_name(self.dtype) if self.dtype else ""
+
     def __str__(self) -> str:
-        return f"{self.name} {shape_in_words(self.shape)}{f' {dtype_name(self.dtype)}' if self.dtype else ''}"
+        return f"{self.name} {shape_in_words(self.shape)} {self.kind}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,11 @@ class Output:
     def width(self) -> int:
         """Number of values in one row."""
         return math.prod(self.shape)
+
+    @property
+    def kind(self) -> str:
+        """The name of its dtype."""
+        return dtype_name(self.dtype)
 
     def __str__(self) -> str:
         return f"{self.name} {shape_in_words(self.shape)}"
@@ -132,10 +145,7 @@ class Signature:
         """One row for each argument and output: what it is, its name, its shape with the batch ``N``, its dtype."""
         parts: list[tuple[str, Argument | Output]] = [("argument", each) for each in self.arguments]
         parts += [("output", each) for each in self.outputs or ()]
-        return [
-            (kind, each.name, shape_in_words(each.shape), dtype_name(each.dtype) if each.dtype else "unknown dtype")
-            for kind, each in parts
-        ]
+        return [(what, each.name, shape_in_words(each.shape), each.kind or "unknown dtype") for what, each in parts]
 
     def tree(self) -> dict[str, Any]:
         """The signature as plain values for JSON."""
@@ -150,7 +160,10 @@ class Signature:
         """The signature that ``tree`` wrote."""
         outputs = tuple(Output(*_parts(each)) for each in tree["outputs"]) if "outputs" in tree else None
         returns = nested.from_plain(tree["returns"]) if "returns" in tree else None
-        arguments = tuple(Argument(*_parts(each)) for each in tree["arguments"])
+        arguments = tuple(
+            Argument(*_parts(each), words=tuple(each["words"]) if "words" in each else None)
+            for each in tree["arguments"]
+        )
         return cls(arguments, nested.from_plain(tree["call"]), outputs, returns, tuple(tree.get("names", ())))
 
     def __str__(self) -> str:
@@ -229,6 +242,7 @@ def _plain(parts: Sequence[Argument] | Sequence[Output]) -> list[dict[str, Any]]
             "shape": (each.shape and list(each.shape)) or [],
             "dtype": dtype_name(each.dtype or torch.float32),
         }
+        | ({"words": list(each.words)} if isinstance(each, Argument) and each.words is not None else {})
         for each in parts
     ]
 

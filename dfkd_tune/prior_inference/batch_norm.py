@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from dfkd_tune.inputs.copula import WIDEST
+from dfkd_tune.inputs.dependence.copula import WIDEST
 from dfkd_tune.inputs.prior import InferredPrior, Inputs
 from dfkd_tune.inputs.sinh_arcsinh import SinhArcsinh
 from dfkd_tune.ops.lbfgs import descend
@@ -95,7 +95,7 @@ class BatchNormRecorder(TorchFunctionMode):
 
 
 # With more threads, sums would depend on their order, and banks would differ between processes.
-@hardware.one_thread()
+@hardware.threads(1)
 def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
     """Infer a prior from batch normalization; None if the teacher has none or the fit fails.
 
@@ -117,7 +117,7 @@ def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
         return None
     shape = _fit(teacher, inputs, scores)
     inferred = None if shape is None else InferredPrior(DESCRIPTION, inputs, shape)
-    return None if inferred is None else Inputs(inputs.features, inferred=inferred, layout=inputs.layout)
+    return None if inferred is None else inputs.replaced(inferred=inferred)
 
 
 def _listen(teacher: Teacher, inputs: Inputs, z: Tensor) -> list[BatchNormStats]:

@@ -5,8 +5,11 @@ For a teacher that treats a feature as a category, the order of the codes is arb
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
+from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.teachers.base import Teacher
 
@@ -26,15 +29,18 @@ def with_order(teacher: Teacher, inputs: Inputs) -> Inputs:
         teacher: the teacher in raw units.
         inputs: the declared inputs; only numeric levels without a declared ``nominal`` are tested.
     """
-    open_question = [
-        i
-        for i, f in enumerate(inputs.features)
-        if f.levels is not None and f.nominal is None and not f.one_hot and len(f.levels) >= WORDS_OF_ORDER
-    ]
+    open_question = [group for group in inputs.alike if _open(inputs.features[group[0]])]
     try:
-        return inputs.unordered([i for i in open_question if _crowded(inputs, i) or not _ordered(teacher, inputs, i)])
+        found = [each for each in open_question if _crowded(inputs, each[0]) or not _ordered(teacher, inputs, each)]
+        return inputs.unordered([i for group in found for i in group])
     except Exception:
         return inputs  # the probe reports what is wrong
+
+
+def _open(feature: Feature) -> bool:
+    """Whether the order of a feature's levels is an open question."""
+    levels = feature.levels or []
+    return feature.nominal is None and not feature.one_hot and len(levels) >= WORDS_OF_ORDER
 
 
 def _crowded(inputs: Inputs, i: int) -> bool:
@@ -43,15 +49,17 @@ def _crowded(inputs: Inputs, i: int) -> bool:
     return bool((codes.diff() < CROWDED * codes.abs().max()).any())
 
 
-def _ordered(teacher: Teacher, inputs: Inputs, i: int) -> bool:
+def _ordered(teacher: Teacher, inputs: Inputs, group: Sequence[int]) -> bool:
     """Whether outputs vary smoothly from level to level, by von Neumann's ratio (1941).
+
+    All features of the group, the steps of a channel, have the same level in a row.
 
     The mean square of successive differences over the variance is ``12 / (k (k + 1))`` for a line through ``k`` levels,
     and 2 on average for a random order. The threshold is halfway.
     """
-    codes = inputs.features[i].values
+    codes = inputs.features[group[0]].values
     z = inputs.draw(ORDER_ROWS, torch.Generator().manual_seed(SEED)).repeat_interleave(len(codes), dim=0)
-    z[:, i] = codes.repeat(ORDER_ROWS)
+    z[:, [*group]] = codes.repeat(ORDER_ROWS)[:, None]
     with torch.no_grad():
         y = teacher(inputs.raw(z, teacher.dtype)).double().view(ORDER_ROWS, len(codes), -1)
     deviation = y - y.mean(1, keepdim=True)

@@ -41,7 +41,7 @@ def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
         feature if feature.known else replace(feature, **told[place])
         for feature, place in zip(inputs.features, places(teacher, inputs.names), strict=True)
     ]
-    return Inputs(features, inputs.simplex, inferred=InferredPrior(DESCRIPTION, inputs))
+    return inputs.replaced(features=features, inferred=InferredPrior(DESCRIPTION, inputs))
 
 
 def _tellers() -> dict[type, Callable[[Any], list[dict[str, Any]] | None]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dfkd_tune.inputs.copula import WIDEST
+from dfkd_tune.inputs.dependence.copula import WIDEST
+from dfkd_tune.inputs.dependence.rank_correlation import RankCorrelation
 from dfkd_tune.inputs.prior import InferredPrior, Inputs
 from dfkd_tune.prior_inference.marginals import margin, quantiles
 from dfkd_tune.prior_inference.rank_correlation import rank_correlations
@@ -16,7 +17,7 @@ from dfkd_tune.utils import hardware
 DESCRIPTION = "how each feature is distributed and how they go together was found from what the teacher's trees counted at their splits"
 
 
-@hardware.one_thread()
+@hardware.threads(1)
 def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
     """Infer quantiles and rank correlations from a teacher's trees; None if it has no trees.
 
@@ -42,4 +43,6 @@ def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
     ranks = rank_correlations(splits, margins, len(inputs)) if 1 < len(inputs) <= WIDEST else None
     for i, row in enumerate(ranks or ()):  # levels without an order have no rank
         row[:i] = [0.0 if {i, j} & {*inputs.nominal} else r for j, r in enumerate(row[:i])]
-    return Inputs(features, inputs.simplex, ranks, inferred=InferredPrior(DESCRIPTION, inputs))
+    return inputs.replaced(
+        features=features, dependence=ranks and RankCorrelation(ranks), inferred=InferredPrior(DESCRIPTION, inputs)
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import IO
 
 from optuna.trial import FrozenTrial
 from rich.console import Console
@@ -22,10 +23,14 @@ PIPED = 200
 """Width of a table in a pipe or a file, in characters."""
 
 
-def wide() -> Console:
-    """A console for tables, which are not folded where nobody reads them on a screen."""
-    found = Console()
-    return found if found.is_terminal else Console(width=PIPED)
+def wide(file: IO[str] | None = None) -> Console:
+    """A console for tables, which are not folded where nobody reads them on a screen.
+
+    Args:
+        file: where it prints; None for standard output.
+    """
+    found = Console(file=file)
+    return found if found.is_terminal else Console(file=file, width=PIPED)
 
 
 def table(trials: Sequence[FrozenTrial], objective: str) -> Table:

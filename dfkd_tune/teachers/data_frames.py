@@ -14,9 +14,13 @@ import torch
 from torch import Tensor
 
 from dfkd_tune.errors import TeacherError
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.layouts.signature import Argument, Signature
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.boosted.boosted_trees import BoostedTrees
 
+WORDS = "string"
+"""The kind of a column of words."""
 NEAR = 1e-3
 """Largest distance of a value from the code of a level; float32 rounding of a whole number is smaller."""
 
@@ -54,6 +58,8 @@ def levels_of(teacher: Teacher) -> dict[str, list[float | str]]:
 def asked_by_name(teacher: Teacher, names: Sequence[str], labels: Mapping[int, Sequence[str | None]]) -> Teacher:
     """Return a teacher that receives a data frame if it was fitted on one; otherwise the teacher itself.
 
+    A teacher with arguments knows their words by itself.
+
     Args:
         teacher: any teacher; only one with a scikit-learn estimator changes.
         names: column names of the rows ``(N, D)`` that it will be queried with.
@@ -64,6 +70,8 @@ def asked_by_name(teacher: Teacher, names: Sequence[str], labels: Mapping[int, S
         TeacherError: the names differ from those it was fitted on, or it was fitted on an array and a level is a
             string.
     """
+    if teacher.layout is not None:
+        return teacher
     own = feature_names(teacher)
     if own is None and getattr(teacher.estimator, "takes_frames", False):
         own = [*names]
@@ -101,6 +109,44 @@ def asked_by_name(teacher: Teacher, names: Sequence[str], labels: Mapping[int, S
             return torch.from_numpy(np.array(estimator.predict(frame), copy=True)).to(x.device)
 
     return replace(teacher, function=answer)
+
+
+def column_signature(teacher: Teacher, inputs: Inputs) -> Signature | None:
+    """The columns of a teacher that takes a table with named columns, as arguments of one value a row; None for any other.
+
+    Args:
+        teacher: a teacher without a layout.
+        inputs: its inputs, in the order of the features file.
+    """
+    frames = getattr(teacher.estimator, "takes_frames", False)
+    own = feature_names(teacher) or (inputs.names if frames else None)
+    if teacher.layout is not None or own is None:
+        return None
+    told, features = getattr(teacher.estimator, "kinds", {}), {each.name: each for each in inputs.features}
+    arguments = []
+    for name in own:
+        words = [word for word in features[name].labels or () if word is not None] if name in features else []
+        dtype = getattr(torch, told[name]) if told.get(name, WORDS) != WORDS else teacher.dtype
+        arguments.append(Argument(name, (), dtype, words=tuple(words) if words or told.get(name) == WORDS else None))
+    return Signature.positional(arguments)
+
+
+def require_words(teacher: Teacher, inputs: Inputs) -> None:
+    """Check that columns of words have words as levels, as far as the teacher tells of its columns.
+
+    Raises:
+        TeacherError: a column has none, or a column of numbers has words.
+    """
+    labels = {feature.name: feature.labels for feature in inputs.features}
+    for name, kind in getattr(teacher.estimator, "kinds", {}).items():
+        if name in labels and (labels[name] is not None) != (kind == WORDS):
+            what = "has words as levels" if kind != WORDS else "has no levels, and nothing else says which words occur"
+            levels = "[red, blue]" if kind == WORDS else "[0, 1]"
+            raise TeacherError(
+                teacher.source,
+                f"takes the column {name} of {kind}, which {what}",
+                remedy=f"declare them in the features file: {{name: {name}, levels: {levels}}}",
+            )
 
 
 def require_levels(teacher: Teacher, names: Sequence[str], levels: Mapping[str, Sequence[float | str | None]]) -> None:

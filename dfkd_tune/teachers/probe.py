@@ -18,6 +18,8 @@ from dfkd_tune.teachers.guarded import ANY, CALLS
 from dfkd_tune.utils.object_reference import raised
 
 PROBE_ROWS = 512
+GAP_ROWS = 8
+"""Rows with which it is found whether a teacher takes missing values."""
 MORE = 2
 """Additional evaluations of the probe rows if the first two differ."""
 NOISE = 1e-4
@@ -93,6 +95,7 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
     teacher.guard.names, teacher.guard.optional = inputs.names, inputs.optional
     CALLS.expect(None, calls=7)
     x = inputs.raw(inputs.draw(PROBE_ROWS, torch.Generator().manual_seed(seed)), teacher.dtype)
+    _take_gaps(teacher, inputs)
     for rows in (2, 1):
         _answer(teacher, x[:rows])
     few, call = _timed(teacher, x[:7])
@@ -124,6 +127,40 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
     differentiable = _differentiable(teacher, x[:16])
     CALLS.expect(None)
     return Probe(len(inputs), full.shape[1], differentiable, PROBE_ROWS / seconds, shallow, call, noise, step)
+
+
+def _take_gaps(teacher: Teacher, inputs: Inputs) -> None:
+    """Check that a teacher answers where a number is missing.
+
+    Raises:
+        TeacherError: it does not; the message names the feature.
+    """
+    if not inputs.gapped:
+        return
+    z = inputs.present(inputs.draw(GAP_ROWS, torch.Generator().manual_seed(0)))
+    whole = inputs.raw(z, teacher.dtype)
+    _answer(teacher, whole)  # what fails here has another cause
+    if _without(teacher, whole, inputs.gapped) is None:
+        return
+    told = ((i, _without(teacher, whole, [i])) for i in inputs.gapped)
+    column, what = next(((i, what) for i, what in told if what is not None), (inputs.gapped[0], "it fails"))
+    feature = inputs.features[column]
+    raise TeacherError(
+        teacher.source,
+        f"takes no missing values, and {feature.name} may be missing (missing: {feature.missing:g}): {what}",
+        remedy="leave missing out of the features file, or put an imputer before the model",
+    )
+
+
+def _without(teacher: Teacher, x: Tensor, columns: list[int]) -> str | None:
+    """What goes wrong when values of these columns are missing; None if nothing does."""
+    rows = x.clone()
+    rows[:, columns] = torch.nan
+    try:
+        y = _answer(teacher, rows)
+    except TeacherError as error:
+        return error.rule
+    return None if bool(torch.isfinite(y).all()) else "it answers NaN"
 
 
 def _timed(teacher: Teacher, x: Tensor) -> tuple[Tensor, float]:
@@ -256,8 +293,15 @@ def infer_width(teacher: Teacher) -> int:
     raise TeacherError(
         teacher.source,
         f"its number of features cannot be found: {found}",
-        remedy=f"give a features file: {_shapes(teacher)} if it takes more than rows of numbers",
+        remedy=f"give a features file ({_shapes(teacher)} where it takes more than rows of numbers)",
     )
+
+
+def _not_fitted(failure: BaseException | None) -> bool:
+    """Whether an estimator failed because it was never fitted, so that it accepts no width."""
+    from sklearn.exceptions import NotFittedError
+
+    return isinstance(failure, NotFittedError)
 
 
 def _shapes(teacher: Teacher) -> str:
@@ -275,7 +319,9 @@ def _accepts(teacher: Teacher, width: int, until: float = math.inf) -> bool:
     try:
         with torch.no_grad():
             teacher.guard.once(teacher.source, teacher.function, torch.zeros(2, width, dtype=teacher.dtype))
-    except TeacherError:
+    except TeacherError as error:
+        if _not_fitted(error.__cause__):
+            raise TeacherError(teacher.source, "is not fitted", remedy="fit it first") from None
         return False
     return True
 

@@ -270,7 +270,7 @@ class Problem:
 
     def _geometry(self) -> Geometry:
         low, high = (edge.to(self.device, self.dtype) for edge in (self.inputs.low, self.inputs.high))
-        covariance = torch.atleast_2d(torch.cov(self.pool.z.double().T))
+        covariance = torch.atleast_2d(torch.cov(self.inputs.present(self.pool.z).double().T))
         ridge = 1e-6 * torch.eye(self.features, dtype=torch.float64, device=self.device)
         return Geometry(low, high, torch.linalg.inv(covariance + ridge).to(self.dtype))
 
@@ -335,8 +335,9 @@ class Problem:
 
     @cached_property
     def _movable(self) -> list[int]:
-        """Features that can be moved up and down while all others stay."""
-        return [i for i in range(self.features) if i not in (*self.inputs.nominal, *self.inputs.simplex)]
+        """Features that can be moved up and down while all others stay, in every row."""
+        fixed = {*self.inputs.nominal, *self.inputs.simplex, *self.inputs.gapped}
+        return [i for i in range(self.features) if i not in fixed]
 
     def labels(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs and input gradients; for a black box by finite differences, with two more queries for each movable feature."""

@@ -12,6 +12,7 @@ from dfkd_tune.errors import ExportError
 from dfkd_tune.evaluation.attack import RADIUS, hold
 from dfkd_tune.evaluation.certificate import certify
 from dfkd_tune.evaluation.certificate_page import page
+from dfkd_tune.inputs.dependence.rank_correlation import RankCorrelation
 from dfkd_tune.inputs.summary import in_words
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import probe
@@ -206,7 +207,7 @@ def test_what_is_declared_is_said():
     assert "together 1" in in_words(SHARES)[-1]["declared"]
     correlated = Inputs(
         [Feature(name="a"), Feature(name="b", quantiles={0.05: 1.0, 0.5: 2.0, 0.95: 4.0})],
-        rank_correlation=[[1.0], [-0.5, 1.0]],
+        dependence=RankCorrelation([[1.0], [-0.5, 1.0]]),
     )
     said = [group["declared"] for group in in_words(correlated)]
     assert said == [

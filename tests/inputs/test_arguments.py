@@ -83,7 +83,10 @@ def test_half_precision_ranges_hold_in_half_precision():
         ("arguments: {signal: {name: a}}", ["arguments.signal.name", "unknown key"]),
         ("arguments: {signal: {features: [a], mean: 1}}", ["arguments.signal.mean", "unknown key"]),
         ("arguments: {signal: {features: [a, b]}}", ["declares 2 values", "which has 6"]),
-        ("arguments: {pixels: {grid: {height: 3, width: 3}}}", ["declares 9 values", "which has 4"]),
+        (
+            "arguments: {pixels: {grid: {height: 3, width: 3}}}",
+            ["declares (N, 1, 3, 3) or (N, 3, 3, 1)", "takes pixels (N, 2, 2, 1)", "grid: {height: 2, width: 2}"],
+        ),
         ("arguments: {signal: {meen: 1}}", ["meen", "unknown key"]),
         (
             "arguments: {signal: {mean: 1, std: 1}}",
@@ -95,7 +98,7 @@ def test_half_precision_ranges_hold_in_half_precision():
         (f"arguments: {{{REST}, pixels: {{range: [0, 300]}}}}", ["reaches from 0 to 300", "takes 0 to 255"]),
         (f"arguments: {{{REST}, flag: {{levels: [0, 2]}}}}", ["reaches from 0 to 2", "takes 0 to 1"]),
         ("features: [a, b]", ["declares 2 values", "takes 12", "signal (N, 3, 2) float32"]),
-        ("features: [a]\narguments: {}", ["features, grid or arguments"]),
+        ("features: [a]\narguments: {}", ["features, window, grid or arguments"]),
     ],
 )
 def test_what_does_not_fit_is_told_with_the_signature(text, words):

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 
 from dfkd_tune.errors import FeaturesError, SpecError
 from dfkd_tune.generators.low_discrepancy import Halton, LatinHypercube, Sobol, Uniform
-from dfkd_tune.inputs.copula import factor
+from dfkd_tune.inputs.dependence.rank_correlation import RankCorrelation
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.features_file import parse_features, read_features
 from dfkd_tune.inputs.prior import Inputs
@@ -202,14 +202,20 @@ def full(rows) -> np.ndarray:
     return lower + np.tril(lower, -1).T
 
 
+def factor(rows, cells) -> torch.Tensor:
+    """The matrix that correlates scores."""
+    (mixing,) = RankCorrelation(rows).mixings(lambda columns: cells)
+    return mixing.along[0]
+
+
 def test_draws_have_the_declared_rank_correlations():
-    x = Inputs(MIXED, rank_correlation=RANKS).draw(ROWS, rng())
+    x = Inputs(MIXED, dependence=RankCorrelation(RANKS)).draw(ROWS, rng())
     assert np.abs(ranks_of(x) - full(RANKS)).max() < MANY / math.sqrt(ROWS)
 
 
 @pytest.mark.parametrize("generator", [Sobol(), Halton(), LatinHypercube()], ids=lambda item: type(item).__name__)
 def test_samplers_of_low_discrepancy_obey_them_too(generator):
-    inputs = Inputs(MIXED, rank_correlation=RANKS)
+    inputs = Inputs(MIXED, dependence=RankCorrelation(RANKS))
     x = generator.block(inputs, 1, 2**13, generator.engine(len(MIXED), 0))[0]
     assert np.abs(ranks_of(x) - full(RANKS)).max() < MANY / math.sqrt(2**13)
     for i, feature in enumerate(MIXED[:3]):
@@ -218,7 +224,7 @@ def test_samplers_of_low_discrepancy_obey_them_too(generator):
 
 @pytest.mark.parametrize("feature", [NORMAL, SKEWED, ATOMS, COUNT], ids=lambda feature: feature.name)
 def test_correlation_leaves_every_feature_as_it_is(feature):
-    inputs = Inputs([PLAIN, feature], rank_correlation=[[1], [0.5, 1]])
+    inputs = Inputs([PLAIN, feature], dependence=RankCorrelation([[1], [0.5, 1]]))
     assert_quantiles(raw(inputs, inputs.draw(ROWS, rng()))[:, 1], feature)
 
 
@@ -226,19 +232,19 @@ def test_correlation_leaves_every_feature_as_it_is(feature):
 @settings(max_examples=12, deadline=None)
 def test_without_ties_the_sine_rule_holds(rho):
     cells = torch.linspace(0, 1, 4096, dtype=torch.float64)[:, None].expand(-1, 2)
-    root = factor(((1.0,), (rho, 1.0)), cells)
+    root = factor([[1.0], [rho, 1.0]], cells)
     assert float((root @ root.T)[0, 1]) == pytest.approx(2 * math.sin(math.pi * rho / 6), abs=2e-3)
 
 
 def test_a_correlation_out_of_the_features_reach_comes_as_near_as_it_can():
     rare = [Feature(name="often", levels=[0.0, 1.0]), SWITCH]
-    x = Inputs(rare, rank_correlation=[[1], [0.9, 1]]).draw(ROWS, rng())
+    x = Inputs(rare, dependence=RankCorrelation([[1], [0.9, 1]])).draw(ROWS, rng())
     assert ranks_of(x) == pytest.approx(1 / 3, abs=0.02)  # all that fit: the rare one occurs only beside the other
 
 
 def test_a_feature_that_never_changes_depends_on_nothing():
     still = Feature(name="still", levels=[2.0])
-    inputs = Inputs([PLAIN, still, SKEWED], rank_correlation=[[1], [0.7, 1], [0.5, -0.2, 1]])
+    inputs = Inputs([PLAIN, still, SKEWED], dependence=RankCorrelation([[1], [0.7, 1], [0.5, -0.2, 1]]))
     x = raw(inputs, inputs.draw(ROWS, rng()))
     assert bool((x[:, 1] == 2.0).all())
     assert ranks_of(x[:, [0, 2]]) == pytest.approx(0.5, abs=MANY / math.sqrt(ROWS))
@@ -256,13 +262,15 @@ def test_any_correlations_leave_a_normal_distribution(values):
 
 def test_correlations_that_nearly_contradict_each_other_are_met_nearly():
     rows = [[1], [0.8, 1], [0.8, 0.2, 1]]
-    x = Inputs([PLAIN, SKEWED, NORMAL], rank_correlation=rows).draw(ROWS, rng())
+    x = Inputs([PLAIN, SKEWED, NORMAL], dependence=RankCorrelation(rows)).draw(ROWS, rng())
     assert np.abs(ranks_of(x) - full(rows)).max() < 0.1
 
 
 def test_shares_of_a_whole_stay_so():
     shares = [Feature(name=n, quantiles={0.05: 0.1, 0.95: 0.6}) for n in "abc"]
-    inputs = Inputs([*shares, SKEWED], simplex=[0, 1, 2], rank_correlation=[[1], [0, 1], [0, 0, 1], [0.6, 0, 0, 1]])
+    inputs = Inputs(
+        [*shares, SKEWED], simplex=[0, 1, 2], dependence=RankCorrelation([[1], [0, 1], [0, 0, 1], [0.6, 0, 0, 1]])
+    )
     z = inputs.draw(ROWS, rng())
     x = raw(inputs, z)
     torch.testing.assert_close(x[:, :3].sum(1), torch.ones(ROWS, dtype=x.dtype))
@@ -271,7 +279,7 @@ def test_shares_of_a_whole_stay_so():
 
 
 def test_same_seed_same_draws_in_either_precision():
-    inputs = Inputs(MIXED, rank_correlation=RANKS)
+    inputs = Inputs(MIXED, dependence=RankCorrelation(RANKS))
     assert torch.equal(inputs.draw(50, rng(3)), inputs.draw(50, rng(3)))
     u = torch.rand(500, len(MIXED), generator=rng(), dtype=torch.float64)
     assert inputs.quantile(u.float()).dtype == torch.float32
@@ -286,8 +294,8 @@ def test_the_highest_kind_of_knowledge_names_the_tier():
     ranked = [PLAIN, Feature(name="other", mean=0.0, std=1.0)]
     assert Inputs([PLAIN, SWITCH]).tier == "T2"
     assert Inputs([PLAIN, SKEWED]).tier == "T3"
-    assert Inputs([PLAIN, SKEWED], rank_correlation=[[1], [0.5, 1]]).tier == "T4"
-    assert Inputs(ranked, rank_correlation=[[1], [0.5, 1]]).tier == "T4"
+    assert Inputs([PLAIN, SKEWED], dependence=RankCorrelation([[1], [0.5, 1]])).tier == "T4"
+    assert Inputs(ranked, dependence=RankCorrelation([[1], [0.5, 1]])).tier == "T4"
 
 
 def test_the_fingerprint_follows_quantiles_and_correlations():
@@ -296,12 +304,12 @@ def test_the_fingerprint_follows_quantiles_and_correlations():
         Inputs([PLAIN, Feature(name="skewed")]),
         Inputs([PLAIN, Feature(name="skewed", quantiles={**SKEWED.quantiles, 0.99: 11.0})]),
         Inputs([PLAIN, Feature(name="skewed", quantiles={0.25: 0.5, 0.5: 1.0})]),
-        Inputs([PLAIN, SKEWED], rank_correlation=[[1], [0.5, 1]]),
-        Inputs([PLAIN, SKEWED], rank_correlation=[[1], [0.4, 1]]),
+        Inputs([PLAIN, SKEWED], dependence=RankCorrelation([[1], [0.5, 1]])),
+        Inputs([PLAIN, SKEWED], dependence=RankCorrelation([[1], [0.4, 1]])),
     ]
     prints = [inputs.fingerprint() for inputs in made]
     assert len(set(prints)) == len(prints)
-    again = [Inputs(i.features, i.simplex, i.rank_correlation).fingerprint() for i in made]
+    again = [Inputs(i.features, i.simplex, i.dependence).fingerprint() for i in made]
     assert prints == again
 
 
@@ -327,8 +335,8 @@ rank_correlation:
     path.write_text(text)
     inputs = read_features(path)
     assert inputs.features[1] == Feature(name="b", quantiles={0.05: 0.0, 0.5: 1.0, 0.95: 20.0}, range=[0.0, 100.0])
-    assert inputs.rank_correlation == ((1.0,), (-0.5, 1.0))
-    decimal = Inputs([Feature(name="a"), inputs.features[1]], rank_correlation=[[1.0], [-0.5, 1.0]])
+    assert inputs.dependence.rows == ((1.0,), (-0.5, 1.0))
+    decimal = Inputs([Feature(name="a"), inputs.features[1]], dependence=RankCorrelation([[1.0], [-0.5, 1.0]]))
     assert inputs.fingerprint() == decimal.fingerprint()
 
 

@@ -225,7 +225,7 @@ def test_features_without_a_split_and_splits_without_a_threshold_say_nothing(tmp
 def test_of_many_features_only_the_margins_are_told(monkeypatch, boosted):
     monkeypatch.setattr("dfkd_tune.prior_inference.trees.WIDEST", 4)
     told = infer(boosted, Inputs.unknown(5))
-    assert told.rank_correlation is None
+    assert told.dependence is None
     assert all(feature.quantiles for feature in told.features)
 
 
@@ -234,7 +234,7 @@ def test_it_is_the_same_on_any_number_of_threads(boosted):
     first = infer(boosted, Inputs.unknown(5))
     torch.set_num_threads(threads + 1)
     try:
-        assert infer(boosted, Inputs.unknown(5)).rank_correlation == first.rank_correlation
+        assert infer(boosted, Inputs.unknown(5)).dependence == first.dependence
     finally:
         torch.set_num_threads(threads)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import onnxruntime
 import pytest
 import torch
+from processes import inferring
 from safetensors import safe_open
 from shaped_teachers import CALLS, Dicts, Keywords, Lstm, Mixed, Tuples, made, save_columns, save_pt2
 
@@ -26,7 +27,7 @@ from dfkd_tune.training.problem import Problem
 RECIPE = {"steps": 300, "batch": 64, "generator": {"kind": "direct"}, "optimizer": {"kind": "adam", "lr": 0.01}}
 
 
-def distilled(source: Path, folder: Path, features: str | None = None):
+def distilled(source: Path | str, folder: Path, features: str | None = None):
     """A problem, and the student of a short distillation: its network, its schema and its outcome."""
     file = folder / "features.yaml"
     if features is not None:
@@ -105,6 +106,23 @@ def test_a_black_box_with_one_input_a_column(tmp_path):
     with torch.no_grad():
         product, wave = torch.export.load(tmp_path / "student.pt2").module()(torch.zeros(3, 1), torch.ones(3, 1).long())
     assert product.shape == wave.shape == (3, 1)
+
+
+def test_words_of_an_endpoint_are_codes_in_files(tmp_path):
+    told = "arguments: {count: {range: [0, 9]}, site: {levels: [north, south]}}"
+    with inferring(tmp_path, "several") as address:
+        problem, network, units, outcome = distilled(f"{address}/v2/models/m", tmp_path, told)
+        assert outcome.selection.nrmse < 0.7 and problem.encoded == 2 + 6 + 1 + 1 + 2 + 2
+        for kind in ("pt2", "onnx"):
+            export(network, units, kind, tmp_path / f"student.{kind}", problem.evaluator.rmse)
+    session = onnxruntime.InferenceSession(tmp_path / "student.onnx", providers=["CPUExecutionProvider"])
+    assert [each.name for each in session.get_outputs()] == ["quality", "power"]
+    about = Layout.of(json.loads(session.get_modelmeta().custom_metadata_map["layout"]))
+    assert about == units.layout and about.arguments[-1].words == ("north", "south")
+    x = problem.inputs.raw(problem.banks["report"].z[:5], about.dtype)
+    with torch.no_grad():
+        answer = torch.export.load(tmp_path / "student.pt2").module()(*about.to_arguments(x))
+    assert [(y.shape[1:], y.dtype) for y in answer.values()] == [((2,), torch.float64), ((), torch.float32)]
 
 
 def test_weights_say_how_arguments_lie_in_rows(tmp_path):

@@ -188,3 +188,14 @@ def serving(command: list[str], url: str, cwd: Path, patience: float = 120.0) ->
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         log.close()
+
+
+@contextlib.contextmanager
+def inferring(
+    folder: Path, kind: str = "array", port: int | None = None, secret: tuple[str, ...] = ()
+) -> Iterator[str]:
+    """The address of an ``inference_server`` of one kind, which works in a folder."""
+    port = port or free_port()
+    command = [sys.executable, "-S", str(Path(__file__).with_name("inference_server.py")), str(port), kind, *secret]
+    with serving(command, f"http://127.0.0.1:{port}/ping", folder):
+        yield f"http://127.0.0.1:{port}"

@@ -16,8 +16,6 @@ def show(name: str | None, as_json: bool, rows: int, storage: str | None) -> Non
     """Print the results of study NAME and its trials, best first. Without NAME, show the study that changed last."""
     import json
 
-    from rich.console import Console
-
     from dfkd_tune.locations import paths
     from dfkd_tune.reporting import summary_text, terminal_summary
     from dfkd_tune.reporting.findings import completed, find, front
@@ -42,7 +40,7 @@ def show(name: str | None, as_json: bool, rows: int, storage: str | None) -> Non
         )
         return
     told = find(found)
-    console = Console()
+    console = terminal_summary.wide()
 
     def say(text: str, style: str | None = None) -> None:
         console.print(text, style=style, highlight=False, soft_wrap=True, markup=False)

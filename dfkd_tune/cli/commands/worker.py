@@ -23,6 +23,7 @@ from dfkd_tune.utils.signals import Signals
     default=0,
     metavar="SECONDS",
     help="How long to wait for a study that does not exist yet.",
+    show_default=True,
 )
 @DEVICE
 @TRUST

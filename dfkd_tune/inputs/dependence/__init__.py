@@ -1,0 +1,1 @@
+"""How features go together, by a Gaussian copula: rank correlations, windows that move, images that are smooth."""
