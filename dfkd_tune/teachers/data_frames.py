@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -257,6 +258,8 @@ def _strings(source: str, name: str, codes: np.ndarray, levels: np.ndarray) -> n
 
 def _category_encoder(estimator: Any) -> Any:
     """What a ``HistGradientBoostingRegressor`` encodes category columns with; None for any other estimator."""
+    if "sklearn.ensemble" not in sys.modules:  # then it is no estimator of that module, whose import takes a second
+        return None
     from dfkd_tune.compat import sklearn as private
 
     return private.category_encoder(estimator) if isinstance(estimator, private.BaseHistGradientBoosting) else None
