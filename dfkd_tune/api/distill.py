@@ -116,7 +116,7 @@ def _student(prepared: Prepared, on_step: Callable[[int, float], None] | None, f
     module = units.drop_in(module)
     exported = units.student(units.flat(module), outcome.parameters)
     found, spread = problem.evaluator.rmse(exported), float(problem.spread.double().square().mean().sqrt())
-    raw_evaluation.agree("distill", found, outcome.selection.rmse, spread)
+    raw_evaluation.agree("distill", found, outcome.selection.rmse, spread, problem.rounding)
     rmse, _ = raw_evaluation.fresh_rmse(problem.evaluator, exported)
     object.__setattr__(module, "rmse", rmse)  # a plain attribute, neither a parameter nor a submodule
     return module

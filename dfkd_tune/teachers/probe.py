@@ -119,7 +119,7 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
         output = int(constant.nonzero()[0])
         raise TeacherError(
             teacher.source,
-            f"output {output} is constant over the declared inputs, {full[0, output]:.6g}",
+            f"output {teacher.output_names(len(std))[output]} is constant over the declared inputs, {full[0, output]:.6g}",
             remedy="check the units and ranges in the features file",
         )
     shallow = teacher.chain is not None and [*teacher.chain.activations] in [[name] for name in SMOOTH]
@@ -188,7 +188,7 @@ def _held(teacher: Teacher, y: Tensor) -> None:
     if unfit:
         raise TeacherError(
             teacher.source,
-            f"output {unfit[0]} lies within {apart[unfit[0]]:.3g} and reaches {most[unfit[0]]:.3g}, which float32 cannot hold",
+            f"output {teacher.output_names(y.shape[1])[unfit[0]]} lies within {apart[unfit[0]]:.3g} and reaches {most[unfit[0]]:.3g}, which float32 cannot hold",
             remedy="scale its answers, by their standard deviation for example",
         )
 
@@ -246,7 +246,7 @@ def _resolution(teacher: Teacher, y: Tensor) -> float | None:
         output = coarse[0]
         raise TeacherError(
             teacher.source,
-            f"output {output} reaches {largest[output]:.6g} with a standard deviation of {std[output]:.3g}: a student answers "
+            f"output {teacher.output_names(len(std))[output]} reaches {largest[output]:.6g} with a standard deviation of {std[output]:.3g}: a student answers "
             f"in float32, whose steps are {floats[output]:.2g} there",
             remedy=f"subtract its mean, {wide[:, output].mean():.6g}, from the answers",
         )

@@ -90,7 +90,7 @@ def distill(
 
     def measure(exported: ExportedStudent) -> tuple[float, int]:
         found = problem.evaluator.rmse(exported)
-        raw_evaluation.agree(folder, found, trained, spread)
+        raw_evaluation.agree(folder, found, trained, spread, problem.rounding)
         return raw_evaluation.fresh_rmse(problem.evaluator, exported)
 
     _, (rmse, rows) = export.export(module, units, "pt2", folder / "student.pt2", measure)

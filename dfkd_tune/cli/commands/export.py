@@ -141,7 +141,8 @@ def _agreeing(evaluator: RawEvaluator, file: Path, recorded: float, exported: Ex
 
     theirs, ours = evaluator.held(exported)
     found = float((ours - theirs).square().mean().sqrt())
-    raw_evaluation.agree(file, found, recorded, float(theirs.std(0).square().mean().sqrt()))
+    step = raw_evaluation.rounding(evaluator.inputs, theirs)
+    raw_evaluation.agree(file, found, recorded, float(theirs.std(0).square().mean().sqrt()), step)
     return raw_evaluation.fresh_rmse(evaluator, exported)
 
 

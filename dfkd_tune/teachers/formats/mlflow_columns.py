@@ -46,12 +46,12 @@ class ColumnModel:
     @property
     def kinds(self) -> Mapping[str, str]:
         """Name of a column -> the name of its dtype, or ``string``."""
-        return {name: WORDS if dtype == object else dtype.name for name, dtype in self.dtypes.items()}
+        return {name: WORDS if dtype.kind == "O" else dtype.name for name, dtype in self.dtypes.items()}
 
     def predict(self, rows: Any) -> Any:
         """Outputs for a data frame, or for an array ``(N, D)`` in the order of the columns."""
         import pandas as pd
 
         frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, columns=self.feature_names_in_)
-        whole = {n: d for n, d in self.dtypes.items() if d != object and (d.kind == "f" or not frame[n].isna().any())}
+        whole = {n: d for n, d in self.dtypes.items() if d.kind == "f" or (d.kind != "O" and not frame[n].isna().any())}
         return self.loaded.predict(frame.astype(whole))
