@@ -172,6 +172,20 @@ def start(tmp_path) -> Iterator[Callable[..., Process]]:
         each.process.join()
 
 
+@pytest.fixture
+def busy_cores() -> Iterator[set[int]]:
+    """Two cores, or the only one, each with a process that computes all the time."""
+    cores = set(sorted(os.sched_getaffinity(0))[:2])
+    loops = [
+        subprocess.Popen([sys.executable, "-c", f"import os\nos.sched_setaffinity(0, [{core}])\nwhile True: pass"])
+        for core in cores
+    ]
+    yield cores
+    for loop in loops:
+        loop.kill()
+        loop.wait()
+
+
 @dataclass(frozen=True)
 class Server:
     """A real MLflow server and its process."""

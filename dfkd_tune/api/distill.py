@@ -19,6 +19,7 @@ from dfkd_tune.study.prepare import Prepared
 from dfkd_tune.training import distill as training
 from dfkd_tune.training import raw_evaluation
 from dfkd_tune.training.member import Member
+from dfkd_tune.utils import hardware
 from dfkd_tune.utils.seeding import derive
 
 
@@ -105,7 +106,8 @@ def _student(prepared: Prepared, on_step: Callable[[int, float], None] | None, f
         if on_step is not None:
             on_step(member.clock, member.curve[-1][1])
 
-    outcome = training.distill(problem, recipe, derive(prepared.spec.study.seed, "baseline"), rung)
+    with hardware.threads(1):  # the same student on any number of cores
+        outcome = training.distill(problem, recipe, derive(prepared.spec.study.seed, "baseline"), rung)
     if outcome.failure or outcome.selection is None:
         raise ExportError("distill", f"no student: {outcome.failure}", remedy="lower optimizer.lr")
     folder.mkdir()

@@ -18,7 +18,7 @@ def signature_table(prepared: Prepared) -> Table | None:
     from rich.markup import escape
     from rich.table import Table
 
-    from dfkd_tune.inputs.summary import of_feature
+    from dfkd_tune.inputs.summary import of_columns
     from dfkd_tune.layouts.signature import shape_in_words
     from dfkd_tune.teachers.data_frames import column_signature
 
@@ -40,8 +40,7 @@ def signature_table(prepared: Prepared) -> Table | None:
     for kind, name, shape, dtype in rows[:MOST_ROWS]:
         words = ""
         if kind == "argument":
-            said = {of_feature(feature) for feature in inputs.features[places[name]]}
-            words = said.pop() if len(said) == 1 else "each value by itself"
+            words = of_columns(inputs, places[name])
             kind = kind if layout is not None else "column"
         shown.add_row(f"          {kind}", *map(escape, (name, shape, dtype, words)))
     if len(rows) > MOST_ROWS:

@@ -113,8 +113,14 @@ def regions(inputs: Inputs, z: Tensor, gaps: Tensor, spread: Tensor) -> tuple[Re
         found.append(
             Region(
                 conditions=tuple(
-                    _condition(inputs, i, *(edge if math.isfinite(edge) else None for edge in edges[i]), most.get(i))
-                    for i in sorted(edges)
+                    _condition(
+                        inputs,
+                        i,
+                        above if math.isfinite(above) else None,
+                        upto if math.isfinite(upto) else None,
+                        most.get(i),
+                    )
+                    for i, (above, upto) in sorted(edges.items())
                 ),
                 rows=int(inside.sum()),
                 share=float(inside.double().mean()),

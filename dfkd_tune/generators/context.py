@@ -136,7 +136,9 @@ class GeneratorContext:
     def feasible(self, x: Tensor) -> Tensor:
         """Rows ``(k, G, D)`` moved into the declared ranges and levels; nominal features and missing numbers are those of the
         prior rows."""
-        x = self.project(x)
+        given, x = x, self.project(x)
+        if x is given and self.gapped:
+            x = x.clone()  # nothing was declared to project on, and the caller goes on with its rows
         if self.nominal:
             x[..., self.nominal] = self.origin[..., self.nominal]
         if self.gapped:

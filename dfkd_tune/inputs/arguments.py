@@ -173,7 +173,7 @@ def _completed(argument: Argument, entry: Mapping[str, Any], place: str) -> Argu
     shape, dtype = entry.get("shape"), entry.get("dtype")
     if shape is not None and not (isinstance(shape, list) and all(type(n) is int and n > 0 for n in shape)):
         raise FeaturesError(f"{place}.shape", f"must be a list of sizes without the batch, got {quoted(shape)}")
-    if dtype is not None and dtype not in DTYPES:
+    if dtype is not None and not (isinstance(dtype, str) and dtype in DTYPES):
         raise FeaturesError(f"{place}.dtype", f"unknown dtype {quoted(dtype)}", remedy=f"known: {', '.join(DTYPES)}")
     given = argument.shape if shape is None else tuple(shape)
     if argument.shape is not None and given != argument.shape:

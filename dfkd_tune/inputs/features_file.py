@@ -140,7 +140,7 @@ def _of_one(key: str, value: Any, path: object, signature: Signature | None) -> 
         rule = f"is one argument, the teacher takes {signature}"
         remedy = f"arguments: {{{signature.arguments[0].name}: {{{key}: {{...}}}}}}"
         raise FeaturesError(place, rule, remedy=remedy)
-    argument = None if signature is None else signature.arguments[0]
+    argument = next(iter(signature.arguments), None) if signature is not None else None
     described = DESCRIBE[key](value, place, argument)
     axes = () if described.axes is None else (described.axes,)
     processes = () if described.process is None else (described.process,)
@@ -163,6 +163,9 @@ def tree_of(given: Any) -> Any:
     Args:
         given: ``Inputs``; a list of names, ``Feature`` or mappings; a mapping from names to ``Feature``, mappings or None; the
             content of a features file; or what ``describe`` returns.
+
+    Raises:
+        FeaturesError: the value of a name is neither a ``Feature`` nor a mapping nor None.
     """
     if isinstance(given, Inputs):
         return _tree_of_inputs(given)
@@ -207,7 +210,12 @@ def _named_item(name: Any, each: Any) -> Any:
     if each is None:
         return name
     item = _item(each)
-    return {"name": name} | item if isinstance(item, dict) else item
+    if not isinstance(item, dict):
+        remedy = f'{{"{name}": {{"mean": 3, "std": 1}}}}, or {{"{name}": None}}'
+        raise FeaturesError(
+            f"features[{name!r}]", f"must be a mapping, a Feature or None, got {quoted(each)}", remedy=remedy
+        )
+    return {"name": name} | item
 
 
 def _simplex(names: Any, place: str) -> list[str]:

@@ -177,7 +177,8 @@ class Inputs:
         """The marginal distributions of these features, as ``dependence.base.Values`` says."""
         cells = (torch.arange(CELLS, dtype=torch.float64) + 0.5) / CELLS
         alone = Inputs([self.features[i] for i in columns])
-        return alone.quantile(cells[:, None].expand(-1, len(alone)))
+        found = alone.quantile(cells[:, None].expand(-1, len(alone)))
+        return found.masked_fill(found.isnan(), torch.inf)  # missing values are one value, the last
 
     def draw(self, rows: int, rng: torch.Generator) -> Tensor:
         """Sample ``(rows, D)`` from the prior, float64, in standardized units."""

@@ -44,7 +44,7 @@ def with_inputs(teacher: Teacher, features: Path | None) -> tuple[Teacher, Input
             coarse for a feature.
         TeacherError: the features are not those of the teacher, or its number of features cannot be found.
     """
-    inputs = read_features(features, teacher.signature) if features else _own(teacher)
+    inputs = _told(teacher, read_features(features, teacher.signature)) if features else _own(teacher)
     teacher, inputs = _arranged(teacher, inputs)
     teacher = asked_by_name(teacher, inputs.names, {i: f.labels for i, f in enumerate(inputs.features) if f.labels})
     require_words(teacher, inputs)
@@ -84,14 +84,21 @@ def _own(teacher: Teacher) -> Inputs:
         return _of_arguments(teacher, signature)
     names = feature_names(teacher)
     bare = Inputs([Feature(name=name) for name in names]) if names else Inputs.unknown(infer_width(teacher))
-    levels = levels_of(teacher)
-    known = {
-        i: levels[key] for i, name in enumerate(bare.names) for key in ((name if names else str(i)),) if key in levels
-    }
+    return _told(teacher, bare)
+
+
+def _told(teacher: Teacher, declared: Inputs) -> Inputs:
+    """The declared inputs, with the levels that the teacher's encoder tells of features of which nothing is declared."""
+    if declared.layout is not None or declared.dependence is not None:
+        return declared
+    levels, named = levels_of(teacher), feature_names(teacher) is not None
+    keys = [name if named else str(i) for i, name in enumerate(declared.names)]
+    open_ = [not feature.known and i not in declared.simplex for i, feature in enumerate(declared.features)]
+    known = {i: levels[key] for i, key in enumerate(keys) if open_[i] and key in levels}
     if not known:
-        return bare
-    features = [Feature(name=f.name, levels=[*known[i]]) if i in known else f for i, f in enumerate(bare.features)]
-    return Inputs(features, inferred=InferredPrior(ENCODED, bare))
+        return declared
+    features = [Feature(name=f.name, levels=[*known[i]]) if i in known else f for i, f in enumerate(declared.features)]
+    return Inputs(features, declared.simplex, inferred=InferredPrior(ENCODED, declared))
 
 
 def _of_arguments(teacher: Teacher, signature: Signature) -> Inputs:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dfkd_tune.compat.mlflow import save_example
+from dfkd_tune.compat.mlflow import save_example, without_scan_of_packages
 from dfkd_tune.layouts.layout import Layout
 from dfkd_tune.layouts.signature import Argument, Output, dtype_name
 from dfkd_tune.ops.pt2_archive import MACHINE_METADATA
@@ -47,14 +47,15 @@ def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model)
 
     names, rows = result["features"], example(result)
     layout = layout_of(result)
-    pytorch.save_model(
-        student,
-        str(folder),
-        mlflow_model=model,
-        signature=_tensors(rows.dtype, len(names), result["outputs"]),
-        input_example=rows,
-        pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],
-    )
+    with without_scan_of_packages():
+        pytorch.save_model(
+            student,
+            str(folder),
+            mlflow_model=model,
+            signature=_tensors(rows.dtype, len(names), result["outputs"]),
+            input_example=rows,
+            pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],
+        )
     if layout is None:
         _strip(folder / "data" / "model.pt2")
     else:

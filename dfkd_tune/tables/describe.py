@@ -92,7 +92,8 @@ class Description:
             lines.append(f"{len(told['mean'])} with mean and standard deviation")
         if told["quantiles"]:
             counts = [len(f["quantiles"]) for f in told["quantiles"]]
-            lines.append(f"{len(counts)} with quantiles, {min(counts)} to {max(counts)} each")
+            each = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else f"{counts[0]}"
+            lines.append(f"{len(counts)} with quantiles, {each} each")
         if switched := len(told["levels"]) - len(constant):
             count = sum(len(f["levels"]) for f in told["levels"] if len(f["levels"]) > 1)
             lines.append(f"{switched} with levels and their probabilities, {count} levels in all")

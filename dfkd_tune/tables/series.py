@@ -73,7 +73,7 @@ def cut_into(windows: Windows, places: np.ndarray, groups: np.ndarray | None, ti
     apart, same = np.diff(when), np.diff(who) == 0
     if times is not None and bool((apart[same] == 0).any()):
         where = f"of one {windows.group} " if windows.group else ""
-        rule = f"{int((apart[same] == 0).sum()):,} rows {where}have the time of the row before"
+        rule = f"{int((apart[same] == 0).sum()):,} of {len(rows):,} rows {where}have the time of the row before"
         raise FeaturesError(
             str(windows.time), rule, remedy="tell series apart with --group, or keep one row for each time"
         )
@@ -87,7 +87,7 @@ def cut_into(windows: Windows, places: np.ndarray, groups: np.ndarray | None, ti
         raise FeaturesError("--window", rule, remedy="describe shorter windows, or more rows")
     notes = []
     if gaps.any():
-        notes.append(f"{int(gaps.sum()):,} gaps in time, which no window crosses")
+        notes.append(f"gaps in time, which no window crosses: {int(gaps.sum()):,}")
     if short := int((length < windows.steps).sum()):
         notes.append(
             f"left out: {short:,} of {len(length):,} series with fewer than {windows.steps} rows, {int((~long).sum()):,} rows in all"

@@ -73,12 +73,10 @@ def _load_file(path: Path, architecture: Path | None, trust_pickle: bool) -> Tea
         raise TeacherError(path, "no such file", remedy="give a model file or package.module:function")
     known_format = format_of(path.suffix)
     if known_format is None:
-        known = ", ".join(suffixes())
-        raise TeacherError(
-            path,
-            f"unknown kind of model file {path.suffix!r}",
-            remedy=f"known: {known}, models:/..., package.module:function",
-        )
+        remedy = f"known: {', '.join(suffixes())}, models:/..., package.module:function"
+        if path.suffix == ".py":
+            remedy = f"name a function in it, from its folder: {path.stem}:FUNCTION"
+        raise TeacherError(path, f"unknown kind of model file {path.suffix!r}", remedy=remedy)
     if path.stat().st_size == 0:
         raise TeacherError(path, "the file is empty")
     return known_format.load(path, architecture, trust_pickle)

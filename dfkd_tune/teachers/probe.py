@@ -293,8 +293,15 @@ def infer_width(teacher: Teacher) -> int:
     raise TeacherError(
         teacher.source,
         f"its number of features cannot be found: {found}",
-        remedy=f"give a features file: {_shapes(teacher)} if it takes more than rows of numbers",
+        remedy=f"give a features file ({_shapes(teacher)} where it takes more than rows of numbers)",
     )
+
+
+def _not_fitted(failure: BaseException | None) -> bool:
+    """Whether an estimator failed because it was never fitted, so that it accepts no width."""
+    from sklearn.exceptions import NotFittedError
+
+    return isinstance(failure, NotFittedError)
 
 
 def _shapes(teacher: Teacher) -> str:
@@ -312,7 +319,9 @@ def _accepts(teacher: Teacher, width: int, until: float = math.inf) -> bool:
     try:
         with torch.no_grad():
             teacher.guard.once(teacher.source, teacher.function, torch.zeros(2, width, dtype=teacher.dtype))
-    except TeacherError:
+    except TeacherError as error:
+        if _not_fitted(error.__cause__):
+            raise TeacherError(teacher.source, "is not fitted", remedy="fit it first") from None
         return False
     return True
 

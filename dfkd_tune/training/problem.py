@@ -361,8 +361,7 @@ class Problem:
     @property
     def rounding(self) -> float:
         """Error with which a drop-in student rounds its outputs to the dtypes of its teacher, in the teacher's units."""
-        values = self.banks["selection"].values.double() * self.spread.double() + self.shift.double()
-        return rounding(self.inputs, values.cpu())
+        return rounding(self.inputs, (self.banks["selection"].values * self.spread + self.shift).cpu())
 
     @property
     def evaluator(self) -> RawEvaluator:

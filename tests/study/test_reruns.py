@@ -377,3 +377,29 @@ def test_a_baseline_that_is_beaten_is_not_run_again(store, tiny):
     )
     assert done.promoted.trial is not None and done.promoted.rmse < done.baseline
     assert not [name for name in names_of(store, "beaten") if "baseline" in name]
+
+
+def test_processes_share_the_reruns(store, tree, tiny, start, tmp_path):
+    """While one runs a part, another runs the other part, and neither runs a re-run twice."""
+    about = ABOUT | {"seed": 5, "population": 2}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("shared", **about)))
+    second: list[Process] = []
+
+    def until_the_other_part_is_done() -> bool:
+        """Called while the first process is at its part, which it holds until the second has run the other one."""
+        if names_of(store, "shared", "RUNNING") and not second:
+            second.append(start(command_line, tmp_path, "study", "study.yaml", *store.options))
+            until = time.monotonic() + 120
+            while len(names_of(store, "shared", "FINISHED")) < 2:
+                assert second[0].alive() and time.monotonic() < until, second[0].said
+                time.sleep(0.05)
+        return False
+
+    trials = []
+    options = {"on_progress": lambda progress: trials.append(progress.done + progress.pruned)}
+    run(tiny("known", trials=1, reruns=0), store)  # an experiment to ask for, before there is one
+    ask = {"should_stop": lambda: trials[-1:] == [3] and until_the_other_part_is_done()}
+    run(tiny("shared", **about), store, **ask, **options)
+    assert second[0].wait() == 0, second[0].said
+    assert_settled(store, "shared")
+    assert sorted(run.info.run_name for run in store.runs("shared", "rerun")) == wanted(store, "shared")

@@ -220,15 +220,19 @@ def test_a_stop_can_be_resumed(store, tiny, moment):
         assert again[number].params == params
 
 
-def finished_in(file: Path) -> int:
-    """Finished trials of an SQLite study, read from outside."""
+def is_under_way(file: Path) -> bool:
+    """Whether an SQLite study, read from outside, has two finished trials and one that has begun."""
     if not file.exists():
-        return 0
+        return False
+    begun = "SELECT count(*) FROM trials JOIN trial_params USING (trial_id) WHERE state = 'RUNNING'"
     try:
         with sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=60) as connection:
-            return connection.execute("SELECT count(*) FROM trials WHERE state IN ('COMPLETE', 'PRUNED')").fetchone()[0]
+            ended = connection.execute("SELECT count(*) FROM trials WHERE state IN ('COMPLETE', 'PRUNED')").fetchone()[
+                0
+            ]
+            return ended >= 2 and connection.execute(begun).fetchone()[0] > 0
     except sqlite3.OperationalError:  # its tables are being made
-        return 0
+        return False
 
 
 @pytest.fixture
@@ -241,7 +245,7 @@ def under_way(tmp_path, store, tree, start):
         place = PlacedStore(tmp_path, store.tracking)
         (tmp_path / "mlruns").mkdir()
         process = start(command_line, tmp_path, "study", "study.yaml", "--tracking-uri", store.tracking)
-        while finished_in(tmp_path / "mlruns" / "optuna.db") < 2:
+        while not is_under_way(tmp_path / "mlruns" / "optuna.db"):
             assert process.alive(), process.said
             time.sleep(0.02)
         return process, place, given

@@ -180,3 +180,26 @@ def _categories(x: torch.Tensor, names, used) -> pd.DataFrame:
     frame["kind"] = np.array(LEVELS)[frame["kind"].astype(int)]
     frame["grade"] = np.array(["low", "high"])[frame["grade"].astype(int)]
     return frame.astype({"step": int}).astype({name: used[name].dtype for name in used.columns if name != "load"})
+
+
+@pytest.mark.parametrize(
+    "names", [["age", "load", "kind", "gear"], ["kind", "gear", "load", "age"]], ids=["own order", "another"]
+)
+def test_a_column_that_is_only_named_has_the_levels_of_the_encoder(names, tmp_path):
+    skops.io.dump(make_pipeline(ENCODE, Ridge()).fit(FRAME, Y), file := tmp_path / "teacher.skops")
+    (tmp_path / "features.yaml").write_text("features:\n" + "".join(f"  - {{name: {name}}}\n" for name in names))
+    teacher, inputs = with_inputs(load_teacher(file), tmp_path / "features.yaml")
+    assert {*inputs.features[names.index("kind")].levels} == {*LEVELS} and inputs.tier == "T0"
+    assert inputs.features[names.index("gear")].levels == [1, 2, 3]
+    rows = inputs.raw(inputs.draw(64, torch.Generator().manual_seed(0)))
+    assert torch.isfinite(teacher(rows.to(teacher.dtype))).all()
+
+
+def test_declared_levels_stay_beside_those_of_the_encoder(tmp_path):
+    skops.io.dump(make_pipeline(ENCODE, Ridge()).fit(FRAME, Y), file := tmp_path / "teacher.skops")
+    (tmp_path / "features.yaml").write_text(
+        "features: [age, {name: load, mean: 1000, std: 200}, {name: kind, levels: [red, blue]}, gear]\n"
+    )
+    _, inputs = with_inputs(load_teacher(file), tmp_path / "features.yaml")
+    assert {*inputs.features[2].levels} == {"red", "blue"} and inputs.features[3].levels == [1, 2, 3]
+    assert inputs.tier == "T2" and inputs.features[1].mean == 1000

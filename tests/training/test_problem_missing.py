@@ -37,6 +37,8 @@ TREE = {
     ]
 }
 INPUTS = parse_features(TREE, "features.yaml")
+ALONE = parse_features({"features": [{"name": "load", "missing": 0.3}, "flow", "n"]}, "features.yaml")
+"""Nothing else is declared, so that rows are not projected."""
 GOOD = {"steps": 1500, "batch": 64, "optimizer": {"kind": "adam", "lr": 0.01}, "student": {"kind": "mlp", "width": 24}}
 
 
@@ -79,9 +81,10 @@ def test_a_student_is_faithful_where_values_are_missing(problem, outcome):
     assert outcome.selection.nrmse < 0.12
 
 
+@pytest.mark.parametrize("inputs", [INPUTS, ALONE], ids=["among others", "alone"])
 @pytest.mark.parametrize("kind", GENERATORS)
-def test_rows_of_every_generator_are_missing_where_that_is_declared(kind):
-    problem = problem_of(pool_rows=256, bank_rows=100)
+def test_rows_of_every_generator_are_missing_where_that_is_declared(kind, inputs):
+    problem = problem_of(inputs=inputs, pool_rows=256, bank_rows=100)
     one = recipe(
         PRESETS["paper"], steps=12, batch=40, generator={"kind": kind}, alpha={"kind": "constant", "value": 0.5}
     )

@@ -58,6 +58,7 @@ def distill(
     from dfkd_tune.locations.files import write_output
     from dfkd_tune.training import raw_evaluation
     from dfkd_tune.training.distill import distill as run_distillation
+    from dfkd_tune.utils import hardware
 
     again = None
     if run_id is not None:
@@ -75,7 +76,8 @@ def distill(
     def rung(member: Member) -> None:
         click.echo(f"step {member.clock}/{recipe.steps}: RMSE {member.curve[-1][1]:.4g} on the pruning bank")
 
-    outcome = run_distillation(problem, recipe, member_seed, rung)
+    with hardware.threads(1):  # the same student on any number of cores
+        outcome = run_distillation(problem, recipe, member_seed, rung)
     if outcome.failure or outcome.selection is None:
         raise ExportError(folder, f"no student: {outcome.failure}", remedy="lower optimizer.lr")
     trained = outcome.selection.rmse

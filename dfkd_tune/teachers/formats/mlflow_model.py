@@ -17,7 +17,7 @@ from dfkd_tune.teachers.base import Teacher, freeze, hash_bytes
 from dfkd_tune.teachers.black_box import as_tensors, from_estimator, from_numpy
 from dfkd_tune.teachers.formats import file_parts, torchscript
 from dfkd_tune.teachers.formats.dtypes import likely_dtype
-from dfkd_tune.teachers.formats.mlflow_columns import ColumnModel
+from dfkd_tune.teachers.mlflow_columns import ColumnModel
 from dfkd_tune.teachers.safety import archives
 from dfkd_tune.utils.object_reference import one_line
 

@@ -110,8 +110,14 @@ def with_outputs(teacher: Teacher, inputs: Inputs) -> tuple[Teacher, Inputs]:
         ask = lambda rows: own.ask(inner, rows)  # noqa: E731
     else:
         ask = inner
-    with torch.no_grad():
-        returned = teacher.guard.once(teacher.source, ask, x)
+    try:
+        with torch.no_grad():
+            returned = teacher.guard.once(teacher.source, ask, x)
+    except TeacherError as error:
+        if layout is not None or not inputs.axes:
+            raise
+        remedy = f"if it takes no rows, name its argument: arguments: {{x: {{{inputs.axes[0].kind}: {{...}}}}}}"
+        raise TeacherError(error.place, error.rule, remedy=remedy) from error.__cause__
     if layout is None:
         if isinstance(returned, Tensor) and returned.ndim <= 2:
             return teacher, inputs

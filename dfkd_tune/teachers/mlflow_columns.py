@@ -53,5 +53,9 @@ class ColumnModel:
         import pandas as pd
 
         frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, columns=self.feature_names_in_)
-        whole = {n: d for n, d in self.dtypes.items() if d.kind == "f" or (d.kind != "O" and not frame[n].isna().any())}
+        whole = {
+            n: d
+            for n, d in self.dtypes.items()
+            if d.kind != "O" and (d.kind == "f" or not bool(frame[n].isna().to_numpy().any()))
+        }
         return self.loaded.predict(frame.astype(whole))
