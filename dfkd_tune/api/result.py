@@ -218,7 +218,8 @@ class Result:
         from dfkd_tune.reporting.student_figures import draw_parity
 
         axes = given_or_new(ax)
-        draw_parity(axes, *self._outputs)
+        teacher, student = self._outputs
+        draw_parity(axes, teacher, student, self._evaluated.teacher.output_names(teacher.shape[1]))
         return axes
 
     def plot_history(self, ax: Axes | None = None) -> Axes:

@@ -57,6 +57,10 @@ class InputSchema:
         """A flat network as a module that takes and returns what the teacher does; itself if that is rows."""
         return network if self.layout is None else drop_in(network, self.layout, self.encoding.torch_dtype)
 
+    def steps(self, y: Tensor) -> Tensor:
+        """How far apart the numbers are that a drop-in student can return, at flat outputs ``(N, O)``; 0 for float32."""
+        return torch.zeros_like(y) if self.layout is None else self.layout.steps(y)
+
     def flat(self, answer: Callable[..., Any]) -> Callable[[Tensor], Tensor]:
         """A drop-in student as a function of raw rows ``(N, D)``."""
         return answer if self.layout is None else self.layout.flat(answer)

@@ -17,6 +17,8 @@ from torch import Tensor
 from dfkd_tune.layouts import nested
 from dfkd_tune.layouts.nested import Leaf
 
+UNNAMED = "output"
+"""The name of an only output that has none."""
 ROW_DTYPES = (torch.float32, torch.float64)
 """The dtypes that flat rows may have."""
 
@@ -119,12 +121,15 @@ class Signature:
 
     @property
     def flat(self) -> bool:
-        """Whether the teacher takes flat rows ``(N, D)`` and returns ``(N, O)`` or ``(N,)``, as far as is known."""
+        """Whether the teacher takes flat rows ``(N, D)`` and returns ``(N, O)`` or ``(N,)``, both float32 or float64, as far
+        as is known."""
         if self.call != ((Leaf(0),), {}) or len(self.arguments) != 1:
             return False
         (only,) = self.arguments
         takes = only.shape is None or (len(only.shape) == 1 and only.dtype in (None, *ROW_DTYPES))
-        return takes and (self.outputs is None or (self.returns == Leaf(0) and len(self.outputs[0].shape) <= 1))
+        if self.outputs is None or self.returns != Leaf(0):
+            return takes and self.outputs is None
+        return takes and len(self.outputs[0].shape) <= 1 and self.outputs[0].dtype in ROW_DTYPES
 
     def with_outputs(self, returned: Any, rows: int) -> Signature:
         """The signature with the outputs of a call.
@@ -208,7 +213,7 @@ def argument_names(paths: Sequence[tuple[str | int, ...]]) -> list[str]:
 def output_names(paths: Sequence[tuple[str | int, ...]]) -> list[str]:
     """Names of the outputs at these paths of a result: keys, and ``output_0``, ``output_1``, ... in a tuple."""
     return [
-        ".".join(map(str, path)) if path and isinstance(path[0], str) else "_".join(("output", *map(str, path)))
+        ".".join(map(str, path)) if path and isinstance(path[0], str) else "_".join((UNNAMED, *map(str, path)))
         for path in paths
     ]
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from dfkd_tune.compat.mlflow import save_example, without_scan_of_packages
 from dfkd_tune.layouts.layout import Layout
-from dfkd_tune.layouts.signature import Argument, dtype_name
+from dfkd_tune.layouts.signature import Argument, Output, dtype_name
 from dfkd_tune.ops.pt2_archive import MACHINE_METADATA
 from dfkd_tune.students.drop_in import drop_in_pt2
 from dfkd_tune.utils.markdown import escaped
@@ -73,7 +73,7 @@ def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model)
         save_example(model, request(result, rows), str(folder))
     with torch.no_grad():
         answers = student(torch.from_numpy(rows)).numpy().dtype
-    model.signature = _answers(result, answers) if layout is None else _arguments(layout, answers)
+    model.signature = _answers(result, answers) if layout is None else _arguments(layout)
     model.metadata = (
         ({} if layout is None else {"layout": layout.tree()})
         | {
@@ -190,24 +190,20 @@ def _array(argument: Argument, tensor: torch.Tensor) -> np.ndarray:
     return tensor.to(getattr(torch, _array_dtype(argument).name)).numpy()
 
 
-def _array_dtype(argument: Argument) -> np.dtype:
-    """The dtype of arrays for an argument; NumPy has no bfloat16."""
-    if argument.words is not None:
+def _array_dtype(part: Argument | Output) -> np.dtype:
+    """The dtype of arrays for an argument or output; NumPy has no bfloat16."""
+    if isinstance(part, Argument) and part.words is not None:
         return np.dtype("str")
-    name = "float32" if argument.dtype == torch.bfloat16 else dtype_name(argument.dtype or torch.float32)
-    return np.dtype(name)
+    return np.dtype("float32" if part.dtype == torch.bfloat16 else dtype_name(part.dtype or torch.float32))
 
 
-def _arguments(layout: Layout, dtype: np.dtype) -> ModelSignature:
+def _arguments(layout: Layout) -> ModelSignature:
     """The signature of tensors: the teacher's arguments by name, or its only one, and its outputs."""
     from mlflow.models.signature import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
     parts = [(each.name, (-1, *(each.shape or ())), _array_dtype(each)) for each in layout.arguments]
-    answers = [
-        (each.name, (-1, *each.shape), np.dtype("float64") if each.dtype == torch.float64 else dtype)
-        for each in layout.outputs
-    ]
+    answers = [(each.name, (-1, *each.shape), _array_dtype(each)) for each in layout.outputs]
     inputs, outputs = (
         Schema([TensorSpec(kind, shape, name if len(given) > 1 else None) for name, shape, kind in given])
         for given in (parts, answers)

@@ -63,7 +63,9 @@ class Student(PythonModel):
         positional, keywords = filled(self.call, tensors)
         with torch.no_grad():
             found = leaves(self.returns, self.module(*positional, **keywords))
-        answers = {name: found[i].numpy() for i, name in enumerate(self.outputs)}
+        # NumPy has no bfloat16.
+        known = [found[i].float() if found[i].dtype == torch.bfloat16 else found[i] for i in range(len(found))]
+        answers = {name: answer.numpy() for name, answer in zip(self.outputs, known, strict=True)}
         return answers if len(answers) > 1 else answers[self.outputs[0]]
 
     def by_name(self, given: Any) -> dict[str, Any]:

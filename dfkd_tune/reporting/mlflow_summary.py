@@ -136,7 +136,7 @@ def portraits(
     """
     teacher, answers = problem.on_bank("report", student)
     drawn = {
-        "parity": student_figures.parity(teacher, answers),
+        "parity": student_figures.parity(teacher, answers, problem.output_names),
         "residuals": student_figures.residuals(teacher, answers),
     }
     if sum(value > 0 for _, value in curve) > 1:

@@ -18,19 +18,25 @@ DOTS, FEWER = 2_000, 800
 """Largest number of rows in a figure of one student, and in a figure of several."""
 
 
-def parity(teacher: Tensor, student: Tensor) -> Figure:
-    """Student outputs against teacher outputs, ``(N, O)`` each, with the diagonal of a perfect student."""
+def parity(teacher: Tensor, student: Tensor, names: Sequence[str]) -> Figure:
+    """Student outputs against teacher outputs, ``(N, O)`` each, with the diagonal of a perfect student and their names."""
     figure, (axes,) = canvas(width=3.9, height=3.6)
-    draw_parity(axes, teacher, student)
+    draw_parity(axes, teacher, student, names)
     if teacher.shape[1] > 1:
         figure.legend(loc="outside upper left", ncols=4, frameon=False, labelcolor=INK)
     return figure
 
 
-def draw_parity(axes: Axes, teacher: Tensor, student: Tensor) -> None:
+def draw_parity(axes: Axes, teacher: Tensor, student: Tensor, names: Sequence[str]) -> None:
     """The same into given axes, without a legend."""
     for o in range(min(teacher.shape[1], len(PALETTE))):
-        one = {"s": 5, "alpha": 0.35, "lw": 0, "color": PALETTE[o], "label": f"output {o}"}
+        one = {
+            "s": 5,
+            "alpha": 0.35,
+            "lw": 0,
+            "color": PALETTE[o],
+            "label": f"output {names[o]}"[:40].replace("$", r"\$"),
+        }
         axes.scatter(teacher[:DOTS, o], student[:DOTS, o], **one)
     low, high = float(teacher.min()), float(teacher.max())
     axes.plot([low, high], [low, high], color=INK, lw=0.8)

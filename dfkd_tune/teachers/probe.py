@@ -100,7 +100,7 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
     CALLS.expect(None, calls=7)
     x = inputs.raw(inputs.draw(PROBE_ROWS, torch.Generator().manual_seed(seed)), teacher.dtype)
     _take_gaps(teacher, inputs)
-    few = {rows: _answer(teacher, x[[*rows]]) for rows in ((0, 1), (0,))}
+    few: dict[tuple[int, ...], Tensor] = {rows: _answer(teacher, x[[*rows]]) for rows in ((0, 1), (0,))}
     few[SOME], call = _timed(teacher, x[[*SOME]])
     full = _answer(teacher, x)
     _finite(teacher, x, full)
@@ -116,7 +116,7 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
         output = int(constant.nonzero()[0])
         raise TeacherError(
             teacher.source,
-            f"output {output} is constant over the declared inputs, {full[0, output]:.6g}",
+            f"output {teacher.output_names(len(std))[output]} is constant over the declared inputs, {full[0, output]:.6g}",
             remedy="check the units and ranges in the features file",
         )
     shallow = teacher.chain is not None and [*teacher.chain.activations] in [[name] for name in SMOOTH]
@@ -185,7 +185,7 @@ def _held(teacher: Teacher, y: Tensor) -> None:
     if unfit:
         raise TeacherError(
             teacher.source,
-            f"output {unfit[0]} lies within {apart[unfit[0]]:.3g} and reaches {most[unfit[0]]:.3g}, which float32 cannot hold",
+            f"output {teacher.output_names(y.shape[1])[unfit[0]]} lies within {apart[unfit[0]]:.3g} and reaches {most[unfit[0]]:.3g}, which float32 cannot hold",
             remedy="scale its answers, by their standard deviation for example",
         )
 
@@ -275,7 +275,7 @@ def _resolution(teacher: Teacher, y: Tensor) -> float | None:
         output = coarse[0]
         raise TeacherError(
             teacher.source,
-            f"output {output} reaches {largest[output]:.6g} with a standard deviation of {std[output]:.3g}: a student answers "
+            f"output {teacher.output_names(len(std))[output]} reaches {largest[output]:.6g} with a standard deviation of {std[output]:.3g}: a student answers "
             f"in float32, whose steps are {floats[output]:.2g} there",
             remedy=f"subtract its mean, {wide[:, output].mean():.6g}, from the answers",
         )

@@ -28,7 +28,7 @@ from dfkd_tune.teachers.output_cache import Answers
 from dfkd_tune.teachers.probe import Probe
 from dfkd_tune.training.banks import Bank
 from dfkd_tune.training.gradient_mask import gradient_mask
-from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, outputs, outputs_of
+from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, outputs, outputs_of, rounding
 from dfkd_tune.utils.seeding import stream
 
 LOG = logging.getLogger(__name__)
@@ -352,6 +352,16 @@ class Problem:
             apart = (ahead - behind)[:, i, None]
             found[:, :, i] = torch.where(apart > 0, change / apart, 0.0)
         return self.answer_in_chunks(z), found
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the outputs, ``0``, ``1``, ... where the teacher tells none."""
+        return self.teacher.output_names(self.outputs)
+
+    @property
+    def rounding(self) -> float:
+        """Error with which a drop-in student rounds its outputs to the dtypes of its teacher, in the teacher's units."""
+        return rounding(self.inputs, (self.banks["selection"].values * self.spread + self.shift).cpu())
 
     @property
     def evaluator(self) -> RawEvaluator:

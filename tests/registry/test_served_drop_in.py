@@ -113,6 +113,18 @@ def test_words_are_sent_as_words(tmp_path):
         made.predict({"signal": SIGNAL, "region": np.array(["red", "green", "blue"])})
 
 
+@pytest.mark.parametrize(("dtype", "kind"), [("float16", "float16"), ("float64", "float64"), ("bfloat16", "float32")])
+def test_outputs_have_the_dtype_of_the_teacher(tmp_path, dtype, kind):
+    outputs = Output("quality", (2,), getattr(torch, dtype)), OUTPUTS[1]
+    made = saved(tmp_path / "short", Sums(), Layout(Signature.positional(ARGUMENTS, outputs)))
+    found = made.predict({"signal": SIGNAL, "region": REGION})
+    assert [each.dtype.name for each in found.values()] == [kind, "float32"]
+    assert [each.type.name for each in made.metadata.signature.outputs.inputs] == [kind, "float32"]
+    body = json.dumps({"inputs": {"signal": SIGNAL.tolist(), "region": REGION.tolist()}})
+    asked = scoring_server.invocations(body, "application/json", made, made.metadata.get_input_schema())
+    assert json.loads(asked.response)["predictions"]["quality"] == [[6, 0], [22, 3], [38, 3]]
+
+
 def test_numbers_are_missing_where_that_is_declared(tmp_path):
     made = saved(tmp_path / "gaps", Present(), SINGLE, ["signal[0,1]"])
     holed = SIGNAL.copy()

@@ -7,6 +7,7 @@ import torch
 from asked import fails
 from shaped_teachers import (
     CALLS,
+    Casting,
     Conv1d,
     Dicts,
     Images,
@@ -35,6 +36,7 @@ SIGNATURES = {
     Images: "image (N, 8, 8, 1) float32 -> output (N, 1)",
     Mixed: "numbers (N, 2) float32, region (N,) int64 -> output (N, 1)",
     Dicts: "numbers (N, 2) float32, region (N,) int64 -> quality (N, 2), power (N,)",
+    Casting: "x (N, 3) float32 -> output (N, 2)",
     Tuples: "x (N, 3) float32 -> output_0 (N, 2), output_1 (N, 1, 1)",
     Keywords: "numbers (N, 2) float32, region (N,) int64, flag (N,) bool -> all.0 (N, 1), all.1 (N,)",
 }
