@@ -191,13 +191,18 @@ def test_a_stop_can_be_resumed(store, tiny, moment):
     name = moment.replace(" ", "-")
     calls = []
 
-    def met(progress: Progress) -> bool:
-        calls.append(progress)
-        landed = progress.done + progress.pruned
-        return landed >= 1 and progress.running == (0 if moment == "between trials" else 2)
+    def between() -> bool:
+        """Whether the first trials have ended and the next ones are not claimed yet."""
+        return bool(calls) and {trial.state for trial in store.trials(name)} == {
+            TrialState.COMPLETE,
+            TrialState.WAITING,
+        }
 
+    options = stop_when(lambda progress: progress.done + progress.pruned >= 1 and progress.running == 2)
+    if moment == "between trials":
+        options = {"on_progress": calls.append, "should_stop": between}
     with pytest.raises(Interrupted):
-        run(tiny(name, trials=4), store, **stop_when(met))
+        run(tiny(name, trials=4), store, **options)
     trials = store.trials(name)
     assert [trial.number for trial in trials] == list(range(4))
     assert {trial.state for trial in trials} == {TrialState.COMPLETE, TrialState.WAITING}
