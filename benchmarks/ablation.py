@@ -16,13 +16,15 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import figures
 import numpy as np
 import torch
 from rich.console import Console
-from rich.table import Table
-from tables import SHARED, load, shared_split, shared_teacher
+from rich.table import Table as Sheet
+from tables import SHARED, Table, declared, load, shared_split, shared_teacher
 
 from dfkd_tune.generators.kinds import GENERATORS
+from dfkd_tune.inputs.features_file import read_features
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.gap_bounds import Clip, Target
 from dfkd_tune.recipes.initializers import Neurons, Random
@@ -33,6 +35,7 @@ from dfkd_tune.recipes.optimizers import RMSprop
 from dfkd_tune.recipes.presets import FAITHFUL, PAPER
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.recipes.refiners import NoRefiner
+from dfkd_tune.tables.describe import TIERS
 from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.distill import distill_all
 from dfkd_tune.training.member import Member
@@ -40,6 +43,8 @@ from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils.seeding import derive
 
 FLOOR = "floor: the same on real inputs"
+SKEWED = "skewed rows, Sobolev weight 0.3"
+FLOOR_SKEWED = f"floor: {SKEWED}, on real inputs"
 F = FAITHFUL
 PRIOR = {"generator": GENERATORS["gaussian"](), "alpha": Constant(0.0), "finish": replace(F.finish, synthetic=0.0)}
 """No rows but the prior's."""
@@ -53,6 +58,9 @@ SOUGHT = {
 }
 """What is sought and how far, around ``direct`` within 0.3 standard deviations and no bound of the gap."""
 VALUE = replace(F, loss=MSE())
+SKEWED_LIGHT = replace(
+    F, loss=Sobolev(weight=0.3), generator=GENERATORS["skewed"](), finish=replace(F.finish, synthetic=0.5)
+)
 VARIANTS: dict[str, Recipe] = {
     "paper": PAPER,
     "faithful": F,
@@ -68,13 +76,12 @@ VARIANTS: dict[str, Recipe] = {
         F, generator=GENERATORS["heavy_tailed"](spread=0.5), finish=replace(F.finish, synthetic=0.4)
     ),
     "skewed rows": replace(F, generator=GENERATORS["skewed"](), finish=replace(F.finish, synthetic=0.5)),
-    "skewed rows, Sobolev weight 0.3": replace(
-        F, loss=Sobolev(weight=0.3), generator=GENERATORS["skewed"](), finish=replace(F.finish, synthetic=0.5)
-    ),
+    SKEWED: SKEWED_LIGHT,
     "two layers": F.with_student(depth=2),
     **{name: replace(F, **changes) for name, changes in SOUGHT.items()},
     **{f"value loss, {name}": replace(VALUE, **changes) for name, changes in SOUGHT.items()},
     FLOOR: F,
+    FLOOR_SKEWED: SKEWED_LIGHT,
 }
 
 
@@ -95,6 +102,92 @@ def sized(recipe: Recipe, problem: Problem, width: int) -> Recipe:
     return recipe.with_student(width=recipe.student.widest(*size, width * (sum(size) + 1) + size[1]))
 
 
+ROWS = {
+    "preset `paper`": "paper",
+    "preset `faithful`": "faithful",
+    "without neuron initialization": "without neuron start",
+    "without Sobolev loss": "without Sobolev loss",
+    "without L-BFGS": "without L-BFGS finish",
+    "without input bound": "no input bound",
+    "without synthetic rows": "no synthetic rows",
+    "without surplus neurons": "without surplus",
+    "`skewed` rows in place of `direct`": "skewed rows",
+    "half more neurons, pruned": "half more neurons, pruned",
+    "two layers of as many parameters": "two layers",
+    "reference: on real inputs": FLOOR,
+}
+"""Row of the published table -> variant."""
+BOUNDS = ("radius 0.1", None, "radius 1", "no input bound", "bound clip 0.1", "bound target 0.1", "no synthetic rows")
+"""Columns of the published table of bounds; None is the recipe as it is."""
+
+
+def entries(rows: list[dict], args: argparse.Namespace) -> dict[str, figures.Measured]:
+    """What a run publishes: of one tier and width 50 the ablation, of width 25 the small students, of several tiers the tiers.
+
+    Args:
+        rows: a row a student, as ``main`` collects them.
+        args: width, tiers, seeds and steps.
+    """
+    budget = f"{args.steps:,} steps"
+    if len(args.tiers) > 1:
+        cells = [mean([row for row in rows if row["tier"] == tier], "faithful") for tier in args.tiers]
+        return {"tiers": figures.Measured(args.seeds, budget, {"preset `faithful`": cells}, tier="T0, T3, T4")}
+    if args.width == 25:
+        table = {"one run of `faithful`": "faithful", "`skewed` rows, Sobolev weight 0.3": SKEWED}
+        shown = {name: [""] * 5 + [over_paper(rows, variant)[-1]] for name, variant in table.items()}
+        shown["`skewed` rows, Sobolev weight 0.3, on real inputs"] = over_paper(rows, FLOOR_SKEWED)
+        return {"ablation_25": figures.Measured(args.seeds, budget, shown)}
+    weights = {f"sobolev_weight_{name}": round(mean(rows, f"Sobolev weight {weight}"), 2) for name, weight in WEIGHTS}
+    table = {name: spread(rows, variant) for name, variant in ROWS.items()}
+    bounds = {
+        "with Sobolev loss": ["faithful" if name is None else name for name in BOUNDS],
+        "without": ["without Sobolev loss" if name is None else f"value loss, {name}" for name in BOUNDS],
+    }
+    at = {name: [mean(rows, variant) for variant in variants] for name, variants in bounds.items()}
+    on_puma32h = [np.mean(ratios(rows, variant)["puma32h"]) for variant in bounds["with Sobolev loss"]]
+    span = {"puma32h_range": f"{min(on_puma32h):.2f} to {max(on_puma32h):.2f}"}
+    return {
+        "ablation": figures.Measured(args.seeds, budget, table, weights),
+        "bounds_with_sobolev": figures.Measured(args.seeds, budget, at, span),
+    }
+
+
+WEIGHTS = (("0_3", "0.3"), ("4", "4"))
+"""Name of the value and weight of the Sobolev loss."""
+
+
+def ratios(rows: list[dict], variant: str) -> dict[str, np.ndarray]:
+    """Dataset -> real RMSE over the published one, by seed."""
+    mine = [row for row in rows if row["variant"] == variant]
+    names = list({row["dataset"]: None for row in mine})
+    return {name: np.array([row["ratio"] for row in mine if row["dataset"] == name]) for name in names}
+
+
+def mean(rows: list[dict], variant: str) -> float:
+    """Geometric mean over datasets of the mean ratio."""
+    return float(np.exp(np.mean([np.log(each.mean()) for each in ratios(rows, variant).values()])))
+
+
+def spread(rows: list[dict], variant: str) -> list[list[float]]:
+    """Mean and deviation over seeds for each dataset, and of the geometric mean."""
+    each = ratios(rows, variant)
+    by_seed = np.exp(np.log(np.stack([*each.values()])).mean(0))
+    return [[float(e.mean()), float(e.std())] for e in each.values()] + [[mean(rows, variant), float(by_seed.std())]]
+
+
+def over_paper(rows: list[dict], variant: str) -> list[float]:
+    """Real RMSE over that of our own run of the preset ``paper``, for each dataset and as geometric mean."""
+    mine, paper = ratios(rows, variant), ratios(rows, "paper")
+    found = [float(mine[name].mean() / paper[name].mean()) for name in mine]
+    return [*found, float(np.exp(np.log(found).mean()))]
+
+
+def known(table: Table, split: dict, tier: str, folder: Path) -> Inputs:
+    """What is known of the inputs in a tier."""
+    file = declared(table.x[split["train"]], tier, folder / f"{tier}.yaml")
+    return Inputs.unknown(table.x.shape[1]) if file is None else read_features(file)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
@@ -103,8 +196,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--width", type=int, default=50)
+    parser.add_argument(
+        "--tiers", nargs="+", choices=("none", *TIERS), default=["none"], help="what is known of the inputs"
+    )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", type=Path)
+    figures.add_option(parser)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     published = json.loads((args.shared / "published.json").read_text())["rmse_student_vs_teacher"]["table"]
@@ -112,16 +209,18 @@ def main() -> None:
     for dataset in args.datasets:
         table, split = load(dataset, args.shared, None), shared_split(dataset, args.shared)
         test = torch.from_numpy(table.x[split["test"]])
+        jobs = [(tier, name) for tier in args.tiers for name in args.variants]
+        problems = {}
         with tempfile.TemporaryDirectory() as folder:
             teacher = shared_teacher(dataset, args.shared, Path(folder))
-        problems = {}
-        for real in {name == FLOOR for name in args.variants}:
-            inputs = RealInputs(table.x[split["train"]]) if real else Inputs.unknown(test.shape[1])
-            problems[real] = Problem(teacher, inputs, probe(teacher, Inputs.unknown(test.shape[1])))
+            for tier, real in {(tier, name in (FLOOR, FLOOR_SKEWED)) for tier, name in jobs}:
+                inputs = known(table, split, tier, Path(folder))
+                own = RealInputs(table.x[split["train"]]) if real else inputs
+                problems[tier, real] = Problem(teacher, own, probe(teacher, inputs))
         with torch.no_grad():
             answers = teacher(test)
-        for name in args.variants:
-            problem = problems[name == FLOOR]
+        for tier, name in jobs:
+            problem = problems[tier, name in (FLOOR, FLOOR_SKEWED)]
             recipe = replace(sized(VARIANTS[name], problem, args.width), steps=args.steps)
             start = time.perf_counter()
             outcomes = distill_all(problem, [Member(s, recipe, derive(s, "ablation")) for s in args.seeds])
@@ -131,22 +230,25 @@ def main() -> None:
                 with torch.no_grad():
                     rmse = float((student(test) - answers).square().mean().sqrt())
                 ratio = rmse / published[dataset]["direct_decreasing"]
-                rows.append({"dataset": dataset, "variant": name, "seed": seed, "ratio": ratio, "seconds": seconds})
+                about = {"dataset": dataset, "tier": tier, "variant": name, "seed": seed}
+                rows.append(about | {"ratio": ratio, "seconds": seconds})
         if args.json:
             args.json.write_text(json.dumps(rows, indent=1))
-    sheet = Table(
+    sheet = Sheet(
         title=f"real RMSE over published direct, {args.steps} steps, student {args.width}, {len(args.seeds)} seeds"
     )
     for column in ("variant", *args.datasets, "geometric mean", "seconds"):
         sheet.add_column(column, justify="left" if column == "variant" else "right")
-    for name in args.variants:
-        mine = [row for row in rows if row["variant"] == name]
-        each = [np.array([row["ratio"] for row in mine if row["dataset"] == dataset]) for dataset in args.datasets]
-        mean = np.exp(np.mean([np.log(ratios.mean()) for ratios in each]))
-        seconds = np.mean([row["seconds"] for row in mine])
-        cells = [f"{ratios.mean():.2f} ± {ratios.std():.2f}" for ratios in each]
-        sheet.add_row(name, *cells, f"{mean:.3f}", f"{seconds:.1f}")
+    for tier in args.tiers:
+        here = [row for row in rows if row["tier"] == tier]
+        for name in args.variants:
+            seconds = np.mean([row["seconds"] for row in here if row["variant"] == name])
+            shown = [f"{e.mean():.2f} ± {e.std():.2f}" for e in ratios(here, name).values()]
+            label = name if len(args.tiers) == 1 else f"{name}, {tier}"
+            sheet.add_row(label, *shown, f"{mean(here, name):.3f}", f"{seconds:.1f}")
     Console(width=150).print(sheet)
+    if args.publish:
+        figures.publish(entries(rows, args))
 
 
 if __name__ == "__main__":

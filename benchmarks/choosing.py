@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import figures
 import numpy as np
 import optuna
 import torch
@@ -50,6 +51,8 @@ WEIGHTS = (0.25, 0.5, 0.75)
 FREEDOM = 4
 """Of the Student t rows, which are as wide as prior rows but heavy-tailed."""
 SUBSETS, SHARE = 200, 2 / 3
+ROBUST = "prior, spiked 0.15 ^ 0.25"
+"""The rule that is the objective ``robust`` of a shallow teacher."""
 
 
 def wide(widest: int) -> dict[str, Any]:
@@ -190,8 +193,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--datasets", nargs="+", choices=SHARED, default=list(SHARED))
     parser.add_argument("--json", type=Path, help="also write the figures here")
+    figures.add_option(parser)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
+    if args.publish and args.space != "wide":
+        parser.error("--publish: the published table is of --space wide")
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as folder:
         made = {dataset: one(dataset, args, Path(folder)) for dataset in args.datasets}
@@ -216,6 +222,26 @@ def main() -> None:
         about = {key: str(value) if isinstance(value, Path) else value for key, value in vars(args).items()}
         args.json.write_text(json.dumps({"arguments": about, "rules": verdicts, "students": rows}, indent=1))
     show(verdicts, f"{args.students} students of the {args.space} space, {args.steps} steps, seed {args.seed}")
+    if args.publish:
+        figures.publish(entries(verdicts, args))
+
+
+def entries(
+    verdicts: dict[str, dict[str, tuple[float, float]]], args: argparse.Namespace
+) -> dict[str, figures.Measured]:
+    """What a run publishes: rank correlation and regret of the objective ``robust``.
+
+    Args:
+        verdicts: rule -> dataset -> rank correlation and expected regret.
+        args: seed and number of students.
+    """
+    pairs = np.array([*verdicts[ROBUST].values()])
+    regret = 100 * np.append(pairs[:, 1], np.median(pairs[:, 1]))
+    rows = {
+        "rank correlation": [*pairs[:, 0], pairs[:, 0].mean()],
+        "regret, %": [f"{percent:.0f}" for percent in regret],
+    }
+    return {"choosing": figures.Measured([args.seed], f"{args.students} students a teacher", rows)}
 
 
 def show(verdicts: dict[str, dict[str, tuple[float, float]]], title: str) -> None:

@@ -22,6 +22,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import datetime
 
+import figures
 import optuna
 import psycopg2
 from optuna.distributions import FloatDistribution, distribution_to_json
@@ -33,6 +34,7 @@ from dfkd_tune.locations.paths import absolute
 from dfkd_tune.search.optuna_kinds import AutoSampler
 from dfkd_tune.search.storage import open_storage
 from dfkd_tune.search.trial_queue import TrialQueue
+from dfkd_tune.utils import hardware
 
 FORK = multiprocessing.get_context("fork")
 NAMES = [f"leaf.{i}" for i in range(9)]
@@ -160,7 +162,7 @@ def work(
 
 
 def measure(way: str, url: str, workers: int, total: int, rate: float, seconds: float) -> dict[str, float]:
-    """Milliseconds of claim and tell, and trials a second."""
+    """Milliseconds of claim and tell, and processor seconds in which a worker joins."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -172,7 +174,9 @@ def measure(way: str, url: str, workers: int, total: int, rate: float, seconds: 
         server.start()
         time.sleep(3)
     think = workers / rate
+    began = time.process_time()
     queue = joined(url) if way == "ours" else None
+    join = time.process_time() - began
     until, results = time.time() + seconds + 0.1 * workers + think, FORK.Queue()
     processes = [
         FORK.Process(target=work, args=(way, url, queue, port, total, think, until, results)) for _ in range(workers)
@@ -193,6 +197,7 @@ def measure(way: str, url: str, workers: int, total: int, rate: float, seconds: 
         "tell": statistics.median(tells),
         "p95": both[int(0.95 * len(both))],
         "used": statistics.median(used),
+        "join": join,
     }
 
 
@@ -210,6 +215,37 @@ def suggest(url: str) -> float:
     return 1000 * statistics.median(took[1:])
 
 
+TITLES = {
+    ("ours", 0, 1): "0 trials on record",
+    ("ours", 10_000, 1): "10,000 trials on record",
+    ("ours", 0, 64): "0 trials, 64 workers",
+    ("ours", 10_000, 64): "10,000 trials, 64 workers",
+    ("optuna", 0, 64): "0 trials, Optuna's `ask` and `tell`",
+    ("grpc", 0, 64): "0 trials, the same through Optuna's gRPC proxy",
+}
+"""Way, recorded trials and workers -> row of the published table."""
+
+
+def entries(
+    rows: dict[tuple[str, int, int], dict[str, float]], sampler: dict[int, float], args: argparse.Namespace
+) -> dict[str, figures.Measured]:
+    """What a run with ``--recorded 0 10000 --workers 1 64`` publishes.
+
+    Args:
+        rows: what ``measure`` returned, by way, recorded trials and workers.
+        sampler: recorded trials -> milliseconds in which our sampler chooses.
+        args: the rate of the simulated workers.
+    """
+    shown = {
+        title: [str(case[2]), *(f"{rows[case][name]:,.0f}" for name in ("claim", "tell", "p95", "used"))]
+        for case, title in TITLES.items()
+    }
+    budget = f"simulated workers that together end {args.rate:g} trials a second"
+    machine = f"{hardware.name()}, PostgreSQL on the same machine"
+    values = {"join_seconds": round(rows["ours", 10_000, 1]["join"], 1), "sampler_seconds": round(sampler[0] / 1000, 3)}
+    return {"claims": figures.Measured([0], budget, shown, values, tier="none", machine=machine)}
+
+
 def main() -> None:
     """Print a table in Markdown."""
     options = argparse.ArgumentParser(description=__doc__)
@@ -219,12 +255,15 @@ def main() -> None:
     options.add_argument("--ways", nargs="+", default=["ours", "optuna", "grpc"])
     options.add_argument("--rate", type=float, default=4.0)
     options.add_argument("--seconds", type=float, default=15.0)
+    figures.add_option(options)
     given = options.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     print(
         "| way | recorded | workers | trials timed | claim, ms | tell, ms | both, 95th percentile, ms | worker's processor, ms |"
     )
     print("|---|---|---|---|---|---|---|---|", flush=True)
+    rows: dict[tuple[str, int, int], dict[str, float]] = {}
+    sampler: dict[int, float] = {}
     for recorded in given.recorded:
         for way in given.ways:
             for workers in given.workers:
@@ -235,6 +274,7 @@ def main() -> None:
                         record(storage, study, recorded)
                     storage.engine.dispose()
                     found = measure(way, url, workers, recorded + 10**5, given.rate, given.seconds)
+                    rows[way, recorded, workers] = found
                     cells = [f"{found[name]:.1f}" for name in ("claim", "tell", "p95", "used")]
                     print(
                         "|",
@@ -246,10 +286,13 @@ def main() -> None:
             storage = open_storage(url)
             record(storage, optuna.create_study(study_name="claims", storage=storage), recorded or 20)
             storage.engine.dispose()
+            sampler[recorded] = suggest(url)
             print(
-                f"\n(with {recorded or 20} recorded, the sampler chooses nine parameters in {suggest(url):.0f} ms)\n",
+                f"\n(with {recorded or 20} recorded, the sampler chooses nine parameters in {sampler[recorded]:.0f} ms)\n",
                 flush=True,
             )
+    if given.publish:
+        figures.publish(entries(rows, sampler, given))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import figures
 import numpy as np
 import torch
 from PIL import Image
@@ -34,6 +35,7 @@ from dfkd_tune.tracking.tracker import Tracker
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import Population
 from dfkd_tune.training.problem import Problem
+from dfkd_tune.utils import hardware
 from dfkd_tune.utils.object_reference import importable_from
 from dfkd_tune.utils.seeding import derive, stream
 
@@ -42,6 +44,7 @@ importable_from(STUDIES)
 train_digits = importlib.import_module("train_digits")
 EXPERIMENT = "digits-generators"
 METHODS = {"random": RANDOM, "adversarial": ADVERSARIAL, "direct": PAPER}
+TITLES = {"random": "random sampling", "adversarial": "adversarial generator", "direct": "direct optimization"}
 COLUMNS, ROWS, ZOOM, GAP = 10, 5, 6, 6
 
 
@@ -73,6 +76,20 @@ def rmse(a: Tensor, b: Tensor) -> float:
     return float((a - b).square().mean().sqrt())
 
 
+def entries(rows: list[dict], args: argparse.Namespace) -> dict[str, figures.Measured]:
+    """What a run of two seeds publishes: RMSE to the teacher by seed, and seconds of a student.
+
+    Args:
+        rows: a row a method and seed, as ``main`` collects them.
+        args: seeds and steps.
+    """
+    table = {}
+    for method, shown in TITLES.items():
+        mine = [row for row in rows if row["method"] == method]
+        table[shown] = [*(f"{row['rmse_teacher']:.2f}" for row in mine), f"{mine[0]['seconds']:.0f}"]
+    return {"digits": figures.Measured(args.seeds, f"{args.steps:,} steps", table, tier="T2", machine=hardware.name())}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=4_000)
@@ -80,6 +97,7 @@ def main() -> None:
     parser.add_argument("--split", type=int, default=0, help="seed of the split that the teacher was trained on")
     parser.add_argument("--tracking-uri", help="MLflow; default mlruns/mlflow.db; 'none' for no records")
     parser.add_argument("--out", type=Path, help="folder that also takes the sheets")
+    figures.add_option(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
     uri = None if args.tracking_uri == "none" else args.tracking_uri or sqlite_url(home() / "mlflow.db")
@@ -99,6 +117,7 @@ def main() -> None:
     for column in ("method", "seed", "against the teacher", "against labels", "on the selection bank", "seconds"):
         sheet.add_column(column, justify="left" if column == "method" else "right")
     sheet.add_row("teacher", "", "", f"{rmse(answers, goal):.3f}", "", "")
+    rows = []
     for name, preset in METHODS.items():
         recipe = replace(preset, student=STUDENTS["module"](path="digits_student:cnn"), steps=args.steps)
         population, start = Population(problem), time.process_time()
@@ -124,6 +143,7 @@ def main() -> None:
                 "seconds": seconds,
             }
             sheet.add_row(name, str(member.key), *(f"{value:.3f}" for value in found.values()))
+            rows.append({"method": name, "seed": member.key} | found)
             picture = contact_sheet(images)
             if tracker:
                 tracker.close_run(
@@ -135,6 +155,8 @@ def main() -> None:
     if tracker:
         tracker.close_study("FINISHED", {}, {})
     Console(width=110).print(sheet)
+    if args.publish:
+        figures.publish(entries(rows, args))
 
 
 if __name__ == "__main__":

@@ -14,15 +14,16 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+import figures
 import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import spearmanr
+from tables import declared
 
 from dfkd_tune.export.student_files import read_student
 from dfkd_tune.locations.paths import sqlite_url
@@ -31,10 +32,8 @@ from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
-from dfkd_tune.tables.describe import TIERS, describe
-from dfkd_tune.tables.read import Table as Rows
+from dfkd_tune.tables.describe import TIERS
 from dfkd_tune.tracking import run_lookup
-from dfkd_tune.utils import yaml_io
 
 DATASETS = ("compactiv", "cpusmall", "mv", "pole", "puma32h")
 
@@ -44,16 +43,6 @@ def real_rmse(student: torch.nn.Module, teacher, x: np.ndarray) -> float:
     rows = torch.from_numpy(x)
     with torch.no_grad():
         return float((student(rows) - teacher(rows)).square().mean().sqrt())
-
-
-def declared(table: dict, tier: str, path: Path) -> dict[str, str]:
-    """The ``features`` key of a study whose inputs are known in a tier; nothing for none."""
-    if tier == "none":
-        return {}
-    rows = table["X"][table["train"]].astype(np.float64)
-    names = [f"x{i}" for i in range(rows.shape[1])]
-    path.write_text(yaml_io.dump(describe(Rows(names, rows), tier).tree()))
-    return {"features": str(path)}
 
 
 def student_of(uri: str, study: str, trial: int | None = None, name: str | None = None) -> torch.nn.Module:
@@ -68,6 +57,7 @@ def one(dataset: str, args: argparse.Namespace, folder: Path, seed: int) -> dict
     table = dict(np.load(Path(args.shared) / "data" / f"{dataset}.npz"))
     x = table["X"][table["test"]]
     features = x.shape[1]
+    features_file = declared(table["X"][table["train"]], args.tier, folder / f"{dataset}-features.yaml")
     architecture = folder / f"{dataset}.yaml"
     architecture.write_text(f"layers: [{features}, 500, 1]\nactivation: tanh\n")
     spec = parse_spec(
@@ -80,7 +70,7 @@ def one(dataset: str, args: argparse.Namespace, folder: Path, seed: int) -> dict
             "student": {"max_parameters": args.width * (features + 2) + 1},
             "budget": {"steps": args.steps},
         }
-        | declared(table, args.tier, folder / f"{dataset}-features.yaml"),
+        | ({} if features_file is None else {"features": str(features_file)}),
         "fidelity",
     )
     prepared = prepare(spec)
@@ -91,16 +81,16 @@ def one(dataset: str, args: argparse.Namespace, folder: Path, seed: int) -> dict
     seconds = time.perf_counter() - start
     complete = [t for t in load_study(storage, spec.name).get_trials() if t.state.name == "COMPLETE"]
     trials = [real_rmse(student_of(uri, spec.name, t.number), prepared.teacher, x) for t in complete]
-    best = real_rmse(student_of(uri, spec.name), prepared.teacher, x)
+    promoted = real_rmse(student_of(uri, spec.name), prepared.teacher, x)
     return {
         "dataset": dataset,
         "seed": seed,
         "tier": prepared.inputs.tier,
         "paper": real_rmse(student_of(uri, spec.name, name="baseline"), prepared.teacher, x),
-        "best": best,
+        "best": promoted,
         "promoted": result.promoted.run,
         "correlation": float(spearmanr([t.value for t in complete], trials)[0]),
-        "regret": best / min(trials) - 1,
+        "regret": promoted / min(trials) - 1,
         "trials": [
             {"trial": t.number, "objective": t.value, "real": real}
             | {k: t.user_attrs[k] for k in ("rmse", "stress_rmse")}
@@ -111,51 +101,88 @@ def one(dataset: str, args: argparse.Namespace, folder: Path, seed: int) -> dict
     }
 
 
-def publishable(
-    rows: list[dict], published: Mapping[str, Mapping[str, float]], entry: Mapping[str, Any]
-) -> tuple[dict[str, list], dict[str, Any]]:
-    """Rows and values of the entry ``fidelity`` of the published figures.
+Published = Mapping[str, Mapping[str, float]]
+"""Dataset -> method -> published RMSE."""
+ENTRIES = {("none", 50): "fidelity", ("correlation", 50): "fidelity_t4", ("none", 25): "fidelity_25"}
+"""Tier that is declared and width of the students -> the entry of the published figures."""
+
+
+def entries(rows: list[dict], published: Published, args: argparse.Namespace) -> dict[str, figures.Measured]:
+    """What a run of one tier and width publishes.
 
     Args:
         rows: what ``one`` returned, for every dataset and seed.
-        published: dataset -> method -> published RMSE.
-        entry: the entry so far, whose last column another benchmark measures.
+        published: the published students.
+        args: tier, width, seeds, trials and steps.
     """
-    table: dict[str, list] = {}
-    for dataset in {row["dataset"]: None for row in rows}:
-        mine = [row for row in rows if row["dataset"] == dataset]
-        best = np.array([row["best"] for row in mine])
-        trials = np.array([min(trial["real"] for trial in row["trials"]) for row in mine])
-        anchor = published[dataset]
-        direct = anchor["direct_decreasing"]
-        table[dataset] = [
-            anchor["random"],
-            direct,
-            float(np.mean([row["paper"] for row in mine])),
-            [float(best.mean()), float(best.std())],
-            float(best.mean() / direct),
-            float(trials.mean() / direct),
-            entry["rows"][dataset][-1],
-        ]
-    means = [float(np.exp(np.mean(np.log([cells[i] for cells in table.values()])))) for i in (4, 5)]
-    by_seed = [
-        np.exp(
-            np.mean(
-                [np.log(r["best"] / published[r["dataset"]]["direct_decreasing"]) for r in rows if r["seed"] == seed]
-            )
-        )
-        for seed in sorted({row["seed"] for row in rows})
-    ]
-    regret = 100 * np.array([row["regret"] for row in rows])
-    values = {
+    datasets = list({row["dataset"]: None for row in rows})
+    per = {name: [row for row in rows if row["dataset"] == name] for name in datasets}
+    key = ENTRIES[args.tier, args.width]
+    table, values = {"fidelity": full, "fidelity_t4": beside_direct, "fidelity_25": beside_paper}[key](per, published)
+    budget = f"{args.trials} trials of {args.steps:,} steps"
+    return {key: figures.Measured(args.seeds, budget, table, values, tier=rows[0]["tier"])}
+
+
+def best(rows: Sequence[dict]) -> float:
+    """Real RMSE of the study's student, mean over seeds."""
+    return float(np.mean([row["best"] for row in rows]))
+
+
+def hindsight(rows: Sequence[dict]) -> float:
+    """Real RMSE of the study's best trial, mean over seeds."""
+    return float(np.mean([min(trial["real"] for trial in row["trials"]) for row in rows]))
+
+
+def geometric(ratios: Sequence[float]) -> float:
+    return float(np.exp(np.log(ratios).mean()))
+
+
+def full(per: Mapping[str, list[dict]], published: Published) -> tuple[dict[str, list], dict]:
+    """Rows and values of the entry ``fidelity``, whose last column the benchmark ``ablation.py`` measures."""
+    known = figures.load()["fidelity"]["rows"]
+    table = {}
+    for dataset, rows in per.items():
+        anchor, deviation = published[dataset], float(np.std([row["best"] for row in rows]))
+        direct, paper = anchor["direct_decreasing"], float(np.mean([row["paper"] for row in rows]))
+        ratios = [best(rows) / direct, hindsight(rows) / direct, known[dataset][-1]]
+        table[dataset] = [anchor["random"], direct, paper, [best(rows), deviation], *ratios]
+    means = [geometric([cells[i] for cells in table.values()]) for i in (4, 5)]
+    table["geometric mean"] = ["", "", "", "", *means, known["geometric mean"][-1]]
+    every = [row for rows in per.values() for row in rows]
+    ratio = {id(row): row["best"] / published[row["dataset"]]["direct_decreasing"] for row in every}
+    seeds = sorted({row["seed"] for row in every})
+    by_seed = [geometric([ratio[id(row)] for row in every if row["seed"] == seed]) for seed in seeds]
+    regret = 100 * np.array([row["regret"] for row in every])
+    return table, {
         "geometric_mean": round(means[0], 2),
         "geometric_mean_by_seed": ", ".join(f"{mean:.3f}" for mean in by_seed),
         "regret_median_percent": round(float(np.median(regret))),
         "regret_range_percent": f"{regret.min():.0f} to {regret.max():.0f}",
-        "rank_correlation": round(float(np.mean([row["correlation"] for row in rows])), 2),
+        "rank_correlation": round(float(np.mean([row["correlation"] for row in every])), 2),
     }
-    mean_row = ["", "", "", "", *means, entry["rows"]["geometric mean"][-1]]
-    return table | {"geometric mean": mean_row}, values
+
+
+def beside_direct(per: Mapping[str, list[dict]], published: Published) -> tuple[dict[str, list], dict]:
+    """Rows and values of the entry ``fidelity_t4``: over the published direct optimization."""
+    ratios = {name: best(rows) / published[name]["direct_decreasing"] for name, rows in per.items()}
+    trials = {name: hindsight(rows) / published[name]["direct_decreasing"] for name, rows in per.items()}
+    values = {
+        "best_trials": round(geometric([*trials.values()]), 2),
+        "cpusmall_best_trial": round(trials["cpusmall"], 2),
+    }
+    return {"study at tier T4": [*ratios.values(), geometric([*ratios.values()])]}, values
+
+
+def beside_paper(per: Mapping[str, list[dict]], published: Published) -> tuple[dict[str, list], dict]:
+    """Rows and values of the entry ``fidelity_25``: over our own run of the preset ``paper``."""
+    own = {name: float(np.mean([row["paper"] for row in rows])) for name, rows in per.items()}
+    ratios = {name: best(rows) / own[name] for name, rows in per.items()}
+    trials = {name: hindsight(rows) / own[name] for name, rows in per.items()}
+    values = {
+        "compactiv_best_trial": round(trials["compactiv"], 2),
+        "best_trials": round(geometric([*trials.values()]), 2),
+    }
+    return {"study": [*ratios.values(), geometric([*ratios.values()])]}, values
 
 
 def main() -> None:
@@ -170,9 +197,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--datasets", nargs="+", default=list(DATASETS))
     parser.add_argument("--json", type=Path, help="also write the figures here")
-    parser.add_argument("--publish", action="store_true", help="write the figures into benchmarks/figures.yaml")
+    figures.add_option(parser)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
+    if args.publish and (args.tier, args.width) not in ENTRIES:
+        parser.error("--publish: no published entry has this tier and width")
     torch.set_num_threads(args.threads)
     published = json.loads((Path(args.shared) / "published.json").read_text())["rmse_student_vs_teacher"]["table"]
     rows = []
@@ -203,32 +232,30 @@ def main() -> None:
     ratios = []
     for dataset in args.datasets:
         mine = [row for row in rows if row["dataset"] == dataset]
-        paper, best, took, correlation, regret = (
+        paper, mean, took, correlation, regret = (
             np.array([row[key] for row in mine]) for key in ("paper", "best", "seconds", "correlation", "regret")
         )
         anchor = published[dataset]
-        ratios.append((best.mean() / anchor["direct_decreasing"], best.mean() / paper.mean()))
-        spread = f" ± {best.std():.4f}" if len(mine) > 1 else ""
+        ratios.append((mean.mean() / anchor["direct_decreasing"], mean.mean() / paper.mean()))
+        spread = f" ± {mean.std():.4f}" if len(mine) > 1 else ""
         table.add_row(
             dataset,
             f"{anchor['random']:.4f}",
             f"{anchor['direct_decreasing']:.4f}",
             f"{paper.mean():.4f}",
-            f"{best.mean():.4f}{spread}",
+            f"{mean.mean():.4f}{spread}",
             *(f"{ratio:.2f}" for ratio in ratios[-1]),
             f"{correlation.mean():.2f}",
             f"{regret.mean():.1%}",
             f"{took.mean():.0f}",
         )
     Console(width=150).print(table)
-    if args.publish:
-        import figures  # beside this script
-
-        figures.record("fidelity", *publishable(rows, published, figures.load()["fidelity"]))
     to_published, to_paper = np.exp(np.log(ratios).mean(0))
     print(f"geometric mean over published direct: {to_published:.3f}; over the preset paper: {to_paper:.3f}")
     correlation, regret = np.mean([row["correlation"] for row in rows]), np.median([row["regret"] for row in rows])
     print(f"mean rank correlation of the objective with real fidelity: {correlation:.3f}; median regret: {regret:.1%}")
+    if args.publish:
+        figures.publish(entries(rows, published, args))
 
 
 if __name__ == "__main__":

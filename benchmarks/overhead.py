@@ -17,30 +17,37 @@ import optuna
 
 from dfkd_tune.cli.quickstart import quickstart
 from dfkd_tune.locations.paths import sqlite_url
+from dfkd_tune.search.attributes import StudyRecord
+from dfkd_tune.search.rounds.memory import RoundMemory
+from dfkd_tune.search.rounds.queue import RoundQueue
 from dfkd_tune.search.space.search_space import Space
 from dfkd_tune.search.storage import PatientStorage
 from dfkd_tune.search.study_file import read_spec
 from dfkd_tune.search.trial_queue import TrialQueue
+from dfkd_tune.study import session
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
-from dfkd_tune.tracking.outbox import Session
+from dfkd_tune.tracking.outbox import OutboxSegment
 from dfkd_tune.tracking.runs import Runs
 
 PARTS = {
     "optuna": [
-        (TrialQueue, "claim"),
-        (TrialQueue, "land"),
-        (TrialQueue, "lost"),
-        (TrialQueue, "beat"),
+        *((TrialQueue, name) for name in ("claim", "complete", "lost", "beat", "report", "unfinished", "owners")),
+        (TrialQueue, "requeue_stale"),
+        (RoundQueue, "claim"),
+        (RoundMemory, "report"),
+        (RoundMemory, "should_prune"),
         (Space, "suggest"),
         (PatientStorage, "_write_params"),
         (optuna.Trial, "report"),
         (optuna.Trial, "should_prune"),
+        (session, "study_progress"),
+        (StudyRecord, "of"),
     ],
-    "records on disk": [(Session, "append"), (Session, "settle")],
+    "records on disk": [(OutboxSegment, "append"), (OutboxSegment, "settle")],
     "mlflow": [(Runs, "apply")],
 }
-"""Whose time -> calls, none of which calls another of the same part."""
+"""Whose time -> calls. A call that another one makes counts for the outer one."""
 
 
 class Meter:
@@ -49,13 +56,17 @@ class Meter:
     def __init__(self):
         self.all, self.training = Counter(), Counter()
         self._lock, self._trainer = threading.Lock(), threading.get_ident()
+        self._within = threading.local()
 
     def timed(self, part: str, call: Callable) -> Callable:
         def wrapper(*args, **kwargs):
-            start = time.thread_time()
+            if getattr(self._within, "a_call", False):
+                return call(*args, **kwargs)
+            self._within.a_call, start = True, time.thread_time()
             try:
                 return call(*args, **kwargs)
             finally:
+                self._within.a_call = False
                 took = time.thread_time() - start
                 with self._lock:
                     self.all[part] += took
@@ -65,10 +76,10 @@ class Meter:
         return wrapper
 
 
-def overhead(trials: int) -> dict:
+def overhead(trials: int, seeded: bool = True) -> dict:
     """The quickstart in one process: milliseconds a trial of each part, over what the trial computes."""
     spec = read_spec(quickstart())
-    spec = replace(spec, study=replace(spec.study, trials=trials), seeded=True)
+    spec = replace(spec, study=replace(spec.study, trials=trials), seeded=seeded)
     meter = Meter()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         prepared = prepare(spec)

@@ -19,6 +19,7 @@ from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
+import figures
 import numpy as np
 import torch
 from rich.console import Console
@@ -161,9 +162,9 @@ def compare(rows: list[dict], published: dict, seed10: bool) -> tuple[Sheet, int
     return sheet, inside, cells
 
 
-def orders(rows: list[dict], published: dict) -> list[str]:
-    """Pairs of methods whose published means differ by more than twice their standard error, and where ours are the other
-    way round: a line each, and the count first."""
+def orders(rows: list[dict], published: dict) -> tuple[int, list[str]]:
+    """Pairs of methods whose published means differ by more than twice their standard error: how many have the same order
+    here, and a line for each whose order is reversed."""
     found, upheld = [], 0
     for dataset, width in sorted({(r["dataset"], r["width"]) for r in rows}):
         cells = published[str(width)][dataset]
@@ -184,7 +185,7 @@ def orders(rows: list[dict], published: dict) -> list[str]:
                 found.append(
                     f"{dataset} {width}: {a} before {b} by {gap:.4f} published, {ours.mean():+.4f} ± {error:.4f} here"
                 )
-    return [f"{upheld} of {upheld + len(found)} published orders beyond the noise hold here", *found]
+    return upheld, found
 
 
 def measure(args: argparse.Namespace) -> list[dict]:
@@ -217,6 +218,57 @@ def measure(args: argparse.Namespace) -> list[dict]:
     return rows
 
 
+COLUMNS = ("random", "generator_decreasing", "direct_decreasing", "generator_alpha1", "direct_alpha1")
+"""Methods in the order of the published columns."""
+TITLES = {
+    "random": "random",
+    "generator_decreasing": "generator, alpha decreasing",
+    "direct_decreasing": "direct, alpha decreasing",
+    "generator_alpha1": "generator, alpha 1",
+    "direct_alpha1": "direct, alpha 1",
+}
+WIDTH = 50
+"""Width of the students in the published table."""
+
+
+def entries(rows: list[dict], published: dict, args: argparse.Namespace) -> dict[str, figures.Measured]:
+    """What a run of both widths publishes: the table of width 50, what holds of all cells, and the cells that lie outside.
+
+    Args:
+        rows: a row a student, of one protocol.
+        published: width -> dataset -> method -> mean and deviation.
+        args: the number of checkpoints.
+    """
+    table, outside = {}, {}
+    for width, dataset in sorted({(row["width"], row["dataset"]) for row in rows}):
+        shown = []
+        for method in COLUMNS:
+            mine = [row for row in rows if (row["width"], row["dataset"], row["method"]) == (width, dataset, method)]
+            labels = np.array([row["rmse_labels"] for row in sorted(mine, key=lambda row: row["seed"])])
+            theirs = published[str(width)][dataset][method]
+            shown.append(f"{three(labels.mean())} ± {three(labels.std())} / {three(theirs['mean'])}")
+            away = (labels.mean() - theirs["mean"]) / theirs["std"]
+            if abs(away) > 2:
+                name = f"{dataset}, {TITLES[method]}, student {width}"
+                outside[name] = [three(labels.mean()), f"{away:+.1f}", ", ".join(map(three, labels))]
+        if width == WIDTH:
+            table[dataset] = shown
+    (_, inside, cells), (upheld, reversed_) = compare(rows, published, False), orders(rows, published)
+    values = {"cells": cells, "cells_within": inside, "pairs": upheld + len(reversed_), "pairs_in_order": upheld}
+    seeds, budget = sorted({row["seed"] for row in rows}), f"2,000 epochs of 10 steps, {args.checkpoints} checkpoints"
+    return {
+        "paper": figures.Measured(
+            seeds, f"{budget}, each run picks its checkpoint by real validation labels", table, values
+        ),
+        "paper_outliers": figures.Measured(seeds, budget, outside, open_rows=True),
+    }
+
+
+def three(value: float) -> str:
+    """A number with three decimals, with four if it is below a tenth."""
+    return f"{value:.3f}" if value >= 0.1 else f"{value:.4f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
@@ -233,8 +285,11 @@ def main() -> None:
     parser.add_argument(
         "--read", type=Path, nargs="+", help="print what earlier runs wrote with --json, and run nothing"
     )
+    figures.add_option(parser)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
+    if args.publish and (args.protocol != "paper" or args.shared_teacher):
+        parser.error("--publish: the published tables are of the paper's protocol and of a teacher a seed")
     rows = [row for file in args.read for row in json.loads(file.read_text())] if args.read else measure(args)
     console = Console(width=130)
     published = json.loads((args.shared / "published.json").read_text())["rmse_vs_labels"]["table"]
@@ -246,7 +301,11 @@ def main() -> None:
         highlight=False,
     )
     if not args.shared_teacher:
-        console.print(*orders(known, published), sep="\n", highlight=False)
+        upheld, found = orders(known, published)
+        head = f"{upheld} of {upheld + len(found)} published orders beyond the noise hold here"
+        console.print(head, *found, sep="\n", highlight=False)
+    if args.publish:
+        figures.publish(entries(known, published, args))
 
 
 if __name__ == "__main__":

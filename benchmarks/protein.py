@@ -17,6 +17,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import figures
 import numpy as np
 import torch
 from rich.console import Console
@@ -40,6 +41,9 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "studies"))
 train_protein = importlib.import_module("train_protein")
 
 PUBLISHED = {"teacher": ".2457", "random": ".2887", "evolution": ".2641, .2739"}
+TITLES = {"random": "random sampling", "evolution": "differential evolution"}
+SHARES = "shares"
+"""What is known of the inputs: that they are shares, and nothing else."""
 HOURS = "over 6 h"
 """What a run of the published method took."""
 
@@ -50,7 +54,7 @@ def knowledge(table, train: np.ndarray) -> dict[str, Inputs]:
     mean, std = 1 / len(every), ((len(every) - 1) / (len(every) ** 2 * (len(every) + 1))) ** 0.5
     alone = [Feature(name=name, mean=mean, std=std) for name in table.names]
     moments = [Feature(**feature) for feature in train_protein.describe(table.names, table.x[train])["features"]]
-    return {"shares": Inputs(alone, every), "moments": Inputs(moments, every)}
+    return {SHARES: Inputs(alone, every), "moments": Inputs(moments, every)}
 
 
 def methods(args: argparse.Namespace) -> dict[str, Recipe]:
@@ -73,6 +77,18 @@ def run(problem: Problem, name: str, recipe: Recipe, seeds: list[int]) -> tuple[
     return [problem.module(recipe.student, member.result()) for member in population.members], seconds
 
 
+def entries(found: list[dict], args: argparse.Namespace) -> dict[str, figures.Measured]:
+    """What a run of two seeds publishes: RMSE to labels by seed, with only the shares declared.
+
+    Args:
+        found: a row a method and what is known, as ``main`` collects them.
+        args: seeds and steps.
+    """
+    mine = {row["method"]: row["labels"] for row in found if row["inputs"] == SHARES}
+    rows = {shown: [f"{value:.3f}" for value in mine[name]] for name, shown in TITLES.items()}
+    return {"protein": figures.Measured(args.seeds, f"{args.steps:,} steps", rows, tier="T2")}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--table", default="generated", help="CSV: 20 amino-acid shares, then solubility; or generated")
@@ -83,6 +99,7 @@ def main() -> None:
     parser.add_argument("--generations", type=int, default=20)
     parser.add_argument("--rows", type=int, default=100, help="candidates of an evolution")
     parser.add_argument("--json", type=Path)
+    figures.add_option(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
     read = train_protein.read_table
@@ -117,6 +134,8 @@ def main() -> None:
     if args.json:
         args.json.write_text(json.dumps(found, indent=1))
     Console(width=130).print(sheet)
+    if args.publish:
+        figures.publish(entries(found, args))
 
 
 if __name__ == "__main__":

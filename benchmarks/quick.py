@@ -1,8 +1,13 @@
-"""Whole studies through the command line, timed from start to end with the memory of all their processes."""
+"""Whole studies through the command line, timed from start to end with the memory of all their processes.
+
+python benchmarks/quick.py --publish        the first study of a new user, and what it prints at its end
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -10,18 +15,24 @@ import threading
 import time
 from pathlib import Path
 
+import figures
 import numpy as np
 import psutil
 
 from dfkd_tune.search.loaded import load_study
 
 LOOK = 0.2
+WIDTH = 110
+"""Columns of the terminal."""
 
 
 def timed(command: list[str], folder: Path) -> dict:
-    """Seconds and peak bytes of memory, children included, of a command that must succeed; pages that they share count once."""
+    """Seconds, peak bytes of memory and output of a command that must succeed; pages that processes share count once."""
     start = time.perf_counter()
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    environment = os.environ | {"COLUMNS": str(WIDTH)}
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     peak, over = [0], threading.Event()
 
     def look() -> None:
@@ -34,7 +45,7 @@ def timed(command: list[str], folder: Path) -> dict:
     over.set()
     if process.returncode:
         raise SystemExit(said)
-    return {"seconds": time.perf_counter() - start, "peak_bytes": peak[0]}
+    return {"seconds": time.perf_counter() - start, "peak_bytes": peak[0], "output": said}
 
 
 def _held(pid: int) -> int:
@@ -79,3 +90,31 @@ def own_study(shared: Path, dataset: str, trials: int, steps: int, seed: int, fo
     study = load_study(f"sqlite:///{folder}/mlruns/optuna.db", "ours")
     best = min(t.user_attrs["nrmse"] for t in study.get_trials() if t.state.name == "COMPLETE")
     return found | {"best": best, "trials": trials, "steps": steps}
+
+
+def end_of(output: str) -> str:
+    """The end of a study's output: the best trials and the promoted student, without the commands that follow."""
+    end = output[output.rindex("trial  ") :].split("\n\nWrite the report")[0]
+    return "\n".join(line.rstrip() for line in end.strip().splitlines())
+
+
+def measured(end: str, trials: int) -> figures.Measured:
+    """What is published of the first study."""
+    return figures.Measured([], f"{trials} trials of 6,000 steps", values={"output": end})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=20)
+    figures.add_option(parser)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        found = timed([sys.executable, "-m", "dfkd_tune", "study", "--n-trials", str(args.trials)], Path(folder))
+    end = end_of(found["output"])
+    print(end)
+    if args.publish:
+        figures.publish({"first_study": measured(end, args.trials)})
+
+
+if __name__ == "__main__":
+    main()

@@ -17,6 +17,10 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import figures
+
+from dfkd_tune.utils import hardware
+
 ROOT = Path(__file__).parent.parent
 SERVE = "mlflow models serve -m models:/quickstart@champion --env-manager local -p 5001"
 ASK = "curl --json @- 127.0.0.1:5001/invocations < mlruns/artifacts/quickstart/models/*/artifacts/serving_input_example.json"
@@ -90,10 +94,25 @@ def walk(source: str, folder: Path) -> list[dict]:
     return rows
 
 
+def entries(rows: list[dict]) -> dict[str, figures.Measured]:
+    """What a run publishes, from the rows of ``walk``."""
+    seconds = {row["line"]: row["seconds"] for row in rows}
+    values = {
+        "lines": len(rows),
+        "keystrokes": sum(row["keys"] for row in rows),
+        "seconds": round(sum(seconds.values())),
+        "install_and_study_seconds": round(seconds["make study"]),
+    }
+    return {
+        "served": figures.Measured([0], "installation and a study of 20 trials", values=values, machine=hardware.name())
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", default=str(ROOT), help="repository to clone")
     parser.add_argument("--json", type=Path, help="file for the rows")
+    figures.add_option(parser)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = walk(asked.source, Path(folder))
@@ -101,6 +120,8 @@ def main() -> None:
     print(f"{len(rows)} lines, {keys} keystrokes, {seconds:.0f} s")
     if asked.json:
         asked.json.write_text(json.dumps(rows, indent=1))
+    if asked.publish:
+        figures.publish(entries(rows))
 
 
 if __name__ == "__main__":

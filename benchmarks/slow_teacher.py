@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import figures
+
 from dfkd_tune.search.loaded import load_study
 
 TEACHER = """
@@ -89,6 +91,23 @@ def study(budget: int, args: argparse.Namespace) -> dict:
     }
 
 
+def entries(found: list[dict], args: argparse.Namespace) -> dict[str, figures.Measured]:
+    """What a run publishes: rows and minutes of the teacher, for each limit.
+
+    Args:
+        found: what ``study`` returned, for every budget.
+        args: trials, steps, seed, and milliseconds of a row.
+    """
+    rows = {}
+    for each in found:
+        asked, more = each["first session"], each["second session"]
+        minutes = (asked + more) * args.milliseconds / 60_000
+        name = f"`budget.teacher_rows: {each['budget']}`" if each["budget"] else "without a limit"
+        rows[name] = [f"{asked / 1e6:.2f} million", f"{minutes:.1f}", f"{each['best nrmse']:.3f}", f"{more:,}"]
+    budget = f"{args.trials} trials of {args.steps:,} steps, and one more trial in a second session"
+    return {"slow_teacher": figures.Measured([args.seed], budget, rows)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=20)
@@ -98,6 +117,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
+    figures.add_option(parser)
     args = parser.parse_args()
     found = [study(budget, args) for budget in args.budgets]
     for each in found:
@@ -109,6 +129,8 @@ def main() -> None:
         )
     if args.json:
         args.json.write_text(json.dumps({"arguments": vars(args) | {"json": None}, "found": found}, indent=1))
+    if args.publish:
+        figures.publish(entries(found, args))
 
 
 if __name__ == "__main__":

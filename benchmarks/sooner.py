@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
+import figures
 import torch
 from tables import SHARED, load, shared_split, shared_teacher
 
@@ -28,6 +29,7 @@ from dfkd_tune.training.distill import distill
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import Population
 from dfkd_tune.training.problem import Problem
+from dfkd_tune.utils import hardware
 
 BUDGETS = (100, 200, 400, 800, 1_200, 1_600, 2_400, 3_200, 4_800, 6_400, 12_800, 20_000)
 
@@ -58,12 +60,34 @@ def of_faithful(problem: Problem, real: Callable, goal: float, seed: int) -> tup
     return seconds, False, steps
 
 
+def entries(rows: list[dict], args: argparse.Namespace) -> dict[str, figures.Measured]:
+    """What a run publishes: seconds of both presets, and how many times sooner ``faithful`` is there.
+
+    Args:
+        rows: a row a dataset and seed, as ``main`` collects them.
+        args: the seeds.
+    """
+    reached = [row["paper"] for row in rows if row["paper_reached"]]
+    limits = [row["paper"] for row in rows if not row["paper_reached"]]
+    ours, sooner = [row["faithful"] for row in rows], [row["sooner"] for row in rows]
+    values = {
+        "faithful_seconds": f"{min(ours):.2f} to {max(ours):.2f}",
+        "paper_seconds": f"{min(reached):.0f} to {max(reached):.0f}" if reached else "never",
+        "paper_limit_seconds": f"{min(limits):.0f} to {max(limits):.0f}" if limits else "never",
+        "median": round(median(sooner)),
+        "range": f"{min(sooner):.0f} to {max(sooner):.0f}",
+    }
+    budget = "one student of 20,000 steps on each teacher, one thread"
+    return {"sooner": figures.Measured(args.seeds, budget, values=values, machine=hardware.name())}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--datasets", nargs="+", default=list(SHARED))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--json", type=Path)
+    figures.add_option(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
     published = json.loads((args.shared / "published.json").read_text())["rmse_student_vs_teacher"]["table"]
@@ -99,6 +123,8 @@ def main() -> None:
     print(f"median: {median(row['sooner'] for row in rows):.0f} times sooner")
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1))
+    if args.publish:
+        figures.publish(entries(rows, args))
 
 
 if __name__ == "__main__":

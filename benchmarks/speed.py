@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
+import figures
 import torch
 from devices import devices
 from floor import floor_of
@@ -164,6 +165,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda", help="of the part of that name")
     parser.add_argument("--figure", type=Path, help="draw the growth here")
     parser.add_argument("--json", type=Path)
+    figures.add_option(parser)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as folder:
@@ -175,6 +177,10 @@ def main() -> None:
         found[part] = PARTS[part](problem, args)
         if args.json:
             args.json.write_text(json.dumps(found, indent=1))
+    if args.publish:
+        from speed_figures import entries
+
+        figures.publish(entries(found, args))
 
 
 if __name__ == "__main__":

@@ -96,3 +96,16 @@ def as_teacher(name: str, module: torch.nn.Module) -> Teacher:
 
     module.eval().requires_grad_(False)
     return with_fused_forward(Teacher(name, module, torch.float32, hash_module(module)))
+
+
+def declared(rows: np.ndarray, tier: str, path: Path) -> Path | None:
+    """A features file of what is known of rows ``(N, D)`` in a tier, as ``dfkd-tune describe`` writes it; None for ``none``."""
+    if tier == "none":
+        return None
+    from dfkd_tune.tables.describe import describe
+    from dfkd_tune.tables.read import Table as Rows
+    from dfkd_tune.utils import yaml_io
+
+    names = [f"x{i}" for i in range(rows.shape[1])]
+    path.write_text(yaml_io.dump(describe(Rows(names, rows.astype(np.float64)), tier).tree()))
+    return path

@@ -17,9 +17,10 @@ import time
 import warnings
 from pathlib import Path
 
+import figures
 import numpy as np
 import torch
-from fidelity import real_rmse, student_of
+from fidelity import geometric, real_rmse, student_of
 from kinds import TEACHER_DEFAULTS, kept
 from rich.console import Console
 from rich.table import Table
@@ -129,6 +130,38 @@ def show(rows: list[dict], args: argparse.Namespace) -> None:
     print(f"worst: {ratios.max():.3f} ({worst['kind']}, {worst['dataset']})")
 
 
+COLUMNS = (
+    "average of five tanh",
+    "tanh 1x2000",
+    "relu 3x256 batch norm",
+    "three outputs",
+    "boosted trees",
+    "gaussian process",
+)
+"""Kinds of ``kinds.py`` in the order of the published columns."""
+DEEP_OR_BLACK_BOX = COLUMNS[2:]
+
+
+def entries(rows: list[dict], args: argparse.Namespace) -> dict[str, figures.Measured]:
+    """What a run publishes: the ratio of each study, and that of its best trial in parentheses.
+
+    Args:
+        rows: what ``one`` returned, for every kind and dataset.
+        args: seed, trials and steps.
+    """
+    ratio = {(row["kind"], row["dataset"]): row["ratio"] for row in rows}
+    best = {(row["kind"], row["dataset"]): row["best_trial_in_hindsight"] / row["baseline"] for row in rows}
+    table = {name: [f"{ratio[kind, name]:.2f} ({best[kind, name]:.2f})" for kind in COLUMNS] for name in args.datasets}
+    lower = [100 * (1 - each) for (kind, _), each in ratio.items() if kind in DEEP_OR_BLACK_BOX]
+    values = {
+        "geometric_mean": round(geometric([*ratio.values()]), 2),
+        "worst": round(max(ratio.values()), 2),
+        "deep_and_black_box": f"{min(lower):.0f} to {max(lower):.0f}",
+    }
+    budget = f"{args.trials} trials of {args.steps:,} steps"
+    return {"teachers": figures.Measured([args.seed], budget, table, values)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path("../shared"), help="folder with data/")
@@ -139,6 +172,7 @@ def main() -> None:
     parser.add_argument("--datasets", nargs="+", default=["compactiv", "pole"])
     parser.add_argument("--seed", type=int, default=0, help="of the teachers and the studies")
     parser.add_argument("--json", type=Path, help="also write the figures here")
+    figures.add_option(parser)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -152,6 +186,8 @@ def main() -> None:
                 if args.json:
                     about = {key: str(value) for key, value in vars(args).items()}
                     args.json.write_text(json.dumps({"arguments": about, "rows": rows}, indent=1))
+    if args.publish:
+        figures.publish(entries(rows, args))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
+import figures
 import numpy as np
 import torch
 from rich.console import Console
@@ -183,6 +184,29 @@ def draw(rows: list[dict], radius: float, out: Path) -> None:
     figure.savefig(out, dpi=150)
 
 
+PUBLISHED = {"compactiv_target": ("compactiv", "target"), "pole_clip": ("pole", "clip")}
+"""Published value -> dataset and bound."""
+
+
+def entries(rows: list[dict], args: argparse.Namespace) -> dict[str, figures.Measured]:
+    """What a run publishes: where the bound of each teacher is best, and how much it lowers the RMSE, in percent.
+
+    Args:
+        rows: a row a student, as ``sweep`` returns them.
+        args: seeds, steps, optimizer, rate and alpha.
+    """
+    values: dict[str, object] = {}
+    for name, (dataset, bound) in PUBLISHED.items():
+        here = [row for row in rows if row["dataset"] == dataset and row["reach"] == "steps"]
+        free = mean(here, "real", bound="none")
+        grid = sorted({row["threshold"] for row in here if row["bound"] == bound})
+        ratio = {threshold: mean(here, "real", bound=bound, threshold=threshold) / free for threshold in grid}
+        best = min(grid, key=ratio.__getitem__)
+        values |= {name: f"{100 * (1 - ratio[best]):.0f} %", f"{dataset}_threshold": f"{best:.2g}"}
+    budget = f"{args.steps:,} steps, {args.optimizer} {args.lr:g}, alpha {args.alpha}, student 50"
+    return {"threshold": figures.Measured(args.seeds, budget, values=values)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
@@ -197,7 +221,10 @@ def main() -> None:
     parser.add_argument("--alpha", choices=tuple(ALPHAS), default="constant", help="constant is 0.5")
     parser.add_argument("--out", type=Path, default=Path("threshold.png"), help="figure: .png or .svg")
     parser.add_argument("--json", type=Path, help="also write every student's figures here")
+    figures.add_option(parser)
     args = parser.parse_args()
+    if args.publish and set(args.datasets) != {dataset for dataset, _ in PUBLISHED.values()}:
+        parser.error("--publish: the published figures are of compactiv and pole")
     torch.set_num_threads(1)
     console, start = Console(width=130), time.process_time()
     rows = [row for dataset in args.datasets for row in sweep(dataset, args)]
@@ -206,6 +233,8 @@ def main() -> None:
     draw(rows, args.radius, args.out)
     console.print(answer(rows, args.radius))
     console.print(f"{len(rows)} students, {time.process_time() - start:.0f} s of the processor", highlight=False)
+    if args.publish:
+        figures.publish(entries(rows, args))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ DfkdError                 an expected failure: one line, exit status 1
 │   └── StudyMismatch     a study of that name exists with another teacher, search space or objective
 ├── TrackingError         MLflow cannot be reached or written
 ├── WorkersError          the workers of a study die repeatedly
+├── StudyFailed           a study has ended, and no trial of it completed
 ├── MachineError          this machine lacks the memory or the device that is needed
 ├── NotFound              the study, trial, run or model does not exist
 ├── PluginError           an installed plug-in cannot be used
@@ -92,6 +93,12 @@ class WorkersError(DfkdError):
     """The workers of a study die repeatedly."""
 
     NEXT = "run the same command again: it continues where it stopped"
+
+
+class StudyFailed(DfkdError):
+    """A study has ended, and no trial of it completed."""
+
+    NEXT = "dfkd-tune show STUDY prints why its trials ended"
 
 
 class MachineError(DfkdError):

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 import pytest
 from databases import empty_database
 from tiny_studies import SEARCH, STUDY, TINY, Store
+from undrawn import draw, leave_blank
 
 # PyTorch is imported where it is used: the process that hands tests out to others loads this file, too.
 if TYPE_CHECKING:
@@ -93,13 +94,10 @@ def store(tmp_path_factory) -> Store:
 
 def run_drawn(prepared, storage: str, tracking: str):
     """A whole study with its figures, whichever test is the first to ask for it."""
-    from dfkd_tune.reporting import plot_style, student_figures, study_figures
     from dfkd_tune.study.session import run_study
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dfkd_tune.reporting.mlflow_summary.png", plot_style.png)
-        patch.setattr("dfkd_tune.reporting.mlflow_summary.figures", study_figures.figures)
-        patch.setattr("dfkd_tune.reporting.mlflow_summary.student_figures", student_figures)
+        draw(patch)
         return run_study(prepared, storage, tracking)
 
 
@@ -109,20 +107,11 @@ def finished(store, tiny):
     return run_drawn(tiny("finished", trials=6, population=3, reruns=1), store.storage, store.tracking)
 
 
-class Blank:
-    """Stands for ``student_figures``: each of its figures is None."""
-
-    def __getattr__(self, name: str) -> Callable:
-        return lambda *given: None
-
-
 @pytest.fixture(scope="module")
 def undrawn() -> Iterator[None]:
-    """For tests of what is recorded, lost and made again: their figures are empty files, as drawing is a third of a tiny study."""
+    """For tests of what is recorded: their figures are empty files."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dfkd_tune.reporting.mlflow_summary.png", lambda figure: b"")
-        patch.setattr("dfkd_tune.reporting.mlflow_summary.figures", lambda found: {"history": None})
-        patch.setattr("dfkd_tune.reporting.mlflow_summary.student_figures", Blank())
+        leave_blank(patch)
         yield
 
 
@@ -170,6 +159,20 @@ def start(tmp_path) -> Iterator[Callable[..., Process]]:
         if each.alive():
             each.process.kill()
         each.process.join()
+
+
+@pytest.fixture
+def busy_cores() -> Iterator[set[int]]:
+    """Two cores, or the only one, each with a process that computes all the time."""
+    cores = set(sorted(os.sched_getaffinity(0))[:2])
+    loops = [
+        subprocess.Popen([sys.executable, "-c", f"import os\nos.sched_setaffinity(0, [{core}])\nwhile True: pass"])
+        for core in cores
+    ]
+    yield cores
+    for loop in loops:
+        loop.kill()
+        loop.wait()
 
 
 @dataclass(frozen=True)

@@ -75,8 +75,8 @@ class Page:
 
 
 def small(text: str) -> str:
-    """The same snippet with fewer steps and trials."""
-    text = re.sub(r"\b(steps|n_trials)(=|\"?: )\d{2,}", lambda m: f"{m[1]}{m[2]}{SMALL[m[1]]}", text)
+    """The same snippet with fewer steps and trials; the steps of a window have two digits."""
+    text = re.sub(r"\b(n_trials|steps(?=\W+\d{3}))(=|\"?: )\d{2,}", lambda m: f"{m[1]}{m[2]}{SMALL[m[1]]}", text)
     return text.replace('{"steps": 30}', '{"steps": 30, "pool": 500, "bank": 200}')
 
 
@@ -181,7 +181,13 @@ def test_the_way_to_an_answer_is_counted():
 def test_features_files_are_read(tmp_path, dfkd):
     page = Page("guides/features.md")
     tiers = {name: read_features(tmp_path / name).tier for name in page.write_files(tmp_path)}
-    assert tiers == {"features.yaml": "T3", "related.yaml": "T4", "shares.yaml": "T2", "pixels.yaml": "T2"}
+    assert tiers == {
+        "features.yaml": "T3",
+        "related.yaml": "T4",
+        "shares.yaml": "T2",
+        "pixels.yaml": "T2",
+        "window.yaml": "T4",
+    }
     dice = random.Random(0)
     with (tmp_path / "data.csv").open("w", newline="") as file:
         table = csv.writer(file)
@@ -203,6 +209,31 @@ def test_teachers_of_other_shapes(reader, dfkd):
     table = dfkd("check", "pump_study.yaml", "--no-estimate", cwd=reader).out
     (told,) = page.blocks("text")
     for line in told.splitlines():
+        assert line.split() in [shown.split() for shown in table.splitlines()], line
+
+
+def test_windows_and_images(reader, dfkd):
+    page = Page("guides/windows.md")
+    (make,) = page.blocks("python")
+    run_snippet(make, "windows.md")
+    assert page.write_files(reader) == ["plant_features.yaml", "plant_study.yaml", "image_features.yaml"]
+    dice = random.Random(0)
+    with (reader / "plant.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["line", "hour", "temp", "flow", "quality"])
+        for line in ("north", "south"):
+            temp = 0.0
+            for hour in range(100):
+                temp = 0.9 * temp + dice.gauss(0, 1)
+                table.writerow([line, hour, temp, dice.gauss(5, 2), 0.0])
+    assert follow(page, dfkd, reader) == []
+    told = read_features(reader / "plant_told.yaml")
+    assert (told.names[:2], len(told), told.tier) == (["temp[0]", "flow[0]"], 48, "T4")
+    assert len(read_features(reader / "image_features.yaml")) == 192
+    assert torch.export.load(reader / "plant_student.pt2").module()(torch.zeros(5, 24, 3)).shape == (5, 1)
+    table = dfkd("check", "plant_study.yaml", "--no-estimate", cwd=reader).out
+    (text,) = page.blocks("text")
+    for line in text.splitlines():
         assert line.split() in [shown.split() for shown in table.splitlines()], line
 
 
@@ -375,7 +406,7 @@ def test_example_own_study(example):
 
 
 def test_example_read_results(example, reader, store, finished, monkeypatch, tmp_path):
-    store.hand_out(tmp_path)
+    store.lend_runs(tmp_path)
     monkeypatch.chdir(tmp_path)
     names = example("read_results.py", "finished")
     assert list(names["trials"]["metrics.rmse"]) == sorted(names["trials"]["metrics.rmse"])

@@ -1,4 +1,4 @@
-"""What the documentation is made of: published figures, schemas, references, and the files beside the README."""
+"""What the documentation is made of: directives of its pages, schemas, references, and the files beside the README."""
 
 import json
 import re
@@ -12,7 +12,6 @@ import yaml
 from packaging.requirements import Requirement
 
 import dfkd_tune
-from benchmarks import fidelity, figures
 from dfkd_tune.errors import SpecError
 from dfkd_tune.inputs.features_file import read_features
 from dfkd_tune.search.study_file import parse_spec, read_spec
@@ -22,7 +21,6 @@ from dfkd_tune.utils import yaml_io
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-DIRECTIVE = re.compile(r"\{\{ (\w+) (\w*)[^}]*\}\}")
 
 hooks = runpy.run_path(str(DOCS / "scripts" / "hooks.py"))
 schema = runpy.run_path(str(DOCS / "scripts" / "schema.py"))
@@ -35,102 +33,8 @@ def read(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def results() -> list[list[str]]:
-    """The rows of the README's table of results."""
-    lines = read(ROOT / "README.md").partition("## Results")[2].partition("## Limits")[0].splitlines()
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")][2:]
-
-
-class TestReadme:
-    def test_is_short(self):
-        assert len(read(ROOT / "README.md").splitlines()) <= 150
-
-    def test_results_are_the_published_figures(self):
-        entry = figures.load()["fidelity"]
-        columns = [entry["columns"].index(name) for name in ("published direct", "study", "study / published direct")]
-        expected = [[name, *(figures.cells(entry, name)[i] for i in columns)] for name in entry["rows"]]
-        assert results() == [row for row in expected if row[0] != "geometric mean"]
-
-    def test_other_numbers_are_the_published_figures(self):
-        known, text = figures.load(), " ".join(read(ROOT / "README.md").split())
-        values, studies = known["fidelity"]["values"], known["handwritten"]["rows"]
-        ours, by_hand = (row[0] for row in studies.values())
-        for sentence in (
-            f"The geometric mean is {values['geometric_mean']}.",
-            f"{values['regret_median_percent']} % of RMSE at the median ({values['regret_range_percent']} %)",
-            f"A study of 40 trials takes {ours} s on two cores; one written by hand",
-            f"takes {by_hand} s.",
-        ):
-            assert sentence in text, sentence
-
-
-class TestFigures:
-    def test_every_figure_is_shown_and_every_shown_one_is_there(self):
-        shown = {
-            name for page in PAGES for kind, name in DIRECTIVE.findall(read(page)) if kind in ("table", "value", "cell")
-        }
-        assert shown == set(figures.load())
-
-    def test_every_value_is_shown(self):
-        shown = set(re.findall(r"\{\{ value (\w+ \w+) \}\}", "".join(map(read, PAGES))))
-        there = {f"{name} {key}" for name, entry in figures.load().items() for key in entry.get("values", {})}
-        assert shown == there
-
-    def test_commands_run_what_there_is(self):
-        for name, entry in figures.load().items():
-            for file in re.findall(r"[\w/]+\.(?:py|yaml)\b", entry["command"] + " " + entry["budget"]):
-                assert (ROOT / file).exists(), (name, file)
-
-    @pytest.mark.parametrize("page", sorted((DOCS / "benchmarks").glob("*.md")), ids=lambda page: page.stem)
-    def test_benchmark_pages_hold_no_figure_of_their_own(self, page):
-        text = re.sub(r"\{\{.*?\}\}|`[^`]*`|\]\([^)]*\)", "", read(page))
-        assert re.findall(r"\d*\.\d+|\d+ %", text) == []
-
-    def test_an_entry_that_does_not_fit_is_refused(self, tmp_path):
-        file = tmp_path / "figures.yaml"
-        about = {"command": "", "seeds": [0], "budget": "", "tier": "T0", "unit": ""}
-        for wrong in ({"seeds": [0]}, about | {"column": []}, about | {"columns": ["a"], "rows": {"x": [1, 2]}}):
-            file.write_text(yaml.safe_dump({"entry": wrong}))
-            with pytest.raises(ValueError, match="entry"):
-                figures.load(file)
-
-    def test_a_benchmark_writes_its_entry(self, tmp_path):
-        file = tmp_path / "figures.yaml"
-        file.write_text(read(figures.FILE))
-        before = figures.load(file)
-        rows = [
-            {
-                "dataset": name,
-                "seed": seed,
-                "paper": 0.1,
-                "best": best,
-                "regret": 0.25,
-                "correlation": 0.5,
-                "trials": [{"real": 0.02}],
-            }
-            for name in before["fidelity"]["rows"]
-            if name != "geometric mean"
-            for seed, best in enumerate((0.02, 0.03))
-        ]
-        published = {row["dataset"]: {"random": 0.06, "direct_decreasing": 0.05} for row in rows}
-        figures.record("fidelity", *fidelity.publishable(rows, published, before["fidelity"]), file)
-        after = figures.load(file)
-        assert figures.cells(after["fidelity"], "pole") == [
-            "0.0600",
-            "0.0500",
-            "0.1000",
-            "0.0250 ± 0.0050",
-            "0.50",
-            "0.40",
-            "0.39",
-        ]
-        assert figures.cells(after["fidelity"], "geometric mean")[4] == "0.50"
-        assert after["fidelity"]["values"]["regret_range_percent"] == "25 to 25"
-        assert {k: v for k, v in after.items() if k != "fidelity"} == {
-            k: v for k, v in before.items() if k != "fidelity"
-        }
-        with pytest.raises(KeyError, match="unheard"):
-            figures.record("fidelity", {"unheard": []}, {}, file)
+def test_the_readme_is_short():
+    assert len(read(ROOT / "README.md").splitlines()) <= 150
 
 
 class TestHooks:
@@ -185,6 +89,14 @@ class TestSchemas:
         assert spec.fixed or spec.sampler.options
         jsonschema.validate(tree, schema["SCHEMAS"]["study"]())
 
+    @pytest.mark.parametrize("page", ["features.md", "windows.md", "shapes.md"])
+    def test_takes_the_features_files_of_the_guides(self, page):
+        blocks = re.findall(r"^```yaml\n(.*?)^```$", read(DOCS / "guides" / page), re.MULTILINE | re.DOTALL)
+        trees = [yaml_io.parse(text, page, SpecError) for text in blocks if "study:" not in text]
+        for tree in trees:
+            jsonschema.validate(json.loads(json.dumps(tree)), schema["SCHEMAS"]["features"]())
+        assert trees
+
     @pytest.mark.parametrize(
         ("kind", "text"),
         [
@@ -198,6 +110,10 @@ class TestSchemas:
             ("study", "{teacher: t.pt2, search: {optimizer.lr: {low: 0.1}}}"),
             ("features", "{features: [{mean: 1, std: 2}]}"),
             ("features", "{features: [{name: a, std: -1, mean: 0}]}"),
+            ("features", "{window: {steps: 3}}"),
+            ("features", "{window: {steps: 3, channels: [{name: a, time_constant: 0}]}}"),
+            ("features", "{arguments: {x: {window: {steps: 3, channels: [a], order: last}}}}"),
+            ("features", "{grid: {height: 2, width: 2, correlation_length: 0}}"),
         ],
     )
     def test_refuses_what_the_program_refuses(self, kind, text):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dfkd_tune.errors import DfkdError, FeaturesError, SpecError
 from dfkd_tune.inputs.arguments import layout_of
@@ -72,7 +72,10 @@ class Arguments:
             if isinstance(self.teacher, str | Path) or not error.place.startswith(found.path):
                 raise
             place = error.place.replace(found.path, f"{self.function}: teacher ({type(self.teacher).__name__})", 1)
-            raise type(error)(place, error.rule, remedy=error.remedy) from error.__cause__
+            remedy = error.remedy
+            if isinstance(self.teacher, nn.Module) and self.example_inputs is None and "number of features" in remedy:
+                remedy += "; give example_inputs if it takes more than rows of numbers"
+            raise type(error)(place, error.rule, remedy=remedy) from error.__cause__
 
     def _spec(self, path: str, features: str | None) -> StudySpec:
         tree = {key: value for key, value in self.tree.items() if value is not None}
@@ -94,16 +97,26 @@ class Arguments:
             return None, None
         if isinstance(value, str | Path):
             return read_features(Path(value), signature) if queried else None, str(value)
-        tree = tree_of(value)
+        try:
+            tree = tree_of(value)
+        except FeaturesError as error:
+            raise FeaturesError(f"{self.function}: {error.place}", error.rule, remedy=error.remedy) from None
         if not isinstance(tree, dict):
-            rule = f"must be a path, a list or a mapping of features, got a {type(value).__name__}"
-            raise FeaturesError(f"{self.function}: features", rule, remedy='{"load": {"mean": 3, "std": 1}}')
+            rule = f"must be a path, a list or a mapping of features, got {type(value).__name__}"
+            table = hasattr(value, "columns")
+            remedy = "describe(table) makes features of a table" if table else '{"load": {"mean": 3, "std": 1}}'
+            raise FeaturesError(f"{self.function}: features", rule, remedy=remedy)
         # The arguments of a file's teacher are known once it is loaded.
         known = queried or "arguments" not in tree
-        inputs = parse_features(_plain(tree), self.function, signature) if known else None
+        try:
+            inputs = parse_features(_plain(tree), self.function, signature) if known else None
+        except FeaturesError as error:
+            place = _by_name(error.place, tree) if isinstance(value, Mapping) else error.place
+            raise FeaturesError(place, error.rule, remedy=error.remedy) from None
         text = yaml_io.dump(_plain(tree), compact=True).encode()
         file = self.folder / f"features-{hash_bytes(text)[:12]}.yaml"
         if not file.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
             write_output(file, text)
         return inputs, str(file)
 
@@ -130,6 +143,17 @@ def named_after(path: str) -> str:
     text = path.removeprefix(IN_MEMORY)
     stem = Path(text).stem if is_file(path) else text.replace(":", ".")
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip("_.-")[:100] or "study"
+
+
+def _by_name(place: str, tree: Mapping[str, Any]) -> str:
+    """A place in the features with the name in place of the number, as a mapping was given."""
+
+    def name(found: re.Match[str]) -> str:
+        item = tree["features"][int(found[1])]
+        item = item.get("name") if isinstance(item, Mapping) else item
+        return f"features[{item!r}]" if isinstance(item, str) else found[0]
+
+    return re.sub(r"(?<=: )features\[(\d+)\]", name, place)
 
 
 def _plain(value: Any) -> Any:

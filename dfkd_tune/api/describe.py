@@ -12,9 +12,19 @@ from dfkd_tune.errors import FeaturesError
 from dfkd_tune.tables import describe as tables
 from dfkd_tune.tables.describe import Description
 from dfkd_tune.tables.read import Reading, read_table
+from dfkd_tune.tables.series import Windows
 
 
-def describe(data: Any, *, tier: str = "quantiles", targets: Sequence[str] = (), at_least: int = 10) -> Description:
+def describe(
+    data: Any,
+    *,
+    tier: str = "quantiles",
+    targets: Sequence[str] = (),
+    at_least: int = 10,
+    window: int | None = None,
+    group: str | None = None,
+    time: str | None = None,
+) -> Description:
     """Describe a table by aggregates of at least ``at_least`` rows, as ``dfkd-tune describe`` does.
 
         dt.tune(teacher, features=dt.describe(frame, targets=["yield"]), ...)
@@ -24,6 +34,9 @@ def describe(data: Any, *, tier: str = "quantiles", targets: Sequence[str] = (),
         tier: ``moments``, ``quantiles`` or ``correlation``.
         targets: names of columns to leave out.
         at_least: smallest number of rows behind every number.
+        window: number of steps of a window, for a table whose rows follow each other.
+        group: name of the column that tells series apart, for windows.
+        time: name of the column of times that orders the rows, for windows; by default they are in order.
 
     Returns:
         The description; ``features=`` of ``distill`` and ``tune`` takes it, and its ``tree()`` is a features file.
@@ -33,9 +46,15 @@ def describe(data: Any, *, tier: str = "quantiles", targets: Sequence[str] = (),
     """
     if tier not in tables.TIERS:
         raise FeaturesError("describe: tier", f"unknown tier {tier!r}", remedy=f"known: {', '.join(tables.TIERS)}")
+    if window is None and (group is not None or time is not None):
+        raise FeaturesError("describe: window", "group and time are about windows", remedy="give window as well")
+    if window is not None and (type(window) is not int or window < 2):
+        raise FeaturesError("describe: window", f"must be a whole number from 2, got {window!r}", remedy="window=24")
+    windows = None if window is None else Windows(window, group, time)
     with in_python("describe"), tempfile.TemporaryDirectory() as folder:
         path = Path(data) if isinstance(data, str | Path) else _written(data, Path(folder))
-        return tables.describe(read_table(path, Reading(at_least=at_least), tuple(targets)), tier, at_least)
+        table = read_table(path, Reading(at_least=at_least, windows=windows), tuple(targets))
+        return tables.describe(table, tier, at_least, window)
 
 
 def _written(frame: Any, folder: Path) -> Path:

@@ -18,8 +18,9 @@ from dfkd_tune.export.student_files import read_student, student_files
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.study.prepare import Prepared
 from dfkd_tune.training import distill as training
-from dfkd_tune.training import raw_evaluation
 from dfkd_tune.training.member import Member
+from dfkd_tune.training.raw_evaluation import shipped_rmse
+from dfkd_tune.utils import hardware
 from dfkd_tune.utils.seeding import derive
 
 
@@ -106,7 +107,8 @@ def _student(prepared: Prepared, on_step: Callable[[int, float], None] | None, f
         if on_step is not None:
             on_step(member.clock, member.curve[-1][1])
 
-    outcome = training.distill(problem, recipe, derive(prepared.spec.study.seed, "baseline"), rung)
+    with hardware.threads(1):  # the same student on any number of cores
+        outcome = training.distill(problem, recipe, derive(prepared.spec.study.seed, "baseline"), rung)
     if outcome.failure or outcome.selection is None:
         raise ExportError("distill", f"no student: {outcome.failure}", remedy="lower optimizer.lr")
     folder.mkdir()
@@ -116,9 +118,7 @@ def _student(prepared: Prepared, on_step: Callable[[int, float], None] | None, f
     units = InputSchema.of(result)
     module = units.drop_in(module)
     exported = units.student(units.flat(module), outcome.parameters)
-    found, spread = problem.evaluator.rmse(exported), float(problem.spread.double().square().mean().sqrt())
-    raw_evaluation.agree("distill", found, outcome.selection.rmse, spread)
-    rmse, _ = raw_evaluation.fresh_rmse(problem.evaluator, exported)
+    rmse, _ = shipped_rmse("distill", problem.evaluator, exported, outcome.selection.rmse)
     object.__setattr__(module, "rmse", rmse)  # a plain attribute, neither a parameter nor a submodule
     return module
 

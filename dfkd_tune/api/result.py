@@ -12,7 +12,7 @@ from dfkd_tune.api.words import in_python
 from dfkd_tune.errors import DfkdError, NotFound
 from dfkd_tune.evaluation.certificate import Certificate
 from dfkd_tune.export.schema import InputSchema
-from dfkd_tune.locations.files import write_output
+from dfkd_tune.locations.files import require_place, write_output
 from dfkd_tune.registry import register as registry
 from dfkd_tune.registry.register import Registered
 from dfkd_tune.registry.sources import Sources
@@ -161,35 +161,35 @@ class Result:
 
         path = Path(file or f"{self.name}-report.html")
         with in_python(), reaching(self.tracking_uri):
+            require_place(path)
             write_output(path, report(self.storage, self.tracking_uri, self.name).encode())
         return path
 
     def export(self, file: str | Path, kind: str | None = None) -> float:
-        """Write the promoted student as a file; returns the RMSE of the file, reloaded, on fresh prior rows.
+        """Write the promoted student as a file, as ``dfkd-tune export`` does.
 
         Args:
-            file: path of the file.
+            file: path of the file. Its folder must exist.
             kind: ``pt2``, ``onnx``, ``safetensors`` or that of a plug-in; default: the file's suffix.
 
+        Returns:
+            The RMSE of the file, reloaded, to the teacher on fresh prior rows, in the teacher's units.
+
         Raises:
-            DfkdError: the file cannot be written, or answers differently.
+            DfkdError: there is no such format, the teacher cannot be loaded, the file cannot be written or answers differently, or
+                its RMSE is not the one that training recorded.
         """
-        from dfkd_tune.export.export import export
-        from dfkd_tune.training.raw_evaluation import fresh_rmse
+        from dfkd_tune.export.formats.kinds import format_of
+        from dfkd_tune.registry.student_export import StudentExport
 
         path = Path(file)
-        student, result, _ = self._stored
-        with in_python():
-            evaluator = self._evaluated
-            _, found = export(
-                student,
-                InputSchema.of(result),
-                kind or path.suffix.removeprefix("."),
-                path,
-                lambda exported: fresh_rmse(evaluator, exported),
-            )
-        assert found is not None  # because a measure was given
-        return found[0]
+        with in_python(), reaching(self.tracking_uri):
+            form = format_of(path, kind)
+            require_place(path)
+            writing = StudentExport(self.tracking_uri, self.name, *self._stored, form, path)
+            written = writing.write(self._evaluated)
+        assert written.rmse is not None  # because there is a teacher
+        return written.rmse
 
     @cached_property
     def _evaluated(self) -> RawEvaluator:
@@ -218,7 +218,8 @@ class Result:
         from dfkd_tune.reporting.student_figures import draw_parity
 
         axes = given_or_new(ax)
-        draw_parity(axes, *self._outputs)
+        teacher, student = self._outputs
+        draw_parity(axes, teacher, student, self._evaluated.teacher.output_names(teacher.shape[1]))
         return axes
 
     def plot_history(self, ax: Axes | None = None) -> Axes:

@@ -14,6 +14,7 @@ from dfkd_tune.api.words import in_python
 from dfkd_tune.errors import Interrupted
 from dfkd_tune.locations import paths
 from dfkd_tune.registry.sources import Sources
+from dfkd_tune.reporting.failed_study import require_complete
 from dfkd_tune.search.storage import require_whole
 from dfkd_tune.study.launch import launch
 from dfkd_tune.training.raw_evaluation import RawEvaluator
@@ -63,7 +64,7 @@ def tune(
             storage, an estimator as ``.skops``. What no file holds, such as a lambda, is queried in this process alone.
         n_trials: number of trials in total, also after a resume (100).
         name: name of the study and its MLflow experiment; default: after the teacher.
-        seed: seed of all random numbers (0); with one, every machine runs the same trials.
+        seed: seed of all random numbers (0); with one, every machine runs the same trials for the same ``workers``.
         objective: ``robust``, ``rmse`` or ``nrmse``, as in a study file.
         search: leaf -> choices or range, as in a study file; None for the default space.
         fixed: leaf -> value for every trial.
@@ -72,7 +73,7 @@ def tune(
         timeout: seconds after which no trial begins; the study is then concluded with what is there.
         budget, study: further keys of these sections of a study file: ``{"steps": 5000}``, ``{"reruns": 0}``.
         storage, tracking_uri: URL of Optuna's storage and MLflow tracking URI; default: ``mlruns/``, or ``MLFLOW_TRACKING_URI``.
-        workers: number of processes; default: as many as pay on this machine.
+        workers: number of processes; default: as many as pay on this machine. With a seed also the crews of a round (2).
         architecture, trust_pickle, device: as in ``distill``.
         progress: whether to show a live table in a notebook or terminal.
 
@@ -81,6 +82,7 @@ def tune(
 
     Raises:
         DfkdError: in one line, before any trial if an argument is not valid.
+        StudyFailed: no trial completed; ``load_result`` reads what the study recorded.
         KeyboardInterrupt: if the user stopped the study; everything is recorded.
     """
     tree = {
@@ -110,9 +112,10 @@ def tune(
         told = prepared.spec.name
         try:
             with Signals() as stop, watching(told, progress) as on_progress:
-                launch(prepared, storage_url, uri, workers, None, trust_pickle, on_progress, lambda: bool(stop))
+                run = launch(prepared, storage_url, uri, workers, None, trust_pickle, on_progress, lambda: bool(stop))
         except Interrupted:
             raise KeyboardInterrupt(f"study {told!r} was stopped; the same call goes on from here") from None
+        require_complete(run)
     about = prepared.spec
     evaluator = RawEvaluator(prepared.teacher, prepared.inputs, about.study.seed, about.budget.bank)
     held = Sources(held=prepared.teacher) if prepared.in_memory else Sources(None, None, None, trust_pickle)

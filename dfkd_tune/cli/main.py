@@ -19,6 +19,8 @@ from dfkd_tune.utils.user_code import own_output
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of a full disk, an exceeded quota and a file that is too large."""
+PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
+"""Variables of OpenMP and of Intel's OpenMP. By default an idle thread computes in a loop, which other processes then miss."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -33,6 +35,7 @@ for command in COMMANDS:
 
 def main() -> None:
     """Run the command line; exit status 0: done, 1: expected failure, 2: usage error, 3: bug, 130: interrupted."""
+    _let_idle_threads_sleep()
     try:
         with own_output(), told():
             cli(standalone_mode=False)
@@ -70,6 +73,12 @@ def main() -> None:
         sys.exit(1)
     except Exception as error:
         sys.exit(_bug(error))
+
+
+def _let_idle_threads_sleep() -> None:
+    """Call it before PyTorch is imported. What a user has set stays."""
+    if not PASSIVE.keys() & os.environ.keys():
+        os.environ.update(PASSIVE)
 
 
 def _bug(error: BaseException) -> int:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-USED = ("mlflow.tracking._tracking_service.utils:_use_tracking_uri", "mlflow.models.utils:_save_example")
+USED = (
+    "mlflow.tracking._tracking_service.utils:_use_tracking_uri",
+    "mlflow.models.utils:_save_example",
+    "mlflow.utils.requirements_utils:_MODULES_TO_PACKAGES",
+)
 """``module:name`` of each private part."""
 
 
@@ -21,3 +26,19 @@ def save_example(model: Any, example: Any, folder: str) -> None:
     from mlflow.models.utils import _save_example
 
     _save_example(model, example, folder)
+
+
+@contextmanager
+def without_scan_of_packages() -> Iterator[None]:
+    """Inside the block, MLflow compares a model's requirements with installed versions without listing every file of every package.
+
+    The list takes half a second of processor time. MLflow uses it only for packages whose module has another name.
+    """
+    from mlflow.utils import requirements_utils
+
+    before = requirements_utils._MODULES_TO_PACKAGES
+    requirements_utils._MODULES_TO_PACKAGES = before or {}
+    try:
+        yield
+    finally:
+        requirements_utils._MODULES_TO_PACKAGES = before

@@ -5,14 +5,16 @@ The trial queue claims and finishes a trial in one transaction, for which Optuna
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 import optuna
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
+from optuna.storages._rdb import storage as rdb
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 
@@ -63,6 +65,7 @@ class TrialRow(Protocol):
     trial_id: int
     number: int
     state: TrialState
+    datetime_start: datetime | None
     datetime_complete: datetime | None
     intermediate_values: Sequence[Any]
 
@@ -81,14 +84,45 @@ def transaction(storage: RDBStorage) -> AbstractContextManager[Any]:
     return _create_scoped_session(storage.scoped_session)
 
 
-_NEWEST: list[str] = []
+NEWEST, MIGRATIONS = "v3.2.0.a", 10
+"""Version of the tables that Optuna 5.0 makes, and the number of migrations that lead there."""
+
+
+def makes_known_tables() -> bool:
+    """Whether the installed Optuna makes the tables of version ``NEWEST``."""
+    return len(list((Path(models.__file__).parent / "alembic" / "versions").glob("v*.py"))) == MIGRATIONS
+
+
+@contextmanager
+def with_known_tables() -> Iterator[None]:
+    """Inside the block, open a storage whose tables have version ``NEWEST``, without the program that migrates tables.
+
+    Its import takes as long as that of Optuna, and the search for its newest version half as long.
+    """
+    before = rdb._VersionManager
+    rdb._VersionManager = _KnownTables
+    try:
+        yield
+    finally:
+        rdb._VersionManager = before
+
+
+class _KnownTables:
+    """Answers for tables of version ``NEWEST``."""
+
+    def __init__(self, *about: object) -> None: ...
+
+    def get_current_version(self) -> str:
+        return NEWEST
+
+    get_head_version = get_current_version
+
+    def check_table_schema_compatibility(self) -> None: ...
 
 
 def newest_version(storage: RDBStorage) -> str:
-    """Version of the tables that this Optuna makes, asked once: it loads scripts, which takes most of the time of opening a storage."""
-    if not _NEWEST:
-        _NEWEST.append(storage.get_head_version())
-    return _NEWEST[0]
+    """Version of the tables that this Optuna makes."""
+    return storage.get_head_version()
 
 
 def rename_study(session: Any, study: optuna.Study, name: str) -> None:
@@ -122,6 +156,38 @@ def trial_id(trial: optuna.Trial | FrozenTrial) -> int:
 def trial_ids(trials: Iterable[optuna.Trial]) -> list[int]:
     """Database IDs of trials."""
     return [trial._trial_id for trial in trials]
+
+
+def study_attributes(study: optuna.Study) -> dict[str, Any]:
+    """System attributes of a study, as samplers write them."""
+    return study._storage.get_study_system_attrs(study._study_id)
+
+
+def set_study_attributes(study: optuna.Study, attributes: Mapping[str, Any]) -> None:
+    """Set system attributes of a study."""
+    for name, value in attributes.items():
+        study._storage.set_study_system_attr(study._study_id, name, value)
+
+
+def frozen(trial: optuna.Trial) -> FrozenTrial:
+    """A trial as its storage holds it."""
+    return trial.storage.get_trial(trial._trial_id)
+
+
+def trial_of(study: optuna.Study, number: int) -> optuna.Trial:
+    """The running trial of a study with a number."""
+    storage = study._storage
+    return optuna.Trial(study, storage.get_trial_id_from_study_id_trial_number(study._study_id, number))
+
+
+def note_report(trial: optuna.Trial, step: int, value: float) -> None:
+    """Tell a trial of an intermediate value that is in its storage already, as ``Trial.report`` does."""
+    trial._cached_frozen_trial.intermediate_values[step] = value
+
+
+def write_report(storage: RDBStorage, session: Any, trial: int, step: int, value: float) -> None:
+    """Write an intermediate value of a trial, given by its ID, in the current transaction."""
+    storage._set_trial_intermediate_value_without_commit(session, trial, step, value)
 
 
 def forget_cached_trials(study: optuna.Study) -> None:

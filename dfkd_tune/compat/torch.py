@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_unflatten
 
 __all__ = [
-    "TorchDispatchMode",
+    "LightDispatchMode",
     "forward_pre_hooks",
     "has_forward_hooks",
     "set_forward_pre_hooks",
@@ -21,6 +21,14 @@ __all__ = [
 
 HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 """Attributes of a module that hold its hooks."""
+
+
+class LightDispatchMode(TorchDispatchMode):
+    """A dispatch mode whose first use does not import PyTorch's compiler, which takes a second."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
 
 
 def has_forward_hooks(module: nn.Module) -> bool:

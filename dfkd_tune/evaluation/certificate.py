@@ -11,7 +11,7 @@ import importlib.metadata
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any
@@ -48,6 +48,7 @@ class OutputReport:
 
     Args:
         output: index of the output.
+        name: its name, or its index where the teacher tells none.
         spread: standard deviation of the teacher.
         rmse, relative_rmse: root mean square gap, and the same divided by ``spread``.
         r2: 1 minus the mean square gap over the teacher's variance.
@@ -55,6 +56,7 @@ class OutputReport:
     """
 
     output: int
+    name: str
     spread: float
     rmse: float
     relative_rmse: float
@@ -92,7 +94,7 @@ class WorstGap:
 
     Args:
         gap, relative_gap: gap at the worst output, in that output's units and over its spread.
-        output: index of the worst output.
+        output, output_name: index and name of the worst output.
         teacher, student: outputs of both at ``input``.
         input, origin: raw values by feature name; ``origin`` is the prior row that the attack started from.
         moved: difference from ``origin`` to ``input`` by feature name, in standard deviations.
@@ -106,6 +108,7 @@ class WorstGap:
     gap: float
     relative_gap: float
     output: int
+    output_name: str
     teacher: tuple[float, ...]
     student: tuple[float, ...]
     input: dict[str, float | str | None]
@@ -216,7 +219,7 @@ def certify(
         )
     unit = theirs.std(0)
     unit = torch.where(unit > 0, unit, 1.0)
-    report = _report(gaps, unit)
+    report = _report(gaps, unit, problem.output_names)
     worst = _worst(problem, student, unit, (gaps / unit).abs().amax(1).to(problem.device))
     taken = ("steps", "batch", "training_rows", "issued")
     own, teacher = student.parameters, problem.teacher
@@ -276,8 +279,8 @@ def _normalized(problem: Problem, student: ExportedStudent) -> Answer:
     return answer
 
 
-def _report(gaps: Tensor, spread: Tensor) -> Report:
-    """The report from gaps ``(N, O)`` and spread ``(O,)`` in the teacher's units."""
+def _report(gaps: Tensor, spread: Tensor, names: Sequence[str]) -> Report:
+    """The report from gaps ``(N, O)`` and spread ``(O,)`` in the teacher's units, and the names of the outputs."""
     rows, square = len(gaps), gaps.square()
     per_row = square.mean(1)
     mean, error = float(per_row.mean()), 1.96 * float(per_row.std()) / math.sqrt(rows)
@@ -285,7 +288,8 @@ def _report(gaps: Tensor, spread: Tensor) -> Report:
     outputs = []
     for o, size in enumerate(square.mean(0).sqrt().tolist()):
         unit = float(spread[o])
-        outputs.append(OutputReport(o, unit, size, size / unit, 1 - (size / unit) ** 2, _quantiles(gaps[:, o].abs())))
+        share, apart = size / unit, _quantiles(gaps[:, o].abs())
+        outputs.append(OutputReport(o, names[o], unit, size, share, 1 - share**2, apart))
     return Report(
         rows=rows,
         rmse=math.sqrt(mean),
@@ -314,11 +318,12 @@ def _worst(problem: Problem, student: ExportedStudent, unit: Tensor, gaps: Tenso
     relative = (ours - theirs).abs() / unit
     output = int(relative.argmax())
     raw = problem.inputs.raw(ends.cpu(), problem.teacher.dtype).tolist()  # the dtype in which the teacher was queried
-    names, moved = problem.inputs.names, (found.z - found.origin).tolist()
+    names, moved = problem.inputs.names, problem.inputs.present(found.z - found.origin).tolist()
     return WorstGap(
         gap=float((ours - theirs).abs()[output]),
         relative_gap=float(relative[output]),
         output=output,
+        output_name=problem.output_names[output],
         teacher=tuple(theirs.tolist()),
         student=tuple(ours.tolist()),
         input=_named(problem, raw[0]),
@@ -349,7 +354,7 @@ def rmse_in_words(rmse: float, relative: float, outputs: int) -> str:
     )
 
 
-def gap_in_words(gap: float, relative: float, output: int, outputs: int) -> str:
+def gap_in_words(gap: float, relative: float, output: str, outputs: int) -> str:
     """The worst gap with what it takes to read it: which output it is of, and its size over that output's spread."""
     share = f"{100 * relative:.3g} % of the standard deviation"
     return f"{gap:.4g}, {share}" + (f" of output {output}" if outputs > 1 else "")
@@ -365,7 +370,7 @@ def _statement(problem: Problem, report: Report, worst: WorstGap) -> dict[str, l
         f"At 95 % confidence, at most {100 * report.beyond_largest:.2g} % of such inputs have a larger gap than the "
         f"largest measured, {report.relative_gaps.largest:.4g} standard deviations of the teacher.",
         f"An attack of {worst.teacher_rows:,} teacher rows, within {worst.radius:g} standard deviations of prior rows, "
-        f"found a gap of {gap_in_words(worst.gap, worst.relative_gap, worst.output, len(worst.teacher))}, at the input shown.",
+        f"found a gap of {gap_in_words(worst.gap, worst.relative_gap, worst.output_name, len(worst.teacher))}, at the input shown.",
     ]
     not_held = [
         f"Real inputs: none were used, and nothing is known about them beyond this declaration (tier {tier}). If real inputs "

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dfkd_tune.evaluation.certificate import Certificate
 from dfkd_tune.utils import html
+
+if TYPE_CHECKING:  # a report shows certificates without PyTorch
+    from dfkd_tune.evaluation.certificate import Certificate
 
 SHOWN_FEATURES = 24
 """Features of the worst input shown without unfolding, those that moved most first."""

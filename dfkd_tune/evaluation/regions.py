@@ -11,6 +11,8 @@ from torch import Tensor
 
 from dfkd_tune.inputs.prior import Inputs
 
+FARTHER = 1.0
+"""How far beyond all values the rows lie in which a number is missing, in standard deviations, so that one split tells them."""
 LEAVES = 6
 SMALLEST = 0.05
 """Smallest share of the rows that a region holds in the half on which it was found."""
@@ -18,17 +20,33 @@ SMALLEST = 0.05
 
 @dataclass(frozen=True)
 class Condition:
-    """``above < feature <= upto`` in raw units, None for an open end; or membership in a set of unordered levels."""
+    """``above < feature <= upto`` in raw units, None for an open end; or membership in a set of unordered levels.
+
+    Args:
+        feature: name of the feature.
+        above, upto: ends of the values.
+        levels: the levels; None if the ends tell.
+        missing: whether rows without a value belong to it as well; None if there are no such rows.
+    """
 
     feature: str
     above: float | None
     upto: float | None
     levels: tuple[float | str | None, ...] | None = None
+    missing: bool | None = None
 
     def __str__(self) -> str:
+        ends = self._ends()
+        if self.missing:
+            return f"({ends} or {self.feature} is missing)"
+        return ends
+
+    def _ends(self) -> str:
         if self.levels is not None:
             words = ["missing" if v is None else v if isinstance(v, str) else f"{v:.15g}" for v in self.levels]
             return f"{self.feature} is {' or '.join(words)}"
+        if self.above is None and self.upto is None:
+            return f"{self.feature} is not missing"
         if self.above is None:
             return f"{self.feature} <= {self.upto:.15g}"
         if self.upto is None:
@@ -72,7 +90,7 @@ def regions(inputs: Inputs, z: Tensor, gaps: Tensor, spread: Tensor) -> tuple[Re
     """
     from sklearn.tree import DecisionTreeRegressor
 
-    z, gaps, spread = z.cpu().double(), gaps.cpu().double(), spread.cpu().double()
+    z, gaps, spread = _ranked(inputs, z.cpu().double()), gaps.cpu().double(), spread.cpu().double()
     relative = (gaps / spread).square().mean(1)
     smallest = max(1, math.ceil(SMALLEST * len(z[::2])))
     tree = DecisionTreeRegressor(max_leaf_nodes=LEAVES, min_samples_leaf=smallest, random_state=0)
@@ -80,6 +98,8 @@ def regions(inputs: Inputs, z: Tensor, gaps: Tensor, spread: Tensor) -> tuple[Re
     tree.fit(z[::2].numpy(), relative[::2].sqrt().numpy())
 
     raw = z[1::2] * inputs.scale + inputs.center
+    # Of a number that may be missing: the largest value that is there.
+    most = {i: float(raw[:, i].max()) - FARTHER * float(inputs.scale[i]) for i in inputs.gapped}
     gaps, relative = gaps[1::2], relative[1::2]
     everywhere = math.sqrt(float(relative.mean()))
     found = []
@@ -93,8 +113,14 @@ def regions(inputs: Inputs, z: Tensor, gaps: Tensor, spread: Tensor) -> tuple[Re
         found.append(
             Region(
                 conditions=tuple(
-                    _condition(inputs, i, *(edge if math.isfinite(edge) else None for edge in edges[i]))
-                    for i in sorted(edges)
+                    _condition(
+                        inputs,
+                        i,
+                        above if math.isfinite(above) else None,
+                        upto if math.isfinite(upto) else None,
+                        most.get(i),
+                    )
+                    for i, (above, upto) in sorted(edges.items())
                 ),
                 rows=int(inside.sum()),
                 share=float(inside.double().mean()),
@@ -106,9 +132,25 @@ def regions(inputs: Inputs, z: Tensor, gaps: Tensor, spread: Tensor) -> tuple[Re
     return tuple(sorted(found, key=lambda region: -region.relative_rmse))
 
 
-def _condition(inputs: Inputs, i: int, above: float | None, upto: float | None) -> Condition:
-    """A condition on feature ``i``; for unordered levels the edges lie between their codes."""
+def _ranked(inputs: Inputs, z: Tensor) -> Tensor:
+    """Standardized rows ``(N, D)`` with missing numbers beyond all that are there."""
+    z = z.clone()
+    for i in inputs.gapped:
+        column = z[:, i]
+        z[:, i] = column.nan_to_num(float(column.nan_to_num(-torch.inf).max().clamp(min=0.0)) + FARTHER)
+    return z
+
+
+def _condition(inputs: Inputs, i: int, above: float | None, upto: float | None, most: float | None = None) -> Condition:
+    """A condition on feature ``i``; for unordered levels the edges lie between their codes.
+
+    ``most`` is the largest value of a number that may be missing; missing ones lie beyond it.
+    """
     feature = inputs.features[i]
+    if most is not None:
+        if above is not None and above >= most:
+            return Condition(feature.name, None, None, (None,))
+        return Condition(feature.name, above, None if upto is not None and upto >= most else upto, None, upto is None)
     if not feature.one_hot:
         return Condition(feature.name, above, upto)
     held = [c for c in range(len(feature.codes)) if (above is None or c > above) and (upto is None or c <= upto)]

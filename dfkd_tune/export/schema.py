@@ -37,7 +37,8 @@ class InputSchema:
         """The schema from a student's ``result.json``."""
         names = result["features"]
         levels = {names.index(name): _numbers(known) for name, known in result["levels"].items()}
-        encoding = Encoding(result["center"], result["scale"], result["dtype"], levels)
+        gapped = [names.index(name) for name in result["gapped"]]
+        encoding = Encoding(result["center"], result["scale"], result["dtype"], levels, gapped)
         rows = [[math.nan if value is None else value for value in row] for row in result["example"]]
         layout = Layout.of(result["layout"]) if "layout" in result else None
         return cls(names, encoding, torch.tensor(rows, dtype=encoding.torch_dtype), layout)
@@ -55,6 +56,10 @@ class InputSchema:
     def drop_in(self, network: nn.Module) -> nn.Module:
         """A flat network as a module that takes and returns what the teacher does; itself if that is rows."""
         return network if self.layout is None else drop_in(network, self.layout, self.encoding.torch_dtype)
+
+    def steps(self, y: Tensor) -> Tensor:
+        """How far apart the numbers are that a drop-in student can return, at flat outputs ``(N, O)``; 0 for float32."""
+        return torch.zeros_like(y) if self.layout is None else self.layout.steps(y)
 
     def flat(self, answer: Callable[..., Any]) -> Callable[[Tensor], Tensor]:
         """A drop-in student as a function of raw rows ``(N, D)``."""

@@ -26,6 +26,8 @@ EXAMPLES, EXAMPLE_VALUES = 64, 4_096
 """Largest number of example rows of the declared prior stored beside a student, and of values in them."""
 HASHES = "sha256.json"
 """File with the SHA-256 of all other files."""
+NAMES = ("student.pt2", "student.safetensors", "architecture.yaml", "recipe.yaml", "result.json", HASHES)
+"""All files that a student may have."""
 
 
 def student_files(problem: Problem, outcome: Outcome, about: Mapping[str, Any]) -> dict[str, bytes]:
@@ -49,6 +51,7 @@ def student_files(problem: Problem, outcome: Outcome, about: Mapping[str, Any]) 
         "scale": encoding.scale,
         "dtype": encoding.dtype,
         "levels": levels(problem.inputs),
+        "gapped": [problem.inputs.names[i] for i in problem.inputs.gapped],
         "example": _example(problem),
         "outputs": problem.outputs,
         **({} if problem.inputs.layout is None else {"layout": problem.inputs.layout.tree()}),

@@ -30,7 +30,7 @@ def ascend(h: Stacked, context: GeneratorContext, uphill: Callable[[Tensor], Ten
     x, squares = context.origin, None
     stride = COLD * h.step_size
     for _ in range(h.steps):
-        gradient = uphill(x).addcmul_(h.decay, x, value=-1.0)
+        gradient = uphill(x).addcmul_(h.decay, context.present(x), value=-1.0)
         if h.ascent == "rmsprop":  # COLD = (1 - SMOOTHING) ** -0.5 is in the stride, and so in EPS
             squares = gradient.square() if squares is None else squares.mul_(SMOOTHING).addcmul_(gradient, gradient)
             move = gradient.div_(squares.sqrt().add_(COLD * EPS))

@@ -34,6 +34,7 @@ class GeneratorContext:
         units: the teacher's mean and standard deviation in its own units, ``(O,)`` each.
         project: moves rows into the declared ranges and levels.
         nominal: indices of features whose levels have no order; a moved row keeps their drawn values.
+        gapped: indices of numbers that may be missing, which is NaN; a moved row keeps what was drawn missing.
         rngs: random stream of each member.
         origin: fresh prior rows ``(k, G, D)`` of this step, like all attributes that follow.
         origin_values: teacher outputs ``(k, G, O)`` at the origin, which cost no query.
@@ -55,6 +56,7 @@ class GeneratorContext:
     units: tuple[Tensor, Tensor]
     project: Callable[[Tensor], Tensor]
     nominal: Sequence[int]
+    gapped: Sequence[int]
     rngs: Sequence[torch.Generator]
     origin: Tensor = field(init=False)
     origin_values: Tensor = field(init=False)
@@ -116,17 +118,31 @@ class GeneratorContext:
 
     def contain(self, x: Tensor) -> Tensor:
         """Move rows ``(k, G, D)`` back into each member's input bound and into the declared ranges and levels."""
+        x, origin = self.present(x), self.present(self.origin)
         if len(self.input_bounds) == 1:
             _, kind, h = self.input_bounds[0]
-            return self.feasible(kind.contain(h, x, self.origin, self.geometry))
-        parts = [kind.contain(h, x[part], self.origin[part], self.geometry) for part, kind, h in self.input_bounds]
+            return self.feasible(kind.contain(h, x, origin, self.geometry))
+        parts = [kind.contain(h, x[part], origin[part], self.geometry) for part, kind, h in self.input_bounds]
         return self.feasible(torch.cat(parts))
 
+    def present(self, x: Tensor) -> Tensor:
+        """Rows ``(..., D)`` with the center in place of missing numbers, for distances and sums over coordinates."""
+        if not self.gapped:
+            return x
+        x = x.clone()
+        x[..., self.gapped] = x[..., self.gapped].nan_to_num(0.0, torch.inf, -torch.inf)
+        return x
+
     def feasible(self, x: Tensor) -> Tensor:
-        """Rows ``(k, G, D)`` moved into the declared ranges and levels; nominal features are those of the prior rows."""
-        x = self.project(x)
+        """Rows ``(k, G, D)`` moved into the declared ranges and levels; nominal features and missing numbers are those of the
+        prior rows."""
+        given, x = x, self.project(x)
+        if x is given and self.gapped:
+            x = x.clone()  # nothing was declared to project on, and the caller goes on with its rows
         if self.nominal:
             x[..., self.nominal] = self.origin[..., self.nominal]
+        if self.gapped:
+            x[..., self.gapped] = torch.where(self.origin[..., self.gapped].isnan(), torch.nan, x[..., self.gapped])
         return x
 
     def inward(self, x: Tensor, uphill: Tensor) -> Tensor:
@@ -156,7 +172,8 @@ class GeneratorContext:
     def active(self, x: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
         """Fractions of rows ``(k,)`` on which the gap bound and the input bound are active."""
         of_gap = [k.active(k.adapted(h, self._level(p)), gap[p]).any(-1).to(gap).mean(1) for p, k, h in self.bounds]
-        of_input = [k.active(h, x[p], self.origin[p], self.geometry).to(x).mean(1) for p, k, h in self.input_bounds]
+        x, origin = self.present(x), self.present(self.origin)
+        of_input = [k.active(h, x[p], origin[p], self.geometry).to(x).mean(1) for p, k, h in self.input_bounds]
         return torch.cat(of_gap), torch.cat(of_input)
 
     def _gradient(self, gap: Tensor) -> Tensor:

@@ -14,6 +14,8 @@ from dfkd_tune.generators.base import StepGenerator
 from dfkd_tune.generators.context import GeneratorContext
 from dfkd_tune.utils.strategy import Stacked, strategy
 
+BEYOND = 0.1
+"""Width of the part of the search box in which a number is missing, as a share of its range."""
 MEMBERS_AT_LEAST = 5
 """Fewest candidates that SciPy's differential evolution accepts."""
 
@@ -77,13 +79,21 @@ def _evolve(h: Stacked, context: GeneratorContext, k: int) -> Tensor:
     low = context.geometry.low.clamp(min=-reach).double().cpu().numpy()
     high = context.geometry.high.clamp(max=reach).double().cpu().numpy()
     high = np.maximum(high, low + 1e-6)
+    gapped, edge = list(context.gapped), like.new_tensor(high)
     begin = context.prior(h.rows, k).double().cpu().numpy().clip(low, high)
+    high[gapped] += BEYOND * (high - low)[gapped]
+    begin = np.where(np.isnan(begin), high, begin)
     weight, pull = float(h.weight[k]), float(h.pull[k])
     low_target, high_target = _targets(h, context)
     target = low_target + (high_target - low_target) * torch.rand(h.rows, 1, generator=rng, dtype=like.dtype).to(like)
 
+    def rows(candidates: np.ndarray) -> Tensor:
+        z = torch.from_numpy(np.ascontiguousarray(candidates)).to(like)
+        z[:, gapped] = torch.where(z[:, gapped] > edge[gapped], torch.nan, z[:, gapped])
+        return context.project(z)
+
     def objective(columns: np.ndarray) -> np.ndarray:
-        z = context.project(torch.from_numpy(np.ascontiguousarray(columns.T)).to(like))
+        z = rows(columns.T)
         values = context.ask_one(k, z)
         reward = context.reward_of(k, values - context.one_student(k, z))
         goal = target if len(z) == len(target) else target[:1]
@@ -105,7 +115,7 @@ def _evolve(h: Stacked, context: GeneratorContext, k: int) -> Tensor:
             vectorized=True,
             rng=int(torch.randint(2**31, (1,), generator=rng)),
         )
-    return context.project(torch.from_numpy(found.population).to(like))
+    return rows(found.population)
 
 
 def _targets(h: Stacked, context: GeneratorContext) -> tuple[Tensor, Tensor]:

@@ -49,7 +49,7 @@ def _uphill(h: Stacked, context: GeneratorContext, x: Tensor) -> Tensor:
     directions = context.noise(h.directions * rows, features).view(k, h.directions, rows, features)
     directions = directions / directions.norm(dim=-1, keepdim=True)
     near = context.project(x.unsqueeze(1) + h.delta.unsqueeze(1) * directions)
-    moved = near - x.unsqueeze(1)  # differs from delta if the projection moved the row
+    moved = context.present(near - x.unsqueeze(1))  # differs from delta if the projection moved the row
     square = moved.square().sum(-1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
     change = context.ask(near.view(k, -1, features)).view(k, h.directions, rows, -1) - values.unsqueeze(1)
 

@@ -5,6 +5,7 @@
       numbers: {features: [age, {name: load, mean: 3.1, std: 0.4}]}     # a name or a mapping for each value
       image: {grid: {height: 8, width: 8, range: [0, 16]}}
       region: {levels: [0, 1, 2, 3]}
+      site: {levels: [north, south]}                # words, for a teacher that takes them
       history: {window: {steps: 24, channels: [temp, flow]}}
       other: {shape: [24, 6], dtype: float64}       # for a teacher that does not tell its shapes
 
@@ -35,6 +36,8 @@ DTYPES = {
     )
 }
 """The dtypes of arguments by name."""
+CODES = torch.int64
+"""The dtype of the codes that stand for words."""
 SMALL = (torch.uint8, torch.int8)
 """Dtypes whose whole range is taken where nothing is declared."""
 MOST_FEATURES = 100_000
@@ -170,7 +173,7 @@ def _completed(argument: Argument, entry: Mapping[str, Any], place: str) -> Argu
     shape, dtype = entry.get("shape"), entry.get("dtype")
     if shape is not None and not (isinstance(shape, list) and all(type(n) is int and n > 0 for n in shape)):
         raise FeaturesError(f"{place}.shape", f"must be a list of sizes without the batch, got {quoted(shape)}")
-    if dtype is not None and dtype not in DTYPES:
+    if dtype is not None and not (isinstance(dtype, str) and dtype in DTYPES):
         raise FeaturesError(f"{place}.dtype", f"unknown dtype {quoted(dtype)}", remedy=f"known: {', '.join(DTYPES)}")
     given = argument.shape if shape is None else tuple(shape)
     if argument.shape is not None and given != argument.shape:
@@ -178,6 +181,10 @@ def _completed(argument: Argument, entry: Mapping[str, Any], place: str) -> Argu
         raise FeaturesError(f"{place}.shape", rule, remedy="leave it out")
     if argument.dtype is not None and dtype is not None and DTYPES[dtype] != argument.dtype:
         raise FeaturesError(f"{place}.dtype", f"is {dtype}, but the teacher takes {argument}", remedy="leave it out")
+    levels = entry.get("levels")
+    words = argument.dtype is None and dtype is None and any(isinstance(each, str) for each in levels or ())
+    if words:
+        return replace(argument, shape=given, dtype=CODES, words=())
     return replace(argument, shape=given, dtype=argument.dtype or DTYPES[dtype or "float32"])
 
 
@@ -204,23 +211,53 @@ def layout_of(signature: Signature | None, place: object) -> Layout | None:
     return Layout(signature)
 
 
-def fitted(features: Sequence[Feature], layout: Layout, place: str) -> tuple[list[Feature], list[str]]:
-    """The features as the dtypes of their arguments allow them, and the arguments whose values the teacher told itself.
+@dataclass(frozen=True)
+class Fitted:
+    """Features and layout as they go together.
+
+    Args:
+        features: the features as the dtypes of their arguments allow them.
+        layout: the layout, whose arguments hold the declared words.
+        told: names of the arguments whose values the teacher told itself.
+    """
+
+    features: list[Feature]
+    layout: Layout
+    told: list[str]
+
+
+def fitted(features: Sequence[Feature], layout: Layout, place: str) -> Fitted:
+    """Fit features and layout to each other.
 
     Raises:
-        FeaturesError: values of an argument of whole numbers are not declared, or are not whole numbers.
+        FeaturesError: values of an argument of whole numbers or words are not declared, or are others.
     """
-    fit, told = [*features], []
+    fit, told, arguments = [*features], [], []
     for argument in layout.arguments:
-        if not argument.whole:
-            continue
+        first = layout.columns[argument.name].start
+        own_words: set[tuple[str, ...]] = set()
         for i in range(*layout.columns[argument.name].indices(layout.width)):
-            first = layout.columns[argument.name].start
-            own = None if features[i].known else _own_values(argument, i - first)
-            fit[i] = _whole(features[i], argument, place) if own is None else replace(features[i], **own)
-            if own is not None and argument.name not in told:
-                told.append(argument.name)
-    return fit, told
+            own = None if features[i].known or argument.words is not None else _own_values(argument, i - first)
+            if own is not None:
+                fit[i] = replace(features[i], **own)
+                told += [argument.name] if argument.name not in told else []
+            elif argument.words is not None:
+                own_words.add(_words(features[i], argument, place))
+            elif argument.whole:
+                fit[i] = _whole(features[i], argument, place)
+            elif features[i].labels is not None:
+                rule = f"feature {features[i].name!r} has words as levels, the teacher takes {argument}"
+                raise FeaturesError(
+                    place, rule, remedy=f"give numbers: arguments: {{{argument.name}: {{levels: [0, 1]}}}}"
+                )
+        if len(own_words) > 1:
+            rule = f"the values of {argument} have different levels"
+            raise FeaturesError(
+                place, rule, remedy=f"give all of them: arguments: {{{argument.name}: {{levels: [...]}}}}"
+            )
+        arguments.append(replace(argument, words=own_words.pop()) if own_words else argument)
+    known = replace(layout, signature=replace(layout.signature, arguments=tuple(arguments)))
+    return Fitted(fit, known, told)
 
 
 def _own_values(argument: Argument, i: int) -> dict[str, Any] | None:
@@ -236,6 +273,18 @@ def _own_values(argument: Argument, i: int) -> dict[str, Any] | None:
     return None
 
 
+def _words(feature: Feature, argument: Argument, place: str) -> tuple[str, ...]:
+    """The levels of a feature in an argument of words."""
+    said = f"arguments: {{{argument.name}: {{levels: [red, blue]}}}} in the features file"
+    if feature.labels is None:
+        what = "nothing says which words occur" if not feature.known else f"{feature.name!r} is declared as a number"
+        raise FeaturesError(place, f"the teacher takes {argument}, and {what}", remedy=said)
+    words = [word for word in feature.labels if word is not None]
+    if len(words) < len(feature.labels):
+        raise FeaturesError(place, f"the teacher takes {argument}, which cannot be missing", remedy=said)
+    return tuple(words)
+
+
 def _whole(feature: Feature, argument: Argument, place: str) -> Feature:
     """The feature as one of whole numbers."""
     said = f"arguments: {{{argument.name}: {{levels: [0, 1, 2]}}}} or {{range: [0, 9]}} in the features file"
@@ -249,6 +298,9 @@ def _whole(feature: Feature, argument: Argument, place: str) -> Feature:
     ):
         rule = f"feature {feature.name!r} lies in {argument}, which takes whole numbers alone"
         raise FeaturesError(place, rule, remedy=said)
+    if feature.missing is not None:
+        rule = f"feature {feature.name!r} may be missing, {argument} cannot hold NaN"
+        raise FeaturesError(place, rule, remedy="leave missing out, or declare a whole number that stands for it")
     if feature.levels is None and not feature.integer:
         feature = replace(feature, integer=True)
     if feature.support[0] < low or feature.support[1] > high:

@@ -1,7 +1,8 @@
 """The encoding of rows for a student's first layer: ordered features are standardized, nominal features one-hot.
 
 Notation: raw rows ``x (N, D)``, standardized rows ``z (N, D)``, encoded rows ``e (N, E)``. Encoded rows hold the
-ordered features, then one column per level of every nominal feature. Without nominal features, ``e`` is ``z``.
+ordered features, then one column per level of every nominal feature, then one column per number that may be missing: 1
+where it is, with 0 in the column of its value. Without these two, ``e`` is ``z``.
 """
 
 from __future__ import annotations
@@ -44,12 +45,14 @@ class Encoding:
         dtype: dtype of raw rows; float64 if float32 would round a feature by more than ``FINEST``.
         levels: index of a nominal feature -> its raw values, increasing; ``missing`` stands for a missing value and is
             last.
+        gapped: indices of numbers that may be missing.
     """
 
     center: list[float]
     scale: list[Annotated[float, Field(gt=0)]]
     dtype: Literal["float32", "float64"] = "float32"
     levels: dict[int, Annotated[list[float | Literal["missing"]], Field(min_length=1)]] = Field(default_factory=dict)
+    gapped: list[int] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -62,12 +65,20 @@ class Encoding:
                 raise ValueError(f"levels of feature {i} must have {MISSING} last")
             if any(a >= b for a, b in pairwise(v for v in levels if not isinstance(v, str))):
                 raise ValueError(f"levels of feature {i} must rise")
+        for i in self.gapped:
+            if i not in self.ordered or self.gapped.count(i) > 1:
+                raise ValueError(f"gapped names {named(i)}, which is no number, or is named twice")
         return self
 
     @property
     def width(self) -> int:
         """Number of columns E of an encoded row."""
-        return len(self.ordered) + sum(map(len, self.levels.values()))
+        return len(self.ordered) + sum(map(len, self.levels.values())) + len(self.gapped)
+
+    @property
+    def plain(self) -> bool:
+        """Whether encoded rows are standardized rows."""
+        return not self.levels and not self.gapped
 
     @property
     def ordered(self) -> list[int]:
@@ -75,18 +86,20 @@ class Encoding:
         return [i for i in range(len(self.center)) if i not in self.levels]
 
     @property
-    def places(self) -> list[range]:
+    def places(self) -> list[list[int]]:
         """The encoded columns of each feature."""
         counts = {i: len(levels) for i, levels in self.levels.items()}
-        places = {i: range(column, column + 1) for column, i in enumerate(self.ordered)}
+        places = {i: [column] for column, i in enumerate(self.ordered)}
         starts = accumulate(counts.values(), initial=len(places))
-        places |= {i: range(start, start + counts[i]) for i, start in zip(counts, starts, strict=False)}
+        places |= {i: [*range(start, start + counts[i])] for i, start in zip(counts, starts, strict=False)}
+        for column, i in enumerate(self.gapped, start=self.width - len(self.gapped)):
+            places[i].append(column)
         return [places[i] for i in range(len(self.center))]
 
     @property
     def folds(self) -> bool:
         """Whether the encoding can be folded into a first linear layer that takes raw float32 rows."""
-        return not self.levels and self.dtype == "float32"
+        return self.plain and self.dtype == "float32"
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -112,6 +125,8 @@ class Encode(nn.Module):
     above: Tensor
     upto: Tensor
     missing: Tensor
+    gapped: Tensor
+    fillable: Tensor
 
     def __init__(self, encoding: Encoding) -> None:
         super().__init__()
@@ -129,17 +144,25 @@ class Encode(nn.Module):
         keep("above", [low for _, low, _, _ in flat], dtype)
         keep("upto", [high for _, _, high, _ in flat], dtype)
         keep("missing", [missing for *_, missing in flat], torch.bool)
+        keep("gapped", encoding.gapped, torch.int64)
+        keep("fillable", [i in encoding.gapped for i in ordered], torch.bool)
         self.any_missing = any(missing for *_, missing in flat)
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.encoding.levels:
+        if self.encoding.plain:
             return ((x - self.center) / self.scale).float()
         e = ((x.index_select(1, self.ordered) - self.center) / self.scale).float()
-        level = x.index_select(1, self.column)
-        hot = (level > self.above) & (level <= self.upto)
-        if self.any_missing:
-            hot = hot | (level.isnan() & self.missing)
-        return torch.cat([e, hot.float()], dim=1)
+        parts = [e]
+        if self.encoding.levels:
+            level = x.index_select(1, self.column)
+            hot = (level > self.above) & (level <= self.upto)
+            if self.any_missing:
+                hot = hot | (level.isnan() & self.missing)
+            parts.append(hot.float())
+        if self.encoding.gapped:
+            parts[0] = e.masked_fill(e.isnan() & self.fillable, 0.0)
+            parts.append(x.index_select(1, self.gapped).isnan().float())
+        return torch.cat(parts, dim=1)
 
 
 def _cells(levels: Sequence[float | Literal["missing"]]) -> list[tuple[float, float, bool]]:
@@ -182,27 +205,33 @@ class Encoder:
 
     def rows(self, z: Tensor) -> Tensor:
         """Encode standardized rows ``(..., D)`` as ``(..., E)``; differentiable in the ordered features."""
-        if not self.encoding.levels:
+        encoding = self.encoding
+        if encoding.plain:
             return z
-        columns, above, upto = (part.to(z.device) for part in self._edges)
-        level = z[..., columns]
-        hot = (level > above.to(z)) & (level <= upto.to(z))
-        return torch.cat([z[..., self.encoding.ordered], hot.to(z)], dim=-1)
+        parts = [self.inputs.present(z)[..., encoding.ordered]]
+        if encoding.levels:
+            columns, above, upto = (part.to(z.device) for part in self._edges)
+            level = z[..., columns]
+            parts.append(((level > above.to(z)) & (level <= upto.to(z))).to(z))
+        if encoding.gapped:
+            parts.append(z[..., encoding.gapped].isnan().to(z))
+        return torch.cat(parts, dim=-1)
 
     def gradients(self, gradients: Tensor | None) -> Tensor | None:
-        """Convert gradients for standardized rows ``(..., D)`` to encoded rows ``(..., E)``; 0 for one-hot columns."""
-        if gradients is None or not self.encoding.levels:
+        """Convert gradients for standardized rows ``(..., D)`` to encoded rows ``(..., E)``; 0 for columns of 0 and 1."""
+        if gradients is None or self.encoding.plain:
             return gradients
         rest = gradients.new_zeros(*gradients.shape[:-1], self.encoding.width - len(self.encoding.ordered))
         return torch.cat([gradients[..., self.encoding.ordered], rest], dim=-1)
 
-    def back(self, gradients: Tensor) -> Tensor:
-        """Convert gradients for encoded rows ``(..., E)`` to standardized rows ``(..., D)``; 0 for nominal features."""
-        if not self.encoding.levels:
+    def back(self, gradients: Tensor, z: Tensor) -> Tensor:
+        """Convert gradients for encoded rows ``(..., E)`` to standardized rows ``z (..., D)``; 0 for nominal features, and
+        for missing values."""
+        if self.encoding.plain:
             return gradients
         found = gradients.new_zeros(*gradients.shape[:-1], len(self.inputs))
         found[..., self.encoding.ordered] = gradients[..., : len(self.encoding.ordered)]
-        return found
+        return found.masked_fill_(z.isnan(), 0.0) if self.encoding.gapped else found
 
     def first_layer(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """Convert a layer ``(H, D)``, ``(H,)`` on raw rows to one ``(H, E)``, ``(H,)`` on encoded rows, float64."""
@@ -211,6 +240,7 @@ class Encoder:
         for i in self.encoding.levels:
             table = torch.tensor(inputs.features[i].table, dtype=torch.float64).nan_to_num(0.0)
             parts.append(weight[:, i, None] * table)
+        parts.append(weight.new_zeros(len(weight), len(self.encoding.gapped)))
         return torch.cat(parts, dim=1), bias + weight[:, ordered] @ inputs.center[ordered]
 
 
@@ -220,7 +250,7 @@ def encoder(inputs: Inputs) -> Encoder:
         i: [MISSING if math.isnan(value) else value for value in inputs.features[i].table] for i in inputs.nominal
     }
     dtype = "float32" if all(resolved(inputs, torch.float32, FINEST)) else "float64"
-    return Encoder(inputs, Encoding(inputs.center.tolist(), inputs.scale.tolist(), dtype, levels))
+    return Encoder(inputs, Encoding(inputs.center.tolist(), inputs.scale.tolist(), dtype, levels, inputs.gapped))
 
 
 def resolved(inputs: Inputs, dtype: torch.dtype, finest: float) -> list[bool]:

@@ -34,6 +34,8 @@ class Feature:
         nominal: whether the order of the levels has no meaning; students then encode them one-hot. Words and missing
             values are always nominal; for numbers the teacher's outputs decide by default.
         integer: whether only whole numbers occur.
+        missing: probability that the value is missing, for numbers; the teacher gets NaN then. All other keys describe the
+            values that are there. A missing value of a feature with levels is the level null instead.
         quantiles: probability -> value, at least two; equal neighbors mark a value that occurs often. Between two
             quantiles, values are linear in the normal score of the probability.
     """
@@ -47,6 +49,7 @@ class Feature:
     nominal: bool | None = None
     integer: bool = False
     quantiles: Annotated[dict[float, float], Field(min_length=2)] | None = None
+    missing: Annotated[float, Field(gt=0, lt=1)] | None = None
 
     @field_validator("levels", mode="before")
     @classmethod
@@ -75,6 +78,8 @@ class Feature:
             )
         if self.integer and self.range is not None and math.ceil(self.range[0]) > math.floor(self.range[1]):
             raise ValueError(f"no whole number lies in range {self.range}")
+        if self.levels is not None and self.missing is not None:
+            raise ValueError("missing is for numbers: give null as one of the levels, with its probability")
         if self.levels is not None:
             self._distinct(self.levels)
         elif self.nominal is not None:
@@ -213,7 +218,9 @@ class Feature:
             raise ValueError("levels must differ from each other")
         kinds = {type(v) for v in levels} - {type(None)}
         if len(kinds) > 1:
-            raise ValueError("levels must be all numbers or all words; quote the numbers where they are words")
+            raise ValueError(
+                "levels must be all numbers or all words, and null for a missing value; quote the numbers where they are words"
+            )
         if self.nominal is False and (None in levels or str in kinds):
             raise ValueError("words and missing values have no order: leave nominal out")
         if self.integer and any(type(v) is not float or v != round(v) for v in levels):

@@ -83,7 +83,8 @@ def parse_features(tree: Any, path: object, signature: Signature | None = None) 
     features = [entries.feature(item, f"{path}: features[{i}]") for i, item in enumerate(items)]
     layout = layout_of(declared.signature, path)
     if layout is not None:
-        features, _ = fitted(features, layout, str(path))
+        fit = fitted(features, layout, str(path))
+        features, layout = fit.features, fit.layout
     names = [feature.name for feature in features]
     seen: set[str] = set()
     for i, name in enumerate(names):
@@ -135,11 +136,10 @@ def _declared(tree: dict[str, Any], path: object, signature: Signature | None) -
 def _of_one(key: str, value: Any, path: object, signature: Signature | None) -> Declared:
     """What the file says of the only argument of a teacher, or of flat rows, by a window or a grid."""
     place = f"{path}: {key}"
-    if signature is not None and len(signature.arguments) > 1:
+    argument, *others = (None,) if signature is None else signature.arguments
+    if argument is not None and others:
         rule = f"is one argument, the teacher takes {signature}"
-        remedy = f"arguments: {{{signature.arguments[0].name}: {{{key}: {{...}}}}}}"
-        raise FeaturesError(place, rule, remedy=remedy)
-    argument = None if signature is None else signature.arguments[0]
+        raise FeaturesError(place, rule, remedy=f"arguments: {{{argument.name}: {{{key}: {{...}}}}}}")
     described = DESCRIBE[key](value, place, argument)
     axes = () if described.axes is None else (described.axes,)
     processes = () if described.process is None else (described.process,)
@@ -162,6 +162,9 @@ def tree_of(given: Any) -> Any:
     Args:
         given: ``Inputs``; a list of names, ``Feature`` or mappings; a mapping from names to ``Feature``, mappings or None; the
             content of a features file; or what ``describe`` returns.
+
+    Raises:
+        FeaturesError: the value of a name is neither a ``Feature`` nor a mapping nor None.
     """
     if isinstance(given, Inputs):
         return _tree_of_inputs(given)
@@ -206,7 +209,12 @@ def _named_item(name: Any, each: Any) -> Any:
     if each is None:
         return name
     item = _item(each)
-    return {"name": name} | item if isinstance(item, dict) else item
+    if not isinstance(item, dict):
+        remedy = f'{{"{name}": {{"mean": 3, "std": 1}}}}, or {{"{name}": None}}'
+        raise FeaturesError(
+            f"features[{name!r}]", f"must be a mapping, a Feature or None, got {quoted(each)}", remedy=remedy
+        )
+    return {"name": name} | item
 
 
 def _simplex(names: Any, place: str) -> list[str]:
@@ -227,6 +235,9 @@ def _room(known: dict[str, Feature], shares: list[str], place: str) -> None:
         if feature.integer or (feature.levels is not None and (len(feature.levels) > 1 or feature.one_hot)):
             rule = f"{quoted(name)} is a share of a whole, which has neither levels nor whole numbers"
             raise FeaturesError(place, rule, remedy="declare its range, or leave it out of the simplex")
+        if feature.missing is not None:
+            rule = f"{quoted(name)} is a share of a whole, which cannot be missing"
+            raise FeaturesError(place, rule, remedy="leave missing out, or leave it out of the simplex")
         low, high = feature.range or ((0.0, 1.0) if feature.levels is None else feature.support)
         told = [low, high, *([] if feature.mean is None else [feature.mean]), *(feature.quantiles or {}).values()]
         if min(told) < 0 or max(told) > 1:

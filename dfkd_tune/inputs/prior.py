@@ -1,7 +1,8 @@
 """The inputs of a teacher: the prior over them, declared or inferred, and the set that synthetic inputs must stay in.
 
 Distillation works in standardized units ``z = (x - center) / scale``, shape ``(N, D)``. The teacher and the exported
-student take raw ``x``. If nothing is declared for a feature, its raw and standardized units are the same.
+student take raw ``x``. If nothing is declared for a feature, its raw and standardized units are the same. A missing number
+is NaN in both; a row that is moved keeps it.
 
 The tier names the most detailed declaration: T0 nothing; T2 means, standard deviations, ranges or levels of any
 feature, or a simplex; T3 quantiles of any feature; T4 how features go together: rank correlations, or how fast channels
@@ -60,6 +61,9 @@ class Inputs:
         told: content of the features file that declares the inputs; None if they were made otherwise.
     """
 
+    gapped: list[int]
+    """Indices of the features without levels whose values may be missing."""
+
     def __init__(
         self,
         features: Sequence[Feature],
@@ -79,6 +83,8 @@ class Inputs:
         self.layout, self.axes, self.told = layout, tuple(axes), told
         self._short = {} if layout is None else {i: t for i, t in layout.narrow.items() if t != torch.float32}
         self._free = not (discrete or self._short or self.simplex or bool((self.low.isfinite()).any()))
+        self._shares = torch.tensor([feature.missing or 0.0 for feature in features], dtype=torch.float64)
+        self.gapped = self._shares.nonzero().flatten().tolist()
         self._boxed = self.low.isfinite() & torch.tensor([f.quantiles is None for f in features])
         self.inferred, self.detected = inferred, tuple(detected)
         self._cast: dict[tuple[torch.dtype, torch.device], tuple[Tensor, ...]] = {}
@@ -130,7 +136,7 @@ class Inputs:
                 k: v
                 for k, v in vars(f).items()
                 if not k.startswith("_")
-                and (k not in ("quantiles", "nominal") or v is not None)
+                and (k not in ("quantiles", "nominal", "missing") or v is not None)
                 and (k != "nominal" or i not in self.detected)
             }
             for i, f in enumerate(self.features)
@@ -143,15 +149,25 @@ class Inputs:
         """Transform points of the unit cube ``(N, D)`` into samples of the prior ``(N, D)``, in standardized units."""
         tiny = torch.finfo(torch.float32).eps / 2  # 1 - tiny is the largest float32 below 1
         u = u.clamp(tiny, 1 - tiny)
-        if self.inferred is not None and self.inferred.shape is not None:
-            scores = torch.special.ndtri(u.double())
-            return self.project(self.inferred.shape.on(u.device).push(scores).to(u))
-        if self._mixings:
+        shape = None if self.inferred is None else self.inferred.shape
+        if self._mixings and shape is None:
             scores = torch.special.ndtri(u.double())
             for mixing in self._mixings:
                 scores = mixing.of(scores)
             u = torch.special.ndtr(scores).clamp(tiny, 1 - tiny).to(u)
-        return self.project(torch.stack([f.quantile(u[:, i]) for i, f in enumerate(self.features)], dim=1))
+        u, absent = self._gaps(u)
+        if shape is not None:
+            z = shape.on(u.device).push(torch.special.ndtri(u.clamp(tiny, 1 - tiny).double())).to(u)
+        else:
+            z = torch.stack([f.quantile(u[:, i].clamp(tiny, 1 - tiny)) for i, f in enumerate(self.features)], dim=1)
+        return self.project(z if absent is None else z.masked_fill(absent, torch.nan))
+
+    def _gaps(self, u: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Probabilities ``(N, D)`` of the values that are there, and a mask of the missing ones; a missing value ranks last."""
+        if not self.gapped:
+            return u, None
+        present = (1 - self._shares).to(u)
+        return (u / present).clamp(max=1.0), u > present
 
     @cached_property
     def _mixings(self) -> list[Mixing]:
@@ -161,7 +177,8 @@ class Inputs:
         """The marginal distributions of these features, as ``dependence.base.Values`` says."""
         cells = (torch.arange(CELLS, dtype=torch.float64) + 0.5) / CELLS
         alone = Inputs([self.features[i] for i in columns])
-        return alone.quantile(cells[:, None].expand(-1, len(alone)))
+        found = alone.quantile(cells[:, None].expand(-1, len(alone)))
+        return found.masked_fill(found.isnan(), torch.inf)  # missing values are one value, the last
 
     def draw(self, rows: int, rng: torch.Generator) -> Tensor:
         """Sample ``(rows, D)`` from the prior, float64, in standardized units."""
@@ -174,7 +191,24 @@ class Inputs:
         """
         low = torch.where(self._boxed, self.low, self.low.clamp(min=-reach)).to(u)
         high = torch.where(self._boxed, self.high, self.high.clamp(max=reach)).to(u)
-        return self.project(low + u * (high - low))
+        u, absent = self._gaps(u)
+        z = low + u * (high - low)
+        return self.project(z if absent is None else z.masked_fill(absent, torch.nan))
+
+    def present(self, z: Tensor) -> Tensor:
+        """Standardized points ``(..., D)`` with the center in place of missing numbers, for distances and covariances."""
+        if not self.gapped:
+            return z
+        z = z.clone()
+        z[..., self.gapped] = z[..., self.gapped].nan_to_num(0.0, torch.inf, -torch.inf)
+        return z
+
+    def finite(self, z: Tensor) -> Tensor:
+        """Standardized points ``(..., D)`` with 0 in place of NaN and infinity, except for missing numbers."""
+        found = z.nan_to_num(0.0, 0.0, 0.0)
+        if self.gapped:
+            found[..., self.gapped] = torch.where(z[..., self.gapped].isnan(), torch.nan, found[..., self.gapped])
+        return found
 
     def project(self, z: Tensor) -> Tensor:
         """Project standardized points ``(..., D)`` onto the declared ranges, simplex, levels and whole numbers."""
@@ -236,7 +270,7 @@ class Inputs:
     @property
     def optional(self) -> list[int]:
         """Indices of features whose values may be missing."""
-        return [i for i, f in enumerate(self.features) if f.levels is not None and None in f.levels]
+        return [i for i, f in enumerate(self.features) if f.missing or (f.levels is not None and None in f.levels)]
 
     def around(self, z: Tensor, i: int, delta: float) -> tuple[Tensor, Tensor]:
         """Move feature ``i`` up and down, by ``delta`` or to the next level or whole number; for finite differences.

@@ -7,6 +7,7 @@ from typing import Any
 
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.layouts.axes import CHANNELS, STEPS
 
 TIERS = {
     "T0": "nothing is known of the inputs; every feature is taken to be standard normal and independent of the others",
@@ -60,7 +61,19 @@ def of_feature(feature: Feature) -> str:
         said.append("quantiles " + _listed([f"{100 * p:g} %: {value:g}" for p, value in feature.quantiles.items()]))
     if feature.integer:
         said.append("whole numbers")
+    if feature.missing is not None:
+        said.append(f"missing with probability {feature.missing:g}")
     return ", ".join(said) or "nothing"
+
+
+def of_columns(inputs: Inputs, columns: slice) -> str:
+    """Describe in short the declaration of the columns of an argument."""
+    axes = next((axes for axes in inputs.axes if axes.start == columns.start), None)
+    if axes is not None and axes.kind == "window":
+        channels = axes.size(CHANNELS)
+        return f"{axes.size(STEPS)} steps of {channels} channel{'s' if channels > 1 else ''}"
+    said = {of_feature(feature) for feature in inputs.features[columns]}
+    return said.pop() if len(said) == 1 else "each value by itself"
 
 
 def _named(inputs: Inputs) -> list[tuple[str, Feature]]:

@@ -57,8 +57,9 @@ class Channel(Feature):
 
     def at(self, step: int) -> Feature:
         """The channel at a step, as a feature."""
-        held = {field.name: getattr(self, field.name) for field in fields(Feature)}
-        return Feature(**held | {"name": f"{self.name}[{step}]"})
+        held: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(Feature)}
+        held["name"] = f"{self.name}[{step}]"
+        return Feature(**held)
 
 
 @strategy

@@ -129,12 +129,18 @@ class Layout:
         return torch.cat([_columns(each).to(dtype) for each in tensors], dim=1)
 
     def to_outputs(self, y: Tensor) -> Any:
-        """What the teacher returns, from flat outputs ``(N, O)``. Outputs of float64 keep their dtype, others are float32."""
+        """What the teacher returns, from flat outputs ``(N, O)``: in its shapes and dtypes."""
         parts = []
         for each, place in zip(self.outputs, _places(self.outputs), strict=True):
             part = y[:, place.start] if each.shape == () else y[:, place].unflatten(1, each.shape)
-            parts.append(part.to(each.dtype if each.dtype in ROW_DTYPES else torch.float32))
+            parts.append(part.to(each.dtype))
         return nested.filled(self.signature.returns, parts)
+
+    def steps(self, y: Tensor) -> Tensor:
+        """Distance ``(N, O)`` between neighboring numbers of the outputs' dtypes at flat outputs; 0 for float32 and float64."""
+        narrow = [each.dtype not in ROW_DTYPES for each in self.outputs for _ in range(each.width)]
+        eps = [torch.finfo(each.dtype).eps for each in self.outputs for _ in range(each.width)]
+        return y.abs() * torch.tensor(eps, dtype=y.dtype) * torch.tensor(narrow)
 
     def with_outputs(self, returned: Any, rows: int) -> Layout:
         """The layout with the outputs of a call; arguments and errors are those of ``Signature.with_outputs``."""

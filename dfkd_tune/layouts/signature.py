@@ -17,6 +17,8 @@ from torch import Tensor
 from dfkd_tune.layouts import nested
 from dfkd_tune.layouts.nested import Leaf
 
+UNNAMED = "output"
+"""The name of an only output that has none."""
 ROW_DTYPES = (torch.float32, torch.float64)
 """The dtypes that flat rows may have."""
 
@@ -30,12 +32,15 @@ class Argument:
         shape: shape of one row; None if the teacher does not say.
         dtype: its dtype; None if the teacher does not say.
         sizes: number of rows of the embedding that each of its values selects from, where the teacher tells it.
+        words: the words that it takes, in order of the codes 0, 1, ... that stand for them in tensors; empty if they are
+            not declared yet, and None if it takes numbers.
     """
 
     name: str
     shape: tuple[int, ...] | None
     dtype: torch.dtype | None = None
     sizes: tuple[int | None, ...] = field(default=(), compare=False)
+    words: tuple[str, ...] | None = None
 
     @property
     def width(self) -> int:
@@ -47,8 +52,13 @@ class Argument:
         """Whether it takes whole numbers or truth values only."""
         return self.dtype is not None and not self.dtype.is_floating_point
 
+    @property
+    def kind(self) -> str:
+        """The name of its dtype, ``string`` if it takes words; empty if the teacher does not say."""
+        return "string" if self.words is not None else dtype_name(self.dtype) if self.dtype else ""
+
     def __str__(self) -> str:
-        return f"{self.name} {shape_in_words(self.shape)}{f' {dtype_name(self.dtype)}' if self.dtype else ''}"
+        return f"{self.name} {shape_in_words(self.shape)} {self.kind}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,11 @@ class Output:
     def width(self) -> int:
         """Number of values in one row."""
         return math.prod(self.shape)
+
+    @property
+    def kind(self) -> str:
+        """The name of its dtype."""
+        return dtype_name(self.dtype)
 
     def __str__(self) -> str:
         return f"{self.name} {shape_in_words(self.shape)}"
@@ -106,12 +121,15 @@ class Signature:
 
     @property
     def flat(self) -> bool:
-        """Whether the teacher takes flat rows ``(N, D)`` and returns ``(N, O)`` or ``(N,)``, as far as is known."""
+        """Whether the teacher takes flat rows ``(N, D)`` and returns ``(N, O)`` or ``(N,)``, both float32 or float64, as far
+        as is known."""
         if self.call != ((Leaf(0),), {}) or len(self.arguments) != 1:
             return False
         (only,) = self.arguments
         takes = only.shape is None or (len(only.shape) == 1 and only.dtype in (None, *ROW_DTYPES))
-        return takes and (self.outputs is None or (self.returns == Leaf(0) and len(self.outputs[0].shape) <= 1))
+        if self.outputs is None or self.returns != Leaf(0):
+            return takes and self.outputs is None
+        return takes and len(self.outputs[0].shape) <= 1 and self.outputs[0].dtype in ROW_DTYPES
 
     def with_outputs(self, returned: Any, rows: int) -> Signature:
         """The signature with the outputs of a call.
@@ -132,10 +150,7 @@ class Signature:
         """One row for each argument and output: what it is, its name, its shape with the batch ``N``, its dtype."""
         parts: list[tuple[str, Argument | Output]] = [("argument", each) for each in self.arguments]
         parts += [("output", each) for each in self.outputs or ()]
-        return [
-            (kind, each.name, shape_in_words(each.shape), dtype_name(each.dtype) if each.dtype else "unknown dtype")
-            for kind, each in parts
-        ]
+        return [(what, each.name, shape_in_words(each.shape), each.kind or "unknown dtype") for what, each in parts]
 
     def tree(self) -> dict[str, Any]:
         """The signature as plain values for JSON."""
@@ -150,7 +165,10 @@ class Signature:
         """The signature that ``tree`` wrote."""
         outputs = tuple(Output(*_parts(each)) for each in tree["outputs"]) if "outputs" in tree else None
         returns = nested.from_plain(tree["returns"]) if "returns" in tree else None
-        arguments = tuple(Argument(*_parts(each)) for each in tree["arguments"])
+        arguments = tuple(
+            Argument(*_parts(each), words=tuple(each["words"]) if "words" in each else None)
+            for each in tree["arguments"]
+        )
         return cls(arguments, nested.from_plain(tree["call"]), outputs, returns, tuple(tree.get("names", ())))
 
     def __str__(self) -> str:
@@ -195,7 +213,7 @@ def argument_names(paths: Sequence[tuple[str | int, ...]]) -> list[str]:
 def output_names(paths: Sequence[tuple[str | int, ...]]) -> list[str]:
     """Names of the outputs at these paths of a result: keys, and ``output_0``, ``output_1``, ... in a tuple."""
     return [
-        ".".join(map(str, path)) if path and isinstance(path[0], str) else "_".join(("output", *map(str, path)))
+        ".".join(map(str, path)) if path and isinstance(path[0], str) else "_".join((UNNAMED, *map(str, path)))
         for path in paths
     ]
 
@@ -229,6 +247,7 @@ def _plain(parts: Sequence[Argument] | Sequence[Output]) -> list[dict[str, Any]]
             "shape": (each.shape and list(each.shape)) or [],
             "dtype": dtype_name(each.dtype or torch.float32),
         }
+        | ({"words": list(each.words)} if isinstance(each, Argument) and each.words is not None else {})
         for each in parts
     ]
 

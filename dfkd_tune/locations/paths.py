@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from dfkd_tune.errors import NotFound, StorageError, TrackingError
+from dfkd_tune.errors import DfkdError, NotFound, StorageError, TrackingError
 from dfkd_tune.locations.addresses import (
     MLFLOW,
     OPTUNA,
@@ -19,6 +19,7 @@ from dfkd_tune.locations.addresses import (
     refused_tracking,
     write,
 )
+from dfkd_tune.locations.files import MAKE_FOLDER, missing_folder
 
 ADDRESS = r"(?:postgres|mysql|mariadb|mssql|oracle)[\w+.-]*://"
 WORDS = (
@@ -83,6 +84,7 @@ def optuna_url(given: str | None) -> str:
         return sqlite_url(home() / "optuna.db")
     if (refusal := refused_storage(given)) is not None:
         raise StorageError(without_credentials(given), refusal.rule, remedy=without_credentials(refusal.remedy))
+    _require_folder(given, given, StorageError)
     return absolute(given)
 
 
@@ -95,12 +97,22 @@ def tracking_url(given: str | None) -> str:
     said = given or os.environ.get("MLFLOW_TRACKING_URI")
     if not said:
         return sqlite_url(home() / "mlflow.db")
+    place = f"{'' if given else 'MLFLOW_TRACKING_URI='}{without_credentials(said)}"
     if (refusal := refused_tracking(said)) is not None:
-        place = "" if given else "MLFLOW_TRACKING_URI="
-        raise TrackingError(
-            f"{place}{without_credentials(said)}", refusal.rule, remedy=without_credentials(refusal.remedy)
-        )
+        raise TrackingError(place, refusal.rule, remedy=without_credentials(refusal.remedy))
+    _require_folder(said, place, TrackingError)
     return absolute(said)
+
+
+def _require_folder(url: str, place: str, kind: type[DfkdError]) -> None:
+    """Check that the folder of an SQLite URL exists. Only ``home()`` is made: another that is missing may be misspelled.
+
+    Raises:
+        kind: it does not exist.
+    """
+    file = sqlite_file(url)
+    if file is not None and file.parent != home() and not file.parent.is_dir():
+        raise kind(place, missing_folder(file.parent), remedy=MAKE_FOLDER)
 
 
 def absolute(url: str) -> str:

@@ -7,6 +7,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
+from functools import lru_cache
 from pathlib import Path
 
 from dfkd_tune.errors import DfkdError
@@ -25,10 +26,15 @@ def readable(url: str) -> str:
     return sqlite_url(_copied(file))
 
 
+def _stamps(file: Path) -> tuple[Stamp, ...]:
+    """State of a file and its write-ahead log."""
+    parts = (file, Path(f"{file}-wal"))
+    return tuple((part.stat().st_mtime_ns, part.stat().st_size) for part in parts if part.exists())
+
+
 def _copied(file: Path) -> Path:
     """Copy a file with its write-ahead log, once for each state of both."""
-    log = Path(f"{file}-wal")
-    stamps = tuple((part.stat().st_mtime_ns, part.stat().st_size) for part in (file, log) if part.exists())
+    log, stamps = Path(f"{file}-wal"), _stamps(file)
     if (file, stamps) not in _COPIES:
         folder = tempfile.TemporaryDirectory(prefix="dfkd-tune-")
         _copy(file, log, Path(folder.name) / file.name)
@@ -67,13 +73,30 @@ def check(url: str, kind: type[DfkdError], remedy: str, own: Callable[[set[str]]
     if file.is_dir():
         raise kind(file, "is a directory", remedy=f"write {sqlite_url(file / 'some.db')}")
     try:
-        reason = damage(_copied(file) if for_reading_alone(url) else file)
+        reason = _damage(file, _stamps(file), for_reading_alone(url))
     except OSError as error:
         raise kind(file, f"cannot be read: {error.strerror}", remedy="get permission to read it") from None
     if reason is not None:
         raise kind(file, f"is damaged: {reason}", remedy=remedy)
     if (tables := _tables(file)) and not own(tables):
         raise kind(file, "is a database of another program", remedy="give the address of another file")
+
+
+@lru_cache(maxsize=8)
+def _damage(file: Path, stamps: tuple[Stamp, ...], read_only: bool) -> str | None:
+    """The damage of a file, looked for once in each state of the file."""
+    return damage(_copied(file) if read_only else file)
+
+
+def text_of(file: Path | None, query: str) -> str | None:
+    """The first value that a query finds in an SQLite file; None without a file, or if it cannot be read now."""
+    if file is None:
+        return None
+    try:
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
+            return next((value for (value,) in connection.execute(query)), None)
+    except sqlite3.Error:
+        return None
 
 
 def _tables(file: Path) -> set[str]:

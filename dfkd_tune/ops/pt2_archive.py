@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 MACHINE_METADATA = ("stack_trace", "nn_module_stack", "torch_fn", "source_fn_stack", "from_node")
+
+
+TRACER = "torch._subclasses.fake_tensor"
+"""Logger that prints the stack of every call that fails while a network is traced; the exception says the same."""
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    logger = logging.getLogger(TRACER)
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def free_batch() -> dict[int, Any]:
@@ -45,7 +62,7 @@ def call_to_pt2(
         shapes: ``dynamic_shapes`` of ``torch.export.export``.
         extra: as for ``to_pt2``.
     """
-    with torch.no_grad():
+    with torch.no_grad(), _quiet():
         program = torch.export.export(module, tuple(positional), dict(keywords), dynamic_shapes=shapes)
     for node in program.graph.nodes:  # they contain file paths of this machine
         for key in MACHINE_METADATA:

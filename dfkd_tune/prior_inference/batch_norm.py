@@ -95,7 +95,7 @@ class BatchNormRecorder(TorchFunctionMode):
 
 
 # With more threads, sums would depend on their order, and banks would differ between processes.
-@hardware.one_thread()
+@hardware.threads(1)
 def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
     """Infer a prior from batch normalization; None if the teacher has none or the fit fails.
 

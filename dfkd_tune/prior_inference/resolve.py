@@ -22,7 +22,7 @@ from dfkd_tune.layouts.signature import ROW_DTYPES, Argument, Signature
 from dfkd_tune.prior_inference import batch_norm, scalers, trees
 from dfkd_tune.prior_inference.level_order import with_order
 from dfkd_tune.teachers.base import Teacher
-from dfkd_tune.teachers.data_frames import asked_by_name, feature_names, levels_of, require_levels
+from dfkd_tune.teachers.data_frames import asked_by_name, feature_names, levels_of, require_levels, require_words
 from dfkd_tune.teachers.endpoints.endpoint import IDENTITY_ROWS, identified
 from dfkd_tune.teachers.formats.dtypes import settled
 from dfkd_tune.teachers.probe import infer_width
@@ -44,11 +44,13 @@ def with_inputs(teacher: Teacher, features: Path | None) -> tuple[Teacher, Input
             coarse for a feature.
         TeacherError: the features are not those of the teacher, or its number of features cannot be found.
     """
-    inputs = read_features(features, teacher.signature) if features else _own(teacher)
+    inputs = _told(teacher, read_features(features, teacher.signature)) if features else _own(teacher)
     teacher, inputs = _arranged(teacher, inputs)
-    teacher = asked_by_name(teacher, inputs.names, {i: f.labels for i, f in enumerate(inputs.features) if f.labels})
-    require_levels(teacher, inputs.names, {f.name: f.levels for f in inputs.features if f.levels})
-    teacher.guard.names = inputs.names
+    labels = {i: f.labels for i, f in enumerate(inputs.features) if f.labels}
+    teacher = asked_by_name(teacher, inputs.names, labels)
+    require_words(teacher, inputs)
+    require_levels(teacher, inputs.features)
+    teacher.guard.names, teacher.guard.labels = inputs.names, labels
     if teacher.layout is None:
         teacher = settled(teacher, inputs.raw(inputs.draw(2, torch.Generator().manual_seed(0))))
     teacher = identified(teacher, inputs.raw(inputs.draw(IDENTITY_ROWS, torch.Generator().manual_seed(0))))
@@ -83,14 +85,21 @@ def _own(teacher: Teacher) -> Inputs:
         return _of_arguments(teacher, signature)
     names = feature_names(teacher)
     bare = Inputs([Feature(name=name) for name in names]) if names else Inputs.unknown(infer_width(teacher))
-    levels = levels_of(teacher)
-    known = {
-        i: levels[key] for i, name in enumerate(bare.names) for key in ((name if names else str(i)),) if key in levels
-    }
+    return _told(teacher, bare)
+
+
+def _told(teacher: Teacher, declared: Inputs) -> Inputs:
+    """The declared inputs, with the levels that the teacher's encoder tells of features of which nothing is declared."""
+    if declared.layout is not None or declared.dependence is not None:
+        return declared
+    levels, named = levels_of(teacher), feature_names(teacher) is not None
+    keys = [name if named else str(i) for i, name in enumerate(declared.names)]
+    open_ = [not feature.known and i not in declared.simplex for i, feature in enumerate(declared.features)]
+    known = {i: levels[key] for i, key in enumerate(keys) if open_[i] and key in levels}
     if not known:
-        return bare
-    features = [Feature(name=f.name, levels=[*known[i]]) if i in known else f for i, f in enumerate(bare.features)]
-    return Inputs(features, inferred=InferredPrior(ENCODED, bare))
+        return declared
+    features = [Feature(name=f.name, levels=[*known[i]]) if i in known else f for i, f in enumerate(declared.features)]
+    return Inputs(features, declared.simplex, inferred=InferredPrior(ENCODED, declared))
 
 
 def _of_arguments(teacher: Teacher, signature: Signature) -> Inputs:
@@ -100,8 +109,8 @@ def _of_arguments(teacher: Teacher, signature: Signature) -> Inputs:
     layout = layout_of(signature, teacher.source)
     assert layout is not None  # only a flat signature has none
     bare = [Feature(name=name) for name in layout.names]
-    features, told = fitted(bare, layout, teacher.source)
-    if not told:
-        return Inputs(features, layout=layout)
-    words = f"values of {', '.join(told)} are those that the teacher's file tells"
-    return Inputs(features, inferred=InferredPrior(words, Inputs(bare, layout=layout)), layout=layout)
+    fit = fitted(bare, layout, teacher.source)
+    if not fit.told:
+        return Inputs(fit.features, layout=layout)
+    words = f"values of {', '.join(fit.told)} are those that the teacher's file tells"
+    return Inputs(fit.features, inferred=InferredPrior(words, Inputs(bare, layout=layout)), layout=layout)

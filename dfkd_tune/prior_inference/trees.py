@@ -17,7 +17,7 @@ from dfkd_tune.utils import hardware
 DESCRIPTION = "how each feature is distributed and how they go together was found from what the teacher's trees counted at their splits"
 
 
-@hardware.one_thread()
+@hardware.threads(1)
 def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
     """Infer quantiles and rank correlations from a teacher's trees; None if it has no trees.
 

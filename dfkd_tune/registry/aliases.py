@@ -95,7 +95,7 @@ def rollback(uri: str, model: str, alias: str = "champion") -> Move:
         there = {int(version.version) for version in made.search_model_versions(f"name = '{model}'")}
         earlier = [version for version in _stack(moves, current)[:-1] if version in there]
         if not earlier:
-            rule = f"points at version {current}, and had none before that is still there"
+            rule = f"points at version {current}, and no earlier version that it pointed at exists"
             raise NotFound(f"{place}, alias {alias!r}", rule, remedy="set the alias in MLflow")
         point(made, model, alias, earlier[-1], ROLLBACK)
         return history(made, model, alias)[-1]

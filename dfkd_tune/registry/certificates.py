@@ -46,7 +46,8 @@ def issue(problem: Problem, folder: Path, about: Mapping[str, Any]) -> Certifica
     student = units.student(units.flat(units.drop_in(module)), int(result[metric.PARAMETERS]))
     theirs, ours = problem.held("selection", student)
     exported = float((ours - theirs).square().mean().sqrt())
-    agree(folder.name, exported, result[metric.RMSE], float(theirs.std(0).square().mean().sqrt()))
+    spread = float(theirs.std(0).square().mean().sqrt())
+    agree(folder.name, exported, result[metric.RMSE], spread, problem.rounding)
     recipe = yaml_io.read(folder / "recipe.yaml", ExportError)
     facts = {
         **about,

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from dfkd_tune.compat.mlflow import save_example
+from dfkd_tune.compat.mlflow import save_example, without_scan_of_packages
 from dfkd_tune.layouts.layout import Layout
-from dfkd_tune.layouts.signature import Argument, dtype_name
+from dfkd_tune.layouts.signature import Argument, Output, dtype_name
 from dfkd_tune.ops.pt2_archive import MACHINE_METADATA
 from dfkd_tune.students.drop_in import drop_in_pt2
 from dfkd_tune.utils.markdown import escaped
@@ -47,14 +47,15 @@ def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model)
 
     names, rows = result["features"], example(result)
     layout = layout_of(result)
-    pytorch.save_model(
-        student,
-        str(folder),
-        mlflow_model=model,
-        signature=_tensors(rows.dtype, len(names), result["outputs"]),
-        input_example=rows,
-        pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],
-    )
+    with without_scan_of_packages():
+        pytorch.save_model(
+            student,
+            str(folder),
+            mlflow_model=model,
+            signature=_tensors(rows.dtype, len(names), result["outputs"]),
+            input_example=rows,
+            pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],
+        )
     if layout is None:
         _strip(folder / "data" / "model.pt2")
     else:
@@ -72,12 +73,13 @@ def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model)
         save_example(model, request(result, rows), str(folder))
     with torch.no_grad():
         answers = student(torch.from_numpy(rows)).numpy().dtype
-    model.signature = _answers(result, answers) if layout is None else _arguments(layout, answers)
+    model.signature = _answers(result, answers) if layout is None else _arguments(layout)
     model.metadata = (
         ({} if layout is None else {"layout": layout.tree()})
         | {
             "features": names,
             "levels": result["levels"],
+            "gapped": result["gapped"],
             "named": has_feature_names(names),
             "outputs": result["outputs"],
             "dtype": rows.dtype.name,
@@ -114,6 +116,9 @@ def table(result: dict[str, Any], rows: np.ndarray) -> pd.DataFrame:
     columns = {}
     for i, name in enumerate(result["features"]):
         levels, values = result["levels"].get(name, []), rows[:, i].astype(np.float64)
+        if name in result["gapped"]:
+            columns[name] = pd.Series(values)
+            continue
         given = [
             None if np.isnan(value) else levels[int(value)] if _texts(levels) else value for value in values.tolist()
         ]
@@ -132,10 +137,7 @@ def request(result: dict[str, Any], rows: np.ndarray) -> Any:
     if layout is None:
         return table(result, rows)
     tensors = layout.to_arguments(torch.from_numpy(rows))
-    arrays = {
-        each.name: tensor.to(getattr(torch, _array_dtype(each).name)).numpy()
-        for each, tensor in zip(layout.arguments, tensors, strict=True)
-    }
+    arrays = {each.name: _array(each, tensor) for each, tensor in zip(layout.arguments, tensors, strict=True)}
     return arrays if len(arrays) > 1 else next(iter(arrays.values()))
 
 
@@ -157,7 +159,7 @@ def note(result: dict[str, Any]) -> str:
     for name in result["features"]:
         levels = result["levels"].get(name, [])
         kind = "string" if _texts(levels) else "double"
-        told = "may be missing" if None in levels else ""
+        told = "may be missing" if None in levels or name in result["gapped"] else ""
         if known := [str(level) for level in levels if level is not None]:
             told = f"one of {', '.join(known[:12])}{', ...' * (len(known) > 12)}" + f"; {told}" * bool(told)
         line = f"| {escaped(name)} | {kind} | {escaped(told)} |"
@@ -181,22 +183,27 @@ def _tensors(dtype: np.dtype, features: int, outputs: int) -> ModelSignature:
     return ModelSignature(inputs=inputs, outputs=answers)
 
 
-def _array_dtype(argument: Argument) -> np.dtype:
-    """The dtype of arrays for an argument; NumPy has no bfloat16."""
-    name = "float32" if argument.dtype == torch.bfloat16 else dtype_name(argument.dtype or torch.float32)
-    return np.dtype(name)
+def _array(argument: Argument, tensor: torch.Tensor) -> np.ndarray:
+    """An argument as a user sends it: words for their codes, and numbers as NumPy has them."""
+    if argument.words is not None:
+        return np.array(argument.words)[tensor.numpy()]
+    return tensor.to(getattr(torch, _array_dtype(argument).name)).numpy()
 
 
-def _arguments(layout: Layout, dtype: np.dtype) -> ModelSignature:
+def _array_dtype(part: Argument | Output) -> np.dtype:
+    """The dtype of arrays for an argument or output; NumPy has no bfloat16."""
+    if isinstance(part, Argument) and part.words is not None:
+        return np.dtype("str")
+    return np.dtype("float32" if part.dtype == torch.bfloat16 else dtype_name(part.dtype or torch.float32))
+
+
+def _arguments(layout: Layout) -> ModelSignature:
     """The signature of tensors: the teacher's arguments by name, or its only one, and its outputs."""
     from mlflow.models.signature import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
     parts = [(each.name, (-1, *(each.shape or ())), _array_dtype(each)) for each in layout.arguments]
-    answers = [
-        (each.name, (-1, *each.shape), np.dtype("float64") if each.dtype == torch.float64 else dtype)
-        for each in layout.outputs
-    ]
+    answers = [(each.name, (-1, *each.shape), _array_dtype(each)) for each in layout.outputs]
     inputs, outputs = (
         Schema([TensorSpec(kind, shape, name if len(given) > 1 else None) for name, shape, kind in given])
         for given in (parts, answers)

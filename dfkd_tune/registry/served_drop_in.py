@@ -36,6 +36,7 @@ class Student(PythonModel):
         self.outputs: list[str] = [each["name"] for each in layout["outputs"]]
         self.levels: dict[str, list[Any]] = about["levels"]
         self.features: list[str] = about["features"]
+        self.gapped: list[str] = about["gapped"]
         self.module = torch.export.load(folder / "data" / "model.pt2").module()
 
     # With a type, MLflow would warn that it does not check it.
@@ -53,7 +54,8 @@ class Student(PythonModel):
             raise refusal(
                 "arguments", f"have different numbers of rows: {counts}", "send one row of each for every row"
             )
-        self.check_levels(np.concatenate([array.reshape(len(array), -1) for array in arrays], axis=1, dtype=np.float64))
+        flat = [array.reshape(len(array), -1) for array in arrays]
+        self.check_values(np.concatenate(flat, axis=1, dtype=np.float64))
         tensors = [
             torch.from_numpy(np.ascontiguousarray(array)).to(getattr(torch, each["dtype"]))
             for each, array in zip(self.arguments, arrays, strict=True)
@@ -61,7 +63,9 @@ class Student(PythonModel):
         positional, keywords = filled(self.call, tensors)
         with torch.no_grad():
             found = leaves(self.returns, self.module(*positional, **keywords))
-        answers = {name: found[i].numpy() for i, name in enumerate(self.outputs)}
+        # NumPy has no bfloat16.
+        known = [found[i].float() if found[i].dtype == torch.bfloat16 else found[i] for i in range(len(found))]
+        answers = {name: answer.numpy() for name, answer in zip(self.outputs, known, strict=True)}
         return answers if len(answers) > 1 else answers[self.outputs[0]]
 
     def by_name(self, given: Any) -> dict[str, Any]:
@@ -84,8 +88,9 @@ class Student(PythonModel):
     def array(self, argument: dict[str, Any], value: Any) -> np.ndarray:
         """An argument as an array ``(N, ...)`` of numbers in its shape."""
         place, shape = f"argument {argument['name']!r}", tuple(argument["shape"])
+        known = argument.get("words")
         try:
-            array = np.asarray(value)
+            array = np.asarray(value) if known is None else codes(place, value, known)
             array = np.asarray(array.tolist()) if array.dtype == object else array
             array = array.astype(np.float64) if array.dtype.kind not in "biuf" else array
         except (TypeError, ValueError):
@@ -96,23 +101,38 @@ class Student(PythonModel):
             array = array.reshape(len(array), *shape)
         if array.ndim == 0 or array.shape[1:] != shape:
             raise refusal(place, f"has the shape {array.shape}", f"send {words(shape)}")
-        if not np.isfinite(array).all():
+        whole = not argument["dtype"].startswith(("float", "bfloat"))
+        if np.isinf(array).any() or (whole and np.isnan(array).any()):
             raise refusal(place, "holds a missing or infinite value", "send finite numbers")
-        if not argument["dtype"].startswith(("float", "bfloat")) and (array != np.round(array)).any():
+        if whole and (array != np.round(array)).any():
             raise refusal(
                 place, f"takes {argument['dtype']}, holds {array[array != np.round(array)][0]:g}", "send whole numbers"
             )
         return array
 
-    def check_levels(self, rows: np.ndarray) -> None:
-        """Refuse a value of flat rows ``(N, D)`` that is none of the declared levels."""
+    def check_values(self, rows: np.ndarray) -> None:
+        """Refuse a value of flat rows ``(N, D)`` that is missing, or none of the declared levels."""
         for i, name in enumerate(self.features):
-            if name in self.levels:
+            if name not in self.gapped and np.isnan(rows[:, i]).any():
+                raise refusal(
+                    f"value {name!r}", "is missing", "send a number: the student knows no missing values there"
+                )
+            if name in self.levels and not isinstance(self.levels[name][0], str):
                 levels = np.array(self.levels[name], dtype=np.float64)
                 wrong = np.abs(rows[:, i, None] - levels).min(1) > 1e-6 * (1 + np.abs(levels).max())
                 if wrong.any():
                     known = ", ".join(f"{level:g}" for level in levels[:MOST_LISTED])
                     raise refusal(f"value {name!r}", f"is {rows[wrong][0, i]:g}, which is no level", f"known: {known}")
+
+
+def codes(place: str, value: Any, known: list[str]) -> np.ndarray:
+    """The places of words in the list of known ones."""
+    array = np.asarray(value, dtype=object)
+    strange = [word for word in array.ravel().tolist() if word not in known]
+    if strange:
+        listed = ", ".join(known[:MOST_LISTED])
+        raise refusal(place, f"holds {str(strange[0])[:40]!r}, which is no level", f"known: {listed}")
+    return np.array([known.index(word) for word in array.ravel().tolist()], dtype=np.int64).reshape(array.shape)
 
 
 def filled(tree: dict[str, Any], values: list[Any]) -> Any:

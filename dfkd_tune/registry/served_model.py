@@ -35,7 +35,8 @@ class Student(PythonModel):
         self.names: list[str] = about["features"]
         self.levels: dict[str, list[Any]] = about["levels"]
         self.named: bool = about["named"]
-        self.optional = np.array([any(map(is_missing, self.levels.get(name, []))) for name in self.names])
+        gapped = about["gapped"]  # numbers that may be missing
+        self.optional = np.array([n in gapped or any(map(is_missing, self.levels.get(n, []))) for n in self.names])
         self.outputs: int = about["outputs"]
         self.dtype = getattr(torch, about["dtype"])
         self.module = torch.export.load(folder / "data" / "model.pt2").module()

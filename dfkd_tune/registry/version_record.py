@@ -51,7 +51,7 @@ def figures(certificate: Mapping[str, Any] | None) -> Figures:
         bank["rmse"],
         gap["gap"],
         rmse_in_words(bank["rmse"], bank["relative_rmse"], outputs),
-        gap_in_words(gap["gap"], gap["relative_gap"], gap["output"], outputs),
+        gap_in_words(gap["gap"], gap["relative_gap"], gap["output_name"], outputs),
     )
 
 

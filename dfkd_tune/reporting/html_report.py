@@ -16,13 +16,13 @@ from dfkd_tune.registry.certificate_files import FOLDER as CERTIFICATE
 from dfkd_tune.registry.certificate_files import JSON, is_certified
 from dfkd_tune.reporting import summary_text
 from dfkd_tune.reporting.findings import Findings, completed, find, front
-from dfkd_tune.reporting.mlflow_summary import FIGURES, again
 from dfkd_tune.reporting.plot_style import svg
 from dfkd_tune.reporting.study_figures import figures
 from dfkd_tune.search.attributes import RECIPE
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import client, preflight
+from dfkd_tune.tracking.run_files import FIGURES
 from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_run
 from dfkd_tune.utils import html, yaml_io
 
@@ -151,7 +151,7 @@ def page(found: Findings, held: Recorded) -> str:
         alike=alike,
         front=[trial.number for trial in front(found.trials)],
         line=summary_text.recipe_line(student) if student else "",
-        again=again(held.tags, held.run.info.run_id) if held.run else None,
+        again=summary_text.again(held.tags, held.run.info.run_id) if held.run else None,
         versions=json.loads(held.tags.get(tag.VERSIONS, "{}")),
     )
 

@@ -28,15 +28,15 @@ from dfkd_tune.search.attributes import PROMOTED, StudyRecord
 from dfkd_tune.search.ranking import Promoted, recipe_name, run_name
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import client, single_attempt
+from dfkd_tune.tracking.run_files import FIGURES
 from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_run
 from dfkd_tune.tracking.states import State
 from dfkd_tune.tracking.tags import RunKind
 from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.problem import Problem
-from dfkd_tune.utils.markdown import argument, escaped
+from dfkd_tune.utils.markdown import escaped
 
 LOG = logging.getLogger(__name__)
-FIGURES = "figures"
 LEADING = 3
 """Number of trials whose students are shown side by side."""
 LEADERS = "dfkd-leaders"
@@ -136,7 +136,7 @@ def portraits(
     """
     teacher, answers = problem.on_bank("report", student)
     drawn = {
-        "parity": student_figures.parity(teacher, answers),
+        "parity": student_figures.parity(teacher, answers, problem.output_names),
         "residuals": student_figures.residuals(teacher, answers),
     }
     if sum(value > 0 for _, value in curve) > 1:
@@ -179,7 +179,7 @@ def note(found: Findings, params: Mapping[str, str], tags: Mapping[str, str], ru
             f"    dfkd-tune register {name} --model {name}",
             "",
             "### Make it again",
-            indent(again(tags, run.info.run_id), "    "),
+            indent(summary_text.again(tags, run.info.run_id), "    "),
             "",
         ]
     versions = json.loads(tags.get(tag.VERSIONS, "{}"))
@@ -194,13 +194,6 @@ def note(found: Findings, params: Mapping[str, str], tags: Mapping[str, str], ru
         f"Made with {', '.join(escaped(f'{package} {version}') for package, version in versions.items())}.",
     ]
     return "\n".join(lines)
-
-
-def again(tags: Mapping[str, str], run_id: str) -> str:
-    """The command that distills a run's student again, one option a line: a long line pushes MLflow's page out of the window."""
-    options = {"--teacher": tag.TEACHER, "--architecture": tag.ARCHITECTURE, "--features": tag.FEATURES}
-    given = [f"{option} {argument(tags[name])}" for option, name in options.items() if name in tags]
-    return " \\\n    ".join(["dfkd-tune distill", *given, f"--run {run_id}", "--out student/"])
 
 
 def _limit(found: Findings) -> str:

@@ -18,19 +18,25 @@ DOTS, FEWER = 2_000, 800
 """Largest number of rows in a figure of one student, and in a figure of several."""
 
 
-def parity(teacher: Tensor, student: Tensor) -> Figure:
-    """Student outputs against teacher outputs, ``(N, O)`` each, with the diagonal of a perfect student."""
+def parity(teacher: Tensor, student: Tensor, names: Sequence[str]) -> Figure:
+    """Student outputs against teacher outputs, ``(N, O)`` each, with the diagonal of a perfect student and their names."""
     figure, (axes,) = canvas(width=3.9, height=3.6)
-    draw_parity(axes, teacher, student)
+    draw_parity(axes, teacher, student, names)
     if teacher.shape[1] > 1:
         figure.legend(loc="outside upper left", ncols=4, frameon=False, labelcolor=INK)
     return figure
 
 
-def draw_parity(axes: Axes, teacher: Tensor, student: Tensor) -> None:
+def draw_parity(axes: Axes, teacher: Tensor, student: Tensor, names: Sequence[str]) -> None:
     """The same into given axes, without a legend."""
     for o in range(min(teacher.shape[1], len(PALETTE))):
-        one = {"s": 5, "alpha": 0.35, "lw": 0, "color": PALETTE[o], "label": f"output {o}"}
+        one = {
+            "s": 5,
+            "alpha": 0.35,
+            "lw": 0,
+            "color": PALETTE[o],
+            "label": f"output {names[o]}"[:40].replace("$", r"\$"),
+        }
         axes.scatter(teacher[:DOTS, o], student[:DOTS, o], **one)
     low, high = float(teacher.min()), float(teacher.max())
     axes.plot([low, high], [low, high], color=INK, lw=0.8)
@@ -97,7 +103,7 @@ def synthetic(declared: Tensor, made: Tensor, names: Sequence[str]) -> Figure:
     """Synthetic rows and prior rows: a projection of both, and marginals of the features that differ most.
 
     Args:
-        declared: standardized prior rows ``(N, D)``.
+        declared: standardized prior rows ``(N, D)``; a missing number is NaN, and left out of its marginal.
         made: standardized synthetic rows ``(M, D)``.
         names: names of the features.
     """
@@ -110,21 +116,24 @@ def synthetic(declared: Tensor, made: Tensor, names: Sequence[str]) -> Figure:
         rows=math.ceil(plots / columns),
         columns=columns,
     )
-    middle = declared.mean(0)
+    whole = declared.nan_to_num(0.0), made.nan_to_num(0.0)  # a missing number counts as the center
+    middle = whole[0].mean(0)
     # Principal components of both together, so that large differences show.
-    _, _, right = torch.linalg.svd(torch.cat([declared - middle, made - middle]), full_matrices=False)
+    _, _, right = torch.linalg.svd(torch.cat([rows - middle for rows in whole]), full_matrices=False)
     plane = right[:2].T
-    for rows, color, word in ((declared, SOFT, "declared"), (made, WORST, "synthetic")):
+    for rows, color, word in ((whole[0], SOFT, "declared"), (whole[1], WORST, "synthetic")):
         flat = (rows - middle) @ plane
         second = flat[:, 1] if flat.shape[1] > 1 else torch.zeros(len(flat))
         axes[0].scatter(flat[:DOTS, 0], second[:DOTS], s=5, alpha=0.4, lw=0, color=color, label=word)
     axes[0].set_title("projection (PCA)")
     for place, i in zip(axes[1:], order, strict=False):
         both = torch.cat([declared[:, i], made[:, i]])
+        both = both[~both.isnan()]
         ends = (float(both.min()), float(both.max()) + 1e-9)
         for rows, color in ((declared, SOFT), (made, WORST)):
             style = {"histtype": "stepfilled", "color": color, "alpha": 0.5, "density": True}
-            place.hist(rows[:, i].numpy(), bins=30, range=ends, **style)
+            there = rows[~rows[:, i].isnan(), i]
+            place.hist(there.numpy(), bins=30, range=ends, **style)
         place.set_title(names[i][:22], parse_math=False)  # a name may hold a $
     for place in axes:
         place.tick_params(labelleft=False, left=False, labelsize=7.5)
@@ -137,4 +146,4 @@ def synthetic(declared: Tensor, made: Tensor, names: Sequence[str]) -> Figure:
 def _moved(declared: Tensor, made: Tensor) -> Tensor:
     """Distance ``(D,)`` between the two marginals of each feature: the mean difference of their quantiles."""
     levels = torch.linspace(0.02, 0.98, 25, dtype=declared.dtype)
-    return (declared.quantile(levels, dim=0) - made.quantile(levels, dim=0)).abs().mean(0)
+    return (declared.nanquantile(levels, dim=0) - made.nanquantile(levels, dim=0)).abs().mean(0).nan_to_num(0.0)

@@ -80,10 +80,10 @@ def compare_studies(found: Sequence[Findings]) -> StudyComparison:
     records = [StudyRecord.of(each.study) for each in found]
     first = records[0].identity
     for each, known in zip(found[1:], records[1:], strict=True):
-        for what, why in (("teacher", "errors against different teachers"), ("features", "errors on different inputs")):
+        for what, words in (("teacher", "teachers"), ("features", "declared inputs")):
             if known.identity.get(what) != first.get(what):
                 tiers = f" (tiers {found[0].tier} and {each.tier})" if what == "features" else ""
-                rule = f"have different {what}{tiers}, and {why} say nothing of each other"
+                rule = f"have different {words}{tiers}, so that their errors cannot be compared"
                 raise StudyMismatch(
                     f"studies {found[0].name!r} and {each.name!r}",
                     rule,

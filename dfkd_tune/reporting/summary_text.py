@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from optuna.trial import FrozenTrial
 
 from dfkd_tune.reporting.findings import ENOUGH, RESAMPLES, Comparison, Findings, smallest_within
 from dfkd_tune.search.attributes import RECIPE
+from dfkd_tune.tracking import tags as tag
 from dfkd_tune.training import metrics as metric
+from dfkd_tune.utils.markdown import argument
 
 VERBS = {"sure": "won", "likely": "probably won"}
 
@@ -144,3 +146,10 @@ def _named(leaf: str, choice: str) -> str:
 
 def _plain(leaf: str) -> str:
     return leaf.partition(".")[0].replace("_", " ")
+
+
+def again(tags: Mapping[str, str], run_id: str) -> str:
+    """The command that distills a run's student again, one option a line: a long line pushes MLflow's page out of the window."""
+    options = {"--teacher": tag.TEACHER, "--architecture": tag.ARCHITECTURE, "--features": tag.FEATURES}
+    given = [f"{option} {argument(tags[name])}" for option, name in options.items() if name in tags]
+    return " \\\n    ".join(["dfkd-tune distill", *given, f"--run {run_id}", "--out student/"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import IO
 
 from optuna.trial import FrozenTrial
 from rich.console import Console
@@ -11,9 +12,8 @@ from rich.table import Table
 
 from dfkd_tune.reporting.findings import SPAN, completed
 from dfkd_tune.reporting.summary_text import recipe_lines
-from dfkd_tune.search.attributes import REASON
 from dfkd_tune.search.progress import StudyResult
-from dfkd_tune.search.ranking import recipe_name
+from dfkd_tune.search.ranking import Promoted, recipe_name
 from dfkd_tune.training import metrics as metric
 
 COLUMNS = {metric.STRESS_RMSE: "stress", metric.LATENCY: "µs a row"}
@@ -23,10 +23,14 @@ PIPED = 200
 """Width of a table in a pipe or a file, in characters."""
 
 
-def wide() -> Console:
-    """A console for tables, which are not folded where nobody reads them on a screen."""
-    found = Console()
-    return found if found.is_terminal else Console(width=PIPED)
+def wide(file: IO[str] | None = None) -> Console:
+    """A console for tables, which are not folded where nobody reads them on a screen.
+
+    Args:
+        file: where it prints; None for standard output.
+    """
+    found = Console(file=file)
+    return found if found.is_terminal else Console(file=file, width=PIPED)
 
 
 def table(trials: Sequence[FrozenTrial], objective: str) -> Table:
@@ -73,13 +77,7 @@ def summary(
     console.print()
     console.print(table(completed(trials)[:5], objective))
     console.print()
-    p = result.promoted
-    if not promoted(console, result, tier) or p is None:
-        for trial in [trial for trial in trials if REASON in trial.user_attrs][:3]:
-            console.print(
-                f"Trial {trial.number}: {trial.user_attrs[REASON]}", highlight=False, soft_wrap=True, markup=False
-            )
-        return
+    p = promoted(console, result, tier)
     if p.trial is not None and result.baseline and math.isfinite(result.baseline):
         share = p.rmse / result.baseline
         change = f"{100 * (1 - share):.0f} % lower" if share < 1 else f"{100 * (share - 1):.0f} % higher"
@@ -93,12 +91,10 @@ def summary(
         console.print(f"{what + ':':<20}  {command}", highlight=False, soft_wrap=True, markup=False)
 
 
-def promoted(console: Console, result: StudyResult, tier: str) -> bool:
-    """Print the promoted student in one line; returns whether there is one."""
-    if result.promoted is None:
-        console.print("No trial completed.", highlight=False)
-        return False
+def promoted(console: Console, result: StudyResult, tier: str) -> Promoted:
+    """Print the promoted student in one line, and return it. A study with a complete trial has one."""
     p = result.promoted
+    assert p is not None  # ``require_complete`` came before
     again = f" (re-run as {p.run})" if p.run.startswith("rerun") else ""
     why = ", because no trial did better" if p.trial is None else ""
     console.print(
@@ -108,4 +104,4 @@ def promoted(console: Console, result: StudyResult, tier: str) -> bool:
         highlight=False,
         soft_wrap=True,
     )
-    return True
+    return p

@@ -20,6 +20,8 @@ SPEC, HOST, TRACKING = "spec", "host", "tracking"
 """Study attributes: values of the study file, host of the last start, MLflow tracking URI without credentials."""
 POPULATION, WORKERS = "population", "workers"
 """Study attributes: concurrent trials per process, kept by a resume unless its study file sets it; processes used."""
+CREWS = "crews"
+"""Study attribute: groups in which the trials of a round train; None if trials are asked one by one, as workers are free."""
 SESSIONS = "sessions"
 """Study attribute: number of sessions so far."""
 DEADLINE = "deadline"
@@ -43,6 +45,8 @@ REASON = "reason"
 """Trial attribute: why the trial ended without a student."""
 WORKER = "worker"
 """Trial attribute: name of the worker that runs it or ran it last."""
+ROUND = "round"
+"""Trial attribute: first trial of the round with which it was asked."""
 ATTEMPTS = "attempts"
 """Trial attribute: how often it was taken from a dead worker."""
 
@@ -116,8 +120,17 @@ class StudyRecord:
         return self.attributes.get(POPULATION)
 
     @property
+    def crews(self) -> int | None:
+        return self.attributes.get(CREWS)
+
+    @property
     def workers(self) -> int:
         return self.attributes.get(WORKERS, 1)
+
+    @property
+    def parts(self) -> int:
+        """Number of parts of the re-runs, each of which one process runs."""
+        return self.crews or self.workers
 
     @property
     def sessions(self) -> int:

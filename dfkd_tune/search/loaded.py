@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, NamedTuple
 
 import optuna
 
 from dfkd_tune.errors import DfkdError, NotFound
 from dfkd_tune.locations.paths import existing, optuna_url, sqlite_file
 from dfkd_tune.locations.sqlite_files import readable
-from dfkd_tune.search.attributes import WORKER, StudyRecord
+from dfkd_tune.search.attributes import RECIPE, WORKER, StudyRecord
 from dfkd_tune.search.foreign import refuse_foreign
 from dfkd_tune.search.storage import open_storage, require_whole
 
@@ -35,26 +36,38 @@ def load_study(storage_url: str, name: str) -> optuna.Study:
     return study
 
 
-def recorded_population(storage_url: str, name: str, trials: int) -> tuple[int | None, int]:
-    """The recorded population of a study, None for a new one, and how many of ``trials`` trials have not ended."""
+class Recorded(NamedTuple):
+    """How a study on record runs: its population and crews, None for a new one, and the number of trials that have not ended."""
+
+    population: int | None
+    crews: int | None
+    left: int
+
+
+def recorded_parallelism(storage_url: str, name: str, trials: int) -> Recorded:
+    """How a study of ``trials`` trials on record runs."""
     file = sqlite_file(storage_url)
     if file is not None and not file.exists():
-        return None, trials
+        return Recorded(None, None, trials)
     try:
         study = load_study(storage_url, name)
     except DfkdError:  # reported when the study is opened for writing
-        return None, trials
+        return Recorded(None, None, trials)
     ended = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
-    return StudyRecord.of(study).population, max(0, trials - ended)
+    record = StudyRecord.of(study)
+    return Recorded(record.population, record.crews, max(0, trials - ended))
 
 
 def plain_trial(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
-    """A trial as plain values, without the name of its worker."""
+    """A trial as plain values, its recipe among them, without the name of its worker."""
+    attributes = {name: value for name, value in trial.user_attrs.items() if name != WORKER}
+    if RECIPE in attributes:
+        attributes[RECIPE] = json.loads(attributes[RECIPE])
     return {
         "number": trial.number,
         "state": trial.state.name,
         "value": trial.values[0] if trial.values else None,
         "values": trial.values,
         "params": trial.params,
-        "attributes": {name: value for name, value in trial.user_attrs.items() if name != WORKER},
+        "attributes": attributes,
     }

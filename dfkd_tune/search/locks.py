@@ -24,11 +24,11 @@ LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LOCK = 7216348
-"""Number of this program's advisory lock in PostgreSQL; the locks for ``PURPOSES`` have the numbers from here on."""
+"""Number of this program's advisory lock in PostgreSQL; the locks of a study have the numbers from here on."""
 MAKING = LOCK - 1
 """Number of the advisory lock for the creation of tables."""
 PURPOSES = ("rerun", "baseline")
-"""Tasks that only one process of a study may do at a time."""
+"""Tasks that only one process of a study may do at a time; the re-runs themselves have a lock for each part."""
 PAUSE = 0.5
 """Seconds between two attempts to take a lock."""
 WAITING = "waiting until another process has set its study up in %s"
@@ -102,12 +102,15 @@ class StudyLock:
     Args:
         storage, url: the study's storage and its URL.
         study: the study to lock.
-        purpose: one of ``PURPOSES``, which are locked independently.
+        purpose: one of ``PURPOSES``, or the number of a part of the re-runs; each is locked independently.
     """
 
-    def __init__(self, storage: PatientDatabase, url: str, study: optuna.Study, purpose: str = PURPOSES[0]) -> None:
+    def __init__(
+        self, storage: PatientDatabase, url: str, study: optuna.Study, purpose: str | int = PURPOSES[0]
+    ) -> None:
         file, number = sqlite_file(url), study_id(study)
-        self._storage, self._numbers = storage, f"{LOCK + PURPOSES.index(purpose)}, {number}"
+        order = len(PURPOSES) + purpose if isinstance(purpose, int) else PURPOSES.index(purpose)
+        self._storage, self._numbers = storage, f"{LOCK + order}, {number}"
         part = "" if purpose == PURPOSES[0] else f".{purpose}"
         self._file = FileLock(f"{file}.{number}{part}.lock") if file is not None else None
         self._connection: sqlalchemy.Connection | None = None
@@ -141,18 +144,28 @@ class StudyLock:
             self._connection = None
 
 
+def study_locks(storage: PatientDatabase, url: str, study: optuna.Study, parts: int) -> list[StudyLock]:
+    """Every lock of a study whose re-runs have so many parts; nobody works on it if all are free."""
+    return [StudyLock(storage, url, study, purpose) for purpose in (*PURPOSES, *range(parts))]
+
+
 @contextmanager
 def rerun_lock(
-    storage: PatientDatabase, url: str, study: optuna.Study, check_cancelled: Callable[[], None]
+    storage: PatientDatabase,
+    url: str,
+    study: optuna.Study,
+    check_cancelled: Callable[[], None],
+    purpose: str | int = PURPOSES[0],
 ) -> Iterator[None]:
-    """Hold a study's lock for its re-runs. It may be held for minutes, because it blocks nothing else in the storage.
+    """Hold a study's lock for its re-runs, or for one part of them. It may be held for minutes, because it blocks nothing else in the storage.
 
     Args:
         storage, url: the study's storage and its URL.
         study: the study to lock.
         check_cancelled: called while another process holds the lock; may raise to cancel.
+        purpose: as in ``StudyLock``.
     """
-    lock = StudyLock(storage, url, study)
+    lock = StudyLock(storage, url, study, purpose)
     while not lock.acquire():
         check_cancelled()
         time.sleep(PAUSE)

@@ -74,7 +74,9 @@ PRUNERS: Registry[type[BasePruner]] = Registry(
 EXTRAS = {"cmaes"}
 """Packages that a sampler needs besides Optuna, and the extras of the same names that install them."""
 QUIET = {"warn_independent_sampling": False, "warn_asynchronous_seeding": False}
-"""Options that silence a line for every leaf and trial: in a conditional space, most samplers draw some leaves independently."""
+"""Options that silence a line for every leaf and trial: in a conditional space, most samplers draw some leaves independently.
+
+A sampler that is silent by itself deprecates them."""
 PLAIN = {int, float, bool, str, dict, list, Mapping, Sequence, Any}
 """Types of which a study file can hold values."""
 STRICT = pydantic.ConfigDict(strict=True, arbitrary_types_allowed=True)
@@ -191,7 +193,8 @@ def pruner(choice: Choice) -> BasePruner:
 
 def _make(kind: Callable[..., Any], choice: Choice, seed: int) -> Any:
     taken = inspect.signature(kind).parameters
-    own = {name: value for name, value in (QUIET | {"seed": seed}).items() if name in taken}
+    own: dict[str, Any] = {"seed": seed} if "seed" in taken else {}
+    own |= {name: value for name, value in QUIET.items() if name in taken and taken[name].default is True}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return kind(**own | dict(choice.options))

@@ -114,7 +114,7 @@ def study_progress(study: optuna.Study, about: StudySection, before: int, second
     trials = study.get_trials(deepcopy=False)
     states = [trial.state for trial in trials]
     p = Progress(
-        about.trials,
+        max(about.trials, sum(state.is_finished() for state in states)),  # a later call may ask for fewer
         states.count(TrialState.COMPLETE),
         states.count(TrialState.PRUNED),
         states.count(TrialState.FAIL),

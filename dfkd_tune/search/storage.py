@@ -9,13 +9,12 @@ import sqlite3
 import time
 import warnings
 from collections.abc import Callable, Container, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import wraps
 from typing import Any, TypeGuard, TypeVar
 
 import optuna
 import sqlalchemy
-from alembic.util import CommandError
 from optuna.distributions import BaseDistribution, check_distribution_compatibility, distribution_to_json
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
@@ -24,7 +23,8 @@ from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
 
-from dfkd_tune.compat.optuna import PARAMS, REPEATED, newest_version, transaction, trial_row
+from dfkd_tune.compat import optuna as private
+from dfkd_tune.compat.optuna import PARAMS, REPEATED, transaction, trial_row
 from dfkd_tune.errors import StorageError
 from dfkd_tune.locations import sqlite_files
 from dfkd_tune.locations.paths import for_reading_alone, optuna_url, sqlite_file, without_credentials
@@ -43,6 +43,8 @@ LONGEST_PAUSE = 5.0
 """Longest pause between two attempts, in seconds."""
 BUSY = 60.0
 """Seconds that SQLite waits for another process, unless the URL sets ``timeout``."""
+VERSION = "SELECT version_num FROM alembic_version"
+"""Query for the version of the tables in a database."""
 DAMAGED = "put a copy of it back, or start anew with another --storage and --name; the runs in MLflow are kept"
 """Remedy for a damaged database."""
 
@@ -267,16 +269,21 @@ def open_storage(url: str) -> PatientStorage:
             raise StorageError(file, "cannot be written", remedy="change its permissions, or give another --storage")
         options = {"connect_args": {"timeout": _busy(url)}}
     try:
-        with making(url, file), warnings.catch_warnings():
+        known = private.makes_known_tables() and sqlite_files.text_of(file, VERSION) == private.NEWEST
+        with making(url, file), warnings.catch_warnings(), private.with_known_tables() if known else nullcontext():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             storage = PatientStorage(url, options, True, heartbeat_interval=HEARTBEAT, grace_period=GRACE)
-            if storage.get_current_version() != newest_version(storage):
+            if storage.get_current_version() != private.newest_version(storage):
                 RDBStorage(url, options)  # raises, and says what to do
-    except CommandError:
-        raise StorageError(shown, "is a database of another program", remedy="give Optuna its own") from None
     except (ImportError, SQLAlchemyError, RuntimeError, ValueError) as error:
         reason = without_credentials((str(error).splitlines() or ["unknown"])[0])
         raise StorageError(shown, f"cannot be opened: {reason}") from None
+    except Exception as error:
+        from alembic.util import CommandError  # only now, as its import takes as long as Optuna's
+
+        if not isinstance(error, CommandError):
+            raise
+        raise StorageError(shown, "is a database of another program", remedy="give Optuna its own") from None
     if file is not None:
         event.listen(storage.engine, "connect", lambda connection, record: _configure(connection, _busy(url)))
         event.listen(storage.engine, "begin", _begin_immediate)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from dfkd_tune.errors import SpecError
 from dfkd_tune.locations.paths import NAME
@@ -23,6 +23,12 @@ from dfkd_tune.utils.strategy import build, strategy
 
 POPULATION = 8
 """Number of trials that train at once, unless the study file or a calibration sets it."""
+
+
+def _study_name(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise ValueError("must be letters, digits, '_', '.', '-' and start with a letter or digit (100 at most)")
+    return name
 
 
 @strategy
@@ -44,7 +50,7 @@ class StudySection:
             study is concluded with what is there. The same command goes on with the rest.
     """
 
-    name: str | None = None
+    name: Annotated[str, AfterValidator(_study_name)] | None = None
     trials: Annotated[int, Field(ge=1, le=10**6)] = 100
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     objective: Literal["robust", "rmse", "nrmse"] = "robust"
@@ -53,12 +59,6 @@ class StudySection:
     reruns: Annotated[int, Field(ge=0, le=100)] = 2
     pareto: Literal["parameters", "latency"] | None = None
     timeout: Annotated[float, Field(gt=0)] | None = None
-
-    def __post_init__(self) -> None:
-        if self.name is not None and not NAME.fullmatch(self.name):
-            raise ValueError(
-                "name must be letters, digits, '_', '.', '-' and start with a letter or digit (100 at most)"
-            )
 
 
 @strategy

@@ -117,6 +117,7 @@ class TrialQueue:
         values: Sequence[float],
         attributes: Mapping[str, Any],
         constraints: Mapping[str, float] | None = None,
+        notes: Mapping[str, Any] | None = None,
     ) -> bool:
         """Finish a trial; returns whether it still belonged to this worker.
 
@@ -126,17 +127,19 @@ class TrialQueue:
             values: objectives of a complete trial, else empty. A pruned trial gets its last report, unless that is NaN.
             attributes: user attributes to add.
             constraints: Optuna's constraints by name, at most 0 if they are satisfied.
+            notes: system attributes to add, which a pruner made.
         """
         limits = {f"{private.CONSTRAINT}{name}": value for name, value in (constraints or {}).items()}
+        limits |= notes or {}
 
         def write(session: Any) -> bool:
             row = private.trial_row(session, private.trial_id(trial), for_update=True)
-            if self._owner(session, row.trial_id) != self.owner:
+            if self.owner_of(session, row.trial_id) != self.owner:
                 return False
             if row.state != TrialState.RUNNING:
                 return row.state == state  # an earlier run of this transaction ended it
-            self._set(session, row.trial_id, attributes)
-            self._set(session, row.trial_id, limits, private.SYSTEM_ATTRIBUTES)
+            self.set(session, row.trial_id, attributes)
+            self.set(session, row.trial_id, limits, private.SYSTEM_ATTRIBUTES)
             for i, final in enumerate(_last_report(row) if state == TrialState.PRUNED else values):
                 private.set_trial_value(self.storage, session, row, i, float(final))
             row.state, row.datetime_complete = state, datetime.now()
@@ -145,12 +148,24 @@ class TrialQueue:
         self.storage.invalidate()
         return self.storage.transact(write)
 
+    def report(self, values: Mapping[Trial, tuple[int, float]]) -> None:
+        """Record the next intermediate value of trials, ``(step, value)``, in one transaction."""
+
+        def write(session: Any) -> None:
+            for trial, (step, value) in values.items():
+                private.write_report(self.storage, session, private.trial_id(trial), step, value)
+
+        if values:
+            self.storage.transact(write)
+        for trial, (step, value) in values.items():
+            private.note_report(trial, step, value)
+
     def give_back(self, trial: Trial) -> None:
         """Return a trial to the queue with its parameters, for any worker to claim."""
 
         def write(session: Any) -> None:
             row = private.trial_row(session, private.trial_id(trial), for_update=True)
-            if row.state == TrialState.RUNNING and self._owner(session, row.trial_id) == self.owner:
+            if row.state == TrialState.RUNNING and self.owner_of(session, row.trial_id) == self.owner:
                 row.state = TrialState.WAITING
 
         self.storage.transact(write)
@@ -217,11 +232,13 @@ class TrialQueue:
             .with_for_update(skip_locked=True)
             .one_or_none()
         )
-        if row is None:
-            return None
-        again = bool(self._owner(session, row.trial_id))
+        return None if row is None else self.start(session, row)
+
+    def start(self, session: Any, row: private.TrialRow) -> tuple[int, bool]:
+        """Make a waiting trial this worker's, in the current transaction; its ID, and whether another had begun it."""
+        again = bool(self.owner_of(session, row.trial_id))
         row.state, row.datetime_start = TrialState.RUNNING, datetime.now()
-        self._set(session, row.trial_id, {WORKER: self.owner})
+        self.set(session, row.trial_id, {WORKER: self.owner})
         beat = HEARTBEATS.where_trial_id(row.trial_id, session)
         if beat is None:
             session.add(HEARTBEATS(trial_id=row.trial_id))
@@ -237,7 +254,13 @@ class TrialQueue:
         if waiting:
             return waiting
         known = mine.scalar()
-        for number in range(known, min(known + AHEAD, total)):
+        self.create(session, known, min(known + AHEAD, total))
+        return max(0, min(known + AHEAD, total) - known)
+
+    def create(self, session: Any, known: int, stop: int) -> None:
+        """Create the waiting trials from number ``known`` to ``stop``, in a transaction that has locked the study."""
+        study = private.study_id(self.study)
+        for number in range(known, stop):
             row = TRIALS(study_id=study, number=number, state=TrialState.WAITING)
             session.add(row)
             if number < len(self.initial_points):
@@ -246,7 +269,6 @@ class TrialQueue:
                 session.add(
                     private.SYSTEM_ATTRIBUTES(trial_id=row.trial_id, key=private.FIXED_PARAMS, value_json=fixed)
                 )
-        return max(0, min(known + AHEAD, total) - known)
 
     def _running(self, session: Any) -> list[tuple[int, str]]:
         rows = (
@@ -258,19 +280,20 @@ class TrialQueue:
 
     def _requeue(self, session: Any, trial_id: int, owner: str) -> Requeued | None:
         row = private.trial_row(session, trial_id, for_update=True)
-        if row.state != TrialState.RUNNING or self._owner(session, trial_id) != owner:
+        if row.state != TrialState.RUNNING or self.owner_of(session, trial_id) != owner:
             return None  # another worker took it meanwhile
         attempts = int(self._get(session, trial_id, ATTEMPTS) or 0)
         if attempts >= MOST_ATTEMPTS:
             reason = f"its worker died {attempts + 1} times"
-            self._set(session, trial_id, {REASON: reason})
+            self.set(session, trial_id, {REASON: reason})
             row.state, row.datetime_complete = TrialState.FAIL, datetime.now()
             return Requeued(row.number, reason)
-        self._set(session, trial_id, {ATTEMPTS: attempts + 1})
+        self.set(session, trial_id, {ATTEMPTS: attempts + 1})
         row.state = TrialState.WAITING
         return Requeued(row.number)
 
-    def _owner(self, session: Any, trial_id: int) -> str:
+    def owner_of(self, session: Any, trial_id: int) -> str:
+        """Name of the worker that runs a trial or ran it last; empty if none has."""
         return self._get(session, trial_id, WORKER) or ""
 
     def _get(self, session: Any, trial_id: int, key: str) -> Any:
@@ -278,7 +301,7 @@ class TrialQueue:
         row = found.one_or_none()
         return json.loads(row[0]) if row is not None else None
 
-    def _set(self, session: Any, trial_id: int, values: Mapping[str, Any], table: Any = ATTRIBUTES) -> None:
+    def set(self, session: Any, trial_id: int, values: Mapping[str, Any], table: Any = ATTRIBUTES) -> None:
         """Set attributes of a trial in two statements, regardless of their number."""
         if not values:
             return

@@ -1,7 +1,7 @@
-"""Choose how many trials train at once and in how many processes, from a benchmark of about a second that is cached.
+"""Choose how many trials train at once, and in how many processes and threads, from a benchmark of about a second that is cached.
 
-A trial's result does not depend on either, but the trials that the sampler chooses do. So a study with a given seed is not
-calibrated: it runs the same trials on any machine.
+A trial's result does not depend on either, but the trials that the sampler chooses do. So the population of a study with a given
+seed is not calibrated: it runs the same trials on any machine, in as many processes as pay there.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ STEPS_A_ROUND, ROUNDS = 4, 3
 CALIBRATION_ROWS = 1_024
 """Rows of the pool and of each bank in a calibration."""
 TRIAL_FRACTION, LEAST_STEPS = 0.05, 50
-"""Share of a trial's steps that is timed, and the fewest steps. Three times as many are timed too, to separate start and steps."""
+"""Largest share of a trial's steps that is timed, and the fewest steps. Three times as many are timed too, to separate start and steps."""
+ENOUGH_S, GROWTH = 0.3, 4
+"""Seconds by which the two must differ, or more steps are timed: ``GROWTH`` times as many."""
 BETTER = 1.25
 """How many times faster than ``POPULATION`` another population must be to replace it, because timings are noisy."""
 GENERATIONS = 8
@@ -49,6 +51,8 @@ GAIN = 0.8
 """Largest share of the time in one process that several processes may take to be worth it."""
 SHORT = 10.0
 """Seconds: shorter studies are not calibrated."""
+PAYS = 0.75
+"""Largest share of a step's time on one thread that several threads may take to be worth it."""
 ARITHMETIC = 2e-6
 """Rough lower bound of the seconds for one row of a student step, to recognize short studies."""
 
@@ -74,11 +78,13 @@ class ParallelPlan:
         population: trials that train at once in each process.
         workers: number of processes.
         why: the reason, as a phrase.
+        threads: most computing threads of a process; each process times whether more than one pay.
     """
 
     population: int
     workers: int
     why: str
+    threads: int = 1
 
 
 def choose_parallelism(
@@ -102,21 +108,26 @@ def choose_parallelism(
     about = prepared.spec.study
     left = about.trials if left is None else left
     fixed = about.population or recorded
-    if fixed is None and prepared.spec.seeded:
+    seeded, short = prepared.spec.seeded, _short(prepared, left)
+    if fixed is None and seeded:
         fixed = prepared.population
-    if workers is None and (prepared.spec.seeded or prepared.device != "cpu" or hardware.cores() == 1):
+    idle = hardware.idle_cores() if prepared.device == "cpu" and not short else 1
+    idle = min(idle, prepared.crews_of(None) or idle)  # more processes than crews would only wait
+    if workers is None and idle == 1 and not short:
         workers = 1
+    threads = 1 if seeded else max(1, idle // (workers or idle))
     if fixed is not None and workers is not None:
-        return ParallelPlan(fixed, workers, _words(about.population, recorded, prepared.spec.seeded))
-    if _short(prepared, left):
+        return ParallelPlan(fixed, workers, _words(about.population, recorded, seeded), threads)
+    if short:
         return ParallelPlan(fixed or prepared.population, workers or 1, "a study this short gains nothing from more")
     found = calibrate(prepared, folder, keep)
     population = fixed or _population(found.rates, about.trials)
     if workers is None:
-        workers = _workers(prepared.with_population(population), found, left, population)
+        workers = _workers(prepared.with_population(population), found, left, population, idle)
     rate = found.rates.get(population)
     speed = f"{rate:,.0f} student steps/s on a thread" if rate else "not timed, as the teacher is what takes the time"
-    return ParallelPlan(population, workers, f"{speed}; {hardware.cores()} cores")
+    why = f"{speed}; {idle} of {hardware.cores()} cores idle"
+    return ParallelPlan(population, workers, why, 1 if seeded else max(1, idle // workers))
 
 
 def _words(given: int | None, recorded: int | None, seeded: bool) -> str:
@@ -124,7 +135,7 @@ def _words(given: int | None, recorded: int | None, seeded: bool) -> str:
         return "as the study file says"
     if recorded is not None:
         return "as on record"
-    return "the same on any machine, as the seed is given; more workers are faster, and choose other trials each time"
+    return "the same trials on any machine, as the seed is given"
 
 
 def _short(prepared: Prepared, left: int) -> bool:
@@ -143,13 +154,13 @@ def _population(rates: dict[int, float], trials: int) -> int:
     return best if offered[best] > BETTER * offered[usual] else usual
 
 
-def _workers(prepared: Prepared, found: Calibration, left: int, population: int) -> int:
+def _workers(prepared: Prepared, found: Calibration, left: int, population: int, idle: int) -> int:
     """Number of processes that fit in memory and save more time than they take to start."""
     rates = found.rates
     shared = rates[1] / (rates[population] / population) if {1, population} <= rates.keys() else 1.0
     alone = left * found.trial * min(1.0, shared)
     best, least = 1, GAIN * alone
-    for count in range(2, hardware.cores() + 1):
+    for count in range(2, idle + 1):
         took = alone / count + STARTUP
         if took < least and _fits(prepared, count):
             best, least = count, took
@@ -170,7 +181,7 @@ def calibrate(prepared: Prepared, folder: Path | None = None, keep: bool = True)
         with suppress(OSError, ValueError, KeyError, TypeError):
             kept = json.loads(file.read_text())
             return Calibration({int(k): float(rate) for k, rate in dict(kept["rates"]).items()}, float(kept["trial"]))
-    with hardware.one_thread():
+    with hardware.threads(1):
         found = _measure(prepared)
     give_back_freed_memory()  # this process may only watch worker processes from now on
     if file is not None and keep:
@@ -221,6 +232,21 @@ def _affordable(prepared: Prepared, members: int) -> bool:
     return members == 1 or taken <= hardware.memory_of(prepared.device)
 
 
+def paying_threads(problem: Problem, recipe: Recipe, members: int, most: int) -> int:
+    """Number of computing threads for the steps of a population: ``most`` if they pay by a third now, else one.
+
+    Threads wait for each other at every small operation, so that beside other processes a second one can cost many times
+    what it brings. A teacher outside this process is not queried for this.
+    """
+    if most < 2 or problem.device.type != "cpu" or not problem.probe.differentiable:
+        return 1
+    seconds = []
+    for count in (1, most, 1):
+        with hardware.threads(count):
+            seconds.append(_step(problem, recipe, members, time.perf_counter))
+    return most if seconds[1] <= PAYS * min(seconds[0], seconds[2]) else 1
+
+
 def _step(problem: Problem, recipe: Recipe, members: int, clock: Clock) -> float:
     """Seconds of one step of a population of ``members``."""
     plain = replace(recipe, start=Random())
@@ -239,10 +265,14 @@ def _step(problem: Problem, recipe: Recipe, members: int, clock: Clock) -> float
 
 
 def trial_seconds(problem: Problem, recipe: Recipe, clock: Clock = time.perf_counter) -> float:
-    """Seconds of one trial on its own, extrapolated from two short ones."""
-    part = min(recipe.steps, max(LEAST_STEPS, round(TRIAL_FRACTION * recipe.steps)))
-    few, more = _seconds(problem, recipe, part, clock), _seconds(problem, recipe, 3 * part, clock)
-    return few + max(0.0, more - few) * (recipe.steps - part) / (2 * part)
+    """Seconds of one trial on its own, extrapolated from two short ones that differ by enough to time."""
+    most = min(recipe.steps, max(LEAST_STEPS, round(TRIAL_FRACTION * recipe.steps)))
+    part = min(most, LEAST_STEPS)
+    while True:
+        few, more = _seconds(problem, recipe, part, clock), _seconds(problem, recipe, 3 * part, clock)
+        if more - few > ENOUGH_S or part == most:
+            return few + max(0.0, more - few) * (recipe.steps - part) / (2 * part)
+        part = min(most, GROWTH * part)
 
 
 def _seconds(problem: Problem, recipe: Recipe, steps: int, clock: Clock) -> float:

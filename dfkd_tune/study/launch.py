@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from dfkd_tune.errors import WorkersError
 from dfkd_tune.locations.paths import shared_folder
-from dfkd_tune.search.loaded import recorded_population
+from dfkd_tune.search.loaded import recorded_parallelism
 from dfkd_tune.search.progress import Progress, StudyResult
 from dfkd_tune.study.calibration import choose_parallelism
 from dfkd_tune.study.prepare import Prepared, shared
@@ -27,7 +28,8 @@ def launch(
 
     Args:
         prepared, storage_url, tracking_uri, on_progress, should_stop: as in ``run_study``.
-        workers: number of processes; None: as many as pay on this machine.
+        workers: number of processes; None: as many as pay on this machine. With a seed also the number of crews of a round; None:
+            the recorded number, or 2.
         cluster: address of a Dask scheduler that runs the workers, or ``local``.
         trust_pickle: whether workers may load a pickled teacher.
 
@@ -35,6 +37,7 @@ def launch(
         DfkdError: as ``run_study`` does.
         Interrupted: if ``should_stop`` returned true.
     """
+    prepared = replace(prepared, crews=workers)
     if prepared.in_memory:
         if cluster is not None or (workers or 1) > 1:
             place, rule = (
@@ -56,19 +59,15 @@ def launch(
             count=workers,
             trust_pickle=trust_pickle,
         )
-    prepared, workers = _crewed(prepared, workers, storage_url)
-    if workers == 1:
-        return run_study(prepared, storage_url, tracking_uri, on_progress, should_stop)
+    about = prepared.spec.study
+    recorded = recorded_parallelism(storage_url, prepared.spec.name, about.trials)
+    prepared = replace(prepared, crews=prepared.crews or recorded.crews)
+    folder = shared_folder(storage_url, "calibration")
+    plan = choose_parallelism(prepared, workers, recorded.population, recorded.left, folder)
+    prepared = shared(prepared.with_population(plan.population), plan.workers)
+    if plan.workers == 1:
+        return run_study(prepared, storage_url, tracking_uri, on_progress, should_stop, threads=plan.threads)
     from dfkd_tune.study.workers import run_workers
 
-    return run_workers(prepared, storage_url, tracking_uri, workers, trust_pickle, on_progress, should_stop)
-
-
-def _crewed(prepared: Prepared, workers: int | None, storage_url: str) -> tuple[Prepared, int]:
-    """The study with a population and number of processes that fit this machine."""
-    about = prepared.spec.study
-    if about.population is not None and workers is not None:
-        return prepared, workers
-    recorded, left = recorded_population(storage_url, prepared.spec.name, about.trials)
-    plan = choose_parallelism(prepared, workers, recorded, left, shared_folder(storage_url, "calibration"))
-    return shared(prepared.with_population(plan.population), plan.workers), plan.workers
+    where = (storage_url, tracking_uri, plan.workers, trust_pickle)
+    return run_workers(prepared, *where, on_progress, should_stop, threads=plan.threads)

@@ -14,6 +14,7 @@ import optuna
 from dfkd_tune.errors import StorageError, StudyMismatch
 from dfkd_tune.locations.paths import sqlite_file, store_of, without_credentials
 from dfkd_tune.search.attributes import (
+    CREWS,
     DEADLINE,
     HOST,
     IDENTITY,
@@ -106,6 +107,7 @@ def record(study: optuna.Study, prepared: Prepared, tracking_uri: str, workers: 
         HOST: socket.gethostname(),
         TRACKING: without_credentials(tracking_uri),
         WORKERS: workers,
+        CREWS: prepared.crews_of(StudyRecord.of(study).crews),
     }.items():
         if study.user_attrs.get(name) != value:
             study.set_user_attr(name, value)

@@ -39,6 +39,8 @@ LIBRARIES = 400 * 2**20
 """Memory of an additional process before it holds any row, in bytes."""
 WORTH = 1.0
 """Seconds of teacher queries from which outputs are cached for other processes."""
+CREWS = 2
+"""Crews of a seeded study's rounds unless ``--workers`` is given: the same on any machine."""
 NOTHING = Sizes(0, False, 0, 0)
 
 
@@ -50,6 +52,7 @@ class Prepared:
         spec, teacher, inputs, probe, space: study file, teacher, inputs, result of the probe, and search space.
         sizes: size of the pool and memory of one process on this machine.
         device: device of the distillation.
+        crews: requested number of crews of a seeded study's rounds; None for the recorded or usual one.
     """
 
     spec: StudySpec
@@ -59,6 +62,7 @@ class Prepared:
     space: Space
     sizes: Sizes
     device: str = "cpu"
+    crews: int | None = None
 
     @property
     def in_memory(self) -> bool:
@@ -73,6 +77,10 @@ class Prepared:
     def with_population(self, population: int) -> Prepared:
         """The same study with another population."""
         return replace(self, spec=replace(self.spec, study=replace(self.spec.study, population=population)))
+
+    def crews_of(self, recorded: int | None) -> int | None:
+        """Number of crews in which the trials of a round train; None without a seed, as there are no rounds then."""
+        return (self.crews or recorded or CREWS) if self.spec.seeded else None
 
     def problem(
         self,
@@ -238,11 +246,12 @@ def sized(prepared: Prepared, processes: int = 1) -> Sizes:
     """
     room = hardware.memory_of(prepared.device) // processes - (processes > 1) * LIBRARIES
     needed, asked = needs(prepared), prepared.spec.budget.pool
-    found = fit(needed, prepared.probe, prepared.population, room, asked)
+    members = prepared.population + 1  # the untuned baseline trains beside the trials
+    found = fit(needed, prepared.probe, members, room, asked)
     if found is not None:
         return found
-    smaller = fit(needed, prepared.probe, 1, room)
-    least = needed.bytes(asked or POOL_LEAST, False, prepared.population)
+    smaller = fit(needed, prepared.probe, 2, room)
+    least = needed.bytes(asked or POOL_LEAST, False, members)
     raise MachineError(
         prepared.spec.place,
         f"needs about {least / 2**20:,.0f} MiB a process for its rows, {max(0, room) / 2**20:,.0f} MiB are left",

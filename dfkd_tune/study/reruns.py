@@ -1,5 +1,7 @@
 """Re-run the best recipes of a study on new seeds before one is promoted, because a good trial may be due to seed noise.
 
+The processes of a study share the re-runs, in parts that do not depend on which process is faster.
+
 The untuned baseline is re-run too if it is among the best recipes. A search that does not beat it must not replace it.
 """
 
@@ -12,7 +14,9 @@ import optuna
 
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.attributes import RERUNS, StudyRecord
+from dfkd_tune.search.locks import StudyLock, exclusive, rerun_lock
 from dfkd_tune.search.ranking import Candidate, wanted
+from dfkd_tune.search.storage import PatientStorage
 from dfkd_tune.study.ending import Ending, ending, stopped
 from dfkd_tune.tracking import params as param
 from dfkd_tune.tracking import tags as tag
@@ -30,12 +34,15 @@ class Rerunner:
     """Runs the best recipes again, and records the re-runs beside the trials.
 
     Args:
+        storage, url: Optuna's storage and its URL.
         study, problem, tracker: Optuna study, problem and MLflow tracker of the study.
         seed: seed of the study.
         objective: name of the objective.
         check_cancelled: called at every rung; raises ``Interrupted`` if the user wants to stop.
     """
 
+    storage: PatientStorage
+    url: str
     study: optuna.Study
     problem: Problem
     tracker: Tracker
@@ -43,18 +50,49 @@ class Rerunner:
     objective: str
     check_cancelled: Callable[..., None]
 
-    def run(self, recipes: Mapping[Candidate, Recipe], times: int, population: int) -> None:
-        """Run each recipe until ``times`` re-runs of it are recorded.
+    def run_parts(
+        self,
+        recipes: Mapping[Candidate, Recipe],
+        times: int,
+        population: int,
+        parts: int,
+        wait: Callable[[], None] | None = None,
+    ) -> None:
+        """Run every part of the re-runs that no other process runs. Other arguments and errors are those of ``run``.
+
+        Args:
+            wait: called while another process runs a part, after which what is left of it is run; None to leave such parts.
+        """
+        for part in range(parts):
+            lock = StudyLock(self.storage, self.url, self.study, part)
+            if not lock.acquire():
+                if wait is None:
+                    continue
+                with rerun_lock(self.storage, self.url, self.study, wait, part):
+                    self.run(recipes, times, population, part, parts)
+                continue
+            try:
+                self.run(recipes, times, population, part, parts)
+            finally:
+                lock.release()
+
+    def run(
+        self, recipes: Mapping[Candidate, Recipe], times: int, population: int, part: int = 0, parts: int = 1
+    ) -> None:
+        """Run one part of the re-runs, until ``times`` re-runs of each recipe are recorded or belong to other parts.
 
         Args:
             recipes: candidate -> recipe.
             times: number of re-runs of each recipe.
             population: number of re-runs that train at once.
+            part, parts: which part of how many; one process runs a part, so that its members have the same companions.
 
         Raises:
             Interrupted: if the user stopped the study; an unfinished re-run leaves only a KILLED run in MLflow.
         """
-        missing = wanted(recipes, times, StudyRecord.of(self.study).reruns)
+        own = wanted(recipes, times, {})[part::parts]
+        done = StudyRecord.of(self.study).reruns
+        missing = [(leader, name) for leader, name in own if name not in done.get(leader.key, {})]
         for first in range(0, len(missing), population):
             self.check_cancelled()
             self._run([(leader, name, recipes[leader]) for leader, name in missing[first : first + population]])
@@ -79,7 +117,8 @@ class Rerunner:
 
     def _record(self, key: str, name: str, ended: Ending) -> None:
         ended.close(self.tracker, name)
-        known = dict(StudyRecord.of(self.study).reruns)
         score = [ended.values[0], ended.metrics[metric.RMSE]] if ended.values else None
-        known[key] = {**known.get(key, {}), name: score}
-        self.study.set_user_attr(RERUNS, known)
+        with exclusive(self.storage, self.url):
+            known = dict(StudyRecord.of(self.study).reruns)
+            known[key] = {**known.get(key, {}), name: score}
+            self.study.set_user_attr(RERUNS, known)

@@ -7,27 +7,30 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import optuna
+import torch
 from optuna.trial import TrialState
 
 from dfkd_tune.errors import DfkdError, Interrupted
 from dfkd_tune.locations.paths import shared_folder
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.attributes import BASELINE, TOLD, UNTUNED, StudyRecord
-from dfkd_tune.search.locks import PURPOSES, StudyLock, exclusive, rerun_lock
+from dfkd_tune.search.locks import StudyLock, exclusive, rerun_lock, study_locks
 from dfkd_tune.search.optuna_kinds import AUTO, WARMUP
-from dfkd_tune.search.progress import Progress, RunningTrial, StudyResult, study_progress, totals
+from dfkd_tune.search.progress import Progress, StudyResult, study_progress, totals
 from dfkd_tune.search.ranking import Candidate, Promoted, ranked, run_name, top_candidates
 from dfkd_tune.search.recorded_recipes import recipe_of
 from dfkd_tune.search.sampling import smoothed, without_experimental_warnings
 from dfkd_tune.search.trial_queue import Heartbeat
+from dfkd_tune.study.calibration import paying_threads
 from dfkd_tune.study.ending import ending, stopped
 from dfkd_tune.study.opening import open_slots
 from dfkd_tune.study.prepare import Prepared
 from dfkd_tune.study.reruns import Rerunner
+from dfkd_tune.study.trials.active_trial import ActiveTrial
+from dfkd_tune.study.trials.claims import claims
 from dfkd_tune.tracking import params as param
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking import tracker
@@ -38,6 +41,7 @@ from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.distill import conclude
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import Population
+from dfkd_tune.utils import hardware
 from dfkd_tune.utils.seeding import derive
 
 LOG = logging.getLogger(__name__)
@@ -57,6 +61,7 @@ def run_study(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
     joining: bool = False,
+    threads: int = 1,
 ) -> StudyResult:
     """Run a study up to its total number of trials, or resume it. Any number of processes may call this at the same time.
 
@@ -66,28 +71,15 @@ def run_study(
         on_progress: called with the progress at every rung.
         should_stop: called at every rung; true stops the study.
         joining: join a study that another process recorded, without recording the study itself.
+        threads: most computing threads; more than one are used if they pay when the first trial starts.
 
     Raises:
         StudyMismatch: if a study of that name has another teacher, space or objective.
         StorageError, TrackingError: before any trial if a store cannot be used; later if records cannot be written.
         Interrupted: if ``should_stop`` returned true; running trials are back in the queue.
     """
-    with within(study=prepared.spec.name):
-        return StudyRunner(prepared, storage_url, tracking_uri, on_progress, should_stop, joining).run()
-
-
-@dataclass
-class _ActiveTrial:
-    """A running trial, or the running baseline."""
-
-    key: str
-    trial: optuna.Trial | None
-    member: Member
-    seconds: float = 0.0
-
-    def shown(self) -> RunningTrial:
-        m = self.member
-        return RunningTrial(self.key, m.clock, m.recipe.steps, m.curve[-1][1] if m.curve else None)
+    with within(study=prepared.spec.name), hardware.threads(1):
+        return StudyRunner(prepared, storage_url, tracking_uri, on_progress, should_stop, joining, threads).run()
 
 
 @dataclass
@@ -100,7 +92,8 @@ class StudyRunner:
     on_progress: Callable[[Progress], None]
     should_stop: Callable[[], bool]
     joining: bool
-    active: dict[str, _ActiveTrial] = field(default_factory=dict)
+    threads: int
+    active: dict[str, ActiveTrial] = field(default_factory=dict)
     watched: float = 0.0
     looked: float = 0.0
     owned: float = 0.0
@@ -128,16 +121,18 @@ class StudyRunner:
             self.tracker.open_study(self.prepared.params(self.problem.pool), tags)
         self._watch()
         self._tidy()
+        recipe, population = self.prepared.space.preset, self.prepared.population
+        torch.set_num_threads(paying_threads(self.problem, recipe, population, self.threads))
         self.population = Population(self.problem)
+        self.claims = claims(self.queue, self.prepared, known)
         self.begun, self.finished_before = time.perf_counter(), self.total - self.queue.unfinished(self.total)
         self._look()
         with Heartbeat(self.queue) as self.heartbeat, without_experimental_warnings():
             try:
                 self._run_trials()
-                with rerun_lock(
-                    self.storage, self.storage_url, self.study, partial(self._wait, "the re-runs of another worker")
-                ):
-                    self._rerun()
+                self._rerun()
+                with rerun_lock(self.storage, self.storage_url, self.study, self._wait_for_reruns):
+                    self._rerun(everything=True)
                     self.tracker.close_all_running()  # no process works on a run any more
                     return self._conclude()
             except BaseException:
@@ -155,7 +150,7 @@ class StudyRunner:
                 self._watch(WATCH)
             elif not self._is_over():
                 self._wait(self.queue.held(self.total))
-                time.sleep(IDLE)  # other workers hold the remaining trials, and may die
+                time.sleep(self.claims.pause)  # other workers hold the remaining trials, and may die
                 self._watch(IDLE)
             else:
                 return self._show()
@@ -191,7 +186,7 @@ class StudyRunner:
 
     def _tidy(self) -> bool:
         """If no other worker is alive, end the runs that dead workers left RUNNING; returns whether that is so."""
-        locks = [StudyLock(self.storage, self.storage_url, self.study, purpose) for purpose in PURPOSES]
+        locks = study_locks(self.storage, self.storage_url, self.study, self.known.parts)
         held = [lock for lock in locks if lock.acquire()]
         last = held == locks and not self.queue.owners()
         if last:
@@ -201,15 +196,18 @@ class StudyRunner:
             lock.release()
         return last
 
-    def _rerun(self) -> None:
-        """Run the best recipes again on new seeds."""
+    def _rerun(self, everything: bool = False) -> None:
+        """Run the parts of the re-runs that no other process runs; with ``everything``, wait for others and run what is left."""
         about = self.prepared.spec.study
         if about.reruns:
             leading = {leader: self._recipe(leader) for leader in top_candidates(self.study, about.leaders)}
             self._show()
-            Rerunner(
-                self.study, self.problem, self.tracker, about.seed, about.objective, self._check_cancelled_and_show
-            ).run(leading, about.reruns, self.prepared.population)
+            where = (self.storage, self.storage_url, self.study)
+            rerunner = Rerunner(
+                *where, self.problem, self.tracker, about.seed, about.objective, self._check_cancelled_and_show
+            )
+            wait = self._wait_for_reruns if everything else None
+            rerunner.run_parts(leading, about.reruns, self.prepared.population, self.known.parts, wait)
             self.changed = True
             self._show()
 
@@ -221,6 +219,9 @@ class StudyRunner:
         if self.should_stop():
             raise Interrupted(self.name)
 
+    def _wait_for_reruns(self) -> None:
+        self._wait("the re-runs of another worker")
+
     def _check_cancelled_and_show(self, member: Member | None = None) -> None:
         self._wait(None)
 
@@ -229,17 +230,19 @@ class StudyRunner:
         self._check_cancelled()
 
     def _refill(self) -> None:
-        self._take_up_baseline()
-        while len(self.active) < self.prepared.population and not self.should_stop() and not self._is_late():
-            with self.storage.cached_reads():  # otherwise the sampler reads all trials for each group of parameters
-                claimed = self.queue.claim(self.total)
-                if claimed is None:
-                    return
-                trial = claimed.trial
-                self.heartbeat.watch(trial)
-                recipe = self.prepared.space.suggest(trial)
-            seed = derive(self.prepared.spec.study.seed, "trial", trial.number)
-            self._admit(trial, run_name(trial.number), recipe, seed, claimed.again)
+        """Take up trials until there is no room or no trial left, and the baseline beside them."""
+        while not (late := self._is_late()) and not self.should_stop():
+            taken = self.claims.take(self.total, len(self.active.keys() - {BASELINE}), BASELINE in self.active)
+            if taken.baseline:
+                self._take_up_baseline()
+            for each in taken.trials:
+                self.heartbeat.watch(each.trial)
+                seed = derive(self.prepared.spec.study.seed, "trial", each.trial.number)
+                self._admit(each.trial, run_name(each.trial.number), each.recipe, seed, each.again)
+            if not taken.trials:
+                break
+        if not self.active and (late or not self.queue.unfinished(self.total)):
+            self._take_up_baseline()
 
     def _take_up_baseline(self) -> None:
         """Start the untuned baseline unless a worker has run it or is running it."""
@@ -254,12 +257,12 @@ class StudyRunner:
     def _admit(self, trial: optuna.Trial | None, key: str, recipe: Recipe, seed: int, again: bool) -> None:
         member = Member(key, recipe, seed)
         self.population.admit(member)
-        self.active[key], self.changed = _ActiveTrial(key, trial, member), True
+        self.active[key], self.changed = ActiveTrial(key, trial, member), True
         params = recipe.leaves() | {param.SEED: seed} | ({param.TRIAL: trial.number} if trial else {})
         tags = {tag.TIER: self.problem.inputs.tier}
         self.tracker.open_run(key, RunKind.TRIAL if trial else RunKind.BASELINE, params, tags, again)
 
-    def _judge(self, due: list[_ActiveTrial]) -> None:
+    def _judge(self, due: list[ActiveTrial]) -> None:
         """Report each trial at a rung to Optuna, then prune it, finish it or let it go on."""
         lost: set[int] = set()
         if time.monotonic() - self.owned >= POLL_S:
@@ -271,23 +274,25 @@ class StudyRunner:
         pruning = self.prepared.spec.study.pareto is None  # Optuna prunes only with a single objective
         own = self.prepared.spec.pruner.kind == AUTO
         warmup, why = (WARMUP, "among the worst quarter") if own else (0, "stopped by the pruner")
-        for running in due:
-            if running.trial is not None and pruning:
-                running.trial.report(
-                    math.nan if running.member.failure else smoothed(running.member.curve), running.member.rung
-                )
+        if pruning:
+            told = {
+                running.trial: (m.rung, math.nan if m.failure else smoothed(m.curve))
+                for running in due
+                if running.trial is not None and (m := running.member)
+            }
+            self.claims.report(told)
         with self.storage.cached_reads(POLL_S):
             for running in due:
                 if self.should_stop():  # unfinished trials go back to the queue
                     return
                 member, late = running.member, pruning and running.member.rung >= warmup
-                if late and running.trial is not None and not member.spent and running.trial.should_prune():
+                if late and running.trial is not None and not member.spent and self.claims.should_prune(running.trial):
                     self._finish_trial(running, pruned=f"{why} at step {member.clock}")
                 elif member.finished:
                     self._finish_trial(running)
-                    self._show()
+                    self._show(fresh=False)
 
-    def _finish_trial(self, running: _ActiveTrial, pruned: str | None = None) -> None:
+    def _finish_trial(self, running: ActiveTrial, pruned: str | None = None) -> None:
         """Take a finished or pruned trial out of training, evaluate it, and record it in MLflow and Optuna."""
         if running.trial is not None and self.queue.lost([running.trial]):
             return self._lose(running)
@@ -307,11 +312,12 @@ class StudyRunner:
             self.baseline_lock.release()
             return
         limits = ended.constraints(self.prepared.space.max_parameters)
-        if not self.queue.complete(running.trial, TrialState[ended.state], ended.values, attributes, limits):
+        notes = self.claims.notes(running.trial)
+        if not self.queue.complete(running.trial, TrialState[ended.state], ended.values, attributes, limits, notes):
             LOG.warning("trial %d was taken by another worker while its student was recorded", running.trial.number)
         self.heartbeat.forget(running.trial)
 
-    def _lose(self, running: _ActiveTrial) -> None:
+    def _lose(self, running: ActiveTrial) -> None:
         """Drop a trial that another worker took over because this one sent no heartbeat in time."""
         self.population.release(running.key)
         del self.active[running.key]
@@ -372,9 +378,12 @@ class StudyRunner:
             metrics[metric.CERTIFICATE_RMSE] = report
         self.tracker.close_study(status, metrics, tags)
 
-    def _show(self, waiting: str | None = None) -> None:
-        """Report the progress and what this process waits for; a running trial counts by its time or its steps."""
-        if self.changed or time.monotonic() - self.looked >= POLL_S:
+    def _show(self, waiting: str | None = None, fresh: bool = True) -> None:
+        """Report the progress and what this process waits for; a running trial counts by its time or its steps.
+
+        With ``fresh``, what this process has changed is read at once, else after ``POLL_S``.
+        """
+        if (fresh and self.changed) or time.monotonic() - self.looked >= POLL_S:
             self._look()
         p = self.progress
         active = [running for running in self.active.values() if running.trial is not None]

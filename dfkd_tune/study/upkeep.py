@@ -17,7 +17,7 @@ from dfkd_tune.locations.paths import NAME, optuna_url, shared_folder, spool_fol
 from dfkd_tune.registry import versions
 from dfkd_tune.search.attributes import SPEC, StudyRecord
 from dfkd_tune.search.loaded import load_study
-from dfkd_tune.search.locks import PURPOSES, StudyLock
+from dfkd_tune.search.locks import study_locks
 from dfkd_tune.search.storage import PatientStorage, open_storage
 from dfkd_tune.search.trial_queue import TrialQueue, host_of
 from dfkd_tune.teachers.output_cache import files_of
@@ -158,7 +158,7 @@ def rename(old: str, new: str, storage_url: str, tracking_uri: str) -> None:
 def _require_idle(study: optuna.Study, storage: PatientStorage, url: str) -> None:
     """Refuse a study that a process works on, also one that has no trial: it re-runs, trains the baseline, or queries the teacher."""
     hosts = {host_of(owner) for owner in TrialQueue(study, storage).owners()}
-    locks = [StudyLock(storage, url, study, purpose) for purpose in PURPOSES]
+    locks = study_locks(storage, url, study, StudyRecord.of(study).parts)
     sessions = Outbox(spool_folder(url, study.study_name), url).sessions()
     tasks = [(lock.acquire, lock.release) for lock in locks] + [(each.hold, each.release) for each in sessions]
     if not hosts and not all(_is_free(*task) for task in tasks):

@@ -65,7 +65,7 @@ class Work:
         name: name of the study.
         storage_url, tracking_uri: URL of the Optuna storage and MLflow tracking URI.
         sources: paths of teacher and features.
-        threads: number of computing threads; None for all.
+        threads: most computing threads, as in ``run_study``.
         device: device of the distillation.
     """
 
@@ -73,7 +73,7 @@ class Work:
     storage_url: str
     tracking_uri: str
     sources: Sources
-    threads: int | None = None
+    threads: int = 1
     device: str = "cpu"
 
     def __repr__(self) -> str:
@@ -81,12 +81,8 @@ class Work:
 
     def do(self, should_stop: Callable[[], bool]) -> StudyResult:
         """Join the study; raises as ``join`` does."""
-        if self.threads is not None:
-            import torch
-
-            torch.set_num_threads(self.threads)
         where = (self.storage_url, self.tracking_uri, self.sources)
-        return join(self.name, *where, should_stop=should_stop, device=self.device)
+        return join(self.name, *where, should_stop=should_stop, device=self.device, threads=self.threads)
 
 
 def join(
@@ -98,6 +94,7 @@ def join(
     should_stop: Callable[[], bool] = lambda: False,
     device: str = "cpu",
     patience: float = 0.0,
+    threads: int = 1,
 ) -> StudyResult:
     """Work on a recorded study until its trials are done.
 
@@ -109,6 +106,7 @@ def join(
         on_progress, should_stop: as in ``run_study``.
         device: as in ``prepare``.
         patience: seconds to wait for a study that does not exist yet.
+        threads: as in ``run_study``.
 
     Raises:
         NotFound: if there is no such study, or one of its files is not on this machine.
@@ -127,7 +125,7 @@ def join(
             remedy="give --tracking-uri of a server that both reach",
         )
     uri = tracking_url(given or recorded.tracking)
-    return run_study(prepared, storage_url, uri, on_progress, should_stop, joining=True)
+    return run_study(prepared, storage_url, uri, on_progress, should_stop, joining=True, threads=threads)
 
 
 def _await_study(name: str, storage_url: str, patience: float, should_stop: Callable[[], bool]) -> None:
@@ -247,6 +245,7 @@ def run_workers(
     trust_pickle: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
+    threads: int = 1,
 ) -> StudyResult:
     """Run a study with several identical worker processes on this machine; a killed worker is restarted.
 
@@ -254,16 +253,15 @@ def run_workers(
         prepared, storage_url, tracking_uri, on_progress, should_stop: as in ``run_study``.
         count: number of processes.
         trust_pickle: whether workers may load a pickled teacher.
+        threads: most computing threads of a process, as in ``run_study``.
 
     Raises:
         WorkersError: if workers keep dying without finishing a trial.
         DfkdError: as in ``run_study``, here or in a worker.
         Interrupted: if ``should_stop`` returned true.
     """
-    import torch
-
     study, queue = open_slots(prepared, storage_url, tracking_uri, workers=count)
-    threads, sources = max(1, torch.get_num_threads() // count), _sources(prepared, trust_pickle)
+    sources = _sources(prepared, trust_pickle)
     work = Work(prepared.spec.name, storage_url, tracking_uri, sources, threads, prepared.device)
     CONTEXT.set_forkserver_preload(
         [*IMPORTS, *(name for name in sys.modules if name.partition(".")[0] in TEACHER_PACKAGES)]

@@ -26,6 +26,8 @@ WESTERN = "cp1252"
 """Encoding of text that is not UTF-8; numbers are the same in every encoding that extends ASCII."""
 LOOKED_AT = 500
 """Number of lines from which the separator is detected."""
+NO_SEPARATOR = "\"'.,+-_%()[] \t"
+"""Signs that are part of numbers, names and units rather than separators."""
 LOOSE = 0.5
 """Share of lines with an equal number of separators from which the other lines are reported as ragged."""
 FOLD = 8
@@ -244,7 +246,21 @@ def _found(body: str, decimal: str | None, path: Path) -> str:
     loose = {each: _agreeing(found) for each, found in counts.items() if each != " " and _agreeing(found) >= LOOSE}
     if decimal == "," and all(_DECIMAL_COMMA.fullmatch(line.strip()) for line in lines[1:] if "," in line):
         loose.pop(",", None)
-    return max(loose, key=lambda each: loose[each]) if loose else ONE
+    if loose:
+        return max(loose, key=lambda each: loose[each])
+    _refuse_other(lines, path)
+    return ONE
+
+
+def _refuse_other(lines: Sequence[str], path: Path) -> None:
+    """Refuse lines with another character equally often, which probably parts columns."""
+    first = lines[0].strip()
+    for sign in dict.fromkeys(each for each in first if not each.isalnum() and each not in NO_SEPARATOR):
+        times = first.count(sign)
+        if len(lines) > 1 and all(line.count(sign) == times for line in lines if line.strip()):
+            rule = f"no known separator parts its columns, and every line holds {sign!r} {times:,} times"
+            remedy = f"give --separator '{sign}' if that parts them, --separator comma if it is one column"
+            raise FeaturesError(path, rule, remedy=remedy)
 
 
 def _counts(lines: Sequence[str], separator: str) -> list[int]:

@@ -8,8 +8,9 @@ Every published number is an aggregate of at least ``at_least`` rows (K):
 - A value that fills at least 2 % of the rows is published exactly, with the range of its ranks. Fewer than K rows
   beside it count as part of it.
 - A column with few distinct values becomes *levels* with probabilities. Levels with fewer than K rows are withheld.
-  Words are published only as levels, and a missing value may be one more level, ``null``.
-- *Moments* and *rank correlations* are aggregates of all rows.
+  Words are published only as levels, and a missing value may be one more level, ``null``. In any other column of numbers,
+  the share of missing values is published beside the description of the values that are there.
+- *Moments*, *rank correlations* and *autocorrelations* are aggregates of all rows.
 
 This is aggregation, not differential privacy: someone who knows all rows but one may learn about that one.
 """
@@ -25,7 +26,7 @@ import numpy as np
 
 from dfkd_tune.errors import FeaturesError
 from dfkd_tune.inputs.features_file import parse_features
-from dfkd_tune.locations.files import write_output
+from dfkd_tune.locations.files import require_place, write_output
 from dfkd_tune.tables.read import FOUND, Reading, Table, read_table
 from dfkd_tune.utils import yaml_io
 
@@ -55,17 +56,32 @@ class Description:
         features: entries of a features file.
         rank_correlation: lower triangle of the rank correlations, or None.
         withheld: name of a column -> number of withheld levels.
+        filled: names of the columns whose few missing values are not told.
+        autocorrelations: of windows, for each column its rank autocorrelations from lag 1 to one less than the steps; else None.
     """
 
     rows: int
     features: list[dict[str, Any]] = field(default_factory=list)
     rank_correlation: list[list[float]] | None = None
     withheld: dict[str, int] = field(default_factory=dict)
+    filled: list[str] = field(default_factory=list)
+    autocorrelations: list[list[float]] | None = None
 
     def tree(self) -> dict[str, Any]:
         """The description as the content of a features file."""
-        ranks = {} if self.rank_correlation is None else {"rank_correlation": self.rank_correlation}
-        return {"features": self.features} | ranks
+        if self.autocorrelations is None:
+            ranks = {} if self.rank_correlation is None else {"rank_correlation": self.rank_correlation}
+            return {"features": self.features} | ranks
+        channels = [
+            item | ({"autocorrelation": lags} if any(lags) else {})
+            for item, lags in zip(self.features, self.autocorrelations, strict=True)
+        ]
+        return {"window": {"steps": self.steps, "channels": channels, "correlation": self.rank_correlation}}
+
+    @property
+    def steps(self) -> int | None:
+        """Number of steps of a window; None if rows are described."""
+        return None if self.autocorrelations is None else len(self.autocorrelations[0]) + 1
 
     def lines(self) -> list[str]:
         """The description in words, one line per kind of statistic."""
@@ -76,7 +92,8 @@ class Description:
             lines.append(f"{len(told['mean'])} with mean and standard deviation")
         if told["quantiles"]:
             counts = [len(f["quantiles"]) for f in told["quantiles"]]
-            lines.append(f"{len(counts)} with quantiles, {min(counts)} to {max(counts)} each")
+            each = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else f"{counts[0]}"
+            lines.append(f"{len(counts)} with quantiles, {each} each")
         if switched := len(told["levels"]) - len(constant):
             count = sum(len(f["levels"]) for f in told["levels"] if len(f["levels"]) > 1)
             lines.append(f"{switched} with levels and their probabilities, {count} levels in all")
@@ -84,29 +101,37 @@ class Description:
             lines.append(f"{len(constant)} constant")
         if whole := sum("integer" in f for f in self.features):
             lines.append(f"{whole} of them marked as whole numbers")
+        if gapped := sum("missing" in f for f in self.features):
+            lines.append(f"{gapped} of them with the share of missing values")
         if self.rank_correlation is not None:
             lines.append(
                 f"rank correlations of {len(self.features) * (len(self.features) - 1) // 2:,} pairs, to 3 digits"
             )
+        if self.steps is not None:
+            lines.append(f"autocorrelations of {self.steps - 1} lags, to 4 digits")
         if self.withheld:
             lines.append(f"withheld: {sum(self.withheld.values())} rare levels, of {', '.join(self.withheld)}")
+        if self.filled:
+            lines.append(f"withheld: rare missing values, of {', '.join(self.filled)}")
         return lines
 
 
-def describe(table: Table, tier: str = "quantiles", at_least: int = 10) -> Description:
+def describe(table: Table, tier: str = "quantiles", at_least: int = 10, steps: int | None = None) -> Description:
     """Describe a table.
 
     Args:
-        table: table of the features in the teacher's order; a missing value is a level.
+        table: table of the features in the teacher's order, or of the channels of windows; a missing value is one more
+            level, or described by its share.
         tier: one of ``TIERS``; levels are published in each.
         at_least: smallest number of rows behind every number.
+        steps: number of steps of a window, for a table of series.
 
     Raises:
-        FeaturesError: there are too few rows, or a column of words or with missing values has no levels.
+        FeaturesError: there are too few rows or values, or a column of words has no levels.
     """
     rows = len(table.columns)
     if rows < LEAST_MULTIPLE * at_least:
-        rule = f"{rows:,} rows are too few, {LEAST_MULTIPLE * at_least:,} are needed when every number is of {at_least} rows"
+        rule = f"its number of rows is {rows:,}, {LEAST_MULTIPLE * at_least:,} are needed when every number is of {at_least} rows"
         raise FeaturesError(TABLE, rule, remedy="describe more rows, or lower --at-least")
     told = Description(rows)
     for name, column in zip(table.names, table.columns.T, strict=True):
@@ -116,16 +141,22 @@ def describe(table: Table, tier: str = "quantiles", at_least: int = 10) -> Descr
         if levels:
             item |= levels
             told.withheld |= {name: withheld} if withheld else {}
-        elif name in table.words or len(x) < rows:
-            raise _no_levels(name, table.words.get(name), x, rows, at_least)
+        elif name in table.words or len(x) < LEAST_MULTIPLE * at_least:
+            raise _no_levels(name, name in table.words, x, rows, at_least)
         elif tier == "moments":
             spread = float(x.std())
             item |= {"mean": _rounded(float(x.mean()), spread), "std": _rounded(spread, spread)}
         else:
             item["quantiles"] = _quantiles(x, at_least)
+        if not levels and len(x) < rows:
+            often = rows - len(x) >= at_least
+            item |= {"missing": round(1 - len(x) / rows, 6)} if often else {}
+            told.filled += [] if often else [name]
         told.features.append(item | ({"integer": True} if not levels and bool((x == np.rint(x)).all()) else {}))
-    if tier == "correlation":
-        told.rank_correlation = _rank_correlation(table.columns)
+    if tier == "correlation" or steps is not None:
+        scores = _scores(table.columns)
+        told.rank_correlation = _rank_correlation(scores)
+        told.autocorrelations = None if steps is None else _autocorrelations(table, scores, steps, at_least)
     return told
 
 
@@ -150,18 +181,22 @@ def describe_file(
     """
     if out.exists() and out.resolve() == data.resolve():
         raise FeaturesError(out, "is the table itself", remedy="write the features file elsewhere")
+    require_place(out)
     table, at_least = read_table(data, reading, targets), reading.at_least
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # overflow is refused below
-            told = describe(table, tier, at_least)
+            told = describe(table, tier, at_least, reading.windows and reading.windows.steps)
     except FeaturesError as error:
         place = data if error.place == TABLE else f"{data}: {error.place}"
         raise FeaturesError(place, error.rule, remedy=error.remedy) from None
     inputs = parse_features(told.tree(), data)
-    head = f"# {told.rows} rows described ({tier}), every number of {at_least} rows or more\n"
+    what = f"{tier}, windows" if reading.windows else tier
+    head = f"# {told.rows} rows described ({what}), every number of {at_least} rows or more\n"
     write_output(out, (head + yaml_io.dump(told.tree(), compact=True)).encode())
+    columns = len(told.features)
+    of_what = f"{columns} features" if told.steps is None else f"windows of {told.steps} steps of {columns} channels"
     return [
-        f"{data}: {told.rows:,} rows, {len(inputs)} features" + (f", without {', '.join(targets)}" if targets else ""),
+        f"{data}: {told.rows:,} rows, {of_what}" + (f", without {', '.join(targets)}" if targets else ""),
         *(f"  {line}" for line in [*table.notes, *told.lines()]),
         f"tier {inputs.tier}, every number of {at_least} rows or more; wrote {out}; no row leaves this machine",
     ]
@@ -182,21 +217,18 @@ def _levels(x: np.ndarray, missing: int, at_least: int, words: tuple[str, ...] |
     return levels, int((~often).sum())
 
 
-def _no_levels(name: str, words: tuple[str, ...] | None, x: np.ndarray, rows: int, at_least: int) -> FeaturesError:
-    """The error for a column that needs levels and has none."""
+def _no_levels(name: str, words: bool, x: np.ndarray, rows: int, at_least: int) -> FeaturesError:
+    """The error for a column that cannot be described: of words without levels, or with few values."""
+    if not words:
+        rule = f"{len(x):,} of {rows:,} values are there, {LEAST_MULTIPLE * at_least:,} are needed when every number is of {at_least} rows"
+        return FeaturesError(name, rule, remedy="leave the column out with --target, or lower --at-least")
     counts = np.unique(x, return_counts=True)[1]
     few = f"{len(counts):,} different values" if len(counts) > LEVELS else "rare values"
     rule = (
         f"{few}, and levels are {LEVELS} at most that {at_least} rows share, together {100 * COVERED:g} % of the rows"
     )
-    if words is not None:
-        remedy = "write the words as the numbers that the teacher takes, or leave the column out with --target"
-        return FeaturesError(name, f"holds words: {rule}", remedy=remedy)
-    return FeaturesError(
-        name,
-        f"{rows - len(x):,} of {rows:,} values are missing in a column of numbers that are not levels ({rule})",
-        remedy="--missing drop leaves those rows out; or fill them as for the teacher, or leave the column out with --target",
-    )
+    remedy = "write the words as the numbers that the teacher takes, or leave the column out with --target"
+    return FeaturesError(name, f"holds words: {rule}", remedy=remedy)
 
 
 def _quantiles(x: np.ndarray, at_least: int) -> dict[float, float]:
@@ -258,13 +290,30 @@ def _rounded(value: float, spread: float) -> float:
     return float(f"{value:.{digits - 1}e}")
 
 
-def _rank_correlation(columns: np.ndarray) -> list[list[float]]:
-    """Spearman rank correlations with average ranks; a missing value ranks last, and a constant column gives 0."""
+def _scores(columns: np.ndarray) -> np.ndarray:
+    """Standardized average ranks of the columns; a missing value ranks last, and a constant column gives 0."""
     from scipy.stats import rankdata
 
     ranks = rankdata(np.where(np.isnan(columns), np.inf, columns), axis=0)
     ranks -= ranks.mean(axis=0)
     spread = np.sqrt((ranks**2).mean(axis=0))
-    ranks /= np.where(spread > 0, spread, 1.0)
-    full = np.round(ranks.T @ ranks / len(ranks), 3).clip(-1, 1) + 0.0
+    return ranks / np.where(spread > 0, spread, 1.0)
+
+
+def _rank_correlation(scores: np.ndarray) -> list[list[float]]:
+    """Spearman rank correlations from standardized ranks."""
+    full = np.round(scores.T @ scores / len(scores), 3).clip(-1, 1) + 0.0
     return [[*row[:i].tolist(), 1.0] for i, row in enumerate(full)]
+
+
+def _autocorrelations(table: Table, scores: np.ndarray, steps: int, at_least: int) -> list[list[float]]:
+    """Rank autocorrelations of each column from lag 1 to ``steps - 1``, from standardized ranks."""
+    series = np.zeros(len(scores), dtype=int) if table.series is None else table.series
+    found = []
+    for lag in range(1, steps):
+        both = series[lag:] == series[:-lag]
+        if both.sum() < at_least:
+            rule = f"only {both.sum():,} rows are {lag} steps after another, {at_least} are needed"
+            raise FeaturesError(TABLE, rule, remedy="describe shorter windows, or lower --at-least")
+        found.append((scores[lag:][both] * scores[:-lag][both]).mean(axis=0))
+    return (np.round(np.stack(found, axis=1), 4).clip(-1, 1) + 0.0).tolist()

@@ -11,12 +11,14 @@ from dfkd_tune.errors import FeaturesError
 from dfkd_tune.tables.cells import Column, column_of, decimal_of
 from dfkd_tune.tables.columnar import column_from, index_of, read_arrow
 from dfkd_tune.tables.delimited import Layout, read_text
+from dfkd_tune.tables.series import Cut, Windows, cut_into, groups_of, times_of
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
 
 SUFFIXES = {
-    **dict.fromkeys((".csv", ".tsv", ".tab"), "csv"),
+    **dict.fromkeys((".csv", ".tsv", ".tab", ".txt", ".dat"), "csv"),
     **dict.fromkeys((".parquet", ".pq"), "parquet"),
     **dict.fromkeys((".feather", ".arrow"), "feather"),
 }
@@ -39,19 +41,34 @@ class Reading:
         layout: layout of a text table.
         missing: one of ``POLICIES``, the treatment of missing values.
         at_least: smallest number of rows behind anything that a message shows of the table.
+        windows: how the table is cut into windows; None if its rows are described.
     """
 
     kind: str | None = None
     layout: Layout = field(default_factory=Layout)
     missing: str = "refuse"
     at_least: int = 10
+    windows: Windows | None = None
 
 
 FOUND = Reading()
 
 
-Read = tuple[list[str], list[Column], list[str]]
-"""Names, columns and notes of a table."""
+@dataclass(frozen=True)
+class Read:
+    """What was read of a table.
+
+    Args:
+        names: names of the columns that are described.
+        columns: these columns.
+        notes: detected properties, in words.
+        keys: name of a column that orders rows -> its cells.
+    """
+
+    names: list[str]
+    columns: list[Column]
+    notes: list[str]
+    keys: Mapping[str, pa.ChunkedArray]
 
 
 @dataclass(frozen=True)
@@ -63,12 +80,14 @@ class Table:
         columns: ``(N, D)`` float64; NaN is a missing value, and a column of words holds indices into its words.
         words: name of a column of words -> its words, sorted.
         notes: detected properties, in words.
+        series: ``(N,)`` number of the series of each row, whose rows are in order; None if rows do not follow each other.
     """
 
     names: tuple[str, ...]
     columns: np.ndarray
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    series: np.ndarray | None = None
 
 
 def read_table(path: Path, reading: Reading = FOUND, without: Sequence[str] = ()) -> Table:
@@ -93,13 +112,16 @@ def read_table(path: Path, reading: Reading = FOUND, without: Sequence[str] = ()
     room = hardware.memory_of("cpu")
     try:
         read = _text if kind == "csv" else _arrow
-        names, columns, notes = read(path, kind, reading, room, without)
+        found = read(path, kind, reading, room, without)
     except OSError as error:
         raise FeaturesError(path, f"cannot be read: {error.strerror or error}", remedy="make it readable") from None
-    if not columns or not len(columns[0].values):
-        held = f"{len(columns[0].values) if columns else 0} rows of {len(columns)} columns"
-        raise FeaturesError(path, f"holds no table: {held}", remedy="leave fewer columns out, or give another")
-    return _whole(path, names, columns, notes, reading.missing)
+    if not found.columns:
+        rule = f"no column is left of {len(without)}" if without else "holds no columns"
+        raise FeaturesError(path, rule, remedy="leave fewer columns out" if without else "give another table")
+    if not len(found.columns[0].values):
+        rule = f"holds the names of {len(found.columns)} columns and no rows"
+        raise FeaturesError(path, rule, remedy="give a table with rows below its names")
+    return _whole(path, found, reading)
 
 
 def _kind(path: Path) -> str:
@@ -107,23 +129,25 @@ def _kind(path: Path) -> str:
     kind = SUFFIXES.get(name.suffix.lower())
     if kind is None:
         known = f"{', '.join(SUFFIXES)}, of text also packed as {', '.join(PACKED)}"
-        raise FeaturesError(path, f"not known as a table by its name; known: {known}", remedy="give --format")
+        rule = f"its suffix {name.suffix!r} is of no known table; known: {known}"
+        raise FeaturesError(path, rule, remedy="if it is a text table, give --format csv")
     return kind
 
 
 def _text(path: Path, kind: str, reading: Reading, room: int, without: Sequence[str]) -> Read:
     text = read_text(path, reading.layout, room)
-    kept = _kept(text.names, path, without)
+    kept, keys = _kept(text.names, path, without, reading.windows)
     decimal = reading.layout.decimal or decimal_of(text.cells, text.separator)
     columns = [column_of(text.cells[i], decimal, reading.at_least) for i in kept]
     found = text.found + ([] if decimal == "." else [f"--decimal {decimal}"])
-    return [text.names[i] for i in kept], columns, [f"read with {' '.join(found)}"] if found else []
+    notes = [f"read with {' '.join(found)}"] if found else []
+    return Read([text.names[i] for i in kept], columns, notes, {name: text.cells[i].text for name, i in keys.items()})
 
 
 def _arrow(path: Path, kind: str, reading: Reading, room: int, without: Sequence[str]) -> Read:
     table = read_arrow(path, kind, room)
     names = [name.strip() for name in table.column_names]
-    kept = _kept(names, path, without)
+    kept, keys = _kept(names, path, without, reading.windows)
     index = [name for name in index_of(table) if name in (names[i] for i in kept)]
     for name in index:
         if name.startswith(UNNAMED):
@@ -132,26 +156,31 @@ def _arrow(path: Path, kind: str, reading: Reading, room: int, without: Sequence
             )
     columns = [column_from(table.column(i), f"{path}: {names[i]}", reading.at_least) for i in kept]
     notes = [f"the index {name} is a column; --target {name} leaves it out" for name in index]
-    return [names[i] for i in kept], columns, notes
+    return Read([names[i] for i in kept], columns, notes, {name: table.column(i) for name, i in keys.items()})
 
 
-def _kept(names: Sequence[str], path: Path, without: Sequence[str]) -> list[int]:
-    """Indices of the columns to describe."""
+def _kept(
+    names: Sequence[str], path: Path, without: Sequence[str], windows: Windows | None
+) -> tuple[list[int], dict[str, int]]:
+    """Indices of the columns to describe, and of those that order rows, by name."""
+    ordering = [] if windows is None else windows.keys
     for i, name in enumerate(names):
         if not name:
             raise FeaturesError(f"{path}: column {i + 1}", "has no name", remedy="write the table without its index")
         if name in names[:i]:
             raise FeaturesError(f"{path}: {name}", "two columns have this name", remedy="rename one")
-    for name in without:
+    for name in (*without, *ordering):
         if name not in names:
             raise FeaturesError(f"{path}: {name}", "no such column", remedy=f"columns: {', '.join(names)}")
-    return [i for i, name in enumerate(names) if name not in without]
+    kept = [i for i, name in enumerate(names) if name not in (*without, *ordering)]
+    return kept, {name: names.index(name) for name in ordering}
 
 
-def _whole(path: Path, names: list[str], columns: list[Column], notes: list[str], missing: str) -> Table:
-    """Make a table; refuses infinite values, and treats missing values as ``missing`` says."""
+def _whole(path: Path, found: Read, reading: Reading) -> Table:
+    """Make a table; refuses infinite values, and treats missing values and windows as ``reading`` says."""
     import numpy as np
 
+    names, columns, notes, missing = found.names, found.columns, found.notes, reading.missing
     values = np.stack([column.values for column in columns], axis=1)
     rows = len(values)
     for name, column in zip(names, values.T, strict=True):
@@ -167,11 +196,31 @@ def _whole(path: Path, names: list[str], columns: list[Column], notes: list[str]
         raise FeaturesError(
             path,
             f"of {rows:,} rows values are missing: {told}{more}",
-            remedy="--missing drop leaves those rows out, --missing level makes them a level of columns of few values; or fill them as for the teacher",
+            remedy="--missing drop leaves those rows out, --missing level describes how often a value is missing; or fill them as for the teacher",
         )
+    kept = np.arange(rows)
     if counts and missing == "drop":
         whole = ~gaps.any(axis=1)
-        values = values[whole]
-        notes = [*notes, f"{rows - len(values):,} of {rows:,} rows left out, in which a value is missing"]
+        if not whole.any():
+            rule = f"a value is missing in each of its {rows:,} rows"
+            raise FeaturesError(path, rule, remedy="leave columns with many missing values out with --target")
+        kept = kept[whole]
+        notes = [*notes, f"{rows - len(kept):,} of {rows:,} rows left out, in which a value is missing"]
+    series = None
+    if reading.windows is not None and len(kept):
+        cut = _series(path, found, reading.windows, kept)
+        kept, series, notes = cut.rows, cut.series, [*notes, *cut.notes]
+    values = values[kept]
     words = {name: column.words for name, column in zip(names, columns, strict=True) if column.words is not None}
-    return Table(tuple(names), values, words, tuple(notes))
+    return Table(tuple(names), values, words, tuple(notes), series)
+
+
+def _series(path: Path, found: Read, windows: Windows, kept: np.ndarray) -> Cut:
+    """The kept rows in series."""
+    groups = None if windows.group is None else groups_of(found.keys[windows.group], f"{path}: {windows.group}")[kept]
+    times = None if windows.time is None else times_of(found.keys[windows.time], f"{path}: {windows.time}")[kept]
+    try:
+        cut = cut_into(windows, kept, groups, times)
+    except FeaturesError as error:
+        raise FeaturesError(f"{path}: {error.place}", error.rule, remedy=error.remedy) from None
+    return Cut(kept[cut.rows], cut.series, cut.notes)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.layouts.layout import Layout
-from dfkd_tune.layouts.signature import Signature
+from dfkd_tune.layouts.signature import UNNAMED, Signature, value_names
 from dfkd_tune.teachers.guarded import OURS, Guard
 from dfkd_tune.teachers.kept_rows import KeptRows
 from dfkd_tune.utils.object_reference import raised
@@ -89,6 +89,19 @@ class Teacher:
         if not isinstance(self.function, nn.Module):
             return None
         return sum(p.numel() for p in self.function.parameters()) or None
+
+    def output_names(self, outputs: int) -> list[str]:
+        """Names of its flat outputs: those that it tells, and ``0``, ``1``, ... otherwise.
+
+        Args:
+            outputs: their number O.
+        """
+        if self.layout is not None and self.layout.signature.outputs is not None:
+            return self.layout.output_names
+        known = self.signature.outputs if self.signature is not None else None
+        if known is None or len(known) != 1 or known[0].name == UNNAMED or known[0].width != outputs:
+            return [str(i) for i in range(outputs)]
+        return value_names(known[0].name, known[0].shape)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Evaluate rows ``(N, D)``; returns ``(N, O)`` in the dtype of ``x``, differentiable if the teacher is.

@@ -41,6 +41,10 @@ def as_tensors(returned: Any) -> Any:
     return torch.from_numpy(array)
 
 
+ARRAYS_ONLY = "Can't call numpy() on Tensor"
+"""What PyTorch says where a function makes an array of a tensor: then its failure on arrays is the one to show."""
+
+
 class OfEither:
     """A Python function of tensors, or of arrays: the first call finds out which.
 
@@ -75,7 +79,7 @@ class OfEither:
         try:
             found = self._of_arrays(*given, **named)
         except Exception as error:
-            raise failure or error from None
+            raise error if failure is None or ARRAYS_ONLY in str(failure) else failure from None
         self._chosen = self._of_arrays
         return found
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,32 @@ import torch
 from torch import Tensor
 
 from dfkd_tune.errors import TeacherError
+from dfkd_tune.inputs.encoding import MISSING
+from dfkd_tune.inputs.feature import Feature
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.layouts.signature import Argument, Signature
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.boosted.boosted_trees import BoostedTrees
 
+WORDS = "string"
+"""The kind of a column of words."""
 NEAR = 1e-3
 """Largest distance of a value from the code of a level; float32 rounding of a whole number is smaller."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A column that a teacher encodes by levels.
+
+    Args:
+        name: name of the column.
+        levels: ``(K,)`` levels that it learned; None or NaN stands for missing values.
+        strict: whether it refuses any other level.
+    """
+
+    name: str
+    levels: np.ndarray
+    strict: bool
 
 
 def feature_names(teacher: Teacher) -> list[str] | None:
@@ -36,7 +58,7 @@ def categories(teacher: Teacher) -> dict[str, list[Any]]:
     """Column name -> levels that the teacher's encoders learned; array columns are named ``"0"``, ``"1"``, ..."""
     names = feature_names(teacher)
     every = _encoded(teacher.estimator, names or [str(i) for i in range(teacher.width or 0)])
-    return {name: levels.tolist() for name, levels in every}
+    return {each.name: each.levels.tolist() for each in every}
 
 
 def levels_of(teacher: Teacher) -> dict[str, list[float | str]]:
@@ -53,6 +75,8 @@ def levels_of(teacher: Teacher) -> dict[str, list[float | str]]:
 def asked_by_name(teacher: Teacher, names: Sequence[str], labels: Mapping[int, Sequence[str | None]]) -> Teacher:
     """Return a teacher that receives a data frame if it was fitted on one; otherwise the teacher itself.
 
+    A teacher with arguments knows their words by itself.
+
     Args:
         teacher: any teacher; only one with a scikit-learn estimator changes.
         names: column names of the rows ``(N, D)`` that it will be queried with.
@@ -63,6 +87,8 @@ def asked_by_name(teacher: Teacher, names: Sequence[str], labels: Mapping[int, S
         TeacherError: the names differ from those it was fitted on, or it was fitted on an array and a level is a
             string.
     """
+    if teacher.layout is not None:
+        return teacher
     own = feature_names(teacher)
     if own is None and getattr(teacher.estimator, "takes_frames", False):
         own = [*names]
@@ -77,7 +103,7 @@ def asked_by_name(teacher: Teacher, names: Sequence[str], labels: Mapping[int, S
     _same(teacher, own, names)
     estimator, source, order = teacher.estimator, teacher.source, [own.index(name) for name in names]
     levels = {column: np.array([*found], dtype=object) for column, found in labels.items()}
-    objects = {name: _by_number(found) for name, found in _encoded(estimator, own) if found.dtype == object}
+    objects = {each.name: _by_number(each.levels) for each in _encoded(estimator, own) if each.levels.dtype == object}
     numbers = {i: objects[name] for i, name in enumerate(names) if i not in levels and objects.get(name)}
 
     def answer(x: Tensor) -> Tensor:
@@ -102,35 +128,98 @@ def asked_by_name(teacher: Teacher, names: Sequence[str], labels: Mapping[int, S
     return replace(teacher, function=answer)
 
 
-def require_levels(teacher: Teacher, names: Sequence[str], levels: Mapping[str, Sequence[float | str | None]]) -> None:
-    """Check that the categorical columns of boosted trees have levels, and only levels that the trees know.
+def column_signature(teacher: Teacher, inputs: Inputs) -> Signature | None:
+    """The columns of a teacher that takes a table with named columns, as arguments of one value a row; None for any other.
 
     Args:
-        teacher: any teacher; only boosted trees are checked.
-        names: names of the features, in the order of the trees' columns if these have no names.
-        levels: name of a feature -> its declared or inferred levels.
+        teacher: a teacher without a layout.
+        inputs: its inputs, in the order of the features file.
+    """
+    frames = getattr(teacher.estimator, "takes_frames", False)
+    own = feature_names(teacher) or (inputs.names if frames else None)
+    if teacher.layout is not None or own is None:
+        return None
+    told, features = getattr(teacher.estimator, "kinds", {}), {each.name: each for each in inputs.features}
+    arguments = []
+    for name in own:
+        words = [word for word in features[name].labels or () if word is not None] if name in features else []
+        dtype = getattr(torch, told[name]) if told.get(name, WORDS) != WORDS else teacher.dtype
+        arguments.append(Argument(name, (), dtype, words=tuple(words) if words or told.get(name) == WORDS else None))
+    return Signature.positional(arguments)
+
+
+def require_words(teacher: Teacher, inputs: Inputs) -> None:
+    """Check that columns of words have words as levels, as far as the teacher tells of its columns.
 
     Raises:
-        TeacherError: a categorical column has no levels, or one that is not among the model's.
+        TeacherError: a column has none, or a column of numbers has words.
     """
-    trees = teacher.estimator
-    if not isinstance(trees, BoostedTrees):
+    labels = {feature.name: feature.labels for feature in inputs.features}
+    for name, kind in getattr(teacher.estimator, "kinds", {}).items():
+        if name in labels and (labels[name] is not None) != (kind == WORDS):
+            what = "has words as levels" if kind != WORDS else "has no levels, and nothing else says which words occur"
+            levels = "[red, blue]" if kind == WORDS else "[0, 1]"
+            raise TeacherError(
+                teacher.source,
+                f"takes the column {name} of {kind}, which {what}",
+                remedy=f"declare them in the features file: {{name: {name}, levels: {levels}}}",
+            )
+
+
+def require_levels(teacher: Teacher, features: Sequence[Feature]) -> None:
+    """Check that the columns that a teacher encodes by levels have declared levels, and such as it knows.
+
+    Args:
+        teacher: any teacher; only boosted trees and estimators with an encoder are checked.
+        features: the features, in the order of the teacher's columns if these have no names.
+
+    Raises:
+        TeacherError: such a column has no levels, or one that the teacher refuses.
+    """
+    names = [feature.name for feature in features]
+    own = feature_names(teacher) or names
+    if isinstance(teacher.estimator, BoostedTrees):
+        untold = [(teacher.estimator.names or names)[i] for i, known in teacher.estimator.levels.items() if not known]
+        for feature in features:
+            if feature.name in untold and feature.levels is None:
+                raise TeacherError(
+                    teacher.source,
+                    f"has categories in the column {feature.name}, and its file does not tell which",
+                    remedy=f"declare them in the features file: {{name: {feature.name}, levels: [...]}}",
+                )
+    known = {each.name: each for each in _encoded(teacher.estimator, own)}
+    for feature in features:
+        if (encoded := known.get(feature.name)) is not None:
+            _require(teacher.source, feature, encoded)
+
+
+def _require(source: str, feature: Feature, encoded: Encoded) -> None:
+    """Check one feature that is encoded by levels."""
+    name, levels = feature.name, [None if _absent(level) else level for level in encoded.levels.tolist()]
+    shown = ", ".join("null" if level is None else str(level) for level in levels[:20]) + ", ..." * (len(levels) > 20)
+    if feature.levels is None:
+        if feature.integer and all(isinstance(level, bool | int | float) for level in levels):
+            return
+        raise TeacherError(
+            source,
+            f"was fitted on levels of {name}, and the features file declares none",
+            remedy=f"declare them: {{name: {name}, levels: [{shown}]}}",
+        )
+    strange = [level for level in feature.levels if level not in levels]
+    if not strange or (len(strange) < len(feature.levels) and not encoded.strict):
         return
-    for i, known in trees.levels.items():
-        name = (trees.names or names)[i]
-        if name not in levels:
-            raise TeacherError(
-                teacher.source,
-                f"has categories in the column {name}, and its file does not tell which",
-                remedy=f"declare them in the features file: {{name: {name}, levels: [...]}}",
-            )
-        strange = [level for level in levels[name] if level is not None and known is not None and level not in known]
-        if strange:
-            raise TeacherError(
-                teacher.source,
-                f"was not trained on the level {strange[0]!r} of {name}",
-                remedy=f"declare levels among {', '.join(map(str, (known or [])[:20]))}",
-            )
+    remedy = f"declare levels among {shown}"
+    if strange[0] is None:
+        raise TeacherError(source, f"was not fitted on missing values of {name}", remedy=f"{remedy}, without null")
+    if strange[0] == MISSING and None in levels:
+        remedy = "write null for a missing value"
+    level = f"{strange[0]:g}" if isinstance(strange[0], float) else repr(strange[0])
+    raise TeacherError(source, f"was not fitted on the level {level} of {name}", remedy=remedy)
+
+
+def _absent(level: Any) -> bool:
+    """Whether a learned level stands for missing values."""
+    return level is None or (isinstance(level, float) and math.isnan(level))
 
 
 def _same(teacher: Teacher, own: Sequence[str], names: Sequence[str]) -> None:
@@ -169,6 +258,8 @@ def _strings(source: str, name: str, codes: np.ndarray, levels: np.ndarray) -> n
 
 def _category_encoder(estimator: Any) -> Any:
     """What a ``HistGradientBoostingRegressor`` encodes category columns with; None for any other estimator."""
+    if "sklearn.ensemble" not in sys.modules:  # then it is no estimator of that module, whose import takes a second
+        return None
     from dfkd_tune.compat import sklearn as private
 
     return private.category_encoder(estimator) if isinstance(estimator, private.BaseHistGradientBoosting) else None
@@ -179,11 +270,12 @@ def _by_number(levels: np.ndarray) -> dict[float, Any]:
     return {float(level): level for level in levels.tolist() if isinstance(level, bool | int | float)}
 
 
-def _encoded(estimator: Any, names: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield encoded columns and their levels, for an encoder at the start of a pipeline or in a column transformer."""
+def _encoded(estimator: Any, names: Sequence[str]) -> Iterator[Encoded]:
+    """Yield the encoded columns, for an encoder at the start of a pipeline or in a column transformer."""
     if isinstance(estimator, BoostedTrees):
         known = {i: levels for i, levels in estimator.levels.items() if levels is not None}
-        yield from ((names[i], np.array([*levels], dtype=object)) for i, levels in known.items())
+        of = estimator.names or names
+        yield from (Encoded(of[i], np.array([*levels], dtype=object), True) for i, levels in known.items())
     elif hasattr(estimator, "steps"):
         steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
         yield from _encoded(steps[0], names) if steps else ()
@@ -197,7 +289,8 @@ def _encoded(estimator: Any, names: Sequence[str]) -> Iterator[tuple[str, np.nda
     elif hasattr(estimator, "regressor_"):
         yield from _encoded(estimator.regressor_, names)
     elif isinstance(found := getattr(estimator, "categories_", None), list) and len(found) == len(names):
-        yield from zip(names, found, strict=True)
+        strict = getattr(estimator, "handle_unknown", None) == "error"
+        yield from (Encoded(name, levels, strict) for name, levels in zip(names, found, strict=True))
     elif (inner := _category_encoder(estimator)) is not None:
         yield from _encoded(inner, names)
 

@@ -8,8 +8,9 @@ rows, or every row.
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +36,7 @@ SHOWN_VALUES = 6
 OURS = (KeyboardInterrupt, DfkdError, Interrupted)
 """Exceptions that are raised unchanged."""
 VALUES = "declare the values that it takes, as ranges or levels in the features file"
-SIZE = "export it with a dynamic batch dimension"
+SIZE = "let it take any number of rows, one too: in evaluation mode, exported with a dynamic batch dimension"
 ANY = "check the number of features, and that any number of rows is taken"
 AGAIN = "it answered others before: see what it depends on, then run the same command again"
 ENDS = "a teacher must return its answers and end nothing"
@@ -89,6 +90,7 @@ class Guard:
 
     Args:
         names: feature names, for messages.
+        labels: column -> the words behind its codes 0, 1, ..., for messages; None is a missing value.
         optional: columns that may hold missing values, which are NaN.
         outputs: number of output columns O; None before the first call.
         passed: exception types that did not recur when a call was repeated.
@@ -97,6 +99,7 @@ class Guard:
     """
 
     names: Sequence[str] | None = None
+    labels: Mapping[int, Sequence[str | None]] = field(default_factory=dict)
     optional: Sequence[int] = ()
     outputs: int | None = None
     passed: set[type] = field(default_factory=set)
@@ -147,8 +150,16 @@ class Guard:
         """Format a row ``(D,)`` with feature names."""
         values = x.detach().cpu().tolist()
         names = self.names if self.names is not None and len(self.names) == len(values) else None
-        parts = [f"{names[i] if names else f'x{i}'}={value:.6g}" for i, value in enumerate(values[:SHOWN_VALUES])]
+        cells = [self._cell(i, value) for i, value in enumerate(values[:SHOWN_VALUES])]
+        parts = [f"{names[i] if names else f'x{i}'}={cell}" for i, cell in enumerate(cells)]
         return ", ".join(parts) + (", ..." if len(values) > SHOWN_VALUES else "")
+
+    def _cell(self, column: int, value: float) -> str:
+        """A value as the features file writes it."""
+        if column in self.optional and math.isnan(value):
+            return "null"
+        labels = self.labels.get(column, ())
+        return repr(labels[int(value)]) if value in range(len(labels)) else f"{value:.6g}"
 
     def _sound(self, x: Tensor) -> Tensor:
         """Mask ``(N,)`` of the rows ``(N, D)`` that are finite, except for permitted missing values."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -23,6 +23,7 @@ from dfkd_tune.locations.files import write_output
 from dfkd_tune.ops.pt2_archive import call_to_pt2, to_pt2
 from dfkd_tune.teachers.base import Teacher, freeze, hash_bytes
 from dfkd_tune.teachers.black_box import OfEither, from_estimator
+from dfkd_tune.teachers.boosted.model_files import is_boosted, model_file
 from dfkd_tune.teachers.formats.dtypes import ROW_DTYPES, likely_dtype, settled, taken_by
 from dfkd_tune.teachers.formats.python_function import takes_rows
 from dfkd_tune.teachers.formats.skops_file import content_hash
@@ -55,13 +56,14 @@ class Given:
 
 
 def own_signature(model: Any, example: Any = None) -> Signature | None:
-    """The signature of a module or function that was given in Python; None for other teachers, and for one that takes rows.
+    """The signature of a module or function that was given in Python; None for others, and for one that takes rows.
 
     Args:
         model: as for ``given``.
         example: example inputs, as for ``example_inputs.signature_of``, whose errors this raises.
     """
-    if isinstance(model, str | Path | Teacher) or callable(getattr(model, "predict", None)) or not callable(model):
+    known = isinstance(model, str | Path | Teacher) or inspect.isclass(model)
+    if known or callable(getattr(model, "predict", None)) or not callable(model):
         return None
     dtype = likely_dtype(model) if isinstance(model, nn.Module) else taken_by(model)
     signature = signature_of(_source(model), model, example, dtype)
@@ -96,13 +98,17 @@ def given(model: Any, folder: Path, rows: Tensor | None = None, signature: Signa
     if isinstance(model, nn.Module):
         return _module(model, folder, rows, signature)
     if callable(getattr(model, "predict", None)):
-        return _estimator(model, folder)
+        model = getattr(
+            model, "best_estimator_", model
+        )  # a search also holds the times of its fits, which differ each time
+        return _boosted(model, folder) or _estimator(model, folder)
     if callable(model):
         return _function(model, rows, signature)
-    rule = f"is a {type(model).__name__}, which is no teacher"
-    raise TeacherError(
-        "teacher", rule, remedy="give a path, an nn.Module, a fitted estimator, or a function of rows (N, D)"
-    )
+    rule = f"is of type {type(model).__name__}, which is no teacher"
+    remedy = "give a path, an nn.Module, a fitted estimator, or a function of rows (N, D)"
+    if isinstance(model, Mapping):
+        remedy = "load a state dict into its nn.Module, and give the module"
+    raise TeacherError("teacher", rule, remedy=remedy)
 
 
 def identified(teacher: Teacher, inputs: Inputs) -> Teacher:
@@ -171,10 +177,24 @@ def _script(model: torch.jit.ScriptModule, folder: Path) -> Given:
     return Given(str(file))
 
 
+def _boosted(model: Any, folder: Path) -> Given | None:
+    """Boosted trees, kept in the file of their library; None for another model, and for one that this file does not hold."""
+    if not is_boosted(model):
+        return None
+    try:
+        suffix, data = model_file(model)
+    except Exception:  # it is not fitted, which the probe reports
+        return None
+    file = _kept(folder, data, f"{type(model).__name__}-{hash_bytes(data)[:12]}{suffix}")
+    try:
+        load_teacher(file)
+    except TeacherError:  # as one that classifies, which is reported for the object
+        file.unlink(missing_ok=True)
+        return None
+    return Given(str(file))
+
+
 def _estimator(model: Any, folder: Path) -> Given:
-    model = getattr(
-        model, "best_estimator_", model
-    )  # a search also holds the times of its fits, which differ each time
     teacher = from_estimator(_source(model), model, "")
     try:
         from skops.io import dumps

@@ -8,7 +8,9 @@ is imported.
 
 from __future__ import annotations
 
+from os import PathLike, fspath
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.base import Teacher
@@ -24,11 +26,13 @@ from dfkd_tune.teachers.sources import IN_MEMORY
 from dfkd_tune.utils.object_reference import MODULE_PATH, one_line
 
 
-def load_teacher(source: str | Path, architecture: Path | None = None, trust_pickle: bool = False) -> Teacher:
+def load_teacher(
+    source: str | PathLike[str], architecture: str | PathLike[str] | None = None, trust_pickle: bool = False
+) -> Teacher:
     """Load a teacher.
 
     Args:
-        source: a file in one of ``formats.kinds.FORMATS``; a folder with an ``MLmodel`` file or a shard index; an
+        source: path of a file in one of ``formats.kinds.FORMATS``; a folder with an ``MLmodel`` file or a shard index; an
             MLflow model, ``models:/name@alias`` or ``runs:/id/path``; the address of an endpoint, ``http://...``; or ``package.module:function``, which returns a
             module or a callable.
         architecture: YAML file with layers and activations, for files that hold only weights.
@@ -37,7 +41,11 @@ def load_teacher(source: str | Path, architecture: Path | None = None, trust_pic
     Raises:
         TeacherError: the teacher cannot be loaded.
     """
-    return prepared(_load(source, architecture, trust_pickle))
+    for given in (source, architecture if architecture is not None else ""):
+        if not isinstance(given, str | PathLike):
+            rule = f"must be a path or an address, got a {type(given).__name__}"
+            raise TeacherError("load_teacher", rule, remedy="give a model in memory to distill or tune as it is")
+    return prepared(_load(fspath(source), None if architecture is None else Path(architecture), trust_pickle))
 
 
 def prepared(teacher: Teacher) -> Teacher:
@@ -46,16 +54,18 @@ def prepared(teacher: Teacher) -> Teacher:
     return with_fused_forward(teacher) if teacher.layout is None and teacher.fast is None else teacher
 
 
-def _load(source: str | Path, architecture: Path | None, trust_pickle: bool) -> Teacher:
-    if str(source).startswith(IN_MEMORY):
+def _load(source: str, architecture: Path | None, trust_pickle: bool) -> Teacher:
+    if source.startswith(IN_MEMORY):
         rule = "was given in Python, and no file holds it"
         raise TeacherError(source, rule, remedy="give it again in Python: dfkd_tune.tune(teacher, name=...)")
-    if str(source).startswith(ENDPOINTS):
-        return load_endpoint(str(source))
-    if MODULE_PATH.fullmatch(str(source)):
-        return load_function(str(source))
-    if str(source).startswith(SCHEMES):
-        return load_mlflow(str(source), lambda path: _load_file(path, architecture, trust_pickle), trust_pickle)
+    if source.startswith(ENDPOINTS):
+        return load_endpoint(source)
+    if MODULE_PATH.fullmatch(source):
+        return load_function(source)
+    if source.startswith("file:"):
+        raise TeacherError(source, "is an address of a file", remedy=f"give its path, {unquote(urlsplit(source).path)}")
+    if source.startswith(SCHEMES):
+        return load_mlflow(source, lambda path: _load_file(path, architecture, trust_pickle), trust_pickle)
     try:
         return _load_file(Path(source), architecture, trust_pickle)
     except OSError as error:
@@ -73,12 +83,10 @@ def _load_file(path: Path, architecture: Path | None, trust_pickle: bool) -> Tea
         raise TeacherError(path, "no such file", remedy="give a model file or package.module:function")
     known_format = format_of(path.suffix)
     if known_format is None:
-        known = ", ".join(suffixes())
-        raise TeacherError(
-            path,
-            f"unknown kind of model file {path.suffix!r}",
-            remedy=f"known: {known}, models:/..., package.module:function",
-        )
+        remedy = f"known: {', '.join(suffixes())}, models:/..., package.module:function"
+        if path.suffix == ".py":
+            remedy = f"name a function in it, from its folder: {path.stem}:FUNCTION"
+        raise TeacherError(path, f"unknown kind of model file {path.suffix!r}", remedy=remedy)
     if path.stat().st_size == 0:
         raise TeacherError(path, "the file is empty")
     return known_format.load(path, architecture, trust_pickle)

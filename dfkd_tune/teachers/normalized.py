@@ -37,19 +37,25 @@ class Normalized:
     def vjp(self, z: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """The outputs ``(N, O)`` and the vector-Jacobian product ``(N, O) -> (N, D)``."""
         y, pull = self.teacher.vjp(self._raw(z))
+        absent = z.isnan() if self.inputs.gapped else None
         if self.units is None:
-            return y.to(self.dtype), lambda gradient: pull(gradient.to(y.dtype)).to(self.dtype)
+            return y.to(self.dtype), lambda gradient: _at(absent, pull(gradient.to(y.dtype)).to(self.dtype))
         shift, spread = self.units
         scale = self.inputs.known(y.dtype, z.device).scale
-        return ((y - shift) / spread).to(self.dtype), lambda gradient: (
-            pull((gradient / spread).to(y.dtype)) * scale
-        ).to(self.dtype)
+        return ((y - shift) / spread).to(self.dtype), lambda gradient: _at(
+            absent, (pull((gradient / spread).to(y.dtype)) * scale).to(self.dtype)
+        )
 
     def _raw(self, z: Tensor) -> Tensor:
         if self.units is None:
             return z.to(self.teacher.dtype)
         # A diverged student produces NaN rows, which cannot match a declaration and make many teachers fail.
-        return self.inputs.raw(z.nan_to_num(0.0, 0.0, 0.0), self.teacher.dtype)
+        return self.inputs.raw(self.inputs.finite(z), self.teacher.dtype)
+
+
+def _at(absent: Tensor | None, gradient: Tensor) -> Tensor:
+    """Input gradients ``(N, D)``, 0 for missing values."""
+    return gradient if absent is None else gradient.masked_fill(absent, 0.0)
 
 
 def normalized(teacher: Teacher, inputs: Inputs, shift: Tensor, spread: Tensor) -> Normalized:

@@ -18,12 +18,18 @@ from dfkd_tune.teachers.guarded import ANY, CALLS
 from dfkd_tune.utils.object_reference import raised
 
 PROBE_ROWS = 512
+GAP_ROWS = 8
+"""Rows with which it is found whether a teacher takes missing values."""
 MORE = 2
 """Additional evaluations of the probe rows if the first two differ."""
 NOISE = 1e-4
 """Largest root mean square difference of two evaluations, in standard deviations of the teacher's outputs."""
 FARTHEST = 1e-3
 """Largest difference of two evaluations of any one row, in the same units."""
+UNITS = 4
+"""Largest difference of two answers to a row among other rows, in units of rounding, beyond ``FARTHEST``."""
+SOME = tuple(range(PROBE_ROWS - 4, PROBE_ROWS - 11, -1))
+"""Probe rows that are asked again among fewer rows and in another order, without the first and the last."""
 NOTED = 1e-4
 """Rounding step of the outputs, in standard deviations, from which it is reported."""
 BLURRED = 1e-2
@@ -93,9 +99,9 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
     teacher.guard.names, teacher.guard.optional = inputs.names, inputs.optional
     CALLS.expect(None, calls=7)
     x = inputs.raw(inputs.draw(PROBE_ROWS, torch.Generator().manual_seed(seed)), teacher.dtype)
-    for rows in (2, 1):
-        _answer(teacher, x[:rows])
-    few, call = _timed(teacher, x[:7])
+    _take_gaps(teacher, inputs)
+    few: dict[tuple[int, ...], Tensor] = {rows: _answer(teacher, x[[*rows]]) for rows in ((0, 1), (0,))}
+    few[SOME], call = _timed(teacher, x[[*SOME]])
     full = _answer(teacher, x)
     _finite(teacher, x, full)
     _held(teacher, full)
@@ -103,20 +109,14 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
     wide = full.double()  # in float32 the square of an output may overflow
     noise = _noise(teacher, x, wide, again.double())
     std = wide.std(0)
-    if not torch.allclose(full[:7], few, rtol=1e-3, atol=1e-3 * float(wide.std() + 1e-30)):
-        row = int((full[:7] - few).abs().max(1).values.argmax())
-        raise TeacherError(
-            teacher.source,
-            f"must answer each row by itself, the answer depends on the other rows: {teacher.guard.row(x[row])} got "
-            f"{_several(few[row])} among 7 rows and {_several(full[row])} among {PROBE_ROWS}",
-            remedy="save it in evaluation mode (batch norm frozen)",
-        )
+    for rows, answers in few.items():
+        _independent(teacher, x, full, rows, answers)
     constant = std <= torch.finfo(full.dtype).eps * wide.abs().mean(0)
     if constant.any():
         output = int(constant.nonzero()[0])
         raise TeacherError(
             teacher.source,
-            f"output {output} is constant over the declared inputs, {full[0, output]:.6g}",
+            f"output {teacher.output_names(len(std))[output]} is constant over the declared inputs, {full[0, output]:.6g}",
             remedy="check the units and ranges in the features file",
         )
     shallow = teacher.chain is not None and [*teacher.chain.activations] in [[name] for name in SMOOTH]
@@ -124,6 +124,40 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
     differentiable = _differentiable(teacher, x[:16])
     CALLS.expect(None)
     return Probe(len(inputs), full.shape[1], differentiable, PROBE_ROWS / seconds, shallow, call, noise, step)
+
+
+def _take_gaps(teacher: Teacher, inputs: Inputs) -> None:
+    """Check that a teacher answers where a number is missing.
+
+    Raises:
+        TeacherError: it does not; the message names the feature.
+    """
+    if not inputs.gapped:
+        return
+    z = inputs.present(inputs.draw(GAP_ROWS, torch.Generator().manual_seed(0)))
+    whole = inputs.raw(z, teacher.dtype)
+    _answer(teacher, whole)  # what fails here has another cause
+    if _without(teacher, whole, inputs.gapped) is None:
+        return
+    told = ((i, _without(teacher, whole, [i])) for i in inputs.gapped)
+    column, what = next(((i, what) for i, what in told if what is not None), (inputs.gapped[0], "it fails"))
+    feature = inputs.features[column]
+    raise TeacherError(
+        teacher.source,
+        f"takes no missing values, and {feature.name} may be missing (missing: {feature.missing:g}): {what}",
+        remedy="leave missing out of the features file, or put an imputer before the model",
+    )
+
+
+def _without(teacher: Teacher, x: Tensor, columns: list[int]) -> str | None:
+    """What goes wrong when values of these columns are missing; None if nothing does."""
+    rows = x.clone()
+    rows[:, columns] = torch.nan
+    try:
+        y = _answer(teacher, rows)
+    except TeacherError as error:
+        return error.rule
+    return None if bool(torch.isfinite(y).all()) else "it answers NaN"
 
 
 def _timed(teacher: Teacher, x: Tensor) -> tuple[Tensor, float]:
@@ -151,9 +185,41 @@ def _held(teacher: Teacher, y: Tensor) -> None:
     if unfit:
         raise TeacherError(
             teacher.source,
-            f"output {unfit[0]} lies within {apart[unfit[0]]:.3g} and reaches {most[unfit[0]]:.3g}, which float32 cannot hold",
+            f"output {teacher.output_names(y.shape[1])[unfit[0]]} lies within {apart[unfit[0]]:.3g} and reaches {most[unfit[0]]:.3g}, which float32 cannot hold",
             remedy="scale its answers, by their standard deviation for example",
         )
+
+
+def _independent(teacher: Teacher, x: Tensor, full: Tensor, rows: tuple[int, ...], few: Tensor) -> None:
+    """Check that the answers to a few rows do not depend on the rows around them.
+
+    Args:
+        teacher: the teacher.
+        x: ``(N, D)`` rows, answered with ``full`` ``(N, O)``.
+        rows: indices of the few rows.
+        few: ``(len(rows), O)`` answers to these alone.
+
+    Raises:
+        TeacherError: one differs by more than ``FARTHEST`` and rounding.
+    """
+    wide = full.double()
+    rounding = torch.full_like(wide[0], torch.finfo(torch.float32).eps)  # of any student, and of many teachers
+    for short in (torch.float16, torch.bfloat16):
+        held = (full.to(short).to(full.dtype) == full).all(0)
+        rounding = torch.where(held, torch.finfo(short).eps, rounding)
+    apart = (wide[[*rows]] - few.double()).abs()
+    excess = apart - FARTHEST * wide.std(0) - UNITS * rounding * wide.abs().amax(0)
+    if bool((excess <= 0).all()):
+        return
+    row, output = divmod(int(excess.nan_to_num(torch.inf).argmax()), excess.shape[1])
+    raise TeacherError(
+        teacher.source,
+        f"must answer each row by itself, the answer depends on the other rows: {teacher.guard.row(x[rows[row]])} got "
+        f"{few[row, output]:.6g} among {len(rows):,} row{'s' * (len(rows) > 1)} and {full[rows[row], output]:.6g} among {len(x)}",
+        remedy="save it in evaluation mode (batch norm frozen)"
+        if isinstance(teacher.function, torch.nn.Module)
+        else "let it compute an answer from its row alone: without a mean, an order or a rank of the rows that come with it",
+    )
 
 
 def _noise(teacher: Teacher, x: Tensor, first: Tensor, second: Tensor) -> float:
@@ -209,7 +275,7 @@ def _resolution(teacher: Teacher, y: Tensor) -> float | None:
         output = coarse[0]
         raise TeacherError(
             teacher.source,
-            f"output {output} reaches {largest[output]:.6g} with a standard deviation of {std[output]:.3g}: a student answers "
+            f"output {teacher.output_names(len(std))[output]} reaches {largest[output]:.6g} with a standard deviation of {std[output]:.3g}: a student answers "
             f"in float32, whose steps are {floats[output]:.2g} there",
             remedy=f"subtract its mean, {wide[:, output].mean():.6g}, from the answers",
         )
@@ -256,8 +322,15 @@ def infer_width(teacher: Teacher) -> int:
     raise TeacherError(
         teacher.source,
         f"its number of features cannot be found: {found}",
-        remedy=f"give a features file: {_shapes(teacher)} if it takes more than rows of numbers",
+        remedy=f"give a features file ({_shapes(teacher)} where it takes more than rows of numbers)",
     )
+
+
+def _not_fitted(failure: BaseException | None) -> bool:
+    """Whether an estimator failed because it was never fitted, so that it accepts no width."""
+    from sklearn.exceptions import NotFittedError
+
+    return isinstance(failure, NotFittedError)
 
 
 def _shapes(teacher: Teacher) -> str:
@@ -275,7 +348,9 @@ def _accepts(teacher: Teacher, width: int, until: float = math.inf) -> bool:
     try:
         with torch.no_grad():
             teacher.guard.once(teacher.source, teacher.function, torch.zeros(2, width, dtype=teacher.dtype))
-    except TeacherError:
+    except TeacherError as error:
+        if _not_fitted(error.__cause__):
+            raise TeacherError(teacher.source, "is not fitted", remedy="fit it first") from None
         return False
     return True
 
@@ -294,10 +369,6 @@ def _answer(teacher: Teacher, x: Tensor) -> Tensor:
             teacher.source, "changes its input rows in place", remedy="let it copy them before it changes them"
         )
     return y.clone()  # a teacher may reuse the memory of its outputs
-
-
-def _several(y: Tensor) -> str:
-    return ", ".join(f"{value:.6g}" for value in y[:3].tolist()) + (", ..." if len(y) > 3 else "")
 
 
 def _differentiable(teacher: Teacher, x: Tensor) -> bool:

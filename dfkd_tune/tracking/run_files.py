@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
+FIGURES = "figures"
+"""Folder of a run's artifacts with its figures."""
 Content = Callable[[str], bytes]
 """Function from a SHA-256 to the content."""
 

@@ -239,7 +239,7 @@ class Cohort:
             if (
                 member.failure is None and self.flat[group.part.start + k].isfinite().all()
             ):  # else it diverged by itself
-                member.failure = not_finite(group.kind, drawn[k])
+                member.failure = not_finite(self.problem.inputs, group.kind, drawn[k])
         return made
 
     def _label(self, rows: Tensor, gradients: bool) -> tuple[Tensor, Tensor | None]:
@@ -270,12 +270,13 @@ class Cohort:
             units=(self.problem.shift, self.problem.spread),
             project=project,
             nominal=self.problem.inputs.nominal,
+            gapped=self.problem.inputs.gapped,
             rngs=[member.rng for member in members],
         )
 
     def _record_student(self, weights: list[Tensor], x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         answers, tape = self.student.forward_with_tape(weights, self.encoder.rows(x), self.columns)
-        return answers, lambda gradient: self.encoder.back(self.student.input_gradients(weights, tape, gradient))
+        return answers, lambda gradient: self.encoder.back(self.student.input_gradients(weights, tape, gradient), x)
 
     def _answer_one(self, k: int, z: Tensor) -> Tensor:
         weights = [leaf[k : k + 1] for leaf in self.leaves]

@@ -23,7 +23,7 @@ def gradient_mask(
 ) -> Tensor | None:
     """Mask ``(E,)`` of 1 and 0: encoded columns whose input gradients students match; None if all are matched.
 
-    One-hot columns are never matched. Columns of ordered levels and whole numbers are matched if the gradient predicts the change
+    One-hot columns and numbers that may be missing, which have no gradient where they are, are never matched. Columns of ordered levels and whole numbers are matched if the gradient predicts the change
     over a step to the next value. For a black box, features that sum to 1 are not matched, as none can be moved alone.
 
     Args:
@@ -33,12 +33,14 @@ def gradient_mask(
         smooth: whether the teacher is a chain of linear layers, which may have kinks but no jumps.
     """
     inputs = encoder.inputs
+    fixed = {*inputs.nominal, *inputs.simplex, *inputs.gapped}
     kept = torch.ones(z.shape[1], dtype=z.dtype, device=z.device)
+    kept[inputs.gapped] = 0.0
     if gradient is None:
         kept[list(inputs.simplex)] = 0.0
     elif not smooth:
         for i, feature in enumerate(inputs.features):
-            if (feature.levels is not None or feature.integer) and i not in (*inputs.nominal, *inputs.simplex):
+            if (feature.levels is not None or feature.integer) and i not in fixed:
                 kept[i] = float(_predicts_steps(gradient, *inputs.around(z[:NEIGHBORS], i, 0.0), i))
     mask = encoder.gradients(kept)
     return None if bool((mask == 1).all()) else mask

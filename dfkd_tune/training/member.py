@@ -98,7 +98,7 @@ class Member:
         if not is_plugin(kind):
             return drawn.to(problem.device, problem.dtype)
         made = declared(problem.inputs, kind, drawn, (steps, rows, problem.features), problem.pool.z)
-        self.failure = self.failure or not_finite(kind, drawn)
+        self.failure = self.failure or not_finite(problem.inputs, kind, drawn)
         return made
 
     @property

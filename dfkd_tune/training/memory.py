@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from dfkd_tune.compat.torch import TorchDispatchMode
+from dfkd_tune.compat.torch import LightDispatchMode
 from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.recipe import Recipe
@@ -121,7 +121,7 @@ def teacher_row(teacher: Teacher, inputs: Inputs) -> int:
     return 2 * scale.bytes // rows
 
 
-class _Weighing(TorchDispatchMode):
+class _Weighing(LightDispatchMode):
     """Sums the bytes of the results of all operations."""
 
     bytes = 0

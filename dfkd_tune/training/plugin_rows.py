@@ -41,9 +41,9 @@ def declared(inputs: Inputs, kind: type, drawn: Tensor, shape: Sequence[int], li
     return inputs.project(drawn.detach().to(like))
 
 
-def not_finite(kind: type, drawn: Tensor) -> str | None:
+def not_finite(inputs: Inputs, kind: type, drawn: Tensor) -> str | None:
     """Why a student cannot be trained on rows ``(..., D)`` that a plug-in drew; None if it can."""
-    bad = int((~torch.isfinite(drawn)).any(-1).sum())
+    bad = int((~torch.isfinite(inputs.present(drawn))).any(-1).sum())
     if not bad:
         return None
     return f"generator {kind.__name__} of plug-in {package_of(kind)} drew {bad} rows that hold NaN or infinity"

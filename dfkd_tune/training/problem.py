@@ -29,7 +29,7 @@ from dfkd_tune.teachers.output_cache import Answers
 from dfkd_tune.teachers.probe import Probe
 from dfkd_tune.training.banks import Bank
 from dfkd_tune.training.gradient_mask import gradient_mask
-from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, outputs, outputs_of
+from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, outputs, outputs_of, rounding
 from dfkd_tune.utils.seeding import stream
 
 LOG = logging.getLogger(__name__)
@@ -271,7 +271,7 @@ class Problem:
 
     def _geometry(self) -> Geometry:
         low, high = (edge.to(self.device, self.dtype) for edge in (self.inputs.low, self.inputs.high))
-        covariance = torch.atleast_2d(torch.cov(self.pool.z.double().T))
+        covariance = torch.atleast_2d(torch.cov(self.inputs.present(self.pool.z).double().T))
         ridge = 1e-6 * torch.eye(self.features, dtype=torch.float64, device=self.device)
         return Geometry(low, high, torch.linalg.inv(covariance + ridge).to(self.dtype))
 
@@ -336,8 +336,9 @@ class Problem:
 
     @cached_property
     def _movable(self) -> list[int]:
-        """Features that can be moved up and down while all others stay."""
-        return [i for i in range(self.features) if i not in (*self.inputs.nominal, *self.inputs.simplex)]
+        """Features that can be moved up and down while all others stay, in every row."""
+        fixed = {*self.inputs.nominal, *self.inputs.simplex, *self.inputs.gapped}
+        return [i for i in range(self.features) if i not in fixed]
 
     def labels(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs and input gradients; for a black box by finite differences, with two more queries for each movable feature."""
@@ -352,6 +353,16 @@ class Problem:
             apart = (ahead - behind)[:, i, None]
             found[:, :, i] = torch.where(apart > 0, change / apart, 0.0)
         return self.answer_in_chunks(z), found
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the outputs, ``0``, ``1``, ... where the teacher tells none."""
+        return self.teacher.output_names(self.outputs)
+
+    @property
+    def rounding(self) -> float:
+        """Error with which a drop-in student rounds its outputs to the dtypes of its teacher, in the teacher's units."""
+        return rounding(self.inputs, (self.banks["selection"].values * self.spread + self.shift).cpu())
 
     @property
     def evaluator(self) -> RawEvaluator:

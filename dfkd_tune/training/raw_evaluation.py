@@ -123,7 +123,32 @@ def outputs_of(student: ExportedStudent, inputs: Inputs, z: Tensor) -> Tensor:
     return y[:, None] if y.ndim == 1 else y
 
 
-def agree(place: object, exported: float, recorded: float, spread: float) -> None:
+def shipped_rmse(
+    place: object, evaluator: RawEvaluator, student: ExportedStudent, recorded: float
+) -> tuple[float, int]:
+    """RMSE of an exported student on fresh rows, and their number (see ``fresh_rmse``), after ``agree`` on the selection bank.
+
+    Args:
+        place: name of the student for the error message.
+        evaluator: its teacher and banks.
+        student: the exported student, reloaded.
+        recorded: RMSE on the selection bank in training.
+
+    Raises:
+        ExportError: as ``agree`` does.
+    """
+    theirs, ours = evaluator.held(student)
+    found, spread = float((ours - theirs).square().mean().sqrt()), float(theirs.std(0).square().mean().sqrt())
+    agree(place, found, recorded, spread, rounding(evaluator.inputs, theirs))
+    return fresh_rmse(evaluator, student)
+
+
+def rounding(inputs: Inputs, y: Tensor) -> float:
+    """Root mean square error, at most, with which a drop-in student rounds outputs ``(N, O)`` to the dtypes of its teacher."""
+    return 0.0 if inputs.layout is None else float((inputs.layout.steps(y) / 2).square().mean().sqrt())
+
+
+def agree(place: object, exported: float, recorded: float, spread: float, step: float = 0.0) -> None:
     """Check that the RMSE of an exported student equals the one recorded in training.
 
     Args:
@@ -131,10 +156,11 @@ def agree(place: object, exported: float, recorded: float, spread: float) -> Non
         exported: RMSE of the reloaded student against the teacher as its file loads.
         recorded: RMSE on the same rows in training.
         spread: standard deviation of the teacher's outputs.
+        step: error of rounding to the teacher's dtype, which is always accepted.
 
     Raises:
         ExportError: if the two differ by more than rounding; the message names both.
     """
-    if not abs(exported - recorded) <= ROUNDING * max(exported, recorded) + NEGLIGIBLE * spread:
+    if not abs(exported - recorded) <= ROUNDING * max(exported, recorded) + NEGLIGIBLE * spread + step:
         rule = f"the exported student has RMSE {exported:.4g} to the teacher, its training recorded {recorded:.4g} on the same rows"
         raise ExportError(place, rule, remedy="distill it again with the teacher and the features file as they are now")

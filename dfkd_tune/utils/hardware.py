@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,20 +11,28 @@ from pathlib import Path
 import joblib
 import psutil
 import torch
+from threadpoolctl import threadpool_limits
 
 from dfkd_tune.errors import MachineError
 
 CGROUP = Path("/sys/fs/cgroup")
+DEVICES = ("auto", "cpu", "cuda")
 PLANNED_FRACTION = 0.8
 """Share of the free memory that a study plans with."""
+SAMPLE_S = 0.3
+"""Seconds in which the load of the cores is sampled."""
 
 
 def device(asked: str = "auto") -> str:
     """Resolve ``auto``, ``cpu`` or ``cuda`` to a device; ``auto`` is the GPU if there is one.
 
     Raises:
-        MachineError: ``cuda`` is requested, but not available.
+        MachineError: ``cuda`` is requested, but not available; or another device.
     """
+    if asked not in DEVICES:
+        raise MachineError(
+            "--device", f"must be one of {', '.join(DEVICES)}, got {asked!r}", remedy="give --device auto"
+        )
     if asked == "cuda" and not torch.cuda.is_available():
         built = torch.version.cuda is not None
         found = "this machine shows no CUDA GPU" if built else f"torch {torch.__version__} was built without CUDA"
@@ -34,6 +43,17 @@ def device(asked: str = "auto") -> str:
 def cores() -> int:
     """Number of cores that this process may use, by its CPU affinity and its control group."""
     return joblib.cpu_count()
+
+
+def idle_cores() -> int:
+    """Number of cores that this process may use and that no process uses now, at least 1.
+
+    The load average of the system would name the load of the last minute instead.
+    """
+    shares = psutil.cpu_percent(interval=SAMPLE_S, percpu=True)
+    if hasattr(os, "sched_getaffinity"):
+        shares = [share for core, share in enumerate(shares) if core in os.sched_getaffinity(0)] or shares
+    return max(1, round(cores() * (1.0 - sum(shares) / len(shares) / 100.0)))
 
 
 def memory() -> int:
@@ -86,11 +106,12 @@ def _read(name: str) -> str | None:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one thread inside the block."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+def threads(count: int) -> Iterator[None]:
+    """Compute on ``count`` threads inside the block, in PyTorch and in other libraries with OpenMP or BLAS."""
+    before = torch.get_num_threads()
+    with threadpool_limits(count):
+        torch.set_num_threads(count)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from dfkd_tune.errors import DfkdError
@@ -15,6 +16,8 @@ from dfkd_tune.utils.user_code import setting_up
 MODULE_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 MOST_LINE_CHARACTERS = 200
 """Longest quotation of an exception's message, in characters."""
+MOST_NAMES = 10
+"""Most functions of a module that a message names."""
 TAIL_CHARACTERS = 100_000
 """Number of characters at the end of a message that are examined."""
 ASIDE = re.compile(
@@ -52,11 +55,18 @@ def import_object(path: str, error: type[DfkdError]) -> Callable[..., Any]:
     except BaseException as problem:
         raise error(path, f"its import {raised(problem)}") from problem
     if not hasattr(module, name):
-        raise error(path, f"module {module_name} has no {name}")
+        raise error(path, f"module {module_name} has no {name}", remedy=f"its functions: {_functions(module)}")
     found = getattr(module, name)
     if not callable(found):
         raise error(path, f"{name} is a {type(found).__name__}, not a function")
     return found
+
+
+def _functions(module: ModuleType) -> str:
+    """The functions that a module defines itself, without private ones."""
+    own = (name for name, each in vars(module).items() if getattr(each, "__module__", None) == module.__name__)
+    public = [name for name in own if callable(getattr(module, name)) and not name.startswith("_")]
+    return ", ".join(public[:MOST_NAMES]) + (", ..." if len(public) > MOST_NAMES else "") or "none"
 
 
 def raised(problem: BaseException) -> str:

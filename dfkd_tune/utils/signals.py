@@ -29,4 +29,4 @@ class Signals:
         if self.stop and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.stop.append(number)
-        print("\nstopping: the running trials go back to their slots ...", file=sys.stderr)
+        print("\nstopping: the running trials go back to the queue ...", file=sys.stderr)

@@ -17,9 +17,10 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter
 
-from dfkd_tune.inputs import features_file
 from dfkd_tune.inputs.arguments import DTYPES
 from dfkd_tune.inputs.feature import Feature
+from dfkd_tune.inputs.grid import Grid
+from dfkd_tune.inputs.window import Channel, Window
 from dfkd_tune.recipes.presets import PRESETS
 from dfkd_tune.recipes.recipe import SECTIONS
 from dfkd_tune.search.optuna_kinds import PRUNERS, SAMPLERS
@@ -34,6 +35,15 @@ RANGE = {
     "required": ["low", "high"],
     "additionalProperties": False,
     "description": "An interval that a trial draws from; log: on a logarithmic scale.",
+}
+TRIANGLE = {
+    "type": "array",
+    "items": {"type": "array", "items": {"type": "number", "minimum": -1, "maximum": 1}},
+}
+CHANNELS = {
+    "type": "array",
+    "minItems": 1,
+    "items": {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/channel"}]},
 }
 ARGUMENT = re.compile(r"^    (\w+(?:, \w+)*): (.*(?:\n {8,}.*)*)", re.MULTILINE)
 
@@ -54,7 +64,7 @@ def meanings(kind: type) -> dict[str, str]:
 def described(kind: type) -> Tree:
     """The schema of a strategy class, every field with its meaning."""
     tree = TypeAdapter(kind).json_schema()
-    told = meanings(kind)
+    told = {name: words for base in reversed(kind.__mro__) for name, words in meanings(base).items()}
     for name, field in tree.get("properties", {}).items():
         field.pop("title", None)
         if name in told:
@@ -184,6 +194,7 @@ def argument() -> Tree:
             "items": {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/feature"}]},
             "description": "A name or a mapping for each value, in row-major order.",
         },
+        "window": {"$ref": "#/$defs/window", "description": "The values are channels at successive steps."},
         "grid": {"$ref": "#/$defs/grid", "description": "The values are pixels."},
     }
     return {
@@ -192,6 +203,14 @@ def argument() -> Tree:
         "additionalProperties": False,
         "description": "What is declared of one argument of the teacher.",
     }
+
+
+def shaped(kind: type, **parts: Tree) -> Tree:
+    """The schema of a window or grid, with what its class leaves to other checks."""
+    tree = described(kind)
+    for name, part in ({"correlation": TRIANGLE} | parts).items():
+        tree["properties"][name] = part | {"description": tree["properties"][name]["description"]}
+    return tree
 
 
 def features() -> Tree:
@@ -207,6 +226,10 @@ def features() -> Tree:
                 "items": {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/feature"}]},
                 "description": "The features, in the order of the teacher's inputs.",
             },
+            "window": {
+                "$ref": "#/$defs/window",
+                "description": "Channels at successive steps, in place of `features`.",
+            },
             "grid": {"$ref": "#/$defs/grid", "description": "Pixels of an image, in place of `features`."},
             "arguments": {
                 "type": "object",
@@ -214,14 +237,17 @@ def features() -> Tree:
                 "description": "Arguments of the teacher by name, in place of `features`.",
             },
             "simplex": names | {"description": "Names of the features that are shares of a whole."},
-            "rank_correlation": {
-                "type": "array",
-                "items": {"type": "array", "items": {"type": "number", "minimum": -1, "maximum": 1}},
-                "description": "Spearman rank correlations, lower triangle, one row per feature.",
-            },
+            "rank_correlation": TRIANGLE
+            | {"description": "Spearman rank correlations, lower triangle, one row per feature."},
         },
         "additionalProperties": False,
-        "$defs": {"feature": described(Feature), "grid": described(features_file.Grid), "argument": argument()},
+        "$defs": {
+            "feature": described(Feature),
+            "channel": described(Channel),
+            "window": shaped(Window, channels=CHANNELS),
+            "grid": shaped(Grid),
+            "argument": argument(),
+        },
     }
 
 

@@ -90,10 +90,10 @@ def test_a_description_is_taken():
 
 
 REFUSED = {
-    "a number": ({"teacher": 3}, "teacher: is a int, which is no teacher"),
+    "a number": ({"teacher": 3}, "teacher: is of type int, which is no teacher"),
     "a preset": ({"preset": "papr"}, "distill: preset: unknown preset 'papr'"),
     "features": ({"features": 3}, "distill: features: must be a path, a list or a mapping"),
-    "a feature's key": ({"features": {"a": {"men": 1}, "b": None}}, "distill: features[0].men: unknown key"),
+    "a feature's key": ({"features": {"a": {"men": 1}, "b": None}}, "distill: features['a'].men: unknown key"),
     "a budget's key": ({"budget": {"step": 3}}, "distill: budget.step: unknown key"),
     "a leaf": ({"fixed": {"student.widht": 3}}, "distill: student.widht: unknown key"),
     "a section": ({"fixed": {"studnt": 3}}, "distill: studnt: unknown key"),

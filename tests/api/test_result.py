@@ -1,6 +1,7 @@
 """A result of a study whose teacher moved, and of one whose teacher only this process has."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,3 +48,66 @@ def test_a_teacher_that_moved_is_found_where_it_is_now(here):
     with pytest.raises(dt.DfkdError, match=r"there is no .*old.pt2; give teacher=PATH"):
         dt.load_result("moved").plot_parity()
     assert dt.load_result("moved", teacher="new.pt2").plot_parity() is not None
+
+
+@pytest.fixture(scope="module")
+def pump(store, tmp_path_factory, undrawn):
+    """A finished study of two trials."""
+    folder = tmp_path_factory.mktemp("pump")
+    save_pt2(nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1)), folder / "teacher.pt2", dtype=torch.float32)
+    search = {"student.width": {"low": 2, "high": 9}}
+    about = {"study": {"reruns": 0}, "storage": store.storage, "tracking_uri": store.tracking}
+    return dt.tune(str(folder / "teacher.pt2"), name="pump-file", n_trials=2, search=search, **about, **SMALL)
+
+
+@pytest.mark.parametrize("name", ["student.pt2", "student.onnx", "student.safetensors"])
+def test_an_export_from_python_is_that_of_the_command(pump, name, tmp_path, dfkd, store):
+    (tmp_path / "mine").mkdir()
+    rmse = pump.export(tmp_path / "mine" / name)
+    ended = dfkd("export", pump.name, "--out", name, *store.options[2:])
+    assert ended.status == 0, ended.err
+    assert f"RMSE {rmse:.4g} of the file as it was reloaded" in ended.out
+    files = {path.name for path in (tmp_path / "mine").iterdir()}
+    assert files == {path.name for path in tmp_path.iterdir() if path.is_file()}  # architecture of weights included
+    teacher, architecture = dt.load_teacher(pump.sources.teacher or pump.evaluator.teacher.source), None
+    if name.endswith("safetensors"):
+        architecture = tmp_path / "mine" / "student.yaml"
+    x = torch.randn(20_000, 3, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        gap = dt.load_teacher(tmp_path / "mine" / name, architecture)(x) - teacher(x)
+    assert float(gap.square().mean().sqrt()) == pytest.approx(rmse, rel=0.03)
+
+
+def test_an_export_whose_figure_is_not_the_recorded_one_is_refused(pump, tmp_path):
+    """As it is when somebody changes the teacher, or the file of a student."""
+    module, result, run = pump._stored
+    again = dt.Result(pump.name, pump.storage, pump.tracking_uri, pump.evaluator)
+    again.__dict__["_stored"] = module, result | {"rmse": 2 * result["rmse"]}, run
+    with pytest.raises(dt.DfkdError, match="its training recorded"):
+        again.export(tmp_path / "student.onnx")
+    assert not (tmp_path / "student.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "kind", "words"),
+    [
+        (
+            "student.docx",
+            None,
+            "student.docx: its suffix names no export format, got '.docx'; name it so, or give kind",
+        ),
+        ("student", None, "got ''; name it so, or give kind, one of pt2, onnx, safetensors"),
+        ("student.pt2", "docx", "kind: 'docx' is no export format; known: pt2, onnx, safetensors"),
+        ("student.onnx", "pt2", "student.onnx: would hold pt2 under the suffix of onnx; name it student.pt2"),
+        ("no/student.pt2", None, "there is no folder"),
+        ("teacher.pt2", None, "is the teacher of the study; choose another name"),
+    ],
+)
+def test_a_file_that_cannot_be_is_told_before_it_is_written(pump, file, kind, words, tmp_path):
+    place = tmp_path if file != "teacher.pt2" else Path(pump.evaluator.teacher.source).parent
+    before = {path: path.read_bytes() for path in place.iterdir() if path.is_file()}
+    with pytest.raises(dt.DfkdError) as refusal:
+        pump.export(place / file, kind)
+    assert words in str(refusal.value) and len(str(refusal.value).splitlines()) == 1
+    assert " --" not in str(refusal.value)
+    assert {path: path.read_bytes() for path in place.iterdir() if path.is_file()} == before

@@ -170,7 +170,7 @@ def test_a_stopped_study_goes_on(here):
 
 
 REFUSED = {
-    "a name": ({"name": "a b"}, "tune: study: name must be letters"),
+    "a name": ({"name": "a b"}, "tune: name: must be letters"),
     "a search": ({"search": [1]}, "tune: search: must be a mapping of leaves, got [1]"),
     "a leaf": ({"search": {"student.widht": [1]}}, "student.widht"),
     "no trial": ({"n_trials": 0}, "tune: n_trials: "),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import optuna
+import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -12,7 +13,7 @@ import dfkd_tune as dt
 X = np.random.default_rng(0).normal(size=(60, 2))
 MISTAKES = {
     "no trials": ("tune", {"n_trials": 0}, "tune: n_trials: "),
-    "a name": ("tune", {"name": "a/b"}, "tune: study: name must be letters"),
+    "a name": ("tune", {"name": "a/b"}, "tune: name: must be letters"),
     "a seed": ("tune", {"seed": -1}, "tune: seed: "),
     "an objective": ("tune", {"objective": "mae"}, "tune: objective: "),
     "a size": ("tune", {"max_parameters": 0}, "tune: max_parameters: "),
@@ -23,6 +24,18 @@ MISTAKES = {
     "an odd batch": ("Distillation", {"batch": 3}, "Distillation: batch: "),
     "a preset": ("Distillation", {"preset": "papr"}, "Distillation: preset: unknown preset 'papr'; known: random"),
     "a class as features": ("Distillation", {"features": dt.Inputs}, "Distillation: features: must be a path"),
+    "a feature's key": ("tune", {"features": {"a": {"meen": 3}, "b": None}}, "tune: features['a'].meen: unknown key"),
+    "a pair as a feature": (
+        "distill",
+        {"features": {"a": (0, 1)}},
+        "distill: features['a']: must be a mapping, a Feature or None",
+    ),
+    "a table": ("distill", {"features": pd.DataFrame({"a": [1.0]})}, "got DataFrame; describe(table) makes features"),
+    "a device": (
+        "distill",
+        {"device": "gpu"},
+        "device: must be one of auto, cpu, cuda, got 'gpu'; give device=\"auto\"",
+    ),
     "a classifier": (
         "distill",
         {"teacher": LogisticRegression().fit(X, X[:, 0] > 0)},

@@ -56,6 +56,29 @@ FEATURES = {
     ],
     "rank_correlation": [[1], [0.31, 1], [0, 0.1, 1], [0, 0, 0.2, 1], [0, 0, 0, 0, 1]],
 }
+WINDOW = {
+    "window": {
+        "steps": 3,
+        "channels": [
+            "plain",
+            {"name": "temp", "mean": 20.0, "std": 4.0, "autocorrelation": [0.9, 0.7]},
+            {"name": "valve", "levels": [0, 1], "time_constant": 3.5},
+        ],
+        "correlation": [[1], [0.3, 1], [0, 0.2, 1]],
+        "order": "channels_first",
+    }
+}
+GRID = {
+    "arguments": {
+        "image": {
+            "grid": {
+                **{"height": 2, "width": 3, "channels": 2, "mean": [1, 2], "std": [1.0, 0.5], "range": [0.0, 9.0]},
+                **{"correlation_length": 1.5, "correlation": [[1], [0.5, 1]]},
+            },
+            "dtype": "float32",
+        }
+    }
+}
 RECIPE = PRESETS["faithful"].tree()
 ARCHITECTURE = {"layers": [3, 16, 16, 1], "activation": ["tanh", "relu"], "keys": ["0", "2", "4"]}
 
@@ -142,6 +165,8 @@ def read_architecture(tree: object) -> None:
 READERS = {
     "spec": (SPEC, read_spec),
     "features": (FEATURES, read_features),
+    "window": (WINDOW, read_features),
+    "grid": (GRID, read_features),
     "recipe": (RECIPE, read_recipe),
     "architecture": (ARCHITECTURE, read_architecture),
 }

@@ -42,8 +42,12 @@ def kill_workers(monkeypatch, prepared, storage: str, tracking: str, count: int,
     return counts | {"kills": killer.killed}
 
 
-def test_two_kills(monkeypatch, store, tiny):
-    prepared = tiny("kills", trials=8, budget={"steps": 600}, **TINY)  # long enough that none is over between two looks
+@pytest.mark.parametrize("about", [{}, {"seed": 1}], ids=["steady", "rounds"])
+def test_two_kills(monkeypatch, store, tiny, about):
+    name = f"kills-{len(about)}"
+    prepared = tiny(
+        name, trials=8, budget={"steps": 600}, **TINY | about
+    )  # long enough that none is over between two looks
     counts = kill_workers(monkeypatch, prepared, store.storage, store.tracking, 2, 2, seed=3)  # at 2 and 4 of 8
     assert counts["kills"] == 2
 

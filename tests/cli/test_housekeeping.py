@@ -42,6 +42,24 @@ def default_tracking(monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
+def test_a_piped_table_is_not_folded_and_a_recipe_is_plain(dfkd, two):
+    ended = dfkd("show", "valve", cwd=two.home)
+    lines = ended.out.splitlines()
+    rows = lines[lines.index(next(line for line in lines if line.startswith("trial "))) + 1 :]
+    numbers = [
+        int(row.split()[0])
+        for row in rows[: rows.index(next(row for row in rows if row.startswith("all:") or not row.strip()))]
+    ]
+    assert sorted(numbers) == [0, 1, 2]  # one line a trial
+    plain = json.loads(dfkd("show", "valve", "--json", cwd=two.home).out)
+    assert all("kind" in trial["attributes"]["recipe"]["generator"] for trial in plain["trials"])
+
+
+def test_fewer_trials_than_there_are_leave_the_total(dfkd, own, tiny):
+    told = run_study(tiny("pump", trials=1), own.storage, own.tracking).progress
+    assert (told.ended, told.total) == (2, 2)
+
+
 def test_list(dfkd, two, tmp_path):
     ended = dfkd("list", cwd=two.home)
     head, first, second = ended.out.splitlines()
@@ -124,7 +142,7 @@ def test_rollback(dfkd, own):
     ended = dfkd("rollback", "pump", cwd=own.home)
     assert (ended.status, ended.out) == (0, "models:/pump@champion is version 1 again; it was version 2\n")
     assert MlflowClient(own.tracking).get_model_version_by_alias("pump", "champion").version == 1
-    assert_refused(dfkd("rollback", "pump", cwd=own.home), "alias 'champion'", "had none before")
+    assert_refused(dfkd("rollback", "pump", cwd=own.home), "alias 'champion'", "no earlier version")
     assert_refused(dfkd("rollback", "none", cwd=own.home), "model 'none'", "known: pump")
     assert_refused(dfkd("remove", "pump", "--yes", cwd=own.home), "pump version 1", "delete the registered versions")
 

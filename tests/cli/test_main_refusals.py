@@ -115,14 +115,57 @@ def test_a_place_that_takes_no_files_is_told(dfkd, tmp_path, tree, store, finish
     below = f"{tmp_path}/file"
     url = f"sqlite:///{below}/some.db"
     before = files_of(tmp_path)
-    assert_refused(dfkd("study", "spec.yaml", "--storage", url, *store.options[2:]), below, "cannot be made")
-    assert_refused(dfkd("study", "spec.yaml", "--tracking-uri", url, *store.options[:2]), below, "cannot be made")
+    assert_refused(dfkd("study", "spec.yaml", "--storage", url, *store.options[2:]), url, f"{below} is a file")
+    assert_refused(dfkd("study", "spec.yaml", "--tracking-uri", url, *store.options[:2]), url, f"{below} is a file")
     good = bad_teachers / "good.pt2"
-    assert_refused(dfkd("distill", "--teacher", good, "--out", f"{below}/made"), below, "cannot be made")
+    assert_refused(dfkd("distill", "--teacher", good, "--out", f"{below}/made"), f"{below} is a file")
     exported = dfkd("export", "finished", "--out", f"{below}/student.pt2", *store.options[2:])
-    assert_refused(exported, below, "cannot be written")
+    assert_refused(exported, f"{below}/student.pt2", f"{below} is a file")
     assert files_of(tmp_path) == before
     assert "nowhere" not in [experiment for experiment in _experiments(store)]
+
+
+def test_a_missing_folder_is_not_made(dfkd, tmp_path, tree, finished, store, bad_teachers):
+    """It may be misspelled: a study that is kept in a folder of another name is not found again."""
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(tree("nowhere")))
+    (tmp_path / "table.csv").write_text("a\n" + "1\n" * 200)
+    folder = tmp_path / "some" / "where"
+    url, told = f"sqlite:///{folder}/some.db", [f"there is no folder {folder}", "make it, or choose another place"]
+    for argv, place in (
+        (["study", "spec.yaml", "--storage", url, *store.options[2:]], url),
+        (["study", "spec.yaml", "--storage", "sqlite:////dfkd-no-such/some.db"], "there is no folder /dfkd-no-such"),
+        (["study", "spec.yaml", "--tracking-uri", url, *store.options[:2]], url),
+        (["show", "finished", "--storage", url], url),
+        (["export", "finished", "--out", folder / "student.pt2", *store.options[2:]], "student.pt2"),
+        (["report", "finished", "--out", folder / "report.html", *store.options], "report.html"),
+        (["describe", "table.csv", "--out", folder / "features.yaml"], "features.yaml"),
+        (["distill", "--teacher", bad_teachers / "good.pt2", "--out", folder / "student"], "student"),
+    ):
+        assert_refused(dfkd(*argv), place, *(told if argv[-1] != "sqlite:////dfkd-no-such/some.db" else told[1:]))
+    assert files_of(tmp_path) == {"spec.yaml", "table.csv"} and not Path("/dfkd-no-such").exists()
+
+
+def test_a_missing_folder_in_the_environment_is_told(dfkd, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///where/mlflow.db")
+    assert_refused(dfkd("ui"), "MLFLOW_TRACKING_URI=sqlite:///where/mlflow.db", "there is no folder")
+
+
+def test_nothing_that_was_given_is_overwritten(dfkd, tmp_path, finished, store, bad_teachers):
+    for name in ("recipe.yaml", "architecture.yaml"):
+        (tmp_path / name).write_text("steps: 10  # mine\n")
+        option = "--recipe" if name == "recipe.yaml" else "--architecture"
+        ended = dfkd("distill", "--teacher", bad_teachers / "good.pt2", option, name, "--out", ".")
+        assert_refused(ended, f"a new {name} in place of the given one")
+    (tmp_path / "pump.yaml").write_text("study: {}\n")
+    export = ["export", "finished", *store.options[2:], "--out"]
+    assert_refused(dfkd(*export, "pump.safetensors"), "pump.safetensors", "needs pump.yaml", "choose another name")
+    assert (tmp_path / "pump.yaml").read_text() == "study: {}\n"
+    assert (tmp_path / "recipe.yaml").read_text().endswith("# mine\n")
+    assert_refused(dfkd(*export, "pump.onnx", "--format", "pt2"), "pump.onnx: would hold pt2", "name it pump.pt2")
+    assert_refused(dfkd(*export, "pump"), "pump: its suffix names no export format", "pt2, onnx, safetensors")
+    assert_refused(dfkd(*export, "."), ".: its suffix names")
+    (tmp_path / "folder.pt2").mkdir()
+    assert_refused(dfkd(*export, "folder.pt2"), "folder.pt2: is a folder", "name a file in it")
 
 
 def _experiments(store) -> list[str]:

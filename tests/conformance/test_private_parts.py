@@ -105,6 +105,17 @@ def test_ids_and_caches_of_optuna(tmp_path):
     assert storage.get_trial(optuna_private.trial_id(trial)).values == [0.25]
 
 
+def test_optuna_makes_the_tables_that_are_opened_without_migrations(tmp_path):
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    storage = RDBStorage(url)
+    assert storage.get_head_version() == storage.get_current_version() == optuna_private.NEWEST
+    assert len(storage.get_all_versions()) == optuna_private.MIGRATIONS and optuna_private.makes_known_tables()
+    manager = type(storage._version_manager)
+    with optuna_private.with_known_tables():
+        assert RDBStorage(url, skip_compatibility_check=False).get_all_studies() == []
+    assert type(RDBStorage(url)._version_manager) is manager
+
+
 def test_what_mlflow_uses_is_there(tmp_path):
     for path in mlflow_private.USED:
         module, _, name = path.partition(":")
@@ -113,6 +124,12 @@ def test_what_mlflow_uses_is_there(tmp_path):
     with mlflow_private.use_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db"):
         assert mlflow.get_tracking_uri() == f"sqlite:///{tmp_path}/mlflow.db"
     assert mlflow.get_tracking_uri() == before
+    maps = importlib.import_module("mlflow.utils.requirements_utils")
+    known = maps._MODULES_TO_PACKAGES
+    with mlflow_private.without_scan_of_packages():
+        maps.warn_dependency_requirement_mismatches(["torch"])
+        assert not maps._MODULES_TO_PACKAGES or maps._MODULES_TO_PACKAGES is known
+    assert maps._MODULES_TO_PACKAGES is known
 
 
 def test_hooks_of_a_module():

@@ -20,7 +20,7 @@ import yaml
 from aftermath import assert_whole
 from containers import Host, Unset, compose, jobs, mounted_config
 from databases import empty_database
-from processes import free_port
+from processes import Process, free_port
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -196,12 +196,10 @@ def test_the_server_answers_by_its_name_in_compose_alone(host):
         urllib.request.urlopen(asked, timeout=10)
 
 
-def end_well(host: Host, started: dict[str, subprocess.Popen]) -> None:
+def end_well(host: Host, started: dict[str, Process]) -> None:
     """Every container ends by itself with exit status 0."""
     for name, process in started.items():
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(300)
-        assert process.poll() == 0, (name, host.said(name)[-2000:])
+        assert process.wait(300) == 0, (name, host.said(name)[-2000:])
         assert SECRET not in host.said(name)
 
 
@@ -226,7 +224,7 @@ def test_compose(host, files):
             for copy in range(services[name].copies):
                 mounts = {"/study/": f"{folder}/"}
                 key = f"{name}-{copy}"
-                started[key] = engine.enter_context(here.running(services[name], key, mounts))
+                started[key] = engine.enter_context(here.helping(services[name], key, mounts))
         end_well(here, started)
     assert_kept(host, "tiny")
     for copy in range(2):
@@ -240,7 +238,7 @@ def test_kubernetes(host, files):
     for name, container in jobs(DEPLOY / "kubernetes.yaml", SECRETS).items():
         assert container.mounts == {"/study": "pump", "/home/dfkd/mlruns": ""}
         mounted_config(place, files, stamp=f"2025_11_29_01_35_00.{name}")
-        with here.running(container, name, {"/study/": f"{place}/"}) as process:
+        with here.helping(container, name, {"/study/": f"{place}/"}) as process:
             end_well(here, {name: process})
         shutil.rmtree(place)
     assert_kept(host, "pump")

@@ -233,7 +233,7 @@ def test_what_loses_too_much_is_refused_in_one_line(raw, dfkd, store, tmp_path):
     assert ended.status == 1
     assert len(ended.err.splitlines()) == 1
     assert "RMSE to the teacher grows from" in ended.err and "by more than 5 %" in ended.err
-    assert dfkd(*argv, "--format", "safetensors").status == 2
+    assert dfkd(*argv, "--out", "small.safetensors").status == 2
     for wrong in ("-1%", "some", "nan"):
         assert dfkd(*argv, "--within", wrong).status == 2
     with pytest.raises(ExportError, match="kind mlp alone"):

@@ -38,6 +38,7 @@ MIXED = parse_features(
             {"name": "count", "range": [0, 9], "integer": True},
             {"name": "amount", "quantiles": {0.1: 1.0, 0.5: 2.0, 0.9: 5.5}},
             {"name": "parts", "quantiles": {0.1: 3, 0.5: 20, 0.9: 400}, "integer": True},
+            {"name": "dose", "range": [0, 30], "integer": True, "missing": 0.3},
             {"name": "ala", "range": [0.1, 0.6]},
             {"name": "arg"},
             {"name": "cys", "range": [0.0, 0.3]},
@@ -85,6 +86,7 @@ def offenders(inputs: Inputs, x: Tensor) -> list[str]:
         held = (exact >= low) & (exact <= high)
         if feature.integer:
             held &= exact == exact.round()
+        held |= exact.isnan() & (feature.missing is not None)
         wrong += [] if held.all() else [feature.name]
     if inputs.simplex:
         total = x[:, list(inputs.simplex)].double().sum(1)
@@ -134,7 +136,7 @@ def features(draw, index: int) -> dict:
         start, steps = draw(st.floats(-50, 50)), draw(st.lists(st.floats(0.5, 90), min_size=2, max_size=2))
         values = [start, start + steps[0], start + sum(steps)]
         about |= {"quantiles": dict(zip((0.1, 0.5, 0.9), values, strict=True)), "integer": kind == "count"}
-    return about
+    return about | ({} if "levels" in about else draw(st.sampled_from([{}, {"missing": 0.2}])))
 
 
 @st.composite
@@ -178,7 +180,9 @@ def test_a_mixed_features_file(dtype, smooth):
     # What the certificate shows is a row that can be asked again.
     assert found.worst.input["color"] in ("red", "blue", "green")
     assert found.worst.input["gear"] in (1, 2, 3, 7)
+    assert seeing.seen[:, inputs.names.index("dose")].isnan().double().mean() > 0.1
     text = page(found)
+    assert "between 0 and 30, whole numbers, missing with probability 0.3" in text
     assert "one of red, blue, green, in no order" in text and "one of 0, 1, a missing value, in no order" in text
 
 
@@ -205,13 +209,14 @@ def test_rows_stay_within_ranges_that_a_dtype_cannot_hold():
 
 def test_the_gradient_passes_where_rows_are_rounded():
     z = MIXED.draw(5, torch.Generator().manual_seed(1)).requires_grad_()
-    MIXED.raw(z, torch.float32).nan_to_num().sum().backward()
-    torch.testing.assert_close(z.grad, MIXED.scale.float().double().expand(5, -1))
+    x = MIXED.raw(z, torch.float32)
+    x.nan_to_num().sum().backward()
+    torch.testing.assert_close(z.grad, torch.where(x.isnan(), 0.0, MIXED.scale.float().double()))
 
 
 def test_rows_are_standardized_back():
     z = MIXED.draw(200, torch.Generator().manual_seed(2))
-    torch.testing.assert_close(MIXED.standardized(MIXED.raw(z)), z, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(MIXED.standardized(MIXED.raw(z)), z, rtol=1e-9, atol=1e-9, equal_nan=True)
 
 
 @settings(max_examples=50, deadline=None)

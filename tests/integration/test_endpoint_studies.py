@@ -27,6 +27,7 @@ from dfkd_tune.study.session import run_study
 
 SERVER = Path(__file__).parents[1] / "support" / "inference_server.py"
 COLUMNS = "features: [{name: kind, levels: [low, high]}, {name: b, range: [0, 9], integer: true}, a]"
+ARGUMENTS = "arguments: {count: {range: [0, 9]}, site: {levels: [north, south]}}"
 FRAME = pd.DataFrame({"a": np.linspace(-2, 2, 60), "b": np.arange(60) % 10, "kind": ["low", "high", "low"] * 20})
 SHARED = 4_000
 """More rows than all trials of these studies share."""
@@ -75,6 +76,10 @@ SERVERS = {
         lambda folder, port: [sys.executable, "-S", str(SERVER), str(port), "columns", "hunter2"],
         ("/ping", "/v2/models/m"),
     ),
+    "arguments": (
+        lambda folder, port: [sys.executable, "-S", str(SERVER), str(port), "several", "hunter2"],
+        ("/ping", "/v2/models/m"),
+    ),
     "mlflow": (scoring, ("/ping", "/invocations")),
     "mlserver": (mlserver, ("/v2/models/m/ready", "/v2/models/m/infer")),
 }
@@ -82,7 +87,8 @@ SERVERS = {
 
 def study(folder: Path, name: str, teacher: str, **about) -> dict:
     """A study each of whose steps queries its teacher."""
-    (folder / "features.yaml").write_text(COLUMNS if name != "mlserver" else "features: [a, b, c]")
+    told = {"mlserver": "features: [a, b, c]", "arguments": ARGUMENTS}
+    (folder / "features.yaml").write_text(told.get(name, COLUMNS))
     return {
         "study": {"name": name, "trials": 4, "population": 2, "leaders": 1, "reruns": 0},
         "teacher": {"path": teacher},

@@ -142,7 +142,7 @@ def test_a_question_mark_in_a_name_is_quoted(url):
     for taken, kind in ((optuna_url, StorageError), (tracking_url, TrackingError)):
         with pytest.raises(kind, match=r"write %3F for a '\?' in a name"):
             taken(url)
-    assert sqlite_file(optuna_url("sqlite:////data/v%3Fy.db")) == Path("/data/v?y.db")
+    assert sqlite_file(absolute("sqlite:////data/v%3Fy.db")) == Path("/data/v?y.db")
 
 
 COMMANDS = {

@@ -43,7 +43,7 @@ def test_rolling_back_goes_further_back_each_time(uri, model):
         point(client, model, "champion", version)
     assert [rollback(uri, model).version for _ in range(2)] == [2, 1]
     assert now_at(uri, model) == 1
-    with fails("alias 'champion'", "had none before", kind=NotFound):
+    with fails("alias 'champion'", "no earlier version", kind=NotFound):
         rollback(uri, model)
     point(client, model, "champion", 4)
     assert (rollback(uri, model).version, now_at(uri, model)) == (1, 1)
@@ -102,7 +102,7 @@ def test_aliases_do_not_mix(uri, model):
     point(client, model, "challenger", 2)
     point(client, model, "champion", 3)
     assert rollback(uri, model).version == 1
-    with fails("alias 'challenger'", "had none before", kind=NotFound):
+    with fails("alias 'challenger'", "no earlier version", kind=NotFound):
         rollback(uri, model, "challenger")
 
 

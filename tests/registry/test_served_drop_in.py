@@ -41,14 +41,20 @@ class Pair(nn.Module):
         return x[:, :2] * 2
 
 
-def saved(folder, network, layout):
+class Present(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, :2].nan_to_num(0.0) * 1
+
+
+def saved(folder, network, layout, gapped=()):
     width = layout.width
     result = {
         "features": layout.names,
         "outputs": sum(each.width for each in layout.outputs),
         "dtype": "float32",
-        "levels": {"region": [0.0, 3.0]} if width == 5 else {},
-        "example": [[0.0] * width, [3.0] * width],
+        "levels": {"region": layout.arguments[1].words or [0.0, 3.0]} if width == 5 else {},
+        "gapped": [*gapped],
+        "example": [[0.0] * width] * 2,
         "layout": layout.tree(),
     }
     files.save(folder, network.eval(), result, Model())
@@ -92,13 +98,51 @@ def test_the_only_argument_needs_no_name(tmp_path):
     np.testing.assert_allclose(made.predict(SIGNAL), SIGNAL.reshape(3, 4)[:, :2] * 2)
 
 
+def test_words_are_sent_as_words(tmp_path):
+    arguments = ARGUMENTS[0], Argument("region", (), torch.int64, words=("red", "blue"))
+    made = saved(tmp_path / "words", Sums(), Layout(Signature.positional(arguments, OUTPUTS)))
+    told = made.metadata.signature.inputs.inputs
+    assert [(each.name, each.type.name) for each in told] == [("signal", "float32"), ("region", "str")]
+    assert set(made.input_example["region"]) == {"red"}
+    found = made.predict({"signal": SIGNAL, "region": np.array(["red", "blue", "blue"])})
+    np.testing.assert_allclose(found["quality"][:, 1], [0, 1, 1])
+    body = json.dumps({"inputs": {"signal": SIGNAL.tolist(), "region": ["red", "blue", "blue"]}})
+    asked = scoring_server.invocations(body, "application/json", made, made.metadata.get_input_schema())
+    assert json.loads(asked.response)["predictions"]["quality"] == [[6, 0], [22, 1], [38, 1]]
+    with pytest.raises(MlflowException, match="argument 'region': holds 'green', which is no level; known: red, blue"):
+        made.predict({"signal": SIGNAL, "region": np.array(["red", "green", "blue"])})
+
+
+@pytest.mark.parametrize(("dtype", "kind"), [("float16", "float16"), ("float64", "float64"), ("bfloat16", "float32")])
+def test_outputs_have_the_dtype_of_the_teacher(tmp_path, dtype, kind):
+    outputs = Output("quality", (2,), getattr(torch, dtype)), OUTPUTS[1]
+    made = saved(tmp_path / "short", Sums(), Layout(Signature.positional(ARGUMENTS, outputs)))
+    found = made.predict({"signal": SIGNAL, "region": REGION})
+    assert [each.dtype.name for each in found.values()] == [kind, "float32"]
+    assert [each.type.name for each in made.metadata.signature.outputs.inputs] == [kind, "float32"]
+    body = json.dumps({"inputs": {"signal": SIGNAL.tolist(), "region": REGION.tolist()}})
+    asked = scoring_server.invocations(body, "application/json", made, made.metadata.get_input_schema())
+    assert json.loads(asked.response)["predictions"]["quality"] == [[6, 0], [22, 3], [38, 3]]
+
+
+def test_numbers_are_missing_where_that_is_declared(tmp_path):
+    made = saved(tmp_path / "gaps", Present(), SINGLE, ["signal[0,1]"])
+    holed = SIGNAL.copy()
+    holed[1, 0, 1] = np.nan
+    np.testing.assert_allclose(made.predict(holed), np.nan_to_num(holed).reshape(3, 4)[:, :2])
+    with pytest.raises(MlflowException, match="value 'signal\\[1,1\\]': is missing"):
+        made.predict(np.where(SIGNAL == 3, np.nan, SIGNAL))
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
         ({"signal": SIGNAL}, ["region"]),
         ({"signal": SIGNAL[:, :1], "region": REGION}, ["signal", "(3, 1, 2)"]),
         ({"signal": SIGNAL, "region": REGION[:2]}, ["different numbers of rows: signal 3, region 2"]),
-        ({"signal": SIGNAL * np.nan, "region": REGION}, ["signal", "missing or infinite"]),
+        ({"signal": SIGNAL * np.nan, "region": REGION}, ["signal[0,0]", "is missing", "knows no missing values"]),
+        ({"signal": np.full_like(SIGNAL, np.inf), "region": REGION}, ["signal", "missing or infinite"]),
+        ({"signal": SIGNAL, "region": REGION * np.nan}, ["region", "missing or infinite"]),
         ({"signal": SIGNAL, "region": REGION + 1}, ["region", "is 1, which is no level", "0, 3"]),
         ({"signal": SIGNAL, "region": REGION + 0.5}, ["region", "takes int64, holds 0.5"]),
     ],

@@ -91,11 +91,11 @@ def test_the_best_is_first_and_settings_that_differ_are_told():
 def test_what_does_not_compare_is_refused_with_why():
     one = made("one", 0.1)
     for other, words in (
-        (made("two", 0.1, teacher="other"), "different teacher"),
+        (made("two", 0.1, teacher="other"), "different teachers"),
         (made("two", 0.1, features="other", tier="T3"), "(tiers T0 and T3)"),
-        (made("two", 0.1, features="other"), "different features"),
+        (made("two", 0.1, features="other"), "different declared inputs"),
     ):
-        with fails("studies 'one' and 'two'", words, "say nothing of each other", kind=StudyMismatch):
+        with fails("studies 'one' and 'two'", words, "cannot be compared", kind=StudyMismatch):
             compare_studies([one, other])
     with fails("study 'two'", "no complete trial", kind=StudyMismatch):
         compare_studies([one, made("two")])

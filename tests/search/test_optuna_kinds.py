@@ -18,7 +18,7 @@ NEEDS = {"percentile": {"percentile": 50.0}, "threshold": {"upper": 1.0}}
 
 
 @pytest.mark.parametrize("kind", [*SAMPLERS])
-def test_every_sampler_suggests(kind):
+def test_every_sampler_suggests(kind, recwarn):
     study = optuna.create_study(sampler=sampler(read_choice(kind, SAMPLERS, "sampler"), 2**40))
 
     def objective(trial):
@@ -26,6 +26,7 @@ def test_every_sampler_suggests(kind):
 
     study.optimize(objective, n_trials=4)
     assert len(study.trials) == 4
+    assert not [each for each in recwarn if "deprecated" in str(each.message)]
 
 
 def test_a_sampler_is_seeded():

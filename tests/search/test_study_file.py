@@ -51,7 +51,7 @@ WRONG = {
     "{teacher: t.pt2, study: {seed: -1}}": ("s.yaml: study.seed:", "got -1"),
     "{teacher: t.pt2, study: {objective: mae}}": ("s.yaml: study.objective:", "'rmse' or 'nrmse'"),
     "{teacher: t.pt2, study: {population: 0}}": ("s.yaml: study.population:", "got 0"),
-    "{teacher: t.pt2, study: {name: ../../etc}}": ("s.yaml: study:", "name must be letters"),
+    "{teacher: t.pt2, study: {name: ../../etc}}": ("s.yaml: study.name", "must be letters"),
     "{teacher: t.pt2, student: {colour: 3}}": ("s.yaml: student.colour:", "known keys: max_parameters, compression"),
     "{teacher: t.pt2, student: {max_parameters: 0}}": ("s.yaml: student.max_parameters:", "got 0"),
     "{teacher: t.pt2, student: {compression: 1}}": ("s.yaml: student.compression:", "greater than 1"),
@@ -234,7 +234,7 @@ class TestStudyFile:
         "name", ["", ".", "..", "a/b", "/a", "a b", "-a", "_a", "a\n", "ä", "a" * 101, "a:b", "%2e"]
     )
     def test_name_that_could_be_a_path_is_refused(self, name):
-        with pytest.raises(SpecError, match=r"^s\.yaml: study: name must be letters"):
+        with pytest.raises(SpecError, match=r"^s\.yaml: study\.name: must be letters"):
             parse_spec({"teacher": "t.pt2", "study": {"name": name}}, "s.yaml")
 
     def test_paths_are_relative_to_the_file(self, tmp_path):

@@ -4,12 +4,14 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 
 from dfkd_tune.search.attributes import POPULATION
-from dfkd_tune.search.loaded import load_study, recorded_population
+from dfkd_tune.search.loaded import load_study, recorded_parallelism
 from dfkd_tune.study import calibration
-from dfkd_tune.study.calibration import Calibration, calibrate, choose_parallelism
+from dfkd_tune.study.calibration import LEAST_STEPS, Calibration, calibrate, choose_parallelism, trial_seconds
 from dfkd_tune.study.session import run_study
+from dfkd_tune.testing.problems import Counting, make_problem, network, recipe
 from dfkd_tune.utils import hardware
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -23,6 +25,7 @@ def measured(monkeypatch):
     rates: dict[int, float] = {1: 100.0, 8: 500.0}
     calls = []
     monkeypatch.setattr(hardware, "cores", lambda: 4)
+    monkeypatch.setattr(hardware, "idle_cores", lambda: 4)
     monkeypatch.setattr(calibration, "_measure", lambda prepared: calls.append(prepared) or Calibration(rates, 10.0))
     rates_of = {"rates": rates, "calls": calls}
     return rates_of
@@ -63,17 +66,51 @@ def test_processes_must_be_worth_their_start(measured, open_ended):
     assert choose_parallelism(open_ended(trials=200), workers=3).workers == 3
 
 
+def test_a_busy_machine_gets_fewer_processes(measured, open_ended, monkeypatch):
+    """And no thread beside the first, unless cores are left."""
+    plans = {}
+    for idle in (4, 3, 1):
+        monkeypatch.setattr(hardware, "idle_cores", lambda idle=idle: idle)
+        plans[idle] = choose_parallelism(open_ended(trials=200))
+    assert {idle: (plan.workers, plan.threads) for idle, plan in plans.items()} == {4: (4, 1), 3: (3, 1), 1: (1, 1)}
+    monkeypatch.setattr(hardware, "idle_cores", lambda: 4)
+    assert choose_parallelism(open_ended(trials=200), workers=2).threads == 2
+
+
+def test_threads_are_used_where_they_pay_by_a_third_now(tiny, monkeypatch):
+    problem = calibration.small_problem(tiny("paid"))
+    recipe, asked = tiny("paid").space.preset, []
+
+    def step(problem, recipe, members, clock):
+        asked.append(torch.get_num_threads())
+        return seconds[torch.get_num_threads()]
+
+    monkeypatch.setattr(calibration, "_step", step)
+    for several, chosen in ((0.74, 3), (0.76, 1), (100.0, 1)):
+        seconds = {1: 1.0, 3: several}
+        assert calibration.paying_threads(problem, recipe, 2, most=3) == chosen
+    assert asked == [1, 3, 1] * 3
+    assert calibration.paying_threads(problem, recipe, 2, most=1) == 1
+    assert len(asked) == 9  # nothing to choose, nothing timed
+
+
 def test_processes_must_have_room(measured, open_ended, monkeypatch):
     prepared = open_ended()
     monkeypatch.setattr(hardware, "memory", lambda: 2**30)
     assert choose_parallelism(prepared).workers == 2
 
 
-def test_a_given_seed_is_the_same_study_on_any_machine(measured, open_ended):
-    plan = choose_parallelism(replace(open_ended(), spec=replace(open_ended().spec, seeded=True)))
-    assert (plan.population, plan.workers) == (8, 1)
-    assert not measured["calls"]
-    assert "seed" in plan.why
+def test_a_given_seed_is_the_same_study_on_any_machine(measured, open_ended, monkeypatch):
+    """In as many processes as pay there, up to its crews, each on one thread."""
+    measured["rates"][16] = 10_000.0
+    seeded = replace(open_ended(), spec=replace(open_ended().spec, seeded=True))
+    plans = [choose_parallelism(seeded)]
+    monkeypatch.setattr(hardware, "idle_cores", lambda: 1)
+    plans.append(choose_parallelism(seeded))
+    assert [(plan.population, plan.workers, plan.threads) for plan in plans] == [(8, 2, 1), (8, 1, 1)]
+    monkeypatch.setattr(hardware, "idle_cores", lambda: 4)
+    assert choose_parallelism(replace(seeded, crews=3)).workers == 3
+    assert "seed" in plans[1].why
 
 
 def test_a_resume_keeps_its_population(measured, open_ended):
@@ -108,10 +145,20 @@ def test_a_real_calibration_times_the_loop(tiny):
     assert found.trial > 0
 
 
+def test_a_slow_trial_is_timed_by_few_steps():
+    teacher = Counting(network())
+    problem, steps = make_problem(teacher), 20_000
+    direct = recipe(generator={"kind": "direct", "steps": 1}, alpha={"kind": "constant", "value": 0.5}, steps=steps)
+    before = teacher.rows
+    taken = trial_seconds(problem, direct, lambda: float(teacher.rows))  # a second a row
+    asked = (teacher.rows - before) / (4 * LEAST_STEPS)  # rows a step, if no more steps were run
+    assert taken == pytest.approx(asked * steps, rel=0.05)
+
+
 def test_population_and_progress_are_found_on_record(store, tiny):
-    assert recorded_population(store.storage, "crewed", 3) == (None, 3)
+    assert recorded_parallelism(store.storage, "crewed", 3) == (None, None, 3)
     run_study(tiny("crewed", trials=2, population=None), store.storage, store.tracking)
-    assert recorded_population(store.storage, "crewed", 3) == (2, 1)
+    assert recorded_parallelism(store.storage, "crewed", 3) == (2, None, 1)
     run_study(tiny("crewed", trials=3, population=None), store.storage, store.tracking)
     assert load_study(store.storage, "crewed").user_attrs[POPULATION] == 2
 

@@ -132,7 +132,7 @@ def test_a_study_is_kept_while_a_worker_has_a_trial(home, begun):
     assert plan(home, "begun").trials == 1
 
 
-@pytest.mark.parametrize("purpose", PURPOSES)
+@pytest.mark.parametrize("purpose", [*PURPOSES, 0])
 def test_a_study_is_kept_while_a_worker_has_no_trial_but_a_task(home, begun, purpose):
     """Re-runs and the baseline are no trials."""
     study, _ = begun

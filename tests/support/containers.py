@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 from compose_spec import PyCompose
 from kubernetes_validate import latest_version, validate
+from processes import Process, command_line
 
 ROOT = Path(__file__).parents[2]
 VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
@@ -151,13 +152,26 @@ class Host:
         return own | {"PATH": str(PROGRAMS), "HOME": str(self.home), "LANG": "C.UTF-8"} | container.environment
 
     @contextlib.contextmanager
-    def running(
-        self, container: Container, name: str, mounts: Mapping[str, str] | None = None
-    ) -> Iterator[subprocess.Popen]:
+    def helping(self, container: Container, name: str, mounts: Mapping[str, str] | None = None) -> Iterator[Process]:
+        """A container of ``dfkd-tune`` as a process with the imports done; otherwise as ``running``."""
+        home = self.home / name
+        home.mkdir()
+        program, *words = self.words(container.command, mounts)
+        assert program == "dfkd-tune"
+        variables = self.environment(container) | {"HOME": str(home)}
+        process = Process(_in_container, home, variables, words, log=home / "log")
+        try:
+            yield process
+        finally:
+            process.process.kill()
+            process.process.join()
+
+    @contextlib.contextmanager
+    def running(self, container: Container, name: str) -> Iterator[subprocess.Popen]:
         """The process of a container, killed at the end if it still runs; its output is in ``home / name / log``."""
         home = self.home / name
         home.mkdir()
-        command = self.words(container.command, mounts)
+        command = self.words(container.command)
         with (home / "log").open("wb") as log:
             process = subprocess.Popen(
                 [str(PROGRAMS / command[0]), *command[1:]],
@@ -178,3 +192,9 @@ class Host:
     def said(self, name: str) -> str:
         """What a container has printed."""
         return (self.home / name / "log").read_text(errors="replace")
+
+
+def _in_container(home: Path, variables: dict[str, str], words: list[str]) -> None:
+    os.environ.clear()
+    os.environ.update(variables)
+    command_line(home, *words)

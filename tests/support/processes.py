@@ -19,25 +19,32 @@ from pathlib import Path
 
 import pytest
 import torch
+from undrawn import leave_blank
+
+from dfkd_tune.study.workers import IMPORTS as WORKER_IMPORTS
 
 FORKS = multiprocessing.get_context("forkserver")
 IMPORTS = [
+    *WORKER_IMPORTS,
     "dfkd_tune.cli.main",
     "dfkd_tune.registry.register",
+    "dfkd_tune.reporting.publication",
     "dfkd_tune.reporting.terminal_summary",
     "dfkd_tune.study.session",
     "dfkd_tune.study.workers",
     "mlflow.store.model_registry.sqlalchemy_store",
     "mlflow.store.tracking.sqlalchemy_store",
     "mlflow.artifacts",
-    "torch._dynamo",
+    "torch.export._trace",
+    "torch._export.serde.serialize",
+    "torch._inductor.ir",
 ]
 """What most processes of tests import, which takes most of their time."""
 FORKS.set_forkserver_preload(IMPORTS)
 
 
 class Process:
-    """A process that calls a function; it starts with the imports done, which take most of the time of a short one."""
+    """A process that calls a function. It starts with the imports done, which take most of the time, and draws nothing."""
 
     def __init__(self, function: Callable, *arguments, log: Path):
         self._log = log
@@ -64,6 +71,7 @@ class Process:
 def _in_process(function: Callable, arguments: tuple, log: str) -> None:
     gc.freeze()
     torch.set_num_threads(1)
+    leave_blank(pytest.MonkeyPatch())
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(file, 1)
     os.dup2(file, 2)
@@ -180,3 +188,14 @@ def serving(command: list[str], url: str, cwd: Path, patience: float = 120.0) ->
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         log.close()
+
+
+@contextlib.contextmanager
+def inferring(
+    folder: Path, kind: str = "array", port: int | None = None, secret: tuple[str, ...] = ()
+) -> Iterator[str]:
+    """The address of an ``inference_server`` of one kind, which works in a folder."""
+    port = port or free_port()
+    command = [sys.executable, "-S", str(Path(__file__).with_name("inference_server.py")), str(port), kind, *secret]
+    with serving(command, f"http://127.0.0.1:{port}/ping", folder):
+        yield f"http://127.0.0.1:{port}"

@@ -77,6 +77,13 @@ class Tuples(nn.Module):
         return y[:, :2], y[:, 2:, None]
 
 
+class Casting(Tuples):
+    """float32 in, bfloat16 out, as autocast leaves it."""
+
+    def forward(self, x):
+        return super().forward(x)[0].bfloat16()
+
+
 class Keywords(Mixed):
     """Half precision or double, keyword arguments, a truth value, and a list in a dict."""
 
@@ -92,6 +99,7 @@ CALLS = {
     Mixed: ((rows(2), REGION), {}),
     Dicts: (({"numbers": rows(2), "region": REGION},), {}),
     Tuples: ((rows(3),), {}),
+    Casting: ((rows(3),), {}),
     Keywords: ((rows(2),), {"region": REGION, "flag": torch.tensor([True, False])}),
 }
 """Teacher -> example call."""

@@ -55,6 +55,11 @@ class Store:
         (folder / "mlruns").mkdir(parents=True)
         _copy(self._fresh, folder / "mlruns" / "mlflow.db")
 
+    def lend_runs(self, folder: Path) -> None:
+        """Give another directory an MLflow store with all that this one holds; artifacts stay where they are."""
+        (folder / "mlruns").mkdir(parents=True)
+        _copy(self.home / "mlruns" / "mlflow.db", folder / "mlruns" / "mlflow.db")
+
     @property
     def options(self) -> list[str]:
         return ["--storage", self.storage, "--tracking-uri", self.tracking]

@@ -40,9 +40,23 @@ def test_a_rare_gap_is_withheld_like_a_rare_level(tmp_path):
     assert found.features[0]["levels"] == [1.0, 2.0] and found.withheld == {"a": 1}
 
 
-def test_a_gap_among_numbers_is_no_level(tmp_path):
-    path = given(tmp_path, "a,b\n" + "".join(f"{i / 7},1\n" for i in range(200)) + ",1\n" * 20)
-    with pytest.raises(FeaturesError, match=r"a: 20 of 220 values are missing.*--missing drop"):
+def test_gaps_among_numbers_are_described_by_their_share(tmp_path):
+    path = given(tmp_path, "a,b\n" + "".join(f"{i / 7},{i / 3}\n" for i in range(200)) + ",1\n" * 20 + "1,\n" * 9)
+    lines = describe_file(path, tmp_path / "f.yaml", "correlation", reading=Reading(missing="level"))
+    a, b = read_features(tmp_path / "f.yaml").features
+    assert a.missing == pytest.approx(20 / 229, abs=1e-6) and a.quantiles and a.levels is None
+    assert b.missing is None  # nine rows are too few to tell
+    assert any("withheld: rare missing values, of b" in line for line in lines)
+    assert any("1 of them with the share of missing values" in line for line in lines)
+    describe_file(path, tmp_path / "f.yaml", "moments", reading=Reading(missing="level"))
+    assert read_features(tmp_path / "f.yaml").features[0].mean == pytest.approx(
+        np.mean(np.r_[np.arange(200) / 7, [1] * 9])
+    )
+
+
+def test_a_column_of_few_numbers_is_refused(tmp_path):
+    path = given(tmp_path, "a,b\n" + "".join(f"{i / 7},1\n" for i in range(99)) + ",1\n" * 200)
+    with pytest.raises(FeaturesError, match=r"a: 99 of 299 values are there, 100 are needed.*--at-least"):
         describe_file(path, tmp_path / "f.yaml", reading=Reading(missing="level"))
 
 

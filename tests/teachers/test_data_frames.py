@@ -100,6 +100,66 @@ def test_an_estimator_of_bare_rows_is_left_as_it_is(tmp_path):
     assert [*categories(load_teacher(path))] == ["0"]
 
 
+NEEDS = {
+    "a word that is misspelled": (
+        "levels: [red, blue, gren]",
+        {},
+        "not fitted on the level 'gren' of kind",
+        "among blue",
+    ),
+    "the word missing": (
+        "levels: [red, missing]",
+        {},
+        "not fitted on the level 'missing' of kind",
+        "among blue, green",
+    ),
+    "the word missing for null": (
+        "levels: [red, missing]",
+        {"gaps": True},
+        "'missing'",
+        "write null for a missing value",
+    ),
+    "a missing value": ("levels: [red, null]", {}, "not fitted on missing values of kind", "without null"),
+    "numbers for words": ("levels: [0, 1]", {}, "not fitted on the level 0 of kind", "among blue, green, red"),
+    "numbers that are ignored": ("levels: [0, 1]", {"handle_unknown": "ignore"}, "the level 0 of kind", "among blue"),
+    "no levels": (
+        "mean: 0, std: 1",
+        {},
+        "fitted on levels of kind, and the features file declares none",
+        "levels: [blue, ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("declared", "fitted", "rule", "remedy"), NEEDS.values(), ids=NEEDS)
+def test_levels_that_an_encoder_does_not_know_are_told_before_it_is_asked(declared, fitted, rule, remedy, tmp_path):
+    frame = FRAME[["load", "kind"]].copy()
+    if fitted.get("gaps"):
+        frame.loc[::7, "kind"] = None
+    encoder = OneHotEncoder(**{key: value for key, value in fitted.items() if key != "gaps"})
+    model = make_pipeline(make_column_transformer((encoder, ["kind"]), remainder="passthrough"), Ridge())
+    skops.io.dump(model.fit(frame, Y), tmp_path / "model.skops")
+    features = tmp_path / "features.yaml"
+    features.write_text(f"features: [load, {{name: kind, {declared}}}]")
+    with fails(tmp_path / "model.skops", rule, remedy):
+        with_inputs(load_teacher(tmp_path / "model.skops"), features)
+
+
+@pytest.mark.parametrize("gear", ["levels: [1, 3]", "integer: true, range: [1, 3]"])
+def test_some_of_the_levels_are_enough(gear, tmp_path, teacher):
+    features = tmp_path / "features.yaml"
+    features.write_text(f"features: [age, load, {{name: kind, levels: [red]}}, {{name: gear, {gear}}}]")
+    asked, inputs = with_inputs(teacher, features)
+    assert asked(inputs.raw(inputs.draw(9, torch.Generator().manual_seed(0)))).shape == (9, 1)
+
+
+def test_a_row_is_shown_with_its_words(tmp_path, teacher):
+    features = tmp_path / "features.yaml"
+    features.write_text("features: [age, load, {name: kind, levels: [red, blue]}, {name: gear, levels: [1, 2]}]")
+    asked, _ = with_inputs(teacher, features)
+    assert asked.guard.row(torch.tensor([30.0, 1.5, 1, 2])) == "age=30, load=1.5, kind='blue', gear=2"
+
+
 # --- frames as they are used: dtypes, missing values, transformed targets -----------------------------------------------
 
 USED = pd.DataFrame(
@@ -180,3 +240,26 @@ def _categories(x: torch.Tensor, names, used) -> pd.DataFrame:
     frame["kind"] = np.array(LEVELS)[frame["kind"].astype(int)]
     frame["grade"] = np.array(["low", "high"])[frame["grade"].astype(int)]
     return frame.astype({"step": int}).astype({name: used[name].dtype for name in used.columns if name != "load"})
+
+
+@pytest.mark.parametrize(
+    "names", [["age", "load", "kind", "gear"], ["kind", "gear", "load", "age"]], ids=["own order", "another"]
+)
+def test_a_column_that_is_only_named_has_the_levels_of_the_encoder(names, tmp_path):
+    skops.io.dump(make_pipeline(ENCODE, Ridge()).fit(FRAME, Y), file := tmp_path / "teacher.skops")
+    (tmp_path / "features.yaml").write_text("features:\n" + "".join(f"  - {{name: {name}}}\n" for name in names))
+    teacher, inputs = with_inputs(load_teacher(file), tmp_path / "features.yaml")
+    assert {*inputs.features[names.index("kind")].levels} == {*LEVELS} and inputs.tier == "T0"
+    assert inputs.features[names.index("gear")].levels == [1, 2, 3]
+    rows = inputs.raw(inputs.draw(64, torch.Generator().manual_seed(0)))
+    assert torch.isfinite(teacher(rows.to(teacher.dtype))).all()
+
+
+def test_declared_levels_stay_beside_those_of_the_encoder(tmp_path):
+    skops.io.dump(make_pipeline(ENCODE, Ridge()).fit(FRAME, Y), file := tmp_path / "teacher.skops")
+    (tmp_path / "features.yaml").write_text(
+        "features: [age, {name: load, mean: 1000, std: 200}, {name: kind, levels: [red, blue]}, gear]\n"
+    )
+    _, inputs = with_inputs(load_teacher(file), tmp_path / "features.yaml")
+    assert {*inputs.features[2].levels} == {"red", "blue"} and inputs.features[3].levels == [1, 2, 3]
+    assert inputs.tier == "T2" and inputs.features[1].mean == 1000

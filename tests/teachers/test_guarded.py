@@ -166,7 +166,7 @@ def test_declared_missing_values_are_asked_again_where_a_call_failed():
 
 
 def test_a_teacher_that_takes_no_missing_values_is_refused_with_its_words():
-    with fails("here", "Input contains NaN", "fuse=nan"):
+    with fails("here", "Input contains NaN", "fuse=null"):
         probe(call(Failing(ValueError("Input contains NaN"), rows=lambda x: bool(x.isnan().any()))), GAPS)
 
 

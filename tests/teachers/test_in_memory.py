@@ -1,9 +1,10 @@
 """Teachers that a person has in memory: what they are kept as, that they stay as they are, and how they are known again."""
 
+import logging
 import re
 import subprocess
 import sys
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
@@ -52,6 +53,17 @@ class Branching(nn.Module):
         return self.net(x) if float(x.mean()) < 5 else 0 * self.net(x)
 
 
+class OverWindows(nn.Module):
+    """Takes ``(N, T, 3)``, and tells it nowhere."""
+
+    def __init__(self):
+        super().__init__()
+        self.memory, self.last = nn.LSTM(3, 4, batch_first=True), nn.Linear(4, 1)
+
+    def forward(self, signal):
+        return self.last(self.memory(signal)[0][:, -1])
+
+
 class Predicts:
     """Of no library."""
 
@@ -82,6 +94,17 @@ def in_mlflow(folder, store):
         return f"runs:/{run.info.run_id}/teacher"
 
 
+@cache
+def boosted(library: str):
+    """A model of boosted trees. Another fit of CatBoost has another file, which holds when it was trained."""
+    if library == "xgboost":
+        return pytest.importorskip("xgboost").XGBRegressor(n_estimators=4).fit(X, Y)
+    if library == "lightgbm":
+        return pytest.importorskip("lightgbm").LGBMRegressor(n_estimators=4, verbose=-1).fit(X, Y)
+    made = pytest.importorskip("catboost").CatBoostRegressor(iterations=4, verbose=0, allow_writing_files=False)
+    return made.fit(X, Y)
+
+
 OVER = network(torch.float64)
 TEACHERS = {
     "module": network,
@@ -94,6 +117,10 @@ TEACHERS = {
     "pipeline with words": lambda: make_pipeline(
         make_column_transformer((OneHotEncoder(), ["b"]), remainder="passthrough"), Ridge()
     ).fit(WORDS, Y),
+    "trees of XGBoost": lambda: boosted("xgboost"),
+    "booster of XGBoost": lambda: boosted("xgboost").get_booster(),
+    "trees of LightGBM": lambda: boosted("lightgbm"),
+    "trees of CatBoost": lambda: boosted("catboost"),
     "grid search": lambda: GridSearchCV(Ridge(), {"alpha": [1, 2]}).fit(X, Y),
     "pipeline with a lambda": lambda: make_pipeline(FunctionTransformer(lambda x: 2 * x), Ridge()).fit(X, Y),
     "object with `predict`": Predicts,
@@ -191,6 +218,23 @@ def test_an_estimator_has_one_file_in_every_process(tmp_path):
     assert given(RandomForestRegressor(3, random_state=1).fit(X, Y), tmp_path).path != own
 
 
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm", "catboost"])
+def test_boosted_trees_tell_their_prior_as_their_files_do(library, tmp_path):
+    made, kept = prepared(boosted(library), tmp_path)
+    again, _ = prepared(kept.path, tmp_path)
+    assert made.inputs.inferred is not None
+    assert made.inputs.fingerprint() == again.inputs.fingerprint()
+    answers = made.teacher(torch.as_tensor(X, dtype=made.teacher.dtype)).double().numpy().ravel()
+    assert np.allclose(answers, boosted(library).predict(X), rtol=1e-5, atol=1e-6)
+
+
+def test_boosted_trees_that_classify_are_told_as_estimators_are(tmp_path):
+    model = pytest.importorskip("xgboost").XGBClassifier(n_estimators=2).fit(X, Y > 0)
+    with pytest.raises(dt.DfkdError, match="answers classes"):
+        prepared(model, tmp_path)
+    assert not [*tmp_path.iterdir()]
+
+
 def test_another_teacher_has_another_hash(tmp_path):
     def scaled(size):
         return lambda x: size * np.sin(x[:, 0])
@@ -218,9 +262,16 @@ def test_examples_tell_the_number_of_features(tmp_path):
 
 REFUSED = {
     "a class": (Ridge, "teacher: is the class Ridge; give an object of it"),
-    "an array": (X, "teacher: is a ndarray, which is no teacher"),
+    "an array": (X, "teacher: is of type ndarray, which is no teacher"),
     "two arguments": (lambda a, b: a + b, "the teacher takes a of unknown shape, b of unknown shape"),
+    "a state dict": (network().state_dict(), "load a state dict into its nn.Module"),
     "an estimator that is not fitted": (Ridge(), "not fitted yet"),
+    "a function of frames": (lambda x: np.sqrt(pd.DataFrame(x)["c"]), "it raised KeyError: 'c'"),
+}
+UNNAMED = {
+    "a class": (Ridge, "teacher: is the class Ridge"),
+    "a class of modules": (nn.Linear, "teacher: is the class Linear"),
+    "an estimator that is not fitted": (Ridge(), "is not fitted; fit it first"),
 }
 
 
@@ -229,6 +280,24 @@ def test_what_is_no_teacher_is_told_in_one_line(teacher, words, tmp_path):
     with pytest.raises(dt.DfkdError) as refusal:
         prepared(teacher, tmp_path, NUMBERS)
     assert words in str(refusal.value) and len(str(refusal.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(("teacher", "words"), UNNAMED.values(), ids=UNNAMED)
+def test_the_same_without_features(teacher, words, tmp_path):
+    with pytest.raises(dt.DfkdError) as refusal:
+        prepared(teacher, tmp_path)
+    assert words in str(refusal.value)
+
+
+def test_a_wrong_number_of_features_prints_no_stack(tmp_path, capfd, caplog):
+    with pytest.raises(dt.DfkdError, match="check the number of features"):
+        prepared(network(), tmp_path, ["a", "b", "c"])
+    assert capfd.readouterr() == ("", "") and not [each for each in caplog.records if each.levelno > logging.DEBUG]
+
+
+def test_a_network_over_windows_is_told_to_come_with_examples(tmp_path):
+    with pytest.raises(dt.DfkdError, match="give example_inputs if it takes more than rows of numbers"):
+        prepared(OverWindows(), tmp_path)
 
 
 def test_a_refused_export_prints_nothing(tmp_path, capfd):

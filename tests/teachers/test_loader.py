@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from pathlib import Path, PurePath
 
 import pytest
 import torch
@@ -31,6 +32,23 @@ def test_one_network_answers_alike_in_every_format(files, name):
     assert teacher.dtype == torch.float64
     assert not any(parameter.requires_grad for parameter in teacher.function.parameters())
     assert teacher.source == str(path)
+
+
+@pytest.mark.parametrize("kind", [str, Path, PurePath])
+def test_a_path_may_be_of_any_kind(files, kind):
+    path = files["net.safetensors"]
+    teacher = load_teacher(kind(path), kind(path.parent / "architecture.yaml"))
+    assert teacher.source == str(path) and infer_width(teacher) == FEATURES
+
+
+def test_what_is_no_path_is_told(files):
+    for given in (network(), 3, None, b"net.pt2"):
+        with fails("load_teacher", f"got a {type(given).__name__}", "distill or tune"):
+            load_teacher(given)
+    with fails("load_teacher", "got a int"):
+        load_teacher(files["net.safetensors"], 3)
+    with fails("file:/", "is an address of a file", f"give its path, {files['net.pt2']}"):
+        load_teacher(files["net.pt2"].as_uri())
 
 
 def test_the_network_formats_under_test_are_real(files):

@@ -15,6 +15,8 @@ from dfkd_tune.teachers.black_box import from_numpy
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.probe import infer_width, probe
 
+OTHERS = ["each row by itself", "depends on the other rows", "from its row alone"]
+
 
 def call(function) -> Teacher:
     return Teacher("here", function, torch.float32, "")
@@ -70,7 +72,15 @@ def test_teachers_without_usable_gradients_are_black_boxes(function):
         (lambda x: x.log().sum(1), ["finite", "of 512"]),
         (lambda x: x.sum(1) / 0, ["finite", "512 of 512"]),
         (lambda x: x.sum(1) + torch.randn(len(x)), ["deterministic", "evaluation mode"]),
-        (lambda x: x.sum(1) - x.sum(1).mean(), ["each row by itself", "batch norm"]),
+        (lambda x: x.sum(1) - x.sum(1).mean(), OTHERS),
+        (lambda x: x.sum(1) - x[0, 0], OTHERS),
+        (lambda x: x.sum(1) - x[-1, 0], OTHERS),
+        (lambda x: x.sum(1).cumsum(0), OTHERS),
+        (lambda x: x.sum(1) - x.sum(1).roll(1), OTHERS),
+        (lambda x: x[:, 0].argsort().argsort().float(), OTHERS),
+        (lambda x: x.sum(1) / x.abs().max(), OTHERS),
+        (lambda x: torch.stack([1e4 + x[:, 0], x[:, 1] - x[:, 1].mean()], dim=1), OTHERS),
+        (lambda x: torch.stack([1e3 * x[:, 0], x[:, 1] - x[:, 1].mean()], dim=1), OTHERS),
         (lambda x: torch.full((len(x), 1), 0.1), ["output 0", "constant"]),
         (lambda x: torch.stack([x[:, 0] * 1e-6, 0 * x[:, 0] + 123.456], dim=1), ["output 1", "constant"]),
         (lambda x: torch.zeros(len(x)), ["output 0", "constant"]),
@@ -79,6 +89,25 @@ def test_teachers_without_usable_gradients_are_black_boxes(function):
 def test_probe_refuses_what_cannot_be_distilled(function, words):
     with fails("here", *words):
         probe(call(function), THREE)
+
+
+def test_a_network_that_reads_its_batch_is_told_to_be_evaluated():
+    class Whitened(nn.Module):
+        def forward(self, x):
+            return (x - x.mean(0)).sum(1, keepdim=True)
+
+    with fails("here", "each row by itself", "save it in evaluation mode"):
+        probe(call(Whitened()), THREE)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_rounding_is_no_dependence(dtype):
+    def rounded(x):
+        """Answers far from zero, one unit of rounding apart in batches of other sizes."""
+        y = (100 + x.sum(1)).to(dtype)
+        return (y * (1 + torch.finfo(dtype).eps * (len(x) > 100))).float()
+
+    assert probe(call(rounded), THREE).outputs == 1
 
 
 def test_answers_in_a_row_of_their_own_become_one_output():

@@ -204,7 +204,7 @@ def test_raw_and_standardized_rows_are_encoded_alike():
     gradients = torch.randn(100, 2, 4, dtype=torch.float64)
     there = made.gradients(gradients)
     assert there.shape == (100, 2, 8) and not there[..., 2:].any()
-    torch.testing.assert_close(made.back(there)[..., [0, 3]], gradients[..., [0, 3]])
+    torch.testing.assert_close(made.back(there, there)[..., [0, 3]], gradients[..., [0, 3]])
     # A layer over raw rows is one over encoded rows.
     weight, bias = torch.randn(6, 4, dtype=torch.float64), torch.randn(6, dtype=torch.float64)
     encoded, shift = made.first_layer(weight, bias)

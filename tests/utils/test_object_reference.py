@@ -2,7 +2,8 @@
 
 import pytest
 
-from dfkd_tune.utils.object_reference import MOST_LINE_CHARACTERS, one_line, raised
+from dfkd_tune.errors import TeacherError
+from dfkd_tune.utils.object_reference import MOST_LINE_CHARACTERS, import_object, one_line, raised
 
 ORT = (
     "[ONNXRuntimeError] : 1 : FAIL : /onnxruntime_src/onnxruntime/core/graph/model.cc:256 onnxruntime::Model::Model(onnx::ModelProto&&, "
@@ -45,3 +46,8 @@ def test_an_exception_whose_own_words_fail_is_told_by_its_class():
 
     assert one_line(Mute()) == "Mute"
     assert raised(Mute()) == "raised Mute"
+
+
+def test_a_module_without_the_function_names_those_it_has():
+    with pytest.raises(TeacherError, match=r"has no ones_line; its functions: .*one_line"):
+        import_object("dfkd_tune.utils.object_reference:ones_line", TeacherError)

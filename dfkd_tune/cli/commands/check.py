@@ -11,8 +11,6 @@ from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, TRUST
 from dfkd_tune.cli.study_options import spec_of
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from dfkd_tune.inputs.prior import Inputs
     from dfkd_tune.study.prepare import Prepared
 
@@ -46,11 +44,12 @@ def check(
 ) -> None:
     """Read the study file SPEC, probe its teacher, and print the search space, time and memory. Writes nothing.
 
-    Without SPEC, check the study that ``study --teacher`` would run, or the quickstart.
+    Without SPEC, check the study that dfkd-tune study --teacher would run, or the quickstart.
     """
     from rich.console import Console
     from rich.tree import Tree
 
+    from dfkd_tune.cli.signature_table import signature_table
     from dfkd_tune.inputs.summary import meaning
     from dfkd_tune.locations import paths
     from dfkd_tune.reporting.terminal_progress import clock
@@ -70,7 +69,7 @@ def check(
     facts = {
         "study": f"{asked.name}: {about.trials} trials of {budget.steps} steps, seed {about.seed}, objective {about.objective}{weighed}",
         "teacher": f"{prepared.teacher.source}: {found.features} features, {found.outputs} output{'s' if found.outputs > 1 else ''}, "
-        f"{'differentiable' if found.differentiable else 'black box'}, {_rate(found.rows_per_second)} rows/s"
+        f"{'differentiable' if found.differentiable else 'black box'}, {_number(found.rows_per_second)} rows/s"
         + (f", {prepared.teacher.parameters:,} parameters" if prepared.teacher.parameters else "")
         + (f"; {found.limits}" if found.limits else ""),
         "inputs": f"tier {tier}: {meaning(prepared.inputs)}{_encoded(prepared.inputs)}",
@@ -97,8 +96,15 @@ def check(
     )
     for name, words in facts.items():
         say(name, words)
-        if name == "teacher" and prepared.inputs.layout is not None:
-            console.print(_signature(prepared.inputs), highlight=False, soft_wrap=True)
+        if name == "teacher" and (table := signature_table(prepared)) is not None:
+            console.print(table, highlight=False, soft_wrap=True)
+    described = space.describe()
+    tree = Tree("[bold]search[/]" if described["search"] else "[bold]search[/]: nothing, the preset as it is")
+    for section, leaves in _sections(described["search"]).items():
+        branch = tree.add(section + _only(space.generators(section)))
+        for field, value in leaves.items():
+            branch.add(f"{field:<10} {_words(value)}{_only(space.owners(f'{section}.{field}'))}")
+    console.print(tree, highlight=False, soft_wrap=True)
     asks = 4 * CALIBRATION_ROWS / found.rows_per_second + ESTIMATE_STEPS * found.call
     if timed is None and asks > LEFT_OUT_S:
         say("time", f"not estimated, as its teacher alone takes about {clock(asks)}; --estimate does it")
@@ -106,7 +112,7 @@ def check(
         if asks > ANNOUNCED_S:
             click.echo(f"the estimate asks this teacher for about {clock(asks)}", err=True)
         taken = estimate(prepared)
-        every = f"{taken.trial:.2g} s a trial, re-runs included; pruning makes it less"
+        every = f"{_number(taken.trial)} s a trial, re-runs included; pruning makes it less"
         folder = paths.shared_folder(paths.optuna_url(None), "calibration")
         plan = choose_parallelism(prepared, folder=folder, keep=False)
         say(
@@ -115,33 +121,6 @@ def check(
         )
         say("time", f"about {clock(taken.seconds)} of training on this machine, {every}")
         say("memory", f"about {taken.bytes / 2**20:,.0f} MiB")
-    described = space.describe()
-    tree = Tree("[bold]search[/]" if described["search"] else "[bold]search[/]: nothing, the preset as it is")
-    for section, leaves in _sections(described["search"]).items():
-        branch = tree.add(section + _only(space.generators(section)))
-        for field, value in leaves.items():
-            branch.add(f"{field:<10} {_words(value)}{_only(space.owners(f'{section}.{field}'))}")
-    console.print(tree, highlight=False, soft_wrap=True)
-
-
-def _signature(inputs: Inputs) -> Table:
-    """The arguments and outputs of a teacher, and what is declared of each argument."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    from dfkd_tune.inputs.summary import of_feature
-
-    layout, shown = inputs.layout, Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    assert layout is not None  # only such a teacher has a table
-    for title in ("", "name", "shape", "dtype", "declared"):
-        shown.add_column(title, overflow="fold")
-    for kind, name, shape, dtype in layout.signature.table():
-        words = ""
-        if kind == "argument":
-            said = {of_feature(feature) for feature in inputs.features[layout.columns[name]]}
-            words = said.pop() if len(said) == 1 else "each value by itself"
-        shown.add_row(f"          {kind}", *map(escape, (name, shape, dtype, words)))
-    return shown
 
 
 def _encoded(inputs: Inputs) -> str:
@@ -165,7 +144,7 @@ def _wait(prepared: Prepared) -> str:
     return f", which its teacher answers in about {clock(seconds)}" if seconds > ANNOUNCED_S else ""
 
 
-def _rate(number: float) -> str:
+def _number(number: float) -> str:
     return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
 
 

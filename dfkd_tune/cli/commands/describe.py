@@ -19,6 +19,13 @@ import click
 )
 @click.option("--target", "targets", multiple=True, help="Column to leave out. Repeat it for several columns.")
 @click.option(
+    "--window",
+    type=click.IntRange(min=2),
+    help="Describe windows of this many rows, for a teacher that takes windows: also how fast columns move.",
+)
+@click.option("--group", help="With --window: column that tells series apart; no window crosses two of them.")
+@click.option("--time", help="With --window: column of times that orders the rows; default: they are in order.")
+@click.option(
     "--at-least",
     type=click.IntRange(min=2),
     default=10,
@@ -43,13 +50,16 @@ import click
     type=click.Choice(["refuse", "drop", "level"]),
     default="refuse",
     show_default=True,
-    help="Missing values: refuse the table, drop their rows, or treat them as one more level.",
+    help="Missing values: refuse the table, drop their rows, or describe how often they occur.",
 )
 def describe(
     data: str,
     out: str,
     tier: str,
     targets: tuple[str, ...],
+    window: int | None,
+    group: str | None,
+    time: str | None,
     at_least: int,
     kind: str | None,
     separator: str | None,
@@ -62,6 +72,10 @@ def describe(
     from dfkd_tune.tables import describe as describing
     from dfkd_tune.tables.delimited import Layout
     from dfkd_tune.tables.read import Reading
+    from dfkd_tune.tables.series import Windows
 
-    reading = Reading(kind, Layout(separator, decimal, encoding, header), missing, at_least)
+    if window is None and (group or time):
+        raise click.UsageError("--group and --time are about windows: give --window as well")
+    windows = None if window is None else Windows(window, group, time)
+    reading = Reading(kind, Layout(separator, decimal, encoding, header), missing, at_least, windows)
     click.echo("\n".join(describing.describe_file(Path(data), Path(out), tier, targets, reading)))

@@ -55,10 +55,13 @@ def distill(
     from dfkd_tune.export import export, student_files
     from dfkd_tune.export.schema import InputSchema
     from dfkd_tune.locations import paths
-    from dfkd_tune.locations.files import write_output
-    from dfkd_tune.training import raw_evaluation
+    from dfkd_tune.locations.files import require_folder, write_output
     from dfkd_tune.training.distill import distill as run_distillation
+    from dfkd_tune.training.raw_evaluation import shipped_rmse
+    from dfkd_tune.utils import hardware
 
+    inputs = (teacher, architecture, features, recipe_file)
+    require_folder(Path(out), inputs, student_files.NAMES)
     again = None
     if run_id is not None:
         from dfkd_tune.registry.sources import Sources
@@ -75,7 +78,8 @@ def distill(
     def rung(member: Member) -> None:
         click.echo(f"step {member.clock}/{recipe.steps}: RMSE {member.curve[-1][1]:.4g} on the pruning bank")
 
-    outcome = run_distillation(problem, recipe, member_seed, rung)
+    with hardware.threads(1):  # the same student on any number of cores
+        outcome = run_distillation(problem, recipe, member_seed, rung)
     if outcome.failure or outcome.selection is None:
         raise ExportError(folder, f"no student: {outcome.failure}", remedy="lower optimizer.lr")
     trained = outcome.selection.rmse
@@ -86,14 +90,11 @@ def distill(
     for name, data in files.items():
         write_output(folder / Path(name).name, data)
     module, result = student_files.read_student(folder)
-    units, spread = InputSchema.of(result), float(problem.spread.double().square().mean().sqrt())
 
     def measure(exported: ExportedStudent) -> tuple[float, int]:
-        found = problem.evaluator.rmse(exported)
-        raw_evaluation.agree(folder, found, trained, spread)
-        return raw_evaluation.fresh_rmse(problem.evaluator, exported)
+        return shipped_rmse(folder, problem.evaluator, exported, trained)
 
-    _, (rmse, rows) = export.export(module, units, "pt2", folder / "student.pt2", measure)
+    _, (rmse, rows) = export.export(module, InputSchema.of(result), "pt2", folder / "student.pt2", measure)
     written = {Path(name).name for name in files} - {student_files.HASHES} | {"student.pt2"}
     write_output(
         folder / student_files.HASHES, student_files.hashes({n: (folder / n).read_bytes() for n in sorted(written)})

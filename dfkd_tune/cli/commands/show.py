@@ -16,11 +16,10 @@ def show(name: str | None, as_json: bool, rows: int, storage: str | None) -> Non
     """Print the results of study NAME and its trials, best first. Without NAME, show the study that changed last."""
     import json
 
-    from rich.console import Console
-
     from dfkd_tune.locations import paths
     from dfkd_tune.reporting import summary_text, terminal_summary
     from dfkd_tune.reporting.findings import completed, find, front
+    from dfkd_tune.search.attributes import REASON
     from dfkd_tune.search.listing import last_changed
     from dfkd_tune.search.loaded import load_study, plain_trial
     from dfkd_tune.search.ranking import recipe_name
@@ -41,7 +40,7 @@ def show(name: str | None, as_json: bool, rows: int, storage: str | None) -> Non
         )
         return
     told = find(found)
-    console = Console()
+    console = terminal_summary.wide()
 
     def say(text: str, style: str | None = None) -> None:
         console.print(text, style=style, highlight=False, soft_wrap=True, markup=False)
@@ -58,7 +57,11 @@ def show(name: str | None, as_json: bool, rows: int, storage: str | None) -> Non
         say(f"The front: no trial has less {told.weighed} and a smaller {told.objective}")
         console.print(terminal_summary.table(front(trials, told.costs), told.objective))
         console.print()
+    if told.best is None:
+        for trial in [trial for trial in trials if REASON in trial.user_attrs][-rows:]:
+            say(f"trial {trial.number}: {trial.user_attrs[REASON]}")
+        return
     console.print(terminal_summary.table(completed(trials)[:rows], told.objective))
     console.print()
-    for question, answer in summary_text.questions(told) if told.best else []:
+    for question, answer in summary_text.questions(told):
         console.print(f"[bold]{question}[/] {answer}", highlight=False)

@@ -34,7 +34,7 @@ from dfkd_tune.utils.signals import Signals
 @click.option(
     "--workers",
     type=click.IntRange(min=1, max=1024),
-    help="Number of processes; default: chosen for this machine, or 1 if a seed is given.",
+    help="Number of processes; default: chosen for this machine. With a seed, also the crews of a round (2).",
 )
 @click.option("--cluster", metavar="ADDRESS", help="Address of a Dask scheduler that runs the workers, or 'local'.")
 @DEVICE
@@ -63,10 +63,10 @@ def study(
     """Search for the best way to distill a teacher, as the study file SPEC says. Without SPEC, run the quickstart."""
     if quiet and as_json:
         raise click.UsageError("--quiet and --json exclude each other")
-    from rich.console import Console
 
     from dfkd_tune.locations import paths
     from dfkd_tune.reporting import terminal_progress, terminal_summary
+    from dfkd_tune.reporting.failed_study import require_complete
     from dfkd_tune.search.loaded import load_study
     from dfkd_tune.search.storage import require_whole
     from dfkd_tune.study.launch import launch
@@ -77,11 +77,13 @@ def study(
     require_whole(storage_url)  # before the first teacher query
     changed = spec_of(spec, n_trials, teacher, architecture, features, name, pareto, seed, timeout)
     prepared = prepare(changed, trust_pickle, device)
-    console = Console(file=sys.stdout)  # fixed here: sys.stdout may be replaced during a teacher query
+    console = terminal_summary.wide(sys.stdout)  # fixed here: sys.stdout may be replaced during a teacher query
     with Signals() as stop, terminal_progress.watch(console, changed.name, mode) as on_progress:
         result = launch(prepared, storage_url, uri, workers, cluster, trust_pickle, on_progress, lambda: bool(stop))
     if as_json:
         terminal_progress.ended(console, result)
+    require_complete(result)
+    if as_json:
         return
     ended, total = result.progress.ended, result.progress.total
     late = f"The time was up after {ended:,} of {total:,} trials; the same command goes on with the rest."

@@ -23,6 +23,7 @@ from dfkd_tune.utils.signals import Signals
     default=0,
     metavar="SECONDS",
     help="How long to wait for a study that does not exist yet.",
+    show_default=True,
 )
 @DEVICE
 @TRUST
@@ -43,13 +44,14 @@ def worker(
     from dfkd_tune.locations import paths
     from dfkd_tune.registry.sources import Sources
     from dfkd_tune.reporting import terminal_progress
+    from dfkd_tune.reporting.failed_study import require_complete
     from dfkd_tune.study.workers import join
 
     sources, console = Sources(teacher, architecture, features, trust_pickle), Console(file=sys.stdout)
     with Signals() as stop, terminal_progress.watch(console, name) as on_progress:
         where = (paths.optuna_url(storage), tracking_uri, sources)
         result = join(name, *where, on_progress, lambda: bool(stop), device, wait)
-    p = result.progress
+    p = require_complete(result).progress
     if p.ended < p.total:
         told = f"the study's time was up after {p.ended:,} of {p.total:,} trials; dfkd-tune study goes on with the rest"
     else:

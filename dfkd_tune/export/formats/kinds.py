@@ -1,5 +1,8 @@
 """The registry of export formats by name; ``base`` has the interface."""
 
+from pathlib import Path
+
+from dfkd_tune.errors import ExportError
 from dfkd_tune.export.formats.base import ExportFormat
 from dfkd_tune.export.formats.onnx import ONNX
 from dfkd_tune.export.formats.pt2 import PT2
@@ -9,3 +12,23 @@ from dfkd_tune.utils.plugins import Registry
 EXPORTS: Registry[ExportFormat] = Registry(
     "exports", ExportFormat, {"pt2": PT2(), "onnx": ONNX(), "safetensors": SafeTensors()}
 )
+
+
+def format_of(file: Path, kind: str | None = None) -> str:
+    """The name of the format that a file is written in: ``kind``, or that of the file's suffix.
+
+    Raises:
+        ExportError: there is no such format, or the suffix is that of another.
+    """
+    suffix, known = file.suffix.removeprefix("."), ", ".join(EXPORTS)
+    if kind is None:
+        if suffix not in EXPORTS:
+            rule = f"its suffix names no export format, got {file.suffix!r}"
+            raise ExportError(file, rule, remedy=f"name it so, or give --format, one of {known}")
+        return suffix
+    if kind not in EXPORTS:
+        raise ExportError("--format", f"{kind!r} is no export format", remedy=f"known: {known}")
+    if suffix in EXPORTS and suffix != kind:
+        rule = f"would hold {kind} under the suffix of {suffix}"
+        raise ExportError(file, rule, remedy=f"name it {file.stem}.{kind}, or give --format {suffix}")
+    return kind

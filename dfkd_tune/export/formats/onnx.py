@@ -7,6 +7,7 @@ import io
 import json
 import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -41,6 +42,7 @@ class ONNX(ExportFormat):
             rule = "ONNX Runtime takes no bfloat16 from Python, which the teacher does"
             raise ExportError("--format onnx", rule, remedy="take --format pt2")
         names = [each.name for each in layout.arguments], [each.name for each in layout.outputs]
+        layout = _with_float32(layout)
         spread = Spread(drop_in(module, layout, schema.rows.dtype))
         about["layout"] = json.dumps(layout.tree())
         return to_onnx(spread, tuple(layout.to_arguments(schema.rows[:2])), *names, about)
@@ -63,6 +65,13 @@ class ONNX(ExportFormat):
         """The names in the model's metadata."""
         model = _libraries()[0].load_from_string(data)
         return json.loads(next(entry.value for entry in model.metadata_props if entry.key == "features"))
+
+
+def _with_float32(layout: Layout) -> Layout:
+    """The layout with float32 for outputs of bfloat16, which ONNX Runtime does not return to Python."""
+    kinds = [torch.float32 if each.dtype == torch.bfloat16 else each.dtype for each in layout.outputs]
+    outputs = tuple(replace(each, dtype=kind) for each, kind in zip(layout.outputs, kinds, strict=True))
+    return replace(layout, signature=replace(layout.signature, outputs=outputs))
 
 
 def to_onnx(

@@ -73,7 +73,8 @@ class WindowProcess:
     def in_words(self, names: Sequence[str]) -> list[tuple[list[str], str]]:
         """How each channel moves, and the strongest correlations between them; arguments are those of ``Dependence``."""
         columns = self.axes.columns(CHANNELS, STEPS)
-        channels = [names[i].removesuffix("[0]") for i in columns[:, 0].tolist()]
+        first: list[int] = columns[:, 0].tolist()
+        channels = [names[i].removesuffix("[0]") for i in first]
         said = [
             ([name], f"rank correlation with itself {_lags(told)}")
             for name, told in zip(channels, self.autocorrelations, strict=True)
@@ -113,7 +114,8 @@ class ImageField:
 
     def in_words(self, names: Sequence[str]) -> list[tuple[list[str], str]]:
         """How far pixels go together, and channels; arguments are those of ``Dependence``."""
-        own = [names[i] for i in self.axes.columns(CHANNELS, HEIGHT, WIDTH).flatten().tolist()]
+        every: list[int] = self.axes.columns(CHANNELS, HEIGHT, WIDTH).flatten().tolist()
+        own = [names[i] for i in every]
         said = [] if self.length is None else [(own, f"neighbors go together over {self.length:g} pixels")]
         channels = [f"channel {i}" for i in range(self.axes.size(CHANNELS))]
         pairs = f"rank correlations in the same pixel, the strongest {strongest(channels, self.correlation)}"

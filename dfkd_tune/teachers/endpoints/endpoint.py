@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import Any
@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from dfkd_tune.errors import TeacherError
+from dfkd_tune.layouts.signature import Argument, Signature
 from dfkd_tune.teachers.base import Teacher, hash_bytes
-from dfkd_tune.teachers.black_box import from_numpy
 from dfkd_tune.teachers.endpoints.address import read_address
 from dfkd_tune.teachers.endpoints.client import PARALLEL, Client, Refused, Stopped
 from dfkd_tune.teachers.endpoints.mlflow_scoring import MlflowScoring
 from dfkd_tune.teachers.endpoints.open_inference import OpenInference
-from dfkd_tune.teachers.endpoints.protocols import InferenceProtocol
+from dfkd_tune.teachers.endpoints.protocols import Batch, InferenceProtocol, beside
 from dfkd_tune.teachers.guarded import Guard
 from dfkd_tune.teachers.kept_rows import KeptRows
 
@@ -70,6 +70,11 @@ class Endpoint:
     def n_features_in_(self) -> int | None:
         return self.description.width
 
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """Name of a column -> the name of its dtype, or ``string``, as far as it tells."""
+        return self.description.kinds
+
     def predict(self, rows: Any) -> np.ndarray:
         """Outputs ``(N, O)`` for an array or a data frame ``(N, D)``.
 
@@ -78,19 +83,22 @@ class Endpoint:
             TeacherError: it cannot be reached for long, denies access, or answers something else than numbers.
         """
         names = [*rows.columns] if hasattr(rows, "columns") else None
-        array = rows.to_numpy(dtype=object) if names is not None else np.asarray(rows)
-        if self.form is None:
-            self._settle(array[:1], names)
-        size = min(self.most_rows, max(1, BATCH_BYTES // (NUMBER_BYTES * array.shape[1])))
-        return np.concatenate(self._together([array[i : i + size] for i in range(0, len(array), size)], names))
+        return beside(self.ask(Batch((rows.to_numpy(dtype=object) if names is not None else np.asarray(rows),), names)))
 
-    def _settle(self, row: np.ndarray, names: Sequence[str] | None) -> None:
+    def ask(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Outputs ``(N, ...)`` by name for rows; raises what ``predict`` raises."""
+        if self.form is None:
+            self._settle(batch.rows(slice(1)))
+        size = min(self.most_rows, max(1, BATCH_BYTES // (NUMBER_BYTES * batch.width)))
+        return _joined(self._together([batch.rows(slice(i, i + size)) for i in range(0, len(batch), size)]))
+
+    def _settle(self, row: Batch) -> None:
         """Find the form of a request that the endpoint takes, with one row."""
         first: Refused | None = None
-        for form in range(len(self.protocol.bodies(row, names))):
+        for form in range(len(self.protocol.bodies(row))):
             self.form = form
             try:
-                self._batch(row, names)
+                self._batch(row)
             except Refused as error:
                 first = first or error
             else:
@@ -98,10 +106,10 @@ class Endpoint:
         self.form = None
         raise first or ValueError("the row cannot be sent")
 
-    def _together(self, batches: Sequence[np.ndarray], names: Sequence[str] | None) -> list[np.ndarray]:
+    def _together(self, batches: Sequence[Batch]) -> list[dict[str, np.ndarray]]:
         """Answers to batches, several of which are asked at a time."""
         pool = ThreadPoolExecutor(PARALLEL)
-        futures = [pool.submit(self._batch, batch, names) for batch in batches]
+        futures = [pool.submit(self._batch, batch) for batch in batches]
         try:
             while True:
                 done, left = wait(futures, timeout=POLL_S, return_when=FIRST_EXCEPTION)
@@ -117,28 +125,75 @@ class Endpoint:
             pool.shutdown(cancel_futures=True)
             self.client.stop.clear()
 
-    def _batch(self, rows: np.ndarray, names: Sequence[str] | None) -> np.ndarray:
-        fixed = self.description.rows
-        sent = rows if fixed is None else rows[np.arange(fixed) % len(rows)]
-        bodies = self.protocol.bodies(sent, names)
+    def _batch(self, batch: Batch) -> dict[str, np.ndarray]:
+        fixed, count = self.description.rows, len(batch)
+        sent = batch if fixed is None else batch.rows(np.arange(fixed) % count)
+        bodies = self.protocol.bodies(sent)
         try:
             document = self.client.post(self.protocol.url, bodies[min(self.form or 0, len(bodies) - 1)])
         except Refused as error:
             if error.status == 404:
                 raise TeacherError(self.source, f"is not there: {error}", remedy="check the address") from None
-            if len(rows) == 1 or fixed is not None or error.status not in TOO_LARGE:
+            if count == 1 or fixed is not None or error.status not in TOO_LARGE:
                 raise
-            half = len(rows) // 2
-            parts = [self._batch(part, names) for part in (rows[:half], rows[half:])]
-            self.most_rows = min(self.most_rows, len(rows) - half)
-            return np.concatenate(parts)
+            half = count // 2
+            parts = [self._batch(batch.rows(part)) for part in (slice(half), slice(half, None))]
+            self.most_rows = min(self.most_rows, count - half)
+            return _joined(parts)
         try:
-            answers = self.protocol.answers(document, len(sent))[: len(rows)]
+            answers = self.protocol.answers(document, len(sent))
         except ValueError as error:
             rule = f"answers something else than numbers for each row: {str(error)[:200]}"
             raise TeacherError(self.source, rule, remedy="check that it serves a regression model") from None
-        self.answered += len(rows)
-        return answers
+        self.answered += count
+        return {name: output[:count] for name, output in answers.items()}
+
+
+class Call:
+    """What a teacher behind an endpoint is asked by: flat rows, or its own arguments once they are known.
+
+    Args:
+        endpoint: the endpoint.
+        signature: its arguments and outputs; None if it takes flat rows ``(N, D)``.
+    """
+
+    def __init__(self, endpoint: Endpoint, signature: Signature | None = None) -> None:
+        self.endpoint, self.signature = endpoint, signature
+
+    def taking(self, signature: Signature) -> Call:
+        """The same endpoint, asked by arguments; their words stand in the signature."""
+        return Call(self.endpoint, signature)
+
+    def __call__(self, *tensors: Tensor) -> Any:
+        """The outputs: flat ``(N, O)``, the only one, or a dict by name; raises what ``Endpoint.predict`` raises."""
+        device = tensors[0].device
+        if self.signature is None:
+            return torch.from_numpy(self.endpoint.predict(tensors[0].detach().cpu().numpy())).to(device)
+        arguments = self.signature.arguments
+        arrays = tuple(_array(each, tensor) for each, tensor in zip(arguments, tensors, strict=True))
+        found = self.endpoint.ask(Batch(arrays, [each.name for each in arguments], table=False))
+        told = {each.name: each.dtype for each in self.signature.outputs or ()}
+        if len(found) == 1 and len(told) <= 1:  # the only output needs no name
+            only = torch.from_numpy(next(iter(found.values())))
+            return only.to(device, next(iter(told.values()), None))
+        if told.keys() - found.keys():
+            rule = f"answers {', '.join(found)}, its metadata tell of {', '.join(told)}"
+            raise TeacherError(self.endpoint.source, rule, remedy="see the log of its server")
+        answers = {name: torch.from_numpy(found[name]).to(device, told.get(name)) for name in told or found}
+        return answers if len(answers) > 1 else next(iter(answers.values()))
+
+
+def _array(argument: Argument, tensor: Tensor) -> np.ndarray:
+    """An argument as an array: words for their codes, and float32 for the bfloat16 that NumPy lacks."""
+    tensor = tensor.detach().cpu()
+    if argument.words is not None:
+        return np.array(argument.words, dtype=object)[tensor.numpy()]
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
+def _joined(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Outputs by name of several batches, one after the other."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def load_endpoint(address: str) -> Teacher:
@@ -151,11 +206,19 @@ def load_endpoint(address: str) -> Teacher:
     client = Client(read.url)
     protocol = MlflowScoring(client, read.url, read.base) if read.model is None else OpenInference(client, read.base)
     endpoint = Endpoint(read.url, client, protocol, guard)
-    function: Callable[[Tensor], Tensor] = from_numpy(endpoint.predict)
-    about = endpoint.description
+    about, call = endpoint.description, Call(endpoint)
     sha256 = _hash([read.url, about.facts])
+    kept, signature = KeptRows(), about.signature
     return Teacher(
-        read.url, function, about.dtype, sha256, about.width, estimator=endpoint, guard=guard, kept=KeptRows()
+        read.url,
+        call,
+        about.dtype,
+        sha256,
+        about.width,
+        estimator=endpoint,
+        signature=signature,
+        guard=guard,
+        kept=kept,
     )
 
 

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 
 from dfkd_tune.teachers.endpoints.client import Client, Json
-from dfkd_tune.teachers.endpoints.protocols import Description, table, whole
+from dfkd_tune.teachers.endpoints.protocols import Batch, Description, numbers, whole
+
+OUTPUT = "output"
+"""Name of an output without one."""
 
 
 class MlflowScoring:
@@ -28,8 +31,12 @@ class MlflowScoring:
         """Nothing is asked: a version of MLflow identifies no model."""
         return Description()
 
-    def bodies(self, rows: np.ndarray, names: Sequence[str] | None) -> list[Json]:
-        """A data frame where columns have names, and an array for models that take tensors."""
+    def bodies(self, batch: Batch) -> list[Json]:
+        """A data frame where columns have names, and arrays for models that take tensors."""
+        if not batch.table:
+            given = {name: _tensor(array) for name, array in zip(batch.names or (), batch.arrays, strict=True)}
+            return [{"inputs": given}, *({"inputs": only} for only in given.values() if len(given) == 1)]
+        rows, names = batch.arrays[0], batch.names
         columns = [rows[:, i].tolist() for i in range(rows.shape[1])]
         words = any(isinstance(value, str) or value is None for column in columns for value in column)
         _finite(columns)
@@ -39,16 +46,23 @@ class MlflowScoring:
         gaps = any(value is None for column in frame for value in column)
         return forms if words or gaps else [*forms, {"inputs": rows.astype(np.float64).tolist()}]
 
-    def answers(self, document: Json, rows: int) -> np.ndarray:
+    def answers(self, document: Json, rows: int) -> dict[str, np.ndarray]:
         found = document.get("predictions") if isinstance(document, dict) else None
         if found is None:
             raise ValueError("it holds no predictions")
-        if isinstance(found, dict):
-            return table([np.asarray(column) for column in found.values()], rows)
-        if found and all(isinstance(row, dict) for row in found):
-            keys = [*found[0]]
-            return table([np.asarray([row[key] for row in found]) for key in keys], rows)
-        return table([np.asarray(found)], rows)
+        if isinstance(found, list) and found and all(isinstance(row, dict) for row in found):
+            found = {key: [row[key] for row in found] for key in found[0]}
+        if not isinstance(found, dict):
+            return {OUTPUT: numbers(found, rows)}
+        if not found:
+            raise ValueError("it holds no outputs")
+        return {str(name): numbers(column, rows) for name, column in found.items()}
+
+
+def _tensor(array: np.ndarray) -> list[Any]:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError("missing and infinite numbers cannot be sent in tensors")
+    return array.tolist()
 
 
 def _finite(columns: Sequence[Sequence[Any]]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
+from dfkd_tune.layouts.signature import Signature
 from dfkd_tune.teachers.endpoints.client import Json
 
 
@@ -18,17 +19,54 @@ class Description:
 
     Args:
         names: names of its columns, if it takes named columns.
-        width: number of features D, if it tells.
-        dtype: dtype of rows.
+        kinds: name of a column -> the name of its dtype, or ``string``, as far as it tells.
+        signature: its arguments, if it takes an array ``(N, D)`` or several arrays; None if it does not tell.
+        dtype: dtype of rows, for columns and flat rows.
         rows: number of rows that every request must have; None if any number is taken.
         facts: what identifies the model, as plain values.
     """
 
     names: Sequence[str] | None = None
-    width: int | None = None
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    signature: Signature | None = None
     dtype: torch.dtype = torch.float64
     rows: int | None = None
     facts: Any = None
+
+    @property
+    def width(self) -> int | None:
+        """Number of features D of flat rows, if it tells."""
+        if self.names is not None:
+            return len(self.names)
+        only = self.signature.arguments[0] if self.signature is not None and self.signature.flat else None
+        return only.width if only is not None and only.shape is not None else None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The rows of a request: a table, or the arguments of the model.
+
+    Args:
+        arrays: the table ``(N, D)`` alone, of numbers or objects; or an array ``(N, ...)`` an argument.
+        names: names of the table's columns, None if they have none; or names of the arguments.
+        table: whether it is a table.
+    """
+
+    arrays: tuple[np.ndarray, ...]
+    names: Sequence[str] | None = None
+    table: bool = True
+
+    def __len__(self) -> int:
+        return len(self.arrays[0])
+
+    @property
+    def width(self) -> int:
+        """Number of values in a row."""
+        return sum(array[:1].size for array in self.arrays)
+
+    def rows(self, places: slice | np.ndarray) -> Batch:
+        """Some of its rows."""
+        return replace(self, arrays=tuple(array[places] for array in self.arrays))
 
 
 class InferenceProtocol(Protocol):
@@ -43,16 +81,16 @@ class InferenceProtocol(Protocol):
         """Ask the endpoint for what it tells of its model; may raise ``TeacherError``."""
         ...
 
-    def bodies(self, rows: np.ndarray, names: Sequence[str] | None) -> list[Json]:
-        """The request for rows ``(N, D)``, in every form that the endpoint may take, most likely first.
+    def bodies(self, batch: Batch) -> list[Json]:
+        """The request for rows, in every form that the endpoint may take, most likely first.
 
         Raises:
             ValueError: the rows cannot be written.
         """
         ...
 
-    def answers(self, document: Json, rows: int) -> np.ndarray:
-        """Outputs ``(N, O)`` in an answer for a number of rows.
+    def answers(self, document: Json, rows: int) -> dict[str, np.ndarray]:
+        """The outputs ``(N, ...)`` by name in an answer for a number of rows, float64.
 
         Raises:
             ValueError: the document holds something else.
@@ -65,19 +103,20 @@ def whole(values: Sequence[Any]) -> list[Any]:
     return [int(v) if isinstance(v, float) and v.is_integer() and abs(v) < 2**53 else v for v in values]
 
 
-def table(columns: Sequence[np.ndarray], rows: int) -> np.ndarray:
-    """Put arrays of numbers ``(N,)`` or ``(N, ...)`` beside each other as ``(N, O)``.
+def numbers(output: Any, rows: int) -> np.ndarray:
+    """An output ``(N, ...)`` as float64.
 
     Raises:
-        ValueError: an array does not hold one finite or infinite number, or row of numbers, for each row.
+        ValueError: it does not hold one number, or array of numbers, for each row.
     """
-    made = []
-    for column in columns:
-        if column.dtype.kind not in "fiub":
-            raise ValueError(f"numbers were expected, got {str(column.ravel()[:1].tolist())[:40]}")
-        if column.ndim == 0 or len(column) != rows:
-            raise ValueError(f"{rows} rows were expected, got the shape {column.shape}")
-        made.append(column.reshape(rows, -1).astype(np.float64))
-    if not made:
-        raise ValueError("it holds no outputs")
-    return np.concatenate(made, axis=1)
+    array = np.asarray(output)
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"numbers were expected, got {str(array.ravel()[:1].tolist())[:40]}")
+    if array.ndim == 0 or len(array) != rows:
+        raise ValueError(f"{rows} rows were expected, got the shape {array.shape}")
+    return array.astype(np.float64)
+
+
+def beside(outputs: dict[str, np.ndarray]) -> np.ndarray:
+    """Outputs ``(N, ...)`` beside each other as ``(N, O)``."""
+    return np.concatenate([array.reshape(len(array), -1) for array in outputs.values()], axis=1)

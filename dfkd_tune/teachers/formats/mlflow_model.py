@@ -17,6 +17,7 @@ from dfkd_tune.teachers.base import Teacher, freeze, hash_bytes
 from dfkd_tune.teachers.black_box import as_tensors, from_estimator, from_numpy
 from dfkd_tune.teachers.formats import file_parts, torchscript
 from dfkd_tune.teachers.formats.dtypes import likely_dtype
+from dfkd_tune.teachers.mlflow_columns import ColumnModel
 from dfkd_tune.teachers.safety import archives
 from dfkd_tune.utils.object_reference import one_line
 
@@ -208,10 +209,12 @@ def _pickled(source: object, flavor: str, folder: Path, model: Model, sha256: st
     if inputs is not None and signature is not None and not signature.flat:
         function = _asked(loaded, inputs.input_names() if inputs.has_input_names() else None)
         return Teacher(str(source), function, torch.float32, sha256, signature=signature)
-    width = len(inputs.inputs) if inputs is not None and not inputs.is_tensor_spec() else None
-    return Teacher(
-        str(source), from_numpy(_framed(loaded, model)), _signed(model) or torch.float64, sha256, width=width
-    )
+    dtype = _signed(model) or torch.float64
+    if inputs is None or inputs.is_tensor_spec():
+        return Teacher(str(source), from_numpy(loaded.predict), dtype, sha256)
+    if not inputs.has_input_names():
+        return Teacher(str(source), from_numpy(loaded.predict), dtype, sha256, width=len(inputs.inputs))
+    return replace(from_estimator(source, ColumnModel(source, loaded, inputs), sha256), dtype=dtype)
 
 
 def _signed(model: Model) -> torch.dtype | None:
@@ -239,15 +242,3 @@ def _asked(loaded: Any, names: list[str] | None) -> Callable[..., Any]:
         return as_tensors(loaded.predict(arrays[0] if names is None else dict(zip(names, arrays, strict=True))))
 
     return answer
-
-
-def _framed(loaded: Any, model: Model) -> Callable[[np.ndarray], Any]:
-    """A predict function that passes a data frame as the signature requires, or an array without named columns."""
-    inputs = model.signature.inputs if model.signature is not None else None
-    if inputs is None or inputs.is_tensor_spec() or not inputs.has_input_names():
-        return loaded.predict
-    import pandas as pd
-
-    kinds = dict(zip(inputs.input_names(), inputs.numpy_types(), strict=True))
-    numbers = {name: kind for name, kind in kinds.items() if np.issubdtype(kind, np.number) or kind == np.bool_}
-    return lambda x: loaded.predict(pd.DataFrame(x, columns=[*kinds]).astype(numbers))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,15 @@ from dfkd_tune.teachers.base import Teacher
 OUTPUTS = "return real numbers with one row for each input row"
 TRIED = 3
 """Rows with which the outputs of a teacher that does not tell them are found."""
+
+
+@runtime_checkable
+class ByName(Protocol):
+    """A function of tensors that passes them on by the names of its arguments, and needs to know these."""
+
+    def taking(self, signature: Signature) -> Callable[..., Any]:
+        """The function for these arguments."""
+        ...
 
 
 class Arranged(nn.Module):
@@ -64,6 +73,7 @@ def arranged(teacher: Teacher, layout: Layout | None = None) -> Teacher:
     if layout is None:
         return teacher
     inner = teacher.function.inner if isinstance(teacher.function, Arranged) else teacher.function
+    inner = inner.taking(layout.signature) if isinstance(inner, ByName) else inner
     return replace(
         teacher,
         function=Arranged(teacher.source, inner, layout),
@@ -87,7 +97,7 @@ def with_outputs(teacher: Teacher, inputs: Inputs) -> tuple[Teacher, Inputs]:
         TeacherError: the call fails, or does not return tensors of numbers.
     """
     layout = teacher.layout
-    if teacher.fast is not None or teacher.estimator is not None:
+    if teacher.fast is not None or (teacher.estimator is not None and layout is None):
         return teacher, inputs
     known = teacher.signature if layout is None else layout.signature
     if known is not None and known.outputs is not None:
@@ -100,8 +110,14 @@ def with_outputs(teacher: Teacher, inputs: Inputs) -> tuple[Teacher, Inputs]:
         ask = lambda rows: own.ask(inner, rows)  # noqa: E731
     else:
         ask = inner
-    with torch.no_grad():
-        returned = teacher.guard.once(teacher.source, ask, x)
+    try:
+        with torch.no_grad():
+            returned = teacher.guard.once(teacher.source, ask, x)
+    except TeacherError as error:
+        if layout is not None or not inputs.axes:
+            raise
+        remedy = f"if it takes no rows, name its argument: arguments: {{x: {{{inputs.axes[0].kind}: {{...}}}}}}"
+        raise TeacherError(error.place, error.rule, remedy=remedy) from error.__cause__
     if layout is None:
         if isinstance(returned, Tensor) and returned.ndim <= 2:
             return teacher, inputs

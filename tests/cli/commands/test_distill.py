@@ -28,6 +28,7 @@ def near(rmse: float):
 
 def test_an_exported_student_is_a_teacher(dfkd, tmp_path, store, finished):
     url = store.options[2:]
+    (tmp_path / "out").mkdir()
     best = dfkd("export", "finished", "--format", "safetensors", "--out", "out/student.safetensors", *url)
     assert best.status == 0, best.err
     assert measured(rf"trial {finished.promoted.trial}, RMSE (\S+) of the file", best.out) == near(

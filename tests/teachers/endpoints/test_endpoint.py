@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from processes import free_port, serving
+from asked import fails as told
+from processes import free_port, inferring
 from teacher_files import fails
 
-from dfkd_tune.errors import Interrupted, TeacherError
+from dfkd_tune.errors import FeaturesError, Interrupted, TeacherError
 from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.teachers.endpoints import client, endpoint
 from dfkd_tune.teachers.endpoints.mlflow_scoring import MlflowScoring
+from dfkd_tune.teachers.endpoints.protocols import Batch
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.probe import probe
 
@@ -30,15 +32,6 @@ def truth(x: torch.Tensor, shift: float = 0.0) -> torch.Tensor:
     return torch.stack([2 * x[:, 0] + x[:, 1] ** 2 + shift, -x[:, 0]], dim=1)
 
 
-@contextmanager
-def served(folder: Path, kind="array", port=None, secret=()):
-    """The address of a server process of one kind, which works in a folder."""
-    port = port or free_port()
-    command = [sys.executable, "-S", str(SERVER), str(port), kind, *secret]
-    with serving(command, f"http://127.0.0.1:{port}/ping", folder):
-        yield f"http://127.0.0.1:{port}"
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     return tmp_path_factory.mktemp("server")
@@ -46,7 +39,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(home):
-    with served(home) as address:
+    with inferring(home) as address:
         yield address
 
 
@@ -112,20 +105,20 @@ def test_metadata_tells_the_number_of_features(server):
 
 @pytest.mark.parametrize("path", ["/invocations", "/v2/models/m"])
 def test_columns_have_names_words_and_whole_numbers(path, tmp_path):
-    with served(tmp_path, "columns") as address:
+    with inferring(tmp_path, "columns") as address:
         teacher, _ = with_inputs(load_teacher(address + path), declared(tmp_path, COLUMNS))
         x = torch.tensor([[0.0, 3.0, 0.5], [1.0, 2.0, -0.25]], dtype=torch.float64)  # kind, b, a
         torch.testing.assert_close(teacher(x), truth(x[:, [2, 1]], torch.tensor([0.0, 10.0])))
 
 
 def test_columns_that_the_metadata_names_are_asked_for(tmp_path):
-    with served(tmp_path, "columns") as address, fails(address, "columns a, b, kind", "lacks kind"):
+    with inferring(tmp_path, "columns") as address, fails(address, "columns a, b, kind", "lacks kind"):
         with_inputs(load_teacher(f"{address}/v2/models/m"), declared(tmp_path, "features: [a, b]"))
 
 
 def test_missing_values_are_null_in_a_data_frame():
     rows = np.array([["low", 3.0, 0.5], [None, 2.0, float("nan")]], dtype=object)
-    (body,) = MlflowScoring(None, "", "").bodies(rows, ["kind", "b", "a"])
+    (body,) = MlflowScoring(None, "", "").bodies(Batch((rows,), ["kind", "b", "a"]))
     assert body == {"dataframe_split": {"columns": ["kind", "b", "a"], "data": [["low", 3, 0.5], [None, 2, None]]}}
     assert isinstance(body["dataframe_split"]["data"][0][1], int)
 
@@ -133,26 +126,35 @@ def test_missing_values_are_null_in_a_data_frame():
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("image", ["x [-1, 8, 8] UINT8", "one array (rows, features)"]),
+        ("strange", ["takes x [-1, 2] COMPLEX", "a teacher takes FP64, FP32"]),
+        ("classes", ["its output label [-1] INT64", "not classes"]),
+        (
+            "several",
+            ["takes count (N,) int32, and nothing says which whole numbers occur", "{count: {levels: [0, 1, 2]}}"],
+        ),
+        ("open", ["window of unknown shape", "arguments: {window: {shape: [...]}}"]),
         ("silent", ["number of features", "features file"]),
     ],
 )
 def test_what_is_no_teacher_is_told(kind, words, tmp_path):
-    with served(tmp_path, kind) as address, fails(address, *words):
+    with (
+        inferring(tmp_path, kind) as address,
+        told(address, *words, kind=FeaturesError if kind == "several" else TeacherError),
+    ):
         with_inputs(load_teacher(f"{address}/v2/models/m"), None)
 
 
 def test_a_server_of_fixed_batches_and_float32_gets_them(tmp_path):
-    with served(tmp_path, "eight") as address:
+    with inferring(tmp_path, "eight") as address:
         torch.testing.assert_close(load_teacher(f"{address}/v2/models/m")(ROWS[:13]), truth(ROWS[:13]))
-    with served(tmp_path, "single") as address:
+    with inferring(tmp_path, "single") as address:
         assert load_teacher(f"{address}/v2/models/m").dtype == torch.float32
 
 
 def test_another_model_behind_the_address_has_another_hash(tmp_path):
     port, hashes = free_port(), []
     for kind in ("array", "array", "other"):
-        with served(tmp_path, kind, port) as address:
+        with inferring(tmp_path, kind, port) as address:
             teachers = [load_teacher(address + path) for path in ("/invocations", "/v2/models/m")]
             hashes.append([with_inputs(each, declared(tmp_path, TWO))[0].sha256 for each in teachers])
     assert hashes[0] == hashes[1] and all(a != b for a, b in zip(hashes[0], hashes[2], strict=True))
@@ -189,7 +191,7 @@ def test_an_answer_that_takes_too_long_is_asked_for_again(server, trouble, monke
 
 def test_an_outage_is_waited_for_and_told_once(tmp_path, caplog):
     port = free_port()
-    with served(tmp_path, port=port) as address:
+    with inferring(tmp_path, port=port) as address:
         teacher = load_teacher(f"{address}/invocations")
         teacher(ROWS[:1])
     with _later(1.0, tmp_path, port), caplog.at_level(logging.WARNING):
@@ -213,7 +215,7 @@ def _later(seconds: float, folder: Path, port: int):
 
 
 def test_a_wait_ends_when_the_user_wants_to_stop(tmp_path):
-    with served(tmp_path) as address:
+    with inferring(tmp_path) as address:
         teacher = load_teacher(f"{address}/invocations")
         teacher(ROWS[:1])
 
@@ -263,7 +265,7 @@ def test_a_model_that_is_not_there_is_told(server):
 
 
 def test_a_token_is_taken_from_the_environment_and_shown_nowhere(tmp_path, monkeypatch, caplog):
-    with served(tmp_path, secret=["hunter2"]) as address:
+    with inferring(tmp_path, secret=("hunter2",)) as address:
         with fails(address, "denies access: 401", "DFKD_TEACHER_TOKEN"):
             load_teacher(f"{address}/invocations")(ROWS[:1])
         monkeypatch.setenv("DFKD_TEACHER_TOKEN", "hunter2")

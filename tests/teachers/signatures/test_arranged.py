@@ -7,6 +7,7 @@ import torch
 from asked import fails
 from shaped_teachers import (
     CALLS,
+    Casting,
     Conv1d,
     Dicts,
     Images,
@@ -22,9 +23,12 @@ from shaped_teachers import (
 from torch import nn
 
 from dfkd_tune.errors import FeaturesError, TeacherError
+from dfkd_tune.inputs.features_file import parse_features
 from dfkd_tune.prior_inference.resolve import with_inputs
+from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.probe import probe
+from dfkd_tune.teachers.signatures.arranged import with_outputs
 
 SIGNATURES = {
     Lstm: "signal (N, 24, 6) float32 -> output (N, 1)",
@@ -32,6 +36,7 @@ SIGNATURES = {
     Images: "image (N, 8, 8, 1) float32 -> output (N, 1)",
     Mixed: "numbers (N, 2) float32, region (N,) int64 -> output (N, 1)",
     Dicts: "numbers (N, 2) float32, region (N,) int64 -> quality (N, 2), power (N,)",
+    Casting: "x (N, 3) float32 -> output (N, 2)",
     Tuples: "x (N, 3) float32 -> output_0 (N, 2), output_1 (N, 1, 1)",
     Keywords: "numbers (N, 2) float32, region (N,) int64, flag (N,) bool -> all.0 (N, 1), all.1 (N,)",
 }
@@ -216,3 +221,12 @@ def test_a_tensor_model_of_mlflow_gets_arrays_by_name(tmp_path):
     assert str(teacher.signature) == "signal (N, 3, 2) float32, region (N,) int64 -> y (N,)"
     x = known.raw(known.draw(5, torch.Generator().manual_seed(0)), teacher.dtype)
     torch.testing.assert_close(teacher(x)[:, 0], x.sum(1))
+
+
+def test_a_window_for_a_module_that_tells_no_shape_names_its_argument():
+    tree = {"window": {"steps": 24, "channels": [f"c{i}" for i in range(6)]}}
+    teacher = Teacher("lstm", made(Lstm), torch.float32, "sha")
+    with pytest.raises(
+        TeacherError, match=r"cannot answer \(3, 144\) inputs.*arguments: \{x: \{window: \{\.\.\.\}\}\}"
+    ):
+        with_outputs(teacher, parse_features(tree, "here"))

@@ -1,0 +1,176 @@
+"""Write the student of a recorded run as a file, and compare the reloaded file with the teacher."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from dfkd_tune.errors import ExportError
+from dfkd_tune.export.export import export, read_flat
+from dfkd_tune.export.formats.kinds import EXPORTS
+from dfkd_tune.export.quantization import quantize
+from dfkd_tune.export.schema import InputSchema
+from dfkd_tune.locations.files import require_place, write_output
+from dfkd_tune.registry import certificates
+from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.teachers.sources import is_file
+from dfkd_tune.tracking.run_lookup import fetch, trial_of
+from dfkd_tune.training import metrics as metric
+from dfkd_tune.training.problem import Problem
+from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, fresh_rmse, shipped_rmse
+from dfkd_tune.utils import yaml_io
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+ARCHITECTURE = "architecture.yaml"
+"""The file of a run that describes the layers of a student whose file holds weights alone."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A student's file.
+
+    Args:
+        rmse: RMSE of the file, reloaded, to the teacher on fresh rows; None if there was no teacher to compare it with.
+        rows: number of these rows.
+        recorded: RMSE on the selection bank that training recorded.
+        worst: largest difference between outputs of the file and of the network it was written from.
+        examples: number of example rows on which these two were compared.
+    """
+
+    rmse: float | None
+    rows: int
+    recorded: float
+    worst: float
+    examples: int
+
+
+@dataclass(frozen=True)
+class WrittenSmall(Written):
+    """The file of a student with quantized weights; a certificate of its own lies beside it.
+
+    Args:
+        before, after: RMSE on the selection bank in float32 and with quantized weights.
+        size, usual: bytes of the file, and of one in float32.
+    """
+
+    before: float
+    after: float
+    size: int
+    usual: int
+
+
+@dataclass(frozen=True)
+class StudentExport:
+    """A recorded student and the file that it becomes.
+
+    Args:
+        uri, study: MLflow tracking URI, and study of the run.
+        student, result, run: the student, its ``result.json`` and its run (see ``stored_student.load_trial``).
+        kind: name of the format, from ``formats.kinds.format_of``.
+        file: path of the file.
+    """
+
+    uri: str
+    study: str
+    student: nn.Module
+    result: dict[str, Any]
+    run: Run
+    kind: str
+    file: Path
+
+    def write(self, evaluator: RawEvaluator | None) -> Written:
+        """Write the file in float32, after its RMSE to the teacher was found to be the recorded one.
+
+        Args:
+            evaluator: teacher and banks of the study; without it, the file is compared with the student alone.
+
+        Raises:
+            ExportError: the file cannot be written, answers differently, or its RMSE is not the recorded one.
+        """
+        if evaluator is not None:
+            self._spare(evaluator.teacher)
+        layout, units, recorded = self._layout(), InputSchema.of(self.result), float(self.result[metric.RMSE])
+
+        def measure(exported: ExportedStudent) -> tuple[float | None, int]:
+            return (None, 0) if evaluator is None else shipped_rmse(self.file, evaluator, exported, recorded)
+
+        worst, (rmse, rows) = export(self.student, units, self.kind, self.file, measure)
+        if layout is not None:
+            write_output(self.file.with_suffix(".yaml"), layout)
+        return Written(rmse, rows, recorded, worst, len(units.rows))
+
+    def write_small(self, problem: Problem, precision: str, within: float) -> WrittenSmall:
+        """Write the file with quantized weights, and a certificate beside it.
+
+        Args:
+            problem: problem of the study.
+            precision: ``bf16`` or ``int8``.
+            within: largest relative increase of the RMSE.
+
+        Raises:
+            ExportError: as ``write`` does, or the RMSE grows by more than ``within``.
+        """
+        require_place(self.file)
+        self._spare(problem.teacher)
+        units, form = InputSchema.of(self.result), EXPORTS[self.kind]
+        small, before, after = quantize(problem.evaluator.rmse, self.student, units, precision, within)
+
+        def measure(exported: ExportedStudent) -> tuple[float, int]:
+            return fresh_rmse(problem.evaluator, exported)
+
+        worst, (rmse, rows) = export(small, units, self.kind, self.file, measure)
+        about = {
+            "study": self.study,
+            "trial": trial_of(self.run),
+            "run_id": self.run.info.run_id,
+            "precision": precision,
+        }
+        copy = read_flat(form, self.file.read_bytes(), self.student, units)
+        certificates.beside(self.file, problem, units.student(copy, int(self.result[metric.PARAMETERS])), about)
+        with tempfile.TemporaryDirectory() as folder:
+            export(self.student, units, self.kind, Path(folder, self.file.name))
+            usual = Path(folder, self.file.name).stat().st_size
+        size, recorded = self.file.stat().st_size, float(self.result[metric.RMSE])
+        return WrittenSmall(rmse, rows, recorded, worst, len(units.rows), before, after, size, usual)
+
+    def _spare(self, teacher: Teacher) -> None:
+        """Check that the file is not the teacher's.
+
+        Raises:
+            ExportError: it is.
+        """
+        if is_file(teacher.source) and self.file.exists() and self.file.samefile(teacher.source):
+            raise ExportError(self.file, "is the teacher of the study", remedy="choose another name")
+
+    def _layout(self) -> bytes | None:
+        """The architecture file that a file of weights needs beside it; None for other formats.
+
+        Raises:
+            ExportError: the run has none, or a file of that name is there and is no architecture file.
+        """
+        require_place(self.file)
+        if EXPORTS[self.kind].holds_graph:
+            return None
+        beside = self.file.with_suffix(".yaml")
+        if beside.exists() and not (self.file.exists() and is_architecture(beside)):  # not of an earlier export
+            rule = f"needs {beside.name} for its layers, where another file is"
+            raise ExportError(self.file, rule, remedy="choose another name")
+        with fetch(self.uri, self.run.info.run_id) as folder:
+            if (layout := folder / ARCHITECTURE).exists():
+                return layout.read_bytes()
+        rule = f"would hold weights alone ({self.kind}), and no architecture file describes this student"
+        raise ExportError(self.file, rule, remedy="take --format pt2 or onnx")
+
+
+def is_architecture(file: Path) -> bool:
+    """Whether a YAML file describes the layers of a network."""
+    try:
+        return isinstance(tree := yaml_io.read(file, ExportError), dict) and "layers" in tree
+    except ExportError:
+        return False

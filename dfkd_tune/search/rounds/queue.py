@@ -1,0 +1,155 @@
+"""Rounds of a seeded study: its trials are asked together and train in crews, so that none depends on which process is faster.
+
+A round is the next trials by number. It is asked when all earlier trials have ended, by any process, as all would ask the same.
+A crew is the trials of a round whose numbers leave the same remainder. One process takes a whole crew, so that its students have
+the same companions on any number of processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+import sqlalchemy
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from dfkd_tune.compat import optuna as private
+from dfkd_tune.compat.optuna import PARAMS, TRIALS
+from dfkd_tune.compat.optuna import USER_ATTRIBUTES as ATTRIBUTES
+from dfkd_tune.search.attributes import ROUND
+from dfkd_tune.search.rounds.memory import RoundMemory
+from dfkd_tune.search.trial_queue import FINISHED, Claim, TrialQueue
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Trials of one round that this worker claimed.
+
+    Args:
+        claims: the trials.
+        first: whether it is the first crew of its round.
+        memory: what their pruner knows.
+    """
+
+    claims: Sequence[Claim]
+    first: bool
+    memory: RoundMemory
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a look for a crew found: the first trial of the round, trials to ask, and trials claimed as ``(id, again)``."""
+
+    first: int
+    unasked: tuple[int, ...] = ()
+    claimed: tuple[tuple[int, bool], ...] = ()
+    crew: int = 0
+
+
+@dataclass(frozen=True)
+class RoundQueue:
+    """The rounds of a study, for one worker.
+
+    Args:
+        queue: the trial queue of the study.
+        crews: number of crews of a round.
+        size: number of trials of a round.
+        sampler: first trial of a round -> its sampler.
+        suggest: draws all parameters of a trial.
+    """
+
+    queue: TrialQueue
+    crews: int
+    size: int
+    sampler: Callable[[int], BaseSampler]
+    suggest: Callable[[optuna.Trial], object]
+
+    def claim(self, total: int) -> Crew | None:
+        """Claim a crew of the current round, and ask the round first if nobody has; None if no trial of it waits."""
+        while True:
+            found = self.queue.storage.transact(lambda session: self._take(session, total))
+            if found is None or not (found.unasked or found.claimed):
+                return None
+            private.forget_cached_trials(self.queue.study)
+            trials = self.queue.study.get_trials(deepcopy=False)
+            if found.claimed:
+                claims = [Claim(Trial(self.queue.study, i), again) for i, again in found.claimed]
+                last = max(claim.trial.number for claim in claims)
+                memory = RoundMemory(self.queue.study, trials[: last + 1], found.first)
+                return Crew(claims, found.crew == 0, memory)
+            self._ask(found, trials)
+
+    def _take(self, session: Any, total: int) -> _Found | None:
+        study = private.study_id(self.queue.study)
+        session.query(private.STUDIES).filter(private.STUDIES.study_id == study).with_for_update().one()
+        mine = session.query(TRIALS).filter(TRIALS.study_id == study)
+        known = mine.count()
+        left = mine.filter(TRIALS.number < total, TRIALS.state.not_in(FINISHED)).order_by(TRIALS.number).first()
+        current = left.number if left is not None else known
+        if current >= total:
+            return None
+        first = current - current % self.size
+        stop = min(total, first + self.size)
+        self.queue.create(session, known, stop)
+        session.flush()
+        waiting = mine.filter(
+            TRIALS.number >= first, TRIALS.number < stop, TRIALS.state == TrialState.WAITING
+        ).order_by(TRIALS.number)
+        rows = waiting.all()
+        asked = self._asked(session, [row.trial_id for row in rows])
+        unasked = tuple(row.number for row in rows if row.trial_id not in asked)
+        if unasked or not rows:
+            return _Found(first, unasked)
+        crew = min(row.number % self.crews for row in rows)
+        mine_now = [row for row in rows if row.number % self.crews == crew]
+        return _Found(first, (), tuple(self.queue.start(session, row) for row in mine_now), crew)
+
+    def _asked(self, session: Any, trials: Sequence[int]) -> set[int]:
+        """IDs of those trials that were asked with their round."""
+        found = session.query(ATTRIBUTES.trial_id).filter(ATTRIBUTES.trial_id.in_(trials), ATTRIBUTES.key == ROUND)
+        return {trial for (trial,) in found}
+
+    def _ask(self, found: _Found, trials: Sequence[FrozenTrial]) -> None:
+        """Ask for the parameters of all trials of a round, and record them in one transaction."""
+        memory = RoundMemory(self.queue.study, trials[: found.unasked[0]], sampler=self.sampler(found.first))
+        points = self.queue.initial_points
+        asked: dict[int, FrozenTrial] = {}
+        for number in found.unasked:
+            known = trials[number].params  # of a trial that a worker began before the study had rounds
+            given = known or (points[number] if number < len(points) else None)
+            asked[private.trial_id(trials[number])] = memory.ask(self.suggest, given)
+        notes = memory.notes
+
+        def write(session: Any) -> None:
+            study = private.study_id(self.queue.study)
+            session.query(private.STUDIES).filter(private.STUDIES.study_id == study).with_for_update().one()
+            done = self._asked(session, list(asked))
+            begun = {i for (i,) in session.query(PARAMS.trial_id).filter(PARAMS.trial_id.in_(list(asked)))}
+            params: list[dict[str, Any]] = []
+            for trial, given in asked.items():
+                if trial in done:  # by another process, which asked the same
+                    continue
+                params += _rows(trial, given) if trial not in begun else []
+                self.queue.set(session, trial, given.system_attrs, private.SYSTEM_ATTRIBUTES)
+                self.queue.set(session, trial, {ROUND: found.first})
+            if params:
+                session.execute(sqlalchemy.insert(PARAMS), params)
+
+        self.queue.storage.transact(write)
+        private.set_study_attributes(self.queue.study, notes)
+
+
+def _rows(trial: int, given: FrozenTrial) -> list[dict[str, Any]]:
+    """The parameters of a trial as rows of the database."""
+    return [
+        {
+            "trial_id": trial,
+            "param_name": name,
+            "param_value": distribution.to_internal_repr(given.params[name]),
+            "distribution_json": optuna.distributions.distribution_to_json(distribution),
+        }
+        for name, distribution in given.distributions.items()
+    ]

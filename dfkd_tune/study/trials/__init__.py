@@ -1,0 +1,1 @@
+"""The trials that one process of a study trains."""
