@@ -98,8 +98,8 @@ class RealInputs(Inputs):
 
 def sized(recipe: Recipe, problem: Problem, width: int) -> Recipe:
     """The recipe for the widest student with the parameters of one hidden layer of ``width``."""
-    size = (problem.features, problem.outputs)
-    return recipe.with_student(width=recipe.student.widest(*size, width * (sum(size) + 1) + size[1]))
+    limit = width * (problem.features + problem.outputs + 1) + problem.outputs
+    return recipe.with_student(width=recipe.student.widest(problem.columns, problem.outputs, limit))
 
 
 ROWS = {

@@ -34,7 +34,8 @@ from dfkd_tune.generators.kinds import GENERATORS
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.presets import FAITHFUL, PAPER
 from dfkd_tune.recipes.recipe import Recipe
-from dfkd_tune.search.space.search_space import DEFAULT, Space, make_space
+from dfkd_tune.search.space.search_space import DEFAULT, make_space
+from dfkd_tune.search.space.space import Space
 from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.banks import Bank
 from dfkd_tune.training.distill import Outcome, distill_all
@@ -134,7 +135,7 @@ def gradient_gap(problem: Problem, outcome: Outcome) -> float:
     z = problem.banks["selection"].z
     _, gradients = problem.labels(z)
     z = z.detach().requires_grad_()
-    answers = outcome.recipe.student.answer(weights, z.unsqueeze(0))[0]
+    answers = outcome.recipe.student.answer(weights, z.unsqueeze(0), problem.columns)[0]
     mine = [torch.autograd.grad(answers[:, o].sum(), z, retain_graph=True)[0] for o in range(problem.outputs)]
     return float((torch.stack(mine, dim=1) - gradients).square().sum((1, 2)).mean().sqrt())
 
@@ -155,7 +156,7 @@ def one(dataset: str, args: argparse.Namespace, folder: Path) -> tuple[Problem, 
     problem = Problem(teacher, inputs, probe(teacher, inputs), seed=args.seed)
     limit = HIDDEN * (problem.features + 2) + 1
     preset = replace(FAITHFUL, steps=args.steps)
-    size = (problem.features, problem.outputs)
+    size = (problem.columns, problem.outputs)
     search = wide(preset.student.widest(*size, limit)) if args.space == "wide" else None
     space = make_space(preset, search, size, limit)
     students = distilled(problem, recipes(space, args.students, args.seed))

@@ -20,7 +20,7 @@ from dfkd_tune.locations.paths import sqlite_url
 from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.rounds.memory import RoundMemory
 from dfkd_tune.search.rounds.queue import RoundQueue
-from dfkd_tune.search.space.search_space import Space
+from dfkd_tune.search.space.space import Space
 from dfkd_tune.search.storage import PatientStorage
 from dfkd_tune.search.study_file import read_spec
 from dfkd_tune.search.trial_queue import TrialQueue

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from dfkd_tune.inputs.columns import Columns
+from dfkd_tune.inputs.encoding import Encoding
 from dfkd_tune.recipes.optimizers import update
 from dfkd_tune.students.mlp import MLP
 
@@ -23,10 +25,10 @@ def train_teachers(
 
     As published, the plateau scheduler hears only of epochs that did not improve.
     """
-    network, size, count = MLP(WIDTH), (x.shape[1], 1), len(splits)
+    network, columns, count = MLP(WIDTH), Columns(x.shape[1]), len(splits)
     rngs = [torch.Generator().manual_seed(seed) for seed in seeds]
-    start = [network.init_params(*size, rng, torch.float32) for rng in rngs]
-    shapes = network.shapes(*size)
+    start = [network.init_params(columns, 1, rng, torch.float32) for rng in rngs]
+    shapes = network.shapes(columns, 1)
     flat = torch.stack([torch.cat([w.flatten() for w in one]) for one in start])
     first, second, gradient = torch.zeros_like(flat), torch.zeros_like(flat), torch.empty_like(flat)
     parts = flat.split([int(np.prod(shape)) for shape in shapes], dim=1)
@@ -51,11 +53,11 @@ def train_teachers(
             picks = [order[begin : begin + BATCH] for order in orders]
             rows = torch.stack([d["train"][0][p] for d, p in zip(data, picks, strict=True)])
             goals = torch.stack([d["train"][1][p] for d, p in zip(data, picks, strict=True)])
-            answers, tape = network.forward_with_tape(leaves, rows)
+            answers, tape = network.forward_with_tape(leaves, rows, columns)
             gradients = network.weight_gradients(leaves, tape, (answers - goals) * (2.0 / rows.shape[1]))
             torch.cat([gradient.flatten(1) for gradient in gradients], dim=1, out=gradient)
             update(flat, gradient, first, second, fixed)
-        losses = _valid(network, leaves, data)
+        losses = _valid(network, leaves, columns, data)
         for k, loss in enumerate(losses):
             if bad[k] > PATIENCE:
                 continue
@@ -74,11 +76,11 @@ def train_teachers(
     return [_module(network, kept[k], shapes) for k in range(count)]
 
 
-def _valid(network: MLP, leaves: list[torch.Tensor], data: Sequence[dict]) -> list[float]:
+def _valid(network: MLP, leaves: list[torch.Tensor], columns: Columns, data: Sequence[dict]) -> list[float]:
     losses = []
     for k, part in enumerate(data):
         rows, goals = part["valid"]
-        answers = network.answer([leaf[k : k + 1] for leaf in leaves], rows.unsqueeze(0))
+        answers = network.answer([leaf[k : k + 1] for leaf in leaves], rows.unsqueeze(0), columns)
         losses.append(float((answers[0] - goals).square().mean()))
     return losses
 
@@ -86,8 +88,7 @@ def _valid(network: MLP, leaves: list[torch.Tensor], data: Sequence[dict]) -> li
 def _module(network: MLP, flat: torch.Tensor, shapes: list[tuple[int, ...]]) -> nn.Module:
     parts = flat.split([int(np.prod(shape)) for shape in shapes])
     weights = [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
-    zeros, ones = torch.zeros, torch.ones
-    f, o = shapes[0][0], shapes[-1][0]
-    return network.module(
-        weights, *(kind(n, dtype=torch.float64) for kind, n in ((zeros, f), (ones, f), (zeros, o), (ones, o)))
-    )
+    features, outputs = shapes[0][0], shapes[-1][0]
+    encoding = Encoding([0.0] * features, [1.0] * features)
+    shift, spread = torch.zeros(outputs, dtype=torch.float64), torch.ones(outputs, dtype=torch.float64)
+    return network.module(weights, Columns(features), encoding, shift, spread)

@@ -20,7 +20,8 @@ from dfkd_tune.recipes.losses import LOSSES
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.optuna_kinds import try_sampler
 from dfkd_tune.search.space.defaults import TEACHER_DEFAULTS, untuned
-from dfkd_tune.search.space.search_space import Size, Space, make_space
+from dfkd_tune.search.space.search_space import make_space
+from dfkd_tune.search.space.space import Size, Space
 from dfkd_tune.search.study_file import POPULATION, StudySpec
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.guarded import CALLS

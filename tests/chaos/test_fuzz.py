@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from dfkd_tune.errors import DfkdError, FeaturesError, SpecError
+from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.features_file import parse_features
 from dfkd_tune.recipes.presets import FAITHFUL, PRESETS
 from dfkd_tune.recipes.recipe import from_tree
@@ -143,7 +144,7 @@ def read_spec(tree: object) -> None:
     spec = parse_spec(tree, "study.yaml")
     assert spec.name
     spec.student.parameters(10_000)
-    make_space(spec.recipe(FAITHFUL), spec.search, (3, 1), spec.student.parameters(10_000))
+    make_space(spec.recipe(FAITHFUL), spec.search, (Columns(3), 1), spec.student.parameters(10_000))
 
 
 def read_features(tree: object) -> None:

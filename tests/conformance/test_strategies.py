@@ -191,7 +191,9 @@ def test_optimizer_is_that_of_torch(kind, schedule, problem):
     for _ in range(30):
         z, values = problem.pool.rows(next(index)[None])
         optimizer.zero_grad()
-        (member.recipe.student.answer([w[None] for w in weights], z) - values).square().mean().backward()
+        (
+            member.recipe.student.answer([w[None] for w in weights], z, problem.columns) - values
+        ).square().mean().backward()
         optimizer.step()
         if bend:
             bend.step()

@@ -24,6 +24,7 @@ from dfkd_tune.errors import ExportError
 from dfkd_tune.export.export import export
 from dfkd_tune.export.quantization import WeightQuantized
 from dfkd_tune.export.schema import InputSchema
+from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.encoding import Encoding
 from dfkd_tune.registry.stored_student import load_trial
 from dfkd_tune.search.study_file import parse_spec
@@ -126,8 +127,8 @@ def test_weights_name_their_features(student, tmp_path):
 
 def rbf() -> nn.Module:
     made, plain = RBF(width=4), Encoding([0.0] * 3, [1.0] * 3)
-    weights = made.init_params(3, 2, torch.Generator().manual_seed(0), torch.float32)
-    return made.module(weights, plain, torch.zeros(2).double(), torch.ones(2).double())
+    weights = made.init_params(Columns(3), 2, torch.Generator().manual_seed(0), torch.float32)
+    return made.module(weights, Columns(3), plain, torch.zeros(2).double(), torch.ones(2).double())
 
 
 def test_onnx_of_students_of_other_kinds(tmp_path):

@@ -84,7 +84,7 @@ def test_students_take_the_value_and_whether_it_is_missing():
     )
     made, z = encoder(inputs), drawn(inputs, 300)
     e, x = made.rows(z), inputs.raw(z, torch.float32)
-    assert made.encoding.width == inputs.encoded == e.shape[1] == 3 + 2 + 2
+    assert made.encoding.width == made.columns.width == e.shape[1] == 3 + 2 + 2
     torch.testing.assert_close(made.encoding.module()(x).double(), e, rtol=1e-6, atol=1e-6)
     for value, flag, column in ((0, 5, 0), (2, 6, 3)):
         absent = z[:, column].isnan()

@@ -9,6 +9,7 @@ from asked import fails
 from scipy.stats import spearmanr
 
 from dfkd_tune.errors import FeaturesError
+from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.features_file import parse_features, tree_of
 from dfkd_tune.inputs.summary import in_words
@@ -70,7 +71,7 @@ def test_values_of_a_channel_may_be_missing_and_are_so_for_a_while():
 
 def test_words_are_levels_of_a_channel():
     inputs = parsed("window: {steps: 3, channels: [{name: state, levels: [idle, run, null]}, load]}")
-    assert inputs.nominal == [0, 2, 4] and inputs.encoded == 3 + 3 * 3
+    assert inputs.nominal == [0, 2, 4] and encoder(inputs).columns.width == 3 + 3 * 3
 
 
 def test_an_argument_among_others_is_a_window():

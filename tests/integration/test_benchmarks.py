@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from tiny_studies import STUDIES
 
 from benchmarks.tables import OPENML, from_openml
+from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.encoding import Encoding
 from dfkd_tune.students.mlp import MLP
 
@@ -225,8 +226,8 @@ def test_a_benchmark_reads_a_student_by_its_architecture_file(tmp_path, dtype, l
     """By torch alone, with the same answers."""
     encoding = Encoding([10.0, 1.0], [3.0, 2.0], dtype, levels)
     student, rng = MLP(width=5), torch.Generator().manual_seed(0)
-    weights = student.init_params(encoding.width, 1, rng, torch.float32)
-    module = student.module(weights, encoding, torch.ones(1), torch.ones(1))
+    weights = student.init_params(Columns(encoding.width), 1, rng, torch.float32)
+    module = student.module(weights, Columns(encoding.width), encoding, torch.ones(1), torch.ones(1))
     save_file(module.state_dict(), tmp_path / "student.safetensors")
     tree = {"layers": [encoding.width, 5, 1], "activation": "tanh"} | (
         {} if encoding.folds else {"encoding": encoding.tree()}

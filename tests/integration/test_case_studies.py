@@ -103,7 +103,7 @@ def test_a_short_run_learns(name, kind):
     study.enqueue_trial({"generator.kind": kind})
     recipe = replace(prepared(name).space.suggest(study.ask()), steps=80)
     assert recipe.leaves()["generator.kind"] == kind
-    size, bank = (problem(name).features, problem(name).outputs), problem(name).banks["report"]
+    size, bank = (problem(name).columns, problem(name).outputs), problem(name).banks["report"]
     untrained = recipe.student.init_params(*size, torch.Generator().manual_seed(0), torch.float64)
     (member,) = run(problem(name), Member("a", recipe, 0))
     assert member.failure is None

@@ -141,14 +141,15 @@ def test_synthetic_rows_are_kept_to_look_at(preset, tmp_path):
     for name, content in files.items():
         (tmp_path / Path(name).name).write_bytes(content)
     torch.testing.assert_close(read_synthetic(problem, tmp_path), outcome.synthetic.float())
-    gap = problem.answer(outcome.synthetic) - recipe_answer(outcome, outcome.synthetic)
-    plain = problem.answer(problem.pool.z) - recipe_answer(outcome, problem.pool.z)
+    gap = problem.answer(outcome.synthetic) - recipe_answer(problem, outcome, outcome.synthetic)
+    plain = problem.answer(problem.pool.z) - recipe_answer(problem, outcome, problem.pool.z)
     if preset is PAPER:  # it climbs the gap
         assert gap.abs().mean() > plain.abs().mean()
 
 
-def recipe_answer(outcome, z):
-    return outcome.recipe.student.answer([w.unsqueeze(0) for w in outcome.weights], z.unsqueeze(0))[0]
+def recipe_answer(problem, outcome, z):
+    weights = [w.unsqueeze(0) for w in outcome.weights]
+    return outcome.recipe.student.answer(weights, z.unsqueeze(0), problem.columns)[0]
 
 
 class Page(HTMLParser):

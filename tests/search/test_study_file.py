@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tiny_studies import STUDIES
 
 from dfkd_tune.errors import SpecError
+from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.locations.paths import NAME
 from dfkd_tune.recipes.presets import FAITHFUL, PRESETS
 from dfkd_tune.recipes.recipe import SECTIONS, Recipe, from_tree
@@ -16,7 +17,7 @@ from dfkd_tune.search.space.search_space import DEFAULT, make_space
 from dfkd_tune.search.study_file import KEYS, PARTS, parse_spec, read_spec
 from dfkd_tune.utils import yaml_io
 
-SIZE = (4, 2)
+SIZE = (Columns(4), 2)
 LOG = {"low": 1e-4, "high": 1e-2, "log": True}
 
 

@@ -114,7 +114,7 @@ def test_words_of_an_endpoint_are_codes_in_files(tmp_path):
     told = "arguments: {count: {range: [0, 9]}, site: {levels: [north, south]}}"
     with inferring(tmp_path, "several") as address:
         problem, network, units, outcome = distilled(f"{address}/v2/models/m", tmp_path, told)
-        assert outcome.selection.nrmse < 0.7 and problem.encoded == 2 + 6 + 1 + 1 + 2 + 2
+        assert outcome.selection.nrmse < 0.7 and problem.columns.width == 2 + 6 + 1 + 1 + 2 + 2
         for kind in ("pt2", "onnx"):
             export(network, units, kind, tmp_path / f"student.{kind}", problem.evaluator.rmse)
     session = onnxruntime.InferenceSession(tmp_path / "student.onnx", providers=["CPUExecutionProvider"])

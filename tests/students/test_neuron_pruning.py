@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.ops.activations import ACTIVATIONS
 from dfkd_tune.students.mlp import MLP
 from dfkd_tune.students.neuron_pruning import prune
@@ -16,7 +17,7 @@ WIDE = 9
 def wide(activation, features=3, outputs=2):
     rng = torch.Generator().manual_seed(4)
     student = MLP(WIDE, activation=activation)
-    shapes = student.shapes(features, outputs)
+    shapes = student.shapes(Columns(features), outputs)
     return student, [torch.randn(shape, generator=rng, dtype=torch.float64) for shape in shapes]
 
 
@@ -25,7 +26,7 @@ def rows(features=3):
 
 
 def answers(student, weights, z):
-    return student.answer([w[None] for w in weights], z[None])[0]
+    return student.answer([w[None] for w in weights], z[None], Columns(z.shape[1]))[0]
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -73,7 +74,7 @@ def test_a_surplus_starts_nearer_to_the_teacher_and_is_paid_from_the_budget(dept
         )
         member = Member("a", one, 0)
         member.begin(problem)
-        assert [tuple(w.shape) for w in member.weights] == [tuple(s) for s in one.student.shapes(4, 1)]
+        assert [tuple(w.shape) for w in member.weights] == [tuple(s) for s in one.student.shapes(Columns(4), 1)]
         errors.append(fidelity(problem, one, member.weights, problem.banks["selection"]).nrmse)
         steps.append(member.steps)
     if depth == 1:

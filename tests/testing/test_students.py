@@ -11,14 +11,14 @@ from dfkd_tune.utils.strategy import strategy
 
 @strategy
 class SameWeights(MLP):
-    def init_params(self, features, outputs, rng, dtype):
-        return super().init_params(features, outputs, torch.Generator().manual_seed(7), dtype)
+    def init_params(self, columns, outputs, rng, dtype):
+        return super().init_params(columns, outputs, torch.Generator().manual_seed(7), dtype)
 
 
 @strategy
 class GlobalStream(MLP):
-    def init_params(self, features, outputs, rng, dtype):
-        return [torch.randn(shape, dtype=dtype) for shape in self.shapes(features, outputs)]
+    def init_params(self, columns, outputs, rng, dtype):
+        return [torch.randn(shape, dtype=dtype) for shape in self.shapes(columns, outputs)]
 
 
 @pytest.mark.parametrize(("wrong", "told"), [(SameWeights, "ignores the stream"), (GlobalStream, "another stream")])

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.ops.activations import ACTIVATIONS
 from dfkd_tune.recipes.initializers import Neurons
 from dfkd_tune.recipes.presets import FAITHFUL, RANDOM
@@ -131,7 +132,7 @@ def test_width_is_padded_without_a_trace(problem):
             run(problem, Member("a", narrow, 1), Member("b", wide, 2)),
         )
         assert_same(together[0], alone)
-        assert [tuple(w.shape) for w in together[0].weights] == narrow.student.shapes(FEATURES, 1)
+        assert [tuple(w.shape) for w in together[0].weights] == narrow.student.shapes(Columns(FEATURES), 1)
 
 
 @pytest.mark.parametrize("generator", SECTIONS["generator"])

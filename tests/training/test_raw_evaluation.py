@@ -18,6 +18,7 @@ from dfkd_tune.export.export import export
 from dfkd_tune.export.formats.kinds import EXPORTS
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.export.student_files import HASHES, hashes, read_student, student_files
+from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.encoding import COARSEST, Encoding, encoder, require_resolution, rounding
 from dfkd_tune.inputs.features_file import parse_features
 from dfkd_tune.prior_inference.level_order import with_order
@@ -195,7 +196,7 @@ def test_raw_and_standardized_rows_are_encoded_alike():
         "file",
     )
     made = encoder(inputs)
-    assert made.encoding.width == inputs.encoded == 2 + 3 + 3
+    assert made.encoding.width == made.columns.width == 2 + 3 + 3
     z = inputs.draw(100, torch.Generator().manual_seed(0))
     e = made.rows(z)
     torch.testing.assert_close(made.encoding.module()(inputs.raw(z, torch.float32)).double(), e, rtol=1e-6, atol=1e-6)
@@ -215,8 +216,8 @@ def test_raw_and_standardized_rows_are_encoded_alike():
 def test_encoded_students_are_read_by_torch_alone(tmp_path):
     encoding = Encoding([0.0, 1.0], [1.0, 2.0], "float64", {1: [1.0, 2.0, "missing"]})
     made = RBF(width=3)
-    weights = made.init_params(encoding.width, 1, torch.Generator().manual_seed(0), torch.float32)
-    module = made.module(weights, encoding, torch.zeros(1).double(), torch.ones(1).double())
+    weights = made.init_params(Columns(encoding.width), 1, torch.Generator().manual_seed(0), torch.float32)
+    module = made.module(weights, Columns(encoding.width), encoding, torch.zeros(1).double(), torch.ones(1).double())
     x = torch.tensor([[0.3, 1.0], [0.3, 2.0], [0.3, float("nan")]], dtype=torch.float64)
     export(module, InputSchema(["a", "b"], encoding, x), "pt2", tmp_path / "s.pt2")
     again = torch.export.load(io.BytesIO((tmp_path / "s.pt2").read_bytes())).module()

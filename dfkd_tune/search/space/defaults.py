@@ -19,7 +19,8 @@ from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.presets import BLACK_BOX, FAITHFUL, PAPER, RANDOM, ROUGH
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.space.fixing import fix
-from dfkd_tune.search.space.search_space import DEFAULT, Space
+from dfkd_tune.search.space.search_space import DEFAULT
+from dfkd_tune.search.space.space import Space
 from dfkd_tune.search.study_file import Budget
 from dfkd_tune.students.kinds import STUDENTS as KINDS
 

@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.encoding import Encoding
 from dfkd_tune.students.autograd import AutogradStudent, Raw
 from dfkd_tune.utils.strategy import strategy
@@ -26,25 +27,24 @@ class Sine(AutogradStudent):
     width: Annotated[int, Field(ge=1, le=100_000)] = 8
     has_width: ClassVar[bool] = True
 
-    def shapes(self, features: int, outputs: int) -> list[tuple[int, ...]]:
-        return [(features, self.width), (self.width,), (self.width, outputs), (outputs,)]
+    def shapes(self, columns: Columns, outputs: int) -> list[tuple[int, ...]]:
+        return [(columns.width, self.width), (self.width,), (self.width, outputs), (outputs,)]
 
     def structure(self) -> tuple:
         return ("sine", self.width)
 
-    def init_params(self, features: int, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> list[Tensor]:
-        drawn = [torch.randn(shape, generator=rng, dtype=torch.float64) for shape in self.shapes(features, outputs)]
+    def init_params(self, columns: Columns, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> list[Tensor]:
+        drawn = [torch.randn(shape, generator=rng, dtype=torch.float64) for shape in self.shapes(columns, outputs)]
         return [(value / math.sqrt(value.shape[0])).to(dtype) for value in drawn]
 
-    def answer(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
+    def answer(self, weights: Sequence[Tensor], x: Tensor, columns: Columns) -> Tensor:
         first, phase, out, bias = weights
         return torch.sin(x @ first + phase.unsqueeze(1)) @ out + bias.unsqueeze(1)
 
-    def module(self, weights: Sequence[Tensor], encoding: Encoding, shift: Tensor, spread: Tensor) -> nn.Module:
+    def module(
+        self, weights: Sequence[Tensor], columns: Columns, encoding: Encoding, shift: Tensor, spread: Tensor
+    ) -> nn.Module:
         return Raw(Network(weights), encoding, shift, spread).eval()
-
-    def widest(self, features: int, outputs: int, max_parameters: int) -> int:
-        return max(0, (max_parameters - outputs) // (features + 1 + outputs))
 
 
 class Network(nn.Module):

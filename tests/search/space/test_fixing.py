@@ -4,13 +4,14 @@ import optuna
 import pytest
 
 from dfkd_tune.errors import SpecError
+from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.recipes.gap_bounds import GAP_BOUNDS, Target
 from dfkd_tune.recipes.presets import PAPER
 from dfkd_tune.search.space.defaults import untuned
 from dfkd_tune.search.space.search_space import make_space
 from dfkd_tune.search.study_file import Budget, as_tree, parse_spec
 
-SIZE = (4, 1)
+SIZE = (Columns(4), 1)
 
 
 def space(**keys):

@@ -6,6 +6,7 @@ import optuna
 import pytest
 
 from dfkd_tune.errors import SpecError
+from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.recipes.mixing import Constant
 from dfkd_tune.recipes.presets import PRESETS
 from dfkd_tune.recipes.recipe import SECTIONS, Recipe
@@ -13,7 +14,7 @@ from dfkd_tune.search.space.search_space import DEFAULT, make_space
 from dfkd_tune.search.study_file import StudentSection
 from dfkd_tune.utils import yaml_io
 
-SIZE = (4, 2)
+SIZE = (Columns(4), 2)
 LOG = {"low": 1e-4, "high": 1e-2, "log": True}
 WIDE = {f"{section}.kind": [*kinds] for section, kinds in SECTIONS.items() if section != "student"} | {
     "bound.threshold": {"low": 0.02, "high": 2.0, "log": True},
