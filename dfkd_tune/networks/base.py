@@ -50,9 +50,8 @@ class ShapedArchitecture(ABC):
         Raises:
             ValueError: the tensors do not fit the architecture.
         """
-        with torch.device(
-            "meta"
-        ):  # sizes are read from a file: nothing is allocated before they are those of the weights
+        # Sizes are read from a file: nothing is allocated before they are those of the weights.
+        with torch.device("meta"):
             wanted = {name: tuple(value.shape) for name, value in self.network().state_dict().items()}
         found = {name: tuple(value.shape) for name, value in state.items()}
         if missing := [name for name, shape in wanted.items() if found.get(name) != shape]:

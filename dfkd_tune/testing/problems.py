@@ -10,6 +10,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
+from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.presets import PAPER
@@ -126,8 +127,8 @@ def batches(problem: Problem, member: Member) -> list[tuple[Tensor, Tensor]]:
     """Train a member alone; returns every batch ``(batch, D)`` and the gaps ``(batch, O)`` on it before the step."""
     seen, record = [], MLP.forward_with_tape
 
-    def spy(student: MLP, weights: Sequence[Tensor], x: Tensor) -> tuple[Tensor, Any]:
-        answers, tape = record(student, weights, x)
+    def spy(student: MLP, weights: Sequence[Tensor], x: Tensor, columns: Columns) -> tuple[Tensor, Any]:
+        answers, tape = record(student, weights, x, columns)
         if x.shape[1] == member.recipe.batch:
             seen.append((x[0].clone(), problem.answer(x[0]) - answers[0]))
         return answers, tape

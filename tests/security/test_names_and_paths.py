@@ -8,6 +8,7 @@ from asked import assert_refused, files_of
 from proxies import between
 
 from dfkd_tune.errors import FeaturesError, SpecError
+from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.features_file import parse_features, read_features
 from dfkd_tune.locations.paths import spool_folder
@@ -141,7 +142,7 @@ def test_a_value_that_unfolds_a_little_is_quoted_in_a_line(tmp_path, levels):
     ):
         with pytest.raises(SpecError) as caught:
             spec = parse_spec(yaml_io.parse(f"teacher: x\nsearch: {search}", "here", SpecError), "here")
-            make_space(Recipe(), spec.search, (3, 1), None)
+            make_space(Recipe(), spec.search, (Columns(3), 1), None)
         assert len(str(caught.value)) < 1_000
 
 
@@ -197,4 +198,4 @@ def test_more_features_than_there_may_be_are_refused():
     with pytest.raises(FeaturesError, match="16,777,216 values are more than"):
         parse_features({"grid": {"height": 4096, "width": 4096}}, "here")
     with pytest.raises(SpecError, match="2,000 choices, 1,000 at most"):
-        make_space(Recipe(), {"optimizer.lr": [1e-3 + i * 1e-9 for i in range(2_000)]}, (3, 1), None)
+        make_space(Recipe(), {"optimizer.lr": [1e-3 + i * 1e-9 for i in range(2_000)]}, (Columns(3), 1), None)

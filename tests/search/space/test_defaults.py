@@ -6,6 +6,7 @@ from teacher_files import THREE
 from torch import nn
 
 from dfkd_tune.generators.kinds import GENERATORS
+from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.presets import PRESETS, RANDOM
@@ -42,7 +43,7 @@ def test_a_probe_tells_the_kind(name):
 def test_a_kind_searches_all_that_it_says_around_its_preset(name):
     kind = TEACHER_DEFAULTS[name]
     answers_only = name == "black box"
-    space = make_space(kind.preset, None, (3, 1), 1000, differentiable=not answers_only, default=kind.search)
+    space = make_space(kind.preset, None, (Columns(3), 1), 1000, differentiable=not answers_only, default=kind.search)
     assert space.domains.keys() == kind.search.keys()
     assert {kind.preset, kind.baseline} <= {*PRESETS.values()}
     assert (kind.baseline is RANDOM) == answers_only
@@ -63,5 +64,5 @@ def test_tails_are_searched_only_where_they_are_open(name):
     closed = kind.searched(Inputs([known, Feature(name="ranged", range=[0.0, 1.0])]))
     assert not {"generator.spread", "generator.shared"} & closed.keys()
     assert not {"heavy_tailed", "skewed"} & {*closed["generator.kind"]} and "gaussian" in closed["generator.kind"]
-    space = make_space(kind.preset, None, (2, 1), 1000, differentiable=name != "black box", default=closed)
+    space = make_space(kind.preset, None, (Columns(2), 1), 1000, differentiable=name != "black box", default=closed)
     assert space.domains.keys() == closed.keys() and space.initial_points()

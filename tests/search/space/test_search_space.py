@@ -68,9 +68,10 @@ class TestLimit:
     )
     @pytest.mark.parametrize("limit", [60, 1151])
     def test_no_suggested_student_is_larger(self, search, limit):
-        space, sizes = make_space(Recipe(), search, SIZE, limit), set()
+        window = Columns(4, "window", [2, 2])  # which every kind takes
+        space, sizes = make_space(Recipe(), search, (window, 2), limit), set()
         for recipe, _ in suggested(space):
-            sizes.add(recipe.student.parameters(*SIZE))
+            sizes.add(recipe.student.parameters(window, 2))
         assert max(sizes) <= limit and (len(sizes) > 1 or limit == 60)
 
 
