@@ -81,7 +81,7 @@ class Columns:
     @cached_property
     def places(self) -> Tensor:
         """``index`` as a tensor."""
-        return torch.tensor(self.index)
+        return torch.tensor(self.index, device="cpu")  # also while a network is built on ``meta``
 
     def module(self, kind: Kind) -> nn.Module:
         """A module that arranges encoded rows ``(N, E)``."""
@@ -94,6 +94,8 @@ class Columns:
 
 class Arrange(nn.Module):
     """The layer that arranges encoded rows; it has no parameters."""
+
+    index: Tensor | None
 
     def __init__(self, columns: Columns, kind: Kind) -> None:
         super().__init__()

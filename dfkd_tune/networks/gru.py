@@ -46,7 +46,7 @@ class GRUNetwork(ShapedNetwork):
     def forward(self, x: Tensor) -> Tensor:
         x = self.arranged(x)
         # The function behind ``nn.GRU``: the module keeps lists of weights that an export cannot trace.
-        weights = [self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh]
+        weights: list[Tensor] = [self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh]
         start = self.start.expand(1, x.shape[0], -1)
         last = torch.gru(x, start, weights, True, 1, 0.0, False, False, True)[1]
         return self.out(last[0])

@@ -14,12 +14,12 @@ from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dfkd_tune.inputs.columns import Columns, Kind
 from dfkd_tune.inputs.encoding import Encoding
-from dfkd_tune.networks.conv1d import Conv1dArchitecture, Conv1dNetwork, earlier, layers_for
+from dfkd_tune.networks.conv1d import Conv1dArchitecture, earlier, layers_for
 from dfkd_tune.students.autograd import AutogradStudent
 from dfkd_tune.utils.strategy import strategy
 
@@ -88,7 +88,7 @@ class Conv1d(AutogradStudent):
 
     def module(
         self, weights: Sequence[Tensor], columns: Columns, encoding: Encoding, shift: Tensor, spread: Tensor
-    ) -> Conv1dNetwork:
+    ) -> nn.Module:
         """One member as a float32 network from raw rows to raw outputs; its last layer gives raw outputs."""
         first, bias, *layers, out, last = (weight.double() for weight in weights)
         state = {"first.weight": first.T, "first.bias": bias}

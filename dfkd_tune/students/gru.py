@@ -12,11 +12,11 @@ from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from dfkd_tune.inputs.columns import Columns, Kind
 from dfkd_tune.inputs.encoding import Encoding
-from dfkd_tune.networks.gru import GRUArchitecture, GRUNetwork
+from dfkd_tune.networks.gru import GRUArchitecture
 from dfkd_tune.ops.matmul import few_columns
 from dfkd_tune.students import gru_passes as passes
 from dfkd_tune.students.autograd import AutogradStudent
@@ -128,7 +128,7 @@ class GRU(AutogradStudent):
 
     def module(
         self, weights: Sequence[Tensor], columns: Columns, encoding: Encoding, shift: Tensor, spread: Tensor
-    ) -> GRUNetwork:
+    ) -> nn.Module:
         """One member as a float32 network from raw rows to raw outputs; the linear layer gives raw outputs."""
         into, into_bias, onward, onward_bias, out, bias = (weight.double() for weight in weights)
         state = {

@@ -173,14 +173,12 @@ def _refuse_unused(space: Space, fixed: Iterable[str], searched: Iterable[str], 
 
 def _refuse_giants(space: Space) -> None:
     """Check before the first trial that every kind and depth of student in the space can fit the limit."""
-    base, registry = space.preset.student, SECTIONS["student"]
-    kinds: list[type] = [registry[name] for name in space.searched_kinds("student") or ()] or [type(base)]
-    for kind in kinds:
-        names = [f.name for f in fields(kind) if f.name != "width" and f"student.{f.name}" in space.domains]
+    for kind in space.kinds("student"):
+        student = student_of(kind, space.preset, space.fixed)
+        assert is_dataclass(student)  # every strategy is one
+        names = [f.name for f in fields(student) if f.name != "width" and f"student.{f.name}" in space.domains]
         spans = [domains.ends(space.domains[f"student.{name}"]) for name in names]
         for values in product(*spans):
-            student = base if kind is type(base) else kind()
-            assert is_dataclass(student) and not isinstance(student, type)  # every strategy is one
             space.widest(replace(student, **dict(zip(names, values, strict=True))))
 
 

@@ -212,6 +212,7 @@ class Space:
         Raises:
             SpecError: not even width 1 fits.
         """
+        assert self.max_parameters is not None  # without a limit nobody asks
         widest = student.widest(*self.size, self.max_parameters)
         if widest < 1:
             raise SpecError(
