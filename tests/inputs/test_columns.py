@@ -54,7 +54,7 @@ def test_places_are_all_columns_once():
 
 def test_what_is_no_channel_is_the_same_at_every_step():
     two = Signature.positional([Argument("site", (), torch.float32), Argument("x", (3, 2), torch.float32)])
-    found = encoder(parse_features({"arguments": {}}, "features.yaml", two))
+    found = encoder(parse_features({"arguments": {"x": {"mean": 0, "std": 1}}}, "features.yaml", two))
     assert found.columns.shape == [3, 3]
     window = found.columns.arranged(torch.arange(7.0)[None], "window")[0]
     assert torch.equal(window[:, 2], torch.zeros(3)) and torch.equal(window[:, :2].flatten(), torch.arange(1.0, 7.0))
@@ -62,7 +62,7 @@ def test_what_is_no_channel_is_the_same_at_every_step():
 
 @pytest.mark.parametrize("shape, sizes", [((3, 4, 4), [4, 4, 3]), ((4, 4, 3), [4, 4, 3])])
 def test_an_image_is_a_grid_of_pixels(shape, sizes):
-    columns = made("arguments: {}", *shape).columns
+    columns = made("arguments: {x: {mean: 0, std: 1}}", *shape).columns
     assert columns.kind == "grid" and columns.shape == sizes
 
 
