@@ -20,10 +20,10 @@ from dfkd_tune.errors import DfkdError, TrackingError
 from dfkd_tune.export.student_files import read_student
 from dfkd_tune.locations.paths import absolute
 from dfkd_tune.registry import model_files
-from dfkd_tune.registry.bank_datasets import bank_datasets, bank_of, inputs_of
 from dfkd_tune.registry.certificate_files import FOLDER, HTML, JSON, is_certified
 from dfkd_tune.registry.versions import find_model, models_of
 from dfkd_tune.tracking import tags as tag
+from dfkd_tune.tracking.bank_datasets import bank_datasets, bank_of, inputs_of
 from dfkd_tune.tracking.connection import client, guarded, line, quiet, single_attempt
 from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_of, trial_of
 from dfkd_tune.training import metrics as metric

@@ -136,9 +136,9 @@ def test_a_server_that_is_killed_and_loses_answers_gets_everything(mortal, tiny,
         return data
 
     def watch(progress) -> None:
-        if landed(progress) == 3 and not mortal.deaths:
+        if landed(progress) >= 3 and not mortal.deaths:
             mortal.kill()
-        elif landed(progress) == 5 and mortal.process is None:
+        elif landed(progress) >= 5 and mortal.process is None:
             mortal.start(wait=False)
 
     mortal.start()
@@ -170,7 +170,7 @@ def test_a_server_that_keeps_everybody_waiting_holds_up_nothing(monkeypatch, mlf
         return data
 
     def watch(progress) -> None:
-        if landed(progress) == 1 and not seen and not waiting:
+        if landed(progress) >= 1 and not seen and not waiting:
             answering.clear()
         if progress.reruns == (2, 2) and not seen:
             seen.append(len(waiting))
@@ -237,13 +237,14 @@ def test_a_server_that_dies_again_and_again(request, store, tiny, tmp_path, back
 def test_a_study_ends_without_its_server(mlflow_server, store, tiny, tmp_path, caplog, start):
     """The server is gone in mid-study for good: the study ends by itself, and one command completes the records elsewhere."""
     storage = f"sqlite:///{tmp_path}/mlruns/optuna.db"
+    (tmp_path / "mlruns").mkdir()
     with contextlib.ExitStack() as line:
         gone = line.enter_context(between(mlflow_server.url))
         done = run_study(
             tiny("widow", trials=3, reruns=1),
             storage,
             gone,
-            lambda progress: line.close() if landed(progress) == 1 else None,
+            lambda progress: line.close() if landed(progress) >= 1 else None,
         )
     assert done.progress.done + done.progress.pruned == 3
     assert done.promoted is not None and done.report is None

@@ -34,6 +34,7 @@ def _make(spec, storage: str, tracking: str) -> None:
 def test_a_fresh_store_is_made_once(request, start, tiny, tmp_path, kind, count):
     """Nobody made the study's store, nor MLflow's; each worker claims another trial of one study with one run."""
     store = Store(tmp_path)
+    (tmp_path / "mlruns").mkdir()
     url = store.storage if kind == "sqlite" else request.getfixturevalue("postgresql")
     spec = tiny("fresh", trials=count).spec
     workers = [start(_make, spec, url, store.tracking) for _ in range(count)]
@@ -47,6 +48,7 @@ def test_a_fresh_store_is_made_once(request, start, tiny, tmp_path, kind, count)
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_sixteen_at_once(request, start, tree, tmp_path, kind):
     store = Store(tmp_path)
+    (tmp_path / "mlruns").mkdir()
     url = store.storage if kind == "sqlite" else request.getfixturevalue("postgresql")
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("fresh", trials=40, population=1, reruns=1)))
     workers = [start(command_line, tmp_path, "study", "study.yaml", "--storage", url) for _ in range(WORKERS)]

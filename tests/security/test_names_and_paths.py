@@ -194,7 +194,7 @@ def test_files_that_are_too_large_or_too_deep_are_refused(dfkd, tmp_path):
 def test_more_features_than_there_may_be_are_refused():
     with pytest.raises(FeaturesError, match="100,001 features, 100,000 at most"):
         parse_features({"features": ["a"] * 100_001}, "here")
-    with pytest.raises(FeaturesError, match="16,777,216 pixels are more than"):
+    with pytest.raises(FeaturesError, match="16,777,216 values are more than"):
         parse_features({"grid": {"height": 4096, "width": 4096}}, "here")
     with pytest.raises(SpecError, match="2,000 choices, 1,000 at most"):
         make_space(Recipe(), {"optimizer.lr": [1e-3 + i * 1e-9 for i in range(2_000)]}, (3, 1), None)

@@ -22,6 +22,7 @@ from dfkd_tune.search import locks
 from dfkd_tune.search import storage as storages
 from dfkd_tune.search.attributes import RERUNS
 from dfkd_tune.search.loaded import load_study
+from dfkd_tune.search.progress import Progress
 from dfkd_tune.search.ranking import Candidate, choose, run_name, top_candidates
 from dfkd_tune.study import reruns
 from dfkd_tune.study.session import run_study
@@ -246,9 +247,11 @@ def test_two_sessions_run_leaders_once(store, tree, tiny, start, tmp_path):
     """The second session finds all trials done while the first one is at its re-runs; nobody else waits for either."""
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("together", **ABOUT)))
     second: list[Process] = []
+    seen: list[Progress] = []
 
     def join() -> bool:
-        if names_of(store, "together", "RUNNING") and not second:
+        rerunning = [p for p in seen if p.done + p.pruned == 3 and p.reruns[0] < p.reruns[1]]
+        if len(rerunning) > 1 and not second:
             second.append(start(command_line, tmp_path, "study", "study.yaml", *store.options))
             until = time.monotonic() + 120
             while "3/3 trials" not in second[0].said:
@@ -259,10 +262,7 @@ def test_two_sessions_run_leaders_once(store, tree, tiny, start, tmp_path):
             assert second[0].alive()
         return False
 
-    run(tiny("watched", trials=1, reruns=0), store)  # an experiment to ask for, before there is one
-    trials = []
-    options = {"on_progress": lambda progress: trials.append(progress.done + progress.pruned)}
-    first = run(tiny("together", **ABOUT), store, should_stop=lambda: trials[-1:] == [3] and join(), **options)
+    first = run(tiny("together", **ABOUT), store, should_stop=join, on_progress=seen.append)
     assert second[0].wait() == 0, second[0].said
     assert_settled(store, "together")
     assert sorted(run.info.run_name for run in store.runs("together", "rerun")) == wanted(store, "together")

@@ -191,13 +191,18 @@ def test_a_stop_can_be_resumed(store, tiny, moment):
     name = moment.replace(" ", "-")
     calls = []
 
-    def met(progress: Progress) -> bool:
-        calls.append(progress)
-        landed = progress.done + progress.pruned
-        return landed >= 1 and progress.running == (0 if moment == "between trials" else 2)
+    def between() -> bool:
+        """Whether the first trials have ended and the next ones are not claimed yet."""
+        return bool(calls) and {trial.state for trial in store.trials(name)} == {
+            TrialState.COMPLETE,
+            TrialState.WAITING,
+        }
 
+    options = stop_when(lambda progress: progress.done + progress.pruned >= 1 and progress.running == 2)
+    if moment == "between trials":
+        options = {"on_progress": calls.append, "should_stop": between}
     with pytest.raises(Interrupted):
-        run(tiny(name, trials=4), store, **stop_when(met))
+        run(tiny(name, trials=4), store, **options)
     trials = store.trials(name)
     assert [trial.number for trial in trials] == list(range(4))
     assert {trial.state for trial in trials} == {TrialState.COMPLETE, TrialState.WAITING}
@@ -221,16 +226,16 @@ def test_a_stop_can_be_resumed(store, tiny, moment):
 
 
 def is_under_way(file: Path) -> bool:
-    """Whether an SQLite study, read from outside, has two finished trials and one that has begun."""
+    """Whether an SQLite study, read from outside, has two finished trials and others that have all begun."""
     if not file.exists():
         return False
-    begun = "SELECT count(*) FROM trials JOIN trial_params USING (trial_id) WHERE state = 'RUNNING'"
+    begun = "SELECT count(*), count(drawn) FROM trials LEFT JOIN (SELECT DISTINCT trial_id AS drawn FROM trial_params)"
     try:
         with sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=60) as connection:
-            ended = connection.execute("SELECT count(*) FROM trials WHERE state IN ('COMPLETE', 'PRUNED')").fetchone()[
-                0
-            ]
-            return ended >= 2 and connection.execute(begun).fetchone()[0] > 0
+            look = "SELECT count(*) FROM trials WHERE state IN ('COMPLETE', 'PRUNED')"
+            (ended,) = connection.execute(look).fetchone()
+            running, drawn = connection.execute(f"{begun} ON drawn = trial_id WHERE state = 'RUNNING'").fetchone()
+            return ended >= 2 and running == drawn > 0
     except sqlite3.OperationalError:  # its tables are being made
         return False
 

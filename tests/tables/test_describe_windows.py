@@ -113,7 +113,7 @@ def test_too_few_rows_behind_a_lag(tmp_path):
 def test_few_rows_of_kept_series_are_refused(tmp_path):
     frame = plant(rows=300).assign(site=["a"] * 60 + [f"s{i}" for i in range(240)])
     frame.to_csv(tmp_path / "data.csv", index=False)
-    with pytest.raises(FeaturesError, match="60 rows are too few"):
+    with pytest.raises(FeaturesError, match="its number of rows is 60, 100 are needed"):
         describe_file(tmp_path / "data.csv", tmp_path / "told.yaml", reading=Reading(windows=Windows(5, "site")))
     assert not (tmp_path / "told.yaml").exists()
 
