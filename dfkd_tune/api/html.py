@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from dfkd_tune.errors import DfkdError
-from dfkd_tune.utils.notebook import table
+from dfkd_tune.utils.html import table
 
 if TYPE_CHECKING:
     from dfkd_tune.evaluation.certificate import Certificate
