@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from dfkd_tune.errors import DfkdError
+from dfkd_tune.utils.html import table
 
 if TYPE_CHECKING:
     from dfkd_tune.evaluation.certificate import Certificate
@@ -27,7 +28,7 @@ def result_page(name: str, found: Findings, certificate: Certificate | DfkdError
     if reason is not None:
         rows["teacher"] = f"in this process alone: {reason}"
     rows["go on"] = f"dfkd-tune show {name}"
-    return f"<h4>{escape(headline(found))}</h4>{table(rows)}"
+    return f"<h4>{escape(headline(found))}</h4>{table(rows.items())}"
 
 
 def rmse_line(certificate: Certificate) -> str:
@@ -35,12 +36,3 @@ def rmse_line(certificate: Certificate) -> str:
     report = certificate.report
     low, high = report.interval
     return f"{report.rmse:.4g} ({low:.4g} to {high:.4g} at 95 % confidence), {100 * report.relative_rmse:.3g} % of the standard deviation"
-
-
-def table(rows: dict[str, str]) -> str:
-    """Two columns as an HTML table."""
-    lines = "".join(
-        f"<tr><th style='text-align:left'>{escape(k)}</th><td style='text-align:left'>{escape(v)}</td></tr>"
-        for k, v in rows.items()
-    )
-    return f"<table>{lines}</table>"

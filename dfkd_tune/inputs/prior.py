@@ -26,6 +26,7 @@ from dfkd_tune.inputs.dependence.base import Dependence, Mixing
 from dfkd_tune.inputs.dependence.copula import CELLS
 from dfkd_tune.inputs.exact_rows import Exact, exact, shares
 from dfkd_tune.inputs.feature import Feature
+from dfkd_tune.inputs.feature_words import as_table
 from dfkd_tune.inputs.sinh_arcsinh import SinhArcsinh
 from dfkd_tune.layouts.axes import CHANNELS, STEPS, Axes
 from dfkd_tune.layouts.layout import Layout
@@ -126,6 +127,20 @@ class Inputs:
     def fingerprint(self) -> str:
         """SHA-256 of the declaration."""
         return hashlib.sha256(json.dumps(self._declared(), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def together(self) -> list[tuple[list[str], str]]:
+        """What is declared of several features at once: their names, and words."""
+        shares = [self.names[i] for i in self.simplex]
+        said = [(shares, "shares of a whole: none negative, together 1")] if shares else []
+        return said + ([] if self.dependence is None else self.dependence.in_words(self.names))
+
+    def _repr_html_(self) -> str:
+        """The features with what is known of each, and the tier, for a notebook."""
+        if self.inferred is None:
+            return as_table(self.tier, self.declarations, self.together)
+        known = self.inferred.declared
+        return as_table(self.tier, known.declarations, [*known.together, (self.names, self.inferred.told)])
 
     def _declared(self) -> list[Any]:
         if self.inferred is not None:
@@ -266,6 +281,12 @@ class Inputs:
                 for channel in axes.columns(CHANNELS, STEPS).tolist():
                     groups |= {i: [] for i in channel} | {channel[0]: channel}
         return [group for group in groups.values() if group]
+
+    @property
+    def declarations(self) -> list[tuple[str, Feature]]:
+        """Each feature with its name; a channel of a window once, named by its first and last step."""
+        ends = [dict.fromkeys((group[0], group[-1])) for group in self.alike]
+        return [(" to ".join(self.names[i] for i in pair), self.features[next(iter(pair))]) for pair in ends]
 
     @property
     def optional(self) -> list[int]:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,12 @@ class Description:
         if self.filled:
             lines.append(f"withheld: rare missing values, of {', '.join(self.filled)}")
         return lines
+
+    def _repr_html_(self) -> str:
+        """What is published of each column, the number of rows, and what is withheld, for a notebook."""
+        withheld = [escape(line) for line in self.lines() if line.startswith("withheld")]
+        told = ". ".join([f"{self.rows:,} rows are described by aggregates", *withheld])
+        return f"<p>{told}.</p>{parse_features(self.tree(), TABLE)._repr_html_()}"
 
 
 def describe(table: Table, tier: str = "quantiles", at_least: int = 10, steps: int | None = None) -> Description:

@@ -1,8 +1,9 @@
-"""Render self-contained HTML pages from templates: without scripts or external resources, with all values escaped."""
+"""Self-contained HTML without scripts or external resources: pages from templates, and tables for the cells of a notebook."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
+LEFT = "style='text-align:left'"
+"""Notebooks align cells to the right."""
 
 
 def render(template: str, **values: Any) -> str:
@@ -55,3 +58,14 @@ def code(text: str) -> Markup:
     """Mark words between backticks as code, and escape everything else."""
     safe = str(escape(text))  # of a Markup, re.sub would escape the tags, too
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", safe))
+
+
+def table(rows: Iterable[Sequence[str]], head: Sequence[str] = ()) -> str:
+    """Rows of texts as an HTML table. Without a head, the first cell of each row is its title."""
+    lines = [_row(head, ["th"] * len(head))] if head else []
+    lines += [_row(row, ["td" if head else "th", *["td"] * (len(row) - 1)]) for row in rows]
+    return f"<table>{''.join(lines)}</table>"
+
+
+def _row(cells: Sequence[str], tags: Sequence[str]) -> str:
+    return f"<tr>{''.join(f'<{tag} {LEFT}>{escape(cell)}</{tag}>' for cell, tag in zip(cells, tags, strict=True))}</tr>"
