@@ -1,11 +1,14 @@
 """A study in one call: the same as in a terminal, gone on with from either side, with all that a person asks of its result."""
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,16 +157,27 @@ def test_a_script_without_a_guard_has_workers(here):
     assert ended.stdout.split() == ["begun", "2"], ended.stderr
 
 
+def interrupt_once_begun(file: Path) -> None:
+    """Send SIGINT to this process once a study of an SQLite file has a running trial, or after a minute."""
+    until = time.monotonic() + 60
+    running = "SELECT count(*) FROM trials WHERE state = 'RUNNING'"
+    while time.monotonic() < until:
+        with (
+            contextlib.suppress(sqlite3.OperationalError),  # there is no file yet, or no table
+            contextlib.closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection,
+        ):
+            if connection.execute(running).fetchone()[0]:
+                break
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 def test_a_stopped_study_goes_on(here):
-    given = SMALL | {"name": "stopped", "study": {"reruns": 0, "population": 1}, "n_trials": 3, "workers": 1}
+    given = SMALL | {"name": "stopped", "study": {"reruns": 0, "population": 1}, "n_trials": 100, "workers": 1}
     given["budget"] = SMALL["budget"] | {"steps": 2000}
-    stop = threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT))
-    stop.start()
+    threading.Thread(target=interrupt_once_begun, args=(here / "mlruns" / "optuna.db",)).start()
     with pytest.raises(KeyboardInterrupt, match="'stopped' was stopped; the same call goes on"):
-        while True:  # a fast machine may be done before the signal
-            dt.tune(network(), **given)
-            given["n_trials"] += 3
-            time.sleep(0.01)
+        dt.tune(network(), **given)
     done = dt.load_result("stopped").trials
     given["budget"], given["n_trials"] = given["budget"], max(1, len(done))
     assert len(dt.tune(network(), **given).trials) >= len(done)
