@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
-from dfkd_tune.inputs.quantile_function import Curve, curve
+from dfkd_tune.inputs.marginals.quantile_function import Curve, curve
 from dfkd_tune.utils.strategy import strategy
 
 SQRT12 = math.sqrt(12.0)

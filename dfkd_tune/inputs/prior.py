@@ -27,7 +27,7 @@ from dfkd_tune.inputs.dependence.copula import CELLS
 from dfkd_tune.inputs.exact_rows import Exact, exact, shares
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.feature_words import as_table
-from dfkd_tune.inputs.sinh_arcsinh import SinhArcsinh
+from dfkd_tune.inputs.marginals.sinh_arcsinh import SinhArcsinh
 from dfkd_tune.layouts.axes import CHANNELS, STEPS, Axes
 from dfkd_tune.layouts.layout import Layout
 

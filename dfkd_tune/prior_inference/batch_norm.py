@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from dfkd_tune.inputs.dependence.copula import WIDEST
+from dfkd_tune.inputs.marginals.sinh_arcsinh import SinhArcsinh
 from dfkd_tune.inputs.prior import InferredPrior, Inputs
-from dfkd_tune.inputs.sinh_arcsinh import SinhArcsinh
 from dfkd_tune.ops.lbfgs import descend
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.utils import hardware

@@ -9,8 +9,8 @@ from asked import GOOD
 from torch import nn
 
 from dfkd_tune.evaluation.stress_bank import stress_bank
+from dfkd_tune.inputs.marginals.sinh_arcsinh import SinhArcsinh
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.inputs.sinh_arcsinh import SinhArcsinh
 from dfkd_tune.inputs.summary import in_words, meaning
 from dfkd_tune.prior_inference.batch_norm import infer
 from dfkd_tune.prior_inference.resolve import with_inputs
