@@ -142,7 +142,7 @@ def test_a_resume_with_another_model_at_the_address_is_refused(dfkd, store, tmp_
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     (tmp_path / "features.yaml").write_text("features: [a, {name: b, range: [-2, 2]}]")
-    about = study(tmp_path, "moved", f"{address}/invocations") | {
+    about = study(tmp_path, "moved-server", f"{address}/invocations") | {
         "features": "features.yaml",
         "generator": {"kind": "gaussian"},
     }
@@ -158,6 +158,6 @@ def test_a_resume_with_another_model_at_the_address_is_refused(dfkd, store, tmp_
     assert checked.status == 0, checked.err
     assert ask("array", "study", "study.yaml", *store.options).status == 0
     refused = ask("other", "study", "study.yaml", "--n-trials", "3", *store.options)
-    assert_refused(refused, "moved", "teacher")
+    assert_refused(refused, "moved-server", "teacher")
     assert ask("array", "study", "study.yaml", "--n-trials", "3", *store.options).status == 0
-    assert len(store.trials("moved")) == 3
+    assert len(store.trials("moved-server")) == 3

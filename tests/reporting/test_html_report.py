@@ -327,12 +327,12 @@ def test_the_declared_inputs_are_the_dataset(done, tiny):
 
 def test_a_study_that_comes_to_nothing_is_told_too(tree, store, tmp_path):
     """Every student diverges."""
-    spec = parse_spec(tree("hopeless", trials=2, search={"optimizer.lr": [1e30]}), "hopeless")
+    spec = parse_spec(tree("hopeless-report", trials=2, search={"optimizer.lr": [1e30]}), "hopeless-report")
     done = run_study(prepare(spec), f"sqlite:///{tmp_path}/optuna.db", store.tracking)
     assert done.promoted is None
-    (parent,) = store.runs("hopeless", "study")
-    assert parent.data.tags["mlflow.note.content"].startswith("**No trial of hopeless is complete: 2 pruned.**")
-    assert "No trial of hopeless is complete" in report(done.storage_url, store.tracking, "hopeless")
+    (parent,) = store.runs("hopeless-report", "study")
+    assert parent.data.tags["mlflow.note.content"].startswith("**No trial of hopeless-report is complete: 2 pruned.**")
+    assert "No trial of hopeless-report is complete" in report(done.storage_url, store.tracking, "hopeless-report")
 
 
 def test_no_label_of_a_picture_is_cut_off(done):
