@@ -217,9 +217,9 @@ class Encoder:
             parts.append(z[..., encoding.gapped].isnan().to(z))
         return torch.cat(parts, dim=-1)
 
-    def gradients(self, gradients: Tensor | None) -> Tensor | None:
+    def gradients(self, gradients: Tensor) -> Tensor:
         """Convert gradients for standardized rows ``(..., D)`` to encoded rows ``(..., E)``; 0 for columns of 0 and 1."""
-        if gradients is None or self.encoding.plain:
+        if self.encoding.plain:
             return gradients
         rest = gradients.new_zeros(*gradients.shape[:-1], self.encoding.width - len(self.encoding.ordered))
         return torch.cat([gradients[..., self.encoding.ordered], rest], dim=-1)

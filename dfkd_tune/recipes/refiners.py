@@ -11,7 +11,7 @@ from torch import Tensor
 from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.ops.lbfgs import Search
 from dfkd_tune.recipes.base import Batch, Refiner
-from dfkd_tune.students.base import Student
+from dfkd_tune.students.base import SobolevTarget, Student, ValueTarget
 from dfkd_tune.students.sobolev import loss_and_gradients
 from dfkd_tune.utils.plugins import Registry
 from dfkd_tune.utils.strategy import strategy
@@ -121,10 +121,12 @@ def minimize(
     """
     leaves = [w.detach().clone().unsqueeze(0).requires_grad_() for w in weights]
     z, values = bank[0].unsqueeze(0), bank[1].unsqueeze(0)
-    gradients = None if bank[2] is None else bank[2].unsqueeze(0)
     share, weighed = z.new_full((1, 1, 1), 1 / len(z[0])), z.new_full((1, 1, 1), weight)
     if matched is not None:
         weighed = weighed * matched.repeat(values.shape[-1])
+    target: ValueTarget | SobolevTarget = ValueTarget(values, share)
+    if bank[2] is not None:
+        target = SobolevTarget(values, bank[2].unsqueeze(0), share, weighed)
     optimizer = Search(
         leaves,
         max_iter=iterations,
@@ -136,9 +138,7 @@ def minimize(
     )
 
     def closure() -> Tensor:
-        found = loss_and_gradients(
-            student, [leaf.detach() for leaf in leaves], z, columns, values, gradients, share, weighed
-        )
+        found = loss_and_gradients(student, [leaf.detach() for leaf in leaves], z, columns, target)
         for leaf, gradient in zip(leaves, found.gradients, strict=True):
             leaf.grad = gradient.contiguous()  # torch.optim.LBFGS flattens it with ``view``
         return found.loss().sum()

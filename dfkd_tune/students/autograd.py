@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.encoding import Encoding
-from dfkd_tune.students.base import LossAndGradients, Student
+from dfkd_tune.students.base import LossAndGradients, SobolevTarget, Student
 from dfkd_tune.students.sobolev import match_by_autograd
 
 
@@ -44,17 +44,10 @@ class AutogradStudent(Student):
         return torch.autograd.grad(tape[0], tape[2], gradient, retain_graph=True)[0]
 
     def loss_and_gradients(
-        self,
-        weights: Sequence[Tensor],
-        x: Tensor,
-        columns: Columns,
-        values: Tensor,
-        gradients: Tensor,
-        share: Tensor,
-        weight: Tensor,
+        self, weights: Sequence[Tensor], x: Tensor, columns: Columns, target: SobolevTarget
     ) -> LossAndGradients:
         """The Sobolev loss and its gradient."""
-        return match_by_autograd(self, weights, x, columns, values, gradients, share, weight)
+        return match_by_autograd(self, weights, x, columns, target)
 
 
 class Raw(nn.Module):

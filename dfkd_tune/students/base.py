@@ -23,6 +23,34 @@ WIDEST = 100_000
 """Largest width of a student."""
 
 
+class ValueTarget(NamedTuple):
+    """What a training step matches if it matches outputs alone.
+
+    Args:
+        values: the teacher's outputs ``(K, N, O)``.
+        share: weight of each row in the loss, broadcastable to ``(K, N, 1)``.
+    """
+
+    values: Tensor
+    share: Tensor
+
+
+class SobolevTarget(NamedTuple):
+    """What a training step matches if it matches outputs and input gradients.
+
+    Args:
+        values: the teacher's outputs ``(K, N, O)``.
+        gradients: the teacher's input gradients ``(K, N, O, E)``.
+        share: weight of each row in the loss, broadcastable to ``(K, N, 1)``.
+        weight: weight of the gradients, ``(K, 1, 1)``, or ``(K, 1, O E)`` if it differs by column.
+    """
+
+    values: Tensor
+    gradients: Tensor
+    share: Tensor
+    weight: Tensor
+
+
 class LossAndGradients(NamedTuple):
     """The result of a loss: outputs, gradients in the weights, and the loss itself on demand.
 
@@ -106,16 +134,9 @@ class Student(ABC):
 
     @abstractmethod
     def loss_and_gradients(
-        self,
-        weights: Sequence[Tensor],
-        x: Tensor,
-        columns: Columns,
-        values: Tensor,
-        gradients: Tensor,
-        share: Tensor,
-        weight: Tensor,
+        self, weights: Sequence[Tensor], x: Tensor, columns: Columns, target: SobolevTarget
     ) -> LossAndGradients:
-        """The Sobolev loss and its gradient; arguments as in ``students.sobolev.loss_and_gradients``."""
+        """Outputs ``(K, N, O)`` at encoded rows ``x`` ``(K, N, E)``, the Sobolev loss there and its gradients in the stacked ``weights``."""
 
     @abstractmethod
     def module(

@@ -20,7 +20,7 @@ from dfkd_tune.networks.gru import GRUArchitecture
 from dfkd_tune.ops.matmul import few_columns
 from dfkd_tune.students import gru_passes as passes
 from dfkd_tune.students.autograd import AutogradStudent
-from dfkd_tune.students.base import LossAndGradients
+from dfkd_tune.students.base import LossAndGradients, SobolevTarget
 from dfkd_tune.students.sobolev import half
 from dfkd_tune.utils.strategy import strategy
 
@@ -97,16 +97,10 @@ class GRU(AutogradStudent):
         return True
 
     def loss_and_gradients(
-        self,
-        weights: Sequence[Tensor],
-        x: Tensor,
-        columns: Columns,
-        values: Tensor,
-        gradients: Tensor,
-        share: Tensor,
-        weight: Tensor,
+        self, weights: Sequence[Tensor], x: Tensor, columns: Columns, target: SobolevTarget
     ) -> LossAndGradients:
         """The Sobolev loss and its gradient. With several outputs, each row is evaluated once for each of them."""
+        values, gradients, share, weight = target
         members, rows, outputs = values.shape
         out, shift = weights[4:]
         each = x if outputs == 1 else x.repeat_interleave(outputs, dim=1)  # (K, N O, E)

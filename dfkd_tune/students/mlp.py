@@ -20,7 +20,7 @@ from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.encoding import Encoding
 from dfkd_tune.ops.activations import ACTIVATIONS
 from dfkd_tune.ops.matmul import few_columns, layer, outer_or_matmul
-from dfkd_tune.students.base import LossAndGradients, Student
+from dfkd_tune.students.base import LossAndGradients, SobolevTarget, Student
 from dfkd_tune.students.sobolev import match_by_autograd, match_one_layer
 from dfkd_tune.utils.strategy import strategy
 
@@ -131,19 +131,12 @@ class MLP(Student):
         return self.depth == 1 or not gradients
 
     def loss_and_gradients(
-        self,
-        weights: Sequence[Tensor],
-        x: Tensor,
-        columns: Columns,
-        values: Tensor,
-        gradients: Tensor,
-        share: Tensor,
-        weight: Tensor,
+        self, weights: Sequence[Tensor], x: Tensor, columns: Columns, target: SobolevTarget
     ) -> LossAndGradients:
         """The Sobolev loss and its gradient."""
         if self.depth == 1:
-            return match_one_layer(ACTIVATIONS[self.activation], weights, x, values, gradients, share, weight)
-        return match_by_autograd(self, weights, x, columns, values, gradients, share, weight)
+            return match_one_layer(ACTIVATIONS[self.activation], weights, x, target)
+        return match_by_autograd(self, weights, x, columns, target)
 
     def module(
         self, weights: Sequence[Tensor], columns: Columns, encoding: Encoding, shift: Tensor, spread: Tensor

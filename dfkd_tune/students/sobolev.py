@@ -14,7 +14,7 @@ from torch import Tensor
 from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.ops.activations import Activation
 from dfkd_tune.ops.matmul import few_columns, layer, outer_or_matmul
-from dfkd_tune.students.base import LossAndGradients, Student
+from dfkd_tune.students.base import LossAndGradients, SobolevTarget, Student, ValueTarget
 
 
 def loss_and_gradients(
@@ -22,10 +22,7 @@ def loss_and_gradients(
     weights: Sequence[Tensor],
     x: Tensor,
     columns: Columns,
-    values: Tensor,
-    gradients: Tensor | None,
-    share: Tensor,
-    weight: Tensor | None,
+    target: ValueTarget | SobolevTarget,
 ) -> LossAndGradients:
     """Outputs, losses and gradients of stacked students.
 
@@ -34,17 +31,13 @@ def loss_and_gradients(
         weights: stacked weights ``(K, ...)``.
         x: encoded rows ``(K, N, D)``.
         columns: how their columns are arranged.
-        values: the teacher's outputs there, ``(K, N, O)``.
-        gradients: the teacher's input gradients ``(K, N, O, D)``, or None to match only outputs.
-        share: weight of each row in the loss, broadcastable to ``(K, N, 1)``.
-        weight: weight of the gradients, ``(K, 1, 1)``, or ``(K, 1, O D)`` if it differs by column; None to match only outputs.
+        target: what the teacher answers there.
     """
-    if gradients is not None:
-        assert weight is not None  # given whenever gradients are
-        return student.loss_and_gradients(weights, x, columns, values, gradients, share, weight)
+    if isinstance(target, SobolevTarget):
+        return student.loss_and_gradients(weights, x, columns, target)
     answers, tape = student.forward_with_tape(weights, x, columns)
-    gap = answers - values
-    pull = gap * (share * (2 / gap.shape[-1]))
+    gap = answers - target.values
+    pull = gap * (target.share * (2 / gap.shape[-1]))
     return LossAndGradients(answers, student.weight_gradients(weights, tape, pull), lambda: half(pull, gap))
 
 
@@ -52,12 +45,10 @@ def match_one_layer(
     activation: Activation,
     weights: Sequence[Tensor],
     x: Tensor,
-    values: Tensor,
-    gradients: Tensor,
-    share: Tensor,
-    weight: Tensor,
+    target: SobolevTarget,
 ) -> LossAndGradients:
     """By hand, for one hidden layer: input gradients are linear in the activation's derivative, with weights ``first * out``."""
+    values, gradients, share, weight = target
     first, bias, out, shift = weights
     z = layer(bias, x, first, activation.factor)
     seen, derivative = activation.both(z)
@@ -81,12 +72,10 @@ def match_by_autograd(
     weights: Sequence[Tensor],
     x: Tensor,
     columns: Columns,
-    values: Tensor,
-    gradients: Tensor,
-    share: Tensor,
-    weight: Tensor,
+    target: SobolevTarget,
 ) -> LossAndGradients:
     """By autograd, through the student's ``outputs_and_gradients``."""
+    values, gradients, share, weight = target
     leaves = [leaf.detach().requires_grad_() for leaf in weights]
     with torch.enable_grad():
         answers, found = student.outputs_and_gradients(leaves, x, columns)

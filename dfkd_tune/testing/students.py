@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.encoding import Encoding
-from dfkd_tune.students.base import Student
+from dfkd_tune.students.base import SobolevTarget, Student, ValueTarget
 from dfkd_tune.students.kinds import STUDENTS
 from dfkd_tune.students.sobolev import loss_and_gradients
 from dfkd_tune.testing.problems import FEATURES, variants
@@ -103,9 +103,8 @@ def the_loss_has_the_right_gradient(kind: str) -> None:
                 rows = rows + weight * (found - gradients).square().sum(-1).mean(-1, True)
             expected = (rows * share).sum((1, 2))
             plain = [w.detach() for w in weights]
-            mine = loss_and_gradients(
-                student, plain, x.detach(), columns, values, gradients if matched else None, share, weight
-            )
+            target = SobolevTarget(values, gradients, share, weight) if matched else ValueTarget(values, share)
+            mine = loss_and_gradients(student, plain, x.detach(), columns, target)
             torch.testing.assert_close(mine.answers, outputs.detach(), rtol=1e-12, atol=1e-12)
             torch.testing.assert_close(mine.loss(), expected.detach(), rtol=1e-10, atol=1e-12)
             for ours, theirs in zip(mine.gradients, torch.autograd.grad(expected.sum(), weights), strict=True):

@@ -22,6 +22,7 @@ from dfkd_tune.generators.context import GeneratorContext
 from dfkd_tune.recipes.base import GapBound, InputBound
 from dfkd_tune.recipes.mixing import Mix
 from dfkd_tune.recipes.optimizers import EPS, rate_at, update
+from dfkd_tune.students.base import SobolevTarget, ValueTarget
 from dfkd_tune.students.sobolev import loss_and_gradients
 from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.banks import measure
@@ -156,11 +157,13 @@ class Cohort:
 
     def _step(self, index: Tensor, share: Tensor, root: Tensor, eps: Tensor, watch: bool) -> None:
         z, values = self.problem.pool.rows(index)
-        target = self._pool_gradients(index) if self.sobolev is not None else None
-        made = self._synthesize(z, values, index, target)
-        e, target = self.encoder.rows(z), self.encoder.gradients(target)
+        teacher_gradients = self._pool_gradients(index) if self.sobolev is not None else None
+        made = self._synthesize(z, values, index, teacher_gradients)
+        target: ValueTarget | SobolevTarget = ValueTarget(values, share)
+        if self.sobolev is not None and teacher_gradients is not None:
+            target = SobolevTarget(values, self.encoder.gradients(teacher_gradients), share, self.sobolev)
         answers, gradients, _ = loss_and_gradients(
-            self.student, self.leaves, e, self.columns, values, target, share, self.sobolev
+            self.student, self.leaves, self.encoder.rows(z), self.columns, target
         )
         if self.adaptive:  # the second half of a batch is prior rows, unless all rows are synthetic
             late = (answers - values)[:, self.batch // 2 :].square().mean((1, 2))

@@ -175,6 +175,9 @@ def polish(problem: Problem, member: Member) -> None:
     if not recipe.finish.refines:
         return
 
+    def encoded(gradients: Tensor | None) -> Tensor | None:
+        return None if gradients is None else problem.encoder.gradients(gradients)
+
     def draw(weights: Sequence[Tensor], easy: int, hard: int) -> Batch:
         cost = problem.label_rows if recipe.loss.gradients else 1
         payable = member.affordable(hard, cost)
@@ -186,7 +189,7 @@ def polish(problem: Problem, member: Member) -> None:
         else:
             z, values, gradients = problem.pool.z[index], problem.pool.values[index], None
         if not hard:
-            return problem.encoder.rows(z), values, problem.encoder.gradients(gradients)
+            return problem.encoder.rows(z), values, encoded(gradients)
         member.weights = list(weights)
         far = Cohort(problem, [member]).draw(hard)
         member.teacher_rows += hard * cost
@@ -195,7 +198,7 @@ def polish(problem: Problem, member: Member) -> None:
         return (
             problem.encoder.rows(torch.cat([z, far])),
             torch.cat([values, answers]),
-            problem.encoder.gradients(joined),
+            encoded(joined),
         )
 
     begun = member.result()
