@@ -143,6 +143,32 @@ def dfkd(monkeypatch, capfd, tmp_path) -> Callable[..., Ended]:
     return run
 
 
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory, store) -> Path:
+    """The directory in which a reader of the tutorial sits: its files, and a store."""
+    from pages import Page, run_snippet
+
+    folder = tmp_path_factory.mktemp("workshop")
+    store.hand_out(folder)
+    tutorial = Page("getting-started/own-teacher.md")
+    tutorial.write_files(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        run_snippet(tutorial.blocks("python")[0], "own-teacher.md")
+    return folder
+
+
+@pytest.fixture
+def reader(workshop, dfkd, monkeypatch) -> Iterator[Path]:
+    """A reader at work there, whose MLflow is found by its default."""
+    from mlflow.tracking._tracking_service.utils import _use_tracking_uri
+
+    monkeypatch.chdir(workshop)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with _use_tracking_uri(f"sqlite:///{workshop}/mlruns/mlflow.db"):
+        yield workshop
+
+
 @pytest.fixture
 def start(tmp_path) -> Iterator[Callable[..., Process]]:
     """Starts processes that call a function; those still running at the end are killed."""

@@ -1,123 +1,24 @@
-"""Documentation is executed: every file, command and snippet of docs/ in the order of the page, and every script of examples/."""
+"""Documentation is executed: every file, command and snippet of docs/ in the order of the page."""
 
 import csv
 import random
 import re
-import runpy
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 
-import mlflow
 import pytest
 import torch
 import yaml
-from click import ClickException, MissingParameter
-from mlflow.tracking._tracking_service.utils import _use_tracking_uri
+from pages import ROOT, Page, follow, run_snippet
 from processes import free_port, serving
 
 from benchmarks import figures
-from dfkd_tune.cli.main import cli
-from dfkd_tune.generators.kinds import GENERATORS
 from dfkd_tune.inputs.features_file import read_features
-from dfkd_tune.recipes.gap_bounds import GAP_BOUNDS
-from dfkd_tune.recipes.initializers import INITIALIZERS
-from dfkd_tune.recipes.input_bounds import INPUT_BOUNDS
-from dfkd_tune.recipes.losses import LOSSES
-from dfkd_tune.recipes.mixing import ALPHAS
-from dfkd_tune.recipes.optimizers import OPTIMIZERS
 from dfkd_tune.recipes.presets import PRESETS
-from dfkd_tune.recipes.refiners import REFINERS
 from dfkd_tune.search.study_file import read_spec
-from dfkd_tune.students.kinds import STUDENTS
 
 pytestmark = pytest.mark.usefixtures("undrawn")
-
-ROOT = Path(__file__).parent.parent
-SMALL = {"trials": 2, "steps": 30, "n_trials": 2, "reruns": 0}
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Page:
-    """A page of documentation, its studies made small."""
-
-    name: str
-
-    @property
-    def text(self) -> str:
-        return (ROOT / "docs" / self.name).read_text(encoding="utf-8")
-
-    def blocks(self, kind: str) -> list[str]:
-        return [text for name, text in BLOCK.findall(self.text) if name == kind]
-
-    def commands(self) -> list[list[str]]:
-        """Of all ``sh`` blocks, in order, as words."""
-        lines = "".join(self.blocks("sh")).replace("\\\n", " ").splitlines()
-        return [shlex.split(line) for line in lines if line]
-
-    def write_files(self, folder: Path) -> list[str]:
-        """The YAML blocks under the names that they begin with."""
-        names = []
-        for text in self.blocks("yaml"):
-            name = re.match(r"# (\S+\.yaml)\n", text)[1]
-            if "study:" in text:
-                tree = yaml.safe_load(text)
-                tree["study"] |= {"trials": SMALL["trials"], "reruns": 0, "leaders": 1}
-                text = yaml.safe_dump(
-                    tree | {"budget": tree["budget"] | {"steps": SMALL["steps"], "pool": 500, "bank": 200}}
-                )
-            (folder / name).write_text(small(text))
-            names.append(name)
-        return names
-
-
-def small(text: str) -> str:
-    """The same snippet with fewer steps and trials; the steps of a window have two digits."""
-    text = re.sub(r"\b(n_trials|steps(?=\W+\d{3}))(=|\"?: )\d{2,}", lambda m: f"{m[1]}{m[2]}{SMALL[m[1]]}", text)
-    return text.replace('{"steps": 30}', '{"steps": 30, "pool": 500, "bank": 200}')
-
-
-def run_snippet(text: str, place: str) -> dict:
-    names: dict = {}
-    exec(compile(small(text), place, "exec"), names)
-    return names
-
-
-@pytest.fixture(scope="module")
-def workshop(tmp_path_factory, store, finished) -> Path:
-    """The directory in which a reader of the tutorial sits: its files, and a store."""
-    folder = tmp_path_factory.mktemp("workshop")
-    store.hand_out(folder)
-    tutorial = Page("getting-started/own-teacher.md")
-    tutorial.write_files(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        run_snippet(tutorial.blocks("python")[0], "own-teacher.md")
-    return folder
-
-
-@pytest.fixture
-def reader(workshop, dfkd, monkeypatch) -> Path:
-    """A reader at work there, whose MLflow is found by its default."""
-    monkeypatch.chdir(workshop)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    with _use_tracking_uri(f"sqlite:///{workshop}/mlruns/mlflow.db"):
-        yield workshop
-
-
-def follow(page: Page, dfkd, folder: Path) -> list[list[str]]:
-    """Run the commands of a page that are ours; returns the others."""
-    others = []
-    for words in page.commands():
-        if words[0] != "dfkd-tune":
-            others.append(words)
-            continue
-        ended = dfkd(*words[1:], cwd=folder)
-        assert ended.status == 0, (words, ended.err)
-    return others
 
 
 def test_the_tutorial(reader, dfkd, monkeypatch):
@@ -244,16 +145,6 @@ def test_strategies(reader, dfkd):
     assert (reader / "student" / "student.pt2").exists()
 
 
-@pytest.mark.parametrize(
-    "registry",
-    [GENERATORS, GAP_BOUNDS, INPUT_BOUNDS, ALPHAS, LOSSES, INITIALIZERS, OPTIMIZERS, REFINERS, STUDENTS, PRESETS],
-)
-def test_every_strategy_is_explained(registry):
-    text = Page("explanation/method.md").text
-    for name in registry:
-        assert f"`{name}`" in text, name
-
-
 def test_migrating(reader, dfkd, store):
     page = Page("coming-from/own-script.md")
     assert page.write_files(reader) == ["moved.yaml"]
@@ -305,32 +196,6 @@ def test_black_boxes(tmp_path, monkeypatch):
     assert run_snippet(trees, "black-box.md")["teacher"].estimator.levels == {1: [0, 1, 2]}
 
 
-def test_guarantees_name_what_there_is(reader, dfkd):
-    assert Page("guides/guarantees.md").commands() == [
-        ["dfkd-tune", "register", "pump", "--model", "pump"]
-    ]  # the tutorial's
-
-
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
-
-
-def test_every_command_that_is_told_can_be_said():
-    """Click refuses options that do not exist and values that they do not take; what a sentence leaves out may be missing."""
-    told = 0
-    for page in PAGES:
-        text = re.sub(r"\n(?=--)", " ", page.read_text(encoding="utf-8"))
-        for name, rest in re.findall(rf"dfkd-tune ({'|'.join(cli.commands)}) ([^`#|;&\n'\")]*)", text):
-            words = shlex.split(re.sub(r"\bN\b", "20", rest))
-            try:
-                cli.commands[name].make_context(name, words)
-            except MissingParameter:
-                assert not words or words[0].startswith("--"), (page.name, name, words)
-            except ClickException as error:
-                pytest.fail(f"{page.name}: dfkd-tune {name} {rest}: {error.format_message()}")
-            told += 1
-    assert told > 30
-
-
 def test_scaling_out(reader, dfkd):
     """As on one machine, whose two terminals share a folder."""
     lines = [
@@ -349,78 +214,3 @@ def test_scaling_out(reader, dfkd):
     assert dfkd(*first, cwd=reader).status == 0
     ended = dfkd(*second, cwd=reader)
     assert (ended.status, ended.out.splitlines()[-1]) == (0, "pump: all 2 trials are done")
-
-
-def test_what_is_written_by_hand_is_there():
-    """Modules in the first column of the table."""
-    rows = [
-        line.split("|")[1]
-        for line in Page("explanation/written-by-hand.md").text.splitlines()
-        if line.startswith("| ") and "(" in line
-    ]
-    named = [name for row in rows for name in re.findall(r"`([\w/]+)`", row)]
-    assert len(named) > 15
-    for name in named:
-        assert (ROOT / "dfkd_tune" / f"{name}.py").exists(), name
-
-
-def test_pages_lead_to_pages():
-    for page in PAGES:
-        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-            assert target.startswith("http") or (page.parent / target).exists(), (page.name, target)
-
-
-@pytest.fixture
-def example(reader, monkeypatch):
-    """Runs a script of examples/ made small, as a user does; returns its names."""
-
-    def run(name: str, *argv: str) -> dict:
-        text = small((ROOT / "examples" / name).read_text())
-        budget = "budget: {steps: 30, pool: 500, bank: 200}"
-        text = text.replace("trials: 20, seed: 0}", "trials: 2, reruns: 0}").replace("budget: {steps: 30}", budget)
-        script = reader / name
-        script.write_text(text)
-        monkeypatch.setattr(sys, "argv", [name, *argv])
-        return runpy.run_path(str(script))
-
-    if not (reader / "studies").exists():
-        (reader / "studies").symlink_to(ROOT / "studies")
-    return run
-
-
-def test_example_own_teacher(example, tmp_path_factory, store, monkeypatch):
-    folder = tmp_path_factory.mktemp("own")
-    store.hand_out(folder)
-    monkeypatch.chdir(folder)
-    names = example("own_teacher.py")
-    assert names["made"].uri == "models:/own-teacher@champion"
-    assert names["made"].trial in (None, 0, 1)
-    assert names["made"].worst_gap > 0
-
-
-def test_example_own_study(example):
-    study = example("own_study.py")["study"]
-    assert len(study.trials) == 2
-    version = mlflow.MlflowClient().get_model_version_by_alias("own-study", "champion")
-    assert version.tags["dfkd.trial"] == str(study.best_trial.number)
-
-
-def test_example_read_results(example, reader, store, finished, monkeypatch, tmp_path):
-    store.lend_runs(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    names = example("read_results.py", "finished")
-    assert list(names["trials"]["metrics.rmse"]) == sorted(names["trials"]["metrics.rmse"])
-    assert (tmp_path / "best" / "student" / "student.safetensors").exists()
-
-
-def test_example_load_student(finished, store, dfkd, tmp_path):
-    assert dfkd("export", "finished", "--out", "student.pt2", *store.options[2:]).status == 0
-    script = ROOT / "examples" / "load_student.py"
-    ended = subprocess.run([sys.executable, "-I", script, "student.pt2"], capture_output=True, text=True, cwd=tmp_path)
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.startswith("['x0', 'x1', 'x2']")
-
-
-def test_every_example_has_a_test():
-    tested = {name.removeprefix("test_example_") for name in globals() if name.startswith("test_example_")}
-    assert {path.stem for path in (ROOT / "examples").glob("*.py")} == tested
