@@ -1,68 +1,19 @@
-"""The study's promises: exactly N trials, the same ones from the same seed, whatever stops it and however often."""
+"""A study makes exactly N trials, the same ones from the same seed, and records each of them."""
 
 import json
-import signal
-import sqlite3
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
-import yaml
 from optuna.trial import TrialState
-from processes import Process, command_line
-from safetensors.torch import save_file
 from tiny_studies import Store, runs_of
-from torch import nn
+from whole_studies import FINISHED, assert_settled, facts, run, stop_when
 
-from dfkd_tune.errors import Interrupted, StorageError, StudyMismatch, TrackingError
-from dfkd_tune.locations.paths import spool_folder
+from dfkd_tune.errors import Interrupted
 from dfkd_tune.search.loaded import load_study
-from dfkd_tune.search.progress import Progress
 from dfkd_tune.search.ranking import run_name, top_candidates
-from dfkd_tune.search.storage import open_storage
 from dfkd_tune.study.session import run_study
-from dfkd_tune.tracking.outbox import Outbox
 
 pytestmark = pytest.mark.usefixtures("undrawn")
-
-FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-
-
-def facts(trials: list) -> list[tuple]:
-    """What must be the same of trials that are the same."""
-    return [(trial.number, trial.state, trial.value, trial.params) for trial in trials]
-
-
-def run(prepared, store: Store, **options):
-    return run_study(prepared, store.storage, store.tracking, **options)
-
-
-def stop_when(condition: Callable[[Progress], bool]) -> dict:
-    """Options of ``run_study`` that ask it to stop once its progress meets a condition."""
-    stopping = []
-
-    def watch(progress: Progress) -> None:
-        if condition(progress):
-            stopping.append(True)
-
-    return {"on_progress": watch, "should_stop": lambda: bool(stopping)}
-
-
-def assert_settled(store: Store, name: str, total: int) -> None:
-    """Exactly ``total`` finished trials with unique numbers, and true states in MLflow."""
-    trials = store.trials(name)
-    assert [trial.number for trial in trials] == list(range(total))
-    assert {trial.state for trial in trials} <= set(FINISHED)
-    runs = store.runs(name)
-    assert not [run.info.run_name for run in runs if run.info.status == "RUNNING"]
-    complete = {trial.number for trial in trials if trial.state == TrialState.COMPLETE}
-    recorded = [run for run in runs if run.data.tags["dfkd.kind"] == "trial" and run.info.status == "FINISHED"]
-    assert {int(run.data.params["trial"]) for run in recorded} == complete
-    (parent,) = (run for run in runs if run.data.tags["dfkd.kind"] == "study")
-    assert parent.info.status == "FINISHED"
-    assert parent.data.metrics["study/trials"] == total
 
 
 def test_a_study_makes_exactly_its_trials(store, finished):
@@ -138,194 +89,6 @@ def test_the_same_seed_gives_the_same_trials(tmp_path, store, tiny):
     assert [trial[2] for trial in made[0]] != [trial[2] for trial in made[2]]
 
 
-@pytest.fixture(scope="module")
-def original(store, tiny):
-    run(tiny("original", trials=2), store)
-    return store
-
-
-@pytest.fixture(scope="module")
-def other_files(tmp_path_factory, small_teacher) -> dict:
-    folder = tmp_path_factory.mktemp("other")
-    torch.manual_seed(1)
-    network = nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Linear(16, 1))
-    save_file(network.state_dict(), folder / "other.safetensors")
-    (folder / "features.yaml").write_text("features: [a, b, {name: c, range: [0.0, 1.0]}]\n")
-    return {
-        "teacher": small_teacher | {"path": str(folder / "other.safetensors")},
-        "features": str(folder / "features.yaml"),
-    }
-
-
-@pytest.mark.parametrize(
-    ("changed", "named"),
-    [
-        ("teacher", "teacher.path: "),
-        ("features", "features: "),
-        ({"search": {"optimizer.lr": [0.001, 0.01]}}, "search.optimizer.lr: "),
-        ({"preset": "random"}, 'preset: "paper" -> "random"'),
-        ({"student": {"max_parameters": 50}}, "student.max_parameters: absent -> 50"),
-        ({"objective": "nrmse"}, 'exists with another study.objective: "robust" -> "nrmse"; '),
-        ({"seed": 1}, "exists with another study.seed: 0 -> 1; "),
-        ({"budget": {"bank": 300}}, "bank: 200 -> 300"),
-        ({"budget": {"steps": 41}}, "exists with another budget.steps: 40 -> 41; "),
-        ({"budget": {"pool": 600}}, "budget.pool 500"),
-    ],
-    ids=str,
-)
-def test_a_resume_of_another_study_is_refused(original, other_files, tiny, changed, named):
-    if isinstance(changed, str):
-        changed = {changed: other_files[changed]}
-    if "preset" in changed:  # the default space searches the kind
-        changed = changed | {"search": {}}
-    before = facts(original.trials("original"))
-    with pytest.raises(StudyMismatch) as refusal:
-        run(tiny("original", **{"trials": 4} | changed), original)
-    assert named in str(refusal.value)
-    assert "\n" not in str(refusal.value)
-    assert facts(original.trials("original")) == before
-
-
-@pytest.mark.parametrize("moment", ["in flight", "between trials"])
-def test_a_stop_can_be_resumed(store, tiny, moment):
-    name = moment.replace(" ", "-")
-    calls = []
-
-    def between() -> bool:
-        """Whether the first trials have ended and the next ones are not claimed yet."""
-        return bool(calls) and {trial.state for trial in store.trials(name)} == {
-            TrialState.COMPLETE,
-            TrialState.WAITING,
-        }
-
-    options = stop_when(lambda progress: progress.done + progress.pruned >= 1 and progress.running == 2)
-    if moment == "between trials":
-        options = {"on_progress": calls.append, "should_stop": between}
-    with pytest.raises(Interrupted):
-        run(tiny(name, trials=4), store, **options)
-    trials = store.trials(name)
-    assert [trial.number for trial in trials] == list(range(4))
-    assert {trial.state for trial in trials} == {TrialState.COMPLETE, TrialState.WAITING}
-    begun = {trial.number: trial.params for trial in trials if trial.state == TrialState.WAITING and trial.params}
-    assert bool(begun) == (moment == "in flight")
-    runs = store.runs(name)
-    assert not [run for run in runs if run.info.status == "RUNNING"]
-    stopped = [run for run in runs if run.data.tags.get("dfkd.state") == "INTERRUPTED"]
-    assert {int(run.data.params["trial"]) for run in stopped} == set(begun)
-    assert {run.info.status for run in stopped} <= {"KILLED"}
-    (parent,) = store.runs(name, "study")
-    assert parent.info.status == "KILLED"
-
-    kept = facts([trial for trial in trials if trial.state == TrialState.COMPLETE])
-    run(tiny(name, trials=4), store)
-    assert_settled(store, name, 4)
-    again = store.trials(name)
-    assert facts([again[number] for number, *_ in kept]) == kept
-    for number, params in begun.items():
-        assert again[number].params == params
-
-
-def is_under_way(file: Path) -> bool:
-    """Whether an SQLite study, read from outside, has two finished trials and others that have all begun."""
-    if not file.exists():
-        return False
-    begun = "SELECT count(*), count(drawn) FROM trials LEFT JOIN (SELECT DISTINCT trial_id AS drawn FROM trial_params)"
-    try:
-        with sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=60) as connection:
-            look = "SELECT count(*) FROM trials WHERE state IN ('COMPLETE', 'PRUNED')"
-            (ended,) = connection.execute(look).fetchone()
-            running, drawn = connection.execute(f"{begun} ON drawn = trial_id WHERE state = 'RUNNING'").fetchone()
-            return ended >= 2 and running == drawn > 0
-    except sqlite3.OperationalError:  # its tables are being made
-        return False
-
-
-@pytest.fixture
-def under_way(tmp_path, store, tree, start):
-    """Starts ``dfkd-tune study`` on a study of trials that take a while; returns it once some have finished."""
-
-    def begin(name: str) -> tuple[Process, Store, dict]:
-        given = {"trials": 5, "budget": {"steps": 400}, "search": {"optimizer.lr": [0.001, 0.01, 0.02]}}
-        (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree(name, **given)))
-        place = PlacedStore(tmp_path, store.tracking)
-        (tmp_path / "mlruns").mkdir()
-        process = start(command_line, tmp_path, "study", "study.yaml", "--tracking-uri", store.tracking)
-        while not is_under_way(tmp_path / "mlruns" / "optuna.db"):
-            assert process.alive(), process.said
-            time.sleep(0.02)
-        return process, place, given
-
-    return begin
-
-
-class PlacedStore(Store):
-    """A store whose MLflow is elsewhere."""
-
-    def __init__(self, home: Path, tracking: str):
-        super().__init__(home)
-        object.__setattr__(self, "elsewhere", tracking)
-
-    @property
-    def tracking(self) -> str:
-        return self.elsewhere
-
-
-def test_a_killed_study_loses_nothing(under_way, tiny):
-    process, store, given = under_way("killed")
-    process.send(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    trials = store.trials("killed")
-    running = [trial for trial in trials if trial.state == TrialState.RUNNING]
-    assert running and all(trial.params for trial in running)
-    assert [run for run in store.runs("killed") if run.info.status == "RUNNING"]
-    # What Optuna counts as done has its student on disk, and at last in MLflow.
-    complete = {trial.number: trial for trial in trials if trial.state == TrialState.COMPLETE}
-    spool = Outbox(spool_folder(store.storage, "killed"), store.storage)
-    closed = {r.run: r for session in spool.sessions() for r in session.records() if r.event == "close"}
-    for trial in complete.values():
-        record = closed[trial.user_attrs["record"]]
-        assert record.metrics["robust"] == trial.value
-        assert spool.content(record.files["student/student.safetensors"])
-
-    run_study(tiny("killed", **given), store.storage, store.tracking)
-    assert_settled(store, "killed", 5)
-    again = store.trials("killed")
-    assert facts([again[number] for number in complete]) == facts(list(complete.values()))
-    for recorded in store.runs("killed", "trial"):
-        number = int(recorded.data.params["trial"])
-        if recorded.info.status == "FINISHED":
-            assert recorded.data.metrics["robust"] == pytest.approx(again[number].value)
-            folder = Path(recorded.info.artifact_uri.removeprefix("file://"))
-            assert (folder / "student/student.safetensors").exists()
-    for trial in running:
-        assert again[trial.number].params == trial.params
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-def test_a_signal_stops_a_study_resumably(under_way, tiny, number):
-    process, store, given = under_way(number.name)
-    process.send(number)
-    assert process.wait() == 130
-    assert "interrupted; run the same command again" in process.said
-    assert "Traceback" not in process.said
-    assert {trial.state for trial in store.trials(number.name)} <= {TrialState.WAITING, *FINISHED}
-    assert not [run for run in store.runs(number.name) if run.info.status == "RUNNING"]
-    run_study(tiny(number.name, **given), store.storage, store.tracking)
-    assert_settled(store, number.name, 5)
-
-
-def test_each_database_has_one_owner(tmp_path, store, tiny):
-    with pytest.raises(StorageError, match="at once"):
-        run_study(tiny("both"), f"sqlite:///{tmp_path}/one.db", f"sqlite:///{tmp_path}/one.db")
-    assert list(tmp_path.iterdir()) == []
-    store.hand_out(tmp_path)
-    open_storage(f"sqlite:///{tmp_path}/optuna.db")
-    with pytest.raises(StorageError, match=r"mlflow\.db: is a database of another program"):
-        run_study(tiny("both"), f"sqlite:///{tmp_path}/mlruns/mlflow.db", store.tracking)
-    with pytest.raises(TrackingError, match=r"optuna\.db: is a database of another program"):
-        run_study(tiny("both"), f"sqlite:///{tmp_path}/other.db", f"sqlite:///{tmp_path}/optuna.db")
-
-
 def test_a_trial_is_pruned_before_its_finish(store, tiny):
     """Whose steps are a small part of its budget: it is looked at where they end, among those that spent as much."""
     about = {
@@ -358,20 +121,6 @@ def test_a_diverged_trial_is_an_outcome(store, tiny):
         assert "rmse" not in recorded.data.metrics
 
 
-def test_sessions_share_a_fresh_store(tmp_path, tree, start):
-    """Three processes at once on a store that none of them finds made: two of one study, one of another."""
-    processes = []
-    for name in ("shared", "shared", "other"):
-        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(tree(name, trials=2, reruns=1)))
-        processes.append(start(command_line, tmp_path, "study", f"{name}.yaml"))
-    statuses = [process.wait() for process in processes]
-    assert statuses == [0, 0, 0], [process.said for process in processes]
-    for name in ("shared", "other"):
-        assert_settled(Store(tmp_path), name, 2)
-        reruns = [run.info.run_name for run in Store(tmp_path).runs(name, "rerun")]
-        assert len(reruns) == len(set(reruns)) >= 2
-
-
 def test_a_study_lives_in_postgresql(postgresql, store, tiny):
     name = "in-postgresql"
     with pytest.raises(Interrupted):
@@ -384,23 +133,3 @@ def test_a_study_lives_in_postgresql(postgresql, store, tiny):
     assert {trial.state for trial in trials} <= set(FINISHED)
     assert done.best == min((t.value, t.number) for t in trials if t.state == TrialState.COMPLETE)
     assert not [run for run in runs_of(store.tracking, name) if run.info.status == "RUNNING"]
-
-
-def test_sessions_that_end_together_tell_the_story_once(store, tiny):
-    """The second session does all the work while the first one still prepares; who runs the command again has it told again."""
-    others = []
-
-    def told() -> dict:
-        return load_study(store.storage, "twice").user_attrs["told"]
-
-    def work() -> bool:
-        if not others:
-            others.append(None)  # it is asked this question too
-            others[0] = run(tiny("twice", trials=2, reruns=0), store), told()
-        return False
-
-    done = run(tiny("twice", trials=2, reruns=0), store, should_stop=work)
-    (other, story), seen = others[0], told()
-    assert seen == story and done.report == other.report > 0
-    run(tiny("twice", trials=2, reruns=0), store)
-    assert told()["at"] > story["at"]

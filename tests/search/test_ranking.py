@@ -1,0 +1,57 @@
+"""The student that is promoted is the best one of the recipe whose students are best on average."""
+
+import math
+import random
+
+import pytest
+
+from dfkd_tune.search.ranking import Candidate, choose, run_name
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+
+def trial_of(number: int | None, value: float) -> Candidate:
+    """A trial, or the baseline, whose student has ten times its objective as RMSE."""
+    return Candidate(number, value, 10 * value)
+
+
+def again(number: int | None, *values: float | None) -> dict:
+    """The re-runs of a trial, or of the baseline, as they are on record."""
+    key = "baseline" if number is None else str(number)
+    return {key: {run_name(number, k + 1): v and [v, 10 * v] for k, v in enumerate(values)}}
+
+
+def test_a_lucky_trial_is_not_promoted():
+    found = choose([trial_of(7, 0.1), trial_of(3, 0.2)], again(7, 0.5, 0.6) | again(3, 0.15, 0.25))
+    assert (found.trial, found.run) == (3, "rerun-0003-1")
+    assert (found.objective, found.rmse) == (0.15, 1.5)
+    assert found.mean == pytest.approx(0.2)
+
+
+def test_the_best_student_of_the_best_recipe_is_promoted():
+    dice = random.Random(0)
+    for _ in range(100):
+        leading = [trial_of(number, dice.random()) for number in dice.sample([None, *range(6)], 4)]
+        scores = {t.trial: [dice.random() for _ in range(dice.randint(0, 3))] for t in leading}
+        reruns = {key: value for number, each in scores.items() for key, value in again(number, *each).items()}
+        found = choose(leading, reruns)
+        students = {t.trial: [t.objective, *scores[t.trial]] for t in leading}
+        means = {number: sum(each) / len(each) for number, each in students.items()}
+        assert found.trial == min(means, key=means.get)
+        assert found.mean == pytest.approx(means[found.trial])
+        assert found.objective == min(students[found.trial])
+        assert found.run == run_name(found.trial, students[found.trial].index(found.objective))
+
+
+def test_without_reruns_the_best_trial_is_promoted():
+    assert choose([], {}) is None
+    found = choose([trial_of(2, 0.1), trial_of(0, 0.3)], {})
+    assert (found.trial, found.run, found.objective, found.mean) == (2, "trial-0002", 0.1, 0.1)
+
+
+def test_a_recipe_that_diverges_is_the_last_choice():
+    leading = [trial_of(2, 0.1), trial_of(0, 0.3), trial_of(1, 0.4)]
+    found = choose(leading, again(2, 0.1, None) | again(0, 0.3) | again(1, 0.4))
+    assert found.trial == 0
+    found = choose(leading, again(2, 0.05, None) | again(0, None) | again(1, None))
+    assert (found.trial, found.run, found.mean) == (2, "rerun-0002-1", math.inf)

@@ -1,0 +1,56 @@
+"""The untuned baseline is run again and promoted if no trial beats it."""
+
+import pytest
+from rerun_studies import names_of, wanted
+from whole_studies import run
+
+from dfkd_tune import register
+from dfkd_tune.reporting import summary_text
+from dfkd_tune.reporting.findings import find
+from dfkd_tune.reporting.html_report import report
+from dfkd_tune.search.loaded import load_study
+from dfkd_tune.tracking.run_lookup import find_run
+from dfkd_tune.utils.seeding import derive
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+
+UNTUNED = {"search": {"optimizer.lr": [1e-9]}, "trials": 2, "leaders": 2, "reruns": 1}
+
+"""A study whose trials learn nothing, beside a baseline that does."""
+
+
+def test_a_baseline_that_no_trial_beats_is_promoted(store, tiny, dfkd):
+    done = run(tiny("unbeaten", **UNTUNED), store)
+    assert done.promoted.trial is None and done.promoted.rmse <= done.baseline
+    assert names_of(store, "unbeaten") == wanted(store, "unbeaten", 2, 1)
+    assert "rerun-baseline-1" in names_of(store, "unbeaten")
+    (again,) = (run for run in store.runs("unbeaten", "rerun") if run.info.run_name == "rerun-baseline-1")
+    (first,) = store.runs("unbeaten", "baseline")
+    assert again.data.params == first.data.params | {"seed": str(derive(0, "rerun-baseline-1"))}
+    found = register(store.tracking, "unbeaten", "unbeaten")
+    assert (found.trial, found.report_rmse) == (None, done.report)
+    assert find_run(store.tracking, "unbeaten").info.run_name == done.promoted.run
+    held = len(store.runs("unbeaten"))
+    assert run(tiny("unbeaten", **UNTUNED), store).promoted == done.promoted
+    assert len(store.runs("unbeaten")) == held
+    told = find(load_study(store.storage, "unbeaten"))
+    assert told.untuned and summary_text.headline(told).endswith(
+        "It is the untuned preset, because no trial did better."
+    )
+    (parent,) = store.runs("unbeaten", "study")
+    assert "of the untuned preset: the recipe" in parent.data.tags["mlflow.note.content"]
+    assert "The untuned preset; <code>" in report(store.storage, store.tracking, "unbeaten")
+    for command in (["register", "unbeaten", "--model", "unbeaten"], ["export", "unbeaten", "--out", "unbeaten.pt2"]):
+        said = dfkd(*command, "--tracking-uri", store.tracking)
+        assert said.status == 0 and "the untuned preset, RMSE" in said.out, said.err
+    assert "It is the untuned preset" in dfkd("show", "unbeaten", "--storage", store.storage).out
+
+
+def test_a_baseline_that_is_beaten_is_not_run_again(store, tiny):
+    done = run(
+        tiny("beaten", search={"finish.kind": ["lbfgs"]}, preset="faithful", trials=2, leaders=2, reruns=1),
+        store,
+    )
+    assert done.promoted.trial is not None and done.promoted.rmse < done.baseline
+    assert not [name for name in names_of(store, "beaten") if "baseline" in name]

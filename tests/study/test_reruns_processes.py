@@ -1,0 +1,67 @@
+"""Processes of a study share its re-runs: each of them runs once, whoever is faster."""
+
+import time
+
+import pytest
+import yaml
+from processes import Process, command_line
+from rerun_studies import ABOUT, assert_reruns_settled, names_of, wanted
+from whole_studies import run
+
+from dfkd_tune.search import locks
+from dfkd_tune.search.loaded import load_study
+from dfkd_tune.search.progress import Progress
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+
+def test_two_sessions_run_leaders_once(store, tree, tiny, start, tmp_path):
+    """The second session finds all trials done while the first one is at its re-runs; nobody else waits for either."""
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("together", **ABOUT)))
+    second: list[Process] = []
+    seen: list[Progress] = []
+
+    def join() -> bool:
+        rerunning = [p for p in seen if p.done + p.pruned == 3 and p.reruns[0] < p.reruns[1]]
+        if len(rerunning) > 1 and not second:
+            second.append(start(command_line, tmp_path, "study", "study.yaml", *store.options))
+            until = time.monotonic() + 120
+            while "3/3 trials" not in second[0].said:
+                assert second[0].alive() and time.monotonic() < until, second[0].said
+                time.sleep(0.05)
+            assert len(load_study(store.storage, "together").trials) == 3
+            time.sleep(3 * locks.PAUSE)
+            assert second[0].alive()
+        return False
+
+    first = run(tiny("together", **ABOUT), store, should_stop=join, on_progress=seen.append)
+    assert second[0].wait() == 0, second[0].said
+    assert_reruns_settled(store, "together")
+    assert sorted(run.info.run_name for run in store.runs("together", "rerun")) == wanted(store, "together")
+    assert f"Promoted: trial {first.promoted.trial}" in second[0].said
+
+
+def test_processes_share_the_reruns(store, tree, tiny, start, tmp_path):
+    """While one runs a part, another runs the other part, and neither runs a re-run twice."""
+    about = ABOUT | {"seed": 5, "population": 2}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("shared", **about)))
+    second: list[Process] = []
+
+    def until_the_other_part_is_done() -> bool:
+        """Called while the first process is at its part, which it holds until the second has run the other one."""
+        if names_of(store, "shared", "RUNNING") and not second:
+            second.append(start(command_line, tmp_path, "study", "study.yaml", *store.options))
+            until = time.monotonic() + 120
+            while len(names_of(store, "shared", "FINISHED")) < 2:
+                assert second[0].alive() and time.monotonic() < until, second[0].said
+                time.sleep(0.05)
+        return False
+
+    trials = []
+    options = {"on_progress": lambda progress: trials.append(progress.done + progress.pruned)}
+    run(tiny("known", trials=1, reruns=0), store)  # an experiment to ask for, before there is one
+    ask = {"should_stop": lambda: trials[-1:] == [3] and until_the_other_part_is_done()}
+    run(tiny("shared", **about), store, **ask, **options)
+    assert second[0].wait() == 0, second[0].said
+    assert_reruns_settled(store, "shared")
+    assert sorted(run.info.run_name for run in store.runs("shared", "rerun")) == wanted(store, "shared")
