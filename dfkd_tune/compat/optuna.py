@@ -5,6 +5,7 @@ The trial queue claims and finishes a trial in one transaction, for which Optuna
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
@@ -161,6 +162,15 @@ def trial_ids(trials: Iterable[optuna.Trial]) -> list[int]:
 def study_attributes(study: optuna.Study) -> dict[str, Any]:
     """System attributes of a study, as samplers write them."""
     return study._storage.get_study_system_attrs(study._study_id)
+
+
+def write_study_attributes(session: Any, study: optuna.Study, attributes: Mapping[str, Any]) -> None:
+    """Set system attributes of a study in the current transaction."""
+    table = STUDY_SYSTEM_ATTRIBUTES
+    known = (table.study_id == study_id(study)) & table.key.in_(list(attributes))
+    session.query(table).filter(known).delete(synchronize_session=False)
+    for name, value in attributes.items():
+        session.add(table(study_id=study_id(study), key=name, value_json=json.dumps(value)))
 
 
 def set_study_attributes(study: optuna.Study, attributes: Mapping[str, Any]) -> None:

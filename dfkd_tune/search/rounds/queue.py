@@ -1,6 +1,7 @@
 """Rounds of a seeded study: its trials are asked together and train in crews, so that none depends on which process is faster.
 
-A round is the next trials by number. It is asked when all earlier trials have ended, by any process, as all would ask the same.
+A round is the next trials by number. It is asked when all earlier trials have ended, by any process, as all would ask the same;
+one of them does so at a time.
 A crew is the trials of a round whose numbers leave the same remainder. One process takes a whole crew, so that its students have
 the same companions on any number of processes.
 """
@@ -19,7 +20,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from dfkd_tune.compat import optuna as private
 from dfkd_tune.compat.optuna import PARAMS, TRIALS
 from dfkd_tune.compat.optuna import USER_ATTRIBUTES as ATTRIBUTES
+from dfkd_tune.search import locks
 from dfkd_tune.search.attributes import ROUND
+from dfkd_tune.search.locks import StudyLock
 from dfkd_tune.search.rounds.memory import RoundMemory
 from dfkd_tune.search.trial_queue import FINISHED, Claim, TrialQueue
 
@@ -68,8 +71,13 @@ class RoundQueue:
     suggest: Callable[[optuna.Trial], object]
 
     def claim(self, total: int) -> Crew | None:
-        """Claim a crew of the current round, and ask the round first if nobody has; None if no trial of it waits."""
+        """Claim a crew of the current round, and ask the round first if nobody has.
+
+        Returns None if no trial of the round waits, or if another process is asking for it. Then nothing is written.
+        """
         while True:
+            if not self.queue.storage.transact(lambda session: self._may_take(session, total)):
+                return None
             found = self.queue.storage.transact(lambda session: self._take(session, total))
             if found is None or not (found.unasked or found.claimed):
                 return None
@@ -80,25 +88,52 @@ class RoundQueue:
                 last = max(claim.trial.number for claim in claims)
                 memory = RoundMemory(self.queue.study, trials[: last + 1], found.first)
                 return Crew(claims, found.crew == 0, memory)
-            self._ask(found, trials)
+            lock = StudyLock(self.queue.storage, self.queue.storage.url, self.queue.study, locks.ROUND)
+            if not lock.acquire():
+                return None
+            try:
+                ids = [private.trial_id(trials[number]) for number in found.unasked]
+                if not self.queue.storage.transact(lambda session, ids=ids: self._asked(session, ids)):
+                    self._ask(found, trials)
+            finally:
+                lock.release()
+
+    def _current(self, session: Any, total: int) -> tuple[int, int, int]:
+        """Number of known trials, and the current round ``[first, stop)``, which is empty if all trials have ended."""
+        mine = session.query(TRIALS).filter(TRIALS.study_id == private.study_id(self.queue.study))
+        known = mine.count()
+        left = mine.filter(TRIALS.number < total, TRIALS.state.not_in(FINISHED)).order_by(TRIALS.number).first()
+        current = left.number if left is not None else known
+        first = current - current % self.size
+        return known, first, min(total, first + self.size) if current < total else first
+
+    def _waiting(self, session: Any, first: int, stop: int) -> Any:
+        """The waiting trials of a round, by number."""
+        return (
+            session.query(TRIALS)
+            .filter(
+                TRIALS.study_id == private.study_id(self.queue.study),
+                TRIALS.number >= first,
+                TRIALS.number < stop,
+                TRIALS.state == TrialState.WAITING,
+            )
+            .order_by(TRIALS.number)
+        )
+
+    def _may_take(self, session: Any, total: int) -> bool:
+        """Whether a trial of the current round waits or is to be created; takes no lock, as idle workers look again and again."""
+        known, first, stop = self._current(session, total)
+        return first < stop and (known < stop or self._waiting(session, first, stop).first() is not None)
 
     def _take(self, session: Any, total: int) -> _Found | None:
         study = private.study_id(self.queue.study)
         session.query(private.STUDIES).filter(private.STUDIES.study_id == study).with_for_update().one()
-        mine = session.query(TRIALS).filter(TRIALS.study_id == study)
-        known = mine.count()
-        left = mine.filter(TRIALS.number < total, TRIALS.state.not_in(FINISHED)).order_by(TRIALS.number).first()
-        current = left.number if left is not None else known
-        if current >= total:
+        known, first, stop = self._current(session, total)
+        if first == stop:
             return None
-        first = current - current % self.size
-        stop = min(total, first + self.size)
         self.queue.create(session, known, stop)
         session.flush()
-        waiting = mine.filter(
-            TRIALS.number >= first, TRIALS.number < stop, TRIALS.state == TrialState.WAITING
-        ).order_by(TRIALS.number)
-        rows = waiting.all()
+        rows = self._waiting(session, first, stop).all()
         asked = self._asked(session, [row.trial_id for row in rows])
         unasked = tuple(row.number for row in rows if row.trial_id not in asked)
         if unasked or not rows:
@@ -113,7 +148,7 @@ class RoundQueue:
         return {trial for (trial,) in found}
 
     def _ask(self, found: _Found, trials: Sequence[FrozenTrial]) -> None:
-        """Ask for the parameters of all trials of a round, and record them in one transaction."""
+        """Ask for the parameters of all trials of a round, and record them and the sampler's state in one transaction."""
         memory = RoundMemory(self.queue.study, trials[: found.unasked[0]], sampler=self.sampler(found.first))
         points = self.queue.initial_points
         asked: dict[int, FrozenTrial] = {}
@@ -126,20 +161,19 @@ class RoundQueue:
         def write(session: Any) -> None:
             study = private.study_id(self.queue.study)
             session.query(private.STUDIES).filter(private.STUDIES.study_id == study).with_for_update().one()
-            done = self._asked(session, list(asked))
+            if self._asked(session, list(asked)):
+                return  # an earlier run of this transaction wrote them
             begun = {i for (i,) in session.query(PARAMS.trial_id).filter(PARAMS.trial_id.in_(list(asked)))}
             params: list[dict[str, Any]] = []
             for trial, given in asked.items():
-                if trial in done:  # by another process, which asked the same
-                    continue
                 params += _rows(trial, given) if trial not in begun else []
                 self.queue.set(session, trial, given.system_attrs, private.SYSTEM_ATTRIBUTES)
                 self.queue.set(session, trial, {ROUND: found.first})
             if params:
                 session.execute(sqlalchemy.insert(PARAMS), params)
+            private.write_study_attributes(session, self.queue.study, notes)
 
         self.queue.storage.transact(write)
-        private.set_study_attributes(self.queue.study, notes)
 
 
 def _rows(trial: int, given: FrozenTrial) -> list[dict[str, Any]]:

@@ -117,7 +117,7 @@ class Rounds:
 
     rounds: RoundQueue
     prepared: Prepared
-    pause: float = 0.2
+    pause: float = 0.5
     memory: RoundMemory | None = field(default=None, repr=False)
 
     def take(self, total: int, active: int, baseline: bool) -> Intake:
