@@ -91,8 +91,8 @@ def make_space(
             )
         if "student.width" not in fixed:
             preset = replace(preset, student=preset.student.with_width(widest))
-        elif (own := getattr(preset.student, "width", 1)) > widest:
-            rule = f"a student of width {own} has more than {max_parameters} parameters"
+        elif preset.student.parameters(*size) > max_parameters:
+            rule = f"a student of width {fixed['student.width']} has more than {max_parameters} parameters"
             raise SpecError(f"{file}: student.width", rule, remedy=f"at most {widest}")
     explicit = search is not None
     if search is None:
@@ -135,7 +135,8 @@ def _default_search(
     free -= {leaf.partition(".")[0] for leaf in fixed if leaf.endswith(".kind")}
     search = {k: v for k, v in default.items() if k.partition(".")[0] in free or k in held}
     if max_parameters is not None:
-        offered = search.pop("student.kind", [name_of(SECTIONS["student"], preset.student)])
+        own = [name_of(SECTIONS["student"], preset.student)]
+        offered = own if "student.kind" in fixed else search.pop("student.kind", own)
         widths = {kind: student_of(kind, preset, fixed).widest(*size, max_parameters) for kind in offered}
         widths = {kind: width for kind, width in widths.items() if width}
         several = len(widths) > 1

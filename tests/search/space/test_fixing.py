@@ -7,9 +7,10 @@ from dfkd_tune.errors import SpecError
 from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.recipes.gap_bounds import GAP_BOUNDS, Target
 from dfkd_tune.recipes.presets import PAPER
-from dfkd_tune.search.space.defaults import untuned
-from dfkd_tune.search.space.search_space import make_space
+from dfkd_tune.search.space.defaults import STUDENTS, untuned
+from dfkd_tune.search.space.search_space import DEFAULT, make_space
 from dfkd_tune.search.study_file import Budget, as_tree, parse_spec
+from dfkd_tune.students.kinds import STUDENTS as KINDS
 
 SIZE = (Columns(4), 1)
 
@@ -62,6 +63,20 @@ def test_a_width_is_fixed_below_a_limit():
         SpecError, match=r"^s\.yaml: student\.width: a student of width 70 has more than 200 parameters"
     ):
         space(student={"max_parameters": 200, "width": 70})
+
+
+@pytest.mark.parametrize("kind", STUDENTS["window"])
+@pytest.mark.parametrize("small", [False, True], ids=["one objective", "size too"])
+def test_a_fixed_kind_of_student_has_the_widths_that_fit_it(kind, small):
+    """Not those of the other kinds that the default space offers for a window."""
+    size, limit = (Columns(24, "window", [8, 3]), 1), 100_000
+    default, fixed = DEFAULT | {"student.kind": STUDENTS["window"]}, {"student.kind": kind}
+    made = make_space(PAPER, None, size, limit, small=small, default=default, fixed=fixed)
+    widest = KINDS[kind]().widest(*size, limit)
+    width = made.domains["student.width"]
+    assert width.high == widest and 1 <= width.low < widest
+    assert {type(recipe.student) for recipe in suggested(made)} == {KINDS[kind]}
+    assert all(width.low <= recipe.student.width <= widest for recipe in suggested(made))
 
 
 def test_the_baseline_has_what_is_fixed():
