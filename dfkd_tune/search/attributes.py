@@ -22,6 +22,8 @@ POPULATION, WORKERS = "population", "workers"
 """Study attributes: concurrent trials per process, kept by a resume unless its study file sets it; processes used."""
 CREWS = "crews"
 """Study attribute: groups in which the trials of a round train; None if trials are asked one by one, as workers are free."""
+PARTS = "parts"
+"""Study attribute: parts of the re-runs. It changes only while no process runs one."""
 SESSIONS = "sessions"
 """Study attribute: number of sessions so far."""
 DEADLINE = "deadline"
@@ -128,9 +130,9 @@ class StudyRecord:
         return self.attributes.get(WORKERS, 1)
 
     @property
-    def parts(self) -> int:
-        """Number of parts of the re-runs, each of which one process runs."""
-        return self.crews or self.workers
+    def parts(self) -> int | None:
+        """Number of parts in which the re-runs are run, each by one process at a time; None before the first re-run."""
+        return self.attributes.get(PARTS)
 
     @property
     def sessions(self) -> int:

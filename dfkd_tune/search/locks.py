@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dfkd_tune.compat.optuna import study_id
 from dfkd_tune.locations.paths import sqlite_file, without_credentials, writable
+from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.utils.waits import telling
 
 LOG = logging.getLogger(__name__)
@@ -27,7 +28,9 @@ LOCK = 7216348
 """Number of this program's advisory lock in PostgreSQL; the locks of a study have the numbers from here on."""
 MAKING = LOCK - 1
 """Number of the advisory lock for the creation of tables."""
-PURPOSES = ("rerun", "baseline")
+ROUND = "round"
+"""Purpose of the lock of a process that asks for the trials of a round."""
+PURPOSES = ("rerun", "baseline", ROUND)
 """Tasks that only one process of a study may do at a time; the re-runs themselves have a lock for each part."""
 PAUSE = 0.5
 """Seconds between two attempts to take a lock."""
@@ -125,6 +128,12 @@ class StudyLock:
             return True
         return self._storage.engine.dialect.name != "postgresql" or self._storage.retry_until_available(self._acquire)
 
+    def wait(self, check_cancelled: Callable[[], None]) -> None:
+        """Take the lock; ``check_cancelled`` is called while another process holds it, and may raise to cancel."""
+        while not self.acquire():
+            check_cancelled()
+            time.sleep(PAUSE)
+
     def _acquire(self) -> bool:
         connection = self._storage.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         if connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({self._numbers})").scalar():
@@ -144,9 +153,26 @@ class StudyLock:
             self._connection = None
 
 
-def study_locks(storage: PatientDatabase, url: str, study: optuna.Study, parts: int) -> list[StudyLock]:
-    """Every lock of a study whose re-runs have so many parts; nobody works on it if all are free."""
-    return [StudyLock(storage, url, study, purpose) for purpose in (*PURPOSES, *range(parts))]
+def part_locks(storage: PatientDatabase, url: str, study: optuna.Study) -> list[StudyLock]:
+    """The lock of each part of the re-runs; nobody runs one if all are free."""
+    return [StudyLock(storage, url, study, part) for part in range(StudyRecord.of(study).parts or 0)]
+
+
+def study_locks(storage: PatientDatabase, url: str, study: optuna.Study) -> list[StudyLock]:
+    """Every lock of a study; nobody works on it if all are free."""
+    own = [StudyLock(storage, url, study, purpose) for purpose in PURPOSES]
+    return own + part_locks(storage, url, study)
+
+
+@contextmanager
+def as_many_as_are_free(locks: Sequence[StudyLock]) -> Iterator[bool]:
+    """Hold those of the locks that are free; gives whether all are."""
+    held = [lock for lock in locks if lock.acquire()]
+    try:
+        yield len(held) == len(locks)
+    finally:
+        for lock in held:
+            lock.release()
 
 
 @contextmanager
@@ -155,20 +181,16 @@ def rerun_lock(
     url: str,
     study: optuna.Study,
     check_cancelled: Callable[[], None],
-    purpose: str | int = PURPOSES[0],
 ) -> Iterator[None]:
-    """Hold a study's lock for its re-runs, or for one part of them. It may be held for minutes, because it blocks nothing else in the storage.
+    """Hold a study's lock for its re-runs. It may be held for minutes, because it blocks nothing else in the storage.
 
     Args:
         storage, url: the study's storage and its URL.
         study: the study to lock.
         check_cancelled: called while another process holds the lock; may raise to cancel.
-        purpose: as in ``StudyLock``.
     """
-    lock = StudyLock(storage, url, study, purpose)
-    while not lock.acquire():
-        check_cancelled()
-        time.sleep(PAUSE)
+    lock = StudyLock(storage, url, study)
+    lock.wait(check_cancelled)
     try:
         yield
     finally:

@@ -160,12 +160,23 @@ class TrialQueue:
         for trial, (step, value) in values.items():
             private.note_report(trial, step, value)
 
-    def give_back(self, trial: Trial) -> None:
-        """Return a trial to the queue with its parameters, for any worker to claim."""
+    def give_back(self) -> None:
+        """Return every trial of this worker to the queue with its parameters, for any worker to claim."""
 
         def write(session: Any) -> None:
-            row = private.trial_row(session, private.trial_id(trial), for_update=True)
-            if row.state == TrialState.RUNNING and self.owner_of(session, row.trial_id) == self.owner:
+            mine = (
+                session.query(TRIALS)
+                .join(ATTRIBUTES, ATTRIBUTES.trial_id == TRIALS.trial_id)
+                .filter(
+                    TRIALS.study_id == private.study_id(self.study),
+                    TRIALS.state == TrialState.RUNNING,
+                    ATTRIBUTES.key == WORKER,
+                    ATTRIBUTES.value_json == json.dumps(self.owner),
+                )
+                .order_by(TRIALS.number)
+                .with_for_update(of=TRIALS)
+            )
+            for row in mine:
                 row.state = TrialState.WAITING
 
         self.storage.transact(write)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import optuna
 
 from dfkd_tune.recipes.recipe import Recipe
-from dfkd_tune.search.attributes import RERUNS, StudyRecord
-from dfkd_tune.search.locks import StudyLock, exclusive, rerun_lock
+from dfkd_tune.search.attributes import PARTS, RERUNS, StudyRecord
+from dfkd_tune.search.locks import StudyLock, as_many_as_are_free, exclusive, part_locks
 from dfkd_tune.search.ranking import Candidate, wanted
 from dfkd_tune.search.storage import PatientStorage
 from dfkd_tune.study.ending import Ending, ending, stopped
@@ -61,20 +61,36 @@ class Rerunner:
         """Run every part of the re-runs that no other process runs. Other arguments and errors are those of ``run``.
 
         Args:
+            parts: number of parts, unless another process is at parts of another number.
             wait: called while another process runs a part, after which what is left of it is run; None to leave such parts.
         """
-        for part in range(parts):
+        agreed, part = self._agree(parts), 0
+        while part < agreed:
             lock = StudyLock(self.storage, self.url, self.study, part)
-            if not lock.acquire():
-                if wait is None:
-                    continue
-                with rerun_lock(self.storage, self.url, self.study, wait, part):
-                    self.run(recipes, times, population, part, parts)
+            if wait is not None:
+                lock.wait(wait)
+            elif not lock.acquire():
+                part += 1
                 continue
             try:
-                self.run(recipes, times, population, part, parts)
+                if (now := StudyRecord.of(self.study).parts) == agreed:
+                    self.run(recipes, times, population, part, agreed)
+                    part += 1
+                else:  # nobody can change it while this lock is held
+                    agreed, part = now or agreed, 0
             finally:
                 lock.release()
+
+    def _agree(self, parts: int) -> int:
+        """Number of parts of all processes. A process that comes first may change it, as none runs a part of the old ones."""
+        with (
+            exclusive(self.storage, self.url),
+            as_many_as_are_free(part_locks(self.storage, self.url, self.study)) as nobody_runs,
+        ):
+            if nobody_runs:
+                self.study.set_user_attr(PARTS, parts)
+                return parts
+        return StudyRecord.of(self.study).parts or parts
 
     def run(
         self, recipes: Mapping[Candidate, Recipe], times: int, population: int, part: int = 0, parts: int = 1

@@ -17,7 +17,7 @@ from dfkd_tune.errors import DfkdError, Interrupted
 from dfkd_tune.locations.paths import shared_folder
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.attributes import BASELINE, TOLD, UNTUNED, StudyRecord
-from dfkd_tune.search.locks import StudyLock, exclusive, rerun_lock, study_locks
+from dfkd_tune.search.locks import StudyLock, as_many_as_are_free, exclusive, rerun_lock, study_locks
 from dfkd_tune.search.optuna_kinds import AUTO, WARMUP
 from dfkd_tune.search.progress import Progress, StudyResult, study_progress, totals
 from dfkd_tune.search.ranking import Candidate, Promoted, ranked, run_name, top_candidates
@@ -186,14 +186,12 @@ class StudyRunner:
 
     def _tidy(self) -> bool:
         """If no other worker is alive, end the runs that dead workers left RUNNING; returns whether that is so."""
-        locks = study_locks(self.storage, self.storage_url, self.study, self.known.parts)
-        held = [lock for lock in locks if lock.acquire()]
-        last = held == locks and not self.queue.owners()
-        if last:
-            self.tracker.close_all_running()
-            self.tracker.flush()
-        for lock in held:
-            lock.release()
+        locks = study_locks(self.storage, self.storage_url, self.study)
+        with as_many_as_are_free(locks) as all_free:
+            last = all_free and not self.queue.owners()
+            if last:
+                self.tracker.close_all_running()
+                self.tracker.flush()
         return last
 
     def _rerun(self, everything: bool = False) -> None:
@@ -207,7 +205,8 @@ class StudyRunner:
                 *where, self.problem, self.tracker, about.seed, about.objective, self._check_cancelled_and_show
             )
             wait = self._wait_for_reruns if everything else None
-            rerunner.run_parts(leading, about.reruns, self.prepared.population, self.known.parts, wait)
+            parts = self.known.crews or self.known.workers
+            rerunner.run_parts(leading, about.reruns, self.prepared.population, parts, wait)
             self.changed = True
             self._show()
 
@@ -326,15 +325,15 @@ class StudyRunner:
         stopped(running.member.curve).close(self.tracker, running.key)
 
     def _abandon(self) -> None:
-        """Put all running trials back in the queue, and end their MLflow runs."""
+        """Put all trials that this process has claimed back in the queue, and end their MLflow runs."""
         try:
-            for key, running in self.active.items():
-                stopped(running.member.curve).close(self.tracker, key)
-                if running.trial is not None:
-                    self.queue.give_back(running.trial)
-                else:
-                    self.baseline_lock.release()
-            self.active.clear()
+            try:
+                for key, running in self.active.items():
+                    stopped(running.member.curve).close(self.tracker, key)
+            finally:
+                self.queue.give_back()
+                self.baseline_lock.release()
+                self.active.clear()
             if self._tidy():
                 self._close(RunStatus.KILLED)
             else:

@@ -158,7 +158,7 @@ def rename(old: str, new: str, storage_url: str, tracking_uri: str) -> None:
 def _require_idle(study: optuna.Study, storage: PatientStorage, url: str) -> None:
     """Refuse a study that a process works on, also one that has no trial: it re-runs, trains the baseline, or queries the teacher."""
     hosts = {host_of(owner) for owner in TrialQueue(study, storage).owners()}
-    locks = study_locks(storage, url, study, StudyRecord.of(study).parts)
+    locks = study_locks(storage, url, study)
     sessions = Outbox(spool_folder(url, study.study_name), url).sessions()
     tasks = [(lock.acquire, lock.release) for lock in locks] + [(each.hold, each.release) for each in sessions]
     if not hosts and not all(_is_free(*task) for task in tasks):

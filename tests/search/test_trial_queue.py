@@ -178,11 +178,11 @@ def test_a_trial_belongs_to_one_worker(tmp_path):
     trial = slow.claim(2).trial
     assert slow.lost([trial]) == set()
     assert quick.owners() == {slow.owner} and slow.owners() == set()
-    slow.give_back(trial)
+    slow.give_back()
     taken = quick.claim(2)
     assert (taken.trial.number, taken.again) == (0, True)
     assert slow.lost([trial]) == {0} and quick.lost([taken.trial]) == set()
-    slow.give_back(trial)
+    slow.give_back()
     assert not slow.complete(trial, TrialState.COMPLETE, [1.0], {"rmse": 1.0})
     assert quick.lost([taken.trial]) == set()
     assert quick.complete(taken.trial, TrialState.COMPLETE, [2.0], {"rmse": 2.0})

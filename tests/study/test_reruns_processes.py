@@ -8,9 +8,12 @@ from processes import Process, command_line
 from rerun_studies import ABOUT, assert_reruns_settled, names_of, wanted
 from whole_studies import run
 
+from dfkd_tune.errors import Interrupted
 from dfkd_tune.search import locks
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.progress import Progress
+from dfkd_tune.study.opening import open_slots
+from dfkd_tune.study.session import run_study
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -65,3 +68,34 @@ def test_processes_share_the_reruns(store, tree, tiny, start, tmp_path):
     assert second[0].wait() == 0, second[0].said
     assert_reruns_settled(store, "shared")
     assert sorted(run.info.run_name for run in store.runs("shared", "rerun")) == wanted(store, "shared")
+
+
+def test_processes_of_other_numbers_of_workers_agree_on_the_parts(store, tiny):
+    """A process that joins with more workers while a part is run takes another part of the same ones."""
+    name = "other-workers"
+    where = (tiny(name, **ABOUT), store.storage, store.tracking)
+    joined: list[bool] = []
+    seen: list[Progress] = []
+
+    def join() -> None:
+        open_slots(*where, workers=3)
+        waiting: list[str | None] = []
+        with pytest.raises(Interrupted):  # it waits for the part that this process holds
+            run_study(
+                *where,
+                joining=True,
+                on_progress=lambda progress: waiting.append(progress.waiting),
+                should_stop=lambda: waiting[-1:] == ["the re-runs of another worker"],
+            )
+
+    def look() -> bool:
+        if not joined and len([p for p in seen if p.done + p.pruned == 3 and p.reruns[1]]) > 1:
+            joined.append(True)
+            join()
+            assert len(names_of(store, name)) == 2 and len(names_of(store, name, "RUNNING")) == 2
+        return False
+
+    open_slots(*where, workers=2)
+    run_study(*where, joining=True, should_stop=look, on_progress=seen.append)
+    assert joined
+    assert sorted(run.info.run_name for run in store.runs(name, "rerun")) == wanted(store, name)

@@ -1,6 +1,7 @@
 """A teacher that fails in the middle of a study: an error of the teacher, nothing lost, and a resume that ends the same."""
 
 import sys
+from itertools import pairwise
 
 import pytest
 from optuna.trial import TrialState
@@ -28,7 +29,7 @@ def study(code, tiny, store, request, tmp_path):
     (tmp_path / "features.yaml").write_text("features: [{name: a, mean: 0, std: 1}, {name: b, mean: 0, std: 1}]\n")
     name = f"failing-{request.node.name.replace('[', '-').replace(']', '')}"[:90]
 
-    def run(limit: int = 10**9, name: str = name):
+    def run(limit: int = 10**9, name: str = name, looks: list | None = None, **about):
         prepared = tiny(
             name,
             teacher={"path": source},
@@ -37,11 +38,13 @@ def study(code, tiny, store, request, tmp_path):
             leaders=1,
             preset="random",
             search={},
+            **about,
         )
         module = sys.modules[source.partition(":")[0]]
         module.ASKED[0], module.LIMIT[0] = 0, limit
+        watch = {} if looks is None else {"should_stop": lambda: looks.append(module.ASKED[0])}
         try:
-            return run_study(prepared, store.storage, store.tracking), module.ASKED[0]
+            return run_study(prepared, store.storage, store.tracking, **watch), module.ASKED[0]
         finally:
             module.LIMIT[0] = 10**9
 
@@ -70,3 +73,19 @@ def test_wherever_it_fails_a_resume_ends_the_same(study, store):
             trial.state for trial in store.trials(f"{study.name}-whole")
         ]
     assert waiting[0] > 0
+
+
+def test_all_trials_that_were_claimed_are_given_back(study, store):
+    """A process claims the trials of a round together. The teacher fails while the second one of them is taken up."""
+    seeded = {"seed": 1, "population": 3}
+    looks: list[int] = []
+    study(name=f"{study.name}-whole", looks=looks, **seeded)
+    before = next(a for a, b in pairwise(looks) if b - a == 4)  # three trials and the baseline ask once each
+    name = f"{study.name}-stopped"
+    with pytest.raises(TeacherError, match="SystemExit: 0"):
+        study(before + 1, name, **seeded)
+    trials = store.trials(name)
+    assert {trial.state for trial in trials} == {TrialState.WAITING}
+    assert sum(bool(trial.params) for trial in trials) == 3
+    study(name=name, **seeded)
+    assert {trial.state for trial in store.trials(name)} <= {TrialState.COMPLETE, TrialState.PRUNED}
