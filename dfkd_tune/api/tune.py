@@ -73,7 +73,7 @@ def tune(
         timeout: seconds after which no trial begins; the study is then concluded with what is there.
         budget, study: further keys of these sections of a study file: ``{"steps": 5000}``, ``{"reruns": 0}``.
         storage, tracking_uri: URL of Optuna's storage and MLflow tracking URI; default: ``mlruns/``, or ``MLFLOW_TRACKING_URI``.
-        workers: number of processes; default: as many as pay on this machine. With a seed also the crews of a round (2).
+        workers: number of processes; default: as many as pay on this machine. With a seed also the groups of a round (2).
         architecture, trust_pickle, device: as in ``distill``.
         progress: whether to show a live table in a notebook or terminal.
 

@@ -19,7 +19,7 @@ def require_complete(result: StudyResult) -> StudyResult:
         StudyFailed: if no trial completed. All that the study recorded stays.
     """
     if result.best is None:
-        last = last_failure(result.progress.landed.values())
+        last = last_failure(result.progress.finished_trials.values())
         raise StudyFailed(f"study {result.name!r}", _rule(result.progress, last), remedy=_remedy(last))
     return result
 

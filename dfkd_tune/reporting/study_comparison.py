@@ -142,7 +142,7 @@ def _student(found: Findings, known: StudyRecord, values: Sequence[float], span:
         len(values),
         int(found.student.user_attrs[metric.PARAMETERS]),
         found.counts.get("complete", 0),
-        known.told.get("report"),
+        known.summary.get("report"),
     )
 
 

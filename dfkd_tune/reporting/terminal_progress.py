@@ -17,7 +17,7 @@ from rich.text import Text
 from dfkd_tune.search.progress import Progress, StudyResult
 
 LINE_SECONDS = 10.0
-FLYING, GONE = 8, 3
+MOST_RUNNING, MOST_ENDED = 8, 3
 """Largest number of running trials, and of pruned trials, in the view."""
 BARS = "▁▂▃▄▅▆▇█"
 Tell = Callable[[Progress], None]
@@ -54,17 +54,17 @@ def view(name: str, progress: Progress) -> Group:
         untuned = f"untuned preset {p.baseline:.4g}" if p.baseline else ""
         words = "  ".join(filter(None, (f"best {p.best[0]:.4g}", untuned, pace)))
         parts.append(Text.assemble(sparkline(p.bests), "  ", (words, "dim")))
-    if p.flying:
+    if p.running_trials:
         members = Table.grid(padding=(0, 2))
-        for running in p.flying[:FLYING]:
+        for running in p.running_trials[:MOST_RUNNING]:
             now = f"RMSE {running.rmse:.4g}" if running.rmse is not None else ""
             bar = ProgressBar(total=running.steps, completed=running.step, width=12)
             members.add_row(running.key, bar, f"{running.unit} {running.step:,} of {running.steps:,}", now)
-        if len(p.flying) > FLYING:
-            members.add_row(f"and {len(p.flying) - FLYING} more")
+        if len(p.running_trials) > MOST_RUNNING:
+            members.add_row(f"and {len(p.running_trials) - MOST_RUNNING} more")
         parts.append(members)
-    gone = [each for each in p.landed.values() if each.reason]
-    parts += [Text(f"trial {each.trial} given up: {each.reason}", style="dim") for each in gone[-GONE:]]
+    ended = [each for each in p.finished_trials.values() if each.reason]
+    parts += [Text(f"trial {each.trial} given up: {each.reason}", style="dim") for each in ended[-MOST_ENDED:]]
     return Group(*parts)
 
 
@@ -125,9 +125,9 @@ def _events(console: Console, name: str) -> Tell:
 
     def show(progress: Progress) -> None:
         if not told:
-            known.update(progress.landed)
+            known.update(progress.finished_trials)
             event(console, "start", study=name, trials=progress.total, ended=progress.ended)
-        for number, landed in list(progress.landed.items()):
+        for number, landed in list(progress.finished_trials.items()):
             if number not in known:
                 known.add(number)
                 best = {"best": progress.best[0], "best_trial": progress.best[1]} if progress.best else {}

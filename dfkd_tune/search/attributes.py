@@ -20,7 +20,7 @@ SPEC, HOST, TRACKING = "spec", "host", "tracking"
 """Study attributes: values of the study file, host of the last start, MLflow tracking URI without credentials."""
 POPULATION, WORKERS = "population", "workers"
 """Study attributes: concurrent trials per process, kept by a resume unless its study file sets it; processes used."""
-CREWS = "crews"
+GROUPS = "groups"
 """Study attribute: groups in which the trials of a round train; None if trials are asked one by one, as workers are free."""
 PARTS = "parts"
 """Study attribute: parts of the re-runs. It changes only while no process runs one."""
@@ -36,7 +36,7 @@ RERUNS = "reruns"
 """Study attribute: trial number or ``baseline`` -> run name -> ``[objective, rmse]``, or None for a diverged re-run."""
 PROMOTED = "promoted"
 """Study attribute: the promoted student, a ``Promoted`` as plain values."""
-TOLD = "told"
+SUMMARY = "summary"
 """Study attribute: number of trials that had ended at the last summary, its time, and the promoted student's RMSE on the report bank."""
 
 RECIPE = "recipe"
@@ -122,8 +122,8 @@ class StudyRecord:
         return self.attributes.get(POPULATION)
 
     @property
-    def crews(self) -> int | None:
-        return self.attributes.get(CREWS)
+    def groups(self) -> int | None:
+        return self.attributes.get(GROUPS)
 
     @property
     def workers(self) -> int:
@@ -165,5 +165,5 @@ class StudyRecord:
         return self.attributes.get(PROMOTED)
 
     @property
-    def told(self) -> Mapping[str, Any]:
-        return self.attributes.get(TOLD, {})
+    def summary(self) -> Mapping[str, Any]:
+        return self.attributes.get(SUMMARY, {})

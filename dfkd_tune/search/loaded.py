@@ -37,10 +37,10 @@ def load_study(storage_url: str, name: str) -> optuna.Study:
 
 
 class Recorded(NamedTuple):
-    """How a study on record runs: its population and crews, None for a new one, and the number of trials that have not ended."""
+    """How a study on record runs: its population and groups, None for a new one, and the number of trials that have not ended."""
 
     population: int | None
-    crews: int | None
+    groups: int | None
     left: int
 
 
@@ -55,7 +55,7 @@ def recorded_parallelism(storage_url: str, name: str, trials: int) -> Recorded:
         return Recorded(None, None, trials)
     ended = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
     record = StudyRecord.of(study)
-    return Recorded(record.population, record.crews, max(0, trials - ended))
+    return Recorded(record.population, record.groups, max(0, trials - ended))
 
 
 def plain_trial(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:

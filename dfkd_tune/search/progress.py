@@ -55,8 +55,8 @@ class Progress:
         worth: contribution of one trial to ``share``.
         typical: mean training time of a complete trial in seconds; None before the first.
         seconds: duration of this session so far.
-        flying: students in training.
-        landed: number -> finished trial, in order of completion.
+        running_trials: students in training.
+        finished_trials: number -> finished trial, in order of completion.
         before: number of trials that had finished when this session started.
         waiting: what an idle session waits for; None while it works.
     """
@@ -73,8 +73,8 @@ class Progress:
     worth: float = 0.0
     typical: float | None = None
     seconds: float = 0.0
-    flying: list[RunningTrial] = field(default_factory=list)
-    landed: dict[int, FinishedTrial] = field(default_factory=dict)
+    running_trials: list[RunningTrial] = field(default_factory=list)
+    finished_trials: dict[int, FinishedTrial] = field(default_factory=dict)
     before: int = 0
     waiting: str | None = None
 
@@ -92,7 +92,7 @@ class Progress:
     @property
     def bests(self) -> list[float]:
         """The best objective so far after each complete trial, in order of completion."""
-        values = [each.objective for each in self.landed.values() if each.objective is not None]
+        values = [each.objective for each in self.finished_trials.values() if each.objective is not None]
         return list(accumulate(filter(math.isfinite, values), min))
 
     @property
@@ -121,8 +121,8 @@ def study_progress(study: optuna.Study, about: StudySection, before: int, second
         states.count(TrialState.RUNNING),
         min(((t.values[0], t.number) for t in trials if t.state == TrialState.COMPLETE), default=None),
         seconds=seconds,
-        flying=[_running(trial) for trial in trials if trial.state == TrialState.RUNNING],
-        landed={trial.number: _finished(trial) for trial in _by_end(trials)},
+        running_trials=[_running(trial) for trial in trials if trial.state == TrialState.RUNNING],
+        finished_trials={trial.number: _finished(trial) for trial in _by_end(trials)},
         before=before,
     )
     took = [trial.user_attrs[metric.SECONDS] for trial in trials if trial.state == TrialState.COMPLETE]

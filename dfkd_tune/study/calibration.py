@@ -112,7 +112,7 @@ def choose_parallelism(
     if fixed is None and seeded:
         fixed = prepared.population
     idle = hardware.idle_cores() if prepared.device == "cpu" and not short else 1
-    idle = min(idle, prepared.crews_of(None) or idle)  # more processes than crews would only wait
+    idle = min(idle, prepared.groups_of(None) or idle)  # more processes than groups would only wait
     if workers is None and idle == 1 and not short:
         workers = 1
     threads = 1 if seeded else max(1, idle // (workers or idle))

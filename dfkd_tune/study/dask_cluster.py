@@ -83,14 +83,14 @@ def run_on_cluster(
             )
             for i in range(count or len(places))
         ]
-        told = False
+        stopping = False
         while not all(future.done() for future in futures):
             time.sleep(POLL_S)
             on_progress(study_progress(study, about, before, time.perf_counter() - begun))
-            if should_stop() and not told:
-                told = True
+            if should_stop() and not stopping:
+                stopping = True
                 stop.set()
-        return conclusion(prepared.spec.name, [_word(future, address) for future in futures])
+        return conclusion(prepared.spec.name, [_result(future, address) for future in futures])
 
 
 def _within_reach(client: Any, storage_url: str, tracking_uri: str) -> None:
@@ -109,7 +109,7 @@ def _machine() -> str:
     return socket.gethostname()
 
 
-def _word(future: Any, address: str) -> Any:
+def _result(future: Any, address: str) -> Any:
     if future.status == "finished":
         return future.result()
     error = future.exception()

@@ -28,7 +28,7 @@ def launch(
 
     Args:
         prepared, storage_url, tracking_uri, on_progress, should_stop: as in ``run_study``.
-        workers: number of processes; None: as many as pay on this machine. With a seed also the number of crews of a round; None:
+        workers: number of processes; None: as many as pay on this machine. With a seed also the number of groups of a round; None:
             the recorded number, or 2.
         cluster: address of a Dask scheduler that runs the workers, or ``local``.
         trust_pickle: whether workers may load a pickled teacher.
@@ -37,7 +37,7 @@ def launch(
         DfkdError: as ``run_study`` does.
         Interrupted: if ``should_stop`` returned true.
     """
-    prepared = replace(prepared, crews=workers)
+    prepared = replace(prepared, groups=workers)
     if prepared.in_memory:
         if cluster is not None or (workers or 1) > 1:
             place, rule = (
@@ -61,7 +61,7 @@ def launch(
         )
     about = prepared.spec.study
     recorded = recorded_parallelism(storage_url, prepared.spec.name, about.trials)
-    prepared = replace(prepared, crews=prepared.crews or recorded.crews)
+    prepared = replace(prepared, groups=prepared.groups or recorded.groups)
     folder = shared_folder(storage_url, "calibration")
     plan = choose_parallelism(prepared, workers, recorded.population, recorded.left, folder)
     prepared = shared(prepared.with_population(plan.population), plan.workers)

@@ -14,8 +14,8 @@ import optuna
 from dfkd_tune.errors import StorageError, StudyMismatch
 from dfkd_tune.locations.paths import sqlite_file, store_of, without_credentials
 from dfkd_tune.search.attributes import (
-    CREWS,
     DEADLINE,
+    GROUPS,
     HOST,
     IDENTITY,
     POOL,
@@ -107,7 +107,7 @@ def record(study: optuna.Study, prepared: Prepared, tracking_uri: str, workers: 
         HOST: socket.gethostname(),
         TRACKING: without_credentials(tracking_uri),
         WORKERS: workers,
-        CREWS: prepared.crews_of(StudyRecord.of(study).crews),
+        GROUPS: prepared.groups_of(StudyRecord.of(study).groups),
     }.items():
         if study.user_attrs.get(name) != value:
             study.set_user_attr(name, value)

@@ -40,8 +40,8 @@ LIBRARIES = 400 * 2**20
 """Memory of an additional process before it holds any row, in bytes."""
 WORTH = 1.0
 """Seconds of teacher queries from which outputs are cached for other processes."""
-CREWS = 2
-"""Crews of a seeded study's rounds unless ``--workers`` is given: the same on any machine."""
+GROUPS = 2
+"""Groups of a seeded study's rounds unless ``--workers`` is given: the same on any machine."""
 NOTHING = Sizes(0, False, 0, 0)
 
 
@@ -53,7 +53,7 @@ class Prepared:
         spec, teacher, inputs, probe, space: study file, teacher, inputs, result of the probe, and search space.
         sizes: size of the pool and memory of one process on this machine.
         device: device of the distillation.
-        crews: requested number of crews of a seeded study's rounds; None for the recorded or usual one.
+        groups: requested number of groups of a seeded study's rounds; None for the recorded or usual one.
     """
 
     spec: StudySpec
@@ -63,7 +63,7 @@ class Prepared:
     space: Space
     sizes: Sizes
     device: str = "cpu"
-    crews: int | None = None
+    groups: int | None = None
 
     @property
     def in_memory(self) -> bool:
@@ -79,9 +79,9 @@ class Prepared:
         """The same study with another population."""
         return replace(self, spec=replace(self.spec, study=replace(self.spec.study, population=population)))
 
-    def crews_of(self, recorded: int | None) -> int | None:
-        """Number of crews in which the trials of a round train; None without a seed, as there are no rounds then."""
-        return (self.crews or recorded or CREWS) if self.spec.seeded else None
+    def groups_of(self, recorded: int | None) -> int | None:
+        """Number of groups in which the trials of a round train; None without a seed, as there are no rounds then."""
+        return (self.groups or recorded or GROUPS) if self.spec.seeded else None
 
     def problem(
         self,

@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from dfkd_tune.errors import DfkdError, Interrupted
 from dfkd_tune.locations.paths import shared_folder
 from dfkd_tune.recipes.recipe import Recipe
-from dfkd_tune.search.attributes import BASELINE, TOLD, UNTUNED, StudyRecord
+from dfkd_tune.search.attributes import BASELINE, SUMMARY, UNTUNED, StudyRecord
 from dfkd_tune.search.locks import StudyLock, as_many_as_are_free, exclusive, rerun_lock, study_locks
 from dfkd_tune.search.optuna_kinds import AUTO, WARMUP
 from dfkd_tune.search.progress import Progress, StudyResult, study_progress, totals
@@ -103,7 +103,7 @@ class StudyRunner:
         spec = self.prepared.spec
         self.name, self.total = spec.name, spec.study.trials
         self.study, self.queue = open_slots(self.prepared, self.storage_url, self.tracking_uri, self.joining)
-        self.told_before = None if self.joining else StudyRecord.of(self.study).told
+        self.summary_before = None if self.joining else StudyRecord.of(self.study).summary
         self.storage = self.queue.storage
         self.baseline_lock = StudyLock(self.storage, self.storage_url, self.study, BASELINE)
         self.known = known = StudyRecord.of(self.study)  # with the time at which all workers stop
@@ -205,7 +205,7 @@ class StudyRunner:
                 *where, self.problem, self.tracker, about.seed, about.objective, self._check_cancelled_and_show
             )
             wait = self._wait_for_reruns if everything else None
-            parts = self.known.crews or self.known.workers
+            parts = self.known.groups or self.known.workers
             rerunner.run_parts(leading, about.reruns, self.prepared.population, parts, wait)
             self.changed = True
             self._show()
@@ -274,12 +274,12 @@ class StudyRunner:
         own = self.prepared.spec.pruner.kind == AUTO
         warmup, why = (WARMUP, "among the worst quarter") if own else (0, "stopped by the pruner")
         if pruning:
-            told = {
+            reports = {
                 running.trial: (m.rung, math.nan if m.failure else smoothed(m.curve))
                 for running in due
                 if running.trial is not None and (m := running.member)
             }
-            self.claims.report(told)
+            self.claims.report(reports)
         with self.storage.cached_reads(POLL_S):
             for running in due:
                 if self.should_stop():  # unfinished trials go back to the queue
@@ -347,9 +347,9 @@ class StudyRunner:
         leading = ranked(top_candidates(self.study, about.leaders), known.reruns if about.reruns else {})
         promoted = next(iter(leading), None)
         self._look()
-        told, report, ended = known.told, None, self.progress.ended
-        if told.get("trials") == ended and told != self.told_before:  # another process wrote the summary
-            report = told["report"]
+        summary, report, ended = known.summary, None, self.progress.ended
+        if summary.get("trials") == ended and summary != self.summary_before:  # another process wrote the summary
+            report = summary["report"]
         else:
             from dfkd_tune.reporting import publication  # a second's import, for which no worker should wait
 
@@ -357,7 +357,7 @@ class StudyRunner:
             where = (self.tracking_uri, self.storage, self.study)
             certificate = publication.publish(*where, parent, self.problem, leading)
             report = certificate["report"]["rmse"] if certificate else None
-            self.study.set_user_attr(TOLD, {"trials": ended, "at": time.time(), "report": report})
+            self.study.set_user_attr(SUMMARY, {"trials": ended, "at": time.time(), "report": report})
         self._close(RunStatus.FINISHED, leading, report)
         about = (self.progress.best, promoted, known.untuned.get(metric.RMSE), report)
         return StudyResult(self.name, *about, self.tracking_uri, self.storage_url, self.progress)
@@ -387,10 +387,10 @@ class StudyRunner:
         p = self.progress
         active = [running for running in self.active.values() if running.trial is not None]
         shares = (f.seconds / p.typical if p.typical else f.member.clock / f.member.recipe.steps for f in active)
-        flying = sum(min(1.0, share) for share in shares)
+        begun = sum(min(1.0, share) for share in shares)
         seconds = time.perf_counter() - self.begun
-        now = replace(p, share=min(1.0, p.share + flying * p.worth), seconds=seconds, waiting=waiting)
-        now.flying = [running.shown() for running in self.active.values()]
+        now = replace(p, share=min(1.0, p.share + begun * p.worth), seconds=seconds, waiting=waiting)
+        now.running_trials = [running.shown() for running in self.active.values()]
         self.on_progress(now)
 
     def _look(self) -> None:

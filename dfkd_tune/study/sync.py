@@ -54,7 +54,7 @@ class Synced:
         refused: reasons why records were rejected by MLflow or have damaged files.
         busy: number of running processes, which upload their records themselves.
         restored: whether a deleted experiment was restored.
-        certified, told: whether a missing certificate, and a missing summary, were added.
+        certified, summarized: whether a missing certificate, and a missing summary, were added.
         models: number of students that were added as logged models.
         versions: number of registered versions, made in MLflow's pages, that were described.
     """
@@ -67,7 +67,7 @@ class Synced:
     busy: int = 0
     restored: bool = False
     certified: bool = False
-    told: bool = False
+    summarized: bool = False
     models: int = 0
     versions: int = 0
 
@@ -161,11 +161,11 @@ def _study(study: Study) -> Record:
 
 def _records(study: Study, trial: FrozenTrial) -> tuple[Record, Record]:
     """A trial in the storage as the records that its worker would have written."""
-    of_study, told = StudyRecord.of(study), recorded_ending(trial)
+    of_study, recorded = StudyRecord.of(study), recorded_ending(trial)
     fallback = hashlib.sha256(f"{study.study_name}/{trial.number}".encode()).hexdigest()[:32]
     record, name = trial.user_attrs.get(RECORD, fallback), run_name(trial.number)
     params: dict[str, Any] = {param.TRIAL: trial.number}
-    if told.recipe is not None:
+    if recorded.recipe is not None:
         from dfkd_tune.search.recorded_recipes import recipe_of
 
         params |= recipe_of(trial).leaves()
@@ -178,7 +178,7 @@ def _records(study: Study, trial: FrozenTrial) -> tuple[Record, Record]:
     ended = round(trial.datetime_complete.timestamp() * 1000)
     return (
         Record(Event.OPEN, record, name, begun, params=plain(params), tags=plain(about | tier)),
-        Record(Event.CLOSE, record, name, ended, told.status, tags=plain(told.tags), metrics=told.metrics),
+        Record(Event.CLOSE, record, name, ended, recorded.status, tags=plain(recorded.tags), metrics=recorded.metrics),
     )
 
 
@@ -217,11 +217,11 @@ def _publish(done: Synced, runs: Runs, study: Study | None, uri: str, storage_ur
     try:
         run = run_lookup.find_run(uri, name, name=promoted)
         missing = not is_certified(uri, run)
-        untold = chosen is not None and not without_section(parent.data.tags.get(tag.NOTE, ""), "Registered")
+        unsummarized = chosen is not None and not without_section(parent.data.tags.get(tag.NOTE, ""), "Registered")
         unmeasured = metric.CERTIFICATE_RMSE not in parent.data.metrics
         unlogged = without_model(uri, name, leaders)
         unshown = study is not None and not _shown(study, storage_url, promoted)
-        if not (missing or untold or unmeasured or unlogged or unshown or undescribed(client(uri), name)):
+        if not (missing or unsummarized or unmeasured or unlogged or unshown or undescribed(client(uri), name)):
             return
         from dfkd_tune.registry import certificates, logged_models, page_versions, register  # it takes seconds
 
@@ -234,11 +234,11 @@ def _publish(done: Synced, runs: Runs, study: Study | None, uri: str, storage_ur
             if unmeasured:
                 runs.add(parent.info.run_id, figures, parent.info.end_time)
         done.models = len(logged_models.log_leaders(uri, name, leaders))
-        if untold and study is not None and chosen is not None:
+        if unsummarized and study is not None and chosen is not None:
             from dfkd_tune.reporting import mlflow_summary
 
             mlflow_summary.log_study_summary(uri, study, parent.info.run_id, problem(), Promoted(**chosen))
-            done.told = True
+            done.summarized = True
         done.versions = page_versions.describe_missing(uri, name, problem)
         if unshown and study is not None:
             from dfkd_tune.reporting import publication

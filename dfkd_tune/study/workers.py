@@ -11,12 +11,11 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 from dfkd_tune.errors import DfkdError, Interrupted, NotFound, StorageError, StudyMismatch, TrackingError, WorkersError
 from dfkd_tune.locations.paths import sqlite_file, tracking_url, without_credentials
@@ -55,6 +54,10 @@ DEATHS = 3
 """Deaths per worker without a finished trial in between, after which workers are not restarted."""
 FAREWELL = 60.0
 """Seconds for workers to put their trials back in the queue before they are killed."""
+
+
+WorkerEnd = StudyResult | DfkdError | Interrupted | str
+"""How a worker ended: its result, an expected error, or the traceback of another one."""
 
 
 @dataclass(frozen=True)
@@ -191,21 +194,21 @@ class _Worker:
     """A worker process and its result."""
 
     def __init__(self, work: Work) -> None:
-        self._ear, mouth = CONTEXT.Pipe(duplex=False)
-        self.process = CONTEXT.Process(target=_in_process, args=(work, mouth), name=f"worker of {work.name}")
+        self._receiver, sender = CONTEXT.Pipe(duplex=False)
+        self.process = CONTEXT.Process(target=_in_process, args=(work, sender), name=f"worker of {work.name}")
         with _without_main():
             self.process.start()
-        mouth.close()
+        sender.close()
 
     def ended(self) -> bool:
         """Whether the process has ended."""
         return not self.process.is_alive()
 
-    def word(self) -> StudyResult | BaseException | str | None:
-        """What the process returned: a result, an expected error, or a traceback; None if it was killed."""
+    def result(self) -> WorkerEnd | None:
+        """How the process ended; None if it was killed."""
         with suppress(EOFError, OSError):
-            if self._ear.poll():
-                return self._ear.recv()
+            if self._receiver.poll():
+                return self._receiver.recv()
         return None
 
 
@@ -222,19 +225,19 @@ def _without_main() -> Iterator[None]:
         main.__dict__.update(held)
 
 
-def _in_process(work: Work, mouth: Connection) -> None:
+def _in_process(work: Work, sender: Connection) -> None:
     gc.freeze()  # garbage collection of imported objects would copy shared memory
     stop: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C reaches every process of a terminal
         signal.signal(number, lambda number, frame: stop.append(number))
     try:
-        word = work.do(lambda: bool(stop))
+        result = work.do(lambda: bool(stop))
     except (DfkdError, Interrupted) as error:
-        word = error
+        result = error
     except Exception:
-        word = traceback.format_exc()
+        result = traceback.format_exc()
     with suppress(OSError):
-        mouth.send(word)
+        sender.send(result)
 
 
 def run_workers(
@@ -269,27 +272,27 @@ def run_workers(
     about, begun = prepared.spec.study, time.perf_counter()
     before = last = about.trials - queue.unfinished(about.trials)
     workers = [_Worker(work) for _ in range(count)]
-    words: list[Any] = []
-    deaths, told = 0, False
+    ends: list[WorkerEnd] = []
+    deaths, stopping = 0, False
     try:
         while workers:
             time.sleep(POLL_S)
             now = study_progress(study, about, before, time.perf_counter() - begun)
             on_progress(now)
-            if should_stop() and not told:
-                told = True
+            if should_stop() and not stopping:
+                stopping = True
                 for each in workers:
                     each.process.terminate()
             ended = about.trials - queue.unfinished(about.trials)
             deaths, last = (0 if ended > last else deaths), ended
             for each in [each for each in workers if each.ended()]:
                 workers.remove(each)
-                word = each.word()
-                if word is not None:
-                    words.append(word)
-                    if isinstance(word, DfkdError) and workers:
-                        LOG.warning("a worker stopped, the others go on: %s", word)
-                elif not told:
+                result = each.result()
+                if result is not None:
+                    ends.append(result)
+                    if isinstance(result, DfkdError) and workers:
+                        LOG.warning("a worker stopped, the others go on: %s", result)
+                elif not stopping:
                     deaths += 1
                     LOG.warning("a worker died (exit status %s); another takes its place", each.process.exitcode)
                     if deaths > DEATHS * count:
@@ -301,14 +304,14 @@ def run_workers(
                     workers.append(_Worker(work))
     finally:
         _end(workers)
-    return conclusion(prepared.spec.name, words)
+    return conclusion(prepared.spec.name, ends)
 
 
-def conclusion(name: str, words: list[Any]) -> StudyResult:
+def conclusion(name: str, ends: Sequence[WorkerEnd]) -> StudyResult:
     """The result of the study from those of its workers; raises their failure if none has a result."""
-    results = [word for word in words if isinstance(word, StudyResult)]
-    failures = [word for word in words if isinstance(word, DfkdError)]
-    traces = [word for word in words if isinstance(word, str)]
+    results = [end for end in ends if isinstance(end, StudyResult)]
+    failures = [end for end in ends if isinstance(end, DfkdError)]
+    traces = [end for end in ends if isinstance(end, str)]
     if results:
         return results[0]
     if failures:

@@ -143,7 +143,7 @@ def test_a_version_made_in_the_pages_is_what_register_makes(mlflow_server, led, 
     assert hand.tags == command.tags and hand.description == command.description
     assert float(hand.tags["dfkd.report_rmse"]) == pytest.approx(done.report)
     again = sync(storage, uri, "led")
-    assert (again.versions, again.written, again.models, again.certified, again.told) == (0, 0, 0, False, False)
+    assert (again.versions, again.written, again.models, again.certified, again.summarized) == (0, 0, 0, False, False)
     # ``register`` of the same student takes the version up instead of making another.
     assert register(uri, "led", "by-hand").version == 1
 

@@ -67,7 +67,7 @@ def ended(*states: tuple[str, str | None]) -> StudyResult:
     """A result whose trials ended so, in this order."""
     trials = {i: FinishedTrial(i, state, None, reason) for i, (state, reason) in enumerate(states)}
     found = [state for state, _ in states]
-    progress = Progress(9, 0, found.count("PRUNED"), found.count("FAIL"), landed=trials)
+    progress = Progress(9, 0, found.count("PRUNED"), found.count("FAIL"), finished_trials=trials)
     return StudyResult("pump", None, None, None, None, "", "", progress)
 
 

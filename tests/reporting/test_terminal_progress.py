@@ -26,7 +26,7 @@ def progress(**changes) -> Progress:
         1: FinishedTrial(1, "PRUNED", None, "among the worst quarter at step 300"),
     }
     landed[2] = FinishedTrial(2, "COMPLETE", 0.25, None)
-    flying = [RunningTrial("trial-0003", 300, 6000, 0.125), RunningTrial("trial-0004", 0, 6000, None)]
+    running = [RunningTrial("trial-0003", 300, 6000, 0.125), RunningTrial("trial-0004", 0, 6000, None)]
     known = {
         "done": 2,
         "pruned": 1,
@@ -37,7 +37,7 @@ def progress(**changes) -> Progress:
         "typical": 9.0,
         "seconds": 60.0,
     }
-    return Progress(6, **known | {"flying": flying, "landed": landed, "before": 1} | changes)
+    return Progress(6, **known | {"running_trials": running, "finished_trials": landed, "before": 1} | changes)
 
 
 def shown(made: Progress, **console) -> str:
@@ -61,7 +61,7 @@ def test_the_view_shows_who_flies_and_who_was_given_up():
     assert "trial 1 given up: among the worst quarter at step 300" in text
     assert f"{BARS[-1]}{BARS[0]}" in text
     many = [RunningTrial(f"trial-{n:04d}", 1, 10, None) for n in range(30)]
-    assert "and 22 more" in shown(progress(flying=many))
+    assert "and 22 more" in shown(progress(running_trials=many))
     assert shown(Progress(6))  # before anything has happened
     assert "left" not in shown(progress(typical=None))  # before a trial tells what one takes
 
@@ -81,7 +81,7 @@ def test_a_terminal_is_redrawn_and_a_pipe_is_not():
     for file, is_terminal in ((pipe, False), (terminal, True)):
         with watch(Console(file=file, force_terminal=is_terminal, width=100), "pump") as tell:
             tell(progress())
-            tell(progress(done=5, running=0, flying=[]))
+            tell(progress(done=5, running=0, running_trials=[]))
     assert pipe.getvalue().count("\n") == 2 and "\x1b" not in pipe.getvalue()
     assert "\x1b[" in terminal.getvalue() and "trial 1 given up" in terminal.getvalue()
 

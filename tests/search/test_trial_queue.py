@@ -1,4 +1,4 @@
-"""Slots: claimed by one worker, landed by its owner, taken from the dead, never more than the total."""
+"""Trials: claimed by one worker, finished by its owner, taken from the dead, never more than the total."""
 
 import os
 import signal

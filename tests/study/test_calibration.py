@@ -101,7 +101,7 @@ def test_processes_must_have_room(measured, open_ended, monkeypatch):
 
 
 def test_a_given_seed_is_the_same_study_on_any_machine(measured, open_ended, monkeypatch):
-    """In as many processes as pay there, up to its crews, each on one thread."""
+    """In as many processes as pay there, up to its groups, each on one thread."""
     measured["rates"][16] = 10_000.0
     seeded = replace(open_ended(), spec=replace(open_ended().spec, seeded=True))
     plans = [choose_parallelism(seeded)]
@@ -109,7 +109,7 @@ def test_a_given_seed_is_the_same_study_on_any_machine(measured, open_ended, mon
     plans.append(choose_parallelism(seeded))
     assert [(plan.population, plan.workers, plan.threads) for plan in plans] == [(8, 2, 1), (8, 1, 1)]
     monkeypatch.setattr(hardware, "idle_cores", lambda: 4)
-    assert choose_parallelism(replace(seeded, crews=3)).workers == 3
+    assert choose_parallelism(replace(seeded, groups=3)).workers == 3
     assert "seed" in plans[1].why
 
 
@@ -156,11 +156,11 @@ def test_a_slow_trial_is_timed_by_few_steps():
 
 
 def test_population_and_progress_are_found_on_record(store, tiny):
-    assert recorded_parallelism(store.storage, "crewed", 3) == (None, None, 3)
-    run_study(tiny("crewed", trials=2, population=None), store.storage, store.tracking)
-    assert recorded_parallelism(store.storage, "crewed", 3) == (2, None, 1)
-    run_study(tiny("crewed", trials=3, population=None), store.storage, store.tracking)
-    assert load_study(store.storage, "crewed").user_attrs[POPULATION] == 2
+    assert recorded_parallelism(store.storage, "grouped", 3) == (None, None, 3)
+    run_study(tiny("grouped", trials=2, population=None), store.storage, store.tracking)
+    assert recorded_parallelism(store.storage, "grouped", 3) == (2, None, 1)
+    run_study(tiny("grouped", trials=3, population=None), store.storage, store.tracking)
+    assert load_study(store.storage, "grouped").user_attrs[POPULATION] == 2
 
 
 def test_the_command_line_takes_what_suits_the_machine(store, finished, tree, dfkd, tmp_path, monkeypatch):
@@ -174,7 +174,7 @@ def test_the_command_line_takes_what_suits_the_machine(store, finished, tree, df
         return calibration.ParallelPlan(3, 1, "")
 
     monkeypatch.setattr("dfkd_tune.study.launch.choose_parallelism", mustered)
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("crew", trials=2, population=None)))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("group", trials=2, population=None)))
     ended = dfkd("study", "study.yaml", "--quiet")
     assert ended.status == 0, ended.err
     assert len(ended.out.strip().splitlines()) == 1

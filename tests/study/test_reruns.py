@@ -112,7 +112,7 @@ def test_an_extended_study_runs_only_new_leaders_again(store, tiny):
 
 
 def stop_after(calls: int) -> dict:
-    """Options of ``run_study`` that ask it to stop some looks after the last trial has landed."""
+    """Options of ``run_study`` that ask it to stop some looks after the last trial has ended."""
     looks = []
 
     def watch(progress) -> None:

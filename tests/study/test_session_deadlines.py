@@ -44,13 +44,13 @@ def test_workers_that_go_on_write_a_new_summary(store, tiny):
     """The summary at the deadline is not that of the whole study, though both are of as many trials in total."""
     options = {"trials": 3, "reruns": 0, "leaders": 1}
     run_study(tiny("resumed", timeout=1e-9, **options), store.storage, store.tracking)
-    first = record(store, "resumed").told
+    first = record(store, "resumed").summary
     open_slots(tiny("resumed", **options), store.storage, store.tracking, workers=2)
     result = join("resumed", store.storage, store.tracking)
     known = record(store, "resumed")
-    assert (first["trials"], known.told["trials"]) == (0, 3) and known.told["at"] > first["at"]
-    assert result.report == known.told["report"] is not None
+    assert (first["trials"], known.summary["trials"]) == (0, 3) and known.summary["at"] > first["at"]
+    assert result.report == known.summary["report"] is not None
     assert load_study(store.storage, "resumed").user_attrs[PROMOTED]["run"] == result.promoted.run
 
     again = join("resumed", store.storage, store.tracking)  # a worker that finds nothing to do
-    assert (record(store, "resumed").told, again.report) == (known.told, result.report)
+    assert (record(store, "resumed").summary, again.report) == (known.summary, result.report)

@@ -25,21 +25,21 @@ def test_sessions_share_a_fresh_store(tmp_path, tree, start):
         assert len(reruns) == len(set(reruns)) >= 2
 
 
-def test_sessions_that_end_together_tell_the_story_once(store, tiny):
-    """The second session does all the work while the first one still prepares; who runs the command again has it told again."""
+def test_sessions_that_end_together_write_one_summary(store, tiny):
+    """The second session does all the work while the first one still prepares; a further run of the command writes the summary again."""
     others = []
 
-    def told() -> dict:
-        return load_study(store.storage, "twice").user_attrs["told"]
+    def summary() -> dict:
+        return load_study(store.storage, "twice").user_attrs["summary"]
 
     def work() -> bool:
         if not others:
             others.append(None)  # it is asked this question too
-            others[0] = run(tiny("twice", trials=2, reruns=0), store), told()
+            others[0] = run(tiny("twice", trials=2, reruns=0), store), summary()
         return False
 
     done = run(tiny("twice", trials=2, reruns=0), store, should_stop=work)
-    (other, story), seen = others[0], told()
-    assert seen == story and done.report == other.report > 0
+    (other, earlier), seen = others[0], summary()
+    assert seen == earlier and done.report == other.report > 0
     run(tiny("twice", trials=2, reruns=0), store)
-    assert told()["at"] > story["at"]
+    assert summary()["at"] > earlier["at"]

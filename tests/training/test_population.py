@@ -140,8 +140,8 @@ def test_divergence_stays_in_its_own_row(generator):
     """In the same arithmetic, so that not one bit may differ: the diverged member is kept on board to the end."""
     problem = make_problem(inputs=KNOWN)
     calm, wild = (recipe(generator=generator, steps=20, optimizer={"lr": lr}) for lr in (1e-3, 1e200))
-    crews = [members([calm, middle, calm]) for middle in (calm, wild)]
-    for plan in crews:
+    groups = [members([calm, middle, calm]) for middle in (calm, wild)]
+    for plan in groups:
         population = Population(problem)
         for member in plan:
             population.admit(member)
@@ -149,11 +149,11 @@ def test_divergence_stays_in_its_own_row(generator):
             population.advance()
         for member in plan:
             population.release(member.key)
-    for mine, theirs in zip(*crews, strict=True):
+    for mine, theirs in zip(*groups, strict=True):
         if theirs.key != 1:
             assert theirs.failure is None and mine.curve == theirs.curve
             assert all(map(torch.equal, mine.weights, theirs.weights))
-    lost = crews[1][1]
+    lost = groups[1][1]
     assert lost.finished and re.fullmatch(r"diverged: the RMSE is (inf|nan) at step \d+", lost.failure)
     outcome = conclude(problem, lost, 1.0)
     assert outcome.failure == lost.failure and outcome.selection is None and "rmse" not in outcome.metrics()

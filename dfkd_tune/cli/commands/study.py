@@ -34,7 +34,7 @@ from dfkd_tune.utils.signals import Signals
 @click.option(
     "--workers",
     type=click.IntRange(min=1, max=1024),
-    help="Number of processes; default: chosen for this machine. With a seed, also the crews of a round (2).",
+    help="Number of processes; default: chosen for this machine. With a seed, also the groups of a round (2).",
 )
 @click.option("--cluster", metavar="ADDRESS", help="Address of a Dask scheduler that runs the workers, or 'local'.")
 @DEVICE

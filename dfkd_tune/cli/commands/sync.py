@@ -40,7 +40,7 @@ def sync(
         "runs ended as KILLED": done.ended,
         "sessions still running": done.busy,
         "certificates made": int(done.certified),
-        "study summaries written": int(done.told),
+        "study summaries written": int(done.summarized),
         "students logged as models": done.models,
         "versions made in MLflow described": done.versions,
         "records refused": len(done.refused),

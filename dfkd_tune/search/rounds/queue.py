@@ -1,8 +1,8 @@
-"""Rounds of a seeded study: its trials are asked together and train in crews, so that none depends on which process is faster.
+"""Rounds of a seeded study: its trials are asked together and train in groups, so that none depends on which process is faster.
 
 A round is the next trials by number. It is asked when all earlier trials have ended, by any process, as all would ask the same;
 one of them does so at a time.
-A crew is the trials of a round whose numbers leave the same remainder. One process takes a whole crew, so that its students have
+A group is the trials of a round whose numbers leave the same remainder. One process takes a whole group, so that its students have
 the same companions on any number of processes.
 """
 
@@ -28,12 +28,12 @@ from dfkd_tune.search.trial_queue import FINISHED, Claim, TrialQueue
 
 
 @dataclass(frozen=True)
-class Crew:
+class Group:
     """Trials of one round that this worker claimed.
 
     Args:
         claims: the trials.
-        first: whether it is the first crew of its round.
+        first: whether it is the first group of its round.
         memory: what their pruner knows.
     """
 
@@ -44,12 +44,12 @@ class Crew:
 
 @dataclass(frozen=True)
 class _Found:
-    """What a look for a crew found: the first trial of the round, trials to ask, and trials claimed as ``(id, again)``."""
+    """What a look for a group found: the first trial of the round, trials to ask, and trials claimed as ``(id, again)``."""
 
     first: int
     unasked: tuple[int, ...] = ()
     claimed: tuple[tuple[int, bool], ...] = ()
-    crew: int = 0
+    group: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,20 +58,20 @@ class RoundQueue:
 
     Args:
         queue: the trial queue of the study.
-        crews: number of crews of a round.
+        groups: number of groups of a round.
         size: number of trials of a round.
         sampler: first trial of a round -> its sampler.
         suggest: draws all parameters of a trial.
     """
 
     queue: TrialQueue
-    crews: int
+    groups: int
     size: int
     sampler: Callable[[int], BaseSampler]
     suggest: Callable[[optuna.Trial], object]
 
-    def claim(self, total: int) -> Crew | None:
-        """Claim a crew of the current round, and ask the round first if nobody has.
+    def claim(self, total: int) -> Group | None:
+        """Claim a group of the current round, and ask the round first if nobody has.
 
         Returns None if no trial of the round waits, or if another process is asking for it. Then nothing is written.
         """
@@ -87,7 +87,7 @@ class RoundQueue:
                 claims = [Claim(Trial(self.queue.study, i), again) for i, again in found.claimed]
                 last = max(claim.trial.number for claim in claims)
                 memory = RoundMemory(self.queue.study, trials[: last + 1], found.first)
-                return Crew(claims, found.crew == 0, memory)
+                return Group(claims, found.group == 0, memory)
             lock = StudyLock(self.queue.storage, self.queue.storage.url, self.queue.study, locks.ROUND)
             if not lock.acquire():
                 return None
@@ -138,9 +138,9 @@ class RoundQueue:
         unasked = tuple(row.number for row in rows if row.trial_id not in asked)
         if unasked or not rows:
             return _Found(first, unasked)
-        crew = min(row.number % self.crews for row in rows)
-        mine_now = [row for row in rows if row.number % self.crews == crew]
-        return _Found(first, (), tuple(self.queue.start(session, row) for row in mine_now), crew)
+        group = min(row.number % self.groups for row in rows)
+        mine_now = [row for row in rows if row.number % self.groups == group]
+        return _Found(first, (), tuple(self.queue.start(session, row) for row in mine_now), group)
 
     def _asked(self, session: Any, trials: Sequence[int]) -> set[int]:
         """IDs of those trials that were asked with their round."""

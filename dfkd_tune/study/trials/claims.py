@@ -108,7 +108,7 @@ class Steady:
 
 @dataclass
 class Rounds:
-    """A crew of a round at a time, so that the same seed gives the same trials on any number of processes.
+    """A group of a round at a time, so that the same seed gives the same trials on any number of processes.
 
     Args:
         rounds: the rounds of the study.
@@ -121,14 +121,14 @@ class Rounds:
     memory: RoundMemory | None = field(default=None, repr=False)
 
     def take(self, total: int, active: int, baseline: bool) -> Intake:
-        if active or baseline:  # a crew has the same companions on any number of processes
+        if active or baseline:  # a group has the same companions on any number of processes
             return Intake()
-        crew = self.rounds.claim(total)
-        if crew is None:
+        group = self.rounds.claim(total)
+        if group is None:
             return Intake()
-        self.memory = crew.memory
+        self.memory = group.memory
         suggest = self.prepared.space.suggest
-        return Intake([Claimed(each.trial, suggest(each.trial), each.again) for each in crew.claims], crew.first)
+        return Intake([Claimed(each.trial, suggest(each.trial), each.again) for each in group.claims], group.first)
 
     def report(self, values: Mapping[optuna.Trial, tuple[int, float]]) -> None:
         self.rounds.queue.report(values)
@@ -143,19 +143,19 @@ class Rounds:
 
     @property
     def _memory(self) -> RoundMemory:
-        assert self.memory is not None  # known since the first crew
+        assert self.memory is not None  # known since the first group
         return self.memory
 
 
 def claims(queue: TrialQueue, prepared: Prepared, record: StudyRecord) -> Claims:
     """The way in which a recorded study hands out its trials."""
-    if record.crews is None:
+    if record.groups is None:
         return Steady(queue, prepared, record.workers)
     seed, choice = prepared.spec.study.seed, prepared.spec.sampler
-    size = record.crews * prepared.population
+    size = record.groups * prepared.population
     rounds = RoundQueue(
         queue,
-        record.crews,
+        record.groups,
         size,
         lambda first: sampler(choice, derive(seed, "sampler", first)),
         prepared.space.suggest,

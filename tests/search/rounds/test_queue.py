@@ -1,4 +1,4 @@
-"""Rounds: asked together, from earlier rounds alone, once; claimed crew by crew."""
+"""Rounds: asked together, from earlier rounds alone, once; claimed group by group."""
 
 import optuna
 import pytest
@@ -10,7 +10,7 @@ from dfkd_tune.search.sampling import without_experimental_warnings
 from dfkd_tune.search.storage import open_storage
 from dfkd_tune.search.trial_queue import TrialQueue
 
-CREWS, SIZE = 2, 6
+GROUPS, SIZE = 2, 6
 
 
 def few(trial) -> float:
@@ -29,7 +29,7 @@ def rounds(url: str, choice: str = "auto", pruner=None, points=(), space=suggest
     storage = open_storage(url)
     study = optuna.create_study(study_name="rounds", storage=storage, load_if_exists=True, pruner=pruner)
     queue = TrialQueue(study, storage, points)
-    return RoundQueue(queue, CREWS, SIZE, lambda first: sampler(Choice(choice), 1000 + first), space)
+    return RoundQueue(queue, GROUPS, SIZE, lambda first: sampler(Choice(choice), 1000 + first), space)
 
 
 @pytest.fixture
@@ -49,13 +49,13 @@ def trials(mine: RoundQueue) -> list:
 
 
 def run(workers: list[RoundQueue], total: int, backwards: bool = False) -> list[dict]:
-    """A whole study: crews are claimed by the workers in turn, and their trials told in either order."""
+    """A whole study: groups are claimed by the workers in turn, and their trials told in either order."""
     while True:
-        crews = [(mine, crew) for mine in workers if (crew := mine.claim(total)) is not None]
-        if not crews:
+        groups = [(mine, group) for mine in workers if (group := mine.claim(total)) is not None]
+        if not groups:
             return [trial.params for trial in trials(workers[0])]
-        for mine, crew in reversed(crews) if backwards else crews:
-            tell(mine, crew.claims[::-1] if backwards else crew.claims)
+        for mine, group in reversed(groups) if backwards else groups:
+            tell(mine, group.claims[::-1] if backwards else group.claims)
 
 
 @pytest.mark.parametrize("choice", SAMPLERS)
@@ -74,8 +74,8 @@ def test_trials_do_not_depend_on_who_is_faster(tmp_path, choice):
 def test_a_round_is_asked_when_all_earlier_trials_have_ended(url):
     mine, other = rounds(url), rounds(url)
     first, second = mine.claim(20), other.claim(20)
-    assert [[claim.trial.number for claim in crew.claims] for crew in (first, second)] == [[0, 2, 4], [1, 3, 5]]
-    assert [crew.first for crew in (first, second)] == [True, False]
+    assert [[claim.trial.number for claim in group.claims] for group in (first, second)] == [[0, 2, 4], [1, 3, 5]]
+    assert [group.first for group in (first, second)] == [True, False]
     assert mine.claim(20) is None
     tell(mine, first.claims)
     tell(other, second.claims[:2], TrialState.PRUNED)
@@ -89,19 +89,19 @@ def test_a_round_is_asked_when_all_earlier_trials_have_ended(url):
 def test_the_last_round_is_as_long_as_what_is_left(url):
     mine = rounds(url)
     for expected in ([0, 2, 4], [1, 3, 5], [6]):
-        crew = mine.claim(7)
-        assert [claim.trial.number for claim in crew.claims] == expected
-        tell(mine, crew.claims)
+        group = mine.claim(7)
+        assert [claim.trial.number for claim in group.claims] == expected
+        tell(mine, group.claims)
     assert mine.claim(7) is None
     assert [claim.trial.number for claim in mine.claim(9).claims] == [8]
 
 
 def test_who_takes_up_a_round_asks_nothing_anew(url):
-    """Trials that are given back keep their parameters, and are taken up with their crew."""
+    """Trials that are given back keep their parameters, and are taken up with their group."""
     mine = rounds(url)
-    crew = mine.claim(20)
+    group = mine.claim(20)
     asked = [trial.params for trial in trials(mine)]
-    tell(mine, crew.claims[:1])
+    tell(mine, group.claims[:1])
     mine.queue.give_back()
     again = rounds(url).claim(20)
     assert [(claim.trial.number, claim.again) for claim in again.claims] == [(2, True), (4, True)]
@@ -117,31 +117,31 @@ def test_initial_points_are_asked_first(url):
 
 @pytest.mark.parametrize("kind", [kind for kind in PRUNERS if kind != "threshold"])
 def test_a_pruner_compares_with_earlier_rounds_alone(tmp_path, kind):
-    """Whatever the other crew has reported and told meanwhile."""
+    """Whatever the other group has reported and told meanwhile."""
     verdicts = []
     for early in (True, False):
         pruner = PRUNERS[kind](25.0) if kind == "percentile" else PRUNERS[kind]()
         mine = rounds(f"sqlite:///{tmp_path}/{early}.db", pruner=pruner)
         with without_experimental_warnings():
             for _ in range(4):  # two rounds of trials that report small values
-                crew = mine.claim(20)
-                report(mine, crew, lambda number: 0.01 * number)
-                tell(mine, crew.claims)
-            crew, other = mine.claim(20), mine.claim(20)
+                group = mine.claim(20)
+                report(mine, group, lambda number: 0.01 * number)
+                tell(mine, group.claims)
+            group, other = mine.claim(20), mine.claim(20)
             if early:
                 report(mine, other, lambda number: 1000.0)
                 tell(mine, other.claims)
-            verdicts.append(report(mine, crew, lambda number: 10.0 * number))
+            verdicts.append(report(mine, group, lambda number: 10.0 * number))
     assert verdicts[0] == verdicts[1]
     assert any(map(any, verdicts[0])) == (kind not in ("none", "auto"))  # ``auto`` warms up for longer
 
 
-def report(mine: RoundQueue, crew, value) -> list[list[bool]]:
+def report(mine: RoundQueue, group, value) -> list[list[bool]]:
     """Report three values of each trial; returns the pruner's verdicts."""
     verdicts = []
     for step in (1, 2, 3):
-        mine.queue.report({claim.trial: (step, value(claim.trial.number)) for claim in crew.claims})
-        for claim in crew.claims:
-            crew.memory.report(claim.trial.number, step, value(claim.trial.number))
-        verdicts.append([crew.memory.should_prune(claim.trial.number) for claim in crew.claims])
+        mine.queue.report({claim.trial: (step, value(claim.trial.number)) for claim in group.claims})
+        for claim in group.claims:
+            group.memory.report(claim.trial.number, step, value(claim.trial.number))
+        verdicts.append([group.memory.should_prune(claim.trial.number) for claim in group.claims])
     return verdicts

@@ -38,8 +38,8 @@ def rounds(url: str, sampler=lambda first: Counting()) -> RoundQueue:
 
 def finish(mine: RoundQueue) -> list[int]:
     """Work until the study has ended; returns what its trials drew."""
-    while (crew := mine.claim(TOTAL)) is not None:
-        for claim in crew.claims:
+    while (group := mine.claim(TOTAL)) is not None:
+        for claim in group.claims:
             assert mine.queue.complete(claim.trial, TrialState.COMPLETE, [count(claim.trial)], {})
     return [trial.params["n"] for trial in mine.queue.study.get_trials(deepcopy=False)]
 
@@ -84,9 +84,9 @@ def test_one_process_asks_a_round(url):
         return Counting()
 
     mine, other = rounds(url, slow), rounds(url, slow)
-    crew = mine.claim(TOTAL)
+    group = mine.claim(TOTAL)
     assert (asked, found) == ([0], [None])
-    assert [claim.trial.number for claim in crew.claims] == [0, 2]
+    assert [claim.trial.number for claim in group.claims] == [0, 2]
     assert [claim.trial.number for claim in other.claim(TOTAL).claims] == [1, 3]
     assert asked == [0]
     for each in (mine, other):

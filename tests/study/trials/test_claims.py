@@ -1,4 +1,4 @@
-"""A seed gives the same trials, values and champion, whether one process runs all crews or each crew has its own."""
+"""A seed gives the same trials, values and champion, whether one process runs all groups or each group has its own."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from dfkd_tune.study.workers import run_workers
 pytestmark = pytest.mark.usefixtures("undrawn")
 
 ABOUT = {"seed": 3, "trials": 11, "population": 3, "reruns": 1, "finish": {"kind": "lbfgs", "after": 0.5}}
-"""Trials that end before the untuned baseline, which must not become a companion of another crew."""
+"""Trials that end before the untuned baseline, which must not become a companion of another group."""
 
 
 def facts(url: str, name: str) -> list[tuple]:
@@ -27,7 +27,7 @@ def test_the_same_seed_and_workers_give_the_same_study(tmp_path, store, tiny):
     made, champions, workers = [], [], []
     for place, processes in (("a", 2), ("b", 1), ("c", 2)):
         url = f"sqlite:///{tmp_path}/{place}.db"
-        prepared = replace(tiny(f"seeded-{place}", **ABOUT), crews=2)
+        prepared = replace(tiny(f"seeded-{place}", **ABOUT), groups=2)
         where = (prepared, url, store.tracking)
         done = run_study(*where) if processes == 1 else run_workers(*where, processes)
         made.append(facts(url, f"seeded-{place}"))
@@ -40,12 +40,12 @@ def test_the_same_seed_and_workers_give_the_same_study(tmp_path, store, tiny):
     assert [trial[-1] for trial in made[0]] == [0] * 6 + [6] * 5
 
 
-def test_other_crews_are_another_study(tmp_path, store, tiny):
+def test_other_groups_are_another_study(tmp_path, store, tiny):
     made = []
-    for crews in (1, 2):
-        url = f"sqlite:///{tmp_path}/{crews}.db"
-        run_study(replace(tiny(f"crews-{crews}", **ABOUT), crews=crews), url, store.tracking)
-        made.append(facts(url, f"crews-{crews}"))
+    for groups in (1, 2):
+        url = f"sqlite:///{tmp_path}/{groups}.db"
+        run_study(replace(tiny(f"groups-{groups}", **ABOUT), groups=groups), url, store.tracking)
+        made.append(facts(url, f"groups-{groups}"))
     assert [trial[-1] for trial in made[0]] == [0] * 3 + [3] * 3 + [6] * 3 + [9] * 2
     assert made[0] != made[1]
 
@@ -82,6 +82,8 @@ def test_processes_share_the_trials_that_are_left(store, tiny):
 @pytest.mark.parametrize("about", [{}, {"seed": 0}], ids=["steady", "rounds"])
 def test_the_baseline_takes_no_trials_place(store, tiny, about):
     seen = []
-    prepared = replace(tiny(f"beside-{len(about)}", trials=2, population=2, **about), crews=1)
-    run_study(prepared, store.storage, store.tracking, lambda progress: seen.append({t.key for t in progress.flying}))
+    prepared = replace(tiny(f"beside-{len(about)}", trials=2, population=2, **about), groups=1)
+    run_study(
+        prepared, store.storage, store.tracking, lambda progress: seen.append({t.key for t in progress.running_trials})
+    )
     assert {"baseline", "trial-0000", "trial-0001"} in seen
