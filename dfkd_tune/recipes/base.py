@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,6 +22,25 @@ from dfkd_tune.utils.strategy import Numbers, Stacked
 
 Batch = tuple[Tensor, Tensor, Tensor | None]
 """Encoded rows ``(N, E)``, the teacher's outputs ``(N, O)``, and its input gradients ``(N, O, E)``, or None if they are not matched."""
+
+DrawBank = Callable[[Sequence[Tensor], int, int], Batch]
+"""``(weights, number of prior rows, number of synthetic rows)`` -> a bank; the synthetic rows are made against the weights."""
+
+
+class Fit(NamedTuple):
+    """A student to fit to the teacher, and its loss.
+
+    Args:
+        student: the architecture.
+        columns: how the columns of encoded rows are arranged.
+        weight: weight of the input gradients in the loss.
+        matched: mask ``(E,)`` of 1 and 0: columns whose gradients count; None if all count.
+    """
+
+    student: Student
+    columns: Columns
+    weight: float
+    matched: Tensor | None = None
 
 
 class GapBound(ABC):
@@ -178,24 +197,18 @@ class Refiner(ABC):
     @abstractmethod
     def refine(
         self,
-        student: Student,
+        task: Fit,
         weights: Sequence[Tensor],
-        columns: Columns,
-        draw: Callable[[Sequence[Tensor], int, int], Batch],
-        weight: float,
+        draw: DrawBank,
         budget: int,
         begun: float = 0.0,
-        matched: Tensor | None = None,
     ) -> list[Tensor]:
         """Improved weights of one member.
 
         Args:
-            student: the architecture.
+            task: the student and its loss.
             weights: current weights of the member.
-            columns: how the columns of encoded rows are arranged.
-            draw: draws a bank, ``(weights, number of prior rows, number of synthetic rows) -> Batch``.
-            weight: weight of the input gradients in the loss.
+            draw: draws a bank of rows.
             budget: number of rows that the whole trial trains on.
             begun: share of the budget that the initializer used.
-            matched: mask ``(E,)`` of 1 and 0: columns whose gradients count; None if all count.
         """

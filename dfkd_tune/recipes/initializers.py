@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from dfkd_tune.recipes.base import InitContext, Initializer
+from dfkd_tune.recipes.base import Fit, InitContext, Initializer
 from dfkd_tune.recipes.refiners import minimize
 from dfkd_tune.students.base import Student
 from dfkd_tune.students.mlp import MLP
@@ -68,9 +68,8 @@ class Neurons(Initializer):
         budget = WIDE_FRACTION * context.row_budget * width / wide.width
         weights = [w.to(context.device) for w in _fitted(wide, context, rng)]
         bank = (encoder.rows(context.z[index]), context.values[index], gradients)
-        weights = minimize(
-            wide, weights, columns, bank, weight, max(1, round(budget / FIT_ROWS)), HISTORY, context.matched
-        )
+        task = Fit(wide, columns, weight, context.matched)
+        weights = minimize(task, weights, bank, max(1, round(budget / FIT_ROWS)), HISTORY)
         return prune(student, weights, bank[0], weight, width, context.matched)
 
 

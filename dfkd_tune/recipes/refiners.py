@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 from torch import Tensor
 
-from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.ops.lbfgs import Search
-from dfkd_tune.recipes.base import Batch, Refiner
-from dfkd_tune.students.base import SobolevTarget, Student, ValueTarget
+from dfkd_tune.recipes.base import Batch, DrawBank, Fit, Refiner
+from dfkd_tune.students.base import SobolevTarget, ValueTarget
 from dfkd_tune.students.sobolev import loss_and_gradients
 from dfkd_tune.utils.plugins import Registry
 from dfkd_tune.utils.strategy import strategy
@@ -25,14 +24,11 @@ class NoRefiner(Refiner):
 
     def refine(
         self,
-        student: Student,
+        task: Fit,
         weights: Sequence[Tensor],
-        columns: Columns,
-        draw: Callable[[Sequence[Tensor], int, int], Batch],
-        weight: float,
+        draw: DrawBank,
         budget: int,
         begun: float = 0.0,
-        matched: Tensor | None = None,
     ) -> list[Tensor]:
         """The weights, unchanged."""
         return list(weights)
@@ -78,14 +74,11 @@ class LBFGS(Refiner):
 
     def refine(
         self,
-        student: Student,
+        task: Fit,
         weights: Sequence[Tensor],
-        columns: Columns,
-        draw: Callable[[Sequence[Tensor], int, int], Batch],
-        weight: float,
+        draw: DrawBank,
         budget: int,
         begun: float = 0.0,
-        matched: Tensor | None = None,
     ) -> list[Tensor]:
         """Improved weights of one member after ``rounds`` rounds of L-BFGS, each on a new bank."""
         each = self.iterations(budget, begun) // self.rounds
@@ -93,32 +86,21 @@ class LBFGS(Refiner):
         hard = round(self.rows * self.synthetic)
         for _ in range(self.rounds):
             bank = draw(values, self.rows - hard, hard)
-            values = minimize(student, values, columns, bank, weight, each, self.history, matched)
+            values = minimize(task, values, bank, each, self.history)
         return values
 
 
-def minimize(
-    student: Student,
-    weights: Sequence[Tensor],
-    columns: Columns,
-    bank: Batch,
-    weight: float,
-    iterations: int,
-    history: int,
-    matched: Tensor | None = None,
-) -> list[Tensor]:
+def minimize(task: Fit, weights: Sequence[Tensor], bank: Batch, iterations: int, history: int) -> list[Tensor]:
     """Minimize the loss of one member on a bank by L-BFGS; the returned weights are never worse than the given ones.
 
     Args:
-        student: the architecture.
+        task: the student and its loss.
         weights: current weights of the member.
-        columns: how the columns of encoded rows are arranged.
         bank: encoded rows, teacher outputs, and input gradients or None.
-        weight: weight of the input gradients in the loss.
         iterations: largest number of iterations.
         history: number of update pairs that L-BFGS estimates the curvature from.
-        matched: mask ``(E,)`` of 1 and 0: columns whose gradients count; None if all count.
     """
+    student, columns, weight, matched = task
     leaves = [w.detach().clone().unsqueeze(0).requires_grad_() for w in weights]
     z, values = bank[0].unsqueeze(0), bank[1].unsqueeze(0)
     share, weighed = z.new_full((1, 1, 1), 1 / len(z[0])), z.new_full((1, 1, 1), weight)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dfkd_tune.generators.base import BlockGenerator
-from dfkd_tune.recipes.base import Batch
+from dfkd_tune.recipes.base import Batch, Fit
 from dfkd_tune.recipes.mixing import Mix
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.students.latency import latency
@@ -203,14 +203,11 @@ def polish(problem: Problem, member: Member) -> None:
 
     begun = member.result()
     found = recipe.finish.refine(
-        recipe.student,
+        Fit(recipe.student, problem.columns, recipe.loss.gradient_weight, problem.matched),
         begun,
-        problem.columns,
         draw,
-        recipe.loss.gradient_weight,
         recipe.steps * recipe.batch,
         recipe.start.budget_fraction(recipe.student),
-        problem.matched,
     )
     reached = fidelity(problem, recipe, found, problem.banks["pruning"])
     member.curve.append((recipe.steps, reached.rmse))
