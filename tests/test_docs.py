@@ -95,7 +95,7 @@ def test_features_files_are_read(tmp_path, dfkd):
         table.writerow(["a", "b", "y"])
         table.writerows([dice.gauss(0, 1), dice.gauss(5, 2), 0.0] for _ in range(200))
     assert follow(page, dfkd, tmp_path) == []
-    told = read_features(tmp_path / "told.yaml")
+    told = read_features(tmp_path / "described.yaml")
     assert (told.names, told.tier) == (["a", "b"], "T4")
 
 
@@ -128,7 +128,7 @@ def test_windows_and_images(reader, dfkd):
                 temp = 0.9 * temp + dice.gauss(0, 1)
                 table.writerow([line, hour, temp, dice.gauss(5, 2), 0.0])
     assert follow(page, dfkd, reader) == []
-    told = read_features(reader / "plant_told.yaml")
+    told = read_features(reader / "plant_described.yaml")
     assert (told.names[:2], len(told), told.tier) == (["temp[0]", "flow[0]"], 48, "T4")
     assert len(read_features(reader / "image_features.yaml")) == 192
     assert torch.export.load(reader / "plant_student.pt2").module()(torch.zeros(5, 24, 3)).shape == (5, 1)

@@ -23,7 +23,7 @@ import click
     type=click.IntRange(min=2),
     help="Describe windows of this many rows, for a teacher that takes windows: also how fast columns move.",
 )
-@click.option("--group", help="With --window: column that tells series apart; no window crosses two of them.")
+@click.option("--group", help="With --window: column that separates series apart; no window crosses two of them.")
 @click.option("--time", help="With --window: column of times that orders the rows; default: they are in order.")
 @click.option(
     "--at-least",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Write a student as a file, in raw units.")
 @NAME
-@click.option("--trial", type=click.IntRange(min=0), help="Number of the trial; default: the best trial.")
+@click.option("--trial", type=click.IntRange(min=0), help="Number of the trial; default: the promoted student.")
 @click.option(
     "--format",
     "kind",

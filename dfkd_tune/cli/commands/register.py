@@ -10,7 +10,7 @@ from dfkd_tune.cli.options import ARCHITECTURE, NAME, TRACKING, TRUST, share
 @click.command(short_help="Register a student in the MLflow model registry.")
 @NAME
 @click.option("--model", required=True, help="Name of the registered model.")
-@click.option("--trial", type=click.IntRange(min=0), help="Number of the trial; default: the best trial.")
+@click.option("--trial", type=click.IntRange(min=0), help="Number of the trial; default: the promoted student.")
 @click.option(
     "--smallest-within",
     "within",
