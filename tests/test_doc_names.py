@@ -53,14 +53,11 @@ def test_every_command_that_is_told_can_be_said():
     assert told > 30
 
 
-def test_what_is_written_by_hand_is_there():
-    """Modules in the first column of the table."""
-    rows = [
-        line.split("|")[1]
-        for line in Page("explanation/written-by-hand.md").text.splitlines()
-        if line.startswith("| ") and "(" in line
-    ]
-    named = [name for row in rows for name in re.findall(r"`([\w/]+)`", row)]
+@pytest.mark.parametrize("page", ["explanation/written-by-hand.md", "explanation/architecture.md"])
+def test_what_is_written_by_hand_is_there(page):
+    """Modules in the first column of a table."""
+    rows = [line.split("|")[1] for line in Page(page).text.splitlines() if line.startswith("| ")]
+    named = [name for row in rows for name in re.findall(r"`(\w+/[\w/]+)`", row)]
     assert len(named) > 15
     for name in named:
         assert (ROOT / "dfkd_tune" / f"{name}.py").exists(), name
