@@ -20,6 +20,7 @@ from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.layouts.signature import Argument, Signature
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.boosted.boosted_trees import BoostedTrees
+from dfkd_tune.teachers.table_model import TableModel
 
 WORDS = "string"
 """The kind of a column of words."""
@@ -46,6 +47,16 @@ def feature_names(teacher: Teacher) -> list[str] | None:
     """The columns that a teacher was fitted on, in its order; None if it was fitted on an array or does not say."""
     names = getattr(teacher.estimator, "feature_names_in_", None)
     return None if names is None else [str(name) for name in names]
+
+
+def _takes_frames(teacher: Teacher) -> bool:
+    """Whether a model of this package takes data frames even if its columns have no names."""
+    return isinstance(teacher.estimator, TableModel) and teacher.estimator.takes_frames
+
+
+def _kinds(teacher: Teacher) -> Mapping[str, str]:
+    """Name of a column -> the name of its dtype, or ``string``, as far as the model behind a teacher knows them."""
+    return teacher.estimator.kinds if isinstance(teacher.estimator, TableModel) else {}
 
 
 def places(teacher: Teacher, names: Sequence[str]) -> list[int]:
@@ -90,7 +101,7 @@ def asked_by_name(teacher: Teacher, names: Sequence[str], labels: Mapping[int, S
     if teacher.layout is not None:
         return teacher
     own = feature_names(teacher)
-    if own is None and getattr(teacher.estimator, "takes_frames", False):
+    if own is None and _takes_frames(teacher):
         own = [*names]
     if own is None:
         if labels:
@@ -135,16 +146,15 @@ def column_signature(teacher: Teacher, inputs: Inputs) -> Signature | None:
         teacher: a teacher without a layout.
         inputs: its inputs, in the order of the features file.
     """
-    frames = getattr(teacher.estimator, "takes_frames", False)
-    own = feature_names(teacher) or (inputs.names if frames else None)
+    own = feature_names(teacher) or (inputs.names if _takes_frames(teacher) else None)
     if teacher.layout is not None or own is None:
         return None
-    told, features = getattr(teacher.estimator, "kinds", {}), {each.name: each for each in inputs.features}
+    kinds, features = _kinds(teacher), {each.name: each for each in inputs.features}
     arguments = []
     for name in own:
         words = [word for word in features[name].labels or () if word is not None] if name in features else []
-        dtype = getattr(torch, told[name]) if told.get(name, WORDS) != WORDS else teacher.dtype
-        arguments.append(Argument(name, (), dtype, words=tuple(words) if words or told.get(name) == WORDS else None))
+        dtype = getattr(torch, kinds[name]) if kinds.get(name, WORDS) != WORDS else teacher.dtype
+        arguments.append(Argument(name, (), dtype, words=tuple(words) if words or kinds.get(name) == WORDS else None))
     return Signature.positional(arguments)
 
 
@@ -155,7 +165,7 @@ def require_words(teacher: Teacher, inputs: Inputs) -> None:
         TeacherError: a column has none, or a column of numbers has words.
     """
     labels = {feature.name: feature.labels for feature in inputs.features}
-    for name, kind in getattr(teacher.estimator, "kinds", {}).items():
+    for name, kind in _kinds(teacher).items():
         if name in labels and (labels[name] is not None) != (kind == WORDS):
             what = "has words as levels" if kind != WORDS else "has no levels, and nothing else says which words occur"
             levels = "[red, blue]" if kind == WORDS else "[0, 1]"

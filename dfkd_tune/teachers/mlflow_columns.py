@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dfkd_tune.errors import TeacherError
+from dfkd_tune.teachers.table_model import TableModel
 
 NUMBERS = ("boolean", "integer", "long", "float", "double")
 """Types of columns of numbers."""
@@ -15,8 +16,8 @@ WORDS = "string"
 """The type, and the kind, of a column of words."""
 
 
-class ColumnModel:
-    """A model that takes named columns, with the interface of a scikit-learn estimator.
+class ColumnModel(TableModel):
+    """A model that takes named columns.
 
     Args:
         source: its source, for messages.
@@ -26,8 +27,6 @@ class ColumnModel:
     Raises:
         TeacherError: a column holds neither numbers nor words.
     """
-
-    takes_frames = True
 
     def __init__(self, source: object, loaded: Any, columns: Any) -> None:
         self.loaded = loaded

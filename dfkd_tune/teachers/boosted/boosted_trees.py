@@ -14,6 +14,7 @@ from dfkd_tune.errors import TeacherError
 from dfkd_tune.inputs.features_file import MOST_FEATURES
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.black_box import from_numpy
+from dfkd_tune.teachers.table_model import TableModel
 
 REGRESSOR = "make a Python function of its probabilities the teacher: --teacher MODULE:FUNCTION"
 ONE_THREAD = 1
@@ -41,7 +42,7 @@ class Tree:
 
 
 @dataclass(frozen=True)
-class BoostedTrees:
+class BoostedTrees(TableModel):
     """A model of boosted trees; ``predict`` takes arrays, and data frames in the order of its columns.
 
     Args:

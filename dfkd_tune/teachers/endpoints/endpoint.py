@@ -22,6 +22,7 @@ from dfkd_tune.teachers.endpoints.open_inference import OpenInference
 from dfkd_tune.teachers.endpoints.protocols import Batch, InferenceProtocol, beside
 from dfkd_tune.teachers.guarded import Guard
 from dfkd_tune.teachers.kept_rows import KeptRows
+from dfkd_tune.teachers.table_model import TableModel
 
 BATCH_BYTES = 2**20
 """Size of a request in bytes, about."""
@@ -39,8 +40,8 @@ IDENTITY_DIGITS = 6
 """Significant digits of these answers that count."""
 
 
-class Endpoint:
-    """A model behind HTTP, with the interface of a scikit-learn estimator; ``predict`` takes arrays and data frames.
+class Endpoint(TableModel):
+    """A model behind HTTP; ``predict`` takes arrays and data frames.
 
     Args:
         source: its address.
@@ -51,8 +52,6 @@ class Endpoint:
     Raises:
         TeacherError: it cannot be reached, or tells of a model that is no teacher.
     """
-
-    takes_frames = True
 
     def __init__(self, source: str, client: Client, protocol: InferenceProtocol, guard: Guard) -> None:
         self.source, self.client, self.protocol, self.guard = source, client, protocol, guard
