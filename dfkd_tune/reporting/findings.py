@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from dfkd_tune.search.attributes import StudyRecord
@@ -295,7 +296,12 @@ def find(study: optuna.Study) -> Findings:
     counts: dict[str, int] = {}
     for trial in trials:
         counts[trial.state.name.lower()] = counts.get(trial.state.name.lower(), 0) + 1
-    words = {k for t in trials for k, d in t.distributions.items() if hasattr(d, "choices") and k.endswith(".kind")}
+    words = {
+        k
+        for t in trials
+        for k, d in t.distributions.items()
+        if isinstance(d, CategoricalDistribution) and k.endswith(".kind")
+    }
     leaves = [*(leaf for leaf in FIRST_COMPARED if leaf in words), *sorted(words - {*FIRST_COMPARED})]
     return Findings(
         study=study,

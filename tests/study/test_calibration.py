@@ -169,11 +169,11 @@ def test_the_command_line_takes_what_suits_the_machine(store, finished, tree, df
     store.hand_out(tmp_path)
     asked = []
 
-    def mustered(prepared, workers, recorded, left, folder):
+    def recorded_call(prepared, workers, recorded, left, folder):
         asked.append((workers, recorded, left))
         return calibration.ParallelPlan(3, 1, "")
 
-    monkeypatch.setattr("dfkd_tune.study.launch.choose_parallelism", mustered)
+    monkeypatch.setattr("dfkd_tune.study.launch.choose_parallelism", recorded_call)
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("group", trials=2, population=None)))
     ended = dfkd("study", "study.yaml", "--quiet")
     assert ended.status == 0, ended.err
