@@ -45,6 +45,7 @@ def test_a_helper_function_that_changes_changes_the_hash(hashed, text):
 def test_a_function_that_another_module_defines_counts_with_that_module(hashed):
     path = "from defining_code import make\n"
     one, same, other = (
-        hashed("naming_code", naming_code=path, defining_code=KINDS["made function"].format(factor)) for factor in (1, 1, 2)
+        hashed("naming_code", naming_code=path, defining_code=KINDS["made function"].format(factor))
+        for factor in (1, 1, 2)
     )
     assert one == same != other
