@@ -55,6 +55,7 @@ class Registered:
             its banks are not recorded.
         report_rmse_words, worst_gap_words: both with their size over the standard deviation of the teacher's outputs, and which
             output the worst gap is of.
+        outputs_words: RMSE of each output on the report bank; None of one output.
     """
 
     uri: str
@@ -67,6 +68,7 @@ class Registered:
     worst_gap: float | None = None
     report_rmse_words: str | None = None
     worst_gap_words: str | None = None
+    outputs_words: str | None = None
 
 
 def certified(uri: str, study: str, run: Run, problem: Callable[[], Problem]) -> dict[str, Any]:
@@ -235,6 +237,7 @@ def register(
         worst_gap=found.worst_gap,
         report_rmse_words=found.report_rmse_words,
         worst_gap_words=found.worst_gap_words,
+        outputs_words=found.outputs_words,
     )
 
 

@@ -32,7 +32,7 @@ from dfkd_tune.teachers.probe import probe
 from dfkd_tune.testing.problems import KNOWN, make_problem, network, recipe
 from dfkd_tune.training.distill import Outcome, distill
 from dfkd_tune.training.problem import Problem
-from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, agree, fresh_rmse, input_dtype
+from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, agree, fresh_fidelity, input_dtype
 
 FAR = parse_features(
     {
@@ -262,8 +262,9 @@ def test_a_function_says_that_it_takes_float64(code):
 def test_what_is_printed_of_a_file_is_measured_on_rows_that_chose_nothing(outcomes):
     problem, made = outcomes
     student = ExportedStudent.of(problem.module(made["mlp"].recipe.student, made["mlp"].weights))
-    rmse, rows = fresh_rmse(problem.evaluator, student)
-    assert rows >= 2_048 and rmse == pytest.approx(made["mlp"].selection.rmse, rel=0.2)
+    found = fresh_fidelity(problem.evaluator, student)
+    rmse = found.rmse
+    assert found.rows >= 2_048 and rmse == pytest.approx(made["mlp"].selection.rmse, rel=0.2)
     x = FAR.raw(FAR.draw(20_000, torch.Generator().manual_seed(3)))
     with torch.no_grad():
         gap = student.answer(x).double()[:, 0] - far(x)

@@ -92,13 +92,15 @@ def _tell(writing: StudentExport, written: Written) -> None:
     from dfkd_tune.search.ranking import recipe_name
     from dfkd_tune.tracking.run_lookup import trial_of
 
-    measured = f"RMSE {written.recorded:.4g} in training"
-    if written.rmse is not None:
-        measured = f"RMSE {written.rmse:.4g} of the file as it was reloaded, on {written.rows:,} fresh rows"
+    measured, found = f"RMSE {written.recorded:.4g} on the selection bank, in training", written.found
+    if found is not None:
+        measured = f"RMSE {found} of the file as it was reloaded, on {found.rows:,} fresh rows"
     click.echo(
         f"wrote {writing.file}: {recipe_name(trial_of(writing.run))}, {measured}; on {written.examples} example rows its "
         f"outputs differ from the written network's by at most {written.worst:.2g}"
     )
+    if found is not None and found.outputs is not None:
+        click.echo(f"by output: {found.outputs}")
 
 
 def _tell_small(writing: StudentExport, precision: str, written: WrittenSmall) -> None:
