@@ -118,7 +118,7 @@ def _student(prepared: Prepared, on_step: Callable[[int, float], None] | None, f
     units = InputSchema.of(result)
     module = units.drop_in(module)
     exported = units.student(units.flat(module), outcome.parameters)
-    found = shipped("distill", problem.evaluator, exported, outcome.selection.rmse)
+    found = shipped("distill", problem.evaluator, exported, outcome.selection.by_output)
     object.__setattr__(module, "rmse", found.rmse)  # a plain attribute, neither a parameter nor a submodule
     return module
 

@@ -21,7 +21,7 @@ from dfkd_tune.teachers.sources import is_file
 from dfkd_tune.tracking.run_lookup import fetch, trial_of
 from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.problem import Problem
-from dfkd_tune.training.raw_evaluation import ExportedStudent, Fidelity, RawEvaluator, fresh_fidelity, shipped
+from dfkd_tune.training.raw_evaluation import ExportedStudent, Measured, RawEvaluator, fresh_fidelity, shipped
 from dfkd_tune.utils import yaml_io
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Written:
         examples: number of example rows on which these two were compared.
     """
 
-    found: Fidelity | None
+    found: Measured | None
     recorded: float
     worst: float
     examples: int
@@ -53,12 +53,12 @@ class WrittenSmall(Written):
     """The file of a student with quantized weights; a certificate of its own lies beside it.
 
     Args:
-        before, after: RMSE on the selection bank in float32 and with quantized weights.
+        before, after: fidelity on the selection bank in float32 and with quantized weights.
         size, usual: bytes of the file, and of one in float32.
     """
 
-    before: float
-    after: float
+    before: Measured
+    after: Measured
     size: int
     usual: int
 
@@ -95,8 +95,8 @@ class StudentExport:
             self._spare(evaluator.teacher)
         layout, units, recorded = self._layout(), InputSchema.of(self.result), float(self.result[metric.RMSE])
 
-        def measure(exported: ExportedStudent) -> Fidelity | None:
-            return None if evaluator is None else shipped(self.file, evaluator, exported, recorded)
+        def measure(exported: ExportedStudent) -> Measured | None:
+            return None if evaluator is None else shipped(self.file, evaluator, exported, metric.by_output(self.result))
 
         worst, found = export(self.student, units, self.kind, self.file, measure)
         if layout is not None:
@@ -117,9 +117,9 @@ class StudentExport:
         require_place(self.file)
         self._spare(problem.teacher)
         units, form = InputSchema.of(self.result), EXPORTS[self.kind]
-        small, before, after = quantize(problem.evaluator.rmse, self.student, units, precision, within)
+        small, before, after = quantize(problem.evaluator.fidelity, self.student, units, precision, within)
 
-        def measure(exported: ExportedStudent) -> Fidelity:
+        def measure(exported: ExportedStudent) -> Measured:
             return fresh_fidelity(problem.evaluator, exported)
 
         worst, found = export(small, units, self.kind, self.file, measure)

@@ -72,8 +72,13 @@ class RawEvaluator:
 
     def rmse(self, student: ExportedStudent, bank: str = "selection") -> float:
         """Root mean square difference on a bank, in the teacher's units."""
+        return self.fidelity(student, bank).rmse
+
+    def fidelity(self, student: ExportedStudent, bank: str = "selection") -> Measured:
+        """Fidelity on a bank."""
         theirs, ours = self.held(student, bank)
-        return float((ours - theirs).square().mean().sqrt())
+        names, square = self.teacher.output_names(theirs.shape[1]), (ours - theirs).square().mean(0)
+        return Measured.of(names, square, theirs.std(0), len(theirs))
 
 
 def input_dtype(module: nn.Module) -> torch.dtype:
@@ -90,7 +95,7 @@ def input_dtype(module: nn.Module) -> torch.dtype:
 
 
 @dataclass(frozen=True)
-class Fidelity:
+class Measured:
     """How near an exported student is to its teacher.
 
     Args:
@@ -106,7 +111,7 @@ class Fidelity:
     relative: float
 
     @classmethod
-    def of(cls, names: Sequence[str], square: Tensor, spread: Tensor, rows: int) -> Fidelity:
+    def of(cls, names: Sequence[str], square: Tensor, spread: Tensor, rows: int) -> Measured:
         """From the mean square gap and the standard deviation ``(O,)`` of each output."""
         shares = (square.sqrt() / torch.where(spread > 0, spread, 1.0)).tolist()
         by_output = dict(zip(names, map(OutputRMSE, square.sqrt().tolist(), shares), strict=True))
@@ -121,7 +126,7 @@ class Fidelity:
         return outputs_in_words(self.by_output) if len(self.by_output) > 1 else None
 
 
-def fresh_fidelity(evaluator: RawEvaluator, student: ExportedStudent) -> Fidelity:
+def fresh_fidelity(evaluator: RawEvaluator, student: ExportedStudent) -> Measured:
     """Fidelity on prior rows not used in training or selection.
 
     It uses ``FRESH_ROWS`` rows. If the teacher would take longer than ``FRESH_LIMIT_S``, it uses fewer, but at least one bank's.
@@ -132,7 +137,7 @@ def fresh_fidelity(evaluator: RawEvaluator, student: ExportedStudent) -> Fidelit
         theirs.append(outputs(evaluator.teacher, evaluator.inputs, z))
         squares.append((outputs_of(student, evaluator.inputs, z) - theirs[-1]).square().mean(0))
     spread = torch.cat(theirs).std(0)
-    return Fidelity.of(evaluator.teacher.output_names(len(spread)), torch.stack(squares).mean(0), spread, count)
+    return Measured.of(evaluator.teacher.output_names(len(spread)), torch.stack(squares).mean(0), spread, count)
 
 
 def outputs(teacher: Teacher, inputs: Inputs, z: Tensor) -> Tensor:
@@ -156,27 +161,39 @@ def outputs_of(student: ExportedStudent, inputs: Inputs, z: Tensor) -> Tensor:
     return y[:, None] if y.ndim == 1 else y
 
 
-def shipped(place: object, evaluator: RawEvaluator, student: ExportedStudent, recorded: float) -> Fidelity:
+def shipped(place: object, evaluator: RawEvaluator, student: ExportedStudent, recorded: Sequence[float]) -> Measured:
     """Fidelity of an exported student on fresh rows, after ``agree`` on the selection bank.
 
     Args:
         place: name of the student for the error message.
         evaluator: its teacher and banks.
         student: the exported student, reloaded.
-        recorded: RMSE on the selection bank in training.
+        recorded: RMSE of each output on the selection bank in training, as ``metrics.by_output`` finds them.
 
     Raises:
         ExportError: as ``agree`` does.
     """
-    theirs, ours = evaluator.held(student)
-    found, spread = float((ours - theirs).square().mean().sqrt()), float(theirs.std(0).square().mean().sqrt())
-    agree(place, found, recorded, spread, rounding(evaluator.inputs, theirs))
+    agree_by_output(place, *evaluator.held(student), recorded, evaluator.inputs)
     return fresh_fidelity(evaluator, student)
 
 
-def rounding(inputs: Inputs, y: Tensor) -> float:
-    """Root mean square error, at most, with which a drop-in student rounds outputs ``(N, O)`` to the dtypes of its teacher."""
-    return 0.0 if inputs.layout is None else float((inputs.layout.steps(y) / 2).square().mean().sqrt())
+def rounding(inputs: Inputs, y: Tensor) -> Tensor:
+    """Root mean square errors ``(O,)``, at most, with which a drop-in student rounds outputs ``(N, O)`` to its teacher's dtypes."""
+    return torch.zeros_like(y[0]) if inputs.layout is None else (inputs.layout.steps(y) / 2).square().mean(0).sqrt()
+
+
+def agree_by_output(place: object, theirs: Tensor, ours: Tensor, recorded: Sequence[float], inputs: Inputs) -> None:
+    """Check each output by itself, because the largest would hide the others; errors are those of ``agree``.
+
+    Args:
+        place: name of the student for the error message.
+        theirs, ours: outputs ``(N, O)`` of teacher and student on the selection bank.
+        recorded: RMSE of each output on the same rows in training.
+        inputs: prior of the inputs, whose layout says how outputs are rounded.
+    """
+    found, spread, steps = (ours - theirs).square().mean(0).sqrt(), theirs.std(0), rounding(inputs, theirs)
+    for exported, *known in zip(found.tolist(), recorded, spread.tolist(), steps.tolist(), strict=True):
+        agree(place, exported, *known)
 
 
 def agree(place: object, exported: float, recorded: float, spread: float, step: float = 0.0) -> None:

@@ -32,7 +32,15 @@ from dfkd_tune.teachers.probe import probe
 from dfkd_tune.testing.problems import KNOWN, make_problem, network, recipe
 from dfkd_tune.training.distill import Outcome, distill
 from dfkd_tune.training.problem import Problem
-from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, agree, fresh_fidelity, input_dtype
+from dfkd_tune.training.raw_evaluation import (
+    ExportedStudent,
+    Measured,
+    RawEvaluator,
+    agree,
+    agree_by_output,
+    fresh_fidelity,
+    input_dtype,
+)
 
 FAR = parse_features(
     {
@@ -130,6 +138,21 @@ def test_figures_agree_to_rounding_alone():
     for exported, recorded in ((0.1, 0.11), (0.11, 0.1), (float("nan"), 0.1)):
         with pytest.raises(ExportError, match="its training recorded"):
             agree("x", exported, recorded, 1.0)
+
+
+def test_a_small_output_does_not_hide_behind_a_large_one():
+    theirs = torch.randn(500, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * torch.tensor(
+        [2e-7, 1.7e5]
+    )
+    ours = theirs * torch.tensor([0.9, 1.01])
+    known = (ours - theirs).square().mean(0).sqrt().tolist()
+    agree_by_output("x", theirs, ours, known, FAR)
+    ours[:, 0] = 0.0
+    with pytest.raises(ExportError, match="its training recorded"):
+        agree_by_output("x", theirs, ours, known, FAR)
+    told = Measured.of(["leak", "force"], (ours - theirs).square().mean(0), theirs.std(0), 500)
+    assert told.by_output["leak"].relative == pytest.approx(1, rel=0.02) and "leak" in told.outputs
+    assert told.relative == pytest.approx((1 / 2) ** 0.5, rel=0.02) and "over all outputs" in str(told)
 
 
 def test_the_judge_takes_no_short_cut():

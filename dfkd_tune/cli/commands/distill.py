@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dfkd_tune.recipes.recipe import Recipe
     from dfkd_tune.training.member import Member
     from dfkd_tune.training.problem import Problem
-    from dfkd_tune.training.raw_evaluation import ExportedStudent, Fidelity
+    from dfkd_tune.training.raw_evaluation import ExportedStudent, Measured
 
 
 @click.command(short_help="Distill one student without a study.")
@@ -82,7 +82,7 @@ def distill(
         outcome = run_distillation(problem, recipe, member_seed, rung)
     if outcome.failure or outcome.selection is None:
         raise ExportError(folder, f"no student: {outcome.failure}", remedy="lower optimizer.lr")
-    trained = outcome.selection.rmse
+    trained = outcome.selection.by_output
     about: dict[str, Any] = {"teacher": Path(problem.teacher.source).name}
     if again is not None:
         about["replay"] = again.compare(outcome)
@@ -91,7 +91,7 @@ def distill(
         write_output(folder / Path(name).name, data)
     module, result = student_files.read_student(folder)
 
-    def measure(exported: ExportedStudent) -> Fidelity:
+    def measure(exported: ExportedStudent) -> Measured:
         return shipped(folder, problem.evaluator, exported, trained)
 
     _, found = export.export(module, InputSchema.of(result), "pt2", folder / "student.pt2", measure)

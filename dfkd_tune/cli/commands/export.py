@@ -105,7 +105,7 @@ def _tell(writing: StudentExport, written: Written) -> None:
 
 def _tell_small(writing: StudentExport, precision: str, written: WrittenSmall) -> None:
     """The same of quantized weights."""
-    click.echo(f"{precision}: RMSE {written.after:.4g} on the selection bank, {written.before:.4g} in float32")
+    click.echo(f"{precision}: RMSE {written.after} on the selection bank; {written.before} in float32")
     if written.size >= written.usual:
         click.echo(
             f"dfkd-tune: warning: {writing.file}: {precision} takes {written.size:,} bytes, float32 takes {written.usual:,} "
