@@ -61,15 +61,16 @@ def export(
     from dfkd_tune.export.formats.kinds import EXPORTS, format_of
     from dfkd_tune.locations.files import require_place
     from dfkd_tune.locations.paths import tracking_url
-    from dfkd_tune.registry import register
+
+    file, uri = Path(out), tracking_url(tracking_uri)
+    form = format_of(file, kind)
+    require_place(file)
+    from dfkd_tune.registry import register  # seconds, for which a refusal does not wait
     from dfkd_tune.registry.sources import Sources
     from dfkd_tune.registry.stored_student import load_trial
     from dfkd_tune.registry.student_export import StudentExport
     from dfkd_tune.tracking.connection import reaching
 
-    file, uri = Path(out), tracking_url(tracking_uri)
-    form = format_of(file, kind)
-    require_place(file)
     if precision != "float32" and not EXPORTS[form].holds_graph:
         raise click.UsageError(f"--precision {precision} is not for {form}, which holds weights alone")
     sources = Sources(teacher, architecture, features, trust_pickle)
