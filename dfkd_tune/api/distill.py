@@ -19,7 +19,7 @@ from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.study.prepare import Prepared
 from dfkd_tune.training import distill as training
 from dfkd_tune.training.member import Member
-from dfkd_tune.training.raw_evaluation import shipped_rmse
+from dfkd_tune.training.raw_evaluation import shipped
 from dfkd_tune.utils import hardware
 from dfkd_tune.utils.seeding import derive
 
@@ -118,8 +118,8 @@ def _student(prepared: Prepared, on_step: Callable[[int, float], None] | None, f
     units = InputSchema.of(result)
     module = units.drop_in(module)
     exported = units.student(units.flat(module), outcome.parameters)
-    rmse, _ = shipped_rmse("distill", problem.evaluator, exported, outcome.selection.rmse)
-    object.__setattr__(module, "rmse", rmse)  # a plain attribute, neither a parameter nor a submodule
+    found = shipped("distill", problem.evaluator, exported, outcome.selection.by_output)
+    object.__setattr__(module, "rmse", found.rmse)  # a plain attribute, neither a parameter nor a submodule
     return module
 
 

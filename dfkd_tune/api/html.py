@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from dfkd_tune.errors import DfkdError
+from dfkd_tune.training.rmse_words import rmse_in_words
 from dfkd_tune.utils.html import table
 
 if TYPE_CHECKING:
@@ -35,4 +36,5 @@ def rmse_line(certificate: Certificate) -> str:
     """The RMSE on the report bank with its interval."""
     report = certificate.report
     low, high = report.interval
-    return f"{report.rmse:.4g} ({low:.4g} to {high:.4g} at 95 % confidence), {100 * report.relative_rmse:.3g} % of the standard deviation"
+    told = rmse_in_words(report.rmse, report.relative_rmse, len(report.by_output))
+    return f"{told}, {low:.4g} to {high:.4g} at 95 % confidence"

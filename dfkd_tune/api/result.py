@@ -188,8 +188,8 @@ class Result:
             require_place(path)
             writing = StudentExport(self.tracking_uri, self.name, *self._stored, form, path)
             written = writing.write(self._evaluated)
-        assert written.rmse is not None  # because there is a teacher
-        return written.rmse
+        assert written.found is not None  # because there is a teacher
+        return written.found.rmse
 
     @cached_property
     def _evaluated(self) -> RawEvaluator:

@@ -28,6 +28,7 @@ from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.distill import Outcome
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.training.raw_evaluation import ExportedStudent, outputs_of
+from dfkd_tune.training.rmse_words import gap_in_words, rmse_in_words
 
 CONFIDENCE = 0.95
 
@@ -345,19 +346,6 @@ def _named(problem: Problem, row: list[float]) -> dict[str, float | str | None]:
         number = None if math.isnan(value) else value
         named[feature.name] = feature.labels[int(value)] if feature.labels and number is not None else number
     return named
-
-
-def rmse_in_words(rmse: float, relative: float, outputs: int) -> str:
-    """The RMSE and the relative RMSE, in which a large output does not hide a small one."""
-    return f"{rmse:.4g}, {100 * relative:.3g} % of the standard deviation" + (
-        " over all outputs" if outputs > 1 else ""
-    )
-
-
-def gap_in_words(gap: float, relative: float, output: str, outputs: int) -> str:
-    """The worst gap with what it takes to read it: which output it is of, and its size over that output's spread."""
-    share = f"{100 * relative:.3g} % of the standard deviation"
-    return f"{gap:.4g}, {share}" + (f" of output {output}" if outputs > 1 else "")
 
 
 def _statement(problem: Problem, report: Report, worst: WorstGap) -> dict[str, list[str]]:

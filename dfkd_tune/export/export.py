@@ -16,8 +16,10 @@ from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.locations.files import write_output
 from dfkd_tune.training.raw_evaluation import ExportedStudent
 
-TOLERANCE = 1e-5
-"""Largest difference allowed between outputs of file and student, relative to ``1 + largest output``."""
+TOLERANCE = 5e-5
+"""Largest difference allowed between outputs of file and student, relative to the largest answer of that output."""
+SCALE_ROWS = 256
+"""Rows on which the largest answers are found. A single example row may have an answer near 0."""
 
 
 def read_flat(form: ExportFormat, data: bytes, module: nn.Module, units: InputSchema) -> Callable[[Tensor], Tensor]:
@@ -25,6 +27,27 @@ def read_flat(form: ExportFormat, data: bytes, module: nn.Module, units: InputSc
     as its teacher is."""
     answer = form.read(data, module)
     return units.flat(answer) if form.drop_in else answer
+
+
+def largest_answers(student: nn.Module, units: InputSchema) -> Tensor:
+    """Largest magnitudes ``(O,)`` of a student's outputs at the example rows and at rows around the center of its inputs."""
+    dtype, rng = units.rows.dtype, torch.Generator().manual_seed(0)
+    center, scale = (torch.tensor(each, dtype=dtype) for each in (units.encoding.center, units.encoding.scale))
+    rows = center + scale * torch.randn(SCALE_ROWS, len(center), generator=rng, dtype=dtype)
+    with torch.no_grad():
+        return torch.cat([student(units.rows), student(rows)]).abs().amax(0)
+
+
+def difference(answers: Tensor, expected: Tensor, steps: Tensor, largest: Tensor) -> tuple[float, bool]:
+    """Largest difference between outputs ``(N, O)`` of a file and of its student, and whether it is rounding for every output.
+
+    Args:
+        answers, expected: outputs of the file and of the student.
+        steps: distances between neighboring numbers of the outputs' dtypes, which do not count.
+        largest: what ``largest_answers`` found, by which outputs of different scale are judged each by itself.
+    """
+    gaps = ((answers - expected).abs() - steps).clamp(min=0.0)
+    return float(gaps.max()), bool((gaps.amax(0) <= TOLERANCE * largest).all())
 
 
 def export(
@@ -54,13 +77,13 @@ def export(
     answer = read_flat(known, data, module, units)
     if known.feature_names(data) != units.names:
         raise ExportError(out, "the file does not hold the feature names", remedy="try another --format")
-    worst = 0.0
+    worst, largest = 0.0, largest_answers(module, units)
     for x in (units.rows, units.rows[:1]):
         with torch.no_grad():
             expected = module(x)
-            gaps = (answer(x) - expected).abs()
-            differs = float((gaps - units.steps(expected)).max().clamp(min=0.0)) if known.drop_in else float(gaps.max())
-        if not differs <= TOLERANCE * (1 + float(expected.abs().max())):
+            steps = units.steps(expected) if known.drop_in else torch.zeros_like(expected)
+            differs, rounded = difference(answer(x), expected, steps, largest)
+        if not rounded:
             raise ExportError(
                 out, f"outputs of the file differ from the student's by {differs:g}", remedy="try another --format"
             )

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dfkd_tune.errors import ExportError
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.inputs.encoding import Encode
-from dfkd_tune.training.raw_evaluation import ExportedStudent
+from dfkd_tune.training.raw_evaluation import ExportedStudent, Measured
 
 
 class _Packed(nn.Module):
@@ -75,16 +75,20 @@ class WeightQuantized(nn.Module):
 
 
 def quantize(
-    evaluator: Callable[[ExportedStudent], float], student: nn.Module, units: InputSchema, precision: str, within: float
-) -> tuple[WeightQuantized, float, float]:
-    """Quantize a student; returns it with its RMSE before and after.
+    evaluator: Callable[[ExportedStudent], Measured],
+    student: nn.Module,
+    units: InputSchema,
+    precision: str,
+    within: float,
+) -> tuple[WeightQuantized, Measured, Measured]:
+    """Quantize a student; returns it with its fidelity before and after.
 
     Args:
-        evaluator: computes the RMSE of a student against the teacher.
+        evaluator: compares a student with the teacher.
         student: network from raw rows to raw outputs.
         units: schema of its inputs.
         precision: ``bf16`` or ``int8``.
-        within: largest relative increase of the RMSE.
+        within: largest relative increase of the RMSE, with every output in its standard deviations.
 
     Raises:
         ExportError: if the RMSE grows by more than ``within``, or the student is no chain of linear layers.
@@ -92,10 +96,10 @@ def quantize(
     packed = WeightQuantized(student, units, precision)
     parameters = sum(p.numel() for p in student.parameters())
     before, after = (evaluator(units.student(module, parameters)) for module in (student, packed))
-    if not after <= (1 + within) * before:
+    if not after.relative <= (1 + within) * before.relative:
         raise ExportError(
             f"--precision {precision}",
-            f"RMSE to the teacher grows from {before:.4g} to {after:.4g}, by more than {100 * within:g} %",
+            f"RMSE to the teacher grows from {before} to {after}, by more than {100 * within:g} %",
             remedy="choose another precision, or allow more with --within",
         )
     return packed, before, after

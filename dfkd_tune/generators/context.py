@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from dfkd_tune.inputs.geometry import Geometry
+from dfkd_tune.inputs.missing import missing_as, present
 from dfkd_tune.utils.strategy import Stacked
 
 Pullback = Callable[[Tensor], Tensor]
@@ -127,23 +128,16 @@ class GeneratorContext:
 
     def present(self, x: Tensor) -> Tensor:
         """Rows ``(..., D)`` with the center in place of missing numbers, for distances and sums over coordinates."""
-        if not self.gapped:
-            return x
-        x = x.clone()
-        x[..., self.gapped] = x[..., self.gapped].nan_to_num(0.0, torch.inf, -torch.inf)
-        return x
+        return present(x, self.gapped)
 
     def feasible(self, x: Tensor) -> Tensor:
         """Rows ``(k, G, D)`` moved into the declared ranges and levels; nominal features and missing numbers are those of the
         prior rows."""
-        given, x = x, self.project(x)
-        if x is given and self.gapped:
-            x = x.clone()  # nothing was declared to project on, and the caller goes on with its rows
+        x = self.project(x)
         if self.nominal:
-            x[..., self.nominal] = self.origin[..., self.nominal]
-        if self.gapped:
-            x[..., self.gapped] = torch.where(self.origin[..., self.gapped].isnan(), torch.nan, x[..., self.gapped])
-        return x
+            at = torch.tensor(self.nominal, device=x.device)
+            x = x.index_copy(-1, at, self.origin.index_select(-1, at))
+        return missing_as(x, self.origin, self.gapped)
 
     def inward(self, x: Tensor, uphill: Tensor) -> Tensor:
         """The direction ``uphill`` at ``x``, with 0 for coordinates that would move further out of their declared range.

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dfkd_tune.generators.base import StepGenerator
 from dfkd_tune.generators.context import GeneratorContext
+from dfkd_tune.inputs.missing import beyond
 from dfkd_tune.utils.strategy import Stacked, strategy
 
 BEYOND = 0.1
@@ -89,8 +90,7 @@ def _evolve(h: Stacked, context: GeneratorContext, k: int) -> Tensor:
 
     def rows(candidates: np.ndarray) -> Tensor:
         z = torch.from_numpy(np.ascontiguousarray(candidates)).to(like)
-        z[:, gapped] = torch.where(z[:, gapped] > edge[gapped], torch.nan, z[:, gapped])
-        return context.project(z)
+        return context.project(beyond(z, edge, gapped))
 
     def objective(columns: np.ndarray) -> np.ndarray:
         z = rows(columns.T)

@@ -182,7 +182,8 @@ def _completed(argument: Argument, entry: Mapping[str, Any], place: str) -> Argu
     if argument.dtype is not None and dtype is not None and DTYPES[dtype] != argument.dtype:
         raise FeaturesError(f"{place}.dtype", f"is {dtype}, but the teacher takes {argument}", remedy="leave it out")
     levels = entry.get("levels")
-    words = argument.dtype is None and dtype is None and any(isinstance(each, str) for each in levels or ())
+    held = levels if isinstance(levels, list) else []
+    words = argument.dtype is None and dtype is None and any(isinstance(each, str) for each in held)
     if words:
         return replace(argument, shape=given, dtype=CODES, words=())
     return replace(argument, shape=given, dtype=argument.dtype or DTYPES[dtype or "float32"])
@@ -237,6 +238,10 @@ def fitted(features: Sequence[Feature], layout: Layout, place: str) -> Fitted:
         first = layout.columns[argument.name].start
         own_words: set[tuple[str, ...]] = set()
         for i in range(*layout.columns[argument.name].indices(layout.width)):
+            if features[i].missing is not None and (argument.whole or argument.words is not None):
+                rule = f"feature {features[i].name!r} may be missing, {argument} cannot hold NaN"
+                remedy = "leave missing out, or declare a value that stands for it as one of the levels"
+                raise FeaturesError(place, rule, remedy=remedy)
             own = None if features[i].known or argument.words is not None else _own_values(argument, i - first)
             if own is not None:
                 fit[i] = replace(features[i], **own)
@@ -298,9 +303,6 @@ def _whole(feature: Feature, argument: Argument, place: str) -> Feature:
     ):
         rule = f"feature {feature.name!r} lies in {argument}, which takes whole numbers alone"
         raise FeaturesError(place, rule, remedy=said)
-    if feature.missing is not None:
-        rule = f"feature {feature.name!r} may be missing, {argument} cannot hold NaN"
-        raise FeaturesError(place, rule, remedy="leave missing out, or declare a whole number that stands for it")
     if feature.levels is None and not feature.integer:
         feature = replace(feature, integer=True)
     if feature.support[0] < low or feature.support[1] > high:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from dfkd_tune.errors import FeaturesError
 from dfkd_tune.inputs.columns import Columns, columns_of
+from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.layouts.signature import dtype_name
 from dfkd_tune.utils.quoting import named
@@ -259,7 +260,7 @@ def resolved(inputs: Inputs, dtype: torch.dtype, finest: float) -> list[bool]:
 
 
 def rounding(inputs: Inputs, i: int, dtype: torch.dtype) -> float:
-    """Rounding error of a dtype for feature ``i``, in standard deviations; infinite if levels become equal."""
+    """Rounding error of a dtype for feature ``i``, in standard deviations; infinite if levels or whole numbers become equal."""
     feature, scale, info = inputs.features[i], float(inputs.scale[i]), torch.finfo(dtype)
     if feature.levels is not None:
         table = torch.tensor([v for v in feature.table if not math.isnan(v)], dtype=torch.float64)
@@ -268,13 +269,28 @@ def rounding(inputs: Inputs, i: int, dtype: torch.dtype) -> float:
         apart = SPACED * info.eps * torch.maximum(table[1:].abs(), table[:-1].abs())
         if not bool(table.to(dtype).isfinite().all()) or bool((table.diff() < apart).any()):
             return math.inf
-        return 0.0 if feature.one_hot else float(table.abs().max()) * info.eps / 2 / scale
-    low, high = feature.support
-    far = [abs(edge) for edge in (low, high) if math.isfinite(edge)]
-    largest = max(far) if len(far) == 2 else max([*far, abs(feature.center) + REACH * scale])
-    if largest > info.max or scale < info.tiny / info.eps:
+        return 0.0 if feature.one_hot else spacing(float(table.abs().max()), dtype) / 2 / scale
+    largest = _largest(feature, scale)
+    if largest > info.max or scale < info.tiny / info.eps or _skips(feature, largest, dtype):
         return math.inf
-    return largest * info.eps / 2 / scale
+    return spacing(largest, dtype) / 2 / scale
+
+
+def spacing(value: float, dtype: torch.dtype) -> float:
+    """Distance from the magnitude of a number to the next larger number of a floating-point dtype, as ``numpy.spacing``."""
+    info, (_, exponent) = torch.finfo(dtype), math.frexp(value)
+    return max(info.eps * 2.0 ** (exponent - 1), info.smallest_normal * info.eps) if value else info.tiny * info.eps
+
+
+def _largest(feature: Feature, scale: float) -> float:
+    """The largest magnitude of a feature without levels; of an unbounded one, within ``REACH``."""
+    far = [abs(edge) for edge in feature.support if math.isfinite(edge)]
+    return max(far) if len(far) == 2 else max([*far, abs(feature.center) + REACH * scale])
+
+
+def _skips(feature: Feature, largest: float, dtype: torch.dtype) -> bool:
+    """Whether a dtype lacks some of the whole numbers up to ``largest`` of a feature that has no others."""
+    return feature.integer and largest > 2 / torch.finfo(dtype).eps
 
 
 def require_resolution(dtype: torch.dtype, inputs: Inputs) -> None:
@@ -288,12 +304,13 @@ def require_resolution(dtype: torch.dtype, inputs: Inputs) -> None:
         own = narrow.get(i, dtype)
         coarse = rounding(inputs, i, own)
         if coarse > COARSEST:
-            name = dtype_name(own)
-            what = (
-                "cannot distinguish its values"
-                if math.isinf(coarse)
-                else f"rounds it by {coarse:.2g} of its standard deviation"
-            )
+            name, largest = dtype_name(own), _largest(feature, float(inputs.scale[i]))
+            what, remedy = "cannot distinguish its values", ""
+            if math.isfinite(coarse):
+                what = f"rounds it by {coarse:.2g} of its standard deviation"
+            elif feature.levels is None and _skips(feature, largest, own):
+                what = f"lacks most of its whole numbers: steps are {spacing(largest, own):g} at {largest:.10g}"
+                remedy = "leave integer out, as the teacher gets no other numbers, "
             rule = f"the teacher takes {name}, which {what}"
-            remedy = "export the teacher with float64 inputs (a function sets an attribute dtype), or shift the feature's origin in both teacher and features file"
+            remedy += "export the teacher with float64 inputs (a function sets an attribute dtype), or shift the feature's origin in both teacher and features file"
             raise FeaturesError(f"feature {feature.name!r}", rule, remedy=remedy)

@@ -28,6 +28,7 @@ from dfkd_tune.inputs.exact_rows import Exact, exact, shares
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.feature_words import as_table
 from dfkd_tune.inputs.marginals.sinh_arcsinh import SinhArcsinh
+from dfkd_tune.inputs.missing import missing_as, present
 from dfkd_tune.layouts.axes import CHANNELS, STEPS, Axes
 from dfkd_tune.layouts.layout import Layout
 
@@ -212,18 +213,11 @@ class Inputs:
 
     def present(self, z: Tensor) -> Tensor:
         """Standardized points ``(..., D)`` with the center in place of missing numbers, for distances and covariances."""
-        if not self.gapped:
-            return z
-        z = z.clone()
-        z[..., self.gapped] = z[..., self.gapped].nan_to_num(0.0, torch.inf, -torch.inf)
-        return z
+        return present(z, self.gapped)
 
     def finite(self, z: Tensor) -> Tensor:
         """Standardized points ``(..., D)`` with 0 in place of NaN and infinity, except for missing numbers."""
-        found = z.nan_to_num(0.0, 0.0, 0.0)
-        if self.gapped:
-            found[..., self.gapped] = torch.where(z[..., self.gapped].isnan(), torch.nan, found[..., self.gapped])
-        return found
+        return missing_as(z.nan_to_num(0.0, 0.0, 0.0), z, self.gapped)
 
     def project(self, z: Tensor) -> Tensor:
         """Project standardized points ``(..., D)`` onto the declared ranges, simplex, levels and whole numbers."""
@@ -279,7 +273,10 @@ class Inputs:
         for axes in self.axes:
             if axes.kind == "window":
                 for channel in axes.columns(CHANNELS, STEPS).tolist():
-                    groups |= {i: [] for i in channel} | {channel[0]: channel}
+                    # The levels that a teacher's encoder tells may differ between the steps.
+                    first, *others = ({**vars(self.features[i]), "name": None} for i in channel)
+                    if all(each == first for each in others):
+                        groups |= {i: [] for i in channel} | {channel[0]: channel}
         return [group for group in groups.values() if group]
 
     @property

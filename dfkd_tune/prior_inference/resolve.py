@@ -94,12 +94,13 @@ def _told(teacher: Teacher, declared: Inputs) -> Inputs:
         return declared
     levels, named = levels_of(teacher), feature_names(teacher) is not None
     keys = [name if named else str(i) for i, name in enumerate(declared.names)]
-    open_ = [not feature.known and i not in declared.simplex for i, feature in enumerate(declared.features)]
+    # A number that may be missing is no level: ``require_levels`` says what to declare.
+    open_ = [not (f.known or f.missing or i in declared.simplex) for i, f in enumerate(declared.features)]
     known = {i: levels[key] for i, key in enumerate(keys) if open_[i] and key in levels}
     if not known:
         return declared
     features = [Feature(name=f.name, levels=[*known[i]]) if i in known else f for i, f in enumerate(declared.features)]
-    return Inputs(features, declared.simplex, inferred=InferredPrior(ENCODED, declared))
+    return declared.replaced(features=features, inferred=InferredPrior(ENCODED, declared))
 
 
 def _of_arguments(teacher: Teacher, signature: Signature) -> Inputs:

@@ -26,7 +26,7 @@ from dfkd_tune.tracking import params as param
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.problem import Problem
-from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, agree
+from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, agree_by_output
 from dfkd_tune.utils import yaml_io
 
 
@@ -46,8 +46,7 @@ def issue(problem: Problem, folder: Path, about: Mapping[str, Any]) -> Certifica
     student = units.student(units.flat(units.drop_in(module)), int(result[metric.PARAMETERS]))
     theirs, ours = problem.held("selection", student)
     exported = float((ours - theirs).square().mean().sqrt())
-    spread = float(theirs.std(0).square().mean().sqrt())
-    agree(folder.name, exported, result[metric.RMSE], spread, problem.rounding)
+    agree_by_output(folder.name, theirs, ours, metric.by_output(result), problem.inputs)
     recipe = yaml_io.read(folder / "recipe.yaml", ExportError)
     facts = {
         **about,

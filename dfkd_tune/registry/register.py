@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from dfkd_tune.errors import ExportError, NotFound, SpecError, TrackingError
+from dfkd_tune.export.export import difference, largest_answers
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.locations.paths import absolute, existing, without_credentials
 from dfkd_tune.registry import certificates, model_files
@@ -55,6 +56,7 @@ class Registered:
             its banks are not recorded.
         report_rmse_words, worst_gap_words: both with their size over the standard deviation of the teacher's outputs, and which
             output the worst gap is of.
+        outputs_words: RMSE of each output on the report bank; None of one output.
     """
 
     uri: str
@@ -67,6 +69,7 @@ class Registered:
     worst_gap: float | None = None
     report_rmse_words: str | None = None
     worst_gap_words: str | None = None
+    outputs_words: str | None = None
 
 
 def certified(uri: str, study: str, run: Run, problem: Callable[[], Problem]) -> dict[str, Any]:
@@ -207,10 +210,8 @@ def register(
                     run.info.run_id,
                     model_id=logged.model_id,
                 )
-        worst = _difference(made, uri, version, student, x, result)
-    with torch.no_grad():
-        scale = float(student(torch.from_numpy(x)).abs().max())
-    if not worst <= 1e-5 * (1 + scale):
+        worst, rounded = _difference(made, uri, version, student, x, result)
+    if not rounded:
         if known is not None:
             place, rule = f"models:/{model}/{version.version}", f"differs from the student by {worst:g}"
             raise ExportError(place, rule, remedy="delete that version in MLflow, then register again")
@@ -235,6 +236,7 @@ def register(
         worst_gap=found.worst_gap,
         report_rmse_words=found.report_rmse_words,
         worst_gap_words=found.worst_gap_words,
+        outputs_words=found.outputs_words,
     )
 
 
@@ -251,8 +253,8 @@ def _registered(made: MlflowClient, model: str) -> str:
 
 def _difference(
     made: MlflowClient, uri: str, version: ModelVersion, student: nn.Module, x: np.ndarray, result: dict[str, Any]
-) -> float:
-    """Largest difference between outputs of a stored model version, called as a user calls it, and the student."""
+) -> tuple[float, bool]:
+    """The ``difference`` between a stored model version, called as a user calls it, and the student."""
     from mlflow import pyfunc
     from mlflow.artifacts import download_artifacts
 
@@ -264,5 +266,6 @@ def _difference(
         answers = np.asarray(answers) if "layout" not in result else model_files.flat_answers(answers)
     with torch.no_grad():
         expected = student(torch.from_numpy(x))
-    steps = InputSchema.of(result).steps(expected).numpy()
-    return float(np.maximum(np.abs(answers - expected.numpy()) - steps, 0.0).max())
+    answers = torch.from_numpy(answers.reshape(expected.shape))
+    units = InputSchema.of(result)
+    return difference(answers, expected, units.steps(expected), largest_answers(student, units))

@@ -39,8 +39,10 @@ class Student(PythonModel):
         self.gapped: list[str] = about["gapped"]
         self.module = torch.export.load(folder / "data" / "model.pt2").module()
 
-    # With a type, MLflow would warn that it does not check it.
-    def predict(self, context, model_input, params=None) -> np.ndarray | dict[str, np.ndarray]:  # noqa: ANN001  # pyright: ignore
+    # MLflow warns of no type, and of a union. It checks nothing against an array, so that a dict of arrays arrives as well.
+    def predict(  # pyright: ignore[reportIncompatibleMethodOverride]  # MLflow says no type
+        self, context: Any, model_input: np.ndarray, params: dict[str, Any] | None = None
+    ) -> np.ndarray | dict[str, np.ndarray]:
         """The teacher's output as an array, or several as a dict of arrays by name.
 
         Raises:

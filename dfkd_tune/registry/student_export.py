@@ -21,7 +21,7 @@ from dfkd_tune.teachers.sources import is_file
 from dfkd_tune.tracking.run_lookup import fetch, trial_of
 from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.problem import Problem
-from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, fresh_rmse, shipped_rmse
+from dfkd_tune.training.raw_evaluation import ExportedStudent, Measured, RawEvaluator, fresh_fidelity, shipped
 from dfkd_tune.utils import yaml_io
 
 if TYPE_CHECKING:
@@ -36,15 +36,13 @@ class Written:
     """A student's file.
 
     Args:
-        rmse: RMSE of the file, reloaded, to the teacher on fresh rows; None if there was no teacher to compare it with.
-        rows: number of these rows.
+        found: fidelity of the file, reloaded, to the teacher on fresh rows; None if there was no teacher to compare it with.
         recorded: RMSE on the selection bank that training recorded.
         worst: largest difference between outputs of the file and of the network it was written from.
         examples: number of example rows on which these two were compared.
     """
 
-    rmse: float | None
-    rows: int
+    found: Measured | None
     recorded: float
     worst: float
     examples: int
@@ -55,12 +53,12 @@ class WrittenSmall(Written):
     """The file of a student with quantized weights; a certificate of its own lies beside it.
 
     Args:
-        before, after: RMSE on the selection bank in float32 and with quantized weights.
+        before, after: fidelity on the selection bank in float32 and with quantized weights.
         size, usual: bytes of the file, and of one in float32.
     """
 
-    before: float
-    after: float
+    before: Measured
+    after: Measured
     size: int
     usual: int
 
@@ -97,13 +95,13 @@ class StudentExport:
             self._spare(evaluator.teacher)
         layout, units, recorded = self._layout(), InputSchema.of(self.result), float(self.result[metric.RMSE])
 
-        def measure(exported: ExportedStudent) -> tuple[float | None, int]:
-            return (None, 0) if evaluator is None else shipped_rmse(self.file, evaluator, exported, recorded)
+        def measure(exported: ExportedStudent) -> Measured | None:
+            return None if evaluator is None else shipped(self.file, evaluator, exported, metric.by_output(self.result))
 
-        worst, (rmse, rows) = export(self.student, units, self.kind, self.file, measure)
+        worst, found = export(self.student, units, self.kind, self.file, measure)
         if layout is not None:
             write_output(self.file.with_suffix(".yaml"), layout)
-        return Written(rmse, rows, recorded, worst, len(units.rows))
+        return Written(found, recorded, worst, len(units.rows))
 
     def write_small(self, problem: Problem, precision: str, within: float) -> WrittenSmall:
         """Write the file with quantized weights, and a certificate beside it.
@@ -119,12 +117,12 @@ class StudentExport:
         require_place(self.file)
         self._spare(problem.teacher)
         units, form = InputSchema.of(self.result), EXPORTS[self.kind]
-        small, before, after = quantize(problem.evaluator.rmse, self.student, units, precision, within)
+        small, before, after = quantize(problem.evaluator.fidelity, self.student, units, precision, within)
 
-        def measure(exported: ExportedStudent) -> tuple[float, int]:
-            return fresh_rmse(problem.evaluator, exported)
+        def measure(exported: ExportedStudent) -> Measured:
+            return fresh_fidelity(problem.evaluator, exported)
 
-        worst, (rmse, rows) = export(small, units, self.kind, self.file, measure)
+        worst, found = export(small, units, self.kind, self.file, measure)
         about = {
             "study": self.study,
             "trial": trial_of(self.run),
@@ -137,7 +135,7 @@ class StudentExport:
             export(self.student, units, self.kind, Path(folder, self.file.name))
             usual = Path(folder, self.file.name).stat().st_size
         size, recorded = self.file.stat().st_size, float(self.result[metric.RMSE])
-        return WrittenSmall(rmse, rows, recorded, worst, len(units.rows), before, after, size, usual)
+        return WrittenSmall(found, recorded, worst, len(units.rows), before, after, size, usual)
 
     def _spare(self, teacher: Teacher) -> None:
         """Check that the file is not the teacher's.

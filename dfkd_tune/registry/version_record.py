@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from dfkd_tune.evaluation.certificate import gap_in_words, rmse_in_words
 from dfkd_tune.registry import model_files
 from dfkd_tune.registry.certificate_files import FOLDER, HTML
 from dfkd_tune.registry.versions import find_model, made_of_runs
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.run_lookup import parent_of, trial_of
+from dfkd_tune.training.rmse_words import gap_in_words, of_outputs, outputs_in_words, rmse_in_words
 from dfkd_tune.utils.markdown import escaped, with_section
 
 if TYPE_CHECKING:
@@ -34,12 +34,16 @@ MOST_LINKS = 20
 
 @dataclass(frozen=True)
 class Figures:
-    """The two main figures of a certificate, in the teacher's units and in words; None without a certificate."""
+    """The two main figures of a certificate, in the teacher's units and in words; None without a certificate.
+
+    ``outputs_words`` tells the RMSE of each output; None of one output.
+    """
 
     report_rmse: float | None = None
     worst_gap: float | None = None
     report_rmse_words: str | None = None
     worst_gap_words: str | None = None
+    outputs_words: str | None = None
 
 
 def figures(certificate: Mapping[str, Any] | None) -> Figures:
@@ -52,6 +56,7 @@ def figures(certificate: Mapping[str, Any] | None) -> Figures:
         gap["gap"],
         rmse_in_words(bank["rmse"], bank["relative_rmse"], outputs),
         gap_in_words(gap["gap"], gap["relative_gap"], gap["output_name"], outputs),
+        outputs_in_words(several) if (several := of_outputs(certificate)) else None,
     )
 
 
@@ -131,6 +136,7 @@ def _description(study: str, run: Run, parent: Run | None, result: Mapping[str, 
     else:
         told += (
             f", {found.report_rmse_words}, on the report bank; worst gap found {found.worst_gap_words}. "
-            f"Inputs known at tier {escaped(result['tier'])}; `{FOLDER}/{HTML}` says what that can promise."
+            + (f"By output: {escaped(found.outputs_words)}. " if found.outputs_words else "")
+            + f"Inputs known at tier {escaped(result['tier'])}; `{FOLDER}/{HTML}` says what that can promise."
         )
     return f"{told}\n\n{model_files.note(dict(result))}"

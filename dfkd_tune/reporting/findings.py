@@ -281,6 +281,11 @@ class Findings:
         return self.promoted is not None and self.promoted["trial"] is None
 
     @property
+    def by_output(self) -> Mapping[str, Sequence[float]]:
+        """Of several outputs, name -> RMSE of the promoted student on the report bank, and its share of the standard deviation."""
+        return StudyRecord.of(self.study).summary.get("by_output", {}) if self.promoted is not None else {}
+
+    @property
     def run(self) -> str | None:
         """Name of the MLflow run of that student."""
         return self.promoted["run"] if self.promoted else self.best and run_name(self.best.number)

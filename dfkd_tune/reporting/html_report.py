@@ -24,6 +24,7 @@ from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import client, preflight
 from dfkd_tune.tracking.run_files import FIGURES
 from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_run
+from dfkd_tune.training.rmse_words import of_outputs, outputs_in_words
 from dfkd_tune.utils import html, yaml_io
 
 LOG = logging.getLogger(__name__)
@@ -135,6 +136,7 @@ def page(found: Findings, held: Recorded) -> str:
         found=found,
         held=held,
         c=certificate,
+        by_output=outputs_in_words(of_outputs(certificate)) if certificate else "",
         headline=summary_text.headline(found),
         state_counts=summary_text.state_counts(found),
         ended=found.promoted is not None,

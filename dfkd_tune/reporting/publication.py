@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from dfkd_tune.search import dashboard
 from dfkd_tune.search.ranking import Promoted
 from dfkd_tune.search.storage import PatientStorage
 from dfkd_tune.training.problem import Problem
+from dfkd_tune.training.rmse_words import of_outputs
 
 LOG = logging.getLogger(__name__)
 
@@ -52,6 +53,12 @@ def publish(
     mlflow_summary.log_study_summary(uri, study, parent, problem, promoted)
     show_in_optuna(uri if parent is not None else None, storage, study, leading)
     return certificate
+
+
+def summary_of(certificate: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a finished study tells of its promoted student on the report bank: ``report``, its RMSE, and ``by_output`` of several."""
+    report = None if certificate is None else certificate["report"]["rmse"]
+    return {"report": report, "by_output": {} if certificate is None else of_outputs(certificate)}
 
 
 def show_in_optuna(uri: str | None, storage: PatientStorage, study: optuna.Study, leading: Sequence[Promoted]) -> None:

@@ -33,7 +33,13 @@ def headline(found: Findings) -> str:
     elif found.baseline_rmse:
         share = rmse / found.baseline_rmse
         words += f", {percent(abs(1 - share))} {'lower' if share < 1 else 'higher'} than that of the untuned preset"
+        words += why_higher(share, found.objective)
     return words + "."
+
+
+def why_higher(share: float, objective: str) -> str:
+    """Why a student was promoted whose RMSE is ``share`` of the preset's; empty if it is no higher, or the RMSE is the objective."""
+    return "" if share <= 1 or objective == metric.RMSE else f" (students are promoted by the objective, {objective})"
 
 
 def state_counts(found: Findings) -> str:

@@ -147,6 +147,7 @@ def ended(console: Console, result: StudyResult) -> None:
     """The last JSON line of a study: its result."""
     promoted = vars(result.promoted) if result.promoted else None
     known = {"baseline_rmse": result.baseline, "report_rmse": result.report}
+    known |= {"report_rmse_by_output": result.by_output} if result.by_output else {}
     counts = {"trials": result.progress.total, "ended": result.progress.ended}
     event(console, "end", study=result.name, **counts, promoted=promoted, **known)
 

@@ -10,13 +10,17 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 from rich.table import Table
 
+from dfkd_tune.reporting import summary_text
 from dfkd_tune.reporting.findings import SPAN, completed
 from dfkd_tune.reporting.summary_text import recipe_lines
 from dfkd_tune.search.progress import StudyResult
 from dfkd_tune.search.ranking import Promoted, recipe_name
 from dfkd_tune.training import metrics as metric
+from dfkd_tune.training.rmse_words import outputs_in_words
 
-COLUMNS = {metric.STRESS_RMSE: "stress", metric.LATENCY: "µs a row"}
+COLUMNS = {metric.STRESS_RMSE: "stress", metric.STRESS_NRMSE: "stress nrmse", metric.LATENCY: "µs a row"}
+SEVERAL = metric.OUTPUT_RMSE.format(1)
+"""A metric that students with several outputs have."""
 
 
 PIPED = 200
@@ -44,9 +48,12 @@ def table(trials: Sequence[FrozenTrial], objective: str) -> Table:
     made = Table(
         box=None, pad_edge=False, header_style="bold", caption=alike and f"all: {alike}", caption_justify="left"
     )
+    # Of several outputs, the RMSE in their units is that of the largest.
+    stress = metric.STRESS_NRMSE if any(SEVERAL in trial.user_attrs for trial in trials) else metric.STRESS_RMSE
+    rmse = metric.NRMSE if stress == metric.STRESS_NRMSE else metric.RMSE
     columns = {
-        metric.RMSE: "{:.4g}",
-        metric.STRESS_RMSE: "{:.4g}",
+        rmse: "{:.4g}",
+        stress: "{:.4g}",
         metric.PARAMETERS: "{:.0f}",
         metric.LATENCY: "{:.1f}",
     }
@@ -82,7 +89,8 @@ def summary(
         share = p.rmse / result.baseline
         change = f"{100 * (1 - share):.0f} % lower" if share < 1 else f"{100 * (share - 1):.0f} % higher"
         console.print(
-            f"RMSE of the untuned preset at the same budget: {result.baseline:.4g}. The promoted student's is {change}.",
+            f"RMSE of the untuned preset at the same budget: {result.baseline:.4g}. The promoted student's is {change}"
+            f"{summary_text.why_higher(share, objective)}.",
             highlight=False,
             soft_wrap=True,
         )
@@ -104,4 +112,7 @@ def promoted(console: Console, result: StudyResult, tier: str) -> Promoted:
         highlight=False,
         soft_wrap=True,
     )
+    if result.by_output:
+        told = outputs_in_words(result.by_output)
+        console.print(f"By output, on the report bank: {told}.", highlight=False, soft_wrap=True, markup=False)
     return p

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import accumulate
@@ -186,6 +187,8 @@ class StudyResult:
         report: RMSE of the promoted student on the report bank, in the teacher's units.
         tracking_uri, storage_url: URIs of MLflow and of the Optuna storage.
         progress: the final progress.
+        by_output: of several outputs, name -> RMSE of the promoted student on the report bank, in the teacher's units and over the
+            output's standard deviation.
     """
 
     name: str
@@ -196,3 +199,4 @@ class StudyResult:
     tracking_uri: str
     storage_url: str
     progress: Progress
+    by_output: Mapping[str, Sequence[float]] = field(default_factory=dict)

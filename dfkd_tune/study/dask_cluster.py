@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
 
 from dfkd_tune.errors import DfkdError, Interrupted, StorageError, TrackingError, WorkersError
@@ -116,12 +117,20 @@ def _result(future: Any, address: str) -> Any:
     return WorkersError(without_credentials(address), f"a worker was given up: {type(error).__name__}")
 
 
+def require_dask() -> None:
+    """Check, before a study is prepared, that Dask is installed.
+
+    Raises:
+        WorkersError: it is not.
+    """
+    if find_spec("distributed") is None:
+        raise WorkersError("--cluster", "Dask is not installed", remedy="pip install 'dfkd-tune[dask]'")
+
+
 @contextmanager
 def _client(address: str, count: int | None) -> Iterator[Any]:
-    try:
-        from distributed import Client, LocalCluster
-    except ImportError:
-        raise WorkersError("--cluster", "Dask is not installed", remedy="pip install 'dfkd-tune[dask]'") from None
+    from distributed import Client, LocalCluster
+
     if address == "local":
         with (
             LocalCluster(

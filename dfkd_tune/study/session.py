@@ -347,20 +347,19 @@ class StudyRunner:
         leading = ranked(top_candidates(self.study, about.leaders), known.reruns if about.reruns else {})
         promoted = next(iter(leading), None)
         self._look()
-        summary, report, ended = known.summary, None, self.progress.ended
-        if summary.get("trials") == ended and summary != self.summary_before:  # another process wrote the summary
-            report = summary["report"]
-        else:
+        summary, ended = known.summary, self.progress.ended
+        if summary.get("trials") != ended or summary == self.summary_before:  # no other process wrote the summary
             from dfkd_tune.reporting import publication  # a second's import, for which no worker should wait
 
             parent = self.tracker.parent if self.tracker.settle() else None  # else ``sync`` completes the rest later
             where = (self.tracking_uri, self.storage, self.study)
             certificate = publication.publish(*where, parent, self.problem, leading)
-            report = certificate["report"]["rmse"] if certificate else None
-            self.study.set_user_attr(SUMMARY, {"trials": ended, "at": time.time(), "report": report})
-        self._close(RunStatus.FINISHED, leading, report)
+            summary = {"trials": ended, "at": time.time(), **publication.summary_of(certificate)}
+            self.study.set_user_attr(SUMMARY, summary)
+        self._close(RunStatus.FINISHED, leading, report := summary["report"])
         about = (self.progress.best, promoted, known.untuned.get(metric.RMSE), report)
-        return StudyResult(self.name, *about, self.tracking_uri, self.storage_url, self.progress)
+        where = (self.tracking_uri, self.storage_url)
+        return StudyResult(self.name, *about, *where, self.progress, summary.get("by_output", {}))
 
     def _close(self, status: RunStatus, leading: Sequence[Promoted] = (), report: float | None = None) -> None:
         self._look()

@@ -157,7 +157,7 @@ def describe(table: Table, tier: str = "quantiles", at_least: int = 10, steps: i
             item["quantiles"] = _quantiles(x, at_least)
         if not levels and len(x) < rows:
             often = rows - len(x) >= at_least
-            item |= {"missing": round(1 - len(x) / rows, 6)} if often else {}
+            item |= {"missing": float(f"{(rows - len(x)) / rows:.6g}")} if often else {}
             told.filled += [] if often else [name]
         told.features.append(item | ({"integer": True} if not levels and bool((x == np.rint(x)).all()) else {}))
     if tier == "correlation" or steps is not None:
@@ -219,8 +219,9 @@ def _levels(x: np.ndarray, missing: int, at_least: int, words: tuple[str, ...] |
     often = counts >= at_least
     if len(values) > LEVELS or counts[often].sum() < COVERED * rows:
         return {}, 0
-    told, shares = [told[i] for i in np.flatnonzero(often)], np.round(counts[often] / counts[often].sum(), 6)
-    levels = {"levels": told} | ({"probabilities": shares.tolist()} if len(told) > 1 else {})
+    told, shares = [told[i] for i in np.flatnonzero(often)], counts[often] / counts[often].sum()
+    # To 6 digits, not decimals: a rare level must not get probability 0.
+    levels = {"levels": told} | ({"probabilities": [float(f"{p:.6g}") for p in shares]} if len(told) > 1 else {})
     return levels, int((~often).sum())
 
 

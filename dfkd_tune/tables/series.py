@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -152,14 +151,3 @@ def _whole(column: pa.ChunkedArray, place: str) -> None:
     if column.null_count:
         rule = f"{column.null_count:,} of {len(column):,} values are missing, and it tells which rows follow each other"
         raise FeaturesError(place, rule, remedy="leave those rows out of the table")
-
-
-def autocorrelations(scores: np.ndarray, series: np.ndarray, lags: Sequence[int]) -> np.ndarray:
-    """Mean products ``(lags, D)`` of standardized columns ``(N, D)`` with themselves later in the same series."""
-    import numpy as np
-
-    found = []
-    for lag in lags:
-        both = series[lag:] == series[:-lag]
-        found.append((scores[lag:][both] * scores[:-lag][both]).mean(axis=0))
-    return np.stack(found)

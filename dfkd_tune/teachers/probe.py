@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dfkd_tune.errors import TeacherError
+from dfkd_tune.inputs.encoding import spacing
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.guarded import ANY, CALLS
@@ -30,6 +31,8 @@ UNITS = 4
 """Largest difference of two answers to a row among other rows, in units of rounding, beyond ``FARTHEST``."""
 SOME = tuple(range(PROBE_ROWS - 4, PROBE_ROWS - 11, -1))
 """Probe rows that are asked again among fewer rows and in another order, without the first and the last."""
+CONSTANT = 4
+"""Range of an output that is constant but for rounding, at most, in units of rounding of its largest value."""
 NOTED = 1e-4
 """Rounding step of the outputs, in standard deviations, from which it is reported."""
 BLURRED = 1e-2
@@ -111,7 +114,7 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
     std = wide.std(0)
     for rows, answers in few.items():
         _independent(teacher, x, full, rows, answers)
-    constant = std <= torch.finfo(full.dtype).eps * wide.abs().mean(0)
+    constant = wide.amax(0) - wide.amin(0) <= CONSTANT * torch.finfo(full.dtype).eps * wide.abs().amax(0)
     if constant.any():
         output = int(constant.nonzero()[0])
         raise TeacherError(
@@ -263,7 +266,7 @@ def _resolution(teacher: Teacher, y: Tensor) -> float | None:
     """
     wide = y.double()
     std, largest = wide.std(0), wide.abs().amax(0)
-    floats = largest * torch.finfo(torch.float32).eps
+    floats = torch.tensor([spacing(value, torch.float32) for value in largest.tolist()]).to(std)
     steps = torch.stack([_decimal(wide[:, i]) for i in range(len(std))])
     for short in (torch.float16, torch.bfloat16):
         held = (y.to(short).to(y.dtype) == y).all(0)

@@ -5,6 +5,8 @@ The main metrics have plain names; the others are grouped as ``group/name``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 RMSE, NRMSE = "rmse", "nrmse"
 """RMSE between student and teacher on the selection bank, in the teacher's units and in standard deviations of the teacher."""
 STRESS_RMSE, STRESS_NRMSE = "stress_rmse", "stress/nrmse"
@@ -37,3 +39,9 @@ CERTIFICATE_WORST_GAP, CERTIFICATE_WORST_RELATIVE_GAP = "certificate/worst_gap",
 """Largest gap that the attack on that student found, in the teacher's units and in its standard deviations."""
 STUDY = "study/"
 """Group of the parent run's own counts and results."""
+
+
+def by_output(values: Mapping[str, float]) -> list[float]:
+    """RMSE of each output on the selection bank, from a student's metrics or ``result.json``."""
+    count = sum(name.startswith(OUTPUT_RMSE.format("")) for name in values)
+    return [float(values[OUTPUT_RMSE.format(i)]) for i in range(count)] or [float(values[RMSE])]

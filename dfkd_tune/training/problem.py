@@ -360,8 +360,8 @@ class Problem:
         return self.teacher.output_names(self.outputs)
 
     @property
-    def rounding(self) -> float:
-        """Error with which a drop-in student rounds its outputs to the dtypes of its teacher, in the teacher's units."""
+    def rounding(self) -> Tensor:
+        """Errors ``(O,)`` with which a drop-in student rounds its outputs to the dtypes of its teacher, in the teacher's units."""
         return rounding(self.inputs, (self.banks["selection"].values * self.spread + self.shift).cpu())
 
     @property

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,6 +17,7 @@ from dfkd_tune.errors import ExportError
 from dfkd_tune.inputs.encoding import Encode
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.teachers.base import Teacher, dtype_of
+from dfkd_tune.training.rmse_words import OutputRMSE, outputs_in_words, rmse_in_words
 from dfkd_tune.utils.seeding import stream
 
 CHUNK_ROWS = 2_048
@@ -71,8 +72,13 @@ class RawEvaluator:
 
     def rmse(self, student: ExportedStudent, bank: str = "selection") -> float:
         """Root mean square difference on a bank, in the teacher's units."""
+        return self.fidelity(student, bank).rmse
+
+    def fidelity(self, student: ExportedStudent, bank: str = "selection") -> Measured:
+        """Fidelity on a bank."""
         theirs, ours = self.held(student, bank)
-        return float((ours - theirs).square().mean().sqrt())
+        names, square = self.teacher.output_names(theirs.shape[1]), (ours - theirs).square().mean(0)
+        return Measured.of(names, square, theirs.std(0), len(theirs))
 
 
 def input_dtype(module: nn.Module) -> torch.dtype:
@@ -88,18 +94,50 @@ def input_dtype(module: nn.Module) -> torch.dtype:
     return dtype_of(module)
 
 
-def fresh_rmse(evaluator: RawEvaluator, student: ExportedStudent) -> tuple[float, int]:
-    """RMSE in the teacher's units on prior rows not used in training or selection, and the number of these rows.
+@dataclass(frozen=True)
+class Measured:
+    """How near an exported student is to its teacher.
+
+    Args:
+        rows: number of rows on which they were compared.
+        by_output: output name -> its RMSE.
+        rmse: RMSE over rows and outputs, in the teacher's units.
+        relative: the same with every output in its standard deviations.
+    """
+
+    rows: int
+    by_output: dict[str, OutputRMSE]
+    rmse: float
+    relative: float
+
+    @classmethod
+    def of(cls, names: Sequence[str], square: Tensor, spread: Tensor, rows: int) -> Measured:
+        """From the mean square gap and the standard deviation ``(O,)`` of each output."""
+        shares = (square.sqrt() / torch.where(spread > 0, spread, 1.0)).tolist()
+        by_output = dict(zip(names, map(OutputRMSE, square.sqrt().tolist(), shares), strict=True))
+        return cls(rows, by_output, float(square.mean().sqrt()), math.sqrt(sum(s * s for s in shares) / len(shares)))
+
+    def __str__(self) -> str:
+        return rmse_in_words(self.rmse, self.relative, len(self.by_output))
+
+    @property
+    def outputs(self) -> str | None:
+        """The RMSE of each output in words; None of one output."""
+        return outputs_in_words(self.by_output) if len(self.by_output) > 1 else None
+
+
+def fresh_fidelity(evaluator: RawEvaluator, student: ExportedStudent) -> Measured:
+    """Fidelity on prior rows not used in training or selection.
 
     It uses ``FRESH_ROWS`` rows. If the teacher would take longer than ``FRESH_LIMIT_S``, it uses fewer, but at least one bank's.
     """
-    rng, total, count = stream(evaluator.seed, "shipped"), 0.0, 0
-    until = time.monotonic() + FRESH_LIMIT_S
-    while count < evaluator.rows or (count < FRESH_ROWS and time.monotonic() < until):
+    rng, squares, theirs, until = stream(evaluator.seed, "shipped"), [], [], time.monotonic() + FRESH_LIMIT_S
+    while (count := CHUNK_ROWS * len(theirs)) < evaluator.rows or (count < FRESH_ROWS and time.monotonic() < until):
         z = evaluator.inputs.draw(CHUNK_ROWS, rng).float()
-        gap = outputs_of(student, evaluator.inputs, z) - outputs(evaluator.teacher, evaluator.inputs, z)
-        total, count = total + float(gap.square().mean(1).sum()), count + len(z)
-    return math.sqrt(total / count), count
+        theirs.append(outputs(evaluator.teacher, evaluator.inputs, z))
+        squares.append((outputs_of(student, evaluator.inputs, z) - theirs[-1]).square().mean(0))
+    spread = torch.cat(theirs).std(0)
+    return Measured.of(evaluator.teacher.output_names(len(spread)), torch.stack(squares).mean(0), spread, count)
 
 
 def outputs(teacher: Teacher, inputs: Inputs, z: Tensor) -> Tensor:
@@ -123,29 +161,39 @@ def outputs_of(student: ExportedStudent, inputs: Inputs, z: Tensor) -> Tensor:
     return y[:, None] if y.ndim == 1 else y
 
 
-def shipped_rmse(
-    place: object, evaluator: RawEvaluator, student: ExportedStudent, recorded: float
-) -> tuple[float, int]:
-    """RMSE of an exported student on fresh rows, and their number (see ``fresh_rmse``), after ``agree`` on the selection bank.
+def shipped(place: object, evaluator: RawEvaluator, student: ExportedStudent, recorded: Sequence[float]) -> Measured:
+    """Fidelity of an exported student on fresh rows, after ``agree`` on the selection bank.
 
     Args:
         place: name of the student for the error message.
         evaluator: its teacher and banks.
         student: the exported student, reloaded.
-        recorded: RMSE on the selection bank in training.
+        recorded: RMSE of each output on the selection bank in training, as ``metrics.by_output`` finds them.
 
     Raises:
         ExportError: as ``agree`` does.
     """
-    theirs, ours = evaluator.held(student)
-    found, spread = float((ours - theirs).square().mean().sqrt()), float(theirs.std(0).square().mean().sqrt())
-    agree(place, found, recorded, spread, rounding(evaluator.inputs, theirs))
-    return fresh_rmse(evaluator, student)
+    agree_by_output(place, *evaluator.held(student), recorded, evaluator.inputs)
+    return fresh_fidelity(evaluator, student)
 
 
-def rounding(inputs: Inputs, y: Tensor) -> float:
-    """Root mean square error, at most, with which a drop-in student rounds outputs ``(N, O)`` to the dtypes of its teacher."""
-    return 0.0 if inputs.layout is None else float((inputs.layout.steps(y) / 2).square().mean().sqrt())
+def rounding(inputs: Inputs, y: Tensor) -> Tensor:
+    """Root mean square errors ``(O,)``, at most, with which a drop-in student rounds outputs ``(N, O)`` to its teacher's dtypes."""
+    return torch.zeros_like(y[0]) if inputs.layout is None else (inputs.layout.steps(y) / 2).square().mean(0).sqrt()
+
+
+def agree_by_output(place: object, theirs: Tensor, ours: Tensor, recorded: Sequence[float], inputs: Inputs) -> None:
+    """Check each output by itself, because the largest would hide the others; errors are those of ``agree``.
+
+    Args:
+        place: name of the student for the error message.
+        theirs, ours: outputs ``(N, O)`` of teacher and student on the selection bank.
+        recorded: RMSE of each output on the same rows in training.
+        inputs: prior of the inputs, whose layout says how outputs are rounded.
+    """
+    found, spread, steps = (ours - theirs).square().mean(0).sqrt(), theirs.std(0), rounding(inputs, theirs)
+    for exported, *known in zip(found.tolist(), recorded, spread.tolist(), steps.tolist(), strict=True):
+        agree(place, exported, *known)
 
 
 def agree(place: object, exported: float, recorded: float, spread: float, step: float = 0.0) -> None:

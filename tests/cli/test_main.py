@@ -134,6 +134,7 @@ def test_a_study_without_urls_lives_in_mlruns(dfkd, tmp_path, store, small_teach
     registered = dfkd("register", "lone", "--model", "lone-model")
     assert registered.status == 0, registered.err
     assert registered.out.startswith("registered models:/lone-model@champion, version 1: trial 0")
+    assert "on the selection bank; the reloaded model" in registered.out.splitlines()[0]
     assert "mlflow models serve -m 'models:/lone-model@champion'" in registered.out
     again = dfkd("register", "lone", "--model", "lone-model", "--alias", "candidate")
     assert again.out.startswith("registered models:/lone-model@candidate, version 1: trial 0"), again.err

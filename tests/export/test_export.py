@@ -21,7 +21,7 @@ from torch import nn
 
 from dfkd_tune import register
 from dfkd_tune.errors import ExportError
-from dfkd_tune.export.export import export
+from dfkd_tune.export.export import difference, export, largest_answers
 from dfkd_tune.export.quantization import WeightQuantized
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.inputs.columns import Columns
@@ -314,3 +314,27 @@ def test_a_container_can_be_made(named, tmp_path):
     (inside,) = (tmp_path / "box" / "model_dir").iterdir()
     assert {"MLmodel", "requirements.txt", "data"} <= {path.name for path in inside.iterdir()}
     assert not list(inside.rglob("*.pickle")) and not list(inside.rglob("*.pkl"))
+
+
+def test_every_output_of_a_file_is_judged_at_its_own_scale():
+    torch.manual_seed(0)
+    network, scale = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2)), torch.tensor([1e-7, 1e5])
+    student = nn.Sequential(network, _Scaled(scale)).eval()
+    with torch.no_grad():
+        y = student(UNITS.rows)
+    largest, none = largest_answers(student, UNITS), torch.zeros_like(y)
+    assert bool((largest / scale > 0.01).all())
+    assert difference(y * (1 + 1e-6), y, none, largest)[1]
+    assert not difference(y * torch.tensor([1.01, 1.0]), y, none, largest)[
+        1
+    ]  # its gap is far below a step of the other
+    assert not difference(y * torch.nan, y, none, largest)[1]
+
+
+class _Scaled(nn.Module):
+    def __init__(self, scale: torch.Tensor) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, y: torch.Tensor) -> torch.Tensor:
+        return y * self.scale

@@ -95,6 +95,19 @@ def test_half_precision_ranges_hold_in_half_precision():
         ("arguments: {region: {levels: [0, 1.5]}}", ["takes whole numbers alone"]),
         ("arguments: {region: {levels: [red, blue]}}", ["takes whole numbers alone"]),
         ("arguments: {region: {levels: [0, null]}}", ["takes whole numbers alone"]),
+        (
+            f"arguments: {{{REST}, flag: {{missing: 0.1}}}}",
+            ["'flag' may be missing", "flag (N, 1) bool cannot hold NaN"],
+        ),
+        (f"arguments: {{{REST}, pixels: {{missing: 0.1}}}}", ["uint8 cannot hold NaN", "leave missing out"]),
+        (
+            f"arguments: {{{REST}, pixels: {{features: [a, b, {{name: c, missing: 0.1}}, d]}}}}",
+            ["'c' may be missing", "uint8 cannot hold NaN"],
+        ),
+        (
+            f"arguments: {{{REST}, pixels: {{grid: {{height: 2, width: 2, missing: 0.1}}}}}}",
+            ["pixels.grid.missing", "unknown key"],
+        ),
         (f"arguments: {{{REST}, pixels: {{range: [0, 300]}}}}", ["reaches from 0 to 300", "takes 0 to 255"]),
         (f"arguments: {{{REST}, flag: {{levels: [0, 2]}}}}", ["reaches from 0 to 2", "takes 0 to 1"]),
         ("features: [a, b]", ["declares 2 values", "takes 12", "signal (N, 3, 2) float32"]),
@@ -116,6 +129,17 @@ def test_what_does_not_fit_is_told_with_the_signature(text, words):
         ("features: [a, b]", ["a list of features does not say which lie in which", "arguments: {signal:"]),
         ("arguments: {signal: {shape: [1000, 1000]}, region: {shape: [1]}}", ["1,000,001 features, 100,000 at most"]),
         ("arguments: {signal: {shape: [2]}, region: {shape: [1], dtype: int64}}", ["nothing says which whole numbers"]),
+        *(
+            (
+                f"arguments: {{signal: {{shape: [2]}}, region: {{shape: [1], levels: {levels}}}}}",
+                ["levels", "valid list"],
+            )
+            for levels in ("3", "1.5", "true", "word", "{a: 1}")
+        ),
+        (
+            "arguments: {signal: {shape: [2]}, region: {shape: [1], levels: [a, b], missing: 0.1}}",
+            ["missing is for numbers"],
+        ),
     ],
 )
 def test_shapes_that_nobody_tells(text, words):

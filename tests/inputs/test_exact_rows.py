@@ -123,7 +123,7 @@ def features(draw, index: int) -> dict:
     if kind == "moments":
         about |= {"mean": draw(st.floats(-300, 300)), "std": draw(st.floats(0.5, 50))}
     elif kind in ("range", "whole"):
-        low, width = draw(st.floats(-1e4, 1e4)), draw(st.floats(1.5, 1e5))
+        low, width = draw(st.floats(-1e4, 1e4)), draw(st.floats(2, 1e5))  # two whole numbers at least
         about |= {"range": [low, low + width], "integer": kind == "whole"}
     elif kind in ("levels", "missing"):
         levels = draw(st.lists(numbers, min_size=2, max_size=6, unique_by=lambda v: round(v, 2)))

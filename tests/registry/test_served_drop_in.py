@@ -1,6 +1,8 @@
 """A registered student whose teacher takes tensors: arrays by name, in Python and over HTTP."""
 
+import importlib.util
 import json
+import warnings
 
 import mlflow
 import numpy as np
@@ -152,3 +154,12 @@ def test_arguments_that_do_not_fit_are_told(model, given, words):
         model.unwrap_python_model().predict(None, given)
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("code", [files.CODE, files.DROP_IN], ids=lambda code: code.stem)
+def test_mlflow_has_nothing_to_warn_of(code):
+    """MLflow looks at the type of ``predict`` when the class is made, and sets its own filter of warnings."""
+    spec = importlib.util.spec_from_file_location(f"fresh_{code.stem}", code)
+    with warnings.catch_warnings(record=True) as told:
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    assert not [str(each.message) for each in told]

@@ -369,3 +369,15 @@ def test_probabilities_are_the_rows_shares():
     for p, value in described(x)[0]["quantiles"].items():
         assert abs((x <= value).mean() - p) < K / ROWS
         assert math.isfinite(value)
+
+
+def test_rare_missing_values_and_levels_keep_their_share():
+    rows = 3_000_000
+    column = np.broadcast_to(np.arange(1_000.0), (rows // 1_000, 1_000)).flatten()
+    column[0] = np.nan
+    (item,) = describe(Table(("a",), column[:, None]), "moments", at_least=1).features
+    assert item["missing"] == pytest.approx(1 / rows, rel=1e-5)
+    column[:] = column > 0
+    column[0] = 2.0
+    (item,) = describe(Table(("a",), column[:, None]), "moments", at_least=1).features
+    assert item["levels"] == [0.0, 1.0, 2.0] and min(item["probabilities"]) == pytest.approx(1 / rows, rel=1e-5)

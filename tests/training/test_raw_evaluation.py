@@ -7,6 +7,7 @@ import json
 import logging
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from dfkd_tune.export.formats.kinds import EXPORTS
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.export.student_files import HASHES, hashes, read_student, student_files
 from dfkd_tune.inputs.columns import Columns
-from dfkd_tune.inputs.encoding import COARSEST, Encoding, encoder, require_resolution, rounding
+from dfkd_tune.inputs.encoding import COARSEST, Encoding, encoder, require_resolution, rounding, spacing
 from dfkd_tune.inputs.features_file import parse_features
 from dfkd_tune.prior_inference.level_order import with_order
 from dfkd_tune.recipes.presets import PRESETS
@@ -31,7 +32,15 @@ from dfkd_tune.teachers.probe import probe
 from dfkd_tune.testing.problems import KNOWN, make_problem, network, recipe
 from dfkd_tune.training.distill import Outcome, distill
 from dfkd_tune.training.problem import Problem
-from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, agree, fresh_rmse, input_dtype
+from dfkd_tune.training.raw_evaluation import (
+    ExportedStudent,
+    Measured,
+    RawEvaluator,
+    agree,
+    agree_by_output,
+    fresh_fidelity,
+    input_dtype,
+)
 
 FAR = parse_features(
     {
@@ -131,6 +140,21 @@ def test_figures_agree_to_rounding_alone():
             agree("x", exported, recorded, 1.0)
 
 
+def test_a_small_output_does_not_hide_behind_a_large_one():
+    theirs = torch.randn(500, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * torch.tensor(
+        [2e-7, 1.7e5]
+    )
+    ours = theirs * torch.tensor([0.9, 1.01])
+    known = (ours - theirs).square().mean(0).sqrt().tolist()
+    agree_by_output("x", theirs, ours, known, FAR)
+    ours[:, 0] = 0.0
+    with pytest.raises(ExportError, match="its training recorded"):
+        agree_by_output("x", theirs, ours, known, FAR)
+    told = Measured.of(["leak", "force"], (ours - theirs).square().mean(0), theirs.std(0), 500)
+    assert told.by_output["leak"].relative == pytest.approx(1, rel=0.02) and "leak" in told.outputs
+    assert told.relative == pytest.approx((1 / 2) ** 0.5, rel=0.02) and "over all outputs" in str(told)
+
+
 def test_the_judge_takes_no_short_cut():
     """A teacher whose layers were read wrongly is queried directly, in training and by the evaluator."""
     problem = make_problem(network(), quick=True)
@@ -167,6 +191,9 @@ def test_layers_that_answer_otherwise_are_not_asked(caplog):
         ({"mean": 1e100, "std": 1e99}, "float64"),
         ({"mean": 0.0, "std": 1e-44}, "float64"),
         ({"quantiles": {0.1: 1e9, 0.9: 1e9 + 5}}, "float64"),
+        ({"range": [0, 2**24], "integer": True}, "float32"),
+        ({"range": [0, 2**24 + 1], "integer": True}, "float64"),
+        ({"mean": 0, "std": 1e9, "integer": True}, "float64"),
     ],
 )
 def test_float32_where_it_tells_values_apart(about, dtype):
@@ -181,6 +208,25 @@ def test_a_teacher_that_cannot_tell_values_apart_is_refused():
         with pytest.raises(FeaturesError, match=rf"feature '{name}': the teacher takes float32.*float64"):
             require_resolution(torch.float32, inputs)
         require_resolution(torch.float64, inputs)
+
+
+def test_whole_numbers_that_a_teacher_cannot_take_are_refused():
+    """Seconds since 1970, over a wide range: rounding is small, but most whole numbers do not exist in float32."""
+    about = {"name": "stamp", "range": [1_700_000_001, 1_730_000_000]}
+    inputs = parse_features({"features": ["a", about | {"integer": True}]}, "file")
+    with pytest.raises(
+        FeaturesError, match=r"'stamp': the teacher takes float32.*steps are 128 at 1730000000; leave integer out"
+    ):
+        require_resolution(torch.float32, inputs)
+    require_resolution(torch.float64, inputs)
+    require_resolution(torch.float32, parse_features({"features": ["a", about]}, "file"))
+
+
+@pytest.mark.parametrize("value", [1e-42, 0.1, 1.0, 330.0, 2.0**24, 1.7e9, 3e38, -5.5])
+def test_spacing_is_that_of_numpy(value):
+    for dtype, own in ((torch.float32, np.float32), (torch.float64, np.float64), (torch.float16, np.float16)):
+        if abs(value) < float(np.finfo(own).max):
+            assert spacing(value, dtype) == abs(float(np.spacing(own(value)))), dtype
 
 
 def test_raw_and_standardized_rows_are_encoded_alike():
@@ -239,8 +285,9 @@ def test_a_function_says_that_it_takes_float64(code):
 def test_what_is_printed_of_a_file_is_measured_on_rows_that_chose_nothing(outcomes):
     problem, made = outcomes
     student = ExportedStudent.of(problem.module(made["mlp"].recipe.student, made["mlp"].weights))
-    rmse, rows = fresh_rmse(problem.evaluator, student)
-    assert rows >= 2_048 and rmse == pytest.approx(made["mlp"].selection.rmse, rel=0.2)
+    found = fresh_fidelity(problem.evaluator, student)
+    rmse = found.rmse
+    assert found.rows >= 2_048 and rmse == pytest.approx(made["mlp"].selection.rmse, rel=0.2)
     x = FAR.raw(FAR.draw(20_000, torch.Generator().manual_seed(3)))
     with torch.no_grad():
         gap = student.answer(x).double()[:, 0] - far(x)

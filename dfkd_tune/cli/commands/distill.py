@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dfkd_tune.recipes.recipe import Recipe
     from dfkd_tune.training.member import Member
     from dfkd_tune.training.problem import Problem
-    from dfkd_tune.training.raw_evaluation import ExportedStudent
+    from dfkd_tune.training.raw_evaluation import ExportedStudent, Measured
 
 
 @click.command(short_help="Distill one student without a study.")
@@ -57,7 +57,7 @@ def distill(
     from dfkd_tune.locations import paths
     from dfkd_tune.locations.files import require_folder, write_output
     from dfkd_tune.training.distill import distill as run_distillation
-    from dfkd_tune.training.raw_evaluation import shipped_rmse
+    from dfkd_tune.training.raw_evaluation import shipped
     from dfkd_tune.utils import hardware
 
     inputs = (teacher, architecture, features, recipe_file)
@@ -82,7 +82,7 @@ def distill(
         outcome = run_distillation(problem, recipe, member_seed, rung)
     if outcome.failure or outcome.selection is None:
         raise ExportError(folder, f"no student: {outcome.failure}", remedy="lower optimizer.lr")
-    trained = outcome.selection.rmse
+    trained = outcome.selection.by_output
     about: dict[str, Any] = {"teacher": Path(problem.teacher.source).name}
     if again is not None:
         about["replay"] = again.compare(outcome)
@@ -91,18 +91,20 @@ def distill(
         write_output(folder / Path(name).name, data)
     module, result = student_files.read_student(folder)
 
-    def measure(exported: ExportedStudent) -> tuple[float, int]:
-        return shipped_rmse(folder, problem.evaluator, exported, trained)
+    def measure(exported: ExportedStudent) -> Measured:
+        return shipped(folder, problem.evaluator, exported, trained)
 
-    _, (rmse, rows) = export.export(module, InputSchema.of(result), "pt2", folder / "student.pt2", measure)
+    _, found = export.export(module, InputSchema.of(result), "pt2", folder / "student.pt2", measure)
     written = {Path(name).name for name in files} - {student_files.HASHES} | {"student.pt2"}
     write_output(
         folder / student_files.HASHES, student_files.hashes({n: (folder / n).read_bytes() for n in sorted(written)})
     )
     click.echo(
-        f"wrote {folder}: RMSE {rmse:.4g} of student.pt2 as it was reloaded, on {rows:,} fresh rows, {outcome.parameters:,} parameters, "
+        f"wrote {folder}: RMSE {found} of student.pt2 as it was reloaded, on {found.rows:,} fresh rows, {outcome.parameters:,} parameters, "
         f"tier {problem.inputs.tier}, {outcome.seconds:.1f} s"
     )
+    if found.outputs is not None:
+        click.echo(f"by output: {found.outputs}")
     if again is not None:
         click.echo(_said(about["replay"]))
 

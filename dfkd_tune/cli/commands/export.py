@@ -61,15 +61,16 @@ def export(
     from dfkd_tune.export.formats.kinds import EXPORTS, format_of
     from dfkd_tune.locations.files import require_place
     from dfkd_tune.locations.paths import tracking_url
-    from dfkd_tune.registry import register
+
+    file, uri = Path(out), tracking_url(tracking_uri)
+    form = format_of(file, kind)
+    require_place(file)
+    from dfkd_tune.registry import register  # seconds, for which a refusal does not wait
     from dfkd_tune.registry.sources import Sources
     from dfkd_tune.registry.stored_student import load_trial
     from dfkd_tune.registry.student_export import StudentExport
     from dfkd_tune.tracking.connection import reaching
 
-    file, uri = Path(out), tracking_url(tracking_uri)
-    form = format_of(file, kind)
-    require_place(file)
     if precision != "float32" and not EXPORTS[form].holds_graph:
         raise click.UsageError(f"--precision {precision} is not for {form}, which holds weights alone")
     sources = Sources(teacher, architecture, features, trust_pickle)
@@ -92,18 +93,20 @@ def _tell(writing: StudentExport, written: Written) -> None:
     from dfkd_tune.search.ranking import recipe_name
     from dfkd_tune.tracking.run_lookup import trial_of
 
-    measured = f"RMSE {written.recorded:.4g} in training"
-    if written.rmse is not None:
-        measured = f"RMSE {written.rmse:.4g} of the file as it was reloaded, on {written.rows:,} fresh rows"
+    measured, found = f"RMSE {written.recorded:.4g} on the selection bank, in training", written.found
+    if found is not None:
+        measured = f"RMSE {found} of the file as it was reloaded, on {found.rows:,} fresh rows"
     click.echo(
         f"wrote {writing.file}: {recipe_name(trial_of(writing.run))}, {measured}; on {written.examples} example rows its "
         f"outputs differ from the written network's by at most {written.worst:.2g}"
     )
+    if found is not None and found.outputs is not None:
+        click.echo(f"by output: {found.outputs}")
 
 
 def _tell_small(writing: StudentExport, precision: str, written: WrittenSmall) -> None:
     """The same of quantized weights."""
-    click.echo(f"{precision}: RMSE {written.after:.4g} on the selection bank, {written.before:.4g} in float32")
+    click.echo(f"{precision}: RMSE {written.after} on the selection bank; {written.before} in float32")
     if written.size >= written.usual:
         click.echo(
             f"dfkd-tune: warning: {writing.file}: {precision} takes {written.size:,} bytes, float32 takes {written.usual:,} "

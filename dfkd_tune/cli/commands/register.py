@@ -55,7 +55,7 @@ def register(
     with reaching(uri):
         done = register.register(uri, name, model, trial, alias, sources, within)
     click.echo(
-        f"registered {done.uri}, version {done.version}: {recipe_name(done.trial)}, RMSE {done.rmse:.4g}; "
+        f"registered {done.uri}, version {done.version}: {recipe_name(done.trial)}, RMSE {done.rmse:.4g} on the selection bank; "
         f"the reloaded model differs from the student by at most {done.worst:.2g}"
     )
     if done.report_rmse is not None:
@@ -63,5 +63,7 @@ def register(
             f"certificate runs:/{done.run_id}/certificate: RMSE {done.report_rmse_words}, on the report bank; "
             f"worst gap found {done.worst_gap_words}"
         )
+    if done.outputs_words is not None:
+        click.echo(f"by output, on the report bank: {done.outputs_words}")
     where = f"MLFLOW_TRACKING_URI={quote(paths.without_credentials(uri))}"
     click.echo(f"Serve it: {where} mlflow models serve -m '{done.uri}' --env-manager local --port 5001")

@@ -23,6 +23,7 @@ def show(name: str | None, as_json: bool, rows: int, storage: str | None) -> Non
     from dfkd_tune.search.listing import last_changed
     from dfkd_tune.search.loaded import load_study, plain_trial
     from dfkd_tune.search.ranking import recipe_name
+    from dfkd_tune.training.rmse_words import outputs_in_words
 
     storage_url = paths.optuna_url(storage)
     found = load_study(storage_url, last_changed(storage_url) if name is None else name)
@@ -47,6 +48,8 @@ def show(name: str | None, as_json: bool, rows: int, storage: str | None) -> Non
 
     say(summary_text.headline(told), style="bold")
     say(f"teacher {told.teacher}, tier {told.tier}, objective {told.objective}; {summary_text.state_counts(told)}")
+    if told.by_output:
+        say(f"by output, on the report bank: {outputs_in_words(told.by_output)}")
     if told.baseline is not None:
         rmse = "" if told.baseline_rmse is None else f", RMSE {told.baseline_rmse:.4g}"
         say(f"untuned preset: {told.objective} {told.baseline:.4g}{rmse}")

@@ -72,6 +72,10 @@ def study(
     from dfkd_tune.study.launch import launch
     from dfkd_tune.study.prepare import prepare
 
+    if cluster is not None:
+        from dfkd_tune.study.dask_cluster import require_dask
+
+        require_dask()
     mode = "json" if as_json else "quiet" if quiet else "live"
     storage_url, uri = paths.optuna_url(storage), paths.tracking_url(tracking_uri)
     require_whole(storage_url)  # before the first teacher query

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import Any, ClassVar
 
 from torch import nn
 
+from dfkd_tune.errors import ExportError
 from dfkd_tune.export.schema import InputSchema
 
 
@@ -19,6 +21,19 @@ class ExportFormat(ABC):
     ``--precision`` does not apply."""
     drop_in: ClassVar[bool] = False
     """Whether the file takes and returns what the teacher does where ``schema.layout`` is not None. If not, it takes rows."""
+
+    packages: ClassVar[Mapping[str, str]] = {}
+    """Package that it needs beyond those of ``dfkd-tune`` -> what ``pip install`` installs it by."""
+
+    def require(self) -> None:
+        """Check, before the work for a file starts, that the packages are installed that the format needs.
+
+        Raises:
+            ExportError: one is missing; the message names it and how to install it.
+        """
+        for package, install in self.packages.items():
+            if find_spec(package) is None:
+                raise ExportError("--format", f"needs the package {package}", remedy=f"pip install {install}")
 
     @abstractmethod
     def write(self, module: nn.Module, schema: InputSchema) -> bytes:

@@ -18,8 +18,14 @@ def format_of(file: Path, kind: str | None = None) -> str:
     """The name of the format that a file is written in: ``kind``, or that of the file's suffix.
 
     Raises:
-        ExportError: there is no such format, or the suffix is that of another.
+        ExportError: there is no such format, the suffix is that of another, or a package that it needs is not installed.
     """
+    form = _named(file, kind)
+    EXPORTS[form].require()
+    return form
+
+
+def _named(file: Path, kind: str | None) -> str:
     suffix, known = file.suffix.removeprefix("."), ", ".join(EXPORTS)
     if kind is None:
         if suffix not in EXPORTS:

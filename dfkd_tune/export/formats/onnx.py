@@ -6,7 +6,7 @@ import copy
 import io
 import json
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -32,6 +32,7 @@ class ONNX(ExportFormat):
     """
 
     drop_in: ClassVar[bool] = True
+    packages: ClassVar[Mapping[str, str]] = dict.fromkeys(("onnx", "onnxruntime"), "'dfkd-tune[onnx]'")
 
     def write(self, module: nn.Module, schema: InputSchema) -> bytes:
         """The ONNX model."""
@@ -133,11 +134,8 @@ class _EvalOnly(nn.Module):
 
 
 def _libraries() -> tuple[Any, Any]:
-    try:
-        import onnx
-        import onnxruntime
-    except ImportError as error:
-        raise ExportError(
-            "--format onnx", f"needs the package {error.name}", remedy="pip install 'dfkd-tune[onnx]'"
-        ) from None
+    ONNX().require()
+    import onnx
+    import onnxruntime
+
     return onnx, onnxruntime

@@ -21,7 +21,7 @@ where ``phi2`` is the density of two normal scores with correlation ``c``.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -144,15 +144,25 @@ def positive(matrix: Tensor) -> Tensor:
     """The nearest positive definite correlation matrix, by alternating projections (Higham 2002)."""
     if float(torch.linalg.eigvalsh(matrix)[0]) >= LEAST_EIGENVALUE:
         return matrix
+    matrix = clipped(alternated(matrix, lambda found: found.clone().fill_diagonal_(1.0)))
+    spread = matrix.diagonal().sqrt()
+    return matrix / (spread[:, None] * spread)
+
+
+def alternated(matrix: Tensor, onto: Callable[[Tensor], Tensor]) -> Tensor:
+    """Project a symmetric matrix in turn onto the positive definite matrices and onto another set (Dykstra 1983).
+
+    Args:
+        matrix: ``(D, D)``.
+        onto: the nearest matrix of the other set, which holds the last one.
+    """
     correction = torch.zeros_like(matrix)
     for _ in range(PROJECTIONS):
         corrected = matrix - correction
         matrix = clipped(corrected)
         correction = matrix - corrected
-        matrix = matrix.clone().fill_diagonal_(1.0)
-    matrix = clipped(matrix)
-    spread = matrix.diagonal().sqrt()
-    return matrix / (spread[:, None] * spread)
+        matrix = onto(matrix)
+    return matrix
 
 
 def clipped(matrix: Tensor) -> Tensor:

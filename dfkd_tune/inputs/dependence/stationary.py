@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dfkd_tune.inputs.dependence.copula import LEAST_EIGENVALUE, PROJECTIONS, clipped
+from dfkd_tune.inputs.dependence.copula import LEAST_EIGENVALUE, alternated
 
 
 def toeplitz(r: Tensor) -> Tensor:
@@ -24,17 +24,16 @@ def nearest(r: Tensor) -> Tensor:
     matrix = toeplitz(r)
     if float(torch.linalg.eigvalsh(matrix)[0]) >= LEAST_EIGENVALUE:
         return r
-    correction = torch.zeros_like(matrix)
-    for _ in range(PROJECTIONS):
-        corrected = matrix - correction
-        matrix = clipped(corrected)
-        correction = matrix - corrected
-        r = torch.stack([matrix.diagonal(lag).mean() for lag in range(len(r))]).clamp(-1, 1)
-        r[0] = 1.0
-        matrix = toeplitz(r)
-    least = float(torch.linalg.eigvalsh(matrix)[0])
+    matrix = alternated(matrix, _stationary)
+    r, least = matrix[0], float(torch.linalg.eigvalsh(matrix)[0])
     share = max(0.0, (LEAST_EIGENVALUE - least) / (1 - least))  # of white noise
     return torch.cat([r[:1], (1 - share) * r[1:]])
+
+
+def _stationary(matrix: Tensor) -> Tensor:
+    """The nearest Toeplitz matrix ``(T, T)`` of numbers from -1 to 1 with a diagonal of 1."""
+    lags = [matrix.diagonal(lag).mean() for lag in range(1, len(matrix))]
+    return toeplitz(torch.stack([matrix.new_ones(()), *lags]).clamp(-1, 1))
 
 
 def continued(r: Tensor, steps: int) -> Tensor:

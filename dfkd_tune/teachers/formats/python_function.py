@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeGuard
 
 from torch import Tensor, nn
@@ -39,14 +42,15 @@ def load_function(source: str) -> Teacher:
         raise TeacherError(source, f"the call {raised(error)}") from error
     if isinstance(model, nn.Module):
         model = freeze(model)
-        return with_signature(Teacher(source, model, likely_dtype(model), hash_module(model)), model)
+        sha256 = hash_bytes(_code(factory, source) + hash_module(model).encode())  # a layer's code may change alone
+        return with_signature(Teacher(source, model, likely_dtype(model), sha256), model)
     if _answers(model):
         return _of_function(source, model, factory)
     raise TeacherError(source, f"the function must return an nn.Module or a callable, returned {type(model).__name__}")
 
 
 def _of_function(source: str, function: Callable[..., Any], factory: Callable[..., Any]) -> Teacher:
-    sha256 = hash_bytes(_code(factory, source).encode())
+    sha256 = hash_bytes(_code(factory, source))
     return with_signature(Teacher(source, OfEither(function), taken_by(function), sha256), function)
 
 
@@ -75,8 +79,17 @@ def _answers(model: object) -> TypeGuard[Callable[[Tensor], Tensor]]:
     return callable(model)
 
 
-def _code(factory: Callable[..., Any], source: str) -> str:
+def _code(factory: Callable[..., Any], source: str) -> bytes:
+    """The files of the module that a path names and of the module that defines its function, whose helpers may change, too."""
+    modules = (sys.modules.get(name) for name in (source.partition(":")[0], getattr(factory, "__module__", None) or ""))
+    files = dict.fromkeys(Path(file) for module in modules if module and (file := _source_file(module)))
+    return b"".join(file.read_bytes() for file in files) or source.encode()
+
+
+def _source_file(module: ModuleType) -> str | None:
+    """The readable source file of a module; None for one in C, in an archive, or made by ``exec``."""
     try:
-        return inspect.getsource(factory)
-    except (OSError, TypeError):  # no source: made by exec, by functools.partial or in C
-        return source
+        file = inspect.getsourcefile(module)
+    except TypeError:
+        return None
+    return file if file and Path(file).is_file() else None

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from dfkd_tune.inputs.dependence.copula import CELLS, itself
+from dfkd_tune.inputs.dependence.copula import CELLS, LEAST_EIGENVALUE, alternated, clipped, itself, positive
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.testing.problems import rng
@@ -54,3 +54,24 @@ def test_it_rises_and_stays_a_correlation(feature):
 
 def test_a_constant_follows_nothing():
     assert itself(torch.tensor([0.9]), torch.ones(CELLS, dtype=torch.float64)).tolist() == [0.0]
+
+
+@given(st.lists(st.floats(-1, 1), min_size=6, max_size=6))
+@settings(max_examples=40, deadline=None)
+def test_any_correlations_lead_to_the_nearest_that_normal_scores_can_have(lower):
+    matrix = torch.eye(4, dtype=torch.float64)
+    rows, columns = torch.tril_indices(4, 4, -1)
+    matrix[rows, columns] = matrix[columns, rows] = torch.tensor(lower, dtype=torch.float64)
+    found = positive(matrix)
+    assert float(torch.linalg.eigvalsh(found)[0]) > LEAST_EIGENVALUE / 2
+    assert torch.allclose(found.diagonal(), torch.ones(4, dtype=torch.float64))
+    # The projection of Dykstra is the nearest: it is as near as any mixture with the identity that is a correlation matrix.
+    shares = torch.linspace(0, 1, 101, dtype=torch.float64)
+    mixtures = [share * torch.eye(4, dtype=torch.float64) + (1 - share) * matrix for share in shares]
+    near = [float((m - matrix).norm()) for m in mixtures if float(torch.linalg.eigvalsh(m)[0]) >= LEAST_EIGENVALUE]
+    assert float((found - matrix).norm()) <= min(near) + 2e-3
+
+
+def test_a_matrix_of_both_sets_is_its_own_projection():
+    matrix = clipped(torch.full((3, 3), 0.5, dtype=torch.float64).fill_diagonal_(1.0))
+    assert torch.allclose(alternated(matrix, lambda found: found), matrix, atol=1e-12)
