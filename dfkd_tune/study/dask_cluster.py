@@ -36,6 +36,7 @@ def run_on_cluster(
     tracking_uri: str,
     address: str,
     count: int | None = None,
+    *,
     trust_pickle: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,

@@ -61,6 +61,7 @@ def run_study(
     tracking_uri: str,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
+    *,
     joining: bool = False,
     threads: int = 1,
 ) -> StudyResult:
