@@ -43,7 +43,7 @@ from dfkd_tune.utils.quoting import quoted
 LOG = logging.getLogger(__name__)
 
 
-def open_slots(
+def open_queue(
     prepared: Prepared, storage_url: str, tracking_uri: str, joining: bool = False, workers: int = 1
 ) -> tuple[optuna.Study, TrialQueue]:
     """Open or create a study and its trial queue for ``workers`` processes; otherwise arguments and errors are as in ``run_study``."""

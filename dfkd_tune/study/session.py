@@ -27,7 +27,7 @@ from dfkd_tune.search.storage import PatientStorage
 from dfkd_tune.search.trial_queue import Heartbeat, TrialQueue
 from dfkd_tune.study.calibration import paying_threads
 from dfkd_tune.study.ending import ending, stopped, study_ending
-from dfkd_tune.study.opening import open_slots
+from dfkd_tune.study.opening import open_queue
 from dfkd_tune.study.prepare import Prepared
 from dfkd_tune.study.reruns import Rerunner
 from dfkd_tune.study.trials.active_trial import ActiveTrial
@@ -136,7 +136,7 @@ class StudyRunner:
 
     def run(self) -> StudyResult:
         spec = self.prepared.spec
-        self.study, self.queue = open_slots(self.prepared, self.storage_url, self.tracking_uri, self.joining)
+        self.study, self.queue = open_queue(self.prepared, self.storage_url, self.tracking_uri, self.joining)
         self.summary_before = None if self.joining else StudyRecord.of(self.study).summary
         self.storage = self.queue.storage
         self.baseline_lock = StudyLock(self.storage, self.storage_url, self.study, BASELINE)
@@ -149,7 +149,7 @@ class StudyRunner:
         problem = self.prepared.problem(known.pool, known.pool_gradients, shared, self._check_cancelled)
         self.problem = self.prepared.stressed(problem, self._check_cancelled, shared)
         with exclusive(self.storage, self.storage_url):  # two processes would create two parent runs
-            # ``open_slots`` checked that MLflow is up; an outage after that only delays the upload.
+            # ``open_queue`` checked that MLflow is up; an outage after that only delays the upload.
             self.tracker = Tracker(self.tracking_uri, self.name, self.storage_url, known=True)
             tags = self.prepared.tags() | {tag.WORKERS: known.workers}
             self.tracker.open_study(self.prepared.params(self.problem.pool), tags)

@@ -17,7 +17,7 @@ from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.locks import PURPOSES, StudyLock
 from dfkd_tune.search.storage import open_storage
 from dfkd_tune.study import upkeep
-from dfkd_tune.study.session import open_slots, run_study
+from dfkd_tune.study.session import open_queue, run_study
 from dfkd_tune.study.sync import sync
 from dfkd_tune.study.workers import join
 from dfkd_tune.teachers.output_cache import files_of as answers_of
@@ -118,7 +118,7 @@ def test_a_study_with_registered_versions_stays(home, tiny):
 @pytest.fixture
 def begun(home, tiny):
     """A study that was set up, with its queue, and never worked on."""
-    return open_slots(tiny("begun", trials=2), home.storage, home.tracking)
+    return open_queue(tiny("begun", trials=2), home.storage, home.tracking)
 
 
 def test_a_study_is_kept_while_a_worker_has_a_trial(home, begun):
