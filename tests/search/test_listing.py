@@ -10,7 +10,7 @@ from dfkd_tune.errors import NotFound
 from dfkd_tune.search.attributes import SESSIONS, SPEC
 from dfkd_tune.search.listing import last_changed, listed
 from dfkd_tune.search.storage import open_storage
-from dfkd_tune.study.session import open_queue
+from dfkd_tune.study.opening import open_queue
 
 
 def test_a_study_is_listed_with_what_it_recorded(store, finished):
