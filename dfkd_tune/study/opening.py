@@ -99,8 +99,8 @@ def record(study: optuna.Study, prepared: Prepared, tracking_uri: str, workers: 
     tree, timeout = _tree(prepared), prepared.spec.study.timeout
     for section, before in ((name, (StudyRecord.of(study).spec or tree).get(name, AUTO)) for name in FREE_SECTIONS):
         if before != (now := tree.get(section, AUTO)):
-            told = (study.study_name, section, quoted(before), quoted(now))
-            LOG.warning("study %s: the %s was %s, and is %s from now on", *told)
+            change = (study.study_name, section, quoted(before), quoted(now))
+            LOG.warning("study %s: the %s was %s, and is %s from now on", *change)
     for name, value in {
         SPEC: tree,
         DEADLINE: None if timeout is None else time.time() + timeout,
