@@ -217,7 +217,7 @@ class StudyRunner:
     def _tidy(self) -> bool:
         """If no other worker is alive, end the runs that dead workers left RUNNING; returns whether that is so."""
         locks = study_locks(self.storage, self.storage_url, self.study)
-        with as_many_as_are_free(locks) as all_free:
+        with as_many_as_are_free(self.storage, locks) as all_free:
             last = all_free and not self.queue.owners()
             if last:
                 self.tracker.close_all_running()
