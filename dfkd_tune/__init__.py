@@ -71,7 +71,7 @@ __all__ = [
     "tune",
 ]
 
-if not TYPE_CHECKING:  # an editor is to tell a name that does not exist
+if not TYPE_CHECKING:  # an editor should report a name that does not exist
 
     def __getattr__(name: str) -> Any:
         if name not in _HOMES:

@@ -191,7 +191,7 @@ def trial_of(study: optuna.Study, number: int) -> optuna.Trial:
 
 
 def note_report(trial: optuna.Trial, step: int, value: float) -> None:
-    """Tell a trial of an intermediate value that is in its storage already, as ``Trial.report`` does."""
+    """Add an intermediate value that is already in the storage to a trial, as ``Trial.report`` does."""
     trial._cached_frozen_trial.intermediate_values[step] = value
 
 

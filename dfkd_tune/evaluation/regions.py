@@ -12,7 +12,7 @@ from torch import Tensor
 from dfkd_tune.inputs.prior import Inputs
 
 FARTHER = 1.0
-"""How far beyond all values the rows lie in which a number is missing, in standard deviations, so that one split tells them."""
+"""How far beyond all values the rows lie in which a number is missing, in standard deviations, so that one split separates them."""
 LEAVES = 6
 SMALLEST = 0.05
 """Smallest share of the rows that a region holds in the half on which it was found."""
@@ -25,7 +25,7 @@ class Condition:
     Args:
         feature: name of the feature.
         above, upto: ends of the values.
-        levels: the levels; None if the ends tell.
+        levels: the levels; None if the ends say enough.
         missing: whether rows without a value belong to it as well; None if there are no such rows.
     """
 

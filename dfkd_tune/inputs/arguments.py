@@ -7,7 +7,7 @@
       region: {levels: [0, 1, 2, 3]}
       site: {levels: [north, south]}                # words, for a teacher that takes them
       history: {window: {steps: 24, channels: [temp, flow]}}
-      other: {shape: [24, 6], dtype: float64}       # for a teacher that does not tell its shapes
+      other: {shape: [24, 6], dtype: float64}       # for a teacher whose shapes are unknown
 
 An argument that is left out has nothing declared. Values lie in row-major order.
 """
@@ -51,7 +51,7 @@ class Described:
     """What a features file says of one argument's values.
 
     Args:
-        shape: their shape if it follows from the description, for a teacher that does not tell it.
+        shape: their shape if it follows from the description, for a teacher whose shapes are unknown.
         items: from the names of the values to one entry of ``features`` for each.
         axes: what the dimensions are, if the description says so.
         process: how the values go together, if the description says so; its axes are these.
@@ -113,7 +113,7 @@ def arguments_in(tree: Any, place: str, signature: Signature | None, describe: M
     Args:
         tree: argument -> what is declared of it.
         place: place of the mapping, for messages.
-        signature: the teacher's signature; None if it does not tell any, and the mapping itself is the signature.
+        signature: the teacher's signature; None if it is unknown, and the mapping itself is the signature.
         describe: key that an entry may have -> the function that reads such an entry; other entries are ``alike``.
 
     Raises:
@@ -169,7 +169,7 @@ def _described(entry: Mapping[str, Any], place: str, argument: Argument, describ
 
 
 def _completed(argument: Argument, entry: Mapping[str, Any], place: str) -> Argument:
-    """An argument with the shape and dtype of its entry, if it does not tell them itself; its shape may stay unknown."""
+    """An argument with the shape and dtype of its entry, if its own are unknown; its shape may stay unknown."""
     shape, dtype = entry.get("shape"), entry.get("dtype")
     if shape is not None and not (isinstance(shape, list) and all(type(n) is int and n > 0 for n in shape)):
         raise FeaturesError(f"{place}.shape", f"must be a list of sizes without the batch, got {quoted(shape)}")
@@ -190,7 +190,7 @@ def _completed(argument: Argument, entry: Mapping[str, Any], place: str) -> Argu
 
 
 def _shapeless(argument: Argument, place: str) -> FeaturesError:
-    """The error for an argument whose shape neither the teacher nor the features file tells."""
+    """The error for an argument whose shape neither the teacher nor the features file declares."""
     rule = f"the teacher does not tell the shape of its argument {argument.name}"
     remedy = f"say it without the batch: arguments: {{{argument.name}: {{shape: [24, 6]}}}}"
     return FeaturesError(place, rule, remedy=remedy)
@@ -219,7 +219,7 @@ class Fitted:
     Args:
         features: the features as the dtypes of their arguments allow them.
         layout: the layout, whose arguments hold the declared words.
-        told: names of the arguments whose values the teacher told itself.
+        told: names of the arguments whose values the teacher itself declares.
     """
 
     features: list[Feature]
@@ -266,7 +266,7 @@ def fitted(features: Sequence[Feature], layout: Layout, place: str) -> Fitted:
 
 
 def _own_values(argument: Argument, i: int) -> dict[str, Any] | None:
-    """What an argument tells of its i-th value: truth values, the rows of an embedding, the range of 8 bits."""
+    """What an argument declares of its i-th value: truth values, the rows of an embedding, the range of 8 bits."""
     size = argument.sizes[i] if argument.sizes else None
     if argument.dtype == torch.bool:
         return {"levels": [0.0, 1.0]}

@@ -136,14 +136,14 @@ def columns_of(inputs: Inputs, encoded: Sequence[Sequence[int]], width: int) -> 
 
 
 def axes_of(inputs: Inputs) -> list[Axes]:
-    """The windows and grids among the inputs: those declared, and those that the shapes of other arguments tell."""
+    """The windows and grids among the inputs: those declared, and those that follow from the shapes of other arguments."""
     declared = {axes.start for axes in inputs.axes}
     told = [] if inputs.layout is None else [axes for axes in _told(inputs.layout) if axes.start not in declared]
     return [axes for axes in (*inputs.axes, *told) if math.prod(_sizes(axes)) > 1]
 
 
 def _told(layout: Layout) -> Iterator[Axes]:
-    """The windows and grids that the shapes of arguments tell."""
+    """The windows and grids that follow from the shapes of arguments."""
     for argument in layout.arguments:
         shape, start = argument.shape or (), layout.columns[argument.name].start
         if len(shape) == 2:

@@ -5,7 +5,7 @@
       channels: [{name: temp, mean: 20, std: 4, autocorrelation: [0.98, 0.95]}, {name: flow, range: [0, 9], time_constant: 3.5},
                  {name: valve, levels: [0, 1]}]
       correlation: [[1], [0.3, 1], [0, 0, 1]]    # optional: rank correlations between channels at the same step
-      order: channels_first                      # optional: where the teacher's signature does not tell it
+      order: channels_first                      # optional: if the teacher's signature does not determine it
 
 Channel ``temp`` at step 3 is the feature ``temp[3]``.
 """

@@ -31,7 +31,7 @@ class Argument:
         name: its name.
         shape: shape of one row; None if the teacher does not say.
         dtype: its dtype; None if the teacher does not say.
-        sizes: number of rows of the embedding that each of its values selects from, where the teacher tells it.
+        sizes: number of rows of the embedding that each of its values selects from, if it is known.
         words: the words that it takes, in order of the codes 0, 1, ... that stand for them in tensors; empty if they are
             not declared yet, and None if it takes numbers.
     """

@@ -79,7 +79,7 @@ def _arranged(teacher: Teacher, inputs: Inputs) -> tuple[Teacher, Inputs]:
 
 
 def _own(teacher: Teacher) -> Inputs:
-    """The inputs of a teacher without a features file: their number, names, and the levels that it tells itself."""
+    """The inputs of a teacher without a features file: their number, names, and the levels that it declares itself."""
     signature = teacher.signature
     if signature is not None and not signature.flat:
         return _of_arguments(teacher, signature)
@@ -89,7 +89,7 @@ def _own(teacher: Teacher) -> Inputs:
 
 
 def _told(teacher: Teacher, declared: Inputs) -> Inputs:
-    """The declared inputs, with the levels that the teacher's encoder tells of features of which nothing is declared."""
+    """The declared inputs, with the levels of the teacher's encoder for features of which nothing is declared."""
     if declared.layout is not None or declared.dependence is not None:
         return declared
     levels, named = levels_of(teacher), feature_names(teacher) is not None
@@ -104,7 +104,7 @@ def _told(teacher: Teacher, declared: Inputs) -> Inputs:
 
 
 def _of_arguments(teacher: Teacher, signature: Signature) -> Inputs:
-    """The inputs of a teacher with arguments: nothing is known of numbers, and whole numbers must be told by itself."""
+    """The inputs of a teacher with arguments: nothing is known of numbers, and the teacher itself must declare whole numbers."""
     if not signature.complete:
         raise unknown_shapes(teacher)
     layout = layout_of(signature, teacher.source)

@@ -85,20 +85,18 @@ def size(found: Findings) -> str:
 
 def smaller(found: Findings) -> str:
     """The smallest students whose objective is close to the best."""
-    best, told = found.best, []
+    best, parts = found.best, []
     assert best is not None  # only called with a complete trial
     for share in (0.05, 0.2):
         trial = smallest_within(found.trials, share)
         assert trial is not None  # the best trial itself qualifies
         if trial.user_attrs[metric.PARAMETERS] < best.user_attrs[metric.PARAMETERS]:
-            told.append(
+            parts.append(
                 f"within {100 * share:.0f} % of the best: trial {trial.number} with {trial.user_attrs[metric.PARAMETERS]:,.0f} parameters"
             )
-    if not told:
+    if not parts:
         return "No smaller student's objective is within 20 % of the best trial's."
-    return (
-        f"{'; '.join(told)}; the best trial, {best.number}, has {best.user_attrs[metric.PARAMETERS]:,.0f}.".capitalize()
-    )
+    return f"{'; '.join(parts)}; the best trial, {best.number}, has {best.user_attrs[metric.PARAMETERS]:,.0f}.".capitalize()
 
 
 def noise(found: Findings) -> str:
@@ -127,9 +125,9 @@ def recipe_line(trial: FrozenTrial) -> str:
 
 def recipe_lines(trials: Sequence[FrozenTrial]) -> tuple[list[str], str]:
     """One line for each trial's recipe, without the choices that all of them share, and a line of these shared choices."""
-    told = [_words(trial) for trial in trials]
-    alike = [word for word in told[0] if all(word in words for words in told)] if len(told) > 1 else []
-    return [", ".join(word for word in words if word not in alike) for words in told], ", ".join(alike)
+    recipes = [_words(trial) for trial in trials]
+    alike = [word for word in recipes[0] if all(word in words for words in recipes)] if len(recipes) > 1 else []
+    return [", ".join(word for word in words if word not in alike) for words in recipes], ", ".join(alike)
 
 
 def _words(trial: FrozenTrial) -> list[str]:

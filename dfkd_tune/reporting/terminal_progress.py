@@ -20,11 +20,11 @@ LINE_SECONDS = 10.0
 MOST_RUNNING, MOST_ENDED = 8, 3
 """Largest number of running trials, and of pruned trials, in the view."""
 BARS = "▁▂▃▄▅▆▇█"
-Tell = Callable[[Progress], None]
+OnProgress = Callable[[Progress], None]
 
 
 @contextmanager
-def watch(console: Console, name: str, mode: str = "live") -> Iterator[Tell]:
+def watch(console: Console, name: str, mode: str = "live") -> Iterator[OnProgress]:
     """A callback for ``run_study`` that shows the progress until the block ends.
 
     Args:
@@ -104,41 +104,39 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
-def _lines(console: Console, name: str) -> Tell:
-    last, told = [-LINE_SECONDS], [""]
+def _lines(console: Console, name: str) -> OnProgress:
+    last, printed = [-LINE_SECONDS], [""]
 
     def show(progress: Progress) -> None:
         line, waits = f"{name}: {sentence(progress)}", progress.waiting
         again = progress.reruns
         over = progress.ended == progress.total and (again is None or again[0] == again[1])
-        news = over or (waits is not None and waits not in told[0])
-        if line != told[0] and (news or time.monotonic() - last[0] >= LINE_SECONDS):
-            last[0], told[0] = time.monotonic(), line
+        news = over or (waits is not None and waits not in printed[0])
+        if line != printed[0] and (news or time.monotonic() - last[0] >= LINE_SECONDS):
+            last[0], printed[0] = time.monotonic(), line
             console.print(line, soft_wrap=True, highlight=False)
 
     return show
 
 
-def _events(console: Console, name: str) -> Tell:
+def _events(console: Console, name: str) -> OnProgress:
     known: set[int] = set()
-    told: dict[str, object] = {}
+    printed: dict[str, object] = {}
 
     def show(progress: Progress) -> None:
-        if not told:
+        if not printed:
             known.update(progress.finished_trials)
             event(console, "start", study=name, trials=progress.total, ended=progress.ended)
-        for number, landed in list(progress.finished_trials.items()):
+        for number, trial in list(progress.finished_trials.items()):
             if number not in known:
                 known.add(number)
                 best = {"best": progress.best[0], "best_trial": progress.best[1]} if progress.best else {}
-                event(
-                    console, "trial", **vars(landed), ended=progress.ended, **best, seconds=round(progress.seconds, 3)
-                )
-        if progress.reruns is not None and progress.reruns != told.get("reruns"):
+                event(console, "trial", **vars(trial), ended=progress.ended, **best, seconds=round(progress.seconds, 3))
+        if progress.reruns is not None and progress.reruns != printed.get("reruns"):
             event(console, "reruns", done=progress.reruns[0], total=progress.reruns[1])
-        if progress.waiting != told.get("waiting") and progress.waiting is not None:
+        if progress.waiting != printed.get("waiting") and progress.waiting is not None:
             event(console, "waiting", waiting_for=progress.waiting)
-        told.update(begun=True, reruns=progress.reruns, waiting=progress.waiting)
+        printed.update(begun=True, reruns=progress.reruns, waiting=progress.waiting)
 
     return show
 

@@ -46,8 +46,8 @@ def save_note(study: optuna.Study, storage: PatientStorage, body: str, trial: Fr
 
 def artifact_names(study: optuna.Study, storage: PatientStorage, trial: FrozenTrial | None = None) -> set[str]:
     """File names of the artifacts of a study or of a trial."""
-    told = get_all_artifact_meta(study if trial is None else trial, storage=storage)
-    return {each.filename for each in told}
+    artifacts = get_all_artifact_meta(study if trial is None else trial, storage=storage)
+    return {each.filename for each in artifacts}
 
 
 def add_artifact(

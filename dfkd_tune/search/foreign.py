@@ -39,7 +39,7 @@ def refuse_foreign(study: optuna.Study, storage_url: str, reading: bool = False)
     if not (isinstance(identity, dict) and identity.keys() >= AGREED and isinstance(known.get(POOL), int)):
         raise StudyMismatch(place, f"in {shown} was not made by dfkd-tune", remedy=elsewhere)
     for trial in trials:
-        told = trial.user_attrs
-        if trial.state == TrialState.COMPLETE and not all(isinstance(told.get(k), t) for k, t in FIGURES.items()):
+        attributes = trial.user_attrs
+        if trial.state == TrialState.COMPLETE and not all(isinstance(attributes.get(k), t) for k, t in FIGURES.items()):
             rule = f"in {shown} holds trial {trial.number}, which dfkd-tune did not make"
             raise StudyMismatch(place, rule, remedy=elsewhere)

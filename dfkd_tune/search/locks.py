@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -117,16 +117,23 @@ class StudyLock:
         part = "" if purpose == PURPOSES[0] else f".{purpose}"
         self._file = FileLock(f"{file}.{number}{part}.lock") if file is not None else None
         self._connection: sqlalchemy.Connection | None = None
+        self._shares = False
 
-    def acquire(self) -> bool:
-        """Try to take the lock without waiting; returns whether it was free."""
+    def acquire(self, shared: sqlalchemy.Connection | None = None) -> bool:
+        """Try to take the lock without waiting; returns whether it was free.
+
+        Args:
+            shared: connection to PostgreSQL, with autocommit, that holds several locks; None to open one for this lock.
+        """
         if self._file is not None:
             try:
                 self._file.acquire(timeout=0)
             except Timeout:
                 return False
             return True
-        return self._storage.engine.dialect.name != "postgresql" or self._storage.retry_until_available(self._acquire)
+        return self._storage.engine.dialect.name != "postgresql" or self._storage.retry_until_available(
+            lambda: self._acquire(shared)
+        )
 
     def wait(self, check_cancelled: Callable[[], None]) -> None:
         """Take the lock; ``check_cancelled`` is called while another process holds it, and may raise to cancel."""
@@ -134,12 +141,13 @@ class StudyLock:
             check_cancelled()
             time.sleep(PAUSE)
 
-    def _acquire(self) -> bool:
-        connection = self._storage.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    def _acquire(self, shared: sqlalchemy.Connection | None) -> bool:
+        connection = _autocommit(self._storage) if shared is None else shared
         if connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({self._numbers})").scalar():
-            self._connection = connection
+            self._connection, self._shares = connection, shared is not None
             return True
-        connection.close()
+        if shared is None:
+            connection.close()
         return False
 
     def release(self) -> None:
@@ -149,7 +157,8 @@ class StudyLock:
         elif self._connection is not None:
             with suppress(SQLAlchemyError):
                 self._connection.exec_driver_sql(f"SELECT pg_advisory_unlock({self._numbers})")
-                self._connection.close()
+                if not self._shares:
+                    self._connection.close()
             self._connection = None
 
 
@@ -165,14 +174,21 @@ def study_locks(storage: PatientDatabase, url: str, study: optuna.Study) -> list
 
 
 @contextmanager
-def as_many_as_are_free(locks: Sequence[StudyLock]) -> Iterator[bool]:
-    """Hold those of the locks that are free; gives whether all are."""
-    held = [lock for lock in locks if lock.acquire()]
-    try:
-        yield len(held) == len(locks)
-    finally:
-        for lock in held:
-            lock.release()
+def as_many_as_are_free(storage: PatientDatabase, locks: Sequence[StudyLock]) -> Iterator[bool]:
+    """Hold those of the locks that are free, by one connection; gives whether all are."""
+    postgresql = storage.engine.dialect.name == "postgresql"
+    with _autocommit(storage) if postgresql else nullcontext() as connection:
+        held = [lock for lock in locks if lock.acquire(connection)]
+        try:
+            yield len(held) == len(locks)
+        finally:
+            for lock in held:
+                lock.release()
+
+
+def _autocommit(storage: PatientDatabase) -> sqlalchemy.Connection:
+    """A new connection without transactions."""
+    return storage.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
 
 @contextmanager

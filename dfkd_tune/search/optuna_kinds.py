@@ -124,8 +124,8 @@ def read_choice(value: Any, registry: Registry[Any], place: str) -> Choice:
     known = _options(registry[kind])
     for name, held in options.items():
         if name not in known:
-            told = f"known options of {kind}: {', '.join(known) or 'none'}"
-            raise SpecError(f"{place}.{named(name)}", "unknown option", remedy=told)
+            remedy = f"known options of {kind}: {', '.join(known) or 'none'}"
+            raise SpecError(f"{place}.{named(name)}", "unknown option", remedy=remedy)
         try:
             pydantic.TypeAdapter(known[name], config=STRICT).validate_python(held)
         except pydantic.ValidationError as error:

@@ -99,8 +99,8 @@ class Progress:
     @property
     def left(self) -> float | None:
         """Estimated seconds left; None before a trial is complete, as a finish may take far less than its share."""
-        told = self.typical is not None and self.share > 0.02
-        return self.seconds * (1 - self.share) / self.share if told else None
+        estimated = self.typical is not None and self.share > 0.02
+        return self.seconds * (1 - self.share) / self.share if estimated else None
 
 
 def study_progress(study: optuna.Study, about: StudySection, before: int, seconds: float) -> Progress:

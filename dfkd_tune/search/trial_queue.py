@@ -360,7 +360,7 @@ class Heartbeat:
     """Heartbeats of this worker's running trials, from a thread, because Optuna sends them only inside ``optimize``."""
 
     def __init__(self, queue: TrialQueue) -> None:
-        self._slots, self._stop, self._ids = queue, threading.Event(), set()
+        self._queue, self._stop, self._ids = queue, threading.Event(), set()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Heartbeat:
@@ -381,7 +381,8 @@ class Heartbeat:
         pause = HEARTBEAT
         while not self._stop.wait(pause):
             try:
-                self._slots.beat(tuple(self._ids))
+                if self._ids:
+                    self._queue.beat(tuple(self._ids))
                 pause = HEARTBEAT
             except Exception as error:  # the next beat may reach the database again
                 pause = HEARTBEAT / 12

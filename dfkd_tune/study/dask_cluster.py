@@ -17,7 +17,7 @@ from dfkd_tune.errors import DfkdError, Interrupted, StorageError, TrackingError
 from dfkd_tune.locations.paths import sqlite_file, without_credentials
 from dfkd_tune.registry.sources import Sources
 from dfkd_tune.search.progress import Progress, StudyResult, study_progress
-from dfkd_tune.study.opening import open_slots
+from dfkd_tune.study.opening import open_queue
 from dfkd_tune.study.prepare import Prepared
 from dfkd_tune.study.workers import Work, conclusion
 from dfkd_tune.utils.waits import telling
@@ -37,6 +37,7 @@ def run_on_cluster(
     tracking_uri: str,
     address: str,
     count: int | None = None,
+    *,
     trust_pickle: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -65,7 +66,7 @@ def run_on_cluster(
         if not places:
             raise WorkersError(without_credentials(address), "this cluster has no workers", remedy="start some")
         _within_reach(client, storage_url, tracking_uri)
-        study, queue = open_slots(prepared, storage_url, tracking_uri, workers=count or len(places))
+        study, queue = open_queue(prepared, storage_url, tracking_uri, workers=count or len(places))
         about, begun = prepared.spec.study, time.perf_counter()
         before = about.trials - queue.unfinished(about.trials)
         flag = f"dfkd-stop-{uuid.uuid4().hex}"

@@ -1,4 +1,4 @@
-"""What Optuna and MLflow record at the end of a distillation: a trial, a re-run, the baseline, or a trial of your own Optuna study.
+"""What Optuna and MLflow record at the end of a distillation (a trial, a re-run, the baseline, or a trial of your own Optuna study), and of a study.
 
 A complete trial has values, metrics and files. A trial that was pruned, diverged, failed or was interrupted has no metrics of a
 student, so that no RMSE of an unfinished student is compared with finished ones.
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial
 
 from dfkd_tune.search.attributes import ATTEMPTS, REASON, RECIPE, RECORD
+from dfkd_tune.search.ranking import Promoted
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.states import RunStatus, State
 from dfkd_tune.training import metrics as metric
@@ -134,3 +135,27 @@ def recorded_ending(trial: FrozenTrial) -> Ending:
     metrics = {name: value for name, value in figures.items() if name not in BOOKKEEPING}
     values = tuple(trial.values or ()) if trial.state.name == State.COMPLETE else ()
     return Ending(State(trial.state.name), known.get(REASON), values, metrics, known.get(RECIPE))
+
+
+def study_ending(
+    counts: Mapping[str, float], best: tuple[float, int] | None, leading: Sequence[Promoted], report: float | None
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """What MLflow records on the parent run when a process ends: metrics and tags.
+
+    Args:
+        counts: name -> value of further metrics of the study.
+        best: objective and number of the best complete trial.
+        leading: the best student of each leading recipe, the promoted one first; empty if the study has not ended.
+        report: RMSE of the promoted student on the report bank.
+    """
+    metrics, tags = {**counts}, {}
+    if best is not None:
+        tags[tag.BEST_TRIAL] = best[1]
+    if leading:
+        tags[tag.PROMOTED] = leading[0].run
+        tags[tag.LEADERS] = ", ".join(each.run for each in leading)
+        metrics["promoted_rmse"] = leading[0].rmse
+    metrics = {f"{metric.STUDY}{name}": value for name, value in metrics.items()}
+    if report is not None:
+        metrics[metric.CERTIFICATE_RMSE] = report
+    return metrics, tags

@@ -69,5 +69,13 @@ def launch(
         return run_study(prepared, storage_url, tracking_uri, on_progress, should_stop, threads=plan.threads)
     from dfkd_tune.study.workers import run_workers
 
-    where = (storage_url, tracking_uri, plan.workers, trust_pickle)
-    return run_workers(prepared, *where, on_progress, should_stop, threads=plan.threads)
+    return run_workers(
+        prepared,
+        storage_url,
+        tracking_uri,
+        plan.workers,
+        trust_pickle=trust_pickle,
+        on_progress=on_progress,
+        should_stop=should_stop,
+        threads=plan.threads,
+    )

@@ -43,7 +43,7 @@ from dfkd_tune.utils.quoting import quoted
 LOG = logging.getLogger(__name__)
 
 
-def open_slots(
+def open_queue(
     prepared: Prepared, storage_url: str, tracking_uri: str, joining: bool = False, workers: int = 1
 ) -> tuple[optuna.Study, TrialQueue]:
     """Open or create a study and its trial queue for ``workers`` processes; otherwise arguments and errors are as in ``run_study``."""
@@ -99,8 +99,8 @@ def record(study: optuna.Study, prepared: Prepared, tracking_uri: str, workers: 
     tree, timeout = _tree(prepared), prepared.spec.study.timeout
     for section, before in ((name, (StudyRecord.of(study).spec or tree).get(name, AUTO)) for name in FREE_SECTIONS):
         if before != (now := tree.get(section, AUTO)):
-            told = (study.study_name, section, quoted(before), quoted(now))
-            LOG.warning("study %s: the %s was %s, and is %s from now on", *told)
+            change = (study.study_name, section, quoted(before), quoted(now))
+            LOG.warning("study %s: the %s was %s, and is %s from now on", *change)
     for name, value in {
         SPEC: tree,
         DEADLINE: None if timeout is None else time.time() + timeout,

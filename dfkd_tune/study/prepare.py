@@ -218,7 +218,15 @@ def prepare(
     small, place = spec.study.pareto is not None, f"{spec.place}: search"
     recipe = spec.recipe(kind.recipe(inputs))
     space = make_space(
-        recipe, spec.search, size, limit, place, found.differentiable, small, kind.searched(inputs), spec.fixed
+        recipe,
+        spec.search,
+        size,
+        limit,
+        place,
+        differentiable=found.differentiable,
+        small=small,
+        default=kind.searched(inputs),
+        fixed=spec.fixed,
     )
     try_sampler(spec.sampler, space.suggest, 2 if small else 1, f"{spec.place}: sampler")
     bare = Prepared(spec, teacher, inputs, found, space, NOTHING, where)

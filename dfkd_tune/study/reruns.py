@@ -85,7 +85,7 @@ class Rerunner:
         """Number of parts of all processes. A process that comes first may change it, as none runs a part of the old ones."""
         with (
             exclusive(self.storage, self.url),
-            as_many_as_are_free(part_locks(self.storage, self.url, self.study)) as nobody_runs,
+            as_many_as_are_free(self.storage, part_locks(self.storage, self.url, self.study)) as nobody_runs,
         ):
             if nobody_runs:
                 self.study.set_user_attr(PARTS, parts)

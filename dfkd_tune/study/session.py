@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
@@ -19,28 +19,31 @@ from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.attributes import BASELINE, SUMMARY, UNTUNED, StudyRecord
 from dfkd_tune.search.locks import StudyLock, as_many_as_are_free, exclusive, rerun_lock, study_locks
 from dfkd_tune.search.optuna_kinds import AUTO, WARMUP
-from dfkd_tune.search.progress import Progress, StudyResult, study_progress, totals
+from dfkd_tune.search.progress import Progress, StudyResult, totals
 from dfkd_tune.search.ranking import Candidate, Promoted, ranked, run_name, top_candidates
 from dfkd_tune.search.recorded_recipes import recipe_of
 from dfkd_tune.search.sampling import smoothed, without_experimental_warnings
-from dfkd_tune.search.trial_queue import Heartbeat
+from dfkd_tune.search.storage import PatientStorage
+from dfkd_tune.search.trial_queue import Heartbeat, TrialQueue
 from dfkd_tune.study.calibration import paying_threads
-from dfkd_tune.study.ending import ending, stopped
-from dfkd_tune.study.opening import open_slots
+from dfkd_tune.study.ending import ending, stopped, study_ending
+from dfkd_tune.study.opening import open_queue
 from dfkd_tune.study.prepare import Prepared
 from dfkd_tune.study.reruns import Rerunner
 from dfkd_tune.study.trials.active_trial import ActiveTrial
-from dfkd_tune.study.trials.claims import claims
+from dfkd_tune.study.trials.claims import Claims, claims
+from dfkd_tune.study.trials.progress_view import POLL_S, ProgressView
 from dfkd_tune.tracking import params as param
 from dfkd_tune.tracking import tags as tag
-from dfkd_tune.tracking import tracker
 from dfkd_tune.tracking.context import within
 from dfkd_tune.tracking.states import RunStatus, State
 from dfkd_tune.tracking.tags import RunKind
+from dfkd_tune.tracking.tracker import Tracker
 from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.distill import conclude
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import Population
+from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils import hardware
 from dfkd_tune.utils.seeding import derive
 
@@ -48,8 +51,6 @@ LOG = logging.getLogger(__name__)
 
 WATCH = 10.0
 """Seconds between two checks for dead workers."""
-POLL_S = 1.0
-"""Seconds between two readings of what the other workers did."""
 IDLE = 1.0
 """Seconds between two checks of an idle worker, which takes up the trials of workers that die."""
 
@@ -60,6 +61,7 @@ def run_study(
     tracking_uri: str,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
+    *,
     joining: bool = False,
     threads: int = 1,
 ) -> StudyResult:
@@ -84,7 +86,19 @@ def run_study(
 
 @dataclass
 class StudyRunner:
-    """One process working on a study."""
+    """One process working on a study.
+
+    Args:
+        prepared, storage_url, tracking_uri, on_progress, should_stop, joining, threads: as in ``run_study``.
+        active: the trials in training by the names of their runs, and the baseline.
+        watched, owned: time of the last check for dead workers, and of the last check that the trials are this worker's.
+        study, queue, storage, known: the study, its trial queue and storage, and its record when this process began.
+        problem, tracker: teacher, pool and banks; MLflow records.
+        population, claims: students in training; how trials are claimed.
+        heartbeat, view: heartbeats of the trials; progress for display.
+        baseline_lock: held by the process that trains the baseline.
+        summary_before: summary of the study when this process began; None in a process that joined.
+    """
 
     prepared: Prepared
     storage_url: str
@@ -95,14 +109,34 @@ class StudyRunner:
     threads: int
     active: dict[str, ActiveTrial] = field(default_factory=dict)
     watched: float = 0.0
-    looked: float = 0.0
     owned: float = 0.0
-    changed: bool = True
+
+    study: optuna.Study = field(init=False)
+    queue: TrialQueue = field(init=False)
+    storage: PatientStorage = field(init=False)
+    known: StudyRecord = field(init=False)
+    problem: Problem = field(init=False)
+    tracker: Tracker = field(init=False)
+    population: Population = field(init=False)
+    claims: Claims = field(init=False)
+    heartbeat: Heartbeat = field(init=False)
+    baseline_lock: StudyLock = field(init=False)
+    summary_before: Mapping[str, Any] | None = field(init=False)
+    view: ProgressView = field(init=False)
+
+    @property
+    def name(self) -> str:
+        """Name of the study."""
+        return self.prepared.spec.name
+
+    @property
+    def total(self) -> int:
+        """Total number of trials of the study."""
+        return self.prepared.spec.study.trials
 
     def run(self) -> StudyResult:
         spec = self.prepared.spec
-        self.name, self.total = spec.name, spec.study.trials
-        self.study, self.queue = open_slots(self.prepared, self.storage_url, self.tracking_uri, self.joining)
+        self.study, self.queue = open_queue(self.prepared, self.storage_url, self.tracking_uri, self.joining)
         self.summary_before = None if self.joining else StudyRecord.of(self.study).summary
         self.storage = self.queue.storage
         self.baseline_lock = StudyLock(self.storage, self.storage_url, self.study, BASELINE)
@@ -115,8 +149,8 @@ class StudyRunner:
         problem = self.prepared.problem(known.pool, known.pool_gradients, shared, self._check_cancelled)
         self.problem = self.prepared.stressed(problem, self._check_cancelled, shared)
         with exclusive(self.storage, self.storage_url):  # two processes would create two parent runs
-            # ``open_slots`` checked that MLflow is up; an outage after that only delays the upload.
-            self.tracker = tracker.Tracker(self.tracking_uri, self.name, self.storage_url, known=True)
+            # ``open_queue`` checked that MLflow is up; an outage after that only delays the upload.
+            self.tracker = Tracker(self.tracking_uri, self.name, self.storage_url, known=True)
             tags = self.prepared.tags() | {tag.WORKERS: known.workers}
             self.tracker.open_study(self.prepared.params(self.problem.pool), tags)
         self._watch()
@@ -125,8 +159,8 @@ class StudyRunner:
         torch.set_num_threads(paying_threads(self.problem, recipe, population, self.threads))
         self.population = Population(self.problem)
         self.claims = claims(self.queue, self.prepared, known)
-        self.begun, self.finished_before = time.perf_counter(), self.total - self.queue.unfinished(self.total)
-        self._look()
+        before = self.total - self.queue.unfinished(self.total)
+        self.view = ProgressView(self.study, spec.study, before, self.on_progress)
         with Heartbeat(self.queue) as self.heartbeat, without_experimental_warnings():
             try:
                 self._run_trials()
@@ -159,11 +193,7 @@ class StudyRunner:
         """Whether no worker has a trial, and none will begin; the baseline must be known."""
         if StudyRecord.of(self.study).baseline is None:
             return False
-        return not (self.queue.owners() if self._is_late() else self.queue.unfinished(self.total))
-
-    def _is_late(self) -> bool:
-        """Whether the study's time is up, so that no trial begins any more."""
-        return self.known.is_late
+        return not (self.queue.owners() if self.known.is_late else self.queue.unfinished(self.total))
 
     def _step(self) -> None:
         start = time.perf_counter()
@@ -187,7 +217,7 @@ class StudyRunner:
     def _tidy(self) -> bool:
         """If no other worker is alive, end the runs that dead workers left RUNNING; returns whether that is so."""
         locks = study_locks(self.storage, self.storage_url, self.study)
-        with as_many_as_are_free(locks) as all_free:
+        with as_many_as_are_free(self.storage, locks) as all_free:
             last = all_free and not self.queue.owners()
             if last:
                 self.tracker.close_all_running()
@@ -202,12 +232,12 @@ class StudyRunner:
             self._show()
             where = (self.storage, self.storage_url, self.study)
             rerunner = Rerunner(
-                *where, self.problem, self.tracker, about.seed, about.objective, self._check_cancelled_and_show
+                *where, self.problem, self.tracker, about.seed, about.objective, lambda member=None: self._wait(None)
             )
             wait = self._wait_for_reruns if everything else None
             parts = self.known.groups or self.known.workers
             rerunner.run_parts(leading, about.reruns, self.prepared.population, parts, wait)
-            self.changed = True
+            self.view.changed = True
             self._show()
 
     def _recipe(self, leader: Candidate) -> Recipe:
@@ -221,16 +251,13 @@ class StudyRunner:
     def _wait_for_reruns(self) -> None:
         self._wait("the re-runs of another worker")
 
-    def _check_cancelled_and_show(self, member: Member | None = None) -> None:
-        self._wait(None)
-
     def _wait(self, what: str | None) -> None:
         self._show(what)
         self._check_cancelled()
 
     def _refill(self) -> None:
         """Take up trials until there is no room or no trial left, and the baseline beside them."""
-        while not (late := self._is_late()) and not self.should_stop():
+        while not (late := self.known.is_late) and not self.should_stop():
             taken = self.claims.take(self.total, len(self.active.keys() - {BASELINE}), BASELINE in self.active)
             if taken.baseline:
                 self._take_up_baseline()
@@ -245,7 +272,7 @@ class StudyRunner:
 
     def _take_up_baseline(self) -> None:
         """Start the untuned baseline unless a worker has run it or is running it."""
-        if self.progress.baseline is not None or BASELINE in self.active:
+        if self.view.progress.baseline is not None or BASELINE in self.active:
             return
         if self.baseline_lock.acquire():
             if StudyRecord.of(self.study).baseline is None:
@@ -256,7 +283,7 @@ class StudyRunner:
     def _admit(self, trial: optuna.Trial | None, key: str, recipe: Recipe, seed: int, again: bool) -> None:
         member = Member(key, recipe, seed)
         self.population.admit(member)
-        self.active[key], self.changed = ActiveTrial(key, trial, member), True
+        self.active[key], self.view.changed = ActiveTrial(key, trial, member), True
         params = recipe.leaves() | {param.SEED: seed} | ({param.TRIAL: trial.number} if trial else {})
         tags = {tag.TIER: self.problem.inputs.tier}
         self.tracker.open_run(key, RunKind.TRIAL if trial else RunKind.BASELINE, params, tags, again)
@@ -301,7 +328,7 @@ class StudyRunner:
         about = {"study": self.name, "trial": running.trial.number if running.trial else None, "run": running.key}
         ended = ending(self.problem, outcome, asked.objective, pareto=asked.pareto, pruned=pruned, about=about)
         del self.active[running.key]  # until here a failing teacher puts the trial back in the queue
-        self.changed = True
+        self.view.changed = True
         # MLflow's record first: if this process dies, every trial that Optuna counts as done has its student on disk.
         attributes = ended.close(self.tracker, running.key)
         if running.trial is None:
@@ -346,8 +373,8 @@ class StudyRunner:
         about = self.prepared.spec.study
         leading = ranked(top_candidates(self.study, about.leaders), known.reruns if about.reruns else {})
         promoted = next(iter(leading), None)
-        self._look()
-        summary, ended = known.summary, self.progress.ended
+        self.view.read()
+        summary, ended = known.summary, self.view.progress.ended
         if summary.get("trials") != ended or summary == self.summary_before:  # no other process wrote the summary
             from dfkd_tune.reporting import publication  # a second's import, for which no worker should wait
 
@@ -357,42 +384,15 @@ class StudyRunner:
             summary = {"trials": ended, "at": time.time(), **publication.summary_of(certificate)}
             self.study.set_user_attr(SUMMARY, summary)
         self._close(RunStatus.FINISHED, leading, report := summary["report"])
-        about = (self.progress.best, promoted, known.untuned.get(metric.RMSE), report)
+        about = (self.view.progress.best, promoted, known.untuned.get(metric.RMSE), report)
         where = (self.tracking_uri, self.storage_url)
-        return StudyResult(self.name, *about, *where, self.progress, summary.get("by_output", {}))
+        return StudyResult(self.name, *about, *where, self.view.progress, summary.get("by_output", {}))
 
     def _close(self, status: RunStatus, leading: Sequence[Promoted] = (), report: float | None = None) -> None:
-        self._look()
-        metrics = {"shared_teacher_rows": self.problem.frozen_rows} | totals(self.study, self.progress)
-        tags: dict[str, Any] = {}
-        if self.progress.best is not None:
-            tags[tag.BEST_TRIAL] = self.progress.best[1]
-        if leading:
-            tags[tag.PROMOTED] = leading[0].run
-            tags[tag.LEADERS] = ", ".join(each.run for each in leading)
-            metrics["promoted_rmse"] = leading[0].rmse
-        metrics = {f"{metric.STUDY}{name}": value for name, value in metrics.items()}
-        if report is not None:
-            metrics[metric.CERTIFICATE_RMSE] = report
+        now = self.view.read()
+        counts = {"shared_teacher_rows": self.problem.frozen_rows} | totals(self.study, now)
+        metrics, tags = study_ending(counts, now.best, leading, report)
         self.tracker.close_study(status, metrics, tags)
 
     def _show(self, waiting: str | None = None, fresh: bool = True) -> None:
-        """Report the progress and what this process waits for; a running trial counts by its time or its steps.
-
-        With ``fresh``, what this process has changed is read at once, else after ``POLL_S``.
-        """
-        if (fresh and self.changed) or time.monotonic() - self.looked >= POLL_S:
-            self._look()
-        p = self.progress
-        active = [running for running in self.active.values() if running.trial is not None]
-        shares = (f.seconds / p.typical if p.typical else f.member.clock / f.member.recipe.steps for f in active)
-        begun = sum(min(1.0, share) for share in shares)
-        seconds = time.perf_counter() - self.begun
-        now = replace(p, share=min(1.0, p.share + begun * p.worth), seconds=seconds, waiting=waiting)
-        now.running_trials = [running.shown() for running in self.active.values()]
-        self.on_progress(now)
-
-    def _look(self) -> None:
-        seconds = time.perf_counter() - self.begun
-        self.progress = study_progress(self.study, self.prepared.spec.study, self.finished_before, seconds)
-        self.changed, self.looked = False, time.monotonic()
+        self.view.show(self.active.values(), waiting, fresh)

@@ -55,17 +55,17 @@ class Removal:
 
     def lines(self) -> list[str]:
         """What would be deleted, one thing a line."""
-        told = [f"study {self.name} with {self.trials:,} trials"]
+        lines = [f"study {self.name} with {self.trials:,} trials"]
         if self.runs is not None:
-            told.append(
+            lines.append(
                 f"MLflow experiment {self.name} with {self.runs:,} runs (MLflow keeps deleted runs until mlflow gc)"
             )
         if self.spool is not None:
-            told.append(f"its records in {self.spool}")
+            lines.append(f"its records in {self.spool}")
         if self.answers:
-            told.append(f"{len(self.answers):,} files with outputs of its teacher, which no other study uses")
-        told += [f"{file}, which no other study uses" for file in self.kept]
-        return [*told, f"{self.bytes / 2**20:,.1f} MiB in all"]
+            lines.append(f"{len(self.answers):,} files with outputs of its teacher, which no other study uses")
+        lines += [f"{file}, which no other study uses" for file in self.kept]
+        return [*lines, f"{self.bytes / 2**20:,.1f} MiB in all"]
 
 
 def plan_removal(name: str, storage_url: str, tracking_uri: str) -> Removal:

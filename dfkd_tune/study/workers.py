@@ -24,7 +24,7 @@ from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.progress import Progress, StudyResult, study_progress
 from dfkd_tune.search.study_file import parse_spec
-from dfkd_tune.study.opening import open_slots
+from dfkd_tune.study.opening import open_queue
 from dfkd_tune.study.prepare import Prepared, prepare
 from dfkd_tune.study.session import run_study
 from dfkd_tune.teachers.sources import is_file
@@ -93,6 +93,7 @@ def join(
     storage_url: str,
     tracking_uri: str | None = None,
     sources: Sources | None = None,
+    *,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
     device: str = "cpu",
@@ -245,6 +246,7 @@ def run_workers(
     storage_url: str,
     tracking_uri: str,
     count: int,
+    *,
     trust_pickle: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -263,7 +265,7 @@ def run_workers(
         DfkdError: as in ``run_study``, here or in a worker.
         Interrupted: if ``should_stop`` returned true.
     """
-    study, queue = open_slots(prepared, storage_url, tracking_uri, workers=count)
+    study, queue = open_queue(prepared, storage_url, tracking_uri, workers=count)
     sources = _sources(prepared, trust_pickle)
     work = Work(prepared.spec.name, storage_url, tracking_uri, sources, threads, prepared.device)
     CONTEXT.set_forkserver_preload(

@@ -57,7 +57,7 @@ class Description:
         features: entries of a features file.
         rank_correlation: lower triangle of the rank correlations, or None.
         withheld: name of a column -> number of withheld levels.
-        filled: names of the columns whose few missing values are not told.
+        filled: names of the columns whose few missing values are not published.
         autocorrelations: of windows, for each column its rank autocorrelations from lag 1 to one less than the steps; else None.
     """
 

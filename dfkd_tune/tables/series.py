@@ -23,7 +23,7 @@ class Windows:
 
     Args:
         steps: number of rows in a window.
-        group: name of the column whose values tell series apart; None for one series.
+        group: name of the column whose values separate series; None for one series.
         time: name of the column that orders the rows of a series; None if the rows are in order.
     """
 

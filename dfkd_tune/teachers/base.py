@@ -64,7 +64,7 @@ class Teacher:
         chain: its layers, if it is a chain of linear layers.
         fast: a faster forward pass with the same outputs, if there is one.
         estimator: the fitted scikit-learn estimator behind it, if there is one.
-        signature: its own arguments and outputs, as far as it tells them; None if it tells nothing.
+        signature: its own arguments and outputs, as far as they are known; None if nothing is.
         layout: how they lie in flat rows; None for a teacher that takes and returns flat rows itself.
         kept: rows that were answered already, for a teacher each of whose answers has a price.
         guard: runs ``function`` and turns its failures into ``TeacherError``; copies of a teacher share it.
@@ -91,7 +91,7 @@ class Teacher:
         return sum(p.numel() for p in self.function.parameters()) or None
 
     def output_names(self, outputs: int) -> list[str]:
-        """Names of its flat outputs: those that it tells, and ``0``, ``1``, ... otherwise.
+        """Names of its flat outputs: those that it declares, and ``0``, ``1``, ... otherwise.
 
         Args:
             outputs: their number O.

@@ -159,7 +159,7 @@ def column_signature(teacher: Teacher, inputs: Inputs) -> Signature | None:
 
 
 def require_words(teacher: Teacher, inputs: Inputs) -> None:
-    """Check that columns of words have words as levels, as far as the teacher tells of its columns.
+    """Check that columns of words have words as levels, as far as the teacher's columns are known.
 
     Raises:
         TeacherError: a column has none, or a column of numbers has words.

@@ -48,8 +48,8 @@ def bank_datasets(parent: Run | None, result: Mapping[str, Any]) -> dict[str, Da
     made = {}
     for name in METRICS:
         digest = hashlib.sha256(json.dumps([name, facts, hashes], sort_keys=True).encode()).hexdigest()
-        told = "rows of the declared prior, drawn from the study's seed; outputs of the teacher are the targets"
-        source = {"tags": {"drawn": told, "study": parent.info.run_name or "", **facts, **hashes}}
+        drawn = "rows of the declared prior, drawn from the study's seed; outputs of the teacher are the targets"
+        source = {"tags": {"drawn": drawn, "study": parent.info.run_name or "", **facts, **hashes}}
         made[name] = Dataset(
             name=f"{name} bank",
             digest=digest[:12],

@@ -356,7 +356,7 @@ class Problem:
 
     @property
     def output_names(self) -> list[str]:
-        """Names of the outputs, ``0``, ``1``, ... where the teacher tells none."""
+        """Names of the outputs, ``0``, ``1``, ... if the teacher has none."""
         return self.teacher.output_names(self.outputs)
 
     @property

@@ -90,13 +90,16 @@ def one_line(problem: BaseException) -> str:
     kept, because libraries state the reason last. Stack frames, carets and links to documentation are left out.
     """
     lines = [" ".join(line.split()) for line in message(problem)[-TAIL_CHARACTERS:].splitlines()]
-    told = [line for line in lines if re.search(r"\w", line) and not ASIDE.search(line)] or [
+    reasons = [line for line in lines if re.search(r"\w", line) and not ASIDE.search(line)] or [
         line for line in lines if line
     ]
-    whole = " ".join(told)
+    whole = " ".join(reasons)
     if len(whole) > MOST_LINE_CHARACTERS:
         whole = _last(
-            re.split(r"(?<=[.!?;])\s+", told[-1] if len(told[-1]) > MOST_LINE_CHARACTERS // 8 else " ".join(told[-2:]))
+            re.split(
+                r"(?<=[.!?;])\s+",
+                reasons[-1] if len(reasons[-1]) > MOST_LINE_CHARACTERS // 8 else " ".join(reasons[-2:]),
+            )
         )
     return (
         "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in whole) or type(problem).__name__

@@ -9,7 +9,7 @@ from processes import command_line
 from tiny_studies import Store
 
 from dfkd_tune.search.locks import exclusive
-from dfkd_tune.study.opening import open_slots
+from dfkd_tune.study.opening import open_queue
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.tracking.tracker import Tracker
 
@@ -21,7 +21,7 @@ WORKERS = 16
 def _make(spec, storage: str, tracking: str) -> None:
     """What a worker does before its first trial, but for the rows that it draws."""
     prepared = prepare(spec)
-    _, queue = open_slots(prepared, storage, tracking)
+    _, queue = open_queue(prepared, storage, tracking)
     with exclusive(queue.storage, storage):
         tracker = Tracker(tracking, spec.name, storage, known=False)
         tracker.open_study({"seed": spec.study.seed}, prepared.tags())

@@ -15,7 +15,7 @@ from dfkd_tune.reporting.terminal_progress import sentence
 from dfkd_tune.search.locks import exclusive
 from dfkd_tune.search.storage import open_storage
 from dfkd_tune.search.trial_queue import TrialQueue
-from dfkd_tune.study.opening import open_slots
+from dfkd_tune.study.opening import open_queue
 from dfkd_tune.study.session import run_study
 from dfkd_tune.utils import waits
 
@@ -67,7 +67,7 @@ def test_a_server_that_is_starting_is_asked_once(dfkd, store, finished, argv):
 
 def test_a_worker_says_what_it_waits_for(store, tiny):
     prepared, seen = tiny("claimed", trials=2), []
-    study, queue = open_slots(prepared, store.storage, store.tracking)
+    study, queue = open_queue(prepared, store.storage, store.tracking)
     others = TrialQueue(study, queue.storage)
     assert others.claim(2) and others.claim(2)
     with pytest.raises(Interrupted):

@@ -91,9 +91,9 @@ def test_compare(look, store, finished, tiny):
 
 def test_show_before_a_study_has_ended(look, store, tiny):
     """Without a trial, a baseline or a promoted student."""
-    from dfkd_tune.study.opening import open_slots
+    from dfkd_tune.study.opening import open_queue
 
-    open_slots(tiny("unbegun"), store.storage, store.tracking)
+    open_queue(tiny("unbegun"), store.storage, store.tracking)
     assert "No trial of unbegun is complete" in look("show", "unbegun", *store.options[:2])
 
 

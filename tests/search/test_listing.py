@@ -10,7 +10,7 @@ from dfkd_tune.errors import NotFound
 from dfkd_tune.search.attributes import SESSIONS, SPEC
 from dfkd_tune.search.listing import last_changed, listed
 from dfkd_tune.search.storage import open_storage
-from dfkd_tune.study.session import open_slots
+from dfkd_tune.study.opening import open_queue
 
 
 def test_a_study_is_listed_with_what_it_recorded(store, finished):
@@ -32,11 +32,11 @@ def home(store, finished, tmp_path) -> Store:
 
 def test_the_last_changed_is_first(home, tiny):
     for name in ("one", "two"):
-        _, queue = open_slots(tiny(name, trials=1), home.storage, home.tracking)
+        _, queue = open_queue(tiny(name, trials=1), home.storage, home.tracking)
         claimed = queue.claim(1)
         queue.complete(claimed.trial, TrialState.PRUNED, [], {})
     assert [study.name for study in listed(home.storage)] == ["two", "one"]
-    open_slots(tiny("three", trials=1), home.storage, home.tracking)
+    open_queue(tiny("three", trials=1), home.storage, home.tracking)
     assert [study.name for study in listed(home.storage)] == ["two", "one", "three"]
     assert last_changed(home.storage) == "two"
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def claim_all(url: str, folder: Path) -> None:
-    """Claim slots until there are none, all processes from the same moment on."""
+    """Claim trials until there are none, all processes from the same moment on."""
     storage = storages.open_storage(url)
     study = optuna.load_study(study_name="slots", storage=storage)
     (folder / f"ready-{os.getpid()}").touch()

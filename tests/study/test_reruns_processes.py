@@ -12,7 +12,7 @@ from dfkd_tune.errors import Interrupted
 from dfkd_tune.search import locks
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.progress import Progress
-from dfkd_tune.study.opening import open_slots
+from dfkd_tune.study.opening import open_queue
 from dfkd_tune.study.session import run_study
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -78,7 +78,7 @@ def test_processes_of_other_numbers_of_workers_agree_on_the_parts(store, tiny):
     seen: list[Progress] = []
 
     def join() -> None:
-        open_slots(*where, workers=3)
+        open_queue(*where, workers=3)
         waiting: list[str | None] = []
         with pytest.raises(Interrupted):  # it waits for the part that this process holds
             run_study(
@@ -95,7 +95,7 @@ def test_processes_of_other_numbers_of_workers_agree_on_the_parts(store, tiny):
             assert len(names_of(store, name)) == 2 and len(names_of(store, name, "RUNNING")) == 2
         return False
 
-    open_slots(*where, workers=2)
+    open_queue(*where, workers=2)
     run_study(*where, joining=True, should_stop=look, on_progress=seen.append)
     assert joined
     assert sorted(run.info.run_name for run in store.runs(name, "rerun")) == wanted(store, name)

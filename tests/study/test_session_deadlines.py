@@ -4,7 +4,7 @@ import pytest
 
 from dfkd_tune.search.attributes import PROMOTED, StudyRecord
 from dfkd_tune.search.loaded import load_study
-from dfkd_tune.study.opening import open_slots
+from dfkd_tune.study.opening import open_queue
 from dfkd_tune.study.session import run_study
 from dfkd_tune.study.workers import join
 
@@ -33,10 +33,10 @@ def test_running_trials_end_and_what_is_there_is_concluded(store, tiny):
 
 
 def test_every_worker_keeps_the_time_of_the_study_and_not_its_own(store, tiny):
-    open_slots(tiny("timed", trials=3, timeout=1e-9), store.storage, store.tracking, workers=2)
+    open_queue(tiny("timed", trials=3, timeout=1e-9), store.storage, store.tracking, workers=2)
     result = join("timed", store.storage, store.tracking)
     assert (begun(store, "timed"), result.progress.ended) == (0, 0)
-    open_slots(tiny("timed", trials=3), store.storage, store.tracking, workers=2)
+    open_queue(tiny("timed", trials=3), store.storage, store.tracking, workers=2)
     assert join("timed", store.storage, store.tracking).progress.ended == 3
 
 
@@ -45,7 +45,7 @@ def test_workers_that_go_on_write_a_new_summary(store, tiny):
     options = {"trials": 3, "reruns": 0, "leaders": 1}
     run_study(tiny("resumed", timeout=1e-9, **options), store.storage, store.tracking)
     first = record(store, "resumed").summary
-    open_slots(tiny("resumed", **options), store.storage, store.tracking, workers=2)
+    open_queue(tiny("resumed", **options), store.storage, store.tracking, workers=2)
     result = join("resumed", store.storage, store.tracking)
     known = record(store, "resumed")
     assert (first["trials"], known.summary["trials"]) == (0, 3) and known.summary["at"] > first["at"]

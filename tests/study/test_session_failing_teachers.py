@@ -28,7 +28,7 @@ def study(code, tiny, store, request, tmp_path):
     (tmp_path / "features.yaml").write_text("features: [{name: a, mean: 0, std: 1}, {name: b, mean: 0, std: 1}]\n")
     name = f"failing-{request.node.name.replace('[', '-').replace(']', '')}"[:90]
 
-    def run(limit: int = 10**9, name: str = name, looks: list | None = None, **about):
+    def run(limit: int = 10**9, name: str = name):
         prepared = tiny(
             name,
             teacher={"path": source},
@@ -37,20 +37,11 @@ def study(code, tiny, store, request, tmp_path):
             leaders=1,
             preset="random",
             search={},
-            **about,
         )
         module = sys.modules[source.partition(":")[0]]
         module.ASKED[0], module.LIMIT[0] = 0, limit
-        begun: list[object] = []
-
-        def look() -> bool:
-            if looks is not None and not begun:
-                looks.append(module.ASKED[0])
-            return False
-
-        watch = {"on_progress": begun.append, "should_stop": look}
         try:
-            return run_study(prepared, store.storage, store.tracking, **watch), module.ASKED[0]
+            return run_study(prepared, store.storage, store.tracking), module.ASKED[0]
         finally:
             module.LIMIT[0] = 10**9
 
@@ -79,20 +70,3 @@ def test_wherever_it_fails_a_resume_ends_the_same(study, store):
             trial.state for trial in store.trials(f"{study.name}-whole")
         ]
     assert waiting[0] > 0
-
-
-def test_all_trials_that_were_claimed_are_given_back(study, store):
-    """A process claims the trials of a round together. The teacher fails while the second one of them is taken up."""
-    seeded = {"seed": 1, "population": 3}
-    looks: list[int] = []
-    study(name=f"{study.name}-whole", looks=looks, **seeded)
-    before, after = sorted({*looks})[-2:]
-    assert after - before == 4  # the baseline and three trials, once each
-    name = f"{study.name}-stopped"
-    with pytest.raises(TeacherError, match="SystemExit: 0"):
-        study(before + 2, name, **seeded)
-    trials = store.trials(name)
-    assert {trial.state for trial in trials} == {TrialState.WAITING}
-    assert sum(bool(trial.params) for trial in trials) == 3
-    study(name=name, **seeded)
-    assert {trial.state for trial in store.trials(name)} <= {TrialState.COMPLETE, TrialState.PRUNED}

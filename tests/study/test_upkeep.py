@@ -12,12 +12,13 @@ from tiny_studies import Store, runs_of
 from dfkd_tune.errors import NotFound, SpecError, StudyMismatch
 from dfkd_tune.locations.paths import shared_folder, spool_folder
 from dfkd_tune.registry.register import register
-from dfkd_tune.search.attributes import StudyRecord
+from dfkd_tune.search.attributes import PARTS, StudyRecord
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.locks import PURPOSES, StudyLock
 from dfkd_tune.search.storage import open_storage
 from dfkd_tune.study import upkeep
-from dfkd_tune.study.session import open_slots, run_study
+from dfkd_tune.study.opening import open_queue
+from dfkd_tune.study.session import run_study
 from dfkd_tune.study.sync import sync
 from dfkd_tune.study.workers import join
 from dfkd_tune.teachers.output_cache import files_of as answers_of
@@ -118,7 +119,7 @@ def test_a_study_with_registered_versions_stays(home, tiny):
 @pytest.fixture
 def begun(home, tiny):
     """A study that was set up, with its queue, and never worked on."""
-    return open_slots(tiny("begun", trials=2), home.storage, home.tracking)
+    return open_queue(tiny("begun", trials=2), home.storage, home.tracking)
 
 
 def test_a_study_is_kept_while_a_worker_has_a_trial(home, begun):
@@ -136,6 +137,8 @@ def test_a_study_is_kept_while_a_worker_has_a_trial(home, begun):
 def test_a_study_is_kept_while_a_worker_has_no_trial_but_a_task(home, begun, purpose):
     """Re-runs and the baseline are no trials."""
     study, _ = begun
+    if purpose == 0:
+        study.set_user_attr(PARTS, 1)  # as before the first re-run
     lock = StudyLock(open_storage(home.storage), home.storage, study, purpose)
     assert lock.acquire()
     with fails("study 'begun'", "is running", kind=StudyMismatch):

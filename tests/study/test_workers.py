@@ -20,7 +20,7 @@ from dfkd_tune.search import storage as storages
 from dfkd_tune.search.attributes import HOST, TRACKING
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.study import workers
-from dfkd_tune.study.opening import open_slots
+from dfkd_tune.study.opening import open_queue
 from dfkd_tune.study.session import run_study
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -71,7 +71,7 @@ def test_a_worker_waits_for_a_study_that_is_not_there_yet(store, tiny, monkeypat
 
     def meanwhile() -> bool:
         if not opened:
-            opened.append(open_slots(tiny("awaited", trials=2), store.storage, store.tracking))
+            opened.append(open_queue(tiny("awaited", trials=2), store.storage, store.tracking))
         return False
 
     result = workers.join("awaited", store.storage, store.tracking, should_stop=meanwhile, patience=600)
@@ -98,7 +98,7 @@ def moved(tmp_path, store, tree, tiny, small_teacher):
         given[name] = str(shutil.copy(path, there))
     (there / "features.yaml").write_text("features: [a, b, c]\n")
     prepared = tiny("moved", teacher=given, features=str(there / "features.yaml"))
-    open_slots(prepared, store.storage, store.tracking)
+    open_queue(prepared, store.storage, store.tracking)
     shutil.copy(there / "features.yaml", tmp_path / "copy-features.yaml")
     return there, {
         "teacher": str(tmp_path / "copy-teacher.safetensors"),
@@ -135,7 +135,7 @@ def test_a_worker_refuses_another_teacher(tmp_path, store):
 
 
 def test_sqlite_stays_on_its_machine(store, tiny):
-    study, queue = open_slots(tiny("machine"), store.storage, store.tracking)
+    study, queue = open_queue(tiny("machine"), store.storage, store.tracking)
     study.set_user_attr(HOST, "elsewhere")
     with pytest.raises(StorageError, match="a study of elsewhere, and SQLite cannot be shared between machines; keep"):
         workers.join("machine", store.storage)
@@ -150,7 +150,7 @@ def test_sqlite_stays_on_its_machine(store, tiny):
 
 def test_an_mlflow_file_of_another_machine_is_out_of_reach(postgresql, store, tiny, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    open_slots(tiny("reach"), postgresql, store.tracking)
+    open_queue(tiny("reach"), postgresql, store.tracking)
     load_study(postgresql, "reach").set_user_attr(HOST, "elsewhere")
     with pytest.raises(TrackingError, match="is a file on elsewhere, out of reach"):
         workers.join("reach", postgresql)
@@ -159,7 +159,7 @@ def test_an_mlflow_file_of_another_machine_is_out_of_reach(postgresql, store, ti
 def test_credentials_are_nowhere(postgresql, tiny, monkeypatch):
     url = postgresql.replace("postgres@", "postgres:hunter2@")
     monkeypatch.setattr("dfkd_tune.tracking.tracker.ready", lambda *where: None)  # nobody listens there
-    study, queue = open_slots(tiny("secret"), url, "http://me:hunter2@127.0.0.1:9/?password=hunter2")
+    study, queue = open_queue(tiny("secret"), url, "http://me:hunter2@127.0.0.1:9/?password=hunter2")
     assert study.user_attrs[TRACKING] == "http://127.0.0.1:9/?password="
     with queue.storage.engine.connect() as connection:
         tables = [

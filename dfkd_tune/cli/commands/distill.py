@@ -141,7 +141,7 @@ def _problem(
     found = prepared.probe
     recipe = recipe or prepared.space.preset  # what a study's unsearched leaves come from
     place = recipe_file or f"--preset {preset}"
-    make_space(recipe, {}, prepared.size, None, place, found.differentiable)  # raises as it does for a study
+    make_space(recipe, {}, prepared.size, None, place, differentiable=found.differentiable)  # raises as for a study
     return prepared.problem(), recipe, derive(prepared.spec.study.seed, "baseline")
 
 

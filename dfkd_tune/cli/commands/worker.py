@@ -50,7 +50,9 @@ def worker(
     sources, console = Sources(teacher, architecture, features, trust_pickle), Console(file=sys.stdout)
     with Signals() as stop, terminal_progress.watch(console, name) as on_progress:
         where = (paths.optuna_url(storage), tracking_uri, sources)
-        result = join(name, *where, on_progress, lambda: bool(stop), device, wait)
+        result = join(
+            name, *where, on_progress=on_progress, should_stop=lambda: bool(stop), device=device, patience=wait
+        )
     p = require_complete(result).progress
     if p.ended < p.total:
         told = f"the study's time was up after {p.ended:,} of {p.total:,} trials; dfkd-tune study goes on with the rest"

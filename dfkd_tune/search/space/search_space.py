@@ -58,6 +58,7 @@ def make_space(
     size: Size,
     max_parameters: int | None,
     place: str = "search",
+    *,
     differentiable: bool = True,
     small: bool = False,
     default: Mapping[str, Any] = DEFAULT,

@@ -116,8 +116,8 @@ class Space:
         """The space as plain values, which a resumed study must match."""
         leaves = {leaf: domains.plain(domain) for leaf, domain in self.domains.items()}
         rest = {k: v for k, v in self.preset.leaves().items() if k not in leaves}
-        told = {"search": leaves, "preset": rest, "max_parameters": self.max_parameters}
-        return told | ({"fixed": dict(self.fixed)} if self.fixed else {})
+        described = {"search": leaves, "preset": rest, "max_parameters": self.max_parameters}
+        return described | ({"fixed": dict(self.fixed)} if self.fixed else {})
 
     def owners(self, leaf: str) -> list[str]:
         """The kinds in a leaf's section that have the leaf; empty if all have it."""

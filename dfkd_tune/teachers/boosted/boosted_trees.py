@@ -49,10 +49,10 @@ class BoostedTrees(TableModel):
         score: array ``(N, D)`` -> outputs; of float64, or of objects if ``words`` is true.
         width: number of columns D.
         names: names of the columns, if they are known.
-        levels: index of a categorical column -> its levels in order of their codes; None if the file does not tell.
+        levels: index of a categorical column -> its levels in order of their codes; None if the file does not hold them.
         coded: categorical columns that ``score`` takes as codes 0, 1, ... instead of levels.
         words: whether ``score`` takes an array of objects, with the levels of categorical columns as they are.
-        trees: the trees that tell how training rows are distributed.
+        trees: the trees whose counts show how training rows are distributed.
     """
 
     score: Callable[[np.ndarray], Any]

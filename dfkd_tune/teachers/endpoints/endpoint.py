@@ -50,7 +50,7 @@ class Endpoint(TableModel):
         guard: knows whether the user wants to stop.
 
     Raises:
-        TeacherError: it cannot be reached, or tells of a model that is no teacher.
+        TeacherError: it cannot be reached, or serves a model that is no teacher.
     """
 
     def __init__(self, source: str, client: Client, protocol: InferenceProtocol, guard: Guard) -> None:
@@ -71,7 +71,7 @@ class Endpoint(TableModel):
 
     @property
     def kinds(self) -> Mapping[str, str]:
-        """Name of a column -> the name of its dtype, or ``string``, as far as it tells."""
+        """Name of a column -> the name of its dtype, or ``string``, as far as they are known."""
         return self.description.kinds
 
     def predict(self, rows: Any) -> np.ndarray:

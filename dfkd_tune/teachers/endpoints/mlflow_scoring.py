@@ -16,7 +16,7 @@ OUTPUT = "output"
 
 
 class MlflowScoring:
-    """A scoring server, which tells nothing of its model.
+    """A scoring server, which does not describe its model.
 
     Args:
         client: sends requests.

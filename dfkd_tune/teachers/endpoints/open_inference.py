@@ -28,7 +28,7 @@ DTYPES = (
 )
 """Datatype of the protocol -> dtype of the argument or output."""
 SENT = {"f": "FP64", "i": "INT64", "u": "INT64", "b": "BOOL", "O": WORDS, "U": WORDS}
-"""Kind of an array's dtype -> its datatype, for a server that does not tell any."""
+"""Kind of an array's dtype -> its datatype, for a server that declares none."""
 FACTS = ("name", "versions", "platform", "inputs", "outputs")
 """Keys of the metadata that identify a model."""
 ANY = -1
@@ -169,7 +169,7 @@ def _signature(source: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor])
         raise TeacherError(source, rule, remedy="serve a regression model, without this output")
     bare = Signature.positional(arguments)
     if not outputs or any(each.row is None or not each.shape for each in outputs):
-        return bare  # the first answer tells more
+        return bare  # the first answer shows more
     known = tuple(Output(each.name, each.shape[1:], FLOATS[each.datatype]) for each in outputs)
     returns = Leaf(0) if len(known) == 1 else {each.name: Leaf(i) for i, each in enumerate(known)}
     return Signature(bare.arguments, bare.call, known, returns)

@@ -15,12 +15,12 @@ from dfkd_tune.teachers.endpoints.client import Json
 
 @dataclass(frozen=True)
 class Description:
-    """What an endpoint tells of its model.
+    """What an endpoint declares of its model.
 
     Args:
         names: names of its columns, if it takes named columns.
-        kinds: name of a column -> the name of its dtype, or ``string``, as far as it tells.
-        signature: its arguments, if it takes an array ``(N, D)`` or several arrays; None if it does not tell.
+        kinds: name of a column -> the name of its dtype, or ``string``, as far as they are known.
+        signature: its arguments, if it takes an array ``(N, D)`` or several arrays; None if they are unknown.
         dtype: dtype of rows, for columns and flat rows.
         rows: number of rows that every request must have; None if any number is taken.
         facts: what identifies the model, as plain values.
@@ -35,7 +35,7 @@ class Description:
 
     @property
     def width(self) -> int | None:
-        """Number of features D of flat rows, if it tells."""
+        """Number of features D of flat rows, if it is known."""
         if self.names is not None:
             return len(self.names)
         only = self.signature.arguments[0] if self.signature is not None and self.signature.flat else None
@@ -78,7 +78,7 @@ class InferenceProtocol(Protocol):
         ...
 
     def describe(self) -> Description:
-        """Ask the endpoint for what it tells of its model; may raise ``TeacherError``."""
+        """Request the description of the endpoint's model; may raise ``TeacherError``."""
         ...
 
     def bodies(self, batch: Batch) -> list[Json]:

@@ -24,7 +24,7 @@ from dfkd_tune.utils.user_code import setting_up
 def load_function(source: str) -> Teacher:
     """Import the module; call the function without arguments, or take a function of rows ``(N, D)`` as the teacher itself.
 
-    What the call returns is an ``nn.Module``, or a function of tensors or arrays. An attribute ``example_inputs`` of it tells
+    What the call returns is an ``nn.Module``, or a function of tensors or arrays. Its attribute ``example_inputs`` gives
     the shapes and dtypes of its arguments. Modules in the working directory can be imported, as with ``python -m``.
 
     Raises:

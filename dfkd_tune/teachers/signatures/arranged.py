@@ -22,7 +22,7 @@ from dfkd_tune.teachers.base import Teacher
 
 OUTPUTS = "return real numbers with one row for each input row"
 TRIED = 3
-"""Rows with which the outputs of a teacher that does not tell them are found."""
+"""Rows with which the outputs of a teacher are found if they are unknown."""
 
 
 @runtime_checkable
@@ -61,7 +61,7 @@ class Arranged(nn.Module):
 
 
 def arranged(teacher: Teacher, layout: Layout | None = None) -> Teacher:
-    """The teacher as a function of flat rows; itself if it is one, or if it does not tell its arguments' shapes.
+    """The teacher as a function of flat rows; itself if it is one, or if its arguments' shapes are unknown.
 
     Args:
         teacher: a teacher whose function takes its own arguments, or one that is arranged already.
@@ -87,7 +87,7 @@ def arranged(teacher: Teacher, layout: Layout | None = None) -> Teacher:
 
 
 def with_outputs(teacher: Teacher, inputs: Inputs) -> tuple[Teacher, Inputs]:
-    """The teacher with its outputs, which are found by a call if it does not tell them.
+    """The teacher with its outputs, which are found by a call if they are unknown.
 
     Args:
         teacher: the teacher, arranged.

@@ -74,7 +74,7 @@ def _shape(source: object, name: str, tensor: Tensor) -> tuple[int, ...]:
 
 
 def _outputs(program: torch.export.ExportedProgram, spec: Any) -> tuple[tuple[Output, ...] | None, Any]:
-    """The outputs and their tree; None twice if the program does not tell them as the teacher's own call would."""
+    """The outputs and their tree; None twice if the program does not hold them in the form of the teacher's own call."""
     (answers,) = next(node for node in reversed(program.graph.nodes) if node.op == "output").args
     kept = [
         each

@@ -7,7 +7,7 @@ import pytest
 from dfkd_tune.errors import Interrupted
 from dfkd_tune.search.attributes import ROUND, StudyRecord
 from dfkd_tune.search.loaded import load_study
-from dfkd_tune.study.opening import open_slots
+from dfkd_tune.study.opening import open_queue
 from dfkd_tune.study.session import run_study
 from dfkd_tune.study.trials.claims import claims
 from dfkd_tune.study.workers import run_workers
@@ -68,7 +68,7 @@ def test_a_seeded_study_that_was_stopped_goes_on_with_its_trials(tmp_path, store
 def test_processes_share_the_trials_that_are_left(store, tiny):
     """None takes all of them while the others have nothing to do."""
     prepared = tiny("halved", trials=5, population=5)
-    study, queue = open_slots(prepared, store.storage, store.tracking, workers=2)
+    study, queue = open_queue(prepared, store.storage, store.tracking, workers=2)
     taken: list[list[int]] = []
     for _ in range(2):
         process, trials = claims(queue, prepared, StudyRecord.of(study)), []
