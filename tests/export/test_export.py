@@ -319,7 +319,7 @@ def test_a_container_can_be_made(named, tmp_path):
 def test_every_output_of_a_file_is_judged_at_its_own_scale():
     torch.manual_seed(0)
     network, scale = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2)), torch.tensor([1e-7, 1e5])
-    student = nn.Sequential(network, _Scaled(scale)).eval()
+    student = nn.Sequential(_Scaled(1 / STD, -MEAN / STD), network, _Scaled(scale, 0 * scale)).eval()
     with torch.no_grad():
         y = student(UNITS.rows)
     most, none = allowed(student, UNITS), torch.zeros_like(y)
@@ -331,9 +331,9 @@ def test_every_output_of_a_file_is_judged_at_its_own_scale():
 
 
 class _Scaled(nn.Module):
-    def __init__(self, scale: torch.Tensor) -> None:
+    def __init__(self, scale: torch.Tensor, shift: torch.Tensor) -> None:
         super().__init__()
-        self.scale = scale
+        self.scale, self.shift = scale, shift
 
     def forward(self, y: torch.Tensor) -> torch.Tensor:
-        return y * self.scale
+        return y * self.scale + self.shift
