@@ -40,10 +40,10 @@ def make():
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a case came to: ``now`` in words, and whether it is as expected; None where it belongs to another issue."""
+    """What a case came to: ``now`` in words, and whether it is as expected."""
 
     now: str
-    good: bool | None
+    good: bool
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,11 @@ from dfkd_tune.locations.files import write_output
 from dfkd_tune.training.raw_evaluation import ExportedStudent
 
 TOLERANCE = 5e-5
-"""Largest difference allowed between outputs of file and student, relative to the largest answer of that output."""
+"""Largest difference allowed between outputs of file and student, in standard deviations of that output, beyond ``STEPS``."""
+STEPS = 16
+"""Largest difference allowed in any case, in steps of float32 at the largest answer of that output."""
 SCALE_ROWS = 256
-"""Rows on which the largest answers are found. A single example row may have an answer near 0."""
+"""Rows on which an output's standard deviation is found. The example rows may be one alone."""
 
 
 def read_flat(form: ExportFormat, data: bytes, module: nn.Module, units: InputSchema) -> Callable[[Tensor], Tensor]:
@@ -29,25 +31,26 @@ def read_flat(form: ExportFormat, data: bytes, module: nn.Module, units: InputSc
     return units.flat(answer) if form.drop_in else answer
 
 
-def largest_answers(student: nn.Module, units: InputSchema) -> Tensor:
-    """Largest magnitudes ``(O,)`` of a student's outputs at the example rows and at rows around the center of its inputs."""
+def allowed(student: nn.Module, units: InputSchema) -> Tensor:
+    """Differences ``(O,)`` that are rounding, by the answers of a student at example rows and around the center of its inputs."""
     dtype, rng = units.rows.dtype, torch.Generator().manual_seed(0)
     center, scale = (torch.tensor(each, dtype=dtype) for each in (units.encoding.center, units.encoding.scale))
     rows = center + scale * torch.randn(SCALE_ROWS, len(center), generator=rng, dtype=dtype)
     with torch.no_grad():
-        return torch.cat([student(units.rows), student(rows)]).abs().amax(0)
+        y = torch.cat([student(units.rows), student(rows)])
+    return TOLERANCE * y.std(0) + STEPS * torch.finfo(torch.float32).eps * y.abs().amax(0)
 
 
-def difference(answers: Tensor, expected: Tensor, steps: Tensor, largest: Tensor) -> tuple[float, bool]:
+def difference(answers: Tensor, expected: Tensor, steps: Tensor, most: Tensor) -> tuple[float, bool]:
     """Largest difference between outputs ``(N, O)`` of a file and of its student, and whether it is rounding for every output.
 
     Args:
         answers, expected: outputs of the file and of the student.
         steps: distances between neighboring numbers of the outputs' dtypes, which do not count.
-        largest: what ``largest_answers`` found, by which outputs of different scale are judged each by itself.
+        most: what is ``allowed``; outputs of different scale are judged each by itself.
     """
     gaps = ((answers - expected).abs() - steps).clamp(min=0.0)
-    return float(gaps.max()), bool((gaps.amax(0) <= TOLERANCE * largest).all())
+    return float(gaps.max()), bool((gaps.amax(0) <= most).all())
 
 
 def export(
@@ -77,12 +80,12 @@ def export(
     answer = read_flat(known, data, module, units)
     if known.feature_names(data) != units.names:
         raise ExportError(out, "the file does not hold the feature names", remedy="try another --format")
-    worst, largest = 0.0, largest_answers(module, units)
+    worst, most = 0.0, allowed(module, units)
     for x in (units.rows, units.rows[:1]):
         with torch.no_grad():
             expected = module(x)
             steps = units.steps(expected) if known.drop_in else torch.zeros_like(expected)
-            differs, rounded = difference(answer(x), expected, steps, largest)
+            differs, rounded = difference(answer(x), expected, steps, most)
         if not rounded:
             raise ExportError(
                 out, f"outputs of the file differ from the student's by {differs:g}", remedy="try another --format"

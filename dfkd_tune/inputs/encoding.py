@@ -309,7 +309,7 @@ def require_resolution(dtype: torch.dtype, inputs: Inputs) -> None:
             if math.isfinite(coarse):
                 what = f"rounds it by {coarse:.2g} of its standard deviation"
             elif feature.levels is None and _skips(feature, largest, own):
-                what = f"lacks most of its whole numbers: steps are {spacing(largest, own):g} at {largest:.10g}"
+                what = f"lacks some of its whole numbers: steps are {spacing(largest, own):g} at {largest:.10g}"
                 remedy = "leave integer out, as the teacher gets no other numbers, "
             rule = f"the teacher takes {name}, which {what}"
             remedy += "export the teacher with float64 inputs (a function sets an attribute dtype), or shift the feature's origin in both teacher and features file"

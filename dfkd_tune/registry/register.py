@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from dfkd_tune.errors import ExportError, NotFound, SpecError, TrackingError
-from dfkd_tune.export.export import difference, largest_answers
+from dfkd_tune.export.export import allowed, difference
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.locations.paths import absolute, existing, without_credentials
 from dfkd_tune.registry import certificates, model_files
@@ -268,4 +268,4 @@ def _difference(
         expected = student(torch.from_numpy(x))
     answers = torch.from_numpy(answers.reshape(expected.shape))
     units = InputSchema.of(result)
-    return difference(answers, expected, units.steps(expected), largest_answers(student, units))
+    return difference(answers, expected, units.steps(expected), allowed(student, units))

@@ -129,12 +129,14 @@ def synthetic(declared: Tensor, made: Tensor, names: Sequence[str]) -> Figure:
     for place, i in zip(axes[1:], order, strict=False):
         both = torch.cat([declared[:, i], made[:, i]])
         both = both[~both.isnan()]
+        place.set_title(names[i][:22], parse_math=False)  # a name may hold a $
+        if not len(both):  # the value is missing in every row
+            continue
         ends = (float(both.min()), float(both.max()) + 1e-9)
         for rows, color in ((declared, SOFT), (made, WORST)):
             style = {"histtype": "stepfilled", "color": color, "alpha": 0.5, "density": True}
             there = rows[~rows[:, i].isnan(), i]
             place.hist(there.numpy(), bins=30, range=ends, **style)
-        place.set_title(names[i][:22], parse_math=False)  # a name may hold a $
     for place in axes:
         place.tick_params(labelleft=False, left=False, labelsize=7.5)
     for place in axes[plots:]:

@@ -11,6 +11,7 @@ from dfkd_tune.reporting.findings import ENOUGH, RESAMPLES, Comparison, Findings
 from dfkd_tune.search.attributes import RECIPE
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.training import metrics as metric
+from dfkd_tune.training.rmse_words import rmse_in_words
 from dfkd_tune.utils.markdown import argument
 
 VERBS = {"sure": "won", "likely": "probably won"}
@@ -27,7 +28,12 @@ def headline(found: Findings) -> str:
     if student is None:
         return f"No trial of {found.name} is complete: {state_counts(found)}."
     rmse = found.promoted["rmse"] if found.promoted else student.user_attrs[metric.RMSE]
-    words = f"A student with {student.user_attrs[metric.PARAMETERS]:,.0f} parameters matches {found.teacher} with an RMSE of {rmse:.4g}"
+    told, known = f"{rmse:.4g}", student.user_attrs
+    if metric.OUTPUT_RMSE.format(1) in known and not (found.run or "").startswith(
+        "rerun"
+    ):  # of a re-run it is not on record
+        told = rmse_in_words(rmse, known[metric.NRMSE], 2)
+    words = f"A student with {known[metric.PARAMETERS]:,.0f} parameters matches {found.teacher} with an RMSE of {told}"
     if found.untuned:
         words += ". It is the untuned preset, because no trial did better"
     elif found.baseline_rmse:

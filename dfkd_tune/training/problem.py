@@ -29,7 +29,7 @@ from dfkd_tune.teachers.output_cache import Answers
 from dfkd_tune.teachers.probe import Probe
 from dfkd_tune.training.banks import Bank
 from dfkd_tune.training.gradient_mask import gradient_mask
-from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, outputs, outputs_of, rounding
+from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, outputs, outputs_of
 from dfkd_tune.utils.seeding import stream
 
 LOG = logging.getLogger(__name__)
@@ -358,11 +358,6 @@ class Problem:
     def output_names(self) -> list[str]:
         """Names of the outputs, ``0``, ``1``, ... if the teacher has none."""
         return self.teacher.output_names(self.outputs)
-
-    @property
-    def rounding(self) -> Tensor:
-        """Errors ``(O,)`` with which a drop-in student rounds its outputs to the dtypes of its teacher, in the teacher's units."""
-        return rounding(self.inputs, (self.banks["selection"].values * self.spread + self.shift).cpu())
 
     @property
     def evaluator(self) -> RawEvaluator:

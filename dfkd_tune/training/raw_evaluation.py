@@ -17,7 +17,7 @@ from dfkd_tune.errors import ExportError
 from dfkd_tune.inputs.encoding import Encode
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.teachers.base import Teacher, dtype_of
-from dfkd_tune.training.rmse_words import OutputRMSE, outputs_in_words, rmse_in_words
+from dfkd_tune.training.rmse_words import OutputRMSE, outputs_in_words, rmse_in_words, share_in_words
 from dfkd_tune.utils.seeding import stream
 
 CHUNK_ROWS = 2_048
@@ -119,6 +119,11 @@ class Measured:
 
     def __str__(self) -> str:
         return rmse_in_words(self.rmse, self.relative, len(self.by_output))
+
+    @property
+    def share(self) -> str:
+        """The relative RMSE in words."""
+        return share_in_words(self.relative, len(self.by_output))
 
     @property
     def outputs(self) -> str | None:

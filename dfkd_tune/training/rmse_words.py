@@ -24,9 +24,12 @@ def of_outputs(certificate: Mapping[str, Any]) -> dict[str, OutputRMSE]:
 
 def rmse_in_words(rmse: float, relative: float, outputs: int) -> str:
     """The RMSE and the relative RMSE, in which a large output does not hide a small one."""
-    return f"{rmse:.4g}, {100 * relative:.3g} % of the standard deviation" + (
-        " over all outputs" if outputs > 1 else ""
-    )
+    return f"{rmse:.4g}, {share_in_words(relative, outputs)}"
+
+
+def share_in_words(relative: float, outputs: int) -> str:
+    """The relative RMSE."""
+    return f"{100 * relative:.3g} % of the standard deviation" + (" over all outputs" if outputs > 1 else "")
 
 
 def gap_in_words(gap: float, relative: float, output: str, outputs: int) -> str:

@@ -21,7 +21,7 @@ from torch import nn
 
 from dfkd_tune import register
 from dfkd_tune.errors import ExportError
-from dfkd_tune.export.export import difference, export, largest_answers
+from dfkd_tune.export.export import allowed, difference, export
 from dfkd_tune.export.quantization import WeightQuantized
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.inputs.columns import Columns
@@ -319,22 +319,21 @@ def test_a_container_can_be_made(named, tmp_path):
 def test_every_output_of_a_file_is_judged_at_its_own_scale():
     torch.manual_seed(0)
     network, scale = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2)), torch.tensor([1e-7, 1e5])
-    student = nn.Sequential(network, _Scaled(scale)).eval()
+    student = nn.Sequential(_Scaled(1 / STD, -MEAN / STD), network, _Scaled(scale, 0 * scale)).eval()
     with torch.no_grad():
         y = student(UNITS.rows)
-    largest, none = largest_answers(student, UNITS), torch.zeros_like(y)
-    assert bool((largest / scale > 0.01).all())
-    assert difference(y * (1 + 1e-6), y, none, largest)[1]
-    assert not difference(y * torch.tensor([1.01, 1.0]), y, none, largest)[
-        1
-    ]  # its gap is far below a step of the other
-    assert not difference(y * torch.nan, y, none, largest)[1]
+    most, none = allowed(student, UNITS), torch.zeros_like(y)
+    assert bool(((most / y.std(0) > 1e-5) & (most / y.std(0) < 1e-4)).all())
+    assert difference(y * (1 + 1e-6), y, none, most)[1]
+    # The gap of the small output is far below a step of the large one.
+    assert not difference(y * torch.tensor([1.01, 1.0]), y, none, most)[1]
+    assert not difference(y * torch.nan, y, none, most)[1]
 
 
 class _Scaled(nn.Module):
-    def __init__(self, scale: torch.Tensor) -> None:
+    def __init__(self, scale: torch.Tensor, shift: torch.Tensor) -> None:
         super().__init__()
-        self.scale = scale
+        self.scale, self.shift = scale, shift
 
     def forward(self, y: torch.Tensor) -> torch.Tensor:
-        return y * self.scale
+        return y * self.scale + self.shift

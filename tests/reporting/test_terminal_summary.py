@@ -2,10 +2,12 @@
 
 import io
 
+import optuna
 import pytest
 from rich.console import Console
 
-from dfkd_tune.reporting.summary_text import why_higher
+from dfkd_tune.reporting.findings import find
+from dfkd_tune.reporting.summary_text import headline, why_higher
 from dfkd_tune.reporting.terminal_summary import promoted, summary
 from dfkd_tune.search.progress import Progress, StudyResult
 from dfkd_tune.search.ranking import Promoted
@@ -39,3 +41,14 @@ def test_outputs_of_other_scales_are_told_each():
     told = printed(lambda console, result: promoted(console, result, "T0"), by_output=outputs)
     assert "By output, on the report bank: leak 2e-08, 10 % of its standard deviation; force 1700, 1 %" in told
     assert "By output" not in printed(lambda console, result: promoted(console, result, "T0"))
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_the_headline_tells_the_share_of_several_outputs(outputs):
+    study = optuna.create_study()
+    several = {f"output/rmse_{i}": 1.0 for i in range(outputs)} if outputs > 1 else {}
+    known = {"rmse": 1700.0, "nrmse": 0.1, "parameters": 451.0, "recipe": "{}", **several}
+    study.add_trial(optuna.create_trial(value=0.1, user_attrs=known))
+    told = headline(find(study))
+    assert "with an RMSE of 1700" in told
+    assert ("10 % of the standard deviation over all outputs" in told) == (outputs > 1)

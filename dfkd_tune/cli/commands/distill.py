@@ -100,7 +100,7 @@ def distill(
         folder / student_files.HASHES, student_files.hashes({n: (folder / n).read_bytes() for n in sorted(written)})
     )
     click.echo(
-        f"wrote {folder}: RMSE {found} of student.pt2 as it was reloaded, on {found.rows:,} fresh rows, {outcome.parameters:,} parameters, "
+        f"wrote {folder}: RMSE {found.rmse:.4g} of student.pt2 as it was reloaded, {found.share}, on {found.rows:,} fresh rows, {outcome.parameters:,} parameters, "
         f"tier {problem.inputs.tier}, {outcome.seconds:.1f} s"
     )
     if found.outputs is not None:

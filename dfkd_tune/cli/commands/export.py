@@ -95,7 +95,7 @@ def _tell(writing: StudentExport, written: Written) -> None:
 
     measured, found = f"RMSE {written.recorded:.4g} on the selection bank, in training", written.found
     if found is not None:
-        measured = f"RMSE {found} of the file as it was reloaded, on {found.rows:,} fresh rows"
+        measured = f"RMSE {found.rmse:.4g} of the file as it was reloaded, {found.share}, on {found.rows:,} fresh rows"
     click.echo(
         f"wrote {writing.file}: {recipe_name(trial_of(writing.run))}, {measured}; on {written.examples} example rows its "
         f"outputs differ from the written network's by at most {written.worst:.2g}"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,8 +22,11 @@ def likely_dtype(module: nn.Module) -> torch.dtype:
 
 
 def taken_by(function: Callable[..., object]) -> torch.dtype:
-    """The input dtype of a function: its attribute ``dtype``, or float32."""
-    given = getattr(function, "dtype", torch.float32)
+    """The input dtype of a function: its attribute ``dtype``, of PyTorch, of NumPy or a name; float32 without one."""
+    given = getattr(function, "dtype", None)
+    if isinstance(given, str | type | np.dtype):
+        with suppress(TypeError):  # it is no dtype
+            given = {"float32": torch.float32, "float64": torch.float64}.get(np.dtype(given).name)
     return given if given in ROW_DTYPES else torch.float32
 
 

@@ -1,12 +1,13 @@
 """A teacher's dtype is that of its inputs, whatever its weights are kept in."""
 
+import numpy as np
 import pytest
 import torch
 from teacher_files import FEATURES, fails
 from torch import nn
 
 from dfkd_tune.prior_inference.resolve import with_inputs
-from dfkd_tune.teachers.formats.dtypes import settled
+from dfkd_tune.teachers.formats.dtypes import settled, taken_by
 from dfkd_tune.teachers.loader import load_teacher
 
 
@@ -94,3 +95,18 @@ def test_a_module_that_is_named_is_asked_in_the_dtype_that_it_answers(code):
     assert asked(code(looks + "def teacher(): return Looks()\n")).dtype == torch.float64
     held = "class Held(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.register_buffer('mean', torch.zeros(3).double())\n    def forward(self, x): return (x - self.mean).sum(1)\n"
     assert asked(code(held + "def teacher(): return Held()\n")).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        *((each, torch.float64) for each in (torch.float64, "float64", np.float64, np.dtype("float64"), float, "f8")),
+        *((each, torch.float32) for each in (torch.float32, "float32", np.float32, None, torch.int64, "no dtype", 3)),
+    ],
+)
+def test_a_function_says_its_dtype_in_words_of_pytorch_or_numpy(given, taken):
+    def answer(x):
+        return x
+
+    answer.dtype = given
+    assert taken_by(answer) == taken
