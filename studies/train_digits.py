@@ -49,14 +49,16 @@ class Digits:
 
 
 class Reader(nn.Module):
-    """The teacher, from raw pixels ``(N, 64)`` to ``(N, 1)``."""
+    """The teacher, from raw pixels ``(N, 64)`` to ``(N, 1)``; optionally with batch normalization after its convolutions."""
 
-    def __init__(self) -> None:
+    def __init__(self, normalized: bool = False) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.Conv2d(1, 8, 3, padding=1),
+            *([nn.BatchNorm2d(8)] if normalized else []),
             nn.Tanh(),
             nn.Conv2d(8, 16, 3, stride=2, padding=1),
+            *([nn.BatchNorm2d(16)] if normalized else []),
             nn.Tanh(),
             nn.Flatten(),
             nn.Linear(16 * (SIDE // 2) ** 2, 64),
@@ -74,20 +76,24 @@ def rmse(net: nn.Module, x: Tensor, y: Tensor) -> float:
         return float((net(x)[:, 0] - y).square().mean().sqrt())
 
 
-def train(digits: Digits, split: dict[str, Tensor], seed: int, epochs: int = EPOCHS) -> nn.Module:
+def train(
+    digits: Digits, split: dict[str, Tensor], seed: int, epochs: int = EPOCHS, normalized: bool = False
+) -> nn.Module:
     """Train on the rows ``train``; keep the weights of the epoch that was best on the rows ``valid``."""
     torch.manual_seed(seed)
-    net = Reader()
+    net = Reader(normalized)
     optimizer = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
     x, y = digits.x[split["train"]], digits.y[split["train"]]
     best, kept = float("inf"), deepcopy(net.state_dict())
     for _ in range(epochs):
+        net.train()
         for rows in torch.randperm(len(x)).split(BATCH):
             optimizer.zero_grad()
             (net(x[rows])[:, 0] - y[rows]).square().mean().backward()
             optimizer.step()
         schedule.step()
+        net.eval()
         valid = rmse(net, digits.x[split["valid"]], digits.y[split["valid"]])
         if valid < best:
             best, kept = valid, deepcopy(net.state_dict())

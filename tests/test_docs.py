@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 from pages import ROOT, Page, follow, run_snippet
-from processes import free_port, serving
+from processes import free_port, inferring, serving
 
 from benchmarks import figures
 from dfkd_tune.inputs.features_file import read_features
@@ -101,12 +101,14 @@ def test_features_files_are_read(tmp_path, dfkd):
 
 def test_teachers_of_other_shapes(reader, dfkd):
     page = Page("guides/shapes.md")
-    make, ask = page.blocks("python")
+    make, ask, dicts = page.blocks("python")
     run_snippet(make, "shapes.md")
     assert page.write_files(reader) == ["pump_features.yaml", "pump_study.yaml"]
     assert follow(page, dfkd, reader) == []
     answer = run_snippet(ask, "shapes.md")["answer"]
     assert answer["quality"].shape == (5, 2) and answer["power"].shape == (5,)
+    answer = run_snippet(dicts, "shapes.md")["answer"]
+    assert answer["fine"].shape == (5, 1) and answer["coarse"].shape == (5,)
     table = dfkd("check", "pump_study.yaml", "--no-estimate", cwd=reader).out
     (told,) = page.blocks("text")
     for line in told.splitlines():
@@ -115,7 +117,7 @@ def test_teachers_of_other_shapes(reader, dfkd):
 
 def test_windows_and_images(reader, dfkd):
     page = Page("guides/windows.md")
-    (make,) = page.blocks("python")
+    make, image = page.blocks("python")
     run_snippet(make, "windows.md")
     assert page.write_files(reader) == ["plant_features.yaml", "plant_study.yaml", "image_features.yaml"]
     dice = random.Random(0)
@@ -131,6 +133,7 @@ def test_windows_and_images(reader, dfkd):
     told = read_features(reader / "plant_described.yaml")
     assert (told.names[:2], len(told), told.tier) == (["temp[0]", "flow[0]"], 48, "T4")
     assert len(read_features(reader / "image_features.yaml")) == 192
+    assert run_snippet(image, "windows.md")["student"](torch.zeros(5, 3, 8, 8)).shape == (5, 1)
     assert torch.export.load(reader / "plant_student.pt2").module()(torch.zeros(5, 24, 3)).shape == (5, 1)
     table = dfkd("check", "plant_study.yaml", "--no-estimate", cwd=reader).out
     (text,) = page.blocks("text")
@@ -191,9 +194,14 @@ def test_the_librarys_objective(reader):
 
 
 def test_black_boxes(tmp_path, monkeypatch):
-    (trees,) = Page("guides/black-box.md").blocks("python")
+    pipeline, trees, endpoints = Page("guides/black-box.md").blocks("python")
     monkeypatch.chdir(tmp_path)
-    assert run_snippet(trees, "black-box.md")["teacher"].estimator.levels == {1: [0, 1, 2]}
+    assert run_snippet(pipeline, "black-box.md")["student"].rmse > 0
+    assert len(run_snippet(trees, "black-box.md")["students"]) == 3
+    with inferring(tmp_path) as address:
+        here = endpoints.replace("http://127.0.0.1:5001", address).replace("models/pump", "models/m")
+        served = run_snippet(here, "black-box.md")
+    assert [served[name](torch.zeros(5, 2)).shape for name in ("scored", "inferred")] == [(5, 2), (5, 2)]
 
 
 def test_scaling_out(reader, dfkd):

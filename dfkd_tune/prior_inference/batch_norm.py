@@ -9,7 +9,9 @@ moments,
         + RIDGE mean_d [skew_d^2 + tails_d^2 + sum_e C_de^2 / 2]
 
 where ``p_j`` is the input of unit ``j`` in any normalization, ``mu_j`` and ``sigma_j`` are its running mean and
-standard deviation, and ``C`` holds the off-diagonal correlations of the normal scores.
+standard deviation, and ``C`` holds the off-diagonal correlations of the normal scores. A unit of a convolution is a channel; its
+moments are over all positions. Where ranges, levels or quantiles of features are declared, all features keep what is declared of
+each, and the correlations alone are found.
 """
 
 from __future__ import annotations
@@ -23,15 +25,18 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from dfkd_tune.inputs.dependence.copula import WIDEST
+from dfkd_tune.inputs.dependence.rank_correlation import RankCorrelation
 from dfkd_tune.inputs.marginals.sinh_arcsinh import SinhArcsinh
 from dfkd_tune.inputs.prior import InferredPrior, Inputs
 from dfkd_tune.ops.lbfgs import descend
+from dfkd_tune.prior_inference.rank_correlation import rank_rows
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.utils import hardware
 
 DESCRIPTION = (
     "how each feature is distributed and how they go together was found from the teacher's batch normalization"
 )
+TOGETHER = "how features go together was found from the teacher's batch normalization"
 SOBOL_POINTS = 2_048
 """Number of Sobol points from which the moments are computed."""
 EVALUATIONS = 80
@@ -101,11 +106,11 @@ def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
 
     Args:
         teacher: the teacher in raw units.
-        inputs: the declared inputs, which have at most means and standard deviations.
+        inputs: the declared inputs, without a dependence.
     """
     module, width = teacher.function, len(inputs)
     small = width <= WIDEST and (teacher.parameters or 0) <= LARGEST
-    if not isinstance(module, nn.Module) or not small or width < 2:
+    if not isinstance(module, nn.Module) or not small or width < 2 or inputs.simplex or inputs.gapped:
         return None
     points = torch.quasirandom.SobolEngine(width, scramble=True, seed=0).draw(SOBOL_POINTS, dtype=torch.float64)
     scores = torch.special.ndtri(points).clamp(-SCORES, SCORES)
@@ -115,6 +120,10 @@ def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
         return None  # the probe reports what is wrong
     if not heard or not all(each.mean.requires_grad for each in heard):
         return None
+    if not bool(inputs.open_ended.all()):
+        together = _together(teacher, inputs, scores)
+        inferred = InferredPrior(TOGETHER, inputs)
+        return None if together is None else inputs.replaced(dependence=together, inferred=inferred)
     shape = _fit(teacher, inputs, scores)
     inferred = None if shape is None else InferredPrior(DESCRIPTION, inputs, shape)
     return None if inferred is None else inputs.replaced(inferred=inferred)
@@ -128,24 +137,61 @@ def _listen(teacher: Teacher, inputs: Inputs, z: Tensor) -> list[BatchNormStats]
 
 
 def _fit(teacher: Teacher, inputs: Inputs, scores: Tensor) -> SinhArcsinh | None:
+    """The distribution whose moments are nearest; None if they are not near."""
     width = len(inputs)
     mixing = torch.eye(width, dtype=torch.float64).requires_grad_()
     skew, tails = (torch.zeros(width, dtype=torch.float64).requires_grad_() for _ in range(2))
 
     def family() -> SinhArcsinh:
-        return SinhArcsinh(mixing / mixing.norm(dim=1, keepdim=True), skew, tails)
+        return SinhArcsinh(_unit(mixing), skew, tails)
+
+    def rows() -> Tensor:
+        return family().push(scores)
+
+    def penalty() -> Tensor:
+        return (skew.square().sum() + tails.square().sum()) / width + _squares(mixing)
+
+    if not _matched(teacher, inputs, [mixing, skew, tails], rows, penalty):
+        return None
+    found = family()
+    return SinhArcsinh(*(part.detach() for part in (found.mixing, found.skew, found.tails)))
+
+
+def _together(teacher: Teacher, inputs: Inputs, scores: Tensor) -> RankCorrelation | None:
+    """The rank correlations of features with their declared distributions whose moments are nearest; None if they are not near."""
+    mixing = torch.eye(len(inputs), dtype=torch.float64).requires_grad_()
+
+    def rows() -> Tensor:
+        return inputs.quantile(torch.special.ndtr(scores @ _unit(mixing).T))
+
+    if not _matched(teacher, inputs, [mixing], rows, lambda: _squares(mixing)):
+        return None
+    found = _unit(mixing.detach())
+    latent = found @ found.T
+    latent[inputs.nominal], latent[:, inputs.nominal] = 0.0, 0.0  # levels without an order have no rank
+    return RankCorrelation(rank_rows(latent))
+
+
+def _matched(
+    teacher: Teacher, inputs: Inputs, leaves: list[Tensor], rows: Callable[[], Tensor], penalty: Callable[[], Tensor]
+) -> bool:
+    """Fit the moments of ``rows`` by changing ``leaves``; returns whether the moments are near."""
 
     def mismatch() -> Tensor:
-        heard = _listen(teacher, inputs, family().push(scores))
+        heard = _listen(teacher, inputs, rows())
         return torch.cat([each.terms() for each in heard]).square().mean()
 
-    def loss() -> Tensor:
-        mixed = family().mixing
-        together = ((mixed @ mixed.T).square().sum() - width) / 2
-        return mismatch() + RIDGE * (skew.square().sum() + tails.square().sum() + together) / width
-
-    descend([mixing, skew, tails], loss, EVALUATIONS)
+    descend(leaves, lambda: mismatch() + RIDGE * penalty(), EVALUATIONS)
     with torch.no_grad():
-        found, left = family(), mismatch().sqrt()
-    believed = bool(left < MISMATCH)  # False for NaN
-    return SinhArcsinh(*(part.detach() for part in (found.mixing, found.skew, found.tails))) if believed else None
+        return bool(mismatch().sqrt() < MISMATCH)  # False for NaN
+
+
+def _unit(mixing: Tensor) -> Tensor:
+    """A mixing with rows of length 1."""
+    return mixing / mixing.norm(dim=1, keepdim=True)
+
+
+def _squares(mixing: Tensor) -> Tensor:
+    """Half the mean over features of the sum of their squared correlations with the others."""
+    mixed = _unit(mixing)
+    return ((mixed @ mixed.T).square().sum() - len(mixed)) / 2 / len(mixed)

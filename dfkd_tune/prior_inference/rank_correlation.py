@@ -72,6 +72,11 @@ def rank_correlations(splits: Sequence[Split], margins: Mapping[int, Margin], wi
     with torch.no_grad():
         mixed = (mixing / mixing.norm(dim=1, keepdim=True)).double()
         latent = mixed @ mixed.T / (1 + SOFTNESS**2)
+    return rank_rows(latent)
+
+
+def rank_rows(latent: Tensor) -> list[list[float]]:
+    """Lower triangle of the rank correlations of normal scores with correlations ``latent`` (Pearson 1907)."""
     ranks = (6 / math.pi * torch.asin(latent.clamp(-1, 1) / 2)).tolist()
     return [[*row[:i], 1.0] for i, row in enumerate(ranks)]
 

@@ -2,7 +2,8 @@
 
 A network with batch normalization holds moments of its hidden units (``batch_norm``), trees hold counts of rows at
 their splits (``trees``), and a pipeline holds the statistics of its scaler (``scalers``). These are aggregates over
-training rows. They define the prior if no distribution is declared. Trees also do so if only nominal levels are.
+training rows. They define the prior if no distribution is declared. Trees also do so if only nominal levels are. Batch
+normalization tells how features go together wherever that is not declared.
 """
 
 from __future__ import annotations
@@ -62,9 +63,12 @@ def with_inputs(teacher: Teacher, features: Path | None) -> tuple[Teacher, Input
     inputs = with_order(teacher, inputs)
     declared = inputs.inferred.declared if inputs.inferred is not None else inputs
     shaped = {*(~declared.open_ended).nonzero().flatten().tolist()}
-    if declared.dependence is not None or shaped - {*inputs.nominal}:
+    if declared.dependence is not None:
         return teacher, inputs
-    found = (infer(teacher, inputs) for infer in ((trees.infer,) if shaped else SOURCES))
+    sources = (
+        (batch_norm.infer,) if shaped - {*inputs.nominal} else (batch_norm.infer, trees.infer) if shaped else SOURCES
+    )
+    found = (infer(teacher, inputs) for infer in sources)
     return teacher, next((each for each in found if each is not None), inputs)
 
 

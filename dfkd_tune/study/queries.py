@@ -14,6 +14,7 @@ from dfkd_tune.evaluation.attack import RESTARTS, STARTS, STEPS
 from dfkd_tune.evaluation.stress_bank import MOVES, PANEL, REFERENCE_FRACTION
 from dfkd_tune.recipes.presets import PRESETS
 from dfkd_tune.recipes.recipe import Recipe
+from dfkd_tune.students.mlp import MLP
 from dfkd_tune.study.prepare import Prepared
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.training.distill import distill
@@ -22,6 +23,8 @@ from dfkd_tune.training.problem import BANKS, Problem
 
 STAND_IN_ROWS = 256
 """Rows of the stand-in's pool and of each of its banks."""
+STAND_IN_STUDENT = MLP(width=4, depth=2)
+"""In place of students that are no perceptrons: what a recipe asks does not depend on them, and they may be slow."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ def queries(prepared: Prepared, recipes: list[Recipe]) -> Queries:
 
 def _asked(problem: Problem, recipe: Recipe) -> int:
     """Rows that a recipe queries in all its steps, extrapolated from two short runs without a limit."""
+    if not isinstance(recipe.student, MLP):
+        recipe = replace(recipe, student=STAND_IN_STUDENT)
     few, more = (
         distill(problem, replace(recipe, steps=min(steps, recipe.steps), teacher_rows=None), 0).teacher_rows
         for steps in (BLOCK, 3 * BLOCK)

@@ -1,4 +1,4 @@
-"""Networks over windows: written, read by other tools and loaded as teachers, they answer as before."""
+"""Networks over windows and grids: written, read by other tools and loaded as teachers, they answer as before."""
 
 import dataclasses
 import io
@@ -17,7 +17,10 @@ from dfkd_tune.networks.kinds import ARCHITECTURES
 from dfkd_tune.students.kinds import STUDENTS
 from dfkd_tune.teachers.loader import load_teacher
 
-COLUMNS = Columns(13, "window", [6, 3], [i for step in range(6) for i in (step, 6 + step, 12)])
+COLUMNS = {
+    "window": Columns(13, "window", [6, 3], [i for step in range(6) for i in (step, 6 + step, 12)]),
+    "grid": Columns(13, "grid", [2, 3, 3], [i for pixel in range(6) for i in (pixel, 6 + pixel, 12)]),
+}
 """Two channels, one after the other, and a constant."""
 ENCODING = Encoding([float(i) for i in range(13)], [2.0] * 13)
 NAMES = [f"x{i}" for i in range(13)]
@@ -30,9 +33,10 @@ def kind(request) -> str:
 
 def made(kind: str):
     student = dataclasses.replace(STUDENTS[kind](), width=5)
-    weights = student.init_params(COLUMNS, 2, torch.Generator().manual_seed(0), torch.float64)
+    columns = COLUMNS[student.takes]
+    weights = student.init_params(columns, 2, torch.Generator().manual_seed(0), torch.float64)
     shift, spread = torch.tensor([7.0, -1.0]).double(), torch.tensor([0.1, 4.0]).double()
-    return student.module(weights, COLUMNS, ENCODING, shift, spread), student.layout(COLUMNS, ENCODING, 2)
+    return student.module(weights, columns, ENCODING, shift, spread), student.layout(columns, ENCODING, 2)
 
 
 def rows(count: int = 7) -> torch.Tensor:

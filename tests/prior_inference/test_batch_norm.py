@@ -9,6 +9,7 @@ from asked import GOOD
 from torch import nn
 
 from dfkd_tune.evaluation.stress_bank import stress_bank
+from dfkd_tune.inputs.features_file import parse_features, read_features
 from dfkd_tune.inputs.marginals.sinh_arcsinh import SinhArcsinh
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.inputs.summary import in_words, meaning
@@ -155,9 +156,42 @@ def test_a_function_recollects_nothing():
     assert infer(teacher(lambda x: x.sum(1)), Inputs.unknown(WIDTH)) is None
 
 
+QUANTILES = "{0.01: -0.7, 0.25: -0.55, 0.5: -0.3, 0.75: 0.1, 0.99: 4}"
+
+
+def test_features_keep_what_is_declared_of_each(tmp_path):
+    """With ranges and quantiles declared, the correlations alone are found."""
+    file = tmp_path / "features.yaml"
+    told = f"features: [a, {{name: b, range: [-2, 2], mean: 0, std: 1}}, c, {{name: d, quantiles: {QUANTILES}}}]"
+    file.write_text(told)
+    declared = read_features(file)
+    raw = with_inputs(teacher(network(rows(1))), file)[1]
+    assert raw.tier == declared.tier == "T3" and raw.features == declared.features
+    assert "how features go together was found from the teacher's batch normalization" in meaning(raw)
+    assert torch.allclose(correlations(raw), torch.corrcoef(rows(2).T).double(), atol=0.12)
+
+
+def test_channels_of_a_convolution_recollect_images():
+    """Neighboring pixels go together where the moments of filters say so; each pixel keeps its range."""
+    side, rng = 4, torch.Generator().manual_seed(3)
+    smooth = nn.functional.avg_pool2d(torch.randn(4_000, 1, side + 2, side + 2, generator=rng), 3, stride=1)
+    images = (0.5 + smooth.flatten(1) * 0.6).clamp(0, 1)
+    torch.manual_seed(0)
+    layers = nn.Unflatten(1, (1, side, side)), nn.Conv2d(1, 12, 3, padding=1), nn.BatchNorm2d(12, momentum=None)
+    made = nn.Sequential(*layers, nn.Tanh(), nn.Flatten(), nn.Linear(12 * side * side, 1))
+    made.train()(images)
+    mean, std = float(images.mean()), float(images.std())
+    grid = parse_features({"grid": {"height": side, "width": side, "range": [0, 1], "mean": [mean], "std": [std]}}, "x")
+    found = infer(teacher(freeze(made)), grid)
+    known, expected = correlations(found), torch.corrcoef(images.T).double()
+    apart = torch.cdist(*2 * [torch.cartesian_prod(torch.arange(4.0), torch.arange(4.0))])
+    for distance in (1, 2):
+        pairs = apart == distance
+        assert float(known[pairs].mean()) == pytest.approx(float(expected[pairs].mean()), abs=0.25)
+    assert float(known[apart == 1].mean()) > float(known[apart == 2].mean()) + 0.1
+
+
 DECLARED = {
-    "a range": "features: [a, b, c, {name: d, range: [-3, 3]}]",
-    "quantiles": "features: [a, b, c, {name: d, quantiles: {0.1: -1, 0.9: 1}}]",
     "correlations": "features: [a, b, c, d]\nrank_correlation: [[1], [0, 1], [0, 0, 1], [0, 0, 0, 1]]",
     "a simplex": "features: [a, b, c, d]\nsimplex: [a, b]",
 }

@@ -8,7 +8,7 @@ import pytest
 import torch
 from processes import inferring
 from safetensors import safe_open
-from shaped_teachers import CALLS, Casting, Dicts, Keywords, Lstm, Mixed, Tuples, made, save_columns, save_pt2
+from shaped_teachers import CALLS, Casting, Dicts, Images, Keywords, Lstm, Mixed, Tuples, made, save_columns, save_pt2
 
 from dfkd_tune.errors import ExportError
 from dfkd_tune.evaluation.certificate import certify
@@ -29,7 +29,7 @@ from dfkd_tune.training.raw_evaluation import agree, rounding
 RECIPE = {"steps": 300, "batch": 64, "generator": {"kind": "direct"}, "optimizer": {"kind": "adam", "lr": 0.01}}
 
 
-def distilled(source: Path | str, folder: Path, features: str | None = None):
+def distilled(source: Path | str, folder: Path, features: str | None = None, **sections):
     """A problem, and the student of a short distillation: its network, its schema and its outcome."""
     file = folder / "features.yaml"
     if features is not None:
@@ -37,7 +37,7 @@ def distilled(source: Path | str, folder: Path, features: str | None = None):
     teacher, inputs = with_inputs(load_teacher(source), file if features is not None else None)
     problem = Problem(teacher, inputs, probe(teacher, inputs), pool_rows=600, bank_rows=300)
     tree = RECIPE if problem.probe.differentiable else RECIPE | {"generator": {"kind": "gaussian"}}
-    outcome = distill(problem, from_tree(tree, "recipe"), 0)
+    outcome = distill(problem, from_tree(tree | sections, "recipe"), 0)
     assert outcome.selection is not None
     kept = folder / "student"
     kept.mkdir()
@@ -79,6 +79,22 @@ def test_a_program_is_called_like_the_teacher(tmp_path, kind):
     x = problem.inputs.raw(problem.banks["report"].z[:50], again.dtype)
     with torch.no_grad():
         torch.testing.assert_close(again(x), network(x), rtol=5e-3 if kind is Casting else 1e-5, atol=1e-5)
+
+
+def test_a_convolutional_student_takes_images_as_the_teacher_does(tmp_path):
+    """In the order of TensorFlow, with the channels last."""
+    teacher, student = save_pt2(made(Images), tmp_path / "net.pt2"), {"kind": "conv2d", "width": 8}
+    problem, network, units, outcome = distilled(teacher, tmp_path, student=student, steps=100)
+    assert outcome.selection.nrmse < 0.9
+    for kind in ("pt2", "onnx"):
+        export(network, units, kind, tmp_path / f"student.{kind}", problem.evaluator.rmse)
+    x = torch.randn(5, 8, 8, 1, generator=torch.Generator().manual_seed(1))
+    session = onnxruntime.InferenceSession(tmp_path / "student.onnx", providers=["CPUExecutionProvider"])
+    with torch.no_grad():
+        expected = network(x.flatten(1))
+        torch.testing.assert_close(torch.export.load(tmp_path / "student.pt2").module()(x), expected)
+    found = torch.from_numpy(session.run(None, {"image": x.numpy()})[0])
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,8 @@ class Page:
 def small(text: str) -> str:
     """The same snippet with fewer steps and trials; the steps of a window have two digits."""
     text = re.sub(r"\b(n_trials|steps(?=\W+\d{3}))(=|\"?: )\d{2,}", lambda m: f"{m[1]}{m[2]}{SMALL[m[1]]}", text)
-    return text.replace('{"steps": 30}', '{"steps": 30, "pool": 500, "bank": 200}')
+    text = text.replace('{"steps": 30}', '{"steps": 30, "pool": 500, "bank": 200}')
+    return re.sub(r"steps=30(?=\s*\))", 'steps=30, budget={"pool": 500, "bank": 200}', text)
 
 
 def run_snippet(text: str, place: str) -> dict:

@@ -58,7 +58,7 @@ class TeacherDefaults:
         return self.preset if type(self.preset.student) is kind else replace(self.preset, student=kind())
 
 
-STUDENTS = {None: ["mlp"], "window": ["gru", "conv1d", "mlp"], "grid": ["mlp"]}
+STUDENTS = {None: ["mlp"], "window": ["gru", "conv1d", "mlp"], "grid": ["conv2d", "mlp"]}
 """Shape of the inputs -> kinds of students that are searched; the first one is that of the preset.
 
 The others are further initial points of a study.
