@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Protocol, cast
 
 import optuna
@@ -17,6 +16,8 @@ from optuna.storages._rdb import models
 from optuna.storages._rdb import storage as rdb
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
+
+from dfkd_tune.compat.optuna_tables import NEWEST
 
 STUDIES = models.StudyModel
 TRIALS = models.TrialModel
@@ -82,15 +83,6 @@ def trial_row(session: Any, trial_id: int, for_update: bool = False) -> TrialRow
 def transaction(storage: RDBStorage) -> AbstractContextManager[Any]:
     """A database session that commits at the end of the block."""
     return _create_scoped_session(storage.scoped_session)
-
-
-NEWEST, MIGRATIONS = "v3.2.0.a", 10
-"""Version of the tables that Optuna 5.0 makes, and the number of migrations that lead there."""
-
-
-def makes_known_tables() -> bool:
-    """Whether the installed Optuna makes the tables of version ``NEWEST``."""
-    return len(list((Path(models.__file__).parent / "alembic" / "versions").glob("v*.py"))) == MIGRATIONS
 
 
 @contextmanager
