@@ -1,6 +1,6 @@
-"""Private parts of Optuna: how its tables hold studies, to read them from an SQLite file without SQLAlchemy.
+"""Private parts of Optuna: how its tables hold studies and trials.
 
-SQLAlchemy and Optuna's table classes take longer to import than Optuna itself.
+An SQLite file is read here without SQLAlchemy. SQLAlchemy and Optuna's table classes take longer to import than Optuna itself.
 """
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,7 +31,7 @@ NOT_FINITE = {"NAN": math.nan, "INF_POS": math.inf, "INF_NEG": -math.inf}
 UNREADABLE = (sqlite3.Error, LookupError, ValueError, TypeError)
 """What reading raises where the tables hold something that Optuna has not written."""
 
-Groups = Mapping[int, list[tuple[Any, ...]]]
+Groups = Mapping[int, list[Sequence[Any]]]
 """ID of a trial or study -> its rows in a table."""
 
 
@@ -82,7 +81,7 @@ def read_tables(file: Path, name: str | None = None) -> Tables | None:
 
 def _studies(connection: sqlite3.Connection) -> dict[int, FrozenStudy]:
     def grouped(table: str, columns: str) -> Groups:
-        return _grouped(connection, f"SELECT study_id, {columns} FROM {table} ORDER BY rowid")
+        return group(connection.execute(f"SELECT study_id, {columns} FROM {table} ORDER BY rowid"))
 
     directions = grouped("study_directions", "direction")
     own, system = (grouped(f"study_{kind}_attributes", "key, value_json") for kind in ("user", "system"))
@@ -90,10 +89,10 @@ def _studies(connection: sqlite3.Connection) -> dict[int, FrozenStudy]:
         study: FrozenStudy(
             name,
             None,
-            _attributes(own[study]),
-            _attributes(system[study]),
+            _attributes(own.get(study, ())),
+            _attributes(system.get(study, ())),
             study,
-            directions=[StudyDirection[direction] for (direction,) in directions[study]],
+            directions=[StudyDirection[direction] for (direction,) in directions.get(study, ())],
         )
         for study, name in connection.execute("SELECT study_id, study_name FROM studies ORDER BY study_id")
     }
@@ -103,45 +102,79 @@ def _trials(connection: sqlite3.Connection, study: int) -> dict[int, FrozenTrial
     def grouped(table: str, columns: str) -> Groups:
         of_study = "trial_id IN (SELECT trial_id FROM trials WHERE study_id = ?)"
         query = f"SELECT trial_id, {columns} FROM {table} WHERE {of_study} ORDER BY rowid"
-        return _grouped(connection, query, (study,))
+        return group(connection.execute(query, (study,)))
 
-    distribution = cache(json_to_distribution)
-    params = grouped("trial_params", "param_name, param_value, distribution_json")
-    values = grouped("trial_values", "objective, value, value_type")
-    reports = grouped("trial_intermediate_values", "step, intermediate_value, intermediate_value_type")
-    own, system = (grouped(f"trial_{kind}_attributes", "key, value_json") for kind in ("user", "system"))
     columns = "trial_id, number, state, datetime_start, datetime_complete"
     rows = connection.execute(f"SELECT {columns} FROM trials WHERE study_id = ? ORDER BY trial_id", (study,))
+    return frozen_trials(
+        TrialRows(
+            [(trial, number, TrialState[state], _time(start), _time(end)) for trial, number, state, start, end in rows],
+            params=grouped("trial_params", "param_name, param_value, distribution_json"),
+            values=grouped("trial_values", "objective, value, value_type"),
+            reports=grouped("trial_intermediate_values", "step, intermediate_value, intermediate_value_type"),
+            user=grouped("trial_user_attributes", "key, value_json"),
+            system=grouped("trial_system_attributes", "key, value_json"),
+        )
+    )
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+@dataclass(frozen=True)
+class TrialRows:
+    """Trials as the tables hold them.
+
+    Args:
+        trials: ID, number, state, and in UTC start and end, of each trial.
+        params: ID of a trial -> name, internal value and distribution of its parameters.
+        values, reports: ID of a trial -> objective or step, number, and the name of its type.
+        user, system: ID of a trial -> name and JSON of its attributes.
+    """
+
+    trials: Sequence[tuple[int, int, TrialState, datetime | None, datetime | None]]
+    params: Groups
+    values: Groups
+    reports: Groups
+    user: Groups
+    system: Groups
+
+
+def frozen_trials(rows: TrialRows) -> dict[int, FrozenTrial]:
+    """ID -> trial, in the order of the rows."""
+    distribution = cache(json_to_distribution)  # trials have them in common
     return {
         trial: FrozenTrial(
             number=number,
-            state=TrialState[state],
+            state=state,
             value=None,
-            values=_values(values[trial]),
+            values=_values(rows.values.get(trial, ())),
             datetime_start=_local(start),
             datetime_complete=_local(end),
-            **_params(params[trial], distribution),
-            user_attrs=_attributes(own[trial]),
-            system_attrs=_attributes(system[trial]),
-            intermediate_values={step: _number(value, kind) for step, value, kind in reports[trial]},
+            **_params(rows.params.get(trial, ()), distribution),
+            user_attrs=_attributes(rows.user.get(trial, ())),
+            system_attrs=_attributes(rows.system.get(trial, ())),
+            intermediate_values={step: _number(value, kind) for step, value, kind in rows.reports.get(trial, ())},
             trial_id=trial,
         )
-        for trial, number, state, start, end in rows
+        for trial, number, state, start, end in rows.trials
     }
 
 
-def _grouped(connection: sqlite3.Connection, query: str, given: Collection[int] = ()) -> Groups:
-    found: defaultdict[int, list[tuple[Any, ...]]] = defaultdict(list)
-    for owner, *row in connection.execute(query, tuple(given)):
-        found[owner].append(tuple(row))
+def group(rows: Iterable[Sequence[Any]]) -> Groups:
+    """Rows by their first column, without it."""
+    found: dict[int, list[Sequence[Any]]] = {}
+    for row in rows:
+        found.setdefault(row[0], []).append(row[1:])
     return found
 
 
-def _attributes(rows: list[tuple[Any, ...]]) -> dict[str, Any]:
+def _attributes(rows: Iterable[Sequence[Any]]) -> dict[str, Any]:
     return {key: json.loads(value) for key, value in rows}
 
 
-def _params(rows: list[tuple[Any, ...]], distribution: Callable[[str], BaseDistribution]) -> dict[str, Any]:
+def _params(rows: Sequence[Sequence[Any]], distribution: Callable[[str], BaseDistribution]) -> dict[str, Any]:
     known = {name: distribution(text) for name, _, text in rows}
     return {
         "params": {name: known[name].to_external_repr(value) for name, value, _ in rows},
@@ -149,7 +182,7 @@ def _params(rows: list[tuple[Any, ...]], distribution: Callable[[str], BaseDistr
     }
 
 
-def _values(rows: list[tuple[Any, ...]]) -> list[float] | None:
+def _values(rows: Iterable[Sequence[Any]]) -> list[float] | None:
     known = {objective: _number(value, kind) for objective, value, kind in rows}
     return [known[objective] for objective in range(len(known))] if known else None
 
@@ -160,8 +193,6 @@ def _number(value: float | None, kind: str) -> float:
     return NOT_FINITE[kind]
 
 
-def _local(text: str | None) -> datetime | None:
+def _local(moment: datetime | None) -> datetime | None:
     """A time in the local time zone; Optuna keeps it in UTC."""
-    if text is None:
-        return None
-    return datetime.fromisoformat(text).replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
+    return None if moment is None else moment.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)

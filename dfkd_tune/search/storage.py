@@ -124,8 +124,8 @@ class PatientStorage(RDBStorage):
         of_cache = bool(included_trial_ids) or trial_id_greater_than > -1
         if self._still and self._seen and of_cache:
             return []  # nothing new since Optuna's cache last read
-        known = (states, included_trial_ids, trial_id_greater_than)
-        found = self.retry_until_available(lambda: super(PatientStorage, self)._get_trials(study_id, *known))
+        wanted = (study_id, states, included_trial_ids, trial_id_greater_than)
+        found = self.transact(lambda session: private.read_trials(session, *wanted))
         self._seen, self._read = True, time.monotonic()
         return found
 
