@@ -198,13 +198,18 @@ def write_reports(storage: RDBStorage, session: Any, reports: Mapping[int, tuple
 
     Raises:
         UpdateFinishedTrialError: a trial has ended.
+        KeyError: a trial does not exist.
     """
-    for trial, state in session.query(TRIALS.trial_id, TRIALS.state).filter(TRIALS.trial_id.in_(reports)):
+    table, steps = INTERMEDIATE_VALUES, {step for step, _ in reports.values()}
+    again = (table.trial_id == TRIALS.trial_id) & table.step.in_(steps)
+    known = session.query(TRIALS.trial_id, TRIALS.state, table.step).outerjoin(table, again)
+    written: set[tuple[int, int | None]] = set()
+    rows: list[dict[str, Any]] = []
+    for trial, state, step in known.filter(TRIALS.trial_id.in_(reports)):
         storage.check_trial_is_updatable(trial, state)
-    steps = {step for step, _ in reports.values()}
-    table = INTERMEDIATE_VALUES
-    known = session.query(table.trial_id, table.step).filter(table.trial_id.in_(reports), table.step.in_(steps))
-    written, rows = {(trial, step) for trial, step in known}, []
+        written.add((trial, step))
+    if gone := reports.keys() - {trial for trial, _ in written}:
+        raise KeyError(f"no trial has the ID {min(gone)}")
     for trial, (step, value) in reports.items():
         stored, kind = table.intermediate_value_to_stored_repr(value)
         row = {"intermediate_value": stored, "intermediate_value_type": kind}
