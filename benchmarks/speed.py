@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
+import commands
 import figures
 import torch
 from devices import devices
@@ -142,23 +143,33 @@ PARTS = {
     "growth": growth,
     "quickstart": lambda problem, args: quickstart(200, args.workers),
     "overhead": lambda problem, args: overhead(200),
+    "looking": lambda problem, args: commands.looking(args.command_trials, args.rounds),
+    "seeded": lambda problem, args: commands.seeded(args.command_trials, args.rounds),
+    "beside": lambda problem, args: commands.beside(args.command_trials, args.rounds),
+    "processes": lambda problem, args: commands.processes(args.command_trials, args.rounds),
+    "before": lambda problem, args: commands.before(args.trials, args.rounds, args.before),
+    "avx2": lambda problem, args: commands.avx2(args.shared, args.steps, args.rounds),
     "device": lambda problem, args: devices(
         problem.teacher, problem.inputs, args.device, args.members, args.steps, args.workers
     ),
 }
+UNASKED = ("device", "before")
+"""Parts that run only if they are named: they need a GPU, or another version."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--dataset", default="cpusmall")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=[part for part in PARTS if part != "device"])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=[part for part in PARTS if part not in UNASKED])
     parser.add_argument("--steps", type=int, default=2_000, help="of a trial that is measured alone")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--members", type=int, nargs="+", default=[1, 4, 8, 16])
     parser.add_argument("--methods", nargs="+", default=list(PLAIN), choices=[*PRESETS, *GENERATORS])
     parser.add_argument("--trials", type=int, default=200, help="of a study")
     parser.add_argument("--study-steps", type=int, default=20_000, help="of a trial in a study")
+    parser.add_argument("--command-trials", type=int, default=8, help="of a study that is run as a whole command")
+    parser.add_argument("--before", type=Path, help="a checkout of an earlier version, for the part of that name")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--growths", nargs="+", choices=GROWTHS, default=list(GROWTHS), help="sizes that grow")
     parser.add_argument("--threads", type=int, default=1)

@@ -18,6 +18,8 @@ PARTS = {
     "records on disk": ("records on disk", "the thread that trains"),
 }
 """Row of the overhead -> its part in ``overhead.py``, and the thread that pays for it."""
+COMPARED = ("seeded", "beside", "processes", "before")
+"""Parts that compare a study, as a whole command, with another one."""
 
 
 def entries(found: Found, args: argparse.Namespace) -> dict[str, Measured]:
@@ -28,7 +30,10 @@ def entries(found: Found, args: argparse.Namespace) -> dict[str, Measured]:
         args: members, trials, steps and dataset.
     """
     makers = {"trial": trial, "floor": floor, "study": study, "quickstart": quickstart, "overhead": overhead}
+    makers |= {"looking": looking, "avx2": avx2}
     made = [makers[part](found[part], args) for part in args.parts if part in makers]
+    if compared := {part: found[part] for part in COMPARED if part in args.parts}:
+        made.append(commands(compared, args))
     return {name: entry for part in made for name, entry in part.items()}
 
 
@@ -83,6 +88,28 @@ def overhead(found: Found, args: argparse.Namespace) -> dict[str, Measured]:
     }
     values = {"own_milliseconds": round(found["own_milliseconds"])}
     return _one("overhead", f"the quickstart of {found['trials']} trials, one process", rows, values)
+
+
+def looking(found: Found, args: argparse.Namespace) -> dict[str, Measured]:
+    rows = {name: [_two(each["processor"])] for name, each in found.items()}
+    return _one("looking", f"a study of {args.command_trials} trials", rows)
+
+
+def commands(found: Found, args: argparse.Namespace) -> dict[str, Measured]:
+    """One row for each work that was compared with another; which there are depends on the parts that ran."""
+    rows = {}
+    for part, ratios in found.items():
+        first, *others = ratios
+        for name in others:
+            row = f"{name}, over {first}" if part != "processes" else f"on {name} processes, over one"
+            rows[row] = [_two(ratios[name]["processor"]), _two(ratios[name]["clock"])]
+    budget = f"the quickstart of {args.command_trials} trials"
+    return {"commands": Measured((0,), budget, rows, machine=hardware.name(), open_rows=True)}
+
+
+def avx2(found: Found, args: argparse.Namespace) -> dict[str, Measured]:
+    values = {"ratio": round(found["ratio"], 1)}
+    return _one("avx2", f"a trial of 20,000 steps, {found['members']} at a time", values=values)
 
 
 def _one(

@@ -195,7 +195,14 @@ def speed() -> dict:
             "parts": {part: {"milliseconds": 20.0, "share": 0.07} for part, _ in module.PARTS.values()},
         },
     }
-    given = argparse.Namespace(parts=[*found, "growth"], dataset="cpusmall", trials=40, study_steps=20_000)
+    shipped = importlib.import_module("commands")
+    ratio = {"processor": 1.2, "clock": 1.1}
+    found |= {"looking": dict.fromkeys(shipped.LOOKING, ratio), "avx2": {"members": 8, "ratio": 2.3}}
+    found |= {"seeded": dict.fromkeys(("without a seed", "with a seed"), ratio)}
+    found |= {"processes": dict.fromkeys(map(str, shipped.PROCESSES), ratio)}
+    given = argparse.Namespace(
+        parts=[*found, "growth"], dataset="cpusmall", trials=40, study_steps=20_000, command_trials=8
+    )
     return module.entries(found, given)
 
 

@@ -18,7 +18,7 @@ from dfkd_tune.registry.register import Registered
 from dfkd_tune.registry.sources import Sources
 from dfkd_tune.registry.stored_student import load_trial
 from dfkd_tune.search.attributes import ATTEMPTS, RECIPE, RECORD, WORKER
-from dfkd_tune.search.loaded import load_study
+from dfkd_tune.search.loaded import live_study
 from dfkd_tune.tracking.connection import reaching
 from dfkd_tune.training.raw_evaluation import RawEvaluator
 
@@ -59,7 +59,7 @@ class Result:
     @cached_property
     def study(self) -> optuna.Study:
         """Optuna's study. Raises ``NotFound`` if there is none of this name."""
-        return load_study(self.storage, self.name)
+        return live_study(self.storage, self.name)
 
     @cached_property
     def findings(self) -> Findings:

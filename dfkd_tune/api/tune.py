@@ -15,7 +15,7 @@ from dfkd_tune.errors import Interrupted
 from dfkd_tune.locations import paths
 from dfkd_tune.registry.sources import Sources
 from dfkd_tune.reporting.failed_study import require_complete
-from dfkd_tune.search.storage import require_whole
+from dfkd_tune.search.reading.whole import require_whole
 from dfkd_tune.study.launch import launch
 from dfkd_tune.training.raw_evaluation import RawEvaluator
 from dfkd_tune.utils.signals import Signals

@@ -6,22 +6,25 @@ The trial queue claims and finishes a trial in one transaction, for which Optuna
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Protocol, cast
 
 import optuna
+import sqlalchemy
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb import storage as rdb
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 
+from dfkd_tune.compat.optuna_tables import NEWEST, Groups, TrialRows, frozen_trials, group
+
 STUDIES = models.StudyModel
 TRIALS = models.TrialModel
 PARAMS = models.TrialParamModel
+VALUES = models.TrialValueModel
 USER_ATTRIBUTES = models.TrialUserAttributeModel
 SYSTEM_ATTRIBUTES = models.TrialSystemAttributeModel
 STUDY_SYSTEM_ATTRIBUTES = models.StudySystemAttributeModel
@@ -36,19 +39,31 @@ FIXED_PARAMS = "fixed_params"
 """System attribute of a trial with fixed parameters, as written by ``Study.enqueue_trial``."""
 COLUMNS = {
     STUDIES: ("study_id", "study_name"),
-    TRIALS: ("trial_id", "study_id", "number", "state", "datetime_start", "datetime_complete", "intermediate_values"),
+    TRIALS: (
+        "trial_id",
+        "study_id",
+        "number",
+        "state",
+        "datetime_start",
+        "datetime_complete",
+        "intermediate_values",
+        "_datetime_start_utc",
+        "_datetime_complete_utc",
+    ),
     PARAMS: ("trial_id", "param_name", "param_value", "distribution_json"),
+    VALUES: ("trial_id", "objective", "value", "value_type"),
     USER_ATTRIBUTES: ("trial_id", "key", "value_json"),
     SYSTEM_ATTRIBUTES: ("trial_id", "key", "value_json"),
     STUDY_SYSTEM_ATTRIBUTES: ("study_id", "key", "value_json"),
     HEARTBEATS: ("trial_id", "heartbeat"),
-    INTERMEDIATE_VALUES: ("step", "intermediate_value", "intermediate_value_type"),
+    INTERMEDIATE_VALUES: ("trial_id", "step", "intermediate_value", "intermediate_value_type"),
 }
 """Table -> columns that are read or written."""
 FINDERS = {
+    STUDIES: ("find_or_raise_by_id",),
     TRIALS: ("find_or_raise_by_id",),
     HEARTBEATS: ("where_trial_id",),
-    INTERMEDIATE_VALUES: ("stored_repr_to_intermediate_value",),
+    INTERMEDIATE_VALUES: ("stored_repr_to_intermediate_value", "intermediate_value_to_stored_repr"),
 }
 """Table -> methods that are called."""
 OVERRIDDEN = {
@@ -83,15 +98,6 @@ def trial_row(session: Any, trial_id: int, for_update: bool = False) -> TrialRow
 def transaction(storage: RDBStorage) -> AbstractContextManager[Any]:
     """A database session that commits at the end of the block."""
     return _create_scoped_session(storage.scoped_session)
-
-
-NEWEST, MIGRATIONS = "v3.2.0.a", 10
-"""Version of the tables that Optuna 5.0 makes, and the number of migrations that lead there."""
-
-
-def makes_known_tables() -> bool:
-    """Whether the installed Optuna makes the tables of version ``NEWEST``."""
-    return len(list((Path(models.__file__).parent / "alembic" / "versions").glob("v*.py"))) == MIGRATIONS
 
 
 @contextmanager
@@ -195,9 +201,83 @@ def note_report(trial: optuna.Trial, step: int, value: float) -> None:
     trial._cached_frozen_trial.intermediate_values[step] = value
 
 
-def write_report(storage: RDBStorage, session: Any, trial: int, step: int, value: float) -> None:
-    """Write an intermediate value of a trial, given by its ID, in the current transaction."""
-    storage._set_trial_intermediate_value_without_commit(session, trial, step, value)
+def write_reports(storage: RDBStorage, session: Any, reports: Mapping[int, tuple[int, float]]) -> None:
+    """Write the next intermediate value of trials, ID -> ``(step, value)``, in the current transaction.
+
+    Optuna's own call takes three statements a value.
+
+    Raises:
+        UpdateFinishedTrialError: a trial has ended.
+        KeyError: a trial does not exist.
+    """
+    table, steps = INTERMEDIATE_VALUES, {step for step, _ in reports.values()}
+    again = (table.trial_id == TRIALS.trial_id) & table.step.in_(steps)
+    known = session.query(TRIALS.trial_id, TRIALS.state, table.step).outerjoin(table, again)
+    written: set[tuple[int, int | None]] = set()
+    rows: list[dict[str, Any]] = []
+    for trial, state, step in known.filter(TRIALS.trial_id.in_(reports)):
+        storage.check_trial_is_updatable(trial, state)
+        written.add((trial, step))
+    if gone := reports.keys() - {trial for trial, _ in written}:
+        raise KeyError(f"no trial has the ID {min(gone)}")
+    for trial, (step, value) in reports.items():
+        stored, kind = table.intermediate_value_to_stored_repr(value)
+        row = {"intermediate_value": stored, "intermediate_value_type": kind}
+        if (trial, step) in written:
+            session.query(table).filter(table.trial_id == trial, table.step == step).update(row)
+        else:
+            rows.append({"trial_id": trial, "step": step} | row)
+    if rows:
+        session.execute(sqlalchemy.insert(table), rows)
+
+
+def read_trials(
+    session: Any, study: int, states: Container[TrialState] | None, included: set[int], after: int
+) -> list[FrozenTrial]:
+    """The trials of a study that ``RDBStorage._get_trials`` returns, without an object for each of their rows.
+
+    Args:
+        session: a database session.
+        study: ID of the study.
+        states: states of the trials; None for all.
+        included: IDs of trials up to ``after`` that are read.
+        after: trials with a larger ID are read, too.
+
+    Raises:
+        KeyError: the study does not exist.
+    """
+    STUDIES.find_or_raise_by_id(study, session)
+    wanted = [TRIALS.study_id == study]
+    if after > -1:
+        earlier = TRIALS.trial_id.in_([trial for trial in included if trial <= after])
+        wanted.append(sqlalchemy.or_(earlier, TRIALS.trial_id > after))
+    if states is not None:
+        wanted.append(TRIALS.state.in_([state for state in TrialState if state in states]))
+    about = (TRIALS.trial_id, TRIALS.number, TRIALS.state, TRIALS._datetime_start_utc, TRIALS._datetime_complete_utc)
+    trials = [tuple(row) for row in session.execute(sqlalchemy.select(*about).where(*wanted).order_by(TRIALS.trial_id))]
+    of_trials = sqlalchemy.select(TRIALS.trial_id).where(*wanted)
+
+    def grouped(table: Any, *columns: str) -> Groups:
+        found = sqlalchemy.select(table.trial_id, *(getattr(table, name) for name in columns))
+        key = sqlalchemy.inspect(table).primary_key
+        return group(session.execute(found.where(table.trial_id.in_(of_trials)).order_by(*key)))
+
+    def numbers(table: Any, *columns: str) -> Groups:
+        rows = grouped(table, *columns)
+        return {trial: [(place, value, kind.name) for place, value, kind in found] for trial, found in rows.items()}
+
+    return [
+        *frozen_trials(
+            TrialRows(
+                trials,
+                params=grouped(PARAMS, "param_name", "param_value", "distribution_json"),
+                values=numbers(VALUES, "objective", "value", "value_type"),
+                reports=numbers(INTERMEDIATE_VALUES, "step", "intermediate_value", "intermediate_value_type"),
+                user=grouped(USER_ATTRIBUTES, "key", "value_json"),
+                system=grouped(SYSTEM_ATTRIBUTES, "key", "value_json"),
+            )
+        ).values()
+    ]
 
 
 def forget_cached_trials(study: optuna.Study) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -35,11 +36,29 @@ DATABASE = "sqlite:///mlruns/optuna.db or postgresql://host/database"
 STORE = "sqlite:///mlruns/mlflow.db or the address of a server, http://host:5000"
 
 
+PLAIN = re.compile(r"sqlite:///([^?%:\n]+)")
+"""The URL of an SQLite file without a character that has a meaning in it."""
+
+
 class Refusal(NamedTuple):
     """Why a URL is refused, and what to write instead."""
 
     rule: str
     remedy: str
+
+
+def plain_file(text: str) -> Path | None:
+    """The file of a URL that is ``sqlite:///`` and a path alone; None for any other.
+
+    Such a URL is usable as it is, and SQLAlchemy, whose import takes about as long as Optuna's, is not asked.
+    """
+    found = PLAIN.fullmatch(text)
+    return None if found is None else Path(found[1])
+
+
+def sqlite_url(file: Path) -> str:
+    """The URL of an SQLite file."""
+    return _of_path(str(file), "sqlite")
 
 
 def parse(text: str) -> URL | None:
@@ -66,11 +85,15 @@ def write(url: URL) -> str:
     """
     if url.get_backend_name() != "sqlite":
         return url.render_as_string(hide_password=False)
-    path = (url.database or "").replace("%", "%25").replace("?", "%3F")
-    # MLflow creates the folder of a URL that starts with sqlite:/// from its text, without unquoting it.
-    name = "sqlite" if path == url.database and url.drivername == "sqlite" else "sqlite+pysqlite"
     _, mark, arguments = url.set(database="x").render_as_string(hide_password=False).partition("?")
-    return f"{name}:///{path}{mark}{arguments}"
+    return f"{_of_path(url.database or '', url.drivername)}{mark}{arguments}"
+
+
+def _of_path(path: str, driver: str) -> str:
+    quoted = path.replace("%", "%25").replace("?", "%3F")
+    # MLflow creates the folder of a URL that starts with sqlite:/// from its text, without unquoting it.
+    name = "sqlite" if quoted == path and driver == "sqlite" else "sqlite+pysqlite"
+    return f"{name}:///{quoted}"
 
 
 def file_of(url: URL | None) -> Path | None:
@@ -113,6 +136,8 @@ def _by_uri(url: URL) -> bool:
 
 def refused_storage(text: str) -> Refusal | None:
     """Why a URL cannot be Optuna's storage; None if it can."""
+    if plain_file(text) is not None:
+        return None
     url = parse(text)
     if url is None:
         return _no_url(text, DATABASE, "optuna.db")
@@ -126,6 +151,8 @@ def refused_storage(text: str) -> Refusal | None:
 
 def refused_tracking(text: str) -> Refusal | None:
     """Why a URL cannot be MLflow's tracking URI; None if it can."""
+    if plain_file(text) is not None:
+        return None
     url, scheme = parse(text), urlsplit(text).scheme.lower()
     if scheme in SERVERS:
         return None

@@ -15,8 +15,10 @@ from dfkd_tune.locations.addresses import (
     file_of,
     moved,
     parse,
+    plain_file,
     refused_storage,
     refused_tracking,
+    sqlite_url,
     write,
 )
 from dfkd_tune.locations.files import MAKE_FOLDER, missing_folder
@@ -61,16 +63,9 @@ def writable(directory: Path) -> Path:
     return directory
 
 
-def sqlite_url(file: Path) -> str:
-    """The URL of an SQLite file."""
-    from sqlalchemy.engine import URL
-
-    return write(URL.create("sqlite", database=str(file)))
-
-
 def sqlite_file(url: str) -> Path | None:
     """The file of an SQLite URL; None for any other URL."""
-    file = file_of(parse(url))
+    file = plain_file(url) or file_of(parse(url))
     return None if file is None else file.resolve()
 
 
@@ -117,6 +112,8 @@ def _require_folder(url: str, place: str, kind: type[DfkdError]) -> None:
 
 def absolute(url: str) -> str:
     """Make the path in a URL absolute."""
+    if (plain := plain_file(url)) is not None:
+        return sqlite_url(plain.resolve())
     read = parse(url)
     if read is None or read.get_backend_name() not in DATABASES:
         return url
@@ -135,10 +132,11 @@ def for_reading_alone(url: str) -> bool:
 
     The folder counts because SQLite creates files beside a database.
     """
-    read, file = parse(url), sqlite_file(url)
-    if read is None or file is None or not file.exists():
+    file = sqlite_file(url)
+    if file is None or not file.exists():
         return False
-    if {"ro"} & {*arguments(read, "mode")} or {"1"} & {*arguments(read, "immutable")}:
+    read = None if plain_file(url) else parse(url)
+    if read is not None and ({"ro"} & {*arguments(read, "mode")} or {"1"} & {*arguments(read, "immutable")}):
         return True
     return not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
 

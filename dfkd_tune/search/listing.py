@@ -11,10 +11,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from dfkd_tune.errors import NotFound, StudyMismatch
 from dfkd_tune.locations.paths import existing, optuna_url
-from dfkd_tune.locations.sqlite_files import readable
 from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.foreign import refuse_foreign
-from dfkd_tune.search.storage import open_storage, require_whole
+from dfkd_tune.search.loaded import recorded
 
 
 @dataclass(frozen=True)
@@ -54,9 +53,7 @@ def listed(storage_url: str) -> list[ListedStudy]:
         NotFound: there is no storage.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    url = existing(optuna_url(storage_url), "a study")
-    require_whole(url)
-    storage = open_storage(readable(url))
+    storage = recorded(existing(optuna_url(storage_url), "a study"))
     found = [
         _listed(optuna.load_study(study_name=name, storage=storage)) for name in optuna.get_all_study_names(storage)
     ]

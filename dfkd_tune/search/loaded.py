@@ -6,27 +6,63 @@ import json
 from typing import Any, NamedTuple
 
 import optuna
+from optuna.storages import BaseStorage
 
 from dfkd_tune.errors import DfkdError, NotFound
 from dfkd_tune.locations.paths import existing, optuna_url, sqlite_file
 from dfkd_tune.locations.sqlite_files import readable
 from dfkd_tune.search.attributes import RECIPE, WORKER, StudyRecord
 from dfkd_tune.search.foreign import refuse_foreign
-from dfkd_tune.search.storage import open_storage, require_whole
+from dfkd_tune.search.reading.snapshot import snapshot
+from dfkd_tune.search.reading.whole import require_whole
 
 
 def load_study(storage_url: str, name: str) -> optuna.Study:
     """Load an existing study for reading; from a copy of its database if that cannot be written.
+
+    From an SQLite file it is read at once, and stays as it is at this moment.
 
     Raises:
         NotFound: no study has that name; the message lists those that exist.
         StudyMismatch: another program made the study.
         StorageError: the database cannot be read.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    url = existing(optuna_url(storage_url), f"study {name!r}")
+    return _load(recorded(url, name), url, name)
+
+
+def live_study(storage_url: str, name: str) -> optuna.Study:
+    """Load an existing study that may be written, and is read again whenever it is asked. Raises as ``load_study`` does."""
+    from dfkd_tune.search.storage import open_storage
+
     url = existing(optuna_url(storage_url), f"study {name!r}")
     require_whole(url)
-    storage = open_storage(readable(url))
+    return _load(open_storage(readable(url)), url, name)
+
+
+def recorded(url: str, name: str | None = None) -> BaseStorage:
+    """A storage for reading alone.
+
+    Args:
+        url: its URL.
+        name: name of the study whose trials are read; None for all.
+
+    Raises:
+        StorageError: the database cannot be read.
+    """
+    require_whole(url)
+    readable_url = readable(url)
+    file = sqlite_file(readable_url)
+    found = None if file is None else snapshot(file, name)
+    if found is not None:
+        return found
+    from dfkd_tune.search.storage import open_storage  # SQLAlchemy takes longer to import than Optuna
+
+    return open_storage(readable_url)
+
+
+def _load(storage: BaseStorage, url: str, name: str) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         study = optuna.load_study(study_name=name, storage=storage)
     except KeyError:

@@ -25,10 +25,12 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, Pending
 
 from dfkd_tune.compat import optuna as private
 from dfkd_tune.compat.optuna import PARAMS, REPEATED, transaction, trial_row
+from dfkd_tune.compat.optuna_tables import NEWEST, makes_known_tables
 from dfkd_tune.errors import StorageError
 from dfkd_tune.locations import sqlite_files
 from dfkd_tune.locations.paths import for_reading_alone, optuna_url, sqlite_file, without_credentials
 from dfkd_tune.search.locks import making
+from dfkd_tune.search.reading.whole import DAMAGED, require_whole
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -45,8 +47,6 @@ BUSY = 60.0
 """Seconds that SQLite waits for another process, unless the URL sets ``timeout``."""
 VERSION = "SELECT version_num FROM alembic_version"
 """Query for the version of the tables in a database."""
-DAMAGED = "put a copy of it back, or start anew with another --storage and --name; the runs in MLflow are kept"
-"""Remedy for a damaged database."""
 
 
 SetParam = tuple[int, str, float, str]
@@ -124,8 +124,8 @@ class PatientStorage(RDBStorage):
         of_cache = bool(included_trial_ids) or trial_id_greater_than > -1
         if self._still and self._seen and of_cache:
             return []  # nothing new since Optuna's cache last read
-        known = (states, included_trial_ids, trial_id_greater_than)
-        found = self.retry_until_available(lambda: super(PatientStorage, self)._get_trials(study_id, *known))
+        wanted = (study_id, states, included_trial_ids, trial_id_greater_than)
+        found = self.transact(lambda session: private.read_trials(session, *wanted))
         self._seen, self._read = True, time.monotonic()
         return found
 
@@ -241,15 +241,6 @@ for _name in (  # idempotent calls
     setattr(PatientStorage, _name, _patient(getattr(RDBStorage, _name)))
 
 
-def require_whole(url: str) -> None:
-    """Check that the SQLite file of a storage is intact, if it exists.
-
-    Raises:
-        StorageError: it is a directory, not an SQLite file, or damaged.
-    """
-    sqlite_files.check(url, StorageError, DAMAGED, lambda tables: "studies" in tables)  # Optuna creates it first
-
-
 def open_storage(url: str) -> PatientStorage:
     """Open a storage; its database is created if it is missing.
 
@@ -269,7 +260,7 @@ def open_storage(url: str) -> PatientStorage:
             raise StorageError(file, "cannot be written", remedy="change its permissions, or give another --storage")
         options = {"connect_args": {"timeout": _busy(url)}}
     try:
-        known = private.makes_known_tables() and sqlite_files.text_of(file, VERSION) == private.NEWEST
+        known = makes_known_tables() and sqlite_files.text_of(file, VERSION) == NEWEST
         with making(url, file), warnings.catch_warnings(), private.with_known_tables() if known else nullcontext():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             storage = PatientStorage(url, options, True, heartbeat_interval=HEARTBEAT, grace_period=GRACE)

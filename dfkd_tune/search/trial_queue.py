@@ -151,12 +151,9 @@ class TrialQueue:
     def report(self, values: Mapping[Trial, tuple[int, float]]) -> None:
         """Record the next intermediate value of trials, ``(step, value)``, in one transaction."""
 
-        def write(session: Any) -> None:
-            for trial, (step, value) in values.items():
-                private.write_report(self.storage, session, private.trial_id(trial), step, value)
-
-        if values:
-            self.storage.transact(write)
+        reports = {private.trial_id(trial): report for trial, report in values.items()}
+        if reports:
+            self.storage.transact(lambda session: private.write_reports(self.storage, session, reports))
         for trial, (step, value) in values.items():
             private.note_report(trial, step, value)
 

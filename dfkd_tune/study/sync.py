@@ -21,7 +21,7 @@ from dfkd_tune.registry.sources import Sources
 from dfkd_tune.registry.versions import undescribed, without_model
 from dfkd_tune.search.attributes import RECORD, StudyRecord
 from dfkd_tune.search.dashboard import artifact_names
-from dfkd_tune.search.loaded import load_study
+from dfkd_tune.search.loaded import live_study, load_study
 from dfkd_tune.search.ranking import Promoted, ranked, run_name, top_candidates
 from dfkd_tune.search.storage import open_storage
 from dfkd_tune.search.trial_queue import FINISHED
@@ -237,11 +237,13 @@ def _publish(done: Synced, runs: Runs, study: Study | None, uri: str, storage_ur
         if unsummarized and study is not None and chosen is not None:
             from dfkd_tune.reporting import mlflow_summary
 
-            mlflow_summary.log_study_summary(uri, study, parent.info.run_id, problem(), Promoted(**chosen))
+            own = live_study(storage_url, name)
+            mlflow_summary.log_study_summary(uri, own, parent.info.run_id, problem(), Promoted(**chosen))
             done.summarized = True
         done.versions = page_versions.describe_missing(uri, name, problem)
         if unshown and study is not None:
             from dfkd_tune.reporting import publication
+            from dfkd_tune.search.storage import open_storage
 
             publication.show_in_optuna(uri, open_storage(readable(storage_url)), study, _leading(study, len(leaders)))
     except DfkdError as error:

@@ -18,8 +18,8 @@ from dfkd_tune.tracking.runs import RejectedRecord, Runs
 LOG = logging.getLogger(__name__)
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 30.0
 """Seconds before a record is retried; they double from the first to the longest."""
-LAG = 5.0
-"""Seconds that a run's start waits for its end: together they take three requests, apart five, and most trials are pruned early."""
+LAG = 10.0
+"""Seconds that a run's start waits for its end: together they take three requests, apart five, and a quarter more time. Most trials take less."""
 
 
 class _Waiting(NamedTuple):

@@ -20,6 +20,7 @@ from torch import nn
 import dfkd_tune
 from dfkd_tune.compat import mlflow as mlflow_private
 from dfkd_tune.compat import optuna as optuna_private
+from dfkd_tune.compat import optuna_tables
 from dfkd_tune.compat import sklearn as sklearn_private
 from dfkd_tune.compat import torch as torch_private
 
@@ -108,8 +109,8 @@ def test_ids_and_caches_of_optuna(tmp_path):
 def test_optuna_makes_the_tables_that_are_opened_without_migrations(tmp_path):
     url = f"sqlite:///{tmp_path}/optuna.db"
     storage = RDBStorage(url)
-    assert storage.get_head_version() == storage.get_current_version() == optuna_private.NEWEST
-    assert len(storage.get_all_versions()) == optuna_private.MIGRATIONS and optuna_private.makes_known_tables()
+    assert storage.get_head_version() == storage.get_current_version() == optuna_tables.NEWEST
+    assert len(storage.get_all_versions()) == optuna_tables.MIGRATIONS and optuna_tables.makes_known_tables()
     manager = type(storage._version_manager)
     with optuna_private.with_known_tables():
         assert RDBStorage(url, skip_compatibility_check=False).get_all_studies() == []

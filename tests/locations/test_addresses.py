@@ -7,8 +7,10 @@ import pytest
 import yaml
 from asked import assert_refused, files_of
 from processes import free_port
+from sqlalchemy.engine import URL
 
 from dfkd_tune.errors import StorageError, TrackingError
+from dfkd_tune.locations.addresses import file_of, in_memory, parse, plain_file, write
 from dfkd_tune.locations.paths import (
     absolute,
     optuna_url,
@@ -94,6 +96,23 @@ def test_a_file_is_the_same_from_any_directory(tmp_path, monkeypatch, url, file,
         assert store_of(each) == sqlite_url(there)
         assert spool_folder(each, "pump") == there.parent / "spool" / "pump"
     assert files_of(tmp_path) == {folder}
+
+
+@pytest.mark.parametrize(
+    "url", [*SUPERSEDED, *MEMORY, *STORAGES, *STORES, *CUT, f"sqlite:///{ODD}", "sqlite:///a:b@c/d e#f&g"]
+)
+def test_what_is_read_without_sqlalchemy_is_read_as_by_it(url):
+    plain = plain_file(url)
+    if plain is not None:
+        read = parse(url)
+        assert file_of(read) == plain and write(read) == url
+        assert read.get_dialect().is_async is False and not in_memory(read)
+
+
+@pytest.mark.parametrize("name", ["o.db", "a b#c.db", "a%20b.db", "v?y=z.db", "é:@.db"])
+def test_the_url_of_a_file_is_that_of_sqlalchemy(name):
+    assert sqlite_url(Path(f"/data/{name}")) == write(URL.create("sqlite", database=f"/data/{name}"))
+    assert file_of(parse(sqlite_url(Path(f"/data/{name}")))) == Path(f"/data/{name}")
 
 
 def test_names_of_postgresql_are_one():

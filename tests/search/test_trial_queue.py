@@ -1,5 +1,6 @@
 """Trials: claimed by one worker, finished by its owner, taken from the dead, never more than the total."""
 
+import math
 import os
 import signal
 import socket
@@ -9,9 +10,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import optuna
 import psutil
 import pytest
+from any_trials import any_trial, told
 from optuna.trial import Trial, TrialState
 
 from dfkd_tune.search import storage as storages
@@ -203,6 +206,43 @@ def test_a_pruned_trial_has_its_last_report(tmp_path):
             trial.report(report, step)
         assert mine.complete(trial, TrialState.PRUNED, [], {})
         assert mine.study.get_trials()[trial.number].value == value
+
+
+def test_reports_are_what_optuna_would_record(tmp_path):
+    """Also where a step is reported again, as after a transaction that ran twice."""
+    mine, theirs = (queue(f"sqlite:///{tmp_path}/{name}.db", 2) for name in ("mine", "theirs"))
+    ours, others = ([made.claim(2).trial for _ in range(2)] for made in (mine, theirs))
+    for step, values in enumerate([(3.0, math.inf), (math.nan, -math.inf), (0.5, 1e-300)]):
+        for value in ((values[1], values[0]), values):
+            mine.report({trial: (step, each) for trial, each in zip(ours, value, strict=True)})
+        for trial, each in zip(others, values, strict=True):
+            trial.report(each, step)
+    for trial, other in zip(mine.study.get_trials(), theirs.study.get_trials(), strict=True):
+        assert repr(trial.intermediate_values) == repr(other.intermediate_values)
+    assert mine.complete(ours[0], TrialState.PRUNED, [], {})
+    with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
+        mine.report({trial: (9, 1.0) for trial in ours})
+    assert all(9 not in trial.intermediate_values for trial in mine.study.get_trials())
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_trials_are_read_as_optuna_reads_them(tmp_path, request, kind):
+    url = f"sqlite:///{tmp_path}/optuna.db" if kind == "sqlite" else request.getfixturevalue("postgresql")
+    storage = storages.open_storage(url)
+    studies = [optuna.create_study(study_name=name, storage=storage) for name in ("one", "two")]
+    rng = np.random.default_rng(0)
+    for study in studies:
+        study.add_trials([any_trial(rng, 1) for _ in range(20)])
+    ids = [trial._trial_id for trial in studies[1].get_trials()]
+    for states in (None, (TrialState.COMPLETE,), (TrialState.RUNNING, TrialState.WAITING)):
+        for included, after in ((set(), -1), ({*ids[:3]}, ids[4]), ({ids[2], ids[9]}, ids[5]), (set(), ids[-1])):
+            ours, theirs = (
+                read(storage, studies[1]._study_id, states, {*included}, after)
+                for read in (storages.PatientStorage._get_trials, optuna.storages.RDBStorage._get_trials)
+            )
+            assert [*map(told, ours)] == [*map(told, theirs)]
+    with pytest.raises(KeyError):
+        storage._get_trials(99, None, set(), -1)
 
 
 def test_a_deadly_trial_fails_at_last(tmp_path):

@@ -9,7 +9,7 @@ from tiny_studies import Store, runs_of
 from whole_studies import FINISHED, assert_settled, facts, run, stop_when
 
 from dfkd_tune.errors import Interrupted
-from dfkd_tune.search.loaded import load_study
+from dfkd_tune.search.loaded import live_study, load_study
 from dfkd_tune.search.ranking import run_name, top_candidates
 from dfkd_tune.study.session import run_study
 
@@ -68,7 +68,7 @@ def test_the_report_belongs_to_the_promoted_student(store, tiny):
     assert run(tiny("reported", trials=2, reruns=1), store).report == done.report
 
     # Where another student is promoted, the report is that student's.
-    study = load_study(store.storage, "reported")
+    study = live_study(store.storage, "reported")
     (other,) = (leader for leader in top_candidates(study, 2) if leader.trial != done.promoted.trial)
     name = run_name(other.trial, 1)
     study.set_user_attr("reruns", study.user_attrs["reruns"] | {other.key: {name: [-1000.0, 0.0]}})

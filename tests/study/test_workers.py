@@ -18,7 +18,7 @@ from dfkd_tune.errors import Interrupted, NotFound, StorageError, StudyMismatch,
 from dfkd_tune.registry.sources import Sources
 from dfkd_tune.search import storage as storages
 from dfkd_tune.search.attributes import HOST, TRACKING
-from dfkd_tune.search.loaded import load_study
+from dfkd_tune.search.loaded import live_study
 from dfkd_tune.study import workers
 from dfkd_tune.study.opening import open_queue
 from dfkd_tune.study.session import run_study
@@ -151,7 +151,7 @@ def test_sqlite_stays_on_its_machine(store, tiny):
 def test_an_mlflow_file_of_another_machine_is_out_of_reach(postgresql, store, tiny, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     open_queue(tiny("reach"), postgresql, store.tracking)
-    load_study(postgresql, "reach").set_user_attr(HOST, "elsewhere")
+    live_study(postgresql, "reach").set_user_attr(HOST, "elsewhere")
     with pytest.raises(TrackingError, match="is a file on elsewhere, out of reach"):
         workers.join("reach", postgresql)
 

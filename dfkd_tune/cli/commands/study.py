@@ -68,7 +68,7 @@ def study(
     from dfkd_tune.reporting import terminal_progress, terminal_summary
     from dfkd_tune.reporting.failed_study import require_complete
     from dfkd_tune.search.loaded import load_study
-    from dfkd_tune.search.storage import require_whole
+    from dfkd_tune.search.reading.whole import require_whole
     from dfkd_tune.study.launch import launch
     from dfkd_tune.study.prepare import prepare
 

@@ -38,7 +38,7 @@ class RoundMemory:
         self._study = optuna.create_study(**about, sampler=sampler or RandomSampler())
         self._given = private.study_attributes(study)
         private.set_study_attributes(self._study, self._given)
-        self._study.add_trials([t if done else _running(t) for t, done in zip(known, ended, strict=True)])
+        self._study.add_trials([_lent(t) if done else _running(t) for t, done in zip(known, ended, strict=True)])
         self._running: dict[int, optuna.Trial] = {}
 
     def ask(self, suggest: Callable[[optuna.Trial], object], fixed: Mapping[str, Any] | None = None) -> FrozenTrial:
@@ -76,6 +76,31 @@ class RoundMemory:
     def notes_of(self, number: int) -> dict[str, Any]:
         """System attributes that the pruner has given to a running trial."""
         return private.frozen(self._running[number]).system_attrs if number in self._running else {}
+
+
+class _Lent(dict[Any, Any]):
+    """Part of a trial that has ended, which nobody changes: Optuna's copy of the trial has the same keys and values, not copies of them."""
+
+    def __deepcopy__(self, memo: object) -> dict[Any, Any]:
+        return dict(self)
+
+
+def _lent(trial: FrozenTrial) -> FrozenTrial:
+    """The same trial; to copy it takes a quarter of the time, and each round copies all trials of the study."""
+    return FrozenTrial(
+        trial.number,
+        trial.state,
+        None,
+        trial.datetime_start,
+        trial.datetime_complete,
+        _Lent(trial.params),
+        _Lent(trial.distributions),
+        _Lent(trial.user_attrs),
+        _Lent(trial.system_attrs),
+        _Lent(trial.intermediate_values),
+        private.trial_id(trial),
+        values=trial.values,
+    )
 
 
 def _running(trial: FrozenTrial) -> FrozenTrial:

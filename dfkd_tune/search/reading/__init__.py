@@ -1,0 +1,1 @@
+"""Read the studies of an SQLite file without SQLAlchemy."""
