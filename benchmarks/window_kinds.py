@@ -60,12 +60,12 @@ class Transformer(nn.Module):
 KINDS: dict[str, Callable[[int], nn.Module]] = {"gru": Recurrent, "tcn": TCN, "transformer": Transformer}
 
 
-def fit(network: nn.Module, x: Tensor, y: Tensor, rng: torch.Generator) -> nn.Module:
+def fit(network: nn.Module, x: Tensor, y: Tensor, rng: torch.Generator, epochs: int = EPOCHS) -> nn.Module:
     """Train a network on windows ``(N, steps, channels)`` and targets ``(N,)``."""
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
-    steps = EPOCHS * -(-len(x) // BATCH)
+    steps = epochs * -(-len(x) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
-    for _ in range(EPOCHS):
+    for _ in range(epochs):
         for part in torch.randperm(len(x), generator=rng).split(BATCH):
             optimizer.zero_grad()
             (network(x[part])[:, 0] - y[part]).square().mean().backward()
