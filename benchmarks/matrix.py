@@ -33,7 +33,6 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from dfkd_tune.api.describe import describe
 from dfkd_tune.api.result import Result
 from dfkd_tune.errors import DfkdError
 from dfkd_tune.inputs.prior import Inputs
@@ -44,6 +43,8 @@ from dfkd_tune.search.recorded_recipes import recipe_of
 from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.prepare import Prepared, prepare
 from dfkd_tune.study.session import run_study
+from dfkd_tune.tables.describe import describe_file
+from dfkd_tune.tables.read import Reading
 from dfkd_tune.training.distill import distill
 from dfkd_tune.training.raw_evaluation import RawEvaluator
 from dfkd_tune.utils import yaml_io
@@ -66,6 +67,17 @@ def rows_of(held: Sequence[Tensor] | pd.DataFrame, inputs: Inputs) -> Tensor:
         codes = values if labels is None else values.map({label: code for code, label in enumerate(labels)})
         columns.append(codes.to_numpy(np.float64))
     return torch.from_numpy(np.stack(columns, axis=1))
+
+
+def told(features: Any, file: Path) -> Path:
+    """The features file of a case; a frame is a table that ``describe --missing level`` reads."""
+    if isinstance(features, pd.DataFrame):
+        table = file.with_suffix(".csv")
+        features.to_csv(table, index=False)
+        describe_file(table, file, reading=Reading(missing="level"))
+    else:
+        file.write_text(yaml_io.dump(features), encoding="utf-8")
+    return file
 
 
 def one(name: str, args: argparse.Namespace, folder: Path) -> dict:
@@ -98,9 +110,7 @@ def studied(name: str, case: Case, args: argparse.Namespace, folder: Path) -> di
         | ({"pool": args.pool} if args.pool else {}),
     }
     if case.features is not None:
-        told = describe(case.features).tree() if isinstance(case.features, pd.DataFrame) else case.features
-        (folder / f"{slug}.yaml").write_text(yaml_io.dump(told), encoding="utf-8")
-        tree["features"] = str(folder / f"{slug}.yaml")
+        tree["features"] = str(told(case.features, folder / f"{slug}.yaml"))
     spec = parse_spec(tree, "matrix")
     prepared = prepare(spec, trust_pickle=case.trusted)
     uri, storage = (sqlite_url(folder / f"{slug}-{store}.db") for store in ("mlflow", "optuna"))

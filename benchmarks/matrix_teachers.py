@@ -263,7 +263,7 @@ def graph(folder: Path, columns: bool) -> Case:
     return Case(onnx(network, [x], folder / "two.onnx", ["x"], ["temp", "squared"]), [held])
 
 
-DESCRIBED = "`describe` of the table"
+DESCRIBED = "`describe --missing level` of the table"
 
 
 def pipeline() -> Any:
@@ -277,7 +277,9 @@ def pipeline() -> Any:
     frame, y, train = table()
     numbers = make_pipeline(SimpleImputer(add_indicator=True), StandardScaler())
     encode = ColumnTransformer([("words", OneHotEncoder(), WORDS), ("numbers", numbers, NUMBERS)])
-    return make_pipeline(encode, MLPRegressor((64,), max_iter=60, random_state=0)).fit(frame[train], y[train])
+    return make_pipeline(encode, MLPRegressor(hidden_layer_sizes=(64,), max_iter=60, random_state=0)).fit(
+        frame[train], y[train]
+    )
 
 
 def skops(folder: Path) -> Case:
@@ -312,6 +314,9 @@ def boosted(folder: Path, library: str, words: bool) -> Case:
         file = name.with_suffix(".cbm")
         model = CatBoostRegressor(iterations=200, verbose=0, allow_writing_files=False, thread_count=1)
         model.fit(given[train], y[train], cat_features=WORDS if words else None).save_model(str(file))
+    if words and library == "catboost":  # its file holds hashes of the words
+        named = [{"name": name, "levels": sorted(frame[name].unique())} for name in WORDS]
+        return Case(str(file), frame[~train], "levels of the words", {"features": [*named, *NUMBERS]})
     return Case(str(file), frame[~train])
 
 
