@@ -19,6 +19,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import figures
@@ -199,15 +200,16 @@ def main() -> None:
     parser.add_argument("--pool", type=int, default=32_768)
     parser.add_argument("--bank", type=int, default=8_000)
     parser.add_argument("--seed", type=int, default=0, help="of teachers and students")
-    parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--json", type=Path, help="also write the figures here; teachers in it are not measured again")
     figures.add_option(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", category=UserWarning)
-    rows = []
+    rows = json.loads(args.json.read_text()) if args.json and args.json.exists() else []
+    done = {(row["series"], row["teacher"]) for row in rows}
     with tempfile.TemporaryDirectory() as folder:
-        for name in args.series:
-            for kind in args.teachers:
+        for name, kind in product(args.series, args.teachers):
+            if (name, kind) not in done:
                 rows += one(name, kind, args, Path(folder))
                 show(rows, args.students)
                 if args.json:

@@ -50,7 +50,7 @@ def test_speeds_reach_from_jitter_to_almost_constant_channels(moved):
     z = moved[:, COLUMNS[0]]
     spread = z.std(1)
     assert float((spread < 0.05).double().mean()) > 0.05
-    assert float((spread > 0.7).double().mean()) > 0.2
+    assert float((spread > 0.7).double().mean()) > 0.05
 
 
 def test_channels_and_speeds_are_independent_and_other_columns_stay(noise, moved):
