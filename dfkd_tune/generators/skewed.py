@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated
 
 import torch
@@ -25,7 +26,7 @@ class Skewed(BlockGenerator):
     (Johnson 1949, system S_L). The median lies below the mean, and the long tail above it.
 
     Real inputs also move together in ways that are not declared. So a share of the variance may come from one factor common to all
-    coordinates. Each coordinate follows it up or down; the signs are drawn once for ``TOGETHER`` rows.
+    coordinates. Each coordinate follows it up or down, all steps of a channel alike; the signs are drawn once for ``TOGETHER`` rows.
 
     Args:
         spread: standard deviation of the logarithm; small values stay close to the prior.
@@ -44,7 +45,7 @@ class Skewed(BlockGenerator):
     def turn(self, inputs: Inputs, z: Tensor, engine: torch.Generator) -> Tensor:
         """Transform standardized prior rows ``(N, D)`` into rows of this generator."""
         if self.shared:
-            followed = _factor(len(z), z.shape[1], engine).to(z)
+            followed = _factor(len(z), inputs.alike, engine).to(z)
             z = torch.where(inputs.shapeless, (1 - self.shared) ** 0.5 * z + self.shared**0.5 * followed, z)
         variance = self.spread**2
         mean = math.exp(variance / 2)
@@ -53,7 +54,8 @@ class Skewed(BlockGenerator):
         return inputs.project(turned)
 
 
-def _factor(rows: int, features: int, engine: torch.Generator) -> Tensor:
-    """One standard normal factor for each row, with a sign for each coordinate that ``TOGETHER`` rows share: ``(rows, D)``."""
-    signs = 2.0 * torch.randint(2, (-(-rows // TOGETHER), features), generator=engine) - 1.0
-    return torch.randn(rows, 1, generator=engine) * signs.repeat_interleave(TOGETHER, dim=0)[:rows]
+def _factor(rows: int, groups: Sequence[Sequence[int]], engine: torch.Generator) -> Tensor:
+    """One standard normal factor for each row, with a sign for each group of features that ``TOGETHER`` rows share: ``(rows, D)``."""
+    signs = 2.0 * torch.randint(2, (-(-rows // TOGETHER), len(groups)), generator=engine) - 1.0
+    group = torch.tensor([g for _, g in sorted((i, g) for g, group in enumerate(groups) for i in group)])
+    return torch.randn(rows, 1, generator=engine) * signs[:, group].repeat_interleave(TOGETHER, dim=0)[:rows]

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dfkd_tune.inputs.dependence.base import Dependence, Mixing
+from dfkd_tune.inputs.dependence.base import Dependence, Mixer
 from dfkd_tune.inputs.dependence.copula import CELLS
 from dfkd_tune.inputs.exact_rows import Exact, exact, shares
 from dfkd_tune.inputs.feature import Feature
@@ -35,10 +35,10 @@ from dfkd_tune.layouts.layout import Layout
 
 @dataclass(frozen=True)
 class InferredPrior:
-    """A prior inferred from the teacher, for inputs whose distribution is not declared.
+    """A prior inferred from the teacher, or assumed, for inputs whose distribution is not declared.
 
     Args:
-        told: what was inferred and from which part of the teacher, in words.
+        told: what was inferred and from which part of the teacher, or assumed, in words.
         declared: the inputs as declared.
         shape: distribution of the standardized features; None if the inputs hold inferred quantiles and rank
             correlations.
@@ -186,7 +186,7 @@ class Inputs:
         return (u / present).clamp(max=1.0), u > present
 
     @cached_property
-    def _mixings(self) -> list[Mixing]:
+    def _mixings(self) -> Sequence[Mixer]:
         return [] if self.dependence is None else self.dependence.mixings(self._values)
 
     def _values(self, columns: Sequence[int]) -> Tensor:

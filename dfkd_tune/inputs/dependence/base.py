@@ -13,6 +13,14 @@ Values = Callable[[Sequence[int]], Tensor]
 """Columns -> the values of these features at the middles of ``copula.CELLS`` equally likely cells, ``(CELLS, columns)``."""
 
 
+class Mixer(Protocol):
+    """A map of independent normal scores to dependent ones, which are standard normal too."""
+
+    def of(self, scores: Tensor) -> Tensor:
+        """Map scores ``(N, D)``, float64, to a tensor of the same shape; columns of other mixers stay as they are."""
+        ...
+
+
 @dataclass(frozen=True)
 class Mixing:
     """A linear map of independent normal scores to correlated ones, for K groups of L columns each.
@@ -41,8 +49,8 @@ class Mixing:
 class Dependence(Protocol):
     """How features go together."""
 
-    def mixings(self, values: Values) -> list[Mixing]:
-        """The mixings of normal scores, of disjoint columns.
+    def mixings(self, values: Values) -> Sequence[Mixer]:
+        """The maps of normal scores, in their order.
 
         Args:
             values: the marginal distributions of the features.

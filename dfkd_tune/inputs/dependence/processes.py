@@ -19,9 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dfkd_tune.inputs.dependence.base import Mixing, Values
+from dfkd_tune.inputs.dependence.base import Mixer, Mixing, Values
 from dfkd_tune.inputs.dependence.copula import LEAST_EIGENVALUE, between, itself, matrix_of, positive
 from dfkd_tune.inputs.dependence.rank_correlation import Rows, strongest
+from dfkd_tune.inputs.dependence.speeds import Speeds
 from dfkd_tune.inputs.dependence.stationary import continued, nearest, square_root
 from dfkd_tune.layouts.axes import CHANNELS, HEIGHT, STEPS, WIDTH, Axes
 
@@ -127,12 +128,13 @@ class Processes:
     """The windows and images of a teacher, independent of each other.
 
     Args:
-        parts: one for each window or image of which more is known than single values.
+        parts: one for each window or image of which more is known than single values, and one for the channels of each window
+            that move at unknown speeds.
     """
 
-    parts: tuple[WindowProcess | ImageField, ...]
+    parts: tuple[WindowProcess | ImageField | Speeds, ...]
 
-    def mixings(self, values: Values) -> list[Mixing]:
+    def mixings(self, values: Values) -> list[Mixer]:
         """The mixings of all parts; arguments are those of ``Dependence``."""
         return [mixing for part in self.parts for mixing in part.mixings(values)]
 

@@ -1,0 +1,90 @@
+"""Channels of a window of which nothing says how fast they move: every row draws its own speeds.
+
+Real channels are seldom white noise: some stand almost still over a window, some drift, some jitter. So the normal scores of a channel
+in a row are a stationary autoregressive process of order two, ``(1 - a L)(1 - b L) s = noise`` with the lag operator ``L``,
+``a = exp(-1 / tau)`` and ``b = exp(-1 / sigma)``. The time constants ``tau`` and ``sigma`` are log-uniform, from almost white noise to
+almost constant. Each score stays standard normal.
+
+The speed of a row must follow from the row's points of the unit cube alone, so that quasi-random points have one too. It is the sum of the
+channel's probabilities modulo 1. That is uniform, and independent of all but one of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dfkd_tune.inputs.dependence.base import Values
+from dfkd_tune.layouts.axes import CHANNELS, STEPS, Axes
+
+FASTEST, SLOWEST = 0.2, 40.0
+"""Shortest time constant in steps, and longest one in windows."""
+PARTS = 1_024
+"""Number of time constants ``tau``; the rest of the sum gives ``sigma``."""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Makes processes of independent normal scores.
+
+    Args:
+        columns: ``(K, L)`` columns of K channels at L steps.
+    """
+
+    columns: Tensor
+
+    def of(self, scores: Tensor) -> Tensor:
+        """Move scores ``(N, D)``, float64; other columns stay as they are."""
+        columns = self.columns.to(scores.device)
+        noise = scores[:, columns]  # (N, K, L)
+        a, b = speeds(noise)
+        one, both = 1 - a * b, 1 + a * b
+        left = (1 - a.square()) * (1 - b.square())
+        first = (a + b) / both
+        deviation = (left * one / both).sqrt()  # of the noise of a process with variance 1
+        moved = [noise[..., 0]]
+        moved.append(first * moved[0] + left.sqrt() / both * noise[..., 1])
+        for step in range(2, columns.shape[1]):
+            moved.append((a + b) * moved[-1] - a * b * moved[-2] + deviation * noise[..., step])
+        return scores.index_copy(1, columns.T.flatten(), torch.stack(moved, dim=1).flatten(1))
+
+
+def speeds(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Both roots ``(N, K)`` of the processes of scores ``(N, K, L)``."""
+    place = torch.special.ndtr(scores).sum(-1) % 1 * PARTS
+    reach = math.log(SLOWEST * scores.shape[-1] / FASTEST)
+    shares = (place.floor() / PARTS, place % 1)
+    slow, other = (torch.exp(-torch.exp(-share * reach) / FASTEST) for share in shares)
+    return slow, other
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """Channels that move at unknown speeds, independently of each other.
+
+    Args:
+        axes: the window, of at least three steps.
+        channels: indices of the channels.
+    """
+
+    axes: Axes
+    channels: tuple[int, ...]
+
+    def mixings(self, values: Values) -> list[Moved]:
+        """One for all channels; arguments are those of ``Dependence``."""
+        return [Moved(self.axes.columns(CHANNELS, STEPS)[list(self.channels)])]
+
+    def tree(self) -> Any:
+        """The declaration as plain values."""
+        return {"unknown speeds": self.channels}
+
+    def in_words(self, names: Sequence[str]) -> list[tuple[list[str], str]]:
+        """Which channels; arguments are those of ``Dependence``."""
+        columns = self.axes.columns(CHANNELS, STEPS)[list(self.channels), 0]
+        channels = [names[i].removesuffix("[0]") for i in columns.tolist()]
+        return [(channels, "each row moves at a speed of its own")]
