@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from dfkd_tune.api.arguments import Arguments
+from dfkd_tune.api.live import View
 from dfkd_tune.api.words import in_python
 from dfkd_tune.errors import ExportError
 from dfkd_tune.export.schema import InputSchema
@@ -81,7 +82,7 @@ def distill(
         "budget": {**(budget or {}), "steps": steps, "batch": batch},
         "preset": preset,
     }
-    with in_python("distill"), tempfile.TemporaryDirectory() as folder:
+    with in_python("distill"), View.opened(), tempfile.TemporaryDirectory() as folder:
         given = (teacher, features, example_inputs, sections(tree) | dict(fixed or {}))
         arguments = Arguments("distill", *given, architecture, trust_pickle, device, Path(folder))
         prepared, _ = arguments.prepared()

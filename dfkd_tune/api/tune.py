@@ -8,7 +8,7 @@ from typing import Any
 
 from dfkd_tune.api.arguments import Arguments
 from dfkd_tune.api.distill import sections
-from dfkd_tune.api.live import watching
+from dfkd_tune.api.live import View
 from dfkd_tune.api.result import Result
 from dfkd_tune.api.words import in_python
 from dfkd_tune.errors import Interrupted
@@ -39,7 +39,7 @@ def tune(
     preset: str | None = None,
     sampler: str | Mapping[str, Any] | None = None,
     pruner: str | Mapping[str, Any] | None = None,
-    timeout: float | None = None,
+    timeout: float | str | None = None,
     budget: Mapping[str, Any] | None = None,
     study: Mapping[str, Any] | None = None,
     example_inputs: Any = None,
@@ -70,7 +70,8 @@ def tune(
         fixed: leaf -> value for every trial.
         preset: recipe for leaves that are neither fixed nor searched.
         sampler, pruner: names, or mappings with ``kind`` and options, as in a study file: ``{"kind": "tpe", "n_startup_trials": 20}``.
-        timeout: seconds after which no trial begins; the study is then concluded with what is there.
+        timeout: seconds, or a duration such as ``"90s"``, ``"30m"`` or ``"2h"``, after which no trial begins; the study is then
+            concluded with what is there.
         budget, study: further keys of these sections of a study file: ``{"steps": 5000}``, ``{"reruns": 0}``.
         storage, tracking_uri: URL of Optuna's storage and MLflow tracking URI; default: ``mlruns/``, or ``MLFLOW_TRACKING_URI``.
         workers: number of processes; default: as many as pay on this machine. With a seed also the crews of a round (2).
@@ -101,7 +102,7 @@ def tune(
         "pruner": pruner,
     }
     given = sections(tree) | ({} if search is None else {"search": search}) | dict(fixed or {})
-    with in_python("tune"):
+    with in_python("tune"), View.opened(progress) as view:
         storage_url, uri = paths.optuna_url(storage), paths.tracking_url(tracking_uri)
         require_whole(storage_url)  # before the first teacher query
         folder = paths.shared_folder(storage_url, KEPT)
@@ -111,7 +112,7 @@ def tune(
         prepared, kept = arguments.prepared()
         told = prepared.spec.name
         try:
-            with Signals() as stop, watching(told, progress) as on_progress:
+            with Signals() as stop, view.watching(told) as on_progress:
                 run = launch(prepared, storage_url, uri, workers, None, trust_pickle, on_progress, lambda: bool(stop))
         except Interrupted:
             raise KeyboardInterrupt(f"study {told!r} was stopped; the same call goes on from here") from None

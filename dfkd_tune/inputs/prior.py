@@ -151,6 +151,7 @@ class Inputs:
                 k: v
                 for k, v in vars(f).items()
                 if not k.startswith("_")
+                and k != "unit"  # it changes no row
                 and (k not in ("quantiles", "nominal", "missing") or v is not None)
                 and (k != "nominal" or i not in self.detected)
             }
