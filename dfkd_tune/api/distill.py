@@ -22,6 +22,7 @@ from dfkd_tune.training import distill as training
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.raw_evaluation import shipped_rmse
 from dfkd_tune.utils import hardware
+from dfkd_tune.utils.given.checks import FLAG, FUNCTION, MAPPING, PATH, require
 from dfkd_tune.utils.seeding import derive
 
 
@@ -76,6 +77,9 @@ def distill(
     Raises:
         DfkdError: in one line, if an argument is not valid, the teacher fails, or the student diverges.
     """
+    mappings = {"fixed": (fixed, MAPPING), "budget": (budget, MAPPING)}
+    files = {"architecture": (architecture, PATH), "trust_pickle": (trust_pickle, FLAG)}
+    require("distill", {**mappings, **files, "on_step": (on_step, FUNCTION)})
     tree = {
         "study": {"seed": seed},
         "student": {"max_parameters": max_parameters, "compression": compression},

@@ -18,6 +18,7 @@ from dfkd_tune.reporting.failed_study import require_complete
 from dfkd_tune.search.storage import require_whole
 from dfkd_tune.study.launch import launch
 from dfkd_tune.training.raw_evaluation import RawEvaluator
+from dfkd_tune.utils.given.checks import COUNT, FLAG, MAPPING, PATH, TEXT, require
 from dfkd_tune.utils.signals import Signals
 
 KEPT = "teachers"
@@ -86,6 +87,20 @@ def tune(
         StudyFailed: no trial completed; ``load_result`` reads what the study recorded.
         KeyboardInterrupt: if the user stopped the study; everything is recorded.
     """
+    require(
+        "tune",
+        {
+            "fixed": (fixed, MAPPING),
+            "study": (study, MAPPING),
+            "budget": (budget, MAPPING),
+            "storage": (storage, TEXT),
+            "tracking_uri": (tracking_uri, TEXT),
+            "workers": (workers, COUNT),
+            "architecture": (architecture, PATH),
+            "trust_pickle": (trust_pickle, FLAG),
+            "progress": (progress, FLAG),
+        },
+    )
     tree = {
         "study": {
             **(study or {}),
@@ -148,6 +163,9 @@ def load_result(
         NotFound: there is no such study.
         DfkdError: a store cannot be read.
     """
+    paths_given = {"teacher": (teacher, PATH), "features": (features, PATH), "architecture": (architecture, PATH)}
+    texts = {"name": (name, TEXT), "storage": (storage, TEXT), "tracking_uri": (tracking_uri, TEXT)}
+    require("load_result", {**texts, **paths_given, "trust_pickle": (trust_pickle, FLAG)}, "name")
     with in_python("load_result"):
         sources = Sources(_path(teacher), _path(architecture), _path(features), trust_pickle)
         result = Result(name, paths.optuna_url(storage), paths.tracking_url(tracking_uri), sources=sources)

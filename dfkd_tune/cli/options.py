@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from dfkd_tune.utils.durations import seconds
+from dfkd_tune.utils.given.durations import seconds
 
 COMPLETION = "_DFKD_TUNE_COMPLETE"
 """Environment variable through which a shell requests completions."""

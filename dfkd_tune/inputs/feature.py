@@ -24,6 +24,8 @@ LARGEST_INTEGER = 2.0**53
 class Feature:
     """The declaration of one input feature, in raw units.
 
+        dt.tune(model, features=[dt.Feature("load", mean=3.0, std=1.0, unit="kg"), dt.Feature("valve", levels=[0.0, 1.0])])
+
     Args:
         name: name of the feature.
         mean, std: mean and standard deviation; give both or neither.

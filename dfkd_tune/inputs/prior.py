@@ -51,6 +51,8 @@ class InferredPrior:
 class Inputs:
     """The features of a teacher, in its order.
 
+        dt.Inputs([dt.Feature("load", mean=3.0, std=1.0), dt.Feature("flow")])
+
     Args:
         features: declaration of each feature.
         simplex: indices of features that are shares of a whole: non-negative, with sum 1.

@@ -17,7 +17,7 @@ from dfkd_tune.recipes.recipe import SECTIONS, Recipe
 from dfkd_tune.search.optuna_kinds import AUTO, PRUNERS, SAMPLERS, Choice, read_choice
 from dfkd_tune.teachers.sources import is_file
 from dfkd_tune.utils import yaml_io
-from dfkd_tune.utils.durations import seconds
+from dfkd_tune.utils.given.durations import seconds
 from dfkd_tune.utils.object_reference import importable_from
 from dfkd_tune.utils.quoting import named, quoted
 from dfkd_tune.utils.strategy import build, strategy

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from dfkd_tune.search.study_file import parse_spec
-from dfkd_tune.utils.durations import seconds
+from dfkd_tune.utils.given.durations import seconds
 
 GOOD = {90: 90, 1.5: 1.5, "90": 90, "90s": 90, " 30m ": 1800, "1.5h": 5400, "2e1s": 20}
 BAD = [0, -1, True, None, math.inf, math.nan, "", "s", "soon", "0s", "-2m", "1d", "2 hours", "inf", "nan", [1]]
