@@ -178,7 +178,7 @@ def register(
         StudyMismatch: if the teacher or the features are not those of the study.
         ExportError: if the outputs of the reloaded model differ.
     """
-    texts = {"uri": (uri, TEXT), "study": (study, TEXT), "model": (model or None, TEXT), "alias": (alias or None, TEXT)}
+    texts = {"uri": (uri, TEXT), "study": (study, TEXT), "model": (model, TEXT), "alias": (alias, TEXT)}
     require("register", {**texts, "trial": (trial, NUMBER)})
     if not MODEL_NAME.fullmatch(model):
         raise SpecError(

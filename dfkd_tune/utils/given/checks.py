@@ -23,10 +23,10 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-TEXT = Kind("a text", lambda value: isinstance(value, str) and bool(value))
+TEXT = Kind("a text", lambda value: isinstance(value, str))
 PATH = Kind("a path", lambda value: isinstance(value, str | os.PathLike) and str(value) not in ("", "."))
 MAPPING = Kind(
-    'a mapping, such as {"steps": 5000}', lambda v: isinstance(v, Mapping) and all(isinstance(key, str) for key in v)
+    "a mapping with texts as keys", lambda v: isinstance(v, Mapping) and all(isinstance(key, str) for key in v)
 )
 COUNT = Kind("a whole number from 1", lambda value: _is_whole(value) and value >= 1)
 NUMBER = Kind("a whole number from 0", lambda value: _is_whole(value) and value >= 0)
