@@ -16,6 +16,7 @@ from dfkd_tune.layouts.signature import Argument, Output, dtype_name
 from dfkd_tune.ops.pt2_archive import MACHINE_METADATA
 from dfkd_tune.students.drop_in import drop_in_pt2
 from dfkd_tune.utils.markdown import escaped
+from dfkd_tune.utils.user_code import Confined
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +50,7 @@ def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model)
 
     names, rows = result["features"], example(result)
     layout = layout_of(result)
-    with without_scan_of_packages():
+    with Confined(), without_scan_of_packages():  # PyTorch's export asks a standard output that may be closed
         pytorch.save_model(
             student,
             str(folder),
