@@ -228,5 +228,5 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mlruns").write_text("a file where the folder would be")
     for teacher in (network(), lambda rows: rows[:, 0]):
-        with pytest.raises(dt.DfkdError, match="mlruns.*cannot be made"):
+        with pytest.raises(dt.DfkdError, match=r"mlruns.*cannot be made"):
             dt.tune(teacher, name="nowhere", n_trials=1, **SMALL)
