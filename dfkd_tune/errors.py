@@ -28,6 +28,9 @@ MOST_CHARACTERS = 1_000
 class DfkdError(Exception):
     """An expected failure, shown as one line: place, rule and value, remedy.
 
+        try: dt.load_result("pump")
+        except dt.DfkdError as error: print(error.place, error.rule, error.remedy)
+
     ``NEXT`` is the default remedy of the class.
     """
 

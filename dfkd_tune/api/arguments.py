@@ -19,6 +19,7 @@ from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.layouts.layout import Layout
 from dfkd_tune.layouts.signature import Signature
 from dfkd_tune.locations.files import write_output
+from dfkd_tune.locations.paths import writable
 from dfkd_tune.search.study_file import KEYS, StudySpec, parse_spec
 from dfkd_tune.study.prepare import Prepared, prepare
 from dfkd_tune.teachers.base import Teacher, hash_bytes
@@ -116,7 +117,7 @@ class Arguments:
         text = yaml_io.dump(_plain(tree), compact=True).encode()
         file = self.folder / f"features-{hash_bytes(text)[:12]}.yaml"
         if not file.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
+            writable(self.folder)
             write_output(file, text)
         return inputs, str(file)
 

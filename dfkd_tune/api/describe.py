@@ -13,6 +13,7 @@ from dfkd_tune.tables import describe as tables
 from dfkd_tune.tables.describe import Description
 from dfkd_tune.tables.read import Reading, read_table
 from dfkd_tune.tables.series import Windows
+from dfkd_tune.utils.given.checks import COUNT, NAMES, TEXT, require
 
 
 def describe(
@@ -44,6 +45,8 @@ def describe(
     Raises:
         FeaturesError: the table cannot be read or described.
     """
+    columns = {"targets": (targets, NAMES), "group": (group, TEXT), "time": (time, TEXT)}
+    require("describe", {"tier": (tier, TEXT), **columns, "at_least": (at_least, COUNT)}, "tier")
     if tier not in tables.TIERS:
         raise FeaturesError("describe: tier", f"unknown tier {tier!r}", remedy=f"known: {', '.join(tables.TIERS)}")
     if window is None and (group is not None or time is not None):

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from dfkd_tune.api.arguments import Arguments
+from dfkd_tune.api.live import View
 from dfkd_tune.api.words import in_python
 from dfkd_tune.errors import ExportError
 from dfkd_tune.export.schema import InputSchema
@@ -21,6 +22,7 @@ from dfkd_tune.training import distill as training
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.raw_evaluation import shipped
 from dfkd_tune.utils import hardware
+from dfkd_tune.utils.given.checks import FLAG, FUNCTION, MAPPING, PATH, require
 from dfkd_tune.utils.seeding import derive
 
 
@@ -75,13 +77,16 @@ def distill(
     Raises:
         DfkdError: in one line, if an argument is not valid, the teacher fails, or the student diverges.
     """
+    mappings = {"fixed": (fixed, MAPPING), "budget": (budget, MAPPING)}
+    files = {"architecture": (architecture, PATH), "trust_pickle": (trust_pickle, FLAG)}
+    require("distill", {**mappings, **files, "on_step": (on_step, FUNCTION)})
     tree = {
         "study": {"seed": seed},
         "student": {"max_parameters": max_parameters, "compression": compression},
         "budget": {**(budget or {}), "steps": steps, "batch": batch},
         "preset": preset,
     }
-    with in_python("distill"), tempfile.TemporaryDirectory() as folder:
+    with in_python("distill"), View.opened(), tempfile.TemporaryDirectory() as folder:
         given = (teacher, features, example_inputs, sections(tree) | dict(fixed or {}))
         arguments = Arguments("distill", *given, architecture, trust_pickle, device, Path(folder))
         prepared, _ = arguments.prepared()

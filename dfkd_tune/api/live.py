@@ -1,17 +1,20 @@
-"""The live view of a study: in a notebook a table that renews itself, in a terminal the command line's."""
+"""The live view of a call: in a notebook a table that renews itself, in a terminal the command line's."""
 
 from __future__ import annotations
 
 import io
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from html import escape
 from typing import Any
 
 from rich.console import Console
 
-from dfkd_tune.reporting.terminal_progress import view, watch
+from dfkd_tune.reporting.terminal_progress import Tell, view, watch
+from dfkd_tune.reporting.waiting import told
 from dfkd_tune.search.progress import Progress
 
 EVERY_S = 0.5
@@ -19,34 +22,77 @@ EVERY_S = 0.5
 WIDTH = 110
 
 
-@contextmanager
-def watching(name: str, shown: bool) -> Iterator[Callable[[Progress], None]]:
-    """A callback that shows the progress of a study until the block ends; nothing is shown where nobody looks."""
-    shell = _notebook() if shown else None
-    if shell is not None:
-        yield _Cell(name, shell)
-        return
-    console = Console(file=sys.stdout)
-    with watch(console, name, "live" if shown and console.is_terminal else "quiet") as tell:
-        yield tell
+class View:
+    """What a person sees of a call: nothing, a terminal, or one output of a notebook's cell."""
 
+    def __init__(self, shown: bool) -> None:
+        self.shown = shown
 
-class _Cell:
-    """The output of one notebook cell."""
-
-    def __init__(self, name: str, display: Any) -> None:
-        self.name, self.display, self.handle, self.last = name, display, None, 0.0
-
-    def __call__(self, progress: Progress) -> None:
-        over = progress.ended == progress.total
-        if not over and time.monotonic() - self.last < EVERY_S:
+    @staticmethod
+    @contextmanager
+    def opened(shown: bool = True) -> Iterator[View]:
+        """A view until the block ends, which also says if the teacher makes one wait: on standard error, or in the cell."""
+        if not shown:
+            yield View(False)
             return
-        self.last = time.monotonic()
-        page = self.display.HTML(as_html(self.name, progress))
-        if self.handle is None:
-            self.handle = self.display.display(page, display_id=True)
-        else:
-            self.handle.update(page)
+        display = _notebook()
+        view = View(True) if display is None else _Cell(display)
+        try:
+            with told(view.waits):
+                yield view
+        finally:
+            view.end()
+
+    def waits(self, line: str) -> None:
+        """Say that the teacher makes one wait."""
+        print(line, file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Take away what does not hold once the call is over."""
+
+    @contextmanager
+    def watching(self, name: str) -> Iterator[Tell]:
+        """A callback that shows the progress of a study until the block ends; nothing is shown where nobody looks."""
+        console = Console(file=sys.stdout)
+        with watch(console, name, "live" if self.shown and console.is_terminal else "quiet") as tell:
+            yield tell
+
+
+class _Cell(View):
+    """The output of one notebook cell; there is none until there is something to show."""
+
+    def __init__(self, display: Any) -> None:
+        super().__init__(True)
+        self.display, self.handle, self.last = display, None, 0.0
+        self.table, self.told = "", ""
+        self.lock = threading.Lock()
+
+    def waits(self, line: str) -> None:
+        self._show(self.table, f"<p>{escape(line)}</p>")
+
+    def end(self) -> None:
+        if self.told:
+            self._show(self.table)
+
+    @contextmanager
+    def watching(self, name: str) -> Iterator[Tell]:
+        def show(progress: Progress) -> None:
+            over = progress.ended == progress.total
+            if not over and not self.told and time.monotonic() - self.last < EVERY_S:
+                return
+            self.last = time.monotonic()
+            self._show(as_html(name, progress))
+
+        yield show
+
+    def _show(self, table: str, told: str = "") -> None:
+        with self.lock:
+            self.table, self.told = table, told
+            page = self.display.HTML(table + told)
+            if self.handle is None:
+                self.handle = self.display.display(page, display_id=True)
+            else:
+                self.handle.update(page)
 
 
 def as_html(name: str, progress: Progress) -> str:

@@ -21,6 +21,7 @@ from dfkd_tune.search.attributes import ATTEMPTS, RECIPE, RECORD, WORKER
 from dfkd_tune.search.loaded import live_study
 from dfkd_tune.tracking.connection import reaching
 from dfkd_tune.training.raw_evaluation import RawEvaluator
+from dfkd_tune.utils.given.checks import PATH, TEXT, require
 
 if TYPE_CHECKING:
     import optuna
@@ -39,6 +40,12 @@ UNSHOWN = (RECIPE, RECORD, WORKER, ATTEMPTS)
 @dataclass(frozen=True)
 class Result:
     """A recorded study. Everything is read when it is asked for, and kept.
+
+        result = dt.load_result("pump")
+        result.student(torch.tensor([[2.5, 0.1]])); result.rmse; result.best.params; result.trials.sort_values("objective")
+        result.plot_parity(); result.certificate; result.export("pump.onnx"); result.register("pump").uri
+
+    RMSE and gaps are in the teacher's units. What cannot be read or made raises a ``DfkdError`` when it is asked for.
 
     Args:
         name: name of the study.
@@ -159,6 +166,7 @@ class Result:
         """
         from dfkd_tune.reporting.html_report import report
 
+        require("Result.report", {"file": (file, PATH)})
         path = Path(file or f"{self.name}-report.html")
         with in_python(), reaching(self.tracking_uri):
             require_place(path)
@@ -182,6 +190,7 @@ class Result:
         from dfkd_tune.export.formats.kinds import format_of
         from dfkd_tune.registry.student_export import StudentExport
 
+        require("Result.export", {"file": (file, PATH), "kind": (kind, TEXT)}, "file")
         path = Path(file)
         with in_python(), reaching(self.tracking_uri):
             form = format_of(path, kind)

@@ -8,7 +8,7 @@ from typing import Any
 
 from dfkd_tune.api.arguments import Arguments
 from dfkd_tune.api.distill import sections
-from dfkd_tune.api.live import watching
+from dfkd_tune.api.live import View
 from dfkd_tune.api.result import Result
 from dfkd_tune.api.words import in_python
 from dfkd_tune.errors import Interrupted
@@ -18,6 +18,7 @@ from dfkd_tune.reporting.failed_study import require_complete
 from dfkd_tune.search.reading.whole import require_whole
 from dfkd_tune.study.launch import launch
 from dfkd_tune.training.raw_evaluation import RawEvaluator
+from dfkd_tune.utils.given.checks import COUNT, FLAG, MAPPING, PATH, TEXT, require
 from dfkd_tune.utils.signals import Signals
 
 KEPT = "teachers"
@@ -39,7 +40,7 @@ def tune(
     preset: str | None = None,
     sampler: str | Mapping[str, Any] | None = None,
     pruner: str | Mapping[str, Any] | None = None,
-    timeout: float | None = None,
+    timeout: float | str | None = None,
     budget: Mapping[str, Any] | None = None,
     study: Mapping[str, Any] | None = None,
     example_inputs: Any = None,
@@ -70,7 +71,8 @@ def tune(
         fixed: leaf -> value for every trial.
         preset: recipe for leaves that are neither fixed nor searched.
         sampler, pruner: names, or mappings with ``kind`` and options, as in a study file: ``{"kind": "tpe", "n_startup_trials": 20}``.
-        timeout: seconds after which no trial begins; the study is then concluded with what is there.
+        timeout: seconds, or a duration such as ``"90s"``, ``"30m"`` or ``"2h"``, after which no trial begins; the study is then
+            concluded with what is there.
         budget, study: further keys of these sections of a study file: ``{"steps": 5000}``, ``{"reruns": 0}``.
         storage, tracking_uri: URL of Optuna's storage and MLflow tracking URI; default: ``mlruns/``, or ``MLFLOW_TRACKING_URI``.
         workers: number of processes; default: as many as pay on this machine. With a seed also the groups of a round (2).
@@ -85,6 +87,20 @@ def tune(
         StudyFailed: no trial completed; ``load_result`` reads what the study recorded.
         KeyboardInterrupt: if the user stopped the study; everything is recorded.
     """
+    require(
+        "tune",
+        {
+            "fixed": (fixed, MAPPING),
+            "study": (study, MAPPING),
+            "budget": (budget, MAPPING),
+            "storage": (storage, TEXT),
+            "tracking_uri": (tracking_uri, TEXT),
+            "workers": (workers, COUNT),
+            "architecture": (architecture, PATH),
+            "trust_pickle": (trust_pickle, FLAG),
+            "progress": (progress, FLAG),
+        },
+    )
     tree = {
         "study": {
             **(study or {}),
@@ -101,7 +117,7 @@ def tune(
         "pruner": pruner,
     }
     given = sections(tree) | ({} if search is None else {"search": search}) | dict(fixed or {})
-    with in_python("tune"):
+    with in_python("tune"), View.opened(progress) as view:
         storage_url, uri = paths.optuna_url(storage), paths.tracking_url(tracking_uri)
         require_whole(storage_url)  # before the first teacher query
         folder = paths.shared_folder(storage_url, KEPT)
@@ -111,7 +127,7 @@ def tune(
         prepared, kept = arguments.prepared()
         told = prepared.spec.name
         try:
-            with Signals() as stop, watching(told, progress) as on_progress:
+            with Signals() as stop, view.watching(told) as on_progress:
                 run = launch(prepared, storage_url, uri, workers, None, trust_pickle, on_progress, lambda: bool(stop))
         except Interrupted:
             raise KeyboardInterrupt(f"study {told!r} was stopped; the same call goes on from here") from None
@@ -147,6 +163,9 @@ def load_result(
         NotFound: there is no such study.
         DfkdError: a store cannot be read.
     """
+    paths_given = {"teacher": (teacher, PATH), "features": (features, PATH), "architecture": (architecture, PATH)}
+    texts = {"name": (name, TEXT), "storage": (storage, TEXT), "tracking_uri": (tracking_uri, TEXT)}
+    require("load_result", {**texts, **paths_given, "trust_pickle": (trust_pickle, FLAG)}, "name")
     with in_python("load_result"):
         sources = Sources(_path(teacher), _path(architecture), _path(features), trust_pickle)
         result = Result(name, paths.optuna_url(storage), paths.tracking_url(tracking_uri), sources=sources)

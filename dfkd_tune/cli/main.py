@@ -11,9 +11,9 @@ import click
 
 from dfkd_tune.cli.commands import COMMANDS
 from dfkd_tune.cli.options import COMPLETION
-from dfkd_tune.cli.waiting import told
 from dfkd_tune.errors import DfkdError, Interrupted, shown
 from dfkd_tune.locations.paths import without_credentials
+from dfkd_tune.reporting.waiting import told
 from dfkd_tune.utils.object_reference import raised
 from dfkd_tune.utils.user_code import own_output
 
@@ -37,7 +37,7 @@ def main() -> None:
     """Run the command line; exit status 0: done, 1: expected failure, 2: usage error, 3: bug, 130: interrupted."""
     _let_idle_threads_sleep()
     try:
-        with own_output(), told():
+        with own_output(), told(lambda line: click.echo(line, err=True)):
             cli(standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)

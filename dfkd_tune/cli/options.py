@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from dfkd_tune.utils.given.durations import seconds
+
 COMPLETION = "_DFKD_TUNE_COMPLETE"
 """Environment variable through which a shell requests completions."""
 
@@ -32,14 +34,10 @@ def duration(value: str) -> float:
     Raises:
         click.BadParameter: it is not a positive number of seconds, minutes or hours.
     """
-    text = value.strip()
     try:
-        seconds = float(text.rstrip("smh")) * {"m": 60.0, "h": 3600.0}.get(text[-1:], 1.0)
+        return seconds(value)
     except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise click.BadParameter(f"{value!r} is not a duration such as 90s, 30m or 2h")
-    return seconds
+        raise click.BadParameter(f"{value!r} is not a duration such as 90s, 30m or 2h") from None
 
 
 def export_format(value: str) -> str:

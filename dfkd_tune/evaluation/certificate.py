@@ -125,7 +125,9 @@ class WorstGap:
 
 @dataclass(frozen=True)
 class Certificate:
-    """Everything that is certified of one student.
+    """Everything that is certified of one student; a notebook shows it as a page.
+
+        dt.load_result("pump").certificate.report.rmse
 
     Args:
         student: study, trial, run, recipe and hashes if known; parameters and compression.

@@ -13,6 +13,7 @@ from torch import nn
 
 from dfkd_tune.errors import ExportError
 from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.inputs.summary import in_short
 from dfkd_tune.ops.pt2_archive import to_pt2
 from dfkd_tune.teachers.base import hash_bytes
 from dfkd_tune.teachers.formats.state_dict import architecture_of
@@ -52,6 +53,7 @@ def student_files(problem: Problem, outcome: Outcome, about: Mapping[str, Any]) 
         "dtype": encoding.dtype,
         "levels": levels(problem.inputs),
         "gapped": [problem.inputs.names[i] for i in problem.inputs.gapped],
+        "declared": in_short(problem.inputs),
         "example": _example(problem),
         "outputs": problem.outputs,
         **({} if problem.inputs.layout is None else {"layout": problem.inputs.layout.tree()}),

@@ -24,6 +24,8 @@ LARGEST_INTEGER = 2.0**53
 class Feature:
     """The declaration of one input feature, in raw units.
 
+        dt.tune(model, features=[dt.Feature("load", mean=3.0, std=1.0, unit="kg"), dt.Feature("valve", levels=[0.0, 1.0])])
+
     Args:
         name: name of the feature.
         mean, std: mean and standard deviation; give both or neither.
@@ -36,6 +38,7 @@ class Feature:
         integer: whether only whole numbers occur.
         missing: probability that the value is missing, for numbers; the teacher gets NaN then. All other keys describe the
             values that are there. A missing value of a feature with levels is the level null instead.
+        unit: unit of the values, such as kg/h, for those who read the student's description; nothing is converted.
         quantiles: probability -> value, at least two; equal neighbors mark a value that occurs often. Between two
             quantiles, values are linear in the normal score of the probability.
     """
@@ -50,6 +53,7 @@ class Feature:
     integer: bool = False
     quantiles: Annotated[dict[float, float], Field(min_length=2)] | None = None
     missing: Annotated[float, Field(gt=0, lt=1)] | None = None
+    unit: Annotated[str, Field(min_length=1, max_length=40)] | None = None
 
     @field_validator("levels", mode="before")
     @classmethod

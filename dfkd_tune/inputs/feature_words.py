@@ -24,7 +24,7 @@ MOST_ROWS = 24
 
 def of_feature(feature: Feature) -> str:
     """Describe the declaration of one feature, in raw units."""
-    said = []
+    said = [] if feature.unit is None else [f"in {feature.unit}"]
     if feature.mean is not None:
         said.append(f"mean {feature.mean:g}, standard deviation {feature.std:g}")
     if feature.range is not None:

@@ -52,6 +52,8 @@ class InferredPrior:
 class Inputs:
     """The features of a teacher, in its order.
 
+        dt.Inputs([dt.Feature("load", mean=3.0, std=1.0), dt.Feature("flow")])
+
     Args:
         features: declaration of each feature.
         simplex: indices of features that are shares of a whole: non-negative, with sum 1.
@@ -152,6 +154,7 @@ class Inputs:
                 k: v
                 for k, v in vars(f).items()
                 if not k.startswith("_")
+                and k != "unit"  # it changes no row
                 and (k not in ("quantiles", "nominal", "missing") or v is not None)
                 and (k != "nominal" or i not in self.detected)
             }

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from dfkd_tune.inputs.feature_words import TIERS, of_feature
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.layouts.axes import CHANNELS, STEPS
+
+MOST_DESCRIBED = 100
+"""Largest number of features that a student's files describe."""
 
 
 def meaning(inputs: Inputs) -> str:
@@ -28,6 +32,19 @@ def in_words(inputs: Inputs) -> list[dict[str, Any]]:
         groups.setdefault(of_feature(feature), []).append(name)
     said = [{"features": names, "declared": words} for words, names in groups.items()]
     return said + [{"features": names, "declared": words} for names, words in inputs.together]
+
+
+def in_short(inputs: Inputs) -> dict[str, dict[str, str]]:
+    """Unit and declared values of the first features that have them, for the description of a student's columns."""
+    declared = inputs if inputs.inferred is None else inputs.inferred.declared
+    found = {}
+    for feature in declared.features[:MOST_DESCRIBED]:
+        plain = replace(feature, unit=None, missing=None)
+        told = {} if feature.unit is None else {"unit": feature.unit}
+        told |= {"values": of_feature(plain)} if plain.known or plain.integer else {}
+        if told:
+            found[feature.name] = told
+    return found
 
 
 def of_columns(inputs: Inputs, columns: slice) -> str:

@@ -28,11 +28,15 @@ from dfkd_tune.tracking.tracker import Tracker
 from dfkd_tune.training.distill import conclude
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import Population
+from dfkd_tune.utils.given.checks import FLAG, MAPPING, PATH, TEXT, require
 from dfkd_tune.utils.seeding import derive
 
 
 class Distillation:
     """An Optuna objective: each call distills one student and returns the value that a study of ``dfkd-tune`` minimizes.
+
+        study = optuna.create_study(pruner=optuna.pruners.PercentilePruner(75))
+        study.optimize(dt.Distillation(model, features=["load", "flow"], max_parameters=401), n_trials=50)
 
     Each call reports to the trial at every rung and stops if the study's pruner says so. It sets the same trial attributes as a
     study of ``dfkd-tune``. With ``tracking_uri``, every trial is also an MLflow run with parameters, metrics, curve and student.
@@ -74,6 +78,10 @@ class Distillation:
         tracking_uri: str | None = None,
         experiment: str = "distillation",
     ) -> None:
+        mappings = {"fixed": (fixed, MAPPING), "budget": (budget, MAPPING)}
+        files = {"architecture": (architecture, PATH), "trust_pickle": (trust_pickle, FLAG)}
+        texts = {"tracking_uri": (tracking_uri, TEXT), "experiment": (experiment, TEXT)}
+        require("Distillation", {**mappings, **files, **texts}, "experiment")
         tree = {
             "study": {"objective": objective, "seed": seed},
             "student": {"max_parameters": max_parameters, "compression": compression},

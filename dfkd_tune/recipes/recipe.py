@@ -49,6 +49,8 @@ PLAIN = ("steps", "batch", "teacher_rows")
 class Recipe:
     """How to distill one student.
 
+        dt.PRESETS["faithful"].tree()
+
     Args:
         student, start, generator, bound, input_bound, alpha, loss, optimizer, finish: strategies from the registries in
             ``SECTIONS``.

@@ -134,7 +134,8 @@ def _make(
     _drop_abandoned(made, run)
     run_id, number = run.info.run_id, trial_of(run)
     about = {tag.NOTE: model_files.note(result), tag.STUDY: study, tag.KIND: run.data.tags.get(tag.KIND, "")}
-    about |= {tag.TIER: result["tier"]} | ({} if number is None else {tag.TRIAL: str(number)})
+    about |= {tag.TIER: result["tier"], tag.COLUMNS: model_files.column_names(result)}
+    about |= {} if number is None else {tag.TRIAL: str(number)}
     logged = made.create_logged_model(
         run.info.experiment_id, run.info.run_name, run_id, tags=about, params=run.data.params, model_type="regressor"
     )

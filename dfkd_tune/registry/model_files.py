@@ -16,6 +16,7 @@ from dfkd_tune.layouts.signature import Argument, Output, dtype_name
 from dfkd_tune.ops.pt2_archive import MACHINE_METADATA
 from dfkd_tune.students.drop_in import drop_in_pt2
 from dfkd_tune.utils.markdown import escaped
+from dfkd_tune.utils.user_code import Confined
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +29,8 @@ DROP_IN = Path(__file__).with_name("served_drop_in.py")
 """The same for a student whose teacher takes tensors."""
 NOTE = 4000
 """Largest number of characters in a model's note."""
+TAG = 1000
+"""Largest number of characters in a tag with names."""
 
 
 def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model) -> None:
@@ -47,7 +50,7 @@ def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model)
 
     names, rows = result["features"], example(result)
     layout = layout_of(result)
-    with without_scan_of_packages():
+    with Confined(), without_scan_of_packages():  # PyTorch's export asks a standard output that may be closed
         pytorch.save_model(
             student,
             str(folder),
@@ -147,6 +150,12 @@ def flat_answers(answers: Any) -> np.ndarray:
     return np.concatenate([np.asarray(part).reshape(len(part), -1) for part in parts], axis=1)
 
 
+def column_names(result: dict[str, Any]) -> str:
+    """Names of a model's features, as many as a tag holds."""
+    text, more = ", ".join(result["features"]), ", ..."
+    return text if len(text) <= TAG else text[: TAG - len(more)].rpartition(", ")[0] + more
+
+
 def note(result: dict[str, Any]) -> str:
     """A Markdown table of a model's input columns or arguments."""
     if (layout := layout_of(result)) is not None:
@@ -155,16 +164,19 @@ def note(result: dict[str, Any]) -> str:
             for kind, name, shape, dtype in layout.signature.table()
         ]
         return "\n".join(["| | name | shape | dtype |", "| --- | --- | --- | --- |", *parts])[:NOTE]
-    lines = ["| column | type | |", "| --- | --- | --- |"]
+    lines = ["| column | type | unit | values |", "| --- | --- | --- | --- |"]
     for name in result["features"]:
         levels = result["levels"].get(name, [])
         kind = "string" if _texts(levels) else "double"
+        about = result.get("declared", {}).get(name, {})
         told = "may be missing" if None in levels or name in result["gapped"] else ""
         if known := [str(level) for level in levels if level is not None]:
             told = f"one of {', '.join(known[:12])}{', ...' * (len(known) > 12)}" + f"; {told}" * bool(told)
-        line = f"| {escaped(name)} | {kind} | {escaped(told)} |"
+        elif "values" in about:
+            told = about["values"] + f"; {told}" * bool(told)
+        line = f"| {escaped(name)} | {kind} | {escaped(about.get('unit', ''))} | {escaped(told)} |"
         if sum(map(len, lines)) + len(line) > NOTE:
-            lines.append("| ... | | |")
+            lines.append("| ... | | | |")
             break
         lines.append(line)
     return "\n".join(["Takes a table with these columns, in any order, and leaves others alone:", "", *lines])

@@ -31,6 +31,7 @@ from dfkd_tune.tracking.connection import client, guarded, pointed_at, preflight
 from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_of, trial_of
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.training.raw_evaluation import RawEvaluator
+from dfkd_tune.utils.given.checks import NUMBER, TEXT, require
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -165,6 +166,8 @@ def register(
     A trial without a certificate gets one, which queries the teacher again. Before the alias moves, the outputs of the reloaded
     model are compared with the student's on rows of the declared prior. A version that differs is deleted.
 
+        dt.register("sqlite:///mlruns/mlflow.db", "pump", "pump", alias="challenger").report_rmse
+
     Args:
         uri: MLflow tracking URI.
         study, trial: study and number of the trial; the study's best student if ``trial`` is None.
@@ -178,6 +181,8 @@ def register(
         StudyMismatch: if the teacher or the features are not those of the study.
         ExportError: if the outputs of the reloaded model differ.
     """
+    texts = {"uri": (uri, TEXT), "study": (study, TEXT), "model": (model, TEXT), "alias": (alias, TEXT)}
+    require("register", {**texts, "trial": (trial, NUMBER)})
     if not MODEL_NAME.fullmatch(model):
         raise SpecError(
             "--model", f"must be letters, digits, '_', '.', '-' or spaces, got {model!r}", remedy="give another"

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from dfkd_tune.registry import model_files
 from dfkd_tune.registry.certificate_files import FOLDER, HTML
-from dfkd_tune.registry.versions import find_model, made_of_runs
+from dfkd_tune.registry.versions import find_model, made_of_runs, origin
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.run_lookup import parent_of, trial_of
 from dfkd_tune.training.rmse_words import gap_in_words, of_outputs, outputs_in_words, rmse_in_words
@@ -78,6 +78,7 @@ def describe_version(
         tag.RUN: run.info.run_name,
         tag.STUDY_RUN: parent.info.run_id if parent else None,
         tag.TIER: result["tier"],
+        tag.COLUMNS: model_files.column_names(dict(result)),
         tag.RMSE: result["rmse"],
         tag.REPORT_RMSE: found.report_rmse,
         tag.WORST_GAP: found.worst_gap,
@@ -128,8 +129,10 @@ def _name_on_model(made: MlflowClient, run: Run, versions: Sequence[ModelVersion
 def _description(study: str, run: Run, parent: Run | None, result: Mapping[str, Any], found: Figures) -> str:
     """The description of a model version, in Markdown."""
     experiment = f"#/experiments/{run.info.experiment_id}"
-    whole = f"[{escaped(study)}]({experiment}/runs/{parent.info.run_id})" if parent else f"**{escaped(study)}**"
-    told = f"Student of study {whole}, run [{escaped(run.info.run_name)}]({experiment}/runs/{run.info.run_id}): "
+    place = f"{experiment}/runs/{parent.info.run_id}" if parent else None
+    told = (
+        f"Student of {origin(study, place)}, run [{escaped(run.info.run_name)}]({experiment}/runs/{run.info.run_id}): "
+    )
     told += f"{result['parameters']:,} parameters, RMSE to the teacher {result['rmse']:.4g} on the selection bank"
     if found.report_rmse_words is None:
         told += f". Inputs known at tier {escaped(result['tier'])}. It has no certificate."

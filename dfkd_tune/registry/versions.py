@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -43,9 +44,9 @@ def made_from(uri: str, study: str) -> list[str]:
         return [f"{found.name} version {found.version}" for found in versions_of(client(uri), study)]
 
 
-def origin(study: str) -> str:
-    """How the description of a version names its study, in Markdown."""
-    return f"study **{escaped(study)}**"
+def origin(study: str, place: str | None) -> str:
+    """How the description of a version names its study, in Markdown: as a link to a page, if there is one."""
+    return f"study **{escaped(study)}**" if place is None else f"study [{escaped(study)}]({place})"
 
 
 def rename_study(uri: str, old: str, new: str) -> None:
@@ -53,7 +54,9 @@ def rename_study(uri: str, old: str, new: str) -> None:
     with guarded(uri):
         made = client(uri)
         for found in [each for each in _all(made) if each.tags.get(tag.STUDY) == old]:
-            told = (found.description or "").replace(origin(old), origin(new))
+            told = found.description or ""
+            for place in (None, *re.findall(r"\]\((#/experiments/\w+/runs/\w+)\)", told)):
+                told = told.replace(origin(old, place), origin(new, place))
             made.update_model_version(found.name, found.version, told)
             made.set_model_version_tag(found.name, found.version, tag.STUDY, new)  # last, because it finds the version
 

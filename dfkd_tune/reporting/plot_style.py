@@ -13,6 +13,9 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from dfkd_tune.errors import SpecError
+from dfkd_tune.utils.quoting import quoted
+
 INK, SOFT, LINE, BAR, WORST = "#1b1f24", "#59636e", "#d5dae0", "#3a6ea5", "#b4462f"
 PALETTE = (BAR, "#d9822b", "#3d8f6b", "#9b5fb5", "#b4462f", "#7a7d1f", "#4ba3b8", "#a0708a")
 """Colors of kinds in order of appearance; distinguishable on white and dark pages, and for color-blind readers."""
@@ -47,9 +50,15 @@ def canvas(width: float = WIDTH, height: float = HEIGHT, rows: int = 1, columns:
 
 
 def given_or_new(axes: Axes | None) -> Axes:
-    """The given axes, or those of a new figure that a notebook shows."""
-    if axes is not None:
+    """The given axes, or those of a new figure that a notebook shows.
+
+    Raises:
+        SpecError: something else was given.
+    """
+    if isinstance(axes, Axes):
         return axes
+    if axes is not None:
+        raise SpecError("ax", f"must be Matplotlib's Axes, got {quoted(axes)}", remedy="plt.subplots()[1]")
     import matplotlib.pyplot as plt
 
     return plt.subplots()[1]

@@ -98,6 +98,11 @@ def ranked(leading: Sequence[Candidate], reruns: Mapping[str, Mapping[str, Seque
     return sorted(found, key=lambda promoted: promoted.mean)
 
 
+def leading_students(study: optuna.Study, count: int) -> list[Promoted]:
+    """The best student of each of a study's ``count`` leading recipes, the promoted one first."""
+    return ranked(top_candidates(study, count), StudyRecord.of(study).reruns)
+
+
 def wanted(
     leading: Iterable[Candidate], times: int, reruns: Mapping[str, Mapping[str, object]]
 ) -> list[tuple[Candidate, str]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from dfkd_tune.errors import SpecError
 from dfkd_tune.locations.paths import NAME
@@ -17,6 +17,7 @@ from dfkd_tune.recipes.recipe import SECTIONS, Recipe
 from dfkd_tune.search.optuna_kinds import AUTO, PRUNERS, SAMPLERS, Choice, read_choice
 from dfkd_tune.teachers.sources import is_file
 from dfkd_tune.utils import yaml_io
+from dfkd_tune.utils.given.durations import seconds
 from dfkd_tune.utils.object_reference import importable_from
 from dfkd_tune.utils.quoting import named, quoted
 from dfkd_tune.utils.strategy import build, strategy
@@ -46,8 +47,9 @@ class StudySection:
         leaders: number of best trials that are run again at the end.
         reruns: number of re-runs per such trial, with new seeds; 0 promotes the best trial without re-runs.
         pareto: second objective: ``parameters``, or ``latency`` of one row on this machine; no trial is pruned then.
-        timeout: seconds after the start of a session from which none of its workers begins a trial; those that run end, and the
-            study is concluded with what is there. The same command goes on with the rest.
+        timeout: time after the start of a session from which none of its workers begins a trial, in seconds or as ``90s``,
+            ``30m`` or ``2h``; those that run end, and the study is concluded with what is there. The same command goes on with
+            the rest.
     """
 
     name: Annotated[str, AfterValidator(_study_name)] | None = None
@@ -58,7 +60,7 @@ class StudySection:
     leaders: Annotated[int, Field(ge=1, le=100)] = 3
     reruns: Annotated[int, Field(ge=0, le=100)] = 2
     pareto: Literal["parameters", "latency"] | None = None
-    timeout: Annotated[float, Field(gt=0)] | None = None
+    timeout: Annotated[float, BeforeValidator(seconds, json_schema_input_type=float | str)] | None = None
 
 
 @strategy

@@ -22,7 +22,7 @@ from dfkd_tune.registry.versions import undescribed, without_model
 from dfkd_tune.search.attributes import RECORD, StudyRecord
 from dfkd_tune.search.dashboard import artifact_names
 from dfkd_tune.search.loaded import live_study, load_study
-from dfkd_tune.search.ranking import Promoted, ranked, run_name, top_candidates
+from dfkd_tune.search.ranking import Promoted, leading_students, run_name
 from dfkd_tune.search.storage import open_storage
 from dfkd_tune.search.trial_queue import FINISHED
 from dfkd_tune.study.ending import recorded_ending
@@ -243,16 +243,11 @@ def _publish(done: Synced, runs: Runs, study: Study | None, uri: str, storage_ur
         done.versions = page_versions.describe_missing(uri, name, problem)
         if unshown and study is not None:
             from dfkd_tune.reporting import publication
-            from dfkd_tune.search.storage import open_storage
 
-            publication.show_in_optuna(uri, open_storage(readable(storage_url)), study, _leading(study, len(leaders)))
+            students = leading_students(study, len(leaders))
+            publication.show_in_optuna(uri, open_storage(readable(storage_url)), study, students)
     except DfkdError as error:
         LOG.warning("the MLflow summary of study %s is incomplete: %s", name, error)
-
-
-def _leading(study: Study, count: int) -> list[Promoted]:
-    """The best student of each leading recipe, the promoted one first."""
-    return ranked(top_candidates(study, count), StudyRecord.of(study).reruns)
 
 
 def _shown(study: Study, storage_url: str, promoted: str) -> bool:

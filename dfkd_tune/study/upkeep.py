@@ -18,6 +18,7 @@ from dfkd_tune.registry import versions
 from dfkd_tune.search.attributes import SPEC, StudyRecord
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.locks import study_locks
+from dfkd_tune.search.ranking import leading_students
 from dfkd_tune.search.storage import PatientStorage, open_storage
 from dfkd_tune.search.trial_queue import TrialQueue, host_of
 from dfkd_tune.teachers.output_cache import files_of
@@ -118,7 +119,7 @@ def remove(plan: Removal) -> str | None:
 def rename(old: str, new: str, storage_url: str, tracking_uri: str) -> None:
     """Rename a study in Optuna, MLflow, its records and the registered versions made from it.
 
-    The study itself is renamed last, so that a renaming that was cut short can be repeated; only the notes in MLflow follow. The
+    The study itself is renamed last, so that a renaming that was cut short can be repeated; only the notes follow. The
     files of its students and its certificates keep the name that they were made under, because their SHA-256 are recorded.
 
     Raises:
@@ -150,9 +151,13 @@ def rename(old: str, new: str, storage_url: str, tracking_uri: str) -> None:
     own = optuna.load_study(study_name=old, storage=storage)
     own.set_user_attr(SPEC, spec | {"study": {**spec.get("study", {}), "name": new}})
     storage.transact(lambda session: private.rename_study(session, own, new))
-    from dfkd_tune.reporting import mlflow_summary  # its figures take a second to import
+    from dfkd_tune.reporting import mlflow_summary, publication  # its figures take a second to import
 
-    mlflow_summary.rewrite_notes(tracking_uri, load_study(url, new))
+    renamed = load_study(url, new)
+    mlflow_summary.rewrite_notes(tracking_uri, renamed)
+    if StudyRecord.of(renamed).promoted is not None:  # there are notes
+        students = leading_students(renamed, spec["study"]["leaders"])
+        publication.show_in_optuna(None, storage, renamed, students)
 
 
 def _require_idle(study: optuna.Study, storage: PatientStorage, url: str) -> None:

@@ -54,6 +54,8 @@ class FastForward(Protocol):
 class Teacher:
     """A frozen function from raw inputs ``(N, D)`` to outputs ``(N, O)``.
 
+        dt.load_teacher("teacher.pt2")(torch.tensor([[2.5, 0.1]]))
+
     Args:
         source: file, URI or module path it was loaded from, for messages and records.
         function: the forward pass; its output may be ``(N,)`` or ``(N, O)``. A format may give one that takes the

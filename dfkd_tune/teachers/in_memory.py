@@ -20,6 +20,7 @@ from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.layouts.calls import export_call
 from dfkd_tune.layouts.signature import Signature
 from dfkd_tune.locations.files import write_output
+from dfkd_tune.locations.paths import writable
 from dfkd_tune.ops.pt2_archive import call_to_pt2, to_pt2
 from dfkd_tune.teachers.base import Teacher, freeze, hash_bytes
 from dfkd_tune.teachers.black_box import OfEither, from_estimator
@@ -266,7 +267,7 @@ def _checked(file: Path, teacher: Teacher, examples: Tensor) -> Given:
 def _kept(folder: Path, data: bytes, name: str) -> Path:
     file = folder / name
     if not file.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        writable(folder)
         write_output(file, data)
     return file
 

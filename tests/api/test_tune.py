@@ -204,3 +204,29 @@ def test_what_does_not_fit_is_told_before_anything_is_kept(tmp_path, monkeypatch
 def test_a_study_that_is_not_there(here):
     with pytest.raises(dt.DfkdError, match="'nowhere'"):
         dt.load_result("nowhere")
+
+
+CLOSED = """
+import sys
+import torch
+import dfkd_tune as dt
+
+sys.stdout.close()
+torch.manual_seed(0)
+small = {"steps": 20, "batch": 20, "pool": 200, "bank": 100}
+found = dt.tune(torch.nn.Linear(2, 1), features=["a", "b"], name="closed", n_trials=1, workers=1, study={"reruns": 0}, budget=small)
+print(len(found.trials), found.register().uri, file=sys.stderr)
+"""
+
+
+def test_a_closed_standard_output_closes_nothing(here):
+    ended = subprocess.run([sys.executable, "-c", CLOSED], capture_output=True, text=True, cwd=here, timeout=300)
+    assert ended.stderr.splitlines()[-1:] == ["1 models:/closed@champion"], ended.stderr
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mlruns").write_text("a file where the folder would be")
+    for teacher in (network(), lambda rows: rows[:, 0]):
+        with pytest.raises(dt.DfkdError, match=r"mlruns.*cannot be made"):
+            dt.tune(teacher, name="nowhere", n_trials=1, **SMALL)

@@ -1,6 +1,8 @@
-"""Names that are recorded are each declared once: no other module spells one out."""
+"""Names that are recorded are each declared once, and no other module spells one out; public ones are explained."""
 
 import ast
+import inspect
+import re
 from pathlib import Path
 
 import dfkd_tune
@@ -74,3 +76,12 @@ def test_a_state_has_a_status():
         "FAIL": "FAILED",
         "INTERRUPTED": "KILLED",
     }
+
+
+def test_help_of_every_public_name_has_an_example():
+    without = []
+    for name in dfkd_tune.__all__:
+        text = inspect.getdoc(getattr(dfkd_tune, name)) or ""
+        if name != "PRESETS" and not re.search(r"\n\n    \S", text.partition("Args:")[0]):
+            without.append(name)
+    assert without == []

@@ -103,7 +103,7 @@ def executed(kernel, name: str) -> dict[str, object]:
 def test_a_network_of_ones_own(kernel, tmp_path):
     cells = executed(kernel, "own_network")
     tuned = cells[r"^result = dt\.tune"]
-    assert "6/6 trials" in shown(tuned) and "dfkd-tune show pump" in shown(tuned)
+    assert "5/5 trials" in shown(tuned) and "dfkd-tune show pump" in shown(tuned)
     assert shown(cells[r"^rows = "]).rstrip().endswith("True)")  # in training mode, as it was
     assert "What is not promised" in shown(cells[r"^result\.certificate$"])
     page = (tmp_path / "pump.html").read_text()
@@ -125,12 +125,12 @@ def test_a_pipeline_is_registered_and_served(kernel, tmp_path):
 
 def test_a_study_of_the_terminal_goes_on(kernel, dfkd, tmp_path):
     cells = executed(kernel, "go_on")
-    assert shown(cells[r"^first = dt\.load_result"]).startswith("3 trials")
-    assert shown(cells[r"^more = dt\.tune"]).rstrip().endswith("5 trials")
+    assert shown(cells[r"^first = dt\.load_result"]).startswith("2 trials")
+    assert shown(cells[r"^more = dt\.tune"]).rstrip().endswith("3 trials")
     compared = re.findall(r"(mill\S*): (\d+) parameters", shown(cells[r"^small = dt\.tune"]))
     assert [name for name, _ in compared] == ["mill", "mill-small"]
     assert int(compared[1][1]) <= 76 < int(compared[0][1]) <= 152
-    assert "5 complete" in dfkd("show", "mill", cwd=tmp_path).out
+    assert "3 complete" in dfkd("show", "mill", cwd=tmp_path).out
 
 
 def test_every_notebook_is_executed_here_and_kept_without_outputs():

@@ -25,20 +25,21 @@ def test_what_is_shown_of_a_model(models):
 
 
 def test_the_note_lists_the_columns_as_they_are():
-    rows = model_files.note(MIXED).splitlines()[2:]
+    declared = {"load": {"unit": "kg/h", "values": "between 0 and 9"}}
+    rows = model_files.note(MIXED | {"declared": declared}).splitlines()[2:]
     assert rows[2:] == [
-        "| load | double |  |",
-        "| grade | string | one of low, high, 01, true; may be missing |",
-        "| gate | double | one of 1, 2.5, 7; may be missing |",
-        "| rank | string | one of 1, 2, other |",
+        "| load | double | kg/h | between 0 and 9 |",
+        "| grade | string |  | one of low, high, 01, true; may be missing |",
+        "| gate | double |  | one of 1, 2.5, 7; may be missing |",
+        "| rank | string |  | one of 1, 2, other |",
     ]
     told = model_files.note(
         {"levels": {}, "gapped": [], "features": ["<img src=x onerror=alert(1)>", "a|b", "`c`\n# d"]}
     )
     assert told.splitlines()[4:] == [
-        "| &lt;img src=x onerror=alert(1)&gt; | double |  |",
-        "| a\\|b | double |  |",
-        "| \\`c\\` \\# d | double |  |",
+        "| &lt;img src=x onerror=alert(1)&gt; | double |  |  |",
+        "| a\\|b | double |  |  |",
+        "| \\`c\\` \\# d | double |  |  |",
     ]
     assert len(model_files.note({"levels": {}, "gapped": [], "features": [f"pixel_{i}" for i in range(10_000)]})) < 5000
 

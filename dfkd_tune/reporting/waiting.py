@@ -1,16 +1,14 @@
-"""Messages on standard error while a command waits for a slow teacher."""
+"""Messages while a command or a call waits for a slow teacher."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING
-
-import click
 
 if TYPE_CHECKING:
     from dfkd_tune.teachers.guarded import Calls
@@ -26,10 +24,10 @@ SLOW = 0.25
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Print messages about a slow teacher while the block runs."""
+def told(tell: Callable[[str], None]) -> Iterator[None]:
+    """Give messages about a slow teacher to ``tell``, in another thread, while the block runs."""
     over = threading.Event()
-    thread = threading.Thread(target=_watch, args=(over,), name="waiting", daemon=True)
+    thread = threading.Thread(target=_watch, args=(over, tell), name="waiting", daemon=True)
     thread.start()
     try:
         yield
@@ -38,7 +36,7 @@ def told() -> Iterator[None]:
         thread.join()
 
 
-def _watch(over: threading.Event) -> None:
+def _watch(over: threading.Event, tell: Callable[[str], None]) -> None:
     pause, due, begun, ended = FIRST_PAUSE_S, 0.0, None, 0.0
     while not over.wait(POLL_S):
         calls = _calls()
@@ -51,7 +49,7 @@ def _watch(over: threading.Event) -> None:
         if begun is None:
             begun, due = calls.since, calls.since + FIRST_PAUSE_S
         if now >= due and _slow(calls, now):
-            click.echo(line(calls, now), err=True)
+            tell(line(calls, now))
             pause = min(2 * pause, LONGEST_PAUSE_S)
             due = now + pause
 

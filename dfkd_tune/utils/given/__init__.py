@@ -1,0 +1,1 @@
+"""What people give: durations, and arguments of public functions."""
