@@ -21,7 +21,7 @@ from dfkd_tune.recipes.presets import PAPER
 from dfkd_tune.search.optuna_kinds import AutoPruner, AutoSampler
 from dfkd_tune.search.storage import open_storage
 from dfkd_tune.teachers.base import Teacher
-from dfkd_tune.teachers.linear_chain import with_fused_forward
+from dfkd_tune.teachers.fused.forward import with_fused_forward
 from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.distill import distill_all
 from dfkd_tune.training.member import Member

@@ -92,7 +92,7 @@ def shared_teacher(name: str, shared: Path, folder: Path) -> Teacher:
 
 def as_teacher(name: str, module: torch.nn.Module) -> Teacher:
     """A network trained here, as a teacher."""
-    from dfkd_tune.teachers.linear_chain import with_fused_forward
+    from dfkd_tune.teachers.fused.forward import with_fused_forward
 
     module.eval().requires_grad_(False)
     return with_fused_forward(Teacher(name, module, torch.float32, hash_module(module)))

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from dfkd_tune.compat.torch import has_forward_hooks, tree_leaves
 from dfkd_tune.ops.activations import ACTIVATIONS
 from dfkd_tune.ops.matmul import few_columns, layer, outer_or_matmul
-from dfkd_tune.teachers.base import Teacher
 
 MODULES: dict[type, str] = {
     nn.Tanh: "tanh",
@@ -151,29 +150,6 @@ def read_chain(module: nn.Module) -> Chain | None:
     if isinstance(module, torch.fx.GraphModule):
         return _from_graph(module)
     return None
-
-
-def with_fused_forward(teacher: Teacher) -> Teacher:
-    """Return the teacher with a fused forward pass if it is a chain and both give the same outputs."""
-    if not isinstance(teacher.function, nn.Module):
-        return teacher
-    chain = read_chain(teacher.function)
-    if chain is None:
-        return teacher
-    x = torch.randn(
-        64, chain.layers[0][0].shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64
-    ).to(teacher.dtype)
-    try:
-        with torch.no_grad():
-            fast, plain = chain.quick()(x), teacher.function(x)
-    except Exception:
-        return teacher  # the probe reports what is wrong
-    if not isinstance(plain, Tensor) or not torch.isfinite(plain).all():
-        return teacher
-    close = plain.reshape(fast.shape) if plain.numel() == fast.numel() else None
-    if close is None or not torch.allclose(fast, close, rtol=1e-4, atol=1e-5 * float(plain.abs().max() + 1e-30)):
-        return teacher
-    return replace(teacher, chain=chain, fast=chain.quick())
 
 
 def _from_sequential(module: nn.Sequential) -> Chain | None:

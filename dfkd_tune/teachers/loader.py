@@ -20,7 +20,7 @@ from dfkd_tune.teachers.formats.kinds import format_of, suffixes
 from dfkd_tune.teachers.formats.mlflow_model import FILE, SCHEMES, load_mlflow, load_model
 from dfkd_tune.teachers.formats.python_function import load_function
 from dfkd_tune.teachers.formats.state_dict import index_in, load_shards
-from dfkd_tune.teachers.linear_chain import with_fused_forward
+from dfkd_tune.teachers.fused.forward import with_fused_forward
 from dfkd_tune.teachers.signatures.arranged import arranged
 from dfkd_tune.teachers.sources import IN_MEMORY
 from dfkd_tune.utils.object_reference import MODULE_PATH, one_line
@@ -54,7 +54,7 @@ def load_teacher(
 def prepared(teacher: Teacher) -> Teacher:
     """A teacher that was just loaded, as a function of flat rows and with a fused forward pass, where that is possible."""
     teacher = arranged(teacher)
-    return with_fused_forward(teacher) if teacher.layout is None and teacher.fast is None else teacher
+    return with_fused_forward(teacher) if teacher.fast is None else teacher
 
 
 def _load(source: str, architecture: Path | None, trust_pickle: bool) -> Teacher:

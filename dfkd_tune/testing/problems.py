@@ -17,7 +17,7 @@ from dfkd_tune.recipes.presets import PAPER
 from dfkd_tune.recipes.recipe import Recipe, from_tree
 from dfkd_tune.students.mlp import MLP
 from dfkd_tune.teachers.base import Teacher
-from dfkd_tune.teachers.linear_chain import with_fused_forward
+from dfkd_tune.teachers.fused.forward import with_fused_forward
 from dfkd_tune.teachers.probe import probe
 from dfkd_tune.training.member import BLOCK, Member
 from dfkd_tune.training.population import Population

@@ -15,7 +15,7 @@ from dfkd_tune.recipes.presets import FAITHFUL, PAPER
 from dfkd_tune.recipes.recipe import SECTIONS
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.black_box import from_numpy
-from dfkd_tune.teachers.linear_chain import with_fused_forward
+from dfkd_tune.teachers.fused.forward import with_fused_forward
 from dfkd_tune.teachers.probe import probe
 from dfkd_tune.testing.problems import FEATURES, KNOWN, network, recipe
 from dfkd_tune.training.distill import distill

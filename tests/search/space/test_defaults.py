@@ -14,7 +14,7 @@ from dfkd_tune.search.space.defaults import TEACHER_DEFAULTS
 from dfkd_tune.search.space.search_space import make_space
 from dfkd_tune.teachers.base import Teacher, freeze
 from dfkd_tune.teachers.black_box import from_numpy
-from dfkd_tune.teachers.linear_chain import with_fused_forward
+from dfkd_tune.teachers.fused.forward import with_fused_forward
 from dfkd_tune.teachers.probe import probe
 
 

@@ -1,0 +1,94 @@
+"""A layer of gated recurrent units (Cho et al. 2014, in the form of ``torch.nn.GRU``).
+
+Everything is a sigmoid: with ``h = 1 - 2 g`` and ``tanh(a) = 1 - 2 s(-2 a)``, a step is
+
+    r, z = s(...)    c = s(i + r q)    g' = c + z (g - c)
+
+where the gates and ``q`` are linear in ``g``, because an interpolation commutes with an affine map. That is two products and four
+operations a step. Buffers hold the blocks ``c, r, z, q``, ``H`` rows each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dfkd_tune.teachers.fused.base import Pull
+from dfkd_tune.teachers.fused.recurrent import Recurrent, backward_sigmoid
+
+
+@dataclass(frozen=True)
+class GRU(Recurrent):
+    """``into`` is ``(4H, C + 1)``: c, r, z and the constant of q. ``onward`` is ``(3H, H)``: r, z, q."""
+
+    @classmethod
+    def of(cls, weights: Sequence[Tensor], steps: int) -> GRU:
+        into, onward, into_bias, onward_bias = (weight.double() for weight in weights)
+        at_rest = onward_bias + onward.sum(1)  # of g = 0
+        r, z, candidate = torch.cat([into, into_bias[:, None]], 1).chunk(3)
+        own = at_rest.chunk(3)
+        q = torch.zeros_like(candidate)
+        for part, constant in zip((r, z, q), own, strict=True):
+            part[:, -1] += constant
+        like = weights[0]
+        made = torch.cat([-2 * candidate, r, z, -2 * q])
+        turned = torch.cat([-2 * part for part in onward.chunk(3)[:2]] + [4 * onward.chunk(3)[2]])
+        return cls(made.to(like), turned.to(like), steps)
+
+    def value(self, *inputs: Tensor) -> Tensor:
+        windows, units = self.windows(inputs[0]), self.units
+        rows = windows.shape[-1]
+        made = windows.new_empty(1 if self.last else self.steps, units, rows)
+        state, buffer = made.new_full((units, rows), 0.5), made.new_empty(4 * units, rows)
+        for t, x in enumerate(windows):
+            self._step(x, buffer, state, state)
+            if not self.last:
+                torch.sub(1, state, alpha=2, out=made[t])
+        return torch.sub(1, state, alpha=2).unsqueeze(0) if self.last else made
+
+    def _step(self, x: Tensor, buffer: Tensor, before: Tensor, after: Tensor) -> None:
+        units = self.units
+        c, r, z, q = buffer.chunk(4)
+        torch.mm(self.into, x, out=buffer)
+        buffer[units:].addmm_(self.onward, before)
+        buffer[units : 3 * units].sigmoid_()
+        torch.lerp(c.addcmul_(r, q).sigmoid_(), before, z, out=after)
+
+    def taped(self, *inputs: Tensor) -> tuple[Tensor, Pull]:
+        windows, units = self.windows(inputs[0]), self.units
+        rows = windows.shape[-1]
+        states = windows.new_empty(self.steps + 1, units, rows)
+        buffers = windows.new_empty(self.steps, 4 * units, rows)
+        states[0] = 0.5
+        for x, buffer, before, after in zip(windows, buffers, states[:-1], states[1:], strict=True):
+            self._step(x, buffer, before, after)
+        return torch.sub(1, states[-1:] if self.last else states[1:], alpha=2), lambda gradient: (
+            self._pull(gradient, states, buffers),
+        )
+
+    def _pull(self, gradient: Tensor, states: Tensor, buffers: Tensor) -> Tensor:
+        units, rows = self.units, gradient.shape[-1]
+        pulled, candidate = gradient.new_empty(4 * units, rows), gradient.new_empty(units, rows)
+        own, gates, onward = pulled[: 3 * units], pulled[units : 3 * units], pulled[units:]
+        dc, dr, dz, dq = pulled.chunk(4)
+        found = gradient.new_empty(self.steps, self.into.shape[1] - 1, rows)
+        into, back = self.into[: 3 * units, :-1].mT.contiguous(), self.onward.mT.contiguous()
+        gradient = -2 * gradient
+        left, kept = gradient[-1].clone(), gradient.new_empty(units, rows)
+        for t in range(self.steps - 1, -1, -1):
+            buffer = buffers[t]
+            c, r, z, q = buffer.chunk(4)
+            torch.mul(left, z, out=kept)
+            backward_sigmoid(torch.sub(left, kept, out=candidate), c, out=dc)
+            torch.mul(dc, r, out=dq)
+            torch.mul(dc, q, out=dr)
+            torch.sub(states[t], c, out=dz).mul_(left)
+            backward_sigmoid(gates, buffer[units : 3 * units], out=gates)
+            torch.mm(into, own, out=found[t])
+            left, kept = kept.addmm_(back, onward), left
+            if t:
+                left = self.later(gradient, t - 1, left)
+        return found

@@ -1,0 +1,88 @@
+"""A layer of long short-term memory (Hochreiter & Schmidhuber 1997, in the form of ``torch.nn.LSTM``).
+
+Everything is a sigmoid: with ``k = -2 c`` for the cell and ``tanh(a) = 1 - 2 s(-2 a)``, a step is
+
+    i, f, o, u = s(...)    k' = f k + 4 i u - 2 i    h' = o - 2 o s(k')
+
+That is two products and six operations a step. Buffers hold the blocks ``i, f, o, u``, ``H`` rows each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dfkd_tune.teachers.fused.base import Pull
+from dfkd_tune.teachers.fused.recurrent import Recurrent, backward_sigmoid
+
+
+@dataclass(frozen=True)
+class LSTM(Recurrent):
+    """``into`` is ``(4H, C + 1)``, ``onward`` is ``(4H, H)``; both hold i, f, o and u."""
+
+    @classmethod
+    def of(cls, weights: Sequence[Tensor], steps: int) -> LSTM:
+        into, onward, into_bias, onward_bias = weights
+        both = torch.cat([into, (into_bias + onward_bias)[:, None]], 1)
+        return cls(_ordered(both), _ordered(onward), steps)
+
+    def value(self, *inputs: Tensor) -> Tensor:
+        windows, units = self.windows(inputs[0]), self.units
+        rows = windows.shape[-1]
+        made = windows.new_zeros(1 if self.last else self.steps, units, rows)
+        cell, end = made.new_zeros(units, rows), made.new_empty(units, rows)
+        state, buffer = made.new_zeros(units, rows), made.new_empty(4 * units, rows)
+        for t, x in enumerate(windows):
+            after = made[0 if self.last else t]
+            self._step(x, buffer, state, cell, cell, end, after)
+            state = after
+        return made
+
+    def _step(
+        self, x: Tensor, buffer: Tensor, before: Tensor, cell: Tensor, next_: Tensor, end: Tensor, after: Tensor
+    ) -> None:
+        i, f, o, u = buffer.chunk(4)
+        torch.mm(self.into, x, out=buffer)
+        buffer.addmm_(self.onward, before).sigmoid_()
+        torch.mul(f, cell, out=next_).addcmul_(i, u, value=4).sub_(i, alpha=2)
+        torch.addcmul(o, o, torch.sigmoid(next_, out=end), value=-2, out=after)
+
+    def taped(self, *inputs: Tensor) -> tuple[Tensor, Pull]:
+        windows, units = self.windows(inputs[0]), self.units
+        rows = windows.shape[-1]
+        states, cells = windows.new_zeros(2, self.steps + 1, units, rows)
+        buffers, ends = (windows.new_empty(self.steps, n * units, rows) for n in (4, 1))
+        for t, x in enumerate(windows):
+            self._step(x, buffers[t], states[t], cells[t], cells[t + 1], ends[t], states[t + 1])
+        return states[-1:] if self.last else states[1:], lambda gradient: (self._pull(gradient, buffers, cells, ends),)
+
+    def _pull(self, gradient: Tensor, buffers: Tensor, cells: Tensor, ends: Tensor) -> Tensor:
+        units, rows = self.units, gradient.shape[-1]
+        pulled, end = gradient.new_empty(4 * units, rows), gradient.new_empty(units, rows)
+        di, df, do, du = pulled.chunk(4)
+        found = gradient.new_empty(self.steps, self.into.shape[1] - 1, rows)
+        into, back = self.into[:, :-1].mT.contiguous(), self.onward.mT.contiguous()
+        left, cell = gradient[-1].clone(), gradient.new_zeros(units, rows)
+        for t in range(self.steps - 1, -1, -1):
+            i, f, o, u = buffers[t].chunk(4)
+            torch.addcmul(left, left, ends[t], value=-2, out=do)
+            cell.add_(backward_sigmoid(torch.mul(left, o, out=end), ends[t], out=end), alpha=-2)
+            torch.mul(cell, cells[t], out=df)
+            torch.mul(cell, i, out=du).mul_(4)
+            torch.mul(cell, u, out=di).mul_(4).sub_(cell, alpha=2)
+            cell.mul_(f)
+            backward_sigmoid(pulled, buffers[t], out=pulled)
+            torch.mm(into, pulled, out=found[t])
+            left = torch.mm(back, pulled, out=left)
+            if t:
+                left = self.later(gradient, t - 1, left)
+        return found
+
+
+def _ordered(weight: Tensor) -> Tensor:
+    """PyTorch's order i, f, tanh, o as i, f, o, u."""
+    i, f, candidate, o = weight.chunk(4)
+    return torch.cat([i, f, o, -2 * candidate])
