@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from dfkd_tune.reporting.terminal_progress import Tell, view, watch
+from dfkd_tune.reporting.terminal_progress import OnProgress, view, watch
 from dfkd_tune.reporting.waiting import told
 from dfkd_tune.search.progress import Progress
 
@@ -51,7 +51,7 @@ class View:
         """Take away what does not hold once the call is over."""
 
     @contextmanager
-    def watching(self, name: str) -> Iterator[Tell]:
+    def watching(self, name: str) -> Iterator[OnProgress]:
         """A callback that shows the progress of a study until the block ends; nothing is shown where nobody looks."""
         console = Console(file=sys.stdout)
         with watch(console, name, "live" if self.shown and console.is_terminal else "quiet") as tell:
@@ -75,7 +75,7 @@ class _Cell(View):
             self._show(self.table)
 
     @contextmanager
-    def watching(self, name: str) -> Iterator[Tell]:
+    def watching(self, name: str) -> Iterator[OnProgress]:
         def show(progress: Progress) -> None:
             over = progress.ended == progress.total
             if not over and not self.told and time.monotonic() - self.last < EVERY_S:
