@@ -58,6 +58,7 @@ class Arguments:
         Raises:
             DfkdError: for the first argument that is not valid, in words of Python.
         """
+        self._spec(f"{IN_MEMORY}teacher", None)  # before a teacher that may be slow is asked
         if isinstance(self.example_inputs, list) and np.ndim(self.example_inputs) < 2:
             raise self._no_rows(np.shape(self.example_inputs))
         signature = own_signature(self.teacher, self.example_inputs)

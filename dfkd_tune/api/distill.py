@@ -70,7 +70,8 @@ def distill(
         on_step: called at times with the step and the RMSE on the pruning bank.
 
     Returns:
-        The student: a module from raw rows ``(N, D)`` to outputs ``(N, O)`` in the teacher's units, in evaluation mode. For a
+        The student: a module from raw rows ``(N, D)`` to outputs ``(N, O)`` in the teacher's units, in evaluation mode. It takes
+        tensors in the dtype of its parameters: ``torch.tensor(frame.to_numpy(), dtype=torch.float32)`` of a data frame. For a
         teacher with other arguments or outputs it takes and returns what the teacher does. Its
         attribute ``rmse`` is the RMSE against the teacher on fresh prior rows, in the teacher's units.
 

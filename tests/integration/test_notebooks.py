@@ -178,3 +178,28 @@ def test_the_stop_button_and_the_same_cell_again(kernel, tmp_path):
     assert kinds(again) == [TABLE, "stdout"] and "12/12 trials" in shown(again)
     states = re.search(r"\{.*\}", shown(again))[0]
     assert sum(map(int, re.findall(r": (\d+)", states))) == 12 and "RUNNING" not in states
+
+
+SLOW = """import time
+import dfkd_tune as dt
+def slow(rows):
+    time.sleep(3 if not asked else 0)
+    asked.append(len(rows))
+    return rows[:, 0]
+asked = []
+dt.distill(slow, features=["a"], steps=20, batch=20, budget={"pool": 200, "bank": 100}).rmse > 0"""
+
+
+def test_a_teacher_that_makes_one_wait_is_told_in_the_cell(kernel):
+    notebook, seen = new_notebook(cells=[new_code_cell(SLOW)]), []
+    client = kernel(notebook)
+    process = client.process_message
+
+    def look(message, *arguments):
+        seen.append(message["content"].get("data", {}).get(TABLE, ""))
+        return process(message, *arguments)
+
+    client.process_message = look
+    client.execute()
+    assert any("waiting for the teacher: " in page for page in seen)
+    assert kinds(notebook.cells[0]) == [TABLE, "text/plain"] and shown(notebook.cells[0]).strip() == "True"
