@@ -109,7 +109,7 @@ def one(name: str, kind: str, args: argparse.Namespace, folder: Path) -> list[di
     for prior, asked, inputs in priors(teacher, series, folder):
         start, found = time.perf_counter(), probe(asked, inputs)
         problem = Problem(asked, inputs, found, seed=args.seed, pool_rows=args.pool, bank_rows=args.bank)
-        recipe = TEACHER_DEFAULTS[found.kind].preset
+        recipe = TEACHER_DEFAULTS[found.kind].recipe(inputs)
         if prior == REAL:  # no synthetic rows beside the real ones
             recipe = replace(recipe, alpha=Constant(0.0))
         wanted = [(student, recipe) for student in args.students]

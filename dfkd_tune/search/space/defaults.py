@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dfkd_tune.generators.gaussian import Gaussian
+from dfkd_tune.generators.skewed import Skewed
 from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.presets import BLACK_BOX, FAITHFUL, PAPER, RANDOM, ROUGH
@@ -53,9 +55,15 @@ class TeacherDefaults:
         )
 
     def recipe(self, inputs: Inputs) -> Recipe:
-        """The preset, with the first kind of student for the shape of these inputs."""
-        kind = KINDS[STUDENTS[encoder(inputs).columns.kind][0]]
-        return self.preset if type(self.preset.student) is kind else replace(self.preset, student=kind())
+        """The preset, with the first kind of student for the shape of these inputs.
+
+        Windows are prior rows alone: skewed rows stretch what a slow channel has in common at all steps, far beyond real windows.
+        """
+        shape = encoder(inputs).columns.kind
+        kind, preset = KINDS[STUDENTS[shape][0]], self.preset
+        if shape == "window" and isinstance(preset.generator, Skewed):
+            preset = replace(preset, generator=Gaussian())
+        return preset if type(preset.student) is kind else replace(preset, student=kind())
 
 
 STUDENTS = {None: ["mlp"], "window": ["gru", "conv1d", "mlp"], "grid": ["conv2d", "mlp"]}

@@ -6,8 +6,10 @@ from teacher_files import THREE
 from torch import nn
 
 from dfkd_tune.generators.kinds import GENERATORS
+from dfkd_tune.generators.skewed import Skewed
 from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.feature import Feature
+from dfkd_tune.inputs.features_file import parse_features
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.presets import PRESETS, RANDOM
 from dfkd_tune.search.space.defaults import TEACHER_DEFAULTS
@@ -66,3 +68,13 @@ def test_tails_are_searched_only_where_they_are_open(name):
     assert not {"heavy_tailed", "skewed"} & {*closed["generator.kind"]} and "gaussian" in closed["generator.kind"]
     space = make_space(kind.preset, None, (Columns(2), 1), 1000, differentiable=name != "black box", default=closed)
     assert space.domains.keys() == closed.keys() and space.initial_points()
+
+
+@pytest.mark.parametrize("name", TEACHER_DEFAULTS)
+def test_windows_are_not_skewed(name):
+    """Their channels move, and a skewed row would stretch all steps of one together."""
+    inputs = parse_features({"window": {"steps": 4, "channels": ["a", "b"]}}, "here")
+    kind = TEACHER_DEFAULTS[name]
+    recipe = kind.recipe(inputs)
+    assert recipe.student.takes == "window" and not isinstance(recipe.generator, Skewed)
+    assert kind.recipe(Inputs.unknown(3)) == kind.preset
