@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 
 import torch
 
@@ -39,13 +40,44 @@ class Floor:
         return {f"floor_{name}": value for name, value in asdict(self).items()}
 
 
-def products(problem: Problem, recipe: Recipe, members: int) -> list[tuple[int, int, int, int]]:
-    """Every product of a step as ``(stack, rows, inner, columns)``; the teacher's take the rows of all members at once."""
+Product = tuple[int, int, int, int]
+"""A product as ``(stack, rows, inner, columns)``."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A pass of a teacher over some rows, forward.
+
+    Args:
+        products: its products. The pullback has the same ones with inner and columns exchanged, but for single columns,
+            whose outer product is no product.
+        values: values of its activation.
+        activation: the activation, in place.
+    """
+
+    products: list[Product]
+    values: int
+    activation: Callable[[torch.Tensor], torch.Tensor] = torch.sigmoid_
+
+    @property
+    def pullback(self) -> list[Product]:
+        return [(stack, rows, columns, inner) for stack, rows, inner, columns in self.products if columns > 1]
+
+
+def chain(*widths: int, activation: Callable[[torch.Tensor], torch.Tensor] = torch.sigmoid_) -> Callable[[int], Pass]:
+    """The pass of a chain of linear layers, over a number of rows."""
+
+    def forward(rows: int) -> Pass:
+        sizes = [(1, rows, inner, columns) for inner, columns in pairwise(widths)]
+        return Pass(sizes, rows * sum(widths[1:-1]), activation)
+
+    return forward
+
+
+def products(problem: Problem, recipe: Recipe, members: int, asked: Pass) -> list[Product]:
+    """Every product of a step; the teacher's take the rows of all members at once."""
     m, d, h, o = recipe.batch // 2, problem.features, recipe.student.width, problem.outputs
-    wide = problem.teacher.chain.layers[0][0].shape[0]
-    asked = members * m
-    forward = [(1, asked, d, wide), (1, asked, wide, o)]
-    teacher = 2 * forward + [(1, asked, wide, d)]  # the second ascent step with its pullback, and the label
+    teacher = 2 * asked.products + asked.pullback  # the second ascent step with its pullback, and the label
     rows = [(m, m)] * 2 + [(2 * m, 2 * m)]  # two ascent steps, then training
     student = []
     for n, _ in rows:
@@ -55,24 +87,31 @@ def products(problem: Problem, recipe: Recipe, members: int) -> list[tuple[int, 
     return teacher + student
 
 
-def activations(problem: Problem, recipe: Recipe, members: int) -> list[int]:
-    """Sizes of the activations of a step."""
-    m, wide = recipe.batch // 2, problem.teacher.chain.layers[0][0].shape[0]
-    return 2 * [members * m * wide] + [members * n * recipe.student.width for n in (m, m, 2 * m)]
+def floor_of(problem: Problem, recipe: Recipe, members: int, forward: Callable[[int], Pass] | None = None) -> Floor:
+    """The floor of a member's step in a population of ``members``.
 
-
-def floor_of(problem: Problem, recipe: Recipe, members: int) -> Floor:
-    """The floor of a member's step in a population of ``members``."""
+    Args:
+        problem: the teacher, and the sizes of its rows.
+        recipe: with the student and the batch of the preset ``paper``.
+        members: number of members that train at once.
+        forward: the teacher's pass over a number of rows; by default that of its chain of layers.
+    """
+    if forward is None:
+        layers = problem.teacher.chain.layers
+        forward = chain(problem.features, *(len(weight) for weight, _ in layers))
+    m = recipe.batch // 2
+    asked = forward(members * m)
     seconds, flops, moved = 0.0, 0, 0
-    for stack, rows, inner, columns in products(problem, recipe, members):
+    for stack, rows, inner, columns in products(problem, recipe, members, asked):
         seconds += min(_product(stack, rows, inner, columns), _product(stack, columns, inner, rows))
         flops += 2 * stack * rows * inner * columns
         moved += 4 * stack * (rows * inner + inner * columns + rows * columns)
-    sizes = activations(problem, recipe, members)
-    for size in sizes:
+    sizes = [(asked.values, asked.activation)] * 2
+    sizes += [(members * n * recipe.student.width, torch.sigmoid_) for n in (m, m, 2 * m)]
+    for size, activation in sizes:
         z = torch.randn(size)
-        seconds += _least(lambda z=z: torch.sigmoid_(z))
-    total = sum(sizes)
+        seconds += _least(lambda z=z, activation=activation: activation(z))
+    total = sum(size for size, _ in sizes)
     return Floor(seconds / members, flops // members, total // members, (moved + 8 * total) // members)
 
 

@@ -208,7 +208,7 @@ def speed() -> dict:
 
 def rest() -> dict:
     """What is left: a benchmark of one entry each."""
-    two = argparse.Namespace(seeds=[0, 1], steps=1_000, seed=0, trials=3, milliseconds=1.0, rate=4.0)
+    two = argparse.Namespace(seeds=[0, 1], steps=1_000, seed=0, trials=3, milliseconds=1.0, rate=4.0, rounds=5)
     two.optimizer, two.lr, two.alpha = "adam", 0.003, "constant"
     by_seed = [("random", 0), ("random", 1), ("adversarial", 0), ("adversarial", 1), ("direct", 0), ("direct", 1)]
     digits = [{"method": name, "seed": seed, "rmse_teacher": 1.5, "seconds": 9.0} for name, seed in by_seed]
@@ -231,6 +231,9 @@ def rest() -> dict:
     claims = importlib.import_module("claims")
     timed = {case: dict.fromkeys(("claim", "tell", "p95", "used", "join"), 12.0) for case in claims.TITLES}
     of = importlib.import_module
+    step = {"loop": 2_000.0, "own": 250.0, "faster": 8.0}
+    bounded = step | {"floor": 125.0, "above": 2.0, "most": 16.0}
+    deep = {name: bounded if kind.forward else step for name, kind in of("deep").KINDS.items()}
     return (
         of("digits").entries(digits, two)
         | of("digits_students").entries(images, two)
@@ -241,6 +244,7 @@ def rest() -> dict:
         | of("served").entries([{"line": line, "keys": 3, "seconds": 2.0} for line in typed])
         | of("rounds").entries({way: [(0.2, 0.01), (0.1, 0.01)] for way in of("rounds").WAYS}, 120)
         | claims.entries(timed, {0: 30.0}, two)
+        | of("deep").entries(deep, two)
         | {"first_study": of("quick").measured("trial 1\nPromoted", 20)}
     )
 

@@ -1,4 +1,7 @@
-"""Matrix products with few columns. They compute the transpose, because BLAS vectorizes along rows of its output."""
+"""Matrix products with few columns. They compute the transpose, because BLAS vectorizes along rows of its output.
+
+The small factor is transposed in memory first: a product of two transposed matrices takes up to ten times as long in MKL.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ def few_columns(a: Tensor, b: Tensor) -> Tensor:
     product = torch.mm if a.dim() == 2 else torch.bmm
     if b.shape[-1] >= NARROW:
         return product(a, b)
-    return product(b.mT, a.mT).mT.contiguous()
+    return product(b.mT.contiguous(), a.mT).mT.contiguous()
 
 
 def layer(bias: Tensor, a: Tensor, b: Tensor, factor: float = 1.0) -> Tensor:
@@ -22,7 +25,7 @@ def layer(bias: Tensor, a: Tensor, b: Tensor, factor: float = 1.0) -> Tensor:
     product = torch.addmm if a.dim() == 2 else torch.baddbmm
     if b.shape[-1] >= NARROW:
         return product(bias.unsqueeze(-2), a, b, beta=factor, alpha=factor)
-    return product(bias.unsqueeze(-1), b.mT, a.mT, beta=factor, alpha=factor).mT.contiguous()
+    return product(bias.unsqueeze(-1), b.mT.contiguous(), a.mT, beta=factor, alpha=factor).mT.contiguous()
 
 
 def outer_or_matmul(gradient: Tensor, weight: Tensor) -> Tensor:

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from dfkd_tune.compat.torch import has_forward_hooks, tree_leaves
-from dfkd_tune.ops.activations import ACTIVATIONS
 from dfkd_tune.ops.matmul import few_columns, layer, outer_or_matmul
 
 MODULES: dict[type, str] = {
@@ -122,8 +121,9 @@ def _tape_sigmoid(z: Tensor) -> tuple[Tensor, Callable[[], Tensor]]:
 
 
 def _tape_silu(z: Tensor) -> tuple[Tensor, Callable[[], Tensor]]:
-    h, derivative = ACTIVATIONS["silu"].both(z)
-    return h, lambda: derivative
+    s = torch.sigmoid(z)
+    h = z.mul_(s)
+    return h, lambda: torch.lerp(h, h.new_ones(()), s, out=s)  # s + h (1 - s)
 
 
 VALUES: dict[str, Callable[[Tensor], Tensor]] = {

@@ -17,7 +17,10 @@ import torch
 from torch import Tensor
 
 from dfkd_tune.teachers.fused.base import Pull
-from dfkd_tune.teachers.fused.recurrent import Recurrent, backward_sigmoid
+from dfkd_tune.teachers.fused.recurrent import Recurrent, backward_sigmoid, blocks
+
+PLACES = ((0, 1), (1, 2), (2, 3), (3, 4), (1, 3), (1, 4))
+"""Of c, r, z, q, both gates, and what is linear in the state."""
 
 
 @dataclass(frozen=True)
@@ -42,53 +45,53 @@ class GRU(Recurrent):
         windows, units = self.windows(inputs[0]), self.units
         rows = windows.shape[-1]
         made = windows.new_empty(1 if self.last else self.steps, units, rows)
-        state, buffer = made.new_full((units, rows), 0.5), made.new_empty(4 * units, rows)
-        for t, x in enumerate(windows):
+        state = made.new_full((units, rows), 0.5)
+        (buffer,) = blocks(made.new_empty(1, 4 * units, rows), units, PLACES)
+        for t, x in enumerate(windows.unbind()):
             self._step(x, buffer, state, state)
             if not self.last:
                 torch.sub(1, state, alpha=2, out=made[t])
         return torch.sub(1, state, alpha=2).unsqueeze(0) if self.last else made
 
-    def _step(self, x: Tensor, buffer: Tensor, before: Tensor, after: Tensor) -> None:
-        units = self.units
-        c, r, z, q = buffer.chunk(4)
-        torch.mm(self.into, x, out=buffer)
-        buffer[units:].addmm_(self.onward, before)
-        buffer[units : 3 * units].sigmoid_()
+    def _step(self, x: Tensor, buffer: tuple[Tensor, ...], before: Tensor, after: Tensor) -> None:
+        whole, c, r, z, q, gates, linear = buffer
+        torch.mm(self.into, x, out=whole)
+        linear.addmm_(self.onward, before)
+        gates.sigmoid_()
         torch.lerp(c.addcmul_(r, q).sigmoid_(), before, z, out=after)
 
     def taped(self, *inputs: Tensor) -> tuple[Tensor, Pull]:
         windows, units = self.windows(inputs[0]), self.units
         rows = windows.shape[-1]
         states = windows.new_empty(self.steps + 1, units, rows)
-        buffers = windows.new_empty(self.steps, 4 * units, rows)
         states[0] = 0.5
-        for x, buffer, before, after in zip(windows, buffers, states[:-1], states[1:], strict=True):
+        buffers, each = blocks(windows.new_empty(self.steps, 4 * units, rows), units, PLACES), states.unbind()
+        for x, buffer, before, after in zip(windows.unbind(), buffers, each[:-1], each[1:], strict=True):
             self._step(x, buffer, before, after)
         return torch.sub(1, states[-1:] if self.last else states[1:], alpha=2), lambda gradient: (
-            self._pull(gradient, states, buffers),
+            self._pull(gradient, each, buffers),
         )
 
-    def _pull(self, gradient: Tensor, states: Tensor, buffers: Tensor) -> Tensor:
+    def _pull(self, gradient: Tensor, states: Sequence[Tensor], buffers: Sequence[tuple[Tensor, ...]]) -> Tensor:
         units, rows = self.units, gradient.shape[-1]
-        pulled, candidate = gradient.new_empty(4 * units, rows), gradient.new_empty(units, rows)
-        own, gates, onward = pulled[: 3 * units], pulled[units : 3 * units], pulled[units:]
-        dc, dr, dz, dq = pulled.chunk(4)
+        candidate = gradient.new_empty(units, rows)
+        (pulled,) = blocks(gradient.new_empty(1, 4 * units, rows), units, PLACES)
+        whole, dc, dr, dz, dq, dgates, dlinear = pulled
+        own = whole[: 3 * units]
         found = gradient.new_empty(self.steps, self.into.shape[1] - 1, rows)
         into, back = self.into[: 3 * units, :-1].mT.contiguous(), self.onward.mT.contiguous()
         gradient = -2 * gradient
         left, kept = gradient[-1].clone(), gradient.new_empty(units, rows)
         for t in range(self.steps - 1, -1, -1):
-            buffer = buffers[t]
-            c, r, z, q = buffer.chunk(4)
+            _, c, r, z, q, gates, _ = buffers[t]
             torch.mul(left, z, out=kept)
             backward_sigmoid(torch.sub(left, kept, out=candidate), c, out=dc)
             torch.mul(dc, r, out=dq)
             torch.mul(dc, q, out=dr)
             torch.sub(states[t], c, out=dz).mul_(left)
-            backward_sigmoid(gates, buffer[units : 3 * units], out=gates)
+            backward_sigmoid(dgates, gates, out=dgates)
             torch.mm(into, own, out=found[t])
-            left, kept = kept.addmm_(back, onward), left
+            left, kept = kept.addmm_(back, dlinear), left
             if t:
                 left = self.later(gradient, t - 1, left)
         return found

@@ -16,7 +16,10 @@ import torch
 from torch import Tensor
 
 from dfkd_tune.teachers.fused.base import Pull
-from dfkd_tune.teachers.fused.recurrent import Recurrent, backward_sigmoid
+from dfkd_tune.teachers.fused.recurrent import Recurrent, backward_sigmoid, blocks
+
+PLACES = ((0, 1), (1, 2), (2, 3), (3, 4))
+"""Of i, f, o and u."""
 
 
 @dataclass(frozen=True)
@@ -34,47 +37,63 @@ class LSTM(Recurrent):
         rows = windows.shape[-1]
         made = windows.new_zeros(1 if self.last else self.steps, units, rows)
         cell, end = made.new_zeros(units, rows), made.new_empty(units, rows)
-        state, buffer = made.new_zeros(units, rows), made.new_empty(4 * units, rows)
-        for t, x in enumerate(windows):
+        state = made.new_zeros(units, rows)
+        (buffer,) = blocks(made.new_empty(1, 4 * units, rows), units, PLACES)
+        for t, x in enumerate(windows.unbind()):
             after = made[0 if self.last else t]
             self._step(x, buffer, state, cell, cell, end, after)
             state = after
         return made
 
     def _step(
-        self, x: Tensor, buffer: Tensor, before: Tensor, cell: Tensor, next_: Tensor, end: Tensor, after: Tensor
+        self,
+        x: Tensor,
+        buffer: tuple[Tensor, ...],
+        before: Tensor,
+        cell: Tensor,
+        cell_after: Tensor,
+        end: Tensor,
+        after: Tensor,
     ) -> None:
-        i, f, o, u = buffer.chunk(4)
-        torch.mm(self.into, x, out=buffer)
-        buffer.addmm_(self.onward, before).sigmoid_()
-        torch.mul(f, cell, out=next_).addcmul_(i, u, value=4).sub_(i, alpha=2)
-        torch.addcmul(o, o, torch.sigmoid(next_, out=end), value=-2, out=after)
+        whole, i, f, o, u = buffer
+        torch.mm(self.into, x, out=whole)
+        whole.addmm_(self.onward, before).sigmoid_()
+        torch.mul(f, cell, out=cell_after).addcmul_(i, u, value=4).sub_(i, alpha=2)
+        torch.addcmul(o, o, torch.sigmoid(cell_after, out=end), value=-2, out=after)
 
     def taped(self, *inputs: Tensor) -> tuple[Tensor, Pull]:
         windows, units = self.windows(inputs[0]), self.units
         rows = windows.shape[-1]
-        states, cells = windows.new_zeros(2, self.steps + 1, units, rows)
-        buffers, ends = (windows.new_empty(self.steps, n * units, rows) for n in (4, 1))
-        for t, x in enumerate(windows):
+        states, cells = (part.unbind() for part in windows.new_zeros(2, self.steps + 1, units, rows))
+        buffers = blocks(windows.new_empty(self.steps, 4 * units, rows), units, PLACES)
+        ends = windows.new_empty(self.steps, units, rows).unbind()
+        for t, x in enumerate(windows.unbind()):
             self._step(x, buffers[t], states[t], cells[t], cells[t + 1], ends[t], states[t + 1])
-        return states[-1:] if self.last else states[1:], lambda gradient: (self._pull(gradient, buffers, cells, ends),)
+        made = states[-1].unsqueeze(0) if self.last else torch.stack(states[1:])
+        return made, lambda gradient: (self._pull(gradient, buffers, cells, ends),)
 
-    def _pull(self, gradient: Tensor, buffers: Tensor, cells: Tensor, ends: Tensor) -> Tensor:
+    def _pull(
+        self,
+        gradient: Tensor,
+        buffers: Sequence[tuple[Tensor, ...]],
+        cells: Sequence[Tensor],
+        ends: Sequence[Tensor],
+    ) -> Tensor:
         units, rows = self.units, gradient.shape[-1]
-        pulled, end = gradient.new_empty(4 * units, rows), gradient.new_empty(units, rows)
-        di, df, do, du = pulled.chunk(4)
+        end = gradient.new_empty(units, rows)
+        ((pulled, di, df, do, du),) = blocks(gradient.new_empty(1, 4 * units, rows), units, PLACES)
         found = gradient.new_empty(self.steps, self.into.shape[1] - 1, rows)
         into, back = self.into[:, :-1].mT.contiguous(), self.onward.mT.contiguous()
         left, cell = gradient[-1].clone(), gradient.new_zeros(units, rows)
         for t in range(self.steps - 1, -1, -1):
-            i, f, o, u = buffers[t].chunk(4)
+            whole, i, f, o, u = buffers[t]
             torch.addcmul(left, left, ends[t], value=-2, out=do)
             cell.add_(backward_sigmoid(torch.mul(left, o, out=end), ends[t], out=end), alpha=-2)
             torch.mul(cell, cells[t], out=df)
             torch.mul(cell, i, out=du).mul_(4)
             torch.mul(cell, u, out=di).mul_(4).sub_(cell, alpha=2)
             cell.mul_(f)
-            backward_sigmoid(pulled, buffers[t], out=pulled)
+            backward_sigmoid(pulled, whole, out=pulled)
             torch.mm(into, pulled, out=found[t])
             left = torch.mm(back, pulled, out=left)
             if t:

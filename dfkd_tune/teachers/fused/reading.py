@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import fx
 
@@ -25,7 +27,7 @@ def read_program(module: fx.GraphModule, width: int, dtype: torch.dtype, layout:
         return None
     shapes = [(width,)] if layout is None else [each.shape or () for each in layout.arguments]
     reader, state = Reader(width, dtype), dict(module.named_parameters()) | dict(module.named_buffers())
-    values: dict[fx.Node, object] = {}
+    values: dict[fx.Node, Any] = {}
     try:
         arguments = reader.arguments(shapes)
         for node in module.graph.nodes:

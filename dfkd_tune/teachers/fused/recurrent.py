@@ -62,6 +62,15 @@ class Recurrent(Layer):
         return (replace(self, last=True), ends) if ends and not self.last else None
 
 
+def blocks(buffers: Tensor, units: int, places: Sequence[tuple[int, int]]) -> list[tuple[Tensor, ...]]:
+    """For each step of buffers ``(T, _, N)``: the buffer, and its blocks of units from one place to another.
+
+    All are views, which are made here at once, because each takes as long as a small operation.
+    """
+    parts = (buffers[:, first * units : last * units].unbind() for first, last in places)
+    return list(zip(buffers.unbind(), *parts, strict=True))
+
+
 def backward_sigmoid(gradient: Tensor, value: Tensor, out: Tensor) -> Tensor:
     """``gradient * value * (1 - value)`` in one pass."""
     return torch.ops.aten.sigmoid_backward.grad_input(gradient, value, grad_input=out)
