@@ -11,6 +11,7 @@ rows; ours labels the pool once for all trials of a study, which is not counted.
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 import time
 import warnings
@@ -202,7 +203,8 @@ def entries(found: dict[str, dict[str, float]], args: argparse.Namespace) -> dic
     """
     budget = f"medians of {args.rounds} slices of {args.steps} steps"
     rows = {name: row(each) for name, each in found.items()}
-    return {"deep_teachers": Measured((0,), budget, rows, machine=hardware.name())}
+    beside = ", beside other work" if os.getloadavg()[0] > (os.cpu_count() or 1) + 1 else ""
+    return {"deep_teachers": Measured((0,), budget, rows, machine=f"{hardware.name()}, one thread{beside}")}
 
 
 def main() -> None:
