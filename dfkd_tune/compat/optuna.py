@@ -47,8 +47,6 @@ COLUMNS = {
         "datetime_start",
         "datetime_complete",
         "intermediate_values",
-        "_datetime_start_utc",
-        "_datetime_complete_utc",
     ),
     PARAMS: ("trial_id", "param_name", "param_value", "distribution_json"),
     VALUES: ("trial_id", "objective", "value", "value_type"),
@@ -253,7 +251,8 @@ def read_trials(
         wanted.append(sqlalchemy.or_(earlier, TRIALS.trial_id > after))
     if states is not None:
         wanted.append(TRIALS.state.in_([state for state in TrialState if state in states]))
-    about = (TRIALS.trial_id, TRIALS.number, TRIALS.state, TRIALS._datetime_start_utc, TRIALS._datetime_complete_utc)
+    columns = TRIALS.__table__.c  # the attributes of the same names are properties that convert times
+    about = (columns.trial_id, columns.number, columns.state, columns.datetime_start, columns.datetime_complete)
     trials = [tuple(row) for row in session.execute(sqlalchemy.select(*about).where(*wanted).order_by(TRIALS.trial_id))]
     of_trials = sqlalchemy.select(TRIALS.trial_id).where(*wanted)
 
