@@ -80,7 +80,7 @@ class Arguments:
             raise type(error)(place, error.rule, remedy=remedy) from error.__cause__
 
     def _spec(self, path: str, features: str | None) -> StudySpec:
-        tree = {key: value for key, value in self.tree.items() if value is not None}
+        tree = {key: _plain(value) for key, value in self.tree.items() if value is not None}
         for key in tree:
             if key not in KEYS and "." not in key:
                 raise SpecError(f"{self.function}: {key}", "unknown key", remedy=f"known keys: {', '.join(KEYS)}")

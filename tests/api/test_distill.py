@@ -160,3 +160,11 @@ def test_names_of_a_frames_columns_are_features():
 
     frame = pd.DataFrame(table(), columns=["a", "b"])
     assert dt.distill(doubled, features=frame.columns, **SMALL).rmse > 0
+
+
+def test_numbers_of_numpy_are_numbers():
+    """As a loop over ``np.arange`` gives them."""
+    given = {"features": ["a", "b"], "batch": 20, "budget": {"pool": np.int64(200), "bank": 100}}
+    loop = {"steps": np.int64(20), "seed": np.int32(1), "max_parameters": np.int64(41)}
+    plain = {name: int(value) for name, value in loop.items()}
+    assert dt.distill(network(), **loop, **given).rmse == dt.distill(network(), **plain, **given).rmse
