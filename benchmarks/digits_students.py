@@ -15,7 +15,6 @@ import importlib
 from dataclasses import replace
 from pathlib import Path
 
-import figures
 import numpy as np
 import torch
 from rich.console import Console
@@ -87,29 +86,11 @@ def errors(problem: Problem, kind: str, steps: int, seeds: list[int], x: Tensor)
         return [train_digits.rmse(problem.module(student, each.weights), x, answers) for each in outcomes]
 
 
-def entries(
-    found: dict[tuple[str, str], dict[str, list[float]]], args: argparse.Namespace
-) -> dict[str, figures.Measured]:
-    """What a run publishes.
-
-    Args:
-        found: teacher and kind of student -> prior -> RMSE by seed.
-        args: seeds and steps.
-    """
-    rows = {}
-    for (teacher, kind), errors in found.items():
-        cells = [[float(np.mean(errors[p])), float(np.std(errors[p]))] if p in errors else "" for p in PRIORS]
-        best = min(float(np.mean(each)) for prior, each in errors.items() if prior != "real")
-        rows[f"{teacher}, `{kind}`"] = [*cells, best / float(np.mean(errors["real"]))]
-    return {"digits_students": figures.Measured(args.seeds, f"{args.steps:,} steps", rows, tier="T2")}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=4_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=train_digits.EPOCHS, help="of the normalized teacher")
-    figures.add_option(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
     digits = train_digits.Digits.load()
@@ -119,15 +100,17 @@ def main() -> None:
     )
     for column in ("teacher", "student", "rows", *map(str, args.seeds)):
         sheet.add_column(column)
-    found: dict[tuple[str, str], dict[str, list[float]]] = {}
+    found: dict[tuple[str, str], dict[str, float]] = {}
     for (teacher, prior), problem in problems(digits, args.epochs).items():
         for kind in KINDS:
             mine = errors(problem, kind, args.steps, args.seeds, x)
-            found.setdefault((teacher, kind), {})[prior] = mine
+            found.setdefault((teacher, kind), {})[prior] = float(np.mean(mine))
             sheet.add_row(teacher, kind, PRIORS[prior], *(f"{each:.3f}" for each in mine))
-    Console(width=120).print(sheet)
-    if args.publish:
-        figures.publish(entries(found, args))
+    console = Console(width=120)
+    console.print(sheet)
+    for (teacher, kind), mean in found.items():
+        best = min(value for prior, value in mean.items() if prior != "real")
+        console.print(f"{teacher}, {kind}: {best / mean['real']:.2f} times the floor on real images")
 
 
 if __name__ == "__main__":

@@ -212,12 +212,6 @@ def rest() -> dict:
     two.optimizer, two.lr, two.alpha = "adam", 0.003, "constant"
     by_seed = [("random", 0), ("random", 1), ("adversarial", 0), ("adversarial", 1), ("direct", 0), ("direct", 1)]
     digits = [{"method": name, "seed": seed, "rmse_teacher": 1.5, "seconds": 9.0} for name, seed in by_seed]
-    images = {
-        (teacher, kind): {"declared": [1.0, 1.2], "real": [0.5, 0.6]}
-        | ({"told": [0.7, 0.9]} if teacher[0] == "b" else {})
-        for teacher in importlib.import_module("digits_students").TEACHERS
-        for kind in importlib.import_module("digits_students").KINDS
-    }
     protein = [{"inputs": "shares", "method": name, "labels": [0.1, 0.2]} for name in ("random", "evolution")]
     reached = [{"paper": 9.0, "paper_reached": there, "faithful": 0.2, "sooner": 45.0} for there in (True, False)]
     asked = {"first session": 10, "second session": 1, "best nrmse": 0.05}
@@ -236,7 +230,6 @@ def rest() -> dict:
     deep = {name: bounded if kind.forward else step for name, kind in of("deep").KINDS.items()}
     return (
         of("digits").entries(digits, two)
-        | of("digits_students").entries(images, two)
         | of("protein").entries(protein, two)
         | of("sooner").entries(reached, two)
         | of("slow_teacher").entries([{"budget": budget} | asked for budget in (0, 4_000)], two)
