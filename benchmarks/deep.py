@@ -176,7 +176,8 @@ def measured(kind: Kind, folder: Path, rounds: int, steps: int) -> dict[str, flo
     """Medians over the rounds: microseconds of a step of the loop, of ours and of the floor, and ratios."""
     known = setting(kind, folder)
     members, found = population(known, steps), []
-    of_population(members), of_loop(known, 2)
+    of_population(members)
+    of_loop(known, 2)
     for _ in range(rounds):
         loop, own = of_loop(known, steps), of_population(members)
         least = None if kind.forward is None else floor_of(known.problem, PAPER, MEMBERS, kind.forward).seconds

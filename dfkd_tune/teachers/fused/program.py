@@ -32,6 +32,7 @@ class Program:
 
     steps: tuple[Step, ...]
 
+    @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
         """The outputs ``(N, O)`` of rows ``(N, D)``; not differentiable by autograd."""
         values = [x.mT.contiguous()]
@@ -39,6 +40,7 @@ class Program:
             values.append(step.layer.value(*(values[i] for i in step.inputs)))
         return values[-1].mT.contiguous()
 
+    @torch.no_grad()
     def vjp(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """The outputs ``(N, O)`` and the vector-Jacobian product ``(N, O) -> (N, D)``."""
         values, pulls = [x.mT.contiguous()], []
@@ -48,6 +50,7 @@ class Program:
             pulls.append(pull)
         return values[-1].mT.contiguous(), lambda gradient: self._pull(gradient.mT.contiguous(), pulls)
 
+    @torch.no_grad()
     def _pull(self, gradient: Tensor, pulls: list[Pull]) -> Tensor:
         gradients: dict[int, Tensor] = {len(self.steps): gradient}
         for number in range(len(self.steps), 0, -1):
