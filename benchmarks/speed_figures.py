@@ -109,7 +109,7 @@ def commands(found: Found, args: argparse.Namespace) -> dict[str, Measured]:
 
 def avx2(found: Found, args: argparse.Namespace) -> dict[str, Measured]:
     values = {"ratio": round(found["ratio"], 1)}
-    return _one("avx2", f"a trial of 20,000 steps, {found['members']} at a time", values=values)
+    return _one("avx2", f"a trial of {args.steps:,} steps, {found['members']} at a time", values=values)
 
 
 def _one(

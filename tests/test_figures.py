@@ -201,7 +201,7 @@ def speed() -> dict:
     found |= {"seeded": dict.fromkeys(("without a seed", "with a seed"), ratio)}
     found |= {"processes": dict.fromkeys(map(str, shipped.PROCESSES), ratio)}
     given = argparse.Namespace(
-        parts=[*found, "growth"], dataset="cpusmall", trials=40, study_steps=20_000, command_trials=8
+        parts=[*found, "growth"], dataset="cpusmall", trials=40, study_steps=20_000, command_trials=8, steps=2_000
     )
     return module.entries(found, given)
 
