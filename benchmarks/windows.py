@@ -165,7 +165,6 @@ def entries(rows: list[dict], args: argparse.Namespace) -> dict[str, figures.Mea
             "nothing_worst": max(ratios(rows, prior=NOTHING, student="gru")),
             "told": geometric(ratios(rows, prior=TOLD, student="gru")),
             "told_over_floor": geometric(apart),
-            "told_over_floor_worst": max(apart),
         }.items()
     }
     budget = f"one run of {args.steps:,} steps, {args.parameters:,} parameters"

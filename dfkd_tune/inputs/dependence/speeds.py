@@ -85,6 +85,6 @@ class Speeds:
 
     def in_words(self, names: Sequence[str]) -> list[tuple[list[str], str]]:
         """Which channels; arguments are those of ``Dependence``."""
-        columns = self.axes.columns(CHANNELS, STEPS)[list(self.channels), 0]
-        channels = [names[i].removesuffix("[0]") for i in columns.tolist()]
+        first: list[int] = self.axes.columns(CHANNELS, STEPS)[list(self.channels), 0].tolist()
+        channels = [names[i].removesuffix("[0]") for i in first]
         return [(channels, "each row moves at a speed of its own")]
