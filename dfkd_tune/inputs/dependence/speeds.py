@@ -1,8 +1,9 @@
 """Channels of a window of which nothing says how fast they move: every row draws its own speeds.
 
 Real channels are seldom white noise: some stand almost still over a window, some drift, some jitter. So the normal scores of a channel
-in a row are a stationary autoregressive process, ``s_t = a s_(t-1) + noise`` with ``a = exp(-1 / tau)``. The time constant ``tau`` is
-log-uniform, from almost white noise to almost constant. Each score stays standard normal.
+in a row are a stationary autoregressive process of order two, ``(1 - a L)(1 - b L) s = noise`` with the lag operator ``L``,
+``a = exp(-1 / tau)`` and ``b = exp(-1 / sigma)``. The time constants ``tau`` and ``sigma`` are log-uniform, from almost white noise to
+almost constant. Each score stays standard normal.
 
 The speed of a row must follow from the row's points of the unit cube alone, so that quasi-random points have one too. It is the sum of the
 channel's probabilities modulo 1. That is uniform, and independent of all but one of them.
@@ -23,6 +24,8 @@ from dfkd_tune.layouts.axes import CHANNELS, STEPS, Axes
 
 FASTEST, SLOWEST = 0.2, 40.0
 """Shortest time constant in steps, and longest one in windows."""
+PARTS = 1_024
+"""Number of time constants ``tau``; the rest of the sum gives ``sigma``."""
 
 
 @dataclass(frozen=True)
@@ -39,19 +42,25 @@ class Moved:
         """Move scores ``(N, D)``, float64; other columns stay as they are."""
         columns = self.columns.to(scores.device)
         noise = scores[:, columns]  # (N, K, L)
-        a = speeds(noise)
-        deviation = (1 - a.square()).sqrt()  # of the noise of a process with variance 1
+        a, b = speeds(noise)
+        one, both = 1 - a * b, 1 + a * b
+        left = (1 - a.square()) * (1 - b.square())
+        first = (a + b) / both
+        deviation = (left * one / both).sqrt()  # of the noise of a process with variance 1
         moved = [noise[..., 0]]
-        for step in range(1, columns.shape[1]):
-            moved.append(a * moved[-1] + deviation * noise[..., step])
+        moved.append(first * moved[0] + left.sqrt() / both * noise[..., 1])
+        for step in range(2, columns.shape[1]):
+            moved.append((a + b) * moved[-1] - a * b * moved[-2] + deviation * noise[..., step])
         return scores.index_copy(1, columns.T.flatten(), torch.stack(moved, dim=1).flatten(1))
 
 
-def speeds(scores: Tensor) -> Tensor:
-    """The coefficients ``a`` ``(N, K)`` of the processes of scores ``(N, K, L)``."""
-    share = torch.special.ndtr(scores).sum(-1) % 1
+def speeds(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Both roots ``(N, K)`` of the processes of scores ``(N, K, L)``."""
+    place = torch.special.ndtr(scores).sum(-1) % 1 * PARTS
     reach = math.log(SLOWEST * scores.shape[-1] / FASTEST)
-    return torch.exp(-torch.exp(-share * reach) / FASTEST)
+    shares = (place.floor() / PARTS, place % 1)
+    slow, other = (torch.exp(-torch.exp(-share * reach) / FASTEST) for share in shares)
+    return slow, other
 
 
 @dataclass(frozen=True)

@@ -32,12 +32,16 @@ def test_every_step_is_standard_normal(moved):
     assert ((moved.square().square().mean(0) - 3).abs() < math.sqrt(96) * NEAR).all()
 
 
-def test_rows_are_autoregressive_processes_at_their_own_speeds(noise, moved):
-    """Noise with a variance that the speed tells, and correlations of successive steps that it tells, from any step."""
-    a, z = speeds(noise[:, COLUMNS]), moved[:, COLUMNS]
+def test_rows_are_processes_of_order_two_at_their_own_speeds(noise, moved):
+    """Noise with a variance that the speeds tell, and correlations of successive steps that they tell, from any step."""
+    a, b = speeds(noise[:, COLUMNS])
+    z = moved[:, COLUMNS]
+    told = (a + b) / (1 + a * b)
     for step in range(1, STEPS):
-        assert float((z[..., step] * z[..., step - 1] - a).mean()) == pytest.approx(0, abs=2 * NEAR)
-        rest = (z[..., step] - a * z[..., step - 1]) / (1 - a**2).sqrt()
+        assert float((z[..., step] * z[..., step - 1] - told).mean()) == pytest.approx(0, abs=2 * NEAR)
+    left = (1 - a**2) * (1 - b**2) * (1 - a * b) / (1 + a * b)
+    for step in range(2, STEPS):
+        rest = (z[..., step] - (a + b) * z[..., step - 1] + a * b * z[..., step - 2]) / left.sqrt()
         assert torch.allclose(rest, noise[:, COLUMNS][..., step], atol=1e-6)
 
 
@@ -45,12 +49,12 @@ def test_speeds_reach_from_jitter_to_almost_constant_channels(moved):
     """Log-uniform time constants: some windows hardly move, some have no memory."""
     z = moved[:, COLUMNS[0]]
     spread = z.std(1)
-    assert float((spread < 0.2).double().mean()) > 0.1
-    assert float((spread > 0.7).double().mean()) > 0.15
+    assert float((spread < 0.05).double().mean()) > 0.05
+    assert float((spread > 0.7).double().mean()) > 0.05
 
 
 def test_channels_and_speeds_are_independent_and_other_columns_stay(noise, moved):
-    a = speeds(noise[:, COLUMNS])
+    a, _ = speeds(noise[:, COLUMNS])
     fast = (a < a.median()).double()
     assert float(torch.corrcoef(torch.stack([fast[:, 0], fast[:, 1]]))[0, 1]) == pytest.approx(0, abs=NEAR)
     for step in range(STEPS):
