@@ -242,12 +242,21 @@ def rest() -> dict:
     )
 
 
+def windows() -> dict:
+    module = importlib.import_module("windows")
+    given = argparse.Namespace(students=["gru"], steps=1_500, parameters=1_000, seed=0)
+    about = {"student": "gru", "plain": False, "reference": 0.1, "ratio": 0.5}
+    pairs = [("weather", "gru"), ("glucose", "tcn")]
+    rows = [about | {"series": s, "teacher": t, "prior": prior} for s, t in pairs for prior in module.PRIORS]
+    return module.entries(rows, given)
+
+
 @pytest.fixture(scope="module")
 def runs() -> dict:
     """What every benchmark would publish after a run of made-up numbers."""
     full = studies(50, "none") | studies(50, "correlation") | studies(25, "none")
     small = ablation(50, "none") | ablation(25, "none") | ablation(50, "none", "quantiles", "correlation")
-    return full | small | choosing() | teachers() | paper() | speed() | rest()
+    return full | small | choosing() | teachers() | paper() | speed() | windows() | rest()
 
 
 class TestPublishing:
