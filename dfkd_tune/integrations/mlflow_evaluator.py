@@ -18,7 +18,7 @@ from mlflow.models import EvaluationResult
 from mlflow.models.evaluation import ModelEvaluator
 from mlflow.pyfunc import PyFuncModel
 
-from dfkd_tune.api.words import in_python
+from dfkd_tune.api.error_words import in_python
 from dfkd_tune.errors import DfkdError, ExportError, SpecError
 from dfkd_tune.registry.certificates import load_sources
 from dfkd_tune.registry.sources import Sources

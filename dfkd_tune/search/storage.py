@@ -30,7 +30,7 @@ from dfkd_tune.errors import StorageError
 from dfkd_tune.locations import sqlite_files
 from dfkd_tune.locations.paths import for_reading_alone, optuna_url, sqlite_file, without_credentials
 from dfkd_tune.search.locks import making
-from dfkd_tune.search.reading.whole import DAMAGED, require_whole
+from dfkd_tune.search.sqlite.integrity import DAMAGED, require_intact
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -255,7 +255,7 @@ def open_storage(url: str) -> PatientStorage:
     # Keep one connection and close others after use: a server accepts about a hundred, and there may be many workers.
     options: dict[str, Any] = {"pool_pre_ping": True, "pool_size": 1}
     if file is not None:
-        require_whole(url)
+        require_intact(url)
         if for_reading_alone(url):
             raise StorageError(file, "cannot be written", remedy="change its permissions, or give another --storage")
         options = {"connect_args": {"timeout": _busy(url)}}

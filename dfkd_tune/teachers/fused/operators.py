@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dfkd_tune.teachers.fused.activations import FUNCTIONS, Activation
 from dfkd_tune.teachers.fused.arithmetic import Add, Affine, LayerNorm, Multiply
+from dfkd_tune.teachers.fused.builder import Count, NotFused, Reader, Value, Zeros
 from dfkd_tune.teachers.fused.convolution import Convolution
-from dfkd_tune.teachers.fused.elementwise import FUNCTIONS, Activation
 from dfkd_tune.teachers.fused.gru import GRU
 from dfkd_tune.teachers.fused.linear import Linear
 from dfkd_tune.teachers.fused.lstm import LSTM
-from dfkd_tune.teachers.fused.reader import Count, NotFused, Reader, Value, Zeros
 from dfkd_tune.teachers.fused.recurrent import Recurrent
 from dfkd_tune.teachers.fused.views import Join, Mean, Permute, Reshape, Select, Slice
 

@@ -9,9 +9,9 @@ from torch import fx
 
 from dfkd_tune.compat.torch import tree_leaves
 from dfkd_tune.layouts.layout import Layout
+from dfkd_tune.teachers.fused.builder import Count, NotFused, Reader, Value, Zeros
 from dfkd_tune.teachers.fused.operators import OPERATORS
 from dfkd_tune.teachers.fused.program import Program
-from dfkd_tune.teachers.fused.reader import Count, NotFused, Reader, Value, Zeros
 
 
 def read_program(module: fx.GraphModule, width: int, dtype: torch.dtype, layout: Layout | None) -> Program | None:

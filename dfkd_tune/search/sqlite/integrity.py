@@ -9,7 +9,7 @@ DAMAGED = "put a copy of it back, or start anew with another --storage and --nam
 """Remedy for a damaged database."""
 
 
-def require_whole(url: str) -> None:
+def require_intact(url: str) -> None:
     """Check that the SQLite file of a storage is intact, if it exists.
 
     Raises:
