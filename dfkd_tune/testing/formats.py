@@ -18,6 +18,7 @@ from dfkd_tune.inputs.encoding import Encoding
 from dfkd_tune.students.mlp import MLP
 from dfkd_tune.teachers.formats.kinds import format_of
 from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.testing.laws import check_laws
 
 NAMES = ["load", "température", "a b", "x,y"]
 UNITS = Encoding([1.0, -2.0, 0.0, 9.0], [2.0, 0.5, 1.0, 3.0])
@@ -27,8 +28,7 @@ CHANGED = 24
 
 def check_export(kind: str) -> None:
     """Check every law of an export format, given its name."""
-    for law in EXPORT_LAWS:
-        law(kind)
+    check_laws(EXPORT_LAWS, kind)
 
 
 def check_teacher_format(
@@ -44,9 +44,8 @@ def check_teacher_format(
         architecture: YAML file of the layers in the folder of ``file``, for a format that holds only weights.
     """
     assert format_of(file.suffix) is not None, f"no format reads {file.suffix}"
-    the_teacher_answers_like_the_saved_model(file, answers, features, architecture)
-    for law in HASH_LAWS:
-        law(file, parts, architecture)
+    check_laws([the_teacher_answers_like_the_saved_model], file, answers, features, architecture)
+    check_laws(HASH_LAWS, file, parts, architecture)
 
 
 def _module(zeros: bool = False) -> nn.Module:
