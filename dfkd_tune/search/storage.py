@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from dfkd_tune.compat import optuna as private
 from dfkd_tune.compat.optuna import PARAMS, REPEATED, transaction, trial_row
@@ -100,7 +101,7 @@ class PatientStorage(RDBStorage):
             check_distribution_compatibility(previous_distribution, distribution)
         self._params += ((trial_id, param_name, param_value_internal, distribution_to_json(distribution)),)
 
-    def _write_params(self, session: Any) -> None:
+    def _write_params(self, session: Session) -> None:
         for trial in {trial for trial, *_ in self._params}:
             self.check_trial_is_updatable(trial, trial_row(session, trial).state)
         written = {
@@ -129,7 +130,7 @@ class PatientStorage(RDBStorage):
         self._seen, self._read = True, time.monotonic()
         return found
 
-    def transact(self, work: Callable[[Any], T], patient: bool = True) -> T:
+    def transact(self, work: Callable[[Session], T], patient: bool = True) -> T:
         """Run a function in one transaction.
 
         Args:

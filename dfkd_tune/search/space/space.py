@@ -14,8 +14,10 @@ import optuna
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from dfkd_tune.errors import SpecError
+from dfkd_tune.generators.base import Generator
 from dfkd_tune.generators.gaussian import Gaussian
 from dfkd_tune.inputs.columns import Columns
+from dfkd_tune.recipes.base import GapBound, InputBound, Mixing
 from dfkd_tune.recipes.gap_bounds import Unbounded
 from dfkd_tune.recipes.input_bounds import Steps
 from dfkd_tune.recipes.mixing import Constant
@@ -137,8 +139,8 @@ class Space:
     def generators(self, section: str) -> list[str]:
         """The generators for which a section is searched; empty if it is searched for all."""
         kinds = self.kinds("generator")
-        asking = self.generators_using(section)
-        return [] if asking == kinds else asking
+        using = self.generators_using(section)
+        return [] if using == kinds else using
 
     def searched_kinds(self, section: str) -> list[str] | None:
         """The searched kinds of a section; None if it has the kind of the preset."""
@@ -148,8 +150,10 @@ class Space:
     def kinds(self, section: str) -> list[str]:
         return self.searched_kinds(section) or [name_of(SECTIONS[section], getattr(self.preset, section))]
 
-    def _held(self, section: str, generator: Any) -> Any:
+    def _held(self, section: str, generator: Generator | None) -> Mixing | GapBound | InputBound | None:
         """The value of a section that the generator makes irrelevant; None if a trial must choose."""
+        if generator is None:  # a section that comes before it
+            return None
         if section == "alpha" and isinstance(generator, Gaussian) and "generator.kind" in self.domains:
             return Constant(0.0)  # its rows are prior rows anyway
         if section == "bound" and not generator.uses_gap:
@@ -180,7 +184,7 @@ class Space:
         item = replace(item, **values)
         return self._limited(item) if section == "student" and self.max_parameters is not None else item
 
-    def _limited(self, student: Any) -> Any:
+    def _limited(self, student: Student) -> Student:
         """A student within ``max_parameters``; as wide as they allow, unless its width is fixed or searched."""
         widest = self.widest(student)
         if not student.has_width:
@@ -188,7 +192,7 @@ class Space:
         given = "student.width" in self.fixed or "student.width" in self.domains
         return student.with_width(min(student.width, widest) if given else widest)
 
-    def _width(self, student: Any, name: str, domain: domains.Domain) -> tuple[str, domains.Domain]:
+    def _width(self, student: Student, name: str, domain: domains.Domain) -> tuple[str, domains.Domain]:
         widest = self.widest(student)
         if isinstance(domain, CategoricalDistribution):
             fitting = [w for w in domain.choices if isinstance(w, int) and w <= widest]
@@ -199,7 +203,7 @@ class Space:
             domain = IntDistribution(min(domain.low, high), high, log=domain.log)
         return "@".join((name, *self._variant(student))), domain
 
-    def _variant(self, student: Any) -> list[str]:
+    def _variant(self, student: Student) -> list[str]:
         """Suffixes for the name of the width, whose range depends on kind, depth and the like: Optuna needs a range per name."""
         kind = [name_of(SECTIONS["student"], student)] if "student.kind" in self.domains else []
         hints = get_type_hints(type(student))
