@@ -125,17 +125,17 @@ def tune(
             "tune", teacher, features, example_inputs, given, architecture, trust_pickle, device, folder
         )
         prepared, kept = arguments.prepared()
-        told = prepared.spec.name
+        study_name = prepared.spec.name
         try:
-            with Signals() as stop, view.watching(told) as on_progress:
+            with Signals() as stop, view.watching(study_name) as on_progress:
                 run = launch(prepared, storage_url, uri, workers, None, trust_pickle, on_progress, lambda: bool(stop))
         except Interrupted:
-            raise KeyboardInterrupt(f"study {told!r} was stopped; the same call goes on from here") from None
+            raise KeyboardInterrupt(f"study {study_name!r} was stopped; the same call goes on from here") from None
         require_complete(run)
     about = prepared.spec
     evaluator = RawEvaluator(prepared.teacher, prepared.inputs, about.study.seed, about.budget.bank)
     held = Sources(held=prepared.teacher) if prepared.in_memory else Sources(None, None, None, trust_pickle)
-    return Result(told, storage_url, uri, evaluator, kept.reason, held)
+    return Result(study_name, storage_url, uri, evaluator, kept.reason, held)
 
 
 def load_result(

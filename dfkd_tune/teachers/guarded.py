@@ -106,7 +106,7 @@ class Guard:
     slow: bool = False
     check_cancelled: Callable[[], None] = lambda: None
 
-    def ask(self, source: str, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    def call(self, source: str, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """Evaluate rows ``(N, D)`` in the teacher's dtype; returns ``(N, O)``.
 
         Raises:
@@ -205,7 +205,7 @@ class Guard:
         """Evaluate only the finite rows; the others get NaN."""
         if not finite.any():
             return x.new_full((len(x), self.outputs or 1), torch.nan)
-        y = self.ask(source, function, x[finite])
+        y = self.call(source, function, x[finite])
         return y.new_full((len(x), y.shape[1]), torch.nan).index_put((finite,), y)
 
     def _again(

@@ -170,7 +170,7 @@ class Space:
         base = getattr(self.preset, section)
         kind = type(base)
         if f"{section}.kind" in self.domains:
-            kind = registry[domains.ask(trial, f"{section}.kind", self.domains[f"{section}.kind"])]
+            kind = registry[domains.suggest(trial, f"{section}.kind", self.domains[f"{section}.kind"])]
         item = base if kind is type(base) else replace(kind(), **fixing.fields_of(self.fixed, section, kind))
         values = {}
         for each in sorted(fields(kind), key=lambda each: each.name == "width"):  # the widest fit depends on depth
@@ -180,7 +180,7 @@ class Space:
             name = f"{section}.{each.name}"
             if each.name == "width" and self.max_parameters is not None:
                 name, domain = self._width(replace(item, **values), name, domain)
-            values[each.name] = domains.ask(trial, name, domain)
+            values[each.name] = domains.suggest(trial, name, domain)
         item = replace(item, **values)
         return self._limited(item) if section == "student" and self.max_parameters is not None else item
 
