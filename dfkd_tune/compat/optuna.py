@@ -223,7 +223,7 @@ def write_reports(storage: RDBStorage, session: Session, reports: Mapping[int, t
         raise KeyError(f"no trial has the ID {min(gone)}")
     for trial, (step, value) in reports.items():
         stored, kind = table.intermediate_value_to_stored_repr(value)
-        row = {"intermediate_value": stored, "intermediate_value_type": kind}
+        row: dict[Any, object] = {"intermediate_value": stored, "intermediate_value_type": kind}
         if (trial, step) in written:
             session.query(table).filter(table.trial_id == trial, table.step == step).update(row)
         else:
@@ -254,7 +254,13 @@ def read_trials(
         wanted.append(sqlalchemy.or_(earlier, TRIALS.trial_id > after))
     if states is not None:
         wanted.append(TRIALS.state.in_([state for state in TrialState if state in states]))
-    about = (TRIALS.trial_id, TRIALS.number, TRIALS.state, TRIALS._datetime_start_utc, TRIALS._datetime_complete_utc)
+    about: tuple[Any, ...] = (
+        TRIALS.trial_id,
+        TRIALS.number,
+        TRIALS.state,
+        TRIALS._datetime_start_utc,
+        TRIALS._datetime_complete_utc,
+    )
     trials = [tuple(row) for row in session.execute(sqlalchemy.select(*about).where(*wanted).order_by(TRIALS.trial_id))]
     of_trials = sqlalchemy.select(TRIALS.trial_id).where(*wanted)
 

@@ -111,7 +111,9 @@ class PatientStorage(RDBStorage):
             )
         }
         columns = ("trial_id", "param_name", "param_value", "distribution_json")
-        rows = [dict(zip(columns, each, strict=True)) for each in self._params if each[:2] not in written]
+        rows: list[dict[str, Any]] = [
+            dict(zip(columns, each, strict=True)) for each in self._params if each[:2] not in written
+        ]
         if rows:
             session.execute(sqlalchemy.insert(PARAMS), rows)
 

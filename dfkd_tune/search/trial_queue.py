@@ -220,7 +220,7 @@ class TrialQueue:
 
     def beat(self, trials: Collection[int]) -> None:
         """Record a heartbeat for trials, given by their IDs; raises at once if the database is unavailable."""
-        now = {HEARTBEATS.heartbeat: sqlalchemy.func.now()}
+        now: dict[Any, object] = {HEARTBEATS.heartbeat: sqlalchemy.func.now()}
         self.storage.transact(
             lambda session: (
                 session.query(HEARTBEATS).filter(HEARTBEATS.trial_id.in_(trials)).update(now, synchronize_session=False)

@@ -86,5 +86,5 @@ class Speeds:
     def in_words(self, names: Sequence[str]) -> list[tuple[list[str], str]]:
         """Which channels; arguments are those of ``Dependence``."""
         columns = self.axes.columns(CHANNELS, STEPS)[list(self.channels), 0]
-        channels = [names[i].removesuffix("[0]") for i in columns.tolist()]
+        channels = [names[int(i)].removesuffix("[0]") for i in columns]
         return [(channels, "each row moves at a speed of its own")]

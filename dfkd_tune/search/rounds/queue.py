@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import optuna
 import sqlalchemy
@@ -103,7 +103,8 @@ class RoundQueue:
         """Number of known trials, and the current round ``[first, stop)``, which is empty if all trials have ended."""
         mine = session.query(TRIALS).filter(TRIALS.study_id == private.study_id(self.queue.study))
         known = mine.count()
-        left = mine.filter(TRIALS.number < total, TRIALS.state.not_in(FINISHED)).order_by(TRIALS.number).first()
+        unfinished = mine.filter(TRIALS.number < total, TRIALS.state.not_in(FINISHED))
+        left = cast("private.TrialRow | None", unfinished.order_by(TRIALS.number).first())
         current = left.number if left is not None else known
         first = current - current % self.size
         return known, first, min(total, first + self.size) if current < total else first

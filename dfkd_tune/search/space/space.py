@@ -184,7 +184,7 @@ class Space:
         item = replace(item, **values)
         return self._limited(item) if section == "student" and self.max_parameters is not None else item
 
-    def _limited(self, student: Student) -> Student:
+    def _limited(self, student: Any) -> Student:
         """A student within ``max_parameters``; as wide as they allow, unless its width is fixed or searched."""
         widest = self.widest(student)
         if not student.has_width:
@@ -203,7 +203,7 @@ class Space:
             domain = IntDistribution(min(domain.low, high), high, log=domain.log)
         return "@".join((name, *self._variant(student))), domain
 
-    def _variant(self, student: Student) -> list[str]:
+    def _variant(self, student: Any) -> list[str]:
         """Suffixes for the name of the width, whose range depends on kind, depth and the like: Optuna needs a range per name."""
         kind = [name_of(SECTIONS["student"], student)] if "student.kind" in self.domains else []
         hints = get_type_hints(type(student))
