@@ -20,6 +20,7 @@ from dfkd_tune.search.progress import Progress
 EVERY_S = 0.5
 """Shortest time between two views in a notebook, in seconds."""
 WIDTH = 110
+"""Width of a view in a notebook, in characters."""
 
 
 class View:
