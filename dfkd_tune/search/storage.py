@@ -31,7 +31,7 @@ from dfkd_tune.errors import StorageError
 from dfkd_tune.locations import sqlite_files
 from dfkd_tune.locations.paths import for_reading_alone, optuna_url, sqlite_file, without_credentials
 from dfkd_tune.search.locks import making
-from dfkd_tune.search.sqlite.integrity import DAMAGED, require_intact
+from dfkd_tune.search.sqlite.integrity import DAMAGED_REMEDY, require_intact
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -158,18 +158,18 @@ class PatientStorage(RDBStorage):
             try:
                 done = call()
             except (json.JSONDecodeError, UnicodeDecodeError) as error:  # Optuna writes nothing that cannot be decoded
-                raise StorageError(shown, f"is damaged: {error}", remedy=DAMAGED) from None
+                raise StorageError(shown, f"is damaged: {error}", remedy=DAMAGED_REMEDY) from None
             except LookupError as error:
                 if type(error) is not LookupError:  # SQLAlchemy raises a plain one for an unknown trial state
                     raise
-                raise StorageError(shown, f"is damaged: {error}", remedy=DAMAGED) from None
+                raise StorageError(shown, f"is damaged: {error}", remedy=DAMAGED_REMEDY) from None
             except (StorageInternalError, SQLAlchemyError) as error:
                 cause = error.__cause__ if isinstance(error, StorageInternalError) else error
                 if not _is_trouble(cause):
                     raise
                 reason = without_credentials((str(getattr(cause, "orig", cause)).strip().splitlines() or ["?"])[0])
                 if _is_damage(cause):
-                    raise StorageError(shown, f"is damaged: {reason}", remedy=DAMAGED) from None
+                    raise StorageError(shown, f"is damaged: {reason}", remedy=DAMAGED_REMEDY) from None
                 if not _is_away(cause, self.engine.dialect.name):
                     raise StorageError(shown, f"cannot be used: {reason}", remedy="fix that, and run again") from None
                 self.last_away = now = time.monotonic()

@@ -24,7 +24,7 @@ from dfkd_tune.layouts.axes import CHANNELS, STEPS, Axes
 
 SHORTEST, LONGEST = 0.2, 40.0
 """Shortest time constant in steps, and longest one in windows."""
-PARTS = 1_024
+TIME_CONSTANTS = 1_024
 """Number of time constants ``tau``; the rest of the sum gives ``sigma``."""
 
 
@@ -56,9 +56,9 @@ class Autoregression:
 
 def speeds(scores: Tensor) -> tuple[Tensor, Tensor]:
     """Both lag coefficients ``a`` and ``b``, ``(N, K)`` each, of the processes of scores ``(N, K, L)``."""
-    place = torch.special.ndtr(scores).sum(-1) % 1 * PARTS
+    place = torch.special.ndtr(scores).sum(-1) % 1 * TIME_CONSTANTS
     reach = math.log(LONGEST * scores.shape[-1] / SHORTEST)
-    shares = (place.floor() / PARTS, place % 1)
+    shares = (place.floor() / TIME_CONSTANTS, place % 1)
     slow, other = (torch.exp(-torch.exp(-share * reach) / SHORTEST) for share in shares)
     return slow, other
 
