@@ -99,7 +99,7 @@ def sync(storage_url: str, tracking_uri: str, name: str, sources: Sources | None
         done.busy = len(sessions) - len(held)
         runs.survey()
         done.restored = runs.restored
-        done.refused = tuple(_ship(runs, held))
+        done.refused = tuple(_upload(runs, held))
         if study is not None:
             done.rebuilt = _rebuild(runs, study)
         done.ended = _end(runs, study, held, sessions)
@@ -109,7 +109,7 @@ def sync(storage_url: str, tracking_uri: str, name: str, sources: Sources | None
     return done
 
 
-def _ship(runs: Runs, held: list[OutboxSegment]) -> Iterator[str]:
+def _upload(runs: Runs, held: list[OutboxSegment]) -> Iterator[str]:
     """Apply all records in order, and close runs that were left open. Yields the reason for each rejected record."""
     for session in held:
         for run in session.unclosed():
