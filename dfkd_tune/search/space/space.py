@@ -148,6 +148,7 @@ class Space:
         return None if domain is None else [str(kind) for kind in domains.ends(domain)]
 
     def kinds(self, section: str) -> list[str]:
+        """The kinds that a trial may have in a section."""
         return self.searched_kinds(section) or [name_of(SECTIONS[section], getattr(self.preset, section))]
 
     def _held(self, section: str, generator: Generator | None) -> Mixing | GapBound | InputBound | None:
