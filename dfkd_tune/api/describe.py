@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dfkd_tune.api.words import in_python
+from dfkd_tune.api.error_words import in_python
 from dfkd_tune.errors import FeaturesError
 from dfkd_tune.tables import describe as tables
 from dfkd_tune.tables.describe import Description

@@ -11,8 +11,8 @@ from typing import Any
 from torch import nn
 
 from dfkd_tune.api.arguments import Arguments
+from dfkd_tune.api.error_words import in_python
 from dfkd_tune.api.live import View
-from dfkd_tune.api.words import in_python
 from dfkd_tune.errors import ExportError
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.export.student_files import read_student, student_files

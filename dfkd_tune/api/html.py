@@ -36,5 +36,5 @@ def rmse_line(certificate: Certificate) -> str:
     """The RMSE on the report bank with its interval."""
     report = certificate.report
     low, high = report.interval
-    told = rmse_in_words(report.rmse, report.relative_rmse, len(report.by_output))
-    return f"{told}, {low:.4g} to {high:.4g} at 95 % confidence"
+    rmse = rmse_in_words(report.rmse, report.relative_rmse, len(report.by_output))
+    return f"{rmse}, {low:.4g} to {high:.4g} at 95 % confidence"

@@ -14,12 +14,13 @@ from typing import Any
 from rich.console import Console
 
 from dfkd_tune.reporting.terminal_progress import OnProgress, view, watch
-from dfkd_tune.reporting.waiting import told
+from dfkd_tune.reporting.waiting import announce_waits
 from dfkd_tune.search.progress import Progress
 
 EVERY_S = 0.5
 """Shortest time between two views in a notebook, in seconds."""
 WIDTH = 110
+"""Width of a view in a notebook, in characters."""
 
 
 class View:
@@ -38,7 +39,7 @@ class View:
         display = _notebook()
         view = View(True) if display is None else _Cell(display)
         try:
-            with told(view.waits):
+            with announce_waits(view.waits):
                 yield view
         finally:
             view.end()
@@ -64,31 +65,31 @@ class _Cell(View):
     def __init__(self, display: Any) -> None:
         super().__init__(True)
         self.display, self.handle, self.last = display, None, 0.0
-        self.table, self.told = "", ""
+        self.table, self.line = "", ""
         self.lock = threading.Lock()
 
     def waits(self, line: str) -> None:
         self._show(self.table, f"<p>{escape(line)}</p>")
 
     def end(self) -> None:
-        if self.told:
+        if self.line:
             self._show(self.table)
 
     @contextmanager
     def watching(self, name: str) -> Iterator[OnProgress]:
         def show(progress: Progress) -> None:
             over = progress.ended == progress.total
-            if not over and not self.told and time.monotonic() - self.last < EVERY_S:
+            if not over and not self.line and time.monotonic() - self.last < EVERY_S:
                 return
             self.last = time.monotonic()
             self._show(as_html(name, progress))
 
         yield show
 
-    def _show(self, table: str, told: str = "") -> None:
+    def _show(self, table: str, line: str = "") -> None:
         with self.lock:
-            self.table, self.told = table, told
-            page = self.display.HTML(table + told)
+            self.table, self.line = table, line
+            page = self.display.HTML(table + line)
             if self.handle is None:
                 self.handle = self.display.display(page, display_id=True)
             else:

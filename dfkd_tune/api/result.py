@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dfkd_tune.api.error_words import in_python
 from dfkd_tune.api.html import result_page
-from dfkd_tune.api.words import in_python
 from dfkd_tune.errors import DfkdError, NotFound
 from dfkd_tune.evaluation.certificate import Certificate
 from dfkd_tune.export.schema import InputSchema

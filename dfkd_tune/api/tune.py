@@ -8,14 +8,14 @@ from typing import Any
 
 from dfkd_tune.api.arguments import Arguments
 from dfkd_tune.api.distill import sections
+from dfkd_tune.api.error_words import in_python
 from dfkd_tune.api.live import View
 from dfkd_tune.api.result import Result
-from dfkd_tune.api.words import in_python
 from dfkd_tune.errors import Interrupted
 from dfkd_tune.locations import paths
 from dfkd_tune.registry.sources import Sources
 from dfkd_tune.reporting.failed_study import require_complete
-from dfkd_tune.search.reading.whole import require_whole
+from dfkd_tune.search.sqlite.integrity import require_intact
 from dfkd_tune.study.launch import launch
 from dfkd_tune.training.raw_evaluation import RawEvaluator
 from dfkd_tune.utils.given.checks import COUNT, FLAG, MAPPING, PATH, TEXT, require
@@ -119,23 +119,23 @@ def tune(
     given = sections(tree) | ({} if search is None else {"search": search}) | dict(fixed or {})
     with in_python("tune"), View.opened(progress) as view:
         storage_url, uri = paths.optuna_url(storage), paths.tracking_url(tracking_uri)
-        require_whole(storage_url)  # before the first teacher query
+        require_intact(storage_url)  # before the first teacher query
         folder = paths.shared_folder(storage_url, KEPT)
         arguments = Arguments(
             "tune", teacher, features, example_inputs, given, architecture, trust_pickle, device, folder
         )
         prepared, kept = arguments.prepared()
-        told = prepared.spec.name
+        study_name = prepared.spec.name
         try:
-            with Signals() as stop, view.watching(told) as on_progress:
+            with Signals() as stop, view.watching(study_name) as on_progress:
                 run = launch(prepared, storage_url, uri, workers, None, trust_pickle, on_progress, lambda: bool(stop))
         except Interrupted:
-            raise KeyboardInterrupt(f"study {told!r} was stopped; the same call goes on from here") from None
+            raise KeyboardInterrupt(f"study {study_name!r} was stopped; the same call goes on from here") from None
         require_complete(run)
     about = prepared.spec
     evaluator = RawEvaluator(prepared.teacher, prepared.inputs, about.study.seed, about.budget.bank)
     held = Sources(held=prepared.teacher) if prepared.in_memory else Sources(None, None, None, trust_pickle)
-    return Result(told, storage_url, uri, evaluator, kept.reason, held)
+    return Result(study_name, storage_url, uri, evaluator, kept.reason, held)
 
 
 def load_result(

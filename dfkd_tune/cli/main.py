@@ -13,7 +13,7 @@ from dfkd_tune.cli.commands import COMMANDS
 from dfkd_tune.cli.options import COMPLETION
 from dfkd_tune.errors import DfkdError, Interrupted, shown
 from dfkd_tune.locations.paths import without_credentials
-from dfkd_tune.reporting.waiting import told
+from dfkd_tune.reporting.waiting import announce_waits
 from dfkd_tune.utils.object_reference import raised
 from dfkd_tune.utils.user_code import own_output
 
@@ -37,7 +37,7 @@ def main() -> None:
     """Run the command line; exit status 0: done, 1: expected failure, 2: usage error, 3: bug, 130: interrupted."""
     _let_idle_threads_sleep()
     try:
-        with own_output(), told(lambda line: click.echo(line, err=True)):
+        with own_output(), announce_waits(lambda line: click.echo(line, err=True)):
             cli(standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)

@@ -18,6 +18,7 @@ from optuna.storages._rdb import models
 from optuna.storages._rdb import storage as rdb
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.orm import Session
 
 from dfkd_tune.compat.optuna_tables import NEWEST, Groups, TrialRows, frozen_trials, group
 
@@ -84,7 +85,7 @@ class TrialRow(Protocol):
     intermediate_values: Sequence[Any]
 
 
-def trial_row(session: Any, trial_id: int, for_update: bool = False) -> TrialRow:
+def trial_row(session: Session, trial_id: int, for_update: bool = False) -> TrialRow:
     """The row of a trial.
 
     Raises:
@@ -130,12 +131,12 @@ def newest_version(storage: RDBStorage) -> str:
     return storage.get_head_version()
 
 
-def rename_study(session: Any, study: optuna.Study, name: str) -> None:
+def rename_study(session: Session, study: optuna.Study, name: str) -> None:
     """Give a study another name."""
     session.query(STUDIES).filter(STUDIES.study_id == study_id(study)).update({"study_name": name})
 
 
-def move_artifact(session: Any, study: optuna.Study, trial: FrozenTrial, artifact: str) -> None:
+def move_artifact(session: Session, study: optuna.Study, trial: FrozenTrial, artifact: str) -> None:
     """Attach an artifact of a study to one of its trials instead."""
     key = f"{ARTIFACT}{artifact}"
     told = (
@@ -168,7 +169,7 @@ def study_attributes(study: optuna.Study) -> dict[str, Any]:
     return study._storage.get_study_system_attrs(study._study_id)
 
 
-def write_study_attributes(session: Any, study: optuna.Study, attributes: Mapping[str, Any]) -> None:
+def write_study_attributes(session: Session, study: optuna.Study, attributes: Mapping[str, Any]) -> None:
     """Set system attributes of a study in the current transaction."""
     table = STUDY_SYSTEM_ATTRIBUTES
     known = (table.study_id == study_id(study)) & table.key.in_(list(attributes))
@@ -199,7 +200,7 @@ def note_report(trial: optuna.Trial, step: int, value: float) -> None:
     trial._cached_frozen_trial.intermediate_values[step] = value
 
 
-def write_reports(storage: RDBStorage, session: Any, reports: Mapping[int, tuple[int, float]]) -> None:
+def write_reports(storage: RDBStorage, session: Session, reports: Mapping[int, tuple[int, float]]) -> None:
     """Write the next intermediate value of trials, ID -> ``(step, value)``, in the current transaction.
 
     Optuna's own call takes three statements a value.
@@ -220,7 +221,7 @@ def write_reports(storage: RDBStorage, session: Any, reports: Mapping[int, tuple
         raise KeyError(f"no trial has the ID {min(gone)}")
     for trial, (step, value) in reports.items():
         stored, kind = table.intermediate_value_to_stored_repr(value)
-        row = {"intermediate_value": stored, "intermediate_value_type": kind}
+        row: dict[Any, object] = {"intermediate_value": stored, "intermediate_value_type": kind}
         if (trial, step) in written:
             session.query(table).filter(table.trial_id == trial, table.step == step).update(row)
         else:
@@ -230,7 +231,7 @@ def write_reports(storage: RDBStorage, session: Any, reports: Mapping[int, tuple
 
 
 def read_trials(
-    session: Any, study: int, states: Container[TrialState] | None, included: set[int], after: int
+    session: Session, study: int, states: Container[TrialState] | None, included: set[int], after: int
 ) -> list[FrozenTrial]:
     """The trials of a study that ``RDBStorage._get_trials`` returns, without an object for each of their rows.
 
@@ -289,6 +290,6 @@ def stale_trial_ids(storage: RDBStorage, study: optuna.Study) -> set[int]:
     return set(storage._get_stale_trial_ids(study._study_id))
 
 
-def set_trial_value(storage: RDBStorage, session: Any, row: Any, objective: int, value: float) -> None:
+def set_trial_value(storage: RDBStorage, session: Session, row: Any, objective: int, value: float) -> None:
     """Write an objective value of a trial in the current transaction."""
     storage._set_trial_value_without_commit(session, row, objective, value)

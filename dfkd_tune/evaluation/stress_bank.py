@@ -61,7 +61,7 @@ def add_stress(
         answers: cache through which processes share the bank.
         check_cancelled: called while another process makes the bank; may raise.
     """
-    asked = problem.asked
+    before = problem.queries
     with answers.locked(check_cancelled) if answers is not None else nullcontext():
         kept = answers.load() if answers is not None else None
         if kept is not None:
@@ -71,7 +71,7 @@ def add_stress(
                 problem.frozen_rows += kept[1]
                 return
         bank = stress_bank(problem, reference_students(problem, like, progress))
-        rows = problem.asked - asked
+        rows = problem.queries - before
         if answers is not None:
             answers.save({"z": bank.z, "values": bank.values}, rows)
     problem.banks["stress"] = bank

@@ -13,6 +13,7 @@ from dfkd_tune.utils.strategy import Stacked
 
 Ascent = Literal["rmsprop", "sign", "normalized"]
 SMOOTHING = 0.99
+"""RMSprop's decay of the mean square, ``alpha`` in PyTorch."""
 COLD = 10.0
 """RMSprop's first step moves every coordinate by ``lr / sqrt(1 - SMOOTHING)``; the other ascents take steps of this length."""
 EPS = 50 * 1e-8

@@ -42,8 +42,8 @@ class GeneratorContext:
         origin_gradients: the teacher's input gradients ``(k, G, O, D)`` at the origin, or None.
         level: each member's current normalized RMSE on prior rows, ``(k, 1, 1)``; None if no bound is adaptive.
         clocks: student steps done by each member.
-        asked: teacher rows queried in this step for each member.
-        asking: members that teacher queries are counted for; the others are computed but not used.
+        queries: number of teacher rows queried in this step for each member.
+        counted: members whose queries are counted; the rows of the others are computed but not used.
     """
 
     teacher: Callable[[Tensor], tuple[Tensor, Pullback]]
@@ -64,8 +64,8 @@ class GeneratorContext:
     origin_gradients: Tensor | None = field(init=False)
     level: Tensor | None = field(init=False)
     clocks: Sequence[int] = field(init=False)
-    asked: list[int] = field(init=False)
-    asking: Sequence[int] = field(init=False)
+    queries: list[int] = field(init=False)
+    counted: Sequence[int] = field(init=False)
 
     def begin(
         self, origin: Tensor, values: Tensor, gradients: Tensor | None, level: Tensor | None, clocks: Sequence[int]
@@ -73,7 +73,7 @@ class GeneratorContext:
         """The same context, set up for the next step."""
         self.origin, self.origin_values, self.origin_gradients = origin, values, gradients
         self.level, self.clocks = level, clocks
-        self.asked, self.asking = [0] * len(clocks), range(len(clocks))
+        self.queries, self.counted = [0] * len(clocks), range(len(clocks))
         return self
 
     def values(self, x: Tensor) -> tuple[Tensor, Pullback]:
@@ -85,14 +85,14 @@ class GeneratorContext:
         outputs = values.shape[-1]
         return values.view(*x.shape[:-1], outputs), lambda gradient: pull(gradient.reshape(-1, outputs)).view(x.shape)
 
-    def ask(self, x: Tensor) -> Tensor:
+    def query(self, x: Tensor) -> Tensor:
         """Teacher outputs ``(k, n, O)`` at rows ``(k, n, D)``, without a pullback."""
         self._count(x.shape[1])
         return self.answer(x.reshape(-1, x.shape[-1])).view(*x.shape[:-1], -1)
 
-    def ask_one(self, k: int, z: Tensor) -> Tensor:
+    def query_one(self, k: int, z: Tensor) -> Tensor:
         """Teacher outputs ``(n, O)`` at rows ``(n, D)``, counted as queries of member ``k``."""
-        self.asked[k] += len(z)
+        self.queries[k] += len(z)
         return self.answer(z)
 
     def objective_gradient(self, x: Tensor, gamma: Tensor, teacher: tuple[Tensor, Pullback] | None = None) -> Tensor:
@@ -159,19 +159,19 @@ class GeneratorContext:
         """Yield, ``turns`` times, the members whose clock is a multiple of ``every``."""
         members = [k for k, clock in enumerate(self.clocks) if clock % every == 0]
         for _ in range(turns if members else 0):
-            self.asking = members
+            self.counted = members
             yield members
-        self.asking = range(len(self.clocks))
+        self.counted = range(len(self.clocks))
 
     def active(self, x: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
         """Fractions of rows ``(k,)`` on which the gap bound and the input bound are active."""
-        of_gap = [k.active(k.adapted(h, self._level(p)), gap[p]).any(-1).to(gap).mean(1) for p, k, h in self.bounds]
+        of_gap = [kind.active(kind.adapted(h, self._level(part)), gap[part]).any(-1) for part, kind, h in self.bounds]
         x, origin = self.present(x), self.present(self.origin)
-        of_input = [k.active(h, x[p], origin[p], self.geometry).to(x).mean(1) for p, k, h in self.input_bounds]
-        return torch.cat(of_gap), torch.cat(of_input)
+        of_input = [kind.active(h, x[part], origin[part], self.geometry) for part, kind, h in self.input_bounds]
+        return torch.cat(of_gap).to(gap).mean(1), torch.cat(of_input).to(x).mean(1)
 
     def _gradient(self, gap: Tensor) -> Tensor:
-        """Derivative of what each member's difference bound makes of its gaps, in the shape of the gaps."""
+        """Derivative of the reward that each member's gap bound gives its gaps, in the shape of the gaps."""
         if len(self.bounds) == 1:
             part, kind, h = self.bounds[0]
             return kind.gradient(kind.adapted(h, self._level(part)), gap)
@@ -182,8 +182,8 @@ class GeneratorContext:
         return None if self.level is None else self.level[part]
 
     def _count(self, rows: int) -> None:
-        for k in self.asking:
-            self.asked[k] += rows
+        for k in self.counted:
+            self.queries[k] += rows
 
 
 def _pulled(gradients: Tensor, gradient: Tensor) -> Tensor:

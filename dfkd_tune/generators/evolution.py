@@ -94,7 +94,7 @@ def _evolve(h: Stacked, context: GeneratorContext, k: int) -> Tensor:
 
     def objective(columns: np.ndarray) -> np.ndarray:
         z = rows(columns.T)
-        values = context.ask_one(k, z)
+        values = context.query_one(k, z)
         reward = context.reward_of(k, values - context.one_student(k, z))
         goal = target if len(z) == len(target) else target[:1]
         return (pull * (values - goal).square().mean(-1) - weight * reward).double().cpu().numpy()

@@ -45,13 +45,13 @@ class ZerothOrder(StepGenerator):
 
 def _uphill(h: Stacked, context: GeneratorContext, x: Tensor) -> Tensor:
     k, rows, features = x.shape
-    values = context.origin_values if x is context.origin else context.ask(x)
+    values = context.origin_values if x is context.origin else context.query(x)
     directions = context.noise(h.directions * rows, features).view(k, h.directions, rows, features)
     directions = directions / directions.norm(dim=-1, keepdim=True)
     near = context.project(x.unsqueeze(1) + h.delta.unsqueeze(1) * directions)
     moved = context.present(near - x.unsqueeze(1))  # differs from delta if the projection moved the row
     square = moved.square().sum(-1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
-    change = context.ask(near.view(k, -1, features)).view(k, h.directions, rows, -1) - values.unsqueeze(1)
+    change = context.query(near.view(k, -1, features)).view(k, h.directions, rows, -1) - values.unsqueeze(1)
 
     def pull(gradient: Tensor) -> Tensor:
         along = (change * gradient.unsqueeze(1)).sum(-1, keepdim=True)

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -161,6 +161,13 @@ DESCRIBE: dict[str, Describe] = {"features": listed, "window": windowed, "grid":
 """Key of an argument's entry -> the function that reads its value."""
 
 
+@runtime_checkable
+class HasTree(Protocol):
+    """What ``describe`` returns: it has the content of a features file."""
+
+    def tree(self) -> dict[str, Any]: ...
+
+
 def tree_of(given: Any) -> Any:
     """The content of a features file for features that were given in Python; ``parse_features`` checks it.
 
@@ -175,7 +182,7 @@ def tree_of(given: Any) -> Any:
         return _tree_of_inputs(given)
     if getattr(given, "ndim", None) == 1 and hasattr(given, "tolist"):  # a pandas Index or Series, or an array of names
         given = given.tolist()
-    if hasattr(given, "tree"):
+    if isinstance(given, HasTree):
         return given.tree()
     if isinstance(given, Mapping):
         if isinstance(given.get("arguments"), Mapping):

@@ -18,7 +18,7 @@ from mlflow.models import EvaluationResult
 from mlflow.models.evaluation import ModelEvaluator
 from mlflow.pyfunc import PyFuncModel
 
-from dfkd_tune.api.words import in_python
+from dfkd_tune.api.error_words import in_python
 from dfkd_tune.errors import DfkdError, ExportError, SpecError
 from dfkd_tune.registry.certificates import load_sources
 from dfkd_tune.registry.sources import Sources
@@ -133,9 +133,9 @@ def teacher_of(model: PyFuncModel, about: Mapping[str, Any], config: Mapping[str
 
 def _recorded(run_id: str | None) -> dict[str, str]:
     """The tags of the study that a run belongs to; empty if this MLflow does not have it."""
-    made = MlflowClient(mlflow.get_tracking_uri())
+    client = MlflowClient(mlflow.get_tracking_uri())
     try:
-        parent = parent_of(made, made.get_run(run_id).info.experiment_id) if run_id else None
+        parent = parent_of(client, client.get_run(run_id).info.experiment_id) if run_id else None
     except MlflowException:
         return {}
     return dict(parent.data.tags) if parent is not None else {}

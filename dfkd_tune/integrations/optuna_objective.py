@@ -14,7 +14,7 @@ from optuna.study import StudyDirection
 
 from dfkd_tune.api.arguments import Arguments
 from dfkd_tune.api.distill import sections
-from dfkd_tune.api.words import in_python
+from dfkd_tune.api.error_words import in_python
 from dfkd_tune.errors import DfkdError, SpecError
 from dfkd_tune.search.ranking import run_name
 from dfkd_tune.search.sampling import smoothed

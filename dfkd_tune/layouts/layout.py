@@ -97,14 +97,14 @@ class Layout:
         """Flat rows ``(N, D)`` of a dtype from the arguments of a call."""
         return torch.cat([_columns(each).to(dtype) for each in arguments], dim=1)
 
-    def ask(self, function: Callable[..., Any], rows: Tensor) -> Any:
+    def call(self, function: Callable[..., Any], rows: Tensor) -> Any:
         """Call a function as the teacher is called, with flat rows ``(N, D)``; returns what it returns."""
         positional, keywords = nested.filled(self.signature.call, self.to_arguments(rows))
         return function(*positional, **keywords)
 
     def flat(self, function: Callable[..., Any]) -> Callable[[Tensor], Tensor]:
         """A function that is called as the teacher is, as one from flat rows ``(N, D)`` to flat outputs ``(N, O)``."""
-        return lambda rows: self.from_outputs(self.ask(function, rows), len(rows))
+        return lambda rows: self.from_outputs(self.call(function, rows), len(rows))
 
     def taken(self, positional: Sequence[Any], keywords: Mapping[str, Any]) -> list[Tensor]:
         """The arguments, in order, from a call as the teacher is called."""

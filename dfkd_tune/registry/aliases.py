@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dfkd_tune.errors import NotFound
 from dfkd_tune.locations.paths import existing
 from dfkd_tune.tracking import tags as tag
-from dfkd_tune.tracking.connection import client, guarded
+from dfkd_tune.tracking.connection import guarded, open_client
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -41,25 +41,25 @@ class Move:
     how: str
 
 
-def point(made: MlflowClient, model: str, alias: str, version: int, how: str = REGISTER) -> None:
+def point(client: MlflowClient, model: str, alias: str, version: int, how: str = REGISTER) -> None:
     """Point an alias at a version, and remember the move as a tag of the registered model."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    moves, current = history(made, model, alias), _current(made, model, alias)
+    moves, current = history(client, model, alias), _current(client, model, alias)
     known = moves[-1].version if moves else None
     if current is not None and current != known:
         moves.append(Move(current, known, None, now, ELSEWHERE))
     if version != current:
         # The alias first: what is cut short in between counts as moved elsewhere, and no version is remembered that it never had.
-        made.set_registered_model_alias(model, alias, str(version))
+        client.set_registered_model_alias(model, alias, str(version))
         moves.append(Move(version, current, _user(), now, how))
     while len(text := json.dumps([asdict(move) for move in moves])) > MOST_CHARACTERS:
         del moves[0]
-    made.set_registered_model_tag(model, f"{tag.ALIAS}{alias}", text)
+    client.set_registered_model_tag(model, f"{tag.ALIAS}{alias}", text)
 
 
-def history(made: MlflowClient, model: str, alias: str) -> list[Move]:
+def history(client: MlflowClient, model: str, alias: str) -> list[Move]:
     """The remembered moves of an alias, oldest first."""
-    text = made.get_registered_model(model).tags.get(f"{tag.ALIAS}{alias}")
+    text = client.get_registered_model(model).tags.get(f"{tag.ALIAS}{alias}")
     return [Move(**move) for move in json.loads(text)] if text else []
 
 
@@ -82,23 +82,23 @@ def rollback(uri: str, model: str, alias: str = "champion") -> Move:
     place = f"model {model!r}"
     existing(uri, place)
     with guarded(uri):
-        made = client(uri)
+        client = open_client(uri)
         try:
-            current = _current(made, model, alias)
-            moves = history(made, model, alias)
+            current = _current(client, model, alias)
+            moves = history(client, model, alias)
         except MlflowException:
-            known = ", ".join(found.name for found in made.search_registered_models(max_results=20)) or "none"
+            known = ", ".join(found.name for found in client.search_registered_models(max_results=20)) or "none"
             raise NotFound(place, "is not registered", remedy=f"known: {known}") from None
         if current is None:
-            aliases = ", ".join(made.get_registered_model(model).aliases) or "none"
+            aliases = ", ".join(client.get_registered_model(model).aliases) or "none"
             raise NotFound(f"{place}, alias {alias!r}", "does not exist", remedy=f"known: {aliases}")
-        there = {int(version.version) for version in made.search_model_versions(f"name = '{model}'")}
+        there = {int(version.version) for version in client.search_model_versions(f"name = '{model}'")}
         earlier = [version for version in _stack(moves, current)[:-1] if version in there]
         if not earlier:
             rule = f"points at version {current}, and no earlier version that it pointed at exists"
             raise NotFound(f"{place}, alias {alias!r}", rule, remedy="set the alias in MLflow")
-        point(made, model, alias, earlier[-1], ROLLBACK)
-        return history(made, model, alias)[-1]
+        point(client, model, alias, earlier[-1], ROLLBACK)
+        return history(client, model, alias)[-1]
 
 
 def _stack(moves: list[Move], current: int) -> list[int]:
@@ -113,8 +113,8 @@ def _stack(moves: list[Move], current: int) -> list[int]:
     return stack if stack and stack[-1] == current else [*stack, current]
 
 
-def _current(made: MlflowClient, model: str, alias: str) -> int | None:
-    found = made.get_registered_model(model).aliases.get(alias)
+def _current(client: MlflowClient, model: str, alias: str) -> int | None:
+    found = client.get_registered_model(model).aliases.get(alias)
     return None if found is None else int(found)
 
 

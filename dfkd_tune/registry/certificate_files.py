@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dfkd_tune.tracking.connection import client
+from dfkd_tune.tracking.connection import open_client
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -16,5 +16,5 @@ JSON, HTML = "certificate.json", "certificate.html"
 
 def is_certified(uri: str, run: Run) -> bool:
     """Whether a run has its student's certificate."""
-    held = client(uri).list_artifacts(run.info.run_id, FOLDER)
+    held = open_client(uri).list_artifacts(run.info.run_id, FOLDER)
     return any(Path(file.path).name == JSON for file in held)

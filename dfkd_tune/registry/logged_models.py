@@ -24,7 +24,7 @@ from dfkd_tune.registry.certificate_files import FOLDER, HTML, JSON, is_certifie
 from dfkd_tune.registry.versions import find_model, models_of
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.bank_datasets import bank_datasets, bank_of, inputs_of
-from dfkd_tune.tracking.connection import client, guarded, line, quiet, single_attempt
+from dfkd_tune.tracking.connection import guarded, line, open_client, quiet, single_attempt
 from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_of, trial_of
 from dfkd_tune.training import metrics as metric
 
@@ -40,12 +40,12 @@ ABANDONED_S = 600
 
 
 def log_model(
-    made: MlflowClient, uri: str, run: Run, student: nn.Module, result: dict[str, Any], study: str
+    client: MlflowClient, uri: str, run: Run, student: nn.Module, result: dict[str, Any], study: str
 ) -> LoggedModel:
     """The student of a run as a logged model, with its certificate and metrics. Repeating it adds what is missing.
 
     Args:
-        made: client of the store.
+        client: client of the MLflow store.
         uri: MLflow tracking URI.
         run: the finished run that holds the student.
         student, result: its network and ``result.json``.
@@ -54,14 +54,14 @@ def log_model(
     Raises:
         NotFound: if the certificate of the run cannot be read.
     """
-    parent, certified = parent_of(made, run.info.experiment_id), is_certified(uri, run)
-    logged = find_model(made, run)
+    parent, certified = parent_of(client, run.info.experiment_id), is_certified(uri, run)
+    logged = find_model(client, run)
     if logged is None:
-        logged = _make(made, uri, run, student, result, study, certified)
-    elif certified and not _has_certificate(made, logged):
+        logged = _make(client, uri, run, student, result, study, certified)
+    elif certified and not _has_certificate(client, logged):
         with fetch(uri, run.info.run_id, FOLDER) as held:
-            made.log_model_artifacts(logged.model_id, str(held), FOLDER)
-    _log_metrics(made, run, logged, bank_datasets(parent, result))
+            client.log_model_artifacts(logged.model_id, str(held), FOLDER)
+    _log_metrics(client, run, logged, bank_datasets(parent, result))
     return logged
 
 
@@ -82,15 +82,15 @@ def log_leaders(uri: str, study: str, names: Iterable[str]) -> tuple[str, ...]:
     for name in dict.fromkeys(names):
         try:
             with single_attempt(uri), guarded(uri), quiet():
-                made = client(uri)
+                client = open_client(uri)
                 run = find_run(uri, study, name=name)
-                if find_model(made, run) is None:
+                if find_model(client, run) is None:
                     new.append(name)
                 elif not is_certified(uri, run):
                     continue
                 with fetch(uri, run.info.run_id) as folder:
                     student, result = read_student(folder, run.data.tags.get(tag.STUDENT_SHA256))
-                log_model(made, uri, run, student, result, study)
+                log_model(client, uri, run, student, result, study)
         except (MlflowException, DfkdError, OSError) as error:
             LOG.warning("the student of run %s is no logged model yet: %s", name, line(error))
     return tuple(new)
@@ -107,8 +107,8 @@ def fetch_files(uri: str, study: str, name: str, folder: Path) -> dict[str, Path
 
     uri = absolute(uri)
     with single_attempt(uri), guarded(uri), quiet():
-        made = client(uri)
-        logged = find_model(made, find_run(uri, study, name=name))
+        client = open_client(uri)
+        logged = find_model(client, find_run(uri, study, name=name))
         if logged is None:
             return {}
         there = [
@@ -116,7 +116,7 @@ def fetch_files(uri: str, study: str, name: str, folder: Path) -> dict[str, Path
             for path in FILES
             if any(
                 held.path == path
-                for held in made.list_logged_model_artifacts(logged.model_id, Path(path).parent.as_posix())
+                for held in client.list_logged_model_artifacts(logged.model_id, Path(path).parent.as_posix())
             )
         ]
         return {
@@ -126,17 +126,17 @@ def fetch_files(uri: str, study: str, name: str, folder: Path) -> dict[str, Path
 
 
 def _make(
-    made: MlflowClient, uri: str, run: Run, student: nn.Module, result: dict[str, Any], study: str, certified: bool
+    client: MlflowClient, uri: str, run: Run, student: nn.Module, result: dict[str, Any], study: str, certified: bool
 ) -> LoggedModel:
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
 
-    _drop_abandoned(made, run)
+    _drop_abandoned(client, run)
     run_id, number = run.info.run_id, trial_of(run)
     about = {tag.NOTE: model_files.note(result), tag.STUDY: study, tag.KIND: run.data.tags.get(tag.KIND, "")}
     about |= {tag.TIER: result["tier"], tag.COLUMNS: model_files.column_names(result)}
     about |= {} if number is None else {tag.TRIAL: str(number)}
-    logged = made.create_logged_model(
+    logged = client.create_logged_model(
         run.info.experiment_id, run.info.run_name, run_id, tags=about, params=run.data.params, model_type="regressor"
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -145,25 +145,25 @@ def _make(
         if certified:
             with fetch(uri, run_id, FOLDER) as held:
                 shutil.copytree(held, f"{folder}/model/{FOLDER}")
-        made.log_model_artifacts(logged.model_id, f"{folder}/model")
-    made.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
-    return made.finalize_logged_model(logged.model_id, "READY")
+        client.log_model_artifacts(logged.model_id, f"{folder}/model")
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    return client.finalize_logged_model(logged.model_id, "READY")
 
 
-def _drop_abandoned(made: MlflowClient, run: Run) -> None:
+def _drop_abandoned(client: MlflowClient, run: Run) -> None:
     """Delete the models of a run that a process began and never finished."""
     before = int(time.time() - ABANDONED_S) * 1000
-    for left in models_of(made, run):
+    for left in models_of(client, run):
         if left.status == "PENDING" and left.creation_timestamp < before:
-            made.delete_logged_model(left.model_id)
+            client.delete_logged_model(left.model_id)
 
 
-def _has_certificate(made: MlflowClient, logged: LoggedModel) -> bool:
-    held = made.list_logged_model_artifacts(logged.model_id, FOLDER)
+def _has_certificate(client: MlflowClient, logged: LoggedModel) -> bool:
+    held = client.list_logged_model_artifacts(logged.model_id, FOLDER)
     return any(Path(file.path).name == JSON for file in held)
 
 
-def _log_metrics(made: MlflowClient, run: Run, logged: LoggedModel, banks: Mapping[str, Dataset]) -> None:
+def _log_metrics(client: MlflowClient, run: Run, logged: LoggedModel, banks: Mapping[str, Dataset]) -> None:
     """Link the run's metrics to the model, and to the bank that each is measured on."""
     from mlflow.entities import Metric
 
@@ -179,7 +179,7 @@ def _log_metrics(made: MlflowClient, run: Run, logged: LoggedModel, banks: Mappi
         return
     used = {name: bank for name, bank in banks.items() if name in {bank_of(each) for each in summary}}
     if used:
-        made.log_inputs(run.info.run_id, inputs_of(used))
+        client.log_inputs(run.info.run_id, inputs_of(used))
     points = []
     for name, value in summary.items():
         bank = banks.get(bank_of(name) or "")
@@ -187,4 +187,4 @@ def _log_metrics(made: MlflowClient, run: Run, logged: LoggedModel, banks: Mappi
         points.append(
             Metric(name, value, run.info.end_time, 0, model_id=logged.model_id, run_id=run.info.run_id, **place)
         )
-    made.log_batch(run.info.run_id, points)
+    client.log_batch(run.info.run_id, points)

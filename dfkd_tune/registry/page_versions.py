@@ -12,7 +12,7 @@ from dfkd_tune.registry.register import certified
 from dfkd_tune.registry.version_record import describe_version, figures, link_back
 from dfkd_tune.registry.versions import undescribed
 from dfkd_tune.tracking import tags as tag
-from dfkd_tune.tracking.connection import client, guarded, quiet, single_attempt
+from dfkd_tune.tracking.connection import guarded, open_client, quiet, single_attempt
 from dfkd_tune.tracking.run_lookup import fetch
 from dfkd_tune.training.problem import Problem
 
@@ -31,20 +31,20 @@ def describe_missing(uri: str, study: str, problem: Callable[[], Problem]) -> in
     """
     done = 0
     with single_attempt(uri), guarded(uri), quiet():
-        made = client(uri)
-        for version in undescribed(made, study):
+        client = open_client(uri)
+        for version in undescribed(client, study):
             assert version.run_id is not None  # of those that are found
-            run = made.get_run(version.run_id)
+            run = client.get_run(version.run_id)
             try:
                 certificate = certified(uri, study, run, problem)
             except DfkdError as error:
                 LOG.warning("%s version %s has no certificate yet: %s", version.name, version.version, error)
                 certificate = None
-            run = made.get_run(version.run_id)
+            run = client.get_run(version.run_id)
             with fetch(uri, version.run_id) as folder:
                 student, result = read_student(folder, run.data.tags.get(tag.STUDENT_SHA256))
-            log_model(made, uri, run, student, result, study)
-            describe_version(made, version, study, run, result, figures(certificate))
-            link_back(made, run)
+            log_model(client, uri, run, student, result, study)
+            describe_version(client, version, study, run, result, figures(certificate))
+            link_back(client, run)
             done += 1
     return done

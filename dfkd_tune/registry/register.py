@@ -27,7 +27,7 @@ from dfkd_tune.registry.logged_models import log_model
 from dfkd_tune.registry.sources import Sources
 from dfkd_tune.registry.stored_student import load_trial
 from dfkd_tune.registry.version_record import describe_version, existing_version, figures, link_back
-from dfkd_tune.tracking.connection import client, guarded, pointed_at, preflight, quiet, single_attempt
+from dfkd_tune.tracking.connection import guarded, open_client, pointed_at, preflight, quiet, single_attempt
 from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_of, trial_of
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.training.raw_evaluation import RawEvaluator
@@ -90,7 +90,7 @@ def certified(uri: str, study: str, run: Run, problem: Callable[[], Problem]) ->
     from mlflow.entities import Metric
     from mlflow.exceptions import MlflowException
 
-    made, run_id = client(uri), run.info.run_id
+    client, run_id = open_client(uri), run.info.run_id
     if is_certified(uri, run):
         with fetch(uri, run_id, FOLDER) as folder:
             try:
@@ -104,8 +104,8 @@ def certified(uri: str, study: str, run: Run, problem: Callable[[], Problem]) ->
     try:
         with tempfile.TemporaryDirectory() as name:
             certificates.write(certificate, Path(name))
-            made.log_artifacts(run_id, name, FOLDER)
-        made.log_batch(run_id, [Metric(key, value, at, 0) for key, value in certificate.metrics().items()])
+            client.log_artifacts(run_id, name, FOLDER)
+        client.log_batch(run_id, [Metric(key, value, at, 0) for key, value in certificate.metrics().items()])
     except MlflowException as error:
         reason = without_credentials(str(error).splitlines()[0])
         raise TrackingError(without_credentials(uri), f"refused a certificate: {reason}") from None
@@ -142,7 +142,7 @@ def problem_of(uri: str, study: str, run: Run, sources: Sources) -> Problem:
 
 def _study_of(uri: str, run: Run) -> Run:
     """The parent run of a trial's study."""
-    parent = parent_of(client(uri), run.info.experiment_id)
+    parent = parent_of(open_client(uri), run.info.experiment_id)
     if parent is None:
         raise NotFound(
             f"run {run.info.run_id}",
@@ -194,42 +194,42 @@ def register(
     uri = absolute(uri)
     preflight(existing(uri, f"study {study!r}"))
     student, result, run = load_trial(uri, study, trial, within)
-    made = client(uri)
+    client = open_client(uri)
     certificate = None
-    if (parent := parent_of(made, run.info.experiment_id)) is not None:
+    if (parent := parent_of(client, run.info.experiment_id)) is not None:
         on_record = parent.data.params, parent.data.tags
         certificate = certified(
             uri, study, run, lambda: certificates.rebuild_problem(study, *on_record, sources or Sources())
         )
-        run = made.get_run(run.info.run_id)
+        run = client.get_run(run.info.run_id)
     units = InputSchema.of(result)
     x = units.rows.numpy()
     with quiet():
-        logged = log_model(made, uri, run, student, result, study)
-        known = version = existing_version(made, model, run.info.run_id)
+        logged = log_model(client, uri, run, student, result, study)
+        known = version = existing_version(client, model, run.info.run_id)
         if version is None:
             with pointed_at(uri):
-                version = made.create_model_version(
-                    _registered(made, model),
+                version = client.create_model_version(
+                    _registered(client, model),
                     f"models:/{logged.model_id}",
                     run.info.run_id,
                     model_id=logged.model_id,
                 )
-        worst, rounded = _difference(made, uri, version, student, x, result)
+        worst, rounded = _difference(client, uri, version, student, x, result)
     if not rounded:
         if known is not None:
             place, rule = f"models:/{model}/{version.version}", f"differs from the student by {worst:g}"
             raise ExportError(place, rule, remedy="delete that version in MLflow, then register again")
-        made.delete_model_version(model, version.version)
+        client.delete_model_version(model, version.version)
         raise ExportError(
             f"models:/{model}/{version.version}",
             f"differed from the student by {worst:g}, so it was removed again",
             remedy="register another trial with --trial",
         )
     found = figures(certificate)
-    describe_version(made, version, study, run, result, found)
-    link_back(made, run)
-    point(made, model, alias, int(version.version))
+    describe_version(client, version, study, run, result, found)
+    link_back(client, run)
+    point(client, model, alias, int(version.version))
     return Registered(
         f"models:/{model}@{alias}",
         int(version.version),
@@ -245,11 +245,11 @@ def register(
     )
 
 
-def _registered(made: MlflowClient, model: str) -> str:
+def _registered(client: MlflowClient, model: str) -> str:
     from mlflow.exceptions import MlflowException
 
     try:
-        made.create_registered_model(model)
+        client.create_registered_model(model)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -257,14 +257,14 @@ def _registered(made: MlflowClient, model: str) -> str:
 
 
 def _difference(
-    made: MlflowClient, uri: str, version: ModelVersion, student: nn.Module, x: np.ndarray, result: dict[str, Any]
+    client: MlflowClient, uri: str, version: ModelVersion, student: nn.Module, x: np.ndarray, result: dict[str, Any]
 ) -> tuple[float, bool]:
     """The ``difference`` between a stored model version, called as a user calls it, and the student."""
     from mlflow import pyfunc
     from mlflow.artifacts import download_artifacts
 
     assert version.source is not None  # it was made from a logged model
-    stored = made.get_logged_model(version.source.removeprefix("models:/")).artifact_location
+    stored = client.get_logged_model(version.source.removeprefix("models:/")).artifact_location
     with tempfile.TemporaryDirectory() as folder:
         copy = download_artifacts(artifact_uri=stored, dst_path=folder, tracking_uri=uri)
         answers = pyfunc.load_model(copy).predict(model_files.request(result, x))

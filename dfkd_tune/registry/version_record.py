@@ -60,18 +60,18 @@ def figures(certificate: Mapping[str, Any] | None) -> Figures:
     )
 
 
-def existing_version(made: MlflowClient, model: str, run_id: str) -> ModelVersion | None:
+def existing_version(client: MlflowClient, model: str, run_id: str) -> ModelVersion | None:
     """The latest version of a model that was made from a run, in MLflow's pages too; None if there is none."""
-    found = made.search_model_versions(f"name = '{model}' and run_id = '{run_id}'")
+    found = client.search_model_versions(f"name = '{model}' and run_id = '{run_id}'")
     ready = [version for version in found if version.status == "READY"]
     return max(ready, key=lambda version: int(version.version), default=None)
 
 
 def describe_version(
-    made: MlflowClient, version: ModelVersion, study: str, run: Run, result: Mapping[str, Any], found: Figures
+    client: MlflowClient, version: ModelVersion, study: str, run: Run, result: Mapping[str, Any], found: Figures
 ) -> None:
     """Write tags and description of a version: figures of its student, columns, links to its run and study."""
-    parent, number = parent_of(made, run.info.experiment_id), trial_of(run)
+    parent, number = parent_of(client, run.info.experiment_id), trial_of(run)
     tags = {
         tag.STUDY: study,
         tag.TRIAL: number,
@@ -85,34 +85,34 @@ def describe_version(
     }
     for key, value in tags.items():
         if value is not None and version.tags.get(key) != str(value):
-            made.set_model_version_tag(version.name, version.version, key, str(value))
-    made.update_model_version(version.name, version.version, _description(study, run, parent, result, found))
+            client.set_model_version_tag(version.name, version.version, key, str(value))
+    client.update_model_version(version.name, version.version, _description(study, run, parent, result, found))
 
 
-def link_back(made: MlflowClient, run: Run) -> None:
+def link_back(client: MlflowClient, run: Run) -> None:
     """Link a run, its logged model and the parent run of its study to the registered versions, by tags and notes."""
-    experiment, own = run.info.experiment_id, made_of_runs(made, [run.info.run_id])
-    _name_on_model(made, run, own)
+    experiment, own = run.info.experiment_id, made_of_runs(client, [run.info.run_id])
+    _name_on_model(client, run, own)
     holders = {run.info.run_id: own}
-    if (parent := parent_of(made, experiment)) is not None:
-        others = made.search_runs([experiment], f"tags.`{tag.REGISTERED}` != ''")
-        holders[parent.info.run_id] = made_of_runs(made, [run.info.run_id, *(each.info.run_id for each in others)])
+    if (parent := parent_of(client, experiment)) is not None:
+        others = client.search_runs([experiment], f"tags.`{tag.REGISTERED}` != ''")
+        holders[parent.info.run_id] = made_of_runs(client, [run.info.run_id, *(each.info.run_id for each in others)])
     for holder, versions in holders.items():
         shown = [f"{each.name} version {each.version}" for each in versions]
         lines = [
             f"- [{escaped(text)}](#/models/{quote(each.name, safe='')}/versions/{each.version})"
             for text, each in zip(shown, versions, strict=True)
         ]
-        before = made.get_run(holder).data.tags
+        before = client.get_run(holder).data.tags
         note = with_section(before.get(tag.NOTE, ""), REGISTERED, lines[-MOST_LINKS:])
         for key, value in ((tag.REGISTERED, ", ".join(shown)[-5000:]), (tag.NOTE, note)):
             if before.get(key) != value:
-                made.set_tag(holder, key, value)
+                client.set_tag(holder, key, value)
 
 
-def _name_on_model(made: MlflowClient, run: Run, versions: Sequence[ModelVersion]) -> None:
+def _name_on_model(client: MlflowClient, run: Run, versions: Sequence[ModelVersion]) -> None:
     """Name the versions on the logged model that they were made of, as MLflow's server does."""
-    logged = find_model(made, run)
+    logged = find_model(client, run)
     if logged is None:
         return
     known = json.loads(logged.tags.get(VERSIONS, "[]"))
@@ -123,7 +123,7 @@ def _name_on_model(made: MlflowClient, run: Run, versions: Sequence[ModelVersion
         if each.source == f"models:/{logged.model_id}" and (each.name, int(each.version)) not in there
     ]
     if new:
-        made.set_logged_model_tags(logged.model_id, {VERSIONS: json.dumps(known + new)})
+        client.set_logged_model_tags(logged.model_id, {VERSIONS: json.dumps(known + new)})
 
 
 def _description(study: str, run: Run, parent: Run | None, result: Mapping[str, Any], found: Figures) -> str:

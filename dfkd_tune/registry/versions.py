@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from dfkd_tune.tracking import tags as tag
-from dfkd_tune.tracking.connection import client, guarded
+from dfkd_tune.tracking.connection import guarded, open_client
 from dfkd_tune.tracking.experiment_upkeep import models_in
 from dfkd_tune.tracking.run_lookup import find_run
 from dfkd_tune.utils.markdown import escaped
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 
-def find_model(made: MlflowClient, run: Run) -> LoggedModel | None:
+def find_model(client: MlflowClient, run: Run) -> LoggedModel | None:
     """The logged model of a run, complete with its files; None if there is none."""
-    return next((each for each in models_of(made, run) if each.status == "READY"), None)
+    return next((each for each in models_of(client, run) if each.status == "READY"), None)
 
 
-def models_of(made: MlflowClient, run: Run) -> list[LoggedModel]:
+def models_of(client: MlflowClient, run: Run) -> list[LoggedModel]:
     """All logged models that were begun for a run's student; they are named after the run.
 
     A model with the name of a folder of the run, such as ``student``, would be listed and downloaded together with that folder.
     """
     wanted = f"source_run_id = '{run.info.run_id}' AND name = '{run.info.run_name}'"
-    return list(made.search_logged_models([run.info.experiment_id], wanted))
+    return list(client.search_logged_models([run.info.experiment_id], wanted))
 
 
 def without_model(uri: str, study: str, names: Iterable[str]) -> list[str]:
     """Those of a study's runs, by name, whose student is no logged model yet."""
-    made = client(uri)
-    return [name for name in names if find_model(made, find_run(uri, study, name=name)) is None]
+    client = open_client(uri)
+    return [name for name in names if find_model(client, find_run(uri, study, name=name)) is None]
 
 
 def made_from(uri: str, study: str) -> list[str]:
     """The versions that were made from a study, as ``MODEL version N``."""
     with guarded(uri):
-        return [f"{found.name} version {found.version}" for found in versions_of(client(uri), study)]
+        return [f"{found.name} version {found.version}" for found in versions_of(open_client(uri), study)]
 
 
 def origin(study: str, place: str | None) -> str:
@@ -52,40 +52,42 @@ def origin(study: str, place: str | None) -> str:
 def rename_study(uri: str, old: str, new: str) -> None:
     """Rename the study in the tags and the descriptions of the versions that were made from it."""
     with guarded(uri):
-        made = client(uri)
-        for found in [each for each in _all(made) if each.tags.get(tag.STUDY) == old]:
+        client = open_client(uri)
+        for found in [each for each in _all(client) if each.tags.get(tag.STUDY) == old]:
             told = found.description or ""
             for place in (None, *re.findall(r"\]\((#/experiments/\w+/runs/\w+)\)", told)):
                 told = told.replace(origin(old, place), origin(new, place))
-            made.update_model_version(found.name, found.version, told)
-            made.set_model_version_tag(found.name, found.version, tag.STUDY, new)  # last, because it finds the version
+            client.update_model_version(found.name, found.version, told)
+            client.set_model_version_tag(
+                found.name, found.version, tag.STUDY, new
+            )  # last, because it finds the version
 
 
-def versions_of(made: MlflowClient, study: str) -> list[ModelVersion]:
+def versions_of(client: MlflowClient, study: str) -> list[ModelVersion]:
     """The versions of a study's students, by their tags or by the logged models that they were made of."""
-    experiment = made.get_experiment_by_name(study)
-    held = models_in(made, experiment.experiment_id) if experiment is not None else ()
+    experiment = client.get_experiment_by_name(study)
+    held = models_in(client, experiment.experiment_id) if experiment is not None else ()
     models = {place for each in held for place in (f"models:/{each.model_id}", each.artifact_location)}
-    return [each for each in _all(made) if each.tags.get(tag.STUDY) == study or each.source in models]
+    return [each for each in _all(client) if each.tags.get(tag.STUDY) == study or each.source in models]
 
 
-def undescribed(made: MlflowClient, study: str) -> list[ModelVersion]:
+def undescribed(client: MlflowClient, study: str) -> list[ModelVersion]:
     """The versions of a study's students without the tags that ``register`` writes."""
-    return [each for each in versions_of(made, study) if tag.RMSE not in each.tags and each.run_id]
+    return [each for each in versions_of(client, study) if tag.RMSE not in each.tags and each.run_id]
 
 
-def made_of_runs(made: MlflowClient, run_ids: Iterable[str]) -> list[ModelVersion]:
+def made_of_runs(client: MlflowClient, run_ids: Iterable[str]) -> list[ModelVersion]:
     """The versions that were made of some runs, by name and number."""
     wanted = sorted(set(run_ids))
     listed = ", ".join(f"'{run_id}'" for run_id in wanted)
-    found = made.search_model_versions(f"run_id IN ({listed})", max_results=200) if wanted else []
+    found = client.search_model_versions(f"run_id IN ({listed})", max_results=200) if wanted else []
     return sorted(found, key=lambda each: (each.name, int(each.version)))
 
 
-def _all(made: MlflowClient) -> list[ModelVersion]:
+def _all(client: MlflowClient) -> list[ModelVersion]:
     found, token = [], None
     while True:
-        page = made.search_model_versions(max_results=200, page_token=token)
+        page = client.search_model_versions(max_results=200, page_token=token)
         found += page
         token = page.token
         if not token:

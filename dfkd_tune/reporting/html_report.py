@@ -21,7 +21,7 @@ from dfkd_tune.reporting.study_figures import figures
 from dfkd_tune.search.attributes import RECIPE
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.tracking import tags as tag
-from dfkd_tune.tracking.connection import client, preflight
+from dfkd_tune.tracking.connection import open_client, preflight
 from dfkd_tune.tracking.run_files import FIGURES
 from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_run
 from dfkd_tune.training.rmse_words import of_outputs, outputs_in_words
@@ -120,7 +120,7 @@ def recorded(uri: str, found: Findings) -> Recorded:
 
 def _pictures(uri: str, run_id: str) -> dict[str, bytes]:
     """The figures of a run, by name."""
-    if FIGURES not in {file.path for file in client(uri).list_artifacts(run_id)}:
+    if FIGURES not in {file.path for file in open_client(uri).list_artifacts(run_id)}:
         return {}
     with fetch(uri, run_id, FIGURES) as folder:
         return {file.stem: file.read_bytes() for file in sorted(Path(folder).glob("*.png"))}

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from textwrap import indent
-from typing import Any
+from typing import TYPE_CHECKING
 
 import optuna
 from matplotlib.figure import Figure
@@ -27,7 +27,7 @@ from dfkd_tune.reporting.study_figures import figures
 from dfkd_tune.search.attributes import PROMOTED, StudyRecord
 from dfkd_tune.search.ranking import Promoted, recipe_name, run_name
 from dfkd_tune.tracking import tags as tag
-from dfkd_tune.tracking.connection import client, single_attempt
+from dfkd_tune.tracking.connection import open_client, single_attempt
 from dfkd_tune.tracking.run_files import FIGURES
 from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_run
 from dfkd_tune.tracking.states import State
@@ -35,6 +35,10 @@ from dfkd_tune.tracking.tags import RunKind
 from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils.markdown import escaped
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 LOG = logging.getLogger(__name__)
 LEADING = 3
@@ -71,18 +75,18 @@ def log_study_summary(
 
 
 def _tell(uri: str, study: optuna.Study, parent: str, problem: Problem, promoted: Promoted | None) -> None:
-    found, made = find(study), client(uri)
-    _keep(made, parent, figures(found) | _leading(uri, found, problem))
+    found, client = find(study), open_client(uri)
+    _keep(client, parent, figures(found) | _leading(uri, found, problem))
     run = find_run(uri, study.study_name, name=promoted.run) if promoted else None
     if run is not None:
-        curve = made.get_metric_history(run.info.run_id, metric.CURVE_RMSE)
+        curve = client.get_metric_history(run.info.run_id, metric.CURVE_RMSE)
         with fetch(uri, run.info.run_id) as folder:
             student, _ = read_student(folder)
         points = [(point.step, point.value) for point in curve]
-        _keep(made, run.info.run_id, portraits(problem, student, points, _rows(uri, run.info.run_id, problem)))
+        _keep(client, run.info.run_id, portraits(problem, student, points, _rows(uri, run.info.run_id, problem)))
     for run_id in (parent, *([run.info.run_id] if run else [])):
-        _declare(made, run_id, problem)
-    _note(made, found, parent, run)
+        _declare(client, run_id, problem)
+    _note(client, found, parent, run)
 
 
 def rewrite_notes(uri: str, study: optuna.Study) -> None:
@@ -99,18 +103,18 @@ def rewrite_notes(uri: str, study: optuna.Study) -> None:
         parent = parent_run(uri, name)
         if parent is not None and tag.NOTE in parent.data.tags:
             run = find_run(uri, name, name=promoted["run"]) if promoted else None
-            _note(client(uri), find(study), parent.info.run_id, run)
+            _note(open_client(uri), find(study), parent.info.run_id, run)
     except (MlflowException, DfkdError) as error:
         LOG.warning("the notes of study %s have its former name: %s", name, str(error).splitlines()[0])
 
 
-def _note(made: Any, found: Findings, parent: str, run: Any) -> None:
-    record = made.get_run(parent)
-    made.set_tag(parent, tag.NOTE, note(found, record.data.params, record.data.tags, run))
+def _note(client: MlflowClient, found: Findings, parent: str, run: Run | None) -> None:
+    record = client.get_run(parent)
+    client.set_tag(parent, tag.NOTE, note(found, record.data.params, record.data.tags, run))
     if run is not None and tag.REGISTERED in record.data.tags:
-        link_back(made, run)  # the note before listed the registered versions
+        link_back(client, run)  # the note before listed the registered versions
     for key, value in _of_experiment(found, record.info.experiment_id).items():
-        made.set_experiment_tag(record.info.experiment_id, key, value)
+        client.set_experiment_tag(record.info.experiment_id, key, value)
 
 
 def _leading(uri: str, found: Findings, problem: Problem) -> dict[str, Figure]:
@@ -124,7 +128,7 @@ def _leading(uri: str, found: Findings, problem: Problem) -> dict[str, Figure]:
 
 
 def portraits(
-    problem: Problem, student: nn.Module, curve: Sequence[tuple[int, float]], made: Tensor | None
+    problem: Problem, student: nn.Module, curve: Sequence[tuple[int, float]], synthetic: Tensor | None
 ) -> dict[str, Figure]:
     """Figures of a student.
 
@@ -132,7 +136,7 @@ def portraits(
         problem: problem of its study.
         student: network from raw rows to raw outputs.
         curve: points ``(step, rmse)``.
-        made: standardized synthetic rows ``(N, D)``; None if its recipe makes none.
+        synthetic: standardized synthetic rows ``(N, D)``; None if its recipe makes none.
     """
     teacher, answers = problem.on_bank("report", student)
     drawn = {
@@ -141,13 +145,13 @@ def portraits(
     }
     if sum(value > 0 for _, value in curve) > 1:
         drawn["training"] = student_figures.training(curve)
-    if made is not None:
+    if synthetic is not None:
         declared = problem.banks["report"].z.cpu().float()
-        drawn["synthetic"] = student_figures.synthetic(declared, made, problem.inputs.names)
+        drawn["synthetic"] = student_figures.synthetic(declared, synthetic, problem.inputs.names)
     return drawn
 
 
-def note(found: Findings, params: Mapping[str, str], tags: Mapping[str, str], run: Any = None) -> str:
+def note(found: Findings, params: Mapping[str, str], tags: Mapping[str, str], run: Run | None = None) -> str:
     """The note of a parent run, in Markdown.
 
     Args:
@@ -233,15 +237,15 @@ def _leaders(found: Findings) -> str:
     return json.dumps({"name": "leaders", "createdAt": now, "updatedAt": now, "state": json.dumps(VIEW | state)})
 
 
-def _keep(made: Any, run_id: str, drawn: Mapping[str, Figure]) -> None:
+def _keep(client: MlflowClient, run_id: str, drawn: Mapping[str, Figure]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, figure in drawn.items():
             (Path(folder) / f"{name}.png").write_bytes(png(figure))
         if drawn:
-            made.log_artifacts(run_id, folder, FIGURES)
+            client.log_artifacts(run_id, folder, FIGURES)
 
 
-def _declare(made: Any, run_id: str, problem: Problem) -> None:
+def _declare(client: MlflowClient, run_id: str, problem: Problem) -> None:
     """Log the declaration of the inputs as the run's dataset. It has no rows, because there are none."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
@@ -255,4 +259,4 @@ def _declare(made: Any, run_id: str, problem: Problem) -> None:
         schema=json.dumps(schema),
         profile=json.dumps({"num_rows": len(problem.pool), "num_elements": problem.pool.z.numel()}),
     )
-    made.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "prior")])])
+    client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "prior")])])

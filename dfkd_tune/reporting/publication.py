@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.trial import FrozenTrial
 
 from dfkd_tune.errors import DfkdError
 from dfkd_tune.registry import logged_models, register
@@ -112,7 +113,9 @@ def trial_note(study: str, student: Promoted, promoted: bool) -> str:
     )
 
 
-def _keep_files(uri: str, storage: PatientStorage, study: optuna.Study, student: Promoted, trial: Any) -> None:
+def _keep_files(
+    uri: str, storage: PatientStorage, study: optuna.Study, student: Promoted, trial: FrozenTrial | None
+) -> None:
     """Keep the student's exported network, and its certificate if there is one, as artifacts of the study or a trial."""
     known = dashboard.artifact_names(study, storage, trial)
     wanted = {kind: f"{student.run}{suffix}" for kind, suffix in logged_models.FILES.items()}

@@ -24,7 +24,7 @@ SLOW = 0.25
 
 
 @contextmanager
-def told(tell: Callable[[str], None]) -> Iterator[None]:
+def announce_waits(tell: Callable[[str], None]) -> Iterator[None]:
     """Give messages about a slow teacher to ``tell``, in another thread, while the block runs."""
     over = threading.Event()
     thread = threading.Thread(target=_watch, args=(over, tell), name="waiting", daemon=True)

@@ -13,8 +13,8 @@ from dfkd_tune.locations.paths import existing, optuna_url, sqlite_file
 from dfkd_tune.locations.sqlite_files import readable
 from dfkd_tune.search.attributes import RECIPE, WORKER, StudyRecord
 from dfkd_tune.search.foreign import refuse_foreign
-from dfkd_tune.search.reading.snapshot import snapshot
-from dfkd_tune.search.reading.whole import require_whole
+from dfkd_tune.search.sqlite.integrity import require_intact
+from dfkd_tune.search.sqlite.snapshot import snapshot
 
 
 def load_study(storage_url: str, name: str) -> optuna.Study:
@@ -36,7 +36,7 @@ def live_study(storage_url: str, name: str) -> optuna.Study:
     from dfkd_tune.search.storage import open_storage
 
     url = existing(optuna_url(storage_url), f"study {name!r}")
-    require_whole(url)
+    require_intact(url)
     return _load(open_storage(readable(url)), url, name)
 
 
@@ -50,7 +50,7 @@ def recorded(url: str, name: str | None = None) -> BaseStorage:
     Raises:
         StorageError: the database cannot be read.
     """
-    require_whole(url)
+    require_intact(url)
     readable_url = readable(url)
     file = sqlite_file(readable_url)
     found = None if file is None else snapshot(file, name)

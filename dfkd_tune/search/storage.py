@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from dfkd_tune.compat import optuna as private
 from dfkd_tune.compat.optuna import PARAMS, REPEATED, transaction, trial_row
@@ -30,7 +31,7 @@ from dfkd_tune.errors import StorageError
 from dfkd_tune.locations import sqlite_files
 from dfkd_tune.locations.paths import for_reading_alone, optuna_url, sqlite_file, without_credentials
 from dfkd_tune.search.locks import making
-from dfkd_tune.search.reading.whole import DAMAGED, require_whole
+from dfkd_tune.search.sqlite.integrity import DAMAGED_REMEDY, require_intact
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -100,7 +101,7 @@ class PatientStorage(RDBStorage):
             check_distribution_compatibility(previous_distribution, distribution)
         self._params += ((trial_id, param_name, param_value_internal, distribution_to_json(distribution)),)
 
-    def _write_params(self, session: Any) -> None:
+    def _write_params(self, session: Session) -> None:
         for trial in {trial for trial, *_ in self._params}:
             self.check_trial_is_updatable(trial, trial_row(session, trial).state)
         written = {
@@ -110,7 +111,9 @@ class PatientStorage(RDBStorage):
             )
         }
         columns = ("trial_id", "param_name", "param_value", "distribution_json")
-        rows = [dict(zip(columns, each, strict=True)) for each in self._params if each[:2] not in written]
+        rows: list[dict[str, Any]] = [
+            dict(zip(columns, each, strict=True)) for each in self._params if each[:2] not in written
+        ]
         if rows:
             session.execute(sqlalchemy.insert(PARAMS), rows)
 
@@ -129,7 +132,7 @@ class PatientStorage(RDBStorage):
         self._seen, self._read = True, time.monotonic()
         return found
 
-    def transact(self, work: Callable[[Any], T], patient: bool = True) -> T:
+    def transact(self, work: Callable[[Session], T], patient: bool = True) -> T:
         """Run a function in one transaction.
 
         Args:
@@ -155,18 +158,18 @@ class PatientStorage(RDBStorage):
             try:
                 done = call()
             except (json.JSONDecodeError, UnicodeDecodeError) as error:  # Optuna writes nothing that cannot be decoded
-                raise StorageError(shown, f"is damaged: {error}", remedy=DAMAGED) from None
+                raise StorageError(shown, f"is damaged: {error}", remedy=DAMAGED_REMEDY) from None
             except LookupError as error:
                 if type(error) is not LookupError:  # SQLAlchemy raises a plain one for an unknown trial state
                     raise
-                raise StorageError(shown, f"is damaged: {error}", remedy=DAMAGED) from None
+                raise StorageError(shown, f"is damaged: {error}", remedy=DAMAGED_REMEDY) from None
             except (StorageInternalError, SQLAlchemyError) as error:
                 cause = error.__cause__ if isinstance(error, StorageInternalError) else error
                 if not _is_trouble(cause):
                     raise
                 reason = without_credentials((str(getattr(cause, "orig", cause)).strip().splitlines() or ["?"])[0])
                 if _is_damage(cause):
-                    raise StorageError(shown, f"is damaged: {reason}", remedy=DAMAGED) from None
+                    raise StorageError(shown, f"is damaged: {reason}", remedy=DAMAGED_REMEDY) from None
                 if not _is_away(cause, self.engine.dialect.name):
                     raise StorageError(shown, f"cannot be used: {reason}", remedy="fix that, and run again") from None
                 self.last_away = now = time.monotonic()
@@ -255,7 +258,7 @@ def open_storage(url: str) -> PatientStorage:
     # Keep one connection and close others after use: a server accepts about a hundred, and there may be many workers.
     options: dict[str, Any] = {"pool_pre_ping": True, "pool_size": 1}
     if file is not None:
-        require_whole(url)
+        require_intact(url)
         if for_reading_alone(url):
             raise StorageError(file, "cannot be written", remedy="change its permissions, or give another --storage")
         options = {"connect_args": {"timeout": _busy(url)}}

@@ -24,6 +24,7 @@ import optuna
 import psutil
 import sqlalchemy
 from optuna.trial import Trial, TrialState
+from sqlalchemy.orm import Session
 
 from dfkd_tune.compat import optuna as private
 from dfkd_tune.compat.optuna import HEARTBEATS, TRIALS
@@ -98,7 +99,7 @@ class TrialQueue:
     def lost(self, trials: Collection[Trial]) -> set[int]:
         """Numbers of the given trials that no longer belong to this worker."""
 
-        def look(session: Any) -> set[int]:
+        def look(session: Session) -> set[int]:
             mine = session.query(TRIALS.number).filter(
                 TRIALS.trial_id.in_(private.trial_ids(trials)),
                 TRIALS.state == TrialState.RUNNING,
@@ -132,7 +133,7 @@ class TrialQueue:
         limits = {f"{private.CONSTRAINT}{name}": value for name, value in (constraints or {}).items()}
         limits |= notes or {}
 
-        def write(session: Any) -> bool:
+        def write(session: Session) -> bool:
             row = private.trial_row(session, private.trial_id(trial), for_update=True)
             if self.owner_of(session, row.trial_id) != self.owner:
                 return False
@@ -160,7 +161,7 @@ class TrialQueue:
     def give_back(self) -> None:
         """Return every trial of this worker to the queue with its parameters, for any worker to claim."""
 
-        def write(session: Any) -> None:
+        def write(session: Session) -> None:
             mine = (
                 session.query(TRIALS)
                 .join(ATTRIBUTES, ATTRIBUTES.trial_id == TRIALS.trial_id)
@@ -219,7 +220,7 @@ class TrialQueue:
 
     def beat(self, trials: Collection[int]) -> None:
         """Record a heartbeat for trials, given by their IDs; raises at once if the database is unavailable."""
-        now = {HEARTBEATS.heartbeat: sqlalchemy.func.now()}
+        now: dict[Any, object] = {HEARTBEATS.heartbeat: sqlalchemy.func.now()}
         self.storage.transact(
             lambda session: (
                 session.query(HEARTBEATS).filter(HEARTBEATS.trial_id.in_(trials)).update(now, synchronize_session=False)
@@ -227,7 +228,7 @@ class TrialQueue:
             patient=False,
         )
 
-    def _take(self, session: Any, total: int) -> tuple[int, bool] | None:
+    def _take(self, session: Session, total: int) -> tuple[int, bool] | None:
         row = (
             session.query(TRIALS)
             .filter(
@@ -242,7 +243,7 @@ class TrialQueue:
         )
         return None if row is None else self.start(session, row)
 
-    def start(self, session: Any, row: private.TrialRow) -> tuple[int, bool]:
+    def start(self, session: Session, row: private.TrialRow) -> tuple[int, bool]:
         """Make a waiting trial this worker's, in the current transaction; its ID, and whether another had begun it."""
         again = bool(self.owner_of(session, row.trial_id))
         row.state, row.datetime_start = TrialState.RUNNING, datetime.now()
@@ -254,7 +255,7 @@ class TrialQueue:
             beat.heartbeat = session.execute(sqlalchemy.func.now()).scalar()
         return row.trial_id, again
 
-    def _make(self, session: Any, total: int) -> int:
+    def _make(self, session: Session, total: int) -> int:
         study = private.study_id(self.study)
         session.query(private.STUDIES).filter(private.STUDIES.study_id == study).with_for_update().one()
         mine = session.query(sqlalchemy.func.count(TRIALS.trial_id)).filter(TRIALS.study_id == study)
@@ -265,7 +266,7 @@ class TrialQueue:
         self.create(session, known, min(known + AHEAD, total))
         return max(0, min(known + AHEAD, total) - known)
 
-    def create(self, session: Any, known: int, stop: int) -> None:
+    def create(self, session: Session, known: int, stop: int) -> None:
         """Create the waiting trials from number ``known`` to ``stop``, in a transaction that has locked the study."""
         study = private.study_id(self.study)
         for number in range(known, stop):
@@ -278,7 +279,7 @@ class TrialQueue:
                     private.SYSTEM_ATTRIBUTES(trial_id=row.trial_id, key=private.FIXED_PARAMS, value_json=fixed)
                 )
 
-    def _running(self, session: Any) -> list[tuple[int, str]]:
+    def _running(self, session: Session) -> list[tuple[int, str]]:
         rows = (
             session.query(TRIALS.trial_id, ATTRIBUTES.value_json)
             .outerjoin(ATTRIBUTES, (ATTRIBUTES.trial_id == TRIALS.trial_id) & (ATTRIBUTES.key == WORKER))
@@ -286,7 +287,7 @@ class TrialQueue:
         )
         return [(trial, json.loads(owner) if owner else "") for trial, owner in rows]
 
-    def _requeue(self, session: Any, trial_id: int, owner: str) -> Requeued | None:
+    def _requeue(self, session: Session, trial_id: int, owner: str) -> Requeued | None:
         row = private.trial_row(session, trial_id, for_update=True)
         if row.state != TrialState.RUNNING or self.owner_of(session, trial_id) != owner:
             return None  # another worker took it meanwhile
@@ -300,16 +301,16 @@ class TrialQueue:
         row.state = TrialState.WAITING
         return Requeued(row.number)
 
-    def owner_of(self, session: Any, trial_id: int) -> str:
+    def owner_of(self, session: Session, trial_id: int) -> str:
         """Name of the worker that runs a trial or ran it last; empty if none has."""
         return self._get(session, trial_id, WORKER) or ""
 
-    def _get(self, session: Any, trial_id: int, key: str) -> Any:
+    def _get(self, session: Session, trial_id: int, key: str) -> Any:
         found = session.query(ATTRIBUTES.value_json).filter(ATTRIBUTES.trial_id == trial_id, ATTRIBUTES.key == key)
         row = found.one_or_none()
         return json.loads(row[0]) if row is not None else None
 
-    def set(self, session: Any, trial_id: int, values: Mapping[str, Any], table: Any = ATTRIBUTES) -> None:
+    def set(self, session: Session, trial_id: int, values: Mapping[str, Any], table: Any = ATTRIBUTES) -> None:
         """Set attributes of a trial in two statements, regardless of their number."""
         if not values:
             return

@@ -14,7 +14,7 @@ from dfkd_tune.registry import certificates
 from dfkd_tune.registry.sources import Sources
 from dfkd_tune.tracking import params as param
 from dfkd_tune.tracking import tags as tag
-from dfkd_tune.tracking.connection import client, guarded, preflight, single_attempt
+from dfkd_tune.tracking.connection import guarded, open_client, preflight, single_attempt
 from dfkd_tune.tracking.states import RunStatus
 from dfkd_tune.tracking.tags import RunKind
 from dfkd_tune.training import metrics as metric
@@ -85,12 +85,12 @@ def load_replay(uri: str, run_id: str, sources: Sources, device: str = "cpu") ->
     """
     place = f"run {run_id}"
     preflight(existing(uri, place), write=False)
-    made = client(uri)
+    client = open_client(uri)
     with single_attempt(uri), guarded(uri):
-        run = _get(made, run_id)
+        run = _get(client, run_id)
         above = run.data.tags.get(tag.PARENT)
-        parent = _get(made, above) if above else None
-        points = made.get_metric_history(run_id, metric.CURVE_RMSE)
+        parent = _get(client, above) if above else None
+        points = client.get_metric_history(run_id, metric.CURVE_RMSE)
     if (
         parent is None
         or parent.data.tags.get(tag.KIND) != RunKind.STUDY
@@ -112,11 +112,11 @@ def load_replay(uri: str, run_id: str, sources: Sources, device: str = "cpu") ->
     )
 
 
-def _get(made: MlflowClient, run_id: str) -> Run:
+def _get(client: MlflowClient, run_id: str) -> Run:
     from mlflow.exceptions import MlflowException
 
     try:
-        return made.get_run(run_id)
+        return client.get_run(run_id)
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise

@@ -226,17 +226,16 @@ class StudyRunner:
 
     def _rerun(self, everything: bool = False) -> None:
         """Run the parts of the re-runs that no other process runs; with ``everything``, wait for others and run what is left."""
-        about = self.prepared.spec.study
-        if about.reruns:
-            leading = {leader: self._recipe(leader) for leader in top_candidates(self.study, about.leaders)}
+        section = self.prepared.spec.study
+        if section.reruns:
+            leading = {leader: self._recipe(leader) for leader in top_candidates(self.study, section.leaders)}
             self._show()
-            where = (self.storage, self.storage_url, self.study)
-            rerunner = Rerunner(
-                *where, self.problem, self.tracker, about.seed, about.objective, lambda member=None: self._wait(None)
-            )
+            stores = (self.storage, self.storage_url, self.study)
+            settings = (section.seed, section.objective, lambda member=None: self._wait(None))
+            rerunner = Rerunner(*stores, self.problem, self.tracker, *settings)
             wait = self._wait_for_reruns if everything else None
             parts = self.known.groups or self.known.workers
-            rerunner.run_parts(leading, about.reruns, self.prepared.population, parts, wait)
+            rerunner.run_parts(leading, section.reruns, self.prepared.population, parts, wait)
             self.view.changed = True
             self._show()
 
@@ -277,8 +276,9 @@ class StudyRunner:
         if self.baseline_lock.acquire():
             if StudyRecord.of(self.study).baseline is None:
                 seed = derive(self.prepared.spec.study.seed, BASELINE)
-                return self._admit(None, BASELINE, self.prepared.baseline(), seed, again=True)
-            self.baseline_lock.release()
+                self._admit(None, BASELINE, self.prepared.baseline(), seed, again=True)
+            else:
+                self.baseline_lock.release()
 
     def _admit(self, trial: optuna.Trial | None, key: str, recipe: Recipe, seed: int, again: bool) -> None:
         member = Member(key, recipe, seed)
@@ -321,12 +321,13 @@ class StudyRunner:
     def _finish_trial(self, running: ActiveTrial, pruned: str | None = None) -> None:
         """Take a finished or pruned trial out of training, evaluate it, and record it in MLflow and Optuna."""
         if running.trial is not None and self.queue.lost([running.trial]):
-            return self._lose(running)
+            self._lose(running)
+            return
         member = self.population.release(running.key)
         outcome = conclude(self.problem, member, running.seconds, finish=pruned is None)
-        asked = self.prepared.spec.study
+        section = self.prepared.spec.study
         about = {"study": self.name, "trial": running.trial.number if running.trial else None, "run": running.key}
-        ended = ending(self.problem, outcome, asked.objective, pareto=asked.pareto, pruned=pruned, about=about)
+        ended = ending(self.problem, outcome, section.objective, pareto=section.pareto, pruned=pruned, about=about)
         del self.active[running.key]  # until here a failing teacher puts the trial back in the queue
         self.view.changed = True
         # MLflow's record first: if this process dies, every trial that Optuna counts as done has its student on disk.
@@ -370,8 +371,8 @@ class StudyRunner:
 
     def _conclude(self) -> StudyResult:
         known = StudyRecord.of(self.study)
-        about = self.prepared.spec.study
-        leading = ranked(top_candidates(self.study, about.leaders), known.reruns if about.reruns else {})
+        section = self.prepared.spec.study
+        leading = ranked(top_candidates(self.study, section.leaders), known.reruns if section.reruns else {})
         promoted = next(iter(leading), None)
         self.view.read()
         summary, ended = known.summary, self.view.progress.ended
@@ -379,14 +380,14 @@ class StudyRunner:
             from dfkd_tune.reporting import publication  # a second's import, for which no worker should wait
 
             parent = self.tracker.parent if self.tracker.settle() else None  # else ``sync`` completes the rest later
-            where = (self.tracking_uri, self.storage, self.study)
-            certificate = publication.publish(*where, parent, self.problem, leading)
+            stores = (self.tracking_uri, self.storage, self.study)
+            certificate = publication.publish(*stores, parent, self.problem, leading)
             summary = {"trials": ended, "at": time.time(), **publication.summary_of(certificate)}
             self.study.set_user_attr(SUMMARY, summary)
         self._close(RunStatus.FINISHED, leading, report := summary["report"])
-        about = (self.view.progress.best, promoted, known.untuned.get(metric.RMSE), report)
-        where = (self.tracking_uri, self.storage_url)
-        return StudyResult(self.name, *about, *where, self.view.progress, summary.get("by_output", {}))
+        found = (self.view.progress.best, promoted, known.untuned.get(metric.RMSE), report)
+        uris = (self.tracking_uri, self.storage_url)
+        return StudyResult(self.name, *found, *uris, self.view.progress, summary.get("by_output", {}))
 
     def _close(self, status: RunStatus, leading: Sequence[Promoted] = (), report: float | None = None) -> None:
         now = self.view.read()

@@ -29,7 +29,7 @@ from dfkd_tune.study.ending import recorded_ending
 from dfkd_tune.tracking import params as param
 from dfkd_tune.tracking import run_lookup
 from dfkd_tune.tracking import tags as tag
-from dfkd_tune.tracking.connection import client, guarded, preflight
+from dfkd_tune.tracking.connection import guarded, open_client, preflight
 from dfkd_tune.tracking.outbox import REFUSED, SHIPPED, Damaged, Event, Outbox, OutboxSegment, Record, plain, read
 from dfkd_tune.tracking.runs import RejectedRecord, Runs
 from dfkd_tune.tracking.states import RunStatus
@@ -99,7 +99,7 @@ def sync(storage_url: str, tracking_uri: str, name: str, sources: Sources | None
         done.busy = len(sessions) - len(held)
         runs.survey()
         done.restored = runs.restored
-        done.refused = tuple(_ship(runs, held))
+        done.refused = tuple(_upload(runs, held))
         if study is not None:
             done.rebuilt = _rebuild(runs, study)
         done.ended = _end(runs, study, held, sessions)
@@ -109,7 +109,7 @@ def sync(storage_url: str, tracking_uri: str, name: str, sources: Sources | None
     return done
 
 
-def _ship(runs: Runs, held: list[OutboxSegment]) -> Iterator[str]:
+def _upload(runs: Runs, held: list[OutboxSegment]) -> Iterator[str]:
     """Apply all records in order, and close runs that were left open. Yields the reason for each rejected record."""
     for session in held:
         for run in session.unclosed():
@@ -221,7 +221,7 @@ def _publish(done: Synced, runs: Runs, study: Study | None, uri: str, storage_ur
         unmeasured = metric.CERTIFICATE_RMSE not in parent.data.metrics
         unlogged = without_model(uri, name, leaders)
         unshown = study is not None and not _shown(study, storage_url, promoted)
-        if not (missing or unsummarized or unmeasured or unlogged or unshown or undescribed(client(uri), name)):
+        if not (missing or unsummarized or unmeasured or unlogged or unshown or undescribed(open_client(uri), name)):
             return
         from dfkd_tune.registry import certificates, logged_models, page_versions, register  # it takes seconds
 

@@ -115,9 +115,9 @@ class Teacher:
         if self.fast is not None:
             y = self.fast(rows)
         elif self.kept is not None:
-            y = self.kept.ask(lambda new: self.guard.ask(self.source, self.function, new), rows)
+            y = self.kept.query(lambda new: self.guard.call(self.source, self.function, new), rows)
         else:
-            y = self.guard.ask(self.source, self.function, rows)
+            y = self.guard.call(self.source, self.function, rows)
         return y.to(x.dtype)
 
     def vjp(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:

@@ -35,11 +35,11 @@ SHOWN_VALUES = 6
 """Number of values of a row that a message shows."""
 OURS = (KeyboardInterrupt, DfkdError, Interrupted)
 """Exceptions that are raised unchanged."""
-VALUES = "declare the values that it takes, as ranges or levels in the features file"
-SIZE = "let it take any number of rows, one too: in evaluation mode, exported with a dynamic batch dimension"
-ANY = "check the number of features, and that any number of rows is taken"
-AGAIN = "it answered others before: see what it depends on, then run the same command again"
-ENDS = "a teacher must return its answers and end nothing"
+VALUES_REMEDY = "declare the values that it takes, as ranges or levels in the features file"
+ROWS_REMEDY = "let it take any number of rows, one too: in evaluation mode, exported with a dynamic batch dimension"
+SHAPE_REMEDY = "check the number of features, and that any number of rows is taken"
+CHANGED_REMEDY = "it answered others before: see what it depends on, then run the same command again"
+END_REMEDY = "a teacher must return its answers and end nothing"
 
 
 @dataclass
@@ -106,7 +106,7 @@ class Guard:
     slow: bool = False
     check_cancelled: Callable[[], None] = lambda: None
 
-    def ask(self, source: str, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    def call(self, source: str, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """Evaluate rows ``(N, D)`` in the teacher's dtype; returns ``(N, O)``.
 
         Raises:
@@ -142,7 +142,9 @@ class Guard:
             raise
         except BaseException as error:
             shapes = ", ".join(str(tuple(each.shape)) for each in arguments)
-            raise TeacherError(source, f"cannot answer {shapes} inputs: it {raised(error)}", remedy=ANY) from error
+            raise TeacherError(
+                source, f"cannot answer {shapes} inputs: it {raised(error)}", remedy=SHAPE_REMEDY
+            ) from error
         finally:
             CALLS.end()
 
@@ -205,7 +207,7 @@ class Guard:
         """Evaluate only the finite rows; the others get NaN."""
         if not finite.any():
             return x.new_full((len(x), self.outputs or 1), torch.nan)
-        y = self.ask(source, function, x[finite])
+        y = self.call(source, function, x[finite])
         return y.new_full((len(x), y.shape[1]), torch.nan).index_put((finite,), y)
 
     def _again(
@@ -256,11 +258,11 @@ class Guard:
             return TeacherError(
                 source,
                 f"takes only a fixed batch size: {_rows(len(x))} failed where {_rows(size)} did not (it {what})",
-                remedy=SIZE,
+                remedy=ROWS_REMEDY,
             )
-        remedy = ENDS if not isinstance(problem, Exception) else AGAIN if self.outputs else ANY
+        remedy = END_REMEDY if not isinstance(problem, Exception) else CHANGED_REMEDY if self.outputs else SHAPE_REMEDY
         if row is not None:
-            return TeacherError(source, f"{what}, asked {_rows(len(x))}, for {self.row(row)}", remedy=VALUES)
+            return TeacherError(source, f"{what}, asked {_rows(len(x))}, for {self.row(row)}", remedy=VALUES_REMEDY)
         return TeacherError(source, f"{first}: it {what}", remedy=remedy)
 
     def _answers(self, source: str, function: Callable[[Tensor], Tensor], x: Tensor) -> bool:

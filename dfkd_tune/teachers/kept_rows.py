@@ -24,7 +24,7 @@ class KeptRows:
     def __len__(self) -> int:
         return len(self._outputs)
 
-    def ask(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    def query(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """Outputs ``(N, O)`` for rows ``(N, D)``; the function is called with the distinct rows that are not kept.
 
         Args:

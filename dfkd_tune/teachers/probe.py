@@ -15,7 +15,7 @@ from dfkd_tune.errors import TeacherError
 from dfkd_tune.inputs.encoding import spacing
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.teachers.base import Teacher
-from dfkd_tune.teachers.guarded import ANY, CALLS
+from dfkd_tune.teachers.guarded import CALLS, SHAPE_REMEDY
 from dfkd_tune.utils.object_reference import raised
 
 PROBE_ROWS = 512
@@ -365,7 +365,7 @@ def _answer(teacher: Teacher, x: Tensor) -> Tensor:
             y = teacher(rows)
     except RuntimeError as error:  # a fused forward pass bypasses the guard
         raise TeacherError(
-            teacher.source, f"cannot answer {tuple(x.shape)} inputs: it {raised(error)}", remedy=ANY
+            teacher.source, f"cannot answer {tuple(x.shape)} inputs: it {raised(error)}", remedy=SHAPE_REMEDY
         ) from None
     if not torch.allclose(rows, x, rtol=0, atol=0, equal_nan=True):  # a missing value is NaN
         raise TeacherError(

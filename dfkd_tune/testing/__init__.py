@@ -5,8 +5,8 @@
     def test_my_generator():
         check_generator("mine")
 
-Each ``check_*`` runs in seconds and raises ``AssertionError`` if a law of the interface is broken. Each law is one function in the
-modules ``strategies``, ``generators``, ``bounds``, ``initializers``, ``students`` and ``formats``.
+Each ``check_*`` runs in seconds. It raises ``AssertionError`` if a law of the interface is broken, with the law as a note. Each law is
+one function in the modules ``strategies``, ``generators``, ``bounds``, ``initializers``, ``students`` and ``formats``.
 """
 
 from dfkd_tune.testing.bounds import check_gap_bound, check_input_bound

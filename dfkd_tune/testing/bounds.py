@@ -10,6 +10,7 @@ import torch
 
 from dfkd_tune.recipes.gap_bounds import GAP_BOUNDS
 from dfkd_tune.recipes.input_bounds import INPUT_BOUNDS
+from dfkd_tune.testing.laws import check_laws
 from dfkd_tune.testing.problems import make_problem
 from dfkd_tune.testing.strategies import LIKE, check_strategy
 from dfkd_tune.utils.strategy import Stacked
@@ -21,15 +22,13 @@ GRID = torch.linspace(-3, 3, 241, dtype=torch.float64) + 1e-3
 def check_gap_bound(kind: str) -> None:
     """Check every law of a gap bound, given its name, including the laws of any strategy."""
     check_strategy("bound", kind)
-    for law in GAP_LAWS:
-        law(kind)
+    check_laws(GAP_LAWS, kind)
 
 
 def check_input_bound(kind: str) -> None:
     """Check every law of an input bound, given its name, including the laws of any strategy."""
     check_strategy("input_bound", kind)
-    for law in INPUT_LAWS:
-        law(kind)
+    check_laws(INPUT_LAWS, kind)
 
 
 def the_gradient_is_the_derivative_of_the_reward(kind: str) -> None:

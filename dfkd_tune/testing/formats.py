@@ -15,20 +15,29 @@ from dfkd_tune.export.formats.kinds import EXPORTS
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.encoding import Encoding
+from dfkd_tune.layouts.layout import Layout
+from dfkd_tune.layouts.signature import Argument, Output, Signature
 from dfkd_tune.students.mlp import MLP
 from dfkd_tune.teachers.formats.kinds import format_of
 from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.testing.laws import check_laws
 
 NAMES = ["load", "température", "a b", "x,y"]
 UNITS = Encoding([1.0, -2.0, 0.0, 9.0], [2.0, 0.5, 1.0, 3.0])
+LAYOUT = Layout(
+    Signature.positional(
+        [Argument("signal", (3,), torch.float32), Argument("price", (), torch.float32)],
+        [Output("power", (), torch.float32), Output("heat", (1,), torch.float32)],
+    )
+)
+"""A teacher of two arguments and two outputs, which lie in rows of four features and two outputs."""
 CHANGED = 24
 """Number of bytes of each file that are changed, one at a time."""
 
 
 def check_export(kind: str) -> None:
     """Check every law of an export format, given its name."""
-    for law in EXPORT_LAWS:
-        law(kind)
+    check_laws(EXPORT_LAWS, kind)
 
 
 def check_teacher_format(
@@ -44,9 +53,8 @@ def check_teacher_format(
         architecture: YAML file of the layers in the folder of ``file``, for a format that holds only weights.
     """
     assert format_of(file.suffix) is not None, f"no format reads {file.suffix}"
-    the_teacher_answers_like_the_saved_model(file, answers, features, architecture)
-    for law in HASH_LAWS:
-        law(file, parts, architecture)
+    check_laws([the_teacher_answers_like_the_saved_model], file, answers, features, architecture)
+    check_laws(HASH_LAWS, file, parts, architecture)
 
 
 def _module(zeros: bool = False) -> nn.Module:
@@ -79,7 +87,22 @@ def a_file_holds_the_feature_names(kind: str) -> None:
         assert EXPORTS[kind].feature_names(data) == names, f"a file of {kind} does not hold the feature names"
 
 
-EXPORT_LAWS: tuple[Callable[[str], None], ...] = (a_file_answers_like_its_student, a_file_holds_the_feature_names)
+def a_drop_in_file_is_called_as_the_teacher(kind: str) -> None:
+    """The file of a format with ``drop_in`` takes the teacher's arguments and returns its outputs; that of any other takes rows."""
+    module, rows = _module(), _rows()
+    schema = InputSchema(NAMES, UNITS, rows, LAYOUT)
+    answer = EXPORTS[kind].read(EXPORTS[kind].write(module, schema), _module(zeros=True))
+    for x in (rows, rows[:1]):
+        with torch.no_grad():
+            found = LAYOUT.flat(answer)(x) if EXPORTS[kind].drop_in else answer(x)
+            torch.testing.assert_close(found, module(x), rtol=1e-5, atol=1e-5)
+
+
+EXPORT_LAWS: tuple[Callable[[str], None], ...] = (
+    a_file_answers_like_its_student,
+    a_file_holds_the_feature_names,
+    a_drop_in_file_is_called_as_the_teacher,
+)
 
 
 def the_teacher_answers_like_the_saved_model(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 
+from dfkd_tune.testing.laws import check_laws
 from dfkd_tune.testing.problems import make_problem, recipe, rng
 from dfkd_tune.testing.strategies import check_strategy
 
@@ -13,8 +14,7 @@ from dfkd_tune.testing.strategies import check_strategy
 def check_initializer(kind: str) -> None:
     """Check every law of an initializer, given its name, including the laws of any strategy."""
     check_strategy("start", kind)
-    for law in LAWS:
-        law(kind)
+    check_laws(LAWS, kind)
 
 
 def weights_have_the_shapes_of_the_student(kind: str) -> None:

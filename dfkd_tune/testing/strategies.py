@@ -13,6 +13,7 @@ import torch
 
 from dfkd_tune.errors import SpecError
 from dfkd_tune.recipes.recipe import SECTIONS, Recipe, from_leaves, from_tree
+from dfkd_tune.testing.laws import check_laws
 from dfkd_tune.testing.problems import KNOWN, make_problem, recipe, run, variants
 from dfkd_tune.training.distill import distill
 from dfkd_tune.training.member import Member
@@ -30,8 +31,7 @@ def check_strategy(section: str, kind: str) -> None:
         kind: registered name of the strategy in that section.
     """
     assert kind in SECTIONS[section], f"no {section} is called {kind!r}; known: {', '.join(SECTIONS[section])}"
-    for law in LAWS:
-        law(section, kind)
+    check_laws(LAWS, section, kind)
 
 
 def is_a_frozen_dataclass_with_defaults(section: str, kind: str) -> None:

@@ -13,6 +13,7 @@ from dfkd_tune.inputs.encoding import Encoding
 from dfkd_tune.students.base import SobolevTarget, Student, ValueTarget
 from dfkd_tune.students.kinds import STUDENTS
 from dfkd_tune.students.sobolev import loss_and_gradients
+from dfkd_tune.testing.laws import check_laws
 from dfkd_tune.testing.problems import FEATURES, variants
 from dfkd_tune.testing.strategies import check_strategy
 
@@ -36,8 +37,7 @@ COLUMNS = {
 def check_student(kind: str) -> None:
     """Check every law of a student, given its name, including the laws of any strategy."""
     check_strategy("student", kind)
-    for law in LAWS:
-        law(kind)
+    check_laws(LAWS, kind)
 
 
 def _sizes(kind: str) -> Iterator[tuple[Student, Columns]]:

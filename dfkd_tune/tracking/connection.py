@@ -133,7 +133,7 @@ def _connect(uri: str, shown: str) -> None:
         ) from None
 
 
-def client(uri: str) -> MlflowClient:
+def open_client(uri: str) -> MlflowClient:
     """An ``MlflowClient`` of a store. Only one process at a time creates a new SQLite store.
 
     For a read-only SQLite store, the client reads a copy.
@@ -161,12 +161,12 @@ def client(uri: str) -> MlflowClient:
         try:
             if not file.exists():
                 _make(uri, file)
-            made = MlflowClient(uri)
-            made.search_experiments(max_results=1)
+            client = MlflowClient(uri)
+            client.search_experiments(max_results=1)
             with closing(sqlite3.connect(file)) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")
             _OPENED.add((file, file.stat().st_ino))
-            return made
+            return client
         finally:
             lock.release()
     except (MlflowException, sqlite3.Error, OSError, ImportError) as error:
@@ -203,11 +203,11 @@ def guarded(uri: str) -> Iterator[None]:
         raise TrackingError(without_credentials(uri), without_credentials(line(error))) from None
 
 
-def refuse_foreign(made: MlflowClient, experiment: Experiment) -> None:
+def refuse_foreign(client: MlflowClient, experiment: Experiment) -> None:
     """Refuse an experiment with runs of another program. One without runs counts as new.
 
     Args:
-        made: client of the store.
+        client: client of the MLflow store.
         experiment: experiment with the study's name.
 
     Raises:
@@ -216,7 +216,7 @@ def refuse_foreign(made: MlflowClient, experiment: Experiment) -> None:
     from mlflow.entities import ViewType
 
     def some(wanted: str) -> list[Run]:
-        return made.search_runs([experiment.experiment_id], wanted, ViewType.ALL, max_results=2)
+        return client.search_runs([experiment.experiment_id], wanted, ViewType.ALL, max_results=2)
 
     given = os.environ.get("MLFLOW_RUN_ID")  # created by ``mlflow run`` for this process
     if not some(f"tags.`{tag.KIND}` != ''") and [run for run in some("") if run.info.run_id != given]:

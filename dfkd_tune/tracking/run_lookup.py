@@ -13,7 +13,7 @@ from dfkd_tune.errors import NotFound
 from dfkd_tune.locations.paths import absolute, without_credentials
 from dfkd_tune.tracking import params as param
 from dfkd_tune.tracking import tags as tag
-from dfkd_tune.tracking.connection import client, quiet, refuse_foreign
+from dfkd_tune.tracking.connection import open_client, quiet, refuse_foreign
 from dfkd_tune.tracking.states import RunStatus
 from dfkd_tune.tracking.tags import RunKind
 from dfkd_tune.training import metrics as metric
@@ -35,10 +35,10 @@ def find_run(
     Raises:
         NotFound: if there is no such study or trial, or no complete trial yet.
     """
-    made = client(uri)
-    experiment = made.get_experiment_by_name(study)
+    client = open_client(uri)
+    experiment = client.get_experiment_by_name(study)
     if experiment is None:
-        known = ", ".join(e.name for e in made.search_experiments(max_results=50) if e.name != "Default") or "none"
+        known = ", ".join(e.name for e in client.search_experiments(max_results=50) if e.name != "Default") or "none"
         raise NotFound(
             f"study {study!r}", f"is unknown to MLflow at {without_credentials(uri)}", remedy=f"known: {known}"
         )
@@ -48,12 +48,12 @@ def find_run(
             f"was deleted in MLflow at {without_credentials(uri)}",
             remedy=f"dfkd-tune sync {study} restores it; give it the --storage and --tracking-uri of the study",
         )
-    parent = parent_of(made, experiment.experiment_id)
+    parent = parent_of(client, experiment.experiment_id)
     if parent is None:
-        refuse_foreign(made, experiment)
-    objective = _objective(made, experiment.experiment_id, parent)
+        refuse_foreign(client, experiment)
+    objective = _objective(client, experiment.experiment_id, parent)
     if within is not None:
-        return _smallest(made, experiment.experiment_id, study, objective, within)
+        return _smallest(client, experiment.experiment_id, study, objective, within)
     if trial is None and name is None and parent and parent.info.status == RunStatus.FINISHED:
         promoted = parent.data.tags.get(tag.PROMOTED, "")
         name = promoted if RUN_NAME.fullmatch(promoted) else None
@@ -62,7 +62,7 @@ def find_run(
     else:
         wanted = f"tags.`{tag.KIND}` = '{RunKind.TRIAL}' and attributes.status = '{RunStatus.FINISHED}'"
         wanted += f" and params.{param.TRIAL} = '{int(trial)}'" if trial is not None else ""
-    runs = made.search_runs([experiment.experiment_id], wanted, order_by=[f"metrics.{objective} ASC"], max_results=1)
+    runs = client.search_runs([experiment.experiment_id], wanted, order_by=[f"metrics.{objective} ASC"], max_results=1)
     if not runs:
         raise NotFound(
             f"study {study!r}",
@@ -72,37 +72,39 @@ def find_run(
     return runs[0]
 
 
-def _objective(made: MlflowClient, experiment_id: str, parent: Run | None) -> str:
+def _objective(client: MlflowClient, experiment_id: str, parent: Run | None) -> str:
     """The objective of an experiment, from its parent run; from a trial's tags if the user's own Optuna study made the trials."""
     said = parent
     if said is None:
-        trials = made.search_runs([experiment_id], f"tags.`{tag.OBJECTIVE}` != ''", max_results=1)
+        trials = client.search_runs([experiment_id], f"tags.`{tag.OBJECTIVE}` != ''", max_results=1)
         said = trials[0] if trials else None
     return said.data.tags.get(tag.OBJECTIVE, "rmse") if said is not None else "rmse"
 
 
-def _smallest(made: MlflowClient, experiment_id: str, study: str, objective: str, within: float) -> Run:
+def _smallest(client: MlflowClient, experiment_id: str, study: str, objective: str, within: float) -> Run:
     """The run of the smallest student, re-runs included, whose objective is at most the share ``within`` above the best."""
     students = f"attributes.status = '{RunStatus.FINISHED}' and tags.`{tag.KIND}` != '{RunKind.STUDY}'"
     by = [f"metrics.{objective} ASC"]
-    best = made.search_runs([experiment_id], f"{students} and metrics.{objective} > 0", order_by=by, max_results=1)
+    best = client.search_runs([experiment_id], f"{students} and metrics.{objective} > 0", order_by=by, max_results=1)
     if not best:
         raise NotFound(f"study {study!r}", "has no complete trial", remedy=f"dfkd-tune show {study}")
     limit = best[0].data.metrics[objective] * (1 + within)
     near = f"{students} and metrics.{objective} <= {limit!r}"
-    return made.search_runs([experiment_id], near, order_by=[f"metrics.{metric.PARAMETERS} ASC", *by], max_results=1)[0]
+    return client.search_runs([experiment_id], near, order_by=[f"metrics.{metric.PARAMETERS} ASC", *by], max_results=1)[
+        0
+    ]
 
 
 def parent_run(uri: str, study: str) -> Run | None:
     """The parent run of a study; None if there is none."""
-    made = client(uri)
-    experiment = made.get_experiment_by_name(study)
-    return parent_of(made, experiment.experiment_id) if experiment else None
+    client = open_client(uri)
+    experiment = client.get_experiment_by_name(study)
+    return parent_of(client, experiment.experiment_id) if experiment else None
 
 
-def parent_of(made: MlflowClient, experiment_id: str) -> Run | None:
+def parent_of(client: MlflowClient, experiment_id: str) -> Run | None:
     """The parent run of an experiment; None if the experiment belongs to no study."""
-    parents = made.search_runs([experiment_id], f"tags.`{tag.KIND}` = '{RunKind.STUDY}'", max_results=1)
+    parents = client.search_runs([experiment_id], f"tags.`{tag.KIND}` = '{RunKind.STUDY}'", max_results=1)
     return parents[0] if parents else None
 
 
@@ -123,7 +125,7 @@ def fetch(uri: str, run_id: str, part: str = "student") -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder, quiet():
         try:
             # Given run and path, MLflow would also look for a model of that name in its global store.
-            stored = f"{client(uri).get_run(run_id).info.artifact_uri}/{part}"
+            stored = f"{open_client(uri).get_run(run_id).info.artifact_uri}/{part}"
             yield Path(download_artifacts(stored, dst_path=folder, tracking_uri=absolute(uri)))
         except Exception as error:
             if type(error).__module__.startswith("mlflow") or isinstance(error, OSError):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from dfkd_tune.errors import ExportError, TrackingError
 from dfkd_tune.locations.paths import folder_name, sqlite_file, without_credentials, writable
 from dfkd_tune.tracking import tags as tag
-from dfkd_tune.tracking.connection import client, guarded, line, refuse_foreign, single_attempt
+from dfkd_tune.tracking.connection import guarded, line, open_client, refuse_foreign, single_attempt
 from dfkd_tune.tracking.outbox import Event, Record
 from dfkd_tune.tracking.project_run import given_run
 from dfkd_tune.tracking.run_files import Content, artifacts_of, complete, write_files
@@ -85,7 +85,7 @@ class Runs:
             TrackingError: if it has such runs, or MLflow cannot be read.
         """
         with single_attempt(self.uri), guarded(self.uri):
-            self._opened = self._opened or client(self.uri)
+            self._opened = self._opened or open_client(self.uri)
             found = self._opened.get_experiment_by_name(self.experiment)
             if found is not None:
                 refuse_foreign(self._opened, found)
@@ -105,7 +105,7 @@ class Runs:
 
     def _connect(self) -> None:
         if self._found_experiment is None:
-            self._opened = self._opened or client(self.uri)
+            self._opened = self._opened or open_client(self.uri)
             with guarded(self.uri):
                 self._found_experiment = self._find_experiment()
 

@@ -73,34 +73,34 @@ class Tracker:
     def __init__(self, uri: str, experiment: str, storage: str | None = None, known: bool = False) -> None:
         self.uri, self.experiment = tracking_url(uri), experiment
         self.storage = storage or self.uri
-        self._spool = Outbox(spool_folder(self.storage, experiment), self.storage)
+        self._outbox = Outbox(spool_folder(self.storage, experiment), self.storage)
         self._runs = Runs(self.uri, experiment)
         try:
             preflight(self.uri)
             self._runs.connect()
         except TrackingError as error:
-            if not self._spool.known() and not (known and _is_away(self.uri)):
+            if not self._outbox.known() and not (known and _is_away(self.uri)):
                 raise
-            LOG.warning("%s; the study goes on, records wait in %s", error, self._spool.folder)
+            LOG.warning("%s; the study goes on, records wait in %s", error, self._outbox.folder)
         self._context = _context_tags()
-        self._session = self._spool.begin()
+        self._segment = self._outbox.begin()
         self._open: dict[str, str] = {}
         self._patience = FLUSH_TIMEOUT_S
-        self._shipper = Uploader(self._runs, self._session)
+        self._uploader = Uploader(self._runs, self._segment)
         self._held: list[OutboxSegment] = []
         self._take_up_left()
 
     def _take_up_left(self) -> None:
         """Upload the records of dead processes, and end their runs."""
-        mine = {self._session.name, *(session.name for session in self._held)}
-        for session in self._spool.sessions():
+        mine = {self._segment.name, *(session.name for session in self._held)}
+        for session in self._outbox.sessions():
             if session.name in mine or not session.hold():
                 continue
             self._held.append(session)
             for file in session.waiting():
-                self._shipper.put(session, file)
+                self._uploader.put(session, file)
             for run in session.unclosed():
-                self._shipper.put(session, session.append(interrupted(run)))
+                self._uploader.put(session, session.append(interrupted(run)))
 
     def open_study(self, params: Mapping[str, Any], tags: Mapping[str, Any]) -> None:
         """Start the parent run, or resume an existing one.
@@ -111,7 +111,7 @@ class Tracker:
         about = {tag.KIND: RunKind.STUDY, tag.STUDY: self.experiment}
         labels = plain(self._context | about | dict(tags))
         self._put(Record(Event.STUDY, at=now(), name=self.experiment, params=plain(params), tags=labels))
-        self._shipper.flush()
+        self._uploader.flush()
         self.raise_for_rejected()
 
     def open_run(
@@ -123,7 +123,7 @@ class Tracker:
         again: bool = False,
     ) -> None:
         """Start a child run named ``key``, tagged ``dfkd.kind=kind``; ``again`` ends and links the last run of that name."""
-        about = {tag.KIND: kind, tag.STUDY: self.experiment, tag.SESSION: self._session.name}
+        about = {tag.KIND: kind, tag.STUDY: self.experiment, tag.SESSION: self._segment.name}
         labels = plain(self._context | about | dict(tags or {}))
         record = self._open[key] = uuid.uuid4().hex
         self._put(Record(Event.OPEN, record, key, now(), params=plain(params), tags=labels, again=again))
@@ -178,29 +178,29 @@ class Tracker:
     def close(self) -> None:
         """End this session."""
         with telling(LOG, "waiting until MLflow has all records, %.0f s after the last that it took", self._patience):
-            self._shipper.flush(self._patience)
-        self._shipper.stop()
+            self._uploader.flush(self._patience)
+        self._uploader.stop()
         if (left := self.unshipped()) is not None:
             LOG.warning("%s", left)
-        for session in (self._session, *self._held):
+        for session in (self._segment, *self._held):
             session.release()
 
     def flush(self) -> bool:
         """Wait until all records are in MLflow, or MLflow does not respond. Returns whether all are."""
-        return self._shipper.flush()
+        return self._uploader.flush()
 
     def settle(self) -> bool:
         """Wait, at most as long as at a study's end, until all records of this machine are in MLflow. Returns whether all are."""
         self._take_up_left()
         with telling(LOG, "waiting until MLflow has all records, %.0f s after the last that it took", self._patience):
-            whole = self._shipper.flush(self._patience)
+            whole = self._uploader.flush(self._patience)
             until = time.monotonic() + self._patience
-            while whole and any(session.waiting() for session in self._spool.sessions()):
+            while whole and any(session.waiting() for session in self._outbox.sessions()):
                 whole = time.monotonic() < until
                 time.sleep(0.1)
         if not whole:
             self._patience = 0.0  # wait that long only once
-        return whole and not self._shipper.refused
+        return whole and not self._uploader.refused
 
     @property
     def parent(self) -> str | None:
@@ -209,7 +209,7 @@ class Tracker:
 
     def raise_for_rejected(self) -> None:
         """Raise ``TrackingError`` if MLflow rejected records since the last call."""
-        refused, self._shipper.refused[:] = [*self._shipper.refused], []
+        refused, self._uploader.refused[:] = [*self._uploader.refused], []
         if refused:
             raise TrackingError(
                 without_credentials(self.uri), f"{len(refused)} records were refused, the first: {refused[0]}"
@@ -217,11 +217,11 @@ class Tracker:
 
     def unshipped(self) -> str | None:
         """One line with the number of missing records and the command that uploads them; None if MLflow has all."""
-        waiting, refused = self._shipper.left, len(self._shipper.refused)
+        waiting, refused = self._uploader.left, len(self._uploader.refused)
         if not waiting and not refused:
             return None
-        what = [f"{waiting} records wait in {self._spool.folder} ({self._shipper.trouble})"] if waiting else []
-        what += [f"{refused} records were refused ({self._shipper.refused[0]})"] if refused else []
+        what = [f"{waiting} records wait in {self._outbox.folder} ({self._uploader.trouble})"] if waiting else []
+        what += [f"{refused} records were refused ({self._uploader.refused[0]})"] if refused else []
         return f"not in MLflow yet: {', '.join(what)}; complete it with: {self._command()}"
 
     def _command(self) -> str:
@@ -233,8 +233,8 @@ class Tracker:
         return shlex.join(words)
 
     def _put(self, record: Record, files: Mapping[str, bytes] | None = None) -> None:
-        file = self._session.append(record, files)
-        self._shipper.put(self._session, file, record)
+        file = self._segment.append(record, files)
+        self._uploader.put(self._segment, file, record)
 
 
 def _is_away(uri: str) -> bool:

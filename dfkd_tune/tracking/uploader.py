@@ -115,7 +115,7 @@ class Uploader:
                 first = self._queue[0]
                 end = self._end_of(first)
             together = end if end is not None and self._ship_both(first, end) else None
-            if together is None and not self._ship(first):
+            if together is None and not self._upload(first):
                 return
             with self._change:
                 self._queue.popleft()
@@ -151,7 +151,7 @@ class Uploader:
             each.session.settle(each.file)
         return True
 
-    def _ship(self, waiting: _Waiting) -> bool:
+    def _upload(self, waiting: _Waiting) -> bool:
         """Apply one record, retrying as long as MLflow is down; False if the thread was stopped."""
         session, file, *_ = waiting
         pause = FIRST_RETRY_S

@@ -109,7 +109,7 @@ class Cohort:
             return member.blind_rows(self.problem, generator, 1, rows)[0]
         context = self._context(group, z, values, index)
         drawn = self._sample(group, context)
-        member.teacher_rows += context.asked[0]
+        member.teacher_rows += context.queries[0]
         return drawn.detach()[0]
 
     def evaluate(self, due: list[Member]) -> None:
@@ -213,8 +213,8 @@ class Cohort:
             drawn = self._sample(group, context)
             if drawn is not context.origin:
                 made.append((group, drawn))
-                for member, asked in zip(members, context.asked, strict=True):
-                    member.teacher_rows += group.rows * (1 if target is None else self.problem.label_rows) + asked
+                for member, queries in zip(members, context.queries, strict=True):
+                    member.teacher_rows += group.rows * (1 if target is None else self.problem.label_rows) + queries
         if made:
             rows = [drawn.reshape(-1, z.shape[-1]) for _, drawn in made]
             labels, gradients = self._label(rows[0] if len(rows) == 1 else torch.cat(rows), target is not None)

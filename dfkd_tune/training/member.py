@@ -32,6 +32,21 @@ class Member:
         recipe: recipe of the student.
         seed: seed of the member's random stream.
         rungs: number of evaluations on the pruning bank over the budget.
+        clock: number of student steps done.
+        curve: points ``(clock, rmse)`` on the pruning bank.
+        failure: why it has no student; None if nothing failed.
+        teacher_rows: number of teacher rows queried for it alone.
+        level: its normalized RMSE on prior rows of the latest steps, for adaptive gap bounds.
+        synthesis: metrics of its synthetic rows at its latest rung.
+        weights, first, second: its student's weights, and the optimizer's moments of the same shapes.
+        state: state of its generator.
+        best: normalized RMSE and weights at its best rung.
+        rng: its random stream.
+        block: indices ``(BLOCK, batch)`` of the pool rows of the current block.
+        engine: source of a block generator's random numbers.
+        sampled: a block generator's rows ``(BLOCK, rows, D)`` of the current block, and the teacher's outputs.
+        drawn: number of rows that it has remembered so far.
+        answered: the latest of these rows, with the teacher's outputs and perhaps input gradients.
     """
 
     key: Hashable
@@ -57,6 +72,7 @@ class Member:
     answered: tuple[Tensor, ...] = field(default=(), repr=False)
 
     def begin(self, problem: Problem) -> None:
+        """Make its initial weights, optimizer moments and generator state."""
         self.rng.manual_seed(derive(self.seed, "member"))
         begun = self.recipe.start.init(problem.init_context(self.recipe), self.rng)
         self.weights = [w.to(problem.device) for w in begun]
@@ -171,6 +187,7 @@ class Member:
 
     @property
     def finished(self) -> bool:
+        """Whether it has done its steps or failed."""
         return self.clock >= self.steps or self.failure is not None
 
     @property

@@ -134,7 +134,7 @@ class Problem:
         self.teacher = teacher.on(self.device, inputs.raw(inputs.draw(2, stream(seed, "device"))))
         self.features, self.outputs = probe.features, probe.outputs
         self.encoder = encoder(inputs)
-        self.asked = 0
+        self.queries = 0
         self._neutral()
         rows = pool_rows or affordable_rows(probe)
         size = rows * self.features * self.outputs * dtype.itemsize
@@ -144,8 +144,8 @@ class Problem:
             if answers is None or not self._load_cached(answers):
                 self._ask(rows, bank_rows, keeps, normalize)
                 if answers is not None:
-                    answers.save(self._frozen(), self.asked)
-        self.frozen_rows = self.asked
+                    answers.save(self._frozen(), self.queries)
+        self.frozen_rows = self.queries
         self.geometry = self._geometry()
         gradient = self.values_and_gradients if probe.differentiable else None
         self.matched = gradient_mask(self.encoder, self.pool.z, gradient, smooth=self.teacher.chain is not None)
@@ -206,7 +206,7 @@ class Problem:
         self.pool = Pool(tensors["pool.z"], tensors["pool.values"], tensors.get("pool.gradients"))
         bank = self.banks["pruning"]
         same = self.still_says(bank.z[:KNOWN], bank.values[:KNOWN])
-        self.asked = kept[1] if same else 0  # queries for this check do not count for the study
+        self.queries = kept[1] if same else 0  # queries for this check do not count for the study
         if not same:
             LOG.warning("%s gives other outputs than before: it is queried again for all rows", self.teacher.source)
             self._neutral()
@@ -220,7 +220,7 @@ class Problem:
         units = self.shift.double(), self.spread.double()
         if self.teacher.fast is None:  # there is only one form
             return Sample(z.cpu(), (units[0] + units[1] * values).cpu(), 0.0)
-        self.asked += len(z)
+        self.queries += len(z)
         targets = outputs(self._file, self.inputs, z)
         gap = ((targets.to(z.device) - units[0]) / units[1] - values).abs().max()
         return Sample(z.cpu(), targets, float(gap))
@@ -231,12 +231,12 @@ class Problem:
 
     def answer(self, z: Tensor) -> Tensor:
         """Normalized teacher outputs ``(N, O)`` at rows ``(N, D)``, without gradients."""
-        self.asked += len(z)
+        self.queries += len(z)
         return self._normalized.answer(z)
 
     def vjp(self, z: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """Normalized teacher outputs ``(N, O)`` at rows ``(N, D)``, and their vector-Jacobian product ``(N, O) -> (N, D)``."""
-        self.asked += len(z)
+        self.queries += len(z)
         return self._normalized.vjp(z)
 
     def answer_in_chunks(self, z: Tensor) -> Tensor:
@@ -374,12 +374,12 @@ class Problem:
     def held(self, name: str, student: ExportedStudent) -> tuple[Tensor, Tensor]:
         """Outputs of the teacher as its file loads and of an exported student on a bank: ``(N, O)`` each, float64, in its units."""
         z = self.banks[name].z
-        self.asked += len(z)
+        self.queries += len(z)
         return outputs(self._file, self.inputs, z), outputs_of(student, self.inputs, z)
 
     def file_outputs(self, z: Tensor) -> Tensor:
         """Outputs ``(N, O)`` of the teacher as its file loads at standardized rows ``(N, D)``; float64, in its units."""
-        self.asked += len(z)
+        self.queries += len(z)
         return outputs(self._file, self.inputs, z)
 
     def module(self, student: Student, weights: Sequence[Tensor]) -> nn.Module:

@@ -53,7 +53,7 @@ def test_a_call_has_the_arguments_in_their_places():
     def function(*positional, **keywords):
         return LAYOUT.taken(positional, keywords)
 
-    taken = LAYOUT.ask(function, rows())
+    taken = LAYOUT.call(function, rows())
     assert all(torch.equal(a, b) for a, b in zip(taken, LAYOUT.to_arguments(rows()), strict=True))
 
 

@@ -44,10 +44,10 @@ class Store:
 
     def make(self) -> None:
         """Make the MLflow store, and keep a copy of it while it is fresh."""
-        from dfkd_tune.tracking.connection import client
+        from dfkd_tune.tracking.connection import open_client
 
         (self.home / "mlruns").mkdir()
-        client(self.tracking)
+        open_client(self.tracking)
         _copy(self.home / "mlruns" / "mlflow.db", self._fresh)
 
     def hand_out(self, folder: Path) -> None:

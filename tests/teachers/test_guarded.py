@@ -13,7 +13,7 @@ from teacher_files import FEATURES, ROWS, THREE, fails
 from dfkd_tune.errors import Interrupted, TeacherError
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.reporting.waiting import FIRST_PAUSE_S, line, told
+from dfkd_tune.reporting.waiting import FIRST_PAUSE_S, announce_waits, line
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.guarded import CALLS, Calls
 from dfkd_tune.teachers.loader import load_teacher
@@ -309,7 +309,7 @@ def test_a_slow_call_is_told_while_it_lasts():
             time.sleep(0.1)
         return x.sum(1)
 
-    with told(seen.append):
+    with announce_waits(seen.append):
         call(function)(ROWS)
     assert seen[0].startswith(f"waiting for the teacher: {len(ROWS)} rows asked {FIRST_PAUSE_S:.0f}"[:-1])
     assert CALLS.since is None

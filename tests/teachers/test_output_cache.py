@@ -55,9 +55,9 @@ def test_the_stress_bank_is_shared_with_what_it_took(tmp_path):
     one, other = made(tmp_path, network()), made(tmp_path, network())
     shared = tmp_path / "stress"
     add_stress(one, LIKE, answers=Answers(shared, "teacher", LIKE))
-    before = other.asked
+    before = other.queries
     add_stress(other, LIKE, answers=Answers(shared, "teacher", LIKE))
-    assert other.asked - before == KNOWN
+    assert other.queries - before == KNOWN
     assert same(one, other)
     assert other.frozen_rows == one.frozen_rows > POOL + 3 * BANK
 

@@ -67,18 +67,18 @@ def test_a_damaged_record_holds_up_nothing_else(store, by, tmp_path):
     gone.open_study({"seed": 0}, {})
     gone.open_run("trial-0000", "trial", {"trial": 0})
     assert gone.settle()
-    folder = gone._session.folder
-    gone._shipper.stop()
+    folder = gone._segment.folder
+    gone._uploader.stop()
     lost = json.loads((folder / SHIPPED / "00000002.json").read_text()) | {"event": "close", "status": "FINISHED"}
     (folder / "00000003.json").write_text('{"event": "op')
     (folder / "00000004.json").write_text(json.dumps(lost | {"metrics": {"rmse": 0.25}}))
-    gone._session.release()
+    gone._segment.release()
     if by == "sync":
         (refused,) = sync(storage, store.tracking, name).refused
     else:
         after = Tracker(store.tracking, name, storage)
         assert not after.settle()
-        (refused,) = after._shipper.refused
+        (refused,) = after._uploader.refused
         after.close()
     assert "00000003.json" in refused
     assert (folder / REFUSED / "00000003.json").exists() and (folder / SHIPPED / "00000004.json").exists()
@@ -93,7 +93,7 @@ def test_a_run_that_is_shipped_late_is_linked_too(store, by, tmp_path):
     gone = Tracker(store.tracking, name, storage)
     gone.open_study({"seed": 0}, {})
     assert gone.settle()
-    gone._shipper.stop()
+    gone._uploader.stop()
     gone.open_run("trial-0000", "trial", {"trial": 0})
     # Its lock is still held while another goes on.
     after = Tracker(store.tracking, name, storage)
@@ -102,7 +102,7 @@ def test_a_run_that_is_shipped_late_is_linked_too(store, by, tmp_path):
     assert after.flush()
     (run,) = store.runs(name, "trial")
     assert REQUEUED_FROM not in run.data.tags
-    gone._session.release()
+    gone._segment.release()
     if by == "sync":
         after.close()
         assert not sync(storage, store.tracking, name).refused

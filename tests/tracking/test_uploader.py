@@ -95,5 +95,5 @@ def test_a_flush_asks_a_server_that_is_away_a_few_times_a_second(tracker, monkey
     monkeypatch.setattr(uploader, "preflight", away)
     monkeypatch.setattr(MlflowClient, "create_run", away)
     short_run(tracker)
-    assert not tracker._shipper.flush(patience=1.0)
+    assert not tracker._uploader.flush(patience=1.0)
     assert 2 < len(asked) < 20

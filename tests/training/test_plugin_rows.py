@@ -57,9 +57,9 @@ class WildStep(StepGenerator):
     def sample(h, state, context):
         x = context.origin + h.step_size * context.noise(*context.origin.shape[1:])
         x = x + h.step_size * context.objective_gradient(x, torch.zeros_like(h.step_size))
-        context.ask(x)
+        context.query(x)
         context.values(x)
-        context.ask_one(0, x[0])
+        context.query_one(0, x[0])
         return x
 
 

@@ -40,31 +40,33 @@ def show(name: str | None, as_json: bool, rows: int, storage: str | None) -> Non
             )
         )
         return
-    told = find(found)
+    findings = find(found)
     console = terminal_summary.wide()
 
     def say(text: str, style: str | None = None) -> None:
         console.print(text, style=style, highlight=False, soft_wrap=True, markup=False)
 
-    say(summary_text.headline(told), style="bold")
-    say(f"teacher {told.teacher}, tier {told.tier}, objective {told.objective}; {summary_text.state_counts(told)}")
-    if told.by_output:
-        say(f"by output, on the report bank: {outputs_in_words(told.by_output)}")
-    if told.baseline is not None:
-        rmse = "" if told.baseline_rmse is None else f", RMSE {told.baseline_rmse:.4g}"
-        say(f"untuned preset: {told.objective} {told.baseline:.4g}{rmse}")
-    if told.promoted is not None:
-        say(f"promoted: {recipe_name(told.promoted['trial'])}, the student of run {told.run}")
+    say(summary_text.headline(findings), style="bold")
+    say(
+        f"teacher {findings.teacher}, tier {findings.tier}, objective {findings.objective}; {summary_text.state_counts(findings)}"
+    )
+    if findings.by_output:
+        say(f"by output, on the report bank: {outputs_in_words(findings.by_output)}")
+    if findings.baseline is not None:
+        rmse = "" if findings.baseline_rmse is None else f", RMSE {findings.baseline_rmse:.4g}"
+        say(f"untuned preset: {findings.objective} {findings.baseline:.4g}{rmse}")
+    if findings.promoted is not None:
+        say(f"promoted: {recipe_name(findings.promoted['trial'])}, the student of run {findings.run}")
     console.print()
-    if told.costs is not None:
-        say(f"The front: no trial has less {told.weighed} and a smaller {told.objective}")
-        console.print(terminal_summary.table(front(trials, told.costs), told.objective))
+    if findings.costs is not None:
+        say(f"The front: no trial has less {findings.weighed} and a smaller {findings.objective}")
+        console.print(terminal_summary.table(front(trials, findings.costs), findings.objective))
         console.print()
-    if told.best is None:
+    if findings.best is None:
         for trial in [trial for trial in trials if REASON in trial.user_attrs][-rows:]:
             say(f"trial {trial.number}: {trial.user_attrs[REASON]}")
         return
-    console.print(terminal_summary.table(completed(trials)[:rows], told.objective))
+    console.print(terminal_summary.table(completed(trials)[:rows], findings.objective))
     console.print()
-    for question, answer in summary_text.questions(told):
+    for question, answer in summary_text.questions(findings):
         console.print(f"[bold]{question}[/] {answer}", highlight=False)

@@ -68,7 +68,7 @@ def study(
     from dfkd_tune.reporting import terminal_progress, terminal_summary
     from dfkd_tune.reporting.failed_study import require_complete
     from dfkd_tune.search.loaded import load_study
-    from dfkd_tune.search.reading.whole import require_whole
+    from dfkd_tune.search.sqlite.integrity import require_intact
     from dfkd_tune.study.launch import launch
     from dfkd_tune.study.prepare import prepare
 
@@ -78,7 +78,7 @@ def study(
         require_dask()
     mode = "json" if as_json else "quiet" if quiet else "live"
     storage_url, uri = paths.optuna_url(storage), paths.tracking_url(tracking_uri)
-    require_whole(storage_url)  # before the first teacher query
+    require_intact(storage_url)  # before the first teacher query
     changed = spec_of(spec, n_trials, teacher, architecture, features, name, pareto, seed, timeout)
     prepared = prepare(changed, trust_pickle, device)
     console = terminal_summary.wide(sys.stdout)  # fixed here: sys.stdout may be replaced during a teacher query

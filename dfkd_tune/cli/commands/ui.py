@@ -27,7 +27,7 @@ def ui(port: int, tracking_uri: str | None) -> None:
         click.echo(f"these runs are at {paths.without_credentials(uri)}")
         return
     connection.preflight(uri)
-    connection.client(uri)
+    connection.open_client(uri)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

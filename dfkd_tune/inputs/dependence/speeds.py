@@ -1,12 +1,12 @@
-"""Channels of a window of which nothing says how fast they move: every row draws its own speeds.
+"""The channels of a window whose autocorrelation is not known: every row draws its own speeds.
 
 Real channels are seldom white noise: some stand almost still over a window, some drift, some jitter. So the normal scores of a channel
 in a row are a stationary autoregressive process of order two, ``(1 - a L)(1 - b L) s = noise`` with the lag operator ``L``,
 ``a = exp(-1 / tau)`` and ``b = exp(-1 / sigma)``. The time constants ``tau`` and ``sigma`` are log-uniform, from almost white noise to
 almost constant. Each score stays standard normal.
 
-The speed of a row must follow from the row's points of the unit cube alone, so that quasi-random points have one too. It is the sum of the
-channel's probabilities modulo 1. That is uniform, and independent of all but one of them.
+The speed of a row depends on the row's points of the unit cube alone, so that quasi-random points have one too. It is the sum of the
+channel's probabilities modulo 1. That sum is uniform, and independent of all but one of them.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from torch import Tensor
 from dfkd_tune.inputs.dependence.base import Values
 from dfkd_tune.layouts.axes import CHANNELS, STEPS, Axes
 
-FASTEST, SLOWEST = 0.2, 40.0
+SHORTEST, LONGEST = 0.2, 40.0
 """Shortest time constant in steps, and longest one in windows."""
-PARTS = 1_024
+TIME_CONSTANTS = 1_024
 """Number of time constants ``tau``; the rest of the sum gives ``sigma``."""
 
 
 @dataclass(frozen=True)
-class Moved:
-    """Makes processes of independent normal scores.
+class Autoregression:
+    """A map of independent normal scores to autoregressive processes, one for each channel of each row.
 
     Args:
         columns: ``(K, L)`` columns of K channels at L steps.
@@ -39,7 +39,7 @@ class Moved:
     columns: Tensor
 
     def of(self, scores: Tensor) -> Tensor:
-        """Move scores ``(N, D)``, float64; other columns stay as they are."""
+        """Map scores ``(N, D)``, float64, to a tensor of the same shape; other columns stay as they are."""
         columns = self.columns.to(scores.device)
         noise = scores[:, columns]  # (N, K, L)
         a, b = speeds(noise)
@@ -47,19 +47,19 @@ class Moved:
         left = (1 - a.square()) * (1 - b.square())
         first = (a + b) / both
         deviation = (left * one / both).sqrt()  # of the noise of a process with variance 1
-        moved = [noise[..., 0]]
-        moved.append(first * moved[0] + left.sqrt() / both * noise[..., 1])
+        process = [noise[..., 0]]
+        process.append(first * process[0] + left.sqrt() / both * noise[..., 1])
         for step in range(2, columns.shape[1]):
-            moved.append((a + b) * moved[-1] - a * b * moved[-2] + deviation * noise[..., step])
-        return scores.index_copy(1, columns.T.flatten(), torch.stack(moved, dim=1).flatten(1))
+            process.append((a + b) * process[-1] - a * b * process[-2] + deviation * noise[..., step])
+        return scores.index_copy(1, columns.T.flatten(), torch.stack(process, dim=1).flatten(1))
 
 
 def speeds(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Both roots ``(N, K)`` of the processes of scores ``(N, K, L)``."""
-    place = torch.special.ndtr(scores).sum(-1) % 1 * PARTS
-    reach = math.log(SLOWEST * scores.shape[-1] / FASTEST)
-    shares = (place.floor() / PARTS, place % 1)
-    slow, other = (torch.exp(-torch.exp(-share * reach) / FASTEST) for share in shares)
+    """Both lag coefficients ``a`` and ``b``, ``(N, K)`` each, of the processes of scores ``(N, K, L)``."""
+    place = torch.special.ndtr(scores).sum(-1) % 1 * TIME_CONSTANTS
+    reach = math.log(LONGEST * scores.shape[-1] / SHORTEST)
+    shares = (place.floor() / TIME_CONSTANTS, place % 1)
+    slow, other = (torch.exp(-torch.exp(-share * reach) / SHORTEST) for share in shares)
     return slow, other
 
 
@@ -75,9 +75,9 @@ class Speeds:
     axes: Axes
     channels: tuple[int, ...]
 
-    def mixings(self, values: Values) -> list[Moved]:
+    def mixings(self, values: Values) -> list[Autoregression]:
         """One for all channels; arguments are those of ``Dependence``."""
-        return [Moved(self.axes.columns(CHANNELS, STEPS)[list(self.channels)])]
+        return [Autoregression(self.axes.columns(CHANNELS, STEPS)[list(self.channels)])]
 
     def tree(self) -> Any:
         """The declaration as plain values."""

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import optuna
 import sqlalchemy
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.orm import Session
 
 from dfkd_tune.compat import optuna as private
 from dfkd_tune.compat.optuna import PARAMS, TRIALS
@@ -98,16 +99,17 @@ class RoundQueue:
             finally:
                 lock.release()
 
-    def _current(self, session: Any, total: int) -> tuple[int, int, int]:
+    def _current(self, session: Session, total: int) -> tuple[int, int, int]:
         """Number of known trials, and the current round ``[first, stop)``, which is empty if all trials have ended."""
         mine = session.query(TRIALS).filter(TRIALS.study_id == private.study_id(self.queue.study))
         known = mine.count()
-        left = mine.filter(TRIALS.number < total, TRIALS.state.not_in(FINISHED)).order_by(TRIALS.number).first()
+        unfinished = mine.filter(TRIALS.number < total, TRIALS.state.not_in(FINISHED))
+        left = cast("private.TrialRow | None", unfinished.order_by(TRIALS.number).first())
         current = left.number if left is not None else known
         first = current - current % self.size
         return known, first, min(total, first + self.size) if current < total else first
 
-    def _waiting(self, session: Any, first: int, stop: int) -> Any:
+    def _waiting(self, session: Session, first: int, stop: int) -> Any:
         """The waiting trials of a round, by number."""
         return (
             session.query(TRIALS)
@@ -120,12 +122,12 @@ class RoundQueue:
             .order_by(TRIALS.number)
         )
 
-    def _may_take(self, session: Any, total: int) -> bool:
+    def _may_take(self, session: Session, total: int) -> bool:
         """Whether a trial of the current round waits or is to be created; takes no lock, as idle workers look again and again."""
         known, first, stop = self._current(session, total)
         return first < stop and (known < stop or self._waiting(session, first, stop).first() is not None)
 
-    def _take(self, session: Any, total: int) -> _Found | None:
+    def _take(self, session: Session, total: int) -> _Found | None:
         study = private.study_id(self.queue.study)
         session.query(private.STUDIES).filter(private.STUDIES.study_id == study).with_for_update().one()
         known, first, stop = self._current(session, total)
@@ -142,7 +144,7 @@ class RoundQueue:
         mine_now = [row for row in rows if row.number % self.groups == group]
         return _Found(first, (), tuple(self.queue.start(session, row) for row in mine_now), group)
 
-    def _asked(self, session: Any, trials: Sequence[int]) -> set[int]:
+    def _asked(self, session: Session, trials: Sequence[int]) -> set[int]:
         """IDs of those trials that were asked with their round."""
         found = session.query(ATTRIBUTES.trial_id).filter(ATTRIBUTES.trial_id.in_(trials), ATTRIBUTES.key == ROUND)
         return {trial for (trial,) in found}
@@ -158,7 +160,7 @@ class RoundQueue:
             asked[private.trial_id(trials[number])] = memory.ask(self.suggest, given)
         notes = memory.notes
 
-        def write(session: Any) -> None:
+        def write(session: Session) -> None:
             study = private.study_id(self.queue.study)
             session.query(private.STUDIES).filter(private.STUDIES.study_id == study).with_for_update().one()
             if self._asked(session, list(asked)):

@@ -35,7 +35,7 @@ def ends(domain: Domain) -> Sequence[Any]:
     return domain.choices if isinstance(domain, CategoricalDistribution) else (domain.low, domain.high)
 
 
-def ask(trial: optuna.Trial, name: str, domain: Domain) -> Any:
+def suggest(trial: optuna.Trial, name: str, domain: Domain) -> Any:
     """Suggest a value of a leaf for a trial."""
     if isinstance(domain, CategoricalDistribution):
         return trial.suggest_categorical(name, domain.choices)

@@ -14,8 +14,10 @@ import optuna
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from dfkd_tune.errors import SpecError
+from dfkd_tune.generators.base import Generator
 from dfkd_tune.generators.gaussian import Gaussian
 from dfkd_tune.inputs.columns import Columns
+from dfkd_tune.recipes.base import GapBound, InputBound, Mixing
 from dfkd_tune.recipes.gap_bounds import Unbounded
 from dfkd_tune.recipes.input_bounds import Steps
 from dfkd_tune.recipes.mixing import Constant
@@ -137,8 +139,8 @@ class Space:
     def generators(self, section: str) -> list[str]:
         """The generators for which a section is searched; empty if it is searched for all."""
         kinds = self.kinds("generator")
-        asking = self.generators_using(section)
-        return [] if asking == kinds else asking
+        using = self.generators_using(section)
+        return [] if using == kinds else using
 
     def searched_kinds(self, section: str) -> list[str] | None:
         """The searched kinds of a section; None if it has the kind of the preset."""
@@ -146,10 +148,13 @@ class Space:
         return None if domain is None else [str(kind) for kind in domains.ends(domain)]
 
     def kinds(self, section: str) -> list[str]:
+        """The kinds that a trial may have in a section."""
         return self.searched_kinds(section) or [name_of(SECTIONS[section], getattr(self.preset, section))]
 
-    def _held(self, section: str, generator: Any) -> Any:
+    def _held(self, section: str, generator: Generator | None) -> Mixing | GapBound | InputBound | None:
         """The value of a section that the generator makes irrelevant; None if a trial must choose."""
+        if generator is None:  # a section that comes before it
+            return None
         if section == "alpha" and isinstance(generator, Gaussian) and "generator.kind" in self.domains:
             return Constant(0.0)  # its rows are prior rows anyway
         if section == "bound" and not generator.uses_gap:
@@ -166,7 +171,7 @@ class Space:
         base = getattr(self.preset, section)
         kind = type(base)
         if f"{section}.kind" in self.domains:
-            kind = registry[domains.ask(trial, f"{section}.kind", self.domains[f"{section}.kind"])]
+            kind = registry[domains.suggest(trial, f"{section}.kind", self.domains[f"{section}.kind"])]
         item = base if kind is type(base) else replace(kind(), **fixing.fields_of(self.fixed, section, kind))
         values = {}
         for each in sorted(fields(kind), key=lambda each: each.name == "width"):  # the widest fit depends on depth
@@ -176,11 +181,11 @@ class Space:
             name = f"{section}.{each.name}"
             if each.name == "width" and self.max_parameters is not None:
                 name, domain = self._width(replace(item, **values), name, domain)
-            values[each.name] = domains.ask(trial, name, domain)
+            values[each.name] = domains.suggest(trial, name, domain)
         item = replace(item, **values)
         return self._limited(item) if section == "student" and self.max_parameters is not None else item
 
-    def _limited(self, student: Any) -> Any:
+    def _limited(self, student: Any) -> Student:
         """A student within ``max_parameters``; as wide as they allow, unless its width is fixed or searched."""
         widest = self.widest(student)
         if not student.has_width:
@@ -188,7 +193,7 @@ class Space:
         given = "student.width" in self.fixed or "student.width" in self.domains
         return student.with_width(min(student.width, widest) if given else widest)
 
-    def _width(self, student: Any, name: str, domain: domains.Domain) -> tuple[str, domains.Domain]:
+    def _width(self, student: Student, name: str, domain: domains.Domain) -> tuple[str, domains.Domain]:
         widest = self.widest(student)
         if isinstance(domain, CategoricalDistribution):
             fitting = [w for w in domain.choices if isinstance(w, int) and w <= widest]

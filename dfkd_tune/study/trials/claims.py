@@ -71,7 +71,7 @@ class Claims(Protocol):
 
 @dataclass
 class Steady:
-    """Whenever a trial ends, the next one is asked, from what is known then. The population stays full.
+    """Whenever a trial ends, the next one is sampled from what is known then. The population stays full.
 
     Args:
         queue, prepared: the trial queue and the study.

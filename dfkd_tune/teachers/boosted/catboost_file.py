@@ -23,7 +23,7 @@ from dfkd_tune.teachers.boosted.boosted_trees import (
     refuse_classes,
 )
 from dfkd_tune.teachers.safety import archives
-from dfkd_tune.teachers.safety.child_process import AGAIN, read_by_library
+from dfkd_tune.teachers.safety.child_process import DAMAGED_REMEDY, read_by_library
 
 CLASSES = ("Logloss", "CrossEntropy", "MultiClass", "MultiClassOneVsAll", "MultiLogloss", "MultiCrossEntropy")
 """Loss functions that classify."""
@@ -55,7 +55,7 @@ def load_catboost(path: Path, architecture: Path | None, trust_pickle: bool) -> 
         for tree in trees:
             check_tree(tree, 1 + max((feature["flat_feature_index"] for feature in [*numbers, *words]), default=-1))
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-        raise TeacherError(path, f"not a model of catboost, or damaged: {error}", remedy=AGAIN) from None
+        raise TeacherError(path, f"not a model of catboost, or damaged: {error}", remedy=DAMAGED_REMEDY) from None
     if loss in CLASSES:
         refuse_classes(path, loss)
     if kinds := [kind for kind in ("text", "embedding") if told.get(f"{kind}_features")]:

@@ -24,7 +24,7 @@ from dfkd_tune.teachers.boosted.boosted_trees import (
     refuse_classes,
 )
 from dfkd_tune.teachers.safety import archives
-from dfkd_tune.teachers.safety.child_process import AGAIN, read_by_library
+from dfkd_tune.teachers.safety.child_process import DAMAGED_REMEDY, read_by_library
 from dfkd_tune.utils.user_code import Confined
 
 CLASSES = ("binary", "multiclass", "multiclassova")
@@ -61,7 +61,7 @@ def load_lightgbm(path: Path, architecture: Path | None, trust_pickle: bool) -> 
             check_tree(tree, width)
         levels, coded = _levels(text, kinds)
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-        raise TeacherError(path, f"not a model of lightgbm, or damaged: {error}", remedy=AGAIN) from None
+        raise TeacherError(path, f"not a model of lightgbm, or damaged: {error}", remedy=DAMAGED_REMEDY) from None
     objective = (about.get("objective") or "").split(" ")[0]
     if objective in CLASSES:
         refuse_classes(path, objective)

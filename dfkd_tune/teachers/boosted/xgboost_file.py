@@ -23,7 +23,7 @@ from dfkd_tune.teachers.boosted.boosted_trees import (
     refuse_classes,
 )
 from dfkd_tune.teachers.safety import archives
-from dfkd_tune.teachers.safety.child_process import AGAIN, read_by_library
+from dfkd_tune.teachers.safety.child_process import DAMAGED_REMEDY, read_by_library
 
 CLASSES = ("binary:", "multi:")
 """Beginnings of the objectives that classify."""
@@ -48,7 +48,7 @@ def load_xgboost(path: Path, architecture: Path | None, trust_pickle: bool) -> T
         for tree in trees:
             check_tree(tree, width)
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-        raise TeacherError(path, f"not a model of xgboost, or damaged: {error}", remedy=AGAIN) from None
+        raise TeacherError(path, f"not a model of xgboost, or damaged: {error}", remedy=DAMAGED_REMEDY) from None
     if objective.startswith(CLASSES):
         refuse_classes(path, objective)
     return as_teacher(path, _model(document, learner, width, trees), hash_bytes(data), torch.float32)

@@ -14,7 +14,7 @@ TOKEN, HEADERS = "DFKD_TEACHER_TOKEN", "DFKD_TEACHER_HEADERS"
 SCHEMES = ("http://", "https://")
 SCORING = "/invocations"
 INFERENCE = re.compile(r"(?P<base>.*/v2/models/(?P<name>[^/]+)(?:/versions/[^/]+)?)(?:/infer)?")
-KNOWN = "give http://HOST/invocations of MLflow, or http://HOST/v2/models/NAME of the Open Inference Protocol"
+ADDRESS_REMEDY = "give http://HOST/invocations of MLflow, or http://HOST/v2/models/NAME of the Open Inference Protocol"
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ def read_address(given: str) -> Address:
         )
     url = given.rstrip("/")
     if parts.query or parts.fragment or not parts.hostname:
-        raise TeacherError(given, "is no address of an endpoint", remedy=KNOWN)
+        raise TeacherError(given, "is no address of an endpoint", remedy=ADDRESS_REMEDY)
     if url.endswith(SCORING):
         return Address(url, None, url.removesuffix(SCORING))
     if found := INFERENCE.fullmatch(url):
         return Address(url, unquote(found["name"]), found["base"])
-    raise TeacherError(given, "is the address of no known kind of endpoint", remedy=KNOWN)
+    raise TeacherError(given, "is the address of no known kind of endpoint", remedy=ADDRESS_REMEDY)

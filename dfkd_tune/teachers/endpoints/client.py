@@ -46,7 +46,7 @@ PASSING = {408, 425, 429, 502, 503, 504}
 BUSY = 429
 FAILURES = 3
 """Number of attempts of a request that is answered with an internal error."""
-UNSHOWN = "see that it can be reached, then run the same command again"
+UNREACHED_REMEDY = "see that it can be reached, then run the same command again"
 Json = dict[str, Any] | list[Any]
 
 
@@ -160,7 +160,7 @@ class Client:
                 wait = max(error.pause, pause * random.uniform(0.5, 1.0))
                 if now + wait > until:
                     raise TeacherError(
-                        self.source, f"has not answered for {_period(limit)}: {error}", remedy=UNSHOWN
+                        self.source, f"has not answered for {_period(limit)}: {error}", remedy=UNREACHED_REMEDY
                     ) from None
                 self._tell(error, limit)
                 self.stop.wait(wait)

@@ -82,9 +82,11 @@ class Endpoint(TableModel):
             TeacherError: it cannot be reached for long, denies access, or answers something else than numbers.
         """
         names = [*rows.columns] if hasattr(rows, "columns") else None
-        return beside(self.ask(Batch((rows.to_numpy(dtype=object) if names is not None else np.asarray(rows),), names)))
+        return beside(
+            self.query(Batch((rows.to_numpy(dtype=object) if names is not None else np.asarray(rows),), names))
+        )
 
-    def ask(self, batch: Batch) -> dict[str, np.ndarray]:
+    def query(self, batch: Batch) -> dict[str, np.ndarray]:
         """Outputs ``(N, ...)`` by name for rows; raises what ``predict`` raises."""
         if self.form is None:
             self._settle(batch.rows(slice(1)))
@@ -106,7 +108,7 @@ class Endpoint(TableModel):
         raise first or ValueError("the row cannot be sent")
 
     def _together(self, batches: Sequence[Batch]) -> list[dict[str, np.ndarray]]:
-        """Answers to batches, several of which are asked at a time."""
+        """Answers to batches, several of which are queried at a time."""
         pool = ThreadPoolExecutor(PARALLEL)
         futures = [pool.submit(self._batch, batch) for batch in batches]
         try:
@@ -170,7 +172,7 @@ class Call:
             return torch.from_numpy(self.endpoint.predict(tensors[0].detach().cpu().numpy())).to(device)
         arguments = self.signature.arguments
         arrays = tuple(_array(each, tensor) for each, tensor in zip(arguments, tensors, strict=True))
-        found = self.endpoint.ask(Batch(arrays, [each.name for each in arguments], table=False))
+        found = self.endpoint.query(Batch(arrays, [each.name for each in arguments], table=False))
         told = {each.name: each.dtype for each in self.signature.outputs or ()}
         if len(found) == 1 and len(told) <= 1:  # the only output needs no name
             only = torch.from_numpy(next(iter(found.values())))

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.safety import archives
 
-WHOLE = "copy all files of the model into one folder"
+PARTS_REMEDY = "copy all files of the model into one folder"
 
 
 def read_parts(path: Path, needed: Mapping[str, int]) -> dict[str, bytes]:
@@ -27,7 +27,9 @@ def read_parts(path: Path, needed: Mapping[str, int]) -> dict[str, bytes]:
     for name, size in sizes.items():
         if size < needed[name]:
             raise TeacherError(
-                files[name], f"cut short: {path.name} needs {needed[name]} bytes of it, it has {size}", remedy=WHOLE
+                files[name],
+                f"cut short: {path.name} needs {needed[name]} bytes of it, it has {size}",
+                remedy=PARTS_REMEDY,
             )
     archives.fits(path, path.stat().st_size + sum(sizes.values()), "its files have")
     return {name: file.read_bytes() for name, file in files.items()}
@@ -51,17 +53,17 @@ def part_of(path: Path, name: str) -> Path:
         or ".." in steps.parts
         or PureWindowsPath(name).drive
     ):
-        raise TeacherError(path, f"names {name[:100]!r}, which does not lie in its folder", remedy=WHOLE)
+        raise TeacherError(path, f"names {name[:100]!r}, which does not lie in its folder", remedy=PARTS_REMEDY)
     beside, home = path.parent, path.resolve().parent
     file = beside / name if home == beside.resolve() or not (home / name).exists() else home / name
     try:
         real = file.resolve(strict=True)
     except (OSError, RuntimeError):
-        raise TeacherError(file, f"missing: {path.name} keeps weights in it", remedy=WHOLE) from None
+        raise TeacherError(file, f"missing: {path.name} keeps weights in it", remedy=PARTS_REMEDY) from None
     if not any(real.is_relative_to(folder) for folder in (beside.resolve(), home)):
-        raise TeacherError(file, f"is a link out of the folder of {path.name}", remedy=WHOLE)
+        raise TeacherError(file, f"is a link out of the folder of {path.name}", remedy=PARTS_REMEDY)
     if not real.is_file():
-        raise TeacherError(file, f"is not a file: {path.name} keeps weights in it", remedy=WHOLE)
+        raise TeacherError(file, f"is not a file: {path.name} keeps weights in it", remedy=PARTS_REMEDY)
     return real
 
 

@@ -158,10 +158,10 @@ def _below(folder: Path, name: str) -> Path:
     place = (folder / name).resolve()
     if not place.is_relative_to(folder.resolve()):
         raise TeacherError(
-            folder / FILE, f"names {name[:100]!r}, which does not lie in its folder", remedy=file_parts.WHOLE
+            folder / FILE, f"names {name[:100]!r}, which does not lie in its folder", remedy=file_parts.PARTS_REMEDY
         )
     if not place.exists():
-        raise TeacherError(folder / name, "missing: MLmodel names it", remedy=file_parts.WHOLE)
+        raise TeacherError(folder / name, "missing: MLmodel names it", remedy=file_parts.PARTS_REMEDY)
     return place
 
 
@@ -179,7 +179,7 @@ def _answering(folder: Path) -> Iterator[Path]:
         top = Path(path.relative_to(folder).parts[0])
         if path.is_file() and not any(top.match(pattern) for pattern in ABOUT):
             if not path.resolve().is_relative_to(folder.resolve()):
-                raise TeacherError(path, "is a link out of the model's folder", remedy=file_parts.WHOLE)
+                raise TeacherError(path, "is a link out of the model's folder", remedy=file_parts.PARTS_REMEDY)
             yield path
 
 

@@ -41,7 +41,7 @@ LARGE = 256 * 2**20
 """Size in bytes that a tensor for a single row may have in any graph."""
 GROWTH = 8
 """Largest such size beyond ``LARGE``, as a multiple of the size of the model's files."""
-AGAIN = "export it again: torch.onnx.export(model, (x,), FILE, dynamic_shapes=({0: torch.export.Dim('rows')},))"
+EXPORT_REMEDY = "export it again: torch.onnx.export(model, (x,), FILE, dynamic_shapes=({0: torch.export.Dim('rows')},))"
 
 
 def load_onnx(path: Path, architecture: Path | None, trust_pickle: bool) -> Teacher:
@@ -61,9 +61,11 @@ def load_onnx(path: Path, architecture: Path | None, trust_pickle: bool) -> Teac
     try:
         model = onnx.load_model_from_string(data)
     except Exception as error:
-        raise TeacherError(path, f"not an ONNX network, or cut short ({one_line(error)})", remedy=AGAIN) from None
+        raise TeacherError(
+            path, f"not an ONNX network, or cut short ({one_line(error)})", remedy=EXPORT_REMEDY
+        ) from None
     if not model.graph.node:
-        raise TeacherError(path, "not an ONNX network, or cut short (it computes nothing)", remedy=AGAIN)
+        raise TeacherError(path, "not an ONNX network, or cut short (it computes nothing)", remedy=EXPORT_REMEDY)
     beside = _beside(path, model)
     _modest(path, model, len(data) + sum(map(len, beside.values())))
     session = _session(path, model, data, beside)
@@ -102,7 +104,7 @@ def _signature(path: Path, session: Any) -> Signature:
         each.shape for each in session.get_outputs()
     )
     if not arguments:
-        raise TeacherError(path, "takes no input", remedy=AGAIN)
+        raise TeacherError(path, "takes no input", remedy=EXPORT_REMEDY)
     return Signature.positional(arguments, None if free else outputs)
 
 
@@ -144,11 +146,11 @@ def _beside(path: Path, model: onnx.ModelProto) -> dict[str, bytes]:
         if offset < 0 or length != size:
             told = named(place.get("length"))
             held = f"{quoted(tensor.name)} does not fit the {told} bytes of {quoted(name)} that it names"
-            raise TeacherError(path, held, remedy=AGAIN)
+            raise TeacherError(path, held, remedy=EXPORT_REMEDY)
         needed[name] = max(needed.get(name, 0), offset + size)
     for tensor in _constants(model):
         if tensor.data_location == tensor.EXTERNAL:
-            raise TeacherError(path, "a constant of its graph lies in another file", remedy=AGAIN)
+            raise TeacherError(path, "a constant of its graph lies in another file", remedy=EXPORT_REMEDY)
     return file_parts.read_parts(path, needed)
 
 
@@ -269,4 +271,6 @@ def _refused(path: Path, model: onnx.ModelProto, text: str, reason: str) -> Teac
             f"its {domain} is {found[1]}, {here} takes up to {found[3]}",
             remedy=f"export it again with opset_version={found[3]}, {update}",
         )
-    return TeacherError(path, f"an ONNX network that {here} does not take: {reason}", remedy=f"{AGAIN}; {update}")
+    return TeacherError(
+        path, f"an ONNX network that {here} does not take: {reason}", remedy=f"{EXPORT_REMEDY}; {update}"
+    )

@@ -42,7 +42,7 @@ ACTIVATIONS = {
 }
 
 REMEDY = "export it as .pt2, or give --trust-pickle if you trust its author"
-WHOLE = "give an architecture that fits, or the whole network as .pt2: torch.export.save(torch.export.export(model, (x,)), FILE)"
+ARCHITECTURE_REMEDY = "give an architecture that fits, or the whole network as .pt2: torch.export.save(torch.export.export(model, (x,)), FILE)"
 INDEX = ".index.json"
 """Suffix of a shard index."""
 
@@ -203,7 +203,9 @@ def load_shards(path: Path, architecture: Path | None, trust_pickle: bool) -> Te
         state |= {key: tensor for key, tensor in held.items() if listed.get(key) == name}
     if lost := sorted(set(listed) - set(state)):
         raise TeacherError(
-            path, f"lists {lost[0][:100]!r} in {listed[lost[0]]}, which does not hold it", remedy=file_parts.WHOLE
+            path,
+            f"lists {lost[0][:100]!r} in {listed[lost[0]]}, which does not hold it",
+            remedy=file_parts.PARTS_REMEDY,
         )
     return _from_state(path, weights_in(state) or {}, architecture, file_parts.hash_files(data, shards))
 
@@ -303,7 +305,7 @@ def _from_state(path: Path, state: dict[str, Tensor], architecture: Path | None,
         described = read_architecture(architecture)
         module = freeze(described.module(state))
     except ValueError as error:
-        raise TeacherError(path, f"does not fit {architecture}: {error}", remedy=WHOLE) from None
+        raise TeacherError(path, f"does not fit {architecture}: {error}", remedy=ARCHITECTURE_REMEDY) from None
     # Other layers or activations make another teacher of the same weights.
     sha256 = file_parts.hash_files(sha256.encode(), {"architecture": architecture.read_bytes()})
     encoding = described.encoding

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from dfkd_tune.teachers.fused.base import Layer, Pull
+from dfkd_tune.teachers.fused.base import Layer, Pullback
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,12 @@ class Affine(Layer):
     scale: Tensor
     shift: Tensor
 
-    spare: ClassVar[bool] = True
+    overwritable: ClassVar[bool] = True
 
     def value(self, *inputs: Tensor) -> Tensor:
         return torch.addcmul(self.shift, inputs[0], self.scale)
 
-    def taped(self, *inputs: Tensor) -> tuple[Tensor, Pull]:
+    def vjp(self, *inputs: Tensor) -> tuple[Tensor, Pullback]:
         return self.value(*inputs), lambda gradient: (gradient * self.scale,)
 
 
@@ -33,12 +33,12 @@ class Add(Layer):
 
     factor: float = 1.0
 
-    spare: ClassVar[bool] = True
+    overwritable: ClassVar[bool] = True
 
     def value(self, *inputs: Tensor) -> Tensor:
         return torch.add(*inputs, alpha=self.factor)
 
-    def taped(self, *inputs: Tensor) -> tuple[Tensor, Pull]:
+    def vjp(self, *inputs: Tensor) -> tuple[Tensor, Pullback]:
         return self.value(*inputs), lambda gradient: (
             gradient,
             gradient if self.factor == 1.0 else self.factor * gradient,
@@ -49,13 +49,13 @@ class Add(Layer):
 class Multiply(Layer):
     """``x * y``, of one shape."""
 
-    spare: ClassVar[bool] = True
+    overwritable: ClassVar[bool] = True
 
     def value(self, *inputs: Tensor) -> Tensor:
         x, y = inputs
         return x * y
 
-    def taped(self, *inputs: Tensor) -> tuple[Tensor, Pull]:
+    def vjp(self, *inputs: Tensor) -> tuple[Tensor, Pullback]:
         x, y = inputs
         return x * y, lambda gradient: (gradient * y, gradient * x)
 
@@ -66,12 +66,12 @@ class LayerNorm(Layer):
 
     eps: float
 
-    spare: ClassVar[bool] = False  # its pullback reads its value
+    overwritable: ClassVar[bool] = False  # its pullback reads its value
 
     def value(self, *inputs: Tensor) -> Tensor:
         return self._normalized(inputs[0])[0]
 
-    def taped(self, *inputs: Tensor) -> tuple[Tensor, Pull]:
+    def vjp(self, *inputs: Tensor) -> tuple[Tensor, Pullback]:
         value, root = self._normalized(inputs[0])
 
         def pull(gradient: Tensor) -> tuple[Tensor, ...]:

@@ -14,23 +14,23 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-Pull = Callable[[Tensor], tuple[Tensor, ...]]
+Pullback = Callable[[Tensor], tuple[Tensor, ...]]
 """Maps the gradient in a layer's value to the gradients in its inputs; it must not overwrite its argument."""
 
 
 class Layer(ABC):
     """One layer; implementations are frozen dataclasses whose fields are their weights and sizes."""
 
-    spare: ClassVar[bool] = False
-    """Whether its value is new memory that its pullback does not read, so that the next layer may overwrite it."""
+    overwritable: ClassVar[bool] = False
+    """Whether the next layer may overwrite its value: the value is new memory, and its pullback does not read it."""
 
     @abstractmethod
     def value(self, *inputs: Tensor) -> Tensor:
         """The value ``(..., N)`` of inputs ``(..., N)``."""
 
     @abstractmethod
-    def taped(self, *inputs: Tensor) -> tuple[Tensor, Pull]:
-        """The value, and its pullback."""
+    def vjp(self, *inputs: Tensor) -> tuple[Tensor, Pullback]:
+        """The value ``(..., N)``, and its pullback."""
 
     def scaled(self, scale: Tensor, shift: Tensor) -> Layer | None:
         """A layer with the value ``shift + scale * value``, at no cost; None if there is none.

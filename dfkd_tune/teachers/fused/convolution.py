@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from dfkd_tune.teachers.fused.base import Layer, Pull
+from dfkd_tune.teachers.fused.base import Layer, Pullback
 from dfkd_tune.teachers.fused.linear import every
 from dfkd_tune.teachers.fused.views import Slice
 
@@ -36,7 +36,7 @@ class Convolution(Layer):
     depthwise: bool = False
     steps: int | None = None
 
-    spare: ClassVar[bool] = True
+    overwritable: ClassVar[bool] = True
 
     def value(self, *inputs: Tensor) -> Tensor:
         x = inputs[0].transpose(0, 1)
@@ -45,7 +45,7 @@ class Convolution(Layer):
             self._add(made[here], tap, x[there])
         return made.transpose(0, 1)
 
-    def taped(self, *inputs: Tensor) -> tuple[Tensor, Pull]:
+    def vjp(self, *inputs: Tensor) -> tuple[Tensor, Pullback]:
         channels, steps, _ = inputs[0].shape
         return self.value(*inputs), lambda gradient: self._pull(gradient.transpose(0, 1), channels, steps)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dfkd_tune.teachers.base import FastForward, Teacher
-from dfkd_tune.teachers.fused.reading import read_program
+from dfkd_tune.teachers.fused.exported_graph import read_program
 from dfkd_tune.teachers.linear_chain import read_chain
 from dfkd_tune.teachers.signatures.arranged import Arranged
 

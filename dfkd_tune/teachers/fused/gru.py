@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dfkd_tune.teachers.fused.base import Pull
+from dfkd_tune.teachers.fused.base import Pullback
 from dfkd_tune.teachers.fused.recurrent import Recurrent, backward_sigmoid, blocks
 
 PLACES = ((0, 1), (1, 2), (2, 3), (3, 4), (1, 3), (1, 4))
@@ -25,20 +25,20 @@ PLACES = ((0, 1), (1, 2), (2, 3), (3, 4), (1, 3), (1, 4))
 
 @dataclass(frozen=True)
 class GRU(Recurrent):
-    """``into`` is ``(4H, C + 1)``: c, r, z and the constant of q. ``onward`` is ``(3H, H)``: r, z, q."""
+    """``weight_ih`` is ``(4H, C + 1)``: c, r, z and the constant of q. ``weight_hh`` is ``(3H, H)``: r, z, q."""
 
     @classmethod
     def of(cls, weights: Sequence[Tensor], steps: int) -> GRU:
-        into, onward, into_bias, onward_bias = (weight.double() for weight in weights)
-        at_rest = onward_bias + onward.sum(1)  # of g = 0
-        r, z, candidate = torch.cat([into, into_bias[:, None]], 1).chunk(3)
+        weight_ih, weight_hh, bias_ih, bias_hh = (weight.double() for weight in weights)
+        at_rest = bias_hh + weight_hh.sum(1)  # of g = 0
+        r, z, candidate = torch.cat([weight_ih, bias_ih[:, None]], 1).chunk(3)
         own = at_rest.chunk(3)
         q = torch.zeros_like(candidate)
         for part, constant in zip((r, z, q), own, strict=True):
             part[:, -1] += constant
         like = weights[0]
         made = torch.cat([-2 * candidate, r, z, -2 * q])
-        turned = torch.cat([-2 * part for part in onward.chunk(3)[:2]] + [4 * onward.chunk(3)[2]])
+        turned = torch.cat([-2 * part for part in weight_hh.chunk(3)[:2]] + [4 * weight_hh.chunk(3)[2]])
         return cls(made.to(like), turned.to(like), steps)
 
     def value(self, *inputs: Tensor) -> Tensor:
@@ -55,12 +55,12 @@ class GRU(Recurrent):
 
     def _step(self, x: Tensor, buffer: tuple[Tensor, ...], before: Tensor, after: Tensor) -> None:
         whole, c, r, z, q, gates, linear = buffer
-        torch.mm(self.into, x, out=whole)
-        linear.addmm_(self.onward, before)
+        torch.mm(self.weight_ih, x, out=whole)
+        linear.addmm_(self.weight_hh, before)
         gates.sigmoid_()
         torch.lerp(c.addcmul_(r, q).sigmoid_(), before, z, out=after)
 
-    def taped(self, *inputs: Tensor) -> tuple[Tensor, Pull]:
+    def vjp(self, *inputs: Tensor) -> tuple[Tensor, Pullback]:
         windows, units = self.windows(inputs[0]), self.units
         rows = windows.shape[-1]
         states = windows.new_empty(self.steps + 1, units, rows)
@@ -78,8 +78,8 @@ class GRU(Recurrent):
         (pulled,) = blocks(gradient.new_empty(1, 4 * units, rows), units, PLACES)
         whole, dc, dr, dz, dq, dgates, dlinear = pulled
         own = whole[: 3 * units]
-        found = gradient.new_empty(self.steps, self.into.shape[1] - 1, rows)
-        into, back = self.into[: 3 * units, :-1].mT.contiguous(), self.onward.mT.contiguous()
+        found = gradient.new_empty(self.steps, self.weight_ih.shape[1] - 1, rows)
+        input_weight, state_weight = self.weight_ih[: 3 * units, :-1].mT.contiguous(), self.weight_hh.mT.contiguous()
         gradient = -2 * gradient
         left, kept = gradient[-1].clone(), gradient.new_empty(units, rows)
         for t in range(self.steps - 1, -1, -1):
@@ -90,8 +90,8 @@ class GRU(Recurrent):
             torch.mul(dc, q, out=dr)
             torch.sub(states[t], c, out=dz).mul_(left)
             backward_sigmoid(dgates, gates, out=dgates)
-            torch.mm(into, own, out=found[t])
-            left, kept = kept.addmm_(back, dlinear), left
+            torch.mm(input_weight, own, out=found[t])
+            left, kept = kept.addmm_(state_weight, dlinear), left
             if t:
                 left = self.later(gradient, t - 1, left)
         return found

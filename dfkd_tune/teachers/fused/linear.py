@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from dfkd_tune.teachers.fused.base import Layer, Pull
+from dfkd_tune.teachers.fused.base import Layer, Pullback
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Linear(Layer):
     weight: Tensor
     bias: Tensor
 
-    spare: ClassVar[bool] = True
+    overwritable: ClassVar[bool] = True
 
     def value(self, *inputs: Tensor) -> Tensor:
         (x,) = inputs
@@ -32,7 +32,7 @@ class Linear(Layer):
         steps = x.flatten(0, -3)
         return torch.baddbmm(self.bias, every(self.weight, steps), steps).unflatten(0, x.shape[:-2])
 
-    def taped(self, *inputs: Tensor) -> tuple[Tensor, Pull]:
+    def vjp(self, *inputs: Tensor) -> tuple[Tensor, Pullback]:
         return self.value(*inputs), self._pull
 
     def _pull(self, gradient: Tensor) -> tuple[Tensor, ...]:

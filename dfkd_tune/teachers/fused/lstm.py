@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dfkd_tune.teachers.fused.base import Pull
+from dfkd_tune.teachers.fused.base import Pullback
 from dfkd_tune.teachers.fused.recurrent import Recurrent, backward_sigmoid, blocks
 
 PLACES = ((0, 1), (1, 2), (2, 3), (3, 4))
@@ -24,13 +24,13 @@ PLACES = ((0, 1), (1, 2), (2, 3), (3, 4))
 
 @dataclass(frozen=True)
 class LSTM(Recurrent):
-    """``into`` is ``(4H, C + 1)``, ``onward`` is ``(4H, H)``; both hold i, f, o and u."""
+    """``weight_ih`` is ``(4H, C + 1)``, ``weight_hh`` is ``(4H, H)``; both hold i, f, o and u."""
 
     @classmethod
     def of(cls, weights: Sequence[Tensor], steps: int) -> LSTM:
-        into, onward, into_bias, onward_bias = weights
-        both = torch.cat([into, (into_bias + onward_bias)[:, None]], 1)
-        return cls(_ordered(both), _ordered(onward), steps)
+        weight_ih, weight_hh, bias_ih, bias_hh = weights
+        both = torch.cat([weight_ih, (bias_ih + bias_hh)[:, None]], 1)
+        return cls(_ordered(both), _ordered(weight_hh), steps)
 
     def value(self, *inputs: Tensor) -> Tensor:
         windows, units = self.windows(inputs[0]), self.units
@@ -56,12 +56,12 @@ class LSTM(Recurrent):
         after: Tensor,
     ) -> None:
         whole, i, f, o, u = buffer
-        torch.mm(self.into, x, out=whole)
-        whole.addmm_(self.onward, before).sigmoid_()
+        torch.mm(self.weight_ih, x, out=whole)
+        whole.addmm_(self.weight_hh, before).sigmoid_()
         torch.mul(f, cell, out=cell_after).addcmul_(i, u, value=4).sub_(i, alpha=2)
         torch.addcmul(o, o, torch.sigmoid(cell_after, out=end), value=-2, out=after)
 
-    def taped(self, *inputs: Tensor) -> tuple[Tensor, Pull]:
+    def vjp(self, *inputs: Tensor) -> tuple[Tensor, Pullback]:
         windows, units = self.windows(inputs[0]), self.units
         rows = windows.shape[-1]
         states, cells = (part.unbind() for part in windows.new_zeros(2, self.steps + 1, units, rows))
@@ -82,8 +82,8 @@ class LSTM(Recurrent):
         units, rows = self.units, gradient.shape[-1]
         end = gradient.new_empty(units, rows)
         ((pulled, di, df, do, du),) = blocks(gradient.new_empty(1, 4 * units, rows), units, PLACES)
-        found = gradient.new_empty(self.steps, self.into.shape[1] - 1, rows)
-        into, back = self.into[:, :-1].mT.contiguous(), self.onward.mT.contiguous()
+        found = gradient.new_empty(self.steps, self.weight_ih.shape[1] - 1, rows)
+        input_weight, state_weight = self.weight_ih[:, :-1].mT.contiguous(), self.weight_hh.mT.contiguous()
         left, cell = gradient[-1].clone(), gradient.new_zeros(units, rows)
         for t in range(self.steps - 1, -1, -1):
             whole, i, f, o, u = buffers[t]
@@ -94,8 +94,8 @@ class LSTM(Recurrent):
             torch.mul(cell, u, out=di).mul_(4).sub_(cell, alpha=2)
             cell.mul_(f)
             backward_sigmoid(pulled, whole, out=pulled)
-            torch.mm(into, pulled, out=found[t])
-            left = torch.mm(back, pulled, out=left)
+            torch.mm(input_weight, pulled, out=found[t])
+            left = torch.mm(state_weight, pulled, out=left)
             if t:
                 left = self.later(gradient, t - 1, left)
         return found

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dfkd_tune.teachers.fused.arithmetic import Affine
-from dfkd_tune.teachers.fused.base import Layer, Pull
+from dfkd_tune.teachers.fused.base import Layer, Pullback
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class Program:
         """The outputs ``(N, O)`` and the vector-Jacobian product ``(N, O) -> (N, D)``."""
         values, pulls = [x.mT.contiguous()], []
         for step in self.steps:
-            value, pull = step.layer.taped(*(values[i] for i in step.inputs))
+            value, pull = step.layer.vjp(*(values[i] for i in step.inputs))
             values.append(value)
             pulls.append(pull)
         return values[-1].mT.contiguous(), lambda gradient: self._pull(gradient.mT.contiguous(), pulls)
 
     @torch.no_grad()
-    def _pull(self, gradient: Tensor, pulls: list[Pull]) -> Tensor:
+    def _pull(self, gradient: Tensor, pulls: list[Pullback]) -> Tensor:
         gradients: dict[int, Tensor] = {len(self.steps): gradient}
         for number in range(len(self.steps), 0, -1):
             step, found = self.steps[number - 1], gradients.pop(number)
@@ -155,9 +155,9 @@ def _overwriting(steps: list[Step]) -> list[Step]:
     found = []
     for step in steps:
         before = step.inputs[0]
-        free = before > 0 and times[before] == 1 and steps[before - 1].layer.spare
-        within = step.layer.overwriting() if free else None
-        found.append(step if within is None else replace(step, layer=within))
+        free = before > 0 and times[before] == 1 and steps[before - 1].layer.overwritable
+        overwriting = step.layer.overwriting() if free else None
+        found.append(step if overwriting is None else replace(step, layer=overwriting))
     return found
 
 

@@ -18,21 +18,21 @@ class Recurrent(Layer):
     """One recurrent layer from windows ``(T, C, N)`` to the states after each step ``(T, H, N)``, or to the last one ``(1, H, N)``.
 
     Args:
-        into: weights ``(G, C + 1)`` of the channels and of a channel of ones, which holds the bias.
-        onward: weights of the states, ``(_, H)``.
+        weight_ih: weights ``(G, C + 1)`` of the channels and of a channel of ones, which holds the bias.
+        weight_hh: weights of the states, ``(_, H)``.
         steps: number of steps T.
         last: whether only the state after the last step is returned.
     """
 
-    into: Tensor
-    onward: Tensor
+    weight_ih: Tensor
+    weight_hh: Tensor
     steps: int
     last: bool = False
 
     @property
     def units(self) -> int:
         """Number of units H."""
-        return self.onward.shape[1]
+        return self.weight_hh.shape[1]
 
     @classmethod
     @abstractmethod

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dfkd_tune.teachers.fused.base import Layer, Pull
+from dfkd_tune.teachers.fused.base import Layer, Pullback
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Select(Layer):
     def value(self, *inputs: Tensor) -> Tensor:
         return inputs[0].select(self.dimension, self.index)
 
-    def taped(self, *inputs: Tensor) -> tuple[Tensor, Pull]:
+    def vjp(self, *inputs: Tensor) -> tuple[Tensor, Pullback]:
         (x,) = inputs
 
         def pull(gradient: Tensor) -> tuple[Tensor, ...]:
@@ -46,7 +46,7 @@ class Slice(Layer):
     def value(self, *inputs: Tensor) -> Tensor:
         return self._of(inputs[0])
 
-    def taped(self, *inputs: Tensor) -> tuple[Tensor, Pull]:
+    def vjp(self, *inputs: Tensor) -> tuple[Tensor, Pullback]:
         (x,) = inputs
 
         def pull(gradient: Tensor) -> tuple[Tensor, ...]:
@@ -71,7 +71,7 @@ class Reshape(Layer):
     def value(self, *inputs: Tensor) -> Tensor:
         return inputs[0].reshape(*self.shape, inputs[0].shape[-1])
 
-    def taped(self, *inputs: Tensor) -> tuple[Tensor, Pull]:
+    def vjp(self, *inputs: Tensor) -> tuple[Tensor, Pullback]:
         (x,) = inputs
         return self.value(x), lambda gradient: (gradient.reshape(x.shape),)
 
@@ -85,13 +85,13 @@ class Permute(Layer):
     def value(self, *inputs: Tensor) -> Tensor:
         return inputs[0].permute(self.order)
 
-    def taped(self, *inputs: Tensor) -> tuple[Tensor, Pull]:
+    def vjp(self, *inputs: Tensor) -> tuple[Tensor, Pullback]:
         back = [self.order.index(i) for i in range(len(self.order))]
         return self.value(*inputs), lambda gradient: (gradient.permute(back),)
 
 
 @dataclass(frozen=True)
-class Join(Layer):
+class Concatenate(Layer):
     """Several values one after another in a dimension."""
 
     dimension: int
@@ -99,7 +99,7 @@ class Join(Layer):
     def value(self, *inputs: Tensor) -> Tensor:
         return torch.cat(inputs, self.dimension)
 
-    def taped(self, *inputs: Tensor) -> tuple[Tensor, Pull]:
+    def vjp(self, *inputs: Tensor) -> tuple[Tensor, Pullback]:
         sizes = [x.shape[self.dimension] for x in inputs]
         return self.value(*inputs), lambda gradient: gradient.split(sizes, self.dimension)
 
@@ -113,7 +113,7 @@ class Mean(Layer):
     def value(self, *inputs: Tensor) -> Tensor:
         return inputs[0].mean(self.dimensions, keepdim=True)
 
-    def taped(self, *inputs: Tensor) -> tuple[Tensor, Pull]:
+    def vjp(self, *inputs: Tensor) -> tuple[Tensor, Pullback]:
         shape = inputs[0].shape
         share = 1 / math.prod(shape[i] for i in self.dimensions)
         return self.value(*inputs), lambda gradient: ((gradient * share).expand(shape),)

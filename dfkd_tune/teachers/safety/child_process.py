@@ -16,7 +16,7 @@ PATIENCE_S = 60.0
 around in circles."""
 REFUSED = 3
 """Exit status of the child for a file that the library refuses."""
-AGAIN = "copy it again, or save it again with the installed version"
+DAMAGED_REMEDY = "copy it again, or save it again with the installed version"
 
 
 def read_by_library(path: Path, data: bytes, library: str) -> bytes:
@@ -37,12 +37,14 @@ def read_by_library(path: Path, data: bytes, library: str) -> bytes:
         done = subprocess.run(command, input=data, capture_output=True, timeout=patience, env=environment)
     except subprocess.TimeoutExpired:
         raise TeacherError(
-            path, f"damaged: {library} did not finish reading it in {patience:.0f} s", remedy=AGAIN
+            path, f"damaged: {library} did not finish reading it in {patience:.0f} s", remedy=DAMAGED_REMEDY
         ) from None
     if done.returncode == REFUSED:
         told = done.stderr.decode(errors="replace").rpartition("\0")[2]
         reason = one_line(ValueError(told.partition("Stack trace:")[0].strip()))
-        raise TeacherError(path, f"not a model of {library}, or cut short: {reason}", remedy=AGAIN)
+        raise TeacherError(path, f"not a model of {library}, or cut short: {reason}", remedy=DAMAGED_REMEDY)
     if done.returncode != 0:
-        raise TeacherError(path, f"damaged: {library} ends with {done.returncode} when it reads it", remedy=AGAIN)
+        raise TeacherError(
+            path, f"damaged: {library} ends with {done.returncode} when it reads it", remedy=DAMAGED_REMEDY
+        )
     return done.stdout

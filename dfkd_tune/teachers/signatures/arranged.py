@@ -49,7 +49,7 @@ class Arranged(nn.Module):
         self.training = False
 
     def forward(self, x: Tensor) -> Tensor:
-        returned = self.layout.ask(self.inner, x)
+        returned = self.layout.call(self.inner, x)
         try:
             return self.layout.from_outputs(returned, len(x))
         except Unfit as error:
@@ -107,12 +107,12 @@ def with_outputs(teacher: Teacher, inputs: Inputs) -> tuple[Teacher, Inputs]:
     if isinstance(inner, Arranged):
         assert layout is not None  # ``arranged`` sets both
         own, inner = layout, inner.inner
-        ask = lambda rows: own.ask(inner, rows)  # noqa: E731
+        function = lambda rows: own.call(inner, rows)  # noqa: E731
     else:
-        ask = inner
+        function = inner
     try:
         with torch.no_grad():
-            returned = teacher.guard.once(teacher.source, ask, x)
+            returned = teacher.guard.once(teacher.source, function, x)
     except TeacherError as error:
         if layout is not None or not inputs.axes:
             raise

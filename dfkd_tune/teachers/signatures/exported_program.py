@@ -12,7 +12,7 @@ from dfkd_tune.errors import TeacherError
 from dfkd_tune.layouts import nested
 from dfkd_tune.layouts.signature import Argument, Output, Signature, argument_names, output_names
 
-AGAIN = "export a module whose arguments have the batch in their first dimension and fixed sizes in all others"
+EXPORT_REMEDY = "export a module whose arguments have the batch in their first dimension and fixed sizes in all others"
 MOST_LEVELS = 256
 """Largest embedding whose rows are taken as the levels of an argument."""
 SAME = ("to.dtype", "to.dtype_layout", "_to_copy.default", "view.default", "reshape.default", "squeeze.dim", "squeeze.default", "unsqueeze.default", "clone.default", "contiguous.default", "alias.default", "flatten.using_ints")  # fmt: skip
@@ -69,7 +69,7 @@ def _shape(source: object, name: str, tensor: Tensor) -> tuple[int, ...]:
     if tensor.ndim == 0 or not all(isinstance(n, int) for n in tensor.shape[1:]):
         free = [i for i, n in enumerate(tensor.shape) if not isinstance(n, int)]
         found = f"{name} has {tensor.ndim} dimensions, of which {', '.join(map(str, free)) or 'none'} can vary"
-        raise TeacherError(source, f"its argument {found}", remedy=AGAIN)
+        raise TeacherError(source, f"its argument {found}", remedy=EXPORT_REMEDY)
     return tuple(tensor.shape[1:])
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dfkd_tune.inputs.dependence.speeds import Moved, speeds
+from dfkd_tune.inputs.dependence.speeds import Autoregression, speeds
 from dfkd_tune.layouts.axes import window_axes
 from dfkd_tune.testing.problems import rng
 
@@ -23,7 +23,7 @@ def noise() -> Tensor:
 
 @pytest.fixture(scope="module")
 def moved(noise) -> Tensor:
-    return Moved(COLUMNS).of(noise)
+    return Autoregression(COLUMNS).of(noise)
 
 
 def test_every_step_is_standard_normal(moved):

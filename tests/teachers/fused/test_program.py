@@ -8,7 +8,7 @@ from torch import nn
 
 from dfkd_tune.inputs.arguments import layout_of
 from dfkd_tune.ops.pt2_archive import call_to_pt2, free_batch
-from dfkd_tune.teachers.fused.reading import read_program
+from dfkd_tune.teachers.fused.exported_graph import read_program
 from dfkd_tune.teachers.signatures.exported_program import signature_of
 
 ROWS = 5

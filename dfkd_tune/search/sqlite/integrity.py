@@ -5,14 +5,14 @@ from __future__ import annotations
 from dfkd_tune.errors import StorageError
 from dfkd_tune.locations import sqlite_files
 
-DAMAGED = "put a copy of it back, or start anew with another --storage and --name; the runs in MLflow are kept"
+DAMAGED_REMEDY = "put a copy of it back, or start anew with another --storage and --name; the runs in MLflow are kept"
 """Remedy for a damaged database."""
 
 
-def require_whole(url: str) -> None:
+def require_intact(url: str) -> None:
     """Check that the SQLite file of a storage is intact, if it exists.
 
     Raises:
         StorageError: it is a directory, not an SQLite file, or damaged.
     """
-    sqlite_files.check(url, StorageError, DAMAGED, lambda tables: "studies" in tables)  # Optuna creates it first
+    sqlite_files.check(url, StorageError, DAMAGED_REMEDY, lambda tables: "studies" in tables)  # Optuna creates it first

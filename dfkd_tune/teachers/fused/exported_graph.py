@@ -9,9 +9,9 @@ from torch import fx
 
 from dfkd_tune.compat.torch import tree_leaves
 from dfkd_tune.layouts.layout import Layout
+from dfkd_tune.teachers.fused.builder import Count, NotFused, ProgramBuilder, Value, Zeros
 from dfkd_tune.teachers.fused.operators import OPERATORS
 from dfkd_tune.teachers.fused.program import Program
-from dfkd_tune.teachers.fused.reader import Count, NotFused, Reader, Value, Zeros
 
 
 def read_program(module: fx.GraphModule, width: int, dtype: torch.dtype, layout: Layout | None) -> Program | None:
@@ -26,10 +26,10 @@ def read_program(module: fx.GraphModule, width: int, dtype: torch.dtype, layout:
     if layout is not None and any(each.dtype != dtype or each.shape is None for each in layout.arguments):
         return None
     shapes = [(width,)] if layout is None else [each.shape or () for each in layout.arguments]
-    reader, state = Reader(width, dtype), dict(module.named_parameters()) | dict(module.named_buffers())
+    builder, state = ProgramBuilder(width, dtype), dict(module.named_parameters()) | dict(module.named_buffers())
     values: dict[fx.Node, Any] = {}
     try:
-        arguments = reader.arguments(shapes)
+        arguments = builder.arguments(shapes)
         for node in module.graph.nodes:
             if node.op == "placeholder":
                 values[node] = arguments.pop(0)
@@ -45,17 +45,16 @@ def read_program(module: fx.GraphModule, width: int, dtype: torch.dtype, layout:
                     rule = OPERATORS.get(str(node.target).removeprefix("aten.").removeprefix("<built-in function "))
                     if rule is None:
                         raise NotFused
-                    values[node] = rule(reader, *args, **kwargs)
+                    values[node] = rule(builder, *args, **kwargs)
             elif node.op == "output":
                 if arguments:
                     return None
-                reader.outputs([values[each] for each in tree_leaves(node.args)])
+                builder.outputs([values[each] for each in tree_leaves(node.args)])
             elif node.users:  # a guard has none
                 return None
     except (NotFused, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
-        # other arguments than its layer takes
-        return None
-    return Program(tuple(reader.steps)).simplified()
+        return None  # an operator has other arguments than its rule takes
+    return Program(tuple(builder.steps)).simplified()
 
 
 def _constant(tree: object) -> bool:

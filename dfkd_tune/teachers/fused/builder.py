@@ -1,4 +1,4 @@
-"""``Reader``: the layers read so far from a graph, with an example that follows it."""
+"""``ProgramBuilder``: adds layers to a program, and evaluates each on an example to find the shape of its value."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor
 
 from dfkd_tune.teachers.fused.base import Layer
 from dfkd_tune.teachers.fused.program import Step
-from dfkd_tune.teachers.fused.views import Join, Reshape, Slice
+from dfkd_tune.teachers.fused.views import Concatenate, Reshape, Slice
 
 ROWS = 2
-"""Rows of the example that follows a graph to find shapes."""
+"""Number of rows of the example."""
 
 
 class NotFused(Exception):
@@ -49,7 +49,11 @@ class Value:
         return tuple(self.example.shape[:-1])
 
     def dimension(self, own: object) -> int:
-        """The place of PyTorch's dimension ``own`` among the sizes without the rows; an error for that of the rows."""
+        """The place of PyTorch's dimension ``own`` among the sizes without the rows.
+
+        Raises:
+            NotFused: it is the dimension of the rows, or no number.
+        """
         if not isinstance(own, int):
             raise NotFused
         own %= self.example.dim()
@@ -58,8 +62,13 @@ class Value:
         return own - (own > self.rows)
 
 
-class Reader:
-    """The steps read so far."""
+class ProgramBuilder:
+    """The steps of a program that have been added so far.
+
+    Args:
+        width: number of columns D of a row.
+        dtype: dtype of a row.
+    """
 
     def __init__(self, width: int, dtype: torch.dtype) -> None:
         rng = torch.Generator().manual_seed(0)
@@ -67,18 +76,18 @@ class Reader:
         self.start = Value(0, torch.randn(width, ROWS, generator=rng, dtype=torch.float64).to(dtype))
 
     def add(self, layer: Layer, *inputs: Value, rows: int = 0) -> Value:
-        """The value of a layer that takes these values.
+        """Add a layer, and return its value.
 
         Args:
             layer: the layer.
-            inputs: what it takes.
+            inputs: the values that it takes.
             rows: the dimension of the rows in PyTorch's order.
         """
         self.steps.append(Step(layer, tuple(each.number for each in inputs)))
         return Value(len(self.steps), layer.value(*(each.example.clone() for each in inputs)), rows)
 
     def arguments(self, shapes: Sequence[tuple[int, ...]]) -> list[Value]:
-        """The arguments of these shapes, which follow each other in a row."""
+        """The teacher's arguments of these shapes, without the rows; their values follow each other in a row."""
         if shapes == [self.start.shape]:
             return [self.start]
         found, first = [], 0
@@ -90,10 +99,14 @@ class Reader:
         return found
 
     def outputs(self, values: Sequence[object]) -> Value:
-        """All outputs as columns of one value ``(O, ROWS)``."""
+        """All outputs as columns of one value ``(O, ROWS)``.
+
+        Raises:
+            NotFused: an output does not depend on the rows, or its rows do not come first.
+        """
         flat = []
         for each in values:
             if not isinstance(each, Value) or each.rows or each.number == 0:
                 raise NotFused
             flat.append(each if len(each.shape) == 1 else self.add(Reshape((math.prod(each.shape),)), each))
-        return flat[0] if len(flat) == 1 else self.add(Join(0), *flat)
+        return flat[0] if len(flat) == 1 else self.add(Concatenate(0), *flat)

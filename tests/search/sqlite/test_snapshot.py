@@ -13,8 +13,8 @@ from optuna.trial import TrialState, create_trial
 
 from dfkd_tune.errors import StorageError
 from dfkd_tune.locations.paths import sqlite_file
-from dfkd_tune.search.reading.snapshot import Snapshot, snapshot
 from dfkd_tune.search.sampling import without_experimental_warnings
+from dfkd_tune.search.sqlite.snapshot import Snapshot, snapshot
 from dfkd_tune.search.storage import open_storage
 
 

@@ -1,1 +1,0 @@
-"""Read the studies of an SQLite file without SQLAlchemy."""
