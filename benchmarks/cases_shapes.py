@@ -155,16 +155,18 @@ class Shape:
 
 
 NUMBERS, REGION = {"mean": 0, "std": 1}, {"levels": [0, 1, 2, 3]}
+INDEPENDENT = {"window": {"steps": 6, "channels": [{"name": each, "autocorrelation": [0]} for each in "abc"]}}
+"""The rows that ``TRUTH`` draws: steps of a window that are independent."""
 SHAPES = {
     "two inputs": Shape("Two", {"arguments": {"numbers": NUMBERS, "region": REGION}}),
     "dict in, dict out": Shape("Dict", {"arguments": {"numbers": NUMBERS, "region": REGION}}),
-    "(N, T, F)": Shape("Window", {"window": {"steps": 6, "channels": ["a", "b", "c"]}}),
+    "(N, T, F)": Shape("Window", INDEPENDENT),
     "one input a column": Shape(
         "Columns", {"arguments": {"load": NUMBERS, "count": {"range": [0, 9]}}}, "teacher.onnx"
     ),
     "int64 inputs": Shape("Whole", {"arguments": {"codes": {"levels": [0, 1, 2, 3, 4]}}}),
     "float16 inputs": Shape("Half"),
-    "(N, 1, 1) out": Shape("Tail"),
+    "(N, 1, 1) out": Shape("Tail", INDEPENDENT),
 }
 """Part of the row -> its teacher."""
 
