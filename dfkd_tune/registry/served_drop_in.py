@@ -20,6 +20,8 @@ from mlflow.pyfunc.model import PythonModel
 
 MOST_LISTED = 12
 """Largest number of levels in a message."""
+NEAR, APART = 2.0**-23, 1e-3
+"""Largest difference between a number and its level, relative to the largest level and to the step between levels."""
 
 
 class Student(PythonModel):
@@ -120,11 +122,23 @@ class Student(PythonModel):
                     f"value {name!r}", "is missing", "send a number: the student knows no missing values there"
                 )
             if name in self.levels and not isinstance(self.levels[name][0], str):
-                levels = np.array(self.levels[name], dtype=np.float64)
-                wrong = np.abs(rows[:, i, None] - levels).min(1) > 1e-6 * (1 + np.abs(levels).max())
+                levels = np.array([level for level in self.levels[name] if level is not None], dtype=np.float64)
+                wrong = strays(rows[:, i], np.sort(levels))
                 if wrong.any():
-                    known = ", ".join(f"{level:g}" for level in levels[:MOST_LISTED])
-                    raise refusal(f"value {name!r}", f"is {rows[wrong][0, i]:g}, which is no level", f"known: {known}")
+                    known = ", ".join(f"{level:.15g}" for level in levels[:MOST_LISTED])
+                    rule = f"is {rows[wrong][0, i]:.15g}, which is no level"
+                    raise refusal(f"value {name!r}", rule, f"known: {known}")
+
+
+def strays(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Mask ``(N,)`` of the values that equal no level ``(L,)`` (sorted) up to float32 rounding.
+
+    Where levels are large, that rounding alone would take another whole number, or a number between two levels.
+    """
+    nearest = known[np.abs(values[:, None] - known).argmin(1)]
+    step = min([*np.diff(known).tolist(), 1.0 if (known == np.round(known)).all() else np.inf])
+    far = np.abs(values - nearest) > min(NEAR * np.abs(known).max(), APART * step)
+    return far & (values != nearest.astype(np.float32))
 
 
 def codes(place: str, value: Any, known: list[str]) -> np.ndarray:

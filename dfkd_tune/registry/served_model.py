@@ -22,6 +22,8 @@ MOST_LISTED = 12
 """Largest number of names or levels in a message."""
 NEAR = 2.0**-23
 """Largest difference between a number and its level, relative to the largest level: float32 rounding."""
+APART = 1e-3
+"""Largest difference between a number and its level, relative to the step between levels, and between whole numbers."""
 
 
 class Student(PythonModel):
@@ -208,7 +210,10 @@ def snapped(name: str, values: np.ndarray, known: np.ndarray) -> np.ndarray:
     right = np.searchsorted(known, values).clip(1, len(known) - 1) if len(known) > 1 else np.zeros(len(values), int)
     left = (right - 1).clip(0)
     nearest = np.where(np.abs(values - known[left]) <= np.abs(values - known[right]), known[left], known[right])
-    wrong = np.abs(values - nearest) > NEAR * np.abs(known).max()
+    # Where levels are large, float32 rounding alone would take another whole number, or a number between two levels.
+    step = min([*np.diff(known).tolist(), 1.0 if (known == np.round(known)).all() else np.inf])
+    far = np.abs(values - nearest) > min(NEAR * np.abs(known).max(), APART * step)
+    wrong = far & (values != nearest.astype(np.float32))
     if wrong.any():
         raise unknown(name, values[wrong][0].item(), known.tolist())
     return np.where(np.isnan(values), np.nan, nearest)

@@ -6,9 +6,10 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.exceptions import MlflowException
 from served_models import FAR, MIXED, refuses
 
-from dfkd_tune.registry import model_files
+from dfkd_tune.registry import model_files, served_drop_in, served_model
 
 
 def asked(model, **columns) -> np.ndarray:
@@ -38,6 +39,33 @@ def test_levels_that_are_numbers_are_met_exactly(mixed):
     frame = pd.DataFrame({"load": [1], "grade": ["low"], "gate": [2], "rank": [1]})
     refuses(mixed, frame, "column 'gate': holds '2.0', which is no level; known: 1.0, 2.5, 7.0")
     refuses(mixed, frame.assign(gate=["1"]), "column 'gate': holds text")
+
+
+FAR_LEVELS = {
+    "times": ([0.0, 1.7e9, 1.7e9 + 60], [150, 1.7e9 + 1, 1.7e9 + 29, 1.7e9 + 31, 1.7e9 + 61]),
+    "numbers of sites": ([0.0, 1_000_001.0, 1_000_003.0], [1, 2, 1_000_002, 1_000_004]),
+    "close together": ([1.0, 1.0000002, 1.0000004], [1.0000001, 1.0000003]),
+    "one": ([16_777_217.0], [16_777_218.0]),
+    "small": ([0.1, 0.3, 0.7], [0.2, 0.10001, 0.69999]),
+}
+
+
+@pytest.mark.parametrize(("levels", "others"), FAR_LEVELS.values(), ids=FAR_LEVELS)
+def test_a_number_beside_a_level_is_no_level_however_large(levels, others):
+    known = np.array(levels)
+    assert served_model.snapped("site", known, known).tolist() == levels
+    assert not served_drop_in.strays(known, known).any()
+    assert served_drop_in.strays(np.array(others, dtype=np.float64), known).all()
+    for other in others:
+        with pytest.raises(MlflowException, match="which is no level"):
+            served_model.snapped("site", np.array([other], dtype=np.float64), known)
+
+
+@pytest.mark.parametrize("levels", [[0.1, 0.3, 0.7], [0.0, 1.7e9 + 50, 1.8e9], [16_777_217.0]], ids=str)
+def test_levels_rounded_to_float32_are_met(levels):
+    known, rounded = np.array(levels), np.array(levels, np.float32).astype(np.float64)
+    assert served_model.snapped("site", rounded, known).tolist() == levels
+    assert not served_drop_in.strays(rounded, known).any()
 
 
 @pytest.mark.parametrize("absent", [None, np.nan, pd.NA, pd.NaT, Decimal("NaN")], ids=str)
