@@ -144,7 +144,8 @@ def test_a_served_student_takes_gaps_where_they_are_declared(problem, kept, tmp_
     np.testing.assert_allclose(served.predict(table.drop(columns="load")), served.predict(table.assign(load=np.nan)))
     with pytest.raises(mlflow.exceptions.MlflowException, match="column 'flow': 1 value missing, first in row 0"):
         served.predict(table.assign(flow=[np.nan, *table["flow"][1:]]))
-    assert "| load | double |  | may be missing |" in model_files.note(result)
+    (load,) = (line for line in model_files.note(result).splitlines() if line.startswith("| load | double |"))
+    assert load.endswith("may be missing |")
 
 
 REFUSING = {
