@@ -116,14 +116,18 @@ class Student(PythonModel):
 
     def check_values(self, rows: np.ndarray) -> None:
         """Refuse a value of flat rows ``(N, D)`` that is missing, or none of the declared levels."""
-        for i, name in enumerate(self.features):
-            if name not in self.gapped and np.isnan(rows[:, i]).any():
+        dtypes = [each["dtype"] for each in self.arguments for _ in range(math.prod(each["shape"]))]
+        for i, (name, dtype) in enumerate(zip(self.features, dtypes, strict=True)):
+            optional = name in self.gapped or None in self.levels.get(name, [])
+            if not optional and np.isnan(rows[:, i]).any():
                 raise refusal(
                     f"value {name!r}", "is missing", "send a number: the student knows no missing values there"
                 )
             if name in self.levels and not isinstance(self.levels[name][0], str):
                 levels = np.array([level for level in self.levels[name] if level is not None], dtype=np.float64)
-                wrong = strays(rows[:, i], np.sort(levels))
+                # A caller's array of a shorter dtype, such as float16, holds the levels as that dtype rounds them.
+                short = torch.tensor(levels).to(getattr(torch, dtype)).double().numpy()
+                wrong = strays(rows[:, i], np.sort(levels)) & ~np.isin(rows[:, i], short)
                 if wrong.any():
                     known = ", ".join(f"{level:.15g}" for level in levels[:MOST_LISTED])
                     rule = f"is {rows[wrong][0, i]:.15g}, which is no level"

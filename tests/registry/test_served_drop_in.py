@@ -48,13 +48,13 @@ class Present(nn.Module):
         return x[:, :2].nan_to_num(0.0) * 1
 
 
-def saved(folder, network, layout, gapped=()):
+def saved(folder, network, layout, gapped=(), levels=None):
     width = layout.width
     result = {
         "features": layout.names,
         "outputs": sum(each.width for each in layout.outputs),
         "dtype": "float32",
-        "levels": {"region": layout.arguments[1].words or [0.0, 3.0]} if width == 5 else {},
+        "levels": {"region": layout.arguments[1].words or [0.0, 3.0]} if width == 5 else levels or {},
         "gapped": [*gapped],
         "example": [[0.0] * width] * 2,
         "layout": layout.tree(),
@@ -134,6 +134,26 @@ def test_numbers_are_missing_where_that_is_declared(tmp_path):
     np.testing.assert_allclose(made.predict(holed), np.nan_to_num(holed).reshape(3, 4)[:, :2])
     with pytest.raises(MlflowException, match="value 'signal\\[1,1\\]': is missing"):
         made.predict(np.where(SIGNAL == 3, np.nan, SIGNAL))
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64"])
+def test_levels_are_met_in_the_dtype_of_their_argument(tmp_path, kind):
+    argument = Argument("signal", (2, 2), getattr(torch, kind))
+    levels = {"signal[0,0]": [0.1, 0.3, 0.7]}
+    made = saved(tmp_path, Pair(), Layout(Signature.positional((argument,), OUTPUTS[:1])), levels=levels)
+    signal = SIGNAL.astype(kind)
+    signal[:, 0, 0] = [0.1, 0.3, 0.7]
+    np.testing.assert_allclose(made.predict(signal)[:, 0], [0.2, 0.6, 1.4], rtol=1e-3)
+    with pytest.raises(MlflowException, match=r"which is no level; known: 0\.1, 0\.3, 0\.7"):
+        made.predict(signal + signal.dtype.type(0.01))
+
+
+def test_a_missing_level_is_taken_beside_the_declared_numbers(tmp_path):
+    made = saved(tmp_path, Present(), SINGLE, levels={"signal[0,0]": [0.0, 4.0, 8.0, None]})
+    absent = np.where(SIGNAL == 4, np.nan, SIGNAL).astype(np.float32)
+    assert made.predict(absent).tolist() == [[0, 1], [0, 5], [8, 9]]
+    with pytest.raises(MlflowException, match="value 'signal\\[0,0\\]': is 5, which is no level; known: 0, 4, 8"):
+        made.predict(SIGNAL + np.float32(SIGNAL == 4))
 
 
 @pytest.mark.parametrize(
