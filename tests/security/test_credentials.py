@@ -86,7 +86,7 @@ def test_usage_and_bugs_are_told_without_them(dfkd, monkeypatch):
 def test_the_arguments_of_a_server_can_be_seen_by_anybody(dfkd, monkeypatch):
     started = []
     monkeypatch.setattr(os, "execve", lambda *given: started.append(given))
-    for look in ("preflight", "client"):  # nobody listens there
+    for look in ("preflight", "open_client"):  # nobody listens there
         monkeypatch.setattr(f"dfkd_tune.tracking.connection.{look}", lambda uri: None)
     uri = "postgresql://ann:hunter2@127.0.0.1:9/mlflow"
     ended = dfkd("ui", "--port", free_port(), "--tracking-uri", uri)
