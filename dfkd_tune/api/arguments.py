@@ -58,6 +58,9 @@ class Arguments:
         Raises:
             DfkdError: for the first argument that is not valid, in words of Python.
         """
+        if self.architecture is not None and not isinstance(self.teacher, str | Path):
+            rule = f"is for a file of weights, got a teacher in memory ({type(self.teacher).__name__})"
+            raise SpecError(f"{self.function}: architecture", rule, remedy="leave it out")
         self._spec(f"{IN_MEMORY}teacher", None)  # before a teacher that may be slow is asked
         if isinstance(self.example_inputs, list) and np.ndim(self.example_inputs) < 2:
             raise self._no_rows(np.shape(self.example_inputs))

@@ -99,6 +99,10 @@ REFUSED = {
     "a section": ({"fixed": {"studnt": 3}}, "distill: studnt: unknown key"),
     "examples": ({"example_inputs": [1.0]}, "distill: example_inputs: must be rows (N, D)"),
     "the number of features": ({"features": ["a"]}, "distill: teacher (Sequential): "),
+    "layers of a module": (
+        {"architecture": "layers.yaml"},
+        "distill: architecture: is for a file of weights, got a teacher in memory",
+    ),
     "two limits": ({"max_parameters": 9, "compression": 2.0}, "exclude each other"),
     "a table": ({"features": np.zeros((3, 2))}, "distill: features: must be a path, a list or a mapping"),
 }
