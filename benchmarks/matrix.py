@@ -28,7 +28,8 @@ import numpy as np
 import pandas as pd
 import torch
 from fidelity import geometric, student_of
-from matrix_teachers import CASES, Case
+from matrix_data import Case
+from matrix_teachers import CASES
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
