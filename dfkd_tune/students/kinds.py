@@ -1,8 +1,8 @@
 """The registry of student architectures by their YAML kind; ``base`` has the interface."""
 
 from dfkd_tune.students.base import Student
-from dfkd_tune.students.conv1d import Conv1d
-from dfkd_tune.students.conv2d import Conv2d
+from dfkd_tune.students.convolutional.conv1d import Conv1d
+from dfkd_tune.students.convolutional.conv2d import Conv2d
 from dfkd_tune.students.gru import GRU
 from dfkd_tune.students.mlp import MLP
 from dfkd_tune.students.module import Module

@@ -8,9 +8,8 @@ Students of different widths share one batched pass: a channel with zero weights
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -20,12 +19,12 @@ from torch.nn import functional as F
 from dfkd_tune.inputs.columns import Columns, Kind
 from dfkd_tune.inputs.encoding import Encoding
 from dfkd_tune.networks.conv1d import Conv1dArchitecture, earlier, layers_for
-from dfkd_tune.students.autograd import AutogradStudent
+from dfkd_tune.students.convolutional.base import ConvolutionalStudent
 from dfkd_tune.utils.strategy import strategy
 
 
 @strategy
-class Conv1d(AutogradStudent):
+class Conv1d(ConvolutionalStudent):
     """Residual layers ``h + silu(point * (depth * h))`` of causal, dilated, depthwise-separable convolutions (Bai et al. 2018).
 
     A linear layer makes the first channels of every step, and another one the outputs of the last channels of the last step.
@@ -61,18 +60,6 @@ class Conv1d(AutogradStudent):
         """Key that two students must have in common to share a batched pass; width is not part of it."""
         return ("conv1d", self.kernel, self.layers)
 
-    def init_params(self, columns: Columns, outputs: int, rng: torch.Generator, dtype: torch.dtype) -> list[Tensor]:
-        """Weights uniform within ``1 / sqrt(fan_in)``, as in ``nn.Linear`` and ``nn.Conv1d``; biases of layers are 0."""
-        made = []
-        for shape in self.shapes(columns, outputs):
-            draw = 2 * torch.rand(shape, generator=rng, dtype=torch.float64) - 1
-            made.append((draw / math.sqrt(shape[0]) if len(shape) > 1 else 0.0 * draw).to(dtype))
-        return made
-
-    def answer(self, weights: Sequence[Tensor], x: Tensor, columns: Columns) -> Tensor:
-        """Outputs ``(K, N, O)`` for stacked rows ``(K, N, E)``; differentiable by autograd."""
-        return torch.baddbmm(weights[-1].unsqueeze(1), self.hidden(weights, x, columns), weights[-2])
-
     def hidden(self, weights: Sequence[Tensor], x: Tensor, columns: Columns) -> Tensor:
         """Channels ``(K, N, W)`` of the last step."""
         first, bias, *layers = weights[:-2]
@@ -99,12 +86,9 @@ class Conv1d(AutogradStudent):
                 f"layers.{i}.point.bias": own,
             }
         state |= {"out.weight": (out * spread).T, "out.bias": last * spread + shift}
-        made = self._architecture(columns, encoding, len(shift))
+        made = self.architecture(columns, encoding, len(shift))
         return made.module({name: value.float().contiguous() for name, value in state.items()})
 
-    def layout(self, columns: Columns, encoding: Encoding, outputs: int) -> dict[str, Any]:
-        """Content of ``architecture.yaml``, with which a student's weights can be loaded as a teacher."""
-        return self._architecture(columns, encoding, outputs).tree()
-
-    def _architecture(self, columns: Columns, encoding: Encoding, outputs: int) -> Conv1dArchitecture:
+    def architecture(self, columns: Columns, encoding: Encoding, outputs: int) -> Conv1dArchitecture:
+        """The network of one member, as it is stored and exported."""
         return Conv1dArchitecture(columns, encoding, outputs, self.width, self.kernel, self.depth(columns))

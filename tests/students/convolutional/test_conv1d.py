@@ -5,7 +5,7 @@ import torch
 
 from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.networks.conv1d import layers_for
-from dfkd_tune.students.conv1d import Conv1d
+from dfkd_tune.students.convolutional.conv1d import Conv1d
 
 CHANNELS, OUTPUTS, ROWS = 2, 3, 6
 

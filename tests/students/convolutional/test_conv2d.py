@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.networks.conv2d import halved, layers_for
-from dfkd_tune.students.conv2d import Conv2d
+from dfkd_tune.students.convolutional.conv2d import Conv2d
 
 CHANNELS, OUTPUTS, ROWS = 2, 3, 6
 

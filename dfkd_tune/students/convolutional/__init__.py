@@ -1,0 +1,1 @@
+"""Convolutional students: over windows, and over grids."""
