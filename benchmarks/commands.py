@@ -8,6 +8,7 @@ Processor time is nearly the same on a busy machine. The clock needs an idle one
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import resource
@@ -21,6 +22,8 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+import psutil
+
 TUNE = [sys.executable, "-m", "dfkd_tune"]
 LOOKING = {
     "`python -c 'import optuna'`": [sys.executable, "-c", "import optuna"],
@@ -33,6 +36,10 @@ AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 """Variables that keep PyTorch and MKL from AVX-512."""
 PROCESSES = (1, 2, 4)
 BUSY = 2
+
+
+PR_SET_CHILD_SUBREAPER = 36
+"""Of Linux: processes whose parent has ended become children of this one. The server that forks workers ends after its command."""
 
 
 class Cost(NamedTuple):
@@ -51,10 +58,15 @@ Ratios = dict[str, dict[str, float]]
 
 
 def cost(command: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None) -> Cost:
-    """What a command costs, which must succeed."""
+    """What a command costs, which must succeed; processes that outlive it count, too."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    others = {child.pid for child in psutil.Process().children()}
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(command, cwd=folder, env=os.environ | (environment or {}), capture_output=True, text=True)
-    clock, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    clock = time.perf_counter() - start
+    for orphan in {child.pid for child in psutil.Process().children()} - others:
+        os.waitpid(orphan, 0)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}: {done.stdout}{done.stderr}")
     return Cost(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, clock)
