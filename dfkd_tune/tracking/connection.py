@@ -219,7 +219,9 @@ def refuse_foreign(client: MlflowClient, experiment: Experiment) -> None:
         return client.search_runs([experiment.experiment_id], wanted, ViewType.ALL, max_results=2)
 
     given = os.environ.get("MLFLOW_RUN_ID")  # created by ``mlflow run`` for this process
-    if not some(f"tags.`{tag.KIND}` != ''") and [run for run in some("") if run.info.run_id != given]:
+    found = [run for run in some("") if run.info.run_id != given]
+    # Asked last: another process may record the study's first run, with its tags, between the two questions.
+    if found and not some(f"tags.`{tag.KIND}` != ''"):
         raise TrackingError(
             f"study {experiment.name!r}",
             "is an experiment in MLflow whose runs dfkd-tune did not make",

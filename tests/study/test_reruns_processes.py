@@ -50,9 +50,12 @@ def test_processes_share_the_reruns(store, tree, tiny, start, tmp_path):
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("shared", **about)))
     second: list[Process] = []
 
+    seen: list[Progress] = []
+
     def until_the_other_part_is_done() -> bool:
         """Called while the first process is at its part, which it holds until the second has run the other one."""
-        if names_of(store, "shared", "RUNNING") and not second:
+        rerunning = [p for p in seen if p.done + p.pruned == 3 and p.reruns[0] < p.reruns[1]]
+        if len(rerunning) > 1 and not second:
             second.append(start(command_line, tmp_path, "study", "study.yaml", *store.options))
             until = time.monotonic() + 120
             while len(names_of(store, "shared", "FINISHED")) < 2:
@@ -60,11 +63,8 @@ def test_processes_share_the_reruns(store, tree, tiny, start, tmp_path):
                 time.sleep(0.05)
         return False
 
-    trials = []
-    options = {"on_progress": lambda progress: trials.append(progress.done + progress.pruned)}
     run(tiny("known", trials=1, reruns=0), store)  # an experiment to ask for, before there is one
-    ask = {"should_stop": lambda: trials[-1:] == [3] and until_the_other_part_is_done()}
-    run(tiny("shared", **about), store, **ask, **options)
+    run(tiny("shared", **about), store, should_stop=until_the_other_part_is_done, on_progress=seen.append)
     assert second[0].wait() == 0, second[0].said
     assert_reruns_settled(store, "shared")
     assert sorted(run.info.run_name for run in store.runs("shared", "rerun")) == wanted(store, "shared")
