@@ -31,6 +31,7 @@ ARGUMENTS = {
     "--at-least": "at_least",
     "--trial": "trial",
     "--format": "kind",
+    "--no-libm": "libm=False",
     "--model": "model",
     "--alias": "alias",
     "give a features file": "give features, or a few rows as example_inputs",

@@ -134,7 +134,7 @@ def rbf() -> nn.Module:
 def test_onnx_of_students_of_other_kinds(tmp_path):
     bumps = rbf()
     export(bumps, UNITS, "pt2", tmp_path / "bumps.pt2")
-    again = torch.export.load(tmp_path / "bumps.pt2").module()  # as a run keeps it, there being no architecture file
+    again = torch.export.load(tmp_path / "bumps.pt2").module()  # as a program that was loaded
     for name, module in {"bumps": bumps, "again": again}.items():
         export(module, UNITS, "onnx", tmp_path / f"{name}.onnx")
         onnx.checker.check_model(onnx.load(tmp_path / f"{name}.onnx"), full_check=True)

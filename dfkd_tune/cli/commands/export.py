@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     "kind",
     type=export_format,
     metavar="FORMAT",
-    help="pt2, onnx, safetensors, or a format of an installed plug-in; default: the suffix of --out.",
+    help="pt2, onnx, safetensors, c, or a format of an installed plug-in; default: the suffix of --out.",
 )
 @click.option("--out", required=True, type=click.Path(), help="File to write.")
 @click.option(
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Largest increase of RMSE that --precision may cause.",
 )
+@click.option("--no-libm", is_flag=True, help="For c: approximate tanh and exp within the file, to the stated error.")
 @click.option("--teacher", help="Current path of the teacher.")
 @ARCHITECTURE
 @click.option("--features", type=click.Path(), help="Current path of the features file.")
@@ -51,6 +52,7 @@ def export(
     out: str,
     precision: str,
     within: float,
+    no_libm: bool,
     teacher: str | None,
     architecture: str | None,
     features: str | None,
@@ -71,11 +73,13 @@ def export(
     from dfkd_tune.registry.student_export import StudentExport
     from dfkd_tune.tracking.connection import reaching
 
+    if no_libm:
+        EXPORTS[form].without_libm()  # refuses what is for other formats
     if precision != "float32" and not EXPORTS[form].holds_graph:
         raise click.UsageError(f"--precision {precision} is not for {form}, which holds weights alone")
     sources = Sources(teacher, architecture, features, trust_pickle)
     with reaching(uri):
-        writing = StudentExport(uri, name, *load_trial(uri, name, trial), form, file)
+        writing = StudentExport(uri, name, *load_trial(uri, name, trial), form, file, not no_libm)
         if precision != "float32":
             problem = register.problem_of(uri, name, writing.run, sources)
             return _tell_small(writing, precision, writing.write_small(problem, precision, within))
@@ -96,9 +100,11 @@ def _tell(writing: StudentExport, written: Written) -> None:
     measured, found = f"RMSE {written.recorded:.4g} on the selection bank, in training", written.found
     if found is not None:
         measured = f"RMSE {found.rmse:.4g} of the file as it was reloaded, {found.share}, on {found.rows:,} fresh rows"
+    told = f"wrote {writing.file}: {recipe_name(trial_of(writing.run))}, {measured}"
+    if written.worst is None:
+        return click.echo(f"{told}; it was not compared with the student: {written.unread}")
     click.echo(
-        f"wrote {writing.file}: {recipe_name(trial_of(writing.run))}, {measured}; on {written.examples} example rows its "
-        f"outputs differ from the written network's by at most {written.worst:.2g}"
+        f"{told}; on {written.examples:,} rows its outputs differ from the written network's by at most {written.worst:.2g}"
     )
     if found is not None and found.outputs is not None:
         click.echo(f"by output: {found.outputs}")

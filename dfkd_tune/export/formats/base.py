@@ -22,6 +22,11 @@ class ExportFormat(ABC):
     drop_in: ClassVar[bool] = False
     """Whether the file takes and returns what the teacher does where ``schema.layout`` is not None. If not, it takes rows."""
 
+    holds_text: ClassVar[bool] = False
+    """Whether the file holds ``schema.about`` for a reader."""
+    companions: ClassVar[tuple[str, ...]] = ()
+    """Suffixes of the files that ``beside`` returns."""
+
     packages: ClassVar[Mapping[str, str]] = {}
     """Package that it needs beyond those of ``dfkd-tune`` -> what ``pip install`` installs it by."""
 
@@ -46,6 +51,29 @@ class ExportFormat(ABC):
         Raises:
             ExportError: if a package is missing, or the format does not support a layer.
         """
+
+    def without_libm(self) -> ExportFormat:
+        """The format without calls of libm, for the one that makes such calls.
+
+        Raises:
+            ExportError: it is another.
+        """
+        raise ExportError(
+            "--no-libm", "is for --format c alone, whose file calls functions of libm", remedy="leave it out"
+        )
+
+    def beside(self, data: bytes) -> Mapping[str, bytes]:
+        """Further files, by the suffix that takes the place of the file's: none by default.
+
+        Args:
+            data: the content that ``write`` returned.
+        """
+        return {}
+
+    def unread(self) -> str | None:
+        """Why ``read`` cannot load any file here, such as a compiler that is missing; the file is then written without a
+        comparison, which is told. None if it can."""
+        return None
 
     @abstractmethod
     def read(self, data: bytes, module: nn.Module) -> Callable[..., Any]:

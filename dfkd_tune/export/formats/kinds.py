@@ -4,13 +4,14 @@ from pathlib import Path
 
 from dfkd_tune.errors import ExportError
 from dfkd_tune.export.formats.base import ExportFormat
+from dfkd_tune.export.formats.c.format import C
 from dfkd_tune.export.formats.onnx import ONNX
 from dfkd_tune.export.formats.pt2 import PT2
 from dfkd_tune.export.formats.safetensors import SafeTensors
 from dfkd_tune.utils.plugins import Registry
 
 EXPORTS: Registry[ExportFormat] = Registry(
-    "exports", ExportFormat, {"pt2": PT2(), "onnx": ONNX(), "safetensors": SafeTensors()}
+    "exports", ExportFormat, {"pt2": PT2(), "onnx": ONNX(), "safetensors": SafeTensors(), "c": C()}
 )
 
 
@@ -34,6 +35,9 @@ def _named(file: Path, kind: str | None) -> str:
         return suffix
     if kind not in EXPORTS:
         raise ExportError("--format", f"{kind!r} is no export format", remedy=f"known: {known}")
+    if file.suffix in EXPORTS[kind].companions:
+        rule = f"would be overwritten by the {file.suffix} file that lies beside a .{kind} file"
+        raise ExportError(file, rule, remedy=f"name it {file.stem}.{kind}")
     if suffix in EXPORTS and suffix != kind:
         rule = f"would hold {kind} under the suffix of {suffix}"
         raise ExportError(file, rule, remedy=f"name it {file.stem}.{kind}, or give --format {suffix}")
