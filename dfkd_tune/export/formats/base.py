@@ -22,6 +22,8 @@ class ExportFormat(ABC):
     drop_in: ClassVar[bool] = False
     """Whether the file takes and returns what the teacher does where ``schema.layout`` is not None. If not, it takes rows."""
 
+    suffix: ClassVar[str | None] = None
+    """Suffix of its files, without the dot, if that is not its name."""
     holds_text: ClassVar[bool] = False
     """Whether the file holds ``schema.about`` for a reader."""
     companions: ClassVar[tuple[str, ...]] = ()
