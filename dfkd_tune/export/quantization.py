@@ -17,7 +17,7 @@ from dfkd_tune.inputs.encoding import Encode
 from dfkd_tune.training.raw_evaluation import ExportedStudent, Measured
 
 
-class _Packed(nn.Module):
+class Packed(nn.Module):
     """A linear layer that stores its weight ``(out, in)`` quantized."""
 
     weight: Tensor
@@ -65,7 +65,7 @@ class WeightQuantized(nn.Module):
                 weight, bias = layer.weight.detach().double(), layer.bias.detach().double()
                 if folded and layer is linear[0]:  # y = W x + b = (W s) z + (b + W c)
                     weight, bias = weight * scale, bias + weight @ center
-                layer = _Packed(weight, bias, precision)
+                layer = Packed(weight, bias, precision)
             parts.append(layer)
         self.layers = nn.Sequential(*parts)
         self.eval()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from torch import nn
 
 from dfkd_tune.errors import ExportError
 from dfkd_tune.export.export import compared_rows, export, read_flat
+from dfkd_tune.export.formats.base import Footprint
 from dfkd_tune.export.formats.kinds import EXPORTS
 from dfkd_tune.export.quantization import quantize
 from dfkd_tune.export.schema import InputSchema
@@ -43,6 +45,7 @@ class Written:
             compared.
         examples: number of rows on which these two were compared.
         unread: why they were not compared; None if they were.
+        footprint: bytes on other machines, by the machine's name.
     """
 
     found: Measured | None
@@ -50,6 +53,7 @@ class Written:
     worst: float | None
     examples: int
     unread: str | None
+    footprint: Mapping[str, Footprint]
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,8 @@ class StudentExport:
         """
         if evaluator is not None:
             self._spare(evaluator.teacher)
-        layout, units, recorded = self._layout(), self._schema(), float(self.result[metric.RMSE])
+        layout, recorded = self._layout(), float(self.result[metric.RMSE])
+        units, footprint = self._schema(self.student)
 
         def measure(exported: ExportedStudent) -> Measured | None:
             return None if evaluator is None else shipped(self.file, evaluator, exported, metric.by_output(self.result))
@@ -107,7 +112,7 @@ class StudentExport:
         worst, found = export(self.student, units, self.kind, self.file, measure, self.libm)
         if layout is not None:
             write_output(self.file.with_suffix(".yaml"), layout)
-        return Written(found, recorded, worst, *self._compared(units))
+        return Written(found, recorded, worst, *self._compared(units), footprint)
 
     def write_small(self, problem: Problem, precision: str, within: float) -> WrittenSmall:
         """Write the file with quantized weights, and a certificate beside it.
@@ -123,8 +128,9 @@ class StudentExport:
         require_place(self.file)
         self._spare_companions()
         self._spare(problem.teacher)
-        units, form = self._schema(), EXPORTS[self.kind]
-        small, before, after = quantize(problem.evaluator.fidelity, self.student, units, precision, within)
+        form, plain = EXPORTS[self.kind], InputSchema.of(self.result)
+        small, before, after = quantize(problem.evaluator.fidelity, self.student, plain, precision, within)
+        units, footprint = self._schema(small)
 
         def measure(exported: ExportedStudent) -> Measured:
             return fresh_fidelity(problem.evaluator, exported)
@@ -135,6 +141,7 @@ class StudentExport:
             "trial": trial_of(self.run),
             "run_id": self.run.info.run_id,
             "precision": precision,
+            "footprint": {name: asdict(each) for name, each in footprint.items()},
         }
         copy = read_flat(form, self.file.read_bytes(), self.student, units)
         certificates.beside(self.file, problem, units.student(copy, int(self.result[metric.PARAMETERS])), about)
@@ -142,14 +149,18 @@ class StudentExport:
             export(self.student, units, self.kind, Path(folder, self.file.name))
             usual = Path(folder, self.file.name).stat().st_size
         size, recorded = self.file.stat().st_size, float(self.result[metric.RMSE])
-        return WrittenSmall(found, recorded, worst, *self._compared(units), before, after, size, usual)
+        return WrittenSmall(found, recorded, worst, *self._compared(units), footprint, before, after, size, usual)
 
-    def _schema(self) -> InputSchema:
-        """The schema of the student's inputs, with what a reader of its file wants to know of it."""
-        units = InputSchema.of(self.result)
-        if not EXPORTS[self.kind].holds_text:
-            return units
-        return replace(units, about=about_student(self.uri, self.study, self.run, self.result))
+    def _schema(self, module: nn.Module) -> tuple[InputSchema, Mapping[str, Footprint]]:
+        """The schema of the inputs of a network that is to be written, with what a reader of its file wants to know of it; and the
+        bytes that it takes on other machines."""
+        units, form = InputSchema.of(self.result), EXPORTS[self.kind]
+        if not form.holds_text:
+            return units, {}
+        form = form if self.libm else form.without_libm()
+        found = form.footprint(form.write(module, units))
+        sizes = [f"{name}: {each}, without the library's functions." for name, each in found.items()]
+        return replace(units, about=(*about_student(self.uri, self.study, self.run, self.result), *sizes)), found
 
     def _compared(self, units: InputSchema) -> tuple[int, str | None]:
         """Number of rows on which file and student were compared, and why they were not."""

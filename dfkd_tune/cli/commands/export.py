@@ -75,8 +75,8 @@ def export(
 
     if no_libm:
         EXPORTS[form].without_libm()  # refuses what is for other formats
-    if precision != "float32" and not EXPORTS[form].holds_graph:
-        raise click.UsageError(f"--precision {precision} is not for {form}, which holds weights alone")
+    if precision not in (held := EXPORTS[form].precisions):
+        raise click.UsageError(f"--precision {precision} is not for {form}, whose weights are {' or '.join(held)}")
     sources = Sources(teacher, architecture, features, trust_pickle)
     with reaching(uri):
         writing = StudentExport(uri, name, *load_trial(uri, name, trial), form, file, not no_libm)
@@ -101,6 +101,8 @@ def _tell(writing: StudentExport, written: Written) -> None:
     if found is not None:
         measured = f"RMSE {found.rmse:.4g} of the file as it was reloaded, {found.share}, on {found.rows:,} fresh rows"
     told = f"wrote {writing.file}: {recipe_name(trial_of(writing.run))}, {measured}"
+    for machine, bytes_there in written.footprint.items():
+        click.echo(f"{machine}: {bytes_there}, without the library's functions")
     if written.worst is None:
         return click.echo(f"{told}; it was not compared with the student: {written.unread}")
     click.echo(

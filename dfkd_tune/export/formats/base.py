@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
@@ -13,12 +14,29 @@ from dfkd_tune.errors import ExportError
 from dfkd_tune.export.schema import InputSchema
 
 
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes that a compiled student takes, without the functions of libraries that it calls.
+
+    Args:
+        flash: bytes of code and constants.
+        ram: bytes of variables, and of the stack of its functions.
+    """
+
+    flash: int
+    ram: int
+
+    def __str__(self) -> str:
+        return f"{self.flash:,} bytes of flash, {self.ram:,} of RAM"
+
+
 class ExportFormat(ABC):
     """Writes a student as one file, and reads that file the way a user without this package does."""
 
     holds_graph: ClassVar[bool] = True
-    """Whether the file holds the computation graph. If it holds only weights, an architecture file is written beside it and
-    ``--precision`` does not apply."""
+    """Whether the file holds the computation graph. If it holds only weights, an architecture file is written beside it."""
+    precisions: ClassVar[tuple[str, ...]] = ("float32", "bf16", "int8")
+    """Precisions of weights that it holds."""
     drop_in: ClassVar[bool] = False
     """Whether the file takes and returns what the teacher does where ``schema.layout`` is not None. If not, it takes rows."""
 
@@ -66,6 +84,14 @@ class ExportFormat(ABC):
 
     def beside(self, data: bytes) -> Mapping[str, bytes]:
         """Further files, by the suffix that takes the place of the file's: none by default.
+
+        Args:
+            data: the content that ``write`` returned.
+        """
+        return {}
+
+    def footprint(self, data: bytes) -> Mapping[str, Footprint]:
+        """Bytes that a student takes on other machines, by the machine's name: none by default, and where they cannot be measured.
 
         Args:
             data: the content that ``write`` returned.

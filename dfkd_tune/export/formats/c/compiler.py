@@ -58,8 +58,8 @@ def compiler() -> list[str] | None:
     return zig()
 
 
-def compile_source(command: list[str], source: Path, out: Path, *flags: str) -> None:
-    """Compile one file.
+def compile_source(command: list[str], source: Path, out: Path, *flags: str) -> str:
+    """Compile one file; returns what the compiler says.
 
     Raises:
         ExportError: the compiler does not take it; the message has its first error.
@@ -79,6 +79,7 @@ def compile_source(command: list[str], source: Path, out: Path, *flags: str) -> 
         lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()[-1:]
         reason = (lines[0] if lines else f"exit status {done.returncode}")[:LONGEST_REASON]
         raise ExportError("--format c", f"{' '.join(command)} does not compile it: {reason}", remedy=REMEDY)
+    return done.stderr
 
 
 def loaded(source: str, *flags: str) -> Library:

@@ -15,6 +15,9 @@ from dfkd_tune.export.formats.c.text import array, number
 from dfkd_tune.networks.conv2d import around, halved
 
 FLOAT_BYTES = 4
+MOST = 2**23
+"""Largest whole number that an activation becomes: float32 holds all up to here. Where a layer has many inputs it is less, so that no
+sum of products with int8 weights leaves 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +42,9 @@ def parts_of(student: StudentArrays) -> Parts:
     return {"mlp": _mlp, "rbf": _rbf, "gru": _gru, "conv1d": _conv1d, "conv2d": _conv2d}[student.kind](student)
 
 
-def floats(name: str, values: NDArray[np.floating]) -> str:
+def floats(name: str, values: NDArray[np.number]) -> str:
     """A constant array of float32."""
-    return array("float", name, map(number, values.ravel().tolist()))
+    return array("float", name, map(number, values.astype(np.float64).ravel().tolist()))
 
 
 def indices(name: str, values: list[int] | NDArray[np.int64]) -> str:
@@ -54,12 +57,18 @@ def indices(name: str, values: list[int] | NDArray[np.int64]) -> str:
 def _mlp(student: StudentArrays) -> Parts:
     constants, sizes = [], [student.layers[0][0].shape[1]]
     for i, (weight, bias) in enumerate(student.layers):
-        constants += [floats(f"weight_{i}", weight.T), floats(f"bias_{i}", bias)]
+        if student.whole:  # unit by unit, for sums of integers in any order
+            constants += [array("int8_t", f"weight_{i}", map(str, weight.astype(np.int64).ravel().tolist()))]
+            constants += [floats(f"step_{i}", student.arrays[f"step_{i}"]), floats(f"bias_{i}", bias)]
+        else:
+            constants += [floats(f"weight_{i}", weight.T), floats(f"bias_{i}", bias)]
         sizes.append(len(bias))
     function = {"tanh": "hyperbolic"}.get(student.activation, student.activation)
     widest = max(sizes[1:-1], default=0)
-    values = {"sizes": sizes, "widest": widest, "activation": function}
-    return Parts(constants, values, (function,), widest * min(2, len(sizes) - 2))
+    values = {"sizes": sizes, "widest": widest, "activation": function, "whole": student.whole}
+    values["most"] = [min(MOST, (2**31 - 1) // (127 * size)) for size in sizes[:-1]]
+    stack = max(sizes[:-1]) * 2 if student.whole else widest * min(2, len(sizes) - 2)
+    return Parts(constants, values, (function,), stack)
 
 
 def _rbf(student: StudentArrays) -> Parts:

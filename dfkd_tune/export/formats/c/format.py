@@ -10,8 +10,9 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from dfkd_tune.export.arrays import arrays_of
-from dfkd_tune.export.formats.base import ExportFormat
+from dfkd_tune.export.formats.base import ExportFormat, Footprint
 from dfkd_tune.export.formats.c.compiler import NONE_HERE, REMEDY, compiler, loaded
+from dfkd_tune.export.formats.c.embedded import footprints
 from dfkd_tune.export.formats.c.source import Source, header_of
 from dfkd_tune.export.formats.c.text import uncommented
 from dfkd_tune.export.schema import InputSchema
@@ -32,6 +33,7 @@ class C(ExportFormat):
 
     libm: bool = True
 
+    precisions: ClassVar[tuple[str, ...]] = ("float32", "int8")
     holds_text: ClassVar[bool] = True
     companions: ClassVar[tuple[str, ...]] = (".h",)
 
@@ -46,6 +48,10 @@ class C(ExportFormat):
     def beside(self, data: bytes) -> Mapping[str, bytes]:
         """The header: the first part of the source."""
         return {".h": header_of(data.decode("ascii")).encode("ascii")}
+
+    def footprint(self, data: bytes) -> Mapping[str, Footprint]:
+        """Bytes on microcontrollers, if the packages of the extra ``embedded`` are installed."""
+        return footprints(data.decode("ascii"))
 
     def unread(self) -> str | None:
         """Why no file can be compiled here."""

@@ -75,8 +75,9 @@ class Source:
             encoded=encoding is not None,
             used=used,
             libm=self.libm,
+            whole=self.student.whole,
             column=lambda place: f"place_of[{place}]" if indexed else place,
-            **values,
+            **{name: value for name, value in values.items() if name != "whole"},
         )
 
     def _names(self) -> dict[str, Any]:

@@ -26,6 +26,7 @@ class NumPy(ExportFormat):
     It takes rows. A module ``.py`` beside it has the function ``forward``, which needs NumPy alone.
     """
 
+    precisions: ClassVar[tuple[str, ...]] = ("float32", "int8")
     suffix: ClassVar[str | None] = "npz"
     companions: ClassVar[tuple[str, ...]] = (".py",)
 

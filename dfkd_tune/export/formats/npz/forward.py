@@ -20,10 +20,12 @@ def forward(student: Arrays, rows: np.ndarray) -> np.ndarray:
 
 
 def mlp(student: Arrays, h: np.ndarray) -> np.ndarray:
-    activation, last = ACTIVATIONS[str(student["activation"])], int(student["layers"]) - 1
-    for i in range(last):
-        h = activation(h @ student[f"weight_{i}"].T + student[f"bias_{i}"])
-    return h @ student[f"weight_{last}"].T + student[f"bias_{last}"]
+    activation, layers = ACTIVATIONS[str(student["activation"])], int(student["layers"])
+    for i in range(layers):
+        step = student.get(f"step_{i}", 1)  # of weights that are int8
+        z = h @ student[f"weight_{i}"].T * step + student[f"bias_{i}"]
+        h = activation(z) if i < layers - 1 else z
+    return h
 
 
 def rbf(student: Arrays, x: np.ndarray) -> np.ndarray:
@@ -69,7 +71,7 @@ def strided(x: np.ndarray, kernel: int, tap: Callable[..., np.ndarray]) -> np.nd
     side = ((kernel - 1) // 2, kernel // 2 + 1)
     x = np.pad(x, ((0, 0), side, side, (0, 0)))
     places = [(k, m) for k in range(kernel) for m in range(kernel)]
-    return sum(tap(x[:, k::2, m::2][:, :height, :width], k, m) for k, m in places)
+    return np.sum([tap(x[:, k::2, m::2][:, :height, :width], k, m) for k, m in places], axis=0)
 
 
 def out(student: Arrays, h: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """A recorded student leaves as C, by the command and from Python."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,15 @@ def test_python_writes_the_same(study, store, tmp_path, monkeypatch):
     with pytest.warns(UserWarning, match="was not compared with the student: no C compiler"):
         assert result.export(tmp_path / "other.c") is None
     assert Path(tmp_path / "other.c").exists()
+
+
+def test_the_command_tells_bytes_and_certifies_them(study, dfkd, store, tmp_path):
+    pytest.importorskip("ziglang")
+    argv = ["export", study, "--out", "pump.c", "--precision", "int8", "--within", "100000%"]
+    ended = dfkd(*argv, *store.options[2:])
+    assert ended.status == 0, ended.err
+    told = re.search(r"Cortex-M4: (\S+) bytes of flash, (\S+) of RAM", ended.out)
+    assert told and "Cortex-M0+" in ended.out and told[0] in (tmp_path / "pump.h").read_text()
+    certificate = (tmp_path / "pump.c.certificate.json").read_text()
+    assert f'"flash": {told[1].replace(",", "")}' in certificate and "int8_t" in (tmp_path / "pump.c").read_text()
+    assert dfkd(*argv, "--precision", "bf16", *store.options[2:]).status == 2
