@@ -191,7 +191,7 @@ class Result:
                 its RMSE is not the one that training recorded.
         """
         from dfkd_tune.export.formats.kinds import EXPORTS, format_of
-        from dfkd_tune.registry.student_export import StudentExport
+        from dfkd_tune.registry.exports.student_export import StudentExport
 
         given = {"file": (file, PATH), "kind": (kind, TEXT), "libm": (libm, FLAG)}
         require("Result.export", given, "file")

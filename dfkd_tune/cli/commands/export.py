@@ -11,7 +11,7 @@ from dfkd_tune.cli.options import ARCHITECTURE, NAME, TRACKING, TRUST, export_fo
 from dfkd_tune.errors import NotFound, StudyMismatch, TeacherError
 
 if TYPE_CHECKING:
-    from dfkd_tune.registry.student_export import StudentExport, Written, WrittenSmall
+    from dfkd_tune.registry.exports.student_export import StudentExport, Written, WrittenSmall
 
 
 @click.command(short_help="Write a student as a file, in raw units.")
@@ -68,9 +68,9 @@ def export(
     form = format_of(file, kind)
     require_place(file)
     from dfkd_tune.registry import register  # seconds, for which a refusal does not wait
+    from dfkd_tune.registry.exports.student_export import StudentExport
     from dfkd_tune.registry.sources import Sources
     from dfkd_tune.registry.stored_student import load_trial
-    from dfkd_tune.registry.student_export import StudentExport
     from dfkd_tune.tracking.connection import reaching
 
     if no_libm:

@@ -20,6 +20,7 @@ def forward(student: Arrays, rows: np.ndarray) -> np.ndarray:
 
 
 def mlp(student: Arrays, h: np.ndarray) -> np.ndarray:
+    """Layers and an activation between them, of rows (N, E)."""
     activation, layers = ACTIVATIONS[str(student["activation"])], int(student["layers"])
     for i in range(layers):
         step = student.get(f"step_{i}", 1)  # of weights that are int8
@@ -29,11 +30,13 @@ def mlp(student: Arrays, h: np.ndarray) -> np.ndarray:
 
 
 def rbf(student: Arrays, x: np.ndarray) -> np.ndarray:
+    """Gaussian bumps of rows (N, E)."""
     square = np.square(x[:, None] - student["centers"]).sum(-1)
     return out(student, np.exp(-square * np.exp(-2 * student["log_widths"]) / (2 * x.shape[1])))
 
 
 def gru(student: Arrays, x: np.ndarray) -> np.ndarray:
+    """Gated recurrent units over windows (N, steps, channels)."""
     h = np.zeros((len(x), student["weight_hh"].shape[1]), np.float32)
     for t in range(x.shape[1]):
         a = np.split(x[:, t] @ student["weight_ih"].T + student["bias_ih"], 3, axis=1)
@@ -45,6 +48,7 @@ def gru(student: Arrays, x: np.ndarray) -> np.ndarray:
 
 
 def conv1d(student: Arrays, x: np.ndarray) -> np.ndarray:
+    """Causal layers at every second step of windows (N, steps, channels)."""
     h = x @ student["first_weight"].T + student["first_bias"]
     for i in range(int(student["layers"])):
         taps = student[f"layers_{i}_depth_weight"][:, 0]
@@ -56,6 +60,7 @@ def conv1d(student: Arrays, x: np.ndarray) -> np.ndarray:
 
 
 def conv2d(student: Arrays, x: np.ndarray) -> np.ndarray:
+    """Layers at every second pixel of grids (N, height, width, channels)."""
     first = student["first_weight"]
     h = silu(strided(x, first.shape[-1], lambda part, k, m: part @ first[:, :, k, m].T) + student["first_bias"])
     for i in range(int(student["layers"])):
@@ -75,18 +80,22 @@ def strided(x: np.ndarray, kernel: int, tap: Callable[..., np.ndarray]) -> np.nd
 
 
 def out(student: Arrays, h: np.ndarray) -> np.ndarray:
+    """The last linear layer."""
     return h @ student["out_weight"].T + student["out_bias"]
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-x)), without overflow."""
     return 0.5 + 0.5 * np.tanh(0.5 * x)
 
 
 def silu(x: np.ndarray) -> np.ndarray:
+    """x sigmoid(x)."""
     return x * sigmoid(x)
 
 
 def gelu(x: np.ndarray) -> np.ndarray:
+    """x times the normal distribution function at x."""
     from math import erfc
 
     return 0.5 * x * np.vectorize(erfc, otypes=[np.float32])(-x / np.sqrt(2))

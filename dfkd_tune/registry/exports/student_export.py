@@ -18,7 +18,7 @@ from dfkd_tune.export.quantization import quantize
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.locations.files import require_place, write_output
 from dfkd_tune.registry import certificates
-from dfkd_tune.registry.about_student import about_student
+from dfkd_tune.registry.exports.about_student import about_student
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.sources import is_file
 from dfkd_tune.tracking.run_lookup import fetch, trial_of
