@@ -32,6 +32,7 @@ ARGUMENTS = {
     "--trial": "trial",
     "--format": "kind",
     "--no-libm": "libm=False",
+    "--guard": "guard=True",
     "--model": "model",
     "--alias": "alias",
     "give a features file": "give features, or a few rows as example_inputs",

@@ -174,13 +174,16 @@ class Result:
             write_output(path, report(self.storage, self.tracking_uri, self.name).encode())
         return path
 
-    def export(self, file: str | Path, kind: str | None = None, *, libm: bool = True) -> float | None:
+    def export(
+        self, file: str | Path, kind: str | None = None, *, libm: bool = True, guard: bool = False
+    ) -> float | None:
         """Write the promoted student as a file, as ``dfkd-tune export`` does.
 
         Args:
             file: path of the file. Its folder must exist.
             kind: ``pt2``, ``onnx``, ``safetensors``, ``c``, ``numpy`` or that of a plug-in; default: the file's suffix.
             libm: whether a file of C calls functions of libm, or approximates them itself.
+            guard: whether a file of C has a function that says whether a row is one of the declared inputs.
 
         Returns:
             The RMSE of the file, reloaded, to the teacher on fresh prior rows, in the teacher's units; None, with a warning, if
@@ -190,18 +193,18 @@ class Result:
             DfkdError: there is no such format, the teacher cannot be loaded, the file cannot be written or answers differently, or
                 its RMSE is not the one that training recorded.
         """
-        from dfkd_tune.export.formats.kinds import EXPORTS, format_of
+        from dfkd_tune.export.export import chosen
+        from dfkd_tune.export.formats.kinds import format_of
         from dfkd_tune.registry.exports.student_export import StudentExport
 
-        given = {"file": (file, PATH), "kind": (kind, TEXT), "libm": (libm, FLAG)}
+        given = {"file": (file, PATH), "kind": (kind, TEXT), "libm": (libm, FLAG), "guard": (guard, FLAG)}
         require("Result.export", given, "file")
         path = Path(file)
         with in_python(), reaching(self.tracking_uri):
             form = format_of(path, kind)
             require_place(path)
-            writing = StudentExport(self.tracking_uri, self.name, *self._stored, form, path, libm)
-            if not libm:
-                EXPORTS[form].without_libm()  # refuses what is for other formats
+            writing = StudentExport(self.tracking_uri, self.name, *self._stored, form, path, libm, guard)
+            chosen(form, libm, guard)  # refuses what is for other formats
             written = writing.write(self._evaluated)
         if written.unread is not None:
             warnings.warn(f"{path} was not compared with the student: {written.unread}", stacklevel=2)

@@ -62,6 +62,12 @@ def compared_rows(form: ExportFormat, units: InputSchema) -> Tensor:
     return units.rows if form.drop_in and units.layout is not None else units.more_rows(COMPARED_ROWS)
 
 
+def chosen(kind: str, libm: bool = True, guard: bool = False) -> ExportFormat:
+    """A format with its options; arguments and errors are those of ``export``."""
+    known = EXPORTS[kind] if libm else EXPORTS[kind].without_libm()
+    return known.guarded() if guard else known
+
+
 def export(
     module: nn.Module,
     units: InputSchema,
@@ -69,6 +75,7 @@ def export(
     out: Path,
     evaluator: Callable[[ExportedStudent], Any] | None = None,
     libm: bool = True,
+    guard: bool = False,
 ) -> tuple[float | None, Any]:
     """Write a student as one file with its feature names, and check that its outputs are the student's.
 
@@ -79,6 +86,7 @@ def export(
         out: path of the file.
         evaluator: evaluates the student read back from the file; if it raises, no file is written.
         libm: whether the file may call functions of libm (``ExportFormat.without_libm``).
+        guard: whether it says which rows are in the student's domain (``ExportFormat.guarded``).
 
     Returns:
         the largest difference between outputs of file and student, in the teacher's units, and the result of ``evaluator``;
@@ -87,7 +95,7 @@ def export(
     Raises:
         ExportError: if the file cannot be written, or its outputs or feature names differ from the student's.
     """
-    known = EXPORTS[kind] if libm else EXPORTS[kind].without_libm()
+    known = chosen(kind, libm, guard)
     units = replace(units, stem=out.stem)
     data = known.write(module, units)
     if known.feature_names(data) != units.names:

@@ -26,6 +26,7 @@ class InputSchema:
         rows: raw rows ``(N, D)`` of the declared prior in the input's dtype, on which outputs are compared.
         layout: how the teacher's own arguments and outputs lie in rows; None if it takes rows itself.
         labels: feature with levels of words -> its words; their places are its values.
+        domain: the guard, as ``inputs.domain.fit.Domain.tree`` has it; None of a student that has none.
         about: lines about the student for formats that hold text for a reader.
         stem: name of the file without its suffix, for formats that have names of their own.
     """
@@ -35,6 +36,7 @@ class InputSchema:
     rows: Tensor
     layout: Layout | None = None
     labels: Mapping[str, list[str]] = field(default_factory=dict)
+    domain: Mapping[str, Any] | None = None
     about: tuple[str, ...] = ()
     stem: str = "student"
 
@@ -49,7 +51,7 @@ class InputSchema:
         layout = Layout.of(result["layout"]) if "layout" in result else None
         words = {name: [each for each in known if isinstance(each, str)] for name, known in result["levels"].items()}
         labels = {name: each for name, each in words.items() if each}
-        return cls(names, encoding, torch.tensor(rows, dtype=encoding.torch_dtype), layout, labels)
+        return cls(names, encoding, torch.tensor(rows, dtype=encoding.torch_dtype), layout, labels, result["domain"])
 
     def student(self, answer: Callable[[Tensor], Tensor], parameters: int) -> ExportedStudent:
         """The exported student with these inputs.

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     help="Largest increase of RMSE that --precision may cause.",
 )
 @click.option("--no-libm", is_flag=True, help="For c: approximate tanh and exp within the file, to the stated error.")
+@click.option("--guard", is_flag=True, help="For c: a function that says whether a row is one of the declared inputs.")
 @click.option("--teacher", help="Current path of the teacher.")
 @ARCHITECTURE
 @click.option("--features", type=click.Path(), help="Current path of the features file.")
@@ -53,6 +54,7 @@ def export(
     precision: str,
     within: float,
     no_libm: bool,
+    guard: bool,
     teacher: str | None,
     architecture: str | None,
     features: str | None,
@@ -60,6 +62,7 @@ def export(
     trust_pickle: bool,
 ) -> None:
     """Write the student of a trial of study NAME as a file. Its inputs and outputs are in the teacher's raw units."""
+    from dfkd_tune.export.export import chosen
     from dfkd_tune.export.formats.kinds import EXPORTS, format_of
     from dfkd_tune.locations.files import require_place
     from dfkd_tune.locations.paths import tracking_url
@@ -73,13 +76,12 @@ def export(
     from dfkd_tune.registry.stored_student import load_trial
     from dfkd_tune.tracking.connection import reaching
 
-    if no_libm:
-        EXPORTS[form].without_libm()  # refuses what is for other formats
+    chosen(form, not no_libm, guard)  # refuses what is for other formats
     if precision not in (held := EXPORTS[form].precisions):
         raise click.UsageError(f"--precision {precision} is not for {form}, whose weights are {' or '.join(held)}")
     sources = Sources(teacher, architecture, features, trust_pickle)
     with reaching(uri):
-        writing = StudentExport(uri, name, *load_trial(uri, name, trial), form, file, not no_libm)
+        writing = StudentExport(uri, name, *load_trial(uri, name, trial), form, file, not no_libm, guard)
         if precision != "float32":
             problem = register.problem_of(uri, name, writing.run, sources)
             return _tell_small(writing, precision, writing.write_small(problem, precision, within))

@@ -82,6 +82,14 @@ class ExportFormat(ABC):
             "--no-libm", "is for --format c alone, whose file calls functions of libm", remedy="leave it out"
         )
 
+    def guarded(self) -> ExportFormat:
+        """The format with a function that says whether a row is in the student's domain, for the one that can have it.
+
+        Raises:
+            ExportError: it is another.
+        """
+        raise ExportError("--guard", "is for --format c alone", remedy="leave it out")
+
     def beside(self, data: bytes) -> Mapping[str, bytes]:
         """Further files, by the suffix that takes the place of the file's: none by default.
 

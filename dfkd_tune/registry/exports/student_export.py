@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from dfkd_tune.errors import ExportError
-from dfkd_tune.export.export import compared_rows, export, read_flat
+from dfkd_tune.export.export import chosen, compared_rows, export, read_flat
 from dfkd_tune.export.formats.base import Footprint
 from dfkd_tune.export.formats.kinds import EXPORTS
 from dfkd_tune.export.quantization import quantize
@@ -81,6 +81,7 @@ class StudentExport:
         kind: name of the format, from ``formats.kinds.format_of``.
         file: path of the file.
         libm: whether the file may call functions of libm.
+        guard: whether it says which rows are in the student's domain.
     """
 
     uri: str
@@ -91,6 +92,7 @@ class StudentExport:
     kind: str
     file: Path
     libm: bool = True
+    guard: bool = False
 
     def write(self, evaluator: RawEvaluator | None) -> Written:
         """Write the file in float32, after its RMSE to the teacher was found to be the recorded one.
@@ -109,7 +111,7 @@ class StudentExport:
         def measure(exported: ExportedStudent) -> Measured | None:
             return None if evaluator is None else shipped(self.file, evaluator, exported, metric.by_output(self.result))
 
-        worst, found = export(self.student, units, self.kind, self.file, measure, self.libm)
+        worst, found = export(self.student, units, self.kind, self.file, measure, self.libm, self.guard)
         if layout is not None:
             write_output(self.file.with_suffix(".yaml"), layout)
         return Written(found, recorded, worst, *self._compared(units), footprint)
@@ -135,7 +137,7 @@ class StudentExport:
         def measure(exported: ExportedStudent) -> Measured:
             return fresh_fidelity(problem.evaluator, exported)
 
-        worst, found = export(small, units, self.kind, self.file, measure, self.libm)
+        worst, found = export(small, units, self.kind, self.file, measure, self.libm, self.guard)
         about = {
             "study": self.study,
             "trial": trial_of(self.run),
@@ -157,7 +159,7 @@ class StudentExport:
         units, form = InputSchema.of(self.result), EXPORTS[self.kind]
         if not form.holds_text:
             return units, {}
-        form = form if self.libm else form.without_libm()
+        form = chosen(self.kind, self.libm, self.guard)
         found = form.footprint(form.write(module, units))
         sizes = [f"{name}: {each}, without the library's functions." for name, each in found.items()]
         return replace(units, about=(*about_student(self.uri, self.study, self.run, self.result), *sizes)), found

@@ -29,9 +29,11 @@ class C(ExportFormat):
     Args:
         libm: whether ``tanhf``, ``expf`` and so on are those of libm; if not, approximations of a stated error are part of the
             file.
+        guard: whether it has a function that says whether a row is in the student's domain.
     """
 
     libm: bool = True
+    guard: bool = False
 
     precisions: ClassVar[tuple[str, ...]] = ("float32", "int8")
     holds_text: ClassVar[bool] = True
@@ -43,7 +45,11 @@ class C(ExportFormat):
 
     def write(self, module: nn.Module, schema: InputSchema) -> bytes:
         """The source, which compiles without the header beside it."""
-        return Source(arrays_of(module, "--format c"), schema, self.libm).text().encode("ascii")
+        return Source(arrays_of(module, "--format c"), schema, self.libm, self.guard).text().encode("ascii")
+
+    def guarded(self) -> C:
+        """The format with the guard."""
+        return replace(self, guard=True)
 
     def beside(self, data: bytes) -> Mapping[str, bytes]:
         """The header: the first part of the source."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dfkd_tune.errors import ExportError
 from dfkd_tune.export.arrays import StudentArrays
 from dfkd_tune.export.formats.c.constants import FLOAT_BYTES, indices, parts_of
+from dfkd_tune.export.formats.c.guard import domain_constants
 from dfkd_tune.export.formats.c.text import array, comment, identifier, number, unique
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.inputs.encoding import MISSING, Encoding
@@ -51,19 +53,25 @@ class Source:
         student: the student as arrays.
         schema: schema of its inputs.
         libm: whether functions of libm are called; if not, they are approximated (``activations.c.jinja``).
+        guard: whether there is a function that says whether a row is in the student's domain.
     """
 
     student: StudentArrays
     schema: InputSchema
     libm: bool
+    guard: bool = False
 
     def text(self) -> str:
         """The content of the ``.c`` file, in ASCII. It starts with that of the ``.h`` file."""
         parts, encoding = parts_of(self.student), self.student.encoding
         own = {} if encoding is None else _encoding_values(encoding)
+        domain = self._domain()
         constants = [*([] if encoding is None else _encoding_constants(encoding)), *parts.constants]
+        constants += [] if domain is None else domain_constants(domain, self.schema.encoding.dtype == "float64")
         used = self._called(parts.used)
-        values = {**self._names(), **own, **parts.values}
+        values = {**self._names(), **own, **parts.values, "domain": domain}
+        if domain is not None:
+            values["most"] = number(domain["most"] * max(1, len(domain["ordered"])))
         header = self._render("student.h.jinja", **values, **self._header(FLOAT_BYTES * parts.stack, used))
         indexed = self.student.shape is not None and self.student.shape.index is not None
         return self._render(
@@ -85,6 +93,14 @@ class Source:
         bias = self.student.arrays.get("out_bias")
         outputs = len(self.student.layers[-1][1]) if bias is None else len(bias)
         return {"prefix": prefix, "upper": prefix.upper(), "outputs": outputs}
+
+    def _domain(self) -> Mapping[str, Any] | None:
+        """The domain of a guarded student; None of one without a guard."""
+        if self.guard and self.schema.domain is None:
+            raise ExportError(
+                "--guard", "this student has no domain to guard: its features are too many", remedy="leave it out"
+            )
+        return self.schema.domain if self.guard else None
 
     def _header(self, stack: int, used: list[str]) -> dict[str, Any]:
         upper = self._names()["upper"]
