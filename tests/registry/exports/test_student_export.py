@@ -10,17 +10,8 @@ import torch
 import dfkd_tune as dt
 from dfkd_tune.export.formats.c.compiler import loaded
 from dfkd_tune.registry.stored_student import load_trial
-from dfkd_tune.study.session import run_study
 
 pytestmark = pytest.mark.usefixtures("undrawn")
-
-
-@pytest.fixture(scope="module")
-def study(store, tiny) -> str:
-    """A finished study with a certified student."""
-    prepared = tiny("leaves-as-c", trials=1, reruns=0, search={})
-    run_study(prepared, store.storage, store.tracking)
-    return "leaves-as-c"
 
 
 def test_the_command_writes_source_and_header(study, dfkd, store, tmp_path):
