@@ -5,6 +5,7 @@ from pathlib import Path
 from dfkd_tune.errors import ExportError
 from dfkd_tune.export.formats.base import ExportFormat
 from dfkd_tune.export.formats.c.format import C
+from dfkd_tune.export.formats.executorch import ExecuTorch
 from dfkd_tune.export.formats.npz.format import NumPy
 from dfkd_tune.export.formats.onnx import ONNX
 from dfkd_tune.export.formats.pt2 import PT2
@@ -14,7 +15,14 @@ from dfkd_tune.utils.plugins import Registry
 EXPORTS: Registry[ExportFormat] = Registry(
     "exports",
     ExportFormat,
-    {"pt2": PT2(), "onnx": ONNX(), "safetensors": SafeTensors(), "c": C(), "numpy": NumPy()},
+    {
+        "pt2": PT2(),
+        "onnx": ONNX(),
+        "safetensors": SafeTensors(),
+        "c": C(),
+        "numpy": NumPy(),
+        "executorch": ExecuTorch(),
+    },
 )
 
 
