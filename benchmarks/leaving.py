@@ -8,8 +8,8 @@ The second teacher is a GRU of 64 units over windows of 24 steps and 4 channels,
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
-import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ from dfkd_tune.errors import ExportError
 from dfkd_tune.export.formats.base import ExportFormat
 from dfkd_tune.export.formats.c.compiler import loaded
 from dfkd_tune.export.formats.c.format import C
+from dfkd_tune.export.formats.executorch import ExecuTorch
 from dfkd_tune.export.formats.npz.format import NumPy
 from dfkd_tune.export.formats.onnx import ONNX
 from dfkd_tune.export.formats.pt2 import PT2
@@ -44,6 +45,7 @@ FORMS: dict[str, ExportFormat] = {
     "NumPy": NumPy(),
     "C": C(),
     "C without libm": C(libm=False),
+    "ExecuTorch": ExecuTorch(),
 }
 PRECISIONS = ("float32", "bf16", "int8")
 ROWS = (1, 1_000)
@@ -82,10 +84,10 @@ class Recurrent(nn.Module):
         return self.out(self.cell(window)[0][:, -1])
 
 
-def quickstart(trials: int) -> Result:
+def quickstart(trials: int, steps: int) -> Result:
     """The shipped study, as a user types it."""
     root = Path(__file__).parent.parent / "studies"
-    about = {"max_parameters": 1151, "budget": {"steps": 6000, "batch": 100}}
+    about = {"max_parameters": 1151, "budget": {"steps": steps, "batch": 100}}
     return dt.tune(
         str(root / "quickstart_teacher.pt2"),
         features=str(root / "quickstart_features.yaml"),
@@ -95,10 +97,10 @@ def quickstart(trials: int) -> Result:
     )
 
 
-def recurrent(trials: int) -> Result:
+def recurrent(trials: int, steps: int) -> Result:
     """A study of students of gated recurrent units."""
     windows = torch.zeros(2, STEPS, CHANNELS)
-    budget = {"steps": 2000, "batch": 100}
+    budget = {"steps": steps, "batch": 100}
     search = {"optimizer.lr": {"low": 1e-3, "high": 1e-2, "log": True}}
     return dt.tune(
         Recurrent().eval(),
@@ -195,27 +197,26 @@ def measured(rows: dict[str, list[str]], ratios: dict[str, float], budget: str) 
     return figures.Measured([0], budget, rows, values, machine=hardware.name())
 
 
+STUDIES = {"leaving_quickstart": (quickstart, 20, 6_000), "leaving_gru": (recurrent, 4, 1_000)}
+"""Entry -> its study, the number of trials, and the steps of each."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--only", choices=STUDIES, help="one of the two students")
     figures.add_option(parser)
     args = parser.parse_args()
-    found = {}
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        for key, study, budget in (
-            ("leaving_quickstart", quickstart, f"{args.trials} trials of 6,000 steps"),
-            ("leaving_gru", recurrent, f"{args.trials} trials of 2,000 steps"),
-        ):
-            rows, ratios = table(study(args.trials))
-            found[key] = measured(rows, ratios, budget)
-            print(key, *COLUMNS, sep=" | ")
-            for name, cells in rows.items():
-                print(name, *cells, sep=" | ")
-            print({name: round(value, 1) for name, value in ratios.items()}, flush=True)
-        os.chdir("/")
-    if args.publish:
-        figures.publish(found)
+    for key, (study, trials, steps) in STUDIES.items():
+        if args.only not in (None, key):
+            continue
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            rows, ratios = table(study(trials, steps))
+        print(key, *COLUMNS, sep=" | ")
+        for name, cells in rows.items():
+            print(name, *cells, sep=" | ")
+        print({name: round(value, 1) for name, value in ratios.items()}, flush=True)
+        if args.publish:
+            figures.publish({key: measured(rows, ratios, f"{trials} trials of {steps:,} steps")})
 
 
 if __name__ == "__main__":

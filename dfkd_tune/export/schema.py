@@ -63,15 +63,15 @@ class InputSchema:
         dtype = self.encoding.torch_dtype if self.layout is None else self.layout.dtype
         return ExportedStudent(answer, dtype, parameters)
 
-    def more_rows(self, count: int) -> Tensor:
+    def more_rows(self, count: int, noise: float = 1.0) -> Tensor:
         """Raw rows ``(count, D)`` on which a file and its student are compared: values of the example rows mixed by feature, with
-        numbers moved by their scale, so that levels and missing values stay what they are."""
+        numbers moved by ``noise`` times their scale, so that levels and missing values stay what they are."""
         rng, width = torch.Generator().manual_seed(0), self.rows.shape[1]
         chosen = torch.randint(len(self.rows), (count, width), generator=rng)
         scale = torch.tensor(self.encoding.scale, dtype=torch.float64)
         scale[list(self.encoding.levels)] = 0.0
-        noise = torch.randn(count, width, generator=rng, dtype=torch.float64)
-        return (self.rows.gather(0, chosen).double() + scale * noise).to(self.rows)
+        moves = noise * torch.randn(count, width, generator=rng, dtype=torch.float64)
+        return (self.rows.gather(0, chosen).double() + scale * moves).to(self.rows)
 
     def drop_in(self, network: nn.Module) -> nn.Module:
         """A flat network as a module that takes and returns what the teacher does; itself if that is rows."""

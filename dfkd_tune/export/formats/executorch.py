@@ -44,7 +44,7 @@ class ExecuTorch(ExportFormat):
         try:
             free = program(schema.rows[:2], ({0: torch.export.Dim("batch", min=1, max=MOST_ROWS)},))
             # ExecuTorch 1.5 takes the example's number of rows for that of a recurrent network.
-            return free if _most_rows(_loaded(free).metadata) == MOST_ROWS else program(schema.rows[:1], None)
+            return free if _Method(free).rows == MOST_ROWS else program(schema.rows[:1], None)
         except Exception as error:  # a library of many passes, each with errors of its own
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             rule = f"this student cannot be written for ExecuTorch: {reason}"
@@ -52,29 +52,31 @@ class ExecuTorch(ExportFormat):
 
     def read(self, data: bytes, module: nn.Module) -> Callable[..., Any]:
         """The program in ExecuTorch's own runtime, asked for at most ``MOST_ROWS`` rows at a time."""
-        method = _loaded(data)
-        most = _most_rows(method.metadata)
-
-        def answer(x: Tensor) -> Tensor:
-            # The runtime returns memory that its next call writes to.
-            return torch.cat([method.execute((part.contiguous(),))[0].clone() for part in x.split(most)])
-
-        return answer
+        method = _Method(data)
+        most = method.rows
+        return lambda x: torch.cat([method(part.contiguous()) for part in x.split(most)])
 
     def feature_names(self, data: bytes) -> list[str]:
         """The names that the program's method returns."""
-        held = _loaded(data, NAMES).execute(())[0]
-        return json.loads(bytes(held.tolist()))
+        return json.loads(bytes(_Method(data, NAMES)().tolist()))
 
 
-def _loaded(data: bytes, name: str = "forward") -> Any:
+class _Method:
     """A method of a program in ExecuTorch's runtime."""
-    ExecuTorch().require()
-    from executorch.runtime import Runtime
 
-    return Runtime.get().load_program(data).load_method(name)
+    def __init__(self, data: bytes, name: str = "forward") -> None:
+        ExecuTorch().require()
+        from executorch.runtime import Runtime
 
+        # A method points into its program, and does not keep it.
+        self._program = Runtime.get().load_program(data)
+        self._method: Any = self._program.load_method(name)
 
-def _most_rows(metadata: Any) -> int:
-    """Largest number of rows that a method takes at once."""
-    return int(metadata.input_tensor_meta(0).sizes()[0])
+    def __call__(self, *given: Tensor) -> Tensor:
+        # The runtime returns memory that its next call writes to.
+        return self._method.execute(given)[0].clone()
+
+    @property
+    def rows(self) -> int:
+        """Largest number of rows that it takes at once."""
+        return int(self._method.metadata.input_tensor_meta(0).sizes()[0])

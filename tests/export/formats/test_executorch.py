@@ -1,5 +1,7 @@
 """A student for ExecuTorch answers in ExecuTorch's own runtime as its network does."""
 
+import gc
+
 import pytest
 import torch
 from small_students import LEVELS, made, rows_of, schema
@@ -30,3 +32,14 @@ def test_levels_missing_values_and_more_rows_than_a_call_takes():
     data = form.write(network, units)
     torch.testing.assert_close(form.read(data, network)(x), network(x).detach(), rtol=1e-5, atol=1e-5, equal_nan=True)
     assert form.feature_names(data) == units.names
+
+
+def test_a_program_stays_as_long_as_what_answers_by_it():
+    network, form = made("mlp"), ExecuTorch()
+    data = [form.write(made("mlp", activation=each), schema()) for each in ("tanh", "relu")]
+    answers = [form.read(bytes(bytearray(each)), network) for each in data]
+    gc.collect()
+    garbage = [bytearray(len(data[0])) for _ in range(100)]
+    x = schema().rows
+    assert not torch.equal(answers[0](x), answers[1](x)) and garbage
+    torch.testing.assert_close(answers[0](x), network(x).detach(), rtol=1e-5, atol=1e-5)
