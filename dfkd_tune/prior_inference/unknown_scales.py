@@ -1,48 +1,63 @@
-"""Let the channels of windows move at unknown speeds where nothing says how fast they do."""
+"""Let windows move at unknown speeds, and pixels go together over unknown lengths, where nothing says more."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dfkd_tune.inputs.columns import axes_of
-from dfkd_tune.inputs.dependence.processes import ImageField, Processes, WindowProcess
+from dfkd_tune.inputs.dependence.lengths import Lengths
+from dfkd_tune.inputs.dependence.processes import Part, Processes, WindowProcess
 from dfkd_tune.inputs.dependence.speeds import Speeds
 from dfkd_tune.inputs.prior import InferredPrior, Inputs
-from dfkd_tune.layouts.axes import CHANNELS, STEPS, Axes
+from dfkd_tune.layouts.axes import CHANNELS, HEIGHT, STEPS, WIDTH, Axes
 
-DESCRIPTION = "how fast channels move is not known, so that they do at any speed"
+MOVES = "how fast channels move is not known, so that they do at any speed"
+SMOOTH = "how far pixels go together is not known, so that they do over any length"
 LEAST_STEPS = 3
-"""Smallest number of steps of a window whose channels move: two steps are one number and one correlation."""
+"""Smallest number of steps, or of pixels of a side: two are two numbers and one correlation."""
 
 
 def completed(inputs: Inputs) -> Inputs:
-    """Inputs whose windows move; themselves if they have none, or if their dependence is of another kind.
+    """Inputs whose windows move and whose images are smooth; themselves if they have none, or if their dependence is of another kind.
 
-    A channel moves at unknown speeds if nothing is declared of how it moves, nor of the correlations of its window.
+    A channel moves at unknown speeds if nothing is declared of how it moves, nor of the correlations of its window. Pixels go together
+    over unknown lengths if nothing is declared of how their image's values go together.
     """
     if inputs.inferred is not None and inputs.inferred.shape is not None:
         return inputs
     if not isinstance(inputs.dependence, Processes | None):
         return inputs
     parts = () if inputs.dependence is None else inputs.dependence.parts
-    windows = [axes for axes in axes_of(inputs) if axes.kind == "window" and axes.size(STEPS) >= LEAST_STEPS]
-    found = [Speeds(axes, channels) for axes in windows if (channels := _open(axes, parts))]
+    shaped = axes_of(inputs)
+    moving = [Speeds(axes, channels) for axes in shaped if (channels := _open_channels(axes, parts))]
+    smooth = [Lengths(axes) for axes in shaped if _is_open(axes, parts)]
+    found: list[Part] = [*moving, *smooth]
     if not found:
         return inputs
-    told, declared = DESCRIPTION, inputs
+    told = [words for words, some in ((MOVES, moving), (SMOOTH, smooth)) if some]
+    declared, known = inputs, {axes.start for axes in inputs.axes}
     if inputs.inferred is not None:
-        told, declared = f"{inputs.inferred.told}; {DESCRIPTION}", inputs.inferred.declared
-    known = {axes.start for axes in inputs.axes}
+        told, declared = [inputs.inferred.told, *told], inputs.inferred.declared
     return inputs.replaced(
         dependence=Processes((*parts, *found)),
-        inferred=InferredPrior(told, declared),
-        axes=(*inputs.axes, *(axes for axes in windows if axes.start not in known)),
+        inferred=InferredPrior("; ".join(told), declared),
+        axes=(*inputs.axes, *(part.axes for part in found if part.axes.start not in known)),
     )
 
 
-def _open(axes: Axes, parts: tuple[WindowProcess | ImageField | Speeds, ...]) -> tuple[int, ...]:
+def _open_channels(axes: Axes, parts: Sequence[Part]) -> tuple[int, ...]:
     """Indices of the channels of a window of which nothing says how fast they move."""
+    if axes.kind != "window" or axes.size(STEPS) < LEAST_STEPS:
+        return ()
     own = next((part for part in parts if part.axes.start == axes.start), None)
     if own is None:
         return tuple(range(axes.size(CHANNELS)))
     if not isinstance(own, WindowProcess) or own.correlation:
         return ()
     return tuple(i for i, lags in enumerate(own.autocorrelations) if not lags)
+
+
+def _is_open(axes: Axes, parts: Sequence[Part]) -> bool:
+    """Whether nothing says how the pixels of an image go together."""
+    large = axes.kind == "grid" and min(axes.size(HEIGHT), axes.size(WIDTH)) >= LEAST_STEPS
+    return large and all(part.axes.start != axes.start for part in parts)
