@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import re
+from itertools import product
 from pathlib import Path
 
 import figures
@@ -246,7 +247,7 @@ def windows() -> dict:
     module = importlib.import_module("windows")
     given = argparse.Namespace(students=["gru"], steps=1_500, parameters=1_000, seed=0)
     about = {"student": "gru", "plain": False, "reference": 0.1, "ratio": 0.5}
-    pairs = [("weather", "gru"), ("glucose", "tcn")]
+    pairs = [*product(module.SOURCES, module.KINDS)]
     rows = [about | {"series": s, "teacher": t, "prior": prior} for s, t in pairs for prior in module.PRIORS]
     return module.entries(rows, given)
 
