@@ -70,7 +70,7 @@ def test_student(kind, law):
 
 
 @pytest.mark.parametrize("law", initializers.LAWS, ids=lambda law: law.__name__)
-@pytest.mark.parametrize("kind", SECTIONS["start"])
+@pytest.mark.parametrize("kind", SECTIONS["initializer"])
 def test_initializer(kind, law):
     law(kind)
 
@@ -112,9 +112,9 @@ class Fitted(torch.nn.Module):
         return torch.from_numpy(self.fitted.predict(x.numpy()))
 
 
-@pytest.mark.parametrize("kind", SECTIONS["finish"])
+@pytest.mark.parametrize("kind", SECTIONS["refiner"])
 def test_finish_makes_nothing_worse(kind, problem):
-    (member,) = run(problem, Member("a", recipe(finish=SECTIONS["finish"][kind]()), 0))
+    (member,) = run(problem, Member("a", recipe(refiner=SECTIONS["refiner"][kind]()), 0))
     before = fidelity(problem, member.recipe, member.result(), problem.banks["pruning"]).nrmse
     conclude(problem, member, 0.0)
     after = fidelity(problem, member.recipe, member.result(), problem.banks["pruning"]).nrmse

@@ -19,8 +19,8 @@ FREE = [name for name, kind in GENERATORS.items() if not kind.needs_gradients]
 
 
 def asks(name, base=BLACK_BOX, rows: int | None = ROWS, **sections):
-    finish = {"finish": {"kind": "lbfgs", "rows": 200, "after": 0.5}}
-    return replace(recipe(base, generator=name, **finish | sections), steps=400, teacher_rows=rows)
+    refined = {"refiner": {"kind": "lbfgs", "rows": 200, "after": 0.5}}
+    return replace(recipe(base, generator=name, **refined | sections), steps=400, teacher_rows=rows)
 
 
 @pytest.mark.parametrize("name", FREE)
@@ -41,7 +41,7 @@ def test_a_budget_is_kept_but_for_one_draw(name):
 def test_a_member_on_a_budget_is_the_same_in_company(name):
     base = FAITHFUL if name == "direct" else BLACK_BOX
     problem = make_problem()
-    wanted = replace(asks(name, base, finish="none"), steps=60)
+    wanted = replace(asks(name, base, refiner="none"), steps=60)
     (alone,) = run(problem, Member("a", wanted, 1))
     together = run(
         problem, Member("a", wanted, 1), Member("b", replace(wanted, teacher_rows=None), 2), Member("c", wanted, 3)
@@ -52,7 +52,7 @@ def test_a_member_on_a_budget_is_the_same_in_company(name):
 
 def test_rows_are_spent_at_an_even_pace():
     problem = make_problem()
-    member = Member("a", replace(asks("zeroth_order", finish="none"), steps=4 * BLOCK), 1)
+    member = Member("a", replace(asks("zeroth_order", refiner="none"), steps=4 * BLOCK), 1)
     spent, population = [], Population(problem)
     population.admit(member)
     while not member.finished:

@@ -142,7 +142,7 @@ def test_every_row_is_as_declared(wild, monkeypatch, kind, quick):
 @pytest.mark.parametrize("kind", [WildBlock, WildStep])
 def test_a_refiner_and_a_query_budget_draw_declared_rows_too(wild, kind):
     problem = make_problem(inputs=MIXED)
-    for sections in ({"teacher_rows": 60}, {"finish": {"kind": "lbfgs", "synthetic": 0.5}}):
+    for sections in ({"teacher_rows": 60}, {"refiner": {"kind": "lbfgs", "synthetic": 0.5}}):
         (member,) = run(problem, Member("a", wild(kind, **sections), 0))
         assert member.failure is None
         if member.answered:

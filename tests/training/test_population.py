@@ -193,10 +193,10 @@ def test_result_is_the_rung_of_the_lowest_nrmse(outputs):
 
 
 def test_rungs_are_shares_of_the_budget_whoever_spends_it(problem):
-    """A start and a finish that train take theirs: trials are compared where they spent as much."""
+    """An initializer and a refiner that train take theirs: trials are compared where they spent as much."""
     plain = recipe(RANDOM, steps=200)
-    finished = replace(plain, finish=replace(FAITHFUL.finish, after=0.25))
-    recipes = {"plain": plain, "finished": finished, "both": replace(finished, start=Neurons(surplus=0.5))}
+    finished = replace(plain, refiner=replace(FAITHFUL.refiner, after=0.25))
+    recipes = {"plain": plain, "finished": finished, "both": replace(finished, initializer=Neurons(surplus=0.5))}
     members = {name: Member(name, one, 0) for name, one in recipes.items()}
     rungs: dict[str, list[tuple[int, int]]] = {name: [] for name in members}
     distill_all(problem, list(members.values()), lambda member: rungs[member.key].append((member.clock, member.rung)))
@@ -209,7 +209,7 @@ def test_rungs_are_shares_of_the_budget_whoever_spends_it(problem):
 @pytest.mark.parametrize("steps", [1, 7, 20, 21, 113, 390])
 @pytest.mark.parametrize("after", [1.0, 0.37, 0.02])
 def test_no_two_looks_are_at_one_rung(steps, after):
-    member = Member("a", recipe(RANDOM, steps=steps, finish={"kind": "lbfgs", "after": after}), 0)
+    member = Member("a", recipe(RANDOM, steps=steps, refiner={"kind": "lbfgs", "after": after}), 0)
     seen = []
     while not member.finished:
         member.clock = member.next_rung

@@ -3,7 +3,7 @@
 - Shallow (one hidden layer of smooth units): its neurons initialize students, and its gradients are worth matching
   closely.
 - Deep: its first layer says little about its outputs. A student initialized from it has large errors far from the
-  prior; one with small initial weights does not. An L-BFGS finish overfits a frozen bank of sharp bends; new rows with
+  prior; one with small initial weights does not. L-BFGS overfits a frozen bank of sharp bends; new rows with
   a decaying rate do better.
 - Black box: it has no gradients to match.
 """
@@ -72,11 +72,11 @@ STUDENTS = {None: ["mlp"], "window": ["gru", "conv1d", "mlp"], "grid": ["conv2d"
 The others are further initial points of a study.
 """
 
-DEEP = {leaf: domain for leaf, domain in DEFAULT.items() if leaf != "start.surplus"} | {
+DEEP = {leaf: domain for leaf, domain in DEFAULT.items() if leaf != "initializer.surplus"} | {
     "generator.kind": ["gaussian", "direct", "heavy_tailed", "skewed"],
     "generator.spread": {"low": 0.3, "high": 1.3},
     "generator.shared": {"low": 0.0, "high": 0.8},
-    "finish.kind": ["none", "lbfgs"],
+    "refiner.kind": ["none", "lbfgs"],
     "loss.weight": {"low": 0.05, "high": 1.0, "log": True},
     "optimizer.lr": {"low": 1e-3, "high": 1e-2, "log": True},
 }
