@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dfkd_tune.inputs.columns import axes_of
+from dfkd_tune.inputs.columns import axes_of, is_stationary
 from dfkd_tune.inputs.dependence.lengths import Lengths
 from dfkd_tune.inputs.dependence.processes import Part, Processes, WindowProcess
 from dfkd_tune.inputs.dependence.speeds import Speeds
@@ -21,7 +21,8 @@ def completed(inputs: Inputs) -> Inputs:
     """Inputs whose windows move and whose images are smooth; themselves if they have none, or if their dependence is of another kind.
 
     A channel moves at unknown speeds if nothing is declared of how it moves, nor of the correlations of its window. Pixels go together
-    over unknown lengths if nothing is declared of how their image's values go together.
+    over unknown lengths if nothing is declared of how their image's values go together, and all pixels of a channel have one declaration:
+    an image with a place of its own for each pixel is no stationary field.
     """
     if inputs.inferred is not None and inputs.inferred.shape is not None:
         return inputs
@@ -30,7 +31,7 @@ def completed(inputs: Inputs) -> Inputs:
     parts = () if inputs.dependence is None else inputs.dependence.parts
     shaped = axes_of(inputs)
     moving = [Speeds(axes, channels) for axes in shaped if (channels := _open_channels(axes, parts))]
-    smooth = [Lengths(axes) for axes in shaped if _is_open(axes, parts)]
+    smooth = [Lengths(axes) for axes in shaped if _is_open(axes, parts) and is_stationary(inputs, axes)]
     found: list[Part] = [*moving, *smooth]
     if not found:
         return inputs

@@ -91,6 +91,11 @@ def test_pixels_go_together_over_any_length_unless_declared():
     assert told.inferred is None and neighbors(told) == pytest.approx(math.exp(-1), abs=0.03)
 
 
+def test_pixels_with_places_of_their_own_are_independent():
+    means = [float(i) for i in range(12)]
+    assert image(mean=means, std=[1.0] * 12).inferred is None
+
+
 def test_images_of_two_pixels_a_side_are_left_alone():
     assert image(height=2).inferred is None and image(width=2).inferred is None
 
