@@ -78,7 +78,7 @@ def test_a_teacher_that_answers_no_number_somewhere_is_told_with_a_row():
     """Where its probe did not look."""
     inputs = parse_features({"features": ["load", {"name": "flow", "range": [0, 1]}]}, "f")
     good, bad = (Teacher("t", function, torch.float64, "sha") for function in (lambda x: x.sum(1), holes))
-    with fails("t", "must give finite outputs, but", "of 200 prior rows gave NaN or infinity, such as load=", "units"):
+    with fails("t", "must give finite outputs, but", "of 200 prior rows gave NaN or infinity, such as x0=", "units"):
         Problem(bad, inputs, probe(good, inputs), pool_rows=64, bank_rows=200, dtype=torch.float64)
 
 
