@@ -1,96 +1,34 @@
-"""Black boxes from files: scikit-learn, ONNX, models of MLflow, and what is refused of them."""
+"""Models of MLflow, from a registry or a folder: their network is read without running code of its own."""
 
-import joblib
+import shutil
+from pathlib import Path
+
 import mlflow
 import numpy as np
+import onnx
 import pytest
-import skops.io
 import torch
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.ensemble import RandomForestRegressor
 from sklearn.svm import SVR
-from tiny_studies import STUDIES
+from teacher_files import FEATURES, ROWS, answers, fails, wide
 from torch import nn
 
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.probe import probe
 
 X = np.random.default_rng(0).standard_normal((40, 3))
 
 
-class Doubled(BaseEstimator, RegressorMixin):
-    """An estimator of one's own."""
-
-    def fit(self, x, y):
-        self.n_features_in_ = x.shape[1]
-        return self
-
-    def predict(self, x):
-        return 2 * x[:, 0]
-
-
-def ask(teacher, x=X):
-    return teacher(torch.from_numpy(x).to(teacher.dtype))[:, 0].numpy()
-
-
-def test_skops_of_scikit_learn_answers_and_any_other_type_is_refused(tmp_path):
-    svr = SVR().fit(X, X[:, 0])
-    skops.io.dump(svr, tmp_path / "svr.skops")
-    teacher = load_teacher(tmp_path / "svr.skops")
-    assert np.array_equal(ask(teacher), svr.predict(X)) and teacher.width == 3
-    skops.io.dump(Doubled().fit(X, X[:, 0]), tmp_path / "own.skops")
-    with pytest.raises(
-        TeacherError, match=r"^.*own\.skops: holds .*Doubled: code from outside of scikit-learn.*; --trust-pickle.*$"
-    ):
-        load_teacher(tmp_path / "own.skops")
-    assert np.array_equal(ask(load_teacher(tmp_path / "own.skops", trust_pickle=True)), 2 * X[:, 0])
-
-
-class Payload:
-    """Makes a file when it is unpickled."""
-
-    def __init__(self, marker):
-        self.marker = marker
-
-    def __reduce__(self):
-        return open, (str(self.marker), "w")
-
-
-@pytest.mark.parametrize("suffix", [".joblib", ".pkl"])
-def test_joblib_is_refused_without_trust_and_not_run(tmp_path, suffix):
-    joblib.dump(Payload(tmp_path / "marker"), tmp_path / f"bad{suffix}")
-    with pytest.raises(TeacherError, match=r"is a pickle.*skops.*, or --trust-pickle"):
-        load_teacher(tmp_path / f"bad{suffix}")
-    assert not (tmp_path / "marker").exists()
-    svr = SVR().fit(X, X[:, 0])
-    joblib.dump(svr, tmp_path / f"svr{suffix}")
-    assert np.array_equal(ask(load_teacher(tmp_path / f"svr{suffix}", trust_pickle=True)), svr.predict(X))
-
-
-@pytest.mark.parametrize("suffix", [".skops", ".onnx", ".joblib"])
-def test_files_cut_short_are_told_in_one_line(tmp_path, suffix):
-    file = tmp_path / f"cut{suffix}"
-    file.write_bytes((STUDIES / "protein_teacher.skops").read_bytes()[:500])
-    with pytest.raises(TeacherError) as caught:
-        load_teacher(file, trust_pickle=True)
-    assert str(caught.value).startswith(f"{file}: ") and "\n" not in str(caught.value)
-
-
-def network():
+def tiny():
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1)).eval().requires_grad_(False)
 
 
-def test_onnx_answers_as_torch_does(tmp_path):
-    net, x = network(), torch.from_numpy(X).float()
-    axes = {"x": {0: "n"}, "y": {0: "n"}}
-    names = {"input_names": ["x"], "output_names": ["y"]}
-    torch.onnx.export(net, (x[:2],), tmp_path / "net.onnx", dynamo=False, dynamic_axes=axes, **names)
-    teacher = load_teacher(tmp_path / "net.onnx")
-    torch.testing.assert_close(teacher(x), net(x), rtol=1e-5, atol=1e-6)
-    found = probe(teacher, Inputs.unknown(3))
-    assert (teacher.width, found.outputs, found.differentiable) == (3, 1, False)
+def ask(teacher, x=X):
+    return teacher(torch.from_numpy(x).to(teacher.dtype))[:, 0].numpy()
 
 
 @pytest.fixture(scope="module")
@@ -103,13 +41,13 @@ def registry(tmp_path_factory):
         experiment = client.create_experiment("teachers", artifact_location=(folder / "artifacts").as_uri())
         with mlflow.start_run(experiment_id=experiment):
             kind = {"serialization_format": "pt2", "pip_requirements": ["torch"], "input_example": X[:2].astype("f4")}
-            mlflow.pytorch.log_model(network(), name="net", registered_model_name="net", **kind)
+            mlflow.pytorch.log_model(tiny(), name="net", registered_model_name="net", **kind)
             svr = SVR().fit(X, X[:, 0])
             kind = {"serialization_format": "skops", "pip_requirements": ["scikit-learn"]}
             mlflow.sklearn.log_model(svr, name="svr", registered_model_name="svr", **kind)
         for name in ("net", "svr"):
             client.set_registered_model_alias(name, "best", "1")
-        yield {"net": network()(torch.from_numpy(X).float())[:, 0].numpy(), "svr": svr.predict(X)}
+        yield {"net": tiny()(torch.from_numpy(X).float())[:, 0].numpy(), "svr": svr.predict(X)}
 
 
 @pytest.mark.parametrize("name, differentiable", [("net", True), ("svr", False)])
@@ -124,3 +62,87 @@ def test_a_registered_model_is_a_teacher(registry, name, differentiable):
 def test_a_model_that_is_not_registered_is_told_in_one_line(registry):
     with pytest.raises(TeacherError, match=r"^models:/nobody/1: cannot be had from MLflow: .*$"):
         load_teacher("models:/nobody/1")
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory) -> Path:
+    """Models as MLflow saves them, a folder a flavor."""
+    folder = tmp_path_factory.mktemp("logged")
+    x = np.random.default_rng(0).normal(size=(40, FEATURES))
+    example = {"input_example": x[:2].astype("f4"), "pip_requirements": ["torch"]}
+    mlflow.pytorch.save_model(wide(0), folder / "pt2", serialization_format="pt2", **example)
+    mlflow.pytorch.save_model(wide(0), folder / "pth", serialization_format="pickle", pip_requirements=["torch"])
+    names = {"dynamo": False, "input_names": ["x"], "dynamic_axes": {"x": {0: "rows"}}}
+    torch.onnx.export(wide(0), (torch.zeros(2, FEATURES),), folder / "wide.onnx", **names)
+    mlflow.onnx.save_model(onnx.load(folder / "wide.onnx"), folder / "onnx", pip_requirements=["onnx"])
+    forest = RandomForestRegressor(2, random_state=0).fit(x, x[:, 0])
+    trusted = {"skops_trusted_types": ["sklearn.tree._tree.Tree"], "pip_requirements": ["scikit-learn"]}
+    mlflow.sklearn.save_model(forest, folder / "skops", serialization_format="skops", **trusted)
+    mlflow.sklearn.save_model(forest, folder / "pickle", serialization_format="pickle", **trusted)
+    return folder
+
+
+@pytest.mark.parametrize("flavor", ["pt2", "onnx"])
+def test_a_folder_of_mlflow_is_a_teacher(logged, flavor):
+    teacher = load_teacher(logged / flavor)
+    torch.testing.assert_close(answers(teacher).float(), wide(0)(ROWS.float()), rtol=1e-5, atol=1e-6)
+    assert teacher.dtype == torch.float32 and teacher.width == FEATURES
+
+
+def test_pickled_flavors_need_trust(logged):
+    for flavor in ("pth", "pickle"):
+        with fails(logged / flavor, "only a pickled model", "--trust-pickle"):
+            load_teacher(logged / flavor)
+    module = load_teacher(logged / "pth", trust_pickle=True)
+    torch.testing.assert_close(answers(module).float(), wide(0)(ROWS.float()), rtol=1e-5, atol=1e-6)
+    forest = load_teacher(logged / "pickle", trust_pickle=True)
+    assert torch.equal(answers(forest), answers(load_teacher(logged / "skops")))
+    assert forest.estimator is not None
+
+
+def test_mlmodel_says_which_file_is_the_model(logged, tmp_path):
+    model = Path(shutil.copytree(logged / "pt2", tmp_path / "model"))
+    expected = load_teacher(model)
+    decoy = wide(1)
+    program = torch.export.export(decoy, (torch.zeros(2, FEATURES),))
+    (model / "a").mkdir()
+    torch.export.save(program, model / "a" / "a.pt2")
+    torch.export.save(program, model / "data" / "a.pt2")
+    found = load_teacher(model)
+    torch.testing.assert_close(answers(found), answers(expected))
+    assert found.sha256 != expected.sha256, "every part is in the hash"
+
+
+def test_parts_of_a_folder_of_mlflow_that_are_missing_or_elsewhere(logged, tmp_path):
+    model = Path(shutil.copytree(logged / "onnx", tmp_path / "model"))
+    (data,) = model.glob("*.data")
+    data.unlink()
+    with fails(data, "missing"):
+        load_teacher(model)
+    about = model / "MLmodel"
+    about.write_text(about.read_text().replace("model.onnx", "../up.onnx"))
+    with fails(about, "does not lie in its folder"):
+        load_teacher(model)
+    about.write_text("flavors: [")
+    with fails(about, "cannot be read"):
+        load_teacher(model)
+
+
+def test_a_tensor_model_of_mlflow_gets_arrays_by_name(tmp_path):
+    from mlflow.models.signature import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    class Model(mlflow.pyfunc.PythonModel):
+        def predict(self, context, model_input, params=None):
+            return {"y": model_input["signal"].sum((1, 2)) + model_input["region"]}
+
+    specs = [("signal", (-1, 3, 2), "float32"), ("region", (-1,), "int64")]
+    inputs = Schema([TensorSpec(np.dtype(kind), shape, name) for name, shape, kind in specs])
+    folder = tmp_path / "model"
+    mlflow.pyfunc.save_model(folder, python_model=Model(), signature=ModelSignature(inputs=inputs), pip_requirements=[])
+    features = tmp_path / "features.yaml"
+    features.write_text("arguments: {region: {levels: [0, 1]}}")
+    teacher, known = with_inputs(load_teacher(folder, trust_pickle=True), features)
+    assert str(teacher.signature) == "signal (N, 3, 2) float32, region (N,) int64 -> y (N,)"
+    x = known.raw(known.draw(5, torch.Generator().manual_seed(0)), teacher.dtype)
+    torch.testing.assert_close(teacher(x)[:, 0], x.sum(1))

@@ -1,7 +1,6 @@
 """Archives of skops: what is compressed as usual loads, and what claims more than it holds is refused."""
 
 import io
-import json
 import zipfile
 
 import numpy as np
@@ -12,6 +11,7 @@ from sklearn import svm
 from teacher_files import fails
 
 from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.teachers.safety.archives import read, readable, room, unfolded
 
 
 def test_an_archive_that_unfolds_to_more_than_a_model_is_refused(tmp_path):
@@ -47,15 +47,57 @@ def test_an_array_that_is_not_as_long_as_its_header_says_is_refused(tmp_path, sh
         load_teacher(path)
 
 
-def test_parts_that_refer_to_larger_ones_are_refused(tmp_path):
-    """Ten references in each of forty lists would be walked 10**40 times."""
-    path = tmp_path / "model.skops"
-    kind = {"__class__": "list", "__module__": "builtins", "__loader__": "ListNode"}
-    part = kind | {"content": [], "__id__": 1}
-    for number in range(2, 40):
-        again = [kind | {"content": [], "__id__": number - 1}] * 9
-        part = kind | {"content": [part, *again], "__id__": number}
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("schema.json", json.dumps(part | {"protocol": 2}))
-    with fails(path, "refers to a larger one"):
-        load_teacher(path)
+def zipped(entries, compression=zipfile.ZIP_DEFLATED) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", compression) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return data.getvalue()
+
+
+def array(values) -> bytes:
+    data = io.BytesIO()
+    np.save(data, values)
+    return data.getvalue()
+
+
+def test_an_archive_is_copied_with_what_it_holds_and_without_compression():
+    inner = zipped({"a.npy": array(np.arange(5))})
+    entries = {"schema.json": b"{}", "x.npy": array(np.zeros((2, 3))), "more.npz": inner}
+    with zipfile.ZipFile(io.BytesIO(unfolded("here", zipped(entries)))) as copy:
+        assert [entry.compress_type for entry in copy.infolist()] == [zipfile.ZIP_STORED] * 3
+        assert {name: copy.read(name) for name in ("schema.json", "x.npy")} == {
+            n: entries[n] for n in ("schema.json", "x.npy")
+        }
+        assert np.load(io.BytesIO(copy.read("more.npz")))["a"].tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("content", [b"", b"no array", array(np.zeros(9))[:-1], array(np.zeros(9)) + b"1"])
+def test_an_array_within_an_archive_within_an_archive_is_looked_at_too(content):
+    with fails("here", "'a.npy'"):
+        unfolded("here", zipped({"more.npz": zipped({"a.npy": content})}))
+
+
+def test_a_file_takes_a_share_of_the_free_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("dfkd_tune.utils.hardware.memory", lambda: 2_000)
+    path = tmp_path / "model"
+    path.write_bytes(bytes(1_000))
+    assert len(read(path)) == room() == 1_000
+    path.write_bytes(bytes(1_001))
+    with fails(path, "the file has 1 KB, this machine has 2 KB free", "larger machine"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    "size, text",
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1000, "1 KB"),
+        (83_900_000, "83.9 MB"),
+        (8.76e9, "8.8 GB"),
+        (12e12, "12,000.0 GB"),
+    ],
+)
+def test_sizes_are_short(size, text):
+    assert readable(size) == text
