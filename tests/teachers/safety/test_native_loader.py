@@ -43,5 +43,5 @@ def test_the_model_comes_out_as_its_library_writes_it_and_what_is_refused_is_tol
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there is the memory limited")
 def test_memory_is_limited():
-    done = run("xgboost", bytes(200 * 2**20), str(150 * 2**20))
+    done = run("xgboost", bytes(64 * 2**20), str(16 * 2**20))
     assert done.returncode != 0 and done.stdout == b""
