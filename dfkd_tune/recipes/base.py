@@ -126,7 +126,7 @@ class Optimizer(ABC):
 
     @abstractmethod
     def corrections(self, step: Numbers) -> tuple[Numbers, Numbers]:
-        """Bias corrections of the two averages at ``step``, counted from 1."""
+        """Bias corrections of the two averages at ``step``, counted from 0."""
 
 
 @dataclass(frozen=True)

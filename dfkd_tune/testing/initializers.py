@@ -19,7 +19,7 @@ def check_initializer(kind: str) -> None:
 
 def weights_have_the_shapes_of_the_student(kind: str) -> None:
     """The weights fit the architecture and are finite."""
-    problem, one = make_problem(outputs=2), recipe(start=kind)
+    problem, one = make_problem(outputs=2), recipe(initializer=kind)
     weights = one.initializer.init(problem.init_context(one), rng())
     fit = [tuple(w.shape) for w in weights] == one.student.shapes(problem.columns, 2)
     assert fit, f"{kind} makes weights of other shapes than the student's"
@@ -28,7 +28,7 @@ def weights_have_the_shapes_of_the_student(kind: str) -> None:
 
 def weights_are_drawn_from_the_stream(kind: str) -> None:
     """Weights come from the random stream that is given: the same one gives the same weights, another one gives others."""
-    one = recipe(start=kind)
+    one = recipe(initializer=kind)
     context = make_problem().init_context(one)
     first, again, other = (
         torch.cat([w.flatten() for w in one.initializer.init(context, rng(seed))]) for seed in (1, 1, 2)

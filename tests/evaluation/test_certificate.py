@@ -12,8 +12,6 @@ from dfkd_tune.errors import ExportError
 from dfkd_tune.evaluation.attack import RADIUS, hold
 from dfkd_tune.evaluation.certificate import certify
 from dfkd_tune.evaluation.certificate_page import page
-from dfkd_tune.inputs.dependence.rank_correlation import RankCorrelation
-from dfkd_tune.inputs.summary import in_words
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import probe
 from dfkd_tune.testing.problems import FEATURES, KNOWN, Counting, make_problem, network, recipe
@@ -193,28 +191,6 @@ def test_answers_that_are_not_finite_do_not_count(problem):
     assert found.worst.unanswered > 0
     assert finite(found.as_dict())
     assert "without a finite output" in found.statement["does_not_hold"][-1]
-
-
-def test_what_is_declared_is_said():
-    assert in_words(Inputs.unknown(3)) == [{"features": ["x0", "x1", "x2"], "declared": "nothing"}]
-    said = {group["declared"]: group["features"] for group in in_words(KNOWN)}
-    assert said == {
-        "nothing": ["plain"],
-        "between -1 and 2": ["ranged"],
-        "one of 0, 1, 5": ["leveled"],
-        "mean 10, standard deviation 3": ["scaled"],
-    }
-    assert "together 1" in in_words(SHARES)[-1]["declared"]
-    correlated = Inputs(
-        [Feature(name="a"), Feature(name="b", quantiles={0.05: 1.0, 0.5: 2.0, 0.95: 4.0})],
-        dependence=RankCorrelation([[1.0], [-0.5, 1.0]]),
-    )
-    said = [group["declared"] for group in in_words(correlated)]
-    assert said == [
-        "nothing",
-        "quantiles 5 %: 1, 50 %: 2, 95 %: 4",
-        "rank correlations of all pairs, the strongest a and b -0.50",
-    ]
 
 
 def test_the_page_stands_alone_and_runs_nothing():

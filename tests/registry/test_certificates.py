@@ -196,7 +196,7 @@ def test_a_run_outside_of_any_study_is_registered_without_one(store, small_teach
 )
 def test_students_of_every_kind_are_certified_from_their_files(kind, tmp_path):
     problem = make_problem()
-    outcome = distill(problem, recipe(student=kind, start="random"), seed=1)
+    outcome = distill(problem, recipe(student=kind, initializer="random"), seed=1)
     for name, data in student_files(problem, outcome, {}).items():
         (tmp_path / Path(name).name).write_bytes(data)
     found = certificates.issue(problem, tmp_path, {"study": "kinds", "trial": 0})

@@ -21,14 +21,12 @@ from quantile_features import (
     declared,
 )
 
-from dfkd_tune.errors import SpecError
 from dfkd_tune.generators.low_discrepancy import Uniform
 from dfkd_tune.inputs.dependence.rank_correlation import RankCorrelation
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.features_file import read_features
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.testing.problems import raw, rng
-from dfkd_tune.utils.strategy import build
 
 
 def quantiles_of(feature: Feature, u) -> torch.Tensor:
@@ -202,29 +200,3 @@ rank_correlation:
     assert inputs.dependence.rows == ((1.0,), (-0.5, 1.0))
     decimal = Inputs([Feature(name="a"), inputs.features[1]], dependence=RankCorrelation([[1.0], [-0.5, 1.0]]))
     assert inputs.fingerprint() == decimal.fingerprint()
-
-
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ({"quantiles": {}}, ["x.quantiles", "at least 2"]),
-        ({"quantiles": {0.5: 1.0}}, ["x.quantiles", "at least 2"]),
-        ({"quantiles": [0.1, 0.2]}, ["x.quantiles", "dictionary"]),
-        ({"quantiles": {0.0: 1.0, 0.5: 2.0}}, ["between 0 and 1", "found 0"]),
-        ({"quantiles": {0.5: 1.0, 1.0: 2.0}}, ["between 0 and 1", "found 1"]),
-        ({"quantiles": {50.0: 1.0, 95.0: 2.0}}, ["between 0 and 1", "found 50"]),
-        ({"quantiles": {0.5: 1.0, 0.2: 2.0}}, ["rising probabilities", "0.2 after 0.5"]),
-        ({"quantiles": {0.5: 1.0, 0.7: 0.5}}, ["must not fall", "0.5 at 0.7 after 1 at 0.5"]),
-        ({"quantiles": {0.5: 1.0, 0.7: math.inf}}, ["x.quantiles.0.7", "finite"]),
-        ({"quantiles": {"a": 1.0, 0.7: 1.0}}, ["x.quantiles", "valid number", "'a'"]),
-        ({"quantiles": {0.5: "b", 0.7: 1.0}}, ["x.quantiles.0.5", "valid number", "'b'"]),
-        ({"quantiles": {0.5: 1.0, 0.7: 2.0}, "levels": [1.0]}, ["quantiles and levels exclude each other"]),
-        ({"quantiles": {0.5: 1.0, 0.7: 2.0}, "range": [0.0, 1.5]}, ["quantile 0.7", "outside range [0.0, 1.5]", "2"]),
-        ({"quantiles": {0.1: -1e308, 0.9: 1e308}}, ["span more than a number can hold"]),
-    ],
-)
-def test_quantiles_that_say_something_impossible(values, words):
-    with pytest.raises(SpecError) as caught:
-        build(Feature, {"name": "x"} | values, "x")
-    assert len(str(caught.value).splitlines()) == 1
-    assert all(word in str(caught.value) for word in words), str(caught.value)

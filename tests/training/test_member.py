@@ -69,3 +69,32 @@ def test_a_recipe_says_its_budget_only_where_there_is_one():
 def test_a_budget_that_a_loss_would_break_is_refused(tiny):
     with pytest.raises(SpecError, match=r"budget\.teacher_rows: cannot be kept with loss\.kind sobolev"):
         tiny("slow", budget={"teacher_rows": 100, "pool": 10**8 // 4}, preset="faithful", search={})
+
+
+def test_the_latest_rows_are_remembered_with_their_answers(monkeypatch):
+    monkeypatch.setattr("dfkd_tune.training.member.REPLAYED", 5)
+    one = Member("a", recipe(), 0)
+    for start in (0.0, 4.0, 8.0):
+        z = torch.arange(start, start + 4)[:, None]
+        one.remember(z, 10 * z)
+    z, values = one.replay(200)
+    assert one.drawn == 12 and set(z.flatten().tolist()) == {7.0, 8.0, 9.0, 10.0, 11.0}
+    assert torch.equal(values, 10 * z)
+
+
+def test_half_of_what_is_left_is_affordable_at_what_a_row_has_cost():
+    one = Member("a", replace(recipe(), teacher_rows=100), 0)
+    assert one.affordable(1000, 1) == 50 and one.affordable(7, 1) == 7 and one.affordable(1000, 5) == 10
+    one.teacher_rows, one.drawn = 60, 20  # three queries a row
+    assert one.affordable(1000, 1) == 5  # and one for its label
+    assert Member("b", recipe(), 0).affordable(1000, 1) == 1000
+
+
+def test_a_seed_is_all_that_a_beginning_depends_on():
+    problem = make_problem()
+    members = [Member(key, recipe(generator="adversarial"), seed) for key, seed in (("a", 1), ("b", 1), ("a", 2))]
+    for member in members:
+        member.begin(problem)
+    first, again, other = ([*m.weights, *m.state.values(), m.rng.get_state()] for m in members)
+    assert all(map(torch.equal, first, again))
+    assert not torch.equal(first[0], other[0]) and not torch.equal(first[-1], other[-1])
