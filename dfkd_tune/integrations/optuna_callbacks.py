@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from dfkd_tune.errors import SpecError
 from dfkd_tune.integrations.optuna_objective import Distillation
-from dfkd_tune.registry.register import register
+from dfkd_tune.api.functions import register
 
 
 @dataclass(frozen=True)

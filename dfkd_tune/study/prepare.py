@@ -139,7 +139,7 @@ class Prepared:
 
     def baseline(self) -> Recipe:
         """Recipe of the untuned baseline, with the study's budget and its largest allowed student."""
-        return untuned(self.probe.kind, self.spec.budget, self.space)
+        return untuned(self.probe.kind, self.space)
 
     def identity(self) -> dict[str, Any]:
         """The facts that must be equal when the study is resumed."""
