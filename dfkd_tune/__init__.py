@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from dfkd_tune.integrations.optuna_objective import Distillation
     from dfkd_tune.recipes.presets import PRESETS
     from dfkd_tune.recipes.recipe import Recipe
-        from dfkd_tune.teachers.base import Teacher
-    
+    from dfkd_tune.teachers.base import Teacher
+
 _HOMES = {
     "Certificate": "evaluation.certificate",
     "DfkdError": "errors",
