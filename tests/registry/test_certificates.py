@@ -93,10 +93,13 @@ def test_the_promoted_student_is_registered_with_its_certificate(done, store, mo
         registered = register(store.tracking, "certified", "sound")
     held, _ = certificate_of(store, "certified", done.promoted.run)
     assert (registered.report_rmse, registered.worst_gap) == (held["report"]["rmse"], held["worst"]["gap"])
+    worst = registered.worst_gap_output, registered.worst_gap_relative
+    assert worst == (held["worst"]["output_name"], held["worst"]["relative_gap"])
     client = MlflowClient(store.tracking)
     version = client.get_model_version_by_alias("sound", "champion")
     assert float(version.tags["dfkd.report_rmse"]) == held["report"]["rmse"]
     assert float(version.tags["dfkd.worst_gap"]) == held["worst"]["gap"]
+    assert version.tags["dfkd.worst_gap_output"] == held["worst"]["output_name"]
     assert version.tags["dfkd.tier"] == "T0"
     model = client.get_logged_model(version.source.removeprefix("models:/"))
     assert {Path(f.path).name for f in client.list_logged_model_artifacts(model.model_id, "certificate")} == {
