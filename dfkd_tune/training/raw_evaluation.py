@@ -201,8 +201,8 @@ def agree_by_output(
         source: what names the teacher, which decides what can be done.
     """
     found, spread, steps = (ours - theirs).square().mean(0).sqrt(), theirs.std(0), rounding(inputs, theirs)
-    for exported, *known in zip(found.tolist(), recorded, spread.tolist(), steps.tolist(), strict=True):
-        agree(place, exported, *known, source)
+    for exported, known, apart, step in zip(found.tolist(), recorded, spread.tolist(), steps.tolist(), strict=True):
+        agree(place, exported, known, apart, step, source)
 
 
 def agree(place: object, exported: float, recorded: float, spread: float, step: float = 0.0, source: str = "") -> None:
