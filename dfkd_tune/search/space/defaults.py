@@ -23,7 +23,6 @@ from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.space.fixing import fix
 from dfkd_tune.search.space.search_space import DEFAULT
 from dfkd_tune.search.space.space import Space
-from dfkd_tune.search.study_file import Budget
 from dfkd_tune.students.kinds import STUDENTS as KINDS
 
 
@@ -104,15 +103,15 @@ TEACHER_DEFAULTS = {
 """``Probe.kind`` -> defaults."""
 
 
-def untuned(kind: str, budget: Budget, space: Space) -> Recipe:
+def untuned(kind: str, space: Space) -> Recipe:
     """The baseline of a study: the untuned method with the budget of a trial and the largest student that fits.
 
     Args:
         kind: kind of the teacher, from ``Probe.kind``.
-        budget: budget of a trial.
-        space: search space of the study.
+        space: search space of the study, whose preset has the budget of a trial.
     """
-    recipe = replace(TEACHER_DEFAULTS[kind].baseline, steps=budget.steps, batch=budget.batch)
+    preset = space.preset
+    recipe = replace(TEACHER_DEFAULTS[kind].baseline, steps=preset.steps, batch=preset.batch)
     recipe = fix(recipe, space.fixed, "baseline")
     if space.max_parameters is None:
         return recipe

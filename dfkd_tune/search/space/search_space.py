@@ -98,10 +98,6 @@ def make_space(
     explicit = search is not None
     if search is None:
         search = _default_search(default, preset, fixed, size, max_parameters, small)
-    for leaf in search.keys() & fixed.keys():
-        raise SpecError(
-            f"{place}.{named(leaf)}", "is fixed and searched", remedy=f"leave it out of search, or {leaf} out"
-        )
     chosen = {leaf: domains.domain(leaf, value, f"{place}.{named(leaf)}") for leaf, value in search.items()}
     for leaf in chosen:
         domains.require_owner(leaf, preset, chosen, f"{place}.{leaf}")
