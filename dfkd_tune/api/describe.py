@@ -56,8 +56,14 @@ def describe(
     windows = None if window is None else Windows(window, group, time)
     with in_python("describe"), tempfile.TemporaryDirectory() as folder:
         path = Path(data) if isinstance(data, str | Path) else _written(data, Path(folder))
-        table = read_table(path, Reading(at_least=at_least, windows=windows), tuple(targets))
-        return tables.describe(table, tier, at_least, window)
+        try:
+            table = read_table(path, Reading(at_least=at_least, windows=windows), tuple(targets))
+            return tables.describe(table, tier, at_least, window)
+        except FeaturesError as error:
+            if not error.place.startswith(folder):
+                raise
+            place = error.place.replace(str(path), "describe: data", 1)  # nobody has seen this file
+            raise FeaturesError(place, error.rule, remedy=error.remedy) from None
 
 
 def _written(frame: Any, folder: Path) -> Path:
