@@ -9,7 +9,6 @@ from dfkd_tune.errors import FeaturesError
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.features_file import parse_features, read_features
 from dfkd_tune.testing.problems import raw, rng
-from dfkd_tune.utils import yaml_io
 
 fails = partial(told, kind=FeaturesError)
 
@@ -136,41 +135,6 @@ def test_files_that_cannot_be_read(tmp_path):
         read_features(path)
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("1e-3", 0.001),
-        ("1E3", 1000.0),
-        ("-2e+5", -200000.0),
-        ("+1.5e2", 150.0),
-        ("1_000e3", 1e6),
-        (".5", 0.5),
-        ("-.5", -0.5),
-        ("+.5e1", 5.0),
-        ("1.e-3", 0.001),
-        ("0.25", 0.25),
-        ("3", 3),
-    ],
-)
-def test_numbers_are_numbers(text, value):
-    (found,) = yaml_io.parse(f"[{text}]", "here", FeaturesError)
-    assert type(found) is type(value) and found == value
-
-
-@pytest.mark.parametrize("text", ["e3", "1e", "1e-3x", "1e3.5", "1-e3", "-", ".", "'1e-3'"])
-def test_words_stay_words(text):
-    (found,) = yaml_io.parse(f"[{text}]", "here", FeaturesError)
-    assert isinstance(found, str)
-
-
-@pytest.mark.parametrize("text", ["010", "-0777", "12:30", "1:30.5"])
-def test_octal_numbers_and_those_of_base_60_are_refused(text):
-    """Their author means a postal code, or a time."""
-    with fails("here:1:2", text, "quote"):
-        yaml_io.parse(f"[{text}]", "here", FeaturesError)
-    assert yaml_io.parse(f"['{text}']", "here", FeaturesError) == [text]
-
-
 def test_words_that_yaml_takes_for_truth_values_must_be_quoted(tmp_path):
     path = tmp_path / "features.yaml"
     path.write_text("features: [{name: country, levels: [DE, NO, FR]}]")
@@ -178,15 +142,6 @@ def test_words_that_yaml_takes_for_truth_values_must_be_quoted(tmp_path):
         read_features(path)
     path.write_text("features: [{name: country, levels: [DE, 'NO', FR]}]")
     assert read_features(path).features[0].labels == ["DE", "NO", "FR"]
-
-
-def test_what_is_dumped_reads_back():
-    tree = {
-        "b": [1, 2.5, 1e-3, True, None],
-        "a": {"name": "température", "value": "1e-3", "no": "no", "zip": ["010", "1:30"]},
-    }
-    assert yaml_io.parse(yaml_io.dump(tree), "here", FeaturesError) == tree
-    assert list(yaml_io.parse(yaml_io.dump(tree), "here", FeaturesError)) == ["b", "a"]
 
 
 @pytest.mark.parametrize("said", [{"range": [0, 2**60]}, {"mean": 1e16, "std": 3}, {"quantiles": {0.1: 0, 0.9: 1e17}}])

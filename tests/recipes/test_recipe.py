@@ -32,7 +32,10 @@ def test_values_of_the_base_hold_within_a_kind_and_not_for_another():
     ("tree", "words"),
     [
         ([], ["r: must be a mapping, got []"]),
-        ({"generatr": {}}, ["r.generatr: unknown key", "student, initializer, generator", "steps, batch, teacher_rows"]),
+        (
+            {"generatr": {}},
+            ["r.generatr: unknown key", "student, initializer, generator", "steps, batch, teacher_rows"],
+        ),
         ({"generator": "direct"}, ["r.generator: must be a mapping, got 'direct'"]),
         ({"generator": {"kind": "dirct"}}, ["r.generator.kind: unknown kind 'dirct'", "known: gaussian, uniform"]),
         ({"bound": {"threshold": 0.1}}, ["r.bound.threshold: unknown key", "known keys: kind"]),
