@@ -87,6 +87,6 @@ def register(
         TrackingError: if MLflow cannot be reached or written.
     """
     texts = {"uri": (uri, TEXT), "study": (study, TEXT), "model": (model, TEXT), "alias": (alias, TEXT)}
-    require("register", {**texts, "trial": (trial, NUMBER)})
+    require("register", {**texts, "trial": (trial, NUMBER)}, *texts)
     with in_python("register"), reaching(uri):
         return registry.register(uri, study, model, trial, alias, sources, within)
