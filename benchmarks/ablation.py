@@ -46,7 +46,7 @@ FLOOR = "floor: the same on real inputs"
 SKEWED = "skewed rows, Sobolev weight 0.3"
 FLOOR_SKEWED = f"floor: {SKEWED}, on real inputs"
 F = FAITHFUL
-PRIOR = {"generator": GENERATORS["gaussian"](), "alpha": Constant(0.0), "finish": replace(F.finish, synthetic=0.0)}
+PRIOR = {"generator": GENERATORS["gaussian"](), "alpha": Constant(0.0), "refiner": replace(F.refiner, synthetic=0.0)}
 """No rows but the prior's."""
 SOUGHT = {
     "bound clip 0.1": {"bound": Clip(threshold=0.1)},
@@ -59,23 +59,23 @@ SOUGHT = {
 """What is sought and how far, around ``direct`` within 0.3 standard deviations and no bound of the gap."""
 VALUE = replace(F, loss=MSE())
 SKEWED_LIGHT = replace(
-    F, loss=Sobolev(weight=0.3), generator=GENERATORS["skewed"](), finish=replace(F.finish, synthetic=0.5)
+    F, loss=Sobolev(weight=0.3), generator=GENERATORS["skewed"](), refiner=replace(F.refiner, synthetic=0.5)
 )
 VARIANTS: dict[str, Recipe] = {
     "paper": PAPER,
     "faithful": F,
     "without Sobolev loss": VALUE,
-    "without neuron start": replace(F, start=Random()),
-    "without surplus": replace(F, start=Neurons()),
-    "without L-BFGS finish": replace(F, finish=NoRefiner(), optimizer=RMSprop(schedule="cosine")),
+    "without neuron start": replace(F, initializer=Random()),
+    "without surplus": replace(F, initializer=Neurons()),
+    "without L-BFGS finish": replace(F, refiner=NoRefiner(), optimizer=RMSprop(schedule="cosine")),
     "Sobolev weight 0.3": replace(F, loss=Sobolev(weight=0.3)),
     "Sobolev weight 4": replace(F, loss=Sobolev(weight=4.0)),
-    "half more neurons, pruned": replace(F, start=Neurons(surplus=0.5)),
-    "two banks of 8,000 rows": replace(F, finish=replace(F.finish, rows=8_000, rounds=2)),
+    "half more neurons, pruned": replace(F, initializer=Neurons(surplus=0.5)),
+    "two banks of 8,000 rows": replace(F, refiner=replace(F.refiner, rows=8_000, rounds=2)),
     "heavy-tailed rows": replace(
-        F, generator=GENERATORS["heavy_tailed"](spread=0.5), finish=replace(F.finish, synthetic=0.4)
+        F, generator=GENERATORS["heavy_tailed"](spread=0.5), refiner=replace(F.refiner, synthetic=0.4)
     ),
-    "skewed rows": replace(F, generator=GENERATORS["skewed"](), finish=replace(F.finish, synthetic=0.5)),
+    "skewed rows": replace(F, generator=GENERATORS["skewed"](), refiner=replace(F.refiner, synthetic=0.5)),
     SKEWED: SKEWED_LIGHT,
     "two layers": F.with_student(depth=2),
     **{name: replace(F, **changes) for name, changes in SOUGHT.items()},

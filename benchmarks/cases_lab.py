@@ -23,7 +23,7 @@ TINY = {"steps": 300, "batch": 50, "pool": 1000, "bank": 500}
 RECIPE = {
     "student": {"kind": "mlp", "width": 20},
     "generator": {"kind": "gaussian"},
-    **{part: {"kind": kind} for part, kind in {"start": "random", "loss": "mse", "finish": "none"}.items()},
+    **{part: {"kind": kind} for part, kind in {"initializer": "random", "loss": "mse", "refiner": "none"}.items()},
     "steps": 300,
     "batch": 50,
 }

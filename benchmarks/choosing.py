@@ -58,7 +58,7 @@ ROBUST = "prior, spiked 0.15 ^ 0.25"
 
 def wide(widest: int) -> dict[str, Any]:
     """A space whose students differ by method: those of the papers, ours, and what lies between."""
-    kinds = {"start": ["random", "neurons"], "loss": ["mse", "sobolev"], "finish": ["none", "lbfgs"]}
+    kinds = {"initializer": ["random", "neurons"], "loss": ["mse", "sobolev"], "refiner": ["none", "lbfgs"]}
     width = {"student.width": {"low": max(1, widest // 2), "high": widest}}
     return DEFAULT | {f"{section}.kind": choices for section, choices in kinds.items()} | width
 

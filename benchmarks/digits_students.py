@@ -15,6 +15,7 @@ import importlib
 from dataclasses import replace
 from pathlib import Path
 
+import figures
 import numpy as np
 import torch
 from rich.console import Console
@@ -86,10 +87,26 @@ def errors(problem: Problem, kind: str, steps: int, seeds: list[int], x: Tensor)
         return [train_digits.rmse(problem.module(student, each.weights), x, answers) for each in outcomes]
 
 
+def entries(found: dict[tuple[str, str], dict[str, float]], args: argparse.Namespace) -> dict[str, figures.Measured]:
+    """What a run publishes.
+
+    Args:
+        found: teacher and kind of student -> mean error by prior, a key of ``PRIORS``.
+        args: seeds and steps.
+    """
+    rows = {}
+    for (teacher, kind), mean in found.items():
+        own = mean.get("told", mean["declared"])
+        rows[f"`{kind}`, {teacher}"] = [own, mean["real"], own / mean["real"]]
+    budget = f"one run of {args.steps:,} steps, at most {LARGEST:,} parameters"
+    return {"digits_students": figures.Measured(args.seeds, budget, rows, tier="T2")}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=4_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    figures.add_option(parser)
     parser.add_argument("--epochs", type=int, default=train_digits.EPOCHS, help="of the normalized teacher")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -111,6 +128,8 @@ def main() -> None:
     for (teacher, kind), mean in found.items():
         best = min(value for prior, value in mean.items() if prior != "real")
         console.print(f"{teacher}, {kind}: {best / mean['real']:.2f} times the floor on real images")
+    if args.publish:
+        figures.publish(entries(found, args))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,9 @@ def answering(command: list[str], url: str, folder: Path) -> Iterator[None]:
             with contextlib.suppress(urllib.error.URLError, OSError):
                 urllib.request.urlopen(url, timeout=5).close()
                 break
-            time.sleep(0.2)
+            time.sleep(0.5)
+        else:
+            raise SystemExit((folder / "serving.log").read_text())
         yield
     finally:
         os.killpg(process.pid, signal.SIGKILL)

@@ -36,6 +36,7 @@ def boosted(folder: Path, library: str, words: bool) -> Case:
     """Boosted trees in their library's own format, over numbers or also over categories."""
     frame, y, train = table()
     frame = frame if words else frame[NUMBERS]
+    held = frame[~train].dropna()  # nothing is declared of missing values, so that the student takes none
     given = frame.astype(dict.fromkeys(WORDS, "category")) if words and library != "catboost" else frame
     name = folder / f"{library}-{words}"
     if library == "xgboost":
@@ -58,5 +59,5 @@ def boosted(folder: Path, library: str, words: bool) -> Case:
         model.fit(given[train], y[train], cat_features=WORDS if words else None).save_model(str(file))
     if words and library == "catboost":  # its file holds hashes of the words
         named = [{"name": name, "levels": sorted(frame[name].unique())} for name in WORDS]
-        return Case(str(file), frame[~train], "levels of the words", {"features": [*named, *NUMBERS]})
-    return Case(str(file), frame[~train])
+        return Case(str(file), held, "levels of the words", {"features": [*named, *NUMBERS]})
+    return Case(str(file), held)

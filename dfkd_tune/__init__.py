@@ -15,20 +15,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dfkd_tune.api.describe import describe
     from dfkd_tune.api.distill import distill
+    from dfkd_tune.api.functions import load_teacher, read_features, register
     from dfkd_tune.api.result import Result
     from dfkd_tune.api.tune import load_result, tune
     from dfkd_tune.errors import DfkdError
     from dfkd_tune.evaluation.certificate import Certificate
     from dfkd_tune.inputs.feature import Feature
-    from dfkd_tune.inputs.features_file import read_features
     from dfkd_tune.inputs.prior import Inputs
     from dfkd_tune.integrations.optuna_callbacks import RegisterBest
     from dfkd_tune.integrations.optuna_objective import Distillation
     from dfkd_tune.recipes.presets import PRESETS
     from dfkd_tune.recipes.recipe import Recipe
-    from dfkd_tune.registry.register import register
     from dfkd_tune.teachers.base import Teacher
-    from dfkd_tune.teachers.loader import load_teacher
 
 _HOMES = {
     "Certificate": "evaluation.certificate",
@@ -44,9 +42,9 @@ _HOMES = {
     "describe": "api.describe",
     "distill": "api.distill",
     "load_result": "api.tune",
-    "load_teacher": "teachers.loader",
-    "read_features": "inputs.features_file",
-    "register": "registry.register",
+    "load_teacher": "api.functions",
+    "read_features": "api.functions",
+    "register": "api.functions",
     "tune": "api.tune",
 }
 """Public name -> the module it lives in; imported on first use, so that the command line answers at once."""

@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import re
+from itertools import product
 from pathlib import Path
 
 import figures
@@ -254,9 +255,19 @@ def windows() -> dict:
     module = importlib.import_module("windows")
     given = argparse.Namespace(students=["gru"], steps=1_500, parameters=1_000, seed=0)
     about = {"student": "gru", "plain": False, "reference": 0.1, "ratio": 0.5}
-    pairs = [("weather", "gru"), ("glucose", "tcn")]
+    pairs = [*product(module.SOURCES, module.KINDS)]
     rows = [about | {"series": s, "teacher": t, "prior": prior} for s, t in pairs for prior in module.PRIORS]
     return module.entries(rows, given)
+
+
+def forms() -> dict:
+    """Teachers of every form, and the students of the digits."""
+    matrix, digits = importlib.import_module("matrix"), importlib.import_module("digits_students")
+    about = {"lines": "nothing", "ratio": 0.5, "rmse": 0.1, "pt2": "yes", "ONNX": "yes", "served": "no"}
+    given = argparse.Namespace(trials=20, steps=1_000, parameters=1_000, seed=0, seeds=[0, 1])
+    pairs = product(digits.TEACHERS, digits.KINDS)
+    errors = {pair: dict.fromkeys(digits.PRIORS, 1.5) for pair in pairs}
+    return matrix.entries([about | {"teacher": name} for name in matrix.CASES], given) | digits.entries(errors, given)
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +275,7 @@ def runs() -> dict:
     """What every benchmark would publish after a run of made-up numbers."""
     full = studies(50, "none") | studies(50, "correlation") | studies(25, "none")
     small = ablation(50, "none") | ablation(25, "none") | ablation(50, "none", "quantiles", "correlation")
-    return full | small | choosing() | teachers() | paper() | speed() | windows() | rest()
+    return full | small | choosing() | teachers() | paper() | speed() | windows() | forms() | rest()
 
 
 class TestPublishing:

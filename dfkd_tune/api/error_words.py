@@ -8,37 +8,28 @@ from contextlib import contextmanager
 
 from dfkd_tune.errors import DfkdError, FeaturesError, SpecError, TeacherError
 
-ARGUMENTS = {
-    "--teacher PATH": "teacher=PATH",
-    "--features PATH": "features=PATH",
-    "--trust-pickle": "trust_pickle=True",
-    "--architecture PATH": "architecture=PATH",
-    "--architecture FILE": "architecture=FILE",
-    "--teacher MODULE:FUNCTION": "teacher=function",
-    "--workers 1": "workers=1",
-    "--n-trials": "n_trials",
-    "--timeout": "timeout",
-    "--device auto": 'device="auto"',
-    "--device cuda": 'device="cuda"',
-    "--device": "device",
-    "--name": "name",
-    "--storage": "storage",
-    "--tracking-uri": "tracking_uri",
-    "--window": "window",
-    "--group": "group",
-    "--time": "time",
-    "--target": "targets",
-    "--at-least": "at_least",
-    "--trial": "trial",
-    "--format": "kind",
-    "--no-libm": "libm=False",
-    "--guard": "guard=True",
-    "--model": "model",
-    "--alias": "alias",
-    "give a features file": "give features, or a few rows as example_inputs",
-    "run the same command again": "run the same call again",
+RENAMED = {"target": "targets", "format": "kind"}
+"""Option -> the argument that has another name."""
+SWITCHES = {"trust-pickle", "header", "guard"}
+"""Options without a value."""
+VALUED = {
+    "architecture", "decimal", "device", "encoding", "features", "format", "missing", "separator", "target", "teacher", "workers"
+}  # fmt: skip
+"""Options whose value a message may give."""
+PHRASES = {
+    r"dfkd-tune --help lists the commands": "help(dfkd_tune) lists the functions",
+    r"correct the file; dfkd-tune check [^;]*": "correct the file",
+    r"dfkd-tune check loads and probes it": "dfkd_tune.load_teacher(path) loads it",
+    r"dfkd-tune show (\S+) prints why its trials ended": r"dfkd_tune.load_result(\1).trials tells why its trials ended",
+    r"dfkd-tune show (\S+)": r"dfkd_tune.load_result(\1).trials",
+    r"run dfkd-tune study again": "call tune again",
+    r"--no-libm\b": "libm=False",
+    r"run the same command again": "run the same call again",
+    r"give a features file with": "give features with",
+    r"give a features file": "give features, or a few rows as example_inputs",
+    r"(?:the )?features file\b": "features",
 }
-"""Words of the command line that a message may hold -> their counterparts in Python."""
+"""Words of the command line, as regular expressions -> their counterparts in Python."""
 KEYS = {
     "study.trials": "n_trials",
     "study.name": "name",
@@ -51,7 +42,10 @@ KEYS = {
 """Key of a study file -> the argument that sets it."""
 ONE_STUDENT = {"budget.steps": "steps", "budget.batch": "batch"}
 """The same for functions that have no ``budget`` of a study alone."""
-_WORD = re.compile("|".join(map(re.escape, sorted(ARGUMENTS, key=len, reverse=True))))
+_OPTION = re.compile(
+    r"(?<![\w/-])--(?P<name>[a-z]+(?:-[a-z]+)*)\b"
+    r"(?: (?P<value>'[^']*'|[.,](?=\s|$)|(?!(?:or|and|if|to|for|of|in|at|where|which|that|leaves)\b)\w[\w:./-]*))?"
+)
 
 
 @contextmanager
@@ -64,12 +58,38 @@ def in_python(function: str = "") -> Iterator[None]:
     try:
         yield
     except DfkdError as error:
-        place, rule, remedy = (_WORD.sub(lambda found: ARGUMENTS[found.group()], text) for text in _told(error))
+        place, rule, remedy = map(worded, _told(error))
         if function:
-            place, remedy = _argument(function, place), _remedy(function, place, remedy, error)
+            option = error.place.startswith("--")
+            place = f"{function}: {place}" if option else _argument(function, place)
+            remedy = _remedy(function, place, remedy, error)
         if (place, rule, remedy) == _told(error):
             raise
         raise type(error)(place, rule, remedy=remedy) from error.__cause__
+
+
+def worded(text: str) -> str:
+    """A part of a message with arguments in place of options, and functions in place of commands."""
+    for phrase, ours in PHRASES.items():
+        text = re.sub(phrase, ours, text)
+    return _OPTION.sub(_as_argument, text)
+
+
+def _as_argument(found: re.Match[str]) -> str:
+    """An option as an argument, with its value if the message gives one."""
+    option, value = found["name"], found["value"]
+    name = RENAMED.get(option, option.replace("-", "_"))
+    rest = "" if value is None else f" {value}"
+    if option in SWITCHES:
+        return f"{name}=True{rest}"
+    if value is None or option not in VALUED:
+        return f"{name}{rest}"
+    if value == "MODULE:FUNCTION":
+        return f"{name}=function"
+    if value.isupper() or value.isdecimal():  # a placeholder or a number
+        return f"{name}={value}"
+    quoted = f'"{value.strip(chr(39))}"'
+    return f"{name}=[{quoted}]" if name == "targets" else f"{name}={quoted}"
 
 
 def _told(error: DfkdError) -> tuple[str, str, str]:

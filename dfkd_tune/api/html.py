@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from dfkd_tune.errors import DfkdError
-from dfkd_tune.training.rmse_words import rmse_in_words
+from dfkd_tune.training.rmse_words import gap_in_words, rmse_in_words
 from dfkd_tune.utils.html import table
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ def result_page(name: str, found: Findings, certificate: Certificate | DfkdError
         rows["certificate"] = str(certificate)
     else:
         rows["RMSE against the teacher"] = rmse_line(certificate)
-        rows["worst gap found"] = f"{certificate.worst.gap:.4g}"
+        worst, outputs = certificate.worst, len(certificate.report.by_output)
+        rows["worst gap found"] = gap_in_words(worst.gap, worst.relative_gap, worst.output_name, outputs)
         rows["parameters"] = f"{certificate.student['parameters']:,}"
         rows["inputs"] = f"tier {certificate.inputs['tier']}"
     if reason is not None:

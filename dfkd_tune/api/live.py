@@ -66,14 +66,16 @@ class _Cell(View):
         super().__init__(True)
         self.display, self.handle, self.last = display, None, 0.0
         self.table, self.line = "", ""
+        self.begun = time.monotonic()
         self.lock = threading.Lock()
 
     def waits(self, line: str) -> None:
         self._show(self.table, f"<p>{escape(line)}</p>")
 
     def end(self) -> None:
-        if self.line:
-            self._show(self.table)
+        if self.line:  # an output cannot be taken back, so it says something that holds
+            seconds = time.monotonic() - self.begun
+            self._show(self.table or f"<p>a slow teacher: this call took {seconds:.0f} s</p>")
 
     @contextmanager
     def watching(self, name: str) -> Iterator[OnProgress]:

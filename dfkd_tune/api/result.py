@@ -67,7 +67,8 @@ class Result:
     @cached_property
     def study(self) -> optuna.Study:
         """Optuna's study. Raises ``NotFound`` if there is none of this name."""
-        return live_study(self.storage, self.name)
+        with in_python():
+            return live_study(self.storage, self.name)
 
     @cached_property
     def findings(self) -> Findings:
@@ -225,7 +226,8 @@ class Result:
         student, result, _ = self._stored
         units = InputSchema.of(result)
         exported = units.student(units.flat(units.drop_in(student)), int(result["parameters"]))
-        return self._evaluated.held(exported, "report")
+        with in_python():
+            return self._evaluated.held(exported, "report")
 
     def plot_parity(self, ax: Axes | None = None) -> Axes:
         """Draw the student's outputs against the teacher's on the report bank, into ``ax`` or a new figure.

@@ -142,6 +142,16 @@ def axes_of(inputs: Inputs) -> list[Axes]:
     return [axes for axes in (*inputs.axes, *told) if math.prod(_sizes(axes)) > 1]
 
 
+def is_stationary(inputs: Inputs, axes: Axes) -> bool:
+    """Whether all steps or pixels of a channel have one declaration."""
+    repeated = REPEATED[axes.kind]
+    for channel in axes.columns(CHANNELS, *repeated).flatten(1).tolist():
+        first, *others = ({**vars(inputs.features[i]), "name": None} for i in channel)
+        if any(each != first for each in others):
+            return False
+    return True
+
+
 def _told(layout: Layout) -> Iterator[Axes]:
     """The windows and grids that follow from the shapes of arguments."""
     for argument in layout.arguments:

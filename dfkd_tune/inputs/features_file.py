@@ -50,8 +50,6 @@ KEYS = (*VALUES, "simplex", "rank_correlation")
 def read_features(path: str | Path, signature: Signature | None = None) -> Inputs:
     """Read a features file.
 
-        dt.read_features("features.yaml").names
-
     Args:
         path: the file.
         signature: the arguments of its teacher; None for flat rows, or if the file says them.

@@ -152,8 +152,8 @@ def fidelity(theirs: np.ndarray, ours: np.ndarray) -> dict[str, float]:
     """Metrics of outputs ``(N, O)`` against the teacher's.
 
     Normalized values are over the teacher's standard deviation on these rows, of each output, and are left out if an output
-    does not vary. Gap and RMSE are in the teacher's units; with several outputs, each also has its own RMSE, in
-    its units and normalized.
+    does not vary. Gap and RMSE are in the teacher's units; with several outputs, each also has its own gap and RMSE, in
+    its units, and its normalized RMSE.
 
     Raises:
         ExportError: an output is not finite.
@@ -169,6 +169,8 @@ def fidelity(theirs: np.ndarray, ours: np.ndarray) -> dict[str, float]:
         relative = float((square / spread**2).mean())
         found |= {NRMSE: float(np.sqrt(relative)), R2: 1 - relative}
     if len(square) > 1:
+        worst = np.abs(gaps).max(0)
         found |= {f"{RMSE}_{i}": float(np.sqrt(value)) for i, value in enumerate(square)}
+        found |= {f"{WORST_GAP}_{i}": float(value) for i, value in enumerate(worst)}
         found |= {f"{NRMSE}_{i}": float(np.sqrt(square[i]) / spread[i]) for i in np.flatnonzero(spread > 0)}
     return found

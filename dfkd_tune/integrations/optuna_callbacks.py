@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from dfkd_tune.api.functions import register
 from dfkd_tune.errors import SpecError
 from dfkd_tune.integrations.optuna_objective import Distillation
-from dfkd_tune.registry.register import register
 
 
 @dataclass(frozen=True)

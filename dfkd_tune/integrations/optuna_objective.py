@@ -121,7 +121,7 @@ class Distillation:
             TrackingError: if MLflow rejected records.
         """
         _require_minimizing(trial.study)
-        with within(study=trial.study.study_name, trial=trial.number):
+        with in_python(), within(study=trial.study.study_name, trial=trial.number):
             return self._distill(trial)
 
     def _distill(self, trial: optuna.Trial) -> float:

@@ -20,7 +20,8 @@ def parameter_names(layout: Layout) -> list[str]:
     names: list[str] = []
     for i, name in enumerate((*given[: len(positional)], *keywords)):
         plain = re.sub(r"\W", "_", name)
-        plain = f"x{i}_{plain}" if not plain.isidentifier() or iskeyword(plain) or plain in (*names, "self") else plain
+        while not plain.isidentifier() or iskeyword(plain) or plain in (*names, "self"):
+            plain = f"x{i}_{plain}"  # which may be another argument's name as well
         names.append(plain)
     return names
 

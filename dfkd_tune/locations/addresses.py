@@ -139,7 +139,7 @@ def refused_storage(text: str) -> Refusal | None:
     if plain_file(text) is not None:
         return None
     url = parse(text)
-    if url is None:
+    if url is None or text.startswith("file:"):
         return _no_url(text, DATABASE, "optuna.db")
     name = url.get_backend_name()
     if name in SERVERS or name.startswith("grpc"):
@@ -176,12 +176,18 @@ def _no_url(text: str, known: str, file: str) -> Refusal:
     """The refusal of a path, or of a URL with too few slashes."""
     from sqlalchemy.engine import URL
 
-    path = text.removeprefix("sqlite:")
+    path = _path_in(text)
     if Path(path).suffix in FILES and "://" not in path:
         return Refusal("is no URL", f"write {write(URL.create('sqlite', database=path))}")
     if ":memory:" in path:
         return Refusal("is in memory, and lost when the command ends", f"write sqlite:///{file}")
     return Refusal("is no URL of a database, and other kinds of stores are not taken", f"write {known}")
+
+
+def _path_in(text: str) -> str:
+    """The path that a URL with too few slashes means, without its quoting; a text without a scheme is a path already."""
+    path = re.sub(r"^(?:sqlite:(?://(?=file:))?)?(?:file:(?://(?=/))?)?", "", text)
+    return path if path == text else unquote(path)
 
 
 def _unquoted(text: str) -> Refusal | None:

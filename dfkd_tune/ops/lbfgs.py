@@ -24,7 +24,7 @@ def descend(leaves: Sequence[Tensor], loss: Callable[[], Tensor], evaluations: i
     Args:
         leaves: tensors of any shape that require gradients.
         loss: function that returns the loss of their current values, a scalar, differentiable by autograd.
-        evaluations: largest number of evaluations of the loss and its gradient.
+        evaluations: number of evaluations of the loss and its gradient after which no further line search begins.
     """
     search = Search(
         leaves,

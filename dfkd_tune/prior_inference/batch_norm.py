@@ -11,7 +11,8 @@ moments,
 where ``p_j`` is the input of unit ``j`` in any normalization, ``mu_j`` and ``sigma_j`` are its running mean and
 standard deviation, and ``C`` holds the off-diagonal correlations of the normal scores. A unit of a convolution is a channel; its
 moments are over all positions. Where ranges, levels or quantiles of features are declared, all features keep what is declared of
-each, and the correlations alone are found.
+each, and the correlations alone are found. Not so of images with a declaration for each pixel: the moments of a channel over all
+positions do not tell apart the pixels that the declaration does.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from dfkd_tune.inputs.columns import axes_of, is_stationary
 from dfkd_tune.inputs.dependence.copula import WIDEST
 from dfkd_tune.inputs.dependence.rank_correlation import RankCorrelation
 from dfkd_tune.inputs.marginals.sinh_arcsinh import SinhArcsinh
@@ -121,6 +123,8 @@ def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
     if not heard or not all(each.mean.requires_grad for each in heard):
         return None
     if not bool(inputs.open_ended.all()):
+        if any(axes.kind == "grid" and not is_stationary(inputs, axes) for axes in axes_of(inputs)):
+            return None
         together = _together(teacher, inputs, scores)
         inferred = InferredPrior(TOGETHER, inputs)
         return None if together is None else inputs.replaced(dependence=together, inferred=inferred)

@@ -4,7 +4,7 @@ A network with batch normalization holds moments of its hidden units (``batch_no
 their splits (``trees``), and a pipeline holds the statistics of its scaler (``scalers``). These are aggregates over
 training rows. They define the prior if no distribution is declared. Trees also do so if only nominal levels are. Batch
 normalization tells how features go together wherever that is not declared.
-Windows move at unknown speeds where nothing says how fast they do (``speeds``).
+Windows move at unknown speeds, and pixels go together over unknown lengths, where nothing says more (``unknown_scales``).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dfkd_tune.inputs.features_file import read_features
 from dfkd_tune.inputs.prior import InferredPrior, Inputs
 from dfkd_tune.layouts.layout import Layout
 from dfkd_tune.layouts.signature import ROW_DTYPES, Argument, Signature
-from dfkd_tune.prior_inference import batch_norm, scalers, speeds, trees
+from dfkd_tune.prior_inference import batch_norm, scalers, trees, unknown_scales
 from dfkd_tune.prior_inference.level_order import with_order
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.data_frames import asked_by_name, feature_names, levels_of, require_levels, require_words
@@ -67,12 +67,12 @@ def with_inputs(teacher: Teacher, features: Path | None) -> tuple[Teacher, Input
     declared = inputs.inferred.declared if inputs.inferred is not None else inputs
     shaped = {*(~declared.open_ended).nonzero().flatten().tolist()}
     if declared.dependence is not None:
-        return teacher, speeds.completed(inputs)
+        return teacher, unknown_scales.completed(inputs)
     sources = (
         (batch_norm.infer,) if shaped - {*inputs.nominal} else (batch_norm.infer, trees.infer) if shaped else SOURCES
     )
     found = (infer(teacher, inputs) for infer in sources)
-    return teacher, speeds.completed(next((each for each in found if each is not None), inputs))
+    return teacher, unknown_scales.completed(next((each for each in found if each is not None), inputs))
 
 
 def _arranged(teacher: Teacher, inputs: Inputs) -> tuple[Teacher, Inputs]:

@@ -126,7 +126,7 @@ class Optimizer(ABC):
 
     @abstractmethod
     def corrections(self, step: Numbers) -> tuple[Numbers, Numbers]:
-        """Bias corrections of the two averages at ``step``, counted from 1."""
+        """Bias corrections of the two averages at ``step``, counted from 0."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class InitContext:
 
 
 class Initializer(ABC):
-    """Makes the student's initial weights (section ``start``)."""
+    """Makes the student's initial weights (section ``initializer``)."""
 
     def budget_fraction(self, student: Student) -> float:
         """Share of the trial's row budget that the initializer uses."""
@@ -174,7 +174,7 @@ class Initializer(ABC):
 
 
 class Refiner(ABC):
-    """Improves the student after the optimizer's last step (section ``finish``)."""
+    """Improves the student after the optimizer's last step (section ``refiner``)."""
 
     refines: ClassVar[bool] = True
     """Whether ``refine`` changes the weights."""

@@ -40,7 +40,7 @@ class Neurons(Initializer):
 
     Neurons ``[w, b]`` of an odd activation are first given the sign that makes their output weight v positive. Each is weighted by
     its contribution ``|v| std(activation)``. The output layer is fitted by ridge regression on pool rows. If the teacher's layers
-    cannot be read, or the student is no perceptron, only the output layer is fitted.
+    cannot be read, or the student is no perceptron, only the output layer is fitted, and nothing if the student tells no ``hidden``.
 
     Args:
         surplus: extra neurons as a share of the student's width. The wider student is trained by L-BFGS on pool rows and then

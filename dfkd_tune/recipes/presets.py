@@ -25,9 +25,9 @@ PAPER = Recipe()
 """Zhou & Chiam 2023: direct optimization, decreasing alpha, 2000 epochs of 10 steps."""
 
 FAITHFUL = Recipe(
-    start=Neurons(surplus=0.2),
+    initializer=Neurons(surplus=0.2),
     loss=Sobolev(weight=1.5),
-    finish=LBFGS(),
+    refiner=LBFGS(),
     input_bound=Linf(radius=0.3),
     alpha=Constant(0.5),
 )
@@ -37,10 +37,10 @@ ROUGH = replace(
     FAITHFUL,
     generator=Skewed(spread=1.0, shared=0.3),
     input_bound=Steps(),
-    start=Random(),
+    initializer=Random(),
     loss=Sobolev(weight=0.3),
     optimizer=Adam(lr=3e-3, schedule="cosine"),
-    finish=NoRefiner(),
+    refiner=NoRefiner(),
 )
 """Our default for deep teachers and those with kinks: small initial weights, new rows until the end, a falling learning rate.
 

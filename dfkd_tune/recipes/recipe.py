@@ -30,14 +30,14 @@ from dfkd_tune.utils.strategy import build, kind_of, name_of
 
 SECTIONS: dict[str, Registry[Any]] = {
     "student": STUDENTS,
-    "start": INITIALIZERS,
+    "initializer": INITIALIZERS,
     "generator": GENERATORS,
     "bound": GAP_BOUNDS,
     "input_bound": INPUT_BOUNDS,
     "alpha": ALPHAS,
     "loss": LOSSES,
     "optimizer": OPTIMIZERS,
-    "finish": REFINERS,
+    "refiner": REFINERS,
 }
 """Section of a recipe -> the registry of its strategies, in the order in which a trial suggests them."""
 
@@ -52,7 +52,7 @@ class Recipe:
         dt.PRESETS["faithful"].tree()
 
     Args:
-        student, start, generator, bound, input_bound, alpha, loss, optimizer, finish: strategies from the registries in
+        student, initializer, generator, bound, input_bound, alpha, loss, optimizer, refiner: strategies from the registries in
             ``SECTIONS``.
         steps: number of student steps.
         batch: rows in each step, half synthetic and half prior unless alpha is the constant 0 or 1.
@@ -61,14 +61,14 @@ class Recipe:
     """
 
     student: Student = Field(default_factory=MLP)
-    start: Initializer = Field(default_factory=Random)
+    initializer: Initializer = Field(default_factory=Random)
     generator: Generator = Field(default_factory=Direct)
     bound: GapBound = Field(default_factory=Unbounded)
     input_bound: InputBound = Field(default_factory=Steps)
     alpha: Mixing = Field(default_factory=Decreasing)
     loss: Loss = Field(default_factory=MSE)
     optimizer: Optimizer = Field(default_factory=RMSprop)
-    finish: Refiner = Field(default_factory=NoRefiner)
+    refiner: Refiner = Field(default_factory=NoRefiner)
     steps: Annotated[int, Field(ge=1, le=10**9)] = 20_000
     batch: Annotated[int, Field(ge=2, le=10**6, multiple_of=2)] = 100
     teacher_rows: Annotated[int, Field(ge=1, le=10**12)] | None = None

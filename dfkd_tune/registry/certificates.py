@@ -46,7 +46,7 @@ def issue(problem: Problem, folder: Path, about: Mapping[str, Any]) -> Certifica
     student = units.student(units.flat(units.drop_in(module)), int(result[metric.PARAMETERS]))
     theirs, ours = problem.held("selection", student)
     exported = float((ours - theirs).square().mean().sqrt())
-    agree_by_output(folder.name, theirs, ours, metric.by_output(result), problem.inputs)
+    agree_by_output(folder.name, theirs, ours, metric.by_output(result), problem.inputs, problem.teacher.source)
     recipe = yaml_io.read(folder / "recipe.yaml", ExportError)
     facts = {
         **about,

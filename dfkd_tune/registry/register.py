@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import tempfile
 import time
@@ -27,7 +28,7 @@ from dfkd_tune.registry.logged_models import log_model
 from dfkd_tune.registry.sources import Sources
 from dfkd_tune.registry.stored_student import load_trial
 from dfkd_tune.registry.version_record import describe_version, existing_version, figures, link_back
-from dfkd_tune.tracking.connection import guarded, open_client, pointed_at, preflight, quiet, single_attempt
+from dfkd_tune.tracking.connection import guarded, line, open_client, pointed_at, preflight, quiet, single_attempt
 from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_of, trial_of
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.training.raw_evaluation import RawEvaluator
@@ -53,8 +54,11 @@ class Registered:
         trial, run_id: trial and run of the student; trial is None for the untuned baseline.
         rmse: RMSE of the trial on the selection bank.
         worst: largest difference between outputs of the reloaded model and the student, in the teacher's units.
-        report_rmse, worst_gap: values of its certificate, in the teacher's units; None for a run outside of a study, because
-            its banks are not recorded.
+        report_rmse: RMSE of its certificate over all outputs, in the teacher's units; this and all below None for a run outside of a
+            study, because its banks are not recorded.
+        worst_gap: largest gap of its certificate, in the units of the output ``worst_gap_output``.
+        worst_gap_output: name of that output, or its index where the teacher tells no names.
+        worst_gap_relative: the same gap over the standard deviation of that output of the teacher.
         report_rmse_words, worst_gap_words: both with their size over the standard deviation of the teacher's outputs, and which
             output the worst gap is of.
         outputs_words: RMSE of each output on the report bank; None of one output.
@@ -68,6 +72,8 @@ class Registered:
     worst: float
     report_rmse: float | None = None
     worst_gap: float | None = None
+    worst_gap_output: str | None = None
+    worst_gap_relative: float | None = None
     report_rmse_words: str | None = None
     worst_gap_words: str | None = None
     outputs_words: str | None = None
@@ -166,8 +172,6 @@ def register(
     A trial without a certificate gets one, which queries the teacher again. Before the alias moves, the outputs of the reloaded
     model are compared with the student's on rows of the declared prior. A version that differs is deleted.
 
-        dt.register("sqlite:///mlruns/mlflow.db", "pump", "pump", alias="challenger").report_rmse
-
     Args:
         uri: MLflow tracking URI.
         study, trial: study and number of the trial; the study's best student if ``trial`` is None.
@@ -215,17 +219,14 @@ def register(
                     run.info.run_id,
                     model_id=logged.model_id,
                 )
-        worst, rounded = _difference(client, uri, version, student, x, result)
-    if not rounded:
+        worst, wrong = _difference(client, uri, version, student, x, result)
+    if wrong is not None:
+        place = f"models:/{model}/{version.version}"
         if known is not None:
-            place, rule = f"models:/{model}/{version.version}", f"differs from the student by {worst:g}"
-            raise ExportError(place, rule, remedy="delete that version in MLflow, then register again")
+            raise ExportError(place, wrong, remedy="delete that version in MLflow, then register again")
         client.delete_model_version(model, version.version)
-        raise ExportError(
-            f"models:/{model}/{version.version}",
-            f"differed from the student by {worst:g}, so it was removed again",
-            remedy="register another trial with --trial",
-        )
+        rule = f"{wrong}, so it was removed again"
+        raise ExportError(place, rule, remedy="register another trial with --trial")
     found = figures(certificate)
     describe_version(client, version, study, run, result, found)
     link_back(client, run)
@@ -239,6 +240,8 @@ def register(
         worst,
         report_rmse=found.report_rmse,
         worst_gap=found.worst_gap,
+        worst_gap_output=found.worst_gap_output,
+        worst_gap_relative=found.worst_gap_relative,
         report_rmse_words=found.report_rmse_words,
         worst_gap_words=found.worst_gap_words,
         outputs_words=found.outputs_words,
@@ -258,19 +261,24 @@ def _registered(client: MlflowClient, model: str) -> str:
 
 def _difference(
     client: MlflowClient, uri: str, version: ModelVersion, student: nn.Module, x: np.ndarray, result: dict[str, Any]
-) -> tuple[float, bool]:
-    """The ``difference`` between a stored model version, called as a user calls it, and the student."""
+) -> tuple[float, str | None]:
+    """The largest difference between a stored model version, called as a user calls it, and the student; and what is wrong, if anything."""
     from mlflow import pyfunc
     from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
 
     assert version.source is not None  # it was made from a logged model
     stored = client.get_logged_model(version.source.removeprefix("models:/")).artifact_location
     with tempfile.TemporaryDirectory() as folder:
         copy = download_artifacts(artifact_uri=stored, dst_path=folder, tracking_uri=uri)
-        answers = pyfunc.load_model(copy).predict(model_files.request(result, x))
+        try:
+            answers = pyfunc.load_model(copy).predict(model_files.request(result, x))
+        except MlflowException as error:  # of the model, not of MLflow's store
+            return math.nan, f"refuses rows of the student's own prior ({line(error)})"
         answers = np.asarray(answers) if "layout" not in result else model_files.flat_answers(answers)
     with torch.no_grad():
         expected = student(torch.from_numpy(x))
     answers = torch.from_numpy(answers.reshape(expected.shape))
     units = InputSchema.of(result)
-    return difference(answers, expected, units.steps(expected), allowed(student, units))
+    worst, rounded = difference(answers, expected, units.steps(expected), allowed(student, units))
+    return worst, None if rounded else f"differs from the student by {worst:g}"

@@ -34,13 +34,20 @@ MOST_LINKS = 20
 
 @dataclass(frozen=True)
 class Figures:
-    """The two main figures of a certificate, in the teacher's units and in words; None without a certificate.
+    """The main figures of a certificate; None without a certificate.
 
-    ``outputs_words`` tells the RMSE of each output; None of one output.
+    Args:
+        report_rmse: RMSE on the report bank, over all outputs, in the teacher's units.
+        worst_gap, worst_gap_output, worst_gap_relative: largest gap found in the units of one output, the name of that output, and
+            the gap over the standard deviation of that output.
+        report_rmse_words, worst_gap_words: both in words.
+        outputs_words: RMSE of each output; None of one output.
     """
 
     report_rmse: float | None = None
     worst_gap: float | None = None
+    worst_gap_output: str | None = None
+    worst_gap_relative: float | None = None
     report_rmse_words: str | None = None
     worst_gap_words: str | None = None
     outputs_words: str | None = None
@@ -54,6 +61,8 @@ def figures(certificate: Mapping[str, Any] | None) -> Figures:
     return Figures(
         bank["rmse"],
         gap["gap"],
+        gap["output_name"],
+        gap["relative_gap"],
         rmse_in_words(bank["rmse"], bank["relative_rmse"], outputs),
         gap_in_words(gap["gap"], gap["relative_gap"], gap["output_name"], outputs),
         outputs_in_words(several) if (several := of_outputs(certificate)) else None,
@@ -82,6 +91,7 @@ def describe_version(
         tag.RMSE: result["rmse"],
         tag.REPORT_RMSE: found.report_rmse,
         tag.WORST_GAP: found.worst_gap,
+        tag.WORST_GAP_OUTPUT: found.worst_gap_output,
     }
     for key, value in tags.items():
         if value is not None and version.tags.get(key) != str(value):

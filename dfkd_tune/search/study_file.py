@@ -15,6 +15,7 @@ from dfkd_tune.locations.paths import NAME
 from dfkd_tune.recipes.presets import PRESETS
 from dfkd_tune.recipes.recipe import SECTIONS, Recipe
 from dfkd_tune.search.optuna_kinds import AUTO, PRUNERS, SAMPLERS, Choice, read_choice
+from dfkd_tune.search.space import domains, fixing
 from dfkd_tune.teachers.sources import is_file
 from dfkd_tune.utils import yaml_io
 from dfkd_tune.utils.given.durations import seconds
@@ -236,6 +237,9 @@ def parse_spec(tree: Any, place: str) -> StudySpec:
     search = tree.get("search")
     if search is not None:
         search = _flat(search, f"{place}: search")
+        for leaf, domain in search.items():
+            domains.domain(leaf, domain, f"{place}: search.{named(leaf)}")
+    fixing.check_values(fixed, search, place)
     return StudySpec(
         teacher=_part(TeacherSection, teacher, f"{place}: teacher"),
         features=features,

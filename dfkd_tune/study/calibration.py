@@ -249,7 +249,7 @@ def paying_threads(problem: Problem, recipe: Recipe, members: int, most: int) ->
 
 def _step(problem: Problem, recipe: Recipe, members: int, clock: Clock) -> float:
     """Seconds of one step of a population of ``members``."""
-    plain = replace(recipe, start=Random())
+    plain = replace(recipe, initializer=Random())
     plan = [Member(k, plain, k) for k in range(members)]
     for member in plan:
         member.begin(problem)

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from dfkd_tune.errors import MachineError, SpecError
+from dfkd_tune.errors import FeaturesError, MachineError, SpecError
 from dfkd_tune.evaluation.stress_bank import add_stress
 from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.prior import Inputs
@@ -34,7 +34,7 @@ from dfkd_tune.tracking import tags as tag
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.memory import Need, Sizes, fit, need
 from dfkd_tune.training.problem import BANKS, POOL_LEAST, Pool, Problem
-from dfkd_tune.utils import hardware
+from dfkd_tune.utils import hardware, yaml_io
 
 LIBRARIES = 400 * 2**20
 """Memory of an additional process before it holds any row, in bytes."""
@@ -139,7 +139,7 @@ class Prepared:
 
     def baseline(self) -> Recipe:
         """Recipe of the untuned baseline, with the study's budget and its largest allowed student."""
-        return untuned(self.probe.kind, self.spec.budget, self.space)
+        return untuned(self.probe.kind, self.space)
 
     def identity(self) -> dict[str, Any]:
         """The facts that must be equal when the study is resumed."""
@@ -304,6 +304,8 @@ FREE = {
 """Leaves of a study file that a resume may change, or that are checked separately."""
 FREE_SECTIONS = {"sampler", "pruner"}
 """Sections of which a resume may change every leaf."""
+MOST_CHANGES = 6
+"""Largest number of keys of a features file that a message tells."""
 
 
 def difference(
@@ -323,6 +325,9 @@ def difference(
     changed = []
     for what, leaves in paths.items():
         others = [leaf for leaf in leaves if was.get(leaf) != asked.get(leaf)]
+        if others == ["features"] and (told := _declared_change(was.get("features"), asked.get("features"))):
+            changed += told
+            continue
         if known.get(what) == mine.get(what) or (what == "features" and changed and not others):
             continue  # an inferred prior changes with its teacher
         changed += [_change(leaf, was, asked) for leaf in others if before] or [_change(what, known, mine)]
@@ -335,6 +340,34 @@ def difference(
         a, b = _flatten(known), _flatten(mine)
         changed = [_change(leaf, a, b) for leaf in sorted(a.keys() | b.keys()) if a.get(leaf) != b.get(leaf)]
     return ", ".join(changed)
+
+
+def _declared_change(before: str | None, now: str | None) -> list[str]:
+    """What two features files declare otherwise, by feature and key; empty if one cannot be read."""
+    try:
+        was, asked = (_flat_list(yaml_io.read(Path(path or ""), FeaturesError)) for path in (before, now))
+    except (FeaturesError, OSError):
+        return []
+    leaves = [leaf for leaf in was | asked if was.get(leaf) != asked.get(leaf)]
+    more = [f"{len(leaves) - MOST_CHANGES} more in features"] if len(leaves) > MOST_CHANGES else []
+    return [_change(leaf, was, asked) for leaf in leaves[:MOST_CHANGES]] + more
+
+
+def _flat_list(tree: Any, place: str = "") -> dict[str, Any]:
+    """The leaves of a features file; an entry of a list is placed by its name."""
+    flat: dict[str, Any] = {}
+    if isinstance(tree, dict) and all(isinstance(key, str) for key in tree):
+        for key, value in tree.items():
+            flat |= _flat_list(value, f"{place}.{key}" if place else key)
+        return flat
+    if isinstance(tree, list) and any(isinstance(each, dict) for each in tree):
+        names = [each.get("name") if isinstance(each, dict) else each for each in tree]
+        flat[place] = names
+        for name, each in zip(names, tree, strict=True):
+            own = {k: v for k, v in each.items() if k != "name"} if isinstance(each, dict) else {}
+            flat |= _flat_list(own, f"{place}[{name!r}]")
+        return flat
+    return {place: tree}
 
 
 def _change(leaf: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

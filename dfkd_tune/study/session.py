@@ -324,7 +324,7 @@ class StudyRunner:
             self._lose(running)
             return
         member = self.population.release(running.key)
-        outcome = conclude(self.problem, member, running.seconds, finish=pruned is None)
+        outcome = conclude(self.problem, member, running.seconds, refine=pruned is None)
         section = self.prepared.spec.study
         about = {"study": self.name, "trial": running.trial.number if running.trial else None, "run": running.key}
         ended = ending(self.problem, outcome, section.objective, pareto=section.pareto, pruned=pruned, about=about)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from dfkd_tune.errors import FeaturesError
@@ -152,10 +153,12 @@ def _arrow(path: Path, kind: str, reading: Reading, room: int, without: Sequence
     for name in index:
         if name.startswith(UNNAMED):
             raise FeaturesError(
-                path, "has an index without a name", remedy=f"leave it out with --target {name}, or name it as a column"
+                path,
+                "has an index without a name",
+                remedy=f"leave it out with --target {quote(name)}, or name it as a column",
             )
     columns = [column_from(table.column(i), f"{path}: {names[i]}", reading.at_least) for i in kept]
-    notes = [f"the index {name} is a column; --target {name} leaves it out" for name in index]
+    notes = [f"the index {name} is a column; --target {quote(name)} leaves it out" for name in index]
     return Read([names[i] for i in kept], columns, notes, {name: table.column(i) for name, i in keys.items()})
 
 
@@ -189,7 +192,9 @@ def _whole(path: Path, found: Read, reading: Reading) -> Table:
     gaps = np.isnan(values)
     counts = {name: int(count) for name, count in zip(names, gaps.sum(axis=0), strict=True) if count}
     if empty := [name for name, count in counts.items() if count == rows]:
-        raise FeaturesError(f"{path}: {empty[0]}", "holds no value", remedy=f"leave it out with --target {empty[0]}")
+        raise FeaturesError(
+            f"{path}: {empty[0]}", "holds no value", remedy=f"leave it out with --target {quote(empty[0])}"
+        )
     if counts and missing == "refuse":
         told = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:MOST_NAMED])
         more = f" and {len(counts) - MOST_NAMED} more columns" if len(counts) > MOST_NAMED else ""

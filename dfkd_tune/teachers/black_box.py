@@ -102,8 +102,8 @@ def _of_tensors(value: Any) -> bool:
 
 
 def _watched(x: Tensor) -> Tensor:
-    """A copy of a tensor that autograd watches, if it can."""
-    return x.detach().requires_grad_(x.is_floating_point())
+    """The tensor if autograd watches it, so that gradients reach it; else a copy that autograd watches, if it can."""
+    return x if x.requires_grad else x.detach().requires_grad_(x.is_floating_point())
 
 
 def _each(value: Any, change: Callable[[Tensor], Any]) -> Any:

@@ -31,9 +31,6 @@ def load_teacher(
 ) -> Teacher:
     """Load a teacher.
 
-        teacher = dt.load_teacher("models:/pump@champion")
-        dt.distill(teacher, features=["load", "flow"])
-
     Args:
         source: path of a file in one of ``formats.kinds.FORMATS``; a folder with an ``MLmodel`` file or a shard index; an
             MLflow model, ``models:/name@alias`` or ``runs:/id/path``; the address of an endpoint, ``http://...``; or ``package.module:function``, which returns a

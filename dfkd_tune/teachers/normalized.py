@@ -67,8 +67,13 @@ def normalized(teacher: Teacher, inputs: Inputs, shift: Tensor, spread: Tensor) 
         shift, spread: ``(O,)`` mean and standard deviation of the outputs, in the dtype and on the device of the
             distillation.
     """
-    if teacher.fast is None:
+    if teacher.fast is None or not _linear(inputs):
         return Normalized(teacher, shift.dtype, inputs, (shift, spread))
     center, scale = (part.to(shift.device, teacher.dtype) for part in (inputs.center, inputs.scale))
     folded = teacher.fast.between(center, scale, shift, spread)
     return Normalized(replace(teacher, fast=folded), shift.dtype, inputs, None)
+
+
+def _linear(inputs: Inputs) -> bool:
+    """Whether raw values are ``center + scale * z`` up to rounding: nominal levels are coded 0, 1, ... whatever their values."""
+    return all(feature.levels is None or feature.codes == feature.table for feature in inputs.features)

@@ -13,3 +13,14 @@ IN_MEMORY = "in memory: "
 def is_file(source: str) -> bool:
     """Whether a source is a path, not a URI, ``package.module:function`` or an object in memory."""
     return not (MODULE_PATH.fullmatch(source) or source.startswith((*SCHEMES, *ENDPOINTS, IN_MEMORY)))
+
+
+def remedy_of_change(source: str) -> str:
+    """What to do about a teacher that answers a row otherwise than before, by what it is."""
+    if source.startswith(IN_MEMORY) or MODULE_PATH.fullmatch(source):
+        return "let the teacher answer the same rows alike at any time, without a state, a clock or random numbers; then distill it again"
+    if source.startswith(ENDPOINTS):
+        return "see that one version of the model answers at this address all the time; then distill it again"
+    if source.startswith(SCHEMES):
+        return "name one version of the model, not an alias or a stage; then distill it again"
+    return "distill it again with the teacher's file and the features file as they are now"

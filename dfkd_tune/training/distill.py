@@ -100,10 +100,10 @@ class Outcome:
         return values | self.synthesis | self.gaps
 
 
-def conclude(problem: Problem, member: Member, seconds: float, finish: bool = True) -> Outcome:
-    """Evaluate a member that has left its population; its refiner runs first unless ``finish`` is false."""
+def conclude(problem: Problem, member: Member, seconds: float, refine: bool = True) -> Outcome:
+    """Evaluate a member that has left its population; its refiner runs first unless ``refine`` is false."""
     start = time.perf_counter()
-    if finish and member.failure is None:
+    if refine and member.failure is None:
         polish(problem, member)
     parameters = member.recipe.student.parameters(problem.columns, problem.outputs)
     counted = problem.teacher.parameters
@@ -123,7 +123,7 @@ def conclude(problem: Problem, member: Member, seconds: float, finish: bool = Tr
     took = seconds + time.perf_counter() - start
     if failure:
         judged = {}
-    whole = finish and failure is None
+    whole = refine and failure is None
     module = problem.module(member.recipe.student, member.result()) if whole else None
     row = problem.inputs.raw(problem.sample.z[:1], problem.encoder.encoding.torch_dtype)
     return Outcome(
@@ -172,7 +172,7 @@ def _synthetic(problem: Problem, member: Member) -> Tensor | None:
 def polish(problem: Problem, member: Member) -> None:
     """Run a member's refiner; keep the new weights only if they have a lower RMSE on the pruning bank."""
     recipe = member.recipe
-    if not recipe.finish.refines:
+    if not recipe.refiner.refines:
         return
 
     def encoded(gradients: Tensor | None) -> Tensor | None:
@@ -202,12 +202,12 @@ def polish(problem: Problem, member: Member) -> None:
         )
 
     begun = member.result()
-    found = recipe.finish.refine(
+    found = recipe.refiner.refine(
         Fit(recipe.student, problem.columns, recipe.loss.gradient_weight, problem.matched),
         begun,
         draw,
         recipe.steps * recipe.batch,
-        recipe.start.budget_fraction(recipe.student),
+        recipe.initializer.budget_fraction(recipe.student),
     )
     reached = fidelity(problem, recipe, found, problem.banks["pruning"])
     member.curve.append((recipe.steps, reached.rmse))

@@ -74,7 +74,7 @@ class Member:
     def begin(self, problem: Problem) -> None:
         """Make its initial weights, optimizer moments and generator state."""
         self.rng.manual_seed(derive(self.seed, "member"))
-        begun = self.recipe.start.init(problem.init_context(self.recipe), self.rng)
+        begun = self.recipe.initializer.init(problem.init_context(self.recipe), self.rng)
         self.weights = [w.to(problem.device) for w in begun]
         self.first = [torch.zeros_like(w) for w in self.weights]
         self.second = [torch.zeros_like(w) for w in self.weights]
@@ -128,7 +128,7 @@ class Member:
         """Teacher rows it may still query until step ``clock``, at an even pace; half are kept for a refiner that makes rows."""
         if self.recipe.teacher_rows is None:
             return 10**12
-        share = 0.5 if self.recipe.finish.synthetic_share else 1.0
+        share = 0.5 if self.recipe.refiner.synthetic_share else 1.0
         return max(0, int(share * self.recipe.teacher_rows * min(1.0, clock / self.steps)) - self.teacher_rows)
 
     @property
@@ -161,7 +161,7 @@ class Member:
             1,
             round(
                 self.recipe.steps
-                * min(self.recipe.finish.begins, 1 - self.recipe.start.budget_fraction(self.recipe.student))
+                * min(self.recipe.refiner.begins, 1 - self.recipe.initializer.budget_fraction(self.recipe.student))
             ),
         )
 
@@ -183,7 +183,7 @@ class Member:
     @property
     def _begun(self) -> int:
         """Steps that the initializer counts as."""
-        return round(self.recipe.start.budget_fraction(self.recipe.student) * self.recipe.steps)
+        return round(self.recipe.initializer.budget_fraction(self.recipe.student) * self.recipe.steps)
 
     @property
     def finished(self) -> bool:
@@ -193,7 +193,7 @@ class Member:
     @property
     def spent(self) -> bool:
         """Whether it needs no more of its budget: it failed, or its steps are done and no refiner follows."""
-        return self.failure is not None or (self.finished and not self.recipe.finish.refines)
+        return self.failure is not None or (self.finished and not self.recipe.refiner.refines)
 
     def result(self) -> list[Tensor]:
         """The weights at the rung with the lowest RMSE on the pruning bank."""

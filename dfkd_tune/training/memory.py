@@ -101,14 +101,14 @@ def need(teacher: Teacher, inputs: Inputs, found: Probe, recipe: Recipe, bank: i
     gradients = found.features * found.outputs if recipe.loss.gradients else 0
     row = NUMBER * (found.features + gradients + held * (1 + (gradients > 0)))
     network = NUMBER * 3 * recipe.generator.network_units * (50 + found.features)
-    finish = recipe.finish.bank_rows
+    refining = recipe.refiner.bank_rows
     return Need(
         *size,
         bank,
         recipe.batch,
         teacher_row(teacher, inputs),
         NUMBER * COPIES * weights + network + recipe.batch * row,
-        NUMBER * PAIRS * weights * bool(finish) + 2 * finish * row,
+        NUMBER * PAIRS * weights * bool(refining) + 2 * refining * row,
     )
 
 

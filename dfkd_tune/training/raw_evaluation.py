@@ -17,6 +17,7 @@ from dfkd_tune.errors import ExportError
 from dfkd_tune.inputs.encoding import Encode
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.teachers.base import Teacher, dtype_of
+from dfkd_tune.teachers.sources import remedy_of_change
 from dfkd_tune.training.rmse_words import OutputRMSE, outputs_in_words, rmse_in_words, share_in_words
 from dfkd_tune.utils.seeding import stream
 
@@ -178,7 +179,7 @@ def shipped(place: object, evaluator: RawEvaluator, student: ExportedStudent, re
     Raises:
         ExportError: as ``agree`` does.
     """
-    agree_by_output(place, *evaluator.held(student), recorded, evaluator.inputs)
+    agree_by_output(place, *evaluator.held(student), recorded, evaluator.inputs, evaluator.teacher.source)
     return fresh_fidelity(evaluator, student)
 
 
@@ -187,7 +188,9 @@ def rounding(inputs: Inputs, y: Tensor) -> Tensor:
     return torch.zeros_like(y[0]) if inputs.layout is None else (inputs.layout.steps(y) / 2).square().mean(0).sqrt()
 
 
-def agree_by_output(place: object, theirs: Tensor, ours: Tensor, recorded: Sequence[float], inputs: Inputs) -> None:
+def agree_by_output(
+    place: object, theirs: Tensor, ours: Tensor, recorded: Sequence[float], inputs: Inputs, source: str
+) -> None:
     """Check each output by itself, because the largest would hide the others; errors are those of ``agree``.
 
     Args:
@@ -195,13 +198,14 @@ def agree_by_output(place: object, theirs: Tensor, ours: Tensor, recorded: Seque
         theirs, ours: outputs ``(N, O)`` of teacher and student on the selection bank.
         recorded: RMSE of each output on the same rows in training.
         inputs: prior of the inputs, whose layout says how outputs are rounded.
+        source: what names the teacher, which decides what can be done.
     """
     found, spread, steps = (ours - theirs).square().mean(0).sqrt(), theirs.std(0), rounding(inputs, theirs)
-    for exported, *known in zip(found.tolist(), recorded, spread.tolist(), steps.tolist(), strict=True):
-        agree(place, exported, *known)
+    for exported, known, apart, step in zip(found.tolist(), recorded, spread.tolist(), steps.tolist(), strict=True):
+        agree(place, exported, known, apart, step, source)
 
 
-def agree(place: object, exported: float, recorded: float, spread: float, step: float = 0.0) -> None:
+def agree(place: object, exported: float, recorded: float, spread: float, step: float = 0.0, source: str = "") -> None:
     """Check that the RMSE of an exported student equals the one recorded in training.
 
     Args:
@@ -210,10 +214,11 @@ def agree(place: object, exported: float, recorded: float, spread: float, step: 
         recorded: RMSE on the same rows in training.
         spread: standard deviation of the teacher's outputs.
         step: error of rounding to the teacher's dtype, which is always accepted.
+        source: what names the teacher.
 
     Raises:
         ExportError: if the two differ by more than rounding; the message names both.
     """
     if not abs(exported - recorded) <= ROUNDING * max(exported, recorded) + NEGLIGIBLE * spread + step:
         rule = f"the exported student has RMSE {exported:.4g} to the teacher, its training recorded {recorded:.4g} on the same rows"
-        raise ExportError(place, rule, remedy="distill it again with the teacher and the features file as they are now")
+        raise ExportError(place, rule, remedy=remedy_of_change(source))

@@ -31,6 +31,9 @@ def strategy(kind: type[C]) -> type[C]:
 MOST_RULE_CHARACTERS = 500
 """Longest rule in an error, in characters; a rule between fields may quote their values."""
 
+UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
+"""Pydantic's types of errors for a key that is no field."""
+
 Numbers = int | float | np.ndarray
 """A number or an array of numbers; a strategy returns the same shape."""
 
@@ -53,9 +56,10 @@ def build(kind: type, values: Mapping[str, Any], place: str, beside: Sequence[st
     try:
         return kind(**_whole(kind, values))
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
+        found = error.errors()
+        first = next((each for each in found if each["type"] in UNKNOWN), found[0])  # a required key may be misspelled
         leaf = ".".join((place, *(named(part) for part in first["loc"])))
-        if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        if first["type"] in UNKNOWN:
             known = ", ".join((*beside, *(field.name for field in fields(kind)))) or "none"
             raise SpecError(leaf, "unknown key", remedy=f"known keys: {known}") from None
         if first["type"] in ("missing", "missing_argument"):

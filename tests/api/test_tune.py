@@ -120,6 +120,17 @@ def test_the_same_call_resumes_and_another_teacher_is_refused(here):
     assert len(list((here / "mlruns" / "teachers").glob("Sequential-*.pt2"))) >= 2
 
 
+def test_features_that_changed_in_memory_are_told_by_feature_and_key(here):
+    given = {"name": "declared", "study": {"reruns": 0}, "workers": 1, "n_trials": 1} | SMALL
+    dt.tune(network(), **given)
+    changed = FEATURES | {"load": {"mean": 4, "std": 2}, "flow": {"range": [0, 1]}}
+    with pytest.raises(dt.DfkdError) as refusal:
+        dt.tune(network(), **(given | {"features": changed}))
+    told = str(refusal.value)
+    assert "features['load'].mean: 3 -> 4" in told and "features['flow'].range: absent -> [0, 1]" in told
+    assert "gear" not in told and ".yaml" not in told
+
+
 def test_a_teacher_that_no_file_holds_stays_in_this_process(here):
     given = SMALL | {"name": "lambda", "study": {"reruns": 0}, "features": ["a", "b"]}
 

@@ -11,7 +11,7 @@ import yaml
 from aftermath import assert_whole
 from optuna.trial import TrialState
 
-from dfkd_tune.errors import Interrupted, StorageError, TrackingError, WorkersError
+from dfkd_tune.errors import Interrupted, StorageError, TrackingError
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.study.dask_cluster import run_on_cluster
 
@@ -90,9 +90,3 @@ def test_files_of_one_machine_are_refused_to_a_cluster_of_others(tiny, store, cl
         run_on_cluster(tiny("apart"), store.storage, "http://127.0.0.1:9", *where)
     with pytest.raises(TrackingError, match=rf"mlflow\.db: cannot be shared with the cluster's workers on {here}"):
         run_on_cluster(tiny("apart"), "postgresql://127.0.0.1:9/x", store.tracking, *where)
-
-
-def test_a_cluster_that_is_not_there_is_told(store, tiny, monkeypatch):
-    monkeypatch.setattr("dfkd_tune.study.dask_cluster.SCHEDULER_TIMEOUT", "1s")
-    with pytest.raises(WorkersError, match=r"tcp://127\.0\.0\.1:9: no Dask scheduler answers .*; start it"):
-        run_on_cluster(tiny("placed"), store.storage, store.tracking, "tcp://127.0.0.1:9")

@@ -10,8 +10,6 @@ from asked import GOOD, assert_refused, files_of, network, save_pt2
 from processes import free_port
 from safetensors.torch import save_file
 
-from dfkd_tune import errors
-
 
 @pytest.mark.parametrize(
     ("changed", "named"),
@@ -223,12 +221,3 @@ def test_wrong_names_are_told(dfkd, tmp_path, store, finished, bad_teachers, mon
     places |= {"{storage}": store.options[:2], "{uri}": store.options[2:]}
     assert_refused(dfkd(*(word for part in argv for word in places.get(part, [part]))), *named)
     assert files_of(tmp_path) == set()
-
-
-def test_every_failure_names_a_next_step():
-    kinds = [errors.DfkdError]
-    for kind in kinds:
-        kinds += kind.__subclasses__()
-        assert str(kind("place", "rule")) == f"place: rule; {kind.NEXT}" and len(kind.NEXT.split()) > 3
-        assert str(kind("place", "rule", remedy="this")) == "place: rule; this"
-    assert len(kinds) > 8

@@ -41,7 +41,7 @@ def both(teacher: Teacher, inputs: Inputs, wanted) -> tuple:
 
 @pytest.mark.parametrize("section,name", CHOICES, ids=map("-".join, CHOICES))
 def test_every_strategy_stays_on_its_device(section, name):
-    base = FAITHFUL if section in ("start", "loss", "finish") else PAPER
+    base = FAITHFUL if section in ("initializer", "loss", "refiner") else PAPER
     teacher = with_fused_forward(Teacher("tiny", network(2), torch.float64, "sha"))
     host, far = both(teacher, KNOWN, dataclasses.replace(recipe(base, **{section: name}), steps=10))
     assert far.failure == host.failure

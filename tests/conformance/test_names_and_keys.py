@@ -69,15 +69,6 @@ def test_what_is_declared_differs():
         assert len({getattr(module, name) for name in names}) == len(names) > 5
 
 
-def test_a_state_has_a_status():
-    assert {state: state.status for state in State} == {
-        "COMPLETE": "FINISHED",
-        "PRUNED": "KILLED",
-        "FAIL": "FAILED",
-        "INTERRUPTED": "KILLED",
-    }
-
-
 def test_help_of_every_public_name_has_an_example():
     without = []
     for name in dfkd_tune.__all__:

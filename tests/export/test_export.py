@@ -6,16 +6,14 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
-import onnx
-import onnxruntime
 import pandas as pd
 import pytest
 import torch
 import yaml
 from click.testing import CliRunner
+from exported import MEAN, NAMES, STD, UNITS, answers_of, rbf, rows
 from mlflow import MlflowClient
 from mlflow.pyfunc import scoring_server
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
@@ -23,24 +21,12 @@ from dfkd_tune import register
 from dfkd_tune.errors import ExportError
 from dfkd_tune.export.export import allowed, difference, export
 from dfkd_tune.export.quantization import WeightQuantized
-from dfkd_tune.export.schema import InputSchema
-from dfkd_tune.inputs.columns import Columns
-from dfkd_tune.inputs.encoding import Encoding
 from dfkd_tune.registry.stored_student import load_trial
 from dfkd_tune.search.study_file import parse_spec
-from dfkd_tune.students.rbf import RBF
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
 
 pytestmark = pytest.mark.usefixtures("undrawn")
-
-NAMES = ["load", "valve", "count"]
-MEAN, STD = torch.tensor([1000.0, 0.5, 0.02]), torch.tensor([200.0, 0.5, 0.01])
-UNITS = InputSchema(
-    NAMES,
-    Encoding(MEAN.tolist(), STD.tolist()),
-    MEAN + STD * torch.randn(64, 3, generator=torch.Generator().manual_seed(0)),
-)
 
 
 @pytest.fixture(scope="module")
@@ -92,20 +78,6 @@ def student(raw, store) -> nn.Module:
     return load_trial(store.tracking, "raw-units", None)[0]
 
 
-def rows(count: int = 7) -> torch.Tensor:
-    return MEAN + STD * torch.randn(count, 3, generator=torch.Generator().manual_seed(3))
-
-
-def answers_of(file: Path):
-    """A file's answers, and the names of its features, by what reads it elsewhere."""
-    if file.suffix == ".onnx":
-        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-        about = session.get_modelmeta().custom_metadata_map["features"]
-        return lambda x: torch.from_numpy(session.run(["outputs"], {"inputs": x.numpy()})[0]), json.loads(about)
-    extra = {"features.json": ""}
-    return torch.export.load(file, extra_files=extra).module(), json.loads(extra["features.json"])
-
-
 @pytest.mark.parametrize("kind", ["pt2", "onnx"])
 def test_a_file_takes_raw_units_and_any_batch(raw, student, dfkd, store, kind):
     ended = dfkd("export", "raw-units", "--format", kind, "--out", f"student.{kind}", *store.options[2:])
@@ -116,30 +88,6 @@ def test_a_file_takes_raw_units_and_any_batch(raw, student, dfkd, store, kind):
         with torch.no_grad():
             torch.testing.assert_close(answer(x), student(x), rtol=1e-5, atol=1e-3)
             assert float((answer(x) - raw(x)).square().mean().sqrt()) < 8 < float(raw(rows(300)).std()) / 8
-
-
-def test_weights_name_their_features(student, tmp_path):
-    export(student, UNITS, "safetensors", tmp_path / "student.safetensors")
-    with safe_open(tmp_path / "student.safetensors", "pt") as file:
-        assert json.loads(file.metadata()["features"]) == NAMES
-        assert set(file.keys()) == set(student.state_dict())
-
-
-def rbf() -> nn.Module:
-    made, plain = RBF(width=4), Encoding([0.0] * 3, [1.0] * 3)
-    weights = made.init_params(Columns(3), 2, torch.Generator().manual_seed(0), torch.float32)
-    return made.module(weights, Columns(3), plain, torch.zeros(2).double(), torch.ones(2).double())
-
-
-def test_onnx_of_students_of_other_kinds(tmp_path):
-    bumps = rbf()
-    export(bumps, UNITS, "pt2", tmp_path / "bumps.pt2")
-    again = torch.export.load(tmp_path / "bumps.pt2").module()  # as a program that was loaded
-    for name, module in {"bumps": bumps, "again": again}.items():
-        export(module, UNITS, "onnx", tmp_path / f"{name}.onnx")
-        onnx.checker.check_model(onnx.load(tmp_path / f"{name}.onnx"), full_check=True)
-        with torch.no_grad():
-            torch.testing.assert_close(answers_of(tmp_path / f"{name}.onnx")[0](rows()), bumps(rows()))
 
 
 class Moody(nn.Module):
@@ -155,37 +103,7 @@ def test_a_copy_that_differs_is_not_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def units(center: list[float], scale: list[float]) -> InputSchema:
-    return InputSchema(NAMES, Encoding(center, scale), torch.tensor([center]))
-
-
 # --- precision --------------------------------------------------------------------------------------------------------
-
-
-def test_bfloat16_rounds_by_half_a_step_at_most(student):
-    packed = WeightQuantized(student, UNITS, "bf16")
-    exact, kept = student[0].weight.detach() * STD, packed.layers[0].weight
-    assert kept.dtype == torch.bfloat16
-    assert bool(((kept.float() - exact).abs() <= 0.51 * exact.abs() / 128).all()) and not torch.equal(
-        kept.float(), exact
-    )
-
-
-@pytest.mark.parametrize("precision", ["int8", "bf16"])
-def test_inputs_far_from_zero_are_as_good_as_standardized_ones(precision):
-    """The same student over standardized and over raw units, a million deviations from zero."""
-    torch.manual_seed(0)
-    plain = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1)).double()
-    center, scale = [1e6, -2e6, 3e6], [1.0, 2.0, 0.5]
-    far = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), plain[2]).double()
-    with torch.no_grad():
-        far[0].weight.copy_(plain[0].weight / torch.tensor(scale))
-        far[0].bias.copy_(plain[0].bias - far[0].weight @ torch.tensor(center).double())
-    near = WeightQuantized(plain, units([0.0] * 3, [1.0] * 3), precision)
-    z = torch.randint(-4, 5, (50, 3)).float()  # so that raw values are exact
-    with torch.no_grad():
-        moved = WeightQuantized(far, units(center, scale), precision)(torch.tensor(center) + z * torch.tensor(scale))
-        torch.testing.assert_close(moved, near(z), rtol=0.02, atol=1e-3)
 
 
 @pytest.mark.parametrize("precision, kind", [("int8", "onnx"), ("bf16", "pt2")])

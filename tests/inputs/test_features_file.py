@@ -1,18 +1,14 @@
 """What a declaration of inputs must not say, and the files that hold one."""
 
-import math
 from functools import partial
 
 import pytest
 from asked import fails as told
 
-from dfkd_tune.errors import FeaturesError, SpecError
+from dfkd_tune.errors import FeaturesError
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.features_file import parse_features, read_features
-from dfkd_tune.inputs.summary import in_words
 from dfkd_tune.testing.problems import raw, rng
-from dfkd_tune.utils import yaml_io
-from dfkd_tune.utils.strategy import build
 
 fails = partial(told, kind=FeaturesError)
 
@@ -21,75 +17,6 @@ def write(tmp_path, text: str):
     path = tmp_path / "features.yaml"
     path.write_text(text, encoding="utf-8")
     return path
-
-
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ({}, ["x.name", "required"]),
-        ({"name": ""}, ["x.name", "at least 1 character"]),
-        ({"name": 3}, ["x.name", "valid string", "got 3"]),
-        ({"mean": 1.0}, ["mean and std are given together"]),
-        ({"std": 1.0}, ["mean and std are given together"]),
-        ({"mean": 1.0, "std": 0.0}, ["x.std", "greater than 0", "got 0.0"]),
-        ({"mean": 1.0, "std": -2.0}, ["x.std", "greater than 0", "got -2.0"]),
-        ({"mean": "1", "std": 1.0}, ["x.mean", "valid number", "got '1'"]),
-        ({"mean": True, "std": 1.0}, ["x.mean", "valid number", "got True"]),
-        ({"mean": math.nan, "std": 1.0}, ["x.mean", "finite", "got nan"]),
-        ({"mean": 0.0, "std": math.inf}, ["x.std", "finite", "got inf"]),
-        ({"range": [1.0]}, ["x.range", "at least 2", "got [1.0]"]),
-        ({"range": [1.0, 2.0, 3.0]}, ["x.range", "at most 2", "got [1.0, 2.0, 3.0]"]),
-        ({"range": 3.0}, ["x.range", "valid list", "got 3.0"]),
-        ({"range": [2.0, 1.0]}, ["low < high", "[2.0, 1.0]"]),
-        ({"range": [1.0, 1.0]}, ["low < high", "[1.0, 1.0]"]),
-        ({"range": [0.0, math.inf]}, ["x.range.1", "finite", "got inf"]),
-        ({"range": [-1e308, 1e308]}, ["span more than a number can hold"]),
-        ({"range": [0.0, 1.0], "levels": [0.0]}, ["range and levels exclude each other"]),
-        ({"range": [0.0, 1.0], "mean": 2.0, "std": 1.0}, ["mean 2.0 lies outside range [0.0, 1.0]"]),
-        ({"range": [0.2, 0.8], "integer": True}, ["no whole number", "[0.2, 0.8]"]),
-        ({"integer": 1}, ["x.integer", "boolean", "got 1"]),
-        ({"levels": []}, ["x.levels", "at least 1", "got []"]),
-        ({"levels": [1.0, 2.0, 1.0]}, ["levels must differ"]),
-        ({"levels": ["a", 1.0]}, ["all numbers or all words"]),
-        ({"levels": [True, "b"]}, ["x.levels", "quote"]),
-        ({"levels": [0.0, 1e200]}, ["span more than a number can hold"]),
-        ({"levels": [1.0, 1e300]}, ["span more than a number can hold"]),
-        ({"range": [0.0, 5e-324]}, ["span more than the least that a number can hold"]),
-        ({"mean": 0.0, "std": 1e-320}, ["span more than the least that a number can hold"]),
-        ({"probabilities": [1.0]}, ["probabilities need as many levels"]),
-        ({"levels": [1.0, 2.0], "probabilities": [1.0]}, ["probabilities need as many levels"]),
-        ({"levels": [1.0, 2.0], "probabilities": [0.5, 0.6]}, ["must sum to 1", "1.1"]),
-        ({"levels": [1.0, 2.0], "probabilities": [-0.5, 1.5]}, ["x.probabilities.0", "greater than or equal", "-0.5"]),
-        ({"median": 1.0}, ["x.median", "unknown key", "known keys: name, mean, std, range, levels"]),
-        ({7: 1.0}, ["a key must be a word", "got 7"]),
-    ],
-)
-def test_declarations_that_say_something_impossible(values, words):
-    values = values if not values or "name" in values else {"name": "x"} | values
-    with fails("x", *words, kind=SpecError):
-        build(Feature, values, "x")
-
-
-def test_a_rule_between_fields_names_them_and_nothing_else():
-    with pytest.raises(SpecError) as caught:
-        build(Feature, {"name": "x", "mean": 1.0}, "place")
-    assert (caught.value.place, caught.value.rule) == ("place", "mean and std are given together")
-
-
-def test_a_feature_of_many_levels_is_read_at_once():
-    feature = Feature(name="x", levels=[float(i) for i in range(30_000)])
-    assert feature.scale == pytest.approx(30_000 / math.sqrt(12))
-    assert sum(feature.weights) == pytest.approx(1)
-
-
-def test_probabilities_may_be_rounded():
-    feature = Feature(name="x", levels=[1.0, 2.0, 3.0], probabilities=[0.333, 0.333, 0.333])
-    assert feature.weights == pytest.approx([1 / 3] * 3)
-
-
-def test_a_declaration_cannot_be_changed():
-    with pytest.raises(AttributeError):
-        Feature(name="plain").mean = 3.0
 
 
 def test_a_features_file_says_what_it_says(tmp_path):
@@ -208,41 +135,6 @@ def test_files_that_cannot_be_read(tmp_path):
         read_features(path)
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("1e-3", 0.001),
-        ("1E3", 1000.0),
-        ("-2e+5", -200000.0),
-        ("+1.5e2", 150.0),
-        ("1_000e3", 1e6),
-        (".5", 0.5),
-        ("-.5", -0.5),
-        ("+.5e1", 5.0),
-        ("1.e-3", 0.001),
-        ("0.25", 0.25),
-        ("3", 3),
-    ],
-)
-def test_numbers_are_numbers(text, value):
-    (found,) = yaml_io.parse(f"[{text}]", "here", FeaturesError)
-    assert type(found) is type(value) and found == value
-
-
-@pytest.mark.parametrize("text", ["e3", "1e", "1e-3x", "1e3.5", "1-e3", "-", ".", "'1e-3'"])
-def test_words_stay_words(text):
-    (found,) = yaml_io.parse(f"[{text}]", "here", FeaturesError)
-    assert isinstance(found, str)
-
-
-@pytest.mark.parametrize("text", ["010", "-0777", "12:30", "1:30.5"])
-def test_octal_numbers_and_those_of_base_60_are_refused(text):
-    """Their author means a postal code, or a time."""
-    with fails("here:1:2", text, "quote"):
-        yaml_io.parse(f"[{text}]", "here", FeaturesError)
-    assert yaml_io.parse(f"['{text}']", "here", FeaturesError) == [text]
-
-
 def test_words_that_yaml_takes_for_truth_values_must_be_quoted(tmp_path):
     path = tmp_path / "features.yaml"
     path.write_text("features: [{name: country, levels: [DE, NO, FR]}]")
@@ -250,24 +142,6 @@ def test_words_that_yaml_takes_for_truth_values_must_be_quoted(tmp_path):
         read_features(path)
     path.write_text("features: [{name: country, levels: [DE, 'NO', FR]}]")
     assert read_features(path).features[0].labels == ["DE", "NO", "FR"]
-
-
-def test_what_is_dumped_reads_back():
-    tree = {
-        "b": [1, 2.5, 1e-3, True, None],
-        "a": {"name": "température", "value": "1e-3", "no": "no", "zip": ["010", "1:30"]},
-    }
-    assert yaml_io.parse(yaml_io.dump(tree), "here", FeaturesError) == tree
-    assert list(yaml_io.parse(yaml_io.dump(tree), "here", FeaturesError)) == ["b", "a"]
-
-
-def test_shares_of_which_nothing_is_said_are_not_told_as_declared():
-    inputs = parse_features(
-        {"features": ["a", "b", {"name": "c", "mean": 0.2, "std": 0.1}], "simplex": ["a", "b", "c"]}, "x"
-    )
-    said = {name: each["declared"] for each in in_words(inputs)[:2] for name in each["features"]}
-    assert said == {"a": "nothing", "b": "nothing", "c": "mean 0.2, standard deviation 0.1"}
-    assert inputs.center.tolist() == pytest.approx([1 / 3, 1 / 3, 0.2])  # in the units of the uniform distribution
 
 
 @pytest.mark.parametrize("said", [{"range": [0, 2**60]}, {"mean": 1e16, "std": 3}, {"quantiles": {0.1: 0, 0.9: 1e17}}])

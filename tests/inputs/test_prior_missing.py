@@ -7,7 +7,6 @@ import torch
 from asked import fails
 
 from dfkd_tune.errors import FeaturesError
-from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.features_file import parse_features
 from dfkd_tune.layouts.signature import Argument, Signature
 
@@ -73,36 +72,6 @@ def test_a_missing_value_ranks_last_in_a_correlation():
     order = x.nan_to_num(math.inf).argsort(0).argsort(0).double()
     order[x[:, 0].isnan(), 0] = order[x[:, 0].isnan(), 0].mean()
     assert float(torch.corrcoef(order.T)[0, 1]) == pytest.approx(0.7, abs=0.02)
-
-
-def test_students_take_the_value_and_whether_it_is_missing():
-    inputs = parsed(
-        {"name": "a", "mean": 3.0, "std": 2.0, "missing": 0.3},
-        {"name": "b", "levels": ["x", None]},
-        "c",
-        {"name": "d", "range": [0, 9], "missing": 0.5},
-    )
-    made, z = encoder(inputs), drawn(inputs, 300)
-    e, x = made.rows(z), inputs.raw(z, torch.float32)
-    assert made.encoding.width == made.columns.width == e.shape[1] == 3 + 2 + 2
-    torch.testing.assert_close(made.encoding.module()(x).double(), e, rtol=1e-6, atol=1e-6)
-    for value, flag, column in ((0, 5, 0), (2, 6, 3)):
-        absent = z[:, column].isnan()
-        assert torch.equal(e[:, flag], absent.double()) and not e[absent, value].any()
-        assert torch.equal(e[~absent, value], z[~absent, column])
-    x[0, 2] = torch.nan  # nobody declared that this may be missing
-    assert made.encoding.module()(x)[0].isnan().any()
-
-
-def test_gradients_of_a_missing_value_are_0():
-    inputs = parsed({"name": "a", "missing": 0.5}, "b")
-    made, z = encoder(inputs), drawn(inputs, 50)
-    absent = z[:, 0].isnan()
-    back = made.back(torch.ones(50, 3, dtype=torch.float64), z)
-    assert torch.equal(back[:, 0] == 0, absent) and (back[:, 1] == 1).all()
-    z.requires_grad_()
-    (gradient,) = torch.autograd.grad(made.rows(z).sum(), z)
-    assert torch.equal(gradient[:, 0] == 0, absent)
 
 
 def test_a_declaration_has_another_fingerprint_with_it():

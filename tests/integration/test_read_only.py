@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from processes import who_may_not_write
+from processes import script_that_may_not_write, who_may_not_write
 
 pytestmark = [
     pytest.mark.usefixtures("undrawn"),
@@ -77,6 +77,45 @@ def test_who_may_read_reads(tmp_path, theirs, start):
         assert process.wait() == 1, process.said
         told = process.said.splitlines()
         assert len(told) == 1 and "writ" in told[0] and str(theirs) in told[0], process.said
+    assert files(theirs) == before
+
+
+LOOK = """import os
+import dfkd_tune as dt
+from matplotlib.figure import Figure
+where = {{"storage": {storage!r}, "tracking_uri": {tracking!r}}}
+result = dt.load_result("finished", **where)
+assert len(result.trials) == 6 and result.best.values and result.rmse > 0 and result.findings.best is not None
+assert result.student is not None and result.certificate.report.rmse > 0 and "<h4>" in result._repr_html_()
+for draw in (result.plot_parity, result.plot_history, result.plot_generators):
+    draw(ax=Figure().subplots())
+assert result.report("page.html").exists() and result.export("student.pt2") > 0
+print("LOOKED")
+def refused(call):
+    try:
+        call()
+    except dt.DfkdError as error:
+        print("TOLD", str(error).replace(chr(10), " ~ "))
+refused(lambda: result.register("m"))
+refused(lambda: dt.register(where["tracking_uri"], "finished", "m"))
+small = {{"budget": {{"steps": 20, "batch": 20, "pool": 200, "bank": 100}}, "n_trials": 1, "progress": False}}
+refused(lambda: dt.tune(lambda rows: rows[:, 0], features=["a"], name="mine", **where, **small))
+refused(lambda: dt.tune({teacher!r}, architecture={architecture!r}, name="mine", workers=1, **where, **small))
+"""
+
+
+def test_who_may_read_reads_from_python(tmp_path, theirs, start, small_teacher):
+    before = files(theirs)
+    storage, tracking = (f"sqlite:///{theirs}/mlruns/{name}.db" for name in ("optuna", "mlflow"))
+    about = {"teacher": small_teacher["path"], "architecture": small_teacher["architecture"]}
+    code = LOOK.format(storage=storage, tracking=tracking, **about)
+    process = start(script_that_may_not_write, tmp_path, code)
+    assert process.wait() == 0 and "LOOKED" in process.said, process.said
+    told = [line for line in process.said.splitlines() if line.startswith("TOLD")]
+    assert len(told) == 4, process.said
+    for line in told:
+        assert str(theirs) in line and ("writ" in line or "cannot be made: Permission" in line), line
+        assert " --" not in line and " ~ " not in line, line
     assert files(theirs) == before
 
 

@@ -130,6 +130,7 @@ def test_models_of_others_are_left_alone(evaluated, table):
 def test_fidelity_of_several_outputs_and_of_rows_that_do_not_vary():
     theirs = np.array([[0.0, 10.0], [2.0, 30.0]])
     found = fidelity(theirs, theirs + np.array([[1, 0], [-1, 0]]))
+    assert found["fidelity/worst_gap_0"] == 1 and found["fidelity/worst_gap_1"] == 0
     assert found["fidelity/rmse_0"] == 1 and found["fidelity/rmse_1"] == 0 and found["fidelity/worst_gap"] == 1
     assert found["fidelity/r2"] == pytest.approx(1 - (1 / 1 + 0) / 2)  # the mean over outputs, each in its own spread
     constant = fidelity(np.ones((3, 1)), np.ones((3, 1)) * 2)

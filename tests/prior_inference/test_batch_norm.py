@@ -189,6 +189,9 @@ def test_channels_of_a_convolution_recollect_images():
         pairs = apart == distance
         assert float(known[pairs].mean()) == pytest.approx(float(expected[pairs].mean()), abs=0.25)
     assert float(known[apart == 1].mean()) > float(known[apart == 2].mean()) + 0.1
+    apiece = {"height": side, "width": side, "range": [0, 1], "mean": [mean + 0.001 * i for i in range(side * side)]}
+    told = parse_features({"grid": {**apiece, "std": [std] * side * side}}, "x")
+    assert infer(teacher(freeze(made)), told) is None
 
 
 DECLARED = {

@@ -93,10 +93,13 @@ def test_the_promoted_student_is_registered_with_its_certificate(done, store, mo
         registered = register(store.tracking, "certified", "sound")
     held, _ = certificate_of(store, "certified", done.promoted.run)
     assert (registered.report_rmse, registered.worst_gap) == (held["report"]["rmse"], held["worst"]["gap"])
+    worst = registered.worst_gap_output, registered.worst_gap_relative
+    assert worst == (held["worst"]["output_name"], held["worst"]["relative_gap"])
     client = MlflowClient(store.tracking)
     version = client.get_model_version_by_alias("sound", "champion")
     assert float(version.tags["dfkd.report_rmse"]) == held["report"]["rmse"]
     assert float(version.tags["dfkd.worst_gap"]) == held["worst"]["gap"]
+    assert version.tags["dfkd.worst_gap_output"] == held["worst"]["output_name"]
     assert version.tags["dfkd.tier"] == "T0"
     model = client.get_logged_model(version.source.removeprefix("models:/"))
     assert {Path(f.path).name for f in client.list_logged_model_artifacts(model.model_id, "certificate")} == {
@@ -125,10 +128,10 @@ def test_what_a_certificate_needs_is_told_in_one_line(done, store, other, small_
         torch.export.export(module, (torch.zeros(2, 3),), dynamic_shapes=({0: torch.export.Dim("n")},)), another
     )
     for sources, kind, said in (
-        (Sources(teacher=str(tmp_path / "gone.pt2")), NotFound, r"gone\.pt2; give --teacher PATH"),
-        (Sources(teacher=str(another)), StudyMismatch, "another.pt2 is not what it was made with.*give --teacher PATH"),
-        (Sources(features=str(tmp_path / "gone.yaml")), NotFound, "give --features PATH"),
-        (Sources(features=str(tmp_path / "features.yaml")), StudyMismatch, "features.*give --features PATH"),
+        (Sources(teacher=str(tmp_path / "gone.pt2")), NotFound, r"gone\.pt2; give teacher=PATH"),
+        (Sources(teacher=str(another)), StudyMismatch, "another.pt2 is not what it was made with.*give teacher=PATH"),
+        (Sources(features=str(tmp_path / "gone.yaml")), NotFound, "give features=PATH"),
+        (Sources(features=str(tmp_path / "features.yaml")), StudyMismatch, "features.*give features=PATH"),
     ):
         with pytest.raises(kind, match=said) as error:
             register(store.tracking, "certified", "refused", other, sources=sources)
@@ -175,7 +178,7 @@ def test_a_pickled_teacher_needs_trust_again(store, tiny, tmp_path):
     for file in folder.iterdir():
         file.unlink()
     folder.rmdir()
-    with pytest.raises(TeacherError, match=r"a certificate needs the teacher.*--trust-pickle"):
+    with pytest.raises(TeacherError, match=r"a certificate needs the teacher.*trust_pickle=True"):
         register(store.tracking, "pickled", "pickled")
     done = register(store.tracking, "pickled", "pickled", sources=Sources(trust_pickle=True))
     assert done.report_rmse == held["report"]["rmse"]
@@ -196,7 +199,7 @@ def test_a_run_outside_of_any_study_is_registered_without_one(store, small_teach
 )
 def test_students_of_every_kind_are_certified_from_their_files(kind, tmp_path):
     problem = make_problem()
-    outcome = distill(problem, recipe(student=kind, start="random"), seed=1)
+    outcome = distill(problem, recipe(student=kind, initializer="random"), seed=1)
     for name, data in student_files(problem, outcome, {}).items():
         (tmp_path / Path(name).name).write_bytes(data)
     found = certificates.issue(problem, tmp_path, {"study": "kinds", "trial": 0})

@@ -13,7 +13,6 @@ from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 
 from dfkd_tune import register
 from dfkd_tune.errors import StudyMismatch
-from dfkd_tune.registry.logged_models import log_leaders
 from dfkd_tune.registry.versions import made_from
 from dfkd_tune.study.session import run_study
 from dfkd_tune.study.sync import sync
@@ -72,19 +71,6 @@ def test_the_leaders_are_logged_models_whose_metrics_know_their_bank(mlflow_serv
     assert len(set(banks.values())) == 1  # one bank of the study, whichever student is measured on it
     best = client.search_logged_models([experiment], order_by=[{"field_name": "metrics.rmse", "ascending": True}])
     assert best[0].model_id == min(models.values(), key=lambda m: {x.key: x.value for x in m.metrics}["rmse"]).model_id
-
-
-def test_datasets_have_no_rows(mlflow_server, led):
-    client = MlflowClient(mlflow_server.url)
-    run = client.get_run(models_of(mlflow_server.url, "led")[led[0].promoted.run].source_run_id)
-    told = {each.dataset.name: each.dataset for each in run.inputs.dataset_inputs}
-    assert {"selection bank", "stress bank", "report bank"} <= told.keys()
-    source = json.loads(told["report bank"].source)["tags"]
-    assert (
-        source["seed"] == "0" and source["bank"] == "200" and json.loads(told["report bank"].profile)["num_rows"] == 200
-    )
-    columns = json.loads(told["report bank"].schema)["mlflow_colspec"]
-    assert [column["name"] for column in columns] == ["load", "flow", "grade"]
 
 
 def press_register(url: str, model: str, logged) -> None:
@@ -184,20 +170,3 @@ def test_a_version_of_a_student_without_certificate_gets_one_by_sync(mlflow_serv
     assert held["student"]["run_id"] == logged.source_run_id
     linked = {metric.key: metric for metric in models_of(uri, "led")[other].metrics}
     assert linked["certificate/rmse"].dataset_name == "report bank"
-
-
-def test_models_that_are_missing_are_logged_once_by_sync(store, tiny, monkeypatch):
-    prepared = tiny("unlogged", trials=2, leaders=2)
-    with monkeypatch.context() as patch:
-        patch.setattr("dfkd_tune.registry.model_files.save", lambda *given: (_ for _ in ()).throw(OSError("disk full")))
-        run_study(prepared, store.storage, store.tracking)
-    left = MlflowClient(store.tracking)
-    experiment = left.get_experiment_by_name("unlogged").experiment_id
-    assert {model.status for model in left.search_logged_models([experiment])} == {"PENDING"}
-    monkeypatch.setattr("dfkd_tune.registry.logged_models.ABANDONED_S", -1)
-    done = sync(store.storage, store.tracking, "unlogged")
-    assert done.models == 2
-    assert {model.status for model in left.search_logged_models([experiment])} == {"READY"}
-    assert sync(store.storage, store.tracking, "unlogged").models == 0
-    names = [*models_of(store.tracking, "unlogged")]
-    assert log_leaders(store.tracking, "unlogged", names) == ()

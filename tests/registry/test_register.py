@@ -13,7 +13,8 @@ from mlflow import MlflowClient
 from mlflow.pyfunc import scoring_server
 
 from dfkd_tune import register
-from dfkd_tune.errors import NotFound, SpecError
+from dfkd_tune.errors import ExportError, NotFound, SpecError
+from dfkd_tune.registry import model_files
 from dfkd_tune.tracking.run_lookup import find_run
 
 
@@ -133,13 +134,24 @@ def test_an_exported_student_needs_torch_alone(finished, store, student_of, dfkd
 def test_what_cannot_be_registered_is_refused(finished, store):
     before = {model.name for model in MlflowClient(store.tracking).search_registered_models()}
     for wrong in ("", "a/b", "a:b", "-x"):
-        with pytest.raises(SpecError, match="--model"):
+        with pytest.raises(SpecError, match="register: model: "):
             register(store.tracking, "finished", wrong)
     for wrong in ("", "v1", "latest", "a b", "9"):
-        with pytest.raises(SpecError, match="--alias"):
+        with pytest.raises(SpecError, match="register: alias: "):
             register(store.tracking, "finished", "refused", alias=wrong)
     with pytest.raises(NotFound, match=r"known: .*finished"):
         register(store.tracking, "nowhere", "refused")
     with pytest.raises(NotFound, match="no complete trial 99"):
         register(store.tracking, "finished", "refused", trial=99)
     assert {model.name for model in MlflowClient(store.tracking).search_registered_models()} == before
+
+
+def test_a_model_that_refuses_its_own_rows_is_told_and_removed(finished, store, monkeypatch):
+    """Its answers are the student's, so MLflow is not to blame."""
+    monkeypatch.setattr(model_files, "request", lambda result, rows: {"nothing": rows[:, 0]})
+    with pytest.raises(ExportError, match=r"refuses rows of the student's own prior .*, so it was removed again"):
+        register(store.tracking, "finished", "refusing")
+    client = MlflowClient(store.tracking)
+    assert not client.search_model_versions("name = 'refusing'")
+    monkeypatch.undo()
+    assert register(store.tracking, "finished", "refusing").version >= 1

@@ -2,10 +2,7 @@
 
 import io
 import json
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 import yaml
@@ -15,7 +12,6 @@ from rich.console import Console
 
 from dfkd_tune.reporting.terminal_progress import BARS, sparkline, view, watch
 from dfkd_tune.search.progress import FinishedTrial, Progress, RunningTrial
-from dfkd_tune.study.estimate import estimate
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -112,47 +108,3 @@ def test_json_is_a_line_for_every_event(dfkd, tmp_path, store, tree):
     quiet = dfkd("study", "study.yaml", "--quiet", *store.options)
     assert quiet.out.startswith("Promoted: trial") and quiet.out.count("\n") == 1
     assert dfkd("study", "study.yaml", "--quiet", "--json", *store.options).status == 2
-
-
-def test_check_draws_the_space_and_tells_what_it_takes(dfkd, tmp_path, tree):
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("checked", trials=7)))
-    ended = dfkd("check", "study.yaml")
-    assert ended.status == 0, ended.err
-    assert re.search(r"^time +about \d+:\d\d of training", ended.out, re.MULTILINE)
-    assert re.search(r"^memory +about [\d,]+ MiB", ended.out, re.MULTILINE)
-    drawn = re.sub(r"[│├└─ ]+", " ", ended.out)
-    assert (
-        "\n bound (adversarial, direct)\n kind none, clip, target\n threshold 0.02 to 2, logarithmic (clip, target)\n"
-        in drawn
-    )
-    assert drawn.index(" generator\n kind ") < drawn.index(" bound (adversarial, direct)")
-    assert "\x1b" not in ended.out
-    assert {path.name for path in tmp_path.iterdir()} == {"study.yaml"}
-    assert "time" not in dfkd("check", "study.yaml", "--no-estimate").out
-    (tmp_path / "nothing.yaml").write_text(yaml.safe_dump(tree("nothing", search={})))
-    assert "search: nothing, the preset as it is" in dfkd("check", "nothing.yaml", "--no-estimate").out
-
-
-def test_an_estimate_grows_with_the_study(tiny):
-    few, many = (estimate(tiny("few", trials=trials, reruns=0)) for trials in (2, 200))
-    assert few.seconds == pytest.approx(3 * few.trial) and many.seconds == pytest.approx(201 * many.trial)
-    assert 0 < few.trial < 60 and few.bytes > 2**20
-
-
-def completed(*words: str, storage: str | None = None) -> list[str]:
-    """What bash is offered for the last word."""
-    given = ["--storage", storage] if storage else []
-    line = ["dfkd-tune", words[0], *given, *words[1:]]
-    asked = {"_DFKD_TUNE_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(line), "COMP_CWORD": str(len(line) - 1)}
-    code = "import sys; sys.argv[0] = 'dfkd-tune'; from dfkd_tune.cli.main import main; main()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | asked)
-    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
-
-
-def test_a_shell_completes_commands_and_studies(dfkd, store, finished):
-    for shell in ("zsh", "fish"):
-        ended = dfkd("completion", shell)
-        assert ended.status == 0 and "_DFKD_TUNE_COMPLETE" in ended.out
-    assert completed("rep") == ["report"]
-    assert completed("show", "finish", storage=store.storage) == ["finished"]
-    assert completed("show", "finish", storage="sqlite:///nowhere.db") == []

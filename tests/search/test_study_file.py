@@ -294,3 +294,23 @@ class TestRecipeFile:
         assert (
             from_tree({"optimizer": {"kind": "adam"}}, base=base).optimizer.lr == 1e-3
         )  # another kind, its own defaults
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"student.width": -3}, "s.yaml: student.width: .*greater than or equal to 1, got -3"),
+        ({"bound": {"kind": "wall"}}, "s.yaml: bound.kind: unknown kind 'wall'"),
+        ({"bound": {"kind": "target", "threshold": "high"}}, "s.yaml: bound.threshold: .*got 'high'"),
+        ({"bound": {"threshold": -1}}, "s.yaml: bound.threshold: .*got -1"),
+        ({"optimizer.lr": 0, "search": {"optimizer.kind": ["adam"]}}, "s.yaml: optimizer.lr: .*got 0"),
+        ({"search": {"optimizer.lr": [0]}}, "s.yaml: search.optimizer.lr: .*got 0"),
+        (
+            {"optimizer.lr": 0.1, "search": {"optimizer.lr": [0.2]}},
+            "s.yaml: search.optimizer.lr: is fixed and searched",
+        ),
+    ],
+)
+def test_a_wrong_value_is_found_before_there_is_a_teacher(keys, words):
+    with pytest.raises(SpecError, match=f"^{words}"):
+        parse_spec({"teacher": "t.pt2", **keys}, "s.yaml")

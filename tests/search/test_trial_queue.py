@@ -10,11 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import optuna
 import psutil
 import pytest
-from any_trials import any_trial, told
 from optuna.trial import Trial, TrialState
 
 from dfkd_tune.search import storage as storages
@@ -67,29 +65,6 @@ def test_slots_are_made_up_to_the_total(tmp_path):
     assert [each and each.trial.number for each in claimed] == [2, 3, 4, None]
     assert [trial.number for trial in mine.study.get_trials(deepcopy=False)] == list(range(5))
     assert mine.unfinished(5) == 5
-
-
-def test_trials_are_read_once_while_they_are_still(tmp_path):
-    """What another worker does meanwhile is seen afterwards; what this one does, at once."""
-    mine, url = queue(f"sqlite:///{tmp_path}/optuna.db", 3), f"sqlite:///{tmp_path}/optuna.db"
-    first, second = mine.claim(3), mine.claim(3)
-    storage = storages.open_storage(url)
-    others = TrialQueue(optuna.load_study(study_name="slots", storage=storage), storage)
-
-    def states():
-        return [trial.state.name[0] for trial in mine.study.get_trials(deepcopy=False)]
-
-    with mine.storage.cached_reads():
-        assert states() == ["R", "R", "W"]
-        third = others.claim(3)
-        assert states() == ["R", "R", "W"]
-        mine.complete(first.trial, TrialState.COMPLETE, [1.0], {})
-        assert states() == ["C", "R", "R"]
-        others.complete(third.trial, TrialState.COMPLETE, [2.0], {})
-        assert states() == ["C", "R", "R"]
-        assert len(mine.storage.get_all_trials(mine.study._study_id)) == 3  # whoever keeps none gets all
-    assert states() == ["C", "R", "C"]
-    assert mine.complete(second.trial, TrialState.COMPLETE, [3.0], {}) and states() == ["C", "C", "C"]
 
 
 def test_few_slots_wait(tmp_path):
@@ -223,26 +198,6 @@ def test_reports_are_what_optuna_would_record(tmp_path):
     with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
         mine.report({trial: (9, 1.0) for trial in ours})
     assert all(9 not in trial.intermediate_values for trial in mine.study.get_trials())
-
-
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_trials_are_read_as_optuna_reads_them(tmp_path, request, kind):
-    url = f"sqlite:///{tmp_path}/optuna.db" if kind == "sqlite" else request.getfixturevalue("postgresql")
-    storage = storages.open_storage(url)
-    studies = [optuna.create_study(study_name=name, storage=storage) for name in ("one", "two")]
-    rng = np.random.default_rng(0)
-    for study in studies:
-        study.add_trials([any_trial(rng, 1) for _ in range(20)])
-    ids = [trial._trial_id for trial in studies[1].get_trials()]
-    for states in (None, (TrialState.COMPLETE,), (TrialState.RUNNING, TrialState.WAITING)):
-        for included, after in ((set(), -1), ({*ids[:3]}, ids[4]), ({ids[2], ids[9]}, ids[5]), (set(), ids[-1])):
-            ours, theirs = (
-                read(storage, studies[1]._study_id, states, {*included}, after)
-                for read in (storages.PatientStorage._get_trials, optuna.storages.RDBStorage._get_trials)
-            )
-            assert [*map(told, ours)] == [*map(told, theirs)]
-    with pytest.raises(KeyError):
-        storage._get_trials(99, None, set(), -1)
 
 
 def test_a_deadly_trial_fails_at_last(tmp_path):

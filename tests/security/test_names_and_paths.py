@@ -9,7 +9,6 @@ from proxies import between
 
 from dfkd_tune.errors import FeaturesError, SpecError
 from dfkd_tune.inputs.columns import Columns
-from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.features_file import parse_features, read_features
 from dfkd_tune.locations.paths import spool_folder
 from dfkd_tune.recipes.recipe import Recipe
@@ -18,8 +17,6 @@ from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.sync import sync
 from dfkd_tune.tracking.outbox import REFUSED, Outbox, Record
 from dfkd_tune.utils import yaml_io
-from dfkd_tune.utils.quoting import named, quoted
-from dfkd_tune.utils.strategy import build
 
 UP = ["../x", "..", "a/b", "/etc/x", "a\\b", ".x", "a\nb", "%2e%2e", ""]
 
@@ -144,37 +141,6 @@ def test_a_value_that_unfolds_a_little_is_quoted_in_a_line(tmp_path, levels):
             spec = parse_spec(yaml_io.parse(f"teacher: x\nsearch: {search}", "here", SpecError), "here")
             make_space(Recipe(), spec.search, (Columns(3), 1), None)
         assert len(str(caught.value)) < 1_000
-
-
-LONG = {
-    "a word": "a" * 10**6,
-    "a list": list(range(10**5)),
-    "a mapping": {f"k{i}": i for i in range(10**5)},
-    "a number": 1 << 5000,
-    "depth": [[[[[1]]]]],
-}
-
-
-@pytest.mark.parametrize("value", LONG.values(), ids=LONG)
-def test_what_is_quoted_is_short(value):
-    assert len(quoted(value)) < 500 and len(named(value)) < 100
-    with pytest.raises(SpecError) as caught:
-        build(Feature, {"name": "a", "range": value}, "x")
-    assert len(str(caught.value)) < 1_000
-
-
-def test_an_alias_within_itself_is_refused(tmp_path):
-    path = tmp_path / "features.yaml"
-    path.write_text("features: &a [b, *a]\n")
-    with pytest.raises(FeaturesError, match="lies within what it stands for"):
-        read_features(path)
-
-
-def test_aliases_and_merges_that_people_write_are_read():
-    text = "base: &b {lr: 1e-3, w: 2}\nother: {<<: *b, w: 3}\nboth: {<<: [{w: 5}, *b]}\nlist: [*b, *b]"
-    tree = yaml_io.parse(text, "here", SpecError)
-    assert tree["other"] == {"lr": 1e-3, "w": 3} and tree["both"] == {"w": 5, "lr": 1e-3}
-    assert tree["list"] == [tree["base"]] * 2
 
 
 def test_files_that_are_too_large_or_too_deep_are_refused(dfkd, tmp_path):

@@ -66,7 +66,7 @@ def test_a_surplus_starts_nearer_to_the_teacher_and_is_paid_from_the_budget(dept
     errors, steps = [], []
     for surplus in (0.0, 0.5):
         one = recipe(
-            start={"kind": "neurons", "surplus": surplus},
+            initializer={"kind": "neurons", "surplus": surplus},
             student={"width": 8, "depth": depth, "activation": "tanh"},
             loss={"kind": "sobolev"},
             steps=4_000,

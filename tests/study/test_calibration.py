@@ -6,11 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dfkd_tune.search.attributes import POPULATION
-from dfkd_tune.search.loaded import load_study, recorded_parallelism
 from dfkd_tune.study import calibration
 from dfkd_tune.study.calibration import LEAST_STEPS, Calibration, calibrate, choose_parallelism, trial_seconds
-from dfkd_tune.study.session import run_study
 from dfkd_tune.testing.problems import Counting, make_problem, network, recipe
 from dfkd_tune.utils import hardware
 
@@ -153,14 +150,6 @@ def test_a_slow_trial_is_timed_by_few_steps():
     taken = trial_seconds(problem, direct, lambda: float(teacher.rows))  # a second a row
     asked = (teacher.rows - before) / (4 * LEAST_STEPS)  # rows a step, if no more steps were run
     assert taken == pytest.approx(asked * steps, rel=0.05)
-
-
-def test_population_and_progress_are_found_on_record(store, tiny):
-    assert recorded_parallelism(store.storage, "grouped", 3) == (None, None, 3)
-    run_study(tiny("grouped", trials=2, population=None), store.storage, store.tracking)
-    assert recorded_parallelism(store.storage, "grouped", 3) == (2, None, 1)
-    run_study(tiny("grouped", trials=3, population=None), store.storage, store.tracking)
-    assert load_study(store.storage, "grouped").user_attrs[POPULATION] == 2
 
 
 def test_the_command_line_takes_what_suits_the_machine(store, finished, tree, dfkd, tmp_path, monkeypatch):

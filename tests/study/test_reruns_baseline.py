@@ -49,7 +49,7 @@ def test_a_baseline_that_no_trial_beats_is_promoted(store, tiny, dfkd):
 
 def test_a_baseline_that_is_beaten_is_not_run_again(store, tiny):
     done = run(
-        tiny("beaten", search={"finish.kind": ["lbfgs"]}, preset="faithful", trials=2, leaders=2, reruns=1),
+        tiny("beaten", search={"refiner.kind": ["lbfgs"]}, preset="faithful", trials=2, leaders=2, reruns=1),
         store,
     )
     assert done.promoted.trial is not None and done.promoted.rmse < done.baseline

@@ -94,7 +94,7 @@ def test_a_trial_is_pruned_before_its_finish(store, tiny):
     about = {
         "trials": 24,
         "preset": "faithful",
-        "search": {"start.surplus": [0.2], "optimizer.lr": {"low": 1e-4, "high": 1.0}},
+        "search": {"initializer.surplus": [0.2], "optimizer.lr": {"low": 1e-4, "high": 1.0}},
     }
     done = run(tiny("short-steps", **about), store)
     assert_settled(store, "short-steps", 24)

@@ -35,7 +35,7 @@ def test_all_trials_that_were_claimed_are_given_back(store, tiny, monkeypatch):
         begun.extend([None] * bool(running))
         return len(begun) == 3  # the baseline is the first to begin
 
-    given = {"trials": 3, "population": 3, "seed": 1, "start": {"kind": "failing"}}
+    given = {"trials": 3, "population": 3, "seed": 1, "initializer": {"kind": "failing"}}
     with monkeypatch.context() as patch:
         patch.setattr(Failing, "fails", staticmethod(second_of_three))
         with pytest.raises(RuntimeError, match="no weights"):

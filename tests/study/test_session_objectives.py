@@ -39,17 +39,6 @@ def test_both_objectives_are_told_and_nothing_is_pruned(weighed, store):
     assert weighed.promoted.trial in {None, *(trial.number for trial in trials)}
 
 
-def test_the_default_space_tries_small_students(tree):
-    def widths(**about):
-        made = tree("widths", student={"max_parameters": 1000}, **about)
-        del made["search"]
-        return prepare(parse_spec(made, "widths")).space.domains["student.width"]
-
-    plain, wide = widths(), widths(pareto="parameters")
-    assert (plain.high, wide.high) == (199, 199)
-    assert (plain.low, wide.low) == (197, 10) and wide.log
-
-
 def test_latency_is_weighed_too(tree, store, tmp_path):
     spec = parse_spec(tree("swift", trials=2, reruns=0, pareto="latency"), "swift")
     done = run_study(prepare(spec), f"sqlite:///{tmp_path}/optuna.db", store.tracking)

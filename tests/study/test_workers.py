@@ -1,6 +1,5 @@
 """Workers that join a study: what they find on their machine, what they refuse, and a database that goes away."""
 
-import contextlib
 import shutil
 import socket
 from pathlib import Path
@@ -11,12 +10,10 @@ import yaml
 from optuna.trial import TrialState
 from safetensors.torch import save_file
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
 from torch import nn
 
 from dfkd_tune.errors import Interrupted, NotFound, StorageError, StudyMismatch, TrackingError, WorkersError
 from dfkd_tune.registry.sources import Sources
-from dfkd_tune.search import storage as storages
 from dfkd_tune.search.attributes import HOST, TRACKING
 from dfkd_tune.search.loaded import live_study
 from dfkd_tune.study import workers
@@ -24,45 +21,6 @@ from dfkd_tune.study.opening import open_queue
 from dfkd_tune.study.session import run_study
 
 pytestmark = pytest.mark.usefixtures("undrawn")
-
-
-@pytest.fixture(scope="module")
-def begun(store, tiny):
-    """A study of five trials that was stopped after its first ones; returns its name."""
-    stop = []
-
-    def watch(progress) -> None:
-        if progress.done + progress.pruned and progress.running == 2:
-            stop.append(True)
-
-    with pytest.raises(Interrupted):
-        run_study(tiny("begun", trials=5), store.storage, store.tracking, watch, lambda: bool(stop))
-    return "begun"
-
-
-def test_a_worker_finishes_what_is_left(store, begun, dfkd, monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    ended = dfkd("worker", begun, "--storage", store.storage)
-    assert ended.status == 0, ended.err
-    assert "all 5 trials are done" in ended.out
-    trials = store.trials(begun)
-    assert [trial.number for trial in trials] == list(range(5))
-    assert {trial.state for trial in trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
-    runs = store.runs(begun)  # where the study was recorded, as nothing else was said
-    assert not [run for run in runs if run.info.status == "RUNNING"]
-    stopped = {run.info.run_id: run for run in runs if run.data.tags.get("dfkd.state") == "INTERRUPTED"}
-    links = [run.data.tags["dfkd.requeued_from"] for run in runs if "dfkd.requeued_from" in run.data.tags]
-    assert stopped and set(links) == stopped.keys()
-    assert all(run.info.status == "KILLED" for run in stopped.values())
-    again = dfkd("worker", begun, "--storage", store.storage)
-    assert again.status == 0
-    assert [run.info.run_id for run in store.runs(begun)] == [run.info.run_id for run in runs]
-
-
-def test_a_worker_needs_a_study(store, finished, dfkd):
-    ended = dfkd("worker", "nowhere", "--storage", store.storage)
-    assert (ended.status, ended.out) == (1, "")
-    assert "study 'nowhere': does not exist here; known: " in ended.err
 
 
 def test_a_worker_waits_for_a_study_that_is_not_there_yet(store, tiny, monkeypatch):
@@ -171,37 +129,6 @@ def test_credentials_are_nowhere(postgresql, tiny, monkeypatch):
     queue.storage.engine.dispose()
     work = workers.Work("secret", url, "http://me:hunter2@127.0.0.1:9", Sources())
     assert "hunter2" not in f"{work} {work!r}"
-
-
-def test_a_connection_that_breaks_is_made_again(postgresql):
-    storage = storages.open_storage(postgresql)
-    calls = []
-
-    def work(session) -> int:
-        calls.append(session.execute(text("SELECT pg_backend_pid()")).scalar())
-        if len(calls) < 3:  # as when the server is restarted
-            with contextlib.suppress(OperationalError):
-                session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
-            session.execute(text("SELECT 1"))  # Optuna asks again where a query failed
-        return len(calls)
-
-    assert storage.transact(work) == 3
-    assert len(set(calls)) == 3
-    assert storage.last_away > 0
-    storage.engine.dispose()
-
-
-def test_a_full_disk_is_told_at_once(tmp_path):
-    storage = storages.open_storage(f"sqlite:///{tmp_path}/optuna.db")
-
-    def fill(session) -> None:
-        session.execute(text("PRAGMA max_page_count = 60"))
-        for _ in range(200):
-            session.execute(text("INSERT INTO studies (study_name) VALUES (hex(randomblob(200)))"))
-
-    with pytest.raises(StorageError, match=r"optuna\.db: cannot be used: database or disk is full"):
-        storage.transact(fill)
-    storage.engine.dispose()
 
 
 def test_progress_is_not_over_before_the_reruns_are(store, tiny):

@@ -139,7 +139,20 @@ def command_line(cwd: Path, *argv: object) -> None:
 
 
 def who_may_not_write(cwd: Path, *argv: object) -> None:
-    """The same, by a process that permissions bind even where it is root's: it gives up the capabilities to pass them by."""
+    """The same, by a process that permissions bind even where it is root's."""
+    _obey_permissions()
+    command_line(cwd, *argv)
+
+
+def script_that_may_not_write(cwd: Path, code: str) -> None:
+    """Python text, from a directory, by such a process."""
+    _obey_permissions()
+    os.chdir(cwd)
+    exec(code, {"__name__": "__main__"})
+
+
+def _obey_permissions() -> None:
+    """Give up the capabilities by which root passes permissions by."""
     libc = ctypes.CDLL(None, use_errno=True)
     header, data = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()  # version 3, this process
     if libc.capget(header, data):
@@ -147,7 +160,6 @@ def who_may_not_write(cwd: Path, *argv: object) -> None:
     data[:3] = [word & ~0b1111 for word in data[:3]]  # of chown, and of reading and writing what others own
     if libc.capset(header, data):
         raise OSError(ctypes.get_errno(), "capset")
-    command_line(cwd, *argv)
 
 
 def free_port() -> int:

@@ -56,3 +56,9 @@ class Payload:
 def answers(teacher: Teacher) -> torch.Tensor:
     with torch.no_grad():
         return teacher(ROWS)
+
+
+def wide(seed: int) -> nn.Sequential:
+    """Large enough that torch writes its weights beside the graph."""
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(FEATURES, 512), nn.Tanh(), nn.Linear(512, 1)).eval().requires_grad_(False)

@@ -42,3 +42,6 @@ def assert_same(table: Table, frame: pd.DataFrame = FRAME) -> None:
 
 def described(path, at_least=10, **options) -> list[dict]:
     return describe(told(path, at_least=at_least, **options), "quantiles", at_least).features
+
+
+GAPS = "a,b,c\n" + "1,red,0\n2.5,,1\n,blue,\n4,red,1\n" * 25 + "5,NA,0\n"

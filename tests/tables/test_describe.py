@@ -1,13 +1,12 @@
 """Laws of a description: it says what the table is like, and no row, extreme or rare value of it."""
 
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from drawn_tables import ROWS, kept, made
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp, spearmanr
@@ -18,28 +17,7 @@ from dfkd_tune.tables.delimited import Layout
 from dfkd_tune.tables.describe import describe, describe_file
 from dfkd_tune.tables.read import Reading, Table
 
-ROWS = 4_000
 K = 10
-
-
-def made(rows: int = ROWS, seed: int = 0) -> pd.DataFrame:
-    """A table with tails, atoms, levels and dependence."""
-    rng = np.random.default_rng(seed)
-    a, b, c = rng.normal(size=(3, rows))
-    rare = np.where(rng.random(rows) < 0.001, 7.0, (a + c > 0.5).astype(float))
-    rare[:3] = 7.0
-    return pd.DataFrame(
-        {
-            "heavy": np.exp(1.2 * a),
-            "mixed": np.where(a + b < 0.3, 0.0, np.where(c > 1.2, 5.0, np.abs(0.6 * b + a))),
-            "offset": 1e6 + 0.01 * b,
-            "count": np.floor(np.exp(0.5 * c + 3)),
-            "switch": rare,
-            "still": np.full(rows, 2.5),
-            "normal": 0.8 * a - 0.6 * c,
-            "answer": a,
-        }
-    )
 
 
 def table(frame: pd.DataFrame) -> Table:
@@ -50,12 +28,6 @@ def described(columns, tier="quantiles", at_least=K) -> list[dict]:
     columns = np.asarray(columns, dtype=np.float64)
     columns = columns[:, None] if columns.ndim == 1 else columns
     return describe(Table(tuple(f"x{i}" for i in range(columns.shape[1])), columns), tier, at_least).features
-
-
-def kept(frame: pd.DataFrame, folder, name: str = "data.csv"):
-    path = folder / name
-    frame.to_csv(path, index=False) if name.endswith("csv") else frame.to_parquet(path)
-    return path
 
 
 # --- it says what the table is like -----------------------------------------------------------------------------------
@@ -327,41 +299,6 @@ def test_choices_that_cannot_be(tmp_path):
     with pytest.raises(ExportError, match="is a file; make it"):
         describe_file(other, other / "f.yaml", reading=Reading("csv"))
     assert {path.name for path in tmp_path.iterdir()} == {"data.xyz"}
-
-
-def test_the_command(dfkd, tmp_path):
-    frame = made().drop(columns="still")
-    kept(frame, tmp_path)
-    ended = dfkd(
-        "describe", "data.csv", "-o", "f.yaml", "--tier", "correlation", "--target", "answer", "--target", "heavy"
-    )
-    assert ended.status == 0 and not ended.err
-    assert ended.out.splitlines()[0] == "data.csv: 4,000 rows, 5 features, without answer, heavy"
-    assert "withheld: 1 rare levels, of switch" in ended.out
-    assert ended.out.splitlines()[-1].endswith("wrote f.yaml; no row leaves this machine")
-    ended = dfkd("describe", "data.csv", "-o", "g.yaml", "--at-least", "500")
-    assert ended.status == 1 and len(ended.err.splitlines()) == 1 and "data.csv" in ended.err
-    assert dfkd("describe", "data.csv", "-o", "g.yaml", "--at-least", "1").status == 2
-    assert dfkd("describe", "data.csv").status == 2
-    assert not (tmp_path / "g.yaml").exists()
-
-
-def test_its_help_imports_nothing_heavy():
-    code = """
-import sys
-from dfkd_tune.cli.main import main
-sys.argv = ["dfkd-tune", "describe", "--help"]
-try:
-    main()
-except SystemExit as end:
-    assert not end.code
-heavy = {"torch", "optuna", "mlflow", "numpy", "pandas", "pyarrow", "scipy"} & sys.modules.keys()
-sys.exit(f"imported {heavy}" if heavy else 0)
-"""
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
-    for option in ("--tier", "--target", "--at-least", "--format", "-o"):
-        assert option in ended.stdout
 
 
 def test_probabilities_are_the_rows_shares():

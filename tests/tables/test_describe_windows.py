@@ -1,7 +1,5 @@
 """Laws of a described series: what is drawn from it moves as the table does, and no number is of few rows."""
 
-import math
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -116,24 +114,3 @@ def test_few_rows_of_kept_series_are_refused(tmp_path):
     with pytest.raises(FeaturesError, match="its number of rows is 60, 100 are needed"):
         describe_file(tmp_path / "data.csv", tmp_path / "told.yaml", reading=Reading(windows=Windows(5, "site")))
     assert not (tmp_path / "told.yaml").exists()
-
-
-def test_windows_in_python():
-    frame = plant(rows=300)
-    assert dt.describe(frame, window=4).tree()["window"]["steps"] == 4
-    for words, mistake in (
-        ("group and time are about windows", {"group": "temp"}),
-        ("whole number from 2", {"window": 1}),
-    ):
-        with pytest.raises(FeaturesError, match=f"describe: window: .*{words}"):
-            dt.describe(frame, **mistake)
-    with pytest.raises(FeaturesError, match="window: no 400 rows follow each other"):
-        dt.describe(frame, window=400)
-
-
-def test_options_of_windows_need_one(dfkd, tmp_path):
-    plant(rows=300).assign(t=np.arange(300)).to_csv(tmp_path / "data.csv", index=False)
-    ended = dfkd("describe", "data.csv", "-o", "told.yaml", "--time", "t", cwd=tmp_path)
-    assert ended.status == 2 and "give --window" in ended.err
-    ended = dfkd("describe", "data.csv", "-o", "told.yaml", "--window", "6", "--time", "t", cwd=tmp_path)
-    assert ended.status == 0 and math.isclose(len(read_features(tmp_path / "told.yaml")), 18)

@@ -2,15 +2,13 @@
 
 import numpy as np
 import pytest
-from written_tables import given, refused, told
+from written_tables import GAPS, given, refused, told
 
 from dfkd_tune.errors import FeaturesError
 from dfkd_tune.inputs.features_file import read_features
 from dfkd_tune.tables.describe import describe, describe_file
 from dfkd_tune.tables.read import Reading
 from dfkd_tune.utils import yaml_io
-
-GAPS = "a,b,c\n" + "1,red,0\n2.5,,1\n,blue,\n4,red,1\n" * 25 + "5,NA,0\n"
 
 
 def test_missing_values_are_refused_with_their_counts(tmp_path):
@@ -70,16 +68,3 @@ def test_levels_of_words_and_missing_are_read_back(tmp_path):
     describe_file(given(tmp_path, GAPS), out, "correlation", ("a",), Reading(missing="level"))
     b, c = read_features(out).features
     assert b.levels == ["blue", "red", None] and c.levels == [0.0, 1.0, None]
-
-
-def test_the_command_takes_what_a_table_needs(dfkd, tmp_path):
-    given(tmp_path, GAPS.replace(",", ";").replace("2.5", "2,5"), "gaps.csv")
-    ended = dfkd("describe", "gaps.csv", "-o", "f.yaml", "--target", "b", "--at-least", "5")
-    assert ended.status == 1 and "--missing drop" in ended.err
-    ended = dfkd("describe", "gaps.csv", "-o", "f.yaml", "--target", "b", "--at-least", "5", "--missing", "drop")
-    assert ended.status == 0 and "  read with --separator semicolon --decimal ," in ended.out.splitlines()
-    assert "  26 of 101 rows left out, in which a value is missing" in ended.out.splitlines() or ended.out
-    given(tmp_path, "2019~2020\n" + "1,5~2\n2,5~3\n" * 100, "years.txt", "utf-16")
-    options = ["--format", "csv", "--separator", "~", "--decimal", ",", "--encoding", "utf-16", "--header"]
-    ended = dfkd("describe", "years.txt", "-o", "g.yaml", *options)
-    assert ended.status == 0 and read_features(tmp_path / "g.yaml").names == ["2019", "2020"]

@@ -18,7 +18,6 @@ from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.guarded import CALLS, Calls
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.probe import infer_width, probe
-from dfkd_tune.utils.user_code import Confined
 
 
 def call(function) -> Teacher:
@@ -234,14 +233,6 @@ def test_a_module_that_ends_the_process_is_refused(code, text, where):
 
 def test_a_width_is_not_searched_for_ever_and_an_exit_is_no_answer():
     assert infer_width(call(Failing(SystemExit(0), rows=lambda x: x.shape[1] != 4))) == 4
-
-
-def test_a_child_of_the_teacher_ends_as_it_likes():
-    with Confined():
-        child = os.fork()
-        if child == 0:
-            os._exit(7)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 def test_what_a_teacher_prints_is_no_output_of_the_command(tmp_path, code, dfkd):

@@ -7,7 +7,6 @@ from pathlib import Path, PurePath
 import pytest
 import torch
 from teacher_files import FEATURES, NETWORKS, OUTPUTS, ROWS, THREE, answers, fails, network, save_pt2
-from torch import nn
 
 from dfkd_tune.teachers.formats.kinds import suffixes
 from dfkd_tune.teachers.loader import load_teacher
@@ -77,32 +76,6 @@ def test_gradients_are_those_of_the_network(files):
     for name in ("net.pt2", "script.pt"):
         (found,) = torch.autograd.grad(load_teacher(files[name])(x).sum(), x)
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
-
-
-class Wide(nn.Module):
-    """Convolution, batch norm, dropout, attention: operators and shapes of ordinary networks."""
-
-    def __init__(self):
-        super().__init__()
-        self.convolve, self.norm = nn.Conv1d(1, 4, 3, padding=1), nn.BatchNorm1d(4)
-        self.attend = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
-        self.drop, self.out = nn.Dropout(0.5), nn.Linear(4 * FEATURES, OUTPUTS)
-        self.register_buffer("shift", torch.tensor([1.0, 2.0, 3.0]))
-
-    def forward(self, x):
-        h = self.norm(self.convolve((x - self.shift)[:, None]))
-        h = self.attend(torch.nn.functional.gelu(h, approximate="tanh").transpose(1, 2))
-        return self.out(self.drop(h.reshape(x.shape[0], -1))) + torch.einsum("ij,ij->i", x, x)[:, None]
-
-
-def test_the_checks_on_pt2_let_ordinary_networks_pass(tmp_path):
-    torch.manual_seed(0)
-    module = Wide().double().eval()
-    with torch.no_grad():
-        expected = module(ROWS)
-    teacher = load_teacher(save_pt2(module, tmp_path / "wide.pt2"))
-    torch.testing.assert_close(answers(teacher), expected)
-    assert probe(teacher, THREE).outputs == OUTPUTS
 
 
 def test_a_chain_with_something_of_its_own_is_not_taken_for_a_plain_one(code):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from teacher_files import NETWORKS, fails
+from tiny_studies import STUDIES
 
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.formats.kinds import suffixes
@@ -65,32 +66,6 @@ def test_an_archive_of_something_else(tmp_path):
             load_teacher(path)
 
 
-@pytest.mark.parametrize(
-    ("name", "what"),
-    [
-        ("script.pt", "is TorchScript"),
-        ("state.pt", "is a file of torch.save"),
-        ("module.bin", "is a file of torch.save"),
-    ],
-)
-def test_other_formats_under_the_name_of_pt2(files, tmp_path, name, what):
-    path = tmp_path / "net.pt2"
-    path.write_bytes(files[name].read_bytes())
-    for trust in (False, True):
-        with fails(path, what, "rename it to net.pt"):
-            load_teacher(path, trust_pickle=trust)
-
-
-def test_skops_under_the_name_of_pt2(tmp_path):
-    skops = pytest.importorskip("skops.io")
-    from sklearn.linear_model import Ridge
-
-    path = tmp_path / "net.pt2"
-    path.write_bytes(skops.dumps(Ridge().fit(np.zeros((3, 2)), np.zeros(3))))
-    with fails(path, "is a skops file", "rename it to net.skops"):
-        load_teacher(path, trust_pickle=True)
-
-
 @pytest.mark.parametrize("name", ["net.pt2", "net.safetensors", "state.pt", "script.pt", "module.bin"])
 def test_files_cut_short(files, tmp_path, name):
     data = files[name].read_bytes()
@@ -121,3 +96,12 @@ def test_files_that_hold_something_else(tmp_path):
         torch.save(held, path)
         with fails(path, "not a state dict or a module", type(held).__name__):
             load_teacher(path)
+
+
+@pytest.mark.parametrize("suffix", [".skops", ".onnx", ".joblib"])
+def test_files_of_other_libraries_cut_short_are_told_in_one_line(tmp_path, suffix):
+    file = tmp_path / f"cut{suffix}"
+    file.write_bytes((STUDIES / "protein_teacher.skops").read_bytes()[:500])
+    with pytest.raises(TeacherError) as caught:
+        load_teacher(file, trust_pickle=True)
+    assert str(caught.value).startswith(f"{file}: ") and "\n" not in str(caught.value)

@@ -15,7 +15,6 @@ from tiny_studies import runs_of
 from dfkd_tune import register
 from dfkd_tune.errors import TrackingError
 from dfkd_tune.evaluation.stress_bank import add_stress
-from dfkd_tune.locations import paths
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
@@ -181,16 +180,6 @@ def _beside_the_user(storage: str, uri: str, folder: Path, spec) -> None:
     assert MlflowClient(uri).get_experiment_by_name("of-the-user") is None
 
 
-def test_the_tracking_uri_given_beats_the_environment(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert paths.tracking_url(None) == f"sqlite:///{tmp_path}/mlruns/mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://one.example:5000")
-    assert paths.tracking_url(None) == "http://one.example:5000"
-    assert paths.tracking_url("http://two.example:5000") == "http://two.example:5000"
-    assert paths.tracking_url("sqlite:///here.db") == f"sqlite:///{tmp_path}/here.db"
-
-
 def test_the_command_line_honors_the_environment(tmp_path, store, tree, dfkd, monkeypatch, mlflow_server):
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("environment", trials=1, search={})))
     (tmp_path / "other").mkdir()
@@ -271,18 +260,6 @@ def test_files_that_are_no_store_are_told_in_one_line(tiny, tmp_path):
     assert "\n" not in str(error.value)
     with pytest.raises(TrackingError, match="a directory of files, which MLflow no longer takes"):
         run_study(tiny("files"), f"sqlite:///{tmp_path}/optuna.db", str(tmp_path / "mlruns"))
-
-
-def test_a_study_takes_up_the_run_it_was_given(store, tiny, monkeypatch):
-    """``mlflow run .`` makes the run and names it in the environment."""
-    client = MlflowClient(store.tracking)
-    experiment = client.create_experiment("adopted")
-    given = client.create_run(experiment).info.run_id
-    monkeypatch.setenv("MLFLOW_RUN_ID", given)
-    run_study(tiny("adopted", trials=1, search={}), store.storage, store.tracking)
-    (parent,) = store.runs("adopted", "study")
-    assert parent.info.run_id == given
-    assert parent.info.status == "FINISHED"
 
 
 def test_runs_left_open_are_swept(tmp_path, store, tree, start, tiny):

@@ -142,7 +142,7 @@ def test_every_row_is_as_declared(wild, monkeypatch, kind, quick):
 @pytest.mark.parametrize("kind", [WildBlock, WildStep])
 def test_a_refiner_and_a_query_budget_draw_declared_rows_too(wild, kind):
     problem = make_problem(inputs=MIXED)
-    for sections in ({"teacher_rows": 60}, {"finish": {"kind": "lbfgs", "synthetic": 0.5}}):
+    for sections in ({"teacher_rows": 60}, {"refiner": {"kind": "lbfgs", "synthetic": 0.5}}):
         (member,) = run(problem, Member("a", wild(kind, **sections), 0))
         assert member.failure is None
         if member.answered:
@@ -176,8 +176,3 @@ def test_rows_that_are_not_finite_end_their_member_alone(wild, kind):
     mine, companion = run(problem, Member("a", wild(kind), 0), Member("b", other, 1))
     assert mine.failure == f"generator {kind.__name__} of plug-in wild-kinds 0.3 drew 1 rows that hold NaN or infinity"
     assert companion.failure is None
-
-
-def test_a_kind_knows_its_package():
-    assert plugins.package_of(GENERATORS["direct"]) is None
-    assert plugins.package_of(WildStep) == __name__.partition(".")[0]

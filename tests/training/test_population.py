@@ -1,21 +1,18 @@
 """The population rule: a member of a population is the same recipe alone."""
 
 import re
-from dataclasses import replace
 
 import pytest
 import torch
 
 from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.ops.activations import ACTIVATIONS
-from dfkd_tune.recipes.initializers import Neurons
 from dfkd_tune.recipes.presets import FAITHFUL, RANDOM
 from dfkd_tune.recipes.recipe import SECTIONS
 from dfkd_tune.testing.problems import FEATURES, KNOWN, Counting, finish, make_problem, network, recipe, run, variants
 from dfkd_tune.training.distill import conclude, distill, distill_all
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import Population, fidelity
-from dfkd_tune.training.rungs import RUNGS
 
 MIXED = [
     *(recipe(generator=kind) for kind in SECTIONS["generator"] for _ in range(2)),  # an early and a late member each
@@ -192,53 +189,6 @@ def test_result_is_the_rung_of_the_lowest_nrmse(outputs):
         assert best != min(range(len(rungs)), key=lambda i: rungs[i][0].rmse), "nor when both scores agree"
 
 
-def test_rungs_are_shares_of_the_budget_whoever_spends_it(problem):
-    """A start and a finish that train take theirs: trials are compared where they spent as much."""
-    plain = recipe(RANDOM, steps=200)
-    finished = replace(plain, finish=replace(FAITHFUL.finish, after=0.25))
-    recipes = {"plain": plain, "finished": finished, "both": replace(finished, start=Neurons(surplus=0.5))}
-    members = {name: Member(name, one, 0) for name, one in recipes.items()}
-    rungs: dict[str, list[tuple[int, int]]] = {name: [] for name in members}
-    distill_all(problem, list(members.values()), lambda member: rungs[member.key].append((member.clock, member.rung)))
-    assert rungs["plain"] == [(10 * rung, rung) for rung in range(1, 21)]
-    assert rungs["finished"] == rungs["plain"][:5]
-    assert rungs["both"] == [(10 * i, 6 + i) for i in range(1, 6)]
-    assert [member.spent for member in members.values()] == [True, False, False]
-
-
-@pytest.mark.parametrize("steps", [1, 7, 20, 21, 113, 390])
-@pytest.mark.parametrize("after", [1.0, 0.37, 0.02])
-def test_no_two_looks_are_at_one_rung(steps, after):
-    member = Member("a", recipe(RANDOM, steps=steps, finish={"kind": "lbfgs", "after": after}), 0)
-    seen = []
-    while not member.finished:
-        member.clock = member.next_rung
-        seen.append(member.rung)
-    assert seen == sorted(set(seen)) and seen[-1] <= min(RUNGS, steps)
-
-
-@pytest.mark.parametrize("steps", [1, 7, 19, 20, 21, 130])
-def test_rungs_end_with_the_run(problem, steps):
-    clocks = [at for at, _ in run(problem, Member("a", recipe(RANDOM, steps=steps), 0))[0].curve]
-    assert clocks == sorted(set(clocks)) and len(clocks) == min(RUNGS, steps) and clocks[-1] == steps
-    gaps = {b - a for a, b in zip([0, *clocks], clocks, strict=False)}
-    assert max(gaps) - min(gaps) <= 1
-
-
-def test_fidelity_of_several_outputs():
-    """RMSE over all outputs in the teacher's units; nRMSE with each over its own spread; both from the plain student."""
-    problem = make_problem(outputs=3, inputs=KNOWN)
-    outcome = distill(problem, recipe(), seed=0)
-    module = problem.module(outcome.recipe.student, outcome.weights).double()
-    bank = problem.banks["selection"]
-    x = bank.z * KNOWN.scale + KNOWN.center
-    gap = (problem.teacher.function(x) - module(x)).detach()
-    assert outcome.selection.rmse == pytest.approx(float(gap.square().mean().sqrt()), rel=1e-5)
-    assert outcome.selection.nrmse == pytest.approx(float((gap / problem.spread).square().mean().sqrt()), rel=1e-5)
-    assert outcome.selection.by_output == pytest.approx(gap.square().mean(0).sqrt().tolist(), rel=1e-5)
-    assert {"output/rmse_0", "output/rmse_1", "output/rmse_2"} <= outcome.metrics().keys()
-
-
 def test_teacher_rows_are_those_it_answered():
     counting = Counting(network())
     problem = make_problem(counting)
@@ -273,19 +223,3 @@ def test_linear_teacher_is_recovered(activation, generator):
     (member,) = run(problem, member)
     after = fidelity(problem, one, member.result(), problem.banks["selection"]).nrmse
     assert after < before / 10
-
-
-def test_what_the_bounds_held_is_told():
-    """Clipped at every step, most rows end on the edge of a small box around their start; within a huge one, none does."""
-    problem = make_problem()
-    held = {}
-    for radius in (0.05, 50.0):
-        sections = {
-            "input_bound": {"kind": "linf", "radius": radius},
-            "bound": {"kind": "clip", "threshold": radius / 25},
-        }
-        (member,) = run(problem, Member("solo", recipe(**sections), 1))
-        held[radius] = member.synthesis
-    assert held[0.05]["active/input_bound"] > 0.9 and held[50.0]["active/input_bound"] == 0.0
-    assert held[0.05]["active/bound"] > held[50.0]["active/bound"] == 0.0
-    assert 0 < held[50.0]["gap/q10"] <= held[50.0]["gap/q50"] <= held[50.0]["gap/q90"]

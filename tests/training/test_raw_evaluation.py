@@ -146,10 +146,10 @@ def test_a_small_output_does_not_hide_behind_a_large_one():
     )
     ours = theirs * torch.tensor([0.9, 1.01])
     known = (ours - theirs).square().mean(0).sqrt().tolist()
-    agree_by_output("x", theirs, ours, known, FAR)
+    agree_by_output("x", theirs, ours, known, FAR, "teacher.pt2")
     ours[:, 0] = 0.0
     with pytest.raises(ExportError, match="its training recorded"):
-        agree_by_output("x", theirs, ours, known, FAR)
+        agree_by_output("x", theirs, ours, known, FAR, "teacher.pt2")
     told = Measured.of(["leak", "force"], (ours - theirs).square().mean(0), theirs.std(0), 500)
     assert told.by_output["leak"].relative == pytest.approx(1, rel=0.02) and "leak" in told.outputs
     assert told.relative == pytest.approx((1 / 2) ** 0.5, rel=0.02) and "over all outputs" in str(told)
@@ -292,3 +292,19 @@ def test_what_is_printed_of_a_file_is_measured_on_rows_that_chose_nothing(outcom
     with torch.no_grad():
         gap = student.answer(x).double()[:, 0] - far(x)
     assert rmse == pytest.approx(float(gap.square().mean().sqrt()), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("teacher.pt2", "the teacher's file and the features file"),
+        ("in memory: <lambda>", "let the teacher answer the same rows alike"),
+        ("plant:teacher", "let the teacher answer the same rows alike"),
+        ("http://host:8000/invocations", "one version of the model answers at this address"),
+        ("models:/pump@champion", "name one version of the model"),
+    ],
+)
+def test_a_teacher_that_changed_is_told_by_what_it_is(source, words):
+    with pytest.raises(ExportError) as refusal:
+        agree_by_output("x", torch.zeros(9, 1), torch.ones(9, 1), [0.5], FAR, source)
+    assert words in refusal.value.remedy and ("file" in words or "file" not in refusal.value.remedy)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from dfkd_tune.inputs.dependence.base import Mixer, Mixing, Values
 from dfkd_tune.inputs.dependence.copula import LEAST_EIGENVALUE, between, itself, matrix_of, positive
+from dfkd_tune.inputs.dependence.lengths import Lengths
 from dfkd_tune.inputs.dependence.rank_correlation import Rows, strongest
 from dfkd_tune.inputs.dependence.speeds import Speeds
 from dfkd_tune.inputs.dependence.stationary import continued, nearest, square_root
@@ -123,16 +124,20 @@ class ImageField:
         return said + ([(own, pairs)] if self.correlation else [])
 
 
+Part = WindowProcess | ImageField | Speeds | Lengths
+"""How the values of one window or image go together."""
+
+
 @dataclass(frozen=True)
 class Processes:
     """The windows and images of a teacher, independent of each other.
 
     Args:
-        parts: one for each window or image of which more is known than single values, and one for the channels of each window
-            that move at unknown speeds.
+        parts: one for each window or image of which more is known than single values, one for the channels of each window that
+            move at unknown speeds, and one for each image whose pixels go together over unknown lengths.
     """
 
-    parts: tuple[WindowProcess | ImageField | Speeds, ...]
+    parts: tuple[Part, ...]
 
     def mixings(self, values: Values) -> list[Mixer]:
         """The mixings of all parts; arguments are those of ``Dependence``."""

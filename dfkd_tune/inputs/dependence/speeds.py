@@ -42,22 +42,36 @@ class Autoregression:
         """Map scores ``(N, D)``, float64, to a tensor of the same shape; other columns stay as they are."""
         columns = self.columns.to(scores.device)
         noise = scores[:, columns]  # (N, K, L)
-        a, b = speeds(noise)
-        one, both = 1 - a * b, 1 + a * b
-        left = (1 - a.square()) * (1 - b.square())
-        first = (a + b) / both
-        deviation = (left * one / both).sqrt()  # of the noise of a process with variance 1
-        process = [noise[..., 0]]
-        process.append(first * process[0] + left.sqrt() / both * noise[..., 1])
-        for step in range(2, columns.shape[1]):
-            process.append((a + b) * process[-1] - a * b * process[-2] + deviation * noise[..., step])
-        return scores.index_copy(1, columns.T.flatten(), torch.stack(process, dim=1).flatten(1))
+        process = autoregressive(noise.movedim(-1, 0), *speeds(noise))
+        return scores.index_copy(1, columns.T.flatten(), process.transpose(0, 1).flatten(1))
+
+
+def autoregressive(noise: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Stationary processes of order two from independent normal scores ``(L, ...)``, in a tensor of the same shape.
+
+    Args:
+        noise: scores along the first dimension, of length two at least.
+        a, b: lag coefficients, of a shape that broadcasts to ``noise[0]``.
+    """
+    one, both = 1 - a * b, 1 + a * b
+    left = (1 - a.square()) * (1 - b.square())
+    deviation = (left * one / both).sqrt()  # of the noise of a process with variance 1
+    process = [noise[0]]
+    process.append((a + b) / both * process[0] + left.sqrt() / both * noise[1])
+    for score in noise[2:]:
+        process.append((a + b) * process[-1] - a * b * process[-2] + deviation * score)
+    return torch.stack(process)
 
 
 def speeds(scores: Tensor) -> tuple[Tensor, Tensor]:
     """Both lag coefficients ``a`` and ``b``, ``(N, K)`` each, of the processes of scores ``(N, K, L)``."""
-    place = torch.special.ndtr(scores).sum(-1) % 1 * TIME_CONSTANTS
-    reach = math.log(LONGEST * scores.shape[-1] / SHORTEST)
+    return lag_coefficients(torch.special.ndtr(scores).sum(-1) % 1, LONGEST * scores.shape[-1])
+
+
+def lag_coefficients(place: Tensor, longest: float) -> tuple[Tensor, Tensor]:
+    """Two lag coefficients from one uniform number each: those of log-uniform time constants up to ``longest`` steps."""
+    place = place * TIME_CONSTANTS
+    reach = math.log(longest / SHORTEST)
     shares = (place.floor() / TIME_CONSTANTS, place % 1)
     slow, other = (torch.exp(-torch.exp(-share * reach) / SHORTEST) for share in shares)
     return slow, other

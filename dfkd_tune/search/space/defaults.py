@@ -3,7 +3,7 @@
 - Shallow (one hidden layer of smooth units): its neurons initialize students, and its gradients are worth matching
   closely.
 - Deep: its first layer says little about its outputs. A student initialized from it has large errors far from the
-  prior; one with small initial weights does not. An L-BFGS finish overfits a frozen bank of sharp bends; new rows with
+  prior; one with small initial weights does not. L-BFGS overfits a frozen bank of sharp bends; new rows with
   a decaying rate do better.
 - Black box: it has no gradients to match.
 """
@@ -23,7 +23,6 @@ from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.space.fixing import fix
 from dfkd_tune.search.space.search_space import DEFAULT
 from dfkd_tune.search.space.space import Space
-from dfkd_tune.search.study_file import Budget
 from dfkd_tune.students.kinds import STUDENTS as KINDS
 
 
@@ -72,11 +71,11 @@ STUDENTS = {None: ["mlp"], "window": ["gru", "conv1d", "mlp"], "grid": ["conv2d"
 The others are further initial points of a study.
 """
 
-DEEP = {leaf: domain for leaf, domain in DEFAULT.items() if leaf != "start.surplus"} | {
+DEEP = {leaf: domain for leaf, domain in DEFAULT.items() if leaf != "initializer.surplus"} | {
     "generator.kind": ["gaussian", "direct", "heavy_tailed", "skewed"],
     "generator.spread": {"low": 0.3, "high": 1.3},
     "generator.shared": {"low": 0.0, "high": 0.8},
-    "finish.kind": ["none", "lbfgs"],
+    "refiner.kind": ["none", "lbfgs"],
     "loss.weight": {"low": 0.05, "high": 1.0, "log": True},
     "optimizer.lr": {"low": 1e-3, "high": 1e-2, "log": True},
 }
@@ -104,15 +103,15 @@ TEACHER_DEFAULTS = {
 """``Probe.kind`` -> defaults."""
 
 
-def untuned(kind: str, budget: Budget, space: Space) -> Recipe:
+def untuned(kind: str, space: Space) -> Recipe:
     """The baseline of a study: the untuned method with the budget of a trial and the largest student that fits.
 
     Args:
         kind: kind of the teacher, from ``Probe.kind``.
-        budget: budget of a trial.
-        space: search space of the study.
+        space: search space of the study, whose preset has the budget of a trial.
     """
-    recipe = replace(TEACHER_DEFAULTS[kind].baseline, steps=budget.steps, batch=budget.batch)
+    preset = space.preset
+    recipe = replace(TEACHER_DEFAULTS[kind].baseline, steps=preset.steps, batch=preset.batch)
     recipe = fix(recipe, space.fixed, "baseline")
     if space.max_parameters is None:
         return recipe

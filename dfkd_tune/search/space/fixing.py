@@ -9,7 +9,7 @@ from typing import Any
 from dfkd_tune.errors import SpecError
 from dfkd_tune.recipes.recipe import SECTIONS, Recipe, from_tree
 from dfkd_tune.utils.quoting import named
-from dfkd_tune.utils.strategy import build, name_of
+from dfkd_tune.utils.strategy import build, kind_of, name_of
 
 
 def fix(preset: Recipe, fixed: Mapping[str, Any], place: str) -> Recipe:
@@ -34,6 +34,51 @@ def fix(preset: Recipe, fixed: Mapping[str, Any], place: str) -> Recipe:
     except SpecError as error:
         where = error.place.replace(f"{place}.", f"{place}: ", 1)
         raise SpecError(where, error.rule, remedy=None if error.remedy == SpecError.NEXT else error.remedy) from None
+
+
+def check_values(fixed: Mapping[str, Any], search: Mapping[str, Any] | None, place: str) -> None:
+    """Check what no teacher is needed for: every fixed leaf has a value that it may have, and is not searched.
+
+    The kinds of a section are known if its kind is fixed or searched. Elsewhere the teacher decides, so a value is right if any
+    kind takes it; ``check`` and ``fix`` are stricter once the preset is known.
+
+    Args:
+        fixed: leaf -> value.
+        search: leaf -> choices or range; None for the default space.
+        place: name of the study file, for messages.
+
+    Raises:
+        SpecError: a value is invalid; the message names the leaf, the rule and the value.
+    """
+    for leaf in sorted(fixed.keys() & (search or {}).keys()):
+        remedy = f"leave it out of search, or {leaf} out"
+        raise SpecError(f"{place}: search.{named(leaf)}", "is fixed and searched", remedy=remedy)
+    for leaf, value in fixed.items():
+        section, _, field = leaf.partition(".")
+        registry = SECTIONS[section]
+        if field == "kind":
+            kind_of(registry, value, f"{place}: {named(leaf)}")
+            continue
+        own = f"{section}.kind"
+        if own in fixed:
+            build(kind_of(registry, fixed[own], f"{place}: {own}"), {field: value}, f"{place}: {section}", ("kind",))
+            continue
+        known = None if search is None else search.get(own)
+        offered = [registry[name] for name in known] if known else [kind for _, kind in registry.usable()]
+        refused = [error for kind in offered if (error := _refusal(kind, field, value, f"{place}: {section}"))]
+        having = [kind for kind in offered if field in _names(kind)]
+        if refused and (known or len(refused) == len(having)):
+            raise refused[0]
+
+
+def _refusal(kind: type, field: str, value: Any, place: str) -> SpecError | None:
+    """Why a kind does not take a value; None if it does, or has no such field."""
+    try:
+        if field in _names(kind):
+            build(kind, {field: value}, place)
+    except SpecError as error:
+        return error
+    return None
 
 
 def check(preset: Recipe, fixed: Mapping[str, Any], kinds: Mapping[str, Sequence[str]], place: str) -> None:

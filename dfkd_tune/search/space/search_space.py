@@ -15,7 +15,7 @@ from dfkd_tune.utils.quoting import named
 from dfkd_tune.utils.strategy import name_of
 
 DEFAULT: dict[str, Any] = {
-    "start.surplus": [0.1, 0.2, 0.3],
+    "initializer.surplus": [0.1, 0.2, 0.3],
     "generator.kind": ["gaussian", "heavy_tailed", "skewed", "adversarial", "direct"],
     "generator.spread": {"low": 0.3, "high": 1.0},
     "generator.steps": {"low": 1, "high": 4},
@@ -28,8 +28,8 @@ DEFAULT: dict[str, Any] = {
     "loss.weight": {"low": 0.5, "high": 4.0, "log": True},
     "student.width": {"low": 8, "high": 64},
     "optimizer.lr": {"low": 3e-4, "high": 3e-3, "log": True},
-    "finish.rows": [4_000, 8_000],
-    "finish.synthetic": {"low": 0.0, "high": 0.6},
+    "refiner.rows": [4_000, 8_000],
+    "refiner.synthetic": {"low": 0.0, "high": 0.6},
 }
 """The default search space, of which the leaves that the preset has are searched."""
 
@@ -48,7 +48,7 @@ NARROW_FRACTION = 0.99
 SMALL_FRACTION = 0.05
 """The same share in a study with a second objective for size."""
 
-SINGLE = ("start", "alpha", "loss", "optimizer", "finish")
+SINGLE = ("initializer", "alpha", "loss", "optimizer", "refiner")
 """Sections whose kind the default space takes from the preset."""
 
 
@@ -98,10 +98,6 @@ def make_space(
     explicit = search is not None
     if search is None:
         search = _default_search(default, preset, fixed, size, max_parameters, small)
-    for leaf in search.keys() & fixed.keys():
-        raise SpecError(
-            f"{place}.{named(leaf)}", "is fixed and searched", remedy=f"leave it out of search, or {leaf} out"
-        )
     chosen = {leaf: domains.domain(leaf, value, f"{place}.{named(leaf)}") for leaf, value in search.items()}
     for leaf in chosen:
         domains.require_owner(leaf, preset, chosen, f"{place}.{leaf}")

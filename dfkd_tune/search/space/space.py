@@ -70,7 +70,7 @@ class Space:
     def initial_points(self) -> list[dict[str, Any]]:
         """Parameters of the first trials: each kind of generator once, with values that are known to work.
 
-        The first of them is repeated with every other kind of finish and of student.
+        The first of them is repeated with every other kind of refiner and of student.
         """
         kinds, own = self.searched_kinds("generator"), name_of(SECTIONS["generator"], self.preset.generator)
         initial_points = []
@@ -80,9 +80,9 @@ class Space:
             initial_points.append({leaf: value for leaf, value in point.items() if self._offers(leaf, value)})
         first = initial_points[0]
         others = [
-            first | {"finish.kind": kind}
-            for kind in self.searched_kinds("finish") or ()
-            if kind != first.get("finish.kind")
+            first | {"refiner.kind": kind}
+            for kind in self.searched_kinds("refiner") or ()
+            if kind != first.get("refiner.kind")
         ]
         for kind in self.searched_kinds("student") or ():
             if kind != first.get("student.kind"):

@@ -16,7 +16,9 @@ def _xgboost(model: Any, file: Path) -> None:
 
 
 def _lightgbm(model: Any, file: Path) -> None:
-    getattr(model, "booster_", model).save_model(file)
+    # Not by a default of getattr: the error of an estimator that is not fitted is an AttributeError as well.
+    booster = model.booster_ if hasattr(type(model), "booster_") else model
+    booster.save_model(file)
 
 
 def _catboost(model: Any, file: Path) -> None:

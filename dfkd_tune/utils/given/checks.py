@@ -37,18 +37,18 @@ NAMES = Kind(
 )
 
 
-def require(function: str, values: Mapping[str, tuple[Any, Kind]], needed: str = "") -> None:
+def require(function: str, values: Mapping[str, tuple[Any, Kind]], *needed: str) -> None:
     """Check arguments.
 
     Args:
         function: public name of the function, for messages.
         values: name of an argument -> its value and what it may be; or None.
-        needed: name of the one that must not be None.
+        needed: names of those that must not be None.
 
     Raises:
         SpecError: for the first one that does not fit.
     """
     for name, (value, kind) in values.items():
-        if (value is not None or name == needed) and not kind.fits(value):
+        if (value is not None or name in needed) and not kind.fits(value):
             remedy = f"help(dfkd_tune.{function}) describes it"
             raise SpecError(f"{function}: {name}", f"must be {kind.words}, got {quoted(value)}", remedy=remedy)

@@ -53,8 +53,8 @@ def test_a_kind_searches_all_that_it_says_around_its_preset(name):
     generators = space.domains["generator.kind"].choices
     assert answers_only == (not any(GENERATORS[each].needs_gradients for each in generators))
     assert [lead["generator.kind"] for lead in leads[: len(generators)]] == [*reversed(generators)]
-    finishes = getattr(space.domains.get("finish.kind"), "choices", ())
-    assert {lead.get("finish.kind") for lead in leads} >= {*finishes}
+    finishes = getattr(space.domains.get("refiner.kind"), "choices", ())
+    assert {lead.get("refiner.kind") for lead in leads} >= {*finishes}
     assert len(leads) == len(generators) + max(0, len(finishes) - 1)
 
 

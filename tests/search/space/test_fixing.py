@@ -9,7 +9,7 @@ from dfkd_tune.recipes.gap_bounds import GAP_BOUNDS, Target
 from dfkd_tune.recipes.presets import PAPER
 from dfkd_tune.search.space.defaults import STUDENTS, untuned
 from dfkd_tune.search.space.search_space import DEFAULT, make_space
-from dfkd_tune.search.study_file import Budget, as_tree, parse_spec
+from dfkd_tune.search.study_file import as_tree, parse_spec
 from dfkd_tune.students.kinds import STUDENTS as KINDS
 
 SIZE = (Columns(4), 1)
@@ -81,7 +81,7 @@ def test_a_fixed_kind_of_student_has_the_widths_that_fit_it(kind, small):
 
 def test_the_baseline_has_what_is_fixed():
     made = space(student={"activation": "relu"}, **{"optimizer.lr": 0.002})
-    recipe = untuned("shallow", Budget(), made)
+    recipe = untuned("shallow", made)
     assert (recipe.student.activation, recipe.optimizer.lr) == ("relu", 0.002)
 
 

@@ -14,7 +14,7 @@ from dfkd_tune.study.workers import run_workers
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
-ABOUT = {"seed": 3, "trials": 11, "population": 3, "reruns": 1, "finish": {"kind": "lbfgs", "after": 0.5}}
+ABOUT = {"seed": 3, "trials": 11, "population": 3, "reruns": 1, "refiner": {"kind": "lbfgs", "after": 0.5}}
 """Trials that end before the untuned baseline, which must not become a companion of another group."""
 
 

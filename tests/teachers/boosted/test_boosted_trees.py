@@ -1,12 +1,12 @@
 """XGBoost, LightGBM and CatBoost answer here as their libraries do, on columns by name, and a bad file ends no process."""
 
 import hashlib
-import json
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from boosted_models import COUNT, FRAME, KIND, QUIET, SUFFIX, Y, save
 from catboost import CatBoostClassifier, CatBoostRegressor
 from lightgbm import LGBMClassifier, LGBMRegressor
 from scipy.stats import spearmanr
@@ -19,23 +19,8 @@ from dfkd_tune.prior_inference.tree_splits import splits_of
 from dfkd_tune.teachers.boosted.boosted_trees import BoostedTrees, Tree, check_tree
 from dfkd_tune.teachers.loader import load_teacher
 
-RNG = np.random.default_rng(0)
-COUNT = 400
-LOAD = RNG.normal(100, 20, COUNT)
-FRAME = pd.DataFrame(
-    {
-        "load": LOAD,
-        "kind": pd.Categorical(RNG.choice(["red", "blue", "green"], COUNT)),
-        "heat": 0.7 * LOAD + RNG.normal(0, 14, COUNT),
-        "gear": RNG.integers(1, 6, COUNT),
-    }
-)
-KIND = FRAME["kind"].astype(str)
-Y = FRAME["load"] / 10 + KIND.map({"red": 0.0, "blue": 9.0, "green": -9.0}) + FRAME["heat"] / 9 + FRAME["gear"] ** 2
 LEVELS = ["red", "blue", "green"]
 DECLARED = "features: [heat, {name: kind, levels: [red, blue, green]}, gear, load]"
-SUFFIX = {"xgboost": ".json", "lightgbm": ".txt", "catboost": ".cbm"}
-QUIET = {"verbose": 0, "allow_writing_files": False, "thread_count": 1}
 
 
 def regressor(library: str):
@@ -52,12 +37,6 @@ def classifier(library: str):
     if library == "lightgbm":
         return LGBMClassifier(n_estimators=1, verbose=-1, n_jobs=1)
     return CatBoostClassifier(iterations=1, depth=1, **QUIET)
-
-
-def save(model, library: str, folder, name="model"):
-    path = folder / f"{name}{SUFFIX[library]}"
-    (model.booster_ if library == "lightgbm" else model).save_model(str(path))
-    return path
 
 
 @pytest.fixture(scope="module", params=SUFFIX)
@@ -166,71 +145,6 @@ def test_a_file_cut_short_is_refused(made, tmp_path):
     short.write_bytes(path.read_bytes()[: -len(path.read_bytes()) // 2])
     with fails(short):
         load_teacher(short)
-
-
-def around(model: dict) -> None:
-    model["learner"]["gradient_booster"]["model"]["trees"][0]["left_children"][1] = 0
-
-
-def astray(model: dict) -> None:
-    model["learner"]["gradient_booster"]["model"]["trees"][0]["split_indices"][0] = 10**6
-
-
-@pytest.mark.parametrize("harm", [around, astray])
-def test_a_file_that_crashes_xgboost_is_refused(harm, tmp_path):
-    model = XGBRegressor(n_estimators=1, max_depth=3, n_jobs=1).fit(FRAME[["load", "heat"]], Y)
-    path = save(model, "xgboost", tmp_path)
-    tree = json.loads(path.read_text())
-    harm(tree)
-    path.write_text(json.dumps(tree))
-    with fails(path, "xgboost"):
-        load_teacher(path)
-
-
-def test_a_file_that_crashes_lightgbm_is_refused(tmp_path):
-    model = LGBMRegressor(n_estimators=3, verbose=-1, n_jobs=1).fit(FRAME[["load", "heat"]], Y)
-    path = save(model, "lightgbm", tmp_path)
-    path.write_text(
-        path.read_text().replace("tree_sizes=", "tree_sizes=9999999")
-    )  # where the second tree is looked for
-    with fails(path, "damaged", "lightgbm"):
-        load_teacher(path)
-
-
-def test_ubj_answers_as_json_does_and_best_iterations_alone_are_used(tmp_path):
-    model = XGBRegressor(n_estimators=60, max_depth=2, learning_rate=1, early_stopping_rounds=2, n_jobs=1)
-    x = FRAME[["load", "heat"]]
-    model.fit(x[:200], Y[:200], eval_set=[(x[200:], Y[200:])], verbose=False)
-    assert model.best_iteration + 1 < model.get_booster().num_boosted_rounds()
-    model.save_model(tmp_path / "model.ubj")
-    teacher = load_teacher(tmp_path / "model.ubj")
-    answers = teacher(torch.from_numpy(x.to_numpy(copy=True)))[:, 0].numpy()
-    np.testing.assert_allclose(answers, model.predict(x), rtol=1e-6)
-
-
-def test_whole_numbers_as_categories_of_an_array(tmp_path):
-    x = FRAME[["load", "gear"]].to_numpy()
-    model = LGBMRegressor(n_estimators=5, min_data_per_group=9, cat_smooth=1, verbose=-1, n_jobs=1)
-    path = save(model.fit(x, Y, categorical_feature=[1]), "lightgbm", tmp_path)
-    asked, inputs = with_inputs(load_teacher(path), None)
-    assert inputs.names == ["x0", "x1"] and inputs.features[1].levels == [1, 2, 3, 4, 5]
-    np.testing.assert_allclose(asked(torch.from_numpy(x))[:, 0].numpy(), model.predict(x), rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [('{"oblivious_trees": []}', ["CatBoost", ".cbm"]), ('{"tree_info": []}', ["LightGBM", ".txt"]), ("{", ["JSON"])],
-)
-def test_json_of_something_else_is_named(text, words, tmp_path):
-    (tmp_path / "model.json").write_text(text)
-    with fails(tmp_path / "model.json", *words):
-        load_teacher(tmp_path / "model.json")
-
-
-def test_a_text_that_is_no_model_is_named(tmp_path):
-    (tmp_path / "notes.txt").write_text("a list of things")
-    with fails(tmp_path / "notes.txt", "no model of LightGBM", "save_model"):
-        load_teacher(tmp_path / "notes.txt")
 
 
 @pytest.mark.parametrize(

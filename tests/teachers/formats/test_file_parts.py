@@ -4,24 +4,13 @@ import json
 import shutil
 from pathlib import Path
 
-import mlflow
-import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper
 from safetensors.torch import save_file
-from sklearn.ensemble import RandomForestRegressor
-from teacher_files import FEATURES, ROWS, answers, fails, network, save_architecture
-from torch import nn
+from teacher_files import FEATURES, ROWS, answers, fails, network, save_architecture, wide
 
 from dfkd_tune.teachers.loader import load_teacher
-
-
-def wide(seed: int) -> nn.Sequential:
-    """Large enough that torch writes its weights beside the graph."""
-    torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(FEATURES, 512), nn.Tanh(), nn.Linear(512, 1)).eval().requires_grad_(False)
 
 
 def save_onnx(folder: Path, seed: int, name="wide.onnx") -> Path:
@@ -156,46 +145,6 @@ def test_weights_that_do_not_fit_their_part_are_refused(copied):
         load_teacher(copied)
 
 
-def graph(size: int, ir: int = 10, opset: int = 18, kind=TensorProto.FLOAT) -> onnx.ModelProto:
-    """Adds a sum of ``size`` ones to its input ``(n, 3)``."""
-    one = helper.make_tensor("one", kind, [1], [1])
-    nodes = [
-        helper.make_node("ConstantOfShape", ["size"], ["ones"], value=one),
-        helper.make_node("ReduceSum", ["ones"], ["total"], keepdims=0),
-        helper.make_node("Add", ["x", "total"], ["y"]),
-    ]
-    ends = [helper.make_tensor_value_info(name, kind, ["n", 3]) for name in "xy"]
-    size = helper.make_tensor("size", TensorProto.INT64, [1], [size])
-    made = helper.make_graph(nodes, "g", ends[:1], ends[1:], [size])
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", opset)])
-    model.ir_version = ir
-    return model
-
-
-@pytest.mark.parametrize(
-    ("model", "words"),
-    [
-        (graph(2**31), ["'ones' in its graph takes 8.6 GB", "a single row"]),
-        (graph(3, ir=99), ["its IR version is 99", "takes up to", "model.ir_version ="]),
-        (graph(3, opset=99), ["its opset is 99", "takes up to", "opset_version="]),
-        (graph(3, kind=TensorProto.INT64), ["output y is tensor(int64)", "not classes"]),
-        (onnx.ModelProto(), ["computes nothing"]),
-    ],
-    ids=["gigabytes", "ir", "opset", "int64", "empty"],
-)
-def test_onnx_networks_that_are_refused_with_the_reason(tmp_path, model, words):
-    path = tmp_path / "net.onnx"
-    path.write_bytes(model.SerializeToString() or b"\n\x00")
-    with fails(path, *words):
-        load_teacher(path)
-
-
-def test_an_onnx_network_of_reasonable_size_loads(tmp_path):
-    path = tmp_path / "net.onnx"
-    path.write_bytes(graph(1000).SerializeToString())
-    torch.testing.assert_close(answers(load_teacher(path)).float(), ROWS.float() + 1000)
-
-
 # --- shards -----------------------------------------------------------------------------------------------------------
 
 
@@ -237,68 +186,3 @@ def test_lists_of_shards_that_are_refused(shards, files, words):
     shards.write_text(json.dumps({"weight_map": files}))
     with fails(shards.parent, *words):
         load_teacher(shards, shards.parent / "architecture.yaml")
-
-
-# --- MLflow -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def logged(tmp_path_factory, exported) -> Path:
-    """Models as MLflow saves them, a folder a flavor."""
-    folder = tmp_path_factory.mktemp("logged")
-    x = np.random.default_rng(0).normal(size=(40, FEATURES))
-    example = {"input_example": x[:2].astype("f4"), "pip_requirements": ["torch"]}
-    mlflow.pytorch.save_model(wide(0), folder / "pt2", serialization_format="pt2", **example)
-    mlflow.pytorch.save_model(wide(0), folder / "pth", serialization_format="pickle", pip_requirements=["torch"])
-    mlflow.onnx.save_model(onnx.load(exported[0]), folder / "onnx", pip_requirements=["onnx"])
-    forest = RandomForestRegressor(2, random_state=0).fit(x, x[:, 0])
-    trusted = {"skops_trusted_types": ["sklearn.tree._tree.Tree"], "pip_requirements": ["scikit-learn"]}
-    mlflow.sklearn.save_model(forest, folder / "skops", serialization_format="skops", **trusted)
-    mlflow.sklearn.save_model(forest, folder / "pickle", serialization_format="pickle", **trusted)
-    return folder
-
-
-@pytest.mark.parametrize("flavor", ["pt2", "onnx"])
-def test_a_folder_of_mlflow_is_a_teacher(logged, flavor):
-    teacher = load_teacher(logged / flavor)
-    torch.testing.assert_close(answers(teacher).float(), wide(0)(ROWS.float()), rtol=1e-5, atol=1e-6)
-    assert teacher.dtype == torch.float32 and teacher.width == FEATURES
-
-
-def test_pickled_flavors_need_trust(logged):
-    for flavor in ("pth", "pickle"):
-        with fails(logged / flavor, "only a pickled model", "--trust-pickle"):
-            load_teacher(logged / flavor)
-    module = load_teacher(logged / "pth", trust_pickle=True)
-    torch.testing.assert_close(answers(module).float(), wide(0)(ROWS.float()), rtol=1e-5, atol=1e-6)
-    forest = load_teacher(logged / "pickle", trust_pickle=True)
-    assert torch.equal(answers(forest), answers(load_teacher(logged / "skops")))
-    assert forest.estimator is not None
-
-
-def test_mlmodel_says_which_file_is_the_model(logged, tmp_path):
-    model = Path(shutil.copytree(logged / "pt2", tmp_path / "model"))
-    expected = load_teacher(model)
-    decoy = wide(1)
-    program = torch.export.export(decoy, (torch.zeros(2, FEATURES),))
-    (model / "a").mkdir()
-    torch.export.save(program, model / "a" / "a.pt2")
-    torch.export.save(program, model / "data" / "a.pt2")
-    found = load_teacher(model)
-    torch.testing.assert_close(answers(found), answers(expected))
-    assert found.sha256 != expected.sha256, "every part is in the hash"
-
-
-def test_parts_of_a_folder_of_mlflow_that_are_missing_or_elsewhere(logged, tmp_path):
-    model = Path(shutil.copytree(logged / "onnx", tmp_path / "model"))
-    (data,) = model.glob("*.data")
-    data.unlink()
-    with fails(data, "missing"):
-        load_teacher(model)
-    about = model / "MLmodel"
-    about.write_text(about.read_text().replace("model.onnx", "../up.onnx"))
-    with fails(about, "does not lie in its folder"):
-        load_teacher(model)
-    about.write_text("flavors: [")
-    with fails(about, "cannot be read"):
-        load_teacher(model)

@@ -1,46 +1,9 @@
 """A program that was read from a graph answers, and pulls gradients back, as its module does."""
 
-import io
-
 import pytest
 import torch
+from fused_graphs import ROWS, Called, drawn, read
 from torch import nn
-
-from dfkd_tune.inputs.arguments import layout_of
-from dfkd_tune.ops.pt2_archive import call_to_pt2, free_batch
-from dfkd_tune.teachers.fused.exported_graph import read_program
-from dfkd_tune.teachers.signatures.exported_program import signature_of
-
-ROWS = 5
-
-
-def drawn(*shape, seed=1):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-class Called(nn.Module):
-    """Some modules, and a function of them and of the arguments."""
-
-    def __init__(self, function, **parts):
-        super().__init__()
-        self.function = function
-        for name, part in parts.items():
-            setattr(self, name, part)
-
-    def forward(self, x):
-        return self.function(self, x)
-
-
-class Both(nn.Module):
-    """Two arguments and two outputs."""
-
-    def __init__(self):
-        super().__init__()
-        self.rnn, self.out = nn.GRU(3, 4, batch_first=True), nn.Linear(6, 2)
-
-    def forward(self, signal, about):
-        h = self.rnn(signal)[1][0]
-        return self.out(torch.cat([h, about], dim=1)), h
 
 
 def chomped(part, x):
@@ -141,15 +104,6 @@ MODULES = {
 }
 
 
-def read(module, *examples):
-    shapes = tuple(free_batch() for _ in examples)
-    program = torch.export.load(io.BytesIO(call_to_pt2(module, examples, {}, shapes)))
-    signature = signature_of("here", program)
-    width = sum(each[0].numel() for each in examples)
-    layout = None if signature.flat else layout_of(signature, "here")
-    return read_program(program.module(check_guards=False), width, torch.float64, layout)
-
-
 @pytest.mark.parametrize("name", MODULES)
 def test_outputs_and_pullbacks_are_those_of_the_module(name):
     torch.manual_seed(0)
@@ -178,32 +132,3 @@ def test_other_units_are_part_of_the_program():
     inner, inner_pull = program.vjp(center + scale * z)
     torch.testing.assert_close(answers, (inner - shift) / spread, rtol=1e-9, atol=1e-11)
     torch.testing.assert_close(pull(gradient), scale * inner_pull(gradient / spread), rtol=1e-9, atol=1e-11)
-
-
-def test_several_arguments_and_outputs_follow_each_other():
-    torch.manual_seed(0)
-    module = Both().double().eval().requires_grad_(False)
-    program = read(module, drawn(2, *WINDOW), drawn(2, 2))
-    signal, about = drawn(ROWS, *WINDOW), drawn(ROWS, 2)
-    outputs = program(torch.cat([signal.flatten(1), about], dim=1))
-    torch.testing.assert_close(outputs, torch.cat(module(signal, about), dim=1), rtol=1e-9, atol=1e-11)
-
-
-@pytest.mark.parametrize(
-    "function",
-    [
-        lambda p, x: p.out(torch.cumsum(x, dim=1)),
-        lambda p, x: p.out(x - x.mean(0)),
-        lambda p, x: p.out(x).relu() + x.flip(0).sum(1, keepdim=True),
-        lambda p, x: p.out(x.round()),
-    ],
-    ids=["unknown operator", "over rows", "other rows", "jumps"],
-)
-def test_what_no_layer_stands_for_is_no_program(function):
-    assert read(Called(function, out=nn.Linear(6, 1)).double().eval().requires_grad_(False), drawn(2, 6)) is None
-
-
-def test_a_recurrent_layer_both_ways_is_no_program():
-    rnn = nn.GRU(3, 4, batch_first=True, bidirectional=True)
-    module = Called(lambda p, x: p.out(p.rnn(x)[0][:, -1]), rnn=rnn, out=nn.Linear(8, 1))
-    assert read(module.double().eval().requires_grad_(False), drawn(2, *WINDOW)) is None

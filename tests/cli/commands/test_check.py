@@ -1,0 +1,42 @@
+"""``check``: it draws the search space, estimates time and memory, and takes a teacher as ``study`` does."""
+
+import re
+
+import pytest
+import yaml
+from asked import files_of
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+
+DECLARED = yaml.safe_dump({"features": [{"name": name, "mean": 1.0, "std": 2.0} for name in "abc"]})
+
+
+def test_check_takes_a_teacher_as_study_does(dfkd, tmp_path, small_teacher):
+    given = ["--teacher", small_teacher["path"], "--architecture", small_teacher["architecture"]]
+    ended = dfkd("check", *given, "--no-estimate")
+    assert ended.status == 0, ended.err
+    assert "3 features, 1 output" in ended.out and "tier T0" in ended.out
+    (tmp_path / "features.yaml").write_text(DECLARED)
+    declared = dfkd("check", *given, "--features", "features.yaml", "--no-estimate")
+    assert declared.status == 0 and "tier T0" not in declared.out
+    assert files_of(tmp_path) == {"features.yaml"}
+
+
+def test_check_draws_the_space_and_tells_what_it_takes(dfkd, tmp_path, tree):
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("checked", trials=7)))
+    ended = dfkd("check", "study.yaml")
+    assert ended.status == 0, ended.err
+    assert re.search(r"^time +about \d+:\d\d of training", ended.out, re.MULTILINE)
+    assert re.search(r"^memory +about [\d,]+ MiB", ended.out, re.MULTILINE)
+    drawn = re.sub(r"[│├└─ ]+", " ", ended.out)
+    assert (
+        "\n bound (adversarial, direct)\n kind none, clip, target\n threshold 0.02 to 2, logarithmic (clip, target)\n"
+        in drawn
+    )
+    assert drawn.index(" generator\n kind ") < drawn.index(" bound (adversarial, direct)")
+    assert "\x1b" not in ended.out
+    assert {path.name for path in tmp_path.iterdir()} == {"study.yaml"}
+    assert "time" not in dfkd("check", "study.yaml", "--no-estimate").out
+    (tmp_path / "nothing.yaml").write_text(yaml.safe_dump(tree("nothing", search={})))
+    assert "search: nothing, the preset as it is" in dfkd("check", "nothing.yaml", "--no-estimate").out

@@ -1,0 +1,21 @@
+"""``list``: the studies of a storage, the last changed first."""
+
+import json
+
+import pytest
+from asked import assert_refused, files_of
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+
+def test_list(dfkd, two, tmp_path):
+    ended = dfkd("list", cwd=two.home)
+    head, first, second = ended.out.splitlines()
+    assert ended.status == 0 and head.split() == ["study", "teacher", "trials", "best", "tier", "changed"]
+    assert first.startswith("valve") and second.startswith("pump")
+    assert "teacher.safetensors" in first and "robust" in first and "T0" in first
+    plain = json.loads(dfkd("list", "--json", cwd=two.home).out)
+    assert [study["name"] for study in plain] == ["valve", "pump"]
+    assert sum(plain[0]["trials"].values()) == plain[0]["total"] == 3
+    assert_refused(dfkd("list", cwd=tmp_path), "there is no", "optuna.db")
+    assert files_of(tmp_path) == set()

@@ -1,0 +1,56 @@
+"""Options replace what a study file says, and only what they name."""
+
+from dataclasses import replace
+
+import pytest
+import yaml
+from asked import fails
+
+from dfkd_tune.cli.study_options import spec_of
+from dfkd_tune.errors import SpecError
+from dfkd_tune.search.study_file import read_spec
+
+NOTHING = dict.fromkeys(("spec", "n_trials", "teacher", "architecture", "features", "name", "pareto", "seed"))
+
+
+@pytest.fixture
+def file(tmp_path) -> str:
+    tree = {"study": {"name": "pump", "trials": 7}, "features": "features.yaml", "budget": {"steps": 40}}
+    teacher = {"path": "teacher.safetensors", "architecture": "teacher.yaml"}
+    (tmp_path / "pump.yaml").write_text(yaml.safe_dump(tree | {"teacher": teacher}))
+    return str(tmp_path / "pump.yaml")
+
+
+def test_without_options_it_is_the_file(file, tmp_path):
+    assert spec_of(**NOTHING | {"spec": file}) == read_spec(tmp_path / "pump.yaml")
+    assert spec_of(**NOTHING).name == "quickstart"
+
+
+def test_an_option_replaces_what_it_names(file, tmp_path):
+    read = read_spec(tmp_path / "pump.yaml")
+    given = {"n_trials": 9, "name": "valve", "pareto": "latency", "seed": 0, "timeout": 60.0}
+    study = replace(read.study, trials=9, name="valve", pareto="latency", seed=0, timeout=60.0)
+    assert spec_of(**NOTHING | {"spec": file} | given) == replace(read, study=study, seeded=True)
+    assert not spec_of(**NOTHING | {"spec": file, "n_trials": 9}).seeded
+
+
+def test_another_teacher_has_neither_the_layers_nor_the_features_of_the_first(file):
+    made = spec_of(**NOTHING | {"spec": file, "teacher": "other.pt2"})
+    assert (made.teacher.path, made.teacher.architecture, made.features) == ("other.pt2", None, None)
+    made = spec_of(**NOTHING | {"spec": file, "teacher": "other.pt2", "features": "own.yaml"})
+    assert made.features == "own.yaml"
+    made = spec_of(**NOTHING | {"spec": file, "architecture": "layers.yaml"})
+    assert made.teacher.path.endswith("teacher.safetensors") and made.teacher.architecture == "layers.yaml"
+    assert made.features is not None
+
+
+@pytest.mark.parametrize(("teacher", "name"), [("some/net.pt2", "net"), ("package.module:make", "package.module")])
+def test_a_teacher_alone_is_a_study(teacher, name):
+    made = spec_of(**NOTHING | {"teacher": teacher})
+    assert (made.teacher.path, made.name) == (teacher, name)
+
+
+@pytest.mark.parametrize("name", ["a/b", "", ".x", "x" * 101])
+def test_a_name_that_is_none_is_told(file, name):
+    with fails("--name", "must be letters, digits", repr(name), kind=SpecError):
+        spec_of(**NOTHING | {"spec": file, "name": name})

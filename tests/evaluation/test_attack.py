@@ -1,0 +1,45 @@
+"""An attack finds what a bank does not show, within what is declared."""
+
+import pytest
+import torch
+from wrong_students import PLACE, SHARES, Student, bump
+
+from dfkd_tune.evaluation.attack import RADIUS, hold
+from dfkd_tune.evaluation.certificate import certify
+from dfkd_tune.testing.problems import KNOWN, Counting, make_problem, network
+
+
+@pytest.mark.parametrize("differentiable", [True, False])
+def test_an_attack_finds_what_the_bank_does_not_show(differentiable):
+    teacher = Counting(network())
+    asked = (lambda x: teacher(x.detach())) if not differentiable else teacher
+    problem = make_problem(asked)
+    assert problem.probe.differentiable == differentiable
+    student, before = Student(network(), bump()), teacher.rows
+    found = certify(problem, student)
+    asked_for = teacher.rows - before
+    assert found.worst.method == ("gradient" if differentiable else "random")
+    report = len(problem.banks["report"].z)
+    assert found.worst.teacher_rows == asked_for - report == found.budget["attack_rows"]
+    assert found.worst.gap > 1.5 * found.report.by_output[0].gaps.largest
+    at = torch.tensor([*found.worst.input.values()], dtype=torch.float64)
+    assert float((at - PLACE).abs().max()) < 0.3
+    # What it tells can be asked again.
+    gap = (student(at[None]) - problem.teacher(at[None])).abs()
+    assert found.worst.gap == pytest.approx(float(gap), rel=1e-9)
+    origin = torch.tensor([*found.worst.origin.values()], dtype=torch.float64)
+    assert (problem.banks["report"].z == origin).all(1).any()
+    assert float((at - origin).abs().max()) == pytest.approx(found.worst.distance)
+    assert found.worst.distance <= RADIUS * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("inputs", [KNOWN, SHARES], ids=["mixed", "simplex"])
+def test_an_attack_stays_within_what_is_declared(inputs):
+    rng = torch.Generator().manual_seed(0)
+    origin = inputs.draw(300, rng)
+    z = origin + 2 * RADIUS * (2 * torch.rand(origin.shape, generator=rng, dtype=torch.float64) - 1)
+    held = hold(inputs, z, origin)
+    assert float((held - origin).abs().max()) <= RADIUS * (1 + 1e-3)
+    torch.testing.assert_close(inputs.project(held.clone()), held)
+    assert (held != origin).any(1).float().mean() > 0.9
+    torch.testing.assert_close(hold(inputs, origin, origin), origin)

@@ -1,0 +1,71 @@
+"""Progress counts what has ended, never goes back, and estimates nothing before there is something to go by."""
+
+import math
+
+import optuna
+import pytest
+from made_trials import trial
+from optuna.trial import TrialState
+
+from dfkd_tune.search.attributes import BASELINE, RERUNS, UNTUNED
+from dfkd_tune.search.progress import FinishedTrial, Progress, study_progress, totals
+from dfkd_tune.search.study_file import StudySection
+
+
+def study_of(*trials) -> optuna.Study:
+    study = optuna.create_study()
+    study.add_trials(trials)
+    return study
+
+
+def running() -> optuna.trial.FrozenTrial:
+    made = trial(0.0, state=TrialState.RUNNING)
+    made.intermediate_values = {0: 0.75, 3: 0.5}
+    return made
+
+
+def test_states_are_counted_and_the_best_is_a_complete_trial():
+    pruned = trial(0.0, state=TrialState.PRUNED, reason="among the worst")
+    study = study_of(
+        trial(0.5, seconds=2.0), pruned, trial(0.25, seconds=4.0), trial(0, state=TrialState.FAIL), running()
+    )
+    found = study_progress(study, StudySection(trials=8), before=1, seconds=90.0)
+    assert (found.total, found.done, found.pruned, found.failed, found.running, found.ended) == (8, 2, 1, 1, 1, 4)
+    assert (found.best, found.typical, found.pace, found.bests) == ((0.25, 2), 3.0, 2.0, [0.5, 0.25])
+    assert found.finished_trials[1] == FinishedTrial(1, "PRUNED", None, "among the worst")
+    (shown,) = found.running_trials
+    assert (shown.key, shown.step, shown.rmse, shown.unit) == ("trial-0004", 3, 0.5, "rung")
+
+
+def test_nothing_is_estimated_before_a_trial_is_complete():
+    found = study_progress(study_of(running()), StudySection(trials=2), before=0, seconds=0.0)
+    assert (found.best, found.typical, found.pace, found.left, found.bests, found.share) == (None,) * 4 + ([], 0.0)
+    assert Progress(4, share=0.25, typical=1.0, seconds=30.0).left == pytest.approx(90.0)
+
+
+def test_the_share_reaches_one_with_the_last_rerun():
+    about, trials, shares = StudySection(trials=3, leaders=2, reruns=1), [trial(v) for v in (0.5, 0.3, 0.4)], []
+    study = study_of()
+    for each in trials:
+        study.add_trial(each)
+        shares.append(study_progress(study, about, 0, 1.0).share)
+    for count in (1, 2):
+        study.set_user_attr(RERUNS, {str(n): {f"rerun-{n:04d}-1": [0.5, 0.5]} for n in (1, 2)[:count]})
+        found = study_progress(study, about, 0, 1.0)
+        shares.append(found.share)
+        assert found.reruns == (count, 2)
+    assert shares == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    fewer = study_progress(study, StudySection(trials=1, reruns=0), 0, 1.0)  # a later call may ask for fewer
+    assert (fewer.total, fewer.ended, fewer.share) == (3, 3, 1.0)
+
+
+def test_totals_are_numbers_that_mlflow_takes():
+    study = study_of(trial(0.5, teacher_rows=10), trial(0.25, teacher_rows=5))
+    study.set_user_attr(BASELINE, math.inf)
+    now = study_progress(study, StudySection(trials=2), 0, 1.0)
+    assert totals(study, now) == {
+        "trials": 2, "complete": 2, "pruned": 0, "failed": 0, "trial_teacher_rows": 15, "best": 0.25, "best_trial": 1
+    }  # fmt: skip
+    study.set_user_attr(BASELINE, 0.75)
+    study.set_user_attr(UNTUNED, {"rmse": 0.7})
+    assert totals(study, now).items() >= {"baseline": 0.75, "baseline_rmse": 0.7}.items()
