@@ -19,7 +19,6 @@ from dfkd_tune.export.formats.kinds import format_of
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.encoding import Encoding
-from dfkd_tune.students.mlp import MLP
 
 STRICT = ("-std=c99", "-O2", "-Wall", "-Wextra", "-pedantic", "-Werror")
 
@@ -94,36 +93,6 @@ def test_a_student_of_unknown_layers_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_compiler_the_file_is_written_and_that_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(compiler.shutil, "which", lambda name: None)
-    monkeypatch.setattr(compiler, "find_spec", lambda name: None)
-    assert C().unread() == f"no C compiler is here; {compiler.REMEDY}"
-    assert export(made("mlp"), schema(), "c", tmp_path / "pump.c") == (None, None)
-    assert {each.name for each in tmp_path.iterdir()} == {"pump.c", "pump.h"}
-
-
-def test_a_compiler_that_fails_is_told_in_one_line(tmp_path, monkeypatch):
-    monkeypatch.setenv("CC", "false")
-    with fails("--format c", "false does not compile it", "environment variable CC", kind=ExportError):
-        export(made("mlp"), schema(), "c", tmp_path / "pump.c")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_header_does_not_take_the_place_of_the_source(tmp_path):
     with fails("would be overwritten by the .h file", "name it pump.c", kind=ExportError):
         format_of(tmp_path / "pump.h", "c")
-
-
-def test_ziglang_compiles_it_where_the_system_has_no_compiler(tmp_path, monkeypatch):
-    pytest.importorskip("ziglang")
-    monkeypatch.setattr(compiler.shutil, "which", lambda name: None)
-    assert compiler.compiler() == compiler.zig()
-    network = MLP(width=3).module(
-        MLP(width=3).init_params(Columns(2), 1, torch.Generator().manual_seed(0), torch.float64),
-        Columns(2),
-        Encoding([0.0] * 2, [1.0] * 2),
-        torch.zeros(1).double(),
-        torch.ones(1).double(),
-    )
-    worst, _ = export(network, schema(Encoding([0.0] * 2, [1.0] * 2)), "c", tmp_path / "small.c")
-    assert worst < 1e-5

@@ -1,7 +1,5 @@
 """A student in NumPy answers as its network does, where there is no PyTorch."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +14,6 @@ from dfkd_tune.export.formats.kinds import EXPORTS, format_of
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.encoding import Encoding
-
-WITHOUT_TORCH = """
-import sys
-sys.modules["torch"] = sys.modules["dfkd_tune"] = None  # as if they were not installed
-import numpy as np
-from pump import forward
-np.save("answers.npy", forward(np.load("pump.npz"), np.load("rows.npy")))
-assert not any(name.partition(".")[0] in ("torch", "scipy") for name in sys.modules if sys.modules[name])
-"""
 
 
 @pytest.mark.parametrize("kind, options", CASES)
@@ -51,16 +40,6 @@ def test_levels_and_missing_values(kind, name):
     units = InputSchema([f"x{i}" for i in range(x.shape[1])], encoding, x)
     answers = form.read(form.write(network, units), network)(x)
     torch.testing.assert_close(answers, network(x).detach(), rtol=1e-5, atol=1e-5, equal_nan=True)
-
-
-def test_it_runs_without_pytorch(tmp_path):
-    network, x = made("gru"), schema().more_rows(50)
-    export(network, schema(), "numpy", tmp_path / "pump.npz")
-    np.save(tmp_path / "rows.npy", x.numpy())
-    (tmp_path / "run.py").write_text(WITHOUT_TORCH)
-    subprocess.run([sys.executable, "run.py"], cwd=tmp_path, check=True)
-    np.testing.assert_allclose(np.load(tmp_path / "answers.npy"), network(x).detach(), rtol=1e-5, atol=1e-5)
-    assert {*np.load(tmp_path / "pump.npz").files} >= {"features", "weight_hh", "kind"}  # without pickles
 
 
 def test_the_suffix_names_the_format():
