@@ -207,6 +207,9 @@ def speed() -> dict:
     return module.entries(found, given)
 
 
+RATIOS = {"pytorch": 10.0, "onnxruntime": 2.0, "teacher": 50.0}
+
+
 def rest() -> dict:
     """What is left: a benchmark of one entry each."""
     two = argparse.Namespace(seeds=[0, 1], steps=1_000, seed=0, trials=3, milliseconds=1.0, rate=4.0, rounds=5)
@@ -229,8 +232,13 @@ def rest() -> dict:
     step = {"loop": 2_000.0, "own": 250.0, "faster": 8.0}
     bounded = step | {"floor": 125.0, "above": 2.0, "most": 16.0}
     deep = {name: bounded if kind.forward else step for name, kind in of("deep").KINDS.items()}
+    leaving = figures.load()
+    left = {
+        key: of("leaving").measured(leaving[key]["rows"], dict(RATIOS), "4 trials") for key in of("leaving").STUDIES
+    }
     return (
-        of("digits").entries(digits, two)
+        left
+        | of("digits").entries(digits, two)
         | of("protein").entries(protein, two)
         | of("sooner").entries(reached, two)
         | of("slow_teacher").entries([{"budget": budget} | asked for budget in (0, 4_000)], two)

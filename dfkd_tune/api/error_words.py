@@ -10,7 +10,7 @@ from dfkd_tune.errors import DfkdError, FeaturesError, SpecError, TeacherError
 
 RENAMED = {"target": "targets", "format": "kind"}
 """Option -> the argument that has another name."""
-SWITCHES = {"trust-pickle", "header"}
+SWITCHES = {"trust-pickle", "header", "guard"}
 """Options without a value."""
 VALUED = {
     "architecture", "decimal", "device", "encoding", "features", "format", "missing", "separator", "target", "teacher", "workers"
@@ -23,6 +23,7 @@ PHRASES = {
     r"dfkd-tune show (\S+) prints why its trials ended": r"dfkd_tune.load_result(\1).trials tells why its trials ended",
     r"dfkd-tune show (\S+)": r"dfkd_tune.load_result(\1).trials",
     r"run dfkd-tune study again": "call tune again",
+    r"--no-libm\b": "libm=False",
     r"run the same command again": "run the same call again",
     r"give a features file with": "give features with",
     r"give a features file": "give features, or a few rows as example_inputs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,7 @@ from dfkd_tune.search.attributes import ATTEMPTS, RECIPE, RECORD, WORKER
 from dfkd_tune.search.loaded import live_study
 from dfkd_tune.tracking.connection import reaching
 from dfkd_tune.training.raw_evaluation import RawEvaluator
-from dfkd_tune.utils.given.checks import PATH, TEXT, require
+from dfkd_tune.utils.given.checks import FLAG, PATH, TEXT, require
 
 if TYPE_CHECKING:
     import optuna
@@ -174,32 +175,41 @@ class Result:
             write_output(path, report(self.storage, self.tracking_uri, self.name).encode())
         return path
 
-    def export(self, file: str | Path, kind: str | None = None) -> float:
+    def export(
+        self, file: str | Path, kind: str | None = None, *, libm: bool = True, guard: bool = False
+    ) -> float | None:
         """Write the promoted student as a file, as ``dfkd-tune export`` does.
 
         Args:
             file: path of the file. Its folder must exist.
-            kind: ``pt2``, ``onnx``, ``safetensors`` or that of a plug-in; default: the file's suffix.
+            kind: ``pt2``, ``onnx``, ``safetensors``, ``c``, ``numpy``, ``executorch`` or that of a plug-in; default: the file's suffix.
+            libm: whether a file of C calls functions of libm, or approximates them itself.
+            guard: whether a file of C has a function that says whether a row is one of the declared inputs.
 
         Returns:
-            The RMSE of the file, reloaded, to the teacher on fresh prior rows, in the teacher's units.
+            The RMSE of the file, reloaded, to the teacher on fresh prior rows, in the teacher's units; None, with a warning, if
+            no file of C can be compiled here.
 
         Raises:
             DfkdError: there is no such format, the teacher cannot be loaded, the file cannot be written or answers differently, or
                 its RMSE is not the one that training recorded.
         """
+        from dfkd_tune.export.export import chosen
         from dfkd_tune.export.formats.kinds import format_of
-        from dfkd_tune.registry.student_export import StudentExport
+        from dfkd_tune.registry.exports.student_export import StudentExport
 
-        require("Result.export", {"file": (file, PATH), "kind": (kind, TEXT)}, "file")
+        given = {"file": (file, PATH), "kind": (kind, TEXT), "libm": (libm, FLAG), "guard": (guard, FLAG)}
+        require("Result.export", given, "file")
         path = Path(file)
         with in_python(), reaching(self.tracking_uri):
             form = format_of(path, kind)
             require_place(path)
-            writing = StudentExport(self.tracking_uri, self.name, *self._stored, form, path)
+            writing = StudentExport(self.tracking_uri, self.name, *self._stored, form, path, libm, guard)
+            chosen(form, libm, guard)  # refuses what is for other formats
             written = writing.write(self._evaluated)
-        assert written.found is not None  # because there is a teacher
-        return written.found.rmse
+        if written.unread is not None:
+            warnings.warn(f"{path} was not compared with the student: {written.unread}", stacklevel=2)
+        return written.found.rmse if written.found is not None else None
 
     @cached_property
     def _evaluated(self) -> RawEvaluator:

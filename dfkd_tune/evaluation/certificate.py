@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from dfkd_tune.errors import ExportError
 from dfkd_tune.evaluation.attack import RADIUS, Answer, attack
+from dfkd_tune.evaluation.guard import GuardReport, guard_report
 from dfkd_tune.evaluation.regions import Region, regions
 from dfkd_tune.inputs.summary import in_words, meaning
 from dfkd_tune.students.drop_in import drop_in_pt2
@@ -136,6 +137,7 @@ class Certificate:
         seed: seed of banks and attack.
         budget: numbers of steps and rows.
         report, worst, regions: the measurements; the worst region first.
+        guard: what the guard that travels with the student does; None if it has none.
         statement: sentences ``holds`` and ``does_not_hold``.
         versions: versions of the packages that computed it.
         issued: time of issue, if known.
@@ -149,6 +151,7 @@ class Certificate:
     report: Report
     worst: WorstGap
     regions: tuple[Region, ...]
+    guard: GuardReport | None
     statement: dict[str, list[str]]
     versions: dict[str, str]
     issued: str | None
@@ -253,6 +256,7 @@ def certify(
         report=report,
         worst=worst,
         regions=regions(problem.inputs, bank.z, gaps, unit),
+        guard=guard_report(problem, gaps),
         statement=_statement(problem, report, worst),
         versions={name: importlib.metadata.version(name) for name in ("dfkd-tune", "torch", "scikit-learn")},
         issued=facts.get("issued"),

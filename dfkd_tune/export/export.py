@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ STEPS = 16
 """Largest difference allowed in any case, in steps of float32 at the largest answer of that output."""
 SCALE_ROWS = 256
 """Rows on which an output's standard deviation is found. The example rows may be one alone."""
+COMPARED_ROWS = 8_000
+"""Rows on which a file that takes rows is compared with its student."""
 
 
 def read_flat(form: ExportFormat, data: bytes, module: nn.Module, units: InputSchema) -> Callable[[Tensor], Tensor]:
@@ -53,13 +56,27 @@ def difference(answers: Tensor, expected: Tensor, steps: Tensor, most: Tensor) -
     return float(gaps.max()), bool((gaps.amax(0) <= most).all())
 
 
+def compared_rows(form: ExportFormat, units: InputSchema) -> Tensor:
+    """Raw rows on which a file and its student are compared: ``COMPARED_ROWS``, or the example rows alone where the teacher's own
+    arguments hold whole numbers and truth values, which a made row may miss."""
+    return units.rows if form.drop_in and units.layout is not None else units.more_rows(COMPARED_ROWS)
+
+
+def chosen(kind: str, libm: bool = True, guard: bool = False) -> ExportFormat:
+    """A format with its options; arguments and errors are those of ``export``."""
+    known = EXPORTS[kind] if libm else EXPORTS[kind].without_libm()
+    return known.guarded() if guard else known
+
+
 def export(
     module: nn.Module,
     units: InputSchema,
     kind: str,
     out: Path,
     evaluator: Callable[[ExportedStudent], Any] | None = None,
-) -> tuple[float, Any]:
+    libm: bool = True,
+    guard: bool = False,
+) -> tuple[float | None, Any]:
     """Write a student as one file with its feature names, and check that its outputs are the student's.
 
     Args:
@@ -68,31 +85,49 @@ def export(
         kind: export format, a name in ``formats.kinds.EXPORTS``.
         out: path of the file.
         evaluator: evaluates the student read back from the file; if it raises, no file is written.
+        libm: whether the file may call functions of libm (``ExportFormat.without_libm``).
+        guard: whether it says which rows are in the student's domain (``ExportFormat.guarded``).
 
     Returns:
-        the largest difference between outputs of file and student, in the teacher's units, and the result of ``evaluator``.
+        the largest difference between outputs of file and student, in the teacher's units, and the result of ``evaluator``;
+        None for both if no file of the format can be read here (``ExportFormat.unread``).
 
     Raises:
         ExportError: if the file cannot be written, or its outputs or feature names differ from the student's.
     """
-    known = EXPORTS[kind]
+    known = chosen(kind, libm, guard)
+    units = replace(units, stem=out.stem)
     data = known.write(module, units)
-    answer = read_flat(known, data, module, units)
     if known.feature_names(data) != units.names:
         raise ExportError(out, "the file does not hold the feature names", remedy="try another --format")
+    compared = (None, None) if known.unread() else _compared(known, data, module, units, out, evaluator)
+    write_output(out, data)
+    for suffix, content in known.beside(data).items():
+        write_output(out.with_suffix(suffix), content)
+    return compared
+
+
+def _compared(
+    form: ExportFormat,
+    data: bytes,
+    module: nn.Module,
+    units: InputSchema,
+    out: Path,
+    evaluator: Callable[[ExportedStudent], Any] | None,
+) -> tuple[float, Any]:
+    """What ``export`` returns of a file that can be read."""
+    answer = read_flat(form, data, module, units)
     worst, most = 0.0, allowed(module, units)
-    for x in (units.rows, units.rows[:1]):
+    for x in (units.rows, units.rows[:1], compared_rows(form, units)):
         with torch.no_grad():
             expected = module(x)
-            steps = units.steps(expected) if known.drop_in else torch.zeros_like(expected)
+            steps = units.steps(expected) if form.drop_in else torch.zeros_like(expected)
             differs, rounded = difference(answer(x), expected, steps, most)
         if not rounded:
             raise ExportError(
                 out, f"outputs of the file differ from the student's by {differs:g}", remedy="try another --format"
             )
         worst = max(worst, differs)
-    measured = (
-        evaluator(units.student(answer, sum(p.numel() for p in module.parameters()))) if evaluator is not None else None
-    )
-    write_output(out, data)
-    return worst, measured
+    if evaluator is None:
+        return worst, None
+    return worst, evaluator(units.student(answer, sum(p.numel() for p in module.parameters())))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -25,12 +25,20 @@ class InputSchema:
         encoding: encodes raw rows.
         rows: raw rows ``(N, D)`` of the declared prior in the input's dtype, on which outputs are compared.
         layout: how the teacher's own arguments and outputs lie in rows; None if it takes rows itself.
+        labels: feature with levels of words -> its words; their places are its values.
+        domain: the guard, as ``inputs.domain.fit.Domain.tree`` has it; None of a student that has none.
+        about: lines about the student for formats that hold text for a reader.
+        stem: name of the file without its suffix, for formats that have names of their own.
     """
 
     names: list[str]
     encoding: Encoding
     rows: Tensor
     layout: Layout | None = None
+    labels: Mapping[str, list[str]] = field(default_factory=dict)
+    domain: Mapping[str, Any] | None = None
+    about: tuple[str, ...] = ()
+    stem: str = "student"
 
     @classmethod
     def of(cls, result: dict[str, Any]) -> InputSchema:
@@ -41,7 +49,9 @@ class InputSchema:
         encoding = Encoding(result["center"], result["scale"], result["dtype"], levels, gapped)
         rows = [[math.nan if value is None else value for value in row] for row in result["example"]]
         layout = Layout.of(result["layout"]) if "layout" in result else None
-        return cls(names, encoding, torch.tensor(rows, dtype=encoding.torch_dtype), layout)
+        words = {name: [each for each in known if isinstance(each, str)] for name, known in result["levels"].items()}
+        labels = {name: each for name, each in words.items() if each}
+        return cls(names, encoding, torch.tensor(rows, dtype=encoding.torch_dtype), layout, labels, result["domain"])
 
     def student(self, answer: Callable[[Tensor], Tensor], parameters: int) -> ExportedStudent:
         """The exported student with these inputs.
@@ -52,6 +62,16 @@ class InputSchema:
         """
         dtype = self.encoding.torch_dtype if self.layout is None else self.layout.dtype
         return ExportedStudent(answer, dtype, parameters)
+
+    def more_rows(self, count: int, noise: float = 1.0) -> Tensor:
+        """Raw rows ``(count, D)`` on which a file and its student are compared: values of the example rows mixed by feature, with
+        numbers moved by ``noise`` times their scale, so that levels and missing values stay what they are."""
+        rng, width = torch.Generator().manual_seed(0), self.rows.shape[1]
+        chosen = torch.randint(len(self.rows), (count, width), generator=rng)
+        scale = torch.tensor(self.encoding.scale, dtype=torch.float64)
+        scale[list(self.encoding.levels)] = 0.0
+        moves = noise * torch.randn(count, width, generator=rng, dtype=torch.float64)
+        return (self.rows.gather(0, chosen).double() + scale * moves).to(self.rows)
 
     def drop_in(self, network: nn.Module) -> nn.Module:
         """A flat network as a module that takes and returns what the teacher does; itself if that is rows."""

@@ -55,6 +55,7 @@ def student_files(problem: Problem, outcome: Outcome, about: Mapping[str, Any]) 
         "gapped": [problem.inputs.names[i] for i in problem.inputs.gapped],
         "declared": in_short(problem.inputs),
         "example": _example(problem),
+        "domain": None if problem.domain is None else problem.domain.tree(),
         "outputs": problem.outputs,
         **({} if problem.inputs.layout is None else {"layout": problem.inputs.layout.tree()}),
         **outcome.metrics(),

@@ -83,7 +83,7 @@ class Columns:
         """``index`` as a tensor."""
         return torch.tensor(self.index, device="cpu")  # also while a network is built on ``meta``
 
-    def module(self, kind: Kind) -> nn.Module:
+    def module(self, kind: Kind) -> Arrange:
         """A module that arranges encoded rows ``(N, E)``."""
         return Arrange(self, kind)
 

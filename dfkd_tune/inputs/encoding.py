@@ -111,7 +111,7 @@ class Encoding:
         """The encoding as a mapping for an architecture file."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
-    def module(self) -> nn.Module:
+    def module(self) -> Encode:
         """Return a module that maps raw rows ``(N, D)`` to encoded rows ``(N, E)``, float32."""
         return Encode(self)
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from dfkd_tune.compat.mlflow import save_example, without_scan_of_packages
+from dfkd_tune.inputs.domain import rule
 from dfkd_tune.layouts.layout import Layout
 from dfkd_tune.layouts.signature import Argument, Output, dtype_name
 from dfkd_tune.ops.pt2_archive import MACHINE_METADATA
@@ -27,6 +28,8 @@ CODE = Path(__file__).with_name("served_model.py")
 """The code inside the model; it runs without this package."""
 DROP_IN = Path(__file__).with_name("served_drop_in.py")
 """The same for a student whose teacher takes tensors."""
+RULE = "domain_rule.py"
+"""Name of the copy of ``inputs.domain.rule`` beside it, by which a guarded student says whether rows are in its domain."""
 NOTE = 4000
 """Largest number of characters in a model's note."""
 TAG = 1000
@@ -65,6 +68,9 @@ def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model)
         (folder / "data" / "model.pt2").write_bytes(drop_in_pt2(student, torch.from_numpy(rows), layout))
     code = CODE if layout is None else DROP_IN
     shutil.copyfile(code, folder / code.name)
+    domain = result["domain"] if layout is None else None
+    if domain is not None:
+        shutil.copyfile(rule.__file__, folder / RULE)
     pyfunc.add_to_model(
         model,
         loader_module="mlflow.pyfunc.loaders.code_model",
@@ -86,6 +92,7 @@ def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model)
             "named": has_feature_names(names),
             "outputs": result["outputs"],
             "dtype": rows.dtype.name,
+            "domain": domain,
         }
         | {key: result[key] for key in ("study", "teacher_sha256") if key in result}
     )
@@ -224,11 +231,13 @@ def _arguments(layout: Layout) -> ModelSignature:
 
 
 def _answers(result: dict[str, Any], dtype: np.dtype) -> ModelSignature:
-    """The signature of the outputs: columns ``0``, ``1``, ... of a data frame, or an array ``(N, O)``."""
+    """The signature of the outputs: columns ``0``, ``1``, ... of a data frame, or an array ``(N, O)``; and of the guard's parameter."""
     from mlflow.models.signature import ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
+    guarded = [] if result["domain"] is None else [ParamSpec("in_domain", DataType.boolean, False)]
+    params: Any = ParamSchema(guarded) if guarded else None  # MLflow takes None, which its annotation leaves out
     if not has_feature_names(result["features"]):
-        return ModelSignature(outputs=Schema([TensorSpec(dtype, (-1, result["outputs"]))]))
+        return ModelSignature(outputs=Schema([TensorSpec(dtype, (-1, result["outputs"]))]), params=params)
     kind = {"float32": "float", "float64": "double"}[dtype.name]
-    return ModelSignature(outputs=Schema([ColSpec(kind, str(i)) for i in range(result["outputs"])]))
+    return ModelSignature(outputs=Schema([ColSpec(kind, str(i)) for i in range(result["outputs"])]), params=params)

@@ -6,7 +6,9 @@ pickle. Columns are checked here and not by MLflow, which would reject integers 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
+from importlib.util import module_from_spec, spec_from_file_location
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -42,12 +44,15 @@ class Student(PythonModel):
         self.outputs: int = about["outputs"]
         self.dtype = getattr(torch, about["dtype"])
         self.module = torch.export.load(folder / "data" / "model.pt2").module()
+        self.domain: dict[str, Any] | None = about["domain"]
+        self.in_domain = None if self.domain is None else rule_in(folder / "domain_rule.py")
 
     def predict(  # pyright: ignore[reportIncompatibleMethodOverride]  # MLflow says no type
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame | np.ndarray:
         """Outputs ``(N, O)`` in the teacher's units: a data frame with the input's index if the input is one, or if features have
-        names; else an array.
+        names; else an array. With ``params={"in_domain": True}`` a data frame with a further column ``in_domain``: whether a row is one
+        that the declared inputs may have.
 
         Raises:
             MlflowException: if a column is missing or holds an invalid value.
@@ -57,6 +62,8 @@ class Student(PythonModel):
         self._refuse(x.isinf().numpy(), f"infinite in {str(self.dtype).removeprefix('torch.')}", "give finite numbers")
         with torch.no_grad():
             answers = self.module(x).numpy() if len(x) else np.empty((0, self.outputs))
+        if self.in_domain is not None and (params or {}).get("in_domain"):
+            return pd.DataFrame(answers, index=frame.index).assign(in_domain=self.in_domain(self.domain, x.numpy()))
         framed = self.named or isinstance(model_input, pd.DataFrame)
         return pd.DataFrame(answers, index=frame.index) if framed else answers
 
@@ -132,6 +139,15 @@ class Student(PythonModel):
         count, row = int(wrong.sum()), int(wrong.any(1).argmax())
         place = f"column{'s' * (len(names) > 1)} {listed(names)}"
         raise refusal(place, f"{count} value{'s' * (count > 1)} {what}, first in row {row}", remedy)
+
+
+def rule_in(file: Path) -> Callable[..., np.ndarray]:
+    """The function ``in_domain`` of a file beside this one, which is in no package."""
+    spec = spec_from_file_location(file.stem, file)
+    assert spec is not None and spec.loader is not None  # written with the model
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.in_domain
 
 
 def as_frame(given: Any) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.encoding import Encoding
-from dfkd_tune.students.autograd import AutogradStudent, Raw
+from dfkd_tune.networks.rbf import RBFArchitecture
+from dfkd_tune.students.autograd import AutogradStudent
 from dfkd_tune.utils.strategy import strategy
 
 
@@ -58,17 +59,17 @@ class RBF(AutogradStudent):
     def module(
         self, weights: Sequence[Tensor], columns: Columns, encoding: Encoding, shift: Tensor, spread: Tensor
     ) -> nn.Module:
-        """One member as a float32 network from raw rows to raw outputs."""
-        return Raw(_Bumps(self, weights, columns), encoding, shift, spread).eval()
+        """One member as a float32 network from raw rows to raw outputs; the linear layer gives raw outputs."""
+        centers, log_widths, out, bias = (weight.double() for weight in weights)
+        state = {"centers": centers, "log_widths": log_widths}
+        state |= {"out.weight": (out * spread).T, "out.bias": bias * spread + shift}
+        made = self.architecture(columns, encoding, len(shift))
+        return made.module({name: value.float().contiguous() for name, value in state.items()})
 
+    def architecture(self, columns: Columns, encoding: Encoding, outputs: int) -> RBFArchitecture:
+        """The network of one member, as it is stored and exported."""
+        return RBFArchitecture(columns, encoding, outputs, self.width)
 
-class _Bumps(nn.Module):
-    def __init__(self, student: RBF, weights: Sequence[Tensor], columns: Columns) -> None:
-        super().__init__()
-        self.student, self.columns = student, columns
-        self.weights = nn.ParameterList([nn.Parameter(weight.float(), requires_grad=False) for weight in weights])
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.student.answer(
-            [weight.unsqueeze(0) for weight in self.weights], x.unsqueeze(0), self.columns
-        ).squeeze(0)
+    def layout(self, columns: Columns, encoding: Encoding, outputs: int) -> dict[str, Any]:
+        """Content of ``architecture.yaml``, with which a student's weights can be loaded as a teacher."""
+        return self.architecture(columns, encoding, outputs).tree()

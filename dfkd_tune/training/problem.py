@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.inputs.columns import Columns
+from dfkd_tune.inputs.domain.fit import Domain, domain_of
 from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.geometry import Geometry
 from dfkd_tune.inputs.prior import Inputs
@@ -353,6 +354,10 @@ class Problem:
             apart = (ahead - behind)[:, i, None]
             found[:, :, i] = torch.where(apart > 0, change / apart, 0.0)
         return self.answer_in_chunks(z), found
+
+    @cached_property
+    def domain(self) -> Domain | None:
+        return domain_of(self.inputs, self.seed)
 
     @property
     def output_names(self) -> list[str]:

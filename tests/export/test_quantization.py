@@ -19,16 +19,20 @@ def units(center: list[float], scale: list[float]) -> InputSchema:
     return InputSchema(NAMES, Encoding(center, scale), torch.tensor([center]))
 
 
-@pytest.mark.parametrize("precision, levels", [("int8", 127), ("bf16", 128)])
-def test_weights_are_rounded_by_half_a_step_at_most(precision, levels):
+def test_bfloat16_rounds_by_half_a_step_at_most():
     student = chain()
-    packed = WeightQuantized(student, UNITS, precision)
-    assert packed.layers[0].weight.dtype == {"int8": torch.int8, "bf16": torch.bfloat16}[precision]
-    exact = student[0].weight.detach() * STD
-    kept = packed.layers[0].weight.float() * (1.0 if precision == "bf16" else packed.layers[0].step)
-    largest = exact.abs() if precision == "bf16" else exact.abs().amax(1, keepdim=True)
-    assert bool(((kept - exact).abs() <= 0.51 * largest / levels).all())
-    assert float((kept - exact).abs().max()) > 0
+    exact, kept = student[0].weight.detach() * STD, WeightQuantized(student, UNITS, "bf16").layers[0].weight
+    assert kept.dtype == torch.bfloat16
+    assert bool(((kept.float() - exact).abs() <= 0.51 * exact.abs() / 128).all()) and not torch.equal(
+        kept.float(), exact
+    )
+
+
+def test_int8_has_a_scale_for_each_unit():
+    packed = WeightQuantized(chain(), UNITS, "int8").layers[0]
+    assert (
+        packed.weight.dtype == torch.int8 and packed.step is not None and packed.step.shape == (len(packed.weight), 1)
+    )
 
 
 @pytest.mark.parametrize("precision", ["int8", "bf16"])

@@ -16,6 +16,7 @@ RESULT = {
     "dtype": "float32",
     "levels": {"grade": ["low", "high", None], "gate": [0.5, 2.5]},
     "gapped": ["load"],
+    "domain": None,
     "example": [[9.0, 1.0, 0.5], [None, None, 2.5]],
 }
 LAYOUT = Layout(
@@ -45,7 +46,7 @@ def test_a_student_of_rows_is_taken_as_it_is():
 
 
 def test_a_drop_in_student_is_asked_by_rows_again():
-    plain = {"levels": {}, "gapped": [], "example": [[9.0, 1.0, 0.5], [8.0, 0.0, 2.5]]}
+    plain = {"levels": {}, "gapped": [], "domain": None, "example": [[9.0, 1.0, 0.5], [8.0, 0.0, 2.5]]}
     schema, network = of(layout=LAYOUT.tree(), **plain), nn.Linear(3, 1)
     assert schema.student(network, 4).dtype == torch.float64  # the dtype that the teacher takes
     rows = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

@@ -28,7 +28,7 @@ def write(folder, problem, kind: str = "mlp") -> tuple:
     return outcome, {name.removeprefix("student/") for name in made}
 
 
-@pytest.mark.parametrize(("inputs", "kind"), [(KNOWN, "rbf"), (WORDS, "mlp")], ids=["numbers", "words"])
+@pytest.mark.parametrize(("inputs", "kind"), [(KNOWN, "module"), (WORDS, "mlp")], ids=["numbers", "words"])
 def test_a_student_is_read_as_it_was_written(tmp_path, inputs, kind):
     problem = make_problem(lambda x: x.nan_to_num(0.0).sin().sum(1, keepdim=True), inputs=inputs)
     outcome, names = write(tmp_path, problem, kind)

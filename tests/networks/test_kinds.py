@@ -1,4 +1,4 @@
-"""Networks over windows and grids: written, read by other tools and loaded as teachers, they answer as before."""
+"""Networks of every kind: written, read by other tools and loaded as teachers, they answer as before."""
 
 import dataclasses
 import io
@@ -18,6 +18,7 @@ from dfkd_tune.students.kinds import STUDENTS
 from dfkd_tune.teachers.loader import load_teacher
 
 COLUMNS = {
+    None: Columns(13),
     "window": Columns(13, "window", [6, 3], [i for step in range(6) for i in (step, 6 + step, 12)]),
     "grid": Columns(13, "grid", [2, 3, 3], [i for pixel in range(6) for i in (pixel, 6 + pixel, 12)]),
 }

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlflow
 import numpy as np
+import pandas as pd
 from mlflow.models import Model
-from served_models import MIXED, ROWS, answers_of
+from mlflow.pyfunc import scoring_server
+from served_models import MIXED, NAMES, PLAIN, ROWS, answers_of, network
 
 from dfkd_tune.registry import model_files
 
@@ -80,3 +83,30 @@ def test_a_model_does_not_tell_where_it_was_made(models):
     for path in (models / "named").rglob("*"):
         assert path.is_dir() or not {b"site-packages", str(Path.home()).encode()} & set(path.read_bytes().split(b"/"))
     assert b"stack_trace" not in (models / "named" / "data" / "model.pt2").read_bytes()
+
+
+DOMAIN = {
+    "low": [0.0, None, None],
+    "high": [2000.0, None, None],
+    "optional": [False, False, False],
+    "levels": [(1, [0.0, 1.0], 1e-6)],
+    "ordered": [0, 2],
+    "mean": [1000.0, 4.0],
+    "deviation": [100.0, 3.0],
+    "whitening": None,
+    "most": 9.0,
+}
+
+
+def test_a_guarded_model_says_which_rows_are_in_its_domain(tmp_path):
+    for name, features in {"named": NAMES, "plain": ["x0", "x1", "x2"]}.items():
+        model_files.save(tmp_path / name, network(), PLAIN | {"features": features, "domain": DOMAIN}, Model())
+        served = mlflow.pyfunc.load_model(str(tmp_path / name))
+        frame = pd.DataFrame(np.array([[1050.0, 1.0, 3.0], [5000.0, 1.0, 3.0], [900.0, 0.5, 3.0]]), columns=features)
+        found = served.predict(frame, params={"in_domain": True})
+        assert found["in_domain"].tolist() == [True, False, False]
+        np.testing.assert_allclose(found[[0, 1]], served.predict(frame))
+        assert "in_domain" not in served.predict(frame) and served.predict(frame[:0], {"in_domain": True}).empty
+    body = {"dataframe_split": frame.to_dict("split"), "params": {"in_domain": True}}
+    said = scoring_server.invocations(json.dumps(body), "application/json", served, served.metadata.get_input_schema())
+    assert [row["in_domain"] for row in json.loads(said.response)["predictions"]] == [True, False, False]

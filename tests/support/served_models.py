@@ -13,12 +13,13 @@ from dfkd_tune.registry import model_files
 
 NAMES = ["load", "valve", "count"]
 ROWS = np.array([[1050.0, 1.0, 3.0], [900.0, 0.0, 7.0], [1210.0, 1.0, 0.0]])
-PLAIN = {"outputs": 2, "dtype": "float32", "levels": {}, "gapped": [], "example": ROWS.tolist()}
+PLAIN = {"outputs": 2, "dtype": "float32", "levels": {}, "gapped": [], "domain": None, "example": ROWS.tolist()}
 MIXED = {
     "features": ["load", "grade", "gate", "rank"],
     "outputs": 4,
     "dtype": "float64",
     "gapped": [],
+    "domain": None,
     "levels": {"grade": ["low", "high", None, "01", "true"], "gate": [1, 2.5, 7, None], "rank": [1, 2, "other"]},
     "example": [[1.5, 0.0, 1.0, 2.0], [2.5, float("nan"), float("nan"), 1.0]],
 }

@@ -11,7 +11,7 @@ from dfkd_tune.cli.options import ARCHITECTURE, NAME, TRACKING, TRUST, export_fo
 from dfkd_tune.errors import NotFound, StudyMismatch, TeacherError
 
 if TYPE_CHECKING:
-    from dfkd_tune.registry.student_export import StudentExport, Written, WrittenSmall
+    from dfkd_tune.registry.exports.student_export import StudentExport, Written, WrittenSmall
 
 
 @click.command(short_help="Write a student as a file, in raw units.")
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     "kind",
     type=export_format,
     metavar="FORMAT",
-    help="pt2, onnx, safetensors, or a format of an installed plug-in; default: the suffix of --out.",
+    help="pt2, onnx, safetensors, c, numpy, executorch, or a format of an installed plug-in; default: the suffix of --out.",
 )
 @click.option("--out", required=True, type=click.Path(), help="File to write.")
 @click.option(
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="Largest increase of RMSE that --precision may cause.",
 )
+@click.option("--no-libm", is_flag=True, help="For c: approximate tanh and exp within the file, to the stated error.")
+@click.option("--guard", is_flag=True, help="For c: a function that says whether a row is one of the declared inputs.")
 @click.option("--teacher", help="Current path of the teacher.")
 @ARCHITECTURE
 @click.option("--features", type=click.Path(), help="Current path of the features file.")
@@ -51,6 +53,8 @@ def export(
     out: str,
     precision: str,
     within: float,
+    no_libm: bool,
+    guard: bool,
     teacher: str | None,
     architecture: str | None,
     features: str | None,
@@ -58,6 +62,7 @@ def export(
     trust_pickle: bool,
 ) -> None:
     """Write the student of a trial of study NAME as a file. Its inputs and outputs are in the teacher's raw units."""
+    from dfkd_tune.export.export import chosen
     from dfkd_tune.export.formats.kinds import EXPORTS, format_of
     from dfkd_tune.locations.files import require_place
     from dfkd_tune.locations.paths import tracking_url
@@ -66,16 +71,17 @@ def export(
     form = format_of(file, kind)
     require_place(file)
     from dfkd_tune.registry import register  # seconds, for which a refusal does not wait
+    from dfkd_tune.registry.exports.student_export import StudentExport
     from dfkd_tune.registry.sources import Sources
     from dfkd_tune.registry.stored_student import load_trial
-    from dfkd_tune.registry.student_export import StudentExport
     from dfkd_tune.tracking.connection import reaching
 
-    if precision != "float32" and not EXPORTS[form].holds_graph:
-        raise click.UsageError(f"--precision {precision} is not for {form}, which holds weights alone")
+    chosen(form, not no_libm, guard)  # refuses what is for other formats
+    if precision not in (held := EXPORTS[form].precisions):
+        raise click.UsageError(f"--precision {precision} is not for {form}, whose weights are {' or '.join(held)}")
     sources = Sources(teacher, architecture, features, trust_pickle)
     with reaching(uri):
-        writing = StudentExport(uri, name, *load_trial(uri, name, trial), form, file)
+        writing = StudentExport(uri, name, *load_trial(uri, name, trial), form, file, not no_libm, guard)
         if precision != "float32":
             problem = register.problem_of(uri, name, writing.run, sources)
             return _tell_small(writing, precision, writing.write_small(problem, precision, within))
@@ -96,9 +102,13 @@ def _tell(writing: StudentExport, written: Written) -> None:
     measured, found = f"RMSE {written.recorded:.4g} on the selection bank, in training", written.found
     if found is not None:
         measured = f"RMSE {found.rmse:.4g} of the file as it was reloaded, {found.share}, on {found.rows:,} fresh rows"
+    told = f"wrote {writing.file}: {recipe_name(trial_of(writing.run))}, {measured}"
+    for machine, bytes_there in written.footprint.items():
+        click.echo(f"{machine}: {bytes_there}, without the library's functions")
+    if written.worst is None:
+        return click.echo(f"{told}; it was not compared with the student: {written.unread}")
     click.echo(
-        f"wrote {writing.file}: {recipe_name(trial_of(writing.run))}, {measured}; on {written.examples} example rows its "
-        f"outputs differ from the written network's by at most {written.worst:.2g}"
+        f"{told}; on {written.examples:,} rows its outputs differ from the written network's by at most {written.worst:.2g}"
     )
     if found is not None and found.outputs is not None:
         click.echo(f"by output: {found.outputs}")

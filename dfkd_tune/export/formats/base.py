@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
@@ -13,14 +14,38 @@ from dfkd_tune.errors import ExportError
 from dfkd_tune.export.schema import InputSchema
 
 
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes that a compiled student takes, without the functions of libraries that it calls.
+
+    Args:
+        flash: bytes of code and constants.
+        ram: bytes of variables, and of the stack of its functions.
+    """
+
+    flash: int
+    ram: int
+
+    def __str__(self) -> str:
+        return f"{self.flash:,} bytes of flash, {self.ram:,} of RAM"
+
+
 class ExportFormat(ABC):
     """Writes a student as one file, and reads that file the way a user without this package does."""
 
     holds_graph: ClassVar[bool] = True
-    """Whether the file holds the computation graph. If it holds only weights, an architecture file is written beside it and
-    ``--precision`` does not apply."""
+    """Whether the file holds the computation graph. If it holds only weights, an architecture file is written beside it."""
+    precisions: ClassVar[tuple[str, ...]] = ("float32", "bf16", "int8")
+    """Precisions of weights that it holds."""
     drop_in: ClassVar[bool] = False
     """Whether the file takes and returns what the teacher does where ``schema.layout`` is not None. If not, it takes rows."""
+
+    suffix: ClassVar[str | None] = None
+    """Suffix of its files, without the dot, if that is not its name."""
+    holds_text: ClassVar[bool] = False
+    """Whether the file holds ``schema.about`` for a reader."""
+    companions: ClassVar[tuple[str, ...]] = ()
+    """Suffixes of the files that ``beside`` returns."""
 
     packages: ClassVar[Mapping[str, str]] = {}
     """Package that it needs beyond those of ``dfkd-tune`` -> what ``pip install`` installs it by."""
@@ -46,6 +71,45 @@ class ExportFormat(ABC):
         Raises:
             ExportError: if a package is missing, or the format does not support a layer.
         """
+
+    def without_libm(self) -> ExportFormat:
+        """The format without calls of libm, for the one that makes such calls.
+
+        Raises:
+            ExportError: it is another.
+        """
+        raise ExportError(
+            "--no-libm", "is for --format c alone, whose file calls functions of libm", remedy="leave it out"
+        )
+
+    def guarded(self) -> ExportFormat:
+        """The format with a function that says whether a row is in the student's domain, for the one that can have it.
+
+        Raises:
+            ExportError: it is another.
+        """
+        raise ExportError("--guard", "is for --format c alone", remedy="leave it out")
+
+    def beside(self, data: bytes) -> Mapping[str, bytes]:
+        """Further files, by the suffix that takes the place of the file's: none by default.
+
+        Args:
+            data: the content that ``write`` returned.
+        """
+        return {}
+
+    def footprint(self, data: bytes) -> Mapping[str, Footprint]:
+        """Bytes that a student takes on other machines, by the machine's name: none by default, and where they cannot be measured.
+
+        Args:
+            data: the content that ``write`` returned.
+        """
+        return {}
+
+    def unread(self) -> str | None:
+        """Why ``read`` cannot load any file here, such as a compiler that is missing; the file is then written without a
+        comparison, which is told. None if it can."""
+        return None
 
     @abstractmethod
     def read(self, data: bytes, module: nn.Module) -> Callable[..., Any]:

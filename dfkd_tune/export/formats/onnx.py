@@ -7,7 +7,7 @@ import io
 import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -25,11 +25,17 @@ CHECK = "check_input_constraints"
 """Part of the name of the hook with which ``torch.export`` of PyTorch 2.13 checks a network's inputs."""
 
 
+@dataclass(frozen=True)
 class ONNX(ExportFormat):
     """``inputs`` ``(batch, D)`` to ``outputs`` ``(batch, O)`` with a dynamic batch size; its metadata hold the feature names.
 
     A drop-in student has the teacher's arguments as inputs and the teacher's outputs, one after the other, by their names.
+
+    Args:
+        threads: number of threads of a file that is read; 0 for as many as ONNX Runtime takes.
     """
+
+    threads: int = 0
 
     drop_in: ClassVar[bool] = True
     packages: ClassVar[Mapping[str, str]] = dict.fromkeys(("onnx", "onnxruntime"), "'dfkd-tune[onnx]'")
@@ -50,7 +56,10 @@ class ONNX(ExportFormat):
 
     def read(self, data: bytes, module: nn.Module) -> Callable[..., Any]:
         """The model in an ONNX Runtime session on the CPU; a drop-in student returns what the teacher does."""
-        session = _libraries()[1].InferenceSession(data, providers=["CPUExecutionProvider"])
+        runtime = _libraries()[1]
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         names = [each.name for each in session.get_inputs()]
 
         def run(tensors: Iterable[Tensor]) -> list[Tensor]:

@@ -21,6 +21,7 @@ class SafeTensors(ExportFormat):
     """
 
     holds_graph: ClassVar[bool] = False
+    precisions: ClassVar[tuple[str, ...]] = ("float32",)
 
     def write(self, module: nn.Module, schema: InputSchema) -> bytes:
         """The weights as safetensors."""

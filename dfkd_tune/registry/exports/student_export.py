@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from dfkd_tune.errors import ExportError
-from dfkd_tune.export.export import export, read_flat
+from dfkd_tune.export.export import chosen, compared_rows, export, read_flat
+from dfkd_tune.export.formats.base import Footprint
 from dfkd_tune.export.formats.kinds import EXPORTS
 from dfkd_tune.export.quantization import quantize
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.locations.files import require_place, write_output
 from dfkd_tune.registry import certificates
+from dfkd_tune.registry.exports.about_student import about_student
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.sources import is_file
 from dfkd_tune.tracking.run_lookup import fetch, trial_of
@@ -38,14 +41,19 @@ class Written:
     Args:
         found: fidelity of the file, reloaded, to the teacher on fresh rows; None if there was no teacher to compare it with.
         recorded: RMSE on the selection bank that training recorded.
-        worst: largest difference between outputs of the file and of the network it was written from.
-        examples: number of example rows on which these two were compared.
+        worst: largest difference between outputs of the file and of the network it was written from; None if they were not
+            compared.
+        examples: number of rows on which these two were compared.
+        unread: why they were not compared; None if they were.
+        footprint: bytes on other machines, by the machine's name.
     """
 
     found: Measured | None
     recorded: float
-    worst: float
+    worst: float | None
     examples: int
+    unread: str | None
+    footprint: Mapping[str, Footprint]
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,8 @@ class StudentExport:
         student, result, run: the student, its ``result.json`` and its run (see ``stored_student.load_trial``).
         kind: name of the format, from ``formats.kinds.format_of``.
         file: path of the file.
+        libm: whether the file may call functions of libm.
+        guard: whether it says which rows are in the student's domain.
     """
 
     uri: str
@@ -81,6 +91,8 @@ class StudentExport:
     run: Run
     kind: str
     file: Path
+    libm: bool = True
+    guard: bool = False
 
     def write(self, evaluator: RawEvaluator | None) -> Written:
         """Write the file in float32, after its RMSE to the teacher was found to be the recorded one.
@@ -93,15 +105,16 @@ class StudentExport:
         """
         if evaluator is not None:
             self._spare(evaluator.teacher)
-        layout, units, recorded = self._layout(), InputSchema.of(self.result), float(self.result[metric.RMSE])
+        layout, recorded = self._layout(), float(self.result[metric.RMSE])
+        units, footprint = self._schema(self.student)
 
         def measure(exported: ExportedStudent) -> Measured | None:
             return None if evaluator is None else shipped(self.file, evaluator, exported, metric.by_output(self.result))
 
-        worst, found = export(self.student, units, self.kind, self.file, measure)
+        worst, found = export(self.student, units, self.kind, self.file, measure, self.libm, self.guard)
         if layout is not None:
             write_output(self.file.with_suffix(".yaml"), layout)
-        return Written(found, recorded, worst, len(units.rows))
+        return Written(found, recorded, worst, *self._compared(units), footprint)
 
     def write_small(self, problem: Problem, precision: str, within: float) -> WrittenSmall:
         """Write the file with quantized weights, and a certificate beside it.
@@ -115,19 +128,22 @@ class StudentExport:
             ExportError: as ``write`` does, or the RMSE grows by more than ``within``.
         """
         require_place(self.file)
+        self._spare_companions()
         self._spare(problem.teacher)
-        units, form = InputSchema.of(self.result), EXPORTS[self.kind]
-        small, before, after = quantize(problem.evaluator.fidelity, self.student, units, precision, within)
+        form, plain = EXPORTS[self.kind], InputSchema.of(self.result)
+        small, before, after = quantize(problem.evaluator.fidelity, self.student, plain, precision, within)
+        units, footprint = self._schema(small)
 
         def measure(exported: ExportedStudent) -> Measured:
             return fresh_fidelity(problem.evaluator, exported)
 
-        worst, found = export(small, units, self.kind, self.file, measure)
+        worst, found = export(small, units, self.kind, self.file, measure, self.libm, self.guard)
         about = {
             "study": self.study,
             "trial": trial_of(self.run),
             "run_id": self.run.info.run_id,
             "precision": precision,
+            "footprint": {name: asdict(each) for name, each in footprint.items()},
         }
         copy = read_flat(form, self.file.read_bytes(), self.student, units)
         certificates.beside(self.file, problem, units.student(copy, int(self.result[metric.PARAMETERS])), about)
@@ -135,7 +151,23 @@ class StudentExport:
             export(self.student, units, self.kind, Path(folder, self.file.name))
             usual = Path(folder, self.file.name).stat().st_size
         size, recorded = self.file.stat().st_size, float(self.result[metric.RMSE])
-        return WrittenSmall(found, recorded, worst, len(units.rows), before, after, size, usual)
+        return WrittenSmall(found, recorded, worst, *self._compared(units), footprint, before, after, size, usual)
+
+    def _schema(self, module: nn.Module) -> tuple[InputSchema, Mapping[str, Footprint]]:
+        """The schema of the inputs of a network that is to be written, with what a reader of its file wants to know of it; and the
+        bytes that it takes on other machines."""
+        units, form = InputSchema.of(self.result), EXPORTS[self.kind]
+        if not form.holds_text:
+            return units, {}
+        form = chosen(self.kind, self.libm, self.guard)
+        found = form.footprint(form.write(module, units))
+        sizes = [f"{name}: {each}, without the library's functions." for name, each in found.items()]
+        return replace(units, about=(*about_student(self.uri, self.study, self.run, self.result), *sizes)), found
+
+    def _compared(self, units: InputSchema) -> tuple[int, str | None]:
+        """Number of rows on which file and student were compared, and why they were not."""
+        form = EXPORTS[self.kind]
+        return len(compared_rows(form, units)), form.unread()
 
     def _spare(self, teacher: Teacher) -> None:
         """Check that the file is not the teacher's.
@@ -146,6 +178,17 @@ class StudentExport:
         if is_file(teacher.source) and self.file.exists() and self.file.samefile(teacher.source):
             raise ExportError(self.file, "is the teacher of the study", remedy="choose another name")
 
+    def _spare_companions(self) -> None:
+        """Check that the files beside it replace none but those of an earlier export.
+
+        Raises:
+            ExportError: one would.
+        """
+        for suffix in EXPORTS[self.kind].companions:
+            if (beside := self.file.with_suffix(suffix)).exists() and not self.file.exists():
+                rule = f"needs {beside.name} beside it, where another file is"
+                raise ExportError(self.file, rule, remedy="choose another name")
+
     def _layout(self) -> bytes | None:
         """The architecture file that a file of weights needs beside it; None for other formats.
 
@@ -153,6 +196,7 @@ class StudentExport:
             ExportError: the run has none, or a file of that name is there and is no architecture file.
         """
         require_place(self.file)
+        self._spare_companions()
         if EXPORTS[self.kind].holds_graph:
             return None
         beside = self.file.with_suffix(".yaml")

@@ -8,10 +8,10 @@ import torch
 from asked import fails, files_of
 
 from dfkd_tune.errors import ExportError
+from dfkd_tune.registry.exports.student_export import StudentExport, is_architecture
 from dfkd_tune.registry.register import evaluator_of
 from dfkd_tune.registry.sources import Sources
 from dfkd_tune.registry.stored_student import load_trial
-from dfkd_tune.registry.student_export import StudentExport, is_architecture
 from dfkd_tune.teachers.loader import load_teacher
 
 

@@ -1,0 +1,111 @@
+"""``evaluate``: compare a student with its teacher on real rows, once, at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dfkd_tune.cli.options import ARCHITECTURE, NAME, TRACKING, TRUST
+
+if TYPE_CHECKING:
+    from dfkd_tune.registry.exports.real_rows import OnRows
+
+SHOWN = 8
+"""Number of features whose drift is printed."""
+
+
+@click.command(short_help="Compare a student with its teacher on real rows, once, at the end.")
+@NAME
+@click.option("--data", required=True, type=click.Path(), help="Table with a column for each feature.")
+@click.option(
+    "--target", "targets", multiple=True, help="Column with the true output; once for each output, in their order."
+)
+@click.option("--trial", type=click.IntRange(min=0), help="Number of the trial; default: the promoted student.")
+@click.option(
+    "--format", "kind", type=click.Choice(["csv", "parquet", "feather"]), help="Format; default: by its name."
+)
+@click.option(
+    "--missing",
+    type=click.Choice(["refuse", "drop", "level"]),
+    default="level",
+    show_default=True,
+    help="Missing values: refuse the table, drop their rows, or hand them to teacher and student.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.option("--teacher", help="Current path of the teacher.")
+@ARCHITECTURE
+@click.option("--features", type=click.Path(), help="Current path of the features file.")
+@TRACKING
+@TRUST
+def evaluate(
+    name: str,
+    data: str,
+    targets: tuple[str, ...],
+    trial: int | None,
+    kind: str | None,
+    missing: str,
+    as_json: bool,
+    teacher: str | None,
+    architecture: str | None,
+    features: str | None,
+    tracking_uri: str | None,
+    trust_pickle: bool,
+) -> None:
+    """Compare the student of study NAME with its teacher on the real rows of a table.
+
+    This chooses nothing and changes no student. The figures are logged to the student's run and to its registered versions; no row is.
+    """
+    import json
+
+    from dfkd_tune.locations.paths import tracking_url
+    from dfkd_tune.registry.exports.real_rows import evaluate_rows
+    from dfkd_tune.registry.sources import Sources
+    from dfkd_tune.tables.read import Reading
+    from dfkd_tune.tracking.connection import reaching
+
+    uri, reading = tracking_url(tracking_uri), Reading(kind, missing=missing)
+    sources = Sources(teacher, architecture, features, trust_pickle)
+    with reaching(uri):
+        found = evaluate_rows(uri, name, trial, Path(data), reading, targets, sources)
+    click.echo(json.dumps(found.as_dict(), indent=1) if as_json else "\n".join(in_words(found)))
+
+
+def in_words(found: OnRows) -> list[str]:
+    """The figures of an evaluation, line by line."""
+    share = (
+        ""
+        if found.nrmse is None
+        else f", {100 * found.nrmse:.3g} % of the teacher's standard deviation, R2 {found.r2:.5f}"
+    )
+    lines = [
+        f"{found.table}, {found.rows:,} rows: RMSE to the teacher {found.rmse:.4g}{share}; largest gap {found.worst_gap:.4g}"
+    ]
+    for each in found.outputs:
+        half, most, nearly = (f"{value:.4g}" for value in each.quantiles)
+        lines.append(
+            f"output {each.name}: RMSE {each.rmse:.4g}; 50 % within {half}, 95 % within {most}, 99 % within {nearly}"
+        )
+        if each.student_rmse is not None:
+            lines.append(
+                f"output {each.name}: RMSE to the table {each.student_rmse:.4g}; the teacher's is {each.teacher_rmse:.4g}"
+            )
+    lines.append(f"worst rows, from 0: {', '.join(f'{row} ({gap:.3g})' for row, gap in found.worst)}")
+    for region in found.regions:
+        lines.append(
+            f"where {region}: {100 * region.share:.3g} % of the rows, RMSE {region.ratio:.2f} times the overall one"
+        )
+    if found.in_domain is not None:
+        outside = "" if found.outside is None else f"; RMSE {found.outside:.4g} on the others"
+        inside = "" if found.inside is None else f", RMSE {found.inside:.4g} there"
+        lines.append(f"{100 * found.in_domain:.3g} % of the rows are such as were declared{inside}{outside}")
+    moved = [each for each in found.drift if each.shift is not None][:SHOWN]
+    for each in moved:
+        lines.append(
+            f"{each.feature}: mean {each.shift:+.2f} declared standard deviations away, {each.spread:.2f} times as spread"
+        )
+    lines.append(
+        "Who compares several students by such figures makes this table a selection set: measure the chosen one on other rows."
+    )
+    return lines

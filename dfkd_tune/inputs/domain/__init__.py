@@ -1,0 +1,1 @@
+"""Whether a row is one that the declared inputs may have: the guard that travels with a student."""

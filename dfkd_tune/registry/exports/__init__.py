@@ -1,0 +1,1 @@
+"""Recorded students leave: as files, with how fast they are, and compared with real rows."""

@@ -1,0 +1,27 @@
+"""``evaluate`` in words."""
+
+import torch
+
+from dfkd_tune import Feature, Inputs
+from dfkd_tune.cli.commands.evaluate import in_words
+from dfkd_tune.registry.exports.real_rows import compare
+
+
+def test_every_figure_is_a_line():
+    inputs = Inputs([Feature("load", mean=0.0, std=1.0)])
+    x = torch.linspace(-1, 1, 50, dtype=torch.float64)[:, None]
+    said = "\n".join(in_words(compare("t.csv", "0", inputs, x, x, 1.1 * x, ["power"], x + 1, None)))
+    for words in (
+        "t.csv, 50 rows: RMSE",
+        "output power: RMSE to the table",
+        "worst rows",
+        "load: mean",
+        "selection set",
+    ):
+        assert words in said
+    assert "such as were declared" not in said
+
+
+def test_an_unknown_table_is_told_in_one_line(dfkd, store):
+    ended = dfkd("evaluate", "nobody", "--data", "none.csv", *store.options[2:])
+    assert ended.status != 0 and len(ended.err.splitlines()) == 1 and "none.csv" in ended.err
