@@ -27,11 +27,11 @@ from dfkd_tune.search.space.space import Size, Space
 from dfkd_tune.search.study_file import POPULATION, StudySpec
 from dfkd_tune.study.total.asking import Asking
 from dfkd_tune.study.total.division import ROUNDS, probe_rows
-from dfkd_tune.study.total.opening import Total, open_total
+from dfkd_tune.study.total.opening import Total, meter_of, open_total
 from dfkd_tune.teachers.base import Teacher, outputs_alone
 from dfkd_tune.teachers.guarded import CALLS
 from dfkd_tune.teachers.loader import load_teacher
-from dfkd_tune.teachers.metering.meter import Meter, metered
+from dfkd_tune.teachers.metering.meter import metered
 from dfkd_tune.teachers.output_cache import Answers
 from dfkd_tune.teachers.probe import Probe, probe
 from dfkd_tune.teachers.sources import IN_MEMORY, is_file
@@ -239,20 +239,16 @@ def prepare(
     Raises:
         DfkdError: for the first error, in one line.
     """
-    where, limited = hardware.device(device), spec.budget.total_queries
-    meter = None if limited is None else (teacher and teacher.guard.meter) or Meter()
+    where, limited = hardware.device(device), spec.budget.total_queries is not None
+    meter = meter_of(teacher) if limited else None
     total = None if meter is None or storage_url is None else open_total(spec, storage_url, meter)
     with metered(meter):
         architecture = Path(spec.teacher.architecture) if spec.teacher.architecture else None
         teacher = teacher or load_teacher(spec.teacher.path, architecture, trust_pickle)
-        if meter is not None:
-            teacher = outputs_alone(teacher)
+        teacher = outputs_alone(teacher) if limited else teacher
         teacher, inputs = with_inputs(teacher, Path(spec.features) if spec.features else None)
-        if limited is None:
-            found = probe(teacher, inputs, spec.study.seed)
-        else:
-            measure = partial(probe, teacher, inputs, spec.study.seed, probe_rows(limited))
-            found = measure() if total is None else total.probed(measure)
+        measure = partial(probe, teacher, inputs, spec.study.seed, probe_rows(spec.budget.total_queries))
+        found = measure() if total is None else total.probed(measure)
     limit = spec.student.parameters(teacher.parameters)
     kind, size = defaults_of(found.kind, limited), (encoder(inputs).columns, found.outputs)
     small, place = spec.study.pareto is not None, f"{spec.place}: search"
@@ -268,7 +264,7 @@ def prepare(
         default=kind.searched(inputs),
         fixed=spec.fixed,
     )
-    if limited is not None:
+    if limited:
         require_shared_rows(space, spec.fixed, spec.search or (), spec.place)
     try_sampler(spec.sampler, space.suggest, 2 if small else 1, f"{spec.place}: sampler")
     bare = Prepared(spec, teacher, inputs, found, space, NOTHING, where, total=total)

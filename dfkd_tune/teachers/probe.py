@@ -321,8 +321,7 @@ def infer_width(teacher: Teacher) -> int:
     """
     if teacher.width is not None:
         return teacher.width
-    if teacher.kept is not None or (teacher.guard.meter is not None and not _guessable(teacher)):
-        # thousands of queries would be too many
+    if teacher.kept is not None or teacher.guard.meter is not None:  # thousands of queries would be too many
         raise TeacherError(
             teacher.source, "does not tell its number of features", remedy="give a features file with their names"
         )
@@ -341,11 +340,6 @@ def infer_width(teacher: Teacher) -> int:
         f"its number of features cannot be found: {found}",
         remedy=f"give a features file ({_shapes(teacher)} where it takes more than rows of numbers)",
     )
-
-
-def _guessable(teacher: Teacher) -> bool:
-    """Whether a module's weights tell how many features it takes."""
-    return any(p.ndim == 2 and _accepts(teacher, p.shape[1]) for p in getattr(teacher.function, "parameters", list)())
 
 
 def _not_fitted(failure: BaseException | None) -> bool:

@@ -78,9 +78,9 @@ class Division:
         return ", ".join(f"{name} {rows:,}" for name, rows in self.parts().items())
 
 
-def probe_rows(total: int) -> int:
-    """Rows with which a teacher is probed in a study with a total."""
-    return max(PROBE_LEAST, min(PROBE_MOST, round(PROBE_SHARE * total)))
+def probe_rows(total: int | None) -> int:
+    """Rows with which a teacher is probed in a study with a total, or without one."""
+    return PROBE_MOST if total is None else max(PROBE_LEAST, min(PROBE_MOST, round(PROBE_SHARE * total)))
 
 
 def _even(rows: int) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from dfkd_tune.search.sampling import without_experimental_warnings
 from dfkd_tune.search.storage import open_storage
 from dfkd_tune.search.study_file import StudySpec
 from dfkd_tune.study.total.division import Division
+from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.metering.answered_rows import AnsweredRows
 from dfkd_tune.teachers.metering.meter import OPENING, Meter
 from dfkd_tune.teachers.probe import Probe
@@ -103,6 +104,11 @@ def open_total(spec: StudySpec, storage_url: str, meter: Meter) -> Total:
         ledger.claim(OPENING, meter.asked)
     meter.purse, meter.rows = ledger, rows
     return Total(storage_url, ledger, meter, division, rows)
+
+
+def meter_of(teacher: Teacher | None) -> Meter:
+    """The meter with which a teacher in memory was made, or a new one."""
+    return Meter() if teacher is None or teacher.guard.meter is None else teacher.guard.meter
 
 
 def rows_folder(storage_url: str, record: StudyRecord) -> Path:

@@ -99,13 +99,13 @@ class AnsweredProblem(Problem):
         parts = [self._labeled(*part) for part in (answered.prior, answered.stress, *answered.rounds)]
         z, values = (torch.cat(each) for each in zip(*parts, strict=True))
         self.pool = Pool(z, values, None)
-        self._folds = folds(*(len(part[0]) for part in parts[:2]), sum(len(part[0]) for part in parts[2:]))
+        self._folds = folds(len(parts[0][0]), len(parts[1][0]), sum(len(part[0]) for part in parts[2:]))
         self._banks = [
             {name: Bank(z[getattr(fold, name)], values[getattr(fold, name)], self.spread) for name in HELD}
             for fold in self._folds
         ]
         report = self._labeled(*answered.report)
-        self.banks = {**self._banks[0], "report": Bank(*report, self.spread)}
+        self.banks = {**self._banks[0], "report": Bank(report[0], report[1], self.spread)}
         outputs = torch.cat([answered.prior[1], answered.stress[1]]).double()
         self._outputs = {name: outputs[getattr(self._folds[0], name)] for name in HELD}
         self._outputs["report"] = answered.report[1].double()

@@ -12,6 +12,7 @@ from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
+from dfkd_tune.study.upkeep import plan_removal, remove
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -111,3 +112,11 @@ def test_a_study_without_a_total_is_not_counted_later(store, log, tmp_path):
     with fails("study 'costly-free'", "exists without budget.total_queries", kind=StudyMismatch):
         run(store, costly_tree("costly-free", tmp_path, 500, trials=1))
     assert asked(log) == before
+
+
+def test_a_removed_study_leaves_no_rows(store, log, tmp_path):
+    run(store, costly_tree("costly-gone", tmp_path, 400, trials=1, reruns=0))
+    plan = plan_removal("costly-gone", store.storage, store.tracking)
+    assert plan.rows.is_dir() and any(str(plan.rows) in line for line in plan.lines())
+    remove(plan)
+    assert not plan.rows.exists()
