@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from dfkd_tune.errors import FeaturesError, MachineError, SpecError
+from dfkd_tune.errors import MachineError, SpecError
 from dfkd_tune.evaluation.stress_bank import add_stress
 from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.prior import Inputs
@@ -42,7 +40,7 @@ from dfkd_tune.training.banks import Pool
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.memory import Need, Sizes, fit, need
 from dfkd_tune.training.problem import BANKS, POOL_LEAST, Problem
-from dfkd_tune.utils import hardware, yaml_io
+from dfkd_tune.utils import hardware
 
 LIBRARIES = 400 * 2**20
 """Memory of an additional process before it holds any row, in bytes."""
@@ -330,101 +328,3 @@ def located(path: str) -> str:
         return without_credentials(path)
     plain = Path(os.path.abspath(path))  # without "..", which means another folder behind a link
     return str(plain if plain.resolve() == Path(path).resolve() else Path(path).absolute())
-
-
-FREE = {
-    "study.name",
-    "study.trials",
-    "study.timeout",
-    "study.population",
-    "study.leaders",
-    "study.reruns",
-    "budget.pool",
-    "budget.total_queries",
-}
-"""Leaves of a study file that a resume may change, or that are checked separately."""
-FREE_SECTIONS = {"sampler", "pruner"}
-"""Sections of which a resume may change every leaf."""
-MOST_CHANGES = 6
-"""Largest number of keys of a features file that a message tells."""
-
-
-def difference(
-    known: Mapping[str, Any],
-    mine: Mapping[str, Any],
-    before: Mapping[str, Any] | None = None,
-    now: Mapping[str, Any] | None = None,
-) -> str:
-    """Describe what differs between two studies of one name, as ``leaf: recorded -> requested``, without consequences of it.
-
-    Args:
-        known, mine: recorded and requested identity.
-        before, now: their study files as plain values; None if not recorded.
-    """
-    was, asked = _flatten(before or {}), _flatten(now or {})
-    paths = {"teacher": ("teacher.path", "teacher.architecture"), "features": ("features",)}
-    changed = []
-    for what, leaves in paths.items():
-        others = [leaf for leaf in leaves if was.get(leaf) != asked.get(leaf)]
-        if others == ["features"] and (told := _declared_change(was.get("features"), asked.get("features"))):
-            changed += told
-            continue
-        if known.get(what) == mine.get(what) or (what == "features" and changed and not others):
-            continue  # an inferred prior changes with its teacher
-        changed += [_change(leaf, was, asked) for leaf in others if before] or [_change(what, known, mine)]
-    if before:
-        skipped = FREE.union(*paths.values())
-        known_leaves = (leaf for leaf in was.keys() | asked.keys() if leaf.partition(".")[0] not in FREE_SECTIONS)
-        leaves = sorted(leaf for leaf in known_leaves if leaf not in skipped)
-        changed += [_change(leaf, was, asked) for leaf in leaves if was.get(leaf) != asked.get(leaf)]
-    if not changed:  # the study files are equal, so the difference lies elsewhere
-        a, b = _flatten(known), _flatten(mine)
-        changed = [_change(leaf, a, b) for leaf in sorted(a.keys() | b.keys()) if a.get(leaf) != b.get(leaf)]
-    return ", ".join(changed)
-
-
-def _declared_change(before: str | None, now: str | None) -> list[str]:
-    """What two features files declare otherwise, by feature and key; empty if one cannot be read."""
-    try:
-        was, asked = (_flat_list(yaml_io.read(Path(path or ""), FeaturesError)) for path in (before, now))
-    except (FeaturesError, OSError):
-        return []
-    leaves = [leaf for leaf in was | asked if was.get(leaf) != asked.get(leaf)]
-    more = [f"{len(leaves) - MOST_CHANGES} more in features"] if len(leaves) > MOST_CHANGES else []
-    return [_change(leaf, was, asked) for leaf in leaves[:MOST_CHANGES]] + more
-
-
-def _flat_list(tree: Any, place: str = "") -> dict[str, Any]:
-    """The leaves of a features file; an entry of a list is placed by its name."""
-    flat: dict[str, Any] = {}
-    if isinstance(tree, dict) and all(isinstance(key, str) for key in tree):
-        for key, value in tree.items():
-            flat |= _flat_list(value, f"{place}.{key}" if place else key)
-        return flat
-    if isinstance(tree, list) and any(isinstance(each, dict) for each in tree):
-        names = [each.get("name") if isinstance(each, dict) else each for each in tree]
-        flat[place] = names
-        for name, each in zip(names, tree, strict=True):
-            own = {k: v for k, v in each.items() if k != "name"} if isinstance(each, dict) else {}
-            flat |= _flat_list(own, f"{place}[{name!r}]")
-        return flat
-    return {place: tree}
-
-
-def _change(leaf: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    return f"{leaf}: {_short(before.get(leaf))} -> {_short(now.get(leaf))}"
-
-
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict) and value.keys() - {"low", "high", "log"}:
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def _short(value: Any) -> str:
-    text = "absent" if value is None else "".join(islice(json.JSONEncoder().iterencode(value), 81))
-    return text if len(text) <= 80 else f"{text[:12]}...{text[-4:]}"
