@@ -10,10 +10,13 @@ from typing import Any, Protocol
 import optuna
 
 from dfkd_tune.recipes.recipe import Recipe
+from dfkd_tune.search.attributes import StudyRecord
+from dfkd_tune.search.optuna_kinds import sampler
 from dfkd_tune.search.rounds.memory import RoundMemory
 from dfkd_tune.search.rounds.queue import RoundQueue
 from dfkd_tune.search.trial_queue import TrialQueue
 from dfkd_tune.study.prepare import Prepared
+from dfkd_tune.utils.seeding import derive
 
 
 @dataclass(frozen=True)
@@ -142,3 +145,19 @@ class Rounds:
     def _memory(self) -> RoundMemory:
         assert self.memory is not None  # known since the first group
         return self.memory
+
+
+def claims(queue: TrialQueue, prepared: Prepared, record: StudyRecord) -> Claims:
+    """The way in which a recorded study hands out its trials."""
+    if record.groups is None:
+        return Steady(queue, prepared, record.workers)
+    seed, choice = prepared.spec.study.seed, prepared.spec.sampler
+    size = record.groups * prepared.population
+    rounds = RoundQueue(
+        queue,
+        record.groups,
+        size,
+        lambda first: sampler(choice, derive(seed, "sampler", first)),
+        prepared.space.suggest,
+    )
+    return Rounds(rounds, prepared)

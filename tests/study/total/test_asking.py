@@ -3,10 +3,8 @@
 import json
 
 import pytest
-from asked import fails
 from costly import LOG, asked, costly_tree
 
-from dfkd_tune.errors import SpecError, StudyMismatch
 from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.study_file import parse_spec
@@ -51,9 +49,6 @@ def test_a_study_keeps_its_total_and_goes_on_with_a_larger_one(store, log, tmp_p
     assert parent.data.metrics["study/queries/prior"] == after.queries["prior"]
     assert parent.data.params["total_queries"]
 
-    with fails("study 'costly-grown'", "can only be raised, got 500", kind=StudyMismatch):
-        run(store, tree | {"budget": tree["budget"] | {"total_queries": 500}})
-
 
 def test_a_trial_tells_the_uncertainty_of_its_objective(store, log, tmp_path, dfkd):
     run(store, costly_tree("costly-told", tmp_path, 400, trials=2, reruns=0))
@@ -80,38 +75,6 @@ def test_check_says_how_the_total_is_divided(log, tmp_path, dfkd):
     said = " ".join(ended.out.split())
     assert "5,000 teacher rows in all, later sessions included: opening 112, report 300, prior 2,000" in said
     assert f"this check asked {asked(log):,} more" in said and asked(log) <= 120
-
-
-@pytest.mark.parametrize(
-    ("change", "place", "words"),
-    [
-        ({"budget": {"total_queries": 399}}, "budget.total_queries", "greater than or equal to 400"),
-        ({"budget": {"total_queries": 500, "teacher_rows": 9}}, "budget", "exclude each other; leave teacher_rows out"),
-        ({"search": {"generator.kind": ["committee", "sobol"]}}, "search.generator.kind", "cannot be searched"),
-        ({"generator": {"kind": "evolution"}}, "generator.kind", "asks for rows of each trial"),
-        ({"alpha": {"kind": "constant", "value": 0.5}}, "alpha.", "has no meaning"),
-        ({"loss": {"kind": "sobolev"}}, "loss.kind", "costs"),
-        ({"preset": "black_box"}, "preset", "few_queries"),
-    ],
-)
-def test_what_cannot_be_kept_is_refused_before_any_row(log, tmp_path, change, place, words):
-    if words == "costs":
-        words = "cost rows"
-    tree = costly_tree("costly-refused", tmp_path, 500)
-    tree |= {key: tree.get(key, {}) | value if key == "budget" else value for key, value in change.items()}
-    with fails(place, words, kind=SpecError):
-        prepare(parse_spec(tree, "costly"))
-    assert asked(log) <= 60  # at most a probe
-
-
-def test_a_study_without_a_total_is_not_counted_later(store, log, tmp_path):
-    tree = costly_tree("costly-free", tmp_path, None, trials=1, reruns=0)
-    tree["budget"] |= {"pool": 200, "bank": 100}
-    run(store, tree)
-    before = asked(log)
-    with fails("study 'costly-free'", "exists without budget.total_queries", kind=StudyMismatch):
-        run(store, costly_tree("costly-free", tmp_path, 500, trials=1))
-    assert asked(log) == before
 
 
 def test_a_removed_study_leaves_no_rows(store, log, tmp_path):

@@ -8,7 +8,7 @@ from dfkd_tune.recipes.presets import FEW_QUERIES
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import Probe
 from dfkd_tune.testing.problems import recipe
-from dfkd_tune.training.answered.folds import FOLDS, folds, folds_trained
+from dfkd_tune.training.answered.folds import FOLDS
 from dfkd_tune.training.answered.problem import Answered, AnsweredProblem
 from dfkd_tune.training.banks import measure, pooled
 from dfkd_tune.training.distill import distill
@@ -31,16 +31,6 @@ def make(rounds: int = 0) -> AnsweredProblem:
     teacher = Teacher("priced", never, torch.float64, "sha")
     answered = Answered(part(30, 0), part(100, 1), part(50, 2), tuple(part(20, 3 + i) for i in range(rounds)))
     return AnsweredProblem(teacher, Inputs.unknown(2), PROBE, answered, dtype=torch.float64)
-
-
-def test_every_first_row_is_held_out_of_one_fold_and_no_later_row_of_any():
-    held = torch.zeros(200)
-    for fold in folds(100, 50, 50):
-        outside = torch.cat([fold.pruning, fold.selection, fold.stress])
-        assert sorted(torch.cat([fold.training, outside]).tolist()) == [*range(200)]
-        held[outside] += 1
-    assert held[:150].eq(1).all() and held[150:].eq(0).all()
-    assert folds_trained(100) == FOLDS and folds_trained(100_000) == 1
 
 
 def test_members_of_all_folds_train_without_their_held_out_rows():
