@@ -4,6 +4,7 @@ DfkdError                 an expected failure: one line, exit status 1
 ├── SpecError             a study, recipe or architecture file is invalid
 ├── FeaturesError         a features file is invalid
 ├── TeacherError          the teacher cannot be loaded or cannot be distilled
+├── QueriesSpent          a study's total number of teacher queries is used up
 ├── StorageError          the Optuna storage of a study cannot be read or written
 │   └── StudyMismatch     a study of that name exists with another teacher, search space or objective
 ├── TrackingError         MLflow cannot be reached or written
@@ -74,6 +75,12 @@ class TeacherError(DfkdError):
     """The teacher cannot be loaded or cannot be distilled."""
 
     NEXT = "export or copy it again; dfkd-tune check loads and probes it"
+
+
+class QueriesSpent(DfkdError):
+    """A study's total number of teacher queries is used up."""
+
+    NEXT = "raise budget.total_queries: the study goes on from what is answered"
 
 
 class StorageError(DfkdError):

@@ -24,6 +24,7 @@ from dfkd_tune.search.study_file import KEYS, StudySpec, parse_spec
 from dfkd_tune.study.prepare import Prepared, prepare
 from dfkd_tune.teachers.base import Teacher, hash_bytes
 from dfkd_tune.teachers.in_memory import Given, given, identified, own_signature
+from dfkd_tune.teachers.metering.meter import Meter, metered
 from dfkd_tune.teachers.signatures.example_inputs import ATTRIBUTE, rows_of
 from dfkd_tune.teachers.sources import IN_MEMORY, is_file
 from dfkd_tune.utils import yaml_io
@@ -40,6 +41,7 @@ class Arguments:
         tree: the other sections of a study file, as plain values; None values are left out.
         architecture, trust_pickle, device: as in ``tune``.
         folder: folder in which teachers and features that were given as objects are kept.
+        storage_url: URL of Optuna's storage, where queries are counted.
     """
 
     function: str
@@ -51,6 +53,7 @@ class Arguments:
     trust_pickle: bool
     device: str
     folder: Path
+    storage_url: str | None = None
 
     def prepared(self) -> tuple[Prepared, Given]:
         """The study, and how its teacher is kept.
@@ -68,10 +71,13 @@ class Arguments:
         inputs, file = self._features(signature)
         layout = layout_of(signature, self.function) if signature is not None and signature.complete else None
         layout = inputs.layout if inputs is not None and inputs.layout is not None else layout
-        found = given(self.teacher, self.folder, self._rows(inputs, layout), layout.signature if layout else signature)
+        limited = (self.tree.get("budget") or {}).get("total_queries") is not None
+        with metered(Meter() if limited else None):
+            rows = self._rows(inputs, layout)
+            found = given(self.teacher, self.folder, rows, layout.signature if layout else signature)
         spec = self._spec(found.path, file)
         try:
-            prepared = prepare(spec, self.trust_pickle, self.device, found.teacher)
+            prepared = prepare(spec, self.trust_pickle, self.device, found.teacher, self.storage_url)
             return replace(prepared, teacher=identified(prepared.teacher, prepared.inputs)), found
         except DfkdError as error:
             if isinstance(self.teacher, str | Path) or not error.place.startswith(found.path):

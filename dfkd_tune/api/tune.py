@@ -122,7 +122,7 @@ def tune(
         require_intact(storage_url)  # before the first teacher query
         folder = paths.shared_folder(storage_url, KEPT)
         arguments = Arguments(
-            "tune", teacher, features, example_inputs, given, architecture, trust_pickle, device, folder
+            "tune", teacher, features, example_inputs, given, architecture, trust_pickle, device, folder, storage_url
         )
         prepared, kept = arguments.prepared()
         study_name = prepared.spec.name
@@ -133,7 +133,9 @@ def tune(
             raise KeyboardInterrupt(f"study {study_name!r} was stopped; the same call goes on from here") from None
         require_complete(run)
     about = prepared.spec
-    evaluator = RawEvaluator(prepared.teacher, prepared.inputs, about.study.seed, about.budget.bank)
+    evaluator = None
+    if about.budget.total_queries is None:
+        evaluator = RawEvaluator(prepared.teacher, prepared.inputs, about.study.seed, about.budget.bank)
     held = Sources(held=prepared.teacher) if prepared.in_memory else Sources(None, None, None, trust_pickle)
     return Result(study_name, storage_url, uri, evaluator, kept.reason, held)
 

@@ -19,14 +19,16 @@ def spec_of(
     pareto: str | None,
     seed: int | None,
     timeout: float | None = None,
+    max_queries: int | None = None,
 ) -> StudySpec:
     """Read the study file and apply the command-line options."""
-    from dataclasses import replace
+    from dataclasses import fields, replace
 
     from dfkd_tune.cli.quickstart import quickstart
     from dfkd_tune.errors import SpecError
     from dfkd_tune.locations.paths import NAME
-    from dfkd_tune.search.study_file import TeacherSection, parse_spec, read_spec
+    from dfkd_tune.search.study_file import Budget, TeacherSection, parse_spec, read_spec
+    from dfkd_tune.utils.strategy import build
 
     if spec is None and teacher is not None:
         read = parse_spec({"teacher": teacher}, f"{Path(teacher.replace(':', '.')).stem}.yaml")
@@ -39,6 +41,10 @@ def spec_of(
     given = {"trials": n_trials, "name": name, "pareto": pareto, "seed": seed, "timeout": timeout}
     read = replace(read, study=replace(read.study, **{k: v for k, v in given.items() if v is not None}))
     read = replace(read, seeded=read.seeded or seed is not None)
+    if max_queries is not None:
+        given = {field.name: getattr(read.budget, field.name) for field in fields(read.budget)}
+        kept = {key: value for key, value in given.items() if value is not None}
+        read = replace(read, budget=build(Budget, kept | {"total_queries": max_queries}, "--max-queries"))
     if teacher is not None or architecture is not None:
         read = replace(
             read,

@@ -29,6 +29,7 @@ VALUES = models.TrialValueModel
 USER_ATTRIBUTES = models.TrialUserAttributeModel
 SYSTEM_ATTRIBUTES = models.TrialSystemAttributeModel
 STUDY_SYSTEM_ATTRIBUTES = models.StudySystemAttributeModel
+STUDY_USER_ATTRIBUTES = models.StudyUserAttributeModel
 HEARTBEATS = models.TrialHeartbeatModel
 INTERMEDIATE_VALUES = models.TrialIntermediateValueModel
 
@@ -54,6 +55,7 @@ COLUMNS = {
     USER_ATTRIBUTES: ("trial_id", "key", "value_json"),
     SYSTEM_ATTRIBUTES: ("trial_id", "key", "value_json"),
     STUDY_SYSTEM_ATTRIBUTES: ("study_id", "key", "value_json"),
+    STUDY_USER_ATTRIBUTES: ("study_id", "key", "value_json"),
     HEARTBEATS: ("trial_id", "heartbeat"),
     INTERMEDIATE_VALUES: ("trial_id", "step", "intermediate_value", "intermediate_value_type"),
 }
@@ -176,6 +178,21 @@ def write_study_attributes(session: Session, study: optuna.Study, attributes: Ma
     session.query(table).filter(known).delete(synchronize_session=False)
     for name, value in attributes.items():
         session.add(table(study_id=study_id(study), key=name, value_json=json.dumps(value)))
+
+
+def study_user_attribute(session: Session, study: optuna.Study, key: str) -> Any:
+    """A user attribute of a study in the current transaction; None if it has none of that name."""
+    table = STUDY_USER_ATTRIBUTES
+    found = session.query(table.value_json).filter(table.study_id == study_id(study), table.key == key).one_or_none()
+    return None if found is None else json.loads(found[0])
+
+
+def write_study_user_attribute(session: Session, study: optuna.Study, key: str, value: object) -> None:
+    """Set a user attribute of a study in the current transaction."""
+    table = STUDY_USER_ATTRIBUTES
+    known = (table.study_id == study_id(study)) & (table.key == key)
+    session.query(table).filter(known).delete(synchronize_session=False)
+    session.add(table(study_id=study_id(study), key=key, value_json=json.dumps(value)))
 
 
 def set_study_attributes(study: optuna.Study, attributes: Mapping[str, Any]) -> None:

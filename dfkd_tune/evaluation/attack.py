@@ -21,6 +21,10 @@ RADIUS = 0.5
 """Largest distance from the prior row in any feature, in standard deviations."""
 STARTS, STEPS, RESTARTS = 512, 50, 2
 """Prior rows attacked, steps and restarts: at most 51,200 teacher queries. A slow teacher gets at most as many as its pool has rows."""
+LEAST_STEPS = 10
+"""Fewest steps of an attack within a number of rows; with fewer rows, fewer prior rows are attacked."""
+ENDS = 2
+"""Rows that the result of an attack is measured on."""
 
 Answer = Callable[[Tensor], Tensor]
 
@@ -34,7 +38,7 @@ class Found:
         origin: prior row ``(D,)`` from which it was reached.
         starts, rows: number of prior rows attacked, and of teacher queries.
         unanswered: number of rows whose gap is not finite; ``z`` is none of them.
-        method: ``gradient`` or ``random``.
+        method: ``gradient``, ``random``, or ``none`` if no row could be asked: then it is the worst row of the report bank.
     """
 
     z: Tensor
@@ -56,8 +60,11 @@ def attack(problem: Problem, student: Answer, unit: Tensor, gaps: Tensor) -> Fou
     """
     rng = stream(problem.seed, "attack")
     z = problem.banks["report"].z
-    starts = min(STARTS, len(z), max(8, len(problem.pool) // (STEPS * RESTARTS)))
-    worst = max(starts // 8, min(8, starts // 2))
+    starts, steps = _sizes(problem)
+    if not starts:
+        row = z[int(gaps.argmax())]
+        return Found(row, row, 0, 0, 0, "none")
+    worst = max(starts // 8, min(8, starts // 2), 1 if starts == 1 else 0)
     order = gaps.argsort(descending=True, stable=True)
     others = worst + torch.randperm(len(z) - worst, generator=rng)[: starts - worst].to(order.device)
     origin = z[torch.cat([order[:worst], order[others]])]
@@ -66,9 +73,19 @@ def attack(problem: Problem, student: Answer, unit: Tensor, gaps: Tensor) -> Fou
     climb = _ascend if gradients else _search
     for restart in range(RESTARTS):
         shift = 2 * torch.rand(origin.shape, generator=rng, dtype=torch.float64) - 1
-        climb(aim, origin, origin + RADIUS * shift.to(origin) * bool(restart), rng)
+        climb(aim, origin, origin + RADIUS * shift.to(origin) * bool(restart), rng, steps)
     best = int(aim.best.argmax())
     return Found(aim.where[best], origin[best], starts, aim.rows, aim.unanswered, "gradient" if gradients else "random")
+
+
+def _sizes(problem: Problem) -> tuple[int, int]:
+    """Prior rows to attack, and steps; 0 rows where the teacher may not be asked for enough."""
+    rows, limit = len(problem.banks["report"].z), problem.attack_rows
+    if limit is None:
+        return min(STARTS, rows, max(8, len(problem.pool) // (STEPS * RESTARTS))), STEPS
+    left = limit - ENDS
+    starts = min(STARTS, rows, left // (LEAST_STEPS * RESTARTS))
+    return starts, min(STEPS, left // (starts * RESTARTS)) if starts else 0
 
 
 def hold(inputs: Inputs, z: Tensor, origin: Tensor, radius: float = RADIUS) -> Tensor:
@@ -123,21 +140,21 @@ class _Aim:
         return gap
 
 
-def _ascend(aim: _Aim, origin: Tensor, z: Tensor, rng: torch.Generator) -> None:
+def _ascend(aim: _Aim, origin: Tensor, z: Tensor, rng: torch.Generator, steps: int) -> None:
     """Sign-gradient ascent (Madry et al. 2018) with shrinking steps. The moving point is not rounded, so that it can change levels."""
-    for step in range(STEPS):
+    for step in range(steps):
         gradient = aim.gradient(hold(aim.problem.inputs, z, origin))
-        z = _near(origin, z + 0.2 * RADIUS * (1 - step / STEPS) * gradient.sign())
+        z = _near(origin, z + 0.2 * RADIUS * (1 - step / steps) * gradient.sign())
 
 
-def _search(aim: _Aim, origin: Tensor, z: Tensor, rng: torch.Generator) -> None:
+def _search(aim: _Aim, origin: Tensor, z: Tensor, rng: torch.Generator, steps: int) -> None:
     """Random search with shrinking steps in few or many features; a step is kept if the gap grows."""
     z = hold(aim.problem.inputs, z, origin)
     gap = aim.gap(z)
-    for step in range(1, STEPS):
+    for step in range(1, steps):
         noise = torch.randn(z.shape, generator=rng, dtype=torch.float64)
         moved = torch.rand(z.shape, generator=rng) < torch.rand(len(z), 1, generator=rng)
-        tried = z + RADIUS * (1 - step / STEPS) * (noise * moved).to(z)
+        tried = z + RADIUS * (1 - step / steps) * (noise * moved).to(z)
         tried = hold(aim.problem.inputs, tried, origin)
         reached = aim.gap(tried)
         z, gap = torch.where((reached > gap)[:, None], tried, z), torch.maximum(reached, gap)

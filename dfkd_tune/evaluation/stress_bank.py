@@ -19,9 +19,11 @@ import torch
 from torch import Tensor
 
 from dfkd_tune.evaluation.attack import hold
+from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.presets import PRESETS
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.teachers.output_cache import Answers
+from dfkd_tune.teachers.probe import Probe
 from dfkd_tune.training.banks import Bank
 from dfkd_tune.training.distill import Outcome, distill_all
 from dfkd_tune.training.member import Member
@@ -106,7 +108,7 @@ def stress_bank(problem: Problem, panel: Sequence[Outcome], radius: float = RADI
     rng = stream(problem.seed, "stress")
     drawn = problem.inputs.draw(len(problem.banks["selection"].z), rng)
     prior = drawn.to(problem.device, problem.dtype)
-    origin = _outlying(problem, drawn, rng).to(prior) if far else prior
+    origin = outlying(problem.probe, problem.inputs, drawn, rng).to(prior) if far else prior
     move = _ascend if problem.probe.differentiable else _try
     parts = origin.tensor_split(len(panel)) if panel else []
     moved = [
@@ -121,15 +123,15 @@ def stress_bank(problem: Problem, panel: Sequence[Outcome], radius: float = RADI
     return Bank(z, values, problem.spread)
 
 
-def _outlying(problem: Problem, z: Tensor, rng: torch.Generator) -> Tensor:
-    """Replace prior rows by stress rows for this teacher where tails are not declared."""
-    rows = stress_policy(problem.probe, problem.inputs).rows
-    return _spiked(problem, z, rng) if rows is None else rows.turn(problem.inputs, z, rng)
+def outlying(probe: Probe, inputs: Inputs, z: Tensor, rng: torch.Generator) -> Tensor:
+    """Replace prior rows ``(N, D)`` by stress rows for a teacher, where tails are not declared."""
+    rows = stress_policy(probe, inputs).rows
+    return _spiked(inputs, z, rng) if rows is None else rows.turn(inputs, z, rng)
 
 
-def _spiked(problem: Problem, z: Tensor, rng: torch.Generator) -> Tensor:
+def _spiked(inputs: Inputs, z: Tensor, rng: torch.Generator) -> Tensor:
     """Prior rows whose features of unknown shape are moved to the center, except one, which is moved far out."""
-    unknown = problem.inputs.shapeless
+    unknown = inputs.shapeless
     features = unknown.nonzero().flatten()
     if not len(features):
         return z
@@ -138,7 +140,7 @@ def _spiked(problem: Problem, z: Tensor, rng: torch.Generator) -> Tensor:
     near, far = OUT
     out = near + (far - near) * torch.rand(len(z), generator=rng, dtype=z.dtype)
     sign = 2 * torch.randint(2, (len(z),), generator=rng).to(z) - 1
-    return problem.inputs.project(near_center.scatter(1, feature[:, None], (sign * out)[:, None]))
+    return inputs.project(near_center.scatter(1, feature[:, None], (sign * out)[:, None]))
 
 
 def _answer(problem: Problem, outcome: Outcome) -> Answer:

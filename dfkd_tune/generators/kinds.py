@@ -8,6 +8,7 @@ from dfkd_tune.generators.gaussian import Gaussian
 from dfkd_tune.generators.heavy_tailed import HeavyTailed
 from dfkd_tune.generators.impressions import Impressions
 from dfkd_tune.generators.low_discrepancy import Halton, LatinHypercube, Sobol, Uniform
+from dfkd_tune.generators.rounds.committee import Committee
 from dfkd_tune.generators.skewed import Skewed
 from dfkd_tune.generators.zeroth_order import ZerothOrder
 from dfkd_tune.utils.plugins import Registry
@@ -28,5 +29,6 @@ GENERATORS: Registry[type[Generator]] = Registry(
         "direct": Direct,
         "zeroth_order": ZerothOrder,
         "evolution": Evolution,
+        "committee": Committee,
     },
 )

@@ -120,6 +120,21 @@ class Optimizer(ABC):
     weight_decay: float
     schedule: Schedule
 
+    @property
+    def coupled_decay(self) -> float:
+        """Weight decay that is added to the gradient."""
+        return self.weight_decay
+
+    @property
+    def decoupled_decay(self) -> float:
+        """Weight decay by which the weights shrink beside the gradient step, times the learning rate."""
+        return 0.0
+
+    @property
+    def average_decay(self) -> float:
+        """Decay of the moving average of the weights, which is the student then; 0 for the weights themselves."""
+        return 0.0
+
     @abstractmethod
     def betas(self) -> tuple[float, float]:
         """Decay of the moving averages of the gradient and the squared gradient."""

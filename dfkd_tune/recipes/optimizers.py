@@ -69,6 +69,43 @@ class Adam(Optimizer):
         return 1.0 - self.beta1 ** (step + 1), 1.0 - self.beta2 ** (step + 1)
 
 
+@strategy
+class AdamW(Adam):
+    """``torch.optim.AdamW`` (Loshchilov & Hutter 2019), whose weights shrink by ``lr weight_decay`` in each step, with a moving average.
+
+    The average (Polyak & Juditsky 1992) is ``a <- d a + (1 - d) w`` with ``d = min(averaging, (1 + t) / (10 + t))`` at step t.
+
+    Args:
+        lr: learning rate.
+        weight_decay: decoupled decay.
+        schedule: schedule of the learning rate over the run.
+        beta1, beta2: decay of the moving averages of the gradient and the squared gradient.
+        averaging: decay of the moving average of the weights, which is then measured and kept; 0 for none.
+    """
+
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    averaging: Fraction = 0.0
+
+    @property
+    def coupled_decay(self) -> float:
+        return 0.0
+
+    @property
+    def decoupled_decay(self) -> float:
+        return self.weight_decay
+
+    @property
+    def average_decay(self) -> float:
+        return self.averaging
+
+
+def average_share(decay: float, step: Numbers) -> Numbers:
+    """Share of the current weights in their moving average at ``step``; 1 without an average."""
+    if not decay:
+        return 0.0 * step + 1.0
+    return 1.0 - np.minimum(decay, (1.0 + step) / (10.0 + step))
+
+
 def rate_at(optimizer: Optimizer, step: Numbers, steps: int) -> Numbers:
     """Learning rate at ``step`` of ``steps``; the cosine schedule ends at 0 (Loshchilov & Hutter 2017, without restarts)."""
     if optimizer.schedule == "cosine":
@@ -81,13 +118,17 @@ def update(w: Tensor, g: Tensor, m: Tensor, v: Tensor, c: dict[str, Tensor]) -> 
 
     Args:
         w, g, m, v: weights, gradients, first and second moments, each ``(K, P)``; ``g`` is overwritten.
-        c: ``(K, 1)`` coefficients: ``keep1 = 1 - b1``, ``keep2 = 1 - b2``, ``decay``, and with ``rate = lr / c1`` the step's
+        c: ``(K, 1)`` coefficients: ``shrink``, one minus the decoupled decay; ``keep1 = 1 - b1``, ``keep2 = 1 - b2``, ``decay``, and with ``rate = lr / c1`` the step's
             denominator ``root * sqrt(v) + eps``, where ``root = 1 / (sqrt(c2) rate)`` and ``eps = EPS / rate``.
     """
     g.addcmul_(c["decay"], w)
+    if "shrink" in c:
+        w.mul_(c["shrink"])
     m.lerp_(g, c["keep1"])
     v.lerp_(g.square_(), c["keep2"])
     w.addcdiv_(m, torch.addcmul(c["eps"], c["root"], v.sqrt()), value=-1.0)
 
 
-OPTIMIZERS: Registry[type[Optimizer]] = Registry("optimizers", Optimizer, {"rmsprop": RMSprop, "adam": Adam})
+OPTIMIZERS: Registry[type[Optimizer]] = Registry(
+    "optimizers", Optimizer, {"rmsprop": RMSprop, "adam": Adam, "adamw": AdamW}
+)

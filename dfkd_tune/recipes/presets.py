@@ -6,12 +6,13 @@ from dataclasses import replace
 
 from dfkd_tune.generators.adversarial import Adversarial
 from dfkd_tune.generators.gaussian import Gaussian
+from dfkd_tune.generators.rounds.committee import Committee
 from dfkd_tune.generators.skewed import Skewed
 from dfkd_tune.recipes.initializers import Neurons, Random
 from dfkd_tune.recipes.input_bounds import Linf, Steps
 from dfkd_tune.recipes.losses import MSE, Sobolev
 from dfkd_tune.recipes.mixing import Constant
-from dfkd_tune.recipes.optimizers import Adam
+from dfkd_tune.recipes.optimizers import Adam, AdamW
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.recipes.refiners import LBFGS, NoRefiner
 
@@ -51,6 +52,14 @@ measured data: the student becomes accurate where real inputs are likely.
 BLACK_BOX = replace(ROUGH, loss=MSE())
 """The same for a black-box teacher, which has no gradients."""
 
+FEW_QUERIES = replace(
+    BLACK_BOX,
+    generator=Committee(),
+    alpha=Constant(0.0),
+    optimizer=AdamW(lr=3e-3, schedule="cosine", weight_decay=0.3, averaging=0.99),
+)
+"""Our default within a total number of queries: rows that all trials share, asked where students disagree, and decayed weights."""
+
 PRESETS = {
     "random": RANDOM,
     "adversarial": ADVERSARIAL,
@@ -58,4 +67,5 @@ PRESETS = {
     "faithful": FAITHFUL,
     "rough": ROUGH,
     "black_box": BLACK_BOX,
+    "few_queries": FEW_QUERIES,
 }

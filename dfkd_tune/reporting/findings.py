@@ -286,6 +286,18 @@ class Findings:
         return StudyRecord.of(self.study).summary.get("by_output", {}) if self.promoted is not None else {}
 
     @property
+    def queries(self) -> tuple[int, Mapping[str, int]] | None:
+        """Total number of teacher queries, and the rows claimed for each part of it; None without a total."""
+        known = StudyRecord.of(self.study)
+        return None if known.total_queries is None else (known.total_queries, known.queries)
+
+    @property
+    def error(self) -> float | None:
+        """Standard error of the objective of ``best`` over its held-out rows; None where banks are large."""
+        name = {metric.ROBUST: metric.ROBUST_ERROR, metric.NRMSE: metric.NRMSE_ERROR}.get(self.objective)
+        return None if self.best is None or name is None else self.best.user_attrs.get(name)
+
+    @property
     def run(self) -> str | None:
         """Name of the MLflow run of that student."""
         return self.promoted["run"] if self.promoted else self.best and run_name(self.best.number)

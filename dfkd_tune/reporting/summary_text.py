@@ -112,6 +112,24 @@ def noise(found: Findings) -> str:
     return f"Re-runs of the best recipes on other seeds differ by {percent(found.noise)} (standard deviation)."
 
 
+def certainty(found: Findings) -> str:
+    """The uncertainty of the best trial's objective, where few rows are held out."""
+    best, error = found.best, found.error
+    assert best is not None and error is not None  # the caller's condition
+    return (
+        f"That of trial {best.number} is {best.values[0]:.4g} ± {error:.2g} (standard error over the held-out rows). "
+        "Trials are measured on the same rows, so that their differences are more certain."
+    )
+
+
+def queries(found: Findings) -> str:
+    """How many rows each part of a total number of queries took."""
+    assert found.queries is not None  # the caller's condition
+    total, parts = found.queries
+    told = ", ".join(f"{part} {rows:,}" for part, rows in parts.items())
+    return f"{total:,} teacher rows in all: {told}; {total - sum(parts.values()):,} are left."
+
+
 def questions(found: Findings) -> list[tuple[str, str]]:
     """Questions and answers: about each searched choice, then size, then seed noise."""
     small = [("What would a smaller student cost?", smaller(found))] if found.best else []
@@ -121,6 +139,8 @@ def questions(found: Findings) -> list[tuple[str, str]]:
         ("What does a larger student gain?", size(found)),
         *small,
         ("How large is the seed noise?", noise(found)),
+        *([("How certain is the objective?", certainty(found))] if found.error is not None else []),
+        *([("Where did the teacher's rows go?", queries(found))] if found.queries is not None else []),
     ]
 
 

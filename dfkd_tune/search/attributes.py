@@ -36,6 +36,16 @@ RERUNS = "reruns"
 """Study attribute: trial number or ``baseline`` -> run name -> ``[objective, rmse]``, or None for a diverged re-run."""
 PROMOTED = "promoted"
 """Study attribute: the promoted student, a ``Promoted`` as plain values."""
+QUERIES = "queries"
+"""Study attribute: part of the total number of teacher queries -> rows claimed for it; only ``queries.ledger`` writes it."""
+TOTAL = "total_queries"
+"""Study attribute: the total number of teacher queries; None without one. A later session may raise it."""
+DIVISION = "division"
+"""Study attribute: how the total is divided, a ``Division`` as plain values."""
+PROBED = "probed"
+"""Study attribute: what the first process measured of the teacher, a ``Probe`` as plain values, in a study with a total."""
+ROWS = "rows"
+"""Study attribute: name of the folder of its answered rows, in a study with a total."""
 SUMMARY = "summary"
 """Study attribute: number of trials that had ended at the last summary, its time, and the promoted student's RMSE on the report bank."""
 
@@ -163,6 +173,28 @@ class StudyRecord:
     @property
     def promoted(self) -> Mapping[str, Any] | None:
         return self.attributes.get(PROMOTED)
+
+    @property
+    def total_queries(self) -> int | None:
+        return self.attributes.get(TOTAL)
+
+    @property
+    def queries(self) -> Mapping[str, int]:
+        """Rows claimed for each part of the total; empty without a total."""
+        return self.attributes.get(QUERIES, {})
+
+    @property
+    def division(self) -> Mapping[str, Any] | None:
+        return self.attributes.get(DIVISION)
+
+    @property
+    def probed(self) -> Mapping[str, Any] | None:
+        return self.attributes.get(PROBED)
+
+    @property
+    def rows(self) -> str | None:
+        """Name of the folder of its answered rows; None without a total."""
+        return self.attributes.get(ROWS)
 
     @property
     def summary(self) -> Mapping[str, Any]:

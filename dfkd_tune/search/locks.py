@@ -30,7 +30,9 @@ MAKING = LOCK - 1
 """Number of the advisory lock for the creation of tables."""
 ROUND = "round"
 """Purpose of the lock of a process that asks for the trials of a round."""
-PURPOSES = ("rerun", "baseline", ROUND)
+ASKING = "rows"
+"""Purpose of the lock of a process that asks the teacher for the rows of all trials."""
+PURPOSES = ("rerun", "baseline", ROUND, ASKING)
 """Tasks that only one process of a study may do at a time; the re-runs themselves have a lock for each part."""
 PAUSE = 0.5
 """Seconds between two attempts to take a lock."""

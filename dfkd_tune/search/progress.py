@@ -143,7 +143,7 @@ def study_progress(study: optuna.Study, about: StudySection, before: int, second
 
 
 def totals(study: optuna.Study, now: Progress) -> dict[str, float]:
-    """The metrics of a study's parent run; ``trial_teacher_rows`` counts the queries of single trials."""
+    """The metrics of a study's parent run; ``trial_teacher_rows`` counts the queries of single trials, ``queries/`` those of each part of a total."""
     found: dict[str, float] = {
         "trials": now.done + now.pruned + now.failed,
         "complete": now.done,
@@ -156,7 +156,7 @@ def totals(study: optuna.Study, now: Progress) -> dict[str, float]:
     known = StudyRecord.of(study)
     if known.baseline is not None and math.isfinite(known.baseline):
         found |= {"baseline": known.baseline, "baseline_rmse": known.untuned[metric.RMSE]}
-    return found
+    return found | {f"queries/{part}": rows for part, rows in known.queries.items()}
 
 
 def _running(trial: FrozenTrial) -> RunningTrial:

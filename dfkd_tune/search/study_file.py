@@ -26,6 +26,9 @@ from dfkd_tune.utils.strategy import build, strategy
 POPULATION = 8
 """Number of trials that train at once, unless the study file or a calibration sets it."""
 
+LEAST_TOTAL = 400
+"""Smallest total number of queries: fewer rows cannot be divided into training, selection and report."""
+
 
 def _study_name(name: str) -> str:
     if not NAME.fullmatch(name):
@@ -118,6 +121,9 @@ class Budget:
         pool: number of prior rows whose teacher outputs all trials share; by default chosen by the teacher's speed.
         bank: number of rows in each evaluation bank.
         teacher_rows: largest number of teacher queries per trial, in rows, besides pool and banks; no limit by default.
+        total_queries: largest number of teacher queries of the whole study, in rows: banks, trials, re-runs, certificate and
+            later sessions, by any number of workers. The rows are asked in rounds, and all trials train on all of them; ``pool``,
+            ``bank`` and ``teacher_rows`` do not apply. A later session may raise it. No limit by default.
     """
 
     steps: Annotated[int, Field(ge=1, le=10**9)] = 20_000
@@ -125,6 +131,12 @@ class Budget:
     pool: Annotated[int, Field(ge=100, le=10**8)] | None = None
     bank: Annotated[int, Field(ge=100, le=10**8)] = 8_000
     teacher_rows: Annotated[int, Field(ge=1, le=10**12)] | None = None
+    total_queries: Annotated[int, Field(ge=LEAST_TOTAL, le=10**8)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.total_queries is not None and (self.teacher_rows is not None or self.pool is not None):
+            other = "pool" if self.teacher_rows is None else "teacher_rows"
+            raise ValueError(f"total_queries and {other} exclude each other; leave {other} out")
 
 
 @dataclass(frozen=True)

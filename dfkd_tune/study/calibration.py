@@ -108,6 +108,8 @@ def choose_parallelism(
     about = prepared.spec.study
     left = about.trials if left is None else left
     fixed = about.population or recorded
+    if prepared.spec.budget.total_queries is not None:
+        return ParallelPlan(fixed or prepared.population, workers or 1, "nothing is timed, as its teacher's rows count")
     seeded, short = prepared.spec.seeded, _short(prepared, left)
     if fixed is None and seeded:
         fixed = prepared.population

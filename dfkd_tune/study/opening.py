@@ -6,12 +6,14 @@ import json
 import logging
 import socket
 import time
+from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import optuna
 
-from dfkd_tune.errors import StorageError, StudyMismatch
+from dfkd_tune.errors import FeaturesError, StorageError, StudyMismatch
 from dfkd_tune.locations.paths import sqlite_file, store_of, without_credentials
 from dfkd_tune.search.attributes import (
     DEADLINE,
@@ -35,12 +37,28 @@ from dfkd_tune.search.sampling import open_study, without_experimental_warnings
 from dfkd_tune.search.storage import open_storage
 from dfkd_tune.search.study_file import as_tree
 from dfkd_tune.search.trial_queue import TrialQueue, host_of
-from dfkd_tune.study.prepare import FREE_SECTIONS, Prepared, difference, located
+from dfkd_tune.study.prepare import Prepared, located
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking import tracker
+from dfkd_tune.utils import yaml_io
 from dfkd_tune.utils.quoting import quoted
 
 LOG = logging.getLogger(__name__)
+FREE = {
+    "study.name",
+    "study.trials",
+    "study.timeout",
+    "study.population",
+    "study.leaders",
+    "study.reruns",
+    "budget.pool",
+    "budget.total_queries",
+}
+"""Leaves of a study file that a resume may change, or that are checked separately."""
+FREE_SECTIONS = {"sampler", "pruner"}
+"""Sections of which a resume may change every leaf."""
+MOST_CHANGES = 6
+"""Largest number of keys of a features file that a message tells."""
 
 
 def open_queue(
@@ -135,3 +153,84 @@ def one_machine(queue: TrialQueue, storage_url: str) -> None:
             f"is used by a worker on {min(elsewhere)}, and SQLite cannot be shared between machines",
             remedy="stop that worker (a dead one counts as gone after 3 minutes), or keep the study in PostgreSQL",
         )
+
+
+def difference(
+    known: Mapping[str, Any],
+    mine: Mapping[str, Any],
+    before: Mapping[str, Any] | None = None,
+    now: Mapping[str, Any] | None = None,
+) -> str:
+    """Describe what differs between two studies of one name, as ``leaf: recorded -> requested``, without consequences of it.
+
+    Args:
+        known, mine: recorded and requested identity.
+        before, now: their study files as plain values; None if not recorded.
+    """
+    was, asked = _flatten(before or {}), _flatten(now or {})
+    paths = {"teacher": ("teacher.path", "teacher.architecture"), "features": ("features",)}
+    changed = []
+    for what, leaves in paths.items():
+        others = [leaf for leaf in leaves if was.get(leaf) != asked.get(leaf)]
+        if others == ["features"] and (told := _declared_change(was.get("features"), asked.get("features"))):
+            changed += told
+            continue
+        if known.get(what) == mine.get(what) or (what == "features" and changed and not others):
+            continue  # an inferred prior changes with its teacher
+        changed += [_change(leaf, was, asked) for leaf in others if before] or [_change(what, known, mine)]
+    if before:
+        skipped = FREE.union(*paths.values())
+        known_leaves = (leaf for leaf in was.keys() | asked.keys() if leaf.partition(".")[0] not in FREE_SECTIONS)
+        leaves = sorted(leaf for leaf in known_leaves if leaf not in skipped)
+        changed += [_change(leaf, was, asked) for leaf in leaves if was.get(leaf) != asked.get(leaf)]
+    if not changed:  # the study files are equal, so the difference lies elsewhere
+        a, b = _flatten(known), _flatten(mine)
+        changed = [_change(leaf, a, b) for leaf in sorted(a.keys() | b.keys()) if a.get(leaf) != b.get(leaf)]
+    return ", ".join(changed)
+
+
+def _declared_change(before: str | None, now: str | None) -> list[str]:
+    """What two features files declare otherwise, by feature and key; empty if one cannot be read."""
+    try:
+        was, asked = (_flat_list(yaml_io.read(Path(path or ""), FeaturesError)) for path in (before, now))
+    except (FeaturesError, OSError):
+        return []
+    leaves = [leaf for leaf in was | asked if was.get(leaf) != asked.get(leaf)]
+    more = [f"{len(leaves) - MOST_CHANGES} more in features"] if len(leaves) > MOST_CHANGES else []
+    return [_change(leaf, was, asked) for leaf in leaves[:MOST_CHANGES]] + more
+
+
+def _flat_list(tree: Any, place: str = "") -> dict[str, Any]:
+    """The leaves of a features file; an entry of a list is placed by its name."""
+    flat: dict[str, Any] = {}
+    if isinstance(tree, dict) and all(isinstance(key, str) for key in tree):
+        for key, value in tree.items():
+            flat |= _flat_list(value, f"{place}.{key}" if place else key)
+        return flat
+    if isinstance(tree, list) and any(isinstance(each, dict) for each in tree):
+        names = [each.get("name") if isinstance(each, dict) else each for each in tree]
+        flat[place] = names
+        for name, each in zip(names, tree, strict=True):
+            own = {k: v for k, v in each.items() if k != "name"} if isinstance(each, dict) else {}
+            flat |= _flat_list(own, f"{place}[{name!r}]")
+        return flat
+    return {place: tree}
+
+
+def _change(leaf: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    return f"{leaf}: {_short(before.get(leaf))} -> {_short(now.get(leaf))}"
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict) and value.keys() - {"low", "high", "log"}:
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _short(value: Any) -> str:
+    text = "absent" if value is None else "".join(islice(json.JSONEncoder().iterencode(value), 81))
+    return text if len(text) <= 80 else f"{text[:12]}...{text[-4:]}"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dfkd_tune.errors import FeaturesError, MachineError, SpecError
+from dfkd_tune.errors import MachineError, SpecError
 from dfkd_tune.evaluation.stress_bank import add_stress
 from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.prior import Inputs
@@ -19,22 +18,29 @@ from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.recipes.losses import LOSSES
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.optuna_kinds import try_sampler
-from dfkd_tune.search.space.defaults import TEACHER_DEFAULTS, untuned
+from dfkd_tune.search.space.defaults import defaults_of, untuned
 from dfkd_tune.search.space.search_space import make_space
+from dfkd_tune.search.space.shared_rows import require_shared_rows
 from dfkd_tune.search.space.space import Size, Space
 from dfkd_tune.search.study_file import POPULATION, StudySpec
-from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.study.total.asking import Asking
+from dfkd_tune.study.total.division import ROUNDS, probe_rows
+from dfkd_tune.study.total.opening import Total, meter_of, open_total
+from dfkd_tune.teachers.base import Teacher, outputs_alone
 from dfkd_tune.teachers.guarded import CALLS
 from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.teachers.metering.meter import metered
 from dfkd_tune.teachers.output_cache import Answers
 from dfkd_tune.teachers.probe import Probe, probe
 from dfkd_tune.teachers.sources import IN_MEMORY, is_file
 from dfkd_tune.tracking import params as param
 from dfkd_tune.tracking import tags as tag
+from dfkd_tune.training.answered.folds import FOLDS
+from dfkd_tune.training.banks import Pool
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.memory import Need, Sizes, fit, need
-from dfkd_tune.training.problem import BANKS, POOL_LEAST, Pool, Problem
-from dfkd_tune.utils import hardware, yaml_io
+from dfkd_tune.training.problem import BANKS, POOL_LEAST, Problem
+from dfkd_tune.utils import hardware
 
 LIBRARIES = 400 * 2**20
 """Memory of an additional process before it holds any row, in bytes."""
@@ -54,6 +60,7 @@ class Prepared:
         sizes: size of the pool and memory of one process on this machine.
         device: device of the distillation.
         groups: requested number of groups of a seeded study's rounds; None for the recorded or usual one.
+        total: the total of its queries, once it is open; None without one.
     """
 
     spec: StudySpec
@@ -64,6 +71,7 @@ class Prepared:
     sizes: Sizes
     device: str = "cpu"
     groups: int | None = None
+    total: Total | None = None
 
     @property
     def in_memory(self) -> bool:
@@ -73,7 +81,16 @@ class Prepared:
     @property
     def population(self) -> int:
         """Number of trials that train at once."""
-        return self.spec.study.population or min(POPULATION, self.spec.study.trials)
+        about, most = self.spec.study, POPULATION
+        if self.spec.budget.total_queries is not None:  # so that rows are asked between trials
+            most = min(most, max(1, about.trials // (GROUPS * (ROUNDS + 1))))
+        return about.population or min(most, about.trials)
+
+    def asking(self, check_cancelled: Callable[[], None]) -> Asking:
+        """How a study with an open total asks its teacher; ``check_cancelled`` is called while another process does, and may raise."""
+        assert self.total is not None  # the caller's condition
+        of_teacher = (self.teacher, self.inputs, self.probe)
+        return Asking(self.total, *of_teacher, self.space.preset.generator, self.spec.study.seed, check_cancelled)
 
     def with_population(self, population: int) -> Prepared:
         """The same study with another population."""
@@ -97,6 +114,8 @@ class Prepared:
             shared: folder in which processes share a slow teacher's outputs; None to query everything here.
             check_cancelled: called while waiting for another process's queries; may raise.
         """
+        if self.total is not None:
+            return self.asking(check_cancelled).problem(self.device)
         rows = pool_rows or self.sizes.pool
         keeps = self.sizes.gradients if gradients is None else gradients
         CALLS.expect(rows + len(BANKS) * self.spec.budget.bank, self.probe.rows_per_second)
@@ -117,6 +136,8 @@ class Prepared:
         self, problem: Problem, check_cancelled: Callable[[Member | None], None], shared: Path | None = None
     ) -> Problem:
         """Add the stress bank to a problem; ``check_cancelled`` is called at times and may raise."""
+        if self.total is not None:  # its stress rows are among the answered ones
+            return problem
         like = self.baseline()
         answers = self._answers(shared, "stress", len(problem.pool), problem.pool.gradients is not None, like)
         add_stress(problem, like, check_cancelled, answers, lambda: check_cancelled(None))
@@ -139,11 +160,12 @@ class Prepared:
 
     def baseline(self) -> Recipe:
         """Recipe of the untuned baseline, with the study's budget and its largest allowed student."""
-        return untuned(self.probe.kind, self.space)
+        return untuned(self.probe.kind, self.space, self.spec.budget.total_queries is not None)
 
     def identity(self) -> dict[str, Any]:
         """The facts that must be equal when the study is resumed."""
         optional = {"pareto": self.spec.study.pareto, "teacher_rows": self.spec.budget.teacher_rows}
+        optional |= {"limited": self.spec.budget.total_queries is not None}
         return {
             "teacher": self.teacher.sha256,
             "features": self.inputs.fingerprint(),
@@ -170,6 +192,7 @@ class Prepared:
             "device": self.device,
             param.BANK: spec.budget.bank,
             "teacher_rows": spec.budget.teacher_rows,
+            param.TOTAL_QUERIES: spec.budget.total_queries,
             "teacher_noise": found.noise,
             "teacher_resolution": found.resolution,
             "preset": spec.preset or "default",
@@ -195,7 +218,11 @@ class Prepared:
 
 
 def prepare(
-    spec: StudySpec, trust_pickle: bool = False, device: str = "cpu", teacher: Teacher | None = None
+    spec: StudySpec,
+    trust_pickle: bool = False,
+    device: str = "cpu",
+    teacher: Teacher | None = None,
+    storage_url: str | None = None,
 ) -> Prepared:
     """Read the files of a study, probe the teacher and check that its rows fit in memory.
 
@@ -204,17 +231,24 @@ def prepare(
         trust_pickle: whether to load pickled models, which can run any code.
         device: ``auto``, ``cpu`` or ``cuda``.
         teacher: the teacher, if the spec's path leads to none.
+        storage_url: URL of Optuna's storage, in which a study with a total counts its queries before its teacher is asked; without
+            one, as for a check, they are not counted.
 
     Raises:
         DfkdError: for the first error, in one line.
     """
-    where = hardware.device(device)
-    architecture = Path(spec.teacher.architecture) if spec.teacher.architecture else None
-    teacher = teacher or load_teacher(spec.teacher.path, architecture, trust_pickle)
-    teacher, inputs = with_inputs(teacher, Path(spec.features) if spec.features else None)
-    found = probe(teacher, inputs, spec.study.seed)
+    where, limited = hardware.device(device), spec.budget.total_queries is not None
+    meter = meter_of(teacher) if limited else None
+    total = None if meter is None or storage_url is None else open_total(spec, storage_url, meter)
+    with metered(meter):
+        architecture = Path(spec.teacher.architecture) if spec.teacher.architecture else None
+        teacher = teacher or load_teacher(spec.teacher.path, architecture, trust_pickle)
+        teacher = outputs_alone(teacher) if limited else teacher
+        teacher, inputs = with_inputs(teacher, Path(spec.features) if spec.features else None)
+        measure = partial(probe, teacher, inputs, spec.study.seed, probe_rows(spec.budget.total_queries))
+        found = measure() if total is None else total.probed(measure)
     limit = spec.student.parameters(teacher.parameters)
-    kind, size = TEACHER_DEFAULTS[found.kind], (encoder(inputs).columns, found.outputs)
+    kind, size = defaults_of(found.kind, limited), (encoder(inputs).columns, found.outputs)
     small, place = spec.study.pareto is not None, f"{spec.place}: search"
     recipe = spec.recipe(kind.recipe(inputs))
     space = make_space(
@@ -228,8 +262,10 @@ def prepare(
         default=kind.searched(inputs),
         fixed=spec.fixed,
     )
+    if limited:
+        require_shared_rows(space, spec.fixed, spec.search or (), spec.place)
     try_sampler(spec.sampler, space.suggest, 2 if small else 1, f"{spec.place}: sampler")
-    bare = Prepared(spec, teacher, inputs, found, space, NOTHING, where)
+    bare = Prepared(spec, teacher, inputs, found, space, NOTHING, where, total=total)
     prepared = replace(bare, sizes=sized(bare))
     if spec.budget.teacher_rows is not None and not prepared.sizes.gradients and matches_gradients(space):
         raise SpecError(
@@ -254,8 +290,10 @@ def sized(prepared: Prepared, processes: int = 1) -> Sizes:
         MachineError: if not even the smallest sizes fit.
     """
     room = hardware.memory_of(prepared.device) // processes - (processes > 1) * LIBRARIES
-    needed, asked = needs(prepared), prepared.spec.budget.pool
+    needed, budget = needs(prepared), prepared.spec.budget
+    asked = budget.pool or budget.total_queries
     members = prepared.population + 1  # the untuned baseline trains beside the trials
+    members *= FOLDS if budget.total_queries is not None else 1
     found = fit(needed, prepared.probe, members, room, asked)
     if found is not None:
         return found
@@ -290,100 +328,3 @@ def located(path: str) -> str:
         return without_credentials(path)
     plain = Path(os.path.abspath(path))  # without "..", which means another folder behind a link
     return str(plain if plain.resolve() == Path(path).resolve() else Path(path).absolute())
-
-
-FREE = {
-    "study.name",
-    "study.trials",
-    "study.timeout",
-    "study.population",
-    "study.leaders",
-    "study.reruns",
-    "budget.pool",
-}
-"""Leaves of a study file that a resume may change, or that are checked separately."""
-FREE_SECTIONS = {"sampler", "pruner"}
-"""Sections of which a resume may change every leaf."""
-MOST_CHANGES = 6
-"""Largest number of keys of a features file that a message tells."""
-
-
-def difference(
-    known: Mapping[str, Any],
-    mine: Mapping[str, Any],
-    before: Mapping[str, Any] | None = None,
-    now: Mapping[str, Any] | None = None,
-) -> str:
-    """Describe what differs between two studies of one name, as ``leaf: recorded -> requested``, without consequences of it.
-
-    Args:
-        known, mine: recorded and requested identity.
-        before, now: their study files as plain values; None if not recorded.
-    """
-    was, asked = _flatten(before or {}), _flatten(now or {})
-    paths = {"teacher": ("teacher.path", "teacher.architecture"), "features": ("features",)}
-    changed = []
-    for what, leaves in paths.items():
-        others = [leaf for leaf in leaves if was.get(leaf) != asked.get(leaf)]
-        if others == ["features"] and (told := _declared_change(was.get("features"), asked.get("features"))):
-            changed += told
-            continue
-        if known.get(what) == mine.get(what) or (what == "features" and changed and not others):
-            continue  # an inferred prior changes with its teacher
-        changed += [_change(leaf, was, asked) for leaf in others if before] or [_change(what, known, mine)]
-    if before:
-        skipped = FREE.union(*paths.values())
-        known_leaves = (leaf for leaf in was.keys() | asked.keys() if leaf.partition(".")[0] not in FREE_SECTIONS)
-        leaves = sorted(leaf for leaf in known_leaves if leaf not in skipped)
-        changed += [_change(leaf, was, asked) for leaf in leaves if was.get(leaf) != asked.get(leaf)]
-    if not changed:  # the study files are equal, so the difference lies elsewhere
-        a, b = _flatten(known), _flatten(mine)
-        changed = [_change(leaf, a, b) for leaf in sorted(a.keys() | b.keys()) if a.get(leaf) != b.get(leaf)]
-    return ", ".join(changed)
-
-
-def _declared_change(before: str | None, now: str | None) -> list[str]:
-    """What two features files declare otherwise, by feature and key; empty if one cannot be read."""
-    try:
-        was, asked = (_flat_list(yaml_io.read(Path(path or ""), FeaturesError)) for path in (before, now))
-    except (FeaturesError, OSError):
-        return []
-    leaves = [leaf for leaf in was | asked if was.get(leaf) != asked.get(leaf)]
-    more = [f"{len(leaves) - MOST_CHANGES} more in features"] if len(leaves) > MOST_CHANGES else []
-    return [_change(leaf, was, asked) for leaf in leaves[:MOST_CHANGES]] + more
-
-
-def _flat_list(tree: Any, place: str = "") -> dict[str, Any]:
-    """The leaves of a features file; an entry of a list is placed by its name."""
-    flat: dict[str, Any] = {}
-    if isinstance(tree, dict) and all(isinstance(key, str) for key in tree):
-        for key, value in tree.items():
-            flat |= _flat_list(value, f"{place}.{key}" if place else key)
-        return flat
-    if isinstance(tree, list) and any(isinstance(each, dict) for each in tree):
-        names = [each.get("name") if isinstance(each, dict) else each for each in tree]
-        flat[place] = names
-        for name, each in zip(names, tree, strict=True):
-            own = {k: v for k, v in each.items() if k != "name"} if isinstance(each, dict) else {}
-            flat |= _flat_list(own, f"{place}[{name!r}]")
-        return flat
-    return {place: tree}
-
-
-def _change(leaf: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    return f"{leaf}: {_short(before.get(leaf))} -> {_short(now.get(leaf))}"
-
-
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict) and value.keys() - {"low", "high", "log"}:
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def _short(value: Any) -> str:
-    text = "absent" if value is None else "".join(islice(json.JSONEncoder().iterencode(value), 81))
-    return text if len(text) <= 80 else f"{text[:12]}...{text[-4:]}"

@@ -31,7 +31,8 @@ from dfkd_tune.study.opening import open_queue
 from dfkd_tune.study.prepare import Prepared
 from dfkd_tune.study.reruns import Rerunner
 from dfkd_tune.study.trials.active_trial import ActiveTrial
-from dfkd_tune.study.trials.claims import Claims, claims
+from dfkd_tune.study.trials.claims import Claims
+from dfkd_tune.study.trials.handing_out import claims_of
 from dfkd_tune.study.trials.progress_view import POLL_S, ProgressView
 from dfkd_tune.tracking import params as param
 from dfkd_tune.tracking import tags as tag
@@ -158,7 +159,7 @@ class StudyRunner:
         recipe, population = self.prepared.space.preset, self.prepared.population
         torch.set_num_threads(paying_threads(self.problem, recipe, population, self.threads))
         self.population = Population(self.problem)
-        self.claims = claims(self.queue, self.prepared, known)
+        self.claims = claims_of(self.queue, self.prepared, known, self.problem, self._check_cancelled)
         before = self.total - self.queue.unfinished(self.total)
         self.view = ProgressView(self.study, spec.study, before, self.on_progress)
         with Heartbeat(self.queue) as self.heartbeat, without_experimental_warnings():

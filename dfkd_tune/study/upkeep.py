@@ -21,6 +21,7 @@ from dfkd_tune.search.locks import study_locks
 from dfkd_tune.search.ranking import leading_students
 from dfkd_tune.search.storage import PatientStorage, open_storage
 from dfkd_tune.search.trial_queue import TrialQueue, host_of
+from dfkd_tune.study.total.opening import rows_folder
 from dfkd_tune.teachers.output_cache import files_of
 from dfkd_tune.tracking import experiment_upkeep as experiments
 from dfkd_tune.tracking.outbox import Outbox
@@ -37,6 +38,7 @@ class Removal:
         spool: folder of its records; None without one.
         answers: files with outputs of its teacher that no other study uses, and their bytes.
         kept: files of its teacher and features beside the storage that no other study uses.
+        rows: folder of the answered rows of its total; None without one.
     """
 
     name: str
@@ -47,11 +49,13 @@ class Removal:
     spool: Path | None
     answers: tuple[Path, ...]
     kept: tuple[Path, ...]
+    rows: Path | None = None
 
     @property
     def bytes(self) -> int:
         """Size of the files, in bytes."""
-        spooled = [file for file in self.spool.rglob("*") if file.is_file()] if self.spool else []
+        folders = [folder for folder in (self.spool, self.rows) if folder is not None]
+        spooled = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
         return sum(file.stat().st_size for file in (*spooled, *self.answers, *self.kept) if file.exists())
 
     def lines(self) -> list[str]:
@@ -63,6 +67,8 @@ class Removal:
             )
         if self.spool is not None:
             lines.append(f"its records in {self.spool}")
+        if self.rows is not None:
+            lines.append(f"the answered rows of its total number of queries in {self.rows}")
         if self.answers:
             lines.append(f"{len(self.answers):,} files with outputs of its teacher, which no other study uses")
         lines += [f"{file}, which no other study uses" for file in self.kept]
@@ -97,6 +103,7 @@ def plan_removal(name: str, storage_url: str, tracking_uri: str) -> Removal:
         spool if spool.exists() else None,
         () if shared else tuple(files_of(shared_folder(url, "answers"), teacher)),
         tuple(_kept(mine, others, shared_folder(url, "teachers"))),
+        None if mine.rows is None else rows_folder(url, mine),
     )
 
 
@@ -110,8 +117,9 @@ def remove(plan: Removal) -> str | None:
     buried = experiments.retire(plan.tracking_uri, plan.name)
     for file in (*plan.answers, *plan.kept):
         file.unlink(missing_ok=True)
-    if plan.spool is not None:
-        shutil.rmtree(plan.spool, ignore_errors=True)
+    for folder in (plan.spool, plan.rows):
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
     optuna.delete_study(study_name=plan.name, storage=storage)
     return buried
 

@@ -178,7 +178,7 @@ def load_recorded_study(
             raise NotFound(
                 place, f"its {option} {path} is not on {here}", remedy=f"give --{option} PATH of a copy that is"
             )
-    prepared = prepare(parse_spec(tree, place), sources.trust_pickle, device)
+    prepared = prepare(parse_spec(tree, place), sources.trust_pickle, device, storage_url=storage_url)
     for option, found in (("teacher", prepared.teacher.sha256), ("features", prepared.inputs.fingerprint())):
         wanted = known.identity[option]
         if found != wanted:

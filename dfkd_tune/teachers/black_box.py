@@ -14,6 +14,7 @@ from torch import Tensor
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.layouts import nested
 from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.teachers.metering.meter import current_meter
 
 
 def from_numpy(function: Callable[[np.ndarray], Any]) -> Callable[[Tensor], Tensor]:
@@ -54,6 +55,7 @@ class OfEither:
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
         self._chosen: Callable[..., Any] | None = None
+        self._meter = current_meter()
 
     @property
     def takes_arrays(self) -> bool:
@@ -76,6 +78,8 @@ class OfEither:
         if _of_tensors(answer):
             self._chosen = self.function
             return answer if torch.is_grad_enabled() and wanted else _each(answer, Tensor.detach)
+        if self._meter is not None:
+            self._meter.claim(len(nested.take((given, named), _is_tensor).leaves[0]))
         try:
             found = self._of_arrays(*given, **named)
         except Exception as error:

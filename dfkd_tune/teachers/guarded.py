@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from dfkd_tune.errors import DfkdError, Interrupted, TeacherError
+from dfkd_tune.teachers.metering.meter import Meter, current_meter
 from dfkd_tune.utils.object_reference import message, raised
 from dfkd_tune.utils.user_code import Confined
 
@@ -96,6 +97,7 @@ class Guard:
         passed: exception types that did not recur when a call was repeated.
         slow: whether the last call took longer than ``SLOW_CALL_S``.
         check_cancelled: called before each call of a slow teacher; may raise to cancel.
+        meter: counts the rows of each call and keeps their answers; None for a teacher whose rows are free.
     """
 
     names: Sequence[str] | None = None
@@ -105,6 +107,7 @@ class Guard:
     passed: set[type] = field(default_factory=set)
     slow: bool = False
     check_cancelled: Callable[[], None] = lambda: None
+    meter: Meter | None = field(default_factory=current_meter)
 
     def call(self, source: str, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """Evaluate rows ``(N, D)`` in the teacher's dtype; returns ``(N, O)``.
@@ -137,7 +140,7 @@ class Guard:
         CALLS.begin(len(arguments[0]))
         try:
             with Confined():
-                return function(*arguments)
+                return self._run(function, *arguments)
         except OURS:
             raise
         except BaseException as error:
@@ -174,10 +177,13 @@ class Guard:
         CALLS.begin(len(x))
         try:
             with Confined():
-                y = function(x)
+                y = self._run(function, x)
         finally:
             self.slow = CALLS.end() > SLOW_CALL_S
         return self._checked(source, y, x)
+
+    def _run(self, function: Callable[..., Any], *arguments: Tensor) -> Any:
+        return function(*arguments) if self.meter is None else self.meter.call(function, *arguments)
 
     def _checked(self, source: str, y: object, x: Tensor) -> Tensor:
         if not isinstance(y, Tensor):

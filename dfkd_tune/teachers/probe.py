@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -29,8 +30,6 @@ FARTHEST = 1e-3
 """Largest difference of two evaluations of any one row, in the same units."""
 UNITS = 4
 """Largest difference of two answers to a row among other rows, in units of rounding, beyond ``FARTHEST``."""
-SOME = tuple(range(PROBE_ROWS - 4, PROBE_ROWS - 11, -1))
-"""Probe rows that are asked again among fewer rows and in another order, without the first and the last."""
 CONSTANT = 4
 """Range of an output that is constant but for rounding, at most, in units of rounding of its largest value."""
 NOTED = 1e-4
@@ -92,8 +91,15 @@ class Probe:
         return "; ".join(words)
 
 
-def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
+def probe(teacher: Teacher, inputs: Inputs, seed: int = 0, rows: int = PROBE_ROWS) -> Probe:
     """Check shapes, finiteness, determinism and free batch size; measure differentiability, noise and speed.
+
+    A teacher whose rows are counted is a black box, as its gradients would be asked besides.
+
+    Args:
+        teacher, inputs: the teacher and its inputs.
+        seed: seed of the rows.
+        rows: number of rows, most of which are asked twice; at least 16.
 
     Raises:
         TeacherError: a property that distillation needs is missing; the message shows a row.
@@ -101,10 +107,17 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
     teacher = replace(teacher, kept=None)  # the same rows are asked again on purpose
     teacher.guard.names, teacher.guard.optional = inputs.names, inputs.optional
     CALLS.expect(None, calls=7)
-    x = inputs.raw(inputs.draw(PROBE_ROWS, torch.Generator().manual_seed(seed)), teacher.dtype)
+    x = inputs.raw(inputs.draw(rows, torch.Generator().manual_seed(seed)), teacher.dtype)
+    meter, some = teacher.guard.meter, tuple(range(rows - 4, rows - 11, -1))
+    with nullcontext() if meter is None else meter.asking_again():
+        return _probe(teacher, inputs, x, some)
+
+
+def _probe(teacher: Teacher, inputs: Inputs, x: Tensor, some: tuple[int, ...]) -> Probe:
+    """Probe with raw rows ``(N, D)``, of which ``some`` are asked again among fewer rows and in another order."""
     _take_gaps(teacher, inputs)
     few: dict[tuple[int, ...], Tensor] = {rows: _answer(teacher, x[[*rows]]) for rows in ((0, 1), (0,))}
-    few[SOME], call = _timed(teacher, x[[*SOME]])
+    few[some], call = _timed(teacher, x[[*some]])
     full = _answer(teacher, x)
     _finite(teacher, x, full)
     _held(teacher, full)
@@ -124,9 +137,9 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0) -> Probe:
         )
     shallow = teacher.chain is not None and [*teacher.chain.activations] in [[name] for name in SMOOTH]
     step = _resolution(teacher, full)
-    differentiable = _differentiable(teacher, x[:16])
+    differentiable = teacher.guard.meter is None and _differentiable(teacher, x[:16])
     CALLS.expect(None)
-    return Probe(len(inputs), full.shape[1], differentiable, PROBE_ROWS / seconds, shallow, call, noise, step)
+    return Probe(len(inputs), full.shape[1], differentiable, len(x) / seconds, shallow, call, noise, step)
 
 
 def _take_gaps(teacher: Teacher, inputs: Inputs) -> None:
@@ -308,7 +321,7 @@ def infer_width(teacher: Teacher) -> int:
     """
     if teacher.width is not None:
         return teacher.width
-    if teacher.kept is not None:  # thousands of queries would be too many
+    if teacher.kept is not None or teacher.guard.meter is not None:  # thousands of queries would be too many
         raise TeacherError(
             teacher.source, "does not tell its number of features", remedy="give a features file with their names"
         )

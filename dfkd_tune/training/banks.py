@@ -6,7 +6,8 @@ the end). Each is drawn from the declared prior with its own random stream. No s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -32,6 +33,30 @@ class Bank:
 
 
 @dataclass(frozen=True)
+class Pool:
+    """Prior rows with the teacher's outputs, drawn once and used by every member.
+
+    Args:
+        z: standardized rows ``(P, D)``.
+        values: normalized outputs ``(P, O)``.
+        gradients: input gradients ``(P, O, D)`` of the normalized outputs; None for a black box or if they are too large.
+    """
+
+    z: Tensor
+    values: Tensor
+    gradients: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+    def rows(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows ``(K, B, D)`` and outputs ``(K, B, O)`` at an index ``(K, B)``."""
+        flat = index.reshape(-1)
+        shape = tuple(index.shape)
+        return self.z.index_select(0, flat).view(*shape, -1), self.values.index_select(0, flat).view(*shape, -1)
+
+
+@dataclass(frozen=True)
 class Fidelity:
     """Errors of one student against the teacher on a bank.
 
@@ -39,25 +64,54 @@ class Fidelity:
         rmse: root mean square gap over rows and outputs, in the teacher's units.
         nrmse: the same with every output divided by the teacher's standard deviation.
         by_output: RMSE of each output, in that output's units.
+        rows: number of rows.
+        error: standard error of ``nrmse`` over the rows: that of the mean square by the normal approximation, over ``2 nrmse``.
     """
 
     rmse: float
     nrmse: float
     by_output: tuple[float, ...]
+    rows: int = 0
+    error: float = 0.0
+
+
+def pooled(parts: Sequence[Fidelity]) -> Fidelity:
+    """The errors over the rows of several disjoint banks together."""
+    shares = [part.rows / sum(each.rows for each in parts) for part in parts]
+
+    def over(values: Sequence[float]) -> float:
+        return math.sqrt(sum(share * value**2 for share, value in zip(shares, values, strict=True)))
+
+    nrmse = over([part.nrmse for part in parts])
+    squares = sum((share * 2 * part.nrmse * part.error) ** 2 for share, part in zip(shares, parts, strict=True))
+    return Fidelity(
+        over([part.rmse for part in parts]),
+        nrmse,
+        tuple(over(each) for each in zip(*(part.by_output for part in parts), strict=True)),
+        sum(part.rows for part in parts),
+        math.sqrt(squares) / (2 * nrmse) if nrmse > 0 else 0.0,
+    )
 
 
 def measure(student: Callable[[Tensor], Tensor], bank: Bank, members: int) -> list[Fidelity]:
     """Errors of K stacked students; ``student`` maps rows ``(K, n, D)`` to normalized outputs ``(K, n, O)``."""
     total = torch.zeros(members, bank.values.shape[1], dtype=torch.float64, device=bank.z.device)
+    fourth = total.new_zeros(members)
     with torch.no_grad():
         for z, values in zip(
             bank.z.split(MEASURED_ROWS // members + 1), bank.values.split(MEASURED_ROWS // members + 1), strict=True
         ):
             gap = student(z.expand(members, *z.shape)) - values
-            total += gap.double().square().sum(1)
+            square = gap.double().square()
+            total += square.sum(1)
+            fourth += square.mean(2).square().sum(1)
     mean = (total / len(bank.z)).cpu()
     spread = bank.spread.double().cpu()
     rmse = (mean * spread**2).mean(1).sqrt().tolist()
     nrmse = mean.mean(1).sqrt().tolist()
     by_output = (mean.sqrt() * spread).tolist()
-    return [Fidelity(r, n, tuple(b)) for r, n, b in zip(rmse, nrmse, by_output, strict=True)]
+    rows = len(bank.z)
+    spread_of_mean = ((fourth.cpu() / rows - mean.mean(1).square()).clamp(min=0) / rows).sqrt().tolist()
+    errors = [apart / (2 * n) if n > 0 else 0.0 for apart, n in zip(spread_of_mean, nrmse, strict=True)]
+    found = zip(rmse, nrmse, by_output, errors, strict=True)
+    return [Fidelity(r, n, tuple(b), rows, error) for r, n, b, error in found]

@@ -21,11 +21,11 @@ from dfkd_tune.generators.base import BlockGenerator, Generator, StepGenerator
 from dfkd_tune.generators.context import GeneratorContext
 from dfkd_tune.recipes.base import GapBound, InputBound
 from dfkd_tune.recipes.mixing import Mix
-from dfkd_tune.recipes.optimizers import EPS, rate_at, update
+from dfkd_tune.recipes.optimizers import EPS, average_share, rate_at, update
 from dfkd_tune.students.base import SobolevTarget, ValueTarget
 from dfkd_tune.students.sobolev import loss_and_gradients
 from dfkd_tune.training import metrics as metric
-from dfkd_tune.training.banks import measure
+from dfkd_tune.training.banks import Fidelity, measure
 from dfkd_tune.training.member import BLOCK, Member, synthetic_rows
 from dfkd_tune.training.plugin_rows import declared, is_plugin, not_finite
 from dfkd_tune.training.problem import Problem
@@ -76,7 +76,11 @@ class Cohort:
         self.inferring = derived and not kept and problem.device.type == "cpu"  # tested only there
         self.adaptive = any(member.recipe.bound.is_adaptive for member in self.members)
         betas = self.flat.new_tensor([member.recipe.optimizer.betas() for member in self.members])
-        decay = self.flat.new_tensor([member.recipe.optimizer.weight_decay for member in self.members])
+        optimizers = [member.recipe.optimizer for member in self.members]
+        decay = self.flat.new_tensor([each.coupled_decay for each in optimizers])
+        self.shrinks = any(each.decoupled_decay for each in optimizers)
+        averages = any(each.average_decay for each in optimizers)
+        self.average = self._stack([member.average for member in self.members]) if averages else None
         self.fixed = {"keep1": 1 - betas[:, :1], "keep2": 1 - betas[:, 1:], "decay": decay[:, None]}
         self.level = self.flat.new_tensor([member.level for member in self.members]).square()
         self.watched: list[tuple[Group, Tensor, Tensor]] = []
@@ -90,9 +94,9 @@ class Cohort:
         while count:
             ahead = min(count, *(BLOCK - member.clock % BLOCK for member in self.members))
             rows = torch.stack([self._rows(member)[member.clock % BLOCK :][:ahead] for member in self.members], dim=1)
-            share, root, eps = self._schedules(ahead)
+            share, *update_by = self._schedules(ahead)
             share = share.repeat_interleave(self.batch // 2, dim=2).unsqueeze(-1)  # one value for each row
-            planned = zip(*(part.unbind() for part in (rows.to(self.flat.device), share, root, eps)), strict=True)
+            planned = zip(*(part.unbind() for part in (rows.to(self.flat.device), share, *update_by)), strict=True)
             for step, plan in enumerate(planned):
                 self._step(*plan, watch=count == step + 1)
             count -= ahead
@@ -100,7 +104,7 @@ class Cohort:
     def draw(self, rows: int) -> Tensor:
         """Synthetic rows ``(rows, D)`` of a cohort with one member, made against its current student; prior rows if it makes none."""
         (member,), (group,) = self.members, self.groups or (None,)
-        index = torch.randint(len(self.problem.pool), (1, rows), generator=member.rng).to(self.flat.device)
+        index = self.problem.drawn((1, rows), member.fold, member.rng).to(self.flat.device)
         z, values = self.problem.pool.rows(index)
         if group is None:
             return z[0]
@@ -117,18 +121,27 @@ class Cohort:
         here = [(k, member) for k, member in enumerate(self.members) if any(member is other for other in due)]
         if not here:
             return
-        rows, bank = self.encoder.rows, self.problem.banks["pruning"]
-        found = measure(lambda z: self.student.answer(self.leaves, rows(z), self.columns), bank, len(self.members))
+        found = {fold: self._measured(fold) for fold in {member.fold for _, member in here}}
         for k, member in here:
-            score = found[k].rmse
-            member.curve.append((member.clock, score))
-            if not math.isfinite(score):
-                member.failure = member.failure or f"diverged: the RMSE is {score} at step {member.clock}"
-            elif member.best is None or found[k].nrmse < member.best[0]:
-                member.best = (found[k].nrmse, self._member_values(self.flat, k))
+            reached = found[member.fold][k]
+            member.curve.append((member.clock, reached.rmse))
+            if not math.isfinite(reached.rmse):
+                member.failure = member.failure or f"diverged: the RMSE is {reached.rmse} at step {member.clock}"
+            elif member.best is None or reached.nrmse < member.best[0]:
+                member.best = (reached.nrmse, self._member_values(self.measured, k))
 
         for group, drawn, gap in self.watched:
             self._describe(group, drawn, gap)
+
+    def _measured(self, fold: int) -> list[Fidelity]:
+        """Errors of all members on the pruning bank of a fold."""
+        rows, bank, leaves = self.encoder.rows, self.problem.bank("pruning", fold), self._views(self.measured)
+        return measure(lambda z: self.student.answer(leaves, rows(z), self.columns), bank, len(self.members))
+
+    @property
+    def measured(self) -> Tensor:
+        """The weights of the students, ``(K, P)``: their moving averages where a member has one."""
+        return self.flat if self.average is None else self.average
 
     def _describe(self, group: Group, drawn: Tensor, gap: Tensor) -> None:
         """Record for the last batch: quantiles of ``|gap|``, and the fractions of rows on which the bounds were active."""
@@ -150,12 +163,15 @@ class Cohort:
             member.weights = self._member_values(self.flat, k)
             member.first = self._member_values(self.first, k)
             member.second = self._member_values(self.second, k)
+            member.average = self._member_values(self.measured, k)
             member.level = float(self.level[k].sqrt())
         for group in self.groups:
             for k, member in enumerate(self.members[group.part]):
                 member.state = {name: value[k].clone() for name, value in group.state.items()}
 
-    def _step(self, index: Tensor, share: Tensor, root: Tensor, eps: Tensor, watch: bool) -> None:
+    def _step(
+        self, index: Tensor, share: Tensor, root: Tensor, eps: Tensor, shrink: Tensor, fresh: Tensor, watch: bool
+    ) -> None:
         z, values = self.problem.pool.rows(index)
         teacher_gradients = self._pool_gradients(index) if self.sobolev is not None else None
         made = self._synthesize(z, values, index, teacher_gradients)
@@ -172,7 +188,10 @@ class Cohort:
             gaps = values - answers
             self.watched = [(g, drawn, gaps[g.part, : g.rows]) for g, drawn in made if g.kind.uses_gap]
         torch.cat([gradient.flatten(1) for gradient in gradients], dim=1, out=self.gradient)
-        update(self.flat, self.gradient, self.first, self.second, {"root": root, "eps": eps} | self.fixed)
+        varying = {"root": root, "eps": eps} | ({"shrink": shrink} if self.shrinks else {})
+        update(self.flat, self.gradient, self.first, self.second, varying | self.fixed)
+        if self.average is not None:
+            self.average.lerp_(self.flat, fresh)
         for member in self.members:
             member.clock += 1
 
@@ -318,18 +337,22 @@ class Cohort:
         assert member.block is not None  # drawn before its first step
         return member.block
 
-    def _schedules(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Weight in the loss of a row of each half, ``(count, K, 2)``; ``root`` and ``eps`` of the update, ``(count, K, 1)`` each."""
-        mix, root, eps = np.empty((3, len(self.members), count))
+    def _schedules(self, count: int) -> list[Tensor]:
+        """Weight in the loss of a row of each half, ``(count, K, 2)``; ``root``, ``eps`` and ``shrink`` of the update, and the share of
+        the weights in their moving average, ``(count, K, 1)`` each."""
+        mix, root, eps, shrink, fresh = np.empty((5, len(self.members), count))
         for k, member in enumerate(self.members):
             recipe, now, steps = member.recipe, member.clock + np.arange(count), member.steps
             first, second = recipe.optimizer.corrections(now)
-            rate = rate_at(recipe.optimizer, now, steps) / first
+            rate = rate_at(recipe.optimizer, now, steps)
+            shrink[k] = 1.0 - rate * recipe.optimizer.decoupled_decay
+            fresh[k] = average_share(recipe.optimizer.average_decay, now)
+            rate = rate / first
             mix[k] = 0.5 if Mix.of(recipe.alpha) != Mix.BOTH else recipe.alpha.at(now, steps)
             root[k], eps[k] = 1.0 / (np.sqrt(second) * rate), EPS / rate
         shares = np.stack([mix, 1.0 - mix], axis=-1) * (2 / self.batch)
         make = self.flat.new_tensor
-        return make(shares.swapaxes(0, 1)), make(root.T[..., None]), make(eps.T[..., None])
+        return [make(shares.swapaxes(0, 1)), *(make(each.T[..., None]) for each in (root, eps, shrink, fresh))]
 
     def _stack(self, every: list[list[Tensor]]) -> Tensor:
         sample = every[0][0]

@@ -16,7 +16,7 @@ from dfkd_tune.recipes.mixing import Mix
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.students.latency import latency
 from dfkd_tune.training import metrics as metric
-from dfkd_tune.training.banks import Fidelity
+from dfkd_tune.training.banks import Fidelity, pooled
 from dfkd_tune.training.cohort import Cohort
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.population import Population, fidelity
@@ -39,6 +39,8 @@ class Outcome:
         weights: weights at the rung with the lowest RMSE on the pruning bank.
         selection: errors on the selection bank; None if it failed.
         stress: errors on the stress bank; None if there is no such bank.
+        folds: the same errors over all folds, where the trial trained a student for each; None otherwise.
+        held_out: whether the banks are few rows held out of training, so that the errors' uncertainty counts.
         stress_weight: weight of the stress bank in the objective ``robust`` (see ``training.stress_rows``).
         curve: points ``(step, rmse)`` on the pruning bank.
         parameters: number of the student's parameters.
@@ -68,16 +70,31 @@ class Outcome:
     latency: float | None = None
     synthetic: Tensor | None = field(default=None, repr=False)
     gaps: dict[str, float] = field(default_factory=dict)
+    folds: tuple[Fidelity | None, Fidelity | None] = (None, None)
+    held_out: bool = False
 
     @property
     def robust(self) -> float:
         """Weighted geometric mean of the normalized RMSE on selection and stress bank, a study's default objective."""
-        assert self.selection is not None and self.stress is not None  # only called for a result on both banks
-        return self.selection.nrmse ** (1 - self.stress_weight) * self.stress.nrmse**self.stress_weight
+        selection, stress = self.folds[0] or self.selection, self.folds[1] or self.stress
+        assert selection is not None and stress is not None  # only called for a result on both banks
+        return selection.nrmse ** (1 - self.stress_weight) * stress.nrmse**self.stress_weight
 
     def objective(self, name: str) -> float:
-        """Value of an objective: ``robust``, or ``rmse`` or ``nrmse`` on the selection bank."""
-        return self.robust if name == metric.ROBUST else float(getattr(self.selection, name))
+        """Value of an objective: ``robust``, or ``rmse`` or ``nrmse`` on the selection bank; over all folds where there are some."""
+        return self.robust if name == metric.ROBUST else float(getattr(self.folds[0] or self.selection, name))
+
+    def errors(self) -> dict[str, float]:
+        """Standard errors of the objectives over the held-out rows, by their metrics; ``robust`` by the delta method."""
+        selection, stress = self.folds[0] or self.selection, self.folds[1] or self.stress
+        if not self.held_out or selection is None:
+            return {}
+        found = {metric.NRMSE_ERROR: selection.error}
+        if stress is not None and selection.nrmse > 0 and stress.nrmse > 0:
+            shares = ((1 - self.stress_weight, selection), (self.stress_weight, stress))
+            apart = math.hypot(*(weight * each.error / each.nrmse for weight, each in shares))
+            found[metric.ROBUST_ERROR] = self.robust * apart
+        return found
 
     def metrics(self) -> dict[str, float]:
         """All metrics of the student by name, as logged to MLflow (see ``training.metrics``)."""
@@ -97,33 +114,35 @@ class Outcome:
             values[metric.COMPRESSION] = self.compression
         if self.latency is not None:
             values[metric.LATENCY] = self.latency
-        return values | self.synthesis | self.gaps
+        return values | self.errors() | self.synthesis | self.gaps
 
 
 def conclude(problem: Problem, member: Member, seconds: float, refine: bool = True) -> Outcome:
     """Evaluate a member that has left its population; its refiner runs first unless ``refine`` is false."""
     start = time.perf_counter()
-    if refine and member.failure is None:
-        polish(problem, member)
+    everyone = [member, *member.companions]
+    for each in everyone if refine else ():
+        if each.failure is None:
+            polish(problem, each)
     parameters = member.recipe.student.parameters(problem.columns, problem.outputs)
     counted = problem.teacher.parameters
-    judged = (
-        {}
-        if member.failure
-        else {
-            name: fidelity(problem, member.recipe, member.result(), problem.banks[name])
-            for name in ("selection", "stress")
-            if name in problem.banks
-        }
-    )
-    failure = member.failure
-    for name, found in judged.items():
+    failure = next((each.failure for each in everyone if each.failure), None)
+    names = [name for name in ("selection", "stress") if name in problem.banks and not failure]
+    every = {
+        name: [fidelity(problem, member.recipe, each.result(), problem.bank(name, each.fold)) for each in everyone]
+        for name in names
+    }
+    for name, found in ((name, one) for name, each in every.items() for one in each):
         if not math.isfinite(found.nrmse):
             failure = f"diverged: the RMSE is {found.rmse} on the {name} bank"
+    judged = {name: found[0] for name, found in every.items()}
+    folds = {name: pooled(found) for name, found in every.items()} if len(everyone) > 1 and not failure else {}
     took = seconds + time.perf_counter() - start
     if failure:
         judged = {}
     whole = refine and failure is None
+    if whole:
+        problem.remember(str(member.key), member.result())
     module = problem.module(member.recipe.student, member.result()) if whole else None
     row = problem.inputs.raw(problem.sample.z[:1], problem.encoder.encoding.torch_dtype)
     return Outcome(
@@ -132,6 +151,8 @@ def conclude(problem: Problem, member: Member, seconds: float, refine: bool = Tr
         weights=member.result(),
         selection=judged.get("selection"),
         stress=judged.get("stress"),
+        folds=(folds.get("selection"), folds.get("stress")),
+        held_out=not problem.asks,
         stress_weight=stress_policy(problem.probe, problem.inputs).weight,
         curve=member.curve,
         parameters=parameters,
@@ -180,9 +201,9 @@ def polish(problem: Problem, member: Member) -> None:
 
     def draw(weights: Sequence[Tensor], easy: int, hard: int) -> Batch:
         cost = problem.label_rows if recipe.loss.gradients else 1
-        payable = member.affordable(hard, cost)
+        payable = member.affordable(hard, cost) if problem.asks else 0
         easy, hard = easy + hard - payable, payable  # outputs at prior rows are known already
-        index = torch.randint(len(problem.pool), (easy,), generator=member.rng).to(problem.device)
+        index = problem.drawn((easy,), member.fold, member.rng).to(problem.device)
         if recipe.loss.gradients:
             z, values, gradients = problem.known(index)
             member.teacher_rows += 0 if problem.pool.gradients is not None else easy * cost
@@ -209,9 +230,10 @@ def polish(problem: Problem, member: Member) -> None:
         recipe.steps * recipe.batch,
         recipe.initializer.budget_fraction(recipe.student),
     )
-    reached = fidelity(problem, recipe, found, problem.banks["pruning"])
+    bank = problem.bank("pruning", member.fold)
+    reached = fidelity(problem, recipe, found, bank)
     member.curve.append((recipe.steps, reached.rmse))
-    if reached.nrmse < fidelity(problem, recipe, begun, problem.banks["pruning"]).nrmse:
+    if reached.nrmse < fidelity(problem, recipe, begun, bank).nrmse:
         member.best = (reached.nrmse, found)
 
 

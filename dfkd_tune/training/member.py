@@ -39,12 +39,15 @@ class Member:
         level: its normalized RMSE on prior rows of the latest steps, for adaptive gap bounds.
         synthesis: metrics of its synthetic rows at its latest rung.
         weights, first, second: its student's weights, and the optimizer's moments of the same shapes.
+        average: moving average of its weights.
         state: state of its generator.
         best: normalized RMSE and weights at its best rung.
         rng: its random stream.
         block: indices ``(BLOCK, batch)`` of the pool rows of the current block.
         engine: source of a block generator's random numbers.
         sampled: a block generator's rows ``(BLOCK, rows, D)`` of the current block, and the teacher's outputs.
+        fold: which split of the rows it trains on, where rows are few.
+        companions: members of the same trial for the other folds, once it has left its population.
         drawn: number of rows that it has remembered so far.
         answered: the latest of these rows, with the teacher's outputs and perhaps input gradients.
     """
@@ -62,22 +65,26 @@ class Member:
     weights: list[Tensor] = field(default_factory=list, repr=False)
     first: list[Tensor] = field(default_factory=list, repr=False)
     second: list[Tensor] = field(default_factory=list, repr=False)
+    average: list[Tensor] = field(default_factory=list, repr=False)
     state: dict[str, Tensor] = field(default_factory=dict, repr=False)
     best: tuple[float, list[Tensor]] | None = field(default=None, repr=False)
     rng: torch.Generator = field(default_factory=torch.Generator, repr=False)
     block: Tensor | None = field(default=None, repr=False)
     engine: Any = field(default=None, repr=False)
     sampled: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
+    fold: int = 0
+    companions: list[Member] = field(default_factory=list, repr=False)
     drawn: int = 0
     answered: tuple[Tensor, ...] = field(default=(), repr=False)
 
     def begin(self, problem: Problem) -> None:
         """Make its initial weights, optimizer moments and generator state."""
         self.rng.manual_seed(derive(self.seed, "member"))
-        begun = self.recipe.initializer.init(problem.init_context(self.recipe), self.rng)
+        begun = self.recipe.initializer.init(problem.init_context(self.recipe, self.fold), self.rng)
         self.weights = [w.to(problem.device) for w in begun]
         self.first = [torch.zeros_like(w) for w in self.weights]
         self.second = [torch.zeros_like(w) for w in self.weights]
+        self.average = [w.clone() for w in self.weights]
         generator = self.recipe.generator
         if isinstance(generator, StepGenerator):
             state = generator.init_state(problem.features, problem.outputs, self.rng, problem.dtype)
@@ -87,7 +94,7 @@ class Member:
 
     def draw_block(self, problem: Problem) -> None:
         """Choose the pool rows of the next ``BLOCK`` steps; a block generator's rows are drawn and labeled here too."""
-        self.block = torch.randint(len(problem.pool), (BLOCK, self.recipe.batch), generator=self.rng)
+        self.block = problem.drawn((BLOCK, self.recipe.batch), self.fold, self.rng)
         rows = synthetic_rows(self.recipe)
         generator = self.recipe.generator
         if isinstance(generator, BlockGenerator) and rows:

@@ -7,7 +7,7 @@ clock. Members can join and leave at any time without changing the results of th
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from itertools import groupby
+from itertools import chain, groupby
 
 from torch import Tensor
 
@@ -26,6 +26,7 @@ class Population:
         keep_freed_memory()
         self.problem = problem
         self._members: dict[Hashable, Member] = {}
+        self._companions: dict[Hashable, list[Member]] = {}
         self._cohorts: list[Cohort] | None = []
 
     def __len__(self) -> int:
@@ -37,27 +38,38 @@ class Population:
 
     def admit(self, member: Member) -> None:
         """Add a member, new or released before; results of the others do not change."""
-        if not member.weights:
-            member.begin(self.problem)
+        others = member.companions or [self._companion(member, k) for k in range(1, self.problem.trained_folds)]
+        for each in (member, *others):
+            if not each.weights:
+                each.begin(self.problem)
         self._unstack()
-        self._members[member.key] = member
+        self._members[member.key], self._companions[member.key], member.companions = member, others, []
 
     def release(self, key: Hashable) -> Member:
-        """Remove a member and return it with its own weights."""
+        """Remove a member and return it with its own weights, and its companions."""
         self._unstack()
-        return self._members.pop(key)
+        member = self._members.pop(key)
+        member.companions = self._companions.pop(key)
+        return member
 
     def advance(self) -> list[Member]:
         """Train all members to the nearest rung; return the members evaluated there, with updated curves and failures."""
         if self._cohorts is None:
-            self._cohorts = [Cohort(self.problem, group) for group in _by_structure(self.members)]
+            everyone = [*self.members, *chain.from_iterable(self._companions.values())]
+            self._cohorts = [Cohort(self.problem, group) for group in _by_structure(everyone)]
         count = min(member.next_rung - member.clock for member in self.members)
         due = [member for member in self.members if member.next_rung - member.clock == count]
         for cohort in self._cohorts:
             cohort.run(count)
+        beside = [other for member in due for other in self._companions[member.key]]
         for cohort in self._cohorts:
-            cohort.evaluate(due)
+            cohort.evaluate(due + beside)
         return due
+
+    @staticmethod
+    def _companion(member: Member, fold: int) -> Member:
+        """The same student for another fold: it trains on other rows, and so tells what the recipe is worth on more of them."""
+        return Member((member.key, fold), member.recipe, member.seed, member.rungs, fold=fold)
 
     def fidelity(self, member: Member, bank: Bank) -> Fidelity:
         """Errors of one member's best weights on a bank."""

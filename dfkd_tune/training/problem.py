@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,7 @@ from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.normalized import normalized
 from dfkd_tune.teachers.output_cache import Answers
 from dfkd_tune.teachers.probe import Probe
-from dfkd_tune.training.banks import Bank
+from dfkd_tune.training.banks import Bank, Pool
 from dfkd_tune.training.gradient_mask import gradient_mask
 from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, outputs, outputs_of
 from dfkd_tune.utils.seeding import stream
@@ -54,30 +55,6 @@ SHORT_CUT = 1e-3
 """Largest difference, in standard deviations, at which a teacher's fast form replaces the teacher."""
 DELTA = 0.1
 """Step of the finite differences for a black box's gradients, in standard deviations of a feature."""
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Prior rows with the teacher's outputs, drawn once and used by every member.
-
-    Args:
-        z: standardized rows ``(P, D)``.
-        values: normalized outputs ``(P, O)``.
-        gradients: input gradients ``(P, O, D)`` of the normalized outputs; None for a black box or if they are too large.
-    """
-
-    z: Tensor
-    values: Tensor
-    gradients: Tensor | None
-
-    def __len__(self) -> int:
-        return len(self.z)
-
-    def rows(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows ``(K, B, D)`` and outputs ``(K, B, O)`` at an index ``(K, B)``."""
-        flat = index.reshape(-1)
-        shape = tuple(index.shape)
-        return self.z.index_select(0, flat).view(*shape, -1), self.values.index_select(0, flat).view(*shape, -1)
 
 
 @dataclass(frozen=True)
@@ -112,6 +89,13 @@ class Problem:
         answers: cache through which processes share the teacher's outputs on these rows.
         check_cancelled: called while waiting for another process's queries; may raise.
     """
+
+    asks: ClassVar[bool] = True
+    """Whether it may query the teacher for rows of single trials."""
+    trained_folds = 1
+    """Number of folds for which a trial trains a student; more than one is cross-validation."""
+    attack_rows: int | None = None
+    """Most rows that the attack on a certified student may query; None for its own limit."""
 
     def __init__(
         self,
@@ -155,6 +139,23 @@ class Problem:
     def columns(self) -> Columns:
         """How the encoded columns of a row, the inputs of a student, are arranged."""
         return self.encoder.columns
+
+    def bank(self, name: str, fold: int) -> Bank:
+        """The bank on which members of a fold are measured."""
+        return self.banks[name]
+
+    def training_rows(self, fold: int) -> Tensor | None:
+        """Indices of the pool rows that members of a fold train on; None for all of them."""
+        return None
+
+    def remember(self, key: str, weights: Sequence[Tensor]) -> None:
+        """Keep the weights of a finished student, where other students are asked about."""
+
+    def drawn(self, shape: tuple[int, ...], fold: int, rng: torch.Generator) -> Tensor:
+        """Random indices of pool rows that a member of a fold trains on."""
+        rows = self.training_rows(fold)
+        index = torch.randint(len(self.pool) if rows is None else len(rows), shape, generator=rng)
+        return index if rows is None else rows[index]
 
     def _neutral(self) -> None:
         none = torch.zeros(self.outputs, dtype=torch.float64, device=self.device)
@@ -289,14 +290,14 @@ class Problem:
             return z, self.pool.values[index], self.pool.gradients[index]
         return z, *self.labels(z)
 
-    def init_context(self, recipe: Recipe) -> InitContext:
-        """The context of a recipe's initializer."""
-        chain = self.teacher.chain
+    def init_context(self, recipe: Recipe, fold: int = 0) -> InitContext:
+        """The context of a recipe's initializer, for members of a fold."""
+        chain, rows = self.teacher.chain, self.training_rows(fold)
         return InitContext(
             student=recipe.student,
             encoder=self.encoder,
-            z=self.pool.z,
-            values=self.pool.values,
+            z=self.pool.z if rows is None else self.pool.z[rows],
+            values=self.pool.values if rows is None else self.pool.values[rows],
             gradients=self.pool.gradients,
             outputs=self.outputs,
             dtype=self.dtype,

@@ -21,8 +21,9 @@ def test_optimizer_is_that_of_torch(kind, schedule, problem):
     name, options = {
         "rmsprop": ("RMSprop", {"alpha": 0.9}),
         "adam": ("Adam", {"betas": (0.8, 0.99)}),
+        "adamw": ("AdamW", {"betas": (0.8, 0.99)}),
     }[kind]
-    own = {"rmsprop": {"smoothing": 0.9}, "adam": {"beta1": 0.8, "beta2": 0.99}}[kind]
+    own = {"smoothing": 0.9} if kind == "rmsprop" else {"beta1": 0.8, "beta2": 0.99}
     chosen = {"kind": kind, "lr": 0.01, "weight_decay": 0.01, "schedule": schedule, **own}
     member = Member("a", recipe(RANDOM, optimizer=chosen), 0)
     member.begin(problem)

@@ -89,9 +89,11 @@ def check(
         console.print(f"[bold]{name:<9}[/] ", end="")
         console.print(words, highlight=False, soft_wrap=True, markup=False)
 
-    asked_for = queries(prepared, first_recipes(prepared))
+    asked_for = None if budget.total_queries else queries(prepared, first_recipes(prepared))
     facts["queries"] = (
-        f"about {asked_for.total:,} teacher rows in all: {asked_for.shared:,} before the first trial (budget.pool, budget.bank), "
+        _divided(prepared)
+        if asked_for is None
+        else f"about {asked_for.total:,} teacher rows in all: {asked_for.shared:,} before the first trial (budget.pool, budget.bank), "
         f"{asked_for.trial:,} a trial (budget.teacher_rows limits them) in {asked_for.runs:,} runs, {asked_for.certificate:,} for the certificate"
     )
     for name, words in facts.items():
@@ -105,6 +107,9 @@ def check(
         for field, value in leaves.items():
             branch.add(f"{field:<10} {_words(value)}{_only(space.owners(f'{section}.{field}'))}")
     console.print(tree, highlight=False, soft_wrap=True)
+    if asked_for is None:
+        say("time", "not estimated, as an estimate would ask for rows")
+        return
     asks = 4 * CALIBRATION_ROWS / found.rows_per_second + ESTIMATE_STEPS * found.call
     if timed is None and asks > LEFT_OUT_S:
         say("time", f"not estimated, as its teacher alone takes about {clock(asks)}; --estimate does it")
@@ -121,6 +126,16 @@ def check(
         )
         say("time", f"about {clock(taken.seconds)} of training on this machine, {every}")
         say("memory", f"about {taken.bytes / 2**20:,.0f} MiB")
+
+
+def _divided(prepared: Prepared) -> str:
+    """How a total number of queries is divided, and what this check asked besides."""
+    from dfkd_tune.study.total.division import Division
+
+    total, meter = prepared.spec.budget.total_queries, prepared.teacher.guard.meter
+    asked = 0 if meter is None else meter.asked
+    words = Division.of(total).words() if total is not None else ""
+    return f"{total:,} teacher rows in all, later sessions included: {words}; this check asked {asked:,} more"
 
 
 def _encoded(inputs: Inputs) -> str:

@@ -32,6 +32,12 @@ from dfkd_tune.utils.signals import Signals
     help="Begin no trial after this time: 90s, 30m, 2h. The study is then concluded.",
 )
 @click.option(
+    "--max-queries",
+    type=click.IntRange(min=1),
+    metavar="ROWS",
+    help="Most rows that the teacher is asked in the whole study, later sessions included; can be raised later.",
+)
+@click.option(
     "--workers",
     type=click.IntRange(min=1, max=1024),
     help="Number of processes; default: chosen for this machine. With a seed, also the groups of a round (2).",
@@ -53,6 +59,7 @@ def study(
     as_json: bool,
     seed: int | None,
     timeout: float | None,
+    max_queries: int | None,
     workers: int | None,
     cluster: str | None,
     device: str,
@@ -79,8 +86,8 @@ def study(
     mode = "json" if as_json else "quiet" if quiet else "live"
     storage_url, uri = paths.optuna_url(storage), paths.tracking_url(tracking_uri)
     require_intact(storage_url)  # before the first teacher query
-    changed = spec_of(spec, n_trials, teacher, architecture, features, name, pareto, seed, timeout)
-    prepared = prepare(changed, trust_pickle, device)
+    changed = spec_of(spec, n_trials, teacher, architecture, features, name, pareto, seed, timeout, max_queries)
+    prepared = prepare(changed, trust_pickle, device, storage_url=storage_url)
     console = terminal_summary.wide(sys.stdout)  # fixed here: sys.stdout may be replaced during a teacher query
     with Signals() as stop, terminal_progress.watch(console, changed.name, mode) as on_progress:
         result = launch(prepared, storage_url, uri, workers, cluster, trust_pickle, on_progress, lambda: bool(stop))

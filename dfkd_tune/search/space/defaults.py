@@ -18,7 +18,7 @@ from dfkd_tune.generators.gaussian import Gaussian
 from dfkd_tune.generators.skewed import Skewed
 from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.recipes.presets import BLACK_BOX, FAITHFUL, PAPER, RANDOM, ROUGH
+from dfkd_tune.recipes.presets import BLACK_BOX, FAITHFUL, FEW_QUERIES, PAPER, RANDOM, ROUGH
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.space.fixing import fix
 from dfkd_tune.search.space.search_space import DEFAULT
@@ -44,12 +44,12 @@ class TeacherDefaults:
         """The default space for these inputs; it varies tails or skewness only if some feature leaves them open."""
         gone = set() if inputs.open_ended.any() else {"heavy_tailed", "generator.spread"}
         gone |= set() if inputs.shapeless.any() else {"skewed", "generator.shared"}
-        kept = [name for name in self.search["generator.kind"] if name not in gone]
+        kept = [name for name in self.search.get("generator.kind", ()) if name not in gone]
         kinds = STUDENTS[encoder(inputs).columns.kind]
         shaped = {"student.kind": kinds} if len(kinds) > 1 else {}
         return (
             {leaf: domain for leaf, domain in self.search.items() if leaf not in gone}
-            | {"generator.kind": kept}
+            | ({"generator.kind": kept} if kept else {})
             | shaped
         )
 
@@ -102,16 +102,33 @@ TEACHER_DEFAULTS = {
 }
 """``Probe.kind`` -> defaults."""
 
+SHARED_ROWS = {leaf: ANSWERS[leaf] for leaf in ("student.width", "optimizer.lr")} | {
+    "optimizer.weight_decay": {"low": 1e-3, "high": 1.0, "log": True},
+    "optimizer.averaging": [0.0, 0.99, 0.999],
+}
+"""For studies with a total number of queries. All trials train on the same rows, of which there are few, so that a trial chooses
+how it is kept from learning them by heart.
+"""
 
-def untuned(kind: str, space: Space) -> Recipe:
+FEW_ROWS = TeacherDefaults(RANDOM, FEW_QUERIES, SHARED_ROWS)
+"""Defaults of a study with a total number of queries, whatever its teacher."""
+
+
+def defaults_of(kind: str, limited: bool) -> TeacherDefaults:
+    """The defaults for a kind of teacher, from ``Probe.kind``; ``limited`` is whether the study has a total number of queries."""
+    return FEW_ROWS if limited else TEACHER_DEFAULTS[kind]
+
+
+def untuned(kind: str, space: Space, limited: bool = False) -> Recipe:
     """The baseline of a study: the untuned method with the budget of a trial and the largest student that fits.
 
     Args:
         kind: kind of the teacher, from ``Probe.kind``.
         space: search space of the study, whose preset has the budget of a trial.
+        limited: whether the study has a total number of queries.
     """
     preset = space.preset
-    recipe = replace(TEACHER_DEFAULTS[kind].baseline, steps=preset.steps, batch=preset.batch)
+    recipe = replace(defaults_of(kind, limited).baseline, steps=preset.steps, batch=preset.batch)
     recipe = fix(recipe, space.fixed, "baseline")
     if space.max_parameters is None:
         return recipe

@@ -18,7 +18,7 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from urllib3.exceptions import InvalidHeader
+from urllib3.exceptions import InvalidHeader, NewConnectionError
 from urllib3.util import Retry
 
 from dfkd_tune.errors import TeacherError
@@ -59,10 +59,10 @@ class Refused(Exception):
 
 
 class Away(Exception):
-    """An endpoint does not answer now."""
+    """An endpoint does not answer now; ``sent`` says that it may have taken the request, and perhaps charged for it."""
 
-    def __init__(self, reason: str, pause: float = 0.0, busy: bool = False) -> None:
-        self.pause, self.busy = pause, busy
+    def __init__(self, reason: str, pause: float = 0.0, busy: bool = False, sent: bool = False) -> None:
+        self.pause, self.busy, self.sent = pause, busy, sent
         super().__init__(reason)
 
 
@@ -96,8 +96,9 @@ class Client:
         """The document at an address; raises as ``post`` does."""
         return self._patiently(lambda: self._once("GET", url, None))
 
-    def post(self, url: str, body: Json) -> Json:
-        """Send a document, and return the one that comes back.
+    def post(self, url: str, body: Json, again: Callable[[], None] = lambda: None) -> Json:
+        """Send a document, and return the one that comes back. ``again`` is called, and may raise, before one that
+        may have arrived is sent once more.
 
         Raises:
             Refused: the endpoint does not take the document.
@@ -106,7 +107,7 @@ class Client:
             Stopped: ``stop`` is set.
         """
         data = json.dumps(body, allow_nan=False).encode()
-        return self._patiently(lambda: self._once("POST", url, data))
+        return self._patiently(lambda: self._once("POST", url, data), again)
 
     def _once(self, method: str, url: str, data: bytes | None) -> Json:
         kind = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if data is not None else {})
@@ -117,7 +118,8 @@ class Client:
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
             if isinstance(error, requests.exceptions.SSLError):
                 raise TeacherError(self.source, f"is not trusted: {_said(error)}") from None
-            raise Away(_said(error)) from None
+            unsent = isinstance(error, requests.ConnectTimeout) or NewConnectionError.__name__ in repr(error)
+            raise Away(_said(error), sent=not unsent) from None
         except (requests.RequestException, ValueError) as error:
             raise TeacherError(self.source, f"cannot be asked: {_said(error)}") from None
         status = answer.status_code
@@ -140,7 +142,7 @@ class Client:
             raise TeacherError(self.source, f"answers no JSON document: {begin}", remedy="check its address")
         return found
 
-    def _patiently(self, call: Callable[[], Json]) -> Json:
+    def _patiently(self, call: Callable[[], Json], again: Callable[[], None] = lambda: None) -> Json:
         pause, until, failures = FIRST_PAUSE, None, 0
         while True:
             if self.stop.is_set():
@@ -163,6 +165,8 @@ class Client:
                         self.source, f"has not answered for {_period(limit)}: {error}", remedy=UNREACHED_REMEDY
                     ) from None
                 self._tell(error, limit)
+                if error.sent:
+                    again()
                 self.stop.wait(wait)
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:

@@ -96,6 +96,7 @@ class Endpoint(TableModel):
     def _settle(self, row: Batch) -> None:
         """Find the form of a request that the endpoint takes, with one row."""
         first: Refused | None = None
+        self._claim(1)
         for form in range(len(self.protocol.bodies(row))):
             self.form = form
             try:
@@ -129,9 +130,11 @@ class Endpoint(TableModel):
     def _batch(self, batch: Batch) -> dict[str, np.ndarray]:
         fixed, count = self.description.rows, len(batch)
         sent = batch if fixed is None else batch.rows(np.arange(fixed) % count)
+        self._claim(len(sent) - count)
         bodies = self.protocol.bodies(sent)
         try:
-            document = self.client.post(self.protocol.url, bodies[min(self.form or 0, len(bodies) - 1)])
+            body = bodies[min(self.form or 0, len(bodies) - 1)]
+            document = self.client.post(self.protocol.url, body, lambda: self._claim(len(sent)))
         except Refused as error:
             if error.status == 404:
                 raise TeacherError(self.source, f"is not there: {error}", remedy="check the address") from None
@@ -148,6 +151,11 @@ class Endpoint(TableModel):
             raise TeacherError(self.source, rule, remedy="check that it serves a regression model") from None
         self.answered += count
         return {name: output[:count] for name, output in answers.items()}
+
+    def _claim(self, rows: int) -> None:
+        """Count rows that are sent besides those of the guard's call: a trial row, a full batch, a request sent again."""
+        if self.guard.meter is not None and rows:
+            self.guard.meter.claim(rows)
 
 
 class Call:

@@ -1,0 +1,1 @@
+"""Generators of rows that a study asks in rounds, for all of its trials."""

@@ -1,0 +1,1 @@
+"""The total number of teacher queries of a study, counted in its storage."""

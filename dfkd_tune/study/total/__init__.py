@@ -1,0 +1,1 @@
+"""Studies within a total number of teacher queries."""

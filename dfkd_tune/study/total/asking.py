@@ -1,0 +1,158 @@
+"""``Asking``: which rows a study with a total asks its teacher, and when.
+
+One process asks at a time, and all of them read what it was answered. The first round fills the prior; each later one is asked
+after its share of the trials, where the students of the best of them disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dfkd_tune.errors import QueriesSpent
+from dfkd_tune.evaluation.stress_bank import outlying
+from dfkd_tune.generators.base import BlockGenerator, Generator
+from dfkd_tune.generators.rounds.committee import Answer, Committee
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.search.locks import ASKING, StudyLock
+from dfkd_tune.study.total.division import PRIOR, REPORT, ROUND, STRESS
+from dfkd_tune.study.total.opening import Total
+from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.teachers.metering.meter import CERTIFICATE
+from dfkd_tune.teachers.probe import Probe
+from dfkd_tune.training.answered.problem import Answered, AnsweredProblem
+from dfkd_tune.utils.seeding import derive, stream
+
+CALL_ROWS = 256
+"""Most rows of one call, which are lost together if the process dies in it."""
+STUDENTS = "students"
+"""Folder, in that of the answered rows, with the weights of finished students."""
+FEWEST = 50
+"""Fewest answered rows of the first round to train on."""
+
+Draw = Callable[[int], Tensor]
+"""Makes the first n rows ``(n, D)`` of a part, standardized."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How one process asks the rows of a study.
+
+    Args:
+        total: the study's total.
+        teacher, inputs, probe: the teacher and its inputs.
+        generator: generator of the rows of the prior, and perhaps a committee.
+        seed: seed of the study.
+        check_cancelled: called while another process asks, and between calls; may raise to cancel.
+    """
+
+    total: Total
+    teacher: Teacher
+    inputs: Inputs
+    probe: Probe
+    generator: Generator
+    seed: int
+    check_cancelled: Callable[[], None]
+
+    def problem(self, device: str) -> AnsweredProblem:
+        """Ask the rows that every trial needs, as far as they are not answered, and make the problem of what is answered so far.
+
+        Raises:
+            QueriesSpent: too few rows were answered before the total was used up.
+        """
+        parts = self.total.division
+        with self._alone():
+            self._fill(REPORT, parts.report, lambda n: self.inputs.draw(n, stream(self.seed, REPORT)))
+            self._fill(PRIOR, parts.prior, lambda n: self._blind(PRIOR, n))
+            self._fill(STRESS, parts.stress, self._stress)
+        answered = self.answered(0)
+        fewest = min(len(answered.report[0]), len(answered.prior[0]), len(answered.stress[0]))
+        if fewest < min(FEWEST, parts.report, parts.stress) // 2:
+            rule = f"only {fewest:,} rows of a part were answered before the total was used up"
+            raise QueriesSpent(f"study {self.total.ledger.study.study_name!r}", rule)
+        spent = self.total.ledger.claimed().get(CERTIFICATE, 0)
+        return AnsweredProblem(
+            self.teacher,
+            self.inputs,
+            self.probe,
+            answered,
+            seed=self.seed,
+            device=device,
+            students=self.total.rows.folder / STUDENTS,
+            attack_rows=max(0, min(parts.certificate - spent, self.total.ledger.left)),
+        )
+
+    def answered(self, rounds: int) -> Answered:
+        """The rows that are answered by now, up to a round."""
+        rows = self.total.rows
+        rows.refresh()
+        later = [rows.part(f"{ROUND}-{i}") for i in range(1, rounds + 1)]
+        return Answered(
+            rows.part(REPORT), rows.part(PRIOR), rows.part(STRESS), tuple(part for part in later if len(part[0]))
+        )
+
+    def round(self, number: int, committee: Callable[[], Sequence[Answer]]) -> None:
+        """Ask a later round, unless it is answered; ``committee`` loads the students that choose its rows."""
+        rows = self.total.division.rounds[number - 1]
+        with self._alone():
+            if self.total.rows.count(f"{ROUND}-{number}") < rows:
+                chosen = self._chosen(number, rows, committee)
+                self._fill(f"{ROUND}-{number}", rows, lambda n: chosen[:n])
+
+    def _chosen(self, number: int, rows: int, committee: Callable[[], Sequence[Answer]]) -> Tensor:
+        words = (ROUND, number)
+        if not isinstance(self.generator, Committee):
+            prior = self._blind(words, rows)
+            return prior
+        count = rows * self.generator.candidates
+        half = self._blind(words, count)
+        candidates = torch.cat([half[::2], self._outlying(half[1::2], words)])
+        rng = stream(self.seed, *words, "order")
+        candidates = candidates[torch.randperm(len(candidates), generator=rng)]
+        return candidates[self.generator.choose(self.inputs.present(candidates), rows, committee(), rng)]
+
+    def _blind(self, words: object, rows: int) -> Tensor:
+        """The first rows ``(rows, D)`` of the generator's own sequence for a purpose."""
+        assert isinstance(self.generator, BlockGenerator)  # checked with the study file
+        engine = self.generator.engine(len(self.inputs), derive(self.seed, words))
+        return self.generator.block(self.inputs, 1, rows, engine)[0]
+
+    def _stress(self, rows: int) -> Tensor:
+        return self._outlying(self.inputs.draw(rows, stream(self.seed, STRESS)), STRESS)
+
+    def _outlying(self, z: Tensor, words: object) -> Tensor:
+        return outlying(self.probe, self.inputs, z, stream(self.seed, words, "outlying"))
+
+    def _fill(self, part: str, wanted: int, draw: Draw) -> None:
+        """Ask rows until a part has as many as wanted, or the total is used up but for the certificate."""
+        rows, ledger = self.total.rows, self.total.ledger
+        skipped = 0  # rows that were answered before, as there may be few different ones
+        while (missing := wanted - rows.count(part)) > 0 and skipped < wanted:
+            self.check_cancelled()
+            claimed = ledger.claimed()
+            kept = max(0, self.total.division.certificate - claimed.get(CERTIFICATE, 0))
+            count = min(missing, CALL_ROWS, ledger.total - sum(claimed.values()) - kept)
+            start = claimed.get(part, 0) + skipped
+            z = draw(start + count)[start:] if count > 0 else draw(0)
+            if not len(z):
+                return
+            before = rows.count(part)
+            with self.total.meter.spending(part), torch.no_grad():
+                self.teacher(self.inputs.raw(z, self.teacher.dtype))
+            skipped += len(z) - (rows.count(part) - before)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the lock of the process that asks, with all answers of others read."""
+        ledger = self.total.ledger
+        lock = StudyLock(ledger.storage, self.total.url, ledger.study, ASKING)
+        lock.wait(self.check_cancelled)
+        try:
+            self.total.rows.refresh()
+            yield
+        finally:
+            lock.release()

@@ -1,0 +1,89 @@
+"""``Division``: how a total number of teacher queries is divided."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from dfkd_tune.teachers.metering.meter import CERTIFICATE, OPENING
+
+REPORT, PRIOR, STRESS, ROUND = "report", "prior", "stress", "round"
+"""Parts of a total besides ``OPENING`` and ``CERTIFICATE``; rounds are ``round-1``, ``round-2``, ..."""
+SHARES = {REPORT: 0.06, CERTIFICATE: 0.02, PRIOR: 0.40, STRESS: 0.20}
+"""Share of each part; what is left goes to the rounds."""
+LEAST = {REPORT: 40, CERTIFICATE: 42, PRIOR: 100, STRESS: 50}
+"""Fewest rows of each part."""
+ROUNDS = 3
+PROBE_LEAST, PROBE_MOST, PROBE_SHARE = 16, 512, 0.01
+"""Fewest and most rows with which a teacher is probed, and their share of the total; most of them are asked twice."""
+OPENING_ROWS = 12
+"""Rows besides those of the probe that a first process needs."""
+
+
+@dataclass(frozen=True)
+class Division:
+    """Rows of each part of a total.
+
+    Args:
+        total: all rows.
+        opening: shapes, noise and identity of the teacher, about.
+        report: rows of the report bank.
+        prior, stress: rows of the first round, from the prior and as undeclared tails would have them.
+        rounds: rows of each later round.
+        certificate: rows of the attack on the promoted student.
+    """
+
+    total: int
+    opening: int
+    report: int
+    prior: int
+    stress: int
+    rounds: tuple[int, ...]
+    certificate: int
+
+    @classmethod
+    def of(cls, total: int) -> Division:
+        """Divide a total."""
+        part = {name: max(LEAST[name], round(share * total)) for name, share in SHARES.items()}
+        opening = 2 * probe_rows(total) + OPENING_ROWS
+        left = max(0, total - opening - sum(part.values()))
+        return cls(total, opening, part[REPORT], part[PRIOR], part[STRESS], _even(left), part[CERTIFICATE])
+
+    @classmethod
+    def read(cls, tree: Mapping[str, Any]) -> Division:
+        """The division from its plain values."""
+        return cls(**{**tree, "rounds": tuple(tree["rounds"])})
+
+    def raised(self, total: int) -> Division:
+        """The division of a larger total: held-out rows stay, so that trials remain comparable, and further rounds are asked."""
+        more = total - self.total
+        attack = round(SHARES[CERTIFICATE] * more)
+        rounds = (*self.rounds, *_even(more - attack))
+        return replace(self, total=total, rounds=rounds, certificate=self.certificate + attack)
+
+    def tree(self) -> dict[str, Any]:
+        """The plain values."""
+        return asdict(self) | {"rounds": list(self.rounds)}
+
+    def parts(self) -> dict[str, int]:
+        """Rows by the name of their part, in the order in which they are asked."""
+        first = {OPENING: self.opening, REPORT: self.report, PRIOR: self.prior, STRESS: self.stress}
+        rounds = {f"{ROUND}-{i}": rows for i, rows in enumerate(self.rounds, 1)}
+        return first | rounds | {CERTIFICATE: self.certificate}
+
+    def words(self) -> str:
+        """The division in words."""
+        return ", ".join(f"{name} {rows:,}" for name, rows in self.parts().items())
+
+
+def probe_rows(total: int | None) -> int:
+    """Rows with which a teacher is probed in a study with a total, or without one."""
+    return PROBE_MOST if total is None else max(PROBE_LEAST, min(PROBE_MOST, round(PROBE_SHARE * total)))
+
+
+def _even(rows: int) -> tuple[int, ...]:
+    """Rows of each of ``ROUNDS`` rounds; empty rounds are left out."""
+    edges = [rows * k // ROUNDS for k in range(ROUNDS + 1)]
+    return tuple(high - low for low, high in itertools.pairwise(edges) if high > low)

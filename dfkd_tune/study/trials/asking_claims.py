@@ -1,0 +1,101 @@
+"""Trials of a study with a total: before any is taken up, the rounds of rows that are due are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from safetensors.torch import load_file
+from torch import Tensor
+
+from dfkd_tune.generators.rounds.committee import Answer
+from dfkd_tune.search.ranking import run_name
+from dfkd_tune.search.recorded_recipes import recipe_of
+from dfkd_tune.study.total.asking import Asking
+from dfkd_tune.study.trials.claims import Claims, Intake
+from dfkd_tune.teachers.metering.answered_rows import SUFFIX
+from dfkd_tune.training.answered.problem import AnsweredProblem
+
+MEMBERS = 8
+"""Most students in a committee, the best first."""
+
+
+@dataclass
+class AskingClaims:
+    """Hands out trials as ``claims`` does, and asks rounds of rows in between.
+
+    Args:
+        claims: how trials are handed out.
+        asking: how rows are asked.
+        problem: the problem of this process, which grows.
+        study: the study.
+        size: trials of a round of trials, before which a round of rows is asked at the same moment by any number of processes;
+            1 where trials are handed out one by one.
+    """
+
+    claims: Claims
+    asking: Asking
+    problem: AnsweredProblem
+    study: optuna.Study
+    size: int = 1
+    asked: int = field(default=0, init=False)
+    pause: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pause = self.claims.pause
+
+    def take(self, total: int, active: int, baseline: bool) -> Intake:
+        """As ``Claims.take``."""
+        if self.size == 1 or not (active or baseline):  # a round of trials has the same rows on any number of processes
+            self._ask(total)
+        return self.claims.take(total, active, baseline)
+
+    def report(self, values: Mapping[optuna.Trial, tuple[int, float]]) -> None:
+        self.claims.report(values)
+
+    def should_prune(self, trial: optuna.Trial) -> bool:
+        return self.claims.should_prune(trial)
+
+    def notes(self, trial: optuna.Trial) -> Mapping[str, Any]:
+        return self.claims.notes(trial)
+
+    def _ask(self, total: int) -> None:
+        rounds = len(self.asking.total.division.rounds)
+        if self.asked == rounds:
+            return
+        trials = self.study.get_trials(deepcopy=False)
+        ended = sum(trial.state.is_finished() for trial in trials) // self.size * self.size
+        due = sum(ended >= max(1, total * i // (rounds + 1)) for i in range(1, rounds + 1))
+        if due <= self.asked:
+            return
+        best = sorted(
+            (
+                trial
+                for trial in trials
+                if trial.state == TrialState.COMPLETE and (self.size == 1 or trial.number < ended)
+            ),
+            key=lambda trial: (trial.values[0], trial.number),
+        )
+        for number in range(self.asked + 1, due + 1):
+            self.asking.round(number, lambda: self._committee(best))
+        self.problem.grow(self.asking.answered(due))
+        self.asked = due
+
+    def _committee(self, best: Sequence[FrozenTrial]) -> list[Answer]:
+        """Students of the best trials whose weights are on this machine."""
+        assert self.problem.students is not None  # the folder of a study with a total
+        files = ((trial, self.problem.students / f"{run_name(trial.number)}{SUFFIX}") for trial in best)
+        return [self._answer(trial, load_file(file)) for trial, file in files if file.exists()][:MEMBERS]
+
+    def _answer(self, trial: FrozenTrial, weights: Mapping[str, Tensor]) -> Answer:
+        student, problem = recipe_of(trial).student, self.problem
+        stacked = [weights[str(i)].unsqueeze(0).to(problem.device) for i in range(len(weights))]
+
+        def answer(z: Tensor) -> Tensor:
+            rows = problem.encoder.rows(z.to(problem.device, problem.dtype)[None])
+            return student.answer(stacked, rows, problem.columns)[0]
+
+        return answer

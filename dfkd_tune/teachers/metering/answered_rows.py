@@ -1,0 +1,86 @@
+"""Answered rows on disk: one safetensors file per call, shared by all processes of a study.
+
+The name of a file says which part of the total its rows belong to, and where in the part they begin: ``PART-OFFSET.safetensors``.
+A file is written whole or not at all, and never changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from dfkd_tune.errors import StorageError
+from dfkd_tune.locations.files import write
+
+SUFFIX = ".safetensors"
+DIGITS = 12
+
+
+@dataclass
+class AnsweredRows:
+    """The answered rows of a study.
+
+    Args:
+        folder: their folder; it may not exist yet.
+    """
+
+    folder: Path
+    _files: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict, init=False, repr=False)
+    _known: dict[bytes, Tensor] = field(default_factory=dict, init=False, repr=False)
+
+    def add(self, part: str, offset: int, x: Tensor, y: Tensor) -> None:
+        """Keep rows ``(N, D)`` in the teacher's units and dtype, and its answers ``(N, O)``.
+
+        Raises:
+            StorageError: the file cannot be written.
+        """
+        tensors = {"x": x.detach().cpu().contiguous(), "y": y.detach().cpu().contiguous()}
+        name = f"{part}-{offset:0{DIGITS}}{SUFFIX}"
+        write(self.folder / name, save(tensors), StorageError)
+        self._take(name, tensors["x"], tensors["y"])
+
+    def refresh(self) -> None:
+        """Read the files that other processes wrote since.
+
+        Raises:
+            StorageError: a file is damaged.
+        """
+        for file in sorted(self.folder.glob(f"*{SUFFIX}")):
+            if file.name in self._files:
+                continue
+            try:
+                found = load_file(file)
+                self._take(file.name, found["x"], found["y"])
+            except (OSError, SafetensorError, KeyError) as error:
+                rule = f"holds answered rows and cannot be read: {error}"
+                raise StorageError(file, rule, remedy="restore it, or delete it to do without its rows") from None
+
+    def answer(self, row: Tensor) -> Tensor | None:
+        """The kept answer ``(O,)`` to a row ``(D,)``, equal in every bit; None if there is none."""
+        return self._known.get(_key(row))
+
+    def part(self, name: str) -> tuple[Tensor, Tensor]:
+        """Rows ``(N, D)`` and answers ``(N, O)`` of a part in the order in which they were claimed; both empty without any."""
+        files = sorted(file for file in self._files if file.rpartition("-")[0] == name)
+        if not files:
+            return torch.zeros(0, 0), torch.zeros(0, 0)
+        x, y = zip(*(self._files[file] for file in files), strict=True)
+        return torch.cat(x), torch.cat(y)
+
+    def count(self, name: str) -> int:
+        """Number of rows of a part."""
+        return sum(len(x) for file, (x, _) in self._files.items() if file.rpartition("-")[0] == name)
+
+    def _take(self, name: str, x: Tensor, y: Tensor) -> None:
+        self._files[name] = (x, y)
+        self._known.update((_key(row), answer) for row, answer in zip(x, y, strict=True))
+
+
+def _key(row: Tensor) -> bytes:
+    """The bytes of a row and its dtype, because the same number may be asked in several dtypes."""
+    return f"{row.dtype}:".encode() + row.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()

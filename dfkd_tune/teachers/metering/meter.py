@@ -1,0 +1,133 @@
+"""``Meter``: every call of a teacher's code claims its rows first, and keeps its answers.
+
+All code of a teacher is called by its guard (``teachers.guarded``), so that the guard is where rows are counted: repetitions of
+a failed call and the search for the cause of a failure count as well. A row that was answered before costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from dfkd_tune.teachers.metering.answered_rows import AnsweredRows
+
+OPENING = "opening"
+"""Part of the total that goes to what a study needs to know of its teacher before any row of its own: shapes, noise, identity."""
+CERTIFICATE = "certificate"
+"""Part that goes to the attack on the promoted student."""
+
+
+class Purse(Protocol):
+    """A total number of rows, which all processes of a study share."""
+
+    def claim(self, part: str, rows: int) -> int:
+        """Claim rows for a part of the total, before they are asked.
+
+        Returns:
+            the number of rows that the part had claimed before.
+
+        Raises:
+            QueriesSpent: fewer are left.
+        """
+        ...
+
+
+@dataclass
+class Meter:
+    """Counts and keeps what a teacher is asked.
+
+    Args:
+        purse: where rows are claimed; None counts them here alone, without a limit.
+        rows: where answers are kept; None keeps none.
+        asked: number of rows that this process asked.
+    """
+
+    purse: Purse | None = None
+    rows: AnsweredRows | None = None
+    asked: int = 0
+    _part: str = field(default=OPENING, init=False)
+    _again: bool = field(default=False, init=False)
+
+    @contextmanager
+    def spending(self, part: str) -> Iterator[None]:
+        """Inside the block, rows are claimed for a part of the total."""
+        before, self._part = self._part, part
+        try:
+            yield
+        finally:
+            self._part = before
+
+    @contextmanager
+    def asking_again(self) -> Iterator[None]:
+        """Inside the block, answered rows are asked again, which tells how noisy a teacher is."""
+        self._again = True
+        try:
+            yield
+        finally:
+            self._again = False
+
+    def call(self, function: Callable[..., Any], *arguments: Tensor) -> Any:
+        """What ``function`` returns for arguments with N rows each; only rows without a kept answer are asked.
+
+        Raises:
+            QueriesSpent: too few rows are left.
+            StorageError: the answers cannot be kept.
+        """
+        x = arguments[0]
+        if len(arguments) > 1 or x.ndim != 2 or self.rows is None:
+            self.claim(len(x))
+            return function(*arguments)
+        known = [None if self._again else self.rows.answer(row) for row in x]
+        new = [i for i, answer in enumerate(known) if answer is None]
+        if len(new) == len(x):
+            return self._ask(function, x)
+        if new:
+            found = self._ask(function, x[new])
+            if not _whole(found, len(new)):
+                return found  # not an answer: the guard says what is wrong with it
+            flat = found.detach().cpu().reshape(len(new), -1)
+            known = [flat[new.index(i)] if answer is None else answer for i, answer in enumerate(known)]
+        return torch.stack([answer for answer in known if answer is not None]).to(x.device)
+
+    def _ask(self, function: Callable[..., Any], x: Tensor) -> Any:
+        part, offset = self._part, self.claim(len(x))
+        found = function(x.detach())
+        if _whole(found, len(x)) and self.rows is not None:
+            found = found.detach()
+            self.rows.add(part, offset, x, found.reshape(len(x), -1))
+        return found
+
+    def claim(self, rows: int) -> int:
+        """Claim rows that are asked besides those of ``call``; returns and raises what the purse does."""
+        offset = self.purse.claim(self._part, rows) if self.purse is not None else 0
+        self.asked += rows
+        return offset
+
+
+def _whole(found: Any, rows: int) -> bool:
+    """Whether a returned value answers this number of rows, each with numbers."""
+    return isinstance(found, Tensor) and found.ndim in (1, 2) and len(found) == rows and found.is_floating_point()
+
+
+_METER: ContextVar[Meter | None] = ContextVar("meter", default=None)
+
+
+def current_meter() -> Meter | None:
+    """The meter of teachers that are made now; None if their rows are free."""
+    return _METER.get()
+
+
+@contextmanager
+def metered(meter: Meter | None) -> Iterator[None]:
+    """Inside the block, teachers are made with this meter."""
+    token = _METER.set(meter)
+    try:
+        yield
+    finally:
+        _METER.reset(token)

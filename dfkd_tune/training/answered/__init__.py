@@ -1,0 +1,1 @@
+"""Training on the rows that a study's teacher has answered."""

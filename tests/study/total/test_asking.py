@@ -1,0 +1,85 @@
+"""A study within a total asks not one row more, whatever it resumes, and tells where its rows went."""
+
+import json
+
+import pytest
+from costly import LOG, asked, costly_tree
+
+from dfkd_tune.search.attributes import StudyRecord
+from dfkd_tune.search.loaded import load_study
+from dfkd_tune.search.study_file import parse_spec
+from dfkd_tune.study.prepare import prepare
+from dfkd_tune.study.session import run_study
+from dfkd_tune.study.upkeep import plan_removal, remove
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+
+@pytest.fixture
+def log(tmp_path, monkeypatch):
+    file = tmp_path / "asked.txt"
+    monkeypatch.setenv(LOG, str(file))
+    return file
+
+
+def run(store, tree: dict):
+    return run_study(prepare(parse_spec(tree, "costly"), storage_url=store.storage), store.storage, store.tracking)
+
+
+def test_a_study_keeps_its_total_and_goes_on_with_a_larger_one(store, log, tmp_path):
+    tree = costly_tree("costly-grown", tmp_path, 400)
+    first = run(store, tree)
+    record = StudyRecord.of(load_study(store.storage, "costly-grown"))
+    spent = asked(log)
+    assert 350 < spent <= sum(record.queries.values()) <= 400
+    assert record.queries.keys() >= {"opening", "report", "prior", "stress", "round-1", "certificate"}
+    assert first.report is not None and first.promoted is not None
+
+    run(store, tree)  # all that it needs is answered
+    assert asked(log) == spent
+
+    grown = costly_tree("costly-grown", tmp_path, 600, trials=6)
+    run(store, grown)
+    after = StudyRecord.of(load_study(store.storage, "costly-grown"))
+    assert spent < asked(log) <= sum(after.queries.values()) <= 600
+    assert {name: after.queries[name] for name in ("report", "prior", "stress")} == {
+        name: record.queries[name] for name in ("report", "prior", "stress")
+    }
+    (parent,) = store.runs("costly-grown", "study")
+    assert parent.data.metrics["study/queries/prior"] == after.queries["prior"]
+    assert parent.data.params["total_queries"]
+
+
+def test_a_trial_tells_the_uncertainty_of_its_objective(store, log, tmp_path, dfkd):
+    run(store, costly_tree("costly-told", tmp_path, 400, trials=2, reruns=0))
+    trials = [trial for trial in store.trials("costly-told") if trial.values]
+    assert all(0 < trial.user_attrs["robust_error"] < trial.values[0] for trial in trials)
+    shown = dfkd("show", "costly-told", "--storage", store.storage).out
+    assert "400 teacher rows in all" in shown and "prior 160" in shown
+    assert "±" in shown
+    attributes = json.loads(dfkd("show", "costly-told", "--storage", store.storage, "--json").out)["attributes"]
+    assert sum(attributes["queries"].values()) <= 400
+
+
+def test_a_seed_gives_the_same_study(store, log, tmp_path):
+    runs = [run(store, costly_tree(f"costly-seed-{i}", tmp_path, 400, seed=3, reruns=0)) for i in range(2)]
+    assert runs[0].best == runs[1].best
+
+
+def test_check_says_how_the_total_is_divided(log, tmp_path, dfkd):
+    import yaml
+
+    (tmp_path / "costly.yaml").write_text(yaml.safe_dump(costly_tree("costly-checked", tmp_path, 5_000)))
+    ended = dfkd("check", "costly.yaml")
+    assert ended.status == 0
+    said = " ".join(ended.out.split())
+    assert "5,000 teacher rows in all, later sessions included: opening 112, report 300, prior 2,000" in said
+    assert f"this check asked {asked(log):,} more" in said and asked(log) <= 120
+
+
+def test_a_removed_study_leaves_no_rows(store, log, tmp_path):
+    run(store, costly_tree("costly-gone", tmp_path, 400, trials=1, reruns=0))
+    plan = plan_removal("costly-gone", store.storage, store.tracking)
+    assert plan.rows.is_dir() and any(str(plan.rows) in line for line in plan.lines())
+    remove(plan)
+    assert not plan.rows.exists()

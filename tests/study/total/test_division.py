@@ -1,0 +1,23 @@
+"""A total is divided without a row too many, and a larger one adds rounds alone."""
+
+import pytest
+
+from dfkd_tune.search.study_file import LEAST_TOTAL
+from dfkd_tune.study.total.division import LEAST, Division, probe_rows
+
+
+@pytest.mark.parametrize("total", [LEAST_TOTAL, 500, 777, 5_000, 50_000, 1_000_000])
+def test_parts_sum_to_the_total(total):
+    division = Division.of(total)
+    assert sum(division.parts().values()) == total
+    assert all(rows > 0 for rows in division.parts().values())
+    assert all(division.parts()[name] >= rows for name, rows in LEAST.items())
+    assert division.opening >= 2 * probe_rows(total) + 2 + 1 + 7
+    assert Division.read(division.tree()) == division
+
+
+def test_a_larger_total_keeps_what_was_held_out():
+    before, after = Division.of(500), Division.of(500).raised(2_000)
+    assert sum(after.parts().values()) == after.total == 2_000
+    assert (after.report, after.prior, after.stress) == (before.report, before.prior, before.stress)
+    assert after.rounds[: len(before.rounds)] == before.rounds and len(after.rounds) > len(before.rounds)

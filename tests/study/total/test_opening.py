@@ -1,0 +1,69 @@
+"""A total is opened before a teacher is asked, and can only be raised."""
+
+import pytest
+from asked import fails
+from costly import LOG, asked, costly_tree
+
+from dfkd_tune.errors import QueriesSpent, StudyMismatch
+from dfkd_tune.search.attributes import StudyRecord
+from dfkd_tune.search.study_file import parse_spec
+from dfkd_tune.study.prepare import prepare
+from dfkd_tune.study.session import run_study
+from dfkd_tune.study.total.opening import open_total
+from dfkd_tune.teachers.metering.meter import Meter
+from dfkd_tune.teachers.probe import Probe
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+
+@pytest.fixture
+def log(tmp_path, monkeypatch):
+    file = tmp_path / "asked.txt"
+    monkeypatch.setenv(LOG, str(file))
+    return file
+
+
+def run(store, tree: dict):
+    return run_study(prepare(parse_spec(tree, "costly"), storage_url=store.storage), store.storage, store.tracking)
+
+
+def opened(folder, total: int, name: str = "opened", asked_before: int = 0):
+    spec = parse_spec(costly_tree(name, folder, total), "costly")
+    return open_total(spec, f"sqlite:///{folder}/optuna.db", Meter(asked=asked_before))
+
+
+def test_a_teacher_is_probed_once_and_its_rows_are_found_again(tmp_path):
+    first, probes = opened(tmp_path, 500), []
+
+    def measure():
+        probes.append(1)
+        return Probe(3, 1, False, 1e3)
+
+    assert first.probed(measure) == opened(tmp_path, 500).probed(measure) == Probe(3, 1, False, 1e3)
+    assert probes == [1]
+    assert opened(tmp_path, 500).rows.folder == first.rows.folder != opened(tmp_path, 500, "other").rows.folder
+
+
+def test_what_was_asked_before_the_total_was_open_is_claimed(tmp_path):
+    assert opened(tmp_path, 500, asked_before=7).ledger.claimed() == {"opening": 7}
+    with pytest.raises(QueriesSpent):
+        opened(tmp_path, 500, asked_before=494)
+
+
+def test_a_total_can_only_be_raised(tmp_path):
+    first = opened(tmp_path, 500)
+    raised = opened(tmp_path, 900)
+    assert raised.division == first.division.raised(900) and raised.ledger.left == 900
+    assert StudyRecord.of(raised.ledger.study).total_queries == 900
+    with fails("study 'opened'", "can only be raised, got 500", kind=StudyMismatch):
+        opened(tmp_path, 500)
+
+
+def test_a_study_without_a_total_is_not_counted_later(store, log, tmp_path):
+    tree = costly_tree("costly-free", tmp_path, None, trials=1, reruns=0)
+    tree["budget"] |= {"pool": 200, "bank": 100}
+    run(store, tree)
+    before = asked(log)
+    with fails("study 'costly-free'", "exists without budget.total_queries", kind=StudyMismatch):
+        run(store, costly_tree("costly-free", tmp_path, 500, trials=1))
+    assert asked(log) == before

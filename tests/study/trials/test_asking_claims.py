@@ -1,0 +1,86 @@
+"""Rounds of rows are asked when their share of the trials has ended, by a committee of the best of them."""
+
+from types import SimpleNamespace
+
+import optuna
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from dfkd_tune.inputs.encoding import encoder
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.recipes.presets import FEW_QUERIES
+from dfkd_tune.search.attributes import RECIPE
+from dfkd_tune.study.trials.asking_claims import MEMBERS, AskingClaims
+from dfkd_tune.study.trials.claims import Intake
+from dfkd_tune.testing.problems import rng
+
+ROUNDS, TRIALS = 3, 20
+
+
+class Asking:
+    """Notes the rounds that are asked, and the sizes of their committees."""
+
+    def __init__(self):
+        self.total = SimpleNamespace(division=SimpleNamespace(rounds=(10,) * ROUNDS))
+        self.asked = {}
+
+    def round(self, number, committee):
+        self.asked[number] = committee()
+
+    def answered(self, rounds):
+        return rounds
+
+
+class Problem:
+    """What a committee needs of a problem."""
+
+    device, dtype = torch.device("cpu"), torch.float32
+
+    def __init__(self, students):
+        self.students, self.grown, self.encoder = students, [], encoder(Inputs.unknown(2))
+        self.columns, self.grow = self.encoder.columns, self.grown.append
+
+
+@pytest.fixture
+def study(tmp_path):
+    import json
+
+    study, recipe = optuna.create_study(), FEW_QUERIES
+    (tmp_path / "students").mkdir()
+    for number in range(12):
+        trial = optuna.trial.create_trial(value=12.0 - number, user_attrs={RECIPE: json.dumps(recipe.tree())})
+        study.add_trial(trial)
+        weights = recipe.student.init_params(encoder(Inputs.unknown(2)).columns, 1, rng(number), torch.float32)
+        tensors = {str(i): weight for i, weight in enumerate(weights)}
+        save_file(tensors, tmp_path / "students" / f"trial-{number:04d}.safetensors")
+    return study
+
+
+def take(study, folder, size: int, **about):
+    asking, problem = Asking(), Problem(folder / "students")
+    inner = SimpleNamespace(pause=0.5, take=lambda *given: Intake(baseline=True))
+    claims = AskingClaims(inner, asking, problem, study, size)
+    assert claims.take(TRIALS, about.get("active", 0), False).baseline and claims.pause == 0.5
+    return asking, problem, claims
+
+
+def test_rounds_that_are_due_are_asked_once(study, tmp_path):
+    asking, problem, claims = take(study, tmp_path, 1)  # 12 of 20 trials have ended: after 5 and 10 a round is due
+    assert [*asking.asked] == [1, 2] and problem.grown == [2]
+    claims.take(TRIALS, 0, False)
+    assert problem.grown == [2]
+
+
+def test_the_committee_are_the_best_students(study, tmp_path):
+    asking, _, _ = take(study, tmp_path, 1)
+    z = torch.randn(3, 2, generator=rng())
+    answers = [student(z) for student in asking.asked[1]]
+    assert len(answers) == MEMBERS and all(answer.shape == (3, 1) for answer in answers)
+    assert not torch.equal(answers[0], answers[1])
+
+
+def test_a_round_of_trials_has_the_same_rows_on_any_number_of_processes(study, tmp_path):
+    asking, _, _ = take(study, tmp_path, 8)  # only the first 8 of the 12 are a whole round of trials
+    assert [*asking.asked] == [1]
+    assert [*take(study, tmp_path, 8, active=2)[0].asked] == []

@@ -1,0 +1,36 @@
+"""A teacher that writes down how many rows it is asked, in a file that all processes share."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+LOG = "COSTLY_LOG"
+
+
+def answer(x):
+    """One output for three features; the rows are written down before they are answered."""
+    with open(os.environ[LOG], "a") as file:
+        file.write(f"{len(x)}\n")
+        file.flush()
+    x = np.asarray(x)
+    return np.sin(x[:, 0]) + x[:, 1] * x[:, 2]
+
+
+def asked(log: Path) -> int:
+    """Rows that were asked so far."""
+    return sum(map(int, log.read_text().split())) if log.exists() else 0
+
+
+def costly_tree(name: str, folder: Path, total: int | None, **study) -> dict:
+    """A tiny study file with that teacher."""
+    features = folder / "features.yaml"
+    features.write_text("features: [a, b, c]\n")
+    budget = {"steps": 40, "batch": 20} | ({} if total is None else {"total_queries": total})
+    return {
+        "study": {"name": name, "trials": 4, "leaders": 1, "reruns": 1} | study,
+        "teacher": "costly:answer",
+        "features": str(features),
+        "student": {"max_parameters": 51},
+        "budget": budget,
+    }

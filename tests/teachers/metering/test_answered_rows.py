@@ -1,0 +1,30 @@
+"""Answered rows are shared by processes, in the order in which they were claimed."""
+
+import pytest
+import torch
+
+from dfkd_tune.errors import StorageError
+from dfkd_tune.teachers.metering.answered_rows import AnsweredRows
+
+X = torch.arange(12, dtype=torch.float64).view(6, 2)
+Y = X.sum(1, keepdim=True)
+
+
+def test_parts_are_read_in_the_order_of_their_claims(tmp_path):
+    writer, reader = AnsweredRows(tmp_path), AnsweredRows(tmp_path)
+    writer.add("round-1", 4, X[4:], Y[4:])
+    writer.add("round-1", 0, X[:4], Y[:4])
+    writer.add("round-10", 0, X[:1], Y[:1])
+    assert reader.count("round-1") == 0 and reader.answer(X[0]) is None
+    reader.refresh()
+    assert torch.equal(reader.part("round-1")[0], X) and torch.equal(reader.part("round-1")[1], Y)
+    assert torch.equal(reader.answer(X[5]), Y[5]) and reader.answer(X[5].float()) is None
+    assert [reader.count(part) for part in ("round-1", "round-10", "prior")] == [6, 1, 0]
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    AnsweredRows(tmp_path).add("prior", 0, X, Y)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(b"?")
+    with pytest.raises(StorageError, match=file.name):
+        AnsweredRows(tmp_path).refresh()
