@@ -236,7 +236,8 @@ def rest() -> dict:
     deep = {name: bounded if kind.forward else step for name, kind in of("deep").KINDS.items()}
     leaving = figures.load()
     left = {
-        key: of("leaving").measured(leaving[key]["rows"], dict(RATIOS), "4 trials") for key in of("leaving").STUDIES
+        key: of("leaving").measured(leaving[key]["rows"], dict(RATIOS), "4 trials")
+        for key in leaving.keys() & of("leaving").STUDIES.keys()
     }
     return (
         left
