@@ -65,8 +65,8 @@ class WeightQuantized(nn.Module):
         exact = copy.deepcopy(nn.Sequential(*given_layers)).double().requires_grad_(False)
         first = next(each for each in exact if isinstance(each, nn.Linear))
         if units.encoding.folds:  # y = W x + b = (W s) z + (b + W c)
-            first.bias += first.weight @ center
-            first.weight *= scale
+            first.bias.add_(first.weight @ center)
+            first.weight.mul_(scale)
         packed = iter(_packed(exact, precision, self.encode(units.more_rows(ROWS, NOISE)).double()))
         self.layers = nn.Sequential(*(next(packed) if isinstance(each, nn.Linear) else each for each in given_layers))
         self.eval()

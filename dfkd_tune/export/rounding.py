@@ -40,7 +40,7 @@ def rounded(layers: nn.Sequential, rows: Tensor) -> list[tuple[Tensor, Tensor, T
     half = len(rows) // 2
     try:
         moved = _compensated(layers, steps, rows[:half])
-    except torch.linalg.LinAlgError:  # rows on which the outputs say nothing of the weights
+    except RuntimeError:  # rows on which the outputs say nothing of the weights
         return nearest
     with torch.no_grad():
         wanted = layers(rows[half:])

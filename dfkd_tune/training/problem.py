@@ -362,7 +362,6 @@ class Problem:
 
     @property
     def output_names(self) -> list[str]:
-        """Names of the outputs, ``0``, ``1``, ... if the teacher has none."""
         return self.teacher.output_names(self.outputs)
 
     @property
