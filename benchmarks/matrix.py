@@ -271,6 +271,7 @@ def main() -> None:
                 print(name, f"{row.get('seconds', 0):.0f} s", row.get("error", cells(row)), flush=True)
                 if args.json:
                     args.json.write_text(json.dumps(rows, indent=1))
+    rows.sort(key=lambda row: [*CASES].index(row["teacher"]))
     show(rows, args)
     if args.publish:
         figures.publish(entries(rows, args))

@@ -38,7 +38,7 @@ def test_a_frame_is_described_as_its_file_is(tmp_path):
         ({"data": np.zeros((30, 2))}, "describe: data", "pandas.DataFrame(array, columns=names)"),
         ({"data": pd.DataFrame({"a": [{1}] * 30})}, "describe: data: a", "must hold numbers or words"),
         ({"tier": "all"}, "describe: tier", "unknown tier 'all'; known: moments, quantiles, correlation"),
-        ({"data": FRAME.assign(z=np.nan)}, "describe: data: z", "holds no value; leave it out with targets z"),
+        ({"data": FRAME.assign(z=np.nan)}, "describe: data: z", "holds no value; leave it out with targets="),
     ],
 )
 def test_a_mistake_is_told_by_its_argument(given, place, words):
