@@ -174,6 +174,10 @@ class Certificate:
             place = ".".join(map(str, first["loc"]))
             raise ExportError("certificate.json", f"is damaged at {place}: {first['msg']}") from None
 
+    def __str__(self) -> str:
+        """The statement, a sentence a line."""
+        return "\n".join([*self.statement["holds"], "Not promised:", *self.statement["does_not_hold"]])
+
     def _repr_html_(self) -> str:
         """The statement, for a notebook."""
         sentences = "".join(f"<li>{escape(each)}</li>" for each in self.statement["holds"])

@@ -79,6 +79,8 @@ def test_a_notebook_shows_a_result_and_a_certificate(result):
     page = result._repr_html_()
     assert f"{result.certificate.report.rmse:.4g}" in page and "dfkd-tune show pump" in page and "<script" not in page
     assert result.certificate.statement["holds"][0].split(",")[0] in result.certificate._repr_html_()
+    assert str(result.certificate).splitlines()[0] == result.certificate.statement["holds"][0]
+    assert "Not promised:" in str(result.certificate)
 
 
 def test_a_result_is_registered_reported_and_exported(result, here):
