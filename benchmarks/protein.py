@@ -125,7 +125,7 @@ def main() -> None:
         problem = Problem(teacher, inputs, probe(teacher, inputs), pool_rows=8_192)
         for name, recipe in methods(args).items():
             students, seconds = run(problem, name, recipe, args.seeds)
-            outs = [student(torch.from_numpy(x).float())[:, 0].double().numpy() for student in students]
+            outs = [student(torch.from_numpy(x).float())[:, 0].detach().double().numpy() for student in students]
             labels, gaps = ([train_protein.rmse(out, to) for out in outs] for to in (goal, answers))
             found.append({"inputs": known, "method": name, "labels": labels, "teacher": gaps, "seconds": seconds})
             shown = [", ".join(f"{value:.4f}" for value in values) for values in (labels, gaps)]

@@ -42,6 +42,9 @@ def kill(monkeypatch, store, tmp_path, name: str, kills: int, count: int, seed: 
     log = tmp_path / f"{name}.txt"
     monkeypatch.setenv(LOG, str(log))
     monkeypatch.setattr(workers, "POLL_S", 0.05)
+    monkeypatch.setattr(
+        workers, "CONTEXT", multiprocessing.get_context("spawn")
+    )  # a fork server keeps its old environment
     tree = costly_tree(name, tmp_path, TOTAL, trials=8, population=1, reruns=0)
     prepared = prepare(parse_spec(tree, name), storage_url=store.storage)
     killer = Killer(log, kills, seed)

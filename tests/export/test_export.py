@@ -145,11 +145,21 @@ def test_less_precision_that_takes_more_room_is_told(study_tree, dfkd, store, tm
 
 
 def test_what_loses_too_much_is_refused_in_one_line(raw, dfkd, store, tmp_path):
-    argv = ["export", "raw-units", "--precision", "int8", "--out", "small.pt2", *store.options[2:]]
+    argv = [
+        "export",
+        "raw-units",
+        "--precision",
+        "bf16",
+        "--out",
+        "small.pt2",
+        "--within",
+        "0.001%",
+        *store.options[2:],
+    ]
     ended = dfkd(*argv)
     assert ended.status == 1
     assert len(ended.err.splitlines()) == 1
-    assert "RMSE to the teacher grows from" in ended.err and "by more than 5 %" in ended.err
+    assert "RMSE to the teacher grows from" in ended.err and "by more than 0.001 %" in ended.err
     assert dfkd(*argv, "--out", "small.safetensors").status == 2
     for wrong in ("-1%", "some", "nan"):
         assert dfkd(*argv, "--within", wrong).status == 2

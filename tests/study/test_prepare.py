@@ -2,47 +2,8 @@
 
 import os
 
-import pytest
-
 from dfkd_tune.search.study_file import parse_spec
-from dfkd_tune.study.prepare import difference, located, prepare
-
-FILES = {"teacher": {"path": "/a/teacher.pt2"}, "features": "/a/features.yaml", "budget": {"steps": 40, "pool": 500}}
-IDENTITY = {"teacher": "1", "features": "2", "seed": 0, "space": {"search": {"optimizer.lr": [0.1]}}}
-
-
-def changed(tree: dict, **leaves) -> dict:
-    return {
-        key: value | leaves.pop(key, {}) if isinstance(value, dict) else leaves.pop(key, value)
-        for key, value in tree.items()
-    } | leaves
-
-
-@pytest.mark.parametrize(
-    ("mine", "now", "told"),
-    [
-        ({"seed": 1}, {"study": {"seed": 1}}, "study.seed: absent -> 1"),
-        ({"teacher": "3"}, {"teacher": {"path": "/b.pt2"}}, 'teacher.path: "/a/teacher.pt2" -> "/b.pt2"'),
-        ({"teacher": "3"}, {}, 'teacher: "1" -> "3"'),  # the same path, and another content
-        (
-            {"teacher": "3", "features": "4"},
-            {"teacher": {"path": "/b.pt2"}},
-            'teacher.path: "/a/teacher.pt2" -> "/b.pt2"',
-        ),
-        ({"features": "4"}, {"features": "/b.yaml"}, 'features: "/a/features.yaml" -> "/b.yaml"'),
-        ({"space": {}}, {"budget": {"steps": 41, "pool": 600}}, "budget.steps: 40 -> 41"),  # the pool may differ
-        ({"space": {"search": {"optimizer.lr": [0.2]}}}, {}, "space.search.optimizer.lr: [0.1] -> [0.2]"),
-        ({"space": {}}, {"search": {"x": list(range(99))}}, "search.x: absent -> [0, 1, 2, 3...99"[:24]),
-    ],
-)
-def test_what_differs_is_told_without_what_follows_from_it(mine, now, told):
-    found = difference(IDENTITY, IDENTITY | mine, FILES, changed(FILES, **now))
-    assert found.startswith(told) and len(found) < 100, found
-
-
-def test_sampler_and_pruner_are_no_difference():
-    now = FILES | {"sampler": "random", "budget": {"steps": 41, "pool": 500}}
-    assert difference(IDENTITY, IDENTITY | {"space": {}}, FILES, now) == "budget.steps: 40 -> 41"
+from dfkd_tune.study.prepare import located, prepare
 
 
 def test_a_path_is_found_from_any_folder_and_anything_else_stays(tmp_path, monkeypatch):
