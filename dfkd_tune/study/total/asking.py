@@ -27,8 +27,10 @@ from dfkd_tune.teachers.probe import Probe
 from dfkd_tune.training.answered.problem import Answered, AnsweredProblem
 from dfkd_tune.utils.seeding import derive, stream
 
-CALL_ROWS = 256
-"""Most rows of one call, which are lost together if the process dies in it."""
+CALL_ROWS, CALL_SHARE = 256, 0.05
+"""Most rows of one call, and their share of the total: they are lost together if the process dies in it."""
+FEWEST_CALL_ROWS = 16
+"""Rows of a call of a small total."""
 STUDENTS = "students"
 """Folder, in that of the answered rows, with the weights of finished students."""
 FEWEST = 50
@@ -130,19 +132,23 @@ class Asking:
     def _fill(self, part: str, wanted: int, draw: Draw) -> None:
         """Ask rows until a part has as many as wanted, or the total is used up but for the certificate."""
         rows, ledger = self.total.rows, self.total.ledger
+        most = min(CALL_ROWS, max(FEWEST_CALL_ROWS, round(CALL_SHARE * ledger.total)))
         skipped = 0  # rows that were answered before, as there may be few different ones
         while (missing := wanted - rows.count(part)) > 0 and skipped < wanted:
             self.check_cancelled()
             claimed = ledger.claimed()
             kept = max(0, self.total.division.certificate - claimed.get(CERTIFICATE, 0))
-            count = min(missing, CALL_ROWS, ledger.total - sum(claimed.values()) - kept)
+            count = min(missing, most, ledger.total - sum(claimed.values()) - kept)
             start = claimed.get(part, 0) + skipped
             z = draw(start + count)[start:] if count > 0 else draw(0)
             if not len(z):
                 return
             before = rows.count(part)
-            with self.total.meter.spending(part), torch.no_grad():
-                self.teacher(self.inputs.raw(z, self.teacher.dtype))
+            try:
+                with self.total.meter.spending(part), torch.no_grad():
+                    self.teacher(self.inputs.raw(z, self.teacher.dtype))
+            except QueriesSpent:  # another process has claimed rows of its own since
+                continue
             skipped += len(z) - (rows.count(part) - before)
 
     @contextmanager
