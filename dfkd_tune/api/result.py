@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dfkd_tune.api import functions
 from dfkd_tune.api.error_words import in_python
 from dfkd_tune.api.html import result_page
 from dfkd_tune.errors import DfkdError, NotFound
@@ -157,8 +158,7 @@ class Result:
         Raises:
             DfkdError: as ``register`` does.
         """
-        with in_python(), reaching(self.tracking_uri):
-            return registry.register(self.tracking_uri, self.name, model or self.name, trial, alias, self.sources)
+        return functions.register(self.tracking_uri, self.name, model or self.name, trial, alias, self.sources)
 
     def report(self, file: str | Path | None = None) -> Path:
         """Write the study as one HTML page, by default ``NAME-report.html``; returns its path.

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import click
 
+from dfkd_tune.registry.sources import Sources
 from dfkd_tune.utils.given.durations import seconds
 
 COMPLETION = "_DFKD_TUNE_COMPLETE"
@@ -92,3 +97,24 @@ DEVICE = click.option(
     show_default=True,
     help="Device to compute on; auto uses a GPU if there is one.",
 )
+
+
+def current_files(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options for files of a recorded study that have moved; the command gets them as ``sources``."""
+
+    @click.option("--teacher", help="Current path of the teacher, if it has moved.")
+    @ARCHITECTURE
+    @click.option("--features", type=click.Path(), help="Current path of the features file, if it has moved.")
+    @TRUST
+    @functools.wraps(command)
+    def run(
+        *args: Any,
+        teacher: str | None,
+        architecture: str | None,
+        features: str | None,
+        trust_pickle: bool,
+        **options: Any,
+    ) -> Any:
+        return command(*args, sources=Sources(teacher, architecture, features, trust_pickle), **options)
+
+    return run

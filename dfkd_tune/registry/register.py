@@ -32,7 +32,6 @@ from dfkd_tune.tracking.connection import guarded, line, open_client, pointed_at
 from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_of, trial_of
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.training.raw_evaluation import RawEvaluator
-from dfkd_tune.utils.given.checks import NUMBER, TEXT, require
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -169,24 +168,8 @@ def register(
 ) -> Registered:
     """Register a trial's student, with its certificate, as a version of ``model`` and point ``alias`` at it.
 
-    A trial without a certificate gets one, which queries the teacher again. Before the alias moves, the outputs of the reloaded
-    model are compared with the student's on rows of the declared prior. A version that differs is deleted.
-
-    Args:
-        uri: MLflow tracking URI.
-        study, trial: study and number of the trial; the study's best student if ``trial`` is None.
-        model, alias: name of the registered model and alias of the new version.
-        sources: current paths of teacher and features, if they have moved.
-        within: without ``trial``, take the smallest student whose objective is at most this share above the best one's.
-
-    Raises:
-        SpecError: if MLflow does not allow the name or alias.
-        NotFound: if there is no such study or trial, or a file that the certificate needs is missing.
-        StudyMismatch: if the teacher or the features are not those of the study.
-        ExportError: if the outputs of the reloaded model differ.
+    Arguments and errors are those of the public function (``api.functions``), which checks the kinds of its arguments.
     """
-    texts = {"uri": (uri, TEXT), "study": (study, TEXT), "model": (model, TEXT), "alias": (alias, TEXT)}
-    require("register", {**texts, "trial": (trial, NUMBER)})
     if not MODEL_NAME.fullmatch(model):
         raise SpecError(
             "--model", f"must be letters, digits, '_', '.', '-' or spaces, got {model!r}", remedy="give another"

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dfkd_tune.cli.options import ARCHITECTURE, NAME, TRACKING, TRUST
+from dfkd_tune.cli.options import NAME, TRACKING, current_files
+from dfkd_tune.registry.sources import Sources
 
 if TYPE_CHECKING:
     from dfkd_tune.registry.exports.real_rows import OnRows
@@ -34,11 +35,8 @@ SHOWN = 8
     help="Missing values: refuse the table, drop their rows, or hand them to teacher and student.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-@click.option("--teacher", help="Current path of the teacher.")
-@ARCHITECTURE
-@click.option("--features", type=click.Path(), help="Current path of the features file.")
+@current_files
 @TRACKING
-@TRUST
 def evaluate(
     name: str,
     data: str,
@@ -47,11 +45,8 @@ def evaluate(
     kind: str | None,
     missing: str,
     as_json: bool,
-    teacher: str | None,
-    architecture: str | None,
-    features: str | None,
+    sources: Sources,
     tracking_uri: str | None,
-    trust_pickle: bool,
 ) -> None:
     """Compare the student of study NAME with its teacher on the real rows of a table.
 
@@ -61,12 +56,10 @@ def evaluate(
 
     from dfkd_tune.locations.paths import tracking_url
     from dfkd_tune.registry.exports.real_rows import evaluate_rows
-    from dfkd_tune.registry.sources import Sources
     from dfkd_tune.tables.read import Reading
     from dfkd_tune.tracking.connection import reaching
 
     uri, reading = tracking_url(tracking_uri), Reading(kind, missing=missing)
-    sources = Sources(teacher, architecture, features, trust_pickle)
     with reaching(uri):
         found = evaluate_rows(uri, name, trial, Path(data), reading, targets, sources)
     click.echo(json.dumps(found.as_dict(), indent=1) if as_json else "\n".join(in_words(found)))

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dfkd_tune.cli.options import ARCHITECTURE, NAME, TRACKING, TRUST, export_format, share
+from dfkd_tune.cli.options import NAME, TRACKING, current_files, export_format, share
 from dfkd_tune.errors import NotFound, StudyMismatch, TeacherError
+from dfkd_tune.registry.sources import Sources
 
 if TYPE_CHECKING:
     from dfkd_tune.registry.exports.student_export import StudentExport, Written, WrittenSmall
@@ -41,11 +42,8 @@ if TYPE_CHECKING:
 )
 @click.option("--no-libm", is_flag=True, help="For c: approximate tanh and exp within the file, to the stated error.")
 @click.option("--guard", is_flag=True, help="For c: a function that says whether a row is one of the declared inputs.")
-@click.option("--teacher", help="Current path of the teacher.")
-@ARCHITECTURE
-@click.option("--features", type=click.Path(), help="Current path of the features file.")
+@current_files
 @TRACKING
-@TRUST
 def export(
     name: str,
     trial: int | None,
@@ -55,11 +53,8 @@ def export(
     within: float,
     no_libm: bool,
     guard: bool,
-    teacher: str | None,
-    architecture: str | None,
-    features: str | None,
+    sources: Sources,
     tracking_uri: str | None,
-    trust_pickle: bool,
 ) -> None:
     """Write the student of a trial of study NAME as a file. Its inputs and outputs are in the teacher's raw units."""
     from dfkd_tune.export.export import chosen
@@ -72,14 +67,12 @@ def export(
     require_place(file)
     from dfkd_tune.registry import register  # seconds, for which a refusal does not wait
     from dfkd_tune.registry.exports.student_export import StudentExport
-    from dfkd_tune.registry.sources import Sources
     from dfkd_tune.registry.stored_student import load_trial
     from dfkd_tune.tracking.connection import reaching
 
     chosen(form, not no_libm, guard)  # refuses what is for other formats
     if precision not in (held := EXPORTS[form].precisions):
         raise click.UsageError(f"--precision {precision} is not for {form}, whose weights are {' or '.join(held)}")
-    sources = Sources(teacher, architecture, features, trust_pickle)
     with reaching(uri):
         writing = StudentExport(uri, name, *load_trial(uri, name, trial), form, file, not no_libm, guard)
         if precision != "float32":

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import click
 
-from dfkd_tune.cli.options import ARCHITECTURE, NAME, TRACKING, TRUST
+from dfkd_tune.cli.options import NAME, TRACKING, current_files
+from dfkd_tune.registry.sources import Sources
 
 
 @click.command(short_help="Time a student beside its teacher, in every runtime.")
 @NAME
 @click.option("--trial", type=click.IntRange(min=0), help="Number of the trial; default: the promoted student.")
 @click.option("--json", "as_json", is_flag=True, help="Print the timings as JSON.")
-@click.option("--teacher", help="Current path of the teacher.")
-@ARCHITECTURE
-@click.option("--features", type=click.Path(), help="Current path of the features file.")
+@current_files
 @TRACKING
-@TRUST
 def latency(
     name: str,
     trial: int | None,
     as_json: bool,
-    teacher: str | None,
-    architecture: str | None,
-    features: str | None,
+    sources: Sources,
     tracking_uri: str | None,
-    trust_pickle: bool,
 ) -> None:
     """Time the student of study NAME and its teacher on this machine, for one row and for 1,000 rows.
 
@@ -38,14 +33,13 @@ def latency(
 
     from dfkd_tune.locations.paths import tracking_url
     from dfkd_tune.registry.exports.latency import student_latency
-    from dfkd_tune.registry.sources import Sources
     from dfkd_tune.reporting.terminal_summary import wide
     from dfkd_tune.tracking.connection import reaching
     from dfkd_tune.utils import hardware
 
     uri = tracking_url(tracking_uri)
     with reaching(uri):
-        found, kept = student_latency(uri, name, trial, Sources(teacher, architecture, features, trust_pickle))
+        found, kept = student_latency(uri, name, trial, sources)
     if as_json:
         return click.echo(json.dumps([asdict(each) for each in found], indent=1))
     shown = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from dfkd_tune.cli.options import ARCHITECTURE, NAME, TRACKING, TRUST, share
+from dfkd_tune.cli.options import NAME, TRACKING, current_files, share
+from dfkd_tune.registry.sources import Sources
 
 
 @click.command(short_help="Register a student in the MLflow model registry.")
@@ -19,22 +20,16 @@ from dfkd_tune.cli.options import ARCHITECTURE, NAME, TRACKING, TRUST, share
     help="Register the smallest student whose error is within this share of the best, such as 5%.",
 )
 @click.option("--alias", default="champion", show_default=True, help="Registry alias for the new version.")
-@click.option("--teacher", help="Current path of the teacher; needed if the trial has no certificate.")
-@ARCHITECTURE
-@click.option("--features", type=click.Path(), help="Current path of the features file.")
+@current_files
 @TRACKING
-@TRUST
 def register(
     name: str,
     model: str,
     trial: int | None,
     within: float | None,
     alias: str,
-    teacher: str | None,
-    architecture: str | None,
-    features: str | None,
+    sources: Sources,
     tracking_uri: str | None,
-    trust_pickle: bool,
 ) -> None:
     """Register a student of study NAME in the MLflow model registry, with its certificate.
 
@@ -46,11 +41,9 @@ def register(
 
     from dfkd_tune.locations import paths
     from dfkd_tune.registry import register
-    from dfkd_tune.registry.sources import Sources
     from dfkd_tune.search.ranking import recipe_name
     from dfkd_tune.tracking.connection import reaching
 
-    sources = Sources(teacher, architecture, features, trust_pickle)
     uri = paths.tracking_url(tracking_uri)
     with reaching(uri):
         done = register.register(uri, name, model, trial, alias, sources, within)

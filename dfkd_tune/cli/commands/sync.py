@@ -4,33 +4,26 @@ from __future__ import annotations
 
 import click
 
-from dfkd_tune.cli.options import ARCHITECTURE, STORAGE, TRACKING, TRUST
+from dfkd_tune.cli.options import STORAGE, TRACKING, current_files
+from dfkd_tune.registry.sources import Sources
 
 
 @click.command(short_help="Repair or rebuild the MLflow runs of a study.")
 @click.argument("name")
-@click.option("--teacher", help="Current path of the teacher; needed if the certificate is missing.")
-@ARCHITECTURE
-@click.option("--features", type=click.Path(), help="Current path of the features file.")
+@current_files
 @STORAGE
 @TRACKING
-@TRUST
 def sync(
     name: str,
-    teacher: str | None,
-    architecture: str | None,
-    features: str | None,
+    sources: Sources,
     storage: str | None,
     tracking_uri: str | None,
-    trust_pickle: bool,
 ) -> None:
     """Repair or rebuild the MLflow runs of study NAME from the outbox on disk and the Optuna storage."""
     from dfkd_tune.locations import paths
-    from dfkd_tune.registry.sources import Sources
     from dfkd_tune.study.sync import sync as run_sync
     from dfkd_tune.tracking.connection import reaching
 
-    sources = Sources(teacher, architecture, features, trust_pickle)
     storage_url, uri = paths.optuna_url(storage), paths.tracking_url(tracking_uri)
     with reaching(uri):
         done = run_sync(storage_url, uri, name, sources)
