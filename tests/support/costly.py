@@ -5,6 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from dfkd_tune.search.study_file import parse_spec
+from dfkd_tune.study.prepare import prepare
+from dfkd_tune.study.session import run_study
+
 LOG = "COSTLY_LOG"
 
 
@@ -34,3 +38,8 @@ def costly_tree(name: str, folder: Path, total: int | None, **study) -> dict:
         "student": {"max_parameters": 51},
         "budget": budget,
     }
+
+
+def run(store, tree: dict):
+    """Run the study of such a file."""
+    return run_study(prepare(parse_spec(tree, "costly"), storage_url=store.storage), store.storage, store.tracking)

@@ -145,7 +145,7 @@ class Asking:
                 return
             before = rows.count(part)
             try:
-                with self.total.meter.spending(part), torch.no_grad():
+                with self.total.meter.counted_as(part), torch.no_grad():
                     self.teacher(self.inputs.raw(z, self.teacher.dtype))
             except QueriesSpent:  # another process has claimed rows of its own since
                 continue

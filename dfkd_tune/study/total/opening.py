@@ -63,7 +63,7 @@ def open_total(spec: StudySpec, storage_url: str, meter: Meter) -> Total:
     Args:
         spec: the study file, which has a total.
         storage_url: URL of Optuna's storage.
-        meter: a meter without a purse; what it counted so far is claimed.
+        meter: a meter without a budget; what it counted so far is claimed.
 
     Raises:
         StudyMismatch: a study of that name has no total, or a larger one.
@@ -102,7 +102,7 @@ def open_total(spec: StudySpec, storage_url: str, meter: Meter) -> Total:
     rows.refresh()
     if meter.asked:
         ledger.claim(OPENING, meter.asked)
-    meter.purse, meter.rows = ledger, rows
+    meter.budget, meter.rows = ledger, rows
     return Total(storage_url, ledger, meter, division, rows)
 
 

@@ -23,7 +23,7 @@ CERTIFICATE = "certificate"
 """Part that goes to the attack on the promoted student."""
 
 
-class Purse(Protocol):
+class QueryBudget(Protocol):
     """A total number of rows, which all processes of a study share."""
 
     def claim(self, part: str, rows: int) -> int:
@@ -43,19 +43,19 @@ class Meter:
     """Counts and keeps what a teacher is asked.
 
     Args:
-        purse: where rows are claimed; None counts them here alone, without a limit.
+        budget: where rows are claimed; None counts them here alone, without a limit.
         rows: where answers are kept; None keeps none.
         asked: number of rows that this process asked.
     """
 
-    purse: Purse | None = None
+    budget: QueryBudget | None = None
     rows: AnsweredRows | None = None
     asked: int = 0
     _part: str = field(default=OPENING, init=False)
     _again: bool = field(default=False, init=False)
 
     @contextmanager
-    def spending(self, part: str) -> Iterator[None]:
+    def counted_as(self, part: str) -> Iterator[None]:
         """Inside the block, rows are claimed for a part of the total."""
         before, self._part = self._part, part
         try:
@@ -91,8 +91,8 @@ class Meter:
             found = self._ask(function, x[new])
             if not _whole(found, len(new)):
                 return found  # not an answer: the guard says what is wrong with it
-            flat = found.detach().cpu().reshape(len(new), -1)
-            known = [flat[new.index(i)] if answer is None else answer for i, answer in enumerate(known)]
+            fresh = iter(found.detach().cpu().reshape(len(new), -1))
+            known = [next(fresh) if answer is None else answer for answer in known]
         return torch.stack([answer for answer in known if answer is not None]).to(x.device)
 
     def _ask(self, function: Callable[..., Any], x: Tensor) -> Any:
@@ -104,8 +104,8 @@ class Meter:
         return found
 
     def claim(self, rows: int) -> int:
-        """Claim rows that are asked besides those of ``call``; returns and raises what the purse does."""
-        offset = self.purse.claim(self._part, rows) if self.purse is not None else 0
+        """Claim rows that are asked besides those of ``call``; returns and raises what the budget does."""
+        offset = self.budget.claim(self._part, rows) if self.budget is not None else 0
         self.asked += rows
         return offset
 

@@ -125,7 +125,7 @@ class AnsweredProblem(Problem):
     def answer(self, z: Tensor) -> Tensor:
         """As ``Problem.answer``; only the attack on a certified student asks here, and its rows are claimed for that."""
         meter = self.teacher.guard.meter
-        with nullcontext() if meter is None else meter.spending(CERTIFICATE):
+        with nullcontext() if meter is None else meter.counted_as(CERTIFICATE):
             return super().answer(z)
 
     def file_outputs(self, z: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ class AnsweredProblem(Problem):
         if bool(same.any(1).all()):
             return self._outputs["report"][same.int().argmax(1).cpu()]
         meter = self.teacher.guard.meter
-        with nullcontext() if meter is None else meter.spending(CERTIFICATE):
+        with nullcontext() if meter is None else meter.counted_as(CERTIFICATE):
             return super().file_outputs(z)
 
     def remember(self, key: str, weights: Sequence[Tensor]) -> None:

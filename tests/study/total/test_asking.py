@@ -3,27 +3,13 @@
 import json
 
 import pytest
-from costly import LOG, asked, costly_tree
+from costly import asked, costly_tree, run
 
 from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.loaded import load_study
-from dfkd_tune.search.study_file import parse_spec
-from dfkd_tune.study.prepare import prepare
-from dfkd_tune.study.session import run_study
 from dfkd_tune.study.upkeep import plan_removal, remove
 
 pytestmark = pytest.mark.usefixtures("undrawn")
-
-
-@pytest.fixture
-def log(tmp_path, monkeypatch):
-    file = tmp_path / "asked.txt"
-    monkeypatch.setenv(LOG, str(file))
-    return file
-
-
-def run(store, tree: dict):
-    return run_study(prepare(parse_spec(tree, "costly"), storage_url=store.storage), store.storage, store.tracking)
 
 
 def test_a_study_keeps_its_total_and_goes_on_with_a_larger_one(store, log, tmp_path):

@@ -2,29 +2,16 @@
 
 import pytest
 from asked import fails
-from costly import LOG, asked, costly_tree
+from costly import asked, costly_tree, run
 
 from dfkd_tune.errors import QueriesSpent, StudyMismatch
 from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.study_file import parse_spec
-from dfkd_tune.study.prepare import prepare
-from dfkd_tune.study.session import run_study
 from dfkd_tune.study.total.opening import open_total
 from dfkd_tune.teachers.metering.meter import Meter
 from dfkd_tune.teachers.probe import Probe
 
 pytestmark = pytest.mark.usefixtures("undrawn")
-
-
-@pytest.fixture
-def log(tmp_path, monkeypatch):
-    file = tmp_path / "asked.txt"
-    monkeypatch.setenv(LOG, str(file))
-    return file
-
-
-def run(store, tree: dict):
-    return run_study(prepare(parse_spec(tree, "costly"), storage_url=store.storage), store.storage, store.tracking)
 
 
 def opened(folder, total: int, name: str = "opened", asked_before: int = 0):

@@ -12,8 +12,8 @@ from dfkd_tune.teachers.metering.meter import Meter, metered
 from dfkd_tune.teachers.probe import probe
 
 
-class Purse:
-    """A purse that holds so many rows, and a teacher's function that must not be asked more than was claimed."""
+class QueryBudget:
+    """A budget that holds so many rows, and a teacher's function that must not be asked more than was claimed."""
 
     def __init__(self, rows: int):
         self.left, self.parts, self.asked, self.fails = rows, {}, 0, 0
@@ -35,23 +35,23 @@ class Purse:
         return x.sum(1) + x[:, 0] * x[:, 1]
 
 
-def make(rows: int, folder=None) -> tuple[Purse, Teacher]:
-    purse = Purse(rows)
-    with metered(Meter(purse, AnsweredRows(folder) if folder else None)):
-        return purse, Teacher("priced", purse.answer, torch.float64, "sha")
+def make(rows: int, folder=None) -> tuple[QueryBudget, Teacher]:
+    budget = QueryBudget(rows)
+    with metered(Meter(budget, AnsweredRows(folder) if folder else None)):
+        return budget, Teacher("priced", budget.answer, torch.float64, "sha")
 
 
 ROWS = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
 
 def test_an_answered_row_is_free_in_any_process(tmp_path):
-    purse, teacher = make(10, tmp_path)
-    with teacher.guard.meter.spending("prior"):
+    budget, teacher = make(10, tmp_path)
+    with teacher.guard.meter.counted_as("prior"):
         first = teacher(ROWS[:4])
         assert torch.equal(
             teacher(ROWS), torch.cat([first, ROWS[4:].sum(1, keepdim=True) + ROWS[4:, :1] * ROWS[4:, 1:2]])
         )
-    assert purse.parts == {"prior": 6} and purse.asked == 6
+    assert budget.parts == {"prior": 6} and budget.asked == 6
 
     other, again = make(0, tmp_path)
     again.guard.meter.rows.refresh()
@@ -61,50 +61,50 @@ def test_an_answered_row_is_free_in_any_process(tmp_path):
 
 
 def test_rows_beyond_the_total_are_refused_before_they_are_asked(tmp_path):
-    purse, teacher = make(5, tmp_path)
+    budget, teacher = make(5, tmp_path)
     with pytest.raises(QueriesSpent):
         teacher(ROWS)
-    assert not purse.asked and not list(tmp_path.iterdir())
+    assert not budget.asked and not list(tmp_path.iterdir())
     assert len(teacher(ROWS[:5])) == 5
 
 
 def test_a_repeated_call_counts_again():
-    purse, teacher = make(12)
-    purse.fails = 1
+    budget, teacher = make(12)
+    budget.fails = 1
     teacher(ROWS)
-    assert purse.asked == 12 and not purse.left
+    assert budget.asked == 12 and not budget.left
 
-    purse, teacher = make(6)
-    purse.fails = 1
+    budget, teacher = make(6)
+    budget.fails = 1
     with pytest.raises(QueriesSpent):
         teacher(ROWS)
-    assert purse.asked == 6
+    assert budget.asked == 6
 
 
 def test_a_function_that_is_called_twice_to_find_what_it_takes_counts_twice():
-    purse = Purse(12)
+    budget = QueryBudget(12)
 
     def arrays_alone(x):
-        purse.asked += len(x)
+        budget.asked += len(x)
         return x.astype("float64").sum(1)
 
-    with metered(Meter(purse)):
+    with metered(Meter(budget)):
         teacher = Teacher("priced", OfEither(arrays_alone), torch.float64, "sha")
     teacher(ROWS)
-    assert purse.parts == {"opening": 12} and purse.asked <= 12
+    assert budget.parts == {"opening": 12} and budget.asked <= 12
 
 
 def test_a_probe_is_counted_and_finds_noise_in_spite_of_kept_answers(tmp_path):
-    purse, teacher = make(50, tmp_path)
+    budget, teacher = make(50, tmp_path)
     found = probe(teacher, Inputs.unknown(3), rows=16)
     assert not found.differentiable and found.noise == 0
-    assert purse.asked == sum(purse.parts.values()) == 2 + 1 + 7 + 2 * 16
+    assert budget.asked == sum(budget.parts.values()) == 2 + 1 + 7 + 2 * 16
 
     noise = torch.Generator().manual_seed(1)
-    purse, teacher = make(100, tmp_path)
+    budget, teacher = make(100, tmp_path)
     shaky = Teacher(
         "shaky",
-        lambda x: purse.answer(x) + torch.randn(len(x), generator=noise),
+        lambda x: budget.answer(x) + torch.randn(len(x), generator=noise),
         torch.float64,
         "s",
         guard=teacher.guard,
