@@ -70,10 +70,10 @@ def distill(
         on_step: called at times with the step and the RMSE on the pruning bank.
 
     Returns:
-        The student: a module from raw rows ``(N, D)`` to outputs ``(N, O)`` in the teacher's units, in evaluation mode. It takes
-        tensors in the dtype of its parameters: ``torch.tensor(frame.to_numpy(), dtype=torch.float32)`` of a data frame. For a
-        teacher with other arguments or outputs it takes and returns what the teacher does. Its
-        attribute ``rmse`` is the RMSE against the teacher on fresh prior rows, in the teacher's units.
+        The student: a module from raw rows ``(N, D)`` to outputs ``(N, O)`` in the teacher's units, in evaluation mode. Rows are a
+        tensor in the dtype of its parameters, or a data frame with the declared names and words. For a teacher with other arguments
+        or outputs it takes and returns what the teacher does. Its attribute ``rmse`` is the RMSE against the teacher on fresh prior
+        rows, in the teacher's units.
 
     Raises:
         DfkdError: in one line, if an argument is not valid, the teacher fails, or the student diverges.
@@ -122,7 +122,7 @@ def _student(prepared: Prepared, on_step: Callable[[int, float], None] | None, f
         (folder / Path(name).name).write_bytes(data)
     module, result = read_student(folder)
     units = InputSchema.of(result)
-    module = units.drop_in(module)
+    module = units.module(module)
     exported = units.student(units.flat(module), outcome.parameters)
     found = shipped("distill", problem.evaluator, exported, outcome.selection.by_output)
     object.__setattr__(module, "rmse", found.rmse)  # a plain attribute, neither a parameter nor a submodule

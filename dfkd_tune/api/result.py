@@ -117,13 +117,14 @@ class Result:
     def student(self) -> nn.Module:
         """The promoted student, from raw rows ``(N, D)`` to outputs ``(N, O)`` in the teacher's units, in evaluation mode.
 
-        For a teacher with other arguments or outputs it takes and returns what the teacher does.
+        Rows are a tensor, or a data frame with the declared names and words. For a teacher with other arguments or outputs it takes
+        and returns what the teacher does.
 
         Raises:
             NotFound: no trial is complete.
         """
         network, result, _ = self._stored
-        return InputSchema.of(result).drop_in(network)
+        return InputSchema.of(result).module(network)
 
     @property
     def rmse(self) -> float:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dfkd_tune.inputs.encoding import MISSING, Encoding
 from dfkd_tune.layouts.layout import Layout
 from dfkd_tune.students.drop_in import drop_in
+from dfkd_tune.students.frame_student import FrameStudent
 from dfkd_tune.training.raw_evaluation import ExportedStudent
 
 
@@ -25,7 +26,7 @@ class InputSchema:
         encoding: encodes raw rows.
         rows: raw rows ``(N, D)`` of the declared prior in the input's dtype, on which outputs are compared.
         layout: how the teacher's own arguments and outputs lie in rows; None if it takes rows itself.
-        labels: feature with levels of words -> its words; their places are its values.
+        levels: feature -> declared levels: numbers, words, None for a missing value. The places of words are their values.
         domain: the guard, as ``inputs.domain.fit.Domain.tree`` has it; None of a student that has none.
         about: lines about the student for formats that hold text for a reader.
         stem: name of the file without its suffix, for formats that have names of their own.
@@ -35,7 +36,7 @@ class InputSchema:
     encoding: Encoding
     rows: Tensor
     layout: Layout | None = None
-    labels: Mapping[str, list[str]] = field(default_factory=dict)
+    levels: Mapping[str, list[Any]] = field(default_factory=dict)
     domain: Mapping[str, Any] | None = None
     about: tuple[str, ...] = ()
     stem: str = "student"
@@ -49,9 +50,14 @@ class InputSchema:
         encoding = Encoding(result["center"], result["scale"], result["dtype"], levels, gapped)
         rows = [[math.nan if value is None else value for value in row] for row in result["example"]]
         layout = Layout.of(result["layout"]) if "layout" in result else None
-        words = {name: [each for each in known if isinstance(each, str)] for name, known in result["levels"].items()}
-        labels = {name: each for name, each in words.items() if each}
-        return cls(names, encoding, torch.tensor(rows, dtype=encoding.torch_dtype), layout, labels, result["domain"])
+        examples = torch.tensor(rows, dtype=encoding.torch_dtype)
+        return cls(names, encoding, examples, layout, result["levels"], result["domain"])
+
+    @property
+    def labels(self) -> dict[str, list[str]]:
+        """Feature with levels of words -> its words."""
+        words = {name: [each for each in known if isinstance(each, str)] for name, known in self.levels.items()}
+        return {name: each for name, each in words.items() if each}
 
     def student(self, answer: Callable[[Tensor], Tensor], parameters: int) -> ExportedStudent:
         """The exported student with these inputs.
@@ -77,6 +83,13 @@ class InputSchema:
         """A flat network as a module that takes and returns what the teacher does; itself if that is rows."""
         return network if self.layout is None else drop_in(network, self.layout, self.encoding.torch_dtype)
 
+    def module(self, network: nn.Module) -> nn.Module:
+        """A flat network as a module for users: as ``drop_in``, and if that is rows, it takes tables as well."""
+        if self.layout is not None:
+            return self.drop_in(network)
+        gapped = [self.names[i] for i in self.encoding.gapped]
+        return FrameStudent(network, self.encoding.torch_dtype, self.names, self.levels, gapped, has_names(self.names))
+
     def steps(self, y: Tensor) -> Tensor:
         """How far apart the numbers are that a drop-in student can return, at flat outputs ``(N, O)``; 0 for float32."""
         return torch.zeros_like(y) if self.layout is None else self.layout.steps(y)
@@ -84,6 +97,11 @@ class InputSchema:
     def flat(self, answer: Callable[..., Any]) -> Callable[[Tensor], Tensor]:
         """A drop-in student as a function of raw rows ``(N, D)``."""
         return answer if self.layout is None else self.layout.flat(answer)
+
+
+def has_names(names: list[str]) -> bool:
+    """Whether features have names other than the default ``x0``, ``x1``, ..."""
+    return names != [f"x{i}" for i in range(len(names))]
 
 
 def _numbers(levels: list[float | str | None]) -> list[float | Literal["missing"]]:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from dfkd_tune.compat.mlflow import save_example, without_scan_of_packages
+from dfkd_tune.export.schema import has_names
 from dfkd_tune.inputs.domain import rule
 from dfkd_tune.layouts.layout import Layout
 from dfkd_tune.layouts.signature import Argument, Output, dtype_name
@@ -28,6 +29,8 @@ CODE = Path(__file__).with_name("served_model.py")
 """The code inside the model; it runs without this package."""
 DROP_IN = Path(__file__).with_name("served_drop_in.py")
 """The same for a student whose teacher takes tensors."""
+FRAMES = "frame_rows.py"
+"""Name of the copy of ``layouts.frame_rows`` beside it, by which a student reads tables."""
 RULE = "domain_rule.py"
 """Name of the copy of ``inputs.domain.rule`` beside it, by which a guarded student says whether rows are in its domain."""
 NOTE = 4000
@@ -51,6 +54,8 @@ def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model)
     """
     from mlflow import pyfunc, pytorch
 
+    from dfkd_tune.layouts import frame_rows
+
     names, rows = result["features"], example(result)
     layout = layout_of(result)
     with Confined(), without_scan_of_packages():  # PyTorch's export asks a standard output that may be closed
@@ -68,6 +73,8 @@ def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model)
         (folder / "data" / "model.pt2").write_bytes(drop_in_pt2(student, torch.from_numpy(rows), layout))
     code = CODE if layout is None else DROP_IN
     shutil.copyfile(code, folder / code.name)
+    if layout is None:
+        shutil.copyfile(frame_rows.__file__, folder / FRAMES)
     domain = result["domain"] if layout is None else None
     if domain is not None:
         shutil.copyfile(rule.__file__, folder / RULE)
@@ -78,18 +85,19 @@ def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model)
         conda_env="conda.yaml",
         python_env="python_env.yaml",
     )
-    if layout is not None or has_feature_names(names):
+    named = has_names(names)
+    if layout is not None or named:
         save_example(model, request(result, rows), str(folder))
     with torch.no_grad():
         answers = student(torch.from_numpy(rows)).numpy().dtype
-    model.signature = _answers(result, answers) if layout is None else _arguments(layout)
+    model.signature = _answers(result, answers, named) if layout is None else _arguments(layout)
     model.metadata = (
         ({} if layout is None else {"layout": layout.tree()})
         | {
             "features": names,
             "levels": result["levels"],
             "gapped": result["gapped"],
-            "named": has_feature_names(names),
+            "named": named,
             "outputs": result["outputs"],
             "dtype": rows.dtype.name,
             "domain": domain,
@@ -112,11 +120,6 @@ def example(result: dict[str, Any]) -> np.ndarray:
     """Two raw rows ``(2, D)`` of the declared prior in the student's dtype; no real rows."""
     rows = [[np.nan if value is None else value for value in row] for row in result["example"][:2]]
     return np.array(rows, dtype=result["dtype"])
-
-
-def has_feature_names(names: list[str]) -> bool:
-    """Whether the features have names other than the default ``x0``, ``x1``, ..."""
-    return names != [f"x{i}" for i in range(len(names))]
 
 
 def table(result: dict[str, Any], rows: np.ndarray) -> pd.DataFrame:
@@ -230,14 +233,14 @@ def _arguments(layout: Layout) -> ModelSignature:
     return ModelSignature(inputs=inputs, outputs=outputs)
 
 
-def _answers(result: dict[str, Any], dtype: np.dtype) -> ModelSignature:
+def _answers(result: dict[str, Any], dtype: np.dtype, named: bool) -> ModelSignature:
     """The signature of the outputs: columns ``0``, ``1``, ... of a data frame, or an array ``(N, O)``; and of the guard's parameter."""
     from mlflow.models.signature import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
     guarded = [] if result["domain"] is None else [ParamSpec("in_domain", DataType.boolean, False)]
     params: Any = ParamSchema(guarded) if guarded else None  # MLflow takes None, which its annotation leaves out
-    if not has_feature_names(result["features"]):
+    if not named:
         return ModelSignature(outputs=Schema([TensorSpec(dtype, (-1, result["outputs"]))]), params=params)
     kind = {"float32": "float", "float64": "double"}[dtype.name]
     return ModelSignature(outputs=Schema([ColSpec(kind, str(i)) for i in range(result["outputs"])]), params=params)

@@ -1,12 +1,14 @@
 """One student in one call: every kind of teacher that a person has in memory, and what is said of an argument that does not fit."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torch import nn
 
 import dfkd_tune as dt
@@ -68,7 +70,7 @@ def test_the_same_call_twice_is_the_same_and_within_its_size():
 
 def test_a_leaf_may_be_fixed():
     student = dt.distill(network(), features=FEATURES, fixed={"student.width": 3, "loss": {"kind": "mse"}}, **SMALL)
-    assert student[-1].in_features == 3
+    assert student.network[-1].in_features == 3
 
 
 def test_features_in_every_form_are_one():
@@ -82,7 +84,6 @@ def test_features_in_every_form_are_one():
 
 
 def test_a_description_is_taken():
-    import pandas as pd
 
     told = dt.describe(pd.DataFrame(table(), columns=["load", "flow"]).assign(out=1.0), targets=["out"])
     assert [each["name"] for each in told.tree()["features"]] == ["load", "flow"]
@@ -160,7 +161,6 @@ def test_objects_of_other_libraries():
 
 
 def test_names_of_a_frames_columns_are_features():
-    import pandas as pd
 
     frame = pd.DataFrame(table(), columns=["a", "b"])
     assert dt.distill(doubled, features=frame.columns, **SMALL).rmse > 0
@@ -172,3 +172,14 @@ def test_numbers_of_numpy_are_numbers():
     loop = {"steps": np.int64(20), "seed": np.int32(1), "max_parameters": np.int64(41)}
     plain = {name: int(value) for name, value in loop.items()}
     assert dt.distill(network(), **loop, **given).rmse == dt.distill(network(), **plain, **given).rmse
+
+
+def test_the_student_of_a_pipeline_over_words_takes_its_data_frame():
+    frame = pd.DataFrame({"load": np.arange(60) / 60, "site": ["north", "south", "east"] * 20})
+    encoder = make_column_transformer((OneHotEncoder(), ["site"]), remainder="passthrough")
+    teacher = make_pipeline(encoder, LinearRegression()).fit(frame, frame["load"] + (frame["site"] == "south"))
+    student = dt.distill(teacher, features={"load": {"range": [0, 1]}, "site": None}, **SMALL)
+    coded = torch.tensor([[0.5, 2.0], [0.25, 0.0]])  # the encoder's levels: east, north, south
+    assert torch.equal(student(pd.DataFrame({"site": ["south", "east"], "load": [0.5, 0.25]})), student(coded))
+    with pytest.raises(dt.DfkdError, match="column 'site': holds 'west', which is no level"):
+        student(frame.assign(site="west"))

@@ -6,10 +6,10 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 import pytest
-from mlflow.exceptions import MlflowException
 from served_models import FAR, MIXED, refuses
 
-from dfkd_tune.registry import model_files, served_drop_in, served_model
+from dfkd_tune.layouts import frame_rows
+from dfkd_tune.registry import model_files, served_drop_in
 
 
 def asked(model, **columns) -> np.ndarray:
@@ -53,18 +53,18 @@ FAR_LEVELS = {
 @pytest.mark.parametrize(("levels", "others"), FAR_LEVELS.values(), ids=FAR_LEVELS)
 def test_a_number_beside_a_level_is_no_level_however_large(levels, others):
     known = np.array(levels)
-    assert served_model.snapped("site", known, known).tolist() == levels
+    assert frame_rows.snapped("site", known, known).tolist() == levels
     assert not served_drop_in.strays(known, known).any()
     assert served_drop_in.strays(np.array(others, dtype=np.float64), known).all()
     for other in others:
-        with pytest.raises(MlflowException, match="which is no level"):
-            served_model.snapped("site", np.array([other], dtype=np.float64), known)
+        with pytest.raises(frame_rows.FrameError, match="which is no level"):
+            frame_rows.snapped("site", np.array([other], dtype=np.float64), known)
 
 
 @pytest.mark.parametrize("levels", [[0.1, 0.3, 0.7], [0.0, 1.7e9 + 50, 1.8e9], [16_777_217.0]], ids=str)
 def test_levels_rounded_to_float32_are_met(levels):
     known, rounded = np.array(levels), np.array(levels, np.float32).astype(np.float64)
-    assert served_model.snapped("site", rounded, known).tolist() == levels
+    assert frame_rows.snapped("site", rounded, known).tolist() == levels
     assert not served_drop_in.strays(rounded, known).any()
 
 

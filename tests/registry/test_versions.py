@@ -35,13 +35,13 @@ def test_a_version_is_found_by_its_tags_or_by_its_model(client):
     logged = find_model(client, run)
     before = {(each.name, each.version) for each in versions_of(client, "finished")}
     tagged = version(client, "tagged", "somewhere", tags={"dfkd.study": "finished", "dfkd.rmse": "0.5"})
-    by_hand = version(client, "by-hand", f"models:/{logged.model_id}", run.info.run_id)
-    version(client, "another", "somewhere", tags={"dfkd.study": "finished-2"})
+    by_hand = version(client, "pressed", f"models:/{logged.model_id}", run.info.run_id)
+    version(client, "of another", "somewhere", tags={"dfkd.study": "finished-2"})
     found = {(each.name, each.version) for each in versions_of(client, "finished")} - before
     assert found == {(each.name, each.version) for each in (tagged, by_hand)}
-    assert [each.name for each in undescribed(client, "finished")] == ["by-hand"]
-    assert {"tagged version 1", "by-hand version 1"} <= {*made_from(client.tracking_uri, "finished")}
-    assert made_from(client.tracking_uri, "finished-2") == ["another version 1"]
+    assert [each.name for each in undescribed(client, "finished")] == ["pressed"]
+    assert {"tagged version 1", "pressed version 1"} <= {*made_from(client.tracking_uri, "finished")}
+    assert made_from(client.tracking_uri, "finished-2") == ["of another version 1"]
 
 
 def test_versions_of_runs_are_in_the_order_of_their_numbers(client):

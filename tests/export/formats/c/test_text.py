@@ -44,8 +44,8 @@ def written(
     names: list[str], about: tuple[str, ...] = (), stem: str = "student", words: list[str] | None = None
 ) -> str:
     rows = torch.zeros(2, 3)
-    labels = {names[0]: words} if words else {}
-    units = InputSchema(names, Encoding([0.0] * 3, [1.0] * 3), rows, None, labels, about, stem)
+    levels = {names[0]: words} if words else {}
+    units = InputSchema(names, Encoding([0.0] * 3, [1.0] * 3), rows, None, levels, about, stem)
     return C().write(NETWORK, units).decode("ascii")
 
 
