@@ -9,6 +9,7 @@ from dfkd_tune.generators.heavy_tailed import HeavyTailed
 from dfkd_tune.generators.impressions import Impressions
 from dfkd_tune.generators.low_discrepancy import Halton, LatinHypercube, Sobol, Uniform
 from dfkd_tune.generators.rounds.committee import Committee
+from dfkd_tune.generators.rounds.coverage import Coverage
 from dfkd_tune.generators.skewed import Skewed
 from dfkd_tune.generators.zeroth_order import ZerothOrder
 from dfkd_tune.utils.plugins import Registry
@@ -30,5 +31,6 @@ GENERATORS: Registry[type[Generator]] = Registry(
         "zeroth_order": ZerothOrder,
         "evolution": Evolution,
         "committee": Committee,
+        "coverage": Coverage,
     },
 )

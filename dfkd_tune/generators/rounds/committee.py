@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from dfkd_tune.generators.low_discrepancy import Sobol
+from dfkd_tune.generators.rounds.base import Answer, RoundGenerator
 from dfkd_tune.utils.strategy import strategy
 
 BLOCK = 512
 """Rows that are chosen from one set of candidates, which bounds the work."""
 FLOOR = 1e-12
 
-Answer = Callable[[Tensor], Tensor]
-
 
 @strategy
-class Committee(Sobol):
+class Committee(RoundGenerator):
     """Scrambled Sobol rows in the first round; later rows where a committee of students disagrees.
 
     The disagreement at ``z`` is ``d(z)^2 = mean_o var_m S_m(z)_o`` over M students and the outputs, in standard deviations of the
@@ -30,26 +28,17 @@ class Committee(Sobol):
     ``min(d(z), threshold)^2 * min_j |z - z_j|^2`` over the rows ``z_j`` chosen before: the weighted D^2 sampling of k-means++ (Arthur &
     Vassilvitskii 2007). The threshold bounds the difference that is sought, and the distance keeps the rows apart.
 
-    The rows are asked in rounds for all trials of a study with ``budget.total_queries``; elsewhere it is ``sobol``.
-
     Args:
         candidates: candidates for each row.
         threshold: largest disagreement that counts, in standard deviations of the teacher.
     """
 
-    candidates: Annotated[int, Field(ge=2, le=1_000)] = 16
     threshold: Annotated[float, Field(gt=0)] = 1.0
 
-    def choose(self, candidates: Tensor, rows: int, committee: Sequence[Answer], rng: torch.Generator) -> Tensor:
-        """Indices ``(rows,)`` of candidates ``(N, D)``.
-
-        Args:
-            candidates: standardized candidates without missing values; at least ``rows``.
-            rows: number of rows to choose.
-            committee: students, each from rows ``(n, D)`` to normalized outputs ``(n, O)``; with fewer than two, the first
-                candidates are chosen.
-            rng: source of random numbers.
-        """
+    def choose(
+        self, candidates: Tensor, rows: int, asked: Tensor, committee: Sequence[Answer], rng: torch.Generator
+    ) -> Tensor:
+        """As ``RoundGenerator.choose``; with fewer than two students, the first candidates."""
         if len(committee) < 2:
             return torch.arange(rows)
         answers = torch.stack([student(candidates).double().cpu() for student in committee])

@@ -39,7 +39,9 @@ def require_shared_rows(space: Space, fixed: Mapping[str, Any], search: Iterable
     generator, alpha = space.preset.generator, space.preset.alpha
     if not isinstance(generator, BlockGenerator):
         rule = f"{type(generator).__name__} asks for rows of each trial, and {why}"
-        raise SpecError(f"{file}: generator.kind", rule, remedy="take committee, sobol, gaussian or latin_hypercube")
+        raise SpecError(
+            f"{file}: generator.kind", rule, remedy="take committee, coverage, sobol, gaussian or latin_hypercube"
+        )
     if not (isinstance(alpha, Constant) and alpha.value == 0):
         raise SpecError(
             f"{file}: preset", f"mixes rows of its own in, and {why}", remedy="take preset: few_queries, or none"

@@ -16,7 +16,7 @@ from torch import Tensor
 from dfkd_tune.errors import QueriesSpent
 from dfkd_tune.evaluation.stress_bank import outlying
 from dfkd_tune.generators.base import BlockGenerator, Generator
-from dfkd_tune.generators.rounds.committee import Answer, Committee
+from dfkd_tune.generators.rounds.base import Answer, RoundGenerator
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.search.locks import ASKING, StudyLock
 from dfkd_tune.study.total.division import PRIOR, REPORT, ROUND, STRESS
@@ -47,7 +47,7 @@ class Asking:
     Args:
         total: the study's total.
         teacher, inputs, probe: the teacher and its inputs.
-        generator: generator of the rows of the prior, and perhaps a committee.
+        generator: generator of the rows of the prior; one of rounds chooses those of later rounds.
         seed: seed of the study.
         check_cancelled: called while another process asks, and between calls; may raise to cancel.
     """
@@ -107,15 +107,17 @@ class Asking:
 
     def _chosen(self, number: int, rows: int, committee: Callable[[], Sequence[Answer]]) -> Tensor:
         words = (ROUND, number)
-        if not isinstance(self.generator, Committee):
-            prior = self._blind(words, rows)
-            return prior
+        if not isinstance(self.generator, RoundGenerator):
+            return self._blind(words, rows)
         count = rows * self.generator.candidates
         half = self._blind(words, count)
         candidates = torch.cat([half[::2], self._outlying(half[1::2], words)])
         rng = stream(self.seed, *words, "order")
         candidates = candidates[torch.randperm(len(candidates), generator=rng)]
-        return candidates[self.generator.choose(self.inputs.present(candidates), rows, committee(), rng)]
+        answered = self.answered(number - 1)
+        parts = [part[0] for part in (answered.prior, answered.stress, *answered.rounds) if len(part[0])]
+        asked = self.inputs.present(self.inputs.standardized(torch.cat(parts)))
+        return candidates[self.generator.choose(self.inputs.present(candidates), rows, asked, committee(), rng)]
 
     def _blind(self, words: object, rows: int) -> Tensor:
         """The first rows ``(rows, D)`` of the generator's own sequence for a purpose."""

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from safetensors.torch import load_file
 from torch import Tensor
 
-from dfkd_tune.generators.rounds.committee import Answer
+from dfkd_tune.generators.rounds.base import Answer
 from dfkd_tune.search.ranking import run_name
 from dfkd_tune.search.recorded_recipes import recipe_of
 from dfkd_tune.study.total.asking import Asking

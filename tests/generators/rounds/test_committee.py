@@ -4,6 +4,8 @@ import torch
 
 from dfkd_tune.generators.rounds.committee import Committee
 
+NONE = torch.zeros(0, 2)
+
 
 def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
@@ -21,21 +23,21 @@ def disagreeing(size: float = 1.0, others: float = 0.0):
 
 
 def test_rows_are_where_students_disagree():
-    chosen = Committee().choose(CANDIDATES, 50, disagreeing(), rng())
+    chosen = Committee().choose(CANDIDATES, 50, NONE, disagreeing(), rng())
     assert len(set(chosen.tolist())) == 50
     assert (CANDIDATES[chosen, 0] > 0.8).float().mean() > 0.95
 
 
 def test_a_disagreement_above_the_threshold_counts_no_more():
     committee = disagreeing(size=100.0, others=1.0)
-    free = Committee(threshold=1e6).choose(CANDIDATES, 50, committee, rng())
-    bound = Committee(threshold=0.2).choose(CANDIDATES, 50, committee, rng())
+    free = Committee(threshold=1e6).choose(CANDIDATES, 50, NONE, committee, rng())
+    bound = Committee(threshold=0.2).choose(CANDIDATES, 50, NONE, committee, rng())
     assert (CANDIDATES[free, 0] > 0.8).float().mean() > 0.9 > 0.5 > (CANDIDATES[bound, 0] > 0.8).float().mean()
 
 
 def test_rows_are_apart():
     even = disagreeing(size=1.0, others=1.0)
-    chosen = CANDIDATES[Committee().choose(CANDIDATES, 40, even, rng())]
+    chosen = CANDIDATES[Committee().choose(CANDIDATES, 40, NONE, even, rng())]
     plain = CANDIDATES[torch.randperm(len(CANDIDATES), generator=rng())[:40]]
 
     def nearest(z):
@@ -45,11 +47,11 @@ def test_rows_are_apart():
 
 
 def test_one_student_does_not_disagree_and_large_rounds_are_chosen_in_parts():
-    assert Committee().choose(CANDIDATES, 3, disagreeing()[:1], rng()).tolist() == [0, 1, 2]
-    many = Committee().choose(CANDIDATES, 1_100, disagreeing(1.0, 0.5), rng())
+    assert Committee().choose(CANDIDATES, 3, NONE, disagreeing()[:1], rng()).tolist() == [0, 1, 2]
+    many = Committee().choose(CANDIDATES, 1_100, NONE, disagreeing(1.0, 0.5), rng())
     assert len(set(many.tolist())) == 1_100
 
 
 def test_copies_do_not_end_the_choice():
     same = torch.zeros(20, 2, dtype=torch.float64)
-    assert len(set(Committee().choose(same, 15, disagreeing(), rng()).tolist())) == 15
+    assert len(set(Committee().choose(same, 15, NONE, disagreeing(), rng()).tolist())) == 15
