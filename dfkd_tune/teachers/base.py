@@ -168,19 +168,6 @@ class Teacher:
         return replace(self, function=lambda x: function(x.cpu()).to(x.device))
 
 
-def outputs_alone(teacher: Teacher) -> Teacher:
-    """The same teacher as a black box: a function without weights, layers or gradients, each row of which is asked and counted."""
-    function = teacher.function
-    if isinstance(function, nn.Module):
-
-        def answer(*given: Any, **named: Any) -> Any:
-            with torch.no_grad():
-                return function(*given, **named)
-
-        teacher = replace(teacher, function=answer)
-    return replace(teacher, chain=None, fast=None)
-
-
 def freeze(module: M) -> M:
     """Move a module to the CPU, in evaluation mode, with no parameter that requires gradients."""
     module = module.to("cpu")

@@ -86,6 +86,28 @@ def arranged(teacher: Teacher, layout: Layout | None = None) -> Teacher:
     )
 
 
+def outputs_alone(teacher: Teacher) -> Teacher:
+    """The same teacher as a black box: a function without weights, layers or gradients, each row of which is asked and counted."""
+    function = teacher.function
+    if isinstance(function, Arranged):
+        function = Arranged(teacher.source, _detached(function.inner), function.layout)
+    elif isinstance(function, nn.Module):
+        function = _detached(function)
+    return replace(teacher, function=function, chain=None, fast=None)
+
+
+def _detached(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A module as a function without gradients; a ``ByName`` stays one."""
+    if isinstance(function, ByName) or not isinstance(function, nn.Module):
+        return function
+
+    def answer(*given: Any, **named: Any) -> Any:
+        with torch.no_grad():
+            return function(*given, **named)
+
+    return answer
+
+
 def with_outputs(teacher: Teacher, inputs: Inputs) -> tuple[Teacher, Inputs]:
     """The teacher with its outputs, which are found by a call if they are unknown.
 

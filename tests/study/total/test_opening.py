@@ -3,9 +3,11 @@
 import pytest
 from asked import fails
 from costly import asked, costly_tree, run
+from shaped_teachers import Lstm, made, save_pt2
 
 from dfkd_tune.errors import QueriesSpent, StudyMismatch
 from dfkd_tune.search.attributes import StudyRecord
+from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.total.opening import open_total
 from dfkd_tune.teachers.metering.meter import Meter
@@ -54,3 +56,14 @@ def test_a_study_without_a_total_is_not_counted_later(store, log, tmp_path):
     with fails("study 'costly-free'", "exists without budget.total_queries", kind=StudyMismatch):
         run(store, costly_tree("costly-free", tmp_path, 500, trials=1))
     assert asked(log) == before
+
+
+def test_a_teacher_over_windows_is_asked_within_a_total(store, tmp_path):
+    tree = {
+        "study": {"name": "costly-windows", "trials": 1, "reruns": 0},
+        "teacher": str(save_pt2(made(Lstm), tmp_path / "net.pt2")),
+        "student": {"max_parameters": 400},
+        "budget": {"steps": 20, "batch": 20, "total_queries": 400},
+    }
+    assert run(store, tree).promoted is not None
+    assert 200 < sum(StudyRecord.of(load_study(store.storage, "costly-windows")).queries.values()) <= 400

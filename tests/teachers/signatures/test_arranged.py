@@ -17,7 +17,7 @@ from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.probe import probe
-from dfkd_tune.teachers.signatures.arranged import with_outputs
+from dfkd_tune.teachers.signatures.arranged import outputs_alone, with_outputs
 
 
 def resolved(source, folder: Path, features: str | None = None):
@@ -66,3 +66,14 @@ def test_a_window_for_a_module_that_tells_no_shape_names_its_argument():
         TeacherError, match=r"cannot answer \(3, 144\) inputs.*arguments: \{x: \{window: \{\.\.\.\}\}\}"
     ):
         with_outputs(teacher, parse_features(tree, "here"))
+
+
+@pytest.mark.parametrize("kind", [Lstm, Mixed])
+def test_a_black_box_takes_the_same_rows_and_gives_no_gradients(kind, tmp_path):
+    file = save_pt2(made(kind), tmp_path / "net.pt2")
+    teacher, inputs = resolved(file, tmp_path)
+    box, same = with_inputs(outputs_alone(load_teacher(file)), None)
+    assert same.names == inputs.names and box.layout == teacher.layout
+    x = inputs.raw(inputs.draw(5, torch.Generator().manual_seed(0)), teacher.dtype)
+    torch.testing.assert_close(box(x), teacher(x))
+    assert probe(teacher, inputs).differentiable and not probe(box, same).differentiable
