@@ -10,8 +10,8 @@ from pathlib import Path
 import optuna
 from optuna.study import StudyDirection
 
-from dfkd_tune.errors import StudyMismatch
-from dfkd_tune.locations.paths import shared_folder
+from dfkd_tune.errors import StorageError, StudyMismatch
+from dfkd_tune.locations.paths import shared_folder, writable
 from dfkd_tune.search.attributes import DIVISION, PROBED, ROWS, SESSIONS, TOTAL, StudyRecord
 from dfkd_tune.search.foreign import refuse_foreign
 from dfkd_tune.search.locks import exclusive
@@ -68,7 +68,7 @@ def open_total(spec: StudySpec, storage_url: str, meter: Meter) -> Total:
     Raises:
         StudyMismatch: a study of that name has no total, or a larger one.
         QueriesSpent: what the meter counted is more than is left.
-        StorageError: the storage cannot be used.
+        StorageError: the storage cannot be used, or the folder of the rows that are answered is not on this machine.
     """
     total, place = spec.budget.total_queries, f"study {spec.name!r}"
     assert total is not None  # the caller's condition
@@ -90,15 +90,14 @@ def open_total(spec: StudySpec, storage_url: str, meter: Meter) -> Total:
         if known.total_queries is not None and total < known.total_queries:
             rule = f"exists with budget.total_queries {known.total_queries:,}, which can only be raised, got {total:,}"
             raise StudyMismatch(place, rule, remedy="give that total or a larger one, or --name for a new study")
-        if known.rows is None:
-            study.set_user_attr(ROWS, uuid.uuid4().hex)
+        folder = _opened(study, known, storage_url)
         division = Division.of(total) if known.division is None else Division.read(known.division)
         division = division.raised(total) if total > division.total else division
         if known.total_queries != total:
             study.set_user_attr(DIVISION, division.tree())
             study.set_user_attr(TOTAL, total)
     ledger = Ledger(storage, study, total)
-    rows = AnsweredRows(rows_folder(storage_url, StudyRecord.of(study)))
+    rows = AnsweredRows(folder)
     rows.refresh()
     if meter.asked:
         ledger.claim(OPENING, meter.asked)
@@ -109,6 +108,23 @@ def open_total(spec: StudySpec, storage_url: str, meter: Meter) -> Total:
 def meter_of(teacher: Teacher | None) -> Meter:
     """The meter with which a teacher in memory was made, or a new one."""
     return Meter() if teacher is None or teacher.guard.meter is None else teacher.guard.meter
+
+
+def _opened(study: optuna.Study, known: StudyRecord, storage_url: str) -> Path:
+    """The folder of a study's answered rows, which the first process makes."""
+    name = known.rows or uuid.uuid4().hex
+    folder = shared_folder(storage_url, FOLDER) / name
+    if known.rows is not None and not folder.is_dir():
+        rule = (
+            f"is not there, and holds the answered rows of study {study.study_name!r}, on which all of its trials train"
+        )
+        raise StorageError(
+            folder, rule, remedy="share it between the machines, or make it, empty, to do without those rows"
+        )
+    writable(folder)
+    if known.rows is None:
+        study.set_user_attr(ROWS, name)  # after the folder, so that nobody misses it
+    return folder
 
 
 def rows_folder(storage_url: str, record: StudyRecord) -> Path:

@@ -5,7 +5,7 @@ from asked import fails
 from costly import asked, costly_tree, run
 from shaped_teachers import Lstm, made, save_pt2
 
-from dfkd_tune.errors import QueriesSpent, StudyMismatch
+from dfkd_tune.errors import QueriesSpent, StorageError, StudyMismatch
 from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.study_file import parse_spec
@@ -67,3 +67,13 @@ def test_a_teacher_over_windows_is_asked_within_a_total(store, tmp_path):
     }
     assert run(store, tree).promoted is not None
     assert 200 < sum(StudyRecord.of(load_study(store.storage, "costly-windows")).queries.values()) <= 400
+
+
+def test_a_machine_without_the_answered_rows_is_told_so(tmp_path):
+    folder = opened(tmp_path, 500).rows.folder
+    assert folder.is_dir()
+    folder.rmdir()
+    with fails("is not there, and holds the answered rows of study 'opened'", "share it", kind=StorageError):
+        opened(tmp_path, 500)
+    folder.mkdir()
+    assert opened(tmp_path, 500).rows.folder == folder
