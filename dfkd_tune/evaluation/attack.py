@@ -8,11 +8,13 @@ never an upper bound.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from dfkd_tune.errors import QueriesSpent
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils.seeding import stream
@@ -62,8 +64,7 @@ def attack(problem: Problem, student: Answer, unit: Tensor, gaps: Tensor) -> Fou
     z = problem.banks["report"].z
     starts, steps = _sizes(problem)
     if not starts:
-        row = z[int(gaps.argmax())]
-        return Found(row, row, 0, 0, 0, "none")
+        return unattacked(problem, gaps)
     worst = max(starts // 8, min(8, starts // 2), 1 if starts == 1 else 0)
     order = gaps.argsort(descending=True, stable=True)
     others = worst + torch.randperm(len(z) - worst, generator=rng)[: starts - worst].to(order.device)
@@ -71,11 +72,20 @@ def attack(problem: Problem, student: Answer, unit: Tensor, gaps: Tensor) -> Fou
     gradients = problem.probe.differentiable and _has_gradients(student, origin[:2])
     aim = _Aim(problem, student, unit, origin)
     climb = _ascend if gradients else _search
-    for restart in range(RESTARTS):
-        shift = 2 * torch.rand(origin.shape, generator=rng, dtype=torch.float64) - 1
-        climb(aim, origin, origin + RADIUS * shift.to(origin) * bool(restart), rng, steps)
+    with suppress(QueriesSpent):  # other processes, or one that died, have claimed rows since: what was reached counts
+        for restart in range(RESTARTS):
+            shift = 2 * torch.rand(origin.shape, generator=rng, dtype=torch.float64) - 1
+            climb(aim, origin, origin + RADIUS * shift.to(origin) * bool(restart), rng, steps)
+    if not aim.rows:
+        return unattacked(problem, gaps)
     best = int(aim.best.argmax())
     return Found(aim.where[best], origin[best], starts, aim.rows, aim.unanswered, "gradient" if gradients else "random")
+
+
+def unattacked(problem: Problem, gaps: Tensor) -> Found:
+    """The worst row of the report bank, with its gaps ``(N,)``, where no row may be asked."""
+    row = problem.banks["report"].z[int(gaps.argmax())]
+    return Found(row, row, 0, 0, 0, "none")
 
 
 def _sizes(problem: Problem) -> tuple[int, int]:

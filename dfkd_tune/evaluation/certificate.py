@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dfkd_tune.errors import ExportError
-from dfkd_tune.evaluation.attack import RADIUS, Answer, attack
+from dfkd_tune.errors import ExportError, QueriesSpent
+from dfkd_tune.evaluation.attack import RADIUS, Answer, attack, unattacked
 from dfkd_tune.evaluation.guard import GuardReport, guard_report
 from dfkd_tune.evaluation.regions import Region, regions
 from dfkd_tune.inputs.summary import in_words, meaning
@@ -325,7 +325,13 @@ def _worst(problem: Problem, student: ExportedStudent, unit: Tensor, gaps: Tenso
     scale = (unit / problem.spread.double().cpu()).to(problem.device, problem.dtype)
     found = attack(problem, _normalized(problem, student), scale, gaps)
     ends = torch.stack([found.z, found.origin])
-    theirs, ours = problem.file_outputs(ends)[0], outputs_of(student, problem.inputs, ends)[0]
+    try:
+        theirs = problem.file_outputs(ends)[0]
+    except QueriesSpent:  # the worst row of the report bank is answered
+        found = unattacked(problem, gaps)
+        ends = torch.stack([found.z, found.origin])
+        theirs = problem.file_outputs(ends)[0]
+    ours = outputs_of(student, problem.inputs, ends)[0]
     relative = (ours - theirs).abs() / unit
     output = int(relative.argmax())
     raw = problem.inputs.raw(ends.cpu(), problem.teacher.dtype).tolist()  # the dtype in which the teacher was queried

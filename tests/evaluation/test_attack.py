@@ -4,7 +4,8 @@ import pytest
 import torch
 from wrong_students import PLACE, SHARES, Student, bump
 
-from dfkd_tune.evaluation.attack import RADIUS, hold
+from dfkd_tune.errors import QueriesSpent
+from dfkd_tune.evaluation.attack import RADIUS, attack, hold
 from dfkd_tune.evaluation.certificate import certify
 from dfkd_tune.testing.problems import KNOWN, Counting, make_problem, network
 
@@ -43,3 +44,26 @@ def test_an_attack_stays_within_what_is_declared(inputs):
     torch.testing.assert_close(inputs.project(held.clone()), held)
     assert (held != origin).any(1).float().mean() > 0.9
     torch.testing.assert_close(hold(inputs, origin, origin), origin)
+
+
+class Ending(Counting):
+    """A teacher whose total is used up after so many rows."""
+
+    total = 10**9
+
+    def __call__(self, x):
+        if self.rows + len(x) > self.total:
+            raise QueriesSpent("study 'a'", "0 of 600 teacher queries are left")
+        return super().__call__(x)
+
+
+@pytest.mark.parametrize(("more", "method"), [(0, "none"), (20_000, "random")])
+def test_a_total_that_ends_in_an_attack_ends_the_attack_alone(more, method):
+    teacher = Ending(network())
+    problem = make_problem(lambda x: teacher(x.detach()))
+    z = problem.banks["report"].z
+    gaps = torch.arange(len(z)).double()
+    teacher.total = teacher.rows + more
+    found = attack(problem, lambda rows: rows[:, :1], torch.ones(1), gaps)
+    assert found.method == method and found.rows <= more and teacher.rows <= teacher.total
+    assert more or torch.equal(found.z, z[-1])

@@ -76,7 +76,8 @@ class Asking:
         if fewest < min(FEWEST, parts.report, parts.stress) // 2:
             rule = f"only {fewest:,} rows of a part were answered before the total was used up"
             raise QueriesSpent(f"study {self.total.ledger.study.study_name!r}", rule)
-        spent = self.total.ledger.claimed().get(CERTIFICATE, 0)
+        kept = self.total.rows.count(CERTIFICATE)  # a worker that died may have asked them for the same student
+        left = min(parts.certificate - self.total.ledger.claimed().get(CERTIFICATE, 0), self.total.ledger.left)
         return AnsweredProblem(
             self.teacher,
             self.inputs,
@@ -85,7 +86,7 @@ class Asking:
             seed=self.seed,
             device=device,
             students=self.total.rows.folder / STUDENTS,
-            attack_rows=max(0, min(parts.certificate - spent, self.total.ledger.left)),
+            attack_rows=max(0, left + kept),
         )
 
     def answered(self, rounds: int) -> Answered:
