@@ -137,7 +137,12 @@ def _make(
     about |= {tag.TIER: result["tier"], tag.COLUMNS: model_files.column_names(result)}
     about |= {} if number is None else {tag.TRIAL: str(number)}
     logged = client.create_logged_model(
-        run.info.experiment_id, run.info.run_name, run_id, tags=about, params=run.data.params, model_type="regressor"
+        run.info.experiment_id,
+        run.data.tags[tag.RUN],
+        run_id,
+        tags=about,
+        params=run.data.params,
+        model_type="regressor",
     )
     with tempfile.TemporaryDirectory() as folder:
         model = Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id)

@@ -84,7 +84,7 @@ def describe_version(
     tags = {
         tag.STUDY: study,
         tag.TRIAL: number,
-        tag.RUN: run.info.run_name,
+        tag.RUN: run.data.tags[tag.RUN],
         tag.STUDY_RUN: parent.info.run_id if parent else None,
         tag.TIER: result["tier"],
         tag.COLUMNS: model_files.column_names(dict(result)),

@@ -24,12 +24,12 @@ def find_model(client: MlflowClient, run: Run) -> LoggedModel | None:
 
 
 def models_of(client: MlflowClient, run: Run) -> list[LoggedModel]:
-    """All logged models that were begun for a run's student; they are named after the run.
+    """All logged models that were begun for a run's student; they have the name that the run had then.
 
     A model with the name of a folder of the run, such as ``student``, would be listed and downloaded together with that folder.
     """
-    wanted = f"source_run_id = '{run.info.run_id}' AND name = '{run.info.run_name}'"
-    return list(client.search_logged_models([run.info.experiment_id], wanted))
+    found = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+    return [each for each in found if tag.STUDY in each.tags]
 
 
 def without_model(uri: str, study: str, names: Iterable[str]) -> list[str]:

@@ -58,7 +58,7 @@ def find_run(
         promoted = parent.data.tags.get(tag.PROMOTED, "")
         name = promoted if RUN_NAME.fullmatch(promoted) else None
     if name is not None:
-        wanted = f"attributes.run_name = '{name}' and attributes.status = '{RunStatus.FINISHED}'"
+        wanted = f"tags.`{tag.RUN}` = '{name}' and attributes.status = '{RunStatus.FINISHED}'"
     else:
         wanted = f"tags.`{tag.KIND}` = '{RunKind.TRIAL}' and attributes.status = '{RunStatus.FINISHED}'"
         wanted += f" and params.{param.TRIAL} = '{int(trial)}'" if trial is not None else ""

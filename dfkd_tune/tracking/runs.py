@@ -156,7 +156,7 @@ class Runs:
             self._all, self._starts = {}, {}
             for run in found:
                 self._all.setdefault(run.data.tags.get(tag.RECORD, ""), []).append(run)
-                name = run.info.run_name or ""
+                name = run.data.tags.get(tag.RUN, "")
                 self._starts[name] = max(run.info.start_time, self._starts.get(name, 0))
             return found
 
@@ -236,7 +236,7 @@ class Runs:
 
     def _create(self, record: Record, more: Mapping[str, str] | None = None) -> Run:
         self._asked.add(record.run)
-        tags = {**record.tags, **(more or {}), tag.RECORD: record.run}
+        tags = {**record.tags, **(more or {}), tag.RECORD: record.run, tag.RUN: record.name}
         if self.parent_id is None:
             self.parent()
         if self.parent_id is not None:
@@ -306,7 +306,7 @@ class Runs:
         """The last run with the record's name before the record."""
         found = self._client.search_runs(
             [self._experiment_id],
-            f"attributes.run_name = '{record.name}' and attributes.start_time <= {record.at}",
+            f"tags.`{tag.RUN}` = '{record.name}' and attributes.start_time <= {record.at}",
             max_results=1,
             order_by=["attributes.start_time DESC"],
         )
@@ -332,10 +332,10 @@ class Runs:
 
     def _follower(self, run: Run) -> Run | None:
         """The run that replaced this one; None if none did."""
-        name, start = run.info.run_name or "", run.info.start_time
+        name, start = run.data.tags.get(tag.RUN, ""), run.info.start_time
         if self._all is not None and self._starts.get(name, 0) <= start:
             return None
-        later = f"attributes.run_name = '{name}' and attributes.start_time > {start}"
+        later = f"tags.`{tag.RUN}` = '{name}' and attributes.start_time > {start}"
         by = ["attributes.start_time ASC"]
         found = self._client.search_runs([self._experiment_id], later, max_results=1, order_by=by)
         return found[0] if found else None

@@ -39,7 +39,8 @@ def test_before_a_study_has_ended_it_is_the_best_trial(store):
     with fails("study 'looked-up'", "has no complete trial", kind=NotFound):
         find_run(store.tracking, "looked-up")
     for number, value in enumerate((0.5, 0.25, 0.125)):
-        run = client.create_run(experiment, tags={"dfkd.kind": "trial"}, run_name=f"trial-{number:04d}").info.run_id
+        name = f"trial-{number:04d}"
+        run = client.create_run(experiment, None, {"dfkd.kind": "trial", "dfkd.run": name}, name).info.run_id
         client.log_metric(run, "nrmse", value)
         client.log_metric(run, "robust", -value)
         client.log_metric(run, "parameters", 10 - number)
