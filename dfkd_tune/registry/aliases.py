@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dfkd_tune.errors import NotFound
+from dfkd_tune.errors import NotFound, TrackingError
 from dfkd_tune.locations.paths import existing
 from dfkd_tune.tracking import tags as tag
-from dfkd_tune.tracking.connection import guarded, open_client
+from dfkd_tune.tracking.connection import guarded, open_client, preflight
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -58,15 +58,41 @@ def point(client: MlflowClient, model: str, alias: str, version: int, how: str =
 
 
 def history(client: MlflowClient, model: str, alias: str) -> list[Move]:
-    """The remembered moves of an alias, oldest first."""
-    text = client.get_registered_model(model).tags.get(f"{tag.ALIAS}{alias}")
-    return [Move(**move) for move in json.loads(text)] if text else []
+    """The remembered moves of an alias, oldest first.
+
+    Raises:
+        TrackingError: the tag that holds them was changed into something else.
+    """
+    name = f"{tag.ALIAS}{alias}"
+    text = client.get_registered_model(model).tags.get(name)
+    try:
+        return [Move(**move) for move in json.loads(text)] if text else []
+    except (ValueError, TypeError):  # anyone may write tags in MLflow's pages
+        rule = f"is no list of moves: {text}"
+        raise TrackingError(
+            f"model {model!r}, tag {name}", rule, remedy="delete that tag in MLflow, and the moves begin anew"
+        ) from None
+
+
+def require_history(client: MlflowClient, model: str, alias: str) -> None:
+    """Check that moves of an alias can be remembered; a model that does not exist has none yet.
+
+    Raises:
+        TrackingError: as ``history`` does.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        history(client, model, alias)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
 
 
 def rollback(uri: str, model: str, alias: str = "champion") -> Move:
     """Point an alias at the version that it had before; repeating it goes further back.
 
-    Versions that were deleted since are passed over.
+    Versions that were deleted since are passed over. An alias that was deleted points at its last version again.
 
     Args:
         uri: MLflow tracking URI.
@@ -75,12 +101,12 @@ def rollback(uri: str, model: str, alias: str = "champion") -> Move:
 
     Raises:
         NotFound: there is no such model or alias, or nothing is known before its version.
-        TrackingError: MLflow cannot be read or written.
+        TrackingError: MLflow cannot be read or written, or the remembered moves are damaged.
     """
     from mlflow.exceptions import MlflowException
 
     place = f"model {model!r}"
-    existing(uri, place)
+    preflight(existing(uri, place))
     with guarded(uri):
         client = open_client(uri)
         try:
@@ -89,19 +115,33 @@ def rollback(uri: str, model: str, alias: str = "champion") -> Move:
         except MlflowException:
             known = ", ".join(found.name for found in client.search_registered_models(max_results=20)) or "none"
             raise NotFound(place, "is not registered", remedy=f"known: {known}") from None
-        if current is None:
+        if current is None and not moves:
             aliases = ", ".join(client.get_registered_model(model).aliases) or "none"
             raise NotFound(f"{place}, alias {alias!r}", "does not exist", remedy=f"known: {aliases}")
-        there = {int(version.version) for version in client.search_model_versions(f"name = '{model}'")}
-        earlier = [version for version in _stack(moves, current)[:-1] if version in there]
-        if not earlier:
-            rule = f"points at version {current}, and no earlier version that it pointed at exists"
+        earlier = [version for version in reversed(_stack(moves, current)) if version != current]
+        target = next((version for version in earlier if _exists(client, model, version)), None)
+        if target is None:
+            rule = "no longer exists" if current is None else f"points at version {current}"
+            rule += ", and no earlier version that it pointed at exists"
             raise NotFound(f"{place}, alias {alias!r}", rule, remedy="set the alias in MLflow")
-        point(client, model, alias, earlier[-1], ROLLBACK)
+        point(client, model, alias, target, ROLLBACK)
         return history(client, model, alias)[-1]
 
 
-def _stack(moves: list[Move], current: int) -> list[int]:
+def _exists(client: MlflowClient, model: str, version: int) -> bool:
+    """Whether a version exists. It is asked for by name, as a search has no way to quote every name."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_model_version(model, str(version))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return False
+    return True
+
+
+def _stack(moves: list[Move], current: int | None) -> list[int]:
     """The versions to go back to, the current one last: a rollback takes away what it left."""
     stack: list[int] = []
     for move in moves:
@@ -110,7 +150,7 @@ def _stack(moves: list[Move], current: int) -> list[int]:
                 stack.pop()
         if not stack or stack[-1] != move.version:
             stack.append(move.version)
-    return stack if stack and stack[-1] == current else [*stack, current]
+    return stack if current is None or stack[-1:] == [current] else [*stack, current]
 
 
 def _current(client: MlflowClient, model: str, alias: str) -> int | None:

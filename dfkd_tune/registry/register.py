@@ -22,7 +22,7 @@ from dfkd_tune.export.export import allowed, difference
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.locations.paths import absolute, existing, without_credentials
 from dfkd_tune.registry import certificates, model_files
-from dfkd_tune.registry.aliases import point
+from dfkd_tune.registry.aliases import point, require_history
 from dfkd_tune.registry.certificate_files import FOLDER, JSON, is_certified
 from dfkd_tune.registry.logged_models import log_model
 from dfkd_tune.registry.sources import Sources
@@ -170,18 +170,12 @@ def register(
 
     Arguments and errors are those of the public function (``api.functions``), which checks the kinds of its arguments.
     """
-    if not MODEL_NAME.fullmatch(model):
-        raise SpecError(
-            "--model", f"must be letters, digits, '_', '.', '-' or spaces, got {model!r}", remedy="give another"
-        )
-    if not ALIAS.fullmatch(alias) or re.fullmatch(r"v\d+|latest", alias):
-        raise SpecError(
-            "--alias", f"must be a word such as champion, not a version, got {alias!r}", remedy="give another"
-        )
+    require_names(model, alias)
     uri = absolute(uri)
     preflight(existing(uri, f"study {study!r}"))
-    student, result, run = load_trial(uri, study, trial, within)
     client = open_client(uri)
+    require_history(client, model, alias)
+    student, result, run = load_trial(uri, study, trial, within)
     certificate = None
     if (parent := parent_of(client, run.info.experiment_id)) is not None:
         on_record = parent.data.params, parent.data.tags
@@ -229,6 +223,22 @@ def register(
         worst_gap_words=found.worst_gap_words,
         outputs_words=found.outputs_words,
     )
+
+
+def require_names(model: str, alias: str) -> None:
+    """Check the name of a model and of an alias.
+
+    Raises:
+        SpecError: MLflow would not take one of them.
+    """
+    if not MODEL_NAME.fullmatch(model):
+        raise SpecError(
+            "--model", f"must be letters, digits, '_', '.', '-' or spaces, got {model!r}", remedy="give another"
+        )
+    if not ALIAS.fullmatch(alias) or re.fullmatch(r"v\d+|latest", alias):
+        raise SpecError(
+            "--alias", f"must be a word such as champion, not a version, got {alias!r}", remedy="give another"
+        )
 
 
 def _registered(client: MlflowClient, model: str) -> str:

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 
-from dfkd_tune.errors import NotFound
+from dfkd_tune.errors import NotFound, TrackingError
 from dfkd_tune.registry import aliases
 from dfkd_tune.registry.aliases import ELSEWHERE, REGISTER, ROLLBACK, Move, history, point, rollback
+from dfkd_tune.registry.register import register
 
 COUNT = itertools.count()
 LIMIT = 5000
@@ -86,6 +87,56 @@ def test_a_deleted_version_is_passed_over(uri, model):
         point(client, model, "champion", version)
     client.delete_model_version(model, "2")
     assert rollback(uri, model).version == 1
+
+
+def test_a_deleted_alias_points_at_its_last_version_again(uri, model):
+    client = MlflowClient(uri)
+    for version in (1, 2):
+        point(client, model, "champion", version)
+    client.delete_registered_model_alias(model, "champion")
+    done = rollback(uri, model)
+    assert (done.version, done.before, now_at(uri, model)) == (2, None, 2)
+    assert rollback(uri, model).version == 1
+
+
+def test_nothing_is_gone_back_to_if_all_is_deleted(uri, model):
+    client = MlflowClient(uri)
+    for version in (1, 2, 1, 2):
+        point(client, model, "champion", version)
+    client.delete_model_version(model, "1")
+    with fails("alias 'champion'", "points at version 2, and no earlier", kind=NotFound):
+        rollback(uri, model)
+
+
+@pytest.mark.parametrize("name", ["pump's", 'a "pump"', "[red] pump é", 'it\'s a "pump"'])
+def test_a_model_may_have_any_name(uri, name):
+    client = MlflowClient(uri)
+    client.create_registered_model(name)
+    for version in (1, 2):
+        client.create_model_version(name, "file:///nowhere")
+        point(client, name, "champion", version)
+    assert rollback(uri, name).version == 1
+
+
+@pytest.mark.parametrize("text", ["words", "[1]", '[{"x": 1}]', "7"])
+def test_a_history_that_was_overwritten_is_told_before_any_work(uri, model, text):
+    client = MlflowClient(uri)
+    client.set_registered_model_alias(model, "champion", "2")
+    client.set_registered_model_tag(model, "dfkd.alias.champion", text)
+    words = (f"model '{model}', tag dfkd.alias.champion", "is no list of moves", "delete that tag")
+    with fails(*words, kind=TrackingError):
+        rollback(uri, model)
+    before = len(client.search_model_versions(f"name = '{model}'"))
+    with fails(*words, kind=TrackingError):
+        register(uri, "finished", model)
+    assert (now_at(uri, model), len(client.search_model_versions(f"name = '{model}'"))) == (2, before)
+
+
+def test_a_damaged_store_is_told(tmp_path):
+    file = tmp_path / "mlflow.db"
+    file.write_bytes(b"SQLite format 3\0" + b"x" * 5000)
+    with fails(str(file), "is damaged", "put a copy of it back", kind=TrackingError):
+        rollback(f"sqlite:///{file}", "pump")
 
 
 def test_registering_the_same_version_again_is_no_move(uri, model):

@@ -20,4 +20,5 @@ def rollback(model: str, alias: str, tracking_uri: str | None) -> None:
     uri = paths.tracking_url(tracking_uri)
     with reaching(uri):
         done = aliases.rollback(uri, model, alias)
-    click.echo(f"models:/{model}@{alias} is version {done.version} again; it was version {done.before}")
+    before = "it was deleted" if done.before is None else f"it was version {done.before}"
+    click.echo(f"models:/{model}@{alias} is version {done.version} again; {before}")
