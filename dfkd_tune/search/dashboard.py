@@ -50,6 +50,20 @@ def artifact_names(study: optuna.Study, storage: PatientStorage, trial: FrozenTr
     return {each.filename for each in artifacts}
 
 
+def artifact_files(study: optuna.Study, storage: PatientStorage, storage_url: str) -> list[Path]:
+    """The artifacts of a study and its trials that are in the folder of the artifacts."""
+    folder = shared_folder(storage_url, FOLDER)
+    held = [storage.get_study_system_attrs(private.study_id(study))]
+    held += [trial.system_attrs for trial in study.get_trials(deepcopy=False)]
+    names = [
+        key.removeprefix(private.ARTIFACT)
+        for attributes in held
+        for key in attributes
+        if key.startswith(private.ARTIFACT)
+    ]
+    return sorted(file for name in names if (file := folder / name).is_file())
+
+
 def add_artifact(
     study: optuna.Study, storage: PatientStorage, storage_url: str, file: Path, trial: FrozenTrial | None = None
 ) -> None:

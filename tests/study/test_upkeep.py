@@ -9,10 +9,11 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from tiny_studies import Store, runs_of
 
-from dfkd_tune.errors import NotFound, SpecError, StudyMismatch
+from dfkd_tune.errors import NotFound, SpecError, StudyMismatch, TrackingError
 from dfkd_tune.locations.paths import shared_folder, spool_folder
 from dfkd_tune.registry.register import register
 from dfkd_tune.search.attributes import PARTS, StudyRecord
+from dfkd_tune.search.dashboard import FOLDER
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.locks import PURPOSES, StudyLock
 from dfkd_tune.search.storage import open_storage
@@ -59,7 +60,12 @@ def test_removal_takes_all_of_one_study_and_nothing_of_another(home, tiny):
     found = plan(home, "gone")
     assert (found.trials, found.runs, found.answers) == (2, len(home.runs("gone")), ())
     assert found.bytes > 0 and files_of(home.home) - before <= {"mlruns/optuna.db-shm", "mlruns/optuna.db-wal"}
+    shown = {path.name for path in shared_folder(home.storage, FOLDER).iterdir()}
+    assert {path.name for path in found.artifacts} < shown
     upkeep.remove(found)
+    assert {path.name for path in shared_folder(home.storage, FOLDER).iterdir()} == shown - {
+        path.name for path in found.artifacts
+    }
     assert names(home) == ["kept"]
     assert not spool_folder(home.storage, "gone").exists()
     assert MlflowClient(home.tracking).get_experiment_by_name("gone") is None
@@ -72,6 +78,9 @@ def test_removal_takes_all_of_one_study_and_nothing_of_another(home, tiny):
     upkeep.remove(last)
     assert answers_of(answers, teacher) == []
     assert [file.name for file in answers.iterdir()] == ["0123456789abcdef-0.safetensors"]
+
+    folder = shared_folder(home.storage, FOLDER)
+    assert list(folder.iterdir()) == []
 
     run(home, tiny("gone", trials=1))  # the name is free again
     assert len(home.runs("gone", "trial")) == 1
@@ -145,6 +154,42 @@ def test_a_study_is_kept_while_a_worker_has_no_trial_but_a_task(home, begun, pur
         plan(home, "begun")
     lock.release()
     plan(home, "begun")
+
+
+@pytest.mark.parametrize("second", ["rename", "remove"])
+def test_of_two_commands_at_once_one_is_refused(home, tiny, monkeypatch, second):
+    """The first one is in the middle when the second begins."""
+    run(home, tiny("old", trials=1))
+    commands = {
+        "rename": lambda: upkeep.rename("old", "other", home.storage, home.tracking),
+        "remove": lambda: plan(home, "old"),
+    }
+    renamed = upkeep.experiments.rename
+
+    def meanwhile(*given):
+        with fails("study 'old'", "is running", kind=StudyMismatch):
+            commands[second]()
+        renamed(*given)
+
+    monkeypatch.setattr(upkeep.experiments, "rename", meanwhile)
+    upkeep.rename("old", "new", home.storage, home.tracking)
+    assert names(home) == ["new"]
+    assert sync(home.storage, home.tracking, "new").written == 0
+
+
+def test_a_damaged_store_of_mlflow_is_told_before_anything_changes(home, tiny):
+    run(home, tiny("old", trials=1))
+    file = home.home / "mlruns" / "mlflow.db"
+    data = bytearray(file.read_bytes())
+    data[4096:12288] = b"x" * 8192
+    file.write_bytes(data)
+    for command in (
+        lambda: plan(home, "old"),
+        lambda: upkeep.rename("old", "new", home.storage, home.tracking),
+    ):
+        with fails(str(file), "is damaged", "put a copy of it back", kind=TrackingError):
+            command()
+    assert names(home) == ["old"]
 
 
 def test_a_study_is_kept_while_a_process_records_it(home, tiny):
@@ -234,3 +279,16 @@ def test_a_name_that_is_taken_or_cannot_be_one_is_refused(home, tiny):
         upkeep.rename("none", "new", home.storage, home.tracking)
     assert sorted(names(home)) == ["old", "taken"]
     assert len(runs_of(home.tracking, "old")) > 0
+
+
+def test_a_run_that_was_renamed_in_mlflow_is_found(home, tiny):
+    """MLflow's pages rename runs, to any text."""
+    run(home, tiny("renamed", trials=2))
+    client = MlflowClient(home.tracking)
+    before = register(home.tracking, "renamed", "pump")
+    for each in home.runs("renamed"):
+        client.update_run(each.info.run_id, name='bob\'s / "best"')
+    assert register(home.tracking, "renamed", "pump").version == before.version
+    done = sync(home.storage, home.tracking, "renamed")
+    assert (done.written, done.rebuilt, done.refused, done.models) == (0, 0, (), 0)
+    assert register(home.tracking, "renamed", "other", trial=1).version == 1
