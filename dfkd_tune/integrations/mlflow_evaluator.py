@@ -6,6 +6,8 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from difflib import get_close_matches
+from os import fspath
 from typing import TYPE_CHECKING, Any
 
 import mlflow
@@ -26,6 +28,8 @@ from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.run_lookup import parent_of
 from dfkd_tune.training.raw_evaluation import CHUNK_ROWS
+from dfkd_tune.utils.given.checks import FLAG, PATH, TEXT
+from dfkd_tune.utils.quoting import quoted
 
 if TYPE_CHECKING:
     from mlflow.data.evaluation_dataset import EvaluationDataset
@@ -39,8 +43,9 @@ RMSE, NRMSE, R2, WORST_GAP = f"{GROUP}rmse", f"{GROUP}nrmse", f"{GROUP}r2", f"{G
 """RMSE between model and teacher, the same over the teacher's standard deviation, its R2, and the largest gap."""
 TEACHER = "teacher_sha256"
 """Entry of a model's metadata: hash of the teacher that the student was distilled from."""
-OPTIONS = ("teacher", "architecture", "features", "trust_pickle", "metric_prefix")
-"""Keys of ``evaluator_config``."""
+PLACES = ("teacher", "architecture", "features")
+OPTIONS = {**dict.fromkeys(PLACES, PATH), "trust_pickle": FLAG, "metric_prefix": TEXT}
+"""Keys of ``evaluator_config``, and what each may be."""
 
 
 class FidelityEvaluator(ModelEvaluator):
@@ -70,7 +75,7 @@ class FidelityEvaluator(ModelEvaluator):
     ) -> EvaluationResult | None:
         """Log the metrics to the run, linked to model and dataset, and return them.
 
-        Without options, a teacher that cannot be had is only a warning, as MLflow calls every evaluator that is installed.
+        Without options of its own, a teacher that cannot be had is only a warning, as MLflow calls every evaluator that is installed.
 
         Raises:
             MlflowException: the teacher cannot be had or is another, or an output is not finite.
@@ -79,15 +84,19 @@ class FidelityEvaluator(ModelEvaluator):
         if about is None or TEACHER not in about:
             return None
         config = dict(evaluator_config or {})
+        own = config.keys() - {"metric_prefix"}
+        asked = any(
+            get_close_matches(str(key), OPTIONS) for key in own
+        )  # MLflow hands one configuration to all evaluators
         try:
             with in_python():
                 found = fidelity(*self._answers(model, about, dataset.features_data, config))
         except DfkdError as error:
-            if config:
+            if asked:
                 raise MlflowException.invalid_parameter_value(f"{NAME}: {error}") from None
             LOG.warning("%s: no fidelity to the teacher: %s", NAME, error)
             return None
-        prefix, at = config.get("metric_prefix", ""), int(time.time() * 1000)
+        prefix, at = config.get("metric_prefix") or "", int(time.time() * 1000)
         metrics = {f"{prefix}{name}": value for name, value in found.items()}
         place = {"model_id": model_id or model.model_id, "dataset_name": dataset.name, "dataset_digest": dataset.digest}
         points = [Metric(name, value, at, 0, run_id=run_id, **place) for name, value in metrics.items()]
@@ -98,8 +107,13 @@ class FidelityEvaluator(ModelEvaluator):
         self, model: PyFuncModel, about: Mapping[str, Any], table: Any, config: Mapping[str, Any]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Outputs of teacher and model, ``(N, O)`` each, float64."""
-        if unknown := config.keys() - {*OPTIONS}:
-            raise SpecError(f"evaluator_config of {NAME}", f"has no {min(unknown)!r}", remedy=", ".join(OPTIONS))
+        for key in config.keys() - OPTIONS.keys():  # misspelled; others are of other evaluators
+            if get_close_matches(str(key), OPTIONS):
+                raise SpecError(f"evaluator_config of {NAME}", f"has no {key!r}", remedy=", ".join(OPTIONS))
+        for name, kind in OPTIONS.items():
+            if (value := config.get(name)) is not None and not kind.fits(value):
+                place, rule = f"evaluator_config of {NAME}: {name}", f"must be {kind.words}, got {quoted(value)}"
+                raise SpecError(place, rule, remedy="correct it, or leave it out")
         student = model.unwrap_python_model()
         if not hasattr(student, "rows"):
             raise SpecError("the model", "takes tensors, not a table", remedy="use its certificate")
@@ -119,9 +133,8 @@ def teacher_of(model: PyFuncModel, about: Mapping[str, Any], config: Mapping[str
         StudyMismatch: it is another teacher, or the features are others.
         DfkdError: a file is invalid.
     """
-    sources = Sources(
-        config.get("teacher"), config.get("architecture"), config.get("features"), bool(config.get("trust_pickle"))
-    )
+    paths = [None if (path := config.get(name)) is None else fspath(path) for name in PLACES]
+    sources = Sources(*paths, trust_pickle=bool(config.get("trust_pickle")))
     study = about.get("study") or "of this model"
     tags = {**_recorded(model.metadata.run_id), tag.TEACHER_SHA256: about[TEACHER]}
     teacher, inputs = load_sources(study, tags, sources, "fidelity")

@@ -77,6 +77,23 @@ def test_fidelity_needs_no_targets(evaluated, table):
     assert {*result.metrics} == {f"fidelity/{name}" for name in ("rmse", "nrmse", "r2", "worst_gap")}
 
 
+def test_options_of_other_evaluators_are_left_to_them(evaluated, table):
+    """MLflow hands one configuration to every evaluator."""
+    with evaluated():
+        options = {"log_explainer": False, "metric_prefix": "val_"}
+        result = mlflow.models.evaluate(MODEL, table, targets="y", model_type="regressor", evaluator_config=options)
+    assert {"val_r2_score", "val_fidelity/rmse"} <= {*result.metrics}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"teacher": 3}, {"features": ["x"]}, {"trust_pickle": "no"}, {"metric_prefix": 7, "trust_pickle": True}]
+)
+def test_an_option_of_another_kind_is_named(evaluated, table, wrong):
+    given = {"targets": "y", "model_type": "regressor", "evaluators": "dfkd_fidelity"}
+    with evaluated(), pytest.raises(MlflowException, match=rf"dfkd_fidelity: {min(wrong)}: must be"):
+        mlflow.models.evaluate(MODEL, table, **given, evaluator_config=wrong)
+
+
 def test_another_teacher_is_never_taken(evaluated, table, small_teacher, tmp_path, caplog, monkeypatch):
     other = tmp_path / "teacher.pt2"
     module = nn.Linear(3, 1)
