@@ -64,6 +64,16 @@ class TestFiles:
         made = dict(containers())
         assert (made["worker"].copies, made["pump-workers"].copies) == (2, 2)
 
+    def test_pods_are_let_into_a_restricted_namespace(self):
+        """What the Pod Security Standard "restricted" demands; a namespace may enforce it."""
+        for job in yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text(encoding="utf-8")):
+            pod = job["spec"]["template"]["spec"]
+            own = [container["securityContext"] for container in pod["containers"]]
+            assert pod["securityContext"]["runAsNonRoot"]
+            assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+            assert own == [{"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}]
+            assert all(volume.keys() - {"name"} <= {"configMap", "emptyDir"} for volume in pod["volumes"])
+
     def test_by_default_compose_runs_the_quickstart(self):
         study = compose(DEPLOY / "compose.yaml", VARIABLES)["study"]
         (file,) = (word for word in study.command if word.startswith("/study/"))

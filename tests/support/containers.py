@@ -76,7 +76,7 @@ def compose(file: Path, variables: Mapping[str, str]) -> dict[str, Container]:
     for name, service in tree["services"].items():
         health = service.get("healthcheck", {}).get("test", ["CMD"])
         assert health[0] == "CMD", "a health check is a command without a shell"
-        mounts = dict(reversed(mount.removesuffix(":ro").split(":")) for mount in service.get("volumes", []))
+        mounts = dict(map(_mount, service.get("volumes", [])))
         made[name] = Container(
             service["image"],
             list(service.get("command", [])),
@@ -86,6 +86,18 @@ def compose(file: Path, variables: Mapping[str, str]) -> dict[str, Container]:
             service.get("deploy", {}).get("replicas", 1),
         )
     return made
+
+
+def _mount(volume: str | dict) -> tuple[str, str]:
+    """Place in the container, and what is there: a volume by name, or a folder or file of the host, which must exist."""
+    if isinstance(volume, str):
+        name, place = volume.split(":")
+        assert re.fullmatch(r"\w+", name), (
+            "Docker makes a folder of the host that is not there; the long form refuses it"
+        )
+        return place, name
+    assert volume["type"] == "bind" and volume["read_only"] and not volume["bind"]["create_host_path"]
+    return volume["target"], volume["source"]
 
 
 def jobs(file: Path, secrets: Mapping[str, Mapping[str, str]]) -> dict[str, Container]:
