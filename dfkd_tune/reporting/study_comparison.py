@@ -82,7 +82,9 @@ def compare_studies(found: Sequence[Findings]) -> StudyComparison:
     for each, known in zip(found[1:], records[1:], strict=True):
         for what, words in (("teacher", "teachers"), ("features", "declared inputs")):
             if known.identity.get(what) != first.get(what):
-                tiers = f" (tiers {found[0].tier} and {each.tier})" if what == "features" else ""
+                same = found[0].tier == each.tier
+                tiers = f" (both of tier {each.tier})" if same else f" (tiers {found[0].tier} and {each.tier})"
+                tiers = tiers if what == "features" else ""
                 rule = f"have different {words}{tiers}, so that their errors cannot be compared"
                 raise StudyMismatch(
                     f"studies {found[0].name!r} and {each.name!r}",

@@ -93,7 +93,7 @@ def test_what_does_not_compare_is_refused_with_why():
     for other, words in (
         (made("two", 0.1, teacher="other"), "different teachers"),
         (made("two", 0.1, features="other", tier="T3"), "(tiers T0 and T3)"),
-        (made("two", 0.1, features="other"), "different declared inputs"),
+        (made("two", 0.1, features="other"), "different declared inputs (both of tier T0)"),
     ):
         with fails("studies 'one' and 'two'", words, "cannot be compared", kind=StudyMismatch):
             compare_studies([one, other])

@@ -17,6 +17,7 @@ def list_studies(as_json: bool, storage: str | None) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from dfkd_tune.errors import shown
     from dfkd_tune.locations import paths
     from dfkd_tune.reporting.terminal_summary import wide
     from dfkd_tune.search.listing import listed
@@ -33,5 +34,6 @@ def list_studies(as_json: bool, storage: str | None) -> None:
         best = "" if study.best is None else f"{study.best:.4g}" + (f" {study.objective}" if study.objective else "")
         changed = "" if study.changed is None else study.changed.isoformat(" ", "minutes")
         teacher = study.teacher or "(a study of another program)"
-        table.add_row(*(Text(cell) for cell in (study.name, teacher, states, best, study.tier or "", changed)))
+        cells = (study.name, teacher, states, best, study.tier or "", changed)
+        table.add_row(*(Text(shown(cell)) for cell in cells))
     wide().print(table)
