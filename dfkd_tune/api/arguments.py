@@ -28,6 +28,7 @@ from dfkd_tune.teachers.metering.meter import Meter, metered
 from dfkd_tune.teachers.signatures.example_inputs import ATTRIBUTE, rows_of
 from dfkd_tune.teachers.sources import IN_MEMORY, is_file
 from dfkd_tune.utils import yaml_io
+from dfkd_tune.utils.given.checks import PATH, require
 from dfkd_tune.utils.seeding import stream
 
 
@@ -38,7 +39,7 @@ class Arguments:
     Args:
         function: name of the function that was called, for messages.
         teacher, features, example_inputs: as in ``tune``.
-        tree: the other sections of a study file, as plain values; None values are left out.
+        tree: the other sections of a study file, as plain values.
         architecture, trust_pickle, device: as in ``tune``.
         folder: folder in which teachers and features that were given as objects are kept.
         storage_url: URL of Optuna's storage, where queries are counted.
@@ -89,7 +90,7 @@ class Arguments:
             raise type(error)(place, error.rule, remedy=remedy) from error.__cause__
 
     def _spec(self, path: str, features: str | None) -> StudySpec:
-        tree = {key: _plain(value) for key, value in self.tree.items() if value is not None}
+        tree = {key: _plain(value) for key, value in self.tree.items()}
         for key in tree:
             if key not in KEYS and "." not in key:
                 raise SpecError(f"{self.function}: {key}", "unknown key", remedy=f"known keys: {', '.join(KEYS)}")
@@ -107,6 +108,7 @@ class Arguments:
         if value is None:
             return None, None
         if isinstance(value, str | Path):
+            require(self.function, {"features": (value, PATH)})
             return read_features(Path(value), signature) if queried else None, str(value)
         try:
             tree = tree_of(value)

@@ -22,8 +22,11 @@ from dfkd_tune.training import distill as training
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.raw_evaluation import shipped
 from dfkd_tune.utils import hardware
-from dfkd_tune.utils.given.checks import FLAG, FUNCTION, MAPPING, PATH, require
+from dfkd_tune.utils.given.checks import FLAG, FUNCTION, MAPPING, PATH, TEXT, require
 from dfkd_tune.utils.seeding import derive
+
+OPEN = ("study", "student", "budget")
+"""Sections whose keys are arguments, too."""
 
 
 def distill(
@@ -80,7 +83,8 @@ def distill(
     """
     mappings = {"fixed": (fixed, MAPPING), "budget": (budget, MAPPING)}
     files = {"architecture": (architecture, PATH), "trust_pickle": (trust_pickle, FLAG)}
-    require("distill", {**mappings, **files, "on_step": (on_step, FUNCTION)})
+    others = {"device": (device, TEXT), "on_step": (on_step, FUNCTION)}
+    require("distill", {**mappings, **files, **others}, "device")
     tree = {
         "study": {"seed": seed},
         "student": {"max_parameters": max_parameters, "compression": compression},
@@ -95,10 +99,10 @@ def distill(
 
 
 def sections(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The sections of a study file without keys that are None."""
+    """The sections of a study file without arguments that are None, and ``OPEN`` sections without keys that are None."""
     kept = {}
     for key, value in tree.items():
-        if isinstance(value, Mapping):
+        if key in OPEN and isinstance(value, Mapping):
             value = {k: v for k, v in value.items() if v is not None} or None
         if value is not None:
             kept[key] = value

@@ -6,6 +6,7 @@ from os import PathLike
 from pathlib import Path
 
 from dfkd_tune.api.error_words import in_python
+from dfkd_tune.errors import SpecError
 from dfkd_tune.inputs import features_file
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.layouts.signature import Signature
@@ -15,7 +16,11 @@ from dfkd_tune.registry.sources import Sources
 from dfkd_tune.teachers import loader
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.tracking.connection import reaching
-from dfkd_tune.utils.given.checks import NUMBER, TEXT, require
+from dfkd_tune.utils.given.checks import FLAG, NUMBER, PATH, SHARE, TEXT, Kind, require
+
+ADDRESS = Kind("a path or an address; distill and tune take a model in memory", PATH.fits)
+SIGNATURE = Kind("a Signature", lambda value: isinstance(value, Signature))
+SOURCES = Kind("Sources", lambda value: isinstance(value, Sources))
 
 
 def load_teacher(
@@ -34,8 +39,11 @@ def load_teacher(
         trust_pickle: also load pickles, which can run any code.
 
     Raises:
+        SpecError: an argument is of another kind.
         TeacherError: the teacher cannot be loaded.
     """
+    texts = {"source": (source, ADDRESS), "architecture": (architecture, PATH)}
+    require("load_teacher", {**texts, "trust_pickle": (trust_pickle, FLAG)}, "source")
     with in_python("load_teacher"):
         return loader.load_teacher(source, architecture, trust_pickle)
 
@@ -52,6 +60,7 @@ def read_features(path: str | Path, signature: Signature | None = None) -> Input
     Raises:
         FeaturesError: the file is invalid or does not fit the signature; the message names the feature and the rule.
     """
+    require("read_features", {"path": (path, PATH), "signature": (signature, SIGNATURE)}, "path")
     with in_python("read_features"):
         return features_file.read_features(path, signature)
 
@@ -80,13 +89,18 @@ def register(
         within: without ``trial``, take the smallest student whose objective is at most this share above the best one's.
 
     Raises:
-        SpecError: if MLflow does not allow the name or alias.
+        SpecError: if an argument is of another kind, or MLflow does not allow the name or alias.
         NotFound: if there is no such study or trial, or a file that the certificate needs is missing.
         StudyMismatch: if the teacher or the features are not those of the study.
         ExportError: if the outputs of the reloaded model differ, or it refuses the student's own rows.
         TrackingError: if MLflow cannot be reached or written.
     """
     texts = {"uri": (uri, TEXT), "study": (study, TEXT), "model": (model, TEXT), "alias": (alias, TEXT)}
-    require("register", {**texts, "trial": (trial, NUMBER)}, *texts)
+    choice = {"trial": (trial, NUMBER), "within": (within, SHARE)}
+    require("register", {**texts, **choice, "sources": (sources, SOURCES)}, *texts)
+    if trial is not None and within is not None:
+        raise SpecError(
+            "register: within", "is for no trial in particular, got trial as well", remedy="give one of them"
+        )
     with in_python("register"), reaching(uri):
         return registry.register(uri, study, model, trial, alias, sources, within)

@@ -159,7 +159,9 @@ class Result:
         Raises:
             DfkdError: as ``register`` does.
         """
-        return functions.register(self.tracking_uri, self.name, model or self.name, trial, alias, self.sources)
+        return functions.register(
+            self.tracking_uri, self.name, self.name if model is None else model, trial, alias, self.sources
+        )
 
     def report(self, file: str | Path | None = None) -> Path:
         """Write the study as one HTML page, by default ``NAME-report.html``; returns its path.

@@ -98,8 +98,10 @@ def tune(
             "workers": (workers, COUNT),
             "architecture": (architecture, PATH),
             "trust_pickle": (trust_pickle, FLAG),
+            "device": (device, TEXT),
             "progress": (progress, FLAG),
         },
+        "device",
     )
     tree = {
         "study": {

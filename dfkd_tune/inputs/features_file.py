@@ -37,7 +37,6 @@ from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.inputs.window import windowed
 from dfkd_tune.layouts.signature import Signature, value_names
 from dfkd_tune.utils import yaml_io
-from dfkd_tune.utils.given.checks import PATH, require
 from dfkd_tune.utils.quoting import named, quoted
 
 MOST_BYTES = 16 * 2**20
@@ -57,7 +56,6 @@ def read_features(path: str | Path, signature: Signature | None = None) -> Input
     Raises:
         FeaturesError: the file is invalid or does not fit the signature; the message names the feature and the rule.
     """
-    require("read_features", {"path": (path, PATH)}, "path")
     path = Path(path)
     return parse_features(yaml_io.read(path, FeaturesError, MOST_BYTES), path, signature)
 

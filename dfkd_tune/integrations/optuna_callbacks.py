@@ -7,9 +7,14 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from dfkd_tune.api.error_words import in_python
 from dfkd_tune.api.functions import register
 from dfkd_tune.errors import SpecError
 from dfkd_tune.integrations.optuna_objective import Distillation
+from dfkd_tune.registry.register import require_names
+from dfkd_tune.utils.given.checks import TEXT, Kind, require
+
+OBJECTIVE = Kind("a Distillation", lambda value: isinstance(value, Distillation))
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class RegisterBest:
         alias: registry alias of the best version.
 
     Raises:
-        SpecError: on creation, if the objective does not record to MLflow.
+        SpecError: on creation, if an argument is not valid, or the objective does not record to MLflow.
     """
 
     objective: Distillation
@@ -33,6 +38,11 @@ class RegisterBest:
     alias: str = "champion"
 
     def __post_init__(self) -> None:
+        objective = {"objective": (self.objective, OBJECTIVE)}
+        texts = {"model": (self.model, TEXT), "alias": (self.alias, TEXT)}
+        require("RegisterBest", {**objective, **texts}, "objective", *texts)
+        with in_python("RegisterBest"):
+            require_names(self.model, self.alias)
         if self.objective.recorded is None:
             raise SpecError("RegisterBest", "needs an objective that records to MLflow", remedy="give it tracking_uri")
 

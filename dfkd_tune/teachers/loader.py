@@ -41,10 +41,6 @@ def load_teacher(
     Raises:
         TeacherError: the teacher cannot be loaded.
     """
-    for given in (source, architecture if architecture is not None else ""):
-        if not isinstance(given, str | PathLike):
-            rule = f"must be a path or an address, got a {type(given).__name__}"
-            raise TeacherError("load_teacher", rule, remedy="give a model in memory to distill or tune as it is")
     return prepared(_load(fspath(source), None if architecture is None else Path(architecture), trust_pickle))
 
 

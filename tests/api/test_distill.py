@@ -93,6 +93,8 @@ def test_a_description_is_taken():
 REFUSED = {
     "a number": ({"teacher": 3}, "teacher: is of type int, which is no teacher"),
     "a preset": ({"preset": "papr"}, "distill: preset: unknown preset 'papr'"),
+    "a preset of another kind": ({"preset": {}}, "distill: preset: unknown preset {}"),
+    "a device": ({"device": np.zeros(2)}, "distill: device: must be a text"),
     "features": ({"features": 3}, "distill: features: must be a path, a list or a mapping"),
     "a feature's key": ({"features": {"a": {"men": 1}, "b": None}}, "distill: features['a'].men: unknown key"),
     "a budget's key": ({"budget": {"step": 3}}, "distill: budget.step: unknown key"),

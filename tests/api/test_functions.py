@@ -26,12 +26,46 @@ def test_a_features_file_is_read_as_the_command_line_reads_it(tmp_path):
 
 @pytest.mark.parametrize(
     ("given", "words"),
-    [({"trial": "3"}, "trial"), ({"model": 7}, "model"), ({"alias": None}, "alias"), ({"uri": 1}, "uri")],
+    [
+        ({"trial": "3"}, "trial"),
+        ({"model": 7}, "model"),
+        ({"alias": None}, "alias"),
+        ({"uri": 1}, "uri"),
+        ({"within": "5%"}, "within"),
+        ({"within": -0.1}, "within"),
+        ({"within": float("nan")}, "within"),
+        ({"within": True}, "within"),
+        ({"within": 0.1, "trial": 2}, "within"),
+        ({"sources": "teacher.pt2"}, "sources"),
+    ],
+    ids=str,
 )
 def test_wrong_arguments_of_register_are_named(given, words):
     arguments = {"uri": "sqlite:///nowhere.db", "study": "pump", "model": "pump"} | given
-    with pytest.raises(SpecError, match=words):
+    with pytest.raises(SpecError, match=f"register: {words}: "):
         dt.register(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [
+        ({"source": 3}, "source"),
+        ({"source": ""}, "source"),
+        ({"architecture": 3}, "architecture"),
+        ({"trust_pickle": "no"}, "trust_pickle"),
+    ],
+    ids=str,
+)
+def test_wrong_arguments_of_load_teacher_are_named(given, place):
+    """A text such as ``no`` is true in Python, and would load code."""
+    with pytest.raises(SpecError, match=f"load_teacher: {place}: must be"):
+        dt.load_teacher(**{"source": "nowhere.pkl"} | given)
+
+
+@pytest.mark.parametrize("given", [{"path": 3}, {"path": ""}, {"signature": "x"}], ids=str)
+def test_wrong_arguments_of_read_features_are_named(given):
+    with pytest.raises(SpecError, match=f"read_features: {next(iter(given))}: must be"):
+        dt.read_features(**{"path": "nowhere.yaml"} | given)
 
 
 def test_an_unknown_study_is_not_registered(store):

@@ -36,3 +36,22 @@ def test_the_best_is_always_registered(small_teacher, store):
     assert seen[-1][2] == len({number for number, _ in expected})  # a version for every improvement, and no other
     with pytest.raises(SpecError, match="tracking_uri"):
         RegisterBest(Distillation(teacher, **given), "own-best")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"objective": "teacher.pt2"}, "objective: must be a Distillation"),
+        ({"model": 3}, "model: must be a text"),
+        ({"model": "a/b"}, "model: must be letters"),
+        ({"alias": None}, "alias: must be a text"),
+        ({"alias": "v1"}, "alias: must be a word"),
+    ],
+    ids=str,
+)
+def test_a_mistake_is_told_before_the_first_trial(small_teacher, store, given, words):
+    teacher = load_teacher(small_teacher["path"], Path(small_teacher["architecture"]))
+    objective = Distillation(teacher, tracking_uri=store.tracking, experiment="own-wrong", preset="paper", steps=40)
+    with pytest.raises(SpecError, match=f"RegisterBest: {words}") as told:
+        RegisterBest(**{"objective": objective, "model": "m", "alias": "lead"} | given)
+    assert "--" not in str(told.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,6 +31,10 @@ MAPPING = Kind(
 )
 COUNT = Kind("a whole number from 1", lambda value: _is_whole(value) and value >= 1)
 NUMBER = Kind("a whole number from 0", lambda value: _is_whole(value) and value >= 0)
+SHARE = Kind(
+    "a number from 0, such as 0.05",
+    lambda value: isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf,
+)
 FLAG = Kind("True or False", lambda value: isinstance(value, bool))
 FUNCTION = Kind("a function", callable)
 NAMES = Kind(
