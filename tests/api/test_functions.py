@@ -50,6 +50,9 @@ def test_wrong_arguments_of_register_are_named(given, words):
     ("given", "place"),
     [
         ({"source": 3}, "source"),
+        ({"source": None}, "source"),
+        ({"source": b"net.pt2"}, "source"),
+        ({"source": abs}, "source"),
         ({"source": ""}, "source"),
         ({"architecture": 3}, "architecture"),
         ({"trust_pickle": "no"}, "trust_pickle"),

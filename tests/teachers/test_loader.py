@@ -40,12 +40,7 @@ def test_a_path_may_be_of_any_kind(files, kind):
     assert teacher.source == str(path) and infer_width(teacher) == FEATURES
 
 
-def test_what_is_no_path_is_told(files):
-    for given in (network(), 3, None, b"net.pt2"):
-        with fails("load_teacher", f"got a {type(given).__name__}", "distill or tune"):
-            load_teacher(given)
-    with fails("load_teacher", "got a int"):
-        load_teacher(files["net.safetensors"], 3)
+def test_an_address_of_a_file_is_told_its_path(files):
     with fails("file:/", "is an address of a file", f"give its path, {files['net.pt2']}"):
         load_teacher(files["net.pt2"].as_uri())
 
