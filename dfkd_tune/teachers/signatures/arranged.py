@@ -97,8 +97,8 @@ def outputs_alone(teacher: Teacher) -> Teacher:
 
 
 def _detached(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A module as a function without gradients; a ``ByName`` stays one."""
-    if isinstance(function, ByName) or not isinstance(function, nn.Module):
+    """A module as a function without gradients."""
+    if not isinstance(function, nn.Module):
         return function
 
     def answer(*given: Any, **named: Any) -> Any:
