@@ -13,7 +13,7 @@ RENAMED = {"target": "targets", "format": "kind"}
 SWITCHES = {"trust-pickle", "header", "guard"}
 """Options without a value."""
 VALUED = {
-    "architecture", "decimal", "device", "encoding", "features", "format", "missing", "separator", "target", "teacher", "workers"
+    "architecture", "decimal", "device", "encoding", "features", "format", "missing", "separator", "target", "teacher", "time", "workers"
 }  # fmt: skip
 """Options whose value a message may give."""
 PHRASES = {

@@ -59,7 +59,9 @@ class Feature:
     @classmethod
     def _words(cls, levels: object) -> object:
         if isinstance(levels, list) and any(isinstance(level, bool) for level in levels):
-            raise ValueError("levels are numbers or words; quote yes, no, on, off, true and false where they are words")
+            raise ValueError(
+                "levels are numbers or words; write truth values as 0 and 1, and quote yes, no, on, off, true and false where they are words"
+            )
         return levels
 
     @model_validator(mode="after")

@@ -200,11 +200,11 @@ def tensors_in(returned: Any, rows: int) -> tuple[list[Tensor], nested.Taken]:
 
 
 def argument_names(paths: Sequence[tuple[str | int, ...]]) -> list[str]:
-    """Names of the arguments at these paths of a call; a container that holds all of them is left out of their names."""
+    """Names of the arguments at these paths of a call: ``pair.0``; a mapping that holds all of them is left out."""
     while (
         len(paths) > 1
-        and len({path[0] for path in paths if len(path) > 1}) == 1
-        and all(map(lambda p: len(p) > 1, paths))
+        and len({path[0] for path in paths}) == 1
+        and all(len(path) > 1 and isinstance(path[1], str) for path in paths)
     ):
         paths = [path[1:] for path in paths]
     return [".".join(map(str, path)) for path in paths]

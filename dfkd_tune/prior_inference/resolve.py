@@ -1,9 +1,9 @@
 """Resolve the inputs of a teacher: declared in a features file, or inferred from the teacher.
 
 A network with batch normalization holds moments of its hidden units (``batch_norm``), trees hold counts of rows at
-their splits (``trees``), and a pipeline holds the statistics of its scaler (``scalers``). These are aggregates over
-training rows. They define the prior if no distribution is declared. Trees also do so if only nominal levels are. Batch
-normalization tells how features go together wherever that is not declared.
+their splits (``trees``), and a pipeline holds the statistics of its scalers (``scalers``). These are aggregates over
+training rows. They define the prior if no distribution is declared. Trees also do so if only nominal levels are. Scalers
+tell the units of each feature of which nothing is declared, and batch normalization how features go together wherever that is not declared.
 Windows move at unknown speeds, and pixels go together over unknown lengths, where nothing says more (``unknown_scales``).
 """
 
@@ -68,9 +68,8 @@ def with_inputs(teacher: Teacher, features: Path | None) -> tuple[Teacher, Input
     shaped = {*(~declared.open_ended).nonzero().flatten().tolist()}
     if declared.dependence is not None:
         return teacher, unknown_scales.completed(inputs)
-    sources = (
-        (batch_norm.infer,) if shaped - {*inputs.nominal} else (batch_norm.infer, trees.infer) if shaped else SOURCES
-    )
+    # Quantiles of trees go with their correlations: they are taken where no order of values is declared.
+    sources = (batch_norm.infer, scalers.infer) if shaped - {*inputs.nominal} else SOURCES
     found = (infer(teacher, inputs) for infer in sources)
     return teacher, unknown_scales.completed(next((each for each in found if each is not None), inputs))
 

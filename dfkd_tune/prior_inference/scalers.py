@@ -1,4 +1,4 @@
-"""Infer means and standard deviations, ranges or quantiles of features from the scaler in a teacher's pipeline."""
+"""Infer means and standard deviations, ranges or quantiles of features from the scalers that a teacher begins with."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ import numpy as np
 
 from dfkd_tune.inputs.prior import InferredPrior, Inputs
 from dfkd_tune.teachers.base import Teacher
-from dfkd_tune.teachers.data_frames import places
+from dfkd_tune.teachers.data_frames import feature_names, places
+from dfkd_tune.teachers.signatures.first_steps import first_steps
+from dfkd_tune.teachers.table_model import TableModel
 
-DESCRIPTION = (
-    "units of features were found from the scaler that the teacher begins with, and what else it says of each by itself"
-)
+DESCRIPTION = "units of features were found from the scalers that the teacher begins with, and what else it says of each by itself"
 KNOTS = 99
 """Largest number of quantiles taken from a scaler."""
 
 
 def infer(teacher: Teacher, inputs: Inputs) -> Inputs | None:
-    """Complete undeclared features from a scaler; None if the teacher is not a pipeline that begins with one.
+    """Complete undeclared features from scalers; None if no column is scaled first, or behind an imputer.
 
     Args:
         teacher: the teacher in raw units.
         inputs: the declared inputs.
     """
-    if teacher.estimator is None:
+    if teacher.estimator is None or isinstance(teacher.estimator, TableModel):
         return None
-    from sklearn.pipeline import Pipeline
-
-    if not isinstance(teacher.estimator, Pipeline):
-        return None
-    scaler = next((step for _, step in teacher.estimator.steps if step not in (None, "passthrough")), None)
-    told = next((tell(scaler) for kind, tell in _tellers().items() if type(scaler) is kind), None)
-    if told is None:
-        return None
+    tellers, told = _tellers(), {}
+    own = feature_names(teacher) or inputs.names
+    for first in first_steps(teacher.estimator, own):
+        tell = tellers.get(type(first.step))
+        # An imputer may have put further columns behind those with names.
+        told |= dict(zip(first.columns, (tell(first.step) if tell else None) or (), strict=False))
     features = [
-        feature if feature.known else replace(feature, **told[place])
+        feature if feature.known else replace(feature, **told.get(own[place], {}))
         for feature, place in zip(inputs.features, places(teacher, inputs.names), strict=True)
     ]
+    if features == [*inputs.features]:
+        return None
     return inputs.replaced(features=features, inferred=InferredPrior(DESCRIPTION, inputs))
 
 

@@ -46,7 +46,10 @@ DATE = r"^([0-9]{4}[-/][0-9]{1,2}([-/][0-9]{1,2})?|[0-9]{4}\.[0-9]{1,2}\.[0-9]{1
 TIME = r"^[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?( ?[aApP][mM])?$"
 LONG_WHOLE = r"^[-+]?0*[1-9][0-9]{15,}$"
 LONG = r"^[-+]?[0.,]*[1-9]([.,]?[0-9]){17,}"
-DATES_REMEDY = "write dates and times as the numbers that the teacher takes, or leave the column out with --target"
+DATES_REMEDY = (
+    "write dates and times as the numbers that the teacher takes, leave the column out with --target, or order the rows of "
+    "windows by it with --time"
+)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.layouts.signature import Argument, Signature
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.boosted.boosted_trees import BoostedTrees
+from dfkd_tune.teachers.signatures.first_steps import first_steps
 from dfkd_tune.teachers.table_model import TableModel
 
 WORDS = "string"
@@ -36,11 +37,13 @@ class Encoded:
         name: name of the column.
         levels: ``(K,)`` levels that it learned; None or NaN stands for missing values.
         strict: whether it refuses any other level.
+        imputed: whether an imputer fills missing values before.
     """
 
     name: str
     levels: np.ndarray
     strict: bool
+    imputed: bool = False
 
 
 def feature_names(teacher: Teacher) -> list[str] | None:
@@ -114,8 +117,11 @@ def asked_by_name(teacher: Teacher, names: Sequence[str], labels: Mapping[int, S
     _same(teacher, own, names)
     estimator, source, order = teacher.estimator, teacher.source, [own.index(name) for name in names]
     levels = {column: np.array([*found], dtype=object) for column, found in labels.items()}
-    objects = {each.name: _by_number(each.levels) for each in _encoded(estimator, own) if each.levels.dtype == object}
+    learned = {each.name: each.levels for each in _encoded(estimator, own) if each.levels.dtype == object}
+    objects = {name: _by_number(found) for name, found in learned.items()}
     numbers = {i: objects[name] for i, name in enumerate(names) if i not in levels and objects.get(name)}
+    # Missing values are None where the encoder was fitted on None; pandas would make them NaN.
+    nones = {own.index(name) for name, found in learned.items() if any(level is None for level in found.tolist())}
 
     def answer(x: Tensor) -> Tensor:
         import pandas as pd
@@ -129,6 +135,9 @@ def asked_by_name(teacher: Teacher, names: Sequence[str], labels: Mapping[int, S
                 columns[place] = np.array([numbers[i].get(value, value) for value in rows[:, i].tolist()], dtype=object)
             else:
                 columns[place] = rows[:, i]
+        for place in nones:
+            kept = [None if _absent(value) else value for value in columns[place]]
+            columns[place] = pd.Series(kept, dtype=object)
         # Built at once, because inserting a column copies the frame.
         frame = pd.DataFrame(dict(enumerate(columns)))
         frame.columns = own
@@ -215,7 +224,7 @@ def _require(source: str, feature: Feature, encoded: Encoded) -> None:
             f"was fitted on levels of {name}, and the features file declares none",
             remedy=f"declare them: {{name: {name}, levels: [{shown}]}}",
         )
-    strange = [level for level in feature.levels if level not in levels]
+    strange = [level for level in feature.levels if level not in levels and not (level is None and encoded.imputed)]
     if not strange or (len(strange) < len(feature.levels) and not encoded.strict):
         return
     remedy = f"declare levels among {shown}"
@@ -281,44 +290,18 @@ def _by_number(levels: np.ndarray) -> dict[float, Any]:
 
 
 def _encoded(estimator: Any, names: Sequence[str]) -> Iterator[Encoded]:
-    """Yield the encoded columns, for an encoder at the start of a pipeline or in a column transformer."""
+    """Yield the columns that an encoder gets first, or behind an imputer."""
     if isinstance(estimator, BoostedTrees):
         known = {i: levels for i, levels in estimator.levels.items() if levels is not None}
         of = estimator.names or names
         yield from (Encoded(of[i], np.array([*levels], dtype=object), True) for i, levels in known.items())
-    elif hasattr(estimator, "steps"):
-        steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
-        yield from _encoded(steps[0], names) if steps else ()
-    elif hasattr(estimator, "transformers_"):
-        for _, inner, chosen in estimator.transformers_:
-            found = _chosen(chosen, names)
-            if found and not isinstance(inner, str):
-                yield from _encoded(inner, found)
-    elif hasattr(estimator, "best_estimator_"):
-        yield from _encoded(estimator.best_estimator_, names)
-    elif hasattr(estimator, "regressor_"):
-        yield from _encoded(estimator.regressor_, names)
-    elif isinstance(found := getattr(estimator, "categories_", None), list) and len(found) == len(names):
-        strict = getattr(estimator, "handle_unknown", None) == "error"
-        yield from (Encoded(name, levels, strict) for name, levels in zip(names, found, strict=True))
-    elif (inner := _category_encoder(estimator)) is not None:
-        yield from _encoded(inner, names)
-
-
-def _chosen(columns: Any, names: Sequence[str]) -> list[str]:
-    """Names of the columns of a transformer, which may be given by name, index, mask or slice."""
-    if isinstance(columns, str | int | np.integer):
-        columns = [columns]
-    if isinstance(columns, slice) and not isinstance(columns.start or columns.stop or "", str):
-        return list(names)[columns]
-    try:
-        found = np.asarray(columns)
-    except ValueError:
-        return []
-    if found.dtype == bool and len(found) == len(names):
-        return [name for name, taken in zip(names, found, strict=True) if taken]
-    if found.ndim != 1:
-        return []
-    return [
-        str(one) if isinstance(one, str) else names[int(one)] for one in found.tolist() if isinstance(one, str | int)
-    ]
+        return
+    for first in first_steps(estimator, names):
+        found = getattr(first.step, "categories_", None)
+        # An imputer may have put further columns behind those with names.
+        if isinstance(found, list) and len(found) >= len(first.columns):
+            strict = getattr(first.step, "handle_unknown", None) == "error"
+            pairs = zip(first.columns, found, strict=False)
+            yield from (Encoded(name, levels, strict, first.imputed) for name, levels in pairs)
+        elif (inner := _category_encoder(first.step)) is not None:
+            yield from _encoded(inner, first.columns)

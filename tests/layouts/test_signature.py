@@ -50,4 +50,5 @@ def test_names_lead_to_their_values():
     assert value_names("one", (1, 1)) == ["one"] and value_names("none", ()) == ["none"]
     assert argument_names([("batch", "x"), ("batch", "y", 0)]) == ["x", "y.0"]
     assert argument_names([("batch", "x"), ("other", "x")]) == ["batch.x", "other.x"]
+    assert argument_names([("pair", 0), ("pair", 1)]) == ["pair.0", "pair.1"]  # a number alone says nothing
     assert argument_names([("x",)]) == ["x"] and output_names([()]) == ["output"]

@@ -1,9 +1,12 @@
 """A pipeline that begins with a scaler tells the units of its inputs, and more where the scaler knows more."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.decomposition import PCA
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, QuantileTransformer, RobustScaler, StandardScaler
@@ -83,3 +86,19 @@ def test_what_is_declared_stays(tmp_path):
 @pytest.mark.parametrize("name", WITHOUT)
 def test_what_is_not_told_is_not_made_up(name, tmp_path):
     assert with_inputs(teacher(tmp_path, WITHOUT[name]()), None)[1].inferred is None
+
+
+def test_scalers_of_columns_tell_beside_declarations(tmp_path):
+    numbers = make_pipeline(SimpleImputer(add_indicator=True), StandardScaler())
+    parts = make_column_transformer((numbers, ["c", "a"]), (MinMaxScaler(), ["b"]), remainder="passthrough")
+    frame = pd.DataFrame(X, columns=["a", "b", "c"]).assign(on=RNG.random(len(X)) < 0.5)
+    frame.loc[::9, "a"] = np.nan
+    model = TransformedTargetRegressor(make_pipeline(parts, LinearRegression())).fit(frame, X @ [0.1, 1.0, 9.0])
+    dump(model, tmp_path / "teacher.skops")
+    (tmp_path / "features.yaml").write_text("features: [a, b, {name: c, range: [0, 1]}, {name: 'on', levels: [0, 1]}]")
+    told = with_inputs(load_teacher(tmp_path / "teacher.skops"), tmp_path / "features.yaml")[1]
+    a, b, c, on = told.features
+    assert a.mean == pytest.approx(frame["a"].mean()) and 30 < a.std < 45
+    assert b.range == pytest.approx([X[:, 1].min(), X[:, 1].max()])
+    assert c.range == [0, 1] and c.mean is None and on.levels == [0, 1]
+    assert told.tier == "T2"

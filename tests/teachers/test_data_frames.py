@@ -263,3 +263,35 @@ def test_declared_levels_stay_beside_those_of_the_encoder(tmp_path):
     _, inputs = with_inputs(load_teacher(file), tmp_path / "features.yaml")
     assert {*inputs.features[2].levels} == {"red", "blue"} and inputs.features[3].levels == [1, 2, 3]
     assert inputs.tier == "T2" and inputs.features[1].mean == 1000
+
+
+BEHIND = {
+    "encoder": lambda: OneHotEncoder(handle_unknown="ignore"),
+    "encoder behind an imputer": lambda: make_pipeline(
+        SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore")
+    ),
+}
+
+
+@pytest.mark.parametrize("absent", [None, np.nan])
+@pytest.mark.parametrize("name", BEHIND)
+def test_missing_words_are_those_of_the_fit(name, absent, tmp_path):
+    words = pd.Series(FRAME["kind"].tolist(), dtype=object)
+    words[::5] = absent
+    frame = pd.DataFrame({"load": FRAME["load"], "kind": words})
+    worth = words.map({"red": 0.0, "blue": 2.0, "green": -1.0}).fillna(9)
+    model = make_pipeline(make_column_transformer((BEHIND[name](), ["kind"]), remainder="passthrough"), Ridge())
+    skops.io.dump(model.fit(frame, worth), file := tmp_path / "model.skops")
+    (tmp_path / "features.yaml").write_text("features: [load, {name: kind, levels: [red, blue, null]}]")
+    asked, _ = with_inputs(load_teacher(file), tmp_path / "features.yaml")
+    shown = pd.DataFrame({"load": 0.0, "kind": pd.Series(["red", "blue", absent], dtype=object)})
+    x = torch.tensor([[0.0, 0.0], [0.0, 1.0], [0.0, torch.nan]], dtype=torch.float64)
+    np.testing.assert_allclose(asked(x)[:, 0].numpy(), model.predict(shown))
+
+
+def test_levels_are_told_behind_an_imputer(tmp_path):
+    encode = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore"))
+    model = make_pipeline(make_column_transformer((encode, ["kind"]), remainder="passthrough"), Ridge())
+    skops.io.dump(model.fit(FRAME, Y), file := tmp_path / "model.skops")
+    _, inputs = with_inputs(load_teacher(file), None)
+    assert inputs.features[2].levels == ["blue", "green", "red"] and inputs.tier == "T0"

@@ -92,7 +92,8 @@ def to_onnx(
     Args:
         module: the network; it returns one tensor or a tuple.
         example: its arguments for two rows.
-        inputs, outputs: their names.
+        inputs, outputs: their names, of any characters. An output that has the name of an input is called ``NAME_out``,
+            since ONNX has one value of a name.
         about: metadata to store in the file.
 
     Raises:
@@ -100,6 +101,10 @@ def to_onnx(
     """
     onnx, _ = _libraries()
     buffer, free = io.BytesIO(), {0: "batch"}
+    # PyTorch refuses some names and changes others, so that they are given afterwards.
+    given, made = (
+        [f"{kind}::{i}" for i in range(len(names))] for kind, names in (("given", inputs), ("made", outputs))
+    )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -109,17 +114,35 @@ def to_onnx(
                 example,
                 buffer,  # pyright: ignore[reportArgumentType]  # the tracing exporter also accepts a file object
                 dynamo=False,
-                input_names=inputs,
-                output_names=outputs,
-                dynamic_axes={name: free for name in (*inputs, *outputs)},
+                input_names=given,
+                output_names=made,
+                dynamic_axes={name: free for name in (*given, *made)},
                 do_constant_folding=False,
             )
     except torch.onnx.OnnxExporterError as error:
         reason = str(error).splitlines()[0]
         raise ExportError("--format onnx", f"this student cannot be written as ONNX: {reason}", remedy="pt2") from None
     model = onnx.load_from_string(buffer.getvalue())
+    shown = [f"{name}_out" if name in inputs else name for name in outputs]
+    _rename(model.graph, dict(zip((*given, *made), (*inputs, *shown), strict=True)))
     onnx.helper.set_model_props(model, about)
     return model.SerializeToString()
+
+
+def _rename(graph: Any, names: Mapping[str, str]) -> None:
+    """Rename values of a graph and of the graphs within it; another value that has a new name gets a mark behind its own."""
+    taken = {*names.values()}
+
+    def name(old: str) -> str:
+        return names.get(old, f"{old}::inner" if old in taken else old)
+
+    for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        value.name = name(value.name)
+    for node in graph.node:
+        node.input[:], node.output[:] = map(name, node.input), map(name, node.output)
+        for attribute in node.attribute:
+            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                _rename(inner, names)
 
 
 class _EvalOnly(nn.Module):

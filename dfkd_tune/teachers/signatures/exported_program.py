@@ -13,6 +13,9 @@ from dfkd_tune.layouts import nested
 from dfkd_tune.layouts.signature import Argument, Output, Signature, argument_names, output_names
 
 EXPORT_REMEDY = "export a module whose arguments have the batch in their first dimension and fixed sizes in all others"
+BATCH_REMEDY = (
+    "export it with a free batch: dynamic_shapes={NAME: {0: torch.export.Dim('rows', min=1)}, ...} for all arguments"
+)
 MOST_LEVELS = 256
 """Largest embedding whose rows are taken as the levels of an argument."""
 SAME = ("to.dtype", "to.dtype_layout", "_to_copy.default", "view.default", "reshape.default", "squeeze.dim", "squeeze.default", "unsqueeze.default", "clone.default", "contiguous.default", "alias.default", "flatten.using_ints")  # fmt: skip
@@ -23,7 +26,7 @@ def signature_of(source: object, program: torch.export.ExportedProgram) -> Signa
     """The signature of a program; None if it takes no tensor.
 
     Raises:
-        TeacherError: a dimension beside the batch is free, or an input is no tensor.
+        TeacherError: a dimension beside the batch is free, the batch is not, or an input is no tensor.
     """
     called = program.module_call_graph[0].signature
     nodes = {node.name: node for node in program.graph.nodes}
@@ -70,6 +73,9 @@ def _shape(source: object, name: str, tensor: Tensor) -> tuple[int, ...]:
         free = [i for i, n in enumerate(tensor.shape) if not isinstance(n, int)]
         found = f"{name} has {tensor.ndim} dimensions, of which {', '.join(map(str, free)) or 'none'} can vary"
         raise TeacherError(source, f"its argument {found}", remedy=EXPORT_REMEDY)
+    if isinstance(size := tensor.shape[0], int):
+        found = f"{name} has the shape {tuple(tensor.shape)}, always with {size} row{'s' * (size != 1)}"
+        raise TeacherError(source, f"takes only a fixed batch size: its argument {found}", remedy=BATCH_REMEDY)
     return tuple(tensor.shape[1:])
 
 

@@ -53,6 +53,14 @@ def test_other_precisions_with_several_inputs(tmp_path, dtype):
     assert probe(teacher, inputs).outputs == 2
 
 
+def test_a_fixed_batch_is_refused_with_the_argument_that_has_it(tmp_path):
+    program = torch.export.export(nn.Linear(4, 1), (torch.randn(3, 4),))
+    torch.export.save(program, tmp_path / "net.pt2")
+    said = "fixed batch size", "argument input has the shape (3, 4), always with 3 rows", "dynamic_shapes={NAME: {0:"
+    with fails(tmp_path / "net.pt2", *said, kind=TeacherError):
+        load_teacher(tmp_path / "net.pt2")
+
+
 def test_a_free_dimension_is_refused(tmp_path):
     class Mean(nn.Module):
         def forward(self, signal):
