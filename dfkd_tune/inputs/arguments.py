@@ -14,6 +14,7 @@ An argument that is left out has nothing declared. Values lie in row-major order
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -40,6 +41,8 @@ CODES = torch.int64
 """The dtype of the codes that stand for words."""
 SMALL = (torch.uint8, torch.int8)
 """Dtypes whose whole range is taken where nothing is declared."""
+FEW = 2**16
+"""Number of whole numbers from which their range says nothing of those that occur."""
 MOST_FEATURES = 100_000
 """Largest number of features."""
 ABOUT = ("shape", "dtype")
@@ -80,12 +83,14 @@ class Declared:
         signature: the complete signature; None for flat rows.
         axes: the axes of the arguments that are windows or grids.
         processes: how the values of windows and grids go together, where the file says so.
+        places: where the file has the entry of each value; empty if ``features`` lists them.
     """
 
     items: Any
     signature: Signature | None
     axes: tuple[Axes, ...] = ()
     processes: tuple[WindowProcess | ImageField, ...] = ()
+    places: tuple[str, ...] = ()
 
 
 def alike(entry: Mapping[str, Any], place: str) -> Described:
@@ -134,6 +139,7 @@ def arguments_in(tree: Any, place: str, signature: Signature | None, describe: M
             rule = f"the teacher takes no such argument, it takes {signature}"
             raise FeaturesError(f"{place}.{named(name)}", rule, remedy=f"known arguments: {', '.join(known)}")
     items: list[Any] = []
+    places: list[str] = []
     axes: list[Axes] = []
     processes: list[WindowProcess | ImageField] = []
     arguments = []
@@ -154,8 +160,10 @@ def arguments_in(tree: Any, place: str, signature: Signature | None, describe: M
         if described.process is not None:
             processes.append(replace(described.process, axes=axes[-1]))
         items += found
+        places += [f"{here}.features[{k}]" if "features" in entry else here for k in range(len(found))]
         arguments.append(argument)
-    return Declared(items, replace(signature, arguments=tuple(arguments)), tuple(axes), tuple(processes))
+    signature = replace(signature, arguments=tuple(arguments))
+    return Declared(items, signature, tuple(axes), tuple(processes), tuple(places))
 
 
 def _described(entry: Mapping[str, Any], place: str, argument: Argument, describe: Mapping[str, Describe]) -> Described:
@@ -249,7 +257,7 @@ def fitted(features: Sequence[Feature], layout: Layout, place: str) -> Fitted:
             elif argument.words is not None:
                 own_words.add(_words(features[i], argument, place))
             elif argument.whole:
-                fit[i] = _whole(features[i], argument, place)
+                fit[i] = _whole(features[i], argument, i - first, place)
             elif features[i].labels is not None:
                 rule = f"feature {features[i].name!r} has words as levels, the teacher takes {argument}"
                 raise FeaturesError(
@@ -290,13 +298,17 @@ def _words(feature: Feature, argument: Argument, place: str) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _whole(feature: Feature, argument: Argument, place: str) -> Feature:
-    """The feature as one of whole numbers."""
+def _whole(feature: Feature, argument: Argument, i: int, place: str) -> Feature:
+    """The feature of an argument's i-th value as one of whole numbers."""
     said = f"arguments: {{{argument.name}: {{levels: [0, 1, 2]}}}} or {{range: [0, 9]}} in the features file"
+    low, high = _limits(argument, i)
+    if high - low < FEW:
+        said = (
+            f"declare at most arguments: {{{argument.name}: {{range: [{low:.0f}, {high:.0f}]}}}} in the features file"
+        )
     if not feature.known:
         rule = f"the teacher takes {argument}, and nothing says which whole numbers occur"
         raise FeaturesError(place, rule, remedy=said)
-    low, high = (0, 1) if argument.dtype == torch.bool else _limits(argument.dtype)
     told = [v for v in feature.levels or () if v is not None]
     if feature.levels is not None and (
         len(told) < len(feature.levels) or any(isinstance(v, str) or v != round(v) for v in told)
@@ -312,9 +324,16 @@ def _whole(feature: Feature, argument: Argument, place: str) -> Feature:
     return feature
 
 
-def _limits(dtype: torch.dtype | None) -> tuple[float, float]:
-    """The smallest and largest whole number of a dtype, or infinities for 64 bits, which hold whatever rows hold."""
-    if dtype is None or dtype == torch.int64:
-        return -torch.inf, torch.inf
-    limits = torch.iinfo(dtype)
+def _limits(argument: Argument, i: int) -> tuple[float, float]:
+    """The smallest and largest whole number of an argument's i-th value: of its embedding, or of its dtype.
+
+    They are infinite for 64 bits, which hold whatever rows hold.
+    """
+    if argument.dtype == torch.bool:
+        return 0, 1
+    if argument.sizes and (size := argument.sizes[i]) is not None:
+        return 0, size - 1
+    if argument.dtype is None or argument.dtype == torch.int64:
+        return -math.inf, math.inf
+    limits = torch.iinfo(argument.dtype)
     return limits.min, limits.max

@@ -81,16 +81,17 @@ def parse_features(tree: Any, path: object, signature: Signature | None = None) 
     if len(items) > MOST_FEATURES:
         raise FeaturesError(f"{path}: features", f"holds {len(items):,} features, {MOST_FEATURES:,} at most")
     shares = _simplex(tree.get("simplex"), f"{path}: simplex")
-    features = [entries.feature(item, f"{path}: features[{i}]") for i, item in enumerate(items)]
+    places = declared.places or [f"{path}: features[{i}]" for i in range(len(items))]
+    features = [entries.feature(item, place) for item, place in zip(items, places, strict=True)]
     layout = layout_of(declared.signature, path)
     if layout is not None:
         fit = fitted(features, layout, str(path))
         features, layout = fit.features, fit.layout
     names = [feature.name for feature in features]
     seen: set[str] = set()
-    for i, name in enumerate(names):
+    for name, place in zip(names, places, strict=True):
         if name in seen:
-            raise FeaturesError(f"{path}: features[{i}].name", f"{quoted(name)} is given twice")
+            raise FeaturesError(f"{place}.name", f"{quoted(name)} is given twice")
         seen.add(name)
     for name in shares:
         if name not in seen:

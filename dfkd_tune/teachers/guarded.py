@@ -38,7 +38,7 @@ OURS = (KeyboardInterrupt, DfkdError, Interrupted)
 """Exceptions that are raised unchanged."""
 VALUES_REMEDY = "declare the values that it takes, as ranges or levels in the features file"
 ROWS_REMEDY = "let it take any number of rows, one too: in evaluation mode, exported with a dynamic batch dimension"
-SHAPE_REMEDY = "check the number of features, and that any number of rows is taken"
+SHAPE_REMEDY = "check the number of features and what is declared of them, and that any number of rows is taken"
 CHANGED_REMEDY = "it answered others before: see what it depends on, then run the same command again"
 END_REMEDY = "a teacher must return its answers and end nothing"
 

@@ -108,8 +108,16 @@ def test_half_precision_ranges_hold_in_half_precision():
             f"arguments: {{{REST}, pixels: {{grid: {{height: 2, width: 2, missing: 0.1}}}}}}",
             ["pixels.grid.missing", "unknown key"],
         ),
-        (f"arguments: {{{REST}, pixels: {{range: [0, 300]}}}}", ["reaches from 0 to 300", "takes 0 to 255"]),
-        (f"arguments: {{{REST}, flag: {{levels: [0, 2]}}}}", ["reaches from 0 to 2", "takes 0 to 1"]),
+        (
+            f"arguments: {{{REST}, pixels: {{range: [0, 300]}}}}",
+            ["reaches from 0 to 300", "takes 0 to 255", "{range: [0, 255]}"],
+        ),
+        (
+            f"arguments: {{{REST}, flag: {{levels: [0, 2]}}}}",
+            ["reaches from 0 to 2", "takes 0 to 1", "{flag: {range: [0, 1]}}"],
+        ),
+        ("arguments: {signal: {mean: 1}}", ["features.yaml: arguments.signal: mean and std"]),
+        ("arguments: {signal: {features: [a, {name: b, levels: [true]}, c, d, e, f]}}", ["signal.features[1].levels"]),
         ("features: [a, b]", ["declares 2 values", "takes 12", "signal (N, 3, 2) float32"]),
         ("features: [a]\narguments: {}", ["features, window, grid or arguments"]),
     ],
@@ -145,3 +153,12 @@ def test_what_does_not_fit_is_told_with_the_signature(text, words):
 def test_shapes_that_nobody_tells(text, words):
     with fails("features.yaml", *words, kind=FeaturesError):
         parsed(text, Signature.positional([Argument("signal", None), Argument("region", None)]))
+
+
+def test_an_embedding_has_no_level_beyond_its_rows():
+    codes = Signature.positional([Argument("codes", (2,), torch.int64, (5, None))])
+    with fails(
+        "features.yaml", "'codes[0]' reaches from 0 to 7", "takes 0 to 4", "{range: [0, 4]}", kind=FeaturesError
+    ):
+        parsed("arguments: {codes: {levels: [0, 7]}}", codes)
+    assert parsed("arguments: {codes: {features: [{name: a, levels: [0, 4]}, {name: b, levels: [0, 7]}]}}", codes)

@@ -116,7 +116,7 @@ def _embedded(node: fx.Node, shape: tuple[int, ...], program: torch.export.Expor
                 for i in range(width) if column is None else [column]:
                     known = [size for size in (sizes[i], rows) if isinstance(size, int)]
                     sizes[i] = min(known, default=None)
-            elif target in SAME:
+            elif target in SAME or (target == "slice.Tensor" and user.args[1:2] == (0,)):  # of rows, as x[:, 0] begins
                 left.append((user, column))
             elif target == "select.int" and len(shape) == 1 and column is None and user.args[1] in (1, -1):
                 left.append((user, int(str(user.args[2])) % width))

@@ -61,6 +61,21 @@ def test_a_fixed_batch_is_refused_with_the_argument_that_has_it(tmp_path):
         load_teacher(tmp_path / "net.pt2")
 
 
+def test_columns_of_codes_have_the_rows_of_their_embeddings(tmp_path):
+    class Codes(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = nn.Embedding(5, 1), nn.Embedding(3, 1)
+
+        def forward(self, codes):
+            return self.first(codes[:, 0]) + self.last(codes[..., -1])
+
+    free = {0: torch.export.Dim("rows", min=1)}
+    program = torch.export.export(Codes(), (torch.zeros(2, 2, dtype=torch.int64),), dynamic_shapes=(free,))
+    torch.export.save(program, tmp_path / "net.pt2")
+    assert load_teacher(tmp_path / "net.pt2").signature.arguments[0].sizes == (5, 3)
+
+
 def test_a_free_dimension_is_refused(tmp_path):
     class Mean(nn.Module):
         def forward(self, signal):
