@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dfkd_tune.inputs.encoding import MISSING, Encoding
 from dfkd_tune.layouts.layout import Layout
+from dfkd_tune.layouts.row_form import RowForm
 from dfkd_tune.students.drop_in import drop_in
 from dfkd_tune.students.frame_student import FrameStudent
 from dfkd_tune.training.raw_evaluation import ExportedStudent
@@ -26,6 +27,7 @@ class InputSchema:
         encoding: encodes raw rows.
         rows: raw rows ``(N, D)`` of the declared prior in the input's dtype, on which outputs are compared.
         layout: how the teacher's own arguments and outputs lie in rows; None if it takes rows itself.
+        form: how a teacher that takes rows itself takes and returns them.
         levels: feature -> declared levels: numbers, words, None for a missing value. The places of words are their values.
         domain: the guard, as ``inputs.domain.fit.Domain.tree`` has it; None of a student that has none.
         about: lines about the student for formats that hold text for a reader.
@@ -36,6 +38,7 @@ class InputSchema:
     encoding: Encoding
     rows: Tensor
     layout: Layout | None = None
+    form: RowForm = field(default_factory=RowForm)
     levels: Mapping[str, list[Any]] = field(default_factory=dict)
     domain: Mapping[str, Any] | None = None
     about: tuple[str, ...] = ()
@@ -51,7 +54,8 @@ class InputSchema:
         rows = [[math.nan if value is None else value for value in row] for row in result["example"]]
         layout = Layout.of(result["layout"]) if "layout" in result else None
         examples = torch.tensor(rows, dtype=encoding.torch_dtype)
-        return cls(names, encoding, examples, layout, result["levels"], result["domain"])
+        form = RowForm.of(result["form"])
+        return cls(names, encoding, examples, layout, form, result["levels"], result["domain"])
 
     @property
     def labels(self) -> dict[str, list[str]]:
@@ -80,15 +84,17 @@ class InputSchema:
         return (self.rows.gather(0, chosen).double() + scale * moves).to(self.rows)
 
     def drop_in(self, network: nn.Module) -> nn.Module:
-        """A flat network as a module that takes and returns what the teacher does; itself if that is rows."""
-        return network if self.layout is None else drop_in(network, self.layout, self.encoding.torch_dtype)
+        """A flat network as a module that takes and returns what the teacher does; itself if that is rows of its own dtype."""
+        dtype = self.encoding.torch_dtype
+        return self.form.module(network, dtype) if self.layout is None else drop_in(network, self.layout, dtype)
 
     def module(self, network: nn.Module) -> nn.Module:
         """A flat network as a module for users: as ``drop_in``, and if that is rows, it takes tables as well."""
         if self.layout is not None:
             return self.drop_in(network)
         gapped = [self.names[i] for i in self.encoding.gapped]
-        return FrameStudent(network, self.encoding.torch_dtype, self.names, self.levels, gapped, has_names(self.names))
+        named, dtype = has_names(self.names), self.encoding.torch_dtype
+        return FrameStudent(self.drop_in(network), dtype, self.names, self.levels, gapped, named)
 
     def steps(self, y: Tensor) -> Tensor:
         """How far apart the numbers are that a drop-in student can return, at flat outputs ``(N, O)``; 0 for float32."""
@@ -96,7 +102,7 @@ class InputSchema:
 
     def flat(self, answer: Callable[..., Any]) -> Callable[[Tensor], Tensor]:
         """A drop-in student as a function of raw rows ``(N, D)``."""
-        return answer if self.layout is None else self.layout.flat(answer)
+        return self.form.flat(answer) if self.layout is None else self.layout.flat(answer)
 
 
 def has_names(names: list[str]) -> bool:

@@ -18,6 +18,7 @@ from dfkd_tune.export.formats.c.format import C
 from dfkd_tune.export.formats.onnx import ONNX
 from dfkd_tune.export.formats.pt2 import PT2
 from dfkd_tune.export.schema import InputSchema
+from dfkd_tune.layouts.row_form import RowForm
 from dfkd_tune.utils import hardware
 
 TEACHER = "teacher"
@@ -57,7 +58,7 @@ def runtimes(module: nn.Module, schema: InputSchema) -> dict[str, Callable[[Tens
         module: network from raw rows to raw outputs.
         schema: schema of its inputs. All runtimes take rows, also where the teacher has other arguments.
     """
-    flat = replace(schema, layout=None)
+    flat = replace(schema, layout=None, form=RowForm())
     pt2 = PT2()
     program = pt2.read(pt2.write(module, flat), module)
     found = {"PyTorch": called(module), "pt2": called(program)}

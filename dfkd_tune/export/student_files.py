@@ -57,6 +57,7 @@ def student_files(problem: Problem, outcome: Outcome, about: Mapping[str, Any]) 
         "example": _example(problem),
         "domain": None if problem.domain is None else problem.domain.tree(),
         "outputs": problem.outputs,
+        "form": problem.teacher.form.tree(),
         **({} if problem.inputs.layout is None else {"layout": problem.inputs.layout.tree()}),
         **outcome.metrics(),
     }

@@ -29,7 +29,7 @@ from dfkd_tune.teachers.endpoints.endpoint import IDENTITY_ROWS, identified
 from dfkd_tune.teachers.formats.dtypes import settled
 from dfkd_tune.teachers.fused.forward import with_fused_forward
 from dfkd_tune.teachers.probe import infer_width
-from dfkd_tune.teachers.signatures.arranged import arranged, unknown_shapes, with_outputs
+from dfkd_tune.teachers.signatures.arranged import arranged, unknown_shapes, with_form, with_outputs
 
 ENCODED = "levels of features were found from the encoder that the teacher begins with"
 SOURCES = (batch_norm.infer, trees.infer, scalers.infer)
@@ -61,6 +61,7 @@ def with_inputs(teacher: Teacher, features: Path | None) -> tuple[Teacher, Input
         signature = Signature.positional([Argument("x", (len(inputs),), teacher.dtype)])
         teacher, inputs = _arranged(teacher, inputs.laid_out(Layout(signature)))
     teacher, inputs = with_outputs(teacher, inputs)
+    teacher = with_form(teacher, inputs)
     teacher = with_fused_forward(teacher) if teacher.fast is None else teacher
     require_resolution(teacher.dtype, inputs)
     inputs = with_order(teacher, inputs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,7 +19,7 @@ class FrameStudent(nn.Module):
     """A flat network that also takes tables.
 
     Args:
-        network: from raw rows ``(N, D)`` to raw outputs ``(N, O)``.
+        network: from raw rows ``(N, D)`` to raw outputs, ``(N, O)`` or as its teacher returns them.
         dtype: dtype of the network's rows.
         names: features, in order.
         levels: feature -> declared levels: numbers, words, None for a missing value.
@@ -41,16 +42,17 @@ class FrameStudent(nn.Module):
         self.training = False
 
     def forward(self, rows: Tensor | pd.DataFrame | Any) -> Tensor:
-        """Outputs ``(N, O)`` in the teacher's units.
+        """What the network returns, in the teacher's units.
 
         Args:
-            rows: raw rows ``(N, D)`` in the dtype of the parameters, with the place of a word among its feature's levels in place of
-                the word; or a data frame, or what pandas makes one of, with columns by name and words as they are.
+            rows: raw rows ``(N, D)`` as a tensor or an array, with the place of a word among its feature's levels in place of the word; or a data frame, or what pandas makes one of, with columns by name and words as they are.
 
         Raises:
             FeaturesError: a column of a table is missing, or holds what is not declared.
         """
-        return self.network(rows if isinstance(rows, Tensor) else self.encoded(rows))
+        if isinstance(rows, np.ndarray):
+            rows = torch.from_numpy(rows)
+        return self.network(rows.to(self.dtype) if isinstance(rows, Tensor) else self.encoded(rows))
 
     def encoded(self, table: Any) -> Tensor:
         """A table as raw rows ``(N, D)``, with codes for words and NaN for missing values.

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.layouts.layout import Layout
+from dfkd_tune.layouts.row_form import RowForm
 from dfkd_tune.layouts.signature import UNNAMED, Signature, value_names
 from dfkd_tune.teachers.guarded import OURS, Guard
 from dfkd_tune.teachers.kept_rows import KeptRows
@@ -68,6 +69,7 @@ class Teacher:
         estimator: the fitted scikit-learn estimator behind it, if there is one.
         signature: its own arguments and outputs, as far as they are known; None if nothing is.
         layout: how they lie in flat rows; None for a teacher that takes and returns flat rows itself.
+        form: how it takes and returns flat rows.
         kept: rows that were answered already, for a teacher each of whose answers has a price.
         guard: runs ``function`` and turns its failures into ``TeacherError``; copies of a teacher share it.
     """
@@ -82,6 +84,7 @@ class Teacher:
     estimator: Any = None
     signature: Signature | None = None
     layout: Layout | None = None
+    form: RowForm = field(default_factory=RowForm)
     kept: KeptRows | None = field(default=None, compare=False, repr=False)
     guard: Guard = field(default_factory=Guard, compare=False, repr=False)
 

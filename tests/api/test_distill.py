@@ -185,3 +185,21 @@ def test_the_student_of_a_pipeline_over_words_takes_its_data_frame():
     assert torch.equal(student(pd.DataFrame({"site": ["south", "east"], "load": [0.5, 0.25]})), student(coded))
     with pytest.raises(dt.DfkdError, match="column 'site': holds 'west', which is no level"):
         student(frame.assign(site="west"))
+
+
+class Vector(nn.Module):
+    """A teacher in float64 that returns ``(N,)``."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = network(torch.float64)
+
+    def forward(self, x):
+        return self.inner(x).squeeze(1)
+
+
+def test_a_student_takes_and_returns_rows_as_its_teacher_does():
+    student = dt.distill(Vector(), features=FEATURES, **SMALL)
+    x = torch.tensor([[3.0, 0.5], [2.0, -1.0], [5.0, 0.0]], dtype=torch.float64)
+    assert student(x).shape == (3,) and student(x).dtype == torch.float64
+    torch.testing.assert_close(student(x.float()), student(x))

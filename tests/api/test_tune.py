@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from mlflow import MlflowClient
@@ -243,3 +244,27 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path, monkeypatch):
     for teacher in (network(), lambda rows: rows[:, 0]):
         with pytest.raises(dt.DfkdError, match=r"mlruns.*cannot be made"):
             dt.tune(teacher, name="nowhere", n_trials=1, **SMALL)
+
+
+class Vector(nn.Module):
+    """A teacher in float64 that returns ``(N,)``."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = network().double()
+
+    def forward(self, x):
+        return self.inner(x)[:, 0]
+
+
+def test_files_of_a_student_take_and_return_rows_as_the_teacher_does(here):
+    result = dt.tune(Vector(), n_trials=1, name="vector", study={"reruns": 0}, **SMALL)
+    x = torch.tensor([[3.0, 0.5, 1.0], [2.0, -1.0, 3.0]], dtype=torch.float64)
+    y = result.student(x)
+    assert y.shape == (2,) and y.dtype == torch.float64
+    for file in ("vector.pt2", "vector.onnx"):
+        assert result.export(file) == pytest.approx(result.certificate.report.rmse, rel=0.5)
+    torch.testing.assert_close(torch.export.load("vector.pt2").module()(x), y)
+    session = onnxruntime.InferenceSession("vector.onnx", providers=["CPUExecutionProvider"])
+    torch.testing.assert_close(torch.from_numpy(session.run(None, {"inputs": x.numpy()})[0]), y)
+    result.register("vector")

@@ -16,6 +16,7 @@ RESULT = {
     "dtype": "float32",
     "levels": {"grade": ["low", "high", None], "gate": [0.5, 2.5]},
     "gapped": ["load"],
+    "form": {"takes": None, "returns": None, "vector": False},
     "domain": None,
     "example": [[9.0, 1.0, 0.5], [None, None, 2.5]],
 }

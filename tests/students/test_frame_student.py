@@ -17,6 +17,7 @@ def test_a_table_and_its_codes_have_the_same_outputs():
     coded = torch.tensor([[0.5, 1.0], [2.0, 0.0]])
     assert torch.equal(STUDENT(FRAME), STUDENT(coded)) and torch.equal(STUDENT.encoded(FRAME), coded)
     assert torch.equal(STUDENT(FRAME.to_dict("list")), STUDENT(coded))
+    assert torch.equal(STUDENT(coded.double().numpy()), STUDENT(coded))
 
 
 def test_a_table_that_does_not_fit_is_refused_by_column():

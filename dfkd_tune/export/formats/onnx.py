@@ -44,7 +44,8 @@ class ONNX(ExportFormat):
         """The ONNX model."""
         about = {"features": json.dumps(schema.names)}
         if (layout := schema.layout) is None:
-            return to_onnx(module, (schema.rows[:2],), ["inputs"], ["outputs"], about)
+            rows = schema.form.rows(schema.rows[:2])
+            return to_onnx(schema.drop_in(module), (rows,), ["inputs"], ["outputs"], about)
         if torch.bfloat16 in layout.dtypes:
             rule = "ONNX Runtime takes no bfloat16 from Python, which the teacher does"
             raise ExportError("--format onnx", rule, remedy="take --format pt2")

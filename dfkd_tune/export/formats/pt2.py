@@ -12,6 +12,7 @@ from torch import nn
 
 from dfkd_tune.export.formats.base import ExportFormat
 from dfkd_tune.export.schema import InputSchema
+from dfkd_tune.ops.pt2_archive import to_pt2
 from dfkd_tune.students.drop_in import drop_in_pt2
 
 NAMES = "features.json"
@@ -25,7 +26,10 @@ class PT2(ExportFormat):
 
     def write(self, module: nn.Module, schema: InputSchema) -> bytes:
         """The archive."""
-        return drop_in_pt2(module, schema.rows[:2], schema.layout, {NAMES: json.dumps(schema.names)})
+        about = {NAMES: json.dumps(schema.names)}
+        if schema.layout is None:
+            return to_pt2(schema.drop_in(module), schema.form.rows(schema.rows[:2]), about)
+        return drop_in_pt2(module, schema.rows[:2], schema.layout, about)
 
     def read(self, data: bytes, module: nn.Module) -> Callable[..., Any]:
         """The exported program as a module."""

@@ -17,6 +17,7 @@ from dfkd_tune.errors import TeacherError
 from dfkd_tune.inputs.arguments import layout_of
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.layouts.layout import Layout
+from dfkd_tune.layouts.row_form import RowForm
 from dfkd_tune.layouts.signature import Argument, Signature, Unfit
 from dfkd_tune.teachers.base import Teacher
 
@@ -150,6 +151,32 @@ def with_outputs(teacher: Teacher, inputs: Inputs) -> tuple[Teacher, Inputs]:
     except Unfit as error:
         raise TeacherError(teacher.source, str(error), remedy=OUTPUTS) from None
     return arranged(teacher, layout), inputs.laid_out(layout)
+
+
+def with_form(teacher: Teacher, inputs: Inputs) -> Teacher:
+    """The teacher with the form in which it takes and returns rows, if it is a network, or tells it.
+
+    Args:
+        teacher: the teacher of these rows.
+        inputs: its inputs.
+
+    Raises:
+        TeacherError: the call fails.
+    """
+    if teacher.layout is not None:
+        return teacher
+    known = teacher.signature.outputs if teacher.signature is not None else None
+    if known is not None and len(known) == 1:
+        returns, vector = known[0].dtype, not known[0].shape
+    elif isinstance(teacher.function, nn.Module):
+        x = inputs.raw(inputs.draw(TRIED, torch.Generator().manual_seed(0)), teacher.dtype)
+        with torch.no_grad():
+            returned = teacher.guard.once(teacher.source, teacher.function, x)
+        returns, vector = returned.dtype, returned.ndim == 1
+    else:
+        return teacher
+    takes, returns = (dtype if dtype == torch.float64 else None for dtype in (teacher.dtype, returns))
+    return replace(teacher, form=RowForm(takes, returns, vector))
 
 
 def unknown_shapes(teacher: Teacher) -> TeacherError:
