@@ -1,5 +1,7 @@
 """``sampler:`` and ``pruner:`` of a study file: every kind searches, options are checked before anything starts, a study records them."""
 
+import logging
+import logging.handlers
 from importlib.metadata import EntryPoint
 
 import optuna
@@ -134,8 +136,14 @@ def test_a_missing_package_is_told_with_its_extra_before_the_study_starts(tiny, 
 
 
 @pytest.mark.parametrize("kind", ["gp", "cmaes", "qmc", "nsgaii", "tpe"])
-def test_every_sampler_searches_a_conditional_space(tiny, kind):
-    tiny("conditional", sampler=kind)
+def test_every_sampler_searches_a_conditional_space_and_says_nothing(tiny, kind):
+    lines = logging.handlers.BufferingHandler(1000)
+    logging.getLogger("optuna").addHandler(lines)
+    try:
+        tiny("conditional", sampler=kind)
+    finally:
+        logging.getLogger("optuna").removeHandler(lines)
+    assert [line.getMessage() for line in lines.buffer if line.levelno >= logging.WARNING] == []
 
 
 def test_a_package_offers_any_class_of_optuna(monkeypatch):
