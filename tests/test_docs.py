@@ -172,8 +172,9 @@ def test_library(dfkd, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     page = Page("guides/library.md")
-    one, study, again, _ = page.blocks("python")
-    names = run_snippet(one + study + again, "library.md")
+    one, study, again, described, _ = page.blocks("python")
+    names = run_snippet(one + study + again + described, "library.md")
+    assert names["described"].rank_correlation is not None
     assert names["student"](torch.zeros(2, 2)).shape == (2, 1)
     assert names["again"].rmse == names["result"].rmse and len(names["result"].trials) == 4
     assert {"pump.html", "pump.onnx"} <= {path.name for path in tmp_path.iterdir()}

@@ -20,7 +20,7 @@ from dfkd_tune.layouts.layout import Layout
 from dfkd_tune.layouts.signature import Signature
 from dfkd_tune.locations.files import write_output
 from dfkd_tune.locations.paths import writable
-from dfkd_tune.search.study_file import KEYS, StudySpec, parse_spec
+from dfkd_tune.search.study_file import StudySpec, parse_spec
 from dfkd_tune.study.prepare import Prepared, prepare
 from dfkd_tune.teachers.base import Teacher, hash_bytes
 from dfkd_tune.teachers.in_memory import Given, given, identified, own_signature
@@ -91,9 +91,6 @@ class Arguments:
 
     def _spec(self, path: str, features: str | None) -> StudySpec:
         tree = {key: _plain(value) for key, value in self.tree.items()}
-        for key in tree:
-            if key not in KEYS and "." not in key:
-                raise SpecError(f"{self.function}: {key}", "unknown key", remedy=f"known keys: {', '.join(KEYS)}")
         about: dict[str, Any] = {"path": path}
         if self.architecture is not None:
             about["architecture"] = str(self.architecture)

@@ -13,6 +13,7 @@ from torch import nn
 from dfkd_tune.api.arguments import Arguments
 from dfkd_tune.api.error_words import in_python
 from dfkd_tune.api.live import View
+from dfkd_tune.api.sections import sections
 from dfkd_tune.errors import ExportError
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.export.student_files import read_student, student_files
@@ -24,9 +25,6 @@ from dfkd_tune.training.raw_evaluation import shipped
 from dfkd_tune.utils import hardware
 from dfkd_tune.utils.given.checks import FLAG, FUNCTION, MAPPING, PATH, TEXT, require
 from dfkd_tune.utils.seeding import derive
-
-OPEN = ("study", "student", "budget")
-"""Sections whose keys are arguments, too."""
 
 
 def distill(
@@ -40,6 +38,7 @@ def distill(
     batch: int | None = None,
     preset: str | None = None,
     fixed: Mapping[str, Any] | None = None,
+    student: Mapping[str, Any] | None = None,
     budget: Mapping[str, Any] | None = None,
     example_inputs: Any = None,
     architecture: str | Path | None = None,
@@ -63,7 +62,8 @@ def distill(
         steps, batch: student updates (20,000), and rows in each (100).
         preset: name of the recipe; default: the one for this kind of teacher.
         fixed: leaf -> value of the recipe that replaces the preset's, as in a study file: ``{"student.width": 20}``.
-        budget: further keys of ``budget:`` in a study file, such as ``pool`` and ``bank``.
+        student, budget: these sections of a study file: ``{"kind": "rbf"}``, ``{"pool": 5000, "bank": 2000}``. A key has one value, here or
+            in an argument.
         example_inputs: for a teacher with other arguments than rows ``(N, D)``, or whose number of features cannot be found
             otherwise: a tensor or array, a tuple of positional arguments, or a dict of keyword arguments. The first dimension
             holds the rows, their values do not matter.
@@ -81,32 +81,23 @@ def distill(
     Raises:
         DfkdError: in one line, if an argument is not valid, the teacher fails, or the student diverges.
     """
-    mappings = {"fixed": (fixed, MAPPING), "budget": (budget, MAPPING)}
+    mappings = {"fixed": (fixed, MAPPING), "student": (student, MAPPING), "budget": (budget, MAPPING)}
     files = {"architecture": (architecture, PATH), "trust_pickle": (trust_pickle, FLAG)}
     others = {"device": (device, TEXT), "on_step": (on_step, FUNCTION)}
     require("distill", {**mappings, **files, **others}, "device")
-    tree = {
-        "study": {"seed": seed},
-        "student": {"max_parameters": max_parameters, "compression": compression},
-        "budget": {**(budget or {}), "steps": steps, "batch": batch},
+    arguments = {
+        "study.seed": seed,
+        "student.max_parameters": max_parameters,
+        "student.compression": compression,
+        "budget.steps": steps,
+        "budget.batch": batch,
         "preset": preset,
     }
+    tree = sections("distill", {"student": student, "budget": budget}, arguments, fixed)
     with in_python("distill"), View.opened(), tempfile.TemporaryDirectory() as folder:
-        given = (teacher, features, example_inputs, sections(tree) | dict(fixed or {}))
-        arguments = Arguments("distill", *given, architecture, trust_pickle, device, Path(folder))
-        prepared, _ = arguments.prepared()
+        given = (teacher, features, example_inputs, tree, architecture, trust_pickle, device)
+        prepared, _ = Arguments("distill", *given, Path(folder)).prepared()
         return _student(prepared, on_step, Path(folder) / "student")
-
-
-def sections(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The sections of a study file without arguments that are None, and ``OPEN`` sections without keys that are None."""
-    kept = {}
-    for key, value in tree.items():
-        if key in OPEN and isinstance(value, Mapping):
-            value = {k: v for k, v in value.items() if v is not None} or None
-        if value is not None:
-            kept[key] = value
-    return kept
 
 
 def _student(prepared: Prepared, on_step: Callable[[int, float], None] | None, folder: Path) -> nn.Module:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from dfkd_tune.api.arguments import Arguments
-from dfkd_tune.api.distill import sections
 from dfkd_tune.api.error_words import in_python
 from dfkd_tune.api.live import View
 from dfkd_tune.api.result import Result
+from dfkd_tune.api.sections import sections
 from dfkd_tune.errors import Interrupted
 from dfkd_tune.locations import paths
 from dfkd_tune.registry.sources import Sources
@@ -41,6 +41,7 @@ def tune(
     sampler: str | Mapping[str, Any] | None = None,
     pruner: str | Mapping[str, Any] | None = None,
     timeout: float | str | None = None,
+    student: Mapping[str, Any] | None = None,
     budget: Mapping[str, Any] | None = None,
     study: Mapping[str, Any] | None = None,
     example_inputs: Any = None,
@@ -73,7 +74,8 @@ def tune(
         sampler, pruner: names, or mappings with ``kind`` and options, as in a study file: ``{"kind": "tpe", "n_startup_trials": 20}``.
         timeout: seconds, or a duration such as ``"90s"``, ``"30m"`` or ``"2h"``, after which no trial begins; the study is then
             concluded with what is there.
-        budget, study: further keys of these sections of a study file: ``{"steps": 5000}``, ``{"reruns": 0}``.
+        student, budget, study: these sections of a study file: ``{"kind": "rbf"}``, ``{"steps": 5000}``, ``{"reruns": 0}``. A key has one
+            value, here or in an argument.
         storage, tracking_uri: URL of Optuna's storage and MLflow tracking URI; default: ``mlruns/``, or ``MLFLOW_TRACKING_URI``.
         workers: number of processes; default: as many as pay on this machine. With a seed also the groups of a round (2).
         architecture, trust_pickle, device: as in ``distill``.
@@ -92,6 +94,7 @@ def tune(
         {
             "fixed": (fixed, MAPPING),
             "study": (study, MAPPING),
+            "student": (student, MAPPING),
             "budget": (budget, MAPPING),
             "storage": (storage, TEXT),
             "tracking_uri": (tracking_uri, TEXT),
@@ -103,30 +106,28 @@ def tune(
         },
         "device",
     )
-    tree = {
-        "study": {
-            **(study or {}),
-            "name": name,
-            "trials": n_trials,
-            "seed": seed,
-            "objective": objective,
-            "timeout": timeout,
-        },
-        "student": {"max_parameters": max_parameters, "compression": compression},
-        "budget": budget,
+    arguments = {
+        "study.name": name,
+        "study.trials": n_trials,
+        "study.seed": seed,
+        "study.objective": objective,
+        "study.timeout": timeout,
+        "student.max_parameters": max_parameters,
+        "student.compression": compression,
         "preset": preset,
         "sampler": sampler,
         "pruner": pruner,
+        "search": search,
     }
-    given = sections(tree) | ({} if search is None else {"search": search}) | dict(fixed or {})
+    given = sections("tune", {"study": study, "student": student, "budget": budget}, arguments, fixed)
     with in_python("tune"), View.opened(progress) as view:
         storage_url, uri = paths.optuna_url(storage), paths.tracking_url(tracking_uri)
         require_intact(storage_url)  # before the first teacher query
         folder = paths.shared_folder(storage_url, KEPT)
-        arguments = Arguments(
+        call = Arguments(
             "tune", teacher, features, example_inputs, given, architecture, trust_pickle, device, folder, storage_url
         )
-        prepared, kept = arguments.prepared()
+        prepared, kept = call.prepared()
         study_name = prepared.spec.name
         try:
             with Signals() as stop, view.watching(study_name) as on_progress:

@@ -13,8 +13,8 @@ import optuna
 from optuna.study import StudyDirection
 
 from dfkd_tune.api.arguments import Arguments
-from dfkd_tune.api.distill import sections
 from dfkd_tune.api.error_words import in_python
+from dfkd_tune.api.sections import sections
 from dfkd_tune.errors import DfkdError, SpecError
 from dfkd_tune.search.ranking import run_name
 from dfkd_tune.search.sampling import smoothed
@@ -48,7 +48,8 @@ class Distillation:
         preset: preset for leaves that are neither fixed nor searched; default: the one for this kind of teacher.
         objective: ``robust``, ``rmse`` or ``nrmse``, as in a study file.
         steps, batch: student steps of a trial (20,000), and rows in each step (100).
-        budget: further keys of ``budget:`` in a study file, such as ``pool`` and ``bank``.
+        student, budget: these sections of a study file: ``{"kind": "rbf"}``, ``{"pool": 5000, "bank": 2000}``. A key has one value, here or
+            in an argument.
         seed: seed of banks and students.
         tracking_uri: MLflow tracking URI; None records nothing.
         experiment: name of the MLflow experiment.
@@ -70,6 +71,7 @@ class Distillation:
         objective: str = "robust",
         steps: int | None = None,
         batch: int | None = None,
+        student: Mapping[str, Any] | None = None,
         budget: Mapping[str, Any] | None = None,
         seed: int = 0,
         example_inputs: Any = None,
@@ -78,17 +80,21 @@ class Distillation:
         tracking_uri: str | None = None,
         experiment: str = "distillation",
     ) -> None:
-        mappings = {"fixed": (fixed, MAPPING), "budget": (budget, MAPPING)}
+        mappings = {"fixed": (fixed, MAPPING), "student": (student, MAPPING), "budget": (budget, MAPPING)}
         files = {"architecture": (architecture, PATH), "trust_pickle": (trust_pickle, FLAG)}
         texts = {"tracking_uri": (tracking_uri, TEXT), "experiment": (experiment, TEXT)}
         require("Distillation", {**mappings, **files, **texts}, "experiment")
-        tree = {
-            "study": {"objective": objective, "seed": seed},
-            "student": {"max_parameters": max_parameters, "compression": compression},
-            "budget": {**(budget or {}), "steps": steps, "batch": batch},
+        arguments = {
+            "study.objective": objective,
+            "study.seed": seed,
+            "student.max_parameters": max_parameters,
+            "student.compression": compression,
+            "budget.steps": steps,
+            "budget.batch": batch,
             "preset": preset,
+            "search": search,
         }
-        given = sections(tree) | ({} if search is None else {"search": search}) | dict(fixed or {})
+        given = sections("Distillation", {"student": student, "budget": budget}, arguments, fixed)
         with in_python("Distillation"), tempfile.TemporaryDirectory() as folder:
             prepared, _ = Arguments(
                 "Distillation",

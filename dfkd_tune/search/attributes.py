@@ -18,6 +18,8 @@ TEACHER, TIER = "teacher", "tier"
 """Study attributes: file name of the teacher, and tier of the declared inputs."""
 SPEC, HOST, TRACKING = "spec", "host", "tracking"
 """Study attributes: values of the study file, host of the last start, MLflow tracking URI without credentials."""
+DECLARED = "declared"
+"""Study attribute: place in the features file -> value; absent without one, and if it is longer than ``study.opening.LONGEST``."""
 POPULATION, WORKERS = "population", "workers"
 """Study attributes: concurrent trials per process, kept by a resume unless its study file sets it; processes used."""
 GROUPS = "groups"
@@ -118,6 +120,11 @@ class StudyRecord:
     @property
     def spec(self) -> Mapping[str, Any] | None:
         return self.attributes.get(SPEC)
+
+    @property
+    def declared(self) -> Mapping[str, Any]:
+        """What the features file declared, by feature and key."""
+        return self.attributes.get(DECLARED, {})
 
     @property
     def host(self) -> str | None:

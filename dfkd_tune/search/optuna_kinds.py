@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import types
 import typing
 import warnings
@@ -183,7 +184,10 @@ def _line(error: Exception) -> str:
 
 def sampler(choice: Choice, seed: int) -> BaseSampler:
     """The sampler of a study, seeded."""
-    return _make(SAMPLERS[choice.kind], choice, seed % 2**32)
+    kind = SAMPLERS[choice.kind]
+    if issubclass(kind, optuna.samplers.QMCSampler):  # it has no option against its line about conditional spaces
+        logging.getLogger(kind.__module__).setLevel(logging.ERROR)
+    return _make(kind, choice, seed % 2**32)
 
 
 def pruner(choice: Choice) -> BasePruner:

@@ -17,6 +17,7 @@ from dfkd_tune.errors import FeaturesError, StorageError, StudyMismatch
 from dfkd_tune.locations.paths import sqlite_file, store_of, without_credentials
 from dfkd_tune.search.attributes import (
     DEADLINE,
+    DECLARED,
     GROUPS,
     HOST,
     IDENTITY,
@@ -59,6 +60,8 @@ FREE_SECTIONS = {"sampler", "pruner"}
 """Sections of which a resume may change every leaf."""
 MOST_CHANGES = 6
 """Largest number of keys of a features file that a message tells."""
+LONGEST = 50_000
+"""Largest number of characters of a features file that is recorded, to tell what a later one changes."""
 
 
 def open_queue(
@@ -94,11 +97,14 @@ def agree(study: optuna.Study, prepared: Prepared) -> None:
         study.set_user_attr(POOL_GRADIENTS, prepared.sizes.gradients)
         study.set_user_attr(TEACHER, Path(prepared.spec.teacher.path).name)
         study.set_user_attr(TIER, prepared.inputs.tier)
+        if declared := _declared(prepared):
+            study.set_user_attr(DECLARED, declared)
         study.set_user_attr(IDENTITY, mine)  # last, because it marks the others as complete
     elif on_record.identity != mine:
+        settings = (on_record.spec, _tree(prepared), on_record.declared, _declared(prepared))
         raise StudyMismatch(
             f"study {prepared.spec.name!r}",
-            f"exists with another {difference(on_record.identity, mine, on_record.spec, _tree(prepared))}",
+            f"exists with another {difference(on_record.identity, mine, *settings)}",
             remedy="give --name for a new study, or restore what changed",
         )
     on_record = StudyRecord.of(study)
@@ -160,28 +166,34 @@ def difference(
     mine: Mapping[str, Any],
     before: Mapping[str, Any] | None = None,
     now: Mapping[str, Any] | None = None,
+    declared: Mapping[str, Any] | None = None,
+    declaring: Mapping[str, Any] | None = None,
 ) -> str:
     """Describe what differs between two studies of one name, as ``leaf: recorded -> requested``, without consequences of it.
 
     Args:
         known, mine: recorded and requested identity.
         before, now: their study files as plain values; None if not recorded.
+        declared, declaring: their features files, place -> value; None or empty if not recorded.
     """
     was, asked = _flatten(before or {}), _flatten(now or {})
     paths = {"teacher": ("teacher.path", "teacher.architecture"), "features": ("features",)}
     changed = []
     for what, leaves in paths.items():
         others = [leaf for leaf in leaves if was.get(leaf) != asked.get(leaf)]
-        if others == ["features"] and (told := _declared_change(was.get("features"), asked.get("features"))):
+        same = known.get(what) == mine.get(what)
+        if what == "features" and not same and (told := _declared_change(declared, declaring)):
             changed += told
             continue
-        if known.get(what) == mine.get(what) or (what == "features" and changed and not others):
+        if same or (what == "features" and changed and not others):
             continue  # an inferred prior changes with its teacher
         changed += [_change(leaf, was, asked) for leaf in others if before] or [_change(what, known, mine)]
     if before:
         skipped = FREE.union(*paths.values())
         known_leaves = (leaf for leaf in was.keys() | asked.keys() if leaf.partition(".")[0] not in FREE_SECTIONS)
         leaves = sorted(leaf for leaf in known_leaves if leaf not in skipped)
+        told_by = {leaf.rpartition(".")[0] for leaf in leaves}  # an empty section, where the other one has keys
+        leaves = [leaf for leaf in leaves if leaf not in told_by]
         changed += [_change(leaf, was, asked) for leaf in leaves if was.get(leaf) != asked.get(leaf)]
     if not changed:  # the study files are equal, so the difference lies elsewhere
         a, b = _flatten(known), _flatten(mine)
@@ -189,13 +201,19 @@ def difference(
     return ", ".join(changed)
 
 
-def _declared_change(before: str | None, now: str | None) -> list[str]:
-    """What two features files declare otherwise, by feature and key; empty if one cannot be read."""
-    try:
-        was, asked = (_flat_list(yaml_io.read(Path(path or ""), FeaturesError)) for path in (before, now))
-    except (FeaturesError, OSError):
+def _declared(prepared: Prepared) -> dict[str, Any]:
+    """What the features file of a study declares, by feature and key; empty without one, and for one that is too long."""
+    if prepared.spec.features is None:
+        return {}
+    text = json.dumps(_flat_list(yaml_io.read(Path(prepared.spec.features), FeaturesError)))
+    return json.loads(text) if len(text) <= LONGEST else {}
+
+
+def _declared_change(was: Mapping[str, Any] | None, asked: Mapping[str, Any] | None) -> list[str]:
+    """What two features files declare otherwise, by feature and key; empty if one of them is not known."""
+    if not (was and asked):
         return []
-    leaves = [leaf for leaf in was | asked if was.get(leaf) != asked.get(leaf)]
+    leaves = [leaf for leaf in {**was, **asked} if was.get(leaf) != asked.get(leaf)]
     more = [f"{len(leaves) - MOST_CHANGES} more in features"] if len(leaves) > MOST_CHANGES else []
     return [_change(leaf, was, asked) for leaf in leaves[:MOST_CHANGES]] + more
 

@@ -137,12 +137,13 @@ def _module(model: nn.Module, folder: Path, rows: Tensor | None, signature: Sign
         rows = torch.zeros(2, infer_width(teacher), dtype=torch.float64)
     teacher = settled(teacher, rows) if teacher.layout is None else teacher
     examples = rows.to(teacher.dtype)
+    blank = torch.zeros_like(examples)  # the file is the same whatever is declared of the inputs
     try:
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):  # it prints the graph up to the failure
             if teacher.layout is None:
-                data = to_pt2(copy, examples)
+                data = to_pt2(copy, blank)
             else:
-                data = call_to_pt2(copy, *export_call(teacher.layout, examples))
+                data = call_to_pt2(copy, *export_call(teacher.layout, blank))
     except Exception as error:
         return _unkept(teacher, f"torch.export refused it: {_first_line(error)}")
     file = _kept(folder, data, f"{type(model).__name__}-{hash_bytes(data)[:12]}.pt2")

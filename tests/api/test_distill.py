@@ -62,6 +62,13 @@ def test_a_student_answers_like_its_teacher(make):
     assert gap < 0.5 * float(theirs.std())
 
 
+def test_a_budget_has_the_steps_of_its_mapping():
+    steps = []
+    budget = {"pool": 500, "bank": 300, "steps": 40, "batch": 20}
+    dt.distill(network(), features=FEATURES, budget=budget, on_step=lambda step, rmse: steps.append(step))
+    assert steps[-1] == 40
+
+
 def test_the_same_call_twice_is_the_same_and_within_its_size():
     one, two = (dt.distill(network(), features=FEATURES, max_parameters=33, seed=4, **SMALL) for _ in range(2))
     assert 25 < sum(p.numel() for p in one.parameters()) <= 33
@@ -99,7 +106,7 @@ REFUSED = {
     "a feature's key": ({"features": {"a": {"men": 1}, "b": None}}, "distill: features['a'].men: unknown key"),
     "a budget's key": ({"budget": {"step": 3}}, "distill: budget.step: unknown key"),
     "a leaf": ({"fixed": {"student.widht": 3}}, "distill: student.widht: unknown key"),
-    "a section": ({"fixed": {"studnt": 3}}, "distill: studnt: unknown key"),
+    "a section": ({"fixed": {"studnt": 3}}, "distill: fixed['studnt']: is no leaf or section of a recipe"),
     "examples": ({"example_inputs": [1.0]}, "distill: example_inputs: must be rows (N, D)"),
     "the number of features": ({"features": ["a"]}, "distill: teacher (Sequential): "),
     "layers of a module": (

@@ -131,7 +131,30 @@ def test_features_that_changed_in_memory_are_told_by_feature_and_key(here):
         dt.tune(network(), **(given | {"features": changed}))
     told = str(refusal.value)
     assert "features['load'].mean: 3 -> 4" in told and "features['flow'].range: absent -> [0, 1]" in told
-    assert "gear" not in told and ".yaml" not in told
+    assert "gear" not in told and ".yaml" not in told and "teacher" not in told  # its file is the same
+
+
+def test_an_edited_features_file_is_told_by_feature_and_key(here):
+    given = SMALL | {"name": "edited", "study": {"reruns": 0}, "workers": 1, "n_trials": 1, "features": "edited.yaml"}
+    file = here / "edited.yaml"
+    file.write_text("features: [{name: load, mean: 3, std: 2}, flow, {name: gear, levels: [1, 2, 3]}]\n")
+    dt.tune(network(), **given)
+    file.write_text("features: [{name: load, mean: 4, std: 2}, flow, {name: gear, quantiles: {0.1: 1, 0.9: 3}}]\n")
+    with pytest.raises(dt.DfkdError) as refusal:
+        dt.tune(network(), **given)
+    told = str(refusal.value)
+    assert "exists with another features['load'].mean: 3 -> 4, features['gear'].levels: [1, 2, 3] -> absent" in told
+    assert "features['gear'].quantiles: absent -> " in told and "flow" not in told and "teacher" not in told
+
+
+def test_sections_are_as_good_as_arguments(here):
+    small = {"steps": 40, "batch": 20, "pool": 500, "bank": 200}
+    study = {"name": "sections", "trials": 1, "seed": 3, "reruns": 0}
+    given = {"features": FEATURES, "study": study, "student": {"max_parameters": 40}, "budget": small}
+    found = dt.tune(network(), workers=1, progress=False, fixed={"student": {"activation": "relu"}}, **given)
+    assert found.name == "sections" and len(found.trials) == 1 and found.best.user_attrs["parameters"] <= 40
+    assert (found.study.user_attrs["identity"]["seed"], found.study.user_attrs["spec"]["budget"]["steps"]) == (3, 40)
+    assert any(isinstance(each, nn.ReLU) for each in found.student.modules())
 
 
 def test_a_teacher_that_no_file_holds_stays_in_this_process(here):

@@ -1,5 +1,7 @@
 """``sampler:`` and ``pruner:`` of a study file: every kind searches, options are checked before anything starts, a study records them."""
 
+import logging
+import logging.handlers
 from importlib.metadata import EntryPoint
 
 import optuna
@@ -136,6 +138,29 @@ def test_a_missing_package_is_told_with_its_extra_before_the_study_starts(tiny, 
 @pytest.mark.parametrize("kind", ["gp", "cmaes", "qmc", "nsgaii", "tpe"])
 def test_every_sampler_searches_a_conditional_space(tiny, kind):
     tiny("conditional", sampler=kind)
+
+
+@pytest.mark.parametrize("kind", ["gp", "cmaes", "qmc", "nsgaii", "tpe", "auto"])
+def test_a_sampler_says_nothing_of_leaves_that_not_every_trial_has(kind):
+    lines = logging.handlers.BufferingHandler(1000)
+    logging.getLogger("optuna").addHandler(lines)
+    try:
+        study = optuna.create_study(sampler=sampler(Choice(kind), 0))
+        for _ in range(2):
+            for bound in (0, 1, 0):  # trials that run at the same time
+                study.enqueue_trial({"bound": bound})
+            running = [study.ask() for _ in range(3)]
+            for trial in running:
+                if trial.suggest_categorical("bound", [0, 1]):
+                    trial.suggest_float("threshold", 0.0, 1.0)
+                trial.suggest_float("rate", 0.0, 1.0)
+            running.append(study.ask())
+            running[-1].suggest_categorical("bound", [0, 1])
+            for trial in running:
+                study.tell(trial, trial.number)
+    finally:
+        logging.getLogger("optuna").removeHandler(lines)
+    assert [line.getMessage() for line in lines.buffer if line.levelno >= logging.WARNING] == []
 
 
 def test_a_package_offers_any_class_of_optuna(monkeypatch):

@@ -106,6 +106,13 @@ def test_what_differs_is_told_without_what_follows_from_it(mine, now, told):
     assert found.startswith(told) and len(found) < 100, found
 
 
+def test_an_empty_section_is_no_difference_beside_its_keys():
+    now = FILES | {"student": {"kind": "mlp"}}
+    assert (
+        difference(IDENTITY, IDENTITY | {"space": {}}, FILES | {"student": {}}, now) == 'student.kind: absent -> "mlp"'
+    )
+
+
 def test_sampler_and_pruner_are_no_difference():
     now = FILES | {"sampler": "random", "budget": {"steps": 41, "pool": 500}}
     assert difference(IDENTITY, IDENTITY | {"space": {}}, FILES, now) == "budget.steps: 40 -> 41"

@@ -204,6 +204,12 @@ def test_hooks_answer_in_the_kept_file(tmp_path):
         assert not torch.allclose(made.teacher(x), network()(x), atol=1e-2)
 
 
+def test_a_module_has_one_file_whatever_is_declared(tmp_path):
+    declared = ({"a": {"mean": 3, "std": 2}, "b": None}, {"a": {"range": [5, 6]}, "b": {"levels": [1, 2]}}, None)
+    made = [prepared(network(), tmp_path, features) for features in declared]
+    assert len({found.path for _, found in made}) == len({each.teacher.sha256 for each, _ in made}) == 1
+
+
 def test_an_estimator_has_one_file_in_every_process(tmp_path):
     """skops writes other bytes each time, with the addresses of objects in memory as names."""
     code = (
