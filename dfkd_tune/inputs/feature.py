@@ -72,8 +72,6 @@ class Feature:
             raise ValueError(f"range must have low < high, found {self.range}")
         if self.range is not None and self.levels is not None:
             raise ValueError("range and levels exclude each other")
-        if self.range is not None and self.mean is not None and not self.range[0] <= self.mean <= self.range[1]:
-            raise ValueError(f"mean {self.mean} lies outside range {self.range}")
         if (
             self.integer
             and max(map(abs, [*(self.range or ()), *(self.quantiles or {}).values(), self.mean or 0.0]))
@@ -97,6 +95,8 @@ class Feature:
                 raise ValueError(f"probabilities must sum to 1, found {sum(self.probabilities):g}")
         if self.quantiles is not None:
             self._rising(self.quantiles)
+        if self.mean is not None:
+            self._within(self.mean)
         if not (self.scale < LARGEST_NUMBER and abs(self.center) < LARGEST_NUMBER):
             raise ValueError("range, levels and quantiles must not span more than a number can hold")
         if not self.scale > 1 / LARGEST_NUMBER:
@@ -231,6 +231,19 @@ class Feature:
             raise ValueError("words and missing values have no order: leave nominal out")
         if self.integer and any(type(v) is not float or v != round(v) for v in levels):
             raise ValueError("levels must be whole numbers where integer is true")
+
+    def _within(self, mean: float) -> None:
+        """Check that values of the range, the levels or the quantiles can have this mean."""
+        if self.labels is not None:
+            raise ValueError("mean and std are those of numbers, and the levels are words: leave them out")
+        ends, what = self.range, f"range {self.range}"
+        if self.levels is not None:
+            levels = [v for v in self.levels if isinstance(v, float)] or [mean]
+            ends, what = [min(levels), max(levels)], f"levels {self.levels}"
+        elif self.quantiles is not None:
+            ends, what = [*self.curve.support], f"quantiles {self.quantiles}"
+        if ends is not None and not ends[0] <= mean <= ends[1]:
+            raise ValueError(f"mean {mean} lies outside {what}")
 
     def _rising(self, quantiles: dict[float, float]) -> None:
         """Check that the quantiles lie in the range and increase."""

@@ -16,13 +16,15 @@ import math
 from dataclasses import fields
 from typing import Annotated, Any, Self
 
+import torch
 from pydantic import Field, model_validator
 
 from dfkd_tune.errors import FeaturesError
 from dfkd_tune.inputs import entries
 from dfkd_tune.inputs.arguments import MOST_FEATURES, Described, misfit
-from dfkd_tune.inputs.dependence.processes import MOST_STEPS, WindowProcess
-from dfkd_tune.inputs.dependence.rank_correlation import triangle
+from dfkd_tune.inputs.dependence.processes import MOST_STEPS, SHOWN_LAGS, WindowProcess
+from dfkd_tune.inputs.dependence.rank_correlation import SLACK, triangle
+from dfkd_tune.inputs.dependence.stationary import nearest, toeplitz
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.layouts.axes import CHANNELS, STEPS, Axes, Order, long_sizes, window_axes
 from dfkd_tune.layouts.signature import Argument, Unfit
@@ -101,6 +103,8 @@ def windowed(value: Any, place: str, argument: Argument | None) -> Described:
         raise FeaturesError(
             place, rule, remedy="take fewer steps, or leave out autocorrelation, time_constant and correlation"
         )
+    for i, channel in enumerate(channels):
+        _possible(channel.autocorrelation or [], f"{place}.channels[{i}].autocorrelation")
     return Described(axes.sizes, lambda names: _features(channels, axes), axes, process)
 
 
@@ -125,6 +129,16 @@ def _checked(window: Window, channels: list[Channel], place: str) -> None:
         if channel.autocorrelation is not None and len(channel.autocorrelation) >= window.steps:
             rule = f"holds {len(channel.autocorrelation)} lags, {window.steps - 1} at most in {window.steps} steps"
             raise FeaturesError(f"{place}.channels[{i}].autocorrelation", rule, remedy="leave the last ones out")
+
+
+def _possible(lags: list[float], place: str) -> None:
+    """Check that a series can have these autocorrelations, but for rounding and for what few rows tell."""
+    r = torch.tensor([1.0, *lags], dtype=torch.float64)
+    least = float(torch.linalg.eigvalsh(toeplitz(r))[0])
+    if least < -SLACK:
+        near = ", ".join(f"{value:.2g}" for value in nearest(r)[1 : SHOWN_LAGS + 1].tolist())
+        rule = f"no series has these (an eigenvalue is {least:.2g}), the nearest begin with {near}"
+        raise FeaturesError(place, rule, remedy="check signs, or give the first lags alone")
 
 
 def _remedy(window: Window, channels: int, argument: Argument | None) -> str:

@@ -207,15 +207,26 @@ def argument_names(paths: Sequence[tuple[str | int, ...]]) -> list[str]:
         and all(len(path) > 1 and isinstance(path[1], str) for path in paths)
     ):
         paths = [path[1:] for path in paths]
-    return [".".join(map(str, path)) for path in paths]
+    return _distinct([".".join(map(str, path)) for path in paths])
 
 
 def output_names(paths: Sequence[tuple[str | int, ...]]) -> list[str]:
     """Names of the outputs at these paths of a result: keys, and ``output_0``, ``output_1``, ... in a tuple."""
-    return [
-        ".".join(map(str, path)) if path and isinstance(path[0], str) else "_".join((UNNAMED, *map(str, path)))
-        for path in paths
-    ]
+    return _distinct(
+        [
+            ".".join(map(str, path)) if path and isinstance(path[0], str) else "_".join((UNNAMED, *map(str, path)))
+            for path in paths
+        ]
+    )
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The names, with a number behind those that paths of another form have already, as ``{"a": {"b": 1}, "a.b": 2}``."""
+    found: list[str] = []
+    for name in names:
+        tried = (name, *(f"{name}_{i}" for i in range(2, len(names) + 2)))
+        found.append(next(each for each in tried if each not in found and (each == name or each not in names)))
+    return found
 
 
 def value_names(name: str, shape: Sequence[int]) -> list[str]:

@@ -161,11 +161,20 @@ def filled(tree: dict[str, Any], values: list[Any]) -> Any:
     if kind == "leaf":
         return values[held]
     if kind == "dict":
-        return {name: filled(part, values) for name, part in held.items()}
+        ordered = sorted(held.items(), key=lambda pair: place(pair[1]))  # the metadata are sorted by name
+        return {name: filled(part, values) for name, part in ordered}
     if kind == "constant":
         return held
     parts = [filled(part, values) for part in held]
     return tuple(parts) if kind == "tuple" else parts
+
+
+def place(tree: dict[str, Any]) -> float:
+    """The first of the leaves in a tree, which are numbered in the teacher's order; infinite without any."""
+    ((kind, held),) = tree.items()
+    if kind in ("leaf", "constant"):
+        return held if kind == "leaf" else math.inf
+    return min(map(place, held.values() if kind == "dict" else held), default=math.inf)
 
 
 def leaves(tree: dict[str, Any], value: Any) -> dict[int, Any]:

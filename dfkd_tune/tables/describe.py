@@ -10,7 +10,8 @@ Every published number is an aggregate of at least ``at_least`` rows (K):
 - A column with few distinct values becomes *levels* with probabilities. Levels with fewer than K rows are withheld.
   Words are published only as levels, and a missing value may be one more level, ``null``. In any other column of numbers,
   the share of missing values is published beside the description of the values that are there.
-- *Moments*, *rank correlations* and *autocorrelations* are aggregates of all rows.
+- *Moments*, *rank correlations* and *autocorrelations* are aggregates of all rows. A column of one published value has no
+  correlations: those of the few rows with another value would tell where these rows rank in all other columns.
 
 This is aggregation, not differential privacy: someone who knows all rows but one may learn about that one.
 """
@@ -24,8 +25,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from dfkd_tune.errors import FeaturesError
+from dfkd_tune.inputs.dependence.stationary import nearest
 from dfkd_tune.inputs.features_file import parse_features
 from dfkd_tune.locations.files import require_place, write_output
 from dfkd_tune.tables.read import FOUND, Reading, Table, read_table
@@ -161,7 +164,7 @@ def describe(table: Table, tier: str = "quantiles", at_least: int = 10, steps: i
             told.filled += [] if often else [name]
         told.features.append(item | ({"integer": True} if not levels and bool((x == np.rint(x)).all()) else {}))
     if tier == "correlation" or steps is not None:
-        scores = _scores(table.columns)
+        scores = _scores(table.columns, told.features, at_least)
         told.rank_correlation = _rank_correlation(scores)
         told.autocorrelations = None if steps is None else _autocorrelations(table, scores, steps, at_least)
     return told
@@ -242,7 +245,7 @@ def _no_levels(name: str, words: bool, x: np.ndarray, rows: int, at_least: int) 
 def _quantiles(x: np.ndarray, at_least: int) -> dict[float, float]:
     """Probability -> quantile of a sorted column: both ends of every atom, and blocks of rows between atoms."""
     rows = len(x)
-    block = max(at_least, rows // FINEST)
+    block = _block(rows, at_least)
     # The spread of the published rows determines the number of digits; the withheld extremes must not affect it.
     spread = float(x[rows - block - 1] - x[block])
     points: list[tuple[float, float]] = []
@@ -255,6 +258,11 @@ def _quantiles(x: np.ndarray, at_least: int) -> dict[float, float]:
             points.append((min(end, rows - block) / rows - JUMP, value))
         done, least = end, value
     return {round(p, 6): value for p, value in points}
+
+
+def _block(rows: int, at_least: int) -> int:
+    """Number of rows behind a quantile of a column of so many rows."""
+    return max(at_least, rows // FINEST)
 
 
 def _atoms(x: np.ndarray, block: int) -> list[tuple[float, float, float]]:
@@ -298,14 +306,25 @@ def _rounded(value: float, spread: float) -> float:
     return float(f"{value:.{digits - 1}e}")
 
 
-def _scores(columns: np.ndarray) -> np.ndarray:
-    """Standardized average ranks of the columns; a missing value ranks last, and a constant column gives 0."""
-    from scipy.stats import rankdata
-
-    ranks = rankdata(np.where(np.isnan(columns), np.inf, columns), axis=0)
+def _scores(columns: np.ndarray, features: list[dict[str, Any]], at_least: int) -> np.ndarray:
+    """Standardized average ranks of columns; a missing value ranks last, and what is published as constant gives 0."""
+    ranks = np.stack([_ranks(x, item, at_least) for x, item in zip(columns.T, features, strict=True)], axis=1)
     ranks -= ranks.mean(axis=0)
     spread = np.sqrt((ranks**2).mean(axis=0))
     return ranks / np.where(spread > 0, spread, 1.0)
+
+
+def _ranks(x: np.ndarray, item: dict[str, Any], at_least: int) -> np.ndarray:
+    """Average ranks of a column. A few rows beside the only value that ``item`` publishes rank as it does."""
+    from scipy.stats import rankdata
+
+    if len(item.get("levels", ())) == 1:
+        return np.zeros(len(x))
+    missing = np.isnan(x)
+    ranks, there = rankdata(np.where(missing, np.inf, x)), np.sort(x[~missing])
+    if [atom[:2] for atom in _atoms(there, _block(len(there), at_least))] == [(0.0, len(there))]:
+        ranks[~missing] = ranks[~missing].mean()
+    return ranks
 
 
 def _rank_correlation(scores: np.ndarray) -> list[list[float]]:
@@ -324,4 +343,10 @@ def _autocorrelations(table: Table, scores: np.ndarray, steps: int, at_least: in
             rule = f"only {both.sum():,} rows are {lag} steps after another, {at_least} are needed"
             raise FeaturesError(TABLE, rule, remedy="describe shorter windows, or lower --at-least")
         found.append((scores[lag:][both] * scores[:-lag][both]).mean(axis=0))
-    return (np.round(np.stack(found, axis=1), 4).clip(-1, 1) + 0.0).tolist()
+    return [_possible(lags) for lags in np.stack(found, axis=1).clip(-1, 1)]
+
+
+def _possible(lags: np.ndarray) -> list[float]:
+    """Autocorrelations to 4 digits: the nearest that a series can have, as the longest lags are those of few rows."""
+    near = nearest(torch.tensor([1.0, *lags.tolist()], dtype=torch.float64))[1:]
+    return (np.round(near.numpy(), 4) + 0.0).tolist()

@@ -195,7 +195,7 @@ class Guard:
         if y.is_complex() or y.is_quantized or y.layout is not torch.strided:
             raise TeacherError(source, f"must return a dense tensor of real numbers, returned {y.dtype}, {y.layout}")
         y = y[:, None] if y.ndim == 1 else y
-        if y.ndim != 2 or len(y) != len(x) or (self.outputs or y.shape[1]) != y.shape[1]:
+        if y.ndim != 2 or len(y) != len(x) or y.shape[1] == 0 or (self.outputs or y.shape[1]) != y.shape[1]:
             asked, shape = tuple(x.shape), tuple(y.shape)
             if self.outputs is None:
                 rule = f"must answer {asked} with ({len(x)}, outputs), answered {shape}"

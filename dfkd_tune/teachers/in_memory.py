@@ -34,6 +34,7 @@ from dfkd_tune.teachers.signatures.arranged import unknown_shapes
 from dfkd_tune.teachers.signatures.example_inputs import signature_of
 from dfkd_tune.teachers.sources import IN_MEMORY
 from dfkd_tune.utils.object_reference import one_line
+from dfkd_tune.utils.user_code import Confined
 
 TOLERANCE = 1e-4
 """Largest difference between a kept teacher and the object it was made from, over the largest output."""
@@ -139,12 +140,16 @@ def _module(model: nn.Module, folder: Path, rows: Tensor | None, signature: Sign
     examples = rows.to(teacher.dtype)
     blank = torch.zeros_like(examples)  # the file is the same whatever is declared of the inputs
     try:
-        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):  # it prints the graph up to the failure
+        with (
+            Confined(),
+            redirect_stdout(io.StringIO()),
+            redirect_stderr(io.StringIO()),
+        ):  # it prints the graph up to the failure
             if teacher.layout is None:
                 data = to_pt2(copy, blank)
             else:
                 data = call_to_pt2(copy, *export_call(teacher.layout, blank))
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # its code may end the process; the probe reports that
         return _unkept(teacher, f"torch.export refused it: {_first_line(error)}")
     file = _kept(folder, data, f"{type(model).__name__}-{hash_bytes(data)[:12]}.pt2")
     return _checked(file, teacher, examples)
@@ -277,6 +282,6 @@ def _unkept(teacher: Teacher, reason: str) -> Given:
     return Given(teacher.source, prepared(teacher), reason)
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     """The first line of a message; torch.export follows it with advice."""
     return shown(next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__))

@@ -192,3 +192,18 @@ def test_a_teacher_that_tells_no_shape_gets_rows_unless_its_argument_is_named():
     assert parsed(W, script).layout is None and parsed(W).layout is None
     named = parsed(f"arguments: {{x: {{{W}}}}}", script)
     assert str(named.layout.signature) == "x (N, 4, 3) float32"
+
+
+@pytest.mark.parametrize("lags", ["0.9, -0.9", "-1, -1", "0.9, 0, 0"])
+def test_autocorrelations_that_no_series_has_are_refused_with_the_nearest(lags):
+    text = f"window: {{steps: 5, channels: [a, {{name: b, autocorrelation: [{lags}]}}]}}"
+    words = ["window.channels[1].autocorrelation", "no series has these", "the nearest begin with"]
+    with fails("features.yaml", *words, kind=FeaturesError):
+        parsed(text)
+
+
+def test_rounded_autocorrelations_are_taken():
+    text = (
+        "window: {steps: 5, channels: [{name: a, autocorrelation: [1, 1, 1]}, {name: b, autocorrelation: [0.9, 0.6]}]}"
+    )
+    assert parsed(text).tier == "T4"

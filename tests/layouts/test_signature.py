@@ -52,3 +52,11 @@ def test_names_lead_to_their_values():
     assert argument_names([("batch", "x"), ("other", "x")]) == ["batch.x", "other.x"]
     assert argument_names([("pair", 0), ("pair", 1)]) == ["pair.0", "pair.1"]  # a number alone says nothing
     assert argument_names([("x",)]) == ["x"] and output_names([()]) == ["output"]
+
+
+@pytest.mark.parametrize("named", [argument_names, output_names])
+def test_values_at_different_places_have_different_names(named):
+    paths = [("a", "b"), ("a.b",), ("a.b_2",), ("a", 0), ("a.0",), ("c",)]
+    found = named(paths)
+    assert len(set(found)) == len(paths)
+    assert (found[0], found[2], found[-1]) == ("a.b", "a.b_2", "c")

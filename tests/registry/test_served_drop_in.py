@@ -183,3 +183,12 @@ def test_mlflow_has_nothing_to_warn_of(code):
     with warnings.catch_warnings(record=True) as told:
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
     assert not [str(each.message) for each in told]
+
+
+def test_a_call_has_the_order_of_the_teachers_dicts():
+    """``torch.export`` compares the order of keys, which the metadata of a model lose."""
+    from dfkd_tune.registry.served_drop_in import filled
+
+    sorted_by_name = {"dict": {"b": {"dict": {"c": {"leaf": 1}}}, "b.c": {"leaf": 0}, "k": {"constant": 3}}}
+    found = filled(sorted_by_name, ["first", "second"])
+    assert [*found.items()] == [("b.c", "first"), ("b", {"c": "second"}), ("k", 3)]

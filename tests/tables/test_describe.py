@@ -172,6 +172,20 @@ def test_rare_levels_are_withheld(at_least):
     assert f"withheld: {len(counts) - len(often)} rare levels, of x" in found.lines()
 
 
+@pytest.mark.parametrize("rare", [[1.0], [1.0] * 9, [math.nan] * 9, list(range(1, 40))])
+def test_correlations_do_not_tell_in_which_rows_a_withheld_value_is(rare):
+    rng, rows = np.random.default_rng(0), 1000
+    other, at_least = np.sort(rng.normal(size=rows)), max(K, 2 * len(rare) * (len(rare) > K))
+    trees = []
+    for begin in (0, rows - len(rare)):
+        flag = np.zeros(rows)
+        flag[begin : begin + len(rare)] = rare
+        trees.append(describe(Table(("flag", "other"), np.stack([flag, other], 1)), "correlation", at_least, 4).tree())
+    assert trees[0] == trees[1]
+    flag, moving = trees[0]["window"]["channels"]
+    assert "autocorrelation" not in flag and moving["autocorrelation"][0] > 0.9
+
+
 @pytest.mark.parametrize("stray", [1, 5, 9])
 def test_few_rows_beside_an_atom_are_not_told(stray):
     rng = np.random.default_rng(0)

@@ -114,3 +114,9 @@ def test_few_rows_of_kept_series_are_refused(tmp_path):
     with pytest.raises(FeaturesError, match="its number of rows is 60, 100 are needed"):
         describe_file(tmp_path / "data.csv", tmp_path / "told.yaml", reading=Reading(windows=Windows(5, "site")))
     assert not (tmp_path / "told.yaml").exists()
+
+
+@pytest.mark.parametrize("of", [np.arange, lambda n: np.cumsum(np.random.default_rng(0).normal(size=n))])
+def test_windows_almost_as_long_as_the_table_are_described_as_a_series_can_be(of):
+    told = describe(Table(("a",), of(100)[:, None].astype(float)), steps=90)
+    parse_features(told.tree(), "here")  # refuses what no series has

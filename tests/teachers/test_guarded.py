@@ -186,6 +186,11 @@ def test_an_answer_that_turns_into_none(later, words):
         teacher(ROWS[:4])
 
 
+def test_an_answer_without_numbers_is_none():
+    with fails("here", "must answer (4, 3) with (4, outputs), answered (4, 0)"):
+        call(lambda x: x[:, :0])(ROWS[:4])
+
+
 def test_answers_made_without_autograd_can_be_trained_on():
     @torch.inference_mode()
     def function(x):

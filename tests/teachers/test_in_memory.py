@@ -266,7 +266,20 @@ def test_examples_tell_the_number_of_features(tmp_path):
         prepared(TEACHERS["function of arrays"](), tmp_path)
 
 
+class Answer(nn.Module):
+    """Runs a function on the answers of a network."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.net, self.function = network(), function
+
+    def forward(self, x):
+        return self.function(self.net(x))
+
+
 REFUSED = {
+    "a network without outputs": (Answer(lambda y: y[:, :0]), "answered (2, 0)"),
+    "a network that ends the process": (Answer(lambda y: sys.exit(3)), "it raised SystemExit: 3"),
     "a class": (Ridge, "teacher: is the class Ridge; give an object of it"),
     "an array": (X, "teacher: is of type ndarray, which is no teacher"),
     "two arguments": (lambda a, b: a + b, "the teacher takes a of unknown shape, b of unknown shape"),

@@ -1,7 +1,8 @@
 """HTTP requests to an endpoint: a passing failure is waited for, everything else is an error at once.
 
 Connection errors, timeouts, and the statuses 408, 425, 429, 502, 503 and 504 pass. The pause grows from one attempt to the
-next, or is what ``Retry-After`` asks for.
+next, or is what ``Retry-After`` asks for. An endpoint may show in an answer what it was sent: no message holds the
+values of the headers from the environment.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from urllib3.exceptions import InvalidHeader, NewConnectionError
+from urllib3.exceptions import DecodeError, HTTPError, InvalidHeader, NewConnectionError
 from urllib3.util import Retry
 
 from dfkd_tune.errors import TeacherError
@@ -44,6 +45,12 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 PASSING = {408, 425, 429, 502, 503, 504}
 """Statuses of a failure that passes."""
 BUSY = 429
+OVERSIZED = 413
+MOST_BYTES = 2**26
+"""Largest answer, in bytes after decompression."""
+CHUNK_BYTES = 2**16
+HIDDEN, LEAST_HIDDEN = "***", 4
+"""What stands for a secret in a message, and the fewest characters of one: shorter words are in every message."""
 FAILURES = 3
 """Number of attempts of a request that is answered with an internal error."""
 UNREACHED_REMEDY = "see that it can be reached, then run the same command again"
@@ -56,6 +63,10 @@ class Refused(Exception):
     def __init__(self, status: int, reason: str) -> None:
         self.status = status
         super().__init__(f"{status} {reason}".strip())
+
+
+class Oversized(Refused):
+    """The answer to a request is too large."""
 
 
 class Away(Exception):
@@ -83,7 +94,10 @@ class Client:
     def __init__(self, source: str) -> None:
         self.source = source
         self.session = requests.Session()
-        self.session.auth = _Headers(headers())  # it is used on every request, and keeps netrc out
+        sent = headers()
+        self.session.auth = _Headers(sent)  # it is used on every request, and keeps netrc out
+        words = {word for value in sent.values() for word in (value, *value.split()[1:])}
+        self._secrets = sorted((word for word in words if len(word) >= LEAST_HIDDEN), key=len, reverse=True)
         for scheme in ("http://", "https://"):
             self.session.mount(scheme, HTTPAdapter(pool_maxsize=PARALLEL))
         self.timeout = (CONNECT_S, _timeout())
@@ -109,36 +123,62 @@ class Client:
         data = json.dumps(body, allow_nan=False).encode()
         return self._patiently(lambda: self._once("POST", url, data), again)
 
+    def hidden(self, text: str) -> str:
+        """A text of the endpoint without the values of the headers that it was sent."""
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
+        return text
+
     def _once(self, method: str, url: str, data: bytes | None) -> Json:
         kind = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if data is not None else {})
+        until = time.monotonic() + self.timeout[1]
         try:
-            answer = self.session.request(
-                method, url, data=data, headers=kind, timeout=self.timeout, allow_redirects=False
-            )
-        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+            with self.session.request(
+                method, url, data=data, headers=kind, timeout=self.timeout, allow_redirects=False, stream=True
+            ) as answer:
+                return self._document(answer, self._body(answer, until))
+        except (requests.ConnectionError, requests.Timeout) as error:
             if isinstance(error, requests.exceptions.SSLError):
-                raise TeacherError(self.source, f"is not trusted: {_said(error)}") from None
+                raise TeacherError(self.source, f"is not trusted: {self._said(error)}") from None
             unsent = isinstance(error, requests.ConnectTimeout) or NewConnectionError.__name__ in repr(error)
-            raise Away(_said(error), sent=not unsent) from None
+            raise Away(self._said(error), sent=not unsent) from None
         except (requests.RequestException, ValueError) as error:
-            raise TeacherError(self.source, f"cannot be asked: {_said(error)}") from None
-        status = answer.status_code
+            raise TeacherError(self.source, f"cannot be asked: {self._said(error)}") from None
+
+    def _body(self, answer: requests.Response, until: float) -> bytes:
+        """The body of an answer, decompressed."""
+        parts, size = [], 0
+        try:
+            while part := answer.raw.read1(CHUNK_BYTES, decode_content=True):
+                parts.append(part)
+                size += len(part)
+                if size > MOST_BYTES:
+                    raise Oversized(OVERSIZED, f"its answer is larger than {MOST_BYTES / 2**20:g} MiB")
+                if time.monotonic() > until:
+                    raise Away(f"its answer takes longer than {_period(self.timeout[1])}", sent=True)
+        except DecodeError:
+            rule = f"answers in another form than its header Content-Encoding says, {self._header(answer)}"
+            raise TeacherError(self.source, rule, remedy="see the log of its server") from None
+        except HTTPError as error:
+            raise Away(self._said(error), sent=True) from None
+        return b"".join(parts)
+
+    def _document(self, answer: requests.Response, body: bytes) -> Json:
+        """The JSON document in an answer."""
+        status, said = answer.status_code, self.hidden(f"{answer.status_code} {answer.reason}")
         if status in PASSING:
-            raise Away(f"{status} {answer.reason}", _retry_after(answer), status == BUSY)
+            raise Away(said, _retry_after(answer), status == BUSY)
         if status in (401, 403):
-            rule = f"denies access: {status} {answer.reason}"
+            rule = f"denies access: {said}"
             raise TeacherError(self.source, rule, remedy=f"set {TOKEN}, or {HEADERS}, in the environment")
         if 300 <= status < 400:
-            place = without_credentials(answer.headers.get("Location", "another address"))
+            place = without_credentials(self.hidden(answer.headers.get("Location", "another address")))
             raise TeacherError(self.source, f"has moved to {place}", remedy="give the address that it has now")
+        found = _json(body)
         if status >= 400:
-            raise Refused(status, _reason(answer))
-        try:
-            found = answer.json()
-        except ValueError:
-            found = None
+            raise Refused(status, self._reason(found, body, answer.reason or ""))
         if not isinstance(found, dict | list):
-            begin = one_line(ValueError(answer.text[:80]))
+            begin = one_line(ValueError(self._text(body)[:80])) if body.strip() else "an empty answer"
             raise TeacherError(self.source, f"answers no JSON document: {begin}", remedy="check its address")
         return found
 
@@ -159,15 +199,16 @@ class Client:
             except Away as error:
                 now, limit = time.monotonic(), OUTAGE_LIMIT_S if self.answered or error.busy else START_S
                 until = now + limit if until is None else until
-                wait = max(error.pause, pause * random.uniform(0.5, 1.0))
-                if now + wait > until:
-                    raise TeacherError(
-                        self.source, f"has not answered for {_period(limit)}: {error}", remedy=UNREACHED_REMEDY
-                    ) from None
+                if now >= until or error.pause > until - now:
+                    rule = f"has not answered for {_period(min(limit, now - until + limit))}"
+                    if error.pause > limit:
+                        rule = f"asks for a longer pause than the {_period(limit)} that are waited"
+                    raise TeacherError(self.source, f"{rule}: {error}", remedy=UNREACHED_REMEDY) from None
                 self._tell(error, limit)
                 if error.sent:
                     again()
-                self.stop.wait(wait)
+                wait = max(error.pause, pause * random.uniform(0.5, 1.0))
+                self.stop.wait(min(wait, until - now))  # the last attempt is at the end of the wait
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:
                 self.answered = True
@@ -182,6 +223,25 @@ class Client:
             elif problem is None and self._away:
                 LOG.warning("%s answers again", self.source)
             self._away = problem is not None
+
+    def _text(self, body: bytes) -> str:
+        return self.hidden(body.decode(errors="replace"))
+
+    def _reason(self, found: Any, body: bytes, otherwise: str) -> str:
+        """What an endpoint says about an error, in the document or the text of its answer."""
+        keys = ("message", "error", "detail", "error_code")
+        told = [found.get(key) for key in keys] if isinstance(found, dict) else []
+        said = next((each for each in told if isinstance(each, str) and each), self._text(body) or otherwise)
+        return without_credentials(one_line(ValueError(self.hidden(said))))
+
+    def _header(self, answer: requests.Response) -> str:
+        return self.hidden(answer.headers.get("Content-Encoding", "none"))
+
+    def _said(self, error: Exception) -> str:
+        """What went wrong with a connection, without the object that failed and without credentials."""
+        inner = error.args[0] if error.args else error
+        reason = str(getattr(inner, "reason", None) or inner)
+        return without_credentials(one_line(ValueError(self.hidden(reason.rpartition(">: ")[2] or reason))))
 
 
 class _Headers(AuthBase):
@@ -233,27 +293,17 @@ def _retry_after(answer: requests.Response) -> float:
     given = answer.headers.get("Retry-After")
     try:
         return Retry().parse_retry_after(given) if given else 0.0
-    except InvalidHeader:
+    except (InvalidHeader, ValueError, OverflowError):  # nonsense, or a date that no clock shows
         return 0.0
 
 
-def _reason(answer: requests.Response) -> str:
-    """What an endpoint says about an error."""
+def _json(body: bytes) -> Any:
+    """The JSON in a body; None if it holds none."""
     try:
-        found = answer.json()
-    except ValueError:
-        found = None
-    told = [found.get(key) for key in ("message", "error", "detail", "error_code")] if isinstance(found, dict) else []
-    said = next((each for each in told if isinstance(each, str) and each), answer.text or answer.reason or "")
-    return without_credentials(one_line(ValueError(said)))
-
-
-def _said(error: Exception) -> str:
-    """What went wrong with a connection, without the object that failed and without credentials."""
-    inner = error.args[0] if error.args else error
-    reason = getattr(inner, "reason", None) or inner
-    return without_credentials(one_line(ValueError(str(reason).rpartition(">: ")[2] or str(reason))))
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _period(seconds: float) -> str:
-    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:g} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.3g} seconds"

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from dfkd_tune.errors import TeacherError
-from dfkd_tune.layouts.signature import Argument, Signature
+from dfkd_tune.layouts.signature import Argument, Signature, shape_in_words
 from dfkd_tune.teachers.base import Teacher, hash_bytes
 from dfkd_tune.teachers.endpoints.address import read_address
-from dfkd_tune.teachers.endpoints.client import PARALLEL, Client, Refused, Stopped
+from dfkd_tune.teachers.endpoints.client import PARALLEL, Client, Oversized, Refused, Stopped
 from dfkd_tune.teachers.endpoints.mlflow_scoring import MlflowScoring
 from dfkd_tune.teachers.endpoints.open_inference import OpenInference
 from dfkd_tune.teachers.endpoints.protocols import Batch, InferenceProtocol, beside
@@ -59,6 +59,7 @@ class Endpoint(TableModel):
         self.form: int | None = None
         self.most_rows = self.description.rows or MOST_ROWS
         self.answered = 0
+        self.shapes: dict[str, tuple[int, ...]] = {}
 
     @property
     def feature_names_in_(self) -> np.ndarray | None:
@@ -138,6 +139,9 @@ class Endpoint(TableModel):
         except Refused as error:
             if error.status == 404:
                 raise TeacherError(self.source, f"is not there: {error}", remedy="check the address") from None
+            if isinstance(error, Oversized) and count == 1:
+                rule, remedy = f"cannot be used: {error}", "serve a model that answers fewer numbers for a row"
+                raise TeacherError(self.source, rule, remedy=remedy) from None
             if count == 1 or fixed is not None or error.status not in TOO_LARGE:
                 raise
             half = count // 2
@@ -147,10 +151,23 @@ class Endpoint(TableModel):
         try:
             answers = self.protocol.answers(document, len(sent))
         except ValueError as error:
-            rule = f"answers something else than numbers for each row: {str(error)[:200]}"
+            rule = f"answers something else than numbers for each row: {self.client.hidden(str(error))[:200]}"
             raise TeacherError(self.source, rule, remedy="check that it serves a regression model") from None
+        self._same(answers)
         self.answered += count
         return {name: output[:count] for name, output in answers.items()}
+
+    def _same(self, answers: dict[str, np.ndarray]) -> None:
+        """Check that the outputs have the names and shapes of those before."""
+        shapes = {name: output.shape[1:] for name, output in answers.items()}
+        self.shapes = self.shapes or shapes
+        if shapes != self.shapes:
+            now, before = (
+                ", ".join(f"{name} {shape_in_words(shape)}" for name, shape in each.items())
+                for each in (shapes, self.shapes)
+            )
+            rule = self.client.hidden(f"answers {now}, and answered {before} before")
+            raise TeacherError(self.source, rule, remedy="see the log of its server")
 
     def _claim(self, rows: int) -> None:
         """Count rows that are sent besides those of the guard's call: a trial row, a full batch, a request sent again."""
@@ -186,7 +203,7 @@ class Call:
             only = torch.from_numpy(next(iter(found.values())))
             return only.to(device, next(iter(told.values()), None))
         if told.keys() - found.keys():
-            rule = f"answers {', '.join(found)}, its metadata tell of {', '.join(told)}"
+            rule = self.endpoint.client.hidden(f"answers {', '.join(found)}, its metadata tell of {', '.join(told)}")
             raise TeacherError(self.endpoint.source, rule, remedy="see the log of its server")
         answers = {name: torch.from_numpy(found[name]).to(device, told.get(name)) for name in told or found}
         return answers if len(answers) > 1 else next(iter(answers.values()))

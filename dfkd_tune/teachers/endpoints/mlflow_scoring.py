@@ -51,6 +51,8 @@ class MlflowScoring:
         if found is None:
             raise ValueError("it holds no predictions")
         if isinstance(found, list) and found and all(isinstance(row, dict) for row in found):
+            if any(row.keys() != found[0].keys() for row in found):
+                raise ValueError("its rows have different outputs")
             found = {key: [row[key] for row in found] for key in found[0]}
         if not isinstance(found, dict):
             return {OUTPUT: numbers(found, rows)}

@@ -129,7 +129,7 @@ class OpenInference:
                 str(each.get("name", i)): numbers(np.asarray(each["data"]).reshape(each["shape"]), rows)
                 for i, each in enumerate(found)
             }
-        except (AttributeError, KeyError, TypeError):
+        except (AttributeError, KeyError, TypeError, OverflowError):
             raise ValueError("an output has no shape or no data") from None
 
 

@@ -114,6 +114,8 @@ def numbers(output: Any, rows: int) -> np.ndarray:
         raise ValueError(f"numbers were expected, got {str(array.ravel()[:1].tolist())[:40]}")
     if array.ndim == 0 or len(array) != rows:
         raise ValueError(f"{rows} rows were expected, got the shape {array.shape}")
+    if array.size == 0:
+        raise ValueError(f"numbers were expected, got none, in the shape {array.shape}")
     return array.astype(np.float64)
 
 

@@ -49,7 +49,7 @@ def _alike(teacher: Teacher, fast: FastForward, width: int) -> bool:
         with torch.enable_grad():
             plain = teacher.function(x)
         found, pull = fast.vjp(x.detach())
-        if not isinstance(plain, Tensor) or plain.numel() != found.numel():
+        if not isinstance(plain, Tensor) or plain.numel() != found.numel() or not plain.numel():
             return False
         gradient = torch.ones_like(found)
         (pulled,) = torch.autograd.grad(plain, x, gradient.reshape(plain.shape))

@@ -116,8 +116,8 @@ def test_a_tail_goes_on_no_steeper_than_its_end_and_what_lies_before():
 
 
 def test_units_may_be_given():
-    feature = Feature(name="x", mean=3.0, std=7.0, quantiles={0.1: 0.0, 0.9: 1.0})
-    assert (feature.center, feature.scale) == (3.0, 7.0)
+    feature = Feature(name="x", mean=0.3, std=7.0, quantiles={0.1: 0.0, 0.9: 1.0})
+    assert (feature.center, feature.scale) == (0.3, 7.0)
     assert quantiles_of(feature, [0.1, 0.9]).tolist() == pytest.approx([0.0, 1.0])
 
 

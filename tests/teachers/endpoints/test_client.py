@@ -98,6 +98,59 @@ def test_a_token_is_taken_from_the_environment_and_shown_nowhere(tmp_path, monke
     assert "hunter2" not in caplog.text + repr(teacher)
 
 
+@pytest.mark.parametrize("path", ["/invocations", "/v2/models/m"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"status": 400, "text": '{"message": "got Bearer hunter2, hunter3"}'},
+        {"status": 500, "text": '{"error": "got Bearer hunter2, hunter3"}'},
+        {"status": 418, "text": "<pre>Authorization: Bearer hunter2 hunter3</pre>"},
+        {"status": 302, "headers": {"Location": "http://there/?h=hunter2&k=hunter3"}},
+        {"text": "hunter2"},
+        {"text": '{"predictions": ["hunter2"], "outputs": [{"name": "y", "shape": [1], "data": ["hunter3"]}]}'},
+    ],
+)
+def test_what_an_endpoint_repeats_of_its_headers_is_not_shown(wrong, path, server, trouble, monkeypatch, caplog):
+    monkeypatch.setenv("DFKD_TEACHER_TOKEN", "hunter2")
+    monkeypatch.setenv("DFKD_TEACHER_HEADERS", '{"X-Api-Key": "hunter3"}')
+    teacher = load_teacher(f"{server}{path}")
+    trouble(**wrong)
+    with pytest.raises(TeacherError) as caught:
+        teacher(ROWS[:1])
+    assert "hunter" not in str(caught.value) + caplog.text
+
+
+@pytest.mark.parametrize("pause", ["9" * 5000, "Wed, 21 Oct 999999 07:28:00 GMT", "-5", "soon"])
+def test_a_pause_that_means_nothing_is_no_pause(pause, server, trouble, teacher):
+    trouble(status=429, headers={"Retry-After": pause}, times=1)
+    torch.testing.assert_close(teacher(ROWS[:1]), truth(ROWS[:1]))
+
+
+def test_a_pause_longer_than_any_wait_is_told_at_once(server, trouble, teacher):
+    trouble(status=429, headers={"Retry-After": "86400"})
+    with fails("asks for a longer pause than the 60 minutes that are waited", "429"):
+        teacher(ROWS[:1])
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, "", "nothing"])
+def test_what_is_no_document_is_told(text, server, trouble, teacher):
+    trouble(text=text)
+    with fails("answers no JSON document"):
+        teacher(ROWS[:1])
+
+
+def test_an_answer_that_no_memory_holds_is_not_read_to_its_end(server, trouble, teacher, monkeypatch):
+    monkeypatch.setattr(client, "MOST_BYTES", 1000)
+    trouble(text="[" + "0, " * 1000 + "0]")
+    with fails("its answer is larger than", "answers fewer numbers for a row"):
+        teacher(ROWS[:1])
+
+
+def test_an_answer_too_large_for_many_rows_is_asked_for_fewer(server, trouble, teacher, monkeypatch):
+    monkeypatch.setattr(client, "MOST_BYTES", 2000)
+    torch.testing.assert_close(teacher(ROWS), truth(ROWS))
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [

@@ -93,6 +93,12 @@ def test_a_row_that_is_refused_is_shown(server, home, trouble):
         ({"text": '{"predictions": ["cat"], "outputs": [{"shape": [1], "data": ["cat"]}]}'}, ["numbers", "cat"]),
         ({"text": '{"predictions": [1, 2], "outputs": [{"shape": [2], "data": [1, 2]}]}'}, ["1 rows were expected"]),
         ({"text": '{"predictions": [], "outputs": [{"data": [1, 2]}]}'}, ["something else than numbers"]),
+        (
+            {"text": '{"predictions": [[7]], "outputs": [{"name": "y", "shape": [1, 1], "data": [7]}]}'},
+            ["answered", "before"],
+        ),
+        ({"text": '{"predictions": [[]], "outputs": [{"shape": [1, 0], "data": []}]}'}, ["numbers were expected"]),
+        ({"text": '{"outputs": [{"shape": [9223372036854775808], "data": [1]}]}'}, ["something else than numbers"]),
         ({"status": 302, "headers": {"Location": "http://a:b@elsewhere/"}}, ["has moved to http://elsewhere/"]),
         ({"status": 403}, ["denies access", "DFKD_TEACHER_TOKEN"]),
         ({"status": 500, "text": '{"message": "out of cheese"}'}, ["out of cheese"]),

@@ -73,3 +73,8 @@ def test_answers_come_by_name_in_every_form(predictions, outputs):
 def test_other_answers_are_told(document, words):
     with pytest.raises(ValueError, match=words):
         SCORING.answers(document, 2)
+
+
+def test_rows_with_different_outputs_are_told():
+    with pytest.raises(ValueError, match="its rows have different outputs"):
+        SCORING.answers({"predictions": [{"y": 1.0}, {"z": 2.0}]}, 2)

@@ -20,6 +20,7 @@ def test_whole_numbers_are_int_where_json_holds_them_exactly():
         ([1.0, 2.0, 3.0], r"2 rows were expected, got the shape \(3,\)"),
         (7.0, r"2 rows were expected, got the shape \(\)"),
         ([None, 1.0], "numbers were expected"),
+        ([[], []], "numbers were expected, got none"),
     ],
 )
 def test_an_output_holds_numbers_for_each_row(output, words):
