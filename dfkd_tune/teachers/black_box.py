@@ -67,25 +67,24 @@ class OfEither:
         return self._first(given, named) if self._chosen is None else self._chosen(*given, **named)
 
     def _first(self, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        failure, answer = None, None
-        wanted = [each for each in nested.take((given, named), _is_tensor).leaves if each.requires_grad]
-        try:  # with a gradient, because NumPy's functions take tensors that need none
-            with torch.enable_grad():
-                positional, keywords = _each((given, named), _watched)
-                answer = self.function(*positional, **keywords)
-        except Exception as error:
-            failure = error
-        if _of_tensors(answer):
-            self._chosen = self.function
-            return answer if torch.is_grad_enabled() and wanted else _each(answer, Tensor.detach)
-        if self._meter is not None:
-            self._meter.claim(len(nested.take((given, named), _is_tensor).leaves[0]))
+        tensors, failure = self._tried((given, named))
         try:
-            found = self._of_arrays(*given, **named)
+            found = (self.function if tensors else self._of_arrays)(*given, **named)
         except Exception as error:
             raise error if failure is None or ARRAYS_ONLY in str(failure) else failure from None
-        self._chosen = self._of_arrays
+        self._chosen = self.function if tensors else self._of_arrays
         return found
+
+    def _tried(self, call: Any) -> tuple[bool, Exception | None]:
+        """Whether one row of a call is answered with tensors, and the failure if it is not answered. Each row may have a price."""
+        if self._meter is not None:
+            self._meter.claim(1)
+        try:  # with a gradient, because NumPy's functions take tensors that need none
+            with torch.enable_grad():
+                positional, keywords = _each(call, lambda x: _watched(x[:1]))
+                return _of_tensors(self.function(*positional, **keywords)), None
+        except Exception as error:
+            return False, error
 
     def _of_arrays(self, *given: Any, **named: Any) -> Any:
         devices = [each.device for each in nested.take((given, named), _is_tensor).leaves]
