@@ -17,7 +17,7 @@ from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.attributes import BASELINE, SUMMARY, StudyRecord
 from dfkd_tune.search.locks import StudyLock, as_many_as_are_free, exclusive, rerun_lock, study_locks
 from dfkd_tune.search.progress import Progress, StudyResult, totals
-from dfkd_tune.search.ranking import Candidate, Promoted, ranked, run_name, top_candidates
+from dfkd_tune.search.ranking import Candidate, Promoted, ranked, run_name, top_candidates, top_trials
 from dfkd_tune.search.recorded_recipes import recipe_of
 from dfkd_tune.search.sampling import without_experimental_warnings
 from dfkd_tune.search.storage import PatientStorage
@@ -160,7 +160,11 @@ class StudyRunner:
                 raise
 
     def _run_trials(self) -> None:
-        """Work until all trials of all workers have ended and the baseline is known."""
+        """Work until all trials of all workers have ended and the baseline is known.
+
+        A process that has nothing else to do while another trains the baseline begins with the re-runs.
+        """
+        begun = False
         while True:
             self._check_cancelled()
             self.trainer.refill()
@@ -169,6 +173,9 @@ class StudyRunner:
                 self.trainer.step()
                 self._watch(WATCH)
             elif not self._is_over():
+                if not begun and self._trials_are_over():
+                    begun = True
+                    self._rerun()
                 self._wait(self.queue.held(self.total))
                 time.sleep(self.trainer.claims.pause)  # other workers hold the remaining trials, and may die
                 self._watch(IDLE)
@@ -177,8 +184,9 @@ class StudyRunner:
 
     def _is_over(self) -> bool:
         """Whether no worker has a trial, and none will begin; the baseline must be known."""
-        if StudyRecord.of(self.study).baseline is None:
-            return False
+        return StudyRecord.of(self.study).baseline is not None and self._trials_are_over()
+
+    def _trials_are_over(self) -> bool:
         return not (self.queue.owners() if self.known.is_late else self.queue.unfinished(self.total))
 
     def _watch(self, every: float = 0.0) -> None:
@@ -203,17 +211,24 @@ class StudyRunner:
         return last
 
     def _rerun(self, everything: bool = False) -> None:
-        """Run the parts of the re-runs that no other process runs; with ``everything``, wait for others and run what is left."""
+        """Run the parts of the re-runs that no other process runs; with ``everything``, wait for others and run what is left.
+
+        With a seed the best trials come first, and the baseline after them if it is a leader. So the trials have the same companions
+        whether the baseline is known by then or not.
+        """
         section = self.prepared.spec.study
         if section.reruns:
-            leading = {leader: self._recipe(leader) for leader in top_candidates(self.study, section.leaders)}
             self._show()
             stores = (self.storage, self.storage_url, self.study)
             settings = (section.seed, section.objective, lambda member=None: self._wait(None))
             rerunner = Rerunner(*stores, self.problem, self.tracker, *settings)
             wait = self._wait_for_reruns if everything else None
-            parts = self.known.groups or self.known.workers
-            rerunner.run_parts(leading, section.reruns, self.prepared.population, parts, wait)
+            parts, seeded = self.known.groups or self.known.workers, self.known.groups is not None
+            leading = top_candidates(self.study, section.leaders)
+            untuned = [leader for leader in leading if leader.trial is None]
+            for part in (top_trials(self.study, section.leaders), untuned) if seeded else (leading,):
+                recipes = {leader: self._recipe(leader) for leader in part}
+                rerunner.run_parts(recipes, section.reruns, self.prepared.population, parts, wait)
             self.view.changed = True
             self._show()
 
