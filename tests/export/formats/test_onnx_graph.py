@@ -1,6 +1,7 @@
 """A network of tensors as a graph of ONNX."""
 
 import onnx
+import onnxruntime
 import pytest
 import torch
 from torch import nn
@@ -36,3 +37,31 @@ class Unwritable(nn.Module):
 def test_a_network_that_onnx_cannot_hold_is_refused():
     with pytest.raises(ExportError, match="cannot be written as ONNX"):
         to_onnx(Unwritable(), (torch.rand(2, 3),), ["x"], ["y"], {})
+
+
+class Cell(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gate = nn.Linear(2, 2)
+
+    def forward(self, state, x):
+        return torch.tanh(state) + x, self.gate(x)
+
+
+NAMES = {
+    "an output as an input": (["state", "x"], ["state", "y"], ["state_out", "y"]),
+    "numbers": (["0", "1"], ["2", "3"], ["2", "3"]),
+    "spaces and signs": (["my state", "β/γ"], ["a:b", "1st"], ["a:b", "1st"]),
+    "a weight": (["gate.weight", "inner.gate.weight"], ["inner.gate.bias", "y"], ["inner.gate.bias", "y"]),
+}
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "shown"), NAMES.values(), ids=NAMES)
+def test_arguments_keep_any_name(inputs, outputs, shown):
+    cell, given = Cell(), (torch.randn(3, 2), torch.randn(3, 2))
+    session = onnxruntime.InferenceSession(to_onnx(cell, given, inputs, outputs, {}))
+    assert [each.name for each in session.get_inputs()] == inputs
+    assert [each.name for each in session.get_outputs()] == shown
+    found = session.run(shown, {name: value.numpy() for name, value in zip(inputs, given, strict=True)})
+    for one, expected in zip(found, cell(*given), strict=True):
+        torch.testing.assert_close(torch.from_numpy(one), expected)
