@@ -197,8 +197,7 @@ class Result:
             DfkdError: there is no such format, the teacher cannot be loaded, the file cannot be written or answers differently, or
                 its RMSE is not the one that training recorded.
         """
-        from dfkd_tune.export.export import chosen
-        from dfkd_tune.export.formats.kinds import format_of
+        from dfkd_tune.export.formats.kinds import chosen, format_of
         from dfkd_tune.registry.exports.student_export import StudentExport
 
         given = {"file": (file, PATH), "kind": (kind, TEXT), "libm": (libm, FLAG), "guard": (guard, FLAG)}

@@ -115,6 +115,8 @@ def current_files(command: Callable[..., Any]) -> Callable[..., Any]:
         trust_pickle: bool,
         **options: Any,
     ) -> Any:
-        return command(*args, sources=Sources(teacher, architecture, features, trust_pickle), **options)
+        sources = Sources(teacher, architecture, features, trust_pickle)
+        sources.require()
+        return command(*args, sources=sources, **options)
 
     return run

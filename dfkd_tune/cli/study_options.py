@@ -21,23 +21,29 @@ def spec_of(
     timeout: float | None = None,
     max_queries: int | None = None,
 ) -> StudySpec:
-    """Read the study file and apply the command-line options."""
+    """Read the study file and apply the command-line options. What names no file is refused before PyTorch is imported."""
     from dataclasses import fields, replace
 
     from dfkd_tune.cli.quickstart import quickstart
     from dfkd_tune.errors import SpecError
     from dfkd_tune.locations.paths import NAME
-    from dfkd_tune.search.study_file import Budget, TeacherSection, parse_spec, read_spec
-    from dfkd_tune.utils.strategy import build
+    from dfkd_tune.registry.sources import Sources
+    from dfkd_tune.utils import yaml_io
 
     if spec is None and teacher is not None:
-        read = parse_spec({"teacher": teacher}, f"{Path(teacher.replace(':', '.')).stem}.yaml")
+        file, tree = Path(f"{Path(teacher.replace(':', '.')).stem}.yaml"), {"teacher": teacher}
     else:
-        read = read_spec(Path(spec) if spec else quickstart())
+        file = Path(spec) if spec else quickstart()
+        tree = yaml_io.read(file, SpecError)
+    Sources(teacher, architecture, features).require()
     if name is not None and not NAME.fullmatch(name):
         raise SpecError(
             "--name", f"must be letters, digits, '_', '.', '-' (100 at most), got {name!r}", remedy="give another"
         )
+    from dfkd_tune.search.study_file import Budget, TeacherSection, spec_beside
+    from dfkd_tune.utils.strategy import build
+
+    read = spec_beside(file, tree)
     given = {"trials": n_trials, "name": name, "pareto": pareto, "seed": seed, "timeout": timeout}
     read = replace(read, study=replace(read.study, **{k: v for k, v in given.items() if v is not None}))
     read = replace(read, seeded=read.seeded or seed is not None)

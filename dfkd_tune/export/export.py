@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dfkd_tune.errors import ExportError
 from dfkd_tune.export.formats.base import ExportFormat
-from dfkd_tune.export.formats.kinds import EXPORTS
+from dfkd_tune.export.formats.kinds import chosen
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.locations.files import write_output
 from dfkd_tune.training.raw_evaluation import ExportedStudent
@@ -60,12 +60,6 @@ def compared_rows(form: ExportFormat, units: InputSchema) -> Tensor:
     """Raw rows on which a file and its student are compared: ``COMPARED_ROWS``, or the example rows alone where the teacher's own
     arguments hold whole numbers and truth values, which a made row may miss."""
     return units.rows if form.drop_in and units.layout is not None else units.more_rows(COMPARED_ROWS)
-
-
-def chosen(kind: str, libm: bool = True, guard: bool = False) -> ExportFormat:
-    """A format with its options; arguments and errors are those of ``export``."""
-    known = EXPORTS[kind] if libm else EXPORTS[kind].without_libm()
-    return known.guarded() if guard else known
 
 
 def export(

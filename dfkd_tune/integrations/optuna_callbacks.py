@@ -11,7 +11,7 @@ from dfkd_tune.api.error_words import in_python
 from dfkd_tune.api.functions import register
 from dfkd_tune.errors import SpecError
 from dfkd_tune.integrations.optuna_objective import Distillation
-from dfkd_tune.registry.register import require_names
+from dfkd_tune.registry.aliases import require_names
 from dfkd_tune.utils.given.checks import TEXT, Kind, require
 
 OBJECTIVE = Kind("a Distillation", lambda value: isinstance(value, Distillation))

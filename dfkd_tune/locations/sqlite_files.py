@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from dfkd_tune.errors import DfkdError
 from dfkd_tune.locations.paths import for_reading_alone, sqlite_file, sqlite_url
@@ -90,22 +91,21 @@ def _damage(file: Path, stamps: tuple[Stamp, ...], read_only: bool) -> str | Non
 
 def text_of(file: Path | None, query: str) -> str | None:
     """The first value that a query finds in an SQLite file; None without a file, or if it cannot be read now."""
-    if file is None:
-        return None
+    return None if file is None else next((value for (value,) in rows_of(file, query) or ()), None)
+
+
+def rows_of(file: Path, query: str, *values: str) -> list[tuple[Any, ...]] | None:
+    """The rows that a query with these values finds in an SQLite file; None if it cannot be read now."""
     try:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
-            return next((value for (value,) in connection.execute(query)), None)
+            return connection.execute(query, values).fetchall()
     except sqlite3.Error:
         return None
 
 
 def _tables(file: Path) -> set[str]:
     """Names of the tables of a file; empty if they cannot be read now."""
-    try:
-        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
-            return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    except sqlite3.Error:
-        return set()
+    return {name for (name,) in rows_of(file, "SELECT name FROM sqlite_master WHERE type = 'table'") or ()}
 
 
 def damage(file: Path) -> str | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dfkd_tune.errors import NotFound, TrackingError
+from dfkd_tune.errors import NotFound, SpecError, TrackingError
 from dfkd_tune.locations.paths import existing
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import guarded, open_client, preflight
@@ -16,6 +17,8 @@ from dfkd_tune.tracking.connection import guarded, open_client, preflight
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,199}")
+ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
 MOST_CHARACTERS = 5_000
 """Longest value of a tag in MLflow's tables; the oldest moves are forgotten for it."""
 REGISTER, ROLLBACK, ELSEWHERE = "register", "rollback", "elsewhere"
@@ -39,6 +42,22 @@ class Move:
     by: str | None
     at: str
     how: str
+
+
+def require_names(model: str, alias: str) -> None:
+    """Check that MLflow allows the names of a registered model and of its alias.
+
+    Raises:
+        SpecError: it does not.
+    """
+    if not MODEL_NAME.fullmatch(model):
+        raise SpecError(
+            "--model", f"must be letters, digits, '_', '.', '-' or spaces, got {model!r}", remedy="give another"
+        )
+    if not ALIAS.fullmatch(alias) or re.fullmatch(r"v\d+|latest", alias):
+        raise SpecError(
+            "--alias", f"must be a word such as champion, not a version, got {alias!r}", remedy="give another"
+        )
 
 
 def point(client: MlflowClient, model: str, alias: str, version: int, how: str = REGISTER) -> None:

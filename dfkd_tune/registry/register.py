@@ -1,11 +1,13 @@
-"""Register the student of a trial: find its run, certify it, register a version, and check the version before moving the alias."""
+"""Register the student of a trial: find its run, certify it, register a version, and check the version before moving the alias.
+
+PyTorch and MLflow are imported after the names were checked, and the study and its trial were found.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import math
-import re
 import tempfile
 import time
 from collections.abc import Callable
@@ -13,34 +15,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-from torch import nn
-
-from dfkd_tune.errors import ExportError, NotFound, SpecError, TrackingError
-from dfkd_tune.export.export import allowed, difference
-from dfkd_tune.export.schema import InputSchema
+from dfkd_tune.errors import ExportError, NotFound, TrackingError
 from dfkd_tune.locations.paths import absolute, existing, without_credentials
-from dfkd_tune.registry import certificates, model_files
-from dfkd_tune.registry.aliases import point, require_history
+from dfkd_tune.registry.aliases import point, require_history, require_names
 from dfkd_tune.registry.certificate_files import FOLDER, JSON, is_certified
-from dfkd_tune.registry.logged_models import log_model
 from dfkd_tune.registry.sources import Sources
 from dfkd_tune.registry.stored_student import load_trial
-from dfkd_tune.registry.version_record import describe_version, existing_version, figures, link_back
 from dfkd_tune.tracking.connection import guarded, line, open_client, pointed_at, preflight, quiet, single_attempt
-from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_of, trial_of
-from dfkd_tune.training.problem import Problem
-from dfkd_tune.training.raw_evaluation import RawEvaluator
+from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_of, require_study, trial_of
 
 if TYPE_CHECKING:
+    import numpy as np
     from mlflow import MlflowClient
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
+    from torch import nn
+
+    from dfkd_tune.training.problem import Problem
+    from dfkd_tune.training.raw_evaluation import RawEvaluator
 
 LOG = logging.getLogger(__name__)
-MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,199}")
-ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -102,6 +96,8 @@ def certified(uri: str, study: str, run: Run, problem: Callable[[], Problem]) ->
                 return json.loads((folder / JSON).read_text(encoding="utf-8"))
             except ValueError as error:
                 raise ExportError(f"run {run_id}", f"its {JSON} is damaged: {error}") from None
+    from dfkd_tune.registry import certificates
+
     with fetch(uri, run_id) as folder:
         about = {"study": study, "trial": trial_of(run), "run_id": run_id}
         certificate = certificates.issue(problem(), folder, about)
@@ -130,6 +126,8 @@ def certify_run(uri: str, study: str, name: str, problem: Problem) -> dict[str, 
 
 def evaluator_of(uri: str, study: str, run: Run, sources: Sources) -> RawEvaluator:
     """Rebuild the evaluator of a trial's study, that is its teacher and banks; errors are those of ``problem_of``."""
+    from dfkd_tune.registry import certificates
+
     parent = _study_of(uri, run)
     return certificates.rebuild_evaluator(study, parent.data.params, parent.data.tags, sources, "an export")
 
@@ -141,6 +139,8 @@ def problem_of(uri: str, study: str, run: Run, sources: Sources) -> Problem:
         NotFound: if the run belongs to no study, or a file of the study is missing.
         StudyMismatch: if a file differs from the recorded one.
     """
+    from dfkd_tune.registry import certificates
+
     parent = _study_of(uri, run)
     return certificates.rebuild_problem(study, parent.data.params, parent.data.tags, sources)
 
@@ -173,9 +173,15 @@ def register(
     require_names(model, alias)
     uri = absolute(uri)
     preflight(existing(uri, f"study {study!r}"))
+    require_study(uri, study, trial)
     client = open_client(uri)
     require_history(client, model, alias)
     student, result, run = load_trial(uri, study, trial, within)
+    from dfkd_tune.export.schema import InputSchema
+    from dfkd_tune.registry import certificates
+    from dfkd_tune.registry.logged_models import log_model
+    from dfkd_tune.registry.version_record import describe_version, existing_version, figures, link_back
+
     certificate = None
     if (parent := parent_of(client, run.info.experiment_id)) is not None:
         on_record = parent.data.params, parent.data.tags
@@ -225,22 +231,6 @@ def register(
     )
 
 
-def require_names(model: str, alias: str) -> None:
-    """Check the name of a model and of an alias.
-
-    Raises:
-        SpecError: MLflow would not take one of them.
-    """
-    if not MODEL_NAME.fullmatch(model):
-        raise SpecError(
-            "--model", f"must be letters, digits, '_', '.', '-' or spaces, got {model!r}", remedy="give another"
-        )
-    if not ALIAS.fullmatch(alias) or re.fullmatch(r"v\d+|latest", alias):
-        raise SpecError(
-            "--alias", f"must be a word such as champion, not a version, got {alias!r}", remedy="give another"
-        )
-
-
 def _registered(client: MlflowClient, model: str) -> str:
     from mlflow.exceptions import MlflowException
 
@@ -256,9 +246,15 @@ def _difference(
     client: MlflowClient, uri: str, version: ModelVersion, student: nn.Module, x: np.ndarray, result: dict[str, Any]
 ) -> tuple[float, str | None]:
     """The largest difference between a stored model version, called as a user calls it, and the student; and what is wrong, if anything."""
+    import numpy as np
+    import torch
     from mlflow import pyfunc
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
+
+    from dfkd_tune.export.export import allowed, difference
+    from dfkd_tune.export.schema import InputSchema
+    from dfkd_tune.registry import model_files
 
     assert version.source is not None  # it was made from a logged model
     stored = client.get_logged_model(version.source.removeprefix("models:/")).artifact_location

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
-from dfkd_tune.export.student_files import read_student
-from dfkd_tune.locations.paths import existing
 from dfkd_tune.tracking import tags as tag
-from dfkd_tune.tracking.connection import guarded, preflight
-from dfkd_tune.tracking.run_lookup import fetch, find_run
+from dfkd_tune.tracking.connection import guarded
+from dfkd_tune.tracking.run_lookup import fetch, find_run, require_study
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+    from torch import nn
 
 
 def load_trial(
     uri: str, study: str, trial: int | None, within: float | None = None
 ) -> tuple[nn.Module, dict[str, Any], Run]:
     """The student, its ``result.json`` and its MLflow run; arguments and errors are those of ``find_run``."""
-    preflight(existing(uri, f"study {study!r}"), write=False)
+    require_study(uri, study, trial)
     with guarded(uri):
         run = find_run(uri, study, trial, within=within)
+    from dfkd_tune.export.student_files import read_student  # PyTorch, for which a refusal does not wait
+
     with fetch(uri, run.info.run_id) as folder:
         return *read_student(folder, run.data.tags.get(tag.STUDENT_SHA256)), run

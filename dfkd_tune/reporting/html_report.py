@@ -16,8 +16,6 @@ from dfkd_tune.registry.certificate_files import FOLDER as CERTIFICATE
 from dfkd_tune.registry.certificate_files import JSON, is_certified
 from dfkd_tune.reporting import summary_text
 from dfkd_tune.reporting.findings import Findings, completed, find, front
-from dfkd_tune.reporting.plot_style import svg
-from dfkd_tune.reporting.study_figures import figures
 from dfkd_tune.search.attributes import RECIPE
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.tracking import tags as tag
@@ -128,6 +126,9 @@ def _pictures(uri: str, run_id: str) -> dict[str, bytes]:
 
 def page(found: Findings, held: Recorded) -> str:
     """Render the page from findings and records."""
+    from dfkd_tune.reporting.plot_style import svg  # Matplotlib, for which an unknown name does not wait
+    from dfkd_tune.reporting.study_figures import figures
+
     student, certificate = found.student, held.certificate
     listed = completed(found.trials)[:TABLE_TRIALS]
     recipes, alike = summary_text.recipe_lines(listed)

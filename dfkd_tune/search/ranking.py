@@ -64,13 +64,25 @@ def run_name(trial: int | None, again: int = 0) -> str:
     return f"rerun-{trial:04d}-{again}" if again else f"trial-{trial:04d}"
 
 
+def top_trials(study: optuna.Study, count: int) -> list[Candidate]:
+    """The ``count`` best recipes of complete trials, best first."""
+    return _best(_complete(study), count)
+
+
 def top_candidates(study: optuna.Study, count: int) -> list[Candidate]:
     """The ``count`` best recipes of complete trials and the baseline, best first; empty without a complete trial."""
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    found = [Candidate(trial.number, trial.values[0], trial.user_attrs[metric.RMSE]) for trial in complete]
-    record = StudyRecord.of(study)
+    found, record = _complete(study), StudyRecord.of(study)
     if found and record.baseline is not None and math.isfinite(record.baseline):
         found.append(Candidate(None, record.baseline, record.untuned[metric.RMSE]))
+    return _best(found, count)
+
+
+def _complete(study: optuna.Study) -> list[Candidate]:
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return [Candidate(trial.number, trial.values[0], trial.user_attrs[metric.RMSE]) for trial in complete]
+
+
+def _best(found: Sequence[Candidate], count: int) -> list[Candidate]:
     return sorted(found, key=lambda one: (one.objective, one.trial is None, one.trial))[:count]
 
 

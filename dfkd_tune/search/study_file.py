@@ -205,7 +205,12 @@ def read_spec(path: Path) -> StudySpec:
         SpecError: the file is invalid; the message names place, rule, value and remedy.
     """
     path = Path(path)
-    spec = parse_spec(yaml_io.read(path, SpecError), str(path))
+    return spec_beside(path, yaml_io.read(path, SpecError))
+
+
+def spec_beside(path: Path, tree: Any) -> StudySpec:
+    """The same of a file whose YAML was read before."""
+    spec = parse_spec(tree, str(path))
     importable_from(path.parent)
     local = replace(
         spec.teacher, path=_beside(path, spec.teacher.path), architecture=_beside(path, spec.teacher.architecture)

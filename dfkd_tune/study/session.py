@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,42 +10,34 @@ from typing import Any
 
 import optuna
 import torch
-from optuna.trial import TrialState
 
 from dfkd_tune.errors import DfkdError, Interrupted
 from dfkd_tune.locations.paths import shared_folder
 from dfkd_tune.recipes.recipe import Recipe
-from dfkd_tune.search.attributes import BASELINE, SUMMARY, UNTUNED, StudyRecord
+from dfkd_tune.search.attributes import BASELINE, SUMMARY, StudyRecord
 from dfkd_tune.search.locks import StudyLock, as_many_as_are_free, exclusive, rerun_lock, study_locks
-from dfkd_tune.search.optuna_kinds import AUTO, WARMUP
 from dfkd_tune.search.progress import Progress, StudyResult, totals
-from dfkd_tune.search.ranking import Candidate, Promoted, ranked, run_name, top_candidates
+from dfkd_tune.search.ranking import Candidate, Promoted, ranked, run_name, top_candidates, top_trials
 from dfkd_tune.search.recorded_recipes import recipe_of
-from dfkd_tune.search.sampling import smoothed, without_experimental_warnings
+from dfkd_tune.search.sampling import without_experimental_warnings
 from dfkd_tune.search.storage import PatientStorage
 from dfkd_tune.search.trial_queue import Heartbeat, TrialQueue
 from dfkd_tune.study.calibration import paying_threads
-from dfkd_tune.study.ending import ending, stopped, study_ending
+from dfkd_tune.study.ending import stopped, study_ending
 from dfkd_tune.study.opening import open_queue
 from dfkd_tune.study.prepare import Prepared
 from dfkd_tune.study.reruns import Rerunner
-from dfkd_tune.study.trials.active_trial import ActiveTrial
-from dfkd_tune.study.trials.claims import Claims
 from dfkd_tune.study.trials.handing_out import claims_of
-from dfkd_tune.study.trials.progress_view import POLL_S, ProgressView
-from dfkd_tune.tracking import params as param
+from dfkd_tune.study.trials.progress_view import ProgressView
+from dfkd_tune.study.trials.trainer import Trainer
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.context import within
 from dfkd_tune.tracking.states import RunStatus, State
-from dfkd_tune.tracking.tags import RunKind
 from dfkd_tune.tracking.tracker import Tracker
 from dfkd_tune.training import metrics as metric
-from dfkd_tune.training.distill import conclude
 from dfkd_tune.training.member import Member
-from dfkd_tune.training.population import Population
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils import hardware
-from dfkd_tune.utils.seeding import derive
 
 LOG = logging.getLogger(__name__)
 
@@ -91,13 +82,11 @@ class StudyRunner:
 
     Args:
         prepared, storage_url, tracking_uri, on_progress, should_stop, joining, threads: as in ``run_study``.
-        active: the trials in training by the names of their runs, and the baseline.
-        watched, owned: time of the last check for dead workers, and of the last check that the trials are this worker's.
+        watched: time of the last check for dead workers.
         study, queue, storage, known: the study, its trial queue and storage, and its record when this process began.
         problem, tracker: teacher, pool and banks; MLflow records.
-        population, claims: students in training; how trials are claimed.
-        heartbeat, view: heartbeats of the trials; progress for display.
-        baseline_lock: held by the process that trains the baseline.
+        trainer: the trials in training.
+        view: progress for display.
         summary_before: summary of the study when this process began; None in a process that joined.
     """
 
@@ -108,9 +97,7 @@ class StudyRunner:
     should_stop: Callable[[], bool]
     joining: bool
     threads: int
-    active: dict[str, ActiveTrial] = field(default_factory=dict)
     watched: float = 0.0
-    owned: float = 0.0
 
     study: optuna.Study = field(init=False)
     queue: TrialQueue = field(init=False)
@@ -118,10 +105,7 @@ class StudyRunner:
     known: StudyRecord = field(init=False)
     problem: Problem = field(init=False)
     tracker: Tracker = field(init=False)
-    population: Population = field(init=False)
-    claims: Claims = field(init=False)
-    heartbeat: Heartbeat = field(init=False)
-    baseline_lock: StudyLock = field(init=False)
+    trainer: Trainer = field(init=False)
     summary_before: Mapping[str, Any] | None = field(init=False)
     view: ProgressView = field(init=False)
 
@@ -140,7 +124,6 @@ class StudyRunner:
         self.study, self.queue = open_queue(self.prepared, self.storage_url, self.tracking_uri, self.joining)
         self.summary_before = None if self.joining else StudyRecord.of(self.study).summary
         self.storage = self.queue.storage
-        self.baseline_lock = StudyLock(self.storage, self.storage_url, self.study, BASELINE)
         self.known = known = StudyRecord.of(self.study)  # with the time at which all workers stop
         shared = shared_folder(self.storage_url, "answers")
         assert known.population is not None  # always recorded with the study
@@ -158,11 +141,13 @@ class StudyRunner:
         self._tidy()
         recipe, population = self.prepared.space.preset, self.prepared.population
         torch.set_num_threads(paying_threads(self.problem, recipe, population, self.threads))
-        self.population = Population(self.problem)
-        self.claims = claims_of(self.queue, self.prepared, known, self.problem, self._check_cancelled)
+        claims = claims_of(self.queue, self.prepared, known, self.problem, self._check_cancelled)
         before = self.total - self.queue.unfinished(self.total)
         self.view = ProgressView(self.study, spec.study, before, self.on_progress)
-        with Heartbeat(self.queue) as self.heartbeat, without_experimental_warnings():
+        lock = StudyLock(self.storage, self.storage_url, self.study, BASELINE)
+        with Heartbeat(self.queue) as heartbeat, without_experimental_warnings():
+            works = (self.queue, claims, self.problem, self.tracker, self.view, heartbeat, lock, self.should_stop)
+            self.trainer = Trainer(self.prepared, self.study, known, *works)
             try:
                 self._run_trials()
                 self._rerun()
@@ -175,34 +160,34 @@ class StudyRunner:
                 raise
 
     def _run_trials(self) -> None:
-        """Work until all trials of all workers have ended and the baseline is known."""
+        """Work until all trials of all workers have ended and the baseline is known.
+
+        A process that has nothing else to do while another trains the baseline begins with the re-runs.
+        """
+        begun = False
         while True:
             self._check_cancelled()
-            self._refill()
-            if self.active:
+            self.trainer.refill()
+            if self.trainer.active:
                 self._show()
-                self._step()
+                self.trainer.step()
                 self._watch(WATCH)
             elif not self._is_over():
+                if not begun and self._trials_are_over():
+                    begun = True
+                    self._rerun()
                 self._wait(self.queue.held(self.total))
-                time.sleep(self.claims.pause)  # other workers hold the remaining trials, and may die
+                time.sleep(self.trainer.claims.pause)  # other workers hold the remaining trials, and may die
                 self._watch(IDLE)
             else:
                 return self._show()
 
     def _is_over(self) -> bool:
         """Whether no worker has a trial, and none will begin; the baseline must be known."""
-        if StudyRecord.of(self.study).baseline is None:
-            return False
-        return not (self.queue.owners() if self.known.is_late else self.queue.unfinished(self.total))
+        return StudyRecord.of(self.study).baseline is not None and self._trials_are_over()
 
-    def _step(self) -> None:
-        start = time.perf_counter()
-        due = {member.key for member in self.population.advance()}
-        took = (time.perf_counter() - start) / len(self.active)
-        for running in self.active.values():
-            running.seconds += took
-        self._judge([running for key, running in self.active.items() if key in due])
+    def _trials_are_over(self) -> bool:
+        return not (self.queue.owners() if self.known.is_late else self.queue.unfinished(self.total))
 
     def _watch(self, every: float = 0.0) -> None:
         """Requeue the trials of dead workers in Optuna and MLflow, at most once in ``every`` seconds."""
@@ -226,17 +211,24 @@ class StudyRunner:
         return last
 
     def _rerun(self, everything: bool = False) -> None:
-        """Run the parts of the re-runs that no other process runs; with ``everything``, wait for others and run what is left."""
+        """Run the parts of the re-runs that no other process runs; with ``everything``, wait for others and run what is left.
+
+        With a seed the best trials come first, and the baseline after them if it is a leader. So the trials have the same companions
+        whether the baseline is known by then or not.
+        """
         section = self.prepared.spec.study
         if section.reruns:
-            leading = {leader: self._recipe(leader) for leader in top_candidates(self.study, section.leaders)}
             self._show()
             stores = (self.storage, self.storage_url, self.study)
             settings = (section.seed, section.objective, lambda member=None: self._wait(None))
             rerunner = Rerunner(*stores, self.problem, self.tracker, *settings)
             wait = self._wait_for_reruns if everything else None
-            parts = self.known.groups or self.known.workers
-            rerunner.run_parts(leading, section.reruns, self.prepared.population, parts, wait)
+            parts, seeded = self.known.groups or self.known.workers, self.known.groups is not None
+            leading = top_candidates(self.study, section.leaders)
+            untuned = [leader for leader in leading if leader.trial is None]
+            for part in (top_trials(self.study, section.leaders), untuned) if seeded else (leading,):
+                recipes = {leader: self._recipe(leader) for leader in part}
+                rerunner.run_parts(recipes, section.reruns, self.prepared.population, parts, wait)
             self.view.changed = True
             self._show()
 
@@ -255,114 +247,15 @@ class StudyRunner:
         self._show(what)
         self._check_cancelled()
 
-    def _refill(self) -> None:
-        """Take up trials until there is no room or no trial left, and the baseline beside them."""
-        while not (late := self.known.is_late) and not self.should_stop():
-            taken = self.claims.take(self.total, len(self.active.keys() - {BASELINE}), BASELINE in self.active)
-            if taken.baseline:
-                self._take_up_baseline()
-            for each in taken.trials:
-                self.heartbeat.watch(each.trial)
-                seed = derive(self.prepared.spec.study.seed, "trial", each.trial.number)
-                self._admit(each.trial, run_name(each.trial.number), each.recipe, seed, each.again)
-            if not taken.trials:
-                break
-        if not self.active and (late or not self.queue.unfinished(self.total)):
-            self._take_up_baseline()
-
-    def _take_up_baseline(self) -> None:
-        """Start the untuned baseline unless a worker has run it or is running it."""
-        if self.view.progress.baseline is not None or BASELINE in self.active:
-            return
-        if self.baseline_lock.acquire():
-            if StudyRecord.of(self.study).baseline is None:
-                seed = derive(self.prepared.spec.study.seed, BASELINE)
-                self._admit(None, BASELINE, self.prepared.baseline(), seed, again=True)
-            else:
-                self.baseline_lock.release()
-
-    def _admit(self, trial: optuna.Trial | None, key: str, recipe: Recipe, seed: int, again: bool) -> None:
-        member = Member(key, recipe, seed)
-        self.population.admit(member)
-        self.active[key], self.view.changed = ActiveTrial(key, trial, member), True
-        params = recipe.leaves() | {param.SEED: seed} | ({param.TRIAL: trial.number} if trial else {})
-        tags = {tag.TIER: self.problem.inputs.tier}
-        self.tracker.open_run(key, RunKind.TRIAL if trial else RunKind.BASELINE, params, tags, again)
-
-    def _judge(self, due: list[ActiveTrial]) -> None:
-        """Report each trial at a rung to Optuna, then prune it, finish it or let it go on."""
-        lost: set[int] = set()
-        if time.monotonic() - self.owned >= POLL_S:
-            lost, self.owned = self.queue.lost([each.trial for each in due if each.trial is not None]), time.monotonic()
-        for running in due:
-            if running.trial is not None and running.trial.number in lost:
-                self._lose(running)
-        due = [running for running in due if running.key in self.active]
-        pruning = self.prepared.spec.study.pareto is None  # Optuna prunes only with a single objective
-        own = self.prepared.spec.pruner.kind == AUTO
-        warmup, why = (WARMUP, "among the worst quarter") if own else (0, "stopped by the pruner")
-        if pruning:
-            reports = {
-                running.trial: (m.rung, math.nan if m.failure else smoothed(m.curve))
-                for running in due
-                if running.trial is not None and (m := running.member)
-            }
-            self.claims.report(reports)
-        with self.storage.cached_reads(POLL_S):
-            for running in due:
-                if self.should_stop():  # unfinished trials go back to the queue
-                    return
-                member, late = running.member, pruning and running.member.rung >= warmup
-                if late and running.trial is not None and not member.spent and self.claims.should_prune(running.trial):
-                    self._finish_trial(running, pruned=f"{why} at step {member.clock}")
-                elif member.finished:
-                    self._finish_trial(running)
-                    self._show(fresh=False)
-
-    def _finish_trial(self, running: ActiveTrial, pruned: str | None = None) -> None:
-        """Take a finished or pruned trial out of training, evaluate it, and record it in MLflow and Optuna."""
-        if running.trial is not None and self.queue.lost([running.trial]):
-            self._lose(running)
-            return
-        member = self.population.release(running.key)
-        outcome = conclude(self.problem, member, running.seconds, refine=pruned is None)
-        section = self.prepared.spec.study
-        about = {"study": self.name, "trial": running.trial.number if running.trial else None, "run": running.key}
-        ended = ending(self.problem, outcome, section.objective, pareto=section.pareto, pruned=pruned, about=about)
-        del self.active[running.key]  # until here a failing teacher puts the trial back in the queue
-        self.view.changed = True
-        # MLflow's record first: if this process dies, every trial that Optuna counts as done has its student on disk.
-        attributes = ended.close(self.tracker, running.key)
-        if running.trial is None:
-            self.study.set_user_attr(UNTUNED, attributes)
-            untuned = ended.values[0] if ended.values else math.nan
-            self.study.set_user_attr(BASELINE, untuned)  # last, because it marks both as known
-            self.baseline_lock.release()
-            return
-        limits = ended.constraints(self.prepared.space.max_parameters)
-        notes = self.claims.notes(running.trial)
-        if not self.queue.complete(running.trial, TrialState[ended.state], ended.values, attributes, limits, notes):
-            LOG.warning("trial %d was taken by another worker while its student was recorded", running.trial.number)
-        self.heartbeat.forget(running.trial)
-
-    def _lose(self, running: ActiveTrial) -> None:
-        """Drop a trial that another worker took over because this one sent no heartbeat in time."""
-        self.population.release(running.key)
-        del self.active[running.key]
-        if running.trial is not None:
-            self.heartbeat.forget(running.trial)
-        stopped(running.member.curve).close(self.tracker, running.key)
-
     def _abandon(self) -> None:
         """Put all trials that this process has claimed back in the queue, and end their MLflow runs."""
         try:
             try:
-                for key, running in self.active.items():
-                    stopped(running.member.curve).close(self.tracker, key)
+                self.trainer.stop()
             finally:
                 self.queue.give_back()
-                self.baseline_lock.release()
-                self.active.clear()
+                self.trainer.baseline_lock.release()
+                self.trainer.active.clear()
             if self._tidy():
                 self._close(RunStatus.KILLED)
             else:
@@ -396,5 +289,5 @@ class StudyRunner:
         metrics, tags = study_ending(counts, now.best, leading, report)
         self.tracker.close_study(status, metrics, tags)
 
-    def _show(self, waiting: str | None = None, fresh: bool = True) -> None:
-        self.view.show(self.active.values(), waiting, fresh)
+    def _show(self, waiting: str | None = None) -> None:
+        self.view.show(self.trainer.active.values(), waiting)

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from dfkd_tune.errors import DfkdError, Interrupted, NotFound, StorageError, StudyMismatch, TrackingError, WorkersError
@@ -46,8 +46,8 @@ IMPORTS = (
 """Modules that every worker needs."""
 TEACHER_PACKAGES = ("torch", "networkx", "sympy", "onnxruntime", "skops")
 """Packages whose submodules some teachers need; workers preload those that this process has imported."""
-POLL_S = 0.5
-"""Seconds between two checks of the workers."""
+POLL_S = 1.0
+"""Longest time between two looks at the study's progress, in seconds; the end of a worker is noticed at once."""
 ARRIVAL_POLL_S = 1.0
 """Seconds between two looks for a study that is not recorded yet."""
 DEATHS = 3
@@ -278,7 +278,7 @@ def run_workers(
     deaths, stopping = 0, False
     try:
         while workers:
-            time.sleep(POLL_S)
+            wait([each.process.sentinel for each in workers], POLL_S)
             now = study_progress(study, about, before, time.perf_counter() - begun)
             on_progress(now)
             if should_stop() and not stopping:

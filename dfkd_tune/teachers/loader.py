@@ -17,12 +17,12 @@ from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.endpoints.address import SCHEMES as ENDPOINTS
 from dfkd_tune.teachers.endpoints.endpoint import load_endpoint
 from dfkd_tune.teachers.formats.kinds import format_of, suffixes
-from dfkd_tune.teachers.formats.mlflow_model import FILE, SCHEMES, load_mlflow, load_model
+from dfkd_tune.teachers.formats.mlflow_model import FILE, load_mlflow, load_model
 from dfkd_tune.teachers.formats.python_function import load_function
 from dfkd_tune.teachers.formats.state_dict import index_in, load_shards
 from dfkd_tune.teachers.fused.forward import with_fused_forward
 from dfkd_tune.teachers.signatures.arranged import arranged
-from dfkd_tune.teachers.sources import IN_MEMORY
+from dfkd_tune.teachers.sources import IN_MEMORY, MLFLOW, require_file
 from dfkd_tune.utils.object_reference import MODULE_PATH, one_line
 
 
@@ -60,7 +60,7 @@ def _load(source: str, architecture: Path | None, trust_pickle: bool) -> Teacher
         return load_function(source)
     if source.startswith("file:"):
         raise TeacherError(source, "is an address of a file", remedy=f"give its path, {unquote(urlsplit(source).path)}")
-    if source.startswith(SCHEMES):
+    if source.startswith(MLFLOW):
         return load_mlflow(source, lambda path: _load_file(path, architecture, trust_pickle), trust_pickle)
     try:
         return _load_file(Path(source), architecture, trust_pickle)
@@ -75,8 +75,7 @@ def _load_file(path: Path, architecture: Path | None, trust_pickle: bool) -> Tea
         if index := index_in(path):
             return load_shards(index, architecture, trust_pickle)
         raise TeacherError(path, "is a directory, not a model file", remedy="name the file in it")
-    if not path.exists():
-        raise TeacherError(path, "no such file", remedy="give a model file or package.module:function")
+    require_file(path)
     known_format = format_of(path.suffix)
     if known_format is None:
         remedy = f"known: {', '.join(suffixes())}, models:/..., package.module:function"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from dfkd_tune.compat.mlflow import use_tracking_uri
+from dfkd_tune.compat.mlflow import is_mlflows, use_tracking_uri
 from dfkd_tune.errors import StorageError, TrackingError
 from dfkd_tune.locations import sqlite_files
 from dfkd_tune.locations.addresses import SERVERS
@@ -195,11 +195,11 @@ def guarded(uri: str) -> Iterator[None]:
     Raises:
         TrackingError: in place of an MLflow exception.
     """
-    from mlflow.exceptions import MlflowException
-
     try:
         yield
-    except MlflowException as error:
+    except Exception as error:
+        if not is_mlflows(error):
+            raise
         raise TrackingError(without_credentials(uri), without_credentials(line(error))) from None
 
 

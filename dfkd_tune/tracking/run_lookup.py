@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dfkd_tune.compat.mlflow import EXPERIMENTS, RUNS_WITH
 from dfkd_tune.errors import NotFound
-from dfkd_tune.locations.paths import absolute, without_credentials
+from dfkd_tune.locations.paths import absolute, existing, sqlite_file, without_credentials
+from dfkd_tune.locations.sqlite_files import rows_of
 from dfkd_tune.tracking import params as param
 from dfkd_tune.tracking import tags as tag
-from dfkd_tune.tracking.connection import open_client, quiet, refuse_foreign
+from dfkd_tune.tracking.connection import open_client, preflight, quiet, refuse_foreign
 from dfkd_tune.tracking.states import RunStatus
 from dfkd_tune.tracking.tags import RunKind
 from dfkd_tune.training import metrics as metric
@@ -23,6 +25,36 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 RUN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+MOST_NAMED = 50
+"""Most studies that a message names."""
+
+
+def require_study(uri: str, study: str, trial: int | None = None) -> None:
+    """Check that MLflow can be reached and, without importing MLflow, that an SQLite file of it holds a study and a complete trial.
+
+    What another kind of store holds is known once ``find_run`` has asked it.
+
+    Args:
+        uri: MLflow tracking URI.
+        study: name of the study.
+        trial: number of the trial; None for any.
+
+    Raises:
+        NotFound: there is no such file, study or complete trial.
+        TrackingError: MLflow cannot be reached, or the file is not MLflow's.
+    """
+    preflight(existing(uri, f"study {study!r}"), write=False)
+    file = sqlite_file(uri)
+    stages = None if file is None else rows_of(file, EXPERIMENTS)
+    if file is None or stages is None:
+        return
+    if (stage := dict(stages).get(study)) is None:
+        raise _unknown(uri, study, [name for name, stage in stages if stage == "active"])
+    if stage == "deleted":
+        raise _deleted(uri, study)
+    wanted = (study, RunStatus.FINISHED, tag.KIND, RunKind.TRIAL, param.TRIAL, str(trial))
+    if trial is not None and rows_of(file, RUNS_WITH, *wanted) == []:
+        raise _incomplete(study, trial)
 
 
 def find_run(
@@ -38,16 +70,9 @@ def find_run(
     client = open_client(uri)
     experiment = client.get_experiment_by_name(study)
     if experiment is None:
-        known = ", ".join(e.name for e in client.search_experiments(max_results=50) if e.name != "Default") or "none"
-        raise NotFound(
-            f"study {study!r}", f"is unknown to MLflow at {without_credentials(uri)}", remedy=f"known: {known}"
-        )
+        raise _unknown(uri, study, [e.name for e in client.search_experiments(max_results=MOST_NAMED + 1)])
     if experiment.lifecycle_stage == "deleted":
-        raise NotFound(
-            f"study {study!r}",
-            f"was deleted in MLflow at {without_credentials(uri)}",
-            remedy=f"dfkd-tune sync {study} restores it; give it the --storage and --tracking-uri of the study",
-        )
+        raise _deleted(uri, study)
     parent = parent_of(client, experiment.experiment_id)
     if parent is None:
         refuse_foreign(client, experiment)
@@ -64,12 +89,26 @@ def find_run(
         wanted += f" and params.{param.TRIAL} = '{int(trial)}'" if trial is not None else ""
     runs = client.search_runs([experiment.experiment_id], wanted, order_by=[f"metrics.{objective} ASC"], max_results=1)
     if not runs:
-        raise NotFound(
-            f"study {study!r}",
-            "has no complete trial" if trial is None else f"has no complete trial {trial}",
-            remedy=f"dfkd-tune show {study}",
-        )
+        raise _incomplete(study, trial)
     return runs[0]
+
+
+def _unknown(uri: str, study: str, names: Sequence[str]) -> NotFound:
+    known = ", ".join([name for name in names if name != "Default"][:MOST_NAMED]) or "none"
+    return NotFound(f"study {study!r}", f"is unknown to MLflow at {without_credentials(uri)}", remedy=f"known: {known}")
+
+
+def _deleted(uri: str, study: str) -> NotFound:
+    return NotFound(
+        f"study {study!r}",
+        f"was deleted in MLflow at {without_credentials(uri)}",
+        remedy=f"dfkd-tune sync {study} restores it; give it the --storage and --tracking-uri of the study",
+    )
+
+
+def _incomplete(study: str, trial: int | None) -> NotFound:
+    which = "" if trial is None else f" {trial}"
+    return NotFound(f"study {study!r}", f"has no complete trial{which}", remedy=f"dfkd-tune show {study}")
 
 
 def _objective(client: MlflowClient, experiment_id: str, parent: Run | None) -> str:
@@ -87,7 +126,7 @@ def _smallest(client: MlflowClient, experiment_id: str, study: str, objective: s
     by = [f"metrics.{objective} ASC"]
     best = client.search_runs([experiment_id], f"{students} and metrics.{objective} > 0", order_by=by, max_results=1)
     if not best:
-        raise NotFound(f"study {study!r}", "has no complete trial", remedy=f"dfkd-tune show {study}")
+        raise _incomplete(study, None)
     limit = best[0].data.metrics[objective] * (1 + within)
     near = f"{students} and metrics.{objective} <= {limit!r}"
     return client.search_runs([experiment_id], near, order_by=[f"metrics.{metric.PARAMETERS} ASC", *by], max_results=1)[

@@ -7,7 +7,7 @@ import yaml
 from asked import fails
 
 from dfkd_tune.cli.study_options import spec_of
-from dfkd_tune.errors import SpecError
+from dfkd_tune.errors import FeaturesError, SpecError, TeacherError
 from dfkd_tune.search.study_file import read_spec
 
 NOTHING = dict.fromkeys(("spec", "n_trials", "teacher", "architecture", "features", "name", "pareto", "seed"))
@@ -34,7 +34,10 @@ def test_an_option_replaces_what_it_names(file, tmp_path):
     assert not spec_of(**NOTHING | {"spec": file, "n_trials": 9}).seeded
 
 
-def test_another_teacher_has_neither_the_layers_nor_the_features_of_the_first(file):
+def test_another_teacher_has_neither_the_layers_nor_the_features_of_the_first(file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("other.pt2", "own.yaml", "layers.yaml"):
+        (tmp_path / name).touch()
     made = spec_of(**NOTHING | {"spec": file, "teacher": "other.pt2"})
     assert (made.teacher.path, made.teacher.architecture, made.features) == ("other.pt2", None, None)
     made = spec_of(**NOTHING | {"spec": file, "teacher": "other.pt2", "features": "own.yaml"})
@@ -45,7 +48,10 @@ def test_another_teacher_has_neither_the_layers_nor_the_features_of_the_first(fi
 
 
 @pytest.mark.parametrize(("teacher", "name"), [("some/net.pt2", "net"), ("package.module:make", "package.module")])
-def test_a_teacher_alone_is_a_study(teacher, name):
+def test_a_teacher_alone_is_a_study(tmp_path, monkeypatch, teacher, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "some").mkdir()
+    (tmp_path / "some" / "net.pt2").touch()
     made = spec_of(**NOTHING | {"teacher": teacher})
     assert (made.teacher.path, made.name) == (teacher, name)
 
@@ -54,3 +60,11 @@ def test_a_teacher_alone_is_a_study(teacher, name):
 def test_a_name_that_is_none_is_told(file, name):
     with fails("--name", "must be letters, digits", repr(name), kind=SpecError):
         spec_of(**NOTHING | {"spec": file, "name": name})
+
+
+@pytest.mark.parametrize(
+    ("option", "kind"), [("teacher", TeacherError), ("architecture", TeacherError), ("features", FeaturesError)]
+)
+def test_a_file_that_an_option_names_is_there(file, option, kind):
+    with fails("none.yaml", "no such file", kind=kind):
+        spec_of(**NOTHING | {"spec": file, option: "none.yaml"})

@@ -9,7 +9,7 @@ from asked import fails, files_of
 
 from dfkd_tune.errors import StorageError
 from dfkd_tune.locations.paths import sqlite_file
-from dfkd_tune.locations.sqlite_files import check, damage, readable, text_of
+from dfkd_tune.locations.sqlite_files import check, damage, readable, rows_of, text_of
 
 
 def write(file: Path, value: str) -> None:
@@ -76,3 +76,11 @@ def test_a_copy_is_as_the_file_is_now(file):
         write(file, "second, and longer")
         assert seen() == "second, and longer"
     assert text_of(None, "SELECT 1") is None and text_of(file, "SELECT name FROM nothing") is None
+
+
+def test_rows_are_found_by_values_and_unknown_where_they_cannot_be_read(file, tmp_path):
+    query = "SELECT name FROM studies WHERE name = ?"
+    assert rows_of(file, query, "first") == [("first",)] and rows_of(file, query, "second") == []
+    (text := tmp_path / "text.db").write_text("no database, but long enough to be read as one" * 20)
+    assert rows_of(text, query, "first") is None and rows_of(tmp_path / "gone.db", query, "first") is None
+    assert not (tmp_path / "gone.db").exists()

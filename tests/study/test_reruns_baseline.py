@@ -1,7 +1,7 @@
 """The untuned baseline is run again and promoted if no trial beats it."""
 
 import pytest
-from rerun_studies import names_of, wanted
+from rerun_studies import UNTUNED, names_of, wanted
 from whole_studies import run
 
 from dfkd_tune import register
@@ -13,11 +13,6 @@ from dfkd_tune.tracking.run_lookup import find_run
 from dfkd_tune.utils.seeding import derive
 
 pytestmark = pytest.mark.usefixtures("undrawn")
-
-
-UNTUNED = {"search": {"optimizer.lr": [1e-9]}, "trials": 2, "leaders": 2, "reruns": 1}
-
-"""A study whose trials learn nothing, beside a baseline that does."""
 
 
 def test_a_baseline_that_no_trial_beats_is_promoted(store, tiny, dfkd):

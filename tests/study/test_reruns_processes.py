@@ -5,11 +5,12 @@ import time
 import pytest
 import yaml
 from processes import Process, command_line
-from rerun_studies import ABOUT, assert_reruns_settled, names_of, wanted
+from rerun_studies import ABOUT, UNTUNED, assert_reruns_settled, names_of, wanted
 from whole_studies import run
 
 from dfkd_tune.errors import Interrupted
 from dfkd_tune.search import locks
+from dfkd_tune.search.attributes import BASELINE, StudyRecord
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.progress import Progress
 from dfkd_tune.study.opening import open_queue
@@ -100,3 +101,56 @@ def test_processes_of_other_numbers_of_workers_agree_on_the_parts(store, tiny):
     run_study(*where, joining=True, should_stop=look, on_progress=seen.append)
     assert joined
     assert sorted(run.info.run_name for run in store.runs(name, "rerun")) == wanted(store, name)
+
+
+@pytest.mark.parametrize("seed", [{}, {"seed": 7}], ids=["unseeded", "seeded"])
+def test_reruns_begin_while_another_process_trains_the_baseline(store, tiny, seed):
+    """This test has the baseline's lock, as another process would, until all re-runs of the best trials are recorded."""
+    name = f"beside-the-baseline-{len(seed)}"
+    prepared = tiny(name, **ABOUT, **seed)
+    study, queue = open_queue(prepared, store.storage, store.tracking, workers=2)
+    held = locks.StudyLock(queue.storage, store.storage, study, BASELINE)
+    assert held.acquire()
+    early: list[str] = []
+
+    def look(progress: Progress) -> None:
+        known = StudyRecord.of(load_study(store.storage, name))
+        done = [run for runs in known.reruns.values() for run in runs]
+        if len(done) == 4 and not early:
+            assert known.baseline is None
+            early.extend(done)
+            held.release()
+
+    begun = time.monotonic()
+    run_study(
+        prepared,
+        store.storage,
+        store.tracking,
+        look,
+        lambda: not early and time.monotonic() - begun > 120,
+        joining=True,
+    )
+    assert_reruns_settled(store, name)
+    assert set(early) <= set(names_of(store, name))
+    queue.storage.engine.dispose()
+
+
+def test_a_seed_gives_the_same_reruns_whether_the_baseline_is_known_before_or_after(store, tiny, tmp_path):
+    """Also where the baseline is a leader, which then runs again after the trials."""
+    found = []
+    for known_before in (True, False):
+        url, name = f"sqlite:///{tmp_path}/{known_before}.db", f"baseline-{known_before}"
+        prepared = tiny(name, **UNTUNED, seed=3)
+        study, queue = open_queue(prepared, url, store.tracking, workers=2)
+        held = locks.StudyLock(queue.storage, url, study, BASELINE)
+        if not known_before:
+            assert held.acquire()
+
+        def look(progress: Progress, url=url, name=name, held=held) -> None:
+            if len(StudyRecord.of(load_study(url, name)).reruns) == 2:
+                held.release()
+
+        run_study(prepared, url, store.tracking, look, joining=True)
+        found.append(StudyRecord.of(load_study(url, name)).reruns)
+        queue.storage.engine.dispose()
+    assert found[0] == found[1] and set(found[0]) == {"0", "1", BASELINE}

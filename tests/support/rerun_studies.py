@@ -5,6 +5,8 @@ from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.ranking import run_name
 
 ABOUT = {"trials": 3, "leaders": 2, "reruns": 2}
+UNTUNED = {"search": {"optimizer.lr": [1e-9]}, "trials": 2, "leaders": 2, "reruns": 1}
+"""A study whose trials learn nothing, beside a baseline that does."""
 
 
 def best_of(store, name: str, count: int) -> list[int | None]:

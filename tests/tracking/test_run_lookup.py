@@ -1,10 +1,11 @@
 """A student's run is found by its study, by its trial or by its name; what is not there is told with what is."""
 
+import pytest
 from asked import fails
 from mlflow import MlflowClient
 
 from dfkd_tune.errors import NotFound
-from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_run, trial_of
+from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_run, require_study, trial_of
 
 
 def test_by_default_it_is_the_promoted_student(store, finished):
@@ -29,6 +30,19 @@ def test_what_is_not_there_is_told(store, finished):
     with fails(f"run {run}", "holds no nothing", kind=NotFound), fetch(store.tracking, run, "nothing"):
         pass
     assert parent_run(store.tracking, "nowhere") is None
+
+
+def test_a_look_without_mlflow_says_the_same(store, finished):
+    client = MlflowClient(store.tracking)
+    client.delete_experiment(client.create_experiment("looked-at-and-deleted"))
+    for name, trial in (("nowhere", None), ("finished", 99), ("looked-at-and-deleted", None)):
+        with pytest.raises(NotFound) as looked:
+            require_study(store.tracking, name, trial)
+        with pytest.raises(NotFound) as asked:
+            find_run(store.tracking, name, trial)
+        assert str(looked.value) == str(asked.value)
+    for trial in (None, finished.promoted.trial):
+        require_study(store.tracking, "finished", trial)
 
 
 def test_before_a_study_has_ended_it_is_the_best_trial(store):

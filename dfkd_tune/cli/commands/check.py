@@ -46,7 +46,8 @@ def check(
 
     Without SPEC, check the study that dfkd-tune study --teacher would run, or the quickstart.
     """
-    from rich.console import Console
+    read = spec_of(spec, None, teacher, architecture, features, None, None, None)
+    from rich.console import Console  # with the rest, seconds, for which a refusal does not wait
     from rich.tree import Tree
 
     from dfkd_tune.cli.signature_table import signature_table
@@ -60,7 +61,7 @@ def check(
     from dfkd_tune.utils import hardware
     from dfkd_tune.utils.plugins import installed
 
-    prepared = prepare(spec_of(spec, None, teacher, architecture, features, None, None, None), trust_pickle, device)
+    prepared = prepare(read, trust_pickle, device)
     found, asked, space = prepared.probe, prepared.spec, prepared.space
     about, budget, tier = asked.study, asked.budget, prepared.inputs.tier
     sizes = prepared.sizes

@@ -52,7 +52,11 @@ def distill(
         raise click.UsageError("--seed and --run exclude each other: a run has its own")
     if run_id is None and teacher is None:
         raise click.UsageError("--teacher is missing")
-    from dfkd_tune.export import export, student_files
+    from dfkd_tune.registry.sources import Sources
+
+    sources = Sources(teacher, architecture, features, trust_pickle)
+    sources.require()
+    from dfkd_tune.export import export, student_files  # seconds, for which a refusal does not wait
     from dfkd_tune.export.schema import InputSchema
     from dfkd_tune.locations import paths
     from dfkd_tune.locations.files import require_folder, write_output
@@ -64,10 +68,8 @@ def distill(
     require_folder(Path(out), inputs, student_files.NAMES)
     again = None
     if run_id is not None:
-        from dfkd_tune.registry.sources import Sources
         from dfkd_tune.study import replay
 
-        sources = Sources(teacher, architecture, features, trust_pickle)
         again = replay.load_replay(paths.tracking_url(tracking_uri), run_id, sources, device)
         problem, recipe, member_seed = again.problem, again.recipe, again.seed
     else:

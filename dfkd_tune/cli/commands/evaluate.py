@@ -55,12 +55,16 @@ def evaluate(
     import json
 
     from dfkd_tune.locations.paths import tracking_url
-    from dfkd_tune.registry.exports.real_rows import evaluate_rows
-    from dfkd_tune.tables.read import Reading
     from dfkd_tune.tracking.connection import reaching
+    from dfkd_tune.tracking.run_lookup import require_study
 
-    uri, reading = tracking_url(tracking_uri), Reading(kind, missing=missing)
+    uri = tracking_url(tracking_uri)
     with reaching(uri):
+        require_study(uri, name, trial)
+        from dfkd_tune.registry.exports.real_rows import evaluate_rows  # seconds, for which a refusal does not wait
+        from dfkd_tune.tables.read import Reading
+
+        reading = Reading(kind, missing=missing)
         found = evaluate_rows(uri, name, trial, Path(data), reading, targets, sources)
     click.echo(json.dumps(found.as_dict(), indent=1) if as_json else "\n".join(in_words(found)))
 

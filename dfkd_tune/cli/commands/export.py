@@ -57,24 +57,27 @@ def export(
     tracking_uri: str | None,
 ) -> None:
     """Write the student of a trial of study NAME as a file. Its inputs and outputs are in the teacher's raw units."""
-    from dfkd_tune.export.export import chosen
-    from dfkd_tune.export.formats.kinds import EXPORTS, format_of
+    from dfkd_tune.export.formats.kinds import EXPORTS, chosen, format_of
     from dfkd_tune.locations.files import require_place
     from dfkd_tune.locations.paths import tracking_url
 
     file, uri = Path(out), tracking_url(tracking_uri)
     form = format_of(file, kind)
     require_place(file)
-    from dfkd_tune.registry import register  # seconds, for which a refusal does not wait
-    from dfkd_tune.registry.exports.student_export import StudentExport
-    from dfkd_tune.registry.stored_student import load_trial
-    from dfkd_tune.tracking.connection import reaching
-
     chosen(form, not no_libm, guard)  # refuses what is for other formats
     if precision not in (held := EXPORTS[form].precisions):
         raise click.UsageError(f"--precision {precision} is not for {form}, whose weights are {' or '.join(held)}")
+    from dfkd_tune.registry import register
+    from dfkd_tune.registry.stored_student import load_trial
+    from dfkd_tune.tracking.connection import reaching
+
     with reaching(uri):
-        writing = StudentExport(uri, name, *load_trial(uri, name, trial), form, file, not no_libm, guard)
+        found = load_trial(uri, name, trial)
+        from dfkd_tune.registry.exports.student_export import (
+            StudentExport,
+        )  # seconds, for which a refusal does not wait
+
+        writing = StudentExport(uri, name, *found, form, file, not no_libm, guard)
         if precision != "float32":
             problem = register.problem_of(uri, name, writing.run, sources)
             return _tell_small(writing, precision, writing.write_small(problem, precision, within))

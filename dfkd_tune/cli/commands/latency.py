@@ -32,13 +32,16 @@ def latency(
     from rich.table import Table
 
     from dfkd_tune.locations.paths import tracking_url
-    from dfkd_tune.registry.exports.latency import student_latency
     from dfkd_tune.reporting.terminal_summary import wide
     from dfkd_tune.tracking.connection import reaching
-    from dfkd_tune.utils import hardware
+    from dfkd_tune.tracking.run_lookup import require_study
 
     uri = tracking_url(tracking_uri)
     with reaching(uri):
+        require_study(uri, name, trial)
+        from dfkd_tune.registry.exports.latency import student_latency  # seconds, for which a refusal does not wait
+        from dfkd_tune.utils import hardware
+
         found, kept = student_latency(uri, name, trial, sources)
     if as_json:
         return click.echo(json.dumps([asdict(each) for each in found], indent=1))

@@ -72,12 +72,7 @@ def study(
         raise click.UsageError("--quiet and --json exclude each other")
 
     from dfkd_tune.locations import paths
-    from dfkd_tune.reporting import terminal_progress, terminal_summary
-    from dfkd_tune.reporting.failed_study import require_complete
-    from dfkd_tune.search.loaded import load_study
     from dfkd_tune.search.sqlite.integrity import require_intact
-    from dfkd_tune.study.launch import launch
-    from dfkd_tune.study.prepare import prepare
 
     if cluster is not None:
         from dfkd_tune.study.dask_cluster import require_dask
@@ -87,6 +82,12 @@ def study(
     storage_url, uri = paths.optuna_url(storage), paths.tracking_url(tracking_uri)
     require_intact(storage_url)  # before the first teacher query
     changed = spec_of(spec, n_trials, teacher, architecture, features, name, pareto, seed, timeout, max_queries)
+    from dfkd_tune.reporting import terminal_progress, terminal_summary  # seconds, for which a refusal does not wait
+    from dfkd_tune.reporting.failed_study import require_complete
+    from dfkd_tune.search.loaded import load_study
+    from dfkd_tune.study.launch import launch
+    from dfkd_tune.study.prepare import prepare
+
     prepared = prepare(changed, trust_pickle, device, storage_url=storage_url)
     console = terminal_summary.wide(sys.stdout)  # fixed here: sys.stdout may be replaced during a teacher query
     with Signals() as stop, terminal_progress.watch(console, changed.name, mode) as on_progress:

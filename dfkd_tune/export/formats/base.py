@@ -6,12 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, ClassVar
-
-from torch import nn
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dfkd_tune.errors import ExportError
-from dfkd_tune.export.schema import InputSchema
+
+if TYPE_CHECKING:  # a format is named and refused without PyTorch
+    from torch import nn
+
+    from dfkd_tune.export.schema import InputSchema
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dfkd_tune.errors import ExportError
 from dfkd_tune.export.formats.base import ExportFormat
-from dfkd_tune.export.schema import InputSchema
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from dfkd_tune.export.schema import InputSchema
 
 MOST_ROWS = 1_024
 """Largest number of rows of a call: ExecuTorch plans its memory ahead."""
@@ -31,6 +32,7 @@ class ExecuTorch(ExportFormat):
     def write(self, module: nn.Module, schema: InputSchema) -> bytes:
         """The program, with ExecuTorch's portable kernels."""
         self.require()
+        import torch
         from executorch.exir import to_edge
 
         names = torch.frombuffer(bytearray(json.dumps(schema.names).encode()), dtype=torch.uint8)
@@ -52,6 +54,8 @@ class ExecuTorch(ExportFormat):
 
     def read(self, data: bytes, module: nn.Module) -> Callable[..., Any]:
         """The program in ExecuTorch's own runtime, asked for at most ``MOST_ROWS`` rows at a time."""
+        import torch
+
         method = _Method(data)
         most = method.rows
         return lambda x: torch.cat([method(part.contiguous()) for part in x.split(most)])

@@ -37,6 +37,12 @@ def format_of(file: Path, kind: str | None = None) -> str:
     return form
 
 
+def chosen(kind: str, libm: bool = True, guard: bool = False) -> ExportFormat:
+    """A format with its options; arguments and errors are those of ``export.export``."""
+    known = EXPORTS[kind] if libm else EXPORTS[kind].without_libm()
+    return known.guarded() if guard else known
+
+
 def _named(file: Path, kind: str | None) -> str:
     suffix, known = file.suffix.removeprefix("."), ", ".join(EXPORTS)
     if kind is not None and kind not in EXPORTS:

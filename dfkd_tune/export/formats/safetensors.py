@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import ClassVar
-
-import torch
-from safetensors.torch import load, save
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, ClassVar
 
 from dfkd_tune.export.formats.base import ExportFormat
-from dfkd_tune.export.schema import InputSchema
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from dfkd_tune.export.schema import InputSchema
 
 
 class SafeTensors(ExportFormat):
@@ -25,12 +25,17 @@ class SafeTensors(ExportFormat):
 
     def write(self, module: nn.Module, schema: InputSchema) -> bytes:
         """The weights as safetensors."""
+        from safetensors.torch import save
+
         state = {name: value.contiguous() for name, value in module.state_dict().items()}
         layout = {} if schema.layout is None else {"layout": json.dumps(schema.layout.tree())}
         return save(state, metadata={"features": json.dumps(schema.names)} | layout)
 
     def read(self, data: bytes, module: nn.Module) -> Callable[[Tensor], Tensor]:
         """The network, evaluated with these weights."""
+        import torch
+        from safetensors.torch import load
+
         return lambda x: torch.func.functional_call(module, load(data), (x,))
 
     def feature_names(self, data: bytes) -> list[str]:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from dfkd_tune.errors import ExportError
-from dfkd_tune.export.export import chosen, compared_rows, export, read_flat
+from dfkd_tune.export.export import compared_rows, export, read_flat
 from dfkd_tune.export.formats.base import Footprint
-from dfkd_tune.export.formats.kinds import EXPORTS
+from dfkd_tune.export.formats.kinds import EXPORTS, chosen
 from dfkd_tune.export.quantization import quantize
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.locations.files import require_place, write_output

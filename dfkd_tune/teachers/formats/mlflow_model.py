@@ -24,7 +24,6 @@ from dfkd_tune.utils.object_reference import one_line
 if TYPE_CHECKING:
     from mlflow.models import Model
 
-SCHEMES = ("models:/", "runs:/")
 FILE = "MLmodel"
 """The file that describes a model in its folder."""
 DATA = {"pytorch": "model_data", "onnx": "data", "sklearn": "pickled_model"}

@@ -22,6 +22,6 @@ def test_every_figure_is_a_line():
     assert "such as were declared" not in said
 
 
-def test_an_unknown_table_is_told_in_one_line(dfkd, store):
-    ended = dfkd("evaluate", "nobody", "--data", "none.csv", *store.options[2:])
+def test_an_unknown_table_is_told_in_one_line(dfkd, store, finished):
+    ended = dfkd("evaluate", "finished", "--data", "none.csv", *store.options[2:])
     assert ended.status != 0 and len(ended.err.splitlines()) == 1 and "none.csv" in ended.err

@@ -12,13 +12,14 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from dfkd_tune.errors import ExportError
-from dfkd_tune.export.formats.c.source import guard_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FLAGS = ("-std=c99", "-O2")
 TIMEOUT_S = 300.0
@@ -95,6 +96,8 @@ def loaded(source: str, *flags: str) -> Library:
     command = compiler()
     if command is None:
         raise ExportError("--format c", NONE_HERE, remedy=REMEDY)
+    from dfkd_tune.export.formats.c.source import guard_of
+
     upper = guard_of(source).removesuffix("_H")
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         file, out = Path(folder, "student.c"), Path(folder, "student.so")
@@ -127,6 +130,8 @@ class Library:
 
     def repeated(self, x: Tensor) -> Callable[[int], Tensor]:
         """A function that answers the rows so many times within one call, which shows what the student itself costs."""
+        import torch
+
         rows = np.ascontiguousarray(x.numpy(), dtype=self.dtype)
         if rows.ndim != 2 or rows.shape[1] != self.features:
             raise ValueError(f"takes rows of {self.features} features, got {tuple(rows.shape)}")

@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor, nn
-
-from dfkd_tune.export.arrays import arrays_of
 from dfkd_tune.export.formats.base import ExportFormat, Footprint
 from dfkd_tune.export.formats.c.compiler import NONE_HERE, REMEDY, compiler, loaded
 from dfkd_tune.export.formats.c.embedded import footprints
-from dfkd_tune.export.formats.c.source import Source, header_of
 from dfkd_tune.export.formats.c.text import uncommented
-from dfkd_tune.export.schema import InputSchema
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from dfkd_tune.export.schema import InputSchema
 
 FEATURE = re.compile(r"^    \w+_IN_\w+ = \d+, /\* (.*) \*/$", re.MULTILINE)
 
@@ -45,6 +45,9 @@ class C(ExportFormat):
 
     def write(self, module: nn.Module, schema: InputSchema) -> bytes:
         """The source, which compiles without the header beside it."""
+        from dfkd_tune.export.arrays import arrays_of
+        from dfkd_tune.export.formats.c.source import Source
+
         return Source(arrays_of(module, "--format c"), schema, self.libm, self.guard).text().encode("ascii")
 
     def guarded(self) -> C:
@@ -53,6 +56,8 @@ class C(ExportFormat):
 
     def beside(self, data: bytes) -> Mapping[str, bytes]:
         """The header: the first part of the source."""
+        from dfkd_tune.export.formats.c.source import header_of
+
         return {".h": header_of(data.decode("ascii")).encode("ascii")}
 
     def footprint(self, data: bytes) -> Mapping[str, Footprint]:
@@ -69,4 +74,6 @@ class C(ExportFormat):
 
     def feature_names(self, data: bytes) -> list[str]:
         """The names in the comments of the enumeration."""
+        from dfkd_tune.export.formats.c.source import header_of
+
         return [uncommented(name) for name in FEATURE.findall(header_of(data.decode("ascii")))]

@@ -6,18 +6,19 @@ import io
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from dfkd_tune.export.arrays import StudentArrays, arrays_of
 from dfkd_tune.export.formats.base import ExportFormat
 from dfkd_tune.export.formats.npz import forward
-from dfkd_tune.export.schema import InputSchema
-from dfkd_tune.inputs.encoding import MISSING, Encoding
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from dfkd_tune.export.arrays import StudentArrays
+    from dfkd_tune.export.schema import InputSchema
 
 
 class NumPy(ExportFormat):
@@ -32,6 +33,8 @@ class NumPy(ExportFormat):
 
     def write(self, module: nn.Module, schema: InputSchema) -> bytes:
         """The arrays."""
+        from dfkd_tune.export.arrays import arrays_of
+
         student = arrays_of(module, "--format numpy")
         buffer = io.BytesIO()
         names = np.array(schema.names, dtype=np.str_)
@@ -44,6 +47,8 @@ class NumPy(ExportFormat):
 
     def read(self, data: bytes, module: nn.Module) -> Callable[[Tensor], Tensor]:
         """``forward`` with these arrays."""
+        import torch
+
         student = dict(np.load(io.BytesIO(data)))
         return lambda x: torch.from_numpy(np.asarray(forward.forward(student, x.numpy()), dtype=np.float32))
 
@@ -62,6 +67,8 @@ def _weights(student: StudentArrays) -> dict[str, Any]:
 def _encoding(student: StudentArrays, schema: InputSchema) -> dict[str, NDArray[Any]]:
     """What ``forward`` makes a student's columns of, in the student's own order: for each of them the feature that it is of, and
     the numbers of ``inputs.encoding.Encode``."""
+    from dfkd_tune.inputs.encoding import MISSING, Encoding
+
     given = student.encoding or Encoding([0.0] * len(schema.names), [1.0] * len(schema.names))
     rows: list[tuple[float, ...]] = [
         (i, given.center[i], given.scale[i], np.inf, -np.inf, False, i in given.gapped, False) for i in given.ordered
