@@ -226,7 +226,7 @@ def rest() -> dict:
         for bound, threshold, real in bounds
     ]
     asked_rows = {f"trees, pole|ours|{total}|0": {"rows": total, "real": 0.2} for total in (500, 0)}
-    priced = argparse.Namespace(trials=8, steps=3_000, seeds=[0], totals=[500], plain=[])
+    priced = argparse.Namespace(trials=8, steps=3_000, seeds=[0], totals=[500, 2_000, 10_000], plain=[20_000])
     typed = importlib.import_module("served").TYPED
     claims = importlib.import_module("claims")
     timed = {case: dict.fromkeys(("claim", "tell", "p95", "used", "join"), 12.0) for case in claims.TITLES}

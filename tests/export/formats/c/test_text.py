@@ -45,7 +45,7 @@ def written(
 ) -> str:
     rows = torch.zeros(2, 3)
     levels = {names[0]: words} if words else {}
-    units = InputSchema(names, Encoding([0.0] * 3, [1.0] * 3), rows, None, levels, about, stem)
+    units = InputSchema(names, Encoding([0.0] * 3, [1.0] * 3), rows, levels=levels, about=about, stem=stem)
     return C().write(NETWORK, units).decode("ascii")
 
 
