@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dfkd_tune.errors import ExportError
 from dfkd_tune.export.arrays import arrays_of
-from dfkd_tune.export.formats.c.compiler import loaded
+from dfkd_tune.export.formats.c.compiler import fastest
 from dfkd_tune.export.formats.c.format import C
 from dfkd_tune.export.formats.onnx import ONNX
 from dfkd_tune.export.formats.pt2 import PT2
@@ -26,7 +26,6 @@ ROUNDS, LEAST_ROUNDS = 50, 5
 """Turns that each of them has, at most and at least."""
 ROUND_S, LIMIT_S = 2e-3, 1.0
 """Seconds that one turn takes about, and that all turns of one of them may take for one number of rows."""
-FLAGS = ("-std=c99", "-O3")
 
 IN_C = {"C": C(), "C without libm": C(libm=False)}
 """Runtime -> the format of what is compiled for it."""
@@ -79,7 +78,7 @@ def runtime(name: str, module: nn.Module, schema: InputSchema) -> Callable[[Tens
     """
     flat = replace(schema, layout=None, form=RowForm())
     if name in IN_C:
-        return loaded(IN_C[name].write(module, flat).decode("ascii"), *FLAGS).repeated
+        return fastest(IN_C[name].write(module, flat).decode("ascii")).repeated
     form = {"pt2": PT2(), "onnxruntime": ONNX(threads=1)}.get(name)
     return called(module if form is None else form.read(form.write(module, flat), module))
 
