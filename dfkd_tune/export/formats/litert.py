@@ -42,7 +42,7 @@ class LiteRT(ExportFormat):
             rule = f"takes float32 alone, and these inputs need {str(schema.rows.dtype).removeprefix('torch.')}"
             raise ExportError("--format litert", rule, remedy="take --format pt2")
         try:
-            import litert_torch
+            import litert_torch  # pyright: ignore[reportMissingImports]  # no release beside the test packages
 
             with TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -62,7 +62,7 @@ class LiteRT(ExportFormat):
     def read(self, data: bytes, module: nn.Module) -> Callable[..., Any]:
         """The program in LiteRT's own interpreter, asked for one row at a time."""
         self.require()
-        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_litert.interpreter import Interpreter  # pyright: ignore[reportMissingImports]
 
         run = Interpreter(model_content=data)
         run.allocate_tensors()
