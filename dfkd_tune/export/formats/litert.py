@@ -10,15 +10,16 @@ import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar
-
-import numpy as np
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dfkd_tune.errors import ExportError
 from dfkd_tune.export.formats.base import ExportFormat
-from dfkd_tune.export.schema import InputSchema
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+    from dfkd_tune.export.schema import InputSchema
 
 NAMES = "features.json"
 """File with the feature names, in the archive at the end of the program."""
@@ -37,6 +38,8 @@ class LiteRT(ExportFormat):
 
     def write(self, module: nn.Module, schema: InputSchema) -> bytes:
         """The program, with the feature names at its end."""
+        import torch
+
         self.require()
         if schema.rows.dtype != torch.float32:
             rule = f"takes float32 alone, and these inputs need {str(schema.rows.dtype).removeprefix('torch.')}"
@@ -62,6 +65,8 @@ class LiteRT(ExportFormat):
     def read(self, data: bytes, module: nn.Module) -> Callable[..., Any]:
         """The program in LiteRT's own interpreter, asked for one row at a time."""
         self.require()
+        import numpy as np
+        import torch
         from ai_edge_litert.interpreter import Interpreter  # pyright: ignore[reportMissingImports]
 
         run = Interpreter(model_content=data)
