@@ -24,7 +24,7 @@ import dfkd_tune as dt
 from dfkd_tune.api.result import Result
 from dfkd_tune.errors import ExportError
 from dfkd_tune.export.formats.base import ExportFormat
-from dfkd_tune.export.formats.c.compiler import loaded
+from dfkd_tune.export.formats.c.compiler import fastest
 from dfkd_tune.export.formats.c.format import C
 from dfkd_tune.export.formats.executorch import ExecuTorch
 from dfkd_tune.export.formats.npz.format import NumPy
@@ -33,7 +33,7 @@ from dfkd_tune.export.formats.pt2 import PT2
 from dfkd_tune.export.formats.safetensors import SafeTensors
 from dfkd_tune.export.quantization import quantize
 from dfkd_tune.export.schema import InputSchema
-from dfkd_tune.export.speed import FLAGS, TEACHER, Timing, called, measure
+from dfkd_tune.export.speed import TEACHER, Timing, called, measure
 from dfkd_tune.training.raw_evaluation import RawEvaluator
 from dfkd_tune.utils import hardware
 from dfkd_tune.utils.seeding import stream
@@ -140,7 +140,7 @@ def forms(result: Result) -> Iterator[tuple[str, Leaving]]:
             data = form.write(small, units)
             there = form.footprint(data).get(MACHINE)
             answer = form.read(data, small)
-            prepare = loaded(data.decode("ascii"), *FLAGS).repeated if isinstance(form, C) else called(answer)
+            prepare = fastest(data.decode("ascii")).repeated if isinstance(form, C) else called(answer)
             size = len(data) + sum(map(len, form.beside(data).values()))
             flash, ram = (None, None) if there is None else (there.flash, there.ram)
             yield (

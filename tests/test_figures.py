@@ -251,6 +251,7 @@ def rest() -> dict:
         | claims.entries(timed, {0: 30.0}, two)
         | of("deep").entries(deep, two)
         | of("queries").entries(asked_rows, priced)
+        | of("evaluated").entries({name: (0.1, 0.1) for name in of("fidelity").DATASETS})
         | {"first_study": of("quick").measured("trial 1\nPromoted", 20)}
     )
 

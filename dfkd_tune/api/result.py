@@ -185,7 +185,7 @@ class Result:
 
         Args:
             file: path of the file. Its folder must exist.
-            kind: ``pt2``, ``onnx``, ``safetensors``, ``c``, ``numpy``, ``executorch`` or that of a plug-in; default: the file's suffix.
+            kind: ``pt2``, ``onnx``, ``safetensors``, ``c``, ``numpy``, ``executorch``, ``litert`` or that of a plug-in; default: the file's suffix.
             libm: whether a file of C calls functions of libm, or approximates them itself.
             guard: whether a file of C has a function that says whether a row is one of the declared inputs.
 

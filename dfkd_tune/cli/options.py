@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from dfkd_tune.registry.sources import Sources
+from dfkd_tune.utils.given import shares
 from dfkd_tune.utils.given.durations import seconds
 
 COMPLETION = "_DFKD_TUNE_COMPLETE"
@@ -21,16 +22,10 @@ def share(value: str) -> float:
     Raises:
         click.BadParameter: it is not a finite number of at least 0, or a number of at least 1 without ``%``.
     """
-    text = value.strip()
     try:
-        number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is not a share such as 5%") from None
-    if not 0 <= number < float("inf"):
-        raise click.BadParameter(f"{value!r} is not at least 0%")
-    if number >= 1 and not text.endswith("%"):
-        raise click.BadParameter(f"{value!r} would be {100 * number:.0f}%; write {value}% or {number / 100:g}")
-    return number
+        return shares.share(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} {error}") from None
 
 
 def duration(value: str) -> float:

@@ -20,6 +20,8 @@ def spec_of(
     seed: int | None,
     timeout: float | None = None,
     max_queries: int | None = None,
+    within: float | None = None,
+    runtime: str | None = None,
 ) -> StudySpec:
     """Read the study file and apply the command-line options. What names no file is refused before PyTorch is imported."""
     from dataclasses import fields, replace
@@ -40,11 +42,21 @@ def spec_of(
         raise SpecError(
             "--name", f"must be letters, digits, '_', '.', '-' (100 at most), got {name!r}", remedy="give another"
         )
+    if within is not None and within >= 1:
+        raise SpecError("--within", f"must be below 100%, got {100 * within:g}%", remedy="give a share such as 5%")
     from dfkd_tune.search.study_file import Budget, TeacherSection, spec_beside
     from dfkd_tune.utils.strategy import build
 
     read = spec_beside(file, tree)
-    given = {"trials": n_trials, "name": name, "pareto": pareto, "seed": seed, "timeout": timeout}
+    given = {
+        "trials": n_trials,
+        "name": name,
+        "pareto": pareto,
+        "seed": seed,
+        "timeout": timeout,
+        "within": within,
+        "runtime": runtime,
+    }
     read = replace(read, study=replace(read.study, **{k: v for k, v in given.items() if v is not None}))
     read = replace(read, seeded=read.seeded or seed is not None)
     if max_queries is not None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dfkd_tune.errors import ExportError
 from dfkd_tune.export.arrays import arrays_of
-from dfkd_tune.export.formats.c.compiler import loaded
+from dfkd_tune.export.formats.c.compiler import fastest
 from dfkd_tune.export.formats.c.format import C
 from dfkd_tune.export.formats.onnx import ONNX
 from dfkd_tune.export.formats.pt2 import PT2
@@ -26,7 +26,11 @@ ROUNDS, LEAST_ROUNDS = 50, 5
 """Turns that each of them has, at most and at least."""
 ROUND_S, LIMIT_S = 2e-3, 1.0
 """Seconds that one turn takes about, and that all turns of one of them may take for one number of rows."""
-FLAGS = ("-std=c99", "-O3")
+
+IN_C = {"C": C(), "C without libm": C(libm=False)}
+"""Runtime -> the format of what is compiled for it."""
+RUNTIMES = ("PyTorch", "pt2", "onnxruntime", *IN_C)
+"""What a student can run in, by name."""
 
 Run = Callable[[int], object]
 """Answers the same rows so many times."""
@@ -58,17 +62,39 @@ def runtimes(module: nn.Module, schema: InputSchema) -> dict[str, Callable[[Tens
         module: network from raw rows to raw outputs.
         schema: schema of its inputs. All runtimes take rows, also where the teacher has other arguments.
     """
+    usable = [name for name in RUNTIMES if missing(name) is None and (name not in IN_C or _has_arrays(module))]
+    return {name: runtime(name, module, schema) for name in usable}
+
+
+def runtime(name: str, module: nn.Module, schema: InputSchema) -> Callable[[Tensor], Run]:
+    """One of the runtimes: a function from raw rows ``(N, D)`` to what answers them.
+
+    Args:
+        name: one of ``RUNTIMES`` that is not ``missing``.
+        module, schema: as in ``runtimes``.
+
+    Raises:
+        ExportError: the student cannot be exported for it.
+    """
     flat = replace(schema, layout=None, form=RowForm())
-    pt2 = PT2()
-    program = pt2.read(pt2.write(module, flat), module)
-    found = {"PyTorch": called(module), "pt2": called(program)}
-    if all(find_spec(package) is not None for package in ONNX.packages):
-        onnx = ONNX(threads=1)
-        found["onnxruntime"] = called(onnx.read(onnx.write(module, flat), module))
-    for name, form in {"C": C(), "C without libm": C(libm=False)}.items():
-        if form.unread() is None and _has_arrays(module):
-            found[name] = loaded(form.write(module, flat).decode("ascii"), *FLAGS).repeated
-    return found
+    if name in IN_C:
+        return fastest(IN_C[name].write(module, flat).decode("ascii")).repeated
+    form = {"pt2": PT2(), "onnxruntime": ONNX(threads=1)}.get(name)
+    return called(module if form is None else form.read(form.write(module, flat), module))
+
+
+def missing(name: str) -> str | None:
+    """Why a runtime cannot be used here; None if it can."""
+    if name == "onnxruntime":
+        lacks = [package for package in ONNX.packages if find_spec(package) is None]
+        return f"the package {lacks[0]} is not installed; pip install {ONNX.packages[lacks[0]]}" if lacks else None
+    return IN_C[name].unread() if name in IN_C else None
+
+
+def one_row(prepare: Callable[[Tensor], Run], row: Tensor) -> float:
+    """Median microseconds of a call with one raw row ``(1, D)``, on one thread."""
+    with hardware.threads(1), torch.inference_mode():
+        return 1e6 * float(np.median(_in_turn({"": prepare(row)})[""]))
 
 
 def called(function: Callable[[Tensor], object]) -> Callable[[Tensor], Run]:

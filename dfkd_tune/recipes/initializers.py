@@ -14,12 +14,12 @@ from dfkd_tune.recipes.refiners import minimize
 from dfkd_tune.students.base import Student
 from dfkd_tune.students.mlp import MLP
 from dfkd_tune.students.neuron_pruning import prune
+from dfkd_tune.students.shrinking import with_output_layer
 from dfkd_tune.utils.plugins import Registry
 from dfkd_tune.utils.strategy import strategy
 
 FIT_ROWS = 8_192
 """Largest number of pool rows that the output layer is fitted to."""
-RIDGE = 1e-4
 WIDE_FRACTION = 0.3
 """Share of the budget for training a wider student before it is pruned."""
 HISTORY = 50
@@ -81,15 +81,7 @@ def _fitted(student: Student, context: InitContext, rng: torch.Generator) -> lis
         weights[0], weights[1] = (value.to(weights[0]) for value in first)
     rows = min(FIT_ROWS, len(context.z))
     z, goals = context.encoder.rows(context.z[:rows].cpu()), context.values[:rows].cpu()
-    hidden = student.hidden([w.unsqueeze(0) for w in weights], z.unsqueeze(0), context.encoder.columns)
-    if hidden is None:
-        return weights
-    seen = hidden[0].double()
-    seen = torch.cat([seen, torch.ones(rows, 1, dtype=seen.dtype)], dim=1)
-    gram = seen.T @ seen / rows + RIDGE * torch.eye(seen.shape[1], dtype=seen.dtype)
-    fitted = torch.linalg.solve(gram, seen.T @ goals.double() / rows)
-    weights[-2], weights[-1] = fitted[:-1].to(weights[-2]), fitted[-1].to(weights[-1])
-    return weights
+    return with_output_layer(student, weights, z, goals, context.encoder.columns)
 
 
 def _centers(context: InitContext, width: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -51,6 +51,7 @@ def issue(problem: Problem, folder: Path, about: Mapping[str, Any]) -> Certifica
     facts = {
         **about,
         "student_seed": result.get("seed"),
+        **({"pruned_from": result["pruned_from"]} if "pruned_from" in result else {}),
         "trained_rmse": result[metric.RMSE],
         "exported_rmse": exported,
         "file_sha256": hash_bytes((folder / "student.safetensors").read_bytes()),

@@ -72,7 +72,9 @@ class Registered:
     outputs_words: str | None = None
 
 
-def certified(uri: str, study: str, run: Run, problem: Callable[[], Problem]) -> dict[str, Any]:
+def certified(
+    uri: str, study: str, run: Run, problem: Callable[[], Problem], size: str | None = None
+) -> dict[str, Any]:
     """The certificate of a trial's run. If there is none, make it and log it to the run as artifacts and metrics.
 
     Args:
@@ -80,6 +82,7 @@ def certified(uri: str, study: str, run: Run, problem: Callable[[], Problem]) ->
         study: name of the study.
         run: the run, from ``find_run``.
         problem: returns the study's problem; called only if the certificate is missing.
+        size: why the student has its size, if its study looked for the smallest one.
 
     Raises:
         NotFound: if the run has no student.
@@ -99,7 +102,7 @@ def certified(uri: str, study: str, run: Run, problem: Callable[[], Problem]) ->
     from dfkd_tune.registry import certificates
 
     with fetch(uri, run_id) as folder:
-        about = {"study": study, "trial": trial_of(run), "run_id": run_id}
+        about = {"study": study, "trial": trial_of(run), "run_id": run_id} | ({} if size is None else {"size": size})
         certificate = certificates.issue(problem(), folder, about)
     at = run.info.end_time or int(time.time() * 1000)  # of all metrics of the student, so that a repetition adds none
     try:
@@ -113,12 +116,12 @@ def certified(uri: str, study: str, run: Run, problem: Callable[[], Problem]) ->
     return certificate.as_dict()
 
 
-def certify_run(uri: str, study: str, name: str, problem: Problem) -> dict[str, Any] | None:
+def certify_run(uri: str, study: str, name: str, problem: Problem, size: str | None = None) -> dict[str, Any] | None:
     """Certify the run that a study promotes. A failure is only logged, because the study itself is complete."""
     uri = absolute(uri)
     try:
         with single_attempt(uri), guarded(uri):
-            return certified(uri, study, find_run(uri, study, name=name), lambda: problem)
+            return certified(uri, study, find_run(uri, study, name=name), lambda: problem, size)
     except (NotFound, ExportError, TrackingError) as error:
         LOG.warning("run %s has no certificate yet: %s", name, error)
         return None

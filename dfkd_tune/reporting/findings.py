@@ -6,6 +6,7 @@ import math
 import statistics
 import warnings
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,7 +17,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from dfkd_tune.search.attributes import StudyRecord
-from dfkd_tune.search.ranking import run_name
+from dfkd_tune.search.ranking import Smallest, run_name
 from dfkd_tune.training import metrics as metric
 
 RESAMPLES = 2_000
@@ -268,12 +269,28 @@ class Findings:
 
     @property
     def student(self) -> FrozenTrial | None:
-        """The trial whose recipe was promoted, or the baseline as a trial; before the study's end, the best trial."""
+        """The trial whose recipe was promoted, or the baseline as a trial; before the study's end, the best trial.
+
+        If a smaller student of that recipe was promoted, the values and attributes are those of that student.
+        """
         if self.promoted is None:
             return self.best
         if self.untuned:
-            return create_trial(value=self.baseline, user_attrs=dict(StudyRecord.of(self.study).untuned))
-        return self.trials[self.promoted["trial"]]
+            made = create_trial(value=self.baseline, user_attrs=dict(StudyRecord.of(self.study).untuned))
+        else:
+            made = self.trials[self.promoted["trial"]]
+        if self.smallest is not None and self.smallest.student is not None:
+            pruned = self.smallest.student
+            made = copy(made)
+            made.values, made.user_attrs = [pruned["objective"]], dict(pruned)
+        return made
+
+    @property
+    def smallest(self) -> Smallest | None:
+        """The search for a smaller student, if the promoted recipe's students were pruned; None otherwise."""
+        found = StudyRecord.of(self.study).smallest
+        mine = self.promoted is not None and found is not None and found["trial"] == self.promoted["trial"]
+        return Smallest.of(found) if mine and found is not None else None
 
     @property
     def untuned(self) -> bool:

@@ -16,7 +16,7 @@ from dfkd_tune.registry.certificate_files import FOLDER as CERTIFICATE
 from dfkd_tune.registry.certificate_files import JSON, is_certified
 from dfkd_tune.reporting import summary_text
 from dfkd_tune.reporting.findings import Findings, completed, find, front
-from dfkd_tune.search.attributes import RECIPE
+from dfkd_tune.search.attributes import RECIPE, StudyRecord
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import open_client, preflight
@@ -40,7 +40,7 @@ STUDY_FIGURES = {
         "Against size",
         "The line connects the trials that no other trial beats in both size and objective.",
     ),
-    "pareto_latency": ("Against latency", "One row at a time in plain PyTorch, on the machine of the study."),
+    "pareto_latency": ("Against latency", "One row at a time in {runtime}, on the machine of the study."),
     "importance": (
         "What mattered",
         "How important each choice is for being among the best trials. With few trials this is only a hint.",
@@ -143,7 +143,7 @@ def page(found: Findings, held: Recorded) -> str:
         ended=found.promoted is not None,
         questions=summary_text.questions(found) if student else [],
         bars=bars(certificate) if certificate else [],
-        figures=[(*STUDY_FIGURES[key], svg(figure, key), key) for key, figure in figures(found).items()],
+        figures=[(*_words(key, found), svg(figure, key), key) for key, figure in figures(found).items()],
         pictures=[
             (words, _inline(held.pictures[key]), key) for key, words in STUDENT_FIGURES.items() if key in held.pictures
         ],
@@ -154,9 +154,15 @@ def page(found: Findings, held: Recorded) -> str:
         alike=alike,
         front=[trial.number for trial in front(found.trials)],
         line=summary_text.recipe_line(student) if student else "",
-        again=summary_text.again(held.tags, held.run.info.run_id) if held.run else None,
+        again=summary_text.again(held.tags, held.run) if held.run else None,
         versions=json.loads(held.tags.get(tag.VERSIONS, "{}")),
     )
+
+
+def _words(key: str, found: Findings) -> tuple[str, str]:
+    """Title and caption of a figure of the trials."""
+    title, caption = STUDY_FIGURES[key]
+    return title, caption.format(runtime=StudyRecord.of(found.study).runtime or "plain PyTorch")
 
 
 def _inline(png: bytes) -> str:

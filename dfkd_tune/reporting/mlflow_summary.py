@@ -182,10 +182,9 @@ def note(found: Findings, params: Mapping[str, str], tags: Mapping[str, str], ru
             "### Register it",
             f"    dfkd-tune register {name} --model {name}",
             "",
-            "### Make it again",
-            indent(summary_text.again(tags, run.info.run_id), "    "),
-            "",
         ]
+        if (again := summary_text.again(tags, run)) is not None:
+            lines += ["### Make it again", indent(again, "    "), ""]
     versions = json.loads(tags.get(tag.VERSIONS, "{}"))
     lines += [
         "### Find the runs",

@@ -19,7 +19,8 @@ from dfkd_tune.registry import logged_models, register
 from dfkd_tune.reporting import mlflow_summary, summary_text
 from dfkd_tune.reporting.findings import find
 from dfkd_tune.search import dashboard
-from dfkd_tune.search.ranking import Promoted
+from dfkd_tune.search.attributes import StudyRecord
+from dfkd_tune.search.ranking import Promoted, Smallest
 from dfkd_tune.search.storage import PatientStorage
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.training.rmse_words import of_outputs
@@ -49,11 +50,21 @@ def publish(
     """
     promoted, certificate, name = next(iter(leading), None), None, study.study_name
     if parent is not None and promoted is not None:
-        certificate = register.certify_run(uri, name, promoted.run, problem)
+        certificate = register.certify_run(uri, name, promoted.run, problem, size_of(study))
         logged_models.log_leaders(uri, name, [each.run for each in leading])
     mlflow_summary.log_study_summary(uri, study, parent, problem, promoted)
     show_in_optuna(uri if parent is not None else None, storage, study, leading)
     return certificate
+
+
+def size_of(study: optuna.Study) -> str | None:
+    """Why the promoted student of a study has its size; None unless the study looked for the smallest one.
+
+    Args:
+        study: the recorded study; its promoted student is that of the recipe that was pruned.
+    """
+    found = StudyRecord.of(study).smallest
+    return None if found is None else summary_text.smallest_in_words(Smallest.of(found))
 
 
 def summary_of(certificate: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from optuna.trial import FrozenTrial
 
 from dfkd_tune.reporting.findings import ENOUGH, RESAMPLES, Comparison, Findings, smallest_within
 from dfkd_tune.search.attributes import RECIPE
+from dfkd_tune.search.ranking import Smallest
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.rmse_words import rmse_in_words
@@ -29,9 +32,7 @@ def headline(found: Findings) -> str:
         return f"No trial of {found.name} is complete: {state_counts(found)}."
     rmse = found.promoted["rmse"] if found.promoted else student.user_attrs[metric.RMSE]
     told, known = f"{rmse:.4g}", student.user_attrs
-    if metric.OUTPUT_RMSE.format(1) in known and not (found.run or "").startswith(
-        "rerun"
-    ):  # of a re-run it is not on record
+    if metric.OUTPUT_RMSE.format(1) in known and not (found.run or "").startswith("rerun"):  # it is not on record there
         told = rmse_in_words(rmse, known[metric.NRMSE], 2)
     words = f"A student with {known[metric.PARAMETERS]:,.0f} parameters matches {found.teacher} with an RMSE of {told}"
     if found.untuned:
@@ -105,6 +106,26 @@ def smaller(found: Findings) -> str:
     return f"{'; '.join(parts)}; the best trial, {best.number}, has {best.user_attrs[metric.PARAMETERS]:,.0f}.".capitalize()
 
 
+def smallest_in_words(known: Smallest) -> str:
+    """The smallest size within the share of the best that the study allows, and how sure that is."""
+    tried = ", ".join(f"{each.parameters:,} ({_change(each.ratio)})" for each in known.tried)
+    began = f"{known.parameters:,} parameters, pruned and trained on with {known.seeds} seeds"
+    limit = percent(known.share)
+    if not known.tried:
+        return f"Unknown: a student of this kind with {known.parameters:,} parameters has no width or layer to prune."
+    if (size := known.size) is None:
+        return f"No smaller size keeps within {limit} of the best, from {began}. Tried: {tried} parameters."
+    return (
+        f"{size.parameters:,} parameters, from {began}: the objective changes by {_change(size.ratio)} "
+        f"(95 % confidence interval over seeds: {_change(size.low)} to {_change(size.high)}), "
+        f"within {limit} at {100 * size.confidence:.0f} % confidence. Tried: {tried} parameters."
+    )
+
+
+def _change(ratio: float) -> str:
+    return "diverged" if math.isinf(ratio) else f"{100 * (ratio - 1):+.1f} %"
+
+
 def noise(found: Findings) -> str:
     """The size of the seed noise."""
     if found.noise is None:
@@ -138,6 +159,7 @@ def questions(found: Findings) -> list[tuple[str, str]]:
         *asked,
         ("What does a larger student gain?", size(found)),
         *small,
+        *([("How small may the student be?", smallest_in_words(found.smallest))] if found.smallest is not None else []),
         ("How large is the seed noise?", noise(found)),
         *([("How certain is the objective?", certainty(found))] if found.error is not None else []),
         *([("Where did the teacher's rows go?", queries(found))] if found.queries is not None else []),
@@ -178,8 +200,15 @@ def _plain(leaf: str) -> str:
     return leaf.partition(".")[0].replace("_", " ")
 
 
-def again(tags: Mapping[str, str], run_id: str) -> str:
-    """The command that distills a run's student again, one option a line: a long line pushes MLflow's page out of the window."""
+def again(tags: Mapping[str, str], run: Any) -> str | None:
+    """The command that distills a run's student again, one option a line: a long line pushes MLflow's page out of the window.
+
+    Args:
+        tags: tags of the study's parent run.
+        run: the student's MLflow run; None is returned if the student was pruned from another one, which no recipe repeats.
+    """
+    if run.data.tags.get(tag.KIND) == tag.RunKind.SMALLER:
+        return None
     options = {"--teacher": tag.TEACHER, "--architecture": tag.ARCHITECTURE, "--features": tag.FEATURES}
     given = [f"{option} {argument(tags[name])}" for option, name in options.items() if name in tags]
-    return " \\\n    ".join(["dfkd-tune distill", *given, f"--run {run_id}", "--out student/"])
+    return " \\\n    ".join(["dfkd-tune distill", *given, f"--run {run.info.run_id}", "--out student/"])

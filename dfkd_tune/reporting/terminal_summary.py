@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import IO
+from typing import IO, Any
 
 from optuna.trial import FrozenTrial
 from rich.console import Console
@@ -14,7 +14,7 @@ from dfkd_tune.reporting import summary_text
 from dfkd_tune.reporting.findings import SPAN, completed
 from dfkd_tune.reporting.summary_text import recipe_lines
 from dfkd_tune.search.progress import StudyResult
-from dfkd_tune.search.ranking import Promoted, recipe_name
+from dfkd_tune.search.ranking import Promoted, Smallest, recipe_name, run_name
 from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.rmse_words import outputs_in_words
 
@@ -79,8 +79,18 @@ def summary(
     tier: str,
     objective: str,
     commands: Mapping[str, str],
+    smallest: Mapping[str, Any] | None = None,
 ) -> None:
-    """Print the best trials, the promoted student compared with the untuned preset, and the next commands."""
+    """Print the best trials, the promoted student compared with the untuned preset, and the next commands.
+
+    Args:
+        console: where to print.
+        result: result of the study.
+        trials: its trials.
+        tier, objective: metadata tier and name of the objective.
+        commands: description -> command.
+        smallest: value of the study attribute ``smallest``.
+    """
     console.print()
     console.print(table(completed(trials)[:5], objective))
     console.print()
@@ -94,6 +104,9 @@ def summary(
             highlight=False,
             soft_wrap=True,
         )
+    if smallest is not None:
+        told = summary_text.smallest_in_words(Smallest.of(smallest))
+        console.print(f"Smallest student: {told}", highlight=False, soft_wrap=True)
     console.print()
     for what, command in commands.items():
         console.print(f"{what + ':':<20}  {command}", highlight=False, soft_wrap=True, markup=False)
@@ -103,7 +116,8 @@ def promoted(console: Console, result: StudyResult, tier: str) -> Promoted:
     """Print the promoted student in one line, and return it. A study with a complete trial has one."""
     p = result.promoted
     assert p is not None  # ``require_complete`` came before
-    again = f" (re-run as {p.run})" if p.run.startswith("rerun") else ""
+    words = "re-run as" if p.run.startswith("rerun") else "pruned and trained on as"
+    again = "" if p.run == run_name(p.trial) else f" ({words} {p.run})"
     why = ", because no trial did better" if p.trial is None else ""
     console.print(
         f"Promoted: {recipe_name(p.trial)}{again}{why}. RMSE against the teacher: {p.rmse:.4g} on the selection bank"

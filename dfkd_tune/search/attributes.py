@@ -36,6 +36,10 @@ UNTUNED = "untuned"
 """Study attribute: the attributes of the baseline, with the names of a trial's attributes."""
 RERUNS = "reruns"
 """Study attribute: trial number or ``baseline`` -> run name -> ``[objective, rmse]``, or None for a diverged re-run."""
+SMALLER = "smaller"
+"""Study attribute: run name -> ``objective`` and some metrics of a pruned student, or None if it diverged."""
+SMALLEST = "smallest"
+"""Study attribute: the smallest student within a share of the best, a ``Smallest`` as plain values; None without ``study.within``."""
 PROMOTED = "promoted"
 """Study attribute: the promoted student, a ``Promoted`` as plain values."""
 QUERIES = "queries"
@@ -100,6 +104,11 @@ class StudyRecord:
     def pareto(self) -> str | None:
         """Name of the second objective, ``parameters`` or ``latency``."""
         return self.identity.get("pareto")
+
+    @property
+    def runtime(self) -> str | None:
+        """What latencies were measured in; None for plain PyTorch."""
+        return self.identity.get("runtime")
 
     @property
     def pool(self) -> int | None:
@@ -176,6 +185,14 @@ class StudyRecord:
     @property
     def reruns(self) -> Mapping[str, Mapping[str, Any]]:
         return self.attributes.get(RERUNS, {})
+
+    @property
+    def smaller(self) -> Mapping[str, Any]:
+        return self.attributes.get(SMALLER, {})
+
+    @property
+    def smallest(self) -> Mapping[str, Any] | None:
+        return self.attributes.get(SMALLEST)
 
     @property
     def promoted(self) -> Mapping[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import optuna
 from optuna.trial import TrialState
@@ -50,6 +51,61 @@ class Promoted:
     objective: float
     rmse: float
     mean: float
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A smaller size that was tried, over seeds.
+
+    Args:
+        parameters: parameters of its students.
+        ratio: geometric mean of its students' objectives over those of the same seeds before they were pruned; infinite if one
+            diverged.
+        low, high: 95 % confidence interval of that ratio, by Student's t of the logarithms.
+        confidence: confidence that the ratio over all seeds is within the share, 0 to 1, by the same t.
+        runs: names of the runs, one a seed.
+    """
+
+    parameters: int
+    ratio: float
+    low: float
+    high: float
+    confidence: float
+    runs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Smallest:
+    """The smallest student whose objective is within a share of the best recipe's.
+
+    Args:
+        share: how much larger its objective may be.
+        trial: trial of the best recipe, whose students were pruned; None for the baseline.
+        parameters: parameters of that recipe's students.
+        seeds: number of these students.
+        tried: sizes that were tried, in that order.
+        chosen: index of the smallest one within the share; None if none is.
+        student: its best student: ``run``, ``objective``, ``rmse``, ``mean``, ``recipe`` as JSON, and further metrics; None if none is.
+    """
+
+    share: float
+    trial: int | None
+    parameters: int
+    seeds: int
+    tried: tuple[Tried, ...]
+    chosen: int | None
+    student: Mapping[str, Any] | None
+
+    @classmethod
+    def of(cls, tree: Mapping[str, Any]) -> Smallest:
+        """The result from the value of the study attribute ``smallest``."""
+        tried = tuple(Tried(**{**each, "runs": tuple(each["runs"])}) for each in tree["tried"])
+        return cls(**{**tree, "tried": tried})
+
+    @property
+    def size(self) -> Tried | None:
+        """The chosen size; None if none is within the share."""
+        return None if self.chosen is None else self.tried[self.chosen]
 
 
 def recipe_name(trial: int | None) -> str:
@@ -110,9 +166,21 @@ def ranked(leading: Sequence[Candidate], reruns: Mapping[str, Mapping[str, Seque
     return sorted(found, key=lambda promoted: promoted.mean)
 
 
-def leading_students(study: optuna.Study, count: int) -> list[Promoted]:
-    """The best student of each of a study's ``count`` leading recipes, the promoted one first."""
-    return ranked(top_candidates(study, count), StudyRecord.of(study).reruns)
+def leading_students(study: optuna.Study, count: int, rerun: bool = True) -> list[Promoted]:
+    """The best student of each of a study's ``count`` leading recipes, the promoted one first.
+
+    Args:
+        study: the recorded study.
+        count: number of recipes.
+        rerun: whether re-runs on record count.
+    """
+    known = StudyRecord.of(study)
+    found = ranked(top_candidates(study, count), known.reruns if rerun else {})
+    smallest = {"student": None} if known.smallest is None else known.smallest
+    if not found or smallest["student"] is None or smallest["trial"] != found[0].trial:
+        return found
+    made = Promoted(found[0].trial, *(smallest["student"][name] for name in ("run", "objective", "rmse", "mean")))
+    return [made, *found[1:]]
 
 
 def wanted(

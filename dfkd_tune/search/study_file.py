@@ -19,6 +19,7 @@ from dfkd_tune.search.space import domains, fixing
 from dfkd_tune.teachers.sources import is_file
 from dfkd_tune.utils import yaml_io
 from dfkd_tune.utils.given.durations import seconds
+from dfkd_tune.utils.given.shares import share
 from dfkd_tune.utils.object_reference import importable_from
 from dfkd_tune.utils.quoting import named, quoted
 from dfkd_tune.utils.strategy import build, strategy
@@ -51,9 +52,13 @@ class StudySection:
         leaders: number of best trials that are run again at the end.
         reruns: number of re-runs per such trial, with new seeds; 0 promotes the best trial without re-runs.
         pareto: second objective: ``parameters``, or ``latency`` of one row on this machine; no trial is pruned then.
+        runtime: what the student's latency is measured in, with ``pareto: latency``: ``PyTorch``, ``pt2``, ``onnxruntime``, ``C`` or
+            ``C without libm``, as ``dfkd-tune latency`` has them; by default plain PyTorch.
         timeout: time after the start of a session from which none of its workers begins a trial, in seconds or as ``90s``,
             ``30m`` or ``2h``; those that run end, and the study is concluded with what is there. The same command goes on with
             the rest.
+        within: how much larger the objective of the promoted student may be than the best, such as ``5%`` or 0.05: the students of
+            the best recipe are pruned and trained on, and the smallest that keeps it is promoted. Without it, the best is promoted.
     """
 
     name: Annotated[str, AfterValidator(_study_name)] | None = None
@@ -64,7 +69,9 @@ class StudySection:
     leaders: Annotated[int, Field(ge=1, le=100)] = 3
     reruns: Annotated[int, Field(ge=0, le=100)] = 2
     pareto: Literal["parameters", "latency"] | None = None
+    runtime: Literal["PyTorch", "pt2", "onnxruntime", "C", "C without libm"] | None = None
     timeout: Annotated[float, BeforeValidator(seconds, json_schema_input_type=float | str)] | None = None
+    within: Annotated[float, Field(lt=1), BeforeValidator(share, json_schema_input_type=float | str)] | None = None
 
 
 @strategy

@@ -7,19 +7,23 @@ student, so that no RMSE of an unfinished student is compared with finished ones
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
-from dfkd_tune.search.attributes import ATTEMPTS, REASON, RECIPE, RECORD
+from dfkd_tune.search.attributes import ATTEMPTS, REASON, RECIPE, RECORD, SUMMARY
 from dfkd_tune.search.ranking import Promoted
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.states import RunStatus, State
 from dfkd_tune.training import metrics as metric
 
 if TYPE_CHECKING:  # ``sync`` reads endings from a storage without PyTorch
+    import optuna
+
+    from dfkd_tune.search.storage import PatientStorage
     from dfkd_tune.tracking.tracker import Tracker
     from dfkd_tune.training.distill import Outcome
     from dfkd_tune.training.problem import Problem
@@ -88,6 +92,7 @@ def ending(
     objective: str,
     *,
     pareto: str | None = None,
+    runtime: str | None = None,
     pruned: str | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> Ending:
@@ -98,6 +103,7 @@ def ending(
         outcome: the result of the distillation.
         objective: ``robust``, ``rmse`` or ``nrmse``.
         pareto: second objective, ``parameters`` or ``latency``; None without one.
+        runtime: what its latency is measured in; None for plain PyTorch.
         pruned: why it was pruned; None if it was not. A student that diverged counts as pruned.
         about: entries about its origin for the student's files; None makes no files.
     """
@@ -107,6 +113,8 @@ def ending(
     recipe = json.dumps(outcome.recipe.tree())
     if reason:
         return Ending(State.PRUNED, reason, (), metrics, recipe, outcome.curve)
+    if runtime is not None:
+        metrics[metric.LATENCY] = _latency_in(runtime, problem, outcome)
     values = (outcome.objective(objective), *((metrics[COSTS[pareto]],) if pareto else ()))
     files = None
     if about is not None:
@@ -115,6 +123,18 @@ def ending(
 
         files = student_files(problem, outcome, about) | synthetic_file(problem, outcome)
     return Ending(State.COMPLETE, None, values, metrics, recipe, outcome.curve, files)
+
+
+def _latency_in(runtime: str, problem: Problem, outcome: Outcome) -> float:
+    """Microseconds of a student for one row in a runtime."""
+    from dfkd_tune.export.schema import InputSchema
+    from dfkd_tune.export.speed import one_row
+    from dfkd_tune.export.speed import runtime as runs
+
+    encoding = problem.encoder.encoding
+    rows = problem.inputs.raw(problem.sample.z[:2], encoding.torch_dtype)
+    module = problem.module(outcome.recipe.student, outcome.weights)
+    return one_row(runs(runtime, module, InputSchema(problem.inputs.names, encoding, rows)), rows[:1])
 
 
 def stopped(curve: Sequence[tuple[int, float]], reason: str | None = None, state: State = State.INTERRUPTED) -> Ending:
@@ -135,6 +155,31 @@ def recorded_ending(trial: FrozenTrial) -> Ending:
     metrics = {name: value for name, value in figures.items() if name not in BOOKKEEPING}
     values = tuple(trial.values or ()) if trial.state.name == State.COMPLETE else ()
     return Ending(State(trial.state.name), known.get(REASON), values, metrics, known.get(RECIPE))
+
+
+def published(
+    tracker: Tracker,
+    uri: str,
+    storage: PatientStorage,
+    study: optuna.Study,
+    problem: Problem,
+    leading: Sequence[Promoted],
+    ended: int,
+) -> dict[str, Any]:
+    """Publish a study that has ended, and return its summary, which is recorded with it.
+
+    Args:
+        tracker, uri, storage, study, problem: MLflow records and tracking URI, Optuna's storage and study, and its problem.
+        leading: the best student of each leading recipe, the promoted one first.
+        ended: number of trials that have ended.
+    """
+    from dfkd_tune.reporting import publication  # a second's import, for which no worker should wait
+
+    parent = tracker.parent if tracker.settle() else None  # else ``sync`` completes the rest later
+    certificate = publication.publish(uri, storage, study, parent, problem, leading)
+    summary = {"trials": ended, "at": time.time(), **publication.summary_of(certificate)}
+    study.set_user_attr(SUMMARY, summary)
+    return summary
 
 
 def study_ending(

@@ -11,6 +11,7 @@ from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.sampling import without_experimental_warnings
 from dfkd_tune.study.calibration import small_problem, trial_seconds
 from dfkd_tune.study.prepare import Prepared
+from dfkd_tune.study.smaller.sizes import extra_runs
 from dfkd_tune.training.distill import distill
 
 
@@ -34,7 +35,7 @@ def estimate(prepared: Prepared) -> Estimate:
     about, problem, recipes = prepared.spec.study, small_problem(prepared), first_recipes(prepared)
     distill(problem, replace(recipes[0], steps=10), problem.seed)  # warm-up: do not time imports
     trial = sum(trial_seconds(problem, recipe) for recipe in recipes) / len(recipes)
-    runs = about.trials + min(about.leaders, about.trials) * about.reruns + 1
+    runs = about.trials + min(about.leaders, about.trials) * about.reruns + 1 + extra_runs(about)
     return Estimate(trial, trial * runs, psutil.Process().memory_info().rss + prepared.sizes.bytes)
 
 

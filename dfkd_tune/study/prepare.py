@@ -23,6 +23,7 @@ from dfkd_tune.search.space.search_space import make_space
 from dfkd_tune.search.space.shared_rows import require_shared_rows
 from dfkd_tune.search.space.space import Size, Space
 from dfkd_tune.search.study_file import POPULATION, StudySpec
+from dfkd_tune.students.module import Module
 from dfkd_tune.study.total.asking import Asking
 from dfkd_tune.study.total.division import ROUNDS, probe_rows
 from dfkd_tune.study.total.opening import Total, meter_of, open_total
@@ -165,7 +166,8 @@ class Prepared:
 
     def identity(self) -> dict[str, Any]:
         """The facts that must be equal when the study is resumed."""
-        optional = {"pareto": self.spec.study.pareto, "teacher_rows": self.spec.budget.teacher_rows}
+        optional = {"pareto": self.spec.study.pareto, "runtime": self.spec.study.runtime}
+        optional |= {"teacher_rows": self.spec.budget.teacher_rows}
         optional |= {"limited": self.spec.budget.total_queries is not None}
         return {
             "teacher": self.teacher.sha256,
@@ -238,6 +240,8 @@ def prepare(
     Raises:
         DfkdError: for the first error, in one line.
     """
+    _check_within(spec)
+    _check_runtime(spec)
     where, limited = hardware.device(device), spec.budget.total_queries is not None
     meter = meter_of(teacher) if limited else None
     total = None if meter is None or storage_url is None else open_total(spec, storage_url, meter)
@@ -265,6 +269,8 @@ def prepare(
     )
     if limited:
         require_shared_rows(space, spec.fixed, spec.search or (), spec.place)
+    if spec.study.runtime is not None and spec.study.runtime.startswith("C"):
+        _require_arrays(spec, space)
     try_sampler(spec.sampler, space.suggest, 2 if small else 1, f"{spec.place}: sampler")
     bare = Prepared(spec, teacher, inputs, found, space, NOTHING, where, total=total)
     prepared = replace(bare, sizes=sized(bare))
@@ -275,6 +281,38 @@ def prepare(
             remedy="use loss.kind mse",
         )
     return prepared
+
+
+def _check_within(spec: StudySpec) -> None:
+    """Refuse a share within which no smaller student could be found."""
+    if spec.study.within is None:
+        return
+    place = f"{spec.place}: study.within"
+    if not spec.study.reruns:
+        raise SpecError(place, "compares sizes over seeds, but study.reruns is 0", remedy="let reruns be at least 1")
+    if spec.budget.total_queries is not None:
+        rule = "cannot be kept with budget.total_queries: a pruned student has seen rows that other folds measure it on"
+        raise SpecError(place, rule, remedy="leave one of them out")
+
+
+def _check_runtime(spec: StudySpec) -> None:
+    """Refuse a runtime that is not here, or whose latency is not weighed."""
+    runtime, place = spec.study.runtime, f"{spec.place}: study.runtime"
+    if runtime is None:
+        return
+    if spec.study.pareto != "latency":
+        raise SpecError(place, "is weighed only with pareto: latency", remedy="add --pareto-latency, or leave it out")
+    from dfkd_tune.export.speed import missing
+
+    if (why := missing(runtime)) is not None:
+        raise SpecError(place, f"{runtime} cannot be used here: {why}", remedy="install it, or weigh another runtime")
+
+
+def _require_arrays(spec: StudySpec, space: Space) -> None:
+    """Refuse C for students that cannot be written in it."""
+    if any(isinstance(each, Module) for each in space.students()):
+        rule = f"{spec.study.runtime} has no students of kind module"
+        raise SpecError(f"{spec.place}: study.runtime", rule, remedy="weigh PyTorch, pt2 or onnxruntime")
 
 
 def matches_gradients(space: Space) -> bool:

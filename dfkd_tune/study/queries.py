@@ -16,6 +16,7 @@ from dfkd_tune.recipes.presets import PRESETS
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.students.mlp import MLP
 from dfkd_tune.study.prepare import Prepared
+from dfkd_tune.study.smaller.sizes import extra_runs
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.training.distill import distill
 from dfkd_tune.training.member import BLOCK
@@ -67,7 +68,7 @@ def queries(prepared: Prepared, recipes: list[Recipe]) -> Queries:
     shared = pool + len(BANKS) * bank + sum(_asked(problem, replace(one, batch=budget.batch)) for one in panel)
     shared += (MOVES + 1) * bank
     attacked = 2 * STEPS * min(STARTS, bank, max(8, pool // (STEPS * RESTARTS)))
-    runs = about.trials + min(about.leaders, about.trials) * about.reruns + 1
+    runs = about.trials + min(about.leaders, about.trials) * about.reruns + 1 + extra_runs(about)
     trial = sum(_asked(problem, recipe) for recipe in recipes) // len(recipes)
     return Queries(shared, trial, runs, attacked + 2 * bank)
 

@@ -99,6 +99,9 @@ def load_replay(uri: str, run_id: str, sources: Sources, device: str = "cpu") ->
     ):
         raise NotFound(place, "is no trial of a study", remedy="a recipe.yaml goes with --recipe")
     assert parent.info.run_name is not None  # every parent run has a name
+    if run.data.tags.get(tag.KIND) == RunKind.SMALLER:
+        rule = "was pruned from another student, whose weights its recipe does not tell"
+        raise NotFound(place, rule, remedy="name the run of the trial, or export the student")
     leaves = {leaf: _plain(text) for leaf, text in run.data.params.items() if leaf not in (param.TRIAL, param.SEED)}
     return Replay(
         run_id,

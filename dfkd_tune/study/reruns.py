@@ -7,8 +7,9 @@ The untuned baseline is re-run too if it is among the best recipes. A search tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import optuna
 
@@ -17,6 +18,7 @@ from dfkd_tune.search.attributes import PARTS, RERUNS, StudyRecord
 from dfkd_tune.search.locks import StudyLock, as_many_as_are_free, exclusive, part_locks
 from dfkd_tune.search.ranking import Candidate, wanted
 from dfkd_tune.search.storage import PatientStorage
+from dfkd_tune.search.study_file import StudySection
 from dfkd_tune.study.ending import Ending, ending, stopped
 from dfkd_tune.tracking import params as param
 from dfkd_tune.tracking import tags as tag
@@ -36,8 +38,7 @@ class Rerunner:
     Args:
         storage, url: Optuna's storage and its URL.
         study, problem, tracker: Optuna study, problem and MLflow tracker of the study.
-        seed: seed of the study.
-        objective: name of the objective.
+        section: the section ``study`` of the study file.
         check_cancelled: called at every rung; raises ``Interrupted`` if the user wants to stop.
     """
 
@@ -46,8 +47,7 @@ class Rerunner:
     study: optuna.Study
     problem: Problem
     tracker: Tracker
-    seed: int
-    objective: str
+    section: StudySection
     check_cancelled: Callable[..., None]
 
     def run_parts(
@@ -114,27 +114,50 @@ class Rerunner:
             self._run([(leader, name, recipes[leader]) for leader, name in missing[first : first + population]])
 
     def _run(self, missing: Sequence[tuple[Candidate, str, Recipe]]) -> None:
-        members = {name: Member(name, recipe, derive(self.seed, name)) for _, name, recipe in missing}
-        for leader, name, recipe in missing:
-            params = recipe.leaves() | {param.SEED: members[name].seed}
-            params |= {} if leader.trial is None else {param.TRIAL: leader.trial}
-            self.tracker.open_run(name, RunKind.RERUN, params, {tag.TIER: self.problem.inputs.tier}, again=True)
+        members = [Member(name, recipe, derive(self.section.seed, name)) for _, name, recipe in missing]
+        leaders = {name: leader for leader, name, _ in missing}
+        trials = {name: leader.trial for name, leader in leaders.items()}
+        for name, ended in self.distilled(members, trials, RunKind.RERUN):
+            score = [ended.values[0], ended.metrics[metric.RMSE]] if ended.values else None
+            with exclusive(self.storage, self.url):
+                known, key = dict(StudyRecord.of(self.study).reruns), leaders[name].key
+                known[key] = {**known.get(key, {}), name: score}
+                self.study.set_user_attr(RERUNS, known)
+
+    def distilled(
+        self,
+        members: Sequence[Member],
+        trials: Mapping[str, int | None],
+        kind: RunKind,
+        about: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> Iterator[tuple[str, Ending]]:
+        """Distill members whose keys are the names of their MLflow runs; gives each name with its ending, once MLflow has it.
+
+        Args:
+            members: new members.
+            trials: name -> number of the trial that the recipe is from; None for the baseline.
+            kind: kind of the runs.
+            about: name -> further entries for the student's ``result.json``.
+
+        Raises:
+            Interrupted: if the user stopped the study; the unfinished runs are then KILLED.
+        """
+        left = {str(member.key): member for member in members}
+        for name, member in left.items():
+            params = member.recipe.leaves() | {param.SEED: member.seed}
+            params |= {} if trials[name] is None else {param.TRIAL: trials[name]}
+            self.tracker.open_run(name, kind, params, {tag.TIER: self.problem.inputs.tier}, again=True)
         try:
-            outcomes = distill_all(self.problem, list(members.values()), self.check_cancelled)
-            for (leader, name, _), outcome in zip(missing, outcomes, strict=True):
-                about = {"study": self.study.study_name, "trial": leader.trial, "run": name}
-                ended = ending(self.problem, outcome, self.objective, about=about)
-                del members[name]
-                self._record(leader.key, name, ended)
+            outcomes = distill_all(self.problem, members, self.check_cancelled)
+            for name, outcome in zip(list(left), outcomes, strict=True):
+                facts = {"study": self.study.study_name, "trial": trials[name], "run": name} | dict(
+                    (about or {}).get(name, {})
+                )
+                ended = ending(self.problem, outcome, self.section.objective, runtime=self.section.runtime, about=facts)
+                del left[name]
+                ended.close(self.tracker, name)
+                yield name, ended
         except BaseException:
-            for name, member in members.items():
+            for name, member in left.items():
                 stopped(member.curve).close(self.tracker, name)
             raise
-
-    def _record(self, key: str, name: str, ended: Ending) -> None:
-        ended.close(self.tracker, name)
-        score = [ended.values[0], ended.metrics[metric.RMSE]] if ended.values else None
-        with exclusive(self.storage, self.url):
-            known = dict(StudyRecord.of(self.study).reruns)
-            known[key] = {**known.get(key, {}), name: score}
-            self.study.set_user_attr(RERUNS, known)

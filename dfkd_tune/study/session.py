@@ -14,19 +14,20 @@ import torch
 from dfkd_tune.errors import DfkdError, Interrupted
 from dfkd_tune.locations.paths import shared_folder
 from dfkd_tune.recipes.recipe import Recipe
-from dfkd_tune.search.attributes import BASELINE, SUMMARY, StudyRecord
+from dfkd_tune.search.attributes import BASELINE, StudyRecord
 from dfkd_tune.search.locks import StudyLock, as_many_as_are_free, exclusive, rerun_lock, study_locks
 from dfkd_tune.search.progress import Progress, StudyResult, totals
-from dfkd_tune.search.ranking import Candidate, Promoted, ranked, run_name, top_candidates, top_trials
+from dfkd_tune.search.ranking import Candidate, Promoted, leading_students, run_name, top_candidates, top_trials
 from dfkd_tune.search.recorded_recipes import recipe_of
 from dfkd_tune.search.sampling import without_experimental_warnings
 from dfkd_tune.search.storage import PatientStorage
 from dfkd_tune.search.trial_queue import Heartbeat, TrialQueue
 from dfkd_tune.study.calibration import paying_threads
-from dfkd_tune.study.ending import stopped, study_ending
+from dfkd_tune.study.ending import published, stopped, study_ending
 from dfkd_tune.study.opening import open_queue
 from dfkd_tune.study.prepare import Prepared
 from dfkd_tune.study.reruns import Rerunner
+from dfkd_tune.study.smaller.shrinker import find_smallest
 from dfkd_tune.study.trials.handing_out import claims_of
 from dfkd_tune.study.trials.progress_view import ProgressView
 from dfkd_tune.study.trials.trainer import Trainer
@@ -153,6 +154,7 @@ class StudyRunner:
                 self._rerun()
                 with rerun_lock(self.storage, self.storage_url, self.study, self._wait_for_reruns):
                     self._rerun(everything=True)
+                    find_smallest(self._rerunner(), self._recipe, self.prepared.population)
                     self.tracker.close_all_running()  # no process works on a run any more
                     return self._conclude()
             except BaseException:
@@ -219,18 +221,19 @@ class StudyRunner:
         section = self.prepared.spec.study
         if section.reruns:
             self._show()
-            stores = (self.storage, self.storage_url, self.study)
-            settings = (section.seed, section.objective, lambda member=None: self._wait(None))
-            rerunner = Rerunner(*stores, self.problem, self.tracker, *settings)
             wait = self._wait_for_reruns if everything else None
             parts, seeded = self.known.groups or self.known.workers, self.known.groups is not None
             leading = top_candidates(self.study, section.leaders)
             untuned = [leader for leader in leading if leader.trial is None]
             for part in (top_trials(self.study, section.leaders), untuned) if seeded else (leading,):
                 recipes = {leader: self._recipe(leader) for leader in part}
-                rerunner.run_parts(recipes, section.reruns, self.prepared.population, parts, wait)
+                self._rerunner().run_parts(recipes, section.reruns, self.prepared.population, parts, wait)
             self.view.changed = True
             self._show()
+
+    def _rerunner(self) -> Rerunner:
+        stores, section = (self.storage, self.storage_url, self.study), self.prepared.spec.study
+        return Rerunner(*stores, self.problem, self.tracker, section, lambda member=None: self._wait(None))
 
     def _recipe(self, leader: Candidate) -> Recipe:
         return self.prepared.baseline() if leader.trial is None else recipe_of(self.study.trials[leader.trial])
@@ -264,24 +267,19 @@ class StudyRunner:
             LOG.warning("the study could not be closed: %s", error)
 
     def _conclude(self) -> StudyResult:
-        known = StudyRecord.of(self.study)
-        section = self.prepared.spec.study
-        leading = ranked(top_candidates(self.study, section.leaders), known.reruns if section.reruns else {})
+        known, section = StudyRecord.of(self.study), self.prepared.spec.study
+        leading = leading_students(self.study, section.leaders, bool(section.reruns))
         promoted = next(iter(leading), None)
         self.view.read()
         summary, ended = known.summary, self.view.progress.ended
         if summary.get("trials") != ended or summary == self.summary_before:  # no other process wrote the summary
-            from dfkd_tune.reporting import publication  # a second's import, for which no worker should wait
-
-            parent = self.tracker.parent if self.tracker.settle() else None  # else ``sync`` completes the rest later
             stores = (self.tracking_uri, self.storage, self.study)
-            certificate = publication.publish(*stores, parent, self.problem, leading)
-            summary = {"trials": ended, "at": time.time(), **publication.summary_of(certificate)}
-            self.study.set_user_attr(SUMMARY, summary)
+            summary = published(self.tracker, *stores, self.problem, leading, ended)
         self._close(RunStatus.FINISHED, leading, report := summary["report"])
         found = (self.view.progress.best, promoted, known.untuned.get(metric.RMSE), report)
-        uris = (self.tracking_uri, self.storage_url)
-        return StudyResult(self.name, *found, *uris, self.view.progress, summary.get("by_output", {}))
+        return StudyResult(
+            self.name, *found, self.tracking_uri, self.storage_url, self.view.progress, summary.get("by_output", {})
+        )
 
     def _close(self, status: RunStatus, leading: Sequence[Promoted] = (), report: float | None = None) -> None:
         now = self.view.read()

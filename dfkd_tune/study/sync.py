@@ -227,7 +227,10 @@ def _publish(done: Synced, runs: Runs, study: Study | None, uri: str, storage_ur
 
         problem = cache(lambda: certificates.rebuild_problem(name, parent.data.params, parent.data.tags, sources))
         if missing or unmeasured:
-            certificate = register.certified(uri, name, run, problem)
+            from dfkd_tune.reporting.publication import size_of
+
+            size = size_of(study) if study is not None else None
+            certificate = register.certified(uri, name, run, problem, size)
             done.certified = missing
             assert parent.info.end_time is not None  # it has finished
             figures = {metric.CERTIFICATE_RMSE: certificate["report"]["rmse"]}

@@ -7,7 +7,7 @@ from enum import StrEnum
 PREFIX = "dfkd."
 """Prefix of all tags of dfkd-tune."""
 KIND = f"{PREFIX}kind"
-"""Kind of the run: ``study``, ``trial``, ``rerun`` or ``baseline``."""
+"""Kind of the run: ``study``, ``trial``, ``rerun``, ``baseline`` or ``smaller``."""
 STUDY = f"{PREFIX}study"
 """Name of the study that the run belongs to."""
 EXPERIMENT = f"{PREFIX}experiment_id"
@@ -78,3 +78,4 @@ class RunKind(StrEnum):
     TRIAL = "trial"
     RERUN = "rerun"
     BASELINE = "baseline"
+    SMALLER = "smaller"

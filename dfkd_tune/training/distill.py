@@ -228,7 +228,7 @@ def polish(problem: Problem, member: Member) -> None:
         begun,
         draw,
         recipe.steps * recipe.batch,
-        recipe.initializer.budget_fraction(recipe.student),
+        member.prepaid,
     )
     bank = problem.bank("pruning", member.fold)
     reached = fidelity(problem, recipe, found, bank)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +38,7 @@ class Member:
         teacher_rows: number of teacher rows queried for it alone.
         level: its normalized RMSE on prior rows of the latest steps, for adaptive gap bounds.
         synthesis: metrics of its synthetic rows at its latest rung.
+        start: weights that it begins with; None for those of its recipe's initializer.
         weights, first, second: its student's weights, and the optimizer's moments of the same shapes.
         average: moving average of its weights.
         state: state of its generator.
@@ -62,6 +63,7 @@ class Member:
     teacher_rows: int = 0
     level: float = 1.0
     synthesis: dict[str, float] = field(default_factory=dict)
+    start: Sequence[Tensor] | None = field(default=None, repr=False)
     weights: list[Tensor] = field(default_factory=list, repr=False)
     first: list[Tensor] = field(default_factory=list, repr=False)
     second: list[Tensor] = field(default_factory=list, repr=False)
@@ -80,7 +82,9 @@ class Member:
     def begin(self, problem: Problem) -> None:
         """Make its initial weights, optimizer moments and generator state."""
         self.rng.manual_seed(derive(self.seed, "member"))
-        begun = self.recipe.initializer.init(problem.init_context(self.recipe, self.fold), self.rng)
+        begun = self.start
+        if begun is None:
+            begun = self.recipe.initializer.init(problem.init_context(self.recipe, self.fold), self.rng)
         self.weights = [w.to(problem.device) for w in begun]
         self.first = [torch.zeros_like(w) for w in self.weights]
         self.second = [torch.zeros_like(w) for w in self.weights]
@@ -164,13 +168,12 @@ class Member:
     @property
     def steps(self) -> int:
         """Optimizer steps, between initializer and refiner."""
-        return max(
-            1,
-            round(
-                self.recipe.steps
-                * min(self.recipe.refiner.begins, 1 - self.recipe.initializer.budget_fraction(self.recipe.student))
-            ),
-        )
+        return max(1, round(self.recipe.steps * min(self.recipe.refiner.begins, 1 - self.prepaid)))
+
+    @property
+    def prepaid(self) -> float:
+        """Share of its budget that its initializer uses."""
+        return 0.0 if self.start is not None else self.recipe.initializer.budget_fraction(self.recipe.student)
 
     @property
     def next_rung(self) -> int:
@@ -190,7 +193,7 @@ class Member:
     @property
     def _begun(self) -> int:
         """Steps that the initializer counts as."""
-        return round(self.recipe.initializer.budget_fraction(self.recipe.student) * self.recipe.steps)
+        return round(self.prepaid * self.recipe.steps)
 
     @property
     def finished(self) -> bool:

@@ -28,8 +28,8 @@ def test_without_options_it_is_the_file(file, tmp_path):
 
 def test_an_option_replaces_what_it_names(file, tmp_path):
     read = read_spec(tmp_path / "pump.yaml")
-    given = {"n_trials": 9, "name": "valve", "pareto": "latency", "seed": 0, "timeout": 60.0}
-    study = replace(read.study, trials=9, name="valve", pareto="latency", seed=0, timeout=60.0)
+    given = {"n_trials": 9, "name": "valve", "pareto": "latency", "seed": 0, "timeout": 60.0, "within": 0.05}
+    study = replace(read.study, trials=9, name="valve", pareto="latency", seed=0, timeout=60.0, within=0.05)
     assert spec_of(**NOTHING | {"spec": file} | given) == replace(read, study=study, seeded=True)
     assert not spec_of(**NOTHING | {"spec": file, "n_trials": 9}).seeded
 
@@ -68,3 +68,8 @@ def test_a_name_that_is_none_is_told(file, name):
 def test_a_file_that_an_option_names_is_there(file, option, kind):
     with fails("none.yaml", "no such file", kind=kind):
         spec_of(**NOTHING | {"spec": file, option: "none.yaml"})
+
+
+def test_a_share_of_all_is_none(file):
+    with fails("--within", "must be below 100%", kind=SpecError):
+        spec_of(**NOTHING | {"spec": file, "within": 1.5})

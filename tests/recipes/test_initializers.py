@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from dfkd_tune.recipes.initializers import RIDGE, Neurons, Random
+from dfkd_tune.recipes.initializers import Neurons, Random
 from dfkd_tune.students.mlp import MLP
 from dfkd_tune.students.rbf import RBF
+from dfkd_tune.students.shrinking import RIDGE
 from dfkd_tune.testing.problems import make_problem, network, recipe, rng
 
 HIDDEN = 8

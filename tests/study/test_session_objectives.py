@@ -9,7 +9,7 @@ import yaml
 from optuna.trial import TrialState
 from tiny_studies import Store
 
-from dfkd_tune.errors import StudyMismatch
+from dfkd_tune.errors import SpecError, StudyMismatch
 from dfkd_tune.locations import paths
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.study_file import parse_spec
@@ -44,6 +44,49 @@ def test_latency_is_weighed_too(tree, store, tmp_path):
     done = run_study(prepare(spec), f"sqlite:///{tmp_path}/optuna.db", store.tracking)
     for trial in load_study(done.storage_url, "swift").get_trials():
         assert trial.values[1] == trial.user_attrs["latency_us"] > 0
+
+
+def test_latency_is_weighed_in_the_runtime_that_is_named(tree, store, tmp_path, monkeypatch):
+    from dfkd_tune.export import speed
+
+    measured = {}
+
+    def one_row(prepare, row):
+        assert isinstance(prepare, str) and row.shape[0] == 1
+        measured[prepare] = 1000.0 + len(measured)
+        return measured[prepare]
+
+    monkeypatch.setattr(speed, "runtime", lambda name, module, schema: f"{name} {len(measured)}")
+    monkeypatch.setattr(speed, "one_row", one_row)
+    spec = parse_spec(tree("in-c", trials=2, reruns=1, leaders=1, pareto="latency", runtime="pt2"), "in-c")
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    run_study(prepare(spec), url, store.tracking)
+    assert {name.split()[0] for name in measured} == {"pt2"}
+    for trial in load_study(url, "in-c").get_trials():
+        assert trial.values[1] == trial.user_attrs["latency_us"] in measured.values()
+    assert all(run.data.metrics["latency_us"] >= 1000 for run in store.runs("in-c", "rerun"))
+    again = parse_spec(tree("in-c", trials=2, reruns=1, leaders=1, pareto="latency"), "in-c")
+    with pytest.raises(StudyMismatch, match="runtime"):
+        run_study(prepare(again), url, store.tracking)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"runtime": "C"}, "is weighed only with pareto: latency"),
+        ({"runtime": "C", "pareto": "parameters"}, "is weighed only with pareto: latency"),
+        ({"runtime": "lisp", "pareto": "latency"}, "study.runtime"),
+    ],
+)
+def test_a_runtime_that_cannot_be_weighed_is_refused(tree, given, words):
+    with pytest.raises(SpecError, match=words):
+        prepare(parse_spec(tree("refused", **given), "refused"))
+
+
+def test_a_runtime_that_is_not_here_is_refused(tree, monkeypatch):
+    monkeypatch.setattr("dfkd_tune.export.speed.missing", lambda name: f"no {name}")
+    with pytest.raises(SpecError, match="C cannot be used here: no C"):
+        prepare(parse_spec(tree("absent", pareto="latency", runtime="C"), "absent"))
 
 
 def test_a_study_keeps_its_objectives(weighed, store, tree):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 STUDIES = ROOT / "studies"
-STUDY = ("trials", "seed", "objective", "population", "leaders", "reruns", "pareto", "timeout")
+STUDY = ("trials", "seed", "objective", "population", "leaders", "reruns", "pareto", "timeout", "within", "runtime")
 TINY = {"steps": 40, "batch": 20, "pool": 500, "bank": 200}
 SEARCH = {
     "generator.kind": ["gaussian", "adversarial", "direct"],

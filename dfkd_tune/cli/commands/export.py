@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     "kind",
     type=export_format,
     metavar="FORMAT",
-    help="pt2, onnx, safetensors, c, numpy, executorch, or a format of an installed plug-in; default: the suffix of --out.",
+    help="pt2, onnx, safetensors, c, numpy, executorch, litert, or a format of an installed plug-in; default: the suffix of --out.",
 )
 @click.option("--out", required=True, type=click.Path(), help="File to write.")
 @click.option(

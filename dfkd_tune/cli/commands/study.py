@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, STORAGE, TRACKING, TRUST, duration
+from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, STORAGE, TRACKING, TRUST, duration, share
 from dfkd_tune.cli.study_options import spec_of
 from dfkd_tune.utils.signals import Signals
 
@@ -22,6 +22,17 @@ from dfkd_tune.utils.signals import Signals
 @click.option("--name", help="Name of the study.")
 @click.option("--pareto", "pareto", flag_value="parameters", help="Minimize error and number of parameters.")
 @click.option("--pareto-latency", "pareto", flag_value="latency", help="Minimize error and measured latency.")
+@click.option(
+    "--runtime",
+    type=click.Choice(["PyTorch", "pt2", "onnxruntime", "C", "C without libm"], case_sensitive=False),
+    help="With --pareto-latency: what the student will run in; default: plain PyTorch.",
+)
+@click.option(
+    "--within",
+    type=share,
+    metavar="SHARE",
+    help="Promote the smallest student whose objective is at most this share above the best, such as 5%.",
+)
 @click.option("--quiet", is_flag=True, help="Print only the final result line.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line per event.")
 @click.option("--seed", type=click.IntRange(min=0), help="Random seed of the study.")
@@ -55,6 +66,8 @@ def study(
     features: str | None,
     name: str | None,
     pareto: str | None,
+    runtime: str | None,
+    within: float | None,
     quiet: bool,
     as_json: bool,
     seed: int | None,
@@ -81,9 +94,12 @@ def study(
     mode = "json" if as_json else "quiet" if quiet else "live"
     storage_url, uri = paths.optuna_url(storage), paths.tracking_url(tracking_uri)
     require_intact(storage_url)  # before the first teacher query
-    changed = spec_of(spec, n_trials, teacher, architecture, features, name, pareto, seed, timeout, max_queries)
+    changed = spec_of(
+        spec, n_trials, teacher, architecture, features, name, pareto, seed, timeout, max_queries, within, runtime
+    )
     from dfkd_tune.reporting import terminal_progress, terminal_summary  # seconds, for which a refusal does not wait
     from dfkd_tune.reporting.failed_study import require_complete
+    from dfkd_tune.search.attributes import StudyRecord
     from dfkd_tune.search.loaded import load_study
     from dfkd_tune.study.launch import launch
     from dfkd_tune.study.prepare import prepare
@@ -104,11 +120,14 @@ def study(
         if ended < total:
             console.print(late, highlight=False, soft_wrap=True)
         return
-    trials = load_study(storage_url, result.name).get_trials(deepcopy=False)
+    study = load_study(storage_url, result.name)
+    trials, recorded = study.get_trials(deepcopy=False), StudyRecord.of(study)
     told = _next(result.name, storage, tracking_uri)
     if ended < total:
         console.print(late, highlight=False, soft_wrap=True)
-    terminal_summary.summary(console, result, trials, prepared.inputs.tier, changed.study.objective, told)
+    terminal_summary.summary(
+        console, result, trials, prepared.inputs.tier, changed.study.objective, told, recorded.smallest
+    )
 
 
 def _next(name: str, storage: str | None, tracking_uri: str | None) -> dict[str, str]:

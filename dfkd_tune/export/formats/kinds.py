@@ -6,6 +6,7 @@ from dfkd_tune.errors import ExportError
 from dfkd_tune.export.formats.base import ExportFormat
 from dfkd_tune.export.formats.c.format import C
 from dfkd_tune.export.formats.executorch import ExecuTorch
+from dfkd_tune.export.formats.litert import LiteRT
 from dfkd_tune.export.formats.npz.format import NumPy
 from dfkd_tune.export.formats.onnx import ONNX
 from dfkd_tune.export.formats.pt2 import PT2
@@ -22,6 +23,7 @@ EXPORTS: Registry[ExportFormat] = Registry(
         "c": C(),
         "numpy": NumPy(),
         "executorch": ExecuTorch(),
+        "litert": LiteRT(),
     },
 )
 

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import optuna
 from optuna.trial import TrialState
@@ -162,7 +163,8 @@ class Trainer:
         section = self.prepared.spec.study
         number = running.trial.number if running.trial else None
         about = {"study": self.prepared.spec.name, "trial": number, "run": running.key}
-        ended = ending(self.problem, outcome, section.objective, pareto=section.pareto, pruned=pruned, about=about)
+        weighed: dict[str, Any] = {"pareto": section.pareto, "runtime": section.runtime}
+        ended = ending(self.problem, outcome, section.objective, **weighed, pruned=pruned, about=about)
         del self.active[running.key]  # until here a failing teacher puts the trial back in the queue
         self.view.changed = True
         # MLflow's record first: if this process dies, every trial that Optuna counts as done has its student on disk.

@@ -42,3 +42,17 @@ def test_ziglang_compiles_it_where_the_system_has_no_compiler(tmp_path, monkeypa
     )
     worst, _ = export(network, schema(Encoding([0.0] * 2, [1.0] * 2)), "c", tmp_path / "small.c")
     assert worst < 1e-5
+
+
+def test_a_compiler_without_the_machines_instructions_compiles_for_speed_anyway(monkeypatch):
+    flags = []
+
+    def loaded(source, *given):
+        flags.append(given)
+        if compiler.NATIVE in given:
+            raise ExportError("--format c", "does not compile it")
+        return source
+
+    monkeypatch.setattr(compiler, "loaded", loaded)
+    assert compiler.fastest("int x;") == "int x;"
+    assert flags == [(*compiler.FAST, compiler.NATIVE), compiler.FAST]
