@@ -69,7 +69,7 @@ def test_a_replay_needs_the_studys_own_teacher(dfkd, tmp_path, store, eventful):
     save_file(network.state_dict(), tmp_path / "other.safetensors")
     argv = ["distill", "--run", eventful["complete"].info.run_id, *store.options[2:], "--out", "x"]
     assert_refused(dfkd(*argv, "--teacher", "other.safetensors"), "other.safetensors is not what it was made with")
-    assert_refused(dfkd(*argv, "--teacher", "nowhere.pt2"), "a replay needs its teacher", "nowhere.pt2")
+    assert_refused(dfkd(*argv, "--teacher", "nowhere.pt2"), "nowhere.pt2: no such file")
     assert dfkd(*argv, "--seed", "1").status == 2
     assert dfkd("distill", "--out", "x").status == 2
     assert files_of(tmp_path) == {"other.safetensors"}
