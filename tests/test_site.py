@@ -143,6 +143,8 @@ class TestProject:
         fixed = dict(line.split("==") for line in read(ROOT / "constraints.txt").splitlines())
         groups = [self.project["dependencies"], *self.project["optional-dependencies"].values()]
         for item in (Requirement(text) for group in groups for text in group):
+            if item.name == "litert-torch":  # its converter needs an older typing-extensions than Jupyter
+                continue
             if item.marker is None or item.marker.evaluate():  # what another system installs is not fixed here
                 assert fixed[item.name.lower()] in item.specifier, item
 

@@ -22,6 +22,7 @@ from dfkd_tune.locations.files import write_output
 from dfkd_tune.locations.paths import writable
 from dfkd_tune.search.study_file import StudySpec, parse_spec
 from dfkd_tune.study.prepare import Prepared, prepare
+from dfkd_tune.study.total.opening import open_total
 from dfkd_tune.teachers.base import Teacher, hash_bytes
 from dfkd_tune.teachers.in_memory import Given, given, identified, own_signature
 from dfkd_tune.teachers.metering.meter import Meter, metered
@@ -65,15 +66,14 @@ class Arguments:
         if self.architecture is not None and not isinstance(self.teacher, str | Path):
             rule = f"is for a file of weights, got a teacher in memory ({type(self.teacher).__name__})"
             raise SpecError(f"{self.function}: architecture", rule, remedy="leave it out")
-        self._spec(f"{IN_MEMORY}teacher", None)  # before a teacher that may be slow is asked
+        first = self._spec(f"{IN_MEMORY}teacher", None)  # before a teacher that may be slow is asked
         if isinstance(self.example_inputs, list) and np.ndim(self.example_inputs) < 2:
             raise self._no_rows(np.shape(self.example_inputs))
         signature = own_signature(self.teacher, self.example_inputs)
         inputs, file = self._features(signature)
         layout = layout_of(signature, self.function) if signature is not None and signature.complete else None
         layout = inputs.layout if inputs is not None and inputs.layout is not None else layout
-        limited = (self.tree.get("budget") or {}).get("total_queries") is not None
-        with metered(Meter() if limited else None):
+        with metered(self._meter(first)):
             rows = self._rows(inputs, layout)
             found = given(self.teacher, self.folder, rows, layout.signature if layout else signature)
         spec = self._spec(found.path, file)
@@ -88,6 +88,17 @@ class Arguments:
             if isinstance(self.teacher, nn.Module) and self.example_inputs is None and "number of features" in remedy:
                 remedy += "; give example_inputs if it takes more than rows of numbers"
             raise type(error)(place, error.rule, remedy=remedy) from error.__cause__
+
+    def _meter(self, spec: StudySpec) -> Meter | None:
+        """What counts the rows that the teacher is asked from now on, in the study's storage; None without a total."""
+        if spec.budget.total_queries is None:
+            return None
+        if self.storage_url is None or isinstance(self.teacher, str | Path):
+            return Meter()
+        if not (self.tree.get("study") or {}).get("name"):
+            rule = "is needed with budget.total_queries, by which the study counts before its teacher is asked"
+            raise SpecError(f"{self.function}: name", rule, remedy="give name=")
+        return open_total(spec, self.storage_url, Meter()).meter
 
     def _spec(self, path: str, features: str | None) -> StudySpec:
         tree = {key: _plain(value) for key, value in self.tree.items()}

@@ -7,6 +7,8 @@ reads CSV only as doubles.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -46,17 +48,33 @@ class Student(PythonModel):
         Raises:
             MlflowException: a column is missing or holds an invalid value; HTTP status 400.
         """
-        try:
+        with refused(self.frames.FrameError):
             frame = self.frames.as_frame(model_input)
             x = self.reader.tensor(frame, self.dtype)
-        except self.frames.FrameError as error:
-            raise MlflowException.invalid_parameter_value(str(error)) from None
         with torch.no_grad():
             answers = self.module(x).numpy() if len(x) else np.empty((0, self.outputs))
         if self.in_domain is not None and (params or {}).get("in_domain"):
             return pd.DataFrame(answers, index=frame.index).assign(in_domain=self.in_domain(self.domain, x.numpy()))
         framed = self.named or isinstance(model_input, pd.DataFrame)
         return pd.DataFrame(answers, index=frame.index) if framed else answers
+
+    def rows(self, frame: pd.DataFrame) -> np.ndarray:
+        """Raw values ``(N, D)`` of a table, float64: text levels as their codes, missing values as NaN.
+
+        Raises:
+            MlflowException: a column is missing or holds an invalid value.
+        """
+        with refused(self.frames.FrameError):
+            return self.reader.rows(frame)
+
+
+@contextmanager
+def refused(kind: type[Exception]) -> Iterator[None]:
+    """Inside the block, an invalid table becomes MLflow's error for a caller; HTTP status 400."""
+    try:
+        yield
+    except kind as error:
+        raise MlflowException.invalid_parameter_value(str(error)) from None
 
 
 def module_in(file: Path) -> Any:

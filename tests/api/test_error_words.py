@@ -101,7 +101,18 @@ TERMINAL = (
     "testing/",
 )
 """Modules whose options are parts of commands or of style sheets, not of refusals."""
-OPTIONS_OF_COMMANDS = {"cluster", "help", "out", "porcelain", "precision", "recipe", "run", "untracked-files", "within"}
+OPTIONS_OF_COMMANDS = {
+    "cluster",
+    "help",
+    "out",
+    "pareto-latency",
+    "porcelain",
+    "precision",
+    "recipe",
+    "run",
+    "untracked-files",
+    "within",
+}
 """Options that no function in Python leads to."""
 
 

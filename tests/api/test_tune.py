@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -291,3 +292,20 @@ def test_files_of_a_student_take_and_return_rows_as_the_teacher_does(here):
     session = onnxruntime.InferenceSession("vector.onnx", providers=["CPUExecutionProvider"])
     torch.testing.assert_close(torch.from_numpy(session.run(None, {"inputs": x.numpy()})[0]), y)
     result.register("vector")
+
+
+def test_a_total_is_open_before_a_teacher_in_memory_is_asked(here):
+    asked = []
+
+    def priced(x):
+        asked.append(len(x))
+        return np.sin(np.asarray(x)[:, 0])
+
+    given = {"features": FEATURES, "budget": {"steps": 20, "batch": 20, "total_queries": 400}, "progress": False}
+    for _ in range(3):
+        with suppress(dt.DfkdError):  # the total may be used up: then nothing is asked
+            dt.tune(priced, n_trials=1, name="priced", workers=1, study={"reruns": 0}, **given)
+    assert 200 < sum(asked) <= 400
+    with pytest.raises(dt.DfkdError, match="tune: name: is needed with budget"):
+        dt.tune(priced, n_trials=1, **given)
+    assert sum(asked) <= 400

@@ -63,7 +63,7 @@ def open_total(spec: StudySpec, storage_url: str, meter: Meter) -> Total:
     Args:
         spec: the study file, which has a total.
         storage_url: URL of Optuna's storage.
-        meter: a meter without a budget; what it counted so far is claimed.
+        meter: what it counted without a budget is claimed.
 
     Raises:
         StudyMismatch: a study of that name has no total, or a larger one.
@@ -99,7 +99,7 @@ def open_total(spec: StudySpec, storage_url: str, meter: Meter) -> Total:
     ledger = Ledger(storage, study, total)
     rows = AnsweredRows(folder)
     rows.refresh()
-    if meter.asked:
+    if meter.budget is None and meter.asked:
         ledger.claim(OPENING, meter.asked)
     meter.budget, meter.rows = ledger, rows
     return Total(storage_url, ledger, meter, division, rows)

@@ -99,7 +99,7 @@ class Meter:
         part, offset = self._part, self.claim(len(x))
         found = function(x.detach())
         if _whole(found, len(x)) and self.rows is not None:
-            found = found.detach()
+            found = found.detach() if found.is_floating_point() else found.double()
             self.rows.add(part, offset, x, found.reshape(len(x), -1))
         return found
 
@@ -112,7 +112,7 @@ class Meter:
 
 def _whole(found: Any, rows: int) -> bool:
     """Whether a returned value answers this number of rows, each with numbers."""
-    return isinstance(found, Tensor) and found.ndim in (1, 2) and len(found) == rows and found.is_floating_point()
+    return isinstance(found, Tensor) and found.ndim in (1, 2) and len(found) == rows and not found.is_complex()
 
 
 _METER: ContextVar[Meter | None] = ContextVar("meter", default=None)

@@ -36,7 +36,7 @@ def test_the_same_seed_and_workers_give_the_same_study(tmp_path, store, tiny):
         workers.append(len({trial.user_attrs["worker"] for trial in trials}))
     assert made[0] == made[1] == made[2]
     assert champions[0] == champions[1] == champions[2]
-    assert workers == [2, 1, 2]
+    assert workers[1] == 1 and {*workers} <= {1, 2}  # a process that is late finds nothing left to do
     assert [trial[-1] for trial in made[0]] == [0] * 6 + [6] * 5
 
 

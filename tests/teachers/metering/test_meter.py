@@ -111,3 +111,12 @@ def test_a_probe_is_counted_and_finds_noise_in_spite_of_kept_answers(tmp_path):
     )
     with pytest.raises(TeacherError, match="deterministic"):
         probe(shaky, Inputs.unknown(3), rows=16)
+
+
+def test_whole_numbers_are_kept_as_any_answer(tmp_path):
+    budget = QueryBudget(6)
+    with metered(Meter(budget, AnsweredRows(tmp_path))):
+        teacher = Teacher("priced", lambda x: x.sum(1).round().long(), torch.float64, "sha")
+    for _ in range(2):
+        assert torch.equal(teacher(ROWS), ROWS.sum(1, keepdim=True).round())
+    assert sum(budget.parts.values()) == 6
