@@ -210,3 +210,10 @@ def test_a_student_takes_and_returns_rows_as_its_teacher_does():
     x = torch.tensor([[3.0, 0.5], [2.0, -1.0], [5.0, 0.0]], dtype=torch.float64)
     assert student(x).shape == (3,) and student(x).dtype == torch.float64
     torch.testing.assert_close(student(x.float()), student(x))
+
+
+def test_a_total_of_queries_is_for_studies():
+    asked = []
+    with pytest.raises(dt.DfkdError, match="distill: budget.total_queries: is the total of a study"):
+        dt.distill(asked.append, features=FEATURES, budget={"total_queries": 500})
+    assert not asked
