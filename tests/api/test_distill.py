@@ -214,6 +214,6 @@ def test_a_student_takes_and_returns_rows_as_its_teacher_does():
 
 def test_a_total_of_queries_is_for_studies():
     asked = []
-    with pytest.raises(dt.DfkdError, match="distill: budget.total_queries: is the total of a study"):
+    with pytest.raises(dt.DfkdError, match="is the total of a study; use tune"):
         dt.distill(asked.append, features=FEATURES, budget={"total_queries": 500})
     assert not asked
