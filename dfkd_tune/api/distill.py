@@ -73,10 +73,9 @@ def distill(
         on_step: called at times with the step and the RMSE on the pruning bank.
 
     Returns:
-        The student: a module from raw rows ``(N, D)`` to outputs ``(N, O)`` in the teacher's units, in evaluation mode. Rows are a
-        tensor in the dtype of its parameters, or a data frame with the declared names and words. For a teacher with other arguments
-        or outputs it takes and returns what the teacher does. Its attribute ``rmse`` is the RMSE against the teacher on fresh prior
-        rows, in the teacher's units.
+        The student: a module from raw rows ``(N, D)`` to the teacher's outputs in its units, shape and dtype, in evaluation mode.
+        Rows are a tensor, an array, or a data frame with the declared names and words. For a teacher with other arguments it takes
+        what the teacher does. Its attribute ``rmse`` is the RMSE against the teacher on fresh prior rows, in the teacher's units.
 
     Raises:
         DfkdError: in one line, if an argument is not valid, the teacher fails, or the student diverges.

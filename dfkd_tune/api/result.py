@@ -115,10 +115,10 @@ class Result:
 
     @cached_property
     def student(self) -> nn.Module:
-        """The promoted student, from raw rows ``(N, D)`` to outputs ``(N, O)`` in the teacher's units, in evaluation mode.
+        """The promoted student, from raw rows ``(N, D)`` to the teacher's outputs in its units, shape and dtype, in evaluation mode.
 
-        Rows are a tensor, or a data frame with the declared names and words. For a teacher with other arguments or outputs it takes
-        and returns what the teacher does.
+        Rows are a tensor, an array, or a data frame with the declared names and words. For a teacher with other arguments it takes
+        what the teacher does.
 
         Raises:
             NotFound: no trial is complete.
