@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,7 +20,7 @@ from dfkd_tune.generators.base import BlockGenerator, Generator, StepGenerator
 from dfkd_tune.generators.context import GeneratorContext
 from dfkd_tune.recipes.base import GapBound, InputBound
 from dfkd_tune.recipes.mixing import Mix
-from dfkd_tune.recipes.optimizers import EPS, average_share, rate_at, update
+from dfkd_tune.recipes.optimizers import update
 from dfkd_tune.students.base import SobolevTarget, ValueTarget
 from dfkd_tune.students.sobolev import loss_and_gradients
 from dfkd_tune.training import metrics as metric
@@ -29,6 +28,7 @@ from dfkd_tune.training.banks import Fidelity, measure
 from dfkd_tune.training.member import BLOCK, Member, synthetic_rows
 from dfkd_tune.training.plugin_rows import declared, is_plugin, not_finite
 from dfkd_tune.training.problem import Problem
+from dfkd_tune.training.stepping.schedules import schedules
 from dfkd_tune.utils.strategy import Stacked, structure
 
 B = TypeVar("B", GapBound, InputBound)
@@ -94,7 +94,7 @@ class Cohort:
         while count:
             ahead = min(count, *(BLOCK - member.clock % BLOCK for member in self.members))
             rows = torch.stack([self._rows(member)[member.clock % BLOCK :][:ahead] for member in self.members], dim=1)
-            share, *update_by = self._schedules(ahead)
+            share, *update_by = schedules(self.members, self.batch, ahead, self.flat)
             share = share.repeat_interleave(self.batch // 2, dim=2).unsqueeze(-1)  # one value for each row
             planned = zip(*(part.unbind() for part in (rows.to(self.flat.device), share, *update_by)), strict=True)
             for step, plan in enumerate(planned):
@@ -336,23 +336,6 @@ class Cohort:
             member.draw_block(self.problem)
         assert member.block is not None  # drawn before its first step
         return member.block
-
-    def _schedules(self, count: int) -> list[Tensor]:
-        """Weight in the loss of a row of each half, ``(count, K, 2)``; ``root``, ``eps`` and ``shrink`` of the update, and the share of
-        the weights in their moving average, ``(count, K, 1)`` each."""
-        mix, root, eps, shrink, fresh = np.empty((5, len(self.members), count))
-        for k, member in enumerate(self.members):
-            recipe, now, steps = member.recipe, member.clock + np.arange(count), member.steps
-            first, second = recipe.optimizer.corrections(now)
-            rate = rate_at(recipe.optimizer, now, steps)
-            shrink[k] = 1.0 - rate * recipe.optimizer.decoupled_decay
-            fresh[k] = average_share(recipe.optimizer.average_decay, now)
-            rate = rate / first
-            mix[k] = 0.5 if Mix.of(recipe.alpha) != Mix.BOTH else recipe.alpha.at(now, steps)
-            root[k], eps[k] = 1.0 / (np.sqrt(second) * rate), EPS / rate
-        shares = np.stack([mix, 1.0 - mix], axis=-1) * (2 / self.batch)
-        make = self.flat.new_tensor
-        return [make(shares.swapaxes(0, 1)), *(make(each.T[..., None]) for each in (root, eps, shrink, fresh))]
 
     def _stack(self, every: list[list[Tensor]]) -> Tensor:
         sample = every[0][0]

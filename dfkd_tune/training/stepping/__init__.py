@@ -1,0 +1,1 @@
+"""What the steps of a cohort are made of: their schedules, and their replay on a GPU."""
