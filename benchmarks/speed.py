@@ -20,7 +20,6 @@ from statistics import median
 import commands
 import figures
 import torch
-from devices import devices
 from floor import floor_of
 from growth import GROWTHS, picture
 from handwritten import handwritten_study
@@ -149,12 +148,9 @@ PARTS = {
     "processes": lambda problem, args: commands.processes(args.command_trials, args.rounds),
     "before": lambda problem, args: commands.before(args.trials, args.rounds, args.before),
     "avx2": lambda problem, args: commands.avx2(args.shared, args.steps, args.rounds),
-    "device": lambda problem, args: devices(
-        problem.teacher, problem.inputs, args.device, args.members, args.steps, args.workers
-    ),
 }
-UNASKED = ("device", "before")
-"""Parts that run only if they are named: they need a GPU, or another version."""
+UNASKED = ("before",)
+"""Parts that run only if they are named: they need another version."""
 
 
 def main() -> None:
@@ -173,7 +169,6 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--growths", nargs="+", choices=GROWTHS, default=list(GROWTHS), help="sizes that grow")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="cuda", help="of the part of that name")
     parser.add_argument("--figure", type=Path, help="draw the growth here")
     parser.add_argument("--json", type=Path)
     figures.add_option(parser)

@@ -23,7 +23,7 @@ COMPARED = ("seeded", "beside", "processes", "before")
 
 
 def entries(found: Found, args: argparse.Namespace) -> dict[str, Measured]:
-    """The entries of the parts that ran; growth and devices are published as pictures, or not at all.
+    """The entries of the parts that ran; growth is published as a picture.
 
     Args:
         found: part -> what its function in ``speed.py`` returned.

@@ -38,6 +38,7 @@ class Direct(StepGenerator):
     uses_gap: ClassVar[bool] = True
     starts_from_prior: ClassVar[bool] = True
     needs_gradients: ClassVar[bool] = True
+    replays: ClassVar[bool] = True
 
     @staticmethod
     def sample(h: Stacked, state: dict[str, Tensor], context: GeneratorContext) -> Tensor:

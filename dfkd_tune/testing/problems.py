@@ -82,6 +82,7 @@ def make_problem(
     outputs: int = 1,
     inputs: Inputs | None = None,
     quick: bool = False,
+    device: str = "cpu",
 ) -> Problem:
     """A problem with 512 pool rows and banks of 200 rows; the teacher is called as a module or as its layer chain."""
     inputs = inputs or Inputs.unknown(FEATURES)
@@ -89,7 +90,9 @@ def make_problem(
     if quick:
         teacher = with_fused_forward(teacher)
         assert teacher.fast is not None
-    return Problem(teacher, inputs, probe(teacher, inputs), pool_rows=512, bank_rows=200, dtype=torch.float64)
+    return Problem(
+        teacher, inputs, probe(teacher, inputs), pool_rows=512, bank_rows=200, dtype=torch.float64, device=device
+    )
 
 
 def recipe(base: Recipe = PAPER, **sections: Any) -> Recipe:

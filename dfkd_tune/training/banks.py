@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-MEASURED_ROWS = 16_384
-"""Rows, summed over members, that are evaluated at once."""
+MEASURED_ROWS = {"cpu": 16_384, "cuda": 2**20}
+"""Rows, summed over members, that are evaluated at once: as many as fit in a processor's cache, or keep a GPU busy."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,8 @@ def measure(student: Callable[[Tensor], Tensor], bank: Bank, members: int) -> li
     total = torch.zeros(members, bank.values.shape[1], dtype=torch.float64, device=bank.z.device)
     fourth = total.new_zeros(members)
     with torch.no_grad():
-        for z, values in zip(
-            bank.z.split(MEASURED_ROWS // members + 1), bank.values.split(MEASURED_ROWS // members + 1), strict=True
-        ):
+        at_once = MEASURED_ROWS.get(bank.z.device.type, MEASURED_ROWS["cpu"]) // members + 1
+        for z, values in zip(bank.z.split(at_once), bank.values.split(at_once), strict=True):
             gap = student(z.expand(members, *z.shape)) - values
             square = gap.double().square()
             total += square.sum(1)

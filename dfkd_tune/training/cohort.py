@@ -28,6 +28,7 @@ from dfkd_tune.training.banks import Fidelity, measure
 from dfkd_tune.training.member import BLOCK, Member, synthetic_rows
 from dfkd_tune.training.plugin_rows import declared, is_plugin, not_finite
 from dfkd_tune.training.problem import Problem
+from dfkd_tune.training.stepping.cuda_graph import GraphedSteps, on_device
 from dfkd_tune.training.stepping.schedules import schedules
 from dfkd_tune.utils.strategy import Stacked, structure
 
@@ -73,7 +74,7 @@ class Cohort:
             self.sobolev = self.sobolev * problem.matched.repeat(problem.outputs)
         kept = any(member.recipe.teacher_rows is not None for member in self.members)  # kept rows may need autograd
         derived = problem.teacher.fast is not None and self.student.by_hand(self.sobolev is not None)
-        self.inferring = derived and not kept and problem.device.type == "cpu"  # tested only there
+        self.inferring = derived and not kept and problem.device.type in ("cpu", "cuda")  # tested only there
         self.adaptive = any(member.recipe.bound.is_adaptive for member in self.members)
         betas = self.flat.new_tensor([member.recipe.optimizer.betas() for member in self.members])
         optimizers = [member.recipe.optimizer for member in self.members]
@@ -84,6 +85,8 @@ class Cohort:
         self.fixed = {"keep1": 1 - betas[:, :1], "keep2": 1 - betas[:, 1:], "decay": decay[:, None]}
         self.level = self.flat.new_tensor([member.level for member in self.members]).square()
         self.watched: list[tuple[Group, Tensor, Tensor]] = []
+        replays = derived and not kept and all(group.kind.replays for group in self.groups)
+        self.graphed = GraphedSteps(self._step, self._counts, BLOCK) if replays and self.flat.is_cuda else None
 
     def run(self, count: int) -> None:
         """Advance every member by ``count`` student steps."""
@@ -96,8 +99,10 @@ class Cohort:
             rows = torch.stack([self._rows(member)[member.clock % BLOCK :][:ahead] for member in self.members], dim=1)
             share, *update_by = schedules(self.members, self.batch, ahead, self.flat)
             share = share.repeat_interleave(self.batch // 2, dim=2).unsqueeze(-1)  # one value for each row
-            planned = zip(*(part.unbind() for part in (rows.to(self.flat.device), share, *update_by)), strict=True)
-            for step, plan in enumerate(planned):
+            plans = (on_device(rows, self.flat.device), share, *update_by)
+            taken = self.graphed.run(plans, ahead - (ahead == count)) if self.graphed is not None else 0
+            planned = zip(*(part[taken:].unbind() for part in plans), strict=True)
+            for step, plan in enumerate(planned, taken):
                 self._step(*plan, watch=count == step + 1)
             count -= ahead
 
@@ -170,7 +175,14 @@ class Cohort:
                 member.state = {name: value[k].clone() for name, value in group.state.items()}
 
     def _step(
-        self, index: Tensor, share: Tensor, root: Tensor, eps: Tensor, shrink: Tensor, fresh: Tensor, watch: bool
+        self,
+        index: Tensor,
+        share: Tensor,
+        root: Tensor,
+        eps: Tensor,
+        shrink: Tensor,
+        fresh: Tensor,
+        watch: bool = False,
     ) -> None:
         z, values = self.problem.pool.rows(index)
         teacher_gradients = self._pool_gradients(index) if self.sobolev is not None else None
@@ -194,6 +206,9 @@ class Cohort:
             self.average.lerp_(self.flat, fresh)
         for member in self.members:
             member.clock += 1
+
+    def _counts(self) -> list[tuple[object, str]]:
+        return [(self.problem, "queries"), *((m, name) for m in self.members for name in ("clock", "teacher_rows"))]
 
     def _pool_gradients(self, index: Tensor) -> Tensor:
         flat = index.reshape(-1)

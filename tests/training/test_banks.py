@@ -33,7 +33,7 @@ def test_members_are_measured_alike_however_many_rows_are_evaluated_at_once(monk
     def students(rows):
         return factors * rows[..., :2]
 
-    monkeypatch.setattr(banks, "MEASURED_ROWS", rows)
+    monkeypatch.setitem(banks.MEASURED_ROWS, "cpu", rows)
     for factor, found in zip(factors.flatten(), measure(students, bank, 3), strict=True):
         gap = factor * z[:, :2] - values
         assert found.nrmse == pytest.approx(float(gap.square().mean().sqrt()))
