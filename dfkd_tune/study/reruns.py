@@ -25,7 +25,7 @@ from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.tags import RunKind
 from dfkd_tune.tracking.tracker import Tracker
 from dfkd_tune.training import metrics as metric
-from dfkd_tune.training.distill import distill_all
+from dfkd_tune.training.distill import Beside, distill_all
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils.seeding import derive
@@ -40,6 +40,7 @@ class Rerunner:
         study, problem, tracker: Optuna study, problem and MLflow tracker of the study.
         section: the section ``study`` of the study file.
         check_cancelled: called at every rung; raises ``Interrupted`` if the user wants to stop.
+        beside: members that still train in this process, to train with.
     """
 
     storage: PatientStorage
@@ -49,6 +50,7 @@ class Rerunner:
     tracker: Tracker
     section: StudySection
     check_cancelled: Callable[..., None]
+    beside: Beside | None = None
 
     def run_parts(
         self,
@@ -148,7 +150,7 @@ class Rerunner:
             params |= {} if trials[name] is None else {param.TRIAL: trials[name]}
             self.tracker.open_run(name, kind, params, {tag.TIER: self.problem.inputs.tier}, again=True)
         try:
-            outcomes = distill_all(self.problem, members, self.check_cancelled)
+            outcomes = distill_all(self.problem, members, self.check_cancelled, self.beside)
             for name, outcome in zip(list(left), outcomes, strict=True):
                 facts = {"study": self.study.study_name, "trial": trials[name], "run": name} | dict(
                     (about or {}).get(name, {})

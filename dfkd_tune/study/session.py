@@ -36,6 +36,7 @@ from dfkd_tune.tracking.context import within
 from dfkd_tune.tracking.states import RunStatus, State
 from dfkd_tune.tracking.tracker import Tracker
 from dfkd_tune.training import metrics as metric
+from dfkd_tune.training.distill import Beside
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils import hardware
@@ -164,13 +165,16 @@ class StudyRunner:
     def _run_trials(self) -> None:
         """Work until all trials of all workers have ended and the baseline is known.
 
-        A process that has nothing else to do while another trains the baseline begins with the re-runs.
+        A process that has nothing else to do while the baseline trains begins with the re-runs.
         """
         begun = False
         while True:
             self._check_cancelled()
             self.trainer.refill()
-            if self.trainer.active:
+            if not begun and self._has_the_baseline_alone() and self._trials_are_over():
+                begun = True
+                self._rerun()
+            elif self.trainer.active:
                 self._show()
                 self.trainer.step()
                 self._watch(WATCH)
@@ -183,6 +187,13 @@ class StudyRunner:
                 self._watch(IDLE)
             else:
                 return self._show()
+
+    def _has_the_baseline_alone(self) -> bool:
+        """Whether this process trains nothing but the baseline, and others may train with it.
+
+        With a seed, the re-runs would have other companions whenever a study goes on after the baseline.
+        """
+        return self.trainer.active.keys() == {BASELINE} and self.known.groups is None
 
     def _is_over(self) -> bool:
         """Whether no worker has a trial, and none will begin; the baseline must be known."""
@@ -233,7 +244,8 @@ class StudyRunner:
 
     def _rerunner(self) -> Rerunner:
         stores, section = (self.storage, self.storage_url, self.study), self.prepared.spec.study
-        return Rerunner(*stores, self.problem, self.tracker, section, lambda member=None: self._wait(None))
+        beside = Beside(self.trainer.population, self.trainer.reached) if self.trainer.active else None
+        return Rerunner(*stores, self.problem, self.tracker, section, lambda member=None: self._wait(None), beside)
 
     def _recipe(self, leader: Candidate) -> Recipe:
         return self.prepared.baseline() if leader.trial is None else recipe_of(self.study.trials[leader.trial])

@@ -249,8 +249,24 @@ def distill(problem: Problem, recipe: Recipe, seed: int, progress: Callable[[Mem
     return distill_all(problem, [Member("solo", recipe, seed)], progress)[0]
 
 
+@dataclass(frozen=True)
+class Beside:
+    """Members of someone else that train in the same population.
+
+    Args:
+        population: where they train.
+        reached: called after every step with those of them that reached a rung, and the seconds of the step for each member.
+    """
+
+    population: Population
+    reached: Callable[[Sequence[Member], float], None]
+
+
 def distill_all(
-    problem: Problem, members: Sequence[Member], progress: Callable[[Member], None] | None = None
+    problem: Problem,
+    members: Sequence[Member],
+    progress: Callable[[Member], None] | None = None,
+    beside: Beside | None = None,
 ) -> list[Outcome]:
     """Distill several students at once; each result is the same as if distilled alone.
 
@@ -258,20 +274,25 @@ def distill_all(
         problem: teacher, prior and banks.
         members: new members with distinct keys.
         progress: called with the member at every rung.
+        beside: members of someone else to train with; None for a population of their own.
     """
-    population, seconds = Population(problem), dict.fromkeys((member.key for member in members), 0.0)
-    outcomes: dict[Hashable, Outcome] = {}
+    population = Population(problem) if beside is None else beside.population
+    seconds, outcomes = dict.fromkeys((member.key for member in members), 0.0), dict[Hashable, Outcome]()
     for member in members:
         population.admit(member)
-    while len(population):
+    while len(outcomes) < len(members):
         start = time.perf_counter()
         due = population.advance()
         took = (time.perf_counter() - start) / len(population)
-        for member in population.members:
-            seconds[member.key] += took
+        for key in seconds.keys() - outcomes.keys():
+            seconds[key] += took
         for member in due:
+            if member.key not in seconds:
+                continue
             if progress is not None:
                 progress(member)
             if member.finished:
                 outcomes[member.key] = conclude(problem, population.release(member.key), seconds[member.key])
+        if beside is not None:
+            beside.reached([member for member in due if member.key not in seconds], took)
     return [outcomes[member.key] for member in members]
