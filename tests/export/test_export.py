@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 from click.testing import CliRunner
-from exported import MEAN, NAMES, STD, UNITS, answers_of, rbf, rows
+from exported import MEAN, NAMES, STD, UNITS, answers_of, rows
 from mlflow import MlflowClient
 from mlflow.pyfunc import scoring_server
 from safetensors.torch import save_file
@@ -163,8 +163,8 @@ def test_what_loses_too_much_is_refused_in_one_line(raw, dfkd, store, tmp_path):
     assert dfkd(*argv, "--out", "small.safetensors").status == 2
     for wrong in ("-1%", "some", "nan"):
         assert dfkd(*argv, "--within", wrong).status == 2
-    with pytest.raises(ExportError, match="kind mlp alone"):
-        WeightQuantized(rbf(), UNITS, "int8")
+    with pytest.raises(ExportError, match="takes students of the kinds mlp, rbf"):
+        WeightQuantized(Moody(), UNITS, "int8")
     assert list(tmp_path.iterdir()) == []
 
 
