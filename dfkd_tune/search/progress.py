@@ -14,7 +14,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from dfkd_tune.search.attributes import REASON, StudyRecord
-from dfkd_tune.search.ranking import Promoted, run_name, top_candidates, wanted
+from dfkd_tune.search.ranking import Promoted, choose, pruned_names, run_name, top_candidates, wanted
 from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.rungs import RUNGS
 
@@ -52,6 +52,8 @@ class Progress:
         best: objective and number of the best complete trial.
         baseline: objective of the untuned preset; None until it is known.
         reruns: number of finished re-runs and of all re-runs; None while trials are to begin.
+        pruned_students: number of pruned students that are trained, and about how many will be; None unless the smallest student is
+            searched now.
         share: share of this session's student steps that is done, re-runs included, 0 to 1.
         worth: contribution of one trial to ``share``.
         typical: mean training time of a complete trial in seconds; None before the first.
@@ -70,6 +72,7 @@ class Progress:
     best: tuple[float, int] | None = None
     baseline: float | None = None
     reruns: tuple[int, int] | None = None
+    pruned_students: tuple[int, int] | None = None
     share: float = 0.0
     worth: float = 0.0
     typical: float | None = None
@@ -103,7 +106,9 @@ class Progress:
         return self.seconds * (1 - self.share) / self.share if estimated else None
 
 
-def study_progress(study: optuna.Study, about: StudySection, before: int, seconds: float) -> Progress:
+def study_progress(
+    study: optuna.Study, about: StudySection, before: int, seconds: float, pruning: bool = False
+) -> Progress:
     """Compute the progress of a study; running trials do not count for its share.
 
     Args:
@@ -111,6 +116,7 @@ def study_progress(study: optuna.Study, about: StudySection, before: int, second
         about: the section ``study`` of its study file.
         before: number of trials that had finished when this session began.
         seconds: duration of this session so far.
+        pruning: whether the smallest student is searched now.
     """
     trials = study.get_trials(deepcopy=False)
     states = [trial.state for trial in trials]
@@ -137,8 +143,13 @@ def study_progress(study: optuna.Study, about: StudySection, before: int, second
         extra = len(leading) * about.reruns
         again = extra - len(wanted(leading, about.reruns, known.reruns))
         p.reruns = (again, extra)
-    p.worth = 1 / max(1, about.trials - before + extra)
-    p.share = min(1.0, (ended - before + again) * p.worth)
+        if pruning and (best := choose(leading, known.reruns)) is not None:
+            made = sum(name.startswith(pruned_names(best.trial)) for name in known.smaller)
+            p.pruned_students = (made, max(made, about.pruned_students))
+    pruned, further = p.pruned_students or (0, about.pruned_students)
+    pruned = pruned if pruning or known.smallest is None else further
+    p.worth = 1 / max(1, about.trials - before + extra + further)
+    p.share = min(1.0, (ended - before + again + pruned) * p.worth)
     return p
 
 

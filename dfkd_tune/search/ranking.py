@@ -120,6 +120,16 @@ def run_name(trial: int | None, again: int = 0) -> str:
     return f"rerun-{trial:04d}-{again}" if again else f"trial-{trial:04d}"
 
 
+def pruned_name(trial: int | None, size: str, again: int) -> str:
+    """Name of the MLflow run of a smaller student, pruned from the ``again``-th student of a trial or of the baseline (None)."""
+    return f"{pruned_names(trial)}{size}-{again}"
+
+
+def pruned_names(trial: int | None) -> str:
+    """What the names of all of these runs begin with."""
+    return f"smaller-{BASELINE if trial is None else f'{trial:04d}'}-"
+
+
 def top_trials(study: optuna.Study, count: int) -> list[Candidate]:
     """The ``count`` best recipes of complete trials, best first."""
     return _best(_complete(study), count)

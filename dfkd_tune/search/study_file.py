@@ -37,6 +37,10 @@ def _study_name(name: str) -> str:
     return name
 
 
+TYPICAL_SIZES = 7
+"""Number of smaller sizes that are tried for a student of some dozens of units."""
+
+
 @strategy
 class StudySection:
     """``study:`` its name, its length and its objective.
@@ -72,6 +76,11 @@ class StudySection:
     runtime: Literal["PyTorch", "pt2", "onnxruntime", "C", "C without libm"] | None = None
     timeout: Annotated[float, BeforeValidator(seconds, json_schema_input_type=float | str)] | None = None
     within: Annotated[float, Field(lt=1), BeforeValidator(share, json_schema_input_type=float | str)] | None = None
+
+    @property
+    def pruned_students(self) -> int:
+        """About how many pruned students are trained in search of the smallest one; 0 without that search."""
+        return 0 if self.within is None else (self.reruns + 1) * TYPICAL_SIZES
 
 
 @strategy

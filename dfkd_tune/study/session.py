@@ -153,9 +153,9 @@ class StudyRunner:
             try:
                 self._run_trials()
                 self._rerun()
-                with rerun_lock(self.storage, self.storage_url, self.study, self._wait_for_reruns):
+                with rerun_lock(self.storage, self.storage_url, self.study, self._wait_for_the_end):
                     self._rerun(everything=True)
-                    find_smallest(self._rerunner(), self._recipe, self.prepared.population)
+                    self._find_smallest()
                     self.tracker.close_all_running()  # no process works on a run any more
                     return self._conclude()
             except BaseException:
@@ -242,6 +242,12 @@ class StudyRunner:
             self.view.changed = True
             self._show()
 
+    def _find_smallest(self) -> None:
+        """Find the smallest student within a share of the best, if that is asked for."""
+        self.view.pruning = self.view.changed = self.prepared.spec.study.within is not None
+        find_smallest(self._rerunner(), self._recipe, self.prepared.population)
+        self.view.pruning = False
+
     def _rerunner(self) -> Rerunner:
         stores, section = (self.storage, self.storage_url, self.study), self.prepared.spec.study
         beside = Beside(self.trainer.population, self.trainer.reached) if self.trainer.active else None
@@ -257,6 +263,9 @@ class StudyRunner:
 
     def _wait_for_reruns(self) -> None:
         self._wait("the re-runs of another worker")
+
+    def _wait_for_the_end(self) -> None:
+        self._wait("another worker, which ends the study")
 
     def _wait(self, what: str | None) -> None:
         self._show(what)

@@ -68,7 +68,7 @@ class Product:
     def most(self) -> int:
         """Largest whole number that an input becomes."""
         largest = int(np.abs(self.weight.astype(np.int64)).sum(1).max())
-        return min(MOST, (2**31 - 1) // max(1, largest))
+        return min(MOST, (2**31 - 1) // max(1, largest) - 1)  # less one, for rounding upwards
 
 
 def parts_of(student: StudentArrays) -> Parts:
