@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import mlflow
@@ -111,7 +112,9 @@ def test_less_precision_has_a_certificate_of_its_own(raw, student, dfkd, store, 
     argv = ["export", "raw-units", "--format", kind, "--precision", precision, "--out", f"small.{kind}"]
     ended = dfkd(*argv, "--within", "100000%", *store.options[2:])
     assert ended.status == 0, ended.err
-    assert f"{precision}: RMSE " in ended.out and "in float32" in ended.out
+    pattern = rf"{precision}: RMSE ([\d.]+).* on the selection bank; ([\d.]+).* in float32; ([+-]\S+) %$"
+    after, before, added = map(float, re.search(pattern, ended.out, re.MULTILINE).groups())
+    assert added == pytest.approx(100 * (after / before - 1), abs=0.1)
     made = {f"small.{kind}", f"small.{kind}.certificate.json", f"small.{kind}.certificate.html"}
     assert {path.name for path in tmp_path.iterdir()} == made
     certificate = json.loads((tmp_path / f"small.{kind}.certificate.json").read_text())
