@@ -236,7 +236,7 @@ def rest() -> dict:
     deep = {name: bounded if kind.forward else step for name, kind in of("deep").KINDS.items()}
     leaving = figures.load()
     left = {
-        key: of("leaving").measured(leaving[key]["rows"], dict(RATIOS), "4 trials")
+        key: of("leaving").measured(leaving[key]["rows"], RATIOS if "values" in leaving[key] else {}, "4 trials")
         for key in leaving.keys() & of("leaving").STUDIES.keys()
     }
     return (
