@@ -279,7 +279,7 @@ def forms() -> dict:
 def runs() -> dict:
     """What every benchmark would publish after a run of made-up numbers."""
     full = studies(50, "none") | studies(50, "correlation") | studies(25, "none")
-    small = ablation(50, "none") | ablation(25, "none") | ablation(50, "none", "quantiles", "correlation")
+    small = ablation(50, "none") | ablation(25, "none") | ablation(50, "none", "quantiles", "correlation", "mixture")
     return full | small | choosing() | teachers() | paper() | speed() | windows() | forms() | rest()
 
 

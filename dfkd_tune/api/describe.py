@@ -43,7 +43,7 @@ def describe(
     Args:
         data: path of a table, or a pandas data frame, with the features in the teacher's order. An index with a name is a column; one
             of row numbers is not.
-        tier: ``moments``, ``quantiles`` or ``correlation``.
+        tier: ``moments``, ``quantiles``, ``correlation`` or ``mixture``.
         targets: names of columns to leave out.
         at_least: smallest number of rows behind every number.
         missing: what to do about missing values: ``refuse`` the table, ``drop`` their rows, or describe how often they occur

@@ -12,6 +12,8 @@ Every published number is an aggregate of at least ``at_least`` rows (K):
   the share of missing values is published beside the description of the values that are there.
 - *Moments*, *rank correlations* and *autocorrelations* are aggregates of all rows. A column of one published value has no
   correlations: those of the few rows with another value would tell where these rows rank in all other columns.
+- A *mixture* is of groups of K rows or more, and of twice as many as there are columns: the share of each, and the means and
+  covariances of its normal scores.
 
 This is aggregation, not differential privacy: someone who knows all rows but one may learn about that one.
 """
@@ -28,13 +30,15 @@ import numpy as np
 import torch
 
 from dfkd_tune.errors import FeaturesError
+from dfkd_tune.inputs.dependence.copula import WIDEST
 from dfkd_tune.inputs.dependence.stationary import nearest
 from dfkd_tune.inputs.features_file import parse_features
 from dfkd_tune.locations.files import require_place, write_output
+from dfkd_tune.tables.copula_mixture import fit_mixture
 from dfkd_tune.tables.read import FOUND, Reading, Table, read_table
 from dfkd_tune.utils import yaml_io
 
-TIERS = ("moments", "quantiles", "correlation")
+TIERS = ("moments", "quantiles", "correlation", "mixture")
 LEAST_MULTIPLE = 10
 """Smallest number of rows of a table, as a multiple of ``at_least``."""
 LEVELS = 20
@@ -59,6 +63,7 @@ class Description:
         rows: number of rows.
         features: entries of a features file.
         rank_correlation: lower triangle of the rank correlations, or None.
+        copula_mixture: groups of the mixture, or None.
         withheld: name of a column -> number of withheld levels.
         filled: names of the columns whose few missing values are not published.
         autocorrelations: of windows, for each column its rank autocorrelations from lag 1 to one less than the steps; else None.
@@ -67,6 +72,7 @@ class Description:
     rows: int
     features: list[dict[str, Any]] = field(default_factory=list)
     rank_correlation: list[list[float]] | None = None
+    copula_mixture: list[dict[str, Any]] | None = None
     withheld: dict[str, int] = field(default_factory=dict)
     filled: list[str] = field(default_factory=list)
     autocorrelations: list[list[float]] | None = None
@@ -74,8 +80,8 @@ class Description:
     def tree(self) -> dict[str, Any]:
         """The description as the content of a features file."""
         if self.autocorrelations is None:
-            ranks = {} if self.rank_correlation is None else {"rank_correlation": self.rank_correlation}
-            return {"features": self.features} | ranks
+            together = {"rank_correlation": self.rank_correlation, "copula_mixture": self.copula_mixture}
+            return {"features": self.features} | {key: value for key, value in together.items() if value is not None}
         channels = [
             item | ({"autocorrelation": lags} if any(lags) else {})
             for item, lags in zip(self.features, self.autocorrelations, strict=True)
@@ -111,6 +117,9 @@ class Description:
             lines.append(
                 f"rank correlations of {len(self.features) * (len(self.features) - 1) // 2:,} pairs, to 3 digits"
             )
+        if self.copula_mixture is not None:
+            least = min(group["share"] for group in self.copula_mixture) * self.rows
+            lines.append(f"a mixture of {len(self.copula_mixture)} Gaussian copulas, of {least:,.0f} rows or more each")
         if self.steps is not None:
             lines.append(f"autocorrelations of {self.steps - 1} lags, to 4 digits")
         if self.withheld:
@@ -143,6 +152,11 @@ def describe(table: Table, tier: str = "quantiles", at_least: int = 10, steps: i
     if rows < LEAST_MULTIPLE * at_least:
         rule = f"its number of rows is {rows:,}, {LEAST_MULTIPLE * at_least:,} are needed when every number is of {at_least} rows"
         raise FeaturesError(TABLE, rule, remedy="describe more rows, or lower --at-least")
+    if tier == "mixture" and steps is not None:
+        raise FeaturesError(TABLE, "tier mixture is of rows, not of windows", remedy="take tier correlation")
+    if tier == "mixture" and len(table.names) > WIDEST:
+        rule = f"tier mixture is of {WIDEST} columns at most, got {len(table.names):,}"
+        raise FeaturesError(TABLE, rule, remedy="take tier correlation")
     told = Description(rows)
     for name, column in zip(table.names, table.columns.T, strict=True):
         x = np.sort(column[~np.isnan(column)]) + 0.0  # -0 becomes 0
@@ -167,6 +181,9 @@ def describe(table: Table, tier: str = "quantiles", at_least: int = 10, steps: i
         scores = _scores(table.columns, told.features, at_least)
         told.rank_correlation = _rank_correlation(scores)
         told.autocorrelations = None if steps is None else _autocorrelations(table, scores, steps, at_least)
+    if tier == "mixture":
+        ranks = np.stack([_ranks(x, f, at_least) for x, f in zip(table.columns.T, told.features, strict=True)], axis=1)
+        told.copula_mixture = fit_mixture(ranks, at_least)
     return told
 
 

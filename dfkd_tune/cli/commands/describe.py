@@ -12,10 +12,10 @@ import click
 @click.option("-o", "--out", required=True, type=click.Path(), help="Features file to write.")
 @click.option(
     "--tier",
-    type=click.Choice(["moments", "quantiles", "correlation"]),
+    type=click.Choice(["moments", "quantiles", "correlation", "mixture"]),
     default="quantiles",
     show_default=True,
-    help="Statistics to write: mean and std; quantiles; or quantiles and rank correlations.",
+    help="Statistics to write: mean and std; quantiles; quantiles and rank correlations; or quantiles and a mixture of copulas.",
 )
 @click.option("--target", "targets", multiple=True, help="Column to leave out. Repeat it for several columns.")
 @click.option(
