@@ -69,8 +69,8 @@ def describe(
     missing: str,
 ) -> None:
     """Create a features file from the table DATA. It holds only aggregates: no row leaves this machine."""
-    from dfkd_tune.tables import describe as describing
     from dfkd_tune.tables.delimited import Layout
+    from dfkd_tune.tables.files import describe_file
     from dfkd_tune.tables.read import Reading
     from dfkd_tune.tables.series import Windows
 
@@ -78,4 +78,4 @@ def describe(
         raise click.UsageError("--group and --time are about windows: give --window as well")
     windows = None if window is None else Windows(window, group, time)
     reading = Reading(kind, Layout(separator, decimal, encoding, header), missing, at_least, windows)
-    click.echo("\n".join(describing.describe_file(Path(data), Path(out), tier, targets, reading)))
+    click.echo("\n".join(describe_file(Path(data), Path(out), tier, targets, reading)))
