@@ -15,7 +15,8 @@ Every published number is an aggregate of at least ``at_least`` rows (K):
 - A *mixture* is of groups of K rows or more, and of twice as many as there are columns: the share of each, and the means and
   covariances of its normal scores.
 
-This is aggregation, not differential privacy: someone who knows all rows but one may learn about that one.
+This is aggregation, not differential privacy: someone who knows all rows but one may learn about that one. The package
+``private`` describes with differential privacy.
 """
 
 from __future__ import annotations
@@ -125,10 +126,14 @@ class Description:
             lines.append(f"withheld: rare missing values, of {', '.join(self.filled)}")
         return lines
 
+    def about(self) -> str:
+        """The number of rows, and how they are described."""
+        return f"{self.rows:,} rows are described by aggregates"
+
     def _repr_html_(self) -> str:
         """What is published of each column, the number of rows, and what is withheld, for a notebook."""
         withheld = [escape(line) for line in self.lines() if line.startswith("withheld")]
-        told = ". ".join([f"{self.rows:,} rows are described by aggregates", *withheld])
+        told = ". ".join([self.about(), *withheld])
         return f"<p>{told}.</p>{parse_features(self.tree(), TABLE)._repr_html_()}"
 
 
