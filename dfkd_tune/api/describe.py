@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dfkd_tune.api.error_words import in_python
+from dfkd_tune.api.error_words import in_python, worded
 from dfkd_tune.errors import FeaturesError
 from dfkd_tune.tables.delimited import Layout
 from dfkd_tune.tables.describe import TIERS, Description
@@ -107,7 +107,7 @@ def describe(
             raise FeaturesError(error.place.replace(str(path), PLACE), error.rule, remedy=error.remedy) from None
     if isinstance(told, PrivateDescription):
         for warning in told.warnings():
-            warnings.warn(f"describe: {warning}", stacklevel=2)
+            warnings.warn(f"describe: {worded(warning)}", stacklevel=2)
     return told
 
 

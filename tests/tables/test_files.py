@@ -3,14 +3,18 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from drawn_tables import kept, made
 
+import dfkd_tune as dt
 from dfkd_tune.errors import ExportError, FeaturesError
 from dfkd_tune.inputs.features_file import parse_features, read_features
 from dfkd_tune.tables.delimited import Layout
 from dfkd_tune.tables.describe import describe
-from dfkd_tune.tables.files import describe_file
+from dfkd_tune.tables.files import Guarded, describe_file, guarded_by, reading_for
+from dfkd_tune.tables.private.accountant import Privacy
 from dfkd_tune.tables.read import Reading, Table
+from dfkd_tune.tables.series import Windows
 
 
 def table(frame: pd.DataFrame) -> Table:
@@ -131,3 +135,81 @@ def test_choices_that_cannot_be(tmp_path):
     with pytest.raises(ExportError, match="is a file; make it"):
         describe_file(other, other / "f.yaml", reading=Reading("csv"))
     assert {path.name for path in tmp_path.iterdir()} == {"data.xyz"}
+
+
+# --- with differential privacy ----------------------------------------------------------------------------------------
+
+BOUNDS = {"features": [{"name": "age", "range": [0, 120], "integer": True}, {"name": "color", "levels": ["red", "blue"]}, {"name": "load", "range": [0, 9]}]}  # fmt: skip
+
+
+def people(rows: int, **first) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"age": rng.integers(20, 60, rows), "color": np.where(rng.random(rows) < 0.7, "red", "blue")})
+    frame["load"] = frame["age"] / 10 + rng.random(rows)
+    for name, value in first.items():
+        frame[name] = [value, *frame[name][1:]]
+    return frame
+
+
+def test_a_private_file_holds_no_word_and_no_extreme_of_one_row(tmp_path):
+    pytest.importorskip("opendp")
+    data, out = kept(people(3_000, color="Zebulon", load=1e12), tmp_path), tmp_path / "f.yaml"
+    lines = describe_file(data, out, "correlation", guarded=Guarded(Privacy(1.0), BOUNDS))
+    text = out.read_text()
+    assert "Zebulon" not in text and "e+12" not in text and "10000000" not in text and "3000 rows" not in text
+    inputs = read_features(out)
+    age, color, load = inputs.features
+    assert age.integer and color.levels == ["red", "blue"] and color.weights[0] == pytest.approx(0.7, abs=0.06)
+    assert load.support[1] <= 9 and inputs.tier == "T4"
+    assert lines[0].startswith(f"{data}: about ") and "epsilon 1, delta 1e-06" in lines[-1]
+    comments = [line for line in text.splitlines() if line.startswith("# ")]
+    assert any(line.split()[:2] == ["#", "together"] and line.endswith("1.000") for line in comments)
+
+
+def test_a_student_is_distilled_with_a_private_file(tmp_path):
+    pytest.importorskip("opendp")
+    frame = people(2_000)[["age", "load"]]
+    bounds = {"features": [BOUNDS["features"][0], BOUNDS["features"][2]]}
+    describe_file(kept(frame, tmp_path), tmp_path / "f.yaml", "correlation", guarded=Guarded(Privacy(1.0), bounds))
+    teacher = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+    student = dt.distill(teacher, features=tmp_path / "f.yaml", max_parameters=20, steps=20)
+    assert torch.isfinite(student(torch.tensor([[30.0, 3.0]]))).all()
+
+
+def test_a_column_with_one_value_and_gaps_is_described(tmp_path):
+    pytest.importorskip("opendp")
+    frame = people(500).assign(load=[3.0] + [np.nan] * 499)
+    warnings = []
+    guarded = Guarded(Privacy(1.0), BOUNDS)
+    describe_file(kept(frame, tmp_path), tmp_path / "f.yaml", guarded=guarded, warn=warnings.append)
+    assert read_features(tmp_path / "f.yaml").names == ["age", "color", "load"]
+    assert any("load 9" in each or "load 1" in each for each in warnings)
+
+
+@pytest.mark.parametrize(
+    ("tier", "reading", "place"),
+    [
+        ("moments", Reading(), "--tier"),
+        ("quantiles", Reading(windows=Windows(6, None, None)), "--window"),
+        ("quantiles", Reading(at_least=20), "--at-least"),
+        ("quantiles", Reading(missing="drop"), "--missing"),
+    ],
+)
+def test_what_does_not_go_with_differential_privacy(tier, reading, place):
+    pytest.importorskip("opendp")
+    assert reading_for(reading, tier, None) is reading
+    with pytest.raises(FeaturesError, match=rf"^{place}: .*--epsilon"):
+        reading_for(reading, tier, Guarded(Privacy(1.0), BOUNDS))
+
+
+def test_a_guarantee_is_asked_for_as_a_whole():
+    pytest.importorskip("opendp")
+    assert guarded_by(None, None, None) is None
+    assert guarded_by(2.0, None, BOUNDS) == Guarded(Privacy(2.0, 1e-6), BOUNDS)
+    for given, place, remedy in (
+        ((None, 1e-6, None), "--delta", "give --epsilon"),
+        ((None, None, BOUNDS), "--bounds", "give --epsilon"),
+        ((1.0, None, None), "--epsilon", "give --bounds"),
+    ):
+        with pytest.raises(FeaturesError, match=f"^{place}: .*; {remedy}"):
+            guarded_by(*given)

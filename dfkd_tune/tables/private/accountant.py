@@ -48,11 +48,11 @@ class Privacy:
     delta: float = DELTA
 
     def __post_init__(self) -> None:
-        for name, most in (("epsilon", MOST_EPSILON), ("delta", MOST_DELTA)):
+        for name, most, usual in (("epsilon", MOST_EPSILON, "1"), ("delta", MOST_DELTA, "1e-6")):
             value = getattr(self, name)
             if not 0 < value <= most:
                 rule = f"must be greater than 0 and at most {most:g}, got {value:g}"
-                raise FeaturesError(f"--{name}", rule, remedy="--epsilon 1 --delta 1e-6 is usual")
+                raise FeaturesError(f"--{name}", rule, remedy=f"{usual} is usual")
         if find_spec("opendp") is None:
             raise FeaturesError("--epsilon", "needs the package opendp", remedy="pip install 'dfkd-tune[privacy]'")
 

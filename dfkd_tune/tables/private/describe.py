@@ -61,7 +61,9 @@ class PrivateDescription(Description):
     def errors(self) -> str:
         """The noise in words."""
         pairs = "" if self.correlation_error is None else f", {self.correlation_error:.2g} in a rank correlation"
-        return f"noise (standard deviation): {100 * self.share_error:.2g} % of the rows in a share of a column{pairs}"
+        percent = 100 * self.share_error
+        share = f"{percent:.2g}" if percent < 10 else f"{percent:,.0f}"
+        return f"noise (standard deviation): {share} % of the rows in a share of a column{pairs}"
 
     def head(self, tier: str) -> list[str]:
         """What a features file says of the guarantee, the budget, and what is public."""

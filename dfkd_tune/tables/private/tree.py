@@ -39,7 +39,10 @@ def distribution(noised: Sequence[np.ndarray], leaves: int, noise: float) -> np.
         leaves: number of leaves that a row can be in.
         noise: standard deviation of the noise.
     """
+    from opendp.mod import enable_features
     from opendp.transformations import make_consistent_b_ary_tree
+
+    enable_features("contrib")
 
     depth = len(noised)
     root = noised[0].sum(keepdims=True)
