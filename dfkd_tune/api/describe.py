@@ -100,7 +100,9 @@ def describe(
         reading = reading_for(reading, tier, guarded)
         path = Path(data) if isinstance(data, str | Path) else _written(data, Path(folder))
         try:
-            told = describe_table(read_table(path, reading, tuple(targets)), tier, reading, guarded)
+            table = read_table(path, reading, tuple(targets))
+            limits = () if guarded is None else guarded.limits(table)
+            told = describe_table(table, tier, reading, guarded, limits)
         except FeaturesError as error:
             if path.parent != Path(folder):
                 raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from dfkd_tune.inputs.features_file import parse_features
 from dfkd_tune.locations.files import require_place, write_output
 from dfkd_tune.tables.describe import TABLE, Description, describe
 from dfkd_tune.tables.private.accountant import Privacy
-from dfkd_tune.tables.private.bounds import bounds_of
+from dfkd_tune.tables.private.bounds import Bounds, bounds_of
 from dfkd_tune.tables.private.describe import TIERS as PRIVATE_TIERS
 from dfkd_tune.tables.private.describe import PrivateDescription, describe_privately
 from dfkd_tune.tables.read import FOUND, Reading, Table, read_table
@@ -33,6 +33,10 @@ class Guarded:
 
     privacy: Privacy
     bounds: Path | Any
+
+    def limits(self, table: Table) -> list[Bounds]:
+        """The bounds of a table's columns; raises as ``bounds_of`` does."""
+        return bounds_of(self.bounds, table.names)
 
 
 def guarded_by(epsilon: float | None, delta: float | None, bounds: Path | Any) -> Guarded | None:
@@ -58,7 +62,7 @@ def guarded_by(epsilon: float | None, delta: float | None, bounds: Path | Any) -
 
 
 def describe_table(
-    table: Table, tier: str, reading: Reading = FOUND, guarded: Guarded | None = None
+    table: Table, tier: str, reading: Reading = FOUND, guarded: Guarded | None = None, limits: Sequence[Bounds] = ()
 ) -> Description | PrivateDescription:
     """Describe a table by aggregates of at least ``reading.at_least`` rows, or with differential privacy.
 
@@ -67,6 +71,7 @@ def describe_table(
         tier: ``moments``, ``quantiles`` or ``correlation``.
         reading: options that the table was read with.
         guarded: None for aggregates.
+        limits: with ``guarded``, the bounds of each column, in their order.
 
     Raises:
         FeaturesError: the table cannot be described.
@@ -74,7 +79,7 @@ def describe_table(
     if guarded is None:
         with np.errstate(over="ignore", invalid="ignore"):  # whoever reads the description refuses an overflow
             return describe(table, tier, reading.at_least, reading.windows and reading.windows.steps)
-    return describe_privately(table, tier, guarded.privacy, bounds_of(guarded.bounds, table.names))
+    return describe_privately(table, tier, guarded.privacy, limits)
 
 
 def reading_for(reading: Reading, tier: str, guarded: Guarded | None) -> Reading:
@@ -130,8 +135,9 @@ def describe_file(
     require_place(out)
     reading = reading_for(reading, tier, guarded)
     table = read_table(data, reading, targets)
+    limits = () if guarded is None else guarded.limits(table)
     try:
-        told = describe_table(table, tier, reading, guarded)
+        told = describe_table(table, tier, reading, guarded, limits)
     except FeaturesError as error:
         place = data if error.place == TABLE else f"{data}: {error.place}"
         raise FeaturesError(place, error.rule, remedy=error.remedy) from None

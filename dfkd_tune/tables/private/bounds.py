@@ -100,7 +100,7 @@ def bounds_of(source: Path | Any, names: Sequence[str]) -> list[Bounds]:
     """
     from dfkd_tune.inputs.features_file import read_features, tree_of
 
-    place = source if isinstance(source, Path) else "bounds"
+    place = source if isinstance(source, Path) else "--bounds"
     told = read_features(source) if isinstance(source, Path) else parse_features(tree_of(source), place)
     tree = told.told or {}
     if other := [key for key in tree if key != "features"]:

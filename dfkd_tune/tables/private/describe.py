@@ -32,6 +32,8 @@ POOR_CORRELATION = 0.2
 """Noise of a correlation from which a warning is given."""
 SEEN = 0.01
 """Least share of undeclared values that is told."""
+CERTAIN = 4.0
+"""Least number of undeclared values that is told, in standard deviations of the noise."""
 
 
 @dataclass
@@ -132,8 +134,8 @@ def describe_privately(table: Table, tier: str, privacy: Privacy, bounds: Sequen
         found = distribution(part[:-1], b.leaves, noise) if b.depth else spread(part[0])
         gaps = float(spread(np.array([rows - beside, beside]))[1]) if b.gaps else 0.0
         told.features.append(_item(b, found, gaps))
-        if not b.gaps and beside > 2 * noise and beside > SEEN * rows:
-            told.undeclared[b.name] = beside / rows
+        if not b.gaps and beside > max(SEEN * rows, CERTAIN * noise):
+            told.undeclared[b.name] = min(1.0, beside / rows)
         shares.append(np.append((1 - gaps) * found, gaps))
     if pairs:
         # A value beside the cells ranks last if it may be missing. Otherwise its rank is unknown.

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dfkd_tune.errors import FeaturesError
@@ -16,6 +16,7 @@ def one(**item):
     return found
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(ANY, min_size=1, max_size=20))
 def test_every_number_has_a_cell(values):
     column = np.array(values)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.stats import rankdata, spearmanr
@@ -13,6 +13,7 @@ from dfkd_tune.tables.private.correlations import bound, correlations_of, sensit
 SCORES = st.floats(-1e6, 1e6)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(1, 9).flatmap(lambda width: arrays.arrays(float, (3, width), elements=SCORES)))
 def test_a_row_changes_the_sums_by_no_more_than_the_sensitivity(scores):
     change = sums(scores) - sums(scores[:-1])

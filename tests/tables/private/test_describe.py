@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from drawn_tables import ROWS, made
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
@@ -42,7 +42,7 @@ def told(rows=None, tier="correlation", epsilon=1.0):
 VALUE = st.floats(allow_infinity=False) | st.sampled_from([np.nan, 1e12, -1e300, 0.0, 7.0, 2.5])
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(VALUE, min_size=len(NAMES), max_size=len(NAMES)))
 def test_one_row_of_any_values_changes_what_is_measured_by_no_more_than_its_sensitivity(row):
     measured = {}

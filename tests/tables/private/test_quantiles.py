@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dfkd_tune.inputs.features_file import parse_features
@@ -20,6 +20,7 @@ RANGES = [{"range": [-2, 7]}, {"range": [1e6, 1e6 + 0.5]}, {"range": [0, 30], "i
 
 
 @pytest.mark.parametrize("item", RANGES)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 999))
 def test_they_make_a_feature(item, seed):
     limits = bounds(**item)

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dfkd_tune.tables.private.tree import BRANCHES, SPREAD, distribution, layers, spread
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(1, 5), st.data())
 def test_one_row_changes_one_node_of_each_layer(depth, data):
     leaves = data.draw(st.integers(1, BRANCHES**depth))
@@ -37,6 +38,7 @@ def test_noise_fills_no_empty_part_of_a_range_beyond_what_is_spread():
     assert np.abs(shares.cumsum() - counts.cumsum() / 4_000).max() < 0.06
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=9))
 def test_any_noised_counts_are_shares(counts):
     shares = spread(np.array(counts))
