@@ -31,7 +31,7 @@ docs: $(VENV)/.docs  ## install what the documentation needs, and build it into 
 constraints:  ## write the newest versions that fit pyproject.toml into constraints.txt and constraints-litert.txt
 	rm -rf build/constraints build/constraints-litert
 	$(PYTHON) -m venv build/constraints
-	build/constraints/bin/python -m pip install --quiet '.[test,docs,postgresql,dask,skops,onnx,xgboost,lightgbm,catboost]'
+	build/constraints/bin/python -m pip install --quiet '.[test,docs,postgresql,dask,skops,onnx,xgboost,lightgbm,catboost,privacy]'
 	build/constraints/bin/python -m pip freeze --exclude dfkd-tune | sed 's/+.*//' > constraints.txt
 	$(PYTHON) -m venv build/constraints-litert
 	build/constraints-litert/bin/python -m pip install --quiet '.[litert]' pytest
