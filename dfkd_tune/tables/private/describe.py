@@ -72,7 +72,7 @@ class PrivateDescription(Description):
         return [
             f"about {self.rows} rows described ({tier}) with {self.guarantee}",
             "the guarantee is about adding or removing one row; the number of rows has noise, too",
-            f"noise and accounting: {library()}, discrete Gaussian noise, zero-concentrated differential privacy (zCDP)",
+            f"noise and accounting: {library()}, discrete Gaussian noise, zero-concentrated differential privacy (zCDP), whose rho adds up",
             *self.budget,
             self.errors,
             "public, and not from the table: names, order, ranges, levels, units, which are whole numbers, which may be missing",

@@ -20,7 +20,8 @@ def quantiles_of(shares: np.ndarray, bounds: Bounds) -> dict[float, float]:
     """
     edges, below = bounds.edges, np.concatenate([[0.0], shares.cumsum()]).clip(max=1)
     middles = (edges[1:] + edges[:-1]) / 2
-    atoms = np.flatnonzero(_atoms(shares))
+    single = bounds.item.get("integer", False) and edges[1] - edges[0] == 1
+    atoms = np.flatnonzero(shares >= ATOM if single else _atoms(shares))
     points: list[tuple[float, float]] = []
     for p in (1 - np.cos(np.pi * np.arange(1, GRID) / GRID)) / 2:
         leaf = min(int(np.searchsorted(below, p)) - 1, len(shares) - 1)

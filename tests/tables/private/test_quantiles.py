@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -44,3 +45,12 @@ def test_a_frequent_value_is_an_atom():
     shares = spread(np.array([0, 0, 60, 0, 0, 0, 0, 0, 40, 0]))
     at = [value for value in quantiles_of(shares, limits).values() if value in (2.0, 8.0)]
     assert at.count(2.0) == 2 and at.count(8.0) == 2
+
+
+def test_each_of_few_whole_numbers_has_its_share():
+    quantiles = quantiles_of(np.array([0.5, 0.3, 0.2]), bounds(range=[0, 2], integer=True))
+    inputs = parse_features(
+        {"features": [{"name": "x", "integer": True, "range": [0, 2], "quantiles": quantiles}]}, "here"
+    )
+    drawn = inputs.draw(20_000, torch.Generator().manual_seed(0)) * inputs.scale + inputs.center
+    assert torch.bincount(drawn.round().long().flatten()) / 20_000 == pytest.approx([0.5, 0.3, 0.2], abs=0.02)
