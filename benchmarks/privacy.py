@@ -91,7 +91,7 @@ def main() -> None:
         "--widths", type=float, nargs="+", default=[1.5, 3.0], help="of the ranges, in those of the rows"
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--steps", type=int, default=5_000)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", type=Path)
     figures.add_option(parser)
