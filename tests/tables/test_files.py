@@ -156,7 +156,7 @@ def test_a_private_file_holds_no_word_and_no_extreme_of_one_row(tmp_path):
     data, out = kept(people(3_000, color="Zebulon", load=1e12), tmp_path), tmp_path / "f.yaml"
     lines = describe_file(data, out, "correlation", guarded=Guarded(Privacy(1.0), BOUNDS))
     text = out.read_text()
-    assert "Zebulon" not in text and "e+12" not in text and "10000000" not in text and "3000 rows" not in text
+    assert "Zebulon" not in text and "e+12" not in text and "10000000" not in text and text.startswith("# about ")
     inputs = read_features(out)
     age, color, load = inputs.features
     assert age.integer and color.levels == ["red", "blue"] and color.weights[0] == pytest.approx(0.7, abs=0.06)
@@ -185,7 +185,7 @@ def test_a_column_with_one_value_and_gaps_is_described(tmp_path):
     guarded = Guarded(Privacy(1.0), BOUNDS)
     describe_file(kept(frame, tmp_path), tmp_path / "f.yaml", guarded=guarded, warn=warnings.append)
     assert read_features(tmp_path / "f.yaml").names == ["age", "color", "load"]
-    assert any("load 9" in each or "load 1" in each for each in warnings)
+    assert any("of no declared level" in each and "load " in each for each in warnings)
 
 
 @pytest.mark.parametrize(
