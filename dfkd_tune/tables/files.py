@@ -68,7 +68,7 @@ def describe_table(
 
     Args:
         table: what ``read_table`` returned with ``reading``.
-        tier: ``moments``, ``quantiles`` or ``correlation``.
+        tier: one of ``TIERS`` of ``describe``.
         reading: options that the table was read with.
         guarded: None for aggregates.
         limits: with ``guarded``, the bounds of each column, in their order.
@@ -99,7 +99,7 @@ def reading_for(reading: Reading, tier: str, guarded: Guarded | None) -> Reading
             "--missing", rule, remedy="leave it out; in --bounds, declare missing: 0.1, or a level null"
         )
     if tier not in PRIVATE_TIERS:
-        rule = f"is not described with --epsilon, quantiles cost no more; got {tier}"
+        rule = f"{tier} is not described with --epsilon"
         raise FeaturesError("--tier", rule, remedy=f"--tier {PRIVATE_TIERS[0]} or {PRIVATE_TIERS[1]}")
     if reading.windows is not None:
         rule = "cannot be combined with --epsilon: one row is in many windows, and in the next person's too"
@@ -121,7 +121,7 @@ def describe_file(
     Args:
         data, reading: path of the table and options, as for ``read_table``.
         out: path of the features file.
-        tier: ``moments``, ``quantiles`` or ``correlation``.
+        tier: one of ``TIERS`` of ``describe``.
         targets: names of columns to leave out.
         guarded: differential privacy in place of aggregates.
         warn: gets each warning.
