@@ -85,6 +85,7 @@ def test_features_files_are_read(tmp_path, dfkd):
     assert tiers == {
         "features.yaml": "T3",
         "related.yaml": "T4",
+        "grouped.yaml": "T4",
         "shares.yaml": "T2",
         "pixels.yaml": "T2",
         "window.yaml": "T4",
