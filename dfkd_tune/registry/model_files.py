@@ -201,10 +201,8 @@ def note(result: dict[str, Any], typed: bool = False) -> str:
             for kind, name, shape, dtype in layout.signature.table()
         ]
         return "\n".join(["| | name | shape | dtype |", "| --- | --- | --- | --- |", *parts])[:NOTE]
-    lines, types = (
-        ["| column | type | unit | values |", "| --- | --- | --- | --- |"],
-        column_types(result) if typed else {},
-    )
+    lines = ["| column | type | unit | values |", "| --- | --- | --- | --- |"]
+    types = column_types(result) if typed else {}
     for name in result["features"]:
         levels = result["levels"].get(name, [])
         kind = STRING if has_words(levels) else types.get(name, DOUBLE)
