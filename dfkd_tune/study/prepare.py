@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,7 +12,6 @@ from dfkd_tune.errors import MachineError, SpecError
 from dfkd_tune.evaluation.stress_bank import add_stress
 from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.locations.paths import without_credentials
 from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.recipes.losses import LOSSES
 from dfkd_tune.recipes.recipe import Recipe
@@ -24,6 +22,7 @@ from dfkd_tune.search.space.shared_rows import require_shared_rows
 from dfkd_tune.search.space.space import Size, Space
 from dfkd_tune.search.study_file import POPULATION, StudySpec
 from dfkd_tune.students.module import Module
+from dfkd_tune.study.agreement.differences import located
 from dfkd_tune.study.total.asking import Asking
 from dfkd_tune.study.total.division import ROUNDS, probe_rows
 from dfkd_tune.study.total.opening import Total, meter_of, open_total
@@ -34,7 +33,7 @@ from dfkd_tune.teachers.metering.meter import metered
 from dfkd_tune.teachers.output_cache import Answers
 from dfkd_tune.teachers.probe import Probe, probe
 from dfkd_tune.teachers.signatures.arranged import outputs_alone
-from dfkd_tune.teachers.sources import IN_MEMORY, is_file
+from dfkd_tune.teachers.sources import IN_MEMORY
 from dfkd_tune.tracking import params as param
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.training.answered.folds import FOLDS
@@ -356,14 +355,3 @@ def needs(prepared: Prepared) -> Need:
     largest = max(space.students(), key=lambda student: (student.held(columns), student.parameters(columns, outputs)))
     recipe = replace(space.preset, student=largest)
     return need(prepared.teacher, prepared.inputs, prepared.probe, recipe, prepared.spec.budget.bank)
-
-
-def located(path: str) -> str:
-    """An absolute path without credentials; module paths and MLflow model URIs are returned unchanged.
-
-    Links are not followed: where Kubernetes mounts a ConfigMap, they lead into a folder whose name differs in each pod.
-    """
-    if not is_file(path):
-        return without_credentials(path)
-    plain = Path(os.path.abspath(path))  # without "..", which means another folder behind a link
-    return str(plain if plain.resolve() == Path(path).resolve() else Path(path).absolute())
