@@ -45,11 +45,13 @@ PROMOTED = "promoted"
 QUERIES = "queries"
 """Study attribute: part of the total number of teacher queries -> rows claimed for it; only ``queries.ledger`` writes it."""
 TOTAL = "total_queries"
-"""Study attribute: the total number of teacher queries; None without one. A later session may raise it."""
+"""Study attribute: the total number of teacher queries, written when the study is set up; None without one. A later session may raise it."""
 DIVISION = "division"
 """Study attribute: how the total is divided, a ``Division`` as plain values."""
 PROBED = "probed"
 """Study attribute: what the first process measured of the teacher, a ``Probe`` as plain values, in a study with a total."""
+SUBJECT = "subject"
+"""Study attribute: the teacher and the inputs that those rows belong to, as they are known before any is asked, as SHA-256."""
 ROWS = "rows"
 """Study attribute: name of the folder of its answered rows, in a study with a total."""
 SUMMARY = "summary"
@@ -214,6 +216,11 @@ class StudyRecord:
     @property
     def probed(self) -> Mapping[str, Any] | None:
         return self.attributes.get(PROBED)
+
+    @property
+    def subject(self) -> list[str] | None:
+        """The teacher and the inputs that its answered rows belong to; None if they are not known."""
+        return self.attributes.get(SUBJECT)
 
     @property
     def rows(self) -> str | None:

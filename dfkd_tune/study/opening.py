@@ -78,6 +78,8 @@ def agree(study: optuna.Study, prepared: Prepared) -> None:
         study.set_user_attr(TIER, prepared.inputs.tier)
         if declared := declared_in(prepared.spec):
             study.set_user_attr(DECLARED, declared)
+        if prepared.total is not None:
+            prepared.total.settle()
         study.set_user_attr(IDENTITY, mine)  # last, because it marks the others as complete
     elif on_record.identity != mine:
         settings = (on_record.spec, tree_of(prepared.spec), on_record.declared, declared_in(prepared.spec))
@@ -93,6 +95,8 @@ def agree(study: optuna.Study, prepared: Prepared) -> None:
             f"exists with budget.pool {on_record.pool}",
             remedy="give --name for a new study",
         )
+    if prepared.total is not None:
+        prepared.total.settle()
     if on_record.population is None or prepared.spec.study.population not in (None, on_record.population):
         study.set_user_attr(POPULATION, prepared.population)
 

@@ -10,22 +10,18 @@ from typing import Any
 
 from dfkd_tune.errors import MachineError, SpecError
 from dfkd_tune.evaluation.stress_bank import add_stress
-from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.prior_inference.resolve import with_inputs
+from dfkd_tune.prior_inference.resolve import answering, declared
 from dfkd_tune.recipes.losses import LOSSES
 from dfkd_tune.recipes.recipe import Recipe
-from dfkd_tune.search.optuna_kinds import try_sampler
-from dfkd_tune.search.space.defaults import defaults_of, untuned
-from dfkd_tune.search.space.search_space import make_space
-from dfkd_tune.search.space.shared_rows import require_shared_rows
+from dfkd_tune.search.space.defaults import untuned
 from dfkd_tune.search.space.space import Size, Space
 from dfkd_tune.search.study_file import POPULATION, StudySpec
-from dfkd_tune.students.module import Module
 from dfkd_tune.study.agreement.differences import located
+from dfkd_tune.study.agreement.settings import least_outputs, require_runtime, require_within, space_of
 from dfkd_tune.study.total.asking import Asking
 from dfkd_tune.study.total.division import ROUNDS, probe_rows
-from dfkd_tune.study.total.opening import Total, meter_of, open_total
+from dfkd_tune.study.total.opening import Subject, Total, meter_of, open_total, require_openable
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.guarded import CALLS
 from dfkd_tune.teachers.loader import load_teacher
@@ -239,39 +235,20 @@ def prepare(
     Raises:
         DfkdError: for the first error, in one line.
     """
-    _check_within(spec)
-    _check_runtime(spec)
-    where, limited = hardware.device(device), spec.budget.total_queries is not None
-    meter = meter_of(teacher) if limited else None
-    total = None if meter is None or storage_url is None else open_total(spec, storage_url, meter)
+    limited = spec.budget.total_queries is not None
+    meter, total = meter_of(teacher) if limited else None, None
     with metered(meter):
         architecture = Path(spec.teacher.architecture) if spec.teacher.architecture else None
         teacher = teacher or load_teacher(spec.teacher.path, architecture, trust_pickle)
-        teacher = outputs_alone(teacher) if limited else teacher
-        teacher, inputs = with_inputs(teacher, Path(spec.features) if spec.features else None)
+        limit = spec.student.parameters(teacher.parameters)
+        teacher, inputs = before_asking(spec, teacher, device, storage_url)
+        if meter is not None and storage_url is not None:
+            total = open_total(spec, storage_url, meter, Subject.of(teacher, inputs))
+        teacher, inputs = answering(teacher, inputs)
         measure = partial(probe, teacher, inputs, spec.study.seed, probe_rows(spec.budget.total_queries))
         found = measure() if total is None else total.probed(measure)
-    limit = spec.student.parameters(teacher.parameters)
-    kind, size = defaults_of(found.kind, limited), (encoder(inputs).columns, found.outputs)
-    small, place = spec.study.pareto is not None, f"{spec.place}: search"
-    recipe = spec.recipe(kind.recipe(inputs))
-    space = make_space(
-        recipe,
-        spec.search,
-        size,
-        limit,
-        place,
-        differentiable=found.differentiable,
-        small=small,
-        default=kind.searched(inputs),
-        fixed=spec.fixed,
-    )
-    if limited:
-        require_shared_rows(space, spec.fixed, spec.search or (), spec.place)
-    if spec.study.runtime is not None and spec.study.runtime.startswith("C"):
-        _require_arrays(spec, space)
-    try_sampler(spec.sampler, space.suggest, 2 if small else 1, f"{spec.place}: sampler")
-    bare = Prepared(spec, teacher, inputs, found, space, NOTHING, where, total=total)
+    space = space_of(spec, inputs, found.outputs, limit, found.kind)
+    bare = Prepared(spec, teacher, inputs, found, space, NOTHING, hardware.device(device), total=total)
     prepared = replace(bare, sizes=sized(bare))
     if spec.budget.teacher_rows is not None and not prepared.sizes.gradients and matches_gradients(space):
         raise SpecError(
@@ -282,36 +259,32 @@ def prepare(
     return prepared
 
 
-def _check_within(spec: StudySpec) -> None:
-    """Refuse a share within which no smaller student could be found."""
-    if spec.study.within is None:
-        return
-    place = f"{spec.place}: study.within"
-    if not spec.study.reruns:
-        raise SpecError(place, "compares sizes over seeds, but study.reruns is 0", remedy="let reruns be at least 1")
-    if spec.budget.total_queries is not None:
-        rule = "cannot be kept with budget.total_queries: a pruned student has seen rows that other folds measure it on"
-        raise SpecError(place, rule, remedy="leave one of them out")
+def before_asking(
+    spec: StudySpec, teacher: Teacher, device: str, storage_url: str | None = None
+) -> tuple[Teacher, Inputs]:
+    """Refuse what no answer of the teacher is needed for, and write nothing.
 
+    Args:
+        spec, device, storage_url: as in ``prepare``.
+        teacher: the teacher as it was loaded.
 
-def _check_runtime(spec: StudySpec) -> None:
-    """Refuse a runtime that is not here, or whose latency is not weighed."""
-    runtime, place = spec.study.runtime, f"{spec.place}: study.runtime"
-    if runtime is None:
-        return
-    if spec.study.pareto != "latency":
-        raise SpecError(place, "is weighed only with pareto: latency", remedy="add --pareto-latency, or leave it out")
-    from dfkd_tune.export.speed import missing
+    Returns:
+        The teacher of rows as they are declared, and what is known of its inputs.
 
-    if (why := missing(runtime)) is not None:
-        raise SpecError(place, f"{runtime} cannot be used here: {why}", remedy="install it, or weigh another runtime")
-
-
-def _require_arrays(spec: StudySpec, space: Space) -> None:
-    """Refuse C for students that cannot be written in it."""
-    if any(isinstance(each, Module) for each in space.students()):
-        rule = f"{spec.study.runtime} has no students of kind module"
-        raise SpecError(f"{spec.place}: study.runtime", rule, remedy="weigh PyTorch, pt2 or onnxruntime")
+    Raises:
+        DfkdError: for the first error, in one line.
+    """
+    require_within(spec)
+    require_runtime(spec)
+    hardware.device(device)
+    limit, limited = spec.student.parameters(teacher.parameters), spec.budget.total_queries is not None
+    teacher = outputs_alone(teacher) if limited else teacher
+    teacher, inputs = declared(teacher, Path(spec.features) if spec.features else None)
+    if limited:
+        space_of(spec, inputs, least_outputs(teacher), limit)
+        if storage_url is not None:
+            require_openable(spec, storage_url, Subject.of(teacher, inputs))
+    return teacher, inputs
 
 
 def matches_gradients(space: Space) -> bool:

@@ -63,6 +63,11 @@ class Division:
         rounds = (*self.rounds, *_even(more - attack))
         return replace(self, total=total, rounds=rounds, certificate=self.certificate + attack)
 
+    @property
+    def first(self) -> int:
+        """Rows of the first round and of the report bank, without which no trial can begin."""
+        return self.report + self.prior + self.stress
+
     def tree(self) -> dict[str, Any]:
         """The plain values."""
         return asdict(self) | {"rounds": list(self.rounds)}

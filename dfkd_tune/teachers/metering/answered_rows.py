@@ -60,9 +60,13 @@ class AnsweredRows:
                 rule = f"holds answered rows and cannot be read: {error}"
                 raise StorageError(file, rule, remedy="restore it, or delete it to do without its rows") from None
 
-    def answer(self, row: Tensor) -> Tensor | None:
-        """The kept answer ``(O,)`` to a row ``(D,)``, equal in every bit; None if there is none."""
-        return self._known.get(_key(row))
+    def keys(self, x: Tensor) -> list[bytes]:
+        """The keys of rows ``(N, D)``: equal where rows are equal in every bit."""
+        return [_key(row) for row in x]
+
+    def answer(self, key: bytes) -> Tensor | None:
+        """The kept answer ``(O,)`` to the row with a key; None if there is none."""
+        return self._known.get(key)
 
     def part(self, name: str) -> tuple[Tensor, Tensor]:
         """Rows ``(N, D)`` and answers ``(N, O)`` of a part in the order in which they were claimed; both empty without any."""

@@ -46,11 +46,13 @@ class Meter:
         budget: where rows are claimed; None counts them here alone, without a limit.
         rows: where answers are kept; None keeps none.
         asked: number of rows that this process asked.
+        opening: called with the meter before the first row is claimed, to set ``budget`` and ``rows``; None if they are set.
     """
 
     budget: QueryBudget | None = None
     rows: AnsweredRows | None = None
     asked: int = 0
+    opening: Callable[[Meter], object] | None = None
     _part: str = field(default=OPENING, init=False)
     _again: bool = field(default=False, init=False)
 
@@ -79,21 +81,23 @@ class Meter:
             QueriesSpent: too few rows are left.
             StorageError: the answers cannot be kept.
         """
-        x = arguments[0]
-        if len(arguments) > 1 or x.ndim != 2 or self.rows is None:
+        self._open()
+        x, kept = arguments[0], self.rows
+        if len(arguments) > 1 or x.ndim != 2 or kept is None:
             self.claim(len(x))
             return function(*arguments)
-        known = [None if self._again else self.rows.answer(row) for row in x]
-        new = [i for i, answer in enumerate(known) if answer is None]
+        if self._again:
+            return self._ask(function, x)
+        keys = kept.keys(x)
+        new = {key: i for i, key in reversed([*enumerate(keys)]) if kept.answer(key) is None}  # each once
         if len(new) == len(x):
             return self._ask(function, x)
         if new:
-            found = self._ask(function, x[new])
+            found = self._ask(function, x[sorted(new.values())])
             if not _whole(found, len(new)):
                 return found  # not an answer: the guard says what is wrong with it
-            fresh = iter(found.detach().cpu().reshape(len(new), -1))
-            known = [next(fresh) if answer is None else answer for answer in known]
-        return torch.stack([answer for answer in known if answer is not None]).to(x.device)
+        answers = [kept.answer(key) for key in keys]
+        return torch.stack([answer for answer in answers if answer is not None]).to(x.device)
 
     def _ask(self, function: Callable[..., Any], x: Tensor) -> Any:
         part, offset = self._part, self.claim(len(x))
@@ -105,9 +109,15 @@ class Meter:
 
     def claim(self, rows: int) -> int:
         """Claim rows that are asked besides those of ``call``; returns and raises what the budget does."""
+        self._open()
         offset = self.budget.claim(self._part, rows) if self.budget is not None else 0
         self.asked += rows
         return offset
+
+    def _open(self) -> None:
+        if self.opening is not None:
+            opening, self.opening = self.opening, None
+            opening(self)
 
 
 def _whole(found: Any, rows: int) -> bool:
