@@ -23,10 +23,12 @@ from dfkd_tune.layouts.signature import Signature
 from dfkd_tune.locations.files import write_output
 from dfkd_tune.locations.paths import writable
 from dfkd_tune.search.study_file import StudySpec, parse_spec
+from dfkd_tune.study.launch import require_one_process
+from dfkd_tune.study.opening import require_stores
 from dfkd_tune.study.prepare import Prepared, before_asking, prepare
 from dfkd_tune.study.total.opening import open_total, require_openable
 from dfkd_tune.teachers.base import Teacher, hash_bytes
-from dfkd_tune.teachers.in_memory import Given, given, identified, own_signature, unasked
+from dfkd_tune.teachers.in_memory import Given, given, identified, is_unkept, own_signature, unasked
 from dfkd_tune.teachers.metering.meter import Meter, metered
 from dfkd_tune.teachers.signatures.example_inputs import ATTRIBUTE, rows_of
 from dfkd_tune.teachers.sources import IN_MEMORY, is_file
@@ -45,7 +47,8 @@ class Arguments:
         tree: the other sections of a study file, as plain values.
         architecture, trust_pickle, device: as in ``tune``.
         folder: folder in which teachers and features that were given as objects are kept.
-        storage_url: URL of Optuna's storage, where queries are counted.
+        storage_url, tracking_uri: URL of Optuna's storage, where queries are counted, and of MLflow.
+        workers: as in ``tune``.
     """
 
     function: str
@@ -58,6 +61,8 @@ class Arguments:
     device: str
     folder: Path
     storage_url: str | None = None
+    tracking_uri: str | None = None
+    workers: int | None = None
 
     def prepared(self) -> tuple[Prepared, Given]:
         """The study, and how its teacher is kept.
@@ -76,10 +81,14 @@ class Arguments:
         layout = layout_of(signature, self.function) if signature is not None and signature.complete else None
         layout = inputs.layout if inputs is not None and inputs.layout is not None else layout
         signature = layout.signature if layout is not None else signature
+        if self.storage_url is not None and self.tracking_uri is not None:
+            require_stores(first, self.storage_url, self.tracking_uri)
         meter = self._meter(first)
         with metered(meter):
             rows = self._rows(inputs, layout)
             bare = unasked(self.teacher, rows, signature)
+            if bare is not None and is_unkept(self.teacher, signature):
+                require_one_process(bare.source, self.workers)
             if bare is not None and (inputs is not None or meter is not None):
                 with self._placed(bare.source):
                     before_asking(self._spec(bare.source, file), bare, self.device, self.storage_url)

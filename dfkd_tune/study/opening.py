@@ -31,8 +31,9 @@ from dfkd_tune.search.attributes import (
 from dfkd_tune.search.dashboard import name_objectives
 from dfkd_tune.search.locks import exclusive
 from dfkd_tune.search.optuna_kinds import AUTO
-from dfkd_tune.search.sampling import open_study, without_experimental_warnings
+from dfkd_tune.search.sampling import begin_session, open_study, without_experimental_warnings
 from dfkd_tune.search.storage import open_storage
+from dfkd_tune.search.study_file import StudySpec
 from dfkd_tune.search.trial_queue import TrialQueue, host_of
 from dfkd_tune.study.agreement.differences import FREE_SECTIONS, declared_in, difference, tree_of
 from dfkd_tune.study.prepare import Prepared
@@ -43,13 +44,24 @@ from dfkd_tune.utils.quoting import quoted
 LOG = logging.getLogger(__name__)
 
 
+def require_stores(spec: StudySpec, storage_url: str, tracking_uri: str) -> None:
+    """Refuse stores that cannot record a study with a total, before its teacher is asked; raises as ``run_study`` does."""
+    if spec.budget.total_queries is not None:
+        _require_two(storage_url, tracking_uri)
+        tracker.reachable(tracking_uri, storage_url, spec.name)
+
+
+def _require_two(storage_url: str, tracking_uri: str) -> None:
+    if store_of(storage_url) == store_of(tracking_uri):
+        shown = without_credentials(storage_url)
+        raise StorageError(shown, "cannot be Optuna's and MLflow's database at once", remedy="give each its own")
+
+
 def open_queue(
     prepared: Prepared, storage_url: str, tracking_uri: str, joining: bool = False, workers: int = 1
 ) -> tuple[optuna.Study, TrialQueue]:
     """Open or create a study and its trial queue for ``workers`` processes; otherwise arguments and errors are as in ``run_study``."""
-    if store_of(storage_url) == store_of(tracking_uri):
-        shown = without_credentials(storage_url)
-        raise StorageError(shown, "cannot be Optuna's and MLflow's database at once", remedy="give each its own")
+    _require_two(storage_url, tracking_uri)
     if not joining:
         hashes = {k: v for k, v in prepared.tags().items() if k in (tag.TEACHER_SHA256, tag.FEATURES_SHA256)}
         tracker.ready(tracking_uri, storage_url, prepared.spec.name, hashes)
@@ -57,10 +69,11 @@ def open_queue(
     spec, about, storage = prepared.spec, prepared.spec.study, open_storage(storage_url)
     with without_experimental_warnings(), exclusive(storage, storage_url):
         study = open_study(storage, prepared.spec.name, about.seed, 2 if about.pareto else 1, spec.sampler, spec.pruner)
-        agree(study, prepared)
-        name_objectives(study, storage, [about.objective, *([about.pareto] if about.pareto else [])])
         queue = TrialQueue(study, storage, prepared.space.initial_points())
         one_machine(queue, storage_url)
+        agree(study, prepared)
+        begin_session(study)
+        name_objectives(study, storage, [about.objective, *([about.pareto] if about.pareto else [])])
         if not joining:
             record(study, prepared, tracking_uri, workers)
         queue.make(about.trials)

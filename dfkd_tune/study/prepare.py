@@ -20,6 +20,7 @@ from dfkd_tune.search.study_file import POPULATION, StudySpec
 from dfkd_tune.study.agreement.differences import located
 from dfkd_tune.study.agreement.settings import least_outputs, require_runtime, require_within, space_of
 from dfkd_tune.study.total.asking import Asking
+from dfkd_tune.study.total.different import count_different
 from dfkd_tune.study.total.division import ROUNDS, probe_rows
 from dfkd_tune.study.total.opening import Subject, Total, meter_of, open_total, require_openable
 from dfkd_tune.teachers.base import Teacher
@@ -243,7 +244,8 @@ def prepare(
         limit = spec.student.parameters(teacher.parameters)
         teacher, inputs = before_asking(spec, teacher, device, storage_url)
         if meter is not None and storage_url is not None:
-            total = open_total(spec, storage_url, meter, Subject.of(teacher, inputs))
+            few = count_different(inputs, spec.study.seed, spec.budget.total_queries or 0)
+            total = open_total(spec, storage_url, meter, Subject.of(teacher, inputs), few)
         teacher, inputs = answering(teacher, inputs)
         measure = partial(probe, teacher, inputs, spec.study.seed, probe_rows(spec.budget.total_queries))
         found = measure() if total is None else total.probed(measure)

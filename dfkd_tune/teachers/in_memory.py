@@ -84,6 +84,11 @@ def unasked(model: Any, rows: Tensor | None, signature: Signature | None) -> Tea
     return Teacher(_source(model), model, dtype, "", width=width, signature=signature)
 
 
+def is_unkept(model: Any, signature: Signature | None) -> bool:
+    """Whether a model is a function that only this process can ask, as no file and no module path of rows leads to it."""
+    return _is_asked(model) and not isinstance(model, nn.Module) and (signature is not None or not _module_path(model))
+
+
 def given(model: Any, folder: Path, rows: Tensor | None = None, signature: Signature | None = None) -> Given:
     """Name a teacher that was given in Python, and write a module or an estimator into ``folder``.
 

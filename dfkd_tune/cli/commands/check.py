@@ -131,11 +131,13 @@ def check(
 
 def _divided(prepared: Prepared) -> str:
     """How a total number of queries is divided, and what this check asked besides."""
+    from dfkd_tune.study.total.different import count_different
     from dfkd_tune.study.total.division import Division
 
     total, meter = prepared.spec.budget.total_queries, prepared.teacher.guard.meter
     asked = 0 if meter is None else meter.asked
-    words = Division.of(total).words() if total is not None else ""
+    few = None if total is None else count_different(prepared.inputs, prepared.spec.study.seed, total)
+    words = Division.of(total, few).words() if total is not None else ""
     return f"{total:,} teacher rows in all, later sessions included: {words}; this check asked {asked:,} more"
 
 

@@ -102,8 +102,10 @@ def study(
     from dfkd_tune.search.attributes import StudyRecord
     from dfkd_tune.search.loaded import load_study
     from dfkd_tune.study.launch import launch
+    from dfkd_tune.study.opening import require_stores
     from dfkd_tune.study.prepare import prepare
 
+    require_stores(changed, storage_url, uri)
     prepared = prepare(changed, trust_pickle, device, storage_url=storage_url)
     console = terminal_summary.wide(sys.stdout)  # fixed here: sys.stdout may be replaced during a teacher query
     with Signals() as stop, terminal_progress.watch(console, changed.name, mode) as on_progress:

@@ -7,18 +7,19 @@ after its share of the trials, where the students of the best of them disagree.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from dfkd_tune.errors import QueriesSpent
+from dfkd_tune.errors import FeaturesError, QueriesSpent
 from dfkd_tune.evaluation.stress_bank import outlying
 from dfkd_tune.generators.base import BlockGenerator, Generator
 from dfkd_tune.generators.rounds.base import Answer, RoundGenerator
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.search.locks import ASKING, StudyLock
+from dfkd_tune.study.total.different import different_rows
 from dfkd_tune.study.total.division import PRIOR, REPORT, ROUND, STRESS
 from dfkd_tune.study.total.opening import Total
 from dfkd_tune.teachers.base import Teacher
@@ -31,6 +32,8 @@ CALL_ROWS, CALL_SHARE = 256, 0.05
 """Most rows of one call, and their share of the total: they are lost together if the process dies in it."""
 FEWEST_CALL_ROWS = 16
 """Rows of a call of a small total."""
+REPEATS = 20
+"""Draws for each wanted row, after which a part of a study with few different rows ends."""
 STUDENTS = "students"
 """Folder, in that of the answered rows, with the weights of finished students."""
 FEWEST = 50
@@ -68,14 +71,22 @@ class Asking:
         """
         parts = self.total.division
         with self._alone():
-            self._fill(REPORT, parts.report, lambda n: self.inputs.draw(n, stream(self.seed, REPORT)))
-            self._fill(PRIOR, parts.prior, lambda n: self._blind(PRIOR, n))
-            self._fill(STRESS, parts.stress, self._stress)
+            if parts.different:
+                self._ask(PRIOR, self._different())
+                self._ask(STRESS, self._stress(parts.stress))
+            else:
+                self._fill(REPORT, parts.report, self._report)
+                self._fill(PRIOR, parts.prior, lambda n: self._blind(PRIOR, n))
+                self._fill(STRESS, parts.stress, self._stress)
         answered = self.answered(0)
         fewest = min(len(answered.report[0]), len(answered.prior[0]), len(answered.stress[0]))
         if fewest < min(FEWEST, parts.report, parts.stress) // 2:
+            place = f"study {self.total.ledger.study.study_name!r}"
+            if self.total.left > 0:
+                rule = f"only {fewest:,} different rows of a part were found in what is declared of the inputs"
+                raise FeaturesError(place, rule, remedy="declare more values of the features")
             rule = f"only {fewest:,} rows of a part were answered before the total was used up"
-            raise QueriesSpent(f"study {self.total.ledger.study.study_name!r}", rule)
+            raise QueriesSpent(place, rule)
         kept = self.total.rows.count(CERTIFICATE)  # a worker that died may have asked them for the same student
         left = min(parts.certificate - self.total.ledger.claimed().get(CERTIFICATE, 0), self.total.ledger.left)
         return AnsweredProblem(
@@ -91,8 +102,12 @@ class Asking:
 
     def answered(self, rounds: int) -> Answered:
         """The rows that are answered by now, up to a round."""
-        rows = self.total.rows
+        rows, parts = self.total.rows, self.total.division
         rows.refresh()
+        if parts.different:
+            report, prior = self._known(self._report(parts.report)), self._known(self._blind(PRIOR, parts.prior))
+            every = self._known(self._different())
+            return Answered(report, prior, self._known(self._stress(parts.stress)), (every,), different=True)
         later = [rows.part(f"{ROUND}-{i}") for i in range(1, rounds + 1)]
         return Answered(
             rows.part(REPORT), rows.part(PRIOR), rows.part(STRESS), tuple(part for part in later if len(part[0]))
@@ -115,10 +130,41 @@ class Asking:
         candidates = torch.cat([half[::2], self._outlying(half[1::2], words)])
         rng = stream(self.seed, *words, "order")
         candidates = candidates[torch.randperm(len(candidates), generator=rng)]
+        candidates = candidates[self._new(candidates, f"{ROUND}-{number}")]
+        rows = min(rows, len(candidates))
+        if not rows:
+            return candidates
         answered = self.answered(number - 1)
         parts = [part[0] for part in (answered.prior, answered.stress, *answered.rounds) if len(part[0])]
         asked = self.inputs.present(self.inputs.standardized(torch.cat(parts)))
         return candidates[self.generator.choose(self.inputs.present(candidates), rows, asked, committee(), rng)]
+
+    def _report(self, rows: int) -> Tensor:
+        return self.inputs.draw(rows, stream(self.seed, REPORT))
+
+    def _different(self) -> Tensor:
+        """The different rows of the inputs."""
+        found = different_rows(self.inputs, self.seed, self.total.ledger.total)
+        return self.inputs.draw(0, stream(self.seed)) if found is None else found
+
+    def _raw(self, z: Tensor) -> Tensor:
+        return self.inputs.raw(z, self.teacher.dtype)
+
+    def _new(self, z: Tensor, part: str | None = None) -> list[int]:
+        """Indices of the rows ``(N, D)`` that are not answered, or in one part alone; each different row once."""
+        rows = self.total.rows
+        own = set() if part is None else {*rows.keys(rows.part(part)[0])}
+        first = {key: i for i, key in reversed([*enumerate(rows.keys(self._raw(z)))])}
+        return sorted(i for key, i in first.items() if key in own or rows.answer(key) is None)
+
+    def _known(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Those of the rows ``(N, D)`` that are answered, as often as they occur, in the teacher's units; and its answers."""
+        x, rows = self._raw(z), self.total.rows
+        answers = [rows.answer(key) for key in rows.keys(x)]
+        kept = [i for i, answer in enumerate(answers) if answer is not None]
+        if not kept:
+            return torch.zeros(0, 0), torch.zeros(0, 0)
+        return x[kept], torch.stack([answer for answer in answers if answer is not None])
 
     def _blind(self, words: object, rows: int) -> Tensor:
         """The first rows ``(rows, D)`` of the generator's own sequence for a purpose."""
@@ -133,26 +179,41 @@ class Asking:
         return outlying(self.probe, self.inputs, z, stream(self.seed, words, "outlying"))
 
     def _fill(self, part: str, wanted: int, draw: Draw) -> None:
-        """Ask rows until a part has as many as wanted, or the total is used up but for the certificate."""
-        rows, ledger = self.total.rows, self.total.ledger
-        most = min(CALL_ROWS, max(FEWEST_CALL_ROWS, round(CALL_SHARE * ledger.total)))
-        skipped = 0  # rows that were answered before, as there may be few different ones
-        while (missing := wanted - rows.count(part)) > 0 and skipped < wanted:
-            self.check_cancelled()
-            claimed = ledger.claimed()
-            kept = max(0, self.total.division.certificate - claimed.get(CERTIFICATE, 0))
-            count = min(missing, most, ledger.total - sum(claimed.values()) - kept)
-            start = claimed.get(part, 0) + skipped
-            z = draw(start + count)[start:] if count > 0 else draw(0)
+        """Ask rows until a part has as many as wanted, or the total is used up but for the certificate.
+
+        Rows that were asked before are left out, for another part has them. Where the inputs have few different rows, the part ends
+        with those that ``REPEATS`` times as many draws found.
+        """
+        rows = self.total.rows
+        start, span = self.total.ledger.claimed().get(part, 0), 1
+        while (missing := wanted - rows.count(part)) > 0 and start < REPEATS * wanted:
+            count = min(missing, self._most())
+            if count <= 0:
+                return
+            z = draw(start + count * span)[start:]
             if not len(z):
                 return
-            before = rows.count(part)
-            try:
-                with self.total.meter.counted_as(part), torch.no_grad():
-                    self.teacher(self.inputs.raw(z, self.teacher.dtype))
-            except QueriesSpent:  # another process has claimed rows of its own since
-                continue
-            skipped += len(z) - (rows.count(part) - before)
+            new = self._new(z)[:count]
+            if new:
+                self._ask(part, z[new])
+            # The next row that is drawn: rows beyond the last that was asked may be new.
+            start += new[-1] + 1 if len(new) == count else len(z)
+            span = 1 if len(new) == count else 2 * span
+
+    def _most(self) -> int:
+        """Most rows of the next call; 0 if all are claimed but those of the certificate."""
+        total = self.total.ledger.total
+        return min(CALL_ROWS, max(FEWEST_CALL_ROWS, round(CALL_SHARE * total)), self.total.left)
+
+    def _ask(self, part: str, z: Tensor) -> None:
+        """Ask those rows ``(N, D)`` that are new, as far as the total allows."""
+        z = z[self._new(z)]
+        while len(z) and (most := self._most()) > 0:
+            self.check_cancelled()
+            here, z = z[:most], z[most:]
+            # Another process may have claimed rows of its own since.
+            with suppress(QueriesSpent), self.total.meter.counted_as(part), torch.no_grad():
+                self.teacher(self._raw(here))
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -16,6 +16,8 @@ SHARES = {REPORT: 0.06, CERTIFICATE: 0.02, PRIOR: 0.40, STRESS: 0.20}
 LEAST = {REPORT: 40, CERTIFICATE: 42, PRIOR: 100, STRESS: 50}
 """Fewest rows of each part."""
 ROUNDS = 3
+DRAWN = (1_000, 4_000, 1_000)
+"""Report, prior and stress rows that are drawn from few different ones, each of which is asked once."""
 PROBE_LEAST, PROBE_MOST, PROBE_SHARE = 16, 512, 0.01
 """Fewest and most rows with which a teacher is probed, and their share of the total; most of them are asked twice."""
 OPENING_ROWS = 12
@@ -33,6 +35,8 @@ class Division:
         prior, stress: rows of the first round, from the prior and as undeclared tails would have them.
         rounds: rows of each later round.
         certificate: rows of the attack on the promoted student.
+        different: number of different rows of the inputs if each of them can be asked; 0 if there are more. Report, prior and stress
+            are then drawn from these, as often as one likes.
     """
 
     total: int
@@ -42,12 +46,15 @@ class Division:
     stress: int
     rounds: tuple[int, ...]
     certificate: int
+    different: int = 0
 
     @classmethod
-    def of(cls, total: int) -> Division:
-        """Divide a total."""
+    def of(cls, total: int, different: int | None = None) -> Division:
+        """Divide a total, for inputs with so many different rows; None for more than can be counted."""
         part = {name: max(LEAST[name], round(share * total)) for name, share in SHARES.items()}
         opening = 2 * probe_rows(total) + OPENING_ROWS
+        if different is not None and different <= total - opening:
+            return cls(total, opening, *DRAWN, (), part[CERTIFICATE], different)
         left = max(0, total - opening - sum(part.values()))
         return cls(total, opening, part[REPORT], part[PRIOR], part[STRESS], _even(left), part[CERTIFICATE])
 
@@ -58,6 +65,8 @@ class Division:
 
     def raised(self, total: int) -> Division:
         """The division of a larger total: held-out rows stay, so that trials remain comparable, and further rounds are asked."""
+        if self.different:  # all is asked
+            return replace(self, total=total)
         more = total - self.total
         attack = round(SHARES[CERTIFICATE] * more)
         rounds = (*self.rounds, *_even(more - attack))
@@ -66,7 +75,7 @@ class Division:
     @property
     def first(self) -> int:
         """Rows of the first round and of the report bank, without which no trial can begin."""
-        return self.report + self.prior + self.stress
+        return self.different or self.report + self.prior + self.stress
 
     def tree(self) -> dict[str, Any]:
         """The plain values."""
@@ -74,13 +83,16 @@ class Division:
 
     def parts(self) -> dict[str, int]:
         """Rows by the name of their part, in the order in which they are asked."""
+        if self.different:
+            return {OPENING: self.opening, PRIOR: self.different}
         first = {OPENING: self.opening, REPORT: self.report, PRIOR: self.prior, STRESS: self.stress}
         rounds = {f"{ROUND}-{i}": rows for i, rows in enumerate(self.rounds, 1)}
         return first | rounds | {CERTIFICATE: self.certificate}
 
     def words(self) -> str:
         """The division in words."""
-        return ", ".join(f"{name} {rows:,}" for name, rows in self.parts().items())
+        parts = ", ".join(f"{name} {rows:,}" for name, rows in self.parts().items())
+        return f"{parts}, as the inputs have no more different rows" if self.different else parts
 
 
 def probe_rows(total: int | None) -> int:

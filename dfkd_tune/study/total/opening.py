@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import uuid
 from collections.abc import Callable, Sequence
@@ -29,6 +30,8 @@ from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.metering.answered_rows import AnsweredRows
 from dfkd_tune.teachers.metering.meter import CERTIFICATE, OPENING, Meter
 from dfkd_tune.teachers.probe import Probe
+
+LOG = logging.getLogger(__name__)
 
 FOLDER = "rows"
 """Folder, beside the storage, with a folder of answered rows for each study that has a total."""
@@ -80,6 +83,13 @@ class Total:
     rows: AnsweredRows
     recorded: int | None
 
+    @property
+    def left(self) -> int:
+        """Rows that are not claimed, without those that are kept for the certificate."""
+        claimed = self.ledger.claimed()
+        kept = 0 if self.division.different else self.division.certificate - claimed.get(CERTIFICATE, 0)
+        return self.ledger.total - sum(claimed.values()) - max(0, kept)
+
     def settle(self) -> None:
         """Record total and division, now that the study is set up. The caller holds the storage's lock.
 
@@ -110,7 +120,6 @@ def require_openable(spec: StudySpec, storage_url: str, subject: Subject | None 
     file = sqlite_file(storage_url)
     if file is not None and not file.exists():
         return
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         study = optuna.load_study(study_name=spec.name, storage=recorded(storage_url, spec.name))
     except KeyError:
@@ -119,7 +128,13 @@ def require_openable(spec: StudySpec, storage_url: str, subject: Subject | None 
     _require_agreement(StudyRecord.of(study), spec, storage_url, subject)
 
 
-def open_total(spec: StudySpec, storage_url: str, meter: Meter, subject: Subject | None = None) -> Total:
+def open_total(
+    spec: StudySpec,
+    storage_url: str,
+    meter: Meter,
+    subject: Subject | None = None,
+    different: int | None = None,
+) -> Total:
     """Open the total of a study, which is made if there is none of its name. The total is recorded once the study is set up.
 
     Args:
@@ -127,6 +142,7 @@ def open_total(spec: StudySpec, storage_url: str, meter: Meter, subject: Subject
         storage_url: URL of Optuna's storage.
         meter: what it counted without a budget is claimed.
         subject: the teacher and inputs that are asked; None where they are not known yet.
+        different: number of different rows of the inputs, if it is known.
 
     Raises:
         StudyMismatch: a study of that name has no total, a larger one, or another teacher or other inputs.
@@ -135,6 +151,7 @@ def open_total(spec: StudySpec, storage_url: str, meter: Meter, subject: Subject
     """
     total = spec.budget.total_queries
     assert total is not None  # the caller's condition
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     require_openable(spec, storage_url, subject)
     storage = open_storage(storage_url)
     with without_experimental_warnings(), exclusive(storage, storage_url):
@@ -148,8 +165,11 @@ def open_total(spec: StudySpec, storage_url: str, meter: Meter, subject: Subject
         _require_agreement(known, spec, storage_url, subject)
         folder = _opened(study, known, storage_url, meter, subject)
     settled = known.division if known.identity else None
-    division = Division.of(total) if settled is None else Division.read(settled)
+    division = Division.of(total, different) if settled is None else Division.read(settled)
     division = division.raised(total) if total > division.total else division
+    if division.different and settled is None:
+        few = (spec.name, division.different, total)
+        LOG.warning("study %s: the inputs have only %d different rows, and %d may be asked; each is asked once", *few)
     ledger = Ledger(storage, study, total)
     rows = AnsweredRows(folder)
     rows.refresh()

@@ -39,12 +39,19 @@ class Answered:
         report: rows of the report bank, on which no student trains.
         prior, stress: rows of the first round.
         rounds: rows of each later round, in order.
+        different: whether the first of them holds every different row, of which the others are copies.
     """
 
     report: tuple[Tensor, Tensor]
     prior: tuple[Tensor, Tensor]
     stress: tuple[Tensor, Tensor]
     rounds: tuple[tuple[Tensor, Tensor], ...] = ()
+    different: bool = False
+
+    @property
+    def asked(self) -> int:
+        """Number of rows that the teacher was asked for them."""
+        return len(self.rounds[0][0]) if self.different else self.training + len(self.report[0])
 
     @property
     def training(self) -> int:
@@ -85,7 +92,7 @@ class AnsweredProblem(Problem):
         super().__init__(
             teacher, inputs, probe, seed=seed, pool_rows=answered.training, gradients=False, dtype=dtype, device=device
         )
-        self.frozen_rows = answered.training + len(answered.report[0])
+        self.frozen_rows = answered.asked
 
     def _ask(self, rows: int, bank_rows: int, gradients: bool, normalize: bool) -> None:
         """Make pool and banks of answered rows."""

@@ -3,11 +3,15 @@
 import json
 
 import pytest
+import torch
 from costly import asked, costly_tree, run
 
 from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.loaded import load_study
+from dfkd_tune.study.total.division import Division
+from dfkd_tune.study.total.opening import rows_folder
 from dfkd_tune.study.upkeep import plan_removal, remove
+from dfkd_tune.teachers.metering.answered_rows import AnsweredRows
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -69,3 +73,40 @@ def test_a_removed_study_leaves_no_rows(store, log, tmp_path):
     assert plan.rows.is_dir() and any(str(plan.rows) in line for line in plan.lines())
     remove(plan)
     assert not plan.rows.exists()
+
+
+def few_tree(name, folder, features: str, **study) -> dict:
+    tree = costly_tree(name, folder, 400, **study)
+    (folder / "features.yaml").write_text(features)
+    return tree
+
+
+def test_a_study_with_few_different_rows_asks_each_once_and_ends(store, log, tmp_path, caplog):
+    levels = ", ".join(f"{{name: {name}, levels: [0, 1, 2], nominal: true}}" for name in "abc")
+    tree = few_tree("costly-few", tmp_path, f"features: [{levels}]\n")
+    ended = run(store, tree)
+    assert "only 27 different rows, and 400 may be asked" in caplog.text
+    assert ended.promoted is not None and ended.progress.ended == 4
+    record = StudyRecord.of(load_study(store.storage, "costly-few"))
+    rows = AnsweredRows(rows_folder(store.storage, record))
+    rows.refresh()
+    asked_of = torch.cat([rows.part(part)[0] for part in ("opening", "prior")])
+    assert len(torch.unique(asked_of, dim=0)) == 27
+    assert asked(log) <= Division.of(400).opening + 2 + 27 and "round-1" not in record.queries
+    spent = asked(log)
+    tree["budget"]["total_queries"] = 900
+    run(store, tree)
+    assert asked(log) == spent
+
+
+def test_a_study_goes_on_with_more_rows_than_it_may_ask_and_many_repeated(store, log, tmp_path):
+    """Each part has other rows, and the rounds have none that was asked."""
+    numbers = ", ".join(f"{{name: {name}, mean: 0, std: 2, integer: true}}" for name in "abc")
+    run(store, few_tree("costly-whole", tmp_path, f"features: [{numbers}]\n"))
+    record = StudyRecord.of(load_study(store.storage, "costly-whole"))
+    rows = AnsweredRows(rows_folder(store.storage, record))
+    rows.refresh()
+    parts = [rows.part(part)[0] for part in ("report", "prior", "stress", "round-1", "round-2", "round-3")]
+    x = torch.cat([part for part in parts if len(part)])
+    assert len(torch.unique(x, dim=0)) == len(x) > 250
+    assert asked(log) <= 400

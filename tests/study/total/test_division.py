@@ -21,3 +21,17 @@ def test_a_larger_total_keeps_what_was_held_out():
     assert sum(after.parts().values()) == after.total == 2_000
     assert (after.report, after.prior, after.stress) == (before.report, before.prior, before.stress)
     assert after.rounds[: len(before.rounds)] == before.rounds and len(after.rounds) > len(before.rounds)
+
+
+def test_few_different_rows_are_asked_once_each():
+    few = Division.of(500, 36)
+    assert sum(few.parts().values()) < 500 and few.parts()["prior"] == few.first == 36 and not few.rounds
+    assert few.raised(900).parts() == few.parts() and few.raised(900).total == 900
+    assert Division.read(few.tree()) == few
+    assert Division.of(500, 5_000) == Division.of(500)
+
+
+def test_a_division_of_an_older_study_is_read():
+    tree = Division.of(500).tree()
+    del tree["different"]
+    assert Division.read(tree) == Division.of(500)

@@ -120,3 +120,28 @@ def test_whole_numbers_are_kept_as_any_answer(tmp_path):
     for _ in range(2):
         assert torch.equal(teacher(ROWS), ROWS.sum(1, keepdim=True).round())
     assert sum(budget.parts.values()) == 6
+
+
+def test_equal_rows_of_a_call_are_asked_once(tmp_path):
+    budget, teacher = make(3, tmp_path)
+    twice = torch.cat([ROWS[:3], ROWS[1:2], ROWS[:1]])
+    torch.testing.assert_close(teacher(twice), (twice.sum(1) + twice[:, 0] * twice[:, 1])[:, None])
+    assert budget.asked == 3
+    with teacher.guard.meter.asking_again(), pytest.raises(QueriesSpent):
+        teacher(twice)
+
+
+def test_a_budget_is_opened_when_the_first_row_is_asked(tmp_path):
+    opened = []
+
+    def opening(meter):
+        opened.append(meter)
+        meter.budget, meter.rows = QueryBudget(6), AnsweredRows(tmp_path)
+
+    meter = Meter(opening=opening)
+    with metered(meter):
+        teacher = Teacher("priced", lambda x: x.sum(1), torch.float64, "sha")
+    assert not opened
+    teacher(ROWS[:4])
+    teacher(ROWS)
+    assert opened == [meter] and meter.asked == 6 and not meter.budget.left
