@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
     from dfkd_tune.search.study_file import StudySpec
-
-T = TypeVar("T", bound="DataclassInstance")
 
 
 def spec_of(
@@ -75,7 +71,7 @@ def spec_of(
     return read if features is None else replace(read, features=features)
 
 
-def _with(section: T, options: Mapping[str, tuple[str, Any]]) -> T:
+def _with(section: Any, options: Mapping[str, tuple[str, Any]]) -> Any:
     """A section of the study file with the values of options: option -> field, and its value or None.
 
     Raises:
