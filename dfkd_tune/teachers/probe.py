@@ -153,14 +153,20 @@ def _take_gaps(teacher: Teacher, inputs: Inputs) -> None:
     z = inputs.present(inputs.draw(GAP_ROWS, torch.Generator().manual_seed(0)))
     whole = inputs.raw(z, teacher.dtype)
     _answer(teacher, whole)  # what fails here has another cause
-    if _without(teacher, whole, inputs.gapped) is None:
+    what = _without(teacher, whole, inputs.gapped)
+    if what is None:
         return
-    told = ((i, _without(teacher, whole, [i])) for i in inputs.gapped)
-    column, what = next(((i, what) for i, what in told if what is not None), (inputs.gapped[0], "it fails"))
-    feature = inputs.features[column]
+    columns, counted = inputs.gapped, teacher.guard.meter is not None
+    for i in () if counted or len(columns) == 1 else columns:  # where rows are counted, it is not worth more of them
+        if (why := _without(teacher, whole, [i])) is not None:
+            columns, what = [i], why
+            break
+    told = ", ".join(
+        f"{inputs.features[i].name} may be missing (missing: {inputs.features[i].missing:g})" for i in columns
+    )
     raise TeacherError(
         teacher.source,
-        f"takes no missing values, and {feature.name} may be missing (missing: {feature.missing:g}): {what}",
+        f"takes no missing values, and {told}: {what}",
         remedy="leave missing out of the features file, or put an imputer before the model",
     )
 
