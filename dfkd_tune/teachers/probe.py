@@ -161,14 +161,10 @@ def _take_gaps(teacher: Teacher, inputs: Inputs) -> None:
         if (why := _without(teacher, whole, [i])) is not None:
             columns, what = [i], why
             break
-    told = ", ".join(
-        f"{inputs.features[i].name} may be missing (missing: {inputs.features[i].missing:g})" for i in columns
-    )
-    raise TeacherError(
-        teacher.source,
-        f"takes no missing values, and {told}: {what}",
-        remedy="leave missing out of the features file, or put an imputer before the model",
-    )
+    gaps = (inputs.features[i] for i in columns)
+    told = ", ".join(f"{feature.name} may be missing (missing: {feature.missing:g})" for feature in gaps)
+    remedy = "leave missing out of the features file, or put an imputer before the model"
+    raise TeacherError(teacher.source, f"takes no missing values, and {told}: {what}", remedy=remedy)
 
 
 def _without(teacher: Teacher, x: Tensor, columns: list[int]) -> str | None:
