@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from dfkd_tune.search.study_file import StudySpec, parse_spec
 from dfkd_tune.study.prepare import Prepared, prepare
 from dfkd_tune.study.total.opening import open_total
 from dfkd_tune.teachers.base import Teacher, hash_bytes
-from dfkd_tune.teachers.in_memory import Given, given, identified, own_signature
+from dfkd_tune.teachers.in_memory import Given, given, own_signature
 from dfkd_tune.teachers.metering.meter import Meter, metered
 from dfkd_tune.teachers.signatures.example_inputs import ATTRIBUTE, rows_of
 from dfkd_tune.teachers.sources import IN_MEMORY, is_file
@@ -78,8 +78,7 @@ class Arguments:
             found = given(self.teacher, self.folder, rows, layout.signature if layout else signature)
         spec = self._spec(found.path, file)
         try:
-            prepared = prepare(spec, self.trust_pickle, self.device, found.teacher, self.storage_url)
-            return replace(prepared, teacher=identified(prepared.teacher, prepared.inputs)), found
+            return prepare(spec, self.trust_pickle, self.device, found.teacher, self.storage_url), found
         except DfkdError as error:
             if isinstance(self.teacher, str | Path) or not error.place.startswith(found.path):
                 raise

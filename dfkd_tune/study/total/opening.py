@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import optuna
@@ -12,19 +14,24 @@ from optuna.study import StudyDirection
 
 from dfkd_tune.errors import StorageError, StudyMismatch
 from dfkd_tune.locations.paths import shared_folder, writable
-from dfkd_tune.search.attributes import DIVISION, PROBED, ROWS, SESSIONS, TOTAL, StudyRecord
+from dfkd_tune.search.attributes import ASKER, DIVISION, PROBED, ROWS, SESSIONS, TOTAL, StudyRecord
 from dfkd_tune.search.foreign import refuse_foreign
-from dfkd_tune.search.locks import exclusive
+from dfkd_tune.search.locks import ASKING, StudyLock, exclusive
 from dfkd_tune.search.queries.ledger import Ledger
 from dfkd_tune.search.sampling import without_experimental_warnings
 from dfkd_tune.search.storage import open_storage
 from dfkd_tune.search.study_file import StudySpec
+from dfkd_tune.search.trial_queue import in_words, whoami
 from dfkd_tune.study.total.division import Division
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.metering.answered_rows import AnsweredRows
-from dfkd_tune.teachers.metering.meter import OPENING, Meter
+from dfkd_tune.teachers.metering.meter import Meter
+from dfkd_tune.teachers.metering.parts import OPENING
 from dfkd_tune.teachers.probe import Probe
+from dfkd_tune.utils.waits import telling
 
+LOG = logging.getLogger(__name__)
+WAITING = "study %s: waiting until %s has asked the teacher for rows that all trials share; if it ends or dies, this process goes on"
 FOLDER = "rows"
 """Folder, beside the storage, with a folder of answered rows for each study that has a total."""
 
@@ -47,14 +54,46 @@ class Total:
     division: Division
     rows: AnsweredRows
 
-    def probed(self, measure: Callable[[], Probe]) -> Probe:
-        """What is known of the teacher; measured by the first process alone."""
-        known = StudyRecord.of(self.ledger.study).probed
-        if known is not None:
-            return Probe(**known)
-        found = measure()
-        self.ledger.study.set_user_attr(PROBED, asdict(found))
-        return found
+    def probed(self, measure: Callable[[], Probe]) -> tuple[Probe, Total]:
+        """What is known of the teacher, and the total with the division that is settled then.
+
+        One process measures, and all others wait for it. The total is divided again by the rows that were asked up to then, as
+        teachers differ in what it takes to know them.
+
+        Args:
+            measure: asks the teacher for all that is to be known before the first row of the study's own.
+        """
+        study = self.ledger.study
+        with self.asking_alone():
+            known = StudyRecord.of(study)
+            if known.probed is not None:
+                assert known.division is not None  # recorded when the total was opened
+                return Probe(**known.probed), replace(self, division=Division.read(known.division))
+            found = measure()
+            settled = Division.of(self.ledger.total, self.ledger.claimed().get(OPENING, 0))
+            study.set_user_attr(DIVISION, settled.tree())
+            study.set_user_attr(PROBED, asdict(found))
+            return found, replace(self, division=settled)
+
+    @contextmanager
+    def asking_alone(self, check_cancelled: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Hold the lock of the process that asks, with all answers of others read; a message says for whom this process waits.
+
+        Args:
+            check_cancelled: called while another process asks, and may raise.
+        """
+        study, storage = self.ledger.study, self.ledger.storage
+        lock = StudyLock(storage, self.url, study, ASKING)
+        if not lock.acquire():
+            asker = StudyRecord.of(study).asker or "another process"
+            with telling(LOG, WAITING, study.study_name, asker):
+                lock.wait(check_cancelled)
+        try:
+            study.set_user_attr(ASKER, in_words(whoami()))
+            self.rows.refresh()
+            yield
+        finally:
+            lock.release()
 
 
 def open_total(spec: StudySpec, storage_url: str, meter: Meter) -> Total:
