@@ -74,8 +74,9 @@ class Score:
     def of(cls, recorded: Sequence[Any] | None) -> Score:
         """The result from its value in the study attribute ``reruns``."""
         objective, rmse, *rows = recorded or (None, None)
-        diverged = objective is None or rmse is None
-        return cls(math.inf if diverged else objective, math.inf if diverged else rmse, *rows)
+        if objective is None or rmse is None:
+            return cls(math.inf, math.inf, *rows)
+        return cls(objective, rmse, *rows)
 
     @property
     def diverged(self) -> bool:
