@@ -252,8 +252,9 @@ class Problem:
 
     def answer(self, z: Tensor) -> Tensor:
         """Normalized teacher outputs ``(N, O)`` at rows ``(N, D)``, without gradients."""
-        self.queries += len(z)
-        return self._normalized.answer(z)
+        found = self._normalized.answer(z)
+        self.queries += len(z)  # of those that were answered
+        return found
 
     def vjp(self, z: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """Normalized teacher outputs ``(N, O)`` at rows ``(N, D)``, and their vector-Jacobian product ``(N, O) -> (N, D)``."""

@@ -51,7 +51,8 @@ def _asked(teacher: Teacher, x: Tensor) -> Tensor:
 
 
 def _same(before: Tensor, now: Tensor, limit: Tensor) -> bool:
-    return bool(((before.double() - now.double()).abs() <= limit).all())
+    alike = (before.double() - now.double()).abs() <= limit
+    return bool((alike | (before.isnan() & now.isnan())).all())
 
 
 def _farthest(before: Tensor, now: Tensor, spread: Tensor) -> tuple[int, int]:

@@ -19,6 +19,7 @@ def test_parts_are_read_in_the_order_of_their_claims(tmp_path):
     reader.refresh()
     assert torch.equal(reader.part("round-1")[0], X) and torch.equal(reader.part("round-1")[1], Y)
     assert torch.equal(reader.answer(X[5]), Y[5]) and reader.answer(X[5].float()) is None
+    assert reader.part_of(X[5]) == "round-1" and reader.part_of(X[5].float()) is None
     assert [reader.count(part) for part in ("round-1", "round-10", "prior")] == [6, 1, 0]
 
 
