@@ -27,7 +27,9 @@ def grown(rows, now: int, untuned: int | None = None, promoted: int | None = Non
     study = optuna.create_study()
     for number, count in enumerate(rows):
         study.add_trial(
-            optuna.create_trial(value=number + 1.0, user_attrs={"answered_rows": float(count), "rmse": 1.0, "parameters": 100.0})
+            optuna.create_trial(
+                value=number + 1.0, user_attrs={"answered_rows": float(count), "rmse": 1.0, "parameters": 100.0}
+            )
         )
     told = {
         "total_queries": 600,
