@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from dfkd_tune.study.opening import require_stores
 from dfkd_tune.study.prepare import Prepared, before_asking, prepare
 from dfkd_tune.study.total.opening import open_total, require_openable
 from dfkd_tune.teachers.base import Teacher, hash_bytes
-from dfkd_tune.teachers.in_memory import Given, given, identified, is_unkept, own_signature, unasked
+from dfkd_tune.teachers.in_memory import Given, given, is_unkept, own_signature, unasked
 from dfkd_tune.teachers.metering.meter import Meter, metered
 from dfkd_tune.teachers.signatures.example_inputs import ATTRIBUTE, rows_of
 from dfkd_tune.teachers.sources import IN_MEMORY, is_file
@@ -95,8 +95,7 @@ class Arguments:
             found = given(self.teacher, self.folder, rows, signature)
         spec = self._spec(found.path, file)
         with self._placed(found.path):
-            prepared = prepare(spec, self.trust_pickle, self.device, found.teacher, self.storage_url)
-            return replace(prepared, teacher=identified(prepared.teacher, prepared.inputs)), found
+            return prepare(spec, self.trust_pickle, self.device, found.teacher, self.storage_url), found
 
     @contextmanager
     def _placed(self, path: str) -> Iterator[None]:

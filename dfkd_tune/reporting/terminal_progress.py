@@ -86,6 +86,8 @@ def sentence(progress: Progress) -> str:
     ]
     if progress.failed:
         parts.append(f"{progress.failed} failed")
+    if progress.queries is not None:
+        parts.append("{:,} of {:,} teacher rows asked".format(*progress.queries))
     if progress.best:
         parts.append(f"best {progress.best[0]:.4g} (trial {progress.best[1]})")
     if progress.pruned_students is not None:

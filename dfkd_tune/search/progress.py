@@ -62,6 +62,7 @@ class Progress:
         finished_trials: number -> finished trial, in order of completion.
         before: number of trials that had finished when this session started.
         waiting: what an idle session waits for; None while it works.
+        queries: teacher rows that were asked, of how many in all; None without a total.
     """
 
     total: int
@@ -81,6 +82,7 @@ class Progress:
     finished_trials: dict[int, FinishedTrial] = field(default_factory=dict)
     before: int = 0
     waiting: str | None = None
+    queries: tuple[int, int] | None = None
 
     @property
     def ended(self) -> int:
@@ -135,13 +137,14 @@ def study_progress(
     took = [trial.user_attrs[metric.SECONDS] for trial in trials if trial.state == TrialState.COMPLETE]
     p.typical = statistics.mean(took) if took else None
     known = StudyRecord.of(study)
-    p.baseline = known.baseline
+    p.baseline = known.baseline if known.is_baseline_known else None
+    p.queries = None if known.total_queries is None else (sum(known.queries.values()), known.total_queries)
     ended, again = sum(trial.state.is_finished() for trial in trials[: about.trials]), 0
     extra = min(about.leaders, about.trials) * about.reruns
     if (ended >= about.trials or known.is_late) and extra:
         leading = top_candidates(study, about.leaders)
         extra = len(leading) * about.reruns
-        again = extra - len(wanted(leading, about.reruns, known.reruns))
+        again = extra - len(wanted(leading, about.reruns, known.reruns, known.answered))
         p.reruns = (again, extra)
         if pruning and (best := choose(leading, known.reruns)) is not None:
             made = sum(name.startswith(pruned_names(best.trial)) for name in known.smaller)
@@ -167,7 +170,10 @@ def totals(study: optuna.Study, now: Progress) -> dict[str, float]:
     known = StudyRecord.of(study)
     if known.baseline is not None and math.isfinite(known.baseline):
         found |= {"baseline": known.baseline, "baseline_rmse": known.untuned[metric.RMSE]}
-    return found | {f"queries/{part}": rows for part, rows in known.queries.items()}
+    if known.total_queries is None:
+        return found
+    asked = {f"queries/{part}": rows for part, rows in known.queries.items()}
+    return found | asked | {"total_queries": known.total_queries, "shared_teacher_rows": sum(known.queries.values())}
 
 
 def _running(trial: FrozenTrial) -> RunningTrial:
@@ -200,6 +206,7 @@ class StudyResult:
         progress: the final progress.
         by_output: of several outputs, name -> RMSE of the promoted student on the report bank, in the teacher's units and over the
             output's standard deviation.
+        baseline_rows: answered rows that the untuned preset trained on; None without a total number of queries.
     """
 
     name: str
@@ -211,3 +218,4 @@ class StudyResult:
     storage_url: str
     progress: Progress
     by_output: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    baseline_rows: int | None = None

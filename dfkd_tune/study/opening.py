@@ -85,8 +85,9 @@ def agree(study: optuna.Study, prepared: Prepared) -> None:
     mine = json.loads(json.dumps(prepared.identity()))
     on_record = StudyRecord.of(study)
     if not on_record.identity:
-        study.set_user_attr(POOL, prepared.sizes.pool)
-        study.set_user_attr(POOL_GRADIENTS, prepared.sizes.gradients)
+        if prepared.total is None:
+            study.set_user_attr(POOL, prepared.sizes.pool)
+            study.set_user_attr(POOL_GRADIENTS, prepared.sizes.gradients)
         study.set_user_attr(TEACHER, Path(prepared.spec.teacher.path).name)
         study.set_user_attr(TIER, prepared.inputs.tier)
         if declared := declared_in(prepared.spec):

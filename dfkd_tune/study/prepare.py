@@ -25,6 +25,7 @@ from dfkd_tune.study.total.division import ROUNDS, probe_rows
 from dfkd_tune.study.total.opening import Subject, Total, meter_of, open_total, require_openable
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.guarded import CALLS
+from dfkd_tune.teachers.in_memory import identified
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.metering.meter import metered
 from dfkd_tune.teachers.output_cache import Answers
@@ -34,7 +35,6 @@ from dfkd_tune.teachers.sources import IN_MEMORY
 from dfkd_tune.tracking import params as param
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.training.answered.folds import FOLDS
-from dfkd_tune.training.banks import Pool
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.memory import Need, Sizes, fit, need
 from dfkd_tune.training.problem import BANKS, POOL_LEAST, Problem
@@ -164,18 +164,18 @@ class Prepared:
         """The facts that must be equal when the study is resumed."""
         optional = {"pareto": self.spec.study.pareto, "runtime": self.spec.study.runtime}
         optional |= {"teacher_rows": self.spec.budget.teacher_rows}
-        optional |= {"limited": self.spec.budget.total_queries is not None}
+        limited = self.spec.budget.total_queries is not None
+        optional |= {"limited": True} if limited else {"bank": self.spec.budget.bank}
         return {
             "teacher": self.teacher.sha256,
             "features": self.inputs.fingerprint(),
             "objective": self.spec.study.objective,
             "seed": self.spec.study.seed,
-            "bank": self.spec.budget.bank,
             "space": self.space.describe(),
         } | {name: value for name, value in optional.items() if value}
 
-    def params(self, pool: Pool) -> dict[str, Any]:
-        """Parameters of the parent run in MLflow."""
+    def params(self, problem: Problem) -> dict[str, Any]:
+        """Parameters of the parent run in MLflow, none of which a later session changes."""
         spec, found = self.spec, self.probe
         return {
             "teacher": Path(spec.teacher.path).name,
@@ -185,17 +185,23 @@ class Prepared:
             param.SEED: spec.study.seed,
             "steps": spec.budget.steps,
             "batch": spec.budget.batch,
-            param.POOL: len(pool),
-            param.POOL_GRADIENTS: pool.gradients is not None,
             "population": self.population,
             "device": self.device,
-            param.BANK: spec.budget.bank,
-            "teacher_rows": spec.budget.teacher_rows,
-            param.TOTAL_QUERIES: spec.budget.total_queries,
             "teacher_noise": found.noise,
             "teacher_resolution": found.resolution,
             "preset": spec.preset or "default",
             "max_parameters": self.space.max_parameters,
+        } | self._rows(problem)
+
+    def _rows(self, problem: Problem) -> dict[str, Any]:
+        """Parameters that are numbers of rows. Those that a total does not have are left out, as is what it may still ask."""
+        if self.spec.budget.total_queries is not None:
+            return {param.BANK_ROWS.format(name): len(bank.z) for name, bank in problem.banks.items()}
+        return {
+            param.POOL: len(problem.pool),
+            param.POOL_GRADIENTS: problem.pool.gradients is not None,
+            param.BANK: self.spec.budget.bank,
+            "teacher_rows": self.spec.budget.teacher_rows,
         }
 
     def tags(self) -> dict[str, Any]:
@@ -213,6 +219,7 @@ class Prepared:
             tag.PRUNER: spec.pruner.words(),
             tag.TEACHER_SHA256: self.teacher.sha256,
             tag.FEATURES_SHA256: self.inputs.fingerprint(),
+            **({} if (total := spec.budget.total_queries) is None else {tag.TOTAL_QUERIES: total}),
         }
 
 
@@ -248,7 +255,11 @@ def prepare(
             total = open_total(spec, storage_url, meter, Subject.of(teacher, inputs), few)
         teacher, inputs = answering(teacher, inputs)
         measure = partial(probe, teacher, inputs, spec.study.seed, probe_rows(spec.budget.total_queries))
-        found = measure() if total is None else total.probed(measure)
+        if total is None:
+            found = measure()
+        else:
+            found, total = total.probed(partial(_known, measure, teacher, inputs))
+    teacher = identified(teacher, inputs)
     space = space_of(spec, inputs, found.outputs, limit, found.kind)
     bare = Prepared(spec, teacher, inputs, found, space, NOTHING, hardware.device(device), total=total)
     prepared = replace(bare, sizes=sized(bare))
@@ -259,6 +270,13 @@ def prepare(
             remedy="use loss.kind mse",
         )
     return prepared
+
+
+def _known(measure: Callable[[], Probe], teacher: Teacher, inputs: Inputs) -> Probe:
+    """Ask a teacher all that a study needs to know of it."""
+    found = measure()
+    identified(teacher, inputs)  # its answers are kept
+    return found
 
 
 def before_asking(

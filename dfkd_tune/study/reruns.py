@@ -7,6 +7,7 @@ The untuned baseline is re-run too if it is among the best recipes. A search tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ import optuna
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.attributes import PARTS, RERUNS, StudyRecord
 from dfkd_tune.search.locks import StudyLock, as_many_as_are_free, exclusive, part_locks
-from dfkd_tune.search.ranking import Candidate, wanted
+from dfkd_tune.search.ranking import Candidate, Score, rerun_names
 from dfkd_tune.search.storage import PatientStorage
 from dfkd_tune.search.study_file import StudySection
 from dfkd_tune.study.ending import Ending, ending, stopped
@@ -108,8 +109,9 @@ class Rerunner:
         Raises:
             Interrupted: if the user stopped the study; an unfinished re-run leaves only a KILLED run in MLflow.
         """
-        own = wanted(recipes, times, {})[part::parts]
-        done = StudyRecord.of(self.study).reruns
+        record = StudyRecord.of(self.study)
+        done = record.reruns
+        own = rerun_names(recipes, times, done, record.answered)[part::parts]
         missing = [(leader, name) for leader, name in own if name not in done.get(leader.key, {})]
         for first in range(0, len(missing), population):
             self.check_cancelled()
@@ -120,7 +122,8 @@ class Rerunner:
         leaders = {name: leader for leader, name, _ in missing}
         trials = {name: leader.trial for name, leader in leaders.items()}
         for name, ended in self.distilled(members, trials, RunKind.RERUN):
-            score = [ended.values[0], ended.metrics[metric.RMSE]] if ended.values else None
+            found = (ended.values[0], ended.metrics[metric.RMSE]) if ended.values else (math.inf, math.inf)
+            score = Score(*found, self.problem.answered_rows).tree()
             with exclusive(self.storage, self.url):
                 known, key = dict(StudyRecord.of(self.study).reruns), leaders[name].key
                 known[key] = {**known.get(key, {}), name: score}

@@ -17,7 +17,15 @@ from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.attributes import BASELINE, StudyRecord
 from dfkd_tune.search.locks import StudyLock, as_many_as_are_free, exclusive, rerun_lock, study_locks
 from dfkd_tune.search.progress import Progress, StudyResult, totals
-from dfkd_tune.search.ranking import Candidate, Promoted, leading_students, run_name, top_candidates, top_trials
+from dfkd_tune.search.ranking import (
+    Candidate,
+    Promoted,
+    leading_students,
+    rows_of,
+    run_name,
+    top_candidates,
+    top_trials,
+)
 from dfkd_tune.search.recorded_recipes import recipe_of
 from dfkd_tune.search.sampling import without_experimental_warnings
 from dfkd_tune.search.storage import PatientStorage
@@ -138,7 +146,7 @@ class StudyRunner:
             # ``open_queue`` checked that MLflow is up; an outage after that only delays the upload.
             self.tracker = Tracker(self.tracking_uri, self.name, self.storage_url, known=True)
             tags = self.prepared.tags() | {tag.WORKERS: known.workers}
-            self.tracker.open_study(self.prepared.params(self.problem.pool), tags)
+            self.tracker.open_study(self.prepared.params(self.problem), tags)
         self._watch()
         self._tidy()
         recipe, population = self.prepared.space.preset, self.prepared.population
@@ -197,7 +205,7 @@ class StudyRunner:
 
     def _is_over(self) -> bool:
         """Whether no worker has a trial, and none will begin; the baseline must be known."""
-        return StudyRecord.of(self.study).baseline is not None and self._trials_are_over()
+        return StudyRecord.of(self.study).is_baseline_known and self._trials_are_over()
 
     def _trials_are_over(self) -> bool:
         return not (self.queue.owners() if self.known.is_late else self.queue.unfinished(self.total))
@@ -231,6 +239,7 @@ class StudyRunner:
         """
         section = self.prepared.spec.study
         if section.reruns:
+            self.trainer.claims.catch_up()
             self._show()
             wait = self._wait_for_reruns if everything else None
             parts, seeded = self.known.groups or self.known.workers, self.known.groups is not None
@@ -294,13 +303,27 @@ class StudyRunner:
         self.view.read()
         summary, ended = known.summary, self.view.progress.ended
         if summary.get("trials") != ended or summary == self.summary_before:  # no other process wrote the summary
+            self._require_same_teacher()
             stores = (self.tracking_uri, self.storage, self.study)
             summary = published(self.tracker, *stores, self.problem, leading, ended)
         self._close(RunStatus.FINISHED, leading, report := summary["report"])
         found = (self.view.progress.best, promoted, known.untuned.get(metric.RMSE), report)
         return StudyResult(
-            self.name, *found, self.tracking_uri, self.storage_url, self.view.progress, summary.get("by_output", {})
+            self.name,
+            *found,
+            self.tracking_uri,
+            self.storage_url,
+            self.view.progress,
+            summary.get("by_output", {}),
+            rows_of(known.untuned),
         )
+
+    def _require_same_teacher(self) -> None:
+        """Before a certificate asks a teacher whose rows are counted, see that it still answers as it did."""
+        if self.prepared.total is not None and self.problem.attack_rows:
+            asking = self.prepared.asking(self._check_cancelled)
+            with self.prepared.total.asking_alone(self._check_cancelled):
+                asking.require_same_answers()
 
     def _close(self, status: RunStatus, leading: Sequence[Promoted] = (), report: float | None = None) -> None:
         now = self.view.read()

@@ -220,13 +220,8 @@ def _independent(teacher: Teacher, x: Tensor, full: Tensor, rows: tuple[int, ...
     Raises:
         TeacherError: one differs by more than ``FARTHEST`` and rounding.
     """
-    wide = full.double()
-    rounding = torch.full_like(wide[0], torch.finfo(torch.float32).eps)  # of any student, and of many teachers
-    for short in (torch.float16, torch.bfloat16):
-        held = (full.to(short).to(full.dtype) == full).all(0)
-        rounding = torch.where(held, torch.finfo(short).eps, rounding)
-    apart = (wide[[*rows]] - few.double()).abs()
-    excess = apart - FARTHEST * wide.std(0) - UNITS * rounding * wide.abs().amax(0)
+    apart = (full.double()[[*rows]] - few.double()).abs()
+    excess = apart - tolerated(full)
     if bool((excess <= 0).all()):
         return
     row, output = divmod(int(excess.nan_to_num(torch.inf).argmax()), excess.shape[1])
@@ -238,6 +233,16 @@ def _independent(teacher: Teacher, x: Tensor, full: Tensor, rows: tuple[int, ...
         if isinstance(teacher.function, torch.nn.Module)
         else "let it compute an answer from its row alone: without a mean, an order or a rank of the rows that come with it",
     )
+
+
+def tolerated(answers: Tensor) -> Tensor:
+    """Largest difference ``(O,)`` of two answers to one row that is put down to rounding, from many answers ``(N, O)``."""
+    wide = answers.double()
+    rounding = torch.full_like(wide[0], torch.finfo(torch.float32).eps)  # of any student, and of many teachers
+    for short in (torch.float16, torch.bfloat16):
+        held = (answers.to(short).to(answers.dtype) == answers).all(0)
+        rounding = torch.where(held, torch.finfo(short).eps, rounding)
+    return FARTHEST * wide.std(0) + UNITS * rounding * wide.abs().amax(0)
 
 
 def _noise(teacher: Teacher, x: Tensor, first: Tensor, second: Tensor) -> float:

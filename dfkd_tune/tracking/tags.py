@@ -38,6 +38,8 @@ TEACHER, ARCHITECTURE, FEATURES = f"{PREFIX}teacher", f"{PREFIX}architecture", f
 """Paths of the study's files, on the parent run."""
 TEACHER_SHA256, FEATURES_SHA256 = f"{PREFIX}teacher_sha256", f"{PREFIX}features_sha256"
 """SHA-256 of the teacher and of the declared inputs, on the parent run."""
+TOTAL_QUERIES = f"{PREFIX}total_queries"
+"""Most teacher queries of the whole study at its last start, on the parent run of a study that has such a total."""
 WORKERS = f"{PREFIX}workers"
 """Number of worker processes at the study's last start, on the parent run."""
 BEST_TRIAL = f"{PREFIX}best_trial"

@@ -47,6 +47,7 @@ class Outcome:
         compression: the teacher's number of parameters over the student's; None if the teacher's cannot be counted.
         seconds: seconds of computation; members of a population share its time.
         teacher_rows: teacher rows queried for this student alone.
+        answered_rows: answered rows that all students shared when it began; None where that number does not grow.
         synthesis: gap quantiles and fractions of active bounds of the generator at the last rung.
         failure: why there is no result; None if there is one.
         latency: microseconds that the student takes for one row; None if it failed.
@@ -72,6 +73,7 @@ class Outcome:
     gaps: dict[str, float] = field(default_factory=dict)
     folds: tuple[Fidelity | None, Fidelity | None] = (None, None)
     held_out: bool = False
+    answered_rows: int | None = None
 
     @property
     def robust(self) -> float:
@@ -103,6 +105,8 @@ class Outcome:
             metric.SECONDS: self.seconds,
             metric.TEACHER_ROWS: self.teacher_rows,
         }
+        if self.answered_rows is not None:
+            values[metric.ANSWERED_ROWS] = self.answered_rows
         if self.selection is not None:
             values |= {metric.RMSE: self.selection.rmse, metric.NRMSE: self.selection.nrmse}
             if len(self.selection.by_output) > 1:
@@ -153,6 +157,7 @@ def conclude(problem: Problem, member: Member, seconds: float, refine: bool = Tr
         stress=judged.get("stress"),
         folds=(folds.get("selection"), folds.get("stress")),
         held_out=not problem.asks,
+        answered_rows=member.answered_rows,
         stress_weight=stress_policy(problem.probe, problem.inputs).weight,
         curve=member.curve,
         parameters=parameters,

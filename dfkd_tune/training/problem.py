@@ -7,8 +7,8 @@ the mean and standard deviation of the teacher's outputs on the pruning bank. No
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from typing import ClassVar
@@ -94,8 +94,6 @@ class Problem:
     """Whether it may query the teacher for rows of single trials."""
     trained_folds = 1
     """Number of folds for which a trial trains a student; more than one is cross-validation."""
-    attack_rows: int | None = None
-    """Most rows that the attack on a certified student may query; None for its own limit."""
 
     def __init__(
         self,
@@ -134,6 +132,21 @@ class Problem:
         self.geometry = self._geometry()
         gradient = self.values_and_gradients if probe.differentiable else None
         self.matched = gradient_mask(self.encoder, self.pool.z, gradient, smooth=self.teacher.chain is not None)
+
+    @property
+    def attack_rows(self) -> int | None:
+        """Most rows that the attack on a certified student may query; None for its own limit."""
+        return None
+
+    @property
+    def attacked(self) -> int:
+        """Rows of attacks on other students before, which the next one does not repeat where rows are counted."""
+        return 0
+
+    @property
+    def answered_rows(self) -> int | None:
+        """Number of answered rows that all students share, where that number grows during a study; None elsewhere."""
+        return None
 
     @property
     def columns(self) -> Columns:
@@ -231,10 +244,17 @@ class Problem:
         """Whether the teacher's outputs at ``z`` still equal ``values`` ``(N, O)``, normalized, up to rounding."""
         return torch.allclose(self.answer(z), values, rtol=1e-3, atol=1e-3)
 
+    @contextmanager
+    def counting(self) -> Iterator[Callable[[], int]]:
+        """Gives the number of rows that the teacher is queried for in the block."""
+        before = self.queries
+        yield lambda: self.queries - before
+
     def answer(self, z: Tensor) -> Tensor:
         """Normalized teacher outputs ``(N, O)`` at rows ``(N, D)``, without gradients."""
-        self.queries += len(z)
-        return self._normalized.answer(z)
+        found = self._normalized.answer(z)
+        self.queries += len(z)  # of those that were answered
+        return found
 
     def vjp(self, z: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """Normalized teacher outputs ``(N, O)`` at rows ``(N, D)``, and their vector-Jacobian product ``(N, O) -> (N, D)``."""

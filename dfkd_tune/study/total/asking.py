@@ -6,8 +6,8 @@ after its share of the trials, where the students of the best of them disagree.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -18,12 +18,13 @@ from dfkd_tune.evaluation.stress_bank import outlying
 from dfkd_tune.generators.base import BlockGenerator, Generator
 from dfkd_tune.generators.rounds.base import Answer, RoundGenerator
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.search.locks import ASKING, StudyLock
+from dfkd_tune.search.attributes import ANSWERED, StudyRecord
 from dfkd_tune.study.total.different import different_rows
-from dfkd_tune.study.total.division import PRIOR, REPORT, ROUND, STRESS
+from dfkd_tune.study.total.division import AGAIN_ROWS
+from dfkd_tune.study.total.drift import require_same
 from dfkd_tune.study.total.opening import Total
 from dfkd_tune.teachers.base import Teacher
-from dfkd_tune.teachers.metering.meter import CERTIFICATE
+from dfkd_tune.teachers.metering.parts import AGAIN, CERTIFICATE, PRIOR, REPORT, ROUND, STRESS, round_name
 from dfkd_tune.teachers.probe import Probe
 from dfkd_tune.training.answered.problem import Answered, AnsweredProblem
 from dfkd_tune.utils.seeding import derive, stream
@@ -68,16 +69,21 @@ class Asking:
 
         Raises:
             QueriesSpent: too few rows were answered before the total was used up.
+            TeacherError: the teacher does not answer as it did when it was asked before.
         """
         parts = self.total.division
-        with self._alone():
+        with self.total.asking_alone(self.check_cancelled):
             if parts.different:
                 self._ask(PRIOR, self._different())
                 self._ask(STRESS, self._stress(parts.stress))
             else:
+                first = {REPORT: parts.report, PRIOR: parts.prior, STRESS: parts.stress}
+                if any(self._may_ask(name, rows) for name, rows in first.items()):
+                    self.require_same_answers()  # of a session that was interrupted
                 self._fill(REPORT, parts.report, self._report)
                 self._fill(PRIOR, parts.prior, lambda n: self._blind(PRIOR, n))
                 self._fill(STRESS, parts.stress, self._stress)
+            self._note()
         answered = self.answered(0)
         fewest = min(len(answered.report[0]), len(answered.prior[0]), len(answered.stress[0]))
         if fewest < min(FEWEST, parts.report, parts.stress) // 2:
@@ -87,8 +93,6 @@ class Asking:
                 raise FeaturesError(place, rule, remedy="declare more values of the features")
             rule = f"only {fewest:,} rows of a part were answered before the total was used up"
             raise QueriesSpent(place, rule)
-        kept = self.total.rows.count(CERTIFICATE)  # a worker that died may have asked them for the same student
-        left = min(parts.certificate - self.total.ledger.claimed().get(CERTIFICATE, 0), self.total.ledger.left)
         return AnsweredProblem(
             self.teacher,
             self.inputs,
@@ -97,8 +101,32 @@ class Asking:
             seed=self.seed,
             device=device,
             students=self.total.rows.folder / STUDENTS,
-            attack_rows=max(0, left + kept),
+            attack=self.attack,
         )
+
+    def attack(self) -> tuple[int, int]:
+        """Rows of the attacks that ended, and of the next one, those included that a worker has asked who died in it."""
+        ledger = self.total.ledger
+        before = StudyRecord.of(ledger.study).certified_rows
+        here = ledger.claimed().get(CERTIFICATE, 0) - before
+        return before, max(0, min(self.total.division.certificate - before, ledger.left + here))
+
+    def require_same_answers(self) -> None:
+        """Ask a few kept rows of the report bank again, others each time, as far as rows are left.
+
+        Raises:
+            TeacherError: the teacher does not answer as it did.
+        """
+        rows, ledger = self.total.rows, self.total.ledger
+        x, y = rows.part(REPORT)
+        if len(x) < AGAIN_ROWS:
+            return
+        begin = ledger.claimed().get(AGAIN, 0)
+        chosen = [(begin + i) % len(x) for i in range(AGAIN_ROWS)]
+        answered = torch.cat([y, rows.part(PRIOR)[1].reshape(-1, y.shape[1])])
+        meter = self.total.meter
+        with suppress(QueriesSpent), meter.counted_as(AGAIN), meter.asking_again(keeping=False):
+            require_same(self.teacher, x[chosen], y[chosen], answered)
 
     def answered(self, rounds: int) -> Answered:
         """The rows that are answered by now, up to a round."""
@@ -108,18 +136,24 @@ class Asking:
             report, prior = self._known(self._report(parts.report)), self._known(self._blind(PRIOR, parts.prior))
             every = self._known(self._different())
             return Answered(report, prior, self._known(self._stress(parts.stress)), (every,), different=True)
-        later = [rows.part(f"{ROUND}-{i}") for i in range(1, rounds + 1)]
+        later = [rows.part(round_name(i)) for i in range(1, rounds + 1)]
         return Answered(
             rows.part(REPORT), rows.part(PRIOR), rows.part(STRESS), tuple(part for part in later if len(part[0]))
         )
 
     def round(self, number: int, committee: Callable[[], Sequence[Answer]]) -> None:
-        """Ask a later round, unless it is answered; ``committee`` loads the students that choose its rows."""
+        """Ask a later round, unless it is answered; ``committee`` loads the students that choose its rows.
+
+        Raises:
+            TeacherError: the teacher does not answer as it did when it was asked before.
+        """
         rows = self.total.division.rounds[number - 1]
-        with self._alone():
-            if self.total.rows.count(f"{ROUND}-{number}") < rows:
+        with self.total.asking_alone(self.check_cancelled):
+            if self._may_ask(round_name(number), rows):
+                self.require_same_answers()
                 chosen = self._chosen(number, rows, committee)
-                self._fill(f"{ROUND}-{number}", rows, lambda n: chosen[:n])
+                self._fill(round_name(number), rows, lambda n: chosen[:n])
+            self._note()
 
     def _chosen(self, number: int, rows: int, committee: Callable[[], Sequence[Answer]]) -> Tensor:
         words = (ROUND, number)
@@ -130,7 +164,7 @@ class Asking:
         candidates = torch.cat([half[::2], self._outlying(half[1::2], words)])
         rng = stream(self.seed, *words, "order")
         candidates = candidates[torch.randperm(len(candidates), generator=rng)]
-        candidates = candidates[self._new(candidates, f"{ROUND}-{number}")]
+        candidates = candidates[self._new(candidates, round_name(number))]
         rows = min(rows, len(candidates))
         if not rows:
             return candidates
@@ -215,14 +249,13 @@ class Asking:
             with suppress(QueriesSpent), self.total.meter.counted_as(part), torch.no_grad():
                 self.teacher(self._raw(here))
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Hold the lock of the process that asks, with all answers of others read."""
-        ledger = self.total.ledger
-        lock = StudyLock(ledger.storage, self.total.url, ledger.study, ASKING)
-        lock.wait(self.check_cancelled)
-        try:
-            self.total.rows.refresh()
-            yield
-        finally:
-            lock.release()
+    def _may_ask(self, part: str, wanted: int) -> bool:
+        """Whether rows of a part are missing and some may be asked."""
+        return self.total.rows.count(part) < wanted and self.total.left > 0
+
+    def _note(self) -> None:
+        """Record how many rows students train on by now, so that every process knows which of them had fewer."""
+        rows, study = self.total.rows, self.total.ledger.study
+        names = [PRIOR, STRESS, *(round_name(i) for i, _ in enumerate(self.total.division.rounds, 1))]
+        if (count := sum(map(rows.count, names))) != StudyRecord.of(study).answered:
+            study.set_user_attr(ANSWERED, count)

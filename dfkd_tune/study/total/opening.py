@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,23 +17,26 @@ from optuna.study import StudyDirection
 from dfkd_tune.errors import StorageError, StudyMismatch
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.locations.paths import shared_folder, sqlite_file, writable
-from dfkd_tune.search.attributes import DIVISION, PROBED, ROWS, SESSIONS, SUBJECT, TOTAL, StudyRecord
+from dfkd_tune.search.attributes import ASKER, DIVISION, PROBED, ROWS, SESSIONS, SUBJECT, TOTAL, StudyRecord
 from dfkd_tune.search.foreign import refuse_foreign
 from dfkd_tune.search.loaded import recorded
-from dfkd_tune.search.locks import exclusive
+from dfkd_tune.search.locks import ASKING, StudyLock, exclusive
 from dfkd_tune.search.queries.ledger import Ledger
 from dfkd_tune.search.sampling import without_experimental_warnings
 from dfkd_tune.search.storage import open_storage
 from dfkd_tune.search.study_file import StudySpec
+from dfkd_tune.search.trial_queue import in_words, whoami
 from dfkd_tune.study.agreement.differences import declared_in, difference, tree_of
-from dfkd_tune.study.total.division import Division
+from dfkd_tune.study.total.division import AGAIN_ROWS, Division
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.metering.answered_rows import AnsweredRows
-from dfkd_tune.teachers.metering.meter import CERTIFICATE, OPENING, Meter
+from dfkd_tune.teachers.metering.meter import Meter
+from dfkd_tune.teachers.metering.parts import AGAIN, CERTIFICATE, OPENING
 from dfkd_tune.teachers.probe import Probe
+from dfkd_tune.utils.waits import telling
 
 LOG = logging.getLogger(__name__)
-
+WAITING = "study %s: waiting until %s has asked the teacher for rows that all trials share; if it ends or dies, this process goes on"
 FOLDER = "rows"
 """Folder, beside the storage, with a folder of answered rows for each study that has a total."""
 
@@ -85,10 +89,9 @@ class Total:
 
     @property
     def left(self) -> int:
-        """Rows that are not claimed, without those that are kept for the certificate."""
+        """Rows that are not claimed, without those that are kept for the certificate and for asking kept rows again."""
         claimed = self.ledger.claimed()
-        kept = 0 if self.division.different else self.division.certificate - claimed.get(CERTIFICATE, 0)
-        return self.ledger.total - sum(claimed.values()) - max(0, kept)
+        return self.ledger.total - sum(claimed.values()) - _kept(self.division, claimed)
 
     def settle(self) -> None:
         """Record total and division, now that the study is set up. The caller holds the storage's lock.
@@ -105,14 +108,45 @@ class Total:
             study.set_user_attr(DIVISION, self.division.tree())
             study.set_user_attr(TOTAL, total)
 
-    def probed(self, measure: Callable[[], Probe]) -> Probe:
-        """What is known of the teacher; measured by the first process alone."""
-        known = StudyRecord.of(self.ledger.study).probed
-        if known is not None:
-            return Probe(**known)
-        found = measure()
-        self.ledger.study.set_user_attr(PROBED, asdict(found))
-        return found
+    def probed(self, measure: Callable[[], Probe]) -> tuple[Probe, Total]:
+        """What is known of the teacher, and the total with the division that is settled then.
+
+        One process measures, and all others wait for it. The total is divided again by the rows that were asked up to then, as
+        teachers differ in what it takes to know them.
+
+        Args:
+            measure: asks the teacher for all that is to be known before the first row of the study's own.
+        """
+        study = self.ledger.study
+        with self.asking_alone():
+            known = StudyRecord.of(study)
+            found = measure() if known.probed is None else Probe(**known.probed)
+            if known.probed is None:
+                study.set_user_attr(PROBED, asdict(found))
+            if known.identity:  # its division is on record
+                return found, self
+            opening, different = self.ledger.claimed().get(OPENING, 0), self.division.different or None
+            return found, replace(self, division=Division.of(self.ledger.total, opening, different))
+
+    @contextmanager
+    def asking_alone(self, check_cancelled: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Hold the lock of the process that asks, with all answers of others read; a message says for whom this process waits.
+
+        Args:
+            check_cancelled: called while another process asks, and may raise.
+        """
+        study, storage = self.ledger.study, self.ledger.storage
+        lock = StudyLock(storage, self.url, study, ASKING)
+        if not lock.acquire():
+            asker = StudyRecord.of(study).asker or "another process"
+            with telling(LOG, WAITING, study.study_name, asker):
+                lock.wait(check_cancelled)
+        try:
+            study.set_user_attr(ASKER, in_words(whoami()))
+            self.rows.refresh()
+            yield
+        finally:
+            lock.release()
 
 
 def require_openable(spec: StudySpec, storage_url: str, subject: Subject | None = None) -> None:
@@ -165,7 +199,7 @@ def open_total(
         _require_agreement(known, spec, storage_url, subject)
         folder = _opened(study, known, storage_url, meter, subject)
     settled = known.division if known.identity else None
-    division = Division.of(total, different) if settled is None else Division.read(settled)
+    division = Division.of(total, None, different) if settled is None else Division.read(settled)
     division = division.raised(total) if total > division.total else division
     if division.different and settled is None:
         few = (spec.name, division.different, total)
@@ -217,13 +251,20 @@ def _without_rows(known: StudyRecord, total: int) -> str:
     needed = total
     while True:  # a larger total keeps more rows for the certificate
         raised = division.raised(needed) if needed > division.total else division
-        kept = max(0, raised.certificate - claimed.get(CERTIFICATE, 0))
-        least = sum(claimed.values()) + division.opening + division.first + kept
+        least = sum(claimed.values()) + division.opening + division.first + _kept(raised, claimed)
         if least <= needed:
             break
         needed = least
     raising = f", and raise budget.total_queries to {needed:,}" if needed > total else ""
     return f"{share}; or make it, empty{raising}, to ask its rows again"
+
+
+def _kept(division: Division, claimed: Mapping[str, int]) -> int:
+    """Rows that no part may take but the certificate, and what asks kept rows again."""
+    if division.different:  # all rows are asked at once
+        return 0
+    again = max(AGAIN_ROWS, division.again - claimed.get(AGAIN, 0))
+    return again + max(0, division.certificate - claimed.get(CERTIFICATE, 0))
 
 
 def _opened(study: optuna.Study, known: StudyRecord, storage_url: str, meter: Meter, subject: Subject | None) -> Path:

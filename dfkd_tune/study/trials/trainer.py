@@ -97,10 +97,14 @@ class Trainer:
 
     def _take_up_baseline(self) -> None:
         """Start the untuned baseline unless a worker has run it or is running it."""
-        if self.view.progress.baseline is not None or BASELINE in self.active:
+        known = (
+            self.view.progress.baseline is not None and self.problem.answered_rows is None
+        )  # else rows may have been asked since
+        if known or BASELINE in self.active:
             return
         if self.baseline_lock.acquire():
-            if StudyRecord.of(self.study).baseline is None:
+            if not StudyRecord.of(self.study).is_baseline_known:
+                self.claims.catch_up()
                 seed = derive(self.prepared.spec.study.seed, BASELINE)
                 self._admit(None, BASELINE, self.prepared.baseline(), seed, again=True)
             else:

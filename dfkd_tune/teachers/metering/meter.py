@@ -16,11 +16,7 @@ import torch
 from torch import Tensor
 
 from dfkd_tune.teachers.metering.answered_rows import AnsweredRows
-
-OPENING = "opening"
-"""Part of the total that goes to what a study needs to know of its teacher before any row of its own: shapes, noise, identity."""
-CERTIFICATE = "certificate"
-"""Part that goes to the attack on the promoted student."""
+from dfkd_tune.teachers.metering.parts import OPENING
 
 
 class QueryBudget(Protocol):
@@ -54,25 +50,34 @@ class Meter:
     asked: int = 0
     opening: Callable[[Meter], object] | None = None
     _part: str = field(default=OPENING, init=False)
+    _needed: set[bytes] = field(default_factory=set, init=False, repr=False)
     _again: bool = field(default=False, init=False)
+    _keeps: bool = field(default=True, init=False)
 
     @contextmanager
-    def counted_as(self, part: str) -> Iterator[None]:
-        """Inside the block, rows are claimed for a part of the total."""
-        before, self._part = self._part, part
+    def counted_as(self, part: str) -> Iterator[set[bytes]]:
+        """Inside the block, rows are claimed for a part of the total.
+
+        Gives the rows of that part that the block needs, each once: those that it asks, and those that were asked for that part
+        before, by a process that died. So their number does not depend on interruptions.
+        """
+        before = self._part, self._needed
+        self._part, self._needed = part, set()
+        try:
+            yield self._needed
+        finally:
+            if before[0] == part:
+                before[1].update(self._needed)
+            self._part, self._needed = before
+
+    @contextmanager
+    def asking_again(self, keeping: bool = True) -> Iterator[None]:
+        """Inside the block, answered rows are asked again, which tells how noisy a teacher is; ``keeping`` keeps the new answers."""
+        self._again, self._keeps = True, keeping
         try:
             yield
         finally:
-            self._part = before
-
-    @contextmanager
-    def asking_again(self) -> Iterator[None]:
-        """Inside the block, answered rows are asked again, which tells how noisy a teacher is."""
-        self._again = True
-        try:
-            yield
-        finally:
-            self._again = False
+            self._again, self._keeps = False, True
 
     def call(self, function: Callable[..., Any], *arguments: Tensor) -> Any:
         """What ``function`` returns for arguments with N rows each; only rows without a kept answer are asked.
@@ -89,6 +94,7 @@ class Meter:
         if self._again:
             return self._ask(function, x)
         keys = kept.keys(x)
+        self._needed.update(key for key in keys if kept.part_of(key) == self._part)
         new = {key: i for i, key in reversed([*enumerate(keys)]) if kept.answer(key) is None}  # each once
         if len(new) == len(x):
             return self._ask(function, x)
@@ -104,7 +110,9 @@ class Meter:
         found = function(x.detach())
         if _whole(found, len(x)) and self.rows is not None:
             found = found.detach() if found.is_floating_point() else found.double()
-            self.rows.add(part, offset, x, found.reshape(len(x), -1))
+            if self._keeps:
+                self.rows.add(part, offset, x, found.reshape(len(x), -1))
+            self._needed.update(self.rows.keys(x))
         return found
 
     def claim(self, rows: int) -> int:

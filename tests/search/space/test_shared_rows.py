@@ -27,6 +27,7 @@ def log(tmp_path, monkeypatch):
     [
         ({"budget": {"total_queries": 399}}, "budget.total_queries", "greater than or equal to 400"),
         ({"budget": {"total_queries": 500, "teacher_rows": 9}}, "budget", "exclude each other; leave teacher_rows out"),
+        ({"budget": {"total_queries": 500, "bank": 200}}, "budget", "exclude each other; leave bank out"),
         ({"search": {"generator.kind": ["committee", "sobol"]}}, "search.generator.kind", "cannot be searched"),
         ({"generator": {"kind": "evolution"}}, "generator.kind", "evolution asks for rows of each trial"),
         ({"generator": {"kind": "direct"}}, "generator.kind", "direct asks for rows of each trial"),

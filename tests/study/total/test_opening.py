@@ -2,7 +2,9 @@
 
 import re
 import shutil
+import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 from asked import fails
@@ -17,7 +19,9 @@ from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.total.division import Division
 from dfkd_tune.study.total.opening import Subject, Total, open_total, require_openable, rows_folder
 from dfkd_tune.teachers.metering.meter import Meter
+from dfkd_tune.teachers.metering.parts import OPENING
 from dfkd_tune.teachers.probe import Probe
+from dfkd_tune.utils import waits
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -45,8 +49,10 @@ def test_a_teacher_is_probed_once_and_its_rows_are_found_again(tmp_path):
         probes.append(1)
         return Probe(3, 1, False, 1e3)
 
-    assert first.probed(measure) == opened(tmp_path, 500).probed(measure) == Probe(3, 1, False, 1e3)
+    found, settled = first.probed(measure)
+    assert found == opened(tmp_path, 500).probed(measure)[0] == Probe(3, 1, False, 1e3)
     assert probes == [1]
+    assert settled.division == opened(tmp_path, 500).division == Division.of(500, 0)
     assert opened(tmp_path, 500).rows.folder == first.rows.folder != opened(tmp_path, 500, "other").rows.folder
 
 
@@ -79,6 +85,46 @@ def test_what_was_asked_before_the_total_was_open_is_claimed(tmp_path):
     assert opened(tmp_path, 500, asked_before=7).ledger.claimed() == {"opening": 7}
     with pytest.raises(QueriesSpent):
         opened(tmp_path, 500, asked_before=494)
+
+
+def test_a_total_is_divided_by_what_its_opening_took(tmp_path):
+    first = opened(tmp_path, 500)
+
+    def measure():
+        first.ledger.claim(OPENING, 91)
+        return Probe(3, 1, False, 1e3)
+
+    _, settled = first.probed(measure)
+    assert settled.division.opening == 91 and sum(settled.division.parts().values()) == 500
+    assert opened(tmp_path, 900).division == settled.division.raised(900)
+
+
+def test_a_process_that_waits_for_another_says_for_which_and_goes_on_when_it_dies(tmp_path, monkeypatch, caplog, start):
+    monkeypatch.setattr(waits, "SOON", 0.0)
+    first = opened(tmp_path, 500)
+    asker = start(ask_on, str(tmp_path))
+    wait_for(lambda: StudyRecord.of(first.ledger.study).asker)
+    looks = []
+
+    def check_cancelled():
+        looks.append(1)
+        asker.process.kill()
+
+    with first.asking_alone(check_cancelled):
+        assert looks
+    (said,) = {record.getMessage() for record in caplog.records if "study opened: waiting" in record.getMessage()}
+    assert f"process {asker.process.pid} on " in said and "if it ends or dies" in said
+
+
+def ask_on(folder: str) -> None:
+    """Asks the rows of the study for ever."""
+    with opened(Path(folder), 500).asking_alone():
+        time.sleep(3600)
+
+
+def wait_for(condition) -> None:
+    while not condition():
+        time.sleep(0.05)
 
 
 def test_a_total_can_only_be_raised(tmp_path):
