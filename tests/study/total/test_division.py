@@ -41,11 +41,11 @@ def test_a_larger_total_keeps_what_was_held_out():
 
 
 def test_few_different_rows_are_asked_once_each():
-    few = Division.of(500, 36)
+    few = Division.of(500, different=36)
     assert sum(few.parts().values()) < 500 and few.parts()["prior"] == few.first == 36 and not few.rounds
     assert few.raised(900).parts() == few.parts() and few.raised(900).total == 900
     assert Division.read(few.tree()) == few
-    assert Division.of(500, 5_000) == Division.of(500)
+    assert Division.of(500, different=5_000) == Division.of(500)
 
 
 def test_a_division_of_an_older_study_is_read():

@@ -52,7 +52,7 @@ def test_a_teacher_is_probed_once_and_its_rows_are_found_again(tmp_path):
     found, settled = first.probed(measure)
     assert found == opened(tmp_path, 500).probed(measure)[0] == Probe(3, 1, False, 1e3)
     assert probes == [1]
-    assert settled.division == opened(tmp_path, 500).division == Division.of(500, 0)
+    assert settled.division == opened(tmp_path, 500).probed(measure)[1].division == Division.of(500, 0)
     assert opened(tmp_path, 500).rows.folder == first.rows.folder != opened(tmp_path, 500, "other").rows.folder
 
 
@@ -66,7 +66,7 @@ def test_a_study_that_was_never_set_up_forgets_another_teacher(tmp_path, subject
     first.probed(lambda: Probe(3, 1, False, 1e3))
     again = opened(tmp_path, 450, subject=subject)
     assert again.rows.folder != first.rows.folder and not first.rows.folder.exists()
-    assert again.probed(lambda: Probe(3, 2, False, 1e3)).outputs == 2
+    assert again.probed(lambda: Probe(3, 2, False, 1e3))[0].outputs == 2
     assert again.ledger.claimed() == {"opening": 7}
 
 
@@ -96,6 +96,8 @@ def test_a_total_is_divided_by_what_its_opening_took(tmp_path):
 
     _, settled = first.probed(measure)
     assert settled.division.opening == 91 and sum(settled.division.parts().values()) == 500
+    assert opened(tmp_path, 900).probed(measure)[1].division == Division.of(900, 91)  # not set up yet
+    set_up(settled)
     assert opened(tmp_path, 900).division == settled.division.raised(900)
 
 
