@@ -60,9 +60,10 @@ def attack(problem: Problem, student: Answer, unit: Tensor, gaps: Tensor) -> Fou
         unit: spread ``(O,)`` of each output, normalized.
         gaps: gaps ``(N,)`` on the report bank, from which the worst rows are chosen.
     """
-    rng = stream(problem.seed, "attack", *([problem.attacked] if problem.attacked else []))
+    before, limit = problem.attack or (0, None)
+    rng = stream(problem.seed, "attack", *([before] if before else []))
     z = problem.banks["report"].z
-    starts, steps = _sizes(problem)
+    starts, steps = _sizes(problem, limit)
     if not starts:
         return unattacked(problem, gaps)
     worst = max(starts // 8, min(8, starts // 2), 1 if starts == 1 else 0)
@@ -72,11 +73,8 @@ def attack(problem: Problem, student: Answer, unit: Tensor, gaps: Tensor) -> Fou
     gradients = problem.probe.differentiable and _has_gradients(student, origin[:2])
     aim = _Aim(problem, student, unit, origin)
     climb = _ascend if gradients else _search
-    limit = problem.attack_rows
-    with (
-        problem.counting() as asked,
-        suppress(QueriesSpent),
-    ):  # rows may have been claimed since: what was reached counts
+    # Other processes, or one that died, may have claimed rows since: what was reached until then counts.
+    with problem.counting() as asked, suppress(QueriesSpent):
         for restart in range(RESTARTS if limit is None else MOST_RESTARTS):
             shift = 2 * torch.rand(origin.shape, generator=rng, dtype=torch.float64) - 1
             begin = origin + RADIUS * shift.to(origin) * bool(restart)
@@ -99,13 +97,15 @@ def unattacked(problem: Problem, gaps: Tensor) -> Found:
     return Found(row, row, 0, 0, 0, "none")
 
 
-def _sizes(problem: Problem) -> tuple[int, int]:
+def _sizes(problem: Problem, limit: int | None) -> tuple[int, int]:
     """Prior rows to attack, and steps; 0 rows where the teacher may not be asked for enough."""
-    rows, limit = len(problem.banks["report"].z), problem.attack_rows
+    rows = len(problem.banks["report"].z)
     if limit is None:
         return min(STARTS, rows, max(8, len(problem.pool) // (STEPS * RESTARTS))), STEPS
-    starts = min(STARTS, rows, limit // (LEAST_STEPS * RESTARTS))
-    return starts, min(STEPS, limit // (starts * RESTARTS)) if starts else 0
+    if limit < 1:
+        return 0, 0
+    starts = min(STARTS, rows, max(1, limit // (LEAST_STEPS * RESTARTS)))
+    return starts, min(STEPS, max(1, limit // (starts * RESTARTS)))
 
 
 def hold(inputs: Inputs, z: Tensor, origin: Tensor, radius: float = RADIUS) -> Tensor:

@@ -320,7 +320,7 @@ class StudyRunner:
 
     def _require_same_teacher(self) -> None:
         """Before a certificate asks a teacher whose rows are counted, see that it still answers as it did."""
-        if self.prepared.total is not None and self.problem.attack_rows:
+        if self.prepared.total is not None and self.problem.attack is not None and self.problem.attack[1]:
             asking = self.prepared.asking(self._check_cancelled)
             with self.prepared.total.asking_alone(self._check_cancelled):
                 asking.require_same_answers()

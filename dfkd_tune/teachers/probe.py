@@ -220,8 +220,7 @@ def _independent(teacher: Teacher, x: Tensor, full: Tensor, rows: tuple[int, ...
     Raises:
         TeacherError: one differs by more than ``FARTHEST`` and rounding.
     """
-    apart = (full.double()[[*rows]] - few.double()).abs()
-    excess = apart - tolerated(full)
+    excess = (full.double()[[*rows]] - few.double()).abs() - tolerated(full)
     if bool((excess <= 0).all()):
         return
     row, output = divmod(int(excess.nan_to_num(torch.inf).argmax()), excess.shape[1])

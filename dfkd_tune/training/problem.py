@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, reduce
 from typing import ClassVar
 
@@ -29,7 +29,7 @@ from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.normalized import normalized
 from dfkd_tune.teachers.output_cache import Answers
 from dfkd_tune.teachers.probe import Probe
-from dfkd_tune.training.banks import Bank, Pool
+from dfkd_tune.training.banks import Bank, Pool, Sample
 from dfkd_tune.training.gradient_mask import gradient_mask
 from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, outputs, outputs_of
 from dfkd_tune.utils.seeding import stream
@@ -55,21 +55,6 @@ SHORT_CUT = 1e-3
 """Largest difference, in standard deviations, at which a teacher's fast form replaces the teacher."""
 DELTA = 0.1
 """Step of the finite differences for a black box's gradients, in standard deviations of a feature."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Rows on which models as their files load are compared with the models in training.
-
-    Args:
-        z: standardized rows ``(N, D)`` on the CPU.
-        targets: outputs ``(N, O)`` of the teacher as its file loads, float64, in its units.
-        teacher_gap: largest difference between these and the outputs in training, in standard deviations of the teacher.
-    """
-
-    z: Tensor
-    targets: Tensor
-    teacher_gap: float
 
 
 class Problem:
@@ -134,14 +119,9 @@ class Problem:
         self.matched = gradient_mask(self.encoder, self.pool.z, gradient, smooth=self.teacher.chain is not None)
 
     @property
-    def attack_rows(self) -> int | None:
-        """Most rows that the attack on a certified student may query; None for its own limit."""
+    def attack(self) -> tuple[int, int] | None:
+        """Where rows are counted: those of earlier attacks, which the next does not repeat, and its own most; None elsewhere."""
         return None
-
-    @property
-    def attacked(self) -> int:
-        """Rows of attacks on other students before, which the next one does not repeat where rows are counted."""
-        return 0
 
     @property
     def answered_rows(self) -> int | None:

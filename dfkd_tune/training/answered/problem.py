@@ -95,14 +95,9 @@ class AnsweredProblem(Problem):
         self.frozen_rows = answered.asked
 
     @property
-    def attack_rows(self) -> int:
-        """Most rows of the attack on a certified student."""
-        return self._attack()[1]
-
-    @property
-    def attacked(self) -> int:
-        """As ``Problem.attacked``."""
-        return self._attack()[0]
+    def attack(self) -> tuple[int, int]:
+        """As ``Problem.attack``, at this moment."""
+        return self._attack()
 
     @property
     def answered_rows(self) -> int:
