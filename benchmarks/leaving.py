@@ -1,8 +1,9 @@
 """Students as they leave: bytes, flash and RAM, time and error of every format and precision, beside the teacher.
 
-python benchmarks/leaving.py --publish        the quickstart's student, and one of gated recurrent units
+python benchmarks/leaving.py --publish        the quickstart's student, one of gated recurrent units, and those of other kinds in C
 
-The second teacher is a GRU of 64 units over windows of 24 steps and 4 channels, with random weights.
+The second teacher is a GRU of 64 units over windows of 24 steps and 4 channels, with random weights. Of the other kinds, rbf has the
+quickstart's teacher, conv1d the one over windows, and conv2d a convolutional network over images of 12 by 12 pixels, with random weights.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import argparse
 import contextlib
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ from torch import Tensor, nn
 
 import dfkd_tune as dt
 from dfkd_tune.api.result import Result
-from dfkd_tune.errors import ExportError
 from dfkd_tune.export.formats.base import ExportFormat
 from dfkd_tune.export.formats.c.compiler import fastest
 from dfkd_tune.export.formats.c.format import C
@@ -52,6 +52,8 @@ ROWS = (1, 1_000)
 MACHINE = "Cortex-M4"
 COLUMNS = ["bytes", "flash", "RAM", "one row, us", "a row of 1,000, ns", "RMSE added, %"]
 STEPS, CHANNELS, UNITS = 24, 4, 64
+SIDE = 12
+"""Pixels of a side of an image."""
 
 
 @dataclass(frozen=True)
@@ -97,25 +99,47 @@ def quickstart(trials: int, steps: int) -> Result:
     )
 
 
-def recurrent(trials: int, steps: int) -> Result:
-    """A study of students of gated recurrent units."""
-    windows = torch.zeros(2, STEPS, CHANNELS)
-    budget = {"steps": steps, "batch": 100}
-    search = {"optimizer.lr": {"low": 1e-3, "high": 1e-2, "log": True}}
+def convolutional() -> nn.Module:
+    """The teacher over images."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 16, 3, padding=1), nn.Tanh(), nn.AvgPool2d(2), nn.Conv2d(16, 16, 3), nn.Tanh()]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(16 * 16, 1)).eval()
+
+
+def of_kind(kind: str, teacher: Any, trials: int, steps: int, most: int, **given: Any) -> Result:
+    """A study of students of one kind, of at most so many parameters."""
     return dt.tune(
-        Recurrent().eval(),
-        example_inputs=windows,
-        max_parameters=1_000,
-        fixed={"student.kind": "gru"},
-        name="gru",
+        teacher,
+        max_parameters=most,
+        fixed={"student.kind": kind},
+        name=kind,
         n_trials=trials,
-        budget=budget,
-        search=search,
+        budget={"steps": steps, "batch": 100},
+        search={"optimizer.lr": {"low": 1e-3, "high": 1e-2, "log": True}},
+        **given,
     )
 
 
-def forms(result: Result) -> Iterator[tuple[str, Leaving]]:
-    """Every format and precision that the student can have, and the network itself."""
+def recurrent(trials: int, steps: int, kind: str = "gru") -> Result:
+    """A study of students over windows."""
+    windows = torch.zeros(2, STEPS, CHANNELS)
+    return of_kind(kind, Recurrent().eval(), trials, steps, 1_000, example_inputs=windows)
+
+
+def others(trials: int, steps: int) -> dict[str, Result]:
+    """Studies of the students of the other kinds."""
+    root = Path(__file__).parent.parent / "studies"
+    features = str(root / "quickstart_features.yaml")
+    image = torch.zeros(2, 1, SIDE, SIDE)
+    return {
+        "rbf": of_kind("rbf", str(root / "quickstart_teacher.pt2"), trials, steps, 1_151, features=features),
+        "conv1d": recurrent(trials, steps, "conv1d"),
+        "conv2d": of_kind("conv2d", convolutional(), trials, steps, 1_000, example_inputs=image),
+    }
+
+
+def forms(result: Result, kept: Mapping[str, ExportFormat] = FORMS) -> Iterator[tuple[str, Leaving]]:
+    """The network itself, and every format and precision that the student can have."""
     module, about, _ = result._stored
     evaluator, units = result._evaluated, InputSchema.of(about)
     units = InputSchema(units.names, units.encoding, units.rows, domain=units.domain)  # all of them take rows
@@ -126,15 +150,10 @@ def forms(result: Result) -> Iterator[tuple[str, Leaving]]:
 
     yield "PyTorch", Leaving(None, None, None, called(module), rmse(module))
     for precision in PRECISIONS:
-        try:
-            small = (
-                module
-                if precision == "float32"
-                else quantize(evaluator.fidelity, module, units, precision, math.inf)[0]
-            )
-        except ExportError:  # it is for chains of linear layers
-            continue
-        for name, form in FORMS.items():
+        small = module
+        if precision != "float32":
+            small = quantize(evaluator.fidelity, module, units, precision, math.inf)[0]
+        for name, form in kept.items():
             if precision not in form.precisions:
                 continue
             data = form.write(small, units)
@@ -149,10 +168,10 @@ def forms(result: Result) -> Iterator[tuple[str, Leaving]]:
             )
 
 
-def table(result: Result) -> tuple[dict[str, list[str]], dict[str, float]]:
+def table(result: Result, kept: Mapping[str, ExportFormat] = FORMS) -> tuple[dict[str, list[str]], dict[str, float]]:
     """The rows of the table, and how many times as fast as the others C is."""
     evaluator, units = result._evaluated, InputSchema.of(result._stored[1])
-    found = dict(forms(result))
+    found = dict(forms(result, kept))
     timings = timed(evaluator, units, found)
     plain = found["PyTorch"].rmse
     size = {TEACHER: teacher_size(evaluator)} | {name: each.size for name, each in found.items()}
@@ -165,12 +184,17 @@ def table(result: Result) -> tuple[dict[str, list[str]], dict[str, float]]:
         shown = "-" if size[name] is None else f"{size[name]:,}"
         rows[name] = [shown, *bytes_there, f"{one.median:.3g}", f"{many.median:.3g}", added]
     c = timings["C"][0].median
-    ratios = {
-        "pytorch": timings["PyTorch"][0].median / c,
-        "onnxruntime": timings["ONNX"][0].median / c,
-        "teacher": timings[TEACHER][0].median / c,
-    }
-    return rows, ratios
+    named = {"pytorch": "PyTorch", "onnxruntime": "ONNX", "teacher": TEACHER}
+    return rows, {key: timings[name][0].median / c for key, name in named.items() if name in timings}
+
+
+def in_c(trials: int, steps: int) -> tuple[dict[str, list[str]], dict[str, float]]:
+    """The rows of the students of the other kinds in C, without those of teacher and network."""
+    kept = {name: form for name, form in FORMS.items() if isinstance(form, C)}
+    made = {kind: table(result, kept)[0] for kind, result in others(trials, steps).items()}
+    return {
+        f"{kind}: {row}": cells for kind, rows in made.items() for row, cells in rows.items() if row.startswith("C")
+    }, {}
 
 
 def timed(evaluator: RawEvaluator, units: InputSchema, found: dict[str, Leaving]) -> dict[str, list[Timing]]:
@@ -197,20 +221,24 @@ def measured(rows: dict[str, list[str]], ratios: dict[str, float], budget: str) 
     return figures.Measured([0], budget, rows, values, machine=hardware.name())
 
 
-STUDIES = {"leaving_quickstart": (quickstart, 20, 6_000), "leaving_gru": (recurrent, 4, 1_000)}
-"""Entry -> its study, the number of trials, and the steps of each."""
+STUDIES: dict[str, tuple[Callable[[int, int], tuple[dict[str, list[str]], dict[str, float]]], int, int]] = {
+    "leaving_quickstart": (lambda trials, steps: table(quickstart(trials, steps)), 20, 6_000),
+    "leaving_gru": (lambda trials, steps: table(recurrent(trials, steps)), 4, 1_000),
+    "leaving_kinds": (in_c, 4, 1_000),
+}
+"""Entry -> its table by the number of trials and the steps of each; these numbers."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=STUDIES, help="one of the two students")
+    parser.add_argument("--only", choices=STUDIES, help="one of the tables")
     figures.add_option(parser)
     args = parser.parse_args()
-    for key, (study, trials, steps) in STUDIES.items():
+    for key, (make, trials, steps) in STUDIES.items():
         if args.only not in (None, key):
             continue
         with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-            rows, ratios = table(study(trials, steps))
+            rows, ratios = make(trials, steps)
         print(key, *COLUMNS, sep=" | ")
         for name, cells in rows.items():
             print(name, *cells, sep=" | ")

@@ -44,7 +44,7 @@ from dfkd_tune.search.recorded_recipes import recipe_of
 from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.prepare import Prepared, prepare
 from dfkd_tune.study.session import run_study
-from dfkd_tune.tables.describe import describe_file
+from dfkd_tune.tables.files import describe_file
 from dfkd_tune.tables.read import Reading
 from dfkd_tune.training.distill import distill
 from dfkd_tune.training.raw_evaluation import RawEvaluator

@@ -109,3 +109,35 @@ def declared(rows: np.ndarray, tier: str, path: Path) -> Path | None:
     names = [f"x{i}" for i in range(rows.shape[1])]
     path.write_text(yaml_io.dump(describe(Rows(names, rows.astype(np.float64)), tier).tree()))
     return path
+
+
+FEW = 5
+"""Largest number of distinct values of a column whose bounds are levels."""
+
+
+def declared_privately(rows: np.ndarray, epsilon: float, width: float, path: Path) -> Path:
+    """A features file of rows ``(N, D)`` in tier T4, as ``dfkd-tune describe --epsilon`` writes it.
+
+    Args:
+        rows: real rows.
+        epsilon: privacy loss; delta is the default.
+        width: width of the declared ranges, in those of the rows.
+        path: file to write.
+    """
+    from dfkd_tune.tables.private.accountant import Privacy
+    from dfkd_tune.tables.private.bounds import bounds_of
+    from dfkd_tune.tables.private.describe import describe_privately
+    from dfkd_tune.tables.read import Table as Rows
+    from dfkd_tune.utils import yaml_io
+
+    names = tuple(f"x{i}" for i in range(rows.shape[1]))
+    public = []
+    for name, column in zip(names, rows.astype(np.float64).T, strict=True):
+        values = np.unique(column)
+        middle, half = (column.max() + column.min()) / 2, width * (column.max() - column.min()) / 2
+        ends = [float(f"{end:.3g}") for end in (middle - half, middle + half)]
+        public.append({"name": name} | ({"levels": values.tolist()} if len(values) <= FEW else {"range": ends}))
+    limits = bounds_of({"features": public}, names)
+    told = describe_privately(Rows(names, rows.astype(np.float64)), "correlation", Privacy(epsilon), limits)
+    path.write_text(yaml_io.dump(told.tree()))
+    return path

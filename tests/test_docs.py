@@ -85,18 +85,22 @@ def test_features_files_are_read(tmp_path, dfkd):
     assert tiers == {
         "features.yaml": "T3",
         "related.yaml": "T4",
+        "grouped.yaml": "T4",
         "shares.yaml": "T2",
         "pixels.yaml": "T2",
         "window.yaml": "T4",
+        "bounds.yaml": "T2",
     }
     dice = random.Random(0)
     with (tmp_path / "data.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["a", "b", "y"])
         table.writerows([dice.gauss(0, 1), dice.gauss(5, 2), 0.0] for _ in range(200))
+    pytest.importorskip("opendp")
     assert follow(page, dfkd, tmp_path) == []
-    told = read_features(tmp_path / "described.yaml")
-    assert (told.names, told.tier) == (["a", "b"], "T4")
+    for name in ("described.yaml", "private.yaml"):
+        told = read_features(tmp_path / name)
+        assert (told.names, told.tier) == (["a", "b"], "T4")
 
 
 def test_teachers_of_other_shapes(reader, dfkd):

@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 
 import figures
+import numpy as np
 import pytest
 import yaml
 
@@ -226,6 +227,7 @@ def rest() -> dict:
         for bound, threshold, real in bounds
     ]
     asked_rows = {f"trees, pole|ours|{total}|0": {"rows": total, "real": 0.2} for total in (500, 0)}
+    ratios = np.outer([0.4, 0.44, 0.5], np.ones(2 * len(DATASETS))).reshape(3, len(DATASETS), 2)
     priced = argparse.Namespace(trials=8, steps=3_000, seeds=[0], totals=[500, 2_000, 10_000], plain=[20_000])
     typed = importlib.import_module("served").TYPED
     claims = importlib.import_module("claims")
@@ -236,7 +238,7 @@ def rest() -> dict:
     deep = {name: bounded if kind.forward else step for name, kind in of("deep").KINDS.items()}
     leaving = figures.load()
     left = {
-        key: of("leaving").measured(leaving[key]["rows"], dict(RATIOS), "4 trials")
+        key: of("leaving").measured(leaving[key]["rows"], RATIOS if "values" in leaving[key] else {}, "4 trials")
         for key in leaving.keys() & of("leaving").STUDIES.keys()
     }
     return (
@@ -251,6 +253,7 @@ def rest() -> dict:
         | claims.entries(timed, {0: 30.0}, two)
         | of("deep").entries(deep, two)
         | of("queries").entries(asked_rows, priced)
+        | of("privacy").entries(ratios, argparse.Namespace(epsilon=1.0, widths=[1.5, 3.0], seeds=[0, 1], steps=500))
         | of("evaluated").entries({name: (0.1, 0.1) for name in of("fidelity").DATASETS})
         | {"first_study": of("quick").measured("trial 1\nPromoted", 20)}
     )
@@ -279,7 +282,7 @@ def forms() -> dict:
 def runs() -> dict:
     """What every benchmark would publish after a run of made-up numbers."""
     full = studies(50, "none") | studies(50, "correlation") | studies(25, "none")
-    small = ablation(50, "none") | ablation(25, "none") | ablation(50, "none", "quantiles", "correlation")
+    small = ablation(50, "none") | ablation(25, "none") | ablation(50, "none", "quantiles", "correlation", "mixture")
     return full | small | choosing() | teachers() | paper() | speed() | windows() | forms() | rest()
 
 
@@ -318,6 +321,7 @@ class TestPublishing:
         assert entry["values"]["regret_range_percent"] == "25 to 25"
         assert runs["ablation"].rows["without L-BFGS"][0] == pytest.approx([0.55, 0.05])
         assert runs["ablation_25"].rows["one run of `faithful`"][-1] == pytest.approx(1.0)
+        assert runs["privacy"].values == {"cost_percent": 10, "cost_wide_percent": 25}
         assert list(runs["paper_outliers"].rows) == ["mv, random, student 25"]
 
     def test_a_partial_run_is_refused(self, tmp_path):

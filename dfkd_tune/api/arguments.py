@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,12 @@ from dfkd_tune.layouts.signature import Signature
 from dfkd_tune.locations.files import write_output
 from dfkd_tune.locations.paths import writable
 from dfkd_tune.search.study_file import StudySpec, parse_spec
-from dfkd_tune.study.prepare import Prepared, prepare
-from dfkd_tune.study.total.opening import open_total
+from dfkd_tune.study.launch import require_one_process
+from dfkd_tune.study.opening import require_stores
+from dfkd_tune.study.prepare import Prepared, before_asking, prepare
+from dfkd_tune.study.total.opening import open_total, require_openable
 from dfkd_tune.teachers.base import Teacher, hash_bytes
-from dfkd_tune.teachers.in_memory import Given, given, identified, own_signature
+from dfkd_tune.teachers.in_memory import Given, given, is_unkept, own_signature, unasked
 from dfkd_tune.teachers.metering.meter import Meter, metered
 from dfkd_tune.teachers.signatures.example_inputs import ATTRIBUTE, rows_of
 from dfkd_tune.teachers.sources import IN_MEMORY, is_file
@@ -43,7 +47,8 @@ class Arguments:
         tree: the other sections of a study file, as plain values.
         architecture, trust_pickle, device: as in ``tune``.
         folder: folder in which teachers and features that were given as objects are kept.
-        storage_url: URL of Optuna's storage, where queries are counted.
+        storage_url, tracking_uri: URL of Optuna's storage, where queries are counted, and of MLflow.
+        workers: as in ``tune``.
     """
 
     function: str
@@ -56,6 +61,8 @@ class Arguments:
     device: str
     folder: Path
     storage_url: str | None = None
+    tracking_uri: str | None = None
+    workers: int | None = None
 
     def prepared(self) -> tuple[Prepared, Given]:
         """The study, and how its teacher is kept.
@@ -73,17 +80,32 @@ class Arguments:
         inputs, file = self._features(signature)
         layout = layout_of(signature, self.function) if signature is not None and signature.complete else None
         layout = inputs.layout if inputs is not None and inputs.layout is not None else layout
-        with metered(self._meter(first)):
+        signature = layout.signature if layout is not None else signature
+        if self.storage_url is not None and self.tracking_uri is not None:
+            require_stores(first, self.storage_url, self.tracking_uri)
+        meter = self._meter(first)
+        with metered(meter):
             rows = self._rows(inputs, layout)
-            found = given(self.teacher, self.folder, rows, layout.signature if layout else signature)
+            bare = unasked(self.teacher, rows, signature)
+            if bare is not None and is_unkept(self.teacher, signature):
+                require_one_process(bare.source, self.workers)
+            if bare is not None and (inputs is not None or meter is not None):
+                with self._placed(bare.source):
+                    before_asking(self._spec(bare.source, file), bare, self.device, self.storage_url)
+            found = given(self.teacher, self.folder, rows, signature)
         spec = self._spec(found.path, file)
+        with self._placed(found.path):
+            return prepare(spec, self.trust_pickle, self.device, found.teacher, self.storage_url), found
+
+    @contextmanager
+    def _placed(self, path: str) -> Iterator[None]:
+        """Name the argument in errors of a teacher that was given as an object, which they place at ``path``."""
         try:
-            prepared = prepare(spec, self.trust_pickle, self.device, found.teacher, self.storage_url)
-            return replace(prepared, teacher=identified(prepared.teacher, prepared.inputs)), found
+            yield
         except DfkdError as error:
-            if isinstance(self.teacher, str | Path) or not error.place.startswith(found.path):
+            if isinstance(self.teacher, str | Path) or not error.place.startswith(path):
                 raise
-            place = error.place.replace(found.path, f"{self.function}: teacher ({type(self.teacher).__name__})", 1)
+            place = error.place.replace(path, f"{self.function}: teacher ({type(self.teacher).__name__})", 1)
             remedy = error.remedy
             if isinstance(self.teacher, nn.Module) and self.example_inputs is None and "number of features" in remedy:
                 remedy += "; give example_inputs if it takes more than rows of numbers"
@@ -93,12 +115,17 @@ class Arguments:
         """What counts the rows that the teacher is asked from now on, in the study's storage; None without a total."""
         if spec.budget.total_queries is None:
             return None
+        if isinstance(self.teacher, Teacher):
+            rule = "was loaded before, so that not every row that it is asked is counted within budget.total_queries"
+            remedy = "give what it was loaded from"
+            raise SpecError(f"{self.function}: teacher", rule, remedy=remedy)
         if self.storage_url is None or isinstance(self.teacher, str | Path):
             return Meter()
         if not (self.tree.get("study") or {}).get("name"):
             rule = "is needed with budget.total_queries, by which the study counts before its teacher is asked"
             raise SpecError(f"{self.function}: name", rule, remedy="give name=")
-        return open_total(spec, self.storage_url, Meter()).meter
+        require_openable(spec, self.storage_url)
+        return Meter(opening=partial(open_total, spec, self.storage_url))
 
     def _spec(self, path: str, features: str | None) -> StudySpec:
         tree = {key: _plain(value) for key, value in self.tree.items()}

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dfkd_tune.api.error_words import in_python
+from dfkd_tune.api.error_words import in_python, worded
 from dfkd_tune.errors import FeaturesError
-from dfkd_tune.tables import describe as tables
 from dfkd_tune.tables.delimited import Layout
-from dfkd_tune.tables.describe import Description
+from dfkd_tune.tables.describe import TIERS, Description
+from dfkd_tune.tables.files import describe_table, guarded_by, reading_for
+from dfkd_tune.tables.private.describe import PrivateDescription
 from dfkd_tune.tables.read import FORMATS, POLICIES, Reading, read_table
 from dfkd_tune.tables.series import Windows
-from dfkd_tune.utils.given.checks import COUNT, FLAG, NAMES, TEXT, require
+from dfkd_tune.utils.given.checks import COUNT, FLAG, NAMES, SHARE, TEXT, require
 
 PLACE = "describe: data"
 """Place of an error in a data frame."""
@@ -35,15 +37,18 @@ def describe(
     decimal: str | None = None,
     encoding: str | None = None,
     header: bool = False,
+    epsilon: float | None = None,
+    delta: float | None = None,
+    bounds: Any = None,
 ) -> Description:
-    """Describe a table by aggregates of at least ``at_least`` rows, as ``dfkd-tune describe`` does.
+    """Describe a table by aggregates of at least ``at_least`` rows, or with differential privacy, as ``dfkd-tune describe`` does.
 
         dt.tune(teacher, features=dt.describe(frame, targets=["yield"]), ...)
 
     Args:
         data: path of a table, or a pandas data frame, with the features in the teacher's order. An index with a name is a column; one
             of row numbers is not.
-        tier: ``moments``, ``quantiles`` or ``correlation``.
+        tier: ``moments``, ``quantiles``, ``correlation`` or ``mixture``.
         targets: names of columns to leave out.
         at_least: smallest number of rows behind every number.
         missing: what to do about missing values: ``refuse`` the table, ``drop`` their rows, or describe how often they occur
@@ -54,6 +59,9 @@ def describe(
         kind: format of a file: ``csv``, ``parquet`` or ``feather``; default: by its name.
         separator, decimal, encoding: column separator, decimal sign and encoding of a text file; default: as they are found.
         header: whether the first line of a text file holds names even if it looks like data.
+        epsilon: privacy loss, for a description with differential privacy of every row in place of ``at_least``.
+        delta: probability that this guarantee fails; default: 1e-6.
+        bounds: what is public of the columns, a range or levels of each, as ``features=`` takes it; needed with ``epsilon``.
 
     Returns:
         The description; ``features=`` of ``distill`` and ``tune`` takes it, and its ``tree()`` is a features file.
@@ -69,9 +77,10 @@ def describe(
         "header": (header, FLAG),
     }
     texts = {"tier": (tier, TEXT), "missing": (missing, TEXT), "kind": (kind, TEXT)}
-    require("describe", {**texts, **columns, "at_least": (at_least, COUNT), **layout}, "tier")
+    budget = {"epsilon": (epsilon, SHARE), "delta": (delta, SHARE)}
+    require("describe", {**texts, **columns, "at_least": (at_least, COUNT), **layout, **budget}, "tier")
     choices = {
-        "tier": (tier, tables.TIERS),
+        "tier": (tier, TIERS),
         "missing": (missing, POLICIES),
         "kind": (kind, (None, *FORMATS)),
         "decimal": (decimal, (None, ".", ",")),
@@ -87,13 +96,21 @@ def describe(
     windows = None if window is None else Windows(window, group, time)
     reading = Reading(kind, Layout(separator, decimal, encoding, header), missing, at_least, windows)
     with in_python("describe"), tempfile.TemporaryDirectory() as folder:
-        if isinstance(data, str | Path):
-            return tables.describe(read_table(Path(data), reading, tuple(targets)), tier, at_least, window)
-        path = _written(data, Path(folder))
+        guarded = guarded_by(epsilon, delta, Path(bounds) if isinstance(bounds, str) else bounds)
+        reading = reading_for(reading, tier, guarded)
+        path = Path(data) if isinstance(data, str | Path) else _written(data, Path(folder))
         try:
-            return tables.describe(read_table(path, reading, tuple(targets)), tier, at_least, window)
+            table = read_table(path, reading, tuple(targets))
+            limits = () if guarded is None else guarded.limits(table)
+            told = describe_table(table, tier, reading, guarded, limits)
         except FeaturesError as error:
+            if path.parent != Path(folder):
+                raise
             raise FeaturesError(error.place.replace(str(path), PLACE), error.rule, remedy=error.remedy) from None
+    if isinstance(told, PrivateDescription):
+        for warning in told.warnings():
+            warnings.warn(f"describe: {worded(warning)}", stacklevel=2)
+    return told
 
 
 def _written(frame: Any, folder: Path) -> Path:

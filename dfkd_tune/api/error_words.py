@@ -10,7 +10,7 @@ from dfkd_tune.errors import DfkdError, FeaturesError, SpecError, TeacherError
 
 RENAMED = {"target": "targets", "format": "kind"}
 """Option -> the argument that has another name."""
-SWITCHES = {"trust-pickle", "header", "guard"}
+SWITCHES = {"trust-pickle", "header", "guard", "typed-columns"}
 """Options without a value."""
 VALUED = {
     "architecture", "decimal", "device", "encoding", "features", "format", "missing", "separator", "target", "teacher", "time", "workers"

@@ -73,6 +73,8 @@ def register(
     alias: str = "champion",
     sources: Sources | None = None,
     within: float | None = None,
+    *,
+    typed_columns: bool = False,
 ) -> Registered:
     """Register a trial's student, with its certificate, as a version of ``model`` and point ``alias`` at it.
 
@@ -87,20 +89,23 @@ def register(
         model, alias: name of the registered model and alias of the new version.
         sources: current paths of teacher and features, if they have moved.
         within: without ``trial``, take the smallest student whose objective is at most this share above the best one's.
+        typed_columns: declare the features in the version's signature, by name and type. MLflow then refuses tables with other types,
+            such as int64 where a feature is a ``double``, before the student gets them.
 
     Raises:
-        SpecError: if an argument is of another kind, or MLflow does not allow the name or alias.
+        SpecError: if an argument is of another kind, MLflow does not allow the name or alias, or ``typed_columns`` is given for a teacher
+            that takes tensors, which a version declares anyway.
         NotFound: if there is no such study or trial, or a file that the certificate needs is missing.
         StudyMismatch: if the teacher or the features are not those of the study.
         ExportError: if the outputs of the reloaded model differ, or it refuses the student's own rows.
         TrackingError: if MLflow cannot be reached or written.
     """
     texts = {"uri": (uri, TEXT), "study": (study, TEXT), "model": (model, TEXT), "alias": (alias, TEXT)}
-    choice = {"trial": (trial, NUMBER), "within": (within, SHARE)}
+    choice = {"trial": (trial, NUMBER), "within": (within, SHARE), "typed_columns": (typed_columns, FLAG)}
     require("register", {**texts, **choice, "sources": (sources, SOURCES)}, *texts)
     if trial is not None and within is not None:
         raise SpecError(
             "register: within", "is for no trial in particular, got trial as well", remedy="give one of them"
         )
     with in_python("register"), reaching(uri):
-        return registry.register(uri, study, model, trial, alias, sources, within)
+        return registry.register(uri, study, model, trial, alias, sources, within, typed_columns)

@@ -148,19 +148,28 @@ class Result:
             )
         return Certificate.of(tree)
 
-    def register(self, model: str | None = None, alias: str = "champion", trial: int | None = None) -> Registered:
+    def register(
+        self,
+        model: str | None = None,
+        alias: str = "champion",
+        trial: int | None = None,
+        *,
+        typed_columns: bool = False,
+    ) -> Registered:
         """Register the promoted student, or that of a trial, as a version of an MLflow model, and point an alias at it.
 
         Args:
             model: name of the registered model; default: the name of the study.
             alias: alias of the new version.
             trial: number of the trial; default: the promoted student.
+            typed_columns: declare the features in the version's signature, by name and type.
 
         Raises:
             DfkdError: as ``register`` does.
         """
+        name = self.name if model is None else model
         return functions.register(
-            self.tracking_uri, self.name, self.name if model is None else model, trial, alias, self.sources
+            self.tracking_uri, self.name, name, trial, alias, self.sources, typed_columns=typed_columns
         )
 
     def report(self, file: str | Path | None = None) -> Path:

@@ -124,9 +124,8 @@ def tune(
         storage_url, uri = paths.optuna_url(storage), paths.tracking_url(tracking_uri)
         require_intact(storage_url)  # before the first teacher query
         folder = paths.shared_folder(storage_url, KEPT)
-        call = Arguments(
-            "tune", teacher, features, example_inputs, given, architecture, trust_pickle, device, folder, storage_url
-        )
+        about = (teacher, features, example_inputs, given, architecture, trust_pickle, device, folder)
+        call = Arguments("tune", *about, storage_url, uri, workers)
         prepared, kept = call.prepared()
         study_name = prepared.spec.name
         try:

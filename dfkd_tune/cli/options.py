@@ -85,6 +85,12 @@ ARCHITECTURE = click.option(
     type=click.Path(),
     help="YAML file with the teacher's layers and activations; needed if its file holds only weights.",
 )
+MAX_QUERIES = click.option(
+    "--max-queries",
+    type=click.IntRange(min=1),
+    metavar="ROWS",
+    help="Most rows that the teacher is asked in the whole study, later sessions included; can be raised later.",
+)
 DEVICE = click.option(
     "--device",
     type=click.Choice(("auto", "cpu", "cuda")),

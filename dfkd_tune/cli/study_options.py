@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dfkd_tune.search.study_file import StudySpec
@@ -24,7 +25,7 @@ def spec_of(
     runtime: str | None = None,
 ) -> StudySpec:
     """Read the study file and apply the command-line options. What names no file is refused before PyTorch is imported."""
-    from dataclasses import fields, replace
+    from dataclasses import replace
 
     from dfkd_tune.cli.quickstart import quickstart
     from dfkd_tune.errors import SpecError
@@ -44,25 +45,20 @@ def spec_of(
         )
     if within is not None and within >= 1:
         raise SpecError("--within", f"must be below 100%, got {100 * within:g}%", remedy="give a share such as 5%")
-    from dfkd_tune.search.study_file import Budget, TeacherSection, spec_beside
-    from dfkd_tune.utils.strategy import build
+    from dfkd_tune.search.study_file import TeacherSection, spec_beside
 
     read = spec_beside(file, tree)
-    given = {
-        "trials": n_trials,
-        "name": name,
-        "pareto": pareto,
-        "seed": seed,
-        "timeout": timeout,
-        "within": within,
-        "runtime": runtime,
+    study = {
+        "--n-trials": ("trials", n_trials),
+        "--name": ("name", name),
+        "--pareto": ("pareto", pareto),
+        "--seed": ("seed", seed),
+        "--timeout": ("timeout", timeout),
+        "--within": ("within", within),
+        "--runtime": ("runtime", runtime),
     }
-    read = replace(read, study=replace(read.study, **{k: v for k, v in given.items() if v is not None}))
-    read = replace(read, seeded=read.seeded or seed is not None)
-    if max_queries is not None:
-        given = {field.name: getattr(read.budget, field.name) for field in fields(read.budget)}
-        kept = {key: value for key, value in given.items() if value is not None}
-        read = replace(read, budget=build(Budget, kept | {"total_queries": max_queries}, "--max-queries"))
+    read = replace(read, study=_with(read.study, study), seeded=read.seeded or seed is not None)
+    read = replace(read, budget=_with(read.budget, {"--max-queries": ("total_queries", max_queries)}))
     if teacher is not None or architecture is not None:
         read = replace(
             read,
@@ -73,3 +69,27 @@ def spec_of(
         if teacher is not None and features is None:
             read = replace(read, features=None)
     return read if features is None else replace(read, features=features)
+
+
+def _with(section: Any, options: Mapping[str, tuple[str, Any]]) -> Any:
+    """A section of the study file with the values of options: option -> field, and its value or None.
+
+    Raises:
+        SpecError: a value is invalid; the message names its option.
+    """
+    from dataclasses import fields
+
+    from dfkd_tune.errors import SpecError
+    from dfkd_tune.utils.strategy import build
+
+    for option, (field, value) in options.items():
+        if value is None:
+            continue
+        held = {each.name: getattr(section, each.name) for each in fields(section)} | {field: value}
+        try:
+            section = build(type(section), {name: kept for name, kept in held.items() if kept is not None}, option)
+        except SpecError as error:
+            if error.place != f"{option}.{field}":  # a rule about another key of the file, too
+                raise
+            raise SpecError(option, error.rule, remedy="give another value") from None
+    return section

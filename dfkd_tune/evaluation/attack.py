@@ -25,8 +25,8 @@ STARTS, STEPS, RESTARTS = 512, 50, 2
 """Prior rows attacked, steps and restarts: at most 51,200 teacher queries. A slow teacher gets at most as many as its pool has rows."""
 LEAST_STEPS = 10
 """Fewest steps of an attack within a number of rows; with fewer rows, fewer prior rows are attacked."""
-ENDS = 2
-"""Rows that the result of an attack is measured on."""
+MOST_RESTARTS = 20
+"""Most restarts of such an attack: its rows may be known already, which costs nothing."""
 
 Answer = Callable[[Tensor], Tensor]
 
@@ -60,9 +60,10 @@ def attack(problem: Problem, student: Answer, unit: Tensor, gaps: Tensor) -> Fou
         unit: spread ``(O,)`` of each output, normalized.
         gaps: gaps ``(N,)`` on the report bank, from which the worst rows are chosen.
     """
-    rng = stream(problem.seed, "attack")
+    before, limit = problem.attack or (0, None)
+    rng = stream(problem.seed, "attack", *([before] if before else []))
     z = problem.banks["report"].z
-    starts, steps = _sizes(problem)
+    starts, steps = _sizes(problem, limit)
     if not starts:
         return unattacked(problem, gaps)
     worst = max(starts // 8, min(8, starts // 2), 1 if starts == 1 else 0)
@@ -72,14 +73,22 @@ def attack(problem: Problem, student: Answer, unit: Tensor, gaps: Tensor) -> Fou
     gradients = problem.probe.differentiable and _has_gradients(student, origin[:2])
     aim = _Aim(problem, student, unit, origin)
     climb = _ascend if gradients else _search
-    with suppress(QueriesSpent):  # other processes, or one that died, have claimed rows since: what was reached counts
-        for restart in range(RESTARTS):
+    # Other processes, or one that died, may have claimed rows since: what was reached until then counts.
+    with problem.counting() as asked, suppress(QueriesSpent):
+        for restart in range(RESTARTS if limit is None else MOST_RESTARTS):
             shift = 2 * torch.rand(origin.shape, generator=rng, dtype=torch.float64) - 1
-            climb(aim, origin, origin + RADIUS * shift.to(origin) * bool(restart), rng, steps)
-    if not aim.rows:
+            begin = origin + RADIUS * shift.to(origin) * bool(restart)
+            left = starts * steps if limit is None else limit - asked()
+            if left < 1:
+                break
+            if left < starts:  # the others stay where the answer is known
+                begin[left:] = origin[left:]
+            climb(aim, origin, begin, rng, max(1, min(steps, left // starts)))
+    rows = asked()
+    if not rows:
         return unattacked(problem, gaps)
     best = int(aim.best.argmax())
-    return Found(aim.where[best], origin[best], starts, aim.rows, aim.unanswered, "gradient" if gradients else "random")
+    return Found(aim.where[best], origin[best], starts, rows, aim.unanswered, "gradient" if gradients else "random")
 
 
 def unattacked(problem: Problem, gaps: Tensor) -> Found:
@@ -88,14 +97,15 @@ def unattacked(problem: Problem, gaps: Tensor) -> Found:
     return Found(row, row, 0, 0, 0, "none")
 
 
-def _sizes(problem: Problem) -> tuple[int, int]:
+def _sizes(problem: Problem, limit: int | None) -> tuple[int, int]:
     """Prior rows to attack, and steps; 0 rows where the teacher may not be asked for enough."""
-    rows, limit = len(problem.banks["report"].z), problem.attack_rows
+    rows = len(problem.banks["report"].z)
     if limit is None:
         return min(STARTS, rows, max(8, len(problem.pool) // (STEPS * RESTARTS))), STEPS
-    left = limit - ENDS
-    starts = min(STARTS, rows, left // (LEAST_STEPS * RESTARTS))
-    return starts, min(STEPS, left // (starts * RESTARTS)) if starts else 0
+    if limit < 1:
+        return 0, 0
+    starts = min(STARTS, rows, max(1, limit // (LEAST_STEPS * RESTARTS)))
+    return starts, min(STEPS, max(1, limit // (starts * RESTARTS)))
 
 
 def hold(inputs: Inputs, z: Tensor, origin: Tensor, radius: float = RADIUS) -> Tensor:
@@ -114,12 +124,12 @@ def hold(inputs: Inputs, z: Tensor, origin: Tensor, radius: float = RADIUS) -> T
 
 
 class _Aim:
-    """Computes gaps, and keeps the largest gap reached from each prior row and the number of queries."""
+    """Computes gaps, and keeps the largest gap reached from each prior row."""
 
     def __init__(self, problem: Problem, student: Answer, unit: Tensor, origin: Tensor) -> None:
         self.problem, self.student, self.unit = problem, student, unit
         self.where, self.best = origin, origin.new_full((len(origin),), -torch.inf)
-        self.rows = self.unanswered = 0
+        self.unanswered = 0
 
     def gap(self, z: Tensor) -> Tensor:
         """Gaps ``(n,)`` at points ``(n, D)``, without gradients."""
@@ -141,7 +151,6 @@ class _Aim:
 
     def _keep(self, z: Tensor, gap: Tensor) -> Tensor:
         finite = gap.isfinite()
-        self.rows += len(z)
         self.unanswered += int((~finite).sum())
         gap = torch.where(finite, gap, -1.0)
         better = gap > self.best

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dfkd_tune.errors import ExportError, QueriesSpent
-from dfkd_tune.evaluation.attack import RADIUS, Answer, attack, unattacked
+from dfkd_tune.errors import ExportError
+from dfkd_tune.evaluation.attack import RADIUS, Answer, attack
 from dfkd_tune.evaluation.guard import GuardReport, guard_report
 from dfkd_tune.evaluation.regions import Region, regions
 from dfkd_tune.inputs.summary import in_words, meaning
@@ -102,7 +102,7 @@ class WorstGap:
         moved: difference from ``origin`` to ``input`` by feature name, in standard deviations.
         distance: largest absolute value of ``moved``.
         radius: largest distance that was allowed.
-        method: ``gradient`` or ``random``.
+        method: ``gradient`` or ``random``; ``none`` if no row was left, so that it is the worst row of the report bank.
         starts, teacher_rows: number of prior rows attacked, and of teacher queries.
         unanswered: number of rows whose gap was not finite.
     """
@@ -323,12 +323,8 @@ def _quantiles(gaps: Tensor) -> Gaps:
 def _worst(problem: Problem, student: ExportedStudent, unit: Tensor, gaps: Tensor) -> WorstGap:
     """The worst gap found; ``unit (O,)`` is each output's spread in the teacher's units, ``gaps (N,)`` are relative gaps."""
     scale = (unit / problem.spread.double().cpu()).to(problem.device, problem.dtype)
-    found = attack(problem, _normalized(problem, student), scale, gaps)
-    ends = torch.stack([found.z, found.origin])
-    try:
-        theirs = problem.file_outputs(ends)[0]
-    except QueriesSpent:  # the worst row of the report bank is answered
-        found = unattacked(problem, gaps)
+    with problem.counting() as asked:
+        found = attack(problem, _normalized(problem, student), scale, gaps)
         ends = torch.stack([found.z, found.origin])
         theirs = problem.file_outputs(ends)[0]
     ours = outputs_of(student, problem.inputs, ends)[0]
@@ -350,7 +346,7 @@ def _worst(problem: Problem, student: ExportedStudent, unit: Tensor, gaps: Tenso
         radius=RADIUS,
         method=found.method,
         starts=found.starts,
-        teacher_rows=found.rows + len(ends),
+        teacher_rows=asked(),
         unanswered=found.unanswered,
     )
 
@@ -364,6 +360,18 @@ def _named(problem: Problem, row: list[float]) -> dict[str, float | str | None]:
     return named
 
 
+def _attacked(worst: WorstGap) -> str:
+    gap = gap_in_words(worst.gap, worst.relative_gap, worst.output_name, len(worst.teacher))
+    if not worst.teacher_rows:
+        return (
+            f"No teacher row was left for an attack. The largest gap on the report bank is {gap}, at the input shown."
+        )
+    told = (
+        f"An attack of {worst.teacher_rows:,} teacher rows, within {worst.radius:g} standard deviations of prior rows, "
+    )
+    return f"{told}found a gap of {gap}, at the input shown."
+
+
 def _statement(problem: Problem, report: Report, worst: WorstGap) -> dict[str, list[str]]:
     low, high = report.interval
     tier = problem.inputs.tier
@@ -373,8 +381,7 @@ def _statement(problem: Problem, report: Report, worst: WorstGap) -> dict[str, l
         "pruning nor selection saw.",
         f"At 95 % confidence, at most {100 * report.beyond_largest:.2g} % of such inputs have a larger gap than the "
         f"largest measured, {report.relative_gaps.largest:.4g} standard deviations of the teacher.",
-        f"An attack of {worst.teacher_rows:,} teacher rows, within {worst.radius:g} standard deviations of prior rows, "
-        f"found a gap of {gap_in_words(worst.gap, worst.relative_gap, worst.output_name, len(worst.teacher))}, at the input shown.",
+        _attacked(worst),
     ]
     not_held = [
         f"Real inputs: none were used, and nothing is known about them beyond this declaration (tier {tier}). If real inputs "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dfkd_tune.errors import ExportError
-from dfkd_tune.export.quantization import Packed, WeightQuantized
+from dfkd_tune.export.quantization import WeightQuantized
 from dfkd_tune.inputs.encoding import Encode, Encoding
 from dfkd_tune.networks.base import ShapedNetwork
 from dfkd_tune.networks.conv1d import Conv1dNetwork
@@ -21,6 +22,8 @@ from dfkd_tune.ops.activations import ACTIVATIONS
 
 Kind = Literal["mlp", "rbf", "gru", "conv1d", "conv2d"]
 Values = NDArray[np.float32] | NDArray[np.int8]
+Stored = Mapping[str, tuple[Tensor, Tensor | None]]
+"""Parameters by name, each with the step of int8 weights."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,13 @@ class Shape:
 
 @dataclass(frozen=True)
 class StudentArrays:
-    """A student as arrays. Weights are float32, or those of a chain int8 with a float32 step for each unit.
+    """A student as arrays.
 
     Args:
         kind: architecture.
         encoding: encodes raw rows first; None if the first layer takes them as they are.
-        arrays: weights and biases by name; for a chain, ``weight_0 (out, in)``, ``bias_0``, and of int8 weights ``step_0 (out,)``,
-            then those of layer 1 and so on.
+        arrays: weights and biases by name, float32; for a chain, ``weight_0 (out, in)``, ``bias_0``, then those of layer 1 and so on.
+            Beside each int8 weight ``NAME`` is ``NAME_step (out, 1, ...)``, by which its units are multiplied.
         activation: activation between the layers of a chain.
         shape: the window or grid of a network that takes one.
     """
@@ -58,7 +61,7 @@ class StudentArrays:
     @property
     def layers(self) -> list[tuple[Values, Values]]:
         """Weights ``(out, in)`` and biases of a chain, in order."""
-        count = sum(name.startswith("weight_") for name in self.arrays)
+        count = sum(name.startswith("bias_") for name in self.arrays)
         return [(self.arrays[f"weight_{i}"], self.arrays[f"bias_{i}"]) for i in range(count)]
 
     @property
@@ -87,43 +90,50 @@ def arrays_of(module: nn.Module, wanted: str) -> StudentArrays:
 
 
 def _arrays_of(module: nn.Module) -> StudentArrays | None:
-    if isinstance(module, nn.Sequential):
-        return _chain(list(module))
-    if isinstance(module, WeightQuantized):
-        return _chain([module.encode, *module.layers])
-    if isinstance(module, RBFNetwork):
-        return StudentArrays("rbf", module.encode.encoding, _named(module))
-    kinds: dict[type[nn.Module], Kind] = {GRUNetwork: "gru", Conv1dNetwork: "conv1d", Conv2dNetwork: "conv2d"}
-    if isinstance(module, ShapedNetwork) and type(module) in kinds:
-        index = module.arrange.index
-        shape = Shape(module.arrange.shape, None if index is None else index.numpy())
-        return StudentArrays(kinds[type(module)], module.encode.encoding, _named(module), shape=shape)
+    network = module.network if isinstance(module, WeightQuantized) else module
+    stored = (
+        module.stored if isinstance(module, WeightQuantized) else {k: (v, None) for k, v in module.state_dict().items()}
+    )
+    if isinstance(network, nn.Sequential):
+        return _chain(list(network), stored)
+    if isinstance(network, RBFNetwork):
+        return StudentArrays("rbf", network.encode.encoding, _named(stored))
+    kinds: dict[type[ShapedNetwork], Kind] = {GRUNetwork: "gru", Conv1dNetwork: "conv1d", Conv2dNetwork: "conv2d"}
+    for each, kind in kinds.items():
+        if isinstance(network, each):
+            index = network.arrange.index
+            shape = Shape(network.arrange.shape, None if index is None else index.numpy())
+            return StudentArrays(kind, network.encode.encoding, _named(stored), shape=shape)
     return None
 
 
-def _chain(parts: list[nn.Module]) -> StudentArrays | None:
+def _chain(parts: list[nn.Module], stored: Stored) -> StudentArrays | None:
     """A chain of linear layers, with one activation between them."""
     first = parts[0] if parts else None
     encoding = first.encoding if isinstance(first, Encode) else None
     layers = parts[encoding is not None :]
-    linear = [each for each in layers[::2] if isinstance(each, nn.Linear | Packed)]
+    linear = [each for each in layers[::2] if isinstance(each, nn.Linear)]
     between = {type(each) for each in layers[1::2]}
     names = {kind.module: name for name, kind in ACTIVATIONS.items()}
     known = all(kind in names for kind in between) and len(between) <= 1
-    if not linear or len(linear) != len(layers[::2]) or len(layers) % 2 == 0 or not known:
+    biased = all(each.bias is not None for each in linear)
+    if not linear or len(linear) != len(layers[::2]) or len(layers) % 2 == 0 or not known or not biased:
         return None
-    arrays: dict[str, Values] = {}
-    for i, each in enumerate(linear):
-        if each.bias is None:
-            return None
-        arrays |= {f"weight_{i}": _array(each.weight), f"bias_{i}": _array(each.bias)}
-        if isinstance(each, Packed) and each.step is not None:
-            arrays |= {f"weight_{i}": each.weight.numpy(), f"step_{i}": _array(each.step[:, 0])}
+    arrays = {}
+    for i in range(len(linear)):
+        place = 2 * i + (encoding is not None)
+        arrays |= _named({f"{leaf}_{i}": stored[f"{place}.{leaf}"] for leaf in ("weight", "bias")})
     return StudentArrays("mlp", encoding, arrays, names[between.pop()] if between else "")
 
 
-def _named(module: nn.Module) -> dict[str, Values]:
-    return {name.replace(".", "_"): _array(value) for name, value in module.state_dict().items()}
+def _named(stored: Stored) -> dict[str, Values]:
+    found: dict[str, Values] = {}
+    for name, (value, step) in stored.items():
+        plain = name.replace(".", "_")
+        found[plain] = _array(value)
+        if step is not None:
+            found |= {plain: value.numpy(), f"{plain}_step": _array(step)}
+    return found
 
 
 def _array(value: Tensor) -> NDArray[np.float32]:

@@ -12,10 +12,12 @@ from safetensors.torch import load, save
 from torch import nn
 
 from dfkd_tune.errors import ExportError
+from dfkd_tune.inputs.feature import LARGEST_INTEGER
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.inputs.summary import in_short
 from dfkd_tune.ops.pt2_archive import to_pt2
 from dfkd_tune.teachers.base import hash_bytes
+from dfkd_tune.teachers.data_frames import column_kinds
 from dfkd_tune.teachers.formats.state_dict import architecture_of
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.training.distill import Outcome
@@ -52,6 +54,7 @@ def student_files(problem: Problem, outcome: Outcome, about: Mapping[str, Any]) 
         "scale": encoding.scale,
         "dtype": encoding.dtype,
         "levels": levels(problem.inputs),
+        "types": types(problem.inputs, column_kinds(problem.teacher)),
         "gapped": [problem.inputs.names[i] for i in problem.inputs.gapped],
         "declared": in_short(problem.inputs),
         "example": _example(problem),
@@ -119,6 +122,33 @@ def levels(inputs: Inputs) -> dict[str, list[float | str | None]]:
         feature = inputs.features[i]
         numbers = [None if math.isnan(value) else value for value in feature.table]
         found[feature.name] = feature.labels or numbers
+    return found
+
+
+def types(inputs: Inputs, kinds: Mapping[str, str]) -> dict[str, str]:
+    """Feature -> MLflow's type of its column in a user's table, if that is no ``string`` and no ``double``.
+
+    A column is ``long`` if only whole numbers are declared and none may be missing, and ``boolean`` if these are 0 and 1 and the
+    teacher takes truth values.
+
+    Args:
+        inputs: the declared inputs.
+        kinds: name of a column -> the dtype that the teacher itself takes there, as far as it says.
+    """
+    if inputs.layout is not None:
+        return {}
+    found = {}
+    for feature in inputs.features:
+        kind = kinds.get(feature.name, "")
+        if kind.startswith("float") or feature.missing is not None or feature.labels is not None:
+            continue
+        if feature.levels is None:
+            whole = feature.integer
+        else:
+            whole = all(value.is_integer() and abs(value) <= LARGEST_INTEGER for value in feature.table)  # NaN is none
+        if whole:
+            truth = kind == "bool" and feature.levels is not None and {*feature.table} <= {0.0, 1.0}
+            found[feature.name] = "boolean" if truth else "long"
     return found
 
 

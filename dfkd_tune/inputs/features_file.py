@@ -7,6 +7,8 @@
     rank_correlation:            # optional: Spearman rank correlations, lower triangle, one row per feature
       - [1]
       - [0.31, 1]
+    copula_mixture:              # optional, in place of it: groups of rows, by the normal scores of the features
+      - {share: 1, mean: [0, 0], covariance: [[1], [0.3, 1]]}
 
 Quantiles, as probability -> value, describe the shape of a feature:
 ``{name: load, quantiles: {0.05: 1.1, 0.5: 3, 0.95: 4.2}}``. ``dfkd-tune describe`` writes such a file from a table.
@@ -29,6 +31,7 @@ from dfkd_tune.errors import FeaturesError
 from dfkd_tune.inputs import entries
 from dfkd_tune.inputs.arguments import MOST_FEATURES, Declared, Describe, arguments_in, fitted, layout_of, listed
 from dfkd_tune.inputs.dependence.base import Dependence
+from dfkd_tune.inputs.dependence.copula_mixture import CopulaMixture, copula_mixture
 from dfkd_tune.inputs.dependence.processes import Processes
 from dfkd_tune.inputs.dependence.rank_correlation import RankCorrelation, triangle
 from dfkd_tune.inputs.feature import Feature
@@ -43,7 +46,9 @@ MOST_BYTES = 16 * 2**20
 """Largest features file, in bytes."""
 VALUES = ("features", "window", "grid", "arguments")
 """Keys that declare the values; a file has one of them."""
-KEYS = (*VALUES, "simplex", "rank_correlation")
+TOGETHER = ("rank_correlation", "copula_mixture")
+"""Keys that say how all features go together; a file has one of them at most."""
+KEYS = (*VALUES, "simplex", *TOGETHER)
 
 
 def read_features(path: str | Path, signature: Signature | None = None) -> Inputs:
@@ -97,20 +102,26 @@ def parse_features(tree: Any, path: object, signature: Signature | None = None) 
         if name not in seen:
             raise FeaturesError(f"{path}: simplex", f"no feature is called {quoted(name)}")
     _room({feature.name: feature for feature in features}, shares, f"{path}: simplex")
-    together = _together(tree.get("rank_correlation"), declared, len(features), f"{path}: rank_correlation")
+    together = _together(tree, declared, len(features), path)
     return Inputs(
         features, [names.index(name) for name in shares], together, layout=layout, axes=declared.axes, told=tree
     )
 
 
-def _together(ranks: Any, declared: Declared, width: int, place: str) -> Dependence | None:
-    """How features go together: by rank correlations of all, or as the windows and grids say."""
-    if ranks is None:
+def _together(tree: dict[str, Any], declared: Declared, width: int, path: object) -> Dependence | None:
+    """How features go together: by what the file says of all, or as the windows and grids say."""
+    given = [key for key in TOGETHER if tree.get(key) is not None]
+    if not given:
         return Processes(declared.processes) if declared.processes else None
+    place = f"{path}: {given[0]}"
+    if len(given) > 1:
+        raise FeaturesError(place, f"excludes {given[1]}", remedy="leave one of them out")
     if declared.processes:
         rule = "is of all features, and a window or grid says how its own go together"
         raise FeaturesError(place, rule, remedy="leave it out, or leave out what the window or grid says")
-    return RankCorrelation(triangle(ranks, width, place))
+    if given[0] == "copula_mixture":
+        return copula_mixture(tree[given[0]], width, place)
+    return RankCorrelation(triangle(tree[given[0]], width, place))
 
 
 def _declared(tree: dict[str, Any], path: object, signature: Signature | None) -> Declared:
@@ -203,6 +214,8 @@ def _tree_of_inputs(inputs: Inputs) -> dict[str, Any]:
     tree |= {"simplex": [inputs.names[i] for i in inputs.simplex]} if inputs.simplex else {}
     if isinstance(inputs.dependence, RankCorrelation):
         tree["rank_correlation"] = [list(row) for row in inputs.dependence.rows]
+    if isinstance(inputs.dependence, CopulaMixture):
+        tree["copula_mixture"] = inputs.dependence.tree()
     return tree
 
 

@@ -5,8 +5,8 @@ student take raw ``x``. If nothing is declared for a feature, its raw and standa
 is NaN in both; a row that is moved keeps it.
 
 The tier names the most detailed declaration: T0 nothing; T2 means, standard deviations, ranges or levels of any
-feature, or a simplex; T3 quantiles of any feature; T4 how features go together: rank correlations, or how fast channels
-move. There is no T1, the distribution of the target alone: the teacher's outputs give it for any inputs.
+feature, or a simplex; T3 quantiles of any feature; T4 how features go together: rank correlations, a mixture of copulas, or how
+fast channels move. There is no T1, the distribution of the target alone: the teacher's outputs give it for any inputs.
 """
 
 from __future__ import annotations

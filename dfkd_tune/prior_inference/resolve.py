@@ -47,6 +47,17 @@ def with_inputs(teacher: Teacher, features: Path | None) -> tuple[Teacher, Input
             coarse for a feature.
         TeacherError: the features are not those of the teacher, or its number of features cannot be found.
     """
+    return answering(*declared(teacher, features))
+
+
+def declared(teacher: Teacher, features: Path | None) -> tuple[Teacher, Inputs]:
+    """The first part of ``with_inputs``: a teacher of such rows, and what is known of its inputs before it is asked.
+
+    A teacher that does not tell its number of features is asked for it if there is no features file and its rows are free.
+
+    Raises:
+        FeaturesError, TeacherError: as ``with_inputs`` does, for what no answer is needed for.
+    """
     inputs = _told(teacher, read_features(features, teacher.signature)) if features else _own(teacher)
     teacher, inputs = _arranged(teacher, inputs)
     labels = {i: f.labels for i, f in enumerate(inputs.features) if f.labels}
@@ -54,6 +65,15 @@ def with_inputs(teacher: Teacher, features: Path | None) -> tuple[Teacher, Input
     require_words(teacher, inputs)
     require_levels(teacher, inputs.features)
     teacher.guard.names, teacher.guard.labels = inputs.names, labels
+    return teacher, inputs
+
+
+def answering(teacher: Teacher, inputs: Inputs) -> tuple[Teacher, Inputs]:
+    """The second part of ``with_inputs``, which asks the teacher for a few rows; raises what it does.
+
+    Args:
+        teacher, inputs: as ``declared`` returns them.
+    """
     if teacher.layout is None:
         teacher = settled(teacher, inputs.raw(inputs.draw(2, torch.Generator().manual_seed(0))))
     teacher = identified(teacher, inputs.raw(inputs.draw(IDENTITY_ROWS, torch.Generator().manual_seed(0))))
@@ -65,9 +85,9 @@ def with_inputs(teacher: Teacher, features: Path | None) -> tuple[Teacher, Input
     teacher = with_fused_forward(teacher) if teacher.fast is None else teacher
     require_resolution(teacher.dtype, inputs)
     inputs = with_order(teacher, inputs)
-    declared = inputs.inferred.declared if inputs.inferred is not None else inputs
-    shaped = {*(~declared.open_ended).nonzero().flatten().tolist()}
-    if declared.dependence is not None:
+    known = inputs.inferred.declared if inputs.inferred is not None else inputs
+    shaped = {*(~known.open_ended).nonzero().flatten().tolist()}
+    if known.dependence is not None:
         return teacher, unknown_scales.completed(inputs)
     # Quantiles of trees go with their correlations: they are taken where no order of values is declared.
     sources = (batch_norm.infer, scalers.infer) if shaped - {*inputs.nominal} else SOURCES

@@ -104,7 +104,7 @@ def rebuild_problem(
         StudyMismatch: if a file differs from the recorded one.
         DfkdError: if a file is invalid.
     """
-    _require_free_rows(study, params, purpose)
+    _require_free_rows(study, tags, purpose)
     teacher, inputs = load_sources(study, tags, sources, purpose)
     seed = int(params[param.SEED])
     return Problem(
@@ -123,15 +123,15 @@ def rebuild_evaluator(
     study: str, params: Mapping[str, str], tags: Mapping[str, str], sources: Sources, purpose: str
 ) -> RawEvaluator:
     """Rebuild a study's evaluator, that is its teacher and banks; arguments and errors are those of ``rebuild_problem``."""
-    _require_free_rows(study, params, purpose)
+    _require_free_rows(study, tags, purpose)
     teacher, inputs = load_sources(study, tags, sources, purpose)
     return RawEvaluator(teacher, inputs, int(params[param.SEED]), int(params[param.BANK]))
 
 
-def _require_free_rows(study: str, params: Mapping[str, str], purpose: str) -> None:
+def _require_free_rows(study: str, tags: Mapping[str, str], purpose: str) -> None:
     """Refuse to ask the teacher of a study whose queries are counted, beside the study itself."""
-    if params.get(param.TOTAL_QUERIES) not in (None, "None"):
-        rule = f"{purpose} would ask its teacher, whose rows are counted ({param.TOTAL_QUERIES} {params[param.TOTAL_QUERIES]})"
+    if (total := tags.get(tag.TOTAL_QUERIES)) is not None:
+        rule = f"{purpose} would ask its teacher, whose rows are counted (total_queries {total})"
         raise NotFound(f"study {study!r}", rule, remedy="take its promoted student, which the study has certified")
 
 

@@ -21,7 +21,7 @@ from dfkd_tune.export.student_files import read_student
 from dfkd_tune.locations.paths import absolute
 from dfkd_tune.registry import model_files
 from dfkd_tune.registry.certificate_files import FOLDER, HTML, JSON, is_certified
-from dfkd_tune.registry.versions import find_model, models_of
+from dfkd_tune.registry.versions import READY, find_model, is_typed, lacks, models_of
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.bank_datasets import bank_datasets, bank_of, inputs_of
 from dfkd_tune.tracking.connection import guarded, line, open_client, quiet, single_attempt
@@ -35,14 +35,22 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 FILES = {"data/model.pt2": ".pt2", f"{FOLDER}/{HTML}": "-certificate.html"}
 """Files of a model that stand for it elsewhere, and their suffixes there."""
+TYPED = "-typed-columns"
+"""End of the name of a model whose signature declares columns with types."""
 ABANDONED_S = 600
 """Seconds after which a model whose files were never finished counts as left by a dead process."""
 
 
 def log_model(
-    client: MlflowClient, uri: str, run: Run, student: nn.Module, result: dict[str, Any], study: str
+    client: MlflowClient,
+    uri: str,
+    run: Run,
+    student: nn.Module,
+    result: dict[str, Any],
+    study: str,
+    typed: bool = False,
 ) -> LoggedModel:
-    """The student of a run as a logged model, with its certificate and metrics. Repeating it adds what is missing.
+    """The student of a run as a logged model, with its certificate and metrics. Repeating it adds what any model of the run lacks.
 
     Args:
         client: client of the MLflow store.
@@ -50,18 +58,24 @@ def log_model(
         run: the finished run that holds the student.
         student, result: its network and ``result.json``.
         study: name of the study.
+        typed: whether its signature declares columns with types; such a model stands beside the other.
 
     Raises:
         NotFound: if the certificate of the run cannot be read.
     """
     parent, certified = parent_of(client, run.info.experiment_id), is_certified(uri, run)
-    logged = find_model(client, run)
+    complete = [each for each in models_of(client, run) if each.status == READY]
+    for each in complete if certified else ():
+        if not _has_certificate(client, each):
+            with fetch(uri, run.info.run_id, FOLDER) as held:
+                client.log_model_artifacts(each.model_id, str(held), FOLDER)
+    logged = next((each for each in complete if is_typed(each) == typed), None)
     if logged is None:
-        logged = _make(client, uri, run, student, result, study, certified)
-    elif certified and not _has_certificate(client, logged):
-        with fetch(uri, run.info.run_id, FOLDER) as held:
-            client.log_model_artifacts(logged.model_id, str(held), FOLDER)
-    _log_metrics(client, run, logged, bank_datasets(parent, result))
+        logged = _make(client, uri, run, student, result, study, certified, typed)
+        complete.append(logged)
+    banks = bank_datasets(parent, result)
+    for each in complete:
+        _log_metrics(client, run, each, banks)
     return logged
 
 
@@ -74,7 +88,7 @@ def log_leaders(uri: str, study: str, names: Iterable[str]) -> tuple[str, ...]:
         names: names of the runs.
 
     Returns:
-        names of the runs that had no model before.
+        names of the runs that lacked a model before.
     """
     from mlflow.exceptions import MlflowException
 
@@ -84,13 +98,15 @@ def log_leaders(uri: str, study: str, names: Iterable[str]) -> tuple[str, ...]:
             with single_attempt(uri), guarded(uri), quiet():
                 client = open_client(uri)
                 run = find_run(uri, study, name=name)
-                if find_model(client, run) is None:
+                lacking = lacks(client, run)
+                if lacking:
                     new.append(name)
                 elif not is_certified(uri, run):
                     continue
                 with fetch(uri, run.info.run_id) as folder:
                     student, result = read_student(folder, run.data.tags.get(tag.STUDENT_SHA256))
-                log_model(client, uri, run, student, result, study)
+                for typed in lacking or (False,):
+                    log_model(client, uri, run, student, result, study, typed)
         except (MlflowException, DfkdError, OSError) as error:
             LOG.warning("the student of run %s is no logged model yet: %s", name, line(error))
     return tuple(new)
@@ -126,19 +142,27 @@ def fetch_files(uri: str, study: str, name: str, folder: Path) -> dict[str, Path
 
 
 def _make(
-    client: MlflowClient, uri: str, run: Run, student: nn.Module, result: dict[str, Any], study: str, certified: bool
+    client: MlflowClient,
+    uri: str,
+    run: Run,
+    student: nn.Module,
+    result: dict[str, Any],
+    study: str,
+    certified: bool,
+    typed: bool,
 ) -> LoggedModel:
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
 
     _drop_abandoned(client, run)
     run_id, number = run.info.run_id, trial_of(run)
-    about = {tag.NOTE: model_files.note(result), tag.STUDY: study, tag.KIND: run.data.tags.get(tag.KIND, "")}
+    about = {tag.NOTE: model_files.note(result, typed), tag.STUDY: study, tag.KIND: run.data.tags.get(tag.KIND, "")}
     about |= {tag.TIER: result["tier"], tag.COLUMNS: model_files.column_names(result)}
     about |= {} if number is None else {tag.TRIAL: str(number)}
+    about |= {tag.TYPED_COLUMNS: "true"} if typed else {}
     logged = client.create_logged_model(
         run.info.experiment_id,
-        run.data.tags[tag.RUN],
+        run.data.tags[tag.RUN] + TYPED * typed,
         run_id,
         tags=about,
         params=run.data.params,
@@ -146,13 +170,13 @@ def _make(
     )
     with tempfile.TemporaryDirectory() as folder:
         model = Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id)
-        model_files.save(Path(folder, "model"), student, result, model)
+        model_files.save(Path(folder, "model"), student, result, model, typed)
         if certified:
             with fetch(uri, run_id, FOLDER) as held:
                 shutil.copytree(held, f"{folder}/model/{FOLDER}")
         client.log_model_artifacts(logged.model_id, f"{folder}/model")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
-    return client.finalize_logged_model(logged.model_id, "READY")
+    return client.finalize_logged_model(logged.model_id, READY)
 
 
 def _drop_abandoned(client: MlflowClient, run: Run) -> None:

@@ -14,8 +14,18 @@ from dfkd_tune.compat.mlflow import save_example, without_scan_of_packages
 from dfkd_tune.export.schema import has_names
 from dfkd_tune.inputs.domain import rule
 from dfkd_tune.layouts.layout import Layout
-from dfkd_tune.layouts.signature import Argument, Output, dtype_name
+from dfkd_tune.layouts.signature import Argument
 from dfkd_tune.ops.pt2_archive import MACHINE_METADATA
+from dfkd_tune.registry import model_signature
+from dfkd_tune.registry.model_signature import (
+    DOUBLE,
+    STRING,
+    array_dtype,
+    by_name,
+    column_types,
+    has_words,
+    is_optional,
+)
 from dfkd_tune.students.drop_in import drop_in_pt2
 from dfkd_tune.utils.markdown import escaped
 from dfkd_tune.utils.user_code import Confined
@@ -23,7 +33,6 @@ from dfkd_tune.utils.user_code import Confined
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow.models import Model
-    from mlflow.models.signature import ModelSignature
 
 CODE = Path(__file__).with_name("served_model.py")
 """The code inside the model; it runs without this package."""
@@ -39,18 +48,19 @@ TAG = 1000
 """Largest number of characters in a tag with names."""
 
 
-def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model) -> None:
+def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model, typed: bool = False) -> None:
     """Write a student as an MLflow model: flavors ``pytorch`` and ``python_function``, no pickle.
 
-    Its signature declares only the outputs. MLflow checks a table against declared inputs before the model gets it: with double
-    columns it rejects integers, ``bool`` and nullable columns, and with any other type it rejects CSV. The columns are described in
-    the model's metadata, example and note instead. A model whose teacher takes tensors declares these.
+    By default its signature declares only the outputs. MLflow checks a table against declared inputs before the model gets it: with
+    double columns it rejects integers, ``bool`` and nullable columns, and with any other type it rejects CSV. The columns are
+    described in the model's metadata, example and note instead. A model whose teacher takes tensors declares these.
 
     Args:
         folder: directory to create.
         student: network in evaluation mode from raw rows to raw outputs.
         result: content of the student's ``result.json``.
         model: MLflow model description, with artifact path and run if known.
+        typed: whether the signature of a model that takes tables declares their columns.
     """
     from mlflow import pyfunc, pytorch
 
@@ -63,7 +73,7 @@ def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model)
             student,
             str(folder),
             mlflow_model=model,
-            signature=_tensors(rows.dtype, len(names), result["outputs"]),
+            signature=model_signature.of_network(rows.dtype, len(names), result["outputs"]),
             input_example=rows,
             pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],
         )
@@ -85,19 +95,21 @@ def save(folder: Path, student: nn.Module, result: dict[str, Any], model: Model)
         conda_env="conda.yaml",
         python_env="python_env.yaml",
     )
-    named = has_names(names)
-    if layout is not None or named:
-        save_example(model, request(result, rows), str(folder))
+    if layout is not None or typed or by_name(result):
+        save_example(model, request(result, rows, typed), str(folder))
     with torch.no_grad():
         answers = student(torch.from_numpy(rows)).numpy().dtype
-    model.signature = _answers(result, answers, named) if layout is None else _arguments(layout)
+    if layout is None:
+        model.signature = model_signature.of_tables(result, answers, typed)
+    else:
+        model.signature = model_signature.of_arguments(layout)
     model.metadata = (
         ({} if layout is None else {"layout": layout.tree()})
         | {
             "features": names,
             "levels": result["levels"],
             "gapped": result["gapped"],
-            "named": named,
+            "named": has_names(names),
             "outputs": result["outputs"],
             "dtype": rows.dtype.name,
             "domain": domain,
@@ -122,20 +134,30 @@ def example(result: dict[str, Any]) -> np.ndarray:
     return np.array(rows, dtype=result["dtype"])
 
 
-def table(result: dict[str, Any], rows: np.ndarray) -> pd.DataFrame:
-    """Raw rows ``(N, D)`` as a user's data frame: doubles, and strings for text levels, which the student takes as codes."""
-    import pandas as pd
+def table(result: dict[str, Any], rows: np.ndarray, typed: bool = False) -> pd.DataFrame:
+    """Raw rows ``(N, D)`` as a user's data frame: doubles, and strings for text levels, which the student takes as codes.
 
-    columns = {}
+    Args:
+        result: content of the student's ``result.json``.
+        rows: the rows.
+        typed: whether columns have the types that a signature of columns declares.
+    """
+    import pandas as pd
+    from mlflow.types import DataType
+
+    columns, types = {}, column_types(result) if typed else {}
     for i, name in enumerate(result["features"]):
         levels, values = result["levels"].get(name, []), rows[:, i].astype(np.float64)
+        if typed and types[name] != STRING:
+            columns[name] = pd.Series(values.astype(getattr(DataType, types[name]).to_numpy()))
+            continue
         if name in result["gapped"]:
             columns[name] = pd.Series(values)
             continue
         given = [
-            None if np.isnan(value) else levels[int(value)] if _texts(levels) else value for value in values.tolist()
+            None if np.isnan(value) else levels[int(value)] if has_words(levels) else value for value in values.tolist()
         ]
-        columns[name] = pd.Series(given, dtype=object if None in given or _texts(levels) else np.float64)
+        columns[name] = pd.Series(given, dtype=object if None in given or has_words(levels) else np.float64)
     return pd.DataFrame(columns)
 
 
@@ -144,11 +166,16 @@ def layout_of(result: dict[str, Any]) -> Layout | None:
     return Layout.of(result["layout"]) if "layout" in result else None
 
 
-def request(result: dict[str, Any], rows: np.ndarray) -> Any:
-    """Raw rows ``(N, D)`` as a user sends them: a data frame, or the teacher's own arguments as arrays by name, or its only one."""
+def request(result: dict[str, Any], rows: np.ndarray, typed: bool = False) -> Any:
+    """Raw rows ``(N, D)`` as a user sends them: a data frame, or the teacher's own arguments as arrays by name, or its only one.
+
+    With ``typed`` it fits the declared columns exactly: a data frame with their types, or a float64 array where they have no names.
+    """
     layout = layout_of(result)
+    if layout is None and typed and not by_name(result):
+        return rows.astype(np.float64)
     if layout is None:
-        return table(result, rows)
+        return table(result, rows, typed)
     tensors = layout.to_arguments(torch.from_numpy(rows))
     arrays = {each.name: _array(each, tensor) for each, tensor in zip(layout.arguments, tensors, strict=True)}
     return arrays if len(arrays) > 1 else next(iter(arrays.values()))
@@ -166,8 +193,8 @@ def column_names(result: dict[str, Any]) -> str:
     return text if len(text) <= TAG else text[: TAG - len(more)].rpartition(", ")[0] + more
 
 
-def note(result: dict[str, Any]) -> str:
-    """A Markdown table of a model's input columns or arguments."""
+def note(result: dict[str, Any], typed: bool = False) -> str:
+    """A Markdown table of a model's input columns or arguments; with ``typed``, of the columns that its signature declares."""
     if (layout := layout_of(result)) is not None:
         parts = [
             f"| {kind} | {escaped(name)} | `{shape}` | {dtype} |"
@@ -175,11 +202,12 @@ def note(result: dict[str, Any]) -> str:
         ]
         return "\n".join(["| | name | shape | dtype |", "| --- | --- | --- | --- |", *parts])[:NOTE]
     lines = ["| column | type | unit | values |", "| --- | --- | --- | --- |"]
+    types = column_types(result) if typed else {}
     for name in result["features"]:
         levels = result["levels"].get(name, [])
-        kind = "string" if _texts(levels) else "double"
+        kind = STRING if has_words(levels) else types.get(name, DOUBLE)
         about = result.get("declared", {}).get(name, {})
-        told = "may be missing" if None in levels or name in result["gapped"] else ""
+        told = "may be missing" if is_optional(result, name) else ""
         if known := [str(level) for level in levels if level is not None]:
             told = f"one of {', '.join(known[:12])}{', ...' * (len(known) > 12)}" + f"; {told}" * bool(told)
         elif "values" in about:
@@ -189,58 +217,13 @@ def note(result: dict[str, Any]) -> str:
             lines.append("| ... | | | |")
             break
         lines.append(line)
-    return "\n".join(["Takes a table with these columns, in any order, and leaves others alone:", "", *lines])
-
-
-def _texts(levels: list[Any]) -> bool:
-    return any(isinstance(level, str) for level in levels)
-
-
-def _tensors(dtype: np.dtype, features: int, outputs: int) -> ModelSignature:
-    """The signature ``(N, D) -> (N, O)``, with which MLflow exports the network for any number of rows."""
-    from mlflow.models.signature import ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    inputs, answers = (Schema([TensorSpec(dtype, (-1, width))]) for width in (features, outputs))
-    return ModelSignature(inputs=inputs, outputs=answers)
+    head = "Takes a table with these columns, in any order, and leaves others alone"
+    head += "; MLflow refuses other types than these:" if typed else ":"
+    return "\n".join([head, "", *lines])
 
 
 def _array(argument: Argument, tensor: torch.Tensor) -> np.ndarray:
     """An argument as a user sends it: words for their codes, and numbers as NumPy has them."""
     if argument.words is not None:
         return np.array(argument.words)[tensor.numpy()]
-    return tensor.to(getattr(torch, _array_dtype(argument).name)).numpy()
-
-
-def _array_dtype(part: Argument | Output) -> np.dtype:
-    """The dtype of arrays for an argument or output; NumPy has no bfloat16."""
-    if isinstance(part, Argument) and part.words is not None:
-        return np.dtype("str")
-    return np.dtype("float32" if part.dtype == torch.bfloat16 else dtype_name(part.dtype or torch.float32))
-
-
-def _arguments(layout: Layout) -> ModelSignature:
-    """The signature of tensors: the teacher's arguments by name, or its only one, and its outputs."""
-    from mlflow.models.signature import ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    parts = [(each.name, (-1, *(each.shape or ())), _array_dtype(each)) for each in layout.arguments]
-    answers = [(each.name, (-1, *each.shape), _array_dtype(each)) for each in layout.outputs]
-    inputs, outputs = (
-        Schema([TensorSpec(kind, shape, name if len(given) > 1 else None) for name, shape, kind in given])
-        for given in (parts, answers)
-    )
-    return ModelSignature(inputs=inputs, outputs=outputs)
-
-
-def _answers(result: dict[str, Any], dtype: np.dtype, named: bool) -> ModelSignature:
-    """The signature of the outputs: columns ``0``, ``1``, ... of a data frame, or an array ``(N, O)``; and of the guard's parameter."""
-    from mlflow.models.signature import ModelSignature
-    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
-
-    guarded = [] if result["domain"] is None else [ParamSpec("in_domain", DataType.boolean, False)]
-    params: Any = ParamSchema(guarded) if guarded else None  # MLflow takes None, which its annotation leaves out
-    if not named:
-        return ModelSignature(outputs=Schema([TensorSpec(dtype, (-1, result["outputs"]))]), params=params)
-    kind = {"float32": "float", "float64": "double"}[dtype.name]
-    return ModelSignature(outputs=Schema([ColSpec(kind, str(i)) for i in range(result["outputs"])]), params=params)
+    return tensor.to(getattr(torch, array_dtype(argument).name)).numpy()

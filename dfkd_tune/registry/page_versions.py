@@ -10,7 +10,7 @@ from dfkd_tune.export.student_files import read_student
 from dfkd_tune.registry.logged_models import log_model
 from dfkd_tune.registry.register import certified
 from dfkd_tune.registry.version_record import describe_version, figures, link_back
-from dfkd_tune.registry.versions import undescribed
+from dfkd_tune.registry.versions import is_typed, made_of, models_of, undescribed
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.connection import guarded, open_client, quiet, single_attempt
 from dfkd_tune.tracking.run_lookup import fetch
@@ -43,8 +43,9 @@ def describe_missing(uri: str, study: str, problem: Callable[[], Problem]) -> in
             run = client.get_run(version.run_id)
             with fetch(uri, version.run_id) as folder:
                 student, result = read_student(folder, run.data.tags.get(tag.STUDENT_SHA256))
-            log_model(client, uri, run, student, result, study)
-            describe_version(client, version, study, run, result, figures(certificate))
+            typed = any(is_typed(each) and made_of(version, each) for each in models_of(client, run))
+            log_model(client, uri, run, student, result, study, typed)
+            describe_version(client, version, study, run, result, figures(certificate), typed)
             link_back(client, run)
             done += 1
     return done

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dfkd_tune.errors import ExportError, NotFound, TrackingError
+from dfkd_tune.errors import ExportError, NotFound, SpecError, TrackingError
 from dfkd_tune.locations.paths import absolute, existing, without_credentials
 from dfkd_tune.registry.aliases import point, require_history, require_names
 from dfkd_tune.registry.certificate_files import FOLDER, JSON, is_certified
@@ -27,8 +27,7 @@ from dfkd_tune.tracking.run_lookup import fetch, find_run, parent_of, require_st
 if TYPE_CHECKING:
     import numpy as np
     from mlflow import MlflowClient
-    from mlflow.entities import Run
-    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.entities import LoggedModel, Run
     from torch import nn
 
     from dfkd_tune.training.problem import Problem
@@ -168,6 +167,7 @@ def register(
     alias: str = "champion",
     sources: Sources | None = None,
     within: float | None = None,
+    typed_columns: bool = False,
 ) -> Registered:
     """Register a trial's student, with its certificate, as a version of ``model`` and point ``alias`` at it.
 
@@ -180,6 +180,9 @@ def register(
     client = open_client(uri)
     require_history(client, model, alias)
     student, result, run = load_trial(uri, study, trial, within)
+    if typed_columns and "layout" in result:
+        rule = "is for teachers that take tables, and a student of this one declares its arguments anyway"
+        raise SpecError("--typed-columns", rule, remedy="leave it out")
     from dfkd_tune.export.schema import InputSchema
     from dfkd_tune.registry import certificates
     from dfkd_tune.registry.logged_models import log_model
@@ -195,8 +198,8 @@ def register(
     units = InputSchema.of(result)
     x = units.rows.numpy()
     with quiet():
-        logged = log_model(client, uri, run, student, result, study)
-        known = version = existing_version(client, model, run.info.run_id)
+        logged = log_model(client, uri, run, student, result, study, typed_columns)
+        known = version = existing_version(client, model, logged)
         if version is None:
             with pointed_at(uri):
                 version = client.create_model_version(
@@ -205,7 +208,7 @@ def register(
                     run.info.run_id,
                     model_id=logged.model_id,
                 )
-        worst, wrong = _difference(client, uri, version, student, x, result)
+        worst, wrong = _difference(uri, logged, student, x, result, typed_columns)
     if wrong is not None:
         place = f"models:/{model}/{version.version}"
         if known is not None:
@@ -214,7 +217,7 @@ def register(
         rule = f"{wrong}, so it was removed again"
         raise ExportError(place, rule, remedy="register another trial with --trial")
     found = figures(certificate)
-    describe_version(client, version, study, run, result, found)
+    describe_version(client, version, study, run, result, found, typed_columns)
     link_back(client, run)
     point(client, model, alias, int(version.version))
     return Registered(
@@ -246,9 +249,9 @@ def _registered(client: MlflowClient, model: str) -> str:
 
 
 def _difference(
-    client: MlflowClient, uri: str, version: ModelVersion, student: nn.Module, x: np.ndarray, result: dict[str, Any]
+    uri: str, logged: LoggedModel, student: nn.Module, x: np.ndarray, result: dict[str, Any], typed: bool
 ) -> tuple[float, str | None]:
-    """The largest difference between a stored model version, called as a user calls it, and the student; and what is wrong, if anything."""
+    """The largest difference between a stored model, called as a user calls it, and the student; and what is wrong, if anything."""
     import numpy as np
     import torch
     from mlflow import pyfunc
@@ -259,12 +262,10 @@ def _difference(
     from dfkd_tune.export.schema import InputSchema
     from dfkd_tune.registry import model_files
 
-    assert version.source is not None  # it was made from a logged model
-    stored = client.get_logged_model(version.source.removeprefix("models:/")).artifact_location
     with tempfile.TemporaryDirectory() as folder:
-        copy = download_artifacts(artifact_uri=stored, dst_path=folder, tracking_uri=uri)
+        copy = download_artifacts(artifact_uri=logged.artifact_location, dst_path=folder, tracking_uri=uri)
         try:
-            answers = pyfunc.load_model(copy).predict(model_files.request(result, x))
+            answers = pyfunc.load_model(copy).predict(model_files.request(result, x, typed))
         except MlflowException as error:  # of the model, not of MLflow's store
             return math.nan, f"refuses rows of the student's own prior ({line(error)})"
         answers = np.asarray(answers) if "layout" not in result else model_files.flat_answers(answers)

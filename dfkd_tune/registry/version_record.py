@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from dfkd_tune.registry import model_files
 from dfkd_tune.registry.certificate_files import FOLDER, HTML
-from dfkd_tune.registry.versions import find_model, made_of_runs, origin
+from dfkd_tune.registry.versions import READY, made_of, made_of_runs, models_of, origin
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.run_lookup import parent_of, trial_of
 from dfkd_tune.training.rmse_words import gap_in_words, of_outputs, outputs_in_words, rmse_in_words
@@ -21,7 +21,7 @@ from dfkd_tune.utils.markdown import escaped, with_section
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import LoggedModel, Run
     from mlflow.entities.model_registry import ModelVersion
 
 REGISTERED = "Registered"
@@ -69,17 +69,32 @@ def figures(certificate: Mapping[str, Any] | None) -> Figures:
     )
 
 
-def existing_version(client: MlflowClient, model: str, run_id: str) -> ModelVersion | None:
-    """The latest version of a model that was made from a run, in MLflow's pages too; None if there is none."""
-    found = client.search_model_versions(f"name = '{model}' and run_id = '{run_id}'")
-    ready = [version for version in found if version.status == "READY"]
+def existing_version(client: MlflowClient, model: str, logged: LoggedModel) -> ModelVersion | None:
+    """The latest version of a model that was made of a logged model, in MLflow's pages too; None if there is none."""
+    found = client.search_model_versions(f"name = '{model}' and run_id = '{logged.source_run_id}'")
+    ready = [version for version in found if version.status == READY and made_of(version, logged)]
     return max(ready, key=lambda version: int(version.version), default=None)
 
 
 def describe_version(
-    client: MlflowClient, version: ModelVersion, study: str, run: Run, result: Mapping[str, Any], found: Figures
+    client: MlflowClient,
+    version: ModelVersion,
+    study: str,
+    run: Run,
+    result: Mapping[str, Any],
+    found: Figures,
+    typed: bool = False,
 ) -> None:
-    """Write tags and description of a version: figures of its student, columns, links to its run and study."""
+    """Write tags and description of a version: figures of its student, columns, links to its run and study.
+
+    Args:
+        client: client of the MLflow store.
+        version: the version.
+        study: name of the study.
+        run, result: run of its student, and its ``result.json``.
+        found: figures of its certificate.
+        typed: whether its signature declares columns with types.
+    """
     parent, number = parent_of(client, run.info.experiment_id), trial_of(run)
     tags = {
         tag.STUDY: study,
@@ -88,6 +103,7 @@ def describe_version(
         tag.STUDY_RUN: parent.info.run_id if parent else None,
         tag.TIER: result["tier"],
         tag.COLUMNS: model_files.column_names(dict(result)),
+        tag.TYPED_COLUMNS: "true" if typed else None,
         tag.RMSE: result["rmse"],
         tag.REPORT_RMSE: found.report_rmse,
         tag.WORST_GAP: found.worst_gap,
@@ -96,13 +112,16 @@ def describe_version(
     for key, value in tags.items():
         if value is not None and version.tags.get(key) != str(value):
             client.set_model_version_tag(version.name, version.version, key, str(value))
-    client.update_model_version(version.name, version.version, _description(study, run, parent, result, found))
+    told = _description(study, run, parent, result, found)
+    told += f"\n\n{model_files.note(dict(result), typed)}"
+    client.update_model_version(version.name, version.version, told)
 
 
 def link_back(client: MlflowClient, run: Run) -> None:
-    """Link a run, its logged model and the parent run of its study to the registered versions, by tags and notes."""
+    """Link a run, its logged models and the parent run of its study to the registered versions, by tags and notes."""
     experiment, own = run.info.experiment_id, made_of_runs(client, [run.info.run_id])
-    _name_on_model(client, run, own)
+    for logged in models_of(client, run):
+        _name_on_model(client, logged, own)
     holders = {run.info.run_id: own}
     if (parent := parent_of(client, experiment)) is not None:
         others = client.search_runs([experiment], f"tags.`{tag.REGISTERED}` != ''")
@@ -120,11 +139,8 @@ def link_back(client: MlflowClient, run: Run) -> None:
                 client.set_tag(holder, key, value)
 
 
-def _name_on_model(client: MlflowClient, run: Run, versions: Sequence[ModelVersion]) -> None:
+def _name_on_model(client: MlflowClient, logged: LoggedModel, versions: Sequence[ModelVersion]) -> None:
     """Name the versions on the logged model that they were made of, as MLflow's server does."""
-    logged = find_model(client, run)
-    if logged is None:
-        return
     known = json.loads(logged.tags.get(VERSIONS, "[]"))
     there = {(each["name"], int(each["version"])) for each in known}
     new = [
@@ -137,7 +153,7 @@ def _name_on_model(client: MlflowClient, run: Run, versions: Sequence[ModelVersi
 
 
 def _description(study: str, run: Run, parent: Run | None, result: Mapping[str, Any], found: Figures) -> str:
-    """The description of a model version, in Markdown."""
+    """The description of a model version up to its columns, in Markdown."""
     experiment = f"#/experiments/{run.info.experiment_id}"
     place = f"{experiment}/runs/{parent.info.run_id}" if parent else None
     told = (
@@ -152,4 +168,4 @@ def _description(study: str, run: Run, parent: Run | None, result: Mapping[str, 
             + (f"By output: {escaped(found.outputs_words)}. " if found.outputs_words else "")
             + f"Inputs known at tier {escaped(result['tier'])}; `{FOLDER}/{HTML}` says what that can promise."
         )
-    return f"{told}\n\n{model_files.note(dict(result))}"
+    return told

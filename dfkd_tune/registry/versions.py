@@ -17,10 +17,37 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
     from mlflow.entities.model_registry import ModelVersion
 
+READY = "READY"
+"""MLflow's status of a logged model that is complete with its files, and of a version."""
 
-def find_model(client: MlflowClient, run: Run) -> LoggedModel | None:
-    """The logged model of a run, complete with its files; None if there is none."""
-    return next((each for each in models_of(client, run) if each.status == "READY"), None)
+
+def find_model(client: MlflowClient, run: Run, typed: bool = False) -> LoggedModel | None:
+    """The logged model of a run, complete with its files; None if there is none.
+
+    Args:
+        client: client of the MLflow store.
+        run: the run.
+        typed: whether it is the model whose signature declares columns with types, which a run may have beside the other.
+    """
+    found = models_of(client, run)
+    return next((each for each in found if each.status == READY and is_typed(each) == typed), None)
+
+
+def lacks(client: MlflowClient, run: Run) -> list[bool]:
+    """The logged models that a run lacks, each by whether it declares columns with types; such a one only if it was begun."""
+    found = models_of(client, run)
+    complete = {is_typed(each) for each in found if each.status == READY}
+    return sorted({False, *map(is_typed, found)} - complete)
+
+
+def is_typed(made: LoggedModel | ModelVersion) -> bool:
+    """Whether the signature of a model that takes tables declares their columns with types."""
+    return tag.TYPED_COLUMNS in made.tags
+
+
+def made_of(version: ModelVersion, logged: LoggedModel) -> bool:
+    """Whether a version was made of a logged model."""
+    return version.source in _places(logged)
 
 
 def models_of(client: MlflowClient, run: Run) -> list[LoggedModel]:
@@ -33,9 +60,9 @@ def models_of(client: MlflowClient, run: Run) -> list[LoggedModel]:
 
 
 def without_model(uri: str, study: str, names: Iterable[str]) -> list[str]:
-    """Those of a study's runs, by name, whose student is no logged model yet."""
+    """Those of a study's runs, by name, that lack a logged model."""
     client = open_client(uri)
-    return [name for name in names if find_model(client, find_run(uri, study, name=name)) is None]
+    return [name for name in names if lacks(client, find_run(uri, study, name=name))]
 
 
 def made_from(uri: str, study: str) -> list[str]:
@@ -67,7 +94,7 @@ def versions_of(client: MlflowClient, study: str) -> list[ModelVersion]:
     """The versions of a study's students, by their tags or by the logged models that they were made of."""
     experiment = client.get_experiment_by_name(study)
     held = models_in(client, experiment.experiment_id) if experiment is not None else ()
-    models = {place for each in held for place in (f"models:/{each.model_id}", each.artifact_location)}
+    models = {place for each in held for place in _places(each)}
     return [each for each in _all(client) if each.tags.get(tag.STUDY) == study or each.source in models]
 
 
@@ -82,6 +109,11 @@ def made_of_runs(client: MlflowClient, run_ids: Iterable[str]) -> list[ModelVers
     listed = ", ".join(f"'{run_id}'" for run_id in wanted)
     found = client.search_model_versions(f"run_id IN ({listed})", max_results=200) if wanted else []
     return sorted(found, key=lambda each: (each.name, int(each.version)))
+
+
+def _places(logged: LoggedModel) -> tuple[str, str]:
+    """The sources that a version of a logged model may name."""
+    return f"models:/{logged.model_id}", logged.artifact_location
 
 
 def _all(client: MlflowClient) -> list[ModelVersion]:

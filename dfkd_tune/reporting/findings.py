@@ -17,7 +17,8 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from dfkd_tune.search.attributes import StudyRecord
-from dfkd_tune.search.ranking import Smallest, run_name
+from dfkd_tune.search.ranking import Score, Smallest, rows_of, run_name, with_most_rows
+from dfkd_tune.teachers.metering.parts import in_order
 from dfkd_tune.training import metrics as metric
 
 RESAMPLES = 2_000
@@ -111,12 +112,19 @@ def seed_noise(trials: Sequence[FrozenTrial], reruns: Mapping[str, Mapping[str, 
     """
     squares, freedom = 0.0, 0
     for trial in completed(trials):
-        scores = [score[0] for score in reruns.get(str(trial.number), {}).values() if score is not None]
-        logs = [math.log(value) for value in (trial.values[0], *scores) if value > 0]
+        scores = [Score.of(score) for score in reruns.get(str(trial.number), {}).values()]
+        logs = [math.log(score.objective) for score in students(trial, scores) if score.objective > 0]
         if len(logs) > 1:
             squares += statistics.variance(logs) * (len(logs) - 1)
             freedom += len(logs) - 1
     return math.sqrt(squares / freedom) if freedom else None
+
+
+def students(trial: FrozenTrial, reruns: Sequence[Score]) -> list[Score]:
+    """The students of a trial's recipe that differ by their seed alone: where rows are asked in between, those with the most rows."""
+    own = Score(trial.values[0], trial.user_attrs.get(metric.RMSE, math.nan), rows_of(trial.user_attrs))
+    alike = with_most_rows({str(i): score for i, score in enumerate((own, *reruns))})
+    return [score for score in alike.values() if not score.diverged]
 
 
 def compare(trials: Sequence[FrozenTrial], leaf: str, noise: float | None) -> Comparison | None:
@@ -216,6 +224,23 @@ def importances(study: optuna.Study) -> dict[str, float]:
 
 
 @dataclass(frozen=True)
+class Rows:
+    """How many answered rows students trained on, those held out of each included.
+
+    Args:
+        now: all that the study has by now.
+        fewest, most: fewest and most of a trial.
+        untuned, promoted: those of the untuned preset and of the promoted student; None before they are known.
+    """
+
+    now: int
+    fewest: int
+    most: int
+    untuned: int | None
+    promoted: int | None
+
+
+@dataclass(frozen=True)
 class Findings:
     """All findings of a study.
 
@@ -306,7 +331,17 @@ class Findings:
     def queries(self) -> tuple[int, Mapping[str, int]] | None:
         """Total number of teacher queries, and the rows claimed for each part of it; None without a total."""
         known = StudyRecord.of(self.study)
-        return None if known.total_queries is None else (known.total_queries, known.queries)
+        return None if known.total_queries is None else (known.total_queries, in_order(known.queries))
+
+    @property
+    def rows(self) -> Rows | None:
+        """How many answered rows the students trained on; None without a total."""
+        known = StudyRecord.of(self.study)
+        had = [rows for trial in self.trials if (rows := rows_of(trial.user_attrs)) is not None]
+        if known.total_queries is None or not had:
+            return None
+        promoted = self.promoted["rows"] if self.promoted is not None else None
+        return Rows(known.answered, min(had), max(had), rows_of(known.untuned), promoted)
 
     @property
     def error(self) -> float | None:

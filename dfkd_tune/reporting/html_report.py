@@ -137,6 +137,7 @@ def page(found: Findings, held: Recorded) -> str:
         found=found,
         held=held,
         c=certificate,
+        beside=summary_text.beside(found.rows.promoted, found.rows.untuned) if found.rows is not None else "",
         by_output=outputs_in_words(of_outputs(certificate)) if certificate else "",
         headline=summary_text.headline(found),
         state_counts=summary_text.state_counts(found),

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dfkd_tune.errors import StudyMismatch
-from dfkd_tune.reporting.findings import Findings
+from dfkd_tune.reporting.findings import Findings, students
 from dfkd_tune.search.attributes import StudyRecord
-from dfkd_tune.search.ranking import recipe_name
+from dfkd_tune.search.ranking import Score, recipe_name
 from dfkd_tune.training import metrics as metric
 
 IGNORED = {"study.name", "teacher.path", "teacher.architecture", "features"}
@@ -93,11 +93,11 @@ def compare_studies(found: Sequence[Findings]) -> StudyComparison:
                 )
     seeds = [_seeds(each, known) for each, known in zip(found, records, strict=True)]
     noise, errors = _pooled(seeds)
-    students = [
+    compared = [
         _student(each, known, values, noise and noise * errors)
         for each, known, values in zip(found, records, seeds, strict=True)
     ]
-    ranked = tuple(sorted(students, key=lambda student: student.mean))
+    ranked = tuple(sorted(compared, key=lambda student: student.mean))
     return StudyComparison(ranked, _settings(found, records), noise, _verdict(ranked, noise, errors))
 
 
@@ -107,7 +107,7 @@ def _seeds(found: Findings, known: StudyRecord) -> list[float]:
         raise StudyMismatch(f"study {found.name!r}", "has no complete trial to compare", remedy="run more trials")
     key = found.student.number if not found.untuned else None
     again = known.reruns.get("baseline" if key is None else str(key), {})
-    return [found.student.user_attrs[metric.RMSE], *(score[1] for score in again.values() if score is not None)]
+    return [score.rmse for score in students(found.student, [Score.of(score) for score in again.values()])]
 
 
 def _pooled(seeds: Sequence[Sequence[float]]) -> tuple[float | None, float]:

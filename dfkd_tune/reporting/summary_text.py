@@ -64,7 +64,7 @@ def winner(comparison: Comparison) -> str:
     if verb is not None:
         return f"{one} {verb}: {said}. It has the best trial in {share}."
     if comparison.noise is None:
-        why = "no recipe was re-run on other seeds, so the seed noise is unknown"
+        why = "no recipe has students that differ by their seed alone, so the seed noise is unknown"
     elif min(first.trials, second.trials) < ENOUGH:
         few = min((first, second), key=lambda side: side.trials)
         why = f"{_named(comparison.leaf, few.choice)} has only {few.trials} complete {'trial' if few.trials == 1 else 'trials'}"
@@ -129,7 +129,7 @@ def _change(ratio: float) -> str:
 def noise(found: Findings) -> str:
     """The size of the seed noise."""
     if found.noise is None:
-        return "Unknown: no recipe was re-run on other seeds."
+        return "Unknown: no recipe has students that differ by their seed alone."
     return f"Re-runs of the best recipes on other seeds differ by {percent(found.noise)} (standard deviation)."
 
 
@@ -151,6 +151,29 @@ def queries(found: Findings) -> str:
     return f"{total:,} teacher rows in all: {told}; {total - sum(parts.values()):,} are left."
 
 
+def trained_rows(found: Findings) -> str:
+    """How many answered rows the students trained on."""
+    rows = found.rows
+    assert rows is not None  # the caller's condition
+    span = f"{rows.fewest:,}" if rows.fewest == rows.most else f"{rows.fewest:,} to {rows.most:,}"
+    told = f"Trials trained on {span} of {rows.now:,} answered rows, as rows are asked between them"
+    known = {"the untuned preset": rows.untuned, "the promoted student": rows.promoted}
+    told += "".join(f", {name} on {count:,}" for name, count in known.items() if count is not None)
+    fewer = [name for name, count in known.items() if count is not None and count < rows.now]
+    if fewer and found.promoted is not None:
+        return f"{told}. {' and '.join(fewer).capitalize()} had fewer than there are now: without re-runs, that is not made up for."
+    return f"{told}. The untuned preset and the re-runs, which decide what is promoted, train on all of them."
+
+
+def beside(promoted: int | None, untuned: int | None) -> str:
+    """On how many answered rows the untuned preset trained, beside the promoted student; empty where their number does not grow."""
+    if promoted is None or untuned is None:
+        return ""
+    if promoted == untuned:
+        return f" and the same {untuned:,} answered rows"
+    return f", on {untuned:,} answered rows where the promoted student had {promoted:,}"
+
+
 def questions(found: Findings) -> list[tuple[str, str]]:
     """Questions and answers: about each searched choice, then size, then seed noise."""
     small = [("What would a smaller student cost?", smaller(found))] if found.best else []
@@ -163,6 +186,7 @@ def questions(found: Findings) -> list[tuple[str, str]]:
         ("How large is the seed noise?", noise(found)),
         *([("How certain is the objective?", certainty(found))] if found.error is not None else []),
         *([("Where did the teacher's rows go?", queries(found))] if found.queries is not None else []),
+        *([("How many rows did each student have?", trained_rows(found))] if found.rows is not None else []),
     ]
 
 

@@ -86,9 +86,13 @@ def sentence(progress: Progress) -> str:
     ]
     if progress.failed:
         parts.append(f"{progress.failed} failed")
+    if progress.queries is not None:
+        parts.append("{:,} of {:,} teacher rows asked".format(*progress.queries))
     if progress.best:
         parts.append(f"best {progress.best[0]:.4g} (trial {progress.best[1]})")
-    if progress.reruns is not None:
+    if progress.pruned_students is not None:
+        parts.append("training pruned students {}/{}".format(*progress.pruned_students))
+    elif progress.reruns is not None:
         parts.append("re-running leaders {}/{}".format(*progress.reruns))
     if progress.left is not None:
         parts.append(f"{clock(progress.left)} left")
@@ -111,6 +115,7 @@ def _lines(console: Console, name: str) -> OnProgress:
         line, waits = f"{name}: {sentence(progress)}", progress.waiting
         again = progress.reruns
         over = progress.ended == progress.total and (again is None or again[0] == again[1])
+        over = over and progress.pruned_students is None
         news = over or (waits is not None and waits not in printed[0])
         if line != printed[0] and (news or time.monotonic() - last[0] >= LINE_SECONDS):
             last[0], printed[0] = time.monotonic(), line
@@ -134,9 +139,13 @@ def _events(console: Console, name: str) -> OnProgress:
                 event(console, "trial", **vars(trial), ended=progress.ended, **best, seconds=round(progress.seconds, 3))
         if progress.reruns is not None and progress.reruns != printed.get("reruns"):
             event(console, "reruns", done=progress.reruns[0], total=progress.reruns[1])
+        if progress.pruned_students is not None and progress.pruned_students != printed.get("pruned_students"):
+            done, about = progress.pruned_students
+            event(console, "pruned_students", done=done, about=about)
         if progress.waiting != printed.get("waiting") and progress.waiting is not None:
             event(console, "waiting", waiting_for=progress.waiting)
         printed.update(begun=True, reruns=progress.reruns, waiting=progress.waiting)
+        printed.update(pruned_students=progress.pruned_students)
 
     return show
 

@@ -18,7 +18,12 @@ from dfkd_tune.search.ranking import Promoted, Smallest, recipe_name, run_name
 from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.rmse_words import outputs_in_words
 
-COLUMNS = {metric.STRESS_RMSE: "stress", metric.STRESS_NRMSE: "stress nrmse", metric.LATENCY: "µs a row"}
+COLUMNS = {
+    metric.STRESS_RMSE: "stress",
+    metric.STRESS_NRMSE: "stress nrmse",
+    metric.LATENCY: "µs a row",
+    metric.ANSWERED_ROWS: "rows",
+}
 SEVERAL = metric.OUTPUT_RMSE.format(1)
 """A metric that students with several outputs have."""
 
@@ -56,6 +61,7 @@ def table(trials: Sequence[FrozenTrial], objective: str) -> Table:
         stress: "{:.4g}",
         metric.PARAMETERS: "{:.0f}",
         metric.LATENCY: "{:.1f}",
+        metric.ANSWERED_ROWS: "{:.0f}",
     }
     sizes = [trial.user_attrs[metric.PARAMETERS] for trial in trials]
     if sizes and max(sizes) < SPAN * min(sizes):
@@ -99,7 +105,7 @@ def summary(
         share = p.rmse / result.baseline
         change = f"{100 * (1 - share):.0f} % lower" if share < 1 else f"{100 * (share - 1):.0f} % higher"
         console.print(
-            f"RMSE of the untuned preset at the same budget: {result.baseline:.4g}. The promoted student's is {change}"
+            f"RMSE of the untuned preset at the same budget{summary_text.beside(p.rows, result.baseline_rows)}: {result.baseline:.4g}. The promoted student's is {change}"
             f"{summary_text.why_higher(share, objective)}.",
             highlight=False,
             soft_wrap=True,

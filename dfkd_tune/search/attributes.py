@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from dfkd_tune.training import metrics as metric
+
 IDENTITY = "identity"
 """Study attribute: the values that a resumed study must match. It is written last when a study is set up."""
 POOL, POOL_GRADIENTS = "pool", "pool_gradients"
@@ -35,7 +37,9 @@ BASELINE = "baseline"
 UNTUNED = "untuned"
 """Study attribute: the attributes of the baseline, with the names of a trial's attributes."""
 RERUNS = "reruns"
-"""Study attribute: trial number or ``baseline`` -> run name -> ``[objective, rmse]``, or None for a diverged re-run."""
+"""Study attribute: trial number or ``baseline`` -> run name -> ``[objective, rmse]``, or None for a diverged re-run.
+
+In a study with a total, which grows by answered rows, it is ``[objective, rmse, rows]``, with None for both of a diverged one."""
 SMALLER = "smaller"
 """Study attribute: run name -> ``objective`` and some metrics of a pruned student, or None if it diverged."""
 SMALLEST = "smallest"
@@ -45,13 +49,21 @@ PROMOTED = "promoted"
 QUERIES = "queries"
 """Study attribute: part of the total number of teacher queries -> rows claimed for it; only ``queries.ledger`` writes it."""
 TOTAL = "total_queries"
-"""Study attribute: the total number of teacher queries; None without one. A later session may raise it."""
+"""Study attribute: the total number of teacher queries, written when the study is set up; None without one. A later session may raise it."""
 DIVISION = "division"
 """Study attribute: how the total is divided, a ``Division`` as plain values."""
 PROBED = "probed"
 """Study attribute: what the first process measured of the teacher, a ``Probe`` as plain values, in a study with a total."""
+SUBJECT = "subject"
+"""Study attribute: the teacher and the inputs that those rows belong to, as they are known before any is asked, as SHA-256."""
 ROWS = "rows"
 """Study attribute: name of the folder of its answered rows, in a study with a total."""
+ANSWERED = "answered_rows"
+"""Study attribute: number of answered rows that students train on by now, in a study with a total."""
+ASKER = "asker"
+"""Study attribute: the process that asked its teacher last, in words, in a study with a total."""
+CERTIFIED = "certificate_rows"
+"""Entry of the summary: rows of a total that certificates had taken by then."""
 SUMMARY = "summary"
 """Study attribute: number of trials that had ended at the last summary, its time, and the promoted student's RMSE on the report bank."""
 
@@ -183,6 +195,11 @@ class StudyRecord:
         return self.attributes.get(UNTUNED, {})
 
     @property
+    def is_baseline_known(self) -> bool:
+        """Whether the untuned preset was trained, in a study with a total on as many rows as there are by now."""
+        return self.baseline is not None and self.untuned.get(metric.ANSWERED_ROWS, 0) >= self.answered
+
+    @property
     def reruns(self) -> Mapping[str, Mapping[str, Any]]:
         return self.attributes.get(RERUNS, {})
 
@@ -216,9 +233,28 @@ class StudyRecord:
         return self.attributes.get(PROBED)
 
     @property
+    def subject(self) -> list[str] | None:
+        """The teacher and the inputs that its answered rows belong to; None if they are not known."""
+        return self.attributes.get(SUBJECT)
+
+    @property
     def rows(self) -> str | None:
         """Name of the folder of its answered rows; None without a total."""
         return self.attributes.get(ROWS)
+
+    @property
+    def answered(self) -> int:
+        """Number of answered rows that students train on by now; 0 without a total."""
+        return self.attributes.get(ANSWERED, 0)
+
+    @property
+    def certified_rows(self) -> int:
+        """Rows that the attacks on students took which are certified; 0 without a total."""
+        return self.summary.get(CERTIFIED, 0)
+
+    @property
+    def asker(self) -> str | None:
+        return self.attributes.get(ASKER)
 
     @property
     def summary(self) -> Mapping[str, Any]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import optuna
 from optuna.trial import TrialState
 
 from dfkd_tune.errors import NotFound, StudyMismatch
 from dfkd_tune.locations.paths import without_credentials
-from dfkd_tune.search.attributes import IDENTITY, POOL, RECIPE, SESSIONS
+from dfkd_tune.search.attributes import IDENTITY, POOL, RECIPE, SESSIONS, TOTAL
 from dfkd_tune.training import metrics as metric
 
-AGREED = {"teacher", "features", "objective", "seed", "bank", "space"}
+AGREED = {"teacher", "features", "objective", "seed", "space"}
 """Keys in the identity of every study of this program."""
 FIGURES = {metric.RMSE: int | float, metric.PARAMETERS: int | float, metric.SECONDS: int | float, RECIPE: str}
 """Attributes of every complete trial of this program, with their types."""
@@ -36,10 +39,15 @@ def refuse_foreign(study: optuna.Study, storage_url: str, reading: bool = False)
             raise NotFound(place, "was begun, but never set up", remedy="run dfkd-tune study again")
         return
     identity = known.get(IDENTITY)
-    if not (isinstance(identity, dict) and identity.keys() >= AGREED and isinstance(known.get(POOL), int)):
+    if not (isinstance(identity, dict) and identity.keys() >= AGREED and _has_rows(known)):
         raise StudyMismatch(place, f"in {shown} was not made by dfkd-tune", remedy=elsewhere)
     for trial in trials:
         attributes = trial.user_attrs
         if trial.state == TrialState.COMPLETE and not all(isinstance(attributes.get(k), t) for k, t in FIGURES.items()):
             rule = f"in {shown} holds trial {trial.number}, which dfkd-tune did not make"
             raise StudyMismatch(place, rule, remedy=elsewhere)
+
+
+def _has_rows(known: Mapping[str, Any]) -> bool:
+    """Whether a study says what its trials train on: a pool, or a total number of queries."""
+    return isinstance(known.get(POOL), int) or isinstance(known.get(TOTAL), int)

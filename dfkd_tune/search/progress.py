@@ -14,7 +14,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from dfkd_tune.search.attributes import REASON, StudyRecord
-from dfkd_tune.search.ranking import Promoted, run_name, top_candidates, wanted
+from dfkd_tune.search.ranking import Promoted, choose, pruned_names, run_name, top_candidates, wanted
 from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.rungs import RUNGS
 
@@ -52,6 +52,8 @@ class Progress:
         best: objective and number of the best complete trial.
         baseline: objective of the untuned preset; None until it is known.
         reruns: number of finished re-runs and of all re-runs; None while trials are to begin.
+        pruned_students: number of pruned students that are trained, and about how many will be; None unless the smallest student is
+            searched now.
         share: share of this session's student steps that is done, re-runs included, 0 to 1.
         worth: contribution of one trial to ``share``.
         typical: mean training time of a complete trial in seconds; None before the first.
@@ -60,6 +62,7 @@ class Progress:
         finished_trials: number -> finished trial, in order of completion.
         before: number of trials that had finished when this session started.
         waiting: what an idle session waits for; None while it works.
+        queries: teacher rows that were asked, of how many in all; None without a total.
     """
 
     total: int
@@ -70,6 +73,7 @@ class Progress:
     best: tuple[float, int] | None = None
     baseline: float | None = None
     reruns: tuple[int, int] | None = None
+    pruned_students: tuple[int, int] | None = None
     share: float = 0.0
     worth: float = 0.0
     typical: float | None = None
@@ -78,6 +82,7 @@ class Progress:
     finished_trials: dict[int, FinishedTrial] = field(default_factory=dict)
     before: int = 0
     waiting: str | None = None
+    queries: tuple[int, int] | None = None
 
     @property
     def ended(self) -> int:
@@ -103,7 +108,9 @@ class Progress:
         return self.seconds * (1 - self.share) / self.share if estimated else None
 
 
-def study_progress(study: optuna.Study, about: StudySection, before: int, seconds: float) -> Progress:
+def study_progress(
+    study: optuna.Study, about: StudySection, before: int, seconds: float, pruning: bool = False
+) -> Progress:
     """Compute the progress of a study; running trials do not count for its share.
 
     Args:
@@ -111,6 +118,7 @@ def study_progress(study: optuna.Study, about: StudySection, before: int, second
         about: the section ``study`` of its study file.
         before: number of trials that had finished when this session began.
         seconds: duration of this session so far.
+        pruning: whether the smallest student is searched now.
     """
     trials = study.get_trials(deepcopy=False)
     states = [trial.state for trial in trials]
@@ -129,16 +137,22 @@ def study_progress(study: optuna.Study, about: StudySection, before: int, second
     took = [trial.user_attrs[metric.SECONDS] for trial in trials if trial.state == TrialState.COMPLETE]
     p.typical = statistics.mean(took) if took else None
     known = StudyRecord.of(study)
-    p.baseline = known.baseline
+    p.baseline = known.baseline if known.is_baseline_known else None
+    p.queries = None if known.total_queries is None else (sum(known.queries.values()), known.total_queries)
     ended, again = sum(trial.state.is_finished() for trial in trials[: about.trials]), 0
     extra = min(about.leaders, about.trials) * about.reruns
     if (ended >= about.trials or known.is_late) and extra:
         leading = top_candidates(study, about.leaders)
         extra = len(leading) * about.reruns
-        again = extra - len(wanted(leading, about.reruns, known.reruns))
+        again = extra - len(wanted(leading, about.reruns, known.reruns, known.answered))
         p.reruns = (again, extra)
-    p.worth = 1 / max(1, about.trials - before + extra)
-    p.share = min(1.0, (ended - before + again) * p.worth)
+        if pruning and (best := choose(leading, known.reruns)) is not None:
+            made = sum(name.startswith(pruned_names(best.trial)) for name in known.smaller)
+            p.pruned_students = (made, max(made, about.pruned_students))
+    pruned, further = p.pruned_students or (0, about.pruned_students)
+    pruned = pruned if pruning or known.smallest is None else further
+    p.worth = 1 / max(1, about.trials - before + extra + further)
+    p.share = min(1.0, (ended - before + again + pruned) * p.worth)
     return p
 
 
@@ -156,7 +170,10 @@ def totals(study: optuna.Study, now: Progress) -> dict[str, float]:
     known = StudyRecord.of(study)
     if known.baseline is not None and math.isfinite(known.baseline):
         found |= {"baseline": known.baseline, "baseline_rmse": known.untuned[metric.RMSE]}
-    return found | {f"queries/{part}": rows for part, rows in known.queries.items()}
+    if known.total_queries is None:
+        return found
+    asked = {f"queries/{part}": rows for part, rows in known.queries.items()}
+    return found | asked | {"total_queries": known.total_queries, "shared_teacher_rows": sum(known.queries.values())}
 
 
 def _running(trial: FrozenTrial) -> RunningTrial:
@@ -189,6 +206,7 @@ class StudyResult:
         progress: the final progress.
         by_output: of several outputs, name -> RMSE of the promoted student on the report bank, in the teacher's units and over the
             output's standard deviation.
+        baseline_rows: answered rows that the untuned preset trained on; None without a total number of queries.
     """
 
     name: str
@@ -200,3 +218,4 @@ class StudyResult:
     storage_url: str
     progress: Progress
     by_output: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    baseline_rows: int | None = None

@@ -22,11 +22,13 @@ class Candidate:
         trial: number of the trial with this recipe; None for the baseline.
         objective: objective of that student.
         rmse: RMSE of that student on the selection bank, in the teacher's units.
+        rows: answered rows that it trained on, in a study with a total number of queries; None elsewhere.
     """
 
     trial: int | None
     objective: float
     rmse: float
+    rows: int | None = None
 
     @property
     def key(self) -> str:
@@ -44,6 +46,7 @@ class Promoted:
         objective: objective of that student.
         rmse: RMSE of that student on the selection bank, in the teacher's units.
         mean: mean objective of the recipe over its seeds; infinite if one of them diverged.
+        rows: answered rows that it trained on, in a study with a total number of queries; None elsewhere.
     """
 
     trial: int | None
@@ -51,6 +54,40 @@ class Promoted:
     objective: float
     rmse: float
     mean: float
+    rows: int | None = None
+
+
+@dataclass(frozen=True)
+class Score:
+    """The result of a recipe's student.
+
+    Args:
+        objective, rmse: as in ``Candidate``; infinite if it diverged.
+        rows: as in ``Candidate``.
+    """
+
+    objective: float
+    rmse: float
+    rows: int | None = None
+
+    @classmethod
+    def of(cls, recorded: Sequence[Any] | None) -> Score:
+        """The result from its value in the study attribute ``reruns``."""
+        objective, rmse, *rows = recorded or (None, None)
+        if objective is None or rmse is None:
+            return cls(math.inf, math.inf, *rows)
+        return cls(objective, rmse, *rows)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether there is no student."""
+        return not math.isfinite(self.objective)
+
+    def tree(self) -> list[float | None] | None:
+        """The value in the study attribute ``reruns``."""
+        if self.rows is None:
+            return None if self.diverged else [self.objective, self.rmse]
+        return [*((None, None) if self.diverged else (self.objective, self.rmse)), self.rows]
 
 
 @dataclass(frozen=True)
@@ -120,6 +157,16 @@ def run_name(trial: int | None, again: int = 0) -> str:
     return f"rerun-{trial:04d}-{again}" if again else f"trial-{trial:04d}"
 
 
+def pruned_name(trial: int | None, size: str, again: int) -> str:
+    """Name of the MLflow run of a smaller student, pruned from the ``again``-th student of a trial or of the baseline (None)."""
+    return f"{pruned_names(trial)}{size}-{again}"
+
+
+def pruned_names(trial: int | None) -> str:
+    """What the names of all of these runs begin with."""
+    return f"smaller-{BASELINE if trial is None else f'{trial:04d}'}-"
+
+
 def top_trials(study: optuna.Study, count: int) -> list[Candidate]:
     """The ``count`` best recipes of complete trials, best first."""
     return _best(_complete(study), count)
@@ -129,13 +176,22 @@ def top_candidates(study: optuna.Study, count: int) -> list[Candidate]:
     """The ``count`` best recipes of complete trials and the baseline, best first; empty without a complete trial."""
     found, record = _complete(study), StudyRecord.of(study)
     if found and record.baseline is not None and math.isfinite(record.baseline):
-        found.append(Candidate(None, record.baseline, record.untuned[metric.RMSE]))
+        found.append(Candidate(None, record.baseline, record.untuned[metric.RMSE], rows_of(record.untuned)))
     return _best(found, count)
 
 
 def _complete(study: optuna.Study) -> list[Candidate]:
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return [Candidate(trial.number, trial.values[0], trial.user_attrs[metric.RMSE]) for trial in complete]
+    return [
+        Candidate(trial.number, trial.values[0], trial.user_attrs[metric.RMSE], rows_of(trial.user_attrs))
+        for trial in complete
+    ]
+
+
+def rows_of(known: Mapping[str, Any]) -> int | None:
+    """Answered rows that a student trained on, from the attributes of its trial; None where their number does not grow."""
+    rows = known.get(metric.ANSWERED_ROWS)
+    return None if rows is None else int(rows)
 
 
 def _best(found: Sequence[Candidate], count: int) -> list[Candidate]:
@@ -153,17 +209,26 @@ def choose(leading: Sequence[Candidate], reruns: Mapping[str, Mapping[str, Seque
 
 
 def ranked(leading: Sequence[Candidate], reruns: Mapping[str, Mapping[str, Sequence[float] | None]]) -> list[Promoted]:
-    """The best student of each candidate, that of the best mean objective first; arguments are those of ``choose``."""
+    """The best student of each candidate, that of the best mean objective first; arguments are those of ``choose``.
+
+    Of a recipe, only students count that trained on the most answered rows, where their number grew during the study.
+    """
     found = []
     for leader in leading:
-        own = {run_name(leader.trial): (leader.objective, leader.rmse)}
-        again = reruns.get(leader.key, {})
-        students = own | {name: score for name, score in again.items() if score is not None}
-        mean = sum(objective for objective, _ in students.values()) / len(students)
-        mean = math.inf if None in again.values() else mean
-        run, (objective, rmse) = min(students.items(), key=lambda item: item[1][0])
-        found.append(Promoted(leader.trial, run, objective, rmse, mean))
+        own = {run_name(leader.trial): Score(leader.objective, leader.rmse, leader.rows)}
+        students = own | {name: Score.of(score) for name, score in reruns.get(leader.key, {}).items()}
+        alike = with_most_rows(students)
+        mean = sum(score.objective for score in alike.values()) / len(alike)
+        whole = {name: score for name, score in alike.items() if not score.diverged} or own
+        run, score = min(whole.items(), key=lambda item: item[1].objective)
+        found.append(Promoted(leader.trial, run, score.objective, score.rmse, mean, score.rows))
     return sorted(found, key=lambda promoted: promoted.mean)
+
+
+def with_most_rows(students: Mapping[str, Score]) -> dict[str, Score]:
+    """Those of a recipe's students, by run, that trained on the most answered rows; all where that number did not grow."""
+    most = max(score.rows or 0 for score in students.values())
+    return {name: score for name, score in students.items() if (score.rows or 0) == most}
 
 
 def leading_students(study: optuna.Study, count: int, rerun: bool = True) -> list[Promoted]:
@@ -183,15 +248,30 @@ def leading_students(study: optuna.Study, count: int, rerun: bool = True) -> lis
     return [made, *found[1:]]
 
 
-def wanted(
-    leading: Iterable[Candidate], times: int, reruns: Mapping[str, Mapping[str, object]]
+def rerun_names(
+    leading: Iterable[Candidate], times: int, reruns: Mapping[str, Mapping[str, Any]], rows: int = 0
 ) -> list[tuple[Candidate, str]]:
-    """The re-runs that are still to do: candidates with the names of their runs.
+    """All re-runs of a study, done or not: candidates with the names of their runs.
+
+    Re-runs that trained on fewer answered rows than there are now do not count, and others follow them by number.
 
     Args:
         leading: candidates to re-run.
         times: number of re-runs per candidate.
         reruns: value of the study attribute ``reruns``.
+        rows: answered rows of the study; 0 where their number does not grow.
     """
-    names = [(leader, run_name(leader.trial, again)) for leader in leading for again in range(1, times + 1)]
+    before = {key: sum((Score.of(score).rows or 0) < rows for score in each.values()) for key, each in reruns.items()}
+    return [
+        (leader, run_name(leader.trial, before.get(leader.key, 0) + again))
+        for leader in leading
+        for again in range(1, times + 1)
+    ]
+
+
+def wanted(
+    leading: Iterable[Candidate], times: int, reruns: Mapping[str, Mapping[str, Any]], rows: int = 0
+) -> list[tuple[Candidate, str]]:
+    """The re-runs that are still to do; arguments are those of ``rerun_names``."""
+    names = rerun_names(leading, times, reruns, rows)
     return [(leader, name) for leader, name in names if name not in reruns.get(leader.key, {})]

@@ -42,13 +42,19 @@ def open_study(
         study = optuna.load_study(**about)
     except KeyError:
         study = optuna.create_study(**about, directions=[StudyDirection.MINIMIZE] * objectives, load_if_exists=True)
+        if SESSIONS not in study.user_attrs:
+            study.set_user_attr(SESSIONS, 0)  # marks it as this program's
     else:
         refuse_foreign(study, storage.url)
     sessions = StudyRecord.of(study).sessions
-    study.set_user_attr(SESSIONS, sessions + 1)
     known = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
     study.sampler = sampler(sampling, derive(seed, "sampler", known, *([sessions] if sessions else [])))
     return study
+
+
+def begin_session(study: optuna.Study) -> None:
+    """Count a session of a study whose settings were agreed, so that the next one samples otherwise. The caller holds its lock."""
+    study.set_user_attr(SESSIONS, StudyRecord.of(study).sessions + 1)
 
 
 def smoothed(curve: list[tuple[int, float]]) -> float:

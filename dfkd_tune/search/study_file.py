@@ -27,6 +27,8 @@ from dfkd_tune.utils.strategy import build, strategy
 POPULATION = 8
 """Number of trials that train at once, unless the study file or a calibration sets it."""
 
+BANK = 8_000
+"""Rows of each evaluation bank, unless the study file sets them."""
 LEAST_TOTAL = 400
 """Smallest total number of queries: fewer rows cannot be divided into training, selection and report."""
 
@@ -35,6 +37,10 @@ def _study_name(name: str) -> str:
     if not NAME.fullmatch(name):
         raise ValueError("must be letters, digits, '_', '.', '-' and start with a letter or digit (100 at most)")
     return name
+
+
+TYPICAL_SIZES = 7
+"""Number of smaller sizes that are tried for a student of some dozens of units."""
 
 
 @strategy
@@ -72,6 +78,11 @@ class StudySection:
     runtime: Literal["PyTorch", "pt2", "onnxruntime", "C", "C without libm"] | None = None
     timeout: Annotated[float, BeforeValidator(seconds, json_schema_input_type=float | str)] | None = None
     within: Annotated[float, Field(lt=1), BeforeValidator(share, json_schema_input_type=float | str)] | None = None
+
+    @property
+    def pruned_students(self) -> int:
+        """About how many pruned students are trained in search of the smallest one; 0 without that search."""
+        return 0 if self.within is None else (self.reruns + 1) * TYPICAL_SIZES
 
 
 @strategy
@@ -136,13 +147,14 @@ class Budget:
     steps: Annotated[int, Field(ge=1, le=10**9)] = 20_000
     batch: Annotated[int, Field(ge=2, le=10**6, multiple_of=2)] = 100
     pool: Annotated[int, Field(ge=100, le=10**8)] | None = None
-    bank: Annotated[int, Field(ge=100, le=10**8)] = 8_000
+    bank: Annotated[int, Field(ge=100, le=10**8)] = BANK
     teacher_rows: Annotated[int, Field(ge=1, le=10**12)] | None = None
     total_queries: Annotated[int, Field(ge=LEAST_TOTAL, le=10**8)] | None = None
 
     def __post_init__(self) -> None:
-        if self.total_queries is not None and (self.teacher_rows is not None or self.pool is not None):
-            other = "pool" if self.teacher_rows is None else "teacher_rows"
+        given = {"teacher_rows": self.teacher_rows, "pool": self.pool, "bank": None if self.bank == BANK else self.bank}
+        if self.total_queries is not None and (others := [name for name, value in given.items() if value is not None]):
+            other = others[0]
             raise ValueError(f"total_queries and {other} exclude each other; leave {other} out")
 
 

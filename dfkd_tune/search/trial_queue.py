@@ -336,6 +336,12 @@ def whoami() -> str:
     return f"{socket.gethostname()}/{os.getpid()}/{psutil.Process().create_time():.2f}"
 
 
+def in_words(owner: str) -> str:
+    """A worker's name for a reader: its process and its host."""
+    host, pid, *_ = [*owner.split("/"), ""]
+    return f"process {pid} on {host}"
+
+
 def host_of(owner: str) -> str:
     """Host name of a worker."""
     return owner.partition("/")[0]

@@ -39,12 +39,7 @@ def launch(
     """
     prepared = replace(prepared, groups=workers)
     if prepared.in_memory:
-        if cluster is not None or (workers or 1) > 1:
-            place, rule = (
-                prepared.spec.teacher.path,
-                "is in the memory of this process, so no other process can query it",
-            )
-            raise WorkersError(place, rule, remedy="give workers=1, or a teacher that a file holds")
+        require_one_process(prepared.spec.teacher.path, workers, cluster)
         workers = 1
     if cluster is not None:
         from dfkd_tune.study.dask_cluster import run_on_cluster
@@ -79,3 +74,14 @@ def launch(
         should_stop=should_stop,
         threads=plan.threads,
     )
+
+
+def require_one_process(source: str, workers: int | None, cluster: str | None = None) -> None:
+    """Refuse other processes for a teacher in memory.
+
+    Raises:
+        WorkersError: they are wanted.
+    """
+    if cluster is not None or (workers or 1) > 1:
+        rule = "is in the memory of this process, so no other process can query it"
+        raise WorkersError(source, rule, remedy="give workers=1, or a teacher that a file holds")

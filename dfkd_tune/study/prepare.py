@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,34 +10,31 @@ from typing import Any
 
 from dfkd_tune.errors import MachineError, SpecError
 from dfkd_tune.evaluation.stress_bank import add_stress
-from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.locations.paths import without_credentials
-from dfkd_tune.prior_inference.resolve import with_inputs
+from dfkd_tune.prior_inference.resolve import answering, declared
 from dfkd_tune.recipes.losses import LOSSES
 from dfkd_tune.recipes.recipe import Recipe
-from dfkd_tune.search.optuna_kinds import try_sampler
-from dfkd_tune.search.space.defaults import defaults_of, untuned
-from dfkd_tune.search.space.search_space import make_space
-from dfkd_tune.search.space.shared_rows import require_shared_rows
+from dfkd_tune.search.space.defaults import untuned
 from dfkd_tune.search.space.space import Size, Space
 from dfkd_tune.search.study_file import POPULATION, StudySpec
-from dfkd_tune.students.module import Module
+from dfkd_tune.study.agreement.differences import located
+from dfkd_tune.study.agreement.settings import least_outputs, require_runtime, require_within, space_of
 from dfkd_tune.study.total.asking import Asking
+from dfkd_tune.study.total.different import count_different
 from dfkd_tune.study.total.division import ROUNDS, probe_rows
-from dfkd_tune.study.total.opening import Total, meter_of, open_total
+from dfkd_tune.study.total.opening import Subject, Total, meter_of, open_total, require_openable
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.guarded import CALLS
+from dfkd_tune.teachers.in_memory import identified
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.metering.meter import metered
 from dfkd_tune.teachers.output_cache import Answers
 from dfkd_tune.teachers.probe import Probe, probe
 from dfkd_tune.teachers.signatures.arranged import outputs_alone
-from dfkd_tune.teachers.sources import IN_MEMORY, is_file
+from dfkd_tune.teachers.sources import IN_MEMORY
 from dfkd_tune.tracking import params as param
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.training.answered.folds import FOLDS
-from dfkd_tune.training.banks import Pool
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.memory import Need, Sizes, fit, need
 from dfkd_tune.training.problem import BANKS, POOL_LEAST, Problem
@@ -168,18 +164,18 @@ class Prepared:
         """The facts that must be equal when the study is resumed."""
         optional = {"pareto": self.spec.study.pareto, "runtime": self.spec.study.runtime}
         optional |= {"teacher_rows": self.spec.budget.teacher_rows}
-        optional |= {"limited": self.spec.budget.total_queries is not None}
+        limited = self.spec.budget.total_queries is not None
+        optional |= {"limited": True} if limited else {"bank": self.spec.budget.bank}
         return {
             "teacher": self.teacher.sha256,
             "features": self.inputs.fingerprint(),
             "objective": self.spec.study.objective,
             "seed": self.spec.study.seed,
-            "bank": self.spec.budget.bank,
             "space": self.space.describe(),
         } | {name: value for name, value in optional.items() if value}
 
-    def params(self, pool: Pool) -> dict[str, Any]:
-        """Parameters of the parent run in MLflow."""
+    def params(self, problem: Problem) -> dict[str, Any]:
+        """Parameters of the parent run in MLflow, none of which a later session changes."""
         spec, found = self.spec, self.probe
         return {
             "teacher": Path(spec.teacher.path).name,
@@ -189,17 +185,23 @@ class Prepared:
             param.SEED: spec.study.seed,
             "steps": spec.budget.steps,
             "batch": spec.budget.batch,
-            param.POOL: len(pool),
-            param.POOL_GRADIENTS: pool.gradients is not None,
             "population": self.population,
             "device": self.device,
-            param.BANK: spec.budget.bank,
-            "teacher_rows": spec.budget.teacher_rows,
-            param.TOTAL_QUERIES: spec.budget.total_queries,
             "teacher_noise": found.noise,
             "teacher_resolution": found.resolution,
             "preset": spec.preset or "default",
             "max_parameters": self.space.max_parameters,
+        } | self._rows(problem)
+
+    def _rows(self, problem: Problem) -> dict[str, Any]:
+        """Parameters that are numbers of rows. Those that a total does not have are left out, as is what it may still ask."""
+        if self.spec.budget.total_queries is not None:
+            return {param.BANK_ROWS.format(name): len(bank.z) for name, bank in problem.banks.items()}
+        return {
+            param.POOL: len(problem.pool),
+            param.POOL_GRADIENTS: problem.pool.gradients is not None,
+            param.BANK: self.spec.budget.bank,
+            "teacher_rows": self.spec.budget.teacher_rows,
         }
 
     def tags(self) -> dict[str, Any]:
@@ -217,6 +219,7 @@ class Prepared:
             tag.PRUNER: spec.pruner.words(),
             tag.TEACHER_SHA256: self.teacher.sha256,
             tag.FEATURES_SHA256: self.inputs.fingerprint(),
+            **({} if (total := spec.budget.total_queries) is None else {tag.TOTAL_QUERIES: total}),
         }
 
 
@@ -240,39 +243,25 @@ def prepare(
     Raises:
         DfkdError: for the first error, in one line.
     """
-    _check_within(spec)
-    _check_runtime(spec)
-    where, limited = hardware.device(device), spec.budget.total_queries is not None
-    meter = meter_of(teacher) if limited else None
-    total = None if meter is None or storage_url is None else open_total(spec, storage_url, meter)
+    limited = spec.budget.total_queries is not None
+    meter, total = meter_of(teacher) if limited else None, None
     with metered(meter):
         architecture = Path(spec.teacher.architecture) if spec.teacher.architecture else None
         teacher = teacher or load_teacher(spec.teacher.path, architecture, trust_pickle)
-        teacher = outputs_alone(teacher) if limited else teacher
-        teacher, inputs = with_inputs(teacher, Path(spec.features) if spec.features else None)
+        limit = spec.student.parameters(teacher.parameters)
+        teacher, inputs = before_asking(spec, teacher, device, storage_url)
+        if meter is not None and storage_url is not None:
+            few = count_different(inputs, spec.study.seed, spec.budget.total_queries or 0)
+            total = open_total(spec, storage_url, meter, Subject.of(teacher, inputs), few)
+        teacher, inputs = answering(teacher, inputs)
         measure = partial(probe, teacher, inputs, spec.study.seed, probe_rows(spec.budget.total_queries))
-        found = measure() if total is None else total.probed(measure)
-    limit = spec.student.parameters(teacher.parameters)
-    kind, size = defaults_of(found.kind, limited), (encoder(inputs).columns, found.outputs)
-    small, place = spec.study.pareto is not None, f"{spec.place}: search"
-    recipe = spec.recipe(kind.recipe(inputs))
-    space = make_space(
-        recipe,
-        spec.search,
-        size,
-        limit,
-        place,
-        differentiable=found.differentiable,
-        small=small,
-        default=kind.searched(inputs),
-        fixed=spec.fixed,
-    )
-    if limited:
-        require_shared_rows(space, spec.fixed, spec.search or (), spec.place)
-    if spec.study.runtime is not None and spec.study.runtime.startswith("C"):
-        _require_arrays(spec, space)
-    try_sampler(spec.sampler, space.suggest, 2 if small else 1, f"{spec.place}: sampler")
-    bare = Prepared(spec, teacher, inputs, found, space, NOTHING, where, total=total)
+        if total is None:
+            found = measure()
+        else:
+            found, total = total.probed(partial(_known, measure, teacher, inputs))
+    teacher = identified(teacher, inputs)
+    space = space_of(spec, inputs, found.outputs, limit, found.kind)
+    bare = Prepared(spec, teacher, inputs, found, space, NOTHING, hardware.device(device), total=total)
     prepared = replace(bare, sizes=sized(bare))
     if spec.budget.teacher_rows is not None and not prepared.sizes.gradients and matches_gradients(space):
         raise SpecError(
@@ -283,36 +272,39 @@ def prepare(
     return prepared
 
 
-def _check_within(spec: StudySpec) -> None:
-    """Refuse a share within which no smaller student could be found."""
-    if spec.study.within is None:
-        return
-    place = f"{spec.place}: study.within"
-    if not spec.study.reruns:
-        raise SpecError(place, "compares sizes over seeds, but study.reruns is 0", remedy="let reruns be at least 1")
-    if spec.budget.total_queries is not None:
-        rule = "cannot be kept with budget.total_queries: a pruned student has seen rows that other folds measure it on"
-        raise SpecError(place, rule, remedy="leave one of them out")
+def _known(measure: Callable[[], Probe], teacher: Teacher, inputs: Inputs) -> Probe:
+    """Ask a teacher all that a study needs to know of it."""
+    found = measure()
+    identified(teacher, inputs)  # its answers are kept
+    return found
 
 
-def _check_runtime(spec: StudySpec) -> None:
-    """Refuse a runtime that is not here, or whose latency is not weighed."""
-    runtime, place = spec.study.runtime, f"{spec.place}: study.runtime"
-    if runtime is None:
-        return
-    if spec.study.pareto != "latency":
-        raise SpecError(place, "is weighed only with pareto: latency", remedy="add --pareto-latency, or leave it out")
-    from dfkd_tune.export.speed import missing
+def before_asking(
+    spec: StudySpec, teacher: Teacher, device: str, storage_url: str | None = None
+) -> tuple[Teacher, Inputs]:
+    """Refuse what no answer of the teacher is needed for, and write nothing.
 
-    if (why := missing(runtime)) is not None:
-        raise SpecError(place, f"{runtime} cannot be used here: {why}", remedy="install it, or weigh another runtime")
+    Args:
+        spec, device, storage_url: as in ``prepare``.
+        teacher: the teacher as it was loaded.
 
+    Returns:
+        The teacher of rows as they are declared, and what is known of its inputs.
 
-def _require_arrays(spec: StudySpec, space: Space) -> None:
-    """Refuse C for students that cannot be written in it."""
-    if any(isinstance(each, Module) for each in space.students()):
-        rule = f"{spec.study.runtime} has no students of kind module"
-        raise SpecError(f"{spec.place}: study.runtime", rule, remedy="weigh PyTorch, pt2 or onnxruntime")
+    Raises:
+        DfkdError: for the first error, in one line.
+    """
+    require_within(spec)
+    require_runtime(spec)
+    hardware.device(device)
+    limit, limited = spec.student.parameters(teacher.parameters), spec.budget.total_queries is not None
+    teacher = outputs_alone(teacher) if limited else teacher
+    teacher, inputs = declared(teacher, Path(spec.features) if spec.features else None)
+    if limited:
+        space_of(spec, inputs, least_outputs(teacher), limit)
+        if storage_url is not None:
+            require_openable(spec, storage_url, Subject.of(teacher, inputs))
+    return teacher, inputs
 
 
 def matches_gradients(space: Space) -> bool:
@@ -356,14 +348,3 @@ def needs(prepared: Prepared) -> Need:
     largest = max(space.students(), key=lambda student: (student.held(columns), student.parameters(columns, outputs)))
     recipe = replace(space.preset, student=largest)
     return need(prepared.teacher, prepared.inputs, prepared.probe, recipe, prepared.spec.budget.bank)
-
-
-def located(path: str) -> str:
-    """An absolute path without credentials; module paths and MLflow model URIs are returned unchanged.
-
-    Links are not followed: where Kubernetes mounts a ConfigMap, they lead into a folder whose name differs in each pod.
-    """
-    if not is_file(path):
-        return without_credentials(path)
-    plain = Path(os.path.abspath(path))  # without "..", which means another folder behind a link
-    return str(plain if plain.resolve() == Path(path).resolve() else Path(path).absolute())

@@ -94,7 +94,7 @@ def load_replay(uri: str, run_id: str, sources: Sources, device: str = "cpu") ->
     if (
         parent is None
         or parent.data.tags.get(tag.KIND) != RunKind.STUDY
-        or not parent.data.params.keys() >= NEEDED
+        or not (parent.data.params.keys() >= NEEDED or tag.TOTAL_QUERIES in parent.data.tags)
         or param.SEED not in run.data.params
     ):
         raise NotFound(place, "is no trial of a study", remedy="a recipe.yaml goes with --recipe")

@@ -7,6 +7,7 @@ The untuned baseline is re-run too if it is among the best recipes. A search tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ import optuna
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.attributes import PARTS, RERUNS, StudyRecord
 from dfkd_tune.search.locks import StudyLock, as_many_as_are_free, exclusive, part_locks
-from dfkd_tune.search.ranking import Candidate, wanted
+from dfkd_tune.search.ranking import Candidate, Score, rerun_names
 from dfkd_tune.search.storage import PatientStorage
 from dfkd_tune.search.study_file import StudySection
 from dfkd_tune.study.ending import Ending, ending, stopped
@@ -25,7 +26,7 @@ from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.tags import RunKind
 from dfkd_tune.tracking.tracker import Tracker
 from dfkd_tune.training import metrics as metric
-from dfkd_tune.training.distill import distill_all
+from dfkd_tune.training.distill import Beside, distill_all
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils.seeding import derive
@@ -40,6 +41,7 @@ class Rerunner:
         study, problem, tracker: Optuna study, problem and MLflow tracker of the study.
         section: the section ``study`` of the study file.
         check_cancelled: called at every rung; raises ``Interrupted`` if the user wants to stop.
+        beside: members that still train in this process, to train with.
     """
 
     storage: PatientStorage
@@ -49,6 +51,7 @@ class Rerunner:
     tracker: Tracker
     section: StudySection
     check_cancelled: Callable[..., None]
+    beside: Beside | None = None
 
     def run_parts(
         self,
@@ -106,8 +109,9 @@ class Rerunner:
         Raises:
             Interrupted: if the user stopped the study; an unfinished re-run leaves only a KILLED run in MLflow.
         """
-        own = wanted(recipes, times, {})[part::parts]
-        done = StudyRecord.of(self.study).reruns
+        record = StudyRecord.of(self.study)
+        done = record.reruns
+        own = rerun_names(recipes, times, done, record.answered)[part::parts]
         missing = [(leader, name) for leader, name in own if name not in done.get(leader.key, {})]
         for first in range(0, len(missing), population):
             self.check_cancelled()
@@ -118,7 +122,8 @@ class Rerunner:
         leaders = {name: leader for leader, name, _ in missing}
         trials = {name: leader.trial for name, leader in leaders.items()}
         for name, ended in self.distilled(members, trials, RunKind.RERUN):
-            score = [ended.values[0], ended.metrics[metric.RMSE]] if ended.values else None
+            found = (ended.values[0], ended.metrics[metric.RMSE]) if ended.values else (math.inf, math.inf)
+            score = Score(*found, self.problem.answered_rows).tree()
             with exclusive(self.storage, self.url):
                 known, key = dict(StudyRecord.of(self.study).reruns), leaders[name].key
                 known[key] = {**known.get(key, {}), name: score}
@@ -148,7 +153,7 @@ class Rerunner:
             params |= {} if trials[name] is None else {param.TRIAL: trials[name]}
             self.tracker.open_run(name, kind, params, {tag.TIER: self.problem.inputs.tier}, again=True)
         try:
-            outcomes = distill_all(self.problem, members, self.check_cancelled)
+            outcomes = distill_all(self.problem, members, self.check_cancelled, self.beside)
             for name, outcome in zip(list(left), outcomes, strict=True):
                 facts = {"study": self.study.study_name, "trial": trials[name], "run": name} | dict(
                     (about or {}).get(name, {})

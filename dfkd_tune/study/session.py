@@ -17,7 +17,15 @@ from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.attributes import BASELINE, StudyRecord
 from dfkd_tune.search.locks import StudyLock, as_many_as_are_free, exclusive, rerun_lock, study_locks
 from dfkd_tune.search.progress import Progress, StudyResult, totals
-from dfkd_tune.search.ranking import Candidate, Promoted, leading_students, run_name, top_candidates, top_trials
+from dfkd_tune.search.ranking import (
+    Candidate,
+    Promoted,
+    leading_students,
+    rows_of,
+    run_name,
+    top_candidates,
+    top_trials,
+)
 from dfkd_tune.search.recorded_recipes import recipe_of
 from dfkd_tune.search.sampling import without_experimental_warnings
 from dfkd_tune.search.storage import PatientStorage
@@ -36,6 +44,7 @@ from dfkd_tune.tracking.context import within
 from dfkd_tune.tracking.states import RunStatus, State
 from dfkd_tune.tracking.tracker import Tracker
 from dfkd_tune.training import metrics as metric
+from dfkd_tune.training.distill import Beside
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils import hardware
@@ -137,7 +146,7 @@ class StudyRunner:
             # ``open_queue`` checked that MLflow is up; an outage after that only delays the upload.
             self.tracker = Tracker(self.tracking_uri, self.name, self.storage_url, known=True)
             tags = self.prepared.tags() | {tag.WORKERS: known.workers}
-            self.tracker.open_study(self.prepared.params(self.problem.pool), tags)
+            self.tracker.open_study(self.prepared.params(self.problem), tags)
         self._watch()
         self._tidy()
         recipe, population = self.prepared.space.preset, self.prepared.population
@@ -152,9 +161,9 @@ class StudyRunner:
             try:
                 self._run_trials()
                 self._rerun()
-                with rerun_lock(self.storage, self.storage_url, self.study, self._wait_for_reruns):
+                with rerun_lock(self.storage, self.storage_url, self.study, self._wait_for_the_end):
                     self._rerun(everything=True)
-                    find_smallest(self._rerunner(), self._recipe, self.prepared.population)
+                    self._find_smallest()
                     self.tracker.close_all_running()  # no process works on a run any more
                     return self._conclude()
             except BaseException:
@@ -164,13 +173,16 @@ class StudyRunner:
     def _run_trials(self) -> None:
         """Work until all trials of all workers have ended and the baseline is known.
 
-        A process that has nothing else to do while another trains the baseline begins with the re-runs.
+        A process that has nothing else to do while the baseline trains begins with the re-runs.
         """
         begun = False
         while True:
             self._check_cancelled()
             self.trainer.refill()
-            if self.trainer.active:
+            if not begun and self._has_the_baseline_alone() and self._trials_are_over():
+                begun = True
+                self._rerun()
+            elif self.trainer.active:
                 self._show()
                 self.trainer.step()
                 self._watch(WATCH)
@@ -184,9 +196,16 @@ class StudyRunner:
             else:
                 return self._show()
 
+    def _has_the_baseline_alone(self) -> bool:
+        """Whether this process trains nothing but the baseline, and others may train with it.
+
+        With a seed, the re-runs would have other companions whenever a study goes on after the baseline.
+        """
+        return self.trainer.active.keys() == {BASELINE} and self.known.groups is None
+
     def _is_over(self) -> bool:
         """Whether no worker has a trial, and none will begin; the baseline must be known."""
-        return StudyRecord.of(self.study).baseline is not None and self._trials_are_over()
+        return StudyRecord.of(self.study).is_baseline_known and self._trials_are_over()
 
     def _trials_are_over(self) -> bool:
         return not (self.queue.owners() if self.known.is_late else self.queue.unfinished(self.total))
@@ -220,6 +239,7 @@ class StudyRunner:
         """
         section = self.prepared.spec.study
         if section.reruns:
+            self.trainer.claims.catch_up()
             self._show()
             wait = self._wait_for_reruns if everything else None
             parts, seeded = self.known.groups or self.known.workers, self.known.groups is not None
@@ -231,9 +251,16 @@ class StudyRunner:
             self.view.changed = True
             self._show()
 
+    def _find_smallest(self) -> None:
+        """Find the smallest student within a share of the best, if that is asked for."""
+        self.view.pruning = self.view.changed = self.prepared.spec.study.within is not None
+        find_smallest(self._rerunner(), self._recipe, self.prepared.population)
+        self.view.pruning = False
+
     def _rerunner(self) -> Rerunner:
         stores, section = (self.storage, self.storage_url, self.study), self.prepared.spec.study
-        return Rerunner(*stores, self.problem, self.tracker, section, lambda member=None: self._wait(None))
+        beside = Beside(self.trainer.population, self.trainer.reached) if self.trainer.active else None
+        return Rerunner(*stores, self.problem, self.tracker, section, lambda member=None: self._wait(None), beside)
 
     def _recipe(self, leader: Candidate) -> Recipe:
         return self.prepared.baseline() if leader.trial is None else recipe_of(self.study.trials[leader.trial])
@@ -245,6 +272,9 @@ class StudyRunner:
 
     def _wait_for_reruns(self) -> None:
         self._wait("the re-runs of another worker")
+
+    def _wait_for_the_end(self) -> None:
+        self._wait("another worker, which ends the study")
 
     def _wait(self, what: str | None) -> None:
         self._show(what)
@@ -273,13 +303,27 @@ class StudyRunner:
         self.view.read()
         summary, ended = known.summary, self.view.progress.ended
         if summary.get("trials") != ended or summary == self.summary_before:  # no other process wrote the summary
+            self._require_same_teacher()
             stores = (self.tracking_uri, self.storage, self.study)
             summary = published(self.tracker, *stores, self.problem, leading, ended)
         self._close(RunStatus.FINISHED, leading, report := summary["report"])
         found = (self.view.progress.best, promoted, known.untuned.get(metric.RMSE), report)
         return StudyResult(
-            self.name, *found, self.tracking_uri, self.storage_url, self.view.progress, summary.get("by_output", {})
+            self.name,
+            *found,
+            self.tracking_uri,
+            self.storage_url,
+            self.view.progress,
+            summary.get("by_output", {}),
+            rows_of(known.untuned),
         )
+
+    def _require_same_teacher(self) -> None:
+        """Before a certificate asks a teacher whose rows are counted, see that it still answers as it did."""
+        if self.prepared.total is not None and self.problem.attack is not None and self.problem.attack[1]:
+            asking = self.prepared.asking(self._check_cancelled)
+            with self.prepared.total.asking_alone(self._check_cancelled):
+                asking.require_same_answers()
 
     def _close(self, status: RunStatus, leading: Sequence[Promoted] = (), report: float | None = None) -> None:
         now = self.view.read()

@@ -155,8 +155,9 @@ def _study(study: Study) -> Record:
         (trial.datetime_start for trial in study.get_trials(deepcopy=False) if trial.datetime_start), default=None
     )
     at = round(begun.timestamp() * 1000) if begun else 0
-    tier = {tag.TIER: record.tier} if record.tier is not None else {}
-    return Record(Event.STUDY, name=study.study_name, at=at, params=plain(facts), tags=plain(tags | shas | tier))
+    more = {tag.TIER: record.tier} if record.tier is not None else {}
+    more |= {tag.TOTAL_QUERIES: record.total_queries} if record.total_queries is not None else {}
+    return Record(Event.STUDY, name=study.study_name, at=at, params=plain(facts), tags=plain(tags | shas | more))
 
 
 def _records(study: Study, trial: FrozenTrial) -> tuple[Record, Record]:

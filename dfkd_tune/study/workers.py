@@ -231,8 +231,14 @@ def _in_process(work: Work, sender: Connection) -> None:
     stop: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C reaches every process of a terminal
         signal.signal(number, lambda number, frame: stop.append(number))
+    starter = multiprocessing.parent_process()
+
+    def should_stop() -> bool:
+        """A worker whose starter was killed gives its trials back, rather than to ask its teacher on, unseen."""
+        return bool(stop) or (starter is not None and not starter.is_alive())
+
     try:
-        result = work.do(lambda: bool(stop))
+        result = work.do(should_stop)
     except (DfkdError, Interrupted) as error:
         result = error
     except Exception:

@@ -12,8 +12,11 @@ Every published number is an aggregate of at least ``at_least`` rows (K):
   the share of missing values is published beside the description of the values that are there.
 - *Moments*, *rank correlations* and *autocorrelations* are aggregates of all rows. A column of one published value has no
   correlations: those of the few rows with another value would tell where these rows rank in all other columns.
+- A *mixture* is of groups of K rows or more, and of twice as many as there are columns: the share of each, and the means and
+  covariances of its normal scores.
 
-This is aggregation, not differential privacy: someone who knows all rows but one may learn about that one.
+This is aggregation, not differential privacy: someone who knows all rows but one may learn about that one. The package
+``private`` describes with differential privacy.
 """
 
 from __future__ import annotations
@@ -21,20 +24,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from dfkd_tune.errors import FeaturesError
+from dfkd_tune.inputs.dependence.copula import WIDEST
 from dfkd_tune.inputs.dependence.stationary import nearest
 from dfkd_tune.inputs.features_file import parse_features
-from dfkd_tune.locations.files import require_place, write_output
-from dfkd_tune.tables.read import FOUND, Reading, Table, read_table
-from dfkd_tune.utils import yaml_io
+from dfkd_tune.tables.copula_mixture import fit_mixture
+from dfkd_tune.tables.read import Table
 
-TIERS = ("moments", "quantiles", "correlation")
+TIERS = ("moments", "quantiles", "correlation", "mixture")
 LEAST_MULTIPLE = 10
 """Smallest number of rows of a table, as a multiple of ``at_least``."""
 LEVELS = 20
@@ -59,6 +61,7 @@ class Description:
         rows: number of rows.
         features: entries of a features file.
         rank_correlation: lower triangle of the rank correlations, or None.
+        copula_mixture: groups of the mixture, or None.
         withheld: name of a column -> number of withheld levels.
         filled: names of the columns whose few missing values are not published.
         autocorrelations: of windows, for each column its rank autocorrelations from lag 1 to one less than the steps; else None.
@@ -67,6 +70,7 @@ class Description:
     rows: int
     features: list[dict[str, Any]] = field(default_factory=list)
     rank_correlation: list[list[float]] | None = None
+    copula_mixture: list[dict[str, Any]] | None = None
     withheld: dict[str, int] = field(default_factory=dict)
     filled: list[str] = field(default_factory=list)
     autocorrelations: list[list[float]] | None = None
@@ -74,8 +78,8 @@ class Description:
     def tree(self) -> dict[str, Any]:
         """The description as the content of a features file."""
         if self.autocorrelations is None:
-            ranks = {} if self.rank_correlation is None else {"rank_correlation": self.rank_correlation}
-            return {"features": self.features} | ranks
+            together = {"rank_correlation": self.rank_correlation, "copula_mixture": self.copula_mixture}
+            return {"features": self.features} | {key: value for key, value in together.items() if value is not None}
         channels = [
             item | ({"autocorrelation": lags} if any(lags) else {})
             for item, lags in zip(self.features, self.autocorrelations, strict=True)
@@ -111,6 +115,9 @@ class Description:
             lines.append(
                 f"rank correlations of {len(self.features) * (len(self.features) - 1) // 2:,} pairs, to 3 digits"
             )
+        if self.copula_mixture is not None:
+            least = min(group["share"] for group in self.copula_mixture) * self.rows
+            lines.append(f"a mixture of {len(self.copula_mixture)} Gaussian copulas, of {least:,.0f} rows or more each")
         if self.steps is not None:
             lines.append(f"autocorrelations of {self.steps - 1} lags, to 4 digits")
         if self.withheld:
@@ -119,10 +126,14 @@ class Description:
             lines.append(f"withheld: rare missing values, of {', '.join(self.filled)}")
         return lines
 
+    def about(self) -> str:
+        """The number of rows, and how they are described."""
+        return f"{self.rows:,} rows are described by aggregates"
+
     def _repr_html_(self) -> str:
         """What is published of each column, the number of rows, and what is withheld, for a notebook."""
         withheld = [escape(line) for line in self.lines() if line.startswith("withheld")]
-        told = ". ".join([f"{self.rows:,} rows are described by aggregates", *withheld])
+        told = ". ".join([self.about(), *withheld])
         return f"<p>{told}.</p>{parse_features(self.tree(), TABLE)._repr_html_()}"
 
 
@@ -143,6 +154,11 @@ def describe(table: Table, tier: str = "quantiles", at_least: int = 10, steps: i
     if rows < LEAST_MULTIPLE * at_least:
         rule = f"its number of rows is {rows:,}, {LEAST_MULTIPLE * at_least:,} are needed when every number is of {at_least} rows"
         raise FeaturesError(TABLE, rule, remedy="describe more rows, or lower --at-least")
+    if tier == "mixture" and steps is not None:
+        raise FeaturesError(TABLE, "tier mixture is of rows, not of windows", remedy="take tier correlation")
+    if tier == "mixture" and len(table.names) > WIDEST:
+        rule = f"tier mixture is of {WIDEST} columns at most, got {len(table.names):,}"
+        raise FeaturesError(TABLE, rule, remedy="take tier correlation")
     told = Description(rows)
     for name, column in zip(table.names, table.columns.T, strict=True):
         x = np.sort(column[~np.isnan(column)]) + 0.0  # -0 becomes 0
@@ -167,49 +183,10 @@ def describe(table: Table, tier: str = "quantiles", at_least: int = 10, steps: i
         scores = _scores(table.columns, told.features, at_least)
         told.rank_correlation = _rank_correlation(scores)
         told.autocorrelations = None if steps is None else _autocorrelations(table, scores, steps, at_least)
+    if tier == "mixture":
+        ranks = np.stack([_ranks(x, f, at_least) for x, f in zip(table.columns.T, told.features, strict=True)], axis=1)
+        told.copula_mixture = fit_mixture(ranks, at_least)
     return told
-
-
-def describe_file(
-    data: Path,
-    out: Path,
-    tier: str = "quantiles",
-    targets: tuple[str, ...] = (),
-    reading: Reading = FOUND,
-) -> list[str]:
-    """Describe a table in a features file, and return the lines to print about it.
-
-    Args:
-        data, reading: path of the table and options, as for ``read_table``.
-        out: path of the features file.
-        tier: one of ``TIERS``.
-        targets: names of columns to leave out.
-
-    Raises:
-        FeaturesError: the table cannot be read or described; nothing is written.
-        ExportError: ``out`` cannot be written.
-    """
-    if out.exists() and out.resolve() == data.resolve():
-        raise FeaturesError(out, "is the table itself", remedy="write the features file elsewhere")
-    require_place(out)
-    table, at_least = read_table(data, reading, targets), reading.at_least
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):  # overflow is refused below
-            told = describe(table, tier, at_least, reading.windows and reading.windows.steps)
-    except FeaturesError as error:
-        place = data if error.place == TABLE else f"{data}: {error.place}"
-        raise FeaturesError(place, error.rule, remedy=error.remedy) from None
-    inputs = parse_features(told.tree(), data)
-    what = f"{tier}, windows" if reading.windows else tier
-    head = f"# {told.rows} rows described ({what}), every number of {at_least} rows or more\n"
-    write_output(out, (head + yaml_io.dump(told.tree(), compact=True)).encode())
-    columns = len(told.features)
-    of_what = f"{columns} features" if told.steps is None else f"windows of {told.steps} steps of {columns} channels"
-    return [
-        f"{data}: {told.rows:,} rows, {of_what}" + (f", without {', '.join(targets)}" if targets else ""),
-        *(f"  {line}" for line in [*table.notes, *told.lines()]),
-        f"tier {inputs.tier}, every number of {at_least} rows or more; wrote {out}; no row leaves this machine",
-    ]
 
 
 def _levels(x: np.ndarray, missing: int, at_least: int, words: tuple[str, ...] | None) -> tuple[dict[str, Any], int]:

@@ -80,7 +80,8 @@ class OfEither:
         if self._meter is not None:
             self._meter.claim(1)
         try:  # with a gradient, because NumPy's functions take tensors that need none
-            with torch.enable_grad():
+            with torch.enable_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what a function of arrays says of tensors tells nobody anything
                 positional, keywords = _each(call, lambda x: _watched(x[:1]))
                 return _of_tensors(self.function(*positional, **keywords)), None
         except Exception as error:

@@ -57,7 +57,7 @@ def _takes_frames(teacher: Teacher) -> bool:
     return isinstance(teacher.estimator, TableModel) and teacher.estimator.takes_frames
 
 
-def _kinds(teacher: Teacher) -> Mapping[str, str]:
+def column_kinds(teacher: Teacher) -> Mapping[str, str]:
     """Name of a column -> the name of its dtype, or ``string``, as far as the model behind a teacher knows them."""
     return teacher.estimator.kinds if isinstance(teacher.estimator, TableModel) else {}
 
@@ -158,7 +158,7 @@ def column_signature(teacher: Teacher, inputs: Inputs) -> Signature | None:
     own = feature_names(teacher) or (inputs.names if _takes_frames(teacher) else None)
     if teacher.layout is not None or own is None:
         return None
-    kinds, features = _kinds(teacher), {each.name: each for each in inputs.features}
+    kinds, features = column_kinds(teacher), {each.name: each for each in inputs.features}
     arguments = []
     for name in own:
         words = [word for word in features[name].labels or () if word is not None] if name in features else []
@@ -174,7 +174,7 @@ def require_words(teacher: Teacher, inputs: Inputs) -> None:
         TeacherError: a column has none, or a column of numbers has words.
     """
     labels = {feature.name: feature.labels for feature in inputs.features}
-    for name, kind in _kinds(teacher).items():
+    for name, kind in column_kinds(teacher).items():
         if name in labels and (labels[name] is not None) != (kind == WORDS):
             what = "has words as levels" if kind != WORDS else "has no levels, and nothing else says which words occur"
             levels = "[red, blue]" if kind == WORDS else "[0, 1]"

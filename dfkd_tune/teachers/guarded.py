@@ -2,7 +2,7 @@
 
 A failed call is repeated at once, and a few more times if the failure may be temporary (a service is away, or a failure
 of the same type passed before). For a permanent failure the guard finds the cause: the values of a row, the number of
-rows, or every row.
+rows, or every row. Where rows cost, it asks one of them alone and no more.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dfkd_tune.errors import DfkdError, Interrupted, TeacherError
+from dfkd_tune.errors import DfkdError, Interrupted, QueriesSpent, TeacherError
 from dfkd_tune.teachers.metering.meter import Meter, current_meter
 from dfkd_tune.utils.object_reference import message, raised
 from dfkd_tune.utils.user_code import Confined
@@ -29,7 +30,11 @@ WORDS = ("timeout", "connect", "unavailable", "network", "transport", "protocol"
 PAUSES = (0.0, 0.2, 1.0, 3.0)
 """Seconds before each repetition of a failed call; a failure that is not temporary is repeated once."""
 SLOW_CALL_S = 0.5
-"""Seconds per call from which a teacher is slow; the guard then makes no further calls to find the failing row."""
+"""Seconds per call from which a teacher is slow; the guard then asks one row alone, and no more, to find the cause of a failure."""
+SLOW_ROW_S = 0.05
+"""Seconds for one row from which it does the same."""
+FEW = 2
+"""Most rows that are asked again, where rows are counted, after a failure that is not temporary."""
 SIZES = (1, 2, 7, *(2**i for i in range(2, 10)))
 """Batch sizes that are tried after one fails."""
 SHOWN_VALUES = 6
@@ -40,6 +45,7 @@ VALUES_REMEDY = "declare the values that it takes, as ranges or levels in the fe
 ROWS_REMEDY = "let it take any number of rows, one too: in evaluation mode, exported with a dynamic batch dimension"
 SHAPE_REMEDY = "check the number of features and what is declared of them, and that any number of rows is taken"
 CHANGED_REMEDY = "it answered others before: see what it depends on, then run the same command again"
+OTHERS_REMEDY = "declare the values that it takes in the features file, and let it take any number of rows"
 END_REMEDY = "a teacher must return its answers and end nothing"
 
 
@@ -95,7 +101,7 @@ class Guard:
         optional: columns that may hold missing values, which are NaN.
         outputs: number of output columns O; None before the first call.
         passed: exception types that did not recur when a call was repeated.
-        slow: whether the last call took longer than ``SLOW_CALL_S``.
+        slow: whether the last call that it answered took longer than ``SLOW_CALL_S``, or one since.
         check_cancelled: called before each call of a slow teacher; may raise to cancel.
         meter: counts the rows of each call and keeps their answers; None for a teacher whose rows are free.
     """
@@ -175,11 +181,13 @@ class Guard:
 
     def _once(self, source: str, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         CALLS.begin(len(x))
+        answered = False
         try:
             with Confined():
                 y = self._run(function, x)
+            answered = True
         finally:
-            self.slow = CALLS.end() > SLOW_CALL_S
+            self.slow = CALLS.end() > SLOW_CALL_S or (self.slow and not answered)
         return self._checked(source, y, x)
 
     def _run(self, function: Callable[..., Any], *arguments: Tensor) -> Any:
@@ -220,6 +228,9 @@ class Guard:
         self, source: str, function: Callable[[Tensor], Tensor], x: Tensor, problem: BaseException
     ) -> Tensor | BaseException:
         """Repeat the call; returns the outputs, or the last failure."""
+        lasting = not passing(problem) and type(problem) not in self.passed
+        if self.meter is not None and len(x) > FEW and lasting:
+            return problem
         for pause in PAUSES if isinstance(problem, Exception) else ():
             kind, words = type(problem), message(problem)
             say = LOG.warning if pause and kind not in self.passed else LOG.info
@@ -257,29 +268,57 @@ class Guard:
                 f"{first}: it {what}, {len(PAUSES) + 1} times in a row",
                 remedy="see that it can be reached, then run the same command again",
             )
-        row = size = None
-        if not self.slow and len(x):
-            row, size = blame(lambda rows: self._answers(source, function, rows), x.detach())
+        alone, row, size, free = None, None, None, self.meter is None and not self.slow
+        if len(x) > FEW or (free and len(x) > 1):
+            alone, seconds = self._alone(source, function, x)
+            free = free and seconds < SLOW_ROW_S
+        if free and len(x):
+            alone = None
+            with suppress(_Slow):
+                row, size = blame(lambda rows: self._cheaply(source, function, rows), x.detach())
         if size is not None:
             return TeacherError(
                 source,
                 f"takes only a fixed batch size: {_rows(len(x))} failed where {_rows(size)} did not (it {what})",
                 remedy=ROWS_REMEDY,
             )
-        remedy = END_REMEDY if not isinstance(problem, Exception) else CHANGED_REMEDY if self.outputs else SHAPE_REMEDY
         if row is not None:
             return TeacherError(source, f"{what}, asked {_rows(len(x))}, for {self.row(row)}", remedy=VALUES_REMEDY)
-        return TeacherError(source, f"{first}: it {what}", remedy=remedy)
+        if alone:
+            rule = f"{what}, asked {_rows(len(x))}; it answers the first of them alone, {self.row(x[0])}"
+            return TeacherError(source, rule, remedy=OTHERS_REMEDY)
+        remedy = END_REMEDY if not isinstance(problem, Exception) else CHANGED_REMEDY if self.outputs else SHAPE_REMEDY
+        also = "" if alone is None else ", and does so for this row alone"
+        return TeacherError(source, f"{first}: it {what}{also}", remedy=remedy)
+
+    def _alone(self, source: str, function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[bool | None, float]:
+        """Whether the first row is answered alone, None if it cannot be asked, and the seconds that it takes."""
+        start = time.monotonic()
+        try:
+            answers = self._answers(source, function, x[:1].detach())
+        except QueriesSpent:
+            return None, 0.0
+        return answers, time.monotonic() - start
+
+    def _cheaply(self, source: str, function: Callable[[Tensor], Tensor], x: Tensor) -> bool:
+        """As ``_answers``, until a call is slow."""
+        if self.slow:
+            raise _Slow
+        return self._answers(source, function, x)
 
     def _answers(self, source: str, function: Callable[[Tensor], Tensor], x: Tensor) -> bool:
         try:
             with torch.no_grad():
                 self._once(source, function, x)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, QueriesSpent):
             raise
         except BaseException:
             return False
         return True
+
+
+class _Slow(Exception):
+    """A teacher that seemed to be fast is slow, so that the search for the cause of a failure ends."""
 
 
 def passing(problem: BaseException) -> bool:

@@ -64,12 +64,29 @@ def own_signature(model: Any, example: Any = None) -> Signature | None:
         model: as for ``given``.
         example: example inputs, as for ``example_inputs.signature_of``, whose errors this raises.
     """
-    known = isinstance(model, str | Path | Teacher) or inspect.isclass(model)
-    if known or callable(getattr(model, "predict", None)) or not callable(model):
+    if not _is_asked(model):
         return None
     dtype = likely_dtype(model) if isinstance(model, nn.Module) else taken_by(model)
     signature = signature_of(_source(model), model, example, dtype)
     return None if signature is not None and signature.flat else signature
+
+
+def unasked(model: Any, rows: Tensor | None, signature: Signature | None) -> Teacher | None:
+    """The teacher that ``given`` asks before it names it, as far as it is known before; None for others.
+
+    Args:
+        model, rows, signature: as for ``given``.
+    """
+    if not _is_asked(model):
+        return None
+    dtype = likely_dtype(model) if isinstance(model, nn.Module) else taken_by(model)
+    width = None if rows is None or signature is not None else rows.shape[1]
+    return Teacher(_source(model), model, dtype, "", width=width, signature=signature)
+
+
+def is_unkept(model: Any, signature: Signature | None) -> bool:
+    """Whether a model is a function that only this process can ask, as no file and no module path of rows leads to it."""
+    return _is_asked(model) and not isinstance(model, nn.Module) and (signature is not None or not _module_path(model))
 
 
 def given(model: Any, folder: Path, rows: Tensor | None = None, signature: Signature | None = None) -> Given:
@@ -123,6 +140,12 @@ def identified(teacher: Teacher, inputs: Inputs) -> Teacher:
     unit = float(answers.nan_to_num().abs().max()) or 1.0
     digits = (answers / unit * 1e4).nan_to_num().round().long()  # rounding of the last digits is no other teacher
     return replace(teacher, sha256=hash_bytes(digits.numpy().tobytes() + f"{unit:.4g}".encode()))
+
+
+def _is_asked(model: Any) -> bool:
+    """Whether a model is a module or a function, which ``given`` asks."""
+    known = isinstance(model, str | Path | Teacher) or inspect.isclass(model)
+    return not known and not callable(getattr(model, "predict", None)) and callable(model)
 
 
 def _source(model: Any) -> str:

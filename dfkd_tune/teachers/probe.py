@@ -153,16 +153,18 @@ def _take_gaps(teacher: Teacher, inputs: Inputs) -> None:
     z = inputs.present(inputs.draw(GAP_ROWS, torch.Generator().manual_seed(0)))
     whole = inputs.raw(z, teacher.dtype)
     _answer(teacher, whole)  # what fails here has another cause
-    if _without(teacher, whole, inputs.gapped) is None:
+    what = _without(teacher, whole, inputs.gapped)
+    if what is None:
         return
-    told = ((i, _without(teacher, whole, [i])) for i in inputs.gapped)
-    column, what = next(((i, what) for i, what in told if what is not None), (inputs.gapped[0], "it fails"))
-    feature = inputs.features[column]
-    raise TeacherError(
-        teacher.source,
-        f"takes no missing values, and {feature.name} may be missing (missing: {feature.missing:g}): {what}",
-        remedy="leave missing out of the features file, or put an imputer before the model",
-    )
+    columns, counted = inputs.gapped, teacher.guard.meter is not None
+    for i in () if counted or len(columns) == 1 else columns:  # where rows are counted, it is not worth more of them
+        if (why := _without(teacher, whole, [i])) is not None:
+            columns, what = [i], why
+            break
+    gaps = (inputs.features[i] for i in columns)
+    told = ", ".join(f"{feature.name} may be missing (missing: {feature.missing:g})" for feature in gaps)
+    remedy = "leave missing out of the features file, or put an imputer before the model"
+    raise TeacherError(teacher.source, f"takes no missing values, and {told}: {what}", remedy=remedy)
 
 
 def _without(teacher: Teacher, x: Tensor, columns: list[int]) -> str | None:
@@ -218,13 +220,7 @@ def _independent(teacher: Teacher, x: Tensor, full: Tensor, rows: tuple[int, ...
     Raises:
         TeacherError: one differs by more than ``FARTHEST`` and rounding.
     """
-    wide = full.double()
-    rounding = torch.full_like(wide[0], torch.finfo(torch.float32).eps)  # of any student, and of many teachers
-    for short in (torch.float16, torch.bfloat16):
-        held = (full.to(short).to(full.dtype) == full).all(0)
-        rounding = torch.where(held, torch.finfo(short).eps, rounding)
-    apart = (wide[[*rows]] - few.double()).abs()
-    excess = apart - FARTHEST * wide.std(0) - UNITS * rounding * wide.abs().amax(0)
+    excess = (full.double()[[*rows]] - few.double()).abs() - tolerated(full)
     if bool((excess <= 0).all()):
         return
     row, output = divmod(int(excess.nan_to_num(torch.inf).argmax()), excess.shape[1])
@@ -236,6 +232,16 @@ def _independent(teacher: Teacher, x: Tensor, full: Tensor, rows: tuple[int, ...
         if isinstance(teacher.function, torch.nn.Module)
         else "let it compute an answer from its row alone: without a mean, an order or a rank of the rows that come with it",
     )
+
+
+def tolerated(answers: Tensor) -> Tensor:
+    """Largest difference ``(O,)`` of two answers to one row that is put down to rounding, from many answers ``(N, O)``."""
+    wide = answers.double()
+    rounding = torch.full_like(wide[0], torch.finfo(torch.float32).eps)  # of any student, and of many teachers
+    for short in (torch.float16, torch.bfloat16):
+        held = (answers.to(short).to(answers.dtype) == answers).all(0)
+        rounding = torch.where(held, torch.finfo(short).eps, rounding)
+    return FARTHEST * wide.std(0) + UNITS * rounding * wide.abs().amax(0)
 
 
 def _noise(teacher: Teacher, x: Tensor, first: Tensor, second: Tensor) -> float:

@@ -40,10 +40,12 @@ def bank_datasets(parent: Run | None, result: Mapping[str, Any]) -> dict[str, Da
     """
     from mlflow.entities import Dataset
 
-    if parent is None or not parent.data.params.keys() >= {param.SEED, param.BANK}:
+    params = {} if parent is None else parent.data.params
+    if parent is None or param.SEED not in params or _size(REPORT, params) is None:
         return {}
     hashes = {name: parent.data.tags.get(name, "") for name in (tag.FEATURES_SHA256, tag.TEACHER_SHA256)}
-    facts = {name: parent.data.params[name] for name in (param.SEED, param.BANK)}
+    names = (param.SEED, param.BANK, *(param.BANK_ROWS.format(name) for name in METRICS))
+    facts = {name: params[name] for name in names if name in params}
     columns = [{"type": "double", "name": name, "required": True} for name in result["features"]]
     made = {}
     for name in METRICS:
@@ -56,9 +58,14 @@ def bank_datasets(parent: Run | None, result: Mapping[str, Any]) -> dict[str, Da
             source_type="code",
             source=json.dumps(source),
             schema=json.dumps({"mlflow_colspec": columns}) if len(columns) <= 500 else None,
-            profile=json.dumps({"num_rows": int(facts[param.BANK])}) if name != STRESS else None,
+            profile=json.dumps({"num_rows": int(known)}) if (known := _size(name, params)) is not None else None,
         )
     return made
+
+
+def _size(bank: str, params: Mapping[str, str]) -> str | None:
+    """Rows of a bank; None if they are not on record, as those of a stress bank that was attacked are not."""
+    return params.get(param.BANK_ROWS.format(bank), None if bank == STRESS else params.get(param.BANK))
 
 
 def inputs_of(banks: Mapping[str, Dataset]) -> list[DatasetInput]:

@@ -26,6 +26,7 @@ from dfkd_tune.locations.paths import (
     absolute,
     for_reading_alone,
     sqlite_file,
+    sqlite_url,
     tracking_url,
     without_credentials,
     writable,
@@ -160,7 +161,7 @@ def open_client(uri: str) -> MlflowClient:
             lock.acquire()
         try:
             if not file.exists():
-                _make(uri, file)
+                _make(file)
             client = MlflowClient(uri)
             client.search_experiments(max_results=1)
             with closing(sqlite3.connect(file)) as connection:
@@ -173,7 +174,8 @@ def open_client(uri: str) -> MlflowClient:
         raise TrackingError(shown, f"cannot be opened: {without_credentials(line(error))}") from None
     except Exception as error:
         if type(error).__module__.startswith(("sqlalchemy", "alembic")):
-            raise TrackingError(shown, f"cannot be opened: {without_credentials(line(error))}") from None
+            rule = f"cannot be opened: {without_credentials(line(error))}"
+            raise TrackingError(shown, rule, remedy=_remedy(file)) from None
         raise
 
 
@@ -181,11 +183,39 @@ _OPENED: set[tuple[Path, int]] = set()
 """SQLite files that this process has opened, each with its inode."""
 
 
-def _make(uri: str, file: Path) -> None:
-    """Create an SQLite store with artifacts beside it, unless set otherwise. MLflow's default is the working directory, unquoted."""
+def _make(file: Path) -> None:
+    """Create an SQLite store with artifacts beside it, unless set otherwise. MLflow's default is the working directory, unquoted.
+
+    MLflow makes its tables in some fifty steps, and cannot go on after a kill between two of them. So the file gets its name at the end.
+    """
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    SqlAlchemyStore(uri, (file.parent / "artifacts").as_uri())
+    part = file.with_name(f"{file.name}.part")
+    _discard(part)
+    store = SqlAlchemyStore(sqlite_url(part), (file.parent / "artifacts").as_uri())
+    store.engine.dispose()  # so that all of it is in the file
+    os.replace(part, file)
+    _discard(part)
+
+
+def _discard(part: Path) -> None:
+    """Remove an unfinished database, with the journals that SQLite keeps beside it."""
+    for ending in ("", "-journal", "-wal", "-shm"):
+        Path(f"{part}{ending}").unlink(missing_ok=True)
+
+
+HOLDING = ("runs", "registered_models")
+"""MLflow's tables of what a user would miss."""
+
+
+def _remedy(file: Path | None) -> str | None:
+    """What helps if MLflow cannot open a database: nothing is lost with one that was not finished."""
+    tables = None if file is None else sqlite_files.rows_of(file, "SELECT name FROM sqlite_master WHERE type = 'table'")
+    if file is None or tables is None:
+        return None
+    if any(sqlite_files.rows_of(file, f"SELECT 1 FROM {name} LIMIT 1") for (name,) in tables if name in HOLDING):
+        return f"run mlflow db upgrade, or {DAMAGED}"
+    return "remove the file: it holds no run and no model, and MLflow did not finish making it"
 
 
 @contextmanager

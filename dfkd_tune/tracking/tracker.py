@@ -32,18 +32,19 @@ FLUSH_TIMEOUT_S = 10.0
 """Seconds that a study waits at its end for an MLflow that accepts no records."""
 
 
-def ready(uri: str, storage: str, study: str, hashes: Mapping[str, str]) -> None:
-    """Check that MLflow can record a new study. A study with records in MLflow may go on while MLflow is down.
+def reachable(uri: str, storage: str, study: str) -> bool:
+    """Check that MLflow can be reached, unless a study has records in MLflow: it may go on while MLflow is down.
 
     Args:
         uri: MLflow tracking URI.
         storage: URL of the study's storage.
         study: its name.
-        hashes: tags that name its teacher and its inputs.
+
+    Returns:
+        whether the study has such records.
 
     Raises:
-        TrackingError: within a few seconds, if MLflow cannot be reached, or the experiment has runs of another program, or of a study
-            with another teacher or other inputs.
+        TrackingError: within a few seconds, if MLflow cannot be reached.
     """
     known = Outbox(spool_folder(storage, study), storage).known()
     try:
@@ -51,9 +52,22 @@ def ready(uri: str, storage: str, study: str, hashes: Mapping[str, str]) -> None
     except TrackingError:
         if not known:
             raise
-    else:
-        if not known:
-            Runs(absolute(uri), study).refuse_foreign(hashes)
+    return known
+
+
+def ready(uri: str, storage: str, study: str, hashes: Mapping[str, str]) -> None:
+    """Check that MLflow can record a new study.
+
+    Args:
+        uri, storage, study: as for ``reachable``.
+        hashes: tags that name its teacher and its inputs.
+
+    Raises:
+        TrackingError: within a few seconds, if MLflow cannot be reached, or the experiment has runs of another program, or of a study
+            with another teacher or other inputs.
+    """
+    if not reachable(uri, storage, study):
+        Runs(absolute(uri), study).refuse_foreign(hashes)
 
 
 class Tracker:

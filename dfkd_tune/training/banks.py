@@ -18,6 +18,21 @@ MEASURED_ROWS = {"cpu": 16_384, "cuda": 2**20}
 
 
 @dataclass(frozen=True)
+class Sample:
+    """Rows on which models as their files load are compared with the models in training.
+
+    Args:
+        z: standardized rows ``(N, D)`` on the CPU.
+        targets: outputs ``(N, O)`` of the teacher as its file loads, float64, in its units.
+        teacher_gap: largest difference between these and the outputs in training, in standard deviations of the teacher.
+    """
+
+    z: Tensor
+    targets: Tensor
+    teacher_gap: float
+
+
+@dataclass(frozen=True)
 class Bank:
     """Fixed prior rows and the teacher's outputs there.
 

@@ -47,6 +47,7 @@ class Outcome:
         compression: the teacher's number of parameters over the student's; None if the teacher's cannot be counted.
         seconds: seconds of computation; members of a population share its time.
         teacher_rows: teacher rows queried for this student alone.
+        answered_rows: answered rows that all students shared when it began; None where that number does not grow.
         synthesis: gap quantiles and fractions of active bounds of the generator at the last rung.
         failure: why there is no result; None if there is one.
         latency: microseconds that the student takes for one row; None if it failed.
@@ -72,6 +73,7 @@ class Outcome:
     gaps: dict[str, float] = field(default_factory=dict)
     folds: tuple[Fidelity | None, Fidelity | None] = (None, None)
     held_out: bool = False
+    answered_rows: int | None = None
 
     @property
     def robust(self) -> float:
@@ -103,6 +105,8 @@ class Outcome:
             metric.SECONDS: self.seconds,
             metric.TEACHER_ROWS: self.teacher_rows,
         }
+        if self.answered_rows is not None:
+            values[metric.ANSWERED_ROWS] = self.answered_rows
         if self.selection is not None:
             values |= {metric.RMSE: self.selection.rmse, metric.NRMSE: self.selection.nrmse}
             if len(self.selection.by_output) > 1:
@@ -153,6 +157,7 @@ def conclude(problem: Problem, member: Member, seconds: float, refine: bool = Tr
         stress=judged.get("stress"),
         folds=(folds.get("selection"), folds.get("stress")),
         held_out=not problem.asks,
+        answered_rows=member.answered_rows,
         stress_weight=stress_policy(problem.probe, problem.inputs).weight,
         curve=member.curve,
         parameters=parameters,
@@ -249,8 +254,24 @@ def distill(problem: Problem, recipe: Recipe, seed: int, progress: Callable[[Mem
     return distill_all(problem, [Member("solo", recipe, seed)], progress)[0]
 
 
+@dataclass(frozen=True)
+class Beside:
+    """Members of someone else that train in the same population.
+
+    Args:
+        population: where they train.
+        reached: called after every step with those of them that reached a rung, and the seconds of the step for each member.
+    """
+
+    population: Population
+    reached: Callable[[Sequence[Member], float], None]
+
+
 def distill_all(
-    problem: Problem, members: Sequence[Member], progress: Callable[[Member], None] | None = None
+    problem: Problem,
+    members: Sequence[Member],
+    progress: Callable[[Member], None] | None = None,
+    beside: Beside | None = None,
 ) -> list[Outcome]:
     """Distill several students at once; each result is the same as if distilled alone.
 
@@ -258,20 +279,25 @@ def distill_all(
         problem: teacher, prior and banks.
         members: new members with distinct keys.
         progress: called with the member at every rung.
+        beside: members of someone else to train with; None for a population of their own.
     """
-    population, seconds = Population(problem), dict.fromkeys((member.key for member in members), 0.0)
-    outcomes: dict[Hashable, Outcome] = {}
+    population = Population(problem) if beside is None else beside.population
+    seconds, outcomes = dict.fromkeys((member.key for member in members), 0.0), dict[Hashable, Outcome]()
     for member in members:
         population.admit(member)
-    while len(population):
+    while len(outcomes) < len(members):
         start = time.perf_counter()
         due = population.advance()
         took = (time.perf_counter() - start) / len(population)
-        for member in population.members:
-            seconds[member.key] += took
+        for key in seconds.keys() - outcomes.keys():
+            seconds[key] += took
         for member in due:
+            if member.key not in seconds:
+                continue
             if progress is not None:
                 progress(member)
             if member.finished:
                 outcomes[member.key] = conclude(problem, population.release(member.key), seconds[member.key])
+        if beside is not None:
+            beside.reached([member for member in due if member.key not in seconds], took)
     return [outcomes[member.key] for member in members]

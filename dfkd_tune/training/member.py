@@ -47,6 +47,7 @@ class Member:
         block: indices ``(BLOCK, batch)`` of the pool rows of the current block.
         engine: source of a block generator's random numbers.
         sampled: a block generator's rows ``(BLOCK, rows, D)`` of the current block, and the teacher's outputs.
+        answered_rows: number of answered rows that all students shared when it began; None where that number does not grow.
         fold: which split of the rows it trains on, where rows are few.
         companions: members of the same trial for the other folds, once it has left its population.
         drawn: number of rows that it has remembered so far.
@@ -74,6 +75,7 @@ class Member:
     block: Tensor | None = field(default=None, repr=False)
     engine: Any = field(default=None, repr=False)
     sampled: tuple[Tensor, Tensor] | None = field(default=None, repr=False)
+    answered_rows: int | None = None
     fold: int = 0
     companions: list[Member] = field(default_factory=list, repr=False)
     drawn: int = 0
@@ -82,6 +84,7 @@ class Member:
     def begin(self, problem: Problem) -> None:
         """Make its initial weights, optimizer moments and generator state."""
         self.rng.manual_seed(derive(self.seed, "member"))
+        self.answered_rows = problem.answered_rows
         begun = self.start
         if begun is None:
             begun = self.recipe.initializer.init(problem.init_context(self.recipe, self.fold), self.rng)

@@ -7,9 +7,9 @@ the mean and standard deviation of the teacher's outputs on the pruning bank. No
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import cached_property, reduce
 from typing import ClassVar
 
@@ -29,7 +29,7 @@ from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.normalized import normalized
 from dfkd_tune.teachers.output_cache import Answers
 from dfkd_tune.teachers.probe import Probe
-from dfkd_tune.training.banks import Bank, Pool
+from dfkd_tune.training.banks import Bank, Pool, Sample
 from dfkd_tune.training.gradient_mask import gradient_mask
 from dfkd_tune.training.raw_evaluation import ExportedStudent, RawEvaluator, outputs, outputs_of
 from dfkd_tune.utils.seeding import stream
@@ -57,21 +57,6 @@ DELTA = 0.1
 """Step of the finite differences for a black box's gradients, in standard deviations of a feature."""
 
 
-@dataclass(frozen=True)
-class Sample:
-    """Rows on which models as their files load are compared with the models in training.
-
-    Args:
-        z: standardized rows ``(N, D)`` on the CPU.
-        targets: outputs ``(N, O)`` of the teacher as its file loads, float64, in its units.
-        teacher_gap: largest difference between these and the outputs in training, in standard deviations of the teacher.
-    """
-
-    z: Tensor
-    targets: Tensor
-    teacher_gap: float
-
-
 class Problem:
     """The fixed setting of a study: teacher, prior, pool and banks.
 
@@ -94,8 +79,6 @@ class Problem:
     """Whether it may query the teacher for rows of single trials."""
     trained_folds = 1
     """Number of folds for which a trial trains a student; more than one is cross-validation."""
-    attack_rows: int | None = None
-    """Most rows that the attack on a certified student may query; None for its own limit."""
 
     def __init__(
         self,
@@ -134,6 +117,16 @@ class Problem:
         self.geometry = self._geometry()
         gradient = self.values_and_gradients if probe.differentiable else None
         self.matched = gradient_mask(self.encoder, self.pool.z, gradient, smooth=self.teacher.chain is not None)
+
+    @property
+    def attack(self) -> tuple[int, int] | None:
+        """Where rows are counted: those of earlier attacks, which the next does not repeat, and its own most; None elsewhere."""
+        return None
+
+    @property
+    def answered_rows(self) -> int | None:
+        """Number of answered rows that all students share, where that number grows during a study; None elsewhere."""
+        return None
 
     @property
     def columns(self) -> Columns:
@@ -231,10 +224,17 @@ class Problem:
         """Whether the teacher's outputs at ``z`` still equal ``values`` ``(N, O)``, normalized, up to rounding."""
         return torch.allclose(self.answer(z), values, rtol=1e-3, atol=1e-3)
 
+    @contextmanager
+    def counting(self) -> Iterator[Callable[[], int]]:
+        """Gives the number of rows that the teacher is queried for in the block."""
+        before = self.queries
+        yield lambda: self.queries - before
+
     def answer(self, z: Tensor) -> Tensor:
         """Normalized teacher outputs ``(N, O)`` at rows ``(N, D)``, without gradients."""
-        self.queries += len(z)
-        return self._normalized.answer(z)
+        found = self._normalized.answer(z)
+        self.queries += len(z)  # of those that were answered
+        return found
 
     def vjp(self, z: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """Normalized teacher outputs ``(N, O)`` at rows ``(N, D)``, and their vector-Jacobian product ``(N, O) -> (N, D)``."""

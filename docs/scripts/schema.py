@@ -177,6 +177,18 @@ def study() -> Tree:
     }
 
 
+def group() -> Tree:
+    """The schema of one group of a mixture of Gaussian copulas."""
+    numbers: Tree = {"type": "array", "items": {"type": "number"}}
+    rows = {"type": "array", "items": numbers, "description": "Covariances of the normal scores, lower triangle."}
+    properties = {
+        "share": {"type": "number", "exclusiveMinimum": 0, "maximum": 1, "description": "Share of the rows."},
+        "mean": numbers | {"description": "Means of the normal scores, one a feature."},
+        "covariance": rows,
+    }
+    return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
+
+
 def argument() -> Tree:
     """The schema of what is declared of one argument."""
     own: Tree = {
@@ -239,6 +251,11 @@ def features() -> Tree:
             "simplex": names | {"description": "Names of the features that are shares of a whole."},
             "rank_correlation": TRIANGLE
             | {"description": "Spearman rank correlations, lower triangle, one row per feature."},
+            "copula_mixture": {
+                "type": "array",
+                "items": {"$ref": "#/$defs/group"},
+                "description": "A mixture of Gaussian copulas, in place of `rank_correlation`.",
+            },
         },
         "additionalProperties": False,
         "$defs": {
@@ -247,6 +264,7 @@ def features() -> Tree:
             "window": shaped(Window, channels=CHANNELS),
             "grid": shaped(Grid),
             "argument": argument(),
+            "group": group(),
         },
     }
 

@@ -44,3 +44,21 @@ def test_a_frame_is_described_as_its_file_is(tmp_path):
 def test_a_mistake_is_told_by_its_argument(given, place, words):
     with fails(place, words, kind=FeaturesError):
         dt.describe(**{"data": FRAME} | given)
+
+
+def test_differential_privacy_in_python():
+    pytest.importorskip("opendp")
+    bounds = {"load": {"range": [0, 100]}, "gear": dt.Feature("gear", levels=[0.0, 1.0, 2.0])}
+    with pytest.warns(UserWarning, match="^describe: about .* are few for epsilon 0.1; .*or raise epsilon"):
+        told = dt.describe(FRAME, targets=["y"], epsilon=0.1, bounds=bounds)
+    assert [each["name"] for each in told.tree()["features"]] == ["load", "gear"]
+    assert "epsilon 0.1" in told._repr_html_()
+    for given, place, words in (
+        ({"epsilon": 1.0}, "describe: epsilon", "give bounds with"),
+        ({"bounds": bounds}, "describe: bounds", "give epsilon"),
+        ({"epsilon": 1.0, "bounds": {"load": {"range": [0, 100]}}}, "describe: bounds: gear", "has no bounds"),
+        ({"epsilon": 1.0, "bounds": bounds, "missing": "drop"}, "describe: missing", "leave it out"),
+        ({"epsilon": 0.0, "bounds": bounds}, "describe: epsilon", "greater than 0"),
+    ):
+        with fails(place, words, kind=FeaturesError):
+            dt.describe(FRAME, **{"targets": ["y"]} | given)

@@ -37,6 +37,7 @@ def test_a_features_file_is_read_as_the_command_line_reads_it(tmp_path):
         ({"within": True}, "within"),
         ({"within": 0.1, "trial": 2}, "within"),
         ({"sources": "teacher.pt2"}, "sources"),
+        ({"typed_columns": "no"}, "typed_columns"),
     ],
     ids=str,
 )

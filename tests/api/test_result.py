@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pytest
 import torch
@@ -10,6 +11,7 @@ from teacher_files import save_pt2
 from torch import nn
 
 import dfkd_tune as dt
+from dfkd_tune.tracking.connection import pointed_at
 
 SMALL = {"budget": {"steps": 40, "batch": 20, "pool": 500, "bank": 200}, "progress": False, "workers": 1, "seed": 0}
 
@@ -29,8 +31,11 @@ def test_any_trial_of_a_teacher_in_memory_is_certified_where_it_is(here):
         lambda x: np.sin(x[:, 0]) + x[:, 1], features=["a", "b"], name="kept", n_trials=2, study=about, **SMALL
     )
     for trial in (0, 1):
-        made = result.register("kept", trial=trial)
+        made = result.register("kept", trial=trial, typed_columns=bool(trial))
         assert made.trial == trial and made.report_rmse > 0
+    with pointed_at(result.tracking_uri):
+        declared = [mlflow.models.get_model_info(f"models:/kept/{number}").signature.inputs for number in (1, 2)]
+    assert declared[0] is None and declared[1].input_names() == ["a", "b"]
     with pytest.raises(dt.DfkdError, match=r"no file holds it .* give it again in Python: dfkd_tune.tune"):
         dt.load_result("kept").plot_parity()
 

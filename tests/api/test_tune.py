@@ -309,3 +309,44 @@ def test_a_total_is_open_before_a_teacher_in_memory_is_asked(here):
     with pytest.raises(dt.DfkdError, match="tune: name: is needed with budget"):
         dt.tune(priced, n_trials=1, **given)
     assert sum(asked) <= 400
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"features": {"load": {"levels": ["low", "high"]}, "flow": None}}, "load has levels that are strings"),
+        ({"fixed": {"generator.kind": "direct"}}, "generator.kind: direct asks for rows of each trial"),
+        ({"max_parameters": 2}, "max_parameters"),
+        ({"workers": 2}, "no other process can query it"),
+        ({"storage": "sqlite:///one.db", "tracking_uri": "sqlite:///one.db"}, "database at once"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else next(iter(value)),
+)
+def test_what_needs_no_answer_is_refused_before_a_row_is_asked(here, changed, words):
+    asked = []
+
+    def priced(x):
+        asked.append(len(x))
+        return np.sin(np.asarray(x)[:, 0])
+
+    given = {"features": ["load", "flow"], "budget": {"total_queries": 400}, "progress": False, "name": "refused"}
+    with pytest.raises(dt.DfkdError, match=words):
+        dt.tune(priced, n_trials=1, **(given | changed))
+    with pytest.raises(dt.DfkdError, match="does not exist"):
+        dt.load_result("refused")
+    assert not asked
+
+
+def test_words_for_a_function_are_refused_before_it_is_asked_also_without_a_total(here):
+    asked = []
+    with pytest.raises(dt.DfkdError, match=r"tune: teacher \(function\): takes numbers alone"):
+        dt.tune(lambda x: asked.append(len(x)), features={"load": {"levels": ["low", "high"]}}, n_trials=1)
+    assert not asked
+
+
+def test_a_loaded_teacher_is_not_taken_for_one_whose_rows_are_counted(here):
+    from teacher_files import save_pt2
+
+    loaded = dt.load_teacher(save_pt2(network(), here / "loaded.pt2", dtype=torch.float32))
+    with pytest.raises(dt.DfkdError, match=r"tune: teacher: was loaded before.*give what it was loaded from"):
+        dt.tune(loaded, n_trials=1, name="loaded", budget={"total_queries": 400}, progress=False)

@@ -73,3 +73,26 @@ def test_a_file_that_an_option_names_is_there(file, option, kind):
 def test_a_share_of_all_is_none(file):
     with fails("--within", "must be below 100%", kind=SpecError):
         spec_of(**NOTHING | {"spec": file, "within": 1.5})
+
+
+@pytest.mark.parametrize(
+    ("given", "option", "value"),
+    [
+        ({"max_queries": 300}, "--max-queries", "300"),
+        ({"max_queries": 10**9}, "--max-queries", "1000000000"),
+        ({"n_trials": 10**7}, "--n-trials", "10000000"),
+        ({"seed": 2**63}, "--seed", str(2**63)),
+    ],
+    ids=str,
+)
+def test_a_value_that_the_file_could_not_have_is_refused_by_its_option(file, given, option, value):
+    with pytest.raises(SpecError) as refused:
+        spec_of(**NOTHING | {"spec": file} | given)
+    assert refused.value.place == option and value in refused.value.rule and "file" not in refused.value.remedy
+
+
+def test_an_option_that_a_key_of_the_file_excludes_is_refused_by_that_key(file, tmp_path):
+    tree = yaml.safe_load((tmp_path / "pump.yaml").read_text())
+    (tmp_path / "pump.yaml").write_text(yaml.safe_dump(tree | {"budget": {"pool": 500}}))
+    with fails("--max-queries", "leave pool out", "correct the file", kind=SpecError):
+        spec_of(**NOTHING | {"spec": file, "max_queries": 500})

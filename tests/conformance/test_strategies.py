@@ -63,7 +63,7 @@ def test_initializer(kind, law):
 @pytest.mark.parametrize("law", formats.EXPORT_LAWS, ids=lambda law: law.__name__)
 @pytest.mark.parametrize("kind", EXPORTS)
 def test_export(kind, law):
-    if kind == "litert":  # its extra needs an older ``typing-extensions`` than Jupyter
+    if kind == "litert":  # `make test-litert` has an environment for its extra
         pytest.importorskip("litert_torch")
     law(kind)
 

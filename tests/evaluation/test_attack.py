@@ -7,7 +7,12 @@ from wrong_students import PLACE, SHARES, Student, bump
 from dfkd_tune.errors import QueriesSpent
 from dfkd_tune.evaluation.attack import RADIUS, attack, hold
 from dfkd_tune.evaluation.certificate import certify
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.teachers.base import Teacher
+from dfkd_tune.teachers.guarded import Guard
+from dfkd_tune.teachers.probe import Probe
 from dfkd_tune.testing.problems import KNOWN, Counting, make_problem, network
+from dfkd_tune.training.answered.problem import Answered, AnsweredProblem
 
 
 @pytest.mark.parametrize("differentiable", [True, False])
@@ -67,3 +72,18 @@ def test_a_total_that_ends_in_an_attack_ends_the_attack_alone(more, method):
     found = attack(problem, lambda rows: rows[:, :1], torch.ones(1), gaps)
     assert found.method == method and found.rows <= more and teacher.rows <= teacher.total
     assert more or torch.equal(found.z, z[-1])
+
+
+@pytest.mark.parametrize("limit", [0, 1, 7, 42, 101])
+def test_an_attack_within_a_number_of_rows_takes_all_of_them_and_none_more(limit):
+    rows = [torch.randn(n, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(n)) for n in (40, 60, 30)]
+    parts = [(x, x[:, :1] * x[:, 1:]) for x in rows]
+    teacher = Counting(lambda x: x[:, :1] * x[:, 1:])
+    priced = Teacher("priced", teacher, torch.float64, "sha", guard=Guard(meter=None))
+    answered, probe = Answered(*parts), Probe(2, 1, False, 1e6)
+    problem = AnsweredProblem(priced, Inputs.unknown(2), probe, answered, attack=lambda: (0, limit))
+    found = attack(problem, lambda z: z[:, :1], torch.ones(1), torch.arange(40).double())
+    assert found.rows == teacher.rows == limit
+    assert (found.method == "none") == (limit == 0)
+    at = found.z.double()
+    assert found.z.isfinite().all() and (limit == 0 or float((at - found.origin).abs().max()) <= RADIUS * (1 + 1e-6))

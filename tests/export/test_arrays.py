@@ -19,9 +19,22 @@ def test_arrays_are_all_parameters(kind):
     assert sum(each.size for each in found.arrays.values()) == sum(p.numel() for p in network.parameters())
 
 
-def test_int8_weights_stay_int8():
-    found = arrays_of(WeightQuantized(made("mlp"), schema(), "int8"), "--format c")
-    assert found.whole and found.arrays["weight_0"].dtype == np.int8 and found.arrays["step_1"].shape == (2,)
+@pytest.mark.parametrize("kind", ["mlp", "rbf", "gru", "conv1d", "conv2d"])
+def test_int8_weights_stay_int8(kind):
+    network = made(kind)
+    plain, found = (arrays_of(each, "--format c") for each in (network, WeightQuantized(network, schema(), "int8")))
+    assert found.whole and (found.kind, found.activation) == (plain.kind, plain.activation)
+    assert (found.shape is None) == (plain.shape is None)
+    for name, value in plain.arrays.items():
+        small = found.arrays[name]
+        assert small.shape == value.shape and small.dtype == (np.int8 if value.ndim > 1 else np.float32)
+        if value.ndim > 1:
+            assert found.arrays[f"{name}_step"].shape == (len(value), *[1] * (value.ndim - 1))
+
+
+def test_bfloat16_weights_are_read_as_float32():
+    found = arrays_of(WeightQuantized(made("gru"), schema(), "bf16"), "--format c")
+    assert not found.whole and {each.dtype for each in found.arrays.values()} == {np.dtype(np.float32)}
 
 
 def test_other_layers_are_refused():

@@ -3,10 +3,12 @@
 import pytest
 import torch
 from asked import fails
-from exported import NAMES, STD, UNITS, chain, rbf
+from exported import NAMES, STD, UNITS, chain
+from small_students import made, schema
 from torch import nn
 
 from dfkd_tune.errors import ExportError
+from dfkd_tune.export.export import export
 from dfkd_tune.export.quantization import WeightQuantized, quantize
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.inputs.encoding import Encoding
@@ -21,7 +23,7 @@ def units(center: list[float], scale: list[float]) -> InputSchema:
 
 def test_bfloat16_rounds_by_half_a_step_at_most():
     student = chain()
-    exact, kept = student[0].weight.detach() * STD, WeightQuantized(student, UNITS, "bf16").layers[0].weight
+    exact, kept = student[0].weight.detach() * STD, WeightQuantized(student, UNITS, "bf16").stored["1.weight"][0]
     assert kept.dtype == torch.bfloat16
     assert bool(((kept.float() - exact).abs() <= 0.51 * exact.abs() / 128).all()) and not torch.equal(
         kept.float(), exact
@@ -29,10 +31,31 @@ def test_bfloat16_rounds_by_half_a_step_at_most():
 
 
 def test_int8_has_a_scale_for_each_unit():
-    packed = WeightQuantized(chain(), UNITS, "int8").layers[0]
-    assert (
-        packed.weight.dtype == torch.int8 and packed.step is not None and packed.step.shape == (len(packed.weight), 1)
-    )
+    weight, step = WeightQuantized(chain(), UNITS, "int8").stored["1.weight"]
+    assert weight.dtype == torch.int8 and step is not None and step.shape == (len(weight), 1)
+
+
+@pytest.mark.parametrize("precision, most", [("int8", 0.01), ("bf16", 0.01)])
+@pytest.mark.parametrize("kind", ["mlp", "rbf", "gru", "conv1d", "conv2d"])
+def test_every_architecture_answers_nearly_alike(kind, precision, most):
+    student, units = made(kind), schema()
+    small, x = WeightQuantized(student, units, precision), units.more_rows(2_000, 0.3)
+    with torch.no_grad():
+        wanted = student(x)
+        error = ((small(x) - wanted) / wanted.std(0)).square().mean().sqrt()
+    assert 0 < float(error) < most
+    kinds = {weight.dtype for weight, _ in small.stored.values()}
+    assert kinds == {torch.float32, torch.int8 if precision == "int8" else torch.bfloat16}
+    assert [*small.stored] == [name for name in small.stored if "parametrizations" not in name]
+
+
+@pytest.mark.parametrize("precision", ["int8", "bf16"])
+@pytest.mark.parametrize("form", ["pt2", "onnx"])
+@pytest.mark.parametrize("kind", ["mlp", "rbf", "gru", "conv1d", "conv2d"])
+def test_every_architecture_is_written_as_a_graph(kind, form, precision, tmp_path):
+    small = WeightQuantized(made(kind), schema(), precision)
+    worst, _ = export(small, schema(), form, tmp_path / f"pump.{form}")
+    assert worst is not None and worst < 1e-5
 
 
 @pytest.mark.parametrize("precision", ["int8", "bf16"])
@@ -69,5 +92,6 @@ def test_a_loss_beyond_what_is_allowed_is_refused():
     words = ["RMSE to the teacher grows from", "by more than 5 %", "--within"]
     with fails("--precision int8", *words, kind=ExportError):
         quantize(evaluator, student, UNITS, "int8", 0.05)
-    with fails("--precision bf16", "takes students of kind mlp alone; leave it out", kind=ExportError):
-        quantize(evaluator, rbf(), UNITS, "bf16", 1.0)
+    for other in (nn.Sequential(nn.Tanh()), nn.Bilinear(3, 3, 1)):
+        with fails("--precision bf16", "mlp, rbf, gru, conv1d and conv2d; leave it out", kind=ExportError):
+            quantize(evaluator, other, UNITS, "bf16", 1.0)

@@ -7,21 +7,26 @@ import torch
 from asked import fails
 
 from dfkd_tune.errors import ExportError
-from dfkd_tune.export.student_files import HASHES, NAMES, hashes, read_student, student_files, verify
+from dfkd_tune.export.student_files import HASHES, NAMES, hashes, read_student, student_files, types, verify
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.recipe import from_tree
 from dfkd_tune.teachers.base import hash_bytes
+from dfkd_tune.teachers.black_box import from_estimator
+from dfkd_tune.teachers.data_frames import asked_by_name
+from dfkd_tune.teachers.probe import probe
+from dfkd_tune.teachers.table_model import TableModel
 from dfkd_tune.testing.problems import KNOWN, make_problem, recipe
 from dfkd_tune.training.distill import distill
+from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils import yaml_io
 
 WORDS = Inputs([Feature(name="load", missing=0.2), Feature(name="grade", levels=["low", "high"])])
 
 
-def write(folder, problem, kind: str = "mlp") -> tuple:
+def write(folder, problem, kind: str = "mlp", **sections: str) -> tuple:
     """The files of a student in a folder, and its outcome."""
-    outcome = distill(problem, recipe(student=kind, steps=4), seed=3)
+    outcome = distill(problem, recipe(student=kind, steps=4, **sections), seed=3)
     made = student_files(problem, outcome, {"study": "pump", "trial": 5})
     for name, data in made.items():
         (folder / name.removeprefix("student/")).write_bytes(data)
@@ -41,6 +46,35 @@ def test_a_student_is_read_as_it_was_written(tmp_path, inputs, kind):
     assert result["levels"] == ({"grade": ["low", "high"]} if inputs is WORDS else {})
     recorded = yaml_io.read(tmp_path / "recipe.yaml", ExportError)
     assert from_tree(recorded, "recipe") == outcome.recipe
+
+
+class Table(TableModel):
+    """A model that says the dtypes of its columns."""
+
+    @property
+    def kinds(self):
+        return {"open": "bool", "share": "float64", "gear": "bool"}
+
+    def predict(self, rows):
+        return rows.to_numpy(dtype=float).sum(1)
+
+
+def test_the_types_of_whole_numbers_are_recorded(tmp_path):
+    """Of a teacher that says its own, where these are no whole numbers, and where they are truth values."""
+    features = [
+        Feature(name="open", levels=[0.0, 1.0]),
+        Feature(name="share", levels=[0.0, 1.0]),
+        Feature(name="gear", levels=[0.0, 1.0, 2.0]),
+        Feature(name="load"),
+    ]
+    inputs = Inputs(features)
+    teacher = asked_by_name(from_estimator("table", Table(), "0" * 64), inputs.names, {})
+    problem = Problem(
+        teacher, inputs, probe(teacher, inputs), pool_rows=512, bank_rows=200, gradients=False, dtype=torch.float64
+    )
+    write(tmp_path, problem, generator="gaussian")
+    assert read_student(tmp_path)[1]["types"] == {"open": "boolean", "gear": "long"}
+    assert types(inputs, {}) == {"open": "long", "share": "long", "gear": "long"}
 
 
 def files(folder, **contents: bytes) -> None:

@@ -18,6 +18,7 @@ from processes import free_port, serving
 
 from dfkd_tune import register
 from dfkd_tune.reporting.html_report import report
+from dfkd_tune.study.session import run_study
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "site"
@@ -92,6 +93,23 @@ def test_mlflow_shows_what_a_person_needs(window, views, name):
 def test_every_view_of_mlflow_is_looked_at(views):
     (mark,) = test_mlflow_shows_what_a_person_needs.pytestmark
     assert mark.args[1] == [*views]
+
+
+def test_the_schema_of_a_version_names_the_features(window, store, tiny, mlflow_server, tmp_path):
+    """As ``--typed-columns`` declares them."""
+    file = tmp_path / "features.yaml"
+    file.write_text("features: [{name: load, mean: 3, std: 2}, {name: count, range: [0, 9], integer: true}, valve]\n")
+    run_study(tiny("seen-columns", trials=1, features=str(file)), store.storage, store.tracking)
+    typed = register(store.tracking, "seen-columns", "seen columns", typed_columns=True)
+    shows = ("Schema", "load (required)", "count (required)", "valve (required)", "long", "double")
+
+    def unfold(page) -> None:
+        page.get_by_text("Inputs (3)").first.click()
+
+    view = View(
+        "schema", f"{mlflow_server.url}/#/models/seen%20columns/versions/{typed.version}", shows, prepare=unfold
+    )
+    assert_seen(look(window, view), view)
 
 
 def test_the_models_tab_lists_the_leaders(window, views, finished, mlflow_server):

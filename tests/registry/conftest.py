@@ -28,3 +28,13 @@ def plain(models):
 @pytest.fixture(scope="session")
 def mixed(models):
     return mlflow.pyfunc.load_model(str(models / "mixed"))
+
+
+@pytest.fixture(scope="session")
+def typed(models):
+    return mlflow.pyfunc.load_model(str(models / "typed"))
+
+
+@pytest.fixture(scope="session")
+def typed_plain(models):
+    return mlflow.pyfunc.load_model(str(models / "typed_plain"))

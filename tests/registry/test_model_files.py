@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from mlflow.models import Model
 from mlflow.pyfunc import scoring_server
-from served_models import MIXED, NAMES, PLAIN, ROWS, answers_of, network
+from served_models import MIXED, NAMES, PLAIN, ROWS, TYPED, answers_of, network
 
 from dfkd_tune.registry import model_files
 
@@ -110,3 +110,10 @@ def test_a_guarded_model_says_which_rows_are_in_its_domain(tmp_path):
     body = {"dataframe_split": frame.to_dict("split"), "params": {"in_domain": True}}
     said = scoring_server.invocations(json.dumps(body), "application/json", served, served.metadata.get_input_schema())
     assert [row["in_domain"] for row in json.loads(said.response)["predictions"]] == [True, False, False]
+
+
+def test_the_note_of_declared_columns_has_their_types():
+    """Those that a signature declares; by default any numbers are taken, and they are shown as doubles."""
+    kinds = [line.split(" | ")[1] for line in model_files.note(TYPED, typed=True).splitlines()[4:]]
+    assert kinds == ["double", "long", "long", "string", "double", "double", "boolean"]
+    assert {line.split(" | ")[1] for line in model_files.note(TYPED).splitlines()[4:]} == {"double", "string"}

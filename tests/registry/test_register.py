@@ -148,7 +148,7 @@ def test_what_cannot_be_registered_is_refused(finished, store):
 
 def test_a_model_that_refuses_its_own_rows_is_told_and_removed(finished, store, monkeypatch):
     """Its answers are the student's, so MLflow is not to blame."""
-    monkeypatch.setattr(model_files, "request", lambda result, rows: {"nothing": rows[:, 0]})
+    monkeypatch.setattr(model_files, "request", lambda result, rows, typed: {"nothing": rows[:, 0]})
     with pytest.raises(ExportError, match=r"refuses rows of the student's own prior .*, so it was removed again"):
         register(store.tracking, "finished", "refusing")
     client = MlflowClient(store.tracking)

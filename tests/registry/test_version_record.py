@@ -9,7 +9,9 @@ from wrong_students import Student
 from dfkd_tune.evaluation.certificate import certify
 from dfkd_tune.registry.stored_student import load_trial
 from dfkd_tune.registry.version_record import Figures, describe_version, existing_version, figures, link_back
+from dfkd_tune.registry.versions import find_model
 from dfkd_tune.testing.problems import make_problem, network
+from dfkd_tune.tracking.connection import pointed_at
 
 
 @pytest.fixture
@@ -34,9 +36,15 @@ def test_a_version_tells_its_study_and_the_study_its_versions(client):
     uri = client.tracking_uri
     _, result, run = load_trial(uri, "finished", None)
     client.create_registered_model("a model")
-    made = [client.create_model_version("a model", "somewhere", run.info.run_id) for _ in range(10)]
-    assert existing_version(client, "a model", run.info.run_id).version == made[-1].version  # 10 is after 9
-    assert existing_version(client, "a model", "f" * 32) is None
+    logged = find_model(client, run)
+    with pointed_at(uri):
+        source = f"models:/{logged.model_id}"
+        made = [client.create_model_version("a model", source, run.info.run_id) for _ in range(10)]
+        client.create_model_version("a model", "somewhere else", run.info.run_id)
+    assert (
+        existing_version(client, "a model", logged).version == made[-1].version
+    )  # 10 is after 9, and 11 is of no model
+    assert existing_version(client, "another", logged) is None
     for _ in range(2):  # as a repeated ``sync`` does
         describe_version(client, made[0], "finished", run, result, Figures())
         link_back(client, run)

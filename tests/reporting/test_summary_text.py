@@ -2,10 +2,12 @@
 
 import json
 
+import optuna
 from made_trials import of
 
 from dfkd_tune.recipes.presets import ADVERSARIAL, PAPER
-from dfkd_tune.reporting.summary_text import recipe_line, recipe_lines
+from dfkd_tune.reporting.findings import find
+from dfkd_tune.reporting.summary_text import beside, queries, recipe_line, recipe_lines, trained_rows
 
 
 def test_what_all_recipes_share_is_said_once():
@@ -18,3 +20,40 @@ def test_what_all_recipes_share_is_said_once():
         assert set(recipe_line(each).split(", ")) == {*filter(None, line.split(", ")), *alike.split(", ")}
     assert lines[0] == lines[1] != lines[2]
     assert recipe_lines(trials[:1])[1] == ""
+
+
+def grown(rows, now: int, untuned: int | None = None, promoted: int | None = None):
+    """Findings of a study whose trials had so many rows."""
+    study = optuna.create_study()
+    for number, count in enumerate(rows):
+        study.add_trial(
+            optuna.create_trial(
+                value=number + 1.0, user_attrs={"answered_rows": float(count), "rmse": 1.0, "parameters": 100.0}
+            )
+        )
+    told = {
+        "total_queries": 600,
+        "answered_rows": now,
+        "queries": {"certificate": 42, "round-2": 8, "round-10": 8, "prior": 160},
+    }
+    told |= {} if untuned is None else {"baseline": 0.5, "untuned": {"answered_rows": float(untuned), "rmse": 1.0}}
+    told |= {} if promoted is None else {"promoted": {"trial": 0, "run": "trial-0000", "rows": promoted}}
+    for name, value in told.items():
+        study.set_user_attr(name, value)
+    return find(study)
+
+
+def test_rows_of_students_are_told_and_what_is_not_alike():
+    told = trained_rows(grown([264, 240], 400, 400, 400))
+    assert told.startswith("Trials trained on 240 to 264 of 400 answered rows") and "the untuned preset on 400" in told
+    assert "decide what is promoted, train on all of them" in told
+    assert "The promoted student had fewer" in trained_rows(grown([264], 400, 400, 264))
+    assert "preset" not in trained_rows(grown([264], 400)).partition(".")[0]
+    assert find(optuna.create_study()).rows is None
+    assert beside(264, 264) == " and the same 264 answered rows" and beside(None, None) == ""
+    assert "400 answered rows where the promoted student had 264" in beside(264, 400)
+
+
+def test_parts_of_a_total_are_told_in_their_order():
+    told = queries(grown([264], 400))
+    assert "prior 160, round-2 8, round-10 8, certificate 42; 382 are left" in told

@@ -62,6 +62,23 @@ def test_the_view_shows_who_flies_and_who_was_given_up():
     assert "left" not in shown(progress(typical=None))  # before a trial tells what one takes
 
 
+def test_what_trains_after_the_trials_is_told():
+    over = {"done": 5, "running": 0, "running_trials": [], "reruns": (4, 6)}
+    assert "re-running leaders 4/6" in shown(progress(**over))
+    text = shown(progress(**over | {"reruns": (6, 6), "pruned_students": (3, 14)}))
+    assert "training pruned students 3/14" in text and "re-running" not in text
+
+
+def test_lines_of_pruned_students_are_not_those_of_an_end():
+    pipe = io.StringIO()
+    over = {"done": 5, "running": 0, "running_trials": [], "reruns": (6, 6)}
+    with watch(Console(file=pipe, force_terminal=False, width=100), "pump") as tell:
+        tell(progress(**over))
+        for count in range(14):
+            tell(progress(**over, pruned_students=(count, 14)))
+    assert pipe.getvalue().count("\n") == 1
+
+
 @given(st.lists(st.floats(1e-30, 1e30), min_size=1, max_size=50))
 def test_a_sparkline_rises_with_its_values(values):
     line = sparkline(values, width=20)
@@ -101,6 +118,11 @@ def test_json_is_a_line_for_every_event(dfkd, tmp_path, store, tree):
     (parent,) = store.runs("piped", "study")
     assert end["promoted"]["run"] == parent.data.tags["dfkd.promoted"]
     assert end["report_rmse"] == pytest.approx(parent.data.metrics["certificate/rmse"])
+
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(tree("piped-small", trials=2, reruns=1, within=0.99)))
+    told = events(dfkd("study", "small.yaml", "--json", *store.options).out)
+    counts = [each["done"] for each in told if each["event"] == "pruned_students"]
+    assert counts and counts == sorted(counts)
 
     again = events(dfkd("study", "study.yaml", "--json", *store.options).out)
     assert again[0]["ended"] == 3 and not [each for each in again if each["event"] == "trial"]

@@ -5,7 +5,7 @@ import time
 import optuna
 import pytest
 
-from dfkd_tune.search.attributes import DEADLINE, PROMOTED, RERUNS, StudyRecord
+from dfkd_tune.search.attributes import ANSWERED, BASELINE, DEADLINE, PROMOTED, RERUNS, UNTUNED, StudyRecord
 
 
 def test_what_is_not_recorded_is_nothing():
@@ -13,6 +13,13 @@ def test_what_is_not_recorded_is_nothing():
     names = [name for name, each in vars(StudyRecord).items() if isinstance(each, property)]
     found = {name: getattr(empty, name) for name in names}
     assert {name: value for name, value in found.items() if value} == {"objective": "rmse", "workers": 1}
+
+
+@pytest.mark.parametrize(("had", "now", "known"), [(None, None, True), (264, 264, True), (264, 400, False)])
+def test_a_baseline_that_had_fewer_rows_is_not_known(had, now, known):
+    untuned = {} if had is None else {"answered_rows": had}
+    found = {BASELINE: 0.5, UNTUNED: untuned} | ({} if now is None else {ANSWERED: now})
+    assert StudyRecord(found).is_baseline_known == known
 
 
 def test_a_record_is_read_once():

@@ -7,8 +7,9 @@ import pytest
 from made_trials import trial
 from optuna.trial import TrialState
 
-from dfkd_tune.search.attributes import BASELINE, RERUNS, UNTUNED
+from dfkd_tune.search.attributes import BASELINE, RERUNS, SMALLER, SMALLEST, UNTUNED
 from dfkd_tune.search.progress import FinishedTrial, Progress, study_progress, totals
+from dfkd_tune.search.ranking import pruned_name
 from dfkd_tune.search.study_file import StudySection
 
 
@@ -57,6 +58,29 @@ def test_the_share_reaches_one_with_the_last_rerun():
     assert shares == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
     fewer = study_progress(study, StudySection(trials=1, reruns=0), 0, 1.0)  # a later call may ask for fewer
     assert (fewer.total, fewer.ended, fewer.share) == (3, 3, 1.0)
+
+
+def test_pruned_students_are_told_while_they_train_and_count_for_the_share():
+    about = StudySection(trials=2, leaders=1, reruns=1, within=0.05)
+    study = study_of(trial(0.5), trial(0.3))
+    study.set_user_attr(RERUNS, {"1": {"rerun-0001-1": [0.3, 0.3]}})
+    before = study_progress(study, about, 0, 1.0)
+    assert before.reruns == (1, 1) and before.pruned_students is None
+    shares, told = [before.share], []
+    names = [pruned_name(1, f"w{width}", i) for width in range(about.pruned_students) for i in range(2)]
+    for count in (0, 1, about.pruned_students, len(names)):
+        other = {pruned_name(0, "w8", 0): None}  # of a recipe that was the best before
+        study.set_user_attr(SMALLER, other | dict.fromkeys(names[:count]))
+        found = study_progress(study, about, 0, 1.0, pruning=True)
+        shares.append(found.share)
+        told.append(found.pruned_students)
+    most = about.pruned_students
+    assert told == [(0, most), (1, most), (most, most), (2 * most, 2 * most)]
+    assert shares == sorted(shares) and shares[0] == shares[1] < shares[2] < shares[3] == shares[4] == 1.0
+    study.set_user_attr(SMALLER, dict.fromkeys(names[:3]))
+    study.set_user_attr(SMALLEST, {"trial": 1})  # fewer than usual were enough
+    after = study_progress(study, about, 0, 1.0)
+    assert (after.share, after.pruned_students) == (1.0, None)
 
 
 def test_totals_are_numbers_that_mlflow_takes():

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from dfkd_tune.search.ranking import Candidate, choose, run_name
+from dfkd_tune.search.ranking import Candidate, Score, choose, rerun_names, run_name, wanted
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -55,3 +55,39 @@ def test_a_recipe_that_diverges_is_the_last_choice():
     assert found.trial == 0
     found = choose(leading, again(2, 0.05, None) | again(0, None) | again(1, None))
     assert (found.trial, found.run, found.mean) == (2, "rerun-0002-1", math.inf)
+
+
+def test_students_with_fewer_rows_do_not_decide_beside_those_with_all():
+    early, late = Candidate(3, 0.1, 1.0, 240), Candidate(7, 0.3, 3.0, 264)
+    reruns = {
+        "3": {"rerun-0003-1": [0.05, 0.5, 264], "rerun-0003-2": [0.5, 5.0, 400], "rerun-0003-3": [0.7, 7.0, 400]},
+        "7": {"rerun-0007-1": [0.4, 4.0, 400], "rerun-0007-2": [0.2, 2.0, 400]},
+    }
+    found = choose([early, late], reruns)
+    assert (found.trial, found.run, found.rows) == (7, "rerun-0007-2", 400) and found.mean == pytest.approx(0.3)
+    assert choose([early, late], {}).run == "trial-0003"
+
+
+def test_a_recipe_whose_students_with_all_rows_diverge_keeps_its_first():
+    leading = [Candidate(3, 0.1, 1.0, 240)]
+    found = choose(leading, {"3": {"rerun-0003-1": Score(math.inf, math.inf, 264).tree()}})
+    assert (found.run, found.rows, found.mean) == ("trial-0003", 240, math.inf)
+
+
+@pytest.mark.parametrize(
+    "score", [Score(0.5, 2.0), Score(0.5, 2.0, 264), Score(math.inf, math.inf), Score(math.inf, math.inf, 9)]
+)
+def test_a_score_is_read_as_it_was_recorded(score):
+    assert Score.of(score.tree()) == score
+
+
+def test_reruns_with_fewer_rows_are_made_anew_under_names_of_their_own():
+    leading, reruns = (
+        [Candidate(3, 0.1, 1.0, 264), Candidate(7, 0.3, 3.0, 264)],
+        {"3": {"rerun-0003-1": [0.5, 5.0, 264]}},
+    )
+    assert [name for _, name in wanted(leading, 1, reruns, 264)] == ["rerun-0007-1"]
+    assert [name for _, name in wanted(leading, 1, reruns, 400)] == ["rerun-0003-2", "rerun-0007-1"]
+    grown = {"3": {**reruns["3"], "rerun-0003-2": [0.5, 5.0, 400]}}
+    assert [name for _, name in wanted(leading, 1, grown, 400)] == ["rerun-0007-1"]
+    assert rerun_names(leading, 1, grown, 400) == rerun_names(leading, 1, reruns, 400)  # while they are made

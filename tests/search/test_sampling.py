@@ -6,7 +6,7 @@ from optuna.trial import TrialState
 
 from dfkd_tune.errors import StudyMismatch
 from dfkd_tune.search.attributes import StudyRecord
-from dfkd_tune.search.sampling import open_study, smoothed, without_experimental_warnings
+from dfkd_tune.search.sampling import begin_session, open_study, smoothed, without_experimental_warnings
 from dfkd_tune.search.storage import open_storage
 
 
@@ -24,8 +24,11 @@ def drawn(study: optuna.Study) -> float:
 def test_the_seed_decides_and_a_session_does_not_repeat_another(storage):
     with without_experimental_warnings():
         first, same, other = (open_study(storage, name, seed) for name, seed in (("one", 3), ("two", 3), ("three", 4)))
+        refused = open_study(storage, "one", 3)  # whose settings were not agreed
+        assert StudyRecord.of(refused).sessions == 0
+        begin_session(refused)
         again = open_study(storage, "one", 3)  # as it was begun, and has no trial yet
-        assert StudyRecord.of(again).sessions == 2
+        assert StudyRecord.of(again).sessions == 1
         values = [drawn(study) for study in (first, same, other, again)]
     assert values[0] == values[1] and len({*values}) == 3
 

@@ -8,13 +8,9 @@ from whole_studies import facts, run
 
 from dfkd_tune.errors import StorageError, StudyMismatch, TrackingError
 from dfkd_tune.search.storage import open_storage
-from dfkd_tune.study.opening import difference
 from dfkd_tune.study.session import run_study
 
 pytestmark = pytest.mark.usefixtures("undrawn")
-
-FILES = {"teacher": {"path": "/a/teacher.pt2"}, "features": "/a/features.yaml", "budget": {"steps": 40, "pool": 500}}
-IDENTITY = {"teacher": "1", "features": "2", "seed": 0, "space": {"search": {"optimizer.lr": [0.1]}}}
 
 
 @pytest.fixture(scope="module")
@@ -75,44 +71,3 @@ def test_each_database_has_one_owner(tmp_path, store, tiny):
         run_study(tiny("both"), f"sqlite:///{tmp_path}/mlruns/mlflow.db", store.tracking)
     with pytest.raises(TrackingError, match=r"optuna\.db: is a database of another program"):
         run_study(tiny("both"), f"sqlite:///{tmp_path}/other.db", f"sqlite:///{tmp_path}/optuna.db")
-
-
-def changed(tree: dict, **leaves) -> dict:
-    return {
-        key: value | leaves.pop(key, {}) if isinstance(value, dict) else leaves.pop(key, value)
-        for key, value in tree.items()
-    } | leaves
-
-
-@pytest.mark.parametrize(
-    ("mine", "now", "told"),
-    [
-        ({"seed": 1}, {"study": {"seed": 1}}, "study.seed: absent -> 1"),
-        ({"teacher": "3"}, {"teacher": {"path": "/b.pt2"}}, 'teacher.path: "/a/teacher.pt2" -> "/b.pt2"'),
-        ({"teacher": "3"}, {}, 'teacher: "1" -> "3"'),  # the same path, and another content
-        (
-            {"teacher": "3", "features": "4"},
-            {"teacher": {"path": "/b.pt2"}},
-            'teacher.path: "/a/teacher.pt2" -> "/b.pt2"',
-        ),
-        ({"features": "4"}, {"features": "/b.yaml"}, 'features: "/a/features.yaml" -> "/b.yaml"'),
-        ({"space": {}}, {"budget": {"steps": 41, "pool": 600}}, "budget.steps: 40 -> 41"),  # the pool may differ
-        ({"space": {"search": {"optimizer.lr": [0.2]}}}, {}, "space.search.optimizer.lr: [0.1] -> [0.2]"),
-        ({"space": {}}, {"search": {"x": list(range(99))}}, "search.x: absent -> [0, 1, 2, 3...99"[:24]),
-    ],
-)
-def test_what_differs_is_told_without_what_follows_from_it(mine, now, told):
-    found = difference(IDENTITY, IDENTITY | mine, FILES, changed(FILES, **now))
-    assert found.startswith(told) and len(found) < 100, found
-
-
-def test_an_empty_section_is_no_difference_beside_its_keys():
-    now = FILES | {"student": {"kind": "mlp"}}
-    assert (
-        difference(IDENTITY, IDENTITY | {"space": {}}, FILES | {"student": {}}, now) == 'student.kind: absent -> "mlp"'
-    )
-
-
-def test_sampler_and_pruner_are_no_difference():
-    now = FILES | {"sampler": "random", "budget": {"steps": 41, "pool": 500}}
-    assert difference(IDENTITY, IDENTITY | {"space": {}}, FILES, now) == "budget.steps: 40 -> 41"

@@ -1,30 +1,15 @@
-"""A study is prepared from its file: what it searches, where its files lie, and what differs from one of the same name."""
+"""A study is prepared from its file: what it searches, and what is refused before its teacher is asked."""
 
-import os
+import pytest
+from asked import fails
+from costly import LOG, asked, costly_tree, run
 
+from dfkd_tune.errors import DfkdError, MachineError, SpecError, StudyMismatch
+from dfkd_tune.search.attributes import StudyRecord
+from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.study_file import parse_spec
-from dfkd_tune.study.prepare import located, prepare
-
-
-def test_a_path_is_found_from_any_folder_and_anything_else_stays(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "sub").mkdir()
-    assert located("sub/../teacher.pt2") == f"{tmp_path}/teacher.pt2"
-    assert [located(path) for path in ("package.module:make", "models:/pump@champion")] == [
-        "package.module:make",
-        "models:/pump@champion",
-    ]
-    assert "s3cret" not in located("https://ann:s3cret@host/invocations")
-
-
-def test_links_are_not_followed(tmp_path, monkeypatch):
-    """Kubernetes mounts a folder under another name in each pod."""
-    (tmp_path / "pod-1").mkdir()
-    (tmp_path / "pod-1" / "teacher.pt2").touch()
-    (tmp_path / "mount").symlink_to("pod-1")
-    monkeypatch.chdir(tmp_path)
-    assert located("mount/teacher.pt2") == f"{tmp_path}/mount/teacher.pt2"
-    assert os.path.samefile(located("mount/../pod-1/teacher.pt2"), tmp_path / "pod-1" / "teacher.pt2")
+from dfkd_tune.study.prepare import before_asking, prepare
+from dfkd_tune.teachers.loader import load_teacher
 
 
 def test_the_default_space_tries_small_students(tree):
@@ -36,3 +21,70 @@ def test_the_default_space_tries_small_students(tree):
     plain, wide = widths(), widths(pareto="parameters")
     assert (plain.high, wide.high) == (199, 199)
     assert (plain.low, wide.low) == (197, 10) and wide.log
+
+
+@pytest.fixture
+def log(tmp_path, monkeypatch):
+    file = tmp_path / "asked.txt"
+    monkeypatch.setenv(LOG, str(file))
+    return file
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"generator": {"kind": "direct"}},
+        {"student": {"max_parameters": 4}},
+        {"student": {"compression": 10}},
+        {"sampler": "cmaes", "study": {"name": "costly-refused", "pareto": "parameters"}},
+        {"search": {"student.depth": [1, 2], "optimizer.momentum": [0.5]}},
+    ],
+    ids=str,
+)
+def test_a_refused_study_has_asked_nothing_and_leaves_nothing(log, tmp_path, change):
+    tree = costly_tree("costly-refused", tmp_path, 500) | change
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(SpecError):
+        prepare(parse_spec(tree, "costly"), storage_url=f"sqlite:///{tmp_path}/optuna.db")
+    assert asked(log) == 0 and sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_refused_resume_changes_nothing(store, log, tmp_path, undrawn):
+    run(store, costly_tree("costly-kept", tmp_path, 400, trials=1, reruns=0))
+    before, spent = dict(load_study(store.storage, "costly-kept").user_attrs), asked(log)
+    features = tmp_path / "features.yaml"
+    for change in ({"study": {"name": "costly-kept", "seed": 5}}, {"student": {"max_parameters": 99}}, "features"):
+        tree = costly_tree("costly-kept", tmp_path, 900, trials=1, reruns=0)
+        if change == "features":
+            features.write_text("features: [a, b, {name: c, mean: 3, std: 1}]\n")
+        with pytest.raises(StudyMismatch):
+            run(store, tree | (change if isinstance(change, dict) else {}))
+    assert load_study(store.storage, "costly-kept").user_attrs == before and asked(log) == spent
+
+
+def test_a_study_that_failed_at_its_teacher_may_have_a_lower_total(log, tmp_path):
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    tree = costly_tree("costly-failed", tmp_path, 900)
+    (tmp_path / "features.yaml").write_text("features: [a, b]\n")
+    with pytest.raises(DfkdError):
+        prepare(parse_spec(tree, "costly"), storage_url=url)
+    tree = costly_tree("costly-failed", tmp_path, 500)
+    total = prepare(parse_spec(tree, "costly"), storage_url=url).total
+    assert total.ledger.total == 500 and sum(total.ledger.claimed().values()) == asked(log) > 0
+    assert StudyRecord.of(total.ledger.study).total_queries is None
+
+
+def test_the_parameters_of_a_network_are_counted_within_a_total(tmp_path, small_teacher):
+    (tmp_path / "features.yaml").write_text("features: [a, b, c]\n")
+    given = {"study": {"name": "counted"}, "teacher": small_teacher, "student": {"compression": 2}}
+    given["features"] = str(tmp_path / "features.yaml")
+    space = prepare(parse_spec(given | {"budget": {"total_queries": 400}}, "counted")).space
+    assert space.max_parameters == prepare(parse_spec(given, "counted")).space.max_parameters
+
+
+def test_what_is_known_before_a_teacher_is_asked(log, tmp_path):
+    spec = parse_spec(costly_tree("costly-before", tmp_path, 500), "costly")
+    teacher, inputs = before_asking(spec, load_teacher("costly:answer"), "cpu")
+    assert inputs.names == ["a", "b", "c"] and asked(log) == 0 and teacher.chain is None
+    with fails("--device cuda", "cuda", kind=MachineError):
+        before_asking(spec, load_teacher("costly:answer"), "cuda")

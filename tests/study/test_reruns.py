@@ -155,13 +155,13 @@ def test_a_rerun_that_diverges_is_harmless(store, tiny, monkeypatch):
     study = "harmless"
     lost = []
 
-    def some_diverge(problem, members, progress):
+    def some_diverge(problem, members, *rest):
         if not lost:
             lost.append(run_name(best_of(store, study, 1)[0], 1))
         for member in members:
             if member.key in lost:
                 member.recipe = replace(member.recipe, optimizer=replace(member.recipe.optimizer, lr=1e30))
-        return distill_all(problem, members, progress)
+        return distill_all(problem, members, *rest)
 
     monkeypatch.setattr(reruns, "distill_all", some_diverge)
     done = run(tiny(study, **ABOUT), store)

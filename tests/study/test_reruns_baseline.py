@@ -10,6 +10,7 @@ from dfkd_tune.reporting.findings import find
 from dfkd_tune.reporting.html_report import report
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.tracking.run_lookup import find_run
+from dfkd_tune.training.population import Population
 from dfkd_tune.utils.seeding import derive
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -49,3 +50,23 @@ def test_a_baseline_that_is_beaten_is_not_run_again(store, tiny):
     )
     assert done.promoted.trial is not None and done.promoted.rmse < done.baseline
     assert not [name for name in names_of(store, "beaten") if "baseline" in name]
+
+
+@pytest.mark.parametrize("seeded", [False, True])
+def test_reruns_train_with_a_baseline_that_is_left_alone(store, tiny, monkeypatch, seeded):
+    """A baseline without a refiner takes more steps than the trials. With a seed, companions do not depend on interruptions."""
+    together, advance = set(), Population.advance
+
+    def watched(population):
+        together.add(frozenset(str(member.key) for member in population.members))
+        return advance(population)
+
+    monkeypatch.setattr(Population, "advance", watched)
+    name, seed = f"companions-{seeded}", {"seed": 3} if seeded else {}
+    done = run(tiny(name, search={"refiner.kind": ["lbfgs"]}, trials=2, leaders=1, reruns=2, **seed), store)
+    reruns = {each for each in names_of(store, name) if "baseline" not in each}
+    assert len(reruns) == 2 and reruns <= set().union(*together)
+    assert any("baseline" in keys and keys & reruns for keys in together) != seeded
+    assert done.baseline is not None
+    (untuned,) = store.runs(name, "baseline")
+    assert untuned.info.status == "FINISHED" and untuned.data.metrics["seconds"] > 0

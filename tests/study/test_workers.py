@@ -2,8 +2,10 @@
 
 import shutil
 import socket
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 import yaml
@@ -16,8 +18,10 @@ from dfkd_tune.errors import Interrupted, NotFound, StorageError, StudyMismatch,
 from dfkd_tune.registry.sources import Sources
 from dfkd_tune.search.attributes import HOST, TRACKING
 from dfkd_tune.search.loaded import live_study
+from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study import workers
 from dfkd_tune.study.opening import open_queue
+from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -151,6 +155,30 @@ def test_workers_that_die_are_not_started_for_ever(store, tiny, monkeypatch):
     with pytest.raises(WorkersError, match=r"study 'doomed': 2 workers died in a row, the last with exit status -9"):
         workers.run_workers(tiny("doomed"), store.storage, store.tracking, 1, on_progress=kill)
     assert {trial.state for trial in store.trials("doomed")} == {TrialState.WAITING}
+
+
+def lead(tree: dict, storage: str, tracking: str, file: str) -> None:
+    """Run a study with one worker process, whose PID is written down."""
+
+    def note(progress) -> None:
+        pids = [each.pid for each in workers.multiprocessing.active_children() if each.name.startswith("worker of")]
+        if progress.ended and pids:
+            Path(file).write_text(str(pids[0]))
+
+    workers.run_workers(prepare(parse_spec(tree, "led")), storage, tracking, 1, on_progress=note)
+
+
+def test_workers_whose_starter_was_killed_give_their_trials_back(store, tree, tmp_path, start):
+    file = tmp_path / "pid"
+    leader = start(lead, tree("led", trials=10_000), store.storage, store.tracking, str(file))
+    while not file.exists():
+        assert leader.alive(), leader.said
+        time.sleep(0.05)
+    leader.process.kill()
+    while psutil.pid_exists(int(file.read_text())):
+        time.sleep(0.05)
+    states = {trial.state for trial in store.trials("led")}
+    assert TrialState.COMPLETE in states and states <= {TrialState.COMPLETE, TrialState.PRUNED, TrialState.WAITING}
 
 
 def test_a_failure_of_a_worker_is_told():

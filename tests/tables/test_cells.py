@@ -4,7 +4,8 @@ import pytest
 from written_tables import described, given, refused, told
 
 from dfkd_tune.errors import FeaturesError
-from dfkd_tune.tables.describe import describe, describe_file
+from dfkd_tune.tables.describe import describe
+from dfkd_tune.tables.files import describe_file
 from dfkd_tune.utils import yaml_io
 
 

@@ -6,16 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from drawn_tables import ROWS, kept, made
+from drawn_tables import ROWS, made
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp, spearmanr
 
-from dfkd_tune.errors import ExportError, FeaturesError
-from dfkd_tune.inputs.features_file import parse_features, read_features
-from dfkd_tune.tables.delimited import Layout
-from dfkd_tune.tables.describe import describe, describe_file
-from dfkd_tune.tables.read import Reading, Table
+from dfkd_tune.inputs.features_file import parse_features
+from dfkd_tune.tables.describe import describe
+from dfkd_tune.tables.read import Table
 
 K = 10
 
@@ -194,125 +192,6 @@ def test_few_rows_beside_an_atom_are_not_told(stray):
     quantiles = described(x)[0]["quantiles"]
     assert {value for value in quantiles.values() if value < 3} == {1.0, 2.0}
     parse_features({"features": [{"name": "x", "quantiles": quantiles}]}, "here")
-
-
-# --- files ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["data.csv", "data.parquet"])
-def test_a_file_is_written_and_reads_back(tmp_path, name):
-    frame = made()
-    data, out = kept(frame, tmp_path, name), tmp_path / "new" / "features.yaml"
-    with pytest.raises(ExportError, match=r"there is no folder .*new; make it"):
-        describe_file(data, out)
-    out.parent.mkdir()
-    said = describe_file(data, out, "correlation", ("answer",))
-    inputs = read_features(out)
-    assert inputs.names == [name for name in frame.columns if name != "answer"]
-    told = describe(table(frame.drop(columns="answer")), "correlation", K)
-    assert inputs.fingerprint() == parse_features(told.tree(), "here").fingerprint()
-    assert {path.name for path in out.parent.iterdir()} == {"features.yaml"}
-    assert said == [
-        f"{data}: 4,000 rows, 7 features, without answer",
-        *(f"  {line}" for line in told.lines()),
-        f"tier T4, every number of 10 rows or more; wrote {out}; no row leaves this machine",
-    ]
-
-
-def test_flags_and_whole_columns_are_numbers(tmp_path):
-    rows = np.arange(200)
-    frame = pd.DataFrame({"flag": rows % 3 == 0, "id": rows, "small": (rows % 7).astype(np.int8)})
-    frame["nullable"] = pd.array(rows / 7, dtype="Float64")
-    inputs_of = tmp_path / "f.yaml"
-    describe_file(kept(frame, tmp_path, "data.parquet"), inputs_of)
-    inputs = read_features(inputs_of)
-    assert inputs.features[0].levels == [0.0, 1.0]
-    assert inputs.features[1].integer and inputs.features[1].quantiles
-    assert inputs.features[2].levels == [float(i) for i in range(7)]
-    assert inputs.features[3].quantiles
-
-
-GOOD = pd.DataFrame({"a": np.arange(200) / 7, "b": np.arange(200) % 2})
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        (None, ["no such file"]),
-        ("", ["holds no table", "empty"]),
-        ("a,b\n", ["names of 2 columns and no rows", "give a table with rows"]),
-        ("a,b\n1,2\n3,4\n", ["its number of rows is 2", "100 are needed", "--at-least"]),
-        ("a,b\n" + "1,x\n" * 199 + "1,2\n", [": b", "must hold numbers", "199 of 200"]),
-        ("a,b\n" + "1,2\n" * 199 + "1,\n", ["of 200 rows values are missing: b 1", "--missing drop"]),
-        ("a,b\n" + "1,2\n" * 198 + "inf,2\n-inf,2\n", [": a", "2 of 200 values are infinite"]),
-        ("a,b\n" + "1,2,3\n" * 200, ["line 2 has 3 fields, and the names are 2"]),
-        ("a,b\n1,2\n" + "1,2,3\n" * 200, ["line 3 has 3 fields"]),
-        ("1.5,2\n" + "1,2\n" * 200, ["its first line holds numbers", "names", "--header"]),
-        ("a,a\n" + "1,2\n" * 200, [": a", "two columns have this name"]),
-        (",a\n" + "1,2\n" * 200, ["column 1", "has no name", "index"]),
-        ("a,b\n" + "1,2\n" * 199 + "1,\xff\n", [": b", "1 of 200 cells are none; the first is in row 200"]),
-        ("a,b\n" + "1,2\n" * 199 + "1,\x81\n", ["not text in utf-8 nor cp1252", "--encoding"]),
-        ("a~b\n" + "1~2\n" * 200, ["no known separator", "every line holds '~' 1 times", "--separator '~'"]),
-        ("a\n" + "1e308\n-1e308\n" * 200, ["levels"]),
-    ],
-)
-def test_tables_that_cannot_be_described(tmp_path, text, words):
-    path, out = tmp_path / "data.csv", tmp_path / "features.yaml"
-    if text is not None:
-        path.write_text(text, encoding="latin-1")
-    with pytest.raises(FeaturesError) as caught:
-        describe_file(path, out)
-    assert str(caught.value).startswith(str(path)) and len(str(caught.value).splitlines()) == 1
-    assert all(word in str(caught.value) for word in words), str(caught.value)
-    assert not out.exists()
-
-
-def test_names_that_an_array_gets_are_names(tmp_path):
-    describe_file(kept(GOOD.set_axis(["0", "1"], axis=1), tmp_path), tmp_path / "f.yaml")
-    assert read_features(tmp_path / "f.yaml").names == ["0", "1"]
-
-
-def test_text_of_any_usual_suffix_is_read(tmp_path):
-    for name in ("data.txt", "data.dat", "data.txt.gz"):
-        GOOD.to_csv(tmp_path / name, sep="\t", index=False)
-        assert "2 features" in describe_file(tmp_path / name, tmp_path / "f.yaml")[0]
-    other = tmp_path / "tilde.txt"
-    other.write_text("a~b\n" + "1~2\n" * 200)
-    given = Reading(layout=Layout(separator="~"))
-    assert "2 features" in describe_file(other, tmp_path / "f.yaml", reading=given)[0]
-
-
-@pytest.mark.parametrize("write", ["to_parquet", "to_feather"])
-def test_a_table_of_names_alone_is_told(tmp_path, write):
-    path = tmp_path / f"empty.{write.removeprefix('to_')}"
-    getattr(GOOD[:0], write)(path)
-    with pytest.raises(FeaturesError, match="holds the names of 2 columns and no rows"):
-        describe_file(path, tmp_path / "f.yaml")
-
-
-def test_rows_that_all_lack_a_value_are_told(tmp_path):
-    path = tmp_path / "gaps.csv"
-    path.write_text("a,b\n" + "1,\n,2\n" * 100)
-    with pytest.raises(FeaturesError, match=r"a value is missing in each of its 200 rows; .*--target"):
-        describe_file(path, tmp_path / "f.yaml", reading=Reading(missing="drop"))
-
-
-def test_choices_that_cannot_be(tmp_path):
-    data = kept(GOOD, tmp_path)
-    other = data.rename(tmp_path / "data.xyz")
-    with pytest.raises(FeaturesError, match=r"suffix '.xyz' is of no known table; known: .csv, .*give --format csv"):
-        describe_file(other, tmp_path / "f.yaml")
-    with pytest.raises(FeaturesError, match="cannot be read as parquet"):
-        describe_file(other, tmp_path / "f.yaml", reading=Reading("parquet"))
-    with pytest.raises(FeaturesError, match=r"y: no such column; columns: a, b"):
-        describe_file(other, tmp_path / "f.yaml", targets=("y",), reading=Reading("csv"))
-    with pytest.raises(FeaturesError, match="no column is left of 2; leave fewer columns out"):
-        describe_file(other, tmp_path / "f.yaml", targets=("a", "b"), reading=Reading("csv"))
-    with pytest.raises(FeaturesError, match="is the table itself"):
-        describe_file(other, other, reading=Reading("csv"))
-    with pytest.raises(ExportError, match="is a file; make it"):
-        describe_file(other, other / "f.yaml", reading=Reading("csv"))
-    assert {path.name for path in tmp_path.iterdir()} == {"data.xyz"}
 
 
 def test_probabilities_are_the_rows_shares():

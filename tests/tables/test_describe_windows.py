@@ -9,7 +9,8 @@ from scipy.stats import spearmanr
 import dfkd_tune as dt
 from dfkd_tune.errors import FeaturesError
 from dfkd_tune.inputs.features_file import parse_features, read_features
-from dfkd_tune.tables.describe import describe, describe_file
+from dfkd_tune.tables.describe import describe
+from dfkd_tune.tables.files import describe_file
 from dfkd_tune.tables.read import Reading, Table
 from dfkd_tune.tables.series import Windows
 

@@ -6,7 +6,8 @@ from written_tables import GAPS, given, refused, told
 
 from dfkd_tune.errors import FeaturesError
 from dfkd_tune.inputs.features_file import read_features
-from dfkd_tune.tables.describe import describe, describe_file
+from dfkd_tune.tables.describe import describe
+from dfkd_tune.tables.files import describe_file
 from dfkd_tune.tables.read import Reading
 from dfkd_tune.utils import yaml_io
 

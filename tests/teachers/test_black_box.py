@@ -1,5 +1,6 @@
 """Functions of arrays and fitted estimators as teachers: which form a function takes, and whose failure is told."""
 
+import warnings
 from functools import partial
 
 import numpy as np
@@ -117,3 +118,12 @@ def test_any_object_that_predicts_will_do():
 
     teacher = from_estimator("t", Own(), "sha")
     assert teacher.width is None and torch.equal(teacher(X)[:, 0], X[:, 0])
+
+
+def test_finding_out_what_a_function_takes_warns_of_nothing(recwarn):
+    def function(x):
+        warnings.warn("of tensors", DeprecationWarning, stacklevel=1) if torch.is_tensor(x) else None
+        return np.sin(x[:, 0]) + np.asarray(x)[:, 1]
+
+    OfEither(function)(X)
+    assert not recwarn.list

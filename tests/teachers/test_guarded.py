@@ -10,13 +10,15 @@ import pytest
 import torch
 from teacher_files import FEATURES, ROWS, THREE, fails
 
-from dfkd_tune.errors import Interrupted, TeacherError
+from dfkd_tune.errors import Interrupted, QueriesSpent, TeacherError
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.reporting.waiting import FIRST_PAUSE_S, announce_waits, line
+from dfkd_tune.teachers import guarded
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.guarded import CALLS, Calls
 from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.teachers.metering.meter import Meter, metered
 from dfkd_tune.teachers.probe import infer_width, probe
 
 
@@ -328,3 +330,42 @@ def test_a_teacher_that_closes_standard_output_closes_nothing(capsys):
     print("result")
     print("words", file=sys.stderr)
     assert capsys.readouterr() == ("result\n", "heard\nwords\n")
+
+
+@pytest.mark.parametrize("count", [1, 2, 40])
+@pytest.mark.parametrize("bad", [True, False], ids=["one row", "every row"])
+def test_where_rows_are_counted_a_failure_costs_two_more_at_most(count, bad):
+    x = torch.zeros(count, 3)
+    x[-1] = 9.0
+    function = Failing(ValueError("unknown"), rows=lambda x: bool((x > 5).any()) or not bad)
+    with metered(Meter()):
+        teacher = call(function)
+    with pytest.raises(TeacherError, match="unknown") as caught:
+        teacher(x)
+    assert count <= teacher.guard.meter.asked <= count + 2
+    if count > 2:
+        assert ("answers the first of them alone" if bad else "does so for this row alone") in str(caught.value)
+
+
+def test_a_spent_total_is_not_blamed_on_the_row():
+    class Spent:
+        def claim(self, part, rows):
+            if rows == 1:
+                raise QueriesSpent("here", "none left")
+            return 0
+
+    with metered(Meter(Spent())):
+        teacher = call(Failing(ValueError("always"), calls=lambda n: True))
+    with pytest.raises(TeacherError, match="ValueError: always") as caught:
+        teacher(ROWS)
+    assert "alone" not in str(caught.value) and teacher.function.asked == 1
+
+
+def test_a_slow_teacher_is_asked_one_row_for_the_cause_of_a_failure(monkeypatch):
+    monkeypatch.setattr(guarded, "SLOW_ROW_S", 0.0)
+    teacher = call(Failing(ValueError("unknown"), rows=lambda x: bool((x > 5).any())))
+    x = torch.zeros(40, 3)
+    x[-1] = 9.0
+    with fails("here", "answers the first of them alone"):
+        teacher(x)
+    assert teacher.function.asked == 3  # the call, its repetition, and the row

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from functools import cache, partial
 
+import costly
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,8 +22,9 @@ from torch import nn
 
 import dfkd_tune as dt
 from dfkd_tune.api.arguments import Arguments
+from dfkd_tune.layouts.signature import Argument, Signature
 from dfkd_tune.study.prepare import Prepared
-from dfkd_tune.teachers.in_memory import Given, given
+from dfkd_tune.teachers.in_memory import Given, given, is_unkept, unasked
 
 PAGE = ROOT / "docs" / "reference" / "in-memory-teachers.md"
 X = np.random.default_rng(0).normal(size=(80, 2))
@@ -322,3 +324,25 @@ def test_a_network_over_windows_is_told_to_come_with_examples(tmp_path):
 def test_a_refused_export_prints_nothing(tmp_path, capfd):
     assert "data-dependent" in given(Branching(), tmp_path, torch.randn(4, 2, dtype=torch.float64)).reason
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_is_asked_before_it_is_named_is_known_before(tmp_path):
+    asked, rows = [], torch.zeros(2, 2, dtype=torch.float64)
+
+    def function(x):
+        asked.append(len(x))
+        return x.sum(1)
+
+    for model in (network(), function):
+        teacher = unasked(model, rows, None)
+        assert (teacher.width, teacher.sha256, teacher.function) == (2, "", model)
+    assert not asked
+    assert teacher.source == given(function, tmp_path, rows).path and asked
+    for model in (LinearRegression(), "teacher.pt2", LinearRegression):
+        assert unasked(model, rows, None) is None
+
+
+def test_only_what_no_path_leads_to_is_in_this_process_alone():
+    assert is_unkept(lambda x: x, None)
+    assert not any(is_unkept(model, None) for model in (network(), costly.answer, LinearRegression(), "teacher.pt2"))
+    assert is_unkept(costly.answer, Signature.positional([Argument("x", (2,), torch.float32)]))

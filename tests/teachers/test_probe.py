@@ -9,11 +9,13 @@ from teacher_files import FEATURES, OUTPUTS, ROWS, THREE, fails, network, save_p
 from torch import nn
 
 from dfkd_tune.errors import TeacherError
+from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.black_box import from_numpy
 from dfkd_tune.teachers.loader import load_teacher
-from dfkd_tune.teachers.probe import infer_width, probe
+from dfkd_tune.teachers.metering.meter import Meter, metered
+from dfkd_tune.teachers.probe import GAP_ROWS, infer_width, probe
 
 OTHERS = ["each row by itself", "depends on the other rows", "from its row alone"]
 
@@ -305,3 +307,12 @@ def test_few_rows_are_asked():
 
     probe(call(function), THREE)
     assert sum(rows) <= 1_100 and len(rows) <= 7
+
+
+def test_no_rows_are_spent_to_find_which_missing_value_is_not_taken():
+    inputs = Inputs([Feature(name, missing=0.2) for name in "abcde"])
+    with metered(Meter()):
+        teacher = Teacher("t", lambda x: x.sum(1), torch.float64, "sha")
+    with fails("t", "takes no missing values, and a may be missing (missing: 0.2), b may be"):
+        probe(teacher, inputs, rows=16)
+    assert teacher.guard.meter.asked == 2 * GAP_ROWS

@@ -61,3 +61,14 @@ def test_a_dataset_holds_no_row():
 )
 def test_a_metric_is_of_one_bank_or_of_none(metric, bank):
     assert bank_of(metric) == bank
+
+
+def test_banks_of_a_total_have_their_own_rows():
+    rows = {"selection_rows": 21, "stress_rows": 16, "report_rows": 40}
+    made = bank_datasets(parent(seed=0, **rows), RESULT)
+    assert {name: json.loads(each.profile)["num_rows"] for name, each in made.items()} == {
+        name: rows[f"{name}_rows"] for name in METRICS
+    }
+    assert not {*digests(parent(seed=0, **rows | {"report_rows": 41}), RESULT).values()} & {
+        each.digest for each in made.values()
+    }

@@ -126,7 +126,7 @@ def kept(problem, outcome, tmp_path_factory):
 
 @pytest.mark.parametrize("kind", EXPORTS)
 def test_every_file_answers_missing_values_as_trained(problem, outcome, kept, kind, tmp_path):
-    if kind == "litert":  # its extra needs an older ``typing-extensions`` than Jupyter
+    if kind == "litert":  # `make test-litert` has an environment for its extra
         pytest.importorskip("litert_torch")
     network, units, _ = kept
     assert units.rows[:, 0].isnan().any()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, TRUST
+from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, MAX_QUERIES, TRUST
 from dfkd_tune.cli.study_options import spec_of
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ ANNOUNCED_S, LEFT_OUT_S = 10.0, 60.0
 @click.option("--teacher", help="Model file or package.module:function; replaces the teacher in SPEC.")
 @ARCHITECTURE
 @click.option("--features", type=click.Path(), help="Features file; replaces the one in SPEC.")
+@MAX_QUERIES
 @click.option(
     "--estimate/--no-estimate",
     "timed",
@@ -38,6 +39,7 @@ def check(
     teacher: str | None,
     architecture: str | None,
     features: str | None,
+    max_queries: int | None,
     timed: bool | None,
     device: str,
     trust_pickle: bool,
@@ -46,7 +48,7 @@ def check(
 
     Without SPEC, check the study that dfkd-tune study --teacher would run, or the quickstart.
     """
-    read = spec_of(spec, None, teacher, architecture, features, None, None, None)
+    read = spec_of(spec, None, teacher, architecture, features, None, None, None, max_queries=max_queries)
     from rich.console import Console  # with the rest, seconds, for which a refusal does not wait
     from rich.tree import Tree
 
@@ -74,8 +76,8 @@ def check(
         + (f", {prepared.teacher.parameters:,} parameters" if prepared.teacher.parameters else "")
         + (f"; {found.limits}" if found.limits else ""),
         "inputs": f"tier {tier}: {meaning(prepared.inputs)}{_encoded(prepared.inputs)}",
-        "rows": f"{sizes.shrunk or f'pool of {sizes.pool:,} prior rows'}, banks of {budget.bank:,}{_wait(prepared)}; "
-        f"about {sizes.bytes / 2**20:,.0f} MiB a process, {hardware.memory_of(prepared.device) / 2**20:,.0f} MiB may be taken",
+        "rows": f"{_rows(prepared)}; about {sizes.bytes / 2**20:,.0f} MiB a process, "
+        f"{hardware.memory_of(prepared.device) / 2**20:,.0f} MiB may be taken",
         "student": limit,
         "device": prepared.device,
     }
@@ -129,14 +131,24 @@ def check(
         say("memory", f"about {taken.bytes / 2**20:,.0f} MiB")
 
 
+def _rows(prepared: Prepared) -> str:
+    """The rows that trials train on and are measured on."""
+    sizes, budget = prepared.sizes, prepared.spec.budget
+    if budget.total_queries is not None:
+        return "all trials train on all rows that are answered by then, and are measured on those held out of them"
+    return f"{sizes.shrunk or f'pool of {sizes.pool:,} prior rows'}, banks of {budget.bank:,}{_wait(prepared)}"
+
+
 def _divided(prepared: Prepared) -> str:
-    """How a total number of queries is divided, and what this check asked besides."""
+    """How a new study would divide its total number of queries, and what this check asked besides."""
+    from dfkd_tune.study.total.different import count_different
     from dfkd_tune.study.total.division import Division
 
     total, meter = prepared.spec.budget.total_queries, prepared.teacher.guard.meter
-    asked = 0 if meter is None else meter.asked
-    words = Division.of(total).words() if total is not None else ""
-    return f"{total:,} teacher rows in all, later sessions included: {words}; this check asked {asked:,} more"
+    assert total is not None and meter is not None  # the caller's condition
+    few = count_different(prepared.inputs, prepared.spec.study.seed, total)
+    words = Division.of(total, meter.asked, few).words()  # the study asks the same before its own rows
+    return f"{total:,} teacher rows in all, later sessions included: {words}; this check asked {meter.asked:,} more"
 
 
 def _encoded(inputs: Inputs) -> str:

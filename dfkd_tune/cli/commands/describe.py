@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -12,10 +13,10 @@ import click
 @click.option("-o", "--out", required=True, type=click.Path(), help="Features file to write.")
 @click.option(
     "--tier",
-    type=click.Choice(["moments", "quantiles", "correlation"]),
+    type=click.Choice(["moments", "quantiles", "correlation", "mixture"]),
     default="quantiles",
     show_default=True,
-    help="Statistics to write: mean and std; quantiles; or quantiles and rank correlations.",
+    help="Statistics to write: mean and std; quantiles; quantiles and rank correlations; or quantiles and a mixture of copulas.",
 )
 @click.option("--target", "targets", multiple=True, help="Column to leave out. Repeat it for several columns.")
 @click.option(
@@ -52,6 +53,17 @@ import click
     show_default=True,
     help="Missing values: refuse the table, drop their rows, or describe how often they occur.",
 )
+@click.option(
+    "--epsilon",
+    type=float,
+    help="Describe with differential privacy of every row, with this privacy loss, such as 1. Needs --bounds.",
+)
+@click.option("--delta", type=float, help="With --epsilon: probability that the guarantee fails; default: 1e-6.")
+@click.option(
+    "--bounds",
+    type=click.Path(),
+    help="With --epsilon: features file of what is public, a range or levels of each column.",
+)
 def describe(
     data: str,
     out: str,
@@ -67,15 +79,20 @@ def describe(
     encoding: str | None,
     header: bool,
     missing: str,
+    epsilon: float | None,
+    delta: float | None,
+    bounds: str | None,
 ) -> None:
     """Create a features file from the table DATA. It holds only aggregates: no row leaves this machine."""
-    from dfkd_tune.tables import describe as describing
     from dfkd_tune.tables.delimited import Layout
+    from dfkd_tune.tables.files import describe_file, guarded_by
     from dfkd_tune.tables.read import Reading
     from dfkd_tune.tables.series import Windows
 
     if window is None and (group or time):
         raise click.UsageError("--group and --time are about windows: give --window as well")
+    guarded = guarded_by(epsilon, delta, None if bounds is None else Path(bounds))
     windows = None if window is None else Windows(window, group, time)
     reading = Reading(kind, Layout(separator, decimal, encoding, header), missing, at_least, windows)
-    click.echo("\n".join(describing.describe_file(Path(data), Path(out), tier, targets, reading)))
+    lines = describe_file(Path(data), Path(out), tier, targets, reading, guarded, partial(click.echo, err=True))
+    click.echo("\n".join(lines))

@@ -112,7 +112,9 @@ def _tell(writing: StudentExport, written: Written) -> None:
 
 def _tell_small(writing: StudentExport, precision: str, written: WrittenSmall) -> None:
     """The same of quantized weights."""
-    click.echo(f"{precision}: RMSE {written.after} on the selection bank; {written.before} in float32")
+    of = ", of the output that changes most" if written.before.outputs else ""
+    told = f"{precision}: RMSE {written.after} on the selection bank; {written.before} in float32"
+    click.echo(f"{told}; {100 * written.added:+.2g} %{of}")
     if written.size >= written.usual:
         click.echo(
             f"dfkd-tune: warning: {writing.file}: {precision} takes {written.size:,} bytes, float32 takes {written.usual:,} "

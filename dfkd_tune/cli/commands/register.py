@@ -20,6 +20,11 @@ from dfkd_tune.registry.sources import Sources
     help="Register the smallest student whose error is within this share of the best, such as 5%.",
 )
 @click.option("--alias", default="champion", show_default=True, help="Registry alias for the new version.")
+@click.option(
+    "--typed-columns",
+    is_flag=True,
+    help="Declare the features by name and type in the signature; MLflow then refuses tables with other types.",
+)
 @current_files
 @TRACKING
 def register(
@@ -28,6 +33,7 @@ def register(
     trial: int | None,
     within: float | None,
     alias: str,
+    typed_columns: bool,
     sources: Sources,
     tracking_uri: str | None,
 ) -> None:
@@ -46,7 +52,7 @@ def register(
 
     uri = paths.tracking_url(tracking_uri)
     with reaching(uri):
-        done = register.register(uri, name, model, trial, alias, sources, within)
+        done = register.register(uri, name, model, trial, alias, sources, within, typed_columns)
     click.echo(
         f"registered {done.uri}, version {done.version}: {recipe_name(done.trial)}, RMSE {done.rmse:.4g} on the selection bank; "
         f"the reloaded model differs from the student by at most {done.worst:.2g}"

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, STORAGE, TRACKING, TRUST, duration, share
+from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, MAX_QUERIES, STORAGE, TRACKING, TRUST, duration, share
 from dfkd_tune.cli.study_options import spec_of
 from dfkd_tune.utils.signals import Signals
 
@@ -42,12 +42,7 @@ from dfkd_tune.utils.signals import Signals
     metavar="TIME",
     help="Begin no trial after this time: 90s, 30m, 2h. The study is then concluded.",
 )
-@click.option(
-    "--max-queries",
-    type=click.IntRange(min=1),
-    metavar="ROWS",
-    help="Most rows that the teacher is asked in the whole study, later sessions included; can be raised later.",
-)
+@MAX_QUERIES
 @click.option(
     "--workers",
     type=click.IntRange(min=1, max=1024),
@@ -102,8 +97,10 @@ def study(
     from dfkd_tune.search.attributes import StudyRecord
     from dfkd_tune.search.loaded import load_study
     from dfkd_tune.study.launch import launch
+    from dfkd_tune.study.opening import require_stores
     from dfkd_tune.study.prepare import prepare
 
+    require_stores(changed, storage_url, uri)
     prepared = prepare(changed, trust_pickle, device, storage_url=storage_url)
     console = terminal_summary.wide(sys.stdout)  # fixed here: sys.stdout may be replaced during a teacher query
     with Signals() as stop, terminal_progress.watch(console, changed.name, mode) as on_progress:

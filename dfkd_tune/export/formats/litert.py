@@ -30,6 +30,9 @@ class LiteRT(ExportFormat):
     ``features.json`` in it has the feature names.
     """
 
+    precisions: ClassVar[tuple[str, ...]] = (
+        "float32",
+    )  # the converter stores int8 weights as float32, and knows no bfloat16
     suffix: ClassVar[str | None] = "tflite"
     packages: ClassVar[Mapping[str, str]] = {
         "litert_torch": "'dfkd-tune[litert]'",

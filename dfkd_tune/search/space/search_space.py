@@ -88,7 +88,7 @@ def make_space(
             raise SpecError(
                 "student.max_parameters",
                 f"no student fits {max_parameters} parameters",
-                remedy=f"{size[0].width} features and {size[1]} outputs need at least {preset.student.with_width(1).parameters(*size)}",
+                remedy=f"{size[0].width} features and {size[1]} output{'s' * (size[1] > 1)} need at least {preset.student.with_width(1).parameters(*size)}",
             )
         if "student.width" not in fixed:
             preset = replace(preset, student=preset.student.with_width(widest))

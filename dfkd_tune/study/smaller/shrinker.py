@@ -13,7 +13,7 @@ from torch import Tensor
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.attributes import RECIPE, SMALLER, SMALLEST, StudyRecord
 from dfkd_tune.search.locks import exclusive
-from dfkd_tune.search.ranking import Candidate, Smallest, Tried, choose, run_name, top_candidates
+from dfkd_tune.search.ranking import Candidate, Smallest, Tried, choose, pruned_name, run_name, top_candidates
 from dfkd_tune.students.base import Student
 from dfkd_tune.students.shrinking import shrunk
 from dfkd_tune.study.reruns import Rerunner
@@ -105,9 +105,8 @@ class Shrinker:
         return compared(parameters, runs, after, self.scores, self.share)
 
     def _runs(self, student: Student) -> list[str]:
-        whole = "baseline" if self.best.trial is None else f"{self.best.trial:04d}"
         size = label(student, self.rerunner.problem.columns)
-        return [f"smaller-{whole}-{size}-{i}" for i in range(len(self.names))]
+        return [pruned_name(self.best.trial, size, i) for i in range(len(self.names))]
 
     def _record(self) -> dict[str, Any]:
         return dict(StudyRecord.of(self.rerunner.study).smaller)

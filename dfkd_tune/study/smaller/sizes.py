@@ -13,8 +13,6 @@ from dfkd_tune.students.shrinking import shallower
 
 CLOSE = 16
 """The width is known once the largest one that is too small is less than one such part of it below."""
-TYPICAL = 7
-"""Number of sizes that are tried for a student of some dozens of units."""
 LEAST = 1e-300
 """Least objective of which a logarithm is taken."""
 
@@ -47,8 +45,9 @@ def smallest(student: Student, columns: Columns, holds: Callable[[Student], bool
 
 
 def extra_runs(section: StudySection) -> int:
-    """About how many students a study trains in search of the smallest one; 0 without that search."""
-    return 0 if section.within is None else (section.reruns + 1) * (TYPICAL + 1)
+    """About how many students a study trains in search of the smallest one, of which the first are those that are pruned; 0 without
+    that search."""
+    return 0 if section.within is None else section.pruned_students + section.reruns + 1
 
 
 def label(student: Student, columns: Columns) -> str:

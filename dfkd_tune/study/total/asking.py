@@ -6,23 +6,25 @@ after its share of the trials, where the students of the best of them disagree.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from dfkd_tune.errors import QueriesSpent
+from dfkd_tune.errors import FeaturesError, QueriesSpent
 from dfkd_tune.evaluation.stress_bank import outlying
 from dfkd_tune.generators.base import BlockGenerator, Generator
 from dfkd_tune.generators.rounds.base import Answer, RoundGenerator
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.search.locks import ASKING, StudyLock
-from dfkd_tune.study.total.division import PRIOR, REPORT, ROUND, STRESS
+from dfkd_tune.search.attributes import ANSWERED, StudyRecord
+from dfkd_tune.study.total.different import different_rows
+from dfkd_tune.study.total.division import AGAIN_ROWS
+from dfkd_tune.study.total.drift import require_same
 from dfkd_tune.study.total.opening import Total
 from dfkd_tune.teachers.base import Teacher
-from dfkd_tune.teachers.metering.meter import CERTIFICATE
+from dfkd_tune.teachers.metering.parts import AGAIN, CERTIFICATE, PRIOR, REPORT, ROUND, STRESS, round_name
 from dfkd_tune.teachers.probe import Probe
 from dfkd_tune.training.answered.problem import Answered, AnsweredProblem
 from dfkd_tune.utils.seeding import derive, stream
@@ -31,6 +33,8 @@ CALL_ROWS, CALL_SHARE = 256, 0.05
 """Most rows of one call, and their share of the total: they are lost together if the process dies in it."""
 FEWEST_CALL_ROWS = 16
 """Rows of a call of a small total."""
+REPEATS = 20
+"""Draws for each wanted row, after which a part of a study with few different rows ends."""
 STUDENTS = "students"
 """Folder, in that of the answered rows, with the weights of finished students."""
 FEWEST = 50
@@ -65,19 +69,30 @@ class Asking:
 
         Raises:
             QueriesSpent: too few rows were answered before the total was used up.
+            TeacherError: the teacher does not answer as it did when it was asked before.
         """
         parts = self.total.division
-        with self._alone():
-            self._fill(REPORT, parts.report, lambda n: self.inputs.draw(n, stream(self.seed, REPORT)))
-            self._fill(PRIOR, parts.prior, lambda n: self._blind(PRIOR, n))
-            self._fill(STRESS, parts.stress, self._stress)
+        with self.total.asking_alone(self.check_cancelled):
+            if parts.different:
+                self._ask(PRIOR, self._different())
+                self._ask(STRESS, self._stress(parts.stress))
+            else:
+                first = {REPORT: parts.report, PRIOR: parts.prior, STRESS: parts.stress}
+                if any(self._may_ask(name, rows) for name, rows in first.items()):
+                    self.require_same_answers()  # of a session that was interrupted
+                self._fill(REPORT, parts.report, self._report)
+                self._fill(PRIOR, parts.prior, lambda n: self._blind(PRIOR, n))
+                self._fill(STRESS, parts.stress, self._stress)
+            self._note()
         answered = self.answered(0)
         fewest = min(len(answered.report[0]), len(answered.prior[0]), len(answered.stress[0]))
         if fewest < min(FEWEST, parts.report, parts.stress) // 2:
+            place = f"study {self.total.ledger.study.study_name!r}"
+            if self.total.left > 0:
+                rule = f"only {fewest:,} different rows of a part were found in what is declared of the inputs"
+                raise FeaturesError(place, rule, remedy="declare more values of the features")
             rule = f"only {fewest:,} rows of a part were answered before the total was used up"
-            raise QueriesSpent(f"study {self.total.ledger.study.study_name!r}", rule)
-        kept = self.total.rows.count(CERTIFICATE)  # a worker that died may have asked them for the same student
-        left = min(parts.certificate - self.total.ledger.claimed().get(CERTIFICATE, 0), self.total.ledger.left)
+            raise QueriesSpent(place, rule)
         return AnsweredProblem(
             self.teacher,
             self.inputs,
@@ -86,25 +101,59 @@ class Asking:
             seed=self.seed,
             device=device,
             students=self.total.rows.folder / STUDENTS,
-            attack_rows=max(0, left + kept),
+            attack=self.attack,
         )
+
+    def attack(self) -> tuple[int, int]:
+        """Rows of the attacks that ended, and of the next one, those included that a worker has asked who died in it."""
+        ledger = self.total.ledger
+        before = StudyRecord.of(ledger.study).certified_rows
+        here = ledger.claimed().get(CERTIFICATE, 0) - before
+        return before, max(0, min(self.total.division.certificate - before, ledger.left + here))
+
+    def require_same_answers(self) -> None:
+        """Ask a few kept rows of the report bank again, others each time, as far as rows are left.
+
+        Raises:
+            TeacherError: the teacher does not answer as it did.
+        """
+        rows, ledger = self.total.rows, self.total.ledger
+        x, y = rows.part(REPORT)
+        if len(x) < AGAIN_ROWS:
+            return
+        begin = ledger.claimed().get(AGAIN, 0)
+        chosen = [(begin + i) % len(x) for i in range(AGAIN_ROWS)]
+        answered = torch.cat([y, rows.part(PRIOR)[1].reshape(-1, y.shape[1])])
+        meter = self.total.meter
+        with suppress(QueriesSpent), meter.counted_as(AGAIN), meter.asking_again(keeping=False):
+            require_same(self.teacher, x[chosen], y[chosen], answered)
 
     def answered(self, rounds: int) -> Answered:
         """The rows that are answered by now, up to a round."""
-        rows = self.total.rows
+        rows, parts = self.total.rows, self.total.division
         rows.refresh()
-        later = [rows.part(f"{ROUND}-{i}") for i in range(1, rounds + 1)]
+        if parts.different:
+            report, prior = self._known(self._report(parts.report)), self._known(self._blind(PRIOR, parts.prior))
+            every = self._known(self._different())
+            return Answered(report, prior, self._known(self._stress(parts.stress)), (every,), different=True)
+        later = [rows.part(round_name(i)) for i in range(1, rounds + 1)]
         return Answered(
             rows.part(REPORT), rows.part(PRIOR), rows.part(STRESS), tuple(part for part in later if len(part[0]))
         )
 
     def round(self, number: int, committee: Callable[[], Sequence[Answer]]) -> None:
-        """Ask a later round, unless it is answered; ``committee`` loads the students that choose its rows."""
+        """Ask a later round, unless it is answered; ``committee`` loads the students that choose its rows.
+
+        Raises:
+            TeacherError: the teacher does not answer as it did when it was asked before.
+        """
         rows = self.total.division.rounds[number - 1]
-        with self._alone():
-            if self.total.rows.count(f"{ROUND}-{number}") < rows:
+        with self.total.asking_alone(self.check_cancelled):
+            if self._may_ask(round_name(number), rows):
+                self.require_same_answers()
                 chosen = self._chosen(number, rows, committee)
-                self._fill(f"{ROUND}-{number}", rows, lambda n: chosen[:n])
+                self._fill(round_name(number), rows, lambda n: chosen[:n])
+            self._note()
 
     def _chosen(self, number: int, rows: int, committee: Callable[[], Sequence[Answer]]) -> Tensor:
         words = (ROUND, number)
@@ -115,10 +164,41 @@ class Asking:
         candidates = torch.cat([half[::2], self._outlying(half[1::2], words)])
         rng = stream(self.seed, *words, "order")
         candidates = candidates[torch.randperm(len(candidates), generator=rng)]
+        candidates = candidates[self._new(candidates, round_name(number))]
+        rows = min(rows, len(candidates))
+        if not rows:
+            return candidates
         answered = self.answered(number - 1)
         parts = [part[0] for part in (answered.prior, answered.stress, *answered.rounds) if len(part[0])]
         asked = self.inputs.present(self.inputs.standardized(torch.cat(parts)))
         return candidates[self.generator.choose(self.inputs.present(candidates), rows, asked, committee(), rng)]
+
+    def _report(self, rows: int) -> Tensor:
+        return self.inputs.draw(rows, stream(self.seed, REPORT))
+
+    def _different(self) -> Tensor:
+        """The different rows of the inputs."""
+        found = different_rows(self.inputs, self.seed, self.total.ledger.total)
+        return self.inputs.draw(0, stream(self.seed)) if found is None else found
+
+    def _raw(self, z: Tensor) -> Tensor:
+        return self.inputs.raw(z, self.teacher.dtype)
+
+    def _new(self, z: Tensor, part: str | None = None) -> list[int]:
+        """Indices of the rows ``(N, D)`` that are not answered, or in one part alone; each different row once."""
+        rows = self.total.rows
+        own = set() if part is None else {*rows.keys(rows.part(part)[0])}
+        first = {key: i for i, key in reversed([*enumerate(rows.keys(self._raw(z)))])}
+        return sorted(i for key, i in first.items() if key in own or rows.answer(key) is None)
+
+    def _known(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Those of the rows ``(N, D)`` that are answered, as often as they occur, in the teacher's units; and its answers."""
+        x, rows = self._raw(z), self.total.rows
+        answers = [rows.answer(key) for key in rows.keys(x)]
+        kept = [i for i, answer in enumerate(answers) if answer is not None]
+        if not kept:
+            return torch.zeros(0, 0), torch.zeros(0, 0)
+        return x[kept], torch.stack([answer for answer in answers if answer is not None])
 
     def _blind(self, words: object, rows: int) -> Tensor:
         """The first rows ``(rows, D)`` of the generator's own sequence for a purpose."""
@@ -133,35 +213,49 @@ class Asking:
         return outlying(self.probe, self.inputs, z, stream(self.seed, words, "outlying"))
 
     def _fill(self, part: str, wanted: int, draw: Draw) -> None:
-        """Ask rows until a part has as many as wanted, or the total is used up but for the certificate."""
-        rows, ledger = self.total.rows, self.total.ledger
-        most = min(CALL_ROWS, max(FEWEST_CALL_ROWS, round(CALL_SHARE * ledger.total)))
-        skipped = 0  # rows that were answered before, as there may be few different ones
-        while (missing := wanted - rows.count(part)) > 0 and skipped < wanted:
-            self.check_cancelled()
-            claimed = ledger.claimed()
-            kept = max(0, self.total.division.certificate - claimed.get(CERTIFICATE, 0))
-            count = min(missing, most, ledger.total - sum(claimed.values()) - kept)
-            start = claimed.get(part, 0) + skipped
-            z = draw(start + count)[start:] if count > 0 else draw(0)
+        """Ask rows until a part has as many as wanted, or the total is used up but for the certificate.
+
+        Rows that were asked before are left out, for another part has them. Where the inputs have few different rows, the part ends
+        with those that ``REPEATS`` times as many draws found.
+        """
+        rows = self.total.rows
+        start, span = self.total.ledger.claimed().get(part, 0), 1
+        while (missing := wanted - rows.count(part)) > 0 and start < REPEATS * wanted:
+            count = min(missing, self._most())
+            if count <= 0:
+                return
+            z = draw(start + count * span)[start:]
             if not len(z):
                 return
-            before = rows.count(part)
-            try:
-                with self.total.meter.counted_as(part), torch.no_grad():
-                    self.teacher(self.inputs.raw(z, self.teacher.dtype))
-            except QueriesSpent:  # another process has claimed rows of its own since
-                continue
-            skipped += len(z) - (rows.count(part) - before)
+            new = self._new(z)[:count]
+            if new:
+                self._ask(part, z[new])
+            # The next row that is drawn: rows beyond the last that was asked may be new.
+            start += new[-1] + 1 if len(new) == count else len(z)
+            span = 1 if len(new) == count else 2 * span
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Hold the lock of the process that asks, with all answers of others read."""
-        ledger = self.total.ledger
-        lock = StudyLock(ledger.storage, self.total.url, ledger.study, ASKING)
-        lock.wait(self.check_cancelled)
-        try:
-            self.total.rows.refresh()
-            yield
-        finally:
-            lock.release()
+    def _most(self) -> int:
+        """Most rows of the next call; 0 if all are claimed but those of the certificate."""
+        total = self.total.ledger.total
+        return min(CALL_ROWS, max(FEWEST_CALL_ROWS, round(CALL_SHARE * total)), self.total.left)
+
+    def _ask(self, part: str, z: Tensor) -> None:
+        """Ask those rows ``(N, D)`` that are new, as far as the total allows."""
+        z = z[self._new(z)]
+        while len(z) and (most := self._most()) > 0:
+            self.check_cancelled()
+            here, z = z[:most], z[most:]
+            # Another process may have claimed rows of its own since.
+            with suppress(QueriesSpent), self.total.meter.counted_as(part), torch.no_grad():
+                self.teacher(self._raw(here))
+
+    def _may_ask(self, part: str, wanted: int) -> bool:
+        """Whether rows of a part are missing and some may be asked."""
+        return self.total.rows.count(part) < wanted and self.total.left > 0
+
+    def _note(self) -> None:
+        """Record how many rows students train on by now, so that every process knows which of them had fewer."""
+        rows, study = self.total.rows, self.total.ledger.study
+        names = [PRIOR, STRESS, *(round_name(i) for i, _ in enumerate(self.total.division.rounds, 1))]
+        if (count := sum(map(rows.count, names))) != StudyRecord.of(study).answered:
+            study.set_user_attr(ANSWERED, count)

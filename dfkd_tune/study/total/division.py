@@ -7,19 +7,21 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from dfkd_tune.teachers.metering.meter import CERTIFICATE, OPENING
+from dfkd_tune.teachers.metering.parts import AGAIN, CERTIFICATE, OPENING, PRIOR, REPORT, STRESS, in_order, round_name
 
-REPORT, PRIOR, STRESS, ROUND = "report", "prior", "stress", "round"
-"""Parts of a total besides ``OPENING`` and ``CERTIFICATE``; rounds are ``round-1``, ``round-2``, ..."""
 SHARES = {REPORT: 0.06, CERTIFICATE: 0.02, PRIOR: 0.40, STRESS: 0.20}
-"""Share of each part; what is left goes to the rounds."""
+"""Share of each part; after those of ``OPENING`` and ``AGAIN``, what is left goes to the rounds."""
 LEAST = {REPORT: 40, CERTIFICATE: 42, PRIOR: 100, STRESS: 50}
 """Fewest rows of each part."""
 ROUNDS = 3
+DRAWN = (1_000, 4_000, 1_000)
+"""Report, prior and stress rows that are drawn from few different ones, each of which is asked once."""
 PROBE_LEAST, PROBE_MOST, PROBE_SHARE = 16, 512, 0.01
 """Fewest and most rows with which a teacher is probed, and their share of the total; most of them are asked twice."""
-OPENING_ROWS = 12
-"""Rows besides those of the probe that a first process needs."""
+OPENING_ROWS = 14
+"""Rows besides those of the probe that most teachers need; the division is settled once it is known how many this one took."""
+AGAIN_ROWS = 2
+"""Kept rows that are asked again each time: before each later round, and before the certificate."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,14 @@ class Division:
 
     Args:
         total: all rows.
-        opening: shapes, noise and identity of the teacher, about.
+        opening: shapes, noise and identity of the teacher; expected until it is settled.
         report: rows of the report bank.
         prior, stress: rows of the first round, from the prior and as undeclared tails would have them.
         rounds: rows of each later round.
+        again: kept rows that are asked again.
         certificate: rows of the attack on the promoted student.
+        different: number of different rows of the inputs if each of them can be asked; 0 if there are more. Report, prior and stress
+            are then drawn from these, as often as one likes.
     """
 
     total: int
@@ -41,15 +46,29 @@ class Division:
     prior: int
     stress: int
     rounds: tuple[int, ...]
+    again: int
     certificate: int
+    different: int = 0
 
     @classmethod
-    def of(cls, total: int) -> Division:
-        """Divide a total."""
+    def of(cls, total: int, opening: int | None = None, different: int | None = None) -> Division:
+        """Divide a total.
+
+        Args:
+            total: all rows.
+            opening: rows that were asked before any of the study's own; None to expect what most teachers take.
+            different: number of different rows of the inputs; None for more than can be counted.
+        """
+        opening = 2 * probe_rows(total) + OPENING_ROWS if opening is None else opening
         part = {name: max(LEAST[name], round(share * total)) for name, share in SHARES.items()}
-        opening = 2 * probe_rows(total) + OPENING_ROWS
-        left = max(0, total - opening - sum(part.values()))
-        return cls(total, opening, part[REPORT], part[PRIOR], part[STRESS], _even(left), part[CERTIFICATE])
+        if different is not None and different <= total - opening:
+            return cls(total, opening, *DRAWN, (), 0, part[CERTIFICATE], different)
+        left = total - opening - sum(part.values())
+        rounds, again = _rounds(left)
+        part[PRIOR] = max(
+            0, part[PRIOR] + left - sum(rounds) - again
+        )  # less if the teacher took many rows of a small total
+        return cls(total, opening, part[REPORT], part[PRIOR], part[STRESS], rounds, again, part[CERTIFICATE])
 
     @classmethod
     def read(cls, tree: Mapping[str, Any]) -> Division:
@@ -58,10 +77,21 @@ class Division:
 
     def raised(self, total: int) -> Division:
         """The division of a larger total: held-out rows stay, so that trials remain comparable, and further rounds are asked."""
+        if self.different:  # all is asked
+            return replace(self, total=total)
         more = total - self.total
-        attack = round(SHARES[CERTIFICATE] * more)
-        rounds = (*self.rounds, *_even(more - attack))
-        return replace(self, total=total, rounds=rounds, certificate=self.certificate + attack)
+        # Another student may be promoted then, whose certificate needs an attack of its own.
+        attack = min(more // 2, max(LEAST[CERTIFICATE], round(SHARES[CERTIFICATE] * more)))
+        rounds, again = _rounds(more - attack)
+        again = min(again, more - attack)
+        attack = more - sum(rounds) - again
+        grown = {"again": self.again + again, "certificate": self.certificate + attack}
+        return replace(self, total=total, rounds=(*self.rounds, *rounds), **grown)
+
+    @property
+    def first(self) -> int:
+        """Rows of the first round and of the report bank, without which no trial can begin."""
+        return self.different or self.report + self.prior + self.stress
 
     def tree(self) -> dict[str, Any]:
         """The plain values."""
@@ -69,13 +99,16 @@ class Division:
 
     def parts(self) -> dict[str, int]:
         """Rows by the name of their part, in the order in which they are asked."""
+        if self.different:
+            return {OPENING: self.opening, PRIOR: self.different}
         first = {OPENING: self.opening, REPORT: self.report, PRIOR: self.prior, STRESS: self.stress}
-        rounds = {f"{ROUND}-{i}": rows for i, rows in enumerate(self.rounds, 1)}
-        return first | rounds | {CERTIFICATE: self.certificate}
+        rounds = {round_name(i): rows for i, rows in enumerate(self.rounds, 1)}
+        return in_order(first | rounds | {AGAIN: self.again, CERTIFICATE: self.certificate})
 
     def words(self) -> str:
         """The division in words."""
-        return ", ".join(f"{name} {rows:,}" for name, rows in self.parts().items())
+        parts = ", ".join(f"{name} {rows:,}" for name, rows in self.parts().items())
+        return f"{parts}, as the inputs have no more different rows" if self.different else parts
 
 
 def probe_rows(total: int | None) -> int:
@@ -83,7 +116,9 @@ def probe_rows(total: int | None) -> int:
     return PROBE_MOST if total is None else max(PROBE_LEAST, min(PROBE_MOST, round(PROBE_SHARE * total)))
 
 
-def _even(rows: int) -> tuple[int, ...]:
-    """Rows of each of ``ROUNDS`` rounds; empty rounds are left out."""
-    edges = [rows * k // ROUNDS for k in range(ROUNDS + 1)]
-    return tuple(high - low for low, high in itertools.pairwise(edges) if high > low)
+def _rounds(rows: int) -> tuple[tuple[int, ...], int]:
+    """Rows of each of ``ROUNDS`` rounds, without empty ones, and rows that are asked again before them and before a certificate."""
+    free = max(0, rows - AGAIN_ROWS * (ROUNDS + 1))
+    edges = [free * k // ROUNDS for k in range(ROUNDS + 1)]
+    rounds = tuple(high - low for low, high in itertools.pairwise(edges) if high > low)
+    return rounds, AGAIN_ROWS * (len(rounds) + 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import optuna
@@ -48,10 +48,16 @@ class AskingClaims:
         self.pause = self.claims.pause
 
     def take(self, total: int, active: int, baseline: bool) -> Intake:
-        """As ``Claims.take``."""
+        """As ``Claims.take``; the untuned baseline waits until all trials have ended, so that it trains on all rows."""
         if self.size == 1 or not (active or baseline):  # a round of trials has the same rows on any number of processes
             self._ask(total)
-        return self.claims.take(total, active, baseline)
+        return replace(self.claims.take(total, active, baseline), baseline=False)
+
+    def catch_up(self) -> None:
+        """As ``Claims.catch_up``: rounds may have been asked by others since, or none be due as the time is up."""
+        answered = self.asking.answered(len(self.asking.total.division.rounds))
+        if answered.training != self.problem.answered_rows:
+            self.problem.grow(answered)
 
     def report(self, values: Mapping[optuna.Trial, tuple[int, float]]) -> None:
         self.claims.report(values)

@@ -56,6 +56,10 @@ class Claims(Protocol):
         """Claim trials below number ``total`` for a process that trains ``active`` ones, and perhaps the untuned baseline."""
         ...
 
+    def catch_up(self) -> None:
+        """Make known what students train on that begin after all trials: all rows that are answered by now, in a study with a total."""
+        ...
+
     def report(self, values: Mapping[optuna.Trial, tuple[int, float]]) -> None:
         """Report the next intermediate value of trials, as ``(step, value)``."""
         ...
@@ -96,6 +100,9 @@ class Steady:
             recipe = self.prepared.space.suggest(claimed.trial)
         return Intake([Claimed(claimed.trial, recipe, claimed.again)], baseline=True)
 
+    def catch_up(self) -> None:
+        pass
+
     def report(self, values: Mapping[optuna.Trial, tuple[int, float]]) -> None:
         self.queue.report(values)
 
@@ -129,6 +136,9 @@ class Rounds:
         self.memory = group.memory
         suggest = self.prepared.space.suggest
         return Intake([Claimed(each.trial, suggest(each.trial), each.again) for each in group.claims], group.first)
+
+    def catch_up(self) -> None:
+        pass
 
     def report(self, values: Mapping[optuna.Trial, tuple[int, float]]) -> None:
         self.rounds.queue.report(values)

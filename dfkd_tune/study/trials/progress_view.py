@@ -33,12 +33,14 @@ class ProgressView:
         self._begun = time.perf_counter()
         self.changed = False
         """Whether this process has changed the study since the last reading."""
+        self.pruning = False
+        """Whether this process searches the smallest student now."""
         self.progress = self.read()
         """The last reading."""
 
     def read(self) -> Progress:
         """Read the progress from the study's storage."""
-        self.progress = study_progress(self._study, self._about, self._before, self._seconds())
+        self.progress = study_progress(self._study, self._about, self._before, self._seconds(), self.pruning)
         self.changed, self._looked = False, time.monotonic()
         return self.progress
 

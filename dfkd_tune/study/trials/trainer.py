@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,10 +97,14 @@ class Trainer:
 
     def _take_up_baseline(self) -> None:
         """Start the untuned baseline unless a worker has run it or is running it."""
-        if self.view.progress.baseline is not None or BASELINE in self.active:
+        known = (
+            self.view.progress.baseline is not None and self.problem.answered_rows is None
+        )  # else rows may have been asked since
+        if known or BASELINE in self.active:
             return
         if self.baseline_lock.acquire():
-            if StudyRecord.of(self.study).baseline is None:
+            if not StudyRecord.of(self.study).is_baseline_known:
+                self.claims.catch_up()
                 seed = derive(self.prepared.spec.study.seed, BASELINE)
                 self._admit(None, BASELINE, self.prepared.baseline(), seed, again=True)
             else:
@@ -117,11 +121,15 @@ class Trainer:
     def step(self) -> None:
         """Train all to the next rung, and report, prune or finish those that reached it."""
         start = time.perf_counter()
-        due = {member.key for member in self.population.advance()}
-        took = (time.perf_counter() - start) / len(self.active)
+        due = self.population.advance()
+        self.reached(due, (time.perf_counter() - start) / len(self.active))
+
+    def reached(self, due: Sequence[Member], took: float) -> None:
+        """Report, prune or finish those that reached a rung in a step of ``took`` seconds for each member."""
         for running in self.active.values():
             running.seconds += took
-        self._judge([running for key, running in self.active.items() if key in due])
+        keys = {member.key for member in due}
+        self._judge([running for key, running in self.active.items() if key in keys])
 
     def _judge(self, due: list[ActiveTrial]) -> None:
         """Report each trial at a rung to Optuna, then prune it, finish it or let it go on."""

@@ -31,7 +31,7 @@ class AnsweredRows:
 
     folder: Path
     _files: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict, init=False, repr=False)
-    _known: dict[bytes, Tensor] = field(default_factory=dict, init=False, repr=False)
+    _known: dict[bytes, tuple[str, Tensor]] = field(default_factory=dict, init=False, repr=False)
 
     def add(self, part: str, offset: int, x: Tensor, y: Tensor) -> None:
         """Keep rows ``(N, D)`` in the teacher's units and dtype, and its answers ``(N, O)``.
@@ -60,13 +60,23 @@ class AnsweredRows:
                 rule = f"holds answered rows and cannot be read: {error}"
                 raise StorageError(file, rule, remedy="restore it, or delete it to do without its rows") from None
 
-    def answer(self, row: Tensor) -> Tensor | None:
-        """The kept answer ``(O,)`` to a row ``(D,)``, equal in every bit; None if there is none."""
-        return self._known.get(_key(row))
+    def keys(self, x: Tensor) -> list[bytes]:
+        """The keys of rows ``(N, D)``: equal where rows are equal in every bit."""
+        return [_key(row) for row in x]
+
+    def answer(self, key: bytes) -> Tensor | None:
+        """The kept answer ``(O,)`` to the row with a key; None if there is none."""
+        found = self._known.get(key)
+        return None if found is None else found[1]
+
+    def part_of(self, key: bytes) -> str | None:
+        """The part for which the row with a key was asked; None if it has no kept answer."""
+        found = self._known.get(key)
+        return None if found is None else found[0]
 
     def part(self, name: str) -> tuple[Tensor, Tensor]:
         """Rows ``(N, D)`` and answers ``(N, O)`` of a part in the order in which they were claimed; both empty without any."""
-        files = sorted(file for file in self._files if file.rpartition("-")[0] == name)
+        files = sorted(file for file in self._files if _part(file) == name)
         if not files:
             return torch.zeros(0, 0), torch.zeros(0, 0)
         x, y = zip(*(self._files[file] for file in files), strict=True)
@@ -74,11 +84,16 @@ class AnsweredRows:
 
     def count(self, name: str) -> int:
         """Number of rows of a part."""
-        return sum(len(x) for file, (x, _) in self._files.items() if file.rpartition("-")[0] == name)
+        return sum(len(x) for file, (x, _) in self._files.items() if _part(file) == name)
 
     def _take(self, name: str, x: Tensor, y: Tensor) -> None:
-        self._files[name] = (x, y)
-        self._known.update((_key(row), answer) for row, answer in zip(x, y, strict=True))
+        self._files[name], part = (x, y), _part(name)
+        self._known.update((_key(row), (part, answer)) for row, answer in zip(x, y, strict=True))
+
+
+def _part(file: str) -> str:
+    """The part that a file's rows belong to."""
+    return file.rpartition("-")[0]
 
 
 def _key(row: Tensor) -> bytes:

@@ -16,11 +16,7 @@ import torch
 from torch import Tensor
 
 from dfkd_tune.teachers.metering.answered_rows import AnsweredRows
-
-OPENING = "opening"
-"""Part of the total that goes to what a study needs to know of its teacher before any row of its own: shapes, noise, identity."""
-CERTIFICATE = "certificate"
-"""Part that goes to the attack on the promoted student."""
+from dfkd_tune.teachers.metering.parts import OPENING
 
 
 class QueryBudget(Protocol):
@@ -46,31 +42,42 @@ class Meter:
         budget: where rows are claimed; None counts them here alone, without a limit.
         rows: where answers are kept; None keeps none.
         asked: number of rows that this process asked.
+        opening: called with the meter before the first row is claimed, to set ``budget`` and ``rows``; None if they are set.
     """
 
     budget: QueryBudget | None = None
     rows: AnsweredRows | None = None
     asked: int = 0
+    opening: Callable[[Meter], object] | None = None
     _part: str = field(default=OPENING, init=False)
+    _needed: set[bytes] = field(default_factory=set, init=False, repr=False)
     _again: bool = field(default=False, init=False)
+    _keeps: bool = field(default=True, init=False)
 
     @contextmanager
-    def counted_as(self, part: str) -> Iterator[None]:
-        """Inside the block, rows are claimed for a part of the total."""
-        before, self._part = self._part, part
+    def counted_as(self, part: str) -> Iterator[set[bytes]]:
+        """Inside the block, rows are claimed for a part of the total.
+
+        Gives the rows of that part that the block needs, each once: those that it asks, and those that were asked for that part
+        before, by a process that died. So their number does not depend on interruptions.
+        """
+        before = self._part, self._needed
+        self._part, self._needed = part, set()
+        try:
+            yield self._needed
+        finally:
+            if before[0] == part:
+                before[1].update(self._needed)
+            self._part, self._needed = before
+
+    @contextmanager
+    def asking_again(self, keeping: bool = True) -> Iterator[None]:
+        """Inside the block, answered rows are asked again, which tells how noisy a teacher is; ``keeping`` keeps the new answers."""
+        self._again, self._keeps = True, keeping
         try:
             yield
         finally:
-            self._part = before
-
-    @contextmanager
-    def asking_again(self) -> Iterator[None]:
-        """Inside the block, answered rows are asked again, which tells how noisy a teacher is."""
-        self._again = True
-        try:
-            yield
-        finally:
-            self._again = False
+            self._again, self._keeps = False, True
 
     def call(self, function: Callable[..., Any], *arguments: Tensor) -> Any:
         """What ``function`` returns for arguments with N rows each; only rows without a kept answer are asked.
@@ -79,35 +86,46 @@ class Meter:
             QueriesSpent: too few rows are left.
             StorageError: the answers cannot be kept.
         """
-        x = arguments[0]
-        if len(arguments) > 1 or x.ndim != 2 or self.rows is None:
+        self._open()
+        x, kept = arguments[0], self.rows
+        if len(arguments) > 1 or x.ndim != 2 or kept is None:
             self.claim(len(x))
             return function(*arguments)
-        known = [None if self._again else self.rows.answer(row) for row in x]
-        new = [i for i, answer in enumerate(known) if answer is None]
+        if self._again:
+            return self._ask(function, x)
+        keys = kept.keys(x)
+        self._needed.update(key for key in keys if kept.part_of(key) == self._part)
+        new = {key: i for i, key in reversed([*enumerate(keys)]) if kept.answer(key) is None}  # each once
         if len(new) == len(x):
             return self._ask(function, x)
         if new:
-            found = self._ask(function, x[new])
+            found = self._ask(function, x[sorted(new.values())])
             if not _whole(found, len(new)):
                 return found  # not an answer: the guard says what is wrong with it
-            fresh = iter(found.detach().cpu().reshape(len(new), -1))
-            known = [next(fresh) if answer is None else answer for answer in known]
-        return torch.stack([answer for answer in known if answer is not None]).to(x.device)
+        answers = [kept.answer(key) for key in keys]
+        return torch.stack([answer for answer in answers if answer is not None]).to(x.device)
 
     def _ask(self, function: Callable[..., Any], x: Tensor) -> Any:
         part, offset = self._part, self.claim(len(x))
         found = function(x.detach())
         if _whole(found, len(x)) and self.rows is not None:
             found = found.detach() if found.is_floating_point() else found.double()
-            self.rows.add(part, offset, x, found.reshape(len(x), -1))
+            if self._keeps:
+                self.rows.add(part, offset, x, found.reshape(len(x), -1))
+            self._needed.update(self.rows.keys(x))
         return found
 
     def claim(self, rows: int) -> int:
         """Claim rows that are asked besides those of ``call``; returns and raises what the budget does."""
+        self._open()
         offset = self.budget.claim(self._part, rows) if self.budget is not None else 0
         self.asked += rows
         return offset
+
+    def _open(self) -> None:
+        if self.opening is not None:
+            opening, self.opening = self.opening, None
+            opening(self)
 
 
 def _whole(found: Any, rows: int) -> bool:

@@ -6,8 +6,8 @@ Nothing is asked here. All trials train on the whole set, which grows by rounds,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.locations.files import write
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.metering.answered_rows import SUFFIX
-from dfkd_tune.teachers.metering.meter import CERTIFICATE
+from dfkd_tune.teachers.metering.parts import CERTIFICATE
 from dfkd_tune.teachers.probe import Probe
 from dfkd_tune.training.answered.folds import Fold, folds, folds_trained
 from dfkd_tune.training.banks import Bank, Pool
@@ -39,12 +39,19 @@ class Answered:
         report: rows of the report bank, on which no student trains.
         prior, stress: rows of the first round.
         rounds: rows of each later round, in order.
+        different: whether the first of them holds every different row, of which the others are copies.
     """
 
     report: tuple[Tensor, Tensor]
     prior: tuple[Tensor, Tensor]
     stress: tuple[Tensor, Tensor]
     rounds: tuple[tuple[Tensor, Tensor], ...] = ()
+    different: bool = False
+
+    @property
+    def asked(self) -> int:
+        """Number of rows that the teacher was asked for them."""
+        return len(self.rounds[0][0]) if self.different else self.training + len(self.report[0])
 
     @property
     def training(self) -> int:
@@ -59,7 +66,7 @@ class AnsweredProblem(Problem):
         teacher, inputs, probe, seed, device: as for ``Problem``; the teacher is asked for outputs alone.
         answered: the rows that are answered.
         students: folder in which the weights of finished students are kept; None to keep none.
-        attack_rows: most rows of the attack on a certified student.
+        attack: gives, when an attack on a certified student begins, the rows of those before and its own most rows.
     """
 
     asks = False
@@ -75,17 +82,27 @@ class AnsweredProblem(Problem):
         dtype: torch.dtype = torch.float32,
         device: str = "cpu",
         students: Path | None = None,
-        attack_rows: int = 0,
+        attack: Callable[[], tuple[int, int]] = lambda: (0, 0),
     ) -> None:
         self._answered, self.students = answered, students
-        self.attack_rows = attack_rows
+        self._attack = attack
         self._folds: list[Fold] = []
         self._outputs: dict[str, Tensor] = {}
         self.trained_folds = folds_trained(len(answered.prior[0]))
         super().__init__(
             teacher, inputs, probe, seed=seed, pool_rows=answered.training, gradients=False, dtype=dtype, device=device
         )
-        self.frozen_rows = answered.training + len(answered.report[0])
+        self.frozen_rows = answered.asked
+
+    @property
+    def attack(self) -> tuple[int, int]:
+        """As ``Problem.attack``, at this moment."""
+        return self._attack()
+
+    @property
+    def answered_rows(self) -> int:
+        """Number of answered rows that all students share, those held out of each included."""
+        return self._answered.asked if self._answered.different else self._answered.training
 
     def _ask(self, rows: int, bank_rows: int, gradients: bool, normalize: bool) -> None:
         """Make pool and banks of answered rows."""
@@ -122,20 +139,34 @@ class AnsweredProblem(Problem):
         """Indices of the pool rows that members of a fold train on."""
         return self._folds[fold].training
 
-    def answer(self, z: Tensor) -> Tensor:
-        """As ``Problem.answer``; only the attack on a certified student asks here, and its rows are claimed for that."""
+    @contextmanager
+    def counting(self) -> Iterator[Callable[[], int]]:
+        """As ``Problem.counting``, of rows that are claimed for a certificate: answers to rows of the report bank are known."""
         meter = self.teacher.guard.meter
-        with nullcontext() if meter is None else meter.counted_as(CERTIFICATE):
-            return super().answer(z)
+        if meter is None:
+            with super().counting() as count:
+                yield count
+            return
+        with meter.counted_as(CERTIFICATE) as needed:
+            yield lambda: len(needed)
+
+    def answer(self, z: Tensor) -> Tensor:
+        """As ``Problem.answer``; only an attack asks here."""
+        return self._with_known(z, self.banks["report"].values, super().answer)
 
     def file_outputs(self, z: Tensor) -> Tensor:
-        """As ``Problem.file_outputs``; those of a report row are known."""
-        same = (self.banks["report"].z.nan_to_num()[None] == z.nan_to_num()[:, None]).all(-1)
-        if bool(same.any(1).all()):
-            return self._outputs["report"][same.int().argmax(1).cpu()]
-        meter = self.teacher.guard.meter
-        with nullcontext() if meter is None else meter.counted_as(CERTIFICATE):
-            return super().file_outputs(z)
+        """As ``Problem.file_outputs``."""
+        return self._with_known(z, self._outputs["report"], super().file_outputs)
+
+    def _with_known(self, z: Tensor, known: Tensor, ask: Callable[[Tensor], Tensor]) -> Tensor:
+        """Outputs ``(n, O)`` at rows ``(n, D)``: the known ones ``(N, O)`` of rows of the report bank, and those asked for others."""
+        place = {row.tobytes(): i for i, row in enumerate(self.banks["report"].z.cpu().numpy())}
+        found = [place.get(row.tobytes()) for row in z.detach().cpu().numpy()]
+        new = torch.tensor([i is None for i in found])
+        outputs = known[[i or 0 for i in found]].clone()
+        if bool(new.any()):
+            outputs[new.to(outputs.device)] = ask(z[new.to(z.device)])
+        return outputs
 
     def remember(self, key: str, weights: Sequence[Tensor]) -> None:
         """Keep the weights of a trial's student, for a committee in any process."""

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pandas as pd
+import pytest
 from drawn_tables import kept, made
 from written_tables import GAPS, given
 
@@ -51,7 +52,7 @@ sys.exit(f"imported {heavy}" if heavy else 0)
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
-    for option in ("--tier", "--target", "--at-least", "--format", "-o"):
+    for option in ("--tier", "--target", "--at-least", "--format", "--epsilon", "--bounds", "-o"):
         assert option in ended.stdout
 
 
@@ -66,3 +67,29 @@ def test_the_command_takes_what_a_table_needs(dfkd, tmp_path):
     options = ["--format", "csv", "--separator", "~", "--decimal", ",", "--encoding", "utf-16", "--header"]
     ended = dfkd("describe", "years.txt", "-o", "g.yaml", *options)
     assert ended.status == 0 and read_features(tmp_path / "g.yaml").names == ["2019", "2020"]
+
+
+BOUNDS = """
+features:
+- {name: load, range: [0, 10]}
+- {name: gear, levels: [0, 1, 2]}
+"""
+
+
+def test_differential_privacy_on_the_command_line(dfkd, tmp_path):
+    pytest.importorskip("opendp")
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"load": rng.random(60) * 9, "gear": rng.integers(0, 3, 60), "y": 0})
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    (tmp_path / "bounds.yaml").write_text(BOUNDS)
+    command = ["describe", "data.csv", "-o", "f.yaml", "--target", "y"]
+    ended = dfkd(*command, "--epsilon", "1", cwd=tmp_path)
+    assert ended.status == 1 and "give --bounds" in ended.err and len(ended.err.splitlines()) == 1
+    ended = dfkd(*command, "--epsilon", "0.1", "--bounds", "bounds.yaml", "--tier", "correlation", cwd=tmp_path)
+    assert ended.status == 0 and "are few for epsilon 0.1" in ended.err and "in a rank correlation" in ended.err
+    assert "epsilon 0.1, delta 1e-06; wrote f.yaml" in ended.out and ended.out.startswith("data.csv: about ")
+    assert read_features(tmp_path / "f.yaml").names == ["load", "gear"]
+    ended = dfkd(*command, "--delta", "1e-6", cwd=tmp_path)
+    assert ended.status == 1 and "give --epsilon" in ended.err
+    ended = dfkd(*command, "--epsilon", "-1", "--bounds", "bounds.yaml", cwd=tmp_path)
+    assert ended.status == 1 and "--epsilon: must be greater than 0" in ended.err

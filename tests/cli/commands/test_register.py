@@ -22,6 +22,23 @@ def test_the_command_that_it_prints_is_one_of_a_shell(dfkd, store, finished, tmp
     assert words[5] == "models:/served here@champion"
 
 
+def test_declared_columns_are_a_version_of_their_own(dfkd, store, finished, tmp_path):
+    """Of features without names, which are columns without names."""
+    store.lend_runs(tmp_path)
+    uri = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
+    for more in ([], ["--typed-columns"], ["--typed-columns"]):
+        ended = dfkd("register", "finished", "--model", "told", "--tracking-uri", uri, *more)
+        assert ended.status == 0, ended.err
+    client = MlflowClient(uri)
+    assert {
+        each.version: each.tags.get("dfkd.typed_columns") for each in client.search_model_versions("name = 'told'")
+    } == {
+        1: None,
+        2: "true",
+    }
+    assert str(client.get_model_version_by_alias("told", "champion").version) == "2"
+
+
 @pytest.mark.parametrize(
     "more", [["--trial", "1", "--smallest-within", "5%"], ["--smallest-within", "5"], ["--trial", "-1"]]
 )

@@ -8,13 +8,15 @@ from small_students import LEVELS, made, rows_of, schema
 
 from dfkd_tune.export.export import export
 from dfkd_tune.export.formats.executorch import MOST_ROWS, ExecuTorch
+from dfkd_tune.export.quantization import WeightQuantized
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.inputs.columns import Columns
 
 
-@pytest.mark.parametrize("kind", ["rbf", "conv1d", "conv2d"])
-def test_every_architecture_answers_alike(kind, tmp_path):
-    worst, _ = export(made(kind), schema(), "executorch", tmp_path / "pump.pte")
+@pytest.mark.parametrize("kind, precision", [("rbf", "float32"), ("conv1d", "int8"), ("conv2d", "float32")])
+def test_every_architecture_answers_alike(kind, precision, tmp_path):
+    network = made(kind) if precision == "float32" else WeightQuantized(made(kind), schema(), precision)
+    worst, _ = export(network, schema(), "executorch", tmp_path / "pump.pte")
     assert worst is not None and worst < 1e-5
 
 

@@ -1,6 +1,7 @@
 """A student for LiteRT answers in LiteRT's own interpreter as its network does; without the extra, that is told at once.
 
-The extra needs an older ``typing-extensions`` than Jupyter, so that most environments skip this file but for its first test.
+The extra needs an older ``typing-extensions`` than Jupyter. ``make test-litert``, which CI runs, has an environment of its own for it;
+elsewhere this file is skipped but for its first test.
 """
 
 from importlib.util import find_spec
@@ -18,6 +19,7 @@ from dfkd_tune.export.formats.kinds import format_of
 from dfkd_tune.export.formats.litert import LiteRT
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.inputs.columns import Columns
+from dfkd_tune.testing.formats import EXPORT_LAWS
 
 installed = pytest.mark.skipif(
     find_spec("litert_torch") is None, reason="the extra litert has an environment of its own"
@@ -35,6 +37,12 @@ def test_without_the_extra_that_is_told_before_any_work(monkeypatch):
 def test_every_architecture_answers_alike(kind, tmp_path):
     worst, _ = export(made(kind), schema(), "litert", tmp_path / "pump.tflite")
     assert worst is not None and worst < 1e-5
+
+
+@installed
+@pytest.mark.parametrize("law", EXPORT_LAWS, ids=lambda law: law.__name__)
+def test_the_format_keeps_the_laws_of_all(law):
+    law("litert")
 
 
 @installed

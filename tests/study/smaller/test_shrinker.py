@@ -118,11 +118,11 @@ def test_without_the_share_the_best_is_promoted_again(store, tiny):
 def test_an_interrupted_search_is_taken_up(store, tiny, monkeypatch):
     calls = []
 
-    def stopping(problem, members, progress):
+    def stopping(problem, members, *rest):
         calls.append(len(members))
         if len(calls) == 2:
             raise Interrupted("taken-up")
-        return distill_all(problem, members, progress)
+        return distill_all(problem, members, *rest)
 
     monkeypatch.setattr("dfkd_tune.study.reruns.distill_all", stopping)
     with pytest.raises(Interrupted):

@@ -1,13 +1,25 @@
 """A study within a total asks not one row more, whatever it resumes, and tells where its rows went."""
 
 import json
+from pathlib import Path
 
+import costly
+import mlflow
 import pytest
+import torch
+from asked import fails
 from costly import asked, costly_tree, run
 
+from dfkd_tune.errors import NotFound, TeacherError
+from dfkd_tune.registry.sources import Sources
 from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.loaded import load_study
+from dfkd_tune.study.replay import load_replay
+from dfkd_tune.study.session import StudyRunner
+from dfkd_tune.study.total.division import Division
+from dfkd_tune.study.total.opening import rows_folder
 from dfkd_tune.study.upkeep import plan_removal, remove
+from dfkd_tune.teachers.metering.answered_rows import AnsweredRows
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -33,7 +45,7 @@ def test_a_study_keeps_its_total_and_goes_on_with_a_larger_one(store, log, tmp_p
     }
     (parent,) = store.runs("costly-grown", "study")
     assert parent.data.metrics["study/queries/prior"] == after.queries["prior"]
-    assert parent.data.params["total_queries"]
+    assert parent.data.tags["dfkd.total_queries"] == "600"
 
 
 def test_a_trial_tells_the_uncertainty_of_its_objective(store, log, tmp_path, dfkd):
@@ -59,8 +71,11 @@ def test_check_says_how_the_total_is_divided(log, tmp_path, dfkd):
     ended = dfkd("check", "costly.yaml")
     assert ended.status == 0
     said = " ".join(ended.out.split())
-    assert "5,000 teacher rows in all, later sessions included: opening 112, report 300, prior 2,000" in said
-    assert f"this check asked {asked(log):,} more" in said and asked(log) <= 120
+    assert "5,000 teacher rows in all, later sessions included: opening 114, report 300, prior 2,000" in said
+    assert "this check asked 114 more" in said and asked(log) <= 114
+    assert "banks of" not in said
+    total = " ".join(dfkd("check", "costly.yaml", "--max-queries", 600).out.split())
+    assert "600 teacher rows in all, later sessions included: opening 46, report 40" in total
 
 
 def test_a_removed_study_leaves_no_rows(store, log, tmp_path):
@@ -69,3 +84,106 @@ def test_a_removed_study_leaves_no_rows(store, log, tmp_path):
     assert plan.rows.is_dir() and any(str(plan.rows) in line for line in plan.lines())
     remove(plan)
     assert not plan.rows.exists()
+
+
+def few_tree(name, folder, features: str, **study) -> dict:
+    tree = costly_tree(name, folder, 400, **study)
+    (folder / "features.yaml").write_text(features)
+    return tree
+
+
+def test_a_study_with_few_different_rows_asks_each_once_and_ends(store, log, tmp_path, caplog):
+    levels = ", ".join(f"{{name: {name}, levels: [0, 1, 2], nominal: true}}" for name in "abc")
+    tree = few_tree("costly-few", tmp_path, f"features: [{levels}]\n")
+    ended = run(store, tree)
+    assert "only 27 different rows, and 400 may be asked" in caplog.text
+    assert ended.promoted is not None and ended.progress.ended == 4
+    record = StudyRecord.of(load_study(store.storage, "costly-few"))
+    rows = AnsweredRows(rows_folder(store.storage, record))
+    rows.refresh()
+    asked_of = torch.cat([rows.part(part)[0] for part in ("opening", "prior")])
+    assert len(torch.unique(asked_of, dim=0)) == 27
+    assert asked(log) <= Division.of(400).opening + 2 + 27 and "round-1" not in record.queries
+    spent = asked(log)
+    tree["budget"]["total_queries"] = 900
+    run(store, tree)
+    assert asked(log) == spent
+
+
+def test_a_study_goes_on_with_more_rows_than_it_may_ask_and_many_repeated(store, log, tmp_path):
+    """Each part has other rows, and the rounds have none that was asked."""
+    numbers = ", ".join(f"{{name: {name}, mean: 0, std: 2, integer: true}}" for name in "abc")
+    run(store, few_tree("costly-whole", tmp_path, f"features: [{numbers}]\n"))
+    record = StudyRecord.of(load_study(store.storage, "costly-whole"))
+    rows = AnsweredRows(rows_folder(store.storage, record))
+    rows.refresh()
+    parts = [rows.part(part)[0] for part in ("report", "prior", "stress", "round-1", "round-2", "round-3")]
+    x = torch.cat([part for part in parts if len(part)])
+    assert len(torch.unique(x, dim=0)) == len(x) > 250
+    assert asked(log) <= 400
+
+
+def test_after_a_raise_preset_and_reruns_train_on_all_rows(store, log, tmp_path, dfkd):
+    run(store, costly_tree("costly-honest", tmp_path, 400))
+    before = StudyRecord.of(load_study(store.storage, "costly-honest"))
+    most = max(trial.user_attrs["answered_rows"] for trial in store.trials("costly-honest"))
+    assert before.untuned["answered_rows"] == before.answered >= most > 240
+    assert {score[2] for each in before.reruns.values() for score in each.values()} == {before.answered}
+
+    ended = run(store, costly_tree("costly-honest", tmp_path, 600))
+    after = StudyRecord.of(load_study(store.storage, "costly-honest"))
+    assert after.untuned["answered_rows"] == after.answered == ended.baseline_rows == ended.promoted.rows
+    assert after.answered > before.answered + 100
+    assert after.untuned["record"] != before.untuned["record"]
+    shown = " ".join(dfkd("show", "costly-honest", "--storage", store.storage).out.split())
+    assert f"{after.answered} answered rows" in shown and f"the promoted student on {after.answered}" in shown
+    assert shown.index("round-6") < shown.index("again ") < shown.index("certificate ")
+
+
+def test_every_place_tells_the_same_rows(store, log, tmp_path):
+    ended = run(store, costly_tree("costly-same", tmp_path, 400))
+    record = StudyRecord.of(load_study(store.storage, "costly-same"))
+    assert sum(record.queries.values()) == 400 and dict(record.queries) == Division.read(record.division).parts()
+    (student,) = (run for run in store.runs("costly-same") if run.info.run_name == ended.promoted.run)
+    file = mlflow.artifacts.download_artifacts(
+        run_id=student.info.run_id, artifact_path="certificate/certificate.json", tracking_uri=store.tracking
+    )
+    certificate = json.loads(Path(file).read_text())
+    assert certificate["budget"]["attack_rows"] == record.queries["certificate"] == 42
+    assert certificate["statement"]["holds"][2].startswith("An attack of 42 teacher rows")
+    (parent,) = store.runs("costly-same", "study")
+    assert parent.data.metrics["study/shared_teacher_rows"] == 400 == parent.data.metrics["study/total_queries"]
+    assert parent.data.tags["dfkd.total_queries"] == "400"
+    assert not {"pool", "bank", "pool_gradients", "teacher_rows", "total_queries"} & parent.data.params.keys()
+    assert parent.data.params["report_rows"] == str(record.queries["report"]) == "40"
+
+
+def test_a_run_of_a_total_is_not_repeated_beside_it(store, log, tmp_path):
+    run(store, costly_tree("costly-replayed", tmp_path, 400, trials=1, reruns=0))
+    (trial,) = store.runs("costly-replayed", "trial")
+    before = asked(log)
+    with fails("study 'costly-replayed'", "whose rows are counted (total_queries 400)", kind=NotFound):
+        load_replay(store.tracking, trial.info.run_id, Sources())
+    assert asked(log) == before
+
+
+def test_a_teacher_that_answers_otherwise_is_refused_before_it_is_asked_on(store, log, tmp_path, monkeypatch):
+    run(store, costly_tree("costly-drift", tmp_path, 400, trials=2, reruns=0))
+    before = asked(log)
+    monkeypatch.setattr(costly, "SHIFT", 0.05)
+    with fails("costly:answer", "answers otherwise than when this study asked it before", kind=TeacherError):
+        run(store, costly_tree("costly-drift", tmp_path, 600, trials=2, reruns=0))
+    assert asked(log) - before <= 5  # two rows twice, and what a function takes
+    monkeypatch.setattr(costly, "SHIFT", 0.0)
+    assert run(store, costly_tree("costly-drift", tmp_path, 600, trials=2, reruns=0)).promoted is not None
+
+
+def test_a_teacher_that_changes_before_the_certificate_is_refused(store, log, tmp_path, monkeypatch):
+    def changes(study, *given, **more):
+        monkeypatch.setattr(costly, "SHIFT", 0.05)
+        return conclude(study, *given, **more)
+
+    conclude = StudyRunner._conclude
+    monkeypatch.setattr(StudyRunner, "_conclude", changes)
+    with fails("costly:answer", "answers otherwise", kind=TeacherError):
+        run(store, costly_tree("costly-late", tmp_path, 400, trials=1, reruns=0))

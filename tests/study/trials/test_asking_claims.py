@@ -29,11 +29,19 @@ class Asking:
         self.asked[number] = committee()
 
     def answered(self, rounds):
-        return rounds
+        return Grown(rounds)
+
+
+class Grown(int):
+    """Answered rows up to a round, which is their number here."""
+
+    training = property(int)
 
 
 class Problem:
     """What a committee needs of a problem."""
+
+    answered_rows = 0
 
     device, dtype = torch.device("cpu"), torch.float32
 
@@ -61,7 +69,9 @@ def take(study, folder, size: int, **about):
     asking, problem = Asking(), Problem(folder / "students")
     inner = SimpleNamespace(pause=0.5, take=lambda *given: Intake(baseline=True))
     claims = AskingClaims(inner, asking, problem, study, size)
-    assert claims.take(TRIALS, about.get("active", 0), False).baseline and claims.pause == 0.5
+    assert (
+        not claims.take(TRIALS, about.get("active", 0), False).baseline and claims.pause == 0.5
+    )  # it waits for all rows
     return asking, problem, claims
 
 
@@ -70,6 +80,15 @@ def test_rounds_that_are_due_are_asked_once(study, tmp_path):
     assert [*asking.asked] == [1, 2] and problem.grown == [2]
     claims.take(TRIALS, 0, False)
     assert problem.grown == [2]
+
+
+def test_what_begins_after_all_trials_has_the_rows_that_others_asked(study, tmp_path):
+    _, problem, claims = take(study, tmp_path, 8)
+    claims.catch_up()
+    assert problem.grown == [1, ROUNDS]
+    problem.answered_rows = ROUNDS
+    claims.catch_up()
+    assert problem.grown == [1, ROUNDS]
 
 
 def test_the_committee_are_the_best_students(study, tmp_path):

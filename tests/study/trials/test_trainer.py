@@ -23,7 +23,7 @@ def training(store, tiny, request):
     study, queue = open_queue(prepared, store.storage, store.tracking)
     known, problem = StudyRecord.of(study), prepared.stressed(prepared.problem(), lambda member: None)
     tracker = Tracker(store.tracking, prepared.spec.name, store.storage, known=True)
-    tracker.open_study(prepared.params(problem.pool), prepared.tags())
+    tracker.open_study(prepared.params(problem), prepared.tags())
     claims = claims_of(queue, prepared, known, problem, lambda: None)
     view = ProgressView(study, prepared.spec.study, 0, lambda progress: None)
     lock = StudyLock(queue.storage, store.storage, study, BASELINE)

@@ -15,10 +15,12 @@ def test_parts_are_read_in_the_order_of_their_claims(tmp_path):
     writer.add("round-1", 4, X[4:], Y[4:])
     writer.add("round-1", 0, X[:4], Y[:4])
     writer.add("round-10", 0, X[:1], Y[:1])
-    assert reader.count("round-1") == 0 and reader.answer(X[0]) is None
+    assert reader.count("round-1") == 0 and reader.answer(reader.keys(X)[0]) is None
     reader.refresh()
     assert torch.equal(reader.part("round-1")[0], X) and torch.equal(reader.part("round-1")[1], Y)
-    assert torch.equal(reader.answer(X[5]), Y[5]) and reader.answer(X[5].float()) is None
+    keys, others = reader.keys(X), reader.keys(X.float())
+    assert torch.equal(reader.answer(keys[5]), Y[5]) and reader.answer(others[5]) is None
+    assert reader.part_of(keys[5]) == "round-1" and reader.part_of(others[5]) is None
     assert [reader.count(part) for part in ("round-1", "round-10", "prior")] == [6, 1, 0]
 
 

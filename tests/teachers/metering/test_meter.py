@@ -120,3 +120,58 @@ def test_whole_numbers_are_kept_as_any_answer(tmp_path):
     for _ in range(2):
         assert torch.equal(teacher(ROWS), ROWS.sum(1, keepdim=True).round())
     assert sum(budget.parts.values()) == 6
+
+
+def test_equal_rows_of_a_call_are_asked_once(tmp_path):
+    budget, teacher = make(3, tmp_path)
+    twice = torch.cat([ROWS[:3], ROWS[1:2], ROWS[:1]])
+    torch.testing.assert_close(teacher(twice), (twice.sum(1) + twice[:, 0] * twice[:, 1])[:, None])
+    assert budget.asked == 3
+    with teacher.guard.meter.asking_again(), pytest.raises(QueriesSpent):
+        teacher(twice)
+
+
+def test_a_budget_is_opened_when_the_first_row_is_asked(tmp_path):
+    opened = []
+
+    def opening(meter):
+        opened.append(meter)
+        meter.budget, meter.rows = QueryBudget(6), AnsweredRows(tmp_path)
+
+    meter = Meter(opening=opening)
+    with metered(meter):
+        teacher = Teacher("priced", lambda x: x.sum(1), torch.float64, "sha")
+    assert not opened
+    teacher(ROWS[:4])
+    teacher(ROWS)
+    assert opened == [meter] and meter.asked == 6 and not meter.budget.left
+
+
+def test_the_rows_that_a_part_needs_are_counted_once_whoever_asked_them(tmp_path):
+    budget, teacher = make(10, tmp_path)
+    meter = teacher.guard.meter
+    with meter.counted_as("prior"):
+        teacher(ROWS[:1])
+    with meter.counted_as("certificate") as first:
+        teacher(ROWS[:4])
+        with meter.counted_as("certificate") as within:
+            teacher(ROWS[2:5])
+        assert len(within) == 3
+        teacher(ROWS[3:4])
+    assert len(first) == 4 and budget.parts == {"prior": 1, "certificate": 4}
+
+    _, again = make(0, tmp_path)  # of a process that goes on after one that died
+    again.guard.meter.rows.refresh()
+    with again.guard.meter.counted_as("certificate") as second:
+        again(ROWS[:5])
+    assert second == first
+
+
+def test_rows_are_asked_again_without_another_answer_being_kept(tmp_path):
+    budget, teacher = make(10, tmp_path)
+    kept, meter = teacher(ROWS[:2]), teacher.guard.meter
+    other = Teacher("priced", lambda x: budget.answer(x) + 1, torch.float64, "sha", guard=teacher.guard)
+    with meter.counted_as("again"), meter.asking_again(keeping=False):
+        assert torch.equal(other(ROWS[:2]), kept + 1)
+    assert budget.parts == {"opening": 2, "again": 2} and meter.rows.count("again") == 0
+    assert torch.equal(other(ROWS[:2]), kept)

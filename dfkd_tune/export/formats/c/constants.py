@@ -16,8 +16,8 @@ from dfkd_tune.networks.conv2d import around, halved
 
 FLOAT_BYTES = 4
 MOST = 2**23
-"""Largest whole number that an activation becomes: float32 holds all up to here. Where a layer has many inputs it is less, so that no
-sum of products with int8 weights leaves 32 bits."""
+"""Largest whole number that an activation becomes: float32 holds all up to here. Where the weights of a unit are large it is less, so
+that no sum of products with them leaves 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,47 @@ class Parts:
         constants: definitions of constant arrays.
         values: names in the template -> their values.
         used: functions of ``activations.c.jinja`` that it calls.
-        stack: number of floats in arrays on the stack.
+        stack: number of floats, and of integers of their size, in arrays on the stack.
+        most: of int8 weights, name of a product -> largest whole number that its inputs become.
     """
 
     constants: list[str]
     values: Mapping[str, Any]
     used: tuple[str, ...]
     stack: int = field(default=0)
+    most: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Product:
+    """The constants of a matrix product ``y = W x + b``.
+
+    Args:
+        name: its name in the templates.
+        weight: unit by unit, ``(out, in)``, float32 or int8.
+        bias: ``(out,)``; None of a convolution in depth, which has none.
+        step: ``(out,)`` of int8 weights: the number by which a unit's sum is multiplied.
+    """
+
+    name: str
+    weight: NDArray[Any]
+    bias: NDArray[Any] | None
+    step: NDArray[Any] | None
+
+    @property
+    def constants(self) -> list[str]:
+        """Weights input by input in float32, and unit by unit in int8, as sums of integers may be made in any order."""
+        name, bias = self.name, [] if self.bias is None else [floats(f"bias_{self.name}", self.bias)]
+        if self.step is None:
+            return [floats(f"weight_{name}", self.weight.T), *bias]
+        whole = map(str, self.weight.astype(np.int64).ravel().tolist())
+        return [array("int8_t", f"weight_{name}", whole), floats(f"step_{name}", self.step), *bias]
+
+    @property
+    def most(self) -> int:
+        """Largest whole number that an input becomes."""
+        largest = int(np.abs(self.weight.astype(np.int64)).sum(1).max())
+        return min(MOST, (2**31 - 1) // max(1, largest) - 1)  # less one, for rounding upwards
 
 
 def parts_of(student: StudentArrays) -> Parts:
@@ -55,88 +89,113 @@ def indices(name: str, values: list[int] | NDArray[np.int64]) -> str:
 
 
 def _mlp(student: StudentArrays) -> Parts:
-    constants, sizes = [], [student.layers[0][0].shape[1]]
-    for i, (weight, bias) in enumerate(student.layers):
-        if student.whole:  # unit by unit, for sums of integers in any order
-            constants += [array("int8_t", f"weight_{i}", map(str, weight.astype(np.int64).ravel().tolist()))]
-            constants += [floats(f"step_{i}", student.arrays[f"step_{i}"]), floats(f"bias_{i}", bias)]
-        else:
-            constants += [floats(f"weight_{i}", weight.T), floats(f"bias_{i}", bias)]
-        sizes.append(len(bias))
+    layers = len(student.layers)
+    products = [_product(student, str(i), f"weight_{i}", f"bias_{i}") for i in range(layers)]
+    sizes = [products[0].weight.shape[1], *(len(each.weight) for each in products)]
     function = {"tanh": "hyperbolic"}.get(student.activation, student.activation)
     widest = max(sizes[1:-1], default=0)
-    values = {"sizes": sizes, "widest": widest, "activation": function, "whole": student.whole}
-    values["most"] = [min(MOST, (2**31 - 1) // (127 * size)) for size in sizes[:-1]]
+    values = {"sizes": sizes, "widest": widest, "activation": function}
     stack = max(sizes[:-1]) * 2 if student.whole else widest * min(2, len(sizes) - 2)
-    return Parts(constants, values, (function,), stack)
+    return _parts(student, products, values, (function,), stack)
 
 
 def _rbf(student: StudentArrays) -> Parts:
     held, (units, width) = student.arrays, student.arrays["centers"].shape
-    steepness = -np.exp(-2.0 * held["log_widths"].astype(np.float64)) / (2.0 * width)
-    constants = [floats("centers", held["centers"]), floats("steepness", steepness), *_out(student)]
-    return Parts(constants, {"units": units, "width": width}, ("exponential",), width)
+    steepness = floats("steepness", -np.exp(-2.0 * held["log_widths"].astype(np.float64)) / (2.0 * width))
+    values, out = {"units": units, "width": width}, _product(student, "out")
+    if not student.whole:
+        constants = [floats("centers", held["centers"]), steepness]
+        return _parts(student, [out], values, ("exponential",), width, constants)
+    # |x - c|^2 = |x|^2 - 2 x c + |c|^2: the products x c are those of int8 centers.
+    step = held["centers_step"].astype(np.float64)
+    squares = np.square(held["centers"] * step).sum(1)
+    centers = Product("centers", held["centers"], squares, -2.0 * step[:, 0])
+    return _parts(student, [centers, out], values, ("exponential",), 2 * max(units, width), [steepness])
 
 
 def _gru(student: StudentArrays) -> Parts:
-    held, (steps, channels) = student.arrays, _sizes(student)
-    units = len(held["bias_ih"]) // 3
-    constants = [
-        floats("weight_into", held["weight_ih"].T),
-        floats("bias_into", held["bias_ih"]),
-        floats("weight_onward", held["weight_hh"].T),
-        floats("bias_onward", held["bias_hh"]),
-        *_out(student),
+    steps, channels = _sizes(student)
+    units = len(student.arrays["bias_ih"]) // 3
+    products = [
+        _product(student, "into", "weight_ih", "bias_ih"),
+        _product(student, "onward", "weight_hh", "bias_hh"),
+        _product(student, "out"),
     ]
     values = {"units": units, "steps": steps, "channels": channels}
-    return Parts([*_placed(student), *constants], values, ("sigmoid", "hyperbolic"), 7 * units)
+    stack = channels + 7 * units + student.whole * max(channels, units)
+    return _parts(student, products, values, ("sigmoid", "hyperbolic"), stack)
 
 
 def _conv1d(student: StudentArrays) -> Parts:
-    held, (steps, channels) = student.arrays, _sizes(student)
-    units, layers = len(held["first_bias"]), sum(name.endswith("depth_weight") for name in held)
-    kernel = held["layers_0_depth_weight"].shape[-1]
-    constants = [floats("weight_first", held["first_weight"].T), floats("bias_first", held["first_bias"])]
-    constants += _layers(student, layers)
-    values = {"units": units, "steps": steps, "channels": channels, "kernel": kernel, "layers": layers}
-    stack = (steps + (steps + 1) // 2 + 1) * units
-    return Parts([*_placed(student), *constants, *_out(student)], values, ("silu",), stack)
+    steps, channels = _sizes(student)
+    units, kernel = len(student.arrays["first_bias"]), student.arrays["layers_0_depth_weight"].shape[-1]
+    layers = _layers(student)
+    products = [_product(student, "first", "first_weight", "first_bias"), *layers, _product(student, "out")]
+    values = {"units": units, "steps": steps, "channels": channels, "kernel": kernel, "layers": len(layers) // 2}
+    stack = channels + (steps + (steps + 1) // 2 + 1) * units
+    stack += (kernel * units + max(channels, kernel * units)) * student.whole
+    return _parts(student, products, values, ("silu",), stack)
 
 
 def _conv2d(student: StudentArrays) -> Parts:
     held, (height, width, channels) = student.arrays, _sizes(student)
-    units, layers = len(held["first_bias"]), sum(name.endswith("depth_weight") for name in held)
-    kernel = held["first_weight"].shape[-1]
-    sizes = [(halved(height, i), halved(width, i)) for i in range(1, layers + 2)]
+    units, layers, kernel = len(held["first_bias"]), _layers(student), held["first_weight"].shape[-1]
+    count = len(layers) // 2
+    sizes = [(halved(height, i), halved(width, i)) for i in range(1, count + 2)]
     left = math.prod(sizes[-1])
-    first = held["first_weight"].transpose(2, 3, 1, 0)
-    constants = [floats("weight_first", first), floats("bias_first", held["first_bias"]), *_layers(student, layers)]
-    # The linear layer takes channel by channel what lies pixel by pixel here.
-    out = held["out_weight"].reshape(-1, units, left).transpose(2, 1, 0)
-    constants += [floats("weight_out", out), floats("bias_out", held["out_bias"])]
+    # Channels lie within pixels here, as in a row; PyTorch's weights have them the other way round.
+    first = _product(student, "first", "first_weight", "first_bias", held["first_weight"].transpose(0, 2, 3, 1))
+    out = _product(student, "out", matrix=held["out_weight"].reshape(-1, units, left).transpose(0, 2, 1))
     values = {"units": units, "height": height, "width": width, "channels": channels, "kernel": kernel}
-    values |= {"layers": layers, "before": around(kernel)[0], "sizes": sizes, "left": left}
-    stack = (math.prod(sizes[0]) + (math.prod(sizes[1]) + 1 if layers else 0)) * units
-    return Parts([*_placed(student), *constants], values, ("silu",), stack)
+    values |= {"layers": count, "before": around(kernel)[0], "sizes": sizes, "left": left}
+    taps, patch = kernel**2 * units if count else 0, kernel**2 * channels
+    stack = patch + (math.prod(sizes[0]) + (math.prod(sizes[1]) + 1 if count else 0)) * units
+    stack += (taps + max(taps, patch, left * units)) * student.whole
+    return _parts(student, [first, *layers, out], values, ("silu",), stack)
 
 
-def _layers(student: StudentArrays, count: int) -> list[str]:
-    """Taps ``(k, W)`` or ``(k k, W)``, weight and bias of every depthwise-separable layer."""
-    made = []
-    for i in range(count):
-        depth, point, bias = (student.arrays[f"layers_{i}_{e}"] for e in ("depth_weight", "point_weight", "point_bias"))
-        made += [floats(f"taps_{i}", depth.reshape(len(depth), -1).T)]
-        made += [floats(f"weight_{i}", point.reshape(len(point), -1).T), floats(f"bias_{i}", bias)]
-    return made
+def _layers(student: StudentArrays) -> list[Product]:
+    """The taps, and the product of the channels, of every depthwise-separable layer."""
+    count = sum(name.endswith("depth_weight") for name in student.arrays)
+    return [
+        each
+        for i in range(count)
+        for each in (
+            _product(student, f"taps_{i}", f"layers_{i}_depth_weight", None),
+            _product(student, str(i), f"layers_{i}_point_weight", f"layers_{i}_point_bias"),
+        )
+    ]
 
 
-def _out(student: StudentArrays) -> list[str]:
-    return [floats("weight_out", student.arrays["out_weight"].T), floats("bias_out", student.arrays["out_bias"])]
+def _product(
+    student: StudentArrays,
+    name: str,
+    weight: str = "out_weight",
+    bias: str | None = "out_bias",
+    matrix: NDArray[Any] | None = None,
+) -> Product:
+    """A product of the student's arrays of these names; ``matrix`` is its weight where inputs lie in another order."""
+    held = student.arrays
+    values, step = held[weight] if matrix is None else matrix, held.get(f"{weight}_step")
+    flat = None if step is None else step.reshape(-1)
+    return Product(name, values.reshape(len(values), -1), None if bias is None else held[bias], flat)
+
+
+def _parts(
+    student: StudentArrays,
+    products: list[Product],
+    values: Mapping[str, Any],
+    used: tuple[str, ...],
+    stack: int,
+    further: list[str] | None = None,
+) -> Parts:
+    constants = [*_placed(student), *(further or []), *(each for product in products for each in product.constants)]
+    return Parts(constants, values, used, stack, {each.name: each.most for each in products} if student.whole else {})
 
 
 def _placed(student: StudentArrays) -> list[str]:
-    assert student.shape is not None  # these kinds have one
-    return [] if student.shape.index is None else [indices("place_of", student.shape.index)]
+    index = None if student.shape is None else student.shape.index
+    return [] if index is None else [indices("place_of", index)]
 
 
 def _sizes(student: StudentArrays) -> tuple[int, ...]:

@@ -71,7 +71,7 @@ class Source:
         used = self._called(parts.used)
         values = {**self._names(), **own, **parts.values, "domain": domain}
         if domain is not None:
-            values["most"] = number(domain["most"] * max(1, len(domain["ordered"])))
+            values["farthest"] = number(domain["most"] * max(1, len(domain["ordered"])))
         header = self._render("student.h.jinja", **values, **self._header(FLOAT_BYTES * parts.stack, used))
         indexed = self.student.shape is not None and self.student.shape.index is not None
         return self._render(
@@ -83,9 +83,9 @@ class Source:
             encoded=encoding is not None,
             used=used,
             libm=self.libm,
-            whole=self.student.whole,
+            most=parts.most,
             column=lambda place: f"place_of[{place}]" if indexed else place,
-            **{name: value for name, value in values.items() if name != "whole"},
+            **values,
         )
 
     def _names(self) -> dict[str, Any]:

@@ -58,8 +58,7 @@ class NumPy(ExportFormat):
 
 
 def _weights(student: StudentArrays) -> dict[str, Any]:
-    counted = "weight_" if student.kind == "mlp" else "depth_weight"
-    layers = sum(counted in name for name in student.arrays)
+    layers = len(student.layers) if student.kind == "mlp" else sum(n.endswith("depth_weight") for n in student.arrays)
     about = {"kind": student.kind, "activation": student.activation, "layers": layers}
     return {name: np.array(value) for name, value in about.items()} | dict(student.arrays)
 

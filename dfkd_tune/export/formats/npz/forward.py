@@ -11,6 +11,9 @@ Arrays = Mapping[str, np.ndarray]
 
 def forward(student: Arrays, rows: np.ndarray) -> np.ndarray:
     """Raw outputs (N, O) of raw rows (N, D), whose columns are in the order of ``student["features"]``."""
+    student = {
+        name: each * student[f"{name}_step"] if each.dtype == np.int8 else each for name, each in student.items()
+    }
     value = np.asarray(rows, student["center"].dtype)[:, student["column"]]
     number = (value - student["center"]) / student["scale"]
     number = np.where(np.isnan(value) & student["filled"], 0, number)
@@ -23,8 +26,7 @@ def mlp(student: Arrays, h: np.ndarray) -> np.ndarray:
     """Layers and an activation between them, of rows (N, E)."""
     activation, layers = ACTIVATIONS[str(student["activation"])], int(student["layers"])
     for i in range(layers):
-        step = student.get(f"step_{i}", 1)  # of weights that are int8
-        z = h @ student[f"weight_{i}"].T * step + student[f"bias_{i}"]
+        z = h @ student[f"weight_{i}"].T + student[f"bias_{i}"]
         h = activation(z) if i < layers - 1 else z
     return h
 

@@ -1,19 +1,23 @@
 """Students with int8 weights in C: products of integers, and the bytes of it on microcontrollers."""
 
 import os
+import re
 import shutil
 import subprocess
 
 import numpy as np
 import pytest
 import torch
-from small_students import made, schema
+from small_students import CASES, LEVELS, made, rows_of, schema
 
-from dfkd_tune.export.export import export
+from dfkd_tune.export.export import COMPARED_ROWS, export
 from dfkd_tune.export.formats.c.compiler import HARNESS, compile_source, loaded, zig
 from dfkd_tune.export.formats.c.embedded import TARGETS, footprints
 from dfkd_tune.export.formats.c.format import C
 from dfkd_tune.export.quantization import WeightQuantized
+from dfkd_tune.export.schema import InputSchema
+from dfkd_tune.inputs.columns import Columns
+from dfkd_tune.inputs.encoding import Encoding
 
 STRICT = (
     "-std=c99",
@@ -27,34 +31,65 @@ STRICT = (
 )
 
 
-def small(options: dict | None = None) -> WeightQuantized:
-    return WeightQuantized(made("mlp", **(options or {})), schema(), "int8")
+KINDS = ("mlp", "rbf", "gru", "conv1d", "conv2d")
+GRID = Encoding([0.0] * 99, [1.0] * 99)
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"depth": 3}, {"activation": "silu"}, {"activation": "relu", "depth": 2}], ids=str
-)
-@pytest.mark.parametrize("form", ["c", "numpy"])
-def test_int8_answers_as_the_student_with_these_weights(options, form, tmp_path):
-    worst, _ = export(small(options), schema(), form, tmp_path / {"c": "pump.c", "numpy": "pump.npz"}[form])
+def small(kind: str = "mlp", **options) -> WeightQuantized:
+    return WeightQuantized(made(kind, **options), schema(), "int8")
+
+
+@pytest.mark.parametrize("libm", [True, False], ids=["libm", "alone"])
+@pytest.mark.parametrize("kind, options", CASES)
+def test_int8_answers_as_the_student_with_these_weights(kind, options, libm, tmp_path):
+    network = small(kind, **options)
+    worst, _ = export(network, schema(), "c", tmp_path / "pump.c", libm=libm)
     assert worst is not None and worst < 1e-5
-    if form == "numpy":
-        assert np.load(tmp_path / "pump.npz")["weight_0"].dtype == np.int8
+    source = (tmp_path / "pump.c").read_text()
+    weights = sum(weight.numel() for weight, step in network.stored.values() if step is not None)
+    held = re.findall(r"^static const int8_t \w+\[(\d+)\]", source, re.MULTILINE)
+    assert sum(map(int, held)) == weights  # all weights are integers
+    again = loaded(source, *STRICT)
+    x = schema().more_rows(COMPARED_ROWS)
+    torch.testing.assert_close(again(x), network(x), rtol=1e-5, atol=1e-5)
 
 
-def test_sums_stay_within_32_bits():
+def test_int8_of_grids_of_many_layers(tmp_path):
+    network = made("conv2d", GRID, Columns(9 * 11, "grid", [9, 11, 1]))
+    units = schema(GRID)
+    worst, _ = export(WeightQuantized(network, units, "int8"), units, "c", tmp_path / "image.c")
+    assert worst is not None and worst < 1e-5
+
+
+@pytest.mark.parametrize("name", LEVELS)
+@pytest.mark.parametrize("kind", ["mlp", "rbf"])
+def test_int8_takes_levels_and_missing_values(kind, name, tmp_path):
+    encoding = LEVELS[name]
+    x = rows_of(encoding)
+    units = InputSchema([f"x{i}" for i in range(len(encoding.center))], encoding, x)
+    network = WeightQuantized(made(kind, encoding, Columns(encoding.width)), units, "int8")
+    answers = C().read(C().write(network, units), network)(x)
+    torch.testing.assert_close(answers, network(x), rtol=1e-5, atol=1e-5, equal_nan=True)
+
+
+@pytest.mark.parametrize("kind, options", [("mlp", {"depth": 2}), *((kind, {}) for kind in KINDS[1:])])
+def test_sums_stay_within_32_bits(kind, options):
     """The compiler traps a sum that does not, and a number that no integer holds."""
-    network = small({"depth": 2})
-    for layer in network.layers[::2]:
-        layer.weight.fill_(127)
+    network = small(kind, **options)
+    for weight, step in network.stored.values():
+        if step is not None:
+            weight.fill_(127)
     answer = loaded(C().write(network, schema()).decode(), *STRICT)
     x = torch.tensor([1e30, -1e30, 1e4, 0.0])[:, None] * torch.ones(4, 13)
-    found = answer(x)
-    torch.testing.assert_close(found[2:], network(x)[2:], rtol=1e-4, atol=1e-4)
-    assert bool(found[:2].isfinite().all())
+    with torch.no_grad():
+        found, wanted = answer(x), network(x)
+    torch.testing.assert_close(found[3:], wanted[3:], rtol=1e-4, atol=1e-4)
+    if kind == "mlp":
+        torch.testing.assert_close(found[2], wanted[2], rtol=1e-4, atol=1e-4)
     for bad in (torch.nan, torch.inf):
-        x[0, 3] = bad
-        assert bool(answer(x)[0].isnan().all()) and bool(answer(x)[1:].isfinite().all())
+        x[0] = x[3]
+        x[0, 12] = bad
+        assert bool(answer(x)[0].isnan().all()) and bool(answer(x)[2:].isfinite().all())
 
 
 def test_int8_takes_less_flash_and_nothing_is_kept_in_ram():
@@ -68,8 +103,9 @@ def test_int8_takes_less_flash_and_nothing_is_kept_in_ram():
         assert 0 < found[name].ram < 200 and less[name].ram < 400
     # Every function of a student and all its tables lie in sections that are not written to.
     for kind in ("rbf", "gru", "conv1d", "conv2d"):
-        source = C(libm=False).write(made(kind), schema()).decode()
-        assert footprints(source)["Cortex-M4"].ram < 2_000
+        for network in (made(kind), small(kind)):
+            source = C(libm=False).write(network, schema()).decode()
+            assert footprints(source)["Cortex-M4"].ram < 2_000
 
 
 def qemu() -> str | None:
@@ -91,14 +127,15 @@ int main(void)
 """
 
 
-@pytest.mark.parametrize("kind", ["float32", "int8", "gru"])
-def test_a_student_answers_alike_on_arm(kind, tmp_path):
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_student_answers_alike_on_arm(kind, precision, tmp_path):
     """Compiled for ARM, and run by the emulator of Debian's package ``qemu-user``."""
     command, emulator = zig(), qemu()
     if command is None or emulator is None:
         assert not os.environ.get("CI"), "CI has both"
         pytest.skip("needs ziglang and qemu-user")
-    network = {"float32": lambda: made("mlp"), "int8": small, "gru": lambda: made("gru")}[kind]()
+    network = made(kind) if precision == "float32" else small(kind)
     source = C().write(network, schema()).decode()
     about = {"prefix": "student", "upper": "STUDENT"}
     (tmp_path / "student.c").write_text(source + HARNESS.format(**about) + MAIN.format(**about))

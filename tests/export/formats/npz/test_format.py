@@ -11,6 +11,7 @@ from small_students import CASES, LEVELS, PLAIN, made, rows_of, schema
 from dfkd_tune.errors import ExportError
 from dfkd_tune.export.export import export
 from dfkd_tune.export.formats.kinds import EXPORTS, format_of
+from dfkd_tune.export.quantization import WeightQuantized
 from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.encoding import Encoding
@@ -20,6 +21,16 @@ from dfkd_tune.inputs.encoding import Encoding
 def test_every_architecture_answers_alike(kind, options, tmp_path):
     worst, _ = export(made(kind, **options), schema(), "numpy", tmp_path / "pump.npz")
     assert worst is not None and worst < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["mlp", "rbf", "gru", "conv1d", "conv2d"])
+def test_int8_weights_are_stored_as_such(kind, tmp_path):
+    network = WeightQuantized(made(kind), schema(), "int8")
+    worst, _ = export(network, schema(), "numpy", tmp_path / "pump.npz")
+    assert worst is not None and worst < 1e-5
+    held = np.load(tmp_path / "pump.npz")
+    weights = sum(weight.numel() for weight, step in network.stored.values() if step is not None)
+    assert sum(held[name].size for name in held.files if held[name].dtype == np.int8) == weights
 
 
 @pytest.mark.parametrize("shape", [[9, 11, 1], [2, 5, 2]])

@@ -1,0 +1,1 @@
+"""Whether a study on record is the one that is requested under its name."""

@@ -1,0 +1,88 @@
+"""The search space of a study, with every refusal of its settings that no answer of the teacher is needed for."""
+
+from __future__ import annotations
+
+from dfkd_tune.errors import SpecError
+from dfkd_tune.inputs.encoding import encoder
+from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.search.optuna_kinds import try_sampler
+from dfkd_tune.search.space.defaults import defaults_of
+from dfkd_tune.search.space.fixing import fix
+from dfkd_tune.search.space.search_space import make_space
+from dfkd_tune.search.space.shared_rows import require_shared_rows
+from dfkd_tune.search.space.space import Space
+from dfkd_tune.search.study_file import StudySpec
+from dfkd_tune.students.module import Module
+from dfkd_tune.teachers.base import Teacher
+
+BLACK_BOX = "black box"
+"""Kind of a teacher without input gradients, and of every teacher whose rows are counted."""
+
+
+def require_within(spec: StudySpec) -> None:
+    """Refuse a share within which no smaller student could be found."""
+    if spec.study.within is None:
+        return
+    place = f"{spec.place}: study.within"
+    if not spec.study.reruns:
+        raise SpecError(place, "compares sizes over seeds, but study.reruns is 0", remedy="let reruns be at least 1")
+    if spec.budget.total_queries is not None:
+        rule = "cannot be kept with budget.total_queries: a pruned student has seen rows that other folds measure it on"
+        raise SpecError(place, rule, remedy="leave one of them out")
+
+
+def require_runtime(spec: StudySpec) -> None:
+    """Refuse a runtime that is not here, or whose latency is not weighed."""
+    runtime, place = spec.study.runtime, f"{spec.place}: study.runtime"
+    if runtime is None:
+        return
+    if spec.study.pareto != "latency":
+        raise SpecError(place, "is weighed only with pareto: latency", remedy="add --pareto-latency, or leave it out")
+    from dfkd_tune.export.speed import missing
+
+    if (why := missing(runtime)) is not None:
+        raise SpecError(place, f"{runtime} cannot be used here: {why}", remedy="install it, or weigh another runtime")
+
+
+def space_of(spec: StudySpec, inputs: Inputs, outputs: int, limit: int | None, kind: str = BLACK_BOX) -> Space:
+    """The search space of a study.
+
+    Args:
+        spec: its study file.
+        inputs: the teacher's inputs.
+        outputs: number of its outputs O. Before it is asked, the least that it may have: what is refused then is refused with more.
+        limit: largest number of parameters of a student; None for no limit.
+        kind: kind of the teacher, from ``Probe.kind``.
+
+    Raises:
+        SpecError: the study file cannot be kept; the message names the leaf.
+    """
+    limited, small = spec.budget.total_queries is not None, spec.study.pareto is not None
+    defaults = defaults_of(kind, limited)
+    preset = spec.recipe(defaults.recipe(inputs))
+    if limited:
+        require_shared_rows(fix(preset, spec.fixed, spec.place), spec.fixed, spec.search, spec.place)
+    space = make_space(
+        preset,
+        spec.search,
+        (encoder(inputs).columns, outputs),
+        limit,
+        f"{spec.place}: search",
+        differentiable=kind != BLACK_BOX,
+        small=small,
+        default=defaults.searched(inputs),
+        fixed=spec.fixed,
+    )
+    runtime = spec.study.runtime
+    if runtime is not None and runtime.startswith("C") and any(isinstance(each, Module) for each in space.students()):
+        rule = f"{runtime} has no students of kind module"
+        raise SpecError(f"{spec.place}: study.runtime", rule, remedy="weigh PyTorch, pt2 or onnxruntime")
+    try_sampler(spec.sampler, space.suggest, 2 if small else 1, f"{spec.place}: sampler")
+    return space
+
+
+def least_outputs(teacher: Teacher) -> int:
+    """The number of outputs that a teacher tells before it is asked; 1 if it tells none."""
+    signature = teacher.signature if teacher.layout is None else teacher.layout.signature
+    known = None if signature is None else signature.outputs
+    return max(1, sum(each.width for each in known or ()))

@@ -1,0 +1,1 @@
+"""Describe a table with differential privacy."""
