@@ -15,17 +15,26 @@ NARROW = 16
 def few_columns(a: Tensor, b: Tensor) -> Tensor:
     """``a (..., n, h) @ b (..., h, c)``, contiguous, for matrices or batches of them; fast for few columns ``c``."""
     product = torch.mm if a.dim() == 2 else torch.bmm
-    if b.shape[-1] >= NARROW:
+    if not _is_narrow(b):
         return product(a, b)
     return product(b.mT.contiguous(), a.mT).mT.contiguous()
 
 
 def layer(bias: Tensor, a: Tensor, b: Tensor, factor: float = 1.0) -> Tensor:
     """``factor * (bias (..., c) + a (..., n, h) @ b (..., h, c))``, contiguous; fast for few columns ``c``."""
+    if (
+        b.is_cuda and a.dim() == 2
+    ):  # the product adds a bias of one dimension by itself; another is copied for every row first
+        return torch.addmm(bias, a, b) if factor == 1.0 else torch.addmm(factor * bias, a, factor * b)
     product = torch.addmm if a.dim() == 2 else torch.baddbmm
-    if b.shape[-1] >= NARROW:
+    if not _is_narrow(b):
         return product(bias.unsqueeze(-2), a, b, beta=factor, alpha=factor)
     return product(bias.unsqueeze(-1), b.mT.contiguous(), a.mT, beta=factor, alpha=factor).mT.contiguous()
+
+
+def _is_narrow(b: Tensor) -> bool:
+    """Whether the transpose is faster; a GPU has tiles of all shapes, and would copy twice."""
+    return b.shape[-1] < NARROW and not b.is_cuda
 
 
 def outer_or_matmul(gradient: Tensor, weight: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ from dfkd_tune.utils import hardware
 from dfkd_tune.utils.allocator import give_back_freed_memory
 
 Clock = Callable[[], float]
-MEMBERS = {"cpu": (1, 2, 4, 8, 16, 32), "cuda": (1, 8, 32, 64, 128, 256)}
+MEMBERS = {"cpu": (1, 2, 4, 8, 16, 32), "cuda": (1, 8, 32, 64, 128, 256, 512)}
 """Populations (trials that train at once in one process) to try, by device."""
 CALIBRATION_S = 1.5
 """Most seconds that a calibration takes, apart from one slow step."""

@@ -28,7 +28,7 @@ from dfkd_tune.training.banks import Fidelity, measure
 from dfkd_tune.training.member import BLOCK, Member, synthetic_rows
 from dfkd_tune.training.plugin_rows import declared, is_plugin, not_finite
 from dfkd_tune.training.problem import Problem
-from dfkd_tune.training.stepping.cuda_graph import GraphedSteps, on_device
+from dfkd_tune.training.stepping.cuda_graph import GraphedSteps, stacked
 from dfkd_tune.training.stepping.schedules import schedules
 from dfkd_tune.utils.strategy import Stacked, structure
 
@@ -96,10 +96,10 @@ class Cohort:
     def _run(self, count: int) -> None:
         while count:
             ahead = min(count, *(BLOCK - member.clock % BLOCK for member in self.members))
-            rows = torch.stack([self._rows(member)[member.clock % BLOCK :][:ahead] for member in self.members], dim=1)
+            rows = [self._rows(member)[member.clock % BLOCK :][:ahead] for member in self.members]
             share, *update_by = schedules(self.members, self.batch, ahead, self.flat)
             share = share.repeat_interleave(self.batch // 2, dim=2).unsqueeze(-1)  # one value for each row
-            plans = (on_device(rows, self.flat.device), share, *update_by)
+            plans = (stacked(rows, self.flat.device), share, *update_by)
             taken = self.graphed.run(plans, ahead - (ahead == count)) if self.graphed is not None else 0
             planned = zip(*(part[taken:].unbind() for part in plans), strict=True)
             for step, plan in enumerate(planned, taken):
@@ -127,13 +127,14 @@ class Cohort:
         if not here:
             return
         found = {fold: self._measured(fold) for fold in {member.fold for _, member in here}}
+        views = self._views(self.measured)
         for k, member in here:
             reached = found[member.fold][k]
             member.curve.append((member.clock, reached.rmse))
             if not math.isfinite(reached.rmse):
                 member.failure = member.failure or f"diverged: the RMSE is {reached.rmse} at step {member.clock}"
             elif member.best is None or reached.nrmse < member.best[0]:
-                member.best = (reached.nrmse, self._member_values(self.measured, k))
+                member.best = (reached.nrmse, self._member_values(views, k))
 
         for group, drawn, gap in self.watched:
             self._describe(group, drawn, gap)
@@ -152,23 +153,24 @@ class Cohort:
         """Record for the last batch: quantiles of ``|gap|``, and the fractions of rows on which the bounds were active."""
         of_gap, of_input = group.context.active(drawn, gap)
         quantiles = torch.quantile(gap.abs().flatten(1), gap.new_tensor([0.1, 0.5, 0.9]), dim=1)
-        for k, member in enumerate(self.members[group.part]):
-            low, middle, high = quantiles[:, k].tolist()
+        told = torch.cat([quantiles, of_gap[None], of_input[None]]).T.tolist()
+        for member, (low, middle, high, at_gap, at_input) in zip(self.members[group.part], told, strict=True):
             member.synthesis = {
                 metric.GAP_Q10: low,
                 metric.GAP_Q50: middle,
                 metric.GAP_Q90: high,
-                metric.ACTIVE_BOUND: float(of_gap[k]),
-                metric.ACTIVE_INPUT_BOUND: float(of_input[k]),
+                metric.ACTIVE_BOUND: at_gap,
+                metric.ACTIVE_INPUT_BOUND: at_input,
             }
 
     def unstack(self) -> None:
         """Write all training state back to the members."""
+        flat, first, second, average = map(self._views, (self.flat, self.first, self.second, self.measured))
         for k, member in enumerate(self.members):
-            member.weights = self._member_values(self.flat, k)
-            member.first = self._member_values(self.first, k)
-            member.second = self._member_values(self.second, k)
-            member.average = self._member_values(self.measured, k)
+            member.weights = self._member_values(flat, k)
+            member.first = self._member_values(first, k)
+            member.second = self._member_values(second, k)
+            member.average = self._member_values(average, k)
             member.level = float(self.level[k].sqrt())
         for group in self.groups:
             for k, member in enumerate(self.members[group.part]):
@@ -364,9 +366,8 @@ class Cohort:
         parts = flat.split([math.prod(shape) for shape in self.shapes], dim=1)
         return [part.view(len(flat), *shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
-    def _member_values(self, flat: Tensor, k: int) -> list[Tensor]:
+    def _member_values(self, views: list[Tensor], k: int) -> list[Tensor]:
         shapes = self.members[k].recipe.student.shapes(self.columns, self.problem.outputs)
-        views = self._views(flat)
         return [view[k][tuple(slice(n) for n in shape)].clone() for view, shape in zip(views, shapes, strict=True)]
 
 

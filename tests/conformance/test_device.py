@@ -49,6 +49,19 @@ def test_every_strategy_stays_on_its_device(section, name):
         assert far.selection.rmse == pytest.approx(host.selection.rmse, rel=1e-9)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("section,name", CHOICES, ids=map("-".join, CHOICES))
+def test_every_strategy_gives_the_hosts_numbers_on_a_gpu(section, name):
+    """Over several blocks of steps, so that those that can be recorded are."""
+    base = FAITHFUL if section in ("initializer", "loss", "refiner") else PAPER
+    teacher = with_fused_forward(Teacher("tiny", network(2), torch.float64, "sha"))
+    wanted = dataclasses.replace(recipe(base, **{section: name}), steps=250)
+    host, far = (distill(problem_on(device, teacher, KNOWN), wanted, 1) for device in ("cpu", "cuda"))
+    assert far.failure == host.failure
+    if host.failure is None:
+        assert far.selection.rmse == pytest.approx(host.selection.rmse, rel=1e-6)
+
+
 class Constant(nn.Module):
     """A network whose graph makes a tensor where it was written."""
 

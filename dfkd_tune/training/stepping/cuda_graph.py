@@ -19,9 +19,20 @@ Counter = tuple[object, str]
 """An object and the name of its attribute that counts."""
 
 
-def on_device(rows: Tensor, device: torch.device) -> Tensor:
-    """``rows`` of the host on a device; a GPU goes on with its work meanwhile."""
-    return rows.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else rows.to(device)
+def on_device(part: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the host on a device. A GPU is not waited for: it goes on with its work meanwhile."""
+    return part.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else part.to(device)
+
+
+def stacked(parts: Sequence[Tensor], device: torch.device) -> Tensor:
+    """Tensors ``(n, ...)`` of K members, stacked ``(n, K, ...)`` on a device, which is not waited for.
+
+    For a GPU, the host copies each as it lies, and the GPU changes the order.
+    """
+    if device.type != "cuda":
+        return torch.stack(list(parts), dim=1).to(device)
+    held = torch.empty(len(parts), *parts[0].shape, dtype=parts[0].dtype, pin_memory=True)
+    return torch.stack(list(parts), out=held).to(device, non_blocking=True).transpose(0, 1)
 
 
 class GraphedSteps:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from dfkd_tune.recipes.mixing import Mix
 from dfkd_tune.recipes.optimizers import EPS, average_share, rate_at
 from dfkd_tune.training.member import Member
+from dfkd_tune.training.stepping.cuda_graph import on_device
 
 
 def schedules(members: Sequence[Member], batch: int, count: int, like: Tensor) -> list[Tensor]:
@@ -36,5 +38,5 @@ def schedules(members: Sequence[Member], batch: int, count: int, like: Tensor) -
         mix[k] = 0.5 if Mix.of(recipe.alpha) != Mix.BOTH else recipe.alpha.at(now, steps)
         root[k], eps[k] = 1.0 / (np.sqrt(second) * rate), EPS / rate
     shares = np.stack([mix, 1.0 - mix], axis=-1) * (2 / batch)
-    make = like.new_tensor
-    return [make(shares.swapaxes(0, 1)), *(make(each.T[..., None]) for each in (root, eps, shrink, fresh))]
+    parts = (shares.swapaxes(0, 1), *(each.T[..., None] for each in (root, eps, shrink, fresh)))
+    return [on_device(torch.tensor(part, dtype=like.dtype), like.device) for part in parts]
