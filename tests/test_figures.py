@@ -296,14 +296,15 @@ class TestPublishing:
         file = tmp_path / "figures.yaml"
         file.write_text(read(figures.FILE))
         before = figures.load()
-        figures.publish(runs, ["somewhere/all.py", "--shared", str(tmp_path), "--publish", "--json", "x"], file)
+        argv = ["somewhere/all.py", "--shared", str(tmp_path), "--of", "two words", "--publish", "--json", "x"]
+        figures.publish(runs, argv, file)
         after = figures.load(file)
         assert [*after] == [*before]
         for name, entry in after.items():
             if name not in runs:
                 assert entry == before[name]
                 continue
-            assert entry["command"] == "python benchmarks/all.py --shared DIR"
+            assert entry["command"] == "python benchmarks/all.py --shared DIR --of 'two words'"
             assert (entry["seeds"], entry["budget"], entry["tier"]) == (
                 [*runs[name].seeds],
                 runs[name].budget,
