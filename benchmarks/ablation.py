@@ -32,7 +32,7 @@ from dfkd_tune.recipes.input_bounds import Linf, Steps
 from dfkd_tune.recipes.losses import MSE, Sobolev
 from dfkd_tune.recipes.mixing import Constant
 from dfkd_tune.recipes.optimizers import RMSprop
-from dfkd_tune.recipes.presets import FAITHFUL, PAPER
+from dfkd_tune.recipes.presets import FAITHFUL, PAPER, RANDOM
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.recipes.refiners import NoRefiner
 from dfkd_tune.tables.describe import TIERS
@@ -57,6 +57,12 @@ SOUGHT = {
     "no synthetic rows": PRIOR,
 }
 """What is sought and how far, around ``direct`` within 0.3 standard deviations and no bound of the gap."""
+OTHERS = [
+    (name, preset, kind)
+    for name, preset in (("faithful", F), ("paper", PAPER))
+    for kind in ("disagreement", "pairwise_coverage")
+]
+"""Generators after recent methods, in place of ``direct``."""
 VALUE = replace(F, loss=MSE())
 SKEWED_LIGHT = replace(
     F, loss=Sobolev(weight=0.3), generator=GENERATORS["skewed"](), refiner=replace(F.refiner, synthetic=0.5)
@@ -78,6 +84,8 @@ VARIANTS: dict[str, Recipe] = {
     "skewed rows": replace(F, generator=GENERATORS["skewed"](), refiner=replace(F.refiner, synthetic=0.5)),
     SKEWED: SKEWED_LIGHT,
     "two layers": F.with_student(depth=2),
+    "random": RANDOM,
+    **{f"{kind} in {name}": replace(preset, generator=GENERATORS[kind]()) for name, preset, kind in OTHERS},
     **{name: replace(F, **changes) for name, changes in SOUGHT.items()},
     **{f"value loss, {name}": replace(VALUE, **changes) for name, changes in SOUGHT.items()},
     FLOOR: F,
@@ -117,18 +125,33 @@ ROWS = {
     "reference: on real inputs": FLOOR,
 }
 """Row of the published table -> variant."""
+RECENT = {
+    "`faithful` with `direct`": "faithful",
+    "`faithful` with prior rows alone": "no synthetic rows",
+    "`faithful` with `disagreement`": "disagreement in faithful",
+    "`faithful` with `pairwise_coverage`": "pairwise_coverage in faithful",
+    "`paper`, which has `direct`": "paper",
+    "`random`: prior rows alone": "random",
+    "`paper` with `disagreement`": "disagreement in paper",
+    "`paper` with `pairwise_coverage`": "pairwise_coverage in paper",
+}
+"""Row of the published table of recent methods -> variant; a run of these variants alone publishes it."""
 BOUNDS = ("radius 0.1", None, "radius 1", "no input bound", "bound clip 0.1", "bound target 0.1", "no synthetic rows")
 """Columns of the published table of bounds; None is the recipe as it is."""
 
 
 def entries(rows: list[dict], args: argparse.Namespace) -> dict[str, figures.Measured]:
     """What a run publishes: of one tier and width 50 the ablation, of width 25 the small students, of several tiers the tiers.
+    A run of the variants in ``RECENT`` alone publishes the recent methods.
 
     Args:
         rows: a row a student, as ``main`` collects them.
         args: width, tiers, seeds and steps.
     """
     budget = f"{args.steps:,} steps"
+    if {row["variant"] for row in rows} == {*RECENT.values()}:
+        table = {name: spread(rows, variant) for name, variant in RECENT.items()}
+        return {"recent_methods": figures.Measured(args.seeds, budget, table)}
     if len(args.tiers) > 1:
         cells = [mean([row for row in rows if row["tier"] == tier], "faithful") for tier in args.tiers]
         return {"tiers": figures.Measured(args.seeds, budget, {"preset `faithful`": cells}, tier="T0, T3, T4")}

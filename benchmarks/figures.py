@@ -9,6 +9,7 @@ benchmark writes says why under ``by_hand``.
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -169,7 +170,7 @@ def command(argv: Sequence[str]) -> str:
             words.pop(0)
         elif word != "--publish":
             kept.append("DIR" if Path(word).exists() else word)
-    return " ".join(kept)
+    return shlex.join(kept)
 
 
 class _Lines(yaml.SafeDumper):

@@ -128,12 +128,12 @@ def studies(width: int, tier: str) -> dict:
     return importlib.import_module("fidelity").entries(rows, PUBLISHED, given)
 
 
-def ablation(width: int, *tiers: str) -> dict:
+def ablation(width: int, *tiers: str, recent: bool = False) -> dict:
     ablation = importlib.import_module("ablation")
     rows = [
         {"dataset": name, "variant": variant, "tier": tier, "seed": seed, "ratio": 0.5 + seed / 10}
         for name in DATASETS
-        for variant in ablation.VARIANTS
+        for variant in (ablation.RECENT.values() if recent else ablation.VARIANTS)
         for tier in tiers
         for seed in (0, 1)
     ]
@@ -283,6 +283,7 @@ def runs() -> dict:
     """What every benchmark would publish after a run of made-up numbers."""
     full = studies(50, "none") | studies(50, "correlation") | studies(25, "none")
     small = ablation(50, "none") | ablation(25, "none") | ablation(50, "none", "quantiles", "correlation", "mixture")
+    small |= ablation(50, "none", recent=True)
     return full | small | choosing() | teachers() | paper() | speed() | windows() | forms() | rest()
 
 
@@ -295,14 +296,15 @@ class TestPublishing:
         file = tmp_path / "figures.yaml"
         file.write_text(read(figures.FILE))
         before = figures.load()
-        figures.publish(runs, ["somewhere/all.py", "--shared", str(tmp_path), "--publish", "--json", "x"], file)
+        argv = ["somewhere/all.py", "--shared", str(tmp_path), "--of", "two words", "--publish", "--json", "x"]
+        figures.publish(runs, argv, file)
         after = figures.load(file)
         assert [*after] == [*before]
         for name, entry in after.items():
             if name not in runs:
                 assert entry == before[name]
                 continue
-            assert entry["command"] == "python benchmarks/all.py --shared DIR"
+            assert entry["command"] == "python benchmarks/all.py --shared DIR --of 'two words'"
             assert (entry["seeds"], entry["budget"], entry["tier"]) == (
                 [*runs[name].seeds],
                 runs[name].budget,

@@ -61,6 +61,16 @@ class StepGenerator(Generator, ABC):
             context: prior rows to start from, teacher, students, and the members' bounds.
         """
 
+    @staticmethod
+    def observe(h: Stacked, state: dict[str, Tensor], context: GeneratorContext, rows: Tensor, values: Tensor) -> None:
+        """Learn from what the students learn from in this step, which costs no query. By default nothing is learned.
+
+        Args:
+            h, state, context: as in ``sample``; ``observe`` may change the state.
+            rows: standardized rows ``(k, n, D)`` of the batch, synthetic and prior ones; they must not be changed.
+            values: teacher outputs ``(k, n, O)``, normalized.
+        """
+
 
 class BlockGenerator(Generator, ABC):
     """A generator that uses neither teacher nor student."""

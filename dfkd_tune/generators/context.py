@@ -29,7 +29,7 @@ class GeneratorContext:
         answer: maps ``(n, D)`` to teacher outputs ``(n, O)`` without a pullback.
         student: maps ``(k, n, D)`` to student outputs ``(k, n, O)`` and their pullback ``(k, n, O) -> (k, n, D)``.
         one_student: the student of one member, ``(index, (n, D)) -> (n, O)``.
-        prior: draws n more prior rows ``(n, D)`` for one member, ``(n, index) -> (n, D)``.
+        prior: draws n more prior rows for one member with the teacher's outputs, which cost no query: ``(n, index) -> (n, D), (n, O)``.
         bounds: gap bounds as ``(slice of the members, class, stacked hyper-parameters)``; likewise ``input_bounds``.
         geometry: declared ranges and covariance of the inputs.
         units: the teacher's mean and standard deviation in its own units, ``(O,)`` each.
@@ -50,7 +50,7 @@ class GeneratorContext:
     answer: Callable[[Tensor], Tensor]
     student: Callable[[Tensor], tuple[Tensor, Pullback]]
     one_student: Callable[[int, Tensor], Tensor]
-    prior: Callable[[int, int], Tensor]
+    prior: Callable[[int, int], tuple[Tensor, Tensor]]
     bounds: Sequence[tuple[slice, type, Stacked]]
     input_bounds: Sequence[tuple[slice, type, Stacked]]
     geometry: Geometry

@@ -81,7 +81,7 @@ def _evolve(h: Stacked, context: GeneratorContext, k: int) -> Tensor:
     high = context.geometry.high.clamp(max=reach).double().cpu().numpy()
     high = np.maximum(high, low + 1e-6)
     gapped, edge = list(context.gapped), like.new_tensor(high)
-    begin = context.prior(h.rows, k).double().cpu().numpy().clip(low, high)
+    begin = context.prior(h.rows, k)[0].double().cpu().numpy().clip(low, high)
     high[gapped] += BEYOND * (high - low)[gapped]
     begin = np.where(np.isnan(begin), high, begin)
     weight, pull = float(h.weight[k]), float(h.pull[k])

@@ -7,6 +7,8 @@ from dfkd_tune.generators.evolution import Evolution
 from dfkd_tune.generators.gaussian import Gaussian
 from dfkd_tune.generators.heavy_tailed import HeavyTailed
 from dfkd_tune.generators.impressions import Impressions
+from dfkd_tune.generators.learned.disagreement import Disagreement
+from dfkd_tune.generators.learned.pairwise_coverage import PairwiseCoverage
 from dfkd_tune.generators.low_discrepancy import Halton, LatinHypercube, Sobol, Uniform
 from dfkd_tune.generators.rounds.committee import Committee
 from dfkd_tune.generators.rounds.coverage import Coverage
@@ -30,6 +32,8 @@ GENERATORS: Registry[type[Generator]] = Registry(
         "direct": Direct,
         "zeroth_order": ZerothOrder,
         "evolution": Evolution,
+        "disagreement": Disagreement,
+        "pairwise_coverage": PairwiseCoverage,
         "committee": Committee,
         "coverage": Coverage,
     },

@@ -1,4 +1,4 @@
-"""The generator network of both papers: ``noise -> hidden tanh -> D``, stacked over members, trained by RMSprop."""
+"""A network of one hidden tanh layer, stacked over members and trained by RMSprop: the generator of both papers, or a second clone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dfkd_tune.ops.activations import ACTIVATIONS
-from dfkd_tune.ops.matmul import layer
+from dfkd_tune.ops.matmul import layer, outer_or_matmul
 from dfkd_tune.utils.strategy import Stacked
 
 TANH = ACTIVATIONS["tanh"]
@@ -45,6 +45,15 @@ class Network:
         """Inputs ``(k, n, D)`` that the network makes of noise ``(k, n, Z)``."""
         w1, b1, w2, b2 = (state[name] for name in LAYERS)
         return layer(b2[:, 0], TANH.value(layer(b1[:, 0], z, w1, TANH.factor)), w2)
+
+    @staticmethod
+    def vjp(state: dict[str, Tensor], z: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """Outputs ``(k, n, D)`` at ``(k, n, Z)``, and their vector-Jacobian product ``(k, n, D) -> (k, n, Z)``."""
+        w1, b1, w2, b2 = (state[name] for name in LAYERS)
+        hidden, derivative = TANH.both(layer(b1[:, 0], z, w1, TANH.factor))
+        return layer(b2[:, 0], hidden, w2), lambda gradient: torch.bmm(
+            outer_or_matmul(gradient, w2).mul_(derivative), w1.mT
+        )
 
     @staticmethod
     def train(

@@ -265,6 +265,9 @@ class Cohort:
                     known = (drawn[0], labels[start:stop]) + (() if gradients is None else (gradients[start:stop],))
                     member.remember(*(part.clone() for part in known))
                 start = stop
+        for group in self.groups:
+            if issubclass(group.kind, StepGenerator):
+                group.kind.observe(group.h, group.state, group.context, z[group.part], values[group.part])
         return made
 
     def _sample(self, group: Group, context: GeneratorContext) -> Tensor:
@@ -302,7 +305,7 @@ class Cohort:
             answer=(lambda z: problem.answer(project(z))) if plugin else problem.answer,
             student=lambda x: self._record_student(weights, x),
             one_student=lambda k, z: self._answer_one(part.start + k, z),
-            prior=lambda rows, k: pool.z[torch.randint(len(pool), (rows,), generator=members[k].rng)],
+            prior=lambda n, k: pool.rows(torch.randint(len(pool), (n,), generator=members[k].rng).to(pool.z.device)),
             bounds=self._slices(members, lambda member: member.recipe.bound),
             input_bounds=self._slices(members, lambda member: member.recipe.input_bound),
             geometry=self.problem.geometry,

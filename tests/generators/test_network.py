@@ -61,3 +61,12 @@ def test_members_that_are_not_due_keep_their_whole_state(due):
     Network.train(Stacked([Adversarial(momentum=0.5)] * 2, LIKE), state, drawn(2, ROWS, NOISE), due, torch.cos)
     for name, value in state.items():
         assert torch.equal(value[other], before[name][other]) and not torch.equal(value[due[0]], before[name][due[0]])
+
+
+def test_its_pullback_is_that_of_autograd():
+    state, _ = made()
+    z, gradient = drawn(2, ROWS, NOISE), drawn(2, ROWS, FEATURES, seed=1)
+    values, pull = Network.vjp(state, z)
+    expected, autograd = torch.func.vjp(lambda rows: Network.answer(state, rows), z)
+    torch.testing.assert_close(values, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(pull(gradient), autograd(gradient)[0], rtol=1e-12, atol=1e-12)

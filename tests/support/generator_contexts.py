@@ -85,7 +85,7 @@ def context(
         "answer": function,
         "student": lambda x: pulled(student, x),
         "one_student": lambda k, z: student(z.expand(members, *z.shape))[k],
-        "prior": lambda n, k: drawn(n, FEATURES, seed=50 + k),
+        "prior": lambda n, k: (drawn(n, FEATURES, seed=50 + k), function(drawn(n, FEATURES, seed=50 + k))),
         "bounds": parts(bounds),
         "input_bounds": parts(input_bounds or [Steps()] * members),
         "geometry": Geometry(low, -low, torch.eye(FEATURES, dtype=torch.float64)),

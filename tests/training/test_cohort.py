@@ -3,10 +3,13 @@
 import pytest
 import torch
 
+from dfkd_tune.generators.direct import Direct
+from dfkd_tune.generators.kinds import GENERATORS
 from dfkd_tune.recipes.presets import RANDOM
 from dfkd_tune.testing.problems import Counting, make_problem, network, recipe, run
 from dfkd_tune.training.cohort import Cohort
 from dfkd_tune.training.member import Member
+from dfkd_tune.utils.strategy import strategy
 
 
 def test_what_the_bounds_held_is_told():
@@ -74,3 +77,33 @@ def test_a_recipe_without_synthetic_rows_draws_prior_rows():
     (member,) = begun(problem, recipe(RANDOM))
     drawn = Cohort(problem, [member]).draw(20)
     assert torch.cdist(drawn, problem.pool.z).amin(1).max() < 1e-6 and member.teacher_rows == 0
+
+
+SEEN = []
+
+
+@strategy
+class Seeing(Direct):
+    """``direct`` that keeps what it observes."""
+
+    @staticmethod
+    def observe(h, state, context, rows, values):
+        SEEN.append((rows.clone(), values.clone()))
+
+
+def test_a_generator_observes_the_batches_that_its_members_learn_from(monkeypatch):
+    """With the teacher's outputs, and at no query."""
+    SEEN.clear()
+    problem = make_problem()
+    monkeypatch.setitem(GENERATORS._own, "seeing", Seeing)
+    one = recipe(generator="direct", steps=3)
+    seeing, plain = (begun(problem, *[recipe(one, generator=kind)] * 2) for kind in ("seeing", "direct"))
+    for members in (seeing, plain):
+        Cohort(problem, members).run(3)
+    batch = one.batch
+    assert [member.teacher_rows for member in seeing] == [member.teacher_rows for member in plain]
+    assert [rows.shape for rows, _ in SEEN] == [(2, batch, problem.features)] * 3
+    for rows, values in SEEN:
+        torch.testing.assert_close(values, problem.answer(rows.flatten(0, 1)).view_as(values))
+        drawn = torch.cdist(rows, problem.pool.z).amin(-1) < 1e-6
+        assert drawn[:, batch // 2 :].all() and not drawn[:, : batch // 2].any()
