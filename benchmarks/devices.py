@@ -81,7 +81,9 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--dataset", default="cpusmall")
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--members", type=int, nargs="+", default=[1, 8, 64, 256, 512], help="trials at once on the device")
+    parser.add_argument(
+        "--members", type=int, nargs="+", default=[1, 8, 64, 256, 512], help="trials at once on the device"
+    )
     parser.add_argument("--steps", type=int, default=2_000, help="timed of each trial")
     parser.add_argument("--cores", type=int, default=2, help="of the host, to compare with")
     parser.add_argument("--json", type=Path)
