@@ -54,8 +54,18 @@ def zig() -> list[str] | None:
 
 
 def compiler() -> list[str] | None:
-    """The command of a C compiler: of the environment variable ``CC``, of the system or of ``ziglang``; None if there is none."""
-    given = shlex.split(os.environ.get("CC", ""))
+    """The command of a C compiler: of the environment variable ``CC``, of the system or of ``ziglang``; None if there is none.
+
+    Raises:
+        ExportError: ``CC`` is no command line.
+    """
+    named = os.environ.get("CC", "")
+    try:
+        given = shlex.split(named)
+    except ValueError as error:
+        raise ExportError(
+            "CC", f"is no command line, got {named!r}: {error}", remedy="correct it, or unset it"
+        ) from None
     for command in (given, ["cc"], ["gcc"], ["clang"]):
         if command and shutil.which(command[0]):
             return command
