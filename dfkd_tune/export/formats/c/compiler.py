@@ -86,6 +86,7 @@ def compile_source(command: list[str], source: Path, out: Path, *flags: str) -> 
             errors="replace",
             timeout=TIMEOUT_S,
             check=False,
+            env=os.environ | _zig_cache(out.parent),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ExportError("--format c", f"{command[0]} cannot be run: {error}", remedy=REMEDY) from None
@@ -94,6 +95,19 @@ def compile_source(command: list[str], source: Path, out: Path, *flags: str) -> 
         reason = (lines[0] if lines else f"exit status {done.returncode}")[:LONGEST_REASON]
         raise ExportError("--format c", f"{' '.join(command)} does not compile it: {reason}", remedy=REMEDY)
     return done.stderr
+
+
+def _zig_cache(otherwise: Path) -> dict[str, str]:
+    """The environment in which ``ziglang`` has a folder for its cache: it fails, or never ends, where the user's is read-only."""
+    if "ZIG_GLOBAL_CACHE_DIR" in os.environ:
+        return {}
+    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME") or otherwise, ".cache"), "zig")
+    try:
+        usual.mkdir(parents=True, exist_ok=True)
+        found = usual if os.access(usual, os.W_OK) else otherwise / "zig"
+    except OSError:
+        found = otherwise / "zig"
+    return {"ZIG_GLOBAL_CACHE_DIR": str(found)}
 
 
 def loaded(source: str, *flags: str) -> Library:
