@@ -48,7 +48,7 @@ def test_levels_of_any_size_are_told_from_what_lies_between(levels):
     apart = min(np.diff(levels), default=1.0)
     on = np.array([[each, 0.0] for each in levels])
     assert in_domain(tree, on).all()
-    assert not in_domain(tree, on + [0.3 * apart, 0.0]).any()
+    assert not in_domain(tree, on + np.array([0.3 * apart, 0.0])).any()
     rows = inputs.raw(inputs.draw(500, torch.Generator().manual_seed(0)), torch.float32).numpy()
     if np.abs(levels).max() < 1e7:
         assert in_domain(tree, rows).mean() > 0.98
