@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
@@ -13,6 +13,7 @@ from dfkd_tune.tables.cells import Column, column_of, decimal_of
 from dfkd_tune.tables.columnar import column_from, index_of, read_arrow
 from dfkd_tune.tables.delimited import Layout, read_text
 from dfkd_tune.tables.series import Cut, Windows, cut_into, groups_of, times_of
+from dfkd_tune.utils.quoting import quoted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,6 +44,7 @@ class Reading:
         missing: one of ``POLICIES``, the treatment of missing values.
         at_least: smallest number of rows behind anything that a message shows of the table.
         windows: how the table is cut into windows; None if its rows are described.
+        only: names of the columns that are read, as far as they are there; whatever the others hold. None for all.
     """
 
     kind: str | None = None
@@ -50,6 +52,7 @@ class Reading:
     missing: str = "refuse"
     at_least: int = 10
     windows: Windows | None = None
+    only: Collection[str] | None = None
 
 
 FOUND = Reading()
@@ -82,6 +85,7 @@ class Table:
         words: name of a column of words -> its words, sorted.
         notes: detected properties, in words.
         series: ``(N,)`` number of the series of each row, whose rows are in order; None if rows do not follow each other.
+        rows: ``(N,)`` number of each row in the file, counted from 0; None if all rows of the file are there.
     """
 
     names: tuple[str, ...]
@@ -89,6 +93,7 @@ class Table:
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     series: np.ndarray | None = None
+    rows: np.ndarray | None = None
 
 
 def read_table(path: Path, reading: Reading = FOUND, without: Sequence[str] = ()) -> Table:
@@ -116,6 +121,9 @@ def read_table(path: Path, reading: Reading = FOUND, without: Sequence[str] = ()
         found = read(path, kind, reading, room, without)
     except OSError as error:
         raise FeaturesError(path, f"cannot be read: {error.strerror or error}", remedy="make it readable") from None
+    if not found.columns and reading.only is not None:
+        rule = f"has none of the columns {quoted(sorted(reading.only))}"
+        raise FeaturesError(path, rule, remedy="name its columns as the features")
     if not found.columns:
         rule = f"no column is left of {len(without)}" if without else "holds no columns"
         raise FeaturesError(path, rule, remedy="leave fewer columns out" if without else "give another table")
@@ -137,7 +145,7 @@ def _kind(path: Path) -> str:
 
 def _text(path: Path, kind: str, reading: Reading, room: int, without: Sequence[str]) -> Read:
     text = read_text(path, reading.layout, room)
-    kept, keys = _kept(text.names, path, without, reading.windows)
+    kept, keys = _kept(text.names, path, without, reading)
     decimal = reading.layout.decimal or decimal_of(text.cells, text.separator)
     columns = [column_of(text.cells[i], decimal, reading.at_least) for i in kept]
     found = text.found + ([] if decimal == "." else [f"--decimal {decimal}"])
@@ -148,7 +156,7 @@ def _text(path: Path, kind: str, reading: Reading, room: int, without: Sequence[
 def _arrow(path: Path, kind: str, reading: Reading, room: int, without: Sequence[str]) -> Read:
     table = read_arrow(path, kind, room)
     names = [name.strip() for name in table.column_names]
-    kept, keys = _kept(names, path, without, reading.windows)
+    kept, keys = _kept(names, path, without, reading)
     index = [name for name in index_of(table) if name in (names[i] for i in kept)]
     for name in index:
         if name.startswith(UNNAMED):
@@ -163,11 +171,13 @@ def _arrow(path: Path, kind: str, reading: Reading, room: int, without: Sequence
 
 
 def _kept(
-    names: Sequence[str], path: Path, without: Sequence[str], windows: Windows | None
+    names: Sequence[str], path: Path, without: Sequence[str], reading: Reading
 ) -> tuple[list[int], dict[str, int]]:
     """Indices of the columns to describe, and of those that order rows, by name."""
-    ordering = [] if windows is None else windows.keys
+    ordering = [] if reading.windows is None else reading.windows.keys
     for i, name in enumerate(names):
+        if reading.only is not None and name not in reading.only:
+            continue
         if not name:
             raise FeaturesError(f"{path}: column {i + 1}", "has no name", remedy="write the table without its index")
         if name in names[:i]:
@@ -175,7 +185,8 @@ def _kept(
     for name in (*without, *ordering):
         if name not in names:
             raise FeaturesError(f"{path}: {name}", "no such column", remedy=f"columns: {', '.join(names)}")
-    kept = [i for i, name in enumerate(names) if name not in (*without, *ordering)]
+    wanted = names if reading.only is None else reading.only
+    kept = [i for i, name in enumerate(names) if name in wanted and name not in (*without, *ordering)]
     return kept, {name: names.index(name) for name in ordering}
 
 
@@ -217,7 +228,7 @@ def _whole(path: Path, found: Read, reading: Reading) -> Table:
         kept, series, notes = cut.rows, cut.series, [*notes, *cut.notes]
     values = values[kept]
     words = {name: column.words for name, column in zip(names, columns, strict=True) if column.words is not None}
-    return Table(tuple(names), values, words, tuple(notes), series)
+    return Table(tuple(names), values, words, tuple(notes), series, kept)
 
 
 def _series(path: Path, found: Read, windows: Windows, kept: np.ndarray) -> Cut:

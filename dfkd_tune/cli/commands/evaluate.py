@@ -77,7 +77,8 @@ def in_words(found: OnRows) -> list[str]:
         else f", {100 * found.nrmse:.3g} % of the teacher's standard deviation, R2 {found.r2:.5f}"
     )
     lines = [
-        f"{found.table}, {found.rows:,} rows: RMSE to the teacher {found.rmse:.4g}{share}; largest gap {found.worst_gap:.4g}"
+        f"{found.table}, {found.rows:,} rows: RMSE to the teacher {found.rmse:.4g}{share}; largest gap {found.worst_gap:.4g}",
+        *found.notes,
     ]
     for each in found.outputs:
         half, most, nearly = (f"{value:.4g}" for value in each.quantiles)

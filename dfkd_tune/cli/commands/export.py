@@ -115,10 +115,11 @@ def _tell_small(writing: StudentExport, precision: str, written: WrittenSmall) -
     of = ", of the output that changes most" if written.before.outputs else ""
     told = f"{precision}: RMSE {written.after} on the selection bank; {written.before} in float32"
     click.echo(f"{told}; {100 * written.added:+.2g} %{of}")
-    if written.size >= written.usual:
-        click.echo(
-            f"dfkd-tune: warning: {writing.file}: {precision} takes {written.size:,} bytes, float32 takes {written.usual:,} "
-            "for a student this small; leave --precision out",
-            err=True,
-        )
+    for what, (size, usual) in written.sizes.items():
+        if size >= usual:
+            click.echo(
+                f"dfkd-tune: warning: {what}: {precision} takes {size:,} bytes, float32 takes {usual:,} "
+                "for a student this small; leave --precision out",
+                err=True,
+            )
     _tell(writing, written)

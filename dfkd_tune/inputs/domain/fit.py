@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ CORRELATED, WIDEST = 32, 1_024
 """Largest number of ordered features whose correlations are kept, and of features of a guarded student."""
 SLACK = 1e-6
 """Rounding that is no reason to be outside, relative to the largest magnitude."""
+
+NEAR = 0.01
+"""Largest distance from a level, over that between two levels."""
 
 
 @dataclass(frozen=True)
@@ -99,4 +103,6 @@ def _edges(inputs: Inputs, i: int) -> tuple[float | None, float | None]:
 def _levels(table: list[float]) -> tuple[list[float], float]:
     """The levels that are numbers, and how far from one a value may lie."""
     numbers = [float(value) for value in table if not math.isnan(value)]
-    return numbers, SLACK * max([1.0, *map(abs, numbers)])
+    # Levels such as dates lie nearer to each other than rounding is to their size; rows of such levels are float64.
+    apart = min((b - a for a, b in pairwise(sorted(numbers))), default=math.inf)
+    return numbers, min(SLACK * max(map(abs, numbers), default=0.0), NEAR * apart)

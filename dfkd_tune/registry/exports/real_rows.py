@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -86,11 +87,12 @@ class OnRows:
         table, sha256, rows: name, hash and number of rows of the table.
         rmse, nrmse, r2, worst_gap: over rows and outputs, in the teacher's units; ``nrmse`` and ``r2`` are None where an output does not vary.
         outputs: each output.
-        worst: ``(row, gap)`` of the rows with the largest gap, counted from 0; gaps are relative where the teacher varies.
+        worst: ``(row, gap)`` of the rows of the file with the largest gap, counted from 0; gaps are relative where the teacher varies.
         regions: where the gaps are largest, the worst first.
         drift: each feature, those that differ most first.
         in_domain: share of the rows that the declared inputs may have; None of a student without a guard.
         inside, outside: RMSE on these rows and on the others; None where there are none.
+        notes: how the table was read, where that is not plain, such as the number of rows that were left out.
     """
 
     table: str
@@ -107,6 +109,7 @@ class OnRows:
     in_domain: float | None
     inside: float | None
     outside: float | None
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The content of its file; each region also has its conditions as text."""
@@ -133,7 +136,7 @@ def evaluate_rows(
 
     Args:
         uri, study, trial: MLflow tracking URI, study, and number of the trial; None for the promoted student.
-        file, reading: the table, and how it is read.
+        file, reading: the table, and how it is read. Columns that are neither features nor targets are not.
         targets: columns with the true outputs, in the order of the outputs; empty without them.
         sources: current paths of teacher and features, if they have moved.
 
@@ -141,8 +144,8 @@ def evaluate_rows(
         NotFound: the student or its teacher is not there.
         FeaturesError: the table cannot be read, or lacks a column or holds values that the student does not take.
     """
-    table = read_table(file, reading)
     module, result, run = load_trial(uri, study, trial)
+    table = read_table(file, replace(reading, only={*result["features"], *targets}))
     evaluator, units = evaluator_of(uri, study, run, sources), InputSchema.of(result)
     inputs, teacher = evaluator.inputs, replace(evaluator.teacher, fast=None)
     x = raw_rows(file, table, inputs)
@@ -152,12 +155,21 @@ def evaluate_rows(
         ours = torch.cat([module(part.to(units.encoding.torch_dtype)).double() for part in x.split(CHUNK_ROWS)])
     if not bool((ours - theirs).isfinite().all()):
         row = int((~(ours - theirs).isfinite()).any(1).int().argmax())
-        raise FeaturesError(file, f"teacher or student gives no finite output for row {row}", remedy="check its units")
+        raise FeaturesError(
+            file, f"teacher or student gives no finite output for row {row_of(table, row)}", remedy="check its units"
+        )
     names = teacher.output_names(theirs.shape[1])
     known = hashlib.sha256(file.read_bytes()).hexdigest()
     found = compare(file.name, known, inputs, x, theirs, ours, names, truth, units.domain)
+    worst = tuple((row_of(table, row), gap) for row, gap in found.worst)
+    found = replace(found, worst=worst, notes=table.notes)
     _log(uri, run, found)
     return found
+
+
+def row_of(table: Table, row: int) -> int:
+    """Number in the file of a row of its table, counted from 0 below the names."""
+    return row if table.rows is None else int(table.rows[row])
 
 
 def raw_rows(file: Path, table: Table, inputs: Inputs) -> Tensor:
@@ -193,7 +205,9 @@ def raw_rows(file: Path, table: Table, inputs: Inputs) -> Tensor:
         if not optional and bool(values.isnan().any()):
             row = int(values.isnan().int().argmax())
             raise FeaturesError(
-                place, f"misses a value in row {row}", remedy="the student takes none there: give --missing drop"
+                place,
+                f"misses a value in row {row_of(table, row)}",
+                remedy="the student takes none there: give --missing drop",
             )
         found.append(values)
     return torch.stack(found, dim=1)
@@ -203,14 +217,23 @@ def targets_of(file: Path, table: Table, targets: Sequence[str], outputs: int) -
     """The true outputs ``(N, O)``.
 
     Raises:
-        FeaturesError: there are not as many as the student has, or a column is not there or holds words.
+        FeaturesError: there are not as many as the student has, or a column is not there, holds words or misses a value.
     """
     if len(targets) != outputs:
-        raise FeaturesError("--target", f"must be given once for each output, {outputs}, got {len(targets)}")
+        raise FeaturesError(
+            "--target",
+            f"must be given once for each output, {outputs}, got {len(targets)}",
+            remedy="name their columns, in the order of the outputs",
+        )
     for name in targets:
         if name not in table.names or name in table.words:
             raise FeaturesError(file, f"has no column of numbers {name!r}", remedy="name one with --target")
-    return torch.from_numpy(table.columns[:, [table.names.index(name) for name in targets]].copy())
+    found = torch.from_numpy(table.columns[:, [table.names.index(name) for name in targets]].copy())
+    if bool((gaps := found.isnan()).any()):
+        row, output = (int(each) for each in gaps.nonzero()[0])
+        place = f"{file}: column {targets[output]!r}"
+        raise FeaturesError(place, f"misses a value in row {row_of(table, row)}", remedy="give --missing drop")
+    return found
 
 
 def compare(
@@ -267,7 +290,7 @@ def _errors(o: int, theirs: Tensor, ours: Tensor, truth: Tensor | None) -> tuple
 
 
 def _output(name: str, gaps: Tensor, spread: float, student: float | None, teacher: float | None) -> OutputOnRows:
-    rmse, quantiles = _rms(gaps) or 0.0, gaps.abs().quantile(torch.tensor(SHARES, dtype=torch.float64)).tolist()
+    rmse, quantiles = _rms(gaps) or 0.0, np.quantile(gaps.abs().numpy(), SHARES).tolist()  # PyTorch refuses many rows
     share = rmse / spread if spread > 0 else None
     return OutputOnRows(name, rmse, share, None if share is None else 1 - share**2, tuple(quantiles), student, teacher)
 

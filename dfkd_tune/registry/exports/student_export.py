@@ -63,13 +63,13 @@ class WrittenSmall(Written):
 
     Args:
         before, after: fidelity on the selection bank in float32 and with quantized weights.
-        size, usual: bytes of the file, and of one in float32.
+        sizes: what takes memory -> its bytes, and those of float32: the file, or of a source the flash of each microcontroller,
+            as far as it was measured.
     """
 
     before: Measured
     after: Measured
-    size: int
-    usual: int
+    sizes: Mapping[str, tuple[int, int]]
 
     @property
     def added(self) -> float:
@@ -156,9 +156,14 @@ class StudentExport:
         certificates.beside(self.file, problem, units.student(copy, int(self.result[metric.PARAMETERS])), about)
         with tempfile.TemporaryDirectory() as folder:
             export(self.student, units, self.kind, Path(folder, self.file.name), None, self.libm, self.guard)
-            usual = Path(folder, self.file.name).stat().st_size
-        size, recorded = self.file.stat().st_size, float(self.result[metric.RMSE])
-        return WrittenSmall(found, recorded, worst, *self._compared(units), footprint, before, after, size, usual)
+            usual = Path(folder, self.file.name).read_bytes()
+        if form.holds_text:
+            plainly = chosen(self.kind, self.libm, self.guard).footprint(usual)
+            sizes = {f"flash of {name}": (each.flash, plainly[name].flash) for name, each in footprint.items()}
+        else:
+            sizes = {str(self.file): (self.file.stat().st_size, len(usual))}
+        recorded = float(self.result[metric.RMSE])
+        return WrittenSmall(found, recorded, worst, *self._compared(units), footprint, before, after, sizes)
 
     def _schema(self, module: nn.Module) -> tuple[InputSchema, Mapping[str, Footprint]]:
         """The schema of the inputs of a network that is to be written, with what a reader of its file wants to know of it; and the

@@ -39,3 +39,16 @@ def test_many_features_have_distances_without_correlations():
     found = domain_of(many, 0)
     assert found.whitening is None and in_domain(found.tree(), np.zeros((1, CORRELATED + 1)))[0]
     assert domain_of(Inputs([Feature(f"x{i}") for i in range(2_000)]), 0) is None
+
+
+@pytest.mark.parametrize("levels", [[1e-7, 2e-7], [20230101.0, 20230102.0, 20230104.0], [0.0, 1.0], [0.0], [-0.1, 0.3]])
+def test_levels_of_any_size_are_told_from_what_lies_between(levels):
+    inputs = Inputs([Feature("a", levels=levels), Feature("b")])
+    tree = domain_of(inputs, 0).tree()
+    apart = min(np.diff(levels), default=1.0)
+    on = np.array([[each, 0.0] for each in levels])
+    assert in_domain(tree, on).all()
+    assert not in_domain(tree, on + np.array([0.3 * apart, 0.0])).any()
+    rows = inputs.raw(inputs.draw(500, torch.Generator().manual_seed(0)), torch.float32).numpy()
+    if np.abs(levels).max() < 1e7:
+        assert in_domain(tree, rows).mean() > 0.98

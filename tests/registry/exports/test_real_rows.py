@@ -95,6 +95,33 @@ def test_the_command_logs_figures_and_no_row(store, study, dfkd, tmp_path):
     assert ended.status != 0 and "has no column of numbers 'z'" in ended.err
 
 
+def test_other_columns_are_not_read_and_rows_have_their_numbers_in_the_file(store, study, dfkd, tmp_path):
+    """A real table has times, identifiers, notes and gaps in columns that no student takes."""
+    _, result, _ = load_trial(store.tracking, study, None)
+    x = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    plain = pd.DataFrame(x, columns=result["features"]).assign(y=0.5)
+    other = plain.assign(
+        at=pd.Timestamp("2020-01-01"), code=2**60, note=[["a"]] * 60, hole=np.nan, far=np.inf
+    )  # each of them is refused by `describe`
+    plain.to_parquet(tmp_path / "whole.parquet")
+    for name, table in (("plain", plain), ("other", other)):
+        table.loc[3, "y"] = np.nan
+        table.to_parquet(tmp_path / f"{name}.parquet")
+    asked = ["evaluate", study, "--target", "y", "--json", *store.options[2:], "--data"]
+    told = dfkd(*asked, "plain.parquet")
+    assert told.status == 1 and "column 'y': misses a value in row 3; give --missing drop" in told.err
+    found = [json.loads(dfkd(*asked, f"{each}.parquet", "--missing", "drop").out) for each in ("plain", "other")]
+    whole = [row for row, _ in json.loads(dfkd(*asked, "whole.parquet").out)["worst"] if row != 3]
+    assert found[0]["rows"] == 59 and [row for row, _ in found[0]["worst"]][: len(whole)] == whole
+    assert found[0]["notes"] == ["1 of 60 rows left out, in which a value is missing"]
+    assert [found[0][key] for key in ("rmse", "worst", "drift")] == [
+        found[1][key] for key in ("rmse", "worst", "drift")
+    ]
+    plain[["y"]].to_parquet(tmp_path / "none.parquet")
+    told = dfkd(*asked[:2], *asked[4:], "none.parquet")
+    assert told.status == 1 and "has none of the columns" in told.err
+
+
 def numbers(tree) -> np.ndarray:
     if isinstance(tree, dict | list):
         parts = [numbers(each) for each in (tree.values() if isinstance(tree, dict) else tree)]

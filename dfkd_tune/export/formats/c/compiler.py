@@ -54,8 +54,18 @@ def zig() -> list[str] | None:
 
 
 def compiler() -> list[str] | None:
-    """The command of a C compiler: of the environment variable ``CC``, of the system or of ``ziglang``; None if there is none."""
-    given = shlex.split(os.environ.get("CC", ""))
+    """The command of a C compiler: of the environment variable ``CC``, of the system or of ``ziglang``; None if there is none.
+
+    Raises:
+        ExportError: ``CC`` is no command line.
+    """
+    named = os.environ.get("CC", "")
+    try:
+        given = shlex.split(named)
+    except ValueError as error:
+        raise ExportError(
+            "CC", f"is no command line, got {named!r}: {error}", remedy="correct it, or unset it"
+        ) from None
     for command in (given, ["cc"], ["gcc"], ["clang"]):
         if command and shutil.which(command[0]):
             return command
@@ -76,6 +86,7 @@ def compile_source(command: list[str], source: Path, out: Path, *flags: str) -> 
             errors="replace",
             timeout=TIMEOUT_S,
             check=False,
+            env=os.environ | _zig_cache(out.parent),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ExportError("--format c", f"{command[0]} cannot be run: {error}", remedy=REMEDY) from None
@@ -84,6 +95,19 @@ def compile_source(command: list[str], source: Path, out: Path, *flags: str) -> 
         reason = (lines[0] if lines else f"exit status {done.returncode}")[:LONGEST_REASON]
         raise ExportError("--format c", f"{' '.join(command)} does not compile it: {reason}", remedy=REMEDY)
     return done.stderr
+
+
+def _zig_cache(otherwise: Path) -> dict[str, str]:
+    """The environment in which ``ziglang`` has a folder for its cache: it fails, or never ends, where the user's is read-only."""
+    if "ZIG_GLOBAL_CACHE_DIR" in os.environ:
+        return {}
+    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME") or otherwise, ".cache"), "zig")
+    try:
+        usual.mkdir(parents=True, exist_ok=True)
+        found = usual if os.access(usual, os.W_OK) else otherwise / "zig"
+    except OSError:
+        found = otherwise / "zig"
+    return {"ZIG_GLOBAL_CACHE_DIR": str(found)}
 
 
 def loaded(source: str, *flags: str) -> Library:

@@ -34,7 +34,7 @@ def domain_constants(domain: Mapping[str, Any], double: bool) -> list[str]:
         counts = [len(values) for _, values, _ in levels]
         made += [indices("leveled", [feature for feature, *_ in levels])]
         made += [indices("first_level", [0, *accumulate(counts)]), reals("slack", [slack for *_, slack in levels])]
-        made += [reals("level_value", [value for _, values, _ in levels for value in values] or [0.0])]
+        made += [reals("level_at", [value for _, values, _ in levels for value in values] or [0.0])]
     if domain["ordered"]:
         made += [indices("measured", domain["ordered"]), reals("usual", domain["mean"])]
         made += [reals("deviation", domain["deviation"])]

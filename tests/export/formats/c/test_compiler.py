@@ -29,6 +29,12 @@ def test_a_compiler_that_fails_is_told_in_one_line(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_command_line_that_is_none_is_told(monkeypatch):
+    monkeypatch.setenv("CC", "'gcc -O2")
+    with fails("CC", "is no command line", "'gcc -O2", "correct it", kind=ExportError):
+        C().unread()
+
+
 def test_ziglang_compiles_it_where_the_system_has_no_compiler(tmp_path, monkeypatch):
     pytest.importorskip("ziglang")
     monkeypatch.setattr(compiler.shutil, "which", lambda name: None)

@@ -146,3 +146,13 @@ def test_a_student_answers_alike_on_arm(kind, precision, tmp_path):
     found = torch.from_numpy(np.frombuffer(ran.stdout, np.float32).reshape(64, 2).copy())
     with torch.no_grad():
         torch.testing.assert_close(found, network(x), rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("home", ["/dev/null/none", None])
+def test_bytes_are_measured_without_a_home_that_can_be_written(home, monkeypatch):
+    pytest.importorskip("ziglang")
+    pytest.importorskip("elftools")
+    for name in ("XDG_CACHE_HOME", "ZIG_GLOBAL_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("HOME") if home is None else monkeypatch.setenv("HOME", home)
+    assert footprints("int twice(int x) { return 2 * x; }\n")["Cortex-M4"].flash > 0

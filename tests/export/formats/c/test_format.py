@@ -20,7 +20,7 @@ from dfkd_tune.export.schema import InputSchema
 from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.encoding import Encoding
 
-STRICT = ("-std=c99", "-O2", "-Wall", "-Wextra", "-pedantic", "-Werror")
+STRICT = ("-std=c99", "-O2", "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-pedantic", "-Werror")
 
 
 @pytest.mark.parametrize("libm", [True, False], ids=["libm", "alone"])

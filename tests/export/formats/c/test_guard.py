@@ -1,6 +1,7 @@
 """The guard in C calls the same rows outside as the rule in Python."""
 
 import ctypes
+import re
 import subprocess
 
 import numpy as np
@@ -36,7 +37,7 @@ def test_c_judges_alike(tree, whitened, tmp_path):
     units = InputSchema(INPUTS.names, encoding, x[:9], domain=domain)
     source = C(guard=True).write(network, units)
     (tmp_path / "x.c").write_bytes(source)
-    flags = ["-std=c99", "-O2", "-Wall", "-Wextra", "-pedantic", "-Werror", "-shared", "-fPIC"]
+    flags = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Wshadow", "-pedantic", "-Werror", "-shared", "-fPIC"]
     subprocess.run([*compiler(), *flags, tmp_path / "x.c", "-o", tmp_path / "x.so", "-lm"], check=True)
     judge = ctypes.CDLL(str(tmp_path / "x.so")).student_in_domain
     rows = np.ascontiguousarray(x.numpy())
@@ -44,3 +45,14 @@ def test_c_judges_alike(tree, whitened, tmp_path):
     expected = in_domain(domain, rows).tolist()
     assert 100 < sum(found) < 1_900 and found == expected
     assert b"student_in_domain" not in C().write(network, units)
+
+
+def test_no_constant_is_called_like_a_type_or_function_of_some_file(tree):
+    """The names in the header are ``PREFIX_value`` and so on, whatever the prefix: ``level.c`` has ``level_value``."""
+    encoding = encoder(INPUTS).encoding
+    network = nn.Sequential(encoding.module(), nn.Linear(encoding.width, 1)).eval()
+    rows = INPUTS.raw(INPUTS.draw(9, torch.Generator().manual_seed(0))).to(encoding.torch_dtype)
+    source = C(guard=True).write(network, InputSchema(INPUTS.names, encoding, rows, domain=tree)).decode()
+    own = re.findall(r"^static (?:const )?[\w ]+?\*?(\w+)[\[(]", source, re.MULTILINE)
+    assert {"level_at", "add", "encoded"} <= set(own)
+    assert not [each for each in own if each.endswith(("_value", "_predict", "_in_domain"))]
