@@ -383,13 +383,11 @@ def _answer(teacher: Teacher, x: Tensor) -> Tensor:
         with torch.no_grad():
             y = teacher(rows)
     except RuntimeError as error:  # a fused forward pass bypasses the guard
-        raise TeacherError(
-            teacher.source, f"cannot answer {tuple(x.shape)} inputs: it {raised(error)}", remedy=SHAPE_REMEDY
-        ) from None
+        rule = f"cannot answer {tuple(x.shape)} inputs: it {raised(error)}"
+        raise TeacherError(teacher.source, rule, remedy=SHAPE_REMEDY) from None
     if not torch.allclose(rows, x, rtol=0, atol=0, equal_nan=True):  # a missing value is NaN
-        raise TeacherError(
-            teacher.source, "changes its input rows in place", remedy="let it copy them before it changes them"
-        )
+        remedy = "let it copy them before it changes them"
+        raise TeacherError(teacher.source, "changes its input rows in place", remedy=remedy)
     return y.clone()  # a teacher may reuse the memory of its outputs
 
 

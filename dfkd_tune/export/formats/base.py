@@ -48,6 +48,8 @@ class ExportFormat(ABC):
     """Whether the file holds ``schema.about`` for a reader."""
     companions: ClassVar[tuple[str, ...]] = ()
     """Suffixes of the files that ``beside`` returns."""
+    companion_mark: ClassVar[str] = ""
+    """What the first line of such a file holds, by which one of an earlier export is known."""
 
     packages: ClassVar[Mapping[str, str]] = {}
     """Package that it needs beyond those of ``dfkd-tune`` -> what ``pip install`` installs it by."""

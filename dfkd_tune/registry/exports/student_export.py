@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 ARCHITECTURE = "architecture.yaml"
 """The file of a run that describes the layers of a student whose file holds weights alone."""
+MOST_OF_A_LINE = 4_096
+"""Most characters that are read of a line of a user's file."""
 
 
 @dataclass(frozen=True)
@@ -197,9 +199,16 @@ class StudentExport:
             ExportError: one would.
         """
         for suffix in EXPORTS[self.kind].companions:
-            if (beside := self.file.with_suffix(suffix)).exists() and not self.file.exists():
+            if (beside := self.file.with_suffix(suffix)).exists() and not self._is_earlier(beside):
                 rule = f"needs {beside.name} beside it, where another file is"
                 raise ExportError(self.file, rule, remedy="choose another name")
+
+    def _is_earlier(self, beside: Path) -> bool:
+        """Whether a file beside that of the student is of an earlier export of it."""
+        if not (self.file.exists() and beside.is_file()):
+            return False
+        with beside.open(encoding="utf-8", errors="replace") as held:
+            return EXPORTS[self.kind].companion_mark in held.readline(MOST_OF_A_LINE)
 
     def _layout(self) -> bytes | None:
         """The architecture file that a file of weights needs beside it; None for other formats.

@@ -42,6 +42,16 @@ def test_what_is_for_c_alone_is_refused_elsewhere(study, dfkd, store, tmp_path):
     assert (tmp_path / "pump.h").read_text() == "mine" and not (tmp_path / "pump.c").exists()
 
 
+@pytest.mark.parametrize("file, beside", [("pump.c", "pump.h"), ("pump.npz", "pump.py")])
+def test_only_a_file_of_an_earlier_export_is_replaced(study, dfkd, store, tmp_path, file, beside):
+    argv = ["export", study, "--out", file, *store.options[2:]]
+    assert dfkd(*argv).status == 0 == dfkd(*argv).status
+    (tmp_path / beside).write_text("mine\n")
+    ended = dfkd(*argv)
+    assert ended.status == 1 and f"needs {beside} beside it, where another file is" in ended.err
+    assert (tmp_path / beside).read_text() == "mine\n"
+
+
 def test_python_writes_the_same(study, store, tmp_path, monkeypatch):
     result = dt.load_result(study, storage=store.storage, tracking_uri=store.tracking)
     rmse = result.export(tmp_path / "pump.c", libm=False)

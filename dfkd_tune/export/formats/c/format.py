@@ -38,6 +38,7 @@ class C(ExportFormat):
     precisions: ClassVar[tuple[str, ...]] = ("float32", "int8")
     holds_text: ClassVar[bool] = True
     companions: ClassVar[tuple[str, ...]] = (".h",)
+    companion_mark: ClassVar[str] = ": a student of "
 
     def without_libm(self) -> C:
         """The format with approximations in the place of libm."""

@@ -30,6 +30,7 @@ class NumPy(ExportFormat):
     precisions: ClassVar[tuple[str, ...]] = ("float32", "int8")
     suffix: ClassVar[str | None] = "npz"
     companions: ClassVar[tuple[str, ...]] = (".py",)
+    companion_mark: ClassVar[str] = "Outputs of a student from its .npz file"
 
     def write(self, module: nn.Module, schema: InputSchema) -> bytes:
         """The arrays."""
