@@ -74,7 +74,11 @@ class Asking:
         parts = self.total.division
         with self.total.asking_alone(self.check_cancelled):
             if parts.different:
-                self._ask(PRIOR, self._different())
+                missing = self._different()
+                missing = missing[self._new(missing)]
+                if len(missing) and self.total.left > 0:
+                    self.require_same_answers(PRIOR)  # of a session that was interrupted
+                self._ask(PRIOR, missing)
                 self._ask(STRESS, self._stress(parts.stress))
             else:
                 first = {REPORT: parts.report, PRIOR: parts.prior, STRESS: parts.stress}
@@ -111,19 +115,19 @@ class Asking:
         here = ledger.claimed().get(CERTIFICATE, 0) - before
         return before, max(0, min(self.total.division.certificate - before, ledger.left + here))
 
-    def require_same_answers(self) -> None:
-        """Ask a few kept rows of the report bank again, others each time, as far as rows are left.
+    def require_same_answers(self, part: str = REPORT) -> None:
+        """Ask a few kept rows of a part again, others each time, as far as rows are left.
 
         Raises:
             TeacherError: the teacher does not answer as it did.
         """
         rows, ledger = self.total.rows, self.total.ledger
-        x, y = rows.part(REPORT)
+        x, y = rows.part(part)
         if len(x) < AGAIN_ROWS:
             return
         begin = ledger.claimed().get(AGAIN, 0)
         chosen = [(begin + i) % len(x) for i in range(AGAIN_ROWS)]
-        answered = torch.cat([y, rows.part(PRIOR)[1].reshape(-1, y.shape[1])])
+        answered = torch.cat([rows.part(name)[1].reshape(-1, y.shape[1]) for name in (REPORT, PRIOR)])
         meter = self.total.meter
         with suppress(QueriesSpent), meter.counted_as(AGAIN), meter.asking_again(keeping=False):
             require_same(self.teacher, x[chosen], y[chosen], answered)
@@ -255,7 +259,7 @@ class Asking:
 
     def _note(self) -> None:
         """Record how many rows students train on by now, so that every process knows which of them had fewer."""
-        rows, study = self.total.rows, self.total.ledger.study
-        names = [PRIOR, STRESS, *(round_name(i) for i, _ in enumerate(self.total.division.rounds, 1))]
-        if (count := sum(map(rows.count, names))) != StudyRecord.of(study).answered:
+        study = self.total.ledger.study
+        count = self.answered(len(self.total.division.rounds)).shared
+        if count != StudyRecord.of(study).answered:
             study.set_user_attr(ANSWERED, count)

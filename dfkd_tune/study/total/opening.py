@@ -233,7 +233,7 @@ def _require_agreement(known: StudyRecord, spec: StudySpec, storage_url: str, su
     if subject is not None and known.subject is not None:
         changed = subject.changed(known.subject)
         if changed:
-            mine = {**known.identity, **dict.fromkeys(changed, "")}
+            mine = {**known.identity, **{name: getattr(subject, name) for name in changed}}
             settings = (known.spec, tree_of(spec), known.declared, declared_in(spec))
             rule = f"exists with another {difference(known.identity, mine, *settings)}"
             raise StudyMismatch(place, rule, remedy=f"{new}, or restore what changed")

@@ -56,7 +56,7 @@ class AskingClaims:
     def catch_up(self) -> None:
         """As ``Claims.catch_up``: rounds may have been asked by others since, or none be due as the time is up."""
         answered = self.asking.answered(len(self.asking.total.division.rounds))
-        if answered.training != self.problem.answered_rows:
+        if answered.shared != self.problem.answered_rows:
             self.problem.grow(answered)
 
     def report(self, values: Mapping[optuna.Trial, tuple[int, float]]) -> None:

@@ -51,11 +51,16 @@ class Answered:
     @property
     def asked(self) -> int:
         """Number of rows that the teacher was asked for them."""
-        return len(self.rounds[0][0]) if self.different else self.training + len(self.report[0])
+        return self.shared + (0 if self.different else len(self.report[0]))
+
+    @property
+    def shared(self) -> int:
+        """Number of answered rows that students train on or are held out of them, each once."""
+        return len(self.rounds[0][0]) if self.different else self.training
 
     @property
     def training(self) -> int:
-        """Number of rows that students train on or are held out of them."""
+        """Number of rows of the pool, copies included."""
         return sum(len(x) for x, _ in (self.prior, self.stress, *self.rounds))
 
 
@@ -102,7 +107,7 @@ class AnsweredProblem(Problem):
     @property
     def answered_rows(self) -> int:
         """Number of answered rows that all students share, those held out of each included."""
-        return self._answered.asked if self._answered.different else self._answered.training
+        return self._answered.shared
 
     def _ask(self, rows: int, bank_rows: int, gradients: bool, normalize: bool) -> None:
         """Make pool and banks of answered rows."""

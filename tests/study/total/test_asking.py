@@ -99,6 +99,7 @@ def test_a_study_with_few_different_rows_asks_each_once_and_ends(store, log, tmp
     assert "only 27 different rows, and 400 may be asked" in caplog.text
     assert ended.promoted is not None and ended.progress.ended == 4
     record = StudyRecord.of(load_study(store.storage, "costly-few"))
+    assert record.answered == record.untuned["answered_rows"] == 27
     rows = AnsweredRows(rows_folder(store.storage, record))
     rows.refresh()
     asked_of = torch.cat([rows.part(part)[0] for part in ("opening", "prior")])
@@ -176,6 +177,22 @@ def test_a_teacher_that_answers_otherwise_is_refused_before_it_is_asked_on(store
     assert asked(log) - before <= 5  # two rows twice, and what a function takes
     monkeypatch.setattr(costly, "SHIFT", 0.0)
     assert run(store, costly_tree("costly-drift", tmp_path, 600, trials=2, reruns=0)).promoted is not None
+
+
+def test_few_different_rows_are_not_asked_of_two_teachers(store, log, tmp_path, monkeypatch):
+    levels = ", ".join(f"{{name: {name}, levels: [0, 1, 2, 3], nominal: true}}" for name in "abc")
+    tree = few_tree("costly-mixed", tmp_path, f"features: [{levels}]\n", trials=1, reruns=0)
+    run(store, tree)
+    record, before = StudyRecord.of(load_study(store.storage, "costly-mixed")), asked(log)
+    folder = rows_folder(store.storage, record)
+    max(folder.glob("prior-*")).unlink()  # as a process leaves it that dies in a call
+    monkeypatch.setattr(costly, "SHIFT", 0.05)
+    with fails("costly:answer", "answers otherwise than when this study asked it before", kind=TeacherError):
+        run(store, tree)
+    assert asked(log) - before <= 5
+    monkeypatch.setattr(costly, "SHIFT", 0.0)
+    run(store, tree)
+    assert StudyRecord.of(load_study(store.storage, "costly-mixed")).answered == 64
 
 
 def test_a_teacher_that_changes_before_the_certificate_is_refused(store, log, tmp_path, monkeypatch):

@@ -156,7 +156,10 @@ def test_a_total_that_another_process_raised_meanwhile_is_told(tmp_path):
 
 @pytest.mark.parametrize(
     ("subject", "words"),
-    [(Subject("other", "features"), "another teacher"), (Subject("", "other"), "another features")],
+    [
+        (Subject("other", "features"), '-> "other"'),
+        (Subject("", "other"), '-> "other"'),
+    ],
 )
 def test_another_teacher_is_refused_before_it_is_asked(tmp_path, subject, words):
     set_up(opened(tmp_path, 500))
