@@ -156,7 +156,8 @@ def trained_rows(found: Findings) -> str:
     rows = found.rows
     assert rows is not None  # the caller's condition
     span = f"{rows.fewest:,}" if rows.fewest == rows.most else f"{rows.fewest:,} to {rows.most:,}"
-    told = f"Trials trained on {span} of {rows.now:,} answered rows, as rows are asked between them"
+    told = f"Trials trained on {span} of {rows.now:,} answered rows"
+    told += ", as rows are asked between them" if rows.fewest < rows.now else ""
     known = {"the untuned preset": rows.untuned, "the promoted student": rows.promoted}
     told += "".join(f", {name} on {count:,}" for name, count in known.items() if count is not None)
     fewer = [name for name, count in known.items() if count is not None and count < rows.now]

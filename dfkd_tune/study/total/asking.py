@@ -95,7 +95,7 @@ class Asking:
             if self.total.left > 0:
                 rule = f"only {fewest:,} different rows of a part were found in what is declared of the inputs"
                 raise FeaturesError(place, rule, remedy="declare more values of the features")
-            rule = f"only {fewest:,} rows of a part were answered before the total was used up"
+            rule = f"only {fewest:,} rows of a part were answered before the total was used up, but for the certificate"
             raise QueriesSpent(place, rule)
         return AnsweredProblem(
             self.teacher,

@@ -93,6 +93,11 @@ class Division:
         """Rows of the first round and of the report bank, without which no trial can begin."""
         return self.different or self.report + self.prior + self.stress
 
+    @property
+    def trains(self) -> bool:
+        """Whether the first round has as many rows as the stress rows at least have: fewer are left if the opening took many."""
+        return bool(self.different) or self.prior >= LEAST[STRESS]
+
     def tree(self) -> dict[str, Any]:
         """The plain values."""
         return asdict(self) | {"rounds": list(self.rounds)}

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import optuna
 from optuna.study import StudyDirection
 
-from dfkd_tune.errors import StorageError, StudyMismatch
+from dfkd_tune.errors import QueriesSpent, StorageError, StudyMismatch
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.locations.paths import shared_folder, sqlite_file, writable
 from dfkd_tune.search.attributes import ASKER, DIVISION, PROBED, ROWS, SESSIONS, SUBJECT, TOTAL, StudyRecord
@@ -116,6 +116,9 @@ class Total:
 
         Args:
             measure: asks the teacher for all that is to be known before the first row of the study's own.
+
+        Raises:
+            QueriesSpent: too few rows are left to train on.
         """
         study = self.ledger.study
         with self.asking_alone():
@@ -126,7 +129,11 @@ class Total:
             if known.identity:  # its division is on record
                 return found, self
             opening, different = self.ledger.claimed().get(OPENING, 0), self.division.different or None
-            return found, replace(self, division=Division.of(self.ledger.total, opening, different))
+            division = Division.of(self.ledger.total, opening, different)
+            if not division.trains:  # a raise would keep the first round of a division on record
+                rule = f"{opening:,} of {self.ledger.total:,} teacher queries were needed to know the teacher, which leaves too few"
+                raise QueriesSpent(f"study {study.study_name!r}", rule)
+            return found, replace(self, division=division)
 
     @contextmanager
     def asking_alone(self, check_cancelled: Callable[[], None] = lambda: None) -> Iterator[None]:

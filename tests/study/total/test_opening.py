@@ -101,6 +101,16 @@ def test_a_total_is_divided_by_what_its_opening_took(tmp_path):
     assert opened(tmp_path, 900).division == settled.division.raised(900)
 
 
+def test_a_total_that_its_opening_used_up_is_refused_before_it_is_recorded(tmp_path):
+    """Several looks at a teacher that failed; the larger total has a first round of its own."""
+    first = opened(tmp_path, 400)
+    first.ledger.claim(OPENING, 250)
+    with fails("study 'opened'", "250 of 400 teacher queries were needed", "raise budget.total", kind=QueriesSpent):
+        first.probed(lambda: Probe(3, 1, False, 1e3))
+    raised = set_up(opened(tmp_path, 600).probed(lambda: Probe(3, 1, False, 1e3))[1])
+    assert raised.division == Division.of(600, 250) and raised.division.trains
+
+
 def test_a_process_that_waits_for_another_says_for_which_and_goes_on_when_it_dies(tmp_path, monkeypatch, caplog, start):
     monkeypatch.setattr(waits, "SOON", 0.0)
     first = opened(tmp_path, 500)
@@ -156,10 +166,7 @@ def test_a_total_that_another_process_raised_meanwhile_is_told(tmp_path):
 
 @pytest.mark.parametrize(
     ("subject", "words"),
-    [
-        (Subject("other", "features"), '-> "other"'),
-        (Subject("", "other"), '-> "other"'),
-    ],
+    [(Subject("other", "features"), '"teacher" -> "other"'), (Subject("", "other"), '"features" -> "other"')],
 )
 def test_another_teacher_is_refused_before_it_is_asked(tmp_path, subject, words):
     set_up(opened(tmp_path, 500))
