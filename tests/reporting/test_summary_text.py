@@ -50,6 +50,7 @@ def test_rows_of_students_are_told_and_what_is_not_alike():
     assert "The promoted student had fewer" in trained_rows(grown([264], 400, 400, 264))
     assert "preset" not in trained_rows(grown([264], 400)).partition(".")[0]
     assert find(optuna.create_study()).rows is None
+    assert "asked between" in told and "asked between" not in trained_rows(grown([27], 27, 27, 27))
     assert beside(264, 264) == " and the same 264 answered rows" and beside(None, None) == ""
     assert "400 answered rows where the promoted student had 264" in beside(264, 400)
 
