@@ -35,7 +35,7 @@ class Asking:
 class Grown(int):
     """Answered rows up to a round, which is their number here."""
 
-    training = property(int)
+    shared = property(int)
 
 
 class Problem:
