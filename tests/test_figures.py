@@ -228,7 +228,9 @@ def rest() -> dict:
     ]
     asked_rows = {f"trees, pole|ours|{total}|0": {"rows": total, "real": 0.2} for total in (500, 0)}
     ratios = np.outer([0.4, 0.44, 0.5], np.ones(2 * len(DATASETS))).reshape(3, len(DATASETS), 2)
-    priced = argparse.Namespace(trials=8, steps=3_000, seeds=[0], totals=[500, 1_000, 2_000, 4_000, 5_000, 10_000, 50_000], plain=[20_000])
+    priced = argparse.Namespace(
+        trials=8, steps=3_000, seeds=[0], totals=[500, 1_000, 2_000, 4_000, 5_000, 10_000, 50_000], plain=[20_000]
+    )
     typed = importlib.import_module("served").TYPED
     claims = importlib.import_module("claims")
     timed = {case: dict.fromkeys(("claim", "tell", "p95", "used", "join"), 12.0) for case in claims.TITLES}
