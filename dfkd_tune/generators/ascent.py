@@ -1,15 +1,17 @@
-"""The ascent of ``direct`` and ``zeroth_order``: a few steps from prior rows, without optimizer state from earlier steps."""
+"""The ascent of ``direct``, ``zeroth_order`` and ``disagreement``: a few steps from prior rows, without optimizer state from earlier steps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
+from dfkd_tune.generators.base import StepGenerator
 from dfkd_tune.generators.context import GeneratorContext
-from dfkd_tune.utils.strategy import Stacked
+from dfkd_tune.utils.strategy import Stacked, strategy
 
 Ascent = Literal["rmsprop", "sign", "normalized"]
 SMOOTHING = 0.99
@@ -18,6 +20,20 @@ COLD = 10.0
 """RMSprop's first step moves every coordinate by ``lr / sqrt(1 - SMOOTHING)``; the other ascents take steps of this length."""
 EPS = 50 * 1e-8
 """The published 1e-8 of RMSprop is for gradients of a mean over 50 rows; the gradients here are per row."""
+
+
+@strategy
+class Ascending(StepGenerator):
+    """Base of generators whose rows ascend from prior rows; ``direct`` says what the fields mean."""
+
+    steps: Annotated[int, Field(ge=1, le=1000)] = 2
+    step_size: Annotated[float, Field(gt=0)] = 0.1
+    decay: Annotated[float, Field(ge=0)] = 5e-4
+    gamma: Annotated[float, Field(ge=0)] = 1e-5
+    ascent: Ascent = "rmsprop"
+
+    uses_gap: ClassVar[bool] = True
+    starts_from_prior: ClassVar[bool] = True
 
 
 def ascend(h: Stacked, context: GeneratorContext, uphill: Callable[[Tensor], Tensor]) -> Tensor:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import Field
 from torch import Tensor
 
-from dfkd_tune.generators.ascent import Ascent, ascend
-from dfkd_tune.generators.base import StepGenerator
+from dfkd_tune.generators.ascent import Ascending, ascend
 from dfkd_tune.generators.context import GeneratorContext
 from dfkd_tune.utils.strategy import Stacked, strategy
 
 
 @strategy
-class Direct(StepGenerator):
+class Direct(Ascending):
     """Ascend from fresh prior rows on ``reward(gap) - gamma S^2`` for a few steps, with new optimizer state each time.
 
     All terms are per row. The published code takes gradients of a mean over ``m = 50`` rows, but does not divide its weight
@@ -29,14 +27,6 @@ class Direct(StepGenerator):
             of the same root mean square.
     """
 
-    steps: Annotated[int, Field(ge=1, le=1000)] = 2
-    step_size: Annotated[float, Field(gt=0)] = 0.1
-    decay: Annotated[float, Field(ge=0)] = 5e-4
-    gamma: Annotated[float, Field(ge=0)] = 1e-5
-    ascent: Ascent = "rmsprop"
-
-    uses_gap: ClassVar[bool] = True
-    starts_from_prior: ClassVar[bool] = True
     needs_gradients: ClassVar[bool] = True
     replays: ClassVar[bool] = True
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from dfkd_tune.generators.ascent import Ascent, ascend
-from dfkd_tune.generators.base import StepGenerator
+from dfkd_tune.generators.ascent import Ascending, ascend
 from dfkd_tune.generators.context import GeneratorContext
 from dfkd_tune.utils.strategy import Stacked, strategy
 
 
 @strategy
-class ZerothOrder(StepGenerator):
+class ZerothOrder(Ascending):
     """``direct`` with the teacher's gradient estimated as ``D / n sum_i (T(x + delta u_i) - T(x)) / delta u_i``, u on the unit sphere.
 
     The directions are random as in Nesterov & Spokoiny 2017; the student's gradient is exact. A step queries
@@ -29,14 +28,6 @@ class ZerothOrder(StepGenerator):
 
     directions: Annotated[int, Field(ge=1, le=10_000)] = 4
     delta: Annotated[float, Field(gt=0)] = 0.05
-    steps: Annotated[int, Field(ge=1, le=1000)] = 2
-    step_size: Annotated[float, Field(gt=0)] = 0.1
-    decay: Annotated[float, Field(ge=0)] = 5e-4
-    gamma: Annotated[float, Field(ge=0)] = 1e-5
-    ascent: Ascent = "rmsprop"
-
-    uses_gap: ClassVar[bool] = True
-    starts_from_prior: ClassVar[bool] = True
 
     @staticmethod
     def sample(h: Stacked, state: dict[str, Tensor], context: GeneratorContext) -> Tensor:

@@ -68,6 +68,9 @@ class Cohort:
         self.gradient = torch.empty_like(self.flat)
         self.leaves = self._views(self.flat)
         self.groups = self._groups()
+        kinds = [(group, group.kind) for group in self.groups]
+        steps = [(group, kind.observe) for group, kind in kinds if issubclass(kind, StepGenerator)]
+        self.observing = [(group, observe) for group, observe in steps if observe is not StepGenerator.observe]
         weights = [member.recipe.loss.gradient_weight for member in self.members]
         self.sobolev = self.flat.new_tensor(weights)[:, None, None] if self.members[0].recipe.loss.gradients else None
         if self.sobolev is not None and problem.matched is not None:
@@ -265,9 +268,8 @@ class Cohort:
                     known = (drawn[0], labels[start:stop]) + (() if gradients is None else (gradients[start:stop],))
                     member.remember(*(part.clone() for part in known))
                 start = stop
-        for group in self.groups:
-            if issubclass(group.kind, StepGenerator):
-                group.kind.observe(group.h, group.state, group.context, z[group.part], values[group.part])
+        for group, observe in self.observing:
+            observe(group.h, group.state, group.context, z[group.part], values[group.part])
         return made
 
     def _sample(self, group: Group, context: GeneratorContext) -> Tensor:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from dfkd_tune.generators.ascent import Ascent, ascend
-from dfkd_tune.generators.base import StepGenerator
+from dfkd_tune.generators.ascent import Ascending, ascend
 from dfkd_tune.generators.context import GeneratorContext
 from dfkd_tune.generators.network import Network
 from dfkd_tune.utils.strategy import Stacked, strategy
 
 
 @strategy
-class Disagreement(StepGenerator):
+class Disagreement(Ascending):
     """``direct`` with a second clone C in place of the teacher: ascent from prior rows on ``reward(C - S) - gamma S^2``.
 
     DisGUIDE trains a generator to minimize ``-mean std(S(x), C(x))`` over the class probabilities of two clones, which learn from the same
@@ -38,14 +37,6 @@ class Disagreement(StepGenerator):
     lr: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    steps: Annotated[int, Field(ge=1, le=1000)] = 2
-    step_size: Annotated[float, Field(gt=0)] = 0.1
-    decay: Annotated[float, Field(ge=0)] = 5e-4
-    gamma: Annotated[float, Field(ge=0)] = 1e-5
-    ascent: Ascent = "rmsprop"
-
-    uses_gap: ClassVar[bool] = True
-    starts_from_prior: ClassVar[bool] = True
 
     @property
     def network_units(self) -> int:
