@@ -36,12 +36,12 @@ def test_a_fresh_store_is_made_once(request, start, tiny, tmp_path, kind, count)
     store = Store(tmp_path)
     (tmp_path / "mlruns").mkdir()
     url = store.storage if kind == "sqlite" else request.getfixturevalue("postgresql")
-    spec = tiny("fresh", trials=count).spec
+    spec = tiny("fresh-start", trials=count).spec
     workers = [start(_make, spec, url, store.tracking) for _ in range(count)]
     assert [worker.wait(600) for worker in workers] == [0] * count, [worker.said for worker in workers]
     claimed = sorted(int(word) for worker in workers for word in re.findall(r"claimed (\d+)", worker.said))
     assert claimed == list(range(count))
-    assert len(store.runs("fresh", "study")) == 1
+    assert len(store.runs("fresh-start", "study")) == 1
 
 
 @pytest.mark.slow
@@ -50,10 +50,10 @@ def test_sixteen_at_once(request, start, tree, tmp_path, kind):
     store = Store(tmp_path)
     (tmp_path / "mlruns").mkdir()
     url = store.storage if kind == "sqlite" else request.getfixturevalue("postgresql")
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("fresh", trials=40, population=1, reruns=1)))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("fresh-start", trials=40, population=1, reruns=1)))
     workers = [start(command_line, tmp_path, "study", "study.yaml", "--storage", url) for _ in range(WORKERS)]
     statuses = [worker.wait(900) for worker in workers]
     assert statuses == [0] * WORKERS, [worker.said for worker in workers]
-    counts = assert_whole(url, store.tracking, "fresh", 40)
+    counts = assert_whole(url, store.tracking, "fresh-start", 40)
     assert counts["requeued"] == counts["failed"] == 0
-    assert len(store.runs("fresh", "study")) == len(store.runs("fresh", "baseline")) == 1
+    assert len(store.runs("fresh-start", "study")) == len(store.runs("fresh-start", "baseline")) == 1

@@ -165,19 +165,19 @@ def lead(tree: dict, storage: str, tracking: str, file: str) -> None:
         if progress.ended and pids:
             Path(file).write_text(str(pids[0]))
 
-    workers.run_workers(prepare(parse_spec(tree, "led")), storage, tracking, 1, on_progress=note)
+    workers.run_workers(prepare(parse_spec(tree, "starter-killed")), storage, tracking, 1, on_progress=note)
 
 
 def test_workers_whose_starter_was_killed_give_their_trials_back(store, tree, tmp_path, start):
     file = tmp_path / "pid"
-    leader = start(lead, tree("led", trials=10_000), store.storage, store.tracking, str(file))
+    leader = start(lead, tree("starter-killed", trials=10_000), store.storage, store.tracking, str(file))
     while not file.exists():
         assert leader.alive(), leader.said
         time.sleep(0.05)
     leader.process.kill()
     while psutil.pid_exists(int(file.read_text())):
         time.sleep(0.05)
-    states = {trial.state for trial in store.trials("led")}
+    states = {trial.state for trial in store.trials("starter-killed")}
     assert TrialState.COMPLETE in states and states <= {TrialState.COMPLETE, TrialState.PRUNED, TrialState.WAITING}
 
 

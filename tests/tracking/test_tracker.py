@@ -119,15 +119,15 @@ def test_artifacts_lie_inside_mlruns(finished, store):
 def test_a_pruned_trial_is_killed_without_a_result(tmp_path, store, tiny):
     url = f"sqlite:///{tmp_path}/optuna.db"
     search = {"optimizer.lr": {"low": 0.009, "high": 0.011}}  # nothing to learn: any trial may be among the worst
-    done = run_study(tiny("pruned", trials=16, population=2, search=search), url, store.tracking)
+    done = run_study(tiny("often-pruned", trials=16, population=2, search=search), url, store.tracking)
     assert done.progress.pruned
-    for run in store.runs("pruned", "trial"):
+    for run in store.runs("often-pruned", "trial"):
         pruned = run.data.tags["dfkd.state"] == "PRUNED"
         assert run.info.status == ("KILLED" if pruned else "FINISHED")
         for name in ("rmse", "stress_rmse", "robust"):
             assert (name in run.data.metrics) == (not pruned)
         assert ("dfkd.reason" in run.data.tags) == pruned
-    (parent,) = store.runs("pruned", "study")
+    (parent,) = store.runs("often-pruned", "study")
     assert parent.data.metrics["study/pruned"] == done.progress.pruned
 
 
