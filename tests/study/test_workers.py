@@ -163,7 +163,8 @@ def lead(tree: dict, storage: str, tracking: str, file: str) -> None:
     def note(progress) -> None:
         pids = [each.pid for each in workers.multiprocessing.active_children() if each.name.startswith("worker of")]
         if progress.ended and pids:
-            Path(file).write_text(str(pids[0]))
+            (whole := Path(f"{file}.part")).write_text(str(pids[0]))
+            whole.replace(file)
 
     workers.run_workers(prepare(parse_spec(tree, "starter-killed")), storage, tracking, 1, on_progress=note)
 
