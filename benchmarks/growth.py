@@ -1,4 +1,6 @@
-"""How processor seconds grow with one size at a time: members of a population, width of the teacher, features, trials on record."""
+"""How processor seconds grow with one size at a time: members of a population, width of the teacher, features, steps of a window,
+trials on record.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from statistics import median
 
 import optuna
 import torch
+from deep import WINDOW, Kind, Recurrent, setting
 from torch import nn
 
 from dfkd_tune.inputs.prior import Inputs
@@ -46,7 +49,17 @@ def problem_of(features: int, width: int) -> Problem:
 
 def population(features: int = FEATURES, width: int = WIDTH, members: int = MEMBERS) -> float:
     """Processor seconds of ``STEPS`` steps of the preset ``paper``."""
-    problem = problem_of(features, width)
+    return distilling(problem_of(features, width), members)
+
+
+def windows(steps: int, members: int = MEMBERS) -> float:
+    """The same for a recurrent teacher, over windows of that many steps."""
+    with tempfile.TemporaryDirectory() as folder:
+        return distilling(setting(Kind(Recurrent, (steps, WINDOW[1]), None), Path(folder)).problem, members)
+
+
+def distilling(problem: Problem, members: int) -> float:
+    """Processor seconds of ``STEPS`` steps of the preset ``paper``."""
     recipe = replace(PAPER, steps=STEPS)
     start = time.process_time()
     distill_all(problem, [Member(k, recipe, k) for k in range(members)])
@@ -92,6 +105,7 @@ GROWTHS = {
     "members": _line((1, 4, 16, 64, 256), lambda size: population(members=size)),
     "teacher width": _line((500, 1_000, 2_000, 4_000, 8_000), lambda size: population(width=size)),
     "features": _line((10, 30, 100, 300, 1_000), lambda size: population(features=size)),
+    "steps of a window": _line((12, 24, 48, 96, 192), windows),
     "trials on record": _line((50, 200, 500, 1_000, 2_000), asking),
 }
 
@@ -101,7 +115,7 @@ def picture(found: dict[str, dict[int, float]], file: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullFormatter
 
-    figure = Figure(figsize=(11, 2.9), layout="constrained")
+    figure = Figure(figsize=(13, 2.9), layout="constrained")
     for axes, (name, line) in zip(figure.subplots(1, len(found)), found.items(), strict=True):
         sizes, seconds = list(line), list(line.values())
         axes.loglog(sizes, seconds, "o-", label="measured")
