@@ -108,6 +108,16 @@ def finished(store, tiny):
 
 
 @pytest.fixture(scope="module")
+def late_reruns() -> Iterator[None]:
+    """Re-runs begin after the last trial, so that none is of a recipe that a later trial overtakes."""
+    from dfkd_tune.study import session
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "leaders_are_settled", lambda study, leaders, unfinished: not unfinished)
+        yield
+
+
+@pytest.fixture(scope="module")
 def undrawn() -> Iterator[None]:
     """For tests of what is recorded: their figures are empty files."""
     with pytest.MonkeyPatch.context() as patch:

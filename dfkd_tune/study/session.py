@@ -38,6 +38,7 @@ from dfkd_tune.study.reruns import Rerunner
 from dfkd_tune.study.smaller.shrinker import find_smallest
 from dfkd_tune.study.trials.handing_out import claims_of
 from dfkd_tune.study.trials.progress_view import ProgressView
+from dfkd_tune.study.trials.settled import leaders_are_settled
 from dfkd_tune.study.trials.trainer import Trainer
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.tracking.context import within
@@ -173,13 +174,13 @@ class StudyRunner:
     def _run_trials(self) -> None:
         """Work until all trials of all workers have ended and the baseline is known.
 
-        A process that has nothing else to do while the baseline trains begins with the re-runs.
+        The re-runs begin once the leading recipes are settled, beside the last trials and the baseline.
         """
         begun = False
         while True:
             self._check_cancelled()
             self.trainer.refill()
-            if not begun and self._has_the_baseline_alone() and self._trials_are_over():
+            if not begun and self._may_rerun():
                 begun = True
                 self._rerun()
             elif self.trainer.active:
@@ -187,21 +188,28 @@ class StudyRunner:
                 self.trainer.step()
                 self._watch(WATCH)
             elif not self._is_over():
-                if not begun and self._trials_are_over():
-                    begun = True
-                    self._rerun()
                 self._wait(self.queue.held(self.total))
                 time.sleep(self.trainer.claims.pause)  # other workers hold the remaining trials, and may die
                 self._watch(IDLE)
             else:
                 return self._show()
 
-    def _has_the_baseline_alone(self) -> bool:
-        """Whether this process trains nothing but the baseline, and others may train with it.
+    def _may_rerun(self) -> bool:
+        """Whether the leading recipes are settled, though not all trials have ended or the baseline is unknown.
 
-        With a seed, the re-runs would have other companions whenever a study goes on after the baseline.
+        With a seed, the re-runs would have other companions whenever a study goes on after its last trial, so that they train alone.
         """
-        return self.trainer.active.keys() == {BASELINE} and self.known.groups is None
+        if self.trainer.active and (self.known.groups is not None or self._room() <= 0):
+            return False
+        if self._trials_are_over():
+            return bool(self.trainer.active) or not self._is_over()
+        grows = self.problem.answered_rows is not None  # rows may still be asked for the re-runs to train on
+        settled = leaders_are_settled(self.study, self.prepared.spec.study.leaders, self.queue.unfinished(self.total))
+        return not grows and self.known.groups is None and settled
+
+    def _room(self) -> int:
+        """Number of students that may begin to train in this process."""
+        return self.prepared.population - len(self.trainer.active)
 
     def _is_over(self) -> bool:
         """Whether no worker has a trial, and none will begin; the baseline must be known."""
@@ -247,7 +255,7 @@ class StudyRunner:
             untuned = [leader for leader in leading if leader.trial is None]
             for part in (top_trials(self.study, section.leaders), untuned) if seeded else (leading,):
                 recipes = {leader: self._recipe(leader) for leader in part}
-                self._rerunner().run_parts(recipes, section.reruns, self.prepared.population, parts, wait)
+                self._rerunner().run_parts(recipes, section.reruns, self._room(), parts, wait)
             self.view.changed = True
             self._show()
 

@@ -15,12 +15,12 @@ from dfkd_tune.errors import Interrupted, NotFound
 from dfkd_tune.search.attributes import RERUNS
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.ranking import run_name, top_candidates
-from dfkd_tune.study import reruns
+from dfkd_tune.study import reruns, session
 from dfkd_tune.tracking.run_lookup import find_run
 from dfkd_tune.training.distill import distill_all
 from dfkd_tune.utils.seeding import derive
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "late_reruns")
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +75,16 @@ def test_the_promoted_student_is_registered(store, promoted):
     assert found.report_rmse == promoted.report
     version = MlflowClient(store.tracking).get_model_version_by_alias("promoted", "champion")
     assert version.run_id == held.info.run_id
+
+
+def test_reruns_begin_beside_the_last_trials(store, tiny, monkeypatch):
+    """Once the leading recipes are settled; whoever leads in the end has its re-runs."""
+    monkeypatch.setattr(session, "leaders_are_settled", lambda study, leaders, unfinished: unfinished == 1)
+    made = tiny("early", trials=5, population=4, leaders=2, reruns=2, budget={"steps": 400})
+    run(made, store)
+    assert_reruns_settled(store, "early")
+    last = max(trial.info.end_time for trial in store.runs("early", "trial"))
+    assert min(rerun.info.start_time for rerun in store.runs("early", "rerun")) < last
 
 
 def test_a_trial_is_registered_as_it_was(store, promoted):

@@ -13,7 +13,7 @@ from dfkd_tune.tracking.run_lookup import find_run
 from dfkd_tune.training.population import Population
 from dfkd_tune.utils.seeding import derive
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "late_reruns")
 
 
 def test_a_baseline_that_no_trial_beats_is_promoted(store, tiny, dfkd):

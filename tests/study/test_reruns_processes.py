@@ -16,7 +16,7 @@ from dfkd_tune.search.progress import Progress
 from dfkd_tune.study.opening import open_queue
 from dfkd_tune.study.session import run_study
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "late_reruns")
 
 
 def test_two_sessions_run_leaders_once(store, tree, tiny, start, tmp_path):
