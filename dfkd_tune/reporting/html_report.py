@@ -15,7 +15,8 @@ from dfkd_tune.locations.paths import existing
 from dfkd_tune.registry.certificate_files import FOLDER as CERTIFICATE
 from dfkd_tune.registry.certificate_files import JSON, is_certified
 from dfkd_tune.reporting import summary_text
-from dfkd_tune.reporting.findings import Findings, completed, find, front
+from dfkd_tune.reporting.findings import Findings, find, front
+from dfkd_tune.reporting.seed_noise import completed
 from dfkd_tune.search.attributes import RECIPE, StudyRecord
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.tracking import tags as tag

@@ -21,8 +21,9 @@ from dfkd_tune.export.student_files import read_student
 from dfkd_tune.export.synthetic_rows import FOLDER, read_synthetic
 from dfkd_tune.registry.version_record import link_back
 from dfkd_tune.reporting import student_figures, summary_text
-from dfkd_tune.reporting.findings import Findings, completed, find
+from dfkd_tune.reporting.findings import Findings, find
 from dfkd_tune.reporting.plot_style import png
+from dfkd_tune.reporting.seed_noise import completed
 from dfkd_tune.reporting.study_figures import figures
 from dfkd_tune.search.attributes import PROMOTED, StudyRecord
 from dfkd_tune.search.ranking import Promoted, recipe_name, run_name

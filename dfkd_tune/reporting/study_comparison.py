@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dfkd_tune.errors import StudyMismatch
-from dfkd_tune.reporting.findings import Findings, students
+from dfkd_tune.reporting.findings import Findings
+from dfkd_tune.reporting.seed_noise import students
 from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.ranking import Score, recipe_name
 from dfkd_tune.training import metrics as metric

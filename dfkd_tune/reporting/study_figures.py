@@ -13,8 +13,9 @@ from matplotlib.ticker import MaxNLocator
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from dfkd_tune.reporting.findings import SPAN, Findings, completed, front
+from dfkd_tune.reporting.findings import SPAN, Findings, front
 from dfkd_tune.reporting.plot_style import BAR, INK, SOFT, WIDTH, WORST, canvas, colors, label, plain_ticks
+from dfkd_tune.reporting.seed_noise import completed
 from dfkd_tune.training import metrics as metric
 
 AXES = 8

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from dfkd_tune.reporting import summary_text
-from dfkd_tune.reporting.findings import SPAN, completed
+from dfkd_tune.reporting.findings import SPAN
+from dfkd_tune.reporting.seed_noise import completed
 from dfkd_tune.reporting.summary_text import recipe_lines
 from dfkd_tune.search.progress import StudyResult
 from dfkd_tune.search.ranking import Promoted, Smallest, recipe_name, run_name

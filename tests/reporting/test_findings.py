@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from made_trials import LEAF, numbered, of, trial
 from optuna.trial import TrialState
 
-from dfkd_tune.reporting.findings import compare, front, seed_noise, size_effect
+from dfkd_tune.reporting.findings import compare, front, size_effect
 from dfkd_tune.reporting.summary_text import winner
 
 
@@ -49,13 +49,6 @@ def test_pruned_trials_are_counted_with_their_choice():
     pruned = [trial(math.nan, "gaussian", TrialState.PRUNED) for _ in range(2)]
     found = compare(numbered([*of(direct=[1.0, 1.1], gaussian=[2.0]), *pruned]), LEAF, 0.1)
     assert {side.choice: side.pruned for side in found.sides} == {"direct": 0, "gaussian": 2}
-
-
-def test_noise_is_the_deviation_between_seeds():
-    trials = of(direct=[1.0, 2.0, 3.0])
-    again = {"0": {"a": [math.exp(0.2), 1.0]}, "1": {"b": [2.0 * math.exp(-0.2), 1.0], "c": None}}
-    assert seed_noise(trials, again) == pytest.approx(0.2 / math.sqrt(2))
-    assert seed_noise(trials, {}) is None
 
 
 def test_size_is_told_within_generators():

@@ -18,7 +18,8 @@ def show(name: str | None, as_json: bool, rows: int, storage: str | None) -> Non
 
     from dfkd_tune.locations import paths
     from dfkd_tune.reporting import summary_text, terminal_summary
-    from dfkd_tune.reporting.findings import completed, find, front
+    from dfkd_tune.reporting.findings import find, front
+    from dfkd_tune.reporting.seed_noise import completed
     from dfkd_tune.search.attributes import REASON
     from dfkd_tune.search.listing import last_changed
     from dfkd_tune.search.loaded import load_study, plain_trial

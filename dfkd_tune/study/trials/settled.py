@@ -30,8 +30,9 @@ def leaders_are_settled(study: optuna.Study, leaders: int, unfinished: int) -> b
     if len(running) < unfinished or len(leading) < leaders - 1 or not leading:  # the untuned preset may be one of them
         return False
     for trial in running:
-        rung = trial.last_step
+        if (rung := trial.last_step) is None or rung < WARMUP:
+            return False
         reported = [value for leader in leading if (value := leader.intermediate_values.get(rung)) is not None]
-        if rung is None or rung < WARMUP or not reported or not trial.intermediate_values[rung] > max(reported):
+        if not reported or not trial.intermediate_values[rung] > max(reported):  # nor if the value is nan
             return False
     return True
