@@ -16,7 +16,7 @@ import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from dfkd_tune.reporting.seed_noise import completed, seed_noise
+from dfkd_tune.reporting.seed_noise import Rival, completed, rivals, seed_noise
 from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.ranking import Smallest, rows_of, run_name
 from dfkd_tune.teachers.metering.parts import in_order
@@ -223,6 +223,7 @@ class Findings:
         trials: all trials.
         counts: state in lower case -> number of trials.
         noise: seed noise, from ``seed_noise``.
+        rivals: the other recipes that were run again, from ``seed_noise.rivals``.
         comparisons: comparisons of the searched choices, generators and bounds first.
         size: effect of the student's size; None if it cannot be estimated.
         baseline, baseline_rmse: objective and RMSE of the untuned baseline; None if unknown.
@@ -238,6 +239,7 @@ class Findings:
     trials: list[FrozenTrial]
     counts: dict[str, int]
     noise: float | None
+    rivals: tuple[Rival, ...]
     comparisons: tuple[Comparison, ...]
     size: Size | None
     baseline: float | None
@@ -353,6 +355,7 @@ def find(study: optuna.Study) -> Findings:
         trials=trials,
         counts=counts,
         noise=noise,
+        rivals=tuple(rivals(trials, known)),
         comparisons=tuple(found for leaf in leaves if (found := compare(trials, leaf, noise))),
         size=size_effect(trials),
         baseline=_finite(known.baseline),

@@ -1,14 +1,16 @@
-"""How much the students of one recipe differ by their seed alone."""
+"""How much the students of one recipe differ by their seed alone, and which recipes a study can tell apart in spite of it."""
 
 from __future__ import annotations
 
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from dfkd_tune.search.attributes import BASELINE, StudyRecord
 from dfkd_tune.search.ranking import Score, rows_of, with_most_rows
 from dfkd_tune.training import metrics as metric
 
@@ -37,5 +39,64 @@ def seed_noise(trials: Sequence[FrozenTrial], reruns: Mapping[str, Mapping[str, 
 def students(trial: FrozenTrial, reruns: Sequence[Score]) -> list[Score]:
     """The students of a trial's recipe that differ by their seed alone: where rows are asked in between, those with the most rows."""
     own = Score(trial.values[0], trial.user_attrs.get(metric.RMSE, math.nan), rows_of(trial.user_attrs))
+    return _alike(own, reruns)
+
+
+def _alike(own: Score, reruns: Sequence[Score]) -> list[Score]:
     alike = with_most_rows({str(i): score for i, score in enumerate((own, *reruns))})
     return [score for score in alike.values() if not score.diverged]
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A recipe that was run again, beside the promoted one.
+
+    Args:
+        trial: number of its trial; None for the untuned preset.
+        ratio: geometric mean of its students' objectives over that of the promoted recipe's students.
+        low, high: 95 % confidence interval of that ratio over seeds.
+    """
+
+    trial: int | None
+    ratio: float
+    low: float
+    high: float
+
+    @property
+    def alike(self) -> bool:
+        """Whether the study cannot tell the two recipes apart."""
+        return self.low <= 1 <= self.high
+
+
+def rivals(trials: Sequence[FrozenTrial], known: StudyRecord) -> list[Rival]:
+    """The other recipes that were run again, the best first; empty before the study's end, or where fewer than two have several students.
+
+    The logarithms of objectives are taken as normal with one deviation for all recipes, pooled over their seeds, so that the
+    intervals follow Student's t. A recipe with a student that diverged is left out.
+    """
+    from scipy.special import stdtrit
+
+    scored = {number: [Score.of(one) for one in each.values()] for number, each in known.reruns.items()}
+    alike = {str(t.number): students(t, scored[str(t.number)]) for t in completed(trials) if str(t.number) in scored}
+    if BASELINE in scored and known.baseline is not None:
+        own = Score(known.baseline, known.untuned.get(metric.RMSE, math.nan), rows_of(known.untuned))
+        alike[BASELINE] = _alike(own, scored[BASELINE])
+    logs = {
+        key: [math.log(one.objective) for one in each]
+        for key, each in alike.items()
+        if len(each) > 1 and not any(one.diverged for one in scored[key]) and all(one.objective > 0 for one in each)
+    }
+    first = None if known.promoted is None else known.promoted["trial"]
+    best = logs.pop(BASELINE if first is None else str(first), None)
+    if known.promoted is None or best is None or not logs:
+        return []
+    freedom = sum(len(each) - 1 for each in (best, *logs.values()))
+    squares = sum(statistics.variance(each) * (len(each) - 1) for each in (best, *logs.values()))
+    reach = float(stdtrit(freedom, 0.975)) * math.sqrt(squares / freedom)
+    found = []
+    for key, each in logs.items():
+        apart = statistics.fmean(each) - statistics.fmean(best)
+        error = reach * math.sqrt(1 / len(each) + 1 / len(best))
+        number = None if key == BASELINE else int(key)
+        found.append(Rival(number, math.exp(apart), math.exp(apart - error), math.exp(apart + error)))
+    return sorted(found, key=lambda rival: rival.ratio)

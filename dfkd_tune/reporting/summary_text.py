@@ -10,8 +10,9 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from dfkd_tune.reporting.findings import ENOUGH, RESAMPLES, Comparison, Findings, smallest_within
+from dfkd_tune.reporting.seed_noise import Rival
 from dfkd_tune.search.attributes import RECIPE
-from dfkd_tune.search.ranking import Smallest
+from dfkd_tune.search.ranking import Smallest, recipe_name
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.training import metrics as metric
 from dfkd_tune.training.rmse_words import rmse_in_words
@@ -133,6 +134,21 @@ def noise(found: Findings) -> str:
     return f"Re-runs of the best recipes on other seeds differ by {percent(found.noise)} (standard deviation)."
 
 
+def others(found: Findings) -> str:
+    """Which recipes the study cannot tell apart from the promoted one."""
+    alike, apart = ([each for each in found.rivals if each.alike is told] for told in (True, False))
+    better = f"{', '.join(map(_rival, apart))}" if apart else ""
+    if not alike:
+        return f"No. Their objectives differ from that of the promoted recipe by more than seed noise: {better}."
+    said = f"Perhaps. This study cannot tell the promoted recipe apart from {', '.join(map(_rival, alike))}."
+    return said + (f" It can from {better}." if better else "")
+
+
+def _rival(rival: Rival) -> str:
+    interval = f"95 % confidence interval over seeds: {_change(rival.low)} to {_change(rival.high)}"
+    return f"{recipe_name(rival.trial)} ({_change(rival.ratio)}; {interval})"
+
+
 def certainty(found: Findings) -> str:
     """The uncertainty of the best trial's objective, where few rows are held out."""
     best, error = found.best, found.error
@@ -185,6 +201,7 @@ def questions(found: Findings) -> list[tuple[str, str]]:
         *small,
         *([("How small may the student be?", smallest_in_words(found.smallest))] if found.smallest is not None else []),
         ("How large is the seed noise?", noise(found)),
+        *([("Is another recipe as good?", others(found))] if found.rivals else []),
         *([("How certain is the objective?", certainty(found))] if found.error is not None else []),
         *([("Where did the teacher's rows go?", queries(found))] if found.queries is not None else []),
         *([("How many rows did each student have?", trained_rows(found))] if found.rows is not None else []),
