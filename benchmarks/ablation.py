@@ -13,8 +13,10 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import figures
 import numpy as np
@@ -32,12 +34,14 @@ from dfkd_tune.recipes.input_bounds import Linf, Steps
 from dfkd_tune.recipes.losses import MSE, Sobolev
 from dfkd_tune.recipes.mixing import Constant
 from dfkd_tune.recipes.optimizers import RMSprop
-from dfkd_tune.recipes.presets import FAITHFUL, PAPER, RANDOM
+from dfkd_tune.recipes.presets import FAITHFUL, NARROW, PAPER, RANDOM
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.recipes.refiners import NoRefiner
+from dfkd_tune.students.base import Student
+from dfkd_tune.students.shrinking import shrunk
 from dfkd_tune.tables.describe import TIERS
 from dfkd_tune.teachers.probe import probe
-from dfkd_tune.training.distill import distill_all
+from dfkd_tune.training.distill import Outcome, distill_all
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils.seeding import derive
@@ -67,6 +71,8 @@ VALUE = replace(F, loss=MSE())
 SKEWED_LIGHT = replace(
     F, loss=Sobolev(weight=0.3), generator=GENERATORS["skewed"](), refiner=replace(F.refiner, synthetic=0.5)
 )
+STAGES = {"wide first": (4.0, 2.0, 1.4, 1.0), "narrow, wide first": (4.0, 2.0, 1.4, 1.0)}
+"""Variant -> widths of its stages over the student's; each has an equal share of the steps and a schedule of its own."""
 VARIANTS: dict[str, Recipe] = {
     "paper": PAPER,
     "faithful": F,
@@ -83,6 +89,11 @@ VARIANTS: dict[str, Recipe] = {
     ),
     "skewed rows": replace(F, generator=GENERATORS["skewed"](), refiner=replace(F.refiner, synthetic=0.5)),
     SKEWED: SKEWED_LIGHT,
+    "wide first": SKEWED_LIGHT,
+    "narrow": NARROW,
+    "narrow, wide first": NARROW,
+    "Sobolev weight 0.03": replace(SKEWED_LIGHT, loss=Sobolev(weight=0.03)),
+    "skewed like deep teachers": replace(SKEWED_LIGHT, generator=GENERATORS["skewed"](spread=1.0, shared=0.3)),
     "two layers": F.with_student(depth=2),
     "random": RANDOM,
     **{f"{kind} in {name}": replace(preset, generator=GENERATORS[kind]()) for name, preset, kind in OTHERS},
@@ -108,6 +119,36 @@ def sized(recipe: Recipe, problem: Problem, width: int) -> Recipe:
     """The recipe for the widest student with the parameters of one hidden layer of ``width``."""
     limit = width * (problem.features + problem.outputs + 1) + problem.outputs
     return recipe.with_student(width=recipe.student.widest(problem.columns, problem.outputs, limit))
+
+
+PRUNED_ROWS = 8_192
+"""Pool rows on which students are pruned between stages."""
+
+
+def in_stages(problem: Problem, recipe: Recipe, factors: Sequence[float], seeds: Sequence[int]) -> list[Outcome]:
+    """Distill students of one recipe, wider ones first, each pruned to the width of the next stage and trained on.
+
+    Args:
+        problem: teacher, prior and banks.
+        recipe: recipe of the students, whose steps all stages share.
+        factors: widths of the stages over that of the recipe's student; the last one is 1.
+        seeds: seeds of the students.
+    """
+    before: Student | None = None
+    outcomes: list[Outcome] = []
+    z, values = problem.encoder.rows(problem.pool.z[:PRUNED_ROWS]), problem.pool.values[:PRUNED_ROWS]
+    for stage, factor in enumerate(factors):
+        student = recipe.student.with_width(round(factor * recipe.student.width))
+        given = (student, z, values, problem.columns, recipe.loss.gradient_weight, problem.matched)
+        starts = [None if before is None else shrunk(before, outcome.weights, *given) for outcome in outcomes]
+        part, before = replace(recipe, student=student, steps=recipe.steps // len(factors)), student
+        keys = [derive(seed, "ablation", *([stage] if stage else [])) for seed in seeds]
+        members = [
+            Member(seed, part, key, start=start)
+            for seed, key, start in zip(seeds, keys, starts or [None] * len(seeds), strict=True)
+        ]
+        outcomes = distill_all(problem, members)
+    return outcomes
 
 
 ROWS = {
@@ -136,13 +177,22 @@ RECENT = {
     "`paper` with `pairwise_coverage`": "pairwise_coverage in paper",
 }
 """Row of the published table of recent methods -> variant; a run of these variants alone publishes it."""
+SMALL = {
+    "`skewed` rows, Sobolev weight 0.3": SKEWED,
+    "four times as wide first, pruned in three steps": "wide first",
+    "preset `narrow`": "narrow",
+    "preset `narrow`, four times as wide first, pruned in three steps": "narrow, wide first",
+    "Sobolev weight 0.03": "Sobolev weight 0.03",
+    "`skewed` rows of the preset `rough`": "skewed like deep teachers",
+}
+"""Row of the published table of narrow students -> variant; a run of these variants alone publishes it."""
 BOUNDS = ("radius 0.1", None, "radius 1", "no input bound", "bound clip 0.1", "bound target 0.1", "no synthetic rows")
 """Columns of the published table of bounds; None is the recipe as it is."""
 
 
 def entries(rows: list[dict], args: argparse.Namespace) -> dict[str, figures.Measured]:
     """What a run publishes: of one tier and width 50 the ablation, of width 25 the small students, of several tiers the tiers.
-    A run of the variants in ``RECENT`` alone publishes the recent methods.
+    A run of the variants in ``RECENT`` or ``SMALL`` alone publishes the table of these.
 
     Args:
         rows: a row a student, as ``main`` collects them.
@@ -152,6 +202,9 @@ def entries(rows: list[dict], args: argparse.Namespace) -> dict[str, figures.Mea
     if {row["variant"] for row in rows} == {*RECENT.values()}:
         table = {name: spread(rows, variant) for name, variant in RECENT.items()}
         return {"recent_methods": figures.Measured(args.seeds, budget, table)}
+    if {row["variant"] for row in rows} == {*SMALL.values()}:
+        table = {name: beside(rows, variant, SKEWED) for name, variant in SMALL.items()}
+        return {"narrow": figures.Measured(args.seeds, budget, table)}
     if len(args.tiers) > 1:
         cells = [mean([row for row in rows if row["tier"] == tier], "faithful") for tier in args.tiers]
         return {"tiers": figures.Measured(args.seeds, budget, {"preset `faithful`": cells}, tier="T0, T3, T4")}
@@ -179,11 +232,11 @@ WEIGHTS = (("0_3", "0.3"), ("4", "4"))
 """Name of the value and weight of the Sobolev loss."""
 
 
-def ratios(rows: list[dict], variant: str) -> dict[str, np.ndarray]:
-    """Dataset -> real RMSE over the published one, by seed."""
+def ratios(rows: list[dict], variant: str, key: str = "ratio") -> dict[str, np.ndarray]:
+    """Dataset -> real RMSE over the published one, or what else ``key`` names, by seed."""
     mine = [row for row in rows if row["variant"] == variant]
     names = list({row["dataset"]: None for row in mine})
-    return {name: np.array([row["ratio"] for row in mine if row["dataset"] == name]) for name in names}
+    return {name: np.array([row[key] for row in mine if row["dataset"] == name]) for name in names}
 
 
 def mean(rows: list[dict], variant: str) -> float:
@@ -196,6 +249,19 @@ def spread(rows: list[dict], variant: str) -> list[list[float]]:
     each = ratios(rows, variant)
     by_seed = np.exp(np.log(np.stack([*each.values()])).mean(0))
     return [[float(e.mean()), float(e.std())] for e in each.values()] + [[mean(rows, variant), float(by_seed.std())]]
+
+
+def beside(rows: list[dict], variant: str, reference: str) -> list[Any]:
+    """Real RMSE over the mean of a reference: mean for each dataset, mean and deviation over seeds of the geometric mean.
+
+    The last cell is the geometric mean of the RMSE on prior rows, over that of the reference.
+    """
+    mine, other = ratios(rows, variant), ratios(rows, reference)
+    over = [mine[name] / other[name].mean() for name in mine]
+    by_seed = np.exp(np.log(np.stack(over)).mean(0))
+    prior = [ratios(rows, one, "prior") for one in (variant, reference)]
+    seen = np.exp(np.mean([np.log(prior[0][name].mean() / prior[1][name].mean()) for name in mine]))
+    return [*(float(each.mean()) for each in over), [float(by_seed.mean()), float(by_seed.std())], float(seen)]
 
 
 def over_paper(rows: list[dict], variant: str) -> list[float]:
@@ -246,7 +312,7 @@ def main() -> None:
             problem = problems[tier, name in (FLOOR, FLOOR_SKEWED)]
             recipe = replace(sized(VARIANTS[name], problem, args.width), steps=args.steps)
             start = time.perf_counter()
-            outcomes = distill_all(problem, [Member(s, recipe, derive(s, "ablation")) for s in args.seeds])
+            outcomes = in_stages(problem, recipe, STAGES.get(name, (1.0,)), args.seeds)
             seconds = (time.perf_counter() - start) / len(args.seeds)
             for seed, outcome in zip(args.seeds, outcomes, strict=True):
                 student = problem.module(recipe.student, outcome.weights)
@@ -254,7 +320,8 @@ def main() -> None:
                     rmse = float((student(test) - answers).square().mean().sqrt())
                 ratio = rmse / published[dataset]["direct_decreasing"]
                 about = {"dataset": dataset, "tier": tier, "variant": name, "seed": seed}
-                rows.append(about | {"ratio": ratio, "seconds": seconds})
+                prior = outcome.selection.nrmse if outcome.selection else float("nan")
+                rows.append(about | {"ratio": ratio, "prior": prior, "seconds": seconds})
         if args.json:
             args.json.write_text(json.dumps(rows, indent=1))
     sheet = Sheet(

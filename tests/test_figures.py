@@ -128,12 +128,13 @@ def studies(width: int, tier: str) -> dict:
     return importlib.import_module("fidelity").entries(rows, PUBLISHED, given)
 
 
-def ablation(width: int, *tiers: str, recent: bool = False) -> dict:
+def ablation(width: int, *tiers: str, only: str = "VARIANTS") -> dict:
     ablation = importlib.import_module("ablation")
+    variants = getattr(ablation, only)
     rows = [
-        {"dataset": name, "variant": variant, "tier": tier, "seed": seed, "ratio": 0.5 + seed / 10}
+        {"dataset": name, "variant": variant, "tier": tier, "seed": seed, "ratio": 0.5 + seed / 10, "prior": 0.1}
         for name in DATASETS
-        for variant in (ablation.RECENT.values() if recent else ablation.VARIANTS)
+        for variant in (variants if only == "VARIANTS" else variants.values())
         for tier in tiers
         for seed in (0, 1)
     ]
@@ -285,7 +286,7 @@ def runs() -> dict:
     """What every benchmark would publish after a run of made-up numbers."""
     full = studies(50, "none") | studies(50, "correlation") | studies(25, "none")
     small = ablation(50, "none") | ablation(25, "none") | ablation(50, "none", "quantiles", "correlation", "mixture")
-    small |= ablation(50, "none", recent=True)
+    small |= ablation(50, "none", only="RECENT") | ablation(25, "none", only="SMALL")
     return full | small | choosing() | teachers() | paper() | speed() | windows() | forms() | rest()
 
 
@@ -325,6 +326,7 @@ class TestPublishing:
         assert entry["values"]["regret_range_percent"] == "25 to 25"
         assert runs["ablation"].rows["without L-BFGS"][0] == pytest.approx([0.55, 0.05])
         assert runs["ablation_25"].rows["one run of `faithful`"][-1] == pytest.approx(1.0)
+        assert runs["narrow"].rows["preset `narrow`"][-2:] == [pytest.approx([1.0, 0.05 / 0.55]), pytest.approx(1.0)]
         assert runs["privacy"].values == {"cost_percent": 10, "cost_wide_percent": 25}
         assert list(runs["paper_outliers"].rows) == ["mv, random, student 25"]
 

@@ -49,6 +49,12 @@ Such a teacher is unreliable far from its training data, and a small student can
 measured data: the student becomes accurate where real inputs are likely.
 """
 
+NARROW = replace(ROUGH, generator=Skewed(), initializer=Neurons(), input_bound=FAITHFUL.input_bound)
+"""For shallow teachers and students with far fewer neurons: start from the teacher's neurons, new rows until the end.
+
+Such a student cannot match the teacher on all rows of a frozen bank, on which L-BFGS would end.
+"""
+
 BLACK_BOX = replace(ROUGH, loss=MSE())
 """The same for a black-box teacher, which has no gradients."""
 
@@ -66,6 +72,7 @@ PRESETS = {
     "paper": PAPER,
     "faithful": FAITHFUL,
     "rough": ROUGH,
+    "narrow": NARROW,
     "black_box": BLACK_BOX,
     "few_queries": FEW_QUERIES,
 }

@@ -2,11 +2,13 @@
 
 import gzip
 import hashlib
+import importlib
 import json
 import math
 import runpy
 import socket
 import sys
+from dataclasses import replace
 
 import mlflow
 import numpy as np
@@ -20,7 +22,12 @@ from tiny_studies import STUDIES
 from benchmarks.tables import OPENML, from_openml
 from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.encoding import Encoding
+from dfkd_tune.recipes.presets import NARROW
 from dfkd_tune.students.mlp import MLP
+from dfkd_tune.testing.problems import make_problem, network
+from dfkd_tune.training.distill import distill_all
+from dfkd_tune.training.member import Member
+from dfkd_tune.utils.seeding import derive
 
 ARFF = """% Served as OpenML serves it.
 @RELATION Bike_Sharing_Demand
@@ -237,3 +244,24 @@ def test_a_benchmark_reads_a_student_by_its_architecture_file(tmp_path, dtype, l
     answers = runpy_globals("cases_truth")["asked"](str(tmp_path / "student.safetensors"), x)
     with torch.no_grad():
         assert answers == pytest.approx(module(torch.from_numpy(x).to(encoding.torch_dtype)).numpy()[:, 0], abs=1e-6)
+
+
+class TestStages:
+    """``ablation.py`` distills a wider student first and prunes it to the next stage's width."""
+
+    def distilled(self, factors):
+        in_stages = importlib.import_module("ablation").in_stages
+        recipe = replace(NARROW, steps=40, batch=20).with_student(width=3)
+        return in_stages(make_problem(network(hidden=20)), recipe, factors, [0, 1])
+
+    def test_one_stage_is_plain_distillation(self):
+        problem = make_problem(network(hidden=20))
+        recipe = replace(NARROW, steps=40, batch=20).with_student(width=3)
+        plain = distill_all(problem, [Member(seed, recipe, derive(seed, "ablation")) for seed in (0, 1)])
+        for one, other in zip(self.distilled((1.0,)), plain, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(one.weights, other.weights, strict=True))
+
+    def test_stages_share_the_steps_and_end_at_the_width_of_the_recipe(self):
+        for outcome in self.distilled((4.0, 2.0, 1.0)):
+            assert (outcome.recipe.student.width, outcome.recipe.steps) == (3, 40 // 3)
+            assert outcome.failure is None and outcome.weights[0].shape[1] == 3

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from dfkd_tune.recipes.presets import BLACK_BOX, PRESETS, ROUGH
+from dfkd_tune.recipes.presets import BLACK_BOX, NARROW, PRESETS, ROUGH
 from dfkd_tune.testing.problems import make_problem, network
 from dfkd_tune.training.distill import distill
 
@@ -21,6 +21,13 @@ def test_the_default_of_black_boxes_distills_a_teacher_without_gradients():
 def test_it_is_that_of_deep_teachers_but_for_the_gradients():
     """So that what was measured of one holds of the other."""
     assert dataclasses.replace(BLACK_BOX, loss=ROUGH.loss) == ROUGH
+
+
+def test_narrow_students_train_on_new_rows_until_the_end():
+    recipe = dataclasses.replace(NARROW, steps=60, batch=20).with_student(width=3)
+    outcome = distill(make_problem(network(hidden=12)), recipe, seed=0)
+    assert outcome.failure is None and outcome.selection.nrmse < 1
+    assert outcome.teacher_rows >= 60 * 10  # no synthetic row is seen twice
 
 
 @pytest.mark.parametrize("name", PRESETS)
