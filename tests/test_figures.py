@@ -147,6 +147,17 @@ def choosing() -> dict:
     return module.entries({module.ROBUST: {name: (0.9, 0.1) for name in DATASETS}}, given)
 
 
+def evidence() -> dict:
+    """Two recipes: the better objective has the worse student on real rows."""
+    module = importlib.import_module("evidence")
+    told = [(0, "trial-0000", 0.1, 0.3), (0, "rerun-0000-1", 0.12, 0.2), (1, "trial-0001", 0.2, 0.1)]
+    found = [dict(zip(("recipe", "name", "objective", "real"), one, strict=True)) for one in told]
+    assert module.regrets(found).keys() == module.RULES.keys()
+    assert module.regrets(found)["the best trial"] == pytest.approx(200.0)
+    given = argparse.Namespace(seeds=[0], trials=3, steps=1_000)
+    return module.entries({f"{name}|0": found for name in DATASETS}, given)
+
+
 def teachers() -> dict:
     module = importlib.import_module("teachers")
     rows = [
@@ -287,7 +298,7 @@ def runs() -> dict:
     full = studies(50, "none") | studies(50, "correlation") | studies(25, "none")
     small = ablation(50, "none") | ablation(25, "none") | ablation(50, "none", "quantiles", "correlation", "mixture")
     small |= ablation(50, "none", only="RECENT") | ablation(25, "none", only="SMALL")
-    return full | small | choosing() | teachers() | paper() | speed() | windows() | forms() | rest()
+    return full | small | choosing() | evidence() | teachers() | paper() | speed() | windows() | forms() | rest()
 
 
 class TestPublishing:
