@@ -191,7 +191,7 @@ class Space:
         own = self.preset.assistant
         for kind in (SECTIONS["assistant"][name] for name in self.kinds("assistant")):
             item = own if kind is type(own) else replace(kind(), **fixing.fields_of(self.fixed, "assistant", kind))
-            assert is_dataclass(item)  # every strategy is one
+            assert is_dataclass(item) and not isinstance(item, type)  # every strategy is one
             searched = {each.name: self.domains.get(f"assistant.{each.name}") for each in fields(item)}
             most = {name: max(domains.ends(domain)) for name, domain in searched.items() if domain is not None}
             made.append(replace(item, **most))
