@@ -7,7 +7,7 @@ bound is searched only for generators that use the gap, an input bound only for 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, get_type_hints
 
 import optuna
@@ -187,12 +187,12 @@ class Space:
 
     def assistants(self) -> list[Assistant]:
         """An assistant of each kind of the space, as large as it may be."""
-        made: list[Assistant] = []
-        own = self.preset.assistant
-        for kind in (SECTIONS["assistant"][name] for name in self.kinds("assistant")):
-            item = own if kind is type(own) else replace(kind(), **fixing.fields_of(self.fixed, "assistant", kind))
-            assert is_dataclass(item) and not isinstance(item, type)  # every strategy is one
-            searched = {each.name: self.domains.get(f"assistant.{each.name}") for each in fields(item)}
+        made, section = [], "assistant"
+        own, registry = getattr(self.preset, section), SECTIONS[section]
+        for name in self.kinds(section):
+            kind: type = registry[name]
+            item = own if kind is type(own) else replace(kind(), **fixing.fields_of(self.fixed, section, kind))
+            searched = {each.name: self.domains.get(f"{section}.{each.name}") for each in fields(kind)}
             most = {name: max(domains.ends(domain)) for name, domain in searched.items() if domain is not None}
             made.append(replace(item, **most))
         return made
