@@ -33,7 +33,8 @@ from dfkd_tune.training.distill import distill_all
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.problem import Problem
 
-TEACHERS = ["trees, compactiv", "ReLU, pole"]
+CELLS = ["trees, compactiv, 1000", "trees, compactiv, 5000", "ReLU, pole, 1000", "ReLU, pole, 5000"]
+"""Teachers by kind and data, and the rows that each has answered."""
 STRESS_SHARE = 10
 """One in so many rows stands for those with undeclared tails."""
 REPORT_ROWS = 50
@@ -82,9 +83,8 @@ def measured(case: Case, rows: int, args: argparse.Namespace, seed: int) -> dict
 
 def table_of(found: Mapping[str, dict[str, float]], args: argparse.Namespace) -> dict[str, list[float]]:
     """Recipe -> mean RMSE over the seeds, by teacher and number of rows."""
-    cells = list(product(args.teachers, args.rows))
     return {
-        recipe: [statistics.mean(found[f"{name}|{rows}|{seed}"][recipe] for seed in args.seeds) for name, rows in cells]
+        recipe: [statistics.mean(found[f"{cell}, {seed}"][recipe] for seed in args.seeds) for cell in args.cells]
         for recipe in RECIPES
     }
 
@@ -93,8 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path("../shared"), help="folder with data/")
     parser.add_argument("--cache", type=Path, required=True, help="folder that keeps the trained teachers")
-    parser.add_argument("--teachers", nargs="+", default=TEACHERS, metavar="'KIND, DATA'")
-    parser.add_argument("--rows", nargs="+", type=int, default=[1_000, 5_000])
+    parser.add_argument("--cells", nargs="+", default=CELLS, metavar="'KIND, DATA, ROWS'")
     parser.add_argument("--steps", type=int, default=3_000)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="of the teachers, the rows and the students")
     parser.add_argument("--json", type=Path, help="also write the figures here; cells in it are not measured again")
@@ -104,15 +103,14 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", category=UserWarning)
     found = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
-    for seed, name, rows in product(args.seeds, args.teachers, args.rows):
-        key = f"{name}|{rows}|{seed}"
+    for seed, cell in product(args.seeds, args.cells):
+        key, (name, _, rows) = f"{cell}, {seed}", cell.rpartition(", ")
         if key not in found:
-            found[key] = measured(case_of(name, args, seed), rows, args, seed)
+            found[key] = measured(case_of(name, args, seed), int(rows), args, seed)
             print(f"{key}: {found[key]}", flush=True)
         if args.json:
             args.json.write_text(json.dumps(found, indent=1))
-    columns = [f"{name}, {rows:,}" for name, rows in product(args.teachers, args.rows)]
-    table = Table("recipe", *columns, title="RMSE on real test inputs by answered rows")
+    table = Table("recipe", *args.cells, title="RMSE on real test inputs by answered rows")
     for recipe, values in table_of(found, args).items():
         table.add_row(recipe, *(f"{value:.3f}" for value in values))
     Console(width=150).print(table)
