@@ -89,6 +89,11 @@ def table_of(found: Mapping[str, dict[str, float]], args: argparse.Namespace) ->
     }
 
 
+def entries(found: Mapping[str, dict[str, float]], args: argparse.Namespace) -> dict[str, figures.Measured]:
+    """What a run publishes."""
+    return {"few_rows": figures.Measured(args.seeds, f"{args.steps:,} steps a student", table_of(found, args))}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path("../shared"), help="folder with data/")
@@ -115,8 +120,7 @@ def main() -> None:
         table.add_row(recipe, *(f"{value:.3f}" for value in values))
     Console(width=150).print(table)
     if args.publish:
-        budget = f"{args.steps:,} steps a student"
-        figures.publish({"few_rows": figures.Measured(args.seeds, budget, table_of(found, args))})
+        figures.publish(entries(found, args))
 
 
 if __name__ == "__main__":
