@@ -9,6 +9,8 @@ from pages import PAGES, ROOT, Page
 
 from dfkd_tune.cli.main import cli
 from dfkd_tune.generators.kinds import GENERATORS
+from dfkd_tune.recipes.assistants import ASSISTANTS
+from dfkd_tune.recipes.checkpoints import CHECKPOINTS
 from dfkd_tune.recipes.gap_bounds import GAP_BOUNDS
 from dfkd_tune.recipes.initializers import INITIALIZERS
 from dfkd_tune.recipes.input_bounds import INPUT_BOUNDS
@@ -22,7 +24,10 @@ from dfkd_tune.students.kinds import STUDENTS
 
 @pytest.mark.parametrize(
     "registry",
-    [GENERATORS, GAP_BOUNDS, INPUT_BOUNDS, ALPHAS, LOSSES, INITIALIZERS, OPTIMIZERS, REFINERS, STUDENTS, PRESETS],
+    [
+        *(GENERATORS, GAP_BOUNDS, INPUT_BOUNDS, ALPHAS, LOSSES, INITIALIZERS, OPTIMIZERS, REFINERS),
+        *(CHECKPOINTS, ASSISTANTS, STUDENTS, PRESETS),
+    ],
 )
 def test_every_strategy_is_explained(registry):
     text = Page("explanation/method.md").text

@@ -255,6 +255,7 @@ def rest() -> dict:
         key: of("leaving").measured(leaving[key]["rows"], RATIOS if "values" in leaving[key] else {}, "4 trials")
         for key in leaving.keys() & of("leaving").STUDIES.keys()
     }
+    few = {f"{cell}, 0": dict.fromkeys(of("few_rows").RECIPES, 0.4) for cell in "ab"}
     return (
         left
         | of("digits").entries(digits, two)
@@ -267,6 +268,7 @@ def rest() -> dict:
         | claims.entries(timed, {0: 30.0}, two)
         | of("deep").entries(deep, two)
         | of("queries").entries(asked_rows, priced)
+        | of("few_rows").entries(few, argparse.Namespace(seeds=[0], steps=1_000, cells=[*"ab"]))
         | of("privacy").entries(ratios, argparse.Namespace(epsilon=1.0, widths=[1.5, 3.0], seeds=[0, 1], steps=500))
         | of("evaluated").entries({name: (0.1, 0.1) for name in of("fidelity").DATASETS})
         | {"first_study": of("quick").measured("trial 1\nPromoted", 20)}

@@ -158,7 +158,8 @@ class Distillation:
         """Train until the member has finished, diverged or been pruned; returns the ending."""
         pruned, start = None, time.perf_counter()
         while not member.finished and pruned is None:
-            population.advance()
+            if not population.advance():
+                continue  # its assistants train
             trial.report(math.nan if member.failure else smoothed(member.curve), member.rung)
             if not member.spent and trial.should_prune():
                 pruned = f"pruned at step {member.clock}"

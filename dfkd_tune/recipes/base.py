@@ -144,6 +144,32 @@ class Optimizer(ABC):
         """Bias corrections of the two averages at ``step``, counted from 0."""
 
 
+class Checkpoint(ABC):
+    """Which weights of a run the student keeps (section ``checkpoint``)."""
+
+    @abstractmethod
+    def replaces(self, reached: float, kept: float) -> bool:
+        """Whether weights with the normalized RMSE ``reached`` on the pruning bank replace those before, which have ``kept``."""
+
+
+class Assistant:
+    """Who labels further rows for the student in place of the teacher, which is asked nothing more (section ``assistant``)."""
+
+    @property
+    def labeled_rows(self) -> int:
+        """Number of new prior rows that it labels."""
+        return 0
+
+    @property
+    def batch_share(self) -> float:
+        """Share of the prior rows of a batch that are replaced by rows that it has labeled."""
+        return 0.0
+
+    def students(self, student: Student) -> list[Student]:
+        """The students that train before ``student`` on its rows, and whose mean labels; none if nobody does."""
+        return []
+
+
 @dataclass(frozen=True)
 class InitContext:
     """What an initializer can use.

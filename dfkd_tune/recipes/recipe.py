@@ -13,7 +13,19 @@ from dfkd_tune.errors import SpecError
 from dfkd_tune.generators.base import Generator
 from dfkd_tune.generators.direct import Direct
 from dfkd_tune.generators.kinds import GENERATORS
-from dfkd_tune.recipes.base import GapBound, Initializer, InputBound, Loss, Mixing, Optimizer, Refiner
+from dfkd_tune.recipes.assistants import ASSISTANTS, NoAssistant
+from dfkd_tune.recipes.base import (
+    Assistant,
+    Checkpoint,
+    GapBound,
+    Initializer,
+    InputBound,
+    Loss,
+    Mixing,
+    Optimizer,
+    Refiner,
+)
+from dfkd_tune.recipes.checkpoints import CHECKPOINTS, Best
 from dfkd_tune.recipes.gap_bounds import GAP_BOUNDS, Unbounded
 from dfkd_tune.recipes.initializers import INITIALIZERS, Random
 from dfkd_tune.recipes.input_bounds import INPUT_BOUNDS, Steps
@@ -38,6 +50,8 @@ SECTIONS: dict[str, Registry[Any]] = {
     "loss": LOSSES,
     "optimizer": OPTIMIZERS,
     "refiner": REFINERS,
+    "checkpoint": CHECKPOINTS,
+    "assistant": ASSISTANTS,
 }
 """Section of a recipe -> the registry of its strategies, in the order in which a trial suggests them."""
 
@@ -52,8 +66,8 @@ class Recipe:
         dt.PRESETS["faithful"].tree()
 
     Args:
-        student, initializer, generator, bound, input_bound, alpha, loss, optimizer, refiner: strategies from the registries in
-            ``SECTIONS``.
+        student, initializer, generator, bound, input_bound, alpha, loss, optimizer, refiner, checkpoint, assistant: strategies from
+            the registries in ``SECTIONS``.
         steps: number of student steps.
         batch: rows in each step, half synthetic and half prior unless alpha is the constant 0 or 1.
         teacher_rows: most teacher rows that this trial may query, beyond those that all trials share. They are spent evenly over
@@ -69,6 +83,8 @@ class Recipe:
     loss: Loss = Field(default_factory=MSE)
     optimizer: Optimizer = Field(default_factory=RMSprop)
     refiner: Refiner = Field(default_factory=NoRefiner)
+    checkpoint: Checkpoint = Field(default_factory=Best)
+    assistant: Assistant = Field(default_factory=NoAssistant)
     steps: Annotated[int, Field(ge=1, le=10**9)] = 20_000
     batch: Annotated[int, Field(ge=2, le=10**6, multiple_of=2)] = 100
     teacher_rows: Annotated[int, Field(ge=1, le=10**12)] | None = None

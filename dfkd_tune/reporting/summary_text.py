@@ -222,13 +222,16 @@ def recipe_lines(trials: Sequence[FrozenTrial]) -> tuple[list[str], str]:
 
 def _words(trial: FrozenTrial) -> list[str]:
     telling = {"student": "width", "bound": "threshold", "input_bound": "radius", "alpha": "value", "optimizer": "lr"}
+    telling |= {"assistant": "times"}
     words = []
     for section, strategy in json.loads(trial.user_attrs[RECIPE]).items():
-        if not isinstance(strategy, dict) or strategy["kind"] in ("none", "steps"):
+        if not isinstance(strategy, dict) or strategy["kind"] in ("none", "steps", "best"):
             continue
         kind = strategy["kind"]
         if section == "alpha":
             kind = "alpha" if kind == "constant" else f"{kind} alpha"
+        if section == "checkpoint":
+            kind = f"{kind} weights"
         number = strategy.get(telling.get(section, ""))
         words.append(kind + (f" {number:.3g}" if number is not None else ""))
     return words

@@ -343,8 +343,9 @@ def shared(prepared: Prepared, processes: int) -> Prepared:
 
 
 def needs(prepared: Prepared) -> Need:
-    """Memory needs of one process of a study, for the widest student that it may try."""
+    """Memory needs of one process of a study, for the widest student and the largest assistant that it may try."""
     space, (columns, outputs) = prepared.space, prepared.size
     largest = max(space.students(), key=lambda student: (student.held(columns), student.parameters(columns, outputs)))
-    recipe = replace(space.preset, student=largest)
-    return need(prepared.teacher, prepared.inputs, prepared.probe, recipe, prepared.spec.budget.bank)
+    recipes = [replace(space.preset, student=largest, assistant=each) for each in space.assistants()]
+    about = (prepared.teacher, prepared.inputs, prepared.probe)
+    return max((need(*about, each, prepared.spec.budget.bank) for each in recipes), key=lambda need: need.member)

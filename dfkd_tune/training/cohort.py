@@ -88,7 +88,8 @@ class Cohort:
         self.fixed = {"keep1": 1 - betas[:, :1], "keep2": 1 - betas[:, 1:], "decay": decay[:, None]}
         self.level = self.flat.new_tensor([member.level for member in self.members]).square()
         self.watched: list[tuple[Group, Tensor, Tensor]] = []
-        replays = derived and not kept and all(group.kind.replays for group in self.groups)
+        self.taught = [(k, member) for k, member in enumerate(self.members) if member.lesson is not None]
+        replays = derived and not kept and not self.taught and all(group.kind.replays for group in self.groups)
         self.graphed = GraphedSteps(self._step, self._counts, BLOCK) if replays and self.flat.is_cuda else None
 
     def run(self, count: int) -> None:
@@ -125,7 +126,7 @@ class Cohort:
         return drawn.detach()[0]
 
     def evaluate(self, due: list[Member]) -> None:
-        """Evaluate members on the pruning bank, extend their curves and keep each one's best weights."""
+        """Evaluate members on the pruning bank, extend their curves and keep the weights that each one's checkpoint chooses."""
         here = [(k, member) for k, member in enumerate(self.members) if any(member is other for other in due)]
         if not here:
             return
@@ -136,8 +137,8 @@ class Cohort:
             member.curve.append((member.clock, reached.rmse))
             if not math.isfinite(reached.rmse):
                 member.failure = member.failure or f"diverged: the RMSE is {reached.rmse} at step {member.clock}"
-            elif member.best is None or reached.nrmse < member.best[0]:
-                member.best = (reached.nrmse, self._member_values(views, k))
+            elif member.kept is None or member.recipe.checkpoint.replaces(reached.nrmse, member.kept[0]):
+                member.kept = (reached.nrmse, self._member_values(views, k))
 
         for group, drawn, gap in self.watched:
             self._describe(group, drawn, gap)
@@ -191,6 +192,8 @@ class Cohort:
     ) -> None:
         z, values = self.problem.pool.rows(index)
         teacher_gradients = self._pool_gradients(index) if self.sobolev is not None else None
+        for k, member in self.taught:
+            member.replace_by_lesson(z[k], values[k], None if teacher_gradients is None else teacher_gradients[k])
         made = self._synthesize(z, values, index, teacher_gradients)
         target: ValueTarget | SobolevTarget = ValueTarget(values, share)
         if self.sobolev is not None and teacher_gradients is not None:

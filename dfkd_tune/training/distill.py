@@ -36,7 +36,7 @@ class Outcome:
     Args:
         recipe: recipe of the student.
         seed: seed of the member's random stream.
-        weights: weights at the rung with the lowest RMSE on the pruning bank.
+        weights: the weights that the recipe's checkpoint keeps.
         selection: errors on the selection bank; None if it failed.
         stress: errors on the stress bank; None if there is no such bank.
         folds: the same errors over all folds, where the trial trained a student for each; None otherwise.
@@ -196,7 +196,7 @@ def _synthetic(problem: Problem, member: Member) -> Tensor | None:
 
 
 def polish(problem: Problem, member: Member) -> None:
-    """Run a member's refiner; keep the new weights only if they have a lower RMSE on the pruning bank."""
+    """Run a member's refiner; the recipe's checkpoint says whether the new weights are kept."""
     recipe = member.recipe
     if not recipe.refiner.refines:
         return
@@ -208,12 +208,19 @@ def polish(problem: Problem, member: Member) -> None:
         cost = problem.label_rows if recipe.loss.gradients else 1
         payable = member.affordable(hard, cost) if problem.asks else 0
         easy, hard = easy + hard - payable, payable  # outputs at prior rows are known already
+        taught = member.lesson_share(easy)
+        easy -= taught
         index = problem.drawn((easy,), member.fold, member.rng).to(problem.device)
         if recipe.loss.gradients:
             z, values, gradients = problem.known(index)
             member.teacher_rows += 0 if problem.pool.gradients is not None else easy * cost
         else:
             z, values, gradients = problem.pool.z[index], problem.pool.values[index], None
+        if member.lesson is not None:
+            at, lesson = member.lesson_rows(taught), member.lesson
+            z, values = torch.cat([z, lesson.z[at]]), torch.cat([values, lesson.values[at]])
+            if gradients is not None and lesson.gradients is not None:
+                gradients = torch.cat([gradients, lesson.gradients[at]])
         if not hard:
             return problem.encoder.rows(z), values, encoded(gradients)
         member.weights = list(weights)
@@ -238,8 +245,8 @@ def polish(problem: Problem, member: Member) -> None:
     bank = problem.bank("pruning", member.fold)
     reached = fidelity(problem, recipe, found, bank)
     member.curve.append((recipe.steps, reached.rmse))
-    if reached.nrmse < fidelity(problem, recipe, begun, bank).nrmse:
-        member.best = (reached.nrmse, found)
+    if recipe.checkpoint.replaces(reached.nrmse, fidelity(problem, recipe, begun, bank).nrmse):
+        member.kept = (reached.nrmse, found)
 
 
 def distill(problem: Problem, recipe: Recipe, seed: int, progress: Callable[[Member], None] | None = None) -> Outcome:

@@ -12,6 +12,7 @@ from torch import Tensor
 from dfkd_tune.generators.base import BlockGenerator, StepGenerator
 from dfkd_tune.recipes.mixing import Mix
 from dfkd_tune.recipes.recipe import Recipe
+from dfkd_tune.training.banks import Pool
 from dfkd_tune.training.plugin_rows import declared, is_plugin, not_finite
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.training.rungs import RUNGS
@@ -42,7 +43,7 @@ class Member:
         weights, first, second: its student's weights, and the optimizer's moments of the same shapes.
         average: moving average of its weights.
         state: state of its generator.
-        best: normalized RMSE and weights at its best rung.
+        kept: normalized RMSE and weights at the rung that its recipe's checkpoint chooses.
         rng: its random stream.
         block: indices ``(BLOCK, batch)`` of the pool rows of the current block.
         engine: source of a block generator's random numbers.
@@ -50,6 +51,9 @@ class Member:
         answered_rows: number of answered rows that all students shared when it began; None where that number does not grow.
         fold: which split of the rows it trains on, where rows are few.
         companions: members of the same trial for the other folds, once it has left its population.
+        assistants: members that train before it and label its lesson; none once they have.
+        lesson: rows labeled by its assistants; None without any.
+        lesson_block: indices ``(BLOCK, rows)`` of the rows of its lesson in the current block.
         drawn: number of rows that it has remembered so far.
         answered: the latest of these rows, with the teacher's outputs and perhaps input gradients.
     """
@@ -70,7 +74,7 @@ class Member:
     second: list[Tensor] = field(default_factory=list, repr=False)
     average: list[Tensor] = field(default_factory=list, repr=False)
     state: dict[str, Tensor] = field(default_factory=dict, repr=False)
-    best: tuple[float, list[Tensor]] | None = field(default=None, repr=False)
+    kept: tuple[float, list[Tensor]] | None = field(default=None, repr=False)
     rng: torch.Generator = field(default_factory=torch.Generator, repr=False)
     block: Tensor | None = field(default=None, repr=False)
     engine: Any = field(default=None, repr=False)
@@ -78,6 +82,9 @@ class Member:
     answered_rows: int | None = None
     fold: int = 0
     companions: list[Member] = field(default_factory=list, repr=False)
+    assistants: list[Member] = field(default_factory=list, repr=False)
+    lesson: Pool | None = field(default=None, repr=False)
+    lesson_block: Tensor | None = field(default=None, repr=False)
     drawn: int = 0
     answered: tuple[Tensor, ...] = field(default=(), repr=False)
 
@@ -103,6 +110,8 @@ class Member:
         """Choose the pool rows of the next ``BLOCK`` steps; a block generator's rows are drawn and labeled here too."""
         self.block = problem.drawn((BLOCK, self.recipe.batch), self.fold, self.rng)
         rows = synthetic_rows(self.recipe)
+        if self.lesson is not None:
+            self.lesson_block = self.lesson_rows(BLOCK * self.lesson_share(self.recipe.batch - rows)).view(BLOCK, -1)
         generator = self.recipe.generator
         if isinstance(generator, BlockGenerator) and rows:
             fresh = min(BLOCK, self.allowance(self.clock + BLOCK) // rows)
@@ -112,6 +121,24 @@ class Member:
             values = problem.answer_in_chunks(z.view(-1, problem.features)).view(BLOCK, rows, -1)
             self.teacher_rows += BLOCK * rows
             self.sampled = (z, values)
+
+    def lesson_share(self, rows: int) -> int:
+        """How many of ``rows`` prior rows are replaced by those of its lesson."""
+        return 0 if self.lesson is None else round(self.recipe.assistant.batch_share * rows)
+
+    def lesson_rows(self, count: int) -> Tensor:
+        """Random indices ``(count,)`` of the rows of its lesson."""
+        assert self.lesson is not None
+        return torch.randint(len(self.lesson), (count,), generator=self.rng).to(self.lesson.z.device)
+
+    def replace_by_lesson(self, z: Tensor, values: Tensor, gradients: Tensor | None) -> None:
+        """Write the rows of its lesson for the next step over the last rows of its batch ``(batch, ...)``, which are prior rows."""
+        assert self.lesson is not None and self.lesson_block is not None  # drawn with the block
+        index = self.lesson_block[self.clock % BLOCK]
+        last = slice(len(z) - len(index), None)
+        z[last], values[last] = self.lesson.z[index], self.lesson.values[index]
+        if gradients is not None and self.lesson.gradients is not None:
+            gradients[last] = self.lesson.gradients[index]
 
     def _draw_some(self, problem: Problem, generator: BlockGenerator, steps: int, rows: int) -> None:
         """Fill a block from rows queried before, plus as many new rows as the query budget allows."""
@@ -209,8 +236,8 @@ class Member:
         return self.failure is not None or (self.finished and not self.recipe.refiner.refines)
 
     def result(self) -> list[Tensor]:
-        """The weights at the rung with the lowest RMSE on the pruning bank."""
-        return self.best[1] if self.best else self.weights
+        """The weights that its recipe's checkpoint keeps."""
+        return self.kept[1] if self.kept else self.weights
 
 
 def synthetic_rows(recipe: Recipe) -> int:

@@ -97,18 +97,21 @@ def need(teacher: Teacher, inputs: Inputs, found: Probe, recipe: Recipe, bank: i
         bank: number of rows in a bank.
     """
     size, columns = (found.features, found.outputs), encoder(inputs).columns
-    weights, held = recipe.student.parameters(columns, found.outputs), recipe.student.held(columns)
+    weights = recipe.student.parameters(columns, found.outputs)
+    students = [recipe.student, *recipe.assistant.students(recipe.student)]
+    besides = sum(each.parameters(columns, found.outputs) for each in students) - weights
     gradients = found.features * found.outputs if recipe.loss.gradients else 0
-    row = NUMBER * (found.features + gradients + held * (1 + (gradients > 0)))
+    rows = [NUMBER * (found.features + gradients + each.held(columns) * (1 + (gradients > 0))) for each in students]
     network = NUMBER * 3 * recipe.generator.network_units * (50 + found.features)
     refining = recipe.refiner.bank_rows
+    lesson = recipe.assistant.labeled_rows * (DRAWING * found.features + NUMBER * (found.outputs + gradients))
     return Need(
         *size,
         bank,
         recipe.batch,
         teacher_row(teacher, inputs),
-        NUMBER * COPIES * weights + network + recipe.batch * row,
-        NUMBER * PAIRS * weights * bool(refining) + 2 * refining * row,
+        NUMBER * COPIES * (weights + besides) + network + recipe.batch * sum(rows) + lesson,
+        NUMBER * PAIRS * weights * bool(refining) + 2 * refining * rows[0],
     )
 
 

@@ -12,6 +12,7 @@ from itertools import chain, groupby
 from torch import Tensor
 
 from dfkd_tune.recipes.recipe import Recipe
+from dfkd_tune.training.answered.assistant import assistants_of, dismiss
 from dfkd_tune.training.banks import Bank, Fidelity, measure
 from dfkd_tune.training.cohort import Cohort
 from dfkd_tune.training.member import Member
@@ -41,7 +42,9 @@ class Population:
         others = member.companions or [self._companion(member, k) for k in range(1, self.problem.trained_folds)]
         for each in (member, *others):
             if not each.weights:
-                each.begin(self.problem)
+                each.assistants = assistants_of(each, self.problem)
+                for one in (each, *each.assistants):
+                    one.begin(self.problem)
         self._unstack()
         self._members[member.key], self._companions[member.key], member.companions = member, others, []
 
@@ -53,18 +56,36 @@ class Population:
         return member
 
     def advance(self) -> list[Member]:
-        """Train all members to the nearest rung; return the members evaluated there, with updated curves and failures."""
+        """Train all members to the nearest rung; return the members evaluated there, with updated curves and failures.
+
+        A member whose assistants train is returned for the first time at its own first rung, or if they fail.
+        """
         if self._cohorts is None:
             everyone = [*self.members, *chain.from_iterable(self._companions.values())]
-            self._cohorts = [Cohort(self.problem, group) for group in _by_structure(everyone)]
-        count = min(member.next_rung - member.clock for member in self.members)
-        due = [member for member in self.members if member.next_rung - member.clock == count]
+            assistants = list(chain.from_iterable(each.assistants for each in everyone))
+            groups = _by_structure(each for each in everyone if not each.assistants) + _by_structure(assistants)
+            self._cohorts = [Cohort(self.problem, group) for group in groups]
+        ahead = {member.key: _steps_to_rung((member.assistants or [member])[0]) for member in self.members}
+        count = min(ahead.values())
+        due = [member for member in self.members if ahead[member.key] == count]
         for cohort in self._cohorts:
             cohort.run(count)
         beside = [other for member in due for other in self._companions[member.key]]
+        there = [one for each in due + beside for one in (each.assistants or [each])]
         for cohort in self._cohorts:
-            cohort.evaluate(due + beside)
-        return due
+            cohort.evaluate(there)
+        learning = [member for member in due if member.assistants]
+        for member in learning:
+            self._graduate(member)
+        return [member for member in due if member.failure or not any(member is each for each in learning)]
+
+    def _graduate(self, member: Member) -> None:
+        """Begin to train a member, and those of its other folds, once their assistants have done their steps."""
+        if member.assistants[0].clock < member.assistants[0].steps:
+            return
+        self._unstack()
+        for each in (member, *self._companions[member.key]):
+            dismiss(self.problem, each)
 
     @staticmethod
     def _companion(member: Member, fold: int) -> Member:
@@ -85,6 +106,10 @@ def fidelity(problem: Problem, recipe: Recipe, weights: list[Tensor], bank: Bank
     """Errors of one student on a bank."""
     stacked = [w.unsqueeze(0) for w in weights]
     return measure(lambda z: recipe.student.answer(stacked, problem.encoder.rows(z), problem.columns), bank, 1)[0]
+
+
+def _steps_to_rung(member: Member) -> int:
+    return member.next_rung - member.clock
 
 
 def _by_structure(members: Iterable[Member]) -> list[list[Member]]:

@@ -36,6 +36,6 @@ def test_an_average_is_kept_in_company_and_measured():
     problem = make_problem()
     (alone,) = run(problem, one(0.9))
     together, _ = run(problem, one(0.9), one(0.0, "b"))
-    for mine, theirs in zip(alone.best[1], together.best[1], strict=True):
+    for mine, theirs in zip(alone.kept[1], together.kept[1], strict=True):
         torch.testing.assert_close(mine, theirs)
     assert any(not torch.allclose(x, y) for x, y in zip(alone.weights, alone.average, strict=True))

@@ -6,6 +6,7 @@ import optuna
 from made_trials import of
 
 from dfkd_tune.recipes.presets import ADVERSARIAL, PAPER
+from dfkd_tune.recipes.recipe import from_tree
 from dfkd_tune.reporting.findings import find
 from dfkd_tune.reporting.summary_text import beside, queries, recipe_line, recipe_lines, trained_rows
 
@@ -20,6 +21,15 @@ def test_what_all_recipes_share_is_said_once():
         assert set(recipe_line(each).split(", ")) == {*filter(None, line.split(", ")), *alike.split(", ")}
     assert lines[0] == lines[1] != lines[2]
     assert recipe_lines(trials[:1])[1] == ""
+
+
+def test_what_is_not_the_default_is_said():
+    (trial,) = of(direct=[1.0])
+    said = []
+    for sections in ({}, {"checkpoint": {"kind": "last"}, "assistant": {"kind": "wider", "times": 3}}):
+        trial.user_attrs["recipe"] = json.dumps(from_tree(sections, base=PAPER).tree())
+        said.append(recipe_line(trial))
+    assert said[1] == f"{said[0]}, last weights, wider 3"
 
 
 def grown(rows, now: int, untuned: int | None = None, promoted: int | None = None):

@@ -82,6 +82,6 @@ def test_a_refiner_that_makes_the_student_worse_is_not_heard(problem):
 
 def test_a_student_that_diverges_on_a_bank_alone_has_failed(problem):
     (member,) = run(problem, Member("solo", recipe(), 0))
-    member.best = (0.1, [torch.full_like(w, torch.nan) for w in member.weights])
+    member.kept = (0.1, [torch.full_like(w, torch.nan) for w in member.weights])
     told = conclude(problem, member, 0.0)
     assert told.failure == "diverged: the RMSE is nan on the selection bank" and told.selection is None

@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import psutil
 import pytest
+import torch
 import yaml
 from torch import nn
 
 from dfkd_tune.errors import MachineError
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.recipes.presets import FAITHFUL
+from dfkd_tune.recipes.assistants import NoAssistant, Wider
+from dfkd_tune.recipes.presets import FAITHFUL, FEW_QUERIES
 from dfkd_tune.study.prepare import needs, sized
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import probe
@@ -42,6 +44,18 @@ def test_a_pool_shrinks_with_the_room_and_never_grows():
         room, last = sizes.bytes, sizes
     assert (last.pool, last.gradients) == (1_024, False)
     assert "pool of 1,024 rows instead of 65,536" in last.shrunk
+
+
+def test_an_assistant_takes_room_for_its_students_and_their_rows():
+    module, inputs = network(), Inputs.unknown(FEATURES)
+    teacher = Teacher("tiny", module, torch.float64, "sha")
+    found = probe(teacher, inputs)
+    sizes = [
+        need(teacher, inputs, found, replace(FEW_QUERIES, assistant=each), 200).member
+        for each in (NoAssistant(), Wider(), Wider(members=3), Wider(members=3, rows=10**6))
+    ]
+    assert sizes == sorted(set(sizes))
+    assert sizes[3] - sizes[2] >= (10**6 - 20_000) * (FEATURES + 1) * 4
 
 
 def test_gradients_are_given_up_only_after_most_rows_were():

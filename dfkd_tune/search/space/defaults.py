@@ -105,6 +105,7 @@ TEACHER_DEFAULTS = {
 SHARED_ROWS = {leaf: ANSWERS[leaf] for leaf in ("student.width", "optimizer.lr")} | {
     "optimizer.weight_decay": {"low": 1e-3, "high": 1.0, "log": True},
     "optimizer.averaging": [0.0, 0.99, 0.999],
+    "checkpoint.kind": ["best", "last"],
 }
 """For studies with a total number of queries. All trials train on the same rows, of which there are few, so that a trial chooses
 how it is kept from learning them by heart.

@@ -48,7 +48,7 @@ NARROW_FRACTION = 0.99
 SMALL_FRACTION = 0.05
 """The same share in a study with a second objective for size."""
 
-SINGLE = ("initializer", "alpha", "loss", "optimizer", "refiner")
+SINGLE = ("initializer", "alpha", "loss", "optimizer", "refiner", "checkpoint", "assistant")
 """Sections whose kind the default space takes from the preset."""
 
 

@@ -17,7 +17,7 @@ from dfkd_tune.errors import SpecError
 from dfkd_tune.generators.base import Generator
 from dfkd_tune.generators.gaussian import Gaussian
 from dfkd_tune.inputs.columns import Columns
-from dfkd_tune.recipes.base import GapBound, InputBound, Mixing
+from dfkd_tune.recipes.base import Assistant, GapBound, InputBound, Mixing
 from dfkd_tune.recipes.gap_bounds import Unbounded
 from dfkd_tune.recipes.input_bounds import Steps
 from dfkd_tune.recipes.mixing import Constant
@@ -184,6 +184,18 @@ class Space:
             values[each.name] = domains.suggest(trial, name, domain)
         item = replace(item, **values)
         return self._limited(item) if section == "student" and self.max_parameters is not None else item
+
+    def assistants(self) -> list[Assistant]:
+        """An assistant of each kind of the space, as large as it may be."""
+        made, section = [], "assistant"
+        own, registry = getattr(self.preset, section), SECTIONS[section]
+        for name in self.kinds(section):
+            kind: type = registry[name]
+            item = own if kind is type(own) else replace(kind(), **fixing.fields_of(self.fixed, section, kind))
+            searched = {each.name: self.domains.get(f"{section}.{each.name}") for each in fields(kind)}
+            most = {name: max(domains.ends(domain)) for name, domain in searched.items() if domain is not None}
+            made.append(replace(item, **most))
+        return made
 
     def _limited(self, student: Any) -> Student:
         """A student within ``max_parameters``; as wide as they allow, unless its width is fixed or searched."""

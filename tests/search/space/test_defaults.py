@@ -11,8 +11,10 @@ from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.features_file import parse_features
 from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.recipes.assistants import NoAssistant
+from dfkd_tune.recipes.checkpoints import Best
 from dfkd_tune.recipes.presets import PRESETS, RANDOM
-from dfkd_tune.search.space.defaults import TEACHER_DEFAULTS
+from dfkd_tune.search.space.defaults import FEW_ROWS, TEACHER_DEFAULTS
 from dfkd_tune.search.space.search_space import make_space
 from dfkd_tune.teachers.base import Teacher, freeze
 from dfkd_tune.teachers.black_box import from_numpy
@@ -78,3 +80,13 @@ def test_windows_are_not_skewed(name):
     recipe = kind.recipe(inputs)
     assert recipe.student.takes == "window" and not isinstance(recipe.generator, Skewed)
     assert kind.recipe(Inputs.unknown(3)) == kind.preset
+
+
+@pytest.mark.parametrize("name", TEACHER_DEFAULTS)
+def test_only_a_total_searches_which_weights_are_kept(name):
+    for defaults, expected in ((TEACHER_DEFAULTS[name], set()), (FEW_ROWS, {"checkpoint.kind"})):
+        space = make_space(
+            defaults.preset, None, (Columns(3), 1), 1000, differentiable=name != "black box", default=defaults.search
+        )
+        assert {leaf for leaf in space.domains if leaf.partition(".")[0] in ("checkpoint", "assistant")} == expected
+        assert (defaults.preset.checkpoint, defaults.preset.assistant) == (Best(), NoAssistant())

@@ -6,6 +6,7 @@ import optuna
 import pytest
 from spaces import LOG, SIZE, WIDE, suggested
 
+from dfkd_tune.recipes.assistants import NoAssistant, Wider
 from dfkd_tune.recipes.mixing import Constant
 from dfkd_tune.recipes.presets import PRESETS
 from dfkd_tune.recipes.recipe import SECTIONS, Recipe
@@ -48,6 +49,18 @@ class TestSpace:
                 assert recipe.leaves() == preset.leaves() | {"optimizer.lr": params["optimizer.lr"]}
             for recipe, params in suggested(make_space(preset, {}, SIZE, None), 2):
                 assert recipe == preset and params == {}
+
+    def test_every_suggested_assistant_is_within_the_largest(self):
+        search = {
+            "assistant.kind": ["none", "wider"],
+            "assistant.times": {"low": 2, "high": 6},
+            "assistant.rows": [100, 3_000],
+        }
+        space = make_space(Recipe(), search, SIZE, None, fixed={"assistant.members": 2})
+        assert space.assistants() == [NoAssistant(), Wider(times=6, members=2, rows=3_000)]
+        kinds = {type(recipe.assistant) for recipe, _ in suggested(space, 50)}
+        assert kinds == {NoAssistant, Wider}
+        assert make_space(Recipe(), {}, SIZE, None).assistants() == [NoAssistant()]
 
     def test_ranges_hold_both_ends(self):
         widths = [

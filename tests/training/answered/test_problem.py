@@ -44,7 +44,7 @@ def test_members_of_all_folds_train_without_their_held_out_rows():
     member = population.release("a")
     assert len(population) == 0 and len(member.companions) == FOLDS - 1
     for each in (member, *member.companions):
-        assert each.best is not None and len(each.curve) > 1
+        assert each.kept is not None and len(each.curve) > 1
         assert not set(each.block.flatten().tolist()) - set(problem.training_rows(each.fold).tolist())
     assert not torch.equal(member.weights[0], member.companions[0].weights[0])
 

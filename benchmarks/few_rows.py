@@ -1,0 +1,127 @@
+"""What keeps a student from learning few rows by heart: recipes on so many answered rows, RMSE on real test inputs.
+
+    python benchmarks/few_rows.py --shared ../shared --cache ~/.cache/dfkd-teachers
+
+Every recipe trains on the same prior rows of a black box, without those that are held out of it, and is the preset ``few_queries``
+but for what its row says. A study chooses among such recipes; nothing is chosen here. Nothing is known of the inputs (tier T0).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import figures
+import torch
+from queries import Case, case_of
+from rich.console import Console
+from rich.table import Table
+
+from dfkd_tune.recipes.assistants import Wider
+from dfkd_tune.recipes.checkpoints import Last
+from dfkd_tune.recipes.presets import FEW_QUERIES
+from dfkd_tune.study.prepare import prepare
+from dfkd_tune.training.answered.problem import Answered, AnsweredProblem
+from dfkd_tune.training.distill import distill_all
+from dfkd_tune.training.member import Member
+from dfkd_tune.training.problem import Problem
+
+CELLS = ["trees, compactiv, 1000", "trees, compactiv, 5000", "ReLU, pole, 1000", "ReLU, pole, 5000"]
+"""Teachers by kind and data, and the rows that each has answered."""
+STRESS_SHARE = 10
+"""One in so many rows stands for those with undeclared tails."""
+REPORT_ROWS = 50
+UNDECAYED = replace(FEW_QUERIES.optimizer, weight_decay=0.0, averaging=0.0)
+TENTH = replace(FEW_QUERIES.optimizer, weight_decay=0.03)
+RECIPES: dict[str, dict[str, Any]] = {
+    "best weights": {},
+    "last weights": {"checkpoint": Last()},
+    "best weights, neither decay nor average": {"optimizer": UNDECAYED},
+    "last weights, a tenth of the decay": {"optimizer": TENTH, "checkpoint": Last()},
+    "last weights, assistant labels half": {"checkpoint": Last(), "assistant": Wider()},
+    "last weights, a tenth of the decay, assistant labels all": {
+        "checkpoint": Last(),
+        "assistant": Wider(share=1.0),
+        "optimizer": TENTH,
+    },
+}
+"""Recipe in words -> how it differs from the preset."""
+
+
+def problem_of(case: Case, rows: int, args: argparse.Namespace, seed: int) -> tuple[AnsweredProblem, Any]:
+    """The setting of a study that has got ``rows`` answers, and the widest student that fits."""
+    prepared = prepare(case.spec("few", args, seed), teacher=case.teacher(False))
+    asked = Problem(prepared.teacher, prepared.inputs, prepared.probe, seed=seed, pool_rows=rows, bank_rows=REPORT_ROWS)
+    parts = [
+        (asked.inputs.raw(part.z.double()), part.values.double() * asked.spread + asked.shift)
+        for part in (asked.banks["report"], asked.pool)
+    ]
+    (x, y), stress = parts[1], rows // STRESS_SHARE
+    answered = Answered(parts[0], (x[stress:], y[stress:]), (x[:stress], y[:stress]))
+    problem = AnsweredProblem(prepared.teacher, prepared.inputs, prepared.probe, answered, seed=seed)
+    problem.trained_folds = 1
+    return problem, prepared.space.preset.student
+
+
+def measured(case: Case, rows: int, args: argparse.Namespace, seed: int) -> dict[str, float]:
+    """Real RMSE by recipe; all recipes train together."""
+    problem, student = problem_of(case, rows, args, seed)
+    recipes = {name: replace(FEW_QUERIES, student=student, steps=args.steps, **own) for name, own in RECIPES.items()}
+    outcomes = distill_all(problem, [Member(name, recipe, seed) for name, recipe in recipes.items()])
+    return {
+        name: case.real(problem.module(each.recipe.student, each.weights))
+        for name, each in zip(recipes, outcomes, strict=True)
+    }
+
+
+def table_of(found: Mapping[str, dict[str, float]], args: argparse.Namespace) -> dict[str, list[float]]:
+    """Recipe -> mean RMSE over the seeds, by teacher and number of rows."""
+    return {
+        recipe: [statistics.mean(found[f"{cell}, {seed}"][recipe] for seed in args.seeds) for cell in args.cells]
+        for recipe in RECIPES
+    }
+
+
+def entries(found: Mapping[str, dict[str, float]], args: argparse.Namespace) -> dict[str, figures.Measured]:
+    """What a run publishes."""
+    return {"few_rows": figures.Measured(args.seeds, f"{args.steps:,} steps a student", table_of(found, args))}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shared", type=Path, default=Path("../shared"), help="folder with data/")
+    parser.add_argument("--cache", type=Path, required=True, help="folder that keeps the trained teachers")
+    parser.add_argument("--cells", nargs="+", default=CELLS, metavar="'KIND, DATA, ROWS'")
+    parser.add_argument("--steps", type=int, default=3_000)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="of the teachers, the rows and the students")
+    parser.add_argument("--json", type=Path, help="also write the figures here; cells in it are not measured again")
+    figures.add_option(parser)
+    args = parser.parse_args()
+    args.trials = 1
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", category=UserWarning)
+    found = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
+    for seed, cell in product(args.seeds, args.cells):
+        key, (name, _, rows) = f"{cell}, {seed}", cell.rpartition(", ")
+        if key not in found:
+            found[key] = measured(case_of(name, args, seed), int(rows), args, seed)
+            print(f"{key}: {found[key]}", flush=True)
+        if args.json:
+            args.json.write_text(json.dumps(found, indent=1))
+    table = Table("recipe", *args.cells, title="RMSE on real test inputs by answered rows")
+    for recipe, values in table_of(found, args).items():
+        table.add_row(recipe, *(f"{value:.3f}" for value in values))
+    Console(width=150).print(table)
+    if args.publish:
+        figures.publish(entries(found, args))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""A teacher's assistant is a larger student of the same kind."""
+
+import pytest
+
+from dfkd_tune.recipes.assistants import ASSISTANTS, NoAssistant, Wider
+from dfkd_tune.students.kinds import STUDENTS
+
+
+@pytest.mark.parametrize("kind", STUDENTS)
+def test_an_assistant_is_so_many_times_as_wide(kind):
+    student = STUDENTS[kind]()
+    students = Wider(times=3, members=2).students(student)
+    assert len(students) == 2 and students[0] == students[1]
+    assert students[0] == (student.with_width(3 * student.width) if student.has_width else student)
+
+
+def test_nobody_labels_unless_a_recipe_says_so():
+    nobody = NoAssistant()
+    assert nobody.students(STUDENTS["mlp"]()) == [] and nobody.labeled_rows == nobody.batch_share == 0
+    assert all((ASSISTANTS[kind]().labeled_rows > 0) == bool(ASSISTANTS[kind]().batch_share) for kind in ASSISTANTS)

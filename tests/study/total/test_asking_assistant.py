@@ -1,0 +1,49 @@
+"""A teacher's assistant in a study with a total: no row more is asked, also if the study is stopped and resumed."""
+
+import pytest
+from costly import asked, costly_tree, run
+
+from dfkd_tune.errors import Interrupted
+from dfkd_tune.search.attributes import StudyRecord
+from dfkd_tune.search.loaded import load_study
+from dfkd_tune.search.recorded_recipes import recipe_of
+from dfkd_tune.search.study_file import parse_spec
+from dfkd_tune.study.prepare import prepare
+from dfkd_tune.study.session import run_study
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+HELPED = {"assistant": {"kind": "wider", "times": 2, "rows": 500}, "checkpoint": {"kind": "last"}}
+
+
+def tree_of(name, folder, **sections) -> dict:
+    return costly_tree(name, folder, 400, trials=2, reruns=0, seed=5) | sections
+
+
+def test_an_assistant_costs_no_row(store, log, tmp_path):
+    spent = []
+    for name, sections in (("costly-alone", {}), ("costly-helped", HELPED)):
+        before = asked(log)
+        assert run(store, tree_of(name, tmp_path, **sections)).promoted is not None
+        queries = StudyRecord.of(load_study(store.storage, name)).queries
+        spent.append((asked(log) - before, queries))
+    assert spent[0] == spent[1] and spent[1][0] <= 400
+    trials = store.trials("costly-helped")
+    assert {type(recipe_of(trial).assistant).__name__ for trial in trials} == {"Wider"}
+    assert all(trial.user_attrs["answered_rows"] < 400 < HELPED["assistant"]["rows"] for trial in trials)
+
+
+@pytest.mark.parametrize("looks", [2, 30])
+def test_a_study_that_was_stopped_goes_on_to_the_same_students(store, log, tmp_path, looks):
+    """While assistants train, and while their students do."""
+    whole = run(store, tree_of(f"costly-unstopped-{looks}", tmp_path, **HELPED))
+    tree, seen = tree_of(f"costly-stopped-{looks}", tmp_path, **HELPED), []
+
+    def stop() -> bool:
+        seen.append(None)
+        return len(seen) > looks
+
+    prepared = prepare(parse_spec(tree, "costly"), storage_url=store.storage)
+    with pytest.raises(Interrupted):
+        run_study(prepared, store.storage, store.tracking, should_stop=stop)
+    assert not any(trial.state.is_finished() for trial in load_study(store.storage, tree["study"]["name"]).trials)
+    assert run(store, tree).best == whole.best
