@@ -22,7 +22,9 @@ ANNOUNCED_S, LEFT_OUT_S = 10.0, 60.0
 """Seconds of teacher queries from which an estimate is announced, and from which it runs only with ``--estimate``."""
 
 
-@click.command(short_help="Validate a study file; show its search space, time and memory.")
+@click.command(
+    short_help="Validate a study file; show its search space, time, memory, and what more knowledge would buy."
+)
 @click.argument("spec", required=False, type=click.Path())
 @click.option("--teacher", help="Model file or package.module:function; replaces the teacher in SPEC.")
 @ARCHITECTURE

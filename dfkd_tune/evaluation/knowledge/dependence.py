@@ -10,7 +10,7 @@ Rng = np.random.Generator
 FACTORS = 4
 """Most factors of a correlation matrix."""
 INDEPENDENT = 0.2
-"""Probability that features are independent, as in designed experiments."""
+"""Share of the worlds whose features are independent, as in designed experiments."""
 GROUPS = (2, 16)
 """Fewest and most groups of rows."""
 APART = 0.98
@@ -23,11 +23,17 @@ SCALES = 0.8
 """Largest standard deviation of the logarithm of the groups' variances."""
 
 
-def correlation(width: int, rng: Rng) -> np.ndarray:
-    """A correlation matrix ``(D, D)`` of normal scores: each feature shares a random part of its variance with a few factors."""
-    if rng.random() < INDEPENDENT:
+def correlation(width: int, rng: Rng, place: float) -> np.ndarray:
+    """A correlation matrix ``(D, D)`` of normal scores: each feature shares a random part of its variance with a few factors.
+
+    Args:
+        width: number of features D.
+        rng: source of the random numbers.
+        place: from 0 to 1; the larger, the larger are these parts. Below ``INDEPENDENT`` the features are independent.
+    """
+    if place < INDEPENDENT:
         return np.eye(width)
-    strength = rng.uniform(0.05, 0.95)
+    strength = 0.05 + 0.9 * (place - INDEPENDENT) / (1 - INDEPENDENT)
     shared = rng.beta(3 * strength, 3 * (1 - strength), width)
     loadings = rng.normal(size=(width, rng.integers(1, FACTORS + 1)))
     loadings *= np.sqrt(shared / np.square(loadings).sum(1))[:, None]
@@ -41,14 +47,19 @@ def gaussian(matrix: np.ndarray) -> CopulaMixture:
     return CopulaMixture((_group(1.0, np.zeros(len(matrix)), matrix),))
 
 
-def grouped(matrix: np.ndarray, rng: Rng) -> CopulaMixture:
+def grouped(matrix: np.ndarray, rng: Rng, most_loose: float = 0.0) -> CopulaMixture:
     """A mixture of groups whose normal scores together have about a given correlation matrix ``(D, D)``.
 
     In coordinates in which that matrix is the identity, the means have a covariance ``B`` that is below the identity, and the
     covariances of the groups are random Wishart matrices, transformed so that their weighted sum is ``I - B``.
+
+    Args:
+        matrix: the correlation matrix.
+        rng: source of the random numbers.
+        most_loose: largest share of the variance of a score that is its own instead.
     """
     width, count = len(matrix), round(GROUPS[0] * (GROUPS[1] / GROUPS[0]) ** rng.random())
-    loose = rng.uniform(0.0, LOOSE)
+    loose = rng.uniform(0.0, most_loose)
     values, vectors = np.linalg.eigh((1 - loose) * matrix + loose * np.eye(width))
     values = np.maximum(values, 1e-9)
     shares = rng.dirichlet(np.full(count, 3.0))

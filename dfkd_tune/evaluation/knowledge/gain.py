@@ -18,7 +18,7 @@ class Gain:
 
     Args:
         tier: tier of ``dfkd-tune describe`` that declares more; None if there is none, or none is foreseen.
-        share: share of the error on real inputs that it would take away, at the median of the worlds; None without an estimate.
+        share: share of the error on real inputs that it would take away, by the geometric mean over the worlds; None without an estimate.
         low, high: interval of ``share``.
         worlds: number of worlds.
         teacher_rows: number of rows that the teacher was asked for.

@@ -1,7 +1,7 @@
 """Plausible distributions of features whose quantiles are not declared.
 
-The features of a table resemble each other: those of a machine are all skewed, those of a survey have few values. So the shares of the
-shapes are drawn first, from a Dirichlet distribution that favors few of them, and then the shape of each feature.
+The features of a table resemble each other: those of a machine are mostly skewed, those of a survey have few values. So each world has
+one shape that half of its features or more have. Successive worlds take it from a list, so that few worlds show all shapes.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from dfkd_tune.inputs.feature import Feature
 Rng = np.random.Generator
 Curve = Callable[[np.ndarray], np.ndarray]
 """Quantile function: probabilities ``(M,)`` to values ``(M,)``, in any unit."""
+Shape = Callable[[Rng], Curve]
 PROBABILITIES = ndtr(np.linspace(-3.1, 3.1, 63))
 LEAST_JUMP = 0.3
 """Difference of neighboring values, in standard deviations, between which further probabilities are put."""
 FURTHER = 33
 """Number of those."""
-CONCENTRATION = 0.3
-"""Of the Dirichlet distribution of the shares of the shapes: the smaller, the more alike the features of a table."""
+ALIKE = (0.5, 1.0)
+"""Least and largest probability that a feature has the main shape of its world."""
 MIRRORED = 0.3
 """Probability that a shape is mirrored: measured values are more often skewed to the right."""
 EDGES = 0.8
@@ -76,6 +77,8 @@ def _leveled(rng: Rng) -> Curve:
 
 
 SHAPES = (_normal, _uniform, _skewed, _heavy_tailed, _bimodal, _spiked, _leveled)
+MAIN = (_spiked, _skewed, _leveled, _normal, _spiked, _uniform, _skewed, _bimodal, _spiked, _heavy_tailed)
+"""Main shapes of successive worlds. Measured values are most often skewed, or mostly one value."""
 
 
 def known(feature: Feature) -> bool:
@@ -85,26 +88,33 @@ def known(feature: Feature) -> bool:
     return feature.quantiles is not None
 
 
-def plausible(features: Sequence[Feature], rng: Rng) -> list[Feature]:
-    """Features with a plausible distribution wherever it is not declared; declared moments, ranges and levels hold."""
-    shares = rng.dirichlet(np.full(len(SHAPES), CONCENTRATION))
-    return [each if known(each) else _drawn(each, shares, rng) for each in features]
+def plausible(features: Sequence[Feature], rng: Rng, number: int) -> list[Feature]:
+    """Features with a plausible distribution wherever it is not declared; declared moments, ranges and levels hold.
+
+    Args:
+        features: the features as declared.
+        rng: source of the random numbers.
+        number: number of the world.
+    """
+    main, alike = MAIN[number % len(MAIN)], rng.uniform(*ALIKE)
+    shapes = [main if rng.random() < alike else SHAPES[rng.integers(len(SHAPES))] for _ in features]
+    return [each if known(each) else _drawn(each, shape, rng) for each, shape in zip(features, shapes, strict=True)]
 
 
-def _drawn(feature: Feature, shares: np.ndarray, rng: Rng) -> Feature:
+def _drawn(feature: Feature, shape: Shape, rng: Rng) -> Feature:
     if feature.levels is not None:
         return replace(feature, probabilities=rng.dirichlet(np.ones(len(feature.levels))).tolist())
     if feature.range is not None:
         low, high = feature.range
         values = low + (high - low) * betaincinv(*np.exp(rng.normal(0.0, EDGES, 2)), PROBABILITIES)
         return replace(feature, quantiles=_quantiles(PROBABILITIES, values))
-    right = SHAPES[rng.choice(len(SHAPES), p=shares)](rng)
+    right = shape(rng)
     curve = (lambda p: -right(1 - p)) if rng.random() < MIRRORED else right
     p = _knots(curve)
     values = curve(p)
-    shape = Feature(feature.name, quantiles=_quantiles(p, values))
+    bare = Feature(feature.name, quantiles=_quantiles(p, values))
     center, scale = (0.0, 1.0) if feature.mean is None or feature.std is None else (feature.mean, feature.std)
-    return replace(feature, quantiles=_quantiles(p, center + scale * (values - shape.center) / shape.scale))
+    return replace(feature, quantiles=_quantiles(p, center + scale * (values - bare.center) / bare.scale))
 
 
 def _knots(curve: Curve) -> np.ndarray:

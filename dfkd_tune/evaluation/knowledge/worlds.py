@@ -1,7 +1,12 @@
-"""Worlds: plausible true distributions of a teacher's inputs that agree with what is declared of them."""
+"""Worlds: plausible true distributions of a teacher's inputs that agree with what is declared of them.
+
+Declared moments, ranges, levels and quantiles hold exactly. Declared rank correlations hold about, and on average: they become the
+correlations of normal scores that are then mapped to one standard normal distribution each.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +16,12 @@ from dfkd_tune.evaluation.knowledge import dependence, marginals
 from dfkd_tune.inputs.dependence.copula_mixture import CopulaMixture
 from dfkd_tune.inputs.dependence.rank_correlation import RankCorrelation
 from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.utils.seeding import derive
 
 WIDEST = 128
 """Largest number of features: the work on covariances grows with its third power."""
-GROUPED = 0.5
-"""Probability that rows of a world form groups where nothing is declared of how features go together."""
+GOLDEN = (math.sqrt(5) - 1) / 2
+"""Multiples of it, modulo 1, are spread evenly over the unit interval, however many there are."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +59,24 @@ def unforeseen(inputs: Inputs) -> str | None:
     return None
 
 
-def world(inputs: Inputs, rng: np.random.Generator) -> World:
-    """Draw a world; ``inputs`` have a next tier, and are foreseen."""
-    features = marginals.plausible(inputs.features, rng)
+def world(inputs: Inputs, seed: int, number: int) -> World:
+    """Draw a world.
+
+    Args:
+        inputs: what is declared; it has a next tier, and is foreseen.
+        seed: seed of all worlds.
+        number: number of the world, from 0.
+    """
+    rng = np.random.default_rng(derive(seed, "world", number))
+    features = marginals.plausible(inputs.features, rng, number)
     told = inputs.replaced(features=features)
     if isinstance(inputs.dependence, CopulaMixture):  # of features whose quantiles are not declared
         return World(told, told)
-    matrix = _declared(told) if inputs.dependence is not None else dependence.correlation(len(inputs), rng)
-    is_grouped = len(inputs) > 1 and (inputs.dependence is not None or rng.random() < GROUPED)
-    truth = dependence.grouped(matrix, rng) if is_grouped else dependence.gaussian(matrix)
+    place = (number + 0.5) * GOLDEN % 1
+    matrix = _declared(told) if inputs.dependence is not None else dependence.correlation(len(inputs), rng, place)
+    loose = 0.0 if inputs.dependence is None else dependence.LOOSE
+    is_grouped = len(inputs) > 1 and (inputs.dependence is not None or number % 2 == 1)
+    truth = dependence.grouped(matrix, rng, loose) if is_grouped else dependence.gaussian(matrix)
     real = told.replaced(dependence=truth)
     return World(
         real,
