@@ -46,6 +46,6 @@ class Gain:
             return "nothing to gain: no tier declares more of the inputs"
         share, low, high = (f"{100 * max(0.0, each):.0f}" for each in (self.share, self.low, self.high))
         return (
-            f"{NEXT[self.tier]} would take away about {share} % of the error on real inputs ({low} to {high} % in 8 of 10 plausible "
-            f"cases): {self.command}"
+            f"{NEXT[self.tier]} would take away about {share} % of the error on real inputs (80 % interval {low} to {high} %): "
+            f"{self.command}"
         )
