@@ -140,6 +140,19 @@ def summary(rows: list[dict]) -> dict[str, float | int]:
     }
 
 
+def entries(rows: list[dict], args: argparse.Namespace) -> dict[str, figures.Measured]:
+    """What a run publishes; ``args`` has its seeds and steps."""
+    shown: dict[str, list] = {}
+    for row in rows:
+        share, low, high, true = (round(100 * row[key]) for key in ("share", "low", "high", "measured"))
+        shown.setdefault(row["dataset"], []).extend([f"{share} ({low} to {high})", true])
+    return {
+        "knowledge": figures.Measured(
+            args.seeds, f"students of {args.steps:,} steps", shown, summary(rows), "T0, T3, T4"
+        )
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
@@ -162,12 +175,7 @@ def main() -> None:
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1))
     if args.publish:
-        shown = {}
-        for row in rows:
-            share, low, high, true = (round(100 * row[key]) for key in ("share", "low", "high", "measured"))
-            shown.setdefault(row["dataset"], []).extend([f"{share} ({low} to {high})", true])
-        measured = figures.Measured(args.seeds, f"students of {args.steps:,} steps", shown, found, "T0, T3, T4")
-        figures.publish({"knowledge": measured})
+        figures.publish(entries(rows, args))
 
 
 if __name__ == "__main__":
