@@ -10,7 +10,7 @@ from torch import nn
 
 from dfkd_tune.inputs.columns import Columns
 from dfkd_tune.inputs.encoding import Encoding
-from dfkd_tune.recipes.optimizers import update
+from dfkd_tune.recipes.optimizers import EPS, update
 from dfkd_tune.students.mlp import MLP
 
 WIDTH, RATE, DECAY, BATCH, EPOCHS = 500, 1e-3, 1e-5, 16, 500
@@ -39,7 +39,6 @@ def train_teachers(
         "keep2": torch.full((count, 1), 0.01),
         "decay": torch.full((count, 1), DECAY),
     }
-    fixed |= {"root": torch.ones(count, 1), "rate": rate}
     data = [
         {part: (torch.from_numpy(x[rows]), torch.from_numpy(y[rows])[:, None]) for part, rows in split.items()}
         for split in splits
@@ -56,7 +55,7 @@ def train_teachers(
             answers, tape = network.forward_with_tape(leaves, rows, columns)
             gradients = network.weight_gradients(leaves, tape, (answers - goals) * (2.0 / rows.shape[1]))
             torch.cat([gradient.flatten(1) for gradient in gradients], dim=1, out=gradient)
-            update(flat, gradient, first, second, fixed)
+            update(flat, gradient, first, second, fixed | {"root": 1 / rate, "eps": EPS / rate})
         losses = _valid(network, leaves, columns, data)
         for k, loss in enumerate(losses):
             if bad[k] > PATIENCE:

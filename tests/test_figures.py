@@ -250,6 +250,12 @@ def rest() -> dict:
     step = {"loop": 2_000.0, "own": 250.0, "faster": 8.0}
     bounded = step | {"floor": 125.0, "above": 2.0, "most": 16.0}
     deep = {name: bounded if kind.forward else step for name, kind in of("deep").KINDS.items()}
+    knowledge = of("knowledge")
+    gained = [
+        {"dataset": name, "share": share, "low": -0.1, "high": 0.5, "measured": share + 0.1, "teacher_rows": 5_000}
+        for name in (*DATASETS, *knowledge.NEW)
+        for share in (0.1, 0.2, 0.3)
+    ]
     leaving = figures.load()
     left = {
         key: of("leaving").measured(leaving[key]["rows"], RATIOS if "values" in leaving[key] else {}, "4 trials")
@@ -267,6 +273,7 @@ def rest() -> dict:
         | of("rounds").entries({way: [(0.2, 0.01), (0.1, 0.01)] for way in of("rounds").WAYS}, 120)
         | claims.entries(timed, {0: 30.0}, two)
         | of("deep").entries(deep, two)
+        | knowledge.entries(gained, two)
         | of("queries").entries(asked_rows, priced)
         | of("few_rows").entries(few, argparse.Namespace(seeds=[0], steps=1_000, cells=[*"ab"]))
         | of("privacy").entries(ratios, argparse.Namespace(epsilon=1.0, widths=[1.5, 3.0], seeds=[0, 1], steps=500))

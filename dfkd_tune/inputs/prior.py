@@ -169,9 +169,9 @@ class Inputs:
         tiny = torch.finfo(torch.float32).eps / 2  # 1 - tiny is the largest float32 below 1
         u = u.clamp(tiny, 1 - tiny)
         shape = None if self.inferred is None else self.inferred.shape
-        if self._mixings and shape is None:
+        if self.mixings and shape is None:
             scores = torch.special.ndtri(u.double())
-            for mixing in self._mixings:
+            for mixing in self.mixings:
                 scores = mixing.of(scores)
             u = torch.special.ndtr(scores).clamp(tiny, 1 - tiny).to(u)
         u, absent = self._gaps(u)
@@ -189,7 +189,8 @@ class Inputs:
         return (u / present).clamp(max=1.0), u > present
 
     @cached_property
-    def _mixings(self) -> Sequence[Mixer]:
+    def mixings(self) -> Sequence[Mixer]:
+        """The maps of independent normal scores to those of dependent features, in their order."""
         return [] if self.dependence is None else self.dependence.mixings(self._values)
 
     def _values(self, columns: Sequence[int]) -> Tensor:
@@ -338,8 +339,8 @@ class Inputs:
         kept = ["features", "simplex", "dependence", "inferred", "detected", "layout", "axes"]
         kept += [] if {"features", "dependence"} & {*changes} else ["told"]
         made = Inputs(**{name: getattr(self, name) for name in kept} | changes)
-        if "told" in kept and "_mixings" in vars(self):
-            made._mixings = self._mixings
+        if "told" in kept and "mixings" in vars(self):
+            made.mixings = self.mixings
         return made
 
     def _support(self, i: int) -> tuple[float, float]:

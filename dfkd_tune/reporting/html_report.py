@@ -11,6 +11,7 @@ from typing import Any
 
 from dfkd_tune.errors import NotFound
 from dfkd_tune.evaluation.certificate_page import bars
+from dfkd_tune.evaluation.knowledge.gain import NEXT, Gain
 from dfkd_tune.locations.paths import existing
 from dfkd_tune.registry.certificate_files import FOLDER as CERTIFICATE
 from dfkd_tune.registry.certificate_files import JSON, is_certified
@@ -157,6 +158,8 @@ def page(found: Findings, held: Recorded) -> str:
         front=[trial.number for trial in front(found.trials)],
         line=summary_text.recipe_line(student) if student else "",
         again=summary_text.again(held.tags, held.run) if held.run else None,
+        gain=None if (known := StudyRecord.of(found.study).knowledge) is None else Gain(**known),
+        next_tiers=NEXT,
         versions=json.loads(held.tags.get(tag.VERSIONS, "{}")),
     )
 

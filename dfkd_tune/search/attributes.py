@@ -64,6 +64,8 @@ ASKER = "asker"
 """Study attribute: the process that asked its teacher last, in words, in a study with a total."""
 CERTIFIED = "certificate_rows"
 """Entry of the summary: rows of a total that certificates had taken by then."""
+KNOWLEDGE = "knowledge"
+"""Study attribute: what one more tier of knowledge would buy, a ``Gain`` as plain values; absent where no estimate was made."""
 SUMMARY = "summary"
 """Study attribute: number of trials that had ended at the last summary, its time, and the promoted student's RMSE on the report bank."""
 
@@ -214,6 +216,10 @@ class StudyRecord:
     @property
     def promoted(self) -> Mapping[str, Any] | None:
         return self.attributes.get(PROMOTED)
+
+    @property
+    def knowledge(self) -> Mapping[str, Any] | None:
+        return self.attributes.get(KNOWLEDGE)
 
     @property
     def total_queries(self) -> int | None:

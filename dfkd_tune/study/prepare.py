@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from dfkd_tune.errors import MachineError, SpecError
+from dfkd_tune.evaluation.knowledge.estimate import estimate_gain, student_steps
+from dfkd_tune.evaluation.knowledge.gain import Gain
+from dfkd_tune.evaluation.knowledge.worlds import next_tier, unforeseen
 from dfkd_tune.evaluation.stress_bank import add_stress
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.prior_inference.resolve import answering, declared
@@ -44,6 +47,8 @@ LIBRARIES = 400 * 2**20
 """Memory of an additional process before it holds any row, in bytes."""
 WORTH = 1.0
 """Seconds of teacher queries from which outputs are cached for other processes."""
+GAIN_SHARE, LEAST_STEPS = 0.05, 100_000
+"""Largest share of a study's student steps that an estimate of more knowledge takes at its end, and fewest steps of such a study."""
 GROUPS = 2
 """Groups of a seeded study's rounds unless ``--workers`` is given: the same on any machine."""
 NOTHING = Sizes(0, False, 0, 0)
@@ -159,6 +164,28 @@ class Prepared:
     def baseline(self) -> Recipe:
         """Recipe of the untuned baseline, with the study's budget and its largest allowed student."""
         return untuned(self.probe.kind, self.space, self.spec.budget.total_queries is not None)
+
+    @property
+    def estimates_gain(self) -> bool:
+        """Whether the study ends with an estimate of what more knowledge would buy: where that is a small part of it."""
+        steps, preset = self.spec.study.trials * self.spec.budget.steps, self.space.preset
+        worth = steps >= LEAST_STEPS and student_steps(preset) <= GAIN_SHARE * steps
+        drawn = next_tier(self.inputs) is not None and unforeseen(self.inputs) is None
+        return worth and drawn and self.spec.budget.total_queries is None
+
+    def gain(self, check_cancelled: Callable[[], None] = lambda: None) -> Gain:
+        """Estimate what one more tier of knowledge would buy; a teacher whose rows are counted is not asked.
+
+        Args:
+            check_cancelled: called at times; may raise.
+        """
+        if self.spec.budget.total_queries is not None:
+            return Gain(next_tier(self.inputs), why="an estimate would ask for rows, which are counted")
+        preset, limit = self.space.preset, self.space.max_parameters
+        if limit is not None and "student.width" not in self.space.fixed:
+            preset = replace(preset, student=preset.student.with_width(self.space.widest(preset.student)))
+        of_teacher = (self.teacher, self.inputs, self.probe, preset, self.spec.study.seed)
+        return estimate_gain(*of_teacher, device=self.device, check_cancelled=check_cancelled)
 
     def identity(self) -> dict[str, Any]:
         """The facts that must be equal when the study is resumed."""

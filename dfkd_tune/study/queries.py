@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dfkd_tune.evaluation.attack import RESTARTS, STARTS, STEPS
+from dfkd_tune.evaluation.knowledge.estimate import rows_of, shortened
 from dfkd_tune.evaluation.stress_bank import MOVES, PANEL, REFERENCE_FRACTION
 from dfkd_tune.recipes.presets import PRESETS
 from dfkd_tune.recipes.recipe import Recipe
@@ -37,17 +38,19 @@ class Queries:
         trial: rows of one trial, averaged over the recipes it may have.
         runs: number of trials and re-runs, plus 1 for the baseline.
         certificate: rows for the certificate of the promoted student.
+        knowledge: rows of the estimate of what more knowledge would buy, at the end of the study; 0 without it.
     """
 
     shared: int
     trial: int
     runs: int
     certificate: int
+    knowledge: int = 0
 
     @property
     def total(self) -> int:
         """Rows of the whole study if no trial is pruned."""
-        return self.shared + self.trial * self.runs + self.certificate
+        return self.shared + self.trial * self.runs + self.certificate + self.knowledge
 
 
 def queries(prepared: Prepared, recipes: list[Recipe]) -> Queries:
@@ -70,7 +73,10 @@ def queries(prepared: Prepared, recipes: list[Recipe]) -> Queries:
     attacked = 2 * STEPS * min(STARTS, bank, max(8, pool // (STEPS * RESTARTS)))
     runs = about.trials + min(about.leaders, about.trials) * about.reruns + 1 + extra_runs(about)
     trial = sum(_asked(problem, recipe) for recipe in recipes) // len(recipes)
-    return Queries(shared, trial, runs, attacked + 2 * bank)
+    known = 0
+    if prepared.estimates_gain:
+        known = rows_of(_asked(problem, shortened(prepared.space.preset, prepared.probe.differentiable)))
+    return Queries(shared, trial, runs, attacked + 2 * bank, known)
 
 
 def _asked(problem: Problem, recipe: Recipe) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import optuna
@@ -14,7 +14,7 @@ import torch
 from dfkd_tune.errors import DfkdError, Interrupted
 from dfkd_tune.locations.paths import shared_folder
 from dfkd_tune.recipes.recipe import Recipe
-from dfkd_tune.search.attributes import BASELINE, StudyRecord
+from dfkd_tune.search.attributes import BASELINE, KNOWLEDGE, StudyRecord
 from dfkd_tune.search.locks import StudyLock, as_many_as_are_free, exclusive, rerun_lock, study_locks
 from dfkd_tune.search.progress import Progress, StudyResult, totals
 from dfkd_tune.search.ranking import (
@@ -312,6 +312,8 @@ class StudyRunner:
         summary, ended = known.summary, self.view.progress.ended
         if summary.get("trials") != ended or summary == self.summary_before:  # no other process wrote the summary
             self._require_same_teacher()
+            if known.knowledge is None and self.prepared.estimates_gain:
+                self.study.set_user_attr(KNOWLEDGE, asdict(self.prepared.gain(self._check_cancelled)))
             stores = (self.tracking_uri, self.storage, self.study)
             summary = published(self.tracker, *stores, self.problem, leading, ended)
         self._close(RunStatus.FINISHED, leading, report := summary["report"])
@@ -335,7 +337,8 @@ class StudyRunner:
 
     def _close(self, status: RunStatus, leading: Sequence[Promoted] = (), report: float | None = None) -> None:
         now = self.view.read()
-        counts = {"shared_teacher_rows": self.problem.frozen_rows} | totals(self.study, now)
+        asked = (StudyRecord.of(self.study).knowledge or {}).get("teacher_rows", 0)
+        counts = {"shared_teacher_rows": self.problem.frozen_rows + asked} | totals(self.study, now)
         metrics, tags = study_ending(counts, now.best, leading, report)
         self.tracker.close_study(status, metrics, tags)
 

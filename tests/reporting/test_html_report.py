@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from dataclasses import asdict
 from html.parser import HTMLParser
 
 import optuna
@@ -10,6 +11,7 @@ import yaml
 from made_trials import of, trial
 from optuna.trial import TrialState
 
+from dfkd_tune.evaluation.knowledge.gain import Gain
 from dfkd_tune.recipes.recipe import from_tree
 from dfkd_tune.reporting.findings import find
 from dfkd_tune.reporting.html_report import report
@@ -83,3 +85,21 @@ def test_a_report_of_a_study_under_way_says_so(store, tiny, tmp_path):
     assert "is not finished: 6 complete, 1 pruned, 1 waiting" in text
     assert "RMSE of 0.4" in text and "There is none for this student yet" in text
     assert "Not sure. direct leads" in text
+
+
+def test_the_report_tells_what_more_knowledge_would_buy(store, tmp_path):
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    study = optuna.create_study(storage=url, study_name="buying")
+    study.set_user_attr("identity", dict.fromkeys(AGREED, "known"))
+    study.set_user_attr("pool", 500)
+    for each in of(direct=[0.5, 0.4], gaussian=[0.6, 0.8]):
+        study.add_trial(each)
+    assert "What more knowledge would buy" not in report(url, store.tracking, "buying")
+    for gain, needed in (
+        (Gain("correlation", 0.23, -0.1, 0.41, 10, 118_952), ("23 %", "0 to 41 %", "--tier correlation", "118,952")),
+        (Gain(None), ("Nothing to gain",)),
+        (Gain("quantiles", why="it is slow"), ("Not estimated, as it is slow", "--tier quantiles")),
+    ):
+        study.set_user_attr("knowledge", asdict(gain))
+        text = report(url, store.tracking, "buying")
+        assert all(words in text[text.index("What more knowledge would buy") :] for words in needed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,7 @@ from dfkd_tune.cli.options import ARCHITECTURE, DEVICE, MAX_QUERIES, TRUST
 from dfkd_tune.cli.study_options import spec_of
 
 if TYPE_CHECKING:
+    from dfkd_tune.evaluation.knowledge.gain import Gain
     from dfkd_tune.inputs.prior import Inputs
     from dfkd_tune.study.prepare import Prepared
 
@@ -20,7 +22,9 @@ ANNOUNCED_S, LEFT_OUT_S = 10.0, 60.0
 """Seconds of teacher queries from which an estimate is announced, and from which it runs only with ``--estimate``."""
 
 
-@click.command(short_help="Validate a study file; show its search space, time and memory.")
+@click.command(
+    short_help="Validate a study file; show its search space, time, memory, and what more knowledge would buy."
+)
 @click.argument("spec", required=False, type=click.Path())
 @click.option("--teacher", help="Model file or package.module:function; replaces the teacher in SPEC.")
 @ARCHITECTURE
@@ -30,8 +34,10 @@ ANNOUNCED_S, LEFT_OUT_S = 10.0, 60.0
     "--estimate/--no-estimate",
     "timed",
     default=None,
-    help="Run a small part of the study to estimate time and memory; default: only if the teacher is fast enough.",
+    help="Run a small part of the study to estimate time, memory, and what more knowledge of the inputs would buy; default: only if the "
+    "teacher is fast enough.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print what is found as JSON.")
 @DEVICE
 @TRUST
 def check(
@@ -41,6 +47,7 @@ def check(
     features: str | None,
     max_queries: int | None,
     timed: bool | None,
+    as_json: bool,
     device: str,
     trust_pickle: bool,
 ) -> None:
@@ -86,9 +93,10 @@ def check(
             f"{package}: {', '.join(f'{kind} ({group})' for group, kind in kinds)}"
             for package, kinds in offered.items()
         )
-    console = Console()
+    console, said = Console(quiet=as_json), dict[str, Any]()
 
     def say(name: str, words: str) -> None:
+        said[name] = words
         console.print(f"[bold]{name:<9}[/] ", end="")
         console.print(words, highlight=False, soft_wrap=True, markup=False)
 
@@ -98,6 +106,7 @@ def check(
         if asked_for is None
         else f"about {asked_for.total:,} teacher rows in all: {asked_for.shared:,} before the first trial (budget.pool, budget.bank), "
         f"{asked_for.trial:,} a trial (budget.teacher_rows limits them) in {asked_for.runs:,} runs, {asked_for.certificate:,} for the certificate"
+        + (f", {asked_for.knowledge:,} for what more knowledge would buy" if asked_for.knowledge else "")
     )
     for name, words in facts.items():
         say(name, words)
@@ -110,9 +119,17 @@ def check(
         for field, value in leaves.items():
             branch.add(f"{field:<10} {_words(value)}{_only(space.owners(f'{section}.{field}'))}")
     console.print(tree, highlight=False, soft_wrap=True)
+
+    def ended(gain: Gain | None) -> None:
+        if gain is not None:
+            say("knowledge", gain.words())
+        if as_json:
+            told = None if gain is None else {**asdict(gain), "command": gain.command}
+            click.echo(json.dumps({**said, "search": described["search"], "knowledge": told}))
+
     if asked_for is None:
         say("time", "not estimated, as an estimate would ask for rows")
-        return
+        return ended(prepared.gain())
     asks = 4 * CALIBRATION_ROWS / found.rows_per_second + ESTIMATE_STEPS * found.call
     if timed is None and asks > LEFT_OUT_S:
         say("time", f"not estimated, as its teacher alone takes about {clock(asks)}; --estimate does it")
@@ -129,6 +146,8 @@ def check(
         )
         say("time", f"about {clock(taken.seconds)} of training on this machine, {every}")
         say("memory", f"about {taken.bytes / 2**20:,.0f} MiB")
+        return ended(prepared.gain())
+    ended(None)
 
 
 def _rows(prepared: Prepared) -> str:

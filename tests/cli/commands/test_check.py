@@ -1,5 +1,6 @@
 """``check``: it draws the search space, estimates time and memory, and takes a teacher as ``study`` does."""
 
+import json
 import re
 
 import pytest
@@ -40,3 +41,30 @@ def test_check_draws_the_space_and_tells_what_it_takes(dfkd, tmp_path, tree):
     assert "time" not in dfkd("check", "study.yaml", "--no-estimate").out
     (tmp_path / "nothing.yaml").write_text(yaml.safe_dump(tree("nothing", search={})))
     assert "search: nothing, the preset as it is" in dfkd("check", "nothing.yaml", "--no-estimate").out
+
+
+def test_check_tells_what_more_knowledge_would_buy(dfkd, tmp_path, tree):
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("buying")))
+    printed = dfkd("check", "study.yaml")
+    assert printed.status == 0, printed.err
+    (line,) = (line for line in printed.out.splitlines() if line.startswith("knowledge"))
+    assert "--tier quantiles -o features.yaml" in line and re.search(r"about \d+ % of the error", line)
+    told = json.loads(dfkd("check", "study.yaml", "--json").out)
+    gain = told["knowledge"]
+    assert gain["tier"] == "quantiles" and gain["low"] < gain["share"] < gain["high"] and gain["teacher_rows"] > 0
+    assert gain["command"] in line and told["search"] and "tier T0" in told["inputs"]
+    assert json.loads(dfkd("check", "study.yaml", "--json", "--no-estimate").out)["knowledge"] is None
+
+
+def test_check_asks_no_row_to_tell_it_of_a_teacher_whose_rows_are_counted(dfkd, tmp_path, tree):
+    (tmp_path / "features.yaml").write_text(DECLARED)
+    made = tree("dear", preset="few_queries", search={}, features="features.yaml") | {
+        "budget": {"steps": 40, "batch": 20}
+    }
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(made))
+    before = dfkd("check", "study.yaml", "--max-queries", 600, "--no-estimate")
+    ended = dfkd("check", "study.yaml", "--max-queries", 600)
+    assert ended.status == 0, ended.err
+    assert "knowledge not estimated, as an estimate would ask for rows, which are counted" in ended.out
+    asked = [re.search(r"this check asked ([\d,]+) more", each.out)[1] for each in (before, ended)]
+    assert asked[0] == asked[1]

@@ -115,7 +115,7 @@ def test_any_declaration_is_a_distribution(made):
     owner = {i: c for c, columns in enumerate(process.axes.columns("channels", "steps").tolist()) for i in columns}
     steps = [features[owner[i]] for i in range(process.axes.width)]
     inputs = Inputs(steps, dependence=process, axes=[process.axes])
-    (mixing,) = inputs._mixings
+    (mixing,) = inputs.mixings
     scores = mixing.of(torch.eye(process.axes.width, dtype=torch.float64))
     covariance = scores.T @ scores
     torch.testing.assert_close(
@@ -131,6 +131,6 @@ def test_long_windows_of_many_channels_need_little_memory():
     channels = [{"name": f"c{i}", "time_constant": 3.0 + i} for i in range(20)]
     tree = {"window": {"steps": 168, "channels": channels, "correlation": [[0.3] * i + [1.0] for i in range(20)]}}
     inputs = parse_features(tree, "here")
-    (mixing,) = inputs._mixings
+    (mixing,) = inputs.mixings
     assert mixing.across.numel() + mixing.along.numel() == 20**2 + 20 * 168**2
     assert inputs.draw(4, rng()).shape == (4, 3360)
