@@ -43,6 +43,7 @@ def made(name: str, *rmses: float, teacher="t", features="f", tier="T0", spec=No
         trials=trials,
         counts={"complete": len(trials)},
         noise=None,
+        rivals=(),
         comparisons=(),
         size=None,
         baseline=None,
