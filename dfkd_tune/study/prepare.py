@@ -47,7 +47,7 @@ LIBRARIES = 400 * 2**20
 """Memory of an additional process before it holds any row, in bytes."""
 WORTH = 1.0
 """Seconds of teacher queries from which outputs are cached for other processes."""
-GAIN_SHARE, LEAST_STEPS = 0.05, 100_000
+GAIN_SHARE, LEAST_STEPS = 0.05, 1_000_000
 """Largest share of a study's student steps that an estimate of more knowledge takes at its end, and fewest steps of such a study."""
 GROUPS = 2
 """Groups of a seeded study's rounds unless ``--workers`` is given: the same on any machine."""
