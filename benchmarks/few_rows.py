@@ -26,10 +26,12 @@ from rich.table import Table
 
 from dfkd_tune.recipes.assistants import Wider
 from dfkd_tune.recipes.checkpoints import Last
+from dfkd_tune.recipes.losses import Sobolev
 from dfkd_tune.recipes.presets import FEW_QUERIES
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.training.answered.problem import Answered, AnsweredProblem
-from dfkd_tune.training.distill import distill_all
+from dfkd_tune.training.banks import Pool
+from dfkd_tune.training.distill import distill, distill_all
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.problem import Problem
 
@@ -53,6 +55,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
 }
 """Recipe in words -> how it differs from the preset."""
+SLOPES = "slopes by finite differences, on fewer rows"
+"""The preset with a Sobolev loss, on as many rows as the same answers pay for: the slopes of one take 2 D answers more."""
+SLOPE_WEIGHT, STOPPING_ROWS = 0.3, 200
 
 
 def problem_of(case: Case, rows: int, args: argparse.Namespace, seed: int) -> tuple[AnsweredProblem, Any]:
@@ -75,17 +80,30 @@ def measured(case: Case, rows: int, args: argparse.Namespace, seed: int) -> dict
     problem, student = problem_of(case, rows, args, seed)
     recipes = {name: replace(FEW_QUERIES, student=student, steps=args.steps, **own) for name, own in RECIPES.items()}
     outcomes = distill_all(problem, [Member(name, recipe, seed) for name, recipe in recipes.items()])
-    return {
+    found = {
         name: case.real(problem.module(each.recipe.student, each.weights))
         for name, each in zip(recipes, outcomes, strict=True)
     }
+    return found | {SLOPES: sloped(case, rows, args, seed)}
+
+
+def sloped(case: Case, rows: int, args: argparse.Namespace, seed: int) -> float:
+    """Real RMSE with slopes by finite differences; its early stopping has further rows."""
+    prepared = prepare(case.spec("few", args, seed), teacher=case.teacher(False))
+    of_teacher = (prepared.teacher, prepared.inputs, prepared.probe)
+    with_slopes = max(1, rows // (2 * prepared.probe.features + 1))
+    problem = Problem(*of_teacher, seed=seed, pool_rows=with_slopes, bank_rows=STOPPING_ROWS)
+    problem.pool = Pool(problem.pool.z, *problem.labels(problem.pool.z))
+    recipe = replace(FEW_QUERIES, student=prepared.space.preset.student, steps=args.steps, loss=Sobolev(SLOPE_WEIGHT))
+    outcome = distill(problem, recipe, seed)
+    return case.real(problem.module(recipe.student, outcome.weights))
 
 
 def table_of(found: Mapping[str, dict[str, float]], args: argparse.Namespace) -> dict[str, list[float]]:
     """Recipe -> mean RMSE over the seeds, by teacher and number of rows."""
     return {
         recipe: [statistics.mean(found[f"{cell}, {seed}"][recipe] for seed in args.seeds) for cell in args.cells]
-        for recipe in RECIPES
+        for recipe in (*RECIPES, SLOPES)
     }
 
 

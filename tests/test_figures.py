@@ -261,7 +261,7 @@ def rest() -> dict:
         key: of("leaving").measured(leaving[key]["rows"], RATIOS if "values" in leaving[key] else {}, "4 trials")
         for key in leaving.keys() & of("leaving").STUDIES.keys()
     }
-    few = {f"{cell}, 0": dict.fromkeys(of("few_rows").RECIPES, 0.4) for cell in "ab"}
+    few = {f"{cell}, 0": dict.fromkeys((*of("few_rows").RECIPES, of("few_rows").SLOPES), 0.4) for cell in "ab"}
     return (
         left
         | of("digits").entries(digits, two)
