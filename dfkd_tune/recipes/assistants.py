@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from dfkd_tune.recipes.base import Assistant
-from dfkd_tune.students.base import Student
+from dfkd_tune.students.base import WIDEST, Student
 from dfkd_tune.utils.plugins import Registry
 from dfkd_tune.utils.strategy import strategy
 
@@ -22,10 +22,10 @@ class Wider(Assistant):
     """The mean of wider students, which train before the student: on its own prior rows, for as many steps, by the same optimizer.
 
     Args:
-        times: their width relative to the student's; an architecture without a width keeps its size.
+        times: their width relative to the student's, at most 100,000 units; an architecture without a width keeps its size.
         members: number of them.
         rows: number of new prior rows that their mean labels.
-        share: share of the prior rows of a batch that are replaced by these.
+        share: share of the prior rows of a batch that are replaced by these, at least one row.
     """
 
     times: Annotated[int, Field(ge=1, le=64)] = 4
@@ -42,7 +42,7 @@ class Wider(Assistant):
         return self.share
 
     def students(self, student: Student) -> list[Student]:
-        return [student.with_width(self.times * getattr(student, "width", 1))] * self.members
+        return [student.with_width(min(WIDEST, self.times * getattr(student, "width", 1)))] * self.members
 
 
 ASSISTANTS: Registry[type[Assistant]] = Registry("assistants", Assistant, {"none": NoAssistant, "wider": Wider})

@@ -124,7 +124,7 @@ class Member:
 
     def lesson_share(self, rows: int) -> int:
         """How many of ``rows`` prior rows are replaced by those of its lesson."""
-        return 0 if self.lesson is None else round(self.recipe.assistant.batch_share * rows)
+        return 0 if self.lesson is None else min(rows, max(1, round(self.recipe.assistant.batch_share * rows)))
 
     def lesson_rows(self, count: int) -> Tensor:
         """Random indices ``(count,)`` of the rows of its lesson."""

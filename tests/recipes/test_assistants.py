@@ -3,7 +3,9 @@
 import pytest
 
 from dfkd_tune.recipes.assistants import ASSISTANTS, NoAssistant, Wider
+from dfkd_tune.students.base import WIDEST
 from dfkd_tune.students.kinds import STUDENTS
+from dfkd_tune.students.mlp import MLP
 
 
 @pytest.mark.parametrize("kind", STUDENTS)
@@ -18,3 +20,8 @@ def test_nobody_labels_unless_a_recipe_says_so():
     nobody = NoAssistant()
     assert nobody.students(STUDENTS["mlp"]()) == [] and nobody.labeled_rows == nobody.batch_share == 0
     assert all((ASSISTANTS[kind]().labeled_rows > 0) == bool(ASSISTANTS[kind]().batch_share) for kind in ASSISTANTS)
+
+
+def test_an_assistant_is_not_wider_than_any_student_may_be():
+    (wide,) = Wider(times=64).students(MLP(width=2_000))
+    assert wide.width == WIDEST

@@ -7,9 +7,11 @@ import torch
 
 from dfkd_tune.errors import SpecError
 from dfkd_tune.generators.kinds import GENERATORS
+from dfkd_tune.recipes.assistants import Wider
 from dfkd_tune.recipes.presets import BLACK_BOX, FAITHFUL
 from dfkd_tune.recipes.recipe import from_tree
 from dfkd_tune.testing.problems import Counting, make_problem, network, recipe, run
+from dfkd_tune.training.banks import Pool
 from dfkd_tune.training.distill import distill
 from dfkd_tune.training.member import BLOCK, Member
 from dfkd_tune.training.population import Population
@@ -98,3 +100,9 @@ def test_a_seed_is_all_that_a_beginning_depends_on():
     first, again, other = ([*m.weights, *m.state.values(), m.rng.get_state()] for m in members)
     assert all(map(torch.equal, first, again))
     assert not torch.equal(first[0], other[0]) and not torch.equal(first[-1], other[-1])
+
+
+def test_a_lesson_takes_at_least_one_row_of_a_batch():
+    lesson = Pool(torch.zeros(4, 2), torch.zeros(4, 1), None)
+    member = Member("any", replace(recipe(), assistant=Wider(share=1e-9)), 0, lesson=lesson)
+    assert [member.lesson_share(rows) for rows in (0, 1, 50)] == [0, 1, 1]
