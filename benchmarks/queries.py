@@ -162,9 +162,8 @@ def cells(args: argparse.Namespace) -> Iterator[tuple[str, str, int, int]]:
             yield name, PLAIN, total, seed
             yield name, OURS, total, seed
             yield from ((name, method, total, seed) for method in compared if name == args.teachers[0])
-        if seed == args.seeds[0]:
-            yield from ((name, PLAIN, rows, seed) for rows in args.plain)
-            yield name, FREE, 0, seed
+        yield from ((name, PLAIN, rows, seed) for rows in args.plain)
+        yield name, FREE, 0, seed
 
 
 def table_of(found: Mapping[str, dict[str, Any]], columns: Sequence[int]) -> dict[str, list[Any]]:

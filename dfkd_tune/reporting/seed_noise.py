@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,9 @@ from optuna.trial import FrozenTrial, TrialState
 from dfkd_tune.search.attributes import BASELINE, StudyRecord
 from dfkd_tune.search.ranking import Score, rows_of, with_most_rows
 from dfkd_tune.training import metrics as metric
+
+LEVEL = 0.975
+"""Probability below the upper end of an interval of 95 %."""
 
 
 def completed(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -26,14 +29,24 @@ def seed_noise(trials: Sequence[FrozenTrial], reruns: Mapping[str, Mapping[str, 
 
     The original trials count too. As they were selected for a good objective, this overestimates the noise.
     """
-    squares, freedom = 0.0, 0
+    found = []
     for trial in completed(trials):
         scores = [Score.of(score) for score in reruns.get(str(trial.number), {}).values()]
-        logs = [math.log(score.objective) for score in students(trial, scores) if score.objective > 0]
-        if len(logs) > 1:
-            squares += statistics.variance(logs) * (len(logs) - 1)
-            freedom += len(logs) - 1
-    return math.sqrt(squares / freedom) if freedom else None
+        found.append([math.log(score.objective) for score in students(trial, scores) if score.objective > 0])
+    return pooled(found)[0]
+
+
+def pooled(groups: Iterable[Sequence[float]]) -> tuple[float | None, float]:
+    """Standard deviation of the values within their groups, pooled, and how many standard errors a 95 % interval spans by Student's t.
+
+    Without a group of two values the first is None and the second infinite.
+    """
+    from scipy.special import stdtrit
+
+    several = [values for values in groups if len(values) > 1]
+    freedom = sum(len(values) - 1 for values in several)
+    squares = sum(statistics.variance(values) * (len(values) - 1) for values in several)
+    return (math.sqrt(squares / freedom), float(stdtrit(freedom, LEVEL))) if freedom else (None, math.inf)
 
 
 def students(trial: FrozenTrial, reruns: Sequence[Score]) -> list[Score]:
@@ -74,8 +87,6 @@ def rivals(trials: Sequence[FrozenTrial], known: StudyRecord) -> list[Rival]:
     The logarithms of objectives are taken as normal with one deviation for all recipes, pooled over their seeds, so that the
     intervals follow Student's t. A recipe with a student that diverged is left out.
     """
-    from scipy.special import stdtrit
-
     scored = {number: [Score.of(one) for one in each.values()] for number, each in known.reruns.items()}
     alike = {str(t.number): students(t, scored[str(t.number)]) for t in completed(trials) if str(t.number) in scored}
     if BASELINE in scored and known.baseline is not None:
@@ -90,13 +101,12 @@ def rivals(trials: Sequence[FrozenTrial], known: StudyRecord) -> list[Rival]:
     best = logs.pop(BASELINE if first is None else str(first), None)
     if known.promoted is None or best is None or not logs:
         return []
-    freedom = sum(len(each) - 1 for each in (best, *logs.values()))
-    squares = sum(statistics.variance(each) * (len(each) - 1) for each in (best, *logs.values()))
-    reach = float(stdtrit(freedom, 0.975)) * math.sqrt(squares / freedom)
+    noise, errors = pooled([best, *logs.values()])
+    assert noise is not None  # each of them has several students
     found = []
     for key, each in logs.items():
         apart = statistics.fmean(each) - statistics.fmean(best)
-        error = reach * math.sqrt(1 / len(each) + 1 / len(best))
+        error = noise * errors * math.sqrt(1 / len(each) + 1 / len(best))
         number = None if key == BASELINE else int(key)
         found.append(Rival(number, math.exp(apart), math.exp(apart - error), math.exp(apart + error)))
     return sorted(found, key=lambda rival: rival.ratio)

@@ -11,7 +11,7 @@ from typing import Any
 
 from dfkd_tune.errors import StudyMismatch
 from dfkd_tune.reporting.findings import Findings
-from dfkd_tune.reporting.seed_noise import students
+from dfkd_tune.reporting.seed_noise import pooled, students
 from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.ranking import Score, recipe_name
 from dfkd_tune.training import metrics as metric
@@ -93,7 +93,7 @@ def compare_studies(found: Sequence[Findings]) -> StudyComparison:
                     remedy="compare studies of one teacher and one declaration",
                 )
     seeds = [_seeds(each, known) for each, known in zip(found, records, strict=True)]
-    noise, errors = _pooled(seeds)
+    noise, errors = pooled([[*map(_log, values)] for values in seeds])
     compared = [
         _student(each, known, values, noise and noise * errors)
         for each, known, values in zip(found, records, seeds, strict=True)
@@ -109,18 +109,6 @@ def _seeds(found: Findings, known: StudyRecord) -> list[float]:
     key = found.student.number if not found.untuned else None
     again = known.reruns.get("baseline" if key is None else str(key), {})
     return [score.rmse for score in students(found.student, [Score.of(score) for score in again.values()])]
-
-
-def _pooled(seeds: Sequence[Sequence[float]]) -> tuple[float | None, float]:
-    """Standard deviation of the log RMSE over seeds, and how many of its errors a 95 % interval spans: more than two with few seeds."""
-    from scipy.special import stdtrit
-
-    squares, freedom = 0.0, 0
-    for values in seeds:
-        if len(values) > 1:
-            squares += statistics.variance(map(_log, values)) * (len(values) - 1)
-            freedom += len(values) - 1
-    return (math.sqrt(squares / freedom), float(stdtrit(freedom, LEVEL))) if freedom else (None, math.inf)
 
 
 def _log(rmse: float) -> float:

@@ -134,14 +134,14 @@ def noise(found: Findings) -> str:
     return f"Re-runs of the best recipes on other seeds differ by {percent(found.noise)} (standard deviation)."
 
 
-def others(found: Findings) -> str:
+def as_good(found: Findings) -> str:
     """Which recipes the study cannot tell apart from the promoted one."""
     alike, apart = ([each for each in found.rivals if each.alike is told] for told in (True, False))
-    better = f"{', '.join(map(_rival, apart))}" if apart else ""
+    others = ", ".join(map(_rival, apart))
     if not alike:
-        return f"No. Their objectives differ from that of the promoted recipe by more than seed noise: {better}."
+        return f"No. Their objectives differ from that of the promoted recipe by more than seed noise: {others}."
     said = f"Perhaps. This study cannot tell the promoted recipe apart from {', '.join(map(_rival, alike))}."
-    return said + (f" It can from {better}." if better else "")
+    return said + (f" It can from {others}." if apart else "")
 
 
 def _rival(rival: Rival) -> str:
@@ -201,7 +201,7 @@ def questions(found: Findings) -> list[tuple[str, str]]:
         *small,
         *([("How small may the student be?", smallest_in_words(found.smallest))] if found.smallest is not None else []),
         ("How large is the seed noise?", noise(found)),
-        *([("Is another recipe as good?", others(found))] if found.rivals else []),
+        *([("Is another recipe as good?", as_good(found))] if found.rivals else []),
         *([("How certain is the objective?", certainty(found))] if found.error is not None else []),
         *([("Where did the teacher's rows go?", queries(found))] if found.queries is not None else []),
         *([("How many rows did each student have?", trained_rows(found))] if found.rows is not None else []),

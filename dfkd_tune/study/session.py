@@ -199,13 +199,14 @@ class StudyRunner:
 
         With a seed, the re-runs would have other companions whenever a study goes on after its last trial, so that they train alone.
         """
-        if self.trainer.active and (self.known.groups is not None or self._room() <= 0):
+        seeded, section = self.known.groups is not None, self.prepared.spec.study
+        if not section.reruns or (self.trainer.active and (seeded or self._room() <= 0)):
             return False
         if self._trials_are_over():
             return bool(self.trainer.active) or not self._is_over()
-        grows = self.problem.answered_rows is not None  # rows may still be asked for the re-runs to train on
-        settled = leaders_are_settled(self.study, self.prepared.spec.study.leaders, self.queue.unfinished(self.total))
-        return not grows and self.known.groups is None and settled
+        if seeded or self.problem.answered_rows is not None:  # rows may still be asked for the re-runs to train on
+            return False
+        return leaders_are_settled(self.study, section.leaders, self.queue.unfinished(self.total))
 
     def _room(self) -> int:
         """Number of students that may begin to train in this process."""

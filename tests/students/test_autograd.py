@@ -35,7 +35,7 @@ class Same(AutogradStudent):
         return torch.tanh(x @ first + bias.unsqueeze(1)) @ out + shift.unsqueeze(1)
 
     def module(self, weights, columns, encoding, shift, spread):
-        raise NotImplementedError
+        return BY_HAND.module(weights, columns, encoding, shift, spread)
 
 
 @pytest.fixture

@@ -25,9 +25,12 @@ def leaders_are_settled(study: optuna.Study, leaders: int, unfinished: int) -> b
     """
     if not unfinished:
         return True
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    leading = [study.trials[one.trial] for one in top_candidates(study, leaders) if one.trial is not None]
-    if len(running) < unfinished or len(leading) < leaders - 1 or not leading:  # the untuned preset may be one of them
+    trials = study.get_trials(deepcopy=False)
+    running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+    if len(running) < unfinished:
+        return False
+    leading = [trials[one.trial] for one in top_candidates(study, leaders) if one.trial is not None]
+    if len(leading) < leaders - 1 or not leading:  # the untuned preset may be one of them
         return False
     for trial in running:
         if (rung := trial.last_step) is None or rung < WARMUP:
