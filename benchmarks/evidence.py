@@ -20,7 +20,7 @@ from typing import Any
 import figures
 import numpy as np
 import torch
-from fidelity import DATASETS, real_rmse, student_of
+from fidelity import DATASETS, real_rmse, spec_of, student_of
 from rich.console import Console
 from rich.table import Table
 
@@ -28,7 +28,6 @@ from dfkd_tune.locations.paths import sqlite_url
 from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.ranking import Score, run_name
-from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
 
@@ -78,22 +77,9 @@ def students(dataset: str, args: argparse.Namespace, seed: int) -> list[dict[str
     """All students of a study whose leading recipes have ``SEEDS`` students each."""
     table = np.load(args.shared / "data" / f"{dataset}.npz")
     x = table["X"][table["test"]]
-    features = x.shape[1]
+    about = {"name": "evidence", "trials": args.trials, "seed": seed, "leaders": LEADERS, "reruns": SEEDS - 1}
     with tempfile.TemporaryDirectory() as folder:
-        architecture = Path(folder) / "architecture.yaml"
-        architecture.write_text(f"layers: [{features}, 500, 1]\nactivation: tanh\n")
-        file = args.shared / "teachers" / f"{dataset}.safetensors"
-        about = {"trials": args.trials, "seed": seed, "leaders": LEADERS, "reruns": SEEDS - 1}
-        spec = parse_spec(
-            {
-                "study": {"name": "evidence"} | about,
-                "teacher": {"path": str(file), "architecture": str(architecture)},
-                "student": {"max_parameters": WIDTH * (features + 2) + 1},
-                "budget": {"steps": args.steps},
-            },
-            "evidence",
-        )
-        prepared = prepare(spec)
+        prepared = prepare(spec_of(dataset, args, Path(folder), about))
         uri, storage = (sqlite_url(Path(folder) / name) for name in ("mlflow.db", "optuna.db"))
         run_study(prepared, storage, uri)
         study = load_study(storage, "evidence")
@@ -141,6 +127,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the students here; studies in it are not run again")
     figures.add_option(parser)
     args = parser.parse_args()
+    args.width = WIDTH
     torch.set_num_threads(1)
     found = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
     for dataset in args.datasets:

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import figures
 import numpy as np
@@ -29,7 +30,7 @@ from dfkd_tune.export.student_files import read_student
 from dfkd_tune.locations.paths import sqlite_url
 from dfkd_tune.reporting import terminal_progress
 from dfkd_tune.search.loaded import load_study
-from dfkd_tune.search.study_file import parse_spec
+from dfkd_tune.search.study_file import StudySpec, parse_spec
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
 from dfkd_tune.tables.describe import TIERS
@@ -52,27 +53,38 @@ def student_of(uri: str, study: str, trial: int | None = None, name: str | None 
         return read_student(files)[0]
 
 
+def spec_of(
+    dataset: str, args: argparse.Namespace, folder: Path, study: dict, more: Mapping[str, Any] | None = None
+) -> StudySpec:
+    """The study file of a shared teacher.
+
+    Args:
+        dataset: name of the teacher and of its table.
+        args: folder of the shared files, width of the students and steps of a trial.
+        folder: where the teacher's architecture is written.
+        study: section ``study``.
+        more: further sections.
+    """
+    features = np.load(Path(args.shared) / "data" / f"{dataset}.npz")["X"].shape[1]
+    architecture = folder / f"{dataset}.yaml"
+    architecture.write_text(f"layers: [{features}, 500, 1]\nactivation: tanh\n")
+    file = Path(args.shared) / "teachers" / f"{dataset}.safetensors"
+    tree = {
+        "study": study,
+        "teacher": {"path": str(file), "architecture": str(architecture)},
+        "student": {"max_parameters": args.width * (features + 2) + 1},
+        "budget": {"steps": args.steps},
+    }
+    return parse_spec(tree | dict(more or {}), "fidelity")
+
+
 def one(dataset: str, args: argparse.Namespace, folder: Path, seed: int) -> dict:
     """A study on one teacher; returns the real-input RMSE of the preset, of every trial and of the promoted student."""
     table = dict(np.load(Path(args.shared) / "data" / f"{dataset}.npz"))
     x = table["X"][table["test"]]
-    features = x.shape[1]
     features_file = declared(table["X"][table["train"]], args.tier, folder / f"{dataset}-features.yaml")
-    architecture = folder / f"{dataset}.yaml"
-    architecture.write_text(f"layers: [{features}, 500, 1]\nactivation: tanh\n")
-    spec = parse_spec(
-        {
-            "study": {"name": f"{dataset}-{args.width}-{seed}", "trials": args.trials, "seed": seed},
-            "teacher": {
-                "path": str(Path(args.shared) / "teachers" / f"{dataset}.safetensors"),
-                "architecture": str(architecture),
-            },
-            "student": {"max_parameters": args.width * (features + 2) + 1},
-            "budget": {"steps": args.steps},
-        }
-        | ({} if features_file is None else {"features": str(features_file)}),
-        "fidelity",
-    )
+    about = {"name": f"{dataset}-{args.width}-{seed}", "trials": args.trials, "seed": seed}
+    spec = spec_of(dataset, args, folder, about, {} if features_file is None else {"features": str(features_file)})
     prepared = prepare(spec)
     start = time.perf_counter()
     uri, storage = sqlite_url(folder / "mlflow.db"), sqlite_url(folder / "optuna.db")

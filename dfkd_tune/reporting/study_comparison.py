@@ -18,8 +18,6 @@ from dfkd_tune.training import metrics as metric
 
 IGNORED = {"study.name", "teacher.path", "teacher.architecture", "features"}
 """Leaves of a study file that differ without a difference in what was asked."""
-LEVEL = 0.975
-"""Quantile of Student's t for an interval of 95 %."""
 
 
 @dataclass(frozen=True)
