@@ -19,6 +19,8 @@ LONGEST_PAUSE_S = 60.0
 """Longest pause between two messages, in seconds; each pause is twice the previous one."""
 POLL_S = 0.5
 """Seconds between two checks of the running call."""
+THREAD = "waiting"
+"""Name of the thread that tells of waits. It holds no lock."""
 SLOW = 0.25
 """Mean seconds per call from which a teacher counts as slow."""
 
@@ -27,7 +29,7 @@ SLOW = 0.25
 def announce_waits(tell: Callable[[str], None]) -> Iterator[None]:
     """Give messages about a slow teacher to ``tell``, in another thread, while the block runs."""
     over = threading.Event()
-    thread = threading.Thread(target=_watch, args=(over, tell), name="waiting", daemon=True)
+    thread = threading.Thread(target=_watch, args=(over, tell), name=THREAD, daemon=True)
     thread.start()
     try:
         yield

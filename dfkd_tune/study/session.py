@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from typing import Any
 
 import optuna
@@ -54,6 +55,8 @@ LOG = logging.getLogger(__name__)
 
 WATCH = 10.0
 """Seconds between two checks for dead workers."""
+PUBLICATION = "dfkd_tune.reporting.publication"
+"""Module that publishes a study."""
 IDLE = 1.0
 """Seconds between two checks of an idle worker, which takes up the trials of workers that die."""
 
@@ -280,6 +283,7 @@ class StudyRunner:
             raise Interrupted(self.name)
 
     def _wait_for_reruns(self) -> None:
+        import_module(PUBLICATION)  # a second, which is free now: this process will publish the study
         self._wait("the re-runs of another worker")
 
     def _wait_for_the_end(self) -> None:

@@ -14,12 +14,15 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
+from dfkd_tune.compat.multiprocessing import fork_the_server
 from dfkd_tune.errors import DfkdError, Interrupted, NotFound, StorageError, StudyMismatch, TrackingError, WorkersError
 from dfkd_tune.locations.paths import sqlite_file, tracking_url, without_credentials
 from dfkd_tune.registry.sources import Sources
+from dfkd_tune.reporting import waiting
 from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.loaded import load_study
 from dfkd_tune.search.progress import Progress, StudyResult, study_progress
@@ -42,8 +45,10 @@ IMPORTS = (
     "git",
     "scipy.stats",
     "sklearn.cluster",
+    "torch._dynamo",
+    "torch.export._trace",
 )
-"""Modules that every worker needs."""
+"""Modules that every worker needs; the last two when it exports its first student."""
 TEACHER_PACKAGES = ("torch", "networkx", "sympy", "onnxruntime", "skops")
 """Packages whose submodules some teachers need; workers preload those that this process has imported."""
 POLL_S = 1.0
@@ -245,6 +250,16 @@ def _in_process(work: Work, sender: Connection) -> None:
         result = traceback.format_exc()
     with suppress(OSError):
         sender.send(result)
+
+
+def prepare_to_start() -> None:
+    """Let workers of this process share its memory and its imports, which then take their time once.
+
+    Call this before a teacher is loaded or a store is opened. Workers start without it, too.
+    """
+    for name in IMPORTS:
+        import_module(name)
+    fork_the_server(idle=(waiting.THREAD,))
 
 
 def run_workers(

@@ -100,6 +100,10 @@ def study(
     from dfkd_tune.study.opening import require_stores
     from dfkd_tune.study.prepare import prepare
 
+    if workers != 1 and cluster is None:
+        from dfkd_tune.study.workers import prepare_to_start
+
+        prepare_to_start()
     require_stores(changed, storage_url, uri)
     prepared = prepare(changed, trust_pickle, device, storage_url=storage_url)
     console = terminal_summary.wide(sys.stdout)  # fixed here: sys.stdout may be replaced during a teacher query
