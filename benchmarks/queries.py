@@ -5,7 +5,7 @@
 
 *Ours* is a default study with ``budget.total_queries``; ``--generators`` compares others that ask its rows. *Plain sampling* trains
 the same student with the same optimizer without decay on that many prior rows, its early stopping besides. *Without a total* is the
-default study of a black box, with the rows that it asks. Nothing is known of the inputs (tier T0). The real test rows are read after
+default study of a black box, with the rows that it asks, and one of more trials that ask few rows each. Nothing is known of the inputs (tier T0). The real test rows are read after
 everything was chosen, and choose nothing.
 """
 
@@ -61,7 +61,9 @@ WIDTH = 50
 """Hidden units whose parameters limit the student of a teacher over rows."""
 STOPPING_ROWS = 200
 """Prior rows besides, by which plain sampling keeps its best weights."""
-OURS, PLAIN, FREE = "ours", "plain sampling", "without a total"
+OURS, PLAIN, FREE, LIMITED = "ours", "plain sampling", "without a total", "without a total, few rows a trial"
+LIMIT, LIMITED_TRIALS = 4_000, 20
+"""Rows of a trial and trials of the last of these methods."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +114,11 @@ def case_of(name: str, args: argparse.Namespace, seed: int) -> Case:
     return Case(name, kept(KINDS[kind], data, args.shared, args.cache, seed), rows, WIDTH * (rows.shape[1] + 2) + 1)
 
 
-def study(case: Case, name: str, total: int | None, args: argparse.Namespace, seed: int, **more: Any) -> dict[str, Any]:
-    """A study; returns the rows that it asked and the RMSE of its student on real test inputs."""
-    budget = {"steps": args.steps} | ({} if total is None else {"total_queries": total})
+def study(
+    case: Case, name: str, limits: Mapping[str, int], args: argparse.Namespace, seed: int, **more: Any
+) -> dict[str, Any]:
+    """A study with ``limits`` on its rows; returns the rows that it asked and the RMSE of its student on real test inputs."""
+    budget, total = {"steps": args.steps, **limits}, limits.get("total_queries")
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         uri, storage = (sqlite_url(Path(folder) / file) for file in ("mlflow.db", "optuna.db"))
@@ -148,10 +152,17 @@ def measured(case: Case, method: str, total: int, args: argparse.Namespace, seed
     if method == PLAIN:
         return plain(case, total, args, seed)
     if method == FREE:
-        return study(case, "queries", None, args, seed)
-    if method == OURS:
-        return study(case, "queries", total, args, seed)
-    return study(case, "queries", total, args, seed, generator={"kind": method.removeprefix(f"{OURS}, ")})
+        return study(case, "queries", {}, args, seed)
+    if method == LIMITED:
+        return study(
+            case,
+            "queries",
+            {"teacher_rows": LIMIT},
+            argparse.Namespace(**vars(args) | {"trials": LIMITED_TRIALS}),
+            seed,
+        )
+    own = {} if method == OURS else {"generator": {"kind": method.removeprefix(f"{OURS}, ")}}
+    return study(case, "queries", {"total_queries": total}, args, seed, **own)
 
 
 def cells(args: argparse.Namespace) -> Iterator[tuple[str, str, int, int]]:
@@ -163,6 +174,7 @@ def cells(args: argparse.Namespace) -> Iterator[tuple[str, str, int, int]]:
             yield name, OURS, total, seed
             yield from ((name, method, total, seed) for method in compared if name == args.teachers[0])
         yield from ((name, PLAIN, rows, seed) for rows in args.plain)
+        yield name, LIMITED, 0, seed
         yield name, FREE, 0, seed
 
 
@@ -213,7 +225,7 @@ def draw(found: Mapping[str, dict[str, Any]], file: Path) -> None:
         1, len(points), figsize=(3.4 * len(points), 3.2), squeeze=False, layout="constrained"
     )
     for ax, (name, methods) in zip(axes[0], points.items(), strict=True):
-        for method in (each for each in (OURS, PLAIN, FREE) if each in methods):
+        for method in (each for each in (OURS, PLAIN, FREE, LIMITED) if each in methods):
             means = sorted(tuple(map(statistics.mean, zip(*seeds, strict=True))) for seeds in methods[method].values())
             ax.loglog(*zip(*means, strict=True), marker="o", label=method)
         ax.set(title=name, xlabel="rows asked")
