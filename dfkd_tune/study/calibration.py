@@ -45,8 +45,8 @@ BETTER = 1.25
 """How many times faster than ``POPULATION`` another population must be to replace it, because timings are noisy."""
 GENERATIONS = 8
 """Fewest populations that a study should have one after another, so that its sampler learns between them."""
-STARTUP = 6.0
-"""Processor seconds in which a worker process starts, imports and opens the study."""
+STARTUP, FORKED = 6.0, 1.5
+"""Seconds in which a worker process starts and opens the study: after it imports everything, and as a fork of this process."""
 GAIN = 0.8
 """Largest share of the time in one process that several processes may take to be worth it."""
 SHORT = 10.0
@@ -94,6 +94,7 @@ def choose_parallelism(
     left: int | None = None,
     folder: Path | None = None,
     keep: bool = True,
+    forked: bool = False,
 ) -> ParallelPlan:
     """Choose population and number of processes.
 
@@ -104,6 +105,7 @@ def choose_parallelism(
         left: number of trials that have not ended; None for all.
         folder: folder of cached calibrations.
         keep: whether to cache a new calibration there.
+        forked: whether other processes would be forks of this one.
     """
     about = prepared.spec.study
     left = about.trials if left is None else left
@@ -125,7 +127,8 @@ def choose_parallelism(
     found = calibrate(prepared, folder, keep)
     population = fixed or _population(found.rates, about.trials)
     if workers is None:
-        workers = _workers(prepared.with_population(population), found, left, population, idle)
+        startup = FORKED if forked else STARTUP
+        workers = _workers(prepared.with_population(population), found, left, population, idle, startup)
     rate = found.rates.get(population)
     speed = f"{rate:,.0f} student steps/s on a thread" if rate else "not timed, as the teacher is what takes the time"
     why = f"{speed}; {idle} of {hardware.cores()} cores idle"
@@ -156,14 +159,14 @@ def _population(rates: dict[int, float], trials: int) -> int:
     return best if offered[best] > BETTER * offered[usual] else usual
 
 
-def _workers(prepared: Prepared, found: Calibration, left: int, population: int, idle: int) -> int:
+def _workers(prepared: Prepared, found: Calibration, left: int, population: int, idle: int, startup: float) -> int:
     """Number of processes that fit in memory and save more time than they take to start."""
     rates = found.rates
     shared = rates[1] / (rates[population] / population) if {1, population} <= rates.keys() else 1.0
     alone = left * found.trial * min(1.0, shared)
     best, least = 1, GAIN * alone
     for count in range(2, idle + 1):
-        took = alone / count + STARTUP
+        took = alone / count + startup
         if took < least and _fits(prepared, count):
             best, least = count, took
     return best

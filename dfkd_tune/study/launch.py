@@ -23,6 +23,7 @@ def launch(
     trust_pickle: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
+    forked: bool = False,
 ) -> StudyResult:
     """Run a study up to its total number of trials, or resume it.
 
@@ -32,6 +33,7 @@ def launch(
             the recorded number, or 2.
         cluster: address of a Dask scheduler that runs the workers, or ``local``.
         trust_pickle: whether workers may load a pickled teacher.
+        forked: whether workers are forks of this process (``workers.prepare_to_start``), which start sooner.
 
     Raises:
         DfkdError: as ``run_study`` does.
@@ -58,7 +60,7 @@ def launch(
     recorded = recorded_parallelism(storage_url, prepared.spec.name, about.trials)
     prepared = replace(prepared, groups=prepared.groups or recorded.groups)
     folder = shared_folder(storage_url, "calibration")
-    plan = choose_parallelism(prepared, workers, recorded.population, recorded.left, folder)
+    plan = choose_parallelism(prepared, workers, recorded.population, recorded.left, folder, forked=forked)
     prepared = shared(prepared.with_population(plan.population), plan.workers)
     if plan.workers == 1:
         return run_study(prepared, storage_url, tracking_uri, on_progress, should_stop, threads=plan.threads)

@@ -252,14 +252,14 @@ def _in_process(work: Work, sender: Connection) -> None:
         sender.send(result)
 
 
-def prepare_to_start() -> None:
-    """Let workers of this process share its memory and its imports, which then take their time once.
+def prepare_to_start() -> bool:
+    """Let workers be forks of this process, so that they share its imports; returns whether they will be.
 
     Call this before a teacher is loaded or a store is opened. Workers start without it, too.
     """
     for name in IMPORTS:
         import_module(name)
-    fork_the_server(idle=(waiting.THREAD,))
+    return fork_the_server(idle=(waiting.THREAD,))
 
 
 def run_workers(

@@ -63,6 +63,14 @@ def test_processes_must_be_worth_their_start(measured, open_ended):
     assert choose_parallelism(open_ended(trials=200), workers=3).workers == 3
 
 
+def test_forks_are_worth_it_sooner(measured, open_ended, monkeypatch):
+    """Ten seconds of trials: a fourth of them and the start of a process are less, and imports besides are not."""
+    monkeypatch.setattr(calibration, "_measure", lambda prepared: Calibration(measured["rates"], 1.0))
+    prepared = open_ended(trials=200)
+    by_start = [choose_parallelism(prepared, left=10, forked=forked).workers for forked in (False, True)]
+    assert by_start == [1, 4]
+
+
 def test_a_busy_machine_gets_fewer_processes(measured, open_ended, monkeypatch):
     """And no thread beside the first, unless cores are left."""
     plans = {}
@@ -158,7 +166,7 @@ def test_the_command_line_takes_what_suits_the_machine(store, finished, tree, df
     store.hand_out(tmp_path)
     asked = []
 
-    def recorded_call(prepared, workers, recorded, left, folder):
+    def recorded_call(prepared, workers, recorded, left, folder, **how):
         asked.append((workers, recorded, left))
         return calibration.ParallelPlan(3, 1, "")
 

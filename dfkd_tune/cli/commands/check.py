@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -139,7 +140,7 @@ def check(
         taken = estimate(prepared)
         every = f"{_number(taken.trial)} s a trial, re-runs included; pruning makes it less"
         folder = paths.shared_folder(paths.optuna_url(None), "calibration")
-        plan = choose_parallelism(prepared, folder=folder, keep=False)
+        plan = choose_parallelism(prepared, folder=folder, keep=False, forked=sys.platform == "linux")
         say(
             "parallel",
             f"{_count(plan.workers, 'process', 'es')} of {_count(plan.population, 'trial')} at once: {plan.why}",

@@ -99,16 +99,15 @@ def study(
     from dfkd_tune.study.launch import launch
     from dfkd_tune.study.opening import require_stores
     from dfkd_tune.study.prepare import prepare
+    from dfkd_tune.study.workers import prepare_to_start
 
-    if workers != 1 and cluster is None:
-        from dfkd_tune.study.workers import prepare_to_start
-
-        prepare_to_start()
+    forked = workers != 1 and cluster is None and prepare_to_start()
     require_stores(changed, storage_url, uri)
     prepared = prepare(changed, trust_pickle, device, storage_url=storage_url)
     console = terminal_summary.wide(sys.stdout)  # fixed here: sys.stdout may be replaced during a teacher query
     with Signals() as stop, terminal_progress.watch(console, changed.name, mode) as on_progress:
-        result = launch(prepared, storage_url, uri, workers, cluster, trust_pickle, on_progress, lambda: bool(stop))
+        stores = (prepared, storage_url, uri)
+        result = launch(*stores, workers, cluster, trust_pickle, on_progress, lambda: bool(stop), forked)
     if as_json:
         terminal_progress.ended(console, result)
     require_complete(result)
