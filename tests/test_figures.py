@@ -262,8 +262,14 @@ def rest() -> dict:
         for key in leaving.keys() & of("leaving").STUDIES.keys()
     }
     few = {f"{cell}, 0": dict.fromkeys((*of("few_rows").RECIPES, of("few_rows").SLOPES), 0.4) for cell in "ab"}
+    rated = {
+        f"{', '.join(cell)}, 2000": {"0.003": 0.2, "0.01": 0.1, "0.02": 0.1}
+        for cells in of("rates").GROUPS.values()
+        for cell in cells
+    }
     return (
         left
+        | of("rates").entries(rated, argparse.Namespace(rates=[0.003, 0.01, 0.02], steps=2_000))
         | of("digits").entries(digits, two)
         | of("protein").entries(protein, two)
         | of("sooner").entries(reached, two)
