@@ -25,6 +25,7 @@ from dfkd_tune.study.prepare import Prepared, needs, sized
 from dfkd_tune.training.cohort import Cohort
 from dfkd_tune.training.distill import distill
 from dfkd_tune.training.member import Member
+from dfkd_tune.training.memory import Need
 from dfkd_tune.training.problem import Problem
 from dfkd_tune.utils import hardware
 from dfkd_tune.utils.allocator import give_back_freed_memory
@@ -208,10 +209,10 @@ def small_problem(prepared: Prepared) -> Problem:
 
 def _measure(prepared: Prepared) -> Calibration:
     problem, recipe, clock = small_problem(prepared), prepared.space.preset, _clock(prepared)
-    start = time.perf_counter()
+    needed, start = needs(prepared), time.perf_counter()
     taken: dict[int, float] = {}
     for members in MEMBERS[prepared.device]:
-        if not _affordable(prepared, members) or time.perf_counter() - start > CALIBRATION_S:
+        if not _affordable(prepared, needed, members) or time.perf_counter() - start > CALIBRATION_S:
             break
         if taken and 2 * STEPS_A_ROUND * max(taken.values()) > CALIBRATION_S:
             break
@@ -228,9 +229,9 @@ def _clock(prepared: Prepared) -> Clock:
     return time.process_time if here else time.perf_counter
 
 
-def _affordable(prepared: Prepared, members: int) -> bool:
+def _affordable(prepared: Prepared, needed: Need, members: int) -> bool:
     sizes = prepared.sizes
-    taken = needs(prepared).bytes(sizes.pool, sizes.gradients, members)
+    taken = needed.bytes(sizes.pool, sizes.gradients, members)
     return members == 1 or taken <= hardware.memory_of(prepared.device)
 
 

@@ -56,6 +56,11 @@ def check(
     Without SPEC, check the study that dfkd-tune study --teacher would run, or the quickstart.
     """
     read = spec_of(spec, None, teacher, architecture, features, None, None, None, max_queries=max_queries)
+    if timed and read.budget.total_queries is not None:
+        from dfkd_tune.errors import SpecError
+
+        rule = f"asks the teacher for rows that a total of {read.budget.total_queries:,} queries does not count"
+        raise SpecError("--estimate", rule, remedy="leave --estimate out, or check the study without its total")
     from rich.console import Console  # with the rest, seconds, for which a refusal does not wait
     from rich.tree import Tree
 
