@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from dfkd_tune.errors import MachineError, SpecError
-from dfkd_tune.evaluation.knowledge.estimate import estimate_gain, student_steps
+from dfkd_tune.evaluation.knowledge.estimate import estimate_gain, is_foreseen, student_steps
 from dfkd_tune.evaluation.knowledge.gain import Gain
-from dfkd_tune.evaluation.knowledge.worlds import next_tier, unforeseen
+from dfkd_tune.evaluation.knowledge.worlds import next_tier
 from dfkd_tune.evaluation.stress_bank import add_stress
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.prior_inference.resolve import answering, declared
@@ -172,8 +172,7 @@ class Prepared:
         """Whether the study ends with an estimate of what more knowledge would buy: where that is a small part of it."""
         steps, preset = self.spec.study.trials * self.spec.budget.steps, self.space.preset
         worth = steps >= LEAST_STEPS and student_steps(preset) <= GAIN_SHARE * steps
-        drawn = next_tier(self.inputs) is not None and unforeseen(self.inputs) is None
-        return worth and drawn and self.spec.budget.total_queries is None
+        return worth and self.spec.budget.total_queries is None and is_foreseen(self.inputs, self.probe)
 
     def gain(self, check_cancelled: Callable[[], None] = lambda: None) -> Gain:
         """Estimate what one more tier of knowledge would buy; a teacher whose rows are counted is not asked.

@@ -1,6 +1,7 @@
 """A teacher that writes down how many rows it is asked, in a file that all processes share."""
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from dfkd_tune.study.session import run_study
 LOG = "COSTLY_LOG"
 SHIFT = 0.0
 """What is added to every answer."""
+ROW_S = 0.0
+"""Seconds that each row takes."""
 
 
 def answer(x):
@@ -19,6 +22,7 @@ def answer(x):
     with open(os.environ[LOG], "a") as file:
         file.write(f"{len(x)}\n")
         file.flush()
+    time.sleep(ROW_S * len(x))
     x = np.asarray(x)
     return np.sin(x[:, 0]) + x[:, 1] * x[:, 2] + SHIFT
 
