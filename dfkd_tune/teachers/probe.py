@@ -63,6 +63,7 @@ class Probe:
             equal.
         resolution: rounding step of the outputs, in their units, for the output where it is coarsest; None if not
             detected.
+        takes_arrays: whether a Python function whose rows are counted takes arrays and not tensors; None for any other teacher.
     """
 
     features: int
@@ -73,6 +74,7 @@ class Probe:
     call: float = 0.0
     noise: float = 0.0
     resolution: float | None = None
+    takes_arrays: bool | None = None
 
     @property
     def kind(self) -> str:
@@ -146,7 +148,8 @@ def _probe(teacher: Teacher, inputs: Inputs, x: Tensor, some: tuple[int, ...]) -
     step = _resolution(teacher, full)
     differentiable = teacher.guard.meter is None and _differentiable(teacher, x[:16])
     CALLS.expect(None)
-    return Probe(len(inputs), full.shape[1], differentiable, len(x) / seconds, shallow, call, noise, step)
+    arrays = None if teacher.guard.meter is None else teacher.guard.meter.takes_arrays
+    return Probe(len(inputs), full.shape[1], differentiable, len(x) / seconds, shallow, call, noise, step, arrays)
 
 
 def _take_gaps(teacher: Teacher, inputs: Inputs) -> None:

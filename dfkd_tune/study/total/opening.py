@@ -126,6 +126,7 @@ class Total:
             found = measure() if known.probed is None else Probe(**known.probed)
             if known.probed is None:
                 study.set_user_attr(PROBED, asdict(found))
+            self.meter.takes_arrays = found.takes_arrays  # another process has asked the row that tells it
             if known.identity:  # its division is on record
                 return found, self
             opening, different = self.ledger.claimed().get(OPENING, 0), self.division.different or None
