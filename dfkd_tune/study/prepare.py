@@ -32,6 +32,7 @@ from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.guarded import CALLS
 from dfkd_tune.teachers.in_memory import identified
 from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.teachers.metering.answered_rows import RememberedRows
 from dfkd_tune.teachers.metering.meter import metered
 from dfkd_tune.teachers.output_cache import Answers
 from dfkd_tune.teachers.probe import Probe, probe
@@ -273,6 +274,8 @@ def prepare(
     """
     limited = spec.budget.total_queries is not None
     meter, total = meter_of(teacher) if limited else None, None
+    if meter is not None and meter.rows is None and storage_url is None:
+        meter.rows = RememberedRows()
     with metered(meter):
         architecture = Path(spec.teacher.architecture) if spec.teacher.architecture else None
         teacher = teacher or load_teacher(spec.teacher.path, architecture, trust_pickle)

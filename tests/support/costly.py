@@ -27,6 +27,11 @@ def answer(x):
     return np.sin(x[:, 0]) + x[:, 1] * x[:, 2] + SHIFT
 
 
+def filled(x):
+    """The same for rows in which numbers may be missing."""
+    return answer(np.nan_to_num(np.asarray(x)))
+
+
 def asked(log: Path) -> int:
     """Rows that were asked so far."""
     return sum(map(int, log.read_text().split())) if log.exists() else 0

@@ -48,7 +48,7 @@ def test_check_draws_the_space_and_tells_what_it_takes(dfkd, tmp_path, tree):
     assert drawn.index(" generator\n kind ") < drawn.index(" bound (adversarial, direct)")
     assert "\x1b" not in ended.out
     assert {path.name for path in tmp_path.iterdir()} == {"study.yaml"}
-    assert "time" not in dfkd("check", "study.yaml", "--no-estimate").out
+    assert "\ntime " not in dfkd("check", "study.yaml", "--no-estimate").out
     (tmp_path / "nothing.yaml").write_text(yaml.safe_dump(tree("nothing", search={})))
     assert "search: nothing, the preset as it is" in dfkd("check", "nothing.yaml", "--no-estimate").out
 
