@@ -63,6 +63,11 @@ class AnsweredRows:
                 rule = f"holds answered rows and cannot be read: {error}"
                 raise StorageError(file, rule, remedy="restore it, or delete it to do without its rows") from None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no row is answered."""
+        return not self._known
+
     def keys(self, x: Tensor) -> list[bytes]:
         """The keys of rows ``(N, D)``: equal where rows are equal in every bit."""
         return [_key(row) for row in x]

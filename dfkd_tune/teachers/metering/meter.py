@@ -117,6 +117,11 @@ class Meter:
             self._needed.update(self.rows.keys(x))
         return found
 
+    @property
+    def was_answered(self) -> bool:
+        """Whether the teacher has answered any row of the study, in this process or in another one."""
+        return self.rows is not None and not self.rows.is_empty
+
     def claim(self, rows: int) -> int:
         """Claim rows that are asked besides those of ``call``; returns and raises what the budget does."""
         self._open()
