@@ -60,8 +60,10 @@ class OfEither:
 
     @property
     def takes_arrays(self) -> bool:
-        """Whether the first call found a function of arrays."""
-        return self._chosen is not None and self._chosen is not self.function
+        """Whether the first call, or one in another process of the study, found a function of arrays."""
+        if self._chosen is None:
+            return self._meter is not None and bool(self._meter.takes_arrays)
+        return self._chosen is not self.function
 
     def __call__(self, *given: Any, **named: Any) -> Any:
         """Answers ``(N,)`` or ``(N, O)`` for rows ``(N, D)``, or what the function does; raises what the function raises."""

@@ -206,6 +206,8 @@ def open_total(
         known = StudyRecord.of(study)
         _require_agreement(known, spec, storage_url, subject)
         folder = _opened(study, known, storage_url, meter, subject)
+        if (probed := StudyRecord.of(study).probed) is not None:
+            meter.takes_arrays = Probe(**probed).takes_arrays
     settled = known.division if known.identity else None
     division = Division.of(total, None, different) if settled is None else Division.read(settled)
     division = division.raised(total) if total > division.total else division
