@@ -229,7 +229,7 @@ class Result:
             return self.evaluator
         run = self._stored[2]
         with in_python(), reaching(self.tracking_uri):
-            return registry.evaluator_of(self.tracking_uri, self.name, run, self.sources)
+            return registry.evaluator_of(self.tracking_uri, self.name, run, self.sources, "a comparison")
 
     @cached_property
     def _outputs(self) -> tuple[Tensor, Tensor]:

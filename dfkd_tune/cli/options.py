@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from dfkd_tune.registry.sources import Sources
-from dfkd_tune.utils.given import shares
+from dfkd_tune.utils.given import shares, totals
 from dfkd_tune.utils.given.durations import seconds
 
 COMPLETION = "_DFKD_TUNE_COMPLETE"
@@ -38,6 +38,18 @@ def duration(value: str) -> float:
         return seconds(value)
     except ValueError:
         raise click.BadParameter(f"{value!r} is not a duration such as 90s, 30m or 2h") from None
+
+
+def total(value: str) -> int:
+    """Parse a total number of teacher queries.
+
+    Raises:
+        click.BadParameter: it is not a whole number that a total may be.
+    """
+    try:
+        return totals.total(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} {error}") from None
 
 
 def export_format(value: str) -> str:
@@ -87,9 +99,9 @@ ARCHITECTURE = click.option(
 )
 MAX_QUERIES = click.option(
     "--max-queries",
-    type=click.IntRange(min=1),
+    type=total,
     metavar="ROWS",
-    help="Most rows that the teacher is asked in the whole study, later sessions included; can be raised later.",
+    help=f"Most rows that the teacher is asked in the whole study, later sessions included; at least {totals.LEAST}. Can be raised later.",
 )
 DEVICE = click.option(
     "--device",

@@ -132,7 +132,11 @@ def _require_free_rows(study: str, tags: Mapping[str, str], purpose: str) -> Non
     """Refuse to ask the teacher of a study whose queries are counted, beside the study itself."""
     if (total := tags.get(tag.TOTAL_QUERIES)) is not None:
         rule = f"{purpose} would ask its teacher, whose rows are counted (total_queries {total})"
-        raise NotFound(f"study {study!r}", rule, remedy="take its promoted student, which the study has certified")
+        raise NotFound(
+            f"study {study!r}",
+            rule,
+            remedy="the certificate of its promoted student, which needs no further row, says how exact that is",
+        )
 
 
 def load_sources(study: str, tags: Mapping[str, str], sources: Sources, purpose: str) -> tuple[Teacher, Inputs]:

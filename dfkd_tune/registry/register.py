@@ -126,12 +126,17 @@ def certify_run(uri: str, study: str, name: str, problem: Problem, size: str | N
         return None
 
 
-def evaluator_of(uri: str, study: str, run: Run, sources: Sources) -> RawEvaluator:
-    """Rebuild the evaluator of a trial's study, that is its teacher and banks; errors are those of ``problem_of``."""
+def evaluator_of(uri: str, study: str, run: Run, sources: Sources, purpose: str = "an export") -> RawEvaluator:
+    """Rebuild the evaluator of a trial's study, that is its teacher and banks; errors are those of ``problem_of``.
+
+    Args:
+        uri, study, run, sources: as in ``problem_of``.
+        purpose: what needs it, for error messages.
+    """
     from dfkd_tune.registry import certificates
 
     parent = _study_of(uri, run)
-    return certificates.rebuild_evaluator(study, parent.data.params, parent.data.tags, sources, "an export")
+    return certificates.rebuild_evaluator(study, parent.data.params, parent.data.tags, sources, purpose)
 
 
 def problem_of(uri: str, study: str, run: Run, sources: Sources) -> Problem:

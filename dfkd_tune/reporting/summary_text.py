@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -214,27 +214,71 @@ def recipe_line(trial: FrozenTrial) -> str:
 
 
 def recipe_lines(trials: Sequence[FrozenTrial]) -> tuple[list[str], str]:
-    """One line for each trial's recipe, without the choices that all of them share, and a line of these shared choices."""
-    recipes = [_words(trial) for trial in trials]
+    """One line for each trial's recipe, and a line of the choices that all of them share and no other line repeats.
+
+    Every leaf in which recipes of the same kinds differ is told.
+    """
+    apart = _different([_tree(trial) for trial in trials])
+    recipes = [_words(trial, apart) for trial in trials]
     alike = [word for word in recipes[0] if all(word in words for words in recipes)] if len(recipes) > 1 else []
     return [", ".join(word for word in words if word not in alike) for words in recipes], ", ".join(alike)
 
 
-def _words(trial: FrozenTrial) -> list[str]:
-    telling = {"student": "width", "bound": "threshold", "input_bound": "radius", "alpha": "value", "optimizer": "lr"}
-    telling |= {"assistant": "times"}
+TELLING = {
+    "student": "width",
+    "bound": "threshold",
+    "input_bound": "radius",
+    "alpha": "value",
+    "optimizer": "lr",
+    "assistant": "times",
+}
+"""Section -> its most important leaf, which is told without its name."""
+COMMON = ("none", "steps", "best")
+"""Kinds that are not told."""
+Leaf = tuple[str, str, str]
+"""Section, kind and leaf of a recipe; kind and leaf are empty for a plain number."""
+
+
+def _tree(trial: FrozenTrial) -> dict[str, Any]:
+    return json.loads(trial.user_attrs[RECIPE])
+
+
+def _different(recipes: Sequence[Mapping[str, Any]]) -> set[Leaf]:
+    """The leaves in which some of the recipes with the same kind in that section differ."""
+    found: dict[Leaf, set[str]] = {}
+    for recipe in recipes:
+        for section, strategy in recipe.items():
+            leaves = strategy if isinstance(strategy, Mapping) else {"": strategy}
+            for leaf, value in leaves.items():
+                found.setdefault((section, leaves.get("kind", ""), leaf), set()).add(repr(value))
+    return {leaf for leaf, values in found.items() if len(values) > 1}
+
+
+def _words(trial: FrozenTrial, apart: Collection[Leaf] = ()) -> list[str]:
+    """The choices of a trial: each section's kind, its most important number, and its leaves in ``apart``."""
     words = []
-    for section, strategy in json.loads(trial.user_attrs[RECIPE]).items():
-        if not isinstance(strategy, dict) or strategy["kind"] in ("none", "steps", "best"):
+    for section, strategy in _tree(trial).items():
+        if not isinstance(strategy, Mapping):
+            words += [f"{section} {_told(strategy)}"] if (section, "", "") in apart else []
             continue
-        kind = strategy["kind"]
+        kind, first = strategy["kind"], TELLING.get(section)
+        others = {leaf: value for leaf, value in strategy.items() if (section, kind, leaf) in apart and leaf != first}
+        if kind in COMMON and not others:
+            continue
         if section == "alpha":
             kind = "alpha" if kind == "constant" else f"{kind} alpha"
         if section == "checkpoint":
             kind = f"{kind} weights"
-        number = strategy.get(telling.get(section, ""))
-        words.append(kind + (f" {number:.3g}" if number is not None else ""))
+        number = strategy.get(first or "")
+        told = f" {_told(number)}" if number is not None else ""
+        told += "".join(f" {leaf} {_told(value)}" for leaf, value in others.items())
+        words.append(kind + told)
     return words
+
+
+def _told(value: Any) -> str:
+    """A value as a study file writes it, a number in three digits."""
+    return f"{value:.3g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
 
 
 def _named(leaf: str, choice: str) -> str:

@@ -18,6 +18,7 @@ from dfkd_tune.search.optuna_kinds import AUTO, PRUNERS, SAMPLERS, Choice, read_
 from dfkd_tune.search.space import domains, fixing
 from dfkd_tune.teachers.sources import is_file
 from dfkd_tune.utils import yaml_io
+from dfkd_tune.utils.given import totals
 from dfkd_tune.utils.given.durations import seconds
 from dfkd_tune.utils.given.shares import share
 from dfkd_tune.utils.object_reference import importable_from
@@ -29,8 +30,6 @@ POPULATION = 8
 
 BANK = 8_000
 """Rows of each evaluation bank, unless the study file sets them."""
-LEAST_TOTAL = 400
-"""Smallest total number of queries: fewer rows cannot be divided into training, selection and report."""
 
 
 def _study_name(name: str) -> str:
@@ -149,7 +148,7 @@ class Budget:
     pool: Annotated[int, Field(ge=100, le=10**8)] | None = None
     bank: Annotated[int, Field(ge=100, le=10**8)] = BANK
     teacher_rows: Annotated[int, Field(ge=1, le=10**12)] | None = None
-    total_queries: Annotated[int, Field(ge=LEAST_TOTAL, le=10**8)] | None = None
+    total_queries: Annotated[int, Field(ge=totals.LEAST, le=totals.MOST)] | None = None
 
     def __post_init__(self) -> None:
         given = {"teacher_rows": self.teacher_rows, "pool": self.pool, "bank": None if self.bank == BANK else self.bank}

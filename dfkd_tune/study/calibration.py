@@ -25,7 +25,8 @@ from dfkd_tune.study.prepare import Prepared, needs, sized
 from dfkd_tune.training.cohort import Cohort
 from dfkd_tune.training.distill import distill
 from dfkd_tune.training.member import Member
-from dfkd_tune.training.problem import Problem
+from dfkd_tune.training.memory import Need
+from dfkd_tune.training.problem import BANKS, Problem
 from dfkd_tune.utils import hardware
 from dfkd_tune.utils.allocator import give_back_freed_memory
 
@@ -204,25 +205,68 @@ def _key(prepared: Prepared) -> str:
 
 def small_problem(prepared: Prepared) -> Problem:
     """The problem of a study with a small pool and small banks."""
-    spec = prepared.spec
-    small = replace(spec, budget=replace(spec.budget, bank=min(spec.budget.bank, CALIBRATION_ROWS)))
-    return replace(prepared, spec=small).problem(min(CALIBRATION_ROWS, prepared.sizes.pool))
+    spec, (pool, bank) = prepared.spec, _small(prepared)
+    small = replace(spec, budget=replace(spec.budget, bank=bank))
+    return replace(prepared, spec=small).problem(pool)
+
+
+def small_rows(prepared: Prepared) -> int:
+    """Number of teacher rows that ``small_problem`` asks."""
+    pool, bank = _small(prepared)
+    return pool + len(BANKS) * bank
+
+
+def _small(prepared: Prepared) -> tuple[int, int]:
+    """Rows of its pool, and of each of its banks."""
+    return min(CALIBRATION_ROWS, prepared.sizes.pool), min(CALIBRATION_ROWS, prepared.spec.budget.bank)
+
+
+def calibration_rows(prepared: Prepared, asked: Callable[[Recipe], int]) -> int:
+    """About how many teacher rows a calibration asks, if none is cached; 0 for a study that is too short for one.
+
+    Args:
+        prepared: the study.
+        asked: rows that a recipe asks in all its steps.
+    """
+    if prepared.spec.budget.total_queries is not None or _short(prepared, prepared.spec.study.trials):
+        return 0
+    recipe, rate = prepared.space.preset, prepared.probe.rows_per_second
+    alone = asked(replace(recipe, initializer=Random(), steps=ROUNDS * STEPS_A_ROUND))
+    rows, spent, taken = small_rows(prepared), 0.0, list[float]()
+    for members in MEMBERS[prepared.device]:  # as in ``_measure``
+        if spent > CALIBRATION_S or (taken and 2 * STEPS_A_ROUND * taken[-1] > CALIBRATION_S):
+            break
+        seconds = members * alone / rate  # its first round asks for the rows of all
+        rows, spent = rows + members * alone, spent + seconds
+        taken.append(seconds / STEPS_A_ROUND if seconds > CALIBRATION_S / ROUNDS else 0.0)
+    return rows if _is_slow(recipe, taken[0]) else rows + timed_rows(recipe, asked)
+
+
+def timed_rows(recipe: Recipe, asked: Callable[[Recipe], int]) -> int:
+    """About how many teacher rows ``trial_seconds`` asks, if its shortest trials differ by enough; ``asked`` as above."""
+    part = min(_most_steps(recipe), LEAST_STEPS)
+    return sum(asked(replace(recipe, steps=steps)) for steps in (part, 3 * part))
 
 
 def _measure(prepared: Prepared) -> Calibration:
     problem, recipe, clock = small_problem(prepared), prepared.space.preset, _clock(prepared)
-    start = time.perf_counter()
+    needed, start = needs(prepared), time.perf_counter()
     taken: dict[int, float] = {}
     for members in MEMBERS[prepared.device]:
-        if not _affordable(prepared, members) or time.perf_counter() - start > CALIBRATION_S:
+        if not _affordable(prepared, needed, members) or time.perf_counter() - start > CALIBRATION_S:
             break
         if taken and 2 * STEPS_A_ROUND * max(taken.values()) > CALIBRATION_S:
             break
         taken[members] = _step(problem, recipe, members, clock)
     rates = {members: members / seconds for members, seconds in taken.items()}
-    if 4 * TRIAL_FRACTION * recipe.steps * taken[1] > 2 * CALIBRATION_S:  # one step takes long enough to time
+    if _is_slow(recipe, taken[1]):  # one step takes long enough to time
         return Calibration(rates, taken[1] * recipe.steps)
     return Calibration(rates, trial_seconds(problem, recipe, clock))
+
+
+def _is_slow(recipe: Recipe, step: float) -> bool:
+    """Whether timing trials with steps of so many seconds would take too long."""
+    return 4 * TRIAL_FRACTION * recipe.steps * step > 2 * CALIBRATION_S
 
 
 def _clock(prepared: Prepared) -> Clock:
@@ -231,9 +275,9 @@ def _clock(prepared: Prepared) -> Clock:
     return time.process_time if here else time.perf_counter
 
 
-def _affordable(prepared: Prepared, members: int) -> bool:
+def _affordable(prepared: Prepared, needed: Need, members: int) -> bool:
     sizes = prepared.sizes
-    taken = needs(prepared).bytes(sizes.pool, sizes.gradients, members)
+    taken = needed.bytes(sizes.pool, sizes.gradients, members)
     return members == 1 or taken <= hardware.memory_of(prepared.device)
 
 
@@ -271,13 +315,17 @@ def _step(problem: Problem, recipe: Recipe, members: int, clock: Clock) -> float
 
 def trial_seconds(problem: Problem, recipe: Recipe, clock: Clock = time.perf_counter) -> float:
     """Seconds of one trial on its own, extrapolated from two short ones that differ by enough to time."""
-    most = min(recipe.steps, max(LEAST_STEPS, round(TRIAL_FRACTION * recipe.steps)))
+    most = _most_steps(recipe)
     part = min(most, LEAST_STEPS)
     while True:
         few, more = _seconds(problem, recipe, part, clock), _seconds(problem, recipe, 3 * part, clock)
         if more - few > ENOUGH_S or part == most:
             return few + max(0.0, more - few) * (recipe.steps - part) / (2 * part)
         part = min(most, GROWTH * part)
+
+
+def _most_steps(recipe: Recipe) -> int:
+    return min(recipe.steps, max(LEAST_STEPS, round(TRIAL_FRACTION * recipe.steps)))
 
 
 def _seconds(problem: Problem, recipe: Recipe, steps: int, clock: Clock) -> float:

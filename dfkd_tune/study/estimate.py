@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import optuna
 import psutil
 
+from dfkd_tune.evaluation.knowledge.estimate import is_foreseen
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.sampling import without_experimental_warnings
-from dfkd_tune.study.calibration import small_problem, trial_seconds
+from dfkd_tune.study.calibration import calibration_rows, small_problem, small_rows, timed_rows, trial_seconds
 from dfkd_tune.study.prepare import Prepared
+from dfkd_tune.study.queries import asked, gain_rows, stand_in
 from dfkd_tune.study.smaller.sizes import extra_runs
 from dfkd_tune.training.distill import distill
+
+WARM_UP = 10
+"""Steps of the first distillation, which is not timed."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +40,25 @@ class Estimate:
 def estimate(prepared: Prepared) -> Estimate:
     """Run a small part of the first trial of each generator; takes a few seconds and writes nothing."""
     about, problem, recipes = prepared.spec.study, small_problem(prepared), first_recipes(prepared)
-    distill(problem, replace(recipes[0], steps=10), problem.seed)  # warm-up: do not time imports
+    distill(problem, replace(recipes[0], steps=WARM_UP), problem.seed)  # warm-up: do not time imports
     trial = sum(trial_seconds(problem, recipe) for recipe in recipes) / len(recipes)
     runs = about.trials + min(about.leaders, about.trials) * about.reruns + 1 + extra_runs(about)
     return Estimate(trial, trial * runs, psutil.Process().memory_info().rss + prepared.sizes.bytes)
+
+
+def estimate_rows(prepared: Prepared, recipes: Sequence[Recipe]) -> int:
+    """About how many rows a fast check of time, memory and knowledge asks the teacher. It takes seconds and asks none.
+
+    Args:
+        prepared: the study.
+        recipes: the recipe of the first trial of each generator.
+    """
+    ask = partial(asked, stand_in(prepared))
+    rows = (
+        small_rows(prepared) + ask(replace(recipes[0], steps=WARM_UP)) + sum(timed_rows(each, ask) for each in recipes)
+    )
+    known = gain_rows(prepared, ask) if is_foreseen(prepared.inputs, prepared.probe) else 0
+    return rows + calibration_rows(prepared, ask) + known
 
 
 def first_recipes(prepared: Prepared) -> list[Recipe]:

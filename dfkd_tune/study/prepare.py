@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from dfkd_tune.errors import MachineError, SpecError
-from dfkd_tune.evaluation.knowledge.estimate import estimate_gain, student_steps
+from dfkd_tune.evaluation.knowledge.estimate import estimate_gain, is_foreseen, student_steps
 from dfkd_tune.evaluation.knowledge.gain import Gain
-from dfkd_tune.evaluation.knowledge.worlds import next_tier, unforeseen
+from dfkd_tune.evaluation.knowledge.worlds import next_tier
 from dfkd_tune.evaluation.stress_bank import add_stress
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.prior_inference.resolve import answering, declared
+from dfkd_tune.recipes.assistants import NoAssistant
+from dfkd_tune.recipes.base import Assistant
 from dfkd_tune.recipes.losses import LOSSES
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.space.defaults import untuned
@@ -30,6 +32,7 @@ from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.guarded import CALLS
 from dfkd_tune.teachers.in_memory import identified
 from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.teachers.metering.answered_rows import RememberedRows
 from dfkd_tune.teachers.metering.meter import metered
 from dfkd_tune.teachers.output_cache import Answers
 from dfkd_tune.teachers.probe import Probe, probe
@@ -39,7 +42,7 @@ from dfkd_tune.tracking import params as param
 from dfkd_tune.tracking import tags as tag
 from dfkd_tune.training.answered.folds import FOLDS
 from dfkd_tune.training.member import Member
-from dfkd_tune.training.memory import Need, Sizes, fit, need
+from dfkd_tune.training.memory import Need, Sizes, fit, need, reduced
 from dfkd_tune.training.problem import BANKS, POOL_LEAST, Problem
 from dfkd_tune.utils import hardware
 
@@ -170,8 +173,7 @@ class Prepared:
         """Whether the study ends with an estimate of what more knowledge would buy: where that is a small part of it."""
         steps, preset = self.spec.study.trials * self.spec.budget.steps, self.space.preset
         worth = steps >= LEAST_STEPS and student_steps(preset) <= GAIN_SHARE * steps
-        drawn = next_tier(self.inputs) is not None and unforeseen(self.inputs) is None
-        return worth and drawn and self.spec.budget.total_queries is None
+        return worth and self.spec.budget.total_queries is None and is_foreseen(self.inputs, self.probe)
 
     def gain(self, check_cancelled: Callable[[], None] = lambda: None) -> Gain:
         """Estimate what one more tier of knowledge would buy; a teacher whose rows are counted is not asked.
@@ -272,6 +274,8 @@ def prepare(
     """
     limited = spec.budget.total_queries is not None
     meter, total = meter_of(teacher) if limited else None, None
+    if meter is not None and meter.rows is None and storage_url is None:
+        meter.rows = RememberedRows()
     with metered(meter):
         architecture = Path(spec.teacher.architecture) if spec.teacher.architecture else None
         teacher = teacher or load_teacher(spec.teacher.path, architecture, trust_pickle)
@@ -349,19 +353,30 @@ def sized(prepared: Prepared, processes: int = 1) -> Sizes:
     """
     room = hardware.memory_of(prepared.device) // processes - (processes > 1) * LIBRARIES
     needed, budget = needs(prepared), prepared.spec.budget
-    asked = budget.pool or budget.total_queries
-    members = prepared.population + 1  # the untuned baseline trains beside the trials
-    members *= FOLDS if budget.total_queries is not None else 1
+    asked, folds = budget.pool or budget.total_queries, 1 if budget.total_queries is None else FOLDS
+    members = (prepared.population + 1) * folds  # the untuned baseline trains beside the trials
     found = fit(needed, prepared.probe, members, room, asked)
     if found is not None:
         return found
-    smaller = fit(needed, prepared.probe, 2, room)
-    least = needed.bytes(asked or POOL_LEAST, False, members)
-    raise MachineError(
-        prepared.spec.place,
-        f"needs about {least / 2**20:,.0f} MiB a process for its rows, {max(0, room) / 2**20:,.0f} MiB are left",
-        remedy=f"budget.pool: {smaller.pool} and study.population: 1 would fit" if smaller else "lower budget.bank",
-    )
+    place, largest = prepared.spec.place, _largest(prepared, needed)
+
+    def fits(assistant: Assistant) -> bool:
+        other = needed.of(prepared.inputs, replace(largest, assistant=assistant))
+        return fit(other, prepared.probe, members, room, asked) is not None
+
+    if fits(NoAssistant()):
+        lower = reduced(largest.assistant, fits)
+        place += ": assistant" if lower is None else f": assistant.{lower[0]}"
+        remedy = "leave it out" if lower is None else f"{lower[1]} would fit"
+    elif budget.total_queries is None:
+        smaller = fit(needed, prepared.probe, 2, room)
+        remedy = f"budget.pool: {smaller.pool} and study.population: 1 would fit" if smaller else "lower budget.bank"
+    else:
+        alone = fit(needed, prepared.probe, 2 * folds, room, asked)
+        remedy = "study.population: 1 would fit" if alone else "lower budget.batch or student.max_parameters"
+    least = needed.bytes(asked or POOL_LEAST, False, members) / 2**20
+    rule = f"needs about {least:,.0f} MiB a process for its rows, {max(0, room) / 2**20:,.0f} MiB are left"
+    raise MachineError(place, rule, remedy=remedy)
 
 
 def shared(prepared: Prepared, processes: int) -> Prepared:
@@ -371,8 +386,14 @@ def shared(prepared: Prepared, processes: int) -> Prepared:
 
 def needs(prepared: Prepared) -> Need:
     """Memory needs of one process of a study, for the widest student and the largest assistant that it may try."""
+    about = (prepared.teacher, prepared.inputs, prepared.probe)
+    needed = need(*about, prepared.space.preset, prepared.spec.budget.bank)
+    return needed.of(prepared.inputs, _largest(prepared, needed))
+
+
+def _largest(prepared: Prepared, needed: Need) -> Recipe:
+    """The recipe with the widest student and the largest assistant that a study may try."""
     space, (columns, outputs) = prepared.space, prepared.size
     largest = max(space.students(), key=lambda student: (student.held(columns), student.parameters(columns, outputs)))
-    recipes = [replace(space.preset, student=largest, assistant=each) for each in space.assistants()]
-    about = (prepared.teacher, prepared.inputs, prepared.probe)
-    return max((need(*about, each, prepared.spec.budget.bank) for each in recipes), key=lambda need: need.member)
+    recipes = (replace(space.preset, student=largest, assistant=each) for each in space.assistants())
+    return max(recipes, key=lambda recipe: needed.of(prepared.inputs, recipe).member)

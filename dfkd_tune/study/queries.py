@@ -5,7 +5,9 @@ The generators decide how many rows a trial queries. They run here on a cheap st
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,8 +18,10 @@ from dfkd_tune.evaluation.stress_bank import MOVES, PANEL, REFERENCE_FRACTION
 from dfkd_tune.recipes.presets import PRESETS
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.students.mlp import MLP
+from dfkd_tune.study.calibration import calibration_rows
 from dfkd_tune.study.prepare import Prepared
 from dfkd_tune.study.smaller.sizes import extra_runs
+from dfkd_tune.study.total.division import OPENING_ROWS, probe_rows
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.training.distill import distill
 from dfkd_tune.training.member import BLOCK
@@ -34,6 +38,7 @@ class Queries:
     """Approximate number of teacher rows that a study queries.
 
     Args:
+        opening: rows that tell what must be known of the teacher, and how fast it is.
         shared: rows before the first trial: pool, banks, stress bank and its reference students.
         trial: rows of one trial, averaged over the recipes it may have.
         runs: number of trials and re-runs, plus 1 for the baseline.
@@ -41,6 +46,7 @@ class Queries:
         knowledge: rows of the estimate of what more knowledge would buy, at the end of the study; 0 without it.
     """
 
+    opening: int
     shared: int
     trial: int
     runs: int
@@ -50,7 +56,7 @@ class Queries:
     @property
     def total(self) -> int:
         """Rows of the whole study if no trial is pruned."""
-        return self.shared + self.trial * self.runs + self.certificate + self.knowledge
+        return self.opening + self.shared + self.trial * self.runs + self.certificate + self.knowledge
 
 
 def queries(prepared: Prepared, recipes: list[Recipe]) -> Queries:
@@ -60,7 +66,8 @@ def queries(prepared: Prepared, recipes: list[Recipe]) -> Queries:
         prepared: the study.
         recipes: recipes that its trials may have.
     """
-    about, budget, problem = prepared.spec.study, prepared.spec.budget, _stand_in(prepared)
+    about, budget, problem = prepared.spec.study, prepared.spec.budget, stand_in(prepared)
+    ask = partial(asked, problem)
     panel = [
         replace(
             PRESETS[name], student=prepared.baseline().student, steps=max(1, round(REFERENCE_FRACTION * budget.steps))
@@ -68,18 +75,22 @@ def queries(prepared: Prepared, recipes: list[Recipe]) -> Queries:
         for name in PANEL[prepared.probe.differentiable]
     ]
     pool, bank = prepared.sizes.pool, budget.bank
-    shared = pool + len(BANKS) * bank + sum(_asked(problem, replace(one, batch=budget.batch)) for one in panel)
+    shared = pool + len(BANKS) * bank + sum(ask(replace(one, batch=budget.batch)) for one in panel)
     shared += (MOVES + 1) * bank
     attacked = 2 * STEPS * min(STARTS, bank, max(8, pool // (STEPS * RESTARTS)))
     runs = about.trials + min(about.leaders, about.trials) * about.reruns + 1 + extra_runs(about)
-    trial = sum(_asked(problem, recipe) for recipe in recipes) // len(recipes)
-    known = 0
-    if prepared.estimates_gain:
-        known = rows_of(_asked(problem, shortened(prepared.space.preset, prepared.probe.differentiable)))
-    return Queries(shared, trial, runs, attacked + 2 * bank, known)
+    trial = sum(map(ask, recipes)) // len(recipes)
+    known = gain_rows(prepared, ask) if prepared.estimates_gain else 0
+    opening = 2 * probe_rows(None) + OPENING_ROWS + calibration_rows(prepared, ask)
+    return Queries(opening, shared, trial, runs, attacked + 2 * bank, known)
 
 
-def _asked(problem: Problem, recipe: Recipe) -> int:
+def gain_rows(prepared: Prepared, ask: Callable[[Recipe], int]) -> int:
+    """About how many rows it takes to estimate what more knowledge would buy; ``ask`` gives those of a recipe."""
+    return rows_of(ask(shortened(prepared.space.preset, prepared.probe.differentiable)))
+
+
+def asked(problem: Problem, recipe: Recipe) -> int:
     """Rows that a recipe queries in all its steps, extrapolated from two short runs without a limit."""
     if not isinstance(recipe.student, MLP):
         recipe = replace(recipe, student=STAND_IN_STUDENT)
@@ -92,7 +103,7 @@ def _asked(problem: Problem, recipe: Recipe) -> int:
     return found if recipe.teacher_rows is None else min(found, recipe.teacher_rows)
 
 
-def _stand_in(prepared: Prepared) -> Problem:
+def stand_in(prepared: Prepared) -> Problem:
     """The problem of a study with a teacher that returns the sum of its features."""
     outputs = prepared.probe.outputs
 

@@ -49,7 +49,8 @@ ARRAYS_ONLY = "Can't call numpy() on Tensor"
 class OfEither:
     """A Python function of tensors, or of arrays: the first call finds out which.
 
-    A function that fails on tensors, or does not answer with them, gets arrays. It is then outside of autograd.
+    A function that fails on tensors, or does not answer with them, gets arrays. It is then outside of autograd. Where its rows are
+    counted, finding out costs a row; the meter keeps what was found, so that no other process of a study pays it again.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -59,20 +60,25 @@ class OfEither:
 
     @property
     def takes_arrays(self) -> bool:
-        """Whether the first call found a function of arrays."""
-        return self._chosen is not None and self._chosen is not self.function
+        """Whether the first call, or one in another process of the study, found a function of arrays."""
+        if self._chosen is None:
+            return self._meter is not None and bool(self._meter.takes_arrays)
+        return self._chosen is not self.function
 
     def __call__(self, *given: Any, **named: Any) -> Any:
         """Answers ``(N,)`` or ``(N, O)`` for rows ``(N, D)``, or what the function does; raises what the function raises."""
         return self._first(given, named) if self._chosen is None else self._chosen(*given, **named)
 
     def _first(self, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        tensors, failure = self._tried((given, named))
+        known = None if self._meter is None else self._meter.takes_arrays
+        tensors, failure = self._tried((given, named)) if known is None else (not known, None)
         try:
             found = (self.function if tensors else self._of_arrays)(*given, **named)
         except Exception as error:
             raise error if failure is None or ARRAYS_ONLY in str(failure) else failure from None
         self._chosen = self.function if tensors else self._of_arrays
+        if self._meter is not None:
+            self._meter.takes_arrays = self.takes_arrays
         return found
 
     def _tried(self, call: Any) -> tuple[bool, Exception | None]:

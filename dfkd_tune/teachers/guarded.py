@@ -287,7 +287,8 @@ class Guard:
         if alone:
             rule = f"{what}, asked {_rows(len(x))}; it answers the first of them alone, {self.row(x[0])}"
             return TeacherError(source, rule, remedy=OTHERS_REMEDY)
-        remedy = END_REMEDY if not isinstance(problem, Exception) else CHANGED_REMEDY if self.outputs else SHAPE_REMEDY
+        answered = self.outputs or (self.meter is not None and self.meter.was_answered)
+        remedy = END_REMEDY if not isinstance(problem, Exception) else CHANGED_REMEDY if answered else SHAPE_REMEDY
         also = "" if alone is None else ", and does so for this row alone"
         return TeacherError(source, f"{first}: it {what}{also}", remedy=remedy)
 

@@ -22,6 +22,8 @@ from dfkd_tune.utils.object_reference import raised
 PROBE_ROWS = 512
 GAP_ROWS = 8
 """Rows with which it is found whether a teacher takes missing values."""
+FEW_ROWS = 7
+"""Rows of the call that tells how long a call takes whatever its rows."""
 MORE = 2
 """Additional evaluations of the probe rows if the first two differ."""
 NOISE = 1e-4
@@ -55,12 +57,13 @@ class Probe:
         outputs: output width O.
         differentiable: whether input gradients exist, are finite and are not all 0.
         rows_per_second: forward throughput on a batch of 512 rows.
-        call: seconds per call for a few rows.
+        call: seconds of a call of ``FEW_ROWS`` rows.
         shallow: whether it is a readable chain with one hidden layer of smooth units.
         noise: root mean square difference of two evaluations of a row, in standard deviations of the outputs; 0 if
             equal.
         resolution: rounding step of the outputs, in their units, for the output where it is coarsest; None if not
             detected.
+        takes_arrays: whether a Python function whose rows are counted takes arrays and not tensors; None for any other teacher.
     """
 
     features: int
@@ -71,6 +74,7 @@ class Probe:
     call: float = 0.0
     noise: float = 0.0
     resolution: float | None = None
+    takes_arrays: bool | None = None
 
     @property
     def kind(self) -> str:
@@ -78,6 +82,11 @@ class Probe:
         if not self.differentiable:
             return "black box"
         return "shallow" if self.shallow else "deep"
+
+    @property
+    def overhead(self) -> float:
+        """Seconds of a call beyond those that its rows take."""
+        return max(0.0, self.call - FEW_ROWS / self.rows_per_second)
 
     @property
     def limits(self) -> str:
@@ -108,7 +117,7 @@ def probe(teacher: Teacher, inputs: Inputs, seed: int = 0, rows: int = PROBE_ROW
     teacher.guard.names, teacher.guard.optional = inputs.names, inputs.optional
     CALLS.expect(None, calls=7)
     x = inputs.raw(inputs.draw(rows, torch.Generator().manual_seed(seed)), teacher.dtype)
-    meter, some = teacher.guard.meter, tuple(range(rows - 4, rows - 11, -1))
+    meter, some = teacher.guard.meter, tuple(range(rows - 4, rows - 4 - FEW_ROWS, -1))
     with nullcontext() if meter is None else meter.asking_again():
         return _probe(teacher, inputs, x, some)
 
@@ -139,7 +148,8 @@ def _probe(teacher: Teacher, inputs: Inputs, x: Tensor, some: tuple[int, ...]) -
     step = _resolution(teacher, full)
     differentiable = teacher.guard.meter is None and _differentiable(teacher, x[:16])
     CALLS.expect(None)
-    return Probe(len(inputs), full.shape[1], differentiable, len(x) / seconds, shallow, call, noise, step)
+    arrays = None if teacher.guard.meter is None else teacher.guard.meter.takes_arrays
+    return Probe(len(inputs), full.shape[1], differentiable, len(x) / seconds, shallow, call, noise, step, arrays)
 
 
 def _take_gaps(teacher: Teacher, inputs: Inputs) -> None:

@@ -6,8 +6,8 @@ population, and the teacher's activations for a chunk of rows. The estimate is a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ import torch
 from dfkd_tune.compat.torch import LightDispatchMode
 from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.prior import Inputs
+from dfkd_tune.recipes.base import Assistant
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import Probe
@@ -77,6 +78,29 @@ class Need:
     member: int
     finishing: int
 
+    def of(self, inputs: Inputs, recipe: Recipe) -> Need:
+        """The same quantities for another recipe. The teacher is not asked.
+
+        Args:
+            inputs: the study's inputs.
+            recipe: the recipe.
+        """
+        columns = encoder(inputs).columns
+        weights = recipe.student.parameters(columns, self.outputs)
+        students = [recipe.student, *recipe.assistant.students(recipe.student)]
+        every = sum(each.parameters(columns, self.outputs) for each in students)
+        gradients = self.features * self.outputs if recipe.loss.gradients else 0
+        rows = [NUMBER * (self.features + gradients + each.held(columns) * (1 + (gradients > 0))) for each in students]
+        network = NUMBER * 3 * recipe.generator.network_units * (50 + self.features)
+        refining = recipe.refiner.bank_rows
+        lesson = recipe.assistant.labeled_rows * (DRAWING * self.features + NUMBER * (self.outputs + gradients))
+        return replace(
+            self,
+            batch=recipe.batch,
+            member=NUMBER * COPIES * every + network + recipe.batch * sum(rows) + lesson,
+            finishing=NUMBER * PAIRS * weights * bool(refining) + 2 * refining * rows[0],
+        )
+
     def bytes(self, pool: int, gradients: bool, population: int) -> int:
         """Peak memory of one process in bytes."""
         row = (self.features + self.outputs) * NUMBER
@@ -96,23 +120,8 @@ def need(teacher: Teacher, inputs: Inputs, found: Probe, recipe: Recipe, bank: i
         recipe: a recipe with the widest student that the study may try.
         bank: number of rows in a bank.
     """
-    size, columns = (found.features, found.outputs), encoder(inputs).columns
-    weights = recipe.student.parameters(columns, found.outputs)
-    students = [recipe.student, *recipe.assistant.students(recipe.student)]
-    besides = sum(each.parameters(columns, found.outputs) for each in students) - weights
-    gradients = found.features * found.outputs if recipe.loss.gradients else 0
-    rows = [NUMBER * (found.features + gradients + each.held(columns) * (1 + (gradients > 0))) for each in students]
-    network = NUMBER * 3 * recipe.generator.network_units * (50 + found.features)
-    refining = recipe.refiner.bank_rows
-    lesson = recipe.assistant.labeled_rows * (DRAWING * found.features + NUMBER * (found.outputs + gradients))
-    return Need(
-        *size,
-        bank,
-        recipe.batch,
-        teacher_row(teacher, inputs),
-        NUMBER * COPIES * (weights + besides) + network + recipe.batch * sum(rows) + lesson,
-        NUMBER * PAIRS * weights * bool(refining) + 2 * refining * rows[0],
-    )
+    bare = Need(found.features, found.outputs, bank, recipe.batch, teacher_row(teacher, inputs), 0, 0)
+    return bare.of(inputs, recipe)
 
 
 def teacher_row(teacher: Teacher, inputs: Inputs) -> int:
@@ -155,6 +164,26 @@ def fit(needed: Need, found: Probe, population: int, room: int, pool: int | None
         taken = needed.bytes(rows, gradients, population)
         if taken <= room:
             return Sizes(rows, gradients, taken, wanted)
+    return None
+
+
+def reduced(assistant: Assistant, fits: Callable[[Assistant], bool]) -> tuple[str, int] | None:
+    """The leaf of an assistant that has to be halved least often until it fits, and its value then; None if no leaf is enough alone.
+
+    Args:
+        assistant: an assistant that does not fit.
+        fits: whether another one does.
+    """
+    assert is_dataclass(assistant)  # every strategy is one
+    whole = {each.name: value for each in fields(assistant) if type(value := getattr(assistant, each.name)) is int}
+    for halvings in range(1, max(whole.values(), default=0).bit_length()):
+        for name, value in whole.items():
+            try:
+                smaller = replace(assistant, **{name: value >> halvings})
+            except ValueError:  # less than it may be
+                continue
+            if fits(smaller):
+                return name, value >> halvings
     return None
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfkd_tune.cli.options import duration, export_format, share, studies
+from dfkd_tune.cli.options import duration, export_format, share, studies, total
 
 
 @given(st.floats(0, 0.999))
@@ -24,6 +24,8 @@ def test_a_share_is_one_in_percent_and_as_a_number(value):
         (share, "five", "is not a share such as 5%"),
         (duration, "soon", "is not a duration such as 90s, 30m or 2h"),
         (duration, "-1h", "is not a duration"),
+        (total, "abc", "is not a whole number of rows, such as 5000"),
+        (total, "399", "is not from 400 to 100000000 rows"),
         (export_format, "docx", "is not one of pt2, onnx, safetensors"),
     ],
 )

@@ -184,6 +184,15 @@ def test_a_pickled_teacher_needs_trust_again(store, tiny, tmp_path):
     assert done.report_rmse == held["report"]["rmse"]
 
 
+@pytest.mark.parametrize("purpose", ["a timing", "an evaluation"])
+def test_what_would_ask_a_teacher_beside_its_total_says_what_it_is(purpose):
+    """And names what tells the same without a row."""
+    with pytest.raises(
+        NotFound, match=rf"{purpose} would ask its teacher.*total_queries 600.*the certificate of its prom"
+    ):
+        certificates.rebuild_evaluator("counted", {}, {"dfkd.total_queries": "600"}, Sources(), purpose)
+
+
 def test_a_run_outside_of_any_study_is_registered_without_one(store, small_teacher):
     teacher = load_teacher(small_teacher["path"], Path(small_teacher["architecture"]))
     given = {"preset": "random", "search": {}, "steps": 20, "batch": 10}

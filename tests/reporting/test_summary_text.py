@@ -3,6 +3,7 @@
 import json
 
 import optuna
+import pytest
 from made_trials import of
 
 from dfkd_tune.recipes.presets import ADVERSARIAL, PAPER
@@ -18,7 +19,8 @@ def test_what_all_recipes_share_is_said_once():
     lines, alike = recipe_lines(trials)
     assert len(lines) == 3 and alike
     for line, each in zip(lines, trials, strict=True):
-        assert set(recipe_line(each).split(", ")) == {*filter(None, line.split(", ")), *alike.split(", ")}
+        told = {word.split()[0] for word in recipe_line(each).split(", ")}
+        assert told == {word.split()[0] for word in filter(None, [*line.split(", "), *alike.split(", ")])}
     assert lines[0] == lines[1] != lines[2]
     assert recipe_lines(trials[:1])[1] == ""
 
@@ -30,6 +32,37 @@ def test_what_is_not_the_default_is_said():
         trial.user_attrs["recipe"] = json.dumps(from_tree(sections, base=PAPER).tree())
         said.append(recipe_line(trial))
     assert said[1] == f"{said[0]}, last weights, wider 3"
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"assistant": {"kind": "wider", "times": 3, "share": 0.25}},
+        {"assistant": {"kind": "wider", "times": 3, "rows": 700}},
+        {"student": {"depth": 3}},
+        {"student": {"activation": "relu"}},
+        {"optimizer": {"weight_decay": 0.125}},
+        {"steps": 77},
+    ],
+    ids=str,
+)
+def test_recipes_that_differ_in_one_leaf_are_told_apart_by_it(sections):
+    base = from_tree({"assistant": {"kind": "wider", "times": 3}}, base=PAPER)
+    trials = of(direct=[1.0, 2.0, 3.0])
+    for made, recipe in zip(trials, (base, from_tree(sections, base=base), base), strict=True):
+        made.user_attrs["recipe"] = json.dumps(recipe.tree())
+    lines, alike = recipe_lines(trials)
+    ((section, held),) = sections.items()
+    leaf, value = [*held.items()][-1] if isinstance(held, dict) else (section, held)
+    assert lines[0] == lines[2] != lines[1] and f"{leaf} {value}" in lines[1]
+    assert ", " not in lines[1] and leaf not in alike  # nothing else differs
+
+
+def test_a_large_width_is_told_in_full():
+    trials = of(direct=[1.0, 2.0])
+    for made, width in zip(trials, (10_001, 10_002), strict=True):
+        made.user_attrs["recipe"] = json.dumps(PAPER.with_student(width=width).tree())
+    assert recipe_lines(trials)[0] == ["mlp 10001", "mlp 10002"]
 
 
 def grown(rows, now: int, untuned: int | None = None, promoted: int | None = None):

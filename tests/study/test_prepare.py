@@ -82,6 +82,18 @@ def test_the_parameters_of_a_network_are_counted_within_a_total(tmp_path, small_
     assert space.max_parameters == prepare(parse_spec(given, "counted")).space.max_parameters
 
 
+def test_a_check_asks_what_it_takes_a_study_to_know_its_teacher(log, tmp_path):
+    """A row that is asked for two purposes is answered once, if its answer is kept."""
+    tree = costly_tree("costly-alike", tmp_path, 500) | {"teacher": "costly:filled"}
+    (tmp_path / "features.yaml").write_text("features: [{name: a, mean: 1, std: 2, missing: 0.2}, b, c]\n")
+    before = sorted(tmp_path.rglob("*"))
+    checked = prepare(parse_spec(tree, "costly")).teacher.guard.meter.asked
+    log.unlink()
+    assert sorted(tmp_path.rglob("*")) == before
+    total = prepare(parse_spec(tree, "costly"), storage_url=f"sqlite:///{tmp_path}/optuna.db").total
+    assert total.ledger.claimed() == {"opening": checked} and asked(log) == checked - 1  # which saw tensors, and failed
+
+
 def test_what_is_known_before_a_teacher_is_asked(log, tmp_path):
     spec = parse_spec(costly_tree("costly-before", tmp_path, 500), "costly")
     teacher, inputs = before_asking(spec, load_teacher("costly:answer"), "cpu")

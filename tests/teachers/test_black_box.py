@@ -12,6 +12,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from dfkd_tune.errors import TeacherError
 from dfkd_tune.teachers.black_box import OfEither, as_tensors, from_estimator, from_numpy
+from dfkd_tune.teachers.metering.meter import Meter, metered
 
 fails = partial(told, kind=TeacherError)
 X = torch.arange(6.0, dtype=torch.float64).view(3, 2)
@@ -46,6 +47,22 @@ def test_a_function_of_arrays_gets_arrays(function):
     expected = torch.from_numpy(np.array(function(X.numpy())))
     for x in (X.clone().requires_grad_(), X):
         assert torch.equal(either(x), expected) and either.takes_arrays
+
+
+@pytest.mark.parametrize("arrays", [True, False])
+def test_what_a_function_takes_is_asked_once_where_its_rows_are_counted(arrays):
+    asked, meter = [], Meter()
+
+    def function(x):
+        asked.append(len(x))
+        return np.sin(x).sum(1) if arrays else x.square().sum(1)
+
+    with metered(meter):
+        first, second = OfEither(function), OfEither(function)
+    expected = first(X)
+    assert meter.takes_arrays is first.takes_arrays is arrays and meter.asked == 1 and sum(asked) == 1 + len(X)
+    assert torch.equal(second(X), expected) and second.takes_arrays is arrays
+    assert meter.asked == 1 and sum(asked) == 1 + 2 * len(X)
 
 
 def test_the_first_call_decides():

@@ -18,6 +18,7 @@ from dfkd_tune.teachers import guarded
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.guarded import CALLS, Calls
 from dfkd_tune.teachers.loader import load_teacher
+from dfkd_tune.teachers.metering.answered_rows import AnsweredRows
 from dfkd_tune.teachers.metering.meter import Meter, metered
 from dfkd_tune.teachers.probe import infer_width, probe
 
@@ -345,6 +346,19 @@ def test_where_rows_are_counted_a_failure_costs_two_more_at_most(count, bad):
     assert count <= teacher.guard.meter.asked <= count + 2
     if count > 2:
         assert ("answers the first of them alone" if bad else "does so for this row alone") in str(caught.value)
+
+
+def test_a_teacher_whose_answers_are_kept_has_answered_before(tmp_path):
+    """In an earlier session: its number of features is not what went wrong."""
+    x = torch.zeros(2, 3)
+    for answered, words in ((False, "check the number of features"), (True, "it answered others before")):
+        rows = AnsweredRows(tmp_path)
+        if answered:
+            rows.add("opening", 0, x + 1, x[:, :1])
+        with metered(Meter(rows=rows)):
+            teacher = call(Failing(ValueError("unknown"), rows=lambda x: True))
+        with pytest.raises(TeacherError, match=words):
+            teacher(x)
 
 
 def test_a_spent_total_is_not_blamed_on_the_row():

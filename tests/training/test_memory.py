@@ -8,17 +8,19 @@ import psutil
 import pytest
 import torch
 import yaml
+from costly import LOG, costly_tree
 from torch import nn
 
 from dfkd_tune.errors import MachineError
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.assistants import NoAssistant, Wider
 from dfkd_tune.recipes.presets import FAITHFUL, FEW_QUERIES
-from dfkd_tune.study.prepare import needs, sized
+from dfkd_tune.search.study_file import parse_spec
+from dfkd_tune.study.prepare import needs, prepare, sized
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.probe import probe
 from dfkd_tune.testing.problems import FEATURES, network
-from dfkd_tune.training.memory import fit, need
+from dfkd_tune.training.memory import fit, need, reduced
 from dfkd_tune.utils import hardware
 
 MIB = 2**20
@@ -106,6 +108,52 @@ def test_a_study_without_room_is_refused_in_one_line(tiny, monkeypatch):
     monkeypatch.setattr(hardware, "memory", lambda: least // 2)
     with pytest.raises(MachineError, match=r"^crowded: needs about \d+ MiB a process for its rows, \d+ MiB are left; "):
         tiny("crowded", budget={"pool": None})
+
+
+@pytest.mark.parametrize("total", [None, 400])
+@pytest.mark.parametrize(
+    ("assistant", "leaf"),
+    [({"times": 64, "rows": 100}, "times"), ({"rows": 10**7}, "rows"), ({"members": 32, "times": 1}, "members")],
+    ids=str,
+)
+def test_an_assistant_without_room_is_refused_by_its_leaf_and_the_value_that_is_told_fits(
+    total, assistant, leaf, tmp_path, monkeypatch
+):
+    monkeypatch.setenv(LOG, str(tmp_path / "asked.txt"))
+    monkeypatch.setattr(hardware, "memory_of", lambda device: 2**40)
+    tree = costly_tree("crowded", tmp_path, total) | {"assistant": {"kind": "wider", **assistant}}
+    tree |= {"student": {"max_parameters": 5_001}, "budget": tree["budget"] | ({} if total else {"pool": 500})}
+    alone = tree | {"assistant": {"kind": "none"}}
+    middle = sum(prepare(parse_spec(each, "crowded")).sizes.bytes for each in (alone, tree)) // 2
+    monkeypatch.setattr(hardware, "memory_of", lambda device: middle)
+    with pytest.raises(
+        MachineError, match=rf"^crowded: assistant.{leaf}: needs .* MiB are left; \d+ would fit$"
+    ) as refused:
+        prepare(parse_spec(tree, "crowded"))
+    tree["assistant"][leaf] = int(refused.value.remedy.split()[0])
+    assert prepare(parse_spec(tree, "crowded")).sizes.bytes <= middle
+
+
+def test_an_assistant_is_halved_where_that_is_enough_and_never_below_what_it_may_have():
+    many = Wider(times=8, members=4, rows=1_000)
+    assert reduced(many, lambda each: each.members * each.times <= 8) == ("times", 2)
+    assert reduced(many, lambda each: each.rows <= 250) == ("rows", 250)
+    assert reduced(many, lambda each: each.rows < 100) is None
+    assert reduced(NoAssistant(), lambda each: False) is None
+
+
+def test_nothing_that_a_total_forbids_is_the_remedy_within_one(tmp_path, monkeypatch):
+    monkeypatch.setenv(LOG, str(tmp_path / "asked.txt"))
+    tree = costly_tree("crowded", tmp_path, 400, trials=64) | {"student": {"max_parameters": 5_001}}
+    need = prepare(parse_spec(tree, "crowded")).sizes.bytes
+    monkeypatch.setattr(hardware, "memory_of", lambda device: need - 1)
+    with pytest.raises(MachineError, match=r"study\.population: 1 would fit"):
+        prepare(parse_spec(tree, "crowded"))
+    tree["study"]["population"] = 1
+    assert prepare(parse_spec(tree, "crowded")).sizes.bytes < need
+    monkeypatch.setattr(hardware, "memory_of", lambda device: 1)
+    with pytest.raises(MachineError, match=r"lower budget\.batch or student\.max_parameters"):
+        prepare(parse_spec(tree, "crowded"))
 
 
 def test_processes_share_what_is_left(tiny, monkeypatch):

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from dfkd_tune.inputs.prior import Inputs
     from dfkd_tune.study.prepare import Prepared
 
-ESTIMATE_STEPS = 300
-"""Approximate number of training steps that an estimate runs."""
+ESTIMATE_CALLS = 300
+"""About how many calls of the teacher an estimate makes, at most: as many as it runs training steps."""
 ANNOUNCED_S, LEFT_OUT_S = 10.0, 60.0
 """Seconds of teacher queries from which an estimate is announced, and from which it runs only with ``--estimate``."""
 
@@ -57,6 +57,11 @@ def check(
     Without SPEC, check the study that dfkd-tune study --teacher would run, or the quickstart.
     """
     read = spec_of(spec, None, teacher, architecture, features, None, None, None, max_queries=max_queries)
+    if timed and read.budget.total_queries is not None:
+        from dfkd_tune.errors import SpecError
+
+        rule = f"asks the teacher for rows that a total of {read.budget.total_queries:,} queries does not count"
+        raise SpecError("--estimate", rule, remedy="leave --estimate out, or check the study without its total")
     from rich.console import Console  # with the rest, seconds, for which a refusal does not wait
     from rich.tree import Tree
 
@@ -64,8 +69,8 @@ def check(
     from dfkd_tune.inputs.summary import meaning
     from dfkd_tune.locations import paths
     from dfkd_tune.reporting.terminal_progress import clock
-    from dfkd_tune.study.calibration import CALIBRATION_ROWS, choose_parallelism
-    from dfkd_tune.study.estimate import estimate, first_recipes
+    from dfkd_tune.study.calibration import choose_parallelism
+    from dfkd_tune.study.estimate import estimate, estimate_rows, first_recipes
     from dfkd_tune.study.prepare import prepare
     from dfkd_tune.study.queries import queries
     from dfkd_tune.utils import hardware
@@ -101,11 +106,12 @@ def check(
         console.print(f"[bold]{name:<9}[/] ", end="")
         console.print(words, highlight=False, soft_wrap=True, markup=False)
 
-    asked_for = None if budget.total_queries else queries(prepared, first_recipes(prepared))
+    recipes = first_recipes(prepared)
+    asked_for = None if budget.total_queries else queries(prepared, recipes)
     facts["queries"] = (
         _divided(prepared)
         if asked_for is None
-        else f"about {asked_for.total:,} teacher rows in all: {asked_for.shared:,} before the first trial (budget.pool, budget.bank), "
+        else f"about {asked_for.total:,} teacher rows in all: {asked_for.opening:,} to know and time it, {asked_for.shared:,} before the first trial (budget.pool, budget.bank), "
         f"{asked_for.trial:,} a trial (budget.teacher_rows limits them) in {asked_for.runs:,} runs, {asked_for.certificate:,} for the certificate"
         + (f", {asked_for.knowledge:,} for what more knowledge would buy" if asked_for.knowledge else "")
     )
@@ -131,12 +137,15 @@ def check(
     if asked_for is None:
         say("time", "not estimated, as an estimate would ask for rows")
         return ended(prepared.gain())
-    asks = 4 * CALIBRATION_ROWS / found.rows_per_second + ESTIMATE_STEPS * found.call
+    rows = 0 if timed is False else estimate_rows(prepared, recipes)
+    asks = rows / found.rows_per_second + ESTIMATE_CALLS * found.overhead
     if timed is None and asks > LEFT_OUT_S:
-        say("time", f"not estimated, as its teacher alone takes about {clock(asks)}; --estimate does it")
+        say(
+            "time", f"not estimated, as {rows:,} rows of its teacher alone take about {clock(asks)}; --estimate does it"
+        )
     elif timed is not False:
         if asks > ANNOUNCED_S:
-            click.echo(f"the estimate asks this teacher for about {clock(asks)}", err=True)
+            click.echo(f"the estimate asks this teacher for about {rows:,} rows, which take {clock(asks)}", err=True)
         taken = estimate(prepared)
         every = f"{_number(taken.trial)} s a trial, re-runs included; pruning makes it less"
         folder = paths.shared_folder(paths.optuna_url(None), "calibration")

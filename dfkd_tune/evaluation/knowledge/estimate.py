@@ -79,7 +79,7 @@ def estimate_gain(
         return Gain(None, why=why)
     if tier is None:
         return Gain(None)
-    if MOST_ROWS / probe.rows_per_second > MOST_SECONDS:
+    if _is_slow(probe):
         return Gain(tier, why="its teacher answers too slowly")
     trial = _Trial(teacher, probe, shortened(recipe, probe.differentiable), seed, device)
     try:
@@ -88,13 +88,22 @@ def estimate_gain(
         return Gain(tier, teacher_rows=trial.asked, why=f"its teacher refused plausible rows ({error.rule})")
 
 
+def is_foreseen(inputs: Inputs, probe: Probe) -> bool:
+    """Whether there is an estimate for such inputs and such a teacher."""
+    return next_tier(inputs) is not None and unforeseen(inputs) is None and not _is_slow(probe)
+
+
+def _is_slow(probe: Probe) -> bool:
+    return MOST_ROWS / probe.rows_per_second > MOST_SECONDS
+
+
 def rows_of(own: int) -> int:
     """About how many teacher rows an estimate asks for.
 
     Args:
         own: rows of a short distillation beyond its pool and banks.
     """
-    return (WORLDS + 1) * (POOL + len(BANKS) * BANK + own) + WORLDS * JUDGED
+    return min(MOST_ROWS, (WORLDS + 1) * (POOL + len(BANKS) * BANK + own) + WORLDS * JUDGED)
 
 
 def student_steps(recipe: Recipe) -> int:

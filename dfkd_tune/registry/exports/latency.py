@@ -48,7 +48,7 @@ def student_latency(uri: str, study: str, trial: int | None, sources: Sources) -
         TrackingError: MLflow refused the certificate.
     """
     module, result, run = load_trial(uri, study, trial)
-    evaluator, units = evaluator_of(uri, study, run, sources), InputSchema.of(result)
+    evaluator, units = evaluator_of(uri, study, run, sources, "a timing"), InputSchema.of(result)
     z = evaluator.inputs.draw(max(ROWS), stream(evaluator.seed, SPEED)).float()
     raw = [
         tuple(evaluator.inputs.raw(z[:count], dtype) for dtype in (evaluator.teacher.dtype, units.encoding.torch_dtype))

@@ -146,7 +146,7 @@ def evaluate_rows(
     """
     module, result, run = load_trial(uri, study, trial)
     table = read_table(file, replace(reading, only={*result["features"], *targets}))
-    evaluator, units = evaluator_of(uri, study, run, sources), InputSchema.of(result)
+    evaluator, units = evaluator_of(uri, study, run, sources, "an evaluation"), InputSchema.of(result)
     inputs, teacher = evaluator.inputs, replace(evaluator.teacher, fast=None)
     x = raw_rows(file, table, inputs)
     truth = targets_of(file, table, targets, int(result["outputs"])) if targets else None

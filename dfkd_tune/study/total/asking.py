@@ -38,7 +38,7 @@ REPEATS = 20
 STUDENTS = "students"
 """Folder, in that of the answered rows, with the weights of finished students."""
 FEWEST = 50
-"""Fewest answered rows of the first round to train on."""
+"""Half of so many rows of a part, or of as many as are wanted if that is less, are the fewest to train on and to measure by."""
 
 Draw = Callable[[int], Tensor]
 """Makes the first n rows ``(n, D)`` of a part, standardized."""
@@ -69,6 +69,7 @@ class Asking:
 
         Raises:
             QueriesSpent: too few rows were answered before the total was used up.
+            FeaturesError: too few different rows were found in what is declared of the inputs.
             TeacherError: the teacher does not answer as it did when it was asked before.
         """
         parts = self.total.division
@@ -133,7 +134,7 @@ class Asking:
             require_same(self.teacher, x[chosen], y[chosen], answered)
 
     def answered(self, rounds: int) -> Answered:
-        """The rows that are answered by now, up to a round."""
+        """The rows that are answered by now, up to a round; few different rows are all asked before the first one."""
         rows, parts = self.total.rows, self.total.division
         rows.refresh()
         if parts.different:
@@ -217,7 +218,7 @@ class Asking:
         return outlying(self.probe, self.inputs, z, stream(self.seed, words, "outlying"))
 
     def _fill(self, part: str, wanted: int, draw: Draw) -> None:
-        """Ask rows until a part has as many as wanted, or the total is used up but for the certificate.
+        """Ask rows until a part has as many as wanted, or the total is used up but for what ``Total.left`` keeps.
 
         Rows that were asked before are left out, for another part has them. Where the inputs have few different rows, the part ends
         with those that ``REPEATS`` times as many draws found.
@@ -239,7 +240,7 @@ class Asking:
             span = 1 if len(new) == count else 2 * span
 
     def _most(self) -> int:
-        """Most rows of the next call; 0 if all are claimed but those of the certificate."""
+        """Most rows of the next call; not positive if all are claimed but those that are kept for the certificate and to be asked again."""
         total = self.total.ledger.total
         return min(CALL_ROWS, max(FEWEST_CALL_ROWS, round(CALL_SHARE * total)), self.total.left)
 

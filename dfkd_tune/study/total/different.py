@@ -11,6 +11,7 @@ from dfkd_tune.utils.seeding import stream
 DRAWS, MOST_DRAWS = 4, 100_000
 """Prior rows that are drawn to find them, as a multiple of the total, and at most."""
 FEWEST_DRAWS = 4_000
+"""Fewest of these rows."""
 
 
 def different_rows(inputs: Inputs, seed: int, total: int) -> Tensor | None:
@@ -22,7 +23,8 @@ def different_rows(inputs: Inputs, seed: int, total: int) -> Tensor | None:
         total: its total number of queries.
 
     Returns:
-        The rows, or None if there are more than half as many as were drawn, so that others remain.
+        The rows. None if a feature has neither levels nor whole numbers, or if the rows are more than half as many as were drawn, so that
+        others may remain.
     """
     if any(feature.levels is None and not feature.integer for feature in inputs.features):
         return None
@@ -35,6 +37,6 @@ def different_rows(inputs: Inputs, seed: int, total: int) -> Tensor | None:
 
 
 def count_different(inputs: Inputs, seed: int, total: int) -> int | None:
-    """The number N of ``different_rows``; None if there are more."""
+    """The number N of ``different_rows``; None if there are none."""
     rows = different_rows(inputs, seed, total)
     return None if rows is None else len(rows)

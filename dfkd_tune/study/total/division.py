@@ -10,7 +10,7 @@ from typing import Any
 from dfkd_tune.teachers.metering.parts import AGAIN, CERTIFICATE, OPENING, PRIOR, REPORT, STRESS, in_order, round_name
 
 SHARES = {REPORT: 0.06, CERTIFICATE: 0.02, PRIOR: 0.40, STRESS: 0.20}
-"""Share of each part; after those of ``OPENING`` and ``AGAIN``, what is left goes to the rounds."""
+"""Share of each part. What these, ``OPENING`` and ``AGAIN`` leave goes to the rounds."""
 LEAST = {REPORT: 40, CERTIFICATE: 42, PRIOR: 100, STRESS: 50}
 """Fewest rows of each part."""
 ROUNDS = 3
@@ -21,7 +21,7 @@ PROBE_LEAST, PROBE_MOST, PROBE_SHARE = 16, 512, 0.01
 OPENING_ROWS = 14
 """Rows besides those of the probe that most teachers need; the division is settled once it is known how many this one took."""
 AGAIN_ROWS = 2
-"""Kept rows that are asked again each time: before each later round, and before the certificate."""
+"""Kept rows that are asked again each time: before each later round, before the certificate, and when an interrupted session goes on."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Division:
 
     @property
     def trains(self) -> bool:
-        """Whether the first round has as many rows as the stress rows at least have: fewer are left if the opening took many."""
+        """Whether the first round has as many prior rows as it has stress rows at least: fewer are left if the opening took many."""
         return bool(self.different) or self.prior >= LEAST[STRESS]
 
     def tree(self) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class Division:
         return asdict(self) | {"rounds": list(self.rounds)}
 
     def parts(self) -> dict[str, int]:
-        """Rows by the name of their part, in the order in which they are asked."""
+        """Rows by the name of their part, in the order of ``parts.in_order``. Few different rows include those that the opening asks."""
         if self.different:
             return {OPENING: self.opening, PRIOR: self.different}
         first = {OPENING: self.opening, REPORT: self.report, PRIOR: self.prior, STRESS: self.stress}

@@ -126,6 +126,7 @@ class Total:
             found = measure() if known.probed is None else Probe(**known.probed)
             if known.probed is None:
                 study.set_user_attr(PROBED, asdict(found))
+            self.meter.takes_arrays = found.takes_arrays  # another process has asked the row that tells it
             if known.identity:  # its division is on record
                 return found, self
             opening, different = self.ledger.claimed().get(OPENING, 0), self.division.different or None
@@ -205,6 +206,8 @@ def open_total(
         known = StudyRecord.of(study)
         _require_agreement(known, spec, storage_url, subject)
         folder = _opened(study, known, storage_url, meter, subject)
+        if (probed := StudyRecord.of(study).probed) is not None:
+            meter.takes_arrays = Probe(**probed).takes_arrays
     settled = known.division if known.identity else None
     division = Division.of(total, None, different) if settled is None else Division.read(settled)
     division = division.raised(total) if total > division.total else division

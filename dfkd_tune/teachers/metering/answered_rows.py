@@ -41,8 +41,11 @@ class AnsweredRows:
         """
         tensors = {"x": x.detach().cpu().contiguous(), "y": y.detach().cpu().contiguous()}
         name = f"{part}-{offset:0{DIGITS}}{SUFFIX}"
-        write(self.folder / name, save(tensors), StorageError)
+        self._keep(name, tensors)
         self._take(name, tensors["x"], tensors["y"])
+
+    def _keep(self, name: str, tensors: dict[str, Tensor]) -> None:
+        write(self.folder / name, save(tensors), StorageError)
 
     def refresh(self) -> None:
         """Read the files that other processes wrote since.
@@ -59,6 +62,11 @@ class AnsweredRows:
             except (OSError, SafetensorError, KeyError) as error:
                 rule = f"holds answered rows and cannot be read: {error}"
                 raise StorageError(file, rule, remedy="restore it, or delete it to do without its rows") from None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no row is answered."""
+        return not self._known
 
     def keys(self, x: Tensor) -> list[bytes]:
         """The keys of rows ``(N, D)``: equal where rows are equal in every bit."""
@@ -89,6 +97,19 @@ class AnsweredRows:
     def _take(self, name: str, x: Tensor, y: Tensor) -> None:
         self._files[name], part = (x, y), _part(name)
         self._known.update((_key(row), (part, answer)) for row, answer in zip(x, y, strict=True))
+
+
+class RememberedRows(AnsweredRows):
+    """Answered rows in memory alone, for what writes no file and counts what a study would ask."""
+
+    def __init__(self) -> None:
+        super().__init__(Path())
+
+    def refresh(self) -> None:
+        """No other process has any."""
+
+    def _keep(self, name: str, tensors: dict[str, Tensor]) -> None:
+        pass
 
 
 def _part(file: str) -> str:

@@ -42,12 +42,14 @@ class Meter:
         budget: where rows are claimed; None counts them here alone, without a limit.
         rows: where answers are kept; None keeps none.
         asked: number of rows that this process asked.
+        takes_arrays: whether the teacher, a Python function, takes arrays and not tensors; None until that is known.
         opening: called with the meter before the first row is claimed, to set ``budget`` and ``rows``; None if they are set.
     """
 
     budget: QueryBudget | None = None
     rows: AnsweredRows | None = None
     asked: int = 0
+    takes_arrays: bool | None = None
     opening: Callable[[Meter], object] | None = None
     _part: str = field(default=OPENING, init=False)
     _needed: set[bytes] = field(default_factory=set, init=False, repr=False)
@@ -114,6 +116,11 @@ class Meter:
                 self.rows.add(part, offset, x, found.reshape(len(x), -1))
             self._needed.update(self.rows.keys(x))
         return found
+
+    @property
+    def was_answered(self) -> bool:
+        """Whether the teacher has answered any row of the study, in this process or in another one."""
+        return self.rows is not None and not self.rows.is_empty
 
     def claim(self, rows: int) -> int:
         """Claim rows that are asked besides those of ``call``; returns and raises what the budget does."""

@@ -1,1 +1,1 @@
-"""What people give: durations, and arguments of public functions."""
+"""What people give: durations, shares, totals, and arguments of public functions."""

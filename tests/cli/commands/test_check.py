@@ -6,8 +6,18 @@ import re
 import pytest
 import yaml
 from asked import files_of
+from costly import LOG, asked, costly_tree
+
+from dfkd_tune.utils.given.totals import LEAST
 
 pytestmark = pytest.mark.usefixtures("undrawn")
+
+
+@pytest.fixture
+def log(tmp_path, monkeypatch):
+    file = tmp_path / "asked.txt"
+    monkeypatch.setenv(LOG, str(file))
+    return file
 
 
 DECLARED = yaml.safe_dump({"features": [{"name": name, "mean": 1.0, "std": 2.0} for name in "abc"]})
@@ -38,7 +48,7 @@ def test_check_draws_the_space_and_tells_what_it_takes(dfkd, tmp_path, tree):
     assert drawn.index(" generator\n kind ") < drawn.index(" bound (adversarial, direct)")
     assert "\x1b" not in ended.out
     assert {path.name for path in tmp_path.iterdir()} == {"study.yaml"}
-    assert "time" not in dfkd("check", "study.yaml", "--no-estimate").out
+    assert "\ntime " not in dfkd("check", "study.yaml", "--no-estimate").out
     (tmp_path / "nothing.yaml").write_text(yaml.safe_dump(tree("nothing", search={})))
     assert "search: nothing, the preset as it is" in dfkd("check", "nothing.yaml", "--no-estimate").out
 
@@ -68,3 +78,19 @@ def test_check_asks_no_row_to_tell_it_of_a_teacher_whose_rows_are_counted(dfkd, 
     assert "knowledge not estimated, as an estimate would ask for rows, which are counted" in ended.out
     asked = [re.search(r"this check asked ([\d,]+) more", each.out)[1] for each in (before, ended)]
     assert asked[0] == asked[1]
+
+
+def test_check_refuses_to_estimate_within_a_total_and_asks_nothing(dfkd, log, tmp_path):
+    (tmp_path / "costly.yaml").write_text(yaml.safe_dump(costly_tree("costly-timed", tmp_path, None)))
+    for given in (["--max-queries", 600, "--estimate"], ["--estimate", "--max-queries", 600]):
+        ended = dfkd("check", "costly.yaml", *given)
+        assert ended.status == 1 and asked(log) == 0
+        (line,) = ended.err.strip().splitlines()
+        assert "--estimate: asks" in line and "a total of 600 queries" in line and "leave --estimate out" in line
+
+
+def test_check_tells_what_a_total_may_be(dfkd, tmp_path):
+    assert f"at least {LEAST}" in " ".join(dfkd("check", "--help").out.split())
+    for value in ("abc", LEAST - 1):
+        ended = dfkd("check", "--max-queries", value)
+        assert ended.status == 2 and "'--max-queries'" in ended.err and f"{value}' is not" in ended.err

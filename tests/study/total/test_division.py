@@ -2,8 +2,8 @@
 
 import pytest
 
-from dfkd_tune.search.study_file import LEAST_TOTAL
 from dfkd_tune.study.total.division import AGAIN_ROWS, LEAST, Division, probe_rows
+from dfkd_tune.utils.given.totals import LEAST as LEAST_TOTAL
 
 
 @pytest.mark.parametrize("total", [LEAST_TOTAL, 500, 777, 5_000, 50_000, 1_000_000])

@@ -47,10 +47,11 @@ def test_a_teacher_is_probed_once_and_its_rows_are_found_again(tmp_path):
 
     def measure():
         probes.append(1)
-        return Probe(3, 1, False, 1e3)
+        return Probe(3, 1, False, 1e3, takes_arrays=True)
 
     found, settled = first.probed(measure)
-    assert found == opened(tmp_path, 500).probed(measure)[0] == Probe(3, 1, False, 1e3)
+    assert found == opened(tmp_path, 500).probed(measure)[0] == Probe(3, 1, False, 1e3, takes_arrays=True)
+    assert first.meter.takes_arrays is opened(tmp_path, 500).meter.takes_arrays is True
     assert probes == [1]
     assert settled.division == opened(tmp_path, 500).probed(measure)[1].division == Division.of(500, 0)
     assert opened(tmp_path, 500).rows.folder == first.rows.folder != opened(tmp_path, 500, "other").rows.folder
@@ -63,9 +64,10 @@ def test_a_study_that_was_never_set_up_forgets_another_teacher(tmp_path, subject
     """Its answers are not those of this one; what they cost still counts."""
     first = opened(tmp_path, 500)
     first.ledger.claim("opening", 7)
-    first.probed(lambda: Probe(3, 1, False, 1e3))
+    first.probed(lambda: Probe(3, 1, False, 1e3, takes_arrays=True))
     again = opened(tmp_path, 450, subject=subject)
     assert again.rows.folder != first.rows.folder and not first.rows.folder.exists()
+    assert again.meter.takes_arrays is None
     assert again.probed(lambda: Probe(3, 2, False, 1e3))[0].outputs == 2
     assert again.ledger.claimed() == {"opening": 7}
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dfkd_tune.errors import StorageError
-from dfkd_tune.teachers.metering.answered_rows import AnsweredRows
+from dfkd_tune.teachers.metering.answered_rows import AnsweredRows, RememberedRows
 
 X = torch.arange(12, dtype=torch.float64).view(6, 2)
 Y = X.sum(1, keepdim=True)
@@ -30,3 +30,13 @@ def test_a_damaged_file_is_named(tmp_path):
     file.write_bytes(b"?")
     with pytest.raises(StorageError, match=file.name):
         AnsweredRows(tmp_path).refresh()
+
+
+def test_rows_are_remembered_without_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    AnsweredRows(tmp_path).add("report", 0, X, Y)
+    before, rows = sorted(tmp_path.iterdir()), RememberedRows()
+    rows.add("opening", 0, X[:4], Y[:4])
+    rows.refresh()
+    assert torch.equal(rows.answer(rows.keys(X)[3]), Y[3]) and rows.answer(rows.keys(X)[4]) is None
+    assert rows.count("opening") == 4 and rows.count("report") == 0 and sorted(tmp_path.iterdir()) == before
