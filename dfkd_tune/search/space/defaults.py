@@ -46,9 +46,10 @@ class TeacherDefaults:
         gone = set() if inputs.open_ended.any() else {"heavy_tailed", "generator.spread"}
         gone |= set() if inputs.shapeless.any() else {"skewed", "generator.shared"}
         kept = [name for name in self.search.get("generator.kind", ()) if name not in gone]
-        kinds = STUDENTS[encoder(inputs).columns.kind]
+        shape = encoder(inputs).columns.kind
+        kinds = STUDENTS[shape]
         shaped: dict[str, Any] = {"student.kind": kinds} if len(kinds) > 1 else {}
-        if self._over_windows(inputs):
+        if shape == "window" and isinstance(self.preset.optimizer, Adam | AdamW):
             shaped["optimizer.lr"] = WINDOW_RATES
         return (
             {leaf: domain for leaf, domain in self.search.items() if leaf not in gone}
@@ -65,13 +66,9 @@ class TeacherDefaults:
         kind, preset = KINDS[STUDENTS[shape][0]], self.preset
         if shape == "window" and isinstance(preset.generator, Skewed):
             preset = replace(preset, generator=Gaussian())
-        if self._over_windows(inputs):
+        if shape == "window" and isinstance(preset.optimizer, Adam | AdamW):
             preset = replace(preset, optimizer=replace(preset.optimizer, lr=WINDOW_RATE))
         return preset if type(preset.student) is kind else replace(preset, student=kind())
-
-    def _over_windows(self, inputs: Inputs) -> bool:
-        """Whether students are over windows, and Adam trains them."""
-        return encoder(inputs).columns.kind == "window" and isinstance(self.preset.optimizer, Adam | AdamW)
 
 
 STUDENTS = {None: ["mlp"], "window": ["gru", "conv1d", "mlp"], "grid": ["conv2d", "mlp"]}
