@@ -37,9 +37,9 @@ from torch import nn
 from dfkd_tune.locations.paths import sqlite_url
 from dfkd_tune.prior_inference.resolve import with_inputs
 from dfkd_tune.recipes.mixing import Constant
-from dfkd_tune.recipes.presets import BLACK_BOX
 from dfkd_tune.search.attributes import StudyRecord
 from dfkd_tune.search.loaded import load_study
+from dfkd_tune.search.space.defaults import TEACHER_DEFAULTS
 from dfkd_tune.search.study_file import StudySpec, parse_spec
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.study.session import run_study
@@ -135,13 +135,14 @@ def study(
 
 
 def plain(case: Case, rows: int, args: argparse.Namespace, seed: int) -> dict[str, Any]:
-    """Plain sampling of ``rows`` prior rows, with the student and the optimizer of the preset ``black_box``."""
+    """Plain sampling of ``rows`` prior rows, with the student and the optimizer that are the default for a black box."""
     start = time.perf_counter()
     prepared = prepare(case.spec("plain", args, seed), teacher=case.teacher(False))
     problem = Problem(
         prepared.teacher, prepared.inputs, prepared.probe, seed=seed, pool_rows=rows, bank_rows=STOPPING_ROWS
     )
-    recipe = replace(BLACK_BOX, alpha=Constant(0.0), student=prepared.space.preset.student, steps=args.steps)
+    preset = TEACHER_DEFAULTS["black box"].recipe(prepared.inputs)
+    recipe = replace(preset, alpha=Constant(0.0), student=prepared.space.preset.student, steps=args.steps)
     outcome = distill(problem, recipe, seed)
     student = problem.module(recipe.student, outcome.weights)
     return {"rows": rows, "real": case.real(student), "seconds": time.perf_counter() - start}
