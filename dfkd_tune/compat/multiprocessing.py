@@ -8,7 +8,8 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from itertools import pairwise
 from multiprocessing import forkserver, resource_tracker, util
 from unittest.mock import patch
@@ -34,19 +35,24 @@ def fork_the_server(idle: Collection[str] = ()) -> bool:
     if sys.platform != "linux" or others:
         return False
     resource_tracker.ensure_running()  # which a fork server starts otherwise, by the same function
-    with patch.object(util, STARTER, _forked), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12, about any other thread
+    with patch.object(util, STARTER, partial(_forked, getattr(util, STARTER))):
         forkserver.ensure_running()
     return True
 
 
-def _forked(path: str, args: Sequence[str], passed: Sequence[int]) -> int:
-    """Fork in place of starting an interpreter; the last of ``args`` is the code that it would run. Returns the process id."""
+def _forked(starter: Callable[..., int], path: str, args: Sequence[str], passed: Sequence[int]) -> int:
+    """Fork in place of starting an interpreter; the last of ``args`` is the code that it would run. Returns the process id.
+
+    In the fork ``starter`` starts interpreters again, for a teacher that has processes of its own.
+    """
     gc.freeze()  # garbage collection of imported objects would copy shared memory
-    pid = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12, about any other thread
+        pid = os.fork()
     if pid:
         return pid
     try:
+        setattr(util, STARTER, starter)
         _close_all_but(passed)  # a fork server ends when no process holds the other end of a pipe
         sys.stdout = sys.__stdout__  # another one may write to a file that is closed now
         exec(args[-1], {"__name__": "__main__"})
@@ -59,7 +65,7 @@ def _forked(path: str, args: Sequence[str], passed: Sequence[int]) -> int:
 
 def _close_all_but(kept: Collection[int]) -> None:
     """Close every file but standard input, output, error and those."""
-    edges = [2, *sorted(kept), os.sysconf("SC_OPEN_MAX")]
+    edges = [2, *sorted(number for number in kept if number > 2), os.sysconf("SC_OPEN_MAX")]
     for before, after in pairwise(edges):
         if after > before + 1:  # ``closerange`` takes an empty range that ends at 0 for all files
             os.closerange(before + 1, after)

@@ -258,7 +258,8 @@ def prepare_to_start() -> bool:
     Call this before a teacher is loaded or a store is opened. Workers start without it, too.
     """
     for name in IMPORTS:
-        import_module(name)
+        with suppress(ImportError):  # of ``git`` on a machine without the program
+            import_module(name)
     return fork_the_server(idle=(waiting.THREAD,))
 
 

@@ -73,3 +73,34 @@ def test_it_ends_with_a_process_that_is_killed(script):
         watched = psutil.Process(server)
         os.kill(process.pid, signal.SIGKILL)
     watched.wait(timeout=30)
+
+
+INTERPRETERS = """
+import multiprocessing, sys
+from dfkd_tune.compat.multiprocessing import fork_the_server
+
+def grandchild():
+    print("written by an interpreter of the child", file=sys.stderr, flush=True)
+
+def child():
+    process = multiprocessing.get_context("spawn").Process(target=grandchild)
+    process.start()
+    process.join()
+
+if __name__ == "__main__":
+    assert fork_the_server()
+    process = multiprocessing.get_context("forkserver").Process(target=child)
+    process.start()
+    process.join()
+"""
+
+
+@pytest.mark.parametrize("closed", ["", "<&-", ">&-", "<&- >&-"])
+def test_its_children_start_interpreters_and_keep_standard_error(tmp_path, closed):
+    """A teacher may have processes of its own; a closed stream leaves its number to a pipe of the server."""
+    file = tmp_path / "script.py"
+    file.write_text(INTERPRETERS)
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" "$1" {closed}', sys.executable, str(file)], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "written by an interpreter of the child\n")

@@ -193,6 +193,13 @@ def test_a_failure_of_a_worker_is_told():
         workers.conclusion("any", [Interrupted("any")])
 
 
+def test_a_module_that_cannot_be_imported_hinders_no_worker(monkeypatch):
+    """``git`` raises ``ImportError`` on a machine without the program."""
+    monkeypatch.setattr(workers, "IMPORTS", ("colorsys", "no_such_module"))
+    monkeypatch.setattr(workers, "fork_the_server", lambda idle: "reached")
+    assert workers.prepare_to_start() == "reached"
+
+
 @pytest.mark.slow
 def test_the_command_line_starts_workers(tmp_path, tree, dfkd, store):
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(tree("two-hands", trials=10, reruns=1)))
