@@ -9,8 +9,8 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from functools import partial
-from itertools import pairwise
 from multiprocessing import forkserver, resource_tracker, util
 from unittest.mock import patch
 
@@ -65,7 +65,7 @@ def _forked(starter: Callable[..., int], path: str, args: Sequence[str], passed:
 
 def _close_all_but(kept: Collection[int]) -> None:
     """Close every file but standard input, output, error and those."""
-    edges = [2, *sorted(number for number in kept if number > 2), os.sysconf("SC_OPEN_MAX")]
-    for before, after in pairwise(edges):
-        if after > before + 1:  # ``closerange`` takes an empty range that ends at 0 for all files
-            os.closerange(before + 1, after)
+    for number in map(int, os.listdir("/proc/self/fd")):
+        if number > 2 and number not in kept:
+            with suppress(OSError):  # that of the list itself is closed
+                os.close(number)
