@@ -49,7 +49,7 @@ class TeacherDefaults:
         shape = encoder(inputs).columns.kind
         kinds = STUDENTS[shape]
         shaped: dict[str, Any] = {"student.kind": kinds} if len(kinds) > 1 else {}
-        if shape == "window" and isinstance(self.preset.optimizer, Adam | AdamW):
+        if shape == "window" and isinstance(self.preset.optimizer, Adam):
             shaped["optimizer.lr"] = WINDOW_RATES
         return (
             {leaf: domain for leaf, domain in self.search.items() if leaf not in gone}
@@ -66,9 +66,16 @@ class TeacherDefaults:
         kind, preset = KINDS[STUDENTS[shape][0]], self.preset
         if shape == "window" and isinstance(preset.generator, Skewed):
             preset = replace(preset, generator=Gaussian())
-        if shape == "window" and isinstance(preset.optimizer, Adam | AdamW):
-            preset = replace(preset, optimizer=replace(preset.optimizer, lr=WINDOW_RATE))
+        if shape == "window" and isinstance(preset.optimizer, Adam):
+            preset = replace(preset, optimizer=_for_windows(preset.optimizer))
         return preset if type(preset.student) is kind else replace(preset, student=kind())
+
+
+def _for_windows(optimizer: Adam) -> Adam:
+    """The optimizer at the rate of students over windows, with the same decay in a step: AdamW's is its rate times ``weight_decay``."""
+    if isinstance(optimizer, AdamW):
+        optimizer = replace(optimizer, weight_decay=optimizer.weight_decay * optimizer.lr / WINDOW_RATE)
+    return replace(optimizer, lr=WINDOW_RATE)
 
 
 STUDENTS = {None: ["mlp"], "window": ["gru", "conv1d", "mlp"], "grid": ["conv2d", "mlp"]}
