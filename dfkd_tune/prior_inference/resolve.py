@@ -28,8 +28,8 @@ from dfkd_tune.teachers.data_frames import asked_by_name, feature_names, levels_
 from dfkd_tune.teachers.endpoints.endpoint import IDENTITY_ROWS, identified
 from dfkd_tune.teachers.formats.dtypes import settled
 from dfkd_tune.teachers.fused.forward import with_fused_forward
-from dfkd_tune.teachers.probe import infer_width
 from dfkd_tune.teachers.signatures.arranged import arranged, unknown_shapes, with_form, with_outputs
+from dfkd_tune.teachers.signatures.width import infer_width
 
 ENCODED = "levels of features were found from the encoder that the teacher begins with"
 SOURCES = (batch_norm.infer, trees.infer, scalers.infer)

@@ -29,9 +29,9 @@ from dfkd_tune.teachers.formats.dtypes import ROW_DTYPES, likely_dtype, settled,
 from dfkd_tune.teachers.formats.python_function import takes_rows
 from dfkd_tune.teachers.formats.skops_file import content_hash
 from dfkd_tune.teachers.loader import load_teacher, prepared
-from dfkd_tune.teachers.probe import infer_width
 from dfkd_tune.teachers.signatures.arranged import unknown_shapes
 from dfkd_tune.teachers.signatures.example_inputs import signature_of
+from dfkd_tune.teachers.signatures.width import infer_width
 from dfkd_tune.teachers.sources import IN_MEMORY
 from dfkd_tune.utils.object_reference import one_line
 from dfkd_tune.utils.user_code import Confined

@@ -26,7 +26,8 @@ from dfkd_tune.search.space.search_space import make_space
 from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.teachers.formats.state_dict import Architecture
 from dfkd_tune.teachers.loader import load_teacher
-from dfkd_tune.teachers.probe import infer_width, probe
+from dfkd_tune.teachers.probe import probe
+from dfkd_tune.teachers.signatures.width import infer_width
 from dfkd_tune.utils import yaml_io
 from dfkd_tune.utils.strategy import build
 

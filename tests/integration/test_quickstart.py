@@ -17,7 +17,8 @@ from tiny_studies import ROOT, STUDIES
 
 from dfkd_tune.inputs.features_file import read_features
 from dfkd_tune.teachers.loader import load_teacher
-from dfkd_tune.teachers.probe import infer_width, probe
+from dfkd_tune.teachers.probe import probe
+from dfkd_tune.teachers.signatures.width import infer_width
 
 COMPACTIV = ROOT.parent / "shared" / "data" / "compactiv.npz"
 

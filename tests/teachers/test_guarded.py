@@ -20,7 +20,8 @@ from dfkd_tune.teachers.guarded import CALLS, Calls
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.metering.answered_rows import AnsweredRows
 from dfkd_tune.teachers.metering.meter import Meter, metered
-from dfkd_tune.teachers.probe import infer_width, probe
+from dfkd_tune.teachers.probe import probe
+from dfkd_tune.teachers.signatures.width import infer_width
 
 
 def call(function) -> Teacher:

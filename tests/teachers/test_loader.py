@@ -10,7 +10,8 @@ from teacher_files import FEATURES, NETWORKS, OUTPUTS, ROWS, THREE, answers, fai
 
 from dfkd_tune.teachers.formats.kinds import suffixes
 from dfkd_tune.teachers.loader import load_teacher
-from dfkd_tune.teachers.probe import infer_width, probe
+from dfkd_tune.teachers.probe import probe
+from dfkd_tune.teachers.signatures.width import infer_width
 
 # --- every format -----------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.black_box import from_numpy
 from dfkd_tune.teachers.loader import load_teacher
 from dfkd_tune.teachers.metering.meter import Meter, metered
-from dfkd_tune.teachers.probe import GAP_ROWS, infer_width, probe
+from dfkd_tune.teachers.probe import GAP_ROWS, probe
 
 OTHERS = ["each row by itself", "depends on the other rows", "from its row alone"]
 
@@ -148,7 +148,6 @@ def test_several_outputs_of_a_file(tmp_path):
             return self.net(x), x
 
     teacher = load_teacher(save_pt2(Pair(), tmp_path / "pair.pt2"))
-    assert infer_width(teacher) == FEATURES
     assert probe(teacher, THREE).outputs == OUTPUTS + FEATURES
 
 
@@ -163,21 +162,6 @@ def test_nan_weights(tmp_path):
 def test_more_features_declared_than_the_teacher_takes(files):
     with fails(files["net.pt2"], "(2, 4)", "number of features"):
         probe(load_teacher(files["net.pt2"]), Inputs.unknown(4))
-
-
-def test_width_without_a_weight_to_go_by():
-    weight = torch.ones(5, 1)
-    assert infer_width(call(lambda x: x @ weight)) == 5
-    with fails("here", "number of features", "features file", "1 and 2"):
-        infer_width(call(lambda x: x.sum(1)))
-    with fails("here", "number of features", "features file", "1 and 5"):
-        infer_width(call(lambda x: (x * weight[:, 0]).sum(1)))
-
-    def never(x):
-        raise RuntimeError
-
-    with fails("here", "number of features", "4096"):
-        infer_width(call(never))
 
 
 def test_answers_may_be_larger_than_their_squares_can_be():
