@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -100,7 +101,10 @@ def study(
     from dfkd_tune.study.opening import require_stores
     from dfkd_tune.study.prepare import prepare
     from dfkd_tune.study.workers import prepare_to_start
+    from dfkd_tune.teachers.sources import is_file, require_file
 
+    if is_file(changed.teacher.path):
+        require_file(Path(changed.teacher.path))  # a refusal does not wait for what workers import
     forked = workers != 1 and cluster is None and prepare_to_start()
     require_stores(changed, storage_url, uri)
     prepared = prepare(changed, trust_pickle, device, storage_url=storage_url)
