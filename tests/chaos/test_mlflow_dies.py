@@ -127,16 +127,19 @@ def landed(progress) -> int:
 
 
 def test_a_server_that_is_killed_and_loses_answers_gets_everything(mortal, tiny, tmp_path):
-    storage, lost = f"sqlite:///{tmp_path}/optuna.db", []
+    storage, lost, all_lost = f"sqlite:///{tmp_path}/optuna.db", [], threading.Event()
 
     def lose(path: str, data: bytes) -> bytes | None:
         if path.endswith("runs/create") and len(lost) < 3:
             lost.append(path)
+            if len(lost) == 3:
+                all_lost.set()
             return data if len(lost) == 2 else None
         return data
 
     def watch(progress) -> None:
         if landed(progress) >= 3 and not mortal.deaths:
+            assert all_lost.wait(120)
             mortal.kill()
         elif landed(progress) >= 5 and mortal.process is None:
             mortal.start(wait=False)
