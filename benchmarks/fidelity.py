@@ -3,7 +3,8 @@
 Real rows are read here after everything was chosen, and choose nothing. They also tell how well the choice was made: the
 rank correlation of the study's objective with the real fidelity over its trials, and the regret, which is the real RMSE of
 the promoted student over that of the study's best trial, minus one. ``--tier`` describes the inputs from the training rows,
-as ``dfkd-tune describe`` does; tiers are never mixed in one table.
+as ``dfkd-tune describe`` does; tiers are never mixed in one table. ``--tier private`` is tier T4 as ``describe --epsilon 1`` tells it, with
+ranges one and a half times as wide as those of the rows and noise of its own for every seed.
 
     python benchmarks/fidelity.py --shared ../shared --trials 60
 """
@@ -24,7 +25,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import spearmanr
-from tables import declared
+from tables import declared, declared_privately
 
 from dfkd_tune.export.student_files import read_student
 from dfkd_tune.locations.paths import sqlite_url
@@ -36,6 +37,8 @@ from dfkd_tune.study.session import run_study
 from dfkd_tune.tables.describe import TIERS
 from dfkd_tune.tracking import run_lookup
 
+PRIVATE, EPSILON, RANGES = "private", 1.0, 1.5
+"""Tier T4 with differential privacy: its loss, and the width of the declared ranges in those of the rows."""
 DATASETS = ("compactiv", "cpusmall", "mv", "pole", "puma32h")
 
 
@@ -78,13 +81,19 @@ def spec_of(
     return parse_spec(tree | dict(more or {}), "fidelity")
 
 
+def told(rows: np.ndarray, tier: str, path: Path) -> Path | None:
+    """A features file of real rows ``(N, D)`` in a tier; None for ``none``."""
+    return declared_privately(rows, EPSILON, RANGES, path) if tier == PRIVATE else declared(rows, tier, path)
+
+
 def one(dataset: str, args: argparse.Namespace, folder: Path, seed: int) -> dict:
     """A study on one teacher; returns the real-input RMSE of the preset, of every trial and of the promoted student."""
     table = dict(np.load(Path(args.shared) / "data" / f"{dataset}.npz"))
     x = table["X"][table["test"]]
-    features_file = declared(table["X"][table["train"]], args.tier, folder / f"{dataset}-features.yaml")
+    features_file = told(table["X"][table["train"]], args.tier, folder / f"{dataset}-{seed}-features.yaml")
     about = {"name": f"{dataset}-{args.width}-{seed}", "trials": args.trials, "seed": seed}
-    spec = spec_of(dataset, args, folder, about, {} if features_file is None else {"features": str(features_file)})
+    more = {} if features_file is None else {"features": str(features_file)}
+    spec = spec_of(dataset, args, folder, about, more | ({"preset": args.preset} if args.preset else {}))
     prepared = prepare(spec)
     start = time.perf_counter()
     uri, storage = sqlite_url(folder / "mlflow.db"), sqlite_url(folder / "optuna.db")
@@ -115,8 +124,15 @@ def one(dataset: str, args: argparse.Namespace, folder: Path, seed: int) -> dict
 
 Published = Mapping[str, Mapping[str, float]]
 """Dataset -> method -> published RMSE."""
-ENTRIES = {("none", 50): "fidelity", ("correlation", 50): "fidelity_t4", ("none", 25): "fidelity_25"}
-"""Tier that is declared and width of the students -> the entry of the published figures."""
+ENTRIES = {
+    ("none", 50, None): "fidelity",
+    ("correlation", 50, None): "fidelity_t4",
+    ("mixture", 50, None): "fidelity_mixture",
+    (PRIVATE, 50, None): "fidelity_private",
+    ("none", 25, None): "fidelity_25",
+    ("none", 25, "narrow"): "fidelity_25_narrow",
+}
+"""What is declared, width of the students and preset of the study -> the entry of the published figures."""
 
 
 def entries(rows: list[dict], published: Published, args: argparse.Namespace) -> dict[str, figures.Measured]:
@@ -129,8 +145,10 @@ def entries(rows: list[dict], published: Published, args: argparse.Namespace) ->
     """
     datasets = list({row["dataset"]: None for row in rows})
     per = {name: [row for row in rows if row["dataset"] == name] for name in datasets}
-    key = ENTRIES[args.tier, args.width]
-    table, values = {"fidelity": full, "fidelity_t4": beside_direct, "fidelity_25": beside_paper}[key](per, published)
+    key = ENTRIES[args.tier, args.width, args.preset]
+    table, values = {("none", 50): full, ("none", 25): beside_paper}.get((args.tier, args.width), beside_direct)(
+        per, published
+    )
     budget = f"{args.trials} trials of {args.steps:,} steps"
     return {key: figures.Measured(args.seeds, budget, table, values, tier=rows[0]["tier"])}
 
@@ -175,25 +193,19 @@ def full(per: Mapping[str, list[dict]], published: Published) -> tuple[dict[str,
 
 
 def beside_direct(per: Mapping[str, list[dict]], published: Published) -> tuple[dict[str, list], dict]:
-    """Rows and values of the entry ``fidelity_t4``: over the published direct optimization."""
+    """Rows and values of an entry over the published direct optimization: a study that is told of its inputs."""
     ratios = {name: best(rows) / published[name]["direct_decreasing"] for name, rows in per.items()}
     trials = {name: hindsight(rows) / published[name]["direct_decreasing"] for name, rows in per.items()}
-    values = {
-        "best_trials": round(geometric([*trials.values()]), 2),
-        "cpusmall_best_trial": round(trials["cpusmall"], 2),
-    }
-    return {"study at tier T4": [*ratios.values(), geometric([*ratios.values()])]}, values
+    values = {"best_trials": round(geometric([*trials.values()]), 2)}
+    return {"study": [*ratios.values(), geometric([*ratios.values()])]}, values
 
 
 def beside_paper(per: Mapping[str, list[dict]], published: Published) -> tuple[dict[str, list], dict]:
-    """Rows and values of the entry ``fidelity_25``: over our own run of the preset ``paper``."""
+    """Rows and values of an entry over our own run of the preset ``paper``."""
     own = {name: float(np.mean([row["paper"] for row in rows])) for name, rows in per.items()}
     ratios = {name: best(rows) / own[name] for name, rows in per.items()}
     trials = {name: hindsight(rows) / own[name] for name, rows in per.items()}
-    values = {
-        "compactiv_best_trial": round(trials["compactiv"], 2),
-        "best_trials": round(geometric([*trials.values()]), 2),
-    }
+    values = {"best_trials": round(geometric([*trials.values()]), 2)}
     return {"study": [*ratios.values(), geometric([*ratios.values()])]}, values
 
 
@@ -201,19 +213,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", default="../shared", help="folder with data/, teachers/ and published.json")
     parser.add_argument("--trials", type=int, default=60)
-    parser.add_argument("--tier", choices=("none", *TIERS), default="none", help="what is known of the inputs")
+    parser.add_argument("--tier", choices=("none", *TIERS, PRIVATE), default="none", help="what is known of the inputs")
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument(
         "--width", type=int, default=50, help="the student has the parameters of this width, one hidden layer"
     )
+    parser.add_argument("--preset", help="of the study; default: that of the teacher's kind")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--datasets", nargs="+", default=list(DATASETS))
     parser.add_argument("--json", type=Path, help="also write the figures here")
     figures.add_option(parser)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
-    if args.publish and (args.tier, args.width) not in ENTRIES:
-        parser.error("--publish: no published entry has this tier and width")
+    if args.publish and (args.tier, args.width, args.preset) not in ENTRIES:
+        parser.error("--publish: no published entry has this tier, width and preset")
     torch.set_num_threads(args.threads)
     published = json.loads((Path(args.shared) / "published.json").read_text())["rmse_student_vs_teacher"]["table"]
     rows = []
