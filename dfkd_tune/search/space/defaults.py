@@ -2,8 +2,6 @@
 
 - Shallow (one hidden layer of smooth units): its neurons initialize students, and its gradients are worth matching
   closely.
-- Shallow, for students with far fewer neurons: these cannot match the teacher everywhere, and L-BFGS overfits a frozen bank of rows
-  that they cannot match; new rows with a decaying rate do better.
 - Deep: its first layer says little about its outputs. A student initialized from it has large errors far from the
   prior; one with small initial weights does not. L-BFGS overfits a frozen bank of sharp bends; new rows with
   a decaying rate do better.
@@ -21,7 +19,7 @@ from dfkd_tune.generators.skewed import Skewed
 from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.recipes.optimizers import Adam, AdamW
-from dfkd_tune.recipes.presets import BLACK_BOX, FAITHFUL, FEW_QUERIES, NARROW, PAPER, RANDOM, ROUGH
+from dfkd_tune.recipes.presets import BLACK_BOX, FAITHFUL, FEW_QUERIES, PAPER, RANDOM, ROUGH
 from dfkd_tune.recipes.recipe import Recipe
 from dfkd_tune.search.space.fixing import fix
 from dfkd_tune.search.space.search_space import DEFAULT
@@ -115,19 +113,12 @@ a Gaussian process. Without input gradients L-BFGS overfits the steps of a tree:
 on real rows.
 """
 
-SHALLOW, NARROW_STUDENTS = "shallow", "shallow, narrow students"
 TEACHER_DEFAULTS = {
-    SHALLOW: TeacherDefaults(PAPER, FAITHFUL, DEFAULT),
-    NARROW_STUDENTS: TeacherDefaults(PAPER, NARROW, DEEP),
+    "shallow": TeacherDefaults(PAPER, FAITHFUL, DEFAULT),
     "deep": TeacherDefaults(PAPER, ROUGH, DEEP),
     "black box": TeacherDefaults(RANDOM, BLACK_BOX, ANSWERS),
 }
-"""``Probe.kind`` -> defaults; those of a shallow teacher for students with few of its neurons, too."""
-
-NARROW_SHARE = 1 / 16
-"""Share of a shallow teacher's neurons up to which its students are narrow ones: between the two widths of the paper's table, of which
-one is better off with the preset ``faithful`` and the other with ``narrow`` (``benchmarks/ablation.py``).
-"""
+"""``Probe.kind`` -> defaults."""
 
 SHARED_ROWS = {leaf: ANSWERS[leaf] for leaf in ("student.width", "optimizer.lr")} | {
     "optimizer.weight_decay": {"low": 1e-3, "high": 1.0, "log": True},
@@ -142,17 +133,9 @@ FEW_ROWS = TeacherDefaults(RANDOM, FEW_QUERIES, SHARED_ROWS)
 """Defaults of a study with a total number of queries, whatever its teacher."""
 
 
-def defaults_of(kind: str, limited: bool, narrow: bool = False) -> TeacherDefaults:
-    """The defaults of a study.
-
-    Args:
-        kind: kind of the teacher, from ``Probe.kind``.
-        limited: whether the study has a total number of queries.
-        narrow: whether the students have few of the teacher's neurons; this matters to shallow teachers alone.
-    """
-    if limited:
-        return FEW_ROWS
-    return TEACHER_DEFAULTS[NARROW_STUDENTS if narrow and kind == SHALLOW else kind]
+def defaults_of(kind: str, limited: bool) -> TeacherDefaults:
+    """The defaults for a kind of teacher, from ``Probe.kind``; ``limited`` is whether the study has a total number of queries."""
+    return FEW_ROWS if limited else TEACHER_DEFAULTS[kind]
 
 
 def untuned(kind: str, space: Space, limited: bool = False) -> Recipe:

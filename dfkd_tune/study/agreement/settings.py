@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 from dfkd_tune.errors import SpecError
 from dfkd_tune.inputs.encoding import encoder
 from dfkd_tune.inputs.prior import Inputs
 from dfkd_tune.search.optuna_kinds import try_sampler
-from dfkd_tune.search.space.defaults import NARROW_SHARE, defaults_of
+from dfkd_tune.search.space.defaults import defaults_of
 from dfkd_tune.search.space.fixing import fix
 from dfkd_tune.search.space.search_space import make_space
 from dfkd_tune.search.space.shared_rows import require_shared_rows
-from dfkd_tune.search.space.space import Size, Space
+from dfkd_tune.search.space.space import Space
 from dfkd_tune.search.study_file import StudySpec
-from dfkd_tune.students.mlp import MLP
 from dfkd_tune.students.module import Module
 from dfkd_tune.teachers.base import Teacher
 
@@ -47,9 +44,7 @@ def require_runtime(spec: StudySpec) -> None:
         raise SpecError(place, f"{runtime} cannot be used here: {why}", remedy="install it, or weigh another runtime")
 
 
-def space_of(
-    spec: StudySpec, inputs: Inputs, outputs: int, limit: int | None, kind: str = BLACK_BOX, neurons: int = 0
-) -> Space:
+def space_of(spec: StudySpec, inputs: Inputs, outputs: int, limit: int | None, kind: str = BLACK_BOX) -> Space:
     """The search space of a study.
 
     Args:
@@ -57,21 +52,20 @@ def space_of(
         inputs: the teacher's inputs.
         outputs: number of its outputs O. Before it is asked, the least that it may have: what is refused then is refused with more.
         limit: largest number of parameters of a student; None for no limit.
-        kind, neurons: kind and hidden units of the teacher, from its ``Probe``.
+        kind: kind of the teacher, from ``Probe.kind``.
 
     Raises:
         SpecError: the study file cannot be kept; the message names the leaf.
     """
     limited, small = spec.budget.total_queries is not None, spec.study.pareto is not None
-    size = (encoder(inputs).columns, outputs)
-    defaults = defaults_of(kind, limited, _is_narrow(spec, size, limit, neurons))
+    defaults = defaults_of(kind, limited)
     preset = spec.recipe(defaults.recipe(inputs))
     if limited:
         require_shared_rows(fix(preset, spec.fixed, spec.place), spec.fixed, spec.search, spec.place)
     space = make_space(
         preset,
         spec.search,
-        size,
+        (encoder(inputs).columns, outputs),
         limit,
         f"{spec.place}: search",
         differentiable=kind != BLACK_BOX,
@@ -85,14 +79,6 @@ def space_of(
         raise SpecError(f"{spec.place}: study.runtime", rule, remedy="weigh PyTorch, pt2 or onnxruntime")
     try_sampler(spec.sampler, space.suggest, 2 if small else 1, f"{spec.place}: sampler")
     return space
-
-
-def _is_narrow(spec: StudySpec, size: Size, limit: int | None, neurons: int) -> bool:
-    """Whether students have few of the teacher's neurons, or the study file says so by its preset."""
-    if spec.preset is not None:
-        return spec.preset == "narrow"
-    most = math.inf if limit is None else MLP().widest(*size, limit)
-    return spec.fixed.get("student.width", most) <= NARROW_SHARE * neurons
 
 
 def least_outputs(teacher: Teacher) -> int:

@@ -1,7 +1,5 @@
 """The settings of a study are refused for what is known before its teacher is asked, and for nothing that could be kept."""
 
-from dataclasses import replace
-
 import pytest
 from asked import fails
 from costly import costly_tree
@@ -9,8 +7,6 @@ from shaped_teachers import Lstm, made, save_pt2
 
 from dfkd_tune.errors import SpecError
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.recipes.presets import BLACK_BOX, FAITHFUL, NARROW, ROUGH
-from dfkd_tune.search.space.defaults import defaults_of
 from dfkd_tune.search.study_file import parse_spec
 from dfkd_tune.study.agreement.settings import least_outputs, space_of
 from dfkd_tune.teachers.loader import load_teacher
@@ -52,26 +48,3 @@ def test_a_setting_is_refused_with_its_place(tmp_path, changes, place):
 def test_the_outputs_that_a_teacher_tells_are_known_before_it_is_asked(tmp_path):
     assert least_outputs(load_teacher(save_pt2(made(Lstm), tmp_path / "net.pt2"))) >= 1
     assert least_outputs(load_teacher("costly:answer")) == 1
-
-
-@pytest.mark.parametrize(
-    ("kind", "neurons", "changes", "limit", "preset"),
-    [
-        ("shallow", 160, {}, 51, NARROW),  # ten of the teacher's neurons fit
-        ("shallow", 160, {}, 56, FAITHFUL),
-        ("shallow", 160, {}, None, FAITHFUL),
-        ("shallow", 160, {"student": {"width": 10}}, None, NARROW),
-        ("shallow", 160, {"student": {"width": 11}}, 1_000, FAITHFUL),
-        ("shallow", 160, {"preset": "faithful"}, 51, FAITHFUL),
-        ("shallow", 160, {"preset": "narrow"}, 1_000, NARROW),
-        ("deep", 0, {}, 51, ROUGH),
-        ("black box", 0, {}, 51, BLACK_BOX),
-    ],
-)
-def test_students_with_few_of_the_neurons_have_a_preset_of_their_own(kind, neurons, changes, limit, preset):
-    given = parse_spec({"study": {"name": "settings"}, "teacher": "net.pt2"} | changes, "settings")
-    space = space_of(given, Inputs.unknown(3), 1, limit, kind, neurons)
-    assert replace(space.preset, steps=preset.steps, batch=preset.batch, student=preset.student) == preset
-    defaults = defaults_of(kind, limited=False, narrow=preset is NARROW)
-    assert {leaf.partition("@")[0] for leaf in space.domains} <= {*defaults.search}
-    assert space.domains["optimizer.lr"].high == defaults.search["optimizer.lr"]["high"]
