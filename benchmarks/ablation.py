@@ -186,13 +186,15 @@ SMALL = {
     "`skewed` rows of the preset `rough`": "skewed like deep teachers",
 }
 """Row of the published table of narrow students -> variant; a run of these variants alone publishes it."""
+PRESETS = {"preset `paper`": "paper", "preset `faithful`": "faithful", "preset `narrow`": "narrow"}
+"""Row of the published tables of our presets, one for each width -> variant; a run of these variants alone publishes it."""
 BOUNDS = ("radius 0.1", None, "radius 1", "no input bound", "bound clip 0.1", "bound target 0.1", "no synthetic rows")
 """Columns of the published table of bounds; None is the recipe as it is."""
 
 
 def entries(rows: list[dict], args: argparse.Namespace) -> dict[str, figures.Measured]:
     """What a run publishes: of one tier and width 50 the ablation, of width 25 the small students, of several tiers the tiers.
-    A run of the variants in ``RECENT`` or ``SMALL`` alone publishes the table of these.
+    A run of the variants in ``RECENT``, ``SMALL`` or ``PRESETS`` alone publishes the table of these.
 
     Args:
         rows: a row a student, as ``main`` collects them.
@@ -205,6 +207,10 @@ def entries(rows: list[dict], args: argparse.Namespace) -> dict[str, figures.Mea
     if {row["variant"] for row in rows} == {*SMALL.values()}:
         table = {name: beside(rows, variant, SKEWED) for name, variant in SMALL.items()}
         return {"narrow": figures.Measured(args.seeds, budget, table)}
+    if {row["variant"] for row in rows} == {*PRESETS.values()}:
+        table = {name: spread(rows, variant) for name, variant in PRESETS.items()}
+        values = {f"{name}_over_paper": round(over_paper(rows, name)[-1], 2) for name in ("faithful", "narrow")}
+        return {f"presets_{args.width}": figures.Measured(args.seeds, budget, table, values)}
     if len(args.tiers) > 1:
         cells = [mean([row for row in rows if row["tier"] == tier], "faithful") for tier in args.tiers]
         return {"tiers": figures.Measured(args.seeds, budget, {"preset `faithful`": cells}, tier="T0, T3, T4")}

@@ -125,14 +125,13 @@ def one(dataset: str, args: argparse.Namespace, folder: Path, seed: int) -> dict
 Published = Mapping[str, Mapping[str, float]]
 """Dataset -> method -> published RMSE."""
 ENTRIES = {
-    ("none", 50, None): "fidelity",
-    ("correlation", 50, None): "fidelity_t4",
-    ("mixture", 50, None): "fidelity_mixture",
-    (PRIVATE, 50, None): "fidelity_private",
-    ("none", 25, None): "fidelity_25",
-    ("none", 25, "narrow"): "fidelity_25_narrow",
+    ("none", 50): "fidelity",
+    ("correlation", 50): "fidelity_t4",
+    ("mixture", 50): "fidelity_mixture",
+    (PRIVATE, 50): "fidelity_private",
+    ("none", 25): "fidelity_25",
 }
-"""What is declared, width of the students and preset of the study -> the entry of the published figures."""
+"""What is declared and width of the students -> the entry of the published figures."""
 
 
 def entries(rows: list[dict], published: Published, args: argparse.Namespace) -> dict[str, figures.Measured]:
@@ -145,7 +144,7 @@ def entries(rows: list[dict], published: Published, args: argparse.Namespace) ->
     """
     datasets = list({row["dataset"]: None for row in rows})
     per = {name: [row for row in rows if row["dataset"] == name] for name in datasets}
-    key = ENTRIES[args.tier, args.width, args.preset]
+    key = ENTRIES[args.tier, args.width]
     table, values = {("none", 50): full, ("none", 25): beside_paper}.get((args.tier, args.width), beside_direct)(
         per, published
     )
@@ -225,7 +224,7 @@ def main() -> None:
     figures.add_option(parser)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
-    if args.publish and (args.tier, args.width, args.preset) not in ENTRIES:
+    if args.publish and (args.preset or (args.tier, args.width) not in ENTRIES):
         parser.error("--publish: no published entry has this tier, width and preset")
     torch.set_num_threads(args.threads)
     published = json.loads((Path(args.shared) / "published.json").read_text())["rmse_student_vs_teacher"]["table"]

@@ -116,7 +116,7 @@ def numbers(entry: dict) -> list[str]:
     return re.findall(r"\d[\d,.]*", " ".join([*shown, *map(str, entry.get("values", {}).values())]))
 
 
-def studies(width: int, tier: str, preset: str | None = None) -> dict:
+def studies(width: int, tier: str) -> dict:
     """A run of ``fidelity.py``, two seeds."""
     rows = [
         {"dataset": name, "seed": seed, "tier": "T0" if tier == "none" else "T4", "paper": 0.1, "best": best}
@@ -124,7 +124,7 @@ def studies(width: int, tier: str, preset: str | None = None) -> dict:
         for name in DATASETS
         for seed, best in enumerate((0.02, 0.03))
     ]
-    given = argparse.Namespace(tier=tier, width=width, preset=preset, seeds=[0, 1], trials=3, steps=1_000)
+    given = argparse.Namespace(tier=tier, width=width, seeds=[0, 1], trials=3, steps=1_000)
     return importlib.import_module("fidelity").entries(rows, PUBLISHED, given)
 
 
@@ -311,9 +311,10 @@ def forms() -> dict:
 def runs() -> dict:
     """What every benchmark would publish after a run of made-up numbers."""
     full = studies(50, "none") | studies(50, "correlation") | studies(50, "mixture") | studies(50, "private")
-    full |= studies(25, "none") | studies(25, "none", "narrow")
+    full |= studies(25, "none")
     small = ablation(50, "none") | ablation(25, "none") | ablation(50, "none", "quantiles", "correlation", "mixture")
     small |= ablation(50, "none", only="RECENT") | ablation(25, "none", only="SMALL")
+    small |= ablation(25, "none", only="PRESETS") | ablation(50, "none", only="PRESETS")
     return full | small | choosing() | evidence() | teachers() | paper() | speed() | windows() | forms() | rest()
 
 
