@@ -96,7 +96,9 @@ class TestProse:
         known, text = figures.load(), " ".join(read(README).split())
         values, studies = known["fidelity"]["values"], known["handwritten"]["rows"]
         ours, by_hand = (row[0] for row in studies.values())
+        told = figures.cells(known["fidelity_mixture"], "study")[-1]
         for sentence in (
+            f"`dfkd-tune describe --tier mixture` tells the study of its inputs, it is {told}.",
             f"The geometric mean is {values['geometric_mean']}.",
             f"{values['regret_median_percent']} % of RMSE at the median ({values['regret_range_percent']} %)",
             f"A study of 40 trials takes {ours} s on two cores; one written by hand",
