@@ -10,6 +10,8 @@ Every published number is an aggregate of at least ``at_least`` rows (K):
 - A column with few distinct values becomes *levels* with probabilities. Levels with fewer than K rows are withheld.
   Words are published only as levels, and a missing value may be one more level, ``null``. In any other column of numbers,
   the share of missing values is published beside the description of the values that are there.
+- Where a column has fewer than K rows withheld, its probabilities are rounded to K rows, or half as many between quantiles: exact ones
+  would tell by their denominator how many rows are withheld.
 - *Moments*, *rank correlations* and *autocorrelations* are aggregates of all rows. A column of one published value has no
   correlations: those of the few rows with another value would tell where these rows rank in all other columns.
 - A *mixture* is of groups of K rows or more, and of twice as many as there are columns: the share of each, and the means and
@@ -173,7 +175,7 @@ def describe(table: Table, tier: str = "quantiles", at_least: int = 10, steps: i
             spread = float(x.std())
             item |= {"mean": _rounded(float(x.mean()), spread), "std": _rounded(spread, spread)}
         else:
-            item["quantiles"] = _quantiles(x, at_least)
+            item["quantiles"] = _quantiles(x, at_least, rows - len(x) if rows - len(x) < at_least else 0)
         if not levels and len(x) < rows:
             often = rows - len(x) >= at_least
             item |= {"missing": float(f"{(rows - len(x)) / rows:.6g}")} if often else {}
@@ -199,7 +201,8 @@ def _levels(x: np.ndarray, missing: int, at_least: int, words: tuple[str, ...] |
     often = counts >= at_least
     if len(values) > LEVELS or counts[often].sum() < COVERED * rows:
         return {}, 0
-    told, shares = [told[i] for i in np.flatnonzero(often)], counts[often] / counts[often].sum()
+    kept = counts[often] if often.all() else np.floor(counts[often] / at_least + 0.5)
+    told, shares = [told[i] for i in np.flatnonzero(often)], kept / kept.sum()
     # To 6 digits, not decimals: a rare level must not get probability 0.
     levels = {"levels": told} | ({"probabilities": [float(f"{p:.6g}") for p in shares]} if len(told) > 1 else {})
     return levels, int((~often).sum())
@@ -219,20 +222,31 @@ def _no_levels(name: str, words: bool, x: np.ndarray, rows: int, at_least: int) 
     return FeaturesError(name, f"holds words: {rule}", remedy=remedy)
 
 
-def _quantiles(x: np.ndarray, at_least: int) -> dict[float, float]:
-    """Probability -> quantile of a sorted column: both ends of every atom, and blocks of rows between atoms."""
+def _quantiles(x: np.ndarray, at_least: int, withheld: int = 0) -> dict[float, float]:
+    """Probability -> quantile of a sorted column: both ends of every atom, and blocks of rows between atoms.
+
+    Args:
+        x: the values, sorted.
+        at_least: smallest number of rows behind every number.
+        withheld: number of further rows, of which nothing may be told.
+    """
     rows = len(x)
     block = _block(rows, at_least)
+    step = at_least / 2 / (rows + withheld)
+
+    def probability(share: float) -> float:
+        return step * math.floor(share / step + 0.5) if withheld else share
+
     # The spread of the published rows determines the number of digits; the withheld extremes must not affect it.
     spread = float(x[rows - block - 1] - x[block])
     points: list[tuple[float, float]] = []
     done, least = 0.0, -math.inf
     for begin, end, value in [*_atoms(x, block), (rows, rows, math.inf)]:
         means = [(p, _rounded(mean, spread)) for p, mean in _blocks(x, done, begin, block)]
-        points += [(p, min(max(mean, least), value)) for p, mean in means]
+        points += [(probability(p), min(max(mean, least), value)) for p, mean in means]
         if begin < end:
-            points.append((max(begin, block) / rows + JUMP, value))
-            points.append((min(end, rows - block) / rows - JUMP, value))
+            points.append((probability(max(begin, block) / rows) + JUMP, value))
+            points.append((probability(min(end, rows - block) / rows) - JUMP, value))
         done, least = end, value
     return {round(p, 6): value for p, value in points}
 

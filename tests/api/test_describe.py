@@ -53,6 +53,8 @@ def test_differential_privacy_in_python():
         told = dt.describe(FRAME, targets=["y"], epsilon=0.1, bounds=bounds)
     assert [each["name"] for each in told.tree()["features"]] == ["load", "gear"]
     assert "epsilon 0.1" in told._repr_html_()
+    with pytest.warns(UserWarning, match="are few for epsilon 1; "):
+        assert "epsilon 1" in dt.describe(FRAME, targets=["y"], epsilon=1, bounds=bounds)._repr_html_()
     for given, place, words in (
         ({"epsilon": 1.0}, "describe: epsilon", "give bounds with"),
         ({"bounds": bounds}, "describe: bounds", "give epsilon"),

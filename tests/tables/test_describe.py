@@ -165,9 +165,25 @@ def test_rare_levels_are_withheld(at_least):
         return
     often = [value for value, count in counts.items() if count >= at_least]
     assert item["levels"] == often
-    assert item["probabilities"] == pytest.approx([counts[v] / sum(counts[o] for o in often) for v in often], abs=1e-5)
+    units = [math.floor(counts[v] / at_least + 0.5) for v in often]  # of ``at_least`` rows
+    assert item["probabilities"] == pytest.approx([unit / sum(units) for unit in units], abs=1e-5)
     assert found.withheld == {"x": len(counts) - len(often)}
     assert f"withheld: {len(counts) - len(often)} rare levels, of x" in found.lines()
+
+
+def test_exact_shares_do_not_tell_how_many_rows_are_withheld():
+    """Neither by the denominators of levels, nor by those of quantiles of a column with a few missing values."""
+    kept = np.repeat([0.0, 1.0], [2_000, 994])
+    shares = [described(np.append(kept, [2.0] * rare))[0]["probabilities"] for rare in (1, 3, 9)]
+    assert shares == [shares[0]] * 3 and described(kept)[0]["probabilities"] != shares[0]
+
+    values = np.random.default_rng(0).lognormal(size=3_000).round(1)
+    for missing in (1, 5, 9):
+        x = values.copy()
+        x[:missing] = np.nan
+        told = np.array([*described(x)[0]["quantiles"]])
+        off = np.abs(told * 3_000 / (K / 2) - np.round(told * 3_000 / (K / 2))) * K / 2 / 3_000
+        assert (off < 2e-5).all() and (np.diff(told) > 0).all()  # but for what lies between both sides of a jump
 
 
 @pytest.mark.parametrize("rare", [[1.0], [1.0] * 9, [math.nan] * 9, list(range(1, 40))])

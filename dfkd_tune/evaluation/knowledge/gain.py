@@ -44,7 +44,7 @@ class Gain:
             return f"not estimated, as {self.why}" + ("" if self.tier is None else f"; the next tier: {self.command}")
         if self.tier is None or self.share is None or self.low is None or self.high is None:
             return "nothing to gain: no tier declares more of the inputs"
-        share, low, high = (f"{100 * max(0.0, each):.0f}" for each in (self.share, self.low, self.high))
+        share, low, high = (round(100 * each) for each in (self.share, self.low, self.high))
         return (
             f"{NEXT[self.tier]} would take away about {share} % of the error on real inputs (80 % interval {low} to {high} %): "
             f"{self.command}"

@@ -53,6 +53,7 @@ class Privacy:
             if not 0 < value <= most:
                 rule = f"must be greater than 0 and at most {most:g}, got {value:g}"
                 raise FeaturesError(f"--{name}", rule, remedy=f"{usual} is usual")
+            object.__setattr__(self, name, float(value))  # OpenDP takes no whole number
         if find_spec("opendp") is None:
             raise FeaturesError("--epsilon", "needs the package opendp", remedy="pip install 'dfkd-tune[privacy]'")
 
