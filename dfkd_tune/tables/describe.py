@@ -10,8 +10,8 @@ Every published number is an aggregate of at least ``at_least`` rows (K):
 - A column with few distinct values becomes *levels* with probabilities. Levels with fewer than K rows are withheld.
   Words are published only as levels, and a missing value may be one more level, ``null``. In any other column of numbers,
   the share of missing values is published beside the description of the values that are there.
-- Where a column has fewer than K rows withheld, its probabilities are rounded to K rows, or half as many between quantiles: exact ones
-  would tell by their denominator how many rows are withheld.
+- Where levels or a share of missing values are withheld, the probabilities of the column are rounded to K rows, those of quantiles to
+  half as many: exact ones would tell by their denominator how many rows are withheld.
 - *Moments*, *rank correlations* and *autocorrelations* are aggregates of all rows. A column of one published value has no
   correlations: those of the few rows with another value would tell where these rows rank in all other columns.
 - A *mixture* is of groups of K rows or more, and of twice as many as there are columns: the share of each, and the means and
