@@ -203,7 +203,7 @@ class Rows:
     Args:
         now: all that the study has by now.
         fewest, most: fewest and most of a trial.
-        untuned, promoted: those of the untuned preset and of the promoted student; None before they are known.
+        untuned, promoted: those of the untuned baseline and of the promoted student; None before they are known.
     """
 
     now: int

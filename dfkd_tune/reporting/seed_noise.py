@@ -65,7 +65,7 @@ class Rival:
     """A recipe that was run again, beside the promoted one.
 
     Args:
-        trial: number of its trial; None for the untuned preset.
+        trial: number of its trial; None for the untuned baseline.
         ratio: geometric mean of its students' objectives over that of the promoted recipe's students.
         low, high: 95 % confidence interval of that ratio over seeds.
     """

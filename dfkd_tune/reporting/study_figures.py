@@ -72,7 +72,7 @@ def draw_history(axes: Axes, found: Findings) -> None:
         top = axes.get_xaxis_transform()
         axes.scatter(gone, [0.97] * len(gone), marker="x", s=16, color=SOFT, lw=1, label="pruned", transform=top)
     if found.baseline is not None:
-        axes.axhline(found.baseline, color=WORST, lw=1, ls="--", label="untuned preset")
+        axes.axhline(found.baseline, color=WORST, lw=1, ls="--", label="untuned baseline")
     axes.set_yscale("log")
     label(axes, "trial", found.objective)
     plain_ticks(axes.yaxis)

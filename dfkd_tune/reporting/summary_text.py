@@ -37,10 +37,10 @@ def headline(found: Findings) -> str:
         told = rmse_in_words(rmse, known[metric.NRMSE], 2)
     words = f"A student with {known[metric.PARAMETERS]:,.0f} parameters matches {found.teacher} with an RMSE of {told}"
     if found.untuned:
-        words += ". It is the untuned preset, because no trial did better"
+        words += ". It is the untuned baseline, because no trial did better"
     elif found.baseline_rmse:
         share = rmse / found.baseline_rmse
-        words += f", {percent(abs(1 - share))} {'lower' if share < 1 else 'higher'} than that of the untuned preset"
+        words += f", {percent(abs(1 - share))} {'lower' if share < 1 else 'higher'} than that of the untuned baseline"
         words += why_higher(share, found.objective)
     return words + "."
 
@@ -174,16 +174,16 @@ def trained_rows(found: Findings) -> str:
     span = f"{rows.fewest:,}" if rows.fewest == rows.most else f"{rows.fewest:,} to {rows.most:,}"
     told = f"Trials trained on {span} of {rows.now:,} answered rows"
     told += ", as rows are asked between them" if rows.fewest < rows.now else ""
-    known = {"the untuned preset": rows.untuned, "the promoted student": rows.promoted}
+    known = {"the untuned baseline": rows.untuned, "the promoted student": rows.promoted}
     told += "".join(f", {name} on {count:,}" for name, count in known.items() if count is not None)
     fewer = [name for name, count in known.items() if count is not None and count < rows.now]
     if fewer and found.promoted is not None:
         return f"{told}. {' and '.join(fewer).capitalize()} had fewer than there are now: without re-runs, that is not made up for."
-    return f"{told}. The untuned preset and the re-runs, which decide what is promoted, train on all of them."
+    return f"{told}. The untuned baseline and the re-runs, which decide what is promoted, train on all of them."
 
 
 def beside(promoted: int | None, untuned: int | None) -> str:
-    """On how many answered rows the untuned preset trained, beside the promoted student; empty where their number does not grow."""
+    """On how many answered rows the untuned baseline trained, beside the promoted student; empty where their number does not grow."""
     if promoted is None or untuned is None:
         return ""
     if promoted == untuned:

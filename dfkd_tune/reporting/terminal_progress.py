@@ -51,7 +51,7 @@ def view(name: str, progress: Progress) -> Group:
     parts: list[RenderableType] = [head]
     if p.best is not None:
         pace = f"{p.pace:.1f} trials a minute" if p.pace else ""
-        untuned = f"untuned preset {p.baseline:.4g}" if p.baseline else ""
+        untuned = f"untuned baseline {p.baseline:.4g}" if p.baseline else ""
         words = "  ".join(filter(None, (f"best {p.best[0]:.4g}", untuned, pace)))
         parts.append(Text.assemble(sparkline(p.bests), "  ", (words, "dim")))
     if p.running_trials:

@@ -88,7 +88,7 @@ def summary(
     commands: Mapping[str, str],
     smallest: Mapping[str, Any] | None = None,
 ) -> None:
-    """Print the best trials, the promoted student compared with the untuned preset, and the next commands.
+    """Print the best trials, the promoted student compared with the untuned baseline, and the next commands.
 
     Args:
         console: where to print.
@@ -106,7 +106,7 @@ def summary(
         share = p.rmse / result.baseline
         change = f"{100 * (1 - share):.0f} % lower" if share < 1 else f"{100 * (share - 1):.0f} % higher"
         console.print(
-            f"RMSE of the untuned preset at the same budget{summary_text.beside(p.rows, result.baseline_rows)}: {result.baseline:.4g}. The promoted student's is {change}"
+            f"RMSE of the untuned baseline at the same budget{summary_text.beside(p.rows, result.baseline_rows)}: {result.baseline:.4g}. The promoted student's is {change}"
             f"{summary_text.why_higher(share, objective)}.",
             highlight=False,
             soft_wrap=True,

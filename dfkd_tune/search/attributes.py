@@ -33,7 +33,7 @@ SESSIONS = "sessions"
 DEADLINE = "deadline"
 """Study attribute: time, in seconds since 1970, from which no worker begins a trial; None without a limit."""
 BASELINE = "baseline"
-"""Study attribute: objective of the untuned preset. Also the name of the preset's run and the key of its re-runs."""
+"""Study attribute: objective of the untuned baseline. Also the name of its run and the key of its re-runs."""
 UNTUNED = "untuned"
 """Study attribute: the attributes of the baseline, with the names of a trial's attributes."""
 RERUNS = "reruns"
@@ -189,7 +189,7 @@ class StudyRecord:
 
     @property
     def baseline(self) -> float | None:
-        """Objective of the untuned preset; not finite if it diverged."""
+        """Objective of the untuned baseline; not finite if it diverged."""
         return self.attributes.get(BASELINE)
 
     @property
@@ -198,7 +198,7 @@ class StudyRecord:
 
     @property
     def is_baseline_known(self) -> bool:
-        """Whether the untuned preset was trained, in a study with a total on as many rows as there are by now."""
+        """Whether the untuned baseline was trained, in a study with a total on as many rows as there are by now."""
         return self.baseline is not None and self.untuned.get(metric.ANSWERED_ROWS, 0) >= self.answered
 
     @property

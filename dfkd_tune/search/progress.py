@@ -50,7 +50,7 @@ class Progress:
     Args:
         total, done, pruned, failed, running: numbers of trials; ``done`` counts complete ones.
         best: objective and number of the best complete trial.
-        baseline: objective of the untuned preset; None until it is known.
+        baseline: objective of the untuned baseline; None until it is known.
         reruns: number of finished re-runs and of all re-runs; None while trials are to begin.
         pruned_students: number of pruned students that are trained, and about how many will be; None unless the smallest student is
             searched now.
@@ -200,13 +200,13 @@ class StudyResult:
         name: name of the study.
         best: objective and number of the best complete trial; None if there is none.
         promoted: the student that the study promoted; None if there is none.
-        baseline: RMSE of the untuned preset on the selection bank, in the teacher's units.
+        baseline: RMSE of the untuned baseline on the selection bank, in the teacher's units.
         report: RMSE of the promoted student on the report bank, in the teacher's units.
         tracking_uri, storage_url: URIs of MLflow and of the Optuna storage.
         progress: the final progress.
         by_output: of several outputs, name -> RMSE of the promoted student on the report bank, in the teacher's units and over the
             output's standard deviation.
-        baseline_rows: answered rows that the untuned preset trained on; None without a total number of queries.
+        baseline_rows: answered rows that the untuned baseline trained on; None without a total number of queries.
     """
 
     name: str

@@ -147,7 +147,7 @@ class Smallest:
 
 def recipe_name(trial: int | None) -> str:
     """Name a recipe in words, by its trial."""
-    return "the untuned preset" if trial is None else f"trial {trial}"
+    return "the untuned baseline" if trial is None else f"trial {trial}"
 
 
 def run_name(trial: int | None, again: int = 0) -> str:

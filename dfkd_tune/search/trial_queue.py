@@ -212,7 +212,7 @@ class TrialQueue:
         """Say what a worker without a trial waits for."""
         left, machines = self.unfinished(total), sorted({host_of(owner) for owner in self.owners()})
         if not left:
-            return "the untuned preset, which another worker runs"
+            return "the untuned baseline, which another worker runs"
         where = f" on {', '.join(machines)}" if machines else ""
         return (
             f"{left} trials of other workers{where}, or {GRACE / 60:.0f} minutes after the last heartbeat of a dead one"

@@ -48,7 +48,7 @@ def test_a_note_says_how_to_register_that_student(study, promoted, trial):
 
 
 def test_without_mlflow_there_are_notes_alone(study, storage):
-    """Also where the untuned preset leads, which is no trial."""
+    """Also where the untuned baseline leads, which is no trial."""
     for _ in range(2):
         show_in_optuna(None, storage, study, [UNTUNED, BEST])
     known = storage.get_study_system_attrs(private.study_id(study))

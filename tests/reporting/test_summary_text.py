@@ -88,7 +88,9 @@ def grown(rows, now: int, untuned: int | None = None, promoted: int | None = Non
 
 def test_rows_of_students_are_told_and_what_is_not_alike():
     told = trained_rows(grown([264, 240], 400, 400, 400))
-    assert told.startswith("Trials trained on 240 to 264 of 400 answered rows") and "the untuned preset on 400" in told
+    assert (
+        told.startswith("Trials trained on 240 to 264 of 400 answered rows") and "the untuned baseline on 400" in told
+    )
     assert "decide what is promoted, train on all of them" in told
     assert "The promoted student had fewer" in trained_rows(grown([264], 400, 400, 264))
     assert "preset" not in trained_rows(grown([264], 400)).partition(".")[0]

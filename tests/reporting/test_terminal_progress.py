@@ -50,7 +50,7 @@ def test_the_view_shows_who_flies_and_who_was_given_up():
         "best 0.25 (trial 2)",
         "1:00 left",
         "2.0 trials a minute",
-        "untuned preset 1.5",
+        "untuned baseline 1.5",
     ):
         assert needed in text
     assert re.search(r"trial-0003 .* step 300 of 6,000 +RMSE 0.125", text)

@@ -77,7 +77,7 @@ def test_a_worker_says_what_it_waits_for(store, tiny):
     words = f"2 trials of other workers on {socket.gethostname()}, or 3 minutes after the last heartbeat of a dead one"
     assert seen[-1].waiting == words
     assert f"waiting for {words}" in sentence(seen[-1])
-    assert seen[0].waiting is None  # it has the untuned preset to run
+    assert seen[0].waiting is None  # it has the untuned baseline to run
     queue.storage.engine.dispose()
 
 

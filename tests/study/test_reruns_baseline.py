@@ -32,15 +32,15 @@ def test_a_baseline_that_no_trial_beats_is_promoted(store, tiny, dfkd):
     assert len(store.runs("unbeaten")) == held
     told = find(load_study(store.storage, "unbeaten"))
     assert told.untuned and summary_text.headline(told).endswith(
-        "It is the untuned preset, because no trial did better."
+        "It is the untuned baseline, because no trial did better."
     )
     (parent,) = store.runs("unbeaten", "study")
-    assert "of the untuned preset: the recipe" in parent.data.tags["mlflow.note.content"]
-    assert "The untuned preset; <code>" in report(store.storage, store.tracking, "unbeaten")
+    assert "of the untuned baseline: the recipe" in parent.data.tags["mlflow.note.content"]
+    assert "The untuned baseline; <code>" in report(store.storage, store.tracking, "unbeaten")
     for command in (["register", "unbeaten", "--model", "unbeaten"], ["export", "unbeaten", "--out", "unbeaten.pt2"]):
         said = dfkd(*command, "--tracking-uri", store.tracking)
-        assert said.status == 0 and "the untuned preset, RMSE" in said.out, said.err
-    assert "It is the untuned preset" in dfkd("show", "unbeaten", "--storage", store.storage).out
+        assert said.status == 0 and "the untuned baseline, RMSE" in said.out, said.err
+    assert "It is the untuned baseline" in dfkd("show", "unbeaten", "--storage", store.storage).out
 
 
 def test_a_baseline_that_is_beaten_is_not_run_again(store, tiny):

@@ -56,7 +56,7 @@ def show(name: str | None, as_json: bool, rows: int, storage: str | None) -> Non
     if findings.baseline is not None:
         rmse = "" if findings.baseline_rmse is None else f", RMSE {findings.baseline_rmse:.4g}"
         trained = "" if (had := findings.rows) is None or had.untuned is None else f", {had.untuned:,} answered rows"
-        say(f"untuned preset: {findings.objective} {findings.baseline:.4g}{rmse}{trained}")
+        say(f"untuned baseline: {findings.objective} {findings.baseline:.4g}{rmse}{trained}")
     if findings.promoted is not None:
         say(f"promoted: {recipe_name(findings.promoted['trial'])}, the student of run {findings.run}")
     console.print()

@@ -25,7 +25,7 @@ def about_student(uri: str, study: str, run: Run, result: Mapping[str, Any]) -> 
         result: its ``result.json``.
     """
     trial = trial_of(run)
-    which = "the untuned preset" if trial is None else f"trial {trial}"
+    which = "the untuned baseline" if trial is None else f"trial {trial}"
     lines = [
         f"Study {study}, {which}, run {run.info.run_id}.",
         f"SHA-256 of the student's recorded files: {run.data.tags.get(tag.STUDENT_SHA256, 'not recorded')}.",

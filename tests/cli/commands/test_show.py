@@ -30,7 +30,7 @@ def test_show(dfkd, store, finished):
     shown = dfkd("show", "finished", *store.options[:2])
     assert shown.status == 0
     assert "6 complete" in shown.out
-    assert "untuned preset: robust " in shown.out
+    assert "untuned baseline: robust " in shown.out
     assert f"promoted: trial {finished.promoted.trial}, the student of run {finished.promoted.run}" in shown.out
     rows = re.findall(r"^ +(\d+) +([\d.e+-]+) +[\d.e+-]+ ", shown.out, re.MULTILINE)
     assert len(rows) == 6

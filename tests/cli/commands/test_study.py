@@ -26,7 +26,7 @@ def test_a_study_ends_with_its_table_and_the_next_commands(dfkd, tmp_path, store
     assert ended.status == 0, ended.err
     assert re.search(r"trial +robust +rmse +stress +parameters +recipe", ended.out)
     assert "Promoted: trial" in ended.out
-    assert "RMSE of the untuned preset at the same budget" in ended.out
+    assert "RMSE of the untuned baseline at the same budget" in ended.out
     assert f"dfkd-tune ui --tracking-uri {store.tracking}" in ended.out
     assert f"dfkd-tune register named --model named --tracking-uri {store.tracking}" in ended.out
     assert len(store.trials("named")) == 2
