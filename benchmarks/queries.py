@@ -226,12 +226,13 @@ def draw(found: Mapping[str, dict[str, Any]], file: Path) -> None:
         1, len(points), figsize=(3.4 * len(points), 3.2), squeeze=False, layout="constrained"
     )
     for ax, (name, methods) in zip(axes[0], points.items(), strict=True):
-        for method in (each for each in (OURS, PLAIN, FREE, LIMITED) if each in methods):
-            means = sorted(tuple(map(statistics.mean, zip(*seeds, strict=True))) for seeds in methods[method].values())
-            ax.loglog(*zip(*means, strict=True), marker="o", label=method)
+        for i, method in enumerate((OURS, PLAIN, FREE, LIMITED)):
+            seeds = methods.get(method, {}).values()
+            means = sorted(tuple(map(statistics.mean, zip(*each, strict=True))) for each in seeds)
+            ax.loglog(*(zip(*means, strict=True) if means else ([], [])), marker="o", color=f"C{i}", label=method)
         ax.set(title=name, xlabel="rows asked")
     axes[0][0].set_ylabel("RMSE on real test inputs")
-    axes[0][0].legend(frameon=False)
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     figure.savefig(file, dpi=130)
 
 
