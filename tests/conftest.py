@@ -139,6 +139,9 @@ def dfkd(monkeypatch, capfd, tmp_path) -> Callable[..., Ended]:
     """Runs the command line in this process, through its real entry point, from an empty directory or ``cwd``."""
     from dfkd_tune.cli.main import main
 
+    # This process runs other tests later, whose processes are not to be forks of what it is now.
+    monkeypatch.setattr("dfkd_tune.study.workers.fork_the_server", lambda idle=(): False)
+
     def run(*argv: object, cwd: Path | None = None) -> Ended:
         monkeypatch.chdir(cwd or tmp_path)
         monkeypatch.setattr(sys, "argv", ["dfkd-tune", *map(str, argv)])

@@ -53,6 +53,7 @@ def _forked(starter: Callable[..., int], path: str, args: Sequence[str], passed:
         return pid
     try:
         setattr(util, STARTER, starter)
+        forkserver._forkserver.__init__()  # its lock is held: this is the middle of ``ensure_running``
         _close_all_but(passed)  # a fork server ends when no process holds the other end of a pipe
         sys.stdout = sys.__stdout__  # another one may write to a file that is closed now
         exec(args[-1], {"__name__": "__main__"})

@@ -83,7 +83,7 @@ def grandchild():
     print("written by an interpreter of the child", file=sys.stderr, flush=True)
 
 def child():
-    process = multiprocessing.get_context("spawn").Process(target=grandchild)
+    process = multiprocessing.get_context(sys.argv[1]).Process(target=grandchild)
     process.start()
     process.join()
 
@@ -96,11 +96,11 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("closed", ["", "<&-", ">&-", "<&- >&-"])
-def test_its_children_start_interpreters_and_keep_standard_error(tmp_path, closed):
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_its_children_start_interpreters_and_keep_standard_error(tmp_path, method, closed):
     """A teacher may have processes of its own; a closed stream leaves its number to a pipe of the server."""
     file = tmp_path / "script.py"
     file.write_text(INTERPRETERS)
-    done = subprocess.run(
-        ["sh", "-c", f'exec "$0" "$1" {closed}', sys.executable, str(file)], capture_output=True, text=True, timeout=60
-    )
+    command = ["sh", "-c", f'exec "$0" "$1" "$2" {closed}', sys.executable, str(file), method]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "written by an interpreter of the child\n")
