@@ -165,7 +165,8 @@ def describe(table: Table, tier: str = "quantiles", at_least: int = 10, steps: i
     for name, column in zip(table.names, table.columns.T, strict=True):
         x = np.sort(column[~np.isnan(column)]) + 0.0  # -0 becomes 0
         item: dict[str, Any] = {"name": name}
-        levels, withheld = _levels(x, rows - len(x), at_least, table.words.get(name))
+        missing, often = rows - len(x), rows - len(x) >= at_least
+        levels, withheld = _levels(x, missing, at_least, table.words.get(name))
         if levels:
             item |= levels
             told.withheld |= {name: withheld} if withheld else {}
@@ -175,10 +176,9 @@ def describe(table: Table, tier: str = "quantiles", at_least: int = 10, steps: i
             spread = float(x.std())
             item |= {"mean": _rounded(float(x.mean()), spread), "std": _rounded(spread, spread)}
         else:
-            item["quantiles"] = _quantiles(x, at_least, rows - len(x) if rows - len(x) < at_least else 0)
-        if not levels and len(x) < rows:
-            often = rows - len(x) >= at_least
-            item |= {"missing": float(f"{(rows - len(x)) / rows:.6g}")} if often else {}
+            item["quantiles"] = _quantiles(x, at_least, 0 if often else missing)
+        if not levels and missing:
+            item |= {"missing": float(f"{missing / rows:.6g}")} if often else {}
             told.filled += [] if often else [name]
         told.features.append(item | ({"integer": True} if not levels and bool((x == np.rint(x)).all()) else {}))
     if tier == "correlation" or steps is not None:
