@@ -47,10 +47,10 @@ RECIPES: dict[str, dict[str, Any]] = {
     "last weights": {"checkpoint": Last()},
     "best weights, neither decay nor average": {"optimizer": UNDECAYED},
     "last weights, a tenth of the decay": {"optimizer": TENTH, "checkpoint": Last()},
-    "last weights, assistant labels half": {"checkpoint": Last(), "assistant": Wider()},
+    "last weights, assistant labels half": {"checkpoint": Last(), "assistant": Wider(times=4, members=1)},
     "last weights, a tenth of the decay, assistant labels all": {
         "checkpoint": Last(),
-        "assistant": Wider(share=1.0),
+        "assistant": Wider(times=4, members=1, share=1.0),
         "optimizer": TENTH,
     },
 }

@@ -269,8 +269,10 @@ def rest() -> dict:
         for cells in of("rates").GROUPS.values()
         for cell in cells
     }
+    ranks = {f"{rows}, {weight}": [0.5, 0.1] for rows in of("stress_rows").ROWS for weight in of("stress_rows").WEIGHTS}
     return (
         left
+        | of("stress_rows").entries({"a": ranks}, argparse.Namespace(seed=0, students=14, steps=1_000))
         | of("rates").entries(rated, argparse.Namespace(rates=[0.003, 0.01, 0.02], steps=2_000))
         | of("digits").entries(digits, two)
         | of("protein").entries(protein, two)

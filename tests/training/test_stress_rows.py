@@ -5,13 +5,14 @@ import torch
 from torch import nn
 
 from dfkd_tune.inputs.feature import Feature
+from dfkd_tune.inputs.features_file import parse_features
 from dfkd_tune.inputs.marginals.sinh_arcsinh import SinhArcsinh
 from dfkd_tune.inputs.prior import InferredPrior, Inputs
 from dfkd_tune.teachers.base import Teacher
 from dfkd_tune.teachers.fused.forward import with_fused_forward
 from dfkd_tune.teachers.probe import probe
 from dfkd_tune.testing.problems import network
-from dfkd_tune.training.stress_rows import SKEWED, STRETCHED, StressRows, stress_policy
+from dfkd_tune.training.stress_rows import SKEWED, STRETCHED, WINDOWS, StressRows, stress_policy
 
 UNKNOWN = Inputs.unknown(3)
 
@@ -34,6 +35,13 @@ def probed(kind: str):
 @pytest.mark.parametrize("kind, rows", [("shallow", StressRows()), ("deep", SKEWED), ("black box", SKEWED)])
 def test_teachers_that_are_unreliable_far_out_get_rows_like_measured_data(kind, rows):
     assert stress_policy(probed(kind), UNKNOWN) == rows
+
+
+@pytest.mark.parametrize("kind, rows", [("shallow", StressRows()), ("deep", WINDOWS), ("black box", WINDOWS)])
+def test_rows_over_windows_stay_nearer_to_the_prior(kind, rows):
+    windows = parse_features({"window": {"steps": 3, "channels": ["a"]}}, "here")
+    assert stress_policy(probed(kind), windows) == rows
+    assert WINDOWS.weight < SKEWED.weight and WINDOWS.rows.spread < SKEWED.rows.spread
 
 
 def test_tails_that_were_inferred_replace_those_that_are_assumed():
