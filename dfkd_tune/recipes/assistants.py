@@ -28,8 +28,8 @@ class Wider(Assistant):
         share: share of the prior rows of a batch that are replaced by these, at least one row.
     """
 
-    times: Annotated[int, Field(ge=1, le=64)] = 4
-    members: Annotated[int, Field(ge=1, le=32)] = 1
+    times: Annotated[int, Field(ge=1, le=64)] = 2
+    members: Annotated[int, Field(ge=1, le=32)] = 2
     rows: Annotated[int, Field(ge=100, le=10**7)] = 20_000
     share: Annotated[float, Field(gt=0, le=1)] = 0.5
 

@@ -23,5 +23,5 @@ def test_nobody_labels_unless_a_recipe_says_so():
 
 
 def test_an_assistant_is_not_wider_than_any_student_may_be():
-    (wide,) = Wider(times=64).students(MLP(width=2_000))
+    (wide,) = Wider(times=64, members=1).students(MLP(width=2_000))
     assert wide.width == WIDEST

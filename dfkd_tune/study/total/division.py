@@ -112,8 +112,10 @@ class Division:
 
     def words(self) -> str:
         """The division in words."""
-        parts = ", ".join(f"{name} {rows:,}" for name, rows in self.parts().items())
-        return f"{parts}, as the inputs have no more different rows" if self.different else parts
+        if self.different:
+            few = f"{PRIOR} at most {self.different:,}, as the inputs have no more different rows"
+            return f"{OPENING} {self.opening:,}, {few}"
+        return ", ".join(f"{name} {rows:,}" for name, rows in self.parts().items())
 
 
 def probe_rows(total: int | None) -> int:

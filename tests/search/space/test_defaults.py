@@ -106,3 +106,13 @@ def test_only_a_total_searches_which_weights_are_kept(name):
         )
         assert {leaf for leaf in space.domains if leaf.partition(".")[0] in ("checkpoint", "assistant")} == expected
         assert (defaults.preset.checkpoint, defaults.preset.assistant) == (Best(), NoAssistant())
+
+
+@pytest.mark.parametrize("name", TEACHER_DEFAULTS)
+def test_only_students_over_windows_within_a_total_have_an_assistant(name):
+    windows = parse_features({"window": {"steps": 4, "channels": ["a", "b"]}}, "here")
+    share = FEW_ROWS.searched(windows)["assistant.share"]
+    assert share["low"] <= FEW_ROWS.recipe(windows).assistant.batch_share <= share["high"]
+    for defaults, inputs in ((TEACHER_DEFAULTS[name], windows), (FEW_ROWS, THREE)):
+        assert isinstance(defaults.recipe(inputs).assistant, NoAssistant)
+        assert "assistant.share" not in defaults.searched(inputs)
