@@ -133,3 +133,24 @@ def current_files(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(*args, sources=sources, **options)
 
     return run
+
+
+def text_layout(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options for the layout of a text table; the command gets them as ``layout``."""
+
+    @click.option(
+        "--separator",
+        help="Column separator: one character, or comma, semicolon, tab, pipe or space; default: detected.",
+    )
+    @click.option("--decimal", type=click.Choice([".", ","]), help="Decimal sign; default: detected.")
+    @click.option("--encoding", help="Text encoding, such as utf-16 or cp1252; default: detected.")
+    @click.option("--header", is_flag=True, help="The first line holds column names, even if it looks like data.")
+    @functools.wraps(command)
+    def run(
+        *args: Any, separator: str | None, decimal: str | None, encoding: str | None, header: bool, **options: Any
+    ) -> Any:
+        from dfkd_tune.tables.delimited import Layout
+
+        return command(*args, layout=Layout(separator, decimal, encoding, header), **options)
+
+    return run

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from dfkd_tune.cli.options import text_layout
+
+if TYPE_CHECKING:
+    from dfkd_tune.tables.delimited import Layout
 
 
 @click.command(short_help="Create features.yaml from a table (aggregates only).")
@@ -39,13 +45,7 @@ import click
     type=click.Choice(["csv", "parquet", "feather"]),
     help="Format of DATA; default: by its file name.",
 )
-@click.option(
-    "--separator",
-    help="Column separator: one character, or comma, semicolon, tab, pipe or space; default: detected.",
-)
-@click.option("--decimal", type=click.Choice([".", ","]), help="Decimal sign; default: detected.")
-@click.option("--encoding", help="Text encoding, such as utf-16 or cp1252; default: detected.")
-@click.option("--header", is_flag=True, help="The first line holds column names, even if it looks like data.")
+@text_layout
 @click.option(
     "--missing",
     type=click.Choice(["refuse", "drop", "level"]),
@@ -74,17 +74,13 @@ def describe(
     time: str | None,
     at_least: int,
     kind: str | None,
-    separator: str | None,
-    decimal: str | None,
-    encoding: str | None,
-    header: bool,
+    layout: Layout,
     missing: str,
     epsilon: float | None,
     delta: float | None,
     bounds: str | None,
 ) -> None:
     """Create a features file from the table DATA. It holds only aggregates: no row leaves this machine."""
-    from dfkd_tune.tables.delimited import Layout
     from dfkd_tune.tables.files import describe_file, guarded_by
     from dfkd_tune.tables.read import Reading
     from dfkd_tune.tables.series import Windows
@@ -93,6 +89,6 @@ def describe(
         raise click.UsageError("--group and --time are about windows: give --window as well")
     guarded = guarded_by(epsilon, delta, None if bounds is None else Path(bounds))
     windows = None if window is None else Windows(window, group, time)
-    reading = Reading(kind, Layout(separator, decimal, encoding, header), missing, at_least, windows)
+    reading = Reading(kind, layout, missing, at_least, windows)
     lines = describe_file(Path(data), Path(out), tier, targets, reading, guarded, partial(click.echo, err=True))
     click.echo("\n".join(lines))

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dfkd_tune.cli.options import NAME, TRACKING, current_files
+from dfkd_tune.cli.options import NAME, TRACKING, current_files, text_layout
 from dfkd_tune.registry.sources import Sources
 
 if TYPE_CHECKING:
     from dfkd_tune.registry.exports.real_rows import OnRows
+    from dfkd_tune.tables.delimited import Layout
 
 SHOWN = 8
 """Number of features whose drift is printed."""
@@ -27,6 +28,7 @@ SHOWN = 8
 @click.option(
     "--format", "kind", type=click.Choice(["csv", "parquet", "feather"]), help="Format; default: by its name."
 )
+@text_layout
 @click.option(
     "--missing",
     type=click.Choice(["refuse", "drop", "level"]),
@@ -43,6 +45,7 @@ def evaluate(
     targets: tuple[str, ...],
     trial: int | None,
     kind: str | None,
+    layout: Layout,
     missing: str,
     as_json: bool,
     sources: Sources,
@@ -64,7 +67,7 @@ def evaluate(
         from dfkd_tune.registry.exports.real_rows import evaluate_rows  # seconds, for which a refusal does not wait
         from dfkd_tune.tables.read import Reading
 
-        reading = Reading(kind, missing=missing)
+        reading = Reading(kind, layout, missing)
         found = evaluate_rows(uri, name, trial, Path(data), reading, targets, sources)
     click.echo(json.dumps(found.as_dict(), indent=1) if as_json else "\n".join(in_words(found)))
 
