@@ -57,7 +57,7 @@ def compiler() -> list[str] | None:
     """The command of a C compiler: of the environment variable ``CC``, of the system or of ``ziglang``; None if there is none.
 
     Raises:
-        ExportError: ``CC`` is no command line.
+        ExportError: ``CC`` is no command line, or names no program.
     """
     named = os.environ.get("CC", "")
     try:
@@ -66,6 +66,8 @@ def compiler() -> list[str] | None:
         raise ExportError(
             "CC", f"is no command line, got {named!r}: {error}", remedy="correct it, or unset it"
         ) from None
+    if given and not shutil.which(given[0]):
+        raise ExportError("CC", f"names no program on this machine, got {named!r}", remedy="correct it, or unset it")
     for command in (given, ["cc"], ["gcc"], ["clang"]):
         if command and shutil.which(command[0]):
             return command

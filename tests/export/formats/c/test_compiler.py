@@ -35,6 +35,12 @@ def test_a_command_line_that_is_none_is_told(monkeypatch):
         C().unread()
 
 
+def test_a_program_that_is_not_there_is_told(monkeypatch):
+    monkeypatch.setenv("CC", "arm-none-such-gcc -O2")
+    with fails("CC", "names no program", "arm-none-such-gcc -O2", "unset it", kind=ExportError):
+        C().unread()
+
+
 def test_ziglang_compiles_it_where_the_system_has_no_compiler(tmp_path, monkeypatch):
     pytest.importorskip("ziglang")
     monkeypatch.setattr(compiler.shutil, "which", lambda name: None)
