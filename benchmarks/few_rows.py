@@ -2,8 +2,8 @@
 
     python benchmarks/few_rows.py --shared ../shared --cache ~/.cache/dfkd-teachers
 
-Every recipe trains on the same prior rows of a black box, without those that are held out of it, and is the preset ``few_queries``
-but for what its row says. A study chooses among such recipes; nothing is chosen here. Nothing is known of the inputs (tier T0).
+Every recipe trains on the same prior rows of a black box, without those that are held out of it, and is the default of a study with a
+total, without an assistant, but for what its row says. A study chooses among such recipes; nothing is chosen here. Nothing is known of the inputs (tier T0).
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from queries import Case, case_of
 from rich.console import Console
 from rich.table import Table
 
-from dfkd_tune.recipes.assistants import Wider
+from dfkd_tune.recipes.assistants import NoAssistant, Wider
 from dfkd_tune.recipes.checkpoints import Last
 from dfkd_tune.recipes.losses import Sobolev
-from dfkd_tune.recipes.presets import FEW_QUERIES
+from dfkd_tune.recipes.optimizers import AdamW
+from dfkd_tune.recipes.recipe import Recipe
+from dfkd_tune.search.space.defaults import FEW_ROWS
 from dfkd_tune.study.prepare import prepare
 from dfkd_tune.training.answered.problem import Answered, AnsweredProblem
 from dfkd_tune.training.banks import Pool
@@ -35,26 +37,20 @@ from dfkd_tune.training.distill import distill, distill_all
 from dfkd_tune.training.member import Member
 from dfkd_tune.training.problem import Problem
 
-CELLS = ["trees, compactiv, 1000", "trees, compactiv, 5000", "ReLU, pole, 1000", "ReLU, pole, 5000"]
+CELLS = ["trees, compactiv, 1000", "ReLU, pole, 5000", "GRU, weather, 4000"]
 """Teachers by kind and data, and the rows that each has answered."""
 STRESS_SHARE = 10
 """One in so many rows stands for those with undeclared tails."""
 REPORT_ROWS = 50
-UNDECAYED = replace(FEW_QUERIES.optimizer, weight_decay=0.0, averaging=0.0)
-TENTH = replace(FEW_QUERIES.optimizer, weight_decay=0.03)
-RECIPES: dict[str, dict[str, Any]] = {
+WAYS = {
     "best weights": {},
     "last weights": {"checkpoint": Last()},
-    "best weights, neither decay nor average": {"optimizer": UNDECAYED},
-    "last weights, a tenth of the decay": {"optimizer": TENTH, "checkpoint": Last()},
-    "last weights, assistant labels half": {"checkpoint": Last(), "assistant": Wider(times=4, members=1)},
-    "last weights, a tenth of the decay, assistant labels all": {
-        "checkpoint": Last(),
-        "assistant": Wider(times=4, members=1, share=1.0),
-        "optimizer": TENTH,
-    },
+    "best weights, neither decay nor average": {"optimizer.decay": 0.0, "optimizer.averaging": 0.0},
+    "last weights, a tenth of the decay": {"optimizer.decay": 0.1, "checkpoint": Last()},
+    "best weights, two assistants of twice the width": {"assistant": Wider()},
+    "best weights, an assistant of four times the width": {"assistant": Wider(times=4, members=1)},
 }
-"""Recipe in words -> how it differs from the preset."""
+"""Recipe in words -> how it differs from the default; ``optimizer.decay`` is a share of its weight decay."""
 SLOPES = "slopes by finite differences, on fewer rows"
 """The preset with a Sobolev loss, on as many rows as the same answers pay for: the slopes of one take 2 D answers more."""
 SLOPE_WEIGHT, STOPPING_ROWS = 0.3, 200
@@ -78,13 +74,23 @@ def problem_of(case: Case, rows: int, args: argparse.Namespace, seed: int) -> tu
 def measured(case: Case, rows: int, args: argparse.Namespace, seed: int) -> dict[str, float]:
     """Real RMSE by recipe; all recipes train together."""
     problem, student = problem_of(case, rows, args, seed)
-    recipes = {name: replace(FEW_QUERIES, student=student, steps=args.steps, **own) for name, own in RECIPES.items()}
+    plain = replace(FEW_ROWS.recipe(problem.inputs), assistant=NoAssistant(), student=student, steps=args.steps)
+    recipes = {name: changed(plain, **own) for name, own in WAYS.items()}
     outcomes = distill_all(problem, [Member(name, recipe, seed) for name, recipe in recipes.items()])
     found = {
         name: case.real(problem.module(each.recipe.student, each.weights))
         for name, each in zip(recipes, outcomes, strict=True)
     }
     return found | {SLOPES: sloped(case, rows, args, seed)}
+
+
+def changed(recipe: Recipe, **own: Any) -> Recipe:
+    """The recipe with what a value of ``WAYS`` says."""
+    optimizer = recipe.optimizer
+    assert isinstance(optimizer, AdamW)
+    decay, averaging = own.pop("optimizer.decay", 1.0), own.pop("optimizer.averaging", optimizer.averaging)
+    optimizer = replace(optimizer, weight_decay=decay * optimizer.weight_decay, averaging=averaging)
+    return replace(recipe, optimizer=optimizer, **own)
 
 
 def sloped(case: Case, rows: int, args: argparse.Namespace, seed: int) -> float:
@@ -94,7 +100,8 @@ def sloped(case: Case, rows: int, args: argparse.Namespace, seed: int) -> float:
     with_slopes = max(1, rows // (2 * prepared.probe.features + 1))
     problem = Problem(*of_teacher, seed=seed, pool_rows=with_slopes, bank_rows=STOPPING_ROWS)
     problem.pool = Pool(problem.pool.z, *problem.labels(problem.pool.z))
-    recipe = replace(FEW_QUERIES, student=prepared.space.preset.student, steps=args.steps, loss=Sobolev(SLOPE_WEIGHT))
+    recipe = replace(FEW_ROWS.recipe(prepared.inputs), assistant=NoAssistant(), loss=Sobolev(SLOPE_WEIGHT))
+    recipe = replace(recipe, student=prepared.space.preset.student, steps=args.steps)
     outcome = distill(problem, recipe, seed)
     return case.real(problem.module(recipe.student, outcome.weights))
 
@@ -103,7 +110,7 @@ def table_of(found: Mapping[str, dict[str, float]], args: argparse.Namespace) ->
     """Recipe -> mean RMSE over the seeds, by teacher and number of rows."""
     return {
         recipe: [statistics.mean(found[f"{cell}, {seed}"][recipe] for seed in args.seeds) for cell in args.cells]
-        for recipe in (*RECIPES, SLOPES)
+        for recipe in (*WAYS, SLOPES)
     }
 
 

@@ -263,7 +263,7 @@ def rest() -> dict:
         key: of("leaving").measured(leaving[key]["rows"], RATIOS if "values" in leaving[key] else {}, "4 trials")
         for key in leaving.keys() & of("leaving").STUDIES.keys()
     }
-    few = {f"{cell}, 0": dict.fromkeys((*of("few_rows").RECIPES, of("few_rows").SLOPES), 0.4) for cell in "ab"}
+    few = {f"{cell}, 0": dict.fromkeys((*of("few_rows").WAYS, of("few_rows").SLOPES), 0.4) for cell in "ab"}
     rated = {
         f"{', '.join(cell)}, 2000": {"0.003": 0.2, "0.01": 0.1, "0.02": 0.1}
         for cells in of("rates").GROUPS.values()

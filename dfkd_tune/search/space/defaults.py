@@ -141,9 +141,9 @@ how it is kept from learning them by heart.
 """
 
 FEW_ROWS = TeacherDefaults(RANDOM, FEW_QUERIES, SHARED_ROWS, window_assistant=Wider())
-"""Defaults of a study with a total number of queries, whatever its teacher. The assistant pays for students over windows: in studies
-that ask a GRU XX rows, . Of students over tables, it makes the
-error larger (``benchmarks/few_rows.py``).
+"""Defaults of a study with a total number of queries, whatever its teacher.
+
+Assistants lower the error of students over windows, and raise that of students over tables (``benchmarks/few_rows.py``).
 """
 
 
