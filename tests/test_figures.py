@@ -263,7 +263,7 @@ def rest() -> dict:
         key: of("leaving").measured(leaving[key]["rows"], RATIOS if "values" in leaving[key] else {}, "4 trials")
         for key in leaving.keys() & of("leaving").STUDIES.keys()
     }
-    few = {f"{cell}, 0": dict.fromkeys((*of("few_rows").WAYS, of("few_rows").SLOPES), 0.4) for cell in "ab"}
+    few = {f"{cell}, 0": dict.fromkeys((*of("few_rows").WAYS, of("few_rows").SLOPES), 0.4) for cell in "abc"}
     rated = {
         f"{', '.join(cell)}, 2000": {"0.003": 0.2, "0.01": 0.1, "0.02": 0.1}
         for cells in of("rates").GROUPS.values()
@@ -285,7 +285,7 @@ def rest() -> dict:
         | of("deep").entries(deep, two)
         | knowledge.entries(gained, two)
         | of("queries").entries(asked_rows, priced)
-        | of("few_rows").entries(few, argparse.Namespace(seeds=[0], steps=1_000, cells=[*"ab"]))
+        | of("few_rows").entries(few, argparse.Namespace(seeds=[0], steps=1_000, cells=[*"abc"]))
         | of("privacy").entries(ratios, argparse.Namespace(epsilon=1.0, widths=[1.5, 3.0], seeds=[0, 1], steps=500))
         | of("evaluated").entries({name: (0.1, 0.1) for name in of("fidelity").DATASETS})
         | {"first_study": of("quick").measured("trial 1\nPromoted", 20)}

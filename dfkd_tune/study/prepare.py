@@ -282,7 +282,7 @@ def prepare(
         limit = spec.student.parameters(teacher.parameters)
         teacher, inputs = before_asking(spec, teacher, device, storage_url)
         if meter is not None and storage_url is not None:
-            few = count_different(inputs, spec.study.seed, spec.budget.total_queries or 0)
+            few = count_different(inputs, spec.budget.total_queries or 0)
             total = open_total(spec, storage_url, meter, Subject.of(teacher, inputs), few)
         teacher, inputs = answering(teacher, inputs)
         measure = partial(probe, teacher, inputs, spec.study.seed, probe_rows(spec.budget.total_queries))

@@ -68,6 +68,7 @@ class Need:
         teacher_row: bytes of the teacher's activations for one row, forward and backward.
         member: bytes of one member of a population.
         finishing: additional bytes of the member that is being refined.
+        lesson: rows that a member's assistants label, which one member draws at a time.
     """
 
     features: int
@@ -77,6 +78,7 @@ class Need:
     teacher_row: int
     member: int
     finishing: int
+    lesson: int = 0
 
     def of(self, inputs: Inputs, recipe: Recipe) -> Need:
         """The same quantities for another recipe. The teacher is not asked.
@@ -93,12 +95,14 @@ class Need:
         rows = [NUMBER * (self.features + gradients + each.held(columns) * (1 + (gradients > 0))) for each in students]
         network = NUMBER * 3 * recipe.generator.network_units * (50 + self.features)
         refining = recipe.refiner.bank_rows
-        lesson = recipe.assistant.labeled_rows * (DRAWING * self.features + NUMBER * (self.outputs + gradients))
+        rows_labeled = recipe.assistant.labeled_rows
+        lesson = rows_labeled * NUMBER * (self.features + self.outputs + gradients)
         return replace(
             self,
             batch=recipe.batch,
             member=NUMBER * COPIES * every + network + recipe.batch * sum(rows) + lesson,
             finishing=NUMBER * PAIRS * weights * bool(refining) + 2 * refining * rows[0],
+            lesson=rows_labeled,
         )
 
     def bytes(self, pool: int, gradients: bool, population: int) -> int:
@@ -109,7 +113,7 @@ class Need:
         drawn = max(pool, self.bank) * self.features * DRAWING
         chunk = min(TEACHER_BATCH, pool) * (self.teacher_row + jacobian * gradients)
         step = population * (self.member + self.batch * self.teacher_row)
-        return kept + max(drawn, chunk, step + self.finishing)
+        return kept + max(drawn, chunk, step + max(self.finishing, self.lesson * self.features * DRAWING))
 
 
 def need(teacher: Teacher, inputs: Inputs, found: Probe, recipe: Recipe, bank: int) -> Need:

@@ -36,8 +36,8 @@ Rows and weights were fitted on students of good recipes, to maximize the rank c
 - shallow, 440 students of five teachers: .64 with weight .25, .55 with .5; .64 with the prior alone, .35 with the stress bank alone;
 - deep and black box, mean over four kinds of teachers on two tables, 16 students each: .61 with skewed rows and weight .75, .11 with
   the prior alone;
-- over windows, mean over nine teachers as black boxes and six of them with gradients, 14 students each: .84, and .71 with the rows
-  and the weight for tables;
+- over windows, mean over nine teachers as black boxes and with gradients, 14 students each: .86, and .70 with the rows and the weight
+  for tables (``benchmarks/stress_rows.py``);
 - inferred prior, 16 students of a ReLU network on each of two tables: .75 and .97; .51 and .91 with the prior alone.
 """
 

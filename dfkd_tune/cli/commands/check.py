@@ -175,7 +175,7 @@ def _divided(prepared: Prepared) -> str:
 
     total, meter = prepared.spec.budget.total_queries, prepared.teacher.guard.meter
     assert total is not None and meter is not None  # the caller's condition
-    few = count_different(prepared.inputs, prepared.spec.study.seed, total)
+    few = count_different(prepared.inputs, total)
     words = Division.of(total, meter.asked, few).words()  # the study asks the same before its own rows
     return f"{total:,} teacher rows in all, later sessions included: {words}; this check asked {meter.asked:,} more"
 

@@ -71,7 +71,7 @@ class TeacherDefaults:
         shape = encoder(inputs).columns.kind
         kind, preset = KINDS[STUDENTS[shape][0]], self.preset
         if shape == "window":
-            preset = replace(preset, assistant=self.window_assistant)
+            preset = replace(preset, assistant=_affordable(self.window_assistant, len(inputs)))
         if shape == "window" and isinstance(preset.generator, Skewed):
             preset = replace(preset, generator=Gaussian())
         if shape == "window" and isinstance(preset.optimizer, Adam):
@@ -86,6 +86,13 @@ def _for_windows(optimizer: Adam) -> Adam:
     return replace(optimizer, lr=WINDOW_RATE)
 
 
+def _affordable(assistant: Assistant, features: int) -> Assistant:
+    """The assistant with fewer rows to label for windows of very many values, so that memory holds them."""
+    if not isinstance(assistant, Wider):
+        return assistant
+    return replace(assistant, rows=min(assistant.rows, max(FEWEST_LABELED, LABELED_VALUES // features)))
+
+
 STUDENTS = {None: ["mlp"], "window": ["gru", "conv1d", "mlp"], "grid": ["conv2d", "mlp"]}
 """Shape of the inputs -> kinds of students that are searched; the first one is that of the preset.
 
@@ -97,6 +104,8 @@ WINDOW_RATE, WINDOW_RATES = 2e-2, {"low": 3e-3, "high": 5e-2, "log": True}
 windows that the rate of other students leaves, of recurrent and of convolutional students (``benchmarks/rates.py``).
 """
 
+LABELED_VALUES, FEWEST_LABELED = 5_000_000, 1_000
+"""Values in the rows that an assistant labels by default, and fewest of these rows."""
 ASSISTANT_SHARES = {"low": 0.25, "high": 0.75}
 """Share of a batch that an assistant labels, where there is one by default."""
 

@@ -183,7 +183,7 @@ class Asking:
 
     def _different(self) -> Tensor:
         """The different rows of the inputs."""
-        found = different_rows(self.inputs, self.seed, self.total.ledger.total)
+        found = different_rows(self.inputs, self.total.division.different)
         return self.inputs.draw(0, stream(self.seed)) if found is None else found
 
     def _raw(self, z: Tensor) -> Tensor:

@@ -2,41 +2,45 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from dfkd_tune.inputs.feature import Feature
 from dfkd_tune.inputs.prior import Inputs
-from dfkd_tune.utils.seeding import stream
-
-DRAWS, MOST_DRAWS = 4, 100_000
-"""Prior rows that are drawn to find them, as a multiple of the total, and at most."""
-FEWEST_DRAWS = 4_000
-"""Fewest of these rows."""
 
 
-def different_rows(inputs: Inputs, seed: int, total: int) -> Tensor | None:
-    """The different prior rows ``(N, D)``, standardized, in the order in which they are first drawn.
+def count_different(inputs: Inputs, most: int) -> int | None:
+    """The number of ``different_rows``; None if there are more than ``most``."""
+    rows = different_rows(inputs, most)
+    return None if rows is None else len(rows)
 
-    Args:
-        inputs: the inputs.
-        seed: seed of the study.
-        total: its total number of queries.
+
+def different_rows(inputs: Inputs, most: int) -> Tensor | None:
+    """The different rows ``(N, D)`` that the inputs may have, standardized: all combinations of levels and whole numbers.
 
     Returns:
-        The rows. None if a feature has neither levels nor whole numbers, or if the rows are more than half as many as were drawn, so that
-        others may remain.
+        The rows. None if there are more than ``most``, or if a feature has neither levels nor whole numbers in a range.
     """
-    if any(feature.levels is None and not feature.integer for feature in inputs.features):
-        return None
-    drawn = min(MOST_DRAWS, max(FEWEST_DRAWS, DRAWS * total))
-    z = inputs.draw(drawn, stream(seed, "different"))
-    x = inputs.raw(z)
-    _, which = torch.unique(x.masked_fill(x.isnan(), torch.inf), dim=0, return_inverse=True)  # NaN is missing
-    first = torch.full((int(which.max()) + 1,), drawn).scatter_reduce(0, which, torch.arange(drawn), "amin")
-    return z[first.sort().values] if len(first) <= drawn // 2 else None
+    count, values = 1, []
+    for feature in inputs.features:
+        found = _values(feature, most // count)
+        if found is None:
+            return None
+        count *= len(found)
+        values.append(torch.tensor(found, dtype=torch.float64))
+    return inputs.standardized(torch.cartesian_prod(*values).view(count, len(values)))
 
 
-def count_different(inputs: Inputs, seed: int, total: int) -> int | None:
-    """The number N of ``different_rows``; None if there are none."""
-    rows = different_rows(inputs, seed, total)
-    return None if rows is None else len(rows)
+def _values(feature: Feature, most: int) -> Sequence[float] | None:
+    """The raw values of a feature, a missing one as NaN; None if there are more than ``most``, or no limit."""
+    if feature.levels is not None:
+        found = [value for value, weight in zip(feature.table, feature.weights, strict=True) if weight > 0]
+    else:
+        low, high = feature.support
+        if not feature.integer or not math.isfinite(high - low) or high - low > most:
+            return None
+        found = [*map(float, range(round(low), round(high) + 1)), *([math.nan] if feature.missing is not None else [])]
+    return found if len(found) <= most else None

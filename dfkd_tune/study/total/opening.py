@@ -78,6 +78,7 @@ class Total:
         division: how the total is divided.
         rows: the answered rows.
         recorded: the total on record when this one was opened; None for a study that is not set up.
+        few: number of different rows of the inputs; None if there are more than the total.
     """
 
     url: str
@@ -86,6 +87,7 @@ class Total:
     division: Division
     rows: AnsweredRows
     recorded: int | None
+    few: int | None = None
 
     @property
     def left(self) -> int:
@@ -129,11 +131,16 @@ class Total:
             self.meter.takes_arrays = found.takes_arrays  # another process has asked the row that tells it
             if known.identity:  # its division is on record
                 return found, self
-            opening, different = self.ledger.claimed().get(OPENING, 0), self.division.different or None
-            division = Division.of(self.ledger.total, opening, different)
+            opening = self.ledger.claimed().get(OPENING, 0)
+            division = Division.of(self.ledger.total, opening, self.few)
             if not division.trains:  # a raise would keep the first round of a division on record
                 rule = f"{opening:,} of {self.ledger.total:,} teacher queries were needed to know the teacher, which leaves too few"
                 raise QueriesSpent(f"study {study.study_name!r}", rule)
+            if division.different:
+                few = (study.study_name, division.different, self.ledger.total)
+                LOG.warning(
+                    "study %s: the inputs have only %d different rows, and %d may be asked; each is asked once", *few
+                )
             return found, replace(self, division=division)
 
     @contextmanager
@@ -211,16 +218,13 @@ def open_total(
     settled = known.division if known.identity else None
     division = Division.of(total, None, different) if settled is None else Division.read(settled)
     division = division.raised(total) if total > division.total else division
-    if division.different and settled is None:
-        few = (spec.name, division.different, total)
-        LOG.warning("study %s: the inputs have only %d different rows, and %d may be asked; each is asked once", *few)
     ledger = Ledger(storage, study, total)
     rows = AnsweredRows(folder)
     rows.refresh()
     if meter.budget is None and meter.asked:
         ledger.claim(OPENING, meter.asked)
     meter.budget, meter.rows = ledger, rows
-    return Total(storage_url, ledger, meter, division, rows, known.total_queries)
+    return Total(storage_url, ledger, meter, division, rows, known.total_queries, different)
 
 
 def meter_of(teacher: Teacher | None) -> Meter:
