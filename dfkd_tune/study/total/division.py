@@ -14,8 +14,8 @@ SHARES = {REPORT: 0.06, CERTIFICATE: 0.02, PRIOR: 0.40, STRESS: 0.20}
 LEAST = {REPORT: 40, CERTIFICATE: 42, PRIOR: 100, STRESS: 50}
 """Fewest rows of each part."""
 ROUNDS = 3
-DRAWN = (1_000, 4_000, 1_000)
-"""Report, prior and stress rows that are drawn from few different ones, each of which is asked once."""
+DRAWN = {REPORT: 1_000, PRIOR: 4_000, STRESS: 1_000}
+"""Rows of each part that are drawn from few different ones, each of which is asked once; of the prior at least as many as those."""
 PROBE_LEAST, PROBE_MOST, PROBE_SHARE = 16, 512, 0.01
 """Fewest and most rows with which a teacher is probed, and their share of the total; most of them are asked twice."""
 OPENING_ROWS = 14
@@ -62,7 +62,8 @@ class Division:
         opening = 2 * probe_rows(total) + OPENING_ROWS if opening is None else opening
         part = {name: max(LEAST[name], round(share * total)) for name, share in SHARES.items()}
         if different is not None and different <= total - opening:
-            return cls(total, opening, *DRAWN, (), 0, part[CERTIFICATE], different)
+            prior = max(DRAWN[PRIOR], different)
+            return cls(total, opening, DRAWN[REPORT], prior, DRAWN[STRESS], (), 0, part[CERTIFICATE], different)
         left = total - opening - sum(part.values())
         rounds, again = _rounds(left)
         part[PRIOR] = max(

@@ -46,6 +46,8 @@ def test_few_different_rows_are_asked_once_each():
     assert few.raised(900).parts() == few.parts() and few.raised(900).total == 900
     assert Division.read(few.tree()) == few
     assert Division.of(500, different=5_000) == Division.of(500)
+    many = Division.of(20_000, different=9_000)
+    assert many.prior >= 9_000 > few.prior  # or rare rows would outweigh those of the prior
 
 
 def test_a_division_of_an_older_study_is_read():
