@@ -3,7 +3,8 @@
     python benchmarks/few_rows.py --shared ../shared --cache ~/.cache/dfkd-teachers
 
 Every recipe trains on the same prior rows of a black box, without those that are held out of it, and is the default of a study with a
-total, without an assistant, but for what its row says. A study chooses among such recipes; nothing is chosen here. Nothing is known of the inputs (tier T0).
+total, without an assistant, but for what its row says. A study chooses among such recipes; nothing is chosen here. Nothing is known of
+the inputs (tier T0).
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ WAYS = {
 }
 """Recipe in words -> how it differs from the default; ``optimizer.decay`` is a share of its weight decay."""
 SLOPES = "slopes by finite differences, on fewer rows"
-"""The preset with a Sobolev loss, on as many rows as the same answers pay for: the slopes of one take 2 D answers more."""
+"""The default with a Sobolev loss, on as many rows as the same answers pay for: the slopes of one take 2 D answers more."""
 SLOPE_WEIGHT, STOPPING_ROWS = 0.3, 200
 
 

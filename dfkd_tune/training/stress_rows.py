@@ -25,9 +25,10 @@ class StressRows:
 
 
 SKEWED = StressRows(Skewed(spread=1.0, shared=0.3), 0.75)
-BY_KIND = {"shallow": StressRows(), "deep": SKEWED, "black box": SKEWED}
 WINDOWS = StressRows(Skewed(spread=0.5, shared=0.3), 0.25)
-"""For the same teachers over windows: what moves a slow channel moves it at all steps, so that skewed rows leave real windows sooner."""
+BY_KIND = {"shallow": StressRows(), "deep": SKEWED, "black box": SKEWED}
+OVER_WINDOWS = BY_KIND | {"deep": WINDOWS, "black box": WINDOWS}
+"""``Probe.kind`` -> rows for teachers over windows. What moves a slow channel moves it at all steps, so that skewed rows leave real windows sooner."""
 STRETCHED = StressRows(HeavyTailed(spread=0.5), 0.25)
 """For teachers from which skewness and correlations of the inputs can be inferred.
 
@@ -45,6 +46,5 @@ Rows and weights were fitted on students of good recipes, to maximize the rank c
 def stress_policy(found: Probe, inputs: Inputs) -> StressRows:
     """The stress rows for a teacher, by its kind and by what is known about the tails of its inputs."""
     if inputs.inferred is None or inputs.shapeless.any():
-        usual = BY_KIND[found.kind]
-        return WINDOWS if usual is SKEWED and encoder(inputs).columns.kind == "window" else usual
+        return (OVER_WINDOWS if encoder(inputs).columns.kind == "window" else BY_KIND)[found.kind]
     return StressRows() if inputs.inferred.shape is None else STRETCHED

@@ -183,8 +183,7 @@ class Asking:
 
     def _different(self) -> Tensor:
         """The different rows of the inputs."""
-        found = different_rows(self.inputs, self.total.division.different)
-        return self.inputs.draw(0, stream(self.seed)) if found is None else found
+        return different_rows(self.inputs, self.total.division.different)
 
     def _raw(self, z: Tensor) -> Tensor:
         return self.inputs.raw(z, self.teacher.dtype)

@@ -13,24 +13,23 @@ from dfkd_tune.inputs.prior import Inputs
 
 
 def count_different(inputs: Inputs, most: int) -> int | None:
-    """The number of ``different_rows``; None if there are more than ``most``."""
-    rows = different_rows(inputs, most)
-    return None if rows is None else len(rows)
-
-
-def different_rows(inputs: Inputs, most: int) -> Tensor | None:
-    """The different rows ``(N, D)`` that the inputs may have, standardized: all combinations of levels and whole numbers.
+    """The number of different rows that the inputs may have: all combinations of levels and whole numbers.
 
     Returns:
-        The rows. None if there are more than ``most``, or if a feature has neither levels nor whole numbers in a range.
+        The number. None if it is larger than ``most``, or if a feature has neither levels nor whole numbers in a range.
     """
-    count, values = 1, []
+    count = 1
     for feature in inputs.features:
         found = _values(feature, most // count)
         if found is None:
             return None
         count *= len(found)
-        values.append(torch.tensor(found, dtype=torch.float64))
+    return count
+
+
+def different_rows(inputs: Inputs, count: int) -> Tensor:
+    """The different rows ``(count, D)``, standardized, of inputs for which ``count_different`` has counted them."""
+    values = [torch.tensor(_values(feature, count), dtype=torch.float64) for feature in inputs.features]
     return inputs.standardized(torch.cartesian_prod(*values).view(count, len(values)))
 
 
