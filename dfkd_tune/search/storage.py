@@ -46,6 +46,8 @@ LONGEST_PAUSE = 5.0
 """Longest pause between two attempts, in seconds."""
 BUSY = 60.0
 """Seconds that SQLite waits for another process, unless the URL sets ``timeout``."""
+PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
+"""Results of SQLite that other processes cause; the last one if very many open a file at once."""
 VERSION = "SELECT version_num FROM alembic_version"
 """Query for the version of the tables in a database."""
 
@@ -212,7 +214,7 @@ def _is_away(error: SQLAlchemyError, dialect: str) -> bool:
     """Whether a database may become available again by itself; with a full disk it does not."""
     original = getattr(error, "orig", None)
     if dialect == "sqlite":
-        return "locked" in str(original) or "busy" in str(original)
+        return getattr(original, "sqlite_errorcode", 0) & 0xFF in PASSING
     return getattr(original, "pgcode", None) != "53100"  # disk_full
 
 

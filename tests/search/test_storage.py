@@ -1,6 +1,7 @@
 """A storage that is away is waited for, a damaged or full one is told, and trials are read as Optuna reads them."""
 
 import contextlib
+import sqlite3
 
 import numpy as np
 import optuna
@@ -46,6 +47,20 @@ def test_a_full_disk_is_told_at_once(tmp_path):
     with pytest.raises(StorageError, match=r"optuna\.db: cannot be used: database or disk is full"):
         storage.transact(fill)
     storage.engine.dispose()
+
+
+@pytest.mark.parametrize("code", storages.PASSING)
+def test_what_other_processes_cause_is_waited_for(tmp_path, code):
+    storage, left = storages.open_storage(f"sqlite:///{tmp_path}/optuna.db"), [1, 2]
+
+    def call() -> str:
+        if not left:
+            return "done"
+        failed = sqlite3.OperationalError(f"attempt {left.pop()}")
+        failed.sqlite_errorcode = code
+        raise OperationalError("SELECT", {}, failed)
+
+    assert storage.retry_until_available(call) == "done"
 
 
 def test_trials_are_read_once_while_they_are_still(tmp_path):
