@@ -48,9 +48,3 @@ def test_few_different_rows_are_asked_once_each():
     assert Division.of(500, different=5_000) == Division.of(500)
     many = Division.of(20_000, different=9_000)
     assert many.prior >= 9_000 > few.prior  # or rare rows would outweigh those of the prior
-
-
-def test_a_division_of_an_older_study_is_read():
-    tree = Division.of(500).tree()
-    del tree["different"]
-    assert Division.read(tree) == Division.of(500)
